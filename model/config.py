@@ -1,0 +1,262 @@
+"""The three configurations of a model: its shape, its search, its engine. No torch in here.
+
+All are frozen and keyword-only; a value that breaks a rule is refused when the object is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from typing import Any, Self
+
+from model.errors import InvalidRequestError
+
+__all__ = [
+    "Activation",
+    "EngineConfig",
+    "GenerationConfig",
+    "NormOrder",
+    "PositionKind",
+    "TransformerConfig",
+]
+
+
+class NormOrder(StrEnum):
+    """Where layer normalisation stands in a sub-layer."""
+
+    POST = "post"
+    """LayerNorm(x + Sublayer(x)), the paper's order (section 3.1)."""
+    PRE = "pre"
+    """x + Sublayer(LayerNorm(x)), which trains more easily."""
+
+
+class PositionKind(StrEnum):
+    """How a token learns its position."""
+
+    SINUSOIDAL = "sinusoidal"
+    """Sines in the even dimensions, cosines in the odd ones (section 3.5)."""
+    SINUSOIDAL_HALVES = "sinusoidal_halves"
+    """The same values, all sines first and then all cosines, as Marian and fairseq lay them out."""
+    LEARNED = "learned"
+
+
+class Activation(StrEnum):
+    """The non-linearity of the feed-forward network."""
+
+    RELU = "relu"
+    GELU = "gelu"
+    SILU = "silu"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerConfig:
+    """The shape of one encoder-decoder Transformer ("Attention Is All You Need", table 3)."""
+
+    src_vocab_size: int
+    """Number of source token ids."""
+    tgt_vocab_size: int
+    """Number of target token ids; equal to `src_vocab_size` when the embeddings are shared."""
+    d_model: int = 512
+    """Width of every layer's input and output."""
+    d_ff: int = 2048
+    """Inner width of the feed-forward network."""
+    num_heads: int = 8
+    """Attention heads; must divide `d_model`."""
+    num_encoder_layers: int = 6
+    num_decoder_layers: int = 6
+    norm_order: NormOrder = NormOrder.POST
+    """Post-norm is the paper's."""
+    final_norm: bool = False
+    """One more layer normalisation at the end of each stack; usual with pre-norm."""
+    embedding_norm: bool = False
+    """A layer normalisation right after embedding and position (BART's `layernorm_embedding`)."""
+    activation: Activation = Activation.RELU
+    positions: PositionKind = PositionKind.SINUSOIDAL
+    position_offset: int = 0
+    """Added to every position before the look-up: 2 in fairseq's and BART's tables."""
+    max_positions: int = 512
+    """Longest source or target, in tokens."""
+    scale_embedding: bool = True
+    """Multiply embeddings by sqrt(d_model) (section 3.4)."""
+    shared_embeddings: bool = True
+    """Source and target use one embedding matrix (section 3.4)."""
+    tied_projection: bool = True
+    """The pre-softmax projection is the target embedding matrix (section 3.4)."""
+    projection_bias: bool = False
+    """A bias on the logits, as Marian has it."""
+    attention_bias: bool = True
+    """A bias on the four projections of attention. The paper's formulas have none; its parameter
+    count is about the same with or without, and every public checkpoint carries them."""
+    layer_norm_eps: float = 1e-5
+    dropout: float = 0.1
+    """On embeddings, and on each sub-layer's output before the residual sum (section 5.4)."""
+    pad_id: int = 0
+    bos_id: int = 1
+    """What the decoder reads first."""
+    eos_id: int = 2
+    """Ends every source and every target."""
+    unk_id: int = 3
+
+    def __post_init__(self) -> None:
+        for name in (
+            "src_vocab_size", "tgt_vocab_size", "d_model", "d_ff", "num_heads",
+            "num_encoder_layers", "num_decoder_layers", "max_positions",
+        ):  # fmt: skip
+            _require_at_least(name, getattr(self, name), 1)
+        _require_at_least("position_offset", self.position_offset, 0)
+        for name, kind in _ENUMS.items():
+            object.__setattr__(self, name, _member(name, getattr(self, name), kind))
+        if self.d_model % self.num_heads:
+            raise InvalidRequestError(
+                f"`d_model` must be a multiple of `num_heads`, but is {self.d_model} "
+                f"with {self.num_heads} heads"
+            )
+        if self.d_model % 2 and self.positions is not PositionKind.LEARNED:
+            raise InvalidRequestError(
+                f"`d_model` must be even for sinusoidal positions, but is {self.d_model}"
+            )
+        if self.shared_embeddings and self.src_vocab_size != self.tgt_vocab_size:
+            raise InvalidRequestError(
+                "`src_vocab_size` and `tgt_vocab_size` must be equal with `shared_embeddings`, but "
+                f"are {self.src_vocab_size} and {self.tgt_vocab_size}"
+            )
+        if not 0.0 <= self.dropout < 1.0:
+            raise InvalidRequestError(f"`dropout` must be in [0, 1), but is {self.dropout}")
+        for name in ("pad_id", "bos_id", "eos_id", "unk_id"):
+            if not 0 <= getattr(self, name) < self.tgt_vocab_size:
+                raise InvalidRequestError(
+                    f"`{name}` must be in [0, {self.tgt_vocab_size}), but is {getattr(self, name)}"
+                )
+
+    @property
+    def head_dim(self) -> int:
+        """Width of one attention head."""
+        return self.d_model // self.num_heads
+
+    @classmethod
+    def base(cls, vocab_size: int = 37_000, **changes: Any) -> Self:
+        """The paper's base model (table 3, first row)."""
+        return cls(src_vocab_size=vocab_size, tgt_vocab_size=vocab_size, **changes)
+
+    @classmethod
+    def big(cls, vocab_size: int = 37_000, **changes: Any) -> Self:
+        """The paper's big model (table 3, last row)."""
+        shape = {"d_model": 1024, "d_ff": 4096, "num_heads": 16, "dropout": 0.3} | changes
+        return cls(src_vocab_size=vocab_size, tgt_vocab_size=vocab_size, **shape)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Reads what `to_dict` wrote; an unknown or missing field is an error that names it."""
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise InvalidRequestError(f"unknown fields of a Transformer configuration: {unknown}")
+        if missing := sorted({"src_vocab_size", "tgt_vocab_size"} - set(values)):
+            raise InvalidRequestError(f"a Transformer configuration must have {missing}")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+_ENUMS: dict[str, type[StrEnum]] = {
+    "norm_order": NormOrder,
+    "activation": Activation,
+    "positions": PositionKind,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationConfig:
+    """How a translation is searched for (section 6.1 gives the defaults)."""
+
+    beam_size: int = 4
+    """Hypotheses kept per step; 1 is greedy search."""
+    length_penalty: float = 0.6
+    """alpha of ((5 + length) / 6) ** alpha, by which a hypothesis' log-probability is divided."""
+    max_new_tokens: int | None = None
+    """Most target tokens, the end token included; None means the source's length and
+    `max_new_tokens_over_source` more."""
+    max_new_tokens_over_source: int = 50
+    """How many tokens a target may be longer than its source when `max_new_tokens` is None."""
+    num_hypotheses: int = 1
+    """How many finished hypotheses to return, best first; at most `beam_size`."""
+    no_repeat_ngram_size: int = 0
+    """No n-gram of this size may occur twice in a target; 0 switches it off."""
+    repetition_penalty: float = 1.0
+    """Above 1: log-probabilities of tokens already in the target are multiplied by it; 1 is off."""
+
+    def __post_init__(self) -> None:
+        _require_at_least("beam_size", self.beam_size, 1)
+        _require_at_least("num_hypotheses", self.num_hypotheses, 1)
+        _require_at_least("max_new_tokens_over_source", self.max_new_tokens_over_source, 0)
+        _require_at_least("no_repeat_ngram_size", self.no_repeat_ngram_size, 0)
+        if self.max_new_tokens is not None:
+            _require_at_least("max_new_tokens", self.max_new_tokens, 1)
+        if self.num_hypotheses > self.beam_size:
+            raise InvalidRequestError(
+                f"`num_hypotheses` must be at most `beam_size` ({self.beam_size}), "
+                f"but is {self.num_hypotheses}"
+            )
+        if not 0.0 <= self.length_penalty <= 10.0:
+            raise InvalidRequestError(
+                f"`length_penalty` must be in [0, 10], but is {self.length_penalty}"
+            )
+        if not 1.0 <= self.repetition_penalty <= 10.0:
+            raise InvalidRequestError(
+                f"`repetition_penalty` must be in [1, 10], but is {self.repetition_penalty}"
+            )
+
+    def target_limit(self, source_len: int, max_positions: int) -> int:
+        """Most target tokens for a source of `source_len` tokens, within the model's positions."""
+        wanted = self.max_new_tokens or source_len + self.max_new_tokens_over_source
+        return min(wanted, max_positions)
+
+    @property
+    def constrained(self) -> bool:
+        """Whether a repetition guard is on."""
+        return self.no_repeat_ngram_size > 0 or self.repetition_penalty != 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    """How much an engine holds and how it is run."""
+
+    device: str = "auto"
+    """"cpu", "cuda", or "auto": CUDA where there is one."""
+    dtype: str = "auto"
+    """"float32", "bfloat16", or "auto": float32 on the CPU, bfloat16 on CUDA."""
+    max_slots: int = 128
+    """Rows of the KV cache, one for each hypothesis of a running sequence; bounds `beam_size`."""
+    max_waiting: int = 2048
+    """Sequences that may wait for slots; one more is refused with QueueFullError."""
+    encode_token_budget: int = 2048
+    """Most source tokens, padding included, encoded between two decode steps, so that newcomers do
+    not stall the running."""
+    num_threads: int | None = None
+    """Threads of one engine's tensor operations; None leaves PyTorch's choice."""
+
+    def __post_init__(self) -> None:
+        _require_at_least("max_slots", self.max_slots, 1)
+        _require_at_least("max_waiting", self.max_waiting, 1)
+        _require_at_least("encode_token_budget", self.encode_token_budget, 1)
+        if self.num_threads is not None:
+            _require_at_least("num_threads", self.num_threads, 1)
+        if self.dtype not in ("auto", "float32", "bfloat16", "float64"):
+            raise InvalidRequestError(
+                f"`dtype` must be auto, float32, bfloat16 or float64, but is {self.dtype!r}"
+            )
+
+
+def _require_at_least(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InvalidRequestError(f"`{name}` must be an integer >= {least}, but is {value!r}")
+
+
+def _member(name: str, value: Any, kind: type[StrEnum]) -> StrEnum:
+    try:
+        return kind(value)
+    except ValueError:
+        allowed = ", ".join(kind)
+        raise InvalidRequestError(f"`{name}` must be one of {allowed}, but is {value!r}") from None

@@ -1,0 +1,53 @@
+"""Every exception that `model` raises on purpose.
+
+PolyheadError
+├── InvalidRequestError      this request cannot be served: the caller must change it
+│   └── UnsupportedLanguageError
+├── RequestFailedError       this request failed, the next one may succeed
+│   ├── QueueFullError       the waiting queue has no room: try again later
+│   ├── DeadlineExceededError
+│   └── RequestCancelledError
+├── EngineDeadError          this engine serves nothing any more: replace the replica
+├── CheckpointError          a model directory is missing something, damaged, or of another kind
+└── RecipeError              a training recipe or its data cannot be used
+"""
+
+
+class PolyheadError(Exception):
+    """The root of the tree."""
+
+
+class InvalidRequestError(PolyheadError, ValueError):
+    """The request breaks a rule; the message says what must be and what was."""
+
+
+class UnsupportedLanguageError(InvalidRequestError):
+    """No loaded model translates between the two languages."""
+
+
+class RequestFailedError(PolyheadError):
+    """This request failed, others are not concerned."""
+
+
+class QueueFullError(RequestFailedError):
+    """The bounded waiting queue of an engine is full."""
+
+
+class DeadlineExceededError(RequestFailedError):
+    """The deadline passed before the work was done."""
+
+
+class RequestCancelledError(RequestFailedError):
+    """The caller gave the request up."""
+
+
+class EngineDeadError(PolyheadError):
+    """The engine's loop has stopped, through close() or through an error it cannot survive."""
+
+
+class CheckpointError(PolyheadError):
+    """A model directory cannot be used."""
+
+
+class RecipeError(PolyheadError):
+    """A training recipe, or the data it names, cannot be used."""

@@ -1,0 +1,102 @@
+"""The KV cache: a fixed number of slots, allocated once.
+
+Two kinds of entry, as an encoder-decoder has two kinds of attention:
+
+    self   grows by one position per decode step; one slot for each hypothesis
+    cross  written once, when the source has been encoded, and never grows; one slot for each
+           source, shared by all its hypotheses
+
+A sequence's cross entry lives in the first of its slots. Slots are not contiguous and their lengths
+differ, so a row reaches its slot through an index and carries its own length: that is what lets a
+sequence join or leave a running batch.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from model.config import TransformerConfig
+
+__all__ = ["KVCache"]
+
+
+class KVCache:
+    """Keys and values of `max_slots` slots for every decoder layer.
+
+    Tensors are (num_decoder_layers, max_slots, H, positions, K). Memory that was never written is
+    never touched either, so on Linux short sentences cost only what they use.
+    """
+
+    def __init__(
+        self,
+        config: TransformerConfig,
+        max_slots: int,
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+        max_source_len: int | None = None,
+        max_target_len: int | None = None,
+    ) -> None:
+        source_len = max_source_len or config.max_positions
+        target_len = max_target_len or config.max_positions
+        layers, heads, width = config.num_decoder_layers, config.num_heads, config.head_dim
+
+        def allocate(positions: int) -> Tensor:
+            shape = (layers, max_slots, heads, positions, width)
+            # Zeroed, not empty: what a mask hides is multiplied by zero, and zero times NaN is NaN.
+            return torch.zeros(shape, dtype=dtype, device=device)
+
+        self.max_slots = max_slots
+        self.self_keys, self.self_values = allocate(target_len), allocate(target_len)
+        self.cross_keys, self.cross_values = allocate(source_len), allocate(source_len)
+        self.source_lengths = torch.zeros(max_slots, dtype=torch.long, device=device)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes reserved, touched or not."""
+        tensors = (self.self_keys, self.self_values, self.cross_keys, self.cross_values)
+        return sum(tensor.nbytes for tensor in tensors)
+
+    def write_cross(
+        self, layer: int, slots: Tensor, keys: Tensor, values: Tensor, lengths: Tensor
+    ) -> None:
+        """Stores one layer's projected encoder output, (B, H, S, K), in `slots` (B,)."""
+        source_len = keys.size(2)
+        self.cross_keys[layer, slots, :, :source_len] = keys
+        self.cross_values[layer, slots, :, :source_len] = values
+        self.source_lengths[slots] = lengths
+
+    def read_cross(self, layer: int, slots: Tensor, max_len: int) -> tuple[Tensor, Tensor]:
+        """Keys and values of `slots` (B,), up to `max_len`: (B, H, max_len, K) each."""
+        return (
+            self.cross_keys[layer, :, :, :max_len].index_select(0, slots),
+            self.cross_values[layer, :, :, :max_len].index_select(0, slots),
+        )
+
+    def append_self(
+        self, layer: int, slots: Tensor, positions: Tensor, keys: Tensor, values: Tensor
+    ) -> None:
+        """Stores one position of each row: keys and values (B, H, 1, K) at `positions` (B,)."""
+        self.self_keys[layer, slots, :, positions] = keys.squeeze(2)
+        self.self_values[layer, slots, :, positions] = values.squeeze(2)
+
+    def read_self(self, layer: int, slots: Tensor, max_len: int) -> tuple[Tensor, Tensor]:
+        """Keys and values of `slots` (B,), up to `max_len`: (B, H, max_len, K) each."""
+        return (
+            self.self_keys[layer, :, :, :max_len].index_select(0, slots),
+            self.self_values[layer, :, :, :max_len].index_select(0, slots),
+        )
+
+    def reorder_self(self, from_slots: Tensor, to_slots: Tensor, max_len: int) -> None:
+        """Copies the self-attention entries of `from_slots` (B,) to `to_slots` (B,).
+
+        All are read before any is written, so beams may trade places.
+        """
+        for tensor in (self.self_keys, self.self_values):
+            tensor[:, to_slots, :, :max_len] = tensor[:, from_slots, :, :max_len]
+
+    def poison(self, slots: Tensor) -> None:
+        """Fills `slots` with a large number: tests show that nobody reads what is not theirs."""
+        for tensor in (self.self_keys, self.self_values, self.cross_keys, self.cross_values):
+            tensor[:, slots] = 1e4

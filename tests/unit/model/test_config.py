@@ -1,0 +1,67 @@
+"""Configurations refuse what cannot be, and say what must be and what was."""
+
+import pytest
+
+from model.config import EngineConfig, GenerationConfig, TransformerConfig
+from model.errors import InvalidRequestError
+
+
+def test_a_configuration_survives_the_round_trip() -> None:
+    config = TransformerConfig.big(norm_order="pre", activation="gelu", positions="learned")
+    assert TransformerConfig.from_dict(config.to_dict()) == config
+    assert config.to_dict()["norm_order"] == "pre"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_heads": 7}, "must be a multiple of `num_heads`, but is 512 with 7 heads"),
+        ({"dropout": 1.0}, "`dropout` must be in"),
+        ({"norm_order": "middle"}, "must be one of post, pre, but is 'middle'"),
+        ({"tgt_vocab_size": 5}, "must be equal with `shared_embeddings`"),
+        ({"eos_id": 40_000}, r"`eos_id` must be in \[0, 37000\), but is 40000"),
+        ({"num_decoder_layers": 0}, "`num_decoder_layers` must be an integer >= 1, but is 0"),
+        ({"d_model": "wide"}, "`d_model` must be an integer >= 1, but is 'wide'"),
+    ],
+)
+def test_an_impossible_shape_is_refused(changes: dict[str, object], message: str) -> None:
+    values = {"src_vocab_size": 37_000, "tgt_vocab_size": 37_000} | changes
+    with pytest.raises(InvalidRequestError, match=message):
+        TransformerConfig.from_dict(values)
+
+
+def test_unknown_and_missing_fields_are_named() -> None:
+    with pytest.raises(InvalidRequestError, match="hidden_size"):
+        TransformerConfig.from_dict({"hidden_size": 3})
+    with pytest.raises(InvalidRequestError, match="src_vocab_size"):
+        TransformerConfig.from_dict({"d_model": 8})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"beam_size": 0}, "`beam_size` must be an integer >= 1, but is 0"),
+        ({"beam_size": True}, "`beam_size` must be an integer"),
+        ({"num_hypotheses": 5}, r"at most `beam_size` \(4\), but is 5"),
+        ({"length_penalty": -0.1}, "`length_penalty` must be in"),
+        ({"length_penalty": float("nan")}, "`length_penalty` must be in"),
+        ({"repetition_penalty": 0.5}, "`repetition_penalty` must be in"),
+        ({"max_new_tokens": 0}, "`max_new_tokens` must be an integer >= 1"),
+    ],
+)
+def test_an_impossible_search_is_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(InvalidRequestError, match=message):
+        GenerationConfig(**changes)  # type: ignore[arg-type]
+
+
+def test_the_target_limit_is_the_papers_and_never_beyond_the_model() -> None:
+    assert GenerationConfig().target_limit(10, 512) == 60
+    assert GenerationConfig().target_limit(500, 512) == 512
+    assert GenerationConfig(max_new_tokens=7).target_limit(10, 512) == 7
+
+
+def test_an_engine_needs_slots() -> None:
+    with pytest.raises(InvalidRequestError, match="`max_slots`"):
+        EngineConfig(max_slots=0)
+    with pytest.raises(InvalidRequestError, match="`dtype`"):
+        EngineConfig(dtype="int3")
