@@ -1,0 +1,76 @@
+"""From logits to the few continuations a search looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from model.decoding.constraints import constrain
+from model.decoding.search import BeamSearch, Candidate
+
+__all__ = ["best_candidates"]
+
+
+def best_candidates(
+    logits: Tensor, searches: Sequence[BeamSearch], eos_id: int
+) -> list[list[Candidate]]:
+    """The best continuations of each search, best first.
+
+    Args:
+        logits: (B, V); the rows of a search are consecutive, `beam_size` of them, in the order of
+            `searches`. All searches have the same `beam_size`.
+        searches: N searches, N * beam_size = B.
+        eos_id: the end token, which no constraint may ban.
+
+    Returns:
+        For each search 2 * beam_size candidates, or one for a beam of one.
+    """
+    beam_size = searches[0].beam_size
+    if any(search.generation.constrained for search in searches):
+        scores = torch.log_softmax(logits.float(), dim=-1)
+        for row, search in enumerate(searches):
+            if search.generation.constrained:
+                for beam in range(beam_size):
+                    history = search.history(beam)
+                    constrain(scores[row * beam_size + beam], history, search.generation, eos_id)
+        log_norm = torch.zeros_like(scores[:, 0])
+    else:
+        scores = logits.float()
+        log_norm = torch.logsumexp(scores, dim=-1)
+    if beam_size == 1:
+        return _greedy(scores, log_norm, searches)
+    return _beam(scores, log_norm, searches)
+
+
+def _greedy(
+    scores: Tensor, log_norm: Tensor, searches: Sequence[BeamSearch]
+) -> list[list[Candidate]]:
+    best, token_ids = scores.max(dim=-1)
+    steps = (best - log_norm).tolist()
+    return [
+        [Candidate(0, token_id, search.live_log_probs[0] + step)]
+        for search, token_id, step in zip(searches, token_ids.tolist(), steps, strict=True)
+    ]
+
+
+def _beam(
+    scores: Tensor, log_norm: Tensor, searches: Sequence[BeamSearch]
+) -> list[list[Candidate]]:
+    beam_size = searches[0].beam_size
+    width = min(2 * beam_size, scores.size(-1))
+    # The best of a search are among the best of its rows: (B, V) -> (B, width) -> (N, 2 * K)
+    row_scores, row_tokens = scores.topk(width, dim=-1)
+    live = row_scores.new_tensor([search.live_log_probs for search in searches])
+    totals = row_scores - log_norm[:, None] + live.view(-1, 1)
+    totals = totals.view(len(searches), -1)
+    totals, places = totals.topk(min(2 * beam_size, totals.size(-1)), dim=-1)
+    token_ids = row_tokens.view(len(searches), -1).gather(1, places)
+    return [
+        [
+            Candidate(place // width, token_id, total)
+            for place, token_id, total in zip(*columns, strict=True)
+        ]
+        for columns in zip(places.tolist(), token_ids.tolist(), totals.tolist(), strict=True)
+    ]

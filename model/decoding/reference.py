@@ -1,0 +1,94 @@
+"""The plain loop: one batch, all sources start together, nobody joins. The oracle of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from model.config import GenerationConfig
+from model.decoding.candidates import best_candidates
+from model.decoding.search import BeamSearch, Hypothesis
+from model.kv_cache import KVCache
+from model.transformer import Transformer
+
+__all__ = ["generate", "pad_sources"]
+
+
+def pad_sources(
+    sources: Sequence[Sequence[int]], pad_id: int, device: torch.device | str = "cpu"
+) -> tuple[Tensor, Tensor]:
+    """Token ids of several lengths -> (B, S) padded on the right, and (B,) lengths."""
+    lengths = [len(source) for source in sources]
+    longest = max(lengths)
+    rows = [[*source, *[pad_id] * (longest - len(source))] for source in sources]
+    return torch.tensor(rows, device=device), torch.tensor(lengths, device=device)
+
+
+@torch.inference_mode()
+def generate(
+    model: Transformer, sources: Sequence[Sequence[int]], generation: GenerationConfig
+) -> list[tuple[Hypothesis, ...]]:
+    """Translates one batch.
+
+    Args:
+        model: in evaluation mode.
+        sources: token ids, each ending with `eos_id`, none longer than `max_positions`.
+        generation: for all of them.
+
+    Returns:
+        For each source its hypotheses, best first.
+    """
+    config, device = model.config, model.projection.weight.device
+    beam_size = generation.beam_size
+    limits = [generation.target_limit(len(s), config.max_positions) for s in sources]
+    searches = [
+        BeamSearch(generation, eos_id=config.eos_id, max_new_tokens=limit) for limit in limits
+    ]
+    cache = _encoded(model, sources, beam_size, max(limits))
+    running = list(range(len(sources)))
+    last_tokens = [[config.bos_id] * beam_size for _ in sources]
+    for position in range(max(limits)):
+        leads = torch.tensor(running, device=device) * beam_size
+        slots = (leads[:, None] + torch.arange(beam_size, device=device)).flatten()
+        token_ids = torch.tensor([last_tokens[i] for i in running], device=device).flatten()
+        positions = torch.full_like(slots, position)
+        logits = model.decode_step(token_ids, positions, cache, slots, leads)
+        candidates = best_candidates(logits, [searches[i] for i in running], config.eos_id)
+        moves: list[tuple[int, int]] = []
+        for index, search_candidates in zip(running, candidates, strict=True):
+            survivors = searches[index].advance(search_candidates)
+            last_tokens[index] = [survivor.token_id for survivor in survivors]
+            first = index * beam_size
+            moves += [
+                (first + survivor.parent, first + row)
+                for row, survivor in enumerate(survivors)
+                if survivor.parent != row
+            ]
+        running = [index for index in running if not searches[index].done]
+        if not running:
+            break
+        if moves:
+            from_slots, to_slots = torch.tensor(moves, device=device).unbind(1)
+            cache.reorder_self(from_slots, to_slots, position + 1)
+    return [search.hypotheses() for search in searches]
+
+
+def _encoded(
+    model: Transformer, sources: Sequence[Sequence[int]], beam_size: int, max_target_len: int
+) -> KVCache:
+    """A cache of `beam_size` slots for each source, its cross entry in the first of them."""
+    weight = model.projection.weight
+    src_tokens, src_lengths = pad_sources(sources, model.config.pad_id, weight.device)
+    cache = KVCache(
+        model.config,
+        len(sources) * beam_size,
+        dtype=weight.dtype,
+        device=weight.device,
+        max_source_len=src_tokens.size(1),
+        max_target_len=max_target_len,
+    )
+    leads = torch.arange(len(sources), device=weight.device) * beam_size
+    model.fill_cross_cache(model.encode(src_tokens, src_lengths), src_lengths, cache, leads)
+    return cache

@@ -1,0 +1,174 @@
+"""Beam search over the candidates of one source (section 6.1). Greedy search is a beam of one.
+
+No tensors: a search is fed the best continuations of its live hypotheses and answers which of them
+live on. Hypotheses share their past through parent links, so a step costs O(beam_size).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from model.config import GenerationConfig
+
+__all__ = ["BeamSearch", "Candidate", "FinishReason", "Hypothesis", "Survivor", "length_penalty"]
+
+
+class FinishReason(StrEnum):
+    """Why a hypothesis, and with its best one a sequence, ended."""
+
+    STOP = "stop"
+    """The end token was predicted."""
+    LENGTH = "length"
+    """The limit of target tokens was reached."""
+    CANCELLED = "cancelled"
+    """The caller gave up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hypothesis:
+    """One finished translation of one source."""
+
+    token_ids: tuple[int, ...]
+    """Without the end token."""
+    score: float
+    """`log_prob` divided by the length penalty; hypotheses are ranked by it."""
+    log_prob: float
+    """Sum of the natural log-probabilities, the end token's included."""
+    finish_reason: FinishReason
+
+
+class Candidate(NamedTuple):
+    """A live hypothesis and one more token."""
+
+    parent: int
+    """Which of the live hypotheses, counted from 0."""
+    token_id: int
+    log_prob: float
+    """Of the whole hypothesis."""
+
+
+class Survivor(NamedTuple):
+    """A live hypothesis of the next step."""
+
+    parent: int
+    """Whose past it continues: a row of this step."""
+    token_id: int
+
+
+class _Node(NamedTuple):
+    token_id: int
+    parent: _Node | None
+    length: int
+
+
+def length_penalty(length: int, alpha: float) -> float:
+    """((5 + length) / 6) ** alpha, from Wu et al. (2016), which section 6.1 refers to."""
+    return float(((5 + length) / 6) ** alpha)
+
+
+class BeamSearch:
+    """The hypotheses of one source, from the first step to the last.
+
+    Args:
+        generation: beam_size, length_penalty and num_hypotheses are read here.
+        eos_id: the end token.
+        max_new_tokens: most tokens of a hypothesis, the end token included.
+    """
+
+    def __init__(self, generation: GenerationConfig, *, eos_id: int, max_new_tokens: int) -> None:
+        self.beam_size = generation.beam_size
+        self.generation = generation
+        self._eos_id = eos_id
+        self._max_new_tokens = max_new_tokens
+        self._finished: list[Hypothesis] = []
+        self._live: list[_Node | None] = [None] * self.beam_size
+        # One hypothesis to begin with: the other rows are copies that must not be chosen.
+        self.live_log_probs = [0.0] + [float("-inf")] * (self.beam_size - 1)
+        self.num_tokens = 0
+        self.done = False
+
+    def advance(self, candidates: Sequence[Candidate]) -> list[Survivor]:
+        """Takes one step.
+
+        Args:
+            candidates: the best continuations of all live hypotheses, best first; 2 * beam_size of
+                them (1 for a beam of one), so that end tokens cannot crowd out what lives on.
+
+        Returns:
+            The `beam_size` survivors in row order, or nothing when the search is done.
+        """
+        self.num_tokens += 1
+        survivors: list[Candidate] = []
+        for rank, candidate in enumerate(candidates):
+            if candidate.token_id != self._eos_id:
+                survivors.append(candidate)
+            elif rank < self.beam_size and candidate.log_prob > float("-inf"):
+                # An end token below the beam would have been pruned, had it not been an end token.
+                self._finish(self._live[candidate.parent], candidate.log_prob, FinishReason.STOP)
+            if len(survivors) == self.beam_size:
+                break
+        if self.num_tokens >= self._max_new_tokens:
+            self._finish_by_length(survivors)
+        else:
+            self.done = self._cannot_improve(survivors)
+        if self.done:
+            return []
+        self._live = [self._extend(candidate) for candidate in survivors]
+        self.live_log_probs = [candidate.log_prob for candidate in survivors]
+        return [Survivor(candidate.parent, candidate.token_id) for candidate in survivors]
+
+    def hypotheses(self) -> tuple[Hypothesis, ...]:
+        """The best `num_hypotheses` finished ones, best first."""
+        ranked = sorted(self._finished, key=lambda hypothesis: -hypothesis.score)
+        return tuple(ranked[: self.generation.num_hypotheses])
+
+    def history(self, row: int) -> list[int]:
+        """The target tokens of a live hypothesis so far."""
+        return _token_ids(self._live[row])
+
+    def _extend(self, candidate: Candidate) -> _Node:
+        parent = self._live[candidate.parent]
+        return _Node(candidate.token_id, parent, self.num_tokens)
+
+    def _finish(self, node: _Node | None, log_prob: float, reason: FinishReason) -> None:
+        penalty = length_penalty(self.num_tokens, self.generation.length_penalty)
+        self._finished.append(
+            Hypothesis(
+                token_ids=tuple(_token_ids(node)),
+                score=log_prob / penalty,
+                log_prob=log_prob,
+                finish_reason=reason,
+            )
+        )
+
+    def _finish_by_length(self, survivors: Sequence[Candidate]) -> None:
+        """No room for another token. What ended by itself is preferred over what was cut off."""
+        self.done = True
+        missing = self.generation.num_hypotheses - len(self._finished)
+        for candidate in survivors[: max(missing, 0)]:
+            if candidate.log_prob > float("-inf"):
+                self._finish(self._extend(candidate), candidate.log_prob, FinishReason.LENGTH)
+
+    def _cannot_improve(self, survivors: Sequence[Candidate]) -> bool:
+        exhausted = len(survivors) < self.beam_size or survivors[0].log_prob == float("-inf")
+        if exhausted or len(self._finished) >= self.beam_size:
+            return True
+        wanted = self.generation.num_hypotheses
+        if len(self._finished) < wanted:
+            return False
+        # Log-probabilities only fall, and the penalty divides by at most its value at the limit.
+        most = length_penalty(self._max_new_tokens, self.generation.length_penalty)
+        best_possible = survivors[0].log_prob / most
+        worst_kept = sorted((h.score for h in self._finished), reverse=True)[wanted - 1]
+        return best_possible <= worst_kept
+
+
+def _token_ids(node: _Node | None) -> list[int]:
+    token_ids = []
+    while node is not None:
+        token_ids.append(node.token_id)
+        node = node.parent
+    return token_ids[::-1]
