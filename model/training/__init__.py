@@ -1,0 +1,1 @@
+"""The recipe that makes a model directory out of parallel text."""

@@ -1,0 +1,96 @@
+"""How good a model is: sacreBLEU and chrF on files of parallel text, with their signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sacrebleu.metrics import BLEU, CHRF
+
+from model.config import EngineConfig, GenerationConfig
+from model.decoding.reference import generate
+from model.errors import InvalidRequestError
+from model.tokenizer import Tokenizer
+from model.training.data import read_pairs
+
+if TYPE_CHECKING:
+    from model.transformer import Transformer
+
+__all__ = ["Score", "evaluate_file", "quick_bleu", "score"]
+
+_BATCH_ROWS = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """The quality of one system on one file."""
+
+    file: str
+    num_lines: int
+    bleu: float
+    chrf: float
+    bleu_signature: str
+    chrf_signature: str
+
+
+def score(name: str, hypotheses: Sequence[str], references: Sequence[str]) -> Score:
+    """Corpus scores of translations (N,) against one reference each (N,)."""
+    bleu, chrf = BLEU(), CHRF()
+    bleu_score = bleu.corpus_score(list(hypotheses), [list(references)])
+    chrf_score = chrf.corpus_score(list(hypotheses), [list(references)])
+    return Score(
+        file=name,
+        num_lines=len(references),
+        bleu=bleu_score.score,
+        chrf=chrf_score.score,
+        bleu_signature=str(bleu.get_signature()),
+        chrf_signature=str(chrf.get_signature()),
+    )
+
+
+def evaluate_file(
+    model_directory: Path,
+    file: Path,
+    *,
+    generation: GenerationConfig | None = None,
+    engine: EngineConfig | None = None,
+    max_lines: int | None = None,
+) -> tuple[Score, list[str]]:
+    """Translates a `source<TAB>reference` file the way the service would, and scores it.
+
+    Returns:
+        The score and the translations, one for each line.
+    """
+    from model.translator import Translator
+
+    pairs = list(read_pairs(file))[:max_lines]
+    if not pairs:
+        raise InvalidRequestError(f"{file} must have at least one line, but is empty")
+    translator = Translator.load(model_directory, engine or EngineConfig())
+    try:
+        sources = (source for source, _ in pairs)
+        texts = [t.text for t in translator.translate_stream(sources, generation=generation)]
+    finally:
+        translator.close()
+    return score(file.name, texts, [reference for _, reference in pairs]), texts
+
+
+def quick_bleu(
+    model: Transformer, tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]], max_tokens: int
+) -> float:
+    """Greedy BLEU of a model in training, by the plain loop; sources are cut at `max_tokens`."""
+    sources = [
+        [*tokenizer.tokenize(source)[: max_tokens - 1], tokenizer.eos_id] for source, _ in pairs
+    ]
+    order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
+    texts = [""] * len(sources)
+    greedy = GenerationConfig(beam_size=1)
+    for start in range(0, len(order), _BATCH_ROWS):
+        rows = order[start : start + _BATCH_ROWS]
+        for row, hypotheses in zip(
+            rows, generate(model, [sources[i] for i in rows], greedy), strict=True
+        ):
+            texts[row] = tokenizer.detokenize(hypotheses[0].token_ids)
+    return float(BLEU().corpus_score(texts, [[reference for _, reference in pairs]]).score)

@@ -1,0 +1,77 @@
+"""Cross-entropy with label smoothing (section 5.4), fused with the vocabulary projection.
+
+The logits of a batch are its largest tensor by far. `fused_projection_loss` makes them chunk by
+chunk, turns each chunk into its own gradient at once, and never holds them all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["fused_projection_loss", "reference_loss"]
+
+_CHUNK_ROWS = 512
+
+
+def reference_loss(hidden: Tensor, weight: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    """The oracle: the summed loss of hidden (N, D) @ weight (V, D)^T against targets (N,)."""
+    logits = hidden @ weight.t()
+    return F.cross_entropy(logits.float(), targets, label_smoothing=smoothing, reduction="sum")
+
+
+def fused_projection_loss(
+    hidden: Tensor, weight: Tensor, targets: Tensor, smoothing: float
+) -> tuple[Tensor, Tensor]:
+    """Summed smoothed loss, differentiable, and summed plain negative log-likelihood, not.
+
+    Args:
+        hidden: (N, D) outputs of the decoder, padding removed, in the dtype to compute in.
+        weight: (V, D) projection; its gradient comes back in its own dtype.
+        targets: (N,) the tokens to predict.
+        smoothing: epsilon of label smoothing, spread over the whole vocabulary.
+    """
+    loss, nll = _FusedProjectionLoss.apply(hidden, weight, targets, smoothing)  # type: ignore[no-untyped-call]
+    return loss, nll
+
+
+class _FusedProjectionLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, smoothing: float
+    ) -> tuple[Tensor, Tensor]:
+        working = weight.detach().to(hidden.dtype)
+        vocab_size = weight.size(0)
+        hidden_grad = torch.empty_like(hidden)
+        weight_grad = torch.zeros_like(weight, dtype=torch.float32)
+        loss = torch.zeros((), device=hidden.device)
+        nll = torch.zeros((), device=hidden.device)
+        for start in range(0, hidden.size(0), _CHUNK_ROWS):
+            rows = slice(start, start + _CHUNK_ROWS)
+            logits = (hidden[rows] @ working.t()).float()
+            log_norm = torch.logsumexp(logits, dim=-1)
+            chunk_targets = targets[rows, None]
+            chunk_nll = (log_norm - logits.gather(1, chunk_targets)[:, 0]).sum()
+            uniform = (log_norm - logits.mean(dim=-1)).sum()
+            nll += chunk_nll
+            loss += (1.0 - smoothing) * chunk_nll + smoothing * uniform
+            # d loss / d logits = softmax - (1 - eps) * one_hot - eps / V
+            grad = logits.sub_(log_norm[:, None]).exp_().sub_(smoothing / vocab_size)
+            grad.scatter_add_(
+                1, chunk_targets, torch.full_like(chunk_targets, smoothing - 1.0, dtype=grad.dtype)
+            )
+            grad = grad.to(hidden.dtype)
+            hidden_grad[rows] = grad @ working
+            weight_grad += grad.t() @ hidden[rows]
+        ctx.save_for_backward(hidden_grad, weight_grad.to(weight.dtype))
+        ctx.mark_non_differentiable(nll)
+        return loss, nll
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        hidden_grad, weight_grad = ctx.saved_tensors
+        scale = grads[0]
+        return hidden_grad * scale.to(hidden_grad.dtype), weight_grad * scale, None, None
