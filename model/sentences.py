@@ -1,0 +1,134 @@
+"""Where one sentence of a line ends and the next begins.
+
+The rules are those of sentencex, which knows about 300 languages, keeps every character and costs
+microseconds a sentence. Four things are put right on top: its cost, which grows with the square of
+the length for some quotation marks; long quotations, which it never splits; full stops inside names
+(`System.Out`); and, for the languages below, abbreviations that it does not know and words that it
+takes for abbreviations.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+import sentencex  # type: ignore[import-untyped]
+
+__all__ = ["split_sentences"]
+
+_WINDOW = 4000
+"""Characters looked at together. A longer sentence has to be split for its length anyway."""
+_LONG_QUOTATION = 200
+"""A sentence with more characters is also split where a sentence inside its quotation marks or
+brackets ends; shorter ones are better off as a whole, with both of their marks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Corrections:
+    """What is different in one language from what sentencex believes."""
+
+    never_last: frozenset[str] = frozenset()
+    """Abbreviations that do not end a sentence, whatever follows."""
+    before_number: frozenset[str] = frozenset()
+    """Abbreviations that do not end a sentence when a number follows: `vol. 2`."""
+    words: frozenset[str] = frozenset()
+    """Plain words that do end a sentence when a capital follows; sentencex thinks otherwise."""
+    ordinals: bool = False
+    """A number with a full stop is an ordinal: `im 19. Jahrhundert`."""
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_CORRECTIONS = {
+    "en": _Corrections(
+        never_last=_words("Ms Mx Messrs Ft Atty Assoc approx incl excl resp"),
+        before_number=_words(
+            "app avg ch chap circa ed eq eqs est ex figs max par para sect tab tel temp vol vols "
+            "App Ch Chap Eq Eqs Ex Figs Max Par Para Sect Tab Tel Vol Vols Approx"
+        ),
+        words=_words("me no ill art miss fed"),
+    ),
+    "de": _Corrections(
+        never_last=_words(
+            "Abb Abs Anm Aufl Ausg Bd Bsp Dipl Exkl Frl Hl Hrsg Inkl Kap Pos Tab Tel Tsd Ziff "
+            "Zzgl allg bes betr dt engl exkl frz geb gest griech inkl jur lat max phil rer "
+            "zzgl"
+        ),
+        words=_words("mich mag Art Bart"),
+        ordinals=True,
+    ),
+}
+_NO_CORRECTIONS = _Corrections()
+
+_OPENING_MARK = re.compile(r"(?<!\S)[\"“”„«»\u2018\u2019(\[]")
+_CLOSING_MARK = re.compile(r"(?<=\S)[\"“”«»)\]]")
+_LAST_WORD = re.compile(r"(?<!\w)([^\W\d_]+)\.\s+$")
+_LAST_ORDINAL = re.compile(r"(?<![\w.,:])\d{1,2}\.\s+$")
+_WORD_AND_GAP = re.compile(r"(?<!\w)([^\W\d_]+)\.\s+(?=[^\W\d_])")
+_LOOK_BACK = 40
+"""Characters before a boundary that are enough to know an abbreviation."""
+
+
+def split_sentences(line: str, language: str) -> list[str]:
+    """The sentences of `line`, each with the white space after it; joined they are `line`.
+
+    Args:
+        line: valid Unicode without line breaks.
+        language: the code of its language; only the part before a "-" or "_" counts, and a language
+            without rules of its own is split by those that most have in common.
+    """
+    language = re.split("[-_]", language, maxsplit=1)[0].lower()
+    corrections = _CORRECTIONS.get(language, _NO_CORRECTIONS)
+    ends = {end for end in _ends(line, language) if not _continues(line, end, corrections)}
+    for match in _WORD_AND_GAP.finditer(line):
+        if match[1] in corrections.words and line[match.end()].isupper():
+            ends.add(match.end())
+    return [line[start:end] for start, end in pairwise(sorted(ends | {0, len(line)}))]
+
+
+def _ends(line: str, language: str) -> Iterator[int]:
+    """Where sentencex ends a sentence, asked a window at a time: the cost grows with the length."""
+    start = 0
+    while start < len(line):
+        window = line[start : start + _WINDOW]
+        ends = _ends_in_window(window, language)
+        if len(ends) > 1 and start + _WINDOW < len(line):
+            ends = ends[:-1]  # the window may have cut it short: the next one sees it whole
+        yield from (start + end for end in ends)
+        start += ends[-1]
+
+
+def _ends_in_window(window: str, language: str) -> list[int]:
+    pieces = sentencex.segment(language, window)
+    ends = list(accumulate(map(len, pieces)))
+    if "".join(pieces) != window:
+        return [len(window)]
+    for start, end in pairwise([0, *ends]):
+        if end - start > _LONG_QUOTATION:
+            # Stand-ins that mark no quotation; an apostrophe may follow a full stop.
+            unmarked = _CLOSING_MARK.sub("\u2019", _OPENING_MARK.sub("_", window[start:end]))
+            within = accumulate(map(len, sentencex.segment(language, unmarked)))
+            ends.extend(start + length for length in within)
+    return sorted(set(ends))
+
+
+def _continues(line: str, end: int, corrections: _Corrections) -> bool:
+    """Whether the sentence goes on after `end`, against what sentencex believes."""
+    if end == len(line):
+        return False
+    last = line[end - 1]
+    if not last.isspace():
+        # Scripts that write sentences without a space between them have stops of their own.
+        own_stop = unicodedata.category(last) in ("Po", "Pe") and not last.isascii()
+        return not own_stop
+    before, after = line[max(0, end - _LOOK_BACK) : end], line[end]
+    if word := _LAST_WORD.search(before):
+        return word[1] in corrections.never_last or (
+            word[1] in corrections.before_number and after.isdigit()
+        )
+    return corrections.ordinals and after.isupper() and bool(_LAST_ORDINAL.search(before))

@@ -1,0 +1,424 @@
+"""Text in, text out: sentences become ids, go through the engine, and become sentences again."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from model.config import EngineConfig, GenerationConfig
+from model.decoding.search import FinishReason
+from model.errors import InvalidRequestError, QueueFullError
+from model.segmentation import SegmentedText, Segmenter
+from model.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from model.checkpoint import ModelMetadata
+    from model.engine.engine import Engine
+    from model.engine.sequence import SequenceResult
+
+__all__ = ["FinishReason", "Translation", "TranslationHypothesis", "Translator"]
+
+_MAX_INLINE_CHARS = 4000
+"""Texts with more characters in all are cut, and put together, on another thread: it takes about a
+microsecond a character, and an event loop should not be held for more than a few milliseconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslationHypothesis:
+    """One of several translations of a text."""
+
+    text: str
+    score: float
+    """See `Translation.score`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Translation:
+    """What came of one text."""
+
+    text: str
+    """The best hypothesis, with the text's own white space, line breaks and list markers."""
+    finish_reason: FinishReason
+    """LENGTH when any of the segments was cut off at its limit of tokens, else STOP."""
+    score: float | None
+    """Mean of the segments' scores (length-normalised log-probabilities), weighted by their target
+    tokens; of a single sentence it is the sentence's. None when there was nothing to translate."""
+    hypotheses: tuple[TranslationHypothesis, ...]
+    """Best first, at least one. The i-th joins the i-th of every segment, or a segment's last where
+    it has fewer. A text with nothing to translate is its own only hypothesis, certain (score 0)."""
+    source_tokens: int
+    """Of all segments, end tokens included."""
+    target_tokens: int
+    """Of all segments' best hypotheses, end tokens included."""
+    num_sentences: int
+    """Segments that were translated: sentences, and the parts of those too long for the model."""
+    queue_seconds: float
+    """The longest of any segment, as are the next two."""
+    encode_seconds: float
+    decode_seconds: float
+    time_to_first_token_seconds: float | None
+    """The shortest of any segment, from submission; None when there was nothing to translate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _InFlight:
+    """A text on its way through the engine."""
+
+    text: SegmentedText
+    futures: list[Future[SequenceResult]]
+
+    @property
+    def done(self) -> bool:
+        return all(future.done() for future in self.futures)
+
+
+class Translator:
+    """A model, its tokenizer and its engine. Safe to use from several threads and event loops.
+
+    Args:
+        engine: translates token ids; belongs to the translator, which closes it.
+        tokenizer: the model's.
+        metadata: names and languages; texts are cut by the rules of its first source language.
+        generation: how to search when a call does not say.
+        device: where the engine computes, for information.
+        dtype: in what type it computes, for information.
+        num_parameters: of the model, for information.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        tokenizer: Tokenizer,
+        *,
+        metadata: ModelMetadata,
+        generation: GenerationConfig,
+        device: str,
+        dtype: str,
+        num_parameters: int,
+    ) -> None:
+        self.engine = engine
+        self.name = metadata.name
+        self.pairs = metadata.pairs
+        self.generation = generation
+        self.device = device
+        self.dtype = dtype
+        self.num_parameters = num_parameters
+        self._tokenizer = tokenizer
+        self._segmenter = Segmenter(
+            tokenizer,
+            language=metadata.source_languages[0],
+            max_tokens=engine.max_source_tokens,
+        )
+
+    @classmethod
+    def load(cls, directory: Path, engine: EngineConfig | None = None) -> Self:
+        """Loads a model directory and starts an engine for it.
+
+        Raises:
+            CheckpointError: the directory is no model, or damaged.
+            InvalidRequestError: the engine's device does not exist.
+        """
+        # Only this needs torch, which takes a second to import.
+        from model.checkpoint import load_checkpoint
+        from model.engine.engine import Engine
+        from model.engine.runner import resolve_device, resolve_dtype
+
+        config = engine or EngineConfig()
+        device = resolve_device(config.device)
+        dtype = resolve_dtype(config.dtype, device)
+        checkpoint = load_checkpoint(directory)
+        return cls(
+            Engine(checkpoint.model, config),
+            checkpoint.tokenizer,
+            metadata=checkpoint.metadata,
+            generation=checkpoint.generation,
+            device=str(device),
+            dtype=str(dtype).removeprefix("torch."),
+            num_parameters=checkpoint.model.num_parameters,
+        )
+
+    def translate(
+        self,
+        texts: Sequence[str],
+        *,
+        generation: GenerationConfig | None = None,
+        deadline: float | None = None,
+    ) -> list[Translation]:
+        """Translates texts together, and blocks until all are done or one fails.
+
+        Args:
+            texts: of any length; all their sentences join the engine's batch at once.
+            generation: how to search; None takes the model's own defaults.
+            deadline: `time.monotonic()` seconds.
+
+        Returns:
+            One translation for each text, in their order.
+
+        Raises:
+            InvalidRequestError: a text is no string or no valid Unicode, there are more sentences
+                than the engine can ever queue, or its slots are too few for the beam.
+            QueueFullError: the engine's waiting queue has no room for all sentences now.
+            DeadlineExceededError: the deadline passed; nothing of the call is left in the engine.
+            EngineDeadError: the engine has stopped.
+        """
+        _check_texts(texts)
+        segmented = self._segment(texts)
+        futures = self._submit(segmented, generation, deadline)
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+            return self._assemble(segmented, _results(futures))
+        finally:
+            self._cancel_unfinished(futures)
+
+    async def translate_async(
+        self,
+        texts: Sequence[str],
+        *,
+        generation: GenerationConfig | None = None,
+        deadline: float | None = None,
+    ) -> list[Translation]:
+        """`translate` for an event loop, which it never holds up.
+
+        When the task is cancelled or one sentence fails, the engine drops the call's other ones.
+        """
+        _check_texts(texts)
+        large = sum(map(len, texts)) > _MAX_INLINE_CHARS
+        segmented = await asyncio.to_thread(self._segment, texts) if large else self._segment(texts)
+        futures = self._submit(segmented, generation, deadline)
+        try:
+            await _settled(futures)
+            results = _results(futures)
+        finally:
+            self._cancel_unfinished(futures)
+        if large:
+            return await asyncio.to_thread(self._assemble, segmented, results)
+        return self._assemble(segmented, results)
+
+    def translate_stream(
+        self,
+        texts: Iterable[str],
+        *,
+        generation: GenerationConfig | None = None,
+        window: int = 256,
+    ) -> Iterator[Translation]:
+        """Translates texts as they come, in their order, with a bounded look-ahead.
+
+        Closing the iterator drops what is in flight. Raises what `translate` raises.
+
+        Args:
+            texts: any number of them; read as room appears.
+            generation: how to search; None takes the model's own defaults.
+            window: most texts in flight. Many keep the engine's batch full; with 1, each text is
+                answered before the next is read.
+        """
+        if window < 1:
+            raise InvalidRequestError(f"`window` must be at least 1, but is {window}")
+        _refuse_single_text(texts)
+        return self._stream(texts, generation, window)
+
+    def close(self) -> None:
+        """Ends the engine; what is in flight fails."""
+        self.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _segment(self, texts: Sequence[str]) -> list[SegmentedText]:
+        segmented = []
+        for index, text in enumerate(texts):
+            try:
+                segmented.append(self._segmenter.segment(text))
+            except InvalidRequestError as error:
+                raise InvalidRequestError(f"`texts[{index}]`: {error}") from error
+        return segmented
+
+    def _submit(
+        self,
+        texts: Sequence[SegmentedText],
+        generation: GenerationConfig | None,
+        deadline: float | None,
+    ) -> list[Future[SequenceResult]]:
+        sources = [segment.token_ids for text in texts for segment in text.segments]
+        most = self.engine.config.max_waiting
+        if len(sources) > most:
+            # The engine would say that its queue is full, and it would say so for ever.
+            raise InvalidRequestError(
+                f"`texts` must have at most {most} sentences in all, but have {len(sources)}"
+            )
+        if not sources:
+            return []
+        return self.engine.submit(sources, generation or self.generation, deadline=deadline)
+
+    def _cancel_unfinished(self, futures: Iterable[Future[SequenceResult]]) -> None:
+        unfinished = [future for future in futures if not future.done()]
+        if unfinished:
+            self.engine.cancel(unfinished)
+
+    def _stream(
+        self, texts: Iterable[str], generation: GenerationConfig | None, window: int
+    ) -> Iterator[Translation]:
+        in_flight: deque[_InFlight] = deque()
+        try:
+            for text in texts:
+                in_flight.append(self._launch(text, generation, in_flight))
+                while in_flight and (len(in_flight) >= window or in_flight[0].done):
+                    yield self._land(in_flight)
+            while in_flight:
+                yield self._land(in_flight)
+        finally:
+            self._cancel_unfinished(future for item in in_flight for future in item.futures)
+
+    def _launch(
+        self, text: str, generation: GenerationConfig | None, in_flight: Iterable[_InFlight]
+    ) -> _InFlight:
+        """Submits one text, once the engine's queue has room for it."""
+        _check_texts([text])
+        segmented = self._segment([text])
+        while True:
+            try:
+                return _InFlight(
+                    text=segmented[0], futures=self._submit(segmented, generation, None)
+                )
+            except QueueFullError:
+                oldest = next((item for item in in_flight if not item.done), None)
+                if oldest is None:
+                    raise  # it is not this stream that fills the queue
+                wait(oldest.futures, return_when=FIRST_EXCEPTION)
+
+    def _land(self, in_flight: deque[_InFlight]) -> Translation:
+        """Waits for the oldest text; it stays in flight until it has arrived."""
+        oldest = in_flight[0]
+        wait(oldest.futures, return_when=FIRST_EXCEPTION)
+        [translation] = self._assemble([oldest.text], _results(oldest.futures))
+        in_flight.popleft()
+        return translation
+
+    def _assemble(
+        self, texts: Sequence[SegmentedText], results: Sequence[SequenceResult]
+    ) -> list[Translation]:
+        remaining = iter(results)
+        return [
+            self._translation(text, list(islice(remaining, len(text.segments)))) for text in texts
+        ]
+
+    def _translation(self, text: SegmentedText, results: Sequence[SequenceResult]) -> Translation:
+        if not results:
+            return _untouched(text.tail)
+        ranks = range(max(len(result.hypotheses) for result in results))
+        hypotheses = tuple(self._hypothesis(text, results, rank) for rank in ranks)
+        reasons = {result.hypotheses[0].finish_reason for result in results}
+        return Translation(
+            text=hypotheses[0].text,
+            finish_reason=FinishReason.LENGTH
+            if FinishReason.LENGTH in reasons
+            else FinishReason.STOP,
+            score=hypotheses[0].score,
+            hypotheses=hypotheses,
+            source_tokens=sum(result.source_tokens for result in results),
+            target_tokens=sum(result.target_tokens for result in results),
+            num_sentences=len(results),
+            queue_seconds=max(result.queue_seconds for result in results),
+            encode_seconds=max(result.encode_seconds for result in results),
+            decode_seconds=max(result.decode_seconds for result in results),
+            time_to_first_token_seconds=min(
+                result.time_to_first_token_seconds for result in results
+            ),
+        )
+
+    def _hypothesis(
+        self, text: SegmentedText, results: Sequence[SequenceResult], rank: int
+    ) -> TranslationHypothesis:
+        chosen = [result.hypotheses[min(rank, len(result.hypotheses) - 1)] for result in results]
+        # The best hypotheses' weights for every rank, so that scores fall with the rank.
+        weights = [result.target_tokens for result in results]
+        total = sum(
+            weight * hypothesis.score for weight, hypothesis in zip(weights, chosen, strict=True)
+        )
+        return TranslationHypothesis(
+            text=text.join(
+                [self._tokenizer.detokenize(hypothesis.token_ids).strip() for hypothesis in chosen]
+            ),
+            score=total / sum(weights),
+        )
+
+
+def _refuse_single_text(texts: Iterable[str]) -> None:
+    # A string is an iterable of strings too, and would be translated letter by letter.
+    if isinstance(texts, str):
+        raise InvalidRequestError("`texts` must be a list of texts, but is a single one")
+
+
+def _check_texts(texts: Sequence[str]) -> None:
+    _refuse_single_text(texts)
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InvalidRequestError(
+                f"`texts[{index}]` must be a string, but is {type(text).__name__}"
+            )
+
+
+def _untouched(text: str) -> Translation:
+    return Translation(
+        text=text,
+        finish_reason=FinishReason.STOP,
+        score=None,
+        hypotheses=(TranslationHypothesis(text=text, score=0.0),),
+        source_tokens=0,
+        target_tokens=0,
+        num_sentences=0,
+        queue_seconds=0.0,
+        encode_seconds=0.0,
+        decode_seconds=0.0,
+        time_to_first_token_seconds=None,
+    )
+
+
+def _results(futures: Sequence[Future[SequenceResult]]) -> list[SequenceResult]:
+    """The results of settled futures; the first error in their order, if there is one."""
+    for future in futures:
+        if future.done() and (error := future.exception()) is not None:
+            raise error
+    return [future.result() for future in futures]
+
+
+async def _settled(futures: Sequence[Future[SequenceResult]]) -> None:
+    """Returns when all futures have a result or one has an error; wakes the event loop only then.
+
+    `asyncio.wrap_future` would wake it for every sentence.
+    """
+    if not futures:
+        return
+    loop = asyncio.get_running_loop()
+    settled = asyncio.Event()
+    lock = threading.Lock()
+    unfinished = len(futures)
+
+    def on_done(future: Future[SequenceResult]) -> None:
+        nonlocal unfinished
+        with lock:
+            unfinished -= 1
+            last = unfinished == 0
+        if last or future.cancelled() or future.exception() is not None:
+            with suppress(RuntimeError):  # the loop has been closed: nobody waits
+                loop.call_soon_threadsafe(settled.set)
+
+    for future in futures:
+        future.add_done_callback(on_done)
+    await settled.wait()

@@ -1,0 +1,106 @@
+"""An engine without a model: what comes out is what went in, when the test says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+
+from model.config import EngineConfig, GenerationConfig
+from model.decoding.search import FinishReason, Hypothesis
+from model.engine.sequence import SequenceResult
+from model.errors import QueueFullError, RequestCancelledError
+
+
+def echo(source: Sequence[int], *, num_hypotheses: int = 1, **changes: object) -> SequenceResult:
+    """The source as its own best hypothesis; each further one lacks one more token at its end."""
+    tokens = tuple(source[:-1])
+    hypotheses = tuple(
+        Hypothesis(
+            token_ids=tokens[: max(1, len(tokens) - rank)],
+            score=-0.1 * (rank + 1),
+            log_prob=-0.2 * (rank + 1),
+            finish_reason=FinishReason.STOP,
+        )
+        for rank in range(num_hypotheses)
+    )
+    values: dict[str, object] = {
+        "hypotheses": hypotheses, "source_tokens": len(source), "target_tokens": len(source),
+        "queue_seconds": 0.0, "encode_seconds": 0.0, "decode_seconds": 0.0,
+        "time_to_first_token_seconds": 0.0,
+    }  # fmt: skip
+    return SequenceResult(**(values | changes))  # type: ignore[arg-type]
+
+
+class FakeEngine:
+    """The engine's interface as a translator uses it.
+
+    With `held`, a sequence stays in flight until the test finishes, fails or cancels it.
+    """
+
+    def __init__(
+        self, *, max_source_tokens: int = 64, max_waiting: int = 2048, held: bool = False
+    ) -> None:
+        self.config = EngineConfig(max_waiting=max_waiting)
+        self.max_source_tokens = max_source_tokens
+        self.held = held
+        self.sources: list[list[int]] = []
+        """Of all submissions."""
+        self.generations: list[GenerationConfig] = []
+        self.deadlines: list[float | None] = []
+        self.num_submissions = 0
+        self.futures: list[Future[SequenceResult]] = []
+        """One for each source."""
+        self.num_cancelled = 0
+        self.most_in_flight = 0
+        self.alive = True
+
+    def submit(
+        self,
+        sources: Sequence[Sequence[int]],
+        generation: GenerationConfig,
+        *,
+        deadline: float | None = None,
+    ) -> list[Future[SequenceResult]]:
+        assert all(0 < len(source) <= self.max_source_tokens for source in sources)
+        if len(self.in_flight) + len(sources) > self.config.max_waiting:
+            raise QueueFullError("full")
+        futures: list[Future[SequenceResult]] = [Future() for _ in sources]
+        for future in futures:
+            future.set_running_or_notify_cancel()
+        self.sources += [list(source) for source in sources]
+        self.futures += futures
+        self.generations.append(generation)
+        self.deadlines.append(deadline)
+        self.num_submissions += 1
+        self.most_in_flight = max(self.most_in_flight, len(self.in_flight))
+        if not self.held:
+            self.finish_all()
+        return futures
+
+    def cancel(self, futures: Iterable[Future[SequenceResult]]) -> None:
+        for future in futures:
+            if not future.done():
+                self.num_cancelled += 1
+                future.set_exception(RequestCancelledError("cancelled"))
+
+    def close(self) -> None:
+        self.cancel(self.futures)
+        self.alive = False
+
+    @property
+    def in_flight(self) -> list[int]:
+        """Numbers of the sources that are not done."""
+        return [number for number, future in enumerate(self.futures) if not future.done()]
+
+    def finish(self, number: int, **changes: object) -> None:
+        """Ends one source well; `changes` are fields of its result."""
+        source = self.sources[number]
+        self.futures[number].set_result(echo(source, **changes))  # type: ignore[arg-type]
+
+    def finish_all(self) -> None:
+        for number in self.in_flight:
+            self.finish(number)
+
+    def fail(self, number: int, error: Exception) -> None:
+        """Ends one source badly."""
+        self.futures[number].set_exception(error)
