@@ -1,0 +1,69 @@
+"""The load test's judgement of answers: a right one passes, each kind of wrong one is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from loadtests.answers import libretranslate_fault, translate_fault
+
+
+def _answer(**changes: Any) -> dict[str, Any]:
+    translations = [
+        {"text": "Guten Morgen.", "finish_reason": "stop"},
+        {"text": "Guten Abend.", "finish_reason": "length"},
+    ]
+    return {"translations": translations, "model": "en-de"} | changes
+
+
+def test_a_right_answer_passes() -> None:
+    assert translate_fault(_answer(), count=2) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        ([], "JSON object"),
+        (_answer(translations=None), "one entry for each text"),
+        (_answer(translations=[]), "one entry for each text"),
+        (_answer(translations=["a", "b"]), "`text`"),
+        (_answer(translations=[{"text": " ", "finish_reason": "stop"}] * 2), "`text`"),
+        (_answer(translations=[{"text": "a", "finish_reason": "cancelled"}] * 2), "stop, length"),
+        (_answer(translations=[{"text": "a"}] * 2), "stop, length"),
+        (_answer(model=""), "`model`"),
+    ],
+)
+def test_a_wrong_answer_is_named(answer: object, fault: str) -> None:
+    found = translate_fault(answer, count=2)
+    assert found is not None
+    assert fault in found
+
+
+@pytest.mark.parametrize(
+    ("translated", "query"),
+    [("Hallo.", "Hello."), (["Hallo.", "Ja."], ["Hello.", "Yes."])],
+)
+def test_a_right_libretranslate_answer_passes(
+    translated: str | list[str], query: str | list[str]
+) -> None:
+    assert libretranslate_fault({"translatedText": translated}, query=query) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "query", "fault"),
+    [
+        ("Hallo.", "Hello.", "JSON object"),
+        ({}, "Hello.", "must be a text"),
+        ({"translatedText": ["Hallo."]}, "Hello.", "must be a text"),
+        ({"translatedText": "Hallo."}, ["Hello."], "one entry for each text"),
+        ({"translatedText": ["Hallo."]}, ["Hello.", "Yes."], "one entry for each text"),
+        ({"translatedText": ["Hallo.", ""]}, ["Hello.", "Yes."], "must not be empty"),
+    ],
+)
+def test_a_wrong_libretranslate_answer_is_named(
+    answer: object, query: str | list[str], fault: str
+) -> None:
+    found = libretranslate_fault(answer, query=query)
+    assert found is not None
+    assert fault in found
