@@ -1,0 +1,114 @@
+"""What is let in: how many requests at a time, and how much each may ask for."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from service.errors import InvalidFieldError, OverloadedError, shown
+from service.request_context import RequestContext
+from service.settings import Limits
+
+__all__ = ["TIMEOUT_HEADER", "Admission", "deadline_of"]
+
+TIMEOUT_HEADER = "x-request-timeout-seconds"
+_DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+
+# A server in front, Ray Serve's among them, reads the same header and answers for us when the time
+# is up: our own answer, which says more, must be on its way a little earlier.
+_HEAD_START_SECONDS = 0.1
+_HEAD_START_SHARE = 0.1
+
+
+class Admission:
+    """Counts the requests in work and checks each one against the limits."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.in_flight = 0
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Holds one of the places in flight; OverloadedError when all are taken."""
+        if self.in_flight >= self.limits.max_in_flight:
+            raise OverloadedError(
+                f"the server works on {self.in_flight} requests, as many as it may; try again later"
+            )
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+
+    def check_texts(self, texts: Sequence[str], *, field: str, is_list: bool) -> None:
+        """Refuses too many texts, too long ones, and characters that no text has.
+
+        `field` is what the API calls the texts, or the one text if it was not in a list.
+        """
+        limits = self.limits
+        if len(texts) > limits.max_texts:
+            raise InvalidFieldError(
+                f"`{field}` must have at most {limits.max_texts} texts, but has {len(texts)}",
+                field=field,
+            )
+        total = 0
+        for index, text in enumerate(texts):
+            total += len(text)
+            problem = self._problem_of(text)
+            if problem is not None:
+                name = f"{field}[{index}]" if is_list else field
+                raise InvalidFieldError(f"`{name}` must {problem}", field=name)
+        if total > limits.max_total_chars:
+            raise InvalidFieldError(
+                f"`{field}` must have at most {limits.max_total_chars} characters in all, "
+                f"but has {total}",
+                field=field,
+            )
+
+    def _problem_of(self, text: str) -> str | None:
+        most = self.limits.max_text_chars
+        if len(text) > most:
+            return f"have at most {most} characters, but has {len(text)}"
+        if "\0" in text:
+            return f"not have the character U+0000, but has it at {text.index(chr(0))}"
+        try:
+            text.encode()
+        except UnicodeEncodeError as exc:
+            return f"not have half of a surrogate pair, but has one at {exc.start}"
+        return None
+
+    def check_generation(self, options: Mapping[str, Any]) -> None:
+        """Refuses a search that costs more than the operator allows."""
+        limits = self.limits
+        for name, most in (
+            ("beam_size", limits.max_beam_size),
+            ("num_hypotheses", limits.max_num_hypotheses),
+            ("max_new_tokens", limits.max_new_tokens),
+        ):
+            if (value := options.get(name)) is not None and value > most:
+                raise InvalidFieldError(
+                    f"`generation.{name}` must be at most {most}, but is {shown(value)}",
+                    field=f"generation.{name}",
+                )
+
+
+def deadline_of(context: RequestContext, header: str | None, limits: Limits) -> float:
+    """When the request must be answered, in time.monotonic() seconds."""
+    allowed = limits.request_timeout_seconds
+    if header is not None:
+        allowed = min(allowed, _wanted_seconds(header))
+    return context.started + allowed
+
+
+def _wanted_seconds(header: str) -> float:
+    wanted = float(header) if _DECIMAL.fullmatch(header) else math.nan
+    if not wanted > 0:
+        raise InvalidFieldError(
+            f"the header `{TIMEOUT_HEADER}` must be a number of seconds above 0, "
+            f"but is {shown(header)}",
+            field=TIMEOUT_HEADER,
+        )
+    return wanted - min(_HEAD_START_SECONDS, wanted * _HEAD_START_SHARE)

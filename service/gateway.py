@@ -1,0 +1,104 @@
+"""The HTTP application: routes, error answers and middleware, put together from their parts."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from importlib import metadata
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from model.errors import PolyheadError
+from service.admission import Admission
+from service.api import libretranslate, v1
+from service.api.libretranslate import LibreTranslateApi
+from service.api.probes import Probes
+from service.api.translation import Translating
+from service.api.v1 import NativeApi
+from service.errors import Failure, failure_of
+from service.logs import log_failure
+from service.middleware import AdmitRequests, ObserveRequests, RequestMetrics
+from service.request_context import RequestContext
+from service.routing import Router
+from service.settings import Settings
+
+__all__ = ["build_gateway"]
+
+_DESCRIPTION = (
+    "Machine translation on a Transformer of its own. Every answer carries an `X-Request-Id`, the "
+    "client's own if it sent one. The header `x-request-timeout-seconds` asks for an answer within "
+    "that time. Errors say what must be and what was."
+)
+
+_ERROR_RESPONSES: Mapping[str, Callable[[Failure, RequestContext], Response]] = {
+    "/translate": libretranslate.error_response,
+    "/languages": libretranslate.error_response,
+}
+
+
+def build_gateway(
+    settings: Settings,
+    router: Router,
+    metrics: RequestMetrics,
+    render_metrics: Callable[[], Awaitable[bytes]],
+    *,
+    echo_request_id: bool = True,
+) -> FastAPI:
+    """The application of one gateway.
+
+    Args:
+        settings: limits and what is logged.
+        router: the way to the models.
+        metrics: where the numbers of the requests go.
+        render_metrics: the answer of `GET /metrics`.
+        echo_request_id: False where the server in front repeats a request's X-Request-Id in its
+            answer, as Ray Serve's does; it is then added only where it replaces one that was
+            refused.
+    """
+    app = FastAPI(
+        title="Polyhead",
+        version=_version(),
+        description=_DESCRIPTION,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    admission = Admission(settings.limits)
+    translating = Translating(router, admission)
+    NativeApi(translating).add_to(app)
+    LibreTranslateApi(translating, settings.limits).add_to(app)
+    Probes(router, render_metrics, timeout_seconds=settings.metrics_timeout_seconds).add_to(app)
+    for kind in (PolyheadError, HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, _answer_failure)
+    app.add_middleware(AdmitRequests, admission=admission)
+    app.add_middleware(
+        ObserveRequests,
+        metrics=metrics,
+        routes=[path for route in app.routes if (path := getattr(route, "path", None))],
+        error_response=_error_response,
+        log_requests=settings.log_requests,
+        echo_request_id=echo_request_id,
+    )
+    return app
+
+
+async def _answer_failure(request: Request, exc: Exception) -> Response:
+    """FastAPI's way of asking for an error answer."""
+    return _error_response(RequestContext.of(request.scope), exc)
+
+
+def _error_response(context: RequestContext, exc: BaseException) -> Response:
+    """The answer for `exc` in the words of the route's API; the log hears of what is our fault."""
+    failure = failure_of(exc)
+    if failure.status >= 500:
+        log_failure(context, exc, expected=failure.status != 500)
+    return _ERROR_RESPONSES.get(context.route, v1.error_response)(failure, context)
+
+
+def _version() -> str:
+    try:
+        return metadata.version("polyhead")
+    except metadata.PackageNotFoundError:  # run from a checkout that is not installed
+        return "0"

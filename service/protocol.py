@@ -1,0 +1,68 @@
+"""What crosses the Ray Serve handle between the gateway and a translator: plain dataclasses.
+
+No framework object, no tensor and no clock reading travels: monotonic clocks of two processes must
+not be compared, so a deadline is sent as the seconds that are left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from model.config import GenerationConfig
+
+__all__ = ["ModelInfo", "TranslateCall", "TranslateReply", "TranslatedText"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslateCall:
+    """One request: several texts of one language pair."""
+
+    request_id: str
+    texts: tuple[str, ...]
+    source: str
+    target: str
+    generation: GenerationConfig | None = None
+    """None takes the model's own defaults."""
+    timeout_seconds: float | None = None
+    """Time left until the client's deadline when the call was sent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslatedText:
+    """One text's translation, in the order of the call's texts."""
+
+    text: str
+    finish_reason: str
+    score: float | None
+    hypotheses: tuple[tuple[str, float], ...] = ()
+    """(text, score), best first; the first is `text`."""
+    source_tokens: int = 0
+    target_tokens: int = 0
+    num_sentences: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslateReply:
+    """The answer to one TranslateCall."""
+
+    model: str
+    translations: tuple[TranslatedText, ...]
+    queue_seconds: float
+    """Longest wait of any of the call's sentences before its encoding began."""
+    encode_seconds: float
+    decode_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """What a replica says of the model it holds."""
+
+    name: str
+    pairs: tuple[tuple[str, str], ...]
+    """(source, target) language codes."""
+    device: str
+    dtype: str
+    num_parameters: int
+    max_source_tokens: int
+    generation: GenerationConfig = field(default_factory=GenerationConfig)
+    """The model's own search defaults."""

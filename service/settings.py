@@ -1,0 +1,193 @@
+"""Every setting of the service: the only reader of the environment and of Serve's arguments.
+
+A value comes from, in this order: the arguments of the application (`service.app:build`), then the
+environment, then the default below. An environment variable is the prefix `POLYHEAD_` and the
+field's name; a field of a nested model follows two underscores (`POLYHEAD_LIMITS__MAX_TEXTS=64`).
+An argument that does not exist and a value outside its range are refused. A variable with the
+prefix that names no field is left alone: Kubernetes makes such ones for a Service of our name.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from model.config import EngineConfig
+
+__all__ = [
+    "Autoscaling",
+    "EngineSettings",
+    "Limits",
+    "LogLevel",
+    "RetrySettings",
+    "Settings",
+]
+
+
+class LogLevel(StrEnum):
+    """How much the service writes to its log."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class _Section(BaseModel):
+    """A part of the settings: closed, and fixed once it is made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Limits(_Section):
+    """What one request, and all requests together, may ask of a gateway."""
+
+    max_texts: int = Field(default=128, ge=1)
+    """Most texts in one request."""
+    max_text_chars: int = Field(default=20_000, ge=1)
+    """Longest text, in characters (Unicode code points)."""
+    max_total_chars: int = Field(default=100_000, ge=1)
+    """Most characters in all texts of one request together."""
+    max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=1024)
+    """Largest request body, in bytes, whether its length was announced or it came in chunks."""
+    max_beam_size: int = Field(default=8, ge=1)
+    """Widest beam a request may ask for."""
+    max_num_hypotheses: int = Field(default=8, ge=1)
+    """Most translations of one text a request may ask for."""
+    max_new_tokens: int = Field(default=512, ge=1)
+    """Longest translation of one sentence a request may ask for, in tokens."""
+    request_timeout_seconds: float = Field(default=60.0, gt=0, le=3600)
+    """Time a translation may take; the header x-request-timeout-seconds may ask for less."""
+    body_timeout_seconds: float = Field(default=30.0, gt=0, le=3600)
+    """Time a client may take to send its request body."""
+    max_in_flight: int = Field(default=512, ge=1)
+    """Requests with a body that one gateway works on at a time; one more is answered 503."""
+
+
+class RetrySettings(_Section):
+    """How the gateway repeats work that a replica lost. Every attempt stays within the deadline."""
+
+    max_attempts: int = Field(default=8, ge=1, le=20)
+    """Most attempts of one request, the first included."""
+    attempt_timeout_seconds: float = Field(default=20.0, gt=0, le=3600)
+    """Time after which an attempt is given up for another one. The last attempt has all the time
+    that is left."""
+    backoff_seconds: float = Field(default=0.1, ge=0, le=60)
+    """Mean pause before the second attempt; it doubles with each further one and is jittered."""
+    max_backoff_seconds: float = Field(default=2.0, ge=0, le=60)
+    """Longest pause between two attempts. All pauses together should outlast the replacement of a
+    replica, which takes five seconds or more."""
+    timeout_retry_ratio: float = Field(default=0.1, ge=0, le=1)
+    """Most retries after a time-out, as a share of all requests: when everything is slow because
+    there is too much to do, doing it twice makes it worse."""
+    timeout_retry_burst: int = Field(default=32, ge=0, le=10_000)
+    """Retries after a time-out that may happen at once before the ratio holds."""
+
+
+class Autoscaling(_Section):
+    """How the number of translator replicas follows the load; the names are Ray Serve's."""
+
+    min_replicas: int = Field(default=1, ge=1)
+    max_replicas: int = Field(default=4, ge=1)
+    target_ongoing_requests: float = Field(default=32.0, gt=0)
+    """Requests in work at one replica that the autoscaler aims at."""
+    upscale_delay_s: float = Field(default=5.0, ge=0)
+    """Seconds of too much load before a replica is added."""
+    downscale_delay_s: float = Field(default=120.0, ge=0)
+    """Seconds of too little load before a replica is removed."""
+    look_back_period_s: float = Field(default=15.0, gt=10)
+    """Seconds over which the load is averaged; Serve reports it every 10."""
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(
+                f"`min_replicas` must be at most `max_replicas` ({self.max_replicas}), "
+                f"but is {self.min_replicas}"
+            )
+        return self
+
+
+class EngineSettings(_Section):
+    """How each replica's engine is run; see `model.config.EngineConfig`."""
+
+    device: str = EngineConfig.device
+    """"cpu", "cuda", or "auto": CUDA where there is one."""
+    dtype: str = EngineConfig.dtype
+    """"float32", "bfloat16", "float64", or "auto": float32 on the CPU, bfloat16 on CUDA."""
+    max_slots: int = EngineConfig.max_slots
+    """Rows of the KV cache: hypotheses that are decoded at a time."""
+    max_waiting: int = EngineConfig.max_waiting
+    """Sentences that may wait for slots; a request with more is answered 503."""
+    encode_token_budget: int = EngineConfig.encode_token_budget
+    """Most source tokens encoded between two decode steps."""
+    num_threads: int | None = EngineConfig.num_threads
+    """Threads of one engine's tensor operations; null leaves PyTorch's choice."""
+
+    @model_validator(mode="after")
+    def _check_engine(self) -> Self:
+        self.to_config()
+        return self
+
+    def to_config(self) -> EngineConfig:
+        """The same values as the engine takes them."""
+        return EngineConfig(**self.model_dump())
+
+
+class Settings(BaseSettings):
+    """The argument of `service.app:build`: everything an operator can choose."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="POLYHEAD_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
+
+    models: Annotated[list[str], NoDecode] = Field(default_factory=list)
+    """Model directories, one deployment each; empty takes the embedded model. In the environment
+    they are separated by commas."""
+    replicas: int = Field(default=1, ge=1, le=1000)
+    """Translator replicas of each model, when there is no `autoscaling`."""
+    gateway_replicas: int = Field(default=1, ge=1, le=1000)
+    """Gateway replicas."""
+    autoscaling: Autoscaling | None = None
+    """Lets the number of translator replicas follow the load instead."""
+    max_ongoing_requests: int = Field(default=512, ge=1)
+    """Requests in work at one translator replica; should be well above its engine's slots, or
+    batches never fill."""
+    num_cpus_per_replica: float = Field(default=1.0, ge=0)
+    """CPUs that Ray reserves for one translator replica."""
+    num_gpus_per_replica: float = Field(default=0.0, ge=0)
+    """GPUs, or a share of one, that Ray reserves for one translator replica."""
+    num_cpus_per_gateway: float = Field(default=0.1, ge=0)
+    """CPUs that Ray reserves for one gateway replica."""
+    limits: Limits = Field(default_factory=Limits)
+    engine: EngineSettings = Field(default_factory=EngineSettings)
+    retry: RetrySettings = Field(default_factory=RetrySettings)
+    info_timeout_seconds: float = Field(default=2.0, gt=0, le=60)
+    """Time a model has to answer `GET /ready`, or a first question for its languages."""
+    metrics_timeout_seconds: float = Field(default=5.0, gt=0, le=60)
+    """Time in which the metrics of all replicas must be collected."""
+    health_check_period_seconds: float = Field(default=1.0, gt=0, le=60)
+    """Seconds between two looks at a replica's health."""
+    health_check_timeout_seconds: float = Field(default=10.0, gt=0, le=600)
+    """Time a replica has to answer such a look before it is replaced."""
+    graceful_shutdown_seconds: float = Field(default=65.0, ge=0, le=3600)
+    """Time a replica that is being replaced has to finish its requests; less than
+    `limits.request_timeout_seconds` turns the longest ones into errors."""
+    log_level: LogLevel = LogLevel.INFO
+    """Least serious kind of log line that is written."""
+    log_requests: bool = True
+    """One log line for each request (at level "info"); never with a user's text."""
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _split_models(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return [name for part in value.split(",") if (name := part.strip())]
+        return value
