@@ -1,0 +1,46 @@
+# syntax=docker/dockerfile:1
+# docker build -t polyhead --build-arg CPU_WHEELS=INDEX .    for machines without a GPU
+# docker build -t polyhead:cuda --build-arg DEVICE=cuda .
+# docker run --rm --init -p 8000:8000 --shm-size 256m polyhead
+# docker run --rm --init -p 8000:8000 --shm-size 256m --gpus all polyhead:cuda
+
+ARG PYTHON_VERSION=3.13
+
+FROM python:${PYTHON_VERSION}-slim-bookworm AS build
+# cpu or cuda: which build of torch is taken. The CUDA one brings its own CUDA libraries, so that
+# both images stand on the same base. Without CPU_WHEELS, an index that has CPU builds of torch
+# (PyTorch's installation page names one), pip takes the CUDA build here too: larger, but it works.
+ARG DEVICE=cpu
+ARG CPU_WHEELS=
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_CONSTRAINT=/source/requirements.lock
+WORKDIR /source
+# The steps of `make serve`. Dependencies first: they change less often than the code.
+COPY pyproject.toml requirements.lock README.md LICENSE ./
+RUN python -m venv /opt/polyhead \
+    && case "$DEVICE" in \
+         cpu) export PIP_EXTRA_INDEX_URL="$CPU_WHEELS" ;; \
+         cuda) ;; \
+         *) echo "DEVICE must be cpu or cuda, but is $DEVICE" >&2; exit 1 ;; \
+       esac \
+    && /opt/polyhead/bin/pip install setuptools \
+    && /opt/polyhead/bin/pip install --no-build-isolation .
+COPY model model
+COPY service service
+COPY loadtests loadtests
+RUN /opt/polyhead/bin/pip install --no-build-isolation --no-deps --force-reinstall . \
+    && /opt/polyhead/bin/polyhead --version
+
+FROM python:${PYTHON_VERSION}-slim-bookworm
+RUN useradd --create-home --uid 10001 polyhead
+COPY --from=build /opt/polyhead /opt/polyhead
+ENV PATH=/opt/polyhead/bin:$PATH \
+    PYTHONUNBUFFERED=1
+USER 10001
+WORKDIR /home/polyhead
+EXPOSE 8000
+HEALTHCHECK --interval=15s --timeout=5s --start-period=120s --retries=3 \
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health', timeout=4)"]
+ENTRYPOINT ["polyhead"]
+CMD ["serve", "--host", "0.0.0.0"]

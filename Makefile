@@ -1,0 +1,91 @@
+# What people and CI run, from a checkout and Python alone. `make help` lists it.
+#
+# The first target that needs it makes .venv and installs what requirements.lock pins; stamps in
+# .venv remember it, so that later runs touch neither pip nor the network. pip's own settings are
+# honoured: PIP_EXTRA_INDEX_URL, for one, can name an index that has another build of torch.
+
+# Given after `make`, never taken from the environment, where HOST may mean something else:
+# `make serve PORT=9000 HOST=0.0.0.0 REPLICAS=2 MODEL=path/to/model`.
+PORT :=
+HOST :=
+REPLICAS :=
+MODEL :=
+# The interpreter that .venv is made with; empty takes the first one that is good enough.
+PYTHON :=
+# What `make test` runs, in this order: the fast ones first.
+TESTS := tests/unit tests/equivalence tests/integration tests/system
+# More options of pytest: `make test TESTS=tests/unit PYTEST_ARGS="-k tokenizer -x"`.
+PYTEST_ARGS :=
+
+VENV := .venv
+BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.installed-runtime
+DEV := $(VENV)/.installed-dev
+PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --constraint requirements.lock
+
+# Ray has no build for Python 3.15 yet. Debian's python3 may come without the means to make a venv.
+GOOD_PYTHON := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
+CANDIDATES = $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
+FOUND_PYTHON = $(shell for python in $(CANDIDATES); do \
+	"$$python" -c '$(GOOD_PYTHON)' >/dev/null 2>&1 && command -v "$$python" && exit; done)
+THEIR_VERSIONS = $(shell for python in $(CANDIDATES); do \
+	echo "$$python is $$("$$python" -c 'import platform; print(platform.python_version())' \
+	2>/dev/null || echo missing)"; done | paste -sd ';' | sed 's/;/, /g')
+NO_PYTHON = Polyhead needs Python 3.11 to 3.14 with its venv module, but $(THEIR_VERSIONS). \
+	Name another one with PYTHON=/path/to/python
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check format lock clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+serve: $(RUNTIME) ## start the service here until Ctrl-C: PORT= HOST= REPLICAS= MODEL=
+	@exec $(BIN)/polyhead serve $(if $(PORT),--port '$(PORT)') $(if $(HOST),--host '$(HOST)') \
+		$(if $(REPLICAS),--replicas '$(REPLICAS)') $(if $(MODEL),--model '$(MODEL)')
+
+test: $(DEV) ## run all tests, or some: TESTS= PYTEST_ARGS=
+	$(BIN)/python -m pytest $(TESTS) $(PYTEST_ARGS)
+
+check: $(DEV) ## lint, format, types and import directions, changing nothing
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(DEV) ## put the code in its form
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# Local versions such as +cpu, and the libraries of CUDA that only some builds of torch want, are
+# left out: each machine takes the build of the pinned version that its indexes offer.
+lock: ## pin the newest dependencies that pyproject.toml allows, from a fresh environment
+	$(call require_python)
+	scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT \
+	&& "$(FOUND_PYTHON)" -m venv "$$scratch" \
+	&& "$$scratch/bin/python" -m pip install '.[dev]' 'setuptools>=77' \
+	&& "$$scratch/bin/python" -m pip freeze --all > "$$scratch/frozen" \
+	&& { echo '# What `make` installs, and nothing newer: written by `make lock`.'; \
+	sed -E -e 's/\+[^ ]*$$//' -e '/^(polyhead|pip)==/d' -e '/^(triton|nvidia-|cuda-)/d' \
+		"$$scratch/frozen"; } > requirements.lock
+
+clean: ## remove .venv, caches and build products
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache \
+		.import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+require_python = $(if $(FOUND_PYTHON),,$(error $(NO_PYTHON)))
+
+$(BIN)/python:
+	$(call require_python)
+	"$(FOUND_PYTHON)" -m venv --clear $(VENV)
+
+# The build back end is pinned and installed first, so that building needs no network of its own.
+$(RUNTIME): pyproject.toml requirements.lock | $(BIN)/python
+	$(PIP_INSTALL) setuptools
+	$(PIP_INSTALL) --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): $(RUNTIME)
+	$(PIP_INSTALL) --no-build-isolation --editable '.[dev]'
+	@touch $@
