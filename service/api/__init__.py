@@ -1,0 +1,1 @@
+"""The wire contracts, one module each. The wire format exists nowhere else."""

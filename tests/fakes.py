@@ -1,0 +1,268 @@
+"""Stand-ins for what takes a cluster or a model: tests of the gateway run against these."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message
+
+from model.config import GenerationConfig
+from service.gateway import build_gateway
+from service.metrics import GatewayMetrics
+from service.protocol import ModelInfo, TranslateCall, TranslatedText, TranslateReply
+from service.routing import Router
+from service.settings import RetrySettings, Settings
+
+__all__ = [
+    "PROMPT_RETRIES",
+    "Connection",
+    "FakeBackend",
+    "Gateway",
+    "ReplicaLostError",
+    "WrappedError",
+    "until",
+]
+
+PROMPT_RETRIES = RetrySettings(max_attempts=3, backoff_seconds=0.0)
+
+
+class ReplicaLostError(Exception):
+    """What a backend raises when the replica is gone."""
+
+
+class WrappedError(Exception):
+    """An error of another process as it arrives here: with a traceback for a text."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(f"Traceback (most recent call last):\n  ...\n{cause}")
+        self.cause = cause
+
+
+class FakeBackend:
+    """A model whose translation of "abc" into de is "de:abc"; it fails and waits on demand."""
+
+    def __init__(
+        self,
+        name: str = "en-de",
+        pairs: tuple[tuple[str, str], ...] = (("en", "de"),),
+        *,
+        generation: GenerationConfig | None = None,
+    ) -> None:
+        self.name = name
+        self.pairs = pairs
+        self.generation = generation or GenerationConfig()
+        self.calls: list[TranslateCall] = []
+        self.num_info_calls = 0
+        self.num_active = 0
+        self.num_cancelled = 0
+        self.info_answers = asyncio.Event()
+        self.info_answers.set()
+        self.info_error: Exception | None = None
+        self._behaviours: deque[BaseException | asyncio.Event] = deque()
+
+    def fail_next(self, *errors: BaseException) -> None:
+        """Each of the next calls raises one of these."""
+        self._behaviours.extend(errors)
+
+    def hold_next(self) -> asyncio.Event:
+        """The next call answers only once the event is set."""
+        event = asyncio.Event()
+        self._behaviours.append(event)
+        return event
+
+    async def info(self) -> ModelInfo:
+        """As a replica answers."""
+        self.num_info_calls += 1
+        await self.info_answers.wait()
+        if self.info_error is not None:
+            raise self.info_error
+        return ModelInfo(
+            name=self.name,
+            pairs=self.pairs,
+            device="cpu",
+            dtype="float32",
+            num_parameters=1234,
+            max_source_tokens=256,
+            generation=self.generation,
+        )
+
+    async def translate(self, call: TranslateCall) -> TranslateReply:
+        """As a replica answers, after what was demanded for this call."""
+        self.calls.append(call)
+        behaviour = self._behaviours.popleft() if self._behaviours else None
+        if isinstance(behaviour, BaseException):
+            raise behaviour
+        self.num_active += 1
+        try:
+            if behaviour is not None:
+                await behaviour.wait()
+        except asyncio.CancelledError:
+            self.num_cancelled += 1
+            raise
+        finally:
+            self.num_active -= 1
+        return self._reply(call)
+
+    def _reply(self, call: TranslateCall) -> TranslateReply:
+        generation = call.generation or self.generation
+        return TranslateReply(
+            model=self.name,
+            translations=tuple(
+                self._translated(text, call.target, generation.num_hypotheses)
+                for text in call.texts
+            ),
+            queue_seconds=0.001,
+            encode_seconds=0.002,
+            decode_seconds=0.003,
+        )
+
+    def _translated(self, text: str, target: str, num_hypotheses: int) -> TranslatedText:
+        if not text.strip():
+            return TranslatedText(text=text, finish_reason="stop", score=None)
+        best = f"{target}:{text}"
+        others = [(f"{best} ({rank})", -0.5 - rank) for rank in range(1, num_hypotheses)]
+        return TranslatedText(
+            text=best,
+            finish_reason="stop",
+            score=-0.5,
+            hypotheses=((best, -0.5), *others),
+            source_tokens=len(text.split()) + 1,
+            target_tokens=len(best.split()) + 1,
+            num_sentences=1,
+        )
+
+
+class Gateway:
+    """A gateway in this process, in front of fake models."""
+
+    def __init__(
+        self,
+        *backends: FakeBackend,
+        render_metrics: Callable[[], Any] | None = None,
+        echo_request_id: bool = True,
+        **settings: Any,
+    ) -> None:
+        self.backends = backends or (FakeBackend(),)
+        self.metrics = GatewayMetrics()
+        self.settings = Settings(**({"retry": PROMPT_RETRIES} | settings))
+        self.router = Router(
+            {backend.name: backend for backend in self.backends},
+            retry=self.settings.retry,
+            info_timeout_seconds=self.settings.info_timeout_seconds,
+            lost=(ReplicaLostError,),
+            on_retry=self.metrics.retried,
+        )
+        self.app: FastAPI = build_gateway(
+            self.settings,
+            self.router,
+            self.metrics,
+            render_metrics or _no_metrics,
+            echo_request_id=echo_request_id,
+        )
+
+    @property
+    def backend(self) -> FakeBackend:
+        """The first model."""
+        return self.backends[0]
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[httpx.AsyncClient]:
+        """Talks to the application without a socket."""
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=True)
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            yield client
+
+    def count(self, name: str, **labels: str) -> float:
+        """A sample of the metrics; 0 when there is none."""
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+class Connection:
+    """One HTTP request as an ASGI server sees it, so that a test can break off where it wants."""
+
+    def __init__(
+        self,
+        path: str = "/v1/translate",
+        *,
+        method: str = "POST",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        pairs = {"content-type": "application/json"} | dict(headers or {})
+        self.scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode(),
+            "root_path": "",
+            "query_string": b"",
+            "headers": [(name.encode(), value.encode("latin-1")) for name, value in pairs.items()],
+            "client": ("127.0.0.1", 40000),
+            "server": ("127.0.0.1", 8000),
+        }
+        self.sent: list[Message] = []
+        self.num_received = 0
+        self._messages: asyncio.Queue[Message | Exception] = asyncio.Queue()
+
+    def body(self, chunk: bytes, *, more: bool = False) -> None:
+        """The client sends a piece of its body."""
+        message = {"type": "http.request", "body": chunk, "more_body": more}
+        self._messages.put_nowait(message)
+
+    def disconnect(self) -> None:
+        """The client goes away."""
+        self._messages.put_nowait({"type": "http.disconnect"})
+
+    def break_down(self, error: Exception) -> None:
+        """The way to the client breaks."""
+        self._messages.put_nowait(error)
+
+    def start(self, app: ASGIApp) -> asyncio.Task[None]:
+        """The server hands the request to the application."""
+        return asyncio.ensure_future(app(self.scope, self._receive, self._send))
+
+    @property
+    def status(self) -> int | None:
+        """Of the answer; None before there is one."""
+        starts = [one for one in self.sent if one["type"] == "http.response.start"]
+        return starts[0]["status"] if starts else None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Of the answer."""
+        pairs = self.sent[0]["headers"]
+        return {name.decode().lower(): value.decode() for name, value in pairs}
+
+    def json(self) -> Any:
+        """The answer's body."""
+        return json.loads(b"".join(one.get("body", b"") for one in self.sent))
+
+    async def _receive(self) -> Message:
+        message = await self._messages.get()
+        if isinstance(message, Exception):
+            raise message
+        self.num_received += 1
+        return message
+
+    async def _send(self, message: Message) -> None:
+        self.sent.append(message)
+
+
+async def _no_metrics() -> bytes:
+    return b"# nothing\n"
+
+
+async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Waits for a condition that another task makes true; TimeoutError when none does."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.002)

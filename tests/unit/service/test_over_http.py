@@ -1,0 +1,103 @@
+"""The gateway behind a real server and real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+import uvicorn
+
+from tests.fakes import Gateway, until
+
+BODY = json.dumps({"text": "Hello", "source": "en", "target": "de"}).encode()
+
+
+@asynccontextmanager
+async def _served(gateway: Gateway) -> AsyncIterator[int]:
+    """Serves the gateway on a free port of the loopback interface; gives the port."""
+    config = uvicorn.Config(
+        gateway.app, host="127.0.0.1", port=0, log_config=None, access_log=False, lifespan="off"
+    )
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    await until(lambda: server.started)
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        await asyncio.wait_for(serving, 30)
+
+
+def _head(path: str, *lines: str) -> bytes:
+    head = [f"POST {path} HTTP/1.1", "Host: gateway", "Content-Type: application/json", *lines]
+    return "\r\n".join([*head, "", ""]).encode()
+
+
+@pytest.mark.parametrize("path", ["/v1/translate", "/translate"])
+async def test_a_client_that_hangs_up_takes_its_work_along(path: str) -> None:
+    gateway = Gateway()
+    gateway.backend.hold_next()
+    body = BODY if path == "/v1/translate" else BODY.replace(b'"text"', b'"q"')
+    async with _served(gateway) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(_head(path, f"Content-Length: {len(body)}") + body)
+        await until(lambda: gateway.backend.num_active == 1)
+        writer.close()
+        await until(lambda: gateway.backend.num_cancelled == 1)
+        labels = {"route": path, "status": "499", "source": "en", "target": "de"}
+        await until(lambda: gateway.count("polyhead_http_requests_total", **labels) == 1)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            answer = await client.post(
+                path, content=body, headers={"content-type": "application/json"}
+            )
+    assert answer.status_code == 200
+
+
+async def test_a_chunked_body_without_end_is_cut_off() -> None:
+    gateway = Gateway(limits={"max_body_bytes": 1024})
+    async with _served(gateway) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(_head("/v1/translate", "Transfer-Encoding: chunked"))
+        writer.write((b"200\r\n" + b" " * 512 + b"\r\n") * 3)
+        answer = await asyncio.wait_for(reader.read(), 30)
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b'"type":"body_too_large"' in answer
+
+
+async def test_requests_follow_each_other_on_one_connection() -> None:
+    gateway = Gateway()
+    async with (
+        _served(gateway) as port,
+        httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", limits=httpx.Limits(max_connections=1)
+        ) as client,
+    ):
+        for content, status in ((BODY, 200), (b"{", 400), (BODY, 200), (b"", 400), (BODY, 200)):
+            headers = {"content-type": "application/json", "X-Request-Id": "r-1"}
+            answer = await client.post("/v1/translate", content=content, headers=headers)
+            assert answer.status_code == status
+            assert answer.headers.get_list("X-Request-Id") == ["r-1"]
+
+
+async def test_a_number_of_clients_at_a_time() -> None:
+    gateway = Gateway()
+    async with (
+        _served(gateway) as port,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client,
+    ):
+        answers = await asyncio.gather(
+            *(
+                client.post(
+                    "/v1/translate", json={"text": f"text {index}", "source": "en", "target": "de"}
+                )
+                for index in range(50)
+            )
+        )
+    texts = [answer.json()["translations"][0]["text"] for answer in answers]
+    assert texts == [f"de:text {index}" for index in range(50)]
+    assert len(gateway.backend.calls) == 50
