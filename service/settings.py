@@ -9,6 +9,7 @@ prefix that names no field is left alone: Kubernetes makes such ones for a Servi
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
@@ -189,5 +190,7 @@ class Settings(BaseSettings):
     @classmethod
     def _split_models(cls, value: Any) -> Any:
         if isinstance(value, str):
+            if value.lstrip().startswith("["):  # as on the command line of `serve run`
+                return json.loads(value)
             return [name for part in value.split(",") if (name := part.strip())]
         return value

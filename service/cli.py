@@ -1,0 +1,270 @@
+"""The `polyhead` command. What a subcommand needs is imported when it runs: help is quick."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from model.config import GenerationConfig
+
+__all__ = ["app", "main"]
+
+_OLDEST_PYTHON = (3, 11)
+
+app = typer.Typer(
+    name="polyhead",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ModelOption = Annotated[
+    Path | None, typer.Option("--model", "-m", help="Model directory  [default: the embedded one]")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+BeamOption = Annotated[
+    int | None,
+    typer.Option("--beam-size", min=1, help="Hypotheses kept  [default: the model's own choice]"),
+]
+
+
+def main() -> NoReturn:
+    """What the console script calls; what a user can put right ends as one line on stderr."""
+    if sys.version_info < _OLDEST_PYTHON:
+        _fail(f"Python must be 3.11 or newer, but is {sys.version.split()[0]}")
+    from model.errors import PolyheadError
+
+    try:
+        app()
+    except PolyheadError as error:
+        _fail(str(error))
+    sys.exit(0)
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"polyhead: {message}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"polyhead {_version()}")
+        raise typer.Exit
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("polyhead")
+    except PackageNotFoundError:
+        return "from a checkout that is not installed"
+
+
+@app.callback()
+def polyhead(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """A translation service to run yourself, on a Transformer of its own.
+
+    \b
+    Examples:
+      polyhead serve
+      polyhead translate "Good morning!"
+      polyhead train recipe.yaml
+    """
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 is every network of this machine.")
+    ] = "127.0.0.1",
+    replicas: Annotated[
+        int | None, typer.Option(min=1, help="Replicas of each model  [default: 1]")
+    ] = None,
+    model: Annotated[
+        list[Path] | None,
+        typer.Option("--model", "-m", help="Model directory, any number of times."),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda  [default: auto]")] = None,
+) -> None:
+    """Serve translations over HTTP from this machine, until Ctrl-C.
+
+    Further settings come from the environment: POLYHEAD_LIMITS__MAX_TEXTS=64, for one.
+
+    \b
+    Examples:
+      polyhead serve
+      polyhead serve --port 9000 --replicas 2
+      polyhead serve --model path/to/model --device cuda
+    """
+    from pydantic import ValidationError
+
+    from model.errors import InvalidRequestError
+    from service.launch import Address, run
+    from service.settings import Settings
+
+    given: dict[str, Any] = {}
+    if replicas is not None:
+        given["replicas"] = replicas
+    if model:
+        given["models"] = [str(directory) for directory in model]
+    if device is not None:
+        given["engine"] = {"device": device}
+    try:
+        settings = Settings(**given)
+    except (ValidationError, InvalidRequestError) as error:
+        _fail(_first_problem(error))
+    run(settings, Address(host=host, port=port))
+
+
+@app.command()
+def translate(
+    text: Annotated[
+        str | None, typer.Argument(help="What to translate; without it, lines of standard input.")
+    ] = None,
+    model: ModelOption = None,
+    beam_size: BeamOption = None,
+    device: DeviceOption = "auto",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object per line, with scores and token counts.")
+    ] = False,
+) -> None:
+    """Translate in this process, without a server.
+
+    Lines keep their order: line by line, output belongs to input.
+
+    \b
+    Examples:
+      polyhead translate "The animal didn't cross the street because it was tired."
+      polyhead translate < english.txt > german.txt
+      polyhead translate --beam-size 1 --json < english.txt
+    """
+    from model.checkpoint import EMBEDDED
+    from model.config import EngineConfig
+    from service.translate_lines import print_translations, read_lines
+
+    directory = model or EMBEDDED
+    print_translations(
+        [text] if text is not None else read_lines(sys.stdin.buffer, hint=sys.stderr),
+        directory,
+        engine=EngineConfig(device=device),
+        generation=_generation(directory, beam_size),
+        as_json=as_json,
+        # A person at a terminal waits for each line's answer before writing the next one.
+        one_by_one=text is not None or sys.stdin.isatty(),
+        one_line_each=text is None,
+    )
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="The recipe, a YAML file.")],
+    run_dir: Annotated[
+        Path | None,
+        typer.Option(help="Where the run is kept  [default: runs/ and the recipe's name]"),
+    ] = None,
+    data_root: Annotated[
+        Path | None, typer.Option(help="Takes the place of the recipe's `data.root`.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Go on where an earlier run stopped.")
+    ] = True,
+) -> None:
+    """Train a model by a recipe, and go on after an interruption.
+
+    \b
+    Examples:
+      polyhead train model/training/recipes/en-de.yaml
+      polyhead train recipe.yaml --run-dir runs/second --no-resume
+    """
+    from model.training.trainer import train as train_by_recipe
+
+    directory = train_by_recipe(
+        config, run_dir=run_dir or Path("runs") / config.stem, data_root=data_root, resume=resume
+    )
+    print(directory)
+
+
+@app.command()
+def evaluate(
+    files: Annotated[
+        list[Path], typer.Argument(help="Parallel text: a source, a tab and its reference a line.")
+    ],
+    model: ModelOption = None,
+    beam_size: BeamOption = None,
+    device: DeviceOption = "auto",
+    max_lines: Annotated[
+        int | None, typer.Option(min=1, help="Only the first lines of each file.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per file.")] = False,
+) -> None:
+    """Score a model with sacreBLEU and chrF.
+
+    \b
+    Examples:
+      polyhead evaluate multi30k-2016.tsv tatoeba.tsv
+      polyhead evaluate --model runs/en-de/model --beam-size 1 --json test.tsv
+    """
+    import json
+
+    from model.checkpoint import EMBEDDED
+    from model.config import EngineConfig
+    from model.training.evaluation import evaluate_file
+
+    directory = model or EMBEDDED
+    generation = _generation(directory, beam_size)
+    signatures: dict[str, None] = {}
+    if not as_json:
+        print(f"{'file':40} {'lines':>6} {'BLEU':>6} {'chrF':>6}")
+    for file in files:
+        score, _ = evaluate_file(
+            directory,
+            file,
+            generation=generation,
+            engine=EngineConfig(device=device),
+            max_lines=max_lines,
+        )
+        if as_json:
+            print(json.dumps(asdict(score), ensure_ascii=False), flush=True)
+            continue
+        print(
+            f"{score.file:40} {score.num_lines:6} {score.bleu:6.2f} {score.chrf:6.2f}", flush=True
+        )
+        signatures |= {f"BLEU {score.bleu_signature}": None, f"chrF {score.chrf_signature}": None}
+    for signature in signatures:
+        print(signature)
+
+
+def _generation(directory: Path, beam_size: int | None) -> GenerationConfig | None:
+    """The model's own search with another beam; None leaves it as it is."""
+    if beam_size is None:
+        return None
+    from model.checkpoint import read_manifest
+
+    own = read_manifest(directory).generation
+    return replace(own, beam_size=beam_size, num_hypotheses=min(own.num_hypotheses, beam_size))
+
+
+def _first_problem(error: Exception) -> str:
+    """One line of what a pydantic error says in several."""
+    details = getattr(error, "errors", None)
+    if details is None:
+        return str(error)
+    first = details()[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"`{place}`: {first['msg']}"

@@ -1,0 +1,186 @@
+"""A Ray of one's own on this machine, for as long as one process runs: private, quiet, loopback.
+
+All processes of it are descendants of this one, so that none is left behind whatever happens, and
+no other Ray on the machine is touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from model.errors import PolyheadError
+
+__all__ = [
+    "LaunchError",
+    "adopt_orphans",
+    "descendants",
+    "kill_descendants",
+    "local_ray",
+    "wait_while_it_runs",
+]
+
+
+class LaunchError(PolyheadError):
+    """The service cannot be started here; the message is all that a user needs."""
+
+
+_PR_SET_CHILD_SUBREAPER = 36
+"""Of Linux; see prctl(2)."""
+_OBJECT_STORE_BYTES = 100 * 2**20
+"""Requests and answers are far below a megabyte and do not stay."""
+_ESSENTIAL = ("gcs_server", "raylet")
+_LOOK_SECONDS = 1.0
+_STOP_SECONDS = 3.0
+_KILL_SECONDS = 5.0
+_LONGEST_TEMPORARY_PATH = 40
+"""Ray adds about 60 characters, and the path of a socket may have 107."""
+
+
+@contextlib.contextmanager
+def local_ray() -> Iterator[None]:
+    """Starts Ray, connects this process to it, and ends all of it on the way out.
+
+    Must be entered before anything imports ray, which reads its environment then.
+
+    Raises:
+        LaunchError: Ray did not start; nothing of it is left.
+    """
+    directory = _private_directory()
+    _prepare_environment()
+    adopt_orphans()
+    import ray
+
+    try:
+        _start(directory)
+        yield
+    finally:
+        # Should Ray take too long over its end, it is helped.
+        impatience = threading.Timer(_STOP_SECONDS, kill_descendants)
+        impatience.start()
+        try:
+            ray.shutdown()
+        finally:
+            impatience.cancel()
+            kill_descendants()
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def wait_while_it_runs() -> None:
+    """Returns when one of the two processes without which Ray is lost has ended; never, else."""
+    essential = [pid for pid in descendants() if _name(pid) in _ESSENTIAL]
+    while all(_runs(pid) for pid in essential):
+        time.sleep(_LOOK_SECONDS)
+
+
+def descendants() -> list[int]:
+    """Ids of the processes that this one started, and they, and so on, as far as they still run."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        pid = int(entry.name)
+        if (parent := _parent(pid)) is not None:
+            children.setdefault(parent, []).append(pid)
+    found = [os.getpid()]
+    for pid in found:
+        found += children.get(pid, [])
+    return found[1:]
+
+
+def kill_descendants() -> None:
+    """SIGKILL for all of them, and waits until they are gone."""
+    deadline = time.monotonic() + _KILL_SECONDS
+    # One that dies may just have started another one.
+    while (left := descendants()) and time.monotonic() < deadline:
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+
+
+def adopt_orphans() -> None:
+    """From now on, a descendant whose parent dies becomes a child of this process.
+
+    Else it would become one of process 1, and nobody could tell where it came from: Ray's workers
+    overwrite their environment with their titles.
+    """
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
+
+
+def _name(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
+    return ""
+
+
+def _parent(pid: int) -> int | None:
+    """None of one that has ended."""
+    with contextlib.suppress(OSError):
+        # What stands after the name, which may hold spaces and brackets.
+        state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+        return None if state == "Z" else int(parent)
+    return None
+
+
+def _runs(pid: int) -> bool:
+    return _parent(pid) is not None
+
+
+def _start(directory: Path) -> None:
+    import ray
+
+    try:
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            logging_level=logging.ERROR,
+            log_to_driver=True,
+            _temp_dir=str(directory),
+        )
+    except Exception as error:
+        raise LaunchError(f"Ray did not start on this machine: {error}") from error
+
+
+def _private_directory() -> Path:
+    parent = tempfile.gettempdir()
+    if len(parent) > _LONGEST_TEMPORARY_PATH:
+        parent = "/tmp"
+    return Path(tempfile.mkdtemp(prefix="polyhead-", dir=parent))
+
+
+def _prepare_environment() -> None:
+    for name in ("RAY_ADDRESS", "RAY_NAMESPACE", "RAY_AUTH_TOKEN_PATH"):
+        os.environ.pop(name, None)
+    os.environ.update(
+        {
+            # Ray's servers take pickles, so whoever may talk to them may run code. They listen on
+            # the loopback address only (this is what the misnamed first variable does), except for
+            # one of Serve's in each replica; and all ask for a token that only we know.
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            # HAProxy would be faster under load, but listens on 0.0.0.0, on several ports.
+            "RAY_SERVE_ENABLE_HA_PROXY": "0",
+            "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0",
+            "RAY_SERVE_THROUGHPUT_OPTIMIZED": "0",
+            "RAY_USAGE_STATS_ENABLED": "0",
+            # What replicas write to stderr, JSON lines, comes out of this process as it is.
+            "RAY_DISABLE_WORKER_LOG_PREFIX": "1",
+            "RAY_COLOR_PREFIX": "0",
+            "RAY_DEDUP_LOGS": "0",
+            "RAY_SERVE_LOG_TO_STDERR": "0",
+            "RAY_ROTATION_MAX_BYTES": str(20 * 2**20),
+            "RAY_ROTATION_BACKUP_COUNT": "1",
+        }
+    )

@@ -1,0 +1,251 @@
+"""Every metric of the service: its name, unit, labels and buckets.
+
+Names and meanings follow vLLM's, so that a dashboard made for it needs only another prefix; what
+it has no word for is named in the same style. A "request" of the engine is one text of a client's
+list, or of `num_requests_...` one of its sentences; a "prompt" is a source and a "generation" is a
+target. Seconds and counts only; no label ever holds what a client wrote: routes are templates,
+languages are those that are served.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from model.engine.engine import EngineStats, StepStats
+    from model.translator import Translation
+
+__all__ = ["GatewayMetrics", "TranslatorMetrics"]
+
+LATENCY_BUCKETS = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+)  # fmt: skip
+"""1 ms is one step of a small batch, 60 s the longest a request may take by default."""
+ROW_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+TOKEN_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
+
+
+class GatewayMetrics:
+    """What a gateway counts. Used on its event loop only."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry(auto_describe=False)
+        self._requests = Counter(
+            "polyhead_http_requests",
+            "HTTP requests, by route template, status and language pair.",
+            ("route", "status", "source", "target"),
+            registry=self.registry,
+        )
+        self._duration = Histogram(
+            "polyhead_http_request_duration_seconds",
+            "Time from a request's arrival at the gateway to the end of its answer.",
+            ("route",),
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+        self._e2e_latency = Histogram(
+            "polyhead_e2e_request_latency_seconds",
+            "The same for translations that succeeded, by language pair.",
+            ("source", "target"),
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+        self._in_flight = Gauge(
+            "polyhead_http_requests_in_flight",
+            "HTTP requests that are being answered.",
+            ("route",),
+            registry=self.registry,
+        )
+        self._retries = Counter(
+            "polyhead_request_retries",
+            "Attempts that were given up for another one, by reason: lost, timeout, unavailable.",
+            ("reason",),
+            registry=self.registry,
+        )
+        _process_gauge(self.registry).labels("gateway").set(1)
+
+    def request_started(self, route: str) -> None:
+        """A request for `route`, the template it matched, has arrived."""
+        self._in_flight.labels(route).inc()
+
+    def request_finished(
+        self, route: str, status: int, seconds: float, *, source: str = "", target: str = ""
+    ) -> None:
+        """It was answered, `seconds` after it arrived.
+
+        Args:
+            source, target: codes that are served, or empty.
+        """
+        self._in_flight.labels(route).dec()
+        self._requests.labels(route, str(status), source, target).inc()
+        self._duration.labels(route).observe(seconds)
+        if status < 400 and source and target:
+            self._e2e_latency.labels(source, target).observe(seconds)
+
+    def retried(self, reason: str) -> None:
+        """An attempt was given up for another one."""
+        self._retries.labels(reason).inc()
+
+
+class TranslatorMetrics:
+    """What a translator replica counts. `translated` on its event loop, the rest on one thread."""
+
+    def __init__(self, model_name: str) -> None:
+        self.registry = CollectorRegistry(auto_describe=False)
+        self._model_name = model_name
+        self._prompt_tokens = self._counter("prompt_tokens", "Source tokens translated.")
+        self._generation_tokens = self._counter("generation_tokens", "Target tokens produced.")
+        self._sentences = self._counter("sentences", "Sentences translated.")
+        self._success = Counter(
+            "polyhead_request_success",
+            "Texts translated, by the reason for their end.",
+            ("model_name", "finished_reason"),
+            registry=self.registry,
+        )
+        self._queue_time = self._histogram(
+            "request_queue_time_seconds", "Longest wait of a text's sentences for a slot."
+        )
+        self._prefill_time = self._histogram(
+            "request_prefill_time_seconds", "Time in the encoder, per text."
+        )
+        self._decode_time = self._histogram(
+            "request_decode_time_seconds", "Time in the decoder, per text."
+        )
+        self._first_token = self._histogram(
+            "time_to_first_token_seconds", "From a text's submission to its first target token."
+        )
+        self._prompt_len = self._histogram(
+            "request_prompt_tokens", "Source tokens of a text.", TOKEN_BUCKETS
+        )
+        self._generation_len = self._histogram(
+            "request_generation_tokens", "Target tokens of a text.", TOKEN_BUCKETS
+        )
+        self._inter_token = self._step_histogram(
+            "inter_token_latency_seconds",
+            "Time between two target tokens of a sentence.",
+            LATENCY_BUCKETS,
+        )
+        self._iteration_tokens = self._step_histogram(
+            "iteration_tokens_total", "Source and target tokens of one engine step.", TOKEN_BUCKETS
+        )
+        self._batch_rows = self._step_histogram(
+            "batch_rows", "Rows (hypotheses) decoded together in one engine step.", ROW_BUCKETS
+        )
+        self._running = self._gauge("num_requests_running", "Sentences that hold slots.")
+        self._waiting = self._gauge("num_requests_waiting", "Sentences that wait for slots.")
+        self._slots_in_use = self._gauge("slots_in_use", "Rows of the KV cache in use.")
+        self._slots = self._gauge("slots", "Rows of the KV cache.")
+        self._cache_usage = self._gauge("kv_cache_usage_perc", "Share of the slots in use, 0 to 1.")
+        _process_gauge(self.registry).labels("translator").set(1)
+
+    def translated(self, translations: Iterable[Translation]) -> None:
+        """Texts were translated; one that is blank counts, but took no time and has no tokens."""
+        model = self._model_name
+        for translation in translations:
+            self._success.labels(model, str(translation.finish_reason)).inc()
+            self._prompt_tokens.inc(translation.source_tokens)
+            self._generation_tokens.inc(translation.target_tokens)
+            self._sentences.inc(translation.num_sentences)
+            if translation.time_to_first_token_seconds is None:
+                continue
+            self._first_token.observe(translation.time_to_first_token_seconds)
+            self._queue_time.observe(translation.queue_seconds)
+            self._prefill_time.observe(translation.encode_seconds)
+            self._decode_time.observe(translation.decode_seconds)
+            self._prompt_len.observe(translation.source_tokens)
+            self._generation_len.observe(translation.target_tokens)
+
+    def stepped(self, steps: Iterable[StepStats]) -> None:
+        """The engine made `steps`."""
+        for step in steps:
+            if step.rows:
+                self._batch_rows.observe(step.rows)
+                # A newcomer's first token is its time to first token, not a gap between two.
+                self._inter_token.observe(step.seconds, count=step.running - step.newcomers)
+                self._iteration_tokens.observe(step.encoded_tokens + step.running)
+
+    def engine_is(self, stats: EngineStats) -> None:
+        """The engine's state now."""
+        self._running.set(stats.running)
+        self._waiting.set(stats.waiting)
+        self._slots_in_use.set(stats.slots_used)
+        self._slots.set(stats.max_slots)
+        self._cache_usage.set(stats.slots_used / stats.max_slots)
+
+    def _counter(self, name: str, documentation: str) -> Counter:
+        family = Counter(f"polyhead_{name}", documentation, ("model_name",), registry=self.registry)
+        return family.labels(self._model_name)
+
+    def _gauge(self, name: str, documentation: str) -> Gauge:
+        family = Gauge(f"polyhead_{name}", documentation, ("model_name",), registry=self.registry)
+        return family.labels(self._model_name)
+
+    def _histogram(
+        self, name: str, documentation: str, buckets: Sequence[float] = LATENCY_BUCKETS
+    ) -> Histogram:
+        family = Histogram(
+            f"polyhead_{name}",
+            documentation,
+            ("model_name",),
+            buckets=buckets,
+            registry=self.registry,
+        )
+        return family.labels(self._model_name)
+
+    def _step_histogram(
+        self, name: str, documentation: str, buckets: Sequence[float]
+    ) -> _WeightedHistogram:
+        histogram = _WeightedHistogram(
+            f"polyhead_{name}", documentation, {"model_name": self._model_name}, buckets
+        )
+        self.registry.register(histogram)
+        return histogram
+
+
+class _WeightedHistogram(Collector):
+    """A histogram that takes a value many times at the cost of once.
+
+    An engine step of a full batch is a hundred inter-token latencies; prometheus-client's own
+    histogram would have to be told each of them.
+    """
+
+    def __init__(
+        self, name: str, documentation: str, labels: dict[str, str], buckets: Sequence[float]
+    ) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._labels = labels
+        self._bounds = tuple(buckets)
+        self._counts = [0] * (len(self._bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float, *, count: int = 1) -> None:
+        """`value` was seen `count` times."""
+        self._counts[bisect_left(self._bounds, value)] += count
+        self._sum += value * count
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        family = HistogramMetricFamily(self._name, self._documentation, labels=tuple(self._labels))
+        buckets = []
+        total = 0
+        for bound, count in zip((*self._bounds, math.inf), self._counts, strict=True):
+            total += count
+            buckets.append(("+Inf" if bound == math.inf else repr(float(bound)), total))
+        family.add_metric(tuple(self._labels.values()), buckets, self._sum)
+        yield family
+
+
+def _process_gauge(registry: CollectorRegistry) -> Gauge:
+    return Gauge(
+        "polyhead_process_up",
+        "1 for each process that reports, by what it is.",
+        ("component",),
+        registry=registry,
+    )

@@ -1,0 +1,135 @@
+"""The Ray Serve deployment that hosts a Translator: one engine per replica.
+
+This module is imported wherever the application is built or called; what is heavy is imported by
+the replica alone.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from model.config import EngineConfig
+from model.errors import EngineDeadError, UnsupportedLanguageError
+from service.logs import configure_logging
+from service.metrics import TranslatorMetrics
+from service.metrics_hub import HubClient
+from service.metrics_snapshot import Snapshot, take_snapshot
+from service.protocol import ModelInfo, TranslateCall, TranslatedText, TranslateReply
+from service.settings import LogLevel
+
+__all__ = ["TranslatorReplica"]
+
+
+class TranslatorReplica:
+    """Loads one model and translates with it; many calls share its engine's batches.
+
+    Args:
+        directory: the model directory, on the replica's own machine.
+        engine: how the engine is run.
+        log_level: of the replica's own log lines, which are JSON on stderr.
+        reports: whether it is a Serve replica, whose numbers belong in its application's /metrics.
+
+    Raises:
+        CheckpointError: the model cannot be used.
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        engine: EngineConfig,
+        *,
+        log_level: LogLevel = LogLevel.INFO,
+        reports: bool = False,
+    ) -> None:
+        # The real one: depending on its settings, Serve puts a logger of its own before sys.stderr.
+        configure_logging(log_level, sys.__stderr__)
+        from model.translator import Translator
+
+        self._translator = Translator.load(Path(directory), engine)
+        self._metrics = TranslatorMetrics(self._translator.name)
+        self._hub: HubClient | None = None
+        if reports:
+            self._hub = HubClient.of_this_replica(self._take_snapshot)
+            self._hub.start()
+
+    async def translate(self, call: TranslateCall) -> TranslateReply:
+        """Translates the call's texts; a cancelled call frees its slots within one engine step.
+
+        Raises:
+            UnsupportedLanguageError: this model does not translate the pair.
+            RequestFailedError, InvalidRequestError, EngineDeadError: as `Translator` raises them.
+        """
+        if (call.source, call.target) not in self._translator.pairs:
+            raise UnsupportedLanguageError(
+                f"{self._translator.name} translates {_named(self._translator.pairs)}, "
+                f"but not {call.source} to {call.target}"
+            )
+        deadline = None
+        if call.timeout_seconds is not None:
+            deadline = time.monotonic() + call.timeout_seconds
+        translations = await self._translator.translate_async(
+            call.texts, generation=call.generation, deadline=deadline
+        )
+        self._metrics.translated(translations)
+        return TranslateReply(
+            model=self._translator.name,
+            translations=tuple(
+                TranslatedText(
+                    text=translation.text,
+                    finish_reason=str(translation.finish_reason),
+                    score=translation.score,
+                    hypotheses=tuple((one.text, one.score) for one in translation.hypotheses),
+                    source_tokens=translation.source_tokens,
+                    target_tokens=translation.target_tokens,
+                    num_sentences=translation.num_sentences,
+                )
+                for translation in translations
+            ),
+            queue_seconds=max((one.queue_seconds for one in translations), default=0.0),
+            encode_seconds=max((one.encode_seconds for one in translations), default=0.0),
+            decode_seconds=max((one.decode_seconds for one in translations), default=0.0),
+        )
+
+    async def info(self) -> ModelInfo:
+        """What this replica holds."""
+        translator = self._translator
+        return ModelInfo(
+            name=translator.name,
+            pairs=translator.pairs,
+            device=translator.device,
+            dtype=translator.dtype,
+            num_parameters=translator.num_parameters,
+            max_source_tokens=translator.engine.max_source_tokens,
+            generation=translator.generation,
+        )
+
+    async def check_health(self) -> None:
+        """Serve replaces the replica when this raises.
+
+        Raises:
+            EngineDeadError: the engine's loop has ended, so no call can succeed any more.
+        """
+        if not self._translator.engine.alive:
+            raise EngineDeadError(f"the engine of {self._translator.name} has stopped")
+
+    def close(self) -> None:
+        """Reports for the last time and ends the engine. May be called twice."""
+        if self._hub is not None:
+            self._hub.close()
+        self._translator.close()
+
+    def __del__(self) -> None:
+        # Serve calls this at the end of a graceful shutdown; a failed __init__ leaves nothing here.
+        if hasattr(self, "_metrics"):
+            self.close()
+
+    def _take_snapshot(self) -> Snapshot:
+        self._metrics.stepped(self._translator.engine.drain_steps())
+        self._metrics.engine_is(self._translator.engine.stats())
+        return take_snapshot(self._metrics.registry)
+
+
+def _named(pairs: tuple[tuple[str, str], ...]) -> str:
+    return ", ".join(f"{source} to {target}" for source, target in pairs)

@@ -1,0 +1,43 @@
+"""One running service, with two gateways and two translators, for all tests that only use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.service_process import ServiceProcess, replicas, wait_for
+from tests.tiny_model import build_tiny_model
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model directory."""
+    return build_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def service(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    """`polyhead serve` with two replicas of everything."""
+    started = ServiceProcess(
+        tmp_path_factory.mktemp("service"), "--model", str(tiny_model), "--replicas", "2",
+        POLYHEAD_GATEWAY_REPLICAS="2", POLYHEAD_METRICS_TIMEOUT_SECONDS="30",
+    )  # fmt: skip
+    try:
+        started.wait_until_ready()
+        yield started
+    finally:
+        started.close()
+
+
+@pytest.fixture
+def whole_service(service: ServiceProcess) -> ServiceProcess:
+    """The same, once all four replicas report: a test before may have killed one."""
+
+    def is_whole() -> bool:
+        samples = service.samples()
+        return all(len(replicas(samples, kind)) == 2 for kind in ("gateway", "translator"))
+
+    wait_for(is_whole)
+    return service

@@ -1,0 +1,192 @@
+"""`polyhead serve` as a process of its own, seen from outside: HTTP, signals and /proc."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 150.0
+"""A busy machine takes its time."""
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+class ServiceProcess:
+    """Started at once; `close` kills whatever it leaves behind, found by its session."""
+
+    def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.output = folder / "stdout"
+        self.errors = folder / "stderr"
+        with self.output.open("wb") as output, self.errors.open("wb") as errors:
+            self.process = start_polyhead(
+                "serve",
+                "--port",
+                str(self.port),
+                *arguments,
+                output=output,
+                errors=errors,
+                folder=folder,
+                environment=environment,
+            )
+        self.client = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
+
+    def wait_until_ready(self) -> str:
+        """The banner, which is the last thing that is printed before requests are served."""
+        wait_for(
+            lambda: "Ctrl-C" in self.output.read_text() or self.process.poll() is not None,
+            START_SECONDS,
+        )
+        if self.process.poll() is not None:
+            raise RuntimeError(f"it ended instead:\n{self.errors.read_text()[-4000:]}")
+        return self.output.read_text()
+
+    def pids(self, title: str = "") -> list[int]:
+        """Processes that it started whose title contains `title`."""
+        found = processes(title, session=self.process.pid)
+        return [pid for pid in found if pid != self.process.pid]
+
+    def kill_one(self, title: str) -> None:
+        """SIGKILL for one process with that title."""
+        os.kill(min(self.pids(title)), signal.SIGKILL)
+
+    def translate(self, *texts: str) -> httpx.Response:
+        """A request over a connection of its own, so that each goes to any gateway."""
+        return httpx.post(
+            f"{self.url}/v1/translate",
+            json={"texts": list(texts), "source": "en", "target": "de"},
+            timeout=60,
+            trust_env=False,
+        )
+
+    def samples(self) -> Samples:
+        """One scrape; raises httpx.HTTPError when there is no answer."""
+        response = httpx.get(f"{self.url}/metrics", timeout=30, trust_env=False)
+        response.raise_for_status()
+        return parse_samples(response.text)
+
+    def close(self) -> None:
+        """Ends it the way a user does, and then whatever is left."""
+        self.client.close()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(timeout=30)
+        for pid in [self.process.pid, *self.pids()]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(timeout=30)
+
+
+def start_polyhead(
+    *arguments: str,
+    output: IO[bytes] | int,
+    errors: IO[bytes] | int,
+    folder: Path,
+    environment: dict[str, str] | None = None,
+) -> subprocess.Popen[bytes]:
+    """The command line as the console script runs it, from a folder that is not the project's."""
+    return subprocess.Popen(
+        [sys.executable, "-c", "from service.cli import main; main()", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=errors,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
+        start_new_session=True,
+    )
+
+
+def processes(title: str, session: int | None = None) -> list[int]:
+    """Ids of the processes whose title contains `title`, of one session or of any."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            # Everything after the name, which may hold spaces and brackets.
+            state, _, _, its_session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+            if state == "Z" or session not in (None, int(its_session)):
+                continue
+            if title in (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode():
+                found.append(int(entry.name))
+    return found
+
+
+def parse_samples(text: str) -> Samples:
+    """The samples of a scrape."""
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def total(samples: Samples, name: str, **labels: str) -> float:
+    """The sum of the samples called `name` that have these labels."""
+    return sum(
+        value
+        for (sample, found), value in samples.items()
+        if sample == name and labels.items() <= dict(found).items()
+    )
+
+
+def replicas(samples: Samples, component: str) -> set[str]:
+    """Who of that kind is in the scrape."""
+    return {
+        dict(labels)["replica"]
+        for (name, labels), value in samples.items()
+        if name == "polyhead_process_up" and dict(labels)["component"] == component and value == 1
+    }
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 90.0) -> None:
+    """Until `condition` is true; TimeoutError when it does not become so."""
+    deadline = time.monotonic() + seconds
+    pause = 0.01
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {seconds:g} s: {condition}")
+        time.sleep(pause)
+        pause = min(2 * pause, 0.25)
+
+
+def free_port() -> int:
+    """One that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def listening(pids: list[int]) -> Iterator[tuple[str, int]]:
+    """(address, port) of every TCP socket on which one of the processes listens."""
+    inodes = set()
+    for pid in pids:
+        for entry in Path(f"/proc/{pid}/fd").glob("*"):
+            with contextlib.suppress(OSError):
+                inodes.add(os.readlink(entry).removeprefix("socket:[").removesuffix("]"))
+    for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            place, state, inode = (line.split()[index] for index in (1, 3, 9))
+            if state == "0A" and inode in inodes:
+                address, port = place.split(":")
+                yield _address(address, family), int(port, 16)
+
+
+def _address(digits: str, family: socket.AddressFamily) -> str:
+    # The kernel prints words of four bytes in the byte order of the machine.
+    words = [int(digits[start : start + 8], 16) for start in range(0, len(digits), 8)]
+    packed = b"".join(word.to_bytes(4, sys.byteorder) for word in words)
+    return socket.inet_ntop(family, packed)

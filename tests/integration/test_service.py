@@ -1,0 +1,107 @@
+"""The real service on loopback: translations, processes, and the client that leaves."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import socket
+from pathlib import Path
+
+from tests.integration.service_process import ServiceProcess, listening, total, wait_for
+
+
+def test_translates_texts_in_their_order(service: ServiceProcess) -> None:
+    texts = ["The red house.", "A quiet street. The train is late.", "", "Old bread!"]
+    together = service.translate(*texts)
+    assert together.status_code == 200
+    answer = together.json()
+    assert answer["model"] == "tiny-en-de"
+    assert answer["usage"]["source_tokens"] > 10
+    alone = [service.translate(text).json()["translations"][0] for text in texts]
+    assert answer["translations"] == alone
+    assert [one["text"] == "" for one in alone] == [False, False, True, False]
+
+
+def test_errors_of_the_model_side_cross_the_processes(service: ServiceProcess) -> None:
+    # Within the gateway's limits, but more sentences than an engine ever queues.
+    response = service.translate(*["The red house is old. " * 300] * 10)
+    assert response.status_code == 422
+    assert "at most 2048 sentences" in response.json()["error"]["message"]
+
+
+def test_only_translators_hold_torch(service: ServiceProcess) -> None:
+    def has_torch(pid: int) -> bool:
+        return "libtorch" in Path(f"/proc/{pid}/maps").read_text()
+
+    gateways = service.pids("ServeReplica:polyhead:Gateway")
+    translators = service.pids("ServeReplica:polyhead:Translator")
+    assert (len(gateways), len(translators)) == (2, 2)
+    assert not any(map(has_torch, gateways))
+    assert all(map(has_torch, translators))
+
+
+def test_listens_on_loopback_or_asks_for_the_token(service: ServiceProcess) -> None:
+    elsewhere = []
+    found = list(listening([*service.pids(), service.process.pid]))
+    assert ("127.0.0.1", service.port) in found
+    for address, port in found:
+        # The kernel shows 127.0.0.1 on a socket of both families as ::ffff:127.0.0.1.
+        ip = ipaddress.ip_address(address.removeprefix("::ffff:"))
+        if not ip.is_loopback:
+            elsewhere.append(port)
+    # Serve's own server in each replica, and nothing else.
+    assert len(elsewhere) == 4
+    assert all(_refuses_without_token(port) for port in elsewhere)
+
+
+def _refuses_without_token(port: int) -> bool:
+    import grpc
+
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call = channel.unary_unary("/ray.serve.ASGIService/HandleRequest")
+        try:
+            call(b"", timeout=30)
+        except grpc.RpcError as error:
+            return bool(error.code() == grpc.StatusCode.UNAUTHENTICATED)
+        return False
+
+
+def test_slots_are_free_when_the_client_has_gone(whole_service: ServiceProcess) -> None:
+    service = whole_service
+    before = service.samples()
+    # Many seconds of work, if it were done to its end.
+    body = json.dumps(
+        {
+            "texts": ["The old train is late. " * 30] * 60,
+            "source": "en",
+            "target": "de",
+            "generation": {"beam_size": 8, "max_new_tokens": 60},
+        }
+    ).encode()
+    head = (
+        f"POST /v1/translate HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", service.port)) as client:
+        client.sendall(head.encode() + body)
+        wait_for(lambda: total(service.samples(), "polyhead_slots_in_use") > 0)
+
+    def is_idle() -> bool:
+        samples = service.samples()
+        return not any(
+            total(samples, name)
+            for name in (
+                "polyhead_slots_in_use",
+                "polyhead_num_requests_running",
+                "polyhead_num_requests_waiting",
+            )
+        )
+
+    wait_for(is_idle)
+    after = service.samples()
+    # A call's texts are counted all together, at its end. (Others may have been on their way here.)
+    name = "polyhead_request_success_total"
+    assert total(after, name) < total(before, name) + 60
+    gone = {"route": "/v1/translate", "status": "499"}
+    name = "polyhead_http_requests_total"
+    assert total(after, name, **gone) == total(before, name, **gone) + 1

@@ -1,0 +1,292 @@
+"""The command line: help, what goes in and out, and one line for what is wrong."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service import cli
+from tests.tiny_model import build_tiny_model
+
+ROOT = Path(__file__).parents[3]
+_MAIN = "from service.cli import main; main()"
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    status: int
+    output: str
+    errors: str
+
+
+class _Polyhead:
+    """Runs the command line in this process."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str, stdin: bytes = b"") -> _Outcome:
+        self._monkeypatch.setattr(sys, "argv", ["polyhead", *arguments])
+        self._monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = self._capsys.readouterr()
+        return _Outcome(int(ended.value.code or 0), captured.out, captured.err)
+
+
+@pytest.fixture
+def polyhead(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> _Polyhead:
+    return _Polyhead(monkeypatch, capsys)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+def _only_line(errors: str) -> str:
+    [line] = errors.splitlines()
+    assert line.startswith("polyhead: ")
+    return line
+
+
+@pytest.mark.parametrize("command", [(), ("serve",), ("translate",), ("train",), ("evaluate",)])
+def test_help_shows_examples(polyhead: _Polyhead, command: tuple[str, ...]) -> None:
+    outcome = polyhead(*command, "--help")
+    assert outcome.status == 0
+    _, _, examples = outcome.output.partition("Examples:\n")
+    assert f"  polyhead {' '.join(command)}".rstrip() in examples
+
+
+def test_help_needs_neither_torch_nor_ray() -> None:
+    code = (
+        "import atexit, sys; sys.argv = ['polyhead', 'serve', '--help']; "
+        "atexit.register(lambda: print({'torch', 'ray'} & set(sys.modules)));" + _MAIN
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert ran.stdout.endswith("set()\n")
+
+
+def test_version(polyhead: _Polyhead) -> None:
+    outcome = polyhead("--version")
+    assert outcome.status == 0
+    assert outcome.output.startswith("polyhead ")
+
+
+def test_a_python_that_is_too_old(polyhead: _Polyhead, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 10, 4))
+    monkeypatch.setattr(sys, "version", "3.10.4 (main, ...)")
+    outcome = polyhead("serve")
+    assert outcome.status == 1
+    assert _only_line(outcome.errors) == "polyhead: Python must be 3.11 or newer, but is 3.10.4"
+
+
+def test_an_option_that_does_not_exist(polyhead: _Polyhead) -> None:
+    outcome = polyhead("serve", "--prot", "80")
+    assert outcome.status == 2
+    assert "--prot" in outcome.errors
+
+
+def test_serve_hands_over_what_was_given(
+    polyhead: _Polyhead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr("service.launch.run", lambda *arguments: given.extend(arguments))
+    monkeypatch.setenv("POLYHEAD_GATEWAY_REPLICAS", "3")
+    outcome = polyhead(
+        "serve", "--port", "9000", "--host", "0.0.0.0", "--replicas", "2",
+        "--model", "one", "--model", "two", "--device", "cpu",
+    )  # fmt: skip
+    assert outcome.status == 0
+    settings, address = given
+    assert (address.host, address.port) == ("0.0.0.0", 9000)
+    assert (settings.replicas, settings.gateway_replicas) == (2, 3)
+    assert settings.models == ["one", "two"]
+    assert settings.engine.device == "cpu"
+
+
+def test_serve_listens_on_loopback_port_8000_by_default(
+    polyhead: _Polyhead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr("service.launch.run", lambda *arguments: given.extend(arguments))
+    assert polyhead("serve").status == 0
+    settings, address = given
+    assert (address.host, address.port) == ("127.0.0.1", 8000)
+    assert settings.replicas == 1
+
+
+def test_a_setting_that_is_wrong(polyhead: _Polyhead, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLYHEAD_LIMITS__MAX_TEXTS", "0")
+    outcome = polyhead("serve")
+    assert outcome.status == 1
+    assert "`limits.max_texts`: Input should be greater than or equal to 1" in _only_line(
+        outcome.errors
+    )
+
+
+def test_translates_a_text(polyhead: _Polyhead, model: Path) -> None:
+    outcome = polyhead("translate", "The red house.", "--model", str(model))
+    assert outcome.status == 0
+    assert outcome.output.endswith("\n")
+    assert outcome.errors == ""
+
+
+def test_translates_lines_in_their_order(polyhead: _Polyhead, model: Path) -> None:
+    lines = [f"The {word} house." for word in ("red", "old", "new", "green", "small")] * 80
+    text = "\n".join(lines).encode()
+    outcome = polyhead("translate", "--model", str(model), "--json", stdin=text)
+    assert outcome.status == 0
+    translated = [json.loads(line)["text"] for line in outcome.output.splitlines()]
+    assert len(translated) == len(lines)
+    assert len(set(translated)) > 1
+    for first, later in zip(translated, translated[5:], strict=False):
+        assert first == later
+
+
+def test_blank_lines_and_line_ends_stay_what_they_are(polyhead: _Polyhead, model: Path) -> None:
+    text = "\N{ZERO WIDTH NO-BREAK SPACE}The red house.\r\n\n  \nOld bread.".encode()
+    outcome = polyhead("translate", "--model", str(model), stdin=text)
+    first, empty, spaces, _, end = outcome.output.split("\n")
+    assert first
+    assert end == ""
+    assert (empty, spaces) == ("", "  ")
+    # A byte order mark, and the carriage return of another system's line end, are not the text's.
+    plain = polyhead("translate", "--model", str(model), stdin=b"The red house.\n")
+    assert plain.output == first + "\n"
+
+
+def test_json_has_scores_and_counts(polyhead: _Polyhead, model: Path) -> None:
+    outcome = polyhead(
+        "translate", "--model", str(model), "--json", "--beam-size", "1", "The red house."
+    )
+    values = json.loads(outcome.output)
+    assert values["text"] == values["hypotheses"][0]["text"]
+    assert values["score"] < 0
+    assert values["source_tokens"] > 1
+    assert values["finish_reason"] in ("stop", "length")
+
+
+def test_a_line_that_is_not_utf_8(polyhead: _Polyhead, model: Path) -> None:
+    text = b"The red house.\nThe gr\xfcn house.\n"
+    outcome = polyhead("translate", "--model", str(model), stdin=text)
+    assert outcome.status == 1
+    assert "line 2 of the input must be UTF-8" in _only_line(outcome.errors)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("translate", "a", "--model", "/nowhere"), "must be a directory"),
+        (("translate", "a", "--model", "/nowhere", "--beam-size", "2"), "must be a directory"),
+        (("train", "/nowhere.yaml", "--run-dir", "{folder}/run"), "/nowhere.yaml"),
+        (("evaluate", "/nowhere.tsv", "--model", "{model}"), "/nowhere.tsv"),
+        (("translate", "a", "--model", "{model}", "--device", "abacus"), "device"),
+    ],
+)
+def test_what_is_wrong_is_one_line(
+    polyhead: _Polyhead, model: Path, tmp_path: Path, arguments: tuple[str, ...], problem: str
+) -> None:
+    places = {"model": model, "folder": tmp_path}
+    outcome = polyhead(*(argument.format_map(places) for argument in arguments))
+    assert outcome.status == 1
+    assert problem in _only_line(outcome.errors)
+
+
+def test_evaluates_files(polyhead: _Polyhead, model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "test.tsv"
+    file.write_text("The red house.\tDas rote Haus.\nOld bread.\tAltes Brot.\n", encoding="utf-8")
+    outcome = polyhead("evaluate", "--model", str(model), str(file), str(file))
+    assert outcome.status == 0
+    header, first, second, *signatures = outcome.output.splitlines()
+    assert header.split() == ["file", "lines", "BLEU", "chrF"]
+    assert first.split()[:2] == second.split()[:2] == ["test.tsv", "2"]
+    assert [line.split()[0] for line in signatures] == ["BLEU", "chrF"]
+    assert all("version:" in line for line in signatures)
+
+    outcome = polyhead("evaluate", "--model", str(model), "--json", "--beam-size", "1", str(file))
+    values = json.loads(outcome.output)
+    assert values["num_lines"] == 2
+    assert 0 <= values["bleu"] <= 100
+
+
+def test_train_hands_over_what_was_given(
+    polyhead: _Polyhead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+
+    def train(recipe: Path, **options: Any) -> Path:
+        given.append((recipe, options))
+        return Path("runs/r/model")
+
+    monkeypatch.setattr("model.training.trainer.train", train)
+    assert polyhead("train", "recipes/r.yaml").output == "runs/r/model\n"
+    polyhead("train", "r.yaml", "--run-dir", "there", "--data-root", "data", "--no-resume")
+    assert given == [
+        (
+            Path("recipes/r.yaml"),
+            {"run_dir": Path("runs/r"), "data_root": None, "resume": True},
+        ),
+        (
+            Path("r.yaml"),
+            {"run_dir": Path("there"), "data_root": Path("data"), "resume": False},
+        ),
+    ]
+
+
+def _start(*arguments: str, **streams: Any) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", _MAIN, *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        **streams,
+    )
+
+
+def test_ctrl_c_ends_quietly(model: Path) -> None:
+    with _start("translate", "--model", str(model), stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        # More than is held back to fill the batch, so that an answer shows that it works.
+        process.stdin.write(b"The red house.\n" * 300)
+        process.stdin.flush()
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors == b""
+
+
+def test_a_reader_that_has_gone_ends_it_quietly(model: Path) -> None:
+    with _start("translate", "--model", str(model), stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(b"The red house.\n" * 300)
+        process.stdin.flush()
+        assert process.stdout.readline()
+        process.stdout.close()
+        process.stdin.write(b"The red house.\n" * 300)
+        process.stdin.close()
+        errors = process.stderr.read()
+        assert process.wait(timeout=60) != 0
+    assert errors == b""

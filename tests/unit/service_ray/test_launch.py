@@ -1,0 +1,129 @@
+"""What `polyhead serve` finds out before it starts anything, and how it shares the machine."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from model.errors import CheckpointError
+from service import launch
+from service.launch import Address, check_address, check_models, fit_to_machine
+from service.local_ray import LaunchError
+from service.settings import Autoscaling, EngineSettings, Settings
+from tests.tiny_model import build_tiny_model
+
+
+@pytest.mark.parametrize(
+    ("host", "url", "public"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:80", False),
+        ("localhost", "http://localhost:80", False),
+        ("0.0.0.0", "http://127.0.0.1:80", True),
+        ("::", "http://[::1]:80", True),
+        ("::1", "http://[::1]:80", False),
+        ("192.0.2.7", "http://192.0.2.7:80", True),
+        ("translate.example", "http://translate.example:80", True),
+    ],
+)
+def test_an_address_says_what_to_type_and_who_can(host: str, url: str, public: bool) -> None:
+    address = Address(host=host, port=80)
+    assert (address.url, address.public) == (url, public)
+
+
+def test_a_free_port_is_fine_and_left_free() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    check_address(Address(host="127.0.0.1", port=port))
+    check_address(Address(host="127.0.0.1", port=port))
+
+
+def test_a_port_that_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(LaunchError, match=f"port {port}: Address already in use; choose"):
+            check_address(Address(host="127.0.0.1", port=port))
+
+
+def test_an_address_of_another_machine() -> None:
+    with pytest.raises(LaunchError, match=r"cannot listen on 192\.0\.2\.1 port 8000"):
+        check_address(Address(host="192.0.2.1", port=8000))
+
+
+def test_a_host_that_is_no_address() -> None:
+    with pytest.raises(LaunchError, match="`--host` must be an address of this machine"):
+        check_address(Address(host="not an address", port=8000))
+
+
+def test_every_model_is_checked(tmp_path: Path) -> None:
+    whole = build_tiny_model(tmp_path / "whole")
+    check_models(Settings(models=[str(whole)]))
+    damaged = build_tiny_model(tmp_path / "damaged")
+    (damaged / "tokenizer.model").write_bytes(b"something else")
+    with pytest.raises(CheckpointError, match=r"damaged: tokenizer\.model must have SHA-256"):
+        check_models(Settings(models=[str(whole), str(damaged)]))
+    with pytest.raises(CheckpointError, match="must be a directory"):
+        check_models(Settings(models=[str(tmp_path / "missing")]))
+
+
+def _machine(monkeypatch: pytest.MonkeyPatch, **resources: float) -> None:
+    monkeypatch.setattr("ray.cluster_resources", lambda: resources)
+
+
+@pytest.mark.parametrize(
+    ("settings", "cpus"),
+    [
+        (Settings(), 2.0),
+        (Settings(replicas=2), 1.0),
+        (Settings(replicas=3), 0.666),
+        (Settings(replicas=2, models=["a", "b"]), 0.5),
+        (Settings(autoscaling=Autoscaling(max_replicas=4)), 0.5),
+        (Settings(num_cpus_per_replica=1.5), 1.5),
+    ],
+)
+def test_replicas_share_the_cpus(
+    settings: Settings, cpus: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _machine(monkeypatch, CPU=2.0)
+    fitted = fit_to_machine(settings)
+    assert fitted.num_cpus_per_replica == cpus
+    assert fitted.num_gpus_per_replica == 0
+    assert fitted.graceful_shutdown_seconds < 10
+
+
+@pytest.mark.parametrize(
+    ("replicas", "gpus", "share"), [(1, 1.0, 1.0), (1, 8.0, 1.0), (4, 1.0, 0.25), (3, 1.0, 0.333)]
+)
+def test_replicas_share_the_gpus(
+    replicas: int, gpus: float, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _machine(monkeypatch, CPU=16.0, GPU=gpus)
+    assert fit_to_machine(Settings(replicas=replicas)).num_gpus_per_replica == share
+    on_cpu = Settings(replicas=replicas, engine=EngineSettings(device="cpu"))
+    assert fit_to_machine(on_cpu).num_gpus_per_replica == 0
+
+
+def test_cuda_must_be_there_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    _machine(monkeypatch, CPU=2.0)
+    with pytest.raises(LaunchError, match="this machine has no CUDA device"):
+        fit_to_machine(Settings(engine=EngineSettings(device="cuda")))
+
+
+def test_the_last_line_of_a_traceback_is_what_was_wrong() -> None:
+    error = "Deploying failed:\n\x1b[36mray::X\x1b[39m\n  File ...\nValueError: no such device\n\n"
+    assert launch._last_words(error) == "ValueError: no such device"
+    error = error.replace("ValueError", "model.errors.CheckpointError")
+    assert launch._last_words(error) == "no such device"
+    assert launch._last_words("") == "it did not say why"
+
+
+def test_one_signal_stops_and_the_next_ones_change_nothing() -> None:
+    before = [signal.getsignal(number) for number in launch._STOP_SIGNALS]
+    with launch._stop_by_signal():
+        with pytest.raises(launch._Stopped):
+            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+    assert [signal.getsignal(number) for number in launch._STOP_SIGNALS] == before
