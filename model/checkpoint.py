@@ -48,6 +48,7 @@ EMBEDDED = Path(__file__).parent / "pretrained" / "en-de"
 CONFIG_FILE = "config.json"
 TOKENIZER_FILE = "tokenizer.model"
 CHECKSUM_FILE = "SHA256SUMS"
+CARD_FILE = "MODEL_CARD.md"
 FORMAT_VERSION = 1
 MAX_SHARD_BYTES = 40 * 2**20
 """Keeps every file below the 45 MB that common hosts of repositories accept without complaint."""
@@ -62,6 +63,9 @@ class ModelMetadata:
     source_languages: tuple[str, ...]
     target_languages: tuple[str, ...]
     license: str
+    max_source_tokens: int | None = None
+    """Longest source it was trained on, the end token included; longer sentences are split, for a
+    model falls apart beyond it. None means all the positions it has."""
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
@@ -102,7 +106,7 @@ def read_manifest(directory: Path) -> Manifest:
         CheckpointError: there is no such directory or file, or a field is missing or wrong.
     """
     path = directory / CONFIG_FILE
-    if not directory.is_dir():
+    if not os.path.isdir(directory):  # unlike Path's, it takes any name, and a closed folder
         raise CheckpointError(f"a model must be a directory, but {directory} is none")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -119,6 +123,9 @@ def read_manifest(directory: Path) -> Manifest:
             f"{path} must have format_version {FORMAT_VERSION}, "
             f"but has {values.get('format_version')!r}"
         )
+    known = {"format_version", "model", "generation"} | {f.name for f in fields(ModelMetadata)}
+    if unknown := sorted(set(values) - known):
+        raise CheckpointError(f"{path} has unknown fields {unknown}")
     try:
         return Manifest(
             config=TransformerConfig.from_dict(values["model"]),
@@ -142,7 +149,13 @@ def verify_checksums(directory: Path) -> None:
         path = directory / name
         if not path.is_file():
             problems.append(f"{name} is missing")
-        elif (found := _sha256(path)) != expected:
+            continue
+        try:
+            found = _sha256(path)
+        except OSError as error:
+            problems.append(f"{name} cannot be read: {error.strerror}")
+            continue
+        if found != expected:
             problems.append(f"{name} must have SHA-256 {expected[:12]}…, but has {found[:12]}…")
     if problems:
         raise CheckpointError(f"the model in {directory} is damaged: {'; '.join(problems)}")
@@ -197,7 +210,12 @@ def save_checkpoint(
 
     Args:
         dtype: of the stored weights; float16 when not given.
+
+    Raises:
+        CheckpointError: `directory` holds something else, or a weight does not fit into `dtype`.
     """
+    directory = directory.resolve()  # what a link points to is replaced, not the link
+    _refuse_other_content(directory)
     directory.parent.mkdir(parents=True, exist_ok=True)
     working = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
@@ -213,21 +231,53 @@ def save_checkpoint(
         (working / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
         sums = [f"{_sha256(path)}  {path.name}\n" for path in sorted(working.iterdir())]
         (working / CHECKSUM_FILE).write_text("".join(sums), encoding="utf-8")
+        # Temporary folders and safetensors' files are for their owner alone; a model need not be.
         working.chmod(0o755)
-        if directory.exists():
-            card = directory / "MODEL_CARD.md"
-            if card.exists():
-                shutil.copy2(card, working)
-            shutil.rmtree(directory)
-        os.replace(working, directory)
+        for path in working.iterdir():
+            path.chmod(0o644)
+        _put_in_place(working, directory)
     except BaseException:
         shutil.rmtree(working, ignore_errors=True)
         raise
 
 
+def _refuse_other_content(directory: Path) -> None:
+    """A slip in a path must not cost anybody their files."""
+    if not directory.exists():
+        return
+    if not directory.is_dir():
+        raise CheckpointError(f"a model must be a directory, but {directory} is none")
+    names = {path.name for path in directory.iterdir()}
+    if CONFIG_FILE not in names and names - {CARD_FILE}:
+        raise CheckpointError(
+            f"{directory} must be a model, empty or absent, but holds {sorted(names)[:5]}"
+        )
+
+
+def _put_in_place(working: Path, directory: Path) -> None:
+    """Replaces `directory`, whose card stays; at every moment a whole model is on the disk."""
+    if not directory.exists():
+        os.replace(working, directory)
+        return
+    card = directory / CARD_FILE
+    if card.exists():
+        shutil.copy2(card, working)
+    replaced = working.with_name(f"{working.name}-replaced")
+    os.replace(directory, replaced)
+    try:
+        os.replace(working, directory)
+    except BaseException:
+        os.replace(replaced, directory)
+        raise
+    shutil.rmtree(replaced)
+
+
 def _read_metadata(values: Mapping[str, Any]) -> ModelMetadata:
     content: dict[str, Any] = {}
     for field in fields(ModelMetadata):
+        if field.name == "max_source_tokens":
+            content[field.name] = _read_max_source_tokens(values.get(field.name))
+            continue
         value = values[field.name]
         is_list = field.name.endswith("languages")
         if is_list and isinstance(value, list) and value and all(isinstance(v, str) for v in value):
@@ -240,13 +290,27 @@ def _read_metadata(values: Mapping[str, Any]) -> ModelMetadata:
     return ModelMetadata(**content)
 
 
+def _read_max_source_tokens(value: Any) -> int | None:
+    valid = value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 1)
+    if not valid:
+        raise InvalidRequestError(
+            f"`max_source_tokens` must be an integer >= 2 or null, but is {value!r}"
+        )
+    return value  # type: ignore[no-any-return]
+
+
 def _read_checksums(directory: Path) -> dict[str, str]:
     path = directory / CHECKSUM_FILE
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-        sums = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
-    except (OSError, ValueError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"cannot read {path}: {error}") from error
+    if malformed := [line for line in lines if "  " not in line]:
+        raise CheckpointError(
+            f"{path} must have lines of a checksum, two spaces and a file name, "
+            f"but has {malformed[0]!r}"
+        )
+    sums = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
     for name in (CONFIG_FILE, TOKENIZER_FILE):
         if name not in sums:
             raise CheckpointError(f"{path} must list {name}, but does not")
@@ -282,6 +346,8 @@ def _load_weights(model: Transformer, directory: Path) -> None:
                 wanted, found = tuple(expected[name].shape), tuple(tensor.shape)
                 if wanted != found:
                     raise CheckpointError(f"{name} must be {wanted}, but is {found}")
+                if not tensor.is_floating_point() or not torch.isfinite(tensor).all():
+                    raise CheckpointError(f"{name} in {shard} must be finite numbers, but is not")
                 expected[name].copy_(tensor)
                 missing.discard(name)
     if missing:

@@ -121,12 +121,25 @@ class TransformerConfig:
                 "`src_vocab_size` and `tgt_vocab_size` must be equal with `shared_embeddings`, but "
                 f"are {self.src_vocab_size} and {self.tgt_vocab_size}"
             )
+        for name in (
+            "final_norm", "embedding_norm", "scale_embedding", "shared_embeddings",
+            "tied_projection", "projection_bias", "attention_bias",
+        ):  # fmt: skip
+            _require_truth(name, getattr(self, name))
+        for name in ("dropout", "layer_norm_eps"):
+            _require_number(name, getattr(self, name))
         if not 0.0 <= self.dropout < 1.0:
             raise InvalidRequestError(f"`dropout` must be in [0, 1), but is {self.dropout}")
+        if not 0.0 < self.layer_norm_eps < 1.0:
+            raise InvalidRequestError(
+                f"`layer_norm_eps` must be in (0, 1), but is {self.layer_norm_eps}"
+            )
+        smaller = min(self.src_vocab_size, self.tgt_vocab_size)
         for name in ("pad_id", "bos_id", "eos_id", "unk_id"):
-            if not 0 <= getattr(self, name) < self.tgt_vocab_size:
+            _require_at_least(name, getattr(self, name), 0)
+            if getattr(self, name) >= smaller:
                 raise InvalidRequestError(
-                    f"`{name}` must be in [0, {self.tgt_vocab_size}), but is {getattr(self, name)}"
+                    f"`{name}` must be in [0, {smaller}), but is {getattr(self, name)}"
                 )
 
     @property
@@ -199,6 +212,8 @@ class GenerationConfig:
                 f"`num_hypotheses` must be at most `beam_size` ({self.beam_size}), "
                 f"but is {self.num_hypotheses}"
             )
+        _require_number("length_penalty", self.length_penalty)
+        _require_number("repetition_penalty", self.repetition_penalty)
         if not 0.0 <= self.length_penalty <= 10.0:
             raise InvalidRequestError(
                 f"`length_penalty` must be in [0, 10], but is {self.length_penalty}"
@@ -226,7 +241,8 @@ class EngineConfig:
     device: str = "auto"
     """"cpu", "cuda", or "auto": CUDA where there is one."""
     dtype: str = "auto"
-    """"float32", "bfloat16", or "auto": float32 on the CPU, bfloat16 on CUDA."""
+    """"float32", "bfloat16", "float64", or "auto": float32 on the CPU, bfloat16 on CUDA. Only from
+    float32 on is a sentence's translation the same whatever its neighbours."""
     max_slots: int = 128
     """Rows of the KV cache, one for each hypothesis of a running sequence; bounds `beam_size`."""
     max_waiting: int = 2048
@@ -252,6 +268,16 @@ class EngineConfig:
 def _require_at_least(name: str, value: Any, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InvalidRequestError(f"`{name}` must be an integer >= {least}, but is {value!r}")
+
+
+def _require_number(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidRequestError(f"`{name}` must be a number, but is {value!r}")
+
+
+def _require_truth(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise InvalidRequestError(f"`{name}` must be true or false, but is {value!r}")
 
 
 def _member(name: str, value: Any, kind: type[StrEnum]) -> StrEnum:

@@ -38,7 +38,7 @@ class _FactorPool:
     """Factors of dropout: zero, or what keeps the mean."""
 
     def __init__(self, p: float, dtype: torch.dtype) -> None:
-        self._dropped = max(1, round(p * 256))
+        self._dropped = min(max(1, round(p * 256)), 255)
         self._dtype = dtype
         self._factors = torch.empty(0, dtype=dtype)
         self._draws_left = 0

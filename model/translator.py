@@ -113,10 +113,12 @@ class Translator:
         self.dtype = dtype
         self.num_parameters = num_parameters
         self._tokenizer = tokenizer
+        trained = metadata.max_source_tokens or engine.max_source_tokens
+        self.max_source_tokens = min(trained, engine.max_source_tokens)
         self._segmenter = Segmenter(
             tokenizer,
             language=metadata.source_languages[0],
-            max_tokens=engine.max_source_tokens,
+            max_tokens=self.max_source_tokens,
         )
 
     @classmethod

@@ -93,7 +93,12 @@ class TranslatorReplica:
         )
 
     async def info(self) -> ModelInfo:
-        """What this replica holds."""
+        """What this replica holds, and can translate with.
+
+        Raises:
+            EngineDeadError: as `check_health` does.
+        """
+        await self.check_health()
         translator = self._translator
         return ModelInfo(
             name=translator.name,
@@ -101,7 +106,7 @@ class TranslatorReplica:
             device=translator.device,
             dtype=translator.dtype,
             num_parameters=translator.num_parameters,
-            max_source_tokens=translator.engine.max_source_tokens,
+            max_source_tokens=translator.max_source_tokens,
             generation=translator.generation,
         )
 

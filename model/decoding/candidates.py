@@ -28,17 +28,18 @@ def best_candidates(
         For each search 2 * beam_size candidates, or one for a beam of one.
     """
     beam_size = searches[0].beam_size
+    scores = logits.float()
+    log_norm = torch.logsumexp(scores, dim=-1)
     if any(search.generation.constrained for search in searches):
-        scores = torch.log_softmax(logits.float(), dim=-1)
-        for row, search in enumerate(searches):
+        scores = scores.clone()
+        for index, search in enumerate(searches):
+            # Only its own rows: a search must not see, not even in rounding, what others ask for.
             if search.generation.constrained:
-                for beam in range(beam_size):
-                    history = search.history(beam)
-                    constrain(scores[row * beam_size + beam], history, search.generation, eos_id)
-        log_norm = torch.zeros_like(scores[:, 0])
-    else:
-        scores = logits.float()
-        log_norm = torch.logsumexp(scores, dim=-1)
+                rows = slice(index * beam_size, (index + 1) * beam_size)
+                scores[rows] -= log_norm[rows, None]
+                log_norm[rows] = 0.0
+                for beam, row in enumerate(scores[rows]):
+                    constrain(row, search.history(beam), search.generation, eos_id)
     if beam_size == 1:
         return _greedy(scores, log_norm, searches)
     return _beam(scores, log_norm, searches)

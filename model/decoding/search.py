@@ -61,7 +61,6 @@ class Survivor(NamedTuple):
 class _Node(NamedTuple):
     token_id: int
     parent: _Node | None
-    length: int
 
 
 def length_penalty(length: int, alpha: float) -> float:
@@ -130,8 +129,7 @@ class BeamSearch:
         return _token_ids(self._live[row])
 
     def _extend(self, candidate: Candidate) -> _Node:
-        parent = self._live[candidate.parent]
-        return _Node(candidate.token_id, parent, self.num_tokens)
+        return _Node(candidate.token_id, self._live[candidate.parent])
 
     def _finish(self, node: _Node | None, log_prob: float, reason: FinishReason) -> None:
         penalty = length_penalty(self.num_tokens, self.generation.length_penalty)

@@ -6,6 +6,8 @@ loop logs nothing and publishes nothing: it leaves numbers behind for whoever ho
 
 from __future__ import annotations
 
+import contextlib
+import math
 import threading
 import time
 from collections import deque
@@ -121,11 +123,13 @@ class Engine:
             One future for each source.
 
         Raises:
-            InvalidRequestError: a source is empty or too long or has unknown ids, or the beam is
-                wider than the engine.
+            InvalidRequestError: a source is empty or too long or has unknown ids, the beam is wider
+                than the engine, or the deadline is no number.
             QueueFullError: the waiting queue has no room for all of them.
             EngineDeadError: the engine has stopped.
         """
+        if deadline is not None and math.isnan(deadline):
+            raise InvalidRequestError(f"`deadline` must be seconds, but is {deadline}")
         now = time.monotonic()
         sequences = [self._sequence(source, generation, deadline, now) for source in sources]
         with self._changed:
@@ -171,11 +175,13 @@ class Engine:
         return steps
 
     def close(self) -> None:
-        """Cancels what is left and ends the thread."""
+        """Ends the thread; what is left fails with EngineDeadError."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
-        self._thread.join()
+        # A future's callback, or a collected owner, may close the engine from its own thread.
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
 
     def step(self) -> None:
         """Schedule, execute, update."""
@@ -186,13 +192,15 @@ class Engine:
         finished = self._scheduler.update(plan, candidates, now)
         self._publish(plan, now - started)
         for sequence in finished:
-            self._close(sequence).set_result(sequence.result(now))
+            # The result first: should there be none, the future must still be among the open ones.
+            result = sequence.result(now)
+            self._close(sequence).set_result(result)
 
     def _loop(self) -> None:
-        if self.config.num_threads is not None:
-            # PyTorch keeps this number for each thread, so it must be set on the one that computes.
-            torch.set_num_threads(self.config.num_threads)
         try:
+            if self.config.num_threads is not None:
+                # PyTorch keeps this number for each thread: it is set on the one that computes.
+                torch.set_num_threads(self.config.num_threads)
             while self._take_messages():
                 if self._scheduler.has_work:
                     self.step()
@@ -306,8 +314,13 @@ class Engine:
             self._open.clear()
             self._submitted.clear()
             self._num_waiting = 0
+            self._stats = EngineStats(
+                running=0, waiting=0, slots_used=0, max_slots=self.config.max_slots
+            )
         for future in left:
-            future.set_exception(EngineDeadError(self._obituary()))
+            # Whatever one caller's callback raises, the next caller must be answered too.
+            with contextlib.suppress(BaseException):
+                future.set_exception(EngineDeadError(self._obituary()))
 
     def _obituary(self) -> str:
         if self._fatal is not None:

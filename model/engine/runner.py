@@ -44,8 +44,12 @@ def resolve_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise InvalidRequestError(f"`device` must be auto, cpu or cuda, but is {name!r}") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InvalidRequestError(f"`device` is {name!r}, but PyTorch finds no CUDA device here")
+    if device.type not in ("cpu", "cuda"):
+        raise InvalidRequestError(f"`device` must be auto, cpu or cuda, but is {name!r}")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InvalidRequestError(
+            f"`device` is {name!r}, but PyTorch finds {torch.cuda.device_count()} CUDA devices here"
+        )
     return device
 
 

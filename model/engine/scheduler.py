@@ -73,6 +73,7 @@ class Scheduler:
         """Appends to the waiting queue; its bound is the engine's business."""
         self.waiting[id(sequence)] = sequence
         if sequence.deadline is not None:
+            self._forget_kept_deadlines()
             entry = (sequence.deadline, next(self._tie_breaker), sequence)
             heapq.heappush(self._deadlines, entry)
 
@@ -152,6 +153,14 @@ class Scheduler:
             self.running[id(sequence)] = sequence
             newcomers.append(sequence)
         return newcomers
+
+    def _forget_kept_deadlines(self) -> None:
+        """Drops deadlines of finished sequences, once they are more than half of all."""
+        if len(self._deadlines) > 2 * (len(self.waiting) + len(self.running)):
+            self._deadlines = [
+                entry for entry in self._deadlines if entry[2].status is not SequenceStatus.FINISHED
+            ]
+            heapq.heapify(self._deadlines)
 
     def _release(self, sequence: Sequence) -> None:
         self.running.pop(id(sequence), None)

@@ -73,8 +73,15 @@ class Sequence:
         return len(self.source_ids)
 
     def result(self, now: float) -> SequenceResult:
-        """The outcome of a search that is done."""
+        """The outcome of a search that is done.
+
+        Raises:
+            RuntimeError: the search found nothing, which only numbers that are not finite cause.
+                They stay in the KV cache, so the engine must not go on.
+        """
         hypotheses = self.search.hypotheses()
+        if not hypotheses:
+            raise RuntimeError("the model's predictions must be finite, but are not")
         best = hypotheses[0]
         ended = best.finish_reason is FinishReason.STOP
         return SequenceResult(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import lzma
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +84,7 @@ def read_pairs(path: Path) -> Iterator[tuple[str, str]]:
     opener = openers.get(path.suffix, open)
     try:
         raw: IO[bytes] = opener(path, "rb")  # type: ignore[operator]
-        with raw, io.TextIOWrapper(raw, encoding="utf-8", newline="\n") as lines:
+        with raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="\n") as lines:
             for number, line in enumerate(lines, start=1):
                 sides = line.rstrip("\r\n").split("\t")
                 if len(sides) != 2:
@@ -92,7 +93,7 @@ def read_pairs(path: Path) -> Iterator[tuple[str, str]]:
                         f"but has {len(sides) - 1} tabs"
                     )
                 yield sides[0], sides[1]
-    except (OSError, UnicodeDecodeError, lzma.LZMAError, EOFError) as error:
+    except (OSError, UnicodeDecodeError, lzma.LZMAError, zlib.error, EOFError) as error:
         raise RecipeError(f"cannot read {path}: {error}") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -125,13 +126,44 @@ class Recipe:
     training: TrainingRecipe = field(default_factory=TrainingRecipe)
 
     def transformer_config(self, vocab_size: int) -> TransformerConfig:
-        """The model's shape with the tokenizer's vocabulary."""
+        """The model's shape with the tokenizer's vocabulary.
+
+        Raises:
+            RecipeError: no model can have this shape, or none that is trained here.
+        """
+        if foreign := sorted(set(self.model) & _NOT_IN_A_RECIPE):
+            raise RecipeError(f"model must leave {foreign} to the tokenizer and the trainer")
         try:
-            return TransformerConfig.from_dict(
+            config = TransformerConfig.from_dict(
                 {**self.model, "src_vocab_size": vocab_size, "tgt_vocab_size": vocab_size}
             )
         except InvalidRequestError as error:
             raise RecipeError(f"model: {error}") from error
+        if self.data.max_tokens > config.max_positions:
+            raise RecipeError(
+                f"data: `max_tokens` must be at most `max_positions` ({config.max_positions}), "
+                f"but is {self.data.max_tokens}"
+            )
+        return config
+
+
+_NOT_IN_A_RECIPE = {
+    "src_vocab_size", "tgt_vocab_size", "pad_id", "bos_id", "eos_id", "unk_id", "projection_bias",
+}  # fmt: skip
+"""The first come from the tokenizer; the fused loss would not train the last."""
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "weight": (0, math.inf), "until_epoch": (1, math.inf), "valid_lines": (1, math.inf),
+    "max_tokens": (2, math.inf), "max_length_ratio": (1, math.inf), "vocab_size": (1, math.inf),
+    "sample_lines": (1, math.inf), "beta1": (0, 1), "beta2": (0, 1), "epsilon": (0, 1),
+    "weight_decay": (0, 1), "peak_lr": (0, math.inf), "scale": (0, math.inf),
+    "warmup_steps": (1, math.inf), "clip_norm": (0, math.inf), "batch_tokens": (1, math.inf),
+    "accumulate": (1, math.inf), "max_steps": (1, math.inf), "label_smoothing": (0, 1),
+    "validate_every": (1, math.inf), "patience": (1, math.inf),
+    "checkpoint_every_seconds": (0, math.inf), "average_checkpoints": (1, math.inf),
+    "seed": (0, math.inf), "num_threads": (1, math.inf),
+}  # fmt: skip
+"""Of every number in a recipe: the least, and what it must stay below."""
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -141,10 +173,15 @@ def load_recipe(path: Path) -> Recipe:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"cannot read the recipe {path}: {error}") from error
     recipe: Recipe = _build(Recipe, values, str(path))
-    allowed = {"schedule": ("paper", "linear"), "precision": ("auto", "float32", "bfloat16")}
+    allowed = {
+        "schedule": ("paper", "linear"),
+        "precision": ("auto", "float32", "bfloat16"),
+        "model_type": ("unigram", "bpe"),
+    }
     for name, found in (
         ("schedule", recipe.optimizer.schedule),
         ("precision", recipe.training.precision),
+        ("model_type", recipe.tokenizer.model_type),
     ):
         if found not in allowed[name]:
             raise RecipeError(f"{path}: `{name}` must be one of {allowed[name]}, but is {found!r}")
@@ -160,6 +197,10 @@ def _build(kind: Any, values: Any, where: str) -> Any:
     arguments = {
         name: _convert(hints[name], value, f"{where}: {name}") for name, value in values.items()
     }
+    for name, value in arguments.items():
+        least, bound = _RANGES.get(name, (-math.inf, math.inf))
+        if isinstance(value, int | float) and not least <= value < bound:
+            raise RecipeError(f"{where}: `{name}` must be in [{least}, {bound}), but is {value}")
     try:
         return kind(**arguments)
     except TypeError as error:

@@ -13,11 +13,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
+import pickle
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -111,12 +114,9 @@ class Trainer:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._say("reading and tokenising the text")
         self.tokenizer = self._tokenizer(root)
-        self.corpora = self._corpora(root)
-        self.valid = {
-            Path(name).stem: list(read_pairs(root / name))[: recipe.data.valid_lines]
-            for name in recipe.data.valid
-        }
         config = recipe.transformer_config(self.tokenizer.vocab_size)
+        self.valid = self._validation_pairs(root)
+        self.corpora = self._corpora(root)
         self.model = Transformer(config).to(self.device)
         adam = recipe.optimizer
         self.optimizer = torch.optim.AdamW(
@@ -148,10 +148,11 @@ class Trainer:
             mininterval=1.0 if self._stream.isatty() else 60.0,
             maxinterval=120.0,
         )
+        self._forget_lost_metrics()
         last_saved = time.monotonic()
         batches = self._batches()
-        with bar, (self.run_dir / "metrics.jsonl").open("a", encoding="utf-8") as metrics:
-            while self.progress.step < training.max_steps:
+        with bar, self._metrics.open("a", encoding="utf-8") as metrics:
+            while not self._done:
                 started = time.monotonic()
                 record = self._update([next(batches) for _ in range(training.accumulate)])
                 self.progress.seconds += time.monotonic() - started
@@ -161,23 +162,25 @@ class Trainer:
                     _write_line(metrics, {"kind": "update", **record})
                 if self.progress.step % training.validate_every == 0:
                     _write_line(metrics, {"kind": "valid", **self._validate()})
-                    if self.progress.validations_without_gain >= training.patience:
-                        self._say("validation has stopped getting better")
-                        break
                 if time.monotonic() - last_saved >= training.checkpoint_every_seconds:
                     self._save_state()
                     last_saved = time.monotonic()
             self._save_state()
+        if self.progress.step < training.max_steps:
+            self._say("validation has stopped getting better")
 
     def finish(self) -> Path:
-        """Averages the last validations' weights and writes the model directory."""
+        """Averages the last validations' weights, if that is better; writes the model directory."""
         files = sorted((self.run_dir / "weights").glob("*.safetensors"))
-        last = self._valid_bleu()
-        kept = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        bleu = self._valid_bleu()
         if len(files) > 1:
+            last = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
             self.model.load_state_dict(average_weights(files), strict=False)
-            if self._mean(self._valid_bleu()) < self._mean(last):
-                self.model.load_state_dict(kept)
+            averaged = self._valid_bleu()
+            if self._mean(averaged) < self._mean(bleu):
+                self.model.load_state_dict(last)
+            else:
+                bleu = averaged
         recipe = self.recipe
         metadata = ModelMetadata(
             name=recipe.name,
@@ -185,10 +188,11 @@ class Trainer:
             source_languages=(recipe.source_language,),
             target_languages=(recipe.target_language,),
             license=recipe.license,
+            max_source_tokens=recipe.data.max_tokens,
         )
         directory = self.run_dir / "model"
         save_checkpoint(directory, self.model, self.tokenizer, metadata, GenerationConfig())
-        with (self.run_dir / "metrics.jsonl").open("a", encoding="utf-8") as metrics:
+        with self._metrics.open("a", encoding="utf-8") as metrics:
             _write_line(
                 metrics,
                 {
@@ -196,10 +200,18 @@ class Trainer:
                     "step": self.progress.step,
                     "seconds": round(self.progress.seconds, 1),
                     "target_tokens": self.progress.target_tokens,
-                    "bleu": self._valid_bleu(),
+                    "bleu": bleu,
                 },
             )
         return directory
+
+    @property
+    def _done(self) -> bool:
+        training = self.recipe.training
+        return (
+            self.progress.step >= training.max_steps
+            or self.progress.validations_without_gain >= training.patience
+        )
 
     def _update(self, batches: list[Batch]) -> dict[str, Any]:
         """One step of the optimiser over one or more batches; gives the numbers to record."""
@@ -222,6 +234,12 @@ class Trainer:
             nll_sum += nll.item()
         limit = recipe.optimizer.clip_norm or float("inf")
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        if not math.isfinite(norm):
+            # One such update would make every weight NaN, and the next save would keep them.
+            raise RecipeError(
+                f"the gradient of update {progress.step + 1} must be finite, but is {float(norm)}: "
+                "try a lower learning rate or precision float32"
+            )
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         progress.step += 1
@@ -332,7 +350,10 @@ class Trainer:
             self.optimizer.load_state_dict(state["optimizer"])
             self.progress = Progress(**state["progress"])
             torch.set_rng_state(state["torch_rng"].cpu())
-        except (RuntimeError, KeyError, TypeError, ValueError, EOFError) as error:
+        except (
+            RuntimeError, KeyError, TypeError, ValueError,
+            OSError, EOFError, pickle.UnpicklingError,
+        ) as error:  # fmt: skip
             raise RecipeError(
                 f"{path} must be a state of this recipe, but cannot be resumed: {error}"
             ) from error
@@ -344,7 +365,25 @@ class Trainer:
             learned = learn_tokenizer(recipe.tokenizer, recipe.data, root, recipe.training.seed)
             path.with_suffix(".partial").write_bytes(learned.serialized)
             path.with_suffix(".partial").replace(path)
-        return Tokenizer.from_file(path)
+        tokenizer = Tokenizer.from_file(path)
+        if tokenizer.vocab_size != self.recipe.tokenizer.vocab_size:
+            raise RecipeError(
+                f"{path} must have the recipe's {self.recipe.tokenizer.vocab_size} pieces, "
+                f"but has {tokenizer.vocab_size}: give another recipe another folder"
+            )
+        return tokenizer
+
+    def _validation_pairs(self, root: Path) -> dict[str, list[tuple[str, str]]]:
+        data = self.recipe.data
+        valid = {
+            Path(name).stem: list(islice(read_pairs(root / name), data.valid_lines))
+            for name in data.valid
+        }
+        if len(valid) < len(data.valid):
+            raise RecipeError(f"`valid` must be files of different names, but is {data.valid}")
+        if empty := [name for name, pairs in valid.items() if not pairs]:
+            raise RecipeError(f"`valid` must be files with lines in them, but {empty} are empty")
+        return valid
 
     def _corpora(self, root: Path) -> list[TokenizedCorpus]:
         data = self.recipe.data
@@ -353,9 +392,30 @@ class Trainer:
     def _compute_dtype(self) -> torch.dtype:
         precision = self.recipe.training.precision
         if precision == "auto":
-            native = _cpu_has_bfloat16() if self.device.type == "cpu" else True
+            native = (
+                _cpu_has_bfloat16()
+                if self.device.type == "cpu"
+                else torch.cuda.is_bf16_supported(including_emulation=False)
+            )
             precision = "bfloat16" if native else "float32"
         return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+    @property
+    def _metrics(self) -> Path:
+        return self.run_dir / "metrics.jsonl"
+
+    def _forget_lost_metrics(self) -> None:
+        """Drops the lines of updates that an interruption has undone: they come again."""
+        if not self._metrics.exists():
+            return
+        lines = self._metrics.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if line.endswith("\n") and self._stands(json.loads(line))]
+        partial = self._metrics.with_suffix(".partial")
+        partial.write_text("".join(kept), encoding="utf-8")
+        partial.replace(self._metrics)
+
+    def _stands(self, record: dict[str, Any]) -> bool:
+        return record["kind"] != "end" and bool(record["step"] <= self.progress.step)
 
     def _say(self, message: str) -> None:
         tqdm.write(message, file=self._stream)

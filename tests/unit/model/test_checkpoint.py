@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from model import checkpoint
 from model.checkpoint import load_checkpoint, read_manifest, save_checkpoint, verify_checksums
@@ -82,6 +83,79 @@ def test_a_failed_save_leaves_the_old_model_alone(directory: Path) -> None:
     assert [p.name for p in directory.parent.iterdir()] == ["tiny"]
 
 
+def test_what_is_saved_can_be_read_by_others(directory: Path) -> None:
+    assert {path.stat().st_mode & 0o777 for path in directory.iterdir()} == {0o644}
+    assert directory.stat().st_mode & 0o777 == 0o755
+
+
+def test_saving_through_a_link_replaces_what_it_points_to(directory: Path) -> None:
+    loaded = load_checkpoint(directory)
+    link = directory.with_name("link")
+    link.symlink_to(directory)
+    save_checkpoint(link, loaded.model, loaded.tokenizer, loaded.metadata, loaded.generation)
+    assert link.is_symlink()
+    verify_checksums(link)
+    assert {p.name for p in directory.parent.iterdir()} == {"tiny", "link"}
+
+
+def test_saving_never_replaces_what_is_no_model(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = load_checkpoint(directory)
+    parts = loaded.model, loaded.tokenizer, loaded.metadata, loaded.generation
+    home = tmp_path / "home"
+    home.mkdir()
+    precious = home / "precious.txt"
+    precious.write_text("years of work")
+    monkeypatch.chdir(home)
+    with pytest.raises(CheckpointError, match="must be a model, empty or absent, but holds"):
+        save_checkpoint(Path("."), *parts)
+    with pytest.raises(CheckpointError, match="must be a directory"):
+        save_checkpoint(precious, *parts)
+    assert precious.read_text() == "years of work"
+    precious.rename(home / "MODEL_CARD.md")
+    save_checkpoint(home, *parts)
+    assert (home / "MODEL_CARD.md").read_text() == "years of work"
+
+
+def test_a_failed_replacement_leaves_the_old_model_alone(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = load_checkpoint(directory)
+    replace = checkpoint.os.replace
+
+    def fail_to_put_in_place(source: Path, target: Path) -> None:
+        if target == directory and not source.name.endswith("-replaced"):
+            raise OSError("no space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(checkpoint.os, "replace", fail_to_put_in_place)
+    with pytest.raises(OSError, match="no space left"):
+        save_checkpoint(
+            directory, loaded.model, loaded.tokenizer, loaded.metadata, loaded.generation
+        )
+    verify_checksums(directory)
+    assert [p.name for p in directory.parent.iterdir()] == ["tiny"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda w: w.fill_(float("nan")), id="nan"),
+        pytest.param(lambda w: w.fill_(float("inf")), id="inf"),
+        pytest.param(lambda w: w.to(torch.int8), id="int8"),
+    ],
+)
+def test_weights_must_be_finite_numbers(directory: Path, change) -> None:
+    shard = next(directory.glob("*.safetensors"))
+    tensors = load_file(shard)
+    name = next(iter(tensors))
+    save_file(tensors | {name: change(tensors[name])}, shard)
+    rewrite_manifest(directory, lambda values: None)
+    with pytest.raises(CheckpointError, match="must be finite numbers"):
+        load_checkpoint(directory)
+
+
 def test_a_manifest_is_read_without_torch(directory: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from model.checkpoint import *;"
@@ -99,6 +173,18 @@ def test_a_manifest_is_read_without_torch(directory: Path) -> None:
         (lambda d: (d / "config.json").write_text("[]"), "must hold a JSON object"),
         (lambda d: (d / "SHA256SUMS").unlink(), "SHA256SUMS"),
         (lambda d: (d / "tokenizer.model").unlink(), "tokenizer.model is missing"),
+        (
+            lambda d: (d / "SHA256SUMS").write_text("one word\n"),
+            "must have lines of a checksum, two spaces and a file name, but has 'one word'",
+        ),
+        (
+            lambda d: rewrite_manifest(d, lambda v: v.update(generations={})),
+            r"unknown fields \['generations'\]",
+        ),
+        (
+            lambda d: rewrite_manifest(d, lambda v: v["model"].update(scale_embedding="no")),
+            "`scale_embedding` must be true or false, but is 'no'",
+        ),
         (
             lambda d: next(d.glob("*.safetensors")).write_bytes(b"short"),
             "must have SHA-256",

@@ -21,6 +21,14 @@ def test_a_configuration_survives_the_round_trip() -> None:
         ({"tgt_vocab_size": 5}, "must be equal with `shared_embeddings`"),
         ({"eos_id": 40_000}, r"`eos_id` must be in \[0, 37000\), but is 40000"),
         ({"num_decoder_layers": 0}, "`num_decoder_layers` must be an integer >= 1, but is 0"),
+        ({"eos_id": 2.0}, "`eos_id` must be an integer >= 0, but is 2.0"),
+        (
+            {"pad_id": 20, "src_vocab_size": 10, "tgt_vocab_size": 30, "shared_embeddings": False},
+            r"`pad_id` must be in \[0, 10\), but is 20",
+        ),
+        ({"final_norm": "false"}, "`final_norm` must be true or false, but is 'false'"),
+        ({"dropout": "0.1"}, "`dropout` must be a number, but is '0.1'"),
+        ({"layer_norm_eps": 0.0}, r"`layer_norm_eps` must be in \(0, 1\), but is 0.0"),
         ({"d_model": "wide"}, "`d_model` must be an integer >= 1, but is 'wide'"),
     ],
 )
@@ -44,6 +52,7 @@ def test_unknown_and_missing_fields_are_named() -> None:
         ({"beam_size": True}, "`beam_size` must be an integer"),
         ({"num_hypotheses": 5}, r"at most `beam_size` \(4\), but is 5"),
         ({"length_penalty": -0.1}, "`length_penalty` must be in"),
+        ({"length_penalty": "1"}, "`length_penalty` must be a number, but is '1'"),
         ({"length_penalty": float("nan")}, "`length_penalty` must be in"),
         ({"repetition_penalty": 0.5}, "`repetition_penalty` must be in"),
         ({"max_new_tokens": 0}, "`max_new_tokens` must be an integer >= 1"),

@@ -12,6 +12,14 @@ def test_is_the_identity_in_evaluation() -> None:
     assert Dropout(0.0).train()(x) is x
 
 
+@pytest.mark.parametrize("p", [0.001, 0.999])
+def test_never_drops_nothing_or_everything(p: float) -> None:
+    torch.manual_seed(0)
+    dropped = Dropout(p).train()(torch.ones(1000, 1000))
+    assert dropped.isfinite().all()
+    assert len(dropped.unique()) == 2
+
+
 @pytest.mark.parametrize("p", [0.1, 0.3])
 def test_drops_its_share_and_keeps_the_mean(p: float) -> None:
     torch.manual_seed(0)

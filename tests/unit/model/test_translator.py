@@ -1,12 +1,15 @@
 """Text in, text out: order, white space, errors, cancellation; without and with a real engine."""
 
 import asyncio
+import hashlib
 import itertools
+import json
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import TypeVar, cast
 
 import pytest
@@ -563,3 +566,23 @@ async def test_with_a_real_engine_a_deadline_that_has_passed_fails_the_call(
     with pytest.raises(DeadlineExceededError):
         await real.translate_async(REAL_TEXTS, deadline=time.monotonic() - 1)
     assert texts_of(await real.translate_async([""])) == [""]
+
+
+def test_a_sentence_longer_than_what_the_model_was_trained_on_is_split(tmp_path: Path) -> None:
+    directory = build_tiny_model(tmp_path / "tiny")
+    path = directory / "config.json"
+    sentence = "The old house and the small street and the quiet river and the late train."
+
+    def sentences() -> int:
+        with Translator.load(directory, EngineConfig(device="cpu", num_threads=1)) as translator:
+            [translation] = translator.translate([sentence])
+            return translation.num_sentences
+
+    assert sentences() == 1
+    limited = json.loads(path.read_text()) | {"max_source_tokens": 10}
+    path.write_text(json.dumps(limited))
+    sums = directory / "SHA256SUMS"
+    lines = [line.split("  ")[1] for line in sums.read_text().splitlines()]
+    digests = [hashlib.sha256((directory / name).read_bytes()).hexdigest() for name in lines]
+    sums.write_text("".join(f"{d}  {n}\n" for d, n in zip(digests, lines, strict=True)))
+    assert sentences() > 1

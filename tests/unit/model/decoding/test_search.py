@@ -81,6 +81,25 @@ def test_a_wider_beam_is_never_lost_in_ranking() -> None:
     assert len({h.token_ids for h in hypotheses}) == 5
 
 
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_a_guarded_neighbour_changes_nothing_not_even_in_rounding(beam_size: int) -> None:
+    """Two tokens whose logits differ by the smallest step have one log-probability."""
+    free = GenerationConfig(beam_size=beam_size)
+    guarded = GenerationConfig(beam_size=beam_size, no_repeat_ngram_size=2)
+    torch.manual_seed(0)
+    logits = torch.rand(2 * beam_size, 8000) * 0.1
+    logits[:, 7] = 0.3
+    logits[:, 9] = torch.nextafter(torch.tensor(0.3), torch.tensor(1.0))
+    searches = [
+        BeamSearch(generation, eos_id=EOS, max_new_tokens=9) for generation in (free, guarded)
+    ]
+    alone = [
+        best_candidates(rows, [search], EOS)[0]
+        for rows, search in zip(logits.split(beam_size), searches, strict=True)
+    ]
+    assert best_candidates(logits, searches, EOS) == alone
+
+
 def test_the_length_penalty_is_wu_et_als() -> None:
     assert length_penalty(1, 0.6) == 1.0
     assert length_penalty(7, 0.6) == pytest.approx(2**0.6)

@@ -1,10 +1,12 @@
 """The engine's promises to its callers: bounds, cancellation, deadlines, death."""
 
+import math
 import threading
 import time
 from concurrent.futures import Future, wait
 
 import pytest
+import torch
 
 from model.config import EngineConfig, GenerationConfig
 from model.decoding.search import Candidate
@@ -83,6 +85,17 @@ def test_a_source_must_fit_the_model(engine: Engine) -> None:
         engine.submit([[5, EOS]], GenerationConfig(beam_size=5))
 
 
+def test_a_deadline_is_a_number(engine: Engine) -> None:
+    with pytest.raises(InvalidRequestError, match="`deadline` must be seconds, but is nan"):
+        engine.submit([[5, EOS]], GREEDY, deadline=math.nan)
+
+
+@pytest.mark.parametrize("device", ["meta", "mps", "cuda:99", "tpu"])
+def test_a_device_that_cannot_be_is_named(device: str) -> None:
+    with pytest.raises(InvalidRequestError, match=f"`device` .*is '{device}'"):
+        Engine(tiny_transformer(), EngineConfig(device=device))
+
+
 def test_the_waiting_queue_is_bounded_all_or_nothing(engine: Engine) -> None:
     engine.submit([[5, EOS]] * 6, GREEDY)
     with pytest.raises(QueueFullError, match="of 8"):
@@ -153,6 +166,60 @@ def test_an_error_in_a_step_answers_everybody_and_is_final(
     until(lambda: not engine.alive)
     with pytest.raises(EngineDeadError, match="device-side assert"):
         engine.submit([[5, EOS]], GREEDY)
+
+
+@pytest.mark.parametrize("beam_size", [1, 4])
+def test_predictions_that_are_no_numbers_answer_everybody(beam_size: int) -> None:
+    model = tiny_transformer()
+    with torch.no_grad():
+        model.encoder_layers[0].feed_forward.inner.bias[0] = math.nan
+    engine = Engine(model, EngineConfig(device="cpu", max_slots=8))
+    generation = GenerationConfig(beam_size=beam_size, max_new_tokens=3)
+    futures = engine.submit([[5, EOS]] * 3, generation)
+    for future in futures:
+        assert isinstance(error_of(future), EngineDeadError)
+        assert "predictions must be finite" in str(error_of(future))
+    engine.close()
+    assert not engine.alive
+
+
+def test_an_error_before_the_first_step_answers_everybody() -> None:
+    config = EngineConfig(device="cpu", max_slots=4, num_threads=2**40)  # PyTorch refuses it
+    engine = Engine(tiny_transformer(), config)
+    with pytest.raises(EngineDeadError, match="the engine has died"):
+        engine.submit([[5, EOS]], GREEDY)[0].result(timeout=60)
+    engine.close()
+
+
+def test_a_callback_that_exits_takes_nobodys_answer(engine: Engine, gate: GatedRunner) -> None:
+    def leave(_: Future) -> None:
+        raise SystemExit
+
+    futures = engine.submit([[5, EOS]] * 4, GREEDY)
+    for future in futures:
+        future.add_done_callback(leave)
+    gate.ending = True
+    gate.may_step.release()
+    assert futures[0].result(timeout=60).hypotheses
+    assert all(isinstance(error_of(future), EngineDeadError) for future in futures[1:])
+    assert not engine.alive
+
+
+def test_a_callback_may_close_the_engine(engine: Engine, gate: GatedRunner) -> None:
+    first, second = engine.submit([[5, EOS]] * 2, GREEDY)
+    closed = threading.Event()
+
+    def close(_: Future) -> None:
+        engine.close()
+        closed.set()
+
+    first.add_done_callback(close)
+    gate.ending = True
+    gate.may_step.release()
+    assert closed.wait(timeout=60)
+    assert second.result(timeout=60).hypotheses
+    until(lambda: not engine.alive)
+    assert engine.stats().slots_used == 0
 
 
 def test_closing_answers_everybody() -> None:

@@ -138,6 +138,19 @@ def test_deadlines_end_the_waiting_and_the_running() -> None:
     assert s.schedule(6.0).newcomers == (later,)
 
 
+def test_deadlines_of_the_finished_are_forgotten_under_constant_load() -> None:
+    """One sequence that goes on and on keeps the scheduler from ever being idle."""
+    s = scheduler()
+    endless = make(limit=10_000, deadline=5.0)
+    s.add(endless)
+    for _ in range(1000):
+        s.add(make(limit=1, deadline=1e9))
+        plan = s.schedule(0.0)
+        s.update(plan, go_on(plan), 0.0)
+        assert len(s._deadlines) <= 5
+    assert s.expire(5.0) == [endless]
+
+
 def test_beams_that_trade_places_become_moves() -> None:
     s = scheduler()
     sequence = make(beam_size=2)

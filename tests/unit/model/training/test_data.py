@@ -49,6 +49,28 @@ def test_files_are_read_packed_or_not(tmp_path: Path, suffix: str, opener) -> No
     assert list(read_pairs(path)) == [("one", "eins"), ("zwei\u2028 lines", "ein")]
 
 
+def test_only_line_feeds_end_lines_and_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_bytes("\ufeffone\x0c1\teins\x85\n\x1ctwo\t\u2029zwei\n".encode())
+    assert list(read_pairs(tmp_path / "a.tsv")) == [
+        ("one\x0c1", "eins\x85"),
+        ("\x1ctwo", "\u2029zwei"),
+    ]
+
+
+def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
+    for suffix, opener in ((".gz", gzip), (".xz", lzma)):
+        whole = bytearray(opener.compress(b"".join(b"%d\t%d\n" % (i, i) for i in range(999))))
+        middle = len(whole) // 2
+        for name, content in (
+            ("cut", whole[:middle]),
+            ("garbled", whole[:20] + bytes(range(64)) + whole[84:]),
+        ):
+            path = tmp_path / f"{name}.tsv{suffix}"
+            path.write_bytes(content)
+            with pytest.raises(RecipeError, match="cannot read"):
+                list(read_pairs(path))
+
+
 def test_a_bad_line_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.tsv"
     path.write_text("one\teins\nno tab\n")

@@ -1,10 +1,12 @@
 """Recipes are read strictly: nothing misspelt is silently ignored."""
 
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
 from model.errors import RecipeError
+from model.training import recipe as recipes
 from model.training.recipe import load_recipe
 
 RECIPES = Path(__file__).parents[4] / "model" / "training" / "recipes"
@@ -46,6 +48,13 @@ def test_what_is_not_given_has_a_default(tmp_path: Path) -> None:
         ("training: [1]", "training must be a mapping, but is list"),
         ("optimizer: {schedule: cosine}", "`schedule` must be one of"),
         ("training: {precision: int4}", "`precision` must be one of"),
+        ("tokenizer: {model_type: morse}", "`model_type` must be one of"),
+        ("optimizer: {warmup_steps: 0}", r"`warmup_steps` must be in \[1, inf\), but is 0"),
+        ("optimizer: {peak_lr: .nan}", r"`peak_lr` must be in \[0, inf\), but is nan"),
+        ("optimizer: {beta2: 1}", r"`beta2` must be in \[0, 1\), but is 1.0"),
+        ("training: {accumulate: 0}", r"`accumulate` must be in \[1, inf\), but is 0"),
+        ("training: {validate_every: 0}", r"`validate_every` must be in"),
+        ("training: {num_threads: 0}", r"`num_threads` must be in"),
         ("version: 3", "version must be str, but is 3"),
     ],
 )
@@ -70,7 +79,30 @@ def test_no_yaml_and_no_file(tmp_path: Path) -> None:
         load_recipe(write(tmp_path, ""))
 
 
-def test_the_shape_is_checked(tmp_path: Path) -> None:
-    recipe = load_recipe(write(tmp_path, SMALL + "model: {d_model: 10, num_heads: 3}"))
-    with pytest.raises(RecipeError, match="multiple of `num_heads`"):
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ("d_model: 10, num_heads: 3", "multiple of `num_heads`"),
+        ("dropout: much", "`dropout` must be a number, but is 'much'"),
+        ("max_positions: 64", r"`max_tokens` must be at most `max_positions` \(64\), but is 128"),
+        ("eos_id: 9", r"model must leave \['eos_id'\] to the tokenizer"),
+        ("projection_bias: true", r"model must leave \['projection_bias'\]"),
+    ],
+)
+def test_the_shape_is_checked(tmp_path: Path, shape: str, message: str) -> None:
+    recipe = load_recipe(write(tmp_path, SMALL + f"model: {{{shape}}}"))
+    with pytest.raises(RecipeError, match=message):
         recipe.transformer_config(100)
+
+
+def test_every_number_has_a_range() -> None:
+    numbers = {
+        name
+        for kind in (
+            recipes.CorpusRecipe, recipes.DataRecipe, recipes.TokenizerRecipe,
+            recipes.OptimizerRecipe, recipes.TrainingRecipe,
+        )
+        for name, hint in get_type_hints(kind).items()
+        if hint in (int, float, int | None)
+    }  # fmt: skip
+    assert numbers == set(recipes._RANGES)
