@@ -21,7 +21,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.installed-runtime
 DEV := $(VENV)/.installed-dev
-PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --constraint requirements.lock
+PIP_INSTALL := $(BIN)/python -m pip --quiet --disable-pip-version-check install \
+	--constraint requirements.lock
 
 # Ray has no build for Python 3.15 yet. Debian's python3 may come without the means to make a venv.
 GOOD_PYTHON := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
@@ -34,6 +35,9 @@ THEIR_VERSIONS = $(shell for python in $(CANDIDATES); do \
 NO_PYTHON = Polyhead needs Python 3.11 to 3.14 with its venv module, but $(THEIR_VERSIONS). \
 	Name another one with PYTHON=/path/to/python
 
+# $(call option,--name,VARIABLE): what was given, as one word of the shell, whatever is in it.
+option = $(if $(value $(2)),$(1) '$(subst ','\'',$(value $(2)))')
+
 .DEFAULT_GOAL := help
 .PHONY: help serve test check format lock clean
 
@@ -41,8 +45,8 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 serve: $(RUNTIME) ## start the service here until Ctrl-C: PORT= HOST= REPLICAS= MODEL=
-	@exec $(BIN)/polyhead serve $(if $(PORT),--port '$(PORT)') $(if $(HOST),--host '$(HOST)') \
-		$(if $(REPLICAS),--replicas '$(REPLICAS)') $(if $(MODEL),--model '$(MODEL)')
+	@exec $(BIN)/polyhead serve $(call option,--port,PORT) $(call option,--host,HOST) \
+		$(call option,--replicas,REPLICAS) $(call option,--model,MODEL)
 
 test: $(DEV) ## run all tests, or some: TESTS= PYTEST_ARGS=
 	$(BIN)/python -m pytest $(TESTS) $(PYTEST_ARGS)
@@ -82,10 +86,11 @@ $(BIN)/python:
 
 # The build back end is pinned and installed first, so that building needs no network of its own.
 $(RUNTIME): pyproject.toml requirements.lock | $(BIN)/python
-	$(PIP_INSTALL) setuptools
-	$(PIP_INSTALL) --no-build-isolation --editable .
+	@echo 'Installing what requirements.lock pins into $(VENV): this takes a minute, once' >&2
+	@$(PIP_INSTALL) setuptools
+	@$(PIP_INSTALL) --no-build-isolation --editable .
 	@touch $@
 
 $(DEV): $(RUNTIME)
-	$(PIP_INSTALL) --no-build-isolation --editable '.[dev]'
+	@$(PIP_INSTALL) --no-build-isolation --editable '.[dev]'
 	@touch $@

@@ -112,9 +112,6 @@ def serve(
       polyhead serve --port 9000 --replicas 2
       polyhead serve --model path/to/model --device cuda
     """
-    from pydantic import ValidationError
-
-    from model.errors import InvalidRequestError
     from service.launch import Address, run
     from service.settings import Settings
 
@@ -127,7 +124,7 @@ def serve(
         given["engine"] = {"device": device}
     try:
         settings = Settings(**given)
-    except (ValidationError, InvalidRequestError) as error:
+    except ValueError as error:  # pydantic's, and that of a variable that should be JSON
         _fail(_first_problem(error))
     run(settings, Address(host=host, port=port))
 
@@ -262,9 +259,15 @@ def _generation(directory: Path, beam_size: int | None) -> GenerationConfig | No
 
 def _first_problem(error: Exception) -> str:
     """One line of what a pydantic error says in several."""
-    details = getattr(error, "errors", None)
-    if details is None:
+    from pydantic import ValidationError
+
+    from service.errors import shown
+
+    if not isinstance(error, ValidationError):
         return str(error)
-    first = details()[0]
+    first = error.errors()[0]
     place = ".".join(map(str, first["loc"]))
-    return f"`{place}`: {first['msg']}"
+    if first["type"] == "value_error":  # one of ours, which says it all
+        return f"`{place}`: {first['ctx']['error']}"
+    was = f", but is {shown(first['input'])}" if first["msg"].startswith("Input should") else ""
+    return f"`{place}`: {first['msg']}{was}"

@@ -7,6 +7,7 @@ import ipaddress
 import json
 import logging
 import math
+import os
 import re
 import shlex
 import signal
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from service.protocol import ModelInfo
     from service.settings import Settings
 
-__all__ = ["Address", "check_address", "check_models", "fit_to_machine", "run"]
+__all__ = ["Address", "check_address", "check_models", "claimed", "fit_to_machine", "run"]
 
 APPLICATION = "polyhead"
 READY_SECONDS = 180.0
@@ -74,14 +75,14 @@ def run(settings: Settings, address: Address) -> None:
 
     Raises:
         CheckpointError: a model directory is missing or damaged; nothing was started.
-        LaunchError: the address cannot be listened on, and nothing was started; or Ray or a
-            replica did not start; or Ray died.
+        LaunchError: the address cannot be listened on, or two models have one name, and nothing was
+            started; or Ray or a replica did not start; or Ray died.
     """
     started_at = time.monotonic()
     check_models(settings)
     check_address(address)
     # Ray sets a handler of its own for SIGTERM while it starts, which ends in SystemExit.
-    with suppress(_Stopped, SystemExit), _stop_by_signal(), local_ray():
+    with claimed(address), suppress(_Stopped, SystemExit), _stop_by_signal(), local_ray():
         _set_handlers(_raise_stopped)
         try:
             settings = fit_to_machine(settings)
@@ -97,10 +98,18 @@ def run(settings: Settings, address: Address) -> None:
 
 
 def check_models(settings: Settings) -> None:
-    """CheckpointError unless every model directory is whole."""
-    for directory in [Path(name).expanduser() for name in settings.models] or [EMBEDDED]:
+    """CheckpointError unless every model directory is whole; LaunchError for two of one name."""
+    names = set()
+    # Path's own `expanduser` fails where there is no such user.
+    given = [Path(os.path.expanduser(name)) for name in settings.models]
+    for directory in given or [EMBEDDED]:
         read_manifest(directory)
         verify_checksums(directory)
+        if (name := directory.resolve().name) in names:
+            raise LaunchError(
+                f"`--model` must be directories of different names, but two are called {name!r}"
+            )
+        names.add(name)
 
 
 def check_address(address: Address) -> None:
@@ -114,7 +123,7 @@ def check_address(address: Address) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(place)
             probe.listen()
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):  # the latter for what can be no name at all: "a..b"
         raise LaunchError(
             f"`--host` must be an address of this machine, but is {address.host!r}"
         ) from None
@@ -123,6 +132,28 @@ def check_address(address: Address) -> None:
             f"cannot listen on {address.host} port {address.port}: {error.strerror}; "
             "choose another one with --port or --host"
         ) from None
+
+
+@contextmanager
+def claimed(address: Address) -> Iterator[None]:
+    """Keeps a second service away from the address, from before this one listens there.
+
+    Serve's proxies share a port with each other (SO_REUSEPORT): of two services that start at the
+    same time, each would get some of the requests.
+
+    Raises:
+        LaunchError: another one of this user has the address.
+    """
+    with socket.socket(socket.AF_UNIX) as claim:
+        try:
+            # A name without a file, which the kernel forgets when this process ends.
+            claim.bind(f"\0polyhead {os.getuid()} {address.host[:64]} {address.port}")
+        except OSError:
+            raise LaunchError(
+                f"cannot listen on {address.host} port {address.port}: another polyhead is about "
+                "to; choose another one with --port or --host"
+            ) from None
+        yield
 
 
 def fit_to_machine(settings: Settings) -> Settings:
@@ -168,7 +199,7 @@ def _start(settings: Settings, address: Address) -> list[ModelInfo]:
     serve.start(http_options={"host": address.host, "port": address.port}, logging_config=quiet)
     try:
         serve.run(build(settings), name=APPLICATION, route_prefix="/")
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:  # the latter of names that Serve does not take
         raise LaunchError(f"the service did not start: {_reason(str(error))}") from None
     handles = [
         serve.get_deployment_handle(translator_name(directory), APPLICATION)

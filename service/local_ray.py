@@ -43,8 +43,8 @@ _ESSENTIAL = ("gcs_server", "raylet")
 _LOOK_SECONDS = 1.0
 _STOP_SECONDS = 3.0
 _KILL_SECONDS = 5.0
-_LONGEST_TEMPORARY_PATH = 40
-"""Ray adds about 60 characters, and the path of a socket may have 107."""
+_LONGEST_TEMPORARY_PATH = 21
+"""Ray adds up to 64 characters, our folder in its folder 22, and a socket's path may have 107."""
 
 
 @contextlib.contextmanager
@@ -146,7 +146,8 @@ def _start(directory: Path) -> None:
             object_store_memory=_OBJECT_STORE_BYTES,
             logging_level=logging.ERROR,
             log_to_driver=True,
-            _temp_dir=str(directory),
+            # Ray opens its folder to everybody, sockets included; nobody comes through ours.
+            _temp_dir=str(directory / "ray"),
         )
     except Exception as error:
         raise LaunchError(f"Ray did not start on this machine: {error}") from error
@@ -174,6 +175,7 @@ def _prepare_environment() -> None:
             "RAY_SERVE_ENABLE_HA_PROXY": "0",
             "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0",
             "RAY_SERVE_THROUGHPUT_OPTIMIZED": "0",
+            "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "service.proxy_headers:middlewares",
             "RAY_USAGE_STATS_ENABLED": "0",
             # What replicas write to stderr, JSON lines, comes out of this process as it is.
             "RAY_DISABLE_WORKER_LOG_PREFIX": "1",

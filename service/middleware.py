@@ -199,7 +199,10 @@ async def _gather(receive: Receive, most: int) -> bytes | None:
     chunks: list[bytes] = []
     size = 0
     while True:
-        message = await receive()
+        try:
+            message = await receive()
+        except Exception:
+            return None  # the way to the client is broken: as good as gone
         if message["type"] == "http.disconnect":
             return None
         chunk: bytes = message.get("body", b"")

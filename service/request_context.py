@@ -9,7 +9,7 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-__all__ = ["RequestContext", "request_id_from"]
+__all__ = ["RequestContext", "is_safe_id", "request_id_from"]
 
 _SCOPE_KEY = "polyhead.request"
 _SAFE_ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}")
@@ -44,8 +44,13 @@ class RequestContext:
         return context
 
 
+def is_safe_id(text: str) -> bool:
+    """Whether a client's id is short, and harmless in a log."""
+    return _SAFE_ID.fullmatch(text) is not None
+
+
 def request_id_from(header: str | None) -> str:
-    """The client's own id when it is short and harmless in a log, else a new one."""
-    if header is not None and _SAFE_ID.fullmatch(header):
+    """The client's own id when it is safe, else a new one."""
+    if header is not None and is_safe_id(header):
         return header
     return uuid.uuid4().hex

@@ -37,6 +37,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": LibreTranslateError, "description": description}
     for status, description in (
         (400, "The request breaks a rule, or a language is not served"),
+        (408, "The body did not arrive in time"),
         (413, "The body is too large"),
         (503, "Too much to do, or no replica: see Retry-After"),
         (504, "The time for the request ran out"),

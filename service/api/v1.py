@@ -32,6 +32,7 @@ __all__ = ["NativeApi", "error_response"]
 
 _TRANSLATE_ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorReply, "description": "The body is not JSON in UTF-8"},
+    408: {"model": ErrorReply, "description": "The body did not arrive in time"},
     413: {"model": ErrorReply, "description": "The body is too large"},
     415: {"model": ErrorReply, "description": "The body is not declared to be JSON"},
     422: {"model": ErrorReply, "description": "A field breaks a rule, or a language is not served"},

@@ -14,7 +14,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.service_process import ServiceProcess, start_polyhead, wait_for
+from tests.integration.service_process import (
+    START_SECONDS,
+    ServiceProcess,
+    free_port,
+    processes,
+    start_polyhead,
+    wait_for,
+)
 
 
 @pytest.fixture
@@ -36,6 +43,8 @@ def test_ready_then_ctrl_c(own_service: ServiceProcess, tmp_path: Path) -> None:
     _run_printed_curl(banner)
     directories = _private_directories(service)
     assert directories
+    # Ray opens its own folder, sockets included, to everybody.
+    assert all(directory.parent.stat().st_mode & 0o077 == 0 for directory in directories)
 
     service.process.send_signal(signal.SIGINT)
     service.process.send_signal(signal.SIGINT)  # impatience is harmless
@@ -111,6 +120,19 @@ def test_what_is_wrong_is_one_line_before_anything_starts(
     [line] = errors.decode().splitlines()
     assert line.startswith("polyhead: ")
     assert expected in line
+
+
+def test_a_replica_that_cannot_start_says_why(tiny_model: Path, tmp_path: Path) -> None:
+    arguments = ("--port", str(free_port()), "--model", str(tiny_model), "--device", "abacus")
+    process = start_polyhead(
+        "serve", *arguments, output=subprocess.PIPE, errors=subprocess.PIPE, folder=tmp_path
+    )
+    output, errors = process.communicate(timeout=START_SECONDS)
+    assert process.returncode == 1
+    assert output == b""
+    [line] = errors.decode().splitlines()
+    assert line.startswith("polyhead: the service did not start: `device` must be")
+    assert processes("", session=process.pid) == []
 
 
 def _texts_for_about_a_second(service: ServiceProcess) -> list[str]:

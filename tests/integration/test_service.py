@@ -7,6 +7,9 @@ import json
 import socket
 from pathlib import Path
 
+import httpx
+import pytest
+
 from tests.integration.service_process import ServiceProcess, listening, total, wait_for
 
 
@@ -27,6 +30,38 @@ def test_errors_of_the_model_side_cross_the_processes(service: ServiceProcess) -
     response = service.translate(*["The red house is old. " * 300] * 10)
     assert response.status_code == 422
     assert "at most 2048 sentences" in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["X-Request-Id", "x-request-disconnect-disabled", "x-session-id", "serve_multiplexed_model_id"],
+)
+def test_a_header_that_cannot_be_read_does_no_harm(service: ServiceProcess, name: str) -> None:
+    answer = httpx.get(f"{service.url}/v1/models", headers={name: b"\xff"}, trust_env=False)
+    assert answer.status_code == 200
+    [request_id] = answer.headers.get_list("X-Request-Id")
+    assert request_id.isalnum() or "-" in request_id
+
+
+def test_a_timeout_that_cannot_be_read_is_refused(service: ServiceProcess) -> None:
+    answer = httpx.post(
+        f"{service.url}/v1/translate",
+        json={"text": "Old bread.", "source": "en", "target": "de"},
+        headers={"x-request-timeout-seconds": b"\xff"},
+        trust_env=False,
+    )
+    assert answer.status_code == 422
+    assert answer.json()["error"]["field"] == "x-request-timeout-seconds"
+
+
+def test_an_id_is_echoed_once(service: ServiceProcess) -> None:
+    for given, echoed in (("order-4711", True), ("an id", False), ("x" * 200, False)):
+        answer = httpx.get(
+            f"{service.url}/nothing", headers={"X-Request-Id": given}, trust_env=False
+        )
+        [request_id] = answer.headers.get_list("X-Request-Id")
+        assert request_id == answer.json()["request_id"]
+        assert (request_id == given) == echoed
 
 
 def test_only_translators_hold_torch(service: ServiceProcess) -> None:

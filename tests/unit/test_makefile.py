@@ -100,6 +100,16 @@ def test_the_variables_of_serve_become_its_options(installed: Path) -> None:
     )
 
 
+def test_a_path_reaches_the_service_as_it_was_typed(installed: Path) -> None:
+    polyhead = installed / ".venv" / "bin" / "polyhead"
+    polyhead.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    polyhead.chmod(0o755)
+    path = 'it\'s; touch owned; $(touch owned) $HOME `touch owned` "x"'
+    served = _make(installed, "serve", f"MODEL={path}")
+    assert served.stdout.splitlines() == ["serve", "--model", path]
+    assert not (installed / "owned").exists()
+
+
 def test_the_environment_does_not_open_the_service(
     installed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -236,6 +236,16 @@ async def test_a_client_that_leaves_within_its_body_is_forgotten() -> None:
     assert _finished(gateway, 499) == 1
 
 
+async def test_a_way_that_breaks_within_the_body_is_no_failure_of_ours() -> None:
+    gateway = Gateway()
+    connection = Connection()
+    connection.body(BODY[:5], more=True)
+    connection.break_down(RuntimeError("the proxy gave it up"))
+    await connection.start(gateway.app)
+    assert (connection.sent, gateway.backend.calls) == ([], [])
+    assert (_finished(gateway, 499), _finished(gateway, 500)) == (1, 0)
+
+
 async def test_a_server_that_cancels_the_handler_does_the_same() -> None:
     gateway = Gateway()
     gateway.backend.hold_next()

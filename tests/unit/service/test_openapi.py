@@ -68,6 +68,7 @@ def test_the_headers_are_documented(document: dict[str, Any], path: str) -> None
 def test_errors_are_documented_in_the_form_they_have(document: dict[str, Any]) -> None:
     for path, schema in (("/v1/translate", "ErrorReply"), ("/translate", "LibreTranslateError")):
         responses = document["paths"][path]["post"]["responses"]
+        assert responses.keys() >= {"400", "408", "413", "503", "504"}
         for status in responses.keys() - {"200"}:
             reference = responses[status]["content"]["application/json"]["schema"]["$ref"]
             assert reference == f"#/components/schemas/{schema}", (path, status)

@@ -133,13 +133,27 @@ def test_serve_listens_on_loopback_port_8000_by_default(
     assert settings.replicas == 1
 
 
-def test_a_setting_that_is_wrong(polyhead: _Polyhead, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("POLYHEAD_LIMITS__MAX_TEXTS", "0")
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        (
+            "LIMITS__MAX_TEXTS",
+            "0",
+            "`limits.max_texts`: Input should be greater than or equal to 1, but is '0'",
+        ),
+        ("LIMITS__MAX_TEXT", "1", "`limits.max_text`: Extra inputs are not permitted"),
+        ("ENGINE__DTYPE", "int8", "`engine`: `dtype` must be auto, float32, bfloat16 or float64"),
+        ("LIMITS", "many", '"limits"'),
+        ("MODELS", "[a", "`models`: "),
+    ],
+)
+def test_a_setting_that_is_wrong(
+    polyhead: _Polyhead, monkeypatch: pytest.MonkeyPatch, name: str, value: str, problem: str
+) -> None:
+    monkeypatch.setenv(f"POLYHEAD_{name}", value)
     outcome = polyhead("serve")
     assert outcome.status == 1
-    assert "`limits.max_texts`: Input should be greater than or equal to 1" in _only_line(
-        outcome.errors
-    )
+    assert problem in _only_line(outcome.errors)
 
 
 def test_translates_a_text(polyhead: _Polyhead, model: Path) -> None:

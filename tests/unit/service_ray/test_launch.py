@@ -10,7 +10,7 @@ import pytest
 
 from model.errors import CheckpointError
 from service import launch
-from service.launch import Address, check_address, check_models, fit_to_machine
+from service.launch import Address, check_address, check_models, claimed, fit_to_machine
 from service.local_ray import LaunchError
 from service.settings import Autoscaling, EngineSettings, Settings
 from tests.tiny_model import build_tiny_model
@@ -47,14 +47,22 @@ def test_a_port_that_is_taken() -> None:
             check_address(Address(host="127.0.0.1", port=port))
 
 
+def test_two_that_start_at_the_same_time_do_not_share_a_port() -> None:
+    first, other = Address(host="127.0.0.1", port=1), Address(host="127.0.0.1", port=2)
+    for _ in range(2):  # what was claimed is free again afterwards
+        with claimed(first), claimed(other), pytest.raises(LaunchError, match="port 1: another"):
+            claimed(first).__enter__()
+
+
 def test_an_address_of_another_machine() -> None:
     with pytest.raises(LaunchError, match=r"cannot listen on 192\.0\.2\.1 port 8000"):
         check_address(Address(host="192.0.2.1", port=8000))
 
 
-def test_a_host_that_is_no_address() -> None:
+@pytest.mark.parametrize("host", ["not an address", "a..b", "a" * 64, ""])
+def test_a_host_that_is_no_address(host: str) -> None:
     with pytest.raises(LaunchError, match="`--host` must be an address of this machine"):
-        check_address(Address(host="not an address", port=8000))
+        check_address(Address(host=host, port=8000))
 
 
 def test_every_model_is_checked(tmp_path: Path) -> None:
@@ -64,8 +72,15 @@ def test_every_model_is_checked(tmp_path: Path) -> None:
     (damaged / "tokenizer.model").write_bytes(b"something else")
     with pytest.raises(CheckpointError, match=r"damaged: tokenizer\.model must have SHA-256"):
         check_models(Settings(models=[str(whole), str(damaged)]))
-    with pytest.raises(CheckpointError, match="must be a directory"):
-        check_models(Settings(models=[str(tmp_path / "missing")]))
+    for missing in (str(tmp_path / "missing"), "~nobody-of-this-name/model", "x" * 300):
+        with pytest.raises(CheckpointError, match="must be a directory"):
+            check_models(Settings(models=[missing]))
+
+
+def test_two_models_of_one_name(tmp_path: Path) -> None:
+    models = [str(build_tiny_model(tmp_path / parent / "tiny")) for parent in ("a", "b")]
+    with pytest.raises(LaunchError, match="different names, but two are called 'tiny'"):
+        check_models(Settings(models=models))
 
 
 def _machine(monkeypatch: pytest.MonkeyPatch, **resources: float) -> None:

@@ -97,6 +97,8 @@ async def test_is_unhealthy_once_its_engine_has_stopped(replica: TranslatorRepli
     with pytest.raises(EngineDeadError, match="engine of tiny-en-de has stopped"):
         await replica.check_health()
     with pytest.raises(EngineDeadError):
+        await replica.info()  # what GET /ready asks for
+    with pytest.raises(EngineDeadError):
         await replica.translate(_call("The red house."))
 
 
