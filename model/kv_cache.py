@@ -13,6 +13,9 @@ sequence join or leave a running batch.
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,9 +46,7 @@ class KVCache:
         layers, heads, width = config.num_decoder_layers, config.num_heads, config.head_dim
 
         def allocate(positions: int) -> Tensor:
-            shape = (layers, max_slots, heads, positions, width)
-            # Zeroed, not empty: what a mask hides is multiplied by zero, and zero times NaN is NaN.
-            return torch.zeros(shape, dtype=dtype, device=device)
+            return _zeros((layers, max_slots, heads, positions, width), dtype, torch.device(device))
 
         self.max_slots = max_slots
         self.self_keys, self.self_values = allocate(target_len), allocate(target_len)
@@ -100,3 +101,13 @@ class KVCache:
         """Fills `slots` with a large number: tests show that nobody reads what is not theirs."""
         for tensor in (self.self_keys, self.self_values, self.cross_keys, self.cross_values):
             tensor[:, slots] = 1e4
+
+
+def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Zeros: what a mask hides is multiplied by zero, and zero times an unset NaN is NaN."""
+    if device.type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
+    # torch.zeros writes its zeros, and so takes the memory at once; NumPy's come from the system
+    # page by page, when they are first written to.
+    num_bytes = math.prod(shape) * dtype.itemsize
+    return torch.from_numpy(np.zeros(num_bytes, dtype=np.uint8)).view(dtype).view(shape)
