@@ -97,11 +97,6 @@ class KVCache:
         for tensor in (self.self_keys, self.self_values):
             tensor[:, to_slots, :, :max_len] = tensor[:, from_slots, :, :max_len]
 
-    def poison(self, slots: Tensor) -> None:
-        """Fills `slots` with a large number: tests show that nobody reads what is not theirs."""
-        for tensor in (self.self_keys, self.self_values, self.cross_keys, self.cross_values):
-            tensor[:, slots] = 1e4
-
 
 def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Zeros: what a mask hides is multiplied by zero, and zero times an unset NaN is NaN."""

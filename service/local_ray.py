@@ -1,7 +1,8 @@
 """A Ray of one's own on this machine, for as long as one process runs: private, quiet, loopback.
 
-All processes of it are descendants of this one, so that none is left behind whatever happens, and
-no other Ray on the machine is touched.
+All processes of it are descendants of this one, which ends them with itself, and no other Ray on
+the machine is touched. Only SIGKILL to this process leaves something behind: two of Ray's agents
+and the temporary folder.
 """
 
 from __future__ import annotations

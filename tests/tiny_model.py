@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import io
 import random
+from collections.abc import Iterable
 from pathlib import Path
 
 import sentencepiece
 import torch
+from torch import Tensor
 
 from model.checkpoint import ModelMetadata, save_checkpoint
 from model.config import GenerationConfig, TransformerConfig
+from model.kv_cache import KVCache
 from model.tokenizer import Tokenizer
 from model.transformer import Transformer
 
-__all__ = ["build_tiny_model", "tiny_config", "tiny_tokenizer", "tiny_transformer"]
+__all__ = [
+    "build_tiny_model",
+    "learn_pieces",
+    "poison",
+    "tiny_config",
+    "tiny_tokenizer",
+    "tiny_transformer",
+]
 
 _WORDS = (
     "the", "a", "one", "two", "red", "green", "old", "new", "small", "house", "street", "river",
@@ -27,12 +37,24 @@ def tiny_tokenizer(seed: int = 0) -> Tokenizer:
     """A SentencePiece vocabulary of 400 pieces with byte fallback."""
     generator = random.Random(seed)
     lines = [" ".join(generator.choices(_WORDS, k=8)).capitalize() + "." for _ in range(400)]
+    return learn_pieces(lines, vocab_size=400, byte_fallback=True)
+
+
+def learn_pieces(sentences: Iterable[str], *, vocab_size: int, byte_fallback: bool) -> Tokenizer:
+    """A SentencePiece vocabulary with the ids 0 pad, 1 bos, 2 eos, 3 unk; smaller if need be."""
     serialized = io.BytesIO()
     sentencepiece.SentencePieceTrainer.Train(
-        sentence_iterator=iter(lines), model_writer=serialized, vocab_size=400, byte_fallback=True,
-        hard_vocab_limit=False, pad_id=0, bos_id=1, eos_id=2, unk_id=3, minloglevel=2,
+        sentence_iterator=iter(sentences), model_writer=serialized, vocab_size=vocab_size,
+        byte_fallback=byte_fallback, hard_vocab_limit=False, num_threads=1, minloglevel=2,
+        pad_id=0, bos_id=1, eos_id=2, unk_id=3,
     )  # fmt: skip
     return Tokenizer(serialized.getvalue())
+
+
+def poison(cache: KVCache, slots: Tensor) -> None:
+    """Fills `slots` with a large number, to show that nobody reads what is not theirs."""
+    for tensor in (cache.self_keys, cache.self_values, cache.cross_keys, cache.cross_values):
+        tensor[:, slots] = 1e4
 
 
 def tiny_config(vocab_size: int = 400, **changes: object) -> TransformerConfig:

@@ -23,8 +23,6 @@ class FinishReason(StrEnum):
     """The end token was predicted."""
     LENGTH = "length"
     """The limit of target tokens was reached."""
-    CANCELLED = "cancelled"
-    """The caller gave up."""
 
 
 @dataclass(frozen=True, kw_only=True)

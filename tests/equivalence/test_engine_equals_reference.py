@@ -10,7 +10,7 @@ from model.decoding.reference import generate
 from model.engine.engine import Engine
 from model.engine.sequence import SequenceResult
 from model.transformer import Transformer
-from tests.tiny_model import tiny_transformer
+from tests.tiny_model import poison, tiny_transformer
 
 GREEDY = GenerationConfig(beam_size=1, max_new_tokens_over_source=12)
 BEAM = GenerationConfig(beam_size=4, num_hypotheses=3, max_new_tokens_over_source=12)
@@ -117,7 +117,7 @@ def test_nobody_reads_a_slot_that_is_not_theirs(model, alone, engine) -> None:
     """Slots are full of somebody else's numbers before they are used."""
     import torch
 
-    engine._runner.cache.poison(torch.arange(64))
+    poison(engine._runner.cache, torch.arange(64))
     results = wait(engine.submit(random_sources(model, 64), BEAM))
     for index, result in enumerate(results):
         assert tokens(result) == alone[1, index]

@@ -9,7 +9,7 @@ from torch import nn
 from model.config import TransformerConfig
 from model.kv_cache import KVCache
 from model.transformer import Transformer, sinusoidal_positions
-from tests.tiny_model import tiny_transformer
+from tests.tiny_model import poison, tiny_transformer
 
 VARIANTS = [
     {},
@@ -40,7 +40,7 @@ def test_cached_decoding_equals_teacher_forcing(changes, dtype, tolerance) -> No
     with torch.inference_mode():
         expected = model(src_tokens, src_lengths, tgt_tokens)
         cache = KVCache(model.config, 8, dtype=dtype)
-        cache.poison(torch.arange(8))
+        poison(cache, torch.arange(8))
         slots = torch.tensor([6, 0, 3, 5])
         model.fill_cross_cache(model.encode(src_tokens, src_lengths), src_lengths, cache, slots)
         for position in range(tgt_tokens.size(1)):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 
-import sentencepiece
-
 from model.tokenizer import Tokenizer
+from tests.tiny_model import learn_pieces
 
 SUBJECTS = ("the old man", "a small dog", "my sister", "our teacher", "every child", "Der Hund")
 VERBS = ("sees", "likes", "carries", "follows", "waits for", "sucht")
@@ -21,18 +19,5 @@ def train_tiny_tokenizer(vocab_size: int = 240, *, byte_fallback: bool = False) 
         f"{subject} {verb} {thing}{end}"
         for subject, verb, thing, end in itertools.product(SUBJECTS, VERBS, OBJECTS, ENDS)
     )
-    serialized = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.Train(
-        sentence_iterator=sentences,
-        model_writer=serialized,
-        vocab_size=vocab_size + 256 * byte_fallback,
-        byte_fallback=byte_fallback,
-        hard_vocab_limit=False,
-        num_threads=1,
-        minloglevel=2,
-        pad_id=0,
-        bos_id=1,
-        eos_id=2,
-        unk_id=3,
-    )
-    return Tokenizer(serialized.getvalue())
+    size = vocab_size + 256 * byte_fallback
+    return learn_pieces(sentences, vocab_size=size, byte_fallback=byte_fallback)
