@@ -1,0 +1,100 @@
+// The vocabulary projection and what a search wants of it: each row's log-normaliser and its few
+// best tokens. The projection runs in chunks of columns whose logits stay in the cache; logits of a
+// whole row are kept only where a repetition guard must change them.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "linear.h"
+
+namespace polyhead {
+
+struct Scored {
+  float logit;
+  std::int32_t token;
+};
+
+// The best `width` tokens seen, best first; of equal ones the lowest token first.
+class Best {
+ public:
+  void clear(int width) {
+    width_ = width;
+    kept_.clear();
+    threshold = -INFINITY;
+  }
+  void offer(float logit, std::int32_t token) {
+    if (!(logit > threshold)) return;
+    const auto before = [](const Scored& a, float value) { return a.logit >= value; };
+    kept_.insert(std::lower_bound(kept_.begin(), kept_.end(), logit, before), {logit, token});
+    if (static_cast<int>(kept_.size()) > width_) kept_.pop_back();
+    if (static_cast<int>(kept_.size()) == width_) threshold = kept_.back().logit;
+  }
+  const std::vector<Scored>& kept() const { return kept_; }
+  float threshold = -INFINITY;  // what does not exceed it is not among the best
+
+ private:
+  int width_ = 1;
+  std::vector<Scored> kept_;
+};
+
+struct RowScores {
+  Best best;
+  float most = -INFINITY;  // the largest logit
+  float total = 0.0f;      // of exp(logit - most)
+  float* all = nullptr;    // where to keep every logit, if anywhere
+  float log_normaliser() const { return most + std::log(total); }
+};
+
+inline void scan(RowScores& row, const float* logits, int first, int count) {
+  const int padded = round_up(count, kLanes);
+  Floats largest_lanes = load(logits);
+  for (int i = kLanes; i < padded; i += kLanes) {
+    largest_lanes = maximum(largest_lanes, load(logits + i));
+  }
+  const float top = largest(largest_lanes);
+  if (!(top <= row.most)) {  // also when it is not a number
+    row.total *= std::exp(row.most - top);
+    row.most = top;
+  }
+  Floats total = splat(0.0f);
+  for (int i = 0; i < padded; i += kLanes) total += exponential(load(logits + i) - row.most);
+  row.total += sum(total);
+  if (row.all != nullptr) {
+    std::memcpy(row.all + first, logits, sizeof(float) * static_cast<std::size_t>(count));
+    return;
+  }
+  if (!(top > row.best.threshold)) return;
+  for (int i = 0; i < padded; i += kLanes) {
+    // The padding is minus infinity, which is above no threshold.
+    unsigned above = lanes_above(load(logits + i), row.best.threshold);
+    for (; above != 0; above &= above - 1) {
+      const int at = i + __builtin_ctz(above);
+      row.best.offer(logits[at], first + at);
+    }
+  }
+}
+
+// Fills `rows`, whose `best` and `all` are set up, from the prepared `x`.
+inline void score_vocabulary(const Linear& projection, const Operand& x, std::vector<RowScores>& rows,
+                             Buffer<float>& scratch) {
+  constexpr int kPanels = 24;
+  constexpr std::size_t kStride = kPanels * kLanes;
+  const int count = static_cast<int>(rows.size());
+  scratch.reserve(kStride * rows.size());
+  for (int first = 0; first < projection.num_panels; first += kPanels) {
+    const int last = std::min(first + kPanels, projection.num_panels);
+    const int column = first * kLanes;
+    // The destination counts columns from the projection's first.
+    apply_panels(projection, x, count, first, last,
+                 {scratch.data() - column, kStride, Activation::kNone, false});
+    const int real = std::min(last * kLanes, projection.outputs) - column;
+    for (int i = 0; i < count; i++) {
+      float* logits = scratch.data() + kStride * static_cast<std::size_t>(i);
+      for (int pad = real; pad < round_up(real, kLanes); pad++) logits[pad] = -INFINITY;
+      scan(rows[static_cast<std::size_t>(i)], logits, column, real);
+    }
+  }
+}
+
+}  // namespace polyhead

@@ -1,0 +1,436 @@
+// The Transformer of "Attention Is All You Need", for inference: what one encoding and one decode
+// step compute. Everything is float32 but the products, which have the model's precision.
+#pragma once
+
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "attention.h"
+#include "interface.h"
+#include "linear.h"
+
+namespace polyhead {
+
+struct LayerNorm {
+  const float* gain = nullptr;  // padded with zeros to a multiple of 16, as is `bias`
+  const float* bias = nullptr;
+};
+
+struct EncoderLayer {
+  LayerNorm self_norm, feed_forward_norm;
+  Linear self_qkv, self_out, inner, outer;
+};
+
+struct DecoderLayer {
+  LayerNorm self_norm, cross_norm, feed_forward_norm;
+  Linear self_qkv, self_out, cross_query, cross_out, inner, outer;
+};
+
+struct Embedding {
+  const float* tokens = nullptr;     // (V, D), the caller's
+  const float* positions = nullptr;  // (positions, D), the caller's, offset applied
+  LayerNorm norm;
+};
+
+class Model {
+ public:
+  explicit Model(const PhModelConfig& config) : config(config) {
+    encoder.resize(static_cast<std::size_t>(config.num_encoder_layers));
+    decoder.resize(static_cast<std::size_t>(config.num_decoder_layers));
+    head_dim = config.d_model / config.num_heads;
+    head_width = round_up(head_dim, kLanes);
+    row_width = round_up(config.d_model, kLanes);
+    for (std::size_t i = 0; i < encoder.size(); i++) {
+      const std::string at = "encoder." + std::to_string(i) + ".";
+      linears_[at + "self_qkv"] = &encoder[i].self_qkv;
+      linears_[at + "self_out"] = &encoder[i].self_out;
+      linears_[at + "inner"] = &encoder[i].inner;
+      linears_[at + "outer"] = &encoder[i].outer;
+      norms_[at + "self_norm"] = &encoder[i].self_norm;
+      norms_[at + "feed_forward_norm"] = &encoder[i].feed_forward_norm;
+    }
+    for (std::size_t i = 0; i < decoder.size(); i++) {
+      const std::string at = "decoder." + std::to_string(i) + ".";
+      linears_[at + "self_qkv"] = &decoder[i].self_qkv;
+      linears_[at + "self_out"] = &decoder[i].self_out;
+      linears_[at + "cross_query"] = &decoder[i].cross_query;
+      linears_[at + "cross_out"] = &decoder[i].cross_out;
+      linears_[at + "inner"] = &decoder[i].inner;
+      linears_[at + "outer"] = &decoder[i].outer;
+      norms_[at + "self_norm"] = &decoder[i].self_norm;
+      norms_[at + "cross_norm"] = &decoder[i].cross_norm;
+      norms_[at + "feed_forward_norm"] = &decoder[i].feed_forward_norm;
+    }
+    linears_["cross_keys_values"] = &cross_keys_values;
+    linears_["projection"] = &projection;
+    norms_["encoder_norm"] = &encoder_norm;
+    norms_["decoder_norm"] = &decoder_norm;
+    norms_["source_embedding_norm"] = &source.norm;
+    norms_["target_embedding_norm"] = &target.norm;
+  }
+
+  bool set_linear(const char* name, const float* weight, const float* bias, int outputs, int inputs) {
+    const auto found = linears_.find(name);
+    if (found == linears_.end()) return false;
+    found->second->pack(arena, static_cast<Precision>(config.precision), weight, bias, outputs,
+                        inputs);
+    return true;
+  }
+  bool set_norm(const char* name, const float* gain, const float* bias) {
+    const auto found = norms_.find(name);
+    if (found == norms_.end()) return false;
+    found->second->gain = padded(gain);
+    found->second->bias = padded(bias);
+    return true;
+  }
+  // What has not been set: a name, or nullptr.
+  const char* missing() const {
+    for (const auto& [name, linear] : linears_) {
+      if (linear->lines == nullptr) return name.c_str();
+    }
+    return nullptr;
+  }
+
+  PhModelConfig config;
+  Arena arena;
+  int head_dim = 0, head_width = 0, row_width = 0;
+  Embedding source, target;
+  std::vector<EncoderLayer> encoder;
+  std::vector<DecoderLayer> decoder;
+  LayerNorm encoder_norm, decoder_norm;  // without gain: absent
+  Linear cross_keys_values;              // of all decoder layers: [layer][keys, values][D]
+  Linear projection;
+
+ private:
+  const float* padded(const float* values) {
+    float* copy = arena.allocate<float>(static_cast<std::size_t>(row_width));
+    std::memcpy(copy, values, sizeof(float) * static_cast<std::size_t>(config.d_model));
+    return copy;
+  }
+  std::unordered_map<std::string, Linear*> linears_;
+  std::unordered_map<std::string, LayerNorm*> norms_;
+};
+
+// ---- The KV cache --------------------------------------------------------------------------------
+
+// Slots of keys and values, self-attention's and cross-attention's, in the blocks that attention.h
+// describes. Pages that were never written take no memory.
+template <class T>
+class Cache {
+ public:
+  Cache(const Model& model, int max_slots)
+      : head_stride(static_cast<std::size_t>(2 * kLanes * model.head_width)),
+        block_stride(head_stride * static_cast<std::size_t>(model.config.num_heads)),
+        slot_stride(block_stride *
+                    static_cast<std::size_t>((model.config.max_positions + kLanes - 1) / kLanes)),
+        layer_stride_(slot_stride * static_cast<std::size_t>(max_slots)),
+        memory_(2 * model.decoder.size() * layer_stride_ * sizeof(T)) {
+    self_ = static_cast<T*>(memory_.data());
+    cross_ = self_ + model.decoder.size() * layer_stride_;
+  }
+  // Slot 0 of a layer.
+  T* self(int layer) const { return self_ + layer_stride_ * static_cast<std::size_t>(layer); }
+  T* cross(int layer) const { return cross_ + layer_stride_ * static_cast<std::size_t>(layer); }
+  T* self(int layer, int slot) const {
+    return self(layer) + slot_stride * static_cast<std::size_t>(slot);
+  }
+  T* cross(int layer, int slot) const {
+    return cross(layer) + slot_stride * static_cast<std::size_t>(slot);
+  }
+  std::size_t bytes() const { return memory_.bytes(); }
+
+  const std::size_t head_stride, block_stride, slot_stride;
+
+ private:
+  std::size_t layer_stride_;
+  Pages memory_;
+  T *self_ = nullptr, *cross_ = nullptr;
+};
+
+// ---- Rows ----------------------------------------------------------------------------------------
+
+// One row of a decode step: a live hypothesis and the token it reads.
+struct Row {
+  int token, position, slot;
+  int source_slot, source_len;
+  // For each position, this one included, the slot that holds its keys and values; nullptr: its own.
+  const std::int32_t* ancestors;
+};
+
+// The scratch memory of one thread, and the computations in it. T: what the cache stores.
+template <class T>
+class Network {
+ public:
+  Network(const Model& model, Cache<T>& cache) : model_(model), cache_(cache) {
+    const auto positions = static_cast<std::size_t>(round_up(model.config.max_positions, kLanes));
+    scores_.reserve(positions);
+    query_.reserve(static_cast<std::size_t>(model.head_width));
+    attended_head_.reserve(static_cast<std::size_t>(model.head_width));
+    normed_.reserve(static_cast<std::size_t>(round_up(
+        model.config.d_model > model.config.d_ff ? model.config.d_model : model.config.d_ff, kLanes)));
+  }
+
+  // Encodes `num_sources` sources, packed one behind the other, and fills their cross-attention
+  // entries in the cache.
+  void encode(const std::int32_t* tokens, const std::int32_t* lengths, const std::int32_t* slots,
+              int num_sources) {
+    int rows = 0;
+    for (int i = 0; i < num_sources; i++) rows += lengths[i];
+    reserve(rows);
+    int row = 0;
+    for (int i = 0; i < num_sources; i++) {
+      for (int p = 0; p < lengths[i]; p++, row++) embed(model_.source, tokens[row], p, row);
+    }
+    for (const EncoderLayer& layer : model_.encoder) encode_layer(layer, lengths, num_sources, rows);
+    if (model_.encoder_norm.gain != nullptr) normalise(model_.encoder_norm, rows);
+    fill_cross(lengths, slots, num_sources, rows);
+  }
+
+  // Feeds each row's token; leaves the last layer's output, ready for the projection, in `operand`.
+  void decode(const std::vector<Row>& rows) {
+    const int count = static_cast<int>(rows.size());
+    reserve(count);
+    for (int i = 0; i < count; i++) embed(model_.target, rows[i].token, rows[i].position, i);
+    for (std::size_t i = 0; i < model_.decoder.size(); i++) {
+      decode_layer(model_.decoder[i], static_cast<int>(i), rows);
+    }
+    if (model_.decoder_norm.gain != nullptr) normalise(model_.decoder_norm, count);
+    prepare(x_.data(), width(), count, model_.config.d_model);
+  }
+  const OperandBuffer& operand() const { return operand_; }
+
+ private:
+  std::size_t width() const { return static_cast<std::size_t>(model_.row_width); }
+  Precision precision() const { return static_cast<Precision>(model_.config.precision); }
+  float* row(int index) const { return x_.data() + width() * static_cast<std::size_t>(index); }
+
+  void reserve(int rows) {
+    const auto count = static_cast<std::size_t>(rows);
+    const int widest = model_.config.d_ff > 3 * model_.config.d_model ? model_.config.d_ff
+                                                                      : 3 * model_.config.d_model;
+    x_.reserve(count * width());
+    attended_.reserve(count * width());
+    wide_stride_ = static_cast<std::size_t>(round_up(widest, kLanes));
+    wide_.reserve(count * wide_stride_);
+    operand_.reserve(precision(), rows,
+                     model_.config.d_ff > model_.config.d_model ? model_.config.d_ff
+                                                                : model_.config.d_model);
+  }
+
+  void embed(const Embedding& embedding, int token, int position, int index) {
+    const int d_model = model_.config.d_model;
+    const float* tokens = embedding.tokens + static_cast<std::size_t>(token) * static_cast<std::size_t>(d_model);
+    const float* positions =
+        embedding.positions + static_cast<std::size_t>(position) * static_cast<std::size_t>(d_model);
+    float* x = row(index);
+    const float scale = model_.config.embedding_scale;
+    for (int d = 0; d < d_model; d++) x[d] = tokens[d] * scale + positions[d];
+    for (int d = d_model; d < model_.row_width; d++) x[d] = 0.0f;
+    if (embedding.norm.gain != nullptr) normalise_row(embedding.norm, x, x);
+  }
+
+  // LayerNorm of one row; what lies behind d_model is zero before and after.
+  void normalise_row(const LayerNorm& norm, const float* from, float* to) const {
+    const int d_model = model_.config.d_model;
+    const float count = static_cast<float>(d_model);
+    Floats total = splat(0.0f);
+    for (int d = 0; d < model_.row_width; d += kLanes) total += load(from + d);
+    const float mean = sum(total) / count;
+    Floats squares = splat(0.0f);
+    int d = 0;
+    for (; d + kLanes <= d_model; d += kLanes) {
+      const Floats centred = load(from + d) - mean;
+      squares += centred * centred;
+    }
+    if (d < d_model) {
+      const Floats centred = load_partial(from + d, d_model - d, mean) - mean;
+      squares += centred * centred;
+    }
+    const float scale = 1.0f / std::sqrt(sum(squares) / count + model_.config.layer_norm_eps);
+    for (d = 0; d < model_.row_width; d += kLanes) {
+      store(to + d, (load(from + d) - mean) * scale * load(norm.gain + d) + load(norm.bias + d));
+    }
+  }
+  void normalise(const LayerNorm& norm, int rows) {
+    for (int i = 0; i < rows; i++) normalise_row(norm, row(i), row(i));
+  }
+
+  void prepare(const float* from, std::size_t stride, int rows, int columns) {
+    for (int i = 0; i < rows; i++) {
+      prepare_row(precision(), from + stride * static_cast<std::size_t>(i), columns, operand_, i);
+    }
+  }
+  // What a sub-layer reads: the rows themselves (post-norm), or normalised (pre-norm).
+  void begin(const LayerNorm& norm, int rows) {
+    if (!model_.config.pre_norm) return prepare(x_.data(), width(), rows, model_.config.d_model);
+    for (int i = 0; i < rows; i++) {
+      normalise_row(norm, row(i), normed_.data());
+      prepare_row(precision(), normed_.data(), model_.config.d_model, operand_, i);
+    }
+  }
+  // The end of a sub-layer: project, add to the rows, normalise (post-norm).
+  void finish(const Linear& linear, const LayerNorm& norm, int rows) {
+    apply(linear, operand_.operand(), rows, x_.data(), width(), Activation::kNone, true);
+    if (!model_.config.pre_norm) normalise(norm, rows);
+  }
+  void wide_product(const Linear& linear, int rows, Activation activation = Activation::kNone) {
+    apply(linear, operand_.operand(), rows, wide_.data(), wide_stride_, activation);
+  }
+  void feed_forward(const LayerNorm& norm, const Linear& inner, const Linear& outer, int rows) {
+    begin(norm, rows);
+    wide_product(inner, rows, static_cast<Activation>(model_.config.activation));
+    prepare(wide_.data(), wide_stride_, rows, model_.config.d_ff);
+    finish(outer, norm, rows);
+  }
+
+  void encode_layer(const EncoderLayer& layer, const std::int32_t* lengths, int num_sources,
+                    int rows) {
+    begin(layer.self_norm, rows);
+    wide_product(layer.self_qkv, rows);
+    int first = 0;
+    for (int i = 0; i < num_sources; i++) {
+      attend_source(first, lengths[i]);
+      first += lengths[i];
+    }
+    prepare(attended_.data(), width(), rows, model_.config.d_model);
+    finish(layer.self_out, layer.self_norm, rows);
+    feed_forward(layer.feed_forward_norm, layer.inner, layer.outer, rows);
+  }
+
+  // Self-attention within one source, whose projected rows begin at `first`.
+  void attend_source(int first, int length) {
+    const auto block = static_cast<std::size_t>(2 * kLanes * model_.head_width);
+    source_block_.reserve(block * static_cast<std::size_t>((length + kLanes - 1) / kLanes));
+    const Contiguous<float> past{source_block_.data(), block, model_.head_width};
+    const float* projected = wide_.data() + wide_stride_ * static_cast<std::size_t>(first);
+    const auto d_model = static_cast<std::size_t>(model_.config.d_model);
+    for (int head = 0; head < model_.config.num_heads; head++) {
+      const auto column = static_cast<std::size_t>(head * model_.head_dim);
+      for (int p = 0; p < length; p++) {
+        const float* from = projected + wide_stride_ * static_cast<std::size_t>(p) + column;
+        write_head(from + d_model, from + 2 * d_model, source_block_.data() + (past.key(p) - past.first));
+      }
+      for (int p = 0; p < length; p++) {
+        const float* query = projected + wide_stride_ * static_cast<std::size_t>(p) + column;
+        attend_head(query, length, past, attended_row(first + p) + column);
+      }
+    }
+    for (int p = 0; p < length; p++) clear_tail(attended_row(first + p));
+  }
+  template <class U>
+  void write_head(const float* key, const float* value, U* to) const {
+    copy_head(key, model_.head_dim, model_.head_width, 1.0f, to);
+    copy_head(value, model_.head_dim, model_.head_width, 1.0f, to + kLanes * model_.head_width);
+  }
+  template <class Positions>
+  void attend_head(const float* query, int count, const Positions& past, float* out) {
+    copy_head(query, model_.head_dim, model_.head_width,
+              1.0f / std::sqrt(static_cast<float>(model_.head_dim)), query_.data());
+    attend(model_.head_width, query_.data(), count, past, scores_.data(), attended_head_.data());
+    std::memcpy(out, attended_head_.data(), sizeof(float) * static_cast<std::size_t>(model_.head_dim));
+  }
+  float* attended_row(int index) const {
+    return attended_.data() + width() * static_cast<std::size_t>(index);
+  }
+  void clear_tail(float* values) const {
+    for (int d = model_.config.d_model; d < model_.row_width; d++) values[d] = 0.0f;
+  }
+
+  // Keys and values of all decoder layers from the encoder's output, one product for each layer.
+  void fill_cross(const std::int32_t* lengths, const std::int32_t* slots, int num_sources, int rows) {
+    prepare(x_.data(), width(), rows, model_.config.d_model);
+    const auto d_model = static_cast<std::size_t>(model_.config.d_model);
+    const auto stride = static_cast<std::size_t>(model_.cross_keys_values.num_panels) * kLanes;
+    cross_.reserve(static_cast<std::size_t>(rows) * stride);
+    apply(model_.cross_keys_values, operand_.operand(), rows, cross_.data(), stride);
+    for (std::size_t layer = 0; layer < model_.decoder.size(); layer++) {
+      int row = 0;
+      for (int i = 0; i < num_sources; i++) {
+        T* entry = cache_.cross(static_cast<int>(layer), slots[i]);
+        for (int p = 0; p < lengths[i]; p++, row++) {
+          const float* from =
+              cross_.data() + stride * static_cast<std::size_t>(row) + 2 * layer * d_model;
+          write_position(entry, p, from, from + d_model);
+        }
+      }
+    }
+  }
+  void write_position(T* entry, int position, const float* keys, const float* values) {
+    T* block = entry + cache_.block_stride * static_cast<std::size_t>(position / kLanes) +
+               static_cast<std::size_t>(position % kLanes * model_.head_width);
+    for (int head = 0; head < model_.config.num_heads; head++) {
+      const auto column = static_cast<std::size_t>(head * model_.head_dim);
+      write_head(keys + column, values + column,
+                 block + cache_.head_stride * static_cast<std::size_t>(head));
+    }
+  }
+
+  void decode_layer(const DecoderLayer& layer, int index, const std::vector<Row>& rows) {
+    const int count = static_cast<int>(rows.size());
+    begin(layer.self_norm, count);
+    wide_product(layer.self_qkv, count);
+    attend_past(index, rows);
+    prepare(attended_.data(), width(), count, model_.config.d_model);
+    finish(layer.self_out, layer.self_norm, count);
+
+    begin(layer.cross_norm, count);
+    wide_product(layer.cross_query, count);
+    attend_cross(index, rows);
+    prepare(attended_.data(), width(), count, model_.config.d_model);
+    finish(layer.cross_out, layer.cross_norm, count);
+
+    feed_forward(layer.feed_forward_norm, layer.inner, layer.outer, count);
+  }
+
+  void attend_past(int layer, const std::vector<Row>& rows) {
+    const auto d_model = static_cast<std::size_t>(model_.config.d_model);
+    // All rows are written before any is read: the beams of a source read each other's past.
+    for (std::size_t i = 0; i < rows.size(); i++) {
+      const float* projected = wide_.data() + wide_stride_ * i;
+      write_position(cache_.self(layer, rows[i].slot), rows[i].position, projected + d_model,
+                     projected + 2 * d_model);
+    }
+    for (std::size_t i = 0; i < rows.size(); i++) {
+      const Row& row = rows[i];
+      if (row.ancestors == nullptr) {
+        attend_row(i, row.position + 1,
+                   Contiguous<T>{cache_.self(layer, row.slot), cache_.block_stride, model_.head_width});
+      } else {
+        attend_row(i, row.position + 1,
+                   Scattered<T>{cache_.self(layer), cache_.slot_stride, cache_.block_stride,
+                                model_.head_width, row.ancestors});
+      }
+    }
+  }
+  void attend_cross(int layer, const std::vector<Row>& rows) {
+    for (std::size_t i = 0; i < rows.size(); i++) {
+      const T* source = cache_.cross(layer, rows[i].source_slot);
+      attend_row(i, rows[i].source_len,
+                 Contiguous<T>{source, cache_.block_stride, model_.head_width});
+    }
+  }
+  // All heads of one row; its query is at the start of its projection.
+  template <class Positions>
+  void attend_row(std::size_t index, int count, Positions past) {
+    const float* query = wide_.data() + wide_stride_ * index;
+    float* out = attended_row(static_cast<int>(index));
+    for (int head = 0; head < model_.config.num_heads; head++) {
+      attend_head(query, count, past, out);
+      past.skip(cache_.head_stride);
+      query += model_.head_dim;
+      out += model_.head_dim;
+    }
+    clear_tail(attended_row(static_cast<int>(index)));
+  }
+
+  const Model& model_;
+  Cache<T>& cache_;
+  Buffer<float> x_, attended_, wide_, cross_;                   // of all rows
+  Buffer<float> query_, attended_head_, scores_, normed_;       // of one row
+  Buffer<float> source_block_;                                  // keys, values of one source's head
+  OperandBuffer operand_;
+  std::size_t wide_stride_ = 0;
+};
+
+}  // namespace polyhead

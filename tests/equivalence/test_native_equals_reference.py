@@ -1,0 +1,166 @@
+"""The compiled engine against the plain loop, for every instruction set that this machine runs."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from model.config import GenerationConfig
+from model.decoding.reference import generate
+from model.decoding.search import Hypothesis
+from model.native.binding import NativeModel, NativeRequest, NativeState
+from model.native.build import InstructionSet, build, detect
+from model.quantization import narrowed
+from model.transformer import Transformer
+from tests.tiny_model import tiny_transformer
+
+GREEDY = GenerationConfig(beam_size=1, max_new_tokens_over_source=12)
+BEAM = GenerationConfig(beam_size=4, num_hypotheses=3, max_new_tokens_over_source=12)
+GUARDED = GenerationConfig(
+    beam_size=3, no_repeat_ngram_size=2, repetition_penalty=1.3, max_new_tokens_over_source=12
+)
+SHAPES: dict[str, dict[str, object]] = {
+    "post-norm": {},
+    "pre-norm": {"norm_order": "pre", "final_norm": True},
+    "BART": {
+        "activation": "gelu", "embedding_norm": True, "positions": "learned", "position_offset": 2,
+    },
+    "odd widths": {"d_model": 24, "num_heads": 3, "d_ff": 40, "projection_bias": True},
+    "wide heads": {"d_model": 96, "num_heads": 2},
+    "no biases": {"attention_bias": False, "activation": "silu", "shared_embeddings": False},
+}  # fmt: skip
+ALL = list(InstructionSet)
+RUNNABLE = ALL[ALL.index(detect()) :]
+
+
+@pytest.fixture(scope="module", params=RUNNABLE)
+def library(request: pytest.FixtureRequest) -> Path:
+    return build(request.param)
+
+
+def random_sources(count: int, seed: int = 0) -> list[list[int]]:
+    generator = random.Random(seed)
+    return [
+        [*(generator.randrange(4, 400) for _ in range(generator.randrange(0, 30))), 2]
+        for _ in range(count)
+    ]
+
+
+def translate(
+    weights: NativeModel,
+    sources: Sequence[list[int]],
+    generation: GenerationConfig,
+    *,
+    newcomers_a_call: int = 7,
+) -> list[tuple[Hypothesis, ...]]:
+    """Lets sources join a running batch a few at a time; slots are full of other numbers."""
+    max_slots = 48
+    state = NativeState(weights, max_slots)
+    state.cache_bytes()[:] = 0x46
+    free = list(range(max_slots))
+    held: dict[int, list[int]] = {}
+    finished: dict[int, tuple[Hypothesis, ...]] = {}
+    waiting = list(enumerate(sources))
+    while len(finished) < len(sources):
+        newcomers = []
+        while waiting and len(free) >= generation.beam_size and len(newcomers) < newcomers_a_call:
+            index, source = waiting.pop(0)
+            held[index] = [free.pop() for _ in range(generation.beam_size)]
+            limit = generation.target_limit(len(source), weights.config.max_positions)
+            newcomers.append(
+                NativeRequest(
+                    id=index, source_ids=source, slots=held[index], generation=generation,
+                    max_new_tokens=limit,
+                )
+            )  # fmt: skip
+        outcome = state.execute([], newcomers, max_steps=3)
+        assert outcome.steps > 0, "a call with running sequences must take a step"
+        for index, hypotheses in outcome.finished.items():
+            finished[index] = hypotheses
+            free += held.pop(index)
+    state.close()
+    return [finished[index] for index in range(len(sources))]
+
+
+def tokens(hypotheses: Sequence[Hypothesis]) -> list[tuple[int, ...]]:
+    return [hypothesis.token_ids for hypothesis in hypotheses]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_float32_gives_the_reference(library: Path, shape: str) -> None:
+    model = tiny_transformer(seed=5, **SHAPES[shape])
+    weights = NativeModel(model, "float32", library)
+    sources = random_sources(40)
+    for generation in (GREEDY, BEAM, GUARDED):
+        expected = generate(model, sources, generation)
+        for ours, theirs in zip(translate(weights, sources, generation), expected, strict=True):
+            assert tokens(ours) == tokens(theirs)
+            for mine, other in zip(ours, theirs, strict=True):
+                assert mine.score == pytest.approx(other.score, abs=1e-4)
+                assert mine.log_prob == pytest.approx(other.log_prob, abs=1e-3)
+                assert mine.finish_reason is other.finish_reason
+
+
+@pytest.mark.parametrize("precision", ["int8", "bfloat16"])
+@pytest.mark.parametrize("shape", ["post-norm", "pre-norm", "odd widths"])
+def test_narrow_arithmetic_gives_its_twin(library: Path, shape: str, precision: str) -> None:
+    """Rounding to a few bits turns the last bit of a sum into a visible step, so a few sentences
+    of a random model may differ; with wrong arithmetic nearly all would."""
+    model = tiny_transformer(seed=5, **SHAPES[shape])
+    weights = NativeModel(model, precision, library)
+    sources = random_sources(64)
+    for generation in (GREEDY, BEAM):
+        expected = generate(narrowed(model, precision), sources, generation)
+        ours = translate(weights, sources, generation)
+        same = [
+            (mine[0], theirs[0])
+            for mine, theirs in zip(ours, expected, strict=True)
+            if mine[0].token_ids == theirs[0].token_ids
+        ]
+        assert len(same) >= 60
+        typical = sorted(abs(mine.log_prob - theirs.log_prob) for mine, theirs in same)
+        assert typical[len(typical) // 2] < 0.02
+
+
+def test_narrow_arithmetic_is_not_float32() -> None:
+    """So that the test above compares what it says."""
+    model = tiny_transformer(seed=5)
+    sources = random_sources(64)
+    expected = generate(model, sources, BEAM)
+    for precision in ("int8", "bfloat16"):
+        ours = translate(NativeModel(model, precision), sources, BEAM)
+        same = sum(tokens(a)[0] == tokens(b)[0] for a, b in zip(ours, expected, strict=True))
+        assert same < 60
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+@pytest.mark.parametrize("generation", [GREEDY, BEAM], ids=["greedy", "beam"])
+def test_neighbours_change_nothing_not_even_a_bit(
+    library: Path, precision: str, generation: GenerationConfig
+) -> None:
+    weights = NativeModel(tiny_transformer(seed=5), precision, library)
+    sources = random_sources(48)
+    together = translate(weights, sources, generation, newcomers_a_call=48)
+    assert together == translate(weights, sources, generation, newcomers_a_call=5)
+    assert together == [translate(weights, [source], generation)[0] for source in sources]
+
+
+def test_every_length_up_to_the_limit() -> None:
+    """One token, the model's limit, and what lies around the blocks of 16."""
+    model = tiny_transformer(seed=5)
+    limit = model.config.max_positions
+    sources = [[*range(4, 3 + n), 2] for n in (1, 2, 15, 16, 17, 31, 32, 33, limit - 1, limit)]
+    generation = GenerationConfig(beam_size=2, max_new_tokens=limit)
+    expected = generate(model, sources, generation)
+    ours = translate(NativeModel(model, "float32"), sources, generation)
+    assert [tokens(h) for h in ours] == [tokens(h) for h in expected]
+
+
+def test_a_vocabulary_smaller_than_the_candidates() -> None:
+    model: Transformer = tiny_transformer(seed=5, vocab_size=6)
+    sources = [[4, 5, 2], [5, 2], [2]]
+    generation = GenerationConfig(beam_size=4, max_new_tokens=10)
+    expected = generate(model, sources, generation)
+    ours = translate(NativeModel(model, "float32"), sources, generation)
+    assert [tokens(h) for h in ours] == [tokens(h) for h in expected]
