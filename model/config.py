@@ -234,24 +234,34 @@ class GenerationConfig:
         return self.no_repeat_ngram_size > 0 or self.repetition_penalty != 1.0
 
 
+_BACKENDS = ("auto", "eager", "native", "cuda")
+_DTYPES = ("auto", "float32", "bfloat16", "float64", "int8")
+
+
 @dataclass(frozen=True, kw_only=True)
 class EngineConfig:
     """How much an engine holds and how it is run."""
 
     device: str = "auto"
     """"cpu", "cuda", or "auto": CUDA where there is one."""
+    backend: str = "auto"
+    """"native": compiled for the CPU. "cuda": graphs and kernels for CUDA. "eager": plain PyTorch,
+    anywhere. "auto": the fast one of the device, or plain PyTorch where it cannot be had."""
     dtype: str = "auto"
-    """"float32", "bfloat16", "float64", or "auto": float32 on the CPU, bfloat16 on CUDA. Only from
-    float32 on is a sentence's translation the same whatever its neighbours."""
+    """"float32", "bfloat16", "float64" (eager only), "int8" (native only), or "auto": int8 with
+    the native backend, else float32 on the CPU and bfloat16 on CUDA. In bfloat16 a sentence's
+    translation may, rarely, depend on its neighbours."""
     max_slots: int = 128
-    """Rows of the KV cache, one for each hypothesis of a running sequence; bounds `beam_size`."""
+    """Rows of the KV cache, one for each hypothesis of a running sequence. The workers share them
+    evenly, and `beam_size` must fit a worker's share."""
     max_waiting: int = 2048
     """Sequences that may wait for slots; one more is refused with QueueFullError."""
     encode_token_budget: int = 2048
-    """Most source tokens, padding included, encoded between two decode steps, so that newcomers do
-    not stall the running."""
+    """Most source tokens that a worker encodes between two decode steps, so that newcomers do not
+    stall the running; a longer source is encoded alone."""
     num_threads: int | None = None
-    """Threads of one engine's tensor operations; None leaves PyTorch's choice."""
+    """Of the CPU: workers with the native backend, one thread each; PyTorch's threads with eager.
+    None means as many as the process may use CPUs."""
 
     def __post_init__(self) -> None:
         _require_at_least("max_slots", self.max_slots, 1)
@@ -259,10 +269,8 @@ class EngineConfig:
         _require_at_least("encode_token_budget", self.encode_token_budget, 1)
         if self.num_threads is not None:
             _require_at_least("num_threads", self.num_threads, 1)
-        if self.dtype not in ("auto", "float32", "bfloat16", "float64"):
-            raise InvalidRequestError(
-                f"`dtype` must be auto, float32, bfloat16 or float64, but is {self.dtype!r}"
-            )
+        _require_one_of("backend", self.backend, _BACKENDS)
+        _require_one_of("dtype", self.dtype, _DTYPES)
 
 
 def _require_at_least(name: str, value: Any, least: int) -> None:
@@ -273,6 +281,11 @@ def _require_at_least(name: str, value: Any, least: int) -> None:
 def _require_number(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidRequestError(f"`{name}` must be a number, but is {value!r}")
+
+
+def _require_one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise InvalidRequestError(f"`{name}` must be one of {', '.join(allowed)}, but is {value!r}")
 
 
 def _require_truth(name: str, value: Any) -> None:

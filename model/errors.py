@@ -2,7 +2,8 @@
 
 PolyheadError
 ├── InvalidRequestError      this request cannot be served: the caller must change it
-│   └── UnsupportedLanguageError
+│   ├── UnsupportedLanguageError
+│   └── BackendUnavailableError  this machine cannot run the engine that was asked for
 ├── RequestFailedError       this request failed, the next one may succeed
 │   ├── QueueFullError       the waiting queue has no room: try again later
 │   ├── DeadlineExceededError
@@ -23,6 +24,10 @@ class InvalidRequestError(PolyheadError, ValueError):
 
 class UnsupportedLanguageError(InvalidRequestError):
     """No loaded model translates between the two languages."""
+
+
+class BackendUnavailableError(InvalidRequestError):
+    """A way to run the engine needs what is missing here: a compiler, a CPU feature, a type."""
 
 
 class RequestFailedError(PolyheadError):

@@ -127,24 +127,24 @@ class Translator:
 
         Raises:
             CheckpointError: the directory is no model, or damaged.
-            InvalidRequestError: the engine's device does not exist.
+            InvalidRequestError: the engine cannot run here as it is configured.
         """
         # Only this needs torch, which takes a second to import.
         from model.checkpoint import load_checkpoint
         from model.engine.engine import Engine
-        from model.engine.runner import resolve_device, resolve_dtype
+        from model.engine.runner import resolve_device
 
         config = engine or EngineConfig()
-        device = resolve_device(config.device)
-        dtype = resolve_dtype(config.dtype, device)
+        resolve_device(config.device)  # before a large file is read for nothing
         checkpoint = load_checkpoint(directory)
+        started = Engine(checkpoint.model, config)
         return cls(
-            Engine(checkpoint.model, config),
+            started,
             checkpoint.tokenizer,
             metadata=checkpoint.metadata,
             generation=checkpoint.generation,
-            device=str(device),
-            dtype=str(dtype).removeprefix("torch."),
+            device=started.device,
+            dtype=started.dtype,
             num_parameters=checkpoint.model.num_parameters,
         )
 

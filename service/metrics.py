@@ -27,7 +27,9 @@ __all__ = ["GatewayMetrics", "TranslatorMetrics"]
 LATENCY_BUCKETS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 )  # fmt: skip
-"""1 ms is one step of a small batch, 60 s the longest a request may take by default."""
+"""60 s is the longest a request may take by default."""
+STEP_BUCKETS = (0.0001, 0.00025, 0.0005, *LATENCY_BUCKETS)
+"""0.1 ms is one step of a single sentence with a small model."""
 ROW_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 TOKEN_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 
@@ -130,7 +132,7 @@ class TranslatorMetrics:
         self._inter_token = self._step_histogram(
             "inter_token_latency_seconds",
             "Time between two target tokens of a sentence.",
-            LATENCY_BUCKETS,
+            STEP_BUCKETS,
         )
         self._iteration_tokens = self._step_histogram(
             "iteration_tokens_total", "Source and target tokens of one engine step.", TOKEN_BUCKETS
@@ -163,13 +165,18 @@ class TranslatorMetrics:
             self._generation_len.observe(translation.target_tokens)
 
     def stepped(self, steps: Iterable[StepStats]) -> None:
-        """The engine made `steps`."""
+        """The engine's runners made `steps`."""
         for step in steps:
-            if step.rows:
-                self._batch_rows.observe(step.rows)
-                # A newcomer's first token is its time to first token, not a gap between two.
-                self._inter_token.observe(step.seconds, count=step.running - step.newcomers)
-                self._iteration_tokens.observe(step.encoded_tokens + step.running)
+            self._batch_rows.observe(step.rows / step.steps, count=step.steps)
+            # The others' first gap holds the encoding of the newcomers, whose own first token is
+            # their time to first token, not a gap between two.
+            gap = step.decode_seconds / step.steps
+            self._inter_token.observe(
+                step.encode_seconds + gap, count=step.running - step.newcomers
+            )
+            self._inter_token.observe(gap, count=step.running * (step.steps - 1))
+            self._iteration_tokens.observe(step.encoded_tokens + step.running)
+            self._iteration_tokens.observe(step.running, count=step.steps - 1)
 
     def engine_is(self, stats: EngineStats) -> None:
         """The engine's state now."""

@@ -6,6 +6,7 @@ the replica alone.
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from pathlib import Path
@@ -20,6 +21,8 @@ from service.protocol import ModelInfo, TranslateCall, TranslatedText, Translate
 from service.settings import LogLevel
 
 __all__ = ["TranslatorReplica"]
+
+LOGGER = logging.getLogger("polyhead.translator")
 
 
 class TranslatorReplica:
@@ -48,6 +51,8 @@ class TranslatorReplica:
         from model.translator import Translator
 
         self._translator = Translator.load(Path(directory), engine)
+        for note in self._translator.engine.notes:
+            LOGGER.warning(note)
         self._metrics = TranslatorMetrics(self._translator.name)
         self._hub: HubClient | None = None
         if reports:

@@ -117,16 +117,19 @@ class EngineSettings(_Section):
 
     device: str = EngineConfig.device
     """"cpu", "cuda", or "auto": CUDA where there is one."""
+    backend: str = EngineConfig.backend
+    """"native", "cuda", "eager" (plain PyTorch), or "auto": the fast one of the device, or plain
+    PyTorch where it cannot be had."""
     dtype: str = EngineConfig.dtype
-    """"float32", "bfloat16", "float64", or "auto": float32 on the CPU, bfloat16 on CUDA."""
+    """"float32", "bfloat16", "float64", "int8", or "auto": int8 on the CPU, bfloat16 on CUDA."""
     max_slots: int = EngineConfig.max_slots
-    """Rows of the KV cache: hypotheses that are decoded at a time."""
+    """Rows of the KV cache: hypotheses that are decoded at a time, on all threads together."""
     max_waiting: int = EngineConfig.max_waiting
     """Sentences that may wait for slots; a request with more is answered 503."""
     encode_token_budget: int = EngineConfig.encode_token_budget
-    """Most source tokens encoded between two decode steps."""
+    """Most source tokens that a thread encodes between two decode steps."""
     num_threads: int | None = EngineConfig.num_threads
-    """Threads of one engine's tensor operations; null leaves PyTorch's choice."""
+    """Threads of one engine on the CPU; null takes as many as Ray reserves CPUs for it."""
 
     @model_validator(mode="after")
     def _check_engine(self) -> Self:

@@ -1,8 +1,13 @@
 """Continuous batching: sequences join and leave the running batch between two decode steps.
 
-sequence    one source on its way through the engine
-slots       which slots of the KV cache are free
-scheduler   who waits, who runs, who is done: integers and queues, no tensor
-runner      what a step computes, on one device
-engine      the loop, on its own thread: schedule, execute, update
+sequence       one source on its way through the engine
+slots          which slots of the KV cache are free
+waiting        who waits, and who of them is next
+deadlines      who runs out of time
+scheduler      who runs on one worker: integers and queues, no tensor
+runner         what is asked of a device, and which runners a configuration stands for
+eager_runner   plain PyTorch, on any device: the slow twin of the next two
+native_runner  in C++, on the CPU
+cuda_runner    graphs and kernels, on CUDA
+engine         the loop, on a thread for each runner: schedule, execute, deliver
 """

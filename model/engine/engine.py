@@ -1,7 +1,9 @@
-"""The loop: schedule, execute, update, on a thread of its own.
+"""The loop: schedule, execute, deliver, on a thread for each runner.
 
-Other threads hand sequences in and get futures; nothing else of theirs touches the scheduler. The
-loop logs nothing and publishes nothing: it leaves numbers behind for whoever hosts it to collect.
+All bookkeeping is shared and happens under one lock, between two calls of a runner; a runner
+computes without it. Callers' threads do their own: they put sequences into the queue, or take them
+out, and interrupt the runners whom that concerns. The loop logs nothing and publishes nothing: it
+leaves numbers behind for whoever hosts it to collect.
 """
 
 from __future__ import annotations
@@ -16,25 +18,23 @@ from collections.abc import Sequence as SequenceOf
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-import torch
-
 from model.config import EngineConfig, GenerationConfig
-from model.decoding.search import BeamSearch
-from model.engine.runner import ModelRunner, Runner
-from model.engine.scheduler import Scheduler, StepPlan
-from model.engine.sequence import Sequence, SequenceResult
+from model.engine.deadlines import Deadlines
+from model.engine.runner import Runner, StepOutcome, build_runners
+from model.engine.scheduler import Scheduler, StepPlan, fair_share
+from model.engine.sequence import Sequence, SequenceResult, SequenceStatus
+from model.engine.waiting import WaitingQueue
 from model.errors import (
     DeadlineExceededError,
     EngineDeadError,
     InvalidRequestError,
-    QueueFullError,
     RequestCancelledError,
 )
 from model.transformer import Transformer
 
 __all__ = ["Engine", "EngineStats", "StepStats"]
 
-_MAX_STEPS_KEPT = 10_000
+_MAX_STATS_KEPT = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class EngineStats:
     """How full the engine is now."""
 
     running: int
-    """Sequences in the running batch."""
+    """Sequences that hold slots."""
     waiting: int
     """Sequences accepted but not admitted."""
     slots_used: int
@@ -51,48 +51,83 @@ class EngineStats:
 
 @dataclass(frozen=True, kw_only=True)
 class StepStats:
-    """What one step did."""
+    """What one call of a runner did: it may take several decode steps, with the same sequences."""
 
+    steps: int
     rows: int
-    """Of the decode step: hypotheses, not sequences."""
+    """Hypotheses decoded, summed over the steps."""
     running: int
-    waiting: int
+    """Sequences, the newcomers included."""
     newcomers: int
     encoded_tokens: int
-    """Source tokens of the newcomers, without padding."""
-    seconds: float
+    """Source tokens of the newcomers."""
+    encode_seconds: float
+    """Before the first step."""
+    decode_seconds: float
+    """Of all steps."""
+
+
+class _Worker:
+    """A runner, its slots, and the thread that drives it."""
+
+    def __init__(self, runner: Runner, config: EngineConfig) -> None:
+        self.runner = runner
+        self.scheduler = Scheduler(
+            max_slots=runner.max_slots, encode_token_budget=config.encode_token_budget
+        )
+        self.executing = False
+
+    def interrupt(self) -> None:
+        if self.executing:
+            self.runner.interrupt()
 
 
 class Engine:
     """Translates token ids into token ids, many sequences at once.
 
     Args:
-        model: is moved to the engine's device and dtype, and belongs to it from now on.
-        config: sizes and device.
-        runner: what executes a step; the plain PyTorch runner when not given.
+        model: belongs to the engine from now on; what its runners do not need is not kept.
+        config: sizes, device, backend.
+        runners: what executes the plans, one for each worker; those of `config` when not given.
+
+    Raises:
+        InvalidRequestError: `config` asks for what this machine has not got.
     """
 
     def __init__(
-        self, model: Transformer, config: EngineConfig, *, runner: Runner | None = None
+        self,
+        model: Transformer,
+        config: EngineConfig,
+        *,
+        runners: SequenceOf[Runner] | None = None,
     ) -> None:
         self.config = config
         self.model_config = model.config
-        self._runner = runner or ModelRunner(model, config)
-        self._scheduler = Scheduler(
-            max_slots=config.max_slots, encode_token_budget=config.encode_token_budget
-        )
+        runners = runners or build_runners(model, config)
+        self.device = runners[0].device
+        """Where it computes, for information, as is `dtype`."""
+        self.dtype = runners[0].dtype
+        self.notes = tuple(dict.fromkeys(note for runner in runners for note in runner.notes))
+        """What its host should log once: see `Runner.notes`."""
+        self.max_beam_size = min(runner.max_slots for runner in runners)
         self._changed = threading.Condition()
-        # Below: shared between threads, guarded by `_changed`.
-        self._submitted: list[Sequence] = []
-        self._cancelled: list[Sequence] = []
+        # Below: shared between threads, guarded by `_changed`, as are the workers' schedulers.
+        self._waiting = WaitingQueue(config.max_waiting)
+        self._deadlines = Deadlines()
         self._open: dict[Future[SequenceResult], Sequence] = {}
-        self._num_waiting = 0
+        """Those who wait or run. Who takes a future out settles it."""
         self._stopping = False
         self._fatal: BaseException | None = None
-        self._steps: deque[StepStats] = deque(maxlen=_MAX_STEPS_KEPT)
-        self._stats = EngineStats(running=0, waiting=0, slots_used=0, max_slots=config.max_slots)
-        self._thread = threading.Thread(target=self._loop, name="polyhead-engine", daemon=True)
-        self._thread.start()
+        self._step_stats: deque[StepStats] = deque(maxlen=_MAX_STATS_KEPT)
+        self._workers = [_Worker(runner, config) for runner in runners]
+        self._threads = [
+            threading.Thread(
+                target=self._work, args=(worker,), name=f"polyhead-engine-{number}", daemon=True
+            )
+            for number, worker in enumerate(self._workers)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def max_source_tokens(self) -> int:
@@ -101,8 +136,8 @@ class Engine:
 
     @property
     def alive(self) -> bool:
-        """Whether the loop runs."""
-        return self._thread.is_alive() and self._fatal is None and not self._stopping
+        """Whether every worker runs."""
+        return not self._stopping and all(thread.is_alive() for thread in self._threads)
 
     def submit(
         self,
@@ -111,7 +146,7 @@ class Engine:
         *,
         deadline: float | None = None,
     ) -> list[Future[SequenceResult]]:
-        """Queues sources, all of them or none.
+        """Queues one request's sources, all of them or none.
 
         Args:
             sources: token ids, each ending with the end token.
@@ -124,7 +159,7 @@ class Engine:
 
         Raises:
             InvalidRequestError: a source is empty or too long or has unknown ids, the beam is wider
-                than the engine, or the deadline is no number.
+                than the slots of a worker, or the deadline is no number.
             QueueFullError: the waiting queue has no room for all of them.
             EngineDeadError: the engine has stopped.
         """
@@ -133,137 +168,142 @@ class Engine:
         now = time.monotonic()
         sequences = [self._sequence(source, generation, deadline, now) for source in sources]
         with self._changed:
-            if self._fatal is not None or self._stopping:
+            if self._stopping:
                 raise EngineDeadError(self._obituary())
-            free = self.config.max_waiting - self._num_waiting
-            if len(sequences) > free:
-                raise QueueFullError(
-                    f"the waiting queue has room for {free} more sequences "
-                    f"(of {self.config.max_waiting}), but {len(sequences)} were submitted"
-                )
-            self._num_waiting += len(sequences)
-            self._submitted += sequences
-            self._open.update((sequence.future, sequence) for sequence in sequences)
-            self._changed.notify()
+            self._waiting.add(sequences)
+            for sequence in sequences:
+                self._open[sequence.future] = sequence
+                self._deadlines.add(sequence)
+            self._changed.notify(len(sequences))
+            self._interrupt_those_with_room()
         return [sequence.future for sequence in sequences]
 
     def cancel(self, futures: Iterable[Future[SequenceResult]]) -> None:
-        """Gives sequences up; their slots are free within one step.
+        """Gives sequences up; their slots are free at once.
 
         Those that are done already stay done; the others fail with RequestCancelledError.
         """
         with self._changed:
-            self._cancelled += [self._open[future] for future in futures if future in self._open]
-            self._changed.notify()
+            cancelled = [future for future in futures if self._take_out(future)]
+        for future in cancelled:
+            _settle(future, RequestCancelledError("the request was cancelled"))
 
     def stats(self) -> EngineStats:
         """How full the engine is."""
         with self._changed:
-            stats, waiting = self._stats, self._num_waiting
-        return EngineStats(
-            running=stats.running,
-            waiting=waiting,
-            slots_used=stats.slots_used,
-            max_slots=stats.max_slots,
-        )
+            schedulers = [worker.scheduler for worker in self._workers]
+            return EngineStats(
+                running=sum(len(scheduler.running) for scheduler in schedulers),
+                waiting=len(self._waiting),
+                slots_used=sum(scheduler.slots.num_used for scheduler in schedulers),
+                max_slots=sum(scheduler.slots.max_slots for scheduler in schedulers),
+            )
 
     def drain_steps(self) -> list[StepStats]:
-        """The steps since the last call, oldest first; at most the last 10,000."""
+        """The calls of the runners since the last call, oldest first; at most the last 10,000."""
         with self._changed:
-            steps = list(self._steps)
-            self._steps.clear()
-        return steps
+            stats = list(self._step_stats)
+            self._step_stats.clear()
+        return stats
 
     def close(self) -> None:
-        """Ends the thread; what is left fails with EngineDeadError."""
-        with self._changed:
-            self._stopping = True
-            self._changed.notify()
-        # A future's callback, or a collected owner, may close the engine from its own thread.
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
+        """Ends the workers; what is left fails with EngineDeadError."""
+        self._stop(None)
+        # A future's callback, or a collected owner, may close the engine from a thread of its own.
+        if threading.current_thread() not in self._threads:
+            for thread in self._threads:
+                thread.join()
 
-    def step(self) -> None:
-        """Schedule, execute, update."""
-        started = time.monotonic()
-        plan = self._scheduler.schedule(started)
-        candidates = self._runner.execute(plan)
-        now = time.monotonic()
-        finished = self._scheduler.update(plan, candidates, now)
-        self._publish(plan, now - started)
-        for sequence in finished:
-            # The result first: should there be none, the future must still be among the open ones.
-            result = sequence.result(now)
-            self._close(sequence).set_result(result)
-
-    def _loop(self) -> None:
+    def _work(self, worker: _Worker) -> None:
         try:
-            if self.config.num_threads is not None:
-                # PyTorch keeps this number for each thread: it is set on the one that computes.
-                torch.set_num_threads(self.config.num_threads)
-            while self._take_messages():
-                if self._scheduler.has_work:
-                    self.step()
+            while (plan := self._next_plan(worker)) is not None:
+                self._deliver(worker, plan, worker.runner.execute(plan))
         except BaseException as error:  # whatever it was, nobody may wait for ever
-            self._fatal = error
+            self._stop(error)
         finally:
-            self._end()
+            with self._changed:
+                worker.executing = False  # so that nobody interrupts a closed runner
+            worker.runner.close()
 
-    def _take_messages(self) -> bool:
-        """Takes in what other threads sent, and sleeps when there is nothing to do."""
-        with self._changed:
-            self._publish_idle()
-            while not (
-                self._submitted or self._cancelled or self._stopping or self._scheduler.has_work
-            ):
-                self._changed.wait()
-            submitted, self._submitted = self._submitted, []
-            cancelled, self._cancelled = self._cancelled, []
-            stopping = self._stopping
-        for sequence in submitted:
-            self._scheduler.add(sequence)
-        for sequence in cancelled:
-            if self._scheduler.remove(sequence):
-                self._close(sequence).set_exception(
-                    RequestCancelledError("the request was cancelled")
-                )
-        for sequence in self._scheduler.expire(time.monotonic()):
-            self._close(sequence).set_exception(
-                DeadlineExceededError("the deadline passed before the translation was done")
-            )
-        return not stopping
+    def _next_plan(self, worker: _Worker) -> StepPlan | None:
+        """Sleeps while there is nothing to do; None when the engine has stopped."""
+        while True:
+            now = time.monotonic()
+            with self._changed:
+                expired = [
+                    sequence.future
+                    for sequence in self._deadlines.pop_expired(now)
+                    if self._take_out(sequence.future)
+                ]
+                plan = None if self._stopping else self._schedule(worker, now)
+                if not (plan or expired or self._stopping):
+                    worker.scheduler.check_idle()
+                    self._changed.wait()
+                worker.executing = plan is not None
+            for future in expired:
+                error = "the deadline passed before the translation was done"
+                _settle(future, DeadlineExceededError(error))
+            if plan or self._stopping:
+                return plan
 
-    def _publish_idle(self) -> None:
+    def _schedule(self, worker: _Worker, now: float) -> StepPlan | None:
         """With the lock held."""
-        if self._scheduler.has_work:
-            return
-        self._scheduler.check_idle()
-        self._num_waiting = len(self._submitted)
-        self._stats = EngineStats(
-            running=0, waiting=0, slots_used=0, max_slots=self.config.max_slots
-        )
+        plan = worker.scheduler.schedule(self._waiting, self._fair_share(), now)
+        if plan and plan.newcomers:
+            self._interrupt_those_with_room()  # somebody else is next now, who may fit elsewhere
+        return plan
 
-    def _publish(self, plan: StepPlan, seconds: float) -> None:
-        scheduler = self._scheduler
+    def _deliver(self, worker: _Worker, plan: StepPlan, outcome: StepOutcome) -> None:
+        now = time.monotonic()
         with self._changed:
-            waiting = len(scheduler.waiting) + len(self._submitted)
-            self._num_waiting = waiting
-            self._stats = EngineStats(
-                running=len(scheduler.running),
-                waiting=waiting,
-                slots_used=scheduler.slots.num_used,
-                max_slots=scheduler.max_slots,
-            )
-            self._steps.append(
-                StepStats(
-                    rows=plan.num_rows,
-                    running=len(plan.running),
-                    waiting=waiting,
-                    newcomers=len(plan.newcomers),
-                    encoded_tokens=sum(sequence.source_len for sequence in plan.newcomers),
-                    seconds=seconds,
-                )
-            )
+            worker.executing = False
+            if outcome.steps:
+                self._step_stats.append(_step_stats(worker, plan, outcome))
+            finished = [done for done in outcome.finished if worker.scheduler.finish(done.sequence)]
+            for done in finished:
+                del self._open[done.sequence.future]
+        for sequence, hypotheses in finished:
+            _settle(sequence.future, sequence.result(hypotheses, now))
+
+    def _fair_share(self) -> int:
+        return fair_share([worker.scheduler for worker in self._workers], self._waiting)
+
+    def _interrupt_those_with_room(self) -> None:
+        """Has the workers come back who could admit somebody; with the lock held."""
+        if not self._waiting:
+            return
+        share = self._fair_share()
+        for worker in self._workers:
+            if worker.executing and worker.scheduler.can_admit(self._waiting, share):
+                worker.interrupt()
+
+    def _take_out(self, future: Future[SequenceResult]) -> bool:
+        """Removes an unfinished sequence from wherever it is; with the lock held.
+
+        Its future is then the caller's to settle, without the lock. False when it is done.
+        """
+        sequence = self._open.pop(future, None)
+        if sequence is None:
+            return False
+        if not self._waiting.remove(sequence):
+            for worker in self._workers:
+                if worker.scheduler.remove(sequence):
+                    worker.interrupt()
+        sequence.status = SequenceStatus.FINISHED
+        return True
+
+    def _stop(self, fatal: BaseException | None) -> None:
+        """Has all workers end, and answers everybody who waits. More than once is harmless."""
+        with self._changed:
+            if not self._stopping:
+                self._fatal = fatal
+            self._stopping = True
+            left = [future for future in list(self._open) if self._take_out(future)]
+            for worker in self._workers:
+                worker.interrupt()
+            self._changed.notify_all()
+        for future in left:
+            _settle(future, EngineDeadError(self._obituary()))
 
     def _sequence(
         self,
@@ -277,21 +317,20 @@ class Engine:
             raise InvalidRequestError(
                 f"a source must have 1 to {self.max_source_tokens} tokens, but has {len(source)}"
             )
-        if not all(0 <= token < config.src_vocab_size for token in source):
+        if min(source) < 0 or max(source) >= config.src_vocab_size:
             raise InvalidRequestError(
                 f"source ids must be in [0, {config.src_vocab_size}), but are from {min(source)} "
                 f"to {max(source)}"
             )
-        if generation.beam_size > self.config.max_slots:
+        if generation.beam_size > self.max_beam_size:
             raise InvalidRequestError(
-                f"`beam_size` must be at most {self.config.max_slots}, the engine's slots, "
-                f"but is {generation.beam_size}"
+                f"`beam_size` must be at most {self.max_beam_size}, the slots of one of the "
+                f"engine's {len(self._workers)} workers, but is {generation.beam_size}"
             )
-        limit = generation.target_limit(len(source), config.max_positions)
         sequence = Sequence(
             source_ids=tuple(source),
-            search=BeamSearch(generation, eos_id=config.eos_id, max_new_tokens=limit),
-            last_tokens=[config.bos_id] * generation.beam_size,
+            generation=generation,
+            max_new_tokens=generation.target_limit(len(source), config.max_positions),
             arrived_at=now,
             deadline=deadline,
         )
@@ -300,29 +339,28 @@ class Engine:
         sequence.future.set_running_or_notify_cancel()
         return sequence
 
-    def _close(self, sequence: Sequence) -> Future[SequenceResult]:
-        """Forgets a sequence that is done; its future is the caller's to settle."""
-        with self._changed:
-            self._open.pop(sequence.future, None)
-        return sequence.future
-
-    def _end(self) -> None:
-        """Answers everybody who still waits."""
-        with self._changed:
-            self._stopping = True
-            left = list(self._open)
-            self._open.clear()
-            self._submitted.clear()
-            self._num_waiting = 0
-            self._stats = EngineStats(
-                running=0, waiting=0, slots_used=0, max_slots=self.config.max_slots
-            )
-        for future in left:
-            # Whatever one caller's callback raises, the next caller must be answered too.
-            with contextlib.suppress(BaseException):
-                future.set_exception(EngineDeadError(self._obituary()))
-
     def _obituary(self) -> str:
         if self._fatal is not None:
             return f"the engine has died: {type(self._fatal).__name__}: {self._fatal}"
         return "the engine has been closed"
+
+
+def _settle(future: Future[SequenceResult], outcome: SequenceResult | Exception) -> None:
+    """Ends a future, whose callbacks are its owner's: what they raise concerns nobody else."""
+    with contextlib.suppress(BaseException):
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
+
+
+def _step_stats(worker: _Worker, plan: StepPlan, outcome: StepOutcome) -> StepStats:
+    return StepStats(
+        steps=outcome.steps,
+        rows=outcome.rows,
+        running=len(worker.scheduler.running),
+        newcomers=len(plan.newcomers),
+        encoded_tokens=sum(sequence.source_len for sequence in plan.newcomers),
+        encode_seconds=outcome.encode_seconds,
+        decode_seconds=outcome.decode_seconds,
+    )

@@ -1,35 +1,124 @@
-"""What a step computes: the model and its KV cache on one device."""
+"""What the engine asks of a device, and which runners a configuration stands for."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from itertools import groupby
-from typing import Protocol
+import os
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 import torch
-from torch import Tensor
 
 from model.config import EngineConfig
-from model.decoding.candidates import best_candidates
-from model.decoding.reference import pad_sources
-from model.decoding.search import Candidate
-from model.engine.scheduler import SlotMove, StepPlan
+from model.decoding.search import Hypothesis
+from model.engine.scheduler import StepPlan
 from model.engine.sequence import Sequence
-from model.errors import InvalidRequestError
-from model.kv_cache import KVCache
+from model.errors import BackendUnavailableError, InvalidRequestError
 from model.transformer import Transformer
 
-__all__ = ["ModelRunner", "Runner", "resolve_device", "resolve_dtype"]
+__all__ = [
+    "FinishedSequence",
+    "Runner",
+    "StepOutcome",
+    "build_runners",
+    "resolve_device",
+    "resolve_dtype",
+]
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+_TORCH_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+_DEVICE_TYPES = {"native": "cpu", "cuda": "cuda"}
+"""The only one that a backend computes on."""
+
+
+class FinishedSequence(NamedTuple):
+    """A sequence whose search is done."""
+
+    sequence: Sequence
+    hypotheses: tuple[Hypothesis, ...]
+    """Best first, at least one, at most `num_hypotheses`."""
+
+
+@dataclass(kw_only=True)
+class StepOutcome:
+    """What came of one plan."""
+
+    finished: list[FinishedSequence] = field(default_factory=list)
+    steps: int = 0
+    """Decode steps taken."""
+    rows: int = 0
+    """Hypotheses decoded, summed over the steps."""
+    encode_seconds: float = 0.0
+    decode_seconds: float = 0.0
 
 
 class Runner(Protocol):
-    """What the engine asks of a device."""
+    """A device, its share of the slots, and the searches of the sequences that run on it.
 
-    def execute(self, plan: StepPlan) -> dict[int, list[Candidate]]:
-        """Moves, encodes, decodes; gives each running sequence's candidates, keyed by id()."""
+    One thread of the engine calls `execute` and `close`; `interrupt` comes from any thread.
+    A runner remembers the sequences it was given until it reports them finished or is told that
+    they were removed.
+    """
+
+    max_slots: int
+    device: str
+    """Where it computes: "cpu", "cuda:0". For information, as is `dtype`."""
+    dtype: str
+    """What it computes in: "float32", "bfloat16", "float64" or "int8"."""
+    notes: tuple[str, ...]
+    """What an operator should read once, such as why it is not the faster one; usually nothing."""
+
+    def execute(self, plan: StepPlan) -> StepOutcome:
+        """Forgets the removed, encodes the newcomers, decodes everybody who runs.
+
+        Returns after the first step in which a sequence finished, after `plan.max_steps` steps,
+        after the step during which it was interrupted, or when nobody runs. A runner that reads
+        its device late may report a finish one call later.
+
+        Sets `encode_seconds`, `encoded_at` and `first_token_at` of the sequences.
+
+        Raises:
+            RuntimeError: the model's predictions are not finite. They stay in the cache, so the
+                engine must not go on. Any other exception ends the engine as well.
+        """
+
+    def interrupt(self) -> None:
+        """Makes the running `execute`, or else the next one, return after its current step.
+
+        Never blocks.
+        """
+
+    def close(self) -> None:
+        """Gives back what the runner holds; nothing is executed any more."""
+
+
+def build_runners(model: Transformer, config: EngineConfig) -> list[Runner]:
+    """The runners that `config` stands for on this machine, one for each worker of the engine.
+
+    With the backend "auto", what cannot be had is replaced by the eager runner, whose `notes` say
+    so.
+
+    Args:
+        model: belongs to the runners from now on.
+
+    Raises:
+        InvalidRequestError: the device does not exist, or not for this backend.
+        BackendUnavailableError: the backend that was asked for, by name or by a type that only it
+            has, cannot run here.
+    """
+    device = resolve_device(_device_name(config))
+    backend = config.backend
+    if backend == "auto":
+        backend = "cuda" if device.type == "cuda" else "native"
+    notes: tuple[str, ...] = ()
+    if backend != "eager":
+        try:
+            if backend == "cuda":
+                return _cuda_runners(model, config, device)
+            return _native_runners(model, config)
+        except BackendUnavailableError as error:
+            if config.backend != "auto" or config.dtype == "int8":
+                raise
+            notes = (f"the engine runs on plain PyTorch, which is slower: {error}",)
+    return _eager_runners(model, config, device, notes)
 
 
 def resolve_device(name: str) -> torch.device:
@@ -54,90 +143,71 @@ def resolve_device(name: str) -> torch.device:
 
 
 def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
-    """ "auto" is float32 on the CPU and bfloat16 elsewhere."""
+    """PyTorch's own types: "auto" is float32 on the CPU and bfloat16 on CUDA.
+
+    Raises:
+        BackendUnavailableError: the type is int8, which only the native backend computes in.
+    """
     if name == "auto":
         return torch.float32 if device.type == "cpu" else torch.bfloat16
-    return _DTYPES[name]
-
-
-class ModelRunner:
-    """The plain PyTorch runner: eager, any device, any dtype."""
-
-    def __init__(self, model: Transformer, config: EngineConfig) -> None:
-        self.device = resolve_device(config.device)
-        self.dtype = resolve_dtype(config.dtype, self.device)
-        self.model = model.to(self.device, self.dtype).eval()
-        self.cache = KVCache(model.config, config.max_slots, dtype=self.dtype, device=self.device)
-
-    @torch.inference_mode()
-    def execute(self, plan: StepPlan) -> dict[int, list[Candidate]]:
-        """Moves, encodes, decodes; gives each running sequence's candidates, keyed by id()."""
-        if plan.moves:
-            self._move(plan.moves)
-        for batch in _batches_of_like_length(plan.newcomers):
-            self._encode(batch)
-        logits = self._decode(plan.running)
-        candidates: dict[int, list[Candidate]] = {}
-        row = 0
-        for beam_size, group in groupby(plan.running, key=lambda sequence: sequence.beam_size):
-            sequences = list(group)
-            end = row + beam_size * len(sequences)
-            searches = [sequence.search for sequence in sequences]
-            best = best_candidates(logits[row:end], searches, self.model.config.eos_id)
-            candidates |= {id(s): b for s, b in zip(sequences, best, strict=True)}
-            row = end
-        return candidates
-
-    def _move(self, moves: tuple[SlotMove, ...]) -> None:
-        from_slots = self._indices([move.from_slot for move in moves])
-        to_slots = self._indices([move.to_slot for move in moves])
-        self.cache.reorder_self(from_slots, to_slots, max(move.length for move in moves))
-
-    def _encode(self, batch: list[Sequence]) -> None:
-        started = time.monotonic()
-        sources = [sequence.source_ids for sequence in batch]
-        src_tokens, src_lengths = pad_sources(sources, self.model.config.pad_id, self.device)
-        encoder_output = self.model.encode(src_tokens, src_lengths)
-        slots = self._indices([sequence.slots[0] for sequence in batch])
-        self.model.fill_cross_cache(encoder_output, src_lengths, self.cache, slots)
-        ended = time.monotonic()
-        for sequence in batch:
-            sequence.encode_seconds = ended - started
-            sequence.encoded_at = ended
-
-    def _decode(self, running: tuple[Sequence, ...]) -> Tensor:
-        beams = {sequence.beam_size for sequence in running}
-        # Beams of one source share its cross entry when all sequences have equally many; otherwise
-        # each row names the entry for itself.
-        repeats = len(beams) > 1
-        token_ids: list[int] = []
-        positions: list[int] = []
-        slots: list[int] = []
-        sources: list[int] = []
-        for sequence in running:
-            token_ids += sequence.last_tokens
-            positions += [sequence.position] * sequence.beam_size
-            slots += sequence.slots
-            sources += [sequence.slots[0]] * (sequence.beam_size if repeats else 1)
-        return self.model.decode_step(
-            self._indices(token_ids),
-            self._indices(positions),
-            self.cache,
-            self._indices(slots),
-            self._indices(sources),
+    if name not in _TORCH_DTYPES:
+        raise BackendUnavailableError(
+            f"`dtype` must be auto, {', '.join(_TORCH_DTYPES)} without the native backend, "
+            f"but is {name!r}"
         )
-
-    def _indices(self, values: list[int]) -> Tensor:
-        return torch.tensor(values, dtype=torch.long, device=self.device)
+    return _TORCH_DTYPES[name]
 
 
-def _batches_of_like_length(newcomers: tuple[Sequence, ...]) -> Iterator[list[Sequence]]:
-    """Splits by length so that no source is padded to more than twice its own."""
-    batch: list[Sequence] = []
-    for sequence in sorted(newcomers, key=lambda s: s.source_len):
-        if batch and sequence.source_len > 2 * batch[0].source_len + 8:
-            yield batch
-            batch = []
-        batch.append(sequence)
-    if batch:
-        yield batch
+def _device_name(config: EngineConfig) -> str:
+    needed = _DEVICE_TYPES.get(config.backend)
+    if needed is None:
+        return config.device
+    if config.device.split(":")[0] not in ("auto", needed):
+        raise InvalidRequestError(
+            f"`device` must be {needed} with the backend {config.backend}, but is {config.device!r}"
+        )
+    return needed if config.device == "auto" else config.device
+
+
+def _native_runners(model: Transformer, config: EngineConfig) -> list[Runner]:
+    """One for each thread, around one set of weights, with even shares of the slots."""
+    from model.engine.native_runner import build_native_runners
+
+    num_workers = min(_num_threads(config), config.max_slots)
+    share, left = divmod(config.max_slots, num_workers)
+    dtype = "int8" if config.dtype == "auto" else config.dtype
+    shares = [share + (worker < left) for worker in range(num_workers)]
+    return [*build_native_runners(model, dtype=dtype, max_slots=shares)]
+
+
+def _cuda_runners(model: Transformer, config: EngineConfig, device: torch.device) -> list[Runner]:
+    from model.engine.cuda_runner import CudaRunner
+
+    dtype = resolve_dtype(config.dtype, device)
+    return [CudaRunner(model, device=device, dtype=dtype, max_slots=config.max_slots)]
+
+
+def _eager_runners(
+    model: Transformer, config: EngineConfig, device: torch.device, notes: tuple[str, ...]
+) -> list[Runner]:
+    from model.engine.eager_runner import EagerRunner
+
+    return [
+        EagerRunner(
+            model,
+            device=device,
+            dtype=resolve_dtype(config.dtype, device),
+            max_slots=config.max_slots,
+            num_threads=_num_threads(config),
+            notes=notes,
+        )
+    ]
+
+
+def _num_threads(config: EngineConfig) -> int:
+    """The CPUs that this process may use, unless the configuration says."""
+    if config.num_threads is not None:
+        return config.num_threads
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -6,7 +6,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from model.decoding.search import BeamSearch, FinishReason, Hypothesis
+from model.config import GenerationConfig
+from model.decoding.search import FinishReason, Hypothesis
 
 __all__ = ["FinishReason", "Sequence", "SequenceResult", "SequenceStatus"]
 
@@ -17,6 +18,7 @@ class SequenceStatus(Enum):
     WAITING = auto()
     RUNNING = auto()
     FINISHED = auto()
+    """Translated, cancelled or expired."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,7 @@ class SequenceResult:
     target_tokens: int
     """Of the best hypothesis, the end token included."""
     queue_seconds: float
-    """From submission to the start of encoding."""
+    """From submission to admission."""
     encode_seconds: float
     """Of the batch it was encoded in."""
     decode_seconds: float
@@ -41,47 +43,43 @@ class SequenceResult:
 
 @dataclass(eq=False, kw_only=True)
 class Sequence:
-    """A source, its search and its slots. Only the engine's thread changes it."""
+    """A source, how to search for its target, and where it stands."""
 
     source_ids: tuple[int, ...]
     """Ends with the end token."""
-    search: BeamSearch
-    last_tokens: list[int]
-    """What each live hypothesis feeds into the next step."""
+    generation: GenerationConfig
+    max_new_tokens: int
+    """Most target tokens, the end token included: `generation`'s wish within the model's limits."""
     arrived_at: float
     """Monotonic seconds, as are all times here."""
     deadline: float | None = None
     future: Future[SequenceResult] = field(default_factory=Future)
+
+    # The scheduler's.
     status: SequenceStatus = SequenceStatus.WAITING
     slots: list[int] = field(default_factory=list)
-    """One for each hypothesis; the first also holds the source's cross-attention entry."""
-    position: int = 0
-    """Of the tokens that are fed next."""
+    """One for each hypothesis; the first also names the source's cross-attention entry. Set on
+    admission and never changed: a sequence that has finished does not own them any more."""
     scheduled_at: float = 0.0
-    encoded_at: float = 0.0
+
+    # The runner's.
     encode_seconds: float = 0.0
+    encoded_at: float = 0.0
     first_token_at: float = 0.0
+    """When the first decode step had ended."""
 
     @property
     def beam_size(self) -> int:
-        """How many slots it needs."""
-        return self.search.beam_size
+        """Slots it needs."""
+        return self.generation.beam_size
 
     @property
     def source_len(self) -> int:
         """Tokens to encode."""
         return len(self.source_ids)
 
-    def result(self, now: float) -> SequenceResult:
-        """The outcome of a search that is done.
-
-        Raises:
-            RuntimeError: the search found nothing, which only numbers that are not finite cause.
-                They stay in the KV cache, so the engine must not go on.
-        """
-        hypotheses = self.search.hypotheses()
-        if not hypotheses:
-            raise RuntimeError("the model's predictions must be finite, but are not")
+    def result(self, hypotheses: tuple[Hypothesis, ...], now: float) -> SequenceResult:
+        """The outcome, from the search's `hypotheses`, best first, at least one."""
         best = hypotheses[0]
         ended = best.finish_reason is FinishReason.STOP
         return SequenceResult(

@@ -1,12 +1,17 @@
 """The engine against the plain loop: alone, among neighbours, joining late, after others left."""
 
 import random
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import closing
+from typing import NamedTuple
 
 import pytest
+import torch
 
 from model.config import EngineConfig, GenerationConfig
 from model.decoding.reference import generate
+from model.engine.eager_runner import EagerRunner
 from model.engine.engine import Engine
 from model.engine.sequence import SequenceResult
 from model.transformer import Transformer
@@ -18,6 +23,29 @@ GUARDED = GenerationConfig(
     beam_size=3, no_repeat_ngram_size=2, repetition_penalty=1.3, max_new_tokens_over_source=12
 )
 SEARCHES = [GREEDY, BEAM, GUARDED]
+
+
+class Path(NamedTuple):
+    """One way through the engine."""
+
+    config: dict[str, object]
+    """Of its EngineConfig, besides the slots."""
+    twin: Callable[[Transformer], Transformer] = lambda model: model
+    """The model whose plain loop must give the same."""
+
+
+PATHS = {
+    "eager": Path({"device": "cpu", "backend": "eager", "dtype": "float32", "num_threads": 1}),
+    "native": Path({"backend": "native", "dtype": "float32", "num_threads": 2}),
+}
+
+
+def open_engine(path: Path, max_slots: int = 64, **config: object) -> Engine:
+    """With `max_slots` for each worker."""
+    values = {**path.config, **config}
+    workers = values.get("num_threads", 1) if values["backend"] == "native" else 1
+    values["max_slots"] = max_slots * workers  # type: ignore[operator]
+    return Engine(tiny_transformer(seed=5), EngineConfig(**values))  # type: ignore[arg-type]
 
 
 def random_sources(model: Transformer, count: int, seed: int = 0) -> list[list[int]]:
@@ -36,9 +64,14 @@ def wait(futures: list[Future[SequenceResult]]) -> list[SequenceResult]:
     return [future.result(timeout=120) for future in futures]
 
 
+@pytest.fixture(scope="module", params=PATHS.values(), ids=PATHS)
+def path(request: pytest.FixtureRequest) -> Path:
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def model() -> Transformer:
-    return tiny_transformer(seed=5)
+def model(path: Path) -> Transformer:
+    return path.twin(tiny_transformer(seed=5))
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +85,9 @@ def alone(model: Transformer) -> dict[tuple[int, int], list[tuple[int, ...]]]:
 
 
 @pytest.fixture
-def engine():
-    engine = Engine(tiny_transformer(seed=5), EngineConfig(device="cpu", max_slots=64))
-    yield engine
-    engine.close()
+def engine(path: Path) -> Iterator[Engine]:
+    with closing(open_engine(path)) as engine:
+        yield engine
 
 
 @pytest.mark.parametrize("search", range(len(SEARCHES)))
@@ -103,21 +135,28 @@ def test_joining_late_and_leaving_early_change_nothing(model, alone, engine) -> 
         assert tokens(future.result(timeout=120)) == alone[search, index]
 
 
-def test_few_slots_give_the_same_as_many(model, alone) -> None:
-    engine = Engine(tiny_transformer(seed=5), EngineConfig(device="cpu", max_slots=5))
-    try:
+def test_few_slots_give_the_same_as_many(path, model, alone) -> None:
+    with closing(open_engine(path, max_slots=5)) as engine:
         results = wait(engine.submit(random_sources(model, 24), BEAM))
-    finally:
-        engine.close()
     for index, result in enumerate(results):
         assert tokens(result) == alone[1, index]
 
 
-def test_nobody_reads_a_slot_that_is_not_theirs(model, alone, engine) -> None:
+def test_few_tokens_at_a_time_give_the_same_as_many(path, model, alone) -> None:
+    with closing(open_engine(path, encode_token_budget=20)) as engine:
+        results = wait(engine.submit(random_sources(model, 24), BEAM))
+    for index, result in enumerate(results):
+        assert tokens(result) == alone[1, index]
+
+
+def test_nobody_reads_a_slot_that_is_not_theirs() -> None:
     """Slots are full of somebody else's numbers before they are used."""
-    import torch
-
-    poison(engine._runner.cache, torch.arange(64))
-    results = wait(engine.submit(random_sources(model, 64), BEAM))
-    for index, result in enumerate(results):
-        assert tokens(result) == alone[1, index]
+    model = tiny_transformer(seed=5)
+    cpu = torch.device("cpu")
+    runner = EagerRunner(model, device=cpu, dtype=torch.float32, max_slots=64)
+    poison(runner.cache, torch.arange(64))
+    sources = random_sources(model, 64)
+    with closing(Engine(model, EngineConfig(), runners=[runner])) as engine:
+        results = wait(engine.submit(sources, BEAM))
+    for source, result in zip(sources, results, strict=True):
+        assert tokens(result) == [h.token_ids for h in generate(model, [source], BEAM)[0]]

@@ -69,8 +69,10 @@ def test_the_target_limit_is_the_papers_and_never_beyond_the_model() -> None:
     assert GenerationConfig(max_new_tokens=7).target_limit(10, 512) == 7
 
 
-def test_an_engine_needs_slots() -> None:
+def test_an_engine_needs_slots_and_a_way_to_run() -> None:
     with pytest.raises(InvalidRequestError, match="`max_slots`"):
         EngineConfig(max_slots=0)
     with pytest.raises(InvalidRequestError, match="`dtype`"):
         EngineConfig(dtype="int3")
+    with pytest.raises(InvalidRequestError, match="`backend` must be one of auto, eager, native"):
+        EngineConfig(backend="abacus")

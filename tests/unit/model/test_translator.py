@@ -505,7 +505,9 @@ def test_closing_closes_the_engine() -> None:
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Translator]:
     directory = build_tiny_model(tmp_path_factory.mktemp("tiny"))
-    config = EngineConfig(device="cpu", max_slots=16, max_waiting=64, num_threads=1)
+    config = EngineConfig(
+        device="cpu", backend="eager", max_slots=16, max_waiting=64, num_threads=1
+    )
     with Translator.load(directory, config) as translator:
         yield translator
 

@@ -42,7 +42,7 @@ def test_variables_that_kubernetes_makes_are_left_alone(monkeypatch: pytest.Monk
         ({"replicas": 0}, "greater than or equal to 1"),
         ({"limits": {"request_timeout_seconds": 0}}, "greater than 0"),
         ({"autoscaling": {"min_replicas": 3, "max_replicas": 2}}, "`min_replicas` must be at most"),
-        ({"engine": {"dtype": "int8"}}, "`dtype` must be auto, float32, bfloat16 or float64"),
+        ({"engine": {"dtype": "int3"}}, "`dtype` must be one of auto, float32, bfloat16"),
         ({"engine": {"max_slots": 0}}, "`max_slots` must be an integer >= 1"),
     ],
 )

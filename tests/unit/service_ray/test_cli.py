@@ -60,7 +60,9 @@ def _only_line(errors: str) -> str:
     return line
 
 
-@pytest.mark.parametrize("command", [(), ("serve",), ("translate",), ("train",), ("evaluate",)])
+@pytest.mark.parametrize(
+    "command", [(), ("serve",), ("translate",), ("train",), ("evaluate",), ("bench",)]
+)
 def test_help_shows_examples(polyhead: _Polyhead, command: tuple[str, ...]) -> None:
     outcome = polyhead(*command, "--help")
     assert outcome.status == 0
@@ -142,7 +144,7 @@ def test_serve_listens_on_loopback_port_8000_by_default(
             "`limits.max_texts`: Input should be greater than or equal to 1, but is '0'",
         ),
         ("LIMITS__MAX_TEXT", "1", "`limits.max_text`: Extra inputs are not permitted"),
-        ("ENGINE__DTYPE", "int8", "`engine`: `dtype` must be auto, float32, bfloat16 or float64"),
+        ("ENGINE__DTYPE", "int3", "`engine`: `dtype` must be one of auto, float32, bfloat16"),
         ("LIMITS", "many", '"limits"'),
         ("MODELS", "[a", "`models`: "),
     ],

@@ -9,10 +9,18 @@ from prometheus_client import CollectorRegistry, Histogram
 
 from model.engine.engine import EngineStats, StepStats
 from model.translator import FinishReason, Translation, TranslationHypothesis
-from service.metrics import LATENCY_BUCKETS, GatewayMetrics, TranslatorMetrics
+from service.metrics import (
+    LATENCY_BUCKETS,
+    STEP_BUCKETS,
+    GatewayMetrics,
+    TranslatorMetrics,
+)
 from service.metrics_snapshot import Family, take_snapshot
 
-_STEP = StepStats(rows=8, running=4, waiting=3, newcomers=1, encoded_tokens=7, seconds=0.004)
+_STEP = StepStats(
+    steps=1, rows=8, running=4, newcomers=1, encoded_tokens=7,
+    encode_seconds=0.003, decode_seconds=0.001,
+)  # fmt: skip
 _TRANSLATION = Translation(
     text="Hallo.",
     finish_reason=FinishReason.STOP,
@@ -98,7 +106,8 @@ def test_a_blank_text_took_no_time() -> None:
 
 def test_steps_are_weighted_by_the_sentences_in_them() -> None:
     metrics = TranslatorMetrics("en-de")
-    metrics.stepped([_STEP, replace(_STEP, newcomers=0, encoded_tokens=0, seconds=0.002)])
+    later = replace(_STEP, newcomers=0, encoded_tokens=0, encode_seconds=0.0, decode_seconds=0.002)
+    metrics.stepped([_STEP, later])
     snapshot = take_snapshot(metrics.registry)
     # Three old sentences in the first step and four in the second: a first token has no gap before.
     assert _sample(snapshot, "polyhead_inter_token_latency_seconds_count") == 7
@@ -106,6 +115,20 @@ def test_steps_are_weighted_by_the_sentences_in_them() -> None:
     assert _sample(snapshot, "polyhead_batch_rows_count") == 2
     assert _sample(snapshot, "polyhead_batch_rows_sum") == 16
     assert _sample(snapshot, "polyhead_iteration_tokens_total_sum") == 7 + 4 + 4
+
+
+def test_steps_of_one_call_are_counted_one_by_one() -> None:
+    metrics = TranslatorMetrics("en-de")
+    metrics.stepped([replace(_STEP, steps=5, rows=40, decode_seconds=0.005)])
+    snapshot = take_snapshot(metrics.registry)
+    # Three old sentences wait for the encoder too; then all four have four gaps of 1 ms each.
+    name = "polyhead_inter_token_latency_seconds"
+    assert _sample(snapshot, f"{name}_count") == 3 + 16
+    assert _sample(snapshot, f"{name}_sum") == pytest.approx(3 * 0.004 + 16 * 0.001)
+    assert _sample(snapshot, "polyhead_batch_rows_count") == 5
+    assert _sample(snapshot, "polyhead_batch_rows_sum") == 40
+    assert _sample(snapshot, "polyhead_iteration_tokens_total_count") == 5
+    assert _sample(snapshot, "polyhead_iteration_tokens_total_sum") == 7 + 5 * 4
 
 
 def test_the_engines_state_is_the_last_one() -> None:
@@ -124,10 +147,11 @@ def test_weighted_histogram_is_the_librarys_told_one_by_one() -> None:
     registry = CollectorRegistry()
     plain = Histogram(
         "polyhead_inter_token_latency_seconds", "Time between two target tokens of a sentence.",
-        ("model_name",), buckets=LATENCY_BUCKETS, registry=registry,
+        ("model_name",), buckets=STEP_BUCKETS, registry=registry,
     ).labels("en-de")  # fmt: skip
     for seconds, count in ((0.0, 1), (0.001, 2), (0.0011, 3), (0.07, 5), (60.0, 2), (61.5, 4)):
-        metrics.stepped([replace(_STEP, seconds=seconds, running=count + 1)])
+        step = replace(_STEP, running=count + 1, encode_seconds=0.0, decode_seconds=seconds)
+        metrics.stepped([step])
         for _ in range(count):
             plain.observe(seconds)
     name = "polyhead_inter_token_latency_seconds"
@@ -146,4 +170,5 @@ def _ordered(family: Family) -> dict[str, float]:
 def test_buckets_reach_from_a_millisecond_to_a_minute() -> None:
     assert LATENCY_BUCKETS[0] == 0.001
     assert LATENCY_BUCKETS[-1] == 60.0
-    assert sorted(set(LATENCY_BUCKETS)) == list(LATENCY_BUCKETS)
+    for buckets in (LATENCY_BUCKETS, STEP_BUCKETS):
+        assert sorted(set(buckets)) == list(buckets)

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from model.config import EngineConfig, GenerationConfig
-from model.errors import DeadlineExceededError, EngineDeadError, UnsupportedLanguageError
+from model.errors import (
+    BackendUnavailableError,
+    DeadlineExceededError,
+    EngineDeadError,
+    UnsupportedLanguageError,
+)
 from service.protocol import TranslateCall
 from service.replica import TranslatorReplica
 from tests.fakes import until
 from tests.tiny_model import build_tiny_model
+
+_ENGINE = EngineConfig(backend="eager", max_slots=16, num_threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +33,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def replica(tiny_model: Path) -> Iterator[TranslatorReplica]:
-    started = TranslatorReplica(str(tiny_model), EngineConfig(max_slots=16, num_threads=1))
+    started = TranslatorReplica(str(tiny_model), _ENGINE)
     yield started
     started.close()
 
@@ -100,6 +110,21 @@ async def test_is_unhealthy_once_its_engine_has_stopped(replica: TranslatorRepli
         await replica.info()  # what GET /ready asks for
     with pytest.raises(EngineDeadError):
         await replica.translate(_call("The red house."))
+
+
+def test_says_once_what_an_operator_should_know_of_its_engine(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def build_native_runners(*_: object, **__: object) -> None:
+        raise BackendUnavailableError("there is no compiler")
+
+    module = SimpleNamespace(build_native_runners=build_native_runners)
+    monkeypatch.setitem(sys.modules, "model.engine.native_runner", module)
+    config = EngineConfig(device="cpu", max_slots=16, num_threads=1)
+    TranslatorReplica(str(tiny_model), config).close()
+    [line] = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert line["level"] == "warning"
+    assert "plain PyTorch, which is slower: there is no compiler" in line["message"]
 
 
 def test_a_failed_start_leaves_nothing_to_close(tmp_path: Path) -> None:

@@ -1,17 +1,19 @@
-"""The engine's promises to its callers: bounds, cancellation, deadlines, death."""
+"""The engine's promises to its callers: order, bounds, cancellation, deadlines, death."""
 
 import math
+import random
 import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 
 import pytest
 import torch
 
 from model.config import EngineConfig, GenerationConfig
-from model.decoding.search import Candidate
 from model.engine.engine import Engine
-from model.engine.scheduler import StepPlan
+from model.engine.runner import StepOutcome
+from model.engine.scheduler import MAX_STEPS
 from model.errors import (
     DeadlineExceededError,
     EngineDeadError,
@@ -20,152 +22,331 @@ from model.errors import (
     RequestCancelledError,
 )
 from tests.tiny_model import tiny_transformer
+from tests.unit.model.engine.fake_runner import EOS, FakeRunner, until
 
 GREEDY = GenerationConfig(beam_size=1, max_new_tokens=20)
 ENDLESS = GenerationConfig(beam_size=1, max_new_tokens=64)
-EOS = 2
+SHORT = GenerationConfig(beam_size=1, max_new_tokens=1)
+EAGER = EngineConfig(device="cpu", backend="eager", max_slots=4, num_threads=1)
 
-
-class GatedRunner:
-    """Takes a step only when told to, and ends a sequence when told to."""
-
-    def __init__(self) -> None:
-        self.may_step = threading.Semaphore(0)
-        self.plans: list[StepPlan] = []
-        self.ending = False
-        self.error: Exception | None = None
-
-    def execute(self, plan: StepPlan) -> dict[int, list[Candidate]]:
-        assert self.may_step.acquire(timeout=60)
-        if self.error is not None:
-            raise self.error
-        self.plans.append(plan)
-        token = EOS if self.ending else 9
-        return {
-            id(s): [Candidate(i % s.beam_size, token, -1.0 - i) for i in range(2 * s.beam_size)]
-            for s in plan.running
-        }
+Open = Callable[..., tuple[Engine, list[FakeRunner]]]
 
 
 @pytest.fixture
-def gate() -> GatedRunner:
-    return GatedRunner()
+def start() -> Iterator[Open]:
+    """Engines with fake runners; their gates open when the test is over."""
+    opened: list[tuple[Engine, list[FakeRunner]]] = []
+
+    def start(
+        workers: int = 1, *, max_slots: int = 4, gated: bool = True, **config: int
+    ) -> tuple[Engine, list[FakeRunner]]:
+        runners = [FakeRunner(max_slots, gated=gated) for _ in range(workers)]
+        values: dict[str, int] = {"max_waiting": 8, **config}
+        engine = Engine(tiny_transformer(), EngineConfig(**values), runners=runners)  # type: ignore[arg-type]
+        opened.append((engine, runners))
+        return engine, runners
+
+    yield start
+    for engine, runners in opened:
+        for runner in runners:
+            runner.ending = True
+            runner.may_step.release(10_000)
+        engine.close()
+        assert all(runner.closed for runner in runners)
 
 
-@pytest.fixture
-def engine(gate: GatedRunner):
-    config = EngineConfig(device="cpu", max_slots=4, max_waiting=8)
-    engine = Engine(tiny_transformer(), config, runner=gate)
-    yield engine
-    gate.ending = True
-    for _ in range(200):
-        gate.may_step.release()
-    engine.close()
+def source(number: int = 5) -> list[int]:
+    return [number, EOS]
 
 
 def error_of(future: Future) -> BaseException | None:
     return future.exception(timeout=60)
 
 
-def until(condition) -> None:
-    """Waits for another thread to make a condition true."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never became true"
-        threading.Event().wait(0.001)
+def ids(plan) -> list[int]:
+    """First tokens of a plan's newcomers."""
+    return [sequence.source_ids[0] for sequence in plan.newcomers]
 
 
-def test_a_source_must_fit_the_model(engine: Engine) -> None:
-    for source in ([], [5] * 65):
+# --- What is let in
+
+
+def test_a_source_must_fit_the_model(start: Open) -> None:
+    engine, _ = start()
+    for tokens in ([], [5] * 65):
         with pytest.raises(InvalidRequestError, match="must have 1 to 64 tokens, but has"):
-            engine.submit([source], GREEDY)
-    with pytest.raises(InvalidRequestError, match=r"source ids must be in \[0, 400\)"):
-        engine.submit([[5, 400]], GREEDY)
-    with pytest.raises(InvalidRequestError, match="`beam_size` must be at most 4"):
-        engine.submit([[5, EOS]], GenerationConfig(beam_size=5))
+            engine.submit([tokens], GREEDY)
+    for tokens in ([5, 400], [-1, 5]):
+        with pytest.raises(InvalidRequestError, match=r"source ids must be in \[0, 400\)"):
+            engine.submit([tokens], GREEDY)
 
 
-def test_a_deadline_is_a_number(engine: Engine) -> None:
+def test_a_beam_must_fit_one_worker(start: Open) -> None:
+    engine, _ = start(workers=2)
+    words = "`beam_size` must be at most 4, the slots of one of the engine's 2 workers, but is 5"
+    with pytest.raises(InvalidRequestError, match=words):
+        engine.submit([source()], GenerationConfig(beam_size=5))
+
+
+def test_a_deadline_is_a_number(start: Open) -> None:
+    engine, _ = start()
     with pytest.raises(InvalidRequestError, match="`deadline` must be seconds, but is nan"):
-        engine.submit([[5, EOS]], GREEDY, deadline=math.nan)
+        engine.submit([source()], GREEDY, deadline=math.nan)
 
 
-@pytest.mark.parametrize("device", ["meta", "mps", "cuda:99", "tpu"])
-def test_a_device_that_cannot_be_is_named(device: str) -> None:
-    with pytest.raises(InvalidRequestError, match=f"`device` .*is '{device}'"):
-        Engine(tiny_transformer(), EngineConfig(device=device))
-
-
-def test_the_waiting_queue_is_bounded_all_or_nothing(engine: Engine) -> None:
-    engine.submit([[5, EOS]] * 6, GREEDY)
+def test_the_waiting_queue_is_bounded_all_or_nothing(start: Open) -> None:
+    engine, _ = start()
+    engine.submit([source()] * 6, GREEDY)
     with pytest.raises(QueueFullError, match="of 8"):
-        engine.submit([[5, EOS]] * 9, GREEDY)
+        engine.submit([source()] * 9, GREEDY)
     assert engine.stats().waiting <= 8
 
 
-def test_cancelled_slots_are_free_within_one_step(engine: Engine, gate: GatedRunner) -> None:
-    futures = engine.submit([[5, EOS]] * 4, GREEDY)
-    (newcomer,) = engine.submit([[6, EOS]], GREEDY)
-    gate.may_step.release()
-    until(lambda: len(gate.plans) == 1)
+def test_nothing_submitted_is_nothing_to_wait_for(start: Open) -> None:
+    engine, _ = start()
+    assert engine.submit([], GREEDY) == []
+    assert engine.stats().waiting == 0
+
+
+# --- Who runs when
+
+
+def test_workers_share_what_arrives_together(start: Open) -> None:
+    engine, runners = start(workers=2, max_slots=8)
+    engine.submit([source()] * 8, GREEDY)
+    until(lambda: all(runner.plans for runner in runners))
+    assert [len(runner.plans[0].newcomers) for runner in runners] == [4, 4]
+
+
+def test_a_single_arrival_wakes_an_idle_worker_and_disturbs_no_other(start: Open) -> None:
+    engine, runners = start(workers=2)
+    engine.submit([source()], ENDLESS)
+    until(lambda: any(runner.plans for runner in runners))
+    [busy] = [runner for runner in runners if runner.plans]
+    [idle] = [runner for runner in runners if not runner.plans]
+    engine.submit([source()], ENDLESS)
+    until(lambda: idle.plans)
+    assert busy.num_interrupts == 0
+
+
+def test_an_arrival_that_fits_interrupts_the_running(start: Open) -> None:
+    engine, [runner] = start()
+    engine.submit([source(5)], ENDLESS)
+    runner.step(2)
+    engine.submit([source(6)], ENDLESS)
+    runner.step(2)
+    assert [ids(plan) for plan in runner.plans] == [[5], [6]]
+    assert runner.outcomes[0].steps == 3
+
+
+def test_an_arrival_that_does_not_fit_interrupts_nobody(start: Open) -> None:
+    engine, [runner] = start()
+    engine.submit([source()] * 4, ENDLESS)
+    runner.step()
+    engine.submit([source()], ENDLESS)
+    runner.step(MAX_STEPS)
+    assert runner.num_interrupts == 0
+    assert runner.outcomes[0].steps == MAX_STEPS
+
+
+def test_a_late_single_is_not_delayed_by_a_huge_request(start: Open) -> None:
+    engine, [runner] = start(max_slots=16, max_waiting=3000)
+    huge = engine.submit([source(5)] * 2048, SHORT)
+    until(lambda: runner.plans)
+    [late] = engine.submit([source(6)], SHORT)
+    runner.step(2)
+    assert late.result(timeout=60).hypotheses
+    assert 6 in ids(runner.plans[1])
+    assert sum(future.done() for future in huge) <= 32
+
+
+def test_a_wide_beam_has_its_turn_among_narrow_ones(start: Open) -> None:
+    engine, [runner] = start(max_waiting=1000)
+    engine.submit([source(5)] * 500, SHORT)
+    until(lambda: runner.plans)
+    [wide] = engine.submit([source(6)], GenerationConfig(beam_size=4, max_new_tokens=1))
+    runner.step(3)
+    assert wide.result(timeout=60).hypotheses
+    assert [ids(plan) for plan in runner.plans[:3]] == [[5] * 4, [5], [6]]
+
+
+def test_who_becomes_next_is_fetched_by_whoever_has_room(start: Open) -> None:
+    engine, runners = start(workers=2)
+    engine.submit([source(5)] * 6, ENDLESS)
+    until(lambda: all(runner.plans for runner in runners))
+    engine.submit([source(6)], GenerationConfig(beam_size=2))
+    engine.submit([source(7)], ENDLESS)  # fits, but is not next
+    here, there = runners
+    engine.cancel([next(iter(here.running)).future])
+    here.step(2)
+    there.step(2)
+    assert [ids(plan) for plan in here.plans] == [[5] * 3, [6]]
+    assert [ids(plan) for plan in there.plans] == [[5] * 3, [7]]
+
+
+def test_one_huge_and_many_tiny_sources_all_get_through(start: Open) -> None:
+    engine, [runner] = start(max_slots=8, max_waiting=200, encode_token_budget=16, gated=False)
+    tiny = [engine.submit([source()], SHORT)[0] for _ in range(50)]
+    [huge] = engine.submit([[5] * 63 + [EOS]], GREEDY)
+    tiny += [engine.submit([source()], SHORT)[0] for _ in range(50)]
+    assert not wait([huge, *tiny], timeout=60).not_done
+    for plan in runner.plans:
+        tokens = sum(sequence.source_len for sequence in plan.newcomers)
+        assert tokens <= 16 or len(plan.newcomers) == 1
+
+
+# --- Cancellation
+
+
+def test_cancelled_slots_are_free_at_once(start: Open) -> None:
+    engine, [runner] = start()
+    futures = engine.submit([source(5)] * 4, ENDLESS)
+    until(lambda: runner.plans)
+    engine.submit([source(6)], ENDLESS)
+    runner.step()
     engine.cancel(futures[:2])
-    gate.may_step.release()  # the step that was under way already
-    until(lambda: len(gate.plans) == 2)
-    gate.may_step.release()
-    until(lambda: len(gate.plans) == 3)
-    assert [len(plan.running) for plan in gate.plans] == [4, 4, 3]
-    assert gate.plans[2].newcomers[0].future is newcomer
     for future in futures[:2]:
-        assert isinstance(error_of(future), RequestCancelledError)
+        assert isinstance(future.exception(timeout=0), RequestCancelledError)
+    assert engine.stats().slots_used == 2
+    runner.step(2)
+    assert [ids(plan) for plan in runner.plans] == [[5] * 4, [6]]
+    assert [s.future for s in runner.plans[1].removed] == futures[:2]
+    assert len(runner.running) == 3
 
 
-def test_cancelling_twice_or_too_late_is_harmless(engine: Engine, gate: GatedRunner) -> None:
-    (future,) = engine.submit([[5, EOS]], GREEDY)
-    gate.ending = True
-    gate.may_step.release()
+def test_a_runner_forgets_the_cancelled_before_it_goes_idle(start: Open) -> None:
+    engine, [runner] = start()
+    engine.cancel(engine.submit([source()] * 3, ENDLESS))
+    futures = engine.submit([source()] * 3, ENDLESS)
+    runner.step()
+    engine.cancel(futures)
+    runner.may_step.release(2)
+    until(lambda: runner.plans[-1].removed)
+    assert runner.running == {}
+    assert engine.stats().slots_used == 0
+
+
+def test_cancelling_twice_or_too_late_is_harmless(start: Open) -> None:
+    engine, _ = start(gated=False)
+    [future] = engine.submit([source()], GREEDY)
     assert future.result(timeout=60).hypotheses
     engine.cancel([future])
     engine.cancel([future, Future()])
-    (another,) = engine.submit([[5, EOS]], GREEDY)
-    gate.may_step.release()
+    [another] = engine.submit([source()], GREEDY)
     assert another.result(timeout=60).hypotheses
 
 
-def test_a_future_cannot_be_taken_from_the_engine(engine: Engine, gate: GatedRunner) -> None:
-    (future,) = engine.submit([[5, EOS]], GREEDY)
+def test_a_future_cannot_be_taken_from_the_engine(start: Open) -> None:
+    engine, [runner] = start()
+    [future] = engine.submit([source()], GREEDY)
     assert not future.cancel()
-    gate.ending = True
-    gate.may_step.release()
+    runner.step(20)
     assert future.result(timeout=60).hypotheses
 
 
-def test_a_deadline_ends_the_waiting_and_the_running(engine: Engine, gate: GatedRunner) -> None:
-    soon = time.monotonic() + 0.05
-    futures = engine.submit([[5, EOS]] * 6, ENDLESS, deadline=soon)
+def test_a_storm_of_cancellations_leaves_nothing_behind(start: Open) -> None:
+    engine, runners = start(workers=2, max_slots=8, max_waiting=10_000, gated=False)
+    generator = random.Random(7)
+    futures: list[Future] = []
+    for _ in range(40):
+        beam = GenerationConfig(beam_size=generator.choice([1, 4, 8]), max_new_tokens=30)
+        request = engine.submit([source()] * 100, beam)
+        futures += request
+        engine.cancel(request[generator.randrange(100) :])
+        engine.cancel(generator.sample(futures, 50))
+    engine.cancel(futures)
+    assert all(future.done() for future in futures)
+    until(lambda: not any(runner.running for runner in runners))
+    stats = engine.stats()
+    assert (stats.running, stats.waiting, stats.slots_used) == (0, 0, 0)
+    assert engine._open == {}
+    assert engine.alive
+    [after] = engine.submit([source()], GREEDY)
+    assert after.result(timeout=60).hypotheses
+
+
+# --- Deadlines
+
+
+def test_a_deadline_ends_the_waiting_and_the_running(start: Open) -> None:
+    engine, [runner] = start()
+    futures = engine.submit([source()] * 6, ENDLESS, deadline=time.monotonic() + 0.05)
 
     def all_done() -> bool:
-        gate.may_step.release()
+        runner.may_step.release()
         return all(future.done() for future in futures)
 
     until(all_done)
-    assert all(isinstance(error_of(f), DeadlineExceededError) for f in futures)
-    assert any(len(plan.running) == 4 for plan in gate.plans)
+    assert all(isinstance(error_of(future), DeadlineExceededError) for future in futures)
+    assert len(runner.plans[0].newcomers) == 4
     until(lambda: engine.stats().slots_used == 0)
 
 
-def test_an_error_in_a_step_answers_everybody_and_is_final(
-    engine: Engine, gate: GatedRunner
-) -> None:
-    futures = engine.submit([[5, EOS]] * 6, GREEDY)
-    gate.error = RuntimeError("device-side assert")
-    gate.may_step.release()
+def test_a_deadline_in_the_past_is_never_run(start: Open) -> None:
+    engine, [runner] = start()
+    [future] = engine.submit([source()], GREEDY, deadline=0.0)
+    assert isinstance(error_of(future), DeadlineExceededError)
+    assert runner.plans == []
+
+
+def test_a_deadline_is_honoured_within_one_plan(start: Open) -> None:
+    engine, [runner] = start()
+    soon = time.monotonic() + 0.05
+    [late] = engine.submit([source()], ENDLESS, deadline=soon)
+    runner.step()
+    until(lambda: time.monotonic() > soon)
+    assert not late.done()
+    runner.step(MAX_STEPS - 1)
+    assert isinstance(error_of(late), DeadlineExceededError)
+    until(lambda: runner.running == {})
+
+
+# --- Death
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_in_a_step_answers_everybody_and_is_final(start: Open, workers: int) -> None:
+    engine, [failing, *others] = start(workers)
+    futures = engine.submit([source()] * 8, GREEDY)
+    until(lambda: all(runner.plans for runner in (failing, *others)))
+    failing.error = RuntimeError("device-side assert")
+    failing.may_step.release()
     for future in futures:
         error = error_of(future)
         assert isinstance(error, EngineDeadError)
         assert "device-side assert" in str(error)
-    until(lambda: not engine.alive)
+    assert not engine.alive
     with pytest.raises(EngineDeadError, match="device-side assert"):
-        engine.submit([[5, EOS]], GREEDY)
+        engine.submit([source()], GREEDY)
+    assert engine.stats().slots_used == 0
+    assert all(runner.num_interrupts for runner in others)
+    until(lambda: failing.closed)
+    engine._stop(None)  # interrupts only those that still run
+
+
+def test_an_error_of_one_worker_ends_those_that_sleep(start: Open) -> None:
+    engine, runners = start(workers=2)
+    [future] = engine.submit([source()], GREEDY)
+    until(lambda: any(runner.plans for runner in runners))
+    [busy] = [runner for runner in runners if runner.plans]
+    busy.error = RuntimeError("gone")
+    busy.may_step.release()
+    assert isinstance(error_of(future), EngineDeadError)
+    until(lambda: all(runner.closed for runner in runners))
+
+
+def test_who_is_cancelled_in_its_last_step_is_not_removed_again(start: Open) -> None:
+    engine, [runner] = start()
+    futures = engine.submit([source()] * 2, SHORT)
+    until(lambda: runner.plans)
+    engine.cancel(futures[:1])
+    runner.step()
+    assert futures[1].result(timeout=60).hypotheses
+    assert isinstance(error_of(futures[0]), RequestCancelledError)
+    [another] = engine.submit([source()], SHORT)
+    runner.step()
+    assert another.result(timeout=60).hypotheses
+    assert [plan.removed for plan in runner.plans] == [(), ()]
 
 
 @pytest.mark.parametrize("beam_size", [1, 4])
@@ -173,9 +354,9 @@ def test_predictions_that_are_no_numbers_answer_everybody(beam_size: int) -> Non
     model = tiny_transformer()
     with torch.no_grad():
         model.encoder_layers[0].feed_forward.inner.bias[0] = math.nan
-    engine = Engine(model, EngineConfig(device="cpu", max_slots=8))
+    engine = Engine(model, EAGER)
     generation = GenerationConfig(beam_size=beam_size, max_new_tokens=3)
-    futures = engine.submit([[5, EOS]] * 3, generation)
+    futures = engine.submit([source()] * 3, generation)
     for future in futures:
         assert isinstance(error_of(future), EngineDeadError)
         assert "predictions must be finite" in str(error_of(future))
@@ -184,69 +365,120 @@ def test_predictions_that_are_no_numbers_answer_everybody(beam_size: int) -> Non
 
 
 def test_an_error_before_the_first_step_answers_everybody() -> None:
-    config = EngineConfig(device="cpu", max_slots=4, num_threads=2**40)  # PyTorch refuses it
+    config = EngineConfig(device="cpu", backend="eager", num_threads=2**40)  # PyTorch refuses it
     engine = Engine(tiny_transformer(), config)
     with pytest.raises(EngineDeadError, match="the engine has died"):
-        engine.submit([[5, EOS]], GREEDY)[0].result(timeout=60)
+        engine.submit([source()], GREEDY)[0].result(timeout=60)
     engine.close()
 
 
-def test_a_callback_that_exits_takes_nobodys_answer(engine: Engine, gate: GatedRunner) -> None:
+def test_a_callback_that_exits_takes_nobodys_answer(start: Open) -> None:
     def leave(_: Future) -> None:
         raise SystemExit
 
-    futures = engine.submit([[5, EOS]] * 4, GREEDY)
+    engine, [runner] = start()
+    futures = engine.submit([source()] * 4, SHORT)
     for future in futures:
         future.add_done_callback(leave)
-    gate.ending = True
-    gate.may_step.release()
-    assert futures[0].result(timeout=60).hypotheses
-    assert all(isinstance(error_of(future), EngineDeadError) for future in futures[1:])
-    assert not engine.alive
+    runner.step()
+    assert all(future.result(timeout=60).hypotheses for future in futures)
+    futures = engine.submit([source()] * 4, SHORT)
+    for future in futures:
+        future.add_done_callback(leave)
+    engine.cancel(futures)
+    assert all(isinstance(error_of(future), RequestCancelledError) for future in futures)
+    assert engine.alive
 
 
-def test_a_callback_may_close_the_engine(engine: Engine, gate: GatedRunner) -> None:
-    first, second = engine.submit([[5, EOS]] * 2, GREEDY)
-    closed = threading.Event()
+@pytest.mark.parametrize("workers", [1, 2])
+def test_callbacks_may_close_the_engine(start: Open, workers: int) -> None:
+    engine, runners = start(workers)
+    futures = engine.submit([source()] * 4, SHORT)
+    closed = []
 
-    def close(_: Future) -> None:
+    def close(future: Future) -> None:
         engine.close()
-        closed.set()
+        closed.append(future)
 
-    first.add_done_callback(close)
-    gate.ending = True
-    gate.may_step.release()
-    assert closed.wait(timeout=60)
-    assert second.result(timeout=60).hypotheses
-    until(lambda: not engine.alive)
+    for future in futures:
+        future.add_done_callback(close)
+    until(lambda: sum(len(runner.running) for runner in runners) == 4)
+    for runner in runners:
+        runner.may_step.release()
+    until(lambda: len(closed) == 4)
+    assert any(future.exception() is None for future in futures)
+    assert all(isinstance(future.exception(), EngineDeadError | None) for future in futures)
+    until(lambda: all(runner.closed for runner in runners))
+    assert not engine.alive
     assert engine.stats().slots_used == 0
 
 
+def test_who_finished_in_the_step_that_closes_the_engine_has_a_result(start: Open) -> None:
+    engine, [runner] = start()
+    first, second = engine.submit([source()] * 2, SHORT)
+    first.add_done_callback(lambda _: engine.close())
+    runner.step()
+    assert second.result(timeout=60).hypotheses
+
+
+def test_callbacks_may_submit_and_cancel(start: Open) -> None:
+    engine, _ = start(gated=False)
+    more: list[Future] = []
+
+    def again(_: Future) -> None:
+        more.extend(engine.submit([source()] * 2, GREEDY))
+        engine.cancel(more[:1])
+
+    [future] = engine.submit([source()], SHORT)
+    future.add_done_callback(again)
+    until(lambda: len(more) == 2)
+    assert more[1].result(timeout=60).hypotheses
+
+
 def test_closing_answers_everybody() -> None:
-    gate = GatedRunner()
-    engine = Engine(tiny_transformer(), EngineConfig(device="cpu", max_slots=1), runner=gate)
-    futures = engine.submit([[5, EOS]] * 3, GREEDY)
+    runner = FakeRunner(1, gated=True)
+    engine = Engine(tiny_transformer(), EngineConfig(), runners=[runner])
+    futures = engine.submit([source()] * 3, GREEDY)
+    until(lambda: runner.plans)
     closing = threading.Thread(target=engine.close)
     closing.start()
-    gate.may_step.release()
-    gate.may_step.release()
+    assert not wait(futures, timeout=60).not_done
+    runner.may_step.release(2)
     closing.join(timeout=60)
     assert not closing.is_alive()
-    not_done = wait(futures, timeout=60).not_done
-    assert not not_done
     assert not engine.alive
+    assert runner.closed
     engine.close()  # twice is harmless
     with pytest.raises(EngineDeadError, match="closed"):
-        engine.submit([[5, EOS]], GREEDY)
+        engine.submit([source()], GREEDY)
+
+
+# --- Numbers
+
+
+def test_notes_of_the_runners_are_the_engines() -> None:
+    runners = [FakeRunner(notes=("slow",)), FakeRunner(notes=("slow",))]
+    engine = Engine(tiny_transformer(), EngineConfig(), runners=runners)
+    assert (engine.notes, engine.device, engine.dtype) == (("slow",), "fake", "float32")
+    engine.close()
+
+
+def test_several_steps_of_one_call_are_one_entry(start: Open) -> None:
+    engine, [runner] = start(max_slots=8)
+    engine.submit([[5, 6, EOS]] * 3, GenerationConfig(beam_size=2, max_new_tokens=5))
+    runner.step(5)
+    until(lambda: engine.stats().slots_used == 0)
+    [step] = engine.drain_steps()
+    assert (step.steps, step.rows, step.running) == (5, 30, 3)
+    assert (step.newcomers, step.encoded_tokens) == (3, 9)
+    assert engine.drain_steps() == []
 
 
 def test_the_numbers_of_a_result_add_up() -> None:
-    engine = Engine(tiny_transformer(), EngineConfig(device="cpu", max_slots=4))
+    engine = Engine(tiny_transformer(), EAGER)
     try:
         results = [f.result(timeout=60) for f in engine.submit([[5, 6, EOS]] * 6, GREEDY)]
         steps = engine.drain_steps()
-        assert engine.drain_steps() == []
-        until(lambda: engine.stats().slots_used == 0)
         stats = engine.stats()
     finally:
         engine.close()
@@ -255,35 +487,56 @@ def test_the_numbers_of_a_result_add_up() -> None:
     assert sum(step.newcomers for step in steps) == 6
     assert sum(step.encoded_tokens for step in steps) == 18
     assert sum(step.rows for step in steps) == sum(result.target_tokens for result in results)
-    assert max(step.rows for step in steps) == 4
+    assert sum(step.running * step.steps for step in steps) == sum(step.rows for step in steps)
+    assert max(step.rows / step.steps for step in steps) == 4
     for result in results:
         assert 0 <= result.queue_seconds <= result.time_to_first_token_seconds
         assert result.encode_seconds > 0
         assert result.decode_seconds > 0
-    assert (stats.running, stats.waiting, stats.max_slots) == (0, 0, 4)
+    assert (stats.running, stats.waiting, stats.slots_used, stats.max_slots) == (0, 0, 0, 4)
 
 
-def test_many_threads_submit_and_cancel_at_once() -> None:
-    engine = Engine(tiny_transformer(), EngineConfig(device="cpu", max_slots=6))
+# --- All at once
+
+
+def test_many_threads_submit_and_cancel_at_once(start: Open) -> None:
+    engine, runners = start(workers=3, max_waiting=1000, gated=False)
     outcomes: list[BaseException | None] = []
 
     def client(number: int) -> None:
-        for turn in range(10):
-            futures = engine.submit([[5 + number, 6, EOS]] * 3, GREEDY)
+        generator = random.Random(number)
+        for turn in range(30):
+            limit = generator.randrange(1, 40)
+            beam = GenerationConfig(beam_size=generator.choice([1, 2, 4]), max_new_tokens=limit)
+            futures = engine.submit([source()] * 3, beam)
             if (number + turn) % 3 == 0:
                 engine.cancel(futures[:2])
             outcomes.extend(future.exception(timeout=60) for future in futures)
 
-    try:
-        threads = [threading.Thread(target=client, args=(n,)) for n in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(timeout=120)
-        until(lambda: engine.stats().slots_used == 0)
-        assert engine.alive
-    finally:
-        engine.close()
-    assert len(outcomes) == 240
+    threads = [threading.Thread(target=client, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+    until(lambda: not any(runner.running for runner in runners))
+    assert engine.stats().slots_used == 0
+    assert engine.alive
+    assert len(outcomes) == 720
     assert all(o is None or isinstance(o, RequestCancelledError) for o in outcomes)
     assert any(o is None for o in outcomes)
+
+
+def test_a_runner_may_report_a_finish_one_call_late() -> None:
+    class LateRunner(FakeRunner):
+        def execute(self, plan) -> StepOutcome:
+            outcome = super().execute(plan)
+            late, self.late = self.late, outcome.finished
+            outcome.finished = late
+            return outcome
+
+        late: list = []  # noqa: RUF012
+
+    engine = Engine(tiny_transformer(), EngineConfig(), runners=[LateRunner()])
+    results = [f.result(timeout=60) for f in engine.submit([source()] * 20, SHORT)]
+    assert len(results) == 20
+    engine.close()

@@ -1,4 +1,4 @@
-"""The scheduler without a model: made-up candidates, and no torch in the process at all."""
+"""Schedulers without threads and without a model: no torch in their process at all."""
 
 import random
 import subprocess
@@ -6,42 +6,31 @@ import sys
 
 import pytest
 
-from model.config import GenerationConfig
-from model.decoding.search import BeamSearch, Candidate
-from model.engine.scheduler import Scheduler, SlotMove, StepPlan
+from model.engine.scheduler import MAX_STEPS, Scheduler, StepPlan, fair_share
 from model.engine.sequence import Sequence, SequenceStatus
-
-EOS = 2
-
-
-def make(length: int = 3, *, beam_size: int = 1, limit: int = 50, deadline=None) -> Sequence:
-    search = BeamSearch(GenerationConfig(beam_size=beam_size), eos_id=EOS, max_new_tokens=limit)
-    return Sequence(
-        source_ids=(*range(4, 4 + length - 1), EOS),
-        search=search,
-        last_tokens=[1] * beam_size,
-        arrived_at=0.0,
-        deadline=deadline,
-    )
+from model.engine.waiting import WaitingQueue
+from tests.unit.model.engine.fake_runner import make
 
 
-def scheduler(max_slots: int = 4, budget: int = 1000) -> Scheduler:
-    return Scheduler(max_slots=max_slots, encode_token_budget=budget)
+class Desk:
+    """A queue and the schedulers of some workers, as the engine has them."""
 
+    def __init__(self, max_slots: int = 4, *, workers: int = 1, budget: int = 1000) -> None:
+        self.waiting = WaitingQueue(10_000)
+        self.schedulers = [
+            Scheduler(max_slots=max_slots, encode_token_budget=budget) for _ in range(workers)
+        ]
 
-def go_on(plan: StepPlan) -> dict[int, list[Candidate]]:
-    """Candidates that end nothing: every hypothesis continues itself."""
-    return {
-        id(s): [Candidate(i % s.beam_size, 7 + i, -float(i)) for i in range(2 * s.beam_size)]
-        for s in plan.running
-    }
+    def add(self, *sequences: Sequence) -> None:
+        self.waiting.add(sequences)
 
+    def plan(self, worker: int = 0, now: float = 0.0) -> StepPlan | None:
+        share = fair_share(self.schedulers, self.waiting)
+        return self.schedulers[worker].schedule(self.waiting, share, now)
 
-def end(plan: StepPlan) -> dict[int, list[Candidate]]:
-    return {
-        id(s): [Candidate(i % s.beam_size, EOS, -float(i)) for i in range(2 * s.beam_size)]
-        for s in plan.running
-    }
+    def newcomers(self, worker: int = 0) -> list[Sequence]:
+        plan = self.plan(worker)
+        return list(plan.newcomers) if plan else []
 
 
 def test_imports_no_torch() -> None:
@@ -49,177 +38,240 @@ def test_imports_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_first_come_first_served_while_slots_last() -> None:
-    s = scheduler(max_slots=2)
+def test_nothing_to_do_is_no_plan() -> None:
+    assert Desk().plan() is None
+
+
+def test_who_is_next_is_admitted_while_slots_last() -> None:
+    desk = Desk(max_slots=2)
     first, second, third = make(), make(), make()
-    for sequence in (first, second, third):
-        s.add(sequence)
-    assert s.schedule(0.0).newcomers == (first, second)
-    assert list(s.waiting.values()) == [third]
+    desk.add(first, second, third)
+    plan = desk.plan(now=7.0)
+    assert plan is not None
+    assert plan.newcomers == (first, second)
+    assert (first.slots, second.slots) == ([0], [1])
+    assert first.scheduled_at == 7.0
+    assert first.status is SequenceStatus.RUNNING
     assert third.status is SequenceStatus.WAITING
+    assert len(desk.waiting) == 1
 
 
-def test_a_newcomer_joins_the_running_between_two_steps() -> None:
-    s = scheduler()
+def test_a_newcomer_joins_the_running() -> None:
+    desk = Desk()
     early, late = make(), make()
-    s.add(early)
-    plan = s.schedule(0.0)
-    s.update(plan, go_on(plan), 1.0)
-    s.add(late)
-    plan = s.schedule(2.0)
-    assert plan.newcomers == (late,)
-    assert set(plan.running) == {early, late}
-    assert (early.position, late.position) == (1, 0)
+    desk.add(early)
+    assert desk.newcomers() == [early]
+    desk.add(late)
+    assert desk.newcomers() == [late]
+    assert desk.schedulers[0].running == {early, late}
 
 
-def test_who_finishes_frees_its_slots_for_the_next_step() -> None:
-    s = scheduler(max_slots=1)
+def test_who_finishes_frees_its_slots_for_the_next_plan() -> None:
+    desk = Desk(max_slots=1)
     first, second = make(), make()
-    s.add(first)
-    s.add(second)
-    plan = s.schedule(0.0)
-    assert s.update(plan, end(plan), 1.0) == [first]
-    assert s.schedule(1.0).newcomers == (second,)
+    desk.add(first, second)
+    desk.plan()
+    assert desk.schedulers[0].finish(first)
+    assert not desk.schedulers[0].finish(first)
+    assert first.status is SequenceStatus.FINISHED
+    assert desk.newcomers() == [second]
+
+
+def test_who_is_removed_is_named_once_and_before_who_takes_its_slots() -> None:
+    desk = Desk(max_slots=2)
+    leaving, staying, next_owner = make(), make(), make()
+    desk.add(leaving, staying, next_owner)
+    desk.plan()
+    assert desk.schedulers[0].remove(leaving)
+    assert not desk.schedulers[0].remove(leaving)
+    plan = desk.plan()
+    assert plan is not None
+    assert (plan.removed, plan.newcomers) == ((leaving,), (next_owner,))
+    assert next_owner.slots == leaving.slots
+    plan = desk.plan()
+    assert plan is not None
+    assert plan.removed == ()
+
+
+def test_who_was_done_when_it_was_removed_is_not_named() -> None:
+    desk = Desk()
+    leaving, staying = make(), make()
+    desk.add(leaving, staying)
+    desk.plan()
+    desk.schedulers[0].remove(leaving)
+    assert not desk.schedulers[0].finish(leaving)
+    plan = desk.plan()
+    assert plan is not None
+    assert plan.removed == ()
+
+
+def test_the_last_one_that_is_removed_is_named_too() -> None:
+    desk = Desk()
+    only = make()
+    desk.add(only)
+    desk.plan()
+    desk.schedulers[0].remove(only)
+    plan = desk.plan()
+    assert plan is not None
+    assert (plan.removed, plan.newcomers) == ((only,), ())
+    assert desk.plan() is None
+    desk.schedulers[0].check_idle()
 
 
 def test_a_wide_beam_waits_and_is_not_overtaken() -> None:
-    s = scheduler(max_slots=4)
-    running, wide, small = make(), make(beam_size=4), make()
-    s.add(running)
-    plan = s.schedule(0.0)
-    s.add(wide)
-    s.add(small)
-    assert s.schedule(0.0).newcomers == ()
-    s.update(plan, end(plan), 1.0)
-    assert s.schedule(1.0).newcomers == (wide,)
+    desk = Desk(max_slots=4)
+    running, wide, narrow = make(), make(beam_size=4), make()
+    for sequence in (running, wide, narrow):
+        desk.add(sequence)
+        plan = desk.plan()
+        assert plan is not None
+        assert plan.max_steps == MAX_STEPS
+    assert desk.schedulers[0].running == {running}
+    desk.schedulers[0].finish(running)
+    assert desk.newcomers() == [wide]
 
 
-def test_the_encode_budget_counts_padding() -> None:
-    s = scheduler(max_slots=10, budget=20)
-    sequences = [make(5), make(5), make(9), make(5)]
-    for sequence in sequences:
-        s.add(sequence)
-    assert s.schedule(0.0).newcomers == tuple(sequences[:2])  # with the third: 3 * 9 > 20
-    assert s.schedule(0.0).newcomers == tuple(sequences[2:])
+def test_a_wide_beam_may_run_on_a_worker_that_has_room() -> None:
+    desk = Desk(max_slots=4, workers=2)
+    desk.add(make(), make(), make(), make(), make())
+    assert len(desk.newcomers(0)) == 3
+    assert len(desk.newcomers(1)) == 2
+    wide = make(beam_size=2)
+    desk.add(wide)
+    assert desk.newcomers(0) == []
+    assert desk.newcomers(1) == [wide]
 
 
-def test_a_source_beyond_the_budget_goes_alone() -> None:
-    s = scheduler(budget=10)
-    huge, small = make(30), make(3)
-    s.add(huge)
-    s.add(small)
-    assert s.schedule(0.0).newcomers == (huge,)
-    assert s.schedule(0.0).newcomers == (small,)
+def test_the_encode_budget_counts_tokens() -> None:
+    desk = Desk(max_slots=10, budget=20)
+    sequences = [make(5), make(5), make(9), make(5), make(1)]
+    desk.add(*sequences)
+    assert desk.newcomers() == sequences[:3]
+    assert desk.newcomers() == sequences[3:]
 
 
-@pytest.mark.parametrize("steps", [0, 1])
-def test_a_cancelled_sequence_frees_its_slots_at_once(steps: int) -> None:
-    s = scheduler()
-    sequence = make(beam_size=3)
-    s.add(sequence)
-    for _ in range(steps):
-        plan = s.schedule(0.0)
-        s.update(plan, go_on(plan), 0.0)
-    assert s.remove(sequence)
-    assert not s.remove(sequence)
-    assert s.slots.num_free == 4
-    assert not s.has_work
-    s.check_idle()
+def test_a_source_beyond_the_budget_goes_alone_and_keeps_its_turn() -> None:
+    desk = Desk(max_slots=10, budget=10)
+    tiny, huge, later = make(3), make(30), make(3)
+    desk.add(tiny, huge, later)
+    assert [desk.newcomers() for _ in range(3)] == [[tiny], [huge], [later]]
 
 
-def test_deadlines_end_the_waiting_and_the_running() -> None:
-    s = scheduler(max_slots=1)
-    running, waiting, later = make(deadline=5.0), make(deadline=6.0), make(deadline=9.0)
-    for sequence in (running, waiting, later):
-        s.add(sequence)
-    s.schedule(0.0)
-    assert s.expire(4.9) == []
-    assert s.expire(6.0) == [running, waiting]
-    assert s.schedule(6.0).newcomers == (later,)
+@pytest.mark.parametrize(("beam_size", "batch"), [(1, 8), (4, 2)])
+def test_a_busy_worker_admits_an_eighth_of_its_slots_at_a_time(beam_size: int, batch: int) -> None:
+    desk = Desk(max_slots=64)
+    desk.add(*(make(beam_size=beam_size) for _ in range(100)))
+    running = desk.newcomers()
+    assert len(running) == 64 // beam_size
+    for sequence in running[: batch - 1]:
+        desk.schedulers[0].finish(sequence)
+        assert desk.newcomers() == []
+    desk.schedulers[0].finish(running[batch - 1])
+    assert len(desk.newcomers()) == batch
 
 
-def test_deadlines_of_the_finished_are_forgotten_under_constant_load() -> None:
-    """One sequence that goes on and on keeps the scheduler from ever being idle."""
-    s = scheduler()
-    endless = make(limit=10_000, deadline=5.0)
-    s.add(endless)
-    for _ in range(1000):
-        s.add(make(limit=1, deadline=1e9))
-        plan = s.schedule(0.0)
-        s.update(plan, go_on(plan), 0.0)
-        assert len(s._deadlines) <= 5
-    assert s.expire(5.0) == [endless]
+def test_a_busy_worker_admits_at_once_when_all_who_wait_fit() -> None:
+    desk = Desk(max_slots=64)
+    running = [make() for _ in range(64)]
+    desk.add(*running)
+    desk.plan()
+    desk.add(late := make())
+    assert desk.newcomers() == []
+    desk.schedulers[0].finish(running[0])
+    assert desk.newcomers() == [late]
 
 
-def test_beams_that_trade_places_become_moves() -> None:
-    s = scheduler()
-    sequence = make(beam_size=2)
-    s.add(sequence)
-    plan = s.schedule(0.0)
-    step = [Candidate(1, 7, -1.0), Candidate(0, 8, -2.0), Candidate(0, 9, -3.0)]
-    s.update(plan, {id(sequence): step}, 1.0)
-    a, b = sequence.slots
-    assert s.schedule(1.0).moves == (SlotMove(b, a, 1), SlotMove(a, b, 1))
-    assert sequence.last_tokens == [7, 8]
-    assert s.schedule(1.0).moves == ()
+def test_idle_workers_share_what_arrives_together() -> None:
+    desk = Desk(max_slots=64, workers=2)
+    desk.add(*(make(beam_size=3) for _ in range(8)))
+    assert len(desk.newcomers(0)) == 4
+    assert len(desk.newcomers(1)) == 4
 
 
-def test_moves_of_a_sequence_that_left_do_not_reach_the_slots_next_owner() -> None:
-    s = scheduler(max_slots=2)
-    leaving, next_owner = make(beam_size=2), make(beam_size=2)
-    s.add(leaving)
-    plan = s.schedule(0.0)
-    step = [Candidate(1, 7, -1.0), Candidate(0, 8, -2.0), Candidate(0, 9, -3.0)]
-    s.update(plan, {id(leaving): step}, 1.0)
-    s.remove(leaving)
-    s.add(next_owner)
-    plan = s.schedule(1.0)
-    assert plan.newcomers == (next_owner,)
-    assert plan.moves == ()
+def test_of_an_odd_number_somebody_takes_the_last() -> None:
+    desk = Desk(max_slots=64, workers=2)
+    desk.add(only := make(beam_size=5))
+    assert desk.newcomers(1) == [only]
+    desk.add(*(make(beam_size=5) for _ in range(2)))
+    assert len(desk.newcomers(1)) == 1
+    assert len(desk.newcomers(0)) == 1
 
 
-def test_beam_sizes_stand_side_by_side() -> None:
-    s = scheduler(max_slots=16)
-    for beam_size in (4, 1, 4, 2, 1):
-        s.add(make(beam_size=beam_size))
-    assert [x.beam_size for x in s.schedule(0.0).running] == [1, 1, 2, 4, 4]
+def test_who_has_fewer_takes_more() -> None:
+    desk = Desk(max_slots=64, workers=2)
+    desk.add(*(make() for _ in range(20)))
+    first = desk.newcomers(0)
+    second = desk.newcomers(1)
+    for sequence in first[2:]:
+        desk.schedulers[0].finish(sequence)
+    assert len(second) == 10
+    desk.add(*(make() for _ in range(4)))
+    assert desk.newcomers(1) == []
+    assert len(desk.newcomers(0)) == 4
+
+
+def test_steps_are_few_only_while_somebody_could_join() -> None:
+    desk = Desk(max_slots=2, budget=5)
+    first, second, third = (make(5) for _ in range(3))
+    desk.add(first, second, third)
+    plans = [desk.plan() for _ in range(3)]
+    assert [plan and plan.newcomers for plan in plans] == [(first,), (second,), ()]
+    assert [plan and plan.max_steps for plan in plans] == [1, MAX_STEPS, MAX_STEPS]
 
 
 def test_a_leak_is_noticed_when_idle() -> None:
-    s = scheduler()
-    s.slots.acquire(1)
+    [scheduler] = Desk().schedulers
+    scheduler.slots.acquire(1)
     with pytest.raises(RuntimeError, match="1 slots are in use, but no sequence runs"):
-        s.check_idle()
+        scheduler.check_idle()
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_random_life_neither_leaks_nor_starves(seed: int) -> None:
-    """Arrivals, ends, cancellations and deadlines at random: all end, no slot is lost."""
+    """Arrivals, ends and cancellations at random on uneven workers: all end, no slot is lost."""
     generator = random.Random(seed)
-    s = scheduler(max_slots=8, budget=40)
-    sequences = [
-        make(
-            generator.randrange(2, 60),
-            beam_size=generator.choice([1, 1, 2, 4, 8]),
-            limit=generator.randrange(1, 12),
-            deadline=generator.choice([None, generator.uniform(0, 60)]),
-        )
-        for _ in range(60)
+    desk = Desk(budget=40)
+    desk.schedulers = [
+        Scheduler(max_slots=8 + (worker == 0), encode_token_budget=40)
+        for worker in range(generator.choice([1, 2, 3]))
     ]
-    arriving = list(sequences)
-    for now in range(3000):
-        for _ in range(generator.randrange(3)):
-            if arriving:
-                s.add(arriving.pop())
+    steps_left = {
+        make(
+            generator.randrange(2, 60), beam_size=generator.choice([1, 1, 2, 4, 8])
+        ): generator.randrange(1, 30)
+        for _ in range(80)
+    }
+    arriving = list(steps_left)
+    admitted: list[Sequence] = []
+    for _ in range(5000):
+        if arriving and generator.random() < 0.5:
+            count = generator.randrange(1, min(20, len(arriving)) + 1)
+            desk.add(*(arriving.pop() for _ in range(count)))
         if generator.random() < 0.1:
-            s.remove(generator.choice(sequences))
-        s.expire(float(now))
-        plan = s.schedule(float(now))
-        owned = [slot for x in s.running.values() for slot in x.slots]
-        assert len(owned) == len(set(owned)) == s.slots.num_used
-        s.update(plan, (end if generator.random() < 0.05 else go_on)(plan), float(now))
-        if not arriving and not s.has_work:
+            leaving = generator.choice(list(steps_left))
+            desk.waiting.remove(leaving) or [s.remove(leaving) for s in desk.schedulers]
+        worker = generator.randrange(len(desk.schedulers))
+        scheduler = desk.schedulers[worker]
+        plan = desk.plan(worker)
+        admitted += plan.newcomers if plan else []
+        owned = [slot for x in scheduler.running for slot in x.slots]
+        assert len(owned) == len(set(owned)) == scheduler.slots.num_used
+        # Whatever waits, somebody runs who will make room, or somebody would admit it now.
+        share = fair_share(desk.schedulers, desk.waiting)
+        assert (
+            not desk.waiting
+            or any(s.running for s in desk.schedulers)
+            or any(s.can_admit(desk.waiting, share) for s in desk.schedulers)
+        )
+        for sequence in list(scheduler.running):
+            steps_left[sequence] -= 1
+            if steps_left[sequence] == 0:
+                scheduler.finish(sequence)
+        if not arriving and not desk.waiting and not any(s.running for s in desk.schedulers):
             break
-    assert not s.has_work
-    s.check_idle()
-    assert s.slots.num_free == 8
+    assert not arriving
+    assert len(desk.waiting) == 0
+    for scheduler in desk.schedulers:
+        assert not scheduler.running
+        scheduler.check_idle()
+    assert len(admitted) == len(set(admitted))

@@ -1,3 +1,5 @@
+"""Single calls of the compiled engine: how far they go, what they remember, what they refuse."""
+
 import gc
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""What is compiled, for which instruction set, where it goes, and what can go wrong."""
+
 import platform
 from pathlib import Path
 
