@@ -1,1 +1,4 @@
-"""Load on a running service, over HTTP only: nothing in here imports `service`."""
+"""Load on a running service, over HTTP only, and benchmarks of the engine beside others.
+
+Nothing in here imports `service`.
+"""

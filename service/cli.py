@@ -34,6 +34,37 @@ BeamOption = Annotated[
     typer.Option("--beam-size", min=1, help="Hypotheses kept  [default: the model's own choice]"),
 ]
 
+RegimeOption = Annotated[str, typer.Option(help="latency, throughput, online, or all of them.")]
+BenchModelOption = Annotated[
+    str,
+    typer.Option("--model", "-m", help="embedded, paper-base, deep-shallow, or a model directory."),
+]
+PeerOption = Annotated[
+    list[str] | None, typer.Option(help="ctranslate2 or transformers, any number of times.")
+]
+DtypeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="int8, float32, bfloat16 or auto, any number of times  [default: auto: int8 on the "
+        "CPU, bfloat16 on CUDA]"
+    ),
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option(min=1, help="CPUs of whoever has its turn  [default: all]")
+]
+SentencesOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Sentences drawn, of which latency takes 50  [default: 2048; of random weights 512; "
+        "with references all]",
+    ),
+]
+TextOption = Annotated[
+    Path | None,
+    typer.Option(help="Texts, one a line, or source, tab, reference (.tsv, also .gz and .xz)."),
+]
+
 
 def main() -> NoReturn:
     """What the console script calls; what a user can put right ends as one line on stderr."""
@@ -245,6 +276,57 @@ def evaluate(
         signatures |= {f"BLEU {score.bleu_signature}": None, f"chrF {score.chrf_signature}": None}
     for signature in signatures:
         print(signature)
+
+
+@app.command()
+def bench(
+    regime: RegimeOption = "throughput",
+    model: BenchModelOption = "embedded",
+    search: Annotated[str, typer.Option(help="greedy, beam4, or both.")] = "both",
+    peer: PeerOption = None,
+    dtype: DtypeOption = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    threads: ThreadsOption = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each contender.")] = 3,
+    sentences: SentencesOption = None,
+    seconds: Annotated[float, typer.Option(help="Of a round of the online regime.")] = 20.0,
+    text: TextOption = None,
+    references: Annotated[bool, typer.Option("--references", help="Score with BLEU.")] = False,
+    seed: Annotated[int, typer.Option(help="Of texts, arrivals and random weights.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="The line of JSON alone.")] = False,
+    results: Annotated[Path | None, typer.Option(help="A file to add that line to.")] = None,
+) -> None:
+    """Measure the engine, and others beside it on the same weights, texts and CPUs.
+
+    Contenders take turns, each in a process of its own, from token ids to token ids. Random weights
+    end their targets, by construction, at planned lengths: those of the sources, +-15 %.
+
+    \b
+    latency     one sentence at a time
+    throughput  everything queued at once
+    online      Poisson arrivals, 25, 50 and 80 % of what each contender reaches in throughput
+
+    Ratios are ours over theirs, medians of the rounds' ratios; above 1 this engine is faster: by
+    mean latency, tokens a second, 95th percentile. A peer that lacks a type runs in the nearest one
+    it has, and CTranslate2 with those threads and batches that a trial finds fastest.
+
+    The last line is JSON: `ratios`, as in {"ctranslate2-int8/greedy": 1.4}, with "@80%" behind a
+    load and the regime before all if there are several; `measurements` with every round; memory,
+    machine, versions, commit, seed; and `notes`: what must be known before the rest is believed.
+
+    \b
+    Examples:
+      polyhead bench --peer ctranslate2
+      polyhead bench --regime all --model paper-base --peer ctranslate2 --peer transformers
+      polyhead bench --peer ctranslate2 --text test.tsv --references --results results.jsonl
+    """
+    from loadtests.bench.command import bench as run_bench
+
+    run_bench(
+        regime, search, peer or (), text=text, references=references, as_json=as_json,
+        results=results, model=model, dtypes=tuple(dtype or ("auto",)), device=device,
+        threads=threads, rounds=rounds, sentences=sentences, seconds=seconds, seed=seed,
+    )  # fmt: skip
 
 
 def _generation(directory: Path, beam_size: int | None) -> GenerationConfig | None:

@@ -1,0 +1,128 @@
+"""What a contender is: something that translates token ids, in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from loadtests.bench.models import BenchModel
+
+__all__ = [
+    "BATCH_SIZE",
+    "LENGTH_PENALTY",
+    "Contender",
+    "ContenderSpec",
+    "Peer",
+    "Regime",
+    "Search",
+    "Setup",
+    "TokenIds",
+    "without_end",
+]
+
+LENGTH_PENALTY = 0.6
+BATCH_SIZE = 64
+"""Sentences a peer's server takes at once, and what transformers translates at once."""
+
+TokenIds = Sequence[int]
+Setup = dict[str, int | float | str]
+"""How a contender was set up: names are its own options."""
+
+
+class Regime(StrEnum):
+    """How work comes in."""
+
+    LATENCY = "latency"
+    """One sentence at a time."""
+    THROUGHPUT = "throughput"
+    """Everything at once."""
+    ONLINE = "online"
+    """Whenever a Poisson process says so."""
+
+
+class Search(StrEnum):
+    """How a translation is searched for."""
+
+    GREEDY = "greedy"
+    BEAM4 = "beam4"
+
+    @property
+    def beam_size(self) -> int:
+        """Hypotheses kept per step."""
+        return 1 if self is Search.GREEDY else 4
+
+
+class Peer(StrEnum):
+    """Whom we compare with; each is the name of its package, too."""
+
+    CTRANSLATE2 = "ctranslate2"
+    TRANSFORMERS = "transformers"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContenderSpec:
+    """Everything a process needs to become a contender."""
+
+    name: str
+    """"polyhead" or a peer's."""
+    dtype: str
+    device: str
+    """"cpu" or "cuda"."""
+    cores: tuple[int, ...]
+    """The CPUs it may use, all of them for one contender at a time."""
+    model: BenchModel
+    max_new_tokens: int
+    converted: Path | None = None
+    """Where the weights are in the contender's own format, if it needs one."""
+
+    @property
+    def label(self) -> str:
+        """What people and ratios call it."""
+        return f"{self.name}-{self.dtype}"
+
+
+class Contender(Protocol):
+    """Sources are token ids with the end token, targets are without it."""
+
+    def prepare(self, regime: Regime, search: Search, sample: Sequence[TokenIds]) -> Setup:
+        """Warms up; where there is a choice, tries `sample` and keeps what is fastest.
+
+        Returns:
+            The set-up that will be used.
+        """
+
+    def prepare_online(
+        self, search: Search, load: str, sample: Sequence[TokenIds], arrivals: Sequence[float]
+    ) -> Setup:
+        """The same for a server, by a trial run; `load` names what the set-up will be kept for."""
+
+    def translate(
+        self, regime: Regime, search: Search, sources: Sequence[TokenIds]
+    ) -> list[list[int]]:
+        """Best targets of all sources, in their order."""
+
+    def serve(
+        self, search: Search, load: str, sources: Sequence[TokenIds], arrivals: Sequence[float]
+    ) -> list[float]:
+        """Translates each source from its arrival on.
+
+        Args:
+            load: one that was prepared for.
+            sources: (N,).
+            arrivals: (N,) seconds from the start, ascending.
+
+        Returns:
+            (N,) seconds from each scheduled arrival until its target was there.
+        """
+
+    def close(self) -> None:
+        """Ends its threads."""
+
+
+def without_end(token_ids: TokenIds, end_id: int) -> list[int]:
+    """What stands before the first end token."""
+    ids = list(token_ids)
+    return ids[: ids.index(end_id)] if end_id in ids else ids

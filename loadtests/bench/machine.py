@@ -1,0 +1,122 @@
+"""What a benchmark ran on: processor, graphics card, versions, commit; and what a process holds."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+__all__ = ["Hardware", "Memory", "commit", "read_hardware", "read_memory", "versions"]
+
+_ROOT = Path(__file__).parents[2]
+_FLAGS = (
+    "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx_vnni", "avx512_vnni",
+    "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "asimddp", "bf16", "i8mm", "sve",
+)  # fmt: skip
+"""Of the processor, those that decide how fast a matrix product is."""
+_PACKAGES = ("polyhead", "torch", "numpy", "ctranslate2", "transformers")
+_GIT_SECONDS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hardware:
+    """The machine."""
+
+    cpu: str
+    cpu_flags: tuple[str, ...]
+    """Only those that matter for matrix products."""
+    cores: int
+    """That a contender may use."""
+    cores_of_machine: int
+    memory_bytes: int
+    gpus: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """What a process holds, in bytes; 0 where the system does not tell."""
+
+    rss: int
+    pss: int
+    """Pages shared with other processes count in part."""
+    peak_rss: int
+
+
+def read_hardware(cores: Iterable[int], device: str) -> Hardware:
+    """Of this machine; graphics cards only when one is used."""
+    cpuinfo = _fields(Path("/proc/cpuinfo"))
+    flags = (cpuinfo.get("flags") or cpuinfo.get("Features") or "").split()
+    return Hardware(
+        cpu=cpuinfo.get("model name") or platform.processor() or platform.machine(),
+        cpu_flags=tuple(flag for flag in _FLAGS if flag in flags),
+        cores=len(list(cores)),
+        cores_of_machine=os.cpu_count() or 0,
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        gpus=_gpus() if device == "cuda" else (),
+    )
+
+
+def read_memory() -> Memory:
+    """Of this process."""
+    sizes = _fields(Path("/proc/self/smaps_rollup")) | _fields(Path("/proc/self/status"))
+    return Memory(
+        rss=_bytes(sizes.get("VmRSS")),
+        pss=_bytes(sizes.get("Pss")),
+        peak_rss=_bytes(sizes.get("VmHWM")),
+    )
+
+
+def commit() -> str | None:
+    """Of the checkout this code stands in, with "+" behind it if it was changed since."""
+    head = _output(["git", "-C", str(_ROOT), "rev-parse", "HEAD"])
+    if not head:
+        return None
+    return head + ("+" if _output(["git", "-C", str(_ROOT), "status", "--porcelain"]) else "")
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of every package that computes."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _gpus() -> tuple[str, ...]:
+    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    return tuple(_output(query).splitlines())
+
+
+def _output(command: list[str]) -> str:
+    """What a command prints; nothing when it is not there or fails."""
+    if shutil.which(command[0]) is None:
+        return ""
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=_GIT_SECONDS, check=False)
+    return ran.stdout.strip() if ran.returncode == 0 else ""
+
+
+def _fields(path: Path) -> dict[str, str]:
+    """The first value of every `name: value` line; nothing where there is no such file."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return {}
+    fields: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if colon:
+            fields.setdefault(name.strip(), value.strip())
+    return fields
+
+
+def _bytes(size: str | None) -> int:
+    """`512 kB` in bytes."""
+    return int(size.split()[0]) * 1024 if size else 0

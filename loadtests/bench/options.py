@@ -1,0 +1,136 @@
+"""What is to be measured, checked when it is said."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+
+from loadtests.bench.contender import Peer, Regime, Search
+from loadtests.bench.errors import BenchError
+from loadtests.bench.models import RANDOM_MODELS
+from loadtests.bench.workload import TextFile
+
+__all__ = ["DTYPES", "BenchOptions", "Pair"]
+
+DTYPES = ("auto", "int8", "float32", "bfloat16")
+_RANDOM_SENTENCES = 512
+_TRAINED_SENTENCES = 2048
+_BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Who is compared: ours, and a peer in the same type or the nearest one that it has."""
+
+    ours: str
+    """Our type."""
+    peer: Peer
+    theirs: str
+    """The peer's type."""
+
+    @property
+    def name(self) -> str:
+        """How ratios name it."""
+        peer = f"{self.peer}-{self.theirs}"
+        return peer if self.ours == self.theirs else f"{self.ours}-over-{peer}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchOptions:
+    """Of one run.
+
+    Raises:
+        BenchError: a value breaks a rule, or a peer is not installed.
+    """
+
+    model: str = "embedded"
+    """"embedded", one of `RANDOM_MODELS`, or a model directory."""
+    regimes: tuple[Regime, ...] = (Regime.THROUGHPUT,)
+    searches: tuple[Search, ...] = (Search.GREEDY, Search.BEAM4)
+    peers: tuple[Peer, ...] = ()
+    dtypes: tuple[str, ...] = ("auto",)
+    """Ours; of `DTYPES`."""
+    device: str = "cpu"
+    threads: int | None = None
+    """CPUs of a contender; None takes all that this process may use."""
+    rounds: int = 3
+    """How often each contender has its turn."""
+    sentences: int | None = None
+    """None: all of a file with references; else 2,048 for trained and 512 for random weights."""
+    latency_sentences: int = 50
+    """How many of them are translated one by one."""
+    seconds: float = 20.0
+    """Of arrivals, for each load of the online regime."""
+    text: TextFile = field(default_factory=TextFile)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("rounds", "sentences", "latency_sentences", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise BenchError(f"`{name}` must be at least 1, but is {value}")
+        if not self.seconds > 0:
+            raise BenchError(f"`seconds` must be positive, but is {self.seconds}")
+        if self.device not in ("cpu", "cuda"):
+            raise BenchError(f"`device` must be cpu or cuda, but is {self.device!r}")
+        for name, values in (
+            ("regimes", self.regimes), ("searches", self.searches), ("dtypes", self.dtypes),
+        ):  # fmt: skip
+            if not values or len(set(values)) < len(values):
+                raise BenchError(f"`{name}` must be one or more different ones, but are {values}")
+        for dtype in self.dtypes:
+            if dtype not in DTYPES:
+                raise BenchError(f"`dtype` must be one of {', '.join(DTYPES)}, but is {dtype!r}")
+        if self.threads is not None and self.threads > len(_usable_cores()):
+            raise BenchError(
+                f"`threads` must be at most {len(_usable_cores())}, the CPUs that this process may "
+                f"use, but is {self.threads}"
+            )
+        for peer in self.peers:
+            if find_spec(peer) is None:
+                raise BenchError(
+                    f"`peer` {peer} is not installed: pip install 'polyhead[bench]' brings it"
+                )
+        if self.text.references and self.model in RANDOM_MODELS:
+            raise BenchError(f"the random weights of {self.model} cannot be held to references")
+
+    @property
+    def cores(self) -> tuple[int, ...]:
+        """The CPUs of whoever has its turn."""
+        return _usable_cores()[: self.threads]
+
+    @property
+    def our_dtypes(self) -> tuple[str, ...]:
+        """Ours, "auto" resolved: int8 on the CPU, bfloat16 on CUDA."""
+        auto = "int8" if self.device == "cpu" else "bfloat16"
+        return tuple(dict.fromkeys(auto if dtype == "auto" else dtype for dtype in self.dtypes))
+
+    def pairs(self, cpu_flags: Iterable[str]) -> list[Pair]:
+        """Who is compared with whom, given the processor's flags."""
+        return [
+            Pair(ours=dtype, peer=peer, theirs=self._nearest_dtype(peer, dtype, cpu_flags))
+            for dtype in self.our_dtypes
+            for peer in self.peers
+        ]
+
+    def count(self) -> int | None:
+        """How many sentences are drawn; None means every line once."""
+        if self.sentences is not None:
+            return self.sentences
+        if self.text.references:
+            return None
+        return _RANDOM_SENTENCES if self.model in RANDOM_MODELS else _TRAINED_SENTENCES
+
+    def _nearest_dtype(self, peer: Peer, dtype: str, cpu_flags: Iterable[str]) -> str:
+        on_cpu = self.device == "cpu"
+        if peer is Peer.CTRANSLATE2:
+            return "float32" if on_cpu and dtype == "bfloat16" else dtype
+        if dtype != "int8":
+            return dtype
+        return "float32" if on_cpu and not _BF16_FLAGS & set(cpu_flags) else "bfloat16"
+
+
+def _usable_cores() -> tuple[int, ...]:
+    return tuple(sorted(os.sched_getaffinity(0)))

@@ -1,0 +1,102 @@
+"""Hugging Face's `generate`, on padded batches of like length.
+
+Its beam search divides by length ** 0.6 where ours divides by ((5 + length) / 6) ** 0.6, and ends a
+sentence when four hypotheses have ended, where ours may end sooner, once none can become better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers.utils import logging
+
+from loadtests.bench.arrivals import serve_in_batches
+from loadtests.bench.contender import (
+    BATCH_SIZE,
+    LENGTH_PENALTY,
+    ContenderSpec,
+    Regime,
+    Search,
+    Setup,
+    TokenIds,
+    without_end,
+)
+from loadtests.bench.transformers_model import to_transformers
+from model.attention import padding_mask
+from model.decoding.reference import pad_sources
+from model.transformer import Transformer
+
+__all__ = ["TransformersContender"]
+
+_WARM_UP = 8
+
+
+class TransformersContender:
+    """One model; PyTorch's own threads."""
+
+    def __init__(self, spec: ContenderSpec, model: Transformer) -> None:
+        logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+        torch.set_num_threads(len(spec.cores))
+        self._spec = spec
+        self._config = model.config
+        dtype: torch.dtype = getattr(torch, spec.dtype)
+        self._model: Any = to_transformers(model)
+        self._model.to(spec.device, dtype)  # type: ignore[arg-type]
+
+    def prepare(self, regime: Regime, search: Search, sample: Sequence[TokenIds]) -> Setup:
+        """There is nothing to choose."""
+        self.translate(regime, search, sample[:_WARM_UP])
+        return {"num_threads": len(self._spec.cores), "batch_size": BATCH_SIZE}
+
+    def prepare_online(
+        self, search: Search, load: str, sample: Sequence[TokenIds], arrivals: Sequence[float]
+    ) -> Setup:
+        """There is nothing to choose here either."""
+        return self.prepare(Regime.ONLINE, search, sample)
+
+    def translate(
+        self, regime: Regime, search: Search, sources: Sequence[TokenIds]
+    ) -> list[list[int]]:
+        """Longest first, so that what is in a batch has about the same length."""
+        order = sorted(range(len(sources)), key=lambda i: -len(sources[i]))
+        targets: list[list[int]] = [[] for _ in sources]
+        for first in range(0, len(order), BATCH_SIZE):
+            rows = order[first : first + BATCH_SIZE]
+            found = self._generate(search, [sources[i] for i in rows])
+            for row, target in zip(rows, found, strict=True):
+                targets[row] = target
+        return targets
+
+    def serve(
+        self, search: Search, load: str, sources: Sequence[TokenIds], arrivals: Sequence[float]
+    ) -> list[float]:
+        """One batch at a time, of everything that waits."""
+        return serve_in_batches(
+            lambda batch: self._generate(search, [sources[index] for index in batch]),
+            arrivals,
+            num_workers=1,
+            most=BATCH_SIZE,
+        )
+
+    def close(self) -> None:
+        """It has no threads of its own."""
+
+    def _generate(self, search: Search, sources: Sequence[TokenIds]) -> list[list[int]]:
+        device = self._spec.device
+        src_tokens, lengths = pad_sources(sources, self._config.pad_id, device)
+        mask = padding_mask(lengths, src_tokens.size(1))[:, 0, 0]
+        options: dict[str, Any] = {"num_beams": search.beam_size}
+        if search.beam_size > 1:
+            options |= {"length_penalty": LENGTH_PENALTY, "early_stopping": True}
+        with torch.inference_mode():
+            found = self._model.generate(
+                input_ids=src_tokens,
+                attention_mask=mask.long(),
+                do_sample=False,
+                max_new_tokens=self._spec.max_new_tokens,
+                **options,
+            )
+        # The first token is what the decoder was started with.
+        return [without_end(row[1:], self._config.eos_id) for row in found.tolist()]

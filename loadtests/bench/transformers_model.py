@@ -1,0 +1,106 @@
+"""A model of ours as Hugging Face's transformers runs it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import (
+    MarianConfig,
+    MarianMTModel,
+    PegasusConfig,
+    PegasusForConditionalGeneration,
+)
+
+from loadtests.bench.errors import BenchError
+from model.config import NormOrder, TransformerConfig
+from model.transformer import Embedding, Transformer
+
+__all__ = ["to_transformers"]
+
+
+@torch.no_grad()
+def to_transformers(model: Transformer) -> MarianMTModel | PegasusForConditionalGeneration:
+    """The same layers, hung into Marian's frame for post-norm, into Pegasus' for pre-norm.
+
+    Raises:
+        BenchError: neither of the two is such a model.
+    """
+    config = model.config
+    pre_norm = config.norm_order is NormOrder.PRE
+    if config.final_norm is not pre_norm:
+        raise BenchError(
+            "transformers' models end with a layer normalisation for pre-norm, and for it alone"
+        )
+    if config.embedding_norm:
+        raise BenchError("transformers' Marian and Pegasus do not normalise embeddings")
+    frame: Any
+    if pre_norm:
+        frame = PegasusForConditionalGeneration(PegasusConfig(**_shape(config)))
+        frame.model.encoder.layer_norm = model.encoder_norm
+        frame.model.decoder.layer_norm = model.decoder_norm
+    else:
+        frame = MarianMTModel(MarianConfig(**_shape(config)))
+    frame.model.shared = model.src_embedding.tokens
+    _hang_stack(frame.model.encoder, model.src_embedding, model.encoder_layers)
+    _hang_stack(frame.model.decoder, model.tgt_embedding, model.decoder_layers)
+    for target, layer in zip(frame.model.decoder.layers, model.decoder_layers, strict=True):
+        _hang_attention(target.encoder_attn, layer.cross_attn)
+        target.encoder_attn_layer_norm = layer.cross_attn_residual.norm
+    frame.lm_head.weight = model.projection.weight
+    if model.projection.bias is not None:
+        frame.final_logits_bias = nn.Buffer(model.projection.bias[None].clone())
+    return frame.eval()  # type: ignore[no-any-return]
+
+
+def _shape(config: TransformerConfig) -> dict[str, Any]:
+    sides = {
+        f"{side}_{name}": value
+        for side, layers in (
+            ("encoder", config.num_encoder_layers),
+            ("decoder", config.num_decoder_layers),
+        )
+        for name, value in (
+            ("layers", layers),
+            ("ffn_dim", config.d_ff),
+            ("attention_heads", config.num_heads),
+        )
+    }
+    return sides | {
+        "vocab_size": config.tgt_vocab_size,
+        "d_model": config.d_model,
+        "activation_function": str(config.activation),
+        "scale_embedding": config.scale_embedding,
+        "max_position_embeddings": config.max_positions,
+        "decoder_start_token_id": config.bos_id,
+        "bos_token_id": config.bos_id,
+        "eos_token_id": config.eos_id,
+        "pad_token_id": config.pad_id,
+        "forced_eos_token_id": None,
+        "tie_word_embeddings": False,
+    }
+
+
+def _hang_stack(frame: Any, embedding: Embedding, layers: nn.ModuleList) -> None:
+    frame.embed_tokens = embedding.tokens
+    offset = embedding.position_offset
+    frame.embed_positions.weight = nn.Parameter(
+        embedding.positions[offset:].clone(), requires_grad=False
+    )
+    for target, layer in zip(frame.layers, layers, strict=True):
+        _hang_layer(target, layer)
+
+
+def _hang_layer(target: Any, layer: Any) -> None:
+    """What layers of both stacks have."""
+    _hang_attention(target.self_attn, layer.self_attn)
+    target.self_attn_layer_norm = layer.self_attn_residual.norm
+    target.fc1 = layer.feed_forward.inner
+    target.fc2 = layer.feed_forward.outer
+    target.final_layer_norm = layer.feed_forward_residual.norm
+
+
+def _hang_attention(target: Any, attention: Any) -> None:
+    for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
+        setattr(target, name, getattr(attention, name))

@@ -1,0 +1,221 @@
+"""A contender's process, and the parent's end of the pipe to it.
+
+A worker waits in the pipe while others have their turn, and so uses no CPU. What it prints goes to
+stderr: stdout is for results.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from loadtests.bench.contender import (
+    Contender,
+    ContenderSpec,
+    Peer,
+    Regime,
+    Search,
+    Setup,
+    TokenIds,
+)
+from loadtests.bench.errors import BenchError
+from loadtests.bench.machine import Memory, read_memory
+from loadtests.bench.models import BenchModel, digest
+
+__all__ = ["Translated", "Worker", "convert_for_ctranslate2"]
+
+_LONGEST_ANSWER = 3600.0
+"""Seconds of one call, beyond which a worker is given up."""
+_GOODBYE = 10.0
+SETTLE_SECONDS = 0.3
+"""Waited for after each turn: OpenMP's threads may spin for as long (Intel's: 0.2)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Translated:
+    """What came of one turn."""
+
+    seconds: tuple[float, ...]
+    """Of each call: one for all sources, or one for each."""
+    targets: list[list[int]]
+    """Without end tokens, in the order of the sources."""
+
+
+class Worker:
+    """A contender's process. Every call blocks until it has answered.
+
+    Raises:
+        BenchError: the contender could not start, or failed in a call.
+    """
+
+    def __init__(self, spec: ContenderSpec) -> None:
+        self.spec = spec
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, spec), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        assert self._process.pid is not None  # it was started
+        return self._process.pid
+
+    def wait_until_ready(self) -> str | None:
+        """The digest of its weights; None if they were converted elsewhere. To be called once."""
+        return self._answer()  # type: ignore[no-any-return]
+
+    def prepare(self, regime: Regime, search: Search, sample: Sequence[TokenIds]) -> Setup:
+        """See `Contender`."""
+        return self._ask("prepare", regime, search, sample)  # type: ignore[no-any-return]
+
+    def prepare_online(
+        self, search: Search, load: str, sample: Sequence[TokenIds], arrivals: Sequence[float]
+    ) -> Setup:
+        """See `Contender`."""
+        return self._ask("prepare_online", search, load, sample, arrivals)  # type: ignore[no-any-return]
+
+    def translate(self, regime: Regime, search: Search, sources: Sequence[TokenIds]) -> Translated:
+        """Translates with a clock beside it: one by one for latency, else all in one call."""
+        return self._ask("translate", regime, search, sources)  # type: ignore[no-any-return]
+
+    def serve(
+        self, search: Search, load: str, sources: Sequence[TokenIds], arrivals: Sequence[float]
+    ) -> list[float]:
+        """See `Contender`."""
+        return self._ask("serve", search, load, sources, arrivals)  # type: ignore[no-any-return]
+
+    def memory(self) -> Memory:
+        """Of the process, as it is now."""
+        return self._ask("memory")  # type: ignore[no-any-return]
+
+    def cpu_seconds(self) -> float:
+        """CPU time of the process so far, all threads; asks the system, not the process."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_text()
+        except OSError as error:
+            raise BenchError(f"{self.spec.label} has ended before its time: {error}") from error
+        fields = stat.rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def close(self, *, at_once: bool = False) -> None:
+        """Ends the process, by force if it must be, or if nobody wants its answer any more."""
+        if not at_once:
+            with suppress(OSError):
+                self._pipe.send(None)
+            self._process.join(_GOODBYE)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        self._pipe.close()
+
+    def _ask(self, name: str, *arguments: object) -> Any:
+        try:
+            self._pipe.send((name, arguments))
+        except OSError as error:
+            raise BenchError(f"{self.spec.label} has ended before its time: {error}") from error
+        answer = self._answer()
+        time.sleep(SETTLE_SECONDS)
+        return answer
+
+    def _answer(self) -> Any:
+        try:
+            if not self._pipe.poll(_LONGEST_ANSWER):
+                raise BenchError(f"{self.spec.label} has not answered for {_LONGEST_ANSWER:.0f} s")
+            answered, value = self._pipe.recv()
+        except (EOFError, OSError):
+            self._process.join(_GOODBYE)
+            raise BenchError(
+                f"{self.spec.label} has ended before its time, with {self._process.exitcode}"
+            ) from None
+        if not answered:
+            raise BenchError(f"{self.spec.label}: {value}")
+        return value
+
+
+def convert_for_ctranslate2(model: BenchModel, directory: Path, dtype: str) -> str:
+    """Writes CTranslate2's form of the weights, in a process that is gone afterwards.
+
+    Returns:
+        The digest of the weights.
+    """
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(_convert, model, directory, dtype).result()
+
+
+def _convert(model: BenchModel, directory: Path, dtype: str) -> str:
+    from loadtests.bench.ctranslate2_model import write_ctranslate2_model
+
+    weights = model.load()
+    write_ctranslate2_model(weights, directory, dtype)
+    return digest(weights)
+
+
+def _serve(pipe: Connection, spec: ContenderSpec) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's business
+    os.dup2(2, 1)
+    os.sched_setaffinity(0, spec.cores)
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(len(spec.cores))
+    try:
+        contender, weights_digest = _become(spec)
+        pipe.send((True, weights_digest))
+        while message := pipe.recv():
+            name, arguments = message
+            pipe.send((True, _obey(contender, name, arguments)))
+        contender.close()
+    except EOFError:
+        return  # the parent has gone
+    except Exception as error:
+        pipe.send((False, f"{type(error).__name__}: {error}"))
+
+
+def _obey(contender: Contender, name: str, arguments: Sequence[Any]) -> Any:
+    if name == "memory":
+        return read_memory()
+    if name == "translate":
+        return _translate(contender, *arguments)
+    return getattr(contender, name)(*arguments)
+
+
+def _become(spec: ContenderSpec) -> tuple[Contender, str | None]:
+    if spec.name == Peer.CTRANSLATE2:
+        # It would import torch for its converters, and so hold memory that it can do without.
+        sys.modules["torch"] = None  # type: ignore[assignment]
+        from loadtests.bench.ctranslate2_contender import CTranslate2Contender
+
+        return CTranslate2Contender(spec), None
+    weights = spec.model.load()
+    weights_digest = digest(weights)
+    if spec.name == Peer.TRANSFORMERS:
+        from loadtests.bench.transformers_contender import TransformersContender
+
+        return TransformersContender(spec, weights), weights_digest
+    from loadtests.bench.polyhead_contender import PolyheadContender
+
+    return PolyheadContender(spec, weights), weights_digest
+
+
+def _translate(
+    contender: Contender, regime: Regime, search: Search, sources: Sequence[TokenIds]
+) -> Translated:
+    calls = [[source] for source in sources] if regime is Regime.LATENCY else [sources]
+    seconds, targets = [], []
+    for call in calls:
+        started = time.perf_counter()
+        found = contender.translate(regime, search, call)
+        seconds.append(time.perf_counter() - started)
+        targets += found
+    return Translated(seconds=tuple(seconds), targets=targets)

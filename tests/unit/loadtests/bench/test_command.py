@@ -1,0 +1,126 @@
+"""`polyhead bench` from end to end, on a tiny model: every regime, every peer."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtests.bench import worker
+from service import cli
+from tests.tiny_model import build_tiny_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    path = tmp_path / "pairs.tsv"
+    words = ("red", "old", "new", "green", "small", "quiet", "tired", "open")
+    path.write_text("".join(f"The {word} house.\tDas Haus.\n" for word in words), encoding="utf-8")
+    return path
+
+
+def _bench(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(worker, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(sys, "argv", ["polyhead", "bench", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
+
+
+def _measured(line: dict[str, Any]) -> set[tuple[str, str]]:
+    return {(m["regime"], m["contender"]) for m in line["measurements"]}
+
+
+def test_every_regime_and_every_peer(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    model: Path,
+    pairs: Path,
+    tmp_path: Path,
+) -> None:
+    results = tmp_path / "results" / "bench.jsonl"
+    status = _bench(
+        monkeypatch,
+        "--regime", "all", "--model", str(model), "--search", "greedy", "--dtype", "float32",
+        "--peer", "ctranslate2", "--peer", "transformers", "--rounds", "1", "--threads", "1",
+        "--seconds", "0.2", "--text", str(pairs), "--references", "--results", str(results),
+    )  # fmt: skip
+    output, progress = capfd.readouterr()
+    assert status == 0, progress
+    *tables, last = output.splitlines()
+    line = json.loads(last)
+    assert results.read_text(encoding="utf-8") == last + "\n"
+    assert any("throughput, greedy" in row for row in tables)
+    for regime in ("latency", "throughput", "online"):
+        assert regime in progress
+        for label in ("polyhead-float32", "ctranslate2-float32", "transformers-float32"):
+            assert (regime, label) in _measured(line)
+    ratios = line["ratios"]
+    assert {f"{regime}/ctranslate2-float32/greedy" for regime in ("latency", "throughput")} <= set(
+        ratios
+    )
+    assert "online/transformers-float32/greedy@80%" in ratios
+    assert all(value > 0 for value in ratios.values())
+    assert line["sentences"] == 8
+    assert set(line["memory"]) == {label for _, label in _measured(line)}
+    closed = [m for m in line["measurements"] if m["regime"] != "online"]
+    assert {m["sentences"] for m in closed} == {8}
+    # In float32, all of them find the same tokens.
+    assert len({m["output_tokens"] for m in closed}) == 1
+    assert len({m["bleu"] for m in closed}) == 1
+
+
+def test_random_weights_and_no_peer(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    status = _bench(
+        monkeypatch,
+        "--model", "deep-shallow", "--dtype", "float32", "--sentences", "6", "--rounds", "1",
+        "--json",
+    )  # fmt: skip
+    output, progress = capfd.readouterr()
+    assert status == 0, progress
+    line = json.loads(output)
+    assert line["ratios"] == {}
+    assert [m["planned_lengths"] for m in line["measurements"]] == [1.0, 1.0]
+    assert [m["output_tokens"] for m in line["measurements"]] == [line["planned_tokens"]] * 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("--regime", "often"), "`regime` must be one of latency, throughput, online, all"),
+        (("--peer", "marian"), "`peer` must be one of ctranslate2, transformers, but is 'marian'"),
+        (("--dtype", "int4"), "`dtype` must be one of"),
+        (("--model", "/nowhere"), "must be a directory"),
+        (("--text", "/nowhere.txt"), "cannot read /nowhere.txt"),
+        (("--references",), "second column of a .tsv file"),
+    ],
+)
+def test_what_is_wrong_is_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    problem: str,
+) -> None:
+    assert _bench(monkeypatch, *arguments) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("polyhead: ")
+    assert problem in line
+
+
+def test_a_results_file_that_cannot_be_written(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    arguments = ("--model", str(model), "--results", str(tmp_path / "file" / "results.jsonl"))
+    assert _bench(monkeypatch, *arguments) == 1
+    assert "cannot write" in capsys.readouterr().err

@@ -1,0 +1,88 @@
+"""Options are checked when they are said."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from loadtests.bench import options as options_module
+from loadtests.bench.command import chosen
+from loadtests.bench.contender import Peer, Regime, Search
+from loadtests.bench.errors import BenchError
+from loadtests.bench.options import BenchOptions
+from loadtests.bench.workload import TextFile
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"rounds": 0}, "`rounds` must be at least 1, but is 0"),
+        ({"sentences": 0}, "`sentences` must be at least 1, but is 0"),
+        ({"threads": 10_000}, "`threads` must be at most"),
+        ({"seconds": 0.0}, "`seconds` must be positive"),
+        ({"seconds": float("nan")}, "`seconds` must be positive"),
+        ({"device": "abacus"}, "`device` must be cpu or cuda"),
+        ({"dtypes": ("int4",)}, "`dtype` must be one of auto, int8, float32, bfloat16"),
+        ({"dtypes": ()}, "`dtypes` must be one or more"),
+        ({"dtypes": ("int8", "int8")}, "`dtypes` must be one or more different ones"),
+        (
+            {"model": "paper-base", "text": TextFile(references=True)},
+            "random weights of paper-base cannot be held to references",
+        ),
+    ],
+)
+def test_what_breaks_a_rule(changes: dict[str, Any], problem: str) -> None:
+    with pytest.raises(BenchError, match=problem):
+        BenchOptions(**changes)
+
+
+def test_a_peer_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(options_module, "find_spec", lambda name: None)
+    with pytest.raises(BenchError, match=r"ctranslate2 is not installed: pip install 'polyhead\[b"):
+        BenchOptions(peers=(Peer.CTRANSLATE2,))
+
+
+def test_words_are_looked_up() -> None:
+    assert chosen("search", "both", Search, everything="both") == (Search.GREEDY, Search.BEAM4)
+    assert chosen("regime", "online", Regime, everything="all") == (Regime.ONLINE,)
+    with pytest.raises(BenchError, match="`regime` must be one of latency, throughput, online, al"):
+        chosen("regime", "often", Regime, everything="all")
+    with pytest.raises(BenchError, match="`peer` must be one of ctranslate2, transformers, but is"):
+        chosen("peer", "all", Peer)
+
+
+def test_auto_is_the_fastest_type_of_the_device() -> None:
+    assert BenchOptions(dtypes=("auto", "float32")).our_dtypes == ("int8", "float32")
+    assert BenchOptions(dtypes=("auto", "int8")).our_dtypes == ("int8",)
+    assert BenchOptions(device="cuda").our_dtypes == ("bfloat16",)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "flags", "names"),
+    [
+        ("int8", {"avx512_bf16"}, ["ctranslate2-int8", "int8-over-transformers-bfloat16"]),
+        ("int8", {"avx2"}, ["ctranslate2-int8", "int8-over-transformers-float32"]),
+        ("float32", set(), ["ctranslate2-float32", "transformers-float32"]),
+        ("bfloat16", set(), ["bfloat16-over-ctranslate2-float32", "transformers-bfloat16"]),
+    ],
+)
+def test_a_peer_runs_in_the_nearest_type_it_has(
+    dtype: str, flags: set[str], names: list[str]
+) -> None:
+    options = BenchOptions(dtypes=(dtype,), peers=tuple(Peer))
+    assert [pair.name for pair in options.pairs(flags)] == names
+
+
+def test_how_many_sentences() -> None:
+    assert BenchOptions().count() == 2048
+    assert BenchOptions(model="paper-base").count() == 512
+    assert BenchOptions(text=TextFile(references=True)).count() is None
+    assert BenchOptions(sentences=7, model="paper-base").count() == 7
+
+
+def test_cores_are_those_of_the_process() -> None:
+    usable = os.sched_getaffinity(0)
+    assert set(BenchOptions().cores) == usable
+    assert len(BenchOptions(threads=1).cores) == 1

@@ -1,0 +1,114 @@
+"""Random weights end their targets where they are asked to, whoever runs them."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import ctranslate2
+import pytest
+import torch
+
+from loadtests.bench.ctranslate2_model import write_ctranslate2_model
+from loadtests.bench.length_tokens import FIRST_FREE_ID, MAX_PLANNED_TOKENS, length_token
+from loadtests.bench.models import RANDOM_MODELS
+from loadtests.bench.planned_lengths import plan_lengths
+from model.config import GenerationConfig, TransformerConfig
+from model.decoding.reference import generate
+from model.transformer import Transformer
+
+_VOCAB = 300
+_PLAN = [1, 2, 3, 4, 5, 7, 10, 16, 25, 40, 64, 90, 126, MAX_PLANNED_TOKENS]
+
+
+def _sources(plan: list[int]) -> list[list[int]]:
+    rng = random.Random(3)
+    return [
+        [
+            length_token(length),
+            *(rng.randrange(FIRST_FREE_ID, _VOCAB) for _ in range(rng.randint(1, 100))),
+            2,
+        ]
+        for length in plan
+    ]
+
+
+def _planned(num_encoder_layers: int, num_decoder_layers: int) -> Transformer:
+    config = TransformerConfig.base(
+        _VOCAB, num_encoder_layers=num_encoder_layers, num_decoder_layers=num_decoder_layers
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        weights = Transformer(config).eval()
+    plan_lengths(weights)
+    return weights
+
+
+@pytest.fixture(scope="module", params=[(6, 6), (6, 2)], ids=["paper-base", "deep-shallow"])
+def planned(request: pytest.FixtureRequest) -> Transformer:
+    return _planned(*request.param)
+
+
+def _lengths(weights: Transformer, beam_size: int, plan: list[int]) -> list[int]:
+    found = generate(
+        weights, _sources(plan), GenerationConfig(beam_size=beam_size, max_new_tokens=200)
+    )
+    return [len(best.token_ids) + 1 for best, *_ in found]
+
+
+def test_greedy_targets_are_as_long_as_planned(planned: Transformer) -> None:
+    assert _lengths(planned, 1, _PLAN) == _PLAN
+
+
+def test_beam_targets_are_as_long_as_planned(planned: Transformer) -> None:
+    assert _lengths(planned, 4, _PLAN) == _PLAN
+
+
+def test_the_plan_survives_bfloat16() -> None:
+    weights = _planned(6, 6).to(torch.bfloat16)
+    assert _lengths(weights, 1, _PLAN) == _PLAN
+
+
+def test_the_plan_survives_int8(planned: Transformer, tmp_path: Path) -> None:
+    write_ctranslate2_model(planned, tmp_path, "int8")
+    translator = ctranslate2.Translator(str(tmp_path), compute_type="int8", intra_threads=1)
+    sources = [[str(token) for token in source] for source in _sources(_PLAN)]
+    for beam_size in (1, 4):
+        results = translator.translate_batch(
+            sources, beam_size=beam_size, min_decoding_length=0, max_decoding_length=200
+        )
+        assert [len(result.hypotheses[0]) + 1 for result in results] == _PLAN
+
+
+def test_shapes_stay_what_they_were() -> None:
+    plain = Transformer(RANDOM_MODELS["deep-shallow"])
+    before = {name: weight.shape for name, weight in plain.named_parameters()}
+    plan_lengths(plain)
+    assert {name: weight.shape for name, weight in plain.named_parameters()} == before
+    zeros = sum(int((weight == 0).sum()) for weight in plain.parameters() if weight.dim() == 2)
+    assert zeros < 0.35 * plain.num_parameters
+
+
+@pytest.mark.parametrize("length", [0, MAX_PLANNED_TOKENS + 1])
+def test_a_length_that_cannot_be_planned(length: int) -> None:
+    with pytest.raises(ValueError, match=f"but is {length}"):
+        length_token(length)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"norm_order": "pre"}, "only post-norm"),
+        ({"positions": "sinusoidal_halves"}, "sinusoidal positions"),
+        ({"tied_projection": False}, "one, scaled, embedding matrix"),
+        ({"d_model": 256, "num_heads": 4}, "`d_model` and `head_dim` must be at least"),
+        ({"num_heads": 16}, "`d_model` and `head_dim` must be at least"),
+        ({"max_positions": 100}, "127 positions"),
+    ],
+)
+def test_a_model_that_cannot_plan(changes: dict[str, object], problem: str) -> None:
+    config = TransformerConfig.base(
+        _VOCAB, num_encoder_layers=1, num_decoder_layers=1, d_ff=8, **changes
+    )
+    with pytest.raises(ValueError, match=problem):
+        plan_lengths(Transformer(config))

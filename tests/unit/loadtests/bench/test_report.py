@@ -1,0 +1,179 @@
+"""Ratios point the right way, the line of JSON says everything, and notes warn."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from loadtests.bench.benchmark import Result
+from loadtests.bench.contender import Peer, Regime, Search
+from loadtests.bench.field import Measurement
+from loadtests.bench.figures import Spread
+from loadtests.bench.machine import Hardware, Memory
+from loadtests.bench.options import BenchOptions, Pair
+from loadtests.bench.report import as_json_line, as_tables, notes, ratios
+from loadtests.bench.workload import Workload
+
+_OURS, _THEIRS = "polyhead-int8", "ctranslate2-int8"
+_FIGURE = {
+    Regime.LATENCY: "mean_ms",
+    Regime.THROUGHPUT: "tokens_per_second",
+    Regime.ONLINE: "p95_ms",
+}
+
+
+def _measured(
+    regime: Regime, label: str, value: float, load: str | None = None, **more: Any
+) -> Measurement:
+    return Measurement(
+        contender=label,
+        regime=regime,
+        search=Search.GREEDY,
+        load=load,
+        setup={"threads": 2},
+        figures={_FIGURE[regime]: Spread.of([value, 2 * value, 3 * value])},
+        sentences=8,
+        **more,
+    )
+
+
+def _result(*measurements: Measurement, **changes: Any) -> Result:
+    regimes = tuple(dict.fromkeys(m.regime for m in measurements))
+    values: dict[str, Any] = {
+        "options": BenchOptions(
+            regimes=regimes, searches=(Search.GREEDY,), peers=(Peer.CTRANSLATE2,)
+        ),
+        "pairs": (Pair(ours="int8", peer=Peer.CTRANSLATE2, theirs="int8"),),
+        "measurements": measurements,
+        "memory": {_OURS: Memory(rss=2**20, pss=2**19, peak_rss=2**21)},
+        "idle_cpu": {_OURS: 0.0, _THEIRS: 0.001},
+        "weights_digest": "ab" * 32,
+        "workload": Workload(
+            sources=((9, 2), (9, 9, 2)),
+            references=None,
+            planned=None,
+            max_new_tokens=9,
+            left_out=0,
+        ),
+        "hardware": Hardware(
+            cpu="A CPU",
+            cpu_flags=("avx2",),
+            cores=2,
+            cores_of_machine=4,
+            memory_bytes=2**34,
+            gpus=(),
+        ),
+        "versions": {"python": "3.11"},
+        "commit": "c" * 40,
+        "started": "2026-01-01T00:00:00+00:00",
+        "seconds": 1.0,
+    }
+    return Result(**(values | changes))
+
+
+def _throughput(**more: Any) -> tuple[Measurement, Measurement]:
+    return (
+        _measured(Regime.THROUGHPUT, _OURS, 300.0, **more),
+        _measured(Regime.THROUGHPUT, _THEIRS, 200.0, **more),
+    )
+
+
+def test_more_tokens_a_second_are_better() -> None:
+    found = ratios(_result(*_throughput()))
+    assert found == {"ctranslate2-int8/greedy": Spread.of([1.5, 1.5, 1.5])}
+
+
+@pytest.mark.parametrize("regime", [Regime.LATENCY, Regime.ONLINE])
+def test_fewer_milliseconds_are_better(regime: Regime) -> None:
+    shares = ("25%", "50%", "80%") if regime is Regime.ONLINE else (None,)
+    measurements = [
+        _measured(regime, label, value, share and f"{share} of {_THEIRS}")
+        for share in shares
+        for label, value in ((_OURS, 10.0), (_THEIRS, 40.0))
+    ]
+    found = ratios(_result(*measurements))
+    suffixes = [f"@{share}" if share else "" for share in shares]
+    assert list(found) == [f"ctranslate2-int8/greedy{suffix}" for suffix in suffixes]
+    assert {spread.median for spread in found.values()} == {4.0}
+
+
+def test_several_regimes_are_told_apart() -> None:
+    latency = [_measured(Regime.LATENCY, label, 5.0) for label in (_OURS, _THEIRS)]
+    assert list(ratios(_result(*latency, *_throughput()))) == [
+        "latency/ctranslate2-int8/greedy",
+        "throughput/ctranslate2-int8/greedy",
+    ]
+
+
+def test_the_line_of_json_says_everything() -> None:
+    line = as_json_line(_result(*_throughput(output_tokens=40, bleu=20.0)))
+    assert "\n" not in line
+    values = json.loads(line)
+    assert values["ratios"] == {"ctranslate2-int8/greedy": 1.5}
+    assert values["ratio_rounds"] == {"ctranslate2-int8/greedy": [1.5, 1.5, 1.5]}
+    assert values["measurements"][0] == {
+        "contender": "polyhead-int8",
+        "regime": "throughput",
+        "search": "greedy",
+        "setup": {"threads": 2},
+        "figures": {
+            "tokens_per_second": {
+                "rounds": [300.0, 600.0, 900.0],
+                "min": 300.0,
+                "median": 600.0,
+                "max": 900.0,
+            }
+        },
+        "sentences": 8,
+        "output_tokens": 40,
+        "bleu": 20.0,
+    }
+    assert set(values) == {
+        "schema", "ratios", "ratio_rounds", "model", "regimes", "seed", "rounds", "dtype",
+        "sentences", "source_tokens", "planned_tokens", "text", "references", "weights",
+        "measurements", "memory", "idle_cpu", "notes", "hardware", "versions", "commit", "started",
+        "seconds",
+    }  # fmt: skip
+    assert values["notes"] == []
+    assert values["hardware"]["cpu_flags"] == ["avx2"]
+    assert values["memory"][_OURS] == {"rss": 2**20, "pss": 2**19, "peak_rss": 2**21}
+
+
+def test_tables_hold_what_was_measured() -> None:
+    text = as_tables(_result(*_throughput(output_tokens=40)))
+    rows = [row.split() for row in text.splitlines()]
+    assert ["polyhead-int8", "600.0", "(300.0", "to", "900.0)", "8", "40", "threads", "2"] in rows
+    assert ["ctranslate2-int8/greedy", "1.50", "1.50", "to", "1.50"] in rows
+    assert "BLEU" not in text, "a column that nobody has anything in"
+
+
+def test_nothing_to_note() -> None:
+    assert notes(_result(*_throughput(bleu=20.0, planned_lengths=1.0))) == []
+
+
+def test_a_worse_translation_is_noted() -> None:
+    ours, theirs = _throughput(bleu=20.0)
+    [note] = notes(_result(replace(ours, bleu=19.5), theirs))
+    assert note == "polyhead-int8, throughput, greedy: 0.5 BLEU below the best"
+    # Scores of other sentences are not compared.
+    assert notes(_result(replace(ours, bleu=19.5), replace(theirs, sentences=2))) == []
+
+
+def test_other_lengths_than_planned_are_noted() -> None:
+    ours, theirs = _throughput(planned_lengths=1.0)
+    [note] = notes(_result(ours, replace(theirs, planned_lengths=0.9)))
+    assert "ctranslate2-int8" in note
+    assert "10.0% of targets have other lengths" in note
+
+
+def test_whatever_else_must_be_known_is_noted() -> None:
+    result = _result(*_throughput())
+    busy = replace(result, idle_cpu={_THEIRS: 0.5})
+    assert notes(busy) == [f"{_THEIRS} used 50% of a CPU while others had their turn"]
+    long = replace(result, workload=replace(result.workload, left_out=3))
+    assert notes(long) == ["3 lines were left out: too long for the model"]
+    quick = replace(result, options=replace(result.options, rounds=2))
+    assert notes(quick) == ["fewer than 3 rounds: do not compare with these ratios"]

@@ -1,0 +1,87 @@
+"""A contender's process: what goes wrong in it comes out as one line."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from loadtests.bench.contender import ContenderSpec, Regime, Search
+from loadtests.bench.errors import BenchError
+from loadtests.bench.field import Field
+from loadtests.bench.models import BenchModel
+from loadtests.bench.worker import Worker, convert_for_ctranslate2
+from tests.tiny_model import build_tiny_model
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> BenchModel:
+    directory = build_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+    return BenchModel.named(str(directory), seed=0)
+
+
+def _spec(model: BenchModel, converted: Path) -> ContenderSpec:
+    return ContenderSpec(
+        name="ctranslate2",
+        dtype="float32",
+        device="cpu",
+        cores=tuple(sorted(os.sched_getaffinity(0)))[:1],
+        model=model,
+        max_new_tokens=8,
+        converted=converted,
+    )
+
+
+@pytest.fixture
+def worker(tiny: BenchModel, tmp_path: Path) -> Iterator[Worker]:
+    started = Worker(_spec(tiny, tmp_path))
+    try:
+        assert started.wait_until_ready() is None
+        yield started
+    finally:
+        started.close()
+
+
+def test_a_contender_that_fails(worker: Worker) -> None:
+    # There are no weights in its folder.
+    with pytest.raises(BenchError, match=r"ctranslate2-float32: RuntimeError: .*model\.bin"):
+        worker.prepare(Regime.LATENCY, Search.GREEDY, [[5, 2]])
+    with pytest.raises(BenchError, match="ctranslate2-float32 has ended before its time"):
+        worker.memory()
+
+
+def test_a_contender_that_dies(worker: Worker) -> None:
+    os.kill(worker.pid, signal.SIGKILL)
+    with pytest.raises(BenchError, match="ctranslate2-float32 has ended before its time"):
+        worker.memory()
+
+
+def test_a_contender_uses_its_cores_and_no_torch(worker: Worker) -> None:
+    assert os.sched_getaffinity(worker.pid) == set(worker.spec.cores)
+    assert worker.memory().rss > 2**20
+    assert worker.cpu_seconds() > 0
+    maps = Path(f"/proc/{worker.pid}/maps").read_text()
+    assert "ctranslate2" in maps
+    assert "libtorch" not in maps
+
+
+def test_all_must_have_the_same_weights(tiny: BenchModel, tmp_path: Path) -> None:
+    digest = convert_for_ctranslate2(tiny, tmp_path, "float32")
+    ours = ContenderSpec(
+        name="polyhead",
+        dtype="float32",
+        device="cpu",
+        cores=tuple(sorted(os.sched_getaffinity(0)))[:1],
+        model=tiny,
+        max_new_tokens=8,
+    )
+    with Field([ours, _spec(tiny, tmp_path)], weights_digest=digest) as field:
+        assert field.weights_digest == digest
+        with field.turn(field["polyhead-float32"]):
+            field["polyhead-float32"].prepare(Regime.LATENCY, Search.GREEDY, [[5, 2]])
+        assert set(field.idle_cpu()) == {"ctranslate2-float32"}
+    with pytest.raises(BenchError, match="must have the same weights"):
+        Field([ours], weights_digest="0" * 64)
