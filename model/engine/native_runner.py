@@ -28,7 +28,7 @@ def build_native_runners(
         raise BackendUnavailableError(
             f"`dtype` must be auto, {', '.join(PRECISIONS)} on the native backend, but is {dtype!r}"
         )
-    weights = NativeModel(model, dtype)
+    weights = NativeModel(model, dtype, num_threads=len(max_slots))
     return [NativeRunner(weights, slots) for slots in max_slots]
 
 

@@ -46,7 +46,7 @@ class _ModelConfig(ctypes.Structure):
         *((name, c_int32) for name in (
             "precision", "src_vocab_size", "tgt_vocab_size", "d_model", "d_ff", "num_heads",
             "num_encoder_layers", "num_decoder_layers", "max_positions", "pre_norm", "activation",
-            "bos_id", "eos_id",
+            "bos_id", "eos_id", "num_threads",
         )),
         ("embedding_scale", c_float),
         ("layer_norm_eps", c_float),
@@ -149,6 +149,7 @@ class NativeModel:
         model: its weights are packed; of it only the embedding tables are kept.
         precision: of the matrix products: "float32", "bfloat16" or "int8" (weights scaled for each
             output, inputs for each row). All the rest is float32.
+        num_threads: that compute together when only one of the runners works.
         library: a compiled library; this machine's best when not given.
 
     Raises:
@@ -157,7 +158,14 @@ class NativeModel:
         MemoryError: there is no memory for the weights.
     """
 
-    def __init__(self, model: Transformer, precision: str, library: Path | None = None) -> None:
+    def __init__(
+        self,
+        model: Transformer,
+        precision: str,
+        *,
+        num_threads: int = 1,
+        library: Path | None = None,
+    ) -> None:
         if precision not in PRECISIONS:
             raise BackendUnavailableError(
                 f"`precision` must be {', '.join(PRECISIONS)}, but is {precision!r}"
@@ -165,9 +173,10 @@ class NativeModel:
         self.config = model.config
         self.precision = precision
         self._library = _load(library or build())
-        self._handle = self._library.ph_model_new(byref(_model_config(model, precision)))
+        config = _model_config(model, precision, num_threads)
+        self._handle = self._library.ph_model_new(byref(config))
         if not self._handle:
-            raise MemoryError("no memory for the model")
+            raise MemoryError("no memory, or no threads, for the model")
         for name, linears in _linears(model):
             self._set_linear(name, linears)
         for name, norm in _norms(model):
@@ -326,7 +335,7 @@ def _outcome(outcome: _Outcome) -> NativeOutcome:
 # ---- A Transformer's weights, under the names of transformer.h -----------------------------------
 
 
-def _model_config(model: Transformer, precision: str) -> _ModelConfig:
+def _model_config(model: Transformer, precision: str, num_threads: int) -> _ModelConfig:
     config = model.config
     return _ModelConfig(
         precision=PRECISIONS[precision],
@@ -342,6 +351,7 @@ def _model_config(model: Transformer, precision: str) -> _ModelConfig:
         activation=_ACTIVATIONS[config.activation],
         bos_id=config.bos_id,
         eos_id=config.eos_id,
+        num_threads=num_threads,
         embedding_scale=model.tgt_embedding.scale,
         layer_norm_eps=config.layer_norm_eps,
     )

@@ -76,23 +76,34 @@ inline void scan(RowScores& row, const float* logits, int first, int count) {
 }
 
 // Fills `rows`, whose `best` and `all` are set up, from the prepared `x`.
+//
+// Logits are computed a chunk at a time and scanned a piece at a time: few rows have large chunks, to
+// be shared by a team, but the pieces, and so every sum, are always the same.
 inline void score_vocabulary(const Linear& projection, const Operand& x, std::vector<RowScores>& rows,
-                             Buffer<float>& scratch) {
-  constexpr int kPanels = 24;
-  constexpr std::size_t kStride = kPanels * kLanes;
+                             Buffer<float>& scratch, Team* team) {
+  constexpr int kPiecePanels = 24;
+  constexpr int kChunkPanelRows = 2048;  // 128 KiB of logits
   const int count = static_cast<int>(rows.size());
-  scratch.reserve(kStride * rows.size());
-  for (int first = 0; first < projection.num_panels; first += kPanels) {
-    const int last = std::min(first + kPanels, projection.num_panels);
-    const int column = first * kLanes;
+  const int pieces = std::max(kChunkPanelRows / (kPiecePanels * count), 1);
+  const int chunk_panels = kPiecePanels * pieces;
+  const auto stride = static_cast<std::size_t>(chunk_panels * kLanes);
+  scratch.reserve(stride * rows.size());
+  for (int first = 0; first < projection.num_panels; first += chunk_panels) {
+    const int last = std::min(first + chunk_panels, projection.num_panels);
     // The destination counts columns from the projection's first.
     apply_panels(projection, x, count, first, last,
-                 {scratch.data() - column, kStride, Activation::kNone, false});
-    const int real = std::min(last * kLanes, projection.outputs) - column;
+                 {scratch.data() - first * kLanes, stride, Activation::kNone, false}, team);
     for (int i = 0; i < count; i++) {
-      float* logits = scratch.data() + kStride * static_cast<std::size_t>(i);
-      for (int pad = real; pad < round_up(real, kLanes); pad++) logits[pad] = -INFINITY;
-      scan(rows[static_cast<std::size_t>(i)], logits, column, real);
+      float* logits = scratch.data() + stride * static_cast<std::size_t>(i);
+      for (int panel = first; panel < last; panel += kPiecePanels) {
+        const int column = panel * kLanes;
+        const int end = std::min(std::min(panel + kPiecePanels, last) * kLanes, projection.outputs);
+        float* piece = logits + (panel - first) * kLanes;
+        for (int pad = end - column; pad < round_up(end - column, kLanes); pad++) {
+          piece[pad] = -INFINITY;
+        }
+        scan(rows[static_cast<std::size_t>(i)], piece, column, end - column);
+      }
     }
   }
 }

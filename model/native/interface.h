@@ -12,6 +12,7 @@ struct PhModelConfig {
   std::int32_t pre_norm;    // 1, or 0 for post-norm
   std::int32_t activation;  // 1 ReLU, 2 GELU, 3 SiLU
   std::int32_t bos_id, eos_id;
+  std::int32_t num_threads;  // that compute together when one runner works alone
   float embedding_scale, layer_norm_eps;
 };
 

@@ -17,6 +17,7 @@
 
 #include "arena.h"
 #include "simd.h"
+#include "team.h"
 
 namespace polyhead {
 
@@ -286,9 +287,8 @@ void product(const Linear& linear, const Operand& x, int num_rows, int first, in
   }
 }
 
-// Outputs [16 * first, 16 * last) of `num_rows` rows; `y.rows` is indexed by output column.
-inline void apply_panels(const Linear& linear, const Operand& x, int num_rows, int first, int last,
-                         const Destination& y) {
+inline void product_of_precision(const Linear& linear, const Operand& x, int num_rows, int first,
+                                 int last, const Destination& y) {
   switch (linear.precision) {
     case Precision::kFloat32:
       return product<Float32Dot>(linear, x, num_rows, first, last, y);
@@ -299,9 +299,31 @@ inline void apply_panels(const Linear& linear, const Operand& x, int num_rows, i
   }
 }
 
+// Outputs [16 * first, 16 * last) of `num_rows` rows; `y.rows` is indexed by output column. A team,
+// where there is one, shares the panels; no output's arithmetic depends on that.
+inline void apply_panels(const Linear& linear, const Operand& x, int num_rows, int first, int last,
+                         const Destination& y, Team* team) {
+  constexpr int kLeastPanels = 8;
+  constexpr std::size_t kLeastBytes = 48 << 10;  // takes about as long as handing it over
+  const std::size_t bytes = static_cast<std::size_t>(last - first) *
+                            static_cast<std::size_t>(linear.num_words) * sizeof(Ints);
+  if (team == nullptr || last - first < 2 * kLeastPanels || bytes < 2 * kLeastBytes) {
+    return product_of_precision(linear, x, num_rows, first, last, y);
+  }
+  const int units = (last - first) / kLeastPanels;
+  const int parts = units < 2 * team->size() ? units : 2 * team->size();
+  auto part = [&](int index) {
+    const int from = first + units * index / parts * kLeastPanels;
+    const int to = index + 1 == parts ? last : first + units * (index + 1) / parts * kLeastPanels;
+    product_of_precision(linear, x, num_rows, from, to, y);
+  };
+  team->run(parts, part);
+}
+
 inline void apply(const Linear& linear, const Operand& x, int num_rows, float* rows,
-                  std::size_t stride, Activation activation = Activation::kNone, bool add = false) {
-  apply_panels(linear, x, num_rows, 0, linear.num_panels, {rows, stride, activation, add});
+                  std::size_t stride, Team* team, Activation activation = Activation::kNone,
+                  bool add = false) {
+  apply_panels(linear, x, num_rows, 0, linear.num_panels, {rows, stride, activation, add}, team);
 }
 
 }  // namespace polyhead

@@ -2,8 +2,8 @@
 
 #include <atomic>
 #include <chrono>
+#include <exception>
 #include <memory>
-#include <new>
 #include <unordered_map>
 
 #include "candidates.h"
@@ -76,15 +76,18 @@ class CachedRunner : public Runner {
     finished_.clear();
     hypotheses_.clear();
     PhOutcome outcome{};
+    const Attendance attendance(*this);
     for (int i = 0; i < num_removed; i++) forget(removed[i]);
     if (num_newcomers > 0) {
       const auto started = Clock::now();
+      seek_help();
       admit(newcomers, num_newcomers);
       outcome.encode_seconds = seconds_since(started);
     }
     const auto started = Clock::now();
     while (!running_.empty() && outcome.steps < max_steps && finished_.empty()) {
       if (outcome.steps > 0 && interrupted_.load(std::memory_order_relaxed)) break;
+      seek_help();
       outcome.rows += step();
       outcome.steps++;
       if (outcome.steps == 1) outcome.first_step_seconds = seconds_since(started);
@@ -105,6 +108,30 @@ class CachedRunner : public Runner {
   }
 
  private:
+  // Counts this runner among those that work, however the call ends.
+  class Attendance {
+   public:
+    explicit Attendance(CachedRunner& runner) : runner_(runner) { runner_.model_.team.arrive(); }
+    ~Attendance() {
+      runner_.dismiss_help();
+      runner_.model_.team.leave();
+    }
+    Attendance(const Attendance&) = delete;
+    Attendance& operator=(const Attendance&) = delete;
+
+   private:
+    CachedRunner& runner_;
+  };
+
+  // Another runner may have begun or ended to work since the last step.
+  void seek_help() {
+    if (!model_.team.alone()) return dismiss_help();
+    if (network_.team == nullptr && model_.team.engage()) network_.team = &model_.team;
+  }
+  void dismiss_help() {
+    if (network_.team != nullptr) model_.team.release();
+    network_.team = nullptr;
+  }
   void forget(std::int64_t id) {
     std::erase_if(running_, [&](const auto& sequence) { return sequence->id == id; });
   }
@@ -143,7 +170,8 @@ class CachedRunner : public Runner {
     network_.decode(rows_);
     scores_.resize(rows_.size());
     prepare_scores();
-    score_vocabulary(model_.projection, network_.operand().operand(), scores_, logits_);
+    score_vocabulary(model_.projection, network_.operand().operand(), scores_, logits_,
+                     network_.team);
     std::size_t row = 0;
     for (const auto& sequence : running_) {
       const int count = sequence->num_rows();
@@ -296,7 +324,11 @@ class CachedRunner : public Runner {
 extern "C" {
 
 PH_EXPORT void* ph_model_new(const PhModelConfig* config) {
-  return new (std::nothrow) polyhead::Model(*config);
+  try {
+    return new polyhead::Model(*config);
+  } catch (const std::exception&) {  // no memory, or no more threads
+    return nullptr;
+  }
 }
 PH_EXPORT void ph_model_free(void* model) { delete static_cast<polyhead::Model*>(model); }
 

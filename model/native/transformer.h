@@ -35,7 +35,7 @@ struct Embedding {
 
 class Model {
  public:
-  explicit Model(const PhModelConfig& config) : config(config) {
+  explicit Model(const PhModelConfig& config) : config(config), team(config.num_threads - 1) {
     encoder.resize(static_cast<std::size_t>(config.num_encoder_layers));
     decoder.resize(static_cast<std::size_t>(config.num_decoder_layers));
     head_dim = config.d_model / config.num_heads;
@@ -93,6 +93,7 @@ class Model {
   }
 
   PhModelConfig config;
+  mutable Team team;
   Arena arena;
   int head_dim = 0, head_width = 0, row_width = 0;
   Embedding source, target;
@@ -200,6 +201,8 @@ class Network {
   }
   const OperandBuffer& operand() const { return operand_; }
 
+  Team* team = nullptr;  // who helps with products just now
+
  private:
   std::size_t width() const { return static_cast<std::size_t>(model_.row_width); }
   Precision precision() const { return static_cast<Precision>(model_.config.precision); }
@@ -271,11 +274,11 @@ class Network {
   }
   // The end of a sub-layer: project, add to the rows, normalise (post-norm).
   void finish(const Linear& linear, const LayerNorm& norm, int rows) {
-    apply(linear, operand_.operand(), rows, x_.data(), width(), Activation::kNone, true);
+    apply(linear, operand_.operand(), rows, x_.data(), width(), team, Activation::kNone, true);
     if (!model_.config.pre_norm) normalise(norm, rows);
   }
   void wide_product(const Linear& linear, int rows, Activation activation = Activation::kNone) {
-    apply(linear, operand_.operand(), rows, wide_.data(), wide_stride_, activation);
+    apply(linear, operand_.operand(), rows, wide_.data(), wide_stride_, team, activation);
   }
   void feed_forward(const LayerNorm& norm, const Linear& inner, const Linear& outer, int rows) {
     begin(norm, rows);
@@ -343,7 +346,7 @@ class Network {
     const auto d_model = static_cast<std::size_t>(model_.config.d_model);
     const auto stride = static_cast<std::size_t>(model_.cross_keys_values.num_panels) * kLanes;
     cross_.reserve(static_cast<std::size_t>(rows) * stride);
-    apply(model_.cross_keys_values, operand_.operand(), rows, cross_.data(), stride);
+    apply(model_.cross_keys_values, operand_.operand(), rows, cross_.data(), stride, team);
     for (std::size_t layer = 0; layer < model_.decoder.size(); layer++) {
       int row = 0;
       for (int i = 0; i < num_sources; i++) {

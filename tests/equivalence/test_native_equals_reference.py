@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,7 @@ def tokens(hypotheses: Sequence[Hypothesis]) -> list[tuple[int, ...]]:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_float32_gives_the_reference(library: Path, shape: str) -> None:
     model = tiny_transformer(seed=5, **SHAPES[shape])
-    weights = NativeModel(model, "float32", library)
+    weights = NativeModel(model, "float32", library=library)
     sources = random_sources(40)
     for generation in (GREEDY, BEAM, GUARDED):
         expected = generate(model, sources, generation)
@@ -108,7 +109,7 @@ def test_narrow_arithmetic_gives_its_twin(library: Path, shape: str, precision: 
     """Rounding to a few bits turns the last bit of a sum into a visible step, so a few sentences
     of a random model may differ; with wrong arithmetic nearly all would."""
     model = tiny_transformer(seed=5, **SHAPES[shape])
-    weights = NativeModel(model, precision, library)
+    weights = NativeModel(model, precision, library=library)
     sources = random_sources(64)
     for generation in (GREEDY, BEAM):
         expected = generate(narrowed(model, precision), sources, generation)
@@ -139,11 +140,27 @@ def test_narrow_arithmetic_is_not_float32() -> None:
 def test_neighbours_change_nothing_not_even_a_bit(
     library: Path, precision: str, generation: GenerationConfig
 ) -> None:
-    weights = NativeModel(tiny_transformer(seed=5), precision, library)
+    weights = NativeModel(tiny_transformer(seed=5), precision, library=library)
     sources = random_sources(48)
     together = translate(weights, sources, generation, newcomers_a_call=48)
     assert together == translate(weights, sources, generation, newcomers_a_call=5)
     assert together == [translate(weights, [source], generation)[0] for source in sources]
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_threads_that_share_a_product_change_nothing_not_even_a_bit(precision: str) -> None:
+    """Wide enough that products are worth sharing."""
+    model = tiny_transformer(seed=5, d_model=256, d_ff=1024)
+    sources = random_sources(12)
+    alone = NativeModel(model, precision)
+    team = NativeModel(model, precision, num_threads=4)
+    for generation in (GREEDY, BEAM):
+        expected = translate(alone, sources, generation)
+        assert translate(team, sources, generation) == expected
+        # Two runners at once: now and then one of them works alone and has the others' help.
+        with ThreadPoolExecutor(2) as pool:
+            both = [pool.submit(translate, team, sources, generation) for _ in range(2)]
+            assert [future.result(timeout=120) for future in both] == [expected, expected]
 
 
 def test_every_length_up_to_the_limit() -> None:

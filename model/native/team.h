@@ -1,0 +1,111 @@
+// Threads that lend a hand when only one runner works: it then has the products of its few rows
+// computed by all of them, so that a sentence alone is translated by the whole machine.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace polyhead {
+
+inline void pause_briefly() {
+#if defined(__x86_64__)
+  _mm_pause();
+#else
+  std::this_thread::yield();
+#endif
+}
+
+class Team {
+ public:
+  explicit Team(int num_helpers) {
+    for (int i = 0; i < num_helpers; i++) helpers_.emplace_back([this] { help(); });
+  }
+  ~Team() {
+    state_.store(kEnding);
+    state_.notify_all();
+    for (std::thread& helper : helpers_) helper.join();
+  }
+  Team(const Team&) = delete;
+  Team& operator=(const Team&) = delete;
+
+  int size() const { return static_cast<int>(helpers_.size()) + 1; }
+
+  // A runner that works counts; only one that works alone may call `run`, and only between `engage`
+  // and `release`.
+  void arrive() { working_.fetch_add(1); }
+  void leave() { working_.fetch_sub(1); }
+  bool alone() const { return !helpers_.empty() && working_.load(std::memory_order_relaxed) == 1; }
+
+  // False when another runner has the helpers.
+  bool engage() {
+    int idle = kIdle;
+    if (!state_.compare_exchange_strong(idle, kEngaged)) return false;
+    state_.notify_all();
+    return true;
+  }
+  void release() { state_.store(kIdle); }
+
+  // Calls work(part) for each part in [0, parts), on this thread and on whichever helpers come in
+  // time; returns when all are done.
+  template <class Work>
+  void run(int parts, Work& work) {
+    context_ = &work;
+    call_ = [](void* context, int part) { (*static_cast<Work*>(context))(part); };
+    unfinished_.store(parts, std::memory_order_relaxed);
+    round_++;
+    ticket_.store(round_ << 32 | static_cast<std::uint64_t>(parts) << 16, std::memory_order_release);
+    while (take_part()) {
+    }
+    // A helper that was put to sleep in the middle of its part would be waited for on the CPU that
+    // it needs.
+    for (int spins = 0; unfinished_.load(std::memory_order_acquire) > 0; spins++) {
+      if (spins < 4096) {
+        pause_briefly();
+      } else {
+        std::this_thread::yield();
+      }
+    }
+  }
+
+ private:
+  enum : int { kIdle, kEngaged, kEnding };
+
+  // A ticket is the round, the number of parts, and the next part: whoever takes a part of a round
+  // keeps the round from ending, and so what it reads from changing.
+  bool take_part() {
+    std::uint64_t ticket = ticket_.load(std::memory_order_acquire);
+    do {
+      if ((ticket & 0xffff) >= (ticket >> 16 & 0xffff)) return false;
+    } while (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel,
+                                            std::memory_order_acquire));
+    call_(context_, static_cast<int>(ticket & 0xffff));
+    unfinished_.fetch_sub(1, std::memory_order_release);
+    return true;
+  }
+  void help() {
+    for (;;) {
+      const int state = state_.load(std::memory_order_relaxed);
+      if (state == kEnding) return;
+      if (state == kIdle) {
+        state_.wait(kIdle);
+      } else if (!take_part()) {
+        pause_briefly();
+      }
+    }
+  }
+
+  std::atomic<int> working_{0}, state_{kIdle}, unfinished_{0};
+  std::atomic<std::uint64_t> ticket_{0};
+  std::uint64_t round_ = 0;
+  void* context_ = nullptr;
+  void (*call_)(void*, int) = nullptr;
+  std::vector<std::thread> helpers_;
+};
+
+}  // namespace polyhead
