@@ -26,73 +26,109 @@ inline void softmax(float* scores, int count) {
   for (int i = 0; i < padded; i += kLanes) store(scores + i, load(scores + i) * inverse);
 }
 
+// The keys of the 16 positions of a block; a value lies 16 keys behind its key.
+template <class T>
+struct ContiguousBlock {
+  const T* keys;
+  const T* key(int i, int width) const { return keys + i * width; }
+};
+
 // Positions whose blocks follow each other at a fixed distance.
 template <class T>
 struct Contiguous {
-  const T* first;  // the key of position 0
+  const T* keys;  // of position 0
   std::size_t block_stride;
-  int width;
-  const T* key(int p) const {
-    return first + static_cast<std::size_t>(p / kLanes) * block_stride +
-           static_cast<std::size_t>(p % kLanes * width);
+  ContiguousBlock<T> block(int index) const {
+    return {keys + static_cast<std::size_t>(index) * block_stride};
   }
-  void skip(std::size_t numbers) { first += numbers; }
+  void skip(std::size_t numbers) { keys += numbers; }
+};
+
+template <class T>
+struct ScatteredBlock {
+  const T* keys;  // in slot 0
+  std::size_t slot_stride;
+  const std::int32_t* slots;
+  const T* key(int i, int width) const {
+    return keys + static_cast<std::size_t>(slots[i]) * slot_stride + i * width;
+  }
 };
 
 // Positions that were written by different slots: the past of a beam.
 template <class T>
 struct Scattered {
-  const T* base;  // the key of position 0 in slot 0
+  const T* keys;  // of position 0 in slot 0
   std::size_t slot_stride, block_stride;
-  int width;
   const std::int32_t* slots;  // of each position
-  const T* key(int p) const {
-    return base + static_cast<std::size_t>(slots[p]) * slot_stride +
-           static_cast<std::size_t>(p / kLanes) * block_stride +
-           static_cast<std::size_t>(p % kLanes * width);
+  ScatteredBlock<T> block(int index) const {
+    return {keys + static_cast<std::size_t>(index) * block_stride, slot_stride,
+            slots + index * kLanes};
   }
-  void skip(std::size_t numbers) { base += numbers; }
+  void skip(std::size_t numbers) { keys += numbers; }
 };
 
-// `query` and `out` are kVectors * 16 wide; `scores` has room for `count`, rounded up to 16.
+inline int in_block(int index, int count) {
+  const int left = count - index * kLanes;
+  return left < kLanes ? left : kLanes;
+}
+
+// scores[p] = query . key(p), of `count` positions rounded up to 16.
 template <int kVectors, class Positions>
-void attend_fixed(const float* query, int count, const Positions& past, float* scores, float* out) {
+void score(const float* query, int count, const Positions& past, float* scores) {
   Floats q[kVectors];
 #pragma GCC unroll 8
   for (int v = 0; v < kVectors; v++) q[v] = load(query + v * kLanes);
-  for (int first = 0; first < count; first += kLanes) {
-    Floats products[kLanes] = {};
-    const int here = count - first < kLanes ? count - first : kLanes;
+  for (int index = 0; index * kLanes < count; index++) {
+    const auto block = past.block(index);
+    const int here = in_block(index, count);
+    Floats products[kLanes];
     for (int i = 0; i < here; i++) {
-      const auto* key = past.key(first + i);
+      const auto* key = block.key(i, kVectors * kLanes);
       Floats product = q[0] * load(key);
 #pragma GCC unroll 8
       for (int v = 1; v < kVectors; v++) product += q[v] * load(key + v * kLanes);
       products[i] = product;
     }
-    store(scores + first, sums(products));
+    for (int i = here; i < kLanes; i++) products[i] = splat(0.0f);
+    store(scores + index * kLanes, sums(products));
   }
-  softmax(scores, count);
-  // Two chains of additions hide the latency of one.
+}
+
+// out = the sum over p of weights[p] value(p). Two chains of additions hide the latency of one.
+template <int kVectors, class Positions>
+void average(const float* weights, int count, const Positions& past, float* out) {
+  constexpr int kWidth = kVectors * kLanes;
   Floats even[kVectors] = {}, odd[kVectors] = {};
-  const int value_offset = kLanes * kVectors * kLanes;
-  int p = 0;
-  for (; p + 2 <= count; p += 2) {
-    const auto* first = past.key(p) + value_offset;
-    const auto* second = past.key(p + 1) + value_offset;
+  for (int index = 0; index * kLanes < count; index++) {
+    const auto block = past.block(index);
+    const int here = in_block(index, count);
+    const float* weight = weights + index * kLanes;
+    int i = 0;
+    for (; i + 2 <= here; i += 2) {
+      const auto* first = block.key(i, kWidth) + kLanes * kWidth;
+      const auto* second = block.key(i + 1, kWidth) + kLanes * kWidth;
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; v++) {
-      even[v] += load(first + v * kLanes) * scores[p];
-      odd[v] += load(second + v * kLanes) * scores[p + 1];
+      for (int v = 0; v < kVectors; v++) {
+        even[v] += load(first + v * kLanes) * weight[i];
+        odd[v] += load(second + v * kLanes) * weight[i + 1];
+      }
     }
-  }
-  if (p < count) {
-    const auto* last = past.key(p) + value_offset;
+    if (i < here) {
+      const auto* last = block.key(i, kWidth) + kLanes * kWidth;
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; v++) even[v] += load(last + v * kLanes) * scores[p];
+      for (int v = 0; v < kVectors; v++) even[v] += load(last + v * kLanes) * weight[i];
+    }
   }
 #pragma GCC unroll 8
   for (int v = 0; v < kVectors; v++) store(out + v * kLanes, even[v] + odd[v]);
+}
+
+// `query` and `out` are kVectors * 16 wide; `scores` has room for `count`, rounded up to 16.
+template <int kVectors, class Positions>
+void attend_fixed(const float* query, int count, const Positions& past, float* scores, float* out) {
+  score<kVectors>(query, count, past, scores);
+  softmax(scores, count);
+  average<kVectors>(scores, count, past, out);
 }
 
 // Any width, slowly.
@@ -100,15 +136,17 @@ template <class Positions>
 void attend_any(int width, const float* query, int count, const Positions& past, float* scores,
                 float* out) {
   for (int p = 0; p < count; p++) {
+    const auto* key = past.block(p / kLanes).key(p % kLanes, width);
     Floats product = splat(0.0f);
-    for (int v = 0; v < width; v += kLanes) product += load(query + v) * load(past.key(p) + v);
+    for (int v = 0; v < width; v += kLanes) product += load(query + v) * load(key + v);
     scores[p] = sum(product);
   }
   softmax(scores, count);
   for (int v = 0; v < width; v += kLanes) {
     Floats total = splat(0.0f);
     for (int p = 0; p < count; p++) {
-      total += load(past.key(p) + kLanes * width + v) * scores[p];
+      const auto* value = past.block(p / kLanes).key(p % kLanes, width) + kLanes * width;
+      total += load(value + v) * scores[p];
     }
     store(out + v, total);
   }

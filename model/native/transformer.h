@@ -305,14 +305,16 @@ class Network {
   void attend_source(int first, int length) {
     const auto block = static_cast<std::size_t>(2 * kLanes * model_.head_width);
     source_block_.reserve(block * static_cast<std::size_t>((length + kLanes - 1) / kLanes));
-    const Contiguous<float> past{source_block_.data(), block, model_.head_width};
+    const Contiguous<float> past{source_block_.data(), block};
     const float* projected = wide_.data() + wide_stride_ * static_cast<std::size_t>(first);
     const auto d_model = static_cast<std::size_t>(model_.config.d_model);
     for (int head = 0; head < model_.config.num_heads; head++) {
       const auto column = static_cast<std::size_t>(head * model_.head_dim);
       for (int p = 0; p < length; p++) {
         const float* from = projected + wide_stride_ * static_cast<std::size_t>(p) + column;
-        write_head(from + d_model, from + 2 * d_model, source_block_.data() + (past.key(p) - past.first));
+        write_head(from + d_model, from + 2 * d_model,
+                   source_block_.data() + static_cast<std::size_t>(p / kLanes) * block +
+                       static_cast<std::size_t>(p % kLanes * model_.head_width));
       }
       for (int p = 0; p < length; p++) {
         const float* query = projected + wide_stride_ * static_cast<std::size_t>(p) + column;
@@ -398,11 +400,11 @@ class Network {
       const Row& row = rows[i];
       if (row.ancestors == nullptr) {
         attend_row(i, row.position + 1,
-                   Contiguous<T>{cache_.self(layer, row.slot), cache_.block_stride, model_.head_width});
+                   Contiguous<T>{cache_.self(layer, row.slot), cache_.block_stride});
       } else {
         attend_row(i, row.position + 1,
                    Scattered<T>{cache_.self(layer), cache_.slot_stride, cache_.block_stride,
-                                model_.head_width, row.ancestors});
+                                row.ancestors});
       }
     }
   }
@@ -410,7 +412,7 @@ class Network {
     for (std::size_t i = 0; i < rows.size(); i++) {
       const T* source = cache_.cross(layer, rows[i].source_slot);
       attend_row(i, rows[i].source_len,
-                 Contiguous<T>{source, cache_.block_stride, model_.head_width});
+                 Contiguous<T>{source, cache_.block_stride});
     }
   }
   // All heads of one row; its query is at the start of its projection.
