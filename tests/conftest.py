@@ -29,6 +29,8 @@ def _clean_environment() -> None:
     # Tiny models are slower on several threads, and test processes share the cores.
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["MKL_NUM_THREADS"] = "1"
+    # Kernels run on the CPU, unless somebody who has a GPU says otherwise. Triton reads it once.
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 _clean_environment()

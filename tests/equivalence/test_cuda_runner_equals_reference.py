@@ -162,6 +162,41 @@ def test_few_slots_give_the_same_as_many(transformer, alone, max_slots: int) -> 
             check(future.result(timeout=120), alone[search, index])
 
 
+def test_the_longest_and_the_shortest_side_by_side(transformer) -> None:
+    """One source as long as the model allows among many of one token; limits of one token, too."""
+    generator = random.Random(2)
+    longest = [*(generator.randrange(4, 400) for _ in range(63)), 2]
+    sources = [[2], longest, [2], [7, 2]] * 3
+    searches = [
+        GREEDY,
+        BEAM,
+        GenerationConfig(beam_size=1, max_new_tokens=1),
+        GenerationConfig(beam_size=4, num_hypotheses=4, max_new_tokens=1),
+        GenerationConfig(beam_size=2, max_new_tokens=64),
+    ]
+    with opened(make_runner(transformer, max_slots=12), transformer) as engine:
+        for search in searches:
+            futures = engine.submit(sources, search)
+            for source, future in zip(sources, futures, strict=True):
+                check(future.result(timeout=120), generate(transformer, [source], search)[0])
+
+
+def test_a_storm_of_cancellations(alone, engine) -> None:
+    """Most give up at once, in every state; who stays gets what they would have got alone."""
+    generator = random.Random(3)
+    sources = random_sources(32)
+    staying = []
+    for _ in range(12):
+        search = generator.randrange(4)
+        futures = engine.submit(sources, SEARCHES[search])
+        kept = generator.randrange(32)
+        staying.append((search, kept, futures[kept]))
+        engine.cancel(future for future in futures if future is not futures[kept])
+    for search, index, future in staying:
+        check(future.result(timeout=120), alone[search, index])
+    assert engine.stats().slots_used == 0
+
+
 def test_nobody_reads_a_slot_that_is_not_theirs(transformer, alone) -> None:
     """Slots are full of what is no number, and their searches of somebody else's."""
     runner = make_runner(transformer)

@@ -1,0 +1,93 @@
+"""What this device can do, measured: bytes moved and numbers multiplied in a second."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from model.config import TransformerConfig
+
+__all__ = ["Ceilings", "StepWork", "seconds_of"]
+
+
+def seconds_of(work: Callable[[], object], *, repeats: int = 10) -> float:
+    """The median of `repeats`, by the device's own clock."""
+    work()
+    times = []
+    for _ in range(repeats):
+        began = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        ended = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        began.record()
+        work()
+        ended.record()
+        ended.synchronize()
+        milliseconds: float = began.elapsed_time(ended)
+        times.append(milliseconds / 1000)
+    return statistics.median(times)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ceilings:
+    """Of one device."""
+
+    bytes_per_second: float
+    """Of a copy within the device, read and written."""
+    flops: float
+    """Of a large bfloat16 product, a multiplication and an addition counting two."""
+
+    @classmethod
+    def measured(cls) -> Ceilings:
+        """On random numbers: zeros take less power, and so less time."""
+        size, width = 2**31, 8192
+        source = torch.randint(0, 255, (size,), dtype=torch.uint8, device="cuda")
+        target = torch.empty_like(source)
+        copying = seconds_of(lambda: target.copy_(source))
+        a, b = torch.randn(2, width, width, device="cuda").bfloat16()
+        multiplying = seconds_of(lambda: a @ b)
+        return cls(bytes_per_second=2 * size / copying, flops=2 * width**3 / multiplying)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepWork:
+    """The least that a decode step must do."""
+
+    weight_bytes: float
+    cache_bytes: float
+    flops: float
+
+    @classmethod
+    def of(
+        cls,
+        config: TransformerConfig,
+        *,
+        groups: int,
+        beams: int,
+        position: float,
+        source_len: float,
+        num_bytes: int,
+    ) -> StepWork:
+        """Of `groups` sources: each weight and each cached number is read once.
+
+        The beams of a source share its entry; how much of their past they share is not counted.
+        """
+        width, layers = config.d_model, config.num_decoder_layers
+        per_layer = 6 * width * width + 2 * width * config.d_ff
+        weights = layers * per_layer + config.tgt_vocab_size * width
+        rows = groups * beams
+        cached = 2 * layers * width * (rows * (position + 1) + groups * source_len)
+        attention = 4 * layers * width * rows * (position + 1 + source_len)
+        return cls(
+            weight_bytes=float(weights * num_bytes),
+            cache_bytes=cached * num_bytes,
+            flops=2.0 * weights * rows + attention,
+        )
+
+    def seconds(self, ceilings: Ceilings) -> float:
+        """No step is faster: products need their weights, and what they multiply."""
+        reading = self.weight_bytes / ceilings.bytes_per_second
+        return max(reading, self.flops / ceilings.flops) + (
+            self.cache_bytes / ceilings.bytes_per_second
+        )

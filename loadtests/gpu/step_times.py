@@ -1,0 +1,177 @@
+"""How long a decode step takes, beside the least that it can take, and where the time goes."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+
+from loadtests.gpu.ceilings import Ceilings, StepWork
+from loadtests.gpu.figures import Figures
+from loadtests.gpu.runners import Maker
+from model.config import TransformerConfig
+from model.engine.cuda_runner import CudaRunner
+from model.engine.device import device_model
+from model.kernels.slot_memory import Counter
+from model.transformer import Transformer
+
+__all__ = ["measure_encoding", "measure_steps"]
+
+_SOURCE_LEN = 30
+_FIRST, _STEPS = 10, 10
+"""Steps from position 10 on: 15 are behind a row on average, as in a target of 30."""
+_REPEATS = 15
+
+
+def endless_transformer(config: TransformerConfig) -> Transformer:
+    """Random weights that never end a target."""
+    torch.manual_seed(0)
+    transformer = Transformer(config).eval()
+    with torch.no_grad():
+        transformer.projection.bias[config.eos_id] = -1e4
+    return transformer
+
+
+def measure_steps(
+    make: Maker,
+    figures: Figures,
+    config: TransformerConfig,
+    ceilings: Ceilings,
+    *,
+    rows: tuple[int, ...] = (1, 64, 256, 1024),
+    narrow_rows: tuple[int, ...] = (1, 4, 8, 16, 32, 64),
+) -> None:
+    """Greedy and beams of four, in bfloat16.
+
+    Args:
+        narrow_rows: at which the fused products are held against the library's.
+    """
+    transformer = endless_transformer(config)
+    runner = make(transformer, dtype=torch.bfloat16, max_slots=max(rows), beams=())
+    figures.record("slots_gib", runner.budget.slots / 2**30)
+    for beams in (1, 4):
+        for num_rows in rows:
+            groups = max(1, num_rows // beams)
+            work = StepWork.of(
+                config, groups=groups, beams=beams, position=_FIRST + _STEPS / 2,
+                source_len=_SOURCE_LEN, num_bytes=2,
+            )  # fmt: skip
+            seconds = _step_seconds(runner, groups, beams)
+            name = f"step_beam{beams}_rows{groups * beams}"
+            figures.record(f"{name}_us", seconds * 1e6)
+            figures.record(f"{name}_tokens_per_second", groups / seconds)
+            figures.record(f"{name}_bound_us", work.seconds(ceilings) * 1e6)
+            figures.record(f"{name}_share_of_bound", work.seconds(ceilings) / seconds)
+    for num_rows in (1, max(rows)):
+        _profile(runner, num_rows, figures)
+    runner.close()
+    for narrow in (0, max(narrow_rows)):
+        with _narrow_up_to(narrow):
+            other = make(transformer, dtype=torch.bfloat16, max_slots=max(narrow_rows), beams=())
+            for num_rows in narrow_rows:
+                kind = "fused" if narrow else "library"
+                seconds = _step_seconds(other, num_rows, 1)
+                figures.record(f"step_rows{num_rows}_{kind}_products_us", seconds * 1e6)
+            other.close()
+
+
+def measure_encoding(make: Maker, figures: Figures, config: TransformerConfig) -> None:
+    """Graphs of the encoder, filled with sources of one length."""
+    runner = make(endless_transformer(config), dtype=torch.bfloat16, max_slots=256, beams=())
+    for bucket in runner._source_buckets:
+        buffer, graph = runner._encoder(bucket)
+        tokens = np.full((3, bucket), 5, dtype=np.int32)
+        starts = np.arange(0, bucket, _SOURCE_LEN)
+        tokens[1] = np.arange(bucket) // _SOURCE_LEN
+        tokens[2] = np.arange(bucket) % _SOURCE_LEN
+        blocks = np.zeros((device_blocks(buffer, bucket), 3), dtype=np.int32)
+        ends = np.minimum(starts + _SOURCE_LEN, bucket)
+        blocks[: len(starts)] = np.stack([starts, starts, ends], axis=1)
+        runner._stream.upload(np.concatenate([tokens, blocks], axis=None), buffer)
+        seconds = _median_seconds(runner, graph)
+        figures.record(f"encode_{bucket}_tokens_us", seconds * 1e6)
+    runner.close()
+
+
+def device_blocks(buffer: torch.Tensor, bucket: int) -> int:
+    """Blocks of queries in a bucket's buffer."""
+    return (len(buffer) - 3 * bucket) // 3
+
+
+def _step_seconds(runner: CudaRunner, groups: int, beams: int) -> float:
+    """Of one step, from real ones in a row, all groups at the same position."""
+    lane = runner._lane(beams, constrained=False)
+    bucket = next(bucket for bucket in lane.buckets if bucket >= groups)
+    graph = lane.graph(bucket)
+    slots = np.arange(groups * beams, dtype=np.int32).reshape(groups, beams)
+    table = np.full((bucket, beams), runner._memory.spare, dtype=np.int32)
+    table[:groups] = slots
+    runner._stream.upload(table, lane._rows[:bucket])
+
+    def steps() -> None:
+        for _ in range(_STEPS):
+            graph()
+
+    def rewind() -> None:
+        counters = runner._memory.counters
+        counters[Counter.DONE, : runner.max_slots] = 0
+        counters[Counter.ENDED] = 0
+        counters[Counter.WANTED] = 1
+        counters[Counter.LIMIT] = runner.model_config.max_positions
+        counters[Counter.POSITION, : runner.max_slots] = _FIRST
+        counters[Counter.SOURCE_LEN, : runner.max_slots] = _SOURCE_LEN
+        # Each beam inherits from itself: no past is shared.
+        own = torch.arange(runner.max_slots + 1, device=counters.device).int()
+        runner._memory.ancestors.copy_(own[None, :, None].expand_as(runner._memory.ancestors))
+
+    return _median_seconds(runner, steps, rewind) / _STEPS
+
+
+def _median_seconds(
+    runner: CudaRunner, work: Callable[[], None], before: Callable[[], None] = lambda: None
+) -> float:
+    stream = runner._stream
+    times = []
+    with torch.inference_mode():
+        for _ in range(_REPEATS + 1):
+            stream.run(before)
+            began = stream.mark()
+            work()
+            ended = stream.mark()
+            ended.wait()
+            times.append(ended.seconds_since(began))
+    return statistics.median(times[1:])
+
+
+def _profile(runner: CudaRunner, num_rows: int, figures: Figures) -> None:
+    """The eight kernels that take most of a step's time; nothing where they cannot be traced."""
+    activities = [torch.profiler.ProfilerActivity.CUDA]
+    recording: Any = (
+        torch.profiler.profile(activities=activities)
+        if torch.cuda.is_available()
+        else nullcontext()
+    )
+    with recording as profile:
+        _step_seconds(runner, num_rows, 1)
+    if profile is None:
+        return
+    found = sorted(profile.key_averages(), key=lambda event: -event.self_device_time_total)
+    steps = _STEPS * (_REPEATS + 1)
+    for place, event in enumerate(found[:8]):
+        each = event.self_device_time_total / steps
+        figures.record(f"step_rows{num_rows}_cost{place}", f"{each:.1f} us {event.key[:60]}")
+
+
+@contextmanager
+def _narrow_up_to(rows: int) -> Any:
+    """Until here a step's products are fused with what is around them."""
+    before = device_model._NARROW
+    device_model._NARROW = rows
+    try:
+        yield
+    finally:
+        device_model._NARROW = before

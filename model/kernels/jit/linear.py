@@ -1,0 +1,89 @@
+"""A linear layer for a handful of rows, with what stands before and behind it in one kernel.
+
+With so few rows a product is the reading of its weights, and the launches around it cost as much:
+each program normalises the rows for itself, which they share through the cache, and multiplies them
+with a few columns.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+__all__ = ["linear_kernel"]
+
+
+@triton.jit
+def row_moments(x, rows, valid, stride, eps, WIDTH: tl.constexpr, BLOCK: tl.constexpr):
+    """Mean and inverse standard deviation of (ROWS,) rows of x, in two passes."""
+    dim = tl.arange(0, BLOCK)
+    here = valid[:, None] & (dim < WIDTH)[None, :]
+    row = tl.load(x + rows[:, None] * stride + dim[None, :], mask=here, other=0.0).to(tl.float32)
+    mean = tl.sum(row, axis=1) / WIDTH
+    centred = tl.where(here, row - mean[:, None], 0.0)
+    return mean, 1.0 / tl.sqrt(tl.sum(centred * centred, axis=1) / WIDTH + eps)
+
+
+@triton.jit
+def activate(x, ACTIVATION: tl.constexpr):
+    """None, "relu", "gelu" or "silu"."""
+    if ACTIVATION == "relu":
+        # A comparison, since a maximum may lose NaN.
+        x = tl.where(x < 0.0, 0.0, x)
+    elif ACTIVATION == "gelu":
+        x = 0.5 * x * (1.0 + tl.erf(x * 0.7071067811865476))
+    elif ACTIVATION == "silu":
+        x = x / (1.0 + tl.exp(-x))
+    return x
+
+
+@triton.jit
+def linear_kernel(
+    x, weight, bias, out, norm_weight, norm_bias, kept, kept_weight, kept_bias,
+    num_rows, eps, kept_eps,
+    IN: tl.constexpr, OUT: tl.constexpr, IN_BLOCK: tl.constexpr, OUT_BLOCK: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
+    BIAS: tl.constexpr, NORM: tl.constexpr, ACTIVATION: tl.constexpr,
+    KEEP: tl.constexpr, KEEP_NORM: tl.constexpr,
+):  # fmt: skip
+    """One program for ROWS rows and COLUMNS columns of out = act(norm(x) W^T + b) + norm(kept).
+
+    x is (R, IN), weight (OUT, IN), kept and out (R, OUT).
+    """
+    row = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
+    column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
+    valid = row < num_rows
+    wanted = column < OUT
+    if NORM:
+        mean, factor = row_moments(x, row, valid, IN, eps, IN, IN_BLOCK)
+    result = tl.zeros((ROWS, COLUMNS), tl.float32)
+    for start in range(0, IN, DEPTH):
+        dim = start + tl.arange(0, DEPTH)
+        inner = dim < IN
+        there = valid[:, None] & inner[None, :]
+        a = tl.load(x + row[:, None] * IN + dim[None, :], mask=there, other=0.0)
+        if NORM:
+            gain = tl.load(norm_weight + dim, mask=inner, other=0.0)
+            shift = tl.load(norm_bias + dim, mask=inner, other=0.0)
+            a = (a - mean[:, None]) * factor[:, None] * gain[None, :] + shift[None, :]
+        b = tl.load(
+            weight + column[None, :] * IN + dim[:, None],
+            mask=wanted[None, :] & inner[:, None],
+            other=0.0,
+        )
+        result += tl.dot(a.to(b.dtype), b, input_precision="ieee")
+    if BIAS:
+        result += tl.load(bias + column, mask=wanted, other=0.0).to(tl.float32)[None, :]
+    result = activate(result, ACTIVATION)
+    place = row[:, None] * OUT + column[None, :]
+    here = valid[:, None] & wanted[None, :]
+    if KEEP:
+        old = tl.load(kept + place, mask=here, other=0.0)
+        if KEEP_NORM:
+            kept_mean, kept_factor = row_moments(kept, row, valid, OUT, kept_eps, OUT, OUT_BLOCK)
+            gain = tl.load(kept_weight + column, mask=wanted, other=0.0)
+            shift = tl.load(kept_bias + column, mask=wanted, other=0.0)
+            old = (old - kept_mean[:, None]) * kept_factor[:, None] * gain[None, :]
+            old += shift[None, :]
+        result += old
+    tl.store(out + place, result, mask=here)

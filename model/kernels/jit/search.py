@@ -1,0 +1,284 @@
+"""Search on the device: from logits to candidates, and from candidates to the next step."""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+__all__ = ["advance_kernel", "best_candidates_kernel", "inherit_kernel", "read_rows_kernel"]
+
+
+@triton.jit
+def read_rows_kernel(
+    rows, token_ids, row_positions, positions, done, tokens, tokens_stride, num_rows,
+    BEAMS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """One program for BLOCK rows."""
+    row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    real = row < num_rows
+    slot = tl.load(rows + row, mask=real, other=0).to(tl.int64)
+    lead = tl.load(rows + row // BEAMS * BEAMS, mask=real, other=0)
+    position = tl.load(positions + lead, mask=real, other=0)
+    position = tl.where(tl.load(done + lead, mask=real, other=1) > 0, 0, position)
+    token = tl.load(tokens + slot * tokens_stride + position, mask=real, other=0)
+    tl.store(token_ids + row, token, mask=real)
+    tl.store(row_positions + row, position, mask=real)
+
+
+@triton.jit
+def best_candidates_kernel(
+    scores, bias, best_scores, best_tokens, maxima, sums,
+    VOCABULARY: tl.constexpr, PARTS: tl.constexpr, PART: tl.constexpr, WIDTH: tl.constexpr,
+    BIAS: tl.constexpr, NORMALISED: tl.constexpr,
+):  # fmt: skip
+    """One program for each row and each PART of the vocabulary."""
+    row = tl.program_id(0)
+    part = tl.program_id(1)
+    token = part * PART + tl.arange(0, PART)
+    real = token < VOCABULARY
+    score = tl.load(scores + row.to(tl.int64) * VOCABULARY + token, mask=real, other=float("-inf"))
+    if BIAS:
+        score += tl.load(bias + token, mask=real, other=0.0).to(tl.float32)
+    left = tl.where(score == score, score, float("-inf"))
+    top = tl.max(left, axis=0)
+    place = row * PARTS + part
+    if NORMALISED:
+        # Divide by one, unless there is a NaN.
+        unknown = tl.sum((score != score).to(tl.float32), axis=0)
+        tl.store(maxima + place, 0.0)
+        tl.store(sums + place, tl.where(unknown > 0.0, float("nan"), 1.0))
+    else:
+        tl.store(maxima + place, top)
+        tl.store(sums + place, tl.sum(tl.exp(score - top), axis=0))
+    for rank in tl.static_range(WIDTH):
+        best = tl.max(left, axis=0)
+        winner = tl.min(tl.where((left == best) & real, token, PARTS * PART), axis=0)
+        tl.store(best_scores + place * WIDTH + rank, best)
+        tl.store(best_tokens + place * WIDTH + rank, winner)
+        left = tl.where(token == winner, float("-inf"), left)
+
+
+@triton.jit
+def length_penalty(length, alpha):
+    """((5 + length) / 6) ^ alpha, float64."""
+    return tl.exp(alpha * tl.log((5.0 + length.to(tl.float64)) / 6.0))
+
+
+@triton.jit
+def candidate_totals(
+    scores, maxima, sums, rows, live, group, position,
+    BEAMS: tl.constexpr, PARTS: tl.constexpr, PART_BLOCK: tl.constexpr, WIDTH: tl.constexpr,
+    BLOCK: tl.constexpr,
+):  # fmt: skip
+    """(BLOCK,) log-probabilities of the group's hypotheses with one more token."""
+    candidate = tl.arange(0, BLOCK)
+    real = candidate < BEAMS * PARTS * WIDTH
+    row = group * BEAMS + candidate // (PARTS * WIDTH)
+    part = tl.arange(0, PART_BLOCK)
+    there = real[:, None] & (part < PARTS)[None, :]
+    place = row[:, None] * PARTS + part[None, :]
+    part_top = tl.load(maxima + place, mask=there, other=float("-inf"))
+    part_sum = tl.load(sums + place, mask=there, other=0.0)
+    top = tl.where(real, tl.max(part_top, axis=1), 0.0)
+    parts_sum = tl.sum(part_sum * tl.exp(part_top - top[:, None]), axis=1)
+    norm = top + tl.log(tl.where(real, parts_sum, 1.0))
+    slot = tl.load(rows + row, mask=real, other=0)
+    past = tl.load(live + slot, mask=real, other=0.0)
+    # One hypothesis to begin with: the other rows are copies that must not be chosen.
+    fresh = tl.where(row == group * BEAMS, 0.0, float("-inf"))
+    past = tl.where(position == 0, fresh, past)
+    place = group * BEAMS * PARTS * WIDTH + candidate
+    total = tl.load(scores + place, mask=real, other=float("-inf")) - norm + past
+    # NaN and infinity are what only broken numbers give: nothing may be made of them.
+    finite = real & (total == total) & (total < float("inf"))
+    return tl.where(finite, total, float("-inf"))
+
+
+@triton.jit
+def ended_scores(
+    log_probs, lengths, rows, group, ended, alpha, journal_stride,
+    BEAMS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """(BLOCK,) float64 scores of the hypotheses that have ended, -inf behind them."""
+    entry = tl.arange(0, BLOCK)
+    real = entry < ended
+    slot = tl.load(rows + group * BEAMS + entry // 2, mask=real, other=0).to(tl.int64)
+    place = slot * journal_stride + entry % 2
+    log_prob = tl.load(log_probs + place, mask=real, other=0.0).to(tl.float64)
+    length = tl.load(lengths + place, mask=real, other=1)
+    score = log_prob / length_penalty(length, alpha)
+    return tl.where(real, score, float("-inf"))
+
+
+@triton.jit
+def record_ended(
+    log_probs, beams, lengths, tokens, rows, group, entry, journal_stride,
+    which, log_prob, beam, length, token, BEAMS: tl.constexpr,
+):  # fmt: skip
+    """Writes the ended hypothesis `entry` of the group, if `which`."""
+    slot = tl.load(rows + group * BEAMS + entry // 2, mask=which, other=0).to(tl.int64)
+    place = slot * journal_stride + entry % 2
+    tl.store(log_probs + place, log_prob, mask=which)
+    tl.store(beams + place, beam, mask=which)
+    tl.store(lengths + place, length, mask=which)
+    tl.store(tokens + place, token, mask=which)
+
+
+@triton.jit
+def nth_largest(values, n, BLOCK: tl.constexpr):
+    """Of (BLOCK,) values; n counts from 1."""
+    place = tl.arange(0, BLOCK)
+    equal = (values[None, :] == values[:, None]) & (place[None, :] < place[:, None])
+    before = tl.sum(((values[None, :] > values[:, None]) | equal).to(tl.int32), axis=1)
+    return tl.max(tl.where(before == n - 1, values, float("-inf")), axis=0)
+
+
+@triton.jit
+def split_candidates(
+    total, token, score, ended, running, length, penalty, eos_id,
+    log_probs, beams, lengths, tokens, rows, group, journal_stride,
+    BEAMS: tl.constexpr, BEAM_BLOCK: tl.constexpr, PER_BEAM: tl.constexpr,
+    BLOCK: tl.constexpr, ENDED_BLOCK: tl.constexpr, COUNT: tl.constexpr,
+):  # fmt: skip
+    """Takes the COUNT best candidates, best first: they end, or they are among the survivors.
+
+    Returns:
+        Survivors (BEAM_BLOCK,): log-probabilities, -inf where there are fewer than BEAMS, parents
+        and tokens; then the scores of all that ended (ENDED_BLOCK,), and how many those are.
+    """
+    candidate = tl.arange(0, BLOCK)
+    beam = tl.arange(0, BEAM_BLOCK)
+    entry = tl.arange(0, ENDED_BLOCK)
+    live = tl.full((BEAM_BLOCK,), float("-inf"), tl.float32)
+    parents = tl.zeros((BEAM_BLOCK,), tl.int32)
+    next_tokens = tl.zeros((BEAM_BLOCK,), tl.int32)
+    survivors = 0
+    for rank in tl.static_range(COUNT):
+        best = tl.max(total, axis=0)
+        winner = tl.min(tl.where(total == best, candidate, BLOCK), axis=0)
+        best_token = tl.sum(tl.where(candidate == winner, token, 0), axis=0)
+        parent = winner // PER_BEAM
+        total = tl.where(candidate == winner, float("-inf"), total)
+        ends = (best_token == eos_id) & (best > float("-inf"))
+        looking = survivors < BEAMS
+        if rank < BEAMS:
+            which = ends & looking & running
+            record_ended(
+                log_probs, beams, lengths, tokens, rows, group, ended, journal_stride,
+                which, best, parent, length, -1, BEAMS,
+            )  # fmt: skip
+            score = tl.where((entry == ended) & which, best.to(tl.float64) / penalty, score)
+            ended += which.to(tl.int32)
+        lives = (ends == 0) & looking
+        here = (beam == survivors) & lives
+        live = tl.where(here, best, live)
+        parents = tl.where(here, parent, parents)
+        next_tokens = tl.where(here, best_token, next_tokens)
+        survivors += lives.to(tl.int32)
+    return live, parents, next_tokens, score, ended
+
+
+@triton.jit
+def cut_off_survivors(
+    live, parents, next_tokens, missing, ended, running, length,
+    log_probs, beams, lengths, tokens, rows, group, journal_stride,
+    BEAMS: tl.constexpr, BEAM_BLOCK: tl.constexpr,
+):  # fmt: skip
+    """At the limit: as many survivors end as are still missing. Returns how many have ended."""
+    beam = tl.arange(0, BEAM_BLOCK)
+    for row in tl.static_range(BEAMS):
+        log_prob = tl.sum(tl.where(beam == row, live, 0.0), axis=0)
+        parent = tl.sum(tl.where(beam == row, parents, 0), axis=0)
+        token = tl.sum(tl.where(beam == row, next_tokens, 0), axis=0)
+        which = running & (row < missing) & (log_prob > float("-inf"))
+        record_ended(
+            log_probs, beams, lengths, tokens, rows, group, ended, journal_stride,
+            which, log_prob, parent, length, token, BEAMS,
+        )  # fmt: skip
+        ended += which.to(tl.int32)
+    return ended
+
+
+@triton.jit
+def advance_kernel(
+    scores, candidate_tokens, maxima, sums, rows, flags,
+    positions, limits, wanteds, endeds, dones, alphas, live_log_probs,
+    tokens, parents, ended_log_probs, ended_beams, ended_lengths, ended_tokens,
+    journal_stride, eos_id,
+    BEAMS: tl.constexpr, BEAM_BLOCK: tl.constexpr, ENDED_BLOCK: tl.constexpr,
+    PARTS: tl.constexpr, PART_BLOCK: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr,
+    COUNT: tl.constexpr,
+):  # fmt: skip
+    """One program for each group: `BeamSearch.advance`, word by word, with masks for its ifs."""
+    group = tl.program_id(0)
+    lead = tl.load(rows + group * BEAMS)
+    position = tl.load(positions + lead)
+    limit = tl.load(limits + lead)
+    wanted = tl.load(wanteds + lead)
+    ended = tl.load(endeds + lead)
+    running = tl.load(dones + lead) == 0
+    alpha = tl.load(alphas + lead)
+    length = position + 1
+    total = candidate_totals(
+        scores, maxima, sums, rows, live_log_probs, group, position,
+        BEAMS, PARTS, PART_BLOCK, WIDTH, BLOCK,
+    )  # fmt: skip
+    candidate = tl.arange(0, BLOCK)
+    real = candidate < BEAMS * PARTS * WIDTH
+    first = group * BEAMS * PARTS * WIDTH
+    token = tl.load(candidate_tokens + first + candidate, mask=real, other=0)
+    score = ended_scores(
+        ended_log_probs, ended_lengths, rows, group, ended, alpha, journal_stride,
+        BEAMS, ENDED_BLOCK,
+    )  # fmt: skip
+    # All has been read that other threads of this program are about to overwrite.
+    tl.debug_barrier()
+    live, from_beams, next_tokens, score, ended = split_candidates(
+        total, token, score, ended, running, length, length_penalty(length, alpha), eos_id,
+        ended_log_probs, ended_beams, ended_lengths, ended_tokens, rows, group, journal_stride,
+        BEAMS, BEAM_BLOCK, PARTS * WIDTH, BLOCK, ENDED_BLOCK, COUNT,
+    )  # fmt: skip
+    full = length >= limit
+    ended = cut_off_survivors(
+        live, from_beams, next_tokens, wanted - ended, ended, running & full, length,
+        ended_log_probs, ended_beams, ended_lengths, ended_tokens, rows, group, journal_stride,
+        BEAMS, BEAM_BLOCK,
+    )  # fmt: skip
+    best = tl.max(live, axis=0)
+    best_possible = best.to(tl.float64) / length_penalty(limit, alpha)
+    enough = (ended >= wanted) & (best_possible <= nth_largest(score, wanted, ENDED_BLOCK))
+    done = full | (best == float("-inf")) | (ended >= BEAMS) | enough
+    tl.store(flags + group, tl.where(done | (running == 0), 1 + ended, 0))
+    goes_on = running & (done == 0)
+    beam = tl.arange(0, BEAM_BLOCK)
+    mine = beam < tl.where(goes_on, BEAMS, 0)
+    slot = tl.load(rows + group * BEAMS + beam, mask=mine, other=0).to(tl.int64)
+    tl.store(tokens + slot * journal_stride + length, next_tokens, mask=mine)
+    tl.store(parents + slot * journal_stride + length, from_beams, mask=mine)
+    tl.store(live_log_probs + slot, live, mask=mine)
+    tl.store(positions + lead, length, mask=goes_on)
+    tl.store(endeds + lead, ended, mask=running)
+    tl.store(dones + lead, done.to(tl.int32), mask=running)
+
+
+@triton.jit
+def inherit_kernel(
+    rows, row_positions, dones, parents, ancestors, journal_stride, half_stride, ancestors_stride,
+    BEAMS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """One program for each row: its parent's ancestors, and its parent."""
+    row = tl.program_id(0)
+    first = row // BEAMS * BEAMS
+    # Nobody needs the ancestors of what is done, whose parents were not written.
+    if tl.load(dones + tl.load(rows + first)) == 0:
+        slot = tl.load(rows + row).to(tl.int64)
+        position = tl.load(row_positions + row)
+        beam = tl.load(parents + slot * journal_stride + position + 1)
+        parent = tl.load(rows + first + beam).to(tl.int64)
+        old = ancestors + (position % 2) * half_stride + parent * ancestors_stride
+        new = ancestors + ((position + 1) % 2) * half_stride + slot * ancestors_stride
+        for start in range(0, position + 1, BLOCK):
+            place = start + tl.arange(0, BLOCK)
+            holder = tl.load(old + place, mask=place < position, other=0)
+            holder = tl.where(place == position, parent.to(tl.int32), holder)
+            tl.store(new + place, holder, mask=place <= position)

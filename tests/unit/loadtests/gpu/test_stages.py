@@ -1,0 +1,139 @@
+"""Stages: each in a process and a time of its own, whatever becomes of the others."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from loadtests.gpu.figures import Figures
+from loadtests.gpu.report import TARGETS, as_json_line, as_table, exit_code
+from loadtests.gpu.stages import Outcome, Stage, run_stage
+from tests.unit.model.engine.fake_runner import until
+
+_RECORD = """
+import sys
+from pathlib import Path
+from loadtests.gpu.figures import Figures
+Figures(Path(sys.argv[1])).record("answer", 42.0)
+"""
+
+
+def stage(script: str, seconds: float = 60.0, **environment: str) -> Stage:
+    return Stage(
+        name="trial",
+        seconds=seconds,
+        command=lambda figures: [sys.executable, "-c", script, str(figures)],
+        environment={"PYTHONPATH": str(Path(__file__).parents[4])} | environment,
+    )
+
+
+def test_figures_come_back(tmp_path: Path) -> None:
+    outcome = run_stage(stage(_RECORD), tmp_path / "figures.json", at_most=60.0)
+    assert (outcome.error, outcome.figures) == (None, {"answer": 42.0})
+
+
+def test_what_was_recorded_survives_a_failure(tmp_path: Path) -> None:
+    script = _RECORD + "\nsys.exit(3)"
+    outcome = run_stage(stage(script), tmp_path / "figures.json", at_most=60.0)
+    assert (outcome.error, outcome.figures) == ("it ended with 3", {"answer": 42.0})
+
+
+def test_a_stage_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+    script = (
+        "import subprocess, sys, threading\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import threading; "
+        "threading.Event().wait()'])\n"
+        f"open({str(tmp_path / 'pid')!r}, 'w').write(str(child.pid))\n"
+        "threading.Event().wait()"
+    )
+    outcome = run_stage(stage(script, seconds=2.0), tmp_path / "figures.json", at_most=60.0)
+    assert outcome.error == "it was ended after 2 s"
+    child = Path("/proc", (tmp_path / "pid").read_text(), "stat")
+    until(lambda: not child.exists() or state(child) == "Z")
+
+
+def state(stat: Path) -> str:
+    """Of a process: Z is for who has ended, and nobody has asked how."""
+    return stat.read_text().rpartition(")")[2].split()[0]
+
+
+def test_without_time_nothing_is_begun(tmp_path: Path) -> None:
+    outcome = run_stage(stage(_RECORD), tmp_path / "figures.json", at_most=-1.0)
+    assert (outcome.error, outcome.figures) == ("no time was left", {})
+
+
+def test_a_stage_gets_its_environment(tmp_path: Path) -> None:
+    script = "import os; raise SystemExit(os.environ['WORD'] != 'said')"
+    outcome = run_stage(stage(script, WORD="said"), tmp_path / "figures.json", at_most=60.0)
+    assert outcome.error is None
+
+
+def test_figures_are_in_the_file_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = Figures(tmp_path / "figures.json")
+    figures.record("rate", 1_234_567.8)
+    figures.record("kind", "a word")
+    assert json.loads((tmp_path / "figures.json").read_text()) == {
+        "rate": 1_234_567.8,
+        "kind": "a word",
+    }
+    assert capsys.readouterr().out == "rate: 1,234,568\nkind: a word\n"
+
+
+def outcomes() -> list[Outcome]:
+    found = {"throughput_beam1_tokens_per_second": 1.3e6, "alone_beam1_p50_ms": 9.5}
+    return [
+        Outcome(name="throughput", seconds=12.0, error=None, figures=found),
+        Outcome(name="peers", seconds=3.0, error="it ended with 1", figures={}),
+    ]
+
+
+def test_the_table_says_which_targets_were_met() -> None:
+    lines = as_table(outcomes()).splitlines()
+    by_name = {line.split()[0]: line for line in lines if line and not line.startswith(" ")}
+    assert by_name["throughput_beam1_tokens_per_second"].endswith("  met")
+    assert by_name["alone_beam1_p50_ms"].endswith("  MISSED")
+    assert by_name["ratio_ctranslate2-float16_greedy"].endswith("-")
+    assert "peers: it ended with 1, 3 s" in lines
+
+
+def test_the_line_holds_everything() -> None:
+    line = json.loads(as_json_line(outcomes(), {"gpus": ["one"]}))
+    assert line["figures"]["alone_beam1_p50_ms"] == 9.5
+    assert line["stages"]["peers"] == {"seconds": 3.0, "error": "it ended with 1"}
+    assert line["targets"] == TARGETS
+    assert line["environment"] == {"gpus": ["one"]}
+
+
+_BLOCKED = """
+import pkgutil, sys
+
+class Nothing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {
+            "ray", "fastapi", "starlette", "pydantic", "uvicorn", "prometheus_client", "locust",
+            "sentencex", "babel", "service",
+        }:
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Nothing())
+import importlib
+import loadtests.gpu
+for module in pkgutil.iter_modules(loadtests.gpu.__path__, "loadtests.gpu."):
+    importlib.import_module(module.name)
+import model.engine.cuda_runner, model.kernels.fused, loadtests.bench.worker
+"""
+
+
+def test_neither_ray_nor_the_web_is_needed(tmp_path: Path) -> None:
+    outcome = run_stage(stage(_BLOCKED), tmp_path / "figures.json", at_most=60.0)
+    assert outcome.error is None
+
+
+def test_a_failure_shows_in_the_exit_code() -> None:
+    assert exit_code(outcomes()) == 1
+    assert exit_code(outcomes()[:1]) == 0

@@ -1,0 +1,112 @@
+"""A device of the CPU that does nothing before it must, as a fast host would find a slow device.
+
+Work is queued, and done when somebody waits for a mark behind it. What the host reads or reuses too
+early is therefore always wrong, and not only sometimes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.engine.device.stream import Mark
+
+__all__ = ["DeferredStream"]
+
+
+class _DeferredMark:
+    def __init__(self, stream: DeferredStream) -> None:
+        self._stream = stream
+        self.passed_at: float | None = None
+
+    def wait(self) -> None:
+        while self.passed_at is None:
+            self._stream.do_next()
+
+    def seconds_since(self, earlier: Mark) -> float:
+        assert isinstance(earlier, _DeferredMark)
+        assert self.passed_at is not None
+        assert earlier.passed_at is not None
+        return self.passed_at - earlier.passed_at
+
+
+class DeferredStream:
+    """`DeviceStream` of plain functions.
+
+    Args:
+        hasty: fetching finds all that is queued done already, as a slow host would.
+        free_bytes: what the device claims to have.
+    """
+
+    def __init__(self, *, hasty: bool = False, free_bytes: int = 2**40) -> None:
+        self.device = torch.device("cpu")
+        self.captured = 0
+        self._hasty = hasty
+        self._free_bytes = free_bytes
+        self._queue: deque[Callable[[], None]] = deque()
+
+    def do_next(self) -> None:
+        """The oldest piece of work."""
+        with torch.inference_mode():
+            self._queue.popleft()()
+
+    def run(self, work: Callable[[], None]) -> None:
+        self._queue.append(work)
+
+    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
+        self.captured += 1
+        self.run(work)
+        return lambda: self.run(work)
+
+    def upload(self, values: NDArray[np.generic], out: Tensor | None = None) -> Tensor:
+        now = torch.from_numpy(values.copy())
+        target = _unwritten(now) if out is None else out
+
+        def copy() -> None:
+            target.copy_(now)
+
+        self.run(copy)
+        return target
+
+    def download(self, values: Tensor) -> Tensor:
+        host = _unwritten(values)
+
+        def copy() -> None:
+            host.copy_(values)
+
+        self.run(copy)
+        return host
+
+    def mark(self) -> Mark:
+        mark = _DeferredMark(self)
+
+        def pass_by() -> None:
+            mark.passed_at = time.perf_counter()
+
+        self.run(pass_by)
+        return mark
+
+    def fetch(self, table: Tensor, rows: NDArray[np.int64]) -> NDArray[np.int32]:
+        while self._hasty and self._queue:
+            self.do_next()
+        return table[torch.from_numpy(rows)].numpy()
+
+    def settle(self) -> None:
+        while self._queue:
+            self.do_next()
+
+    def free_bytes(self) -> int:
+        return self._free_bytes
+
+
+def _unwritten(like: Tensor) -> Tensor:
+    """What must not be read before it has been written."""
+    if like.dtype.is_floating_point:
+        return torch.full_like(like, float("nan"))
+    return torch.full_like(like, 99)
