@@ -6,6 +6,7 @@ the replica alone.
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 import time
@@ -58,6 +59,10 @@ class TranslatorReplica:
         if reports:
             self._hub = HubClient.of_this_replica(self._take_snapshot)
             self._hub.start()
+            # The process is this replica's own. What has been loaded stays, and without this every
+            # full collection would walk through all of it, with the engine standing still.
+            gc.collect()
+            gc.freeze()
 
     async def translate(self, call: TranslateCall) -> TranslateReply:
         """Translates the call's texts; a cancelled call frees its slots within one engine step.

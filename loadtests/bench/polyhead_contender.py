@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -42,12 +43,15 @@ class PolyheadContender:
                 max_waiting=_MAX_WAITING,
             ),
         )
+        # As a replica does.
+        gc.collect()
+        gc.freeze()
 
     def prepare(self, regime: Regime, search: Search, sample: Sequence[TokenIds]) -> Setup:
         """There is nothing to choose."""
         self.translate(regime, search, sample[:_WARM_UP])
-        config = self._engine.config
-        return {"num_threads": config.num_threads or 0, "max_slots": config.max_slots}
+        num_threads = self._engine.config.num_threads or 0
+        return {"num_threads": num_threads, "max_slots": self._engine.stats().max_slots}
 
     def prepare_online(
         self, search: Search, load: str, sample: Sequence[TokenIds], arrivals: Sequence[float]

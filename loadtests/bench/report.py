@@ -91,7 +91,7 @@ def as_json_line(result: Result) -> str:
         "sentences": len(result.workload.sources),
         "source_tokens": sum(map(len, result.workload.sources)),
         "planned_tokens": sum(result.workload.planned) if result.workload.planned else None,
-        "text": str(options.text.path) if options.text.path else None,
+        "text": options.text.path.name if options.text.path else None,
         "references": options.text.references,
         "weights": result.weights_digest,
         "measurements": [_measured(m) for m in result.measurements],

@@ -15,6 +15,12 @@ from model.transformer import Transformer
 
 __all__ = ["NativeRunner", "build_native_runners"]
 
+_BYTES_A_PARAMETER = {"float32": 4, "bfloat16": 2, "int8": 1}
+_LEAST_BYTES_TO_SHARE = 16 << 20
+"""Weights of models whose products several threads share while one runner works alone. Those of a
+smaller model come out of one core's caches in no time; there, sharing gains a fifth at best, and
+loses a time slice whenever another process wants one of the CPUs."""
+
 
 def build_native_runners(
     model: Transformer, *, dtype: str, max_slots: SequenceOf[int]
@@ -28,7 +34,8 @@ def build_native_runners(
         raise BackendUnavailableError(
             f"`dtype` must be auto, {', '.join(PRECISIONS)} on the native backend, but is {dtype!r}"
         )
-    weights = NativeModel(model, dtype, num_threads=len(max_slots))
+    shares = model.num_parameters * _BYTES_A_PARAMETER[dtype] >= _LEAST_BYTES_TO_SHARE
+    weights = NativeModel(model, dtype, num_threads=len(max_slots) if shares else 1)
     return [NativeRunner(weights, slots) for slots in max_slots]
 
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <thread>
 #include <vector>
@@ -40,7 +41,10 @@ class Team {
   // and `release`.
   void arrive() { working_.fetch_add(1); }
   void leave() { working_.fetch_sub(1); }
-  bool alone() const { return !helpers_.empty() && working_.load(std::memory_order_relaxed) == 1; }
+  bool alone() const {
+    return !helpers_.empty() && working_.load(std::memory_order_relaxed) == 1 &&
+           Clock::now().time_since_epoch().count() >= rest_until_.load(std::memory_order_relaxed);
+  }
 
   // False when another runner has the helpers.
   bool engage() {
@@ -59,22 +63,33 @@ class Team {
     call_ = [](void* context, int part) { (*static_cast<Work*>(context))(part); };
     unfinished_.store(parts, std::memory_order_relaxed);
     round_++;
+    const Clock::time_point began = Clock::now();
     ticket_.store(round_ << 32 | static_cast<std::uint64_t>(parts) << 16, std::memory_order_release);
     while (take_part()) {
     }
-    // A helper that was put to sleep in the middle of its part would be waited for on the CPU that
-    // it needs.
-    for (int spins = 0; unfinished_.load(std::memory_order_acquire) > 0; spins++) {
-      if (spins < 4096) {
-        pause_briefly();
-      } else {
-        std::this_thread::yield();
-      }
-    }
+    if (unfinished_.load(std::memory_order_acquire) > 0) wait_for_helpers(began);
   }
 
  private:
+  using Clock = std::chrono::steady_clock;
   enum : int { kIdle, kEngaged, kEnding };
+
+  // A helper should need as long as this thread did. One that needs much longer has lost its CPU in
+  // the middle of a part, which costs a time slice: others want that CPU, and will want it again, so
+  // for a while there is no help.
+  void wait_for_helpers(Clock::time_point began) {
+    const Clock::time_point own_end = Clock::now();
+    const Clock::time_point late = own_end + 4 * (own_end - began) + std::chrono::microseconds(50);
+    for (int spins = 1; unfinished_.load(std::memory_order_acquire) > 0; spins++) {
+      if (spins % 1024 != 0) {
+        pause_briefly();
+      } else if (Clock::now() > late) {
+        const Clock::time_point rest = Clock::now() + std::chrono::milliseconds(100);
+        rest_until_.store(rest.time_since_epoch().count(), std::memory_order_relaxed);
+        std::this_thread::yield();  // perhaps it is this CPU that the helper needs
+      }
+    }
+  }
 
   // A ticket is the round, the number of parts, and the next part: whoever takes a part of a round
   // keeps the round from ending, and so what it reads from changing.
@@ -102,6 +117,7 @@ class Team {
 
   std::atomic<int> working_{0}, state_{kIdle}, unfinished_{0};
   std::atomic<std::uint64_t> ticket_{0};
+  std::atomic<Clock::rep> rest_until_{Clock::time_point::min().time_since_epoch().count()};
   std::uint64_t round_ = 0;
   void* context_ = nullptr;
   void (*call_)(void*, int) = nullptr;
