@@ -6,7 +6,8 @@
 
 ARG PYTHON_VERSION=3.13
 
-FROM python:${PYTHON_VERSION}-slim-bookworm AS build
+# Not the slim one: it has the compiler for the engine, and nothing else of it stays.
+FROM python:${PYTHON_VERSION}-bookworm AS build
 # cpu or cuda: which build of torch is taken. The CUDA one brings its own CUDA libraries, so that
 # both images stand on the same base. Without CPU_WHEELS, an index that has CPU builds of torch
 # (PyTorch's installation page names one), pip takes the CUDA build here too: larger, but it works.
@@ -29,7 +30,11 @@ RUN python -m venv /opt/polyhead \
 COPY model model
 COPY service service
 COPY loadtests loadtests
-RUN /opt/polyhead/bin/pip install --no-build-isolation --no-deps --force-reinstall . \
+RUN /opt/polyhead/bin/pip install --no-build-isolation --no-deps --force-reinstall .
+# The engine is compiled for every CPU of this architecture, for the image runs on others than this
+# machine's. Not from /source, whose modules would be taken before the installed ones.
+WORKDIR /
+RUN /opt/polyhead/bin/python -m model.native.build \
     && /opt/polyhead/bin/polyhead --version
 
 FROM python:${PYTHON_VERSION}-slim-bookworm

@@ -166,7 +166,12 @@ _Piece = str | tuple[str, tuple[int, ...]]
 
 def _says_something(text: str) -> bool:
     """Whether there are words in `text`, besides addresses."""
-    return any(map(str.isalpha, text)) and any(map(str.isalpha, _ADDRESS.sub("", text)))
+    if not any(map(str.isalpha, text)):
+        return False
+    # Most texts have none of these, and to look for addresses costs as much as to tokenise.
+    if "@" not in text and "://" not in text and "www." not in text:
+        return True
+    return any(map(str.isalpha, _ADDRESS.sub("", text)))
 
 
 def _core(sentence: str) -> tuple[int, int]:

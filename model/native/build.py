@@ -2,6 +2,9 @@
 
 One library for each instruction set: what a machine cannot run is never loaded there. The file's
 name holds a digest of the sources and the flags, so a library always belongs to its sources.
+
+`python -m model.native.build` compiles all that a machine of this architecture may load, for an
+image or a package that goes to other machines.
 """
 
 from __future__ import annotations
@@ -18,7 +21,15 @@ from pathlib import Path
 
 from model.errors import BackendUnavailableError
 
-__all__ = ["InstructionSet", "NativeBuildError", "build", "detect", "library_path"]
+__all__ = [
+    "InstructionSet",
+    "NativeBuildError",
+    "build",
+    "detect",
+    "find_compiler",
+    "instruction_sets",
+    "library_path",
+]
 
 _SOURCE_DIRECTORY = Path(__file__).parent
 _COMPILERS = ("c++", "g++", "clang++")
@@ -69,7 +80,7 @@ _REQUIRED = {
 
 def detect(cpuinfo: Path = Path("/proc/cpuinfo")) -> InstructionSet:
     """The best instruction set of this machine."""
-    if platform.machine() not in ("x86_64", "AMD64") or not cpuinfo.exists():
+    if len(instruction_sets()) == 1 or not cpuinfo.exists():
         return InstructionSet.BASELINE
     lines = cpuinfo.read_text(encoding="ascii", errors="replace").splitlines()
     flags = next((set(line.split()) for line in lines if line.startswith("flags")), set[str]())
@@ -77,6 +88,25 @@ def detect(cpuinfo: Path = Path("/proc/cpuinfo")) -> InstructionSet:
         if required <= flags:
             return instruction_set
     return InstructionSet.BASELINE
+
+
+def instruction_sets() -> list[InstructionSet]:
+    """All that machines of this architecture may have, best first."""
+    if platform.machine() in ("x86_64", "AMD64"):
+        return list(InstructionSet)
+    return [InstructionSet.BASELINE]
+
+
+def find_compiler() -> str:
+    """The path of the C++ compiler.
+
+    Raises:
+        NativeBuildError: there is none.
+    """
+    compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
+    if compiler is None:
+        raise NativeBuildError(f"no C++ compiler was found (looked for {', '.join(_COMPILERS)})")
+    return compiler
 
 
 def build(instruction_set: InstructionSet | None = None) -> Path:
@@ -129,9 +159,7 @@ def _sources() -> list[Path]:
 
 
 def _compile(instruction_set: InstructionSet, target: Path) -> Path:
-    compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
-    if compiler is None:
-        raise NativeBuildError(f"no C++ compiler was found (looked for {', '.join(_COMPILERS)})")
+    compiler = find_compiler()
     # One process compiles, the others wait and find what it made.
     with (target.parent / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -160,3 +188,8 @@ def _run(command: list[str]) -> None:
     if done.returncode:
         last_lines = "\n".join(done.stderr.splitlines()[-5:])
         raise NativeBuildError(f"the C++ compiler failed: {last_lines}")
+
+
+if __name__ == "__main__":
+    for each in instruction_sets():
+        print(build(each))
