@@ -63,7 +63,8 @@ def test_counts_what_happened(whole_service: ServiceProcess) -> None:
     assert tokens >= 18
     # Each sentence but for its first token.
     assert grown("polyhead_inter_token_latency_seconds_count") == tokens - 18
-    assert grown("polyhead_batch_rows_sum") == 2 * tokens  # the tiny model's beam
+    # The tiny model's beam is two wide; of the first step, in which both are alike, one row is enough.
+    assert grown("polyhead_batch_rows_sum") == 2 * tokens - 18
     assert grown("polyhead_prompt_tokens_total") > 18
 
 
@@ -81,7 +82,10 @@ def test_sums_never_fall(whole_service: ServiceProcess, title: str) -> None:
             return None  # a gateway that dies takes its connections with it
         sums = _cumulative(samples)
         fallen = {
-            key: (value, sums.get(key)) for key, value in known.items() if sums.get(key, 0) < value
+            key: (value, sums.get(key))
+            for key, value in known.items()
+            # Sums of seconds may differ in the last bit, for processes are added in any order.
+            if sums.get(key, 0) < value * (1 - 1e-12)
         }
         assert not fallen
         known.update(sums)

@@ -39,7 +39,7 @@ def test_ready_then_ctrl_c(own_service: ServiceProcess, tmp_path: Path) -> None:
     banner = service.wait_until_ready()
     assert service.url in banner
     assert "tiny-en-de: en to de" in banner
-    assert "cpu, float32, 1 replica" in banner
+    assert "cpu, int8, 1 replica" in banner
     _run_printed_curl(banner)
     directories = _private_directories(service)
     assert directories
