@@ -63,7 +63,7 @@ def test_counts_what_happened(whole_service: ServiceProcess) -> None:
     assert tokens >= 18
     # Each sentence but for its first token.
     assert grown("polyhead_inter_token_latency_seconds_count") == tokens - 18
-    # The tiny model's beam is two wide; of the first step, in which both are alike, one row is enough.
+    # The tiny model's beam is two wide; in a first step both are alike, and one row is enough.
     assert grown("polyhead_batch_rows_sum") == 2 * tokens - 18
     assert grown("polyhead_prompt_tokens_total") > 18
 
