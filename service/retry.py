@@ -2,7 +2,8 @@
 
 A replica that dies takes the work it had accepted with it, and nobody below repeats it. A network
 that swallows everything gives no error at all, so an attempt has a time limit of its own. Work that
-was cancelled, and requests that are wrong, are never repeated.
+the client cancelled, and requests that are wrong, are never repeated. Budgets bound the rest: however
+much is lost, retries add no more than a share to what clients send.
 """
 
 from __future__ import annotations
@@ -13,12 +14,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Literal, TypeVar
 
-from model.errors import (
-    DeadlineExceededError,
-    EngineDeadError,
-    PolyheadError,
-    RequestCancelledError,
-)
+from model.errors import DeadlineExceededError, EngineDeadError, PolyheadError
 from service.errors import ModelUnavailableError
 from service.settings import RetrySettings
 
@@ -26,6 +22,9 @@ __all__ = ["Retrier", "RetryBudget", "RetryReason"]
 
 RetryReason = Literal["lost", "timeout", "unavailable"]
 Reply = TypeVar("Reply")
+
+_CANCELLATION_SECONDS = 2.0
+"""Ray cancels a request and the work below it one by one, in no order that can be relied on."""
 
 
 class RetryBudget:
@@ -70,8 +69,11 @@ class Retrier:
         self._settings = settings
         self._lost = lost
         self._on_retry = on_retry
-        self._budget = RetryBudget(
+        self._slow = RetryBudget(
             ratio=settings.timeout_retry_ratio, burst=settings.timeout_retry_burst
+        )
+        self._lost_work = RetryBudget(
+            ratio=settings.lost_retry_ratio, burst=settings.lost_retry_burst
         )
 
     async def run(
@@ -80,9 +82,10 @@ class Retrier:
         """The first reply of `send(seconds left)`.
 
         `deadline` is in time.monotonic() seconds; DeadlineExceededError when it passes,
-        ModelUnavailableError when every attempt was lost.
+        ModelUnavailableError when every attempt was lost, or when too much is being lost.
         """
-        self._budget.earn()
+        self._slow.earn()
+        self._lost_work.earn()
         attempt = 0
         while True:
             attempt += 1
@@ -90,7 +93,8 @@ class Retrier:
             try:
                 return await self._attempt(send, deadline=deadline, last=last)
             except _AttemptLostError as exc:
-                if last:
+                # A retry after a time-out has been paid for.
+                if last or (exc.reason != "timeout" and not self._lost_work.spend()):
                     raise ModelUnavailableError(
                         f"no replica of the model could answer in {attempt} attempts; "
                         "try again later"
@@ -108,12 +112,16 @@ class Retrier:
             if not last and self._settings.attempt_timeout_seconds < left:
                 await asyncio.wait({sending}, timeout=self._settings.attempt_timeout_seconds)
                 # Without a retry to spend, the attempt under way is still the best hope.
-                if not sending.done() and self._budget.spend():
+                if not sending.done() and self._slow.spend():
                     raise _AttemptLostError("timeout")
             if not sending.done():
                 await asyncio.wait({sending}, timeout=_seconds_left(deadline))
             if not sending.done():
                 raise DeadlineExceededError("the deadline passed during an attempt")
+            if sending.cancelled():
+                # Not by us, or we would not be here. If the client has gone, we are cancelled next.
+                await asyncio.sleep(min(_CANCELLATION_SECONDS, _seconds_left(deadline)))
+                raise _AttemptLostError("lost")
             return self._outcome(sending)
         finally:
             if not sending.done():
@@ -122,9 +130,6 @@ class Retrier:
 
     def _outcome(self, sent: asyncio.Future[Reply]) -> Reply:
         """The reply, or the error in our own terms."""
-        if sent.cancelled():
-            # Not by us, or we would not be here: the other side gave it up.
-            raise RequestCancelledError("the replica gave the request up")
         exc = sent.exception()
         if exc is None:
             return sent.result()

@@ -86,6 +86,12 @@ class RetrySettings(_Section):
     there is too much to do, doing it twice makes it worse."""
     timeout_retry_burst: int = Field(default=32, ge=0, le=10_000)
     """Retries after a time-out that may happen at once before the ratio holds."""
+    lost_retry_ratio: float = Field(default=0.5, ge=0, le=10)
+    """Most retries of what a replica lost, as a share of all requests, so that a request which
+    kills whoever takes it cannot take all replicas along."""
+    lost_retry_burst: int = Field(default=2048, ge=0, le=1_000_000)
+    """Retries of lost work that may happen at once before the ratio holds; as many as a gateway has
+    in flight, or the death of one busy replica shows."""
 
 
 class Autoscaling(_Section):

@@ -218,11 +218,40 @@ async def test_a_caller_that_gives_up_takes_the_attempt_along() -> None:
     assert (send.num_attempts, told) == (1, [])
 
 
-async def test_work_that_the_other_side_cancelled_is_not_repeated() -> None:
+async def test_work_cancelled_below_waits_for_the_cancellation_of_its_caller() -> None:
+    # Ray cancels the replica's call on its own, and now and then before the gateway's.
+    told: list[str] = []
     send = Sender(asyncio.CancelledError(), "ok")
-    with pytest.raises(RequestCancelledError):
-        await _retrier().run(send, deadline=_in(30))
-    assert send.num_attempts == 1
+    running = asyncio.ensure_future(_retrier(told.append).run(send, deadline=_in(30)))
+    await until(lambda: send.num_attempts == 1)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert (send.num_attempts, told) == (1, [])
+
+
+async def test_work_cancelled_below_alone_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.retry._CANCELLATION_SECONDS", 0.0)
+    told: list[str] = []
+    send = Sender(asyncio.CancelledError(), "ok")
+    assert await _retrier(told.append).run(send, deadline=_in(30)) == "ok"
+    assert told == ["lost"]
+
+
+async def test_lost_work_has_a_budget_for_all_requests_together() -> None:
+    # A request that kills its replicas takes no more of them along than that.
+    retrier = _retrier(max_attempts=9, lost_retry_ratio=0.5, lost_retry_burst=3)
+    send = Sender(*[ReplicaLostError()] * 9)
+    with pytest.raises(ModelUnavailableError):
+        await retrier.run(send, deadline=_in(30))
+    assert send.num_attempts == 4
+    for attempts in (1, 2, 1, 2):
+        send = Sender(*[ReplicaLostError()] * 9)
+        with pytest.raises(ModelUnavailableError):
+            await retrier.run(send, deadline=_in(30))
+        assert send.num_attempts == attempts
 
 
 async def test_what_an_abandoned_attempt_ends_with_is_nobodys_concern() -> None:
