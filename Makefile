@@ -21,6 +21,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.installed-runtime
 DEV := $(VENV)/.installed-dev
+DEPLOY := $(VENV)/.installed-deploy
 PIP_INSTALL := $(BIN)/python -m pip --quiet --disable-pip-version-check install \
 	--constraint requirements.lock
 
@@ -39,10 +40,10 @@ NO_PYTHON = Polyhead needs Python 3.11 to 3.14 with its venv module, but $(THEIR
 option = $(if $(value $(2)),$(1) '$(subst ','\'',$(value $(2)))')
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format lock clean
+.PHONY: help serve test check check-deploy format lock clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 serve: $(RUNTIME) ## start the service here until Ctrl-C: PORT= HOST= REPLICAS= MODEL=
 	@exec $(BIN)/polyhead serve $(call option,--port,PORT) $(call option,--host,HOST) \
@@ -57,6 +58,10 @@ check: $(DEV) ## lint, format, types and import directions, changing nothing
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Not a part of CI, which cannot count on promtool, prometheus and kubectl.
+check-deploy: $(DEPLOY) ## check deploy/ with the programs that will read it
+	$(BIN)/python -m pytest tests/deploy $(PYTEST_ARGS)
+
 format: $(DEV) ## put the code in its form
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -67,14 +72,14 @@ lock: ## pin the newest dependencies that pyproject.toml allows, from a fresh en
 	$(call require_python)
 	scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT \
 	&& "$(FOUND_PYTHON)" -m venv "$$scratch" \
-	&& "$$scratch/bin/python" -m pip install '.[dev]' 'setuptools>=77' \
+	&& "$$scratch/bin/python" -m pip install '.[deploy,dev]' 'setuptools>=77' \
 	&& "$$scratch/bin/python" -m pip freeze --all > "$$scratch/frozen" \
 	&& { echo '# What `make` installs, and nothing newer: written by `make lock`.'; \
-	sed -E -e 's/\+[^ ]*$$//' -e '/^(polyhead|pip)==/d' -e '/^(triton|nvidia-|cuda-)/d' \
+	sed -E -e 's/\+[^ ]*$$//' -e '/^(polyhead|pip)( @|==)/d' -e '/^(triton|nvidia-|cuda-)/d' \
 		"$$scratch/frozen"; } > requirements.lock
 
 clean: ## remove .venv, caches and build products
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache \
+	rm -rf $(VENV) build dist *.egg-info model/native/build .mypy_cache .ruff_cache .pytest_cache \
 		.import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -93,4 +98,8 @@ $(RUNTIME): pyproject.toml requirements.lock | $(BIN)/python
 
 $(DEV): $(RUNTIME)
 	@$(PIP_INSTALL) --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+$(DEPLOY): $(DEV)
+	@$(PIP_INSTALL) --no-build-isolation --editable '.[deploy,dev]'
 	@touch $@

@@ -18,6 +18,7 @@ __all__ = [
     "GenerationConfig",
     "NormOrder",
     "PositionKind",
+    "Priority",
     "TransformerConfig",
 ]
 
@@ -234,6 +235,15 @@ class GenerationConfig:
         return self.no_repeat_ngram_size > 0 or self.repetition_penalty != 1.0
 
 
+class Priority(StrEnum):
+    """Who goes first where several wait. What is later still has its turns."""
+
+    INTERACTIVE = "interactive"
+    """Somebody waits for it."""
+    BATCH = "batch"
+    """It may take the time that others leave."""
+
+
 _BACKENDS = ("auto", "eager", "native", "cuda")
 _DTYPES = ("auto", "float32", "bfloat16", "float64", "int8")
 
@@ -251,11 +261,15 @@ class EngineConfig:
     """"float32", "bfloat16", "float64" (eager only), "int8" (native only), or "auto": int8 with
     the native backend, else float32 on the CPU and bfloat16 on CUDA. In bfloat16 a sentence's
     translation may, rarely, depend on its neighbours."""
-    max_slots: int = 128
+    max_slots: int | None = None
     """Rows of the KV cache, one for each hypothesis of a running sequence. The workers share them
-    evenly, and `beam_size` must fit a worker's share."""
+    evenly, and `beam_size` must fit a worker's share. None means 64 for each worker with the native
+    backend, 128 with eager, and on CUDA as many as fit into the memory that is free when the engine
+    starts, at most 1,024: where engines share a device, each must be told its number."""
     max_waiting: int = 2048
     """Sequences that may wait for slots; one more is refused with QueueFullError."""
+    batch_share: float = 0.5
+    """Of `max_waiting`: how full those of Priority.BATCH may make the queue."""
     encode_token_budget: int = 2048
     """Most source tokens that a worker encodes between two decode steps, so that newcomers do not
     stall the running; a longer source is encoded alone."""
@@ -264,11 +278,16 @@ class EngineConfig:
     None means as many as the process may use CPUs."""
 
     def __post_init__(self) -> None:
-        _require_at_least("max_slots", self.max_slots, 1)
         _require_at_least("max_waiting", self.max_waiting, 1)
         _require_at_least("encode_token_budget", self.encode_token_budget, 1)
-        if self.num_threads is not None:
-            _require_at_least("num_threads", self.num_threads, 1)
+        _require_number("batch_share", self.batch_share)
+        if not 0 <= self.batch_share <= 1:
+            raise InvalidRequestError(
+                f"`batch_share` must be from 0 to 1, but is {self.batch_share!r}"
+            )
+        for name in ("max_slots", "num_threads"):
+            if (value := getattr(self, name)) is not None:
+                _require_at_least(name, value, 1)
         _require_one_of("backend", self.backend, _BACKENDS)
         _require_one_of("dtype", self.dtype, _DTYPES)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from model.config import EngineConfig, GenerationConfig
+from model.config import EngineConfig, GenerationConfig, Priority
 from model.decoding.search import FinishReason
 from model.errors import InvalidRequestError, QueueFullError
 from model.segmentation import SegmentedText, Segmenter
@@ -154,6 +154,7 @@ class Translator:
         *,
         generation: GenerationConfig | None = None,
         deadline: float | None = None,
+        priority: Priority = Priority.INTERACTIVE,
     ) -> list[Translation]:
         """Translates texts together, and blocks until all are done or one fails.
 
@@ -161,6 +162,7 @@ class Translator:
             texts: of any length; all their sentences join the engine's batch at once.
             generation: how to search; None takes the model's own defaults.
             deadline: `time.monotonic()` seconds.
+            priority: whether others go first where several wait.
 
         Returns:
             One translation for each text, in their order.
@@ -168,13 +170,14 @@ class Translator:
         Raises:
             InvalidRequestError: a text is no string or no valid Unicode, there are more sentences
                 than the engine can ever queue, or its slots are too few for the beam.
-            QueueFullError: the engine's waiting queue has no room for all sentences now.
+            QueueFullError: the engine's waiting queue has no room for all sentences now, or is so
+                long that the deadline would pass.
             DeadlineExceededError: the deadline passed; nothing of the call is left in the engine.
             EngineDeadError: the engine has stopped.
         """
         _check_texts(texts)
         segmented = self._segment(texts)
-        futures = self._submit(segmented, generation, deadline)
+        futures = self._submit(segmented, generation, deadline, priority)
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
             return self._assemble(segmented, _results(futures))
@@ -187,6 +190,7 @@ class Translator:
         *,
         generation: GenerationConfig | None = None,
         deadline: float | None = None,
+        priority: Priority = Priority.INTERACTIVE,
     ) -> list[Translation]:
         """`translate` for an event loop, which it never holds up.
 
@@ -195,7 +199,7 @@ class Translator:
         _check_texts(texts)
         large = sum(map(len, texts)) > _MAX_INLINE_CHARS
         segmented = await asyncio.to_thread(self._segment, texts) if large else self._segment(texts)
-        futures = self._submit(segmented, generation, deadline)
+        futures = self._submit(segmented, generation, deadline, priority)
         try:
             await _settled(futures)
             results = _results(futures)
@@ -256,9 +260,10 @@ class Translator:
         texts: Sequence[SegmentedText],
         generation: GenerationConfig | None,
         deadline: float | None,
+        priority: Priority,
     ) -> list[Future[SequenceResult]]:
         sources = [segment.token_ids for text in texts for segment in text.segments]
-        most = self.engine.config.max_waiting
+        most = self.engine.max_sources(priority)
         if len(sources) > most:
             # The engine would say that its queue is full, and it would say so for ever.
             raise InvalidRequestError(
@@ -266,7 +271,9 @@ class Translator:
             )
         if not sources:
             return []
-        return self.engine.submit(sources, generation or self.generation, deadline=deadline)
+        return self.engine.submit(
+            sources, generation or self.generation, deadline=deadline, priority=priority
+        )
 
     def _cancel_unfinished(self, futures: Iterable[Future[SequenceResult]]) -> None:
         unfinished = [future for future in futures if not future.done()]
@@ -295,9 +302,8 @@ class Translator:
         segmented = self._segment([text])
         while True:
             try:
-                return _InFlight(
-                    text=segmented[0], futures=self._submit(segmented, generation, None)
-                )
+                futures = self._submit(segmented, generation, None, Priority.INTERACTIVE)
+                return _InFlight(text=segmented[0], futures=futures)
             except QueueFullError:
                 oldest = next((item for item in in_flight if not item.done), None)
                 if oldest is None:

@@ -8,13 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from model.config import Priority
 from service.errors import InvalidFieldError, OverloadedError, shown
 from service.request_context import RequestContext
 from service.settings import Limits
 
-__all__ = ["TIMEOUT_HEADER", "Admission", "deadline_of"]
+__all__ = ["PRIORITY_HEADER", "TIMEOUT_HEADER", "Admission", "deadline_of", "priority_of"]
 
 TIMEOUT_HEADER = "x-request-timeout-seconds"
+PRIORITY_HEADER = "x-request-priority"
 _DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 # A server in front, Ray Serve's among them, reads the same header and answers for us when the time
@@ -31,11 +33,15 @@ class Admission:
         self.in_flight = 0
 
     @contextmanager
-    def slot(self) -> Iterator[None]:
-        """Holds one of the places in flight; OverloadedError when all are taken."""
-        if self.in_flight >= self.limits.max_in_flight:
+    def slot(self, priority: Priority = Priority.INTERACTIVE) -> Iterator[None]:
+        """Holds one of the places in flight; OverloadedError when all for it are taken."""
+        most = self.limits.max_in_flight
+        if priority is Priority.BATCH:
+            most = int(most * self.limits.batch_share)
+        if self.in_flight >= most:
             raise OverloadedError(
-                f"the server works on {self.in_flight} requests, as many as it may; try again later"
+                f"the server works on {self.in_flight} requests, as many as it may for priority "
+                f"{priority}; try again later"
             )
         self.in_flight += 1
         try:
@@ -93,6 +99,20 @@ class Admission:
                     f"`generation.{name}` must be at most {most}, but is {shown(value)}",
                     field=f"generation.{name}",
                 )
+
+
+def priority_of(header: str | None) -> Priority:
+    """Who goes first, as the client says."""
+    if header is None:
+        return Priority.INTERACTIVE
+    try:
+        return Priority(header)
+    except ValueError:
+        raise InvalidFieldError(
+            f"the header `{PRIORITY_HEADER}` must be {' or '.join(Priority)}, "
+            f"but is {shown(header)}",
+            field=PRIORITY_HEADER,
+        ) from None
 
 
 def deadline_of(context: RequestContext, header: str | None, limits: Limits) -> float:

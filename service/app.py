@@ -19,6 +19,8 @@ from ray.serve.schema import LoggingConfig
 
 from model.checkpoint import EMBEDDED
 from model.config import EngineConfig
+from service.autoscaling_policy import serve_config
+from service.draining import Drain
 from service.gateway import build_gateway
 from service.logs import configure_logging
 from service.metrics import GatewayMetrics
@@ -29,7 +31,19 @@ from service.routing import Router
 from service.serve_backend import LOST, ServeBackend
 from service.settings import Settings
 
-__all__ = ["Gateway", "build", "engine_config", "model_directories", "translator_name"]
+__all__ = [
+    "GATEWAY",
+    "Gateway",
+    "build",
+    "engine_config",
+    "gateways",
+    "life_cycle",
+    "model_directories",
+    "translator_name",
+]
+
+GATEWAY = "Gateway"
+"""The deployment in front."""
 
 _CONSTRUCTOR_ATTEMPTS = 3
 """Starts of a replica before its deployment is given up; a damaged model does not get better."""
@@ -44,6 +58,7 @@ class Gateway:
         configure_logging(settings.log_level, sys.__stderr__)
         self._settings = settings
         self._metrics = GatewayMetrics()
+        self._drain = Drain()
         self._hub = HubClient.of_this_replica(
             lambda: take_snapshot(self._metrics.registry), keeps_backup=True
         )
@@ -63,8 +78,13 @@ class Gateway:
             self._router,
             self._metrics,
             self._render_metrics,
+            drain=self._drain,
             echo_request_id=False,  # Serve's proxy repeats the header itself
         )
+
+    async def drain(self) -> None:
+        """Lets nothing in any more, and returns when everything that was let in is answered."""
+        await self._drain.run()
 
     async def _render_metrics(self) -> bytes:
         timeout = self._settings.metrics_timeout_seconds
@@ -90,15 +110,20 @@ def build(settings: Settings) -> Application:
                 f"{directory.name!r}"
             )
         models[directory.name] = _translator(settings, directory)
+    return gateways(settings, models)
+
+
+def gateways(settings: Settings, models: dict[str, Application]) -> Application:
+    """What stands in front of `models`, which are translators by the names of their models."""
     gateway = serve.deployment(
-        name="Gateway",
+        name=GATEWAY,
         num_replicas=settings.gateway_replicas,
         ray_actor_options={"num_cpus": settings.num_cpus_per_gateway},
         # The gateway has a limit of its own, and words for it; Serve's must lie above, or requests
         # would wait unseen, and so would those for /health and /metrics.
         max_ongoing_requests=2 * settings.limits.max_in_flight,
         max_queued_requests=settings.limits.max_in_flight,
-        **_life_cycle(settings),
+        **life_cycle(settings),
     )(Gateway)
     return gateway.bind(settings, models)
 
@@ -124,7 +149,7 @@ def engine_config(settings: Settings) -> EngineConfig:
 def _translator(settings: Settings, directory: Path) -> Application:
     scaling: dict[str, Any] = {"num_replicas": settings.replicas}
     if settings.autoscaling is not None:
-        scaling = {"autoscaling_config": settings.autoscaling.model_dump()}
+        scaling = {"autoscaling_config": serve_config(settings.autoscaling)}
     translator = serve.deployment(
         name=translator_name(directory),
         ray_actor_options={
@@ -136,14 +161,15 @@ def _translator(settings: Settings, directory: Path) -> Application:
         max_queued_requests=-1,
         max_ongoing_requests=settings.max_ongoing_requests,
         **scaling,
-        **_life_cycle(settings),
+        **life_cycle(settings),
     )(TranslatorReplica)
     return translator.bind(
         str(directory), engine_config(settings), log_level=settings.log_level, reports=True
     )
 
 
-def _life_cycle(settings: Settings) -> dict[str, Any]:
+def life_cycle(settings: Settings) -> dict[str, Any]:
+    """What all deployments have in common: their health, their end, and what they log."""
     return {
         "health_check_period_s": settings.health_check_period_seconds,
         "health_check_timeout_s": settings.health_check_timeout_seconds,

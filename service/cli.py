@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
-    from model.config import GenerationConfig
+    from model.config import EngineConfig, GenerationConfig
 
 __all__ = ["app", "main"]
 
@@ -29,6 +29,9 @@ ModelOption = Annotated[
     Path | None, typer.Option("--model", "-m", help="Model directory  [default: the embedded one]")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+_DTYPES = "auto, int8, float32 or bfloat16"
+_AUTO_DTYPE = "auto: int8 on the CPU, bfloat16 on CUDA"
+EngineDtypeOption = Annotated[str, typer.Option("--dtype", help=f"{_DTYPES}; {_AUTO_DTYPE}.")]
 BeamOption = Annotated[
     int | None,
     typer.Option("--beam-size", min=1, help="Hypotheses kept  [default: the model's own choice]"),
@@ -65,6 +68,44 @@ TextOption = Annotated[
     typer.Option(help="Texts, one a line, or source, tab, reference (.tsv, also .gz and .xz)."),
 ]
 
+ProfileArgument = Annotated[str, typer.Argument(help="constant, ramp, steps, spike or soak.")]
+RateOption = Annotated[float, typer.Option(help="Requests a second, at the beginning.")]
+PeakOption = Annotated[
+    float | None,
+    typer.Option(
+        help="Requests a second at the peak  [default: ramp 20, steps 100, spike 5 times]"
+    ),
+]
+LoadSecondsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Of the whole, in steps of each  [default: 60, ramp 180, steps 15, spike 150, soak "
+        "1200]",
+    ),
+]
+MixOption = Annotated[
+    str, typer.Option(help="realistic, sentences, documents, lists or libretranslate.")
+]
+ParagraphsOption = Annotated[
+    Path | None, typer.Option(help="Paragraphs, blank lines between them.")
+]
+WaitOption = Annotated[
+    float, typer.Option(help="Seconds a request waits for a place in flight; then it is not sent.")
+]
+WorkersOption = Annotated[int, typer.Option(help="Load generators on other machines to wait for.")]
+KneeLimitOption = Annotated[
+    float | None,
+    typer.Option(help="Of a step that holds  [default: 5 times that of the first step]"),
+]
+LimitOption = Annotated[float | None, typer.Option(help="Or the exit status is 1.")]
+MaxFailuresOption = Annotated[
+    float | None, typer.Option(help="A share, 0 to 1, or the exit status is 1.")
+]
+ReportOption = Annotated[
+    Path | None, typer.Option(help="A page of HTML  [default: a new one in runs/loadtests]")
+]
+
 
 def main() -> NoReturn:
     """What the console script calls; what a user can put right ends as one line on stderr."""
@@ -80,7 +121,7 @@ def main() -> NoReturn:
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"polyhead: {message}", file=sys.stderr)
+    _remark(message)
     sys.exit(1)
 
 
@@ -127,11 +168,16 @@ def serve(
     replicas: Annotated[
         int | None, typer.Option(min=1, help="Replicas of each model  [default: 1]")
     ] = None,
+    max_replicas: Annotated[
+        int | None,
+        typer.Option(min=1, help="Lets each model have up to so many replicas, as the load asks."),
+    ] = None,
     model: Annotated[
         list[Path] | None,
         typer.Option("--model", "-m", help="Model directory, any number of times."),
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda  [default: auto]")] = None,
+    dtype: Annotated[str | None, typer.Option(help=f"{_DTYPES}  [default: {_AUTO_DTYPE}]")] = None,
 ) -> None:
     """Serve translations over HTTP from this machine, until Ctrl-C.
 
@@ -141,7 +187,7 @@ def serve(
     Examples:
       polyhead serve
       polyhead serve --port 9000 --replicas 2
-      polyhead serve --model path/to/model --device cuda
+      polyhead serve --model path/to/model --dtype float32
     """
     from service.launch import Address, run
     from service.settings import Settings
@@ -149,10 +195,12 @@ def serve(
     given: dict[str, Any] = {}
     if replicas is not None:
         given["replicas"] = replicas
+    if max_replicas is not None:
+        given["autoscaling"] = {"min_replicas": replicas or 1, "max_replicas": max_replicas}
     if model:
         given["models"] = [str(directory) for directory in model]
-    if device is not None:
-        given["engine"] = {"device": device}
+    engine = {"device": device, "dtype": dtype}
+    given["engine"] = {name: value for name, value in engine.items() if value is not None}
     try:
         settings = Settings(**given)
     except ValueError as error:  # pydantic's, and that of a variable that should be JSON
@@ -168,6 +216,7 @@ def translate(
     model: ModelOption = None,
     beam_size: BeamOption = None,
     device: DeviceOption = "auto",
+    dtype: EngineDtypeOption = "auto",
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object per line, with scores and token counts.")
     ] = False,
@@ -183,14 +232,13 @@ def translate(
       polyhead translate --beam-size 1 --json < english.txt
     """
     from model.checkpoint import EMBEDDED
-    from model.config import EngineConfig
     from service.translate_lines import print_translations, read_lines
 
     directory = model or EMBEDDED
     print_translations(
         [text] if text is not None else read_lines(sys.stdin.buffer, hint=sys.stderr),
         directory,
-        engine=EngineConfig(device=device),
+        engine=_engine(directory, device=device, dtype=dtype),
         generation=_generation(directory, beam_size),
         as_json=as_json,
         # A person at a terminal waits for each line's answer before writing the next one.
@@ -236,6 +284,7 @@ def evaluate(
     model: ModelOption = None,
     beam_size: BeamOption = None,
     device: DeviceOption = "auto",
+    dtype: EngineDtypeOption = "auto",
     max_lines: Annotated[
         int | None, typer.Option(min=1, help="Only the first lines of each file.")
     ] = None,
@@ -251,10 +300,10 @@ def evaluate(
     import json
 
     from model.checkpoint import EMBEDDED
-    from model.config import EngineConfig
     from model.training.evaluation import evaluate_file
 
     directory = model or EMBEDDED
+    engine = _engine(directory, device=device, dtype=dtype)
     generation = _generation(directory, beam_size)
     signatures: dict[str, None] = {}
     if not as_json:
@@ -264,7 +313,7 @@ def evaluate(
             directory,
             file,
             generation=generation,
-            engine=EngineConfig(device=device),
+            engine=engine,
             max_lines=max_lines,
         )
         if as_json:
@@ -327,6 +376,84 @@ def bench(
         results=results, model=model, dtypes=tuple(dtype or ("auto",)), device=device,
         threads=threads, rounds=rounds, sentences=sentences, seconds=seconds, seed=seed,
     )  # fmt: skip
+
+
+@app.command()
+def loadtest(
+    profile: ProfileArgument,
+    url: Annotated[str, typer.Option(help="Of a running service.")] = "http://127.0.0.1:8000",
+    rate: RateOption = 8.0,
+    peak: PeakOption = None,
+    seconds: LoadSecondsOption = None,
+    growth: Annotated[float, typer.Option(help="Of a step over the last.")] = 1.25,
+    mix: MixOption = "realistic",
+    source: Annotated[str, typer.Option(help="Language of the texts.")] = "en",
+    target: Annotated[str, typer.Option(help="Language wanted.")] = "de",
+    text: Annotated[Path | None, typer.Option(help="Sentences, one a line.")] = None,
+    paragraphs: ParagraphsOption = None,
+    in_flight: Annotated[int, typer.Option(help="Most requests at the same time.")] = 256,
+    max_wait: WaitOption = 1.0,
+    timeout: Annotated[float, typer.Option(help="Seconds without a word that fail.")] = 60.0,
+    processes: Annotated[int, typer.Option(help="Load generators on this machine.")] = 1,
+    workers: WorkersOption = 0,
+    knee_p95_ms: KneeLimitOption = None,
+    max_p95_ms: LimitOption = None,
+    max_p99_ms: LimitOption = None,
+    max_failures: MaxFailuresOption = None,
+    min_throughput: LimitOption = None,
+    min_knee: LimitOption = None,
+    seed: Annotated[int, typer.Option(help="Of texts and arrivals.")] = 0,
+    report: ReportOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The line of JSON alone.")] = False,
+    results: Annotated[Path | None, typer.Option(help="A file to add that line to.")] = None,
+) -> None:
+    """Put load on a running service, and report how it bears that.
+
+    Requests start at random (Poisson) times of a plan, whatever the service does; latency counts
+    from there. Steps end at the knee: the highest rate with 95 % right answers and a p95 in bounds.
+
+    \b
+    Examples:
+      polyhead loadtest steps --report steps.html
+      polyhead loadtest constant --rate 40 --seconds 120 --max-p95-ms 300 --max-failures 0.001
+      polyhead loadtest spike --rate 20 --peak 300
+    """
+    from loadtests.open_loop.command import loadtest as run_loadtest
+
+    limits = {
+        "max_p95_ms": max_p95_ms, "max_p99_ms": max_p99_ms, "max_failures": max_failures,
+        "min_throughput": min_throughput, "min_knee": min_knee,
+    }  # fmt: skip
+    status = run_loadtest(
+        profile, as_json=as_json, report=report, results=results, thresholds=limits, url=url,
+        rate=rate, peak=peak, seconds=seconds, growth=growth, mix=mix, source=source,
+        target=target, text=text, paragraphs=paragraphs, in_flight=in_flight, max_wait=max_wait,
+        timeout=timeout, processes=processes, workers=workers, knee_p95_ms=knee_p95_ms, seed=seed,
+    )  # fmt: skip
+    raise typer.Exit(status)
+
+
+def _engine(directory: Path, *, device: str, dtype: str) -> EngineConfig:
+    """How this process is to run a model, once that is possible; stderr hears of what takes time.
+
+    Raises:
+        CheckpointError: there is no model; that is known before anything is compiled for it.
+        NativeBuildError: it cannot be run like that here.
+    """
+    from model.checkpoint import read_manifest
+    from model.config import EngineConfig
+    from service.compilation import compile_ahead
+
+    read_manifest(directory)
+    engine = EngineConfig(device=device, dtype=dtype)
+    if (note := compile_ahead(engine, say=_remark)) is None:
+        return engine
+    _remark(note)
+    return replace(engine, backend="eager")
+
+
+def _remark(line: str) -> None:
+    print(f"polyhead: {line}", file=sys.stderr)
 
 
 def _generation(directory: Path, beam_size: int | None) -> GenerationConfig | None:

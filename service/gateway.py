@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from importlib import metadata
 
 from fastapi import FastAPI
@@ -13,12 +13,13 @@ from starlette.responses import Response
 
 from model.errors import PolyheadError
 from service.admission import Admission
-from service.api import libretranslate, v1
+from service.api.error_answers import error_answer
 from service.api.libretranslate import LibreTranslateApi
 from service.api.probes import Probes
 from service.api.translation import Translating
 from service.api.v1 import NativeApi
-from service.errors import Failure, failure_of
+from service.draining import Drain, DrainRequests
+from service.errors import failure_of
 from service.logs import log_failure
 from service.middleware import AdmitRequests, ObserveRequests, RequestMetrics
 from service.request_context import RequestContext
@@ -33,11 +34,6 @@ _DESCRIPTION = (
     "that time. Errors say what must be and what was."
 )
 
-_ERROR_RESPONSES: Mapping[str, Callable[[Failure, RequestContext], Response]] = {
-    "/translate": libretranslate.error_response,
-    "/languages": libretranslate.error_response,
-}
-
 
 def build_gateway(
     settings: Settings,
@@ -45,6 +41,7 @@ def build_gateway(
     metrics: RequestMetrics,
     render_metrics: Callable[[], Awaitable[bytes]],
     *,
+    drain: Drain | None = None,
     echo_request_id: bool = True,
 ) -> FastAPI:
     """The application of one gateway.
@@ -54,6 +51,7 @@ def build_gateway(
         router: the way to the models.
         metrics: where the numbers of the requests go.
         render_metrics: the answer of `GET /metrics`.
+        drain: how the gateway is brought to its end; where it is not given, nobody does that.
         echo_request_id: False where the server in front repeats a request's X-Request-Id in its
             answer, as Ray Serve's does; it is then added only where it replaces one that was
             refused.
@@ -73,6 +71,7 @@ def build_gateway(
     for kind in (PolyheadError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _answer_failure)
     app.add_middleware(AdmitRequests, admission=admission)
+    app.add_middleware(DrainRequests, drain=drain or Drain())
     app.add_middleware(
         ObserveRequests,
         metrics=metrics,
@@ -94,7 +93,7 @@ def _error_response(context: RequestContext, exc: BaseException) -> Response:
     failure = failure_of(exc)
     if failure.status >= 500:
         log_failure(context, exc, expected=failure.status != 500)
-    return _ERROR_RESPONSES.get(context.route, v1.error_response)(failure, context)
+    return error_answer(failure, context)
 
 
 def _version() -> str:

@@ -22,13 +22,22 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from model.checkpoint import EMBEDDED, read_manifest, verify_checksums
+from service.compilation import compile_ahead
 from service.local_ray import LaunchError, local_ray, wait_while_it_runs
 
 if TYPE_CHECKING:
     from service.protocol import ModelInfo
     from service.settings import Settings
 
-__all__ = ["Address", "check_address", "check_models", "claimed", "fit_to_machine", "run"]
+__all__ = [
+    "Address",
+    "check_address",
+    "check_models",
+    "claimed",
+    "fit_to_machine",
+    "run",
+    "with_engine_of_this_machine",
+]
 
 APPLICATION = "polyhead"
 READY_SECONDS = 180.0
@@ -77,24 +86,30 @@ def run(settings: Settings, address: Address) -> None:
         CheckpointError: a model directory is missing or damaged; nothing was started.
         LaunchError: the address cannot be listened on, or two models have one name, and nothing was
             started; or Ray or a replica did not start; or Ray died.
+        NativeBuildError: the engine cannot be compiled here, and nothing else may take its place;
+            nothing was started.
     """
     started_at = time.monotonic()
     check_models(settings)
     check_address(address)
     # Ray sets a handler of its own for SIGTERM while it starts, which ends in SystemExit.
-    with claimed(address), suppress(_Stopped, SystemExit), _stop_by_signal(), local_ray():
-        _set_handlers(_raise_stopped)
-        try:
-            settings = fit_to_machine(settings)
-            infos = _start(settings, address)
-            _wait_until_ready(address)
-            _print_banner(address, infos, settings, time.monotonic() - started_at)
-            wait_while_it_runs()
-            raise LaunchError("Ray has died, and with it the service")
-        finally:
-            # From here on, impatience changes nothing.
-            _set_handlers(signal.SIG_IGN)
-            _stop_serve()
+    with claimed(address), suppress(_Stopped, SystemExit), _stop_by_signal():
+        settings, note = with_engine_of_this_machine(settings)
+        with local_ray(host=address.host):
+            _set_handlers(_raise_stopped)
+            ready = False
+            try:
+                settings = fit_to_machine(settings)
+                infos = _start(settings, address)
+                _wait_until_ready(address)
+                ready = True
+                _print_banner(address, infos, settings, time.monotonic() - started_at, note)
+                wait_while_it_runs()
+                raise LaunchError("Ray has died, and with it the service")
+            finally:
+                # From here on, impatience changes nothing.
+                _set_handlers(signal.SIG_IGN)
+                _stop_serve(drain=ready)
 
 
 def check_models(settings: Settings) -> None:
@@ -183,6 +198,27 @@ def fit_to_machine(settings: Settings) -> Settings:
     return settings.model_copy(update={**free, "graceful_shutdown_seconds": DRAIN_SECONDS})
 
 
+def with_engine_of_this_machine(settings: Settings) -> tuple[Settings, str | None]:
+    """Has the engine compiled before replicas ask for it.
+
+    Returns:
+        The settings, on plain PyTorch if it must do; and then the reason, which replicas that are
+        told what to take do not repeat.
+
+    Raises:
+        NativeBuildError: as `compile_ahead` does.
+    """
+    note = compile_ahead(settings.engine.to_config(), say=_print_at_once)
+    if note is None:
+        return settings, None
+    engine = settings.engine.model_copy(update={"backend": "eager"})
+    return settings.model_copy(update={"engine": engine}), note
+
+
+def _print_at_once(line: str) -> None:
+    print(f"{line[0].upper()}{line[1:]}", flush=True)
+
+
 def _share(amount: float, count: int) -> float:
     # Rounded down to what Ray can count, so that all shares together fit.
     return math.floor(amount / count * 1000) / 1000
@@ -196,7 +232,9 @@ def _start(settings: Settings, address: Address) -> list[ModelInfo]:
 
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     quiet = LoggingConfig(enable_access_log=False, log_level="WARNING")
-    serve.start(http_options={"host": address.host, "port": address.port}, logging_config=quiet)
+    # The front alone listens on the address itself; what it talks to stays on the machine.
+    options = {"host": "127.0.0.1", "port": address.port}
+    serve.start(http_options=options, logging_config=quiet)
     try:
         serve.run(build(settings), name=APPLICATION, route_prefix="/")
     except (RuntimeError, ValueError) as error:  # the latter of names that Serve does not take
@@ -219,16 +257,23 @@ def _reason(error: str) -> str:
     return _last_words(error)
 
 
-def _stop_serve() -> None:
-    """Lets requests in work finish, but not for ever."""
+def _stop_serve(*, drain: bool) -> None:
+    """Lets requests in work finish, but not for ever; new ones are answered 503 meanwhile."""
     from ray import serve
 
-    def delete() -> None:
-        # Whatever it says, Ray is ended next, and Serve's own actors with it.
+    from service.app import GATEWAY
+
+    def stop() -> None:
+        # Whatever they say, Ray is ended next, and Serve's own actors with it. Gateways come first:
+        # Serve ends all deployments at once, also translators that a gateway is about to ask.
+        if drain:
+            with suppress(Exception):
+                gateways = serve.get_deployment_handle(GATEWAY, APPLICATION)
+                gateways.broadcast("drain").results(timeout_s=DRAIN_SECONDS)
         with suppress(Exception):
             serve.delete(APPLICATION)
 
-    stopping = threading.Thread(target=delete, daemon=True)
+    stopping = threading.Thread(target=stop, daemon=True)
     stopping.start()
     stopping.join(_SERVE_STOP_SECONDS)
 
@@ -253,7 +298,7 @@ def _get(address: Address, path: str) -> int:
 
 
 def _print_banner(
-    address: Address, infos: list[ModelInfo], settings: Settings, seconds: float
+    address: Address, infos: list[ModelInfo], settings: Settings, seconds: float, note: str | None
 ) -> None:
     reach = "all who can reach this machine" if address.public else "this machine only"
     print(f"Polyhead is ready after {seconds:.1f} s")
@@ -262,6 +307,8 @@ def _print_banner(
         pairs = ", ".join(f"{source} to {target}" for source, target in info.pairs)
         print(f"  model    {info.name}: {pairs} ({info.num_parameters / 1e6:.0f} M parameters)")
         print(f"  device   {info.device}, {info.dtype}, {_replicas(settings)}")
+    if note is not None:
+        print(f"  note     {note}")
     source, target = infos[0].pairs[0]
     body = json.dumps({"text": "Good morning!", "source": source, "target": target})
     print("Try it:")

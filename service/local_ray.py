@@ -1,8 +1,7 @@
 """A Ray of one's own on this machine, for as long as one process runs: private, quiet, loopback.
 
 All processes of it are descendants of this one, which ends them with itself, and no other Ray on
-the machine is touched. Only SIGKILL to this process leaves something behind: two of Ray's agents
-and the temporary folder.
+the machine is touched.
 """
 
 from __future__ import annotations
@@ -21,6 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from model.errors import PolyheadError
+from service.haproxy import serve_variables
+from service.orphans import cleaned_up
 
 __all__ = [
     "LaunchError",
@@ -44,37 +45,43 @@ _ESSENTIAL = ("gcs_server", "raylet")
 _LOOK_SECONDS = 1.0
 _STOP_SECONDS = 3.0
 _KILL_SECONDS = 5.0
-_LONGEST_TEMPORARY_PATH = 21
-"""Ray adds up to 64 characters, our folder in its folder 22, and a socket's path may have 107."""
+_LONGEST_TEMPORARY_PATH = 8
+"""HAProxy adds up to 80 characters, our folder 19, and a socket's path may have 107."""
 
 
 @contextlib.contextmanager
-def local_ray() -> Iterator[None]:
+def local_ray(*, host: str, haproxy: bool = True) -> Iterator[None]:
     """Starts Ray, connects this process to it, and ends all of it on the way out.
 
     Must be entered before anything imports ray, which reads its environment then.
 
+    Args:
+        host: the address on which Serve's front is to listen; nothing else leaves the machine.
+        haproxy: what that front is; if it is not HAProxy, it is Serve's own proxy, in Python, which
+            listens where Serve's options say.
+
     Raises:
         LaunchError: Ray did not start; nothing of it is left.
     """
-    directory = _private_directory()
-    _prepare_environment()
-    adopt_orphans()
-    import ray
+    with _private_directory() as directory, cleaned_up(directory):
+        _prepare_environment(serve_variables(directory, host=host) if haproxy else {})
+        adopt_orphans()
+        import ray
 
-    try:
-        _start(directory)
-        yield
-    finally:
-        # Should Ray take too long over its end, it is helped.
-        impatience = threading.Timer(_STOP_SECONDS, kill_descendants)
-        impatience.start()
         try:
-            ray.shutdown()
+            _start(directory)
+            # Ray's processes have theirs by now. This one has no event loop for a handle to use.
+            os.environ["RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP"] = "1"
+            yield
         finally:
-            impatience.cancel()
-            kill_descendants()
-            shutil.rmtree(directory, ignore_errors=True)
+            # Should Ray take too long over its end, it is helped.
+            impatience = threading.Timer(_STOP_SECONDS, kill_descendants)
+            impatience.start()
+            try:
+                ray.shutdown()
+            finally:
+                impatience.cancel()
+                kill_descendants()
 
 
 def wait_while_it_runs() -> None:
@@ -154,14 +161,19 @@ def _start(directory: Path) -> None:
         raise LaunchError(f"Ray did not start on this machine: {error}") from error
 
 
-def _private_directory() -> Path:
+@contextlib.contextmanager
+def _private_directory() -> Iterator[Path]:
     parent = tempfile.gettempdir()
     if len(parent) > _LONGEST_TEMPORARY_PATH:
         parent = "/tmp"
-    return Path(tempfile.mkdtemp(prefix="polyhead-", dir=parent))
+    directory = Path(tempfile.mkdtemp(prefix="polyhead-", dir=parent))
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
-def _prepare_environment() -> None:
+def _prepare_environment(front: dict[str, str]) -> None:
     for name in ("RAY_ADDRESS", "RAY_NAMESPACE", "RAY_AUTH_TOKEN_PATH"):
         os.environ.pop(name, None)
     os.environ.update(
@@ -172,10 +184,7 @@ def _prepare_environment() -> None:
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
-            # HAProxy would be faster under load, but listens on 0.0.0.0, on several ports.
-            "RAY_SERVE_ENABLE_HA_PROXY": "0",
-            "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0",
-            "RAY_SERVE_THROUGHPUT_OPTIMIZED": "0",
+            **front,
             "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "service.proxy_headers:middlewares",
             "RAY_USAGE_STATS_ENABLED": "0",
             # What replicas write to stderr, JSON lines, comes out of this process as it is.

@@ -21,8 +21,9 @@ from prometheus_client.registry import Collector
 if TYPE_CHECKING:
     from model.engine.engine import EngineStats, StepStats
     from model.translator import Translation
+    from service.autoscaling import ReplicaLoad, ScalingDecision
 
-__all__ = ["GatewayMetrics", "TranslatorMetrics"]
+__all__ = ["AutoscalerMetrics", "GatewayMetrics", "TranslatorMetrics"]
 
 LATENCY_BUCKETS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
@@ -32,6 +33,17 @@ STEP_BUCKETS = (0.0001, 0.00025, 0.0005, *LATENCY_BUCKETS)
 """0.1 ms is one step of a single sentence with a small model."""
 ROW_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 TOKEN_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
+
+
+_LOAD_GAUGES = {
+    "waiting_source_tokens": "Source tokens that wait for slots.",
+    "running_source_tokens": "Source tokens of the sentences that hold slots.",
+    "arriving_source_tokens_per_second": "Source tokens accepted, per second.",
+    "capacity_source_tokens_per_second": (
+        "Source tokens given slots per second while somebody always waited; 0 until then."
+    ),
+}
+"""Of `service.autoscaling.ReplicaLoad`, where the word "source" goes without saying."""
 
 
 class GatewayMetrics:
@@ -145,6 +157,9 @@ class TranslatorMetrics:
         self._slots_in_use = self._gauge("slots_in_use", "Rows of the KV cache in use.")
         self._slots = self._gauge("slots", "Rows of the KV cache.")
         self._cache_usage = self._gauge("kv_cache_usage_perc", "Share of the slots in use, 0 to 1.")
+        self._load = {
+            name: self._gauge(name, documentation) for name, documentation in _LOAD_GAUGES.items()
+        }
         _process_gauge(self.registry).labels("translator").set(1)
 
     def translated(self, translations: Iterable[Translation]) -> None:
@@ -186,6 +201,11 @@ class TranslatorMetrics:
         self._slots.set(stats.max_slots)
         self._cache_usage.set(stats.slots_used / stats.max_slots)
 
+    def load_is(self, load: ReplicaLoad) -> None:
+        """What this replica tells the autoscaler now."""
+        for name, gauge in self._load.items():
+            gauge.set(getattr(load, name.replace("_source_", "_")))
+
     def _counter(self, name: str, documentation: str) -> Counter:
         family = Counter(f"polyhead_{name}", documentation, ("model_name",), registry=self.registry)
         return family.labels(self._model_name)
@@ -214,6 +234,58 @@ class TranslatorMetrics:
         )
         self.registry.register(histogram)
         return histogram
+
+
+class AutoscalerMetrics:
+    """What is decided for one deployment, and on what grounds."""
+
+    def __init__(self, deployment: str) -> None:
+        self.registry = CollectorRegistry(auto_describe=False)
+        self._deployment = deployment
+        self._target = self._gauge("target_replicas", "Replicas there should be.")
+        self._needed = self._gauge(
+            "needed_replicas", "Replicas that the load of this moment alone would need."
+        )
+        self._queue_seconds = self._gauge(
+            "queue_time_seconds", "Estimated 95th percentile of the time in the queue."
+        )
+        self._waiting = self._gauge(
+            "waiting_source_tokens", "Source tokens that wait, at replicas and gateways."
+        )
+        self._running = self._gauge("running_source_tokens", "Source tokens that hold slots.")
+        self._arriving = self._gauge(
+            "arriving_source_tokens_per_second", "Source tokens accepted by replicas, per second."
+        )
+        self._capacity = self._gauge(
+            "capacity_source_tokens_per_second",
+            "Source tokens one replica takes per second when many wait; 0 while unknown.",
+        )
+        self._changes = Counter(
+            "polyhead_autoscaling_changes",
+            "Changes of the number of replicas, by direction and reason.",
+            ("deployment", "direction", "reason"),
+            registry=self.registry,
+        )
+        _process_gauge(self.registry).labels("autoscaler").set(1)
+
+    def decided(self, decision: ScalingDecision, *, before: int) -> None:
+        """There were to be `before` replicas until now."""
+        self._target.set(decision.replicas)
+        self._needed.set(decision.needed_replicas)
+        self._queue_seconds.set(decision.queue_seconds)
+        self._waiting.set(decision.waiting_tokens)
+        self._running.set(decision.running_tokens)
+        self._arriving.set(decision.arriving_tokens_per_second)
+        self._capacity.set(decision.capacity_tokens_per_second)
+        if decision.replicas != before:
+            direction = "up" if decision.replicas > before else "down"
+            self._changes.labels(self._deployment, direction, str(decision.reason)).inc()
+
+    def _gauge(self, name: str, documentation: str) -> Gauge:
+        family = Gauge(
+            f"polyhead_autoscaling_{name}", documentation, ("deployment",), registry=self.registry
+        )
+        return family.labels(self._deployment)
 
 
 class _WeightedHistogram(Collector):

@@ -32,7 +32,7 @@ from ray.exceptions import RayError
 from model.errors import DeadlineExceededError
 from service.metrics_snapshot import Snapshot, cumulative_only, labelled_gauges, merge
 
-__all__ = ["HubBackup", "HubClient", "Ledger", "MetricsHub"]
+__all__ = ["HubBackup", "HubClient", "HubPost", "Ledger", "MetricsHub"]
 
 PUSH_SECONDS = 0.5
 """Between two pushes of a process."""
@@ -46,6 +46,9 @@ MAX_SILENT = 64
 """Silent processes that are remembered one by one."""
 CALL_SECONDS = 5.0
 """Longest wait for the hub to answer a push."""
+LOOK_UP_SECONDS = 10.0
+"""Between two looks for the hub by one who does not hear of its death."""
+_NAMESPACE = "polyhead"
 
 _HUB_ERRORS = (RayError, TimeoutError, ValueError)
 """ValueError is how Ray says that an actor's name is just being given away."""
@@ -202,7 +205,7 @@ class HubClient:
         *,
         keeps_backup: bool = False,
     ) -> None:
-        self._name = f"polyhead-metrics-{application}"
+        self._name = _hub_name(application)
         self._source = source
         self._take = take
         self._keeps_backup = keeps_backup
@@ -300,7 +303,7 @@ class HubClient:
         # Detached, so that it outlives the replica that happens to create it; it ends itself.
         options = ray.remote(MetricsHub).options(
             name=self._name,
-            namespace="polyhead",
+            namespace=_NAMESPACE,
             lifetime="detached",
             get_if_exists=True,
             num_cpus=0,
@@ -308,3 +311,38 @@ class HubClient:
             max_task_retries=0,
         )
         return options.remote()
+
+
+class HubPost:
+    """For a process that must not wait: it pushes and does not listen.
+
+    It is no part of the application, so it does not create the hub either: it would keep alive what
+    the application has left behind.
+
+    Args:
+        application: name of the Serve application.
+        source: what this process is called there, unique in the cluster and over time.
+    """
+
+    def __init__(self, application: str, source: str) -> None:
+        self._name = _hub_name(application)
+        self._source = source
+        self._hub: Any = None
+        self._look_up_at = 0.0
+
+    def push(self, snapshot: Snapshot) -> None:
+        """Sends `snapshot`, if there is a hub; whether it arrives, nobody knows."""
+        now = time.monotonic()
+        if now >= self._look_up_at:
+            self._look_up_at = now + LOOK_UP_SECONDS
+            try:
+                self._hub = ray.get_actor(self._name, namespace=_NAMESPACE)
+            except _HUB_ERRORS:  # ValueError where there is none
+                self._hub = None
+                self._look_up_at = now + PUSH_SECONDS
+        if self._hub is not None:
+            self._hub.push.remote(self._source, snapshot)
+
+
+def _hub_name(application: str) -> str:
+    return f"polyhead-metrics-{application}"

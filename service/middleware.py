@@ -1,8 +1,9 @@
 """What surrounds every route, as plain ASGI: identity, numbers, limits, and the client that leaves.
 
     ObserveRequests     request id, log line, metrics; turns what is left of exceptions into answers
-    └── AdmitRequests   a place in flight, the body within its limits, cancellation
-        └── FastAPI     routes and their handlers
+    └── DrainRequests   nothing new any more when the gateway is about to end
+        └── AdmitRequests   a place in flight, the body within its limits, cancellation
+            └── FastAPI     routes and their handlers
 
 Handlers learn of a client that has gone in one way only, by being cancelled: Ray Serve's proxy does
 that itself, and here it is done for every other server.
@@ -19,7 +20,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.admission import Admission
+from service.admission import PRIORITY_HEADER, Admission, priority_of
 from service.errors import (
     CLIENT_CLOSED_REQUEST,
     BodyTimeoutError,
@@ -133,7 +134,8 @@ class AdmitRequests:
         if scope["type"] != "http" or scope["method"] not in _METHODS_WITH_BODY:
             await self._app(scope, receive, send)
             return
-        with self._admission.slot():
+        priority = priority_of(Headers(scope=scope).get(PRIORITY_HEADER))
+        with self._admission.slot(priority):
             body = await self._read_body(scope, receive)
             if body is None:
                 return

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from model.config import GenerationConfig
+from model.config import GenerationConfig, Priority
 
 __all__ = ["ModelInfo", "TranslateCall", "TranslateReply", "TranslatedText"]
 
@@ -25,6 +25,7 @@ class TranslateCall:
     """None takes the model's own defaults."""
     timeout_seconds: float | None = None
     """Time left until the client's deadline when the call was sent."""
+    priority: Priority = Priority.INTERACTIVE
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,9 @@
 
 The proxy reads some headers before the gateway does: it answers 500 in plain text to a value that
 is not UTF-8, repeats an X-Request-Id whatever is in it, and lets a client choose its replica or
-switch off that its work ends when it goes. The proxy asks `middlewares` for this middleware where
-RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH is "service.proxy_headers:middlewares".
+switch off that its work ends when it goes. The proxy asks `middlewares` for this middleware, and
+for what puts its own answers into our words, where RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH is
+"service.proxy_headers:middlewares".
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.proxy_answers import OwnWords
 from service.request_context import is_safe_id
 
 __all__ = ["CleanHeaders", "middlewares"]
@@ -35,8 +37,8 @@ class CleanHeaders:
 
 
 def middlewares() -> list[Middleware]:
-    """What the proxy puts around itself."""
-    return [Middleware(CleanHeaders)]
+    """What the proxy puts around itself, the innermost first."""
+    return [Middleware(OwnWords), Middleware(CleanHeaders)]
 
 
 def _cleaned(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

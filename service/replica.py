@@ -9,11 +9,14 @@ from __future__ import annotations
 import gc
 import logging
 import sys
+import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from model.config import EngineConfig
 from model.errors import EngineDeadError, UnsupportedLanguageError
+from service.autoscaling import LoadMeter, ReplicaLoad
 from service.logs import configure_logging
 from service.metrics import TranslatorMetrics
 from service.metrics_hub import HubClient
@@ -55,6 +58,8 @@ class TranslatorReplica:
         for note in self._translator.engine.notes:
             LOGGER.warning(note)
         self._metrics = TranslatorMetrics(self._translator.name)
+        self._meter = LoadMeter()
+        self._meter_lock = threading.Lock()
         self._hub: HubClient | None = None
         if reports:
             self._hub = HubClient.of_this_replica(self._take_snapshot)
@@ -80,7 +85,7 @@ class TranslatorReplica:
         if call.timeout_seconds is not None:
             deadline = time.monotonic() + call.timeout_seconds
         translations = await self._translator.translate_async(
-            call.texts, generation=call.generation, deadline=deadline
+            call.texts, generation=call.generation, deadline=deadline, priority=call.priority
         )
         self._metrics.translated(translations)
         return TranslateReply(
@@ -129,6 +134,10 @@ class TranslatorReplica:
         if not self._translator.engine.alive:
             raise EngineDeadError(f"the engine of {self._translator.name} has stopped")
 
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """What Serve asks for, and brings to `service.autoscaling_policy` in its controller."""
+        return asdict(self._load())
+
     def close(self) -> None:
         """Reports for the last time and ends the engine. May be called twice."""
         if self._hub is not None:
@@ -143,7 +152,20 @@ class TranslatorReplica:
     def _take_snapshot(self) -> Snapshot:
         self._metrics.stepped(self._translator.engine.drain_steps())
         self._metrics.engine_is(self._translator.engine.stats())
+        self._metrics.load_is(self._load())
         return take_snapshot(self._metrics.registry)
+
+    def _load(self) -> ReplicaLoad:
+        stats = self._translator.engine.stats()
+        with self._meter_lock:  # asked for on the event loop and on the thread of the metrics
+            return self._meter.observe(
+                time.monotonic(),
+                waiting_tokens=stats.waiting_source_tokens,
+                running_tokens=stats.running_source_tokens,
+                submitted_tokens=stats.submitted_source_tokens,
+                admitted_tokens=stats.admitted_source_tokens,
+                waiting_since=stats.waiting_since,
+            )
 
 
 def _named(pairs: tuple[tuple[str, str], ...]) -> str:

@@ -2,8 +2,8 @@
 
 A replica that dies takes the work it had accepted with it, and nobody below repeats it. A network
 that swallows everything gives no error at all, so an attempt has a time limit of its own. Work that
-the client cancelled, and requests that are wrong, are never repeated. Budgets bound the rest: however
-much is lost, retries add no more than a share to what clients send.
+the client cancelled, and requests that are wrong, are never repeated. Budgets bound the rest:
+however much is lost, retries add no more than a share to what clients send.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ prefix that names no field is left alone: Kubernetes makes such ones for a Servi
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model.config import EngineConfig
+from service.autoscaling import ScalingConfig
 
 __all__ = [
     "Autoscaling",
@@ -66,6 +68,8 @@ class Limits(_Section):
     """Time a client may take to send its request body."""
     max_in_flight: int = Field(default=512, ge=1)
     """Requests with a body that one gateway works on at a time; one more is answered 503."""
+    batch_share: float = Field(default=0.5, ge=0, le=1)
+    """Of `max_in_flight`: up to how many places requests of priority "batch" may take."""
 
 
 class RetrySettings(_Section):
@@ -95,18 +99,21 @@ class RetrySettings(_Section):
 
 
 class Autoscaling(_Section):
-    """How the number of translator replicas follows the load; the names are Ray Serve's."""
+    """How the number of a model's replicas follows its load; see `service.autoscaling`."""
 
     min_replicas: int = Field(default=1, ge=1)
     max_replicas: int = Field(default=4, ge=1)
-    target_ongoing_requests: float = Field(default=32.0, gt=0)
-    """Requests in work at one replica that the autoscaler aims at."""
-    upscale_delay_s: float = Field(default=5.0, ge=0)
-    """Seconds of too much load before a replica is added."""
-    downscale_delay_s: float = Field(default=120.0, ge=0)
-    """Seconds of too little load before a replica is removed."""
-    look_back_period_s: float = Field(default=15.0, gt=10)
-    """Seconds over which the load is averaged; Serve reports it every 10."""
+    target_queue_seconds: float = Field(default=ScalingConfig.target_queue_seconds, gt=0)
+    """Most seconds that 95 of 100 sentences should wait for a slot, by estimate."""
+    target_utilization: float = Field(default=ScalingConfig.target_utilization, gt=0, le=1)
+    """Most of the replicas' measured capacity that what arrives should use."""
+    drain_seconds: float = Field(default=ScalingConfig.drain_seconds, gt=0)
+    """Time in which a queue above the target should be gone; not much less than a replica takes to
+    start, or replicas come too late to help."""
+    hold_seconds: float = Field(default=ScalingConfig.hold_seconds, ge=0)
+    """Replicas that any moment of the last so many seconds needed are kept."""
+    metrics_interval_seconds: float = Field(default=1.0, ge=0.1, le=60)
+    """Seconds between two reports of a replica to Serve's controller."""
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
@@ -116,6 +123,20 @@ class Autoscaling(_Section):
                 f"but is {self.min_replicas}"
             )
         return self
+
+    def to_policy(self) -> dict[str, float]:
+        """The fields of a `ScalingConfig`, as plain data."""
+        config = ScalingConfig(
+            target_queue_seconds=self.target_queue_seconds,
+            target_utilization=self.target_utilization,
+            drain_seconds=self.drain_seconds,
+            hold_seconds=self.hold_seconds,
+            stale_seconds=max(ScalingConfig.stale_seconds, 5 * self.metrics_interval_seconds),
+            look_back_seconds=max(
+                ScalingConfig.look_back_seconds, 3 * self.metrics_interval_seconds
+            ),
+        )
+        return asdict(config)
 
 
 class EngineSettings(_Section):
@@ -128,10 +149,15 @@ class EngineSettings(_Section):
     PyTorch where it cannot be had."""
     dtype: str = EngineConfig.dtype
     """"float32", "bfloat16", "float64", "int8", or "auto": int8 on the CPU, bfloat16 on CUDA."""
-    max_slots: int = EngineConfig.max_slots
-    """Rows of the KV cache: hypotheses that are decoded at a time, on all threads together."""
+    max_slots: int | None = EngineConfig.max_slots
+    """Rows of the KV cache: hypotheses that are decoded at a time, on all threads together. Null
+    takes 64 for each thread of the CPU with the native backend, 128 with plain PyTorch, and on CUDA
+    as many as fit into the memory that is free, at most 1,024; where replicas share a GPU, say how
+    many each may take."""
     max_waiting: int = EngineConfig.max_waiting
     """Sentences that may wait for slots; a request with more is answered 503."""
+    batch_share: float = EngineConfig.batch_share
+    """Of `max_waiting`: how full requests of priority "batch" may make the queue."""
     encode_token_budget: int = EngineConfig.encode_token_budget
     """Most source tokens that a thread encodes between two decode steps."""
     num_threads: int | None = EngineConfig.num_threads

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message
 
 from model.config import GenerationConfig
+from service.draining import Drain
 from service.gateway import build_gateway
 from service.metrics import GatewayMetrics
 from service.protocol import ModelInfo, TranslateCall, TranslatedText, TranslateReply
@@ -146,6 +147,7 @@ class Gateway:
         self,
         *backends: FakeBackend,
         render_metrics: Callable[[], Any] | None = None,
+        drain: Drain | None = None,
         echo_request_id: bool = True,
         **settings: Any,
     ) -> None:
@@ -164,6 +166,7 @@ class Gateway:
             self.router,
             self.metrics,
             render_metrics or _no_metrics,
+            drain=drain,
             echo_request_id=echo_request_id,
         )
 

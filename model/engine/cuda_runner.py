@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from model.config import GenerationConfig
-from model.engine.device.budget import MemoryBudget
+from model.engine.device.budget import MemoryBudget, slots_within
 from model.engine.device.device_model import DeviceModel
 from model.engine.device.journal import Journal
 from model.engine.device.lane import Lane
@@ -78,7 +78,8 @@ class CudaRunner:
         model: is copied to the device.
         device: of CUDA.
         dtype: of weights and caches.
-        max_slots: hypotheses that run at the same time. Their memory is allocated here.
+        max_slots: hypotheses that run at the same time. Their memory is allocated here. As many as
+            fit into what is free, within reason, when not given.
         stream: where work is queued; one of the device when not given.
         operations: what it is made of; the fused kernels when not given.
         beams: searches whose graphs are captured here and now.
@@ -95,7 +96,7 @@ class CudaRunner:
         *,
         device: torch.device,
         dtype: torch.dtype,
-        max_slots: int,
+        max_slots: int | None = None,
         stream: DeviceStream | None = None,
         operations: Operations | None = None,
         beams: tuple[int, ...] = _USUAL_BEAMS,
@@ -104,7 +105,6 @@ class CudaRunner:
             raise BackendUnavailableError(
                 f"`dtype` must be auto, float32 or bfloat16 on CUDA, but is {_name(dtype)}"
             )
-        self.max_slots = max_slots
         self.device = str(device)
         self.dtype = _name(dtype)
         self.notes: tuple[str, ...] = ()
@@ -112,19 +112,8 @@ class CudaRunner:
         self._stream = stream or CudaStream(device)
         operations = operations or _fused_operations(dtype)
         self._source_buckets = buckets_for_sources(model.config.max_positions)
-        self.budget = MemoryBudget.of(
-            model.config,
-            num_parameters=model.num_parameters,
-            max_slots=max_slots,
-            encoded_tokens=self._source_buckets[-1],
-            dtype=dtype,
-        )
-        self.budget.check(
-            self._stream.free_bytes(),
-            max_slots=max_slots,
-            max_positions=model.config.max_positions,
-        )
-        self._memory = SlotMemory(model.config, max_slots, dtype=dtype, device=device)
+        self.max_slots, self.budget = self._slots_and_budget(model, dtype, max_slots)
+        self._memory = SlotMemory(model.config, self.max_slots, dtype=dtype, device=device)
         self._model = DeviceModel(model, operations, self._memory, dtype=dtype, device=device)
         # Until here PyTorch has worked on a stream of its own.
         self._stream.settle()
@@ -168,6 +157,25 @@ class CudaRunner:
         self._admissions.clear()
         self._lanes.clear()
         self._encoders.clear()
+
+    def _slots_and_budget(
+        self, model: Transformer, dtype: torch.dtype, max_slots: int | None
+    ) -> tuple[int, MemoryBudget]:
+        def budget(slots: int) -> MemoryBudget:
+            return MemoryBudget.of(
+                model.config,
+                num_parameters=model.num_parameters,
+                max_slots=slots,
+                encoded_tokens=self._source_buckets[-1],
+                dtype=dtype,
+            )
+
+        free_bytes = self._stream.free_bytes()
+        if max_slots is None:
+            max_slots = slots_within(free_bytes, budget)
+        taken = budget(max_slots)
+        taken.check(free_bytes, max_slots=max_slots, max_positions=model.config.max_positions)
+        return max_slots, taken
 
     def _capture(self, beams: tuple[int, ...]) -> None:
         """The graphs that are always needed, the largest first: its memory has room for all."""

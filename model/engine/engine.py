@@ -18,8 +18,9 @@ from collections.abc import Sequence as SequenceOf
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from model.config import EngineConfig, GenerationConfig
+from model.config import EngineConfig, GenerationConfig, Priority
 from model.engine.deadlines import Deadlines
+from model.engine.pace import Pace
 from model.engine.runner import Runner, StepOutcome, build_runners
 from model.engine.scheduler import Scheduler, StepPlan, fair_share
 from model.engine.sequence import Sequence, SequenceResult, SequenceStatus
@@ -28,6 +29,7 @@ from model.errors import (
     DeadlineExceededError,
     EngineDeadError,
     InvalidRequestError,
+    QueueFullError,
     RequestCancelledError,
 )
 from model.transformer import Transformer
@@ -47,6 +49,14 @@ class EngineStats:
     """Sequences accepted but not admitted."""
     slots_used: int
     max_slots: int
+    waiting_source_tokens: int
+    running_source_tokens: int
+    submitted_source_tokens: int
+    """Of all sequences ever accepted."""
+    admitted_source_tokens: int
+    """Of all sequences that were ever given slots."""
+    waiting_since: float | None
+    """Monotonic seconds since when somebody has always been waiting; None when nobody is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,13 +122,16 @@ class Engine:
         self.max_beam_size = min(runner.max_slots for runner in runners)
         self._changed = threading.Condition()
         # Below: shared between threads, guarded by `_changed`, as are the workers' schedulers.
-        self._waiting = WaitingQueue(config.max_waiting)
+        self._waiting = WaitingQueue(config.max_waiting, batch_share=config.batch_share)
+        self._pace = Pace()
         self._deadlines = Deadlines()
         self._open: dict[Future[SequenceResult], Sequence] = {}
         """Those who wait or run. Who takes a future out settles it."""
         self._stopping = False
         self._fatal: BaseException | None = None
         self._step_stats: deque[StepStats] = deque(maxlen=_MAX_STATS_KEPT)
+        self._submitted_source_tokens = 0
+        self._admitted_source_tokens = 0
         self._workers = [_Worker(runner, config) for runner in runners]
         self._threads = [
             threading.Thread(
@@ -134,6 +147,10 @@ class Engine:
         """Longest source, the end token included."""
         return self.model_config.max_positions
 
+    def max_sources(self, priority: Priority) -> int:
+        """Most sources of one `submit`: more never find room."""
+        return self._waiting.most(priority)
+
     @property
     def alive(self) -> bool:
         """Whether every worker runs."""
@@ -145,6 +162,7 @@ class Engine:
         generation: GenerationConfig,
         *,
         deadline: float | None = None,
+        priority: Priority = Priority.INTERACTIVE,
     ) -> list[Future[SequenceResult]]:
         """Queues one request's sources, all of them or none.
 
@@ -153,6 +171,7 @@ class Engine:
             generation: how to search, for all of them.
             deadline: `time.monotonic()` seconds; a sequence that is not finished by then fails with
                 DeadlineExceededError.
+            priority: whether others go first where several wait.
 
         Returns:
             One future for each source.
@@ -160,17 +179,24 @@ class Engine:
         Raises:
             InvalidRequestError: a source is empty or too long or has unknown ids, the beam is wider
                 than the slots of a worker, or the deadline is no number.
-            QueueFullError: the waiting queue has no room for all of them.
+            QueueFullError: the waiting queue has no room for all of them, or so many have their
+                turn before them that the deadline would pass.
             EngineDeadError: the engine has stopped.
         """
         if deadline is not None and math.isnan(deadline):
             raise InvalidRequestError(f"`deadline` must be seconds, but is {deadline}")
         now = time.monotonic()
-        sequences = [self._sequence(source, generation, deadline, now) for source in sources]
+        sequences = [
+            self._sequence(source, generation, deadline, priority, now) for source in sources
+        ]
         with self._changed:
             if self._stopping:
                 raise EngineDeadError(self._obituary())
+            if deadline is not None:
+                left = max(0.0, deadline - now)
+                self._refuse_what_comes_too_late(len(sequences), priority, left)
             self._waiting.add(sequences)
+            self._submitted_source_tokens += sum(sequence.source_len for sequence in sequences)
             for sequence in sequences:
                 self._open[sequence.future] = sequence
                 self._deadlines.add(sequence)
@@ -197,6 +223,15 @@ class Engine:
                 waiting=len(self._waiting),
                 slots_used=sum(scheduler.slots.num_used for scheduler in schedulers),
                 max_slots=sum(scheduler.slots.max_slots for scheduler in schedulers),
+                waiting_source_tokens=self._waiting.num_source_tokens,
+                running_source_tokens=sum(
+                    sequence.source_len
+                    for scheduler in schedulers
+                    for sequence in scheduler.running
+                ),
+                submitted_source_tokens=self._submitted_source_tokens,
+                admitted_source_tokens=self._admitted_source_tokens,
+                waiting_since=self._waiting.waiting_since,
             )
 
     def drain_steps(self) -> list[StepStats]:
@@ -248,10 +283,30 @@ class Engine:
 
     def _schedule(self, worker: _Worker, now: float) -> StepPlan | None:
         """With the lock held."""
+        waiting_since = self._waiting.waiting_since
         plan = worker.scheduler.schedule(self._waiting, self._fair_share(), now)
         if plan and plan.newcomers:
+            self._note_admission(_source_tokens(plan), waiting_since, now)
             self._interrupt_those_with_room()  # somebody else is next now, who may fit elsewhere
         return plan
+
+    def _note_admission(self, num_tokens: int, waiting_since: float | None, now: float) -> None:
+        self._admitted_source_tokens += num_tokens
+        if waiting_since is not None:
+            self._pace.admitted(num_tokens, waiting_since=waiting_since, now=now)
+
+    def _refuse_what_comes_too_late(
+        self, num_sequences: int, priority: Priority, seconds_left: float
+    ) -> None:
+        """What could only expire in the queue is better refused at once; with the lock held."""
+        if self._pace.seconds_for(self._waiting.num_source_tokens) <= seconds_left:
+            return
+        wait = self._pace.seconds_for(self._waiting.tokens_before(num_sequences, priority))
+        if wait > seconds_left:
+            raise QueueFullError(
+                f"the deadline is in {seconds_left:.3g} s, but others have their turn for about "
+                f"{wait:.3g} s"
+            )
 
     def _deliver(self, worker: _Worker, plan: StepPlan, outcome: StepOutcome) -> None:
         now = time.monotonic()
@@ -310,6 +365,7 @@ class Engine:
         source: SequenceOf[int],
         generation: GenerationConfig,
         deadline: float | None,
+        priority: Priority,
         now: float,
     ) -> Sequence:
         config = self.model_config
@@ -333,6 +389,7 @@ class Engine:
             max_new_tokens=generation.target_limit(len(source), config.max_positions),
             arrived_at=now,
             deadline=deadline,
+            priority=priority,
         )
         # From here on only the engine may end it: a caller's Future.cancel() must not end the
         # future while its slots are still in use.
@@ -360,7 +417,11 @@ def _step_stats(worker: _Worker, plan: StepPlan, outcome: StepOutcome) -> StepSt
         rows=outcome.rows,
         running=len(worker.scheduler.running),
         newcomers=len(plan.newcomers),
-        encoded_tokens=sum(sequence.source_len for sequence in plan.newcomers),
+        encoded_tokens=_source_tokens(plan),
         encode_seconds=outcome.encode_seconds,
         decode_seconds=outcome.decode_seconds,
     )
+
+
+def _source_tokens(plan: StepPlan) -> int:
+    return sum(sequence.source_len for sequence in plan.newcomers)

@@ -28,6 +28,10 @@ _TORCH_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64"
 _DEVICE_TYPES = {"native": "cpu", "cuda": "cuda"}
 """The only one that a backend computes on."""
 
+_NATIVE_SLOTS = 64
+"""Of each worker: 32 to 128 give the same tokens a second, greedy or with a beam of 4."""
+_EAGER_SLOTS = 128
+
 
 class FinishedSequence(NamedTuple):
     """A sequence whose search is done."""
@@ -173,8 +177,10 @@ def _native_runners(model: Transformer, config: EngineConfig) -> list[Runner]:
     """One for each thread, around one set of weights, with even shares of the slots."""
     from model.engine.native_runner import build_native_runners
 
-    num_workers = min(_num_threads(config), config.max_slots)
-    share, left = divmod(config.max_slots, num_workers)
+    num_threads = _num_threads(config)
+    max_slots = config.max_slots or num_threads * _NATIVE_SLOTS
+    num_workers = min(num_threads, max_slots)
+    share, left = divmod(max_slots, num_workers)
     dtype = "int8" if config.dtype == "auto" else config.dtype
     shares = [share + (worker < left) for worker in range(num_workers)]
     return [*build_native_runners(model, dtype=dtype, max_slots=shares)]
@@ -197,7 +203,7 @@ def _eager_runners(
             model,
             device=device,
             dtype=resolve_dtype(config.dtype, device),
-            max_slots=config.max_slots,
+            max_slots=config.max_slots or _EAGER_SLOTS,
             num_threads=_num_threads(config),
             notes=notes,
         )

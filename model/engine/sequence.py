@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from model.config import GenerationConfig
+from model.config import GenerationConfig, Priority
 from model.decoding.search import FinishReason, Hypothesis
 
 __all__ = ["FinishReason", "Sequence", "SequenceResult", "SequenceStatus"]
@@ -53,6 +53,7 @@ class Sequence:
     arrived_at: float
     """Monotonic seconds, as are all times here."""
     deadline: float | None = None
+    priority: Priority = Priority.INTERACTIVE
     future: Future[SequenceResult] = field(default_factory=Future)
 
     # The scheduler's.

@@ -8,9 +8,15 @@ from typing import Any
 
 from starlette.requests import Request
 
-from model.config import GenerationConfig
+from model.config import GenerationConfig, Priority
 from model.errors import InvalidRequestError
-from service.admission import TIMEOUT_HEADER, Admission, deadline_of
+from service.admission import (
+    PRIORITY_HEADER,
+    TIMEOUT_HEADER,
+    Admission,
+    deadline_of,
+    priority_of,
+)
 from service.errors import InvalidFieldError
 from service.protocol import TranslateCall, TranslateReply
 from service.request_context import RequestContext
@@ -25,6 +31,13 @@ REQUEST_HEADERS: list[dict[str, Any]] = [
         "description": "Seconds within which the answer must come; the server's limit if absent.",
         "schema": {"type": "number", "exclusiveMinimum": 0},
         "example": 5,
+    },
+    {
+        "name": PRIORITY_HEADER,
+        "in": "header",
+        "description": "Batch work has its turn when nobody waits, and one turn in eight else.",
+        "schema": {"type": "string", "enum": list(Priority), "default": Priority.INTERACTIVE},
+        "example": Priority.BATCH,
     },
     {
         "name": "X-Request-Id",
@@ -74,6 +87,7 @@ class Translating:
             source=destination.source,
             target=destination.target,
             generation=_generation(destination, wanted.options),
+            priority=priority_of(request.headers.get(PRIORITY_HEADER)),
         )
         return await self.router.translate(destination, call, deadline=deadline)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +11,11 @@ from model.config import TransformerConfig
 from model.errors import InvalidRequestError
 from model.kernels.slot_memory import SlotMemory
 
-__all__ = ["MemoryBudget"]
+__all__ = ["MOST_SLOTS", "MemoryBudget", "slots_within"]
+
+MOST_SLOTS = 1024
+"""That a runner takes when it is not told: with so many, loadtests/gpu looks at latency. A step
+reads the weights once for all its rows, so that a device with few of them starves."""
 
 _GIB = 2**30
 
@@ -69,3 +74,16 @@ class MemoryBudget:
             f"{self.weights / _GIB:.1f} and a step {self.scratch / _GIB:.1f}, "
             f"but {free_bytes / _GIB:.1f} GiB are free"
         )
+
+
+def slots_within(free_bytes: int, budget: Callable[[int], MemoryBudget]) -> int:
+    """As many slots as fit, `MOST_SLOTS` at most and one at least.
+
+    Args:
+        free_bytes: of the device.
+        budget: of a runner with so many slots.
+    """
+    # Every part of it grows in proportion to the slots, or not at all.
+    alone = budget(0).total
+    each = budget(1).total - alone
+    return max(1, min(MOST_SLOTS, (free_bytes - alone) // each))

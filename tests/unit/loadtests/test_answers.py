@@ -17,8 +17,11 @@ def _answer(**changes: Any) -> dict[str, Any]:
     return {"translations": translations, "model": "en-de"} | changes
 
 
+TEXTS = ["Good morning.", "Good evening."]
+
+
 def test_a_right_answer_passes() -> None:
-    assert translate_fault(_answer(), count=2) is None
+    assert translate_fault(_answer(), texts=TEXTS) is None
 
 
 @pytest.mark.parametrize(
@@ -31,11 +34,12 @@ def test_a_right_answer_passes() -> None:
         (_answer(translations=[{"text": " ", "finish_reason": "stop"}] * 2), "`text`"),
         (_answer(translations=[{"text": "a", "finish_reason": "cancelled"}] * 2), "stop, length"),
         (_answer(translations=[{"text": "a"}] * 2), "stop, length"),
+        (_answer(translations=[{"text": "a\nb", "finish_reason": "stop"}] * 2), "line breaks"),
         (_answer(model=""), "`model`"),
     ],
 )
 def test_a_wrong_answer_is_named(answer: object, fault: str) -> None:
-    found = translate_fault(answer, count=2)
+    found = translate_fault(answer, texts=TEXTS)
     assert found is not None
     assert fault in found
 
@@ -59,6 +63,8 @@ def test_a_right_libretranslate_answer_passes(
         ({"translatedText": "Hallo."}, ["Hello."], "one entry for each text"),
         ({"translatedText": ["Hallo."]}, ["Hello.", "Yes."], "one entry for each text"),
         ({"translatedText": ["Hallo.", ""]}, ["Hello.", "Yes."], "must not be empty"),
+        ({"translatedText": "Hallo."}, "Hel\nlo.", "line breaks"),
+        ({"translatedText": ["Hallo.", "Ja."]}, ["Hel\nlo.", "Yes."], "line breaks"),
     ],
 )
 def test_a_wrong_libretranslate_answer_is_named(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 
-from model.config import EngineConfig, GenerationConfig
+from model.config import EngineConfig, GenerationConfig, Priority
 from model.decoding.search import FinishReason, Hypothesis
 from model.engine.sequence import SequenceResult
 from model.errors import QueueFullError, RequestCancelledError
@@ -47,6 +47,7 @@ class FakeEngine:
         """Of all submissions."""
         self.generations: list[GenerationConfig] = []
         self.deadlines: list[float | None] = []
+        self.priorities: list[Priority] = []
         self.num_submissions = 0
         self.futures: list[Future[SequenceResult]] = []
         """One for each source."""
@@ -54,12 +55,16 @@ class FakeEngine:
         self.most_in_flight = 0
         self.alive = True
 
+    def max_sources(self, priority: Priority) -> int:
+        return self.config.max_waiting
+
     def submit(
         self,
         sources: Sequence[Sequence[int]],
         generation: GenerationConfig,
         *,
         deadline: float | None = None,
+        priority: Priority = Priority.INTERACTIVE,
     ) -> list[Future[SequenceResult]]:
         assert all(0 < len(source) <= self.max_source_tokens for source in sources)
         if len(self.in_flight) + len(sources) > self.config.max_waiting:
@@ -71,6 +76,7 @@ class FakeEngine:
         self.futures += futures
         self.generations.append(generation)
         self.deadlines.append(deadline)
+        self.priorities.append(priority)
         self.num_submissions += 1
         self.most_in_flight = max(self.most_in_flight, len(self.in_flight))
         if not self.held:

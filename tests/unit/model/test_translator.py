@@ -228,8 +228,8 @@ def finished(*results: dict[str, object]) -> Translation:
     translator, engine = make_translator(FakeEngine(held=True))
     submit = engine.submit
 
-    def submit_and_finish(sources, generation, *, deadline=None):
-        futures = submit(sources, generation, deadline=deadline)
+    def submit_and_finish(sources, generation, **options):
+        futures = submit(sources, generation, **options)
         for number, changes in enumerate(results):
             engine.finish(number, **changes)
         return futures

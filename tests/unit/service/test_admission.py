@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from service.admission import Admission, deadline_of
+from model.config import Priority
+from service.admission import Admission, deadline_of, priority_of
 from service.errors import InvalidFieldError, OverloadedError
 from service.request_context import RequestContext, request_id_from
 from service.settings import Limits
@@ -26,6 +27,22 @@ def test_places_are_limited_and_come_back(admission: Admission) -> None:
         with admission.slot():
             assert admission.in_flight == 2
     assert admission.in_flight == 0
+
+
+def test_batch_requests_leave_places_to_others() -> None:
+    admission = Admission(Limits(max_in_flight=4, batch_share=0.5))
+    with admission.slot(Priority.BATCH), admission.slot():
+        with pytest.raises(OverloadedError, match="priority batch"), admission.slot(Priority.BATCH):
+            pass
+        with admission.slot(), admission.slot():
+            assert admission.in_flight == 4
+
+
+def test_the_header_names_a_priority() -> None:
+    assert priority_of(None) is Priority.INTERACTIVE
+    assert priority_of("batch") is Priority.BATCH
+    with pytest.raises(InvalidFieldError, match="must be interactive or batch, but is 'Batch'"):
+        priority_of("Batch")
 
 
 def test_a_place_comes_back_after_a_failure(admission: Admission) -> None:

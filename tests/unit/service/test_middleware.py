@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from model.config import Priority
 from service.admission import Admission
 from service.middleware import AdmitRequests, ObserveRequests
 from service.settings import Limits
@@ -193,6 +194,20 @@ async def test_one_request_too_many_is_sent_away_before_its_body_is_read() -> No
     third.body(BODY)
     await third.start(gateway.app)
     assert third.status == 200
+
+
+async def test_the_priority_of_a_request_reaches_the_model() -> None:
+    gateway = Gateway()
+    body = {"text": "abc", "source": "en", "target": "de"}
+    async with gateway.client() as client:
+        for headers in ({}, {"X-Request-Priority": "batch"}):
+            answer = await client.post("/v1/translate", json=body, headers=headers)
+            assert answer.status_code == 200
+        wrong = await client.post("/v1/translate", json=body, headers={"x-request-priority": "1"})
+    assert wrong.status_code == 422
+    assert wrong.json()["error"]["field"] == "x-request-priority"
+    priorities = [call.priority for call in gateway.backend.calls]
+    assert priorities == [Priority.INTERACTIVE, Priority.BATCH]
 
 
 # --- clients that leave ---------------------------------------------------------------------------

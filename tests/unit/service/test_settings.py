@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import asdict
 
 import pytest
 from pydantic import BaseModel, ValidationError
 
 from model.config import EngineConfig
+from service.autoscaling import ScalingConfig
 from service.settings import Autoscaling, EngineSettings, Limits, RetrySettings, Settings
 
 
@@ -42,6 +44,7 @@ def test_variables_that_kubernetes_makes_are_left_alone(monkeypatch: pytest.Monk
         ({"replicas": 0}, "greater than or equal to 1"),
         ({"limits": {"request_timeout_seconds": 0}}, "greater than 0"),
         ({"autoscaling": {"min_replicas": 3, "max_replicas": 2}}, "`min_replicas` must be at most"),
+        ({"autoscaling": {"target_utilization": 2}}, "less than or equal to 1"),
         ({"engine": {"dtype": "int3"}}, "`dtype` must be one of auto, float32, bfloat16"),
         ({"engine": {"max_slots": 0}}, "`max_slots` must be an integer >= 1"),
     ],
@@ -61,6 +64,10 @@ def test_a_wrong_name_in_a_section_of_the_environment_is_refused(
 
 def test_the_engine_gets_its_own_defaults() -> None:
     assert EngineSettings().to_config() == EngineConfig()
+
+
+def test_the_autoscaler_gets_its_own_defaults() -> None:
+    assert Autoscaling().to_policy() == asdict(ScalingConfig())
 
 
 def test_a_copy_that_travels_to_a_replica_keeps_its_values(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,17 +58,18 @@ def test_serve_lets_through_what_gateways_and_engines_want() -> None:
     gateway = deployments["Gateway"]
     assert gateway.max_ongoing_requests > settings.limits.max_in_flight
     translator = deployments[translator_name(EMBEDDED)]
-    assert translator.max_ongoing_requests > settings.engine.max_slots
+    assert translator.max_ongoing_requests >= settings.limits.max_in_flight
     for deployment in deployments.values():
         assert deployment.logging_config["enable_access_log"] is False
 
 
 def test_autoscaling_takes_the_place_of_a_number_of_replicas() -> None:
-    autoscaling = Autoscaling(min_replicas=2, max_replicas=5, target_ongoing_requests=7)
+    autoscaling = Autoscaling(min_replicas=2, max_replicas=5, target_queue_seconds=7)
     translator = _deployments(Settings(autoscaling=autoscaling))[translator_name(EMBEDDED)]
     config = translator._deployment_config.autoscaling_config
     assert (config.min_replicas, config.max_replicas) == (2, 5)
-    assert config.target_ongoing_requests == 7
+    assert config.policy.policy_function == "service.autoscaling_policy:QueueTimePolicy"
+    assert config.policy.policy_kwargs["target_queue_seconds"] == 7
 
 
 def test_replicas_ask_ray_for_what_they_use() -> None:
@@ -95,15 +96,18 @@ def test_serve_sees_the_type_of_the_settings() -> None:
     assert parameter.annotation is Settings
 
 
-def test_the_deployment_file_fits_the_application() -> None:
-    text = (ROOT / "deploy/serve.yaml").read_text(encoding="utf-8")
-    config = ServeDeploySchema.model_validate(yaml.safe_load(text))
+@pytest.mark.parametrize(
+    "path",
+    sorted((ROOT / "deploy").rglob("serve.yaml")),
+    ids=lambda path: path.parent.relative_to(ROOT).as_posix(),
+)
+def test_deployment_files_fit_the_application(path: Path) -> None:
+    config = ServeDeploySchema.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     [application] = config.applications
     assert application.import_path == "service.app:build"
-    built = _deployments(Settings.model_validate(application.args))
-    for deployment in application.deployments:
-        assert deployment.name in built
-    [translator] = application.deployments
-    assert translator.autoscaling_config["target_ongoing_requests"] > 0
+    assert _deployments(Settings.model_validate(application.args))
+    # An override there would replace the policy, too.
+    assert application.deployments == []
+    assert (config.http_options.host, config.http_options.port) == ("0.0.0.0", 8000)
     assert config.logging_config is not None
     assert not config.logging_config.enable_access_log

@@ -8,12 +8,16 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from model.engine import native_runner
+from model.native import build as native_build
 from service import cli
 from tests.tiny_model import build_tiny_model
 
@@ -51,6 +55,7 @@ def polyhead(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    native_build.build()  # or the first command would say that it does
     return build_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
@@ -114,14 +119,36 @@ def test_serve_hands_over_what_was_given(
     monkeypatch.setenv("POLYHEAD_GATEWAY_REPLICAS", "3")
     outcome = polyhead(
         "serve", "--port", "9000", "--host", "0.0.0.0", "--replicas", "2",
-        "--model", "one", "--model", "two", "--device", "cpu",
+        "--model", "one", "--model", "two", "--device", "cpu", "--dtype", "float32",
     )  # fmt: skip
     assert outcome.status == 0
     settings, address = given
     assert (address.host, address.port) == ("0.0.0.0", 9000)
     assert (settings.replicas, settings.gateway_replicas) == (2, 3)
     assert settings.models == ["one", "two"]
-    assert settings.engine.device == "cpu"
+    assert (settings.engine.device, settings.engine.dtype) == ("cpu", "float32")
+
+
+def test_serve_takes_the_most_replicas_from_the_command_line_and_the_rest_from_the_environment(
+    polyhead: _Polyhead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr("service.launch.run", lambda *arguments: given.extend(arguments))
+    monkeypatch.setenv("POLYHEAD_AUTOSCALING__HOLD_SECONDS", "7")
+    assert polyhead("serve", "--max-replicas", "5", "--replicas", "2").status == 0
+    scaling = given[0].autoscaling
+    assert (scaling.min_replicas, scaling.max_replicas, scaling.hold_seconds) == (2, 5, 7)
+
+
+def test_options_and_the_environment_go_together(
+    polyhead: _Polyhead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr("service.launch.run", lambda *arguments: given.extend(arguments))
+    monkeypatch.setenv("POLYHEAD_ENGINE__DTYPE", "float32")
+    assert polyhead("serve", "--device", "cpu").status == 0
+    settings, _ = given
+    assert (settings.engine.device, settings.engine.dtype) == ("cpu", "float32")
 
 
 def test_serve_listens_on_loopback_port_8000_by_default(
@@ -163,6 +190,34 @@ def test_translates_a_text(polyhead: _Polyhead, model: Path) -> None:
     assert outcome.status == 0
     assert outcome.output.endswith("\n")
     assert outcome.errors == ""
+
+
+def test_without_a_compiler_it_translates_and_says_once_with_what(
+    polyhead: _Polyhead, model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(native_build, "_directories", lambda: [tmp_path])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    outcome = polyhead("translate", "The red house.", "--model", str(model), "--device", "cpu")
+    assert outcome.status == 0
+    assert outcome.output.endswith("\n")
+    assert "plain PyTorch, which is slower: no C++ compiler" in _only_line(outcome.errors)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_the_type_is_what_was_asked_for(
+    polyhead: _Polyhead, model: Path, monkeypatch: pytest.MonkeyPatch, dtype: str
+) -> None:
+    built: list[str] = []
+
+    def build_native_runners(made: Any, *, dtype: str, max_slots: list[int]) -> Any:
+        built.append(dtype)
+        return native_runner.build_native_runners(made, dtype=dtype, max_slots=max_slots)
+
+    stand_in = SimpleNamespace(build_native_runners=build_native_runners)
+    monkeypatch.setitem(sys.modules, "model.engine.native_runner", stand_in)
+    arguments = ("--model", str(model), "--device", "cpu", "--dtype", dtype)
+    assert polyhead("translate", "The red house.", *arguments).status == 0
+    assert built == [dtype]
 
 
 def test_translates_lines_in_their_order(polyhead: _Polyhead, model: Path) -> None:
@@ -215,6 +270,7 @@ def test_a_line_that_is_not_utf_8(polyhead: _Polyhead, model: Path) -> None:
         (("train", "/nowhere.yaml", "--run-dir", "{folder}/run"), "/nowhere.yaml"),
         (("evaluate", "/nowhere.tsv", "--model", "{model}"), "/nowhere.tsv"),
         (("translate", "a", "--model", "{model}", "--device", "abacus"), "device"),
+        (("translate", "a", "--model", "{model}", "--dtype", "int3"), "`dtype` must be one of"),
     ],
 )
 def test_what_is_wrong_is_one_line(
@@ -278,12 +334,15 @@ def _start(*arguments: str, **streams: Any) -> subprocess.Popen[bytes]:
     )
 
 
+_MANY_LINES = b"The red house.\n" * 1100
+"""More than are held back to fill the batch, so that an answer shows that it works."""
+
+
 def test_ctrl_c_ends_quietly(model: Path) -> None:
     with _start("translate", "--model", str(model), stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        # More than is held back to fill the batch, so that an answer shows that it works.
-        process.stdin.write(b"The red house.\n" * 300)
+        process.stdin.write(_MANY_LINES)
         process.stdin.flush()
         assert process.stdout.readline()
         process.send_signal(signal.SIGINT)
@@ -297,12 +356,13 @@ def test_a_reader_that_has_gone_ends_it_quietly(model: Path) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
-        process.stdin.write(b"The red house.\n" * 300)
+        process.stdin.write(_MANY_LINES)
         process.stdin.flush()
         assert process.stdout.readline()
         process.stdout.close()
-        process.stdin.write(b"The red house.\n" * 300)
-        process.stdin.close()
+        with suppress(BrokenPipeError):  # it may have noticed already
+            process.stdin.write(_MANY_LINES)
+            process.stdin.close()
         errors = process.stderr.read()
         assert process.wait(timeout=60) != 0
     assert errors == b""

@@ -8,12 +8,22 @@ from pathlib import Path
 
 import pytest
 
+from model.engine.runner import build_runners
 from model.errors import CheckpointError
+from model.native import build as native_build
 from service import launch
-from service.launch import Address, check_address, check_models, claimed, fit_to_machine
+from service.app import engine_config
+from service.launch import (
+    Address,
+    check_address,
+    check_models,
+    claimed,
+    fit_to_machine,
+    with_engine_of_this_machine,
+)
 from service.local_ray import LaunchError
 from service.settings import Autoscaling, EngineSettings, Settings
-from tests.tiny_model import build_tiny_model
+from tests.tiny_model import build_tiny_model, tiny_transformer
 
 
 @pytest.mark.parametrize(
@@ -124,6 +134,29 @@ def test_cuda_must_be_there_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch
     _machine(monkeypatch, CPU=2.0)
     with pytest.raises(LaunchError, match="this machine has no CUDA device"):
         fit_to_machine(Settings(engine=EngineSettings(device="cuda")))
+
+
+def test_plain_pytorch_is_said_once_and_not_by_the_replicas_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(native_build, "_directories", lambda: [tmp_path])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    settings, note = with_engine_of_this_machine(Settings(engine=EngineSettings(device="cpu")))
+    assert note is not None
+    assert "no C++ compiler was found" in note
+    [runner] = build_runners(tiny_transformer(), engine_config(settings))
+    assert (runner.dtype, runner.notes) == ("float32", ())
+    assert capsys.readouterr().out == ""
+
+
+def test_with_the_compiled_engine_nothing_is_said_or_changed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    native_build.build()
+    settings = Settings(engine=EngineSettings(device="cpu", dtype="float32"))
+    assert with_engine_of_this_machine(settings) == (settings, None)
+    assert engine_config(settings).dtype == "float32"
+    assert capsys.readouterr().out == ""
 
 
 def test_the_last_line_of_a_traceback_is_what_was_wrong() -> None:

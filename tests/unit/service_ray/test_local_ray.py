@@ -68,15 +68,16 @@ def test_the_environment_is_private_quiet_and_on_loopback(monkeypatch: pytest.Mo
         monkeypatch.delenv(name)
     monkeypatch.setenv("RAY_ADDRESS", "somewhere:6379")
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "/somewhere")
-    monkeypatch.setenv("RAY_SERVE_ENABLE_HA_PROXY", "1")
+    monkeypatch.setenv("RAY_SERVE_HAPROXY_BINARY_PATH", "/somewhere/else")
     # Whatever is written goes to a copy.
     monkeypatch.setattr(os, "environ", dict(os.environ))
-    local_ray._prepare_environment()
+    front = {"RAY_SERVE_HAPROXY_BINARY_PATH": "/ours"}
+    local_ray._prepare_environment(front)
     first = dict(os.environ)
-    local_ray._prepare_environment()
+    local_ray._prepare_environment(front)
     assert "RAY_ADDRESS" not in first
     assert "RAY_AUTH_TOKEN_PATH" not in first
-    assert first["RAY_SERVE_ENABLE_HA_PROXY"] == "0"
+    assert first["RAY_SERVE_HAPROXY_BINARY_PATH"] == "/ours"
     assert first["RAY_AUTH_MODE"] == "token"
     assert len(first["RAY_AUTH_TOKEN"]) >= 32
     assert first["RAY_AUTH_TOKEN"] != os.environ["RAY_AUTH_TOKEN"]
@@ -84,9 +85,7 @@ def test_the_environment_is_private_quiet_and_on_loopback(monkeypatch: pytest.Mo
 
 def test_the_directory_is_private_and_its_path_short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.gettempdir", lambda: "/" + "long/" * 20)
-    directory = local_ray._private_directory()
-    try:
+    with local_ray._private_directory() as directory:
         assert directory.parent == Path("/tmp")
         assert directory.stat().st_mode & 0o077 == 0
-    finally:
-        directory.rmdir()
+    assert not directory.exists()

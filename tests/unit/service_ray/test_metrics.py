@@ -133,8 +133,18 @@ def test_steps_of_one_call_are_counted_one_by_one() -> None:
 
 def test_the_engines_state_is_the_last_one() -> None:
     metrics = TranslatorMetrics("en-de")
-    metrics.engine_is(EngineStats(running=9, waiting=9, slots_used=9, max_slots=128))
-    metrics.engine_is(EngineStats(running=4, waiting=2, slots_used=32, max_slots=128))
+    before = EngineStats(
+        running=9, waiting=9, slots_used=9, max_slots=128, waiting_source_tokens=90,
+        running_source_tokens=90, submitted_source_tokens=180, admitted_source_tokens=90,
+        waiting_since=1.0,
+    )  # fmt: skip
+    metrics.engine_is(before)
+    metrics.engine_is(
+        replace(
+            before, running=4, waiting=2, slots_used=32,
+            waiting_source_tokens=20, running_source_tokens=40,
+        )
+    )  # fmt: skip
     snapshot = take_snapshot(metrics.registry)
     assert _sample(snapshot, "polyhead_num_requests_running") == 4
     assert _sample(snapshot, "polyhead_num_requests_waiting") == 2

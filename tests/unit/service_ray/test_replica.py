@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from model.errors import (
     EngineDeadError,
     UnsupportedLanguageError,
 )
+from service.autoscaling import ReplicaLoad
 from service.protocol import TranslateCall
 from service.replica import TranslatorReplica
 from tests.fakes import until
@@ -99,6 +101,25 @@ async def test_a_cancelled_call_frees_its_slots(replica: TranslatorReplica) -> N
         await working
     await until(lambda: engine.stats().slots_used == 0)
     assert engine.stats().waiting == 0
+
+
+async def test_tells_the_autoscaler_of_its_load(replica: TranslatorReplica) -> None:
+    before = await replica.record_autoscaling_stats()
+    assert set(before) == {field.name for field in fields(ReplicaLoad)}
+    assert (before["waiting_tokens"], before["running_tokens"]) == (0, 0)
+    working = asyncio.create_task(replica.translate(_call(*["The red house. " * 50] * 20)))
+    engine = replica._translator.engine
+    await until(lambda: engine.stats().waiting > 0 and engine.stats().running > 0)
+    during = await replica.record_autoscaling_stats()
+    assert during["waiting_tokens"] > 0
+    assert during["running_tokens"] > 0
+    # What /metrics says, when it asks for it.
+    gauges = replica._take_snapshot()
+    for name in ("waiting_source_tokens", "capacity_source_tokens_per_second"):
+        assert f"polyhead_{name}" in gauges
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
 
 
 async def test_is_unhealthy_once_its_engine_has_stopped(replica: TranslatorReplica) -> None:

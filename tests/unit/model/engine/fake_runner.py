@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from model.config import GenerationConfig
+from model.config import GenerationConfig, Priority
 from model.decoding.search import FinishReason, Hypothesis
 from model.engine.runner import FinishedSequence, StepOutcome
 from model.engine.scheduler import StepPlan
@@ -15,7 +15,12 @@ EOS = 2
 
 
 def make(
-    length: int = 3, *, beam_size: int = 1, limit: int = 50, deadline: float | None = None
+    length: int = 3,
+    *,
+    beam_size: int = 1,
+    limit: int = 50,
+    deadline: float | None = None,
+    priority: Priority = Priority.INTERACTIVE,
 ) -> Sequence:
     """A sequence as the engine makes it; it takes `limit` steps of a FakeRunner."""
     return Sequence(
@@ -24,6 +29,7 @@ def make(
         max_new_tokens=limit,
         arrived_at=0.0,
         deadline=deadline,
+        priority=priority,
     )
 
 

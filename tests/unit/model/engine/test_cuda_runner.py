@@ -183,6 +183,13 @@ def test_slots_that_do_not_fit_are_refused_before_they_are_allocated() -> None:
         make_runner(stream=DeferredStream(free_bytes=2**20))
 
 
+def test_without_a_number_it_takes_the_slots_that_fit() -> None:
+    few = make_runner(max_slots=9)
+    taken = make_runner(max_slots=None, stream=DeferredStream(free_bytes=few.budget.total))
+    assert taken.max_slots == 9
+    assert len(taken._memory.live_log_probs) == 9 + 1  # the spare
+
+
 def test_in_bfloat16_the_slots_hold_bfloat16() -> None:
     runner = make_runner(
         dtype=torch.bfloat16, operations=PlainOperations(torch.bfloat16), max_slots=2

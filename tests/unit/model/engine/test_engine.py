@@ -10,7 +10,7 @@ from concurrent.futures import Future, wait
 import pytest
 import torch
 
-from model.config import EngineConfig, GenerationConfig
+from model.config import EngineConfig, GenerationConfig, Priority
 from model.engine.engine import Engine
 from model.engine.runner import StepOutcome
 from model.engine.scheduler import MAX_STEPS
@@ -100,6 +100,39 @@ def test_the_waiting_queue_is_bounded_all_or_nothing(start: Open) -> None:
     with pytest.raises(QueueFullError, match="of 8"):
         engine.submit([source()] * 9, GREEDY)
     assert engine.stats().waiting <= 8
+
+
+def test_what_could_only_expire_in_the_queue_is_refused_at_once(
+    start: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, [runner] = start(max_slots=1, max_waiting=100)
+    monkeypatch.setattr(engine._pace, "seconds_for", lambda num_tokens: num_tokens * 1.0)
+    [running] = engine.submit([source()], ENDLESS)
+    until(lambda: engine.stats().running == 1)
+    engine.submit([source() for _ in range(10)], ENDLESS)  # 20 tokens, two of them before others
+    now = time.monotonic()
+    with pytest.raises(QueueFullError, match=r"deadline is in 1\.\d+ s, but .* for about 2 s"):
+        engine.submit([source()], GREEDY, deadline=now + 1.01)
+    with pytest.raises(QueueFullError, match="for about 20 s"):
+        engine.submit([source()], GREEDY, deadline=now + 15, priority=Priority.BATCH)
+    engine.submit([source()], GREEDY, deadline=now + 60)
+    engine.submit([source()], GREEDY)
+    assert engine.stats().waiting == 12
+    assert not running.done()
+    runner.ending = True
+
+
+def test_batch_work_goes_last(start: Open) -> None:
+    engine, [runner] = start(max_slots=1)
+    engine.submit([source()], ENDLESS)
+    until(lambda: engine.stats().running == 1)
+    engine.submit([source(7)], SHORT, priority=Priority.BATCH)
+    engine.submit([source(8)], SHORT)
+    runner.ending = True
+    runner.may_step.release(100)
+    until(lambda: engine.stats().running + engine.stats().waiting == 0)
+    newcomers = [number for plan in runner.plans for number in ids(plan)]
+    assert newcomers == [5, 8, 7]
 
 
 def test_nothing_submitted_is_nothing_to_wait_for(start: Open) -> None:
@@ -263,6 +296,22 @@ def test_a_storm_of_cancellations_leaves_nothing_behind(start: Open) -> None:
     assert engine.alive
     [after] = engine.submit([source()], GREEDY)
     assert after.result(timeout=60).hypotheses
+
+
+def test_the_source_tokens_of_all_are_counted(start: Open) -> None:
+    engine, [runner] = start()
+    before = time.monotonic()
+    futures = engine.submit([source()] * 6, ENDLESS)
+    until(lambda: runner.plans)
+    stats = engine.stats()
+    assert (stats.running_source_tokens, stats.waiting_source_tokens) == (8, 4)
+    assert (stats.submitted_source_tokens, stats.admitted_source_tokens) == (12, 8)
+    assert stats.waiting_since is not None
+    assert before <= stats.waiting_since <= time.monotonic()
+    engine.cancel(futures[4:])
+    stats = engine.stats()
+    assert (stats.waiting_source_tokens, stats.waiting_since) == (0, None)
+    assert (stats.submitted_source_tokens, stats.admitted_source_tokens) == (12, 8)
 
 
 # --- Deadlines

@@ -69,6 +69,12 @@ def test_a_native_worker_for_each_thread_with_an_even_share(native: SimpleNamesp
     assert len(build(max_slots=1024)) == cpus
 
 
+def test_slots_grow_with_the_native_workers_unless_told(native: SimpleNamespace) -> None:
+    assert [runner.max_slots for runner in build(num_threads=3)] == [64, 64, 64]
+    [eager] = build(backend="eager")
+    assert eager.max_slots == 128
+
+
 @pytest.mark.parametrize(
     ("dtype", "taken"), [("auto", "int8"), ("float32", "float32"), ("bfloat16", "bfloat16")]
 )

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.config import Priority
 from model.engine.waiting import WaitingQueue
 from model.errors import QueueFullError
 from tests.unit.model.engine.fake_runner import make
@@ -118,3 +119,82 @@ def test_any_life_equals_that_of_lists(operations) -> None:
         requests = [request for request in requests if request]
         assert len(queue) == sum(map(len, requests))
         assert queue.num_rows == sum(s.beam_size for request in requests for s in request)
+
+
+def test_knows_the_tokens_that_wait_and_since_when_somebody_always_does() -> None:
+    queue = WaitingQueue(10)
+    assert (queue.num_source_tokens, queue.waiting_since) == (0, None)
+    first, second, third = make(3), make(5), make(7)
+    for at, sequence in enumerate((first, second, third)):
+        sequence.arrived_at = float(at)
+    queue.add([first])
+    queue.add([second])
+    assert (queue.num_source_tokens, queue.waiting_since) == (8, 0.0)
+    queue.pop()
+    assert (queue.num_source_tokens, queue.waiting_since) == (5, 0.0)
+    queue.remove(second)
+    assert (queue.num_source_tokens, queue.waiting_since) == (0, None)
+    queue.add([third])
+    assert (queue.num_source_tokens, queue.waiting_since) == (7, 2.0)
+
+
+def batch(number: int) -> list:
+    return [make(priority=Priority.BATCH) for _ in range(number)]
+
+
+def test_batch_work_has_one_turn_in_eight_while_others_wait() -> None:
+    queue = WaitingQueue(100)
+    slow, quick = batch(4), [make() for _ in range(20)]
+    queue.add(slow)
+    queue.add(quick)
+    order = pop_all(queue)
+    assert [order.index(sequence) for sequence in slow] == [7, 15, 22, 23]
+    assert [sequence for sequence in order if sequence in quick] == quick
+
+
+def test_batch_work_that_is_alone_does_not_wait_for_its_turn() -> None:
+    queue = WaitingQueue(100)
+    queue.add(slow := batch(3))
+    assert pop_all(queue) == slow
+    queue.add(slow := batch(1))
+    queue.add([quick := make()])
+    assert pop_all(queue) == [quick, *slow]
+
+
+def test_batch_work_whose_turn_it_is_stays_next() -> None:
+    queue = WaitingQueue(100)
+    [slow] = batch(1)
+    queue.add([slow])
+    queue.add([make() for _ in range(7)])
+    for _ in range(7):
+        assert queue.pop() is not slow
+    queue.add([make()])
+    assert queue.peek() is slow
+    queue.add([make()])
+    assert queue.pop() is slow
+
+
+def test_batch_work_leaves_room_for_others() -> None:
+    queue = WaitingQueue(10, batch_share=0.5)
+    assert (queue.most(Priority.BATCH), queue.most(Priority.INTERACTIVE)) == (5, 10)
+    queue.add([make() for _ in range(3)])
+    with pytest.raises(QueueFullError, match=r"room for 2 more sequences \(of 5\), but 3 were"):
+        queue.add(batch(3))
+    queue.add(batch(2))
+    queue.add([make() for _ in range(5)])
+    with pytest.raises(QueueFullError, match="room for 0 more"):
+        queue.add(batch(1))
+
+
+def test_knows_whose_turns_come_before_those_of_a_newcomer() -> None:
+    queue = WaitingQueue(100)
+    assert queue.tokens_before(5, Priority.INTERACTIVE) == 0
+    queue.add([make(3) for _ in range(10)])
+    queue.add([make(3)])
+    assert queue.tokens_before(1, Priority.INTERACTIVE) == 2 * 3
+    assert queue.tokens_before(4, Priority.INTERACTIVE) == (4 + 1) * 3
+    # The others' first, whatever their number.
+    assert queue.tokens_before(1, Priority.BATCH) == 11 * 3
+    queue.add(batch(1))
+    assert queue.tokens_before(1, Priority.BATCH) == 12 * 3
+    assert queue.tokens_before(1, Priority.INTERACTIVE) == 2 * 3

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from model.config import TransformerConfig
-from model.engine.device.budget import MemoryBudget
+from model.engine.device.budget import MOST_SLOTS, MemoryBudget, slots_within
 from model.errors import InvalidRequestError
 
 BASE = TransformerConfig.base(32_000, max_positions=256)
@@ -37,3 +37,20 @@ def test_what_fits_passes_and_what_does_not_says_why() -> None:
     )
     with pytest.raises(InvalidRequestError, match=message):
         needed.check(5 * 2**30, max_slots=1024, max_positions=256)
+
+
+def test_a_large_device_has_no_more_than_the_most() -> None:
+    assert slots_within(2**40, budget) == MOST_SLOTS
+
+
+@pytest.mark.parametrize("gigabytes", [2, 4, 6])
+def test_a_small_device_has_as_many_as_fit_and_not_one_more(gigabytes: int) -> None:
+    free_bytes = gigabytes * 2**30
+    fitting = slots_within(free_bytes, budget)
+    assert budget(fitting).total <= free_bytes < budget(fitting + 1).total
+
+
+def test_a_tiny_device_is_refused_by_the_check() -> None:
+    assert slots_within(2**20, budget) == 1
+    with pytest.raises(InvalidRequestError, match="`max_slots` must be lower than 1"):
+        budget(1).check(2**20, max_slots=1, max_positions=256)

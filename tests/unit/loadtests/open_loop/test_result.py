@@ -1,0 +1,90 @@
+"""Thresholds, notes and totals of a load test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from loadtests.open_loop.load import Ending
+from loadtests.open_loop.options import Thresholds
+from tests.unit.loadtests.open_loop.results import KIND, recorded, result_of
+
+TEN_SECONDS = [(20, 0.1)] * 10
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "misses"),
+    [
+        ({}, []),
+        ({"max_p95_ms": 110.0, "max_p99_ms": 110.0, "min_throughput": 19.0}, []),
+        ({"max_failures": 0.2}, []),
+        ({"max_p95_ms": 90.0}, ["p95 must be at most 90 ms, but is 100"]),
+        ({"max_p99_ms": 90.0}, ["p99 must be at most 90 ms, but is 100"]),
+        ({"max_failures": 0.01}, ["the share of failures must be at most 0.01, but is 0.0909"]),
+        ({"min_throughput": 30.0}, ["throughput must be at least 30 requests/s, but is 19.8"]),
+        (
+            {"max_p95_ms": 90.0, "min_throughput": 30.0},
+            ["p95 must be at most 90 ms", "throughput must be at least 30 requests/s"],
+        ),
+    ],
+)
+def test_thresholds(thresholds: dict[str, float], misses: list[str]) -> None:
+    record = recorded(*TEN_SECONDS, failed=10, unsent=10)
+    found = result_of(record, seconds=10, thresholds=Thresholds(**thresholds)).misses()
+    assert len(found) == len(misses)
+    for miss, expected in zip(found, misses, strict=True):
+        assert miss.startswith(expected)
+
+
+def test_no_right_answer_passes_no_threshold() -> None:
+    record = recorded(failed=10)
+    record.elapsed = 10.0
+    wanted = Thresholds(max_p95_ms=1e9, min_throughput=0.1)
+    misses = result_of(record, seconds=10, thresholds=wanted).misses()
+    assert misses[0] == "p95 must be at most 1e+09 ms, but is unknown"
+    assert misses[1] == "throughput must be at least 0.1 requests/s, but is 0 requests/s"
+
+
+def test_the_knee_can_be_a_threshold() -> None:
+    steps: dict[str, Any] = {"profile_name": "steps", "rate": 10, "growth": 2.0, "seconds": 1}
+    record = recorded((10, 0.1), (20, 0.1), (40, 5.0), (80, 5.0))
+    assert result_of(record, thresholds=Thresholds(min_knee=20), **steps).misses() == []
+    missed = result_of(record, thresholds=Thresholds(min_knee=21), **steps).misses()
+    assert missed == ["the knee must be at least 21 requests/s, but is 20 requests/s"]
+
+
+def test_requests_under_way_at_the_end_are_no_failures() -> None:
+    record = recorded(*TEN_SECONDS)
+    for _ in range(50):
+        record.plan(KIND, 9)
+    result = result_of(record, ending=Ending.INTERRUPTED, seconds=60)
+    assert result.failure_share == 0
+    assert result.seconds == 10
+    assert "it was interrupted after 10 of 60 s" in result.notes()
+    assert "50 requests were under way when it ended" in result.notes()
+
+
+def test_answers_that_come_after_the_load_are_no_throughput() -> None:
+    result = result_of(recorded((20, 0.01), (20, 5.0)), seconds=2)
+    assert result.offered == 20
+    assert result.throughput == 10
+
+
+def test_a_clean_run_needs_no_notes() -> None:
+    assert result_of(recorded(*TEN_SECONDS), seconds=10).notes() == []
+
+
+def test_what_must_be_known_is_said() -> None:
+    record = recorded((10, 0.1), unsent=3)
+    record.send(2.0)
+    result = result_of(record, profile_name="steps", seconds=1, url="http://127.0.0.1:1")
+    for number, words in enumerate(
+        (
+            "3 requests were not sent: all 256 places",
+            "1 % of the requests were sent 2",
+            "the load generator shared the machine",
+            "the limit of p95 rests on only 10 answers",
+        )
+    ):
+        assert result.notes()[number].startswith(words)
