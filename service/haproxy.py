@@ -1,17 +1,21 @@
 """HAProxy as Ray Serve starts it, with a configuration that can be shown to a network.
 
 HAProxy is Serve's fast way in: one process in C instead of one in Python. But the configuration
-that Serve writes for it binds statistics and metrics to every interface and answers in Serve's own
-words. Serve starts the program that RAY_SERVE_HAPROXY_BINARY_PATH names, and `polyhead-haproxy`,
-which is this module, puts the configuration right before it becomes HAProxy.
+that Serve writes for it binds statistics and metrics to every interface, answers in Serve's own
+words, and lets in whatever comes, until the gateways have no time left for what they have begun.
+Serve starts the program that RAY_SERVE_HAPROXY_BINARY_PATH names, and `polyhead-haproxy`, which is
+this module, puts the configuration right before it becomes HAProxy.
 
 It is told what to do by variables, as all that stands between it and its user is Serve's:
 
-    POLYHEAD_HAPROXY_HOST         where requests come in, instead of where Serve's options say
-    POLYHEAD_HAPROXY_ADMIN_HOST   where statistics and metrics listen, 127.0.0.1 if it is not set;
-                                  if it is empty, on sockets beside the configuration
+    POLYHEAD_HAPROXY_HOST           where requests come in, instead of where Serve's options say
+    POLYHEAD_HAPROXY_ADMIN_HOST     where statistics and metrics listen, 127.0.0.1 if it is not set;
+                                    if it is empty, on sockets beside the configuration
+    POLYHEAD_HAPROXY_MAX_IN_FLIGHT  requests that each gateway has at a time, 512 if it is not set;
+                                    an eighth as many may wait in front, and more are answered 503
+                                    at once, which costs the gateways nothing
 
-It imports nothing of ours, for it may be run as a file.
+Its own metrics are at /metrics/haproxy. It imports nothing of ours, for it may be run as a file.
 """
 
 from __future__ import annotations
@@ -24,7 +28,14 @@ import socket
 import sys
 from pathlib import Path
 
-__all__ = ["main", "rewritten", "serve_variables"]
+__all__ = ["WITHOUT_HAPROXY", "main", "rewritten", "serve_variables"]
+
+WITHOUT_HAPROXY = {
+    "RAY_SERVE_ENABLE_HA_PROXY": "0",
+    "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0",
+    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "0",
+}
+"""Instead of `serve_variables`: Serve's own proxy, in Python."""
 
 _RETRY_AFTER_SECONDS = 1
 _UNAVAILABLE = {
@@ -32,17 +43,30 @@ _UNAVAILABLE = {
     "message": "the service is starting, stopping, or has lost its gateways; try again later",
 }
 _DRAIN_SECONDS = 1.0
-_BUFFER_BYTES = 256 * 1024
+_BUFFER_BYTES = 32 * 1024
 """A request that is longer than this is not sent again when the gateway that had it dies."""
 _MAX_CONNECTIONS = 4096
+_MAX_IN_FLIGHT = 512
+_FRONT_RULES = """\
+    http-request use-service prometheus-exporter if { path /metrics/haproxy }
+    http-request set-priority-class int(-1) if { path /health /ready /metrics }
+    http-request set-priority-class int(1) if { req.hdr(x-request-priority) batch }
+"""
+_BACKEND_RULES = """\
+    http-request return status 503 default-errorfiles if { queue(NAME) ge MOST } \
+!{ path /health /ready /metrics }
+"""
 
 
-def serve_variables(directory: Path, *, host: str) -> dict[str, str]:
+def serve_variables(
+    directory: Path, *, host: str, max_in_flight: int = _MAX_IN_FLIGHT
+) -> dict[str, str]:
     """What Ray's processes must find in their environment for a service on one machine.
 
     Args:
         directory: only ours; gets sockets, logs, and the program that Serve is to start.
         host: the address on which requests come in. All else stays on the machine.
+        max_in_flight: requests that each gateway has at a time.
     """
     program = directory / "haproxy"
     # Whatever is on the path of this process, and however it was installed. -P: our folder holds
@@ -78,6 +102,7 @@ def serve_variables(directory: Path, *, host: str) -> dict[str, str]:
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(_free_port()),
         "POLYHEAD_HAPROXY_HOST": host,
         "POLYHEAD_HAPROXY_ADMIN_HOST": "",
+        "POLYHEAD_HAPROXY_MAX_IN_FLIGHT": str(max_in_flight),
     }
 
 
@@ -97,19 +122,23 @@ def main() -> None:
             path.read_text(),
             host=os.environ.get("POLYHEAD_HAPROXY_HOST"),
             admin_host=os.environ.get("POLYHEAD_HAPROXY_ADMIN_HOST", "127.0.0.1"),
+            max_in_flight=int(os.environ.get("POLYHEAD_HAPROXY_MAX_IN_FLIGHT", _MAX_IN_FLIGHT)),
             answer=answer,
         )
         path.write_text(config)
     os.execv(binary, [binary, *arguments])
 
 
-def rewritten(config: str, *, host: str | None, admin_host: str, answer: Path) -> str:
+def rewritten(
+    config: str, *, host: str | None, admin_host: str, max_in_flight: int, answer: Path
+) -> str:
     """Serve's configuration, put right.
 
     Args:
         config: as Serve wrote it.
         host: where requests come in; None leaves it as it is.
         admin_host: where statistics and metrics listen; empty for sockets beside `answer`.
+        max_in_flight: requests that each gateway has at a time.
         answer: the file with the response to requests that no gateway can take.
     """
 
@@ -118,18 +147,26 @@ def rewritten(config: str, *, host: str | None, admin_host: str, answer: Path) -
         place = f"{admin_host}:{port}" if admin_host else f"unix@{answer.with_name(port)}"
         return f"{match['bind']} {place}"
 
-    config = re.sub(r"(?m)^(?P<bind> *bind) +\*?:(?P<port>\d+)$", bind_admin, config)
-    if host is not None:
-        config = re.sub(
-            r"(?m)^(frontend http_frontend\n *bind) .+:(\d+)$",
-            lambda match: f"{match[1]} {host}:{match[2]}",
-            config,
-        )
-    config = re.sub(r"(?m)^( *errorfile 50[234]) .+$", lambda match: f"{match[1]} {answer}", config)
-    # Where there is no application: at the start, and from Ctrl-C to the end.
-    return re.sub(
-        r"(?m)^( *http-request return status) 404 .+$", r"\1 503 default-errorfiles", config
-    )
+    def bind_front(match: re.Match[str]) -> str:
+        place = match["place"] if host is None else f"{host}:{match['port']}"
+        return f"{match['bind']} {place}\n{_FRONT_RULES}"
+
+    def bound(match: re.Match[str]) -> str:
+        # Its servers may take so many, and so many more may wait for them.
+        rules = _BACKEND_RULES.replace("NAME", match["name"])
+        return f"{match[0]}{rules.replace('MOST', str(max(1, max_in_flight // 8)))}"
+
+    for pattern, replacement in (
+        (r"^(?P<bind> *bind) +\*?:(?P<port>\d+)$", bind_admin),
+        (r"^(?P<bind>frontend http_frontend\n *bind) (?P<place>.+:(?P<port>\d+))\n", bind_front),
+        (r"^backend (?P<name>(?!default_backend)\S+)\n", bound),
+        (r"^( *server \S+ \S+ check\b.*)$", rf"\1 maxconn {max_in_flight}"),
+        (r"^( *errorfile 50[234]) .+$", lambda match: f"{match[1]} {answer}"),
+        # Where there is no application: at the start, and from Ctrl-C to the end.
+        (r"^( *http-request return status) 404 .+$", r"\1 503 default-errorfiles"),
+    ):
+        config = re.sub(pattern, replacement, config, flags=re.MULTILINE)
+    return config
 
 
 def _free_port() -> int:

@@ -43,8 +43,9 @@ APPLICATION = "polyhead"
 READY_SECONDS = 180.0
 """A large model on a slow disk takes a while; after that something is wrong."""
 DRAIN_SECONDS = 3.0
-"""Time that requests in work have to finish after Ctrl-C."""
-_SERVE_STOP_SECONDS = 5.0
+"""Time that requests in work have to finish after Ctrl-C, unless it is set."""
+_SERVE_STOP_SECONDS = 3.0
+"""Time that Serve has for its own end, after that."""
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -80,7 +81,8 @@ class Address:
 
 
 def run(settings: Settings, address: Address) -> None:
-    """Serves until SIGINT, SIGTERM or SIGHUP, then ends all it started, within ten seconds.
+    """Serves until SIGINT, SIGTERM or SIGHUP, then ends all it started, within ten seconds; with
+    `graceful_shutdown_seconds` set, requests in work may take that long before.
 
     Raises:
         CheckpointError: a model directory is missing or damaged; nothing was started.
@@ -95,21 +97,21 @@ def run(settings: Settings, address: Address) -> None:
     # Ray sets a handler of its own for SIGTERM while it starts, which ends in SystemExit.
     with claimed(address), suppress(_Stopped, SystemExit), _stop_by_signal():
         settings, note = with_engine_of_this_machine(settings)
-        with local_ray(host=address.host):
+        with local_ray(host=address.host, max_in_flight=settings.limits.max_in_flight):
             _set_handlers(_raise_stopped)
-            ready = False
+            drain_seconds = 0.0
             try:
                 settings = fit_to_machine(settings)
                 infos = _start(settings, address)
                 _wait_until_ready(address)
-                ready = True
+                drain_seconds = settings.graceful_shutdown_seconds
                 _print_banner(address, infos, settings, time.monotonic() - started_at, note)
                 wait_while_it_runs()
                 raise LaunchError("Ray has died, and with it the service")
             finally:
                 # From here on, impatience changes nothing.
                 _set_handlers(signal.SIG_IGN)
-                _stop_serve(drain=ready)
+                _stop_serve(drain_seconds)
 
 
 def check_models(settings: Settings) -> None:
@@ -193,9 +195,10 @@ def fit_to_machine(settings: Settings) -> Settings:
         if settings.engine.device == "cpu"
         else min(1.0, _share(gpus, replicas)),
         "num_cpus_per_gateway": 0.0,
+        "graceful_shutdown_seconds": DRAIN_SECONDS,
     }
     free = {name: value for name, value in fitted.items() if name not in settings.model_fields_set}
-    return settings.model_copy(update={**free, "graceful_shutdown_seconds": DRAIN_SECONDS})
+    return settings.model_copy(update=free)
 
 
 def with_engine_of_this_machine(settings: Settings) -> tuple[Settings, str | None]:
@@ -257,25 +260,26 @@ def _reason(error: str) -> str:
     return _last_words(error)
 
 
-def _stop_serve(*, drain: bool) -> None:
+def _stop_serve(drain_seconds: float) -> None:
     """Lets requests in work finish, but not for ever; new ones are answered 503 meanwhile."""
-    from ray import serve
-
-    from service.app import GATEWAY
 
     def stop() -> None:
+        from ray import serve
+
+        from service.app import GATEWAY
+
         # Whatever they say, Ray is ended next, and Serve's own actors with it. Gateways come first:
         # Serve ends all deployments at once, also translators that a gateway is about to ask.
-        if drain:
+        if drain_seconds:
             with suppress(Exception):
                 gateways = serve.get_deployment_handle(GATEWAY, APPLICATION)
-                gateways.broadcast("drain").results(timeout_s=DRAIN_SECONDS)
+                gateways.broadcast("drain").results(timeout_s=drain_seconds)
         with suppress(Exception):
             serve.delete(APPLICATION)
 
     stopping = threading.Thread(target=stop, daemon=True)
     stopping.start()
-    stopping.join(_SERVE_STOP_SECONDS)
+    stopping.join(drain_seconds + _SERVE_STOP_SECONDS)
 
 
 def _wait_until_ready(address: Address) -> None:

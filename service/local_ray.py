@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from model.errors import PolyheadError
-from service.haproxy import serve_variables
+from service.haproxy import WITHOUT_HAPROXY, serve_variables
 from service.orphans import cleaned_up
 
 __all__ = [
@@ -50,13 +50,14 @@ _LONGEST_TEMPORARY_PATH = 8
 
 
 @contextlib.contextmanager
-def local_ray(*, host: str, haproxy: bool = True) -> Iterator[None]:
+def local_ray(*, host: str, max_in_flight: int, haproxy: bool = True) -> Iterator[None]:
     """Starts Ray, connects this process to it, and ends all of it on the way out.
 
     Must be entered before anything imports ray, which reads its environment then.
 
     Args:
         host: the address on which Serve's front is to listen; nothing else leaves the machine.
+        max_in_flight: requests that the front gives to a gateway at a time.
         haproxy: what that front is; if it is not HAProxy, it is Serve's own proxy, in Python, which
             listens where Serve's options say.
 
@@ -64,7 +65,8 @@ def local_ray(*, host: str, haproxy: bool = True) -> Iterator[None]:
         LaunchError: Ray did not start; nothing of it is left.
     """
     with _private_directory() as directory, cleaned_up(directory):
-        _prepare_environment(serve_variables(directory, host=host) if haproxy else {})
+        front = serve_variables(directory, host=host, max_in_flight=max_in_flight)
+        _prepare_environment(front if haproxy else WITHOUT_HAPROXY)
         adopt_orphans()
         import ray
 

@@ -299,13 +299,13 @@ class Engine:
         self, num_sequences: int, priority: Priority, seconds_left: float
     ) -> None:
         """What could only expire in the queue is better refused at once; with the lock held."""
-        if self._pace.seconds_for(self._waiting.num_source_tokens) <= seconds_left:
+        if self._pace.allows(self._waiting.num_source_tokens, seconds_left):
             return
-        wait = self._pace.seconds_for(self._waiting.tokens_before(num_sequences, priority))
-        if wait > seconds_left:
+        tokens = self._waiting.tokens_before(num_sequences, priority)
+        if not self._pace.allows(tokens, seconds_left):
             raise QueueFullError(
                 f"the deadline is in {seconds_left:.3g} s, but others have their turn for about "
-                f"{wait:.3g} s"
+                f"{self._pace.seconds_for(tokens):.3g} s"
             )
 
     def _deliver(self, worker: _Worker, plan: StepPlan, outcome: StepOutcome) -> None:
@@ -317,6 +317,7 @@ class Engine:
             finished = [done for done in outcome.finished if worker.scheduler.finish(done.sequence)]
             for done in finished:
                 del self._open[done.sequence.future]
+                self._pace.finished(now - done.sequence.scheduled_at)
         for sequence, hypotheses in finished:
             _settle(sequence.future, sequence.result(hypotheses, now))
 

@@ -6,6 +6,10 @@ __all__ = ["Pace"]
 
 _HALF_LIFE_SECONDS = 2.0
 """Of what has been seen, in seconds during which somebody waited."""
+_NEWEST_SHARE = 0.05
+_CAUTION = 1.5
+"""Those who would be done just in time take the place of others, and then a few tokens too many of
+a neighbour make them all late: whoever is let in should be done well before."""
 
 
 class Pace:
@@ -18,6 +22,7 @@ class Pace:
         self._tokens = 0.0
         self._seconds = 0.0
         self._last = 0.0
+        self._running_seconds = 0.0
 
     def admitted(self, num_tokens: int, *, waiting_since: float, now: float) -> None:
         """Some of those who wait have their turn.
@@ -31,6 +36,15 @@ class Pace:
         self._tokens = self._tokens * left + num_tokens
         self._seconds = self._seconds * left + seconds
         self._last = now
+
+    def finished(self, seconds: float) -> None:
+        """A sequence had its result so long after its turn."""
+        self._running_seconds += _NEWEST_SHARE * (seconds - self._running_seconds)
+
+    def allows(self, num_tokens: int, seconds_left: float) -> bool:
+        """Whether a newcomer can be expected to be done by then, if so many go before it."""
+        wait = self.seconds_for(num_tokens)
+        return not wait or _CAUTION * wait + self._running_seconds <= seconds_left
 
     def seconds_for(self, num_tokens: int) -> float:
         """How long so many source tokens take to have their turns; 0 while nothing is known."""

@@ -54,6 +54,21 @@ def test_a_timeout_that_cannot_be_read_is_refused(service: ServiceProcess) -> No
     assert answer.json()["error"]["field"] == "x-request-timeout-seconds"
 
 
+@pytest.mark.parametrize("seconds", ["0.000001", "0.001", "0.01"])
+def test_no_time_at_all_is_said_in_our_words_whoever_notices_first(
+    service: ServiceProcess, seconds: str
+) -> None:
+    answer = service.client.post(
+        "/v1/translate",
+        json={"texts": ["The train is late. " * 100] * 8, "source": "en", "target": "de"},
+        headers={"x-request-timeout-seconds": seconds, "X-Request-Id": "r-1"},
+    )
+    assert answer.status_code == 504
+    assert answer.json()["error"]["type"] == "deadline_exceeded"
+    assert answer.json()["request_id"] == "r-1"
+    assert answer.headers.get_list("X-Request-Id") == ["r-1"]
+
+
 def test_an_id_is_echoed_once(service: ServiceProcess) -> None:
     for given, echoed in (("order-4711", True), ("an id", False), ("x" * 200, False)):
         answer = httpx.get(

@@ -24,7 +24,7 @@ _CONFIG = ScalingConfig(
 )
 _IDLE = ReplicaLoad(
     waiting_tokens=0, running_tokens=0, arriving_tokens_per_second=0,
-    admitted_tokens_per_second=0, capacity_tokens_per_second=0,
+    admitted_tokens_per_second=0, capacity_tokens_per_second=0, slots_share=0,
 )  # fmt: skip
 
 
@@ -35,6 +35,7 @@ def _busy(*, waiting: float = 0, arriving: float = 500, capacity: float = 1000) 
         arriving_tokens_per_second=arriving,
         admitted_tokens_per_second=min(arriving, capacity or arriving),
         capacity_tokens_per_second=capacity,
+        slots_share=0.3,
     )
 
 
@@ -154,6 +155,16 @@ def test_requests_without_a_replica_count_as_a_queue() -> None:
     assert decision.replicas == 2  # 54,900 in 30 s
 
 
+def test_refused_requests_count_where_the_replicas_are_at_their_limit() -> None:
+    # A request has 50 tokens, so 60 refused ones are 3,000 tokens/s.
+    common = {"assigned_requests": 2, "refused_requests_per_second": 60}
+    busy = _Model()
+    decision = busy.decide(_busy(arriving=800), **common)
+    assert (decision.replicas, decision.reason) == (4, ScalingReason.UTILIZATION)
+    idle = _Model()
+    assert idle.decide(_busy(arriving=200), **common).replicas == 1
+
+
 def test_with_no_replica_at_all_the_first_request_asks_for_one() -> None:
     model = _Model(replicas=1)
     assert model.decide(running_replicas=0, unassigned_requests=3).replicas == 1
@@ -220,6 +231,20 @@ def test_while_nobody_knows_what_a_replica_can_do_a_tenth_goes_at_a_time() -> No
     seen = [model.share(500, capacity=0).replicas for _ in range(900)]
     assert seen[:300] == [10] * 300
     assert sorted(set(seen), reverse=True) == [10, 9, 8]
+
+
+@pytest.mark.parametrize(("replicas", "share"), [(10, 0.37), (3, 0.27), (2, 0.21)])
+def test_while_nobody_knows_those_who_stay_must_have_slots_enough(
+    replicas: int, share: float
+) -> None:
+    model = _Model(replicas=replicas)
+    report = replace(_busy(capacity=0), slots_share=share)
+    for _ in range(900):
+        assert model.decide(*[report] * model.replicas).replicas == replicas
+    report = replace(report, slots_share=share - 0.02)
+    for _ in range(302):
+        model.decide(*[report] * model.replicas)
+    assert model.replicas == replicas - 1
 
 
 def test_an_idle_model_needs_no_measurement_to_shrink() -> None:
@@ -344,6 +369,7 @@ def _observe(
         submitted_tokens=submitted,
         admitted_tokens=admitted,
         waiting_since=since,
+        slots_share=0.5,
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import asdict
+from concurrent.futures import Future
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,11 +20,11 @@ from tests.ray_serve import ray
 
 _BUSY = ReplicaLoad(
     waiting_tokens=0, running_tokens=100, arriving_tokens_per_second=500,
-    admitted_tokens_per_second=500, capacity_tokens_per_second=1000,
+    admitted_tokens_per_second=500, capacity_tokens_per_second=1000, slots_share=0.3,
 )  # fmt: skip
 _OVERLOADED = ReplicaLoad(
     waiting_tokens=60_000, running_tokens=100, arriving_tokens_per_second=1500,
-    admitted_tokens_per_second=1000, capacity_tokens_per_second=1000,
+    admitted_tokens_per_second=1000, capacity_tokens_per_second=1000, slots_share=1,
 )  # fmt: skip
 
 
@@ -33,6 +34,13 @@ class _Hub:
     def __init__(self) -> None:
         self.pushed: list[tuple[str, Snapshot]] = []
         self.push = SimpleNamespace(remote=lambda source, what: self.pushed.append((source, what)))
+        self.refused = SimpleNamespace(remote=self._count)
+        self.num_refused = 0.0
+
+    def _count(self) -> SimpleNamespace:
+        answer: Future[float] = Future()
+        answer.set_result(self.num_refused)
+        return SimpleNamespace(future=lambda: answer)
 
     def value(self, name: str) -> float:
         [value] = self.pushed[-1][1][f"polyhead_autoscaling_{name}"].samples.values()
@@ -141,6 +149,22 @@ def test_the_signal_and_the_decision_are_in_the_metrics(hub: _Hub, clock: Simple
     # Two controllers are two sources, or the sum of their counters would fall.
     QueueTimePolicy()(_context({"a": (5.0, _BUSY)}))
     assert len({source for source, _ in hub.pushed}) == 2
+
+
+def test_what_the_gateways_refuse_is_known_with_the_next_decision(
+    hub: _Hub, clock: SimpleNamespace
+) -> None:
+    policy = QueueTimePolicy()
+    busy = replace(_BUSY, arriving_tokens_per_second=800)
+    seen = []
+    for second, refused in enumerate([0, 0, 60, 60, 60]):
+        hub.num_refused = refused
+        context = _context({"a": (5.0 + second, busy)}, total_running_requests=2.0)
+        seen.append(policy(context)[0])
+        clock.now += 1
+    # 50 tokens a request: 3,000 tokens/s for one second, by the answer of the second before. Two
+    # do for what comes otherwise.
+    assert seen == [2, 2, 2, 4, 2]
 
 
 def test_a_post_looks_for_a_hub_that_is_not_there_yet(

@@ -360,8 +360,10 @@ def test_a_reader_that_has_gone_ends_it_quietly(model: Path) -> None:
         process.stdin.flush()
         assert process.stdout.readline()
         process.stdout.close()
-        with suppress(BrokenPipeError):  # it may have noticed already
+        # It may have noticed already.
+        with suppress(BrokenPipeError):
             process.stdin.write(_MANY_LINES)
+        with suppress(BrokenPipeError):
             process.stdin.close()
         errors = process.stderr.read()
         assert process.wait(timeout=60) != 0

@@ -116,6 +116,8 @@ def test_replicas_share_the_cpus(
     assert fitted.num_cpus_per_replica == cpus
     assert fitted.num_gpus_per_replica == 0
     assert fitted.graceful_shutdown_seconds < 10
+    patient = Settings(graceful_shutdown_seconds=30)
+    assert fit_to_machine(patient).graceful_shutdown_seconds == 30
 
 
 @pytest.mark.parametrize(

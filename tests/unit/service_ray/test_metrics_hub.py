@@ -158,3 +158,23 @@ def test_sums_never_fall_and_never_exceed_what_happened(events: list[tuple[str, 
             ledger = Ledger(clock=clock)
             ledger.restore(backup)
         assert _sum(ledger) == happened
+
+
+def test_refused_requests_are_counted_over_all_who_ever_were() -> None:
+    def requests(**counts: float) -> Snapshot:
+        samples = {
+            (
+                "polyhead_http_requests_total",
+                (("route", "/v1/translate"), ("status", status.removeprefix("s"))),
+            ): count
+            for status, count in counts.items()
+        }
+        name = "polyhead_http_requests"
+        return {name: Family(name=name, kind="counter", documentation="", samples=samples)}
+
+    ledger = Ledger(clock=_Clock())
+    assert ledger.refused() == 0
+    ledger.push("gone", requests(s200=5, s503=2), final=True)
+    ledger.push("here", requests(s200=7, s429=4, s503=1, s504=9))
+    ledger.push("translator", _snapshot(3))
+    assert ledger.refused() == 7

@@ -102,7 +102,7 @@ def test_the_waiting_queue_is_bounded_all_or_nothing(start: Open) -> None:
     assert engine.stats().waiting <= 8
 
 
-def test_what_could_only_expire_in_the_queue_is_refused_at_once(
+def test_what_would_probably_be_late_is_refused_at_once(
     start: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, [runner] = start(max_slots=1, max_waiting=100)
@@ -111,10 +111,10 @@ def test_what_could_only_expire_in_the_queue_is_refused_at_once(
     until(lambda: engine.stats().running == 1)
     engine.submit([source() for _ in range(10)], ENDLESS)  # 20 tokens, two of them before others
     now = time.monotonic()
-    with pytest.raises(QueueFullError, match=r"deadline is in 1\.\d+ s, but .* for about 2 s"):
-        engine.submit([source()], GREEDY, deadline=now + 1.01)
+    with pytest.raises(QueueFullError, match=r"deadline is in 1\.[45]\d* s, but .* for about 2 s"):
+        engine.submit([source()], GREEDY, deadline=now + 1.5)
     with pytest.raises(QueueFullError, match="for about 20 s"):
-        engine.submit([source()], GREEDY, deadline=now + 15, priority=Priority.BATCH)
+        engine.submit([source()], GREEDY, deadline=now + 25, priority=Priority.BATCH)
     engine.submit([source()], GREEDY, deadline=now + 60)
     engine.submit([source()], GREEDY)
     assert engine.stats().waiting == 12

@@ -40,3 +40,23 @@ def test_admissions_at_the_same_time_add_up() -> None:
     pace.admitted(60, waiting_since=0.0, now=1.0)
     pace.admitted(40, waiting_since=0.0, now=1.0)
     assert pace.seconds_for(100) == pytest.approx(1.0)
+
+
+def test_who_is_let_in_should_be_done_well_before_its_deadline() -> None:
+    pace = Pace()
+    assert pace.allows(1_000_000, 0.0)  # nothing is known
+    for now in range(1, 50):
+        pace.admitted(100, waiting_since=0.0, now=float(now))
+    assert pace.allows(200, 3.1)
+    assert not pace.allows(200, 2.9)
+    for _ in range(200):
+        pace.finished(4.0)
+    assert pace.allows(200, 7.1)
+    assert not pace.allows(200, 6.9)
+
+
+def test_without_a_queue_nobody_is_sent_away() -> None:
+    pace = Pace()
+    pace.admitted(100, waiting_since=0.0, now=1.0)
+    pace.finished(4.0)
+    assert pace.allows(0, 0.001)
