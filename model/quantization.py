@@ -19,13 +19,17 @@ from model.transformer import Transformer
 __all__ = ["Bfloat16Linear", "Int8Linear", "narrowed", "quantize_rows"]
 
 
+_SMALLEST = 1e-36
+"""127 divided by less than that may be infinite in float32: such rows are zeros."""
+
+
 def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
     """(..., K) -> whole numbers from -127 to 127 as floats, (..., K), and scales (..., 1).
 
     A row is its whole numbers times its scale; ties are rounded to even.
     """
     largest = x.abs().amax(dim=-1, keepdim=True)
-    inverse = torch.where(largest > 0, 127.0 / largest, torch.zeros_like(largest))
+    inverse = torch.where(largest > _SMALLEST, 127.0 / largest, torch.zeros_like(largest))
     return torch.round(x * inverse), largest / 127.0
 
 

@@ -3,6 +3,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdlib>
 #include <memory>
@@ -72,10 +73,13 @@ class Buffer {
  public:
   void reserve(std::size_t count) {
     if (count <= capacity_) return;
-    capacity_ = count + count / 2;
-    memory_.reset(static_cast<T*>(std::aligned_alloc(64, (capacity_ * sizeof(T) + 63) / 64 * 64)));
+    memory_.reset();  // first, so that the old and the new are never held together
+    capacity_ = 0;
+    const std::size_t wanted = count + count / 2;
+    memory_.reset(static_cast<T*>(std::aligned_alloc(64, (wanted * sizeof(T) + 63) / 64 * 64)));
     if (!memory_) throw std::bad_alloc();
-    for (std::size_t i = 0; i < capacity_; i++) memory_.get()[i] = T{};
+    capacity_ = wanted;
+    std::fill_n(memory_.get(), wanted, T{});
   }
   T* data() const { return memory_.get(); }
 

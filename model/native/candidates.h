@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <limits>
 #include <vector>
 
 #include "linear.h"
@@ -57,8 +58,10 @@ inline void scan(RowScores& row, const float* logits, int first, int count) {
     row.total *= std::exp(row.most - top);
     row.most = top;
   }
+  // Logits that are all minus infinity so far have no finite largest one to subtract.
+  const float base = std::max(row.most, std::numeric_limits<float>::lowest());
   Floats total = splat(0.0f);
-  for (int i = 0; i < padded; i += kLanes) total += exponential(load(logits + i) - row.most);
+  for (int i = 0; i < padded; i += kLanes) total += exponential(load(logits + i) - base);
   row.total += sum(total);
   if (row.all != nullptr) {
     std::memcpy(row.all + first, logits, sizeof(float) * static_cast<std::size_t>(count));
@@ -90,9 +93,8 @@ inline void score_vocabulary(const Linear& projection, const Operand& x, std::ve
   scratch.reserve(stride * rows.size());
   for (int first = 0; first < projection.num_panels; first += chunk_panels) {
     const int last = std::min(first + chunk_panels, projection.num_panels);
-    // The destination counts columns from the projection's first.
     apply_panels(projection, x, count, first, last,
-                 {scratch.data() - first * kLanes, stride, Activation::kNone, false}, team);
+                 {scratch.data(), stride, Activation::kNone, false, first}, team);
     for (int i = 0; i < count; i++) {
       float* logits = scratch.data() + stride * static_cast<std::size_t>(i);
       for (int panel = first; panel < last; panel += kPiecePanels) {

@@ -1,9 +1,23 @@
-// What Python calls: plain C types, the same layout as the ctypes structures in binding.py.
+// What Python hands over and gets back: plain C types, laid out like the structures of library.py.
 #pragma once
 
 #include <cstdint>
 
 extern "C" {
+
+// What became of a call.
+enum PhStatus : std::int32_t {
+  kPhOk = 0,
+  kPhNotFinite = 1,    // the model's predictions are no numbers
+  kPhOutOfMemory = 2,
+  // Nothing was done, because of
+  kPhBadSource = 3,  // a newcomer's tokens, or how many there are
+  kPhBadSearch = 4,  // a newcomer's limits or penalties
+  kPhBadSlots = 5,   // a newcomer's slots: not in the cache, or not free
+  kPhBadId = 6,      // a newcomer's id: that of another sequence
+  kPhUnknownName = 7,
+  kPhBadShape = 8,  // of a weight
+};
 
 struct PhModelConfig {
   std::int32_t precision;  // 0 float32, 1 bfloat16, 2 int8
@@ -41,6 +55,6 @@ struct PhOutcome {
   double encode_seconds;          // of the newcomers
   double first_step_seconds;      // of the first decode step, projection and search included
   double decode_seconds;          // of all of them
-  std::int32_t error;             // 0; 1: numbers that are not finite; 2: out of memory
+  std::int32_t status;            // a PhStatus; after 1 and 2 every later call gives the same
 };
 }

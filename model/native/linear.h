@@ -13,6 +13,7 @@
 // dimension, whatever the tile, so neighbours do not matter there either.
 #pragma once
 
+#include <algorithm>
 #include <type_traits>
 
 #include "arena.h"
@@ -49,6 +50,41 @@ struct Linear {
 
 // ---- Packing -------------------------------------------------------------------------------------
 
+// What the numbers of a row are multiplied by to become whole numbers from -127 to 127. Rows so small
+// that this is no float are zeros.
+inline float to_whole_numbers(float largest) {
+  constexpr float kSmallest = 1e-36f;
+  return largest > kSmallest ? 127.0f / largest : 0.0f;
+}
+
+// int8: the largest of a weight row, NaN if it has one.
+inline float largest_of(const float* row, int count) {
+  float most = 0.0f;
+  for (int k = 0; k < count; k++) {
+    if (!(std::fabs(row[k]) <= most)) most = std::fabs(row[k]);
+    if (most != most) break;
+  }
+  return most;
+}
+
+// The `count` numbers from `x` on, at most as many as there are in a word; the others are zeros. To
+// add 128 to a signed byte is to flip its highest bit.
+inline std::uint32_t packed_word(Precision precision, const float* x, int count, float factor) {
+  std::uint32_t word = precision == Precision::kInt8 ? 0x80808080 : 0;
+  for (int i = 0; i < count; i++) {
+    if (precision == Precision::kInt8) {
+      const float scaled = std::nearbyint(x[i] * factor);
+      const int whole = std::fabs(scaled) <= 127.0f ? static_cast<int>(scaled) : 0;  // not so: NaN
+      word ^= static_cast<std::uint32_t>(whole & 0xff) << (8 * i);
+    } else if (precision == Precision::kBfloat16) {
+      word |= static_cast<std::uint32_t>(to_bfloat16(x[i])) << (16 * i);
+    } else {
+      std::memcpy(&word, x, sizeof word);
+    }
+  }
+  return word;
+}
+
 inline void Linear::pack(Arena& arena, Precision wanted, const float* weight,
                          const float* bias_or_null, int num_outputs, int num_inputs) {
   precision = wanted;
@@ -57,35 +93,23 @@ inline void Linear::pack(Arena& arena, Precision wanted, const float* weight,
   const int values = values_per_word(wanted);
   num_words = (num_inputs + values - 1) / values;
   num_panels = (num_outputs + kLanes - 1) / kLanes;
+  const std::size_t panel_words = static_cast<std::size_t>(num_words) * kLanes;
   const std::size_t columns = static_cast<std::size_t>(num_panels) * kLanes;
-  auto* words = arena.allocate<std::uint32_t>(columns * static_cast<std::size_t>(num_words));
+  auto* words = arena.allocate<std::uint32_t>(panel_words * static_cast<std::size_t>(num_panels));
   auto* column_scales = arena.allocate<float>(columns);
   auto* column_bias = arena.allocate<float>(columns);
   for (std::size_t column = 0; column < columns; column++) {
+    // Behind the last output there are columns of zeros.
     const bool real = column < static_cast<std::size_t>(num_outputs);
-    const float* row = weight + column * static_cast<std::size_t>(num_inputs);
-    float most = 0.0f;
-    for (int k = 0; real && k < num_inputs; k++) most = std::fmax(most, std::fabs(row[k]));
-    const float inverse = most > 0.0f ? 127.0f / most : 0.0f;
-    column_scales[column] = most / 127.0f;
-    column_bias[column] = real && bias_or_null ? bias_or_null[column] : 0.0f;
-    std::uint32_t* line =
-        words + (column / kLanes) * static_cast<std::size_t>(num_words) * kLanes + column % kLanes;
-    for (int w = 0; w < num_words; w++) {
-      std::uint32_t word = 0;
-      for (int v = 0; v < values; v++) {
-        const int k = w * values + v;
-        const float x = real && k < num_inputs ? row[k] : 0.0f;
-        if (wanted == Precision::kInt8) {
-          const auto q = static_cast<std::uint8_t>(static_cast<int>(std::nearbyint(x * inverse)) + 128);
-          word |= static_cast<std::uint32_t>(q) << (8 * v);
-        } else if (wanted == Precision::kBfloat16) {
-          word |= static_cast<std::uint32_t>(to_bfloat16(x)) << (16 * v);
-        } else {
-          std::memcpy(&word, &x, sizeof word);
-        }
-      }
-      line[static_cast<std::size_t>(w) * kLanes] = word;
+    const float* row = real ? weight + column * static_cast<std::size_t>(num_inputs) : nullptr;
+    const int count = real ? num_inputs : 0;
+    const float largest = wanted == Precision::kInt8 ? largest_of(row, count) : 0.0f;
+    column_scales[column] = largest / 127.0f;
+    column_bias[column] = real && bias_or_null != nullptr ? bias_or_null[column] : 0.0f;
+    std::uint32_t* line = words + column / kLanes * panel_words + column % kLanes;
+    for (int k = 0; k < num_words * values; k += values, line += kLanes) {
+      *line = packed_word(wanted, row + (k < count ? k : 0), std::min(values, std::max(count - k, 0)),
+                          to_whole_numbers(largest));
     }
   }
   lines = reinterpret_cast<const Ints*>(words);
@@ -116,6 +140,27 @@ struct OperandBuffer {
   }
 };
 
+// int8. A row that is not finite gets a scale that is not, and so do its products.
+inline void quantise_row(const float* row, int columns, std::int8_t* bytes, float* scale,
+                         std::int32_t* sum_times_128) {
+  typedef std::int8_t Bytes __attribute__((vector_size(16)));
+  Floats most = splat(0.0f);
+  for (int k = 0; k < columns; k += kLanes) most = maximum(most, absolute(load(row + k)));
+  const float top = largest(most);
+  const float factor = to_whole_numbers(top);
+  const Floats shifter = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds half to even
+  Floats totals = splat(0.0f);                // whole numbers below 2^24: exact
+  for (int k = 0; k < columns; k += kLanes) {
+    const Floats whole = (load(row + k) * factor + shifter) - shifter;
+    totals += whole;
+    const Bytes narrow = __builtin_convertvector(__builtin_convertvector(whole, Ints), Bytes);
+    std::memcpy(bytes + k, &narrow, sizeof narrow);
+  }
+  const float total = sum(totals);  // NaN if the row has a NaN or an infinity
+  *scale = total == total ? top / 127.0f : total;
+  *sum_times_128 = total == total ? 128 * static_cast<std::int32_t>(total) : 0;
+}
+
 // `row` must be readable up to the next multiple of 16, and zero behind `columns`.
 inline void prepare_row(Precision precision, const float* row, int columns, OperandBuffer& out,
                         int index) {
@@ -126,56 +171,32 @@ inline void prepare_row(Precision precision, const float* row, int columns, Oper
   }
   if (precision == Precision::kBfloat16) {
     auto* halves = reinterpret_cast<std::uint16_t*>(words);
-    for (int k = 0; k < round_up(columns, 2); k++) halves[k] = to_bfloat16(row[k]);
+    for (int k = 0; k < columns; k += kLanes) store(halves + k, load(row + k));
     return;
   }
-  Floats most = splat(0.0f);
-  for (int k = 0; k < columns; k += kLanes) most = maximum(most, absolute(load(row + k)));
-  const float top = largest(most);
-  const float inverse = top > 0.0f ? 127.0f / top : 0.0f;
-  typedef std::int8_t Bytes __attribute__((vector_size(16)));
-  auto* bytes = reinterpret_cast<std::int8_t*>(words);
-  Ints total = splat(0);
-  const Floats shifter = splat(12582912.0f);  // rounds half to even
-  for (int k = 0; k < columns; k += kLanes) {
-    const Floats rounded = (load(row + k) * inverse + shifter) - shifter;
-    const Ints q = __builtin_convertvector(rounded, Ints);
-    total += q;
-    const Bytes narrow = __builtin_convertvector(q, Bytes);
-    std::memcpy(bytes + k, &narrow, sizeof narrow);
-  }
-  std::int32_t sum_of_row = 0;
-  for (int i = 0; i < kLanes; i++) sum_of_row += total[i];
-  out.scales.data()[index] = top / 127.0f;
-  out.sums.data()[index] = 128 * sum_of_row;
+  quantise_row(row, columns, reinterpret_cast<std::int8_t*>(words), out.scales.data() + index,
+               out.sums.data() + index);
 }
 
 // ---- The product ---------------------------------------------------------------------------------
 
-inline Floats activate(Floats x, Activation activation) {
-  switch (activation) {
-    case Activation::kRelu:
-      return maximum(x, splat(0.0f));
-    case Activation::kSilu:
-      return x / (exponential(-x) + 1.0f);
-    case Activation::kGelu: {
-      Floats y;
-      for (int i = 0; i < kLanes; i++) y[i] = 0.5f * x[i] * (1.0f + std::erf(x[i] * 0.70710678f));
-      return y;
-    }
-    case Activation::kNone:
-      break;
-  }
-  return x;
+// The activations that are no straight lines.
+inline Floats smooth(Floats x, Activation activation) {
+  if (activation == Activation::kSilu) return x / (exponential(-x) + 1.0f);
+  Floats y;
+  for (int i = 0; i < kLanes; i++) y[i] = 0.5f * x[i] * (1.0f + std::erf(x[i] * 0.70710678f));
+  return y;
 }
 
 struct Destination {
-  float* rows;
+  float* rows;  // the first of them begins with the outputs of `first_panel`
   std::size_t stride;
-  Activation activation;
-  bool add;  // to what is there: the residual connection
+  Activation activation = Activation::kNone;
+  bool add = false;  // to what is there: the residual connection
+  int first_panel = 0;
 };
 
+// How a word of 16 outputs' weights meets a word of the input.
 struct Float32Dot {
   using Sums = Floats;
   static Sums step(Sums sums, Ints b, std::int32_t a) {
@@ -193,10 +214,37 @@ struct Int8Dot {
   static Sums step(Sums sums, Ints b, std::int32_t a) { return dot_bytes(sums, b, a); }
 };
 
+// What becomes of a tile's sums, [num_rows][num_panels]. Compiled once, not once for each tile.
+template <class Sums>
+[[gnu::noinline]] void finish_tile(const Linear& linear, const Operand& x, int row, int num_rows,
+                                   int panel, int num_panels, const Sums* sums,
+                                   const Destination& y) {
+  const float* bias = linear.bias + panel * kLanes;
+  const int width = num_panels * kLanes;
+  for (int m = row; m < row + num_rows; m++) {
+    float* out = y.rows + y.stride * static_cast<std::size_t>(m) + (panel - y.first_panel) * kLanes;
+    for (int i = 0; i < width; i += kLanes, sums++) {
+      Floats value;
+      if constexpr (std::is_same_v<Sums, Ints>) {
+        const Floats scales = load(linear.scales + panel * kLanes + i) * x.scales[m];
+        value = to_floats(*sums - x.sums[m]) * scales;
+      } else {
+        value = *sums;
+      }
+      value += load(bias + i);
+      if (y.add) value += load(out + i);
+      store(out + i, y.activation == Activation::kRelu ? maximum(splat(0.0f), value) : value);
+    }
+    if (y.activation == Activation::kGelu || y.activation == Activation::kSilu) {
+      for (int i = 0; i < width; i += kLanes) store(out + i, smooth(load(out + i), y.activation));
+    }
+  }
+}
+
 // Weights that a later tile will read, to be fetched while this one computes: `step` bytes for each
 // word, so that a group's fetches are spread over all row blocks of the group before it.
 struct Ahead {
-  const char* from;
+  std::uintptr_t from;  // an address, for it may lie behind the last weight
   std::size_t step;
 };
 
@@ -204,41 +252,40 @@ template <class Dot, int MR, int NR>
 void tile(const Linear& linear, const Operand& x, int row, int panel, const Destination& y,
           Ahead ahead) {
   typename Dot::Sums sums[MR][NR] = {};
-  const std::size_t num_words = static_cast<std::size_t>(linear.num_words);
+  const std::size_t num_words = static_cast<std::size_t>(linear.num_words), stride = x.stride;
   const Ints* lines = linear.lines + static_cast<std::size_t>(panel) * num_words;
-  const std::uint32_t* words = x.words + x.stride * static_cast<std::size_t>(row);
+  // Every third row has a pointer, and the two behind it are reached by one and two strides: twelve
+  // pointers would not fit into registers.
+  const std::uint32_t* third[(MR + 2) / 3];
+#pragma GCC unroll 4
+  for (std::size_t i = 0; i < (MR + 2) / 3; i++) {
+    third[i] = x.words + stride * (static_cast<std::size_t>(row) + 3 * i);
+  }
   for (std::size_t w = 0; w < num_words; w++) {
     Ints line[NR];
 #pragma GCC unroll 16
-    for (int n = 0; n < NR; n++) {
-      __builtin_prefetch(ahead.from + w * ahead.step + n * (ahead.step / NR), 0, 2);
-      line[n] = lines[static_cast<std::size_t>(n) * num_words + w];
+    for (std::size_t n = 0; n < NR; n++) {
+      __builtin_prefetch(reinterpret_cast<const void*>(ahead.from + n * (ahead.step / NR)), 0, 2);
+      line[n] = lines[n * num_words];
     }
+    lines++;
+    ahead.from += ahead.step;
 #pragma GCC unroll 16
-    for (int m = 0; m < MR; m++) {
-      const auto word = static_cast<std::int32_t>(words[static_cast<std::size_t>(m) * x.stride + w]);
+    for (std::size_t m = 0; m < MR; m++) {
+      const auto word = static_cast<std::int32_t>(third[m / 3][m % 3 * stride]);
 #pragma GCC unroll 16
-      for (int n = 0; n < NR; n++) sums[m][n] = Dot::step(sums[m][n], line[n], word);
+      for (std::size_t n = 0; n < NR; n++) sums[m][n] = Dot::step(sums[m][n], line[n], word);
     }
+#pragma GCC unroll 4
+    for (auto& word : third) word++;
   }
+  typename Dot::Sums done[MR * NR];  // a copy, for `sums` must live in registers alone
 #pragma GCC unroll 16
-  for (int m = 0; m < MR; m++) {
+  for (std::size_t m = 0; m < MR; m++) {
 #pragma GCC unroll 16
-    for (int n = 0; n < NR; n++) {
-      const int column = (panel + n) * kLanes;
-      Floats value;
-      if constexpr (std::is_same_v<Dot, Int8Dot>) {
-        const Ints exact = sums[m][n] - x.sums[row + m];
-        value = to_floats(exact) * (load(linear.scales + column) * x.scales[row + m]);
-      } else {
-        value = sums[m][n];
-      }
-      value += load(linear.bias + column);
-      float* out = y.rows + y.stride * static_cast<std::size_t>(row + m) + column;
-      if (y.activation != Activation::kNone) value = activate(value, y.activation);
-      store(out, y.add ? load(out) + value : value);
-    }
+    for (std::size_t n = 0; n < NR; n++) done[m * NR + n] = sums[m][n];
   }
+  finish_tile(linear, x, row, MR, panel, NR, done, y);
 }
 
 #if defined(__AVX512F__)
@@ -273,16 +320,20 @@ void product(const Linear& linear, const Operand& x, int num_rows, int first, in
              const Destination& y) {
   const int blocks = (num_rows + kMostRows - 1) / kMostRows;
   const int group = panels_for((num_rows + blocks - 1) / blocks);
-  const std::size_t panel_bytes = static_cast<std::size_t>(linear.num_words) * sizeof(Ints);
-  const std::size_t step = sizeof(Ints) * static_cast<std::size_t>(group) / static_cast<std::size_t>(blocks);
+  const auto num_words = static_cast<std::size_t>(linear.num_words);
+  const std::size_t step =
+      sizeof(Ints) * static_cast<std::size_t>(group) / static_cast<std::size_t>(blocks);
+  const auto first_row = [&](int block) {  // of blocks as even as can be
+    return static_cast<int>(static_cast<std::int64_t>(num_rows) * block / blocks);
+  };
   for (int panel = first; panel < last; panel += group) {
     const int end = panel + group < last ? panel + group : last;
-    const char* next = reinterpret_cast<const char*>(linear.lines) + panel_bytes * static_cast<std::size_t>(end);
-    for (int block = 0; block < blocks; block++) {
-      const int row = num_rows * block / blocks;
-      const int count = num_rows * (block + 1) / blocks - row;
-      const std::size_t done = step * static_cast<std::size_t>(linear.num_words * block);
-      rows_of<Dot, kMostRows>(linear, x, row, count, panel, end, y, {next + done, step});
+    auto next = reinterpret_cast<std::uintptr_t>(linear.lines) +
+                sizeof(Ints) * num_words * static_cast<std::size_t>(end);
+    for (int block = 0; block < blocks; block++, next += step * num_words) {
+      const int row = first_row(block);
+      rows_of<Dot, kMostRows>(linear, x, row, first_row(block + 1) - row, panel, end, y,
+                              {next, step});
     }
   }
 }
@@ -299,8 +350,8 @@ inline void product_of_precision(const Linear& linear, const Operand& x, int num
   }
 }
 
-// Outputs [16 * first, 16 * last) of `num_rows` rows; `y.rows` is indexed by output column. A team,
-// where there is one, shares the panels; no output's arithmetic depends on that.
+// Panels [first, last) of `num_rows` rows. A team, where there is one, shares them; no output's
+// arithmetic depends on that.
 inline void apply_panels(const Linear& linear, const Operand& x, int num_rows, int first, int last,
                          const Destination& y, Team* team) {
   constexpr int kLeastPanels = 8;

@@ -29,7 +29,11 @@ struct FinishedHypothesis {
 class Search {
  public:
   explicit Search(const PhSequence& request, std::int32_t eos)
-      : beam_size(request.beam_size), request_(request), eos_(eos) {
+      : beam_size(request.beam_size),
+        num_hypotheses_(request.num_hypotheses),
+        max_new_tokens_(request.max_new_tokens),
+        length_penalty_(request.length_penalty),
+        eos_(eos) {
     live_log_probs.assign(static_cast<std::size_t>(beam_size), kNever);
     live_log_probs[0] = 0.0;
   }
@@ -50,7 +54,9 @@ class Search {
       }
       if (static_cast<int>(survivors.size()) == width) break;
     }
-    if (num_tokens >= request_.max_new_tokens) {
+    // Where fewer continuations are possible than the beam is wide, rows go on that nobody will choose.
+    survivors.resize(static_cast<std::size_t>(width), {0, eos_, kNever});
+    if (num_tokens >= max_new_tokens_) {
       finish_by_length();
     } else {
       done = cannot_improve();
@@ -80,7 +86,7 @@ class Search {
   int rank() {
     std::stable_sort(finished.begin(), finished.end(),
                      [](const auto& a, const auto& b) { return a.score > b.score; });
-    return std::min(request_.num_hypotheses, static_cast<std::int32_t>(finished.size()));
+    return std::min(num_hypotheses_, static_cast<int>(finished.size()));
   }
 
   int beam_size;
@@ -92,36 +98,36 @@ class Search {
 
  private:
   // ((5 + length) / 6) ** alpha, from Wu et al. (2016).
-  double penalty(int length) const { return std::pow((5 + length) / 6.0, request_.length_penalty); }
+  double penalty(int length) const { return std::pow((5 + length) / 6.0, length_penalty_); }
 
   void finish(std::vector<std::int32_t> tokens, double log_prob, bool stopped) {
     finished.push_back({std::move(tokens), log_prob / penalty(num_tokens), log_prob, stopped});
   }
   void finish_by_length() {
     done = true;
-    const int missing = request_.num_hypotheses - static_cast<int>(finished.size());
-    for (int i = 0; i < missing && i < static_cast<int>(survivors.size()); i++) {
+    const int missing = num_hypotheses_ - static_cast<int>(finished.size());
+    for (int i = 0; i < std::min(missing, beam_size); i++) {
       const Candidate& candidate = survivors[static_cast<std::size_t>(i)];
-      if (candidate.log_prob == kNever) continue;
+      if (candidate.log_prob == kNever) break;  // as are all behind it
       std::vector<std::int32_t> tokens = history(candidate.parent);
       tokens.push_back(candidate.token);
       finish(std::move(tokens), candidate.log_prob, false);
     }
   }
   bool cannot_improve() {
-    const bool exhausted = static_cast<int>(survivors.size()) < beam_size ||
-                           survivors.front().log_prob == kNever;
+    const bool exhausted = survivors.front().log_prob == kNever;
     if (exhausted || static_cast<int>(finished.size()) >= beam_size) return true;
-    if (static_cast<int>(finished.size()) < request_.num_hypotheses) return false;
+    if (static_cast<int>(finished.size()) < num_hypotheses_) return false;
     // Log-probabilities only fall, and the penalty divides by at most its value at the limit.
-    const double best_possible = survivors.front().log_prob / penalty(request_.max_new_tokens);
+    const double best_possible = survivors.front().log_prob / penalty(max_new_tokens_);
     std::vector<double> scores;
     for (const FinishedHypothesis& hypothesis : finished) scores.push_back(hypothesis.score);
     std::sort(scores.rbegin(), scores.rend());
-    return best_possible <= scores[static_cast<std::size_t>(request_.num_hypotheses - 1)];
+    return best_possible <= scores[static_cast<std::size_t>(num_hypotheses_ - 1)];
   }
 
-  PhSequence request_;
+  int num_hypotheses_, max_new_tokens_;
+  double length_penalty_;
   std::int32_t eos_;
   std::vector<std::int32_t> tokens_, parents_;  // [step][row]
 };

@@ -19,14 +19,13 @@ constexpr int kLanes = 16;
 typedef float Floats __attribute__((vector_size(64)));
 typedef std::int32_t Ints __attribute__((vector_size(64)));
 typedef float UnalignedFloats __attribute__((vector_size(64), aligned(4), may_alias));
-typedef std::int32_t UnalignedInts __attribute__((vector_size(64), aligned(4), may_alias));
 
 inline Floats load(const float* from) { return *reinterpret_cast<const UnalignedFloats*>(from); }
 inline void store(float* to, Floats x) { *reinterpret_cast<UnalignedFloats*>(to) = x; }
-inline Ints load_ints(const void* from) { return *static_cast<const UnalignedInts*>(from); }
 inline Floats splat(float x) { return x - Floats{}; }
 inline Ints splat(std::int32_t x) { return x - Ints{}; }
 inline Floats to_floats(Ints x) { return __builtin_convertvector(x, Floats); }
+// Where either is not a number, the result is `b`: what comes second is not lost by being NaN.
 inline Floats maximum(Floats a, Floats b) { return a > b ? a : b; }
 inline Floats minimum(Floats a, Floats b) { return a < b ? a : b; }
 inline Floats absolute(Floats x) { return (Floats)((Ints)x & 0x7fffffff); }
@@ -89,10 +88,10 @@ inline unsigned lanes_above(Floats x, float threshold) {
 #endif
 }
 
-// exp(x) for x <= 88, relative error about 1e-7; below -87.3 the result is 0.
+// exp(x) for x <= 88, relative error about 1e-7; below -87.3 the result is 0, of NaN it is NaN.
 // x = n ln 2 + r with |r| <= ln 2 / 2, then a polynomial in r, then 2^n through the exponent bits.
 inline Floats exponential(Floats x) {
-  const Floats clamped = maximum(minimum(x, splat(88.0f)), splat(-87.3f));
+  const Floats clamped = maximum(splat(-87.3f), minimum(splat(88.0f), x));
   const Floats shifter = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
   const Floats shifted = clamped * 1.44269504f + shifter;
   const Floats n = shifted - shifter;
@@ -147,7 +146,7 @@ inline Ints dot_bytes(Ints sums, Ints b, std::int32_t a) {
 #endif
 }
 
-// ---- Dot products of two bfloat16 ----------------------------------------------------------------
+// ---- bfloat16, and dot products of two -----------------------------------------------------------
 inline std::uint16_t to_bfloat16(float x) {
   std::uint32_t bits;
   std::memcpy(&bits, &x, sizeof bits);
@@ -167,10 +166,11 @@ inline Floats load(const std::uint16_t* bfloat16) {
 #endif
   return (Floats)(words << 16);
 }
-// Rounds to even; for finite numbers.
+// The same, lane by lane.
 inline void store(std::uint16_t* bfloat16, Floats x) {
   const Words bits = (Words)x;
-  const Words rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  const Words to_even = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  const Words rounded = x == x ? to_even : Words{} + 0x7fc0u;
 #if defined(__AVX512F__)
   *reinterpret_cast<Halves*>(bfloat16) = (Halves)_mm512_cvtepi32_epi16((__m512i)rounded);
 #else

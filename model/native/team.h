@@ -25,13 +25,14 @@ inline void pause_briefly() {
 class Team {
  public:
   explicit Team(int num_helpers) {
-    for (int i = 0; i < num_helpers; i++) helpers_.emplace_back([this] { help(); });
+    try {
+      for (int i = 0; i < num_helpers; i++) helpers_.emplace_back([this] { help(); });
+    } catch (...) {
+      end();  // those that did start
+      throw;
+    }
   }
-  ~Team() {
-    state_.store(kEnding);
-    state_.notify_all();
-    for (std::thread& helper : helpers_) helper.join();
-  }
+  ~Team() { end(); }
   Team(const Team&) = delete;
   Team& operator=(const Team&) = delete;
 
@@ -48,7 +49,7 @@ class Team {
 
   // False when another runner has the helpers.
   bool engage() {
-    int idle = kIdle;
+    State idle = kIdle;
     if (!state_.compare_exchange_strong(idle, kEngaged)) return false;
     state_.notify_all();
     return true;
@@ -56,7 +57,7 @@ class Team {
   void release() { state_.store(kIdle); }
 
   // Calls work(part) for each part in [0, parts), on this thread and on whichever helpers come in
-  // time; returns when all are done.
+  // time; returns when all are done. `work` must not throw.
   template <class Work>
   void run(int parts, Work& work) {
     context_ = &work;
@@ -72,7 +73,13 @@ class Team {
 
  private:
   using Clock = std::chrono::steady_clock;
-  enum : int { kIdle, kEngaged, kEnding };
+  enum State : int { kIdle, kEngaged, kEnding };
+
+  void end() {
+    state_.store(kEnding);
+    state_.notify_all();
+    for (std::thread& helper : helpers_) helper.join();
+  }
 
   // A helper should need as long as this thread did. One that needs much longer has lost its CPU in
   // the middle of a part, which costs a time slice: others want that CPU, and will want it again, so
@@ -104,18 +111,26 @@ class Team {
     return true;
   }
   void help() {
-    for (;;) {
-      const int state = state_.load(std::memory_order_relaxed);
+    constexpr int kPatience = 4096;  // pauses: longer than a runner needs from product to product
+    for (int spins = 0;;) {
+      const State state = state_.load(std::memory_order_relaxed);
       if (state == kEnding) return;
       if (state == kIdle) {
         state_.wait(kIdle);
-      } else if (!take_part()) {
+        spins = 0;
+      } else if (take_part()) {
+        spins = 0;
+      } else if (spins < kPatience) {
         pause_briefly();
+        spins++;
+      } else {
+        std::this_thread::yield();  // perhaps it is this CPU that the runner needs
       }
     }
   }
 
-  std::atomic<int> working_{0}, state_{kIdle}, unfinished_{0};
+  std::atomic<State> state_{kIdle};
+  std::atomic<int> working_{0}, unfinished_{0};
   std::atomic<std::uint64_t> ticket_{0};
   std::atomic<Clock::rep> rest_until_{Clock::time_point::min().time_since_epoch().count()};
   std::uint64_t round_ = 0;

@@ -2,154 +2,14 @@
 // step compute. Everything is float32 but the products, which have the model's precision.
 #pragma once
 
-#include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "attention.h"
-#include "interface.h"
+#include "kv_cache.h"
 #include "linear.h"
+#include "model.h"
 
 namespace polyhead {
-
-struct LayerNorm {
-  const float* gain = nullptr;  // padded with zeros to a multiple of 16, as is `bias`
-  const float* bias = nullptr;
-};
-
-struct EncoderLayer {
-  LayerNorm self_norm, feed_forward_norm;
-  Linear self_qkv, self_out, inner, outer;
-};
-
-struct DecoderLayer {
-  LayerNorm self_norm, cross_norm, feed_forward_norm;
-  Linear self_qkv, self_out, cross_query, cross_out, inner, outer;
-};
-
-struct Embedding {
-  const float* tokens = nullptr;     // (V, D), the caller's
-  const float* positions = nullptr;  // (positions, D), the caller's, offset applied
-  LayerNorm norm;
-};
-
-class Model {
- public:
-  explicit Model(const PhModelConfig& config) : config(config), team(config.num_threads - 1) {
-    encoder.resize(static_cast<std::size_t>(config.num_encoder_layers));
-    decoder.resize(static_cast<std::size_t>(config.num_decoder_layers));
-    head_dim = config.d_model / config.num_heads;
-    head_width = round_up(head_dim, kLanes);
-    row_width = round_up(config.d_model, kLanes);
-    for (std::size_t i = 0; i < encoder.size(); i++) {
-      const std::string at = "encoder." + std::to_string(i) + ".";
-      linears_[at + "self_qkv"] = &encoder[i].self_qkv;
-      linears_[at + "self_out"] = &encoder[i].self_out;
-      linears_[at + "inner"] = &encoder[i].inner;
-      linears_[at + "outer"] = &encoder[i].outer;
-      norms_[at + "self_norm"] = &encoder[i].self_norm;
-      norms_[at + "feed_forward_norm"] = &encoder[i].feed_forward_norm;
-    }
-    for (std::size_t i = 0; i < decoder.size(); i++) {
-      const std::string at = "decoder." + std::to_string(i) + ".";
-      linears_[at + "self_qkv"] = &decoder[i].self_qkv;
-      linears_[at + "self_out"] = &decoder[i].self_out;
-      linears_[at + "cross_query"] = &decoder[i].cross_query;
-      linears_[at + "cross_out"] = &decoder[i].cross_out;
-      linears_[at + "inner"] = &decoder[i].inner;
-      linears_[at + "outer"] = &decoder[i].outer;
-      norms_[at + "self_norm"] = &decoder[i].self_norm;
-      norms_[at + "cross_norm"] = &decoder[i].cross_norm;
-      norms_[at + "feed_forward_norm"] = &decoder[i].feed_forward_norm;
-    }
-    linears_["cross_keys_values"] = &cross_keys_values;
-    linears_["projection"] = &projection;
-    norms_["encoder_norm"] = &encoder_norm;
-    norms_["decoder_norm"] = &decoder_norm;
-    norms_["source_embedding_norm"] = &source.norm;
-    norms_["target_embedding_norm"] = &target.norm;
-  }
-
-  bool set_linear(const char* name, const float* weight, const float* bias, int outputs, int inputs) {
-    const auto found = linears_.find(name);
-    if (found == linears_.end()) return false;
-    found->second->pack(arena, static_cast<Precision>(config.precision), weight, bias, outputs,
-                        inputs);
-    return true;
-  }
-  bool set_norm(const char* name, const float* gain, const float* bias) {
-    const auto found = norms_.find(name);
-    if (found == norms_.end()) return false;
-    found->second->gain = padded(gain);
-    found->second->bias = padded(bias);
-    return true;
-  }
-  // What has not been set: a name, or nullptr.
-  const char* missing() const {
-    for (const auto& [name, linear] : linears_) {
-      if (linear->lines == nullptr) return name.c_str();
-    }
-    return nullptr;
-  }
-
-  PhModelConfig config;
-  mutable Team team;
-  Arena arena;
-  int head_dim = 0, head_width = 0, row_width = 0;
-  Embedding source, target;
-  std::vector<EncoderLayer> encoder;
-  std::vector<DecoderLayer> decoder;
-  LayerNorm encoder_norm, decoder_norm;  // without gain: absent
-  Linear cross_keys_values;              // of all decoder layers: [layer][keys, values][D]
-  Linear projection;
-
- private:
-  const float* padded(const float* values) {
-    float* copy = arena.allocate<float>(static_cast<std::size_t>(row_width));
-    std::memcpy(copy, values, sizeof(float) * static_cast<std::size_t>(config.d_model));
-    return copy;
-  }
-  std::unordered_map<std::string, Linear*> linears_;
-  std::unordered_map<std::string, LayerNorm*> norms_;
-};
-
-// ---- The KV cache --------------------------------------------------------------------------------
-
-// Slots of keys and values, self-attention's and cross-attention's, in the blocks that attention.h
-// describes. Pages that were never written take no memory.
-template <class T>
-class Cache {
- public:
-  Cache(const Model& model, int max_slots)
-      : head_stride(static_cast<std::size_t>(2 * kLanes * model.head_width)),
-        block_stride(head_stride * static_cast<std::size_t>(model.config.num_heads)),
-        slot_stride(block_stride *
-                    static_cast<std::size_t>((model.config.max_positions + kLanes - 1) / kLanes)),
-        layer_stride_(slot_stride * static_cast<std::size_t>(max_slots)),
-        memory_(2 * model.decoder.size() * layer_stride_ * sizeof(T)) {
-    self_ = static_cast<T*>(memory_.data());
-    cross_ = self_ + model.decoder.size() * layer_stride_;
-  }
-  // Slot 0 of a layer.
-  T* self(int layer) const { return self_ + layer_stride_ * static_cast<std::size_t>(layer); }
-  T* cross(int layer) const { return cross_ + layer_stride_ * static_cast<std::size_t>(layer); }
-  T* self(int layer, int slot) const {
-    return self(layer) + slot_stride * static_cast<std::size_t>(slot);
-  }
-  T* cross(int layer, int slot) const {
-    return cross(layer) + slot_stride * static_cast<std::size_t>(slot);
-  }
-  std::size_t bytes() const { return memory_.bytes(); }
-
-  const std::size_t head_stride, block_stride, slot_stride;
-
- private:
-  std::size_t layer_stride_;
-  Pages memory_;
-  T *self_ = nullptr, *cross_ = nullptr;
-};
-
-// ---- Rows ----------------------------------------------------------------------------------------
 
 // One row of a decode step: a live hypothesis and the token it reads.
 struct Row {
@@ -205,7 +65,6 @@ class Network {
 
  private:
   std::size_t width() const { return static_cast<std::size_t>(model_.row_width); }
-  Precision precision() const { return static_cast<Precision>(model_.config.precision); }
   float* row(int index) const { return x_.data() + width() * static_cast<std::size_t>(index); }
 
   void reserve(int rows) {
@@ -216,7 +75,7 @@ class Network {
     attended_.reserve(count * width());
     wide_stride_ = static_cast<std::size_t>(round_up(widest, kLanes));
     wide_.reserve(count * wide_stride_);
-    operand_.reserve(precision(), rows,
+    operand_.reserve(model_.precision, rows,
                      model_.config.d_ff > model_.config.d_model ? model_.config.d_ff
                                                                 : model_.config.d_model);
   }
@@ -261,7 +120,7 @@ class Network {
 
   void prepare(const float* from, std::size_t stride, int rows, int columns) {
     for (int i = 0; i < rows; i++) {
-      prepare_row(precision(), from + stride * static_cast<std::size_t>(i), columns, operand_, i);
+      prepare_row(model_.precision, from + stride * static_cast<std::size_t>(i), columns, operand_, i);
     }
   }
   // What a sub-layer reads: the rows themselves (post-norm), or normalised (pre-norm).
@@ -269,7 +128,7 @@ class Network {
     if (!model_.config.pre_norm) return prepare(x_.data(), width(), rows, model_.config.d_model);
     for (int i = 0; i < rows; i++) {
       normalise_row(norm, row(i), normed_.data());
-      prepare_row(precision(), normed_.data(), model_.config.d_model, operand_, i);
+      prepare_row(model_.precision, normed_.data(), model_.config.d_model, operand_, i);
     }
   }
   // The end of a sub-layer: project, add to the rows, normalise (post-norm).
@@ -403,7 +262,7 @@ class Network {
                    Contiguous<T>{cache_.self(layer, row.slot), cache_.block_stride});
       } else {
         attend_row(i, row.position + 1,
-                   Scattered<T>{cache_.self(layer), cache_.slot_stride, cache_.block_stride,
+                   Scattered<T>{cache_.self(layer, 0), cache_.slot_stride, cache_.block_stride,
                                 row.ancestors});
       }
     }

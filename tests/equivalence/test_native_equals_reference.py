@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
 
 from model.config import GenerationConfig
 from model.decoding.reference import generate
@@ -48,6 +49,60 @@ def random_sources(count: int, seed: int = 0) -> list[list[int]]:
     ]
 
 
+def run(
+    weights: NativeModel,
+    jobs: Sequence[tuple[list[int], GenerationConfig]],
+    *,
+    newcomers_a_call: int = 7,
+    cancel: random.Random | None = None,
+) -> dict[int, tuple[Hypothesis, ...]]:
+    """Lets jobs join a running batch a few at a time; slots are full of other numbers.
+
+    Args:
+        cancel: after most calls, takes somebody's slots away, for newcomers of the next call.
+
+    Returns:
+        What was not cancelled, by its place in `jobs`.
+    """
+    max_slots = 48
+    state = NativeState(weights, max_slots)
+    state.cache_bytes()[:] = 0x46
+    free = list(range(max_slots))
+    held: dict[int, list[int]] = {}
+    finished: dict[int, tuple[Hypothesis, ...]] = {}
+    removed: list[int] = []
+    waiting = list(enumerate(jobs))
+    while waiting or held:
+        newcomers: list[NativeRequest] = []
+        while waiting and len(newcomers) < newcomers_a_call:
+            index, (source, generation) = waiting[0]
+            if len(free) < generation.beam_size:
+                break
+            del waiting[0]
+            held[index] = [free.pop() for _ in range(generation.beam_size)]
+            newcomers.append(
+                NativeRequest(
+                    id=index, source_ids=source, slots=held[index], generation=generation,
+                    max_new_tokens=generation.target_limit(
+                        len(source), weights.config.max_positions
+                    ),
+                )
+            )  # fmt: skip
+        outcome = state.execute(removed, newcomers, max_steps=3)
+        assert outcome.steps > 0, "a call with running sequences must take a step"
+        for index, hypotheses in outcome.finished.items():
+            finished[index] = hypotheses
+            free += held.pop(index)
+        removed = []
+        if cancel and held and cancel.random() < 0.7:
+            removed = [cancel.choice(list(held))]
+            free += held.pop(removed[0])
+            cancel.shuffle(free)
+        assert state.num_running == len(held) + len(removed)
+    state.close()
+    return finished
+
+
 def translate(
     weights: NativeModel,
     sources: Sequence[list[int]],
@@ -55,32 +110,9 @@ def translate(
     *,
     newcomers_a_call: int = 7,
 ) -> list[tuple[Hypothesis, ...]]:
-    """Lets sources join a running batch a few at a time; slots are full of other numbers."""
-    max_slots = 48
-    state = NativeState(weights, max_slots)
-    state.cache_bytes()[:] = 0x46
-    free = list(range(max_slots))
-    held: dict[int, list[int]] = {}
-    finished: dict[int, tuple[Hypothesis, ...]] = {}
-    waiting = list(enumerate(sources))
-    while len(finished) < len(sources):
-        newcomers = []
-        while waiting and len(free) >= generation.beam_size and len(newcomers) < newcomers_a_call:
-            index, source = waiting.pop(0)
-            held[index] = [free.pop() for _ in range(generation.beam_size)]
-            limit = generation.target_limit(len(source), weights.config.max_positions)
-            newcomers.append(
-                NativeRequest(
-                    id=index, source_ids=source, slots=held[index], generation=generation,
-                    max_new_tokens=limit,
-                )
-            )  # fmt: skip
-        outcome = state.execute([], newcomers, max_steps=3)
-        assert outcome.steps > 0, "a call with running sequences must take a step"
-        for index, hypotheses in outcome.finished.items():
-            finished[index] = hypotheses
-            free += held.pop(index)
-    state.close()
+    """All sources in one way."""
+    jobs = [(source, generation) for source in sources]
+    finished = run(weights, jobs, newcomers_a_call=newcomers_a_call)
     return [finished[index] for index in range(len(sources))]
 
 
@@ -174,10 +206,80 @@ def test_every_length_up_to_the_limit() -> None:
     assert [tokens(h) for h in ours] == [tokens(h) for h in expected]
 
 
-def test_a_vocabulary_smaller_than_the_candidates() -> None:
+def mixed_jobs(count: int) -> list[tuple[list[int], GenerationConfig]]:
+    """Every beam from 1 to 8, some guarded, so that all slots are full most of the time."""
+    return [
+        (
+            source,
+            GenerationConfig(
+                beam_size=1 + index % 8,
+                num_hypotheses=1 + index % 8 // 2,
+                length_penalty=(0.0, 0.6, 1.5)[index % 3],
+                no_repeat_ngram_size=(0, 0, 2, 1)[index % 4],
+                repetition_penalty=(1.0, 1.0, 1.2, 1.0, 5.0)[index % 5],
+                max_new_tokens_over_source=index % 13,
+            ),
+        )
+        for index, source in enumerate(random_sources(count, seed=3))
+    ]
+
+
+def test_all_kinds_of_searches_in_one_batch(library: Path) -> None:
+    model = tiny_transformer(seed=5)
+    jobs = mixed_jobs(40)
+    ours = run(NativeModel(model, "float32", library=library), jobs)
+    for index, (source, generation) in enumerate(jobs):
+        assert tokens(ours[index]) == tokens(generate(model, [source], generation)[0])
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+def test_neighbours_that_are_cancelled_change_nothing_not_even_a_bit(precision: str) -> None:
+    weights = NativeModel(tiny_transformer(seed=5), precision)
+    jobs = mixed_jobs(120)
+    undisturbed = run(weights, jobs)
+    left = run(weights, jobs, cancel=random.Random(0))
+    assert 30 < len(left) < 110
+    assert left == {index: undisturbed[index] for index in left}
+
+
+@pytest.mark.parametrize(("first", "last"), [(3, 600), (400, 900), (0, 600), (384, 1000)])
+def test_tokens_that_are_impossible(library: Path, first: int, last: int) -> None:
+    """Whole pieces of the vocabulary, also at its start, where the sums begin."""
+    model = tiny_transformer(seed=5, vocab_size=1000, projection_bias=True)
+    with torch.no_grad():
+        model.projection.bias[first:last] = float("-inf")
+    sources = random_sources(6)
+    weights = NativeModel(model, "float32", library=library)
+    for generation in (GREEDY, BEAM, GUARDED):
+        ours = translate(weights, sources, generation)
+        expected = generate(model, sources, generation)
+        assert [tokens(h) for h in ours] == [tokens(h) for h in expected]
+
+
+@pytest.mark.parametrize("precision", ["int8", "bfloat16"])
+def test_numbers_too_small_to_be_divided_by(library: Path, precision: str) -> None:
+    """127 divided by the largest of a row may be infinite."""
+    model = tiny_transformer(seed=5)
+    with torch.no_grad():
+        inner = model.decoder_layers[0].get_submodule("feed_forward.inner")
+        for parameter in inner.parameters():
+            parameter.mul_(1e-42)
+        inner.get_parameter("bias")[1] = 1e-40
+    sources = random_sources(6)
+    weights = NativeModel(model, precision, library=library)
+    expected = generate(narrowed(model, precision), sources, GREEDY)
+    ours = translate(weights, sources, GREEDY)
+    same = sum(tokens(a) == tokens(b) for a, b in zip(ours, expected, strict=True))
+    assert same >= 5
+
+
+@pytest.mark.parametrize(("beam_size", "num_hypotheses"), [(4, 1), (12, 3)])
+def test_a_vocabulary_smaller_than_the_candidates(beam_size: int, num_hypotheses: int) -> None:
     model: Transformer = tiny_transformer(seed=5, vocab_size=6)
     sources = [[4, 5, 2], [5, 2], [2]]
-    generation = GenerationConfig(beam_size=4, max_new_tokens=10)
+    generation = GenerationConfig(
+        beam_size=beam_size, num_hypotheses=num_hypotheses, max_new_tokens=10
+    )
     expected = generate(model, sources, generation)
     ours = translate(NativeModel(model, "float32"), sources, generation)
     assert [tokens(h) for h in ours] == [tokens(h) for h in expected]

@@ -1,14 +1,17 @@
 // The runner: running sequences, their rows, and the loop of decode steps over them.
+#pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <exception>
 #include <memory>
-#include <unordered_map>
+#include <vector>
 
 #include "candidates.h"
 #include "interface.h"
-#include "search.h"
+#include "kv_cache.h"
+#include "model.h"
+#include "running.h"
 #include "transformer.h"
 
 namespace polyhead {
@@ -18,38 +21,6 @@ using Clock = std::chrono::steady_clock;
 inline double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
-
-// A sequence between its admission and its end.
-struct Running {
-  Running(const PhSequence& request, std::int32_t bos, std::int32_t eos)
-      : id(request.id),
-        search(request, eos),
-        slots(request.slots, request.slots + request.beam_size),
-        source_len(request.source_len),
-        repetition_penalty(request.repetition_penalty),
-        ngram_size(request.no_repeat_ngram_size),
-        last_tokens(slots.size(), bos),
-        ancestors(slots.size()),
-        next_ancestors(slots.size()) {
-    for (std::size_t i = 0; i < slots.size(); i++) ancestors[i].push_back(slots[i]);
-  }
-
-  bool constrained() const { return repetition_penalty != 1.0 || ngram_size > 0; }
-  // All rows of the first step would be copies of the first one.
-  int num_rows() const { return position == 0 ? 1 : search.beam_size; }
-
-  std::int64_t id;
-  Search search;
-  std::vector<std::int32_t> slots;
-  int source_len;
-  double repetition_penalty;
-  int ngram_size;
-  int position = 0;
-  std::vector<std::int32_t> last_tokens;
-  // [row][position]: whose slot holds the keys and values. Beams trade places by trading this list;
-  // what is in the cache stays where it is.
-  std::vector<std::vector<std::int32_t>> ancestors, next_ancestors;
-};
 
 // What Python holds; the cache's type depends on the model's precision.
 class Runner {
@@ -69,13 +40,18 @@ template <class T>
 class CachedRunner : public Runner {
  public:
   CachedRunner(const Model& model, int max_slots)
-      : model_(model), cache_(model, max_slots), network_(model, cache_) {}
+      : model_(model), max_slots_(max_slots), cache_(model, max_slots), network_(model, cache_) {}
 
   PhOutcome execute(const std::int64_t* removed, int num_removed, const PhSequence* newcomers,
                     int num_newcomers, int max_steps) override {
     finished_.clear();
     hypotheses_.clear();
     PhOutcome outcome{};
+    // What was under way when a call failed is neither here nor there.
+    if ((outcome.status = status_) != kPhOk) return outcome;
+    outcome.status = check(removed, num_removed, newcomers, num_newcomers);
+    if (outcome.status != kPhOk) return outcome;
+    status_ = kPhOutOfMemory;  // should an exception end this call
     const Attendance attendance(*this);
     for (int i = 0; i < num_removed; i++) forget(removed[i]);
     if (num_newcomers > 0) {
@@ -84,19 +60,10 @@ class CachedRunner : public Runner {
       admit(newcomers, num_newcomers);
       outcome.encode_seconds = seconds_since(started);
     }
-    const auto started = Clock::now();
-    while (!running_.empty() && outcome.steps < max_steps && finished_.empty()) {
-      if (outcome.steps > 0 && interrupted_.load(std::memory_order_relaxed)) break;
-      seek_help();
-      outcome.rows += step();
-      outcome.steps++;
-      if (outcome.steps == 1) outcome.first_step_seconds = seconds_since(started);
-      if (!finite_) break;
-    }
-    interrupted_.store(false, std::memory_order_relaxed);
-    outcome.decode_seconds = seconds_since(started);
+    take_steps(max_steps, outcome);
     list_hypotheses();
-    outcome.error = finite_ ? 0 : 1;
+    status_ = finite_ ? kPhOk : kPhNotFinite;
+    outcome.status = status_;
     outcome.hypotheses = hypotheses_.data();
     outcome.num_hypotheses = static_cast<std::int32_t>(hypotheses_.size());
     return outcome;
@@ -123,6 +90,21 @@ class CachedRunner : public Runner {
     CachedRunner& runner_;
   };
 
+  // Whether all newcomers can be admitted, once the removed are gone.
+  PhStatus check(const std::int64_t* removed, int num_removed, const PhSequence* newcomers,
+                 int num_newcomers) const {
+    if (num_newcomers == 0) return kPhOk;
+    Occupancy occupancy(model_.config, max_slots_);
+    for (const auto& sequence : running_) {
+      const auto* end = removed + num_removed;
+      if (std::find(removed, end, sequence->id) == end) occupancy.add(*sequence);
+    }
+    for (int i = 0; i < num_newcomers; i++) {
+      if (const PhStatus status = occupancy.admit(newcomers[i]); status != kPhOk) return status;
+    }
+    return kPhOk;
+  }
+
   // Another runner may have begun or ended to work since the last step.
   void seek_help() {
     if (!model_.team.alone()) return dismiss_help();
@@ -133,7 +115,21 @@ class CachedRunner : public Runner {
     network_.team = nullptr;
   }
   void forget(std::int64_t id) {
-    std::erase_if(running_, [&](const auto& sequence) { return sequence->id == id; });
+    std::erase_if(running_, [id](const auto& sequence) { return sequence->id == id; });
+  }
+
+  // Until a sequence finishes, `max_steps` are taken, an interrupt comes, or nobody runs.
+  void take_steps(int max_steps, PhOutcome& outcome) {
+    const auto started = Clock::now();
+    while (!running_.empty() && outcome.steps < max_steps && finished_.empty() && finite_) {
+      if (outcome.steps > 0 && interrupted_.load(std::memory_order_relaxed)) break;
+      seek_help();
+      outcome.rows += step();
+      outcome.steps++;
+      if (outcome.steps == 1) outcome.first_step_seconds = seconds_since(started);
+    }
+    interrupted_.store(false, std::memory_order_relaxed);
+    outcome.decode_seconds = seconds_since(started);
   }
 
   // Encodes in portions whose activations stay in the second-level cache.
@@ -198,19 +194,18 @@ class CachedRunner : public Runner {
     std::size_t row = 0, kept = 0;
     const auto vocabulary = static_cast<std::size_t>(model_.config.tgt_vocab_size);
     for (const auto& sequence : running_) {
-      if (sequence->constrained()) kept += static_cast<std::size_t>(sequence->num_rows());
+      if (sequence->constraints.any()) kept += static_cast<std::size_t>(sequence->num_rows());
     }
     all_logits_.reserve(kept * vocabulary);
     kept = 0;
     for (const auto& sequence : running_) {
       for (int i = 0; i < sequence->num_rows(); i++, row++) {
         RowScores& scores = scores_[row];
-        const int width = sequence->search.beam_size == 1 ? 1 : 2 * sequence->search.beam_size;
-        scores.best.clear(width);
+        scores.best.clear(sequence->num_candidates());
         scores.most = -INFINITY;
         scores.total = 0.0f;
         scores.all = nullptr;
-        if (sequence->constrained()) scores.all = all_logits_.data() + vocabulary * kept++;
+        if (sequence->constraints.any()) scores.all = all_logits_.data() + vocabulary * kept++;
       }
     }
   }
@@ -227,7 +222,7 @@ class CachedRunner : public Runner {
         return;
       }
       if (scores.all != nullptr) {
-        constrain(sequence, i, scores, log_normaliser);
+        constrain(sequence, i, scores);
         log_normaliser = 0.0f;
       }
       const double past = search.live_log_probs[static_cast<std::size_t>(i)];
@@ -238,7 +233,7 @@ class CachedRunner : public Runner {
     std::stable_sort(candidates_.begin(), candidates_.end(), [](const auto& a, const auto& b) {
       return a.log_prob > b.log_prob;
     });
-    const std::size_t most = search.beam_size == 1 ? 1 : 2 * static_cast<std::size_t>(search.beam_size);
+    const auto most = static_cast<std::size_t>(sequence.num_candidates());
     if (candidates_.size() > most) candidates_.resize(most);
     search.advance(candidates_);
     if (!search.done) follow(sequence);
@@ -261,31 +256,13 @@ class CachedRunner : public Runner {
     std::swap(sequence.ancestors, sequence.next_ancestors);
   }
 
-  // The repetition guard, on log-probabilities, as model/decoding/constraints.py defines it.
-  void constrain(const Running& sequence, int beam, RowScores& scores, float log_normaliser) {
+  // The guard works on log-probabilities.
+  void constrain(const Running& sequence, int beam, RowScores& scores) {
     const int vocabulary = model_.config.tgt_vocab_size;
+    const float log_normaliser = scores.log_normaliser();
     for (int token = 0; token < vocabulary; token++) scores.all[token] -= log_normaliser;
-    const std::vector<std::int32_t> history = sequence.search.history(beam);
-    if (sequence.repetition_penalty != 1.0) {
-      std::vector<std::int32_t> seen = history;
-      std::sort(seen.begin(), seen.end());
-      seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
-      for (const std::int32_t token : seen) {
-        scores.all[token] *= static_cast<float>(sequence.repetition_penalty);
-      }
-    }
-    if (sequence.ngram_size > 0) ban_ngrams(history, sequence.ngram_size, scores.all);
+    sequence.constraints.apply(sequence.search.history(beam), model_.config.eos_id, scores.all);
     for (int token = 0; token < vocabulary; token++) scores.best.offer(scores.all[token], token);
-  }
-  // Tokens that would complete an n-gram that the history already has; never the end token.
-  void ban_ngrams(const std::vector<std::int32_t>& history, int size, float* log_probs) const {
-    const int tail = size - 1, length = static_cast<int>(history.size());
-    if (length < tail) return;
-    for (int start = 0; start + size <= length; start++) {
-      const bool same = std::equal(history.end() - tail, history.end(), history.begin() + start);
-      const std::int32_t token = history[static_cast<std::size_t>(start + tail)];
-      if (same && token != model_.config.eos_id) log_probs[token] = -INFINITY;
-    }
   }
 
   void list_hypotheses() {
@@ -303,6 +280,7 @@ class CachedRunner : public Runner {
   }
 
   const Model& model_;
+  const int max_slots_;
   Cache<T> cache_;
   Network<T> network_;
   std::vector<std::unique_ptr<Running>> running_, finished_;
@@ -313,94 +291,7 @@ class CachedRunner : public Runner {
   std::vector<std::int32_t> source_tokens_, source_lengths_, source_slots_;
   Buffer<float> logits_, all_logits_;
   bool finite_ = true;
+  PhStatus status_ = kPhOk;
 };
 
 }  // namespace polyhead
-
-// ---- The interface -------------------------------------------------------------------------------
-
-#define PH_EXPORT __attribute__((visibility("default")))
-
-extern "C" {
-
-PH_EXPORT void* ph_model_new(const PhModelConfig* config) {
-  try {
-    return new polyhead::Model(*config);
-  } catch (const std::exception&) {  // no memory, or no more threads
-    return nullptr;
-  }
-}
-PH_EXPORT void ph_model_free(void* model) { delete static_cast<polyhead::Model*>(model); }
-
-// 0, or 1 for an unknown name, 2 when memory runs out.
-PH_EXPORT int ph_model_set_linear(void* model, const char* name, const float* weight,
-                                  const float* bias, int outputs, int inputs) {
-  try {
-    auto& target = *static_cast<polyhead::Model*>(model);
-    return target.set_linear(name, weight, bias, outputs, inputs) ? 0 : 1;
-  } catch (const std::bad_alloc&) {
-    return 2;
-  }
-}
-PH_EXPORT int ph_model_set_norm(void* model, const char* name, const float* gain,
-                                const float* bias) {
-  try {
-    return static_cast<polyhead::Model*>(model)->set_norm(name, gain, bias) ? 0 : 1;
-  } catch (const std::bad_alloc&) {
-    return 2;
-  }
-}
-// The tables stay the caller's and must outlive the model.
-PH_EXPORT void ph_model_set_embeddings(void* model, const float* source_tokens,
-                                       const float* source_positions, const float* target_tokens,
-                                       const float* target_positions) {
-  auto& target = *static_cast<polyhead::Model*>(model);
-  target.source.tokens = source_tokens;
-  target.source.positions = source_positions;
-  target.target.tokens = target_tokens;
-  target.target.positions = target_positions;
-}
-PH_EXPORT const char* ph_model_missing(void* model) {
-  return static_cast<polyhead::Model*>(model)->missing();
-}
-PH_EXPORT std::size_t ph_model_bytes(void* model) {
-  return static_cast<polyhead::Model*>(model)->arena.bytes();
-}
-
-PH_EXPORT void* ph_runner_new(void* model, int max_slots) {
-  try {
-    const auto& target = *static_cast<polyhead::Model*>(model);
-    const auto precision = static_cast<polyhead::Precision>(target.config.precision);
-    polyhead::Runner* runner = nullptr;
-    if (precision == polyhead::Precision::kFloat32) {
-      runner = new polyhead::CachedRunner<float>(target, max_slots);
-    } else {
-      runner = new polyhead::CachedRunner<std::uint16_t>(target, max_slots);
-    }
-    return runner;
-  } catch (const std::bad_alloc&) {
-    return nullptr;
-  }
-}
-PH_EXPORT void ph_runner_free(void* runner) { delete static_cast<polyhead::Runner*>(runner); }
-PH_EXPORT void ph_runner_interrupt(void* runner) {
-  static_cast<polyhead::Runner*>(runner)->interrupt();
-}
-PH_EXPORT void ph_runner_execute(void* runner, const std::int64_t* removed, int num_removed,
-                                 const PhSequence* newcomers, int num_newcomers, int max_steps,
-                                 PhOutcome* outcome) {
-  try {
-    *outcome = static_cast<polyhead::Runner*>(runner)->execute(removed, num_removed, newcomers,
-                                                               num_newcomers, max_steps);
-  } catch (const std::bad_alloc&) {
-    *outcome = {};
-    outcome->error = 2;
-  }
-}
-PH_EXPORT std::size_t ph_runner_num_running(void* runner) {
-  return static_cast<polyhead::Runner*>(runner)->num_running();
-}
-PH_EXPORT void* ph_runner_cache(void* runner, std::size_t* bytes) {
-  return static_cast<polyhead::Runner*>(runner)->cache(bytes);
-}
-}

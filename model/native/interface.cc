@@ -1,0 +1,92 @@
+// The functions that Python calls.
+
+#include "interface.h"
+
+#include "model.h"
+#include "runner.h"
+
+#define PH_EXPORT __attribute__((visibility("default")))
+
+// No exception may reach the caller, who is no C++.
+extern "C" {
+
+PH_EXPORT void* ph_model_new(const PhModelConfig* config) {
+  try {
+    return new polyhead::Model(*config);
+  } catch (...) {  // no memory, or no more threads
+    return nullptr;
+  }
+}
+PH_EXPORT void ph_model_free(void* model) { delete static_cast<polyhead::Model*>(model); }
+
+PH_EXPORT int ph_model_set_linear(void* model, const char* name, const float* weight,
+                                  const float* bias, int outputs, int inputs) {
+  try {
+    auto& target = *static_cast<polyhead::Model*>(model);
+    return target.set_linear(name, weight, bias, outputs, inputs);
+  } catch (...) {
+    return kPhOutOfMemory;
+  }
+}
+PH_EXPORT int ph_model_set_norm(void* model, const char* name, const float* gain,
+                                const float* bias) {
+  try {
+    return static_cast<polyhead::Model*>(model)->set_norm(name, gain, bias);
+  } catch (...) {
+    return kPhOutOfMemory;
+  }
+}
+// The tables stay the caller's and must outlive the model.
+PH_EXPORT void ph_model_set_embeddings(void* model, const float* source_tokens,
+                                       const float* source_positions, const float* target_tokens,
+                                       const float* target_positions) {
+  auto& target = *static_cast<polyhead::Model*>(model);
+  target.source.tokens = source_tokens;
+  target.source.positions = source_positions;
+  target.target.tokens = target_tokens;
+  target.target.positions = target_positions;
+}
+PH_EXPORT const char* ph_model_missing(void* model) {
+  return static_cast<polyhead::Model*>(model)->missing();
+}
+PH_EXPORT std::size_t ph_model_bytes(void* model) {
+  return static_cast<polyhead::Model*>(model)->arena.bytes();
+}
+
+// The model must outlive its runners.
+PH_EXPORT void* ph_runner_new(void* model, int max_slots) {
+  try {
+    const auto& target = *static_cast<polyhead::Model*>(model);
+    polyhead::Runner* runner = nullptr;
+    if (target.precision == polyhead::Precision::kFloat32) {
+      runner = new polyhead::CachedRunner<float>(target, max_slots);
+    } else {
+      runner = new polyhead::CachedRunner<std::uint16_t>(target, max_slots);
+    }
+    return runner;
+  } catch (...) {
+    return nullptr;
+  }
+}
+PH_EXPORT void ph_runner_free(void* runner) { delete static_cast<polyhead::Runner*>(runner); }
+PH_EXPORT void ph_runner_interrupt(void* runner) {
+  static_cast<polyhead::Runner*>(runner)->interrupt();
+}
+PH_EXPORT void ph_runner_execute(void* runner, const std::int64_t* removed, int num_removed,
+                                 const PhSequence* newcomers, int num_newcomers, int max_steps,
+                                 PhOutcome* outcome) {
+  try {
+    *outcome = static_cast<polyhead::Runner*>(runner)->execute(removed, num_removed, newcomers,
+                                                               num_newcomers, max_steps);
+  } catch (...) {
+    *outcome = {};
+    outcome->status = kPhOutOfMemory;
+  }
+}
+PH_EXPORT std::size_t ph_runner_num_running(void* runner) {
+  return static_cast<polyhead::Runner*>(runner)->num_running();
+}
+PH_EXPORT void* ph_runner_cache(void* runner, std::size_t* bytes) {
+  return static_cast<polyhead::Runner*>(runner)->cache(bytes);
+}
+}

@@ -1,0 +1,133 @@
+"""interface.h in ctypes: the same structures and functions, in the same order."""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import (
+    POINTER,
+    c_char_p,
+    c_double,
+    c_float,
+    c_int,
+    c_int32,
+    c_int64,
+    c_size_t,
+)
+from ctypes import c_void_p as pointer
+from enum import IntEnum
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from model.errors import BackendUnavailableError
+
+__all__ = ["CHypothesis", "CModelConfig", "COutcome", "CSequence", "Status", "load"]
+
+
+class Status(IntEnum):
+    """What became of a call."""
+
+    OK = 0
+    NOT_FINITE = 1
+    OUT_OF_MEMORY = 2
+    BAD_SOURCE = 3
+    BAD_SEARCH = 4
+    BAD_SLOTS = 5
+    BAD_ID = 6
+    UNKNOWN_NAME = 7
+    BAD_SHAPE = 8
+
+
+class CModelConfig(ctypes.Structure):
+    """PhModelConfig."""
+
+    _fields_ = (
+        *((name, c_int32) for name in (
+            "precision", "src_vocab_size", "tgt_vocab_size", "d_model", "d_ff", "num_heads",
+            "num_encoder_layers", "num_decoder_layers", "max_positions", "pre_norm", "activation",
+            "bos_id", "eos_id", "num_threads",
+        )),
+        ("embedding_scale", c_float),
+        ("layer_norm_eps", c_float),
+    )  # fmt: skip
+
+
+class CSequence(ctypes.Structure):
+    """PhSequence."""
+
+    _fields_ = (
+        ("id", c_int64),
+        ("source", pointer),
+        ("slots", pointer),
+        ("source_len", c_int32),
+        ("beam_size", c_int32),
+        ("max_new_tokens", c_int32),
+        ("num_hypotheses", c_int32),
+        ("no_repeat_ngram_size", c_int32),
+        ("length_penalty", c_double),
+        ("repetition_penalty", c_double),
+    )
+
+
+class CHypothesis(ctypes.Structure):
+    """PhHypothesis."""
+
+    _fields_ = (
+        ("id", c_int64),
+        ("tokens", POINTER(c_int32)),
+        ("num_tokens", c_int32),
+        ("stopped", c_int32),
+        ("score", c_double),
+        ("log_prob", c_double),
+    )
+
+
+class COutcome(ctypes.Structure):
+    """PhOutcome."""
+
+    _fields_ = (
+        ("hypotheses", POINTER(CHypothesis)),
+        ("num_hypotheses", c_int32),
+        ("steps", c_int32),
+        ("rows", c_int64),
+        ("encode_seconds", c_double),
+        ("first_step_seconds", c_double),
+        ("decode_seconds", c_double),
+        ("status", c_int32),
+    )
+
+
+_SIGNATURES: dict[str, tuple[Any, ...]] = {  # what is returned, then the arguments
+    "ph_model_new": (pointer, POINTER(CModelConfig)),
+    "ph_model_free": (None, pointer),
+    "ph_model_set_linear": (c_int, pointer, c_char_p, pointer, pointer, c_int, c_int),
+    "ph_model_set_norm": (c_int, pointer, c_char_p, pointer, pointer),
+    "ph_model_set_embeddings": (None, pointer, pointer, pointer, pointer, pointer),
+    "ph_model_missing": (c_char_p, pointer),
+    "ph_model_bytes": (c_size_t, pointer),
+    "ph_runner_new": (pointer, pointer, c_int),
+    "ph_runner_free": (None, pointer),
+    "ph_runner_interrupt": (None, pointer),
+    "ph_runner_execute": (
+        None, pointer, pointer, c_int, pointer, c_int, c_int, POINTER(COutcome),
+    ),
+    "ph_runner_num_running": (c_size_t, pointer),
+    "ph_runner_cache": (pointer, pointer, POINTER(c_size_t)),
+}  # fmt: skip
+
+
+@cache
+def load(path: Path) -> ctypes.CDLL:
+    """A compiled library. Its functions run without the GIL.
+
+    Raises:
+        BackendUnavailableError: it cannot be loaded, for one because its file system forbids it.
+    """
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise BackendUnavailableError(f"the compiled engine cannot be loaded: {error}") from error
+    for name, (result, *arguments) in _SIGNATURES.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
