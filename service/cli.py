@@ -98,6 +98,9 @@ KneeLimitOption = Annotated[
     float | None,
     typer.Option(help="Of a step that holds  [default: 5 times that of the first step]"),
 ]
+ForeignOption = Annotated[
+    bool, typer.Option("--foreign", help="It is another service, which echoes no X-Request-Id.")
+]
 LimitOption = Annotated[float | None, typer.Option(help="Or the exit status is 1.")]
 MaxFailuresOption = Annotated[
     float | None, typer.Option(help="A share, 0 to 1, or the exit status is 1.")
@@ -382,6 +385,7 @@ def bench(
 def loadtest(
     profile: ProfileArgument,
     url: Annotated[str, typer.Option(help="Of a running service.")] = "http://127.0.0.1:8000",
+    foreign: ForeignOption = False,
     rate: RateOption = 8.0,
     peak: PeakOption = None,
     seconds: LoadSecondsOption = None,
@@ -426,9 +430,10 @@ def loadtest(
     }  # fmt: skip
     status = run_loadtest(
         profile, as_json=as_json, report=report, results=results, thresholds=limits, url=url,
-        rate=rate, peak=peak, seconds=seconds, growth=growth, mix=mix, source=source,
-        target=target, text=text, paragraphs=paragraphs, in_flight=in_flight, max_wait=max_wait,
-        timeout=timeout, processes=processes, workers=workers, knee_p95_ms=knee_p95_ms, seed=seed,
+        foreign=foreign, rate=rate, peak=peak, seconds=seconds, growth=growth, mix=mix,
+        source=source, target=target, text=text, paragraphs=paragraphs, in_flight=in_flight,
+        max_wait=max_wait, timeout=timeout, processes=processes, workers=workers,
+        knee_p95_ms=knee_p95_ms, seed=seed,
     )  # fmt: skip
     raise typer.Exit(status)
 

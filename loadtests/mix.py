@@ -1,0 +1,122 @@
+"""What kinds of requests a load test sends, and how often each."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import Any
+
+from loadtests.answers import libretranslate_fault, translate_fault
+from loadtests.corpus import Corpus
+
+__all__ = ["MIXES", "Kind", "LanguagePair", "Mix", "Request"]
+
+MOST_PARAGRAPHS = 6
+MOST_TEXTS = 16
+
+
+class Kind(StrEnum):
+    """Kinds of requests, by the names that statistics give them."""
+
+    SENTENCE = "/v1/translate (sentence)"
+    """The everyday request."""
+    DOCUMENT = "/v1/translate (document)"
+    """A text of several sentences, a few of them long."""
+    LIST = "/v1/translate (list)"
+    """What a program sends that translates a file or a page."""
+    LIBRETRANSLATE_TEXT = "/translate (text)"
+    """One text in LibreTranslate's form."""
+    LIBRETRANSLATE_LIST = "/translate (list)"
+    """A list in LibreTranslate's form."""
+
+
+MIXES: Mapping[str, Mapping[Kind, float]] = {
+    "realistic": {
+        Kind.SENTENCE: 60,
+        Kind.DOCUMENT: 20,
+        Kind.LIST: 10,
+        Kind.LIBRETRANSLATE_TEXT: 7,
+        Kind.LIBRETRANSLATE_LIST: 3,
+    },
+    "sentences": {Kind.SENTENCE: 1},
+    "documents": {Kind.DOCUMENT: 1},
+    "lists": {Kind.LIST: 1},
+    "libretranslate": {Kind.LIBRETRANSLATE_TEXT: 7, Kind.LIBRETRANSLATE_LIST: 3},
+}
+"""Shares of the kinds, in any unit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguagePair:
+    """Codes as the service names them."""
+
+    source: str = "en"
+    target: str = "de"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A POST, and how its answer is judged."""
+
+    kind: Kind
+    body: dict[str, Any]
+    """To be sent as JSON."""
+    fault_of: Callable[[object], str | None]
+    """What is wrong with a JSON answer to it, None if nothing is."""
+
+    @property
+    def path(self) -> str:
+        """Where to send it."""
+        return self.kind.partition(" ")[0]
+
+
+class Mix:
+    """Draws one request after another."""
+
+    def __init__(self, name: str, corpus: Corpus, pair: LanguagePair) -> None:
+        """Of a name in `MIXES`; KeyError for others."""
+        self._kinds = list(MIXES[name])
+        self._shares = list(MIXES[name].values())
+        self._corpus = corpus
+        self._pair = {"source": pair.source, "target": pair.target}
+
+    def draw(self, rng: random.Random) -> Request:
+        """A request of a kind drawn by its share, with texts drawn from the corpus."""
+        return self.request(rng.choices(self._kinds, self._shares)[0], rng)
+
+    def each(self, rng: random.Random) -> list[Request]:
+        """One request of each kind that is in this mix."""
+        return [self.request(kind, rng) for kind in self._kinds]
+
+    def request(self, kind: Kind, rng: random.Random) -> Request:
+        """A request of this kind."""
+        match kind:
+            case Kind.SENTENCE:
+                return self._translate(kind, "text", [self._corpus.sentence(rng)])
+            case Kind.DOCUMENT:
+                document = self._corpus.document(rng, most=MOST_PARAGRAPHS)
+                return self._translate(kind, "text", [document])
+            case Kind.LIST:
+                return self._translate(kind, "texts", self._corpus.batch(rng, most=MOST_TEXTS))
+            case Kind.LIBRETRANSLATE_TEXT:
+                return self._libretranslate(kind, self._corpus.sentence(rng))
+            case Kind.LIBRETRANSLATE_LIST:
+                return self._libretranslate(kind, self._corpus.batch(rng, most=MOST_TEXTS))
+
+    def _translate(self, kind: Kind, field: str, texts: list[str]) -> Request:
+        value = texts if field == "texts" else texts[0]
+        return Request(
+            kind=kind,
+            body={field: value} | self._pair,
+            fault_of=partial(translate_fault, texts=texts),
+        )
+
+    def _libretranslate(self, kind: Kind, query: str | list[str]) -> Request:
+        return Request(
+            kind=kind,
+            body={"q": query} | self._pair,
+            fault_of=partial(libretranslate_fault, query=query),
+        )

@@ -1,0 +1,1 @@
+"""`polyhead loadtest`: requests that come when they come, whatever the service does."""

@@ -1,0 +1,190 @@
+"""How many requests a second are offered, and when: load as a function of time."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from loadtests.open_loop.errors import LoadTestError
+
+__all__ = ["Profile", "ProfileName", "Segment", "poisson_arrivals", "profile_named"]
+
+_RAMP_WINDOWS = 12
+_MOST_STEPS = 100
+_SPIKE_SHARES = (0.4, 0.2, 0.4)
+"""Of the time: before the spike, the spike, and after it, when a backlog must melt."""
+
+
+class ProfileName(StrEnum):
+    """Of what `--rate`, `--peak` and `--seconds` mean in each, `profile_named` knows more."""
+
+    CONSTANT = "constant"
+    RAMP = "ramp"
+    STEPS = "steps"
+    SPIKE = "spike"
+    SOAK = "soak"
+
+
+_SECONDS = {
+    ProfileName.CONSTANT: 60,
+    ProfileName.RAMP: 180,
+    ProfileName.STEPS: 15,
+    ProfileName.SPIKE: 150,
+    ProfileName.SOAK: 1200,
+}
+_PEAKS = {ProfileName.RAMP: 20.0, ProfileName.STEPS: 100.0, ProfileName.SPIKE: 5.0}
+"""Of the rate, for those profiles that have a peak."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A time in which the rate changes evenly, or not at all."""
+
+    seconds: float
+    first: float
+    """Requests a second at its beginning."""
+    last: float
+    """Requests a second at its end."""
+
+    def rate(self, elapsed: float) -> float:
+        """Requests a second, `elapsed` seconds after its beginning."""
+        return self.first + (self.last - self.first) * elapsed / self.seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """Segments, one after another."""
+
+    name: ProfileName
+    segments: tuple[Segment, ...]
+    step_seconds: int | None
+    """Length of the stretches that are judged each for itself to find the knee; None for profiles
+    that look for none."""
+
+    @property
+    def seconds(self) -> float:
+        """Length of the whole."""
+        return sum(segment.seconds for segment in self.segments)
+
+    @property
+    def steps(self) -> tuple[tuple[int, int], ...]:
+        """Beginning and end of each stretch that is judged for itself, in seconds."""
+        if self.step_seconds is None:
+            return ()
+        length = self.step_seconds
+        beginnings = range(0, int(self.seconds) - length + 1, length)
+        return tuple((beginning, beginning + length) for beginning in beginnings)
+
+    def rate(self, elapsed: float) -> float:
+        """Requests a second, `elapsed` seconds after the beginning; 0 after the end."""
+        for segment in self.segments:
+            if elapsed < segment.seconds:
+                return segment.rate(elapsed)
+            elapsed -= segment.seconds
+        return 0.0
+
+
+def profile_named(
+    name: str,
+    *,
+    rate: float,
+    peak: float | None = None,
+    seconds: int | None = None,
+    growth: float = 1.25,
+) -> Profile:
+    """One of those that `ProfileName` lists.
+
+    Args:
+        rate: requests a second: of constant and soak; at the beginning of ramp; of the first step;
+            before and after the spike.
+        peak: requests a second at the end of ramp, at most in steps, in the spike; None takes 20,
+            100 and 5 times `rate`.
+        seconds: length of the whole, but of each step in steps; None takes a useful one.
+        growth: of each step over the one before.
+
+    Raises:
+        LoadTestError: there is no such profile, or a number is no good.
+    """
+    try:
+        kind = ProfileName(name)
+    except ValueError:
+        allowed = ", ".join(ProfileName)
+        raise LoadTestError(f"the profile must be one of {allowed}, but is {name!r}") from None
+    if peak is not None and kind not in _PEAKS:
+        raise LoadTestError(f"`peak` must not be given for {kind}: its rate never changes")
+    peak = rate * _PEAKS.get(kind, 1.0) if peak is None else peak
+    seconds = _SECONDS[kind] if seconds is None else seconds
+    for label, value, least in (
+        ("rate", rate, 0.0), ("peak", peak, 0.0), ("seconds", seconds, 0.0), ("growth", growth, 1.0)
+    ):  # fmt: skip
+        if not least < value < math.inf:
+            raise LoadTestError(f"`{label}` must be more than {least:g}, but is {value:g}")
+    if peak < rate:
+        raise LoadTestError(f"`peak` must be at least `rate`, {rate:g}, but is {peak:g}")
+    return _Maker(rate=rate, peak=peak, seconds=seconds, growth=growth).make(kind)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Maker:
+    rate: float
+    peak: float
+    seconds: int
+    growth: float
+
+    def make(self, kind: ProfileName) -> Profile:
+        match kind:
+            case ProfileName.CONSTANT | ProfileName.SOAK:
+                return self._profile(kind, [self._even(self.rate)])
+            case ProfileName.RAMP:
+                ramp = Segment(seconds=self.seconds, first=self.rate, last=self.peak)
+                return self._profile(kind, [ramp], max(1, self.seconds // _RAMP_WINDOWS))
+            case ProfileName.SPIKE:
+                rates = (self.rate, self.peak, self.rate)
+                return self._profile(
+                    kind,
+                    [self._even(r, share) for r, share in zip(rates, _SPIKE_SHARES, strict=True)],
+                )
+            case ProfileName.STEPS:
+                return self._profile(kind, [self._even(r) for r in self._rates()], self.seconds)
+
+    def _profile(
+        self, kind: ProfileName, segments: list[Segment], step_seconds: int | None = None
+    ) -> Profile:
+        return Profile(name=kind, segments=tuple(segments), step_seconds=step_seconds)
+
+    def _even(self, rate: float, share: float = 1.0) -> Segment:
+        return Segment(seconds=self.seconds * share, first=rate, last=rate)
+
+    def _rates(self) -> list[float]:
+        count = 1 + math.floor(math.log(self.peak / self.rate) / math.log(self.growth) + 1e-9)
+        if count > _MOST_STEPS:
+            raise LoadTestError(
+                f"`growth` must lead from `rate` to `peak` in at most {_MOST_STEPS} steps, "
+                f"but needs {count}"
+            )
+        return [self.rate * self.growth**number for number in range(count)]
+
+
+def poisson_arrivals(profile: Profile, share: float, rng: random.Random) -> Iterator[float]:
+    """Seconds from the beginning, ascending: independent people, at the rates of a profile.
+
+    Several such sources, whose shares sum to 1, are together one at the full rate: the sum of
+    Poisson processes is one.
+
+    Args:
+        share: of the profile's rates.
+    """
+    beginning = 0.0
+    for segment in profile.segments:
+        # Drawn at the highest rate of the segment, and thinned where the rate is lower.
+        highest = share * max(segment.first, segment.last)
+        elapsed = rng.expovariate(highest)
+        while elapsed < segment.seconds:
+            if rng.random() * highest < share * segment.rate(elapsed):
+                yield beginning + elapsed
+            elapsed += rng.expovariate(highest)
+        # What a Poisson process does next does not depend on when it did something last.
+        beginning += segment.seconds
