@@ -38,7 +38,9 @@ RUN /opt/polyhead/bin/python -m model.native.build \
     && /opt/polyhead/bin/polyhead --version
 
 FROM python:${PYTHON_VERSION}-slim-bookworm
-RUN useradd --create-home --uid 10001 polyhead
+# A login shell, which is what KubeRay starts Ray with, sets a PATH of its own.
+RUN useradd --create-home --uid 10001 polyhead \
+    && echo "PATH=/opt/polyhead/bin:\$PATH" > /etc/profile.d/polyhead.sh
 COPY --from=build /opt/polyhead /opt/polyhead
 ENV PATH=/opt/polyhead/bin:$PATH \
     PYTHONUNBUFFERED=1

@@ -10,6 +10,8 @@ and the service run the same rules.
   was not enough.
 - A queue can also be kept from building up: what arrives may use `target_utilization` of what the
   replicas can do.
+- What the gateways refuse, for they have too much in flight, arrives as well, where the replicas
+  are at their limit.
 - Replicas are given back only when less has been enough for all of the last `hold_seconds`.
 
 Tokens are source tokens, for nobody knows the length of a target that is not there yet.
@@ -42,6 +44,12 @@ _RELEASE_MARGIN = 0.8
 it, the model would be at the edge of asking for the replica that it has just given back."""
 _PROBING_SHARE = 0.1
 """Of the replicas, given back at a time while nobody knows what one of them can do."""
+_PROBING_SLOTS = 0.4
+"""Share of the slots that those who stay may need then. Half as large a batch does more than half
+as much, so a replica is busier than its slots look."""
+_FULL_SLOTS = 0.5
+"""Share of the slots from which waiting is a lack of them. Who waits beside free slots waits for
+something else, a first step that is slow for one, and that says nothing of the capacity."""
 _SHORTEST_WINDOW_SECONDS = 0.2
 """Below, a few tokens more or less are a large part of a rate."""
 _ARRIVAL_SECONDS = 10.0
@@ -92,7 +100,10 @@ class ReplicaLoad:
     admitted_tokens_per_second: float
     """Given slots: what it does now, which is less than what it could do unless many wait."""
     capacity_tokens_per_second: float
-    """The same while somebody always waited; 0 as long as that has not happened."""
+    """The same while the slots were full and somebody always waited; 0 as long as that has not
+    happened."""
+    slots_share: float
+    """Of its slots, those in use: 0 to 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +125,8 @@ class ModelLoad:
     """Requests in work at the replicas."""
     unassigned_requests: float = 0.0
     """Requests at the gateways which no replica has room for."""
+    refused_requests_per_second: float = 0.0
+    """By the gateways, for lack of room, whatever model they were for."""
 
 
 class ScalingReason(StrEnum):
@@ -161,7 +174,10 @@ class _Demand:
     waiting_tokens: float
     running_tokens: float
     arriving: float
+    refused: float
+    """Tokens per second, by estimate."""
     admitted: float
+    slots_share: float
 
 
 class Autoscaler:
@@ -224,15 +240,17 @@ class Autoscaler:
             waiting_tokens=waiting + unassigned,
             running_tokens=running,
             arriving=share * math.fsum(one.arriving_tokens_per_second for one in reports),
+            refused=load.refused_requests_per_second * self._tokens_per_request,
             admitted=admitted,
+            slots_share=math.fsum(one.slots_share for one in reports) / max(1, len(reports)),
         )
 
     def _estimate(self, report: ReplicaLoad) -> float:
         """Seconds that a newcomer would wait at this replica."""
-        rate = report.capacity_tokens_per_second or max(
-            self._capacity, report.admitted_tokens_per_second
-        )
-        return _queue_seconds(report.waiting_tokens, rate)
+        rate = report.capacity_tokens_per_second or self._capacity
+        if not rate and report.slots_share < _FULL_SLOTS:
+            return 0.0
+        return _queue_seconds(report.waiting_tokens, rate or report.admitted_tokens_per_second)
 
     def _queue_seconds(self, load: ModelLoad, demand: _Demand) -> float:
         """The 95th percentile over the replicas and the last seconds (nearest rank)."""
@@ -251,7 +269,8 @@ class Autoscaler:
     ) -> tuple[int, int, ScalingReason]:
         """Replicas that this moment needs, those to count on before any is given back, and why."""
         if not load.reports:
-            some = load.running_replicas + 1 if load.unassigned_requests >= 1 else 0
+            # What waits while the first replicas start is no reason for more than one.
+            some = 1 if load.unassigned_requests >= 1 else 0
             return max(load.target_replicas, some), load.target_replicas, ScalingReason.BLIND
         config = self._config
         late = queue_seconds > config.target_queue_seconds
@@ -261,12 +280,18 @@ class Autoscaler:
         if rate <= 0:
             idle = demand.arriving < 1e-3 and demand.waiting_tokens + demand.running_tokens < 1
             probed = 0 if idle else math.floor((1 - _PROBING_SHARE) * load.target_replicas)
+            if demand.slots_share * load.target_replicas > _PROBING_SLOTS * probed:
+                probed = load.target_replicas
             return max(more, probed), probed, ScalingReason.QUEUE
-        backlog = demand.arriving + demand.waiting_tokens / config.drain_seconds
-        by_queue = max(more, _ceil(backlog / rate)) if late else 0
         usable = config.target_utilization * rate
-        by_rate = _ceil(demand.arriving / usable)
-        kept = max(by_queue, _ceil(demand.arriving / (_RELEASE_MARGIN * usable)))
+        arriving = demand.arriving
+        if late or arriving >= usable * load.running_replicas:
+            # Refused requests have no model; they count for those that cannot take more.
+            arriving += demand.refused
+        backlog = arriving + demand.waiting_tokens / config.drain_seconds
+        by_queue = max(more, _ceil(backlog / rate)) if late else 0
+        by_rate = _ceil(arriving / usable)
+        kept = max(by_queue, _ceil(arriving / (_RELEASE_MARGIN * usable)))
         if by_queue >= by_rate:
             return by_queue, kept, ScalingReason.QUEUE
         return by_rate, kept, ScalingReason.UTILIZATION
@@ -314,7 +339,7 @@ class LoadMeter:
     """
 
     def __init__(self) -> None:
-        self._last: tuple[float, int, int] | None = None
+        self._last: tuple[float, int, int, float] | None = None
         self._arriving = _Rate(_ARRIVAL_SECONDS)
         self._admitted = _Rate(_ARRIVAL_SECONDS)
         self._capacity = _Rate(_CAPACITY_SECONDS)
@@ -328,6 +353,7 @@ class LoadMeter:
         submitted_tokens: int,
         admitted_tokens: int,
         waiting_since: float | None,
+        slots_share: float,
     ) -> ReplicaLoad:
         """The load at `now`.
 
@@ -336,16 +362,19 @@ class LoadMeter:
             waiting_tokens, running_tokens: at this moment.
             submitted_tokens, admitted_tokens: all there have been since the engine started.
             waiting_since: since when somebody has always been waiting; None when nobody is.
+            slots_share: of the slots, those in use.
         """
+        current = (now, submitted_tokens, admitted_tokens, slots_share)
         if self._last is None:
-            self._last = (now, submitted_tokens, admitted_tokens)
-        since, submitted, admitted = self._last
+            self._last = current
+        since, submitted, admitted, slots_share_before = self._last
         seconds = now - since
         if seconds >= _SHORTEST_WINDOW_SECONDS:
-            self._last = (now, submitted_tokens, admitted_tokens)
+            self._last = current
             self._arriving.add(submitted_tokens - submitted, seconds)
             self._admitted.add(admitted_tokens - admitted, seconds)
-            if waiting_since is not None and waiting_since <= since:
+            full = min(slots_share_before, slots_share) >= _FULL_SLOTS
+            if full and waiting_since is not None and waiting_since <= since:
                 self._capacity.add(admitted_tokens - admitted, seconds)
         return ReplicaLoad(
             waiting_tokens=waiting_tokens,
@@ -353,6 +382,7 @@ class LoadMeter:
             arriving_tokens_per_second=self._arriving.value,
             admitted_tokens_per_second=self._admitted.value,
             capacity_tokens_per_second=self._capacity.value,
+            slots_share=slots_share,
         )
 
 

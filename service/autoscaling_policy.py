@@ -45,6 +45,8 @@ class QueueTimePolicy:
         """By replica: the time of its last report on its own clock, and when that was new here."""
         self._metrics: AutoscalerMetrics | None = None
         self._post: HubPost | None = None
+        self._refused: tuple[float, float] | None = None
+        """Requests that the gateways had refused in all, and when that was known."""
 
     def __call__(self, ctx: AutoscalingContext) -> tuple[int, dict[str, Any]]:
         """The number of replicas; the dictionary is Serve's place for what a function remembers."""
@@ -75,7 +77,16 @@ class QueueTimePolicy:
             silent_replicas=num_silent,
             assigned_requests=ctx.total_running_requests,
             unassigned_requests=ctx.total_queued_requests,
+            refused_requests_per_second=self._refusals(now),
         )
+
+    def _refusals(self, now: float) -> float:
+        """Per second, since the last decision; a hub that has lost count begins anew."""
+        known = None if self._post is None else self._post.refused()
+        before, self._refused = self._refused, None if known is None else (known, now)
+        if known is None or before is None:
+            return 0.0
+        return max(0.0, known - before[0]) / (now - before[1])
 
     def _reports(self, ctx: AutoscalingContext, now: float) -> tuple[list[ReplicaLoad], int]:
         """What has been heard lately, and how many have stopped to speak."""

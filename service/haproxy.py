@@ -47,7 +47,11 @@ _BUFFER_BYTES = 32 * 1024
 """A request that is longer than this is not sent again when the gateway that had it dies."""
 _MAX_CONNECTIONS = 4096
 _MAX_IN_FLIGHT = 512
+# A request can only be sent again when it was whole before it was sent for the first time. Whoever
+# takes longer to send one is cut off, a little later than the gateway would do it by default.
 _FRONT_RULES = """\
+    option http-buffer-request
+    timeout http-request 35s
     http-request use-service prometheus-exporter if { path /metrics/haproxy }
     http-request set-priority-class int(-1) if { path /health /ready /metrics }
     http-request set-priority-class int(1) if { req.hdr(x-request-priority) batch }
@@ -96,6 +100,8 @@ def serve_variables(
         # Translating is safe to repeat, so a gateway may die with a request in its hands.
         "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
         "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(_BUFFER_BYTES),
+        # HAProxy is taken for dead after three checks, and while it is, nobody gets an answer.
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(_DRAIN_SECONDS),
         # Serve's own proxy answers while there is no gateway. Only its port could be another
         # service's.
@@ -157,7 +163,10 @@ def rewritten(
         return f"{match[0]}{rules.replace('MOST', str(max(1, max_in_flight // 8)))}"
 
     for pattern, replacement in (
-        (r"^(?P<bind> *bind) +\*?:(?P<port>\d+)$", bind_admin),
+        (
+            r"^(?P<bind>(?:frontend prometheus|listen stats)\n *bind) \*?:(?P<port>\d+)$",
+            bind_admin,
+        ),
         (r"^(?P<bind>frontend http_frontend\n *bind) (?P<place>.+:(?P<port>\d+))\n", bind_front),
         (r"^backend (?P<name>(?!default_backend)\S+)\n", bound),
         (r"^( *server \S+ \S+ check\b.*)$", rf"\1 maxconn {max_in_flight}"),

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from model.errors import PolyheadError
+from service import tracing
 from service.haproxy import WITHOUT_HAPROXY, serve_variables
 from service.orphans import cleaned_up
 
@@ -187,6 +188,7 @@ def _prepare_environment(front: dict[str, str]) -> None:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             **front,
+            **tracing.serve_variables(os.environ),
             "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "service.proxy_headers:middlewares",
             "RAY_USAGE_STATS_ENABLED": "0",
             # What replicas write to stderr, JSON lines, comes out of this process as it is.

@@ -49,6 +49,8 @@ CALL_SECONDS = 5.0
 LOOK_UP_SECONDS = 10.0
 """Between two looks for the hub by one who does not hear of its death."""
 _NAMESPACE = "polyhead"
+_REQUESTS = "polyhead_http_requests"
+_REFUSED = ("429", "503")
 
 _HUB_ERRORS = (RayError, TimeoutError, ValueError)
 """ValueError is how Ray says that an actor's name is just being given away."""
@@ -105,6 +107,16 @@ class Ledger:
             else:
                 parts.append(cumulative_only(known.snapshot))
         return merge(parts)
+
+    def refused(self) -> float:
+        """Requests that gateways answered with 429 or 503, ever."""
+        return sum(
+            value
+            for snapshot in (self._base, *(known.snapshot for known in self._sources.values()))
+            if _REQUESTS in snapshot
+            for (_, labels), value in snapshot[_REQUESTS].samples.items()
+            if dict(labels).get("status") in _REFUSED
+        )
 
     def backup(self) -> HubBackup:
         """A copy of everything."""
@@ -170,6 +182,10 @@ class MetricsHub:
             return self._incarnation, None
         await asyncio.sleep(max(0.0, self._settled_at - time.monotonic()))
         return self._incarnation, self._ledger.merged()
+
+    async def refused(self) -> float:
+        """What the autoscaler must know of the gateways."""
+        return self._ledger.refused()
 
     async def backup(self) -> tuple[str, HubBackup]:
         """What the next hub must know."""
@@ -314,7 +330,7 @@ class HubClient:
 
 
 class HubPost:
-    """For a process that must not wait: it pushes and does not listen.
+    """For a process that must not wait: it pushes, and asks, and listens some other time.
 
     It is no part of the application, so it does not create the hub either: it would keep alive what
     the application has left behind.
@@ -329,6 +345,8 @@ class HubPost:
         self._source = source
         self._hub: Any = None
         self._look_up_at = 0.0
+        self._answer: concurrent.futures.Future[float] | None = None
+        self._refused: float | None = None
 
     def push(self, snapshot: Snapshot) -> None:
         """Sends `snapshot`, if there is a hub; whether it arrives, nobody knows."""
@@ -342,6 +360,18 @@ class HubPost:
                 self._look_up_at = now + PUSH_SECONDS
         if self._hub is not None:
             self._hub.push.remote(self._source, snapshot)
+            if self._answer is None:
+                self._answer = self._hub.refused.remote().future()
+
+    def refused(self) -> float | None:
+        """Requests that the gateways have refused in all, as far as the hub has answered."""
+        if self._answer is not None and self._answer.done():
+            try:
+                self._refused = self._answer.result()
+            except (*_HUB_ERRORS, concurrent.futures.CancelledError):
+                self._refused = None  # the next hub counts from what it is given back
+            self._answer = None
+        return self._refused
 
 
 def _hub_name(application: str) -> str:

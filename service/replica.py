@@ -23,6 +23,7 @@ from service.metrics_hub import HubClient
 from service.metrics_snapshot import Snapshot, take_snapshot
 from service.protocol import ModelInfo, TranslateCall, TranslatedText, TranslateReply
 from service.settings import LogLevel
+from service.tracing import trace_phases
 
 __all__ = ["TranslatorReplica"]
 
@@ -88,6 +89,7 @@ class TranslatorReplica:
             call.texts, generation=call.generation, deadline=deadline, priority=call.priority
         )
         self._metrics.translated(translations)
+        trace_phases(translations)
         return TranslateReply(
             model=self._translator.name,
             translations=tuple(
@@ -165,6 +167,7 @@ class TranslatorReplica:
                 submitted_tokens=stats.submitted_source_tokens,
                 admitted_tokens=stats.admitted_source_tokens,
                 waiting_since=stats.waiting_since,
+                slots_share=stats.slots_used / stats.max_slots,
             )
 
 

@@ -79,10 +79,10 @@ def commit() -> str | None:
     return head + ("+" if _output(["git", "-C", str(_ROOT), "status", "--porcelain"]) else "")
 
 
-def versions() -> dict[str, str]:
-    """Of Python and of every package that computes."""
+def versions(packages: Iterable[str] = _PACKAGES) -> dict[str, str]:
+    """Of Python and of the packages; if nothing else is said, of all that compute."""
     found = {"python": platform.python_version()}
-    for package in _PACKAGES:
+    for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:

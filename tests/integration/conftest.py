@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.collector import Collector
 from tests.integration.service_process import ServiceProcess, replicas, wait_for
 from tests.tiny_model import build_tiny_model
 
@@ -18,11 +19,21 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def service(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+def collector() -> Iterator[Collector]:
+    """Takes the traces of the service below."""
+    with Collector() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def service(
+    tiny_model: Path, collector: Collector, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServiceProcess]:
     """`polyhead serve` with two replicas of everything."""
     started = ServiceProcess(
         tmp_path_factory.mktemp("service"), "--model", str(tiny_model), "--replicas", "2",
         POLYHEAD_GATEWAY_REPLICAS="2", POLYHEAD_METRICS_TIMEOUT_SECONDS="30",
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, OTEL_BSP_SCHEDULE_DELAY="200",
     )  # fmt: skip
     try:
         started.wait_until_ready()

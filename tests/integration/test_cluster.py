@@ -96,7 +96,7 @@ def test_scales_up_and_survives_a_killed_replica(tiny_model: Path) -> None:
         num_cpus_per_gateway=0,
         engine=EngineSettings(max_slots=16),  # so that one replica is not enough
         autoscaling=Autoscaling(
-            min_replicas=1, max_replicas=2, target_ongoing_requests=2, upscale_delay_s=0.5
+            max_replicas=2, target_queue_seconds=0.01, drain_seconds=1, metrics_interval_seconds=0.5
         ),
         metrics_timeout_seconds=30,
         # What is shown is that nothing is lost, not how soon a busy machine is done with it.

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from importlib import metadata
@@ -91,7 +92,11 @@ def test_a_pod_has_the_time_that_its_requests_have(cluster: dict[str, Any]) -> N
     from service.settings import Settings
 
     [pod] = [pod for labels, pod in _pods(cluster) if labels[NODE_TYPE] == "worker"]
-    assert pod["terminationGracePeriodSeconds"] > Settings().graceful_shutdown_seconds
+    [container] = pod["containers"]
+    [*_, script] = container["lifecycle"]["preStop"]["exec"]["command"]
+    pause, grace = map(int, re.findall(r"\b\d+\b", script))
+    assert pause > Settings().limits.request_timeout_seconds
+    assert pod["terminationGracePeriodSeconds"] > pause + grace
     service = _load(BASE / "rayservice.yaml")["spec"]
     longest = Settings().limits.request_timeout_seconds
     assert service["rayClusterDeletionDelaySeconds"] > longest
@@ -195,7 +200,9 @@ def test_prometheus_asks_the_service_that_kuberay_makes(cluster: dict[str, Any])
     [static] = _load(KUBERNETES / "monitoring/scrape-config.yaml")["spec"]["staticConfigs"]
     port = _ports(cluster)["serve"]
     assert static["targets"] == [f"{service}-serve-svc.{namespace}.svc:{port}"]
-    monitor = _load(KUBERNETES / "monitoring/pod-monitor.yaml")["spec"]
-    [endpoint] = monitor["podMetricsEndpoints"]
-    assert endpoint["port"] in _ports(cluster)
-    assert all(_selects(monitor["selector"], labels) for labels, _ in _pods(cluster))
+    for name, kinds in (("pod-monitor", {"head", "worker"}), ("haproxy", {"worker"})):
+        monitor = _load(KUBERNETES / f"monitoring/{name}.yaml")["spec"]
+        [endpoint] = monitor["podMetricsEndpoints"]
+        assert endpoint["port"] in _ports(cluster)
+        pods = [labels for labels, _ in _pods(cluster) if _selects(monitor["selector"], labels)]
+        assert {labels[NODE_TYPE] for labels in pods} == kinds

@@ -118,11 +118,13 @@ def test_every_alert_is_tried_both_ways() -> None:
     assert tried == {True: names, False: names}
 
 
-def test_prometheus_keeps_what_is_asked_of_ray() -> None:
+@pytest.mark.parametrize("job_name", ["ray", "haproxy"])
+def test_prometheus_keeps_what_is_asked_of_others(job_name: str) -> None:
     config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8"))
-    [job] = [job for job in config["scrape_configs"] if job["job_name"] == "ray"]
+    [job] = [job for job in config["scrape_configs"] if job["job_name"] == job_name]
     [kept] = [one for one in job["metric_relabel_configs"] if one["action"] == "keep"]
-    asked = {name for query in _queries() for name in re.findall(r"\bray_[a-z0-9_]+", query)}
+    pattern = rf"\b{job_name}_[a-z0-9_]+"
+    asked = {name for query in _queries() for name in re.findall(pattern, query)}
     assert asked
     assert {name for name in asked if not re.fullmatch(kept["regex"], name)} == set()
 

@@ -139,10 +139,20 @@ def test_a_replica_that_has_just_come_is_not_blamed_for_the_queues_before_it() -
 
 def test_before_the_capacity_is_known_what_is_done_stands_for_it() -> None:
     model = _Model()
-    report = replace(_busy(waiting=6000, arriving=800, capacity=0), admitted_tokens_per_second=400)
+    report = _busy(waiting=6000, arriving=800, capacity=0)
+    report = replace(report, admitted_tokens_per_second=400, slots_share=1.0)
     decision = model.decide(report)
     assert decision.queue_seconds == 15.0
     assert decision.replicas == 3  # (800 + 200) / 400
+
+
+def test_who_waits_beside_free_slots_does_not_wait_for_a_replica() -> None:
+    model = _Model()
+    # The first step of all may take seconds: a few wait, and next to nothing has been done.
+    slow = replace(_busy(waiting=90, capacity=0), admitted_tokens_per_second=1, slots_share=0.1)
+    for _ in range(60):
+        decision = model.decide(slow)
+        assert (decision.replicas, decision.queue_seconds) == (1, 0.0)
 
 
 def test_requests_without_a_replica_count_as_a_queue() -> None:
@@ -263,6 +273,12 @@ def test_without_any_report_everything_stays() -> None:
         assert (decision.replicas, decision.reason) == (5, ScalingReason.BLIND)
 
 
+def test_what_waits_for_a_start_asks_for_no_second_replica() -> None:
+    model = _Model()
+    for running in (0, 0, 1, 1):
+        assert model.decide(running_replicas=running, unassigned_requests=9).replicas == 1
+
+
 def test_after_blindness_the_hold_begins_anew() -> None:
     model = _Model(replicas=5)
     for _ in range(400):
@@ -360,7 +376,12 @@ def test_a_target_must_make_sense(values: dict[str, float], words: str) -> None:
 
 
 def _observe(
-    meter: LoadMeter, now: float, submitted: int, admitted: int, since: float | None = None
+    meter: LoadMeter,
+    now: float,
+    submitted: int,
+    admitted: int,
+    since: float | None = None,
+    slots_share: float = 0.9,
 ) -> ReplicaLoad:
     return meter.observe(
         now,
@@ -369,7 +390,7 @@ def _observe(
         submitted_tokens=submitted,
         admitted_tokens=admitted,
         waiting_since=since,
-        slots_share=0.5,
+        slots_share=slots_share,
     )
 
 
@@ -400,6 +421,13 @@ def test_capacity_is_measured_only_while_somebody_always_waits() -> None:
     # And what it was stays known when nobody waits any more.
     later = _observe(meter, 4.0, 5000, 5000)
     assert later.capacity_tokens_per_second == 700
+
+
+def test_what_is_done_beside_free_slots_is_not_the_capacity() -> None:
+    meter = LoadMeter()
+    _observe(meter, 0.0, 100, 10, since=0.0, slots_share=0.1)
+    assert _observe(meter, 1.0, 200, 20, 0.0, slots_share=0.9).capacity_tokens_per_second == 0
+    assert _observe(meter, 2.0, 3000, 1020, 0.0).capacity_tokens_per_second == 1000
 
 
 def test_two_questions_at_once_do_not_make_a_window() -> None:

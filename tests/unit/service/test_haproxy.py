@@ -53,6 +53,15 @@ def test_without_a_host_the_front_stays_where_serve_put_it() -> None:
     assert "bind 127.0.0.1:8000" in _rewritten()
 
 
+def test_a_front_on_every_interface_stays_there() -> None:
+    public = CONFIG.replace("bind 127.0.0.1:8000", "bind *:8000")
+    text = rewritten(
+        public, host=None, admin_host="127.0.0.1", max_in_flight=64, answer=Path("/tmp/x/503")
+    )
+    binds = [line.split()[1] for line in text.splitlines() if line.strip().startswith("bind")]
+    assert binds == ["127.0.0.1:9101", "*:8000", "127.0.0.1:8404"]
+
+
 def test_statistics_may_do_without_ports() -> None:
     lines = _rewritten(admin_host="")
     assert [line for line in lines if line.startswith("bind")] == [
@@ -84,8 +93,9 @@ def test_a_gateway_has_a_bounded_number_of_requests_and_few_may_wait() -> None:
 def test_probes_go_first_and_batch_work_last() -> None:
     lines = _rewritten()
     front = lines.index("frontend http_frontend")
-    assert lines[front + 1].startswith("bind ")
-    assert [line.split(" if ")[0] for line in lines[front + 2 : front + 5]] == [
+    rules = [line.split(" if ")[0] for line in lines[front + 1 : front + 7]]
+    assert rules[0] == "bind 127.0.0.1:8000"
+    assert rules[-3:] == [
         "http-request use-service prometheus-exporter",
         "http-request set-priority-class int(-1)",
         "http-request set-priority-class int(1)",

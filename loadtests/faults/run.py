@@ -1,0 +1,144 @@
+"""One case from its start to its figures."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from loadtests.faults.cases import GATEWAY, TRANSLATOR, Case
+from loadtests.faults.load import Exchange, SteadyLoad, Tally, ask_once
+from loadtests.faults.processes import wait_for
+from loadtests.faults.services import Service, ServiceError
+
+__all__ = ["Findings", "Plan", "run_case"]
+
+
+_START_SECONDS = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How long and how hard, the same for all cases."""
+
+    rate: float = 20.0
+    """Requests a second."""
+    before_seconds: float = 8.0
+    """Of load without a fault, to compare with."""
+    least_after_seconds: float = 10.0
+    most_after_seconds: float = 60.0
+    """Until the service must be whole again."""
+    seed: int = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What the clients saw of one fault."""
+
+    case: str
+    before: Tally
+    """Answered before the fault."""
+    after: Tally
+    """All others."""
+    retried: dict[str, int]
+    """Attempts that gateways repeated after the fault, by reason; empty where nobody could tell."""
+    whole_after_seconds: float | None
+    """From the fault on, until there were as many replicas as before; None if there never were."""
+
+
+def run_case(name: str, case: Case, plan: Plan) -> Findings:
+    """Starts a service, does it harm under load, and ends it.
+
+    Raises:
+        ServiceError: the service was not well before anything was done to it.
+    """
+    with tempfile.TemporaryDirectory(prefix="faults-", dir="/tmp", ignore_cleanup_errors=True) as f:
+        service = case.start(Path(f))
+        try:
+            if not wait_for(lambda: _is_whole(service, case), _START_SECONDS):
+                raise ServiceError(f"{name}: the service never had all its replicas")
+            return _harm(name, case, service, plan)
+        finally:
+            service.close()
+
+
+def _harm(name: str, case: Case, service: Service, plan: Plan) -> Findings:
+    expected = ask_once(service.url, seed=plan.seed)
+    retried_before = _retries(service.url)
+    whole_after = None
+    with SteadyLoad(service.url, expected, rate=plan.rate, seed=plan.seed) as load:
+        time.sleep(plan.before_seconds)
+        replicas = _replicas(service)
+        fault_at = time.monotonic()
+        case.inject(service)
+        if not case.ends_service:
+            wait_for(lambda: _replicas(service) != replicas, 2.0)  # a kill takes a moment to show
+            old = set(replicas) if case.replaces_all else set()
+            if wait_for(
+                lambda: not old & set(_replicas(service)) and _is_whole(service, case),
+                plan.most_after_seconds,
+            ):
+                whole_after = time.monotonic() - fault_at
+            time.sleep(max(3.0, fault_at + plan.least_after_seconds - time.monotonic()))
+    retried = {} if case.ends_service else _difference(_retries(service.url), retried_before)
+    before, after = _split(load.exchanges, fault_at)
+    if case.ends_service:
+        after = [one for one in after if one.sent < fault_at]
+    return Findings(
+        case=name,
+        before=Tally.of(before),
+        after=Tally.of(after),
+        retried=retried,
+        whole_after_seconds=whole_after,
+    )
+
+
+def _split(exchanges: Sequence[Exchange], moment: float) -> tuple[list[Exchange], list[Exchange]]:
+    """Those that had ended by then, and the others."""
+    before = [one for one in exchanges if one.sent + one.seconds <= moment]
+    after = [one for one in exchanges if one.sent + one.seconds > moment]
+    return before, after
+
+
+def _replicas(service: Service) -> list[int]:
+    return service.pids(TRANSLATOR) + service.pids(GATEWAY)
+
+
+def _is_whole(service: Service, case: Case) -> bool:
+    """As many replicas as there should be, and the front says that they can answer."""
+    return (
+        len(service.pids(TRANSLATOR)) == case.translators
+        and len(service.pids(GATEWAY)) == case.gateways
+        and _get(f"{service.url}/ready") is not None
+    )
+
+
+def _retries(url: str) -> dict[str, int]:
+    """Of all gateways so far, by reason."""
+    metrics = _get(f"{url}/metrics")
+    return {
+        sample.labels["reason"]: round(sample.value)
+        for family in text_string_to_metric_families(metrics or "")
+        for sample in family.samples
+        if sample.name == "polyhead_request_retries_total"
+    }
+
+
+def _difference(now: dict[str, int], then: dict[str, int]) -> dict[str, int]:
+    more = {reason: count - then.get(reason, 0) for reason, count in now.items()}
+    return {reason: count for reason, count in more.items() if count}
+
+
+def _get(url: str) -> str | None:
+    """The answer; None if there is none, or no good one."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=10) as answer:
+            return str(answer.read().decode())
+    except OSError:
+        return None

@@ -1,0 +1,75 @@
+"""`python -m loadtests.gateway_cost`: from the words of the command line to what is printed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loadtests.bench.errors import BenchError
+from loadtests.gateway_cost.benchmark import run
+from loadtests.gateway_cost.options import Front, Options
+from loadtests.gateway_cost.report import as_json_line, as_tables
+
+__all__ = ["main", "measure"]
+
+
+def measure(
+    front: Annotated[
+        list[Front] | None, typer.Option(help="Any number of times  [default: all of them]")
+    ] = None,
+    clients: Annotated[
+        list[int] | None, typer.Option(help="Any number of times  [default: 1, 32, 64]")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Turns of each front.")] = Options.rounds,
+    seconds: Annotated[float, typer.Option(help="Of a turn.")] = Options.seconds,
+    as_json: Annotated[bool, typer.Option("--json", help="Leave the tables out.")] = False,
+    results: Annotated[
+        Path | None, typer.Option(help="Add the line of JSON to this file, too.")
+    ] = None,
+) -> None:
+    """What a request costs on its way to a model that answers at once, by kind of process.
+
+    The last line is one object of JSON.
+    """
+    wanted = Options(
+        fronts=tuple(front or Options.fronts),
+        clients=tuple(clients or Options.clients),
+        rounds=rounds,
+        seconds=seconds,
+    )
+    if results is not None:
+        _append(results, "")  # a name that is no good is known before anything is measured
+    result = run(wanted)
+    line = as_json_line(result)
+    if not as_json:
+        print(as_tables(result), end="\n\n")
+    print(line)
+    if results is not None:
+        _append(results, line + "\n")
+
+
+def main() -> None:
+    """What a user can put right ends as one line on stderr."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.command()(measure)
+    try:
+        app(prog_name="python -m loadtests.gateway_cost")
+    except BenchError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+
+
+def _append(path: Path, content: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(content)
+    except OSError as error:
+        raise BenchError(f"cannot write {path}: {error.strerror}") from error
+
+
+if __name__ == "__main__":
+    main()

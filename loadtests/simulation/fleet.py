@@ -1,0 +1,187 @@
+"""The replicas: how work reaches them, waits and is done, tick by tick, all of them at once.
+
+Within a tick, work flows: what arrives and what is done change a replica's work linearly. Ticks
+much shorter than a sentence's own service make each replica a queue of single sentences (M/G/1);
+longer ones, of many sentences each, make it the fluid that a busy replica is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from loadtests.simulation.profiles import ReplicaProfile
+from loadtests.simulation.traffic import draw_tokens
+from service.autoscaling import LoadMeter, ReplicaLoad
+
+__all__ = ["Fleet", "Routing", "Served"]
+
+Routing = Literal["balanced", "random"]
+"""How newcomers find their replica: as Serve's choice of the shorter one of two queues comes out
+when there are many of them, or by lot."""
+
+_LARGEST_SHARE = 2.0
+"""Of the average: who asks two of N replicas and takes the emptier one finds the emptiest in 2 of N
+cases, so no replica gets more than twice its part."""
+_BISECTIONS = 20
+_OCCUPANCY_EXPONENT = 2.0
+"""A small batch does more for each of its rows: three quarters of the capacity take about half of
+the slots, by the predicted times of a step with 1 to 1,024 rows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """What one tick did, for each replica that takes work."""
+
+    tokens: float
+    """That arrived, at all of them."""
+    sentences: np.ndarray
+    """That arrived, at each."""
+    waits: np.ndarray
+    """Seconds that they wait for a slot, on average."""
+
+
+class Fleet:
+    """Up to `most` replicas of one kind, each with a number that is used once."""
+
+    def __init__(
+        self,
+        profile: ReplicaProfile,
+        *,
+        most: int,
+        routing: Routing,
+        generator: np.random.Generator,
+    ) -> None:
+        self._profile = profile
+        self._routing = routing
+        self._generator = generator
+        self._free = list(range(most - 1, -1, -1))
+        self._work = np.zeros(most)
+        """Tokens that wait or run."""
+        self._submitted = np.zeros(most)
+        self._admitted = np.zeros(most)
+        self._waiting_since = np.full(most, np.nan)
+        self._utilization = np.zeros(most)
+        """In the last tick."""
+        self._meters: dict[int, LoadMeter] = {}
+        self.serving: list[int] = []
+        self.draining: list[int] = []
+        self.done = 0.0
+        """Tokens, since the beginning."""
+
+    @property
+    def work(self) -> float:
+        """Tokens that wait or run anywhere."""
+        return float(self._work.sum())
+
+    def add(self) -> None:
+        """One more replica takes work."""
+        number = self._free.pop()
+        for counts in (self._work, self._submitted, self._admitted, self._utilization):
+            counts[number] = 0.0
+        self._waiting_since[number] = np.nan
+        self._meters[number] = LoadMeter()
+        self.serving.append(number)
+
+    def drain(self) -> None:
+        """The youngest replica takes no more work, and goes when it has none."""
+        self.draining.append(self.serving.pop())
+
+    def lose(self, count: int) -> float:
+        """The oldest `count` replicas die; returns the tokens that they had, for others to do."""
+        lost, self.serving = self.serving[:count], self.serving[count:]
+        tokens = float(self._work[lost].sum())
+        self._work[lost] = 0.0
+        self._free += lost
+        return tokens
+
+    def tick(self, now: float, seconds: float, tokens: float) -> Served:
+        """`tokens` arrive and work is done, from `now` for `seconds`."""
+        numbers = np.array(self.serving, dtype=np.intp)
+        sentences, arrived = self._divide(numbers, tokens)
+        before = self._work[numbers]
+        self._submitted[numbers] += arrived
+        self._work[numbers] += arrived
+        self._serve(numbers, now, seconds)
+        if self.draining:
+            self._serve(np.array(self.draining, dtype=np.intp), now, seconds)
+            self._free += [number for number in self.draining if self._work[number] <= 0]
+            self.draining = [number for number in self.draining if self._work[number] > 0]
+        # Whoever comes during the tick finds what was there before and half of those who come with
+        # them, less what is done meanwhile.
+        after = np.maximum(self._work[numbers] - self._profile.mean_sentence_tokens, 0.0)
+        ahead = (before + after) / 2 - self._profile.running_tokens
+        return Served(
+            tokens=float(arrived.sum()),
+            sentences=sentences,
+            waits=np.maximum(ahead, 0.0) / self._profile.capacity,
+        )
+
+    def reports(self, now: float) -> list[ReplicaLoad]:
+        """What the replicas that take work say of themselves."""
+        running = self._profile.running_tokens
+        found = []
+        for number in self.serving:
+            work = float(self._work[number])
+            since = float(self._waiting_since[number])
+            found.append(
+                self._meters[number].observe(
+                    now,
+                    waiting_tokens=int(max(work - running, 0.0)),
+                    running_tokens=int(min(work, running)),
+                    submitted_tokens=int(self._submitted[number]),
+                    admitted_tokens=int(self._admitted[number]),
+                    waiting_since=None if np.isnan(since) else since,
+                    slots_share=float(self._utilization[number]) ** _OCCUPANCY_EXPONENT,
+                )
+            )
+        return found
+
+    def _serve(self, numbers: np.ndarray, now: float, seconds: float) -> None:
+        before = self._work[numbers]
+        left = np.maximum(before - self._profile.capacity * seconds, 0.0)
+        left[left < 1e-9] = 0.0
+        self._work[numbers] = left
+        self.done += float((before - left).sum())
+        self._utilization[numbers] = (before - left) / (self._profile.capacity * seconds)
+        waiting = np.maximum(left - self._profile.running_tokens, 0.0)
+        self._admitted[numbers] = self._submitted[numbers] - waiting
+        since = self._waiting_since[numbers]
+        self._waiting_since[numbers] = np.where(
+            waiting > 0, np.where(np.isnan(since), now + seconds, since), np.nan
+        )
+
+    def _divide(self, numbers: np.ndarray, tokens: float) -> tuple[np.ndarray, np.ndarray]:
+        """Sentences and tokens for each replica; `tokens` in all, or on average by lot."""
+        if self._routing == "random":
+            return self._by_lot(len(numbers), tokens)
+        work = self._work[numbers]
+        most = _LARGEST_SHARE * tokens / len(numbers) if len(numbers) > 1 else tokens
+        # The level to which all are filled up, those above it left alone.
+        low, high = float(work.min()), float(work.max()) + most
+        for _ in range(_BISECTIONS):
+            level = (low + high) / 2
+            if np.clip(level - work, 0.0, most).sum() < tokens:
+                low = level
+            else:
+                high = level
+        shares = np.clip(high - work, 0.0, most)
+        total = float(shares.sum())
+        if total > 0:
+            shares *= tokens / total
+        return shares / self._profile.mean_sentence_tokens, shares
+
+    def _by_lot(self, count: int, tokens: float) -> tuple[np.ndarray, np.ndarray]:
+        profile = self._profile
+        # A Poisson stream whose members draw lots is a Poisson stream for each lot.
+        mean = tokens / profile.mean_sentence_tokens / count
+        sentences = self._generator.poisson(mean, count)
+        drawn = draw_tokens(
+            self._generator,
+            sentences,
+            mean=profile.mean_sentence_tokens,
+            variation=profile.variation,
+        )
+        return sentences, drawn

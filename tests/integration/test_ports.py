@@ -1,0 +1,70 @@
+"""What `polyhead serve` listens on is what deploy/SECURITY.md says, no more and no less."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import re
+from pathlib import Path
+
+from tests.integration.service_process import ROOT, ServiceProcess, listening, wait_for
+
+_LOOPBACK = "loopback"
+_EVERYWHERE = "every interface"
+_SOMETIMES = {
+    # Ray may have started one worker more than it needed in the end.
+    ("ray::IDLE", _LOOPBACK),
+    # It goes without its port where another Ray on the machine has it.
+    ("monitor.py", _LOOPBACK),
+}
+
+
+def _documented() -> set[tuple[str, str]]:
+    """(process, where it listens) of each row of the page's first table."""
+    page = (ROOT / "deploy/SECURITY.md").read_text(encoding="utf-8")
+    section = page.partition("\n## On one machine")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([^`]+)` \| `?([^|`]+)`? \|", section, flags=re.MULTILINE)
+    # The service of these tests was started without --host.
+    return {(process, where.replace("--host", _LOOPBACK)) for process, where in rows}
+
+
+def _name(pid: int, service: ServiceProcess) -> str:
+    if pid == service.process.pid:
+        return "polyhead serve"
+    title = Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")
+    if title.startswith("ray::"):
+        return re.match(r"ray::\w+", title)[0]  # type: ignore[index]
+    scripts = [Path(word).name for word in title.split("\0") if word.endswith(".py")]
+    return scripts[0] if scripts else Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
+
+
+def _found(service: ServiceProcess) -> set[tuple[str, str]]:
+    found = set()
+    for pid in [service.process.pid, *service.pids()]:
+        # One that another test ended may be gone by now.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found |= {(_name(pid, service), _reach(address)) for address, _ in listening([pid])}
+    return found
+
+
+def _reach(address: str) -> str:
+    # The kernel shows 127.0.0.1 on a socket of both families as ::ffff:127.0.0.1.
+    ip = ipaddress.ip_address(address.removeprefix("::ffff:"))
+    if ip.is_loopback:
+        return _LOOPBACK
+    return _EVERYWHERE if ip.is_unspecified else str(ip)
+
+
+def _elsewhere(sockets: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    return {(process, where) for process, where in sockets if where != _LOOPBACK}
+
+
+def test_listens_where_the_page_says(whole_service: ServiceProcess) -> None:
+    documented = _documented()
+    assert ("haproxy", _LOOPBACK) in documented
+    assert _elsewhere(documented) == {("ray::ServeReplica", _EVERYWHERE)}
+    assert _elsewhere(_found(whole_service)) == _elsewhere(documented)
+    # A process that is about to become a replica, or to end, is called something else.
+    with contextlib.suppress(TimeoutError):
+        wait_for(lambda: _found(whole_service) | _SOMETIMES == documented)
+    assert _found(whole_service) | _SOMETIMES == documented

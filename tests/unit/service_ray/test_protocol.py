@@ -1,0 +1,57 @@
+"""What crosses a handle is plain enough for pickle, which knows nothing but names."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+from ray.exceptions import RayTaskError
+
+from model.config import GenerationConfig
+from model.errors import (
+    DeadlineExceededError,
+    EngineDeadError,
+    InvalidRequestError,
+    PolyheadError,
+    QueueFullError,
+    RequestCancelledError,
+    RequestFailedError,
+    UnsupportedLanguageError,
+)
+from service.protocol import ModelInfo, TranslateCall, TranslatedText, TranslateReply
+
+_CALL = TranslateCall(
+    request_id="r", texts=("a", "b"), source="en", target="de", generation=GenerationConfig()
+)
+_REPLY = TranslateReply(
+    model="m",
+    translations=(
+        TranslatedText(text="c", finish_reason="stop", score=-1.0, hypotheses=(("c", -1.0),)),
+    ),
+    queue_seconds=0.0,
+    encode_seconds=0.1,
+    decode_seconds=0.2,
+)
+_INFO = ModelInfo(
+    name="m", pairs=(("en", "de"),), device="cpu", dtype="int8", num_parameters=1,
+    max_source_tokens=9,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("sent", [_CALL, _REPLY, _INFO], ids=lambda sent: type(sent).__name__)
+def test_what_is_sent_arrives(sent: object) -> None:
+    assert pickle.loads(pickle.dumps(sent)) == sent
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        DeadlineExceededError, EngineDeadError, InvalidRequestError, QueueFullError,
+        RequestCancelledError, RequestFailedError, UnsupportedLanguageError,
+    ],
+)  # fmt: skip
+def test_a_replicas_errors_arrive(kind: type[PolyheadError]) -> None:
+    arrived = pickle.loads(pickle.dumps(kind("why")))
+    assert (type(arrived), str(arrived)) == (kind, "why")
+    carried = RayTaskError("translate", "a traceback", kind("why"), pid=1, ip="127.0.0.1")
+    assert isinstance(pickle.loads(pickle.dumps(carried)).cause, kind)
