@@ -26,7 +26,7 @@ _START_SECONDS = 120.0
 class Plan:
     """How long and how hard, the same for all cases."""
 
-    rate: float = 20.0
+    rate: float = 40.0
     """Requests a second."""
     before_seconds: float = 8.0
     """Of load without a fault, to compare with."""
