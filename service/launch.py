@@ -37,6 +37,7 @@ __all__ = [
     "fit_to_machine",
     "run",
     "with_engine_of_this_machine",
+    "with_limits_of_this_machine",
 ]
 
 APPLICATION = "polyhead"
@@ -44,6 +45,10 @@ READY_SECONDS = 180.0
 """A large model on a slow disk takes a while; after that something is wrong."""
 DRAIN_SECONDS = 3.0
 """Time that requests in work have to finish after Ctrl-C, unless it is set."""
+_IN_FLIGHT_PER_CPU = 64
+"""Twice what keeps the batch full. The embedded model answers the last of them in half a second;
+with more, everybody would only wait longer."""
+_LEAST_IN_FLIGHT = 16
 _SERVE_STOP_SECONDS = 3.0
 """Time that Serve has for its own end, after that."""
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -96,7 +101,7 @@ def run(settings: Settings, address: Address) -> None:
     check_address(address)
     # Ray sets a handler of its own for SIGTERM while it starts, which ends in SystemExit.
     with claimed(address), suppress(_Stopped, SystemExit), _stop_by_signal():
-        settings, note = with_engine_of_this_machine(settings)
+        settings, note = with_engine_of_this_machine(with_limits_of_this_machine(settings))
         with local_ray(host=address.host, max_in_flight=settings.limits.max_in_flight):
             _set_handlers(_raise_stopped)
             drain_seconds = 0.0
@@ -199,6 +204,21 @@ def fit_to_machine(settings: Settings) -> Settings:
     }
     free = {name: value for name, value in fitted.items() if name not in settings.model_fields_set}
     return settings.model_copy(update=free)
+
+
+def with_limits_of_this_machine(settings: Settings) -> Settings:
+    """Lets no more requests in than the CPUs answer soon; what was set explicitly stays.
+
+    A GPU wants hundreds of them at a time, as the settings have it.
+    """
+    wants_gpu = settings.engine.device == "cuda" or (
+        settings.engine.device == "auto" and Path("/dev/nvidiactl").exists()
+    )
+    if wants_gpu or "max_in_flight" in settings.limits.model_fields_set:
+        return settings
+    most = _IN_FLIGHT_PER_CPU * len(os.sched_getaffinity(0)) // settings.gateway_replicas
+    limits = settings.limits.model_copy(update={"max_in_flight": max(_LEAST_IN_FLIGHT, most)})
+    return settings.model_copy(update={"limits": limits})
 
 
 def with_engine_of_this_machine(settings: Settings) -> tuple[Settings, str | None]:

@@ -43,6 +43,8 @@ class Case:
     """The fault hits the one process that clients are connected to."""
     replaces_all: bool = False
     """It is over when none of the replicas is left that were there before."""
+    over: Callable[[Service], bool] = lambda _: True
+    """Whether all of it has happened."""
     translators: int = 2
     gateways: int = 2
 
@@ -77,6 +79,10 @@ def _run_out_of_memory(service: Service) -> None:
     """One translator dies, and those that should take its place cannot load."""
     (service.folder / "break-load").write_text(str(_FAILED_LOADS))
     os.kill(service.pids(TRANSLATOR)[0], signal.SIGKILL)
+
+
+def _has_run_out_of_memory(service: Service) -> bool:
+    return (service.folder / "break-load").read_text() == "0"
 
 
 def _end(service: Service) -> None:
@@ -147,6 +153,7 @@ CASES: dict[str, Case] = {
         title="a translator is killed, and four that follow cannot load",
         start=LocalService,
         inject=_run_out_of_memory,
+        over=_has_run_out_of_memory,
     ),
     "translator-hung": Case(
         title="a translator hangs for 15 s",
@@ -180,9 +187,10 @@ CASES: dict[str, Case] = {
     "node-leaves": Case(title="SIGTERM for a node", start=_cluster, inject=_leave_node),
     "raylet-hung": Case(title="a raylet hangs for 15 s", start=_cluster, inject=_stop_raylet),
     "head-killed": Case(
-        title="the GCS is killed",
+        title="the head's GCS is killed, and with it the head",
         start=_cluster,
         inject=_kill("gcs_server"),
+        one_front=True,
     ),
     "redeploy": Case(
         title="`serve deploy` with other settings",

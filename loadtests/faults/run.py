@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from loadtests.faults.cases import GATEWAY, TRANSLATOR, Case
 from loadtests.faults.load import Exchange, SteadyLoad, Tally, ask_once
@@ -80,7 +81,11 @@ def _harm(name: str, case: Case, service: Service, plan: Plan) -> Findings:
             wait_for(lambda: _replicas(service) != replicas, 2.0)  # a kill takes a moment to show
             old = set(replicas) if case.replaces_all else set()
             if wait_for(
-                lambda: not old & set(_replicas(service)) and _is_whole(service, case),
+                lambda: (
+                    case.over(service)
+                    and not old & set(_replicas(service))
+                    and _is_whole(service, case)
+                ),
                 plan.most_after_seconds,
             ):
                 whole_after = time.monotonic() - fault_at
@@ -110,23 +115,28 @@ def _replicas(service: Service) -> list[int]:
 
 
 def _is_whole(service: Service, case: Case) -> bool:
-    """As many replicas as there should be, and the front says that they can answer."""
-    return (
-        len(service.pids(TRANSLATOR)) == case.translators
-        and len(service.pids(GATEWAY)) == case.gateways
-        and _get(f"{service.url}/ready") is not None
-    )
+    """As many replicas as there should be, all of which work, and the front says so."""
+    there = {"translator": len(service.pids(TRANSLATOR)), "gateway": len(service.pids(GATEWAY))}
+    wanted = {"translator": case.translators, "gateway": case.gateways}
+    return there == wanted == _working(service.url) and _get(f"{service.url}/ready") is not None
+
+
+def _samples(url: str, name: str) -> list[Sample]:
+    """Those of one scrape with this name; none where there is no answer."""
+    families = text_string_to_metric_families(_get(f"{url}/metrics") or "")
+    return [sample for family in families for sample in family.samples if sample.name == name]
+
+
+def _working(url: str) -> dict[str, int]:
+    """Replicas that report, by kind: one that still loads does not."""
+    kinds = [one.labels["component"] for one in _samples(url, "polyhead_process_up") if one.value]
+    return {kind: kinds.count(kind) for kind in ("translator", "gateway")}
 
 
 def _retries(url: str) -> dict[str, int]:
     """Of all gateways so far, by reason."""
-    metrics = _get(f"{url}/metrics")
-    return {
-        sample.labels["reason"]: round(sample.value)
-        for family in text_string_to_metric_families(metrics or "")
-        for sample in family.samples
-        if sample.name == "polyhead_request_retries_total"
-    }
+    samples = _samples(url, "polyhead_request_retries_total")
+    return {sample.labels["reason"]: round(sample.value) for sample in samples}
 
 
 def _difference(now: dict[str, int], then: dict[str, int]) -> dict[str, int]:

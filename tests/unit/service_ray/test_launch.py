@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from service.launch import (
     claimed,
     fit_to_machine,
     with_engine_of_this_machine,
+    with_limits_of_this_machine,
 )
 from service.local_ray import LaunchError
 from service.settings import Autoscaling, EngineSettings, Settings
@@ -177,3 +179,17 @@ def test_one_signal_stops_and_the_next_ones_change_nothing() -> None:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGTERM)
     assert [signal.getsignal(number) for number in launch._STOP_SIGNALS] == before
+
+
+def test_cpus_get_no_more_requests_than_they_answer_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(4)))
+    on_cpu = {"engine": {"device": "cpu"}}
+
+    def most(**settings: Any) -> int:
+        return with_limits_of_this_machine(Settings(**settings)).limits.max_in_flight
+
+    assert most(**on_cpu) == 256
+    assert most(**on_cpu, gateway_replicas=2) == 128
+    assert most(**on_cpu, gateway_replicas=100) == 16
+    assert most(**on_cpu, limits={"max_in_flight": 7}) == 7
+    assert most(engine={"device": "cuda"}) == 512

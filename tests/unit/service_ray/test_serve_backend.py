@@ -8,10 +8,13 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
+from grpc import StatusCode
+from grpc.aio import AioRpcError, Metadata
 from ray.exceptions import ActorDiedError, ActorUnavailableError, NodeDiedError, RayTaskError
-from ray.serve.exceptions import BackPressureError
+from ray.serve.exceptions import BackPressureError, RequestCancelledError
 
 from model.errors import DeadlineExceededError, EngineDeadError, InvalidRequestError, QueueFullError
+from service.attempts import attempt_at
 from service.errors import ModelUnavailableError
 from service.protocol import ModelInfo, TranslateCall, TranslateReply
 from service.routing import Destination, Router
@@ -112,9 +115,49 @@ async def test_giving_up_cancels_the_replicas_work() -> None:
     assert handle.responses[0].cancelled
 
 
+def _broken(code: StatusCode) -> AioRpcError:
+    return AioRpcError(code, Metadata(), Metadata(), details="Socket closed")
+
+
+async def test_a_message_that_is_too_long_is_not_lost() -> None:
+    backend, _ = _backend(_broken(StatusCode.RESOURCE_EXHAUSTED))
+    with pytest.raises(AioRpcError):
+        await backend.translate(_CALL)
+
+
+async def test_a_dead_engine_is_shunned() -> None:
+    never = asyncio.Event()
+    backend, _ = _backend(never)
+    waiting = asyncio.create_task(backend.translate(_CALL))
+    await until(lambda: attempt_at(id(_CALL)) is not None)
+    attempt = attempt_at(id(_CALL))
+    assert attempt is not None
+    shunned = asyncio.Event()
+    attempt.shun = shunned.set
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert not shunned.is_set()
+
+    class _Shunned(_Handle):
+        def remote(self, *arguments: Any) -> _Response:
+            attempt = attempt_at(id(arguments[0]))
+            assert attempt is not None
+            attempt.shun = shunned.set
+            return super().remote(*arguments)
+
+    backend = ServeBackend("m", _Shunned(EngineDeadError("dead")))  # type: ignore[arg-type]
+    with pytest.raises(EngineDeadError):
+        await backend.translate(_CALL)
+    assert shunned.is_set()
+
+
 @pytest.mark.parametrize(
     "error",
     [
+        _broken(StatusCode.CANCELLED),
+        _broken(StatusCode.INTERNAL),
+        RequestCancelledError("r"),
         ActorDiedError(),
         ActorUnavailableError("gone", b"0" * 16),
         NodeDiedError("gone"),
