@@ -170,6 +170,8 @@ def rewritten(
         (r"^(?P<bind>frontend http_frontend\n *bind) (?P<place>.+:(?P<port>\d+))\n", bind_front),
         (r"^backend (?P<name>(?!default_backend)\S+)\n", bound),
         (r"^( *server \S+ \S+ check\b.*)$", rf"\1 maxconn {max_in_flight}"),
+        # Spliced, the end of a body can hide that its client has gone.
+        (r"^ *option splice-re\S+\n", ""),
         (r"^( *errorfile 50[234]) .+$", lambda match: f"{match[1]} {answer}"),
         # Where there is no application: at the start, and from Ctrl-C to the end.
         (r"^( *http-request return status) 404 .+$", r"\1 503 default-errorfiles"),

@@ -105,6 +105,7 @@ def run(settings: Settings, address: Address) -> None:
         with local_ray(host=address.host, max_in_flight=settings.limits.max_in_flight):
             _set_handlers(_raise_stopped)
             drain_seconds = 0.0
+            lost = False
             try:
                 settings = fit_to_machine(settings)
                 infos = _start(settings, address)
@@ -112,11 +113,15 @@ def run(settings: Settings, address: Address) -> None:
                 drain_seconds = settings.graceful_shutdown_seconds
                 _print_banner(address, infos, settings, time.monotonic() - started_at, note)
                 wait_while_it_runs()
+                lost = True
                 raise LaunchError("Ray has died, and with it the service")
             finally:
                 # From here on, impatience changes nothing.
                 _set_handlers(signal.SIG_IGN)
-                _stop_serve(drain_seconds)
+                # Of a Ray that has died nobody answers, and who asks it while it is shut down ends
+                # this process on the spot.
+                if not lost:
+                    _stop_serve(drain_seconds)
 
 
 def check_models(settings: Settings) -> None:

@@ -46,6 +46,7 @@ _ESSENTIAL = ("gcs_server", "raylet")
 _LOOK_SECONDS = 1.0
 _STOP_SECONDS = 3.0
 _KILL_SECONDS = 5.0
+_LOOKS_IN_VAIN = 5
 _LONGEST_TEMPORARY_PATH = 8
 """HAProxy adds up to 80 characters, our folder 19, and a socket's path may have 107."""
 
@@ -110,8 +111,11 @@ def descendants() -> list[int]:
 def kill_descendants() -> None:
     """SIGKILL for all of them, and waits until they are gone."""
     deadline = time.monotonic() + _KILL_SECONDS
-    # One that dies may just have started another one.
-    while (left := descendants()) and time.monotonic() < deadline:
+    looks_in_vain = 0
+    # One that dies may just have started another one, which a single look can miss.
+    while looks_in_vain < _LOOKS_IN_VAIN and time.monotonic() < deadline:
+        left = descendants()
+        looks_in_vain = 0 if left else looks_in_vain + 1
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -111,21 +111,24 @@ def test_at_the_end_what_was_let_in_is_answered_and_the_rest_is_told_to_wait(
     wait_for(lambda: _status(service, "/v1/models") != 503, START_SECONDS)
     assert _status(service, "/v1/models") == 200
     assert "cpu, float32, 1 replica" in service.wait_until_ready()
-    with closing(http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)) as half:
-        body = json.dumps({"text": "The red house.", "source": "en", "target": "de"}).encode()
-        half.putrequest("POST", "/v1/translate")
-        half.putheader("Content-Type", "application/json")
-        half.putheader("Content-Length", str(len(body)))
-        half.endheaders(body[:20])
+    with closing(http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)) as slow:
+        # Seconds of work.
+        body = {
+            "texts": ["The old train is late. " * 30] * 60,
+            "source": "en",
+            "target": "de",
+            "generation": {"beam_size": 8, "max_new_tokens": 60},
+        }
+        headers = {"Content-Type": "application/json"}
+        slow.request("POST", "/v1/translate", json.dumps(body), headers)
         wait_for(lambda: _in_flight(service) > 0)
 
         service.process.send_signal(signal.SIGTERM)
         wait_for(lambda: _status(service, "/ready") == 503)
         refused = service.translate("The red house.")
-        half.send(body[20:])
-        answer = half.getresponse()
+        answer = slow.getresponse()
         assert answer.status == 200
-        assert json.load(answer)["translations"][0]["text"]
+        assert len(json.load(answer)["translations"]) == 60
     assert refused.status_code == 503
     assert int(refused.headers["Retry-After"]) > 0
     assert refused.json()["error"]["type"] == "unavailable"
