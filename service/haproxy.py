@@ -40,7 +40,7 @@ WITHOUT_HAPROXY = {
 _RETRY_AFTER_SECONDS = 1
 _UNAVAILABLE = {
     "type": "unavailable",
-    "message": "the service is starting, stopping, or has lost its gateways; try again later",
+    "message": "the service has too much to do, or is starting or stopping; try again later",
 }
 _DRAIN_SECONDS = 1.0
 _BUFFER_BYTES = 32 * 1024

@@ -17,7 +17,7 @@ from model.config import Activation, GenerationConfig, NormOrder
 from model.decoding.search import FinishReason, Hypothesis
 from model.errors import BackendUnavailableError, InvalidRequestError
 from model.native.build import build
-from model.native.library import CModelConfig, COutcome, CSequence, Status, load
+from model.native.c_interface import CModelConfig, COutcome, CSequence, Status, load
 from model.native.weights import embedding_tables, linears, norms
 from model.transformer import Transformer
 

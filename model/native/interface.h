@@ -1,4 +1,4 @@
-// What Python hands over and gets back: plain C types, laid out like the structures of library.py.
+// What Python hands over and gets back: plain C types, laid out like the structures of c_interface.py.
 #pragma once
 
 #include <cstdint>

@@ -21,7 +21,7 @@ import os, subprocess, sys
 from service.local_ray import adopt_orphans, descendants, kill_descendants
 
 adopt_orphans()
-sleeper = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
+sleeper = [sys.executable, "-c", "import signal; print('up', flush=True); signal.pause()"]
 parent = "import subprocess, sys; print(subprocess.Popen(sys.argv[1:]).pid, flush=True)"
 made = subprocess.Popen([sys.executable, "-c", parent, *sleeper], stdout=subprocess.PIPE, text=True)
 orphan = int(made.stdout.readline())

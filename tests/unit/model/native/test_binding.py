@@ -12,7 +12,7 @@ import torch
 from model.config import GenerationConfig
 from model.errors import BackendUnavailableError, InvalidRequestError
 from model.native.binding import PRECISIONS, NativeModel, NativeRequest, NativeState
-from model.native.library import Status
+from model.native.c_interface import Status
 from tests.tiny_model import tiny_transformer
 
 GREEDY = GenerationConfig(beam_size=1)
