@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Dropout"]
+__all__ = ["Dropout", "forget_drawn_factors"]
 
 _POOL_SIZE = 2**22
 _DRAWS_PER_POOL = 200
@@ -18,7 +18,7 @@ class Dropout(nn.Module):
     PyTorch draws one random number per element on a single CPU thread, which costs as much as the
     matrix products around it. On a CPU this takes its factors from a pool instead: a few million of
     them, read from a random place on, and drawn anew after 200 uses; there `p` is rounded to a
-    multiple of 1/256. Other devices use PyTorch's own.
+    multiple of 1/256. Other devices, and compiled models, use PyTorch's own.
     """
 
     def __init__(self, p: float) -> None:
@@ -29,7 +29,7 @@ class Dropout(nn.Module):
         """Any shape to the same shape; the identity in evaluation."""
         if not self.training or self.p == 0.0:
             return x
-        if x.device.type != "cpu":
+        if x.device.type != "cpu" or torch.compiler.is_compiling():
             return F.dropout(x, self.p)
         return x * _pool(self.p, x.dtype).draw(x.numel()).view(x.shape)
 
@@ -65,3 +65,8 @@ _pools: dict[tuple[float, torch.dtype], _FactorPool] = {}
 def _pool(p: float, dtype: torch.dtype) -> _FactorPool:
     # One pool serves all layers of a model: at most one for each probability and dtype in use.
     return _pools.setdefault((p, dtype), _FactorPool(p, dtype))
+
+
+def forget_drawn_factors() -> None:
+    """The next draws follow from PyTorch's random numbers alone, not from what was drawn before."""
+    _pools.clear()

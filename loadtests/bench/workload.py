@@ -15,7 +15,7 @@ from loadtests.corpus import DEFAULT_SENTENCES
 from model.checkpoint import EMBEDDED, TOKENIZER_FILE
 from model.errors import RecipeError
 from model.tokenizer import Tokenizer
-from model.training.data import read_pairs
+from model.training.text import read_pairs
 
 __all__ = ["TextFile", "Workload", "draw_workload", "poisson_arrivals"]
 

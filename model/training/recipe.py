@@ -1,17 +1,21 @@
-"""A training recipe: everything that decides what comes out, read from one YAML file."""
+"""A training recipe: everything that decides what comes out, read from one YAML file.
+
+Text is found in the folder `data.root`; models that a recipe names, relative to the recipe's file.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
 
 from model.config import TransformerConfig
 from model.errors import InvalidRequestError, RecipeError
+from model.training.variations import Kind
 
 __all__ = [
     "CorpusRecipe",
@@ -20,6 +24,7 @@ __all__ = [
     "Recipe",
     "TokenizerRecipe",
     "TrainingRecipe",
+    "VariationRecipe",
     "load_recipe",
 ]
 
@@ -33,16 +38,39 @@ class CorpusRecipe:
     """Share of the file that an epoch draws: 0.5 is half of it, 2 is all of it twice."""
     until_epoch: int | None = None
     """Only epochs before this one (counted from 0) use the file; None is all of them."""
+    back_translate: str | None = None
+    """A model directory: the source is what this model makes of the target."""
+    distil: str | None = None
+    """A model directory: the target is what this model makes of the source."""
+    drop_least_likely: float = 0.0
+    """Share of the pairs to leave out: those that `scorer` finds least likely."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariationRecipe:
+    """Pairs that are there a second time, the way people type (model/training/variations.py)."""
+
+    kinds: tuple[Kind, ...]
+    """Applied one after the other."""
+    share: float
+    """Of each file's pairs, chosen at random once."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataRecipe:
-    """Which text, and what is left out of it."""
+    """Which text, what is left out of it, and what is added to it."""
 
     root: str = "."
     """Folder of the files below, relative to where the command is run."""
     train: tuple[CorpusRecipe, ...]
     valid: tuple[str, ...]
+    reverse: bool = False
+    """The first column of every file is the target."""
+    variations: tuple[VariationRecipe, ...] = ()
+    check_languages: bool = False
+    """Leave out pairs of which a side looks like the other's language (needs py3langid)."""
+    scorer: str | None = None
+    """A model directory, for `drop_least_likely`."""
     valid_lines: int = 500
     """Most lines of each validation file that are translated at each validation."""
     max_tokens: int = 128
@@ -56,7 +84,7 @@ class TokenizerRecipe:
     """The joint SentencePiece vocabulary (section 5.1 used a shared one of 37,000)."""
 
     vocab_size: int = 8000
-    model_type: str = "unigram"
+    model_type: Literal["unigram", "bpe"] = "unigram"
     byte_fallback: bool = True
     """Unknown characters become bytes instead of the unknown token."""
     split_digits: bool = True
@@ -72,7 +100,7 @@ class OptimizerRecipe:
     beta2: float = 0.98
     epsilon: float = 1e-9
     weight_decay: float = 0.0
-    schedule: str = "paper"
+    schedule: Literal["paper", "linear"] = "paper"
     """"paper": D^-0.5 * min(step^-0.5, step * warmup^-1.5). "linear": warm up to `peak_lr`, then
     fall in a straight line to zero at `max_steps`."""
     peak_lr: float = 1e-3
@@ -91,12 +119,14 @@ class TrainingRecipe:
     batch_tokens: int = 4096
     """Most tokens of the longer side in one batch, padding included."""
     accumulate: int = 1
-    """Batches whose gradients are summed before one update."""
+    """Batches whose gradients are summed before one update; processes of one run share them."""
     max_steps: int = 100_000
     """Updates."""
     label_smoothing: float = 0.1
-    precision: str = "auto"
-    """"float32", "bfloat16" or "auto": bfloat16 where the hardware multiplies it natively."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """"auto" is bfloat16 where the hardware multiplies it natively."""
+    compile: bool = False
+    """Hand the model to torch.compile: minutes at the start, faster updates on a GPU."""
     validate_every: int = 1000
     """Updates."""
     patience: int = 10
@@ -105,6 +135,8 @@ class TrainingRecipe:
     """What an interruption can cost."""
     average_checkpoints: int = 5
     """The model is the mean of the last so many validations' weights (section 6.1)."""
+    initialize_from: str | None = None
+    """A model directory of the same shape, whose tokenizer and weights the run begins with."""
     seed: int = 1
     num_threads: int | None = None
 
@@ -161,7 +193,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "accumulate": (1, math.inf), "max_steps": (1, math.inf), "label_smoothing": (0, 1),
     "validate_every": (1, math.inf), "patience": (1, math.inf),
     "checkpoint_every_seconds": (0, math.inf), "average_checkpoints": (1, math.inf),
-    "seed": (0, math.inf), "num_threads": (1, math.inf),
+    "seed": (0, math.inf), "num_threads": (1, math.inf), "share": (0, 1.01),
+    "drop_least_likely": (0, 1),
 }  # fmt: skip
 """Of every number in a recipe: the least, and what it must stay below."""
 
@@ -173,19 +206,25 @@ def load_recipe(path: Path) -> Recipe:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"cannot read the recipe {path}: {error}") from error
     recipe: Recipe = _build(Recipe, values, str(path))
-    allowed = {
-        "schedule": ("paper", "linear"),
-        "precision": ("auto", "float32", "bfloat16"),
-        "model_type": ("unigram", "bpe"),
-    }
-    for name, found in (
-        ("schedule", recipe.optimizer.schedule),
-        ("precision", recipe.training.precision),
-        ("model_type", recipe.tokenizer.model_type),
-    ):
-        if found not in allowed[name]:
-            raise RecipeError(f"{path}: `{name}` must be one of {allowed[name]}, but is {found!r}")
-    return recipe
+    return _with_paths(recipe, path.parent)
+
+
+def _with_paths(recipe: Recipe, beside: Path) -> Recipe:
+    """The recipe with the model directories that it names, which are relative to its file."""
+
+    def resolved(directory: str | None) -> str | None:
+        return None if directory is None else str(beside / directory)
+
+    data, training = recipe.data, recipe.training
+    corpora = tuple(
+        replace(c, back_translate=resolved(c.back_translate), distil=resolved(c.distil))
+        for c in data.train
+    )
+    return replace(
+        recipe,
+        data=replace(data, train=corpora, scorer=resolved(data.scorer)),
+        training=replace(training, initialize_from=resolved(training.initialize_from)),
+    )
 
 
 def _build(kind: Any, values: Any, where: str) -> Any:
@@ -211,15 +250,20 @@ def _build(kind: Any, values: Any, where: str) -> Any:
 def _convert(kind: Any, value: Any, where: str) -> Any:
     if is_dataclass(kind):
         return _build(kind, value, where)
-    if kind in (tuple[CorpusRecipe, ...], tuple[str, ...]):
+    if get_origin(kind) is tuple:
         if not isinstance(value, list) or not value:
             raise RecipeError(f"{where} must be a list with something in it, but is {value!r}")
-        of = kind.__args__[0]
+        of = get_args(kind)[0]
         return tuple(_convert(of, item, f"{where}[{i}]") for i, item in enumerate(value))
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise RecipeError(f"{where} must be one of {get_args(kind)}, but is {value!r}")
+        return value
     plain: dict[Any, tuple[type, ...]] = {
         int | None: (int, type(None)),
+        str | None: (str, type(None)),
         Mapping[str, Any]: (dict,),
     }
     expected = plain.get(kind, (kind,))

@@ -1,53 +1,38 @@
-"""Training: from a recipe to a model directory, through interruptions.
-
-What a run leaves in its folder:
-
-    tokenizer.model    learned once
-    state.pt           weights, optimiser and place in the data, every couple of minutes
-    weights/           the weights at the last validations, to be averaged
-    metrics.jsonl      one JSON object a line: kind "update", "valid" or "end"
-    model/             the result, a model directory
-"""
+"""Training: from a recipe to a model directory, through interruptions, on one machine or many."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import math
-import os
-import pickle
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from model.checkpoint import ModelMetadata, save_checkpoint
 from model.config import GenerationConfig
+from model.dropout import forget_drawn_factors
 from model.errors import RecipeError
-from model.tokenizer import Tokenizer
-from model.training.data import (
-    Batch,
-    TokenizedCorpus,
-    batches_of_epoch,
-    learn_tokenizer,
-    read_pairs,
-    tokenize,
-)
+from model.training.batches import Epoch, PlannedBatch
 from model.training.evaluation import quick_bleu
-from model.training.loss import fused_projection_loss
+from model.training.preparation import compute_dtype, prepare
+from model.training.processes import Processes
 from model.training.recipe import Recipe, load_recipe
+from model.training.run_folder import RunFolder
 from model.training.schedule import learning_rate
-from model.transformer import Transformer
+from model.training.step import BatchLoss
+from model.training.throughput import matmul_rate, training_flops
 
-__all__ = ["Trainer", "average_weights", "train"]
+__all__ = ["Trainer", "train"]
 
 _UPDATES_PER_METRIC = 25
 
@@ -58,30 +43,36 @@ def train(
     run_dir: Path,
     data_root: Path | None = None,
     resume: bool = True,
+    stop_after: float | None = None,
     progress: TextIO = sys.stderr,
-) -> Path:
+) -> Path | None:
     """Runs a recipe to its end, or goes on where an earlier run stopped.
+
+    Under torchrun every process calls this; together they take the batches that one would.
 
     Args:
         recipe_path: the YAML file.
         run_dir: where everything is kept; created when absent.
         data_root: takes the place of the recipe's `data.root`.
         resume: False refuses a folder that holds a run already.
+        stop_after: seconds from now after which the run is put aside, to be resumed.
 
     Returns:
-        The finished model directory.
+        The finished model directory, or None if the run was put aside.
 
     Raises:
         RecipeError: the recipe, its data or the run's folder cannot be used.
     """
+    deadline = None if stop_after is None else time.monotonic() + stop_after
     recipe = load_recipe(recipe_path)
     if data_root is not None:
         recipe = replace(recipe, data=replace(recipe.data, root=str(data_root)))
     if not resume and (run_dir / "state.pt").exists():
         raise RecipeError(f"{run_dir} must not hold a run already, but does")
-    trainer = Trainer(recipe, run_dir, progress)
-    trainer.run()
-    return trainer.finish()
+    folder = RunFolder(run_dir)
+    with Processes.joined() as processes, folder.locked() if processes.first else nullcontext():
+        trainer = Trainer(recipe, folder, processes, progress)
+        return trainer.finish() if trainer.run(deadline) else None
 
 
 @dataclass(kw_only=True)
@@ -92,6 +83,7 @@ class Progress:
     """Updates done."""
     epoch: int = 0
     batch_in_epoch: int = 0
+    source_tokens: int = 0
     target_tokens: int = 0
     seconds: float = 0.0
     """Of training, over all interruptions."""
@@ -100,24 +92,29 @@ class Progress:
 
 
 class Trainer:
-    """One run of one recipe."""
+    """One run of one recipe.
 
-    def __init__(self, recipe: Recipe, run_dir: Path, progress_stream: TextIO) -> None:
+    A run that was interrupted goes on as if it had not been: from the state that it saved last,
+    with the batches and the random numbers that came then.
+    """
+
+    def __init__(
+        self, recipe: Recipe, folder: RunFolder, processes: Processes, progress_stream: TextIO
+    ) -> None:
         self.recipe = recipe
-        self.run_dir = run_dir
+        self.folder = folder
+        self.processes = processes
+        self.device = processes.device
         self._stream = progress_stream
-        run_dir.mkdir(parents=True, exist_ok=True)
-        root = Path(recipe.data.root)
+        self._check_shares()
         if recipe.training.num_threads is not None:
             torch.set_num_threads(recipe.training.num_threads)
+        torch.set_float32_matmul_precision("high")
         torch.manual_seed(recipe.training.seed)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._say("reading and tokenising the text")
-        self.tokenizer = self._tokenizer(root)
-        config = recipe.transformer_config(self.tokenizer.vocab_size)
-        self.valid = self._validation_pairs(root)
-        self.corpora = self._corpora(root)
-        self.model = Transformer(config).to(self.device)
+        prepared = prepare(recipe, self.folder, self.processes)
+        self.tokenizer, self.text = prepared.tokenizer, prepared.text
+        self.valid, self.model = prepared.valid, prepared.model
         adam = recipe.optimizer
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(),
@@ -127,60 +124,83 @@ class Trainer:
             weight_decay=adam.weight_decay,
             fused=True,
         )
-        self.compute_dtype = self._compute_dtype()
+        self.compute_dtype = compute_dtype(recipe, self.device)
+        self.batch_loss = self.processes.distribute(
+            BatchLoss(
+                self.model,
+                pad_id=self.tokenizer.pad_id,
+                label_smoothing=recipe.training.label_smoothing,
+                compute_dtype=self.compute_dtype,
+                compiled=recipe.training.compile,
+            )
+        )
         self.progress = Progress()
+        self._norms: list[Tensor] = []
+        self._matmul_rate = math.nan
+        self._recorded = np.zeros(2), 0.0
         self._load_state()
 
-    def run(self) -> None:
-        """Trains until `max_steps`, or until validation stops getting better."""
+    def run(self, deadline: float | None = None) -> bool:
+        """Trains until `max_steps`, or until validation stops getting better.
+
+        Args:
+            deadline: on time.monotonic(), when to put the run aside.
+
+        Returns:
+            Whether the run has come to its end.
+        """
         training = self.recipe.training
-        self._say(
-            f"{self.model.num_parameters:,} parameters, {sum(map(len, self.corpora)):,} pairs, "
-            f"{self.device} in {self.compute_dtype}, "
-            f"update {self.progress.step} of {training.max_steps}"
-        )
+        self._begin()
         bar = tqdm(
             total=training.max_steps,
             initial=self.progress.step,
             file=self._stream,
             unit="update",
+            disable=not self.processes.first,
             # A log file wants a line now and then, not a bar that redraws itself.
             mininterval=1.0 if self._stream.isatty() else 60.0,
             maxinterval=120.0,
         )
-        self._forget_lost_metrics()
         last_saved = time.monotonic()
         batches = self._batches()
-        with bar, self._metrics.open("a", encoding="utf-8") as metrics:
-            while not self._done:
+        with bar:
+            while not self._done and not self._late(deadline):
                 started = time.monotonic()
-                record = self._update([next(batches) for _ in range(training.accumulate)])
+                losses = self._update([next(batches) for _ in range(training.accumulate)])
                 self.progress.seconds += time.monotonic() - started
                 bar.update()
                 if self.progress.step % _UPDATES_PER_METRIC == 0:
+                    record = self._record(losses)
                     bar.set_postfix(loss=f"{record['loss']:.3f}", refresh=False)
-                    _write_line(metrics, {"kind": "update", **record})
+                    self._write("update", record)
                 if self.progress.step % training.validate_every == 0:
-                    _write_line(metrics, {"kind": "valid", **self._validate()})
-                if time.monotonic() - last_saved >= training.checkpoint_every_seconds:
+                    self._validate()
+                if self._agreed(time.monotonic() - last_saved >= training.checkpoint_every_seconds):
                     self._save_state()
                     last_saved = time.monotonic()
             self._save_state()
-        if self.progress.step < training.max_steps:
+        if not self._done:
+            self._say(f"put aside at update {self.progress.step}, to be resumed")
+        elif self.progress.step < training.max_steps:
             self._say("validation has stopped getting better")
+        return self._done
 
     def finish(self) -> Path:
-        """Averages the last validations' weights, if that is better; writes the model directory."""
-        files = sorted((self.run_dir / "weights").glob("*.safetensors"))
-        bleu = self._valid_bleu()
-        if len(files) > 1:
-            last = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-            self.model.load_state_dict(average_weights(files), strict=False)
-            averaged = self._valid_bleu()
-            if self._mean(averaged) < self._mean(bleu):
-                self.model.load_state_dict(last)
-            else:
-                bleu = averaged
+        """Writes the model directory, with the best of: the last weights, the best, the mean."""
+        if self.processes.first:
+            self._finish()
+        self.processes.wait()
+        return self.folder.model
+
+    def _finish(self) -> None:
+        bleu, kind = self._valid_bleu(), "the last update"
+        weights = {name: p.detach().clone() for name, p in self.model.named_parameters()}
+        for other, candidate in self.folder.candidates().items():
+            self.model.load_state_dict(candidate, strict=False)
+            other_bleu = self._valid_bleu()
+            if self._mean(other_bleu) > self._mean(bleu):
+                bleu, kind, weights = other_bleu, other, candidate
+        self.model.load_state_dict(weights, strict=False)
         recipe = self.recipe
         metadata = ModelMetadata(
             name=recipe.name,
@@ -190,20 +210,17 @@ class Trainer:
             license=recipe.license,
             max_source_tokens=recipe.data.max_tokens,
         )
-        directory = self.run_dir / "model"
-        save_checkpoint(directory, self.model, self.tokenizer, metadata, GenerationConfig())
-        with self._metrics.open("a", encoding="utf-8") as metrics:
-            _write_line(
-                metrics,
-                {
-                    "kind": "end",
-                    "step": self.progress.step,
-                    "seconds": round(self.progress.seconds, 1),
-                    "target_tokens": self.progress.target_tokens,
-                    "bleu": bleu,
-                },
-            )
-        return directory
+        save_checkpoint(self.folder.model, self.model, self.tokenizer, metadata, GenerationConfig())
+        end = {
+            "step": self.progress.step,
+            "seconds": round(self.progress.seconds, 1),
+            "source_tokens": self.progress.source_tokens,
+            "target_tokens": self.progress.target_tokens,
+            "weights": kind,
+            "bleu": bleu,
+        }
+        self._write("end", end)
+        self._say(f"{kind}: BLEU {_pretty(bleu)}")
 
     @property
     def _done(self) -> bool:
@@ -213,9 +230,49 @@ class Trainer:
             or self.progress.validations_without_gain >= training.patience
         )
 
-    def _update(self, batches: list[Batch]) -> dict[str, Any]:
-        """One step of the optimiser over one or more batches; gives the numbers to record."""
-        recipe, progress = self.recipe, self.progress
+    def _late(self, deadline: float | None) -> bool:
+        return deadline is not None and self._agreed(time.monotonic() >= deadline)
+
+    def _agreed(self, decision: bool) -> bool:
+        """The first process decides for all, now and then: clocks differ, and asking takes time."""
+        if self.processes.count > 1 and self.progress.step % _UPDATES_PER_METRIC:
+            return False
+        return bool(self.processes.from_first(decision))
+
+    def _begin(self) -> None:
+        training, processes = self.recipe.training, self.processes
+        # Peaks of several processes on one CPU are not independent; on GPUs they are.
+        rate = self._matmul_rate = matmul_rate(self.device, self.compute_dtype)
+        progress = self.progress
+        self._recorded = (
+            np.array([progress.source_tokens, progress.target_tokens]),
+            progress.seconds,
+        )
+        self._say(
+            f"{self.model.num_parameters:,} parameters, {len(self.text):,} pairs, "
+            f"{processes.count} x {self.device.type} in {self.compute_dtype} "
+            f"(products at {rate / 1e12:.2f} TFLOP/s each), "
+            f"update {self.progress.step} of {training.max_steps}"
+        )
+        if processes.first:
+            self.folder.forget_metrics_after(self.progress.step)
+        start = {
+            "step": self.progress.step,
+            "parameters": self.model.num_parameters,
+            "processes": processes.count,
+            "device": self.device.type,
+            "dtype": str(self.compute_dtype).removeprefix("torch."),
+            "matmul_tflops": round(rate / 1e12, 3),
+        }
+        self._write("start", start)
+
+    def _update(self, planned: list[PlannedBatch]) -> Tensor:
+        """One step of the optimiser over one or more batches, shared by the processes.
+
+        Returns:
+            (2,) this process's part of the mean losses of the target tokens: smoothed and plain.
+        """
+        recipe, progress, processes = self.recipe, self.progress, self.processes
         self.model.train()
         rate = learning_rate(
             progress.step + 1,
@@ -225,87 +282,107 @@ class Trainer:
         )
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        num_tokens = sum(batch.num_target_tokens for batch in batches)
-        loss_sum = nll_sum = 0.0
-        for batch in batches:
-            loss, nll = self._batch_loss(batch)
-            (loss / num_tokens).backward()  # type: ignore[no-untyped-call]
-            loss_sum += loss.item()
-            nll_sum += nll.item()
-        limit = recipe.optimizer.clip_norm or float("inf")
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
-        if not math.isfinite(norm):
-            # One such update would make every weight NaN, and the next save would keep them.
-            raise RecipeError(
-                f"the gradient of update {progress.step + 1} must be finite, but is {float(norm)}: "
-                "try a lower learning rate or precision float32"
-            )
+        num_tokens = sum(batch.num_target_tokens for batch in planned)
+        losses = torch.zeros(2, device=self.device)
+        own = planned[processes.rank :: processes.count]
+        for index, batch in enumerate(own):
+            with self._gradients_exchanged(index == len(own) - 1):
+                loss, nll = self.batch_loss(batch.make())
+                # Gradients are averaged over the processes, but a mean over all tokens is wanted.
+                (loss * (processes.count / num_tokens)).backward()
+            losses += torch.stack((loss.detach(), nll)) / num_tokens
+        limit = recipe.optimizer.clip_norm or math.inf
+        self._norms.append(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         progress.step += 1
+        progress.source_tokens += sum(batch.num_source_tokens for batch in planned)
         progress.target_tokens += num_tokens
+        return losses
+
+    def _gradients_exchanged(self, last: bool) -> AbstractContextManager[None]:
+        if isinstance(self.batch_loss, DistributedDataParallel) and not last:
+            return self.batch_loss.no_sync()
+        return nullcontext()
+
+    def _record(self, losses: Tensor) -> dict[str, Any]:
+        """The numbers of the update that was just made."""
+        loss, nll = self.processes.summed(losses).tolist()
+        progress = self.progress
         return {
             "step": progress.step,
             "epoch": progress.epoch,
-            "loss": round(loss_sum / num_tokens, 4),
-            "nll": round(nll_sum / num_tokens, 4),
-            "gradient_norm": round(float(norm), 4),
-            "learning_rate": rate,
+            "loss": round(loss, 4),
+            "nll": round(nll, 4),
+            "gradient_norm": round(float(self._norms[-1]), 4),
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
             "target_tokens": progress.target_tokens,
             "seconds": round(progress.seconds, 1),
+            **self._rates(),
         }
 
-    def _batch_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        def to_device(array: Any) -> Tensor:
-            return torch.from_numpy(array).to(self.device, non_blocking=True)
+    def _rates(self) -> dict[str, float]:
+        """Of the updates since the last ones that were recorded."""
+        tokens = np.array([self.progress.source_tokens, self.progress.target_tokens])
+        seconds = self.progress.seconds
+        (source, target), passed = tokens - self._recorded[0], seconds - self._recorded[1]
+        self._recorded = tokens, seconds
+        flops = training_flops(self.model, int(source), int(target)) / max(passed, 1e-9)
+        available = self._matmul_rate * self.processes.count
+        return {
+            "target_tokens_per_second": round(target / max(passed, 1e-9)),
+            "utilisation": round(flops / available, 3),
+        }
 
-        src_lengths = to_device(batch.src_lengths)
-        targets = to_device(batch.tgt_output)
-        with torch.autocast(
-            self.device.type, self.compute_dtype, enabled=self.compute_dtype != torch.float32
-        ):
-            encoder_output = self.model.encode(to_device(batch.src_tokens), src_lengths)
-            hidden = self.model.decode_hidden(
-                to_device(batch.tgt_input), encoder_output, src_lengths
-            )
-        # Rows of padding predict nothing: (B, T, D) -> (target tokens, D)
-        wanted = targets != self.tokenizer.pad_id
-        return fused_projection_loss(
-            hidden[wanted].to(self.compute_dtype),
-            self.model.projection.weight,
-            targets[wanted],
-            self.recipe.training.label_smoothing,
-        )
+    def _check_norms(self) -> None:
+        """Refuses to go on, or to save, after an update that has made every weight NaN.
 
-    def _batches(self) -> Iterator[Batch]:
+        Looked at only now and then, because a look waits for the GPU.
+        """
+        norms = torch.stack(self._norms).tolist() if self._norms else []
+        first = self.progress.step - len(norms) + 1
+        self._norms.clear()
+        for step, norm in enumerate(norms, start=first):
+            if not math.isfinite(norm):
+                raise RecipeError(
+                    f"the gradient of update {step} must be finite, but is {norm}: "
+                    "try a lower learning rate or precision float32"
+                )
+
+    def _batches(self) -> Iterator[PlannedBatch]:
         """Endless; counts epochs and batches in `progress`."""
         training, progress = self.recipe.training, self.progress
         while True:
-            for batch in batches_of_epoch(
-                self.corpora,
+            epoch = Epoch(
+                self.text,
                 epoch=progress.epoch,
                 seed=training.seed,
                 batch_tokens=training.batch_tokens,
                 pad_id=self.tokenizer.pad_id,
                 bos_id=self.tokenizer.bos_id,
-                skip=progress.batch_in_epoch,
-            ):
+            )
+            for batch in epoch.batches(skip=progress.batch_in_epoch):
                 progress.batch_in_epoch += 1
                 yield batch
             progress.epoch += 1
             progress.batch_in_epoch = 0
 
-    def _validate(self) -> dict[str, Any]:
-        progress, training = self.progress, self.recipe.training
-        bleu = self._valid_bleu()
+    def _validate(self) -> None:
+        self._check_norms()
+        progress = self.progress
+        bleu = self.processes.from_first(self._valid_bleu() if self.processes.first else None)
         mean = self._mean(bleu)
         progress.validations_without_gain += 1
-        if mean > progress.best_bleu:
+        better = mean > progress.best_bleu
+        if better:
             progress.best_bleu = mean
             progress.validations_without_gain = 0
-        self._keep_weights(training.average_checkpoints)
-        self._say(f"update {progress.step}: BLEU " + _pretty(bleu))
-        return {"step": progress.step, "bleu": bleu, "mean_bleu": round(mean, 2)}
+        if self.processes.first:
+            keep = self.recipe.training.average_checkpoints
+            self.folder.keep_weights(self.model, progress.step, keep=keep, best=better)
+        self._say(f"update {progress.step}: BLEU {_pretty(bleu)}")
+        record = {"step": progress.step, "bleu": bleu, "mean_bleu": round(mean, 2)}
+        self._write("valid", record)
 
     def _valid_bleu(self) -> dict[str, float]:
         self.model.eval()
@@ -315,145 +392,59 @@ class Trainer:
             for name, pairs in self.valid.items()
         }
 
-    def _keep_weights(self, keep: int) -> None:
-        folder = self.run_dir / "weights"
-        folder.mkdir(exist_ok=True)
-        path = folder / f"step-{self.progress.step:08d}.safetensors"
-        tensors = {name: p.detach().cpu().contiguous() for name, p in self.model.named_parameters()}
-        save_file(tensors, path.with_suffix(".partial"))
-        path.with_suffix(".partial").replace(path)
-        for old in sorted(folder.glob("*.safetensors"))[: -max(keep, 1)]:
-            old.unlink()
-
     def _save_state(self) -> None:
-        state = {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "progress": vars(self.progress),
-            "torch_rng": torch.get_rng_state(),
-        }
-        path = self.run_dir / "state.pt"
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        self._check_norms()
+        if self.processes.first:
+            state = {
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "progress": vars(self.progress),
+            }
+            self.folder.save_state(state)
+        self._reseed()
 
     def _load_state(self) -> None:
-        path = self.run_dir / "state.pt"
-        if not path.exists():
-            return
-        try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.progress = Progress(**state["progress"])
-            torch.set_rng_state(state["torch_rng"].cpu())
-        except (
-            RuntimeError, KeyError, TypeError, ValueError,
-            OSError, EOFError, pickle.UnpicklingError,
-        ) as error:  # fmt: skip
+        state = self.folder.load_state(self.device)
+        if state is not None:
+            try:
+                self.model.load_state_dict(state["model"])
+                self.optimizer.load_state_dict(state["optimizer"])
+                self.progress = Progress(**state["progress"])
+            except (RuntimeError, KeyError, TypeError, ValueError) as error:
+                raise RecipeError(
+                    f"{self.folder.state} must be a state of this recipe, but cannot be resumed: "
+                    f"{error}"
+                ) from error
+        self._reseed()
+
+    def _reseed(self) -> None:
+        """Whoever saves and whoever resumes draw the same numbers from here on."""
+        seeds = self.recipe.training.seed, self.progress.step, self.processes.rank
+        torch.manual_seed(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
+        forget_drawn_factors()
+
+    def _check_shares(self) -> None:
+        accumulate, count = self.recipe.training.accumulate, self.processes.count
+        if accumulate % count:
             raise RecipeError(
-                f"{path} must be a state of this recipe, but cannot be resumed: {error}"
-            ) from error
-
-    def _tokenizer(self, root: Path) -> Tokenizer:
-        path = self.run_dir / "tokenizer.model"
-        if not path.exists():
-            recipe = self.recipe
-            learned = learn_tokenizer(recipe.tokenizer, recipe.data, root, recipe.training.seed)
-            path.with_suffix(".partial").write_bytes(learned.serialized)
-            path.with_suffix(".partial").replace(path)
-        tokenizer = Tokenizer.from_file(path)
-        if tokenizer.vocab_size != self.recipe.tokenizer.vocab_size:
-            raise RecipeError(
-                f"{path} must have the recipe's {self.recipe.tokenizer.vocab_size} pieces, "
-                f"but has {tokenizer.vocab_size}: give another recipe another folder"
+                f"`accumulate` must be a multiple of the {count} processes, which share the "
+                f"batches of an update, but is {accumulate}"
             )
-        return tokenizer
 
-    def _validation_pairs(self, root: Path) -> dict[str, list[tuple[str, str]]]:
-        data = self.recipe.data
-        valid = {
-            Path(name).stem: list(islice(read_pairs(root / name), data.valid_lines))
-            for name in data.valid
-        }
-        if len(valid) < len(data.valid):
-            raise RecipeError(f"`valid` must be files of different names, but is {data.valid}")
-        if empty := [name for name, pairs in valid.items() if not pairs]:
-            raise RecipeError(f"`valid` must be files with lines in them, but {empty} are empty")
-        return valid
-
-    def _corpora(self, root: Path) -> list[TokenizedCorpus]:
-        data = self.recipe.data
-        return [tokenize(corpus, data, root, self.tokenizer) for corpus in data.train]
-
-    def _compute_dtype(self) -> torch.dtype:
-        precision = self.recipe.training.precision
-        if precision == "auto":
-            native = (
-                _cpu_has_bfloat16()
-                if self.device.type == "cpu"
-                else torch.cuda.is_bf16_supported(including_emulation=False)
-            )
-            precision = "bfloat16" if native else "float32"
-        return torch.bfloat16 if precision == "bfloat16" else torch.float32
-
-    @property
-    def _metrics(self) -> Path:
-        return self.run_dir / "metrics.jsonl"
-
-    def _forget_lost_metrics(self) -> None:
-        """Drops the lines of updates that an interruption has undone: they come again."""
-        if not self._metrics.exists():
-            return
-        lines = self._metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if line.endswith("\n") and self._stands(json.loads(line))]
-        partial = self._metrics.with_suffix(".partial")
-        partial.write_text("".join(kept), encoding="utf-8")
-        partial.replace(self._metrics)
-
-    def _stands(self, record: dict[str, Any]) -> bool:
-        return record["kind"] != "end" and bool(record["step"] <= self.progress.step)
+    def _write(self, kind: str, record: dict[str, Any]) -> None:
+        if self.processes.first:
+            self.folder.write_metrics(kind, record)
 
     def _say(self, message: str) -> None:
-        tqdm.write(message, file=self._stream)
-        with contextlib.suppress(OSError):
-            self._stream.flush()
+        if self.processes.first:
+            tqdm.write(message, file=self._stream)
+            with contextlib.suppress(OSError):
+                self._stream.flush()
 
     @staticmethod
     def _mean(bleu: dict[str, float]) -> float:
         return sum(bleu.values()) / len(bleu)
 
 
-def average_weights(files: list[Path]) -> dict[str, Tensor]:
-    """The mean of several files of weights, as section 6.1 averages checkpoints."""
-    total = {name: tensor.double() for name, tensor in load_file(files[0]).items()}
-    for path in files[1:]:
-        for name, tensor in load_file(path).items():
-            total[name] += tensor
-    return {name: (tensor / len(files)).float() for name, tensor in total.items()}
-
-
-def _cpu_has_bfloat16() -> bool:
-    # Without native products bfloat16 is emulated, which is slower than float32.
-    return (
-        bool(torch.backends.cpu.get_cpu_capability() == "AVX512") and "avx512_bf16" in _cpu_flags()
-    )
-
-
-def _cpu_flags() -> str:
-    try:
-        return Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return ""
-
-
 def _pretty(bleu: dict[str, float]) -> str:
     return ", ".join(f"{name} {value:.1f}" for name, value in bleu.items())
-
-
-def _write_line(file: TextIO, record: dict[str, Any]) -> None:
-    file.write(json.dumps(record) + "\n")
-    file.flush()

@@ -68,7 +68,7 @@ def _distributions(modules: set[str]) -> dict[str, set[str]]:
 def test_every_import_is_a_declared_dependency() -> None:
     runtime, load = _declared(), _declared("loadtest") | _declared("bench")
     allowed = {
-        ("model", "service"): runtime | BROUGHT_BY_TORCH,
+        ("model", "service"): runtime | _declared("train") | BROUGHT_BY_TORCH,
         ("loadtests",): runtime | load,
         ("tests",): runtime | load | _declared("dev"),
     }

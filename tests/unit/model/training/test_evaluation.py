@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from model.config import EngineConfig, GenerationConfig
-from model.errors import InvalidRequestError
-from model.training.evaluation import evaluate_file, score
+from model.errors import InvalidRequestError, UnsupportedLanguageError
+from model.training.evaluation import evaluate_file, evaluate_robustness, score
 from model.translator import Translator
 from tests.tiny_model import build_tiny_model
 
@@ -49,3 +49,22 @@ def test_an_empty_file_is_refused(directory: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.tsv").write_text("")
     with pytest.raises(InvalidRequestError, match="must have at least one line"):
         evaluate_file(directory, tmp_path / "empty.tsv", engine=CPU)
+
+
+def test_a_robustness_set_is_translated_in_order(directory: Path, tmp_path: Path) -> None:
+    file = tmp_path / "set.yaml"
+    sources = ["The old house. A new street!", "one red animal", "two trains"]
+    file.write_text(f"source: en\ntarget: de\ncases: {{a: {sources[:1]}, b: {sources[1:]}}}\n")
+    generation = GenerationConfig(beam_size=1, max_new_tokens=8)
+    report = evaluate_robustness(directory, file, generation=generation, engine=CPU)
+    with Translator.load(directory, CPU) as translator:
+        expected = [translator.translate([s], generation=generation)[0].text for s in sources]
+    assert [result.translation for result in report.results] == expected
+    assert [result.case.text for result in report.results] == sources
+    assert [result.category for result in report.results] == ["a", "b", "b"]
+
+
+def test_a_set_in_another_direction_is_refused(directory: Path, tmp_path: Path) -> None:
+    (tmp_path / "set.yaml").write_text("source: de\ntarget: en\ncases: {a: [Haus]}\n")
+    with pytest.raises(UnsupportedLanguageError, match="is from de to en"):
+        evaluate_robustness(directory, tmp_path / "set.yaml", engine=CPU)

@@ -46,15 +46,17 @@ def test_what_is_not_given_has_a_default(tmp_path: Path) -> None:
         ("training: {max_steps: many}", "max_steps must be int, but is 'many'"),
         ("training: {max_steps: true}", "max_steps must be int, but is True"),
         ("training: [1]", "training must be a mapping, but is list"),
-        ("optimizer: {schedule: cosine}", "`schedule` must be one of"),
-        ("training: {precision: int4}", "`precision` must be one of"),
-        ("tokenizer: {model_type: morse}", "`model_type` must be one of"),
+        ("optimizer: {schedule: cosine}", "schedule must be one of"),
+        ("training: {precision: int4}", "precision must be one of"),
+        ("tokenizer: {model_type: morse}", "model_type must be one of"),
         ("optimizer: {warmup_steps: 0}", r"`warmup_steps` must be in \[1, inf\), but is 0"),
         ("optimizer: {peak_lr: .nan}", r"`peak_lr` must be in \[0, inf\), but is nan"),
         ("optimizer: {beta2: 1}", r"`beta2` must be in \[0, 1\), but is 1.0"),
         ("training: {accumulate: 0}", r"`accumulate` must be in \[1, inf\), but is 0"),
         ("training: {validate_every: 0}", r"`validate_every` must be in"),
         ("training: {num_threads: 0}", r"`num_threads` must be in"),
+        ("training: {compile: 1}", "compile must be bool, but is 1"),
+        ("training: {initialize_from: 1}", "initialize_from must be str or NoneType, but is 1"),
         ("version: 3", "version must be str, but is 3"),
     ],
 )
@@ -99,10 +101,26 @@ def test_every_number_has_a_range() -> None:
     numbers = {
         name
         for kind in (
-            recipes.CorpusRecipe, recipes.DataRecipe, recipes.TokenizerRecipe,
-            recipes.OptimizerRecipe, recipes.TrainingRecipe,
+            recipes.CorpusRecipe, recipes.DataRecipe, recipes.VariationRecipe,
+            recipes.TokenizerRecipe, recipes.OptimizerRecipe, recipes.TrainingRecipe,
         )
         for name, hint in get_type_hints(kind).items()
         if hint in (int, float, int | None)
     }  # fmt: skip
     assert numbers == set(recipes._RANGES)
+
+
+def test_models_are_found_beside_the_recipe(tmp_path: Path) -> None:
+    text = SMALL.replace("{path: a.tsv}", "{path: a.tsv, back_translate: x, distil: ../y}")
+    text = text.replace("data: {", "data: {scorer: z, ") + "training: {initialize_from: /w}"
+    recipe = load_recipe(write(tmp_path, text))
+    (corpus,) = recipe.data.train
+    found = corpus.back_translate, corpus.distil, recipe.data.scorer
+    assert found == (str(tmp_path / "x"), str(tmp_path / "../y"), str(tmp_path / "z"))
+    assert recipe.training.initialize_from == "/w"
+
+
+def test_kinds_of_variations_are_checked(tmp_path: Path) -> None:
+    text = SMALL.replace("data: {", "data: {variations: [{kinds: [louder], share: 0.1}], ")
+    with pytest.raises(RecipeError, match=r"kinds\[0\] must be one of .*lowercase.*'louder'"):
+        load_recipe(write(tmp_path, text))

@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,8 +12,11 @@ from torch import Tensor
 
 from model.checkpoint import load_checkpoint
 from model.errors import RecipeError
+from model.training.processes import Processes
 from model.training.recipe import load_recipe
+from model.training.run_folder import RunFolder
 from model.training.trainer import Trainer, train
+from model.transformer import Transformer
 
 WORDS = ["red", "green", "blue", "black", "white", "small", "large", "old", "new", "round"]
 RECIPE = {
@@ -24,7 +28,7 @@ RECIPE = {
     "tokenizer": {"vocab_size": 280},
     "model": {
         "d_model": 8, "d_ff": 8, "num_heads": 2, "num_encoder_layers": 1, "num_decoder_layers": 1,
-        "max_positions": 32, "dropout": 0.0,
+        "max_positions": 32, "dropout": 0.2,
     },
     "optimizer": {"warmup_steps": 40},
     "training": {
@@ -62,7 +66,8 @@ def run(data: Path, name: str, /, **changes: dict) -> Path:
 
 
 def trainer(data: Path, name: str, /, **changes: dict) -> Trainer:
-    return Trainer(load_recipe(write_recipe(data, **changes)), data / name, io.StringIO())
+    recipe = load_recipe(write_recipe(data, **changes))
+    return Trainer(recipe, RunFolder(data / name), Processes(), io.StringIO())
 
 
 def state_of(run_dir: Path) -> dict:
@@ -75,7 +80,7 @@ def records(run_dir: Path) -> list[dict]:
 
 def break_off(interrupted: Trainer, monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
     """Runs until so many batches have been computed, and ends as abruptly as Ctrl-C."""
-    compute = interrupted._batch_loss
+    compute = interrupted.batch_loss
     left = iter(range(batches))
 
     def compute_or_stop(batch: object) -> tuple[Tensor, Tensor]:
@@ -83,7 +88,7 @@ def break_off(interrupted: Trainer, monkeypatch: pytest.MonkeyPatch, batches: in
             raise KeyboardInterrupt
         return compute(batch)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(interrupted, "_batch_loss", compute_or_stop)
+    monkeypatch.setattr(interrupted, "batch_loss", compute_or_stop)
     with pytest.raises(KeyboardInterrupt):
         interrupted.run()
 
@@ -116,12 +121,15 @@ def test_metrics_of_updates_that_were_lost_come_once(
     broken._save_state()
     break_off(broken, monkeypatch, batches=2 * 41)
     lost = records(data / "run")
-    assert [(r["kind"], r["step"]) for r in lost] == [("valid", 20), ("update", 25), ("valid", 40)]
+    assert [(r["kind"], r["step"]) for r in lost] == [
+        ("start", 0), ("valid", 20), ("update", 25), ("valid", 40),
+    ]  # fmt: skip
     with (data / "run" / "metrics.jsonl").open("a") as file:
         file.write('{"kind": "upd')  # the machine went down while this was written
     run(data, "run")
     assert [(r["kind"], r["step"]) for r in records(data / "run")] == [
-        ("valid", 20), ("update", 25), ("valid", 40), ("update", 50), ("end", 50),
+        ("start", 0), ("start", 0), ("valid", 20), ("update", 25), ("valid", 40), ("update", 50),
+        ("end", 50),
     ]  # fmt: skip
 
 
@@ -132,20 +140,21 @@ def test_a_finished_run_stays_finished(data: Path) -> None:
     again = state_of(run(data, "run", **changes))["progress"]
     assert first == again
     assert first["step"] == 10
-    assert [r["kind"] for r in records(data / "run")] == ["valid", "valid", "end"]
+    kinds = [r["kind"] for r in records(data / "run")]
+    assert kinds == ["start", "valid", "valid", "start", "end"]
 
 
 def test_a_gradient_that_is_no_number_spoils_nothing(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoilt = trainer(data, "run")
-    compute = spoilt._batch_loss
+    compute = spoilt.batch_loss
 
     def overflow(batch: object) -> tuple[Tensor, Tensor]:
         loss, nll = compute(batch)  # type: ignore[arg-type]
         return (loss * float("inf") if spoilt.progress.step == 4 else loss), nll
 
-    monkeypatch.setattr(spoilt, "_batch_loss", overflow)
+    monkeypatch.setattr(spoilt, "batch_loss", overflow)
     with pytest.raises(RecipeError, match="the gradient of update 5 must be finite, but is nan"):
         spoilt.run()
     state = state_of(data / "run")
@@ -167,18 +176,61 @@ def test_another_vocabulary_needs_another_folder(data: Path) -> None:
         trainer(data, "run", tokenizer={"vocab_size": 285})
 
 
-@pytest.mark.parametrize(
-    ("valid", "message"),
-    [
-        (["empty.tsv"], r"\['empty'\] are empty"),
-        (["valid.tsv", "more/valid.tsv"], "files of different names"),
-    ],
-)
-def test_validation_files_are_checked_before_the_first_update(
-    data: Path, valid: list[str], message: str
-) -> None:
-    (data / "empty.tsv").write_text("")
-    (data / "more").mkdir()
-    (data / "more" / "valid.tsv").write_text("one\teins\n")
-    with pytest.raises(RecipeError, match=message):
-        trainer(data, "run", data={"valid": valid})
+def test_a_run_can_be_put_aside(data: Path) -> None:
+    recipe = write_recipe(data)
+    none = train(recipe, run_dir=data / "run", stop_after=0.0, progress=io.StringIO())
+    assert none is None
+    assert not (data / "run" / "model").exists()
+    assert state_of(data / "run")["progress"]["step"] < 50
+    model = train(recipe, run_dir=data / "run", progress=io.StringIO())
+    assert model == data / "run" / "model"
+    assert load_checkpoint(data / "run" / "model").metadata.name == "tiny"
+
+
+def test_two_runs_do_not_share_a_folder(data: Path) -> None:
+    refused = pytest.raises(RecipeError, match="nobody trains, but another process does")
+    with RunFolder(data / "run").locked(), refused:
+        run(data, "run")
+    run(data, "run")
+
+
+def test_a_run_begins_with_the_weights_of_another(data: Path) -> None:
+    first = run(data, "first", training={"max_steps": 20})
+    begun = trainer(data, "second", training={"initialize_from": str(first / "model")})
+    expected = load_checkpoint(first / "model")
+    for name, tensor in expected.model.state_dict().items():
+        torch.testing.assert_close(begun.model.state_dict()[name], tensor, rtol=0, atol=0)
+    assert begun.tokenizer.serialized == expected.tokenizer.serialized
+    with pytest.raises(RecipeError, match="must name a model of the recipe's shape"):
+        trainer(
+            data, "third", model={"d_model": 16}, training={"initialize_from": str(first / "model")}
+        )
+    with pytest.raises(RecipeError, match="`initialize_from` must name a model directory"):
+        trainer(data, "fourth", training={"initialize_from": "none"})
+
+
+def test_the_best_weights_are_what_is_left(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the last update, the mean and the best validation: whichever translates best."""
+    made = trainer(data, "run", training={"max_steps": 40, "validate_every": 10})
+    scores = iter([3.0, 9.0, 2.0, 1.0, 1.0, 1.0, 9.0])  # four validations; last, mean, best
+    monkeypatch.setattr(made, "_valid_bleu", lambda: {"valid": next(scores)})
+    seen = {}
+    keep = made.folder.keep_weights
+
+    def remember(model: Transformer, step: int, **options: Any) -> None:
+        seen[step] = {name: p.detach().clone() for name, p in model.named_parameters()}
+        keep(model, step, **options)
+
+    monkeypatch.setattr(made.folder, "keep_weights", remember)
+    assert made.run()
+    found = load_checkpoint(made.finish()).model
+    for name, parameter in found.named_parameters():
+        torch.testing.assert_close(parameter, seen[20][name], rtol=1e-3, atol=1e-3)
+    end = records(data / "run")[-1]
+    assert (end["weights"], end["bleu"]) == ("the best validation", {"valid": 9.0})
+
+
+def test_throughput_is_counted(data: Path) -> None:
+    update = next(r for r in records(run(data, "run")) if r["kind"] == "update")
+    assert update["target_tokens_per_second"] > 0
+    assert update["utilisation"] >= 0

@@ -1,0 +1,45 @@
+"""`python -m model.training RECIPE`: `polyhead train` for torchrun, and where no service is.
+
+torchrun --nproc-per-node 8 -m model.training recipe.yaml --data-root FOLDER
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from model.errors import PolyheadError
+from model.training.trainer import train
+
+__all__ = ["main"]
+
+
+def main() -> int:
+    """Trains; 75 (EX_TEMPFAIL) says that the run was put aside and wants to be resumed."""
+    parser = argparse.ArgumentParser(prog="python -m model.training", description=__doc__)
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("--run-dir", type=Path, help="default: runs/ and the recipe's name")
+    parser.add_argument("--data-root", type=Path, help="takes the place of the recipe's data.root")
+    parser.add_argument(
+        "--stop-after", type=float, metavar="SECONDS", help="put the run aside then"
+    )
+    options = parser.parse_args()
+    try:
+        directory = train(
+            options.recipe,
+            run_dir=options.run_dir or Path("runs") / options.recipe.stem,
+            data_root=options.data_root,
+            stop_after=options.stop_after,
+        )
+    except PolyheadError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if directory is None:
+        return 75
+    print(directory)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

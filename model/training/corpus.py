@@ -1,0 +1,139 @@
+"""Parallel text as token ids: learn the vocabulary, make each side one flat array."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import sentencepiece
+
+from model.errors import RecipeError
+from model.tokenizer import Tokenizer
+from model.training.recipe import CorpusRecipe, DataRecipe, Recipe
+from model.training.variations import Pair
+
+__all__ = ["IntArray", "Rows", "TokenizedText", "learn_tokenizer", "tokenize"]
+
+IntArray = npt.NDArray[np.int64]
+
+_PAIRS_AT_ONCE = 20_000
+
+
+class Rows:
+    """Rows of token ids of different lengths in one flat array, the end token in each.
+
+    Args:
+        flat: (tokens,) all rows, one behind the other.
+        lengths: (rows,).
+    """
+
+    def __init__(self, flat: npt.NDArray[np.int32], lengths: IntArray) -> None:
+        self.flat = flat
+        self.lengths = lengths
+        self._starts = lengths.cumsum() - lengths
+
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[int]]) -> Rows:
+        """Rows of ids, (rows, different)."""
+        lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+        tokens = (token for row in rows for token in row)
+        return cls(np.fromiter(tokens, dtype=np.int32, count=int(lengths.sum())), lengths)
+
+    @classmethod
+    def joined(cls, portions: Sequence[Rows]) -> Rows:
+        """The rows of all portions."""
+        return cls(
+            np.concatenate([np.empty(0, dtype=np.int32), *(each.flat for each in portions)]),
+            np.concatenate([np.empty(0, dtype=np.int64), *(each.lengths for each in portions)]),
+        )
+
+    def padded(self, rows: IntArray, pad_id: int) -> IntArray:
+        """The chosen rows (B,) as (B, T), `pad_id` behind their ends."""
+        lengths = self.lengths[rows]
+        columns = np.arange(int(lengths.max()))
+        inside = columns < lengths[:, None]
+        tokens = np.full(inside.shape, pad_id, dtype=np.int64)
+        tokens[inside] = self.flat[(self._starts[rows][:, None] + columns)[inside]]
+        return tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizedText:
+    """Everything that a run trains on: pair i is row i of both sides."""
+
+    src: Rows
+    tgt: Rows
+    parts: tuple[tuple[CorpusRecipe, int, int], ...]
+    """Each corpus with its first pair and the one behind its last."""
+
+    def __len__(self) -> int:
+        return len(self.src.lengths)
+
+
+def learn_tokenizer(whole: Recipe, corpora: Iterable[list[Pair]]) -> Tokenizer:
+    """Trains the joint vocabulary on a sample of all training text, corpora by their weights.
+
+    Args:
+        corpora: the pairs of each corpus of the recipe.
+    """
+    recipe = whole.tokenizer
+    generator = np.random.default_rng(whole.training.seed)
+    lines: list[str] = []
+    for corpus, pairs in zip(whole.data.train, corpora, strict=True):
+        share = min(1.0, corpus.weight)
+        chosen = generator.random(len(pairs)) < share
+        for (source, target), keep in zip(pairs, chosen, strict=True):
+            if keep:
+                lines += (source, target)
+    if len(lines) > recipe.sample_lines:
+        picks = np.sort(generator.choice(len(lines), recipe.sample_lines, replace=False))
+        lines = [lines[i] for i in picks]
+    serialized = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.Train(
+            sentence_iterator=iter(lines),
+            model_writer=serialized,
+            vocab_size=recipe.vocab_size,
+            model_type=recipe.model_type,
+            byte_fallback=recipe.byte_fallback,
+            split_digits=recipe.split_digits,
+            character_coverage=0.9999,
+            pad_id=0, bos_id=1, eos_id=2, unk_id=3,
+            num_threads=2,
+            minloglevel=2,
+        )  # fmt: skip
+    except RuntimeError as error:
+        raise RecipeError(f"the tokenizer could not be trained: {error}") from error
+    return Tokenizer(serialized.getvalue())
+
+
+def tokenize(recipe: Recipe, corpora: Iterable[list[Pair]], tokenizer: Tokenizer) -> TokenizedText:
+    """Makes ids of the pairs of each corpus of the recipe, and leaves out those that do not fit.
+
+    Args:
+        corpora: the pairs of each, one after the other: only one is in memory as text.
+    """
+    sources: list[Rows] = []
+    targets: list[Rows] = []
+    parts = []
+    for corpus, pairs in zip(recipe.data.train, corpora, strict=True):
+        first = sum(len(rows.lengths) for rows in sources)
+        # In portions, because Python's numbers weigh ten times as much as the arrays'.
+        for start in range(0, len(pairs), _PAIRS_AT_ONCE):
+            portion = pairs[start : start + _PAIRS_AT_ONCE]
+            src_ids = tokenizer.tokenize_batch([source for source, _ in portion], num_threads=2)
+            tgt_ids = tokenizer.tokenize_batch([target for _, target in portion], num_threads=2)
+            fit = [i for i in range(len(portion)) if _fits(src_ids[i], tgt_ids[i], recipe.data)]
+            sources.append(Rows.of([[*src_ids[i], tokenizer.eos_id] for i in fit]))
+            targets.append(Rows.of([[*tgt_ids[i], tokenizer.eos_id] for i in fit]))
+        parts.append((corpus, first, sum(len(rows.lengths) for rows in sources)))
+    return TokenizedText(src=Rows.joined(sources), tgt=Rows.joined(targets), parts=tuple(parts))
+
+
+def _fits(src: Sequence[int], tgt: Sequence[int], data: DataRecipe) -> bool:
+    shorter, longer = sorted((len(src), len(tgt)))
+    unequal = longer > 8 and longer > data.max_length_ratio * shorter
+    return bool(shorter) and longer < data.max_tokens and not unequal

@@ -1,0 +1,153 @@
+"""What a run leaves on disk, written so that a machine that goes down costs minutes.
+
+tokenizer.model    learned once
+state.pt           weights, optimiser and place in the data, every couple of minutes
+weights/           the weights at the last validations, to be averaged, and at the best one
+metrics.jsonl      one JSON object a line: kind "start", "update", "valid" or "end"
+model/             the result, a model directory
+lock               held while a process trains here
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from model.errors import RecipeError
+
+__all__ = ["RunFolder", "average_weights"]
+
+
+class RunFolder:
+    """The files of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes from training here.
+
+        Raises:
+            RecipeError: another one does already.
+        """
+        with (self.path / "lock").open("wb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise RecipeError(
+                    f"{self.path} must be a folder in which nobody trains, but another process does"
+                ) from error
+            yield
+
+    @property
+    def tokenizer(self) -> Path:
+        """The learned vocabulary."""
+        return self.path / "tokenizer.model"
+
+    def text(self, name: str) -> Path:
+        """Parallel text that took long to prepare."""
+        return self.path / "text" / f"{name}.tsv.gz"
+
+    @property
+    def model(self) -> Path:
+        """The finished model directory."""
+        return self.path / "model"
+
+    @property
+    def state(self) -> Path:
+        """What a run goes on from."""
+        return self.path / "state.pt"
+
+    def save_state(self, state: dict[str, Any]) -> None:
+        """Keeps the state, all of it or none."""
+        partial = self.state.with_suffix(".partial")
+        with partial.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self.state)
+
+    def load_state(self, device: torch.device) -> dict[str, Any] | None:
+        """The kept state, or None in a new folder.
+
+        Raises:
+            RecipeError: the file is damaged.
+        """
+        if not self.state.exists():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(self.state, map_location=device, weights_only=True)
+        except (RuntimeError, ValueError, OSError, EOFError, pickle.UnpicklingError) as error:
+            raise RecipeError(
+                f"{self.state} must be a state of this recipe, but cannot be resumed: {error}"
+            ) from error
+        return state
+
+    def keep_weights(self, model: nn.Module, step: int, *, keep: int, best: bool) -> None:
+        """Keeps the weights of a validation, of the last `keep` and of the best one."""
+        folder = self.path / "weights"
+        folder.mkdir(exist_ok=True)
+        tensors = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters()}
+        names = [f"step-{step:08d}", *(["best"] if best else [])]
+        for path in (folder / f"{name}.safetensors" for name in names):
+            save_file(tensors, path.with_suffix(".partial"))
+            path.with_suffix(".partial").replace(path)
+        for old in self._last_weights()[:-keep]:
+            old.unlink()
+
+    def candidates(self) -> dict[str, dict[str, Tensor]]:
+        """Weights that may be better than the last ones, by what they are."""
+        found = {}
+        if len(last := self._last_weights()) > 1:
+            found[f"the mean of the last {len(last)} validations"] = average_weights(last)
+        best = self.path / "weights" / "best.safetensors"
+        if best.exists():
+            found["the best validation"] = load_file(best)
+        return found
+
+    def _last_weights(self) -> list[Path]:
+        return sorted((self.path / "weights").glob("step-*.safetensors"))
+
+    def write_metrics(self, kind: str, record: dict[str, Any]) -> None:
+        """One line, at once."""
+        with self._metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"kind": kind, **record}) + "\n")
+
+    def forget_metrics_after(self, step: int) -> None:
+        """Drops the lines of updates that an interruption has undone: they come again."""
+        if not self._metrics.exists():
+            return
+        lines = self._metrics.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if line.endswith("\n") and _stands(json.loads(line), step)]
+        partial = self._metrics.with_suffix(".partial")
+        partial.write_text("".join(kept), encoding="utf-8")
+        partial.replace(self._metrics)
+
+    @property
+    def _metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+
+def average_weights(files: list[Path]) -> dict[str, Tensor]:
+    """The mean of several files of weights, as section 6.1 averages checkpoints."""
+    total = {name: tensor.double() for name, tensor in load_file(files[0]).items()}
+    for path in files[1:]:
+        for name, tensor in load_file(path).items():
+            total[name] += tensor
+    return {name: (tensor / len(files)).float() for name, tensor in total.items()}
+
+
+def _stands(record: dict[str, Any], step: int) -> bool:
+    return record["kind"] != "end" and bool(record["step"] <= step)

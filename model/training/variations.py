@@ -1,0 +1,191 @@
+"""Variations of training pairs, so that a model bears what people really type.
+
+Parallel text is edited text. What arrives at a service has no capitals, or nothing but capitals, no
+full stop, a slip of the finger, a name that nobody has written down before. Each kind below turns
+clean pairs into pairs of that sort, with the target that a reader would want.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+
+__all__ = ["Kind", "Pair", "vary"]
+
+Pair = tuple[str, str]
+"""(source, target)."""
+
+Kind = Literal[
+    "lowercase", "uppercase", "no_punctuation", "no_umlauts", "typos",
+    "concatenate", "target_copied", "numbers", "names", "emoji",
+]  # fmt: skip
+
+_Generator = np.random.Generator
+
+_PUNCTUATION = re.compile(r"(?<!\w)['\"]|['\"](?!\w)|[.,;:!?](?!\w)|[„“”«»]")
+_AT_THE_END = re.compile(r"\s*[.!?…]+$")
+_NUMBER = re.compile(r"(?<![\w.,:])\d{2,}(?![\w,:]|\.\d)")
+_NAME = re.compile(r"(?<![\w'\u2019-])[A-ZÄÖÜ][a-zäöüß]{2,}(?![\w'\u2019-])")
+_LONG_WORD = re.compile(r"[^\W\d_]{4,}")
+_WITHOUT_UMLAUTS = str.maketrans(
+    {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss"}
+)
+_EMOJI = tuple("😀😂🙂😉😍😊😎🤔😢😭😡👍👎👏🙏💪🎉🔥⭐❤☀🌧🍕🍺🎂🐱🐶🚗✈🏠📷✅❌")
+_NEIGHBOURS = {
+    group[0]: group[1:]
+    for group in (
+        "asq", "bvn", "cxv", "dsf", "ewr", "fdg", "gfh", "hgj", "iuo", "jhk", "kjl", "lk", "mnk",
+        "nbm", "oip", "po", "qwa", "ret", "sad", "try", "uyi", "vcb", "wqe", "xzc", "ytu", "zxs",
+    )
+}  # fmt: skip
+"""Beside each letter on a keyboard."""
+
+
+def vary(pairs: Sequence[Pair], kinds: Sequence[Kind], seed: Sequence[int]) -> list[Pair]:
+    """Variations of `pairs`, each of `kinds` applied after the other.
+
+    Args:
+        seed: the same numbers give the same variations.
+
+    Returns:
+        At most as many pairs. Those that a kind has nothing to do to are left out.
+    """
+    generator = np.random.default_rng(list(seed))
+    varied = list(pairs)
+    for kind in kinds:
+        varied = _KINDS[kind](varied, generator)
+    return varied
+
+
+def _lowercase(pairs: Sequence[Pair], _: _Generator) -> list[Pair]:
+    """The source loses its capitals; the target stays as it should be."""
+    return [(low, target) for source, target in pairs if (low := source.lower()) != source]
+
+
+def _uppercase(pairs: Sequence[Pair], _: _Generator) -> list[Pair]:
+    """Both sides are shouted."""
+    return [(source.upper(), target.upper()) for source, target in pairs]
+
+
+def _no_punctuation(pairs: Sequence[Pair], _: _Generator) -> list[Pair]:
+    """The source loses its punctuation marks; the target the one at its end."""
+    varied = []
+    for source, target in pairs:
+        bare = " ".join(_PUNCTUATION.sub(" ", source).split())
+        if bare and bare != source:
+            varied.append((bare, _AT_THE_END.sub("", target)))
+    return varied
+
+
+def _typos(pairs: Sequence[Pair], generator: _Generator) -> list[Pair]:
+    """About one slip of the finger in every ten words of the source, at least one."""
+    varied = []
+    for source, target in pairs:
+        words = list(_LONG_WORD.finditer(source))
+        if not words:
+            continue
+        slips = min(len(words), 1 + generator.poisson(len(words) / 10))
+        chosen = np.sort(generator.choice(len(words), slips, replace=False))
+        # From the right, so that the places of the others stay what they are.
+        for index in chosen[::-1]:
+            start, end = words[index].span()
+            source = source[:start] + _slip(source[start:end], generator) + source[end:]
+        varied.append((source, target))
+    return varied
+
+
+def _slip(word: str, generator: _Generator) -> str:
+    at = int(generator.integers(1, len(word) - 1))
+    kind = int(generator.integers(4))
+    if kind == 0:
+        return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+    if kind == 1:
+        return word[:at] + word[at + 1 :]
+    if kind == 2:
+        return word[:at] + word[at] + word[at:]
+    beside = _NEIGHBOURS.get(word[at].lower(), word[at])
+    return word[:at] + beside[int(generator.integers(len(beside)))] + word[at + 1 :]
+
+
+def _no_umlauts(pairs: Sequence[Pair], _: _Generator) -> list[Pair]:
+    """The source as it is typed where the keyboard has no umlauts."""
+    return [
+        (plain, target)
+        for source, target in pairs
+        if (plain := source.translate(_WITHOUT_UMLAUTS)) != source
+    ]
+
+
+def _concatenate(pairs: Sequence[Pair], _: _Generator) -> list[Pair]:
+    """Two pairs as one, so that neither of two sentences in a line is lost."""
+    return [
+        (f"{first[0]} {second[0]}", f"{first[1]} {second[1]}")
+        for first, second in zip(pairs[::2], pairs[1::2], strict=False)
+    ]
+
+
+def _target_copied(pairs: Sequence[Pair], _: _Generator) -> list[Pair]:
+    """Text that is in the target language already stays what it is."""
+    return [(target, target) for _, target in pairs]
+
+
+def _numbers(pairs: Sequence[Pair], generator: _Generator) -> list[Pair]:
+    """Numbers that stand on both sides become others of as many digits."""
+    varied = []
+    for source, target in pairs:
+        shared = set(_NUMBER.findall(source)) & set(_NUMBER.findall(target))
+        if shared:
+            others = {number: _number_like(number, generator) for number in sorted(shared)}
+            varied.append((_replaced(_NUMBER, source, others), _replaced(_NUMBER, target, others)))
+    return varied
+
+
+def _number_like(number: str, generator: _Generator) -> str:
+    first = str(generator.integers(1, 10)) if number[0] != "0" else "0"
+    return first + "".join(str(digit) for digit in generator.integers(0, 10, len(number) - 1))
+
+
+def _names(pairs: Sequence[Pair], generator: _Generator) -> list[Pair]:
+    """Capitalised words that stand on both sides become others of the same corpus.
+
+    A word that is a capitalised word in both languages is a name far more often than not.
+    """
+    shared = [set(_NAME.findall(source)) & set(_NAME.findall(target)) for source, target in pairs]
+    known = sorted(set().union(*shared))
+    varied: list[Pair] = []
+    for (source, target), names in zip(pairs, shared, strict=True):
+        if names:
+            others = {name: known[int(generator.integers(len(known)))] for name in sorted(names)}
+            varied.append((_replaced(_NAME, source, others), _replaced(_NAME, target, others)))
+    return varied
+
+
+def _replaced(pattern: re.Pattern[str], text: str, others: dict[str, str]) -> str:
+    return pattern.sub(lambda found: others.get(found[0], found[0]), text)
+
+
+def _emoji(pairs: Sequence[Pair], generator: _Generator) -> list[Pair]:
+    """One or two emoji behind both sides."""
+    varied = []
+    for source, target in pairs:
+        count = int(generator.integers(1, 3))
+        tail = "".join(_EMOJI[i] for i in generator.integers(len(_EMOJI), size=count))
+        varied.append((f"{source} {tail}", f"{target} {tail}"))
+    return varied
+
+
+_KINDS: dict[Kind, Callable[[Sequence[Pair], _Generator], list[Pair]]] = {
+    "lowercase": _lowercase,
+    "uppercase": _uppercase,
+    "no_punctuation": _no_punctuation,
+    "no_umlauts": _no_umlauts,
+    "typos": _typos,
+    "concatenate": _concatenate,
+    "target_copied": _target_copied,
+    "numbers": _numbers,
+    "names": _names,
+    "emoji": _emoji,
+}
