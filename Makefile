@@ -13,7 +13,7 @@ MODEL :=
 # The interpreter that .venv is made with; empty takes the first one that is good enough.
 PYTHON :=
 # What `make test` runs, in this order: the fast ones first.
-TESTS := tests/unit tests/equivalence tests/integration tests/system
+TESTS := tests/unit tests/equivalence tests/robustness tests/integration tests/system
 # More options of pytest: `make test TESTS=tests/unit PYTEST_ARGS="-k tokenizer -x"`.
 PYTEST_ARGS :=
 

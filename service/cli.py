@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from model.config import EngineConfig, GenerationConfig
+    from model.training.robustness.report import RobustnessReport
 
 __all__ = ["app", "main"]
 
@@ -35,6 +36,18 @@ EngineDtypeOption = Annotated[str, typer.Option("--dtype", help=f"{_DTYPES}; {_A
 BeamOption = Annotated[
     int | None,
     typer.Option("--beam-size", min=1, help="Hypotheses kept  [default: the model's own choice]"),
+]
+
+RobustnessOption = Annotated[
+    Path | None,
+    typer.Option(help="A set of texts with expectations, as in tests/robustness/."),
+]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", help="Show the translations that fail its checks.")
+]
+MinPassRateOption = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Of the robustness set, or the exit status is 1."),
 ]
 
 RegimeOption = Annotated[str, typer.Option(help="latency, throughput, online, or all of them.")]
@@ -68,21 +81,33 @@ TextOption = Annotated[
     typer.Option(help="Texts, one a line, or source, tab, reference (.tsv, also .gz and .xz)."),
 ]
 
-ProfileArgument = Annotated[str, typer.Argument(help="constant, ramp, steps, spike or soak.")]
+ProfileArgument = Annotated[
+    str, typer.Argument(help="constant, ramp, steps, spike, soak or overload.")
+]
 RateOption = Annotated[float, typer.Option(help="Requests a second, at the beginning.")]
 PeakOption = Annotated[
     float | None,
     typer.Option(
-        help="Requests a second at the peak  [default: ramp 20, steps 100, spike 5 times]"
+        help="Requests a second at the peak, in overload at most in the search for it  [default: "
+        "ramp 20, steps 100, spike 5, overload 500 times]"
     ),
 ]
 LoadSecondsOption = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Of the whole, in steps of each  [default: 60, ramp 180, steps 15, spike 150, soak "
-        "1200]",
+        help="Of the whole, in steps of each, in overload of that  [default: 60, ramp 180, steps "
+        "15, spike 150, soak 1200]",
     ),
+]
+DeadlineOption = Annotated[
+    float | None, typer.Option(help="Seconds that requests of overload allow, in their header.")
+]
+PidOption = Annotated[
+    int | None, typer.Option(help="Of the service, if it runs here, to look at its memory.")
+]
+InFlightOption = Annotated[
+    int | None, typer.Option(help="Most requests at the same time  [default: 256, overload 1024]")
 ]
 MixOption = Annotated[
     str, typer.Option(help="realistic, sentences, documents, lists or libretranslate.")
@@ -263,8 +288,14 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="Go on where an earlier run stopped.")
     ] = True,
+    stop_after: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="Put the run aside then, to go on later."),
+    ] = None,
 ) -> None:
     """Train a model by a recipe, and go on after an interruption.
+
+    With several GPUs or machines: torchrun --nproc-per-node 8 -m model.training recipe.yaml
 
     \b
     Examples:
@@ -274,16 +305,22 @@ def train(
     from model.training.trainer import train as train_by_recipe
 
     directory = train_by_recipe(
-        config, run_dir=run_dir or Path("runs") / config.stem, data_root=data_root, resume=resume
+        config,
+        run_dir=run_dir or Path("runs") / config.stem,
+        data_root=data_root,
+        resume=resume,
+        stop_after=stop_after,
     )
-    print(directory)
+    if directory is not None:
+        print(directory)
 
 
 @app.command()
 def evaluate(
     files: Annotated[
-        list[Path], typer.Argument(help="Parallel text: a source, a tab and its reference a line.")
-    ],
+        list[Path] | None,
+        typer.Argument(help="Parallel text: a source, a tab and its reference a line."),
+    ] = None,
     model: ModelOption = None,
     beam_size: BeamOption = None,
     device: DeviceOption = "auto",
@@ -291,23 +328,52 @@ def evaluate(
     max_lines: Annotated[
         int | None, typer.Option(min=1, help="Only the first lines of each file.")
     ] = None,
+    robustness: RobustnessOption = None,
+    verbose: VerboseOption = False,
+    min_pass_rate: MinPassRateOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per file.")] = False,
 ) -> None:
-    """Score a model with sacreBLEU and chrF.
+    """Score a model with sacreBLEU and chrF, or check what it makes of everyday and unkind texts.
 
     \b
     Examples:
       polyhead evaluate multi30k-2016.tsv tatoeba.tsv
       polyhead evaluate --model runs/en-de/model --beam-size 1 --json test.tsv
+      polyhead evaluate --robustness tests/robustness/en-de.yaml --min-pass-rate 0.8
     """
-    import json
-
     from model.checkpoint import EMBEDDED
-    from model.training.evaluation import evaluate_file
 
+    if not files and robustness is None:
+        raise typer.BadParameter("there must be FILES, --robustness, or both, but is neither")
+    if robustness is None and (verbose or min_pass_rate is not None):
+        raise typer.BadParameter("--verbose and --min-pass-rate must come with --robustness")
     directory = model or EMBEDDED
     engine = _engine(directory, device=device, dtype=dtype)
     generation = _generation(directory, beam_size)
+    if files:
+        _score_files(directory, files, generation, engine, max_lines=max_lines, as_json=as_json)
+    if robustness is not None:
+        from model.training.evaluation import evaluate_robustness
+
+        report = evaluate_robustness(directory, robustness, generation=generation, engine=engine)
+        _print_robustness(report, robustness, directory, verbose=verbose, as_json=as_json)
+        if min_pass_rate is not None and report.pass_rate < min_pass_rate:
+            _fail(f"the pass rate must be at least {min_pass_rate}, but is {report.pass_rate:.4f}")
+
+
+def _score_files(
+    directory: Path,
+    files: list[Path],
+    generation: GenerationConfig | None,
+    engine: EngineConfig,
+    *,
+    max_lines: int | None,
+    as_json: bool,
+) -> None:
+    import json
+
+    from model.training.evaluation import evaluate_file
+
     signatures: dict[str, None] = {}
     if not as_json:
         print(f"{'file':40} {'lines':>6} {'BLEU':>6} {'chrF':>6}")
@@ -328,6 +394,21 @@ def evaluate(
         signatures |= {f"BLEU {score.bleu_signature}": None, f"chrF {score.chrf_signature}": None}
     for signature in signatures:
         print(signature)
+
+
+def _print_robustness(
+    report: RobustnessReport, file: Path, directory: Path, *, verbose: bool, as_json: bool
+) -> None:
+    """A table, with `verbose` what failed above it, and a line of JSON; that line alone."""
+    import json
+
+    if not as_json:
+        for result in report.failed if verbose else ():
+            print(f"{result.category}: {', '.join(result.failures)}")
+            print(f"  {result.case.text!r}\n  {result.translation!r}")
+        print(*report.table(), sep="\n")
+    summary = {"file": file.name, "model": str(directory)} | report.summary()
+    print(json.dumps(summary, ensure_ascii=False), flush=True)
 
 
 @app.command()
@@ -395,7 +476,10 @@ def loadtest(
     target: Annotated[str, typer.Option(help="Language wanted.")] = "de",
     text: Annotated[Path | None, typer.Option(help="Sentences, one a line.")] = None,
     paragraphs: ParagraphsOption = None,
-    in_flight: Annotated[int, typer.Option(help="Most requests at the same time.")] = 256,
+    factor: Annotated[float, typer.Option(help="Of the peak, what overload offers.")] = 3.0,
+    deadline: DeadlineOption = None,
+    pid: PidOption = None,
+    in_flight: InFlightOption = None,
     max_wait: WaitOption = 1.0,
     timeout: Annotated[float, typer.Option(help="Seconds without a word that fail.")] = 60.0,
     processes: Annotated[int, typer.Option(help="Load generators on this machine.")] = 1,
@@ -406,6 +490,14 @@ def loadtest(
     max_failures: MaxFailuresOption = None,
     min_throughput: LimitOption = None,
     min_knee: LimitOption = None,
+    min_goodput_share: LimitOption = None,
+    max_late: LimitOption = None,
+    max_refusal_p95_ms: LimitOption = None,
+    max_without_retry_after: LimitOption = None,
+    max_recovery_seconds: LimitOption = None,
+    max_memory_growth: Annotated[
+        float | None, typer.Option(help="Percent, from the second to the last quarter.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of texts and arrivals.")] = 0,
     report: ReportOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="The line of JSON alone.")] = False,
@@ -421,21 +513,12 @@ def loadtest(
       polyhead loadtest steps --report steps.html
       polyhead loadtest constant --rate 40 --seconds 120 --max-p95-ms 300 --max-failures 0.001
       polyhead loadtest spike --rate 20 --peak 300
+      polyhead loadtest overload --deadline 5 --min-goodput-share 0.9 --max-recovery-seconds 5
     """
+    options = dict(locals())  # first of all, while there is nothing else
     from loadtests.open_loop.command import loadtest as run_loadtest
 
-    limits = {
-        "max_p95_ms": max_p95_ms, "max_p99_ms": max_p99_ms, "max_failures": max_failures,
-        "min_throughput": min_throughput, "min_knee": min_knee,
-    }  # fmt: skip
-    status = run_loadtest(
-        profile, as_json=as_json, report=report, results=results, thresholds=limits, url=url,
-        foreign=foreign, rate=rate, peak=peak, seconds=seconds, growth=growth, mix=mix,
-        source=source, target=target, text=text, paragraphs=paragraphs, in_flight=in_flight,
-        max_wait=max_wait, timeout=timeout, processes=processes, workers=workers,
-        knee_p95_ms=knee_p95_ms, seed=seed,
-    )  # fmt: skip
-    raise typer.Exit(status)
+    raise typer.Exit(run_loadtest(**options))
 
 
 def _engine(directory: Path, *, device: str, dtype: str) -> EngineConfig:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 _TESTS = Path(__file__).parent
-_FOLDERS = ("unit", "equivalence", "integration", "system")
+_FOLDERS = ("unit", "equivalence", "robustness", "integration", "system")
 _FOREIGN_PREFIXES = ("POLYHEAD_", "RAY_", "LOCUST_")
 _FOREIGN_NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 

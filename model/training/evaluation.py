@@ -1,4 +1,4 @@
-"""How good a model is: sacreBLEU and chrF on files of parallel text, with their signatures."""
+"""How good a model is: sacreBLEU and chrF with their signatures, and checks of robustness."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING
 
 from sacrebleu.metrics import BLEU, CHRF
 
+from model.checkpoint import read_manifest
 from model.config import EngineConfig, GenerationConfig
 from model.decoding.reference import generate
-from model.errors import InvalidRequestError
+from model.errors import InvalidRequestError, UnsupportedLanguageError
 from model.tokenizer import Tokenizer
-from model.training.data import read_pairs
+from model.training.robustness.cases import read_set
+from model.training.robustness.report import RobustnessReport, check_translations
+from model.training.text import read_pairs
 
 if TYPE_CHECKING:
     from model.transformer import Transformer
 
-__all__ = ["Score", "evaluate_file", "quick_bleu", "score"]
+__all__ = ["Score", "evaluate_file", "evaluate_robustness", "quick_bleu", "score"]
 
 _BATCH_ROWS = 64
 
@@ -63,18 +66,47 @@ def evaluate_file(
     Returns:
         The score and the translations, one for each line.
     """
-    from model.translator import Translator
-
     pairs = list(read_pairs(file))[:max_lines]
     if not pairs:
         raise InvalidRequestError(f"{file} must have at least one line, but is empty")
-    translator = Translator.load(model_directory, engine or EngineConfig())
-    try:
-        sources = (source for source, _ in pairs)
-        texts = [t.text for t in translator.translate_stream(sources, generation=generation)]
-    finally:
-        translator.close()
+    texts = _translated(model_directory, [source for source, _ in pairs], generation, engine)
     return score(file.name, texts, [reference for _, reference in pairs]), texts
+
+
+def evaluate_robustness(
+    model_directory: Path,
+    file: Path,
+    *,
+    generation: GenerationConfig | None = None,
+    engine: EngineConfig | None = None,
+) -> RobustnessReport:
+    """Translates a robustness set the way the service would, and checks every translation.
+
+    Raises:
+        RecipeError: the file is no robustness set.
+        UnsupportedLanguageError: the model does not translate between its languages.
+    """
+    cases = read_set(file)
+    known = read_manifest(model_directory).metadata.pairs
+    if (cases.source, cases.target) not in known:
+        raise UnsupportedLanguageError(
+            f"{file} is from {cases.source} to {cases.target}, which must be one of the model's "
+            f"pairs {known}"
+        )
+    sources = [case.text for group in cases.cases.values() for case in group]
+    return check_translations(cases, _translated(model_directory, sources, generation, engine))
+
+
+def _translated(
+    model_directory: Path,
+    sources: Sequence[str],
+    generation: GenerationConfig | None,
+    engine: EngineConfig | None,
+) -> list[str]:
+    from model.translator import Translator
+
+    with Translator.load(model_directory, engine or EngineConfig()) as translator:
+        return [t.text for t in translator.translate_stream(sources, generation=generation)]
 
 
 def quick_bleu(

@@ -269,6 +269,7 @@ def test_a_line_that_is_not_utf_8(polyhead: _Polyhead, model: Path) -> None:
         (("translate", "a", "--model", "/nowhere", "--beam-size", "2"), "must be a directory"),
         (("train", "/nowhere.yaml", "--run-dir", "{folder}/run"), "/nowhere.yaml"),
         (("evaluate", "/nowhere.tsv", "--model", "{model}"), "/nowhere.tsv"),
+        (("evaluate", "--robustness", "/nowhere.yaml", "--model", "{model}"), "/nowhere.yaml"),
         (("translate", "a", "--model", "{model}", "--device", "abacus"), "device"),
         (("translate", "a", "--model", "{model}", "--dtype", "int3"), "`dtype` must be one of"),
     ],
@@ -299,6 +300,47 @@ def test_evaluates_files(polyhead: _Polyhead, model: Path, tmp_path: Path) -> No
     assert 0 <= values["bleu"] <= 100
 
 
+def test_checks_robustness(polyhead: _Polyhead, model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "set.yaml"
+    cases = (
+        "cases: {address: [{text: www.example.com, copied: true}], word: [{text: a, says: [Qx]}]}"
+    )
+    file.write_text(f"source: en\ntarget: de\n{cases}\n", encoding="utf-8")
+    command = ("evaluate", "--model", str(model), "--robustness", str(file))
+
+    outcome = polyhead(*command, "--min-pass-rate", "0.5")
+    assert outcome.status == 0
+    *table, summary = outcome.output.splitlines()
+    assert [row.split()[:3] for row in table[1:]] == [
+        ["address", "1", "100.0%"],
+        ["word", "1", "0.0%"],
+        ["all", "2", "50.0%"],
+    ]
+    values = json.loads(summary)
+    assert values["file"] == "set.yaml"
+    assert values["pass_rate"] == 0.5
+    assert values["categories"] == {"address": 1.0, "word": 0.0}
+
+    outcome = polyhead(*command, "--json", "--min-pass-rate", "0.51")
+    assert outcome.status == 1
+    assert json.loads(outcome.output) == values
+    problem = "the pass rate must be at least 0.51, but is 0.5"
+    assert problem in _only_line(outcome.errors)
+
+    first, texts, *_ = polyhead(*command, "--verbose").output.splitlines()
+    assert first.startswith("word: ")
+    assert texts == "  'a'"
+
+
+def test_evaluate_needs_something_to_evaluate(polyhead: _Polyhead) -> None:
+    outcome = polyhead("evaluate")
+    assert outcome.status == 2
+    assert "FILES" in outcome.errors
+    outcome = polyhead("evaluate", "test.tsv", "--min-pass-rate", "0.5")
+    assert outcome.status == 2
+    assert "--robustness" in outcome.errors
+
+
 def test_train_hands_over_what_was_given(
     polyhead: _Polyhead, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,15 +353,20 @@ def test_train_hands_over_what_was_given(
     monkeypatch.setattr("model.training.trainer.train", train)
     assert polyhead("train", "recipes/r.yaml").output == "runs/r/model\n"
     polyhead("train", "r.yaml", "--run-dir", "there", "--data-root", "data", "--no-resume")
+    polyhead("train", "r.yaml", "--stop-after", "540")
+    nothing_said = {"data_root": None, "resume": True, "stop_after": None}
     assert given == [
-        (
-            Path("recipes/r.yaml"),
-            {"run_dir": Path("runs/r"), "data_root": None, "resume": True},
-        ),
+        (Path("recipes/r.yaml"), {**nothing_said, "run_dir": Path("runs/r")}),
         (
             Path("r.yaml"),
-            {"run_dir": Path("there"), "data_root": Path("data"), "resume": False},
+            {
+                "run_dir": Path("there"),
+                "data_root": Path("data"),
+                "resume": False,
+                "stop_after": None,
+            },
         ),
+        (Path("r.yaml"), {**nothing_said, "run_dir": Path("runs/r"), "stop_after": 540.0}),
     ]
 
 

@@ -1,0 +1,1 @@
+"""Everyday and unkind texts, and what must be true of their translations."""
