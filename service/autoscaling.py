@@ -335,12 +335,15 @@ class Autoscaler:
 class LoadMeter:
     """A replica's own measurements, from what its engine has counted. Not thread-safe.
 
-    Rates are exponentially weighted over time, and right from the first window on.
+    Rates are exponentially weighted over time. What is done is right from the first window on. What
+    arrives counts as if nothing had arrived before the first: clients who come from another replica
+    fade there as they appear here, and are counted once. A burst that has waited for a new replica
+    is no rate.
     """
 
     def __init__(self) -> None:
         self._last: tuple[float, int, int, float] | None = None
-        self._arriving = _Rate(_ARRIVAL_SECONDS)
+        self._arriving = _Rate(_ARRIVAL_SECONDS, least_seconds=_ARRIVAL_SECONDS)
         self._admitted = _Rate(_ARRIVAL_SECONDS)
         self._capacity = _Rate(_CAPACITY_SECONDS)
 
@@ -387,10 +390,14 @@ class LoadMeter:
 
 
 class _Rate:
-    """Tokens per second, in which a window counts less the longer ago it was."""
+    """Tokens per second, in which a window counts less the longer ago it was.
 
-    def __init__(self, time_constant: float) -> None:
+    As long as the windows weigh less than `least_seconds`, empty ones stand for the rest.
+    """
+
+    def __init__(self, time_constant: float, *, least_seconds: float = 0.0) -> None:
         self._time_constant = time_constant
+        self._least_seconds = least_seconds
         self._tokens = 0.0
         self._seconds = 0.0
 
@@ -401,7 +408,8 @@ class _Rate:
 
     @property
     def value(self) -> float:
-        return self._tokens / self._seconds if self._seconds else 0.0
+        seconds = max(self._seconds, self._least_seconds)
+        return self._tokens / seconds if seconds else 0.0
 
 
 def _queue_seconds(tokens: float, rate: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import fields
 from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -13,8 +14,13 @@ from typing import Any
 from loadtests.bench.machine import commit, read_hardware, versions
 from loadtests.open_loop.errors import LoadTestError
 from loadtests.open_loop.load import Ending, generate_load
+from loadtests.open_loop.memory import Memory, MemoryWatch
 from loadtests.open_loop.options import LoadTestOptions, Thresholds
+from loadtests.open_loop.overload.figures import Overload, record_of
+from loadtests.open_loop.overload.run import overload
 from loadtests.open_loop.probe import probe
+from loadtests.open_loop.profiles import Profile, ProfileName
+from loadtests.open_loop.record import Record
 from loadtests.open_loop.report import as_json_line, as_tables
 from loadtests.open_loop.result import Result
 
@@ -31,7 +37,6 @@ def loadtest(
     as_json: bool,
     report: Path | None,
     results: Path | None,
-    thresholds: dict[str, float | None],
     **options: Any,
 ) -> int:
     """Tests and prints.
@@ -40,8 +45,7 @@ def loadtest(
         as_json: leaves the tables out.
         report: where to write the page; None takes a new name in `runs/loadtests`.
         results: the line of JSON is added to this file as well.
-        thresholds: values of `Thresholds`, by their names there.
-        options: further ones of `LoadTestOptions`, by their names there.
+        options: further ones, by their names in `LoadTestOptions` and `Thresholds`.
 
     Returns:
         The exit status: 0, or 130 after Ctrl-C.
@@ -54,7 +58,8 @@ def loadtest(
             raise LoadTestError(
                 f"{package} is not installed: pip install 'polyhead[loadtest]' brings it"
             )
-    wanted = LoadTestOptions(profile_name=profile, thresholds=Thresholds(**thresholds), **options)
+    limits = {field.name: options.pop(field.name, None) for field in fields(Thresholds)}
+    wanted = LoadTestOptions(profile_name=profile, thresholds=Thresholds(**limits), **options)
     started = datetime.now(UTC)
     report = report or Path("runs/loadtests") / f"{started:%Y-%m-%dT%H%M%SZ}-{profile}.html"
     for path in filter(None, (report, results)):
@@ -70,12 +75,21 @@ def loadtest(
 
 def _measure(options: LoadTestOptions, started: datetime) -> Result:
     model = probe(options)
-    record, ending = generate_load(options)
+    memory: Memory | None = None
+    if options.pid is None:
+        profile, record, ending, overloaded = _offer(options)
+    else:
+        with MemoryWatch(options.pid) as watch:
+            profile, record, ending, overloaded = _offer(options)
+        memory = watch.memory
     if not record.kinds:
         raise LoadTestError("ended before anything was sent")
     return Result(
         options=options,
+        profile=profile,
         record=record,
+        overload=overloaded,
+        memory=memory,
         ending=ending,
         model=model,
         hardware=read_hardware(os.sched_getaffinity(0), "cpu"),
@@ -83,6 +97,14 @@ def _measure(options: LoadTestOptions, started: datetime) -> Result:
         commit=commit(),
         started=started.isoformat(timespec="seconds"),
     )
+
+
+def _offer(options: LoadTestOptions) -> tuple[Profile, Record, Ending, Overload | None]:
+    if options.profile_name != ProfileName.OVERLOAD:
+        record, ending = generate_load(options)
+        return options.profile, record, ending, None
+    seen, ending = overload(options)
+    return seen.profile, record_of(seen.exchanges, seen.elapsed), ending, seen
 
 
 def _publish(result: Result, *, as_json: bool, report: Path, results: Path | None) -> None:

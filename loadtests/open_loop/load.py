@@ -127,7 +127,7 @@ def _arguments(options: LoadTestOptions) -> list[str]:
         "target": options.target,
         "texts": options.text and options.text.resolve(),
         "paragraphs": options.paragraphs and options.paragraphs.resolve(),
-        "in-flight": options.in_flight,
+        "in-flight": options.places,
         "max-wait": options.max_wait,
         "timeout": options.timeout,
         "seed": options.seed,

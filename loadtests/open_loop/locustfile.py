@@ -31,7 +31,7 @@ from locust.runners import MasterRunner, Runner, WorkerRunner
 
 from loadtests.mix import Request
 from loadtests.open_loop.errors import LoadTestError
-from loadtests.open_loop.profiles import Profile, ProfileName, poisson_arrivals, profile_named
+from loadtests.open_loop.profiles import PLANNED, Profile, poisson_arrivals, profile_named
 from loadtests.open_loop.record import Record
 from loadtests.users import TranslationUser, not_negative
 
@@ -149,7 +149,7 @@ def _profile(environment: Environment) -> Profile:
 def add_options(parser: LocustArgumentParser) -> None:
     """The options of this file, beside locust's own and those of all users."""
     number: Any = {"type": float, "metavar": "N"}
-    parser.add_argument("--shape", choices=list(ProfileName), default="constant")
+    parser.add_argument("--shape", choices=list(PLANNED), default="constant")
     parser.add_argument("--rate", default=10.0, help="requests a second", **number)
     parser.add_argument("--peak", help="requests a second at the peak", **number)
     parser.add_argument(

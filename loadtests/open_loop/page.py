@@ -6,7 +6,7 @@ import json
 from html import escape
 
 from loadtests.open_loop.plots import as_svg
-from loadtests.open_loop.report import Table, as_json_line, heading, knee_in_words, tables
+from loadtests.open_loop.report import Table, as_json_line, heading, in_words, tables
 from loadtests.open_loop.result import Result
 
 __all__ = ["as_page"]
@@ -33,7 +33,7 @@ def as_page(result: Result) -> str:
         f"<h1>{escape(title)}</h1>",
         f"<p>{escape(heading(result))}.</p>",
         *misses,
-        *([f"<p>{escape(knee_in_words(result))}.</p>"] if result.steps else []),
+        *(f"<p>{_lines(words)}.</p>" for words in in_words(result)),
         *(f"<p>Note: {escape(note)}.</p>" for note in result.notes()),
         as_svg(result),
         *map(_table, tables(result)),
@@ -50,6 +50,10 @@ def as_page(result: Result) -> str:
         + "\n".join(parts)
         + "\n</body></html>\n"
     )
+
+
+def _lines(text: str) -> str:
+    return escape(text).replace("\n", ".<br>\n")
 
 
 def _table(table: Table) -> str:

@@ -10,27 +10,39 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
-from loadtests.open_loop.record import Tally
+from loadtests.open_loop.overload.figures import PhaseName
+from loadtests.open_loop.record import Histogram, Tally
 from loadtests.open_loop.result import Result, milliseconds
 
 __all__ = ["as_svg"]
 
 _MOST_WINDOWS = 120
+_MOST_COURSES = 5
+"""Of memory, besides the sum: the kinds of processes that have most."""
 _COLOURS = {0.50: "#4477aa", 0.95: "#ee7733", 0.99: "#cc3311"}
 _RIGHT, _OFFERED, _LOST = "#228833", "#555555", "#cc3311"
 
 
 def as_svg(result: Result) -> str:
     """One drawing that refers to nothing outside itself, to stand in a page."""
-    rows = 3 if result.steps else 2
+    more = [
+        draw
+        for draw, wanted in (
+            (_draw_knee, bool(result.steps)),
+            (_draw_refusals, result.overload is not None),
+            (_draw_memory, result.memory is not None),
+        )
+        if wanted
+    ]
+    rows = 2 + len(more)
     # Letters stay letters: searchable, and small.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "polyhead", "font.size": 9.0}):
         figure = Figure(figsize=(9.0, 3.2 * rows), layout="constrained")
         axes = [figure.add_subplot(rows, 1, row + 1) for row in range(rows)]
         _draw_latency(axes[0], result)
         _draw_rates(axes[1], result)
-        if result.steps:
-            _draw_knee(axes[2], result)
+        for place, draw in zip(axes[2:], more, strict=True):
+            draw(place, result)
         content = io.StringIO()
         figure.savefig(content, format="svg", metadata={"Date": None})
     # What stands before is the head of an XML file.
@@ -108,6 +120,45 @@ def _draw_knee(axes: Axes, result: Result) -> None:
     axes.set_title("Latency and throughput by offered rate")
     axes.set_xlabel("requests/s offered")
     axes.legend(loc="upper left", ncols=3)
+
+
+def _draw_refusals(axes: Axes, result: Result) -> None:
+    overload = result.overload
+    assert overload is not None
+    seconds = range(math.ceil(result.seconds))
+    refused: list[Histogram] = [Histogram() for _ in seconds]
+    for one in overload.refused:
+        if one.seconds is not None and int(one.planned) in seconds:
+            refused[int(one.planned)].add(one.seconds)
+    for share, colour in _COLOURS.items():
+        times = [found.percentile(share) for found in refused]
+        axes.plot(
+            [second + 0.5 for second in seconds],
+            [math.nan if time is None else 1e3 * time for time in times],
+            color=colour,
+            label=f"p{100 * share:.0f}",
+        )
+    _scale_latency(axes)
+    for phase in overload.phases:
+        if phase.name is PhaseName.OVERLOAD:
+            axes.axvspan(phase.began, phase.ended, color=_OFFERED, alpha=0.1, label="overload")
+    axes.set_xlim(0, result.seconds)
+    axes.set_title("Time in which requests were refused, from their sending")
+    axes.set_xlabel("seconds since the beginning")
+    axes.legend(loc="upper left", ncols=4)
+
+
+def _draw_memory(axes: Axes, result: Result) -> None:
+    memory = result.memory
+    assert memory is not None
+    for label, times, values in memory.courses(_MOST_COURSES):
+        axes.plot(times, values, label=label)
+    axes.set_title("Memory of the service's processes")
+    axes.set_xlabel("seconds since the beginning")
+    axes.set_ylabel("MB")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="center left", ncols=3)
 
 
 def _scale_latency(axes: Axes) -> None:

@@ -10,7 +10,15 @@ from enum import StrEnum
 
 from loadtests.open_loop.errors import LoadTestError
 
-__all__ = ["Profile", "ProfileName", "Segment", "poisson_arrivals", "profile_named"]
+__all__ = [
+    "PLANNED",
+    "Profile",
+    "ProfileName",
+    "Segment",
+    "poisson_arrivals",
+    "profile_kind",
+    "profile_named",
+]
 
 _RAMP_WINDOWS = 12
 _MOST_STEPS = 100
@@ -26,8 +34,12 @@ class ProfileName(StrEnum):
     STEPS = "steps"
     SPIKE = "spike"
     SOAK = "soak"
+    OVERLOAD = "overload"
+    """Its rates follow from what the service bears: `loadtests.open_loop.overload` finds them."""
 
 
+PLANNED = tuple(name for name in ProfileName if name is not ProfileName.OVERLOAD)
+"""Those whose rates are known before anything is sent."""
 _SECONDS = {
     ProfileName.CONSTANT: 60,
     ProfileName.RAMP: 180,
@@ -95,7 +107,7 @@ def profile_named(
     seconds: int | None = None,
     growth: float = 1.25,
 ) -> Profile:
-    """One of those that `ProfileName` lists.
+    """One of those that `PLANNED` lists.
 
     Args:
         rate: requests a second: of constant and soak; at the beginning of ramp; of the first step;
@@ -108,11 +120,9 @@ def profile_named(
     Raises:
         LoadTestError: there is no such profile, or a number is no good.
     """
-    try:
-        kind = ProfileName(name)
-    except ValueError:
-        allowed = ", ".join(ProfileName)
-        raise LoadTestError(f"the profile must be one of {allowed}, but is {name!r}") from None
+    kind = profile_kind(name)
+    if kind not in PLANNED:
+        raise LoadTestError(f"the rates of {kind} are not known beforehand")
     if peak is not None and kind not in _PEAKS:
         raise LoadTestError(f"`peak` must not be given for {kind}: its rate never changes")
     peak = rate * _PEAKS.get(kind, 1.0) if peak is None else peak
@@ -125,6 +135,15 @@ def profile_named(
     if peak < rate:
         raise LoadTestError(f"`peak` must be at least `rate`, {rate:g}, but is {peak:g}")
     return _Maker(rate=rate, peak=peak, seconds=seconds, growth=growth).make(kind)
+
+
+def profile_kind(name: str) -> ProfileName:
+    """The one that is called that; LoadTestError for a name that is none."""
+    try:
+        return ProfileName(name)
+    except ValueError:
+        allowed = ", ".join(ProfileName)
+        raise LoadTestError(f"the profile must be one of {allowed}, but is {name!r}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +166,7 @@ class _Maker:
                     kind,
                     [self._even(r, share) for r, share in zip(rates, _SPIKE_SHARES, strict=True)],
                 )
-            case ProfileName.STEPS:
+            case _:
                 return self._profile(kind, [self._even(r) for r in self._rates()], self.seconds)
 
     def _profile(

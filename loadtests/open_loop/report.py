@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from loadtests.open_loop.overload import verdict
 from loadtests.open_loop.record import Tally
 from loadtests.open_loop.result import Result, milliseconds
 from loadtests.open_loop.steps import LEAST_GOODPUT, Step
 
-__all__ = ["Table", "as_json_line", "as_tables", "heading", "knee_in_words", "tables"]
+__all__ = ["Table", "as_json_line", "as_tables", "heading", "in_words", "tables"]
 
 SCHEMA = 1
 _PERCENTILES = (0.50, 0.95, 0.99)
@@ -43,13 +44,15 @@ def as_json_line(result: Result) -> str:
         "p95_limit_ms": None if result.limit is None else _rounded(1e3 * result.limit),
         "send_delay_p99_ms": _ms(result.record.delays.percentile(0.99)),
         "seconds": _rounded(result.seconds),
-        "segments": [asdict(segment) for segment in options.profile.segments],
+        "segments": [asdict(segment) for segment in result.profile.segments],
+        "overload": None if result.overload is None else verdict.as_json(result.overload),
+        "memory": None if result.memory is None else result.memory.as_json(),
         "mix": options.mix,
         "url": options.url,
         "texts": [path.name if path else None for path in (options.text, options.paragraphs)],
         "pair": f"{options.source}-{options.target}",
         "model": result.model,
-        "in_flight": options.in_flight,
+        "in_flight": options.places,
         "max_wait": options.max_wait,
         "timeout": options.timeout,
         "load_generators": options.workers or options.processes,
@@ -65,10 +68,8 @@ def as_json_line(result: Result) -> str:
 
 
 def as_tables(result: Result) -> str:
-    """The heading, each table, the knee, and notes."""
-    parts = [heading(result), *(_aligned(table) for table in tables(result))]
-    if result.steps:
-        parts.append(knee_in_words(result))
+    """The heading, each table, what they come to, and notes."""
+    parts = [heading(result), *(_aligned(table) for table in tables(result)), *in_words(result)]
     if found := result.notes():
         parts.append("\n".join(f"Note: {note}." for note in found))
     return "\n\n".join(parts)
@@ -84,7 +85,19 @@ def heading(result: Result) -> str:
     )
 
 
-def knee_in_words(result: Result) -> str:
+def in_words(result: Result) -> list[str]:
+    """What was found, as far as the profile shows it: the knee, the overload, the memory."""
+    found = []
+    if result.steps:
+        found.append(_knee_in_words(result))
+    if result.overload is not None:
+        found.append(verdict.in_words(result.overload))
+    if result.memory is not None:
+        found.append(result.memory.in_words())
+    return found
+
+
+def _knee_in_words(result: Result) -> str:
     """Where the knee is, and what that means."""
     limit = "no p95" if result.limit is None else f"a p95 of at most {1e3 * result.limit:.0f} ms"
     meaning = f"{LEAST_GOODPUT:.0%} of the requests answered rightly, and {limit}"
@@ -99,7 +112,7 @@ def knee_in_words(result: Result) -> str:
 
 
 def tables(result: Result) -> list[Table]:
-    """By kind of request, by step, and by fault; those that would be empty are left out."""
+    """By kind of request, step or phase, and fault; those that would be empty are left out."""
     names = ["requests", "right", "failed", "not sent", "p50 ms", "p95 ms", "p99 ms"]
     kinds = [[kind, *_cells(tally)] for kind, tally in sorted(result.record.kinds.items())]
     found: list[Table] = [(["kind", *names], [*kinds, ["all", *_cells(result.total)]])]
@@ -115,6 +128,9 @@ def tables(result: Result) -> list[Table]:
             for step in result.steps
         ]
         found.append((["step", "offered/s", "right/s", *names, "holds"], rows))
+    if result.overload is not None:
+        more = (verdict.phase_table(result.overload), verdict.status_table(result.overload))
+        found += [table for table in more if table[1]]
     if result.record.faults:
         faults = [[fault, str(count)] for fault, count in result.record.faults.most_common()]
         found.append((["fault", "requests"], faults))

@@ -10,7 +10,11 @@ from urllib.parse import urlsplit
 
 from loadtests.bench.machine import Hardware
 from loadtests.open_loop.load import Ending
+from loadtests.open_loop.memory import Memory
 from loadtests.open_loop.options import LoadTestOptions
+from loadtests.open_loop.overload import verdict
+from loadtests.open_loop.overload.figures import Overload
+from loadtests.open_loop.profiles import Profile
 from loadtests.open_loop.record import Record, Tally
 from loadtests.open_loop.steps import Knee, Step, find_knee, latency_limit, steps_of
 
@@ -25,6 +29,8 @@ class Result:
     """Everything that was measured, and under what conditions."""
 
     options: LoadTestOptions
+    profile: Profile
+    """That was offered."""
     record: Record
     ending: Ending
     model: str | None
@@ -35,11 +41,15 @@ class Result:
     commit: str | None
     started: str
     """UTC, ISO 8601."""
+    overload: Overload | None = None
+    """What only that profile shows."""
+    memory: Memory | None = None
+    """Of the service, if it was looked at."""
 
     @property
     def seconds(self) -> float:
         """In which load was offered."""
-        return min(self.record.elapsed, self.options.profile.seconds)
+        return min(self.record.elapsed, self.profile.seconds)
 
     @cached_property
     def total(self) -> Tally:
@@ -60,7 +70,7 @@ class Result:
     @cached_property
     def steps(self) -> list[Step]:
         """Those that were offered wholly."""
-        return steps_of(self.record, self.options.profile, until=self.record.elapsed)
+        return steps_of(self.record, self.profile, until=self.record.elapsed)
 
     @property
     def peak_throughput(self) -> float | None:
@@ -80,9 +90,15 @@ class Result:
 
     @property
     def failure_share(self) -> float:
-        """Failed or not sent, of the requests that have come to an end."""
+        """Failed or not sent, of the requests that have come to an end.
+
+        To refuse is no failure for a service that is overloaded on purpose.
+        """
         ended = self.total.planned - self.total.unfinished
-        return (self.total.failed + self.total.unsent) / ended if ended else 0.0
+        failed = self.total.failed + self.total.unsent
+        if self.overload is not None:
+            failed = self.overload.failed
+        return failed / ended if ended else 0.0
 
     def misses(self) -> list[str]:
         """What the thresholds ask for and was not reached; nothing, if the test was passed.
@@ -99,19 +115,23 @@ class Result:
             _below("throughput", self.throughput, wanted.min_throughput),
             _below("the knee", knee, wanted.min_knee),
         ]
+        if self.overload is not None:
+            found += verdict.misses(self.overload, wanted)
+        if self.memory is not None:
+            found.append(self.memory.miss(wanted.max_memory_growth))
         return [miss for miss in found if miss is not None]
 
     def notes(self) -> list[str]:
         """What whoever reads the figures must know; nothing, if all was as it should be."""
         found = []
         if self.ending is Ending.INTERRUPTED:
-            planned = self.options.profile.seconds
-            found.append(f"it was interrupted after {self.seconds:.0f} of {planned:.0f} s")
+            of = "" if self.overload else f" of {self.profile.seconds:.0f}"
+            found.append(f"it was interrupted after {self.seconds:.0f}{of} s")
         if self.total.unfinished:
             found.append(f"{self.total.unfinished} requests were under way when it ended")
         if self.total.unsent:
             found.append(
-                f"{self.total.unsent} requests were not sent: all {self.options.in_flight} places "
+                f"{self.total.unsent} requests were not sent: all {self.options.places} places "
                 f"in flight were taken for {self.options.max_wait:g} s"
             )
         late = self.record.delays.percentile(0.99)
@@ -122,6 +142,8 @@ class Result:
             )
         if _is_local(self.options.url):
             found.append("the load generator shared the machine with the service")
+        if self.overload is not None:
+            found += verdict.notes(self.overload)
         return found + self._notes_on_steps()
 
     def _notes_on_steps(self) -> list[str]:

@@ -83,7 +83,7 @@ def plot_trace(path: Path, moments: Sequence[Moment]) -> None:
     load.plot(times, [one.arriving for one in moments], color="black", linewidth=0.8)
     load.set_ylabel("arriving source tokens/s (black)")
     _finish(above, "replicas", "")
-    _finish(below, "estimated queue time, 95th percentile, s", "seconds")
+    _finish(below, "estimated queue time, p95, s", "seconds")
     _save(figure, path)
 
 

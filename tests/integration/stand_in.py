@@ -34,9 +34,17 @@ def nothing(path: str, body: dict[str, Any]) -> object:
 
 @contextmanager
 def stand_in(
-    answer: Answer, *, echo_id: bool = True, status: int = 200, retry_after: str | None = None
+    answer: Answer,
+    *,
+    echo_id: bool = True,
+    status: int = 200,
+    retry_after: str | None = None,
+    refuses: Callable[[], bool] = lambda: False,
 ) -> Iterator[str]:
-    """A server on loopback that answers in the service's form, right or wrong."""
+    """A server on loopback that answers in the service's form, right or wrong.
+
+    `refuses` is asked at each request whether it is answered 503 instead.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -44,7 +52,7 @@ def stand_in(
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             content = json.dumps(answer(self.path, body)).encode()
-            self.send_response(status)
+            self.send_response(503 if refuses() else status)
             self.send_header("Content-Length", str(len(content)))
             if echo_id:
                 self.send_header("X-Request-Id", self.headers["X-Request-Id"])

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,7 @@ def test_a_service_that_bears_its_load_passes(
     run = _loadtest(
         tmp_path, "constant", "--url", whole_service.url, "--rate", "25", "--seconds", "4",
         "--max-failures", "0", "--report", "new/page.html", "--results", "results.jsonl",
+        "--pid", str(whole_service.process.pid),
     )  # fmt: skip
     assert run.exit_status == 0, run.stderr
     values = run.values
@@ -78,6 +80,7 @@ def test_a_service_that_bears_its_load_passes(
     assert "<svg" in (tmp_path / "new/page.html").read_text(encoding="utf-8")
     assert json.loads((tmp_path / "results.jsonl").read_text(encoding="utf-8")) == values
     assert "\n/v1/translate (document) " in run.stdout, "the table comes before"
+    assert {"polyhead serve", "gateway", "model replica"} <= set(values["memory"]["by_process"])
 
 
 def test_load_does_not_wait_for_answers(tmp_path: Path) -> None:
@@ -127,6 +130,56 @@ def test_several_load_generators_share_the_load(tmp_path: Path) -> None:
     assert run.values["right"] == run.values["requests"]
     # Far from both none and double: five standard deviations.
     assert 35 < run.values["requests"] < 125
+
+
+def test_an_overload_finds_the_peak_and_tells_refusals_from_failures(tmp_path: Path) -> None:
+    asked = count()
+
+    def refuses() -> bool:
+        number = next(asked)
+        return number >= len(KINDS) and number % 2 == 0
+
+    with stand_in(right, refuses=refuses, retry_after="1") as url:
+        run = _loadtest(
+            tmp_path, "overload", "--url", url, "--rate", "32", "--seconds", "1", "--json",
+            "--deadline", "30", "--max-late", "0", "--max-failures", "0",
+            "--max-without-retry-after", "0", "--max-recovery-seconds", "5",
+            "--report", "page.html",
+        )  # fmt: skip
+    assert run.last_words == (
+        "polyhead: not passed: the recovery, in s, must be at most 5, but was not seen"
+    )
+    assert run.exit_status == 1
+    values = run.values["overload"]
+    assert list(values["refusals_by_status"]) == ["503"]
+    assert run.values["right"] + values["refused"] == run.values["requests"]
+    phases = {phase["name"]: phase for phase in values["phases"]}
+    assert list(phases) == ["search", "before", "overload", "after"]
+    assert phases["overload"]["rate"] == pytest.approx(3 * values["peak_goodput"], rel=0.01)
+    assert "Time in which requests were refused" in (tmp_path / "page.html").read_text()
+
+
+def test_ctrl_c_ends_an_overload_with_a_report(tmp_path: Path) -> None:
+    seen = count()
+    enough = threading.Event()
+
+    def counted(path: str, body: dict[str, Any]) -> object:
+        if next(seen) > 100:
+            enough.set()
+        return right(path, body)
+
+    with stand_in(counted) as url:
+        process = _start(tmp_path, "overload", "--url", url, "--rate", "40", "--json")
+        try:
+            assert enough.wait(60)
+            process.send_signal(signal.SIGINT)
+        finally:
+            stdout, stderr = _all_it_says(process, seconds=30)
+    run = Run(exit_status=process.returncode, stdout=stdout.decode(), stderr=stderr.decode())
+    assert run.exit_status == 130, run.stderr
+    assert run.values["ending"] == "interrupted"
+    assert run.values["right"] > 0
+    assert run.values["overload"]["goodput"] is None
 
 
 def test_ctrl_c_ends_it_with_a_report(tmp_path: Path) -> None:

@@ -394,14 +394,41 @@ def _observe(
     )
 
 
-def test_a_rate_is_right_from_the_first_window_on() -> None:
+def test_what_is_done_is_right_from_the_first_window_on() -> None:
     meter = LoadMeter()
     first = _observe(meter, 100.0, 5000, 4000)
     assert first.arriving_tokens_per_second == first.admitted_tokens_per_second == 0
     assert (first.waiting_tokens, first.running_tokens) == (1000, 7)
     second = _observe(meter, 101.0, 5300, 4100)
-    assert second.arriving_tokens_per_second == pytest.approx(300)
     assert second.admitted_tokens_per_second == pytest.approx(100)
+
+
+def test_a_burst_that_meets_a_new_replica_is_no_rate() -> None:
+    meter = LoadMeter()
+    _observe(meter, 0.0, 0, 0)
+    # Two thousand tokens a second would be the load of a whole cluster.
+    assert _observe(meter, 0.5, 1000, 1000).arriving_tokens_per_second == pytest.approx(100)
+
+
+def test_what_arrives_all_the_time_is_soon_known() -> None:
+    meter = LoadMeter()
+    for second in range(31):
+        load = _observe(meter, float(second), 300 * second, 300 * second)
+    assert load.arriving_tokens_per_second == pytest.approx(300, rel=0.05)
+
+
+def test_load_that_moves_to_a_new_replica_counts_once() -> None:
+    old, new = LoadMeter(), LoadMeter()
+    for second in range(61):
+        _observe(old, float(second), 1000 * second, 1000 * second)
+    for second in range(61):  # half of it goes to the new one from now on
+        half = 500 * second
+        seen = [
+            _observe(old, 60.0 + second, 60_000 + half, 60_000 + half),
+            _observe(new, 60.0 + second, half, half),
+        ]
+        total = sum(one.arriving_tokens_per_second for one in seen)
+        assert total == pytest.approx(1000, rel=0.06)
 
 
 def test_a_single_large_request_is_not_a_trend() -> None:
@@ -434,4 +461,4 @@ def test_two_questions_at_once_do_not_make_a_window() -> None:
     meter = LoadMeter()
     _observe(meter, 0.0, 0, 0)
     _observe(meter, 0.001, 500, 500)
-    assert _observe(meter, 1.0, 500, 500).arriving_tokens_per_second == pytest.approx(500)
+    assert _observe(meter, 1.0, 500, 500).admitted_tokens_per_second == pytest.approx(500)

@@ -6,7 +6,10 @@ from typing import Any
 
 from loadtests.bench.machine import Hardware
 from loadtests.open_loop.load import Ending
+from loadtests.open_loop.memory import Memory
 from loadtests.open_loop.options import LoadTestOptions
+from loadtests.open_loop.overload.figures import Overload
+from loadtests.open_loop.profiles import Profile
 from loadtests.open_loop.record import Record
 from loadtests.open_loop.result import Result
 
@@ -37,11 +40,23 @@ def recorded(*seconds: tuple[int, float], failed: int = 0, unsent: int = 0) -> R
     return record
 
 
-def result_of(record: Record, *, ending: Ending = Ending.COMPLETE, **options: Any) -> Result:
+def result_of(
+    record: Record,
+    *,
+    ending: Ending = Ending.COMPLETE,
+    overload: Overload | None = None,
+    profile: Profile | None = None,
+    memory: Memory | None = None,
+    **options: Any,
+) -> Result:
     """A result with this record; options as `LoadTestOptions` takes them."""
+    wanted = LoadTestOptions(**{"profile_name": "constant", "url": "http://a.test"} | options)
     return Result(
-        options=LoadTestOptions(**{"profile_name": "constant", "url": "http://a.test"} | options),
+        options=wanted,
+        profile=profile or wanted.profile,
         record=record,
+        overload=overload,
+        memory=memory,
         ending=ending,
         model="en-de",
         hardware=HARDWARE,

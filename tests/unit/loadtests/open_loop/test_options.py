@@ -10,6 +10,8 @@ import pytest
 from loadtests.open_loop.errors import LoadTestError
 from loadtests.open_loop.options import LoadTestOptions, Thresholds
 
+_OVERLOAD = {"profile_name": "overload"}
+
 
 @pytest.mark.parametrize(
     ("changes", "message"),
@@ -30,6 +32,17 @@ from loadtests.open_loop.options import LoadTestOptions, Thresholds
         ({"knee_p95_ms": 0.0}, "`knee_p95_ms` must be more than 0, but is 0"),
         ({"text": Path("nowhere.txt")}, "cannot read nowhere.txt"),
         ({"thresholds": Thresholds(min_knee=1.0)}, "constant has no knee"),
+        ({"thresholds": Thresholds(max_late=1)}, "`max_late` must be left out: constant is no"),
+        ({"thresholds": Thresholds(max_memory_growth=1)}, "must be left out without `pid`"),
+        ({"deadline": 1.0}, "`deadline` must be left out: constant sends none"),
+        (_OVERLOAD | {"thresholds": Thresholds(min_knee=1.0)}, "overload has no knee"),
+        (_OVERLOAD | {"thresholds": Thresholds(max_p95_ms=1.0)}, "overload refuses on purpose"),
+        (_OVERLOAD | {"thresholds": Thresholds(max_late=1)}, "left out without `deadline`"),
+        (_OVERLOAD | {"factor": 0.5}, "`factor` must be at least 1, but is 0.5"),
+        (_OVERLOAD | {"deadline": 0.0}, "`deadline` must be at least 0.001, but is 0"),
+        (_OVERLOAD | {"rate": 0.0}, "`rate` must be more than 0, but is 0"),
+        (_OVERLOAD | {"peak": 1.0}, "`peak` must be at least `rate`, 8"),
+        (_OVERLOAD | {"processes": 2}, "must be left out: overload has one"),
     ],
 )
 def test_what_is_no_good_is_named(changes: dict[str, Any], message: str) -> None:

@@ -11,10 +11,10 @@ from itertools import islice, pairwise
 import pytest
 
 from loadtests.open_loop.errors import LoadTestError
-from loadtests.open_loop.profiles import ProfileName, poisson_arrivals, profile_named
+from loadtests.open_loop.profiles import PLANNED, poisson_arrivals, profile_named
 
 
-@pytest.mark.parametrize("name", list(ProfileName))
+@pytest.mark.parametrize("name", PLANNED)
 def test_every_profile_begins_at_its_rate_and_ends(name: str) -> None:
     profile = profile_named(name, rate=10)
     assert profile.rate(0) == 10
@@ -45,7 +45,8 @@ def test_a_spike_is_over_long_before_the_end() -> None:
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [
-        ("flat", {}, "must be one of constant, ramp, steps, spike, soak, but is 'flat'"),
+        ("flat", {}, "must be one of constant, ramp, steps, spike, soak, overload, but is 'flat'"),
+        ("overload", {}, "the rates of overload are not known beforehand"),
         ("constant", {"peak": 9.0}, "`peak` must not be given for constant"),
         ("ramp", {"peak": 4.0}, "`peak` must be at least `rate`, 5, but is 4"),
         ("soak", {"rate": 0.0}, "`rate` must be more than 0, but is 0"),

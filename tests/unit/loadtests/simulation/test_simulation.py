@@ -162,6 +162,12 @@ def test_scaling_keeps_the_queue_time_where_one_replica_could_not() -> None:
     assert max(scaled.replicas) >= 8 > scaled.replica_hours / 24
 
 
+def test_a_spike_does_not_bring_many_more_replicas_than_it_needs() -> None:
+    course = _run(traffic=spike(30.0, 10.0, begin=100.0, end=500.0, ramp=10.0))
+    # 300 sentences of 20 tokens a second, at three quarters of 1,000 tokens/s each.
+    assert 8 <= max(course.targets) <= 10
+
+
 def test_a_gateway_lets_through_what_it_can_and_sheds_what_is_too_much() -> None:
     narrow = replace(_WIDE, requests_per_second=20.0, max_in_flight=100)
     course = _run(gateway=narrow, traffic=constant(40.0))

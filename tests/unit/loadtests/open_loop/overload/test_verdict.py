@@ -1,0 +1,98 @@
+"""Thresholds, notes and words of an overload, and where they stand in a report."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from loadtests.open_loop.load import Ending
+from loadtests.open_loop.options import Thresholds
+from loadtests.open_loop.overload.figures import Overload, record_of
+from loadtests.open_loop.page import as_page
+from loadtests.open_loop.report import as_json_line, as_tables
+from loadtests.open_loop.result import Result
+from tests.unit.loadtests.open_loop.overload.exchanges import (
+    not_answered,
+    overload_of,
+    usual,
+)
+from tests.unit.loadtests.open_loop.results import result_of
+
+
+def _result(overload: Overload, **options: Any) -> Result:
+    return result_of(
+        record_of(overload.exchanges, overload.elapsed),
+        profile_name="overload",
+        overload=overload,
+        profile=overload.profile,
+        **options,
+    )
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "misses"),
+    [
+        ({}, []),
+        (
+            {
+                "min_goodput_share": 0.9, "max_late": 0, "max_refusal_p95_ms": 20,
+                "max_without_retry_after": 0, "max_recovery_seconds": 5, "max_failures": 0,
+            },
+            [],
+        ),
+        ({"min_goodput_share": 0.95}, ["the goodput, as a share of the peak, must be at least"]),
+        ({"max_refusal_p95_ms": 5}, ["p95 of the refusals, in ms, must be at most 5, but is"]),
+        ({"max_recovery_seconds": 1}, ["the recovery, in s, must be at most 1, but is 1.9"]),
+    ],
+)  # fmt: skip
+def test_thresholds(thresholds: dict[str, float], misses: list[str]) -> None:
+    overload = overload_of(usual(), deadline=5.0)
+    found = _result(overload, deadline=5.0, thresholds=Thresholds(**thresholds)).misses()
+    assert len(found) == len(misses)
+    for miss, expected in zip(found, misses, strict=True):
+        assert miss.startswith(expected)
+
+
+def test_each_bad_answer_misses_its_threshold() -> None:
+    exchanges = [*usual(), not_answered(25, 504, 6.0), not_answered(25, 429)]
+    overload = overload_of(exchanges, deadline=5.0)
+    wanted = Thresholds(max_late=0, max_without_retry_after=0, max_failures=0)
+    misses = _result(overload, deadline=5.0, thresholds=wanted).misses()
+    assert [miss.split(" must")[0] for miss in misses] == [
+        "the share of failures",
+        "the number of late answers",
+        "the share of refusals without Retry-After",
+    ]
+
+
+def test_who_never_came_to_the_overload_has_not_passed() -> None:
+    whole = overload_of(usual())
+    cut = overload_of(usual(), phases=whole.phases[:1], elapsed=10.0)
+    wanted = Thresholds(min_goodput_share=0.9, max_recovery_seconds=5, max_refusal_p95_ms=100)
+    result = _result(cut, thresholds=wanted, ending=Ending.INTERRUPTED)
+    assert result.misses() == [
+        "the goodput, as a share of the peak, must be at least 0.9, but there is none",
+        "the recovery, in s, must be at most 5, but was not seen",
+    ]
+    assert result.notes()[0] == "it was interrupted after 10 s"
+    assert "it did not come to that" in as_tables(result)
+
+
+def test_the_report_says_it_all() -> None:
+    result = _result(overload_of(usual(), peak_is_known=False, generator_cpu=0.5))
+    values = json.loads(as_json_line(result))["overload"]
+    assert (values["peak_goodput"], values["refused"], values["failed"]) == (100, 2000, 0)
+    assert values["refusals_by_status"] == {"503": 2000}
+    assert values["recovery_seconds"] == pytest.approx(1.9)
+    assert [phase["name"] for phase in values["phases"]] == [
+        "search", "before", "overload", "after",
+    ]  # fmt: skip
+    text = as_tables(result)
+    assert "% of the peak, 100.0" in text
+    assert "overload, 20 to 30 s" in text
+    page = as_page(result)
+    assert "Time in which requests were refused" in page
+    assert "Note: the load generator used 50% of a core during the overload." in page
+    assert "its peak lies beyond" in page
