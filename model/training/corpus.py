@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +72,31 @@ class TokenizedText:
 
     def __len__(self) -> int:
         return len(self.src.lengths)
+
+    def save(self, path: Path) -> None:
+        """Keeps the ids, for `load`."""
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            np.savez(
+                file,
+                src_flat=self.src.flat,
+                src_lengths=self.src.lengths,
+                tgt_flat=self.tgt.flat,
+                tgt_lengths=self.tgt.lengths,
+                bounds=np.array([part[1:] for part in self.parts], dtype=np.int64),
+            )
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: Path, recipe: Recipe) -> TokenizedText:
+        """What `save` kept of the corpora of `recipe`."""
+        with np.load(path) as kept:
+            parts = zip(recipe.data.train, kept["bounds"].tolist(), strict=True)
+            return cls(
+                src=Rows(kept["src_flat"], kept["src_lengths"]),
+                tgt=Rows(kept["tgt_flat"], kept["tgt_lengths"]),
+                parts=tuple((corpus, first, last) for corpus, (first, last) in parts),
+            )
 
 
 def learn_tokenizer(whole: Recipe, corpora: Iterable[list[Pair]]) -> Tokenizer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,10 +45,14 @@ def prepare(recipe: Recipe, folder: RunFolder, processes: Processes) -> Prepared
     if processes.first:
         prepare_text(recipe, root, folder)
         _keep_tokenizer(recipe, training_text(recipe, root, folder), folder)
+        tokenizer = _tokenizer(recipe, folder)
+        tokens = _tokens(recipe, root, folder, tokenizer)
+        if not tokens.exists():
+            tokenize(recipe, training_text(recipe, root, folder), tokenizer).save(tokens)
     processes.wait()
     tokenizer = _tokenizer(recipe, folder)
     config = recipe.transformer_config(tokenizer.vocab_size)
-    text = tokenize(recipe, training_text(recipe, root, folder), tokenizer)
+    text = TokenizedText.load(_tokens(recipe, root, folder, tokenizer), recipe)
     model = Transformer(config)
     beginning = recipe.training.initialize_from
     if beginning is not None and not folder.state.exists():
@@ -93,6 +98,16 @@ def _tokenizer(recipe: Recipe, folder: RunFolder) -> Tokenizer:
             f"but has {tokenizer.vocab_size}: give another recipe another folder"
         )
     return tokenizer
+
+
+def _tokens(recipe: Recipe, root: Path, folder: RunFolder, tokenizer: Tokenizer) -> Path:
+    """Where the ids are kept: by all that they are made of."""
+    try:
+        files = [(root / corpus.path).stat() for corpus in recipe.data.train]
+    except OSError as error:
+        raise RecipeError(f"cannot read {error.filename}: {error.strerror}") from error
+    made_of = recipe.data, recipe.training.seed, [(f.st_size, f.st_mtime_ns) for f in files]
+    return folder.tokens(zlib.crc32(repr(made_of).encode() + tokenizer.serialized))
 
 
 def _checkpoint(directory: str) -> Checkpoint:

@@ -200,13 +200,32 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Reads a recipe; an unknown, missing or mistyped field is a RecipeError that names it."""
+    """Reads a recipe; an unknown, missing or mistyped field is a RecipeError that names it.
+
+    A recipe that `extends` another one, named relative to it, says only what is different: mappings
+    are joined, everything else is replaced.
+    """
+    recipe: Recipe = _build(Recipe, _read(path, ()), str(path))
+    return _with_paths(recipe, path.parent)
+
+
+def _read(path: Path, extended_by: tuple[Path, ...]) -> Any:
+    if path in extended_by:
+        raise RecipeError(f"{path} must not extend itself, but does")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"cannot read the recipe {path}: {error}") from error
-    recipe: Recipe = _build(Recipe, values, str(path))
-    return _with_paths(recipe, path.parent)
+    if not isinstance(values, dict) or "extends" not in values:
+        return values
+    beginning = _read(path.parent / str(values.pop("extends")), (*extended_by, path))
+    return _joined(beginning, values)
+
+
+def _joined(old: Any, new: Any) -> Any:
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return new
+    return {**old, **{name: _joined(old.get(name), value) for name, value in new.items()}}
 
 
 def _with_paths(recipe: Recipe, beside: Path) -> Recipe:

@@ -58,7 +58,17 @@ class RunFolder:
 
     def text(self, name: str) -> Path:
         """Parallel text that took long to prepare."""
-        return self.path / "text" / f"{name}.tsv.gz"
+        return self._text / f"{name}.tsv.gz"
+
+    def tokens(self, made_of: int) -> Path:
+        """The text as token ids; `made_of` is a checksum of what they come from."""
+        return self._text / f"tokens-{made_of:08x}.npz"
+
+    @property
+    def _text(self) -> Path:
+        folder = self.path / "text"
+        folder.mkdir(exist_ok=True)
+        return folder
 
     @property
     def model(self) -> Path:

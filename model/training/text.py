@@ -136,7 +136,6 @@ def _directed(pairs: Iterable[Pair], data: DataRecipe) -> list[Pair]:
 
 
 def _write_pairs(path: Path, pairs: Iterable[Pair]) -> None:
-    path.parent.mkdir(exist_ok=True)
     partial = path.with_suffix(".partial")
     with gzip.open(partial, "wt", encoding="utf-8", newline="\n") as file:
         file.writelines(f"{source}\t{target}\n" for source, target in pairs)

@@ -124,3 +124,24 @@ def test_kinds_of_variations_are_checked(tmp_path: Path) -> None:
     text = SMALL.replace("data: {", "data: {variations: [{kinds: [louder], share: 0.1}], ")
     with pytest.raises(RecipeError, match=r"kinds\[0\] must be one of .*lowercase.*'louder'"):
         load_recipe(write(tmp_path, text))
+
+
+def test_a_recipe_says_how_it_differs_from_another(tmp_path: Path) -> None:
+    write(tmp_path, SMALL + "optimizer: {scale: 0.5, warmup_steps: 7}")
+    (tmp_path / "other.yaml").write_text(
+        "extends: recipe.yaml\nname: y\ndata: {train: [{path: c.tsv}]}\noptimizer: {scale: 2}"
+    )
+    recipe = load_recipe(tmp_path / "other.yaml")
+    assert (recipe.name, recipe.license, recipe.data.valid) == ("y", "none", ("b.tsv",))
+    assert [corpus.path for corpus in recipe.data.train] == ["c.tsv"]
+    assert (recipe.optimizer.scale, recipe.optimizer.warmup_steps) == (2.0, 7)
+
+
+def test_recipes_do_not_extend_each_other_for_ever(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("extends: b.yaml")
+    (tmp_path / "b.yaml").write_text("extends: a.yaml")
+    with pytest.raises(RecipeError, match=r"a\.yaml must not extend itself"):
+        load_recipe(tmp_path / "a.yaml")
+    (tmp_path / "b.yaml").write_text("extends: none.yaml")
+    with pytest.raises(RecipeError, match="cannot read the recipe"):
+        load_recipe(tmp_path / "a.yaml")

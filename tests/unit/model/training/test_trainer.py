@@ -187,6 +187,28 @@ def test_a_run_can_be_put_aside(data: Path) -> None:
     assert load_checkpoint(data / "run" / "model").metadata.name == "tiny"
 
 
+def test_text_is_tokenised_once_until_it_changes(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = trainer(data, "run").text
+    monkeypatch.setattr("model.training.preparation.tokenize", None)  # not callable
+    again = trainer(data, "run").text
+    assert again.parts == first.parts
+    for side, kept in ((first.src, again.src), (first.tgt, again.tgt)):
+        assert (side.flat == kept.flat).all()
+        assert (side.lengths == kept.lengths).all()
+    monkeypatch.undo()
+    with (data / "train.tsv").open("a") as file:
+        file.write("red\tgreen\n")
+    assert len(trainer(data, "run").text) == len(first) + 1
+
+
+def test_a_corpus_that_is_not_there_is_named(data: Path) -> None:
+    trainer(data, "run")
+    with pytest.raises(RecipeError, match=r"cannot read .*gone\.tsv: No such file"):
+        trainer(data, "run", data={"train": [{"path": "gone.tsv"}]})
+
+
 def test_two_runs_do_not_share_a_folder(data: Path) -> None:
     refused = pytest.raises(RecipeError, match="nobody trains, but another process does")
     with RunFolder(data / "run").locked(), refused:
