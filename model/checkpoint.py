@@ -66,6 +66,9 @@ class ModelMetadata:
     max_source_tokens: int | None = None
     """Longest source it was trained on, the end token included; longer sentences are split, for a
     model falls apart beyond it. None means all the positions it has."""
+    lower_shouting: bool = False
+    """Sentences in capitals are read in small letters, and their translations capitalised: for a
+    model whose vocabulary has few words in capitals."""
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
@@ -278,6 +281,9 @@ def _read_metadata(values: Mapping[str, Any]) -> ModelMetadata:
         if field.name == "max_source_tokens":
             content[field.name] = _read_max_source_tokens(values.get(field.name))
             continue
+        if field.name == "lower_shouting":
+            content[field.name] = _read_flag(field.name, values.get(field.name, False))
+            continue
         value = values[field.name]
         is_list = field.name.endswith("languages")
         if is_list and isinstance(value, list) and value and all(isinstance(v, str) for v in value):
@@ -297,6 +303,12 @@ def _read_max_source_tokens(value: Any) -> int | None:
             f"`max_source_tokens` must be an integer >= 2 or null, but is {value!r}"
         )
     return value  # type: ignore[no-any-return]
+
+
+def _read_flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidRequestError(f"`{name}` must be true or false, but is {value!r}")
+    return value
 
 
 def _read_checksums(directory: Path) -> dict[str, str]:

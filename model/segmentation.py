@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from model.errors import InvalidRequestError
 from model.sentences import split_sentences
@@ -30,6 +30,12 @@ class Segment:
     """What is translated; it neither begins nor ends with white space."""
     token_ids: tuple[int, ...]
     """`text` as the encoder reads it, the end token included."""
+    shouted: bool = False
+    """The encoder reads small letters, and the translation is put into capitals."""
+
+    def rendered(self, translation: str) -> str:
+        """The translation of `token_ids` as that of `text`."""
+        return translation.upper() if self.shouted else translation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +50,8 @@ class SegmentedText:
     def join(self, translations: Sequence[str]) -> str:
         """The text with its segments' translations, one for each, in their places."""
         pairs = zip(self.segments, translations, strict=True)
-        return "".join(segment.separator + text for segment, text in pairs) + self.tail
+        rendered = (segment.separator + segment.rendered(text) for segment, text in pairs)
+        return "".join(rendered) + self.tail
 
 
 # A tab parts the columns of a table, so it ends a sentence as a line break does.
@@ -78,6 +85,9 @@ _CLAUSE_END = re.compile(
     r"|(?<=[、」\uff0c\uff1b\uff1a\uff09])"  # full-width ones, which no space follows
 )
 _SPACE = re.compile(r"\s+")
+_WORD = re.compile(r"[^\W\d_]+")
+_SHORTEST_SHOUT = 8
+"""Letters: "DO NOT TOUCH" is one, "USA, UK" is none."""
 
 
 class Segmenter:
@@ -87,17 +97,21 @@ class Segmenter:
         tokenizer: the model's.
         language: code of the texts' language, for the rules of where sentences end.
         max_tokens: most token ids of a segment, the end token included.
+        lower_shouting: read sentences that are all capitals in small letters.
 
     Raises:
         InvalidRequestError: `max_tokens` leaves no room for a token besides the end token.
     """
 
-    def __init__(self, tokenizer: Tokenizer, *, language: str, max_tokens: int) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, *, language: str, max_tokens: int, lower_shouting: bool = False
+    ) -> None:
         if max_tokens < 2:
             raise InvalidRequestError(f"`max_tokens` must be at least 2, but is {max_tokens}")
         self._tokenizer = tokenizer
         self._language = language
         self._max_tokens = max_tokens
+        self._lower_shouting = lower_shouting
 
     def segment(self, text: str) -> SegmentedText:
         """Cuts `text`.
@@ -117,14 +131,12 @@ class Segmenter:
             if isinstance(piece, str):
                 kept.append(piece)
             else:
-                sentence, token_ids = piece
-                separator = "".join(kept)
+                segments.append(replace(piece, separator="".join(kept)))
                 kept.clear()
-                segments.append(Segment(separator=separator, text=sentence, token_ids=token_ids))
         return SegmentedText(segments=tuple(segments), tail="".join(kept))
 
     def _pieces(self, text: str) -> Iterator[_Piece]:
-        """All of `text` in its order: what is kept as strings, what is translated with its ids."""
+        """All of `text` in its order: what is kept as strings, what is translated as segments."""
         for number, part in enumerate(_BREAK.split(text)):
             if number % 2 or not _says_something(part):
                 yield part
@@ -138,12 +150,15 @@ class Segmenter:
     def _sentence(self, sentence: str) -> Iterator[_Piece]:
         begin, end = _core(sentence)
         core = sentence[begin:end]
-        token_ids = self._tokenizer.tokenize(core) if _says_something(core) else []
+        shouted = self._lower_shouting and _is_shouted(core)
+        read = core.lower() if shouted else core
+        token_ids = self._tokenizer.tokenize(read) if _says_something(core) else []
         if not self._knows(token_ids):
             yield sentence
         elif len(token_ids) < self._max_tokens:
             yield sentence[:begin]
-            yield core, (*token_ids, self._tokenizer.eos_id)
+            ids = (*token_ids, self._tokenizer.eos_id)
+            yield Segment(separator="", text=core, token_ids=ids, shouted=shouted)
             yield sentence[end:]
         elif len(core) == 1:
             yield sentence  # one character of more tokens than the model can read
@@ -161,7 +176,7 @@ class Segmenter:
         return any(map(str.isalpha, self._tokenizer.detokenize(known)))
 
 
-_Piece = str | tuple[str, tuple[int, ...]]
+_Piece = str | Segment
 
 
 def _says_something(text: str) -> bool:
@@ -172,6 +187,14 @@ def _says_something(text: str) -> bool:
     if "@" not in text and "://" not in text and "www." not in text:
         return True
     return any(map(str.isalpha, _ADDRESS.sub("", text)))
+
+
+def _is_shouted(sentence: str) -> bool:
+    """Whether capitals are how it is said: not an abbreviation or two."""
+    if sentence.upper() != sentence:
+        return False
+    words = [word for word in _WORD.findall(sentence) if len(word) > 1]
+    return len(words) > 1 and sum(map(len, words)) >= _SHORTEST_SHOUT
 
 
 def _core(sentence: str) -> tuple[int, int]:

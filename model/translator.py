@@ -119,6 +119,7 @@ class Translator:
             tokenizer,
             language=metadata.source_languages[0],
             max_tokens=self.max_source_tokens,
+            lower_shouting=metadata.lower_shouting,
         )
 
     @classmethod

@@ -15,10 +15,20 @@ struct Constraints {
 
   bool any() const { return repetition_penalty != 1.0 || no_repeat_ngram_size > 0; }
 
+  // Whether `apply` would change anything, after this history.
+  bool concern(const std::vector<std::int32_t>& history, std::int32_t eos) const {
+    if (repetition_penalty != 1.0) return !history.empty();
+    bool any = false;
+    if (no_repeat_ngram_size > 0) each_banned(history, eos, [&](std::int32_t) { any = true; });
+    return any;
+  }
+
   // `history`: the target so far. The end token is never banned: a hypothesis must be able to end.
   void apply(const std::vector<std::int32_t>& history, std::int32_t eos, float* log_probs) const {
     if (repetition_penalty != 1.0) penalise(history, log_probs);
-    if (no_repeat_ngram_size > 0) ban_ngrams(history, eos, log_probs);
+    if (no_repeat_ngram_size > 0) {
+      each_banned(history, eos, [&](std::int32_t token) { log_probs[token] = -INFINITY; });
+    }
   }
 
  private:
@@ -31,16 +41,14 @@ struct Constraints {
     }
   }
   // Tokens that would complete an n-gram which the history already has.
-  void ban_ngrams(const std::vector<std::int32_t>& history, std::int32_t eos,
-                  float* log_probs) const {
+  template <typename Use>
+  void each_banned(const std::vector<std::int32_t>& history, std::int32_t eos, Use use) const {
     const std::int64_t tail = no_repeat_ngram_size - 1;
     const auto last = static_cast<std::int64_t>(history.size()) - tail;
     for (std::int64_t start = 0; start < last; start++) {
       const auto from = history.begin() + start;
       const std::int32_t token = from[tail];
-      if (token != eos && std::equal(from, from + tail, history.end() - tail)) {
-        log_probs[token] = -INFINITY;
-      }
+      if (token != eos && std::equal(from, from + tail, history.end() - tail)) use(token);
     }
   }
 };

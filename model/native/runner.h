@@ -190,14 +190,11 @@ class CachedRunner : public Runner {
     }
   }
 
+  // All logits of a row are kept only where the repetition guard is about to change some: seldom.
   void prepare_scores() {
     std::size_t row = 0, kept = 0;
     const auto vocabulary = static_cast<std::size_t>(model_.config.tgt_vocab_size);
-    for (const auto& sequence : running_) {
-      if (sequence->constraints.any()) kept += static_cast<std::size_t>(sequence->num_rows());
-    }
-    all_logits_.reserve(kept * vocabulary);
-    kept = 0;
+    guarded_.clear();
     for (const auto& sequence : running_) {
       for (int i = 0; i < sequence->num_rows(); i++, row++) {
         RowScores& scores = scores_[row];
@@ -205,9 +202,18 @@ class CachedRunner : public Runner {
         scores.most = -INFINITY;
         scores.total = 0.0f;
         scores.all = nullptr;
-        if (sequence->constraints.any()) scores.all = all_logits_.data() + vocabulary * kept++;
+        if (guarded(*sequence, i)) guarded_.push_back(row);
       }
     }
+    all_logits_.reserve(guarded_.size() * vocabulary);
+    for (const std::size_t each : guarded_) {
+      scores_[each].all = all_logits_.data() + vocabulary * kept++;
+    }
+  }
+
+  bool guarded(const Running& sequence, int beam) const {
+    return sequence.constraints.any() &&
+           sequence.constraints.concern(sequence.search.history(beam), model_.config.eos_id);
   }
 
   // Lets one sequence's search choose among its rows' best.
@@ -287,6 +293,7 @@ class CachedRunner : public Runner {
   std::vector<PhHypothesis> hypotheses_;
   std::vector<Row> rows_;
   std::vector<RowScores> scores_;
+  std::vector<std::size_t> guarded_;
   std::vector<Candidate> candidates_;
   std::vector<std::int32_t> source_tokens_, source_lengths_, source_slots_;
   Buffer<float> logits_, all_logits_;

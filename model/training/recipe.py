@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
 
-from model.config import TransformerConfig
+from model.config import GenerationConfig, TransformerConfig
 from model.errors import InvalidRequestError, RecipeError
 from model.training.variations import Kind
 
@@ -150,12 +150,27 @@ class Recipe:
     license: str
     source_language: str
     target_language: str
+    lower_shouting: bool = False
+    """The model reads sentences in capitals in small letters (model/segmentation.py)."""
     data: DataRecipe
     tokenizer: TokenizerRecipe = field(default_factory=TokenizerRecipe)
     model: Mapping[str, Any] = field(default_factory=dict)
     """Fields of TransformerConfig; vocabulary sizes and special ids come from the tokenizer."""
     optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
     training: TrainingRecipe = field(default_factory=TrainingRecipe)
+    generation: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of GenerationConfig: how the finished model searches when a call does not say."""
+
+    def generation_config(self) -> GenerationConfig:
+        """How the finished model searches.
+
+        Raises:
+            RecipeError: no model can search like this.
+        """
+        try:
+            return GenerationConfig(**self.generation)
+        except (InvalidRequestError, TypeError) as error:
+            raise RecipeError(f"generation: {error}") from error
 
     def transformer_config(self, vocab_size: int) -> TransformerConfig:
         """The model's shape with the tokenizer's vocabulary.
@@ -206,6 +221,7 @@ def load_recipe(path: Path) -> Recipe:
     are joined, everything else is replaced.
     """
     recipe: Recipe = _build(Recipe, _read(path, ()), str(path))
+    recipe.generation_config()
     return _with_paths(recipe, path.parent)
 
 

@@ -19,7 +19,6 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from model.checkpoint import ModelMetadata, save_checkpoint
-from model.config import GenerationConfig
 from model.dropout import forget_drawn_factors
 from model.errors import RecipeError
 from model.training.batches import Epoch, PlannedBatch
@@ -209,8 +208,11 @@ class Trainer:
             target_languages=(recipe.target_language,),
             license=recipe.license,
             max_source_tokens=recipe.data.max_tokens,
+            lower_shouting=recipe.lower_shouting,
         )
-        save_checkpoint(self.folder.model, self.model, self.tokenizer, metadata, GenerationConfig())
+        save_checkpoint(
+            self.folder.model, self.model, self.tokenizer, metadata, recipe.generation_config()
+        )
         end = {
             "step": self.progress.step,
             "seconds": round(self.progress.seconds, 1),

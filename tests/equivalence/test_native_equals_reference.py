@@ -215,7 +215,7 @@ def mixed_jobs(count: int) -> list[tuple[list[int], GenerationConfig]]:
                 beam_size=1 + index % 8,
                 num_hypotheses=1 + index % 8 // 2,
                 length_penalty=(0.0, 0.6, 1.5)[index % 3],
-                no_repeat_ngram_size=(0, 0, 2, 1)[index % 4],
+                no_repeat_ngram_size=(0, 4, 2, 1)[index % 4],
                 repetition_penalty=(1.0, 1.0, 1.2, 1.0, 5.0)[index % 5],
                 max_new_tokens_over_source=index % 13,
             ),

@@ -19,10 +19,8 @@ CATEGORIES = {
     "addresses and markup", "repeated words", "mixed languages", "several sentences",
 }  # fmt: skip
 
-LEAST_PASS_RATE = {"en-de": 0.59}
+LEAST_PASS_RATE = {"en-de": 0.73}
 """A little below what was measured: other CPUs round differently. A better model raises it."""
-MOST_LOOPS = {"en-de": 2}
-"""Of all translations, and none where nothing is said; a model that has fewer lowers it."""
 
 
 def _shipped() -> Iterator[tuple[Path, str]]:
@@ -56,5 +54,5 @@ def test_a_shipped_model_is_robust(directory: Path, direction: str) -> None:
     )
     counts = report.failure_counts()
     assert counts.get("empty", 0) == 0
-    assert counts.get("repetition", 0) <= MOST_LOOPS.get(direction, 0)
+    assert counts.get("repetition", 0) == 0
     assert report.pass_rate >= LEAST_PASS_RATE[direction], "\n".join(report.table())

@@ -163,6 +163,33 @@ def test_a_limit_without_room_is_refused() -> None:
         Segmenter(BYTES, language="en", max_tokens=1)
 
 
+@pytest.mark.parametrize(
+    ("text", "shouted"),
+    [
+        ("CLOSE THE DOOR!", True),
+        ("WE HAVE 24 DOGS", True),
+        ("DIE STRASSE IST ZU", True),
+        ("Close the door!", False),
+        ("CLOSE THE DOORs", False),
+        ("USA, UK", False),
+        ("HELP!", False),
+    ],
+)
+def test_capitals_are_read_as_small_letters_where_a_model_wants_that(
+    text: str, shouted: bool
+) -> None:
+    segmenter = Segmenter(BYTES, language="en", max_tokens=512, lower_shouting=True)
+    segmented = segmenter.segment(f"- {text}\none dog")
+    first, second = segmented.segments
+    assert (first.text, first.shouted, second.shouted) == (text, shouted, False)
+    read = text.lower() if shouted else text
+    assert first.token_ids == (*BYTES.tokenize(read), BYTES.eos_id)
+    expected = "ZWEI FÜSSE" if shouted else "zwei Füße"
+    assert segmented.join(["zwei Füße", "ein Hund"]) == f"- {expected}\nein Hund"
+    [plain, _] = segment(f"- {text}\none dog").segments
+    assert (plain.shouted, plain.token_ids) == (False, (*BYTES.tokenize(text), BYTES.eos_id))
+
+
 def test_joining_needs_a_translation_for_each_segment() -> None:
     with pytest.raises(ValueError, match="zip"):
         segment("one dog. two dogs.").join(["ein Hund."])
@@ -200,6 +227,15 @@ def test_any_text_is_its_segments_and_every_segment_fits(text: str, max_tokens: 
         assert s.text == s.text.strip()
         assert any(map(str.isalpha, s.text))
         assert "\n" not in s.text
+
+
+@given(st.one_of(TEXTS, PROSE.map(str.upper)))
+@example("ŉİ ǅUNGLE AND ß: ΌΣΟΣ")
+def test_shouting_leaves_no_trace(text: str) -> None:
+    segmenter = Segmenter(BYTES, language="en", max_tokens=LIMIT, lower_shouting=True)
+    segmented = segmenter.segment(text)
+    assert segmented.join([s.text for s in segmented.segments]) == text
+    assert all(len(s.token_ids) <= LIMIT for s in segmented.segments)
 
 
 @given(TEXTS)

@@ -19,6 +19,7 @@ from model.config import EngineConfig, GenerationConfig
 from model.decoding.search import FinishReason
 from model.engine.engine import Engine
 from model.errors import (
+    CheckpointError,
     DeadlineExceededError,
     EngineDeadError,
     InvalidRequestError,
@@ -572,7 +573,6 @@ async def test_with_a_real_engine_a_deadline_that_has_passed_fails_the_call(
 
 def test_a_sentence_longer_than_what_the_model_was_trained_on_is_split(tmp_path: Path) -> None:
     directory = build_tiny_model(tmp_path / "tiny")
-    path = directory / "config.json"
     sentence = "The old house and the small street and the quiet river and the late train."
 
     def sentences() -> int:
@@ -581,10 +581,26 @@ def test_a_sentence_longer_than_what_the_model_was_trained_on_is_split(tmp_path:
             return translation.num_sentences
 
     assert sentences() == 1
-    limited = json.loads(path.read_text()) | {"max_source_tokens": 10}
-    path.write_text(json.dumps(limited))
+    change_config(directory, max_source_tokens=10)
+    assert sentences() > 1
+
+
+def test_a_model_says_that_it_wants_small_letters(tmp_path: Path) -> None:
+    directory = build_tiny_model(tmp_path / "tiny")
+    change_config(directory, lower_shouting=True)
+    with Translator.load(directory, EngineConfig(device="cpu", num_threads=1)) as translator:
+        said, shouted = translator.translate(["the old house", "THE OLD HOUSE"])
+    assert shouted.text == said.text.upper()
+    change_config(directory, lower_shouting="yes")
+    with pytest.raises(CheckpointError, match="`lower_shouting` must be true or false"):
+        Translator.load(directory)
+
+
+def change_config(directory: Path, **fields: object) -> None:
+    """Changes fields of a model's config.json, and its checksums with it."""
+    path = directory / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
     sums = directory / "SHA256SUMS"
     lines = [line.split("  ")[1] for line in sums.read_text().splitlines()]
     digests = [hashlib.sha256((directory / name).read_bytes()).hexdigest() for name in lines]
     sums.write_text("".join(f"{d}  {n}\n" for d, n in zip(digests, lines, strict=True)))
-    assert sentences() > 1

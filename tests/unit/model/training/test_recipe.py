@@ -57,6 +57,8 @@ def test_what_is_not_given_has_a_default(tmp_path: Path) -> None:
         ("training: {num_threads: 0}", r"`num_threads` must be in"),
         ("training: {compile: 1}", "compile must be bool, but is 1"),
         ("training: {initialize_from: 1}", "initialize_from must be str or NoneType, but is 1"),
+        ("generation: {beams: 4}", "generation: .*'beams'"),
+        ("generation: {beam_size: 0}", "generation: `beam_size` must be"),
         ("version: 3", "version must be str, but is 3"),
     ],
 )
