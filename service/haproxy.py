@@ -20,7 +20,6 @@ Its own metrics are at /metrics/haproxy. It imports nothing of ours, for it may 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -38,28 +37,50 @@ WITHOUT_HAPROXY = {
 """Instead of `serve_variables`: Serve's own proxy, in Python."""
 
 _RETRY_AFTER_SECONDS = 1
-_UNAVAILABLE = {
-    "type": "unavailable",
-    "message": "the service has too much to do, or is starting or stopping; try again later",
-}
+_MESSAGE = "the service has too much to do, or is starting or stopping; try again later"
 _DRAIN_SECONDS = 1.0
 _BUFFER_BYTES = 32 * 1024
 """A request that is longer than this is not sent again when the gateway that had it dies."""
 _MAX_CONNECTIONS = 4096
 _MAX_IN_FLIGHT = 512
+# The gateway's own rule of what an id may be, and its errors' forms.
+_ID = "req.fhdr(x-request-id,1)"
+_OF_LIBRETRANSLATE = "path /translate /languages"
+_NATIVE_BODY = (
+    '{"error":{"type":"unavailable","message":"MESSAGE"},"request_id":"%[var(txn.request_id)]"}'
+)
+_LIBRETRANSLATE_BODY = '{"error":"MESSAGE"}'
 # A request can only be sent again when it was whole before it was sent for the first time. Whoever
 # takes longer to send one is cut off, a little later than the gateway would do it by default.
-_FRONT_RULES = """\
+_FRONT_RULES = f"""\
     option http-buffer-request
     timeout http-request 35s
-    http-request use-service prometheus-exporter if { path /metrics/haproxy }
-    http-request set-priority-class int(-1) if { path /health /ready /metrics }
-    http-request set-priority-class int(1) if { req.hdr(x-request-priority) batch }
+    http-request set-var(txn.request_id) {_ID} if {{ {_ID} -m reg ^[A-Za-z0-9._:+/=-]{{1,128}}$ }}
+    http-request set-var-fmt(txn.request_id) %[uuid] if !{{ var(txn.request_id) -m found }}
+    http-request set-var-fmt(txn.refusal) '{_NATIVE_BODY}' if !{{ {_OF_LIBRETRANSLATE} }}
+    http-request set-var-fmt(txn.refusal) '{_LIBRETRANSLATE_BODY}' if {{ {_OF_LIBRETRANSLATE} }}
+    http-after-response set-status 503 if {{ res.hdr(x-refused) -m found }}
+    http-after-response del-header x-refused
+    http-request use-service prometheus-exporter if {{ path /metrics/haproxy }}
+    http-request set-priority-class int(-1) if {{ path /health /ready /metrics }}
+    http-request set-priority-class int(1) if {{ req.hdr(x-request-priority) batch }}
+""".replace("MESSAGE", _MESSAGE)
+_REFUSAL = (
+    'content-type application/json lf-string "%[var(txn.refusal)]"'
+    " hdr X-Request-Id %[var(txn.request_id)] hdr Cache-Control no-store"
+    f" hdr Retry-After {_RETRY_AFTER_SECONDS}"
+)
+# Whatever the reason, to a client it is one and the same.
+_ERROR = f"{_REFUSAL} hdr X-Refused yes"
+_BACKEND_RULES = f"""\
+    http-request return status 503 {_REFUSAL} if {{ queue(NAME) ge MOST }} \
+!{{ path /health /ready /metrics }}
 """
-_BACKEND_RULES = """\
-    http-request return status 503 default-errorfiles if { queue(NAME) ge MOST } \
-!{ path /health /ready /metrics }
-"""
+# Translating is safe to repeat, so a gateway may die with a request in its hands. One that says
+# nothing for three checks is taken for dead: what it has is sent to another one. A gateway that is
+# merely busy answers within one.
+_RETRY_ON = "conn-failure empty-response"
+_CHECKS = "inter 1s fastinter 250ms fall 3 on-marked-down shutdown-sessions"
 
 
 def serve_variables(
@@ -97,9 +118,6 @@ def serve_variables(
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
         "RAY_SERVE_HAPROXY_MAXCONN": str(_MAX_CONNECTIONS),
-        # Translating is safe to repeat, so a gateway may die with a request in its hands.
-        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
-        "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(_BUFFER_BYTES),
         # HAProxy is taken for dead after three checks, and while it is, nobody gets an answer.
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(_DRAIN_SECONDS),
@@ -122,35 +140,33 @@ def main() -> None:
     arguments = sys.argv[1:]
     if "-f" in arguments[:-1]:
         path = Path(arguments[arguments.index("-f") + 1])
-        answer = path.with_name("503")
-        answer.write_bytes(_unavailable())
         config = rewritten(
             path.read_text(),
             host=os.environ.get("POLYHEAD_HAPROXY_HOST"),
             admin_host=os.environ.get("POLYHEAD_HAPROXY_ADMIN_HOST", "127.0.0.1"),
             max_in_flight=int(os.environ.get("POLYHEAD_HAPROXY_MAX_IN_FLIGHT", _MAX_IN_FLIGHT)),
-            answer=answer,
+            directory=path.parent,
         )
         path.write_text(config)
     os.execv(binary, [binary, *arguments])
 
 
 def rewritten(
-    config: str, *, host: str | None, admin_host: str, max_in_flight: int, answer: Path
+    config: str, *, host: str | None, admin_host: str, max_in_flight: int, directory: Path
 ) -> str:
     """Serve's configuration, put right.
 
     Args:
         config: as Serve wrote it.
         host: where requests come in; None leaves it as it is.
-        admin_host: where statistics and metrics listen; empty for sockets beside `answer`.
+        admin_host: where statistics and metrics listen; empty for sockets in `directory`.
         max_in_flight: requests that each gateway has at a time.
-        answer: the file with the response to requests that no gateway can take.
+        directory: of the configuration.
     """
 
     def bind_admin(match: re.Match[str]) -> str:
         port = match["port"]
-        place = f"{admin_host}:{port}" if admin_host else f"unix@{answer.with_name(port)}"
+        place = f"{admin_host}:{port}" if admin_host else f"unix@{directory / port}"
         return f"{match['bind']} {place}"
 
     def bind_front(match: re.Match[str]) -> str:
@@ -169,12 +185,14 @@ def rewritten(
         ),
         (r"^(?P<bind>frontend http_frontend\n *bind) (?P<place>.+:(?P<port>\d+))\n", bind_front),
         (r"^backend (?P<name>(?!default_backend)\S+)\n", bound),
-        (r"^( *server \S+ \S+ check\b.*)$", rf"\1 maxconn {max_in_flight}"),
+        (r"^( *server \S+ \S+ check\b.*)$", rf"\1 maxconn {max_in_flight} {_CHECKS}"),
+        (r"^( *tune\.bufsize) \d+$", rf"\1 {_BUFFER_BYTES}"),
+        (r"^( *retry-on) .+$", rf"\1 {_RETRY_ON}"),
         # Spliced, the end of a body can hide that its client has gone.
         (r"^ *option splice-re\S+\n", ""),
-        (r"^( *errorfile 50[234]) .+$", lambda match: f"{match[1]} {answer}"),
+        (r"^( *)errorfile (50[234]) .+$", rf"\1http-error status \2 {_ERROR}"),
         # Where there is no application: at the start, and from Ctrl-C to the end.
-        (r"^( *http-request return status) 404 .+$", r"\1 503 default-errorfiles"),
+        (r"^( *http-request return status) 404 .+$", rf"\1 503 {_REFUSAL}"),
     ):
         config = re.sub(pattern, replacement, config, flags=re.MULTILINE)
     return config
@@ -185,18 +203,6 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _unavailable() -> bytes:
-    body = json.dumps({"error": _UNAVAILABLE}).encode()
-    head = (
-        "HTTP/1.1 503 Service Unavailable\r\n"
-        "Content-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n"
-        f"Retry-After: {_RETRY_AFTER_SECONDS}\r\n"
-        "Cache-Control: no-store\r\n\r\n"
-    )
-    return head.encode() + body
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -25,6 +26,9 @@ def main() -> int:
     found = []
     for name in options.cases or CASES:
         print(f"{name}: {CASES[name].title}", file=sys.stderr, flush=True)
+        if (program := CASES[name].needs) is not None and shutil.which(program) is None:
+            print(f"{name}: skipped, for {program} must be on the PATH", file=sys.stderr)
+            continue
         try:
             found.append(run_case(name, CASES[name], plan))
         except (ServiceError, RuntimeError) as error:
@@ -68,6 +72,8 @@ def _cells(one: Findings) -> tuple[str, ...]:
 
 def _row(one: Findings) -> str:
     cells = ", ".join(f"{name} {cell}" for name, cell in zip(_HEAD, _cells(one), strict=True))
+    if one.refused:
+        cells += f", refused {one.refused}"
     return "\n".join([cells, *(f"  {fault}" for fault in one.after.faults)])
 
 

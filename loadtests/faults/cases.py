@@ -10,21 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from loadtests.faults.cluster import TRANSLATOR_CPUS, Cluster
 from loadtests.faults.processes import wait_for
-from loadtests.faults.services import (
-    APPLICATION,
-    TRANSLATOR_CPUS,
-    Cluster,
-    LocalService,
-    Service,
-    ServiceError,
-)
+from loadtests.faults.redis_server import RedisServer
+from loadtests.faults.services import APPLICATION, LocalService, Service, ServiceError
 
 __all__ = ["CASES", "Case"]
 
 TRANSLATOR = f"ray::ServeReplica:{APPLICATION}:Translator"
 GATEWAY = f"ray::ServeReplica:{APPLICATION}:Gateway"
+_CONTROLLER = "ray::ServeController"
 _STOPPED_SECONDS = 15.0
+_AWAY_SECONDS = 10.0
 _PLACING_SECONDS = 120.0
 _FAILED_LOADS = 4
 """More than the starts that a deployment is given in its settings."""
@@ -38,13 +35,15 @@ class Case:
     start: Callable[[Path], Service]
     inject: Callable[[Service], None]
     ends_service: bool = False
-    """Only what was sent before the fault counts: after it, nobody is there to answer."""
+    """What was sent before it is answered; what comes later may be refused."""
     one_front: bool = False
     """The fault hits the one process that clients are connected to."""
     replaces_all: bool = False
     """It is over when none of the replicas is left that were there before."""
     over: Callable[[Service], bool] = lambda _: True
     """Whether all of it has happened."""
+    needs: str | None = None
+    """A program that must be on the PATH."""
     translators: int = 2
     gateways: int = 2
 
@@ -112,6 +111,20 @@ def _stop_raylet(service: Service) -> None:
     os.kill(raylet, signal.SIGCONT)
 
 
+def _restart_head(service: Service) -> None:
+    """All of the head is killed, and comes back to what Redis has kept.
+
+    Then a translator is killed as well: that another one follows shows that the cluster is led.
+    """
+    assert isinstance(service, Cluster)
+    service.kill_node(service.head)
+    time.sleep(_AWAY_SECONDS)
+    service.start_head()
+    if not wait_for(lambda: service.pids(_CONTROLLER), _PLACING_SECONDS):
+        raise ServiceError("Serve's controller did not come back with the head")
+    os.kill(service.pids(TRANSLATOR)[0], signal.SIGKILL)
+
+
 def _redeploy(service: Service) -> None:
     """Another size of the engines. All replicas are replaced: settings are part of a version."""
     assert isinstance(service, Cluster)
@@ -143,6 +156,23 @@ def _cluster(folder: Path) -> Service:
     return cluster
 
 
+def _cluster_with_redis(folder: Path) -> Service:
+    """A head that only leads, and a worker with everything else, its own front included."""
+    redis = RedisServer(folder)
+    try:
+        cluster = Cluster(folder, redis=redis)
+    except BaseException:
+        redis.close()
+        raise
+    try:
+        cluster.add_worker(cpus=1 + 2 * TRANSLATOR_CPUS, front="127.0.0.2")
+        cluster.deploy(**_CLUSTER)
+    except BaseException:
+        cluster.close()
+        raise
+    return cluster
+
+
 CASES: dict[str, Case] = {
     "translator-killed": Case(
         title="a translator is killed", start=LocalService, inject=_kill(TRANSLATOR)
@@ -166,7 +196,7 @@ CASES: dict[str, Case] = {
     "controller-killed": Case(
         title="Serve's controller is killed",
         start=LocalService,
-        inject=_kill("ray::ServeController"),
+        inject=_kill(_CONTROLLER),
     ),
     "haproxy-killed": Case(
         title="HAProxy is killed", start=LocalService, inject=_kill("haproxy"), one_front=True
@@ -191,6 +221,12 @@ CASES: dict[str, Case] = {
         start=_cluster,
         inject=_kill("gcs_server"),
         one_front=True,
+    ),
+    "head-restarted": Case(
+        title="the head is killed and comes back after 10 s, with Redis behind it",
+        start=_cluster_with_redis,
+        inject=_restart_head,
+        needs=RedisServer.PROGRAM,
     ),
     "redeploy": Case(
         title="`serve deploy` with other settings",

@@ -24,6 +24,7 @@ _CLIENTS = 4
 _TIMEOUT_SECONDS = 120.0
 _VARIETY = 40
 _SHOWN = 160
+_REFUSALS = ("status 503", f"no answer: {httpx.ConnectError.__name__}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,11 @@ class Exchange:
     seconds: float
     fault: str | None
     """What was wrong, None if nothing was."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether its client was told at once that nothing will be done."""
+        return self.fault is not None and self.fault.startswith(_REFUSALS)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,6 +50,8 @@ class Findings:
     """Attempts that gateways repeated after the fault, by reason; empty where nobody could tell."""
     whole_after_seconds: float | None
     """From the fault on, until there were as many replicas as before; None if there never were."""
+    refused: int = 0
+    """Of those sent to a service that was about to end; not in `after`."""
 
 
 def run_case(name: str, case: Case, plan: Plan) -> Findings:
@@ -77,30 +79,39 @@ def _harm(name: str, case: Case, service: Service, plan: Plan) -> Findings:
         replicas = _replicas(service)
         fault_at = time.monotonic()
         case.inject(service)
-        if not case.ends_service:
-            wait_for(lambda: _replicas(service) != replicas, 2.0)  # a kill takes a moment to show
-            old = set(replicas) if case.replaces_all else set()
-            if wait_for(
-                lambda: (
-                    case.over(service)
-                    and not old & set(_replicas(service))
-                    and _is_whole(service, case)
-                ),
-                plan.most_after_seconds,
-            ):
-                whole_after = time.monotonic() - fault_at
-            time.sleep(max(3.0, fault_at + plan.least_after_seconds - time.monotonic()))
+        if case.ends_service:
+            wait_for(lambda: not service.pids(GATEWAY), plan.most_after_seconds)
+        else:
+            whole_after = _wait_until_whole(service, case, plan, fault_at, replicas)
     retried = {} if case.ends_service else _difference(_retries(service.url), retried_before)
     before, after = _split(load.exchanges, fault_at)
-    if case.ends_service:
-        after = [one for one in after if one.sent < fault_at]
+    refused = [one for one in after if case.ends_service and one.sent > fault_at and one.refused]
     return Findings(
         case=name,
         before=Tally.of(before),
-        after=Tally.of(after),
+        after=Tally.of([one for one in after if one not in refused]),
         retried=retried,
         whole_after_seconds=whole_after,
+        refused=len(refused),
     )
+
+
+def _wait_until_whole(
+    service: Service, case: Case, plan: Plan, fault_at: float, replicas: Sequence[int]
+) -> float | None:
+    """Seconds from the fault on, None if it took too long; the load goes on for a while after."""
+    whole_after = None
+    wait_for(lambda: _replicas(service) != replicas, 2.0)  # a kill takes a moment to show
+    old = set(replicas) if case.replaces_all else set()
+    if wait_for(
+        lambda: (
+            case.over(service) and not old & set(_replicas(service)) and _is_whole(service, case)
+        ),
+        plan.most_after_seconds,
+    ):
+        whole_after = time.monotonic() - fault_at
+    time.sleep(max(3.0, fault_at + plan.least_after_seconds - time.monotonic()))
+    return whole_after
 
 
 def _split(exchanges: Sequence[Exchange], moment: float) -> tuple[list[Exchange], list[Exchange]]:

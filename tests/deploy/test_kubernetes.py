@@ -68,14 +68,7 @@ def test_kubernetes_knows_every_field(overlay: str, tools: Tools, tmp_path: Path
 def test_haproxy_comes_as_a_component(
     rayservice_schema: dict[str, Any], tools: Tools, tmp_path: Path
 ) -> None:
-    for name in ("base", "cpu", "haproxy"):
-        shutil.copytree(KUBERNETES / name, tmp_path / name)
-    (tmp_path / "own").mkdir()
-    (tmp_path / "own/kustomization.yaml").write_text(
-        yaml.safe_dump({"resources": ["../cpu"], "components": ["../haproxy"]})
-    )
-    objects = _rendered(tools, tmp_path / "own")
-    [service] = [one for one in objects if one["kind"] == "RayService"]
+    [service] = [one for one in _with(tools, "haproxy", tmp_path) if one["kind"] == "RayService"]
     jsonschema.validate(service, rayservice_schema)
     cluster = service["spec"]["rayClusterConfig"]
     for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
@@ -83,6 +76,22 @@ def test_haproxy_comes_as_a_component(
         environment = {variable["name"]: variable["value"] for variable in container["env"]}
         assert environment["RAY_SERVE_ENABLE_HA_PROXY"] == "1"
         assert environment["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"]
+
+
+def test_redis_comes_as_a_component(
+    rayservice_schema: dict[str, Any], tools: Tools, tmp_path: Path
+) -> None:
+    objects = _with(tools, "redis", tmp_path)
+    [service] = [one for one in objects if one["kind"] == "RayService"]
+    jsonschema.validate(service, rayservice_schema)
+    address = service["spec"]["rayClusterConfig"]["gcsFaultToleranceOptions"]["redisAddress"]
+    [redis] = [one for one in objects if one["kind"] == "Service"]
+    assert address == f"{redis['metadata']['name']}:{redis['spec']['ports'][0]['port']}"
+    budgets = [one for one in objects if one["kind"] == "PodDisruptionBudget"]
+    assert [one["metadata"]["name"] for one in budgets] == ["polyhead-workers"]
+    rendered = tmp_path / "rendered.yaml"
+    rendered.write_text(yaml.safe_dump_all(one for one in objects if one is not service))
+    _run(tools["kubernetes-validate"], "--strict", str(rendered))
 
 
 def test_monitoring_can_be_rendered(tools: Tools) -> None:
@@ -107,6 +116,17 @@ def _close(schema: Any) -> None:
 def _serve_config(overlay: str) -> str:
     folder = "autoscaling" if overlay == "incremental-upgrade" else overlay
     return (KUBERNETES / folder / "serve.yaml").read_text()
+
+
+def _with(tools: Tools, component: str, folder: Path) -> list[dict[str, Any]]:
+    """What the cpu overlay becomes with a component, in a kustomization as a user would have it."""
+    for name in ("base", "cpu", component):
+        shutil.copytree(KUBERNETES / name, folder / name)
+    (folder / "own").mkdir()
+    (folder / "own/kustomization.yaml").write_text(
+        yaml.safe_dump({"resources": ["../cpu"], "components": [f"../{component}"]})
+    )
+    return _rendered(tools, folder / "own")
 
 
 def _rendered(tools: Tools, overlay: Path) -> list[dict[str, Any]]:

@@ -152,6 +152,30 @@ def test_the_images_haproxy_is_the_one_that_is_named() -> None:
     assert {Path(path).parent for path in named} == {Path("/opt/polyhead/bin")}
 
 
+def test_redis_is_for_the_head_alone(cluster: dict[str, Any]) -> None:
+    [gcs] = _load(KUBERNETES / "redis/gcs.patch.yaml")
+    service, redis = _load_all(KUBERNETES / "redis/redis.yaml")
+    host, _, port = gcs["value"]["redisAddress"].partition(":")
+    assert (host, int(port)) == (service["metadata"]["name"], service["spec"]["ports"][0]["port"])
+    pod = redis["spec"]["template"]
+    assert _selects({"matchLabels": service["spec"]["selector"]}, pod["metadata"]["labels"])
+    assert pod["spec"]["securityContext"]["runAsNonRoot"]
+    [container] = pod["spec"]["containers"]
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    [password] = container["env"]
+    assert password["valueFrom"] == gcs["value"]["redisPassword"]["valueFrom"]
+    into, out_of = _load_all(KUBERNETES / "redis/network-policy.yaml")
+    assert _selects(into["spec"]["podSelector"], pod["metadata"]["labels"])
+    [rule] = into["spec"]["ingress"]
+    [peer] = rule["from"]
+    assert peer["podSelector"] == out_of["spec"]["podSelector"]
+    [who] = peer["podSelector"]["matchExpressions"]
+    # The second one is the job with which KubeRay removes what a deleted cluster has left.
+    assert (who["key"], who["values"]) == (NODE_TYPE, ["head", "redis-cleanup"])
+    for policy in _load_all(BASE / "network-policy.yaml"):
+        assert not _selects(policy["spec"]["podSelector"], pod["metadata"]["labels"])
+
+
 def _patches(overlay: str) -> dict[str, Any]:
     path = KUBERNETES / overlay / "rayservice.patch.yaml"
     return {one["path"]: one["value"] for one in _load(path)} if path.exists() else {}
@@ -179,7 +203,7 @@ def test_replicas_find_room_on_the_workers(cluster: dict[str, Any], overlay: str
 
 
 @pytest.mark.parametrize(
-    "overlay", [*OVERLAYS, "incremental-upgrade", "base", "monitoring", "haproxy"]
+    "overlay", [*OVERLAYS, "incremental-upgrade", "base", "monitoring", "haproxy", "redis"]
 )
 def test_kustomizations_name_files_that_are_there(overlay: str) -> None:
     folder = KUBERNETES / overlay

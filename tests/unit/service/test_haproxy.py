@@ -12,10 +12,12 @@ from service.haproxy import rewritten, serve_variables
 CONFIG = """\
 global
     stats socket /tmp/x/admin.sock mode 666 level admin expose-fd listeners
+    tune.bufsize 16384
 defaults
     mode http
     option splice-request
     option splice-response
+    retry-on conn-failure
     errorfile 502 /tmp/x/500.http
     errorfile 503 /tmp/x/500.http
     errorfile 504 /tmp/x/500.http
@@ -40,8 +42,9 @@ backend http-polyhead
 
 
 def _rewritten(host: str | None = None, admin_host: str = "127.0.0.1") -> list[str]:
-    answer = Path("/tmp/x/503")
-    text = rewritten(CONFIG, host=host, admin_host=admin_host, max_in_flight=64, answer=answer)
+    text = rewritten(
+        CONFIG, host=host, admin_host=admin_host, max_in_flight=64, directory=Path("/tmp/x")
+    )
     return [line.strip() for line in text.splitlines()]
 
 
@@ -58,7 +61,7 @@ def test_without_a_host_the_front_stays_where_serve_put_it() -> None:
 def test_a_front_on_every_interface_stays_there() -> None:
     public = CONFIG.replace("bind 127.0.0.1:8000", "bind *:8000")
     text = rewritten(
-        public, host=None, admin_host="127.0.0.1", max_in_flight=64, answer=Path("/tmp/x/503")
+        public, host=None, admin_host="127.0.0.1", max_in_flight=64, directory=Path("/tmp/x")
     )
     binds = [line.split()[1] for line in text.splitlines() if line.strip().startswith("bind")]
     assert binds == ["127.0.0.1:9101", "*:8000", "127.0.0.1:8404"]
@@ -75,29 +78,40 @@ def test_statistics_may_do_without_ports() -> None:
 
 def test_answers_of_its_own_are_ours() -> None:
     lines = _rewritten()
-    assert [line for line in lines if line.startswith("errorfile")] == [
-        f"errorfile {status} /tmp/x/503" for status in (502, 503, 504)
-    ]
-    assert "http-request return status 503 default-errorfiles" in lines
-    assert not any("404" in line for line in lines if "8404" not in line)
+    errors = [line.split()[:3] for line in lines if line.startswith("http-error")]
+    assert errors == [["http-error", "status", status] for status in ("502", "503", "504")]
+    assert not any(line.startswith("errorfile") for line in lines)
+    [nobody] = [number for number, line in enumerate(lines) if line == "backend default_backend"]
+    assert lines[nobody + 1].startswith("http-request return status 503 content-type application/")
 
 
 def test_a_gateway_has_a_bounded_number_of_requests_and_few_may_wait() -> None:
     lines = _rewritten()
     servers = [line for line in lines if line.startswith("server ")]
     assert len(servers) == 2
-    assert all(line.endswith(" maxconn 64") for line in servers)
+    assert all(" maxconn 64 " in line for line in servers)
     [backend] = [number for number, line in enumerate(lines) if line == "backend http-polyhead"]
-    assert lines[backend + 1].startswith("http-request return status 503 default-errorfiles if")
+    assert lines[backend + 1].startswith("http-request return status 503 ")
     assert "{ queue(http-polyhead) ge 8 }" in lines[backend + 1]
+
+
+def test_what_a_silent_gateway_has_is_sent_to_another_one() -> None:
+    lines = _rewritten()
+    servers = [line for line in lines if line.startswith("server ")]
+    assert all(" fall 3 on-marked-down shutdown-sessions" in line for line in servers)
+    assert [line for line in lines if line.startswith("retry-on")] == [
+        "retry-on conn-failure empty-response"
+    ]
+    assert "tune.bufsize 32768" in lines
 
 
 def test_probes_go_first_and_batch_work_last() -> None:
     lines = _rewritten()
     front = lines.index("frontend http_frontend")
-    rules = [line.split(" if ")[0] for line in lines[front + 1 : front + 7]]
+    rules = [line.split(" if ")[0] for line in lines[front + 1 :]]
     assert rules[0] == "bind 127.0.0.1:8000"
-    assert rules[-3:] == [
+    first = rules.index("http-request use-service prometheus-exporter")
+    assert rules[first : first + 3] == [
         "http-request use-service prometheus-exporter",
         "http-request set-priority-class int(-1)",
         "http-request set-priority-class int(1)",
@@ -106,7 +120,7 @@ def test_probes_go_first_and_batch_work_last() -> None:
 
 def test_all_else_stays_as_it_is() -> None:
     changed = [line for line in CONFIG.splitlines() if line.strip() not in _rewritten()]
-    assert len(changed) == 10
+    assert len(changed) == 12
 
 
 def test_whoever_leaves_is_noticed() -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import json
 import os
+import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from ray.serve._private.haproxy import (
     BackendConfig,
@@ -15,16 +21,20 @@ from ray.serve._private.haproxy import (
     ServerConfig,
 )
 
+from service.api.error_answers import error_answer
+from service.errors import ModelUnavailableError, failure_of
 from service.haproxy import serve_variables
+from service.request_context import RequestContext, is_safe_id
+from tests.integration.service_process import free_port, wait_for
 
 
-def _written_by_serve(folder: Path) -> Path:
-    gateway = ServerConfig(name="gateway", host="127.0.0.1", port=30_000)
+def _written_by_serve(folder: Path, *, port: int = 18_000, gateway_port: int = 30_000) -> Path:
+    gateway = ServerConfig(name="gateway", host="127.0.0.1", port=gateway_port)
     backend = BackendConfig(name="polyhead", path_prefix="/", servers=[gateway])
     path = folder / "cfg"
     api = HAProxyApi(
         cfg=HAProxyConfig(
-            http_options=HTTPOptions(host="127.0.0.1", port=18_000),
+            http_options=HTTPOptions(host="127.0.0.1", port=port),
             socket_path=str(folder / "admin"),
             server_state_base=str(folder),
             server_state_file=str(folder / "state"),
@@ -58,6 +68,61 @@ def test_haproxy_takes_the_configuration(tmp_path: Path, host: str) -> None:
     )
     # Nothing else is what it was where Serve would have answered in words of its own.
     assert "status 404" not in config.read_text()
-    answer = (tmp_path / "503").read_text()
-    assert answer.startswith("HTTP/1.1 503 ")
-    assert "Retry-After: 1" in answer
+    assert "errorfile 50" not in config.read_text()
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a HAProxy listens whose only gateway does not exist."""
+    folder = tmp_path_factory.mktemp("haproxy")
+    with socket.socket() as taken:
+        # Bound and not listening, so that nobody else answers there.
+        taken.bind(("127.0.0.1", 0))
+        port = free_port()
+        config = _written_by_serve(folder, port=port, gateway_port=taken.getsockname()[1])
+        variables = serve_variables(folder, host="127.0.0.1")
+        with (folder / "output").open("wb") as output:
+            haproxy = subprocess.Popen(
+                [variables["RAY_SERVE_HAPROXY_BINARY_PATH"], "-db", "-f", str(config)],
+                env={**os.environ, **variables},
+                stdout=output,
+                stderr=output,
+            )
+        try:
+            wait_for(lambda: _is_open(port))
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            haproxy.kill()
+            haproxy.wait()
+
+
+def _is_open(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
+        return True
+    return False
+
+
+@pytest.mark.parametrize("path", ["/v1/translate", "/translate", "/languages", "/ready", "/none"])
+@pytest.mark.parametrize("given", ["my-id.1", None, "two words", "a,b", "x" * 129])
+def test_a_refusal_is_what_the_gateway_would_say(alone: str, path: str, given: str | None) -> None:
+    headers = {} if given is None else {"X-Request-Id": given}
+    answer = httpx.post(f"{alone}{path}", headers=headers, timeout=60, trust_env=False)
+    request_id = answer.headers["X-Request-Id"]
+    if given is not None and is_safe_id(given):
+        assert request_id == given
+    else:
+        assert request_id != given
+        assert is_safe_id(request_id)
+    message = "the service has too much to do, or is starting or stopping; try again later"
+    failure = dataclasses.replace(failure_of(ModelUnavailableError()), message=message)
+    ours = error_answer(failure, RequestContext(request_id=request_id, route=path))
+    assert (answer.status_code, answer.json()) == (ours.status_code, json.loads(bytes(ours.body)))
+    assert answer.headers["Content-Type"] == ours.headers["Content-Type"]
+    assert answer.headers["Retry-After"] == "1"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "X-Refused" not in answer.headers
+
+
+def test_every_refusal_has_an_id_of_its_own(alone: str) -> None:
+    answers = [httpx.get(f"{alone}/v1/models", timeout=60, trust_env=False) for _ in range(3)]
+    assert len({answer.headers["X-Request-Id"] for answer in answers}) == 3

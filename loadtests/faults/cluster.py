@@ -1,0 +1,214 @@
+"""A Ray cluster of several nodes on this machine, deployed to as an operator does it."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import yaml
+
+from loadtests.faults.ports import free_port, own_address
+from loadtests.faults.processes import kill_session, pids, wait_for
+from loadtests.faults.redis_server import RedisServer
+from loadtests.faults.services import APPLICATION, ServiceError, start_python
+
+__all__ = ["TRANSLATOR_CPUS", "Cluster"]
+
+_ROOT = Path(__file__).parents[2]
+_GATEWAYS_CPUS = 1
+TRANSLATOR_CPUS = 2
+"""As Ray counts them: more than what gateways leave, so that each translator has a node."""
+_START_SECONDS = 180.0
+_TAIL = 2000
+
+
+class Cluster:
+    """A head that holds the front and the gateways, and workers with room for one translator each.
+
+    It is deployed to as an operator does it: `serve deploy` with a file.
+    """
+
+    def __init__(
+        self, folder: Path, *, haproxy: bool = True, redis: RedisServer | None = None
+    ) -> None:
+        """Without workers yet.
+
+        Args:
+            folder: of all its files.
+            haproxy: as the front, instead of Serve's own proxy.
+            redis: keeps what the head knows; the head then holds neither gateways nor translators,
+                and every node has a front.
+        """
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._dashboard = f"http://127.0.0.1:{free_port()}"
+        self._variables = _cluster_variables(folder, haproxy=haproxy)
+        self.nodes: list[subprocess.Popen[bytes]] = []
+        self._address = f"{own_address()}:{free_port()}"
+        self._client_port = free_port()
+        self._redis = redis
+        try:
+            self.start_head()
+        except BaseException:
+            self.close()
+            raise
+
+    def start_head(self) -> None:
+        """Comes back when it can be deployed to; once more after the head was killed.
+
+        Raises:
+            ServiceError: it did not start.
+        """
+        options = [
+            *("--head", f"--port={self._address.rpartition(':')[2]}"),
+            f"--dashboard-port={self._dashboard.rpartition(':')[2]}",
+            f"--ray-client-server-port={self._client_port}",
+            f"--temp-dir={self.folder / 'ray'}",
+        ]
+        if self._redis is None:
+            self._start_node(*options, f"--num-cpus={_GATEWAYS_CPUS}")
+        else:
+            # By this file, and the other node's raylet, Ray would take a head that was killed for
+            # one that runs. On a machine or in a pod of its own there is neither.
+            (self.folder / "ray" / "ray_current_cluster").unlink(missing_ok=True)
+            options.append(f"--redis-password={self._redis.password}")
+            self._start_node(*options, "--num-cpus=0", variables=self._redis.variables)
+        self.head = self.nodes[-1]
+        if not wait_for(self._dashboard_answers, _START_SECONDS):
+            raise ServiceError("the head did not start")
+
+    def add_worker(self, *, cpus: int = TRANSLATOR_CPUS, front: str | None = None) -> None:
+        """One more node; comes back when it has joined.
+
+        Args:
+            cpus: as Ray counts them.
+            front: address of a HAProxy of its own, which `url` then names.
+
+        Raises:
+            ServiceError: it has not. Two that join at the same moment get in each other's way.
+        """
+        variables: dict[str, str] = {}
+        if front is not None:
+            directory = self.folder / "front"
+            directory.mkdir()
+            variables = _haproxy_variables(directory, host=front)
+            self.url = f"http://{front}:{self.port}"
+        log = self._start_node(
+            f"--address={self._address}", f"--num-cpus={cpus}", variables=variables
+        )
+        if not wait_for(lambda: "Ray runtime started" in log.read_text(), _START_SECONDS):
+            raise ServiceError("a worker did not join")
+
+    def deploy(self, **settings: Any) -> None:
+        """`serve deploy`, with these settings of the application; comes back before it is done."""
+        config = {
+            "proxy_location": "HeadOnly" if self._redis is None else "EveryNode",
+            "http_options": {"host": "127.0.0.1", "port": self.port},
+            "logging_config": {"log_level": "WARNING", "enable_access_log": False},
+            "applications": [
+                {
+                    "name": APPLICATION,
+                    "route_prefix": "/",
+                    "import_path": "service.app:build",
+                    "args": settings,
+                }
+            ],
+        }
+        file = self.folder / "serve.yaml"
+        file.write_text(yaml.safe_dump(config))
+        command = [sys.executable, "-m", "ray.serve.scripts", "deploy", str(file)]
+        ran = subprocess.run(
+            [*command, f"--address={self._dashboard}"],
+            env=os.environ | self._variables,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=_START_SECONDS,
+            check=False,
+        )
+        if ran.returncode:
+            raise ServiceError(f"`serve deploy` failed: {(ran.stdout + ran.stderr)[-_TAIL:]}")
+
+    def pids(self, title: str) -> list[int]:
+        """Its processes with that in their title, of all nodes."""
+        return [pid for node in self.nodes for pid in pids(node.pid, title)]
+
+    def node_of(self, pid: int) -> subprocess.Popen[bytes]:
+        """The node that a process runs on."""
+        return next(node for node in self.nodes if pid in pids(node.pid))
+
+    def raylet_of(self, node: subprocess.Popen[bytes]) -> int:
+        """The process that stands for the node in the cluster."""
+        return pids(node.pid, "raylet")[0]
+
+    def kill_node(self, node: subprocess.Popen[bytes]) -> None:
+        """All of its processes, at once."""
+        kill_session(node.pid)
+        node.wait()
+
+    def close(self) -> None:
+        """Kills all nodes."""
+        for node in reversed(self.nodes):
+            self.kill_node(node)
+        if self._redis is not None:
+            self._redis.close()
+
+    def _start_node(
+        self, *arguments: str, variables: Mapping[str, str] = MappingProxyType({})
+    ) -> Path:
+        """Where its output goes."""
+        command = [
+            *("-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"),
+            *("--object-store-memory", str(100 * 2**20)),
+            *("--min-worker-port=0", "--max-worker-port=0", *arguments),
+        ]
+        log = self.folder / f"node{len(self.nodes)}"
+        self.nodes.append(start_python(command, log, self._variables | dict(variables)))
+        return log
+
+    def _dashboard_answers(self) -> bool:
+        request = urllib.request.Request(
+            f"{self._dashboard}/api/version",
+            headers={"Authorization": f"Bearer {self._variables['RAY_AUTH_TOKEN']}"},
+        )
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return bool(answer.status == 200)
+
+
+def _cluster_variables(folder: Path, *, haproxy: bool) -> dict[str, str]:
+    """What every node must have in its environment."""
+    variables = {
+        "PYTHONPATH": str(_ROOT),
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "service.proxy_headers:middlewares",
+    }
+    return variables | (_haproxy_variables(folder, host="127.0.0.1") if haproxy else {})
+
+
+def _haproxy_variables(directory: Path, *, host: str) -> dict[str, str]:
+    """Of the nodes whose front is there."""
+    # In a process of its own, for the module is the service's: variables come over stdout.
+    code = (
+        "import json, sys; from pathlib import Path; from service.haproxy import "
+        "serve_variables; print(json.dumps(serve_variables(Path(sys.argv[1]), host=sys.argv[2])))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(directory), host],
+        env=os.environ | {"PYTHONPATH": str(_ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    variables: dict[str, str] = json.loads(ran.stdout)
+    return variables
