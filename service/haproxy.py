@@ -77,10 +77,11 @@ _BACKEND_RULES = f"""\
 !{{ path /health /ready /metrics }}
 """
 # Translating is safe to repeat, so a gateway may die with a request in its hands. One that says
-# nothing for three checks is taken for dead: what it has is sent to another one. A gateway that is
-# merely busy answers within one.
+# nothing for three checks gets no more; a gateway that is merely busy answers within one. It keeps
+# what it has: with `on-marked-down shutdown-sessions` another one gets that, but a request that is
+# just on its way from a dead gateway to the next is then ended without an answer.
 _RETRY_ON = "conn-failure empty-response"
-_CHECKS = "inter 1s fastinter 250ms fall 3 on-marked-down shutdown-sessions"
+_CHECKS = "inter 1s fastinter 250ms fall 3"
 
 
 def serve_variables(

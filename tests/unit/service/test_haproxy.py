@@ -98,7 +98,7 @@ def test_a_gateway_has_a_bounded_number_of_requests_and_few_may_wait() -> None:
 def test_what_a_silent_gateway_has_is_sent_to_another_one() -> None:
     lines = _rewritten()
     servers = [line for line in lines if line.startswith("server ")]
-    assert all(" fall 3 on-marked-down shutdown-sessions" in line for line in servers)
+    assert all(line.endswith(" fall 3") for line in servers)
     assert [line for line in lines if line.startswith("retry-on")] == [
         "retry-on conn-failure empty-response"
     ]
