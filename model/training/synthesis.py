@@ -13,7 +13,6 @@ from pathlib import Path
 from model.config import GenerationConfig
 from model.errors import CheckpointError, RecipeError
 from model.training.variations import Pair
-from model.translator import Translator
 
 __all__ = ["back_translated", "distilled"]
 
@@ -36,6 +35,9 @@ def distilled(pairs: Sequence[Pair], model: Path) -> list[Pair]:
 def _translations(
     texts: Sequence[str], model: Path, generation: GenerationConfig | None
 ) -> list[str]:
+    # Brings what cuts text into sentences, which a machine that only trains need not have.
+    from model.translator import Translator
+
     try:
         translator = Translator.load(model)
     except CheckpointError as error:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,19 +112,22 @@ def test_two_small_batches_are_one_large_one(data: Path) -> None:
     """Accumulated gradients are weighted by tokens: an update sees their mean over all of them."""
     import torch
 
+    from model.training.processes import Processes
     from model.training.recipe import load_recipe
+    from model.training.run_folder import RunFolder
     from model.training.trainer import Trainer
 
-    trainer = Trainer(load_recipe(recipe(data, max_steps=1)), data / "run", io.StringIO())
+    loaded = load_recipe(recipe(data, max_steps=1))
+    loaded = replace(loaded, training=replace(loaded.training, precision="float32"))
+    trainer = Trainer(loaded, RunFolder(data / "run"), Processes(), io.StringIO())
     batches = trainer._batches()
     first, second = next(batches), next(batches)
-    trainer.compute_dtype = torch.float32
     trainer.optimizer = torch.optim.SGD(trainer.model.parameters(), lr=0.0)
     total = first.num_target_tokens + second.num_target_tokens
-    expected = sum(float(trainer._batch_loss(batch)[0].detach()) for batch in (first, second))
-    record = trainer._update([first, second])
-    assert record["loss"] == pytest.approx(expected / total, abs=1e-3)
-    assert record["target_tokens"] == total
+    expected = sum(float(trainer.batch_loss(b.make())[0].detach()) for b in (first, second))
+    loss, _ = trainer._update([first, second]).tolist()
+    assert loss == pytest.approx(expected / total, abs=1e-3)
+    assert trainer.progress.target_tokens == total
 
 
 def test_a_state_of_another_recipe_is_refused(data: Path) -> None:
