@@ -184,7 +184,7 @@ class LoadTestOptions:
 
     @property
     def overload_seconds(self) -> float:
-        """Length of the overload; no other phase is longer."""
+        """Length of the overload in all its turns; no other phase is longer."""
         return float(_OVERLOAD_SECONDS if self.seconds is None else self.seconds)
 
     @property

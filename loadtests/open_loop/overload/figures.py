@@ -7,15 +7,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from itertools import pairwise
 
 from loadtests.open_loop.overload.exchange import Exchange
 from loadtests.open_loop.profiles import Profile, ProfileName, Segment
 from loadtests.open_loop.record import Histogram, Record
 
-__all__ = ["SETTLE_SECONDS", "Overload", "Phase", "PhaseName", "answered_between", "record_of"]
+__all__ = ["Overload", "Phase", "PhaseName", "answered_between", "record_of", "turns"]
 
-SETTLE_SECONDS = 2.0
+_SETTLE_SECONDS = 2.0
 """After another rate, until what it has left in the queues is gone."""
+_SETTLE_SHARE = 0.25
+"""Of a phase, at most so much for that."""
+_TURN_SECONDS = 20.0
+"""Long enough for queues and memory to show what they do, short enough that a machine which changes
+its pace from minute to minute does so for both."""
 _WINDOW_SECONDS = 1.0
 _WINDOW_STEP_SECONDS = 0.1
 _QUICK_SHARE = 0.9
@@ -24,13 +30,16 @@ hundred misses that by chance once in thirty times, and the next one has another
 
 
 class PhaseName(StrEnum):
-    """In the order in which they come."""
+    """What a phase is for."""
 
     SEARCH = "search"
     """For the peak: one phase for each rate."""
     BEFORE = "before"
     """A low rate, for comparison with what comes after."""
     OVERLOAD = "overload"
+    """Much more than the peak. Turns with the next: see `turns`."""
+    PEAK = "peak"
+    """The rate of the best answers, for comparison."""
     AFTER = "after"
     """The low rate again."""
 
@@ -49,6 +58,11 @@ class Phase:
         """Its length."""
         return self.ended - self.began
 
+    @property
+    def settled(self) -> float:
+        """From when on it shows its own rate alone."""
+        return self.began + min(_SETTLE_SECONDS, _SETTLE_SHARE * self.seconds)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Overload:
@@ -59,14 +73,12 @@ class Overload:
     """The last one may have been cut short."""
     elapsed: float
     """Seconds from the first request to the end of everything."""
-    peak: float
-    """Right answers a second at the best rate of the search."""
     peak_is_known: bool
     """False if the service bore all that was offered in the search."""
     deadline: float | None
     """Seconds, as the requests said."""
-    generator_cpu: float | None
-    """Of one core, what the load generator used during the overload; None if there was none."""
+    generator_cpu_seconds: float
+    """What the load generator used in those turns of overload that came to their end."""
 
     @property
     def profile(self) -> Profile:
@@ -85,25 +97,63 @@ class Overload:
         """Those that were planned for it."""
         return [one for one in self.exchanges if phase.began <= one.planned < phase.ended]
 
-    def goodput_in(self, phase: Phase) -> float:
-        """Right answers a second, of those that came in it, whenever they were planned."""
-        return answered_between(self.exchanges, phase.began, phase.ended) / phase.seconds
+    def goodput_in(self, *phases: Phase) -> float:
+        """Right answers a second, of those that came in them, whenever they were planned.
+
+        What came while a phase settled does not count: it is due to the one before.
+        """
+        answered = sum(
+            answered_between(self.exchanges, phase.settled, phase.ended) for phase in phases
+        )
+        return answered / sum(phase.ended - phase.settled for phase in phases)
+
+    def _all(self, name: PhaseName) -> list[Phase]:
+        return [phase for phase in self.phases if phase.name is name]
 
     @cached_property
     def _of_overload(self) -> list[Exchange]:
-        phase = self.phase(PhaseName.OVERLOAD)
-        return [] if phase is None else self.planned_in(phase)
+        turns = self._all(PhaseName.OVERLOAD)
+        return [one for phase in turns for one in self.planned_in(phase)]
 
     @property
     def goodput(self) -> float | None:
-        """Right answers a second during the overload; None if there was none."""
-        phase = self.phase(PhaseName.OVERLOAD)
-        return None if phase is None else self.goodput_in(phase)
+        """Right answers a second in the turns of overload; None if there were none."""
+        turns = self._all(PhaseName.OVERLOAD)
+        return self.goodput_in(*turns) if turns else None
+
+    @property
+    def peak(self) -> float | None:
+        """Right answers a second in the turns of the peak; None if there were none."""
+        turns = self._all(PhaseName.PEAK)
+        return self.goodput_in(*turns) if turns else None
+
+    @property
+    def overload_seconds(self) -> float:
+        """Of all its turns."""
+        return sum(phase.seconds for phase in self._all(PhaseName.OVERLOAD))
+
+    @property
+    def generator_cpu(self) -> float | None:
+        """Of one core, what the load generator used during the overload; None if there was none."""
+        seconds = self.overload_seconds
+        return self.generator_cpu_seconds / seconds if seconds else None
 
     @property
     def goodput_share(self) -> float | None:
         """Of the peak; None if one of the two is missing."""
         return self.goodput / self.peak if self.goodput is not None and self.peak else None
+
+    @property
+    def turn_shares(self) -> list[float]:
+        """The same of each pair of neighbouring turns alone, in their order: how sure it is."""
+        turns = [one for one in self.phases if one.name in (PhaseName.OVERLOAD, PhaseName.PEAK)]
+        shares = []
+        for first, second in pairwise(turns):
+            peak, high = (first, second) if first.name is PhaseName.PEAK else (second, first)
+            at_peak = self.goodput_in(peak)
+            if at_peak:
+                shares.append(self.goodput_in(high) / at_peak)
+        return shares
 
     @cached_property
     def refused(self) -> list[Exchange]:
@@ -152,8 +202,7 @@ class Overload:
         phase = self.phase(PhaseName.BEFORE)
         if phase is None:
             return None
-        began = phase.began + min(SETTLE_SECONDS, phase.seconds / 2)
-        planned = [one for one in self.planned_in(phase) if one.planned >= began]
+        planned = [one for one in self.planned_in(phase) if one.planned >= phase.settled]
         return _percentile((one.seconds for one in planned if one.right), 0.95)
 
     @cached_property
@@ -176,6 +225,19 @@ class Overload:
             if window and good >= _QUICK_SHARE * len(window):
                 return after
         return None
+
+
+def turns(seconds: float) -> list[tuple[PhaseName, float]]:
+    """So many seconds of overload and as many of the peak, in turns of about 20 s.
+
+    It begins and ends with half a turn of overload: the middles of both are the same, and a machine
+    that slowly changes its pace is no advantage to either.
+    """
+    pairs = max(1, round(seconds / _TURN_SECONDS))
+    whole = seconds / pairs
+    high, peak = PhaseName.OVERLOAD, PhaseName.PEAK
+    between = [(high, whole), (peak, whole)] * (pairs - 1)
+    return [(high, whole / 2), (peak, whole), *between, (high, whole / 2)]
 
 
 def answered_between(exchanges: Iterable[Exchange], began: float, ended: float) -> int:

@@ -1,4 +1,4 @@
-"""The phases of an overload, one after another: find the peak, offer a multiple of it, let go."""
+"""The phases of an overload: find the peak, offer it and a multiple of it in turns, let go."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from loadtests.open_loop.options import LoadTestOptions
 from loadtests.open_loop.overload.connection import Client
 from loadtests.open_loop.overload.exchange import Exchange
 from loadtests.open_loop.overload.figures import (
-    SETTLE_SECONDS,
     Overload,
     Phase,
     PhaseName,
     answered_between,
+    turns,
 )
 from loadtests.open_loop.overload.generator import Generator
 from loadtests.open_loop.overload.search import Peak, Trial, find_peak
@@ -31,7 +31,6 @@ __all__ = ["overload"]
 _LOW_SHARE = 0.25
 """Of the peak: before and after the overload."""
 _LOW_SECONDS = 12.0
-_SETTLE_SHARE = 0.25
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -45,7 +44,7 @@ class _Run:
         self._options = options
         self._phases: list[Phase] = []
         self._peak: Peak | None = None
-        self._generator_cpu: float | None = None
+        self._cpu_seconds = 0.0
 
     async def run(self) -> tuple[Overload, Ending]:
         """See `overload`."""
@@ -76,16 +75,21 @@ class _Run:
             highest=self._options.highest_rate,
             longest=self._options.overload_seconds,
         )
-        peak = self._peak.trial.goodput
-        if not peak:
+        best = self._peak.trial
+        if not best.goodput:
             raise LoadTestError(f"the search saw no right answer: {self._first_fault()}")
-        low = max(_LOW_SHARE * peak, self._options.rate)
+        low = max(_LOW_SHARE * best.goodput, self._options.rate)
+        rates = {
+            PhaseName.PEAK: best.rate,
+            PhaseName.OVERLOAD: max(self._options.factor * best.goodput, low),
+        }
         low_seconds = min(_LOW_SECONDS, self._options.overload_seconds)
         await self._phase(PhaseName.BEFORE, low, low_seconds)
-        cpu = time.process_time()
-        high = max(self._options.factor * peak, low)
-        phase = await self._phase(PhaseName.OVERLOAD, high, self._options.overload_seconds)
-        self._generator_cpu = (time.process_time() - cpu) / phase.seconds
+        for name, seconds in turns(self._options.overload_seconds):
+            cpu = time.process_time()
+            await self._phase(name, rates[name], seconds)
+            if name is PhaseName.OVERLOAD:
+                self._cpu_seconds += time.process_time() - cpu
         await self._phase(PhaseName.AFTER, low, low_seconds)
         await self._generator.finish()
 
@@ -95,19 +99,17 @@ class _Run:
 
     async def _try(self, rate: float, seconds: float) -> Trial:
         """One rate of the search. What the one before has left in the queues does not count."""
-        settle = min(SETTLE_SECONDS, _SETTLE_SHARE * seconds)
-        phase = await self._phase(PhaseName.SEARCH, rate, settle + seconds)
+        phase = await self._phase(PhaseName.SEARCH, rate, seconds)
         exchanges = self._generator.exchanges
-        began = phase.began + settle
         planned = sum(
-            began <= one.planned < phase.ended
+            phase.settled <= one.planned < phase.ended
             for one in (*exchanges, *self._generator.under_way.values())
         )
         return Trial(
             rate=rate,
             planned=planned,
-            answered=answered_between(exchanges, began, phase.ended),
-            seconds=seconds,
+            answered=answered_between(exchanges, phase.settled, phase.ended),
+            seconds=phase.ended - phase.settled,
         )
 
     async def _phase(self, name: PhaseName, rate: float, seconds: float) -> Phase:
@@ -136,8 +138,7 @@ class _Run:
             exchanges=[*self._generator.exchanges, *left],
             phases=self._phases,
             elapsed=elapsed,
-            peak=self._peak.trial.goodput if self._peak else 0.0,
             peak_is_known=self._peak is not None and self._peak.saturated,
             deadline=self._options.deadline,
-            generator_cpu=self._generator_cpu,
+            generator_cpu_seconds=self._cpu_seconds,
         )

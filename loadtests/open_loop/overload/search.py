@@ -1,4 +1,4 @@
-"""The most right answers a second that a service gives, at whatever rate that may be."""
+"""The rate at which a service gives the most right answers a second."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from dataclasses import dataclass
 
 __all__ = ["Peak", "Trial", "find_peak"]
 
-_ROUGH_SECONDS = 3.0
+_ROUGH_SECONDS = 4.0
 """Of a trial that is to show no more than about where the end is."""
-_FINE_SECONDS = 8.0
+_FINE_SECONDS = 10.0
 """Of one whose answers are counted: at 300 a second, chance makes 2 % of them."""
-_CONFIRM_SECONDS = 16.0
-"""Of the best rate once more: the best of several trials has had luck as well."""
 _ROUGH_GROWTH = 2.0
 _FINE_GROWTH = 1.15
 """Over the best so far: enough to keep the service busy, and little to refuse."""
@@ -46,21 +44,13 @@ class Trial:
         """Whether so few were answered that chance cannot be why."""
         return self.answered < _SATURATED * self.planned - 2 * math.sqrt(self.planned)
 
-    def with_more(self, other: Trial) -> Trial:
-        """This one and another at the same rate, as one."""
-        return Trial(
-            rate=self.rate,
-            planned=self.planned + other.planned,
-            answered=self.answered + other.answered,
-            seconds=self.seconds + other.seconds,
-        )
-
 
 @dataclass(frozen=True, kw_only=True)
 class Peak:
-    """The best trial and its repetition, taken together."""
+    """Where it was seen."""
 
     trial: Trial
+    """The best one, which had luck as well: what is compared must be counted anew."""
     saturated: bool
     """False if the service bore the highest rate that was allowed: its peak may lie beyond."""
 
@@ -71,9 +61,6 @@ Try = Callable[[float, float], Awaitable[Trial]]
 
 async def find_peak(attempt: Try, *, first: float, highest: float, longest: float) -> Peak:
     """Doubles the rate until the service is at its end, then counts what it does there.
-
-    The best rate is offered once more, for longer. A little of the luck of the best trial stays in
-    the mean of the two: whoever is compared with it is not flattered.
 
     Args:
         first: requests a second to begin with, which the service should bear.
@@ -98,5 +85,4 @@ async def find_peak(attempt: Try, *, first: float, highest: float, longest: floa
         if best is None or trial.goodput > best.goodput:
             best = trial
     assert best is not None
-    again = await attempt(best.rate, min(_CONFIRM_SECONDS, longest))
-    return Peak(trial=best.with_more(again), saturated=rough.saturated)
+    return Peak(trial=best, saturated=rough.saturated)

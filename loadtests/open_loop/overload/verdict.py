@@ -53,16 +53,20 @@ def notes(overload: Overload) -> list[str]:
 def in_words(overload: Overload) -> str:
     """The verdict in a few lines."""
     phase = overload.phase(PhaseName.OVERLOAD)
-    if phase is None or overload.goodput is None or overload.goodput_share is None:
-        return f"Overload: it did not come to that; peak goodput {overload.peak:.1f} requests/s"
+    if phase is None or overload.goodput is None or not overload.peak:
+        return "Overload: it did not come to that"
+    share = overload.goodput / overload.peak
+    turns = ", ".join(f"{share:.0%}" for share in overload.turn_shares)
     late = overload.late
     kept = "no deadline was set" if late is None else f"{late} were later than their deadline"
     refused = len(overload.refused)
     recovery = overload.recovery_seconds
     back = "not seen" if recovery is None else f"{recovery:.1f} s"
     return (
-        f"Overload: {phase.rate:.0f} requests/s for {phase.seconds:.0f} s; {overload.goodput:.1f} "
-        f"right answers/s, {overload.goodput_share:.1%} of the peak, {overload.peak:.1f}\n"
+        f"Overload: {phase.rate:.0f} requests/s for {overload.overload_seconds:.0f} s in turns "
+        f"with the peak; {overload.goodput:.1f} right answers/s, {share:.1%} of the peak, "
+        f"{overload.peak:.1f}\n"
+        f"Turn by turn: {turns}\n"
         f"Accepted during the overload: p95 {_cell(overload.accepted_seconds(0.95))} ms; "
         f"{kept}\n"
         f"Refused: {refused} requests, p95 {_cell(overload.refusal_seconds(0.95))} ms, "
@@ -96,6 +100,7 @@ def as_json(overload: Overload) -> dict[str, Any]:
         "peak_is_known": overload.peak_is_known,
         "goodput": _rounded(overload.goodput),
         "goodput_share": None if share is None else round(share, 4),
+        "turn_shares": [round(one, 4) for one in overload.turn_shares],
         "deadline": overload.deadline,
         "late": overload.late,
         "refused": len(overload.refused),

@@ -32,26 +32,30 @@ def evenly(began: float, ended: float, rate: int) -> list[float]:
 
 
 def overload_of(exchanges: list[Exchange], **changes: Any) -> Overload:
-    """A search up to 10 s, 10 s before, 10 s of overload, 10 s after; a peak of 100."""
-    names = (PhaseName.SEARCH, PhaseName.BEFORE, PhaseName.OVERLOAD, PhaseName.AFTER)
-    rates = (100.0, 25.0, 300.0, 25.0)
+    """Phases of 10 s: a search, before, the peak, overload, after."""
+    rates = {
+        PhaseName.SEARCH: 100.0, PhaseName.BEFORE: 25.0, PhaseName.PEAK: 110.0,
+        PhaseName.OVERLOAD: 300.0, PhaseName.AFTER: 25.0,
+    }  # fmt: skip
     phases = [
         Phase(name=name, rate=rate, began=10.0 * number, ended=10.0 * (number + 1))
-        for number, (name, rate) in enumerate(zip(names, rates, strict=True))
+        for number, (name, rate) in enumerate(rates.items())
     ]
     values: dict[str, Any] = {
-        "exchanges": exchanges, "phases": phases, "elapsed": 40.0, "peak": 100.0,
-        "peak_is_known": True, "deadline": None, "generator_cpu": 0.1,
+        "exchanges": exchanges, "phases": phases, "elapsed": 50.0,
+        "peak_is_known": True, "deadline": None, "generator_cpu_seconds": 1.0,
     }  # fmt: skip
     return Overload(**values | changes)
 
 
 def usual() -> list[Exchange]:
-    """95 right answers a second and 200 refusals in the overload, and two slow seconds after it."""
+    """100 right answers a second at the peak, 95 and 200 refusals in the overload, and two slow
+    seconds after it."""
     return [
         *(answered(t) for t in evenly(10, 20, 20)),
-        *(answered(t, 0.5) for t in evenly(20, 30, 95)),
-        *(not_answered(t, 503, has_retry_after=True) for t in evenly(20, 30, 200)),
-        *(answered(t, 0.5) for t in evenly(30, 32, 20)),
-        *(answered(t) for t in evenly(32, 40, 20)),
+        *(answered(t, 0.5) for t in evenly(20, 30, 100)),
+        *(answered(t, 0.5) for t in evenly(30, 40, 95)),
+        *(not_answered(t, 503, has_retry_after=True) for t in evenly(30, 40, 200)),
+        *(answered(t, 0.5) for t in evenly(40, 42, 20)),
+        *(answered(t) for t in evenly(42, 50, 20)),
     ]

@@ -57,16 +57,6 @@ async def test_a_service_that_answers_nothing_ends_the_search() -> None:
     assert len(service.trials) < 7
 
 
-async def test_luck_is_shared_with_a_repetition() -> None:
-    service = _Service(100.0)
-    peak = await service.peak()
-    assert service.trials[-1].rate == peak.trial.rate
-    assert peak.trial.seconds == service.trials[-1].seconds + service.trials[-2].seconds == 24
-    lucky = Trial(rate=9.0, planned=90, answered=90, seconds=10.0)
-    unlucky = Trial(rate=9.0, planned=180, answered=120, seconds=20.0)
-    assert lucky.with_more(unlucky).goodput == 7
-
-
 async def test_no_trial_is_longer_than_it_may_be() -> None:
     service = _Service(50.0)
     await find_peak(service.attempt, first=8.0, highest=4000.0, longest=1.0)

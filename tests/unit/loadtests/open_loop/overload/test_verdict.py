@@ -42,7 +42,7 @@ def _result(overload: Overload, **options: Any) -> Result:
             },
             [],
         ),
-        ({"min_goodput_share": 0.95}, ["the goodput, as a share of the peak, must be at least"]),
+        ({"min_goodput_share": 0.96}, ["the goodput, as a share of the peak, must be at least"]),
         ({"max_refusal_p95_ms": 5}, ["p95 of the refusals, in ms, must be at most 5, but is"]),
         ({"max_recovery_seconds": 1}, ["the recovery, in s, must be at most 1, but is 1.9"]),
     ],
@@ -56,7 +56,7 @@ def test_thresholds(thresholds: dict[str, float], misses: list[str]) -> None:
 
 
 def test_each_bad_answer_misses_its_threshold() -> None:
-    exchanges = [*usual(), not_answered(25, 504, 6.0), not_answered(25, 429)]
+    exchanges = [*usual(), not_answered(35, 504, 6.0), not_answered(35, 429)]
     overload = overload_of(exchanges, deadline=5.0)
     wanted = Thresholds(max_late=0, max_without_retry_after=0, max_failures=0)
     misses = _result(overload, deadline=5.0, thresholds=wanted).misses()
@@ -81,17 +81,18 @@ def test_who_never_came_to_the_overload_has_not_passed() -> None:
 
 
 def test_the_report_says_it_all() -> None:
-    result = _result(overload_of(usual(), peak_is_known=False, generator_cpu=0.5))
+    result = _result(overload_of(usual(), peak_is_known=False, generator_cpu_seconds=5.0))
     values = json.loads(as_json_line(result))["overload"]
     assert (values["peak_goodput"], values["refused"], values["failed"]) == (100, 2000, 0)
     assert values["refusals_by_status"] == {"503": 2000}
     assert values["recovery_seconds"] == pytest.approx(1.9)
     assert [phase["name"] for phase in values["phases"]] == [
-        "search", "before", "overload", "after",
+        "search", "before", "peak", "overload", "after",
     ]  # fmt: skip
     text = as_tables(result)
-    assert "% of the peak, 100.0" in text
-    assert "overload, 20 to 30 s" in text
+    assert "95.0% of the peak, 100.0" in text
+    assert "Turn by turn: 95%" in text
+    assert "overload, 30 to 40 s" in text
     page = as_page(result)
     assert "Time in which requests were refused" in page
     assert "Note: the load generator used 50% of a core during the overload." in page
