@@ -1,0 +1,1 @@
+"""`python -m loadtests.ingredients TABLE.yaml`: what each ingredient of a recipe brings."""

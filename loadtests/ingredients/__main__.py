@@ -1,0 +1,102 @@
+"""Trains every line of a table, and scores what came out.
+
+Ended and started again, it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import yaml
+
+from loadtests.bench.machine import commit, read_hardware
+from loadtests.ingredients.table import Line, TableError, read_table
+from model.errors import PolyheadError
+from model.training.evaluation import evaluate_file, evaluate_robustness
+from model.training.recipe import load_recipe
+from model.training.trainer import train
+
+__all__ = ["main"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    name: str
+    bleu: dict[str, float]
+    """Of each validation file, whole, the way the service translates."""
+    pass_rate: float
+    categories: dict[str, float]
+
+
+def main() -> None:
+    """Prints a Markdown table; its figures are also the one line of JSON at the end."""
+    options = _options()
+    rows = []
+    try:
+        for number, line in enumerate(read_table(options.table)):
+            rows.append(_row(line, options.work / f"{number:02}", options))
+            print(_cells(rows[-1]), file=sys.stderr, flush=True)
+    except (TableError, PolyheadError) as error:
+        sys.exit(f"ingredients: {error}")
+    print("\n".join(_as_markdown(rows)))
+    facts = {
+        "table": options.table.name,
+        "rows": [asdict(row) for row in rows],
+        "hardware": asdict(read_hardware(os.sched_getaffinity(0), "cpu")),
+        "commit": commit(),
+    }
+    print(json.dumps(facts))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m loadtests.ingredients")
+    parser.add_argument("table", type=Path, help="YAML: a recipe, and lines that each add to it")
+    parser.add_argument("--work", type=Path, required=True, help="folder for the runs")
+    parser.add_argument("--data-root", type=Path, required=True, help="folder of the text")
+    parser.add_argument("--robustness", type=Path, required=True, help="robustness set")
+    parser.add_argument("--start", type=Path, help="model directory that every line begins with")
+    return parser.parse_args()
+
+
+def _row(line: Line, folder: Path, options: argparse.Namespace) -> _Row:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "recipe.yaml"
+    values = {**line.recipe, "training": {**line.recipe["training"], **_start(options)}}
+    path.write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
+    recipe = load_recipe(path)
+    model = train(path, run_dir=folder / "run", data_root=options.data_root)
+    assert model is not None, "only `stop_after` puts a run aside"
+    report = evaluate_robustness(model, options.robustness)
+    return _Row(
+        name=line.name,
+        bleu={
+            Path(name).stem: round(evaluate_file(model, options.data_root / name)[0].bleu, 2)
+            for name in recipe.data.valid
+        },
+        pass_rate=round(report.pass_rate, 4),
+        categories={name: round(part.pass_rate, 4) for name, part in report.by_category().items()},
+    )
+
+
+def _start(options: argparse.Namespace) -> dict[str, str]:
+    return {} if options.start is None else {"initialize_from": str(options.start.resolve())}
+
+
+def _as_markdown(rows: list[_Row]) -> list[str]:
+    names = ["after training with", *rows[0].bleu, "robust", *rows[0].categories]
+    return [f"| {' | '.join(names)} |", "|---" * len(names) + "|", *map(_cells, rows)]
+
+
+def _cells(row: _Row) -> str:
+    bleu = [f"{value:.1f}" for value in row.bleu.values()]
+    rates = [f"{100 * value:.0f}" for value in (row.pass_rate, *row.categories.values())]
+    return f"| {' | '.join([row.name, *bleu, *rates])} |"
+
+
+if __name__ == "__main__":
+    main()
