@@ -36,8 +36,8 @@ def test_every_line_is_trained_and_scored_once(
     assert all(0 <= row["bleu"]["valid"] <= 100 for row in rows)
     assert set(rows[0]["categories"]) == {"one word", "numbers"}
     metrics = sorted(data.glob("work/*/run/metrics.jsonl"))
-    validations = [path.read_text().count('"valid"') for path in metrics]
+    validations = [path.read_text().count('"kind": "valid"') for path in metrics]
     main()
     again = json.loads(capsys.readouterr().out.splitlines()[-1])["rows"]
     assert again == rows
-    assert [path.read_text().count('"valid"') for path in metrics] == validations == [1, 1]
+    assert [path.read_text().count('"kind": "valid"') for path in metrics] == validations == [1, 1]
