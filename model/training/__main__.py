@@ -10,13 +10,17 @@ import sys
 from pathlib import Path
 
 from model.errors import PolyheadError
+from model.training.processes import started_by_torchrun
 from model.training.trainer import train
 
 __all__ = ["main"]
 
 
 def main() -> int:
-    """Trains; 75 (EX_TEMPFAIL) says that the run was put aside and wants to be resumed."""
+    """Trains; 75 (EX_TEMPFAIL) says that the run was put aside and wants to be resumed.
+
+    To torchrun it says 0 then too: anything else is a failure there, after which it starts again.
+    """
     parser = argparse.ArgumentParser(prog="python -m model.training", description=__doc__)
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--run-dir", type=Path, help="default: runs/ and the recipe's name")
@@ -36,7 +40,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     if directory is None:
-        return 75
+        return 0 if started_by_torchrun() else 75
     print(directory)
     return 0
 

@@ -12,7 +12,7 @@ import torch
 from model.checkpoint import load_checkpoint
 from model.errors import CheckpointError, RecipeError
 from model.tokenizer import Tokenizer
-from model.training.corpus import Rows
+from model.training.corpus import Rows, encode
 from model.training.variations import Pair
 from model.transformer import Transformer
 
@@ -75,11 +75,9 @@ def log_likelihoods(
     Pairs of more tokens than the model has positions are not possible at all: minus infinity.
     """
     model.eval()
-    sides = [
-        Rows.of([[*ids, tokenizer.eos_id] for ids in tokenizer.tokenize_batch(texts)])
-        for texts in ([source for source, _ in pairs], [target for _, target in pairs])
-    ]
-    longest = np.maximum(sides[0].lengths, sides[1].lengths)
+    src = encode(tokenizer, [source for source, _ in pairs])
+    tgt = encode(tokenizer, [target for _, target in pairs])
+    longest = np.maximum(src.lengths, tgt.lengths)
     scores = np.full(len(pairs), -np.inf)
     order = np.argsort(longest, kind="stable")
     order = order[longest[order] <= model.config.max_positions]
@@ -87,7 +85,7 @@ def log_likelihoods(
         # Of the longest that are left, so many as fit.
         count = max(1, _TOKENS_AT_ONCE // int(longest[order[-1]]))
         order, rows = order[:-count], order[-count:]
-        scores[rows] = _of_rows(model, tokenizer, sides[0], sides[1], rows)
+        scores[rows] = _of_rows(model, tokenizer, src, tgt, rows)
     return scores
 
 

@@ -14,13 +14,14 @@ import sentencepiece
 from model.errors import RecipeError
 from model.tokenizer import Tokenizer
 from model.training.recipe import CorpusRecipe, DataRecipe, Recipe
+from model.training.run_folder import written_whole
 from model.training.variations import Pair
 
-__all__ = ["IntArray", "Rows", "TokenizedText", "learn_tokenizer", "tokenize"]
+__all__ = ["IntArray", "Rows", "TokenizedText", "encode", "learn_tokenizer", "tokenize"]
 
 IntArray = npt.NDArray[np.int64]
 
-_PAIRS_AT_ONCE = 20_000
+_TEXTS_AT_ONCE = 20_000
 
 
 class Rows:
@@ -51,6 +52,10 @@ class Rows:
             np.concatenate([np.empty(0, dtype=np.int64), *(each.lengths for each in portions)]),
         )
 
+    def where(self, chosen: npt.NDArray[np.bool_]) -> Rows:
+        """The rows for which `chosen` (rows,) is true."""
+        return Rows(self.flat[np.repeat(chosen, self.lengths)], self.lengths[chosen])
+
     def padded(self, rows: IntArray, pad_id: int) -> IntArray:
         """The chosen rows (B,) as (B, T), `pad_id` behind their ends."""
         lengths = self.lengths[rows]
@@ -75,8 +80,7 @@ class TokenizedText:
 
     def save(self, path: Path) -> None:
         """Keeps the ids, for `load`."""
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
+        with written_whole(path) as partial, partial.open("wb") as file:
             np.savez(
                 file,
                 src_flat=self.src.flat,
@@ -85,7 +89,6 @@ class TokenizedText:
                 tgt_lengths=self.tgt.lengths,
                 bounds=np.array([part[1:] for part in self.parts], dtype=np.int64),
             )
-        partial.replace(path)
 
     @classmethod
     def load(cls, path: Path, recipe: Recipe) -> TokenizedText:
@@ -136,6 +139,16 @@ def learn_tokenizer(whole: Recipe, corpora: Iterable[list[Pair]]) -> Tokenizer:
     return Tokenizer(serialized.getvalue())
 
 
+def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> Rows:
+    """The ids of each text."""
+    portions = []
+    # In portions, because Python's numbers weigh ten times as much as the arrays'.
+    for start in range(0, len(texts), _TEXTS_AT_ONCE):
+        ids = tokenizer.tokenize_batch(texts[start : start + _TEXTS_AT_ONCE], num_threads=2)
+        portions.append(Rows.of([[*each, tokenizer.eos_id] for each in ids]))
+    return Rows.joined(portions)
+
+
 def tokenize(recipe: Recipe, corpora: Iterable[list[Pair]], tokenizer: Tokenizer) -> TokenizedText:
     """Makes ids of the pairs of each corpus of the recipe, and leaves out those that do not fit.
 
@@ -147,19 +160,17 @@ def tokenize(recipe: Recipe, corpora: Iterable[list[Pair]], tokenizer: Tokenizer
     parts = []
     for corpus, pairs in zip(recipe.data.train, corpora, strict=True):
         first = sum(len(rows.lengths) for rows in sources)
-        # In portions, because Python's numbers weigh ten times as much as the arrays'.
-        for start in range(0, len(pairs), _PAIRS_AT_ONCE):
-            portion = pairs[start : start + _PAIRS_AT_ONCE]
-            src_ids = tokenizer.tokenize_batch([source for source, _ in portion], num_threads=2)
-            tgt_ids = tokenizer.tokenize_batch([target for _, target in portion], num_threads=2)
-            fit = [i for i in range(len(portion)) if _fits(src_ids[i], tgt_ids[i], recipe.data)]
-            sources.append(Rows.of([[*src_ids[i], tokenizer.eos_id] for i in fit]))
-            targets.append(Rows.of([[*tgt_ids[i], tokenizer.eos_id] for i in fit]))
+        src = encode(tokenizer, [source for source, _ in pairs])
+        tgt = encode(tokenizer, [target for _, target in pairs])
+        fit = _fit(src.lengths - 1, tgt.lengths - 1, recipe.data)
+        sources.append(src.where(fit))
+        targets.append(tgt.where(fit))
         parts.append((corpus, first, sum(len(rows.lengths) for rows in sources)))
     return TokenizedText(src=Rows.joined(sources), tgt=Rows.joined(targets), parts=tuple(parts))
 
 
-def _fits(src: Sequence[int], tgt: Sequence[int], data: DataRecipe) -> bool:
-    shorter, longer = sorted((len(src), len(tgt)))
-    unequal = longer > 8 and longer > data.max_length_ratio * shorter
-    return bool(shorter) and longer < data.max_tokens and not unequal
+def _fit(src: IntArray, tgt: IntArray, data: DataRecipe) -> npt.NDArray[np.bool_]:
+    """Which pairs can be trained on, of the lengths of both sides without the end token."""
+    shorter, longer = np.minimum(src, tgt), np.maximum(src, tgt)
+    unequal = (longer > 8) & (longer > data.max_length_ratio * shorter)
+    return np.asarray((shorter > 0) & (longer < data.max_tokens) & ~unequal)

@@ -73,5 +73,5 @@ class _FusedProjectionLoss(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
         hidden_grad, weight_grad = ctx.saved_tensors
-        scale = grads[0]
-        return hidden_grad * scale.to(hidden_grad.dtype), weight_grad * scale, None, None
+        # The scale stays float32: rounded to bfloat16, it would bias all but the projection.
+        return hidden_grad * grads[0], weight_grad * grads[0], None, None

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from model.checkpoint import Checkpoint, load_checkpoint
+from model.checkpoint import Checkpoint, load_checkpoint, read_manifest
+from model.config import PositionKind
 from model.errors import CheckpointError, RecipeError
 from model.tokenizer import Tokenizer
 from model.training.corpus import TokenizedText, learn_tokenizer, tokenize
 from model.training.processes import Processes
 from model.training.recipe import Recipe
-from model.training.run_folder import RunFolder
-from model.training.text import prepare_text, training_text, validation_pairs
+from model.training.run_folder import RunFolder, written_whole
+from model.training.text import kept_texts, prepare_text, training_text, validation_pairs
 from model.training.variations import Pair
 from model.transformer import Transformer
 
-__all__ = ["Prepared", "compute_dtype", "prepare"]
+__all__ = ["Prepared", "compute_dtype", "differing_shape", "prepare"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,7 @@ def prepare(recipe: Recipe, folder: RunFolder, processes: Processes) -> Prepared
         RecipeError: the recipe, its data or the run's folder cannot be used.
     """
     root = Path(recipe.data.root)
+    _check(recipe, root, begins=not folder.state.exists())
     valid = validation_pairs(recipe.data, root)
     if processes.first:
         prepare_text(recipe, root, folder)
@@ -53,17 +56,71 @@ def prepare(recipe: Recipe, folder: RunFolder, processes: Processes) -> Prepared
     tokenizer = _tokenizer(recipe, folder)
     config = recipe.transformer_config(tokenizer.vocab_size)
     text = TokenizedText.load(_tokens(recipe, root, folder, tokenizer), recipe)
+    # Right before: models that help with the text have drawn numbers for weights of their own.
+    torch.manual_seed(recipe.training.seed)
     model = Transformer(config)
     beginning = recipe.training.initialize_from
     if beginning is not None and not folder.state.exists():
-        try:
-            model.load_state_dict(_checkpoint(beginning).model.state_dict())
-        except RuntimeError as error:
+        checkpoint = _checkpoint(beginning)
+        if checkpoint.tokenizer.serialized != tokenizer.serialized:
             raise RecipeError(
-                f"`initialize_from` must name a model of the recipe's shape, but {beginning} has "
-                f"another: {error}"
-            ) from error
+                f"{folder.tokenizer} must be the vocabulary of {beginning}, but is another one: "
+                "give another recipe another folder"
+            )
+        model.load_state_dict(checkpoint.model.state_dict())
     return Prepared(tokenizer=tokenizer, text=text, valid=valid, model=model.to(processes.device))
+
+
+def _check(recipe: Recipe, root: Path, *, begins: bool) -> None:
+    """Refuses what could not be done in the end before anything is done that takes long."""
+    for corpus in recipe.data.train:
+        path = root / corpus.path
+        if not path.is_file():
+            raise RecipeError(f"cannot read {path}: it must be a file, but is none")
+        _check_direction(corpus.back_translate, recipe.target_language, recipe.source_language)
+        _check_direction(corpus.distil, recipe.source_language, recipe.target_language)
+    _check_direction(recipe.data.scorer, recipe.source_language, recipe.target_language)
+    if recipe.training.initialize_from is not None and begins:
+        _check_shape(recipe, recipe.training.initialize_from)
+
+
+def _check_direction(directory: str | None, source: str, target: str) -> None:
+    if directory is None:
+        return
+    try:
+        known = read_manifest(Path(directory)).metadata.pairs
+    except CheckpointError as error:
+        raise RecipeError(
+            f"`back_translate`, `distil` and `scorer` must name model directories: {error}"
+        ) from error
+    if (source, target) not in known:
+        raise RecipeError(
+            f"{directory} must translate from {source} to {target}, but does so for {known}"
+        )
+
+
+def _check_shape(recipe: Recipe, beginning: str) -> None:
+    try:
+        found = read_manifest(Path(beginning)).config.to_dict()
+    except CheckpointError as error:
+        raise RecipeError(f"`initialize_from` must name a model directory: {error}") from error
+    wanted = recipe.transformer_config(recipe.tokenizer.vocab_size).to_dict()
+    if differing := differing_shape(found, wanted):
+        raise RecipeError(
+            f"`initialize_from` must name a model of the recipe's shape, but {beginning} has "
+            f"{differing}"
+        )
+
+
+def differing_shape(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """Where two configurations differ so that weights of one mean nothing in the other; or ""."""
+    learned = wanted["positions"] == PositionKind.LEARNED
+    indifferent = {"dropout"} if learned else {"dropout", "max_positions"}
+    return ", ".join(
+        f"{name} {found[name]} instead of {value}"
+        for name, value in wanted.items()
+        if name not in indifferent and found.get(name, value) != value
+    )
 
 
 def compute_dtype(recipe: Recipe, device: torch.device) -> torch.dtype:
@@ -86,8 +143,8 @@ def _keep_tokenizer(recipe: Recipe, corpora: Iterable[list[Pair]], folder: RunFo
     learned = (
         learn_tokenizer(recipe, corpora) if beginning is None else _checkpoint(beginning).tokenizer
     )
-    path.with_suffix(".partial").write_bytes(learned.serialized)
-    path.with_suffix(".partial").replace(path)
+    with written_whole(path) as partial:
+        partial.write_bytes(learned.serialized)
 
 
 def _tokenizer(recipe: Recipe, folder: RunFolder) -> Tokenizer:
@@ -106,7 +163,9 @@ def _tokens(recipe: Recipe, root: Path, folder: RunFolder, tokenizer: Tokenizer)
         files = [(root / corpus.path).stat() for corpus in recipe.data.train]
     except OSError as error:
         raise RecipeError(f"cannot read {error.filename}: {error.strerror}") from error
-    made_of = recipe.data, recipe.training.seed, [(f.st_size, f.st_mtime_ns) for f in files]
+    prepared = [path.name for path in kept_texts(recipe, root, folder)]
+    stamps = [(f.st_size, f.st_mtime_ns) for f in files]
+    made_of = recipe.data, recipe.training.seed, stamps, *prepared
     return folder.tokens(zlib.crc32(repr(made_of).encode() + tokenizer.serialized))
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -13,7 +14,15 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-__all__ = ["Processes"]
+__all__ = ["Processes", "started_by_torchrun"]
+
+_PATIENCE = timedelta(days=7)
+"""While the first process prepares text or validates. Whoever dies is noticed at once."""
+
+
+def started_by_torchrun() -> bool:
+    """Whether this process is one of those that torchrun watches."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 @dataclass(frozen=True)
@@ -24,20 +33,23 @@ class Processes:
     count: int = 1
     local_rank: int = 0
     """Among the processes of this machine: which of its GPUs is ours."""
+    patient: dist.ProcessGroup | None = None
+    """The same processes, for waiting until one has done what takes hours."""
 
     @classmethod
     @contextmanager
     def joined(cls) -> Iterator[Processes]:
         """Within it, a member of the group that torchrun's environment describes; else alone."""
-        if "TORCHELASTIC_RUN_ID" not in os.environ:
+        if not started_by_torchrun():
             yield cls()
             return
         local_rank = int(os.environ["LOCAL_RANK"])
         if torch.cuda.is_available():
             torch.cuda.set_device(local_rank)
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        patient = dist.new_group(backend="gloo", timeout=_PATIENCE)
         try:
-            yield cls(dist.get_rank(), dist.get_world_size(), local_rank)
+            yield cls(dist.get_rank(), dist.get_world_size(), local_rank, patient)
         finally:
             dist.destroy_process_group()
 
@@ -72,10 +84,18 @@ class Processes:
         if self.count == 1:
             return value
         values = [value]
-        dist.broadcast_object_list(values, src=0)
+        dist.broadcast_object_list(values, src=0, group=self.patient)
         return values[0]
+
+    def anyone(self, wish: bool) -> bool:
+        """Whether any process wishes it."""
+        if self.count == 1:
+            return wish
+        wishes = torch.tensor(int(wish))
+        dist.all_reduce(wishes, dist.ReduceOp.MAX, group=self.patient)
+        return bool(wishes)
 
     def wait(self) -> None:
         """Until all are here."""
         if self.count > 1:
-            dist.barrier()
+            dist.barrier(group=self.patient)

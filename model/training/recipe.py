@@ -1,13 +1,13 @@
 """A training recipe: everything that decides what comes out, read from one YAML file.
 
-Text is found in the folder `data.root`; models that a recipe names, relative to the recipe's file.
+Text is found in the folder `data.root`; models, relative to the file that names them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -132,13 +132,15 @@ class TrainingRecipe:
     patience: int = 10
     """Stop after so many validations without a better BLEU."""
     checkpoint_every_seconds: float = 120.0
-    """What an interruption can cost."""
+    """What an interruption can cost, beside ten updates."""
     average_checkpoints: int = 5
-    """The model is the mean of the last so many validations' weights (section 6.1)."""
+    """The mean of the last so many validations' weights (section 6.1) is tried as the model, beside
+    the last weights and the best: the one that translates the validation files best is kept."""
     initialize_from: str | None = None
     """A model directory of the same shape, whose tokenizer and weights the run begins with."""
     seed: int = 1
     num_threads: int | None = None
+    """Of the CPU, for each process; None leaves it to PyTorch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +201,9 @@ _NOT_IN_A_RECIPE = {
 }  # fmt: skip
 """The first come from the tokenizer; the fused loss would not train the last."""
 
+_MODELS = {"back_translate", "distil", "scorer", "initialize_from"}
+"""Fields that name model directories."""
+
 _RANGES: dict[str, tuple[float, float]] = {
     "weight": (0, math.inf), "until_epoch": (1, math.inf), "valid_lines": (1, math.inf),
     "max_tokens": (2, math.inf), "max_length_ratio": (1, math.inf), "vocab_size": (1, math.inf),
@@ -208,7 +213,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "accumulate": (1, math.inf), "max_steps": (1, math.inf), "label_smoothing": (0, 1),
     "validate_every": (1, math.inf), "patience": (1, math.inf),
     "checkpoint_every_seconds": (0, math.inf), "average_checkpoints": (1, math.inf),
-    "seed": (0, math.inf), "num_threads": (1, math.inf), "share": (0, 1.01),
+    "seed": (0, 2**63), "num_threads": (1, math.inf), "share": (0, 1.01),
     "drop_least_likely": (0, 1),
 }  # fmt: skip
 """Of every number in a recipe: the least, and what it must stay below."""
@@ -222,20 +227,66 @@ def load_recipe(path: Path) -> Recipe:
     """
     recipe: Recipe = _build(Recipe, _read(path, ()), str(path))
     recipe.generation_config()
-    return _with_paths(recipe, path.parent)
+    recipe.transformer_config(recipe.tokenizer.vocab_size)
+    for must, does in _rules(recipe):
+        if not does:
+            raise RecipeError(f"{path}: {must}")
+    return recipe
+
+
+def _rules(recipe: Recipe) -> Iterator[tuple[str, bool]]:
+    """What must hold between fields, and whether it does: found before hours of training."""
+    data, rate, training = recipe.data, recipe.optimizer, recipe.training
+    for name in ("name", "version", "license", "source_language", "target_language"):
+        yield f"`{name}` must not be empty", bool(getattr(recipe, name).strip())
+    yield (
+        f"source and target must be two languages, but both are {recipe.source_language!r}",
+        recipe.source_language != recipe.target_language,
+    )
+    yield "`train` must have a file", bool(data.train)
+    yield "`valid` must have a file", bool(data.valid)
+    yield "`kinds` must name a kind of variation", all(each.kinds for each in data.variations)
+    yield (
+        "a file of `train` must have a `weight` above 0 and no `until_epoch`, or epochs run dry",
+        any(corpus.weight and corpus.until_epoch is None for corpus in data.train),
+    )
+    yield (
+        "`drop_least_likely` must have a `scorer` in `data`, but has none",
+        data.scorer is not None or not any(corpus.drop_least_likely for corpus in data.train),
+    )
+    yield (
+        "`warmup_steps` must be below `max_steps` with the linear schedule, but is "
+        f"{rate.warmup_steps} of {training.max_steps}",
+        rate.schedule != "linear" or rate.warmup_steps < training.max_steps,
+    )
 
 
 def _read(path: Path, extended_by: tuple[Path, ...]) -> Any:
-    if path in extended_by:
+    if path.resolve() in extended_by:
         raise RecipeError(f"{path} must not extend itself, but does")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"cannot read the recipe {path}: {error}") from error
+    values = _with_paths(values, path.parent)
     if not isinstance(values, dict) or "extends" not in values:
         return values
-    beginning = _read(path.parent / str(values.pop("extends")), (*extended_by, path))
+    extended = path.parent / str(values.pop("extends"))
+    beginning = _read(extended, (*extended_by, path.resolve()))
     return _joined(beginning, values)
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses the same field twice, of which YAML would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [str(key.value) for key, _ in node.value]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise yaml.MarkedYAMLError(
+                problem=f"fields must be given once, but {sorted(twice)} are not",
+                problem_mark=node.start_mark,
+            )
+        return super().construct_mapping(node, deep)
 
 
 def _joined(old: Any, new: Any) -> Any:
@@ -244,22 +295,18 @@ def _joined(old: Any, new: Any) -> Any:
     return {**old, **{name: _joined(old.get(name), value) for name, value in new.items()}}
 
 
-def _with_paths(recipe: Recipe, beside: Path) -> Recipe:
-    """The recipe with the model directories that it names, which are relative to its file."""
-
-    def resolved(directory: str | None) -> str | None:
-        return None if directory is None else str(beside / directory)
-
-    data, training = recipe.data, recipe.training
-    corpora = tuple(
-        replace(c, back_translate=resolved(c.back_translate), distil=resolved(c.distil))
-        for c in data.train
-    )
-    return replace(
-        recipe,
-        data=replace(data, train=corpora, scorer=resolved(data.scorer)),
-        training=replace(training, initialize_from=resolved(training.initialize_from)),
-    )
+def _with_paths(values: Any, beside: Path) -> Any:
+    """`values` with the model directories in them, which are relative to their file."""
+    if isinstance(values, list):
+        return [_with_paths(value, beside) for value in values]
+    if not isinstance(values, dict):
+        return values
+    return {
+        name: str(beside / value)
+        if name in _MODELS and isinstance(value, str)
+        else _with_paths(value, beside)
+        for name, value in values.items()
+    }
 
 
 def _build(kind: Any, values: Any, where: str) -> Any:
@@ -286,8 +333,8 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
     if is_dataclass(kind):
         return _build(kind, value, where)
     if get_origin(kind) is tuple:
-        if not isinstance(value, list) or not value:
-            raise RecipeError(f"{where} must be a list with something in it, but is {value!r}")
+        if not isinstance(value, list):
+            raise RecipeError(f"{where} must be a list, but is {value!r}")
         of = get_args(kind)[0]
         return tuple(_convert(of, item, f"{where}[{i}]") for i, item in enumerate(value))
     if kind is float and isinstance(value, int) and not isinstance(value, bool):

@@ -3,6 +3,7 @@
 tokenizer.model    learned once
 state.pt           weights, optimiser and place in the data, every couple of minutes
 weights/           the weights at the last validations, to be averaged, and at the best one
+text/              the text as token ids, and what took long to prepare
 metrics.jsonl      one JSON object a line: kind "start", "update", "valid" or "end"
 model/             the result, a model directory
 lock               held while a process trains here
@@ -20,12 +21,33 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from model.errors import RecipeError
 
-__all__ = ["RunFolder", "average_weights"]
+__all__ = ["RunFolder", "average_weights", "written_whole"]
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A name under which to write a file, which becomes `path` when all of it is on the disk.
+
+    Raises:
+        RecipeError: it cannot be written; what `path` was before, it still is.
+    """
+    partial = path.with_suffix(".partial")
+    try:
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        # torch.save turns every cause into a RuntimeError that does not name it.
+        why = error if isinstance(error, OSError) else f"is the disk full? {error}"
+        raise RecipeError(f"cannot write {path}: {why}") from error
 
 
 class RunFolder:
@@ -45,7 +67,7 @@ class RunFolder:
         with (self.path / "lock").open("wb") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except BlockingIOError as error:
                 raise RecipeError(
                     f"{self.path} must be a folder in which nobody trains, but another process does"
                 ) from error
@@ -82,12 +104,8 @@ class RunFolder:
 
     def save_state(self, state: dict[str, Any]) -> None:
         """Keeps the state, all of it or none."""
-        partial = self.state.with_suffix(".partial")
-        with partial.open("wb") as file:
+        with written_whole(self.state) as partial, partial.open("wb") as file:
             torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.state)
 
     def load_state(self, device: torch.device) -> dict[str, Any] | None:
         """The kept state, or None in a new folder.
@@ -112,8 +130,8 @@ class RunFolder:
         tensors = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters()}
         names = [f"step-{step:08d}", *(["best"] if best else [])]
         for path in (folder / f"{name}.safetensors" for name in names):
-            save_file(tensors, path.with_suffix(".partial"))
-            path.with_suffix(".partial").replace(path)
+            with written_whole(path) as partial:
+                save_file(tensors, partial)
         for old in self._last_weights()[:-keep]:
             old.unlink()
 
@@ -122,28 +140,41 @@ class RunFolder:
         found = {}
         if len(last := self._last_weights()) > 1:
             found[f"the mean of the last {len(last)} validations"] = average_weights(last)
-        best = self.path / "weights" / "best.safetensors"
-        if best.exists():
-            found["the best validation"] = load_file(best)
+        if self._best_weights.exists():
+            found["the best validation"] = load_file(self._best_weights)
         return found
+
+    @property
+    def _best_weights(self) -> Path:
+        return self.path / "weights" / "best.safetensors"
 
     def _last_weights(self) -> list[Path]:
         return sorted((self.path / "weights").glob("step-*.safetensors"))
 
     def write_metrics(self, kind: str, record: dict[str, Any]) -> None:
         """One line, at once."""
-        with self._metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"kind": kind, **record}) + "\n")
+        try:
+            with self._metrics.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"kind": kind, **record}) + "\n")
+        except OSError as error:
+            raise RecipeError(f"cannot write {self._metrics}: {error}") from error
 
-    def forget_metrics_after(self, step: int) -> None:
-        """Drops the lines of updates that an interruption has undone: they come again."""
-        if not self._metrics.exists():
-            return
-        lines = self._metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if line.endswith("\n") and _stands(json.loads(line), step)]
-        partial = self._metrics.with_suffix(".partial")
-        partial.write_text("".join(kept), encoding="utf-8")
-        partial.replace(self._metrics)
+    def forget_after(self, step: int, *, validated: bool) -> None:
+        """Drops what updates left that an interruption has undone: they come again.
+
+        Args:
+            validated: whether the best weights are of an update up to `step`.
+        """
+        for path in self._last_weights():
+            if int(path.stem.removeprefix("step-")) > step:
+                path.unlink()
+        if not validated:
+            self._best_weights.unlink(missing_ok=True)
+        if self._metrics.exists():
+            lines = self._metrics.read_text(encoding="utf-8", errors="replace").split("\n")
+            with written_whole(self._metrics) as partial:
+                kept = "".join(f"{line}\n" for line in lines if _stands(line, step))
+                partial.write_text(kept, encoding="utf-8")
 
     @property
     def _metrics(self) -> Path:
@@ -159,5 +190,9 @@ def average_weights(files: list[Path]) -> dict[str, Tensor]:
     return {name: (tensor / len(files)).float() for name, tensor in total.items()}
 
 
-def _stands(record: dict[str, Any], step: int) -> bool:
-    return record["kind"] != "end" and bool(record["step"] <= step)
+def _stands(line: str, step: int) -> bool:
+    try:
+        record = json.loads(line)
+        return record["kind"] != "end" and bool(record["step"] <= step)
+    except (ValueError, KeyError, TypeError):
+        return False  # the machine went down, or the disk was full, while it was written

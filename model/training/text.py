@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import lzma
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import IO
@@ -15,14 +15,15 @@ from typing import IO
 import numpy as np
 import torch
 
+from model.checkpoint import CHECKSUM_FILE
 from model.errors import RecipeError
 from model.training.cleaning import in_their_languages, without_least_likely
 from model.training.recipe import CorpusRecipe, DataRecipe, Recipe
-from model.training.run_folder import RunFolder
+from model.training.run_folder import RunFolder, written_whole
 from model.training.synthesis import back_translated, distilled
 from model.training.variations import Pair, vary
 
-__all__ = ["prepare_text", "read_pairs", "training_text", "validation_pairs"]
+__all__ = ["kept_texts", "prepare_text", "read_pairs", "training_text", "validation_pairs"]
 
 
 def read_pairs(path: Path) -> Iterator[Pair]:
@@ -62,18 +63,36 @@ def prepare_text(recipe: Recipe, root: Path, folder: RunFolder) -> None:
             _prepared(corpus, recipe, root, folder)
 
 
+def kept_texts(recipe: Recipe, root: Path, folder: RunFolder) -> list[Path]:
+    """Where `prepare_text` keeps what it has done: named by all that it was made of."""
+    return [_kept(c, recipe, root, folder) for c in recipe.data.train if _is_laborious(c, recipe)]
+
+
 def _prepared(corpus: CorpusRecipe, recipe: Recipe, root: Path, folder: RunFolder) -> list[Pair]:
     """One corpus as the recipe wants it."""
     raw = read_pairs(root / corpus.path)
     if not _is_laborious(corpus, recipe):
         return _directed(raw, recipe.data)
-    # By its ingredients, so that a recipe that was changed does not find what it no longer wants.
-    data = recipe.data
-    ingredients = repr((replace(corpus, weight=0), data.check_languages, data.scorer, data.reverse))
-    kept = folder.text(f"{Path(corpus.path).stem}-{zlib.crc32(ingredients.encode()):08x}")
+    kept = _kept(corpus, recipe, root, folder)
     if not kept.exists():
-        _write_pairs(kept, _laboriously(_directed(raw, data), corpus, recipe))
+        _write_pairs(kept, _laboriously(_directed(raw, recipe.data), corpus, recipe))
     return list(read_pairs(kept))
+
+
+def _kept(corpus: CorpusRecipe, recipe: Recipe, root: Path, folder: RunFolder) -> Path:
+    """Named by its ingredients: a change of the recipe, its text or its models finds nothing."""
+    data = recipe.data
+    scorer = data.scorer if corpus.drop_least_likely else None
+    models = [Path(m) for m in (corpus.back_translate, corpus.distil, scorer) if m is not None]
+    try:
+        files = [root / corpus.path, *(directory / CHECKSUM_FILE for directory in models)]
+        contents = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    except OSError as error:
+        raise RecipeError(f"cannot read {error.filename}: {error.strerror}") from error
+    languages = (recipe.source_language, recipe.target_language) if data.check_languages else None
+    work = [bool(corpus.back_translate), bool(corpus.distil), corpus.drop_least_likely]
+    ingredients = repr((work, data.reverse, languages, contents))
+    return folder.text(f"{Path(corpus.path).stem}-{zlib.crc32(ingredients.encode()):08x}")
 
 
 def _is_laborious(corpus: CorpusRecipe, recipe: Recipe) -> bool:
@@ -94,8 +113,7 @@ def _laboriously(pairs: list[Pair], corpus: CorpusRecipe, recipe: Recipe) -> lis
     if corpus.distil is not None:
         pairs = distilled(pairs, Path(corpus.distil))
     if corpus.drop_least_likely:
-        if data.scorer is None:
-            raise RecipeError("`drop_least_likely` must have a `scorer` in `data`, but has none")
+        assert data.scorer is not None, "load_recipe refuses this"
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         pairs = without_least_likely(pairs, corpus.drop_least_likely, Path(data.scorer), device)
     return pairs
@@ -136,7 +154,8 @@ def _directed(pairs: Iterable[Pair], data: DataRecipe) -> list[Pair]:
 
 
 def _write_pairs(path: Path, pairs: Iterable[Pair]) -> None:
-    partial = path.with_suffix(".partial")
-    with gzip.open(partial, "wt", encoding="utf-8", newline="\n") as file:
+    with (
+        written_whole(path) as partial,
+        gzip.open(partial, "wt", encoding="utf-8", newline="\n") as file,
+    ):
         file.writelines(f"{source}\t{target}\n" for source, target in pairs)
-    partial.replace(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import sys
 import time
@@ -23,7 +24,9 @@ from model.dropout import forget_drawn_factors
 from model.errors import RecipeError
 from model.training.batches import Epoch, PlannedBatch
 from model.training.evaluation import quick_bleu
-from model.training.preparation import compute_dtype, prepare
+from model.training.interruption import sigterm_asks
+from model.training.memory import give_back_free_memory
+from model.training.preparation import compute_dtype, differing_shape, prepare
 from model.training.processes import Processes
 from model.training.recipe import Recipe, load_recipe
 from model.training.run_folder import RunFolder
@@ -34,6 +37,8 @@ from model.training.throughput import matmul_rate, training_flops
 __all__ = ["Trainer", "train"]
 
 _UPDATES_PER_METRIC = 25
+_UPDATES_PER_ROUND = 10
+"""Between them random numbers begin anew, clocks are looked at, and what was done may be saved."""
 
 
 def train(
@@ -54,7 +59,8 @@ def train(
         run_dir: where everything is kept; created when absent.
         data_root: takes the place of the recipe's `data.root`.
         resume: False refuses a folder that holds a run already.
-        stop_after: seconds from now after which the run is put aside, to be resumed.
+        stop_after: seconds from now after which the run is put aside, to be resumed; SIGTERM does
+            the same. Both take up to ten updates, and a validation if one is under way.
 
     Returns:
         The finished model directory, or None if the run was put aside.
@@ -62,7 +68,7 @@ def train(
     Raises:
         RecipeError: the recipe, its data or the run's folder cannot be used.
     """
-    deadline = None if stop_after is None else time.monotonic() + stop_after
+    deadline = math.inf if stop_after is None else time.monotonic() + stop_after
     recipe = load_recipe(recipe_path)
     if data_root is not None:
         recipe = replace(recipe, data=replace(recipe.data, root=str(data_root)))
@@ -94,7 +100,8 @@ class Trainer:
     """One run of one recipe.
 
     A run that was interrupted goes on as if it had not been: from the state that it saved last,
-    with the batches and the random numbers that came then.
+    with the batches and the random numbers that came then. These follow from the recipe's seed and
+    the number of the update alone.
     """
 
     def __init__(
@@ -109,7 +116,6 @@ class Trainer:
         if recipe.training.num_threads is not None:
             torch.set_num_threads(recipe.training.num_threads)
         torch.set_float32_matmul_precision("high")
-        torch.manual_seed(recipe.training.seed)
         self._say("reading and tokenising the text")
         prepared = prepare(recipe, self.folder, self.processes)
         self.tokenizer, self.text = prepared.tokenizer, prepared.text
@@ -139,7 +145,7 @@ class Trainer:
         self._recorded = np.zeros(2), 0.0
         self._load_state()
 
-    def run(self, deadline: float | None = None) -> bool:
+    def run(self, deadline: float = math.inf) -> bool:
         """Trains until `max_steps`, or until validation stops getting better.
 
         Args:
@@ -162,8 +168,8 @@ class Trainer:
         )
         last_saved = time.monotonic()
         batches = self._batches()
-        with bar:
-            while not self._done and not self._late(deadline):
+        with bar, sigterm_asks() as asked:
+            while not (self._done or self._agreed(asked() or time.monotonic() >= deadline)):
                 started = time.monotonic()
                 losses = self._update([next(batches) for _ in range(training.accumulate)])
                 self.progress.seconds += time.monotonic() - started
@@ -172,8 +178,11 @@ class Trainer:
                     record = self._record(losses)
                     bar.set_postfix(loss=f"{record['loss']:.3f}", refresh=False)
                     self._write("update", record)
+                    give_back_free_memory()
                 if self.progress.step % training.validate_every == 0:
                     self._validate()
+                if self.progress.step % _UPDATES_PER_ROUND == 0:
+                    self._reseed()
                 if self._agreed(time.monotonic() - last_saved >= training.checkpoint_every_seconds):
                     self._save_state()
                     last_saved = time.monotonic()
@@ -232,14 +241,9 @@ class Trainer:
             or self.progress.validations_without_gain >= training.patience
         )
 
-    def _late(self, deadline: float | None) -> bool:
-        return deadline is not None and self._agreed(time.monotonic() >= deadline)
-
-    def _agreed(self, decision: bool) -> bool:
-        """The first process decides for all, now and then: clocks differ, and asking takes time."""
-        if self.processes.count > 1 and self.progress.step % _UPDATES_PER_METRIC:
-            return False
-        return bool(self.processes.from_first(decision))
+    def _agreed(self, wish: bool) -> bool:
+        """Between two rounds, and only then: what one process wishes, all do."""
+        return self.progress.step % _UPDATES_PER_ROUND == 0 and self.processes.anyone(wish)
 
     def _begin(self) -> None:
         training, processes = self.recipe.training, self.processes
@@ -257,7 +261,7 @@ class Trainer:
             f"update {self.progress.step} of {training.max_steps}"
         )
         if processes.first:
-            self.folder.forget_metrics_after(self.progress.step)
+            self.folder.forget_after(self.progress.step, validated=progress.best_bleu >= 0)
         start = {
             "step": self.progress.step,
             "parameters": self.model.num_parameters,
@@ -401,18 +405,24 @@ class Trainer:
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "progress": vars(self.progress),
+                "config": json.loads(json.dumps(self.model.config.to_dict())),
             }
             self.folder.save_state(state)
-        self._reseed()
 
     def _load_state(self) -> None:
         state = self.folder.load_state(self.device)
         if state is not None:
             try:
+                # States of earlier versions have no configuration.
+                config = self.model.config.to_dict()
+                if differing := differing_shape(state.get("config", config), config):
+                    raise ValueError(f"its model has {differing}")
                 self.model.load_state_dict(state["model"])
-                self.optimizer.load_state_dict(state["optimizer"])
+                # Of the optimiser only what it has learned: how it works is the recipe's to say.
+                groups = self.optimizer.state_dict()["param_groups"]
+                self.optimizer.load_state_dict({**state["optimizer"], "param_groups": groups})
                 self.progress = Progress(**state["progress"])
-            except (RuntimeError, KeyError, TypeError, ValueError) as error:
+            except (AttributeError, RuntimeError, KeyError, TypeError, ValueError) as error:
                 raise RecipeError(
                     f"{self.folder.state} must be a state of this recipe, but cannot be resumed: "
                     f"{error}"

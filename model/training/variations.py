@@ -25,10 +25,13 @@ Kind = Literal[
 
 _Generator = np.random.Generator
 
-_PUNCTUATION = re.compile(r"(?<!\w)['\"]|['\"](?!\w)|[.,;:!?](?!\w)|[„“”«»]")
+_PUNCTUATION = re.compile(r"(?<!\w)['\"]|['\"](?!\w)|[.,;:!?…](?!\w)|[„“”«»]")
 _AT_THE_END = re.compile(r"\s*[.!?…]+$")
-_NUMBER = re.compile(r"(?<![\w.,:])\d{2,}(?![\w,:]|\.\d)")
+_NUMBER = re.compile(r"(?<![\w.,:])[0-9]{2,}(?![\w,:]|\.[0-9])")
 _NAME = re.compile(r"(?<![\w'\u2019-])[A-ZÄÖÜ][a-zäöüß]{2,}(?![\w'\u2019-])")
+_NAME_WITHIN = re.compile(rf"(?<=[a-zäöüß,] ){_NAME.pattern}")
+_MONTHS = {"April", "August", "September", "November"}
+"""Those that English and German write alike, like names."""
 _LONG_WORD = re.compile(r"[^\W\d_]{4,}")
 _WITHOUT_UMLAUTS = str.maketrans(
     {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss"}
@@ -51,13 +54,15 @@ def vary(pairs: Sequence[Pair], kinds: Sequence[Kind], seed: Sequence[int]) -> l
         seed: the same numbers give the same variations.
 
     Returns:
-        At most as many pairs. Those that a kind has nothing to do to are left out.
+        At most as many pairs, all of them new, none with an empty side: what a kind has nothing to
+        do to is left out.
     """
     generator = np.random.default_rng(list(seed))
     varied = list(pairs)
     for kind in kinds:
         varied = _KINDS[kind](varied, generator)
-    return varied
+    there = set(pairs)
+    return [pair for pair in varied if pair not in there and all(map(str.strip, pair))]
 
 
 def _lowercase(pairs: Sequence[Pair], _: _Generator) -> list[Pair]:
@@ -136,8 +141,7 @@ def _numbers(pairs: Sequence[Pair], generator: _Generator) -> list[Pair]:
     """Numbers that stand on both sides become others of as many digits."""
     varied = []
     for source, target in pairs:
-        shared = set(_NUMBER.findall(source)) & set(_NUMBER.findall(target))
-        if shared:
+        if shared := _shared(_NUMBER, source, target):
             others = {number: _number_like(number, generator) for number in sorted(shared)}
             varied.append((_replaced(_NUMBER, source, others), _replaced(_NUMBER, target, others)))
     return varied
@@ -149,18 +153,23 @@ def _number_like(number: str, generator: _Generator) -> str:
 
 
 def _names(pairs: Sequence[Pair], generator: _Generator) -> list[Pair]:
-    """Capitalised words that stand on both sides become others of the same corpus.
+    """Names that stand on both sides become others of the same pairs.
 
-    A word that is a capitalised word in both languages is a name far more often than not.
+    A name is what is a capitalised word in both languages, somewhere within a sentence: at its
+    beginning there are others, such as "Bring" and "Hat".
     """
-    shared = [set(_NAME.findall(source)) & set(_NAME.findall(target)) for source, target in pairs]
-    known = sorted(set().union(*shared))
+    known = set().union(*(_shared(_NAME_WITHIN, *pair) for pair in pairs)) - _MONTHS
+    choice = sorted(known)
     varied: list[Pair] = []
-    for (source, target), names in zip(pairs, shared, strict=True):
-        if names:
-            others = {name: known[int(generator.integers(len(known)))] for name in sorted(names)}
+    for source, target in pairs:
+        if names := _shared(_NAME, source, target) & known:
+            others = {name: choice[int(generator.integers(len(choice)))] for name in sorted(names)}
             varied.append((_replaced(_NAME, source, others), _replaced(_NAME, target, others)))
     return varied
+
+
+def _shared(pattern: re.Pattern[str], source: str, target: str) -> set[str]:
+    return set(pattern.findall(source)) & set(pattern.findall(target))
 
 
 def _replaced(pattern: re.Pattern[str], text: str, others: dict[str, str]) -> str:

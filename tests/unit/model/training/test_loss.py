@@ -33,6 +33,19 @@ def test_the_plain_likelihood_is_reported_beside_the_smoothed_loss() -> None:
     assert not nll.requires_grad
 
 
+def test_the_gradient_is_scaled_without_rounding_the_scale() -> None:
+    torch.manual_seed(0)
+    hidden = torch.randn(9, 16).bfloat16().requires_grad_()
+    weight, targets = torch.randn(20, 16), torch.randint(20, (9,))
+    gradients = []
+    for scale in (1.0, 1 / 769):  # 769 is between two numbers of bfloat16
+        hidden.grad = None
+        (fused_projection_loss(hidden, weight, targets, 0.1)[0] * scale).backward()
+        gradients.append(hidden.grad)
+    expected = (gradients[0].float() / 769).bfloat16()
+    torch.testing.assert_close(gradients[1], expected, rtol=0, atol=0)
+
+
 def test_bfloat16_stays_close() -> None:
     torch.manual_seed(0)
     hidden, weight = torch.randn(64, 32), torch.randn(50, 32)

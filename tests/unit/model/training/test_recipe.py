@@ -60,6 +60,18 @@ def test_what_is_not_given_has_a_default(tmp_path: Path) -> None:
         ("generation: {beams: 4}", "generation: .*'beams'"),
         ("generation: {beam_size: 0}", "generation: `beam_size` must be"),
         ("version: 3", "version must be str, but is 3"),
+        ("version: ' '", "`version` must not be empty"),
+        (
+            "optimizer: {schedule: linear}\ntraining: {max_steps: 4000}",
+            "`warmup_steps` must be below `max_steps` with the linear .*4000 of 4000",
+        ),
+        ("model: {d_model: 10, num_heads: 3}", "multiple of `num_heads`"),
+        ("training: {seed: 9223372036854775808}", "`seed` must be in"),
+        (
+            "training: {max_steps: 1, patience: 2, max_steps: 3}",
+            r"once, but \['max_steps'\] are not",
+        ),
+        ("training: {}\ntraining: {}", r"once, but \['training'\] are not"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, extra: str, message: str) -> None:
@@ -67,11 +79,29 @@ def test_mistakes_are_named(tmp_path: Path, extra: str, message: str) -> None:
         load_recipe(write(tmp_path, SMALL + extra))
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("target_language: de", "target_language: en", "must be two languages, but both are 'en'"),
+        ("[b.tsv]", "[]", "`valid` must have a file"),
+        ("[{path: a.tsv}]", "[]", "`train` must have a file"),
+        ("{path: a.tsv}", "{path: a.tsv, weight: 0}", "epochs run dry"),
+        ("{path: a.tsv}", "{path: a.tsv, until_epoch: 3}", "epochs run dry"),
+        ("{path: a.tsv}", "{path: a.tsv, drop_least_likely: 0.1}", "must have a `scorer`"),
+        ("data: {", "data: {variations: [{kinds: [], share: 0.1}], ", "`kinds` must name"),
+    ],
+)
+def test_what_can_not_be_meant_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in SMALL
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(write(tmp_path, SMALL.replace(old, new)))
+
+
 def test_a_missing_field_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="license"):
         load_recipe(write(tmp_path, SMALL.replace("license: none\n", "")))
-    with pytest.raises(RecipeError, match="list with something in it"):
-        load_recipe(write(tmp_path, SMALL.replace("[b.tsv]", "[]")))
+    with pytest.raises(RecipeError, match="valid must be a list, but is 'b"):
+        load_recipe(write(tmp_path, SMALL.replace("[b.tsv]", "b.tsv")))
 
 
 def test_no_yaml_and_no_file(tmp_path: Path) -> None:
@@ -94,9 +124,8 @@ def test_no_yaml_and_no_file(tmp_path: Path) -> None:
     ],
 )
 def test_the_shape_is_checked(tmp_path: Path, shape: str, message: str) -> None:
-    recipe = load_recipe(write(tmp_path, SMALL + f"model: {{{shape}}}"))
     with pytest.raises(RecipeError, match=message):
-        recipe.transformer_config(100)
+        load_recipe(write(tmp_path, SMALL + f"model: {{{shape}}}"))
 
 
 def test_every_number_has_a_range() -> None:
@@ -137,6 +166,22 @@ def test_a_recipe_says_how_it_differs_from_another(tmp_path: Path) -> None:
     assert (recipe.name, recipe.license, recipe.data.valid) == ("y", "none", ("b.tsv",))
     assert [corpus.path for corpus in recipe.data.train] == ["c.tsv"]
     assert (recipe.optimizer.scale, recipe.optimizer.warmup_steps) == (2.0, 7)
+
+
+def test_what_another_recipe_names_lies_beside_that_one(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    write(tmp_path / "far", SMALL + "training: {initialize_from: x}")
+    path = write(tmp_path, "extends: far/recipe.yaml")
+    assert load_recipe(path).training.initialize_from == str(tmp_path / "far" / "x")
+    path = write(tmp_path, "extends: far/recipe.yaml\ntraining: {initialize_from: y}")
+    assert load_recipe(path).training.initialize_from == str(tmp_path / "y")
+
+
+def test_variations_of_another_recipe_can_be_left_out(tmp_path: Path) -> None:
+    varied = SMALL.replace("data: {", "data: {variations: [{kinds: [typos], share: 0.1}], ")
+    (tmp_path / "varied.yaml").write_text(varied)
+    recipe = load_recipe(write(tmp_path, "extends: varied.yaml\ndata: {variations: []}"))
+    assert recipe.data.variations == ()
 
 
 def test_recipes_do_not_extend_each_other_for_ever(tmp_path: Path) -> None:

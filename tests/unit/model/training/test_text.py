@@ -2,6 +2,7 @@
 
 import gzip
 import lzma
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -99,23 +100,46 @@ def test_what_a_model_has_to_do_with_is_done_once(
 ) -> None:
     (tmp_path / "a.tsv").write_text("one\teins\ntwo\tzwei\n")
     (tmp_path / "b.tsv").write_text("three\tdrei\n")
-    asked: list[Path] = []
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "SHA256SUMS").write_text("sums")
+    asked: list[str] = []
 
     def translated(pairs: list[Pair], model: Path) -> list[Pair]:
-        asked.append(model)
+        asked.append(model.name)
         return [(source.upper(), target) for source, target in pairs]
 
     monkeypatch.setattr(text, "back_translated", translated)
-    corpora = CorpusRecipe(path="a.tsv", back_translate="models/x"), CorpusRecipe(path="b.tsv")
+    by_x = CorpusRecipe(path="a.tsv", back_translate=str(tmp_path / "x"))
+    corpora = by_x, CorpusRecipe(path="b.tsv")
     kept = folder(tmp_path)
     prepare_text(recipe(*corpora), tmp_path, kept)
     expected = [[("ONE", "eins"), ("TWO", "zwei")], [("three", "drei")]]
     for _ in range(2):
         assert list(training_text(recipe(*corpora), tmp_path, kept)) == expected
-    assert asked == [Path("models/x")]
-    other = CorpusRecipe(path="a.tsv", back_translate="models/y")
-    assert list(training_text(recipe(other), tmp_path, kept)) == expected[:1]
-    assert asked == [Path("models/x"), Path("models/y")]
+    drawn_otherwise = replace(by_x, weight=0.5, until_epoch=1)
+    assert list(training_text(recipe(drawn_otherwise), tmp_path, kept)) == expected[:1]
+    assert asked == ["x"]
+    by_y = replace(by_x, back_translate=str(tmp_path / "y"))
+    assert list(training_text(recipe(by_y, reverse=True), tmp_path, kept)) == [
+        [("EINS", "one"), ("ZWEI", "two")]
+    ]
+    assert asked == ["x", "y"]
+    (tmp_path / "x" / "SHA256SUMS").write_text("other sums")
+    assert list(training_text(recipe(by_x), tmp_path, kept)) == expected[:1]
+    assert asked == ["x", "y", "x"]
+    (tmp_path / "a.tsv").write_text("four\tvier\n")
+    assert list(training_text(recipe(by_x), tmp_path, kept)) == [[("FOUR", "vier")]]
+    assert asked == ["x", "y", "x", "x"]
+
+
+def test_languages_are_checked_anew_when_they_change(tmp_path: Path) -> None:
+    pair = ("The weather is nice today, isn't it?", "Das Wetter ist heute schön, nicht wahr?")
+    (tmp_path / "a.tsv").write_text("\t".join(pair) + "\n")
+    checked = recipe(CorpusRecipe(path="a.tsv"), check_languages=True)
+    assert list(training_text(checked, tmp_path, folder(tmp_path))) == [[pair]]
+    french = replace(checked, target_language="fr")
+    assert list(training_text(french, tmp_path, folder(tmp_path))) == [[]]
 
 
 def test_the_least_likely_pairs_are_left_out_by_a_model(tmp_path: Path) -> None:
@@ -124,9 +148,7 @@ def test_the_least_likely_pairs_are_left_out_by_a_model(tmp_path: Path) -> None:
     corpus = CorpusRecipe(path="a.tsv", drop_least_likely=0.3)
     (pairs,) = training_text(recipe(corpus, scorer=str(tmp_path / "m")), tmp_path, folder(tmp_path))
     assert len(pairs) == 7
-    with pytest.raises(RecipeError, match="must have a `scorer`"):
-        list(training_text(recipe(corpus), tmp_path, folder(tmp_path)))
-    with pytest.raises(RecipeError, match="`scorer` must name a model directory"):
+    with pytest.raises(RecipeError, match="cannot read none/SHA256SUMS"):
         list(training_text(recipe(corpus, scorer="none"), tmp_path, folder(tmp_path)))
 
 

@@ -2,6 +2,8 @@
 
 import io
 import json
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from model.training.recipe import load_recipe
 from model.training.run_folder import RunFolder
 from model.training.trainer import Trainer, train
 from model.transformer import Transformer
+from tests.tiny_model import build_tiny_model
 
 WORDS = ["red", "green", "blue", "black", "white", "small", "large", "old", "new", "round"]
 RECIPE = {
@@ -47,6 +50,15 @@ def data(tmp_path: Path) -> Path:
         ]
         (tmp_path / f"{name}.tsv").write_text("".join(lines))
     return tmp_path
+
+
+@pytest.fixture
+def sigterm_is_counted() -> Iterator[list[int]]:
+    """What arrives at the handler that was there before."""
+    arrived: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: arrived.append(number))
+    yield arrived
+    signal.signal(signal.SIGTERM, before)
 
 
 def write_recipe(data: Path, /, **changes: dict) -> Path:
@@ -96,11 +108,15 @@ def break_off(interrupted: Trainer, monkeypatch: pytest.MonkeyPatch, batches: in
 def test_an_interrupted_run_ends_as_one_that_was_not(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Broken off within an update, some epochs on: no batch is lost or seen twice."""
-    short = {"training": {"max_steps": 24, "validate_every": 8}}
-    whole = run(data, "whole", **short)
-    break_off(trainer(data, "broken", **short), monkeypatch, batches=2 * 19 + 1)
-    assert state_of(data / "broken")["progress"]["step"] == 19
+    """Broken off within an update, some epochs on: no batch is lost or seen twice.
+
+    And when it was saved makes no difference.
+    """
+    short = {"training": {"max_steps": 34, "validate_every": 8}}
+    never_saved = {"training": {**short["training"], "checkpoint_every_seconds": 1000}}
+    whole = run(data, "whole", **never_saved)
+    break_off(trainer(data, "broken", **short), monkeypatch, batches=2 * 29 + 1)
+    assert state_of(data / "broken")["progress"]["step"] == 20
     assert state_of(data / "broken")["progress"]["epoch"] > 0
     broken = run(data, "broken", **short)
     expected, found = state_of(whole), state_of(broken)
@@ -125,7 +141,8 @@ def test_metrics_of_updates_that_were_lost_come_once(
         ("start", 0), ("valid", 20), ("update", 25), ("valid", 40),
     ]  # fmt: skip
     with (data / "run" / "metrics.jsonl").open("a") as file:
-        file.write('{"kind": "upd')  # the machine went down while this was written
+        # The disk was full once, and the machine went down later.
+        file.write('{"kind": "update", "st{"kind": "valid"}\n{"kind": "upd')
     run(data, "run")
     assert [(r["kind"], r["step"]) for r in records(data / "run")] == [
         ("start", 0), ("start", 0), ("valid", 20), ("update", 25), ("valid", 40), ("update", 50),
@@ -152,22 +169,84 @@ def test_a_gradient_that_is_no_number_spoils_nothing(
 
     def overflow(batch: object) -> tuple[Tensor, Tensor]:
         loss, nll = compute(batch)  # type: ignore[arg-type]
-        return (loss * float("inf") if spoilt.progress.step == 4 else loss), nll
+        return (loss * float("inf") if spoilt.progress.step == 14 else loss), nll
 
     monkeypatch.setattr(spoilt, "batch_loss", overflow)
-    with pytest.raises(RecipeError, match="the gradient of update 5 must be finite, but is nan"):
+    with pytest.raises(RecipeError, match="the gradient of update 15 must be finite, but is nan"):
         spoilt.run()
     state = state_of(data / "run")
-    assert state["progress"]["step"] == 4
+    assert state["progress"]["step"] == 10
     assert all(tensor.isfinite().all() for tensor in state["model"].values())
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04\x00\x00"])
+def saved(thing: object) -> bytes:
+    file = io.BytesIO()
+    torch.save(thing, file)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"garbage", b"PK\x03\x04\x00\x00", saved([1]), saved({"model": {}})]
+)
 def test_a_damaged_state_is_named(data: Path, content: bytes) -> None:
     trainer(data, "run")
     (data / "run" / "state.pt").write_bytes(content)
     with pytest.raises(RecipeError, match=r"state\.pt must be .* but cannot be resumed"):
         trainer(data, "run")
+
+
+def test_what_cannot_be_kept_is_named_and_leaves_the_last_state(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filling = trainer(data, "run", training={"max_steps": 20})
+    save = filling.folder.save_state
+
+    def save_on_a_full_disk(state: dict[str, Any]) -> None:
+        if state["progress"]["step"] == 20:
+            (data / "run" / "state.partial").symlink_to("/dev/full")
+        save(state)
+
+    monkeypatch.setattr(filling.folder, "save_state", save_on_a_full_disk)
+    with pytest.raises(
+        RecipeError, match=r"cannot write .*state\.pt: (is the disk full|.*No space left)"
+    ):
+        filling.run()
+    assert state_of(data / "run")["progress"]["step"] == 10
+    assert not (data / "run" / "state.partial").is_symlink()
+
+
+def test_a_folder_without_its_state_begins_anew(data: Path) -> None:
+    """What the weights of an earlier run would otherwise do: push out the new ones, and win."""
+    first = run(data, "run", training={"max_steps": 40, "validate_every": 10})
+    (first / "state.pt").unlink()
+    shape = {"model": {"d_ff": 16}, "training": {"max_steps": 20, "validate_every": 5}}
+    again = run(data, "run", **shape)
+    names = sorted(path.name for path in (again / "weights").iterdir())
+    assert names == [
+        "best.safetensors", "step-00000015.safetensors", "step-00000020.safetensors",
+    ]  # fmt: skip
+    assert load_checkpoint(again / "model").config.d_ff == 16
+
+
+def test_a_state_of_another_shape_is_refused(data: Path) -> None:
+    """Weights of four heads fit into a model of two, and mean nothing there."""
+    trainer(data, "run")._save_state()
+    with pytest.raises(
+        RecipeError, match="cannot be resumed: its model has num_heads 2 instead of 4"
+    ):
+        trainer(data, "run", model={"num_heads": 4})
+    trainer(data, "run", model={"dropout": 0.1, "max_positions": 64})
+    state = state_of(data / "run")
+    del state["config"]  # an earlier version's
+    torch.save(state, data / "run" / "state.pt")
+    trainer(data, "run")
+
+
+def test_the_optimiser_of_a_changed_recipe_takes_over(data: Path) -> None:
+    trainer(data, "run")._save_state()
+    again = trainer(data, "run", optimizer={"beta2": 0.9, "weight_decay": 0.1, "epsilon": 1e-6})
+    (group,) = again.optimizer.param_groups
+    assert (group["betas"], group["weight_decay"], group["eps"]) == ((0.9, 0.9), 0.1, 1e-6)
 
 
 def test_another_vocabulary_needs_another_folder(data: Path) -> None:
@@ -185,6 +264,24 @@ def test_a_run_can_be_put_aside(data: Path) -> None:
     model = train(recipe, run_dir=data / "run", progress=io.StringIO())
     assert model == data / "run" / "model"
     assert load_checkpoint(data / "run" / "model").metadata.name == "tiny"
+
+
+def test_a_run_that_is_to_end_is_put_aside(data: Path, sigterm_is_counted: list[int]) -> None:
+    """As the first SIGTERM asks for; the second is not held up."""
+    asked = trainer(data, "run", training={"checkpoint_every_seconds": 1000})
+    compute = asked.batch_loss
+
+    def end_at_update_14(batch: object) -> tuple[Tensor, Tensor]:
+        if asked.progress.step == 13:  # each of its two batches
+            signal.raise_signal(signal.SIGTERM)
+        return compute(batch)  # type: ignore[no-any-return]
+
+    asked.batch_loss = end_at_update_14  # type: ignore[assignment]
+    assert not asked.run()
+    assert state_of(data / "run")["progress"]["step"] == 20
+    assert sigterm_is_counted == [signal.SIGTERM]
+    signal.raise_signal(signal.SIGTERM)
+    assert len(sigterm_is_counted) == 2
 
 
 def test_text_is_tokenised_once_until_it_changes(
@@ -205,7 +302,7 @@ def test_text_is_tokenised_once_until_it_changes(
 
 def test_a_corpus_that_is_not_there_is_named(data: Path) -> None:
     trainer(data, "run")
-    with pytest.raises(RecipeError, match=r"cannot read .*gone\.tsv: No such file"):
+    with pytest.raises(RecipeError, match=r"cannot read .*gone\.tsv: it must be a file"):
         trainer(data, "run", data={"train": [{"path": "gone.tsv"}]})
 
 
@@ -229,6 +326,54 @@ def test_a_run_begins_with_the_weights_of_another(data: Path) -> None:
         )
     with pytest.raises(RecipeError, match="`initialize_from` must name a model directory"):
         trainer(data, "fourth", training={"initialize_from": "none"})
+    for changed, differs in (
+        ({"num_heads": 4}, "num_heads 2 instead of 4"),
+        ({"activation": "gelu"}, "activation relu instead of gelu"),
+        ({"norm_order": "pre"}, "norm_order post instead of pre"),
+    ):
+        with pytest.raises(RecipeError, match=rf"of the recipe's shape, but .*{differs}"):
+            trainer(
+                data, "fifth", model=changed, training={"initialize_from": str(first / "model")}
+            )
+
+
+def test_the_first_weights_follow_from_the_seed_alone(data: Path) -> None:
+    """Whether a model helped with the text now, or did so in an earlier start."""
+    build_tiny_model(data / "scorer")
+    changes = {
+        "train": [{"path": "train.tsv", "drop_least_likely": 0.1}], "scorer": str(data / "scorer"),
+    }  # fmt: skip
+    first, again = (trainer(data, "run", data=changes).model for _ in range(2))
+    for one, other in zip(first.parameters(), again.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def test_weights_are_not_read_with_another_vocabulary(data: Path) -> None:
+    """One that was learned here before the recipe said where to begin."""
+    first = run(data, "first", training={"max_steps": 10})
+    with (data / "train.tsv").open("a") as file:
+        file.write("red red red\twhite white\n" * 50)
+    second = trainer(data, "second")
+    assert second.tokenizer.serialized != (first / "tokenizer.model").read_bytes()
+    with pytest.raises(RecipeError, match=r"must be the vocabulary of .*first/model, but is"):
+        trainer(data, "second", training={"initialize_from": str(first / "model")})
+
+
+def test_what_a_recipe_names_is_looked_at_before_any_work(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = str(run(data, "first", training={"max_steps": 10}) / "model")
+    for name in ("prepare_text", "training_text"):
+        monkeypatch.setattr(f"model.training.preparation.{name}", None)  # not callable
+    one, gone = {"path": "train.tsv"}, {"path": "gone.tsv"}
+    for changed, message in (
+        ({"train": [one, gone]}, r"cannot read .*gone\.tsv: it must be a file"),
+        ({"train": [{**one, "back_translate": model}]}, "must translate from de to en, but does"),
+        ({"train": [{**one, "distil": "none"}]}, "must name model directories"),
+        ({"scorer": str(data)}, "must name model directories"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            trainer(data, "run", data=changed)
 
 
 def test_the_best_weights_are_what_is_left(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,7 @@ def test_umlauts_go_from_the_source_alone() -> None:
 def test_a_typo_changes_a_word_or_two_of_the_source() -> None:
     pairs = [("the quick brown foxes jumped", "Ziel"), ("an ox is ok", "kein langes Wort")] * 50
     varied = vary(pairs, ["typos"], [1])
-    assert len(varied) == 50
+    assert 40 < len(varied) <= 50
     for source, target in varied:
         assert target == "Ziel"
         changed = [
@@ -66,13 +66,11 @@ def test_a_typo_changes_a_word_or_two_of_the_source() -> None:
             for new, old in zip(source.split(), pairs[0][0].split(), strict=True)
             if new != old
         ]
-        # A neighbour or a swap can give the same word again: the two e of "deep".
-        assert len(changed) <= 3
+        assert 1 <= len(changed) <= 3
         for new, old in changed:
             assert len(old) >= 4
             assert new[0] == old[0]
             assert abs(len(new) - len(old)) <= 1
-    assert sum(source != pairs[0][0] for source, _ in varied) > 40
 
 
 def test_numbers_of_both_sides_change_alike() -> None:
@@ -90,20 +88,50 @@ def test_numbers_of_both_sides_change_alike() -> None:
 def test_names_change_places_alike_on_both_sides() -> None:
     pairs = [
         ("Tom is here.", "Tom ist da."), ("I saw Maria.", "Ich sah Maria."), ("Yes.", "Ja."),
-        ("Is that Jean-Paul?", "Ist das Jean-Paul?"),
+        ("Is that Jean-Paul?", "Ist das Jean-Paul?"), ("Hello, Tom.", "Hallo, Tom."),
     ]  # fmt: skip
     seen = set()
     for seed in range(20):
-        varied = vary(pairs, ["names"], [seed])
-        assert len(varied) == 2
-        for (source, target), (before, after) in zip(
-            varied, (("", " is here."), ("I saw ", ".")), strict=True
-        ):
-            name = source.removeprefix(before).removesuffix(after)
-            assert name in {"Tom", "Maria"}
-            assert name in target
-            seen.add((before, name))
-    assert len(seen) == 4
+        for source, target in vary(pairs, ["names"], [seed]):
+            name = source.removeprefix("I saw ").removeprefix("Hello, ").removesuffix(" is here.")
+            name = name.removesuffix(".")
+            assert target in {f"{name} ist da.", f"Ich sah {name}.", f"Hallo, {name}."}
+            seen.add((source, name))
+    assert seen == {("Maria is here.", "Maria"), ("I saw Tom.", "Tom"), ("Hello, Maria.", "Maria")}
+
+
+def test_what_only_looks_like_a_name_stays() -> None:
+    pairs = [
+        ("Bring Tom home.", "Bring Tom nach Hause."), ("We saw Maria.", "Wir sahen Maria."),
+        ("It was in April.", "Es war im April."), ("Tom came in August.", "Tom kam im August."),
+    ]  # fmt: skip
+    for seed in range(10):
+        for source, target in vary(pairs, ["names"], [seed]):
+            assert source.split()[0] in {"Bring", "We", "Maria", "Tom"}
+            assert source.startswith("Bring ") == target.startswith("Bring ")
+            assert source.endswith("in August.") == target.endswith("im August.")
+            assert "April" not in source
+            for word in ("Bring", "August"):
+                assert (source.count(word), target.count(word)) in {(0, 0), (1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("pair", "kind"),
+    [
+        (("What?!", "..."), "no_punctuation"),
+        (("250", "250"), "uppercase"),
+        (("Haus", "Haus"), "target_copied"),
+        (("eeee", "x"), "typos"),
+        (("in \u0662\u0665", "in \u0662\u0665"), "numbers"),
+    ],
+)
+def test_what_would_be_empty_or_the_same_is_left_out(pair: Pair, kind: Kind) -> None:
+    for seed in range(20):
+        assert all(source != pair[0] and target for source, target in vary([pair], [kind], [seed]))
+
+
+def test_dots_that_trail_off_are_punctuation() -> None:
+    assert vary([("Well\u2026", "Na ja\u2026")], ["no_punctuation"], [1]) == [("Well", "Na ja")]
 
 
 def test_emoji_are_the_same_on_both_sides() -> None:
