@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from model.errors import PolyheadError
 from service.admission import Admission
+from service.api.docs_page import DocsPage
 from service.api.error_answers import error_answer
 from service.api.libretranslate import LibreTranslateApi
 from service.api.probes import Probes
@@ -60,6 +61,7 @@ def build_gateway(
         title="Polyhead",
         version=_version(),
         description=_DESCRIPTION,
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
@@ -68,6 +70,7 @@ def build_gateway(
     NativeApi(translating).add_to(app)
     LibreTranslateApi(translating, settings.limits).add_to(app)
     Probes(router, render_metrics, timeout_seconds=settings.metrics_timeout_seconds).add_to(app)
+    DocsPage(title=app.title, openapi_url=str(app.openapi_url)).add_to(app)
     for kind in (PolyheadError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _answer_failure)
     app.add_middleware(AdmitRequests, admission=admission)

@@ -52,9 +52,18 @@ _NATIVE_BODY = (
 _LIBRETRANSLATE_BODY = '{"error":"MESSAGE"}'
 # A request can only be sent again when it was whole before it was sent for the first time. Whoever
 # takes longer to send one is cut off, a little later than the gateway would do it by default.
+_REQUEST_SECONDS = 35
+# None of the rules below has run when it says this, so nobody knows whose form and whose id it is.
+_TOO_SLOW = (
+    '{"error":{"type":"body_timeout","message":"the request must arrive within '
+    f'{_REQUEST_SECONDS} s, but did not"}},"request_id":"%[unique-id]"}}'
+)
 _FRONT_RULES = f"""\
     option http-buffer-request
-    timeout http-request 35s
+    timeout http-request {_REQUEST_SECONDS}s
+    unique-id-format %[uuid]
+    http-error status 408 content-type application/json lf-string '{_TOO_SLOW}' \
+hdr X-Request-Id %[unique-id] hdr Cache-Control no-store
     http-request set-var(txn.request_id) {_ID} if {{ {_ID} -m reg ^[A-Za-z0-9._:+/=-]{{1,128}}$ }}
     http-request set-var-fmt(txn.request_id) %[uuid] if !{{ var(txn.request_id) -m found }}
     http-request set-var-fmt(txn.refusal) '{_NATIVE_BODY}' if !{{ {_OF_LIBRETRANSLATE} }}
@@ -187,6 +196,8 @@ def rewritten(
         (r"^(?P<bind>frontend http_frontend\n *bind) (?P<place>.+:(?P<port>\d+))\n", bind_front),
         (r"^backend (?P<name>(?!default_backend)\S+)\n", bound),
         (r"^( *server \S+ \S+ check\b.*)$", rf"\1 maxconn {max_in_flight} {_CHECKS}"),
+        # Whoever may write to it commands HAProxy; Serve, which does, is the same user.
+        (r"^( *stats socket \S+ mode) 666\b", r"\1 600"),
         (r"^( *tune\.bufsize) \d+$", rf"\1 {_BUFFER_BYTES}"),
         (r"^( *retry-on) .+$", rf"\1 {_RETRY_ON}"),
         # Spliced, the end of a body can hide that its client has gone.

@@ -325,6 +325,8 @@ class HubClient:
             num_cpus=0,
             max_restarts=-1,
             max_task_retries=0,
+            # Else Ray's head keeps a record of each call, several a second, that nobody looks at.
+            enable_task_events=False,
         )
         return options.remote()
 

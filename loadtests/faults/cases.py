@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 from loadtests.faults.cluster import TRANSLATOR_CPUS, Cluster
@@ -38,6 +38,8 @@ class Case:
     """What was sent before it is answered; what comes later may be refused."""
     one_front: bool = False
     """The fault hits the one process that clients are connected to."""
+    lasting: bool = False
+    """Nothing repairs it."""
     replaces_all: bool = False
     """It is over when none of the replicas is left that were there before."""
     over: Callable[[Service], bool] = lambda _: True
@@ -63,7 +65,7 @@ def _stop_and_continue(title: str) -> Callable[[Service], None]:
     def inject(service: Service) -> None:
         pid = service.pids(title)[-1]
         os.kill(pid, signal.SIGSTOP)
-        time.sleep(_STOPPED_SECONDS)
+        sleep(_STOPPED_SECONDS)
         if pid in service.pids(title):  # else it was killed meanwhile, as hopeless
             os.kill(pid, signal.SIGCONT)
 
@@ -107,7 +109,7 @@ def _stop_raylet(service: Service) -> None:
     assert isinstance(service, Cluster)
     raylet = service.raylet_of(service.node_of(service.pids(TRANSLATOR)[0]))
     os.kill(raylet, signal.SIGSTOP)
-    time.sleep(_STOPPED_SECONDS)
+    sleep(_STOPPED_SECONDS)
     os.kill(raylet, signal.SIGCONT)
 
 
@@ -118,7 +120,7 @@ def _restart_head(service: Service) -> None:
     """
     assert isinstance(service, Cluster)
     service.kill_node(service.head)
-    time.sleep(_AWAY_SECONDS)
+    sleep(_AWAY_SECONDS)
     service.start_head()
     if not wait_for(lambda: service.pids(_CONTROLLER), _PLACING_SECONDS):
         raise ServiceError("Serve's controller did not come back with the head")
@@ -221,6 +223,7 @@ CASES: dict[str, Case] = {
         start=_cluster,
         inject=_kill("gcs_server"),
         one_front=True,
+        lasting=True,
     ),
     "head-restarted": Case(
         title="the head is killed and comes back after 10 s, with Redis behind it",

@@ -9,6 +9,7 @@ import random
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -69,7 +70,7 @@ class Tally:
         return cls(
             sent=len(exchanges),
             failed=len(faults),
-            worst_seconds=max((one.seconds for one in exchanges if not one.fault), default=0.0),
+            worst_seconds=max((one.seconds for one in exchanges if one.fault is None), default=0.0),
             faults=tuple(dict.fromkeys(faults))[:5],
         )
 
@@ -78,17 +79,20 @@ def ask_once(url: str, *, seed: int) -> list[Expected]:
     """Requests to send, with the answers that a healthy service gives, asked one by one.
 
     Raises:
-        RuntimeError: a first answer is wrong already.
+        RuntimeError: a first answer is wrong already, or there is none.
     """
     rng = random.Random(seed)
     mix = Mix("realistic", Corpus.read(), LanguagePair())
     with httpx.Client(base_url=url, timeout=_TIMEOUT_SECONDS, trust_env=False) as client:
         expected = []
         for request in (mix.draw(rng) for _ in range(_VARIETY)):
-            answer = client.post(request.path, json=request.body)
-            if not answer.is_success or (fault := request.fault_of(answer.json())) is not None:
-                wrong = fault if answer.is_success else answer.text[:_SHOWN]
-                raise RuntimeError(f"{url} must answer rightly before a fault, but: {wrong}")
+            try:
+                answer = client.post(request.path, json=request.body)
+                fault = _fault(answer, request)
+            except httpx.HTTPError as error:
+                fault = _no_answer(error)
+            if fault is not None:
+                raise RuntimeError(f"{url} must answer rightly before a fault, but: {fault}")
             expected.append(Expected(request=request, translations=_texts(answer.json())))
         return expected
 
@@ -103,12 +107,14 @@ class SteadyLoad:
         self._rate = rate
         self._seed = seed
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run_all()))
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._clients: Future[None] | None = None
+        self._broken: Exception | None = None
         self.exchanges: list[Exchange] = []
         """Those that have come to an end."""
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._clients = self._thread.submit(asyncio.run, self._run_all())
         return self
 
     def __exit__(
@@ -118,10 +124,16 @@ class SteadyLoad:
         trace: TracebackType | None,
     ) -> None:
         self._ended.set()
-        self._thread.join()
+        self._thread.shutdown()
+        if kind is None and self._clients is not None:
+            self._clients.result()  # a load that ended early has found nothing
 
     async def _run_all(self) -> None:
-        await asyncio.gather(*(self._run(number) for number in range(_CLIENTS)))
+        async with asyncio.TaskGroup() as clients:
+            for number in range(_CLIENTS):
+                clients.create_task(self._run(number))
+        if self._broken is not None:
+            raise self._broken
 
     async def _run(self, number: int) -> None:
         rng = random.Random(f"{self._seed} {number}")
@@ -142,25 +154,31 @@ class SteadyLoad:
         sent = time.monotonic()
         try:
             answer = await client.post(expected.request.path, json=expected.request.body)
-            fault = _fault(answer, expected)
+            fault = _fault(answer, expected.request)
+            if fault is None and _texts(answer.json()) != expected.translations:
+                fault = "the translation must be the one that was given before the fault"
         except httpx.HTTPError as error:
-            fault = f"no answer: {type(error).__name__}"
+            fault = _no_answer(error)
+        except Exception as error:  # ours: whoever waits for the load hears of it
+            self._broken = error
+            self._ended.set()
+            return
         seconds = time.monotonic() - sent
         self.exchanges.append(Exchange(sent=sent, seconds=seconds, fault=fault))
 
 
-def _fault(answer: httpx.Response, expected: Expected) -> str | None:
+def _fault(answer: httpx.Response, request: Request) -> str | None:
     if not answer.is_success:
         return f"status {answer.status_code}: {answer.text[:_SHOWN]}"
     try:
         content = answer.json()
     except ValueError:
         return "the answer must be JSON"
-    if (fault := expected.request.fault_of(content)) is not None:
-        return fault
-    if _texts(content) != expected.translations:
-        return "the translation must be the one that was given before the fault"
-    return None
+    return request.fault_of(content)
+
+
+def _no_answer(error: httpx.HTTPError) -> str:
+    return f"no answer: {type(error).__name__}"
 
 
 def _texts(answer: Any) -> object:

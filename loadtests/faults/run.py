@@ -34,6 +34,8 @@ class Plan:
     least_after_seconds: float = 10.0
     most_after_seconds: float = 60.0
     """Until the service must be whole again."""
+    whole_seconds: float = 3.0
+    """Of load at least when it is."""
     seed: int = 4
 
 
@@ -58,7 +60,8 @@ def run_case(name: str, case: Case, plan: Plan) -> Findings:
     """Starts a service, does it harm under load, and ends it.
 
     Raises:
-        ServiceError: the service was not well before anything was done to it.
+        ServiceError: the service was not well before anything was done to it, or would not end.
+        RuntimeError: it, or the load, failed in another way.
     """
     with tempfile.TemporaryDirectory(prefix="faults-", dir="/tmp", ignore_cleanup_errors=True) as f:
         service = case.start(Path(f))
@@ -80,12 +83,13 @@ def _harm(name: str, case: Case, service: Service, plan: Plan) -> Findings:
         fault_at = time.monotonic()
         case.inject(service)
         if case.ends_service:
-            wait_for(lambda: not service.pids(GATEWAY), plan.most_after_seconds)
+            if not wait_for(lambda: not service.pids(GATEWAY), plan.most_after_seconds):
+                raise ServiceError(f"{name}: the service did not end")
         else:
             whole_after = _wait_until_whole(service, case, plan, fault_at, replicas)
     retried = {} if case.ends_service else _difference(_retries(service.url), retried_before)
     before, after = _split(load.exchanges, fault_at)
-    refused = [one for one in after if case.ends_service and one.sent > fault_at and one.refused]
+    refused = _refused(after, fault_at) if case.ends_service else []
     return Findings(
         case=name,
         before=Tally.of(before),
@@ -110,7 +114,7 @@ def _wait_until_whole(
         plan.most_after_seconds,
     ):
         whole_after = time.monotonic() - fault_at
-    time.sleep(max(3.0, fault_at + plan.least_after_seconds - time.monotonic()))
+    time.sleep(max(plan.whole_seconds, fault_at + plan.least_after_seconds - time.monotonic()))
     return whole_after
 
 
@@ -119,6 +123,11 @@ def _split(exchanges: Sequence[Exchange], moment: float) -> tuple[list[Exchange]
     before = [one for one in exchanges if one.sent + one.seconds <= moment]
     after = [one for one in exchanges if one.sent + one.seconds > moment]
     return before, after
+
+
+def _refused(exchanges: Sequence[Exchange], moment: float) -> list[Exchange]:
+    """Those that were sent later, and told at once that nothing will be done."""
+    return [one for one in exchanges if one.sent > moment and one.refused]
 
 
 def _replicas(service: Service) -> list[int]:
@@ -151,7 +160,11 @@ def _retries(url: str) -> dict[str, int]:
 
 
 def _difference(now: dict[str, int], then: dict[str, int]) -> dict[str, int]:
-    more = {reason: count - then.get(reason, 0) for reason, count in now.items()}
+    """How much the counters have grown; one that is less than it was has begun anew."""
+    more = {}
+    for reason, count in now.items():
+        before = then.get(reason, 0)
+        more[reason] = count - before if count >= before else count
     return {reason: count for reason, count in more.items() if count}
 
 

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.integration.service_process import ServiceProcess, listening, total, wait_for
+from tests.page_links import links
 
 
 def test_translates_texts_in_their_order(service: ServiceProcess) -> None:
@@ -77,6 +78,19 @@ def test_an_id_is_echoed_once(service: ServiceProcess) -> None:
         [request_id] = answer.headers.get_list("X-Request-Id")
         assert request_id == answer.json()["request_id"]
         assert (request_id == given) == echoed
+
+
+def test_a_browser_gets_the_whole_documentation_from_here(service: ServiceProcess) -> None:
+    page = service.client.get("/docs")
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    found = links(page.text)
+    assert "docs/files/swagger-ui-bundle.js" in found
+    for link in found:
+        url = page.url.join(link)
+        assert (url.host, url.port) == ("127.0.0.1", service.port)
+        answer = service.client.get(url)
+        assert answer.status_code == 200
+        assert len(answer.content) == int(answer.headers["content-length"])
 
 
 def test_only_translators_hold_torch(service: ServiceProcess) -> None:

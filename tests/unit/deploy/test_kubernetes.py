@@ -202,6 +202,18 @@ def test_replicas_find_room_on_the_workers(cluster: dict[str, Any], overlay: str
     assert count * fit >= replicas
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_each_gateway_has_a_worker_of_its_own(cluster: dict[str, Any], overlay: str) -> None:
+    [workers] = cluster["workerGroupSpecs"]
+    least = _patches(overlay).get(
+        "/spec/rayClusterConfig/workerGroupSpecs/0/minReplicas", workers["minReplicas"]
+    )
+    [application] = _load(KUBERNETES / overlay / "serve.yaml")["applications"]
+    assert application["args"]["gateways_per_node"] == 1
+    # One for which there is no worker would keep the application from ever being healthy.
+    assert 2 <= application["args"]["gateway_replicas"] <= least
+
+
 @pytest.mark.parametrize(
     "overlay", [*OVERLAYS, "incremental-upgrade", "base", "monitoring", "haproxy", "redis"]
 )

@@ -76,10 +76,16 @@ def test_statistics_may_do_without_ports() -> None:
     ]
 
 
+def test_nobody_else_may_command_it() -> None:
+    [line] = [line for line in _rewritten() if line.startswith("stats socket")]
+    assert line == "stats socket /tmp/x/admin.sock mode 600 level admin expose-fd listeners"
+
+
 def test_answers_of_its_own_are_ours() -> None:
     lines = _rewritten()
     errors = [line.split()[:3] for line in lines if line.startswith("http-error")]
-    assert errors == [["http-error", "status", status] for status in ("502", "503", "504")]
+    statuses = ("502", "503", "504", "408")
+    assert errors == [["http-error", "status", status] for status in statuses]
     assert not any(line.startswith("errorfile") for line in lines)
     [nobody] = [number for number, line in enumerate(lines) if line == "backend default_backend"]
     assert lines[nobody + 1].startswith("http-request return status 503 content-type application/")
@@ -120,7 +126,7 @@ def test_probes_go_first_and_batch_work_last() -> None:
 
 def test_all_else_stays_as_it_is() -> None:
     changed = [line for line in CONFIG.splitlines() if line.strip() not in _rewritten()]
-    assert len(changed) == 12
+    assert len(changed) == 13
 
 
 def test_whoever_leaves_is_noticed() -> None:

@@ -116,10 +116,3 @@ async def test_the_examples_are_answered(document: dict[str, Any]) -> None:
             answer = await client.post("/translate", json=example)
             assert answer.status_code == 200
             LibreTranslateReply.model_validate(answer.json())
-
-
-async def test_there_is_a_page_to_try_it() -> None:
-    async with Gateway().client() as client:
-        answer = await client.get("/docs")
-    assert answer.status_code == 200
-    assert "/openapi.json" in answer.text

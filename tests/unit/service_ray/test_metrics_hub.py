@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.metrics_hub import MAX_SILENT, STALE_SECONDS, HubBackup, Ledger
+from service import metrics_hub
+from service.metrics_hub import MAX_SILENT, STALE_SECONDS, HubBackup, HubClient, Ledger
 from service.metrics_snapshot import Family, Snapshot
 
 
@@ -43,6 +47,25 @@ def _gauges(ledger: Ledger) -> dict[str, float]:
     return {
         dict(labels)["replica"]: value for (_, labels), value in merged["running"].samples.items()
     }
+
+
+def test_rays_head_keeps_no_record_of_the_pushes(monkeypatch: pytest.MonkeyPatch) -> None:
+    created: list[dict[str, Any]] = []
+
+    class Remote:
+        def __init__(self, _: type) -> None: ...
+
+        def options(self, **options: Any) -> Remote:
+            created.append(options)
+            return self
+
+        def remote(self) -> None:
+            raise NotImplementedError
+
+    monkeypatch.setattr(metrics_hub.ray, "remote", Remote)
+    with pytest.raises(NotImplementedError):
+        HubClient("an application", "a gateway", lambda: {}).merged(timeout=1.0)
+    assert created[0]["enable_task_events"] is False
 
 
 def test_a_push_replaces_the_one_before() -> None:

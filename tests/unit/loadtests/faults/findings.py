@@ -1,0 +1,23 @@
+"""What a case may have found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from loadtests.faults.load import Tally
+from loadtests.faults.run import Findings
+
+WELL = Tally(sent=320, failed=0, worst_seconds=0.0625, faults=())
+ILL = Tally(sent=420, failed=2, worst_seconds=1.5, faults=("status 500: no", "status 502: no"))
+
+
+def findings(**changes: Any) -> Findings:
+    """Of a service that bore it, but for the changes."""
+    found: dict[str, Any] = {
+        "case": "gateway-killed",
+        "before": WELL,
+        "after": WELL,
+        "retried": {},
+        "whole_after_seconds": 2.25,
+    }
+    return Findings(**found | changes)
