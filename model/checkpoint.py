@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from model.transformer import Transformer
 
 __all__ = [
-    "EMBEDDED",
     "Checkpoint",
     "Manifest",
     "ModelMetadata",
@@ -41,9 +40,6 @@ __all__ = [
     "save_checkpoint",
     "verify_checksums",
 ]
-
-EMBEDDED = Path(__file__).parent / "pretrained" / "en-de"
-"""The model that comes with the project."""
 
 CONFIG_FILE = "config.json"
 TOKENIZER_FILE = "tokenizer.model"

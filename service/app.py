@@ -18,8 +18,8 @@ from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import LoggingConfig
 
-from model.checkpoint import EMBEDDED
 from model.config import EngineConfig
+from model.embedded import EMBEDDED, model_directory
 from service.autoscaling_policy import serve_config
 from service.draining import Drain
 from service.gateway import build_gateway
@@ -123,6 +123,9 @@ def build(settings: Settings) -> Application:
 
 def gateways(settings: Settings, models: dict[str, Application]) -> Application:
     """What stands in front of `models`, which are translators by the names of their models."""
+    placement: dict[str, Any] = {}
+    if settings.gateways_per_node is not None:
+        placement = {"max_replicas_per_node": settings.gateways_per_node}
     gateway = serve.deployment(
         name=GATEWAY,
         num_replicas=settings.gateway_replicas,
@@ -131,14 +134,15 @@ def gateways(settings: Settings, models: dict[str, Application]) -> Application:
         # would wait unseen, and so would those for /health and /metrics.
         max_ongoing_requests=2 * settings.limits.max_in_flight,
         max_queued_requests=settings.limits.max_in_flight,
+        **placement,
         **life_cycle(settings),
     )(Gateway)
     return gateway.bind(settings, models)
 
 
 def model_directories(settings: Settings) -> list[Path]:
-    """Where the models are; the embedded one when none is named."""
-    return [Path(name).expanduser().resolve() for name in settings.models] or [EMBEDDED]
+    """Where the models are; the embedded ones when none is named."""
+    return [model_directory(name).resolve() for name in settings.models or EMBEDDED]
 
 
 def translator_name(directory: Path) -> str:

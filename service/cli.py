@@ -27,7 +27,8 @@ app = typer.Typer(
 )
 
 ModelOption = Annotated[
-    Path | None, typer.Option("--model", "-m", help="Model directory  [default: the embedded one]")
+    str | None,
+    typer.Option("--model", "-m", help="Model directory, or en-de, de-en  [default: en-de]"),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 _DTYPES = "auto, int8, float32 or bfloat16"
@@ -201,8 +202,12 @@ def serve(
         typer.Option(min=1, help="Lets each model have up to so many replicas, as the load asks."),
     ] = None,
     model: Annotated[
-        list[Path] | None,
-        typer.Option("--model", "-m", help="Model directory, any number of times."),
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Model directory, or en-de, de-en; any number of times  [default: the two]",
+        ),
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda  [default: auto]")] = None,
     dtype: Annotated[str | None, typer.Option(help=f"{_DTYPES}  [default: {_AUTO_DTYPE}]")] = None,
@@ -226,7 +231,7 @@ def serve(
     if max_replicas is not None:
         given["autoscaling"] = {"min_replicas": replicas or 1, "max_replicas": max_replicas}
     if model:
-        given["models"] = [str(directory) for directory in model]
+        given["models"] = model
     engine = {"device": device, "dtype": dtype}
     given["engine"] = {name: value for name, value in engine.items() if value is not None}
     try:
@@ -257,12 +262,13 @@ def translate(
     Examples:
       polyhead translate "The animal didn't cross the street because it was tired."
       polyhead translate < english.txt > german.txt
+      polyhead translate --model de-en "Das Tier war zu müde."
       polyhead translate --beam-size 1 --json < english.txt
     """
-    from model.checkpoint import EMBEDDED
+    from model.embedded import DEFAULT, model_directory
     from service.translate_lines import print_translations, read_lines
 
-    directory = model or EMBEDDED
+    directory = DEFAULT if model is None else model_directory(model)
     print_translations(
         [text] if text is not None else read_lines(sys.stdin.buffer, hint=sys.stderr),
         directory,
@@ -328,6 +334,9 @@ def evaluate(
     max_lines: Annotated[
         int | None, typer.Option(min=1, help="Only the first lines of each file.")
     ] = None,
+    reverse: Annotated[
+        bool, typer.Option("--reverse", help="The references stand before the tabs.")
+    ] = False,
     robustness: RobustnessOption = None,
     verbose: VerboseOption = False,
     min_pass_rate: MinPassRateOption = None,
@@ -339,19 +348,28 @@ def evaluate(
     Examples:
       polyhead evaluate multi30k-2016.tsv tatoeba.tsv
       polyhead evaluate --model runs/en-de/model --beam-size 1 --json test.tsv
+      polyhead evaluate --model de-en --reverse multi30k-2016.tsv
       polyhead evaluate --robustness tests/robustness/en-de.yaml --min-pass-rate 0.8
     """
-    from model.checkpoint import EMBEDDED
+    from model.embedded import DEFAULT, model_directory
 
     if not files and robustness is None:
         raise typer.BadParameter("there must be FILES, --robustness, or both, but is neither")
     if robustness is None and (verbose or min_pass_rate is not None):
         raise typer.BadParameter("--verbose and --min-pass-rate must come with --robustness")
-    directory = model or EMBEDDED
+    directory = DEFAULT if model is None else model_directory(model)
     engine = _engine(directory, device=device, dtype=dtype)
     generation = _generation(directory, beam_size)
     if files:
-        _score_files(directory, files, generation, engine, max_lines=max_lines, as_json=as_json)
+        _score_files(
+            directory,
+            files,
+            generation,
+            engine,
+            max_lines=max_lines,
+            reverse=reverse,
+            as_json=as_json,
+        )
     if robustness is not None:
         from model.training.evaluation import evaluate_robustness
 
@@ -368,6 +386,7 @@ def _score_files(
     engine: EngineConfig,
     *,
     max_lines: int | None,
+    reverse: bool,
     as_json: bool,
 ) -> None:
     import json
@@ -384,6 +403,7 @@ def _score_files(
             generation=generation,
             engine=engine,
             max_lines=max_lines,
+            reverse=reverse,
         )
         if as_json:
             print(json.dumps(asdict(score), ensure_ascii=False), flush=True)

@@ -21,7 +21,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from model.checkpoint import EMBEDDED, read_manifest, verify_checksums
+from model.checkpoint import read_manifest, verify_checksums
+from model.embedded import EMBEDDED, model_directory
 from service.compilation import compile_ahead
 from service.local_ray import LaunchError, local_ray, wait_while_it_runs
 
@@ -91,13 +92,14 @@ def run(settings: Settings, address: Address) -> None:
 
     Raises:
         CheckpointError: a model directory is missing or damaged; nothing was started.
-        LaunchError: the address cannot be listened on, or two models have one name, and nothing was
-            started; or Ray or a replica did not start; or Ray died.
+        LaunchError: the address cannot be listened on, two models have one name, or the gateways
+            find no place, and nothing was started; or Ray or a replica did not start; or Ray died.
         NativeBuildError: the engine cannot be compiled here, and nothing else may take its place;
             nothing was started.
     """
     started_at = time.monotonic()
     check_models(settings)
+    check_gateways(settings)
     check_address(address)
     # Ray sets a handler of its own for SIGTERM while it starts, which ends in SystemExit.
     with claimed(address), suppress(_Stopped, SystemExit), _stop_by_signal():
@@ -127,9 +129,7 @@ def run(settings: Settings, address: Address) -> None:
 def check_models(settings: Settings) -> None:
     """CheckpointError unless every model directory is whole; LaunchError for two of one name."""
     names = set()
-    # Path's own `expanduser` fails where there is no such user.
-    given = [Path(os.path.expanduser(name)) for name in settings.models]
-    for directory in given or [EMBEDDED]:
+    for directory in map(model_directory, settings.models or EMBEDDED):
         read_manifest(directory)
         verify_checksums(directory)
         if (name := directory.resolve().name) in names:
@@ -137,6 +137,16 @@ def check_models(settings: Settings) -> None:
                 f"`--model` must be directories of different names, but two are called {name!r}"
             )
         names.add(name)
+
+
+def check_gateways(settings: Settings) -> None:
+    """LaunchError for more gateways than may be on the one node that there is."""
+    most = settings.gateways_per_node
+    if most is not None and settings.gateway_replicas > most:
+        raise LaunchError(
+            f"`gateway_replicas` must be at most `gateways_per_node`, {most}, on one machine, but "
+            f"is {settings.gateway_replicas}"
+        )
 
 
 def check_address(address: Address) -> None:
@@ -192,10 +202,10 @@ def fit_to_machine(settings: Settings) -> Settings:
     import ray
 
     resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    replicas = (
+    of_a_model = (
         settings.replicas if settings.autoscaling is None else settings.autoscaling.max_replicas
     )
-    replicas *= max(1, len(settings.models))
+    replicas = of_a_model * len(settings.models or EMBEDDED)
     gpus = resources.get("GPU", 0.0)
     if settings.engine.device == "cuda" and not gpus:
         raise LaunchError("`--device` is cuda, but this machine has no CUDA device")
@@ -207,7 +217,15 @@ def fit_to_machine(settings: Settings) -> Settings:
         "num_cpus_per_gateway": 0.0,
         "graceful_shutdown_seconds": DRAIN_SECONDS,
     }
-    free = {name: value for name, value in fitted.items() if name not in settings.model_fields_set}
+    if settings.engine.num_threads is None:
+        # Replicas of one model share the CPUs. Of several models often one alone has work to do.
+        threads = max(1, int(resources["CPU"] / of_a_model))
+        fitted["engine"] = settings.engine.model_copy(update={"num_threads": threads})
+    free = {
+        name: value
+        for name, value in fitted.items()
+        if name == "engine" or name not in settings.model_fields_set
+    }
     return settings.model_copy(update=free)
 
 

@@ -186,12 +186,15 @@ class Settings(BaseSettings):
     )
 
     models: Annotated[list[str], NoDecode] = Field(default_factory=list)
-    """Model directories, one deployment each; empty takes the embedded model. In the environment
-    they are separated by commas."""
+    """Model directories or names of embedded models, one deployment each; empty takes all of the
+    latter. In the environment they are separated by commas."""
     replicas: int = Field(default=1, ge=1, le=1000)
     """Translator replicas of each model, when there is no `autoscaling`."""
     gateway_replicas: int = Field(default=1, ge=1, le=1000)
     """Gateway replicas."""
+    gateways_per_node: int | None = Field(default=None, ge=1, le=100)
+    """Most gateways on one node of a cluster, so that no node's end takes all of them. Those for
+    which there is no node wait for one, and until it comes the application is not healthy."""
     autoscaling: Autoscaling | None = None
     """Lets the number of translator replicas follow the load instead."""
     max_ongoing_requests: int = Field(default=512, ge=1)

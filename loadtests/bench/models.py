@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from model.checkpoint import EMBEDDED, read_manifest
+from model.checkpoint import read_manifest
 from model.config import TransformerConfig
+from model.embedded import DEFAULT
 
 if TYPE_CHECKING:
     from model.transformer import Transformer
@@ -49,7 +50,7 @@ class BenchModel:
                 max_source_tokens=config.max_positions,
                 seed=seed,
             )
-        directory = EMBEDDED if name == "embedded" else Path(name)
+        directory = DEFAULT if name == "embedded" else Path(name)
         manifest = read_manifest(directory)
         trained = manifest.metadata.max_source_tokens or manifest.config.max_positions
         return cls(

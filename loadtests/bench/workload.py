@@ -12,7 +12,8 @@ from loadtests.bench.errors import BenchError
 from loadtests.bench.length_tokens import FIRST_FREE_ID, MAX_PLANNED_TOKENS, length_token
 from loadtests.bench.models import BenchModel
 from loadtests.corpus import DEFAULT_SENTENCES
-from model.checkpoint import EMBEDDED, TOKENIZER_FILE
+from model.checkpoint import TOKENIZER_FILE
+from model.embedded import DEFAULT
 from model.errors import RecipeError
 from model.tokenizer import Tokenizer
 from model.training.text import read_pairs
@@ -66,7 +67,7 @@ def draw_workload(model: BenchModel, text: TextFile, *, count: int | None, seed:
     Raises:
         BenchError: the file cannot be used, or has no references although they are asked for.
     """
-    directory = model.directory or EMBEDDED
+    directory = model.directory or DEFAULT
     tokenizer = Tokenizer.from_file(directory / TOKENIZER_FILE)
     lines = list(_read(text))
     tokenized = [

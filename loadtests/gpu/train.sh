@@ -56,7 +56,7 @@ for recipe in "$@"; do
     cp "$run/metrics.jsonl" "$found/" 2>/dev/null
     if [ ! -e "$run/model/config.json" ] || [ $status -ne 0 ]; then
         echo "$recipe: not finished, status $status"
-        exit $status
+        exit $((status ? status : 75))  # torchrun says 0 of a run that was put aside
     fi
     tar -C "$run" -c model | split -b 15M - "$found/model.tar."
 done

@@ -18,7 +18,7 @@ from loadtests.bench.machine import commit, read_hardware
 from loadtests.ingredients.table import Line, TableError, read_table
 from model.errors import PolyheadError
 from model.training.evaluation import evaluate_file, evaluate_robustness
-from model.training.recipe import load_recipe
+from model.training.recipe import Recipe, load_recipe
 from model.training.trainer import train
 
 __all__ = ["main"]
@@ -75,12 +75,16 @@ def _row(line: Line, folder: Path, options: argparse.Namespace) -> _Row:
     return _Row(
         name=line.name,
         bleu={
-            Path(name).stem: round(evaluate_file(model, options.data_root / name)[0].bleu, 2)
+            Path(name).stem: round(_bleu(model, options.data_root / name, recipe), 2)
             for name in recipe.data.valid
         },
         pass_rate=round(report.pass_rate, 4),
         categories={name: round(part.pass_rate, 4) for name, part in report.by_category().items()},
     )
+
+
+def _bleu(model: Path, file: Path, recipe: Recipe) -> float:
+    return evaluate_file(model, file, reverse=recipe.data.reverse)[0].bleu
 
 
 def _start(options: argparse.Namespace) -> dict[str, str]:

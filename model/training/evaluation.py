@@ -60,13 +60,17 @@ def evaluate_file(
     generation: GenerationConfig | None = None,
     engine: EngineConfig | None = None,
     max_lines: int | None = None,
+    reverse: bool = False,
 ) -> tuple[Score, list[str]]:
     """Translates a `source<TAB>reference` file the way the service would, and scores it.
+
+    Args:
+        reverse: the first column is the reference.
 
     Returns:
         The score and the translations, one for each line.
     """
-    pairs = list(read_pairs(file))[:max_lines]
+    pairs = [pair[::-1] if reverse else pair for pair in read_pairs(file)][:max_lines]
     if not pairs:
         raise InvalidRequestError(f"{file} must have at least one line, but is empty")
     texts = _translated(model_directory, [source for source, _ in pairs], generation, engine)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from model.checkpoint import EMBEDDED, read_manifest
+from model.checkpoint import read_manifest
 from model.config import EngineConfig
+from model.embedded import EMBEDDED
 from model.training.evaluation import evaluate_robustness
 from model.training.robustness.cases import read_set
 
@@ -19,12 +20,12 @@ CATEGORIES = {
     "addresses and markup", "repeated words", "mixed languages", "several sentences",
 }  # fmt: skip
 
-LEAST_PASS_RATE = {"en-de": 0.73}
+LEAST_PASS_RATE = {"en-de": 0.73, "de-en": 0.75}
 """A little below what was measured: other CPUs round differently. A better model raises it."""
 
 
 def _shipped() -> Iterator[tuple[Path, str]]:
-    for directory in sorted(path for path in EMBEDDED.parent.iterdir() if path.is_dir()):
+    for directory in EMBEDDED.values():
         for source, target in read_manifest(directory).metadata.pairs:
             yield directory, f"{source}-{target}"
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
-from model.checkpoint import EMBEDDED
+from model.embedded import DEFAULT, EMBEDDED
 from service.app import build, engine_config, model_directories, translator_name
 from service.settings import Autoscaling, EngineSettings, Settings
 
@@ -42,9 +42,11 @@ def test_the_arguments_of_serve_run_are_strings(models: str) -> None:
     assert settings.replicas == 2
 
 
-def test_the_embedded_model_is_the_default() -> None:
-    assert model_directories(Settings()) == [EMBEDDED]
-    assert set(_deployments(Settings())) == {"Gateway", translator_name(EMBEDDED)}
+def test_the_embedded_models_are_the_default() -> None:
+    assert model_directories(Settings()) == list(EMBEDDED.values())
+    names = {"Gateway", "Translator-en-de", "Translator-de-en"}
+    assert set(_deployments(Settings())) == names
+    assert model_directories(Settings(models=["de-en"])) == [EMBEDDED["de-en"]]
 
 
 def test_two_models_of_one_name_are_refused() -> None:
@@ -57,7 +59,7 @@ def test_serve_lets_through_what_gateways_and_engines_want() -> None:
     deployments = _deployments(settings)
     gateway = deployments["Gateway"]
     assert gateway.max_ongoing_requests > settings.limits.max_in_flight
-    translator = deployments[translator_name(EMBEDDED)]
+    translator = deployments[translator_name(DEFAULT)]
     assert translator.max_ongoing_requests >= settings.limits.max_in_flight
     for deployment in deployments.values():
         assert deployment.logging_config["enable_access_log"] is False
@@ -65,16 +67,24 @@ def test_serve_lets_through_what_gateways_and_engines_want() -> None:
 
 def test_autoscaling_takes_the_place_of_a_number_of_replicas() -> None:
     autoscaling = Autoscaling(min_replicas=2, max_replicas=5, target_queue_seconds=7)
-    translator = _deployments(Settings(autoscaling=autoscaling))[translator_name(EMBEDDED)]
+    translator = _deployments(Settings(autoscaling=autoscaling))[translator_name(DEFAULT)]
     config = translator._deployment_config.autoscaling_config
     assert (config.min_replicas, config.max_replicas) == (2, 5)
     assert config.policy.policy_function == "service.autoscaling_policy:QueueTimePolicy"
     assert config.policy.policy_kwargs["target_queue_seconds"] == 7
 
 
+def test_only_gateways_are_kept_apart() -> None:
+    assert _deployments(Settings())["Gateway"]._replica_config.max_replicas_per_node is None
+    apart = _deployments(Settings(gateway_replicas=4, gateways_per_node=2))
+    limits = {name: one._replica_config.max_replicas_per_node for name, one in apart.items()}
+    assert limits.pop("Gateway") == 2
+    assert set(limits.values()) == {None}
+
+
 def test_replicas_ask_ray_for_what_they_use() -> None:
     settings = Settings(num_cpus_per_replica=3.5, num_gpus_per_replica=0.25)
-    translator = _deployments(settings)[translator_name(EMBEDDED)]
+    translator = _deployments(settings)[translator_name(DEFAULT)]
     assert translator.ray_actor_options["num_cpus"] == 3.5
     assert translator.ray_actor_options["num_gpus"] == 0.25
 

@@ -299,6 +299,13 @@ def test_evaluates_files(polyhead: _Polyhead, model: Path, tmp_path: Path) -> No
     assert values["num_lines"] == 2
     assert 0 <= values["bleu"] <= 100
 
+    turned = tmp_path / "turned" / "test.tsv"
+    turned.parent.mkdir()
+    turned.write_text("Das rote Haus.\tThe red house.\nAltes Brot.\tOld bread.\n", encoding="utf-8")
+    command = ("evaluate", "--model", str(model), "--json", "--beam-size", "1")
+    assert json.loads(polyhead(*command, "--reverse", str(turned)).output) == values
+    assert json.loads(polyhead(*command, str(turned)).output) != values
+
 
 def test_checks_robustness(polyhead: _Polyhead, model: Path, tmp_path: Path) -> None:
     file = tmp_path / "set.yaml"

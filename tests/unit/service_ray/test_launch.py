@@ -17,6 +17,7 @@ from service.app import engine_config
 from service.launch import (
     Address,
     check_address,
+    check_gateways,
     check_models,
     claimed,
     fit_to_machine,
@@ -43,6 +44,14 @@ from tests.tiny_model import build_tiny_model, tiny_transformer
 def test_an_address_says_what_to_type_and_who_can(host: str, url: str, public: bool) -> None:
     address = Address(host=host, port=80)
     assert (address.url, address.public) == (url, public)
+
+
+def test_gateways_that_find_no_place_on_one_machine_are_named() -> None:
+    check_gateways(Settings(gateway_replicas=3))
+    check_gateways(Settings(gateway_replicas=3, gateways_per_node=3))
+    message = "`gateway_replicas` must be at most `gateways_per_node`, 2, on one machine, but is 3"
+    with pytest.raises(LaunchError, match=message):
+        check_gateways(Settings(gateway_replicas=3, gateways_per_node=2))
 
 
 def test_a_free_port_is_fine_and_left_free() -> None:
@@ -100,22 +109,26 @@ def _machine(monkeypatch: pytest.MonkeyPatch, **resources: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "cpus"),
+    ("settings", "cpus", "threads"),
     [
-        (Settings(), 2.0),
-        (Settings(replicas=2), 1.0),
-        (Settings(replicas=3), 0.666),
-        (Settings(replicas=2, models=["a", "b"]), 0.5),
-        (Settings(autoscaling=Autoscaling(max_replicas=4)), 0.5),
-        (Settings(num_cpus_per_replica=1.5), 1.5),
+        (Settings(models=["a"]), 2.0, 2),
+        (Settings(models=["a"], replicas=2), 1.0, 1),
+        (Settings(models=["a"], replicas=3), 0.666, 1),
+        (Settings(models=["a", "b"], replicas=2), 0.5, 1),
+        # The two that come with the project: each may have all CPUs while the other one rests.
+        (Settings(), 1.0, 2),
+        (Settings(models=["a"], autoscaling=Autoscaling(max_replicas=4)), 0.5, 1),
+        (Settings(num_cpus_per_replica=1.5), 1.5, 2),
+        (Settings(engine=EngineSettings(num_threads=7)), 1.0, 7),
     ],
 )
 def test_replicas_share_the_cpus(
-    settings: Settings, cpus: float, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, cpus: float, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _machine(monkeypatch, CPU=2.0)
     fitted = fit_to_machine(settings)
     assert fitted.num_cpus_per_replica == cpus
+    assert engine_config(fitted).num_threads == threads
     assert fitted.num_gpus_per_replica == 0
     assert fitted.graceful_shutdown_seconds < 10
     patient = Settings(graceful_shutdown_seconds=30)
@@ -129,7 +142,8 @@ def test_replicas_share_the_gpus(
     replicas: int, gpus: float, share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _machine(monkeypatch, CPU=16.0, GPU=gpus)
-    assert fit_to_machine(Settings(replicas=replicas)).num_gpus_per_replica == share
+    settings = Settings(models=["a"], replicas=replicas)
+    assert fit_to_machine(settings).num_gpus_per_replica == share
     on_cpu = Settings(replicas=replicas, engine=EngineSettings(device="cpu"))
     assert fit_to_machine(on_cpu).num_gpus_per_replica == 0
 
