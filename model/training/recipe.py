@@ -1,6 +1,7 @@
 """A training recipe: everything that decides what comes out, read from one YAML file.
 
-Text is found in the folder `data.root`; models, relative to the file that names them.
+Text is found in the folder `data.root`; models, relative to the file that names them, or by the
+names of those that come with the project.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import yaml
 
 from model.config import GenerationConfig, TransformerConfig
+from model.embedded import model_directory
 from model.errors import InvalidRequestError, RecipeError
 from model.training.variations import Kind
 
@@ -296,13 +298,13 @@ def _joined(old: Any, new: Any) -> Any:
 
 
 def _with_paths(values: Any, beside: Path) -> Any:
-    """`values` with the model directories in them, which are relative to their file."""
+    """`values` with the directories of the models in them, which are relative to their file."""
     if isinstance(values, list):
         return [_with_paths(value, beside) for value in values]
     if not isinstance(values, dict):
         return values
     return {
-        name: str(beside / value)
+        name: str(beside / model_directory(value))
         if name in _MODELS and isinstance(value, str)
         else _with_paths(value, beside)
         for name, value in values.items()

@@ -63,7 +63,7 @@ def test_the_project_s_table_is_of_recipes(tmp_path: Path) -> None:
     for line in lines:
         path = tmp_path / "recipe.yaml"
         path.write_text(yaml.safe_dump(dict(line.recipe)))
-        assert load_recipe(path).training.max_steps == 250
+        assert load_recipe(path).training.max_steps == 200
     kinds = [v["kinds"] for v in lines[-1].recipe["data"]["variations"]]
     assert ["typos"] in kinds
     assert ["lowercase"] in kinds

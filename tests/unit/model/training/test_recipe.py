@@ -5,6 +5,7 @@ from typing import get_type_hints
 
 import pytest
 
+from model.embedded import EMBEDDED
 from model.errors import RecipeError
 from model.training import recipe as recipes
 from model.training.recipe import load_recipe
@@ -175,6 +176,8 @@ def test_what_another_recipe_names_lies_beside_that_one(tmp_path: Path) -> None:
     assert load_recipe(path).training.initialize_from == str(tmp_path / "far" / "x")
     path = write(tmp_path, "extends: far/recipe.yaml\ntraining: {initialize_from: y}")
     assert load_recipe(path).training.initialize_from == str(tmp_path / "y")
+    path = write(tmp_path, "extends: far/recipe.yaml\ntraining: {initialize_from: de-en}")
+    assert load_recipe(path).training.initialize_from == str(EMBEDDED["de-en"])
 
 
 def test_variations_of_another_recipe_can_be_left_out(tmp_path: Path) -> None:
