@@ -176,8 +176,13 @@ def _translator(settings: Settings, directory: Path) -> Application:
         **scaling,
         **life_cycle(settings),
     )(TranslatorReplica)
+    # Another node may have the project, and what comes with it, elsewhere.
+    embedded = {place.resolve(): name for name, place in EMBEDDED.items()}
     return translator.bind(
-        str(directory), engine_config(settings), log_level=settings.log_level, reports=True
+        embedded.get(directory, str(directory)),
+        engine_config(settings),
+        log_level=settings.log_level,
+        reports=True,
     )
 
 

@@ -47,7 +47,7 @@ READY_SECONDS = 180.0
 DRAIN_SECONDS = 3.0
 """Time that requests in work have to finish after Ctrl-C, unless it is set."""
 _IN_FLIGHT_PER_CPU = 64
-"""Twice what keeps the batch full. The embedded model answers the last of them in half a second;
+"""Twice what keeps the batch full. An embedded model answers the last of them in half a second;
 with more, everybody would only wait longer."""
 _LEAST_IN_FLIGHT = 16
 _SERVE_STOP_SECONDS = 3.0
@@ -202,6 +202,7 @@ def fit_to_machine(settings: Settings) -> Settings:
     import ray
 
     resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    given = settings.model_fields_set
     of_a_model = (
         settings.replicas if settings.autoscaling is None else settings.autoscaling.max_replicas
     )
@@ -213,19 +214,15 @@ def fit_to_machine(settings: Settings) -> Settings:
         "num_cpus_per_replica": _share(resources["CPU"], replicas),
         "num_gpus_per_replica": 0.0
         if settings.engine.device == "cpu"
-        else min(1.0, _share(gpus, replicas)),
+        else _share_of_gpu(gpus, replicas),
         "num_cpus_per_gateway": 0.0,
         "graceful_shutdown_seconds": DRAIN_SECONDS,
     }
-    if settings.engine.num_threads is None:
+    if settings.engine.num_threads is None and "num_cpus_per_replica" not in given:
         # Replicas of one model share the CPUs. Of several models often one alone has work to do.
         threads = max(1, int(resources["CPU"] / of_a_model))
         fitted["engine"] = settings.engine.model_copy(update={"num_threads": threads})
-    free = {
-        name: value
-        for name, value in fitted.items()
-        if name == "engine" or name not in settings.model_fields_set
-    }
+    free = {name: value for name, value in fitted.items() if name == "engine" or name not in given}
     return settings.model_copy(update=free)
 
 
@@ -268,6 +265,11 @@ def _print_at_once(line: str) -> None:
 def _share(amount: float, count: int) -> float:
     # Rounded down to what Ray can count, so that all shares together fit.
     return math.floor(amount / count * 1000) / 1000
+
+
+def _share_of_gpu(gpus: float, count: int) -> float:
+    # Ray takes a share from a single GPU: what counts is how many there are on the fullest.
+    return _share(1.0, math.ceil(count / gpus)) if gpus else 0.0
 
 
 def _start(settings: Settings, address: Address) -> list[ModelInfo]:

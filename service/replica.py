@@ -12,9 +12,9 @@ import sys
 import threading
 import time
 from dataclasses import asdict
-from pathlib import Path
 
 from model.config import EngineConfig
+from model.embedded import model_directory
 from model.errors import EngineDeadError, UnsupportedLanguageError
 from service.autoscaling import LoadMeter, ReplicaLoad
 from service.logs import configure_logging
@@ -34,7 +34,7 @@ class TranslatorReplica:
     """Loads one model and translates with it; many calls share its engine's batches.
 
     Args:
-        directory: the model directory, on the replica's own machine.
+        directory: the model directory, on the replica's own machine, or an embedded model's name.
         engine: how the engine is run.
         log_level: of the replica's own log lines, which are JSON on stderr.
         reports: whether it is a Serve replica, whose numbers belong in its application's /metrics.
@@ -55,7 +55,7 @@ class TranslatorReplica:
         configure_logging(log_level, sys.__stderr__)
         from model.translator import Translator
 
-        self._translator = Translator.load(Path(directory), engine)
+        self._translator = Translator.load(model_directory(directory), engine)
         for note in self._translator.engine.notes:
             LOGGER.warning(note)
         self._metrics = TranslatorMetrics(self._translator.name)

@@ -162,7 +162,8 @@ class EngineSettings(_Section):
     encode_token_budget: int = EngineConfig.encode_token_budget
     """Most source tokens that a thread encodes between two decode steps."""
     num_threads: int | None = EngineConfig.num_threads
-    """Threads of one engine on the CPU; null takes as many as Ray reserves CPUs for it."""
+    """Threads of one engine on the CPU; null takes as many as Ray reserves CPUs for it. Where
+    that is not set either, `polyhead serve` takes all that replicas of the same model leave."""
 
     @model_validator(mode="after")
     def _check_engine(self) -> Self:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from model.checkpoint import read_manifest
 from model.config import TransformerConfig
-from model.embedded import DEFAULT
+from model.embedded import DEFAULT, model_directory
 
 if TYPE_CHECKING:
     from model.transformer import Transformer
@@ -36,7 +36,8 @@ class BenchModel:
 
     @classmethod
     def named(cls, name: str, *, seed: int) -> Self:
-        """One of `RANDOM_MODELS`, "embedded", or the path of a model directory.
+        """One of `RANDOM_MODELS`, a model directory, the name of an embedded model, or "embedded":
+        the first of these.
 
         Raises:
             CheckpointError: there is no such model directory.
@@ -50,7 +51,7 @@ class BenchModel:
                 max_source_tokens=config.max_positions,
                 seed=seed,
             )
-        directory = DEFAULT if name == "embedded" else Path(name)
+        directory = DEFAULT if name == "embedded" else model_directory(name)
         manifest = read_manifest(directory)
         trained = manifest.metadata.max_source_tokens or manifest.config.max_positions
         return cls(

@@ -134,6 +134,7 @@ def _redeploy(service: Service) -> None:
 
 
 _CLUSTER: dict[str, Any] = {
+    "models": ["en-de"],
     "gateway_replicas": 2,
     "replicas": 2,
     "num_cpus_per_replica": TRANSLATOR_CPUS,

@@ -43,7 +43,7 @@ class Service(Protocol):
 
 
 class LocalService:
-    """`polyhead serve` with two gateways and two translators."""
+    """`polyhead serve` with two gateways, and two translators of one model."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -51,7 +51,7 @@ class LocalService:
         self.url = f"http://127.0.0.1:{port}"
         command = [
             *("-m", "loadtests.faults.fragile_serve"),
-            *("serve", "--port", str(port), "--replicas", str(_REPLICAS)),
+            *("serve", "--port", str(port), "--model", "en-de", "--replicas", str(_REPLICAS)),
         ]
         variables = {"POLYHEAD_GATEWAY_REPLICAS": str(_REPLICAS), "POLYHEAD_SABOTAGE": str(folder)}
         self.process = start_python(command, folder / "log", variables)

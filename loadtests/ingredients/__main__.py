@@ -16,6 +16,7 @@ import yaml
 
 from loadtests.bench.machine import commit, read_hardware
 from loadtests.ingredients.table import Line, TableError, read_table
+from model.embedded import model_directory
 from model.errors import PolyheadError
 from model.training.evaluation import evaluate_file, evaluate_robustness
 from model.training.recipe import Recipe, load_recipe
@@ -59,14 +60,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, required=True, help="folder for the runs")
     parser.add_argument("--data-root", type=Path, required=True, help="folder of the text")
     parser.add_argument("--robustness", type=Path, required=True, help="robustness set")
-    parser.add_argument("--start", type=Path, help="model directory that every line begins with")
+    parser.add_argument("--start", help="model that every line begins with: directory or name")
     return parser.parse_args()
 
 
 def _row(line: Line, folder: Path, options: argparse.Namespace) -> _Row:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "recipe.yaml"
-    values = {**line.recipe, "training": {**line.recipe["training"], **_start(options)}}
+    values = {**line.recipe, "training": {**line.recipe.get("training", {}), **_start(options)}}
     path.write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
     recipe = load_recipe(path)
     model = train(path, run_dir=folder / "run", data_root=options.data_root)
@@ -88,7 +89,9 @@ def _bleu(model: Path, file: Path, recipe: Recipe) -> float:
 
 
 def _start(options: argparse.Namespace) -> dict[str, str]:
-    return {} if options.start is None else {"initialize_from": str(options.start.resolve())}
+    if options.start is None:
+        return {}
+    return {"initialize_from": str(model_directory(options.start).resolve())}
 
 
 def _as_markdown(rows: list[_Row]) -> list[str]:

@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from model.training.recipe import recipe_values
+
 __all__ = ["Line", "TableError", "added", "read_table"]
 
 
@@ -37,25 +39,27 @@ def read_table(path: Path) -> list[Line]:
 
     Raises:
         TableError: it is none.
+        RecipeError: the recipe that it extends is none.
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(values, dict) or set(values) != {"recipe", "lines"}:
             raise TableError(f"{path} must have `recipe` and `lines` and nothing else")
-        common = values["recipe"]
-        if "extends" in common:
-            beside = path.parent / common.pop("extends")
-            common = added(yaml.safe_load(beside.read_text(encoding="utf-8")), common)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise TableError(f"cannot read the table {path}: {error}") from error
-    return list(_lines(common, values["lines"], path))
+    common, lines = values["recipe"], values["lines"]
+    if not isinstance(common, dict) or not isinstance(lines, list):
+        raise TableError(f"{path}: `recipe` must be a mapping and `lines` a list")
+    if "extends" in common:
+        common = added(recipe_values(path.parent / common.pop("extends")), common)
+    return list(_lines(common, lines, path))
 
 
-def _lines(common: Any, lines: list[dict[str, Any]], path: Path) -> Iterator[Line]:
+def _lines(common: Any, lines: list[Any], path: Path) -> Iterator[Line]:
     known: dict[str, Any] = {}
     last = common
     for values in lines:
-        name = values.get("name")
+        name = values.get("name") if isinstance(values, dict) else None
         if not name or name in known or set(values) - _FIELDS:
             raise TableError(f"{path}: a line must have a name of its own, but is {values}")
         if values.get("to", name) not in {name, *known}:

@@ -139,9 +139,10 @@ def _draw_refusals(axes: Axes, result: Result) -> None:
             label=f"p{100 * share:.0f}",
         )
     _scale_latency(axes)
-    for phase in overload.phases:
-        if phase.name is PhaseName.OVERLOAD:
-            axes.axvspan(phase.began, phase.ended, color=_OFFERED, alpha=0.1, label="overload")
+    turns = [phase for phase in overload.phases if phase.name is PhaseName.OVERLOAD]
+    for phase in turns:
+        label = "overload" if phase is turns[0] else None
+        axes.axvspan(phase.began, phase.ended, color=_OFFERED, alpha=0.1, label=label)
     axes.set_xlim(0, result.seconds)
     axes.set_title("Time in which requests were refused, from their sending")
     axes.set_xlabel("seconds since the beginning")

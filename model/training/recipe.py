@@ -28,6 +28,7 @@ __all__ = [
     "TrainingRecipe",
     "VariationRecipe",
     "load_recipe",
+    "recipe_values",
 ]
 
 
@@ -227,13 +228,18 @@ def load_recipe(path: Path) -> Recipe:
     A recipe that `extends` another one, named relative to it, says only what is different: mappings
     are joined, everything else is replaced.
     """
-    recipe: Recipe = _build(Recipe, _read(path, ()), str(path))
+    recipe: Recipe = _build(Recipe, recipe_values(path), str(path))
     recipe.generation_config()
     recipe.transformer_config(recipe.tokenizer.vocab_size)
     for must, does in _rules(recipe):
         if not does:
             raise RecipeError(f"{path}: {must}")
     return recipe
+
+
+def recipe_values(path: Path) -> Any:
+    """What a recipe and those that it extends say, together and not checked yet."""
+    return _read(path, ())
 
 
 def _rules(recipe: Recipe) -> Iterator[tuple[str, bool]]:

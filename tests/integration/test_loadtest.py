@@ -156,7 +156,9 @@ def test_an_overload_finds_the_peak_and_tells_refusals_from_failures(tmp_path: P
     names = [phase["name"] for phase in values["phases"] if phase["name"] != "search"]
     assert names == ["before", "overload", "peak", "overload", "after"]
     rates = {phase["name"]: phase["rate"] for phase in values["phases"]}
-    assert rates["overload"] > 2 * rates["peak"]
+    trials = [phase for phase in values["phases"] if phase["name"] == "search"]
+    best = [phase["goodput"] for phase in trials if phase["rate"] == rates["peak"]]
+    assert any(rates["overload"] == pytest.approx(max(3 * one, 32), rel=0.01) for one in best)
     assert values["goodput"] / values["peak_goodput"] == pytest.approx(
         values["goodput_share"], rel=0.01
     )

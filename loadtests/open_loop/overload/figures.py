@@ -78,7 +78,7 @@ class Overload:
     deadline: float | None
     """Seconds, as the requests said."""
     generator_cpu_seconds: float
-    """What the load generator used in those turns of overload that came to their end."""
+    """What the load generator used in the turns of overload."""
 
     @property
     def profile(self) -> Profile:

@@ -87,9 +87,11 @@ class _Run:
         await self._phase(PhaseName.BEFORE, low, low_seconds)
         for name, seconds in turns(self._options.overload_seconds):
             cpu = time.process_time()
-            await self._phase(name, rates[name], seconds)
-            if name is PhaseName.OVERLOAD:
-                self._cpu_seconds += time.process_time() - cpu
+            try:
+                await self._phase(name, rates[name], seconds)
+            finally:  # also of a turn that is cut short
+                if name is PhaseName.OVERLOAD:
+                    self._cpu_seconds += time.process_time() - cpu
         await self._phase(PhaseName.AFTER, low, low_seconds)
         await self._generator.finish()
 

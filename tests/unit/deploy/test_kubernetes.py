@@ -193,7 +193,8 @@ def test_replicas_find_room_on_the_workers(cluster: dict[str, Any], overlay: str
     )["requests"]
     [application] = _load(KUBERNETES / overlay / "serve.yaml")["applications"]
     wanted = application["args"]
-    replicas = wanted.get("autoscaling", {}).get("max_replicas", wanted.get("replicas"))
+    of_a_model = wanted.get("autoscaling", {}).get("max_replicas", wanted.get("replicas"))
+    replicas = len(wanted["models"]) * of_a_model
     # Beside all gateways, should they end up together.
     cpus = float(room["cpu"]) - wanted["gateway_replicas"] * wanted["num_cpus_per_gateway"]
     fit = int(cpus // wanted["num_cpus_per_replica"])

@@ -49,6 +49,14 @@ def test_the_embedded_models_are_the_default() -> None:
     assert model_directories(Settings(models=["de-en"])) == [EMBEDDED["de-en"]]
 
 
+def test_an_embedded_model_may_lie_elsewhere_on_another_node() -> None:
+    settings = Settings(models=["en-de", str(EMBEDDED["de-en"]), "/models/en-fr"])
+    deployments = _deployments(settings)
+    deployments.pop("Gateway")
+    given = [translator._replica_config.init_args[0] for translator in deployments.values()]
+    assert given == ["en-de", "de-en", "/models/en-fr"]
+
+
 def test_two_models_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="different names, but two are called 'en-de'"):
         build(Settings(models=["/a/en-de", "/b/en-de"]))

@@ -54,6 +54,7 @@ def test_haproxy_takes_the_configuration(tmp_path: Path, host: str) -> None:
     before = config.read_text()
     assert "bind *:8404" in before
     assert "bind :9101" in before
+    assert " mode 666 " in before
     variables = serve_variables(tmp_path, host=host)
     checked = subprocess.run(
         [variables["RAY_SERVE_HAPROXY_BINARY_PATH"], "-c", "-f", str(config)],
@@ -70,6 +71,7 @@ def test_haproxy_takes_the_configuration(tmp_path: Path, host: str) -> None:
     )
     # Nothing else is what it was where Serve would have answered in words of its own.
     assert "status 404" not in config.read_text()
+    assert " mode 666 " not in config.read_text()
     assert "errorfile 50" not in config.read_text()
 
 

@@ -118,7 +118,7 @@ def _machine(monkeypatch: pytest.MonkeyPatch, **resources: float) -> None:
         # The two that come with the project: each may have all CPUs while the other one rests.
         (Settings(), 1.0, 2),
         (Settings(models=["a"], autoscaling=Autoscaling(max_replicas=4)), 0.5, 1),
-        (Settings(num_cpus_per_replica=1.5), 1.5, 2),
+        (Settings(num_cpus_per_replica=1.5), 1.5, 1),
         (Settings(engine=EngineSettings(num_threads=7)), 1.0, 7),
     ],
 )
@@ -136,7 +136,16 @@ def test_replicas_share_the_cpus(
 
 
 @pytest.mark.parametrize(
-    ("replicas", "gpus", "share"), [(1, 1.0, 1.0), (1, 8.0, 1.0), (4, 1.0, 0.25), (3, 1.0, 0.333)]
+    ("replicas", "gpus", "share"),
+    [
+        (1, 1.0, 1.0),
+        (1, 8.0, 1.0),
+        (4, 1.0, 0.25),
+        (3, 1.0, 0.333),
+        # Two thirds of a GPU would find no place beside each other, nor three quarters.
+        (3, 2.0, 0.5),
+        (4, 3.0, 0.5),
+    ],
 )
 def test_replicas_share_the_gpus(
     replicas: int, gpus: float, share: float, monkeypatch: pytest.MonkeyPatch
@@ -146,6 +155,12 @@ def test_replicas_share_the_gpus(
     assert fit_to_machine(settings).num_gpus_per_replica == share
     on_cpu = Settings(replicas=replicas, engine=EngineSettings(device="cpu"))
     assert fit_to_machine(on_cpu).num_gpus_per_replica == 0
+
+
+def test_the_models_that_come_with_it_share_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    for gpus, share in ((1.0, 0.5), (2.0, 1.0)):
+        _machine(monkeypatch, CPU=16.0, GPU=gpus)
+        assert fit_to_machine(Settings()).num_gpus_per_replica == share
 
 
 def test_cuda_must_be_there_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

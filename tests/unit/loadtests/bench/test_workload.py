@@ -13,6 +13,7 @@ from loadtests.bench.errors import BenchError
 from loadtests.bench.length_tokens import FIRST_FREE_ID, FIRST_LENGTH_ID
 from loadtests.bench.models import RANDOM_MODELS, BenchModel
 from loadtests.bench.workload import TextFile, draw_workload, poisson_arrivals
+from model.embedded import EMBEDDED
 from model.errors import CheckpointError
 from tests.tiny_model import build_tiny_model
 
@@ -125,6 +126,11 @@ def test_a_file_that_is_no_good(
     with pytest.raises(BenchError, match=problem) as caught:
         draw_workload(tiny, TextFile(path=path, references=references), count=1, seed=0)
     assert name in str(caught.value)
+
+
+def test_embedded_models_have_names() -> None:
+    for name, directory in {**EMBEDDED, "embedded": EMBEDDED["en-de"]}.items():
+        assert BenchModel.named(name, seed=0).directory == directory
 
 
 def test_a_model_that_is_none() -> None:

@@ -7,13 +7,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from loadtests.faults import cases
+from loadtests.faults import cases, services
 from loadtests.faults.cases import CASES, TRANSLATOR
 from loadtests.faults.processes import wait_for
+from loadtests.faults.services import ServiceError
 
 _WAITER = "import sys; sys.stdin.read()"
 
@@ -103,6 +105,22 @@ def test_a_step_that_breaks_is_asked_for_by_a_file(translators: _Processes) -> N
     CASES["engine-error"].inject(translators)
     assert (translators.folder / "break-step").exists()
     assert len(translators.pids(TRANSLATOR)) == 2
+
+
+def test_all_translators_are_of_the_model_that_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+
+    def start(arguments: list[str], *_: object) -> None:
+        started.extend(arguments)
+        raise ServiceError("it need not run")
+
+    monkeypatch.setattr(services, "start_python", start)
+    with pytest.raises(ServiceError, match="need not run"):
+        CASES["translator-killed"].start(tmp_path)
+    models = [after for option, after in pairwise(started) if option == "--model"]
+    assert models == cases._CLUSTER["models"] == ["en-de"]
 
 
 def test_names_and_titles_are_not_used_twice() -> None:

@@ -41,6 +41,8 @@ def test_each_line_adds_to_the_one_before(tmp_path: Path) -> None:
     ("lines", "problem"),
     [
         ([{"add": {}}], "a line must have a name"),
+        (["typos"], "a line must have a name"),
+        ({"name": "a"}, "`recipe` must be a mapping and `lines` a list"),
         ([{"name": "a"}, {"name": "a"}], "a line must have a name of its own"),
         ([{"name": "a", "more": {}}], "a line must have a name"),
         ([{"name": "a", "to": "b"}, {"name": "b"}], "`to` must name an earlier line, but is 'b'"),
