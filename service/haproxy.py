@@ -23,7 +23,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import socket
 import sys
 from pathlib import Path
 
@@ -103,6 +102,9 @@ def serve_variables(
         host: the address on which requests come in. All else stays on the machine.
         max_in_flight: requests that each gateway has at a time.
     """
+    # This file is a program as well, which needs nothing else of ours.
+    from service.ports import free_port
+
     program = directory / "haproxy"
     # Whatever is on the path of this process, and however it was installed. -P: our folder holds
     # modules that are called like others.
@@ -133,7 +135,7 @@ def serve_variables(
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(_DRAIN_SECONDS),
         # Serve's own proxy answers while there is no gateway. Only its port could be another
         # service's.
-        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(_free_port()),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
         "POLYHEAD_HAPROXY_HOST": host,
         "POLYHEAD_HAPROXY_ADMIN_HOST": "",
         "POLYHEAD_HAPROXY_MAX_IN_FLIGHT": str(max_in_flight),
@@ -208,13 +210,6 @@ def rewritten(
     ):
         config = re.sub(pattern, replacement, config, flags=re.MULTILINE)
     return config
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":

@@ -15,10 +15,11 @@ from typing import Any
 
 import yaml
 
-from loadtests.faults.ports import free_port, own_address
+from loadtests.faults.address import own_address
 from loadtests.faults.processes import kill_session, pids, wait_for
 from loadtests.faults.redis_server import RedisServer
 from loadtests.faults.services import APPLICATION, ServiceError, start_python
+from service.ports import free_port
 
 __all__ = ["TRANSLATOR_CPUS", "Cluster"]
 

@@ -10,8 +10,8 @@ import subprocess
 from pathlib import Path
 from typing import ClassVar
 
-from loadtests.faults.ports import free_port
 from loadtests.faults.processes import wait_for
+from service.ports import free_port
 
 __all__ = ["RedisServer"]
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from loadtests.faults.ports import free_port
 from loadtests.faults.processes import kill_session, pids, wait_for
+from service.ports import free_port
 
 __all__ = ["APPLICATION", "LocalService", "Service", "ServiceError", "start_python"]
 

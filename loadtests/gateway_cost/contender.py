@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,9 +14,10 @@ from typing import Self
 import psutil
 
 from loadtests.bench.errors import BenchError
-from loadtests.gateway_cost.load import HOST, generate_load
+from loadtests.gateway_cost.load import generate_load
 from loadtests.gateway_cost.options import Front
 from loadtests.gateway_cost.processes import CpuTime, ProcessKey, read_cpu
+from service.ports import free_port
 
 __all__ = ["Contender"]
 
@@ -41,7 +41,7 @@ class Contender:
 
     def __init__(self, front: Front, folder: Path) -> None:
         self.front = front
-        self.port = _free_port()
+        self.port = free_port()
         self._output = folder / f"{front}.log"
         self._ready = folder / f"{front}.ready"
         path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
@@ -114,10 +114,3 @@ class Contender:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port

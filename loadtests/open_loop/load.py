@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from loadtests.open_loop.errors import LoadTestError
 from loadtests.open_loop.options import LoadTestOptions
 from loadtests.open_loop.record import Record
 from loadtests.open_loop.steps import is_saturated
+from service.ports import free_port
 
 __all__ = ["Ending", "generate_load"]
 
@@ -137,7 +137,7 @@ def _arguments(options: LoadTestOptions) -> list[str]:
     if options.workers:
         flags += ["--master", f"--expect-workers={options.workers}"]
     elif options.processes > 1:
-        port = _free_port()
+        port = free_port()
         flags += [
             f"--processes={options.processes}",
             *("--master-host=127.0.0.1", f"--master-port={port}"),
@@ -184,10 +184,3 @@ def _kill(locust: subprocess.Popen[str]) -> None:
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "it said nothing"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

