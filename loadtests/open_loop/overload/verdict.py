@@ -56,7 +56,7 @@ def in_words(overload: Overload) -> str:
     if phase is None or overload.goodput is None or not overload.peak:
         return "Overload: it did not come to that"
     share = overload.goodput / overload.peak
-    turns = ", ".join(f"{share:.0%}" for share in overload.turn_shares)
+    turns = ", ".join(f"{one:.0%}" for one in overload.turn_shares)
     late = overload.late
     kept = "no deadline was set" if late is None else f"{late} were later than their deadline"
     refused = len(overload.refused)
