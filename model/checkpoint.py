@@ -65,6 +65,9 @@ class ModelMetadata:
     lower_shouting: bool = False
     """Sentences in capitals are read in small letters, and their translations capitalised: for a
     model whose vocabulary has few words in capitals."""
+    placeholders: bool = False
+    """Addresses, tags and the like within a sentence are placeholders to the model
+    (model/placeholders.py), which has learnt to put them in their places."""
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
@@ -277,7 +280,7 @@ def _read_metadata(values: Mapping[str, Any]) -> ModelMetadata:
         if field.name == "max_source_tokens":
             content[field.name] = _read_max_source_tokens(values.get(field.name))
             continue
-        if field.name == "lower_shouting":
+        if field.name in {"lower_shouting", "placeholders"}:
             content[field.name] = _read_flag(field.name, values.get(field.name, False))
             continue
         value = values[field.name]

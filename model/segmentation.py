@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from model.errors import InvalidRequestError
+from model.placeholders import Masked, Masker
 from model.sentences import split_sentences
 from model.tokenizer import Tokenizer
 
@@ -32,10 +33,13 @@ class Segment:
     """`text` as the encoder reads it, the end token included."""
     shouted: bool = False
     """The encoder reads small letters, and the translation is put into capitals."""
+    masked: Masked | None = None
+    """What the encoder reads placeholders for; None where it knows none."""
 
     def rendered(self, translation: str) -> str:
         """The translation of `token_ids` as that of `text`."""
-        return translation.upper() if self.shouted else translation
+        translation = translation.upper() if self.shouted else translation
+        return translation if self.masked is None else self.masked.filled(translation)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,13 +102,20 @@ class Segmenter:
         language: code of the texts' language, for the rules of where sentences end.
         max_tokens: most token ids of a segment, the end token included.
         lower_shouting: read sentences that are all capitals in small letters.
+        placeholders: read a placeholder for what is kept within a sentence.
 
     Raises:
         InvalidRequestError: `max_tokens` leaves no room for a token besides the end token.
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, *, language: str, max_tokens: int, lower_shouting: bool = False
+        self,
+        tokenizer: Tokenizer,
+        *,
+        language: str,
+        max_tokens: int,
+        lower_shouting: bool = False,
+        placeholders: bool = False,
     ) -> None:
         if max_tokens < 2:
             raise InvalidRequestError(f"`max_tokens` must be at least 2, but is {max_tokens}")
@@ -112,6 +123,7 @@ class Segmenter:
         self._language = language
         self._max_tokens = max_tokens
         self._lower_shouting = lower_shouting
+        self._masker = Masker(tokenizer) if placeholders else None
 
     def segment(self, text: str) -> SegmentedText:
         """Cuts `text`.
@@ -150,15 +162,17 @@ class Segmenter:
     def _sentence(self, sentence: str) -> Iterator[_Piece]:
         begin, end = _core(sentence)
         core = sentence[begin:end]
-        shouted = self._lower_shouting and _is_shouted(core)
-        read = core.lower() if shouted else core
+        masked = None if self._masker is None else self._masker.mask(core)
+        read = core if masked is None else masked.text
+        shouted = self._lower_shouting and _is_shouted(read)
+        read = read.lower() if shouted else read
         token_ids = self._tokenizer.tokenize(read) if _says_something(core) else []
         if not self._knows(token_ids):
             yield sentence
         elif len(token_ids) < self._max_tokens:
             yield sentence[:begin]
             ids = (*token_ids, self._tokenizer.eos_id)
-            yield Segment(separator="", text=core, token_ids=ids, shouted=shouted)
+            yield Segment(separator="", text=core, token_ids=ids, shouted=shouted, masked=masked)
             yield sentence[end:]
         elif len(core) == 1:
             yield sentence  # one character of more tokens than the model can read

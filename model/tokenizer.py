@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -10,7 +12,17 @@ import sentencepiece
 
 from model.errors import CheckpointError
 
-__all__ = ["Tokenizer"]
+__all__ = ["PLACEHOLDERS", "Tokenizer"]
+
+_FIRST_PLACEHOLDER = 0xE000
+_UNUSED_BYTES = range(0xF5, 0x100)
+"""No UTF-8 text has them, so their pieces are free in every vocabulary with bytes."""
+
+PLACEHOLDERS = tuple(chr(_FIRST_PLACEHOLDER + number) for number in range(len(_UNUSED_BYTES)))
+"""Characters for private use (U+E000 and on) that stand for something else in a sentence, and are
+one token each where the vocabulary has bytes."""
+
+_PLACEHOLDER = re.compile(f"[{PLACEHOLDERS[0]}-{PLACEHOLDERS[-1]}]")
 
 
 class Tokenizer:
@@ -42,6 +54,9 @@ class Tokenizer:
             if token == self.unk_id or self._pieces.IsByte(token)
         )
         """What characters outside the vocabulary become: the unknown id, or bytes."""
+        self._bytes = [self._pieces.PieceToId(f"<0x{byte:02X}>") for byte in range(256)]
+        self.has_placeholders: bool = all(map(self._pieces.IsByte, self._bytes))
+        """Whether `PLACEHOLDERS` are one token each."""
 
     @classmethod
     def from_file(cls, path: Path) -> Self:
@@ -58,13 +73,40 @@ class Tokenizer:
 
     def tokenize(self, text: str) -> list[int]:
         """Ids of `text`, without any special id."""
-        return list(self._pieces.EncodeAsIds(text))
+        return self._with_placeholders(text, self._pieces.EncodeAsIds(text))
 
     def tokenize_batch(self, texts: Sequence[str], *, num_threads: int = 1) -> list[list[int]]:
         """`tokenize` of many texts at once."""
-        return [list(ids) for ids in self._pieces.Encode(list(texts), num_threads=num_threads)]
+        rows = self._pieces.Encode(list(texts), num_threads=num_threads)
+        return [self._with_placeholders(text, ids) for text, ids in zip(texts, rows, strict=True)]
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
         """The text of `token_ids`; special ids leave no trace."""
         special = (self.pad_id, self.bos_id, self.eos_id)
-        return str(self._pieces.DecodeIds([token for token in token_ids if token not in special]))
+        ids = [token for token in token_ids if token not in special]
+        if self.has_placeholders and any(token in self._placeholder_bytes for token in ids):
+            ids = [part for token in ids for part in self._placeholder_bytes.get(token, (token,))]
+        return str(self._pieces.DecodeIds(ids))
+
+    @cached_property
+    def _placeholder_bytes(self) -> dict[int, tuple[int, ...]]:
+        """Of the id of each placeholder, those of the bytes that it has in UTF-8."""
+        return {
+            self._bytes[unused]: tuple(self._bytes[byte] for byte in mark.encode())
+            for unused, mark in zip(_UNUSED_BYTES, PLACEHOLDERS, strict=True)
+        }
+
+    def _with_placeholders(self, text: str, ids: Sequence[int]) -> list[int]:
+        """`ids` of `text` with one id for each placeholder, instead of its three bytes."""
+        if not self.has_placeholders or not _PLACEHOLDER.search(text):
+            return list(ids)
+        first, second, *_ = PLACEHOLDERS[0].encode()
+        prefix = [self._bytes[first], self._bytes[second]]
+        found = {three[2]: unused for unused, three in self._placeholder_bytes.items()}
+        joined: list[int] = []
+        for token in ids:
+            if token in found and joined[-2:] == prefix:
+                joined[-2:] = [found[token]]
+            else:
+                joined.append(token)
+        return joined

@@ -120,6 +120,7 @@ class Translator:
             language=metadata.source_languages[0],
             max_tokens=self.max_source_tokens,
             lower_shouting=metadata.lower_shouting,
+            placeholders=metadata.placeholders,
         )
 
     @classmethod

@@ -13,6 +13,7 @@ from model.checkpoint import load_checkpoint
 from model.errors import CheckpointError, RecipeError
 from model.tokenizer import Tokenizer
 from model.training.corpus import Rows, encode
+from model.training.precision import compute_dtype
 from model.training.variations import Pair
 from model.transformer import Transformer
 
@@ -61,20 +62,26 @@ def without_least_likely(
         checkpoint = load_checkpoint(model)
     except CheckpointError as error:
         raise RecipeError(f"`scorer` must name a model directory: {error}") from error
-    scores = log_likelihoods(checkpoint.model.to(device), checkpoint.tokenizer, pairs)
+    # What is unlikely is so in bfloat16 too, which is found five times as fast.
+    dtype = compute_dtype("auto", device)
+    scores = log_likelihoods(checkpoint.model.to(device), checkpoint.tokenizer, pairs, dtype)
     kept = np.argsort(scores, kind="stable")[int(share * len(pairs)) :]
     return [pairs[index] for index in np.sort(kept)]
 
 
 @torch.inference_mode()
 def log_likelihoods(
-    model: Transformer, tokenizer: Tokenizer, pairs: Sequence[Pair]
+    model: Transformer,
+    tokenizer: Tokenizer,
+    pairs: Sequence[Pair],
+    dtype: torch.dtype = torch.float32,
 ) -> npt.NDArray[np.float64]:
     """The mean log-probability of each target's tokens, given its source: (pairs,).
 
     Pairs of more tokens than the model has positions are not possible at all: minus infinity.
     """
     model.eval()
+    device = model.projection.weight.device.type
     src = encode(tokenizer, [source for source, _ in pairs])
     tgt = encode(tokenizer, [target for _, target in pairs])
     longest = np.maximum(src.lengths, tgt.lengths)
@@ -85,7 +92,8 @@ def log_likelihoods(
         # Of the longest that are left, so many as fit.
         count = max(1, _TOKENS_AT_ONCE // int(longest[order[-1]]))
         order, rows = order[:-count], order[-count:]
-        scores[rows] = _of_rows(model, tokenizer, src, tgt, rows)
+        with torch.autocast(device, dtype, enabled=dtype != torch.float32):
+            scores[rows] = _of_rows(model, tokenizer, src, tgt, rows)
     return scores
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import random
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,8 @@ import numpy.typing as npt
 import sentencepiece
 
 from model.errors import RecipeError
-from model.tokenizer import Tokenizer
+from model.placeholders import Masker
+from model.tokenizer import PLACEHOLDERS, Tokenizer
 from model.training.recipe import CorpusRecipe, DataRecipe, Recipe
 from model.training.run_folder import written_whole
 from model.training.variations import Pair
@@ -22,6 +25,8 @@ __all__ = ["IntArray", "Rows", "TokenizedText", "encode", "learn_tokenizer", "to
 IntArray = npt.NDArray[np.int64]
 
 _TEXTS_AT_ONCE = 20_000
+_MARKS = re.compile(f"[{''.join(PLACEHOLDERS)}]")
+"""No vocabulary is to have pieces of these: they have ids already."""
 
 
 class Rows:
@@ -116,7 +121,7 @@ def learn_tokenizer(whole: Recipe, corpora: Iterable[list[Pair]]) -> Tokenizer:
         chosen = generator.random(len(pairs)) < share
         for (source, target), keep in zip(pairs, chosen, strict=True):
             if keep:
-                lines += (source, target)
+                lines += (_MARKS.sub("", source), _MARKS.sub("", target))
     if len(lines) > recipe.sample_lines:
         picks = np.sort(generator.choice(len(lines), recipe.sample_lines, replace=False))
         lines = [lines[i] for i in picks]
@@ -155,11 +160,15 @@ def tokenize(recipe: Recipe, corpora: Iterable[list[Pair]], tokenizer: Tokenizer
     Args:
         corpora: the pairs of each, one after the other: only one is in memory as text.
     """
+    masker = Masker(tokenizer) if recipe.placeholders else None
+    generator = random.Random(recipe.training.seed)
     sources: list[Rows] = []
     targets: list[Rows] = []
     parts = []
     for corpus, pairs in zip(recipe.data.train, corpora, strict=True):
         first = sum(len(rows.lengths) for rows in sources)
+        if masker is not None:
+            pairs = [masker.mask_pair(*pair, first=_some_first(generator)) for pair in pairs]
         src = encode(tokenizer, [source for source, _ in pairs])
         tgt = encode(tokenizer, [target for _, target in pairs])
         fit = _fit(src.lengths - 1, tgt.lengths - 1, recipe.data)
@@ -167,6 +176,12 @@ def tokenize(recipe: Recipe, corpora: Iterable[list[Pair]], tokenizer: Tokenizer
         targets.append(tgt.where(fit))
         parts.append((corpus, first, sum(len(rows.lengths) for rows in sources)))
     return TokenizedText(src=Rows.joined(sources), tgt=Rows.joined(targets), parts=tuple(parts))
+
+
+def _some_first(generator: random.Random) -> int:
+    """Which placeholder a pair begins with: mostly the first, as when the model is used; now and
+    then a later one, or the last would never be learnt."""
+    return max(0, generator.randint(-len(PLACEHOLDERS), len(PLACEHOLDERS) - 1))
 
 
 def _fit(src: IntArray, tgt: IntArray, data: DataRecipe) -> npt.NDArray[np.bool_]:

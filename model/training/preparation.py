@@ -22,7 +22,7 @@ from model.training.text import kept_texts, prepare_text, training_text, validat
 from model.training.variations import Pair
 from model.transformer import Transformer
 
-__all__ = ["Prepared", "compute_dtype", "differing_shape", "prepare"]
+__all__ = ["Prepared", "differing_shape", "prepare"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,19 +123,6 @@ def differing_shape(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     )
 
 
-def compute_dtype(recipe: Recipe, device: torch.device) -> torch.dtype:
-    """What products are computed in."""
-    precision = recipe.training.precision
-    if precision == "auto":
-        native = (
-            _cpu_has_bfloat16()
-            if device.type == "cpu"
-            else torch.cuda.is_bf16_supported(including_emulation=False)
-        )
-        precision = "bfloat16" if native else "float32"
-    return torch.bfloat16 if precision == "bfloat16" else torch.float32
-
-
 def _keep_tokenizer(recipe: Recipe, corpora: Iterable[list[Pair]], folder: RunFolder) -> None:
     path, beginning = folder.tokenizer, recipe.training.initialize_from
     if path.exists():
@@ -174,17 +161,3 @@ def _checkpoint(directory: str) -> Checkpoint:
         return load_checkpoint(Path(directory))
     except CheckpointError as error:
         raise RecipeError(f"`initialize_from` must name a model directory: {error}") from error
-
-
-def _cpu_has_bfloat16() -> bool:
-    # Without native products bfloat16 is emulated, which is slower than float32.
-    return (
-        bool(torch.backends.cpu.get_cpu_capability() == "AVX512") and "avx512_bf16" in _cpu_flags()
-    )
-
-
-def _cpu_flags() -> str:
-    try:
-        return Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return ""

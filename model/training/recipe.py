@@ -17,6 +17,7 @@ import yaml
 from model.config import GenerationConfig, TransformerConfig
 from model.embedded import model_directory
 from model.errors import InvalidRequestError, RecipeError
+from model.training.precision import Precision
 from model.training.variations import Kind
 
 __all__ = [
@@ -126,8 +127,7 @@ class TrainingRecipe:
     max_steps: int = 100_000
     """Updates."""
     label_smoothing: float = 0.1
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """"auto" is bfloat16 where the hardware multiplies it natively."""
+    precision: Precision = "auto"
     compile: bool = False
     """Hand the model to torch.compile: minutes at the start, faster updates on a GPU."""
     validate_every: int = 1000
@@ -157,6 +157,8 @@ class Recipe:
     target_language: str
     lower_shouting: bool = False
     """The model reads sentences in capitals in small letters (model/segmentation.py)."""
+    placeholders: bool = False
+    """The model reads placeholders for what is kept within a sentence (model/placeholders.py)."""
     data: DataRecipe
     tokenizer: TokenizerRecipe = field(default_factory=TokenizerRecipe)
     model: Mapping[str, Any] = field(default_factory=dict)
@@ -254,6 +256,14 @@ def _rules(recipe: Recipe) -> Iterator[tuple[str, bool]]:
     yield "`train` must have a file", bool(data.train)
     yield "`valid` must have a file", bool(data.valid)
     yield "`kinds` must name a kind of variation", all(each.kinds for each in data.variations)
+    yield (
+        "a recipe with variations of the kind placeholders must have `placeholders: true`",
+        recipe.placeholders or not any("placeholders" in each.kinds for each in data.variations),
+    )
+    yield (
+        "a recipe with `placeholders` must have `byte_fallback` in its vocabulary",
+        recipe.tokenizer.byte_fallback or not recipe.placeholders,
+    )
     yield (
         "a file of `train` must have a `weight` above 0 and no `until_epoch`, or epochs run dry",
         any(corpus.weight and corpus.until_epoch is None for corpus in data.train),

@@ -26,7 +26,8 @@ from model.training.batches import Epoch, PlannedBatch
 from model.training.evaluation import quick_bleu
 from model.training.interruption import sigterm_asks
 from model.training.memory import give_back_free_memory
-from model.training.preparation import compute_dtype, differing_shape, prepare
+from model.training.precision import compute_dtype
+from model.training.preparation import differing_shape, prepare
 from model.training.processes import Processes
 from model.training.recipe import Recipe, load_recipe
 from model.training.run_folder import RunFolder
@@ -129,7 +130,7 @@ class Trainer:
             weight_decay=adam.weight_decay,
             fused=True,
         )
-        self.compute_dtype = compute_dtype(recipe, self.device)
+        self.compute_dtype = compute_dtype(recipe.training.precision, self.device)
         self.batch_loss = self.processes.distribute(
             BatchLoss(
                 self.model,
@@ -218,6 +219,7 @@ class Trainer:
             license=recipe.license,
             max_source_tokens=recipe.data.max_tokens,
             lower_shouting=recipe.lower_shouting,
+            placeholders=recipe.placeholders,
         )
         save_checkpoint(
             self.folder.model, self.model, self.tokenizer, metadata, recipe.generation_config()

@@ -8,10 +8,15 @@ clean pairs into pairs of that sort, with the target that a reader would want.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from typing import Literal
 
 import numpy as np
+
+from model.tokenizer import PLACEHOLDERS
+from model.training.lexicon import WORD, lexicon
 
 __all__ = ["Kind", "Pair", "vary"]
 
@@ -21,6 +26,7 @@ Pair = tuple[str, str]
 Kind = Literal[
     "lowercase", "uppercase", "no_punctuation", "no_umlauts", "typos",
     "concatenate", "target_copied", "numbers", "names", "emoji",
+    "placeholders",
 ]  # fmt: skip
 
 _Generator = np.random.Generator
@@ -186,6 +192,61 @@ def _emoji(pairs: Sequence[Pair], generator: _Generator) -> list[Pair]:
     return varied
 
 
+def _placeholders(pairs: Sequence[Pair], generator: _Generator) -> list[Pair]:
+    """Words and the ends of sentences between placeholders, names and numbers as placeholders.
+
+    On both sides at the same place, so that a model learns to carry them over.
+    """
+    translations = lexicon(pairs)
+    varied: list[Pair] = []
+    for pair in pairs:
+        marks = iter(PLACEHOLDERS)
+        for _ in range(int(generator.integers(1, 4))):
+            pair = _with_placeholders(pair, translations, marks, generator)
+        varied.append(pair)
+    return varied
+
+
+def _with_placeholders(
+    pair: Pair, translations: set[Pair], marks: Iterator[str], generator: _Generator
+) -> Pair:
+    """`pair` with one placeholder more, or two; with none if it has no place for them."""
+    source, target = pair
+    form = generator.random()
+    if form < 0.2:  # as a tag around the whole, an emoji behind it, a mark of an item before it
+        before, behind = [(True, True), (True, False), (False, True)][int(generator.integers(3))]
+        head = f"{next(marks)} " if before else ""
+        tail = f" {next(marks)}" if behind else ""
+        return f"{head}{source}{tail}", f"{head}{target}{tail}"
+    names = form < 0.6
+    anchors = [
+        (left, right)
+        for left, right in product(_once(source), _once(target))
+        if left[0] == right[0] or (not names and (left[0], right[0]) in translations)
+        if not names or not left[0].islower()
+    ]
+    if not anchors:
+        return pair
+    left, right = anchors[int(generator.integers(len(anchors)))]
+    if names:
+        mark = next(marks)
+        return _put(source, left, mark), _put(target, right, mark)
+    opening, closing = next(marks), next(marks)
+    around = [f"{opening} {word[0]} {closing}" for word in (left, right)]
+    return _put(source, left, around[0]), _put(target, right, around[1])
+
+
+def _put(text: str, place: re.Match[str], new: str) -> str:
+    return text[: place.start()] + new + text[place.end() :]
+
+
+def _once(text: str) -> list[re.Match[str]]:
+    """Its words that are there a single time."""
+    words = list(WORD.finditer(text))
+    counts = Counter(word[0] for word in words)
+    return [word for word in words if counts[word[0]] == 1]
+
+
 _KINDS: dict[Kind, Callable[[Sequence[Pair], _Generator], list[Pair]]] = {
     "lowercase": _lowercase,
     "uppercase": _uppercase,
@@ -197,4 +258,5 @@ _KINDS: dict[Kind, Callable[[Sequence[Pair], _Generator], list[Pair]]] = {
     "numbers": _numbers,
     "names": _names,
     "emoji": _emoji,
+    "placeholders": _placeholders,
 }

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from model.errors import InvalidRequestError
 from model.segmentation import SegmentedText, Segmenter
+from model.tokenizer import PLACEHOLDERS
 from tests.unit.model.tiny_tokenizer import train_tiny_tokenizer
 
 LIMIT = 24
@@ -190,6 +191,39 @@ def test_capitals_are_read_as_small_letters_where_a_model_wants_that(
     assert (plain.shouted, plain.token_ids) == (False, (*BYTES.tokenize(text), BYTES.eos_id))
 
 
+def test_what_is_kept_is_a_placeholder_where_a_model_knows_them() -> None:
+    segmenter = Segmenter(BYTES, language="en", max_tokens=512, placeholders=True)
+    segmented = segmenter.segment("- the <b>dog</b> at https://a.b/c\none dog")
+    [first, _] = segmented.segments
+    read = f"the {PLACEHOLDERS[0]} dog {PLACEHOLDERS[1]} at {PLACEHOLDERS[2]}"
+    assert first.text == "the <b>dog</b> at https://a.b/c"
+    assert first.token_ids == (*BYTES.tokenize(read), BYTES.eos_id)
+    der_hund = f"{PLACEHOLDERS[2]}: der {PLACEHOLDERS[0]} Hund {PLACEHOLDERS[1]}"
+    assert segmented.join([der_hund, f"ein {PLACEHOLDERS[0]}Hund"]) == (
+        "- https://a.b/c: der <b>Hund</b>\nein Hund"
+    )
+    [plain, _] = segment("- the <b>dog</b> at https://a.b/c\none dog").segments
+    assert plain.masked is None
+    assert plain.token_ids == (*BYTES.tokenize(plain.text), BYTES.eos_id)
+
+
+def test_what_is_kept_is_not_shouted() -> None:
+    segmenter = Segmenter(
+        BYTES, language="en", max_tokens=512, lower_shouting=True, placeholders=True
+    )
+    segmented = segmenter.segment("WRITE TO <b>anna@a.de</b> NOW")
+    [only] = segmented.segments
+    assert only.shouted
+    assert only.token_ids == (*BYTES.tokenize(f"write to {PLACEHOLDERS[0]} now"), BYTES.eos_id)
+    assert segmented.join([f"jetzt an {PLACEHOLDERS[0]}"]) == "JETZT AN <b>anna@a.de</b>"
+
+
+def test_a_sentence_of_many_addresses_is_not_cut() -> None:
+    address = "https://example.org/a/very/long/path/to/something"
+    segmenter = Segmenter(BYTES, language="en", max_tokens=LIMIT, placeholders=True)
+    assert len(segmenter.segment(f"the dog {address} and {address}").segments) == 1
+
+
 def test_joining_needs_a_translation_for_each_segment() -> None:
     with pytest.raises(ValueError, match="zip"):
         segment("one dog. two dogs.").join(["ein Hund."])
@@ -235,6 +269,17 @@ def test_shouting_leaves_no_trace(text: str) -> None:
     segmenter = Segmenter(BYTES, language="en", max_tokens=LIMIT, lower_shouting=True)
     segmented = segmenter.segment(text)
     assert segmented.join([s.text for s in segmented.segments]) == text
+    assert all(len(s.token_ids) <= LIMIT for s in segmented.segments)
+
+
+@given(st.one_of(TEXTS, PROSE), st.booleans())
+def test_placeholders_leave_no_trace(text: str, shouting: bool) -> None:
+    segmenter = Segmenter(
+        BYTES, language="en", max_tokens=LIMIT, lower_shouting=shouting, placeholders=True
+    )
+    segmented = segmenter.segment(text.upper() if shouting else text)
+    read = [s.masked.text if s.masked else s.text for s in segmented.segments]
+    assert segmented.join(read) == (text.upper() if shouting else text)
     assert all(len(s.token_ids) <= LIMIT for s in segmented.segments)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.errors import CheckpointError
-from model.tokenizer import Tokenizer
+from model.tokenizer import PLACEHOLDERS, Tokenizer
 from tests.unit.model.tiny_tokenizer import train_tiny_tokenizer
 
 TOKENIZER = train_tiny_tokenizer(byte_fallback=True)
@@ -61,6 +61,24 @@ def test_characters_outside_the_vocabulary_become_bytes_and_come_back() -> None:
     assert TOKENIZER.unk_id not in token_ids
     assert len(TOKENIZER.fallback_ids & set(token_ids)) == 3
     assert TOKENIZER.detokenize(token_ids) == "the dog 犬"
+
+
+def test_placeholders_are_one_token_each_and_come_back() -> None:
+    assert TOKENIZER.has_placeholders
+    text = f"the {PLACEHOLDERS[0]} sees{PLACEHOLDERS[-1]}{PLACEHOLDERS[1]}, 犬 and \ue00b."
+    token_ids = TOKENIZER.tokenize(text)
+    unused = [TOKENIZER.tokenize(mark)[-1] for mark in PLACEHOLDERS]
+    assert len(set(unused)) == len(PLACEHOLDERS)
+    assert all(len(TOKENIZER.tokenize(f"the {mark}")) == 3 for mark in PLACEHOLDERS)
+    assert [token for token in token_ids if token in unused] == [unused[0], unused[-1], unused[1]]
+    assert TOKENIZER.detokenize(token_ids) == text
+    assert TOKENIZER.tokenize_batch([text, "a dog"])[0] == token_ids
+
+
+def test_a_vocabulary_without_bytes_has_no_placeholders() -> None:
+    tokenizer = train_tiny_tokenizer(byte_fallback=False)
+    assert not tokenizer.has_placeholders
+    assert tokenizer.unk_id in tokenizer.tokenize(PLACEHOLDERS[0])
 
 
 def test_fallback_ids_without_bytes_are_the_unknown_id() -> None:

@@ -596,6 +596,23 @@ def test_a_model_says_that_it_wants_small_letters(tmp_path: Path) -> None:
         Translator.load(directory)
 
 
+def test_a_model_says_that_it_knows_placeholders(tmp_path: Path) -> None:
+    directory = build_tiny_model(tmp_path / "tiny")
+    sources = ["the <b>old</b> house at https://example.org/some/where"]
+    with Translator.load(directory, EngineConfig(device="cpu", num_threads=1)) as translator:
+        [plain] = translator.translate(sources)
+    change_config(directory, placeholders=True)
+    with Translator.load(directory, EngineConfig(device="cpu", num_threads=1)) as translator:
+        [translation] = translator.translate(sources, generation=GenerationConfig(beam_size=2))
+    assert translation.source_tokens < plain.source_tokens
+    # It is a model of random weights, which puts nothing in its place; and nothing is lost.
+    for kept in ("<b>", "</b>", "https://example.org/some/where"):
+        assert translation.text.count(kept) == 1
+    change_config(directory, placeholders=1)
+    with pytest.raises(CheckpointError, match="`placeholders` must be true or false"):
+        Translator.load(directory)
+
+
 def change_config(directory: Path, **fields: object) -> None:
     """Changes fields of a model's config.json, and its checksums with it."""
     path = directory / "config.json"

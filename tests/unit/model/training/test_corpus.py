@@ -1,9 +1,12 @@
 """From text to ids: nothing lost, nothing doubled."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from model.errors import RecipeError
+from model.tokenizer import PLACEHOLDERS
 from model.training.corpus import Rows, learn_tokenizer, tokenize
 from model.training.recipe import CorpusRecipe, DataRecipe, Recipe, TokenizerRecipe
 from tests.tiny_model import tiny_tokenizer
@@ -42,6 +45,42 @@ def test_unfit_pairs_are_left_out_and_corpora_kept_apart() -> None:
         for row, written in enumerate(texts):
             found = side.padded(np.array([row]), pad_id=0)[0]
             assert list(found) == [*tokenizer.tokenize(written), tokenizer.eos_id]
+
+
+def test_what_both_sides_keep_becomes_placeholders_where_the_recipe_says_so() -> None:
+    tokenizer = tiny_tokenizer()
+    pairs = [("the {x} house", "das {x} Haus"), ("the {x} house", "das Haus")] * 50
+    corpus = CorpusRecipe(path="a.tsv")
+    plain = tokenize(recipe(corpus), [pairs], tokenizer)
+    assert list(plain.src.lengths[::2]) == list(plain.src.lengths[1::2])
+    text = tokenize(replace(recipe(corpus), placeholders=True), [pairs], tokenizer)
+    assert len(text) == len(pairs)
+    expected = [
+        ([*tokenizer.tokenize(f"the {mark} house"), tokenizer.eos_id],
+         [*tokenizer.tokenize(f"das {mark} Haus"), tokenizer.eos_id])
+        for mark in PLACEHOLDERS
+    ]  # fmt: skip
+    used = []
+    for row in range(0, len(pairs), 2):
+        sides = [
+            [token for token in side.padded(np.array([row]), pad_id=0)[0].tolist() if token]
+            for side in (text.src, text.tgt)
+        ]
+        used.append(expected.index((sides[0], sides[1])))
+        unlike = text.src.padded(np.array([row + 1]), pad_id=0)[0]
+        assert list(unlike) == [*tokenizer.tokenize("the {x} house"), tokenizer.eos_id]
+    assert used.count(0) > 15
+    assert max(used) > 5
+
+
+def test_a_vocabulary_has_no_pieces_of_placeholders() -> None:
+    pairs = [(f"word{i} {PLACEHOLDERS[0]}", f"Wort{i} {PLACEHOLDERS[0]}") for i in range(300)]
+    tokenizer = learn_tokenizer(recipe(CorpusRecipe(path="a.tsv"), vocab_size=278), [pairs])
+    with_one, without = (tokenizer.tokenize(text) for text in (f"word1 {PLACEHOLDERS[0]}", "word1"))
+    assert with_one[: len(without)] == without
+    # A space, and the id that every vocabulary with bytes has for it.
+    assert len(with_one) == len(without) + 2
+    assert with_one[-1] in tokenizer.fallback_ids
 
 
 def test_a_tokenizer_is_learned_from_both_sides() -> None:

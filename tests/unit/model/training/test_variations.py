@@ -2,6 +2,7 @@
 
 import pytest
 
+from model.tokenizer import PLACEHOLDERS
 from model.training.variations import Kind, Pair, vary
 
 PAIRS: list[Pair] = [
@@ -140,6 +141,49 @@ def test_emoji_are_the_same_on_both_sides() -> None:
         assert target.endswith(f" {tail}")
         assert tail
         assert not any(character.isascii() for character in tail)
+
+
+ANIMALS = [
+    (f"{name} {verb[0]} the {english}.", f"{name} {verb[1]} {german}.")
+    for name in ("Tom", "Anna", "Karl", "Eva", "Ben")
+    for verb in (("sees", "sieht"), ("feeds", "füttert"))
+    for english, german in (
+        ("dogs", "die Hunde"), ("cats", "die Katzen"), ("cows", "die Kühe"),
+    )
+]  # fmt: skip
+
+
+def test_placeholders_stand_at_the_same_places_of_both_sides() -> None:
+    words = {"Tom": "Tom", "feeds": "füttert", "dogs": "Hunde", "cats": "Katzen"}
+    around, instead, at_ends = set(), set(), set()
+    for seed in range(10):
+        for source, target in vary(ANIMALS, ["placeholders"], [seed]):
+            marks = [mark for mark in PLACEHOLDERS if mark in source]
+            assert marks
+            assert all(source.count(mark) == target.count(mark) == 1 for mark in marks)
+            assert not any(mark in target for mark in set(PLACEHOLDERS) - set(marks))
+            for word, translation in words.items():
+                if f"{marks[0]} {word} {marks[-1]}" in source and len(marks) == 2:
+                    assert f"{marks[0]} {translation} {marks[-1]}" in target
+                    around.add(word)
+            if source.startswith(f"{marks[0]} sees"):
+                assert target.startswith(f"{marks[0]} sieht")
+                instead.add(marks[0])
+            if source.startswith(marks[0]) and source.endswith(marks[-1]) and len(marks) == 2:
+                assert target.startswith(marks[0])
+                assert target.endswith(marks[-1])
+                at_ends.add(marks[0])
+    assert around == set(words)
+    assert instead
+    assert at_ends
+
+
+def test_a_pair_without_words_of_its_own_stays_out_or_gets_placeholders_at_its_ends() -> None:
+    pair = ("of of", "von von")
+    for seed in range(20):
+        for source, target in vary([pair], ["placeholders"], [seed]):
+            strip = str.maketrans("", "", "".join(PLACEHOLDERS))
+            assert (source.translate(strip).strip(), target.translate(strip).strip()) == pair
 
 
 def test_the_same_seed_gives_the_same_variations() -> None:
