@@ -177,6 +177,20 @@ def load_checkpoint(directory: Path) -> Checkpoint:
     verify_checksums(directory)
     tokenizer = Tokenizer.from_file(directory / TOKENIZER_FILE)
     config = manifest.config
+    _check_tokenizer(tokenizer, manifest, directory)
+    model = Transformer(config)
+    _load_weights(model, directory)
+    return Checkpoint(
+        config=config,
+        generation=manifest.generation,
+        metadata=manifest.metadata,
+        tokenizer=tokenizer,
+        model=model.eval(),
+    )
+
+
+def _check_tokenizer(tokenizer: Tokenizer, manifest: Manifest, directory: Path) -> None:
+    config = manifest.config
     if tokenizer.vocab_size != config.src_vocab_size:
         raise CheckpointError(
             f"the tokenizer of {directory} must have {config.src_vocab_size} pieces, "
@@ -188,15 +202,11 @@ def load_checkpoint(directory: Path) -> Checkpoint:
                 f"`{name}` of {directory} must be the same in {CONFIG_FILE} and {TOKENIZER_FILE}, "
                 f"but is {getattr(config, name)} and {getattr(tokenizer, name)}"
             )
-    model = Transformer(config)
-    _load_weights(model, directory)
-    return Checkpoint(
-        config=config,
-        generation=manifest.generation,
-        metadata=manifest.metadata,
-        tokenizer=tokenizer,
-        model=model.eval(),
-    )
+    if manifest.metadata.placeholders and not tokenizer.has_placeholders:
+        raise CheckpointError(
+            f"{directory} must have a tokenizer with a piece for every byte, for the placeholders "
+            f"that {CONFIG_FILE} asks for, but has none"
+        )
 
 
 def save_checkpoint(

@@ -152,7 +152,7 @@ def _tokens(recipe: Recipe, root: Path, folder: RunFolder, tokenizer: Tokenizer)
         raise RecipeError(f"cannot read {error.filename}: {error.strerror}") from error
     prepared = [path.name for path in kept_texts(recipe, root, folder)]
     stamps = [(f.st_size, f.st_mtime_ns) for f in files]
-    made_of = recipe.data, recipe.training.seed, stamps, *prepared
+    made_of = recipe.data, recipe.placeholders, recipe.training.seed, stamps, *prepared
     return folder.tokens(zlib.crc32(repr(made_of).encode() + tokenizer.serialized))
 
 

@@ -12,7 +12,9 @@ from safetensors.torch import load_file, save_file
 from model import checkpoint
 from model.checkpoint import load_checkpoint, read_manifest, save_checkpoint, verify_checksums
 from model.errors import CheckpointError
-from tests.tiny_model import build_tiny_model
+from model.transformer import Transformer
+from tests.tiny_model import build_tiny_model, tiny_config
+from tests.unit.model.tiny_tokenizer import train_tiny_tokenizer
 
 
 @pytest.fixture
@@ -47,6 +49,18 @@ def test_what_is_saved_is_loaded(directory: Path) -> None:
         torch.testing.assert_close(again.model.state_dict()[name], tensor, rtol=0, atol=0)
     assert first.metadata.pairs == (("en", "de"),)
     assert not first.model.training
+
+
+def test_placeholders_need_a_vocabulary_with_bytes(directory: Path) -> None:
+    rewrite_manifest(directory, lambda values: values.update(placeholders=True))
+    loaded = load_checkpoint(directory)
+    assert loaded.metadata.placeholders
+    tokenizer = train_tiny_tokenizer(byte_fallback=False)
+    config = tiny_config(tokenizer.vocab_size)
+    without = directory.with_name("without")
+    save_checkpoint(without, Transformer(config), tokenizer, loaded.metadata, loaded.generation)
+    with pytest.raises(CheckpointError, match="must have a tokenizer with a piece for every byte"):
+        load_checkpoint(without)
 
 
 def test_large_weights_are_cut_into_shards(directory: Path, monkeypatch) -> None:

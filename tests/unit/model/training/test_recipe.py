@@ -90,6 +90,16 @@ def test_mistakes_are_named(tmp_path: Path, extra: str, message: str) -> None:
         ("{path: a.tsv}", "{path: a.tsv, until_epoch: 3}", "epochs run dry"),
         ("{path: a.tsv}", "{path: a.tsv, drop_least_likely: 0.1}", "must have a `scorer`"),
         ("data: {", "data: {variations: [{kinds: [], share: 0.1}], ", "`kinds` must name"),
+        (
+            "data: {",
+            "data: {variations: [{kinds: [placeholders], share: 0.1}], ",
+            "must have `placeholders: true`",
+        ),
+        (
+            "license: none",
+            "license: none\nplaceholders: true\ntokenizer: {byte_fallback: false}",
+            "must have `byte_fallback`",
+        ),
     ],
 )
 def test_what_can_not_be_meant_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -61,11 +61,11 @@ def sigterm_is_counted() -> Iterator[list[int]]:
     signal.signal(signal.SIGTERM, before)
 
 
-def write_recipe(data: Path, /, **changes: dict) -> Path:
-    """The recipe, with fields of its sections changed."""
+def write_recipe(data: Path, /, **changes: dict | bool) -> Path:
+    """The recipe, with other fields, also in its sections."""
     values = {**RECIPE, "data": {**RECIPE["data"], "root": str(data)}}
     for section, fields in changes.items():
-        values[section] = {**values[section], **fields}
+        values[section] = {**values[section], **fields} if isinstance(fields, dict) else fields
     path = data / "recipe.yaml"
     path.write_text(yaml.safe_dump(values))
     return path
@@ -77,7 +77,7 @@ def run(data: Path, name: str, /, **changes: dict) -> Path:
     return data / name
 
 
-def trainer(data: Path, name: str, /, **changes: dict) -> Trainer:
+def trainer(data: Path, name: str, /, **changes: dict | bool) -> Trainer:
     recipe = load_recipe(write_recipe(data, **changes))
     return Trainer(recipe, RunFolder(data / name), Processes(), io.StringIO())
 
@@ -296,8 +296,11 @@ def test_text_is_tokenised_once_until_it_changes(
         assert (side.lengths == kept.lengths).all()
     monkeypatch.undo()
     with (data / "train.tsv").open("a") as file:
-        file.write("red\tgreen\n")
-    assert len(trainer(data, "run").text) == len(first) + 1
+        file.write("red {x}\tgreen {x}\n")
+    longer = trainer(data, "run").text
+    assert len(longer) == len(first) + 1
+    masked = trainer(data, "run", placeholders=True).text
+    assert masked.src.lengths[-1] < longer.src.lengths[-1]
 
 
 def test_a_corpus_that_is_not_there_is_named(data: Path) -> None:
