@@ -8,7 +8,8 @@ misspelt or lost, and it costs two tokens instead of thirty.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from string import ascii_letters
 
@@ -16,37 +17,57 @@ from model.tokenizer import PLACEHOLDERS, Tokenizer
 
 __all__ = ["Masked", "Masker", "Span"]
 
-_HINT = re.compile(r"[@#<&{%\\/_`\uE000-\uE00A]|\.\w|--")
+_HINT = re.compile(r"[@#<&{%\\/_`$\uE000-\uE00A]|\.\w|--|localhost")
 """Without any of these there is no match of the next one, which takes ten times as long."""
 
+# Each scan ends after a bounded number of characters, or where no other one begins: time is linear.
 _KEPT = re.compile(
     r"""
-    [\uE000-\uE00A]                                       # in the text already
-    |`[^`\n]{1,200}`                                      # code
-    |(?:(?<![\w+.-])[A-Za-z][A-Za-z0-9+.-]{1,20}://|(?<![\w.])www\.)  # web address, but not
-     [^\s<>"]{0,2000}[^\s<>"'.,;:!?)\]}*]                 # the marks that end a sentence
-    |(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}      # mail address
-    |(?<![\w.@/-])(?:[A-Za-z0-9-]{1,63}\.){1,5}(?:com|org|net|io|edu|gov|de)\b(?!\.?\w)
-     (?:/[\w./%?&=~-]{0,2000}[\w/])?
-    |(?<![\w/&])[@\#][A-Za-z_]\w*                         # account, topic
-    |</?[A-Za-z][\w:-]*(?:\s+[\w:-]+(?:=(?:"[^"]*"|'[^']*'|[^\s"'<>]+))?)*\s*/?>      # tag
-    |&(?:[A-Za-z]{2,8}|\#[0-9]{1,6}|\#x[0-9A-Fa-f]{1,5});  # entity
-    |\$?\{{1,2}[^{}\s]{1,64}\}{1,2}                       # variable
-    |(?<![\w%])%(?:\(\w{1,32}\))?(?:[0-9]\$)?[-+0\#]?[0-9]{0,3}(?:\.[0-9]{1,3})?l{0,2}[sdiufgxc@](?!\w)
-    |(?<![\w\\])[A-Za-z]:\\(?:[\w.$~-]+\\)*[\w.$~-]*\w     # path
-    |(?<![\w/.])(?:~|\.{1,2})/(?:[\w.-]+/)*[\w.-]*\w
-    |(?<![\w/.])/(?:[\w.-]+/)+(?:[\w.-]*\w)?
-    |(?<![\w.-])[\w-]{1,64}\.(?:txt|pdf|docx?|xlsx?|pptx?|odt|csv|jpe?g|png|gif|svg|zip|gz|html?
-     |xml|json|ya?ml|toml|py|js|css|sh|exe|mp[34])\b
-    |(?<![\w.-])[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+(?![\w-])   # name in a program
-    |(?<![\w-])--[a-z][\w-]*\w                            # option of a command
+    [\uE000-\uE00A]                                         # in the text already
+    |(?<![\w`])(?P<ticks>`{1,3})(?=[^\s`])(?:[^`'\n]|'[^`'\n]*'){1,200}(?P=ticks)(?![\w`])  # code
+    |(?<=\()(?<![\w+.-])[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s<>"()]*[^\s<>"().,;:!?]  # web address
+    |(?:(?<![\w+.-])[A-Za-z][A-Za-z0-9+.-]{1,20}://|(?<![\w.])www\.)  # but not the
+     [^\s<>"\u201c-\u201e\xab\xbb\u2039\u203a]*         # marks that end a sentence
+     [^\s<>"\u2018-\u201e\xab\xbb\u2039\u203a\u2026'.,;:!?)\]}*]
+    |(?<![\w.])localhost(?::[0-9]{1,5})?(?:/[\w./%?&=~-]*\w)?
+    |(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}        # mail address
+    |(?<![\w.@/-])(?:[A-Za-z0-9-]{1,63}\.){1,5}(?:com|org|net|io|edu|gov|de|ch|eu|dev|info|co\.uk)
+     \b(?!\.?\w)(?:/[\w./%?&=~-]*\w)?
+    |(?<![\w/&@])@[A-Za-z_]\w*(?:@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5})?   # account
+    |(?<![\w/&\#])\#[A-Za-z_]\w*                            # topic
+    |</?[A-Za-z][\w:-]*(?:\s+[\w:@.-]+=(?:"[^"<]*"|'[^'<]*'|[^\s"'<>]+))*  # tag
+     (?:\s+(?:disabled|checked|selected|required|readonly|hidden|controls|open))?\s*/?>
+    |&(?:[A-Za-z]{2,8}[0-9]{0,2}|\#[0-9]{1,6}|\#x[0-9A-Fa-f]{1,5});     # entity
+    |\{\s*\w{1,32}\s*,\s*(?:plural|select|selectordinal)\s*,(?:[^{}]|\{[^{}]{0,200}\}){0,500}\}
+    |\{\{[^{}\n]{1,100}\}\}|\{%[^{}\n]{1,100}%\}            # of templates
+    |[$%\#]?\{\ ?[^{}\s]{1,64}\ ?\}                         # variable
+    |(?<![\w$])\$[a-z_]\w*|(?<![\w%])%[A-Za-z_]\w+%
+    |(?<![\w%])(?:%(?:\(\w{1,32}\))?(?:[0-9]\$)?[-+0\#]?[0-9]{0,3}(?:\.[0-9]{1,3})?(?:l{0,2}|h|z)
+     [sdiouxXfgcpn@](?![a-z])|%%)+
+    |(?<![\w\\])[A-Za-z]:\\(?:[\w.$~-]+\\)*[\w.$~-]*\w       # path
+    |(?<![\w/.~-])(?:~|\.{1,2})/(?:[\w.-]+/)*[\w.-]*\w
+    |(?<![\w/.~-])/(?:[\w.-]+/)+[\w.-]*\w
+    |(?<![\w.-])[\w-]{1,64}(?:\.[\w-]{1,16}){0,3}\.(?i:txt|pdf|docx?|xlsx?|pptx?|odt|csv|jpe?g|png
+     |gif|svg|zip|gz|html?|xml|json|ya?ml|toml|ini|log|md|py|js|css|sh|cpp|java|exe|mp[34])\b
+    |(?<![\w.-])(?!\w*_in(?:nen)?\b)[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+(?![\w-])  # name in a program
+    |(?<!\w)__\w+__(?!\w)
+    |(?<![\w-])--[a-z][a-z0-9]*(?:(?:-[a-z0-9]+)+(?:=[\w./]*\w)?|=[\w./]*\w)  # option of a command
+    |\\(?:[nrt](?=[A-Z\s\\]|$)|[A-Za-z]{2,20}\{)            # line break in a program, LaTeX
     """,
     re.VERBOSE,
 )
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
-_MARK = re.compile(rf"([{PLACEHOLDERS[0]}-{PLACEHOLDERS[-1]}])")
-_LATIN = frozenset(ascii_letters)
-"""Every alphabet's neighbour: a word with one that the vocabulary lacks is no foreign word yet."""
+_MARK = re.compile(f"([{''.join(PLACEHOLDERS)}])")
+_READ_AS = {
+    **dict.fromkeys("\u2018\u2019\u201a\u201b\u2039\u203a\xb4`\u02bc\u2032", "'"),
+    **dict.fromkeys("\u201c\u201d\u201e\u201f\xab\xbb\u2033", '"'),
+    **dict.fromkeys("\u2010\u2011\u2012\u2212", "-"),
+    "\xad": "",
+}
+"""Quotation marks, apostrophes and hyphens, last a soft one, that say the same as common ones, for
+vocabularies that lack them: the translation has those of its own language."""
+_NEVER_STRANGE = frozenset(ascii_letters + "ẞ")
+"""Letters that a small vocabulary may lack: no word is foreign for them."""
 _MOST_CHARACTERS = 20_000
 """Of which a masker remembers whether the vocabulary has them."""
 
@@ -55,10 +76,18 @@ _MOST_CHARACTERS = 20_000
 class Span:
     """A part of a sentence that is kept."""
 
+    begin: int
+    """Its first character in the sentence."""
     text: str
-    joined_before: bool
-    """A letter or digit stood right before it; its placeholder has a space there."""
-    joined_behind: bool
+    before: str
+    """The character right before it, if it is a letter or a digit: its placeholder has a space
+    there."""
+    behind: str
+
+    @property
+    def end(self) -> int:
+        """The character behind its last."""
+        return self.begin + len(self.text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,22 +99,27 @@ class Masked:
     """At most as many as there are placeholders; the first is the first one's."""
 
     def filled(self, translation: str) -> str:
-        """The translation of `text`, with each span once: where its placeholder is first, or at the
+        """The translation of `text` with each span once: where its placeholder is first, or at the
         end where the translation has lost it. Placeholders of no span are left out.
         """
-        if not self.spans and not _MARK.search(translation):
+        first, *rest = _MARK.split(translation)
+        if not rest and not self.spans:
             return translation
         waiting = dict(zip(PLACEHOLDERS, self.spans, strict=False))
-        first, *rest = _MARK.split(translation)
         filled = first
         for mark, behind in zip(rest[::2], rest[1::2], strict=True):
             span = waiting.pop(mark, None)
             if span is None:
+                behind = behind if filled else behind.lstrip()
                 filled = (filled if behind[:1].isalnum() else filled.rstrip()) + behind
                 continue
-            before = filled.rstrip() if span.joined_before else filled
-            filled = before + span.text + (behind.lstrip() if span.joined_behind else behind)
-        return " ".join([filled, *(span.text for span in waiting.values())])
+            # 5 € was €5 and stays apart; <b>5 was joined and is.
+            if _alike(span.before, filled.rstrip()[-1:]):
+                filled = filled.rstrip()
+            if _alike(span.behind, behind.lstrip()[:1]):
+                behind = behind.lstrip()
+            filled += span.text + behind
+        return " ".join(filter(None, [filled, *(span.text for span in waiting.values())]))
 
 
 class Masker:
@@ -93,69 +127,92 @@ class Masker:
 
     Args:
         tokenizer: the model's. What it can only write as bytes is kept as well: signs, and names
-            and other words in a foreign script.
+            and other words in foreign letters.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._writable: dict[str, bool] = {}
 
-    def mask(self, sentence: str, first: int = 0) -> Masked:
-        """`sentence` with placeholders for the first spans in it, as many as there are.
+    def mask(self, sentence: str) -> Masked:
+        """`sentence` with placeholders, for the longest spans if there are more than those."""
+        bounds = self._bounds(sentence)
+        if len(bounds) > len(PLACEHOLDERS):
+            longest = sorted(bounds, key=lambda bound: bound[0] - bound[1])
+            bounds = sorted(longest[: len(PLACEHOLDERS)])
+        return self._masked(sentence, bounds, PLACEHOLDERS)
+
+    def mask_pair(self, source: str, target: str, first: int = 0) -> tuple[str, str]:
+        """Both sides with the same placeholders for the same spans; unchanged if one lacks any.
 
         Args:
-            first: which placeholder to begin with.
+            first: the placeholder to begin with, or an earlier one if too few are left then.
         """
-        free = PLACEHOLDERS[first:]
-        bounds = _merged(sentence, sorted(self._bounds(sentence)))[: len(free)]
+        bounds = [self._bounds(side) for side in (source, target)]
+        left = [source[begin:end] for begin, end in bounds[0]]
+        found = [target[begin:end] for begin, end in bounds[1]]
+        if not 0 < len(left) <= len(PLACEHOLDERS) or sorted(left) != sorted(found):
+            return source, target
+        first = min(first, len(PLACEHOLDERS) - len(left))
+        marks = list(PLACEHOLDERS[first : first + len(left)])
+        masked = self._masked(source, bounds[0], marks)
+        order = []
+        for text in found:
+            place = left.index(text)
+            order.append(marks.pop(place))
+            del left[place]
+        return masked.text, self._masked(target, bounds[1], order).text
+
+    def _masked(
+        self, sentence: str, bounds: Sequence[tuple[int, int]], marks: Sequence[str]
+    ) -> Masked:
         parts: list[str] = []
         spans: list[Span] = []
         at = 0
-        for mark, (begin, end) in zip(free, bounds, strict=False):
-            span = Span(
-                text=sentence[begin:end],
-                joined_before=sentence[begin - 1 : begin].isalnum(),
-                joined_behind=sentence[end : end + 1].isalnum(),
+        for mark, (begin, end) in zip(marks, bounds, strict=False):
+            before, behind = (
+                sign if sign.isalnum() else ""
+                for sign in (sentence[begin - 1 : begin], sentence[end : end + 1])
             )
+            spans.append(Span(begin=begin, text=sentence[begin:end], before=before, behind=behind))
             # A word's pieces are others where no space stands before it.
-            mark = " " * span.joined_before + mark + " " * span.joined_behind
-            parts += (sentence[at:begin], mark)
-            spans.append(span)
+            parts += (self._read(sentence[at:begin]), " " * bool(before), mark, " " * bool(behind))
             at = end
-        return Masked(text="".join([*parts, sentence[at:]]), spans=tuple(spans))
+        # Placeholders that the text brings itself, and for which there are none left.
+        parts.append(_MARK.sub("", self._read(sentence[at:])))
+        return Masked(text="".join(parts), spans=tuple(spans))
 
-    def mask_pair(self, source: str, target: str, first: int = 0) -> tuple[str, str]:
-        """Both sides with the same placeholders for the same spans; unchanged if one lacks any."""
-        masked, translated = self.mask(source, first), self.mask(target, first)
-        left = [span.text for span in masked.spans]
-        found = [span.text for span in translated.spans]
-        if not left or sorted(left) != sorted(found):
-            return source, target
-        numbers = {}
-        for number, text in enumerate(found, first):
-            place = left.index(text)
-            left[place] = ""
-            numbers[ord(PLACEHOLDERS[number])] = PLACEHOLDERS[first + place]
-        return masked.text, translated.text.translate(numbers)
+    def _read(self, text: str) -> str:
+        """`text` with common signs for those that the vocabulary lacks."""
+        rare = {ord(sign): _READ_AS[sign] for sign in _READ_AS.keys() & text}
+        lacking = {sign: read for sign, read in rare.items() if not self._is_writable(chr(sign))}
+        return text.translate(lacking) if lacking else text
 
-    def _bounds(self, sentence: str) -> Iterator[tuple[int, int]]:
+    def _bounds(self, sentence: str) -> list[tuple[int, int]]:
+        """Where spans begin and end; those with nothing but white space between them are one."""
+        bounds = list(self._strange(sentence))
         if _HINT.search(sentence):
-            for found in _KEPT.finditer(sentence):
-                yield found.span()
-        strange = {sign for sign in set(sentence) if not self._is_writable(sign)}
-        strange -= _LATIN
+            bounds += (found.span() for found in _KEPT.finditer(sentence))
+        merged: list[tuple[int, int]] = []
+        for begin, end in sorted(bounds):
+            if merged and not sentence[merged[-1][1] : begin].strip():
+                merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+            else:
+                merged.append((begin, end))
+        return merged
+
+    def _strange(self, sentence: str) -> Iterator[tuple[int, int]]:
+        """Where signs and words stand that the vocabulary lacks."""
+        signs = set(sentence) - _NEVER_STRANGE - _READ_AS.keys()
+        strange = {sign for sign in signs if not self._is_writable(sign)}
+        if not strange:
+            return
         for word in _WORD.finditer(sentence):
-            if strange.intersection(word[0]) and self._is_foreign(word[0]):
+            if strange.intersection(word[0]) and _is_foreign(word[0], strange, sentence):
                 yield word.span()
         for place, sign in enumerate(sentence):
-            if sign in strange and not sign.isalpha():
+            if sign in strange and not sign.isalpha() and not _belongs_to_letter(sentence, place):
                 yield place, place + 1
-
-    def _is_foreign(self, word: str) -> bool:
-        """Whether it is a name, or in a script of which the vocabulary has nothing."""
-        return word[0].isupper() or not any(
-            self._is_writable(letter) for letter in word if letter.isalpha()
-        )
 
     def _is_writable(self, sign: str) -> bool:
         known = self._writable.get(sign)
@@ -166,12 +223,21 @@ class Masker:
         return known
 
 
-def _merged(sentence: str, bounds: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """One where several overlap, or have nothing but white space between them."""
-    merged: list[tuple[int, int]] = []
-    for begin, end in bounds:
-        if merged and not sentence[merged[-1][1] : begin].strip():
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((begin, end))
-    return merged
+def _is_foreign(word: str, strange: set[str], sentence: str) -> bool:
+    """Whether it is a name, or most of its letters are strange."""
+    letters = [letter for letter in word if letter.isalpha()]
+    named = word[0].isupper() and not sentence.isupper()
+    return named or 2 * sum(letter in strange for letter in letters) > len(letters)
+
+
+def _belongs_to_letter(sentence: str, place: int) -> bool:
+    """Whether the sign is an accent, or the star of a German word for all genders."""
+    before = sentence[place - 1 : place]
+    if unicodedata.category(sentence[place]).startswith("M"):
+        return before.isalpha() or unicodedata.category(before or " ").startswith("M")
+    return before.isalpha() and sentence[place] == "*" and sentence.startswith("in", place + 1)
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether both are letters, or both are digits."""
+    return (one.isalpha() and other.isalpha()) or (one.isdigit() and other.isdigit())

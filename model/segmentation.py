@@ -2,8 +2,8 @@
 
 Only sentences are translated. Everything between them stands in the result as it stood in the
 text: white space and line breaks, list markers, emoji at a sentence's edge, numbers and addresses
-that stand alone. With the sentences for their own translations, the result is the text, to the
-character.
+that stand alone. Of what is to be kept within a sentence, model/placeholders.py takes care. With
+the sentences for their own translations, the result is the text, to the character.
 """
 
 from __future__ import annotations
@@ -177,7 +177,8 @@ class Segmenter:
         elif len(core) == 1:
             yield sentence  # one character of more tokens than the model can read
         else:
-            cut = begin + _cut(core)
+            kept = () if masked is None else masked.spans
+            cut = begin + _cut(core, [(span.begin, span.end) for span in kept])
             yield from self._sentence(sentence[:cut])
             yield from self._sentence(sentence[cut:])
 
@@ -222,15 +223,19 @@ def _core(sentence: str) -> tuple[int, int]:
     return begin, end
 
 
-def _cut(text: str) -> int:
-    """The best place near the middle to part a text of two characters or more.
+def _cut(text: str, kept: Sequence[tuple[int, int]]) -> int:
+    """The best place near the middle to part a text of two characters or more, but not `kept`.
 
     Halves are better than a full piece and a rest: a model does worst on what is only a few words.
     """
     middle, quarter = len(text) // 2, len(text) // 4
     for boundary in (_CLAUSE_END, _SPACE):
         ends = [match.end() for match in boundary.finditer(text, quarter, len(text) - quarter)]
-        inner = [end for end in ends if 0 < end < len(text)]
+        inner = [
+            end
+            for end in ends
+            if 0 < end < len(text) and not any(first < end < last for first, last in kept)
+        ]
         if inner:
             return min(inner, key=lambda end: abs(end - middle))
     cut = middle

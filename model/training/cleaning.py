@@ -11,6 +11,7 @@ import torch
 
 from model.checkpoint import load_checkpoint
 from model.errors import CheckpointError, RecipeError
+from model.placeholders import Masker
 from model.tokenizer import Tokenizer
 from model.training.corpus import Rows, encode
 from model.training.precision import compute_dtype
@@ -62,9 +63,11 @@ def without_least_likely(
         checkpoint = load_checkpoint(model)
     except CheckpointError as error:
         raise RecipeError(f"`scorer` must name a model directory: {error}") from error
+    masker = Masker(checkpoint.tokenizer) if checkpoint.metadata.placeholders else None
+    read = pairs if masker is None else [masker.mask_pair(*pair) for pair in pairs]
     # What is unlikely is so in bfloat16 too, which is found five times as fast.
     dtype = compute_dtype("auto", device)
-    scores = log_likelihoods(checkpoint.model.to(device), checkpoint.tokenizer, pairs, dtype)
+    scores = log_likelihoods(checkpoint.model.to(device), checkpoint.tokenizer, read, dtype)
     kept = np.argsort(scores, kind="stable")[int(share * len(pairs)) :]
     return [pairs[index] for index in np.sort(kept)]
 

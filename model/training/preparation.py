@@ -141,6 +141,11 @@ def _tokenizer(recipe: Recipe, folder: RunFolder) -> Tokenizer:
             f"{folder.tokenizer} must have the recipe's {recipe.tokenizer.vocab_size} pieces, "
             f"but has {tokenizer.vocab_size}: give another recipe another folder"
         )
+    if recipe.placeholders and not tokenizer.has_placeholders:
+        raise RecipeError(
+            "a recipe with `placeholders` must have a vocabulary with bytes, but "
+            f"{folder.tokenizer} has none"
+        )
     return tokenizer
 
 
