@@ -23,6 +23,7 @@ __all__ = ["in_their_languages", "log_likelihoods", "without_least_likely"]
 _SHORTEST_WITH_A_LANGUAGE = 20
 """Characters; a shorter text may be of several languages."""
 _TOKENS_AT_ONCE = 8192
+_ROWS_AT_ONCE = 512
 
 
 def in_their_languages(pairs: Sequence[Pair], source: str, target: str) -> list[Pair]:
@@ -65,7 +66,7 @@ def without_least_likely(
         raise RecipeError(f"`scorer` must name a model directory: {error}") from error
     masker = Masker(checkpoint.tokenizer) if checkpoint.metadata.placeholders else None
     read = pairs if masker is None else [masker.mask_pair(*pair) for pair in pairs]
-    # What is unlikely is so in bfloat16 too, which is found five times as fast.
+    # What is unlikely is so in bfloat16 too, which is found in less than half the time.
     dtype = compute_dtype("auto", device)
     scores = log_likelihoods(checkpoint.model.to(device), checkpoint.tokenizer, read, dtype)
     kept = np.argsort(scores, kind="stable")[int(share * len(pairs)) :]
@@ -108,8 +109,20 @@ def _of_rows(
     inputs = torch.full_like(targets, tokenizer.bos_id)
     inputs[:, 1:] = targets[:, :-1]
     src_tokens = torch.from_numpy(src.padded(rows, tokenizer.pad_id)).to(device)
-    logits = model(src_tokens, torch.from_numpy(src.lengths[rows]).to(device), inputs)
-    log_probs = torch.log_softmax(logits.float(), dim=-1).gather(2, targets[:, :, None])[:, :, 0]
+    src_lengths = torch.from_numpy(src.lengths[rows]).to(device)
+    hidden = model.decode_hidden(inputs, model.encode(src_tokens, src_lengths), src_lengths)
     wanted = targets != tokenizer.pad_id
-    means = (log_probs * wanted).sum(dim=1) / wanted.sum(dim=1)
+    log_probs = torch.zeros(targets.shape, device=device)
+    # In chunks, for whole batches of logits do not fit any cache, nor where memory is kept ready.
+    log_probs[wanted] = torch.cat(
+        [
+            torch.log_softmax(model.project(each).float(), dim=-1).gather(1, tokens[:, None])[:, 0]
+            for each, tokens in zip(
+                torch.split(hidden[wanted], _ROWS_AT_ONCE),
+                torch.split(targets[wanted], _ROWS_AT_ONCE),
+                strict=True,
+            )
+        ]
+    )
+    means = log_probs.sum(dim=1) / wanted.sum(dim=1)
     return means.double().cpu().numpy()
