@@ -20,7 +20,7 @@ CATEGORIES = {
     "addresses and markup", "repeated words", "mixed languages", "several sentences",
 }  # fmt: skip
 
-LEAST_PASS_RATE = {"en-de": 0.73, "de-en": 0.75}
+LEAST_PASS_RATE = {"en-de": 0.81, "de-en": 0.81}
 """A little below what was measured: other CPUs round differently. A better model raises it."""
 
 
