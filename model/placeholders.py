@@ -178,12 +178,14 @@ class Masker:
             # A word's pieces are others where no space stands before it.
             parts += (self._read(sentence[at:begin]), " " * bool(before), mark, " " * bool(behind))
             at = end
-        # Placeholders that the text brings itself, and for which there are none left.
-        parts.append(_MARK.sub("", self._read(sentence[at:])))
+        parts.append(self._read(sentence[at:]))
         return Masked(text="".join(parts), spans=tuple(spans))
 
     def _read(self, text: str) -> str:
-        """`text` with common signs for those that the vocabulary lacks."""
+        """`text` with common signs for those that the vocabulary lacks, and without placeholders
+        that it brings itself where there were none left to stand for them.
+        """
+        text = _MARK.sub("", text)
         rare = {ord(sign): _READ_AS[sign] for sign in _READ_AS.keys() & text}
         lacking = {sign: read for sign, read in rare.items() if not self._is_writable(chr(sign))}
         return text.translate(lacking) if lacking else text
@@ -239,5 +241,5 @@ def _belongs_to_letter(sentence: str, place: int) -> bool:
 
 
 def _alike(one: str, other: str) -> bool:
-    """Whether both are letters, or both are digits."""
-    return (one.isalpha() and other.isalpha()) or (one.isdigit() and other.isdigit())
+    """Whether both are letters, or both are digits and the like."""
+    return (one.isalpha() and other.isalpha()) or (one.isnumeric() and other.isnumeric())

@@ -156,9 +156,10 @@ def test_the_longest_are_kept_where_there_are_too_many() -> None:
 
 
 def test_placeholders_of_a_text_that_are_too_many_are_left_out() -> None:
-    masked = MASKER.mask(" and ".join([f"{{name{number}}}" for number in range(11)] + [B, "end"]))
-    assert B not in masked.text.split(" and ")[11:]
-    assert masked.text.endswith(" and  and end")
+    names = [f"{{name{number}}}" for number in range(11)]
+    masked = MASKER.mask(" and ".join([C, *names, B, "end"]))
+    assert masked.text == " and ".join(["", *PLACEHOLDERS, "", "end"])
+    assert masked.filled(masked.text) == " and ".join(["", *names, "", "end"])
 
 
 def test_pairs_have_the_same_placeholders_for_the_same_spans() -> None:
@@ -188,11 +189,12 @@ def test_pairs_have_the_same_placeholders_for_the_same_spans() -> None:
     ).map("".join)
 )  # fmt: skip
 @example("<a" + " b" * 200)
+@example("½€½ and 5€5, x€x, ²€²")
 def test_any_sentence_comes_back(sentence: str) -> None:
     masked = MASKER.mask(sentence)
     assert len(masked.spans) <= len(PLACEHOLDERS)
     filled = masked.filled(masked.text)
-    if masked.text.count("\ue000") <= 1 and len(masked.spans) < len(PLACEHOLDERS):
+    if len(masked.spans) < len(PLACEHOLDERS):
         common = str.maketrans(_READ_AS)
         assert filled.translate(common) == sentence.translate(common)
-    assert all(filled.count(span.text) >= 1 for span in masked.spans)
+    assert all(span.text in filled for span in masked.spans)
