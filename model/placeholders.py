@@ -80,8 +80,8 @@ class Span:
     """Its first character in the sentence."""
     text: str
     before: str
-    """The character right before it, if it is a letter or a digit: its placeholder has a space
-    there."""
+    """The character right before it; white space, or none at the beginning, says that it stands
+    alone there."""
     behind: str
 
     @property
@@ -170,13 +170,11 @@ class Masker:
         spans: list[Span] = []
         at = 0
         for mark, (begin, end) in zip(marks, bounds, strict=False):
-            before, behind = (
-                sign if sign.isalnum() else ""
-                for sign in (sentence[begin - 1 : begin], sentence[end : end + 1])
-            )
+            before, behind = sentence[max(0, begin - 1) : begin], sentence[end : end + 1]
             spans.append(Span(begin=begin, text=sentence[begin:end], before=before, behind=behind))
             # A word's pieces are others where no space stands before it.
-            parts += (self._read(sentence[at:begin]), " " * bool(before), mark, " " * bool(behind))
+            gaps = [" " * sign.isalnum() for sign in (before, behind)]
+            parts += (self._read(sentence[at:begin]), gaps[0], mark, gaps[1])
             at = end
         parts.append(self._read(sentence[at:]))
         return Masked(text="".join(parts), spans=tuple(spans))
@@ -241,5 +239,9 @@ def _belongs_to_letter(sentence: str, place: int) -> bool:
 
 
 def _alike(one: str, other: str) -> bool:
-    """Whether both are letters, or both are digits and the like."""
-    return (one.isalpha() and other.isalpha()) or (one.isnumeric() and other.isnumeric())
+    """Whether both are letters, or digits and the like, or other signs, and neither is white."""
+    return bool(one.strip() and other.strip()) and _kind(one) == _kind(other)
+
+
+def _kind(sign: str) -> tuple[bool, bool]:
+    return sign.isalpha(), sign.isnumeric()

@@ -101,6 +101,8 @@ def test_rare_quotation_marks_and_hyphens_are_read_as_common_ones(sentence: str,
         ("It costs \u20ac5 a head.", f"Es kostet 5 {A} pro Kopf.", "Es kostet 5 \u20ac pro Kopf."),
         ("Es kostet 5\u20ac.", f"It costs {A} 5.", "It costs \u20ac 5."),
         ("<b>5 dogs</b> bark", f"{A} 5 Hunde {B} bellen", "<b>5 Hunde</b> bellen"),
+        ("He said <b>nothing.</b>", f"Er sagte {A} nichts. {B}", "Er sagte <b>nichts.</b>"),
+        ("See ({x}).", f"Siehe ( {A} ).", "Siehe ({x})."),
         ("Is it 20\u00b0C?", f"Sind es 20 {A} C?", "Sind es 20\u00b0C?"),
     ],
 )
