@@ -202,6 +202,10 @@ def rewritten(
         (r"^( *stats socket \S+ mode) 666\b", r"\1 600"),
         (r"^( *tune\.bufsize) \d+$", rf"\1 {_BUFFER_BYTES}"),
         (r"^( *retry-on) .+$", rf"\1 {_RETRY_ON}"),
+        # A line for each request goes to a port that any local process may open, and a query string
+        # holds what the client wants translated.
+        (r"^ *log (?:global|\S+ local0 info)\n", ""),
+        (r"^ *option (?:httplog|log-health-checks)\n", ""),
         # Spliced, the end of a body can hide that its client has gone.
         (r"^ *option splice-re\S+\n", ""),
         (r"^( *)errorfile (50[234]) .+$", rf"\1http-error status \2 {_ERROR}"),

@@ -11,10 +11,14 @@ from service.haproxy import rewritten, serve_variables
 
 CONFIG = """\
 global
+    log 127.0.0.1:514 local0 info
     stats socket /tmp/x/admin.sock mode 666 level admin expose-fd listeners
     tune.bufsize 16384
 defaults
     mode http
+    option log-health-checks
+    log global
+    option httplog
     option splice-request
     option splice-response
     retry-on conn-failure
@@ -126,7 +130,11 @@ def test_probes_go_first_and_batch_work_last() -> None:
 
 def test_all_else_stays_as_it_is() -> None:
     changed = [line for line in CONFIG.splitlines() if line.strip() not in _rewritten()]
-    assert len(changed) == 13
+    assert len(changed) == 18
+
+
+def test_it_writes_no_log() -> None:
+    assert not any(" log" in f" {line}" for line in _rewritten())
 
 
 def test_whoever_leaves_is_noticed() -> None:

@@ -31,7 +31,13 @@ from service.schemas import ErrorReply
 from tests.integration.service_process import wait_for
 
 
-def _written_by_serve(folder: Path, *, port: int = 18_000, gateway_port: int = 30_000) -> Path:
+def _written_by_serve(
+    folder: Path,
+    *,
+    port: int = 18_000,
+    gateway_port: int = 30_000,
+    log_target: str = "127.0.0.1:514",
+) -> Path:
     gateway = ServerConfig(name="gateway", host="127.0.0.1", port=gateway_port)
     backend = BackendConfig(name="polyhead", path_prefix="/", servers=[gateway])
     path = folder / "cfg"
@@ -41,6 +47,7 @@ def _written_by_serve(folder: Path, *, port: int = 18_000, gateway_port: int = 3
             socket_path=str(folder / "admin"),
             server_state_base=str(folder),
             server_state_file=str(folder / "state"),
+            log_target=log_target,
         ),
         backend_configs={"polyhead": backend},
         config_file_path=str(path),
@@ -99,6 +106,37 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         finally:
             haproxy.kill()
             haproxy.wait()
+
+
+def test_nothing_of_a_request_is_logged(tmp_path: Path) -> None:
+    port = free_port()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as log:
+        log.bind(("127.0.0.1", 0))
+        log.setblocking(False)
+        config = _written_by_serve(
+            tmp_path, port=port, log_target=f"127.0.0.1:{log.getsockname()[1]}"
+        )
+        variables = serve_variables(tmp_path, host="127.0.0.1")
+        with (tmp_path / "output").open("wb") as output:
+            haproxy = subprocess.Popen(
+                [variables["RAY_SERVE_HAPROXY_BINARY_PATH"], "-db", "-f", str(config)],
+                env={**os.environ, **variables},
+                stdout=output,
+                stderr=output,
+            )
+        try:
+            wait_for(lambda: _is_open(port))
+            answer = httpx.post(
+                f"http://127.0.0.1:{port}/translate?q=the-diagnosis", timeout=60, trust_env=False
+            )
+            assert answer.status_code == 503
+        finally:
+            # An orderly end: whatever HAProxy has to log has been sent when it is over.
+            haproxy.terminate()
+            haproxy.wait(timeout=60)
+        with pytest.raises(BlockingIOError):
+            log.recv(65_536)
+    assert "the-diagnosis" not in (tmp_path / "output").read_text()
 
 
 def test_who_sends_too_slowly_is_told_so_in_json(tmp_path: Path) -> None:
