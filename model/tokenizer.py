@@ -12,7 +12,7 @@ import sentencepiece
 
 from model.errors import CheckpointError
 
-__all__ = ["PLACEHOLDERS", "Tokenizer"]
+__all__ = ["PLACEHOLDER", "PLACEHOLDERS", "Tokenizer"]
 
 _FIRST_PLACEHOLDER = 0xE000
 _UNUSED_BYTES = range(0xF5, 0x100)
@@ -22,7 +22,8 @@ PLACEHOLDERS = tuple(chr(_FIRST_PLACEHOLDER + number) for number in range(len(_U
 """Characters for private use (U+E000 and on) that stand for something else in a sentence, and are
 one token each where the vocabulary has bytes."""
 
-_PLACEHOLDER = re.compile(f"[{PLACEHOLDERS[0]}-{PLACEHOLDERS[-1]}]")
+PLACEHOLDER = re.compile(f"([{PLACEHOLDERS[0]}-{PLACEHOLDERS[-1]}])")
+"""Any of them."""
 
 
 class Tokenizer:
@@ -98,7 +99,7 @@ class Tokenizer:
 
     def _with_placeholders(self, text: str, ids: Sequence[int]) -> list[int]:
         """`ids` of `text` with one id for each placeholder, instead of its three bytes."""
-        if not self.has_placeholders or not _PLACEHOLDER.search(text):
+        if not self.has_placeholders or not PLACEHOLDER.search(text):
             return list(ids)
         first, second, *_ = PLACEHOLDERS[0].encode()
         prefix = [self._bytes[first], self._bytes[second]]

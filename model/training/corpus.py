@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import random
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import sentencepiece
 
 from model.errors import RecipeError
 from model.placeholders import Masker
-from model.tokenizer import PLACEHOLDERS, Tokenizer
+from model.tokenizer import PLACEHOLDER, PLACEHOLDERS, Tokenizer
 from model.training.recipe import CorpusRecipe, DataRecipe, Recipe
 from model.training.run_folder import written_whole
 from model.training.variations import Pair
@@ -25,8 +24,6 @@ __all__ = ["IntArray", "Rows", "TokenizedText", "encode", "learn_tokenizer", "to
 IntArray = npt.NDArray[np.int64]
 
 _TEXTS_AT_ONCE = 20_000
-_MARKS = re.compile(f"[{''.join(PLACEHOLDERS)}]")
-"""No vocabulary is to have pieces of these: they have ids already."""
 
 
 class Rows:
@@ -121,7 +118,8 @@ def learn_tokenizer(whole: Recipe, corpora: Iterable[list[Pair]]) -> Tokenizer:
         chosen = generator.random(len(pairs)) < share
         for (source, target), keep in zip(pairs, chosen, strict=True):
             if keep:
-                lines += (_MARKS.sub("", source), _MARKS.sub("", target))
+                # No vocabulary is to have pieces of placeholders: they have ids already.
+                lines += (PLACEHOLDER.sub("", source), PLACEHOLDER.sub("", target))
     if len(lines) > recipe.sample_lines:
         picks = np.sort(generator.choice(len(lines), recipe.sample_lines, replace=False))
         lines = [lines[i] for i in picks]

@@ -1,0 +1,18 @@
+"""Things put into sentences, and taken out again."""
+
+from loadtests.kept import THINGS, put_in, taken_out
+from model.embedded import EMBEDDED
+from model.placeholders import Masker
+from model.tokenizer import PLACEHOLDERS, Tokenizer
+
+
+def test_what_was_put_in_can_be_taken_out() -> None:
+    text = f"{PLACEHOLDERS[0]} The {PLACEHOLDERS[1]} dog {PLACEHOLDERS[10]}."
+    assert put_in(text) == f"{THINGS[0]} The {THINGS[1]} dog {THINGS[10]}."
+    assert taken_out(put_in(text)) == "The dog ."
+
+
+def test_everything_is_of_a_kind_that_is_recognised() -> None:
+    masker = Masker(Tokenizer.from_file(EMBEDDED["en-de"] / "tokenizer.model"))
+    for thing in THINGS:
+        assert [span.text for span in masker.mask(f"the {thing} dog").spans] == [thing]
