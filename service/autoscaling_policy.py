@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import uuid
 import warnings
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from service.autoscaling import Autoscaler, ModelLoad, ReplicaLoad, ScalingConfig
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from service.settings import Autoscaling
 
-__all__ = ["QueueTimePolicy", "serve_config"]
+__all__ = ["QueueTimePolicy", "scaling_config", "serve_config"]
 
 DECISION_SECONDS = 1.0
 """Between two decisions; in between, the last one stands."""
@@ -116,6 +116,19 @@ class QueueTimePolicy:
         return reports, num_silent
 
 
+def scaling_config(settings: Autoscaling) -> ScalingConfig:
+    """The settings as the autoscaler takes them."""
+    interval = settings.metrics_interval_seconds
+    return ScalingConfig(
+        target_queue_seconds=settings.target_queue_seconds,
+        target_utilization=settings.target_utilization,
+        drain_seconds=settings.drain_seconds,
+        hold_seconds=settings.hold_seconds,
+        stale_seconds=max(ScalingConfig.stale_seconds, 5 * interval),
+        look_back_seconds=max(ScalingConfig.look_back_seconds, 3 * interval),
+    )
+
+
 def serve_config(settings: Autoscaling) -> AutoscalingConfig:
     """The settings as Serve takes them."""
     from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
@@ -136,6 +149,6 @@ def serve_config(settings: Autoscaling) -> AutoscalingConfig:
             downscale_delay_s=0.0,
             policy=AutoscalingPolicy(  # type: ignore[no-untyped-call]
                 policy_function=f"{QueueTimePolicy.__module__}:{QueueTimePolicy.__name__}",
-                policy_kwargs=settings.to_policy(),
+                policy_kwargs=asdict(scaling_config(settings)),
             ),
         )

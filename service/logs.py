@@ -11,10 +11,12 @@ import logging
 import sys
 import time
 import traceback
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from service.request_context import RequestContext
 from service.settings import LogLevel
+
+if TYPE_CHECKING:
+    from service.request_context import RequestContext
 
 __all__ = ["JsonFormatter", "configure_logging", "log_failure", "log_request"]
 

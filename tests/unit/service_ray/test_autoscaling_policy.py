@@ -12,7 +12,7 @@ import pytest
 
 from service import autoscaling_policy, metrics_hub
 from service.autoscaling import ReplicaLoad, ScalingConfig
-from service.autoscaling_policy import QueueTimePolicy, serve_config
+from service.autoscaling_policy import QueueTimePolicy, scaling_config, serve_config
 from service.metrics_hub import HubPost
 from service.metrics_snapshot import Snapshot
 from service.settings import Autoscaling
@@ -202,3 +202,7 @@ def test_serve_is_told_what_the_settings_say() -> None:
     assert policy._config.target_queue_seconds == 0.3
     # Five reports may get lost before a replica is taken for silent.
     assert policy._config.stale_seconds == 35
+
+
+def test_the_settings_and_the_autoscaler_have_the_same_defaults() -> None:
+    assert scaling_config(Autoscaling()) == ScalingConfig()
