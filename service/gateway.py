@@ -71,32 +71,40 @@ def build_gateway(
     LibreTranslateApi(translating, settings.limits).add_to(app)
     Probes(router, render_metrics, timeout_seconds=settings.metrics_timeout_seconds).add_to(app)
     DocsPage(title=app.title, openapi_url=str(app.openapi_url)).add_to(app)
+    errors = _ErrorResponses(metrics)
     for kind in (PolyheadError, HTTPException, RequestValidationError):
-        app.add_exception_handler(kind, _answer_failure)
+        app.add_exception_handler(kind, errors.answer)
     app.add_middleware(AdmitRequests, admission=admission)
     app.add_middleware(DrainRequests, drain=drain or Drain())
     app.add_middleware(
         ObserveRequests,
         metrics=metrics,
         routes=[path for route in app.routes if (path := getattr(route, "path", None))],
-        error_response=_error_response,
+        error_response=errors.response,
         log_requests=settings.log_requests,
         echo_request_id=echo_request_id,
     )
     return app
 
 
-async def _answer_failure(request: Request, exc: Exception) -> Response:
-    """FastAPI's way of asking for an error answer."""
-    return _error_response(RequestContext.of(request.scope), exc)
+class _ErrorResponses:
+    """Exceptions turned into answers, in the log where they are our fault, and counted."""
 
+    def __init__(self, metrics: RequestMetrics) -> None:
+        self._metrics = metrics
 
-def _error_response(context: RequestContext, exc: BaseException) -> Response:
-    """The answer for `exc` in the words of the route's API; the log hears of what is our fault."""
-    failure = failure_of(exc)
-    if failure.status >= 500:
-        log_failure(context, exc, expected=failure.status != 500)
-    return error_answer(failure, context)
+    def response(self, context: RequestContext, exc: BaseException) -> Response:
+        """The answer that tells of `exc` in the form of the route's contract."""
+        failure = failure_of(exc)
+        if failure.is_overload:
+            self._metrics.request_overloaded()
+        if failure.status >= 500:
+            log_failure(context, exc, expected=failure.status != 500)
+        return error_answer(failure, context)
+
+    async def answer(self, request: Request, exc: Exception) -> Response:
+        """The same, as FastAPI asks for it."""
+        return self.response(RequestContext.of(request.scope), exc)
 
 
 def _version() -> str:

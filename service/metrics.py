@@ -83,6 +83,11 @@ class GatewayMetrics:
             ("reason",),
             registry=self.registry,
         )
+        self._overloaded = Counter(
+            "polyhead_http_requests_overloaded",
+            "HTTP requests that were refused since there was too much to do.",
+            registry=self.registry,
+        )
         _process_gauge(self.registry).labels("gateway").set(1)
 
     def request_started(self, route: str) -> None:
@@ -102,6 +107,10 @@ class GatewayMetrics:
         self._duration.labels(route).observe(seconds)
         if status < 400 and source and target:
             self._e2e_latency.labels(source, target).observe(seconds)
+
+    def request_overloaded(self) -> None:
+        """A request was refused for overload: the autoscaler counts it as demand."""
+        self._overloaded.inc()
 
     def retried(self, reason: str) -> None:
         """An attempt was given up for another one."""

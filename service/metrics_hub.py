@@ -49,8 +49,7 @@ CALL_SECONDS = 5.0
 LOOK_UP_SECONDS = 10.0
 """Between two looks for the hub by one who does not hear of its death."""
 _NAMESPACE = "polyhead"
-_REQUESTS = "polyhead_http_requests"
-_REFUSED = ("429", "503")
+_OVERLOADED = "polyhead_http_requests_overloaded"
 
 _HUB_ERRORS = (RayError, TimeoutError, ValueError)
 """ValueError is how Ray says that an actor's name is just being given away."""
@@ -109,13 +108,17 @@ class Ledger:
         return merge(parts)
 
     def refused(self) -> float:
-        """Requests that gateways answered with 429 or 503, ever."""
+        """Requests that were refused for overload, ever, at all gateways.
+
+        Only these are demand that more replicas could serve. The status does not tell: a 503 may
+        also say that a replica is dead or that the gateway ends, and a 429 that a client has used
+        up its quota.
+        """
         return sum(
             value
             for snapshot in (self._base, *(known.snapshot for known in self._sources.values()))
-            if _REQUESTS in snapshot
-            for (_, labels), value in snapshot[_REQUESTS].samples.items()
-            if dict(labels).get("status") in _REFUSED
+            if _OVERLOADED in snapshot
+            for value in snapshot[_OVERLOADED].samples.values()
         )
 
     def backup(self) -> HubBackup:
@@ -366,7 +369,7 @@ class HubPost:
                 self._answer = self._hub.refused.remote().future()
 
     def refused(self) -> float | None:
-        """Requests that the gateways have refused in all, as far as the hub has answered."""
+        """Requests refused for overload in all, as far as the hub has answered."""
         if self._answer is not None and self._answer.done():
             try:
                 self._refused = self._answer.result()

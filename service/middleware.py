@@ -50,6 +50,9 @@ class RequestMetrics(Protocol):
     ) -> None:
         """A request was answered, or its client has gone."""
 
+    def request_overloaded(self) -> None:
+        """A request was refused for overload."""
+
 
 class ObserveRequests:
     """Gives each request its id, and a line in the log and in the metrics when it ends."""

@@ -28,8 +28,6 @@ class RequestContext:
     source: str = ""
     """Set only once the service is known to serve the pair: a bounded set."""
     target: str = ""
-    failed_by: BaseException | None = None
-    """What the request was answered with an error for."""
 
     def attach(self, scope: MutableMapping[str, Any]) -> None:
         """Puts this where `of` finds it."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from model.config import Priority
+from model.errors import DeadlineExceededError, QueueFullError, RequestCancelledError
 from service.admission import Admission
 from service.middleware import AdmitRequests, ObserveRequests
 from service.settings import Limits
@@ -84,6 +85,37 @@ async def test_requests_are_counted_by_route_status_and_pair() -> None:
     assert _finished(gateway, 405) == 1
     assert _finished(gateway, 404, route="other") == 1
     assert gateway.count(IN_FLIGHT, route="/v1/translate") == 0
+
+
+OVERLOADED = "polyhead_http_requests_overloaded_total"
+
+
+async def test_only_overload_is_counted_as_demand() -> None:
+    gateway = Gateway(limits={"max_in_flight": 1})
+    gateway.backend.fail_next(
+        QueueFullError("x"), DeadlineExceededError("x"), RequestCancelledError("x"), KeyError("x")
+    )
+    async with gateway.client() as client:
+        for _ in range(4):
+            await client.post("/v1/translate", content=BODY, headers=JSON)
+        assert gateway.count(OVERLOADED) == 1
+        gateway.backend.hold_next()
+        held = asyncio.create_task(client.post("/v1/translate", content=BODY, headers=JSON))
+        await _wait_for_call(gateway.backend)
+        assert (await client.post("/translate", content=BODY, headers=JSON)).status_code == 503
+        assert gateway.count(OVERLOADED) == 2
+        held.cancel()
+        await asyncio.gather(held, return_exceptions=True)
+
+
+async def test_a_service_that_is_not_ready_is_no_demand() -> None:
+    backend = FakeBackend()
+    backend.info_error = ValueError("x")
+    gateway = Gateway(backend)
+    async with gateway.client() as client:
+        assert (await client.get("/ready")).status_code == 503
+        assert (await client.post("/v1/translate", content=BODY, headers=JSON)).status_code == 503
+    assert gateway.count(OVERLOADED) == 0
 
 
 async def test_a_request_is_in_flight_until_its_end() -> None:

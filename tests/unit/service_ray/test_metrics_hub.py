@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service import metrics_hub
+from service.metrics import GatewayMetrics
 from service.metrics_hub import MAX_SILENT, STALE_SECONDS, HubBackup, HubClient, Ledger
-from service.metrics_snapshot import Family, Snapshot
+from service.metrics_snapshot import Family, Snapshot, take_snapshot
 
 
 class _Clock:
@@ -183,21 +184,26 @@ def test_sums_never_fall_and_never_exceed_what_happened(events: list[tuple[str, 
         assert _sum(ledger) == happened
 
 
-def test_refused_requests_are_counted_over_all_who_ever_were() -> None:
-    def requests(**counts: float) -> Snapshot:
-        samples = {
-            (
-                "polyhead_http_requests_total",
-                (("route", "/v1/translate"), ("status", status.removeprefix("s"))),
-            ): count
-            for status, count in counts.items()
-        }
-        name = "polyhead_http_requests"
-        return {name: Family(name=name, kind="counter", documentation="", samples=samples)}
+def _overloaded(gateway_metrics: GatewayMetrics, times: int) -> Snapshot:
+    for _ in range(times):
+        gateway_metrics.request_overloaded()
+    return take_snapshot(gateway_metrics.registry)
 
+
+def test_refused_requests_are_counted_over_all_who_ever_were() -> None:
     ledger = Ledger(clock=_Clock())
     assert ledger.refused() == 0
-    ledger.push("gone", requests(s200=5, s503=2), final=True)
-    ledger.push("here", requests(s200=7, s429=4, s503=1, s504=9))
+    ledger.push("gone", _overloaded(GatewayMetrics(), 2), final=True)
+    ledger.push("here", _overloaded(GatewayMetrics(), 5))
     ledger.push("translator", _snapshot(3))
     assert ledger.refused() == 7
+
+
+@pytest.mark.parametrize("status", [200, 429, 500, 503, 504])
+def test_no_status_alone_is_demand(status: int) -> None:
+    metrics = GatewayMetrics()
+    metrics.request_started("/v1/translate")
+    metrics.request_finished("/v1/translate", status, 0.1)
+    ledger = Ledger(clock=_Clock())
+    ledger.push("gateway", take_snapshot(metrics.registry))
+    assert ledger.refused() == 0
