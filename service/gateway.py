@@ -17,6 +17,7 @@ from service.api.docs_page import DocsPage
 from service.api.error_answers import error_answer
 from service.api.libretranslate import LibreTranslateApi
 from service.api.probes import Probes
+from service.api.route_templates import RouteTemplates
 from service.api.translation import Translating
 from service.api.v1 import NativeApi
 from service.draining import Drain, DrainRequests
@@ -79,7 +80,7 @@ def build_gateway(
     app.add_middleware(
         ObserveRequests,
         metrics=metrics,
-        routes=[path for route in app.routes if (path := getattr(route, "path", None))],
+        template_of=RouteTemplates(app.routes).template_of,
         error_response=errors.response,
         log_requests=settings.log_requests,
         echo_request_id=echo_request_id,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -32,7 +32,6 @@ from service.request_context import RequestContext, request_id_from
 __all__ = ["AdmitRequests", "ObserveRequests", "RequestMetrics"]
 
 REQUEST_ID_HEADER = "X-Request-Id"
-OTHER_ROUTE = "other"
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 ErrorResponse = Callable[[RequestContext, BaseException], Response]
@@ -62,14 +61,14 @@ class ObserveRequests:
         app: ASGIApp,
         *,
         metrics: RequestMetrics,
-        routes: Collection[str],
+        template_of: Callable[[Scope], str],
         error_response: ErrorResponse,
         log_requests: bool,
         echo_request_id: bool,
     ) -> None:
         self._app = app
         self._metrics = metrics
-        self._routes = frozenset(routes)
+        self._template_of = template_of
         self._error_response = error_response
         self._log_requests = log_requests
         self._echo_request_id = echo_request_id
@@ -107,11 +106,7 @@ class ObserveRequests:
     def _begin(self, scope: Scope) -> tuple[RequestContext, bool]:
         """The request's context, and whether its id is for us to put into the answer."""
         given = Headers(scope=scope).get(REQUEST_ID_HEADER)
-        path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
-        context = RequestContext(
-            request_id=request_id_from(given),
-            route=path if path in self._routes else OTHER_ROUTE,
-        )
+        context = RequestContext(request_id=request_id_from(given), route=self._template_of(scope))
         context.attach(scope)
         self._metrics.request_started(context.route)
         return context, self._echo_request_id or context.request_id != given

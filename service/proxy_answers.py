@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model.errors import DeadlineExceededError, PolyheadError
-from service.api.error_answers import error_answer
+from service.api.error_answers import CONTRACT_TEMPLATES, error_answer
 from service.errors import ModelUnavailableError, OverloadedError, failure_of
 from service.request_context import RequestContext, request_id_from
 
@@ -80,8 +80,7 @@ def _meaning(start: Message) -> PolyheadError | None:
 def _answer(scope: Scope, error: PolyheadError) -> Response:
     # By now the proxy has put a new id among the request's headers if the client gave none.
     request_id = request_id_from(Headers(scope=scope).get(_REQUEST_ID_HEADER))
-    answer = error_answer(
-        failure_of(error), RequestContext(request_id=request_id, route=scope["path"])
-    )
+    context = RequestContext(request_id=request_id, route=CONTRACT_TEMPLATES.template_of(scope))
+    answer = error_answer(failure_of(error), context)
     answer.headers[_REQUEST_ID_HEADER] = request_id
     return answer

@@ -1,23 +1,31 @@
-"""An error in the words of the API that was asked."""
+"""An error in the form of the contract whose route was asked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from starlette.responses import Response
 
-from service.api import libretranslate, v1
+from service.api.contract import ErrorForm
+from service.api.libretranslate import LIBRETRANSLATE
+from service.api.route_templates import RouteTemplates
+from service.api.v1 import NATIVE
 from service.errors import Failure
 from service.request_context import RequestContext
 
-__all__ = ["error_answer"]
+__all__ = ["CONTRACT_TEMPLATES", "error_answer"]
 
-_BY_ROUTE: Mapping[str, Callable[[Failure, RequestContext], Response]] = {
-    "/translate": libretranslate.error_response,
-    "/languages": libretranslate.error_response,
+_CONTRACTS = (NATIVE, LIBRETRANSLATE)
+_FORMS: Mapping[str, ErrorForm] = {
+    template: contract.error_form for contract in _CONTRACTS for template in contract.templates
 }
+
+CONTRACT_TEMPLATES = RouteTemplates(
+    [route for contract in _CONTRACTS for route in contract.bare_routes()]
+)
+"""For who stands before the gateways and has no routes of its own."""
 
 
 def error_answer(failure: Failure, context: RequestContext) -> Response:
-    """As `context.route` has it; the native API's form where no other is known."""
-    return _BY_ROUTE.get(context.route, v1.error_response)(failure, context)
+    """The answer for a failure on `context.route`; the native form where no contract has it."""
+    return _FORMS.get(context.route, NATIVE.error_form)(failure, context)

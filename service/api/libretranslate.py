@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from model.errors import InvalidRequestError
+from service.api.contract import Contract
 from service.api.form_body import read_form
 from service.api.json_body import is_json, read_json
 from service.api.language_names import language_name
@@ -30,7 +31,7 @@ from service.schemas import (
 )
 from service.settings import Limits
 
-__all__ = ["LibreTranslateApi", "error_response"]
+__all__ = ["LIBRETRANSLATE", "LibreTranslateApi"]
 
 _MAX_CODE_LEN = 35
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -44,12 +45,23 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     )
 }
 
+_REQUEST_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        kind: {"schema": LibreTranslateRequest.model_json_schema()}
+        for kind in ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
+    },
+}
 
-def error_response(failure: Failure, context: RequestContext) -> Response:
+
+def _error_form(failure: Failure, context: RequestContext) -> Response:
     """A failure in LibreTranslate's form: one status for all that is wrong in a request."""
     del context  # the id is in the header; a field more could break a strict client
     status = 400 if failure.status in (415, 422) else failure.status
     return JSONResponse({"error": failure.message}, status_code=status, headers=failure.headers)
+
+
+LIBRETRANSLATE = Contract(error_form=_error_form)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,38 +84,17 @@ class LibreTranslateApi:
 
     def add_to(self, app: FastAPI) -> None:
         """Adds the routes."""
-        schema = LibreTranslateRequest.model_json_schema()
-        content = {
-            kind: {"schema": schema}
-            for kind in (
-                "application/json",
-                "application/x-www-form-urlencoded",
-                "multipart/form-data",
-            )
-        }
-        app.add_api_route(
-            "/translate",
-            self.translate,
-            methods=["POST"],
-            summary="Translate, in LibreTranslate's form",
-            response_model=LibreTranslateReply,
-            responses=_ERRORS,
-            openapi_extra={
-                "parameters": REQUEST_HEADERS,
-                "requestBody": {"required": True, "content": content},
-            },
-            tags=["LibreTranslate"],
-        )
-        app.add_api_route(
-            "/languages",
-            self.languages,
-            methods=["GET"],
-            summary="The languages and what each can be translated into",
-            response_model=list[LibreTranslateLanguage],
-            responses={503: _ERRORS[503]},
-            tags=["LibreTranslate"],
-        )
+        LIBRETRANSLATE.add_to(app, self)
 
+    @LIBRETRANSLATE.route(
+        "/translate",
+        methods=["POST"],
+        summary="Translate, in LibreTranslate's form",
+        response_model=LibreTranslateReply,
+        responses=_ERRORS,
+        openapi_extra={"parameters": REQUEST_HEADERS, "requestBody": _REQUEST_BODY},
+        tags=["LibreTranslate"],
+    )
     async def translate(self, request: Request) -> Response:
         """Translates `q`, a text or a list of texts, from JSON, a form or the query string."""
         fields = await _read_fields(request, max_fields=self._limits.max_texts + 32)
@@ -125,6 +116,14 @@ class LibreTranslateApi:
             raise await self._not_served(wanted) from None
         return Response(to_json(_answer(wanted, reply.translations)), media_type="application/json")
 
+    @LIBRETRANSLATE.route(
+        "/languages",
+        methods=["GET"],
+        summary="The languages and what each can be translated into",
+        response_model=list[LibreTranslateLanguage],
+        responses={503: _ERRORS[503]},
+        tags=["LibreTranslate"],
+    )
     async def languages(self) -> list[LibreTranslateLanguage]:
         """Every language that is a source or a target, by its code."""
         infos = await self._translating.router.models()

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from service.api.contract import Contract
 from service.api.json_body import JsonRoute
 from service.api.translation import REQUEST_HEADERS, TextsToTranslate, Translating
 from service.errors import Failure
@@ -28,7 +29,7 @@ from service.schemas import (
     Usage,
 )
 
-__all__ = ["NativeApi", "error_response"]
+__all__ = ["NATIVE", "NativeApi"]
 
 _TRANSLATE_ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorReply, "description": "The body is not JSON in UTF-8"},
@@ -41,13 +42,16 @@ _TRANSLATE_ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def error_response(failure: Failure, context: RequestContext) -> Response:
+def _error_form(failure: Failure, context: RequestContext) -> Response:
     """A failure in the native API's form."""
     error = ErrorBody(type=failure.kind, message=failure.message, field=failure.field)
     body = ErrorReply(error=error, request_id=context.request_id)
     return JSONResponse(
         body.model_dump(exclude_none=True), status_code=failure.status, headers=failure.headers
     )
+
+
+NATIVE = Contract(error_form=_error_form)
 
 
 class NativeApi:
@@ -58,27 +62,18 @@ class NativeApi:
 
     def add_to(self, app: FastAPI) -> None:
         """Adds the routes."""
-        app.router.add_api_route(
-            "/v1/translate",
-            self.translate,
-            methods=["POST"],
-            summary="Translate one text or several",
-            response_model=TranslateReplyBody,
-            responses=_TRANSLATE_ERRORS,
-            route_class_override=JsonRoute,
-            openapi_extra={"parameters": REQUEST_HEADERS},
-            tags=["native"],
-        )
-        app.add_api_route(
-            "/v1/models",
-            self.models,
-            methods=["GET"],
-            summary="The models and their languages",
-            response_model=ModelList,
-            responses={503: {"model": ErrorReply, "description": "No model is ready yet"}},
-            tags=["native"],
-        )
+        NATIVE.add_to(app, self)
 
+    @NATIVE.route(
+        "/v1/translate",
+        methods=["POST"],
+        summary="Translate one text or several",
+        response_model=TranslateReplyBody,
+        responses=_TRANSLATE_ERRORS,
+        route_class_override=JsonRoute,
+        openapi_extra={"parameters": REQUEST_HEADERS},
+        tags=["native"],
+    )
     async def translate(self, request: Request, body: TranslateRequest) -> Response:
         """Translates one text (`text`) or several (`texts`); the answer keeps their order.
 
@@ -96,6 +91,14 @@ class NativeApi:
         answer = _answer(reply, wanted, return_scores=body.return_scores)
         return Response(answer.model_dump_json(exclude_unset=True), media_type="application/json")
 
+    @NATIVE.route(
+        "/v1/models",
+        methods=["GET"],
+        summary="The models and their languages",
+        response_model=ModelList,
+        responses={503: {"model": ErrorReply, "description": "No model is ready yet"}},
+        tags=["native"],
+    )
     async def models(self) -> ModelList:
         """The models that are ready, with their languages, device and defaults."""
         infos = await self._translating.router.models()

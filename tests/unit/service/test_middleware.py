@@ -118,6 +118,32 @@ async def test_a_service_that_is_not_ready_is_no_demand() -> None:
     assert gateway.count(OVERLOADED) == 0
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status", "route"),
+    [
+        ("GET", "/v1/documents/7", 200, "/v1/documents/{id}"),
+        ("GET", "/v1/documents/8", 200, "/v1/documents/{id}"),
+        ("HEAD", "/v1/documents/7", 405, "/v1/documents/{id}"),
+        ("POST", "/v1/documents/7", 405, "/v1/documents/{id}"),
+        ("GET", "/v1/documents/7/8", 404, "other"),
+        ("GET", "/docs/files/swagger-ui.css", 200, "/docs/files"),
+        ("GET", "/docs/files/nothing", 404, "/docs/files"),
+    ],
+)
+async def test_a_route_with_a_parameter_is_counted_as_one(
+    method: str, path: str, status: int, route: str
+) -> None:
+    async def document(id: str) -> dict[str, str]:
+        return {"id": id}
+
+    gateway = Gateway()
+    gateway.app.add_api_route("/v1/documents/{id}", document)
+    async with gateway.client() as client:
+        answer = await client.request(method, path)
+    assert answer.status_code == status
+    assert gateway.count(FINISHED, route=route, status=str(status), source="", target="") == 1
+
+
 async def test_a_request_is_in_flight_until_its_end() -> None:
     gateway = Gateway()
     release = gateway.backend.hold_next()
@@ -397,7 +423,7 @@ async def test_an_exception_within_an_answer_breaks_the_connection() -> None:
     observed = ObserveRequests(
         app,
         metrics=gateway.metrics,
-        routes=["/v1/translate"],
+        template_of=lambda scope: str(scope["path"]),
         error_response=lambda context, exc: pytest.fail("the status line is out already"),
         log_requests=False,
         echo_request_id=True,
@@ -418,7 +444,7 @@ async def test_what_is_not_http_passes_through() -> None:
     observed = ObserveRequests(
         AdmitRequests(app, admission=Admission(Limits())),
         metrics=gateway.metrics,
-        routes=[],
+        template_of=lambda scope: str(scope["path"]),
         error_response=lambda context, exc: pytest.fail("there is no error"),
         log_requests=False,
         echo_request_id=True,
