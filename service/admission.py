@@ -1,15 +1,17 @@
-"""What is let in: how many requests at a time, and how much each may ask for."""
+"""Admission control: how many requests at a time, how much each may ask for, and the last ones."""
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from model.config import Priority
-from service.errors import InvalidFieldError, OverloadedError, shown
+from service.errors import InvalidFieldError, ModelUnavailableError, OverloadedError, shown
 from service.request_context import RequestContext
 from service.settings import Limits
 
@@ -25,29 +27,66 @@ _HEAD_START_SECONDS = 0.1
 _HEAD_START_SHARE = 0.1
 
 
+_TO_THE_LAST = frozenset({"/health", "/metrics"})
+"""Routes answered while draining: the process is alive, and its last numbers count."""
+
+
 class Admission:
-    """Counts the requests in work and checks each one against the limits."""
+    """Counts the requests in flight and decides which others join them. Of one event loop."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.in_flight = 0
+        self.draining = False
+        self._in_flight: Counter[tuple[str, bool]] = Counter()
+        """By route, and whether they have a body."""
+        self._drained = asyncio.Event()
 
     @contextmanager
-    def slot(self, priority: Priority = Priority.INTERACTIVE) -> Iterator[None]:
-        """Holds one of the places in flight; OverloadedError when all for it are taken."""
-        most = self.limits.max_in_flight
-        if priority is Priority.BATCH:
-            most = int(most * self.limits.batch_share)
-        if self.in_flight >= most:
-            raise OverloadedError(
-                f"the server works on {self.in_flight} requests, as many as it may for priority "
-                f"{priority}; try again later"
-            )
-        self.in_flight += 1
+    def slot(self, context: RequestContext, *, has_body: bool) -> Iterator[None]:
+        """Counts a request as in flight for as long as it is.
+
+        Raises:
+            ModelUnavailableError: the gateway is draining.
+            OverloadedError: as many requests with a body are in flight as its priority allows.
+        """
+        if self.draining and context.route not in _TO_THE_LAST:
+            raise ModelUnavailableError("the service is about to end; try again later")
+        if has_body:
+            self._check_capacity(context.priority)
+        self._in_flight[context.route, has_body] += 1
         try:
             yield
         finally:
-            self.in_flight -= 1
+            self._in_flight[context.route, has_body] -= 1
+            if self.draining and not self._num_to_drain():
+                self._drained.set()
+
+    async def drain(self) -> None:
+        """Lets nothing in from now on, and returns when all that was let in is answered."""
+        self.draining = True
+        if self._num_to_drain():
+            await self._drained.wait()
+
+    def in_flight(self) -> dict[str, int]:
+        """The requests in flight by route. May be called on any thread."""
+        by_route: Counter[str] = Counter()
+        for (route, _), count in dict(self._in_flight).items():  # copied at once
+            by_route[route] += count
+        return by_route
+
+    def _num_to_drain(self) -> int:
+        return sum(count for route, count in self.in_flight().items() if route not in _TO_THE_LAST)
+
+    def _check_capacity(self, priority: Priority) -> None:
+        most = self.limits.max_in_flight
+        if priority is Priority.BATCH:
+            most = int(most * self.limits.batch_share)
+        now = sum(count for (_, has_body), count in self._in_flight.items() if has_body)
+        if now >= most:
+            raise OverloadedError(
+                f"the server works on {now} requests, as many as it may for priority {priority}; "
+                "try again later"
+            )
 
     def check_texts(self, texts: Sequence[str], *, field: str, is_list: bool) -> None:
         """Refuses too many texts, too long ones, and characters that no text has.

@@ -20,8 +20,8 @@ from ray.serve.schema import LoggingConfig
 
 from model.config import EngineConfig
 from model.embedded import EMBEDDED, model_directory
+from service.admission import Admission
 from service.autoscaling_policy import serve_config
-from service.draining import Drain
 from service.gateway import build_gateway
 from service.logs import configure_logging
 from service.metrics import GatewayMetrics
@@ -66,7 +66,7 @@ class Gateway:
         gc.set_threshold(_COLLECT_AFTER_OBJECTS)
         self._settings = settings
         self._metrics = GatewayMetrics()
-        self._drain = Drain()
+        self._admission = Admission(settings.limits)
         self._hub = HubClient.of_this_replica(
             lambda: take_snapshot(self._metrics.registry), keeps_backup=True
         )
@@ -86,13 +86,13 @@ class Gateway:
             self._router,
             self._metrics,
             self._render_metrics,
-            drain=self._drain,
+            admission=self._admission,
             echo_request_id=False,  # Serve's proxy repeats the header itself
         )
 
     async def drain(self) -> None:
         """Lets nothing in any more, and returns when everything that was let in is answered."""
-        await self._drain.run()
+        await self._admission.drain()
 
     async def _render_metrics(self) -> bytes:
         timeout = self._settings.metrics_timeout_seconds

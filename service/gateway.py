@@ -20,7 +20,6 @@ from service.api.probes import Probes
 from service.api.route_templates import RouteTemplates
 from service.api.translation import Translating
 from service.api.v1 import NativeApi
-from service.draining import Drain, DrainRequests
 from service.errors import failure_of
 from service.logs import log_failure
 from service.middleware import AdmitRequests, ObserveRequests, RequestMetrics
@@ -43,7 +42,7 @@ def build_gateway(
     metrics: RequestMetrics,
     render_metrics: Callable[[], Awaitable[bytes]],
     *,
-    drain: Drain | None = None,
+    admission: Admission | None = None,
     echo_request_id: bool = True,
 ) -> FastAPI:
     """The application of one gateway.
@@ -53,7 +52,7 @@ def build_gateway(
         router: the way to the models.
         metrics: where the numbers of the requests go.
         render_metrics: the answer of `GET /metrics`.
-        drain: how the gateway is brought to its end; where it is not given, nobody does that.
+        admission: for who wants to drain the gateway; one is made where none is given.
         echo_request_id: False where the server in front repeats a request's X-Request-Id in its
             answer, as Ray Serve's does; it is then added only where it replaces one that was
             refused.
@@ -66,7 +65,8 @@ def build_gateway(
         redoc_url=None,
         redirect_slashes=False,
     )
-    admission = Admission(settings.limits)
+    admission = admission or Admission(settings.limits)
+    metrics.read_in_flight(admission.in_flight)
     translating = Translating(router, admission)
     NativeApi(translating).add_to(app)
     LibreTranslateApi(translating, settings.limits).add_to(app)
@@ -76,7 +76,6 @@ def build_gateway(
     for kind in (PolyheadError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, errors.answer)
     app.add_middleware(AdmitRequests, admission=admission)
-    app.add_middleware(DrainRequests, drain=drain or Drain())
     app.add_middleware(
         ObserveRequests,
         metrics=metrics,

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
@@ -71,12 +71,8 @@ class GatewayMetrics:
             buckets=LATENCY_BUCKETS,
             registry=self.registry,
         )
-        self._in_flight = Gauge(
-            "polyhead_http_requests_in_flight",
-            "HTTP requests that are being answered.",
-            ("route",),
-            registry=self.registry,
-        )
+        self._in_flight = _InFlight()
+        self.registry.register(self._in_flight)
         self._retries = Counter(
             "polyhead_request_retries",
             "Attempts that were given up for another one, by reason: lost, timeout, unavailable.",
@@ -90,19 +86,19 @@ class GatewayMetrics:
         )
         _process_gauge(self.registry).labels("gateway").set(1)
 
-    def request_started(self, route: str) -> None:
-        """A request for `route`, the template it matched, has arrived."""
-        self._in_flight.labels(route).inc()
+    def read_in_flight(self, source: Callable[[], Mapping[str, int]]) -> None:
+        """From now on, the requests in flight by route are what `source` returns on any thread."""
+        self._in_flight.source = source
 
     def request_finished(
         self, route: str, status: int, seconds: float, *, source: str = "", target: str = ""
     ) -> None:
-        """It was answered, `seconds` after it arrived.
+        """A request was answered, `seconds` after it arrived.
 
         Args:
+            route: the template it matched.
             source, target: codes that are served, or empty.
         """
-        self._in_flight.labels(route).dec()
         self._requests.labels(route, str(status), source, target).inc()
         self._duration.labels(route).observe(seconds)
         if status < 400 and source and target:
@@ -295,6 +291,23 @@ class AutoscalerMetrics:
             f"polyhead_autoscaling_{name}", documentation, ("deployment",), registry=self.registry
         )
         return family.labels(self._deployment)
+
+
+class _InFlight(Collector):
+    """A gauge of what admission control counts: the number stands there alone."""
+
+    def __init__(self) -> None:
+        self.source: Callable[[], Mapping[str, int]] = dict
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        family = GaugeMetricFamily(
+            "polyhead_http_requests_in_flight",
+            "HTTP requests that are being answered.",
+            labels=("route",),
+        )
+        for route, count in self.source().items():
+            family.add_metric((route,), count)
+        yield family
 
 
 class _WeightedHistogram(Collector):

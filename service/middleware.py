@@ -1,9 +1,8 @@
 """What surrounds every route, as plain ASGI: identity, numbers, limits, and the client that leaves.
 
     ObserveRequests     request id, log line, metrics; turns what is left of exceptions into answers
-    └── DrainRequests   nothing new any more when the gateway is about to end
-        └── AdmitRequests   a place in flight, the body within its limits, cancellation
-            └── FastAPI     routes and their handlers
+    └── AdmitRequests   a place in flight, the body within its limits, cancellation
+        └── FastAPI     routes and their handlers
 
 Handlers learn of a client that has gone in one way only, by being cancelled: Ray Serve's proxy does
 that itself, and here it is done for every other server.
@@ -13,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -41,8 +40,8 @@ ErrorResponse = Callable[[RequestContext, BaseException], Response]
 class RequestMetrics(Protocol):
     """Where the numbers of the requests go."""
 
-    def request_started(self, route: str) -> None:
-        """A request is in work."""
+    def read_in_flight(self, source: Callable[[], Mapping[str, int]]) -> None:
+        """From now on, the requests in flight by route are what `source` returns."""
 
     def request_finished(
         self, route: str, status: int, seconds: float, *, source: str = "", target: str = ""
@@ -108,7 +107,6 @@ class ObserveRequests:
         given = Headers(scope=scope).get(REQUEST_ID_HEADER)
         context = RequestContext(request_id=request_id_from(given), route=self._template_of(scope))
         context.attach(scope)
-        self._metrics.request_started(context.route)
         return context, self._echo_request_id or context.request_id != given
 
     def _end(self, context: RequestContext, method: str, status: int) -> None:
@@ -121,23 +119,27 @@ class ObserveRequests:
 
 
 class AdmitRequests:
-    """Lets a request with a body in, reads the body, and cancels the work when its client goes."""
+    """Admits a request, reads its body if it has one, and then cancels it if its client goes."""
 
     def __init__(self, app: ASGIApp, *, admission: Admission) -> None:
         self._app = app
         self._admission = admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves one request; those without a body pass through, as cheap and short as they are."""
-        if scope["type"] != "http" or scope["method"] not in _METHODS_WITH_BODY:
+        """Serves one request; without a body it is cheap and short, and need not be watched."""
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        priority = priority_of(Headers(scope=scope).get(PRIORITY_HEADER))
-        with self._admission.slot(priority):
+        context = RequestContext.of(scope)
+        if not _has_body(scope):
+            with self._admission.slot(context, has_body=False):
+                await self._app(scope, receive, send)
+            return
+        context.priority = priority_of(Headers(scope=scope).get(PRIORITY_HEADER))
+        with self._admission.slot(context, has_body=True):
             body = await self._read_body(scope, receive)
-            if body is None:
-                return
-            await self._run_while_connected(scope, body, receive, send)
+            if body is not None:
+                await self._run_while_connected(scope, body, receive, send)
 
     async def _read_body(self, scope: Scope, receive: Receive) -> bytes | None:
         """The whole body; None when the client went away in its midst."""
@@ -184,6 +186,14 @@ class AdmitRequests:
                 raise
         finally:
             watching.cancel()
+
+
+def _has_body(scope: Scope) -> bool:
+    """Whether a body must be expected: by the method, or since HTTP/1.1's headers announce one."""
+    return scope["method"] in _METHODS_WITH_BODY or any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+        for name, value in scope["headers"]
+    )
 
 
 async def _until_gone(receive: Receive) -> None:

@@ -9,6 +9,8 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from model.config import Priority
+
 __all__ = ["RequestContext", "is_safe_id", "request_id_from"]
 
 _SCOPE_KEY = "polyhead.request"
@@ -24,6 +26,7 @@ class RequestContext:
     """Template of the path, or "other": a bounded set."""
     started: float = field(default_factory=time.monotonic)
     """time.monotonic() when the request came in."""
+    priority: Priority = Priority.INTERACTIVE
     num_texts: int = 0
     source: str = ""
     """Set only once the service is known to serve the pair: a bounded set."""

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message
 
 from model.config import GenerationConfig
-from service.draining import Drain
+from service.admission import Admission
 from service.gateway import build_gateway
 from service.metrics import GatewayMetrics
 from service.protocol import ModelInfo, TranslateCall, TranslatedText, TranslateReply
@@ -147,7 +147,6 @@ class Gateway:
         self,
         *backends: FakeBackend,
         render_metrics: Callable[[], Any] | None = None,
-        drain: Drain | None = None,
         echo_request_id: bool = True,
         **settings: Any,
     ) -> None:
@@ -161,12 +160,13 @@ class Gateway:
             lost=(ReplicaLostError,),
             on_retry=self.metrics.retried,
         )
+        self.admission = Admission(self.settings.limits)
         self.app: FastAPI = build_gateway(
             self.settings,
             self.router,
             self.metrics,
             render_metrics or _no_metrics,
-            drain=drain,
+            admission=self.admission,
             echo_request_id=echo_request_id,
         )
 

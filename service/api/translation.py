@@ -10,13 +10,7 @@ from starlette.requests import Request
 
 from model.config import GenerationConfig, Priority
 from model.errors import InvalidRequestError
-from service.admission import (
-    PRIORITY_HEADER,
-    TIMEOUT_HEADER,
-    Admission,
-    deadline_of,
-    priority_of,
-)
+from service.admission import PRIORITY_HEADER, TIMEOUT_HEADER, Admission, deadline_of
 from service.errors import InvalidFieldError
 from service.protocol import TranslateCall, TranslateReply
 from service.request_context import RequestContext
@@ -87,7 +81,7 @@ class Translating:
             source=destination.source,
             target=destination.target,
             generation=_generation(destination, wanted.options),
-            priority=priority_of(request.headers.get(PRIORITY_HEADER)),
+            priority=context.priority,
         )
         return await self.router.translate(destination, call, deadline=deadline)
 

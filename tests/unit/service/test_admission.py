@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, ExitStack
+
 import pytest
 
 from model.config import Priority
 from service.admission import Admission, deadline_of, priority_of
-from service.errors import InvalidFieldError, OverloadedError
+from service.errors import InvalidFieldError, ModelUnavailableError, OverloadedError
 from service.request_context import RequestContext, request_id_from
 from service.settings import Limits
 
@@ -18,24 +20,44 @@ def admission() -> Admission:
     )
 
 
+INTERACTIVE = RequestContext(request_id="r", route="/translate")
+BATCH = RequestContext(request_id="r", route="/v1/translate", priority=Priority.BATCH)
+HEALTH = RequestContext(request_id="r", route="/health")
+
+
 def test_places_are_limited_and_come_back(admission: Admission) -> None:
-    with admission.slot():
-        with admission.slot():
-            with pytest.raises(OverloadedError, match="works on 2 requests"), admission.slot():
+    def slot() -> AbstractContextManager[None]:
+        return admission.slot(INTERACTIVE, has_body=True)
+
+    with slot():
+        with slot():
+            with pytest.raises(OverloadedError, match="works on 2 requests"), slot():
                 pass
-            assert admission.in_flight == 2
-        with admission.slot():
-            assert admission.in_flight == 2
-    assert admission.in_flight == 0
+            assert admission.in_flight() == {"/translate": 2}
+        with slot():
+            assert admission.in_flight() == {"/translate": 2}
+    assert admission.in_flight() == {"/translate": 0}
 
 
 def test_batch_requests_leave_places_to_others() -> None:
     admission = Admission(Limits(max_in_flight=4, batch_share=0.5))
-    with admission.slot(Priority.BATCH), admission.slot():
-        with pytest.raises(OverloadedError, match="priority batch"), admission.slot(Priority.BATCH):
+    with admission.slot(BATCH, has_body=True), admission.slot(INTERACTIVE, has_body=True):
+        with (
+            pytest.raises(OverloadedError, match="priority batch"),
+            admission.slot(BATCH, has_body=True),
+        ):
             pass
-        with admission.slot(), admission.slot():
-            assert admission.in_flight == 4
+        with admission.slot(INTERACTIVE, has_body=True), admission.slot(INTERACTIVE, has_body=True):
+            assert admission.in_flight() == {"/translate": 3, "/v1/translate": 1}
+
+
+def test_requests_without_a_body_are_counted_but_not_limited(admission: Admission) -> None:
+    with ExitStack() as stack:
+        for _ in range(5):
+            stack.enter_context(admission.slot(HEALTH, has_body=False))
+        for _ in range(2):
+            stack.enter_context(admission.slot(INTERACTIVE, has_body=True))
+        assert admission.in_flight() == {"/health": 5, "/translate": 2}
 
 
 def test_the_header_names_a_priority() -> None:
@@ -46,9 +68,17 @@ def test_the_header_names_a_priority() -> None:
 
 
 def test_a_place_comes_back_after_a_failure(admission: Admission) -> None:
-    with pytest.raises(ZeroDivisionError), admission.slot():
+    with pytest.raises(ZeroDivisionError), admission.slot(INTERACTIVE, has_body=True):
         raise ZeroDivisionError
-    assert admission.in_flight == 0
+    assert admission.in_flight() == {"/translate": 0}
+
+
+async def test_a_refused_request_is_not_in_flight(admission: Admission) -> None:
+    await admission.drain()
+    with pytest.raises(ModelUnavailableError), admission.slot(INTERACTIVE, has_body=True):
+        pass
+    with admission.slot(HEALTH, has_body=False):
+        assert admission.in_flight() == {"/health": 1}
 
 
 @pytest.mark.parametrize(

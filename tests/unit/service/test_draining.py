@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from service.draining import Drain
+from service.admission import Admission
+from service.settings import Limits
 from tests.fakes import Connection, Gateway, until
 
 _BODY = json.dumps({"text": "Hello", "source": "en", "target": "de"}).encode()
@@ -15,22 +16,21 @@ _LIBRE_BODY = json.dumps({"q": "Hello", "source": "en", "target": "de"}).encode(
 
 
 async def test_with_nothing_in_work_it_is_over_at_once() -> None:
-    drain = Drain()
-    await asyncio.wait_for(drain.run(), timeout=20)
-    assert drain.begun
+    admission = Admission(Limits())
+    await asyncio.wait_for(admission.drain(), timeout=20)
+    assert admission.draining
 
 
 async def test_what_was_let_in_is_answered_first() -> None:
-    drain = Drain()
-    gateway = Gateway(drain=drain)
+    gateway = Gateway()
     answers = gateway.backend.hold_next()
     connection = Connection()
     connection.body(_BODY)
     request = connection.start(gateway.app)
     await until(lambda: gateway.backend.num_active == 1)
 
-    draining = asyncio.create_task(drain.run())
-    await until(lambda: drain.begun)
+    draining = asyncio.create_task(gateway.admission.drain())
+    await until(lambda: gateway.admission.draining)
     async with gateway.client() as client:
         assert (await client.post("/v1/translate", content=_BODY)).status_code == 503
     assert not draining.done()
@@ -41,14 +41,13 @@ async def test_what_was_let_in_is_answered_first() -> None:
 
 
 async def test_a_body_that_is_still_coming_has_been_let_in() -> None:
-    drain = Drain()
-    gateway = Gateway(drain=drain)
+    gateway = Gateway()
     connection = Connection()
     connection.body(_BODY[:5], more=True)
     request = connection.start(gateway.app)
     await until(lambda: connection.num_received == 1)
-    draining = asyncio.create_task(drain.run())
-    await until(lambda: drain.begun)
+    draining = asyncio.create_task(gateway.admission.drain())
+    await until(lambda: gateway.admission.draining)
     connection.body(_BODY[5:])
     await asyncio.wait_for(draining, timeout=20)
     await request
@@ -56,14 +55,13 @@ async def test_a_body_that_is_still_coming_has_been_let_in() -> None:
 
 
 async def test_a_client_that_leaves_is_not_waited_for() -> None:
-    drain = Drain()
-    gateway = Gateway(drain=drain)
+    gateway = Gateway()
     gateway.backend.hold_next()
     connection = Connection()
     connection.body(_BODY)
     request = connection.start(gateway.app)
     await until(lambda: gateway.backend.num_active == 1)
-    draining = asyncio.create_task(drain.run())
+    draining = asyncio.create_task(gateway.admission.drain())
     connection.disconnect()
     await asyncio.wait_for(draining, timeout=20)
     await request
@@ -71,9 +69,8 @@ async def test_a_client_that_leaves_is_not_waited_for() -> None:
 
 @pytest.mark.parametrize(("path", "body"), [("/v1/translate", _BODY), ("/translate", _LIBRE_BODY)])
 async def test_new_work_is_refused_in_the_words_of_its_api(path: str, body: bytes) -> None:
-    drain = Drain()
-    gateway = Gateway(drain=drain)
-    await drain.run()
+    gateway = Gateway()
+    await gateway.admission.drain()
     headers = {"content-type": "application/json", "x-request-id": "r-1"}
     async with gateway.client() as client:
         answer = await client.post(path, content=body, headers=headers)
@@ -90,11 +87,10 @@ async def test_new_work_is_refused_in_the_words_of_its_api(path: str, body: byte
 
 
 async def test_it_is_not_ready_any_more_but_alive_and_still_counted() -> None:
-    drain = Drain()
-    gateway = Gateway(drain=drain)
+    gateway = Gateway()
     async with gateway.client() as client:
         assert (await client.get("/ready")).status_code == 200
-        await drain.run()
+        await gateway.admission.drain()
         assert (await client.get("/ready")).status_code == 503
         assert (await client.get("/health")).status_code == 200
         assert (await client.get("/metrics")).status_code == 200

@@ -12,6 +12,7 @@ from model.config import Priority
 from model.errors import DeadlineExceededError, QueueFullError, RequestCancelledError
 from service.admission import Admission
 from service.middleware import AdmitRequests, ObserveRequests
+from service.request_context import RequestContext
 from service.settings import Limits
 from tests.fakes import Connection, FakeBackend, Gateway, until
 
@@ -229,6 +230,47 @@ async def test_a_body_that_does_not_come_is_waited_for_in_vain_only_so_long() ->
     assert connection.headers["connection"] == "close"
 
 
+@pytest.mark.parametrize("path", ["/health", "/languages", "/v1/translate", "/nothing"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS"])
+async def test_a_body_is_held_against_the_limits_whatever_the_method(
+    method: str, path: str
+) -> None:
+    gateway = Gateway(limits={"max_body_bytes": 1024, "body_timeout_seconds": 0.01})
+    announced = Connection(path, method=method, headers={"content-length": "1025"})
+    await announced.start(gateway.app)
+    assert (announced.status, announced.num_received) == (413, 0)
+    too_long = Connection(path, method=method, headers={"transfer-encoding": "chunked"})
+    for _ in range(100):
+        too_long.body(b" " * 500, more=True)
+    await too_long.start(gateway.app)
+    assert (too_long.status, too_long.num_received) == (413, 3)
+    too_slow = Connection(path, method=method, headers={"content-length": "100"})
+    too_slow.body(b" " * 50, more=True)
+    await too_slow.start(gateway.app)
+    assert too_slow.status == 408
+
+
+@pytest.mark.parametrize("headers", [{}, {"content-length": "0"}])
+async def test_a_get_without_a_body_waits_for_none(headers: dict[str, str]) -> None:
+    connection = Connection("/health", method="GET", headers=headers)
+    await connection.start(Gateway().app)
+    assert (connection.status, connection.num_received) == (200, 0)
+
+
+async def test_a_get_with_a_body_takes_a_place() -> None:
+    gateway = Gateway(limits={"max_in_flight": 1})
+    release = gateway.backend.hold_next()
+    first = Connection()
+    first.body(BODY)
+    running = first.start(gateway.app)
+    await _wait_for_call(gateway.backend)
+    second = Connection("/languages", method="GET", headers={"content-length": "5"})
+    await second.start(gateway.app)
+    assert (second.status, second.num_received) == (503, 0)
+    release.set()
+    await running
+
+
 async def test_one_request_too_many_is_sent_away_before_its_body_is_read() -> None:
     gateway = Gateway(limits={"max_in_flight": 1})
     release = gateway.backend.hold_next()
@@ -378,6 +420,7 @@ async def test_a_client_that_leaves_after_its_answer_interrupts_nothing() -> Non
         finished.append(True)
 
     connection.body(BODY)
+    RequestContext(request_id="r", route="/").attach(connection.scope)
     await connection.start(AdmitRequests(app, admission=Admission(Limits())))
     assert finished == [True]
 
@@ -395,6 +438,7 @@ async def test_a_handler_can_wait_for_its_client_to_leave() -> None:
             seen.append("left")
 
     connection.body(BODY)
+    RequestContext(request_id="r", route="/").attach(connection.scope)
     await connection.start(AdmitRequests(app, admission=Admission(Limits())))
     assert seen == [BODY, "left"]
 

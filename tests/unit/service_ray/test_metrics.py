@@ -53,9 +53,9 @@ def _sample(snapshot: dict[str, Family], name: str, **labels: str) -> float:
 def test_requests_are_counted_by_route_status_and_pair() -> None:
     metrics = GatewayMetrics()
     for status, source, target in ((200, "en", "de"), (200, "en", "de"), (422, "", "")):
-        metrics.request_started("/v1/translate")
         metrics.request_finished("/v1/translate", status, 0.3, source=source, target=target)
-    metrics.request_started("/health")
+    in_flight = {"/v1/translate": 0, "/health": 1}
+    metrics.read_in_flight(lambda: in_flight)
     metrics.retried("lost")
     snapshot = take_snapshot(metrics.registry)
     name = "polyhead_http_requests_total"
@@ -73,7 +73,6 @@ def test_requests_are_counted_by_route_status_and_pair() -> None:
 
 def test_a_failed_translation_has_no_end_to_end_latency() -> None:
     metrics = GatewayMetrics()
-    metrics.request_started("/translate")
     metrics.request_finished("/translate", 503, 60.0, source="en", target="de")
     assert not take_snapshot(metrics.registry)["polyhead_e2e_request_latency_seconds"].samples
 

@@ -202,7 +202,6 @@ def test_refused_requests_are_counted_over_all_who_ever_were() -> None:
 @pytest.mark.parametrize("status", [200, 429, 500, 503, 504])
 def test_no_status_alone_is_demand(status: int) -> None:
     metrics = GatewayMetrics()
-    metrics.request_started("/v1/translate")
     metrics.request_finished("/v1/translate", status, 0.1)
     ledger = Ledger(clock=_Clock())
     ledger.push("gateway", take_snapshot(metrics.registry))
