@@ -277,7 +277,7 @@ def _problem(error: Mapping[str, Any]) -> str:
     name = f"`{path}`" if path else "the body"
     kind, context = error["type"], error.get("ctx", {})
     if kind == "missing":
-        return f"{name} is required" if path else "the body must be a JSON object, but is null"
+        return f"{name} is required"
     if kind == "extra_forbidden":
         return f"{name} is not a field of this request"
     if kind == "value_error":

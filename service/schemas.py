@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SkipValidation,
+    field_validator,
+    model_validator,
+)
 
 __all__ = [
     "ErrorBody",
@@ -33,6 +41,7 @@ _MAX_CODE_LEN = 35
 """The longest language tag that RFC 5646 (section 4.4.1) asks anybody to store."""
 _MAX_FIELDS = 64
 """Of one object of a request; more than any has."""
+_SHORT_NUMBER = re.compile(r"[0-9]{1,9}")
 
 LanguageCode = Annotated[str, Field(min_length=1, max_length=_MAX_CODE_LEN)]
 
@@ -293,11 +302,13 @@ class LibreTranslateRequest(BaseModel):
     """A request in LibreTranslate's form; fields it does not know are ignored."""
 
     model_config = ConfigDict(
+        strict=True,
+        frozen=True,
         use_attribute_docstrings=True,
         json_schema_extra={"examples": [{"q": _SENTENCE, "source": "en", "target": "de"}]},
     )
 
-    q: str | list[str]
+    q: str | Annotated[list[str], Field(fail_fast=True)]
     """The text or the texts to translate."""
     source: str
     """Language code of the text."""
@@ -307,8 +318,36 @@ class LibreTranslateRequest(BaseModel):
     """Only plain text is translated."""
     alternatives: int = Field(default=0, ge=0)
     """How many further translations of each text to return."""
-    api_key: str = ""
+    api_key: SkipValidation[str] = ""
     """Not read: no key is needed."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_what_is_empty(cls, fields: Any) -> Any:
+        """To LibreTranslate, null and "" are no values, and a list without texts is no `q`."""
+        if not isinstance(fields, dict):
+            return fields
+        known = {name: fields[name] for name in cls.model_fields if name in fields}
+        if known.get("q") == []:
+            del known["q"]
+        return {name: value for name, value in known.items() if value not in (None, "")}
+
+    @field_validator("alternatives", mode="before")
+    @classmethod
+    def _read_digits(cls, value: Any) -> Any:
+        """A form has strings only."""
+        if isinstance(value, str) and _SHORT_NUMBER.fullmatch(value):
+            return int(value)
+        return value
+
+    @property
+    def is_list(self) -> bool:
+        """Whether `q` came as a list."""
+        return isinstance(self.q, list)
+
+    def all_texts(self) -> tuple[str, ...]:
+        """The texts, whichever form they came in."""
+        return tuple(self.q) if isinstance(self.q, list) else (self.q,)
 
 
 class LibreTranslateReply(_Reply):

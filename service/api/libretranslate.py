@@ -5,12 +5,12 @@ What it does not have here yet, HTML and language detection, is refused with a c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
-from pydantic_core import to_json
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails, to_json
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -64,17 +64,6 @@ def _error_form(failure: Failure, context: RequestContext) -> Response:
 LIBRETRANSLATE = Contract(error_form=_error_form)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Wanted:
-    """A request of this API, its fields checked but its languages not looked up yet."""
-
-    texts: tuple[str, ...]
-    is_list: bool
-    source: str
-    target: str
-    alternatives: int
-
-
 class LibreTranslateApi:
     """The handlers of LibreTranslate's API."""
 
@@ -97,14 +86,14 @@ class LibreTranslateApi:
     )
     async def translate(self, request: Request) -> Response:
         """Translates `q`, a text or a list of texts, from JSON, a form or the query string."""
-        fields = await _read_fields(request, max_fields=self._limits.max_texts + 32)
-        wanted = _check(fields, self._limits)
+        wanted = await _read(request, max_fields=self._limits.max_texts + 32)
+        _check_limits(wanted, self._limits)
         try:
             options = await self._options(wanted)
             reply = await self._translating.translate(
                 request,
                 TextsToTranslate(
-                    texts=wanted.texts,
+                    texts=wanted.all_texts(),
                     source=wanted.source,
                     target=wanted.target,
                     options=options,
@@ -135,7 +124,7 @@ class LibreTranslateApi:
             for code in sorted(targets)
         ]
 
-    async def _options(self, wanted: _Wanted) -> dict[str, Any]:
+    async def _options(self, wanted: LibreTranslateRequest) -> dict[str, Any]:
         if wanted.alternatives == 0:
             return {}
         destination = await self._translating.router.find(wanted.source, wanted.target)
@@ -143,13 +132,18 @@ class LibreTranslateApi:
         beam_size = max(destination.info.generation.beam_size, count)
         return {"num_hypotheses": count, "beam_size": beam_size}
 
-    async def _not_served(self, wanted: _Wanted) -> InvalidRequestError:
+    async def _not_served(self, wanted: LibreTranslateRequest) -> InvalidRequestError:
         """The same refusal in this API's words."""
+        if wanted.source.casefold() == "auto":
+            return InvalidRequestError(
+                "Invalid request: source must be a language code that GET /languages lists, "
+                "but is auto: this server does not detect languages"
+            )
         targets = _targets(await self._translating.router.models())
         known = {code.casefold(): code for code in targets}
         for code in (wanted.source, wanted.target):
             if code.casefold() not in known:
-                return InvalidRequestError(f"{code} is not supported")
+                return InvalidRequestError(f"{_shortened(code)} is not supported")
         source, target = known[wanted.source.casefold()], known[wanted.target.casefold()]
         return InvalidRequestError(
             f"{language_name(target)} ({target}) is not available as a target language "
@@ -157,90 +151,65 @@ class LibreTranslateApi:
         )
 
 
-async def _read_fields(request: Request, *, max_fields: int) -> Mapping[str, Any]:
-    if not is_json(request.headers):
-        return await read_form(request, max_fields=max_fields, lists=("q",))
-    value = read_json(request.headers, await request.body())
-    if not isinstance(value, dict):
-        raise InvalidRequestError("Invalid JSON format")
-    return value
+async def _read(request: Request, *, max_fields: int) -> LibreTranslateRequest:
+    """The request from JSON, a form or the query string; InvalidRequestError if it has faults."""
+    if is_json(request.headers):
+        fields = read_json(request.headers, await request.body())
+    else:
+        fields = await read_form(request, max_fields=max_fields, lists=("q",))
+    try:
+        return LibreTranslateRequest.model_validate(fields)
+    except ValidationError as exc:
+        raise InvalidRequestError(_problem(exc.errors(include_url=False)[0])) from None
 
 
-def _check(fields: Mapping[str, Any], limits: Limits) -> _Wanted:
-    q = fields.get("q")
-    if q is None or q in ("", []):
-        raise InvalidRequestError("Invalid request: missing q parameter")
-    texts = q if isinstance(q, list) else [q]
-    if not all(isinstance(text, str) for text in texts):
-        raise InvalidRequestError("Invalid request: q must be a string or a list of strings")
-    _check_size(texts, limits)
-    source, target = _check_code(fields, "source"), _check_code(fields, "target")
-    if source.casefold() == "auto":
-        raise InvalidRequestError(
-            "Invalid request: source must be a language code that GET /languages lists, "
-            "but is auto: this server does not detect languages"
-        )
-    _check_format(fields.get("format"))
-    return _Wanted(
-        texts=tuple(texts),
-        is_list=isinstance(q, list),
-        source=source,
-        target=target,
-        alternatives=_check_alternatives(fields.get("alternatives"), limits),
-    )
+def _problem(error: ErrorDetails) -> str:
+    """What breaks a rule of LibreTranslateRequest, in LibreTranslate's words."""
+    if not error["loc"]:
+        return "Invalid JSON format"
+    field, was = error["loc"][0], error["input"]
+    if error["type"] == "missing":
+        return f"Invalid request: missing {field} parameter"
+    match field:
+        case "q":
+            return "Invalid request: q must be a string or a list of strings"
+        case "format":
+            name = was[:_MAX_CODE_LEN] if isinstance(was, str) else shown(was)
+            return f"{name} format is not supported"
+        case "alternatives" if error["type"] == "greater_than_equal":
+            return "Invalid request: alternatives parameter must be >= 0"
+        case "alternatives":
+            return "Invalid request: alternatives parameter is not a number"
+        case _:
+            return f"Invalid request: {field} must be a language code, but is {shown(was)}"
 
 
-def _check_size(texts: Sequence[str], limits: Limits) -> None:
+def _check_limits(wanted: LibreTranslateRequest, limits: Limits) -> None:
+    texts = wanted.all_texts()
     if len(texts) > limits.max_texts:
         raise InvalidRequestError(
             f"Invalid request: request ({len(texts)}) exceeds batch limit ({limits.max_texts})"
         )
-    longest, total = max(map(len, texts)), sum(map(len, texts))
     for size, limit in (
-        (longest, limits.max_text_chars),
-        (total, limits.max_total_chars),
+        (max(map(len, texts)), limits.max_text_chars),
+        (sum(map(len, texts)), limits.max_total_chars),
     ):
         if size > limit:
             raise InvalidRequestError(
                 f"Invalid request: request ({size}) exceeds text limit ({limit})"
             )
-
-
-def _check_code(fields: Mapping[str, Any], name: str) -> str:
-    code = fields.get(name)
-    if code is None or code == "":
-        raise InvalidRequestError(f"Invalid request: missing {name} parameter")
-    if not isinstance(code, str):
-        raise InvalidRequestError(
-            f"Invalid request: {name} must be a language code, but is {shown(code)}"
-        )
-    if len(code) > _MAX_CODE_LEN:
-        raise InvalidRequestError(f"{code[:_MAX_CODE_LEN]}… is not supported")
-    return code
-
-
-def _check_format(value: Any) -> None:
-    if value not in (None, "", "text"):
-        name = value[:_MAX_CODE_LEN] if isinstance(value, str) else shown(value)
-        raise InvalidRequestError(f"{name} format is not supported")
-
-
-def _check_alternatives(value: Any, limits: Limits) -> int:
-    if value is None or value == "":
-        return 0
-    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 10:
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidRequestError("Invalid request: alternatives parameter is not a number")
     most = min(limits.max_num_hypotheses, limits.max_beam_size) - 1
-    if value < 0:
-        raise InvalidRequestError("Invalid request: alternatives parameter must be >= 0")
-    if value > most:
+    if wanted.alternatives > most:
         raise InvalidRequestError(f"Invalid request: alternatives parameter must be <= {most}")
-    return value
 
 
-def _answer(wanted: _Wanted, translations: Sequence[TranslatedText]) -> dict[str, Any]:
+def _shortened(code: str) -> str:
+    return code if len(code) <= _MAX_CODE_LEN else f"{code[:_MAX_CODE_LEN]}…"
+
+
+def _answer(
+    wanted: LibreTranslateRequest, translations: Sequence[TranslatedText]
+) -> dict[str, Any]:
     texts: list[Any] = [one.text for one in translations]
     answer = {"translatedText": texts if wanted.is_list else texts[0]}
     if wanted.alternatives > 0:

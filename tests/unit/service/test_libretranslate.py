@@ -6,10 +6,12 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import ValidationError
 
 from model.config import GenerationConfig
 from model.errors import DeadlineExceededError, QueueFullError
 from service.api.language_names import language_name
+from service.schemas import LibreTranslateRequest
 from tests.fakes import FakeBackend, Gateway
 
 HELLO = {"q": "Hello", "source": "en", "target": "de"}
@@ -140,6 +142,11 @@ async def test_without_alternatives_the_model_decides() -> None:
         ({"format": "html"}, "html format is not supported"),
         ({"format": "xml"}, "xml format is not supported"),
         ({"format": 5}, "5 format is not supported"),
+        ({"format": "x" * 99}, "x" * 35 + " format is not supported"),
+        ({"source": "x" * 99}, "x" * 35 + "… is not supported"),
+        ({"alternatives": 2.0}, "Invalid request: alternatives parameter is not a number"),
+        ({"alternatives": " 2"}, "Invalid request: alternatives parameter is not a number"),
+        ({"alternatives": "\u0662"}, "Invalid request: alternatives parameter is not a number"),
         ({"alternatives": "a"}, "Invalid request: alternatives parameter is not a number"),
         ({"alternatives": "-1"}, "Invalid request: alternatives parameter is not a number"),
         ({"alternatives": True}, "Invalid request: alternatives parameter is not a number"),
@@ -158,6 +165,37 @@ async def test_what_breaks_a_rule_is_a_400_with_a_string(
     answer = await _post(gateway, json=HELLO | change)
     assert (answer.status_code, answer.json()) == (400, {"error": words})
     assert gateway.backend.calls == []
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"q": 5}, "q"),
+        ({"q": [1] * 500_000}, "q"),
+        ({"q": []}, "q"),
+        ({"source": ""}, "source"),
+        ({"target": 5}, "target"),
+        ({"format": "html"}, "format"),
+        ({"alternatives": True}, "alternatives"),
+        ({"alternatives": 2.0}, "alternatives"),
+        ({"alternatives": "+2"}, "alternatives"),
+        ({"alternatives": -1}, "alternatives"),
+    ],
+)
+def test_the_documented_model_is_what_validates(change: dict[str, Any], field: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        LibreTranslateRequest.model_validate(HELLO | change)
+    errors = caught.value.errors()
+    assert {error["loc"][0] for error in errors} == {field}
+    assert len(errors) <= 2
+
+
+def test_the_documented_model_takes_what_forms_bring() -> None:
+    empty = {"format": "", "alternatives": "", "api_key": None, "unknown": [1]}
+    assert LibreTranslateRequest.model_validate(HELLO | empty).alternatives == 0
+    form = {"q": ["a", ""], "alternatives": "2", "api_key": ["not", "read"]}
+    request = LibreTranslateRequest.model_validate(HELLO | form)
+    assert (request.all_texts(), request.is_list, request.alternatives) == (("a", ""), True, 2)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from service.schemas import (
     LibreTranslateError,
     LibreTranslateLanguage,
     LibreTranslateReply,
+    LibreTranslateRequest,
     TranslateReplyBody,
     TranslateRequest,
 )
@@ -116,3 +117,9 @@ async def test_the_examples_are_answered(document: dict[str, Any]) -> None:
             answer = await client.post("/translate", json=example)
             assert answer.status_code == 200
             LibreTranslateReply.model_validate(answer.json())
+
+
+def test_the_request_of_libretranslate_is_the_model_that_reads_it(document: dict[str, Any]) -> None:
+    content = document["paths"]["/translate"]["post"]["requestBody"]["content"]
+    for form in content.values():
+        assert form["schema"] == LibreTranslateRequest.model_json_schema()
