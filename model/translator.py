@@ -133,8 +133,8 @@ class Translator:
         """
         # Only this needs torch, which takes a second to import.
         from model.checkpoint import load_checkpoint
+        from model.engine.backends import resolve_device
         from model.engine.engine import Engine
-        from model.engine.runner import resolve_device
 
         config = engine or EngineConfig()
         resolve_device(config.device)  # before a large file is read for nothing

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from model.engine.runner import build_runners
+from model.engine.backends import build_runners
 from model.errors import CheckpointError
 from model.native import build as native_build
 from service import launch

@@ -1,6 +1,7 @@
 """Which runners a configuration stands for, here and on other machines."""
 
 import os
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -8,8 +9,14 @@ import pytest
 import torch
 
 from model.config import EngineConfig
+from model.engine.backends import (
+    build_runners,
+    chosen_backend,
+    chosen_dtype,
+    resolve_device,
+    resolve_dtype,
+)
 from model.engine.eager_runner import EagerRunner
-from model.engine.runner import build_runners, resolve_device, resolve_dtype
 from model.errors import BackendUnavailableError, InvalidRequestError
 from tests.tiny_model import tiny_transformer
 from tests.unit.model.engine.fake_runner import FakeRunner
@@ -107,3 +114,41 @@ def test_eager_is_plain_pytorch_without_a_note(native: SimpleNamespace) -> None:
     assert isinstance(runner, EagerRunner)
     assert (runner.dtype, runner.notes) == ("float64", ())
     assert native.dtype is None
+
+
+@pytest.mark.parametrize(
+    ("config", "cuda_here", "backend", "dtype"),
+    [
+        ({}, False, "native", "int8"),
+        ({}, True, "cuda", "bfloat16"),
+        ({"device": "cpu"}, True, "native", "int8"),
+        ({"device": "cpu", "dtype": "float32"}, True, "native", "float32"),
+        ({"device": "cuda:1"}, False, "cuda", "bfloat16"),
+        ({"dtype": "float64"}, True, "eager", "float64"),
+        ({"backend": "native"}, True, "native", "int8"),
+        ({"backend": "cuda", "dtype": "float32"}, False, "cuda", "float32"),
+        ({"backend": "eager"}, False, "eager", "float32"),
+        ({"backend": "eager"}, True, "eager", "bfloat16"),
+    ],
+)
+def test_auto_is_the_fast_backend_of_device_and_type(
+    config: dict[str, str],
+    cuda_here: bool,
+    backend: str,
+    dtype: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: cuda_here)
+    chosen = EngineConfig(**config)  # type: ignore[arg-type]
+    assert (chosen_backend(chosen), chosen_dtype(chosen)) == (backend, dtype)
+
+
+def test_choosing_for_a_named_device_imports_no_torch() -> None:
+    program = (
+        "import sys\n"
+        "from model.config import EngineConfig\n"
+        "from model.engine.backends import chosen_backend\n"
+        "assert chosen_backend(EngineConfig(device='cpu')) == 'native'\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
