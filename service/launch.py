@@ -282,8 +282,8 @@ def _start(settings: Settings, address: Address) -> list[ModelInfo]:
     quiet = LoggingConfig(enable_access_log=False, log_level="WARNING")
     # The front alone listens on the address itself; what it talks to stays on the machine.
     options = {"host": "127.0.0.1", "port": address.port}
-    serve.start(http_options=options, logging_config=quiet)
     try:
+        serve.start(http_options=options, logging_config=quiet)
         serve.run(build(settings), name=APPLICATION, route_prefix="/")
     except (RuntimeError, ValueError) as error:  # the latter of names that Serve does not take
         raise LaunchError(f"the service did not start: {_reason(str(error))}") from None

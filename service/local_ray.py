@@ -21,7 +21,7 @@ from pathlib import Path
 
 from model.errors import PolyheadError
 from service import tracing
-from service.haproxy import WITHOUT_HAPROXY, serve_variables
+from service.haproxy import WITHOUT_HAPROXY, ConfigurationError, check_front, serve_variables
 from service.orphans import cleaned_up
 
 __all__ = [
@@ -64,7 +64,7 @@ def local_ray(*, host: str, max_in_flight: int, haproxy: bool = True) -> Iterato
             listens where Serve's options say.
 
     Raises:
-        LaunchError: Ray did not start; nothing of it is left.
+        LaunchError: Ray did not start, or its front could not; nothing of it is left.
     """
     with _private_directory() as directory, cleaned_up(directory):
         front = serve_variables(directory, host=host, max_in_flight=max_in_flight)
@@ -76,6 +76,8 @@ def local_ray(*, host: str, max_in_flight: int, haproxy: bool = True) -> Iterato
             _start(directory)
             # Ray's processes have theirs by now. This one has no event loop for a handle to use.
             os.environ["RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP"] = "1"
+            if haproxy:
+                _check_front(directory)
             yield
         finally:
             # Should Ray take too long over its end, it is helped.
@@ -149,6 +151,13 @@ def _parent(pid: int) -> int | None:
 
 def _runs(pid: int) -> bool:
     return _parent(pid) is not None
+
+
+def _check_front(directory: Path) -> None:
+    try:
+        check_front(directory)
+    except ConfigurationError as error:
+        raise LaunchError(str(error)) from error
 
 
 def _start(directory: Path) -> None:

@@ -177,6 +177,22 @@ def test_a_replica_that_cannot_start_says_why(tiny_model: Path, tmp_path: Path) 
     assert processes("", session=process.pid) == []
 
 
+def test_a_front_that_would_listen_elsewhere_is_one_line(tiny_model: Path, tmp_path: Path) -> None:
+    # Written into Serve's configuration as it is.
+    variable = {"RAY_SERVE_HAPROXY_BALANCE_ALGORITHM": "leastconn\nfrontend more\n    bind *:12345"}
+    process = start_polyhead(
+        "serve", "--port", str(free_port()), "--model", str(tiny_model), environment=variable,
+        output=subprocess.PIPE, errors=subprocess.PIPE, folder=tmp_path,
+    )  # fmt: skip
+    output, errors = process.communicate(timeout=START_SECONDS)
+    assert process.returncode == 1
+    assert output == b""
+    [line] = errors.decode().splitlines()
+    assert line.startswith("polyhead: HAProxy cannot be started: ")
+    assert line.endswith("has the line 'bind *:12345'")
+    assert processes("", session=process.pid) == []
+
+
 def _nothing_compiled(folder: Path) -> dict[str, str]:
     """Variables for a copy of the code on a machine that has neither a library nor a compiler."""
     code = folder / "code"

@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from service.haproxy import rewritten, serve_variables
+import pytest
+
+from service.haproxy import ConfigurationError, rewritten, serve_variables
 
 CONFIG = """\
 global
@@ -45,9 +47,11 @@ backend http-polyhead
 """
 
 
-def _rewritten(host: str | None = None, admin_host: str = "127.0.0.1") -> list[str]:
+def _rewritten(
+    config: str = CONFIG, *, host: str | None = None, admin_host: str = "127.0.0.1"
+) -> list[str]:
     text = rewritten(
-        CONFIG, host=host, admin_host=admin_host, max_in_flight=64, directory=Path("/tmp/x")
+        config, host=host, admin_host=admin_host, max_in_flight=64, directory=Path("/tmp/x")
     )
     return [line.strip() for line in text.splitlines()]
 
@@ -63,12 +67,9 @@ def test_without_a_host_the_front_stays_where_serve_put_it() -> None:
 
 
 def test_a_front_on_every_interface_stays_there() -> None:
-    public = CONFIG.replace("bind 127.0.0.1:8000", "bind *:8000")
-    text = rewritten(
-        public, host=None, admin_host="127.0.0.1", max_in_flight=64, directory=Path("/tmp/x")
-    )
-    binds = [line.split()[1] for line in text.splitlines() if line.strip().startswith("bind")]
-    assert binds == ["127.0.0.1:9101", "*:8000", "127.0.0.1:8404"]
+    lines = _rewritten(CONFIG.replace("bind 127.0.0.1:8000", "bind *:8000"))
+    binds = [line for line in lines if line.startswith("bind")]
+    assert binds == ["bind 127.0.0.1:9101", "bind *:8000", "bind 127.0.0.1:8404"]
 
 
 def test_statistics_may_do_without_ports() -> None:
@@ -150,3 +151,73 @@ def test_the_program_is_for_us_alone_and_any_folder(tmp_path: Path) -> None:
     )
     assert version.stdout.startswith("HAProxy version")
     assert sys.executable in program.read_text()
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "rule", "expected"),
+    [
+        ("bind :9101", "bind :9101 v4v6", "statistics and metrics", "2 times, but matches 1 "),
+        ("bind 127.0.0.1:8000", "bind /tmp/socket", "requests come in", "1 times, but matches 0 "),
+        ("mode 666", "mode 660", "nobody else commands", "1 times, but matches 0 "),
+        (
+            "balance",
+            "stats socket :9000 level admin\n    balance",
+            "nobody else commands",
+            "2 times",
+        ),
+        ("tune.bufsize 16384", "", "a request can be sent again", "1 times, but matches 0 "),
+        ("retry-on conn-failure", "", "a request is sent again", "1 times, but matches 0 "),
+        ("option splice-response", "", "a client that goes", "2 times, but matches 1 "),
+        ("local0 info", "local0", "no place for a log", "1 times, but matches 0 "),
+        ("    log global\n", "", "nobody writes a log", "at least 1 times, but matches 0 "),
+        ("option httplog", "option httpslog", "no line for a request", "1 times, but matches 0 "),
+        ("option log-health-checks", "", "no line for a check", "1 times, but matches 0 "),
+        ("errorfile 504", "errorfile 500", "errors have", "3 times, but matches 2 "),
+        ("errorfile 504 ", "errorfile 500 /x\n    errorfile 504 ", "errors have", "4 times, but"),
+        ("status 404", "status 410", "without an application", "1 times, but matches 0 "),
+        ("backend http-polyhead", "backend http-polyhead from a", "few requests", "1 times, but"),
+        (":30000 check", ":30000 weight 1 check", "a bounded number", "2 times, but matches 1 "),
+    ],
+)
+def test_a_rule_that_does_not_match_as_it_must_is_an_error(
+    was: str, becomes: str, rule: str, expected: str
+) -> None:
+    changed = CONFIG.replace(was, becomes)
+    assert changed != CONFIG
+    with pytest.raises(ConfigurationError, match=f"the rule '.*{rule}.* must .* {expected}"):
+        _rewritten(changed)
+
+
+def test_there_may_be_any_number_of_backends() -> None:
+    none = CONFIG.partition("backend http-polyhead")[0]
+    assert "listen stats" in _rewritten(none)
+    backend = CONFIG.removeprefix(none)
+    several = none + "".join(backend.replace("polyhead", name) for name in "abc")
+    assert sum("{ queue(http-" in line for line in _rewritten(several)) == 3
+
+
+@pytest.mark.parametrize(
+    "bind", ["bind *:12345", "bind :12345 ssl", "dgram-bind *:514", "bind 127.0.0.1:9101,:9101"]
+)
+@pytest.mark.parametrize("host", [None, "127.0.0.1"])
+def test_a_bind_that_is_not_narrowed_is_an_error(bind: str, host: str | None) -> None:
+    with pytest.raises(ConfigurationError, match=f"has the line '{bind.replace('*', '.')}'"):
+        _rewritten(f"{CONFIG}frontend more\n    {bind}\n", host=host)
+
+
+def test_any_place_for_a_log_is_removed() -> None:
+    lines = _rewritten(CONFIG.replace("127.0.0.1:514", "stdout format raw"))
+    assert not any(" log" in f" {line}" for line in lines)
+
+
+def test_the_program_ends_with_one_line_where_a_rule_does_not_match(tmp_path: Path) -> None:
+    program = serve_variables(tmp_path, host="127.0.0.1")["RAY_SERVE_HAPROXY_BINARY_PATH"]
+    config = tmp_path / "cfg"
+    config.write_text("global\n")
+    ran = subprocess.run(
+        [program, "-db", "-f", str(config)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ran.returncode, ran.stdout) == (1, "")
+    [line] = ran.stderr.splitlines()
+    assert line.startswith("polyhead-haproxy: the rule ")
+    assert config.read_text() == "global\n"

@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -137,6 +138,44 @@ def test_nothing_of_a_request_is_logged(tmp_path: Path) -> None:
         with pytest.raises(BlockingIOError):
             log.recv(65_536)
     assert "the-diagnosis" not in (tmp_path / "output").read_text()
+
+
+_CHECK = """
+import os, sys
+from pathlib import Path
+from service.haproxy import check_front, serve_variables
+
+directory = Path(sys.argv[1])
+os.environ.update(serve_variables(directory, host="127.0.0.1"))
+check_front(directory)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("BALANCE_ALGORITHM", "leastconn", None),
+        ("BALANCE_ALGORITHM", "by-chance", "HAProxy cannot be started: [ALERT]"),
+        ("HEALTH_CHECK_INTER", "1s\n    server other 127.0.0.1:1 disabled #", "bounded number"),
+    ],
+)
+def test_what_serve_will_start_is_tried_with_a_gateway(
+    tmp_path: Path, name: str, value: str, problem: str | None
+) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", _CHECK, str(tmp_path)],
+        cwd=Path(__file__).parents[3],
+        env={**os.environ, f"RAY_SERVE_HAPROXY_{name}": value},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    if problem is None:
+        assert ran.returncode == 0, ran.stderr
+    else:
+        assert "ConfigurationError: HAProxy cannot be started: " in ran.stderr
+        assert problem in ran.stderr.splitlines()[-1]
 
 
 def test_who_sends_too_slowly_is_told_so_in_json(tmp_path: Path) -> None:
