@@ -23,6 +23,8 @@ from tests.tiny_model import build_tiny_model
 
 ROOT = Path(__file__).parents[3]
 _MAIN = "from service.cli import main; main()"
+# A suite that runs in the background hands an ignored SIGINT on, which Python leaves ignored.
+_MAIN_IN_FRONT = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {_MAIN}"
 
 
 @dataclass(frozen=True)
@@ -379,7 +381,7 @@ def test_train_hands_over_what_was_given(
 
 def _start(*arguments: str, **streams: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-c", _MAIN, *arguments],
+        [sys.executable, "-c", _MAIN_IN_FRONT, *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -392,8 +394,14 @@ _MANY_LINES = b"The red house.\n" * 1100
 """More than are held back to fill the batch, so that an answer shows that it works."""
 
 
-def test_ctrl_c_ends_quietly(model: Path) -> None:
-    with _start("translate", "--model", str(model), stdin=subprocess.PIPE) as process:
+@pytest.mark.parametrize("inherited", [signal.SIG_DFL, signal.SIG_IGN])
+def test_ctrl_c_ends_quietly(model: Path, inherited: signal.Handlers) -> None:
+    ours = signal.signal(signal.SIGINT, inherited)
+    try:
+        started = _start("translate", "--model", str(model), stdin=subprocess.PIPE)
+    finally:
+        signal.signal(signal.SIGINT, ours)
+    with started as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(_MANY_LINES)
