@@ -30,7 +30,7 @@ from service.metrics_snapshot import render, take_snapshot
 from service.replica import TranslatorReplica
 from service.replica_watch import WatchfulRouter
 from service.routing import Router
-from service.serve_backend import LOST, ServeBackend
+from service.serve_backend import ServeBackend
 from service.settings import Settings
 
 __all__ = [
@@ -71,11 +71,8 @@ class Gateway:
             lambda: take_snapshot(self._metrics.registry), keeps_backup=True
         )
         self._router = Router(
-            {name: ServeBackend(name, _plain(handle)) for name, handle in models.items()},
-            retry=settings.retry,
+            {name: ServeBackend(_plain(handle)) for name, handle in models.items()},
             info_timeout_seconds=settings.info_timeout_seconds,
-            lost=LOST,
-            on_retry=self._metrics.retried,
         )
 
     def __serve_build_asgi_app__(self) -> FastAPI:

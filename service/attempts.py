@@ -1,45 +1,44 @@
-"""Calls on their way to a replica: who sends them, and who chooses the replica, meet here."""
+"""The calls under way to replicas, shared by who sends them and by who chooses their replicas.
+
+Serve sends the request router's module to the gateways by value; what both sides must see as one
+and the same object is therefore here.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
-__all__ = ["Attempt", "attempt_at"]
+__all__ = ["Attempt", "attempt_of"]
 
 
 class Attempt:
-    """One call on its way to a replica, known here from `with` on until its end."""
+    """One call to a replica, which `attempt_of` finds from `with` on until its end."""
 
-    def __init__(self, call: object) -> None:
-        """`call`: the very object that goes into the handle."""
-        self._call = call
-        self.give_up: Callable[[], object] = _nothing
-        """Ends it, on whatever thread this is called."""
-        self.shun: Callable[[], None] = _nothing
-        """Its replica is to be left alone for a while."""
+    def __init__(self) -> None:
+        self.call_id = str(next(_IDS))
+        """Unique in this process; the `session_id` of the call's handle."""
+        self.cancel: Callable[[], object] = _nothing
+        """Ends the call, on the request router's thread."""
+        self.exclude_replica: Callable[[], object] = _nothing
+        """Keeps other calls from the call's replica for a while, on any thread."""
 
     def __enter__(self) -> Self:
-        _ATTEMPTS[id(self._call)] = self
+        _ATTEMPTS[self.call_id] = self
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        del _ATTEMPTS[id(self._call)]
+    def __exit__(self, *_: object) -> None:
+        del _ATTEMPTS[self.call_id]
+
+
+def attempt_of(call_id: str) -> Attempt | None:
+    """The attempt under way with this id; None when it has ended."""
+    return _ATTEMPTS.get(call_id)
 
 
 def _nothing() -> None: ...
 
 
-_ATTEMPTS: dict[int, Attempt] = {}
-"""By the identity of the call."""
-
-
-def attempt_at(call: int) -> Attempt | None:
-    """The attempt under way with the call of this identity."""
-    return _ATTEMPTS.get(call)
+_IDS = itertools.count(1)
+_ATTEMPTS: dict[str, Attempt] = {}

@@ -22,8 +22,10 @@ from service.api.translation import Translating
 from service.api.v1 import NativeApi
 from service.errors import failure_of
 from service.logs import log_failure
-from service.middleware import AdmitRequests, ObserveRequests, RequestMetrics
+from service.metrics import GatewayMetrics
+from service.middleware import AdmitRequests, ObserveRequests
 from service.request_context import RequestContext
+from service.retry import Retrier
 from service.routing import Router
 from service.settings import Settings
 
@@ -39,7 +41,7 @@ _DESCRIPTION = (
 def build_gateway(
     settings: Settings,
     router: Router,
-    metrics: RequestMetrics,
+    metrics: GatewayMetrics,
     render_metrics: Callable[[], Awaitable[bytes]],
     *,
     admission: Admission | None = None,
@@ -67,7 +69,7 @@ def build_gateway(
     )
     admission = admission or Admission(settings.limits)
     metrics.read_in_flight(admission.in_flight)
-    translating = Translating(router, admission)
+    translating = Translating(router, Retrier(settings.retry, metrics), admission)
     NativeApi(translating).add_to(app)
     LibreTranslateApi(translating, settings.limits).add_to(app)
     Probes(router, render_metrics, timeout_seconds=settings.metrics_timeout_seconds).add_to(app)
@@ -90,7 +92,7 @@ def build_gateway(
 class _ErrorResponses:
     """Exceptions turned into answers, in the log where they are our fault, and counted."""
 
-    def __init__(self, metrics: RequestMetrics) -> None:
+    def __init__(self, metrics: GatewayMetrics) -> None:
         self._metrics = metrics
 
     def response(self, context: RequestContext, exc: BaseException) -> Response:

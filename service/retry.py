@@ -11,20 +11,18 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any, Literal, TypeVar
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
-from model.errors import DeadlineExceededError, EngineDeadError, PolyheadError
+from model.errors import DeadlineExceededError, EngineDeadError
 from service.errors import ModelUnavailableError
+from service.metrics import GatewayMetrics
+from service.protocol import TranslateCall, TranslateReply
+from service.routing import Backend, ReplicaLostError
 from service.settings import RetrySettings
 
-__all__ = ["Retrier", "RetryBudget", "RetryReason"]
-
-RetryReason = Literal["lost", "timeout", "unavailable"]
-Reply = TypeVar("Reply")
-
-_CANCELLATION_SECONDS = 2.0
-"""Ray cancels a request and the work below it one by one, in no order that can be relied on."""
+__all__ = ["Retrier", "RetryBudget"]
 
 
 class RetryBudget:
@@ -36,7 +34,7 @@ class RetryBudget:
         self._balance = float(burst)
 
     def earn(self) -> None:
-        """One more request has come in."""
+        """Counts one more request."""
         self._balance = min(self._balance + self._ratio, self._burst)
 
     def spend(self) -> bool:
@@ -47,98 +45,76 @@ class RetryBudget:
         return True
 
 
-class _AttemptLostError(Exception):
-    """One attempt came to nothing, and another one may succeed."""
+class _AttemptTimeoutError(Exception):
+    """One attempt has had its time, and a retry of it has been paid for."""
 
-    def __init__(self, reason: RetryReason) -> None:
-        super().__init__(reason)
-        self.reason: RetryReason = reason
+
+_REASONS: Mapping[type[Exception], str] = {
+    ReplicaLostError: "lost",
+    EngineDeadError: "unavailable",
+    _AttemptTimeoutError: "timeout",
+}
+"""What is repeated, and what the metrics call it. Translating is safe to repeat."""
 
 
 class Retrier:
     """Repeats what replicas lose, for all models of one gateway."""
 
-    def __init__(
-        self,
-        settings: RetrySettings,
-        *,
-        lost: tuple[type[Exception], ...] = (),
-        on_retry: Callable[[RetryReason], None] | None = None,
-    ) -> None:
-        """`lost`: raised by `send` when the replica is gone; `on_retry` is told of every retry."""
+    def __init__(self, settings: RetrySettings, metrics: GatewayMetrics) -> None:
         self._settings = settings
-        self._lost = lost
-        self._on_retry = on_retry
-        self._slow = RetryBudget(
+        self._metrics = metrics
+        self._timeouts = RetryBudget(
             ratio=settings.timeout_retry_ratio, burst=settings.timeout_retry_burst
         )
-        self._lost_work = RetryBudget(
-            ratio=settings.lost_retry_ratio, burst=settings.lost_retry_burst
-        )
+        self._losses = RetryBudget(ratio=settings.lost_retry_ratio, burst=settings.lost_retry_burst)
 
-    async def run(
-        self, send: Callable[[float], Coroutine[Any, Any, Reply]], *, deadline: float
-    ) -> Reply:
-        """The first reply of `send(seconds left)`.
+    async def translate(
+        self, backend: Backend, call: TranslateCall, *, deadline: float
+    ) -> TranslateReply:
+        """The first reply; every attempt is told the seconds that are left.
 
         `deadline` is in time.monotonic() seconds; DeadlineExceededError when it passes,
         ModelUnavailableError when every attempt was lost, or when too much is being lost.
         """
-        self._slow.earn()
-        self._lost_work.earn()
+        self._timeouts.earn()
+        self._losses.earn()
         attempt = 0
         while True:
             attempt += 1
             last = attempt >= self._settings.max_attempts
             try:
-                return await self._attempt(send, deadline=deadline, last=last)
-            except _AttemptLostError as exc:
-                # A retry after a time-out has been paid for.
-                if last or (exc.reason != "timeout" and not self._lost_work.spend()):
+                return await self._attempt(backend, call, deadline=deadline, last=last)
+            except tuple(_REASONS) as error:
+                paid = isinstance(error, _AttemptTimeoutError)
+                if last or not (paid or self._losses.spend()):
                     raise ModelUnavailableError(
                         f"no replica of the model could answer in {attempt} attempts; "
                         "try again later"
-                    ) from exc.__cause__
-                if self._on_retry is not None:
-                    self._on_retry(exc.reason)
+                    ) from error
+                self._metrics.retried(_REASONS[type(error)])
             await self._pause(attempt, deadline)
 
     async def _attempt(
-        self, send: Callable[[float], Coroutine[Any, Any, Reply]], *, deadline: float, last: bool
-    ) -> Reply:
+        self, backend: Backend, call: TranslateCall, *, deadline: float, last: bool
+    ) -> TranslateReply:
         left = _seconds_left(deadline)
-        sending = asyncio.ensure_future(send(left))
+        limit = self._settings.attempt_timeout_seconds
+        sending = asyncio.ensure_future(backend.translate(replace(call, timeout_seconds=left)))
         try:
-            if not last and self._settings.attempt_timeout_seconds < left:
-                await asyncio.wait({sending}, timeout=self._settings.attempt_timeout_seconds)
+            if not last and limit < left:
+                await asyncio.wait({sending}, timeout=limit)
                 # Without a retry to spend, the attempt under way is still the best hope.
-                if not sending.done() and self._slow.spend():
-                    raise _AttemptLostError("timeout")
+                if not sending.done() and self._timeouts.spend():
+                    raise _AttemptTimeoutError
             if not sending.done():
                 await asyncio.wait({sending}, timeout=_seconds_left(deadline))
             if not sending.done():
                 raise DeadlineExceededError("the deadline passed during an attempt")
-            if sending.cancelled():
-                # Not by us, or we would not be here. If the client has gone, we are cancelled next.
-                await asyncio.sleep(min(_CANCELLATION_SECONDS, _seconds_left(deadline)))
-                raise _AttemptLostError("lost")
-            return self._outcome(sending)
+            return sending.result()
         finally:
             if not sending.done():
-                sending.add_done_callback(_forget)
+                sending.add_done_callback(_discard)
                 sending.cancel()
-
-    def _outcome(self, sent: asyncio.Future[Reply]) -> Reply:
-        """The reply, or the error in our own terms."""
-        exc = sent.exception()
-        if exc is None:
-            return sent.result()
-        error = _unwrapped(exc)
-        if isinstance(error, EngineDeadError):
-            raise _AttemptLostError("unavailable") from error
-        if isinstance(error, self._lost):
-            raise _AttemptLostError("lost") from error
-        raise error
 
     async def _pause(self, attempt: int, deadline: float) -> None:
         mean = self._settings.backoff_seconds * 2 ** (attempt - 1)
@@ -156,13 +132,7 @@ def _seconds_left(deadline: float) -> float:
     return left
 
 
-def _unwrapped(exc: BaseException) -> BaseException:
-    """Our own error inside the one that brought it here, whose text is a traceback."""
-    cause = getattr(exc, "cause", None)
-    return cause if isinstance(cause, PolyheadError) else exc
-
-
-def _forget(sent: asyncio.Future[Any]) -> None:
-    """Whatever an abandoned attempt still ends with concerns nobody."""
+def _discard(sent: asyncio.Future[Any]) -> None:
+    """Takes the error of an abandoned attempt, which asyncio would complain about."""
     if not sent.cancelled():
         sent.exception()

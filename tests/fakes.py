@@ -26,24 +26,10 @@ __all__ = [
     "Connection",
     "FakeBackend",
     "Gateway",
-    "ReplicaLostError",
-    "WrappedError",
     "until",
 ]
 
 PROMPT_RETRIES = RetrySettings(max_attempts=3, backoff_seconds=0.0)
-
-
-class ReplicaLostError(Exception):
-    """What a backend raises when the replica is gone."""
-
-
-class WrappedError(Exception):
-    """An error of another process as it arrives here: with a traceback for a text."""
-
-    def __init__(self, cause: BaseException) -> None:
-        super().__init__(f"Traceback (most recent call last):\n  ...\n{cause}")
-        self.cause = cause
 
 
 class FakeBackend:
@@ -155,10 +141,7 @@ class Gateway:
         self.settings = Settings(**({"retry": PROMPT_RETRIES} | settings))
         self.router = Router(
             {backend.name: backend for backend in self.backends},
-            retry=self.settings.retry,
             info_timeout_seconds=self.settings.info_timeout_seconds,
-            lost=(ReplicaLostError,),
-            on_retry=self.metrics.retried,
         )
         self.admission = Admission(self.settings.limits)
         self.app: FastAPI = build_gateway(

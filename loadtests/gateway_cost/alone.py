@@ -21,12 +21,6 @@ from service.settings import Settings
 __all__ = ["gateway_alone"]
 
 
-class _FakeBackend(FakeTranslator):
-    """The fake model as a router sees it."""
-
-    name = MODEL
-
-
 def gateway_alone() -> FastAPI:
     """As `service.app.Gateway` builds it."""
     settings = Settings()
@@ -36,5 +30,5 @@ def gateway_alone() -> FastAPI:
     async def render_metrics() -> bytes:
         return generate_latest(metrics.registry)
 
-    router = Router({MODEL: _FakeBackend()}, retry=settings.retry, on_retry=metrics.retried)
+    router = Router({MODEL: FakeTranslator()})
     return build_gateway(settings, router, metrics, render_metrics, echo_request_id=False)

@@ -127,9 +127,9 @@ class LibreTranslateApi:
     async def _options(self, wanted: LibreTranslateRequest) -> dict[str, Any]:
         if wanted.alternatives == 0:
             return {}
-        destination = await self._translating.router.find(wanted.source, wanted.target)
+        route = await self._translating.router.find(wanted.source, wanted.target)
         count = wanted.alternatives + 1
-        beam_size = max(destination.info.generation.beam_size, count)
+        beam_size = max(route.info.generation.beam_size, count)
         return {"num_hypotheses": count, "beam_size": beam_size}
 
     async def _not_served(self, wanted: LibreTranslateRequest) -> InvalidRequestError:

@@ -14,7 +14,8 @@ from service.admission import PRIORITY_HEADER, TIMEOUT_HEADER, Admission, deadli
 from service.errors import InvalidFieldError
 from service.protocol import TranslateCall, TranslateReply
 from service.request_context import RequestContext
-from service.routing import Destination, Router
+from service.retry import Retrier
+from service.routing import Route, Router
 
 __all__ = ["REQUEST_HEADERS", "TextsToTranslate", "Translating"]
 
@@ -62,8 +63,9 @@ class TextsToTranslate:
 class Translating:
     """Checks what was asked, and sends it to a model as one call."""
 
-    def __init__(self, router: Router, admission: Admission) -> None:
+    def __init__(self, router: Router, retrier: Retrier, admission: Admission) -> None:
         self.router = router
+        self._retrier = retrier
         self._admission = admission
 
     async def translate(self, request: Request, wanted: TextsToTranslate) -> TranslateReply:
@@ -72,25 +74,25 @@ class Translating:
         self._admission.check_texts(wanted.texts, field=wanted.field, is_list=wanted.is_list)
         self._admission.check_generation(wanted.options)
         deadline = deadline_of(context, request.headers.get(TIMEOUT_HEADER), self._admission.limits)
-        destination = await self.router.find(wanted.source, wanted.target)
+        route = await self.router.find(wanted.source, wanted.target)
         context.num_texts = len(wanted.texts)
-        context.source, context.target = destination.source, destination.target
+        context.source, context.target = route.source, route.target
         call = TranslateCall(
             request_id=context.request_id,
             texts=wanted.texts,
-            source=destination.source,
-            target=destination.target,
-            generation=_generation(destination, wanted.options),
+            source=route.source,
+            target=route.target,
+            generation=_generation(route, wanted.options),
             priority=context.priority,
         )
-        return await self.router.translate(destination, call, deadline=deadline)
+        return await self._retrier.translate(route.backend, call, deadline=deadline)
 
 
-def _generation(destination: Destination, options: Mapping[str, Any]) -> GenerationConfig | None:
+def _generation(route: Route, options: Mapping[str, Any]) -> GenerationConfig | None:
     """The model's defaults with the request's changes; None when there are none."""
     if not options:
         return None
     try:
-        return replace(destination.info.generation, **options)
+        return replace(route.info.generation, **options)
     except InvalidRequestError as exc:
         raise InvalidFieldError(str(exc), field="generation") from None

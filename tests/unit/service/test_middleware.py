@@ -13,6 +13,7 @@ from model.errors import DeadlineExceededError, QueueFullError, RequestCancelled
 from service.admission import Admission
 from service.middleware import AdmitRequests, ObserveRequests
 from service.request_context import RequestContext
+from service.routing import ReplicaLostError
 from service.settings import Limits
 from tests.fakes import Connection, FakeBackend, Gateway, until
 
@@ -159,8 +160,6 @@ async def test_a_request_is_in_flight_until_its_end() -> None:
 
 
 async def test_retries_are_counted() -> None:
-    from tests.fakes import ReplicaLostError
-
     gateway = Gateway()
     gateway.backend.fail_next(ReplicaLostError())
     async with gateway.client() as client:

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from tests.fakes import FakeBackend, Gateway, ReplicaLostError
+from service.routing import ReplicaLostError
+from tests.fakes import FakeBackend, Gateway
 
 
 async def test_health_does_not_ask_the_models() -> None:

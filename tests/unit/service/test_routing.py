@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 
 from service.errors import LanguageNotServedError, ModelUnavailableError
-from service.protocol import TranslateCall
-from service.routing import Router
-from tests.fakes import PROMPT_RETRIES, FakeBackend, ReplicaLostError, until
+from service.routing import ReplicaLostError, Router
+from tests.fakes import FakeBackend, until
 
 
 def _router(*backends: FakeBackend, info_timeout_seconds: float = 20.0) -> Router:
     return Router(
         {backend.name: backend for backend in backends},
-        retry=PROMPT_RETRIES,
         info_timeout_seconds=info_timeout_seconds,
-        lost=(ReplicaLostError,),
     )
 
 
@@ -42,8 +38,8 @@ async def test_the_first_of_two_models_serves_the_pair_they_share() -> None:
 
 
 async def test_letter_case_does_not_matter() -> None:
-    place = await _router(FakeBackend(pairs=(("en", "zh-Hant"),))).find("EN", "ZH-hant")
-    assert (place.source, place.target) == ("en", "zh-Hant")
+    route = await _router(FakeBackend(pairs=(("en", "zh-Hant"),))).find("EN", "ZH-hant")
+    assert (route.source, route.target) == ("en", "zh-Hant")
 
 
 @pytest.mark.parametrize(
@@ -86,8 +82,8 @@ async def test_those_who_wait_for_a_model_share_one_question() -> None:
     finding[0].cancel()
     await asyncio.wait(finding[:1])
     backend.info_answers.set()
-    places = await asyncio.gather(*finding[1:])
-    assert {place.backend for place in places} == {backend}
+    routes = await asyncio.gather(*finding[1:])
+    assert {route.backend for route in routes} == {backend}
     assert backend.num_info_calls == 1
 
 
@@ -128,17 +124,3 @@ async def test_a_check_asks_every_model_anew_and_names_the_problem() -> None:
     slow.info_answers.set()
     broken.info_error = None
     assert await router.check() == {}
-
-
-async def test_a_call_carries_the_time_that_is_left() -> None:
-    backend = FakeBackend()
-    backend.fail_next(ReplicaLostError())
-    router = _router(backend)
-    place = await router.find("en", "de")
-    call = TranslateCall(request_id="r", texts=("a",), source="en", target="de")
-    reply = await router.translate(place, call, deadline=time.monotonic() + 30)
-    assert reply.translations[0].text == "de:a"
-    first, second = backend.calls
-    assert first.timeout_seconds is not None
-    assert second.timeout_seconds is not None
-    assert 30 >= first.timeout_seconds > second.timeout_seconds > 20

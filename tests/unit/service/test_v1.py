@@ -17,7 +17,8 @@ from model.errors import (
     RequestCancelledError,
 )
 from service.protocol import TranslateReply
-from tests.fakes import FakeBackend, Gateway, ReplicaLostError, WrappedError
+from service.routing import ReplicaLostError
+from tests.fakes import FakeBackend, Gateway
 
 HELLO = {"text": "Hello there", "source": "en", "target": "de"}
 
@@ -332,7 +333,6 @@ async def test_a_path_that_does_not_exist(path: str) -> None:
     ("error", "status", "retry_after"),
     [
         (QueueFullError("x"), 503, "1"),
-        (WrappedError(QueueFullError("x")), 503, "1"),
         (DeadlineExceededError("x"), 504, None),
         (RequestCancelledError("x"), 503, "1"),
         (InvalidRequestError("`x` must be y"), 422, None),
@@ -351,7 +351,7 @@ async def test_an_error_of_the_model(
 
 async def test_work_that_a_replica_lost_is_done_again() -> None:
     gateway = Gateway()
-    gateway.backend.fail_next(ReplicaLostError(), WrappedError(EngineDeadError("x")))
+    gateway.backend.fail_next(ReplicaLostError(), EngineDeadError("x"))
     answer = await _post(gateway, HELLO)
     assert (answer.status_code, len(gateway.backend.calls)) == (200, 3)
 

@@ -1,4 +1,4 @@
-"""Which replica gets a call when some are silent or broken, and what becomes of calls there."""
+"""Which replica gets a call when some are unresponsive or broken, and the calls in flight there."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ from typing import Any
 
 import pytest
 from ray.exceptions import ActorUnavailableError
-from ray.serve._private.common import DeploymentHandleSource, DeploymentID, ReplicaID
+from ray.serve._private.common import (
+    DeploymentHandleSource,
+    DeploymentID,
+    ReplicaID,
+    RequestMetadata,
+)
+from ray.serve.request_router import PendingRequest
 
 from service import replica_watch
-from service.attempts import Attempt, attempt_at
+from service.attempts import Attempt
 from service.replica_watch import WatchfulRouter
 from tests.fakes import until
 
@@ -23,16 +29,16 @@ class _Replica:
 
     def __init__(self, name: str) -> None:
         self.replica_id = ReplicaID(unique_id=name, deployment_id=_DEPLOYMENT)
-        self.speaks = asyncio.Event()
-        self.speaks.set()
+        self.answers = asyncio.Event()
+        self.answers.set()
         self.error: Exception | None = None
-        self.asked = 0
+        self.num_probes = 0
 
     async def get_queue_len(self, *, deadline_s: float) -> int:
-        self.asked += 1
+        self.num_probes += 1
         if self.error is not None:
             raise self.error
-        await self.speaks.wait()
+        await self.answers.wait()
         return 0
 
 
@@ -50,14 +56,17 @@ class _Result:
             callback(None)
 
 
-class _Request:
-    def __init__(self, call: object) -> None:
-        self.args = [call]
+def _request(attempt: Attempt | None = None) -> PendingRequest:
+    """A call without arguments, as for the model's languages."""
+    metadata = RequestMetadata(
+        request_id="r", internal_request_id="i", session_id=attempt.call_id if attempt else ""
+    )
+    return PendingRequest(args=[], kwargs={}, metadata=metadata)
 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_LOOK_SECONDS", "_QUIET_SECONDS", "_PATIENCE_SECONDS"):
+    for name in ("_CHECK_PERIOD_SECONDS", "_PROBE_AFTER_SECONDS", "_PROBE_TIMEOUT_SECONDS"):
         monkeypatch.setattr(replica_watch, name, 0.02)
 
 
@@ -77,52 +86,88 @@ async def _chosen(router: WatchfulRouter) -> set[str]:
     return names
 
 
-async def test_all_are_chosen_as_long_as_they_speak() -> None:
+def _cancelled(attempt: Attempt) -> asyncio.Event:
+    """Set as soon as the attempt is cancelled."""
+    event = asyncio.Event()
+    attempt.cancel = event.set
+    return event
+
+
+async def test_all_are_chosen_as_long_as_they_answer() -> None:
     one, two = _Replica("1"), _Replica("2")
     router = _router(one, two)
     result = _Result()
-    router._sent(one.replica_id, _Request(object()), result)  # type: ignore[arg-type]
-    asked = one.asked
-    await until(lambda: one.asked > asked + 1)
+    router._on_sent(one.replica_id, _request(), result)
+    probes = one.num_probes
+    await until(lambda: one.num_probes > probes + 1)
     assert await _chosen(router) == {"1", "2"}
     result.end()
 
 
-async def test_a_silent_replica_loses_its_calls_and_gets_none_until_it_speaks() -> None:
+async def test_an_unresponsive_replica_loses_its_calls_and_gets_none_until_it_answers() -> None:
     one, two = _Replica("1"), _Replica("2")
     router = _router(one, two)
-    call, result = object(), _Result()
-    with Attempt(call) as attempt:
-        given_up = asyncio.Event()
-        attempt.give_up = given_up.set
-        router._sent(one.replica_id, _Request(call), result)  # type: ignore[arg-type]
-        one.speaks.clear()
-        await given_up.wait()
+    result = _Result()
+    with Attempt() as attempt:
+        cancelled = _cancelled(attempt)
+        router._on_sent(one.replica_id, _request(attempt), result)
+        one.answers.clear()
+        await until(cancelled.is_set)
     assert await _chosen(router) == {"2"}
     result.end()
-    one.speaks.set()
-    await until(lambda: not router._silent)
+    one.answers.set()
+    await until(lambda: not router._unresponsive)
     assert await _chosen(router) == {"1", "2"}
+
+
+async def test_a_call_that_ends_does_not_hide_another_one() -> None:
+    one, two = _Replica("1"), _Replica("2")
+    router = _router(one, two)
+    ended, result = _Result(), _Result()
+    one.answers.clear()
+    with Attempt() as other, Attempt() as attempt:
+        cancelled = _cancelled(attempt)
+        router._on_sent(one.replica_id, _request(other), ended)
+        router._on_sent(one.replica_id, _request(attempt), result)
+        ended.end()
+        await until(cancelled.is_set)
+    result.end()
+    one.answers.set()
+
+
+async def test_a_call_that_is_sent_again_to_its_replica_stays_known() -> None:
+    # A replica that has enough to do rejects a call, and Serve may come back to it.
+    one, two = _Replica("1"), _Replica("2")
+    router = _router(one, two)
+    rejected, result = _Result(), _Result()
+    one.answers.clear()
+    with Attempt() as attempt:
+        cancelled = _cancelled(attempt)
+        router._on_sent(one.replica_id, _request(attempt), rejected)
+        router._on_sent(one.replica_id, _request(attempt), result)
+        rejected.end()
+        await until(cancelled.is_set)
+    result.end()
+    one.answers.set()
 
 
 async def test_calls_stay_where_they_are_when_there_is_nowhere_else() -> None:
     one = _Replica("1")
     router = _router(one)
-    call, result = object(), _Result()
-    with Attempt(call) as attempt:
-        given_up = asyncio.Event()
-        attempt.give_up = given_up.set
-        router._sent(one.replica_id, _Request(call), result)  # type: ignore[arg-type]
-        one.speaks.clear()
-        asked = one.asked
-        await until(lambda: one.asked > asked + 2)
-        assert not given_up.is_set()
+    result = _Result()
+    with Attempt() as attempt:
+        cancelled = _cancelled(attempt)
+        router._on_sent(one.replica_id, _request(attempt), result)
+        one.answers.clear()
+        probes = one.num_probes
+        await until(lambda: one.num_probes > probes + 2)
+        assert not cancelled.is_set()
         assert await _chosen(router) == {"1"}
         # Until another one comes.
         router.update_replicas([one, _Replica("2")])  # type: ignore[list-item]
-        await given_up.wait()
+        await until(cancelled.is_set)
     result.end()
-    one.speaks.set()
+    one.answers.set()
 
 
 async def test_one_that_cannot_be_reached_is_left_to_serve() -> None:
@@ -130,38 +175,40 @@ async def test_one_that_cannot_be_reached_is_left_to_serve() -> None:
     router = _router(one, two)
     result = _Result()
     one.error = ActorUnavailableError("gone", None)
-    router._sent(one.replica_id, _Request(object()), result)  # type: ignore[arg-type]
-    asked = one.asked
-    await until(lambda: one.asked > asked + 1)
-    assert not router._silent
+    router._on_sent(one.replica_id, _request(), result)
+    probes = one.num_probes
+    await until(lambda: one.num_probes > probes + 1)
+    assert not router._unresponsive
     result.end()
 
 
-async def test_a_broken_replica_is_left_alone_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_broken_replica_is_excluded_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = _Replica("1"), _Replica("2")
     router = _router(one, two)
-    call, result = object(), _Result()
-    with Attempt(call) as attempt:
-        router._sent(one.replica_id, _Request(call), result)  # type: ignore[arg-type]
-        attempt.shun()
+    result = _Result()
+    with Attempt() as attempt:
+        router._on_sent(one.replica_id, _request(attempt), result)
+        # The gateway's thread says so, the router's own does it.
+        await asyncio.to_thread(attempt.exclude_replica)
     result.end()
+    await until(lambda: one.replica_id in router._excluded_until)
     assert await _chosen(router) == {"2"}
-    monkeypatch.setattr(replica_watch, "_SHUN_SECONDS", 0.0)
-    router._shun(one.replica_id)
+    monkeypatch.setattr(replica_watch, "_EXCLUSION_SECONDS", 0.0)
+    router._exclude(one.replica_id)
     assert await _chosen(router) == {"1", "2"}
 
 
-async def test_nothing_is_kept_of_what_has_ended() -> None:
+async def test_what_is_known_of_a_replica_goes_with_it() -> None:
     one, two = _Replica("1"), _Replica("2")
     router = _router(one, two)
-    call, result = object(), _Result()
-    with Attempt(call) as attempt:
-        assert attempt_at(id(call)) is attempt
-        router._sent(one.replica_id, _Request(call), result)  # type: ignore[arg-type]
-    assert attempt_at(id(call)) is None
+    result = _Result()
+    with Attempt() as attempt:
+        router._on_sent(one.replica_id, _request(attempt), result)
+    router._exclude(one.replica_id)
     router.update_replicas([two])  # type: ignore[list-item]
-    await until(lambda: one.replica_id not in router._in_work)
+    await until(lambda: one.replica_id not in router._in_flight)
     result.end()
     assert router._watching is not None
     await router._watching
-    assert not router._heard
+    known = [router._last_answer, router._excluded_until, router._unresponsive]
+    assert not any(known)

@@ -1,4 +1,4 @@
-"""What a Serve handle raises, in the router's terms."""
+"""What a Serve handle raises, in our own terms."""
 
 from __future__ import annotations
 
@@ -14,17 +14,15 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, NodeDiedError,
 from ray.serve.exceptions import BackPressureError, RequestCancelledError
 
 from model.errors import DeadlineExceededError, EngineDeadError, InvalidRequestError, QueueFullError
-from service.attempts import attempt_at
+from service.attempts import Attempt, attempt_of
 from service.errors import ModelUnavailableError
-from service.protocol import ModelInfo, TranslateCall, TranslateReply
-from service.routing import Destination, Router
-from service.serve_backend import LOST, ServeBackend
+from service.metrics import GatewayMetrics
+from service.protocol import TranslateCall, TranslateReply
+from service.retry import Retrier
+from service.routing import ReplicaLostError
+from service.serve_backend import ServeBackend
 from tests.fakes import PROMPT_RETRIES, until
 
-_INFO = ModelInfo(
-    name="m", pairs=(("en", "de"),), device="cpu", dtype="float32", num_parameters=1,
-    max_source_tokens=9,
-)  # fmt: skip
 _CALL = TranslateCall(request_id="r", texts=("a",), source="en", target="de")
 _REPLY = TranslateReply(
     model="m", translations=(), queue_seconds=0.0, encode_seconds=0.0, decode_seconds=0.0
@@ -58,7 +56,15 @@ class _Handle:
     def __init__(self, *outcomes: Any) -> None:
         self._outcomes = list(outcomes)
         self.responses: list[_Response] = []
-        self.info = self.translate = self
+        self.attempts: list[Attempt] = []
+        self.excluded: list[str] = []
+
+    def options(self, *, method_name: str, session_id: str) -> _Handle:
+        attempt = attempt_of(session_id)
+        assert attempt is not None
+        attempt.exclude_replica = lambda: self.excluded.append(method_name)
+        self.attempts.append(attempt)
+        return self
 
     def remote(self, *_: Any) -> _Response:
         self.responses.append(_Response(self._outcomes.pop(0)))
@@ -67,7 +73,7 @@ class _Handle:
 
 def _backend(*outcomes: Any) -> tuple[ServeBackend, _Handle]:
     handle = _Handle(*outcomes)
-    return ServeBackend("m", handle), handle  # type: ignore[arg-type]
+    return ServeBackend(handle), handle  # type: ignore[arg-type]
 
 
 def _carried(cause: Exception) -> BaseException:
@@ -125,52 +131,72 @@ async def test_a_message_that_is_too_long_is_not_lost() -> None:
         await backend.translate(_CALL)
 
 
-async def test_a_dead_engine_is_shunned() -> None:
-    never = asyncio.Event()
-    backend, _ = _backend(never)
-    waiting = asyncio.create_task(backend.translate(_CALL))
-    await until(lambda: attempt_at(id(_CALL)) is not None)
-    attempt = attempt_at(id(_CALL))
-    assert attempt is not None
-    shunned = asyncio.Event()
-    attempt.shun = shunned.set
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-    assert not shunned.is_set()
-
-    class _Shunned(_Handle):
-        def remote(self, *arguments: Any) -> _Response:
-            attempt = attempt_at(id(arguments[0]))
-            assert attempt is not None
-            attempt.shun = shunned.set
-            return super().remote(*arguments)
-
-    backend = ServeBackend("m", _Shunned(EngineDeadError("dead")))  # type: ignore[arg-type]
+async def test_the_replica_of_a_dead_engine_is_excluded() -> None:
+    backend, handle = _backend(_carried(QueueFullError("full")), _carried(EngineDeadError("dead")))
+    with pytest.raises(QueueFullError):
+        await backend.translate(_CALL)
+    assert handle.excluded == []
     with pytest.raises(EngineDeadError):
         await backend.translate(_CALL)
-    assert shunned.is_set()
+    assert handle.excluded == ["translate"]
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        _broken(StatusCode.CANCELLED),
-        _broken(StatusCode.INTERNAL),
-        RequestCancelledError("r"),
-        ActorDiedError(),
-        ActorUnavailableError("gone", b"0" * 16),
-        NodeDiedError("gone"),
-        _carried(EngineDeadError("dead")),
-    ],
-)
-async def test_the_router_repeats_what_was_lost(error: Exception) -> None:
-    reasons: list[str] = []
+async def test_each_call_has_an_id_of_its_own_as_long_as_it_is_under_way() -> None:
+    answer = asyncio.Event()
+    backend, handle = _backend(answer, answer, answer)
+    calls = [backend.info(), backend.info(), backend.translate(_CALL)]
+    running = [asyncio.ensure_future(call) for call in calls]
+    await until(lambda: len(handle.responses) == 3)
+    assert len({attempt.call_id for attempt in handle.attempts}) == 3
+    for attempt, response in zip(handle.attempts, handle.responses, strict=True):
+        assert attempt_of(attempt.call_id) is attempt
+        attempt.cancel()
+        assert response.cancelled
+    answer.set()
+    await asyncio.gather(*running)
+    assert {attempt_of(attempt.call_id) for attempt in handle.attempts} == {None}
+
+
+_LOST = [
+    _broken(StatusCode.CANCELLED),
+    _broken(StatusCode.INTERNAL),
+    RequestCancelledError("r"),
+    ActorDiedError(),
+    ActorUnavailableError("gone", b"0" * 16),
+    NodeDiedError("gone"),
+]
+
+
+@pytest.mark.parametrize("error", _LOST)
+async def test_there_is_one_error_for_what_a_replica_lost(error: Exception) -> None:
+    backend, _ = _backend(error, error)
+    for call in (backend.info(), backend.translate(_CALL)):
+        with pytest.raises(ReplicaLostError) as caught:
+            await call
+        assert caught.value.__cause__ is error
+
+
+async def test_a_call_cancelled_below_waits_for_the_cancellation_of_its_caller() -> None:
+    # Ray cancels the replica's call on its own, and now and then before the gateway's.
+    backend, handle = _backend(asyncio.CancelledError())
+    running = asyncio.ensure_future(backend.translate(_CALL))
+    await until(lambda: handle.responses != [] and handle.responses[0].cancelled)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_a_call_cancelled_below_alone_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.serve_backend._CANCELLATION_SECONDS", 0.0)
+    backend, _ = _backend(asyncio.CancelledError(), asyncio.CancelledError())
+    for call in (backend.info(), backend.translate(_CALL)):
+        with pytest.raises(ReplicaLostError):
+            await call
+
+
+@pytest.mark.parametrize("error", [*_LOST, _carried(EngineDeadError("dead"))])
+async def test_what_was_lost_is_repeated(error: Exception) -> None:
     backend, handle = _backend(error, error, _REPLY)
-    router = Router({"m": backend}, retry=PROMPT_RETRIES, lost=LOST, on_retry=reasons.append)
-    destination = Destination(backend=backend, info=_INFO, source="en", target="de")
-    reply = await router.translate(destination, _CALL, deadline=time.monotonic() + 60)
-    assert reply is _REPLY
+    retrier = Retrier(PROMPT_RETRIES, GatewayMetrics())
+    assert await retrier.translate(backend, _CALL, deadline=time.monotonic() + 60) is _REPLY
     assert len(handle.responses) == 3
-    assert len(set(reasons)) == 1
-    assert reasons[0] in ("lost", "unavailable")
