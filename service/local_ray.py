@@ -12,12 +12,13 @@ import logging
 import os
 import secrets
 import shutil
-import signal
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+import psutil
 
 from model.errors import PolyheadError
 from service import tracing
@@ -92,22 +93,14 @@ def local_ray(*, host: str, max_in_flight: int, haproxy: bool = True) -> Iterato
 
 def wait_while_it_runs() -> None:
     """Returns when one of the two processes without which Ray is lost has ended; never, else."""
-    essential = [pid for pid in descendants() if _name(pid) in _ESSENTIAL]
-    while all(_runs(pid) for pid in essential):
+    essential = [process for process in descendants() if _name(process) in _ESSENTIAL]
+    while all(map(_runs, essential)):
         time.sleep(_LOOK_SECONDS)
 
 
-def descendants() -> list[int]:
-    """Ids of the processes that this one started, and they, and so on, as far as they still run."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        pid = int(entry.name)
-        if (parent := _parent(pid)) is not None:
-            children.setdefault(parent, []).append(pid)
-    found = [os.getpid()]
-    for pid in found:
-        found += children.get(pid, [])
-    return found[1:]
+def descendants() -> list[psutil.Process]:
+    """The processes that this one started, and they, and so on, as far as they still run."""
+    return [process for process in psutil.Process().children(recursive=True) if _runs(process)]
 
 
 def kill_descendants() -> None:
@@ -118,9 +111,9 @@ def kill_descendants() -> None:
     while looks_in_vain < _LOOKS_IN_VAIN and time.monotonic() < deadline:
         left = descendants()
         looks_in_vain = 0 if left else looks_in_vain + 1
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         time.sleep(0.02)
 
 
@@ -134,23 +127,18 @@ def adopt_orphans() -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
 
 
-def _name(pid: int) -> str:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
+def _name(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return str(process.name())
     return ""
 
 
-def _parent(pid: int) -> int | None:
-    """None of one that has ended."""
-    with contextlib.suppress(OSError):
-        # What stands after the name, which may hold spaces and brackets.
-        state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
-        return None if state == "Z" else int(parent)
-    return None
-
-
-def _runs(pid: int) -> bool:
-    return _parent(pid) is not None
+def _runs(process: psutil.Process) -> bool:
+    """Whether it has not ended, be it that nobody has asked for its status yet."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _check_front(directory: Path) -> None:

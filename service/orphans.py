@@ -12,12 +12,13 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+import psutil
 
 __all__ = ["cleaned_up", "main"]
 
@@ -32,7 +33,7 @@ def cleaned_up(directory: Path) -> Iterator[None]:
 
     On an orderly way out nothing is done: that is for those who entered.
     """
-    command = [sys.executable, "-I", "-S", __file__, str(directory)]
+    command = [sys.executable, "-I", __file__, str(directory)]
     with subprocess.Popen(
         command,
         # Held by this process alone, it ends with it.
@@ -56,23 +57,22 @@ def main() -> None:
     deadline = time.monotonic() + _SECONDS
     # One that dies may just have started another one.
     while (left := _at_work_in(directory)) and time.monotonic() < deadline:
-        for pid in left:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+        for process in left:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
         time.sleep(_PAUSE_SECONDS)
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def _at_work_in(directory: Path) -> list[int]:
+def _at_work_in(directory: Path) -> list[psutil.Process]:
     """Who has a file of it open, or has been told of it on the command line, but for this one."""
     found = []
-    for process in Path("/proc").glob("[0-9]*"):
+    for process in psutil.process_iter():
         # Those of other users do not show their files, and cannot be ended either.
-        with contextlib.suppress(OSError):
-            names = [*map(os.readlink, (process / "fd").iterdir())]
-            names += os.fsdecode((process / "cmdline").read_bytes()).split("\0")
-            if any(str(directory) in name for name in names) and int(process.name) != os.getpid():
-                found.append(int(process.name))
+        with contextlib.suppress(psutil.Error):
+            names = [*process.cmdline(), *(file.path for file in process.open_files())]
+            if any(str(directory) in name for name in names) and process.pid != os.getpid():
+                found.append(process)
     return found
 
 

@@ -14,6 +14,7 @@ from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from tests.integration.service_process import (
@@ -237,8 +238,7 @@ def _private_directories(service: ServiceProcess) -> list[Path]:
     """Where its processes keep their files."""
     found = set()
     for pid in service.pids("--session-dir="):
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().decode()
-        for argument in command.split("\0"):
+        for argument in psutil.Process(pid).cmdline():
             if argument.startswith("--session-dir="):
                 found.add(Path(argument.partition("=")[2]).parent)
     return sorted(found)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.service_process import wait_for
+from tests.integration.service_process import runs, wait_for
 
 ROOT = Path(__file__).parents[3]
 
@@ -60,22 +60,15 @@ def _orphans(owner: subprocess.Popen[str]) -> list[int]:
     return [int(pid) for pid in pids]
 
 
-def _runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 def test_a_kill_ends_who_worked_in_the_folder_and_nobody_else(directory: Path) -> None:
     with (
         _waiting("import sys; sys.stdin.read()", str(directory.parent)) as bystander,
         _waiting(_OWNER, str(directory)) as owner,
     ):
         orphans = _orphans(owner)
-        assert all(map(_runs, orphans))
+        assert all(map(runs, orphans))
         owner.kill()
-        wait_for(lambda: not any(map(_runs, orphans)))
+        wait_for(lambda: not any(map(runs, orphans)))
         wait_for(lambda: not directory.exists())
         assert bystander.poll() is None
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from service import local_ray
+from tests.integration.service_process import runs
 
 ROOT = Path(__file__).parents[3]
 
@@ -29,7 +30,8 @@ assert made.stdout.readline() == "up\\n"
 made.wait()
 child = subprocess.Popen(sleeper, stdout=subprocess.PIPE, text=True)
 assert child.stdout.readline() == "up\\n"
-print(sorted(descendants()) == sorted([orphan, child.pid]), flush=True)
+found = {process.pid for process in descendants()}
+print(found == {orphan, child.pid}, flush=True)
 kill_descendants()
 print(descendants(), child.wait(), flush=True)
 print(orphan, flush=True)
@@ -44,15 +46,8 @@ def test_orphans_are_found_and_ended_with_the_others() -> None:
         found_both, killed, orphan = ran.stdout.splitlines()
         assert found_both == "True", ran.stderr
         assert killed == "[] -9"
-        assert not _runs(int(orphan))
+        assert not runs(int(orphan))
         assert bystander.poll() is None
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 @contextmanager
