@@ -554,10 +554,10 @@ def _engine(directory: Path, *, device: str, dtype: str) -> EngineConfig:
 
     read_manifest(directory)
     engine = EngineConfig(device=device, dtype=dtype)
-    if (note := compile_ahead(engine, say=_remark)) is None:
-        return engine
-    _remark(note)
-    return replace(engine, backend="eager")
+    engine, note = compile_ahead(engine, say=_remark)
+    if note is not None:
+        _remark(note)
+    return engine
 
 
 def _remark(line: str) -> None:

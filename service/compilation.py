@@ -8,8 +8,10 @@ other machines still do it themselves.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from model.config import EngineConfig
+from model.engine.backends import chosen_backend, fallback_note, may_fall_back
 from model.native.build import (
     NativeBuildError,
     build,
@@ -21,7 +23,9 @@ from model.native.build import (
 __all__ = ["compile_ahead"]
 
 
-def compile_ahead(engine: EngineConfig, *, say: Callable[[str], None]) -> str | None:
+def compile_ahead(
+    engine: EngineConfig, *, say: Callable[[str], None]
+) -> tuple[EngineConfig, str | None]:
     """Compiles the engine for this machine's CPU, if it is to run there and that is still to do.
 
     Args:
@@ -29,35 +33,22 @@ def compile_ahead(engine: EngineConfig, *, say: Callable[[str], None]) -> str | 
         say: is told that it will take a while, if it will.
 
     Returns:
-        Why it cannot be had here, when plain PyTorch may do instead; None otherwise.
+        `engine` as it can be had here, and why it is plain PyTorch instead, if it is.
 
     Raises:
         NativeBuildError: it cannot be had, and `engine` asks for it or for a type only it has.
     """
-    if engine.backend not in ("auto", "native") or engine.dtype == "float64":
-        return None
     instruction_set = detect()
-    if library_path(instruction_set) is not None or _runs_elsewhere(engine):
-        return None
+    # Asked last: torch may be imported to know it, which those who find the library do not need.
+    if library_path(instruction_set) is not None or chosen_backend(engine) != "native":
+        return engine, None
     try:
         find_compiler()
         say(f"compiling the engine for this CPU ({instruction_set}): it takes some seconds, once")
         build(instruction_set)
     except NativeBuildError as error:
-        if engine.dtype == "int8" or engine.backend == "native":
-            what = "`dtype` int8" if engine.dtype == "int8" else "`backend` native"
-            raise NativeBuildError(f"{what} needs the compiled engine, but {error}") from error
-        return f"the engine runs on plain PyTorch, which is slower: {error}"
-    return None
-
-
-def _runs_elsewhere(engine: EngineConfig) -> bool:
-    """Whether not on the CPU."""
-    if engine.backend == "native" or engine.device == "cpu":
-        return False
-    if engine.device != "auto":
-        return True
-    # Asked last: a second for the import, which those who find the library do not spend.
-    import torch
-
-    return torch.cuda.is_available()
+        if may_fall_back(engine):
+            return replace(engine, backend="eager"), fallback_note(error)
+        what = "`dtype` int8" if engine.dtype == "int8" else "`backend` native"
+        raise NativeBuildError(f"{what} needs the compiled engine, but {error}") from error
+    return engine, None

@@ -251,10 +251,10 @@ def with_engine_of_this_machine(settings: Settings) -> tuple[Settings, str | Non
     Raises:
         NativeBuildError: as `compile_ahead` does.
     """
-    note = compile_ahead(settings.engine.to_config(), say=_print_at_once)
+    compiled, note = compile_ahead(settings.engine.to_config(), say=_print_at_once)
     if note is None:
         return settings, None
-    engine = settings.engine.model_copy(update={"backend": "eager"})
+    engine = settings.engine.model_copy(update={"backend": compiled.backend})
     return settings.model_copy(update={"engine": engine}), note
 
 

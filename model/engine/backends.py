@@ -22,6 +22,8 @@ __all__ = [
     "build_runners",
     "chosen_backend",
     "chosen_dtype",
+    "fallback_note",
+    "may_fall_back",
     "resolve_device",
     "resolve_dtype",
 ]
@@ -84,10 +86,20 @@ def build_runners(model: Transformer, config: EngineConfig) -> list[Runner]:
                 return _cuda_runners(model, config, device)
             return _native_runners(model, config)
         except BackendUnavailableError as error:
-            if config.backend != "auto" or config.dtype == "int8":
+            if not may_fall_back(config):
                 raise
-            notes = (f"the engine runs on plain PyTorch, which is slower: {error}",)
+            notes = (fallback_note(error),)
     return _eager_runners(model, config, device, notes)
+
+
+def may_fall_back(config: EngineConfig) -> bool:
+    """Whether plain PyTorch may take the place of a backend that cannot be had."""
+    return config.backend == "auto" and config.dtype != "int8"
+
+
+def fallback_note(error: BackendUnavailableError) -> str:
+    """What an operator should read once where it does."""
+    return f"the engine runs on plain PyTorch, which is slower: {error}"
 
 
 def resolve_device(name: str) -> torch.device:

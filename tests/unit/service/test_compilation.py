@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from model.config import EngineConfig
+from model.engine.backends import chosen_backend
 from model.native import build as native_build
 from model.native.build import InstructionSet, NativeBuildError, library_path
 from service import compilation
@@ -39,7 +43,8 @@ def test_it_is_said_and_then_done_once(library: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(compilation, "build", build)
     monkeypatch.setattr(compilation, "find_compiler", lambda: "/usr/bin/c++")
     for _ in range(2):
-        assert compile_ahead(EngineConfig(device="cpu"), say=done.append) is None
+        engine = EngineConfig(device="cpu")
+        assert compile_ahead(engine, say=done.append) == (engine, None)
     said, compiled = done
     assert said.startswith("compiling the engine for this CPU (baseline)")
     assert compiled == "compiled for baseline"
@@ -49,7 +54,9 @@ def test_it_is_said_and_then_done_once(library: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("dtype", ["auto", "float32", "bfloat16"])
 def test_without_a_compiler_plain_pytorch_may_do(no_compiler: None, dtype: str) -> None:
     said: list[str] = []
-    note = compile_ahead(EngineConfig(device="cpu", dtype=dtype), say=said.append)
+    asked = EngineConfig(device="cpu", dtype=dtype)
+    engine, note = compile_ahead(asked, say=said.append)
+    assert engine == replace(asked, backend="eager")
     assert note is not None
     assert note.startswith(
         "the engine runs on plain PyTorch, which is slower: no C++ compiler was found"
@@ -64,7 +71,7 @@ def test_a_compiler_that_fails_is_as_good_as_none(
     compiler.write_text("#!/bin/sh\necho out of disk >&2\nexit 1\n")
     compiler.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    note = compile_ahead(EngineConfig(device="cpu"), say=lambda line: None)
+    _, note = compile_ahead(EngineConfig(device="cpu"), say=lambda line: None)
     assert note is not None
     assert note.endswith("the C++ compiler failed: out of disk")
 
@@ -97,4 +104,39 @@ def test_who_does_not_compute_with_it_does_not_need_it(
     no_compiler: None, engine: EngineConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    assert compile_ahead(engine, say=lambda line: None) is None
+    assert compile_ahead(engine, say=lambda line: None) == (engine, None)
+
+
+def test_who_finds_the_library_does_not_wait_for_torch(library: Path) -> None:
+    library.touch()
+    code = """
+import sys
+from pathlib import Path
+from model.config import EngineConfig
+from model.native import build
+from service import compilation
+
+build._directories = lambda: [Path(sys.argv[1])]
+compilation.detect = lambda: build.InstructionSet.BASELINE
+engine = EngineConfig()
+print(compilation.compile_ahead(engine, say=print) == (engine, None), "torch" in sys.modules)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(library.parent)],
+        cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert ran.stdout == "True False\n"
+
+
+@pytest.mark.parametrize("backend", ["auto", "native", "eager", "cuda"])
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda"])
+@pytest.mark.parametrize("dtype", ["auto", "float64"])
+def test_it_is_compiled_where_the_engine_would_choose_it(
+    library: Path, monkeypatch: pytest.MonkeyPatch, backend: str, device: str, dtype: str
+) -> None:
+    built: list[InstructionSet] = []
+    monkeypatch.setattr(compilation, "build", built.append)
+    monkeypatch.setattr(compilation, "find_compiler", lambda: "/usr/bin/c++")
+    engine = EngineConfig(backend=backend, device=device, dtype=dtype)
+    compile_ahead(engine, say=lambda line: None)
+    assert bool(built) == (chosen_backend(engine) == "native")
