@@ -18,19 +18,19 @@ from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import LoggingConfig
 
+from model.checkpoints.embedded import EMBEDDED, model_directory
 from model.config import EngineConfig
-from model.embedded import EMBEDDED, model_directory
-from service.admission import Admission
-from service.autoscaling_policy import serve_config
-from service.gateway import build_gateway
-from service.logs import configure_logging
-from service.metrics import GatewayMetrics
-from service.metrics_hub import HubClient
-from service.metrics_snapshot import render, take_snapshot
+from service.autoscaling.policy import serve_config
+from service.gateway.admission import Admission
+from service.gateway.application import build_gateway
+from service.observability.hub import HubClient
+from service.observability.logs import configure_logging
+from service.observability.metrics import GatewayMetrics
+from service.observability.snapshot import render, take_snapshot
 from service.replica import TranslatorReplica
-from service.replica_watch import WatchfulRouter
-from service.routing import Router
-from service.serve_backend import ServeBackend
+from service.routing.replica_health import WatchfulRouter
+from service.routing.router import Router
+from service.routing.serve_backend import ServeBackend
 from service.settings import Settings
 
 __all__ = [

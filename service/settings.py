@@ -98,7 +98,7 @@ class RetrySettings(_Section):
 
 
 class Autoscaling(_Section):
-    """How the number of a model's replicas follows its load; see `service.autoscaling`."""
+    """How the number of a model's replicas follows its load; see `service.autoscaling.decision`."""
 
     min_replicas: int = Field(default=1, ge=1)
     max_replicas: int = Field(default=4, ge=1)

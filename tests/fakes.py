@@ -14,11 +14,11 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message
 
 from model.config import GenerationConfig
-from service.admission import Admission
-from service.gateway import build_gateway
-from service.metrics import GatewayMetrics
+from service.gateway.admission import Admission
+from service.gateway.application import build_gateway
+from service.observability.metrics import GatewayMetrics
 from service.protocol import ModelInfo, TranslateCall, TranslatedText, TranslateReply
-from service.routing import Router
+from service.routing.router import Router
 from service.settings import RetrySettings, Settings
 
 __all__ = [

@@ -24,8 +24,8 @@ from loadtests.bench.options import BenchOptions, Pair
 from loadtests.bench.plan_check import exclude_unplanned
 from loadtests.bench.worker import convert_for_ctranslate2
 from loadtests.bench.workload import Workload, draw_workload
-from model.checkpoint import TOKENIZER_FILE
-from model.tokenizer import Tokenizer
+from model.checkpoints.checkpoint import TOKENIZER_FILE
+from model.text.tokenizer import Tokenizer
 
 __all__ = ["Result", "run"]
 

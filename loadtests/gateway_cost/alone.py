@@ -12,10 +12,10 @@ from prometheus_client import generate_latest
 
 from loadtests.gateway_cost.exchange import MODEL
 from loadtests.gateway_cost.fake_model import FakeTranslator
-from service.gateway import build_gateway
-from service.logs import configure_logging
-from service.metrics import GatewayMetrics
-from service.routing import Router
+from service.gateway.application import build_gateway
+from service.observability.logs import configure_logging
+from service.observability.metrics import GatewayMetrics
+from service.routing.router import Router
 from service.settings import Settings
 
 __all__ = ["gateway_alone"]

@@ -22,7 +22,7 @@ from loadtests.open_loop.errors import LoadTestError
 from loadtests.open_loop.options import LoadTestOptions
 from loadtests.open_loop.record import Record
 from loadtests.open_loop.steps import is_saturated
-from service.ports import free_port
+from service.launcher.ports import free_port
 
 __all__ = ["Ending", "generate_load"]
 

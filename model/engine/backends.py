@@ -15,7 +15,7 @@ from model.errors import BackendUnavailableError, InvalidRequestError
 if TYPE_CHECKING:
     import torch
 
-    from model.transformer import Transformer
+    from model.network.transformer import Transformer
 
 __all__ = [
     "BackendName",
@@ -42,8 +42,8 @@ _EAGER_SLOTS = 128
 def chosen_backend(config: EngineConfig) -> BackendName:
     """The backend that `config` asks for; "auto" is the fast one of the device and the type.
 
-    It may still be impossible to have: `build_runners` and `model.native.build` find out. Only with
-    the device "auto" is torch imported, to look for CUDA.
+    It may still be impossible to have: `build_runners` and `model.engine.native.build` find out.
+    Only with the device "auto" is torch imported, to look for CUDA.
     """
     if config.backend in ("native", "cuda", "eager"):
         return config.backend  # type: ignore[return-value]
@@ -166,7 +166,7 @@ def _device_name(config: EngineConfig) -> str:
 
 def _native_runners(model: Transformer, config: EngineConfig) -> list[Runner]:
     """One for each thread, around one set of weights, with even shares of the slots."""
-    from model.engine.native_runner import build_native_runners
+    from model.engine.native.runner import build_native_runners
 
     num_threads = _num_threads(config)
     max_slots = config.max_slots or num_threads * _NATIVE_SLOTS
@@ -177,7 +177,7 @@ def _native_runners(model: Transformer, config: EngineConfig) -> list[Runner]:
 
 
 def _cuda_runners(model: Transformer, config: EngineConfig, device: torch.device) -> list[Runner]:
-    from model.engine.cuda_runner import CudaRunner
+    from model.engine.cuda.runner import CudaRunner
 
     dtype = resolve_dtype(config.dtype, device)
     return [CudaRunner(model, device=device, dtype=dtype, max_slots=config.max_slots)]
@@ -186,7 +186,7 @@ def _cuda_runners(model: Transformer, config: EngineConfig, device: torch.device
 def _eager_runners(
     model: Transformer, config: EngineConfig, device: torch.device, notes: tuple[str, ...]
 ) -> list[Runner]:
-    from model.engine.eager_runner import EagerRunner
+    from model.engine.eager.runner import EagerRunner
 
     return [
         EagerRunner(

@@ -33,7 +33,7 @@ from model.errors import (
     QueueFullError,
     RequestCancelledError,
 )
-from model.transformer import Transformer
+from model.network.transformer import Transformer
 
 __all__ = ["Engine", "EngineStats", "StepStats"]
 

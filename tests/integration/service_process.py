@@ -16,7 +16,7 @@ import httpx
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.ports import free_port
+from service.launcher.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 150.0

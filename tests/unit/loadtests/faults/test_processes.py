@@ -12,7 +12,7 @@ from contextlib import ExitStack
 import pytest
 
 from loadtests.faults.processes import kill_session, pids, wait_for
-from service.ports import free_port
+from service.launcher.ports import free_port
 
 _SLEEPER = "import sys; sys.stdin.read()"
 _PARENT = (

@@ -16,7 +16,7 @@ from model.engine.backends import (
     resolve_device,
     resolve_dtype,
 )
-from model.engine.eager_runner import EagerRunner
+from model.engine.eager.runner import EagerRunner
 from model.errors import BackendUnavailableError, InvalidRequestError
 from tests.tiny_model import tiny_transformer
 from tests.unit.model.engine.fake_runner import FakeRunner
@@ -36,7 +36,7 @@ def native(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         return [FakeRunner(share) for share in max_slots]
 
     module = SimpleNamespace(build_native_runners=build_native_runners)
-    monkeypatch.setitem(sys.modules, "model.engine.native_runner", module)
+    monkeypatch.setitem(sys.modules, "model.engine.native.runner", module)
     return asked
 
 
