@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from loadtests.gateway_cost.exchange import ANSWER, MODEL, PAIR, TEXTS
 from model.config import GenerationConfig
-from service.protocol import ModelInfo, TranslateCall, TranslatedText, TranslateReply
+from model.translation import FinishReason, Translation, TranslationHypothesis
+from service.protocol import ModelInfo, TranslateCall, TranslateReply
 
 __all__ = ["FakeTranslator"]
 
@@ -25,18 +26,18 @@ class FakeTranslator:
         return TranslateReply(
             model=MODEL,
             translations=tuple(
-                TranslatedText(
+                Translation(
                     text=translation["text"],
-                    finish_reason=translation["finish_reason"],
+                    finish_reason=FinishReason(translation["finish_reason"]),
                     score=-0.5,
-                    hypotheses=((translation["text"], -0.5),),
+                    hypotheses=(TranslationHypothesis(text=translation["text"], score=-0.5),),
                     source_tokens=usage["source_tokens"] // count,
                     target_tokens=usage["target_tokens"] // count,
                     num_sentences=1,
+                    **timings,
                 )
                 for translation in ANSWER["translations"]
             ),
-            **timings,
         )
 
     async def info(self) -> ModelInfo:

@@ -25,7 +25,8 @@ from model.errors import (
     InvalidRequestError,
     QueueFullError,
 )
-from model.translator import Translation, TranslationHypothesis, Translator
+from model.translation import Translation, TranslationHypothesis
+from model.translator import Translator
 from tests.tiny_model import build_tiny_model
 from tests.unit.model.fake_engine import FakeEngine, echo
 from tests.unit.model.text.tiny_tokenizer import train_tiny_tokenizer
