@@ -33,9 +33,9 @@ class Translation:
     """Best first, at least one. The i-th joins the i-th of every segment, or a segment's last where
     it has fewer. A text with nothing to translate is its own only hypothesis, certain (score 0)."""
     source_tokens: int = 0
-    """Of all segments, end tokens included."""
+    """Source tokens of all segments, end tokens included."""
     target_tokens: int = 0
-    """Of all segments' best hypotheses, end tokens included."""
+    """Tokens of all segments' best hypotheses, end tokens included."""
     num_sentences: int = 0
     """Segments that were translated: sentences, and the parts of those too long for the model."""
     queue_seconds: float = 0.0

@@ -83,7 +83,7 @@ class Translator:
             tokenizer,
             language=metadata.source_languages[0],
             max_tokens=self.max_source_tokens,
-            lower_shouting=metadata.lower_shouting,
+            lowercase_all_caps=metadata.lowercase_all_caps,
             placeholders=metadata.placeholders,
         )
 
