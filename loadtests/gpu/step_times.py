@@ -120,7 +120,7 @@ def _step_seconds(runner: CudaRunner, groups: int, beams: int) -> float:
         counters = runner._memory.counters
         counters[Counter.DONE, : runner.max_slots] = 0
         counters[Counter.ENDED] = 0
-        counters[Counter.WANTED] = 1
+        runner._memory.options["num_hypotheses"].fill_(1)
         counters[Counter.LIMIT] = runner.model_config.max_positions
         counters[Counter.POSITION, : runner.max_slots] = _FIRST
         counters[Counter.SOURCE_LEN, : runner.max_slots] = _SOURCE_LEN

@@ -25,7 +25,7 @@ from model.engine.cuda.budget import MemoryBudget, slots_within
 from model.engine.cuda.decode_group import DecodeGroup
 from model.engine.cuda.device_model import DeviceModel
 from model.engine.cuda.kernels.operations import Operations
-from model.engine.cuda.kernels.slot_memory import Counter, Factor, SlotMemory
+from model.engine.cuda.kernels.slot_memory import Counter, SlotMemory, option_columns
 from model.engine.cuda.packing import PackedSources, buckets_for_sources, max_blocks, pack
 from model.engine.cuda.search_trace import SearchTrace
 from model.engine.cuda.stream import CudaStream, DeviceStream, Mark
@@ -215,17 +215,11 @@ class CudaRunner:
 
     def _begin_searches(self, newcomers: tuple[Sequence, ...]) -> None:
         leads = np.array([sequence.slots[0] for sequence in newcomers], dtype=np.int64)
+        integers, factors = option_columns([sequence.generation for sequence in newcomers])
         counters = np.zeros((len(Counter), len(newcomers)), dtype=np.int32)
-        factors = np.zeros((len(Factor), len(newcomers)), dtype=np.float64)
-        generations = [sequence.generation for sequence in newcomers]
         counters[Counter.LIMIT] = [sequence.max_new_tokens for sequence in newcomers]
         counters[Counter.SOURCE_LEN] = [sequence.source_len for sequence in newcomers]
-        counters[Counter.WANTED] = [generation.num_hypotheses for generation in generations]
-        counters[Counter.NGRAM] = [generation.no_repeat_ngram_size for generation in generations]
-        factors[Factor.LENGTH_PENALTY] = [generation.length_penalty for generation in generations]
-        factors[Factor.REPETITION_PENALTY] = [
-            generation.repetition_penalty for generation in generations
-        ]
+        counters = np.concatenate([counters, integers])
         index = self._stream.upload(leads)
         for table, values in (
             (self._memory.counters, self._stream.upload(counters)),

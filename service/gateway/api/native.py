@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import FastAPI
@@ -77,16 +78,22 @@ class NativeApi:
 
         Texts may have many sentences and paragraphs. Fields that are not listed are refused.
         """
+        options = body.generation.chosen() if body.generation else {}
         reply = await self._pipeline.translate(
             request,
             body.all_texts(),
             source=body.source,
             target=body.target,
-            options=body.generation.chosen() if body.generation else {},
+            options=options,
             field="texts" if body.text is None else "text",
             is_list=body.text is None,
         )
-        return Response(to_json(_answer(reply, body)), media_type="application/json")
+        answer = _answer(
+            reply,
+            return_scores=body.return_scores,
+            return_hypotheses=options.get("num_hypotheses", 1) > 1,
+        )
+        return Response(to_json(answer), media_type="application/json")
 
     @NATIVE.route(
         "/v1/models",
@@ -102,11 +109,16 @@ class NativeApi:
         return ModelList(models=[_model(info) for info in infos])
 
 
-def _answer(reply: TranslateReply, body: TranslateRequest) -> dict[str, Any]:
+def _answer(
+    reply: TranslateReply, *, return_scores: bool, return_hypotheses: bool
+) -> dict[str, Any]:
     """The fields of a TranslateReplyBody: of the optional ones, those that were asked for."""
     translations = reply.translations
     return {
-        "translations": [_translation(one, body) for one in translations],
+        "translations": [
+            _translation(one, return_scores=return_scores, return_hypotheses=return_hypotheses)
+            for one in translations
+        ],
         "model": reply.model,
         "usage": {
             "source_tokens": sum(one.source_tokens for one in translations),
@@ -119,23 +131,22 @@ def _answer(reply: TranslateReply, body: TranslateRequest) -> dict[str, Any]:
     }
 
 
-def _translation(one: Translation, body: TranslateRequest) -> dict[str, Any]:
+def _translation(
+    one: Translation, *, return_scores: bool, return_hypotheses: bool
+) -> dict[str, Any]:
     """The fields of a TranslationBody."""
     fields: dict[str, Any] = {"text": one.text, "finish_reason": one.finish_reason}
-    if body.return_scores:
+    if return_scores:
         fields["score"] = one.score
-    if body.generation is not None and (body.generation.num_hypotheses or 1) > 1:
+    if return_hypotheses:
         fields["hypotheses"] = [
-            {"text": other.text, "score": other.score}
-            if body.return_scores
-            else {"text": other.text}
+            {"text": other.text, "score": other.score} if return_scores else {"text": other.text}
             for other in one.hypotheses
         ]
     return fields
 
 
 def _model(info: ModelInfo) -> Model:
-    generation = info.generation
     return Model(
         name=info.name,
         pairs=[LanguagePair(source=source, target=target) for source, target in info.pairs],
@@ -143,13 +154,5 @@ def _model(info: ModelInfo) -> Model:
         dtype=info.dtype,
         num_parameters=info.num_parameters,
         max_source_tokens=info.max_source_tokens,
-        generation=GenerationDefaults(
-            beam_size=generation.beam_size,
-            length_penalty=generation.length_penalty,
-            max_new_tokens=generation.max_new_tokens,
-            max_new_tokens_over_source=generation.max_new_tokens_over_source,
-            num_hypotheses=generation.num_hypotheses,
-            no_repeat_ngram_size=generation.no_repeat_ngram_size,
-            repetition_penalty=generation.repetition_penalty,
-        ),
+        generation=GenerationDefaults.model_validate(asdict(info.generation)),
     )

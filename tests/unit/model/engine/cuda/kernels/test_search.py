@@ -15,9 +15,9 @@ from model.config import GenerationConfig
 from model.decoding.candidates import best_candidates
 from model.decoding.search import BeamSearch
 from model.engine.cuda.kernels.operations import Operations
-from model.engine.cuda.kernels.slot_memory import Counter, Factor, SlotMemory
+from model.engine.cuda.kernels.slot_memory import Counter, SlotMemory
 from model.engine.cuda.search_trace import SearchTrace
-from tests.unit.model.engine.cuda.kernels.arena import arena_config
+from tests.unit.model.engine.cuda.kernels.arena import arena_config, set_options
 
 VOCABULARY, EOS = 13, 2
 
@@ -36,8 +36,7 @@ def begin(memory: SlotMemory, slots: list[int], generation: GenerationConfig, li
     lead = slots[0]
     memory.counters[:, lead] = 0
     memory.counters[Counter.LIMIT, lead] = limit
-    memory.counters[Counter.WANTED, lead] = generation.num_hypotheses
-    memory.factors[Factor.LENGTH_PENALTY, lead] = generation.length_penalty
+    set_options(memory, lead, generation)
     return Pair(slots, BeamSearch(generation, eos_id=EOS, max_new_tokens=limit), generation)
 
 
