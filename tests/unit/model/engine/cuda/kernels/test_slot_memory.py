@@ -45,10 +45,11 @@ def test_options_have_rows_by_their_names() -> None:
     integers, reals = option_columns(generations)
     memory.counters[len(Counter) :, :2] = torch.from_numpy(integers)
     memory.factors[:, :2] = torch.from_numpy(reals)
-    assert {name: row[:2].tolist() for name, row in memory.options.items()} == {
+    for name, values in {
         "num_hypotheses": [1, 3],
         "no_repeat_ngram_size": [2**31 - 1, 0],
         "length_penalty": [2.0, 0.6],
         "repetition_penalty": [1.0, 1.5],
-    }
+    }.items():
+        assert memory.options[name][:2].tolist() == values, name
     assert not memory.counters[: len(Counter), :2].any()
