@@ -3,47 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from loadtests.open_loop.exchanges import Exchanges, percentile
 from loadtests.open_loop.overload import verdict
-from loadtests.open_loop.record import Tally
-from loadtests.open_loop.result import Result, milliseconds
+from loadtests.open_loop.result import Result
 from loadtests.open_loop.steps import LEAST_GOODPUT, Step
+from loadtests.report import PERCENTILES, Table, as_table, cell_ms, ms, rounded
 
-__all__ = ["Table", "as_json_line", "as_tables", "heading", "in_words", "tables"]
+__all__ = ["as_json_line", "as_tables", "heading", "in_words", "tables"]
 
 SCHEMA = 1
-_PERCENTILES = (0.50, 0.95, 0.99)
-
-Table = tuple[Sequence[str], Sequence[Sequence[str]]]
-"""Headings, and rows of as many cells."""
 
 
 def as_json_line(result: Result) -> str:
     """One object, as `polyhead loadtest --help` describes it."""
-    options = result.options
+    options, exchanges = result.options, result.exchanges
     values: dict[str, Any] = {
         "schema": SCHEMA,
         "profile": options.profile_name,
         "ending": result.ending,
-        "offered": _rounded(result.offered),
-        "throughput": _rounded(result.throughput),
-        "peak_throughput": result.peak_throughput and _rounded(result.peak_throughput),
-        **_latencies(result.total),
+        "offered": rounded(result.offered),
+        "throughput": rounded(result.throughput),
+        "peak_throughput": rounded(result.peak_throughput),
+        **_latencies(exchanges),
         "failure_share": round(result.failure_share, 6),
-        **_counts(result.total),
-        "faults": dict(result.record.faults.most_common()),
+        **_counts(exchanges),
+        "faults": dict(exchanges.faults.most_common()),
         "knee": _knee(result),
         "misses": result.misses(),
-        "kinds": {
-            kind: _counts(tally) | _latencies(tally) for kind, tally in result.record.kinds.items()
-        },
+        "kinds": {kind: _counts(part) | _latencies(part) for kind, part in exchanges.kinds.items()},
         "steps": [_step(step, result.limit) for step in result.steps],
-        "p95_limit_ms": None if result.limit is None else _rounded(1e3 * result.limit),
-        "send_delay_p99_ms": _ms(result.record.delays.percentile(0.99)),
-        "seconds": _rounded(result.seconds),
+        "p95_limit_ms": ms(result.limit),
+        "send_delay_p99_ms": ms(percentile(exchanges.send_delays, 0.99)),
+        "seconds": rounded(result.seconds),
         "segments": [asdict(segment) for segment in result.profile.segments],
         "overload": None if result.overload is None else verdict.as_json(result.overload),
         "memory": None if result.memory is None else result.memory.as_json(),
@@ -55,21 +49,18 @@ def as_json_line(result: Result) -> str:
         "in_flight": options.places,
         "max_wait": options.max_wait,
         "timeout": options.timeout,
-        "load_generators": options.workers or options.processes,
+        "load_generators": options.processes,
         "thresholds": asdict(options.thresholds),
         "seed": options.seed,
         "notes": result.notes(),
-        "hardware": asdict(result.hardware),
-        "versions": result.versions,
-        "commit": result.commit,
-        "started": result.started,
+        **result.conditions,
     }
     return json.dumps(values, ensure_ascii=False)
 
 
 def as_tables(result: Result) -> str:
     """The heading, each table, what they come to, and notes."""
-    parts = [heading(result), *(_aligned(table) for table in tables(result)), *in_words(result)]
+    parts = [heading(result), *map(as_table, tables(result)), *in_words(result)]
     if found := result.notes():
         parts.append("\n".join(f"Note: {note}." for note in found))
     return "\n\n".join(parts)
@@ -98,7 +89,6 @@ def in_words(result: Result) -> list[str]:
 
 
 def _knee_in_words(result: Result) -> str:
-    """Where the knee is, and what that means."""
     limit = "no p95" if result.limit is None else f"a p95 of at most {1e3 * result.limit:.0f} ms"
     meaning = f"{LEAST_GOODPUT:.0%} of the requests answered rightly, and {limit}"
     if result.knee is None:
@@ -106,72 +96,63 @@ def _knee_in_words(result: Result) -> str:
     step = result.knee.step
     bound = "" if result.knee.saturated else "at least "
     return (
-        f"Knee: {bound}{step.offered:.1f} requests/s, p95 {_cell_ms(step.tally, 0.95)} ms, the "
-        f"highest step that holds ({meaning})"
+        f"Knee: {bound}{step.offered:.1f} requests/s, p95 {cell_ms(step.exchanges.latency(0.95))} "
+        f"ms, the highest step that holds ({meaning})"
     )
 
 
 def tables(result: Result) -> list[Table]:
     """By kind of request, step or phase, and fault; those that would be empty are left out."""
     names = ["requests", "right", "failed", "not sent", "p50 ms", "p95 ms", "p99 ms"]
-    kinds = [[kind, *_cells(tally)] for kind, tally in sorted(result.record.kinds.items())]
-    found: list[Table] = [(["kind", *names], [*kinds, ["all", *_cells(result.total)]])]
-    if result.steps:
-        rows = [
-            [
-                f"{step.began} to {step.ended} s",
-                f"{step.offered:.1f}",
-                f"{step.throughput:.1f}",
-                *_cells(step.tally),
-                "yes" if step.holds(result.limit) else "no",
-            ]
-            for step in result.steps
+    kinds = {**result.exchanges.kinds, "all": result.exchanges}
+    steps = [
+        [
+            f"{step.began} to {step.ended} s",
+            f"{step.offered:.1f}",
+            f"{step.throughput:.1f}",
+            *_cells(step.exchanges),
+            "yes" if step.holds(result.limit) else "no",
         ]
-        found.append((["step", "offered/s", "right/s", *names, "holds"], rows))
-    if result.overload is not None:
-        more = (verdict.phase_table(result.overload), verdict.status_table(result.overload))
-        found += [table for table in more if table[1]]
-    if result.record.faults:
-        faults = [[fault, str(count)] for fault, count in result.record.faults.most_common()]
-        found.append((["fault", "requests"], faults))
-    return found
+        for step in result.steps
+    ]
+    faults = [[fault, str(count)] for fault, count in result.exchanges.faults.most_common()]
+    found: list[Table] = [
+        (["kind", *names], [[kind, *_cells(part)] for kind, part in kinds.items()]),
+        (["step", "offered/s", "right/s", *names, "holds"], steps),
+        *([] if result.overload is None else verdict.tables(result.overload)),
+        (["fault", "requests"], faults),
+    ]
+    return [(names, rows) for names, rows in found if rows]
 
 
-def _cells(tally: Tally) -> list[str]:
-    counts = (tally.planned, tally.right, tally.failed, tally.unsent)
-    return [*map(str, counts), *(_cell_ms(tally, share) for share in _PERCENTILES)]
+def _cells(part: Exchanges) -> list[str]:
+    counts = list(_counts(part).values())[:4]
+    return [*map(str, counts), *(cell_ms(part.latency(share)) for share in PERCENTILES)]
 
 
-def _cell_ms(tally: Tally, share: float) -> str:
-    value = milliseconds(tally, share)
-    return "-" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.1f}"
-
-
-def _counts(tally: Tally) -> dict[str, int]:
+def _counts(part: Exchanges) -> dict[str, int]:
     return {
-        "requests": tally.planned,
-        "right": tally.right,
-        "failed": tally.failed,
-        "not_sent": tally.unsent,
-        "unfinished": tally.unfinished,
+        "requests": len(part),
+        "right": int(part.right.sum()),
+        "failed": int(part.failed.sum()),
+        "not_sent": int(part.unsent.sum()),
+        "unfinished": int(part.unfinished.sum()),
     }
 
 
-def _latencies(tally: Tally) -> dict[str, float | None]:
-    return {
-        f"p{share * 100:.0f}_ms": _ms(tally.latencies.percentile(share)) for share in _PERCENTILES
-    }
+def _latencies(part: Exchanges) -> dict[str, float | None]:
+    return {f"p{share * 100:.0f}_ms": ms(part.latency(share)) for share in PERCENTILES}
 
 
 def _step(step: Step, limit: float | None) -> dict[str, Any]:
     return {
         "began": step.began,
         "ended": step.ended,
-        "offered": _rounded(step.offered),
-        "throughput": _rounded(step.throughput),
+        "offered": rounded(step.offered),
+        "throughput": rounded(step.throughput),
         "goodput": round(step.goodput, 4),
-        **_counts(step.tally),
-        **_latencies(step.tally),
+        **_counts(step.exchanges),
+        **_latencies(step.exchanges),
         "holds": step.holds(limit),
     }
 
@@ -181,30 +162,8 @@ def _knee(result: Result) -> dict[str, Any] | None:
         return None
     step = result.knee.step
     return {
-        "offered": _rounded(step.offered),
-        "throughput": _rounded(step.throughput),
-        "p95_ms": _ms(step.latency(0.95)),
+        "offered": rounded(step.offered),
+        "throughput": rounded(step.throughput),
+        "p95_ms": ms(step.exchanges.latency(0.95)),
         "saturated": result.knee.saturated,
     }
-
-
-def _ms(seconds: float | None) -> float | None:
-    return None if seconds is None else _rounded(1e3 * seconds)
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.4g}")
-
-
-def _aligned(table: Table) -> str:
-    """Columns as wide as their widest cell, numbers to the right."""
-    header, rows = table
-    lines: Iterable[Sequence[str]] = [header, *rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )

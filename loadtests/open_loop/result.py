@@ -6,19 +6,20 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 from urllib.parse import urlsplit
 
-from loadtests.bench.machine import Hardware
-from loadtests.open_loop.load import Ending
+from loadtests.open_loop.exchanges import Exchanges, percentile
 from loadtests.open_loop.memory import Memory
 from loadtests.open_loop.options import LoadTestOptions
 from loadtests.open_loop.overload import verdict
 from loadtests.open_loop.overload.figures import Overload
+from loadtests.open_loop.planned import Ending
 from loadtests.open_loop.profiles import Profile
-from loadtests.open_loop.record import Record, Tally
 from loadtests.open_loop.steps import Knee, Step, find_knee, latency_limit, steps_of
+from loadtests.open_loop.thresholds import at_least, at_most
 
-__all__ = ["Result", "milliseconds"]
+__all__ = ["Result"]
 
 _LATE_SECONDS = 0.02
 _FEW = 100
@@ -31,16 +32,15 @@ class Result:
     options: LoadTestOptions
     profile: Profile
     """That was offered."""
-    record: Record
+    exchanges: Exchanges
+    """At least one."""
+    elapsed: float
+    """Seconds from the beginning to the end of everything."""
     ending: Ending
     model: str | None
     """That answered, if it gave its name."""
-    hardware: Hardware
-    """Of the machine that this ran on."""
-    versions: Mapping[str, str]
-    commit: str | None
-    started: str
-    """UTC, ISO 8601."""
+    conditions: Mapping[str, Any]
+    """As `loadtests.report.conditions` tells them."""
     overload: Overload | None = None
     """What only that profile shows."""
     memory: Memory | None = None
@@ -49,28 +49,22 @@ class Result:
     @property
     def seconds(self) -> float:
         """In which load was offered."""
-        return min(self.record.elapsed, self.profile.seconds)
-
-    @cached_property
-    def total(self) -> Tally:
-        """Of all requests."""
-        return Tally.sum(self.record.kinds.values())
+        return min(self.elapsed, self.profile.seconds)
 
     @property
     def offered(self) -> float:
         """Requests a second that were planned."""
-        return self.total.planned / self.seconds
+        return len(self.exchanges) / self.seconds
 
     @property
     def throughput(self) -> float:
         """Right answers a second, of those that came while load was offered."""
-        came = sum(n for second, n in self.record.answered.items() if second < self.seconds)
-        return came / self.seconds
+        return self.exchanges.answered_between(0.0, self.seconds) / self.seconds
 
     @cached_property
     def steps(self) -> list[Step]:
         """Those that were offered wholly."""
-        return steps_of(self.record, self.profile, until=self.record.elapsed)
+        return steps_of(self.exchanges, self.profile, until=self.elapsed)
 
     @property
     def peak_throughput(self) -> float | None:
@@ -80,8 +74,7 @@ class Result:
     @property
     def limit(self) -> float | None:
         """Seconds that the p95 of a step may be."""
-        wanted = self.options.knee_p95_ms
-        return latency_limit(self.steps, None if wanted is None else wanted / 1e3)
+        return latency_limit(self.steps, self.options.knee_seconds)
 
     @property
     def knee(self) -> Knee | None:
@@ -94,8 +87,8 @@ class Result:
 
         To refuse is no failure for a service that is overloaded on purpose.
         """
-        ended = self.total.planned - self.total.unfinished
-        failed = self.total.failed + self.total.unsent
+        ended = int((~self.exchanges.unfinished).sum())
+        failed = int((self.exchanges.failed | self.exchanges.unsent).sum())
         if self.overload is not None:
             failed = self.overload.failed
         return failed / ended if ended else 0.0
@@ -106,19 +99,26 @@ class Result:
         Their percentiles are those of all requests: whoever loses the slow ones gains nothing.
         """
         wanted = self.options.thresholds
-        p95, p99 = (self.total.latency_of_all(share) for share in (0.95, 0.99))
+        found = []
+        for share, most in ((0.95, wanted.max_p95_ms), (0.99, wanted.max_p99_ms)):
+            seconds = self.exchanges.latency_of_all(share)
+            milliseconds = None if seconds is None else 1e3 * seconds
+            lost = "too many requests were lost"
+            found.append(
+                at_most(f"p{100 * share:.0f}", milliseconds, most, unit=" ms", without=lost)
+            )
         knee = None if self.knee is None else self.knee.step.offered
-        found = [
-            _slower("p95", p95, wanted.max_p95_ms),
-            _slower("p99", p99, wanted.max_p99_ms),
-            _more_lost(self.failure_share, wanted.max_failures),
-            _below("throughput", self.throughput, wanted.min_throughput),
-            _below("the knee", knee, wanted.min_knee),
+        found += [
+            at_most("the share of failures", self.failure_share, wanted.max_failures),
+            at_least("throughput", self.throughput, wanted.min_throughput, unit=" requests/s"),
+            at_least("the knee", knee, wanted.min_knee, unit=" requests/s"),
         ]
         if self.overload is not None:
             found += verdict.misses(self.overload, wanted)
         if self.memory is not None:
-            found.append(self.memory.miss(wanted.max_memory_growth))
+            growth, short = self.memory.growth, "was not seen for long enough"
+            name = "the growth of memory"
+            found.append(at_most(name, growth, wanted.max_memory_growth, unit=" %", without=short))
         return [miss for miss in found if miss is not None]
 
     def notes(self) -> list[str]:
@@ -127,14 +127,14 @@ class Result:
         if self.ending is Ending.INTERRUPTED:
             of = "" if self.overload else f" of {self.profile.seconds:.0f}"
             found.append(f"it was interrupted after {self.seconds:.0f}{of} s")
-        if self.total.unfinished:
-            found.append(f"{self.total.unfinished} requests were under way when it ended")
-        if self.total.unsent:
+        if unfinished := self.exchanges.unfinished.sum():
+            found.append(f"{unfinished} requests were under way when it ended")
+        if unsent := self.exchanges.unsent.sum():
             found.append(
-                f"{self.total.unsent} requests were not sent: all {self.options.places} places "
+                f"{unsent} requests were not sent: all {self.options.places} places "
                 f"in flight were taken for {self.options.max_wait:g} s"
             )
-        late = self.record.delays.percentile(0.99)
+        late = percentile(self.exchanges.send_delays, 0.99)
         if late is not None and late > _LATE_SECONDS:
             found.append(
                 f"1 % of the requests were sent {1e3 * late:.0f} ms late or later: there was no "
@@ -148,40 +148,12 @@ class Result:
 
     def _notes_on_steps(self) -> list[str]:
         found = []
-        if self.steps and self.steps[0].tally.right < _FEW and self.options.knee_p95_ms is None:
-            found.append(
-                f"the limit of p95 rests on only {self.steps[0].tally.right} answers of the first "
-                "step"
-            )
+        first = int(self.steps[0].exchanges.right.sum()) if self.steps else _FEW
+        if first < _FEW and self.options.knee_p95_ms is None:
+            found.append(f"the limit of p95 rests on only {first} answers of the first step")
         if self.knee is not None and not self.knee.saturated:
             found.append("the highest rate was borne: the knee lies beyond")
         return found
-
-
-def milliseconds(tally: Tally, share: float) -> float | None:
-    """That this share of the right answers took at most; None if there are none."""
-    seconds = tally.latencies.percentile(share)
-    return None if seconds is None else 1e3 * seconds
-
-
-def _slower(name: str, seconds: float | None, most_ms: float | None) -> str | None:
-    if most_ms is None or (seconds is not None and 1e3 * seconds <= most_ms):
-        return None
-    was = "too many requests were lost" if seconds is None else f"is {1e3 * seconds:.4g} ms"
-    return f"{name} must be at most {most_ms:g} ms, but {was}"
-
-
-def _more_lost(share: float, most: float | None) -> str | None:
-    if most is None or share <= most:
-        return None
-    return f"the share of failures must be at most {most:g}, but is {share:.4g}"
-
-
-def _below(name: str, rate: float | None, least: float | None) -> str | None:
-    if least is None or (rate is not None and rate >= least):
-        return None
-    was = "there is none" if rate is None else f"is {rate:.4g}"
-    return f"{name} must be at least {least:g} requests/s, but {was}"
 
 
 def _is_local(url: str) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from loadtests.open_loop.exchanges import Exchanges
 from loadtests.open_loop.profiles import Profile
-from loadtests.open_loop.record import Record, Tally
 
 __all__ = [
     "LEAST_GOODPUT",
@@ -36,15 +36,15 @@ class Step:
     began: int
     """Seconds since the beginning of the test."""
     ended: int
-    tally: Tally
-    """Of the requests that were planned for it."""
+    exchanges: Exchanges
+    """The requests that were planned for it."""
     answered: int
     """Right answers that came in it, whenever they were planned."""
 
     @property
     def offered(self) -> float:
         """Requests a second that were planned."""
-        return self.tally.planned / (self.ended - self.began)
+        return len(self.exchanges) / (self.ended - self.began)
 
     @property
     def throughput(self) -> float:
@@ -54,15 +54,11 @@ class Step:
     @property
     def goodput(self) -> float:
         """Share of the planned requests that were answered rightly, in the end."""
-        return self.tally.right / self.tally.planned if self.tally.planned else 0.0
-
-    def latency(self, share: float) -> float | None:
-        """Seconds that this share of the right answers took at most; None if there are none."""
-        return self.tally.latencies.percentile(share)
+        return float(self.exchanges.right.mean()) if len(self.exchanges) else 0.0
 
     def holds(self, limit: float | None) -> bool:
         """Whether the service kept up: its goodput, and a p95 of at most `limit` seconds."""
-        p95 = self.latency(0.95)
+        p95 = self.exchanges.latency(0.95)
         in_time = p95 is not None and limit is not None and p95 <= limit
         return in_time and self.goodput >= LEAST_GOODPUT
 
@@ -76,14 +72,14 @@ class Knee:
     """False if the service still kept up at the highest rate: then its knee lies beyond."""
 
 
-def steps_of(record: Record, profile: Profile, *, until: float) -> list[Step]:
+def steps_of(exchanges: Exchanges, profile: Profile, *, until: float) -> list[Step]:
     """The steps of a profile that were over `until` seconds after the beginning."""
     return [
         Step(
             began=began,
             ended=ended,
-            tally=record.between(began, ended),
-            answered=sum(n for second, n in record.answered.items() if began <= second < ended),
+            exchanges=exchanges.planned_between(began, ended),
+            answered=exchanges.answered_between(began, ended),
         )
         for began, ended in profile.steps
         if ended <= until
@@ -101,7 +97,7 @@ def latency_limit(steps: Sequence[Step], wanted: float | None) -> float | None:
     """
     if wanted is not None:
         return wanted
-    first = steps[0].latency(0.95) if steps else None
+    first = steps[0].exchanges.latency(0.95) if steps else None
     return None if first is None else _SLOWDOWN * first
 
 
@@ -118,9 +114,11 @@ def find_knee(steps: Sequence[Step], limit: float | None) -> Knee | None:
     return None if held is None else Knee(step=held, saturated=misses > 0)
 
 
-def is_saturated(record: Record, profile: Profile, wanted: float | None) -> bool:
+def is_saturated(
+    exchanges: Exchanges, profile: Profile, wanted: float | None, *, elapsed: float
+) -> bool:
     """Whether a test that is running has found the knee, so that higher steps add nothing."""
-    steps = steps_of(record, profile, until=record.elapsed - _SETTLE_SECONDS)
+    steps = steps_of(exchanges, profile, until=elapsed - _SETTLE_SECONDS)
     limit = latency_limit(steps, wanted)
     last = steps[-_MISSES:]
     return len(last) == _MISSES and not any(step.holds(limit) for step in last)

@@ -10,16 +10,16 @@ from xml.etree import ElementTree
 
 import pytest
 
-from loadtests.open_loop.options import Thresholds
 from loadtests.open_loop.page import as_page
 from loadtests.open_loop.report import as_json_line, as_tables
 from loadtests.open_loop.result import Result
-from tests.unit.loadtests.open_loop.results import KIND, recorded, result_of
+from loadtests.open_loop.thresholds import Thresholds
+from tests.unit.loadtests.open_loop.results import KIND, not_answered, recorded, result_of
 
 
 @pytest.fixture(scope="module")
 def stepped() -> Result:
-    record = recorded((10, 0.1), (20, 0.1), (40, 5.0), (80, 5.0), failed=1)
+    record = recorded((10, 0.1), (20, 0.1), (40, 5.0), (80, 5.0), more=[not_answered(0.0)])
     return result_of(
         record,
         profile_name="steps",
@@ -49,7 +49,7 @@ def test_the_line_of_json_holds_what_is_needed_to_compare(stepped: Result) -> No
     assert values["knee"]["offered"] == 20, "the first step lost one in eleven: it does not hold"
     assert values["kinds"][KIND]["requests"] == 151
     assert [step["holds"] for step in values["steps"]] == [False, True, False, False]
-    assert values["misses"] == ["p95 must be at most 1 ms, but is 5013 ms"]
+    assert values["misses"] == ["p95 must be at most 1 ms, but is 5000 ms"]
     assert values["hardware"]["cores"] == 2
 
 
@@ -114,8 +114,6 @@ def test_the_knee_is_marked() -> None:
 
 
 def test_a_test_without_an_answer_has_a_page_too() -> None:
-    record = recorded(failed=3)
-    record.elapsed = 2.0
-    page = as_page(result_of(record, seconds=2))
+    page = as_page(result_of(recorded(more=[not_answered(1.0)] * 3), seconds=2))
     assert "<svg" in page
     assert "Knee" not in page

@@ -6,9 +6,17 @@ from typing import Any
 
 import pytest
 
-from loadtests.open_loop.load import Ending
-from loadtests.open_loop.options import Thresholds
-from tests.unit.loadtests.open_loop.results import KIND, recorded, result_of
+from loadtests.open_loop.exchanges import Exchange
+from loadtests.open_loop.planned import Ending
+from loadtests.open_loop.thresholds import Thresholds
+from tests.unit.loadtests.open_loop.results import (
+    KIND,
+    answered,
+    not_answered,
+    recorded,
+    result_of,
+    unsent,
+)
 
 TEN_SECONDS = [(20, 0.1)] * 10
 
@@ -30,23 +38,23 @@ TEN_SECONDS = [(20, 0.1)] * 10
     ],
 )
 def test_thresholds(thresholds: dict[str, float], misses: list[str]) -> None:
-    record = recorded(*TEN_SECONDS, failed=1)
+    record = recorded(*TEN_SECONDS, more=[not_answered(0.0)])
     found = result_of(record, seconds=10, thresholds=Thresholds(**thresholds)).misses()
     assert len(found) == len(misses)
     for miss, expected in zip(found, misses, strict=True):
         assert miss.startswith(expected)
 
 
-@pytest.mark.parametrize("lost", [{"failed": 12}, {"unsent": 12}])
-def test_losing_the_slow_ones_does_not_help(lost: dict[str, int]) -> None:
+@pytest.mark.parametrize("lost", [not_answered(0.0), unsent(0.0)])
+def test_losing_the_slow_ones_does_not_help(lost: Exchange) -> None:
     wanted = Thresholds(max_p95_ms=1e9)
-    (missed,) = result_of(recorded(*TEN_SECONDS, **lost), seconds=10, thresholds=wanted).misses()
+    record = recorded(*TEN_SECONDS, more=[lost] * 12)
+    (missed,) = result_of(record, seconds=10, thresholds=wanted).misses()
     assert missed == "p95 must be at most 1e+09 ms, but too many requests were lost"
 
 
 def test_no_right_answer_passes_no_threshold() -> None:
-    record = recorded(failed=10)
-    record.elapsed = 10.0
+    record = recorded(more=[not_answered(9.0)] * 10)
     wanted = Thresholds(max_p95_ms=1e9, min_throughput=0.1)
     misses = result_of(record, seconds=10, thresholds=wanted).misses()
     assert misses[0] == "p95 must be at most 1e+09 ms, but too many requests were lost"
@@ -62,9 +70,7 @@ def test_the_knee_can_be_a_threshold() -> None:
 
 
 def test_requests_under_way_at_the_end_are_no_failures() -> None:
-    record = recorded(*TEN_SECONDS)
-    for _ in range(50):
-        record.plan(KIND, 9)
+    record = recorded(*TEN_SECONDS, more=[Exchange(kind=KIND, planned=9.0)] * 50)
     result = result_of(record, ending=Ending.INTERRUPTED, seconds=60)
     assert result.failure_share == 0
     assert result.seconds == 10
@@ -83,15 +89,14 @@ def test_a_clean_run_needs_no_notes() -> None:
 
 
 def test_what_must_be_known_is_said() -> None:
-    record = recorded((10, 0.1), unsent=3)
-    record.send(2.0)
+    record = recorded((10, 0.1), more=[unsent(0.0)] * 3 + [answered(0.0, delay=2.0)])
     result = result_of(record, profile_name="steps", seconds=1, url="http://127.0.0.1:1")
     for number, words in enumerate(
         (
             "3 requests were not sent: all 256 places",
             "1 % of the requests were sent 2",
             "the load generator shared the machine",
-            "the limit of p95 rests on only 10 answers",
+            "the limit of p95 rests on only 11 answers",
         )
     ):
         assert result.notes()[number].startswith(words)

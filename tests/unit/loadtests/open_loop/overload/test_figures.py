@@ -4,21 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from loadtests.open_loop.overload.exchange import Exchange
-from loadtests.open_loop.overload.figures import (
-    Phase,
-    PhaseName,
-    record_of,
-    turns,
-)
-from tests.unit.loadtests.open_loop.overload.exchanges import (
-    KIND,
-    answered,
-    evenly,
-    not_answered,
-    overload_of,
-    usual,
-)
+from loadtests.open_loop.exchanges import Exchange
+from loadtests.open_loop.overload.figures import Phase, PhaseName, turns
+from tests.unit.loadtests.open_loop.overload.overloads import overload_of, usual
+from tests.unit.loadtests.open_loop.results import KIND, answered, evenly, not_answered, unsent
 
 
 def test_goodput_counts_the_answers_that_come_in_a_phase_once_it_has_settled() -> None:
@@ -78,7 +67,7 @@ def test_refusals_are_no_failures_and_everything_else_is() -> None:
             not_answered(34, 504),
             not_answered(35, 500),
             not_answered(36, 0),
-            Exchange(kind=KIND, planned=37),  # never sent
+            unsent(37),
             Exchange(kind=KIND, planned=38, sent=38),  # under way
         ]
     )
@@ -143,20 +132,4 @@ def test_a_test_that_ended_early_has_no_overload() -> None:
     whole = overload_of(usual())
     short = overload_of(usual(), phases=whole.phases[:2])
     assert short.goodput is short.goodput_share is short.recovery_seconds is None
-    assert short.phase(PhaseName.OVERLOAD) is None
-
-
-def test_the_record_has_every_request() -> None:
-    exchanges = [
-        answered(1, delay=0.5),
-        not_answered(2, 503),
-        Exchange(kind=KIND, planned=3),
-        Exchange(kind=KIND, planned=4, sent=4),
-    ]
-    record = record_of(exchanges, 9.0)
-    tally = record.kinds[KIND]
-    assert (tally.planned, tally.right, tally.failed, tally.unsent, tally.unfinished) == (
-        4, 1, 1, 1, 1,
-    )  # fmt: skip
-    assert tally.latencies.percentile(1.0) == pytest.approx(0.6, rel=0.01)
-    assert record.elapsed == 9.0
+    assert short.all(PhaseName.OVERLOAD) == []

@@ -7,23 +7,20 @@ from typing import Any
 
 import pytest
 
-from loadtests.open_loop.load import Ending
-from loadtests.open_loop.options import Thresholds
-from loadtests.open_loop.overload.figures import Overload, record_of
+from loadtests.open_loop.overload.figures import Overload
 from loadtests.open_loop.page import as_page
+from loadtests.open_loop.planned import Ending
 from loadtests.open_loop.report import as_json_line, as_tables
 from loadtests.open_loop.result import Result
-from tests.unit.loadtests.open_loop.overload.exchanges import (
-    not_answered,
-    overload_of,
-    usual,
-)
-from tests.unit.loadtests.open_loop.results import result_of
+from loadtests.open_loop.thresholds import Thresholds
+from tests.unit.loadtests.open_loop.overload.overloads import overload_of, usual
+from tests.unit.loadtests.open_loop.results import not_answered, result_of
 
 
 def _result(overload: Overload, **options: Any) -> Result:
     return result_of(
-        record_of(overload.exchanges, overload.elapsed),
+        overload.exchanges,
+        elapsed=overload.elapsed,
         profile_name="overload",
         overload=overload,
         profile=overload.profile,
