@@ -14,7 +14,7 @@ from tabulate import tabulate
 from loadtests.bench.machine import commit, read_hardware, versions
 from model.errors import PolyheadError
 
-__all__ = ["PERCENTILES", "Table", "append", "as_table", "cell_ms", "conditions", "ms", "rounded"]
+__all__ = ["PERCENTILES", "Table", "append", "as_table", "cell", "conditions", "ms", "rounded"]
 
 PERCENTILES = (0.50, 0.95, 0.99)
 """Those that reports tell."""
@@ -45,11 +45,11 @@ def ms(seconds: float | None) -> float | None:
     return None if seconds is None else rounded(1e3 * seconds)
 
 
-def cell_ms(seconds: float | None) -> str:
+def cell(milliseconds: float | None) -> str:
     """Milliseconds for a cell of a table."""
-    if seconds is None:
+    if milliseconds is None:
         return "-"
-    return f"{1e3 * seconds:.0f}" if seconds >= 0.1 else f"{1e3 * seconds:.1f}"
+    return f"{milliseconds:.0f}" if milliseconds >= 100 else f"{milliseconds:.1f}"
 
 
 def conditions(started: datetime, packages: Iterable[str]) -> dict[str, Any]:

@@ -501,7 +501,6 @@ def loadtest(
     in_flight: InFlightOption = None,
     max_wait: WaitOption = 1.0,
     timeout: Annotated[float, typer.Option(help="Seconds without an answer that fail.")] = 60.0,
-    processes: Annotated[int, typer.Option(help="Load generators on this machine.")] = 1,
     knee_p95_ms: KneeLimitOption = None,
     max_p95_ms: LimitOption = None,
     max_p99_ms: LimitOption = None,

@@ -4,13 +4,14 @@ exchanges           what became of each request: a table, and figures of it
 profiles            rates as a function of time, and Poisson arrivals drawn from them
 client              HTTP/1.1 that costs its sender little
 generator           requests sent when they are due: the one generator of all open loops
-options             what is to be tested, and the thresholds that decide whether it was passed
+thresholds, options what is to be tested, and what decides whether it was passed
 probe               one request of each kind before the load
 steps               the stretches of a profile, and the knee
-planned             profiles whose rates are known: generators in processes of their own
+session             how a test ends
+planned             profiles whose rates are known
 overload/           the profile whose rates are found on the way
 memory              the memory of the service meanwhile
-result, report      what it comes to, in tables and as a line of JSON
-page, plots         the same as a page of HTML
-command             all of it, from options to the exit status
+figures             what it comes to: the line of JSON, from which the reports are made
+report, page, plots tables and words, and a page of HTML
+run, command        all of it, from options to the exit status
 """

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["REFUSALS", "Exchange", "Exchanges", "percentile"]
+from loadtests.report import PERCENTILES, ms
+
+__all__ = ["REFUSALS", "Exchange", "Exchanges", "percentile", "percentiles"]
 
 REFUSALS = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 """How a service says that it has too much to do."""
@@ -56,7 +58,7 @@ class Exchanges:
     def __init__(self, rows: Sequence[Exchange] | NDArray[np.void] = ()) -> None:
         # numpy takes a tuple, even an empty one, for one row.
         table = rows if isinstance(rows, np.ndarray) else list(rows)
-        self.rows: NDArray[Any] = np.array(table, dtype=_ROW)
+        self.rows: NDArray[Any] = np.asarray(table, dtype=_ROW)
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
@@ -143,9 +145,17 @@ class Exchanges:
         """Right answers that came then, whenever they were planned."""
         return int(((self.ended >= first) & (self.ended < last) & self.right).sum())
 
-    def latency(self, share: float) -> float | None:
-        """Seconds that this share of the right answers took at most; None if there are none."""
-        return percentile(self.latencies, share)
+    def figures(self) -> dict[str, Any]:
+        """What lines of JSON tell of any requests: how many there were, and how quick the right
+        answers.
+        """
+        return {
+            "requests": len(self),
+            "right": int(self.right.sum()),
+            "failed": int(self.failed.sum()),
+            "not_sent": int(self.unsent.sum()),
+            "unfinished": int(self.unfinished.sum()),
+        } | percentiles(self.latencies)
 
     def latency_of_all(self, share: float) -> float | None:
         """Seconds within which this share of all requests was answered rightly.
@@ -157,6 +167,11 @@ class Exchanges:
         """
         rank = math.ceil(share * (~self.unfinished).sum()) or 1
         return float(self.latencies[rank - 1]) if rank <= len(self.latencies) else None
+
+
+def percentiles(values: Numbers, name: str = "") -> dict[str, float | None]:
+    """p50, p95 and p99 of durations in seconds, as lines of JSON have them: in milliseconds."""
+    return {f"{name}p{100 * share:.0f}_ms": ms(percentile(values, share)) for share in PERCENTILES}
 
 
 def percentile(values: Numbers, share: float) -> float | None:

@@ -98,11 +98,8 @@ class Generator:
         ended, self._ended = self.ended, []
         return ended
 
-    async def offer(self, segment: Segment, *, share: float = 1.0) -> None:
+    async def offer(self, segment: Segment) -> None:
         """Starts requests at the rates of a segment, which begins where the one before has ended.
-
-        Args:
-            share: of the rates; other generators have the rest.
 
         Raises:
             Exception: a judge has failed: what follows would show nothing.
@@ -110,7 +107,7 @@ class Generator:
         if self._began is None:
             self._began = time.perf_counter()
         began = self._planned_until
-        for arrival in poisson_arrivals(segment, self._rng, share=share):
+        for arrival in poisson_arrivals(segment, self._rng):
             # Also when it is late: answers must be heard.
             await asyncio.sleep(max(0.0, began + arrival - self.elapsed))
             if self._broken is not None:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -19,7 +18,7 @@ from loadtests.open_loop.exchanges import Numbers
 from loadtests.processes import family
 from loadtests.report import rounded
 
-__all__ = ["Memory", "MemoryWatch"]
+__all__ = ["Memory", "MemoryWatch", "in_words"]
 
 _PERIOD_SECONDS = 5.0
 """A look takes some 3 ms for each process."""
@@ -41,21 +40,45 @@ class Memory:
     megabytes: Mapping[str, Numbers]
     """At each look, by kind of process."""
 
-    @cached_property
+    @property
     def total(self) -> Numbers:
         """Of all processes, at each look."""
         total: Numbers = np.sum(list(self.megabytes.values()), axis=0)
         return total
 
-    def quarter_mean(self, number: int, kind: str | None = None) -> float | None:
-        """Of one quarter of the time, 0 to 3, for one kind or all; None without a look in it."""
-        values = self.total if kind is None else self.megabytes[kind]
-        length = self.seconds[-1] / 4 or math.nan
-        found = values[np.minimum(3, self.seconds // length) == number]
-        return float(found.mean()) if len(found) else None
-
     @property
-    def slope(self) -> float | None:
+    def kinds(self) -> list[str]:
+        """Of processes, those with most at their peak first."""
+        return sorted(self.megabytes, key=lambda kind: -self.megabytes[kind].max())
+
+    def figures(self) -> dict[str, Any]:
+        """What the line of JSON holds of it.
+
+        `growth_percent` is that by which the mean of the last quarter is above that of the second:
+        in the first one, caches fill and connections are made.
+        """
+        means = self._quarter_means(self.total)
+        second, last = means[1], means[3]
+        growth = None if not second or last is None else 100 * (last / second - 1)
+        return {
+            "samples": len(self.seconds),
+            "quarter_means_mb": list(map(rounded, means)),
+            "growth_percent": rounded(growth),
+            "slope_mb_per_hour": rounded(self._slope()),
+            "largest_mb": rounded(float(self.total.max())),
+            "by_process": {
+                kind: list(map(rounded, self._quarter_means(self.megabytes[kind])))
+                for kind in self.kinds
+            },
+        }
+
+    def _quarter_means(self, values: Numbers) -> list[float | None]:
+        """Of each quarter of the time; None without a look in it."""
+        quarters = np.minimum(3, self.seconds // (self.seconds[-1] / 4 or math.nan))
+        found = [values[quarters == number] for number in range(4)]
+        return [float(part.mean()) if len(part) else None for part in found]
+
+    def _slope(self) -> float | None:
         """Megabytes an hour in the second half, by least squares; None with fewer than two looks
         there.
         """
@@ -64,45 +87,19 @@ class Memory:
             return None
         return float(np.polyfit(self.seconds[half] / _HOUR, self.total[half], 1)[0])
 
-    @property
-    def growth(self) -> float | None:
-        """Percent by which the mean of the last quarter is above that of the second.
 
-        The first one is left out, in which caches fill and connections are made.
-        """
-        second, last = self.quarter_mean(1), self.quarter_mean(3)
-        return None if not second or last is None else 100 * (last / second - 1)
-
-    @property
-    def kinds(self) -> list[str]:
-        """Of processes, those with most at their peak first."""
-        return sorted(self.megabytes, key=lambda kind: -self.megabytes[kind].max())
-
-    def in_words(self) -> str:
-        """One line."""
-        growth, slope = self.growth, self.slope
-        ends = [self.quarter_mean(0), self.quarter_mean(3)]
-        shown = " to ".join("?" if end is None else f"{end:.0f}" for end in ends)
-        if growth is None or slope is None:
-            return f"Memory: {shown} MB, seen for too short a time to tell how it grows"
-        return (
-            f"Memory: {shown} MB from the first to the last quarter; {growth:+.2f} % from the "
-            f"second to the last; {slope:+.1f} MB an hour in the second half"
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        """For the line of JSON."""
-        return {
-            "samples": len(self.seconds),
-            "quarter_means_mb": [rounded(self.quarter_mean(number)) for number in range(4)],
-            "growth_percent": rounded(self.growth),
-            "slope_mb_per_hour": rounded(self.slope),
-            "largest_mb": rounded(float(self.total.max())),
-            "by_process": {
-                kind: [rounded(self.quarter_mean(number, kind)) for number in range(4)]
-                for kind in self.kinds
-            },
-        }
+def in_words(figures: dict[str, Any]) -> str:
+    """The figures of `Memory` in one line."""
+    growth, slope, means = (
+        figures[name] for name in ("growth_percent", "slope_mb_per_hour", "quarter_means_mb")
+    )
+    ends = " to ".join("?" if mean is None else f"{mean:.0f}" for mean in (means[0], means[3]))
+    if growth is None or slope is None:
+        return f"Memory: {ends} MB, seen for too short a time to tell how it grows"
+    return (
+        f"Memory: {ends} MB from the first to the last quarter; {growth:+.2f} % from the "
+        f"second to the last; {slope:+.1f} MB an hour in the second half"
+    )
 
 
 class MemoryWatch:

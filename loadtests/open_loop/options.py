@@ -61,8 +61,6 @@ class LoadTestOptions:
     """Seconds for which a request may wait for a place in flight."""
     timeout: float = 60.0
     """Seconds from the sending, after which a request without an answer has failed."""
-    processes: int = 1
-    """Load generators."""
     knee_p95_ms: float | None = None
     """The p95 of a step that holds; None takes five times that of the first step."""
     seed: int = 0
@@ -82,7 +80,6 @@ class LoadTestOptions:
             raise LoadTestError(f"`mix` must be one of {', '.join(MIXES)}, but is {self.mix!r}")
         _ = self.requests
         require("in_flight", self.in_flight, least=1)
-        require("processes", self.processes, least=1)
         require("max_wait", self.max_wait, least=0)
         require("timeout", self.timeout, above=0)
         require("knee_p95_ms", self.knee_p95_ms, above=0)
@@ -95,8 +92,6 @@ class LoadTestOptions:
         require("seconds", self.overload_seconds, above=0)
         require("factor", self.factor, least=1)
         require("deadline", self.deadline, least=0.001)
-        if self.processes > 1:
-            raise LoadTestError("`processes` must be left out: overload has one")
         if self.thresholds.max_late is not None and self.deadline is None:
             raise LoadTestError("`max_late` must be left out without `deadline`")
 
@@ -115,11 +110,6 @@ class LoadTestOptions:
     def highest_rate(self) -> float:
         """Requests a second up to which overload looks for the peak."""
         return _HIGHEST_OVER_FIRST * self.rate if self.peak is None else self.peak
-
-    @property
-    def knee_seconds(self) -> float | None:
-        """The p95 of a step that holds, in seconds."""
-        return None if self.knee_p95_ms is None else self.knee_p95_ms / 1e3
 
     @property
     def profile(self) -> Profile:
@@ -143,20 +133,19 @@ class LoadTestOptions:
             raise LoadTestError(str(error)) from error
         return Mix(self.mix, corpus, LanguagePair(source=self.source, target=self.target))
 
-    def generator(self, client: Client, number: int = 0) -> Generator:
-        """The load generator with this number, of `processes`; each has its own draws."""
-        rng = random.Random(f"{self.seed}/{number}")
+    def generator(self, client: Client) -> Generator:
+        """A load generator with requests drawn from the mix."""
+        rng = random.Random(self.seed)
+        limits = () if self.deadline is None else (f"{self.deadline:.3f}",)
         return Generator(
             client,
             [self.requests.draw(rng) for _ in range(_VARIETY)],
             rng=rng,
-            places=max(1, self.places // self.processes),
+            places=self.places,
             max_wait=self.max_wait,
             timeout=self.timeout,
             echoes_ids=not self.foreign,
-            headers=()
-            if self.deadline is None
-            else (f"X-Request-Timeout-Seconds: {self.deadline:.3f}",),
+            headers=[f"X-Request-Timeout-Seconds: {limit}" for limit in limits],
         )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from html import escape
 
+from loadtests.open_loop.figures import Result
 from loadtests.open_loop.plots import as_svg
-from loadtests.open_loop.report import as_json_line, heading, in_words, tables
-from loadtests.open_loop.result import Result
+from loadtests.open_loop.report import heading, in_words, tables
 from loadtests.report import as_table
 
 __all__ = ["as_page"]
@@ -26,22 +26,22 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f5f5f5; paddi
 
 def as_page(result: Result) -> str:
     """The whole document."""
-    facts = json.loads(as_json_line(result))
+    facts = result.figures
     hardware = facts["hardware"]
-    title = f"Load test: {result.options.profile_name}, {facts['started']}"
-    misses = [f'<p class="miss">Missed: {escape(miss)}.</p>' for miss in result.misses()]
+    title = f"Load test: {facts['profile']}, {facts['started']}"
+    misses = [f'<p class="miss">Missed: {escape(miss)}.</p>' for miss in facts["misses"]]
     parts = [
         f"<h1>{escape(title)}</h1>",
-        f"<p>{escape(heading(result))}.</p>",
+        f"<p>{escape(heading(facts))}.</p>",
         *misses,
-        *(f"<p>{_lines(words)}.</p>" for words in in_words(result)),
-        *(f"<p>Note: {escape(note)}.</p>" for note in result.notes()),
+        *(f"<p>{_lines(words)}.</p>" for words in in_words(facts)),
+        *(f"<p>Note: {escape(note)}.</p>" for note in facts["notes"]),
         as_svg(result),
-        *(as_table(table, "html") for table in tables(result)),
+        *(as_table(table, "html") for table in tables(facts)),
         "<p>Requests start at planned times, drawn at random (Poisson), whatever the service does. "
         "Latency counts from the planned time to the last byte of a right answer.</p>",
         f"<p>Load from {escape(hardware['cpu'])}, {hardware['cores']} CPUs; commit "
-        f"{escape(str(facts['commit']))}; seed {result.options.seed}.</p>",
+        f"{escape(str(facts['commit']))}; seed {facts['seed']}.</p>",
         f"<details><summary>All figures</summary><pre>{escape(json.dumps(facts, indent=1))}</pre>"
         "</details>",
     ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -12,24 +14,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
-from loadtests.open_loop.exchanges import Numbers, percentile
+from loadtests.open_loop.exchanges import Numbers, percentiles
+from loadtests.open_loop.figures import Result
 from loadtests.open_loop.overload.figures import PhaseName
-from loadtests.open_loop.result import Result
-from loadtests.report import PERCENTILES
 
 __all__ = ["as_svg"]
 
 _MOST_WINDOWS = 120
 _MOST_KINDS = 5
 """Of processes, whose memory is drawn besides the sum: those that have most."""
-_COLOURS = dict(zip(PERCENTILES, ("#4477aa", "#ee7733", "#cc3311"), strict=True))
+_COLOURS = {"p50": "#4477aa", "p95": "#ee7733", "p99": "#cc3311"}
 _RIGHT, _OFFERED, _LOST = "#228833", "#555555", "#cc3311"
 
 
 def as_svg(result: Result) -> str:
     """One drawing that refers to nothing outside itself, to stand in a page."""
     draws: list[Callable[[Axes, Result], None]] = [_draw_latency, _draw_rates]
-    if result.steps:
+    if result.figures["steps"]:
         draws.append(_draw_knee)
     if result.overload is not None:
         draws.append(_draw_refusals)
@@ -53,13 +54,14 @@ def _windows(result: Result) -> Numbers:
 
 
 def _draw_percentiles(
-    axes: Axes, places: Sequence[float] | Numbers, groups: Sequence[Numbers], marker: str = ""
+    axes: Axes,
+    places: Sequence[float] | Numbers,
+    figures: Sequence[dict[str, Any]],
+    marker: str = "",
 ) -> None:
-    """Milliseconds on a logarithmic axis; each group of durations stands at its place."""
-    for share, colour in _COLOURS.items():
-        seconds = [percentile(group, share) for group in groups]
-        values = [math.nan if one is None else 1e3 * one for one in seconds]
-        label = f"p{100 * share:.0f}"
+    """Percentiles on a logarithmic axis; those of each figures stand at their place."""
+    for label, colour in _COLOURS.items():
+        values = [math.nan if (ms := one[f"{label}_ms"]) is None else ms for one in figures]
         axes.plot(places, values, color=colour, marker=marker, markersize=3, label=label)
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -78,7 +80,7 @@ def _finish(axes: Axes, title: str, x: str = "seconds since the beginning") -> N
 def _draw_latency(axes: Axes, result: Result) -> None:
     edges = _windows(result)
     parts = [
-        result.exchanges.planned_between(*edges[i : i + 2]).latencies for i in range(len(edges) - 1)
+        percentiles(result.exchanges.planned_between(*pair).latencies) for pair in pairwise(edges)
     ]
     _draw_percentiles(axes, (edges[:-1] + edges[1:]) / 2, parts)
     _finish(axes, "Latency of right answers, by the time they were planned for")
@@ -100,16 +102,17 @@ def _draw_rates(axes: Axes, result: Result) -> None:
 
 
 def _draw_knee(axes: Axes, result: Result) -> None:
-    steps = sorted(result.steps, key=lambda step: step.offered)
-    offered = [step.offered for step in steps]
-    _draw_percentiles(axes, offered, [step.exchanges.latencies for step in steps], marker="o")
-    if result.limit is not None:
-        axes.axhline(1e3 * result.limit, color=_COLOURS[0.95], linestyle=":", label="limit of p95")
-    if result.knee is not None:
-        rate = result.knee.step.offered
+    figures = result.figures
+    steps = sorted(figures["steps"], key=lambda step: float(step["offered"]))
+    offered = [step["offered"] for step in steps]
+    _draw_percentiles(axes, offered, steps, marker="o")
+    if (limit := figures["p95_limit_ms"]) is not None:
+        axes.axhline(limit, color=_COLOURS["p95"], linestyle=":", label="limit of p95")
+    if figures["knee"] is not None:
+        rate = figures["knee"]["offered"]
         axes.axvline(rate, color="black", linestyle=":", label=f"knee: {rate:.1f} requests/s")
     rates = axes.twinx()
-    rates.plot(offered, [step.throughput for step in steps], color=_RIGHT)
+    rates.plot(offered, [step["throughput"] for step in steps], color=_RIGHT)
     rates.set_ylabel("right answers/s", color=_RIGHT)
     rates.set_ylim(bottom=0)
     _finish(axes, "Latency and throughput by offered rate", "requests/s offered")
@@ -119,7 +122,8 @@ def _draw_refusals(axes: Axes, result: Result) -> None:
     overload = result.overload
     assert overload is not None
     seconds = range(math.ceil(result.seconds))
-    refused = [overload.refused.planned_between(one, one + 1).seconds for one in seconds]
+    refusals = overload.exchanges.where(overload.exchanges.refused)
+    refused = [percentiles(refusals.planned_between(one, one + 1).seconds) for one in seconds]
     _draw_percentiles(axes, [one + 0.5 for one in seconds], refused)
     for number, phase in enumerate(overload.all(PhaseName.OVERLOAD)):
         label = None if number else "overload"

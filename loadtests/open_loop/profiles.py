@@ -167,21 +167,16 @@ def _step_rates(rate: float, peak: float, growth: float) -> list[float]:
     return [rate * growth**number for number in range(count)]
 
 
-def poisson_arrivals(
-    segment: Segment, rng: random.Random, *, share: float = 1.0
-) -> Iterator[float]:
+def poisson_arrivals(segment: Segment, rng: random.Random) -> Iterator[float]:
     """Seconds from the beginning, ascending: independent people, at the rates of a segment.
 
-    Several such sources, whose shares sum to 1, are together one at the full rate: the sum of
-    Poisson processes is one. So is one segment after another.
-
-    Args:
-        share: of the segment's rates.
+    What a Poisson process does next does not depend on when it did something last: one segment
+    after another is one process, too.
     """
     # Drawn at the highest rate, and thinned where the rate is lower.
-    highest = share * max(segment.first, segment.last)
+    highest = max(segment.first, segment.last)
     elapsed = rng.expovariate(highest)
     while elapsed < segment.seconds:
-        if rng.random() * highest < share * segment.rate(elapsed):
+        if rng.random() * highest < segment.rate(elapsed):
             yield elapsed
         elapsed += rng.expovariate(highest)

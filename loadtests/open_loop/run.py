@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -10,16 +11,17 @@ from typing import Any
 
 from loadtests.open_loop.errors import LoadTestError
 from loadtests.open_loop.exchanges import Exchanges
+from loadtests.open_loop.figures import Result
 from loadtests.open_loop.memory import Memory, MemoryWatch
 from loadtests.open_loop.options import LoadTestOptions
 from loadtests.open_loop.overload.figures import Overload
 from loadtests.open_loop.overload.run import overload
 from loadtests.open_loop.page import as_page
-from loadtests.open_loop.planned import Ending, generate_load
+from loadtests.open_loop.planned import offer_profile
 from loadtests.open_loop.probe import probe
 from loadtests.open_loop.profiles import Profile, ProfileName
-from loadtests.open_loop.report import as_json_line, as_tables
-from loadtests.open_loop.result import Result
+from loadtests.open_loop.report import as_tables
+from loadtests.open_loop.session import Ending
 from loadtests.open_loop.thresholds import Thresholds
 from loadtests.report import append, conditions
 
@@ -44,14 +46,14 @@ def run(
     report.write_text(as_page(result), encoding="utf-8")
     print(f"polyhead: the report is {report}", file=sys.stderr)
     if not as_json:
-        print(as_tables(result), end="\n\n")
-    line = as_json_line(result)
+        print(as_tables(result.figures), end="\n\n")
+    line = json.dumps(result.figures, ensure_ascii=False)
     print(line, flush=True)
     if results is not None:
         append(results, line + "\n", error=LoadTestError)
     if result.ending is Ending.INTERRUPTED:
         return INTERRUPTED_STATUS
-    if misses := result.misses():
+    if misses := result.figures["misses"]:
         raise LoadTestError("not passed: " + "; ".join(misses))
     return 0
 
@@ -84,6 +86,6 @@ def _offer(
     options: LoadTestOptions,
 ) -> tuple[Profile, Exchanges, float, Ending, Overload | None]:
     if options.profile_name != ProfileName.OVERLOAD:
-        return options.profile, *generate_load(options), None
+        return options.profile, *offer_profile(options), None
     seen, ending = overload(options)
     return seen.profile, seen.exchanges, seen.elapsed, ending, seen

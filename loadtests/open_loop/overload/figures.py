@@ -6,16 +6,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
 from http import HTTPStatus
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
-from loadtests.open_loop.exchanges import Exchanges, percentile
+from loadtests.open_loop.exchanges import Exchanges, percentile, percentiles
 from loadtests.open_loop.profiles import Profile, ProfileName, constant
+from loadtests.report import ms, rounded
 
-__all__ = ["Overload", "Phase", "PhaseName", "turns", "unanswered"]
+__all__ = ["Overload", "Phase", "PhaseName", "turns"]
 
 _DEADLINE_STATUSES = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.GATEWAY_TIMEOUT)
 """How a service says that the time was up."""
@@ -92,16 +93,61 @@ class Overload:
         return Profile(name=ProfileName.OVERLOAD, segments=segments)
 
     def all(self, name: PhaseName) -> list[Phase]:
-        """Those of that name, in their order."""
+        """The phases of that name, in their order."""
         return [phase for phase in self.phases if phase.name is name]
 
-    def planned_in(self, *phases: Phase) -> Exchanges:
-        """The requests that were planned for them."""
-        return Exchanges.joined(
-            [self.exchanges.planned_between(phase.began, phase.ended) for phase in phases]
-        )
+    def figures(self) -> dict[str, Any]:
+        """What the line of JSON holds of it."""
+        turns = self.all(PhaseName.OVERLOAD)
+        goodput, peak = self._goodput(*turns), self._goodput(*self.all(PhaseName.PEAK))
+        overloaded = Exchanges.joined([self._planned(phase) for phase in turns])
+        refused = self.exchanges.where(self.exchanges.refused)
+        bare = refused.where(~refused.rows["has_retry_after"])
+        refusals = percentiles(overloaded.seconds[overloaded.refused], "refusal_")
+        seconds = sum(phase.seconds for phase in turns)
+        return {
+            "peak_goodput": rounded(peak),
+            "peak_is_known": self.peak_is_known,
+            "goodput": rounded(goodput),
+            "goodput_share": round(goodput / peak, 4) if goodput is not None and peak else None,
+            "turn_shares": self._turn_shares(),
+            "deadline": self.deadline,
+            "late": self._late(),
+            "refused": len(refused),
+            "refusals_by_status": _by_status(refused),
+            "without_retry_after_by_status": _by_status(bare),
+            "refusal_p50_ms": refusals["refusal_p50_ms"],
+            "refusal_p95_ms": refusals["refusal_p95_ms"],
+            "without_retry_after": round(len(bare) / len(refused), 6) if len(refused) else 0.0,
+            "failed": _num_failed(self.exchanges),
+            **percentiles(overloaded.seconds[overloaded.right], "accepted_"),
+            "before_p95_ms": ms(self._quick_seconds()),
+            "recovery_seconds": rounded(self._recovery_seconds()),
+            "send_delay_p99_ms": ms(percentile(overloaded.send_delays, 0.99)),
+            "generator_cpu": rounded(self.generator_cpu_seconds / seconds) if seconds else None,
+            "phases": [self._phase(phase) for phase in self.phases],
+        }
 
-    def goodput_in(self, *phases: Phase) -> float | None:
+    def _phase(self, phase: Phase) -> dict[str, Any]:
+        planned = self._planned(phase)
+        times = percentiles(planned.seconds[planned.right])
+        return {
+            "name": phase.name,
+            "began": rounded(phase.began),
+            "ended": rounded(phase.ended),
+            "rate": rounded(phase.rate),
+            "requests": len(planned),
+            "goodput": rounded(self._goodput(phase)),
+            "refused": int(planned.refused.sum()),
+            "failed": _num_failed(planned),
+            "p50_ms": times["p50_ms"],
+            "p95_ms": times["p95_ms"],
+        }
+
+    def _planned(self, phase: Phase) -> Exchanges:
+        return self.exchanges.planned_between(phase.began, phase.ended)
+
+    def _goodput(self, *phases: Phase) -> float | None:
         """Right answers a second, of those that came in them, whenever they were planned; None
         without phases.
 
@@ -109,84 +155,22 @@ class Overload:
         """
         if not phases:
             return None
-        answered = sum(
-            self.exchanges.answered_between(phase.settled, phase.ended) for phase in phases
-        )
-        return answered / sum(phase.ended - phase.settled for phase in phases)
+        came = sum(self.exchanges.answered_between(one.settled, one.ended) for one in phases)
+        return came / sum(phase.ended - phase.settled for phase in phases)
 
-    @cached_property
-    def overloaded(self) -> Exchanges:
-        """The requests that were planned for the turns of overload."""
-        return self.planned_in(*self.all(PhaseName.OVERLOAD))
-
-    @cached_property
-    def goodput(self) -> float | None:
-        """Right answers a second in the turns of overload; None if there were none."""
-        return self.goodput_in(*self.all(PhaseName.OVERLOAD))
-
-    @cached_property
-    def peak(self) -> float | None:
-        """Right answers a second in the turns of the peak; None if there were none."""
-        return self.goodput_in(*self.all(PhaseName.PEAK))
-
-    @property
-    def overload_seconds(self) -> float:
-        """Length of the turns of overload together."""
-        return sum(phase.seconds for phase in self.all(PhaseName.OVERLOAD))
-
-    @property
-    def generator_cpu(self) -> float | None:
-        """Of one core, what the load generator used during the overload; None if there was none."""
-        seconds = self.overload_seconds
-        return self.generator_cpu_seconds / seconds if seconds else None
-
-    @property
-    def goodput_share(self) -> float | None:
-        """Of the peak; None if one of the two is missing."""
-        return self.goodput / self.peak if self.goodput is not None and self.peak else None
-
-    @property
-    def turn_shares(self) -> list[float]:
-        """The same of each pair of neighbouring turns alone, in their order: how sure it is."""
+    def _turn_shares(self) -> list[float]:
+        """Goodput as a share of the peak in each pair of neighbouring turns alone, in their order:
+        how sure the whole is.
+        """
         turns = [one for one in self.phases if one.name in (PhaseName.OVERLOAD, PhaseName.PEAK)]
         shares = []
-        for first, second in pairwise(turns):
-            peak, high = (first, second) if first.name is PhaseName.PEAK else (second, first)
-            at_peak, at_high = self.goodput_in(peak), self.goodput_in(high)
-            if at_peak and at_high is not None:
-                shares.append(at_high / at_peak)
+        for pair in pairwise(turns):
+            goodput = {phase.name: self._goodput(phase) or 0.0 for phase in pair}
+            if goodput[PhaseName.PEAK]:
+                shares.append(round(goodput[PhaseName.OVERLOAD] / goodput[PhaseName.PEAK], 4))
         return shares
 
-    @cached_property
-    def refused(self) -> Exchanges:
-        """All refusals of the whole test."""
-        return self.exchanges.where(self.exchanges.refused)
-
-    @property
-    def refusals_by_status(self) -> Counter[int]:
-        """How often each status said it."""
-        return Counter(map(int, self.refused.rows["status"]))
-
-    def refusal_seconds(self, share: float) -> float | None:
-        """From the sending, within which this share of the overload's refusals came."""
-        return percentile(self.overloaded.seconds[self.overloaded.refused], share)
-
-    def accepted_seconds(self, share: float) -> float | None:
-        """The same of the right answers to what was planned for the overload."""
-        return percentile(self.overloaded.seconds[self.overloaded.right], share)
-
-    def send_delay(self, share: float) -> float | None:
-        """Seconds by which so many requests of the overload were sent late at most."""
-        return percentile(self.overloaded.send_delays, share)
-
-    @property
-    def without_retry_after(self) -> float:
-        """Share of the refusals that do not say when to come back; 0 if there are none."""
-        told = self.refused.rows["has_retry_after"]
-        return 1.0 - float(told.mean()) if len(told) else 0.0
-
-    @property
-    def late(self) -> int | None:
+    def _late(self) -> int | None:
         """Accepted requests that were not answered within their deadline; None without one."""
         if self.deadline is None:
             return None
@@ -194,13 +178,7 @@ class Overload:
         slow = self.exchanges.right & (self.exchanges.seconds > self.deadline)
         return int((out_of_time | slow).sum())
 
-    @property
-    def failed(self) -> int:
-        """Requests that were neither answered rightly nor refused; never sent counts."""
-        return unanswered(self.exchanges)
-
-    @cached_property
-    def quick_seconds(self) -> float | None:
+    def _quick_seconds(self) -> float | None:
         """Within which 95 % of the requests were answered rightly before the overload."""
         phases = self.all(PhaseName.BEFORE)
         if not phases:
@@ -208,19 +186,17 @@ class Overload:
         planned = self.exchanges.planned_between(phases[-1].settled, phases[-1].ended)
         return percentile(planned.seconds[planned.right], 0.95)
 
-    @cached_property
-    def recovery_seconds(self) -> float | None:
+    def _recovery_seconds(self) -> float | None:
         """From the end of the overload to the first second in which requests were answered as
         quickly as before.
 
         None if that was not seen.
         """
-        phases, quick = self.all(PhaseName.AFTER), self.quick_seconds
+        phases, quick = self.all(PhaseName.AFTER), self._quick_seconds()
         if not phases or quick is None:
             return None
         steps = int((phases[-1].seconds - _WINDOW_SECONDS) / _WINDOW_STEP_SECONDS + 1e-9)
-        for step in range(steps + 1):
-            after = step * _WINDOW_STEP_SECONDS
+        for after in (step * _WINDOW_STEP_SECONDS for step in range(steps + 1)):
             began = phases[-1].began + after
             window = self.exchanges.planned_between(began, began + _WINDOW_SECONDS)
             good = window.right & (window.seconds <= quick)
@@ -229,9 +205,14 @@ class Overload:
         return None
 
 
-def unanswered(exchanges: Exchanges) -> int:
+def _num_failed(exchanges: Exchanges) -> int:
     """How many were neither answered rightly nor refused; never sent counts."""
     return int((exchanges.unsent | (exchanges.failed & ~exchanges.refused)).sum())
+
+
+def _by_status(exchanges: Exchanges) -> dict[str, int]:
+    counts = Counter(exchanges.rows["status"].tolist())
+    return {str(status): count for status, count in sorted(counts.items())}
 
 
 def turns(seconds: float) -> list[tuple[PhaseName, float]]:

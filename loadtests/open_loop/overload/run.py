@@ -15,8 +15,8 @@ from loadtests.open_loop.exchanges import Exchanges
 from loadtests.open_loop.options import LoadTestOptions
 from loadtests.open_loop.overload.figures import Overload, Phase, PhaseName, turns
 from loadtests.open_loop.overload.search import Peak, Trial, find_peak
-from loadtests.open_loop.planned import STOP_SIGNALS, Ending, spare_the_collector
 from loadtests.open_loop.profiles import constant
+from loadtests.open_loop.session import Ending, stoppable
 
 __all__ = ["overload"]
 
@@ -42,10 +42,8 @@ class _Run:
         """See `overload`."""
         async with Client(self._options.url) as client:
             self._generator = self._options.generator(client)
-            spare_the_collector()
             task = asyncio.create_task(self._all_phases())
-            for number in STOP_SIGNALS:
-                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+            stoppable(task)
             ending = Ending.COMPLETE
             try:
                 await task

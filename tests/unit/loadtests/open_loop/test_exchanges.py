@@ -28,7 +28,7 @@ def test_a_percentile_is_the_smallest_that_so_many_do_not_exceed(
 
 def test_nothing_has_no_percentile() -> None:
     assert percentile(np.array([]), 0.5) is None
-    assert Exchanges().latency(0.5) is None
+    assert Exchanges().figures()["p50_ms"] is None
 
 
 @pytest.fixture

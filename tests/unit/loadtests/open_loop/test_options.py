@@ -25,7 +25,6 @@ _OVERLOAD = {"profile_name": "overload"}
         ({"url": "http://[::1"}, "`url` must be like http://HOST:PORT"),
         ({"mix": "all"}, "`mix` must be one of realistic, .*, but is 'all'"),
         ({"in_flight": 0}, "`in_flight` must be at least 1, but is 0"),
-        ({"processes": 0}, "`processes` must be at least 1, but is 0"),
         ({"max_wait": -1.0}, "`max_wait` must be at least 0, but is -1"),
         ({"timeout": 0.0}, "`timeout` must be more than 0, but is 0"),
         ({"knee_p95_ms": 0.0}, "`knee_p95_ms` must be more than 0, but is 0"),
@@ -41,7 +40,6 @@ _OVERLOAD = {"profile_name": "overload"}
         (_OVERLOAD | {"deadline": 0.0}, "`deadline` must be at least 0.001, but is 0"),
         (_OVERLOAD | {"rate": 0.0}, "`rate` must be more than 0, but is 0"),
         (_OVERLOAD | {"peak": 1.0}, "`peak` must be at least 8, but is 1"),
-        (_OVERLOAD | {"processes": 2}, "must be left out: overload has one"),
     ],
 )
 def test_what_is_no_good_is_named(changes: dict[str, Any], message: str) -> None:

@@ -85,8 +85,8 @@ def test_what_cannot_be_is_refused(name: str, changes: dict[str, float], message
         profile_named(name, **{"rate": 5.0} | changes)
 
 
-def _arrivals(segment: Segment, seed: int, share: float = 1.0) -> list[float]:
-    return list(poisson_arrivals(segment, random.Random(seed), share=share))
+def _arrivals(segment: Segment, seed: int) -> list[float]:
+    return list(poisson_arrivals(segment, random.Random(seed)))
 
 
 def test_arrivals_ascend_and_stay_within_the_segment() -> None:
@@ -117,10 +117,3 @@ def test_arrivals_follow_the_rate() -> None:
     for began in range(0, 100, 20):
         found = sum(began <= arrival < began + 20 for arrival in arrivals)
         assert found == pytest.approx(20 * (10 + began + 10), rel=0.15)
-
-
-def test_shares_add_up() -> None:
-    segment = constant(60, 100)
-    counts = [len(_arrivals(segment, seed, share)) for seed, share in enumerate((0.5, 0.25, 0.25))]
-    assert counts[0] == pytest.approx(3000, rel=0.1)
-    assert sum(counts) == pytest.approx(6000, rel=0.05)

@@ -10,9 +10,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from loadtests.open_loop.figures import Result
 from loadtests.open_loop.page import as_page
-from loadtests.open_loop.report import as_json_line, as_tables
-from loadtests.open_loop.result import Result
+from loadtests.open_loop.report import as_tables
 from loadtests.open_loop.thresholds import Thresholds
 from tests.unit.loadtests.open_loop.results import KIND, not_answered, recorded, result_of
 
@@ -39,9 +39,7 @@ def page(stepped: Result) -> str:
 
 
 def test_the_line_of_json_holds_what_is_needed_to_compare(stepped: Result) -> None:
-    line = as_json_line(stepped)
-    assert "\n" not in line
-    values = json.loads(line)
+    values = json.loads(json.dumps(stepped.figures))
     assert (values["profile"], values["seed"], values["commit"]) == ("steps", 7, "0123456789")
     assert (values["requests"], values["right"], values["failed"]) == (151, 150, 1)
     assert values["p99_ms"] == pytest.approx(5000, rel=0.01)
@@ -54,7 +52,7 @@ def test_the_line_of_json_holds_what_is_needed_to_compare(stepped: Result) -> No
 
 
 def test_the_tables_say_what_held_and_what_failed(stepped: Result) -> None:
-    text = as_tables(stepped)
+    text = as_tables(stepped.figures)
     assert re.search(r"^0 to 1 s +11\.0 .* no$", text, re.MULTILINE)
     assert re.search(r"^1 to 2 s +20\.0 .* yes$", text, re.MULTILINE)
     assert re.search(r"^the status must be 200, but is 500 +1$", text, re.MULTILINE)
@@ -109,8 +107,8 @@ def test_the_knee_is_marked() -> None:
     steps: dict[str, Any] = {"profile_name": "steps", "rate": 10, "growth": 2.0, "seconds": 1}
     result = result_of(record, **steps)
     assert "knee: 20.0 requests/s" in as_page(result)
-    assert "Knee: 20.0 requests/s, p95 100 ms" in as_tables(result)
-    assert json.loads(as_json_line(result))["knee"]["saturated"] is True
+    assert "Knee: 20.0 requests/s, p95 100 ms" in as_tables(result.figures)
+    assert result.figures["knee"]["saturated"] is True
 
 
 def test_a_test_without_an_answer_has_a_page_too() -> None:
