@@ -11,6 +11,8 @@ from loadtests.bench.contender import Peer, Regime, Search
 from loadtests.bench.errors import BenchError
 from loadtests.bench.models import RANDOM_MODELS
 from loadtests.bench.workload import TextFile
+from model.config import EngineConfig
+from model.engine.backends import chosen_dtype
 
 __all__ = ["DTYPES", "BenchOptions", "Pair"]
 
@@ -33,8 +35,23 @@ class Pair:
     @property
     def name(self) -> str:
         """How ratios name it."""
-        peer = f"{self.peer}-{self.theirs}"
-        return peer if self.ours == self.theirs else f"{self.ours}-over-{peer}"
+        same = self.ours == self.theirs
+        return self.their_label if same else f"{self.ours}-over-{self.their_label}"
+
+    @property
+    def our_label(self) -> str:
+        """Our contender's label."""
+        return f"polyhead-{self.ours}"
+
+    @property
+    def their_label(self) -> str:
+        """The peer's label."""
+        return f"{self.peer}-{self.theirs}"
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """Both contenders."""
+        return self.our_label, self.their_label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +121,8 @@ class BenchOptions:
     @property
     def our_dtypes(self) -> tuple[str, ...]:
         """Ours, "auto" resolved: int8 on the CPU, bfloat16 on CUDA."""
-        auto = "int8" if self.device == "cpu" else "bfloat16"
-        return tuple(dict.fromkeys(auto if dtype == "auto" else dtype for dtype in self.dtypes))
+        engines = [EngineConfig(device=self.device, dtype=dtype) for dtype in self.dtypes]
+        return tuple(dict.fromkeys(map(chosen_dtype, engines)))
 
     def pairs(self, cpu_flags: Iterable[str]) -> list[Pair]:
         """Who is compared with whom, given the processor's flags."""

@@ -20,7 +20,7 @@ from loadtests.bench.contender import (
 from model.config import EngineConfig, GenerationConfig
 from model.engine.engine import Engine
 from model.engine.sequence import SequenceResult
-from model.transformer import Transformer
+from model.network.transformer import Transformer
 
 __all__ = ["PolyheadContender"]
 

@@ -12,10 +12,10 @@ from loadtests.bench.errors import BenchError
 from loadtests.bench.length_tokens import FIRST_FREE_ID, MAX_PLANNED_TOKENS, length_token
 from loadtests.bench.models import BenchModel
 from loadtests.corpus import DEFAULT_SENTENCES
-from model.checkpoint import TOKENIZER_FILE
-from model.embedded import DEFAULT
+from model.checkpoints.checkpoint import TOKENIZER_FILE
+from model.checkpoints.embedded import DEFAULT
 from model.errors import RecipeError
-from model.tokenizer import Tokenizer
+from model.text.tokenizer import Tokenizer
 from model.training.text import read_pairs
 
 __all__ = ["TextFile", "Workload", "draw_workload", "poisson_arrivals"]

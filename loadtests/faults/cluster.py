@@ -19,7 +19,7 @@ import yaml
 from loadtests.faults.redis_server import RedisServer
 from loadtests.faults.services import APPLICATION, ServiceError, start_python
 from loadtests.processes import kill_session, pids, wait_for
-from service.ports import free_port
+from service.launcher.ports import free_port
 
 __all__ = ["TRANSLATOR_CPUS", "Cluster"]
 
@@ -197,7 +197,7 @@ def _cluster_variables(folder: Path, *, haproxy: bool) -> dict[str, str]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "service.proxy_headers:middlewares",
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "service.gateway.proxy_headers:middlewares",
     }
     return variables | (_haproxy_variables(folder, host="127.0.0.1") if haproxy else {})
 
@@ -206,7 +206,7 @@ def _haproxy_variables(directory: Path, *, host: str) -> dict[str, str]:
     """Of the nodes whose front is there."""
     # In a process of its own, for the module is the service's: variables come over stdout.
     code = (
-        "import json, sys; from pathlib import Path; from service.haproxy import "
+        "import json, sys; from pathlib import Path; from service.launcher.haproxy import "
         "serve_variables; print(json.dumps(serve_variables(Path(sys.argv[1]), host=sys.argv[2])))"
     )
     ran = subprocess.run(

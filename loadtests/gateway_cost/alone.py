@@ -12,19 +12,13 @@ from prometheus_client import generate_latest
 
 from loadtests.gateway_cost.exchange import MODEL
 from loadtests.gateway_cost.fake_model import FakeTranslator
-from service.gateway import build_gateway
-from service.logs import configure_logging
-from service.metrics import GatewayMetrics
-from service.routing import Router
+from service.gateway.application import build_gateway
+from service.observability.logs import configure_logging
+from service.observability.metrics import GatewayMetrics
+from service.routing.router import Router
 from service.settings import Settings
 
 __all__ = ["gateway_alone"]
-
-
-class _FakeBackend(FakeTranslator):
-    """The fake model as a router sees it."""
-
-    name = MODEL
 
 
 def gateway_alone() -> FastAPI:
@@ -36,5 +30,5 @@ def gateway_alone() -> FastAPI:
     async def render_metrics() -> bytes:
         return generate_latest(metrics.registry)
 
-    router = Router({MODEL: _FakeBackend()}, retry=settings.retry, on_retry=metrics.retried)
+    router = Router({MODEL: FakeTranslator()})
     return build_gateway(settings, router, metrics, render_metrics, echo_request_id=False)

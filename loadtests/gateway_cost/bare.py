@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from loadtests.gateway_cost.exchange import ANSWER, PATH
-from service.schemas import TranslateReplyBody, TranslateRequest
+from service.gateway.api.schemas import TranslateReplyBody, TranslateRequest
 
 __all__ = ["bare_application"]
 

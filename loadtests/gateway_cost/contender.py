@@ -16,7 +16,7 @@ from loadtests.bench.errors import BenchError
 from loadtests.gateway_cost.load import generate_load
 from loadtests.gateway_cost.options import Front
 from loadtests.processes import CpuTime, ProcessKey, cpu_times, kill_session
-from service.ports import free_port
+from service.launcher.ports import free_port
 
 __all__ = ["Contender"]
 

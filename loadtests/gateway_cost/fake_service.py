@@ -8,7 +8,7 @@ from ray.serve import Application
 from loadtests.gateway_cost.exchange import MODEL
 from loadtests.gateway_cost.fake_model import FakeTranslator
 from service.app import gateways, life_cycle
-from service.replica_watch import WatchfulRouter
+from service.routing.replica_health import WatchfulRouter
 from service.settings import Settings
 
 __all__ = ["application"]

@@ -61,7 +61,7 @@ def _serve_with_uvicorn(app: FastAPI, port: int, ready: Path) -> None:
 
 def _serve_with_ray(port: int, ready: Path, *, haproxy: bool) -> None:
     """As `polyhead serve` does, but for the model."""
-    from service.local_ray import local_ray
+    from service.launcher.local_ray import local_ray
 
     with local_ray(host=HOST, max_in_flight=512, haproxy=haproxy):
         from ray import serve

@@ -13,11 +13,11 @@ from loadtests.bench.models import BenchModel
 from loadtests.bench.workload import TextFile, draw_workload
 from loadtests.gpu.figures import Figures
 from loadtests.gpu.runners import Maker, drive, search, sequences
-from model.checkpoint import TOKENIZER_FILE
+from model.checkpoints.checkpoint import TOKENIZER_FILE
 from model.decoding.reference import generate
 from model.decoding.search import Hypothesis
-from model.engine.cuda_runner import CudaRunner
-from model.tokenizer import Tokenizer
+from model.engine.cuda.runner import CudaRunner
+from model.text.tokenizer import Tokenizer
 
 __all__ = ["check_agreement"]
 

@@ -22,7 +22,7 @@ from loadtests.bench.workload import TextFile, draw_workload, poisson_arrivals
 from loadtests.gpu.figures import Figures
 from loadtests.gpu.runners import Maker, drive, search, sequences
 from model.config import EngineConfig, GenerationConfig
-from model.engine.cuda_runner import CudaRunner
+from model.engine.cuda.runner import CudaRunner
 from model.engine.engine import Engine
 from model.engine.sequence import SequenceResult
 

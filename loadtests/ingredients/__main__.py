@@ -16,7 +16,7 @@ import yaml
 
 from loadtests.bench.machine import commit, read_hardware
 from loadtests.ingredients.table import Line, TableError, read_table
-from model.embedded import model_directory
+from model.checkpoints.embedded import model_directory
 from model.errors import PolyheadError
 from model.training.evaluation import evaluate_file, evaluate_robustness
 from model.training.recipe import Recipe, load_recipe

@@ -14,7 +14,7 @@ import numpy as np
 
 from loadtests.simulation.profiles import ReplicaProfile
 from loadtests.simulation.traffic import draw_tokens
-from service.autoscaling import LoadMeter, ReplicaLoad
+from service.autoscaling.decision import LoadMeter, ReplicaLoad
 
 __all__ = ["Fleet", "Routing", "Served"]
 

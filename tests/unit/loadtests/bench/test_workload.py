@@ -13,7 +13,7 @@ from loadtests.bench.errors import BenchError
 from loadtests.bench.length_tokens import FIRST_FREE_ID, FIRST_LENGTH_ID
 from loadtests.bench.models import RANDOM_MODELS, BenchModel
 from loadtests.bench.workload import TextFile, draw_workload, poisson_arrivals
-from model.embedded import EMBEDDED
+from model.checkpoints.embedded import EMBEDDED
 from model.errors import CheckpointError
 from tests.tiny_model import build_tiny_model
 
