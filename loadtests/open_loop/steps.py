@@ -12,7 +12,7 @@ from loadtests.report import rounded
 __all__ = ["LEAST_GOODPUT", "find_knee", "holds", "is_saturated", "latency_limit", "steps_of"]
 
 LEAST_GOODPUT = 0.95
-"""Of the requests of a step that holds, this share is answered, and rightly."""
+"""Share of the requests of a step that holds which are answered, and rightly."""
 _SLOWDOWN = 5.0
 """Over the first step. In the simplest queue (Poisson arrivals, exponential service, one server)
 any percentile of the latency is 1 / (1 - load) times that of an idle one: five times at 80 %."""
