@@ -16,6 +16,7 @@ __all__ = [
     "cpu_times",
     "family",
     "kill_session",
+    "kind_of",
     "pids",
     "spent",
     "wait_for",

@@ -54,7 +54,7 @@ class LoadTestOptions:
     deadline: float | None = None
     """Seconds that a request of overload allows, as a header says; None leaves that out."""
     pid: int | None = None
-    """Process id of the service, on this machine: its memory is looked at, with all it has started."""
+    """Process id of the service, on this machine; its memory, with all it has started, is told."""
     in_flight: int | None = None
     """None takes 256, in overload 1024."""
     max_wait: float = 1.0
