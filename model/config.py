@@ -20,6 +20,7 @@ __all__ = [
     "PositionKind",
     "Priority",
     "TransformerConfig",
+    "with_present_names",
 ]
 
 
@@ -269,12 +270,12 @@ class EngineConfig:
     max_waiting: int = 2048
     """Sequences that may wait for slots; one more is refused with QueueFullError."""
     batch_share: float = 0.5
-    """Of `max_waiting`: how full those of Priority.BATCH may make the queue."""
+    """How full those of Priority.BATCH may make the queue, as a share of `max_waiting`."""
     encode_token_budget: int = 2048
     """Most source tokens that a worker encodes between two decode steps, so that newcomers do not
     stall the running; a longer source is encoded alone."""
     num_threads: int | None = None
-    """Of the CPU: workers with the native backend, one thread each; PyTorch's threads with eager.
+    """CPU threads: one for each worker with the native backend, PyTorch's own with eager.
     None means as many as the process may use CPUs."""
 
     def __post_init__(self) -> None:
@@ -290,6 +291,23 @@ class EngineConfig:
                 _require_at_least(name, value, 1)
         _require_one_of("backend", self.backend, _BACKENDS)
         _require_one_of("dtype", self.dtype, _DTYPES)
+
+
+_RENAMED = {"lower_shouting": "lowercase_all_caps"}
+"""Old names of fields in model directories and recipes, with the present ones."""
+
+
+def with_present_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` of a file, perhaps an old one, under the present names of their fields.
+
+    Raises:
+        InvalidRequestError: a field is given under both names.
+    """
+    if twice := [name for name in _RENAMED if name in values and _RENAMED[name] in values]:
+        raise InvalidRequestError(
+            f"`{_RENAMED[twice[0]]}` must be given once, but is also given as `{twice[0]}`"
+        )
+    return {_RENAMED.get(name, name): value for name, value in values.items()}
 
 
 def _require_at_least(name: str, value: Any, least: int) -> None:

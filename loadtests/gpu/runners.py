@@ -41,7 +41,7 @@ class Maker(Protocol):
 
 
 class UncapturedStream(CudaStream):
-    """Does everything at once that a graph would do later: the slow twin of graphs."""
+    """Does at once what a graph would do later: the reference implementation of graphs."""
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
         self.run(work)

@@ -167,7 +167,7 @@ class NativeState:
     def execute(
         self, removed: Sequence[int], newcomers: Sequence[NativeRequest], max_steps: int
     ) -> NativeOutcome:
-        """Forgets `removed` ids, encodes `newcomers`, decodes until one finishes.
+        """Drops `removed` ids, encodes `newcomers`, decodes until one finishes.
 
         Returns after the first step in which a sequence finished, after `max_steps` steps, or after
         the current one when interrupted.

@@ -21,8 +21,8 @@ from model.engine.cuda.kernels.jit.linear import linear_kernel
 from model.engine.cuda.kernels.jit.search import (
     advance_kernel,
     best_candidates_kernel,
-    inherit_kernel,
     read_rows_kernel,
+    reorder_beams_kernel,
 )
 from model.engine.cuda.kernels.jit.stream import add_norm_kernel, embed_kernel
 from model.engine.cuda.kernels.operations import PACKED_BLOCK, Candidates, Linear, Norm, Table
@@ -221,7 +221,7 @@ class FusedOperations(PlainOperations):
             counters[Counter.ENDED], counters[Counter.DONE],
             memory.factors[Factor.LENGTH_PENALTY], memory.live_log_probs,
             memory.tokens, memory.parents, memory.ended_log_probs, memory.ended_beams,
-            memory.ended_lengths, memory.ended_tokens, memory.journal.stride(0), eos_id,
+            memory.ended_lengths, memory.ended_tokens, memory.trace.stride(0), eos_id,
             BEAMS=beams, BEAM_BLOCK=triton.next_power_of_2(beams),
             ENDED_BLOCK=2 * triton.next_power_of_2(beams),
             PARTS=parts, PART_BLOCK=triton.next_power_of_2(parts), WIDTH=width,
@@ -230,11 +230,11 @@ class FusedOperations(PlainOperations):
             num_warps=1 if beams == 1 else 4,
         )  # fmt: skip
 
-    def inherit(self, rows: Tensor, positions: Tensor, memory: SlotMemory) -> None:
+    def reorder_beams(self, rows: Tensor, positions: Tensor, memory: SlotMemory) -> None:
         ancestors = memory.ancestors
-        inherit_kernel[(rows.numel(),)](
+        reorder_beams_kernel[(rows.numel(),)](
             rows, positions, memory.counters[Counter.DONE], memory.parents, ancestors,
-            memory.journal.stride(0), ancestors.stride(0), ancestors.stride(1),
+            memory.trace.stride(0), ancestors.stride(0), ancestors.stride(1),
             BEAMS=rows.size(1), BLOCK=128, num_warps=1,
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Each operation in plain PyTorch, the slow twin of `fused`.
+"""Each operation in plain PyTorch, the reference implementation of `fused`.
 
 Written for clarity and for graphs: no value is read on the host, so attention here always runs over
 all positions, under a mask. What a mask hides may be anything, NaN included.
@@ -178,7 +178,7 @@ class PlainOperations:
     ) -> None:
         _Search(candidates, rows, memory, eos_id).advance(flags)
 
-    def inherit(self, rows: Tensor, positions: Tensor, memory: SlotMemory) -> None:
+    def reorder_beams(self, rows: Tensor, positions: Tensor, memory: SlotMemory) -> None:
         slots, beams = rows.flatten(), rows.size(1)
         place = torch.arange(memory.max_positions, device=rows.device)
         following = (positions + 1).clamp(max=memory.max_positions - 1)

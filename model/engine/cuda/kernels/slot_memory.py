@@ -24,7 +24,7 @@ class Counter(IntEnum):
     """Rows of `SlotMemory.counters`: integers of a sequence."""
 
     POSITION = 0
-    """Of the tokens that are fed next."""
+    """Positions of the tokens that are fed next."""
     LIMIT = 1
     """Most target tokens, the end token included."""
     WANTED = 2
@@ -87,10 +87,10 @@ class SlotMemory:
         """(N,) of the live hypotheses; valid from position 1 on."""
         self.counters = allocate(len(Counter), slots, dtype=torch.int32)
         self.factors = allocate(len(Factor), slots, dtype=torch.float64)
-        self.journal = allocate(slots, 2 * positions + 4 * ENDED_PER_SLOT, dtype=torch.int32)
+        self.trace = allocate(slots, 2 * positions + 4 * ENDED_PER_SLOT, dtype=torch.int32)
         """(N, 2P + 8): the next six, which view it, in one piece for the host to fetch."""
         widths = [positions, positions, *[ENDED_PER_SLOT] * 4]
-        views = torch.split(self.journal, widths, dim=1)
+        views = torch.split(self.trace, widths, dim=1)
         tokens, parents, log_probs, beams, lengths, last = views
         self.tokens = tokens
         """(N, P) fed at each position; [:, 0] is `bos_id` for ever."""

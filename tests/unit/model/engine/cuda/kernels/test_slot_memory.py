@@ -30,6 +30,6 @@ def test_the_journal_is_one_piece() -> None:
     for number, view in enumerate(views):
         view.fill_(number)
     widths = [view.size(1) for view in views]
-    assert sum(widths) == memory.journal.size(1)
+    assert sum(widths) == memory.trace.size(1)
     assert memory.ended_log_probs.dtype == torch.float32
-    assert memory.journal[0, -1] == 5
+    assert memory.trace[0, -1] == 5
