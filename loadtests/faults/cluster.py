@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
+import socket
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import httpx
 import yaml
 
-from loadtests.faults.address import own_address
-from loadtests.faults.processes import kill_session, pids, wait_for
 from loadtests.faults.redis_server import RedisServer
 from loadtests.faults.services import APPLICATION, ServiceError, start_python
+from loadtests.processes import kill_session, pids, wait_for
+from service.launcher.haproxy import serve_variables
 from service.launcher.ports import free_port
 
 __all__ = ["TRANSLATOR_CPUS", "Cluster"]
@@ -37,14 +37,11 @@ class Cluster:
     It is deployed to as an operator does it: `serve deploy` with a file.
     """
 
-    def __init__(
-        self, folder: Path, *, haproxy: bool = True, redis: RedisServer | None = None
-    ) -> None:
+    def __init__(self, folder: Path, *, redis: RedisServer | None = None) -> None:
         """Without workers yet.
 
         Args:
             folder: of all its files.
-            haproxy: as the front, instead of Serve's own proxy.
             redis: keeps what the head knows; the head then holds neither gateways nor translators,
                 and every node has a front.
         """
@@ -52,9 +49,9 @@ class Cluster:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._dashboard = f"http://127.0.0.1:{free_port()}"
-        self._variables = _cluster_variables(folder, haproxy=haproxy)
+        self._variables = _cluster_variables(folder)
         self.nodes: list[subprocess.Popen[bytes]] = []
-        self._address = f"{own_address()}:{free_port()}"
+        self._address = f"{_own_address()}:{free_port()}"
         self._client_port = free_port()
         self._redis = redis
         try:
@@ -101,7 +98,7 @@ class Cluster:
         if front is not None:
             directory = self.folder / "front"
             directory.mkdir()
-            variables = _haproxy_variables(directory, host=front)
+            variables = serve_variables(directory, host=front)
             self.url = f"http://{front}:{self.port}"
         log = self._start_node(
             f"--address={self._address}", f"--num-cpus={cpus}", variables=variables
@@ -177,39 +174,26 @@ class Cluster:
         return log
 
     def _dashboard_answers(self) -> bool:
-        request = urllib.request.Request(
-            f"{self._dashboard}/api/version",
-            headers={"Authorization": f"Bearer {self._variables['RAY_AUTH_TOKEN']}"},
-        )
-        with urllib.request.urlopen(request, timeout=5) as answer:
-            return bool(answer.status == 200)
+        token = {"Authorization": f"Bearer {self._variables['RAY_AUTH_TOKEN']}"}
+        url = f"{self._dashboard}/api/version"
+        return httpx.get(url, headers=token, timeout=5, trust_env=False).is_success
 
 
-def _cluster_variables(folder: Path, *, haproxy: bool) -> dict[str, str]:
+def _own_address() -> str:
+    """Address of this machine, as Ray finds it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 1))  # nothing is sent
+        address: str = probe.getsockname()[0]
+        return address
+
+
+def _cluster_variables(folder: Path) -> dict[str, str]:
     """What every node must have in its environment."""
-    variables = {
+    return {
         "PYTHONPATH": str(_ROOT),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "service.gateway.proxy_headers:middlewares",
+        **serve_variables(folder, host="127.0.0.1"),
     }
-    return variables | (_haproxy_variables(folder, host="127.0.0.1") if haproxy else {})
-
-
-def _haproxy_variables(directory: Path, *, host: str) -> dict[str, str]:
-    """Of the nodes whose front is there."""
-    # In a process of its own, for the module is the service's: variables come over stdout.
-    code = (
-        "import json, sys; from pathlib import Path; from service.launcher.haproxy import "
-        "serve_variables; print(json.dumps(serve_variables(Path(sys.argv[1]), host=sys.argv[2])))"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", code, str(directory), host],
-        env=os.environ | {"PYTHONPATH": str(_ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    variables: dict[str, str] = json.loads(ran.stdout)
-    return variables

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import ClassVar
 
-from loadtests.faults.processes import wait_for
+from loadtests.processes import wait_for
 from service.launcher.ports import free_port
 
 __all__ = ["RedisServer"]
@@ -36,7 +36,7 @@ class RedisServer:
         self.port = free_port()
         self.password = secrets.token_hex(16)
         self.namespace = f"faults-{secrets.token_hex(4)}"
-        """Of this cluster's keys."""
+        """Prefix of this cluster's keys."""
         settings = (
             f"bind 127.0.0.1\nport {self.port}\nrequirepass {self.password}\n"
             f'save ""\nappendonly no\ndir {folder}\n'

@@ -1,13 +1,28 @@
-"""A model that answers at once: what stands where `service.replica.TranslatorReplica` does."""
+"""The model that answers at once, and the applications that are measured without Ray.
+
+What the gateway alone costs more than the bare application is ours; what the gateway costs more
+behind Ray Serve is Ray Serve's.
+"""
 
 from __future__ import annotations
 
-from loadtests.gateway_cost.exchange import ANSWER, MODEL, PAIR, TEXTS
+import sys
+
+from fastapi import FastAPI
+from prometheus_client import generate_latest
+
+from loadtests.gateway_cost.exchange import ANSWER, MODEL, PAIR, PATH, TEXTS
 from model.config import GenerationConfig
 from model.translation import FinishReason, Translation, TranslationHypothesis
+from service.gateway.api.schemas import TranslateReplyBody, TranslateRequest
+from service.gateway.application import build_gateway
+from service.observability.logs import configure_logging
+from service.observability.metrics import GatewayMetrics
 from service.protocol import ModelInfo, TranslateCall, TranslateReply
+from service.routing.router import Router
+from service.settings import Settings
 
-__all__ = ["FakeTranslator"]
+__all__ = ["FakeTranslator", "bare_application", "gateway_alone"]
 
 
 class FakeTranslator:
@@ -51,3 +66,27 @@ class FakeTranslator:
             max_source_tokens=1,
             generation=GenerationConfig(),
         )
+
+
+def gateway_alone() -> FastAPI:
+    """As `service.app.Gateway` builds it."""
+    settings = Settings()
+    configure_logging(settings.log_level, sys.stderr)
+    metrics = GatewayMetrics()
+
+    async def render_metrics() -> bytes:
+        return generate_latest(metrics.registry)
+
+    router = Router({MODEL: FakeTranslator()})
+    return build_gateway(settings, router, metrics, render_metrics, echo_request_id=False)
+
+
+def bare_application() -> FastAPI:
+    """One route, which reads a request of the native API and writes an answer of it."""
+    app = FastAPI(openapi_url=None)
+
+    @app.post(PATH, response_model_exclude_unset=True)
+    async def translate(body: TranslateRequest) -> TranslateReplyBody:
+        return TranslateReplyBody.model_validate(ANSWER)
+
+    return app
