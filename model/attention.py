@@ -8,6 +8,7 @@ Every mask is True where a query may attend.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ __all__ = [
     "MultiHeadAttention",
     "attend",
     "causal_mask",
+    "fuse_linears",
     "padding_mask",
     "reference_attention",
 ]
@@ -60,6 +62,25 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
 
 
+@torch.no_grad()
+def fuse_linears(linears: Sequence[nn.Linear]) -> tuple[Tensor, Tensor | None]:
+    """Weight and bias of the one layer that does what several layers of the same input do.
+
+    Args:
+        linears: at least one; all have a bias, or none has.
+
+    Returns:
+        (N, K) with the outputs side by side, and (N,); a single layer's own tensors, not copies.
+    """
+    # PyTorch's annotation forgets layers without one.
+    biases: list[Tensor | None] = [linear.bias for linear in linears]
+    given = [bias for bias in biases if bias is not None]
+    if len(linears) == 1:
+        return linears[0].weight, given[0] if given else None
+    weight = torch.cat([linear.weight for linear in linears])
+    return weight, torch.cat(given) if given else None
+
+
 class MultiHeadAttention(nn.Module):
     """Project to heads, attend, join the heads, project back (section 3.2.2)."""
 
@@ -71,6 +92,11 @@ class MultiHeadAttention(nn.Module):
         self.k_proj = nn.Linear(d_model, d_model, bias=bias)
         self.v_proj = nn.Linear(d_model, d_model, bias=bias)
         self.out_proj = nn.Linear(d_model, d_model, bias=bias)
+
+    @property
+    def input_projections(self) -> list[nn.Linear]:
+        """Queries, keys and values: in self-attention they read the same input."""
+        return [self.q_proj, self.k_proj, self.v_proj]
 
     def forward(self, x: Tensor, attended: Tensor, mask: Tensor) -> Tensor:
         """(B, Q, D) attends to (B, M, D) under a mask that broadcasts to (B, H, Q, M)."""

@@ -259,6 +259,13 @@ class Transformer(nn.Module):
         return self.project(self.decoder_norm(x[:, 0]))
 
     @property
+    def cross_input_projections(self) -> list[nn.Linear]:
+        """Keys and values of every decoder layer's cross-attention: all read the encoder output."""
+        layers: list[Any] = list(self.decoder_layers)  # modules in a list have no types
+        attentions = [layer.cross_attn for layer in layers]
+        return [part for attn in attentions for part in (attn.k_proj, attn.v_proj)]
+
+    @property
     def num_parameters(self) -> int:
         """Trained numbers; a shared matrix counts once."""
         return sum(parameter.numel() for parameter in self.parameters())

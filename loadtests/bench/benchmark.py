@@ -21,6 +21,7 @@ from loadtests.bench.machine import Hardware, Memory, commit, read_hardware, ver
 from loadtests.bench.models import BenchModel
 from loadtests.bench.online import measure_online, num_online_turns
 from loadtests.bench.options import BenchOptions, Pair
+from loadtests.bench.plan_check import exclude_unplanned
 from loadtests.bench.worker import convert_for_ctranslate2
 from loadtests.bench.workload import Workload, draw_workload
 from model.checkpoint import TOKENIZER_FILE
@@ -35,6 +36,9 @@ class Result:
 
     options: BenchOptions
     pairs: tuple[Pair, ...]
+    """Of contenders that were measured."""
+    excluded: Mapping[str, str]
+    """Labels of contenders that missed the planned lengths, with what they did instead."""
     measurements: tuple[Measurement, ...]
     memory: Mapping[str, Memory]
     """Of each contender after its last turn."""
@@ -65,6 +69,8 @@ def run(options: BenchOptions) -> Result:
     with tempfile.TemporaryDirectory(prefix="polyhead-bench-") as folder:
         specs, weights_digest = _specs(options, pairs, model, workload, Path(folder))
         with Field(specs, weights_digest=weights_digest) as field:
+            excluded = exclude_unplanned(field, workload, options.searches)
+            pairs = [pair for pair in pairs if excluded.keys().isdisjoint(pair.labels)]
             for regime in options.regimes:
                 if regime is Regime.ONLINE:
                     flood = [m for m in measurements if m.regime is Regime.THROUGHPUT]
@@ -76,6 +82,7 @@ def run(options: BenchOptions) -> Result:
     return Result(
         options=options,
         pairs=tuple(pairs),
+        excluded=excluded,
         measurements=tuple(measurements),
         memory=memory,
         idle_cpu=idle_cpu,
@@ -142,20 +149,21 @@ def _online(
     for found in flood:
         rate = found.figures["sentences_per_second"].median
         capacity[found.search][found.contender] = rate
-    opponents = _opponents(options, pairs)
+    ours = [worker.spec.label for worker in field.workers if worker.spec.name == "polyhead"]
+    opponents = _opponents(ours, pairs)
     with _progress(Regime.ONLINE, num_online_turns(options, opponents)) as advance:
         return measure_online(
             field, workload, options, advance, capacity=capacity, opponents=opponents
         )
 
 
-def _opponents(options: BenchOptions, pairs: Sequence[Pair]) -> dict[str, list[str]]:
+def _opponents(ours: Sequence[str], pairs: Sequence[Pair]) -> dict[str, list[str]]:
     """Whose capacity loads are shares of, and who bears them beside it."""
     opponents: dict[str, list[str]] = {}
     for pair in pairs:
-        opponents.setdefault(f"{pair.peer}-{pair.theirs}", []).append(f"polyhead-{pair.ours}")
-    for dtype in options.our_dtypes:
-        opponents[f"polyhead-{dtype}"] = []
+        opponents.setdefault(pair.their_label, []).append(pair.our_label)
+    for label in ours:
+        opponents[label] = []
     return opponents
 
 

@@ -97,7 +97,7 @@ def _measurement(
         setup=setup,
         figures=figures,
         sentences=len(targets),
-        output_tokens=_num_tokens(turns[0]),
+        output_tokens=turns[0].num_tokens,
         planned_lengths=None if planned is None else _share_planned(targets, planned),
         bleu=None if score is None else score(targets),
     )
@@ -105,7 +105,7 @@ def _measurement(
 
 def _rates(turns: Sequence[Translated]) -> dict[str, Spread]:
     return {
-        "tokens_per_second": Spread.of([_num_tokens(turn) / sum(turn.seconds) for turn in turns]),
+        "tokens_per_second": Spread.of([turn.num_tokens / sum(turn.seconds) for turn in turns]),
         "sentences_per_second": Spread.of(
             [len(turn.targets) / sum(turn.seconds) for turn in turns]
         ),
@@ -117,13 +117,8 @@ def _latencies(turns: Sequence[Translated]) -> dict[str, Spread]:
         "mean_ms": Spread.of([1e3 * sum(turn.seconds) / len(turn.seconds) for turn in turns]),
         "p50_ms": Spread.of([1e3 * percentile(turn.seconds, 0.50) for turn in turns]),
         "p95_ms": Spread.of([1e3 * percentile(turn.seconds, 0.95) for turn in turns]),
-        "per_token_ms": Spread.of([1e3 * sum(turn.seconds) / _num_tokens(turn) for turn in turns]),
+        "per_token_ms": Spread.of([1e3 * sum(turn.seconds) / turn.num_tokens for turn in turns]),
     }
-
-
-def _num_tokens(turn: Translated) -> int:
-    """Tokens predicted: each target ends with one that is not in it."""
-    return sum(len(target) + 1 for target in turn.targets)
 
 
 def _share_planned(targets: Sequence[Sequence[int]], planned: Sequence[int]) -> float:

@@ -102,7 +102,7 @@ class Contender(Protocol):
     def translate(
         self, regime: Regime, search: Search, sources: Sequence[TokenIds]
     ) -> list[list[int]]:
-        """Best targets of all sources, in their order."""
+        """Best targets of all sources, in their order; works without having been prepared, too."""
 
     def serve(
         self, search: Search, load: str, sources: Sequence[TokenIds], arrivals: Sequence[float]

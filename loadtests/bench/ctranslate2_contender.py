@@ -95,8 +95,9 @@ class CTranslate2Contender:
     def translate(
         self, regime: Regime, search: Search, sources: Sequence[TokenIds]
     ) -> list[list[int]]:
-        """One call: it sorts by length and makes batches itself."""
-        way = self._chosen[regime, search, ""]
+        """One call: it sorts by length and makes batches itself; unprepared, in the first way."""
+        first, *_ = candidates(regime, len(self._spec.cores), self._spec.device)
+        way = self._chosen.get((regime, search, ""), first)
         return self._translate(way, search, _as_tokens(sources))
 
     def serve(

@@ -6,7 +6,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import torch
 from ctranslate2.specs import (  # type: ignore[import-untyped]
     common_spec,
     transformer_spec,
@@ -14,6 +13,7 @@ from ctranslate2.specs import (  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from loadtests.bench.errors import BenchError
+from model.attention import fuse_linears
 from model.config import Activation, NormOrder, TransformerConfig
 from model.transformer import Embedding, Transformer
 
@@ -91,9 +91,10 @@ def _set_attention(target: Any, attention: Any, residual: Any, *, fused: bool = 
 
 
 def _set_linear(target: Any, *linears: nn.Linear) -> None:
-    target.weight = _copy(torch.cat([linear.weight for linear in linears]))
-    if linears[0].bias is not None:
-        target.bias = _copy(torch.cat([linear.bias for linear in linears]))
+    weight, bias = fuse_linears(linears)
+    target.weight = _copy(weight)
+    if bias is not None:
+        target.bias = _copy(bias)
 
 
 def _set_norm(target: Any, norm: nn.LayerNorm) -> None:

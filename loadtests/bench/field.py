@@ -93,6 +93,11 @@ class Field:
         """Of each contender's process."""
         return {worker.spec.label: worker.memory() for worker in self.workers}
 
+    def exclude(self, worker: Worker) -> None:
+        """Ends a contender's process, whatever it is at, and goes on without it."""
+        self.workers.remove(worker)
+        worker.close(at_once=True)
+
     def close(self, *, at_once: bool = False) -> None:
         """Ends all processes."""
         for worker in self.workers:

@@ -33,8 +33,23 @@ class Pair:
     @property
     def name(self) -> str:
         """How ratios name it."""
-        peer = f"{self.peer}-{self.theirs}"
-        return peer if self.ours == self.theirs else f"{self.ours}-over-{peer}"
+        same = self.ours == self.theirs
+        return self.their_label if same else f"{self.ours}-over-{self.their_label}"
+
+    @property
+    def our_label(self) -> str:
+        """Our contender's label."""
+        return f"polyhead-{self.ours}"
+
+    @property
+    def their_label(self) -> str:
+        """The peer's label."""
+        return f"{self.peer}-{self.theirs}"
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """Both contenders."""
+        return self.our_label, self.their_label
 
 
 @dataclass(frozen=True, kw_only=True)

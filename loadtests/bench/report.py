@@ -43,12 +43,11 @@ def ratios(result: Result) -> dict[str, Spread]:
         prefix = f"{regime}/" if len(result.options.regimes) > 1 else ""
         shares: Sequence[float | None] = SHARES if regime is Regime.ONLINE else (None,)
         for pair in result.pairs:
-            peer = f"{pair.peer}-{pair.theirs}"
             for search in result.options.searches:
                 for share in shares:
-                    load = None if share is None else f"{share:.0%} of {peer}"
-                    ours = found[regime, f"polyhead-{pair.ours}", search, load]
-                    theirs = found[regime, peer, search, load]
+                    load = None if share is None else f"{share:.0%} of {pair.their_label}"
+                    ours = found[regime, pair.our_label, search, load]
+                    theirs = found[regime, pair.their_label, search, load]
                     key = f"{prefix}{pair.name}/{search}" + (f"@{share:.0%}" if share else "")
                     rates = regime is Regime.THROUGHPUT
                     better, worse = (ours, theirs) if rates else (theirs, ours)
@@ -63,6 +62,8 @@ def notes(result: Result) -> list[str]:
         found.append("fewer than 3 rounds: do not compare with these ratios")
     if result.workload.left_out:
         found.append(f"{result.workload.left_out} lines were left out: too long for the model")
+    for label, reason in result.excluded.items():
+        found.append(f"{label} does not keep the planned lengths and was excluded: {reason}")
     for label, busy in result.idle_cpu.items():
         if busy > _BUSY:
             found.append(f"{label} used {busy:.0%} of a CPU while others had their turn")

@@ -28,7 +28,7 @@ from loadtests.bench.contender import (
     Setup,
     TokenIds,
 )
-from loadtests.bench.errors import BenchError
+from loadtests.bench.errors import BenchError, SlowAnswerError
 from loadtests.bench.machine import Memory, read_memory
 from loadtests.bench.models import BenchModel, digest
 
@@ -49,6 +49,11 @@ class Translated:
     """Of each call: one for all sources, or one for each."""
     targets: list[list[int]]
     """Without end tokens, in the order of the sources."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens predicted: each target ends with one that is not in it."""
+        return sum(len(target) + 1 for target in self.targets)
 
 
 class Worker:
@@ -86,9 +91,23 @@ class Worker:
         """See `Contender`."""
         return self._ask("prepare_online", search, load, sample, arrivals)  # type: ignore[no-any-return]
 
-    def translate(self, regime: Regime, search: Search, sources: Sequence[TokenIds]) -> Translated:
-        """Translates with a clock beside it: one by one for latency, else all in one call."""
-        return self._ask("translate", regime, search, sources)  # type: ignore[no-any-return]
+    def translate(
+        self,
+        regime: Regime,
+        search: Search,
+        sources: Sequence[TokenIds],
+        *,
+        within: float = _LONGEST_ANSWER,
+    ) -> Translated:
+        """Translates with a clock beside it: one by one for latency, else all in one call.
+
+        Args:
+            within: seconds; a worker that has missed them is of no further use.
+
+        Raises:
+            SlowAnswerError: it has not answered in time.
+        """
+        return self._ask("translate", regime, search, sources, within=within)  # type: ignore[no-any-return]
 
     def serve(
         self, search: Search, load: str, sources: Sequence[TokenIds], arrivals: Sequence[float]
@@ -120,19 +139,19 @@ class Worker:
             self._process.join()
         self._pipe.close()
 
-    def _ask(self, name: str, *arguments: object) -> Any:
+    def _ask(self, name: str, *arguments: object, within: float = _LONGEST_ANSWER) -> Any:
         try:
             self._pipe.send((name, arguments))
         except OSError as error:
             raise BenchError(f"{self.spec.label} has ended before its time: {error}") from error
-        answer = self._answer()
+        answer = self._answer(within)
         time.sleep(SETTLE_SECONDS)
         return answer
 
-    def _answer(self) -> Any:
+    def _answer(self, within: float = _LONGEST_ANSWER) -> Any:
         try:
-            if not self._pipe.poll(_LONGEST_ANSWER):
-                raise BenchError(f"{self.spec.label} has not answered for {_LONGEST_ANSWER:.0f} s")
+            if not self._pipe.poll(within):
+                raise SlowAnswerError(f"{self.spec.label} has not answered for {within:.0f} s")
             answered, value = self._pipe.recv()
         except (EOFError, OSError):
             self._process.join(_GOODBYE)

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from model.attention import fuse_linears
 from model.transformer import Embedding
 
 __all__ = ["Floats", "embedding_tables", "linears", "norms"]
@@ -22,23 +23,21 @@ def linears(model: Any) -> Iterator[tuple[str, Floats, Floats | None]]:
     for index, layer in enumerate(model.encoder_layers):
         at = f"encoder.{index}."
         attn = layer.self_attn
-        yield at + "self_qkv", *_joined([attn.q_proj, attn.k_proj, attn.v_proj])
-        yield at + "self_out", *_joined([attn.out_proj])
-        yield at + "inner", *_joined([layer.feed_forward.inner])
-        yield at + "outer", *_joined([layer.feed_forward.outer])
-    cross = []
+        yield at + "self_qkv", *_fused(attn.input_projections)
+        yield at + "self_out", *_fused([attn.out_proj])
+        yield at + "inner", *_fused([layer.feed_forward.inner])
+        yield at + "outer", *_fused([layer.feed_forward.outer])
     for index, layer in enumerate(model.decoder_layers):
         at = f"decoder.{index}."
         attn = layer.self_attn
-        yield at + "self_qkv", *_joined([attn.q_proj, attn.k_proj, attn.v_proj])
-        yield at + "self_out", *_joined([attn.out_proj])
-        yield at + "cross_query", *_joined([layer.cross_attn.q_proj])
-        yield at + "cross_out", *_joined([layer.cross_attn.out_proj])
-        yield at + "inner", *_joined([layer.feed_forward.inner])
-        yield at + "outer", *_joined([layer.feed_forward.outer])
-        cross += [layer.cross_attn.k_proj, layer.cross_attn.v_proj]
-    yield "cross_keys_values", *_joined(cross)
-    yield "projection", *_joined([model.projection])
+        yield at + "self_qkv", *_fused(attn.input_projections)
+        yield at + "self_out", *_fused([attn.out_proj])
+        yield at + "cross_query", *_fused([layer.cross_attn.q_proj])
+        yield at + "cross_out", *_fused([layer.cross_attn.out_proj])
+        yield at + "inner", *_fused([layer.feed_forward.inner])
+        yield at + "outer", *_fused([layer.feed_forward.outer])
+    yield "cross_keys_values", *_fused(model.cross_input_projections)
+    yield "projection", *_fused([model.projection])
 
 
 def norms(model: Any) -> Iterator[tuple[str, Floats, Floats]]:
@@ -53,13 +52,9 @@ def embedding_tables(embedding: Embedding) -> tuple[Floats, Floats]:
     return tokens, positions[embedding.position_offset :]
 
 
-def _joined(linears: Sequence[nn.Linear]) -> tuple[Floats, Floats | None]:
-    """Their outputs side by side."""
-    biases = [_array(linear.bias) for linear in linears if linear.bias is not None]
-    if len(linears) == 1:
-        return _array(linears[0].weight), biases[0] if biases else None
-    weight = np.concatenate([_array(linear.weight) for linear in linears])
-    return weight, np.concatenate(biases) if biases else None
+def _fused(linears: Sequence[nn.Linear]) -> tuple[Floats, Floats | None]:
+    weight, bias = fuse_linears(linears)
+    return _array(weight), None if bias is None else _array(bias)
 
 
 def _norms(model: Any) -> Iterator[tuple[str, nn.LayerNorm]]:

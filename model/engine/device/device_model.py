@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model.attention import MultiHeadAttention
+from model.attention import MultiHeadAttention, fuse_linears
 from model.config import Activation, NormOrder, TransformerConfig
 from model.kernels.operations import Candidates, Linear, Norm, Operations, Table
 from model.kernels.slot_memory import SlotMemory
@@ -84,11 +84,8 @@ class _Weights:
             for layer in decoder_layers
         ]
         self.decoder_norms = decoder.at_the_end(model.decoder_norm)
-        attentions = [layer.cross_attn for layer in decoder_layers]
-        self.cross_keys_values = self._joined(
-            [part for attention in attentions for part in (attention.k_proj, attention.v_proj)]
-        )
-        self.projection = self._joined([model.projection])
+        self.cross_keys_values = self._fused(model.cross_input_projections)
+        self.projection = self._fused([model.projection])
 
     def norm(self, norm: nn.LayerNorm) -> Norm:
         weight, bias = (
@@ -107,30 +104,23 @@ class _Weights:
         )
 
     def _self_attention(self, norm: Norm | None, attention: MultiHeadAttention) -> _Attention:
-        inner = self._joined([attention.q_proj, attention.k_proj, attention.v_proj])
-        return _Attention(norm, inner, self._joined([attention.out_proj]))
+        inner = self._fused(attention.input_projections)
+        return _Attention(norm, inner, self._fused([attention.out_proj]))
 
     def _cross_attention(self, norm: Norm | None, attention: MultiHeadAttention) -> _Attention:
-        return _Attention(
-            norm, self._joined([attention.q_proj]), self._joined([attention.out_proj])
-        )
+        return _Attention(norm, self._fused([attention.q_proj]), self._fused([attention.out_proj]))
 
     def _feed_forward(self, norm: Norm | None, feed_forward: FeedForward) -> _FeedForward:
         return _FeedForward(
-            norm, self._joined([feed_forward.inner]), self._joined([feed_forward.outer])
+            norm, self._fused([feed_forward.inner]), self._fused([feed_forward.outer])
         )
 
-    def _joined(self, linears: list[nn.Linear]) -> Linear:
-        """Several layers of one input as one."""
-        weights = [linear.weight for linear in linears]
-        # PyTorch's annotation forgets layers without one.
-        biases: list[Tensor | None] = [linear.bias for linear in linears]
-        given = [self._moved(bias) for bias in biases if bias is not None]
+    def _fused(self, linears: list[nn.Linear]) -> Linear:
+        weight, bias = fuse_linears(linears)
         return Linear(
-            torch.cat([self._moved(weight) for weight in weights])
-            if len(weights) > 1
-            else self._convert(weights[0]),
-            torch.cat(given) if given else None,
+            # A single layer's weight may be somebody else's, too: the embeddings', say.
+            self._convert(weight) if len(linears) == 1 else self._moved(weight),
+            None if bias is None else self._moved(bias, copy=True),
         )
 
     def _convert(self, parameter: Tensor) -> Tensor:

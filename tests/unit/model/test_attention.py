@@ -4,12 +4,14 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from model.attention import (
     MultiHeadAttention,
     attend,
     causal_mask,
+    fuse_linears,
     padding_mask,
     reference_attention,
 )
@@ -92,3 +94,18 @@ def test_heads_are_independent_slices() -> None:
             attention.out_proj.weight[:, columns] = weight[:, columns]
         parts.append(attention(x, x, mask) - attention.out_proj.bias)
     torch.testing.assert_close(sum(parts) + attention.out_proj.bias, whole, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_fused_layers_give_what_each_gives(bias: bool) -> None:
+    layers = [nn.Linear(6, size, bias=bias) for size in (3, 5)]
+    weight, fused_bias = fuse_linears(layers)
+    x = torch.randn(4, 6)
+    expected = torch.cat([layer(x) for layer in layers], dim=1)
+    torch.testing.assert_close(F.linear(x, weight, fused_bias), expected)
+    assert not weight.requires_grad
+
+
+def test_one_layer_is_fused_with_nothing() -> None:
+    layer = nn.Linear(6, 3)
+    assert fuse_linears([layer]) == (layer.weight, layer.bias)

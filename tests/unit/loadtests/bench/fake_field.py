@@ -45,7 +45,9 @@ class FakeWorker:
         self.log.append((self.label, "prepare_online", search, load))
         return {"way": "online"}
 
-    def translate(self, regime: Regime, search: Search, sources: Sequence[TokenIds]) -> Translated:
+    def translate(
+        self, regime: Regime, search: Search, sources: Sequence[TokenIds], **options: Any
+    ) -> Translated:
         self.log.append((self.label, "translate", regime, search, len(sources)))
         calls = len(sources) if regime is Regime.LATENCY else 1
         each = self.seconds * len(sources) / calls
@@ -56,6 +58,9 @@ class FakeWorker:
     ) -> list[float]:
         self.log.append((self.label, "serve", search, load, tuple(arrivals)))
         return [self.seconds * (1 + index) for index in range(len(sources))]
+
+    def close(self) -> None:
+        self.log.append((self.label, "close"))
 
 
 class FakeField:
@@ -69,6 +74,10 @@ class FakeField:
 
     def __getitem__(self, label: str) -> FakeWorker:
         return next(worker for worker in self.workers if worker.label == label)
+
+    def exclude(self, worker: FakeWorker) -> None:
+        self.workers.remove(worker)
+        worker.close()
 
     @contextmanager
     def turn(self, worker: FakeWorker) -> Iterator[None]:

@@ -47,6 +47,7 @@ def _result(*measurements: Measurement, **changes: Any) -> Result:
             regimes=regimes, searches=(Search.GREEDY,), peers=(Peer.CTRANSLATE2,)
         ),
         "pairs": (Pair(ours="int8", peer=Peer.CTRANSLATE2, theirs="int8"),),
+        "excluded": {},
         "measurements": measurements,
         "memory": {_OURS: Memory(rss=2**20, pss=2**19, peak_rss=2**21)},
         "idle_cpu": {_OURS: 0.0, _THEIRS: 0.001},
@@ -167,6 +168,17 @@ def test_other_lengths_than_planned_are_noted() -> None:
     [note] = notes(_result(ours, replace(theirs, planned_lengths=0.9)))
     assert "ctranslate2-int8" in note
     assert "10.0% of targets have other lengths" in note
+
+
+def test_an_excluded_contender_has_a_note_and_no_ratio() -> None:
+    ours, _ = _throughput(planned_lengths=1.0)
+    result = _result(ours, pairs=(), excluded={_THEIRS: "greedy: 99 target tokens where 9 were"})
+    values = json.loads(as_json_line(result))
+    assert values["ratios"] == {}
+    assert values["notes"] == [
+        f"{_THEIRS} does not keep the planned lengths and was excluded: "
+        "greedy: 99 target tokens where 9 were"
+    ]
 
 
 def test_whatever_else_must_be_known_is_noted() -> None:
