@@ -14,13 +14,41 @@ from model.embedded import DEFAULT, model_directory
 if TYPE_CHECKING:
     from model.transformer import Transformer
 
-__all__ = ["RANDOM_MODELS", "BenchModel", "digest"]
+__all__ = [
+    "FIRST_FREE_ID",
+    "FIRST_LENGTH_ID",
+    "MAX_PLANNED_TOKENS",
+    "RANDOM_MODELS",
+    "BenchModel",
+    "digest",
+    "length_token",
+]
+
+MAX_PLANNED_TOKENS = 127
+"""Longest target that can be planned, the end token included."""
+FIRST_LENGTH_ID = 5
+"""The token id that asks random weights for a target of one token; special ids stand before it."""
+FIRST_FREE_ID = FIRST_LENGTH_ID + MAX_PLANNED_TOKENS
+"""The first token id that means nothing to random weights."""
 
 RANDOM_MODELS = {
     "paper-base": TransformerConfig.base(32_000),
     "deep-shallow": TransformerConfig.base(32_000, num_decoder_layers=2),
 }
 """Shapes whose weights are drawn from the seed."""
+
+
+def length_token(target_tokens: int) -> int:
+    """The first token of a source that asks random weights for a target of so many tokens.
+
+    Raises:
+        ValueError: so many, the end token included, cannot be planned.
+    """
+    if not 1 <= target_tokens <= MAX_PLANNED_TOKENS:
+        raise ValueError(
+            f"`target_tokens` must be in [1, {MAX_PLANNED_TOKENS}], but is {target_tokens}"
+        )
+    return FIRST_LENGTH_ID + target_tokens - 1
 
 
 @dataclass(frozen=True, kw_only=True)

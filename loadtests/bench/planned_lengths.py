@@ -31,7 +31,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from loadtests.bench.length_tokens import FIRST_FREE_ID, FIRST_LENGTH_ID, MAX_PLANNED_TOKENS
+from loadtests.bench.models import FIRST_FREE_ID, FIRST_LENGTH_ID, MAX_PLANNED_TOKENS
 from model.attention import MultiHeadAttention
 from model.config import NormOrder, PositionKind, TransformerConfig
 from model.transformer import Transformer

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
 from loadtests.bench.benchmark import Result
 from loadtests.bench.contender import Regime
-from loadtests.bench.field import Measurement
 from loadtests.bench.figures import Spread, ratio
-from loadtests.bench.online import SHARES
+from loadtests.bench.regimes import SHARES, Measurement
+from loadtests.report import as_table, shown
 
 __all__ = ["as_json_line", "as_tables", "notes", "ratios"]
 
@@ -183,26 +183,16 @@ def _circumstances(m: Measurement) -> list[str]:
         "" if m.output_tokens is None else str(m.output_tokens),
         "" if m.planned_lengths is None else f"{m.planned_lengths:.1%}",
         "" if m.bleu is None else f"{m.bleu:.2f}",
-        ", ".join(f"{name} {_short(value)}" for name, value in m.setup.items()),
+        ", ".join(f"{name} {shown(value)}" for name, value in m.setup.items()),
     ]
 
 
 def _spread(spread: Spread) -> str:
-    median, low, high = (f"{v:,.{_digits(v)}f}" for v in (spread.median, spread.min, spread.max))
-    return f"{median} ({low} to {high})"
+    return f"{shown(spread.median)} ({shown(spread.min)} to {shown(spread.max)})"
 
 
-def _digits(value: float) -> int:
-    return 0 if value >= 1000 else 1 if value >= 10 else 2
-
-
-def _short(value: float | str) -> str:
-    return f"{value:.1f}" if isinstance(value, float) else str(value)
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell; those that nobody has anything in are left out."""
-    lines = [list(header), *map(list, rows)]
-    kept = [i for i in range(len(header)) if any(line[i] for line in lines[1:])]
-    widths = {i: max(len(line[i]) for line in lines) for i in kept}
-    return "\n".join("  ".join(line[i].ljust(widths[i]) for i in kept).rstrip() for line in lines)
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table without the columns that nobody has anything in."""
+    kept = [column for column in zip(header, *rows, strict=True) if any(column[1:])]
+    headings, *cells = zip(*kept, strict=True)
+    return as_table((headings, cells))

@@ -9,8 +9,12 @@ from itertools import islice
 from pathlib import Path
 
 from loadtests.bench.errors import BenchError
-from loadtests.bench.length_tokens import FIRST_FREE_ID, MAX_PLANNED_TOKENS, length_token
-from loadtests.bench.models import BenchModel
+from loadtests.bench.models import (
+    FIRST_FREE_ID,
+    MAX_PLANNED_TOKENS,
+    BenchModel,
+    length_token,
+)
 from loadtests.corpus import DEFAULT_SENTENCES
 from model.checkpoint import TOKENIZER_FILE
 from model.embedded import DEFAULT

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import torch
 
-from loadtests.bench.contender import LENGTH_PENALTY, TokenIds
+from loadtests.bench.contender import TokenIds
 from model.config import GenerationConfig
 from model.decoding.search import Hypothesis
 from model.engine.cuda_runner import CudaRunner
@@ -20,7 +20,7 @@ from model.engine.slots import SlotPool
 from model.kernels.operations import Operations
 from model.transformer import Transformer
 
-__all__ = ["Maker", "UncapturedStream", "cuda_runner", "drive", "search", "sequences"]
+__all__ = ["Maker", "UncapturedStream", "cuda_runner", "drive", "sequences"]
 
 _LEAST_ADMISSION = 1 / 8
 """Of the slots: what the engine's scheduler waits for, too."""
@@ -41,7 +41,7 @@ class Maker(Protocol):
 
 
 class UncapturedStream(CudaStream):
-    """Does everything at once that a graph would do later: the slow twin of graphs."""
+    """Does everything at once: the reference implementation of graphs."""
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
         self.run(work)
@@ -70,13 +70,6 @@ def cuda_runner(
         stream=stream,
         operations=operations,
         beams=beams,
-    )
-
-
-def search(beam_size: int, max_new_tokens: int | None = None) -> GenerationConfig:
-    """The searches that are measured: those of `polyhead bench`."""
-    return GenerationConfig(
-        beam_size=beam_size, length_penalty=LENGTH_PENALTY, max_new_tokens=max_new_tokens
     )
 
 

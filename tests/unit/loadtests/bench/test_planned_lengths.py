@@ -10,8 +10,12 @@ import pytest
 import torch
 
 from loadtests.bench.ctranslate2_model import write_ctranslate2_model
-from loadtests.bench.length_tokens import FIRST_FREE_ID, MAX_PLANNED_TOKENS, length_token
-from loadtests.bench.models import RANDOM_MODELS
+from loadtests.bench.models import (
+    FIRST_FREE_ID,
+    MAX_PLANNED_TOKENS,
+    RANDOM_MODELS,
+    length_token,
+)
 from loadtests.bench.plan_check import keeps_plan
 from loadtests.bench.planned_lengths import plan_lengths
 from model.config import GenerationConfig, TransformerConfig

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.gpu.figures import Figures
-from loadtests.gpu.report import TARGETS, as_json_line, as_table, exit_code
+from loadtests.gpu.report import TARGETS, as_json_line, as_text, exit_code
 from loadtests.gpu.stages import Outcome, Stage, run_stage
 from tests.unit.model.engine.fake_runner import until
 
@@ -93,7 +93,7 @@ def outcomes() -> list[Outcome]:
 
 
 def test_the_table_says_which_targets_were_met() -> None:
-    lines = as_table(outcomes()).splitlines()
+    lines = as_text(outcomes()).splitlines()
     by_name = {line.split()[0]: line for line in lines if line and not line.startswith(" ")}
     assert by_name["throughput_beam1_tokens_per_second"].endswith("  met")
     assert by_name["alone_beam1_p50_ms"].endswith("  MISSED")

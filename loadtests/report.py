@@ -1,0 +1,95 @@
+"""What reports of load tests share: tables, rounded numbers, the conditions of a run, files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from loadtests.bench.machine import commit, read_hardware, versions
+from model.errors import PolyheadError
+
+__all__ = [
+    "PERCENTILES",
+    "Table",
+    "append",
+    "as_table",
+    "cell_ms",
+    "conditions",
+    "ms",
+    "rounded",
+    "shown",
+]
+
+PERCENTILES = (0.50, 0.95, 0.99)
+"""Those that reports tell."""
+
+Table = tuple[Sequence[str], Sequence[Sequence[str]]]
+"""Headings, and rows of as many cells."""
+
+
+def as_table(table: Table, form: str = "plain") -> str:
+    """A table in a form that tabulate knows: plain, github (Markdown) or html (escaped).
+
+    The first column is aligned to the left, the others, numbers, to the right.
+    """
+    headings, rows = table
+    text: str = tabulate(
+        rows, headings, form, disable_numparse=True, colglobalalign="right", colalign=("left",)
+    )
+    return text
+
+
+def rounded(value: float | None) -> float | None:
+    """To four digits, as lines of JSON have it."""
+    return None if value is None else float(f"{value:.4g}")
+
+
+def shown(value: object) -> str:
+    """A value for people: four digits of a float, thousands in groups, anything else as it is."""
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.4g}"
+    return str(value)
+
+
+def ms(seconds: float | None) -> float | None:
+    """Milliseconds, rounded."""
+    return None if seconds is None else rounded(1e3 * seconds)
+
+
+def cell_ms(seconds: float | None) -> str:
+    """Milliseconds for a cell of a table."""
+    if seconds is None:
+        return "-"
+    return f"{1e3 * seconds:.0f}" if seconds >= 0.1 else f"{1e3 * seconds:.1f}"
+
+
+def conditions(started: datetime, packages: Iterable[str]) -> dict[str, Any]:
+    """What a run was made on and with: hardware, versions, commit, and when it began (UTC)."""
+    return {
+        "hardware": asdict(read_hardware(os.sched_getaffinity(0), "cpu")),
+        "versions": versions(packages),
+        "commit": commit(),
+        "started": started.isoformat(timespec="seconds"),
+    }
+
+
+def append(path: Path, content: str, *, error: type[PolyheadError]) -> None:
+    """Adds text to a file, which is made with its folder where there is none.
+
+    Nothing to add shows, before anything is measured, whether the file can be written.
+
+    Raises:
+        PolyheadError: of the type `error`: it cannot.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(content)
+    except OSError as problem:
+        raise error(f"cannot write {path}: {problem.strerror}") from problem
