@@ -10,26 +10,47 @@ all, the exit status is 1.
 
 What the figures mean: each user waits for its answer before it asks again (a closed loop), so more
 users mean more work at the same time, and a slow service is asked less often: what a service does
-when more comes than it can bear shows in `loadtests/open_loop`. The times are those of whole
+when more comes than it can bear shows in `polyhead loadtest`. The times are those of whole
 requests as the client sees them, connections kept open. Translations are not judged.
 """
 
 from __future__ import annotations
 
+import argparse
+import math
+import random
+import uuid
+from itertools import count
+from pathlib import Path
 from typing import Any
 
-from locust import events, task
+from locust import FastHttpUser, events, task
 from locust.argument_parser import LocustArgumentParser
+from locust.contrib.fasthttp import FastResponse
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
-from loadtests.users import TranslationUser, not_negative
+from loadtests.corpus import DEFAULT_PARAGRAPHS, DEFAULT_SENTENCES, Corpus, CorpusError
+from loadtests.mix import MIXES, LanguagePair, Mix, Request
 
 
-class ClosedLoopUser(TranslationUser):
+class TranslationUser(FastHttpUser):
     """Asks, waits for the answer, thinks, asks again."""
 
     abstract = True
+    mix_name = "realistic"
+    corpus: Corpus
+    numbers = count()
+
+    def __init__(self, environment: Environment) -> None:
+        """Gives each user texts of its own, the same ones in every run with this seed."""
+        super().__init__(environment)
+        options: Any = environment.parsed_options
+        worker = max(0, getattr(environment.runner, "worker_index", 0))
+        self.rng = random.Random(f"{options.seed}/{worker}/{next(self.numbers)}")
+        pair = LanguagePair(source=options.source, target=options.target)
+        self.mix = Mix(options.mix or self.mix_name, self.corpus, pair)
+        self.echoes_ids: bool = not options.foreign
 
     def wait_time(self) -> float:
         """Seconds until the next request: exponential, as independent people are."""
@@ -38,43 +59,104 @@ class ClosedLoopUser(TranslationUser):
 
     @task
     def ask(self) -> None:
-        """One request of this user's mix."""
-        self.send(self.mix.draw(self.rng))
+        """Sends one request of this user's mix, and judges the answer."""
+        request, request_id = self.mix.draw(self.rng), uuid.uuid4().hex
+        with self.client.post(
+            request.path,
+            json=request.body,
+            headers={"X-Request-Id": request_id},
+            name=request.kind,
+            catch_response=True,
+        ) as response:
+            expected_id = request_id if self.echoes_ids else None
+            fault = _fault(response, expected_id, request)
+            # Said either way, for locust's own opinion of a status need not be ours.
+            response.success() if fault is None else response.failure(fault)
 
 
-class MixedUser(ClosedLoopUser):
+def _fault(response: FastResponse, expected_id: str | None, request: Request) -> str | None:
+    """The first thing wrong with an answer, None if nothing is."""
+    if response.status_code == 0:
+        # Only answers that never came have it.
+        return f"no answer: {type(getattr(response, 'error', None)).__name__}"
+    headers: Any = {} if response.headers is None else response.headers
+    has_retry_after = bool(headers.get("Retry-After"))
+    content = response.content or b""
+    fault = request.fault(response.status_code, content, has_retry_after=has_retry_after)
+    if fault is None and expected_id is not None and headers.get("X-Request-Id") != expected_id:
+        return "`X-Request-Id` must be echoed"
+    return fault
+
+
+class MixedUser(TranslationUser):
     """All kinds, as they come to a service that everybody uses."""
 
     mix_name = "realistic"
 
 
-class SentenceUser(ClosedLoopUser):
+class SentenceUser(TranslationUser):
     """Single sentences."""
 
     mix_name = "sentences"
 
 
-class DocumentUser(ClosedLoopUser):
+class DocumentUser(TranslationUser):
     """Texts of several paragraphs."""
 
     mix_name = "documents"
 
 
-class ListUser(ClosedLoopUser):
+class ListUser(TranslationUser):
     """Lists of sentences."""
 
     mix_name = "lists"
 
 
-class LibreTranslateUser(ClosedLoopUser):
+class LibreTranslateUser(TranslationUser):
     """Texts and lists in LibreTranslate's form."""
 
     mix_name = "libretranslate"
 
 
+def not_negative(text: str) -> float:
+    """The type of an option that is a number, 0 or more."""
+    value = float(text)
+    if not 0.0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be 0 or more, but is {text}")
+    return value
+
+
 @events.init_command_line_parser.add_listener
 def add_options(parser: LocustArgumentParser) -> None:
-    """The options of this file, beside locust's own and those of all users."""
+    """The options of this file, beside locust's own."""
+    # A master sends the values to its workers, who know no types but those of JSON.
+    parser.add_argument(
+        "--texts",
+        default="",
+        metavar="FILE",
+        help="sentences to translate, one a line (default: the project's own)",
+        include_in_web_ui=False,
+    )
+    parser.add_argument(
+        "--paragraphs",
+        default="",
+        metavar="FILE",
+        help="paragraphs to translate, blank lines between them (default: the project's own)",
+        include_in_web_ui=False,
+    )
+    parser.add_argument("--source", default="en", metavar="CODE", help="language of the texts")
+    parser.add_argument("--target", default="de", metavar="CODE", help="language wanted")
+    parser.add_argument(
+        "--mix", choices=["", *MIXES], default="", help="kinds of requests (default: the users')"
+    )
+    parser.add_argument(
+        "--foreign",
+        action="store_true",
+        help="the service is not Polyhead: it need not echo X-Request-Id",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="the same seed draws the same texts"
+    )
     parser.add_argument(
         "--think-seconds",
         type=not_negative,
@@ -82,6 +164,25 @@ def add_options(parser: LocustArgumentParser) -> None:
         metavar="SECONDS",
         help="mean pause of a user between an answer and the next request (default: none)",
     )
+
+
+@events.init.add_listener
+def read_corpus(environment: Environment, **_: Any) -> None:
+    """Before the first user is made; ends the run where the texts are no good."""
+    options: Any = environment.parsed_options
+    try:
+        TranslationUser.corpus = Corpus.read(
+            Path(options.texts or DEFAULT_SENTENCES), Path(options.paragraphs or DEFAULT_PARAGRAPHS)
+        )
+    except CorpusError as error:
+        raise SystemExit(f"locust: {error}") from error
+
+
+@events.test_start.add_listener
+def read_corpus_of_master(environment: Environment, **_: Any) -> None:
+    """A worker learns with the start which texts are wanted."""
+    if isinstance(environment.runner, WorkerRunner):
+        read_corpus(environment)
 
 
 @events.init.add_listener

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 from loadtests.answers import libretranslate_fault, translate_fault
@@ -71,6 +73,24 @@ class Request:
     def path(self) -> str:
         """Where to send it."""
         return self.kind.partition(" ")[0]
+
+    def fault(
+        self, status: int, content: bytes | str, *, has_retry_after: bool = False
+    ) -> str | None:
+        """The first thing wrong with an answer to it, None if nothing is.
+
+        Args:
+            has_retry_after: a service with too much to do says when to come back; one that is
+                broken does not.
+        """
+        if status != HTTPStatus.OK:
+            shed = ", with Retry-After" if has_retry_after else ""
+            return f"the status must be 200, but is {status}{shed}"
+        try:
+            answer = json.loads(content)
+        except ValueError:
+            return "the answer must be JSON"
+        return self.fault_of(answer)
 
 
 class Mix:

@@ -14,17 +14,7 @@ from tabulate import tabulate
 from loadtests.bench.machine import commit, read_hardware, versions
 from model.errors import PolyheadError
 
-__all__ = [
-    "PERCENTILES",
-    "Table",
-    "append",
-    "as_table",
-    "cell_ms",
-    "conditions",
-    "ms",
-    "rounded",
-    "shown",
-]
+__all__ = ["PERCENTILES", "Table", "append", "as_table", "cell", "conditions", "ms", "rounded"]
 
 PERCENTILES = (0.50, 0.95, 0.99)
 """Those that reports tell."""
@@ -50,23 +40,16 @@ def rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.4g}")
 
 
-def shown(value: object) -> str:
-    """A value for people: four digits of a float, thousands in groups, anything else as it is."""
-    if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.4g}"
-    return str(value)
-
-
 def ms(seconds: float | None) -> float | None:
     """Milliseconds, rounded."""
     return None if seconds is None else rounded(1e3 * seconds)
 
 
-def cell_ms(seconds: float | None) -> str:
+def cell(milliseconds: float | None) -> str:
     """Milliseconds for a cell of a table."""
-    if seconds is None:
+    if milliseconds is None:
         return "-"
-    return f"{1e3 * seconds:.0f}" if seconds >= 0.1 else f"{1e3 * seconds:.1f}"
+    return f"{milliseconds:.0f}" if milliseconds >= 100 else f"{milliseconds:.1f}"
 
 
 def conditions(started: datetime, packages: Iterable[str]) -> dict[str, Any]:

@@ -119,7 +119,6 @@ ParagraphsOption = Annotated[
 WaitOption = Annotated[
     float, typer.Option(help="Seconds a request waits for a place in flight; then it is not sent.")
 ]
-WorkersOption = Annotated[int, typer.Option(help="Load generators on other machines to wait for.")]
 KneeLimitOption = Annotated[
     float | None,
     typer.Option(help="Of a step that holds  [default: 5 times that of the first step]"),
@@ -501,9 +500,7 @@ def loadtest(
     pid: PidOption = None,
     in_flight: InFlightOption = None,
     max_wait: WaitOption = 1.0,
-    timeout: Annotated[float, typer.Option(help="Seconds without a word that fail.")] = 60.0,
-    processes: Annotated[int, typer.Option(help="Load generators on this machine.")] = 1,
-    workers: WorkersOption = 0,
+    timeout: Annotated[float, typer.Option(help="Seconds without an answer that fail.")] = 60.0,
     knee_p95_ms: KneeLimitOption = None,
     max_p95_ms: LimitOption = None,
     max_p99_ms: LimitOption = None,

@@ -10,9 +10,9 @@ from typing import Any
 
 from loadtests.bench.benchmark import Result
 from loadtests.bench.contender import Regime
-from loadtests.bench.figures import Spread, ratio
+from loadtests.bench.figures import Spread, ratio, shown
 from loadtests.bench.regimes import SHARES, Measurement
-from loadtests.report import as_table, shown
+from loadtests.report import as_table
 
 __all__ = ["as_json_line", "as_tables", "notes", "ratios"]
 

@@ -11,9 +11,9 @@ from time import sleep
 from typing import Any
 
 from loadtests.faults.cluster import TRANSLATOR_CPUS, Cluster
-from loadtests.faults.processes import wait_for
 from loadtests.faults.redis_server import RedisServer
 from loadtests.faults.services import APPLICATION, LocalService, Service, ServiceError
+from loadtests.processes import wait_for
 
 __all__ = ["CASES", "Case"]
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import socket
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import httpx
 import yaml
 
-from loadtests.faults.address import own_address
-from loadtests.faults.processes import kill_session, pids, wait_for
 from loadtests.faults.redis_server import RedisServer
 from loadtests.faults.services import APPLICATION, ServiceError, start_python
+from loadtests.processes import kill_session, pids, wait_for
 from service.ports import free_port
 
 __all__ = ["TRANSLATOR_CPUS", "Cluster"]
@@ -54,7 +54,7 @@ class Cluster:
         self._dashboard = f"http://127.0.0.1:{free_port()}"
         self._variables = _cluster_variables(folder, haproxy=haproxy)
         self.nodes: list[subprocess.Popen[bytes]] = []
-        self._address = f"{own_address()}:{free_port()}"
+        self._address = f"{_own_address()}:{free_port()}"
         self._client_port = free_port()
         self._redis = redis
         try:
@@ -177,12 +177,17 @@ class Cluster:
         return log
 
     def _dashboard_answers(self) -> bool:
-        request = urllib.request.Request(
-            f"{self._dashboard}/api/version",
-            headers={"Authorization": f"Bearer {self._variables['RAY_AUTH_TOKEN']}"},
-        )
-        with urllib.request.urlopen(request, timeout=5) as answer:
-            return bool(answer.status == 200)
+        token = {"Authorization": f"Bearer {self._variables['RAY_AUTH_TOKEN']}"}
+        url = f"{self._dashboard}/api/version"
+        return httpx.get(url, headers=token, timeout=5, trust_env=False).is_success
+
+
+def _own_address() -> str:
+    """Of this machine, as Ray finds it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 1))  # nothing is sent
+        address: str = probe.getsockname()[0]
+        return address
 
 
 def _cluster_variables(folder: Path, *, haproxy: bool) -> dict[str, str]:

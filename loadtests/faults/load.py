@@ -1,184 +1,86 @@
-"""A steady open load: requests at random times, whatever became of those before, each answer
-compared with what the service said before anything went wrong.
-"""
+"""A steady open load, each answer compared with what a healthy service said to the same request."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import threading
-import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from types import TracebackType
+from dataclasses import dataclass, replace
+from functools import partial
+from http import HTTPStatus
 from typing import Any, Self
-
-import httpx
 
 from loadtests.corpus import Corpus
 from loadtests.mix import LanguagePair, Mix, Request
+from loadtests.open_loop.client import Answer, Client
+from loadtests.open_loop.exchanges import Exchanges, Mask
+from loadtests.open_loop.generator import Generator, fault_of
+from loadtests.open_loop.probe import ask
+from loadtests.open_loop.profiles import constant
 
-__all__ = ["Exchange", "Expected", "SteadyLoad", "Tally", "ask_once"]
+__all__ = ["SteadyLoad", "Tally", "ask_once", "refused_at_once"]
 
-_CLIENTS = 4
 _TIMEOUT_SECONDS = 120.0
+_PLACES = 100_000
+"""As good as no limit."""
 _VARIETY = 40
+_STRETCH_SECONDS = 0.25
 _SHOWN = 160
-_REFUSALS = ("status 503", f"no answer: {httpx.ConnectError.__name__}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Expected:
-    """A request and the right answer to it."""
-
-    request: Request
-    translations: object
-
-
-@dataclass(frozen=True, kw_only=True)
-class Exchange:
-    """One request, as its client saw it."""
-
-    sent: float
-    """time.monotonic() seconds."""
-    seconds: float
-    fault: str | None
-    """What was wrong, None if nothing was."""
-
-    @property
-    def refused(self) -> bool:
-        """Whether its client was told at once that nothing will be done."""
-        return self.fault is not None and self.fault.startswith(_REFUSALS)
+_MOST_FAULTS = 5
+_REFUSED = f"no answer: {ConnectionRefusedError.__name__}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tally:
-    """Of some exchanges."""
+    """What is told of some requests."""
 
     sent: int
     failed: int
     worst_seconds: float
-    """Of the right answers; 0 if there are none."""
+    """Of the right answers, from the planned time; 0 if there are none."""
     faults: tuple[str, ...]
     """Different ones, at most five."""
 
     @classmethod
-    def of(cls, exchanges: Sequence[Exchange]) -> Self:
-        """Counts them."""
-        faults = [one.fault for one in exchanges if one.fault is not None]
+    def of(cls, exchanges: Exchanges) -> Self:
+        """Counts requests that have come to an end."""
         return cls(
             sent=len(exchanges),
-            failed=len(faults),
-            worst_seconds=max((one.seconds for one in exchanges if one.fault is None), default=0.0),
-            faults=tuple(dict.fromkeys(faults))[:5],
+            failed=int(exchanges.failed.sum()),
+            worst_seconds=float(max(exchanges.latencies, default=0.0)),
+            faults=tuple(exchanges.faults)[:_MOST_FAULTS],
         )
 
 
-def ask_once(url: str, *, seed: int) -> list[Expected]:
-    """Requests to send, with the answers that a healthy service gives, asked one by one.
+def refused_at_once(exchanges: Exchanges) -> Mask:
+    """Those whose client was told at once that nothing will be done."""
+    unavailable: Mask = exchanges.rows["status"] == HTTPStatus.SERVICE_UNAVAILABLE
+    no_connection: Mask = exchanges.rows["fault"] == _REFUSED
+    return unavailable | no_connection
+
+
+def ask_once(url: str, *, seed: int) -> list[Request]:
+    """Requests that take no other translation than a healthy service gives, asked one by one.
 
     Raises:
-        RuntimeError: a first answer is wrong already, or there is none.
+        LoadTestError: a first answer is wrong already, or there is none.
     """
-    rng = random.Random(seed)
-    mix = Mix("realistic", Corpus.read(), LanguagePair())
-    with httpx.Client(base_url=url, timeout=_TIMEOUT_SECONDS, trust_env=False) as client:
-        expected = []
-        for request in (mix.draw(rng) for _ in range(_VARIETY)):
-            try:
-                answer = client.post(request.path, json=request.body)
-                fault = _fault(answer, request)
-            except httpx.HTTPError as error:
-                fault = _no_answer(error)
-            if fault is not None:
-                raise RuntimeError(f"{url} must answer rightly before a fault, but: {fault}")
-            expected.append(Expected(request=request, translations=_texts(answer.json())))
-        return expected
+    rng, mix = random.Random(seed), Mix("realistic", Corpus.read(), LanguagePair())
+    requests = [mix.draw(rng) for _ in range(_VARIETY)]
+    answers = asyncio.run(ask(url, requests, timeout=_TIMEOUT_SECONDS))
+    return [
+        replace(request, fault_of=partial(_fault_of, request, _texts(answer)))
+        for request, answer in zip(requests, answers, strict=True)
+    ]
 
 
-class SteadyLoad:
-    """Clients with connections of their own, from `with` on until its end and the last answer."""
-
-    def __init__(self, url: str, expected: Sequence[Expected], *, rate: float, seed: int) -> None:
-        """`rate`: requests a second, of all clients together."""
-        self._url = url
-        self._expected = expected
-        self._rate = rate
-        self._seed = seed
-        self._ended = threading.Event()
-        self._thread = ThreadPoolExecutor(max_workers=1)
-        self._clients: Future[None] | None = None
-        self._broken: Exception | None = None
-        self.exchanges: list[Exchange] = []
-        """Those that have come to an end."""
-
-    def __enter__(self) -> Self:
-        self._clients = self._thread.submit(asyncio.run, self._run_all())
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._ended.set()
-        self._thread.shutdown()
-        if kind is None and self._clients is not None:
-            self._clients.result()  # a load that ended early has found nothing
-
-    async def _run_all(self) -> None:
-        async with asyncio.TaskGroup() as clients:
-            for number in range(_CLIENTS):
-                clients.create_task(self._run(number))
-        if self._broken is not None:
-            raise self._broken
-
-    async def _run(self, number: int) -> None:
-        rng = random.Random(f"{self._seed} {number}")
-        limits = httpx.Limits(max_connections=None)
-        async with (
-            httpx.AsyncClient(
-                base_url=self._url, timeout=_TIMEOUT_SECONDS, trust_env=False, limits=limits
-            ) as client,
-            asyncio.TaskGroup() as exchanges,
-        ):
-            due = time.monotonic()
-            while not self._ended.is_set():
-                due += rng.expovariate(self._rate / _CLIENTS)
-                await asyncio.sleep(max(0.0, due - time.monotonic()))
-                exchanges.create_task(self._exchange(client, rng.choice(self._expected)))
-
-    async def _exchange(self, client: httpx.AsyncClient, expected: Expected) -> None:
-        sent = time.monotonic()
-        try:
-            answer = await client.post(expected.request.path, json=expected.request.body)
-            fault = _fault(answer, expected.request)
-            if fault is None and _texts(answer.json()) != expected.translations:
-                fault = "the translation must be the one that was given before the fault"
-        except httpx.HTTPError as error:
-            fault = _no_answer(error)
-        except Exception as error:  # ours: whoever waits for the load hears of it
-            self._broken = error
-            self._ended.set()
-            return
-        seconds = time.monotonic() - sent
-        self.exchanges.append(Exchange(sent=sent, seconds=seconds, fault=fault))
-
-
-def _fault(answer: httpx.Response, request: Request) -> str | None:
-    if not answer.is_success:
-        return f"status {answer.status_code}: {answer.text[:_SHOWN]}"
-    try:
-        content = answer.json()
-    except ValueError:
-        return "the answer must be JSON"
-    return request.fault_of(content)
-
-
-def _no_answer(error: httpx.HTTPError) -> str:
-    return f"no answer: {type(error).__name__}"
+def _fault_of(request: Request, translations: object, answer: Any) -> str | None:
+    fault = request.fault_of(answer)
+    if fault is None and _texts(answer) != translations:
+        return "the translation must be the one that was given before the fault"
+    return fault
 
 
 def _texts(answer: Any) -> object:
@@ -186,3 +88,57 @@ def _texts(answer: Any) -> object:
     if "translatedText" in answer:
         return answer["translatedText"]
     return [one["text"] for one in answer["translations"]]
+
+
+class SteadyLoad:
+    """Requests at random times, in a thread, from `with` on until its end and the last answer."""
+
+    def __init__(self, url: str, requests: Sequence[Request], *, rate: float, seed: int) -> None:
+        """`rate`: requests a second."""
+        self._client = Client(url)
+        self._generator = Generator(
+            self._client,
+            requests,
+            rng=random.Random(seed),
+            places=_PLACES,
+            max_wait=0.0,
+            timeout=_TIMEOUT_SECONDS,
+            judge=_judge,
+            echoes_ids=False,
+        )
+        self._rate = rate
+        self._ended = threading.Event()
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._load: Future[None] | None = None
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the beginning."""
+        return self._generator.elapsed
+
+    @property
+    def exchanges(self) -> Exchanges:
+        """Those that have come to an end."""
+        return self._generator.ended
+
+    def __enter__(self) -> Self:
+        self._load = self._thread.submit(asyncio.run, self._run())
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._ended.set()
+        self._thread.shutdown()
+        if kind is None and self._load is not None:
+            self._load.result()  # a load that ended early has found nothing
+
+    async def _run(self) -> None:
+        async with self._client:
+            while not self._ended.is_set():
+                await self._generator.offer(constant(self._rate, _STRETCH_SECONDS))
+            await self._generator.finish()
+
+
+def _judge(request: Request, answer: Answer) -> str | None:
+    if answer.status != HTTPStatus.OK:
+        return f"status {answer.status}: {answer.content.decode(errors='replace')[:_SHOWN]}"
+    return fault_of(request, answer)

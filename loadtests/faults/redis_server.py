@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import ClassVar
 
-from loadtests.faults.processes import wait_for
+from loadtests.processes import wait_for
 from service.ports import free_port
 
 __all__ = ["RedisServer"]

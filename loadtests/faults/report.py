@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from loadtests.bench.machine import commit, read_hardware
 from loadtests.faults.cases import Case
 from loadtests.faults.run import Findings, Plan
+from loadtests.report import as_table
 
 __all__ = ["json_line", "row", "shortcoming", "table"]
 
@@ -38,14 +39,7 @@ def row(found: Findings) -> str:
 
 def table(found: Sequence[Findings]) -> str:
     """All cases, in Markdown."""
-    rows = [_HEAD, ("-",) * len(_HEAD), *(_cells(one) for one in found)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for number, cells in enumerate(rows):
-        fill = "-" if number == 1 else " "
-        padded = (cell.ljust(width, fill) for cell, width in zip(cells, widths, strict=True))
-        lines.append(f"| {' | '.join(padded)} |")
-    return "\n".join(lines)
+    return as_table((_HEAD, [_cells(one) for one in found]), "github")
 
 
 def json_line(found: Sequence[Findings], plan: Plan) -> str:

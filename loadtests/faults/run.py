@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import tempfile
 import time
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from loadtests.faults.cases import GATEWAY, TRANSLATOR, Case
-from loadtests.faults.load import Exchange, SteadyLoad, Tally, ask_once
-from loadtests.faults.processes import wait_for
+from loadtests.faults.load import SteadyLoad, Tally, ask_once, refused_at_once
 from loadtests.faults.services import Service, ServiceError
+from loadtests.open_loop.exchanges import Exchanges, Mask
+from loadtests.processes import wait_for
 
 __all__ = ["Findings", "Plan", "run_case"]
 
@@ -61,7 +62,7 @@ def run_case(name: str, case: Case, plan: Plan) -> Findings:
 
     Raises:
         ServiceError: the service was not well before anything was done to it, or would not end.
-        RuntimeError: it, or the load, failed in another way.
+        LoadTestError: it did not answer rightly before anything was done to it.
     """
     with tempfile.TemporaryDirectory(prefix="faults-", dir="/tmp", ignore_cleanup_errors=True) as f:
         service = case.start(Path(f))
@@ -74,34 +75,40 @@ def run_case(name: str, case: Case, plan: Plan) -> Findings:
 
 
 def _harm(name: str, case: Case, service: Service, plan: Plan) -> Findings:
-    expected = ask_once(service.url, seed=plan.seed)
+    requests = ask_once(service.url, seed=plan.seed)
     retried_before = _retries(service.url)
     whole_after = None
-    with SteadyLoad(service.url, expected, rate=plan.rate, seed=plan.seed) as load:
+    with SteadyLoad(service.url, requests, rate=plan.rate, seed=plan.seed) as load:
         time.sleep(plan.before_seconds)
         replicas = _replicas(service)
-        fault_at = time.monotonic()
+        fault_at = load.elapsed
         case.inject(service)
         if case.ends_service:
             if not wait_for(lambda: not service.pids(GATEWAY), plan.most_after_seconds):
                 raise ServiceError(f"{name}: the service did not end")
         else:
-            whole_after = _wait_until_whole(service, case, plan, fault_at, replicas)
+            whole_after = _wait_until_whole(service, case, plan, load, fault_at, replicas)
     retried = {} if case.ends_service else _difference(_retries(service.url), retried_before)
-    before, after = _split(load.exchanges, fault_at)
-    refused = _refused(after, fault_at) if case.ends_service else []
+    exchanges = load.exchanges
+    after = exchanges.ended > fault_at
+    refused = _refused(exchanges, fault_at) & case.ends_service
     return Findings(
         case=name,
-        before=Tally.of(before),
-        after=Tally.of([one for one in after if one not in refused]),
+        before=Tally.of(exchanges.where(~after)),
+        after=Tally.of(exchanges.where(after & ~refused)),
         retried=retried,
         whole_after_seconds=whole_after,
-        refused=len(refused),
+        refused=int(refused.sum()),
     )
 
 
 def _wait_until_whole(
-    service: Service, case: Case, plan: Plan, fault_at: float, replicas: Sequence[int]
+    service: Service,
+    case: Case,
+    plan: Plan,
+    load: SteadyLoad,
+    fault_at: float,
+    replicas: Sequence[int],
 ) -> float | None:
     """Seconds from the fault on, None if it took too long; the load goes on for a while after."""
     whole_after = None
@@ -113,21 +120,14 @@ def _wait_until_whole(
         ),
         plan.most_after_seconds,
     ):
-        whole_after = time.monotonic() - fault_at
-    time.sleep(max(plan.whole_seconds, fault_at + plan.least_after_seconds - time.monotonic()))
+        whole_after = load.elapsed - fault_at
+    time.sleep(max(plan.whole_seconds, fault_at + plan.least_after_seconds - load.elapsed))
     return whole_after
 
 
-def _split(exchanges: Sequence[Exchange], moment: float) -> tuple[list[Exchange], list[Exchange]]:
-    """Those that had ended by then, and the others."""
-    before = [one for one in exchanges if one.sent + one.seconds <= moment]
-    after = [one for one in exchanges if one.sent + one.seconds > moment]
-    return before, after
-
-
-def _refused(exchanges: Sequence[Exchange], moment: float) -> list[Exchange]:
+def _refused(exchanges: Exchanges, moment: float) -> Mask:
     """Those that were sent later, and told at once that nothing will be done."""
-    return [one for one in exchanges if one.sent > moment and one.refused]
+    return refused_at_once(exchanges) & (exchanges.planned > moment)
 
 
 def _replicas(service: Service) -> list[int]:
@@ -170,9 +170,7 @@ def _difference(now: dict[str, int], then: dict[str, int]) -> dict[str, int]:
 
 def _get(url: str) -> str | None:
     """The answer; None if there is none, or no good one."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=10) as answer:
-            return str(answer.read().decode())
-    except OSError:
+        return httpx.get(url, timeout=10, trust_env=False).raise_for_status().text
+    except httpx.HTTPError:
         return None

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from loadtests.faults.processes import kill_session, pids, wait_for
+from loadtests.processes import kill_session, pids, wait_for
 from service.ports import free_port
 
 __all__ = ["APPLICATION", "LocalService", "Service", "ServiceError", "start_python"]

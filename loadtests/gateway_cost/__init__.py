@@ -10,7 +10,6 @@ From the bottom up: a module imports what stands above it.
 exchange            the one request and its answer
 options             what is to be measured
 load                clients that ask again as soon as they are answered
-processes           the CPU time of a family of processes, by kind
 bare                FastAPI, and nothing else
 fake_model          a model that answers at once
 alone               the real gateway before it, without Ray

@@ -12,6 +12,7 @@ from loadtests.bench.errors import BenchError
 from loadtests.gateway_cost.benchmark import run
 from loadtests.gateway_cost.options import Front, Options
 from loadtests.gateway_cost.report import as_json_line, as_tables
+from loadtests.report import append
 
 __all__ = ["main", "measure"]
 
@@ -41,14 +42,14 @@ def measure(
         seconds=seconds,
     )
     if results is not None:
-        _append(results, "")  # a name that is no good is known before anything is measured
+        append(results, "", error=BenchError)
     result = run(wanted)
     line = as_json_line(result)
     if not as_json:
         print(as_tables(result), end="\n\n")
     print(line)
     if results is not None:
-        _append(results, line + "\n")
+        append(results, line + "\n", error=BenchError)
 
 
 def main() -> None:
@@ -60,15 +61,6 @@ def main() -> None:
     except BenchError as error:
         print(error, file=sys.stderr)
         sys.exit(1)
-
-
-def _append(path: Path, content: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(content)
-    except OSError as error:
-        raise BenchError(f"cannot write {path}: {error.strerror}") from error
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import time
@@ -11,15 +10,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from loadtests.bench.figures import Spread, percentile
-from loadtests.bench.machine import Hardware, commit, read_hardware, versions
 from loadtests.gateway_cost.contender import Contender
 from loadtests.gateway_cost.load import Load, generate_load
 from loadtests.gateway_cost.options import Front, Options
-from loadtests.gateway_cost.processes import spent
+from loadtests.processes import spent
+from loadtests.report import conditions
 
 __all__ = ["Measurement", "Result", "run"]
 
@@ -54,11 +54,8 @@ class Result:
     measurements: tuple[Measurement, ...]
     idle_cpu: Mapping[Front, float]
     """CPUs that each contender kept busy while others had their turn."""
-    hardware: Hardware
-    versions: Mapping[str, str]
-    commit: str | None
-    started: str
-    """UTC, ISO 8601."""
+    conditions: Mapping[str, Any]
+    """As `loadtests.report.conditions` tells them."""
     seconds: float
 
 
@@ -115,10 +112,7 @@ def run(options: Options) -> Result:
         options=options,
         measurements=tuple(_measured(*key, taken) for key, taken in turns.items()),
         idle_cpu=idleness.cpus(),
-        hardware=read_hardware(sorted(os.sched_getaffinity(0)), "cpu"),
-        versions=versions(_PACKAGES),
-        commit=commit(),
-        started=started.isoformat(timespec="seconds"),
+        conditions=conditions(started, _PACKAGES),
         seconds=time.monotonic() - clock,
     )
 

@@ -8,7 +8,6 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import psutil
@@ -16,7 +15,7 @@ import psutil
 from loadtests.bench.errors import BenchError
 from loadtests.gateway_cost.load import generate_load
 from loadtests.gateway_cost.options import Front
-from loadtests.gateway_cost.processes import CpuTime, ProcessKey, read_cpu
+from loadtests.processes import CpuTime, ProcessKey, cpu_times
 from service.ports import free_port
 
 __all__ = ["Contender"]
@@ -85,7 +84,7 @@ class Contender:
         """CPU times of all its processes until now."""
         with_ray = self.front in (Front.HAPROXY, Front.PYTHON_PROXY)
         # With Ray, it writes the others' log lines to its own stderr.
-        return read_cpu(self._root, "launcher" if with_ray else "uvicorn")
+        return cpu_times(self._root, "launcher" if with_ray else "uvicorn")
 
     def close(self) -> None:
         """Asks it to end, and sees to it."""
@@ -107,10 +106,5 @@ class Contender:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from loadtests.bench.figures import Spread, ratio
 from loadtests.gateway_cost.benchmark import Measurement, Result
 from loadtests.gateway_cost.options import Front
+from loadtests.report import as_table
 
 __all__ = ["as_json_line", "as_tables", "notes", "ratios"]
 
@@ -66,10 +67,7 @@ def as_json_line(result: Result) -> str:
         "measurements": [asdict(measurement) for measurement in result.measurements],
         "idle_cpu": result.idle_cpu,
         "notes": notes(result),
-        "hardware": asdict(result.hardware),
-        "versions": result.versions,
-        "commit": result.commit,
-        "started": result.started,
+        **result.conditions,
         "seconds": round(result.seconds, 1),
     }
     return json.dumps(values, ensure_ascii=False)
@@ -77,9 +75,9 @@ def as_json_line(result: Result) -> str:
 
 def as_tables(result: Result) -> str:
     """For each number of clients what was seen and where the time went; then ratios and notes."""
-    hardware = result.hardware
+    hardware = result.conditions["hardware"]
     parts = [
-        f"{hardware.cores} of {hardware.cores_of_machine} CPUs ({hardware.cpu}), "
+        f"{hardware['cores']} of {hardware['cores_of_machine']} CPUs ({hardware['cpu']}), "
         f"{result.options.rounds} rounds of {result.options.seconds:g} s; medians of the rounds.\n"
         "Core-milliseconds a request are those of all server processes; the load generator, which "
         "shares the CPUs, is counted apart."
@@ -91,7 +89,7 @@ def as_tables(result: Result) -> str:
         rows = [
             [key, f"{s.median:.2f}", f"{s.min:.2f} to {s.max:.2f}"] for key, s in compared.items()
         ]
-        parts.append(_table(["core-ms", "median", "rounds"], rows))
+        parts.append(as_table((["core-ms", "median", "rounds"], rows)))
     parts.append("\n".join(f"Note: {note}." for note in notes(result)))
     return "\n\n".join(parts)
 
@@ -102,7 +100,7 @@ def _seen(clients: int, group: Sequence[Measurement]) -> str:
     rows = [
         [m.front, *[_spread(m.figures[name]) for name in names], str(m.requests)] for m in group
     ]
-    return _table(header, rows)
+    return as_table((header, rows))
 
 
 def _by_kind(clients: int, group: Sequence[Measurement]) -> str:
@@ -116,7 +114,7 @@ def _by_kind(clients: int, group: Sequence[Measurement]) -> str:
         for kind in sorted(most, key=lambda kind: -most[kind])
         if most[kind] >= _NEGLIGIBLE_MS
     ]
-    return _table([f"{_title(clients)}, core ms of", *[m.front for m in group]], rows)
+    return as_table(([f"{_title(clients)}, core ms of", *[m.front for m in group]], rows))
 
 
 def _title(clients: int) -> str:
@@ -132,12 +130,3 @@ def _spread(spread: Spread) -> str:
     digits = 0 if spread.median >= 100 else 2
     median, low, high = (f"{v:,.{digits}f}" for v in (spread.median, spread.min, spread.max))
     return f"{median} ({low} to {high})"
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [list(header), *map(list, rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from loadtests.report import shown
+from loadtests.bench.figures import shown
 
 __all__ = ["Figures"]
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from textwrap import indent
 from typing import Any
 
+from loadtests.bench.figures import shown
 from loadtests.gpu.stages import Outcome
-from loadtests.report import as_table, shown
+from loadtests.report import as_table
 
 __all__ = ["TARGETS", "as_json_line", "as_text", "exit_code"]
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import statistics
+import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 import psutil
 
-from loadtests.gateway_cost.processes import kind_of
 from loadtests.open_loop.errors import LoadTestError
+from loadtests.open_loop.exchanges import Numbers
+from loadtests.processes import family
+from loadtests.report import rounded
 
-__all__ = ["Memory", "MemoryWatch", "Sample"]
+__all__ = ["Memory", "MemoryWatch", "in_words"]
 
 _PERIOD_SECONDS = 5.0
 """A look takes some 3 ms for each process."""
@@ -26,109 +28,78 @@ _MAIN = "polyhead serve"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample:
-    """One look."""
-
-    seconds: float
-    """Since the first one."""
-    megabytes: Mapping[str, float]
-    """By kind of process. Memory that several processes share counts once, in parts (PSS); where
-    the system knows no parts, only what each has for itself (USS)."""
-
-    @property
-    def total(self) -> float:
-        """Of all processes."""
-        return sum(self.megabytes.values())
-
-
-@dataclass(frozen=True, kw_only=True)
 class Memory:
-    """How it went. Megabytes are 10^6 bytes."""
+    """How it went. Megabytes are 10^6 bytes.
 
-    samples: Sequence[Sample]
-    """Ascending in time, and at least one."""
+    Memory that several processes share counts once, in parts (PSS); where the system knows no
+    parts, only what each has for itself (USS).
+    """
 
-    def quarter_mean(self, number: int, kind: str | None = None) -> float | None:
-        """Of one quarter of the time, 0 to 3, for one kind or all; None without a look in it."""
-        length = self.samples[-1].seconds / 4
-        found = [
-            one.total if kind is None else one.megabytes.get(kind, 0.0)
-            for one in self.samples
-            if length and min(3, int(one.seconds / length)) == number
-        ]
-        return statistics.fmean(found) if found else None
+    seconds: Numbers
+    """Since the first look, ascending; at least one."""
+    megabytes: Mapping[str, Numbers]
+    """At each look, by kind of process."""
 
     @property
-    def slope(self) -> float | None:
-        """Megabytes an hour in the second half, by least squares; None with fewer than two looks
-        there.
-        """
-        half = [one for one in self.samples if one.seconds >= self.samples[-1].seconds / 2]
-        if len(half) < 2:
-            return None
-        hours = [one.seconds / _HOUR for one in half]
-        return statistics.linear_regression(hours, [one.total for one in half]).slope
-
-    @property
-    def growth(self) -> float | None:
-        """Percent by which the mean of the last quarter is above that of the second.
-
-        The first one is left out, in which caches fill and connections are made.
-        """
-        second, last = self.quarter_mean(1), self.quarter_mean(3)
-        return None if not second or last is None else 100 * (last / second - 1)
+    def total(self) -> Numbers:
+        """Of all processes, at each look."""
+        total: Numbers = np.sum(list(self.megabytes.values()), axis=0)
+        return total
 
     @property
     def kinds(self) -> list[str]:
         """Of processes, those with most at their peak first."""
-        peaks: dict[str, float] = {}
-        for one in self.samples:
-            for kind, megabytes in one.megabytes.items():
-                peaks[kind] = max(megabytes, peaks.get(kind, 0.0))
-        return sorted(peaks, key=lambda kind: -peaks[kind])
+        return sorted(self.megabytes, key=lambda kind: -self.megabytes[kind].max())
 
-    def miss(self, most: float | None) -> str | None:
-        """What is to be said if it grew by more than `most` percent; None if it did not."""
-        if most is None or (self.growth is not None and self.growth <= most):
-            return None
-        was = "was not seen for long enough" if self.growth is None else f"is {self.growth:.3g} %"
-        return f"the growth of memory must be at most {most:g} %, but {was}"
+    def figures(self) -> dict[str, Any]:
+        """What the line of JSON holds of it.
 
-    def in_words(self) -> str:
-        """One line."""
-        ends = " to ".join(_cell(self.quarter_mean(quarter)) for quarter in (0, 3))
-        growth, slope = self.growth, self.slope
-        if growth is None or slope is None:
-            return f"Memory: {ends} MB, seen for too short a time to tell how it grows"
-        return (
-            f"Memory: {ends} MB from the first to the last quarter; {growth:+.2f} % from the "
-            f"second to the last; {slope:+.1f} MB an hour in the second half"
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        """For the line of JSON."""
+        `growth_percent` is that by which the mean of the last quarter is above that of the second:
+        in the first one, caches fill and connections are made.
+        """
+        means = self._quarter_means(self.total)
+        second, last = means[1], means[3]
+        growth = None if not second or last is None else 100 * (last / second - 1)
         return {
-            "samples": len(self.samples),
-            "quarter_means_mb": [_rounded(self.quarter_mean(number)) for number in range(4)],
-            "growth_percent": _rounded(self.growth),
-            "slope_mb_per_hour": _rounded(self.slope),
-            "largest_mb": _rounded(max(one.total for one in self.samples)),
+            "samples": len(self.seconds),
+            "quarter_means_mb": list(map(rounded, means)),
+            "growth_percent": rounded(growth),
+            "slope_mb_per_hour": rounded(self._slope()),
+            "largest_mb": rounded(float(self.total.max())),
             "by_process": {
-                kind: [_rounded(self.quarter_mean(number, kind)) for number in range(4)]
+                kind: list(map(rounded, self._quarter_means(self.megabytes[kind])))
                 for kind in self.kinds
             },
         }
 
-    def courses(self, most: int) -> list[tuple[str, list[float], list[float]]]:
-        """(label, seconds, megabytes): the sum, and of `most` kinds of processes."""
-        times = [one.seconds for one in self.samples]
-        return [
-            ("all", times, [one.total for one in self.samples]),
-            *(
-                (kind, times, [one.megabytes.get(kind, 0.0) for one in self.samples])
-                for kind in self.kinds[:most]
-            ),
-        ]
+    def _quarter_means(self, values: Numbers) -> list[float | None]:
+        """Of each quarter of the time; None without a look in it."""
+        quarters = np.minimum(3, self.seconds // (self.seconds[-1] / 4 or math.nan))
+        found = [values[quarters == number] for number in range(4)]
+        return [float(part.mean()) if len(part) else None for part in found]
+
+    def _slope(self) -> float | None:
+        """Megabytes an hour in the second half, by least squares; None with fewer than two looks
+        there.
+        """
+        half = self.seconds >= self.seconds[-1] / 2
+        if half.sum() < 2:
+            return None
+        return float(np.polyfit(self.seconds[half] / _HOUR, self.total[half], 1)[0])
+
+
+def in_words(figures: dict[str, Any]) -> str:
+    """The figures of `Memory` in one line."""
+    growth, slope, means = (
+        figures[name] for name in ("growth_percent", "slope_mb_per_hour", "quarter_means_mb")
+    )
+    ends = " to ".join("?" if mean is None else f"{mean:.0f}" for mean in (means[0], means[3]))
+    if growth is None or slope is None:
+        return f"Memory: {ends} MB, seen for too short a time to tell how it grows"
+    return (
+        f"Memory: {ends} MB from the first to the last quarter; {growth:+.2f} % from the "
+        f"second to the last; {slope:+.1f} MB an hour in the second half"
+    )
 
 
 class MemoryWatch:
@@ -141,14 +112,22 @@ class MemoryWatch:
             _megabytes(self._process)
         except psutil.Error as error:
             raise LoadTestError(f"cannot see the memory of process {pid}: {error.msg}") from error
-        self._samples: list[Sample] = []
+        self._looks: list[tuple[float, dict[str, float]]] = []
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch)
 
     @property
     def memory(self) -> Memory | None:
         """What was seen, after the `with`; None if the service was gone before the first look."""
-        return Memory(samples=self._samples) if self._samples else None
+        if not self._looks:
+            return None
+        kinds = {kind for _, found in self._looks for kind in found}
+        return Memory(
+            seconds=np.array([seconds for seconds, _ in self._looks]),
+            megabytes={
+                kind: np.array([found.get(kind, 0.0) for _, found in self._looks]) for kind in kinds
+            },
+        )
 
     def __enter__(self) -> Self:
         self._began = time.monotonic()
@@ -156,12 +135,7 @@ class MemoryWatch:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join()
         self._look()
@@ -172,27 +146,14 @@ class MemoryWatch:
 
     def _look(self) -> None:
         found: dict[str, float] = {}
-        # What has ended since is no error, not even the service as a whole.
-        with suppress(psutil.Error):
-            for process in (self._process, *self._process.children(recursive=True)):
-                with suppress(psutil.Error):
-                    main = process == self._process
-                    kind = _MAIN if main else kind_of(" ".join(process.cmdline()))
-                    found[kind] = found.get(kind, 0.0) + _megabytes(process)
-        seconds = time.monotonic() - self._began
+        for process, kind in family(self._process, _MAIN):
+            with suppress(psutil.Error):  # what has ended since
+                found[kind] = found.get(kind, 0.0) + _megabytes(process)
         if found:
-            self._samples.append(Sample(seconds=seconds, megabytes=found))
+            self._looks.append((time.monotonic() - self._began, found))
 
 
 def _megabytes(process: psutil.Process) -> float:
     memory = process.memory_full_info()
     size: int = getattr(memory, "pss", memory.uss)
     return size / _MEGABYTE
-
-
-def _cell(megabytes: float | None) -> str:
-    return "?" if megabytes is None else f"{megabytes:.0f}"
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.4g}")

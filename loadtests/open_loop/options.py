@@ -2,94 +2,34 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields
+import random
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from loadtests.corpus import DEFAULT_PARAGRAPHS, DEFAULT_SENTENCES, Corpus, CorpusError
-from loadtests.mix import MIXES, LanguagePair
-from loadtests.open_loop.errors import LoadTestError
+from loadtests.mix import MIXES, LanguagePair, Mix
+from loadtests.open_loop.client import Client
+from loadtests.open_loop.errors import LoadTestError, require
+from loadtests.open_loop.generator import Generator
 from loadtests.open_loop.profiles import Profile, ProfileName, profile_kind, profile_named
+from loadtests.open_loop.thresholds import Thresholds
 
-__all__ = ["LoadTestOptions", "Thresholds"]
+__all__ = ["LoadTestOptions"]
 
 _PLACES = 256
 _PLACES_OVERLOADED = 1024
 """Enough for all that a service keeps, and for the refusals on their way."""
 _OVERLOAD_SECONDS = 60
 _HIGHEST_OVER_FIRST = 500.0
-_SHORTEST_DEADLINE = 0.001
-
-
-@dataclass(frozen=True, kw_only=True)
-class Thresholds:
-    """What a service must reach to pass; None asks for nothing.
-
-    Raises:
-        LoadTestError: a value cannot be a threshold.
-    """
-
-    max_p95_ms: float | None = None
-    max_p99_ms: float | None = None
-    max_failures: float | None = None
-    """Share of the requests, those that could not be sent included."""
-    min_throughput: float | None = None
-    """Right answers a second."""
-    min_knee: float | None = None
-    """Requests a second."""
-    min_goodput_share: float | None = None
-    """Of the peak goodput, during the overload."""
-    max_late: float | None = None
-    """Accepted requests that miss their deadline."""
-    max_refusal_p95_ms: float | None = None
-    """From the sending of a request that is refused during the overload."""
-    max_without_retry_after: float | None = None
-    """Share of the refusals."""
-    max_recovery_seconds: float | None = None
-    """From the end of the overload until answers are as quick as before."""
-    max_memory_growth: float | None = None
-    """Percent by which the last quarter's mean is above that of the second quarter."""
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value is not None and not 0.0 <= value < math.inf:
-                raise LoadTestError(f"`{field.name}` must be 0 or more, but is {value:g}")
-        for name in ("max_failures", "max_without_retry_after"):
-            value = getattr(self, name)
-            if value is not None and value > 1.0:
-                raise LoadTestError(f"`{name}` must be a share from 0 to 1, but is {value:g}")
-
-    def check(self, kind: ProfileName, *, has_steps: bool) -> None:
-        """Refuses what a profile does not measure.
-
-        Raises:
-            LoadTestError: a threshold must be left out.
-        """
-        if self.min_knee is not None and not has_steps:
-            raise LoadTestError(f"`min_knee` must be left out: {kind} has no knee")
-        overloaded = kind is ProfileName.OVERLOAD
-        for name in _OF_ALL_REQUESTS if overloaded else _OF_OVERLOAD:
-            if getattr(self, name) is not None:
-                reason = "refuses on purpose" if overloaded else "is no overload"
-                raise LoadTestError(f"`{name}` must be left out: {kind} {reason}")
-
-
-_OF_OVERLOAD = (
-    "min_goodput_share",
-    "max_late",
-    "max_refusal_p95_ms",
-    "max_without_retry_after",
-    "max_recovery_seconds",
-)
-_OF_ALL_REQUESTS = ("max_p95_ms", "max_p99_ms", "min_throughput")
-"""Those whom an overload shows nothing of: it has phases too unlike each other."""
+_VARIETY = 2000
+"""Requests that are drawn from a mix beforehand, to be drawn from in turn."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadTestOptions:
-    """Of one test.
+    """The options of one test.
 
     Raises:
         LoadTestError: a value breaks a rule, or a file of texts is no good.
@@ -120,18 +60,13 @@ class LoadTestOptions:
     max_wait: float = 1.0
     """Seconds for which a request may wait for a place in flight."""
     timeout: float = 60.0
-    """Seconds without a word from the service, after which a request has failed."""
-    processes: int = 1
-    """Load generators on this machine."""
-    workers: int = 0
-    """Load generators to wait for that are started elsewhere; they take the place of those here."""
+    """Seconds from the sending, after which a request without an answer has failed."""
     knee_p95_ms: float | None = None
     """The p95 of a step that holds; None takes five times that of the first step."""
     seed: int = 0
-    thresholds: Thresholds = Thresholds()
+    thresholds: Thresholds = field(default_factory=Thresholds)
 
     def __post_init__(self) -> None:
-        _ = self.corpus
         kind = profile_kind(self.profile_name)
         if kind is ProfileName.OVERLOAD:
             self._check_overload()
@@ -143,36 +78,20 @@ class LoadTestOptions:
             raise LoadTestError(f"`url` must be like http://HOST:PORT, but is {self.url!r}")
         if self.mix not in MIXES:
             raise LoadTestError(f"`mix` must be one of {', '.join(MIXES)}, but is {self.mix!r}")
-        for name, least in (("in_flight", 1), ("processes", 1), ("workers", 0)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise LoadTestError(f"`{name}` must be at least {least}, but is {value}")
-        if self.processes > 1 and self.workers:
-            raise LoadTestError("`processes` and `workers` must not be given together")
-        if not 0.0 <= self.max_wait < math.inf:
-            raise LoadTestError(f"`max_wait` must be 0 or more, but is {self.max_wait:g}")
-        for name in ("timeout", "knee_p95_ms"):
-            value = getattr(self, name)
-            if value is not None and not 0.0 < value < math.inf:
-                raise LoadTestError(f"`{name}` must be more than 0, but is {value:g}")
+        _ = self.requests
+        require("in_flight", self.in_flight, least=1)
+        require("max_wait", self.max_wait, least=0)
+        require("timeout", self.timeout, above=0)
+        require("knee_p95_ms", self.knee_p95_ms, above=0)
         if self.thresholds.max_memory_growth is not None and self.pid is None:
             raise LoadTestError("`max_memory_growth` must be left out without `pid`")
 
     def _check_overload(self) -> None:
-        values = {"rate": self.rate, "peak": self.highest_rate, "seconds": self.overload_seconds}
-        for name, value in values.items():
-            if not 0.0 < value < math.inf:
-                raise LoadTestError(f"`{name}` must be more than 0, but is {value:g}")
-        if not 1.0 <= self.factor < math.inf:
-            raise LoadTestError(f"`factor` must be at least 1, but is {self.factor:g}")
-        if self.highest_rate < self.rate:
-            raise LoadTestError(f"`peak` must be at least `rate`, {self.rate:g}")
-        if self.deadline is not None and not _SHORTEST_DEADLINE <= self.deadline < math.inf:
-            raise LoadTestError(
-                f"`deadline` must be at least {_SHORTEST_DEADLINE:g}, but is {self.deadline:g}"
-            )
-        if self.processes > 1 or self.workers:
-            raise LoadTestError("`processes` and `workers` must be left out: overload has one")
+        require("rate", self.rate, above=0)
+        require("peak", self.highest_rate, least=self.rate)
+        require("seconds", self.overload_seconds, above=0)
+        require("factor", self.factor, least=1)
+        require("deadline", self.deadline, least=0.001)
         if self.thresholds.max_late is not None and self.deadline is None:
             raise LoadTestError("`max_late` must be left out without `deadline`")
 
@@ -203,20 +122,31 @@ class LoadTestOptions:
             growth=self.growth,
         )
 
-    @property
-    def corpus(self) -> Corpus:
-        """The texts."""
+    @cached_property
+    def requests(self) -> Mix:
+        """The requests to draw from."""
         try:
-            return Corpus.read(
+            corpus = Corpus.read(
                 self.text or DEFAULT_SENTENCES, self.paragraphs or DEFAULT_PARAGRAPHS
             )
         except CorpusError as error:
             raise LoadTestError(str(error)) from error
+        return Mix(self.mix, corpus, LanguagePair(source=self.source, target=self.target))
 
-    @property
-    def pair(self) -> LanguagePair:
-        """Which languages."""
-        return LanguagePair(source=self.source, target=self.target)
+    def generator(self, client: Client) -> Generator:
+        """A load generator with requests drawn from the mix."""
+        rng = random.Random(self.seed)
+        limits = () if self.deadline is None else (f"{self.deadline:.3f}",)
+        return Generator(
+            client,
+            [self.requests.draw(rng) for _ in range(_VARIETY)],
+            rng=rng,
+            places=self.places,
+            max_wait=self.max_wait,
+            timeout=self.timeout,
+            echoes_ids=not self.foreign,
+            headers=[f"X-Request-Timeout-Seconds: {limit}" for limit in limits],
+        )
 
 
 def _is_address(url: str) -> bool:

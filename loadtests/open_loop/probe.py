@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import http.client
+import asyncio
 import json
+import os
 import random
-import uuid
-from urllib.error import HTTPError, URLError
-from urllib.request import ProxyHandler, build_opener
-from urllib.request import Request as UrlRequest
+import socket
+from http import HTTPStatus
+from typing import Any
 
-from loadtests.mix import Mix, Request
+from httptools import HttpParserError
+
+from loadtests.mix import Request
+from loadtests.open_loop.client import Client
 from loadtests.open_loop.errors import LoadTestError
 from loadtests.open_loop.options import LoadTestOptions
 
-__all__ = ["probe"]
+__all__ = ["ask", "probe"]
 
-# As locust: straight to the service.
-_opener = build_opener(ProxyHandler({}))
 _SHOWN = 200
 
 
@@ -30,37 +31,45 @@ def probe(options: LoadTestOptions) -> str | None:
     Raises:
         LoadTestError: nobody answers there, or not as a translation service does.
     """
-    name = None
-    for request in Mix(options.mix, options.corpus, options.pair).each(random.Random(options.seed)):
-        answer = _ask(request, options)
-        if (fault := request.fault_of(answer)) is not None:
-            raise LoadTestError(f"{options.url} does not answer {request.kind} rightly: {fault}")
-        if isinstance(answer, dict) and isinstance(model := answer.get("model"), str):
-            name = model
-    return name
+    requests = options.requests.each(random.Random(options.seed))
+    answers = asyncio.run(ask(options.url, requests, timeout=options.timeout))
+    models = [answer["model"] for answer in answers if "model" in answer]
+    return models[-1] if models else None
 
 
-def _ask(request: Request, options: LoadTestOptions) -> object:
-    sent = UrlRequest(
-        options.url.rstrip("/") + request.path,
-        data=json.dumps(request.body).encode(),
-        headers={"Content-Type": "application/json", "X-Request-Id": uuid.uuid4().hex},
-    )
+async def ask(url: str, requests: list[Request], *, timeout: float) -> list[dict[str, Any]]:
+    """The right answers to some requests, asked one by one.
+
+    Raises:
+        LoadTestError: one is wrong, or there is none within `timeout` seconds.
+    """
+    async with Client(url) as client:
+        return [await _ask(client, url, request, timeout) for request in requests]
+
+
+async def _ask(client: Client, url: str, request: Request, timeout: float) -> dict[str, Any]:
+    head, tail = client.encode(request.path, json.dumps(request.body).encode())
     try:
-        with _opener.open(sent, timeout=options.timeout) as response:
-            return json.loads(response.read())
-    except HTTPError as error:
-        with error:
-            content = error.read(_SHOWN).decode("utf-8", errors="replace")
-        detail = " ".join(content.split())
+        async with asyncio.timeout(timeout):
+            answer = await client.send(head + b"probe" + tail)
+    except (OSError, HttpParserError) as error:
+        raise LoadTestError(f"no service answers at {url}: {_reason(error)}") from None
+    if answer.status != HTTPStatus.OK:
+        detail = " ".join(answer.content[:_SHOWN].decode(errors="replace").split())
         raise LoadTestError(
-            f"{sent.full_url} must answer with status 200, but did with {error.code}: {detail}"
-        ) from None
-    except URLError as error:
-        reason = getattr(error.reason, "strerror", None) or error.reason
-        raise LoadTestError(f"no service answers at {options.url}: {reason}") from None
-    except (OSError, http.client.HTTPException) as error:
-        problem = str(error) or type(error).__name__
-        raise LoadTestError(f"no service answers at {options.url}: {problem}") from None
-    except ValueError:
-        raise LoadTestError(f"{sent.full_url} must answer with JSON, but did not") from None
+            f"{url.rstrip('/')}{request.path} must answer with status 200, but did with "
+            f"{answer.status}: {detail}"
+        )
+    if (fault := request.fault(answer.status, answer.content)) is not None:
+        raise LoadTestError(f"{url} does not answer {request.kind} rightly: {fault}")
+    content: dict[str, Any] = json.loads(answer.content)
+    return content
+
+
+def _reason(error: Exception) -> str:
+    """Why there was no answer, in the system's words."""
+    if isinstance(error, TimeoutError):
+        return "it took too long"
+    if isinstance(error, OSError) and error.errno and not isinstance(error, socket.gaierror):
+        return os.strerror(error.errno)  # asyncio's own words hold numbers of sockets
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

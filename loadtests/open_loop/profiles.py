@@ -15,6 +15,7 @@ __all__ = [
     "Profile",
     "ProfileName",
     "Segment",
+    "constant",
     "poisson_arrivals",
     "profile_kind",
     "profile_named",
@@ -27,7 +28,7 @@ _SPIKE_SHARES = (0.4, 0.2, 0.4)
 
 
 class ProfileName(StrEnum):
-    """Of what `--rate`, `--peak` and `--seconds` mean in each, `profile_named` knows more."""
+    """The profiles; `profile_named` says what `--rate`, `--peak` and `--seconds` mean in each."""
 
     CONSTANT = "constant"
     RAMP = "ramp"
@@ -66,13 +67,18 @@ class Segment:
         return self.first + (self.last - self.first) * elapsed / self.seconds
 
 
+def constant(rate: float, seconds: float) -> Segment:
+    """A segment at one rate."""
+    return Segment(seconds=seconds, first=rate, last=rate)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Profile:
     """Segments, one after another."""
 
     name: ProfileName
     segments: tuple[Segment, ...]
-    step_seconds: int | None
+    step_seconds: int | None = None
     """Length of the stretches that are judged each for itself to find the knee; None for profiles
     that look for none."""
 
@@ -89,14 +95,6 @@ class Profile:
         length = self.step_seconds
         beginnings = range(0, int(self.seconds) - length + 1, length)
         return tuple((beginning, beginning + length) for beginning in beginnings)
-
-    def rate(self, elapsed: float) -> float:
-        """Requests a second, `elapsed` seconds after the beginning; 0 after the end."""
-        for segment in self.segments:
-            if elapsed < segment.seconds:
-                return segment.rate(elapsed)
-            elapsed -= segment.seconds
-        return 0.0
 
 
 def profile_named(
@@ -134,7 +132,20 @@ def profile_named(
             raise LoadTestError(f"`{label}` must be more than {least:g}, but is {value:g}")
     if peak < rate:
         raise LoadTestError(f"`peak` must be at least `rate`, {rate:g}, but is {peak:g}")
-    return _Maker(rate=rate, peak=peak, seconds=seconds, growth=growth).make(kind)
+    step_seconds = None
+    match kind:
+        case ProfileName.RAMP:
+            segments = [Segment(seconds=seconds, first=rate, last=peak)]
+            step_seconds = max(1, seconds // _RAMP_WINDOWS)
+        case ProfileName.SPIKE:
+            rates = (rate, peak, rate)
+            segments = [constant(rates[i], seconds * _SPIKE_SHARES[i]) for i in range(3)]
+        case ProfileName.STEPS:
+            segments = [constant(step, seconds) for step in _step_rates(rate, peak, growth)]
+            step_seconds = seconds
+        case _:
+            segments = [constant(rate, seconds)]
+    return Profile(name=kind, segments=tuple(segments), step_seconds=step_seconds)
 
 
 def profile_kind(name: str) -> ProfileName:
@@ -146,64 +157,26 @@ def profile_kind(name: str) -> ProfileName:
         raise LoadTestError(f"the profile must be one of {allowed}, but is {name!r}") from None
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Maker:
-    rate: float
-    peak: float
-    seconds: int
-    growth: float
-
-    def make(self, kind: ProfileName) -> Profile:
-        match kind:
-            case ProfileName.CONSTANT | ProfileName.SOAK:
-                return self._profile(kind, [self._even(self.rate)])
-            case ProfileName.RAMP:
-                ramp = Segment(seconds=self.seconds, first=self.rate, last=self.peak)
-                return self._profile(kind, [ramp], max(1, self.seconds // _RAMP_WINDOWS))
-            case ProfileName.SPIKE:
-                rates = (self.rate, self.peak, self.rate)
-                return self._profile(
-                    kind,
-                    [self._even(r, share) for r, share in zip(rates, _SPIKE_SHARES, strict=True)],
-                )
-            case _:
-                return self._profile(kind, [self._even(r) for r in self._rates()], self.seconds)
-
-    def _profile(
-        self, kind: ProfileName, segments: list[Segment], step_seconds: int | None = None
-    ) -> Profile:
-        return Profile(name=kind, segments=tuple(segments), step_seconds=step_seconds)
-
-    def _even(self, rate: float, share: float = 1.0) -> Segment:
-        return Segment(seconds=self.seconds * share, first=rate, last=rate)
-
-    def _rates(self) -> list[float]:
-        count = 1 + math.floor(math.log(self.peak / self.rate) / math.log(self.growth) + 1e-9)
-        if count > _MOST_STEPS:
-            raise LoadTestError(
-                f"`growth` must lead from `rate` to `peak` in at most {_MOST_STEPS} steps, "
-                f"but needs {count}"
-            )
-        return [self.rate * self.growth**number for number in range(count)]
+def _step_rates(rate: float, peak: float, growth: float) -> list[float]:
+    count = 1 + math.floor(math.log(peak / rate) / math.log(growth) + 1e-9)
+    if count > _MOST_STEPS:
+        raise LoadTestError(
+            f"`growth` must lead from `rate` to `peak` in at most {_MOST_STEPS} steps, "
+            f"but needs {count}"
+        )
+    return [rate * growth**number for number in range(count)]
 
 
-def poisson_arrivals(profile: Profile, share: float, rng: random.Random) -> Iterator[float]:
-    """Seconds from the beginning, ascending: independent people, at the rates of a profile.
+def poisson_arrivals(segment: Segment, rng: random.Random) -> Iterator[float]:
+    """Seconds from the beginning, ascending: independent people, at the rates of a segment.
 
-    Several such sources, whose shares sum to 1, are together one at the full rate: the sum of
-    Poisson processes is one.
-
-    Args:
-        share: of the profile's rates.
+    What a Poisson process does next does not depend on when it did something last: one segment
+    after another is one process, too.
     """
-    beginning = 0.0
-    for segment in profile.segments:
-        # Drawn at the highest rate of the segment, and thinned where the rate is lower.
-        highest = share * max(segment.first, segment.last)
-        elapsed = rng.expovariate(highest)
-        while elapsed < segment.seconds:
-            if rng.random() * highest < share * segment.rate(elapsed):
-                yield beginning + elapsed
-            elapsed += rng.expovariate(highest)
-        # What a Poisson process does next does not depend on when it did something last.
-        beginning += segment.seconds
+    # Drawn at the highest rate, and thinned where the rate is lower.
+    highest = max(segment.first, segment.last)
+    elapsed = rng.expovariate(highest)
+    while elapsed < segment.seconds:
+        if rng.random() * highest < segment.rate(elapsed):
+            yield elapsed
+        elapsed += rng.expovariate(highest)

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
+from loadtests.open_loop.exchanges import Exchanges
 from loadtests.open_loop.profiles import Profile
-from loadtests.open_loop.record import Record, Tally
+from loadtests.report import rounded
 
-__all__ = [
-    "LEAST_GOODPUT",
-    "Knee",
-    "Step",
-    "find_knee",
-    "is_saturated",
-    "latency_limit",
-    "steps_of",
-]
+__all__ = ["LEAST_GOODPUT", "find_knee", "holds", "is_saturated", "latency_limit", "steps_of"]
 
 LEAST_GOODPUT = 0.95
 """Of the requests of a step that holds, this share is answered, and rightly."""
@@ -28,70 +21,37 @@ _SETTLE_SECONDS = 3.0
 _MISSES = 2
 """This many steps in a row that do not hold end the search: one may have had bad luck."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """A stretch of the test at one rate, or close to it."""
-
-    began: int
-    """Seconds since the beginning of the test."""
-    ended: int
-    tally: Tally
-    """Of the requests that were planned for it."""
-    answered: int
-    """Right answers that came in it, whenever they were planned."""
-
-    @property
-    def offered(self) -> float:
-        """Requests a second that were planned."""
-        return self.tally.planned / (self.ended - self.began)
-
-    @property
-    def throughput(self) -> float:
-        """Right answers a second."""
-        return self.answered / (self.ended - self.began)
-
-    @property
-    def goodput(self) -> float:
-        """Share of the planned requests that were answered rightly, in the end."""
-        return self.tally.right / self.tally.planned if self.tally.planned else 0.0
-
-    def latency(self, share: float) -> float | None:
-        """Seconds that this share of the right answers took at most; None if there are none."""
-        return self.tally.latencies.percentile(share)
-
-    def holds(self, limit: float | None) -> bool:
-        """Whether the service kept up: its goodput, and a p95 of at most `limit` seconds."""
-        p95 = self.latency(0.95)
-        in_time = p95 is not None and limit is not None and p95 <= limit
-        return in_time and self.goodput >= LEAST_GOODPUT
+Step = dict[str, Any]
+"""The figures of a stretch of the test at one rate, as the line of JSON has them."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Knee:
-    """The highest step that holds, of those before the first two in a row that do not."""
+def steps_of(exchanges: Exchanges, profile: Profile, *, until: float) -> list[Step]:
+    """The steps of a profile that were over `until` seconds after the beginning.
 
-    step: Step
-    saturated: bool
-    """False if the service still kept up at the highest rate: then its knee lies beyond."""
-
-
-def steps_of(record: Record, profile: Profile, *, until: float) -> list[Step]:
-    """The steps of a profile that were over `until` seconds after the beginning."""
-    return [
-        Step(
-            began=began,
-            ended=ended,
-            tally=record.between(began, ended),
-            answered=sum(n for second, n in record.answered.items() if began <= second < ended),
+    A request belongs to the step it was planned for, a right answer counts in the throughput of
+    the step in which it came.
+    """
+    found = []
+    for began, ended in profile.steps:
+        if ended > until:
+            break
+        planned = exchanges.planned_between(began, ended)
+        seconds = ended - began
+        found.append(
+            {
+                "began": began,
+                "ended": ended,
+                "offered": rounded(len(planned) / seconds),
+                "throughput": rounded(exchanges.answered_between(began, ended) / seconds),
+                "goodput": round(float(planned.right.mean()), 4) if len(planned) else 0.0,
+                **planned.figures(),
+            }
         )
-        for began, ended in profile.steps
-        if ended <= until
-    ]
+    return found
 
 
 def latency_limit(steps: Sequence[Step], wanted: float | None) -> float | None:
-    """Seconds that the p95 of a step may be.
+    """Milliseconds that the p95 of a step may be.
 
     Args:
         wanted: what the user says; None takes five times the p95 of the first step.
@@ -99,28 +59,44 @@ def latency_limit(steps: Sequence[Step], wanted: float | None) -> float | None:
     Returns:
         None if nobody has said and the first step has no answers.
     """
-    if wanted is not None:
-        return wanted
-    first = steps[0].latency(0.95) if steps else None
-    return None if first is None else _SLOWDOWN * first
+    first = steps[0]["p95_ms"] if steps else None
+    return wanted if wanted is not None or first is None else rounded(_SLOWDOWN * first)
 
 
-def find_knee(steps: Sequence[Step], limit: float | None) -> Knee | None:
-    """The knee; None if there were no steps, or even the first ones did not hold."""
-    held, misses = None, 0
+def holds(step: Step, limit: float | None) -> bool:
+    """Whether the service kept up: its goodput, and a p95 of at most `limit` milliseconds."""
+    p95 = step["p95_ms"]
+    in_time = p95 is not None and limit is not None and p95 <= limit
+    return in_time and step["goodput"] >= LEAST_GOODPUT
+
+
+def find_knee(steps: Sequence[Step], limit: float | None) -> dict[str, Any] | None:
+    """The highest step that holds, of those before the first two in a row that do not.
+
+    Returns:
+        None if there were no steps, or even the first ones did not hold. `saturated` is false if
+        the service still kept up at the highest rate: then its knee lies beyond.
+    """
+    held: Step | None = None
+    misses = 0
     for step in steps:
-        holds = step.holds(limit)
-        misses = 0 if holds else misses + 1
+        misses = 0 if holds(step, limit) else misses + 1
         if misses == _MISSES:
             break
-        if holds and (held is None or step.offered > held.offered):
+        if not misses and (held is None or step["offered"] > held["offered"]):
             held = step
-    return None if held is None else Knee(step=held, saturated=misses > 0)
+    if held is None:
+        return None
+    return {name: held[name] for name in ("offered", "throughput", "p95_ms")} | {
+        "saturated": misses > 0
+    }
 
 
-def is_saturated(record: Record, profile: Profile, wanted: float | None) -> bool:
+def is_saturated(
+    exchanges: Exchanges, profile: Profile, wanted: float | None, *, elapsed: float
+) -> bool:
     """Whether a test that is running has found the knee, so that higher steps add nothing."""
-    steps = steps_of(record, profile, until=record.elapsed - _SETTLE_SECONDS)
+    steps = steps_of(exchanges, profile, until=elapsed - _SETTLE_SECONDS)
     limit = latency_limit(steps, wanted)
     last = steps[-_MISSES:]
-    return len(last) == _MISSES and not any(step.holds(limit) for step in last)
+    return len(last) == _MISSES and not any(holds(step, limit) for step in last)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from loadtests.bench.figures import percentile
-from loadtests.bench.machine import commit, read_hardware
+from loadtests.report import as_table, conditions
 
 __all__ = ["Turn", "main", "turn_of"]
 
@@ -91,20 +90,17 @@ def _take_turn(service: str, users: int, seconds: int, user_class: str, seed: in
 
 
 def _table(turns: Sequence[Turn]) -> str:
-    lines = [
-        f"{'users':>5}  {'service':32} {'requests/s':>10} {'p50 ms':>8} {'p95 ms':>8}  failures"
-    ]
+    """Medians of the turns that each service had with as many users."""
+    rows = []
     for users, service in dict.fromkeys((turn.users, turn.service) for turn in turns):
         mine = [turn for turn in turns if (turn.users, turn.service) == (users, service)]
-        rate, p50, p95 = (
-            statistics.median(values)
-            for values in zip(
-                *((t.requests_per_second, t.p50_ms, t.p95_ms) for t in mine), strict=True
-            )
-        )
+        medians = [
+            f"{statistics.median(getattr(turn, name) for turn in mine):.1f}"
+            for name in ("requests_per_second", "p50_ms", "p95_ms")
+        ]
         failures = f"{sum(t.failures for t in mine)} of {sum(t.requests for t in mine)}"
-        lines.append(f"{users:5}  {service:32} {rate:10.1f} {p50:8.0f} {p95:8.0f}  {failures}")
-    return "\n".join(lines)
+        rows.append([service, str(users), *medians, failures])
+    return as_table((["service", "users", "requests/s", "p50 ms", "p95 ms", "failures"], rows))
 
 
 def main() -> None:
@@ -136,9 +132,7 @@ def main() -> None:
         "seconds": options.seconds,
         "user_class": options.user_class,
         "seed": options.seed,
-        "hardware": asdict(read_hardware(os.sched_getaffinity(0), "cpu")),
-        "commit": commit(),
-        "started": started.isoformat(timespec="seconds"),
+        **conditions(started, ("polyhead", "locust")),
     }
     print(json.dumps(facts))
 

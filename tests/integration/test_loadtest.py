@@ -119,19 +119,6 @@ def test_what_could_not_be_sent_fails_the_test(tmp_path: Path) -> None:
     )
 
 
-def test_several_load_generators_share_the_load(tmp_path: Path) -> None:
-    with stand_in(right) as url:
-        run = _loadtest(
-            tmp_path, "constant", "--url", url, "--rate", "40", "--seconds", "2", "--json",
-            "--processes", "2",
-        )  # fmt: skip
-    assert run.exit_status == 0, run.stderr
-    assert run.values["load_generators"] == 2
-    assert run.values["right"] == run.values["requests"]
-    # Far from both none and double: five standard deviations.
-    assert 35 < run.values["requests"] < 125
-
-
 def test_an_overload_finds_the_peak_and_tells_refusals_from_failures(tmp_path: Path) -> None:
     asked = count()
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
+from http import HTTPStatus
 from itertools import pairwise
+from typing import Any
 
-from loadtests.open_loop.overload.exchange import Exchange
-from loadtests.open_loop.profiles import Profile, ProfileName, Segment
-from loadtests.open_loop.record import Histogram, Record
+import numpy as np
 
-__all__ = ["Overload", "Phase", "PhaseName", "answered_between", "record_of", "turns"]
+from loadtests.open_loop.exchanges import Exchanges, percentile, percentiles
+from loadtests.open_loop.profiles import Profile, ProfileName, constant
+from loadtests.report import ms, rounded
+
+__all__ = ["Overload", "Phase", "PhaseName", "turns"]
+
+_DEADLINE_STATUSES = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.GATEWAY_TIMEOUT)
+"""How a service says that the time was up."""
 
 _SETTLE_SECONDS = 2.0
 """After another rate, until what it has left in the queues is gone."""
@@ -68,7 +74,7 @@ class Phase:
 class Overload:
     """Everything that was seen, and what it comes to."""
 
-    exchanges: Sequence[Exchange]
+    exchanges: Exchanges
     phases: Sequence[Phase]
     """The last one may have been cut short."""
     elapsed: float
@@ -83,148 +89,130 @@ class Overload:
     @property
     def profile(self) -> Profile:
         """The rates that were offered."""
-        segments = tuple(
-            Segment(seconds=phase.seconds, first=phase.rate, last=phase.rate)
-            for phase in self.phases
-        )
-        return Profile(name=ProfileName.OVERLOAD, segments=segments, step_seconds=None)
+        segments = tuple(constant(phase.rate, phase.seconds) for phase in self.phases)
+        return Profile(name=ProfileName.OVERLOAD, segments=segments)
 
-    def phase(self, name: PhaseName) -> Phase | None:
-        """The last one of that name; None if it never came to that."""
-        return next((phase for phase in reversed(self.phases) if phase.name is name), None)
+    def all(self, name: PhaseName) -> list[Phase]:
+        """The phases of that name, in their order."""
+        return [phase for phase in self.phases if phase.name is name]
 
-    def planned_in(self, phase: Phase) -> list[Exchange]:
-        """Those that were planned for it."""
-        return [one for one in self.exchanges if phase.began <= one.planned < phase.ended]
+    def figures(self) -> dict[str, Any]:
+        """What the line of JSON holds of it."""
+        turns = self.all(PhaseName.OVERLOAD)
+        goodput, peak = self._goodput(*turns), self._goodput(*self.all(PhaseName.PEAK))
+        overloaded = Exchanges.joined([self._planned(phase) for phase in turns])
+        refused = self.exchanges.where(self.exchanges.refused)
+        bare = refused.where(~refused.rows["has_retry_after"])
+        refusals = percentiles(overloaded.seconds[overloaded.refused], "refusal_")
+        seconds = sum(phase.seconds for phase in turns)
+        return {
+            "peak_goodput": rounded(peak),
+            "peak_is_known": self.peak_is_known,
+            "goodput": rounded(goodput),
+            "goodput_share": round(goodput / peak, 4) if goodput is not None and peak else None,
+            "turn_shares": self._turn_shares(),
+            "deadline": self.deadline,
+            "late": self._late(),
+            "refused": len(refused),
+            "refusals_by_status": _by_status(refused),
+            "without_retry_after_by_status": _by_status(bare),
+            "refusal_p50_ms": refusals["refusal_p50_ms"],
+            "refusal_p95_ms": refusals["refusal_p95_ms"],
+            "without_retry_after": round(len(bare) / len(refused), 6) if len(refused) else 0.0,
+            "failed": _num_failed(self.exchanges),
+            **percentiles(overloaded.seconds[overloaded.right], "accepted_"),
+            "before_p95_ms": ms(self._quick_seconds()),
+            "recovery_seconds": rounded(self._recovery_seconds()),
+            "send_delay_p99_ms": ms(percentile(overloaded.send_delays, 0.99)),
+            "generator_cpu": rounded(self.generator_cpu_seconds / seconds) if seconds else None,
+            "phases": [self._phase(phase) for phase in self.phases],
+        }
 
-    def goodput_in(self, *phases: Phase) -> float:
-        """Right answers a second, of those that came in them, whenever they were planned.
+    def _phase(self, phase: Phase) -> dict[str, Any]:
+        planned = self._planned(phase)
+        times = percentiles(planned.seconds[planned.right])
+        return {
+            "name": phase.name,
+            "began": rounded(phase.began),
+            "ended": rounded(phase.ended),
+            "rate": rounded(phase.rate),
+            "requests": len(planned),
+            "goodput": rounded(self._goodput(phase)),
+            "refused": int(planned.refused.sum()),
+            "failed": _num_failed(planned),
+            "p50_ms": times["p50_ms"],
+            "p95_ms": times["p95_ms"],
+        }
+
+    def _planned(self, phase: Phase) -> Exchanges:
+        return self.exchanges.planned_between(phase.began, phase.ended)
+
+    def _goodput(self, *phases: Phase) -> float | None:
+        """Right answers a second, of those that came in them, whenever they were planned; None
+        without phases.
 
         What came while a phase settled does not count: it is due to the one before.
         """
-        answered = sum(
-            answered_between(self.exchanges, phase.settled, phase.ended) for phase in phases
-        )
-        return answered / sum(phase.ended - phase.settled for phase in phases)
+        if not phases:
+            return None
+        came = sum(self.exchanges.answered_between(one.settled, one.ended) for one in phases)
+        return came / sum(phase.ended - phase.settled for phase in phases)
 
-    def _all(self, name: PhaseName) -> list[Phase]:
-        return [phase for phase in self.phases if phase.name is name]
-
-    @cached_property
-    def _of_overload(self) -> list[Exchange]:
-        turns = self._all(PhaseName.OVERLOAD)
-        return [one for phase in turns for one in self.planned_in(phase)]
-
-    @property
-    def goodput(self) -> float | None:
-        """Right answers a second in the turns of overload; None if there were none."""
-        turns = self._all(PhaseName.OVERLOAD)
-        return self.goodput_in(*turns) if turns else None
-
-    @property
-    def peak(self) -> float | None:
-        """Right answers a second in the turns of the peak; None if there were none."""
-        turns = self._all(PhaseName.PEAK)
-        return self.goodput_in(*turns) if turns else None
-
-    @property
-    def overload_seconds(self) -> float:
-        """Of all its turns."""
-        return sum(phase.seconds for phase in self._all(PhaseName.OVERLOAD))
-
-    @property
-    def generator_cpu(self) -> float | None:
-        """Of one core, what the load generator used during the overload; None if there was none."""
-        seconds = self.overload_seconds
-        return self.generator_cpu_seconds / seconds if seconds else None
-
-    @property
-    def goodput_share(self) -> float | None:
-        """Of the peak; None if one of the two is missing."""
-        return self.goodput / self.peak if self.goodput is not None and self.peak else None
-
-    @property
-    def turn_shares(self) -> list[float]:
-        """The same of each pair of neighbouring turns alone, in their order: how sure it is."""
+    def _turn_shares(self) -> list[float]:
+        """Goodput as a share of the peak in each pair of neighbouring turns alone, in their order:
+        how sure the whole is.
+        """
         turns = [one for one in self.phases if one.name in (PhaseName.OVERLOAD, PhaseName.PEAK)]
         shares = []
-        for first, second in pairwise(turns):
-            peak, high = (first, second) if first.name is PhaseName.PEAK else (second, first)
-            at_peak = self.goodput_in(peak)
-            if at_peak:
-                shares.append(self.goodput_in(high) / at_peak)
+        for pair in pairwise(turns):
+            goodput = {phase.name: self._goodput(phase) or 0.0 for phase in pair}
+            if goodput[PhaseName.PEAK]:
+                shares.append(round(goodput[PhaseName.OVERLOAD] / goodput[PhaseName.PEAK], 4))
         return shares
 
-    @cached_property
-    def refused(self) -> list[Exchange]:
-        """In the whole test."""
-        return [one for one in self.exchanges if one.refused]
-
-    @property
-    def refusals_by_status(self) -> Counter[int]:
-        """How often each status said it."""
-        return Counter(one.status for one in self.refused)
-
-    def refusal_seconds(self, share: float) -> float | None:
-        """From the sending, within which this share of the overload's refusals came."""
-        return _percentile((one.seconds for one in self._of_overload if one.refused), share)
-
-    def accepted_seconds(self, share: float) -> float | None:
-        """The same of the right answers to what was planned for the overload."""
-        return _percentile((one.seconds for one in self._of_overload if one.right), share)
-
-    def send_delay(self, share: float) -> float | None:
-        """Seconds by which so many requests of the overload were sent late at most."""
-        sent = (one for one in self._of_overload if one.sent is not None)
-        return _percentile((one.sent - one.planned for one in sent if one.sent is not None), share)
-
-    @property
-    def without_retry_after(self) -> float:
-        """Share of the refusals that do not say when to come back; 0 if there are none."""
-        bare = sum(not one.has_retry_after for one in self.refused)
-        return bare / len(self.refused) if self.refused else 0.0
-
-    @property
-    def late(self) -> int | None:
+    def _late(self) -> int | None:
         """Accepted requests that were not answered within their deadline; None without one."""
         if self.deadline is None:
             return None
-        return sum(one.is_late(self.deadline) for one in self.exchanges)
+        out_of_time = np.isin(self.exchanges.rows["status"], _DEADLINE_STATUSES)
+        slow = self.exchanges.right & (self.exchanges.seconds > self.deadline)
+        return int((out_of_time | slow).sum())
 
-    @property
-    def failed(self) -> int:
-        """Requests that were neither answered rightly nor refused."""
-        return sum(one.failed for one in self.exchanges)
-
-    @cached_property
-    def quick_seconds(self) -> float | None:
+    def _quick_seconds(self) -> float | None:
         """Within which 95 % of the requests were answered rightly before the overload."""
-        phase = self.phase(PhaseName.BEFORE)
-        if phase is None:
+        phases = self.all(PhaseName.BEFORE)
+        if not phases:
             return None
-        planned = [one for one in self.planned_in(phase) if one.planned >= phase.settled]
-        return _percentile((one.seconds for one in planned if one.right), 0.95)
+        planned = self.exchanges.planned_between(phases[-1].settled, phases[-1].ended)
+        return percentile(planned.seconds[planned.right], 0.95)
 
-    @cached_property
-    def recovery_seconds(self) -> float | None:
+    def _recovery_seconds(self) -> float | None:
         """From the end of the overload to the first second in which requests were answered as
         quickly as before.
 
         None if that was not seen.
         """
-        phase, quick = self.phase(PhaseName.AFTER), self.quick_seconds
-        if phase is None or quick is None:
+        phases, quick = self.all(PhaseName.AFTER), self._quick_seconds()
+        if not phases or quick is None:
             return None
-        planned = self.planned_in(phase)
-        steps = int((phase.seconds - _WINDOW_SECONDS) / _WINDOW_STEP_SECONDS + 1e-9)
-        for step in range(steps + 1):
-            after = step * _WINDOW_STEP_SECONDS
-            began = phase.began + after
-            window = [one for one in planned if began <= one.planned < began + _WINDOW_SECONDS]
-            good = sum(_is_quick(one, quick) for one in window)
-            if window and good >= _QUICK_SHARE * len(window):
+        steps = int((phases[-1].seconds - _WINDOW_SECONDS) / _WINDOW_STEP_SECONDS + 1e-9)
+        for after in (step * _WINDOW_STEP_SECONDS for step in range(steps + 1)):
+            began = phases[-1].began + after
+            window = self.exchanges.planned_between(began, began + _WINDOW_SECONDS)
+            good = window.right & (window.seconds <= quick)
+            if len(window) and good.mean() >= _QUICK_SHARE:
                 return after
         return None
+
+
+def _num_failed(exchanges: Exchanges) -> int:
+    """How many were neither answered rightly nor refused; never sent counts."""
+    return int((exchanges.unsent | (exchanges.failed & ~exchanges.refused)).sum())
+
+
+def _by_status(exchanges: Exchanges) -> dict[str, int]:
+    counts = Counter(exchanges.rows["status"].tolist())
+    return {str(status): count for status, count in sorted(counts.items())}
 
 
 def turns(seconds: float) -> list[tuple[PhaseName, float]]:
@@ -238,36 +226,3 @@ def turns(seconds: float) -> list[tuple[PhaseName, float]]:
     high, peak = PhaseName.OVERLOAD, PhaseName.PEAK
     between = [(high, whole), (peak, whole)] * (pairs - 1)
     return [(high, whole / 2), (peak, whole), *between, (high, whole / 2)]
-
-
-def answered_between(exchanges: Iterable[Exchange], began: float, ended: float) -> int:
-    """Right answers that came then."""
-    return sum(
-        one.right and one.ended is not None and began <= one.ended < ended for one in exchanges
-    )
-
-
-def record_of(exchanges: Iterable[Exchange], elapsed: float) -> Record:
-    """The same as the other profiles keep it, in which a refusal is a fault like others."""
-    record = Record(elapsed=elapsed)
-    for one in exchanges:
-        record.plan(one.kind, int(one.planned))
-        if one.sent is None:
-            record.leave_unsent(one.kind, int(one.planned))
-            continue
-        record.send(one.sent - one.planned)
-        if one.ended is not None:
-            record.answer(one.kind, one.planned, one.ended, one.fault)
-    return record
-
-
-def _is_quick(one: Exchange, limit: float) -> bool:
-    return one.right and one.seconds is not None and one.seconds <= limit
-
-
-def _percentile(durations: Iterable[float | None], share: float) -> float | None:
-    histogram = Histogram()
-    for seconds in durations:
-        if seconds is not None:
-            histogram.add(seconds)
-    return histogram.percentile(share)

@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import signal
 import sys
 import time
-from collections.abc import Sequence
+from dataclasses import replace
 
 import uvloop
 
+from loadtests.open_loop.client import Client
 from loadtests.open_loop.errors import LoadTestError
-from loadtests.open_loop.load import Ending
+from loadtests.open_loop.exchanges import Exchanges
 from loadtests.open_loop.options import LoadTestOptions
-from loadtests.open_loop.overload.connection import Client
-from loadtests.open_loop.overload.exchange import Exchange
-from loadtests.open_loop.overload.figures import (
-    Overload,
-    Phase,
-    PhaseName,
-    answered_between,
-    turns,
-)
-from loadtests.open_loop.overload.generator import Generator
+from loadtests.open_loop.overload.figures import Overload, Phase, PhaseName, turns
 from loadtests.open_loop.overload.search import Peak, Trial, find_peak
+from loadtests.open_loop.profiles import constant
+from loadtests.open_loop.session import Ending, stoppable
 
 __all__ = ["overload"]
 
 _LOW_SHARE = 0.25
 """Of the peak: before and after the overload."""
 _LOW_SECONDS = 12.0
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def overload(options: LoadTestOptions) -> tuple[Overload, Ending]:
@@ -45,28 +36,20 @@ class _Run:
         self._phases: list[Phase] = []
         self._peak: Peak | None = None
         self._cpu_seconds = 0.0
+        self._ended = Exchanges()
 
     async def run(self) -> tuple[Overload, Ending]:
         """See `overload`."""
         async with Client(self._options.url) as client:
-            self._generator = Generator(self._options, client)
-            # Ten thousands of requests are kept: the collector need not look through all of them
-            # again and again.
-            gc.freeze()
-            gc.set_threshold(100_000)
+            self._generator = self._options.generator(client)
             task = asyncio.create_task(self._all_phases())
-            loop = asyncio.get_running_loop()
-            for number in _STOP_SIGNALS:
-                loop.add_signal_handler(number, task.cancel)
+            stoppable(task)
             ending = Ending.COMPLETE
             try:
                 await task
             except asyncio.CancelledError:
                 ending = Ending.INTERRUPTED
-            left = self._generator.stop()
-            for number in _STOP_SIGNALS:
-                loop.remove_signal_handler(number)
-        return self._result(left), ending
+            return self._result(), ending
 
     async def _all_phases(self) -> None:
         self._peak = await find_peak(
@@ -77,7 +60,8 @@ class _Run:
         )
         best = self._peak.trial
         if not best.goodput:
-            raise LoadTestError(f"the search saw no right answer: {self._first_fault()}")
+            fault = next(iter(self._exchanges().faults), "nothing could be sent")
+            raise LoadTestError(f"the search saw no right answer: {fault}")
         low = max(_LOW_SHARE * best.goodput, self._options.rate)
         rates = {
             PhaseName.PEAK: best.rate,
@@ -95,22 +79,19 @@ class _Run:
         await self._phase(PhaseName.AFTER, low, low_seconds)
         await self._generator.finish()
 
-    def _first_fault(self) -> str:
-        faults = (one.fault for one in self._generator.exchanges if one.fault is not None)
-        return next(faults, "nothing could be sent")
+    def _exchanges(self) -> Exchanges:
+        """All requests so far."""
+        self._ended = Exchanges.joined([self._ended, self._generator.take()])
+        return Exchanges.joined([self._ended, self._generator.under_way])
 
     async def _try(self, rate: float, seconds: float) -> Trial:
         """One rate of the search. What the one before has left in the queues does not count."""
         phase = await self._phase(PhaseName.SEARCH, rate, seconds)
-        exchanges = self._generator.exchanges
-        planned = sum(
-            phase.settled <= one.planned < phase.ended
-            for one in (*exchanges, *self._generator.under_way.values())
-        )
+        exchanges = self._exchanges()
         return Trial(
             rate=rate,
-            planned=planned,
-            answered=answered_between(exchanges, phase.settled, phase.ended),
+            planned=len(exchanges.planned_between(phase.settled, phase.ended)),
+            answered=exchanges.answered_between(phase.settled, phase.ended),
             seconds=phase.ended - phase.settled,
         )
 
@@ -118,8 +99,8 @@ class _Run:
         """One phase; a line on stderr says how it went."""
         began = self._phases[-1].ended if self._phases else 0.0
         self._phases.append(Phase(name=name, rate=rate, began=began, ended=began + seconds))
-        await self._generator.offer(rate, seconds)
-        right = answered_between(self._generator.exchanges, began, began + seconds)
+        await self._generator.offer(constant(rate, seconds))
+        right = self._exchanges().answered_between(began, began + seconds)
         print(
             f"polyhead: {name}, {seconds:g} s: {rate:.1f} requests/s offered, "
             f"{right / seconds:.1f} answered rightly",
@@ -128,17 +109,13 @@ class _Run:
         )
         return self._phases[-1]
 
-    def _result(self, left: Sequence[Exchange]) -> Overload:
+    def _result(self) -> Overload:
         elapsed = self._generator.elapsed
-        if self._phases and self._phases[-1].ended > elapsed:  # cut short
-            last = self._phases.pop()
-            if elapsed > last.began:
-                self._phases.append(
-                    Phase(name=last.name, rate=last.rate, began=last.began, ended=elapsed)
-                )
+        # The last phase may have been cut short.
+        phases = [replace(one, ended=min(one.ended, elapsed)) for one in self._phases]
         return Overload(
-            exchanges=[*self._generator.exchanges, *left],
-            phases=self._phases,
+            exchanges=self._exchanges(),
+            phases=[one for one in phases if one.seconds > 0],
             elapsed=elapsed,
             peak_is_known=self._peak is not None and self._peak.saturated,
             deadline=self._options.deadline,

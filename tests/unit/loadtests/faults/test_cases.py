@@ -10,12 +10,13 @@ from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 
+import psutil
 import pytest
 
 from loadtests.faults import cases, services
 from loadtests.faults.cases import CASES, TRANSLATOR
-from loadtests.faults.processes import wait_for
 from loadtests.faults.services import ServiceError
+from loadtests.processes import wait_for
 
 _WAITER = "import sys; sys.stdin.read()"
 
@@ -48,9 +49,8 @@ def translators(tmp_path: Path) -> Iterator[_Processes]:
 
 
 def _state(process: subprocess.Popen[bytes]) -> str:
-    """One letter, as ps has it."""
-    stat = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8")
-    return stat.rpartition(")")[2].split()[0]
+    """As psutil names it."""
+    return str(psutil.Process(process.pid).status())
 
 
 def test_a_kill_hits_the_oldest_alone(translators: _Processes) -> None:
@@ -67,13 +67,13 @@ def test_what_hangs_goes_on_in_the_end(
 
     def sleep(seconds: float) -> None:
         slept.append(seconds)
-        assert wait_for(lambda: _state(hung) == "T", 30)
-        assert _state(translators.all[0]) != "T"
+        assert wait_for(lambda: _state(hung) == psutil.STATUS_STOPPED, 30)
+        assert _state(translators.all[0]) != psutil.STATUS_STOPPED
 
     monkeypatch.setattr(cases, "sleep", sleep)
     CASES["translator-hung"].inject(translators)
     assert slept == [15.0]
-    assert wait_for(lambda: _state(hung) != "T", 30)
+    assert wait_for(lambda: _state(hung) != psutil.STATUS_STOPPED, 30)
 
 
 def test_what_was_killed_while_it_hung_is_left_alone(

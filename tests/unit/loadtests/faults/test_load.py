@@ -5,62 +5,67 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import httpx
 import pytest
 
-from loadtests.faults.load import Exchange, SteadyLoad, Tally, ask_once
-from loadtests.faults.processes import wait_for
+from loadtests.faults.load import SteadyLoad, Tally, ask_once, refused_at_once
+from loadtests.open_loop.errors import LoadTestError
+from loadtests.open_loop.exchanges import Exchanges
+from loadtests.processes import wait_for
 from tests.unit.loadtests.faults.service import FakeService
+from tests.unit.loadtests.open_loop.results import answered
 
 _RATE = 400.0
 
 
-def _exchange(seconds: float, fault: str | None = None) -> Exchange:
-    return Exchange(sent=0.0, seconds=seconds, fault=fault)
+def _ended(*cases: tuple[float, str], status: int = 0) -> Exchanges:
+    """(seconds, fault) of each."""
+    return Exchanges(
+        [answered(0.0, seconds)._replace(fault=fault, status=status) for seconds, fault in cases]
+    )
 
 
-def _faults_of(service: FakeService, **changes: Any) -> set[str | None]:
+def _faults_of(service: FakeService, **changes: Any) -> set[str]:
     """Of requests to a service that has changed since the expected answers were given."""
     expected = ask_once(service.url, seed=1)
     for name, value in changes.items():
         setattr(service, name, value)
     with SteadyLoad(service.url, expected, rate=_RATE, seed=1) as load:
         assert wait_for(lambda: len(load.exchanges) >= 40, 60)
-    return {one.fault for one in load.exchanges}
+    return set(load.exchanges.rows["fault"])
 
 
 def test_a_tally_of_nothing() -> None:
-    assert Tally.of([]) == Tally(sent=0, failed=0, worst_seconds=0.0, faults=())
+    assert Tally.of(Exchanges()) == Tally(sent=0, failed=0, worst_seconds=0.0, faults=())
 
 
 def test_a_tally_takes_the_time_of_right_answers_alone() -> None:
-    tally = Tally.of([_exchange(0.2), _exchange(0.1), _exchange(9.0, "status 500: no")])
+    tally = Tally.of(_ended((0.2, ""), (0.1, ""), (9.0, "status 500: no")))
     assert tally == Tally(sent=3, failed=1, worst_seconds=0.2, faults=("status 500: no",))
 
 
 def test_a_tally_names_each_fault_once_and_five_at_most() -> None:
     faults = [f"fault {number // 2}" for number in range(14)]
-    tally = Tally.of([_exchange(0.1, fault) for fault in faults])
+    tally = Tally.of(_ended(*((0.1, fault) for fault in faults)))
     assert (tally.failed, tally.worst_seconds) == (14, 0.0)
     assert tally.faults == tuple(f"fault {number}" for number in range(5))
 
 
 @pytest.mark.parametrize(
-    ("fault", "refused"),
+    ("status", "fault", "refused"),
     [
-        (None, False),
-        ("status 503: try again later", True),
-        ("no answer: ConnectError", True),
-        ("no answer: ReadError", False),
-        ("status 500: no", False),
+        (200, "", False),
+        (503, "status 503: try again later", True),
+        (0, "no answer: ConnectionRefusedError", True),
+        (0, "no answer: ConnectionResetError", False),
+        (500, "status 500: no", False),
     ],
 )
-def test_only_what_is_said_at_once_is_a_refusal(fault: str | None, refused: bool) -> None:
-    assert _exchange(0.1, fault).refused is refused
+def test_only_what_is_said_at_once_is_a_refusal(status: int, fault: str, refused: bool) -> None:
+    assert refused_at_once(_ended((0.1, fault), status=status)).tolist() == [refused]
 
 
 def test_a_healthy_service_has_no_faults(service: FakeService) -> None:
-    assert _faults_of(service) == {None}
+    assert _faults_of(service) == {""}
 
 
 def test_every_request_and_every_answer_counts(service: FakeService) -> None:
@@ -94,7 +99,7 @@ def test_no_answer_is_a_fault(service: FakeService) -> None:
     nobody = "http://127.0.0.1:1"
     with SteadyLoad(nobody, expected, rate=_RATE, seed=1) as load:
         assert wait_for(lambda: len(load.exchanges) >= 5, 60)
-    assert {one.fault for one in load.exchanges} == {"no answer: ConnectError"}
+    assert set(load.exchanges.rows["fault"]) == {"no answer: ConnectionRefusedError"}
 
 
 @pytest.mark.parametrize(
@@ -105,25 +110,22 @@ def test_a_service_that_is_ill_from_the_start_is_not_asked_on(
 ) -> None:
     for name, value in changes.items():
         setattr(service, name, value)
-    with pytest.raises(RuntimeError, match="must answer rightly before a fault, but: "):
+    with pytest.raises(LoadTestError, match=r"answer"):
         ask_once(service.url, seed=1)
     assert service.num_translated <= 1
 
 
 def test_the_same_seed_asks_the_same(service: FakeService) -> None:
     first, again, other = (ask_once(service.url, seed=seed) for seed in (1, 1, 2))
-    assert [one.request.body for one in first] == [one.request.body for one in again]
-    assert [one.request.body for one in first] != [one.request.body for one in other]
+    assert [one.body for one in first] == [one.body for one in again]
+    assert [one.body for one in first] != [one.body for one in other]
 
 
 def test_a_load_that_breaks_is_not_taken_for_a_quiet_one(service: FakeService) -> None:
     def broken(_: object) -> str | None:
         raise ZeroDivisionError
 
-    expected = [
-        dataclasses.replace(one, request=dataclasses.replace(one.request, fault_of=broken))
-        for one in ask_once(service.url, seed=1)
-    ]
+    expected = [dataclasses.replace(one, fault_of=broken) for one in ask_once(service.url, seed=1)]
     asked = service.num_translated
     with (
         pytest.raises(ZeroDivisionError),
@@ -135,7 +137,7 @@ def test_a_load_that_breaks_is_not_taken_for_a_quiet_one(service: FakeService) -
 def test_an_error_of_the_case_is_not_hidden_by_one_of_the_load(service: FakeService) -> None:
     expected = ask_once(service.url, seed=1)
     with (
-        pytest.raises(httpx.InvalidURL),
+        pytest.raises(KeyError),
         SteadyLoad(service.url, expected, rate=_RATE, seed=1),
     ):
-        raise httpx.InvalidURL("of the case")
+        raise KeyError("of the case")

@@ -9,11 +9,12 @@ import pytest
 
 from loadtests.faults import run
 from loadtests.faults.cases import GATEWAY, TRANSLATOR, Case
-from loadtests.faults.load import Exchange
-from loadtests.faults.processes import wait_for
 from loadtests.faults.run import Findings, Plan, run_case
 from loadtests.faults.services import ServiceError
+from loadtests.open_loop.exchanges import Exchanges
+from loadtests.processes import wait_for
 from tests.unit.loadtests.faults.service import FakeService
+from tests.unit.loadtests.open_loop.results import answered, not_answered
 
 _PLAN = Plan(
     rate=200.0, before_seconds=0.1, least_after_seconds=0.0, most_after_seconds=0.3, whole_seconds=0
@@ -164,12 +165,9 @@ def test_refusals_of_a_service_that_ends_are_counted_apart(patient: _Patient) ->
 
 
 def test_only_what_was_sent_later_may_be_refused() -> None:
-    refusal = "status 503: try again later"
-    early, late, lost = (
-        Exchange(sent=sent, seconds=0.1, fault=fault)
-        for sent, fault in ((9.9, refusal), (10.1, refusal), (10.1, "no answer: ReadError"))
-    )
-    assert run._refused([early, late, lost], 10.0) == [late]
+    lost = answered(10.1)._replace(status=0, fault="no answer: ConnectionResetError")
+    exchanges = Exchanges([not_answered(9.9, 503), not_answered(10.1, 503), lost])
+    assert run._refused(exchanges, 10.0).tolist() == [False, True, False]
 
 
 def test_a_service_that_will_not_end_is_an_error(patient: _Patient) -> None:
@@ -177,12 +175,3 @@ def test_a_service_that_will_not_end_is_an_error(patient: _Patient) -> None:
     with pytest.raises(ServiceError, match="did not end"):
         _run(case)
     assert patient.is_closed
-
-
-def test_what_had_ended_by_the_fault_is_before_it() -> None:
-    exchanges = [
-        Exchange(sent=sent, seconds=seconds, fault=None)
-        for sent, seconds in ((1.0, 0.5), (9.0, 1.0), (9.5, 1.0), (10.5, 0.1))
-    ]
-    before, after = run._split(exchanges, 10.0)
-    assert (before, after) == (exchanges[:2], exchanges[2:])

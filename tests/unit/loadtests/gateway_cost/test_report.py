@@ -7,7 +7,6 @@ import json
 import pytest
 
 from loadtests.bench.figures import Spread
-from loadtests.bench.machine import Hardware
 from loadtests.gateway_cost.benchmark import Measurement, Result
 from loadtests.gateway_cost.options import Front, Options
 from loadtests.gateway_cost.report import as_json_line, as_tables, notes, ratios
@@ -40,12 +39,7 @@ def result() -> Result:
             _measured(Front.BARE, 0.1, uvicorn=0.1),
         ),
         idle_cpu={Front.HAPROXY: 0.05, Front.BARE: 0.0},
-        hardware=Hardware(
-            cpu="x", cpu_flags=(), cores=2, cores_of_machine=2, memory_bytes=1, gpus=()
-        ),
-        versions={"python": "3"},
-        commit=None,
-        started="2026-01-01T00:00:00+00:00",
+        conditions={"hardware": {"cpu": "x", "cores": 2, "cores_of_machine": 2}, "commit": None},
         seconds=12.3,
     )
 

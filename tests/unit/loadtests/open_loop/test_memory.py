@@ -5,68 +5,73 @@ from __future__ import annotations
 import json
 import os
 
+import numpy as np
 import pytest
 
 from loadtests.open_loop.errors import LoadTestError
-from loadtests.open_loop.memory import Memory, MemoryWatch, Sample
-from loadtests.open_loop.options import Thresholds
+from loadtests.open_loop.figures import Result
+from loadtests.open_loop.memory import Memory, MemoryWatch, in_words
 from loadtests.open_loop.page import as_page
-from loadtests.open_loop.report import as_json_line, as_tables
+from loadtests.open_loop.report import as_tables
+from loadtests.open_loop.thresholds import Thresholds
 from tests.unit.loadtests.open_loop.results import recorded, result_of
 
 
 def _memory(*totals: float) -> Memory:
     """One look a minute, all of it in one gateway but for ten megabytes."""
+    all_ = np.array(totals)
     return Memory(
-        samples=[
-            Sample(seconds=60.0 * number, megabytes={"gateway": total - 10.0, "HAProxy": 10.0})
-            for number, total in enumerate(totals)
-        ]
+        seconds=60.0 * np.arange(len(totals)),
+        megabytes={"gateway": all_ - 10.0, "HAProxy": np.full(len(totals), 10.0)},
     )
+
+
+def _result(memory: Memory, most: float) -> Result:
+    wanted = Thresholds(max_memory_growth=most)
+    record = recorded((20, 0.1))
+    return result_of(record, profile_name="soak", memory=memory, pid=1, thresholds=wanted)
 
 
 def test_a_flat_course_does_not_grow() -> None:
     memory = _memory(*[100.0] * 21)
-    assert (memory.growth, memory.slope) == (0.0, 0.0)
-    assert memory.miss(0.0) is None
+    assert memory.figures()["growth_percent"] == 0.0
+    assert memory.figures()["slope_mb_per_hour"] == pytest.approx(0.0, abs=1e-6)
+    assert _result(memory, 0.0).figures["misses"] == []
 
 
 def test_what_grows_all_the_time_is_measured() -> None:
     memory = _memory(*(100.0 + minute for minute in range(21)))
-    assert memory.slope == pytest.approx(60.0)
+    assert memory.figures()["slope_mb_per_hour"] == pytest.approx(60.0)
     # Minutes 5 to 9 and 15 to 20: means of 107 and 117.5.
-    assert memory.growth == pytest.approx(100 * (117.5 / 107 - 1))
-    assert memory.miss(5.0) == "the growth of memory must be at most 5 %, but is 9.81 %"
+    assert memory.figures()["growth_percent"] == pytest.approx(100 * (117.5 / 107 - 1), rel=1e-3)
 
 
 def test_caches_that_fill_in_the_beginning_are_no_growth() -> None:
     memory = _memory(50, 70, 90, *[100.0] * 18)
-    assert (memory.growth, memory.slope) == (0.0, 0.0)
-    assert memory.quarter_mean(0) == pytest.approx(82.0)
+    assert memory.figures()["growth_percent"] == 0.0
+    assert memory.figures()["quarter_means_mb"][0] == pytest.approx(82.0)
 
 
 @pytest.mark.parametrize("looks", [1, 2])
 def test_too_short_a_look_passes_no_threshold(looks: int) -> None:
     memory = _memory(*[100.0] * looks)
-    assert memory.growth is None
-    assert "was not seen for long enough" in str(memory.miss(5.0))
-    assert memory.miss(None) is None
-    assert "too short a time" in memory.in_words()
+    assert memory.figures()["growth_percent"] is None
+    assert _result(memory, 5.0).figures["misses"] == [
+        "the growth of memory must be at most 5 %, but was not seen for long enough"
+    ]
+    assert "too short a time" in in_words(memory.figures())
 
 
 def test_the_report_has_it() -> None:
     memory = _memory(*(100.0 + minute for minute in range(21)))
-    wanted = Thresholds(max_memory_growth=5)
-    result = result_of(
-        recorded((20, 0.1)), profile_name="soak", memory=memory, pid=1, thresholds=wanted
-    )
-    values = json.loads(as_json_line(result))["memory"]
+    result = _result(memory, 5.0)
+    values = json.loads(json.dumps(result.figures))["memory"]
     assert values["slope_mb_per_hour"] == 60
     assert values["growth_percent"] == pytest.approx(9.813)
     assert values["by_process"]["HAProxy"] == [10, 10, 10, 10]
     assert next(iter(values["by_process"])) == "gateway"
-    assert result.misses() == ["the growth of memory must be at most 5 %, but is 9.81 %"]
-    assert "+9.81 % from the second to the last" in as_tables(result)
+    assert result.figures["misses"] == ["the growth of memory must be at most 5 %, but is 9.813 %"]
+    assert "+9.81 % from the second to the last" in as_tables(result.figures)
     assert "Memory of the service" in as_page(result)
 
 
@@ -75,8 +80,8 @@ def test_a_process_is_looked_at_from_beginning_to_end() -> None:
         pass
     memory = watch.memory
     assert memory is not None
-    assert len(memory.samples) == 2
-    assert memory.samples[0].total > 1
+    assert len(memory.seconds) == len(memory.total) == 2
+    assert memory.total.min() > 1
 
 
 def test_a_process_that_is_not_there_is_named() -> None:

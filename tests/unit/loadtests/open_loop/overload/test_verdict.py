@@ -7,23 +7,20 @@ from typing import Any
 
 import pytest
 
-from loadtests.open_loop.load import Ending
-from loadtests.open_loop.options import Thresholds
-from loadtests.open_loop.overload.figures import Overload, record_of
+from loadtests.open_loop.figures import Result
+from loadtests.open_loop.overload.figures import Overload
 from loadtests.open_loop.page import as_page
-from loadtests.open_loop.report import as_json_line, as_tables
-from loadtests.open_loop.result import Result
-from tests.unit.loadtests.open_loop.overload.exchanges import (
-    not_answered,
-    overload_of,
-    usual,
-)
-from tests.unit.loadtests.open_loop.results import result_of
+from loadtests.open_loop.report import as_tables
+from loadtests.open_loop.session import Ending
+from loadtests.open_loop.thresholds import Thresholds
+from tests.unit.loadtests.open_loop.overload.overloads import overload_of, usual
+from tests.unit.loadtests.open_loop.results import not_answered, result_of
 
 
 def _result(overload: Overload, **options: Any) -> Result:
     return result_of(
-        record_of(overload.exchanges, overload.elapsed),
+        overload.exchanges,
+        elapsed=overload.elapsed,
         profile_name="overload",
         overload=overload,
         profile=overload.profile,
@@ -49,7 +46,7 @@ def _result(overload: Overload, **options: Any) -> Result:
 )  # fmt: skip
 def test_thresholds(thresholds: dict[str, float], misses: list[str]) -> None:
     overload = overload_of(usual(), deadline=5.0)
-    found = _result(overload, deadline=5.0, thresholds=Thresholds(**thresholds)).misses()
+    found = _result(overload, deadline=5.0, thresholds=Thresholds(**thresholds)).figures["misses"]
     assert len(found) == len(misses)
     for miss, expected in zip(found, misses, strict=True):
         assert miss.startswith(expected)
@@ -59,7 +56,7 @@ def test_each_bad_answer_misses_its_threshold() -> None:
     exchanges = [*usual(), not_answered(35, 504, 6.0), not_answered(35, 429)]
     overload = overload_of(exchanges, deadline=5.0)
     wanted = Thresholds(max_late=0, max_without_retry_after=0, max_failures=0)
-    misses = _result(overload, deadline=5.0, thresholds=wanted).misses()
+    misses = _result(overload, deadline=5.0, thresholds=wanted).figures["misses"]
     assert [miss.split(" must")[0] for miss in misses] == [
         "the share of failures",
         "the number of late answers",
@@ -72,24 +69,24 @@ def test_who_never_came_to_the_overload_has_not_passed() -> None:
     cut = overload_of(usual(), phases=whole.phases[:1], elapsed=10.0)
     wanted = Thresholds(min_goodput_share=0.9, max_recovery_seconds=5, max_refusal_p95_ms=100)
     result = _result(cut, thresholds=wanted, ending=Ending.INTERRUPTED)
-    assert result.misses() == [
+    assert result.figures["misses"] == [
         "the goodput, as a share of the peak, must be at least 0.9, but there is none",
         "the recovery, in s, must be at most 5, but was not seen",
     ]
-    assert result.notes()[0] == "it was interrupted after 10 s"
-    assert "it did not come to that" in as_tables(result)
+    assert result.figures["notes"][0] == "it was interrupted after 10 s"
+    assert "it did not come to that" in as_tables(result.figures)
 
 
 def test_the_report_says_it_all() -> None:
     result = _result(overload_of(usual(), peak_is_known=False, generator_cpu_seconds=5.0))
-    values = json.loads(as_json_line(result))["overload"]
+    values = json.loads(json.dumps(result.figures))["overload"]
     assert (values["peak_goodput"], values["refused"], values["failed"]) == (100, 2000, 0)
     assert values["refusals_by_status"] == {"503": 2000}
     assert values["recovery_seconds"] == pytest.approx(1.9)
     assert [phase["name"] for phase in values["phases"]] == [
         "search", "before", "peak", "overload", "after",
     ]  # fmt: skip
-    text = as_tables(result)
+    text = as_tables(result.figures)
     assert "95.0% of the peak, 100.0" in text
     assert "Turn by turn: 95%" in text
     assert "overload, 30 to 40 s" in text

