@@ -5,17 +5,18 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from sacrebleu.metrics import BLEU
 from tqdm import tqdm
 
 from loadtests.bench.contender import ContenderSpec, Peer, Regime
 from loadtests.bench.field import Field
-from loadtests.bench.machine import Hardware, Memory, commit, read_hardware, versions
+from loadtests.bench.machine import commit, read_hardware, versions
 from loadtests.bench.models import BenchModel
 from loadtests.bench.options import BenchOptions, Pair
 from loadtests.bench.plan_check import exclude_unplanned
@@ -28,40 +29,17 @@ from loadtests.bench.regimes import (
     num_turns,
     online_jobs,
 )
+from loadtests.bench.report import as_object
 from loadtests.bench.worker import Worker, convert_for_ctranslate2
 from loadtests.bench.workload import Workload, draw_workload
 from model.checkpoint import TOKENIZER_FILE
 from model.tokenizer import Tokenizer
 
-__all__ = ["Result", "bleu_score", "measure_regimes", "run"]
+__all__ = ["bleu_score", "measure_regimes", "run"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """Everything that was measured, and under what conditions."""
-
-    options: BenchOptions
-    pairs: tuple[Pair, ...]
-    """Of contenders that were measured."""
-    excluded: Mapping[str, str]
-    """Labels of contenders that missed the planned lengths, with what they did instead."""
-    measurements: tuple[Measurement, ...]
-    memory: Mapping[str, Memory]
-    """Of each contender after its last turn."""
-    idle_cpu: Mapping[str, float]
-    """CPUs that each contender kept busy while others had their turn: should be 0."""
-    weights_digest: str
-    workload: Workload
-    hardware: Hardware
-    versions: Mapping[str, str]
-    commit: str | None
-    started: str
-    """UTC, ISO 8601."""
-    seconds: float
-
-
-def run(options: BenchOptions) -> Result:
-    """Measures; progress goes to stderr.
+def run(options: BenchOptions) -> dict[str, Any]:
+    """Measures, and gives the object of `as_object`; progress goes to stderr.
 
     Raises:
         PolyheadError: the model, the texts or a contender is no good.
@@ -79,20 +57,20 @@ def run(options: BenchOptions) -> Result:
             score = bleu_score(model, workload)
             measurements = measure_regimes(field, workload, options, pairs, score)
             memory, idle_cpu = field.memory(), field.idle_cpu()
-    return Result(
-        options=options,
-        pairs=tuple(pairs),
+    return as_object(
+        options,
+        workload,
+        measurements,
+        pairs=pairs,
         excluded=excluded,
-        measurements=tuple(measurements),
         memory=memory,
         idle_cpu=idle_cpu,
-        weights_digest=field.weights_digest,
-        workload=workload,
-        hardware=hardware,
+        weights=field.weights_digest,
+        hardware=asdict(hardware),
         versions=versions(),
         commit=commit(),
         started=started.isoformat(timespec="seconds"),
-        seconds=time.monotonic() - clock,
+        seconds=round(time.monotonic() - clock, 1),
     )
 
 

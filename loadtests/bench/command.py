@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +12,7 @@ from loadtests.bench.benchmark import run
 from loadtests.bench.contender import Peer, Regime, Search
 from loadtests.bench.errors import BenchError
 from loadtests.bench.options import BenchOptions
-from loadtests.bench.report import as_json_line, as_tables
+from loadtests.bench.report import as_tables
 from loadtests.bench.workload import TextFile
 from loadtests.report import append
 
@@ -55,7 +56,7 @@ def bench(
             results, "", error=BenchError
         )  # a name that is no good is known before anything is measured
     result = run(wanted)
-    line = as_json_line(result)
+    line = json.dumps(result, ensure_ascii=False)
     if not as_json:
         print(as_tables(result), end="\n\n")
     print(line)

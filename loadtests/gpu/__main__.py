@@ -8,15 +8,14 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 from loadtests.bench.machine import commit, read_hardware, versions
 from loadtests.bench.models import RANDOM_MODELS, BenchModel
 from loadtests.gpu.figures import Figures
-from loadtests.gpu.report import as_json_line, as_text, exit_code
-from loadtests.gpu.stages import Outcome, Stage, run_stage
+from loadtests.gpu.report import as_json_line, as_text
+from loadtests.gpu.stages import Stage, run_stage
 
 _TESTS = ("tests/unit/model/kernels", "tests/unit/model/engine/device")
 _RESERVE = 8.0
@@ -35,12 +34,11 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="folder for the figures")
     parser.add_argument("--seconds", type=float, default=525.0, help="most of everything's time")
     parser.add_argument("--text", type=Path, help="`source<TAB>reference` lines, for BLEU")
-    parser.add_argument("--figures", type=Path, help="file for one stage's figures")
     arguments = parser.parse_args()
     output = arguments.output or Path(tempfile.mkdtemp(prefix="polyhead-gpu-"))
     output.mkdir(parents=True, exist_ok=True)
     if arguments.stage:
-        figures = Figures(arguments.figures or output / f"{arguments.stage}.json")
+        figures = Figures(output / f"{arguments.stage}.json")
         wrong = _work(arguments.stage, figures, arguments.text)
         print("\n".join(wrong), file=sys.stderr)
         return int(bool(wrong))
@@ -55,19 +53,20 @@ def _all_stages(output: Path, seconds: float, text: Path | None) -> int:
         "versions": versions(), "commit": commit(),
     }  # fmt: skip
     print(environment, flush=True)
-    outcomes: list[Outcome] = []
-    for stage in stages(text):
-        left = deadline - time.monotonic()
-        outcomes.append(run_stage(stage, output / f"{stage.name}.json", at_most=left))
+    # Kernels are compiled, not interpreted.
+    os.environ["TRITON_INTERPRET"] = "0"
+    outcomes = [
+        run_stage(stage, at_most=deadline - time.monotonic()) for stage in stages(output, text)
+    ]
     table, line = as_text(outcomes), as_json_line(outcomes, environment)
     (output / "table.txt").write_text(table + "\n", encoding="utf-8")
     (output / "result.json").write_text(line + "\n", encoding="utf-8")
     print(table, line, sep="\n\n")
-    return exit_code(outcomes)
+    return int(any(outcome.error is not None for outcome in outcomes))
 
 
-def stages(text: Path | None) -> list[Stage]:
-    """In the order of what must be known first."""
+def stages(output: Path, text: Path | None) -> list[Stage]:
+    """The tests of the kernels, then every stage of `_SECONDS`."""
     pytest = [
         # Its own settings: those of the project want plug-ins that nothing here needs.
         *(sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", ".", "-q"),
@@ -76,21 +75,14 @@ def stages(text: Path | None) -> list[Stage]:
     ]
     if find_spec("xdist"):
         pytest += ["-n", "6"]
-    # Compiled, not interpreted.
-    compiled = {"TRITON_INTERPRET": "0"}
-    tests = Stage(name="kernels", seconds=100, command=lambda _: pytest, environment=compiled)
-
-    def command(name: str, figures: Path) -> list[str]:
-        given = ["--text", str(text)] if text else []
-        script = [sys.executable, "-m", "loadtests.gpu", name, "--figures", str(figures)]
-        return [*script, "--output", str(figures.parent), *given]
-
+    given = ["--output", str(output), *(["--text", str(text)] if text else [])]
+    commands = {"kernels": pytest} | {
+        name: [sys.executable, "-m", "loadtests.gpu", name, *given] for name in _SECONDS
+    }
+    limits = {"kernels": 100} | _SECONDS
     return [
-        tests,
-        *(
-            Stage(name=name, seconds=limit, command=partial(command, name), environment=compiled)
-            for name, limit in _SECONDS.items()
-        ),
+        Stage(name=name, seconds=limits[name], command=command, figures=output / f"{name}.json")
+        for name, command in commands.items()
     ]
 
 

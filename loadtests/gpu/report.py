@@ -11,7 +11,7 @@ from loadtests.bench.figures import shown
 from loadtests.gpu.stages import Outcome
 from loadtests.report import as_table
 
-__all__ = ["TARGETS", "as_json_line", "as_text", "exit_code"]
+__all__ = ["TARGETS", "as_json_line", "as_text"]
 
 SCHEMA = 1
 
@@ -61,11 +61,6 @@ def as_json_line(outcomes: Sequence[Outcome], environment: dict[str, Any]) -> st
 def merged(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """All figures; their names differ between stages."""
     return {name: value for outcome in outcomes for name, value in outcome.figures.items()}
-
-
-def exit_code(outcomes: Sequence[Outcome]) -> int:
-    """0 when every stage has done what it should."""
-    return int(any(outcome.error is not None for outcome in outcomes))
 
 
 def _verdict(name: str, found: float | None, wanted: float) -> tuple[str, str]:
