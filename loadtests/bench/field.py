@@ -63,7 +63,7 @@ class Field:
         }
 
     def memory(self) -> dict[str, Memory]:
-        """Of each contender's process."""
+        """The memory of each contender's process, by label."""
         return {worker.spec.label: worker.memory() for worker in self.workers}
 
     def exclude(self, worker: Worker) -> None:

@@ -22,7 +22,7 @@ class Spread:
 
     @classmethod
     def of(cls, rounds: Sequence[float]) -> Self:
-        """Of one round or more."""
+        """The spread of one round or more."""
         return cls(
             rounds=tuple(rounds),
             min=min(rounds),

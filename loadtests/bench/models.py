@@ -58,7 +58,7 @@ class BenchModel:
     name: str
     config: TransformerConfig
     directory: Path | None
-    """Of trained weights; None for random ones."""
+    """The model directory of trained weights; None for random ones."""
     max_source_tokens: int
     seed: int
 
@@ -71,23 +71,15 @@ class BenchModel:
             CheckpointError: there is no such model directory.
         """
         if name in RANDOM_MODELS:
-            config = RANDOM_MODELS[name]
-            return cls(
-                name=name,
-                config=config,
-                directory=None,
-                max_source_tokens=config.max_positions,
-                seed=seed,
-            )
-        directory = DEFAULT if name == "embedded" else model_directory(name)
-        manifest = read_manifest(directory)
-        trained = manifest.metadata.max_source_tokens or manifest.config.max_positions
+            directory, config = None, RANDOM_MODELS[name]
+            longest = config.max_positions
+        else:
+            directory = DEFAULT if name == "embedded" else model_directory(name)
+            manifest = read_manifest(directory)
+            config = manifest.config
+            longest = manifest.metadata.max_source_tokens or config.max_positions
         return cls(
-            name=name,
-            config=manifest.config,
-            directory=directory,
-            max_source_tokens=trained,
-            seed=seed,
+            name=name, config=config, directory=directory, max_source_tokens=longest, seed=seed
         )
 
     def load(self) -> Transformer:

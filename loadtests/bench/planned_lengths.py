@@ -40,7 +40,7 @@ __all__ = ["plan_lengths"]
 _NUM_WAVES = 24
 _GROUP = 8
 _SHARPNESS = 600.0
-"""Of the comparison: large enough for the two outcomes to be all or nothing in int8, too."""
+"""Scale of the comparison: the two outcomes must be all or nothing, in int8 as well."""
 _PLAN_SIZE = 2.0
 _SUBLAYER_GAIN = 0.3
 """Random sub-layers write less than they read, or the plan would drown in 12 layers of noise."""

@@ -57,9 +57,9 @@ class Measurement:
     figures: dict[str, Spread]
     """By name, which ends with the unit."""
     sentences: int
-    """Of one round."""
+    """Sentences of one round."""
     output_tokens: int | None = None
-    """Of the first round, end tokens included."""
+    """Tokens of the first round's targets, end tokens included."""
     planned_lengths: float | None = None
     """Share of targets exactly as long as was planned."""
     bleu: float | None = None

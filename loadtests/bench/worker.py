@@ -47,7 +47,7 @@ class Translated:
     """What came of one turn."""
 
     seconds: tuple[float, ...]
-    """Of each call: one for all sources, or one for each."""
+    """Seconds of each call: one for all sources, or one for each."""
     targets: list[list[int]]
     """Without end tokens, in the order of the sources."""
 
@@ -74,7 +74,7 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """The number of the process."""
         assert self._process.pid is not None  # it was started
         return self._process.pid
 
@@ -108,7 +108,7 @@ class Worker:
         return self._ask("serve", task, sources, arrivals)  # type: ignore[no-any-return]
 
     def memory(self) -> Memory:
-        """Of the process, as it is now."""
+        """What the process holds now."""
         return self._ask("memory")  # type: ignore[no-any-return]
 
     def cpu_seconds(self) -> float:

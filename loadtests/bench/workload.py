@@ -25,7 +25,7 @@ from model.training.text import read_pairs
 __all__ = ["TextFile", "Workload", "draw_workload", "poisson_arrivals"]
 
 MEAN_SOURCE_TOKENS = 23
-"""Of random models, the end token included: about that of a newspaper's sentences."""
+"""Mean length of sources for random models, end token included: about that of newspapers."""
 _LENGTH_SPREAD = 0.15
 """A planned target is as long as its source, give or take this share."""
 _ROOM = 50

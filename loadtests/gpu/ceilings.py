@@ -2,51 +2,35 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from model.config import TransformerConfig
 
-__all__ = ["Ceilings", "StepWork", "seconds_of"]
-
-
-def seconds_of(work: Callable[[], object], *, repeats: int = 10) -> float:
-    """The median of `repeats`, by the device's own clock."""
-    work()
-    times = []
-    for _ in range(repeats):
-        began = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-        ended = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-        began.record()
-        work()
-        ended.record()
-        ended.synchronize()
-        milliseconds: float = began.elapsed_time(ended)
-        times.append(milliseconds / 1000)
-    return statistics.median(times)
+__all__ = ["Ceilings", "StepWork"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ceilings:
-    """Of one device."""
+    """The most that one device can do."""
 
     bytes_per_second: float
-    """Of a copy within the device, read and written."""
+    """Bytes that a copy within the device reads and writes."""
     flops: float
-    """Of a large bfloat16 product, a multiplication and an addition counting two."""
+    """Operations of a large bfloat16 product; a multiplication and an addition count two."""
 
     @classmethod
     def measured(cls) -> Ceilings:
         """On random numbers: zeros take less power, and so less time."""
+        from triton.testing import do_bench  # it looks for a driver
+
         size, width = 2**31, 8192
         source = torch.randint(0, 255, (size,), dtype=torch.uint8, device="cuda")
         target = torch.empty_like(source)
-        copying = seconds_of(lambda: target.copy_(source))
+        copying = 1e-3 * do_bench(lambda: target.copy_(source), return_mode="median")
         a, b = torch.randn(2, width, width, device="cuda").bfloat16()
-        multiplying = seconds_of(lambda: a @ b)
+        multiplying = 1e-3 * do_bench(lambda: a @ b, return_mode="median")
         return cls(bytes_per_second=2 * size / copying, flops=2 * width**3 / multiplying)
 
 
@@ -69,7 +53,7 @@ class StepWork:
         source_len: float,
         num_bytes: int,
     ) -> StepWork:
-        """Of `groups` sources: each weight and each cached number is read once.
+        """The work of a step of `groups` sources: each weight and each cached number is read once.
 
         The beams of a source share its entry; how much of their past they share is not counted.
         """

@@ -30,7 +30,7 @@ from loadtests.gpu.runners import Maker
 __all__ = ["DTYPES", "SENTENCES", "measure_peers", "offer_cublas_12"]
 
 SENTENCES = {Peer.CTRANSLATE2: 4096, Peer.TRANSFORMERS: 512}
-"""Of a turn: enough for the batches that suit each of them."""
+"""Sentences of our turns: enough for the batches that suit each of them."""
 DTYPES = {Peer.CTRANSLATE2: "float16", Peer.TRANSFORMERS: "float16"}
 
 

@@ -23,7 +23,7 @@ from model.transformer import Transformer
 __all__ = ["Maker", "UncapturedStream", "cuda_runner", "drive", "sequences"]
 
 _LEAST_ADMISSION = 1 / 8
-"""Of the slots: what the engine's scheduler waits for, too."""
+"""Share of the slots that must be free for newcomers, as in the engine's scheduler."""
 
 
 class Maker(Protocol):

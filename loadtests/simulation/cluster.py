@@ -70,14 +70,14 @@ class Course:
     offered: list[float] = field(default_factory=list)
     """Source tokens per second that clients sent, on average since the point before."""
     replicas: list[int] = field(default_factory=list)
-    """Those that take work."""
+    """Replicas that take work."""
     targets: list[int] = field(default_factory=list)
     queue_p95: list[float] = field(default_factory=list)
-    """Of those who arrived since the point before."""
+    """95th percentile of the sentences that arrived since the point before, in seconds."""
     queue_times: QueueTimes = field(default_factory=QueueTimes)
-    """Of all."""
+    """Queue times of all sentences."""
     replica_hours: float = 0.0
-    """Those that start, take work or finish it."""
+    """Hours of replicas that start, take work or finish it."""
     reports: int = 0
     """That reached the controller."""
     arrived_tokens: float = 0.0
