@@ -34,7 +34,7 @@ RUN /opt/polyhead/bin/pip install --no-build-isolation --no-deps --force-reinsta
 # The engine is compiled for every CPU of this architecture, for the image runs on others than this
 # machine's. Not from /source, whose modules would be taken before the installed ones.
 WORKDIR /
-RUN /opt/polyhead/bin/python -m model.native.build \
+RUN /opt/polyhead/bin/python -m model.engine.native.build \
     && /opt/polyhead/bin/polyhead --version
 
 FROM python:${PYTHON_VERSION}-slim-bookworm

@@ -79,7 +79,7 @@ lock: ## pin the newest dependencies that pyproject.toml allows, from a fresh en
 		"$$scratch/frozen"; } > requirements.lock
 
 clean: ## remove .venv, caches and build products
-	rm -rf $(VENV) build dist *.egg-info model/native/build .mypy_cache .ruff_cache .pytest_cache \
+	rm -rf $(VENV) build dist *.egg-info model/engine/native/build .mypy_cache .ruff_cache .pytest_cache \
 		.import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Self
 from model.config import EngineConfig, GenerationConfig, Priority
 from model.decoding.search import FinishReason
 from model.errors import InvalidRequestError, QueueFullError
-from model.segmentation import SegmentedText, Segmenter
-from model.tokenizer import Tokenizer
+from model.text.segmentation import SegmentedText, Segmenter
+from model.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from model.checkpoint import ModelMetadata
+    from model.checkpoints.checkpoint import ModelMetadata
     from model.engine.engine import Engine
     from model.engine.sequence import SequenceResult
 
@@ -132,9 +132,9 @@ class Translator:
             InvalidRequestError: the engine cannot run here as it is configured.
         """
         # Only this needs torch, which takes a second to import.
-        from model.checkpoint import load_checkpoint
+        from model.checkpoints.checkpoint import load_checkpoint
+        from model.engine.backends import resolve_device
         from model.engine.engine import Engine
-        from model.engine.runner import resolve_device
 
         config = engine or EngineConfig()
         resolve_device(config.device)  # before a large file is read for nothing

@@ -18,19 +18,19 @@ from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import LoggingConfig
 
+from model.checkpoints.embedded import EMBEDDED, model_directory
 from model.config import EngineConfig
-from model.embedded import EMBEDDED, model_directory
-from service.autoscaling_policy import serve_config
-from service.draining import Drain
-from service.gateway import build_gateway
-from service.logs import configure_logging
-from service.metrics import GatewayMetrics
-from service.metrics_hub import HubClient
-from service.metrics_snapshot import render, take_snapshot
+from service.autoscaling.policy import serve_config
+from service.gateway.admission import Admission
+from service.gateway.application import build_gateway
+from service.observability.hub import HubClient
+from service.observability.logs import configure_logging
+from service.observability.metrics import GatewayMetrics
+from service.observability.snapshot import render, take_snapshot
 from service.replica import TranslatorReplica
-from service.replica_watch import WatchfulRouter
-from service.routing import Router
-from service.serve_backend import LOST, ServeBackend
+from service.routing.replica_health import WatchfulRouter
+from service.routing.router import Router
+from service.routing.serve_backend import ServeBackend
 from service.settings import Settings
 
 __all__ = [
@@ -66,16 +66,13 @@ class Gateway:
         gc.set_threshold(_COLLECT_AFTER_OBJECTS)
         self._settings = settings
         self._metrics = GatewayMetrics()
-        self._drain = Drain()
+        self._admission = Admission(settings.limits)
         self._hub = HubClient.of_this_replica(
             lambda: take_snapshot(self._metrics.registry), keeps_backup=True
         )
         self._router = Router(
-            {name: ServeBackend(name, _plain(handle)) for name, handle in models.items()},
-            retry=settings.retry,
+            {name: ServeBackend(_plain(handle)) for name, handle in models.items()},
             info_timeout_seconds=settings.info_timeout_seconds,
-            lost=LOST,
-            on_retry=self._metrics.retried,
         )
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -86,13 +83,13 @@ class Gateway:
             self._router,
             self._metrics,
             self._render_metrics,
-            drain=self._drain,
+            admission=self._admission,
             echo_request_id=False,  # Serve's proxy repeats the header itself
         )
 
     async def drain(self) -> None:
         """Lets nothing in any more, and returns when everything that was let in is answered."""
-        await self._drain.run()
+        await self._admission.drain()
 
     async def _render_metrics(self) -> bytes:
         timeout = self._settings.metrics_timeout_seconds

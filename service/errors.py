@@ -53,6 +53,7 @@ CLIENT_CLOSED_REQUEST = 499
 """The status of a request whose client has gone: in metrics and logs only, nobody is there to read
 an answer."""
 
+_OVERLOADED = "overloaded"
 _MAX_PROBLEMS = 5
 _MAX_SHOWN = 60
 
@@ -108,6 +109,11 @@ class Failure:
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Further headers of the answer: Retry-After, Allow."""
 
+    @property
+    def is_overload(self) -> bool:
+        """Whether the request was refused only since there was too much to do."""
+        return self.kind == _OVERLOADED
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Row:
@@ -135,11 +141,11 @@ _TABLE: Mapping[type[BaseException], _Row] = {
     BodyTimeoutError: _Row(status=408, kind="body_timeout", close=True),
     QueueFullError: _Row(
         status=503,
-        kind="overloaded",
+        kind=_OVERLOADED,
         retry_after=1,
         message="the waiting queue is full; try again later",
     ),
-    OverloadedError: _Row(status=503, kind="overloaded", retry_after=1),
+    OverloadedError: _Row(status=503, kind=_OVERLOADED, retry_after=1),
     DeadlineExceededError: _Row(
         status=504,
         kind="deadline_exceeded",
@@ -271,7 +277,7 @@ def _problem(error: Mapping[str, Any]) -> str:
     name = f"`{path}`" if path else "the body"
     kind, context = error["type"], error.get("ctx", {})
     if kind == "missing":
-        return f"{name} is required" if path else "the body must be a JSON object, but is null"
+        return f"{name} is required"
     if kind == "extra_forbidden":
         return f"{name} is not a field of this request"
     if kind == "value_error":

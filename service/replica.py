@@ -13,17 +13,17 @@ import threading
 import time
 from dataclasses import asdict
 
+from model.checkpoints.embedded import model_directory
 from model.config import EngineConfig
-from model.embedded import model_directory
 from model.errors import EngineDeadError, UnsupportedLanguageError
-from service.autoscaling import LoadMeter, ReplicaLoad
-from service.logs import configure_logging
-from service.metrics import TranslatorMetrics
-from service.metrics_hub import HubClient
-from service.metrics_snapshot import Snapshot, take_snapshot
+from service.autoscaling.decision import LoadMeter, ReplicaLoad
+from service.observability.hub import HubClient
+from service.observability.logs import configure_logging
+from service.observability.metrics import TranslatorMetrics
+from service.observability.snapshot import Snapshot, take_snapshot
+from service.observability.tracing import trace_phases
 from service.protocol import ModelInfo, TranslateCall, TranslatedText, TranslateReply
 from service.settings import LogLevel
-from service.tracing import trace_phases
 
 __all__ = ["TranslatorReplica"]
 
@@ -137,7 +137,7 @@ class TranslatorReplica:
             raise EngineDeadError(f"the engine of {self._translator.name} has stopped")
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
-        """What Serve asks for, and brings to `service.autoscaling_policy` in its controller."""
+        """What Serve asks for, and brings to `service.autoscaling.policy` in its controller."""
         return asdict(self._load())
 
     def close(self) -> None:

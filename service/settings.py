@@ -10,7 +10,6 @@ prefix that names no field is left alone: Kubernetes makes such ones for a Servi
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
@@ -18,7 +17,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model.config import EngineConfig
-from service.autoscaling import ScalingConfig
 
 __all__ = [
     "Autoscaling",
@@ -100,18 +98,18 @@ class RetrySettings(_Section):
 
 
 class Autoscaling(_Section):
-    """How the number of a model's replicas follows its load; see `service.autoscaling`."""
+    """How the number of a model's replicas follows its load; see `service.autoscaling.decision`."""
 
     min_replicas: int = Field(default=1, ge=1)
     max_replicas: int = Field(default=4, ge=1)
-    target_queue_seconds: float = Field(default=ScalingConfig.target_queue_seconds, gt=0)
+    target_queue_seconds: float = Field(default=1.0, gt=0)
     """Most seconds that 95 of 100 sentences should wait for a slot, by estimate."""
-    target_utilization: float = Field(default=ScalingConfig.target_utilization, gt=0, le=1)
+    target_utilization: float = Field(default=0.75, gt=0, le=1)
     """Most of the replicas' measured capacity that what arrives should use."""
-    drain_seconds: float = Field(default=ScalingConfig.drain_seconds, gt=0)
+    drain_seconds: float = Field(default=30.0, gt=0)
     """Time in which a queue above the target should be gone; not much less than a replica takes to
     start, or replicas come too late to help."""
-    hold_seconds: float = Field(default=ScalingConfig.hold_seconds, ge=0)
+    hold_seconds: float = Field(default=300.0, ge=0)
     """Replicas that any moment of the last so many seconds needed are kept."""
     metrics_interval_seconds: float = Field(default=1.0, ge=0.1, le=60)
     """Seconds between two reports of a replica to Serve's controller."""
@@ -124,20 +122,6 @@ class Autoscaling(_Section):
                 f"but is {self.min_replicas}"
             )
         return self
-
-    def to_policy(self) -> dict[str, float]:
-        """The fields of a `ScalingConfig`, as plain data."""
-        config = ScalingConfig(
-            target_queue_seconds=self.target_queue_seconds,
-            target_utilization=self.target_utilization,
-            drain_seconds=self.drain_seconds,
-            hold_seconds=self.hold_seconds,
-            stale_seconds=max(ScalingConfig.stale_seconds, 5 * self.metrics_interval_seconds),
-            look_back_seconds=max(
-                ScalingConfig.look_back_seconds, 3 * self.metrics_interval_seconds
-            ),
-        )
-        return asdict(config)
 
 
 class EngineSettings(_Section):

@@ -14,11 +14,11 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message
 
 from model.config import GenerationConfig
-from service.draining import Drain
-from service.gateway import build_gateway
-from service.metrics import GatewayMetrics
+from service.gateway.admission import Admission
+from service.gateway.application import build_gateway
+from service.observability.metrics import GatewayMetrics
 from service.protocol import ModelInfo, TranslateCall, TranslatedText, TranslateReply
-from service.routing import Router
+from service.routing.router import Router
 from service.settings import RetrySettings, Settings
 
 __all__ = [
@@ -26,24 +26,10 @@ __all__ = [
     "Connection",
     "FakeBackend",
     "Gateway",
-    "ReplicaLostError",
-    "WrappedError",
     "until",
 ]
 
 PROMPT_RETRIES = RetrySettings(max_attempts=3, backoff_seconds=0.0)
-
-
-class ReplicaLostError(Exception):
-    """What a backend raises when the replica is gone."""
-
-
-class WrappedError(Exception):
-    """An error of another process as it arrives here: with a traceback for a text."""
-
-    def __init__(self, cause: BaseException) -> None:
-        super().__init__(f"Traceback (most recent call last):\n  ...\n{cause}")
-        self.cause = cause
 
 
 class FakeBackend:
@@ -147,7 +133,6 @@ class Gateway:
         self,
         *backends: FakeBackend,
         render_metrics: Callable[[], Any] | None = None,
-        drain: Drain | None = None,
         echo_request_id: bool = True,
         **settings: Any,
     ) -> None:
@@ -156,17 +141,15 @@ class Gateway:
         self.settings = Settings(**({"retry": PROMPT_RETRIES} | settings))
         self.router = Router(
             {backend.name: backend for backend in self.backends},
-            retry=self.settings.retry,
             info_timeout_seconds=self.settings.info_timeout_seconds,
-            lost=(ReplicaLostError,),
-            on_retry=self.metrics.retried,
         )
+        self.admission = Admission(self.settings.limits)
         self.app: FastAPI = build_gateway(
             self.settings,
             self.router,
             self.metrics,
             render_metrics or _no_metrics,
-            drain=drain,
+            admission=self.admission,
             echo_request_id=echo_request_id,
         )
 

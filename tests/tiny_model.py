@@ -11,11 +11,11 @@ import sentencepiece
 import torch
 from torch import Tensor
 
-from model.checkpoint import ModelMetadata, save_checkpoint
+from model.checkpoints.checkpoint import ModelMetadata, save_checkpoint
 from model.config import GenerationConfig, TransformerConfig
-from model.kv_cache import KVCache
-from model.tokenizer import Tokenizer
-from model.transformer import Transformer
+from model.network.kv_cache import KVCache
+from model.network.transformer import Transformer
+from model.text.tokenizer import Tokenizer
 
 __all__ = [
     "build_tiny_model",

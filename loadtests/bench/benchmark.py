@@ -32,8 +32,8 @@ from loadtests.bench.regimes import (
 from loadtests.bench.report import as_object
 from loadtests.bench.worker import Worker, convert_for_ctranslate2
 from loadtests.bench.workload import Workload, draw_workload
-from model.checkpoint import TOKENIZER_FILE
-from model.tokenizer import Tokenizer
+from model.checkpoints.checkpoint import TOKENIZER_FILE
+from model.text.tokenizer import Tokenizer
 
 __all__ = ["bleu_score", "measure_regimes", "run"]
 

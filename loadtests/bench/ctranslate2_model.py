@@ -13,9 +13,9 @@ from ctranslate2.specs import (  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from loadtests.bench.errors import BenchError
-from model.attention import fuse_linears
 from model.config import Activation, NormOrder, TransformerConfig
-from model.transformer import Embedding, Transformer
+from model.network.attention import fuse_linears
+from model.network.transformer import Embedding, Transformer
 
 __all__ = ["write_ctranslate2_model"]
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from model.checkpoint import read_manifest
+from model.checkpoints.checkpoint import read_manifest
+from model.checkpoints.embedded import DEFAULT, model_directory
 from model.config import TransformerConfig
-from model.embedded import DEFAULT, model_directory
 
 if TYPE_CHECKING:
-    from model.transformer import Transformer
+    from model.network.transformer import Transformer
 
 __all__ = [
     "FIRST_FREE_ID",
@@ -86,8 +86,8 @@ class BenchModel:
         """The weights, float32, on the CPU, in evaluation mode; random ones plan their lengths."""
         import torch
 
-        from model.checkpoint import load_checkpoint
-        from model.transformer import Transformer
+        from model.checkpoints.checkpoint import load_checkpoint
+        from model.network.transformer import Transformer
 
         if self.directory is not None:
             return load_checkpoint(self.directory).model

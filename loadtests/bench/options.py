@@ -11,6 +11,8 @@ from loadtests.bench.contender import Peer, Regime, Search
 from loadtests.bench.errors import BenchError
 from loadtests.bench.models import RANDOM_MODELS
 from loadtests.bench.workload import TextFile
+from model.config import EngineConfig
+from model.engine.backends import chosen_dtype
 
 __all__ = ["DTYPES", "BenchOptions", "Pair"]
 
@@ -119,8 +121,8 @@ class BenchOptions:
     @property
     def our_dtypes(self) -> tuple[str, ...]:
         """Ours, "auto" resolved: int8 on the CPU, bfloat16 on CUDA."""
-        auto = "int8" if self.device == "cpu" else "bfloat16"
-        return tuple(dict.fromkeys(auto if dtype == "auto" else dtype for dtype in self.dtypes))
+        engines = [EngineConfig(device=self.device, dtype=dtype) for dtype in self.dtypes]
+        return tuple(dict.fromkeys(map(chosen_dtype, engines)))
 
     def pairs(self, cpu_flags: Iterable[str]) -> list[Pair]:
         """Who is compared with whom, given the processor's flags."""

@@ -32,8 +32,8 @@ import torch
 from torch import Tensor
 
 from loadtests.bench.models import FIRST_FREE_ID, FIRST_LENGTH_ID, MAX_PLANNED_TOKENS
-from model.attention import MultiHeadAttention
-from model.transformer import Transformer
+from model.network.attention import MultiHeadAttention
+from model.network.transformer import Transformer
 
 __all__ = ["plan_lengths"]
 

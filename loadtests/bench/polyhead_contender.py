@@ -21,7 +21,7 @@ from model.config import EngineConfig, GenerationConfig
 from model.engine.engine import Engine
 from model.engine.runner import Runner
 from model.engine.sequence import SequenceResult
-from model.transformer import Transformer
+from model.network.transformer import Transformer
 
 __all__ = ["PolyheadContender", "generation"]
 

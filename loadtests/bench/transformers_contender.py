@@ -25,9 +25,9 @@ from loadtests.bench.contender import (
     TokenIds,
 )
 from loadtests.bench.transformers_model import to_transformers
-from model.attention import padding_mask
 from model.decoding.reference import pad_sources
-from model.transformer import Transformer
+from model.network.attention import padding_mask
+from model.network.transformer import Transformer
 
 __all__ = ["TransformersContender"]
 

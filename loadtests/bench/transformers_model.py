@@ -15,7 +15,7 @@ from transformers import (
 
 from loadtests.bench.errors import BenchError
 from model.config import NormOrder, TransformerConfig
-from model.transformer import Embedding, Transformer
+from model.network.transformer import Embedding, Transformer
 
 __all__ = ["to_transformers"]
 

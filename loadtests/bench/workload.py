@@ -16,10 +16,10 @@ from loadtests.bench.models import (
     length_token,
 )
 from loadtests.corpus import DEFAULT_SENTENCES
-from model.checkpoint import TOKENIZER_FILE
-from model.embedded import DEFAULT
+from model.checkpoints.checkpoint import TOKENIZER_FILE
+from model.checkpoints.embedded import DEFAULT
 from model.errors import RecipeError
-from model.tokenizer import Tokenizer
+from model.text.tokenizer import Tokenizer
 from model.training.text import read_pairs
 
 __all__ = ["TextFile", "Workload", "draw_workload", "poisson_arrivals"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import socket
@@ -19,7 +18,8 @@ import yaml
 from loadtests.faults.redis_server import RedisServer
 from loadtests.faults.services import APPLICATION, ServiceError, start_python
 from loadtests.processes import kill_session, pids, wait_for
-from service.ports import free_port
+from service.launcher.haproxy import serve_variables
+from service.launcher.ports import free_port
 
 __all__ = ["TRANSLATOR_CPUS", "Cluster"]
 
@@ -37,14 +37,11 @@ class Cluster:
     It is deployed to as an operator does it: `serve deploy` with a file.
     """
 
-    def __init__(
-        self, folder: Path, *, haproxy: bool = True, redis: RedisServer | None = None
-    ) -> None:
+    def __init__(self, folder: Path, *, redis: RedisServer | None = None) -> None:
         """Without workers yet.
 
         Args:
             folder: of all its files.
-            haproxy: as the front, instead of Serve's own proxy.
             redis: keeps what the head knows; the head then holds neither gateways nor translators,
                 and every node has a front.
         """
@@ -52,7 +49,7 @@ class Cluster:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._dashboard = f"http://127.0.0.1:{free_port()}"
-        self._variables = _cluster_variables(folder, haproxy=haproxy)
+        self._variables = _cluster_variables(folder)
         self.nodes: list[subprocess.Popen[bytes]] = []
         self._address = f"{_own_address()}:{free_port()}"
         self._client_port = free_port()
@@ -101,7 +98,7 @@ class Cluster:
         if front is not None:
             directory = self.folder / "front"
             directory.mkdir()
-            variables = _haproxy_variables(directory, host=front)
+            variables = serve_variables(directory, host=front)
             self.url = f"http://{front}:{self.port}"
         log = self._start_node(
             f"--address={self._address}", f"--num-cpus={cpus}", variables=variables
@@ -190,31 +187,13 @@ def _own_address() -> str:
         return address
 
 
-def _cluster_variables(folder: Path, *, haproxy: bool) -> dict[str, str]:
+def _cluster_variables(folder: Path) -> dict[str, str]:
     """What every node must have in its environment."""
-    variables = {
+    return {
         "PYTHONPATH": str(_ROOT),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "service.proxy_headers:middlewares",
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "service.gateway.proxy_headers:middlewares",
+        **serve_variables(folder, host="127.0.0.1"),
     }
-    return variables | (_haproxy_variables(folder, host="127.0.0.1") if haproxy else {})
-
-
-def _haproxy_variables(directory: Path, *, host: str) -> dict[str, str]:
-    """Of the nodes whose front is there."""
-    # In a process of its own, for the module is the service's: variables come over stdout.
-    code = (
-        "import json, sys; from pathlib import Path; from service.haproxy import "
-        "serve_variables; print(json.dumps(serve_variables(Path(sys.argv[1]), host=sys.argv[2])))"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", code, str(directory), host],
-        env=os.environ | {"PYTHONPATH": str(_ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    variables: dict[str, str] = json.loads(ran.stdout)
-    return variables

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from service import cli, launch
-from service.local_ray import local_ray
+from service import cli
+from service.launcher import launch
+from service.launcher.local_ray import local_ray
 
 __all__ = ["main"]
 

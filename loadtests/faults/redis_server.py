@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from loadtests.processes import wait_for
-from service.ports import free_port
+from service.launcher.ports import free_port
 
 __all__ = ["RedisServer"]
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from model.engine import engine as engine_module
-from model.engine.runner import Runner, StepOutcome, build_runners
+from model.engine.backends import build_runners
+from model.engine.runner import Runner, StepOutcome
 from model.engine.scheduler import StepPlan
 from service.replica import TranslatorReplica
 

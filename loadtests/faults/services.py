@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from loadtests.processes import kill_session, pids, wait_for
-from service.ports import free_port
+from service.launcher.ports import free_port
 
 __all__ = ["APPLICATION", "LocalService", "Service", "ServiceError", "start_python"]
 

@@ -10,10 +10,9 @@ From the bottom up: a module imports what stands above it.
 exchange            the one request and its answer
 options             what is to be measured
 load                clients that ask again as soon as they are answered
-bare                FastAPI, and nothing else
-fake_model          a model that answers at once
-alone               the real gateway before it, without Ray
-fake_service        the real gateway before it, as Ray Serve runs both
+applications        a model that answers at once, the real gateway before it without Ray, and
+                    FastAPI with nothing else
+fake_service        the real gateway before that model, as Ray Serve runs both
 server              a contender's process
 contender           the parent's end of it
 benchmark, report   one run, and what came of it

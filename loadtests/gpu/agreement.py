@@ -17,7 +17,7 @@ from loadtests.gpu.figures import Figures
 from loadtests.gpu.runners import Maker, drive, sequences
 from model.decoding.reference import generate
 from model.decoding.search import Hypothesis
-from model.engine.cuda_runner import CudaRunner
+from model.engine.cuda.runner import CudaRunner
 
 __all__ = ["check_agreement"]
 

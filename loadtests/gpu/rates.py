@@ -24,7 +24,7 @@ from loadtests.bench.worker import Worker, obey
 from loadtests.bench.workload import TextFile, Workload, draw_workload
 from loadtests.gpu.figures import Figures
 from loadtests.gpu.runners import Maker, drive, sequences
-from model.engine.cuda_runner import CudaRunner
+from model.engine.cuda.runner import CudaRunner
 from model.engine.engine import StepStats
 
 __all__ = ["DeviceWorker", "measure_alone", "measure_online", "measure_throughput"]

@@ -11,14 +11,14 @@ import torch
 from loadtests.bench.contender import TokenIds
 from model.config import GenerationConfig
 from model.decoding.search import Hypothesis
-from model.engine.cuda_runner import CudaRunner
-from model.engine.device.stream import CudaStream, DeviceStream
+from model.engine.cuda.kernels.operations import Operations
+from model.engine.cuda.runner import CudaRunner
+from model.engine.cuda.stream import CudaStream, DeviceStream
 from model.engine.runner import Runner
 from model.engine.scheduler import StepPlan
 from model.engine.sequence import Sequence
 from model.engine.slots import SlotPool
-from model.kernels.operations import Operations
-from model.transformer import Transformer
+from model.network.transformer import Transformer
 
 __all__ = ["Maker", "UncapturedStream", "cuda_runner", "drive", "sequences"]
 

@@ -14,10 +14,10 @@ from loadtests.gpu.ceilings import Ceilings, StepWork
 from loadtests.gpu.figures import Figures
 from loadtests.gpu.runners import Maker
 from model.config import TransformerConfig
-from model.engine.cuda_runner import CudaRunner
-from model.engine.device import device_model
-from model.kernels.slot_memory import Counter
-from model.transformer import Transformer
+from model.engine.cuda import device_model
+from model.engine.cuda.kernels.slot_memory import Counter
+from model.engine.cuda.runner import CudaRunner
+from model.network.transformer import Transformer
 
 __all__ = ["measure_encoding", "measure_steps"]
 

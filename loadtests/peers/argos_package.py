@@ -20,7 +20,7 @@ from sentencepiece import SentencePieceProcessor
 from loadtests.bench.ctranslate2_model import write_ctranslate2_model
 from loadtests.bench.errors import BenchError
 from loadtests.bench.models import BenchModel
-from model.checkpoint import TOKENIZER_FILE, read_manifest
+from model.checkpoints.checkpoint import TOKENIZER_FILE, read_manifest
 from model.errors import PolyheadError
 
 __all__ = ["write_argos_package"]

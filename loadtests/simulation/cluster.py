@@ -20,7 +20,7 @@ from loadtests.simulation.fleet import Fleet
 from loadtests.simulation.profiles import GATEWAY, GatewayProfile, ReplicaProfile
 from loadtests.simulation.queue_times import QueueTimes
 from loadtests.simulation.traffic import Traffic, draw_tokens
-from service.autoscaling import Autoscaler, ModelLoad, ScalingConfig
+from service.autoscaling.decision import Autoscaler, ModelLoad, ScalingConfig
 
 __all__ = ["Cluster", "Course", "NodeLoss", "Scenario"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from loadtests.simulation.profiles import ReplicaProfile
-from service.autoscaling import LoadMeter, ReplicaLoad
+from service.autoscaling.decision import LoadMeter, ReplicaLoad
 
 __all__ = ["Fleet"]
 

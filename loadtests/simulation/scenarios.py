@@ -14,7 +14,7 @@ from loadtests.simulation.profiles import (
     ReplicaProfile,
 )
 from loadtests.simulation.traffic import DAY_SECONDS, constant, daily, spike
-from service.autoscaling import ScalingConfig
+from service.autoscaling.decision import ScalingConfig
 
 __all__ = ["at_peak", "cpu_spike", "gateway_limit", "gpu_day", "gpu_spikes", "node_losses"]
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from model.config import GenerationConfig
 from model.decoding.candidates import best_candidates
 from model.decoding.search import BeamSearch, Hypothesis
-from model.kv_cache import KVCache
-from model.transformer import Transformer
+from model.network.kv_cache import KVCache
+from model.network.transformer import Transformer
 
 __all__ = ["generate", "pad_sources"]
 

@@ -19,9 +19,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from model.config import EngineConfig, GenerationConfig, Priority
+from model.engine.backends import build_runners
 from model.engine.deadlines import Deadlines
 from model.engine.pace import Pace
-from model.engine.runner import Runner, StepOutcome, build_runners
+from model.engine.runner import Runner, StepOutcome
 from model.engine.scheduler import Scheduler, StepPlan, fair_share
 from model.engine.sequence import Sequence, SequenceResult, SequenceStatus
 from model.engine.waiting import WaitingQueue
@@ -32,7 +33,7 @@ from model.errors import (
     QueueFullError,
     RequestCancelledError,
 )
-from model.transformer import Transformer
+from model.network.transformer import Transformer
 
 __all__ = ["Engine", "EngineStats", "StepStats"]
 

@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from model.checkpoint import load_checkpoint
+from model.checkpoints.checkpoint import load_checkpoint
 from model.errors import CheckpointError, RecipeError
-from model.placeholders import Masker
-from model.tokenizer import Tokenizer
+from model.network.transformer import Transformer
+from model.text.protection import Masker
+from model.text.tokenizer import Tokenizer
 from model.training.corpus import Rows, encode
 from model.training.precision import compute_dtype
 from model.training.variations import Pair
-from model.transformer import Transformer
 
 __all__ = ["in_their_languages", "log_likelihoods", "without_least_likely"]
 

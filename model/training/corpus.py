@@ -13,8 +13,8 @@ import numpy.typing as npt
 import sentencepiece
 
 from model.errors import RecipeError
-from model.placeholders import Masker
-from model.tokenizer import PLACEHOLDER, PLACEHOLDERS, Tokenizer
+from model.text.protection import Masker
+from model.text.tokenizer import PLACEHOLDER, PLACEHOLDERS, Tokenizer
 from model.training.recipe import CorpusRecipe, DataRecipe, Recipe
 from model.training.run_folder import written_whole
 from model.training.variations import Pair

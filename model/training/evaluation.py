@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 from sacrebleu.metrics import BLEU, CHRF
 
-from model.checkpoint import read_manifest
+from model.checkpoints.checkpoint import read_manifest
 from model.config import EngineConfig, GenerationConfig
 from model.decoding.reference import generate
 from model.errors import InvalidRequestError, UnsupportedLanguageError
-from model.tokenizer import Tokenizer
+from model.text.tokenizer import Tokenizer
 from model.training.robustness.cases import read_set
 from model.training.robustness.report import RobustnessReport, check_translations
 from model.training.text import read_pairs
 
 if TYPE_CHECKING:
-    from model.transformer import Transformer
+    from model.network.transformer import Transformer
 
 __all__ = ["Score", "evaluate_file", "evaluate_robustness", "quick_bleu", "score"]
 

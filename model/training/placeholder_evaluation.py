@@ -2,10 +2,10 @@
 
 Addresses, tags and the like are put into the sentences of FILE, which are then translated.
 
-What placeholders stand for is in the translation by construction (model/placeholders.py), so that
-it is there says little. Counted is therefore also how often the model itself puts each in once, and
-how good the translation around them is: BLEU without the things, beside that of the same sentences
-that never had any.
+What placeholders stand for is in the translation by construction (model/text/protection.py), so
+that it is there says little. Counted is therefore also how often the model itself puts each in
+once, and how good the translation around them is: BLEU without the things, beside that of the same
+sentences that never had any.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 import sacrebleu
 
-from model.checkpoint import load_checkpoint
+from model.checkpoints.checkpoint import load_checkpoint
+from model.checkpoints.embedded import model_directory
 from model.config import EngineConfig
-from model.embedded import model_directory
 from model.engine.engine import Engine
-from model.segmentation import SegmentedText, Segmenter
-from model.tokenizer import PLACEHOLDERS
+from model.text.segmentation import SegmentedText, Segmenter
+from model.text.tokenizer import PLACEHOLDERS
 from model.training.text import read_pairs
 from model.training.variations import Pair, vary
 

@@ -10,17 +10,17 @@ from typing import Any
 
 import torch
 
-from model.checkpoint import Checkpoint, load_checkpoint, read_manifest
+from model.checkpoints.checkpoint import Checkpoint, load_checkpoint, read_manifest
 from model.config import PositionKind
 from model.errors import CheckpointError, RecipeError
-from model.tokenizer import Tokenizer
+from model.network.transformer import Transformer
+from model.text.tokenizer import Tokenizer
 from model.training.corpus import TokenizedText, learn_tokenizer, tokenize
 from model.training.processes import Processes
 from model.training.recipe import Recipe
 from model.training.run_folder import RunFolder, written_whole
 from model.training.text import kept_texts, prepare_text, training_text, validation_pairs
 from model.training.variations import Pair
-from model.transformer import Transformer
 
 __all__ = ["Prepared", "differing_shape", "prepare"]
 

@@ -14,8 +14,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
 
+from model.checkpoints.embedded import model_directory
 from model.config import GenerationConfig, TransformerConfig
-from model.embedded import model_directory
 from model.errors import InvalidRequestError, RecipeError
 from model.training.precision import Precision
 from model.training.variations import Kind
@@ -156,9 +156,9 @@ class Recipe:
     source_language: str
     target_language: str
     lower_shouting: bool = False
-    """The model reads sentences in capitals in small letters (model/segmentation.py)."""
+    """The model reads sentences in capitals in small letters (model/text/segmentation.py)."""
     placeholders: bool = False
-    """The model reads placeholders for what is kept within a sentence (model/placeholders.py)."""
+    """The model reads placeholders for what is kept in a sentence (model/text/protection.py)."""
     data: DataRecipe
     tokenizer: TokenizerRecipe = field(default_factory=TokenizerRecipe)
     model: Mapping[str, Any] = field(default_factory=dict)

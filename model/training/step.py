@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from model.network.transformer import Transformer
 from model.training.batches import Batch
 from model.training.loss import fused_projection_loss
-from model.transformer import Transformer
 
 __all__ = ["BatchLoss"]
 

@@ -15,7 +15,7 @@ from typing import IO
 import numpy as np
 import torch
 
-from model.checkpoint import CHECKSUM_FILE
+from model.checkpoints.checkpoint import CHECKSUM_FILE
 from model.errors import RecipeError
 from model.training.cleaning import in_their_languages, without_least_likely
 from model.training.recipe import CorpusRecipe, DataRecipe, Recipe

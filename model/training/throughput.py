@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from model.transformer import Transformer
+from model.network.transformer import Transformer
 
 __all__ = ["matmul_rate", "training_flops"]
 

@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from model.checkpoint import ModelMetadata, save_checkpoint
-from model.dropout import forget_drawn_factors
+from model.checkpoints.checkpoint import ModelMetadata, save_checkpoint
 from model.errors import RecipeError
+from model.network.dropout import forget_drawn_factors
 from model.training.batches import Epoch, PlannedBatch
 from model.training.evaluation import quick_bleu
 from model.training.interruption import sigterm_asks

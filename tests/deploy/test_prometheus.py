@@ -20,7 +20,7 @@ import httpx
 import pytest
 import yaml
 
-from service.ports import free_port
+from service.launcher.ports import free_port
 from tests.deploy.conftest import Tools
 from tests.integration.service_process import ROOT, ServiceProcess, wait_for
 

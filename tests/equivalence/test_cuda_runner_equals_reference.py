@@ -2,7 +2,7 @@
 
 The device's queue is worked off as late as can be, so whatever the host reads or reuses before its
 time is wrong in every run. What the kernels compute is compared with the plain operations in
-`tests/unit/model/kernels`; here they run once, all together.
+`tests/unit/model/engine/cuda/kernels`; here they run once, all together.
 """
 
 import random
@@ -15,13 +15,13 @@ import torch
 from model.config import EngineConfig, GenerationConfig
 from model.decoding.reference import generate
 from model.decoding.search import Hypothesis
-from model.engine.cuda_runner import CudaRunner
-from model.engine.device import device_model, packing
+from model.engine.cuda import device_model, packing
+from model.engine.cuda.kernels.operations import Operations
+from model.engine.cuda.kernels.plain import PlainOperations
+from model.engine.cuda.runner import CudaRunner
 from model.engine.engine import Engine
 from model.engine.sequence import SequenceResult
-from model.kernels.operations import Operations
-from model.kernels.plain import PlainOperations
-from model.transformer import Transformer
+from model.network.transformer import Transformer
 from tests.tiny_model import tiny_transformer
 from tests.unit.model.engine.deferred_stream import DeferredStream
 
@@ -242,7 +242,7 @@ def test_every_shape_of_a_model(monkeypatch, shape: dict[str, object], narrow: i
 def test_the_kernels_all_together(
     monkeypatch, alone, transformer, narrow: int, searches: list[int]
 ) -> None:
-    from model.kernels.fused import FusedOperations
+    from model.engine.cuda.kernels.fused import FusedOperations
 
     monkeypatch.setattr(device_model, "_NARROW", narrow)
     # The interpreter takes a second for some hundred tokens.

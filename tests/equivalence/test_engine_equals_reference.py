@@ -11,10 +11,10 @@ import torch
 
 from model.config import EngineConfig, GenerationConfig
 from model.decoding.reference import generate
-from model.engine.eager_runner import EagerRunner
+from model.engine.eager.runner import EagerRunner
 from model.engine.engine import Engine
 from model.engine.sequence import SequenceResult
-from model.transformer import Transformer
+from model.network.transformer import Transformer
 from tests.tiny_model import poison, tiny_transformer
 
 GREEDY = GenerationConfig(beam_size=1, max_new_tokens_over_source=12)

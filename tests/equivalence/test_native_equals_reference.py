@@ -11,10 +11,10 @@ import torch
 from model.config import GenerationConfig
 from model.decoding.reference import generate
 from model.decoding.search import Hypothesis
-from model.native.binding import NativeModel, NativeRequest, NativeState
-from model.native.build import InstructionSet, build, detect
-from model.quantization import narrowed
-from model.transformer import Transformer
+from model.engine.native.binding import NativeModel, NativeRequest, NativeState
+from model.engine.native.build import InstructionSet, build, detect
+from model.network.quantization import narrowed
+from model.network.transformer import Transformer
 from tests.tiny_model import tiny_transformer
 
 GREEDY = GenerationConfig(beam_size=1, max_new_tokens_over_source=12)

@@ -1,22 +1,22 @@
-"""`polyhead serve` as a process of its own, seen from outside: HTTP, signals and /proc."""
+"""`polyhead serve` as a process of its own, seen from outside: HTTP, signals and processes."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 import httpx
+import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.ports import free_port
+from service.launcher.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 150.0
@@ -115,15 +115,31 @@ def start_polyhead(
 def processes(title: str, session: int | None = None) -> list[int]:
     """Ids of the processes whose title contains `title`, of one session or of any."""
     found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            # Everything after the name, which may hold spaces and brackets.
-            state, _, _, its_session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
-            if state == "Z" or session not in (None, int(its_session)):
-                continue
-            if title in (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode():
-                found.append(int(entry.name))
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, ProcessLookupError):
+            if session in (None, os.getsid(process.pid)) and title in title_of(process.pid):
+                found.append(process.pid)
     return found
+
+
+def title_of(pid: int) -> str:
+    """The command line of a process, or what it wrote there instead.
+
+    Raises:
+        psutil.NoSuchProcess: it has ended, also where nobody has asked for its status yet.
+    """
+    process = psutil.Process(pid)
+    if process.status() == psutil.STATUS_ZOMBIE:
+        raise psutil.ZombieProcess(pid)
+    return " ".join(process.cmdline())
+
+
+def runs(pid: int) -> bool:
+    """Whether there is such a process, and it has not ended."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        title_of(pid)
+        return True
+    return False
 
 
 def parse_samples(text: str) -> Samples:
@@ -164,23 +180,14 @@ def wait_for(condition: Callable[[], object], seconds: float = 90.0) -> None:
         pause = min(2 * pause, 0.25)
 
 
-def listening(pids: list[int]) -> Iterator[tuple[str, int]]:
-    """(address, port) of every TCP socket on which one of the processes listens."""
-    inodes = set()
-    for pid in pids:
-        for entry in Path(f"/proc/{pid}/fd").glob("*"):
-            with contextlib.suppress(OSError):
-                inodes.add(os.readlink(entry).removeprefix("socket:[").removesuffix("]"))
-    for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            place, state, inode = (line.split()[index] for index in (1, 3, 9))
-            if state == "0A" and inode in inodes:
-                address, port = place.split(":")
-                yield _address(address, family), int(port, 16)
+def listening(pid: int) -> list[tuple[str, int]]:
+    """(address, port) of every TCP socket on which a process listens.
 
-
-def _address(digits: str, family: socket.AddressFamily) -> str:
-    # The kernel prints words of four bytes in the byte order of the machine.
-    words = [int(digits[start : start + 8], 16) for start in range(0, len(digits), 8)]
-    packed = b"".join(word.to_bytes(4, sys.byteorder) for word in words)
-    return socket.inet_ntop(family, packed)
+    Raises:
+        psutil.NoSuchProcess: it has ended.
+    """
+    return [
+        (connection.laddr.ip, connection.laddr.port)
+        for connection in psutil.Process(pid).net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    ]

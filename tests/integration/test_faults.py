@@ -112,12 +112,12 @@ class _FragileService:
         """Process ids of the translators."""
         return processes(f"ServeReplica:{self.name}:Translator")
 
-    def retries(self) -> float:
+    def retries(self, reason: str) -> float:
         """Of both gateways so far."""
         answer = httpx.get(f"{self.url}/metrics", timeout=60, trust_env=False)
         samples = parse_samples(answer.raise_for_status().text)
         assert len(replicas(samples, "gateway")) == 2
-        return total(samples, _RETRIES, reason="unavailable")
+        return total(samples, _RETRIES, reason=reason)
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +165,24 @@ def test_a_step_of_an_engine_fails(fragile: _FragileService) -> None:
         wait_for(lambda: len(fragile.titles()) == 2)
         _wait_for_more(load)
     assert Tally.of(load.exchanges).faults == ()
-    assert fragile.retries() > 0
+    assert fragile.retries("unavailable") > 0
+
+
+def test_a_replica_hangs(fragile: _FragileService) -> None:
+    """Its calls are done by another one, before Serve itself has noticed anything."""
+    wait_for(lambda: len(fragile.titles()) == 2)
+    before, hung = fragile.retries("lost"), fragile.titles()[0]
+    with _load(fragile.url) as load:
+        _wait_for_more(load)
+        os.kill(hung, signal.SIGSTOP)
+        try:
+            wait_for(lambda: fragile.retries("lost") > before)
+            assert hung in fragile.titles()
+            _wait_for_more(load)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(hung, signal.SIGCONT)
+    assert Tally.of(load.exchanges).faults == ()
 
 
 def test_another_version_is_deployed(fragile: _FragileService) -> None:

@@ -7,7 +7,9 @@ import ipaddress
 import re
 from pathlib import Path
 
-from tests.integration.service_process import ROOT, ServiceProcess, listening, wait_for
+import psutil
+
+from tests.integration.service_process import ROOT, ServiceProcess, listening, title_of, wait_for
 
 _LOOPBACK = "loopback"
 _EVERYWHERE = "every interface"
@@ -25,19 +27,20 @@ def _documented() -> set[tuple[str, str]]:
 def _name(pid: int, service: ServiceProcess) -> str:
     if pid == service.process.pid:
         return "polyhead serve"
-    title = Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")
+    title = title_of(pid)
     if title.startswith("ray::"):
         return re.match(r"ray::\w+", title)[0]  # type: ignore[index]
-    scripts = [Path(word).name for word in title.split("\0") if word.endswith(".py")]
-    return scripts[0] if scripts else Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
+    process = psutil.Process(pid)
+    scripts = [Path(word).name for word in process.cmdline() if word.endswith(".py")]
+    return scripts[0] if scripts else str(process.name())
 
 
 def _found(service: ServiceProcess) -> set[tuple[str, str]]:
     found = set()
     for pid in [service.process.pid, *service.pids()]:
         # One that another test ended may be gone by now.
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            found |= {(_name(pid, service), _reach(address)) for address, _ in listening([pid])}
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found |= {(_name(pid, service), _reach(address)) for address, _ in listening(pid)}
     return found
 
 

@@ -14,6 +14,7 @@ from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from tests.integration.service_process import (
@@ -177,6 +178,22 @@ def test_a_replica_that_cannot_start_says_why(tiny_model: Path, tmp_path: Path) 
     assert processes("", session=process.pid) == []
 
 
+def test_a_front_that_would_listen_elsewhere_is_one_line(tiny_model: Path, tmp_path: Path) -> None:
+    # Written into Serve's configuration as it is.
+    variable = {"RAY_SERVE_HAPROXY_BALANCE_ALGORITHM": "leastconn\nfrontend more\n    bind *:12345"}
+    process = start_polyhead(
+        "serve", "--port", str(free_port()), "--model", str(tiny_model), environment=variable,
+        output=subprocess.PIPE, errors=subprocess.PIPE, folder=tmp_path,
+    )  # fmt: skip
+    output, errors = process.communicate(timeout=START_SECONDS)
+    assert process.returncode == 1
+    assert output == b""
+    [line] = errors.decode().splitlines()
+    assert line.startswith("polyhead: HAProxy cannot be started: ")
+    assert line.endswith("has the line 'bind *:12345'")
+    assert processes("", session=process.pid) == []
+
+
 def _nothing_compiled(folder: Path) -> dict[str, str]:
     """Variables for a copy of the code on a machine that has neither a library nor a compiler."""
     code = folder / "code"
@@ -221,8 +238,7 @@ def _private_directories(service: ServiceProcess) -> list[Path]:
     """Where its processes keep their files."""
     found = set()
     for pid in service.pids("--session-dir="):
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().decode()
-        for argument in command.split("\0"):
+        for argument in psutil.Process(pid).cmdline():
             if argument.startswith("--session-dir="):
                 found.add(Path(argument.partition("=")[2]).parent)
     return sorted(found)

@@ -106,7 +106,8 @@ def test_only_translators_hold_torch(service: ServiceProcess) -> None:
 
 def test_listens_on_loopback_or_asks_for_the_token(service: ServiceProcess) -> None:
     elsewhere = []
-    found = list(listening([*service.pids(), service.process.pid]))
+    pids = [*service.pids(), service.process.pid]
+    found = [place for pid in pids for place in listening(pid)]
     assert ("127.0.0.1", service.port) in found
     for address, port in found:
         # The kernel shows 127.0.0.1 on a socket of both families as ::ffff:127.0.0.1.

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from model.checkpoint import read_manifest
+from model.checkpoints.checkpoint import read_manifest
+from model.checkpoints.embedded import EMBEDDED
 from model.config import EngineConfig
-from model.embedded import EMBEDDED
 from model.training.evaluation import evaluate_robustness
 from model.training.robustness.cases import read_set
 from model.translator import Translator

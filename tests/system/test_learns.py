@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from model.checkpoint import load_checkpoint
+from model.checkpoints.checkpoint import load_checkpoint
 from model.errors import RecipeError
 from model.training.evaluation import quick_bleu
 from model.training.trainer import train

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from model.embedded import model_directory
+from model.checkpoints.embedded import model_directory
 from model.errors import PolyheadError
 from model.training.ablations.table import TableError, Variant, read_table
 from model.training.evaluation import evaluate_file, evaluate_robustness

@@ -11,7 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
-from service.metrics import LATENCY_BUCKETS, AutoscalerMetrics, GatewayMetrics, TranslatorMetrics
+from service.observability.metrics import (
+    LATENCY_BUCKETS,
+    AutoscalerMetrics,
+    GatewayMetrics,
+    TranslatorMetrics,
+)
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 PROMETHEUS = DEPLOY / "prometheus"

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from loadtests.processes import CpuTime, cpu_times, kill_session, kind_of, pids, spent, wait_for
-from service.ports import free_port
+from service.launcher.ports import free_port
 
 _SLEEPER = "import sys; sys.stdin.read()"
 _PARENT = (

@@ -14,7 +14,7 @@ from typing import TypeVar, cast
 
 import pytest
 
-from model.checkpoint import ModelMetadata
+from model.checkpoints.checkpoint import ModelMetadata
 from model.config import EngineConfig, GenerationConfig
 from model.decoding.search import FinishReason
 from model.engine.engine import Engine
@@ -28,7 +28,7 @@ from model.errors import (
 from model.translator import Translation, TranslationHypothesis, Translator
 from tests.tiny_model import build_tiny_model
 from tests.unit.model.fake_engine import FakeEngine, echo
-from tests.unit.model.tiny_tokenizer import train_tiny_tokenizer
+from tests.unit.model.text.tiny_tokenizer import train_tiny_tokenizer
 
 TOKENIZER = train_tiny_tokenizer(byte_fallback=True)
 GENERATION = GenerationConfig(beam_size=2)

@@ -12,7 +12,9 @@ ROOT = Path(__file__).parents[3]
 LOADED = "import sys, {module}; print(' '.join({{name.split('.')[0] for name in sys.modules}}))"
 
 
-@pytest.mark.parametrize("module", ["service.gateway", "service.settings", "service.protocol"])
+@pytest.mark.parametrize(
+    "module", ["service.gateway.application", "service.settings", "service.protocol"]
+)
 def test_neither_torch_nor_ray_is_loaded(module: str) -> None:
     result = subprocess.run(
         [sys.executable, "-c", LOADED.format(module=module)],

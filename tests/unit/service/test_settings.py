@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import asdict
 
 import pytest
 from pydantic import BaseModel, ValidationError
 
 from model.config import EngineConfig
-from service.autoscaling import ScalingConfig
 from service.settings import Autoscaling, EngineSettings, Limits, RetrySettings, Settings
 
 
@@ -64,10 +62,6 @@ def test_a_wrong_name_in_a_section_of_the_environment_is_refused(
 
 def test_the_engine_gets_its_own_defaults() -> None:
     assert EngineSettings().to_config() == EngineConfig()
-
-
-def test_the_autoscaler_gets_its_own_defaults() -> None:
-    assert Autoscaling().to_policy() == asdict(ScalingConfig())
 
 
 def test_a_copy_that_travels_to_a_replica_keeps_its_values(monkeypatch: pytest.MonkeyPatch) -> None:

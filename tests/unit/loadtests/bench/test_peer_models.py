@@ -13,10 +13,10 @@ from torch import Tensor
 from loadtests.bench.ctranslate2_model import write_ctranslate2_model
 from loadtests.bench.errors import BenchError
 from loadtests.bench.transformers_model import to_transformers
-from model.attention import padding_mask
 from model.config import GenerationConfig
 from model.decoding.reference import generate, pad_sources
-from model.transformer import Transformer
+from model.network.attention import padding_mask
+from model.network.transformer import Transformer
 from tests.tiny_model import tiny_transformer
 
 _VOCAB = 60

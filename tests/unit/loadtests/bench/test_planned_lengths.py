@@ -20,7 +20,7 @@ from loadtests.bench.plan_check import keeps_plan
 from loadtests.bench.planned_lengths import plan_lengths
 from model.config import GenerationConfig, TransformerConfig
 from model.decoding.reference import generate
-from model.transformer import Transformer
+from model.network.transformer import Transformer
 from tests.unit.loadtests.bench.int8_products import int8_products_saturate
 
 _VOCAB = 300

@@ -12,7 +12,7 @@ import pytest
 from loadtests.bench.errors import BenchError
 from loadtests.bench.models import FIRST_FREE_ID, FIRST_LENGTH_ID, RANDOM_MODELS, BenchModel
 from loadtests.bench.workload import TextFile, draw_workload, poisson_arrivals
-from model.embedded import EMBEDDED
+from model.checkpoints.embedded import EMBEDDED
 from model.errors import CheckpointError
 from tests.tiny_model import build_tiny_model
 

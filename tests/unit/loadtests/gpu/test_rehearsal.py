@@ -17,10 +17,10 @@ from loadtests.gpu.peers import measure_peers
 from loadtests.gpu.rates import measure_alone, measure_online, measure_throughput
 from loadtests.gpu.runners import cuda_runner
 from loadtests.gpu.step_times import measure_encoding, measure_steps
-from model.engine.cuda_runner import CudaRunner
-from model.engine.device import packing
-from model.kernels.plain import PlainOperations
-from model.transformer import Transformer
+from model.engine.cuda import packing
+from model.engine.cuda.kernels.plain import PlainOperations
+from model.engine.cuda.runner import CudaRunner
+from model.network.transformer import Transformer
 from tests.tiny_model import build_tiny_model, tiny_config
 from tests.unit.model.engine.deferred_stream import DeferredStream
 

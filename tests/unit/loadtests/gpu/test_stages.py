@@ -142,7 +142,7 @@ import importlib
 import loadtests.gpu
 for module in pkgutil.iter_modules(loadtests.gpu.__path__, "loadtests.gpu."):
     importlib.import_module(module.name)
-import model.engine.cuda_runner, model.kernels.fused, loadtests.bench.worker
+import model.engine.cuda.runner, model.engine.cuda.kernels.fused, loadtests.bench.worker
 """
 
 

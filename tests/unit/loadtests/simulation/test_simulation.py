@@ -12,7 +12,7 @@ from loadtests.simulation.fleet import Fleet
 from loadtests.simulation.profiles import GatewayProfile, ReplicaProfile
 from loadtests.simulation.queue_times import QueueTimes
 from loadtests.simulation.traffic import constant, daily, draw_tokens, spike
-from service.autoscaling import ScalingConfig
+from service.autoscaling.decision import ScalingConfig
 
 _REPLICA = ReplicaProfile(
     name="a round one",

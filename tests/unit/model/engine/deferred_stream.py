@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.engine.device.stream import Mark
+from model.engine.cuda.stream import Mark
 
 __all__ = ["DeferredStream"]
 

@@ -1,8 +1,8 @@
 """Things put into sentences, and taken out again."""
 
-from model.embedded import EMBEDDED
-from model.placeholders import Masker
-from model.tokenizer import PLACEHOLDERS, Tokenizer
+from model.checkpoints.embedded import EMBEDDED
+from model.text.protection import Masker
+from model.text.tokenizer import PLACEHOLDERS, Tokenizer
 from model.training.placeholder_evaluation import THINGS, put_in, taken_out
 
 

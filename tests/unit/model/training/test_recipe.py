@@ -5,7 +5,7 @@ from typing import get_type_hints
 
 import pytest
 
-from model.embedded import EMBEDDED
+from model.checkpoints.embedded import EMBEDDED
 from model.errors import RecipeError
 from model.training import recipe as recipes
 from model.training.recipe import load_recipe

@@ -12,13 +12,13 @@ import torch
 import yaml
 from torch import Tensor
 
-from model.checkpoint import load_checkpoint
+from model.checkpoints.checkpoint import load_checkpoint
 from model.errors import RecipeError
+from model.network.transformer import Transformer
 from model.training.processes import Processes
 from model.training.recipe import load_recipe
 from model.training.run_folder import RunFolder
 from model.training.trainer import Trainer, train
-from model.transformer import Transformer
 from tests.tiny_model import build_tiny_model
 
 WORDS = ["red", "green", "blue", "black", "white", "small", "large", "old", "new", "round"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from model.tokenizer import PLACEHOLDERS
+from model.text.tokenizer import PLACEHOLDERS
 from model.training.variations import Kind, Pair, vary
 
 PAIRS: list[Pair] = [

@@ -1,0 +1,91 @@
+"""The model that answers at once, and the applications that are measured without Ray.
+
+What the gateway alone costs more than the bare application is ours; what the gateway costs more
+behind Ray Serve is Ray Serve's.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from fastapi import FastAPI
+from prometheus_client import generate_latest
+
+from loadtests.gateway_cost.exchange import ANSWER, MODEL, PAIR, PATH, TEXTS
+from model.config import GenerationConfig
+from service.gateway.api.schemas import TranslateReplyBody, TranslateRequest
+from service.gateway.application import build_gateway
+from service.observability.logs import configure_logging
+from service.observability.metrics import GatewayMetrics
+from service.protocol import ModelInfo, TranslateCall, TranslatedText, TranslateReply
+from service.routing.router import Router
+from service.settings import Settings
+
+__all__ = ["FakeTranslator", "bare_application", "gateway_alone"]
+
+
+class FakeTranslator:
+    """Makes a reply anew for every call, as a model would."""
+
+    async def translate(self, call: TranslateCall) -> TranslateReply:
+        """The one answer there is.
+
+        Raises:
+            ValueError: the call is not all that the request asked for.
+        """
+        if call.texts != TEXTS:
+            raise ValueError(f"a call must have all texts of its request, but has {call.texts}")
+        usage, timings = ANSWER["usage"], ANSWER["timings"]
+        count = len(call.texts)
+        return TranslateReply(
+            model=MODEL,
+            translations=tuple(
+                TranslatedText(
+                    text=translation["text"],
+                    finish_reason=translation["finish_reason"],
+                    score=-0.5,
+                    hypotheses=((translation["text"], -0.5),),
+                    source_tokens=usage["source_tokens"] // count,
+                    target_tokens=usage["target_tokens"] // count,
+                    num_sentences=1,
+                )
+                for translation in ANSWER["translations"]
+            ),
+            **timings,
+        )
+
+    async def info(self) -> ModelInfo:
+        """What the gateway wants to know before it sends anything."""
+        return ModelInfo(
+            name=MODEL,
+            pairs=(PAIR,),
+            device="none",
+            dtype="none",
+            num_parameters=0,
+            max_source_tokens=1,
+            generation=GenerationConfig(),
+        )
+
+
+def gateway_alone() -> FastAPI:
+    """As `service.app.Gateway` builds it."""
+    settings = Settings()
+    configure_logging(settings.log_level, sys.stderr)
+    metrics = GatewayMetrics()
+
+    async def render_metrics() -> bytes:
+        return generate_latest(metrics.registry)
+
+    router = Router({MODEL: FakeTranslator()})
+    return build_gateway(settings, router, metrics, render_metrics, echo_request_id=False)
+
+
+def bare_application() -> FastAPI:
+    """One route, which reads a request of the native API and writes an answer of it."""
+    app = FastAPI(openapi_url=None)
+
+    @app.post(PATH, response_model_exclude_unset=True)
+    async def translate(body: TranslateRequest) -> TranslateReplyBody:
+        return TranslateReplyBody.model_validate(ANSWER)
+
+    return app

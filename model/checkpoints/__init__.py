@@ -1,0 +1,1 @@
+"""Model directories: their format, checked when read, whole when written."""

@@ -1,0 +1,27 @@
+"""The models that come with the project."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["DEFAULT", "EMBEDDED", "model_directory"]
+
+_FOLDER = Path(__file__).parents[1] / "pretrained"
+
+EMBEDDED = {name: _FOLDER / name for name in ("en-de", "de-en")}
+"""Their directories, by their names."""
+
+DEFAULT = EMBEDDED["en-de"]
+"""For what takes a single model, when it is not told which."""
+
+
+def model_directory(model: str) -> Path:
+    """The directory of an embedded model, by its name, or of any other one, by its path.
+
+    A folder that is called like an embedded model is given as `./en-de`.
+    """
+    if model in EMBEDDED:
+        return EMBEDDED[model]
+    # Path's own `expanduser` fails where there is no such user.
+    return Path(os.path.expanduser(model))

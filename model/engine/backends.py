@@ -1,0 +1,209 @@
+"""Which backend and which runners a configuration stands for on this machine.
+
+Importing this costs nothing: torch is imported where it is needed.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Literal
+
+from model.config import EngineConfig
+from model.engine.runner import Runner
+from model.errors import BackendUnavailableError, InvalidRequestError
+
+if TYPE_CHECKING:
+    import torch
+
+    from model.network.transformer import Transformer
+
+__all__ = [
+    "BackendName",
+    "build_runners",
+    "chosen_backend",
+    "chosen_dtype",
+    "fallback_note",
+    "may_fall_back",
+    "resolve_device",
+    "resolve_dtype",
+]
+
+BackendName = Literal["native", "cuda", "eager"]
+
+_TORCH_DTYPES = ("float32", "bfloat16", "float64")
+_DEVICE_TYPES = {"native": "cpu", "cuda": "cuda"}
+"""The only one that a backend computes on."""
+
+_NATIVE_SLOTS = 64
+"""Of each worker: 32 to 128 give the same tokens a second, greedy or with a beam of 4."""
+_EAGER_SLOTS = 128
+
+
+def chosen_backend(config: EngineConfig) -> BackendName:
+    """The backend that `config` asks for; "auto" is the fast one of the device and the type.
+
+    It may still be impossible to have: `build_runners` and `model.engine.native.build` find out.
+    Only with the device "auto" is torch imported, to look for CUDA.
+    """
+    if config.backend in ("native", "cuda", "eager"):
+        return config.backend  # type: ignore[return-value]
+    if config.dtype == "float64":
+        return "eager"  # the others do not have it
+    return "cuda" if _device_type(config.device) == "cuda" else "native"
+
+
+def chosen_dtype(config: EngineConfig) -> str:
+    """The type that `config` asks for; "auto" is the usual one of the chosen backend."""
+    if config.dtype != "auto":
+        return config.dtype
+    backend = chosen_backend(config)
+    if backend == "native":
+        return "int8"
+    on_cuda = backend == "cuda" or _device_type(config.device) == "cuda"
+    return "bfloat16" if on_cuda else "float32"
+
+
+def build_runners(model: Transformer, config: EngineConfig) -> list[Runner]:
+    """The runners that `config` stands for on this machine, one for each worker of the engine.
+
+    With the backend "auto", what cannot be had is replaced by the eager runner, whose `notes` say
+    so.
+
+    Args:
+        model: belongs to the runners from now on.
+
+    Raises:
+        InvalidRequestError: the device does not exist, or not for this backend.
+        BackendUnavailableError: the backend that was asked for, by name or by a type that only it
+            has, cannot run here.
+    """
+    device = resolve_device(_device_name(config))
+    backend = chosen_backend(config)
+    notes: tuple[str, ...] = ()
+    if backend != "eager":
+        try:
+            if backend == "cuda":
+                return _cuda_runners(model, config, device)
+            return _native_runners(model, config)
+        except BackendUnavailableError as error:
+            if not may_fall_back(config):
+                raise
+            notes = (fallback_note(error),)
+    return _eager_runners(model, config, device, notes)
+
+
+def may_fall_back(config: EngineConfig) -> bool:
+    """Whether plain PyTorch may take the place of a backend that cannot be had."""
+    return config.backend == "auto" and config.dtype != "int8"
+
+
+def fallback_note(error: BackendUnavailableError) -> str:
+    """What an operator should read once where it does."""
+    return f"the engine runs on plain PyTorch, which is slower: {error}"
+
+
+def resolve_device(name: str) -> torch.device:
+    """ "auto" is CUDA where there is one.
+
+    Raises:
+        InvalidRequestError: CUDA is asked for and there is none, or the name is unknown.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device(_device_type(name))
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InvalidRequestError(f"`device` must be auto, cpu or cuda, but is {name!r}") from None
+    if device.type not in ("cpu", "cuda"):
+        raise InvalidRequestError(f"`device` must be auto, cpu or cuda, but is {name!r}")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InvalidRequestError(
+            f"`device` is {name!r}, but PyTorch finds {torch.cuda.device_count()} CUDA devices here"
+        )
+    return device
+
+
+def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
+    """PyTorch's own types: "auto" is float32 on the CPU and bfloat16 on CUDA.
+
+    Raises:
+        BackendUnavailableError: the type is int8, which only the native backend computes in.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.float32 if device.type == "cpu" else torch.bfloat16
+    if name not in _TORCH_DTYPES:
+        raise BackendUnavailableError(
+            f"`dtype` must be auto, {', '.join(_TORCH_DTYPES)} without the native backend, "
+            f"but is {name!r}"
+        )
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
+
+
+def _device_type(name: str) -> str:
+    """ "cuda" for "cuda:0"; "auto" is "cuda" or "cpu"."""
+    if name != "auto":
+        return name.split(":")[0]
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _device_name(config: EngineConfig) -> str:
+    needed = _DEVICE_TYPES.get(config.backend)
+    if needed is None:
+        return config.device
+    if config.device != "auto" and _device_type(config.device) != needed:
+        raise InvalidRequestError(
+            f"`device` must be {needed} with the backend {config.backend}, but is {config.device!r}"
+        )
+    return needed if config.device == "auto" else config.device
+
+
+def _native_runners(model: Transformer, config: EngineConfig) -> list[Runner]:
+    """One for each thread, around one set of weights, with even shares of the slots."""
+    from model.engine.native.runner import build_native_runners
+
+    num_threads = _num_threads(config)
+    max_slots = config.max_slots or num_threads * _NATIVE_SLOTS
+    num_workers = min(num_threads, max_slots)
+    share, left = divmod(max_slots, num_workers)
+    shares = [share + (worker < left) for worker in range(num_workers)]
+    return [*build_native_runners(model, dtype=chosen_dtype(config), max_slots=shares)]
+
+
+def _cuda_runners(model: Transformer, config: EngineConfig, device: torch.device) -> list[Runner]:
+    from model.engine.cuda.runner import CudaRunner
+
+    dtype = resolve_dtype(config.dtype, device)
+    return [CudaRunner(model, device=device, dtype=dtype, max_slots=config.max_slots)]
+
+
+def _eager_runners(
+    model: Transformer, config: EngineConfig, device: torch.device, notes: tuple[str, ...]
+) -> list[Runner]:
+    from model.engine.eager.runner import EagerRunner
+
+    return [
+        EagerRunner(
+            model,
+            device=device,
+            dtype=resolve_dtype(config.dtype, device),
+            max_slots=config.max_slots or _EAGER_SLOTS,
+            num_threads=_num_threads(config),
+            notes=notes,
+        )
+    ]
+
+
+def _num_threads(config: EngineConfig) -> int:
+    """The CPUs that this process may use, unless the configuration says."""
+    if config.num_threads is not None:
+        return config.num_threads
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

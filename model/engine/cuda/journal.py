@@ -1,0 +1,87 @@
+"""What searches left behind on the device, as hypotheses. See `SlotMemory.journal`."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.config import GenerationConfig
+from model.decoding.search import FinishReason, Hypothesis, length_penalty
+from model.engine.cuda.kernels.slot_memory import ENDED_PER_SLOT
+
+__all__ = ["Journal"]
+
+
+class Journal:
+    """Rows of the journal, read on the host.
+
+    What all rows have is converted at once: tens of thousands of sequences end in a second.
+
+    Args:
+        rows: (R, 2P + 8), those of a sequence one behind the other.
+    """
+
+    def __init__(self, rows: NDArray[np.int32]) -> None:
+        # (4, R * 2): entry by entry
+        endings = rows[:, -4 * ENDED_PER_SLOT :].reshape(len(rows), 4, ENDED_PER_SLOT)
+        log_probs, beams, lengths, last = endings.transpose(1, 0, 2).reshape(4, -1)
+        self._log_probs: list[float] = np.ascontiguousarray(log_probs).view(np.float32).tolist()
+        self._beams: list[int] = beams.tolist()
+        self._lengths: list[int] = lengths.tolist()
+        self._last: list[int] = last.tolist()
+        self._max_positions = (rows.shape[1] - 4 * ENDED_PER_SLOT) // 2
+        self._rows = rows
+
+    def hypotheses(
+        self, first: int, num_ended: int, generation: GenerationConfig
+    ) -> tuple[Hypothesis, ...]:
+        """The best `num_hypotheses` of a search that is done, best first.
+
+        Args:
+            first: its first row.
+            num_ended: hypotheses that have ended, at most 2 * beam_size - 1.
+
+        Raises:
+            RuntimeError: none has, which only numbers that are not finite cause.
+        """
+        if num_ended == 0:
+            raise RuntimeError("the model's predictions must be finite, but are not")
+        entries = range(ENDED_PER_SLOT * first, ENDED_PER_SLOT * first + num_ended)
+        alpha = generation.length_penalty
+        scores = {
+            entry: self._log_probs[entry] / length_penalty(self._lengths[entry], alpha)
+            for entry in entries
+        }
+        ranked = sorted(entries, key=lambda entry: -scores[entry])
+        # Histories are followed back for those alone who are wanted.
+        return tuple(
+            Hypothesis(
+                token_ids=self._token_ids(first, generation.beam_size, entry),
+                score=scores[entry],
+                log_prob=self._log_probs[entry],
+                finish_reason=FinishReason.STOP if self._last[entry] < 0 else FinishReason.LENGTH,
+            )
+            for entry in ranked[: generation.num_hypotheses]
+        )
+
+    def _token_ids(self, first: int, num_beams: int, entry: int) -> tuple[int, ...]:
+        """Without the end token."""
+        fed = self._lengths[entry] - 1
+        history: list[int]
+        if num_beams == 1:
+            history = self._rows[first, 1 : fed + 1].tolist()
+        else:
+            history = self._history(self._rows[first : first + num_beams], self._beams[entry], fed)
+        if self._last[entry] >= 0:
+            history.append(self._last[entry])
+        return tuple(history)
+
+    def _history(self, rows: NDArray[np.int32], beam: int, fed: int) -> list[int]:
+        """The `fed` tokens behind the first, from the last one back to its ancestors."""
+        tokens = rows[:, 1 : fed + 1].tolist()
+        parents = rows[:, self._max_positions + 1 : self._max_positions + fed + 1].tolist()
+        history = []
+        for place in reversed(range(fed)):
+            history.append(tokens[beam][place])
+            beam = parents[beam][place]
+        return history[::-1]

@@ -1,0 +1,264 @@
+"""Each operation as one kernel on a CUDA device, or as one product of the vendor's library."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import triton
+from torch import Tensor
+from torch.nn import functional as F
+
+from model.config import Activation
+from model.engine.cuda.kernels.jit.attention import (
+    attend_beams_kernel,
+    attend_self_kernel,
+    attend_source_kernel,
+)
+from model.engine.cuda.kernels.jit.constraints import constrain_kernel
+from model.engine.cuda.kernels.jit.encoder import attend_packed_kernel, write_cross_kernel
+from model.engine.cuda.kernels.jit.linear import linear_kernel
+from model.engine.cuda.kernels.jit.search import (
+    advance_kernel,
+    best_candidates_kernel,
+    inherit_kernel,
+    read_rows_kernel,
+)
+from model.engine.cuda.kernels.jit.stream import add_norm_kernel, embed_kernel
+from model.engine.cuda.kernels.operations import PACKED_BLOCK, Candidates, Linear, Norm, Table
+from model.engine.cuda.kernels.plain import PlainOperations
+from model.engine.cuda.kernels.slot_memory import Counter, Factor, SlotMemory
+
+__all__ = ["FusedOperations"]
+
+_PAST_BLOCK = 32
+"""Positions that a program of decode attention reads at a time: most sentences need one turn."""
+
+_VOCABULARY_PART = 4096
+"""Logits that one program looks through."""
+
+_WIDEST_BEAM = 8
+"""A search program holds all candidates of a group, whose number grows with the beam squared. Wider
+beams, which nobody needs to be fast, are searched by the plain operations."""
+
+
+class FusedOperations(PlainOperations):
+    """`Operations` on a CUDA device.
+
+    Args:
+        dtype: of weights and caches, float32 or bfloat16.
+    """
+
+    def read_rows(self, rows: Tensor, memory: SlotMemory) -> tuple[Tensor, Tensor]:
+        num_rows = rows.numel()
+        token_ids, positions = rows.new_empty(num_rows), rows.new_empty(num_rows)
+        read_rows_kernel[(triton.cdiv(num_rows, 128),)](
+            rows, token_ids, positions,
+            memory.counters[Counter.POSITION], memory.counters[Counter.DONE],
+            memory.tokens, memory.tokens.stride(0), num_rows,
+            BEAMS=rows.size(1), BLOCK=128, num_warps=4,
+        )  # fmt: skip
+        return token_ids, positions
+
+    def embed(self, token_ids: Tensor, positions: Tensor, table: Table) -> Tensor:
+        width = table.tokens.size(1)
+        stream = table.positions.new_empty(len(token_ids), width)
+        norm = table.norm or Norm(stream, stream, 1.0)
+        embed_kernel[(len(token_ids),)](
+            token_ids, positions, table.tokens, table.positions, norm.weight, norm.bias, stream,
+            table.offset, table.scale, norm.eps,
+            WIDTH=width, BLOCK=triton.next_power_of_2(width), NORM=table.norm is not None,
+            num_warps=4,
+        )  # fmt: skip
+        return stream
+
+    def add_norm(
+        self, stream: Tensor, update: Tensor | None, norm: Norm | None, *, keep: bool
+    ) -> Tensor:
+        num_rows, width = stream.shape
+        out = stream.new_empty(stream.shape, dtype=self.dtype)
+        given = norm or Norm(stream, stream, 1.0)
+        add_norm_kernel[(num_rows,)](
+            stream, out if update is None else update, given.weight, given.bias, out, given.eps,
+            WIDTH=width, BLOCK=triton.next_power_of_2(width),
+            ADD=update is not None, NORM=norm is not None, KEEP=keep and norm is not None,
+            num_warps=4,
+        )  # fmt: skip
+        return out
+
+    def linear(self, x: Tensor, linear: Linear, activation: Activation | None = None) -> Tensor:
+        if activation is Activation.RELU and linear.bias is not None:
+            # The product's own epilogue.
+            return torch._addmm_activation(linear.bias, x, linear.weight.t())
+        y = F.linear(x, linear.weight, linear.bias)
+        if activation is Activation.RELU:
+            return y.relu_()
+        if activation is Activation.SILU:
+            return F.silu(y, inplace=True)
+        return y if activation is None else F.gelu(y)
+
+    def norm_linear(
+        self, stream: Tensor, norm: Norm | None, linear: Linear, activation: Activation | None
+    ) -> Tensor:
+        out = stream.new_empty(len(stream), len(linear.weight), dtype=self.dtype)
+        _launch_linear(stream, norm, linear, activation, None, None, out)
+        return out
+
+    def linear_add(self, x: Tensor, linear: Linear, stream: Tensor, norm: Norm | None) -> Tensor:
+        out = torch.empty_like(stream)
+        _launch_linear(x, None, linear, None, stream, norm, out)
+        return out
+
+    def logits(self, x: Tensor, linear: Linear) -> Tensor:
+        if self.dtype is torch.float32 or not x.is_cuda:
+            return super().logits(x, linear)
+        # float32 out of the accumulators, not by way of the type of the weights; CUDA's alone
+        return torch.mm(x, linear.weight.t(), out_dtype=torch.float32)
+
+    def attend_packed(self, qkv: Tensor, blocks: Tensor, num_heads: int) -> Tensor:
+        width = qkv.size(1) // 3
+        out = qkv.new_zeros(len(qkv), width)
+        attend_packed_kernel[(len(blocks), num_heads)](
+            qkv, blocks, out, qkv.stride(0), out.stride(0), 1.0 / math.sqrt(width // num_heads),
+            D_MODEL=width, HEAD_DIM=width // num_heads,
+            # A matrix unit takes no fewer than 16.
+            HEAD_BLOCK=max(16, triton.next_power_of_2(width // num_heads)),
+            QUERIES=PACKED_BLOCK, BLOCK=32, num_warps=2,
+        )  # fmt: skip
+        return out
+
+    def write_cross(self, kv: Tensor, places: Tensor, memory: SlotMemory) -> None:
+        keys = memory.cross_keys
+        layers, _, heads, _, head_dim = keys.shape
+        write_cross_kernel[(len(kv), layers)](
+            kv, places[0], places[1], keys, memory.cross_values,
+            kv.stride(0), keys.stride(0), keys.stride(1), keys.stride(2),
+            D_MODEL=heads * head_dim, HEAD_DIM=head_dim,
+            BLOCK=triton.next_power_of_2(heads * head_dim), num_warps=4,
+        )  # fmt: skip
+
+    def attend_self(
+        self, qkv: Tensor, layer: int, rows: Tensor, positions: Tensor, memory: SlotMemory
+    ) -> Tensor:
+        keys, ancestors = memory.self_keys[layer], memory.ancestors
+        _, heads, _, head_dim = keys.shape
+        out = qkv.new_empty(len(qkv), heads * head_dim)
+        attend_self_kernel[(len(qkv), heads)](
+            qkv, keys, memory.self_values[layer], out, rows, positions, ancestors,
+            qkv.stride(0), out.stride(0), keys.stride(0), keys.stride(1),
+            ancestors.stride(0), ancestors.stride(1), 1.0 / math.sqrt(head_dim),
+            D_MODEL=heads * head_dim, HEAD_DIM=head_dim,
+            HEAD_BLOCK=triton.next_power_of_2(head_dim), BLOCK=_PAST_BLOCK, BEAMS=rows.size(1),
+            num_warps=2,
+        )  # fmt: skip
+        return out
+
+    def attend_cross(self, query: Tensor, layer: int, rows: Tensor, memory: SlotMemory) -> Tensor:
+        keys = memory.cross_keys[layer]
+        _, heads, _, head_dim = keys.shape
+        groups, beams = rows.shape
+        out = torch.empty_like(query)
+        tensors = (
+            query, keys, memory.cross_values[layer], out, rows,
+            memory.counters[Counter.SOURCE_LEN], query.stride(0), out.stride(0), keys.stride(0),
+            keys.stride(1), 1.0 / math.sqrt(head_dim),
+        )  # fmt: skip
+        sizes = {
+            "HEAD_DIM": head_dim, "HEAD_BLOCK": triton.next_power_of_2(head_dim),
+            "BLOCK": _PAST_BLOCK,
+        }  # fmt: skip
+        if beams == 1:
+            attend_source_kernel[(groups, heads)](*tensors, **sizes, num_warps=2)
+            return out
+        beam_block = min(4, triton.next_power_of_2(beams))
+        attend_beams_kernel[(groups, heads, triton.cdiv(beams, beam_block))](
+            *tensors, **sizes, BEAMS=beams, BEAM_BLOCK=beam_block, num_warps=2 * beam_block
+        )
+        return out
+
+    def constrain(
+        self, log_probs: Tensor, rows: Tensor, positions: Tensor, memory: SlotMemory, eos_id: int
+    ) -> None:
+        ancestors = memory.ancestors
+        constrain_kernel[(len(log_probs),)](
+            log_probs, rows, positions, memory.counters[Counter.NGRAM],
+            memory.factors[Factor.REPETITION_PENALTY], memory.tokens, ancestors,
+            memory.tokens.stride(0), ancestors.stride(0), ancestors.stride(1), eos_id,
+            VOCABULARY=log_probs.size(1), BEAMS=rows.size(1),
+            BLOCK=triton.next_power_of_2(memory.max_positions), num_warps=4,
+        )  # fmt: skip
+
+    def best_candidates(
+        self, scores: Tensor, bias: Tensor | None, width: int, *, normalised: bool = False
+    ) -> Candidates:
+        if width > 2 * _WIDEST_BEAM:
+            return super().best_candidates(scores, bias, width, normalised=normalised)
+        num_rows, vocabulary = scores.shape
+        parts = triton.cdiv(vocabulary, _VOCABULARY_PART)
+        best = scores.new_empty(num_rows, parts, width)
+        token_ids = torch.empty_like(best, dtype=torch.int32)
+        maxima, sums = scores.new_empty(num_rows, parts), scores.new_empty(num_rows, parts)
+        best_candidates_kernel[(num_rows, parts)](
+            scores, scores if bias is None else bias, best, token_ids, maxima, sums,
+            VOCABULARY=vocabulary, PARTS=parts,
+            PART=min(_VOCABULARY_PART, triton.next_power_of_2(vocabulary)), WIDTH=width,
+            BIAS=bias is not None, NORMALISED=normalised, num_warps=8,
+        )  # fmt: skip
+        return Candidates(best, token_ids, maxima, sums)
+
+    def advance(
+        self, candidates: Candidates, rows: Tensor, memory: SlotMemory, flags: Tensor, eos_id: int
+    ) -> None:
+        groups, beams = rows.shape
+        if beams > _WIDEST_BEAM:
+            super().advance(candidates, rows, memory, flags, eos_id)
+            return
+        _, parts, width = candidates.scores.shape
+        counters = memory.counters
+        advance_kernel[(groups,)](
+            candidates.scores, candidates.token_ids, candidates.maxima, candidates.sums, rows,
+            flags, counters[Counter.POSITION], counters[Counter.LIMIT], counters[Counter.WANTED],
+            counters[Counter.ENDED], counters[Counter.DONE],
+            memory.factors[Factor.LENGTH_PENALTY], memory.live_log_probs,
+            memory.tokens, memory.parents, memory.ended_log_probs, memory.ended_beams,
+            memory.ended_lengths, memory.ended_tokens, memory.journal.stride(0), eos_id,
+            BEAMS=beams, BEAM_BLOCK=triton.next_power_of_2(beams),
+            ENDED_BLOCK=2 * triton.next_power_of_2(beams),
+            PARTS=parts, PART_BLOCK=triton.next_power_of_2(parts), WIDTH=width,
+            BLOCK=triton.next_power_of_2(beams * parts * width),
+            COUNT=1 if beams == 1 else min(2 * beams, beams * parts * width),
+            num_warps=1 if beams == 1 else 4,
+        )  # fmt: skip
+
+    def inherit(self, rows: Tensor, positions: Tensor, memory: SlotMemory) -> None:
+        ancestors = memory.ancestors
+        inherit_kernel[(rows.numel(),)](
+            rows, positions, memory.counters[Counter.DONE], memory.parents, ancestors,
+            memory.journal.stride(0), ancestors.stride(0), ancestors.stride(1),
+            BEAMS=rows.size(1), BLOCK=128, num_warps=1,
+        )  # fmt: skip
+
+
+def _launch_linear(
+    x: Tensor,
+    norm: Norm | None,
+    linear: Linear,
+    activation: Activation | None,
+    kept: Tensor | None,
+    kept_norm: Norm | None,
+    out: Tensor,
+) -> None:
+    num_rows, num_columns = out.shape
+    width = x.size(1)
+    given, given_kept = norm or Norm(x, x, 1.0), kept_norm or Norm(x, x, 1.0)
+    rows, columns = 16, 32
+    linear_kernel[(triton.cdiv(num_columns, columns), triton.cdiv(num_rows, rows))](
+        x, linear.weight, x if linear.bias is None else linear.bias, out,
+        given.weight, given.bias, out if kept is None else kept,
+        given_kept.weight, given_kept.bias, num_rows, given.eps, given_kept.eps,
+        IN=width, OUT=num_columns, IN_BLOCK=triton.next_power_of_2(width),
+        OUT_BLOCK=triton.next_power_of_2(num_columns), ROWS=rows, COLUMNS=columns, DEPTH=128,
+        BIAS=linear.bias is not None, NORM=norm is not None,
+        ACTIVATION=None if activation is None else activation.value,
+        KEEP=kept is not None, KEEP_NORM=kept_norm is not None, num_warps=4,
+    )  # fmt: skip

@@ -1,0 +1,184 @@
+"""The operations of a decode step, and what they are fed. No arithmetic in here.
+
+Shape letters: R rows (hypotheses) = G groups (sequences) * the beam size, N tokens of packed
+sources, D d_model, H heads, K head_dim, V vocabulary, P max_positions, W candidates for each row.
+
+The residual stream is float32 whatever the type of the weights, and so are logits: what is summed
+up over layers, and what decides which token it is, is not rounded in between. Every operation may
+run inside a CUDA graph: its shapes depend on its arguments' shapes alone, it never waits for the
+device, and what differs between two steps is read from device memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from model.config import Activation
+from model.engine.cuda.kernels.slot_memory import SlotMemory
+
+__all__ = ["Candidates", "Linear", "Norm", "Operations", "Table"]
+
+
+@dataclass(frozen=True)
+class Linear:
+    """x W^T + b."""
+
+    weight: Tensor
+    """(out, in)."""
+    bias: Tensor | None
+    """(out,)."""
+
+
+@dataclass(frozen=True)
+class Norm:
+    """Layer normalisation; both float32 (D,)."""
+
+    weight: Tensor
+    bias: Tensor
+    eps: float
+
+
+@dataclass(frozen=True)
+class Table:
+    """How a token and its position become numbers."""
+
+    tokens: Tensor
+    """(V, D)."""
+    positions: Tensor
+    """(P + offset, D) float32."""
+    offset: int
+    scale: float
+    norm: Norm | None
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The best continuations of each row, split into C parts of the vocabulary."""
+
+    scores: Tensor
+    """(R, C, W) float32, best first in each part."""
+    token_ids: Tensor
+    """(R, C, W) int32."""
+    maxima: Tensor
+    """(R, C) float32: with `sums`, the logarithm of what the probabilities must be divided by is
+    the logarithm of the sum over all parts of sums * exp(maxima)."""
+    sums: Tensor
+    """(R, C) float32."""
+
+
+class Operations(Protocol):
+    """One implementation of everything below."""
+
+    def read_rows(self, rows: Tensor, memory: SlotMemory) -> tuple[Tensor, Tensor]:
+        """Which token each row feeds, and where.
+
+        Args:
+            rows: (G, beam) int32 slots; column 0 is the lead.
+
+        Returns:
+            (R,) int32 token ids and positions; position 0 for sequences that are done.
+        """
+
+    def embed(self, token_ids: Tensor, positions: Tensor, table: Table) -> Tensor:
+        """(N,) and (N,) -> the residual stream, (N, D) float32."""
+
+    def add_norm(
+        self, stream: Tensor, update: Tensor | None, norm: Norm | None, *, keep: bool
+    ) -> Tensor:
+        """stream += update, then the normalised stream (N, D) in the type of the weights.
+
+        Args:
+            stream: (N, D) float32, changed in place.
+            update: (N, D) in the type of the weights.
+            norm: None for the stream itself.
+            keep: the stream continues with what has been normalised (post-norm).
+        """
+
+    def linear(self, x: Tensor, linear: Linear, activation: Activation | None = None) -> Tensor:
+        """(N, in) -> (N, out), in the type of the weights."""
+
+    def norm_linear(
+        self, stream: Tensor, norm: Norm | None, linear: Linear, activation: Activation | None
+    ) -> Tensor:
+        """`linear` of the normalised stream in one go: for so few rows that launches decide."""
+
+    def linear_add(self, x: Tensor, linear: Linear, stream: Tensor, norm: Norm | None) -> Tensor:
+        """A new stream: the stream, normalised if there is a norm, plus `linear` of x."""
+
+    def logits(self, x: Tensor, linear: Linear) -> Tensor:
+        """(R, D) -> (R, V) float32, without the bias."""
+
+    def attend_packed(self, qkv: Tensor, blocks: Tensor, num_heads: int) -> Tensor:
+        """Self-attention of several sources, packed one behind the other.
+
+        Args:
+            qkv: (N, 3D) queries, keys, values.
+            blocks: (B, 3) int32: a first query, and the first token and the end of its source. A
+                block is of at most `PACKED_BLOCK` queries; one that begins at its end is empty.
+
+        Returns:
+            (N, D); zeros for tokens that are in no block.
+        """
+
+    def write_cross(self, kv: Tensor, places: Tensor, memory: SlotMemory) -> None:
+        """Stores the projected encoder output of all decoder layers.
+
+        Args:
+            kv: (N, L * 2 * D): for each layer the keys and then the values.
+            places: (2, N) int32: lead and position of each token; tokens of lead -1 are dropped.
+        """
+
+    def attend_self(
+        self, qkv: Tensor, layer: int, rows: Tensor, positions: Tensor, memory: SlotMemory
+    ) -> Tensor:
+        """Appends each row's keys and values to its slot, and attends to its past and itself.
+
+        Args:
+            qkv: (R, 3D) queries, keys, values.
+            positions: (R,) int32, where they stand.
+
+        Returns:
+            (R, D).
+        """
+
+    def attend_cross(self, query: Tensor, layer: int, rows: Tensor, memory: SlotMemory) -> Tensor:
+        """Attends to the source of each row's group: (R, D) -> (R, D)."""
+
+    def constrain(
+        self, log_probs: Tensor, rows: Tensor, positions: Tensor, memory: SlotMemory, eos_id: int
+    ) -> None:
+        """The repetition guard of `model.decoding.constraints`, in place on (R, V) float32."""
+
+    def best_candidates(
+        self, scores: Tensor, bias: Tensor | None, width: int, *, normalised: bool = False
+    ) -> Candidates:
+        """The `width` highest of each part of each row, the lowest token first among equals.
+
+        Args:
+            scores: (R, V) float32.
+            bias: (V,) added to them.
+            normalised: they are log-probabilities.
+        """
+
+    def advance(
+        self, candidates: Candidates, rows: Tensor, memory: SlotMemory, flags: Tensor, eos_id: int
+    ) -> None:
+        """One step of `model.decoding.search.BeamSearch` for each group.
+
+        Args:
+            flags: (G,) int32, written: 0 while the search goes on, then 1 + ended hypotheses.
+        """
+
+    def inherit(self, rows: Tensor, positions: Tensor, memory: SlotMemory) -> None:
+        """Writes the ancestors of the live hypotheses, after `advance`.
+
+        Args:
+            positions: (R,) as `read_rows` returned them before `advance`.
+        """
+
+
+PACKED_BLOCK = 32
+"""Most queries of one block of `attend_packed`."""

@@ -1,0 +1,320 @@
+"""The runner for a CUDA device: what a step does is a graph, and the host only says to whom.
+
+All that a step needs to know is in the device's memory: caches, histories, searches. So the host
+queues the next step without having seen what came of the last one, and reads that one's flags while
+the next one runs. A sequence that has ended takes part in one step too many, in which nothing of it
+changes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.config import GenerationConfig
+from model.engine.cuda.budget import MemoryBudget, slots_within
+from model.engine.cuda.device_model import DeviceModel
+from model.engine.cuda.journal import Journal
+from model.engine.cuda.kernels.operations import Operations
+from model.engine.cuda.kernels.slot_memory import Counter, Factor, SlotMemory
+from model.engine.cuda.lane import Lane
+from model.engine.cuda.packing import PackedSources, buckets_for_sources, max_blocks, pack
+from model.engine.cuda.stream import CudaStream, DeviceStream, Mark
+from model.engine.runner import FinishedSequence, StepOutcome
+from model.engine.scheduler import StepPlan
+from model.engine.sequence import Sequence
+from model.errors import BackendUnavailableError
+from model.network.transformer import Transformer
+
+__all__ = ["CudaRunner"]
+
+_MAX_IN_FLIGHT = 2
+"""Steps queued and not yet looked at. With two, the device works while the host reads."""
+
+_USUAL_BEAMS = (1, GenerationConfig().beam_size)
+"""Searches whose graphs are captured in advance; others are when they come for the first time."""
+
+
+@dataclass(eq=False, kw_only=True)
+class _Admission:
+    """Sequences that were encoded together."""
+
+    sequences: tuple[Sequence, ...]
+    began: Mark
+    ended: Mark
+
+
+class _LaneStep(NamedTuple):
+    lane: Lane
+    members: tuple[Sequence, ...]
+    flags: Tensor
+    """On the host, once the step's mark has been waited for."""
+
+
+@dataclass(eq=False, kw_only=True)
+class _Step:
+    """A decode step that has been queued."""
+
+    lanes: list[_LaneStep]
+    admissions: list[_Admission] = field(default_factory=list)
+    """Whose first step it is."""
+    began: Mark
+    ended: Mark
+
+
+class CudaRunner:
+    """`Runner` on one CUDA device, in float32 or bfloat16.
+
+    Args:
+        model: is copied to the device.
+        device: of CUDA.
+        dtype: of weights and caches.
+        max_slots: hypotheses that run at the same time. Their memory is allocated here. As many as
+            fit into what is free, within reason, when not given.
+        stream: where work is queued; one of the device when not given.
+        operations: what it is made of; the fused kernels when not given.
+        beams: searches whose graphs are captured here and now.
+
+    Raises:
+        BackendUnavailableError: the type is not one of the two, or Triton is not installed.
+        InvalidRequestError: the slots do not fit into the device's memory.
+    """
+
+    @torch.inference_mode()
+    def __init__(
+        self,
+        model: Transformer,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        max_slots: int | None = None,
+        stream: DeviceStream | None = None,
+        operations: Operations | None = None,
+        beams: tuple[int, ...] = _USUAL_BEAMS,
+    ) -> None:
+        if dtype not in (torch.float32, torch.bfloat16):
+            raise BackendUnavailableError(
+                f"`dtype` must be auto, float32 or bfloat16 on CUDA, but is {_name(dtype)}"
+            )
+        self.device = str(device)
+        self.dtype = _name(dtype)
+        self.notes: tuple[str, ...] = ()
+        self.model_config = model.config
+        self._stream = stream or CudaStream(device)
+        operations = operations or _fused_operations(dtype)
+        self._source_buckets = buckets_for_sources(model.config.max_positions)
+        self.max_slots, self.budget = self._slots_and_budget(model, dtype, max_slots)
+        self._memory = SlotMemory(model.config, self.max_slots, dtype=dtype, device=device)
+        self._model = DeviceModel(model, operations, self._memory, dtype=dtype, device=device)
+        # Until here PyTorch has worked on a stream of its own.
+        self._stream.settle()
+        self._lanes: dict[tuple[int, bool], Lane] = {}
+        self._running: dict[Sequence, Lane] = {}
+        self._in_flight: deque[_Step] = deque()
+        self._admissions: list[_Admission] = []
+        self._interrupted = threading.Event()
+        self._encoders: dict[int, tuple[Tensor, Callable[[], None]]] = {}
+        self._capture(beams)
+
+    @torch.inference_mode()
+    def execute(self, plan: StepPlan) -> StepOutcome:
+        """See `Runner`. A finish is reported when the step after it has been queued."""
+        outcome = StepOutcome()
+        for sequence in plan.removed:
+            self._forget(sequence)
+        if plan.newcomers:
+            self._admit(plan.newcomers)
+        while self._running and outcome.steps < plan.max_steps:
+            self._queue_step(outcome)
+            if len(self._in_flight) >= _MAX_IN_FLIGHT:
+                self._collect(self._in_flight.popleft(), outcome)
+            if outcome.finished or self._interrupted.is_set():
+                break
+        if not self._running:
+            # What is still in flight concerns nobody.
+            self._in_flight.clear()
+        self._interrupted.clear()
+        return outcome
+
+    def interrupt(self) -> None:
+        """See `Runner`."""
+        self._interrupted.set()
+
+    def close(self) -> None:
+        """See `Runner`."""
+        self._stream.settle()
+        self._running.clear()
+        self._in_flight.clear()
+        self._admissions.clear()
+        self._lanes.clear()
+        self._encoders.clear()
+
+    def _slots_and_budget(
+        self, model: Transformer, dtype: torch.dtype, max_slots: int | None
+    ) -> tuple[int, MemoryBudget]:
+        def budget(slots: int) -> MemoryBudget:
+            return MemoryBudget.of(
+                model.config,
+                num_parameters=model.num_parameters,
+                max_slots=slots,
+                encoded_tokens=self._source_buckets[-1],
+                dtype=dtype,
+            )
+
+        free_bytes = self._stream.free_bytes()
+        if max_slots is None:
+            max_slots = slots_within(free_bytes, budget)
+        taken = budget(max_slots)
+        taken.check(free_bytes, max_slots=max_slots, max_positions=model.config.max_positions)
+        return max_slots, taken
+
+    def _capture(self, beams: tuple[int, ...]) -> None:
+        """The graphs that are always needed, the largest first: its memory has room for all."""
+        for bucket in reversed(self._source_buckets):
+            self._encoder(bucket)
+        for num_beams in sorted(set(beams)):
+            if num_beams <= self.max_slots:
+                lane = self._lane(num_beams, constrained=False)
+                for bucket in reversed(lane.buckets):
+                    lane.graph(bucket)
+        self._stream.settle()
+
+    def _forget(self, sequence: Sequence) -> None:
+        lane = self._running.pop(sequence, None)
+        if lane is not None:
+            lane.remove(sequence)
+
+    def _admit(self, newcomers: tuple[Sequence, ...]) -> None:
+        """Queued behind the step in flight, which may still work on the slots' last owners."""
+        began = self._stream.mark()
+        for batch in pack(newcomers, self._source_buckets, self.model_config.pad_id):
+            self._encode(batch)
+        self._begin_searches(newcomers)
+        self._admissions.append(
+            _Admission(sequences=newcomers, began=began, ended=self._stream.mark())
+        )
+        for sequence in newcomers:
+            lane = self._lane(sequence.beam_size, constrained=sequence.generation.constrained)
+            lane.add(sequence)
+            self._running[sequence] = lane
+
+    def _encode(self, batch: PackedSources) -> None:
+        buffer, graph = self._encoder(batch.tokens.shape[1])
+        self._stream.upload(np.concatenate([batch.tokens, batch.blocks], axis=None), buffer)
+        graph()
+
+    def _begin_searches(self, newcomers: tuple[Sequence, ...]) -> None:
+        leads = np.array([sequence.slots[0] for sequence in newcomers], dtype=np.int64)
+        counters = np.zeros((len(Counter), len(newcomers)), dtype=np.int32)
+        factors = np.zeros((len(Factor), len(newcomers)), dtype=np.float64)
+        generations = [sequence.generation for sequence in newcomers]
+        counters[Counter.LIMIT] = [sequence.max_new_tokens for sequence in newcomers]
+        counters[Counter.SOURCE_LEN] = [sequence.source_len for sequence in newcomers]
+        counters[Counter.WANTED] = [generation.num_hypotheses for generation in generations]
+        counters[Counter.NGRAM] = [generation.no_repeat_ngram_size for generation in generations]
+        factors[Factor.LENGTH_PENALTY] = [generation.length_penalty for generation in generations]
+        factors[Factor.REPETITION_PENALTY] = [
+            generation.repetition_penalty for generation in generations
+        ]
+        index = self._stream.upload(leads)
+        for table, values in (
+            (self._memory.counters, self._stream.upload(counters)),
+            (self._memory.factors, self._stream.upload(factors)),
+        ):
+            self._stream.run(partial(_write, table, index, values))
+
+    def _queue_step(self, outcome: StepOutcome) -> None:
+        began = self._stream.mark()
+        lanes = [_LaneStep(lane, *lane.queue_step()) for lane in self._lanes.values() if len(lane)]
+        self._in_flight.append(
+            _Step(lanes=lanes, admissions=self._admissions, began=began, ended=self._stream.mark())
+        )
+        self._admissions = []
+        outcome.steps += 1
+        outcome.rows += sum(len(step.members) * step.lane.num_beams for step in lanes)
+
+    def _collect(self, step: _Step, outcome: StepOutcome) -> None:
+        """Waits for a step, and for what has finished in it."""
+        step.ended.wait()
+        now = time.monotonic()
+        outcome.decode_seconds += step.ended.seconds_since(step.began)
+        for admission in step.admissions:
+            seconds = admission.ended.seconds_since(admission.began)
+            outcome.encode_seconds += seconds
+            encoded_at = now - step.ended.seconds_since(admission.ended)
+            for sequence in admission.sequences:
+                sequence.encode_seconds = seconds
+                sequence.encoded_at = encoded_at
+                sequence.first_token_at = now
+        finished: list[tuple[Sequence, int]] = []
+        for lane, members, flags in step.lanes:
+            ended = flags.numpy()
+            for place in np.flatnonzero(ended[: len(members)]).tolist():
+                # Who was removed, or reported one step ago, is not asked for any more.
+                if self._running.get(members[place]) is lane:
+                    finished.append((members[place], int(ended[place]) - 1))
+        if finished:
+            self._report(finished, outcome)
+
+    def _report(self, finished: list[tuple[Sequence, int]], outcome: StepOutcome) -> None:
+        slots = [slot for sequence, _ in finished for slot in sequence.slots]
+        rows = self._stream.fetch(self._memory.journal, np.array(slots, dtype=np.int64))
+        journal = Journal(rows)
+        first = 0
+        for sequence, num_ended in finished:
+            hypotheses = journal.hypotheses(first, num_ended, sequence.generation)
+            first += sequence.beam_size
+            self._forget(sequence)
+            outcome.finished.append(FinishedSequence(sequence, hypotheses))
+
+    def _lane(self, num_beams: int, *, constrained: bool) -> Lane:
+        key = num_beams, constrained
+        if key not in self._lanes:
+            self._lanes[key] = Lane(
+                self._stream,
+                lambda rows, flags: self._model.step(rows, flags, constrained=constrained),
+                num_beams=num_beams,
+                capacity=self.max_slots // num_beams,
+                spare=self._memory.spare,
+            )
+        return self._lanes[key]
+
+    def _encoder(self, bucket: int) -> tuple[Tensor, Callable[[], None]]:
+        """The input buffer of a bucket, and what queues its encoding."""
+        if bucket not in self._encoders:
+            tokens = np.zeros((3, bucket), dtype=np.int32)
+            # Capturing encodes: nothing, to nowhere.
+            tokens[1] = -1
+            blocks = np.zeros((max_blocks(bucket), 3), dtype=np.int32)
+            buffer = self._stream.upload(np.concatenate([tokens, blocks], axis=None))
+            split = 3 * bucket
+            graph = self._stream.capture(
+                lambda: self._model.encode(buffer[:split].view(3, -1), buffer[split:].view(-1, 3))
+            )
+            self._encoders[bucket] = buffer, graph
+        return self._encoders[bucket]
+
+
+def _write(table: Tensor, columns: Tensor, values: Tensor) -> None:
+    table.index_copy_(1, columns, values)
+
+
+def _fused_operations(dtype: torch.dtype) -> Operations:
+    try:
+        from model.engine.cuda.kernels.fused import FusedOperations
+    except ImportError as error:
+        raise BackendUnavailableError(f"the CUDA kernels need Triton: {error}") from None
+    return FusedOperations(dtype)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

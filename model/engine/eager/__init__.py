@@ -1,0 +1,1 @@
+"""The engine's runner in plain PyTorch: the reference implementation of the others."""

@@ -1,0 +1,321 @@
+"""The C++ engine as Python sees it: a model with packed weights, and runners that share it."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Sequence
+from ctypes import POINTER, byref, c_size_t, c_uint8
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.config import Activation, GenerationConfig, NormOrder
+from model.decoding.search import FinishReason, Hypothesis
+from model.engine.native.build import build
+from model.engine.native.c_interface import CModelConfig, COutcome, CSequence, Status, load
+from model.engine.native.weights import embedding_tables, linears, norms
+from model.errors import BackendUnavailableError, InvalidRequestError
+from model.network.transformer import Transformer
+
+__all__ = ["PRECISIONS", "NativeModel", "NativeOutcome", "NativeRequest", "NativeState"]
+
+PRECISIONS = {"float32": 0, "bfloat16": 1, "int8": 2}
+"""What products can be computed in, and the library's numbers for them."""
+
+_ACTIVATIONS = {Activation.RELU: 1, Activation.GELU: 2, Activation.SILU: 3}
+_MAX_INT8_INPUTS = 1 << 16
+"""So many products of 255 and 127 fit into 32 bits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NativeRequest:
+    """A source and how to search for its target."""
+
+    id: int
+    source_ids: Sequence[int]
+    slots: Sequence[int]
+    generation: GenerationConfig
+    max_new_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NativeOutcome:
+    """What one call did."""
+
+    finished: dict[int, tuple[Hypothesis, ...]]
+    """By id, best first."""
+    steps: int
+    rows: int
+    encode_seconds: float
+    first_step_seconds: float
+    decode_seconds: float
+
+
+class NativeModel:
+    """Packed weights, read-only from now on and shared by any number of runners.
+
+    Args:
+        model: its weights are packed; of it only the embedding tables are kept.
+        precision: of the matrix products: "float32", "bfloat16" or "int8" (weights scaled for each
+            output, inputs for each row). All the rest is float32.
+        num_threads: that compute together when only one of the runners works.
+        library: a compiled library; this machine's best when not given.
+
+    Raises:
+        BackendUnavailableError: there is no such precision; or no library, and it cannot be
+            compiled.
+        MemoryError: there is no memory for the weights.
+    """
+
+    def __init__(
+        self,
+        model: Transformer,
+        precision: str,
+        *,
+        num_threads: int = 1,
+        library: Path | None = None,
+    ) -> None:
+        if precision not in PRECISIONS:
+            raise BackendUnavailableError(
+                f"`precision` must be {', '.join(PRECISIONS)}, but is {precision!r}"
+            )
+        widest = max(model.config.d_model, model.config.d_ff)
+        if precision == "int8" and widest > _MAX_INT8_INPUTS:
+            raise BackendUnavailableError(
+                f"`d_model` and `d_ff` must be at most {_MAX_INT8_INPUTS} in int8, "
+                f"but the larger is {widest}"
+            )
+        self.config = model.config
+        self.precision = precision
+        self._library = load(library or build())
+        config = _c_config(model, precision, num_threads)
+        self._handle = self._library.ph_model_new(byref(config))
+        if not self._handle:
+            raise MemoryError("no memory, or no threads, for the model")
+        self._tables = [
+            *embedding_tables(model.src_embedding),
+            *embedding_tables(model.tgt_embedding),
+        ]
+        self._set_weights(model)
+
+    @property
+    def size_bytes(self) -> int:
+        """Packed weights and embedding tables."""
+        distinct = {table.ctypes.data: table.nbytes for table in self._tables}
+        return int(self._library.ph_model_bytes(self._handle)) + sum(distinct.values())
+
+    def __del__(self) -> None:
+        if getattr(self, "_handle", None):
+            self._library.ph_model_free(self._handle)
+            self._handle = None
+
+    def _set_weights(self, model: Transformer) -> None:
+        for name, weight, bias in linears(model):
+            outputs, inputs = weight.shape
+            status = self._library.ph_model_set_linear(
+                self._handle, name.encode(), weight.ctypes.data,
+                None if bias is None else bias.ctypes.data, outputs, inputs,
+            )  # fmt: skip
+            self._check(status, name)
+        for name, gain, bias in norms(model):
+            status = self._library.ph_model_set_norm(
+                self._handle, name.encode(), gain.ctypes.data, bias.ctypes.data
+            )
+            self._check(status, name)
+        self._library.ph_model_set_embeddings(
+            self._handle, *(table.ctypes.data for table in self._tables)
+        )
+        if missing := self._library.ph_model_missing(self._handle):
+            raise RuntimeError(f"{missing.decode()} was not set")
+
+    def _check(self, status: int, name: str) -> None:
+        if status == Status.UNKNOWN_NAME:
+            raise RuntimeError(f"the compiled engine knows no {name!r}")
+        if status == Status.BAD_SHAPE:
+            raise RuntimeError(f"{name!r} must have the shape that the configuration gives it")
+        if status:
+            raise MemoryError(f"no memory for {name!r}")
+
+
+class NativeState:
+    """The KV cache and the running sequences of one worker.
+
+    Any thread may call anything, but only one of them computes at a time.
+
+    Raises:
+        MemoryError: there is no memory for the cache.
+    """
+
+    def __init__(self, model: NativeModel, max_slots: int) -> None:
+        self._model = model  # must outlive the handle
+        self._library = model._library
+        self._max_slots = max_slots
+        self._computing = threading.Lock()
+        self._closing = False
+        self._handle_lock = threading.Lock()
+        """Held for moments only, to interrupt, or to let go of the handle."""
+        if not 0 < max_slots < 1 << 31:
+            raise InvalidRequestError(f"`max_slots` must be in [1, 2^31), but is {max_slots}")
+        self._handle = self._library.ph_runner_new(model._handle, max_slots)
+        if not self._handle:
+            raise MemoryError(f"no memory for a KV cache of {max_slots} slots")
+
+    def execute(
+        self, removed: Sequence[int], newcomers: Sequence[NativeRequest], max_steps: int
+    ) -> NativeOutcome:
+        """Forgets `removed` ids, encodes `newcomers`, decodes until one finishes.
+
+        Returns after the first step in which a sequence finished, after `max_steps` steps, or after
+        the current one when interrupted.
+
+        Raises:
+            InvalidRequestError: a newcomer is out of the model's or the cache's range, or has the
+                slots or the id of another. Nothing was done.
+            RuntimeError: the model's predictions are not finite, or this is closed. All later calls
+                fail as well, as after the next one.
+            MemoryError: scratch memory ran out.
+        """
+        removed_ids = np.array(removed, dtype=np.int64)
+        requests, kept = _requests(newcomers)
+        outcome = COutcome()
+        with self._computing:
+            self._library.ph_runner_execute(
+                self._open_handle(), removed_ids.ctypes.data, len(removed), requests,
+                len(newcomers), _int32(max_steps), byref(outcome),
+            )  # fmt: skip
+            del kept
+            self._raise_for(outcome.status)
+            return _outcome(outcome)  # before another call overwrites what it points to
+
+    def interrupt(self) -> None:
+        """From any thread: `execute` returns after its current step."""
+        with self._handle_lock:
+            if self._handle:
+                self._library.ph_runner_interrupt(self._handle)
+
+    @property
+    def num_running(self) -> int:
+        """Sequences it remembers."""
+        with self._computing:
+            return int(self._library.ph_runner_num_running(self._open_handle()))
+
+    def cache_bytes(self) -> NDArray[np.uint8]:
+        """The KV cache as one writable row of bytes, until `close`.
+
+        Reading it all takes all its memory.
+        """
+        size = c_size_t()
+        address = self._library.ph_runner_cache(self._open_handle(), byref(size))
+        return np.ctypeslib.as_array(ctypes.cast(address, POINTER(c_uint8)), shape=(size.value,))
+
+    def close(self) -> None:
+        """Frees the memory, once a running `execute` has ended. More than once is harmless."""
+        self._closing = True  # or a thread that calls and calls would keep this one waiting
+        self.interrupt()
+        with self._computing:
+            with self._handle_lock:
+                handle, self._handle = self._handle, None
+            if handle:
+                self._library.ph_runner_free(handle)
+
+    def __del__(self) -> None:
+        if getattr(self, "_handle", None):
+            self.close()
+
+    def _open_handle(self) -> int:
+        if self._closing:
+            raise RuntimeError("the runner is closed")
+        return int(self._handle)
+
+    def _raise_for(self, status: int) -> None:
+        if status == Status.OK:
+            return
+        if status == Status.NOT_FINITE:
+            raise RuntimeError("the model's predictions must be finite, but are not")
+        if status == Status.OUT_OF_MEMORY:
+            raise MemoryError("no memory for a decode step")
+        most, slots = self._model.config.max_positions, self._max_slots
+        broken = {
+            Status.BAD_SOURCE: f"source must be 1 to {most} tokens of the vocabulary, but is not",
+            Status.BAD_SEARCH: f"`max_new_tokens` must be in [1, {most}], `num_hypotheses` at most "
+            "as large as the beam, and penalties finite, but are not",
+            Status.BAD_SLOTS: f"slots must be in [0, {slots}) and free, but are not",
+            Status.BAD_ID: "id must not be another sequence's, but is",
+        }
+        raise InvalidRequestError(f"a newcomer's {broken[Status(status)]}")
+
+
+def _requests(newcomers: Sequence[NativeRequest]) -> tuple[Any, list[NDArray[np.int32]]]:
+    """The C structures, and the arrays they point into."""
+    structures = (CSequence * len(newcomers))()
+    kept = []
+    for structure, request in zip(structures, newcomers, strict=True):
+        source = np.array(request.source_ids, dtype=np.int32)
+        slots = np.array(request.slots, dtype=np.int32)
+        kept += [source, slots]
+        generation = request.generation
+        structure.id = request.id
+        structure.source, structure.source_len = source.ctypes.data, len(source)
+        structure.slots, structure.beam_size = slots.ctypes.data, len(slots)
+        structure.max_new_tokens = _int32(request.max_new_tokens)
+        structure.num_hypotheses = _int32(generation.num_hypotheses)
+        structure.no_repeat_ngram_size = _int32(generation.no_repeat_ngram_size)
+        structure.length_penalty = generation.length_penalty
+        structure.repetition_penalty = generation.repetition_penalty
+    return structures, kept
+
+
+def _int32(value: int) -> int:
+    """`value`, or the largest there is: ctypes would cut it off without a word.
+
+    What has a limit is beyond it either way, and no target has so long an n-gram.
+    """
+    return min(value, 2**31 - 1)
+
+
+def _outcome(outcome: COutcome) -> NativeOutcome:
+    finished: dict[int, list[Hypothesis]] = {}
+    for index in range(outcome.num_hypotheses):
+        hypothesis = outcome.hypotheses[index]
+        finished.setdefault(hypothesis.id, []).append(
+            Hypothesis(
+                token_ids=tuple(hypothesis.tokens[: hypothesis.num_tokens]),
+                score=hypothesis.score,
+                log_prob=hypothesis.log_prob,
+                finish_reason=FinishReason.STOP if hypothesis.stopped else FinishReason.LENGTH,
+            )
+        )
+    return NativeOutcome(
+        finished={key: tuple(hypotheses) for key, hypotheses in finished.items()},
+        steps=outcome.steps,
+        rows=outcome.rows,
+        encode_seconds=outcome.encode_seconds,
+        first_step_seconds=outcome.first_step_seconds,
+        decode_seconds=outcome.decode_seconds,
+    )
+
+
+def _c_config(model: Transformer, precision: str, num_threads: int) -> CModelConfig:
+    config = model.config
+    return CModelConfig(
+        precision=PRECISIONS[precision],
+        src_vocab_size=config.src_vocab_size,
+        tgt_vocab_size=config.tgt_vocab_size,
+        d_model=config.d_model,
+        d_ff=config.d_ff,
+        num_heads=config.num_heads,
+        num_encoder_layers=config.num_encoder_layers,
+        num_decoder_layers=config.num_decoder_layers,
+        max_positions=config.max_positions,
+        pre_norm=config.norm_order is NormOrder.PRE,
+        activation=_ACTIVATIONS[config.activation],
+        bos_id=config.bos_id,
+        eos_id=config.eos_id,
+        num_threads=num_threads,
+        embedding_scale=model.tgt_embedding.scale,
+        layer_norm_eps=config.layer_norm_eps,
+    )

@@ -1,0 +1,274 @@
+"""Compiles the C++ sources on first use and finds the result again afterwards.
+
+One library for each instruction set: what a machine cannot run is never loaded there. The file's
+name holds a digest of the sources, the flags and the C library's version, so a library always
+belongs to its sources. What lies where others may write is neither loaded nor written there.
+
+`python -m model.engine.native.build` compiles all that a machine of this architecture may load, for
+an image that goes to other machines.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+
+from model.errors import BackendUnavailableError
+
+__all__ = [
+    "InstructionSet",
+    "NativeBuildError",
+    "build",
+    "detect",
+    "find_compiler",
+    "instruction_sets",
+    "library_path",
+]
+
+_SOURCE_DIRECTORY = Path(__file__).parent
+_COMPILERS = ("c++", "g++", "clang++")
+_FLAGS = (
+    "-std=c++20", "-O2", "-fPIC", "-shared", "-fvisibility=hidden",
+    # Floating-point flags and errno are nobody's business here, and they cost vectorisation. The
+    # order of additions stays as written: results must not depend on the batch.
+    "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi", "-pthread",
+)  # fmt: skip
+_BUILD_SECONDS = 300
+
+
+class NativeBuildError(BackendUnavailableError):
+    """The library could not be compiled here."""
+
+
+class InstructionSet(StrEnum):
+    """What a library is compiled for, best first."""
+
+    AVX512_BF16 = "avx512-bf16"
+    AVX512_VNNI = "avx512-vnni"
+    AVX2 = "avx2"
+    BASELINE = "baseline"
+    """Whatever the compiler assumes of this architecture."""
+
+
+_AVX512 = (
+    "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mfma",
+    "-mprefer-vector-width=512",
+)  # fmt: skip
+_MACHINE_FLAGS: dict[InstructionSet, tuple[str, ...]] = {
+    InstructionSet.AVX512_BF16: (*_AVX512, "-mavx512bf16"),
+    InstructionSet.AVX512_VNNI: _AVX512,
+    InstructionSet.AVX2: ("-mavx2", "-mfma"),
+    InstructionSet.BASELINE: (),
+}
+# As /proc/cpuinfo spells them; the kernel lists only what it lets programs use.
+_REQUIRED = {
+    InstructionSet.AVX512_BF16: {
+        "avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni", "avx512_bf16", "fma",
+    },
+    InstructionSet.AVX512_VNNI: {
+        "avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni", "fma",
+    },
+    InstructionSet.AVX2: {"avx2", "fma"},
+}  # fmt: skip
+
+
+def detect(cpuinfo: Path = Path("/proc/cpuinfo")) -> InstructionSet:
+    """The best instruction set of this machine."""
+    if len(instruction_sets()) == 1 or not cpuinfo.exists():
+        return InstructionSet.BASELINE
+    lines = cpuinfo.read_text(encoding="ascii", errors="replace").splitlines()
+    flags = next((set(line.split()) for line in lines if line.startswith("flags")), set[str]())
+    for instruction_set, required in _REQUIRED.items():
+        if required <= flags:
+            return instruction_set
+    return InstructionSet.BASELINE
+
+
+def instruction_sets() -> list[InstructionSet]:
+    """All that machines of this architecture may have, best first."""
+    if platform.machine() in ("x86_64", "AMD64"):
+        return list(InstructionSet)
+    return [InstructionSet.BASELINE]
+
+
+def find_compiler() -> str:
+    """The path of the C++ compiler.
+
+    Raises:
+        NativeBuildError: there is none.
+    """
+    compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
+    if compiler is None:
+        raise NativeBuildError(f"no C++ compiler was found (looked for {', '.join(_COMPILERS)})")
+    return compiler
+
+
+def build(instruction_set: InstructionSet | None = None) -> Path:
+    """The compiled library for `instruction_set` (None: this machine's best); compiles if need be.
+
+    Raises:
+        NativeBuildError: there is no compiler, it failed, or no directory can be written to by this
+            user and by nobody else.
+    """
+    wanted = instruction_set or detect()
+    if (found := library_path(wanted)) is not None:
+        return found
+    problems = []
+    for directory in _directories():
+        try:
+            _make_private(directory)
+            return _compile(wanted, directory / _file_name(wanted))
+        except OSError as error:
+            problems.append(f"{directory}: {error.strerror or error}")
+    raise NativeBuildError(
+        f"the compiled engine needs a directory to write to: {'; '.join(problems)}"
+    )
+
+
+def library_path(instruction_set: InstructionSet) -> Path | None:
+    """Where the compiled library lies, if it has been compiled and can be trusted."""
+    paths = (directory / _file_name(instruction_set) for directory in _directories())
+    return next(filter(_is_sound, paths), None)
+
+
+def _directories() -> list[Path]:
+    """Beside the sources, as byte code is; else the user's cache."""
+    # Without HOME there may be no home directory at all.
+    home = [Path(os.path.expanduser("~/.cache/polyhead"))]
+    return [_SOURCE_DIRECTORY / "build", *(path for path in home if path.is_absolute())]
+
+
+def _file_name(instruction_set: InstructionSet) -> str:
+    digest = hashlib.sha256()
+    for source in _sources():
+        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    # Machines that share a home directory may have different C libraries.
+    surroundings = (*_FLAGS, *_MACHINE_FLAGS[instruction_set], *platform.libc_ver())
+    digest.update(" ".join(surroundings).encode())
+    return f"polyhead-{digest.hexdigest()[:16]}-{instruction_set}-{platform.machine()}.so"
+
+
+def _sources() -> list[Path]:
+    return sorted([*_SOURCE_DIRECTORY.glob("*.h"), *_SOURCE_DIRECTORY.glob("*.cc")])
+
+
+# ---- Whom to believe: what a library contains is run ---------------------------------------------
+
+
+def _make_private(directory: Path) -> None:
+    """Makes a directory that only its owner writes to.
+
+    Raises:
+        OSError: it cannot be made, or others may write to the one that is there.
+    """
+    # What lies beside the sources is for all who may read those.
+    beside_sources = directory.is_relative_to(_SOURCE_DIRECTORY)
+    directory.mkdir(mode=0o755 if beside_sources else 0o700, parents=True, exist_ok=True)
+    if not _is_trusted(directory.stat()):
+        raise PermissionError("others may write to it, so what it holds cannot be trusted")
+
+
+def _is_trusted(info: os.stat_result) -> bool:
+    """Whether it belongs to root, this user or the sources' owner, and nobody else may write to it.
+
+    Those who may write to the sources may: they could as well change what is compiled.
+    """
+    sources = _SOURCE_DIRECTORY.stat()
+    shared = sources.st_mode & (0o022 if info.st_gid == sources.st_gid else 0o002)
+    return info.st_uid in (0, os.geteuid(), sources.st_uid) and not info.st_mode & 0o022 & ~shared
+
+
+def _is_sound(library: Path) -> bool:
+    """Whether it is there, a file and no link to one, and trusted like its directory."""
+    try:
+        info = library.lstat()
+        return (
+            stat.S_ISREG(info.st_mode) and _is_trusted(info) and _is_trusted(library.parent.stat())
+        )
+    except OSError:
+        return False
+
+
+# ---- Compiling -----------------------------------------------------------------------------------
+
+
+def _compile(instruction_set: InstructionSet, target: Path) -> Path:
+    compiler = find_compiler()
+    with _locked(target.parent / "lock"):
+        if _is_sound(target):
+            return target
+        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+            unfinished = Path(scratch) / target.name
+            command = [
+                compiler, *_FLAGS, *_MACHINE_FLAGS[instruction_set],
+                str(_SOURCE_DIRECTORY / "interface.cc"), "-o", str(unfinished),
+            ]  # fmt: skip
+            _run(command)
+            _write_out(unfinished)
+            unfinished.replace(target)
+    return target
+
+
+def _write_out(library: Path) -> None:
+    """Onto the disk before its name is: a crash of the machine must not leave half a library."""
+    library.chmod(library.stat().st_mode & 0o755)  # whatever the umask
+    with library.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One process compiles, the others wait and find what it made.
+
+    Raises:
+        OSError: there can be no lock here, or it is not given up in time.
+    """
+    with path.open("w") as lock:
+        deadline = time.monotonic() + _BUILD_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(
+                        f"another process has been compiling for {_BUILD_SECONDS} s"
+                    ) from None
+                time.sleep(0.1)
+        yield
+
+
+def _run(command: list[str]) -> None:
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, errors="replace",
+        process_group=0,
+    ) as compiler:  # fmt: skip
+        try:
+            _, messages = compiler.communicate(timeout=_BUILD_SECONDS)
+        except BaseException as error:
+            os.killpg(compiler.pid, signal.SIGKILL)  # the compiler itself is the driver's child
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            raise NativeBuildError(
+                f"the C++ compiler must be done within {_BUILD_SECONDS} s, but was not"
+            ) from None
+    if compiler.returncode:
+        last_lines = "\n".join(messages.splitlines()[-5:])
+        raise NativeBuildError(f"the C++ compiler failed: {last_lines}")
+
+
+if __name__ == "__main__":
+    for each in instruction_sets():
+        print(build(each))

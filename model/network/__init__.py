@@ -1,0 +1,1 @@
+"""The paper's network: attention, encoder and decoder, caches, quantization."""

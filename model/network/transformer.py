@@ -1,0 +1,299 @@
+"""The Transformer of "Attention Is All You Need" (Vaswani et al., 2017), section by section.
+
+Shape letters: B rows, S source length, T target length, D d_model, H heads, K head_dim,
+V vocabulary. Every mask is True where a query may attend.
+
+A model is used through three verbs:
+
+    encode       source tokens -> encoder_output
+    decode       a whole target at once, teacher-forced -> logits of every position
+    decode_step  one position of each row, from and into a KVCache -> logits of that position
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model.config import Activation, NormOrder, PositionKind, TransformerConfig
+from model.network.attention import MultiHeadAttention, causal_mask, padding_mask
+from model.network.dropout import Dropout
+from model.network.kv_cache import KVCache
+
+__all__ = ["Transformer", "sinusoidal_positions"]
+
+_ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    Activation.RELU: F.relu,
+    Activation.GELU: F.gelu,
+    Activation.SILU: F.silu,
+}
+
+
+def sinusoidal_positions(num_positions: int, d_model: int, *, interleaved: bool = True) -> Tensor:
+    """The positional encodings of section 3.5, (num_positions, D), float32.
+
+        PE(pos, 2i)   = sin(pos / 10000^(2i / D))
+        PE(pos, 2i+1) = cos(pos / 10000^(2i / D))
+
+    Args:
+        interleaved: False puts all sines before all cosines.
+    """
+    position = torch.arange(num_positions, dtype=torch.float64)[:, None]
+    even = torch.arange(0, d_model, 2, dtype=torch.float64)
+    angle = position * torch.exp(even * (-math.log(10_000.0) / d_model))
+    halves = torch.sin(angle), torch.cos(angle)
+    table = torch.stack(halves, dim=-1).flatten(1) if interleaved else torch.cat(halves, dim=1)
+    return table.to(torch.float32)
+
+
+class Embedding(nn.Module):
+    """Token embedding times sqrt(D), plus position, then dropout (sections 3.4, 3.5, 5.4)."""
+
+    positions: Tensor
+
+    def __init__(self, config: TransformerConfig, tokens: nn.Embedding) -> None:
+        super().__init__()
+        self.tokens = tokens
+        self.scale = math.sqrt(config.d_model) if config.scale_embedding else 1.0
+        self.position_offset = config.position_offset
+        rows = config.max_positions + config.position_offset
+        if config.positions is PositionKind.LEARNED:
+            self.positions = nn.Parameter(torch.empty(rows, config.d_model))
+            nn.init.normal_(self.positions, std=config.d_model**-0.5)
+        else:
+            interleaved = config.positions is PositionKind.SINUSOIDAL
+            table = sinusoidal_positions(rows, config.d_model, interleaved=interleaved)
+            self.register_buffer("positions", table, persistent=False)
+        self.norm = _layer_norm(config) if config.embedding_norm else None
+        self.dropout = Dropout(config.dropout)
+
+    def forward(self, token_ids: Tensor, positions: Tensor) -> Tensor:
+        """(B, T) ids at positions that broadcast to (B, T) -> (B, T, D)."""
+        x = self.tokens(token_ids) * self.scale + self.positions[positions + self.position_offset]
+        if self.norm is not None:
+            x = self.norm(x)
+        return self.dropout(x)  # type: ignore[no-any-return]
+
+
+class FeedForward(nn.Module):
+    """Two linear maps with a non-linearity between them (section 3.3)."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.inner = nn.Linear(config.d_model, config.d_ff)
+        self.outer = nn.Linear(config.d_ff, config.d_model)
+        self.activation = _ACTIVATIONS[config.activation]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, D) -> (B, T, D)."""
+        return self.outer(self.activation(self.inner(x)))  # type: ignore[no-any-return]
+
+
+class SubLayer(nn.Module):
+    """The residual connection and the layer normalisation around one sub-layer (section 3.1)."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.pre_norm = config.norm_order is NormOrder.PRE
+        self.norm = _layer_norm(config)
+        self.dropout = Dropout(config.dropout)
+
+    def forward(self, x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """(B, T, D) -> (B, T, D)."""
+        if self.pre_norm:
+            return x + self.dropout(function(self.norm(x)))  # type: ignore[no-any-return]
+        return self.norm(x + self.dropout(function(x)))  # type: ignore[no-any-return]
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention, then the feed-forward network (figure 1, left)."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.self_attn = _attention(config)
+        self.self_attn_residual = SubLayer(config)
+        self.feed_forward = FeedForward(config)
+        self.feed_forward_residual = SubLayer(config)
+
+    def forward(self, x: Tensor, src_mask: Tensor) -> Tensor:
+        """(B, S, D) -> (B, S, D)."""
+        x = self.self_attn_residual(x, lambda y: self.self_attn(y, y, src_mask))
+        return self.feed_forward_residual(x, self.feed_forward)  # type: ignore[no-any-return]
+
+
+class DecoderLayer(nn.Module):
+    """Masked self-attention, cross-attention, the feed-forward network (figure 1, right)."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.self_attn = _attention(config)
+        self.self_attn_residual = SubLayer(config)
+        self.cross_attn = _attention(config)
+        self.cross_attn_residual = SubLayer(config)
+        self.feed_forward = FeedForward(config)
+        self.feed_forward_residual = SubLayer(config)
+
+    def forward(
+        self,
+        x: Tensor,
+        self_attend: Callable[[Tensor], Tensor],
+        cross_attend: Callable[[Tensor], Tensor],
+    ) -> Tensor:
+        """(B, T, D) -> (B, T, D); where keys and values come from is the caller's business."""
+        x = self.self_attn_residual(x, self_attend)
+        x = self.cross_attn_residual(x, cross_attend)
+        return self.feed_forward_residual(x, self.feed_forward)  # type: ignore[no-any-return]
+
+
+class Transformer(nn.Module):
+    """Encoder and decoder stacks with embeddings and projection (section 3)."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.config = config
+        src_tokens = _token_embedding(config, config.src_vocab_size)
+        shared = config.shared_embeddings
+        tgt_tokens = src_tokens if shared else _token_embedding(config, config.tgt_vocab_size)
+        self.src_embedding = Embedding(config, src_tokens)
+        self.tgt_embedding = Embedding(config, tgt_tokens)
+        self.encoder_layers = _stack(EncoderLayer, config, config.num_encoder_layers)
+        self.decoder_layers = _stack(DecoderLayer, config, config.num_decoder_layers)
+        self.encoder_norm = _layer_norm(config) if config.final_norm else nn.Identity()
+        self.decoder_norm = _layer_norm(config) if config.final_norm else nn.Identity()
+        self.projection = nn.Linear(
+            config.d_model, config.tgt_vocab_size, bias=config.projection_bias
+        )
+        self._initialise()
+        if config.tied_projection:
+            self.projection.weight = tgt_tokens.weight
+
+    def forward(self, src_tokens: Tensor, src_lengths: Tensor, tgt_tokens: Tensor) -> Tensor:
+        """(B, S) sources, (B,) their lengths, (B, T) targets -> logits (B, T, V)."""
+        return self.decode(tgt_tokens, self.encode(src_tokens, src_lengths), src_lengths)
+
+    def encode(self, src_tokens: Tensor, src_lengths: Tensor) -> Tensor:
+        """(B, S) ids, padded behind their lengths (B,) -> encoder_output (B, S, D)."""
+        src_len = src_tokens.size(1)
+        src_mask = padding_mask(src_lengths, src_len)
+        x = self.src_embedding(src_tokens, torch.arange(src_len, device=src_tokens.device))
+        for layer in self.encoder_layers:
+            x = layer(x, src_mask)
+        return self.encoder_norm(x)  # type: ignore[no-any-return]
+
+    def decode(self, tgt_tokens: Tensor, encoder_output: Tensor, src_lengths: Tensor) -> Tensor:
+        """Teacher-forced: (B, T) ids, the first one `bos_id` -> logits (B, T, V)."""
+        return self.project(self.decode_hidden(tgt_tokens, encoder_output, src_lengths))
+
+    def decode_hidden(
+        self, tgt_tokens: Tensor, encoder_output: Tensor, src_lengths: Tensor
+    ) -> Tensor:
+        """`decode` without the projection, which training fuses with the loss: (B, T, D)."""
+        tgt_len = tgt_tokens.size(1)
+        tgt_mask = causal_mask(tgt_len, tgt_tokens.device)
+        src_mask = padding_mask(src_lengths, encoder_output.size(1))
+        x = self.tgt_embedding(tgt_tokens, torch.arange(tgt_len, device=tgt_tokens.device))
+        for layer in self.decoder_layers:
+            x = layer(
+                x,
+                lambda y, layer=layer: layer.self_attn(y, y, tgt_mask),
+                lambda y, layer=layer: layer.cross_attn(y, encoder_output, src_mask),
+            )
+        return self.decoder_norm(x)  # type: ignore[no-any-return]
+
+    def project(self, hidden: Tensor) -> Tensor:
+        """(..., D) -> logits (..., V)."""
+        return self.projection(hidden)  # type: ignore[no-any-return]
+
+    def fill_cross_cache(
+        self, encoder_output: Tensor, src_lengths: Tensor, cache: KVCache, slots: Tensor
+    ) -> None:
+        """Projects encoder_output (B, S, D) for every decoder layer into `slots` (B,)."""
+        for index, layer in enumerate(self.decoder_layers):
+            cross_attn: Any = layer.cross_attn
+            keys, values = cross_attn.project_keys_values(encoder_output)
+            cache.write_cross(index, slots, keys, values, src_lengths)
+
+    def decode_step(
+        self, token_ids: Tensor, positions: Tensor, cache: KVCache, slots: Tensor, sources: Tensor
+    ) -> Tensor:
+        """Feeds one token of each row and predicts the next, with the cached past.
+
+        Args:
+            token_ids: (B,) the last token of each row.
+            positions: (B,) its position; rows need not be at the same one.
+            cache: read, and extended by this position.
+            slots: (B,) each row's slot.
+            sources: (N,) the slots of the cross entries; N divides B, and B / N consecutive rows
+                (the beams of one source) share an entry.
+
+        Returns:
+            Logits (B, V).
+        """
+        max_target_len = int(positions.max()) + 1
+        src_lengths = cache.source_lengths[sources]
+        max_source_len = int(src_lengths.max())
+        tgt_mask = padding_mask(positions + 1, max_target_len)
+        src_mask = padding_mask(src_lengths, max_source_len)
+        beams = len(slots) // len(sources)
+        x = self.tgt_embedding(token_ids[:, None], positions[:, None])
+        for index, layer in enumerate(self.decoder_layers):
+
+            def self_attend(y: Tensor, index: int = index, attn: Any = layer.self_attn) -> Tensor:
+                cache.append_self(index, slots, positions, *attn.project_keys_values(y))
+                past = cache.read_self(index, slots, max_target_len)
+                return attn.attend_projected(y, *past, tgt_mask)  # type: ignore[no-any-return]
+
+            def cross_attend(y: Tensor, index: int = index, attn: Any = layer.cross_attn) -> Tensor:
+                source = cache.read_cross(index, sources, max_source_len)
+                # (B, 1, D) -> (N, B / N, D): the beams of a source are queries of one attention
+                y = y.view(len(sources), beams, -1)
+                attended: Tensor = attn.attend_projected(y, *source, src_mask)
+                return attended.view(len(slots), 1, -1)
+
+            x = layer(x, self_attend, cross_attend)
+        return self.project(self.decoder_norm(x[:, 0]))
+
+    @property
+    def cross_input_projections(self) -> list[nn.Linear]:
+        """Keys and values of every decoder layer's cross-attention: all read the encoder output."""
+        layers: list[Any] = list(self.decoder_layers)  # modules in a list have no types
+        attentions = [layer.cross_attn for layer in layers]
+        return [part for attn in attentions for part in (attn.k_proj, attn.v_proj)]
+
+    @property
+    def num_parameters(self) -> int:
+        """Trained numbers; a shared matrix counts once."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+
+def _layer_norm(config: TransformerConfig) -> nn.LayerNorm:
+    return nn.LayerNorm(config.d_model, eps=config.layer_norm_eps)
+
+
+def _attention(config: TransformerConfig) -> MultiHeadAttention:
+    return MultiHeadAttention(config.d_model, config.num_heads, bias=config.attention_bias)
+
+
+def _token_embedding(config: TransformerConfig, vocab_size: int) -> nn.Embedding:
+    embedding = nn.Embedding(vocab_size, config.d_model)
+    # With the sqrt(D) factor of section 3.4 this gives inputs of unit variance.
+    nn.init.normal_(embedding.weight, std=config.d_model**-0.5)
+    return embedding
+
+
+def _stack(
+    kind: Callable[[TransformerConfig], nn.Module], config: TransformerConfig, num_layers: int
+) -> nn.ModuleList:
+    return nn.ModuleList(kind(config) for _ in range(num_layers))

@@ -1,0 +1,246 @@
+"""What stays as it is within a sentence: addresses, tags, variables, code, strange characters.
+
+A model that has learnt placeholders (model/training/variations.py) reads one in the place of each
+of them, and writes it where it belongs in the translation. So nothing of an address is translated,
+misspelt or lost, and it costs two tokens where its own spelling takes dozens.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from string import ascii_letters
+
+from model.text.tokenizer import PLACEHOLDER, PLACEHOLDERS, Tokenizer
+
+__all__ = ["Masked", "Masker", "Span"]
+
+_HINT = re.compile(r"[@#<&{%\\/_`$\uE000-\uE00A]|\.\w|--|localhost")
+"""Without any of these there is no match of the next one, which takes forty times as long."""
+
+# Each scan ends after a bounded number of characters, or where no other one begins: time is linear.
+_KEPT = re.compile(
+    r"""
+    [\uE000-\uE00A]                                         # in the text already
+    |(?<![\w`])(?P<ticks>`{1,3})(?=[^\s`])(?:[^`'\n]|'[^`'\n]*'){1,200}(?P=ticks)(?![\w`])  # code
+    |(?<=\()(?<![\w+.-])[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s<>"()]*[^\s<>"().,;:!?]  # web address
+    |(?:(?<![\w+.-])[A-Za-z][A-Za-z0-9+.-]{1,20}://|(?<![\w.])www\.)  # but not the
+     [^\s<>"\u201c-\u201e\xab\xbb\u2039\u203a]*         # marks that end a sentence
+     [^\s<>"\u2018-\u201e\xab\xbb\u2039\u203a\u2026'.,;:!?)\]}*]
+    |(?<![\w.])localhost(?::[0-9]{1,5})?(?:/[\w./%?&=~-]*\w)?
+    |(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}        # mail address
+    |(?<![\w.@/-])(?:[A-Za-z0-9-]{1,63}\.){1,5}(?:com|org|net|io|edu|gov|de|ch|eu|dev|info|co\.uk)
+     \b(?!\.?\w)(?:/[\w./%?&=~-]*\w)?
+    |(?<![\w/&@])@[A-Za-z_]\w*(?:@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5})?   # account
+    |(?<![\w/&\#])\#[A-Za-z_]\w*                            # topic
+    |</?[A-Za-z][\w:-]*(?:\s+[\w:@.-]+=(?:"[^"<]*"|'[^'<]*'|[^\s"'<>]+))*  # tag
+     (?:\s+(?:disabled|checked|selected|required|readonly|hidden|controls|open))?\s*/?>
+    |&(?:[A-Za-z]{2,8}[0-9]{0,2}|\#[0-9]{1,6}|\#x[0-9A-Fa-f]{1,5});     # entity
+    |\{\s*\w{1,32}\s*,\s*(?:plural|select|selectordinal)\s*,(?:[^{}]|\{[^{}]{0,200}\}){0,500}\}
+    |\{\{[^{}\n]{1,100}\}\}|\{%[^{}\n]{1,100}%\}            # of templates
+    |[$%\#]?\{\ ?[^{}\s]{1,64}\ ?\}                         # variable
+    |(?<![\w$])\$[a-z_]\w*|(?<![\w%])%[A-Za-z_]\w+%
+    |(?<![\w%])(?:%(?:\(\w{1,32}\))?(?:[0-9]\$)?[-+0\#]?[0-9]{0,3}(?:\.[0-9]{1,3})?(?:l{0,2}|h|z)
+     [sdiouxXfgcpn@](?![a-z])|%%)+
+    |(?<![\w\\])[A-Za-z]:\\(?:[\w.$~-]+\\)*[\w.$~-]*\w       # path
+    |(?<![\w/.~-])(?:~|\.{1,2})/(?:[\w.-]+/)*[\w.-]*\w
+    |(?<![\w/.~-])/(?:[\w.-]+/)+[\w.-]*\w
+    |(?<![\w.-])[\w-]{1,64}(?:\.[\w-]{1,16}){0,3}\.(?i:txt|pdf|docx?|xlsx?|pptx?|odt|csv|jpe?g|png
+     |gif|svg|zip|gz|html?|xml|json|ya?ml|toml|ini|log|md|py|js|css|sh|cpp|java|exe|mp[34])\b
+    |(?<![\w.-])(?!\w*_in(?:nen)?\b)[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+(?![\w-])  # name in a program
+    |(?<!\w)__\w+__(?!\w)
+    |(?<![\w-])--[a-z][a-z0-9]*(?:(?:-[a-z0-9]+)+(?:=[\w./]*\w)?|=[\w./]*\w)  # option of a command
+    |\\(?:[nrt](?=[A-Z\s\\]|$)|[A-Za-z]{2,20}\{)            # line break in a program, LaTeX
+    """,
+    re.VERBOSE,
+)
+_WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
+_READ_AS = {
+    **dict.fromkeys("\u2018\u2019\u201a\u201b\u2039\u203a\xb4`\u02bc\u2032", "'"),
+    **dict.fromkeys("\u201c\u201d\u201e\u201f\xab\xbb\u2033", '"'),
+    **dict.fromkeys("\u2010\u2011\u2012\u2212", "-"),
+    "\xad": "",
+}
+"""Quotation marks, apostrophes and hyphens, last a soft one, that say the same as common ones, for
+vocabularies that lack them: the translation has those of its own language."""
+_NEVER_STRANGE = frozenset(ascii_letters + "ẞ")
+"""Letters that a small vocabulary may lack: no word is foreign for them."""
+_MOST_CHARACTERS = 20_000
+"""Of which a masker remembers whether the vocabulary has them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A part of a sentence that is kept."""
+
+    begin: int
+    """Its first character in the sentence."""
+    text: str
+    before: str
+    """The character right before it; white space, or none at the beginning, says that it stands
+    alone there."""
+    behind: str
+
+    @property
+    def end(self) -> int:
+        """The character behind its last."""
+        return self.begin + len(self.text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Masked:
+    """A sentence with placeholders, and what they stand for."""
+
+    text: str
+    spans: tuple[Span, ...] = ()
+    """At most as many as there are placeholders; the first is the first one's."""
+
+    def filled(self, translation: str) -> str:
+        """The translation of `text` with each span once: where its placeholder is first, or at the
+        end where the translation has lost it. Placeholders of no span are left out.
+        """
+        first, *rest = PLACEHOLDER.split(translation)
+        if not rest and not self.spans:
+            return translation
+        waiting = dict(zip(PLACEHOLDERS, self.spans, strict=False))
+        filled = first
+        for mark, behind in zip(rest[::2], rest[1::2], strict=True):
+            span = waiting.pop(mark, None)
+            if span is None:
+                behind = behind if filled else behind.lstrip()
+                filled = (filled if behind[:1].isalnum() else filled.rstrip()) + behind
+                continue
+            # 5 € was €5 and stays apart; <b>5 was joined and is.
+            if _alike(span.before, filled.rstrip()[-1:]):
+                filled = filled.rstrip()
+            if _alike(span.behind, behind.lstrip()[:1]):
+                behind = behind.lstrip()
+            filled += span.text + behind
+        return " ".join(filter(None, [filled, *(span.text for span in waiting.values())]))
+
+
+class Masker:
+    """Puts placeholders into sentences. Safe to use from several threads.
+
+    Args:
+        tokenizer: the model's. What it can only write as bytes is kept as well: signs, and names
+            and other words in foreign letters.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._writable: dict[str, bool] = {}
+
+    def mask(self, sentence: str) -> Masked:
+        """`sentence` with placeholders, for the longest spans if there are more than those."""
+        bounds = self._bounds(sentence)
+        if len(bounds) > len(PLACEHOLDERS):
+            longest = sorted(bounds, key=lambda bound: bound[0] - bound[1])
+            bounds = sorted(longest[: len(PLACEHOLDERS)])
+        return self._masked(sentence, bounds, PLACEHOLDERS)
+
+    def mask_pair(self, source: str, target: str, first: int = 0) -> tuple[str, str]:
+        """Both sides with the same placeholders for the same spans; unchanged if one lacks any.
+
+        Args:
+            first: the placeholder to begin with, or an earlier one if too few are left then.
+        """
+        bounds = [self._bounds(side) for side in (source, target)]
+        left = [source[begin:end] for begin, end in bounds[0]]
+        found = [target[begin:end] for begin, end in bounds[1]]
+        if not 0 < len(left) <= len(PLACEHOLDERS) or sorted(left) != sorted(found):
+            return source, target
+        first = min(first, len(PLACEHOLDERS) - len(left))
+        marks = list(PLACEHOLDERS[first : first + len(left)])
+        masked = self._masked(source, bounds[0], marks)
+        order = []
+        for text in found:
+            place = left.index(text)
+            order.append(marks.pop(place))
+            del left[place]
+        return masked.text, self._masked(target, bounds[1], order).text
+
+    def _masked(
+        self, sentence: str, bounds: Sequence[tuple[int, int]], marks: Sequence[str]
+    ) -> Masked:
+        parts: list[str] = []
+        spans: list[Span] = []
+        at = 0
+        for mark, (begin, end) in zip(marks, bounds, strict=False):
+            before, behind = sentence[max(0, begin - 1) : begin], sentence[end : end + 1]
+            spans.append(Span(begin=begin, text=sentence[begin:end], before=before, behind=behind))
+            # A word's pieces are others where no space stands before it.
+            gaps = [" " * sign.isalnum() for sign in (before, behind)]
+            parts += (self._read(sentence[at:begin]), gaps[0], mark, gaps[1])
+            at = end
+        parts.append(self._read(sentence[at:]))
+        return Masked(text="".join(parts), spans=tuple(spans))
+
+    def _read(self, text: str) -> str:
+        """`text` with common signs for those that the vocabulary lacks, and without placeholders
+        that it brings itself where there were none left to stand for them.
+        """
+        text = PLACEHOLDER.sub("", text)
+        rare = {ord(sign): _READ_AS[sign] for sign in _READ_AS.keys() & text}
+        lacking = {sign: read for sign, read in rare.items() if not self._is_writable(chr(sign))}
+        return text.translate(lacking) if lacking else text
+
+    def _bounds(self, sentence: str) -> list[tuple[int, int]]:
+        """Where spans begin and end; those with nothing but white space between them are one."""
+        bounds = list(self._strange(sentence))
+        if _HINT.search(sentence):
+            bounds += (found.span() for found in _KEPT.finditer(sentence))
+        merged: list[tuple[int, int]] = []
+        for begin, end in sorted(bounds):
+            if merged and not sentence[merged[-1][1] : begin].strip():
+                merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+            else:
+                merged.append((begin, end))
+        return merged
+
+    def _strange(self, sentence: str) -> Iterator[tuple[int, int]]:
+        """Where signs and words stand that the vocabulary lacks."""
+        signs = set(sentence) - _NEVER_STRANGE - _READ_AS.keys()
+        strange = {sign for sign in signs if not self._is_writable(sign)}
+        if not strange:
+            return
+        for word in _WORD.finditer(sentence):
+            if strange.intersection(word[0]) and _is_foreign(word[0], strange, sentence):
+                yield word.span()
+        for place, sign in enumerate(sentence):
+            if sign in strange and not sign.isalpha() and not _belongs_to_letter(sentence, place):
+                yield place, place + 1
+
+    def _is_writable(self, sign: str) -> bool:
+        known = self._writable.get(sign)
+        if known is None:
+            known = self._tokenizer.fallback_ids.isdisjoint(self._tokenizer.tokenize(sign))
+            if len(self._writable) < _MOST_CHARACTERS:
+                self._writable[sign] = known
+        return known
+
+
+def _is_foreign(word: str, strange: set[str], sentence: str) -> bool:
+    """Whether it is a name, or most of its letters are strange."""
+    letters = [letter for letter in word if letter.isalpha()]
+    named = word[0].isupper() and not sentence.isupper()
+    return named or 2 * sum(letter in strange for letter in letters) > len(letters)
+
+
+def _belongs_to_letter(sentence: str, place: int) -> bool:
+    """Whether the sign is an accent, or the star of a German word for all genders."""
+    before = sentence[place - 1 : place]
+    if unicodedata.category(sentence[place]).startswith("M"):
+        return before.isalpha() or unicodedata.category(before or " ").startswith("M")
+    return before.isalpha() and sentence[place] == "*" and sentence.startswith("in", place + 1)
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether both are letters, or digits and the like, or other signs, and neither is white."""
+    return bool(one.strip() and other.strip()) and _kind(one) == _kind(other)
+
+
+def _kind(sign: str) -> tuple[bool, bool]:
+    return sign.isalpha(), sign.isnumeric()

@@ -1,0 +1,154 @@
+"""The autoscaler as Ray Serve's controller runs it: one instance for each deployment.
+
+Serve takes this module to its controller by value, and everything it imports by name. The
+controller asks ten times a second, on its own event loop, so most questions are answered at once
+and nothing here waits for anybody.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+import warnings
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any
+
+from service.autoscaling.decision import Autoscaler, ModelLoad, ReplicaLoad, ScalingConfig
+from service.observability.hub import HubPost
+from service.observability.metrics import AutoscalerMetrics
+from service.observability.snapshot import take_snapshot
+
+if TYPE_CHECKING:
+    from ray.serve.config import AutoscalingConfig, AutoscalingContext
+
+    from service.settings import Autoscaling
+
+__all__ = ["QueueTimePolicy", "scaling_config", "serve_config"]
+
+DECISION_SECONDS = 1.0
+"""Between two decisions; in between, the last one stands."""
+_REPORTED = tuple(field.name for field in fields(ReplicaLoad))
+
+
+class QueueTimePolicy:
+    """An autoscaling policy of Ray Serve.
+
+    Args:
+        config: the fields of `ScalingConfig`; Serve hands them over as keywords.
+    """
+
+    def __init__(self, **config: float) -> None:
+        self._config = ScalingConfig(**config)
+        self._autoscaler = Autoscaler(self._config)
+        self._decided_at: float | None = None
+        self._heard: dict[Any, tuple[float, float]] = {}
+        """By replica: the time of its last report on its own clock, and when that was new here."""
+        self._metrics: AutoscalerMetrics | None = None
+        self._post: HubPost | None = None
+        self._refused: tuple[float, float] | None = None
+        """Requests that the gateways had refused in all, and when that was known."""
+
+    def __call__(self, ctx: AutoscalingContext) -> tuple[int, dict[str, Any]]:
+        """The number of replicas; the dictionary is Serve's place for what a function remembers."""
+        now = time.monotonic()
+        if self._decided_at is not None and now - self._decided_at < DECISION_SECONDS:
+            return ctx.target_num_replicas, {}
+        self._decided_at = now
+        decision = self._autoscaler.decide(self._load(ctx, now))
+        if self._metrics is None or self._post is None:
+            self._metrics = AutoscalerMetrics(ctx.deployment_name)
+            # A name of its own, for its counters begin at zero when the controller is a new one.
+            self._post = HubPost(
+                ctx.app_name or "", f"Autoscaler-{ctx.deployment_name}#{uuid.uuid4().hex[:8]}"
+            )
+        self._metrics.decided(decision, before=ctx.target_num_replicas)
+        self._post.push(take_snapshot(self._metrics.registry))
+        return decision.replicas, {}
+
+    def _load(self, ctx: AutoscalingContext, now: float) -> ModelLoad:
+        reports, num_silent = self._reports(ctx, now)
+        return ModelLoad(
+            now=now,
+            running_replicas=ctx.current_num_replicas,
+            target_replicas=ctx.target_num_replicas,
+            min_replicas=ctx.capacity_adjusted_min_replicas,
+            max_replicas=ctx.capacity_adjusted_max_replicas,
+            reports=reports,
+            silent_replicas=num_silent,
+            assigned_requests=ctx.total_running_requests,
+            unassigned_requests=ctx.total_queued_requests,
+            refused_requests_per_second=self._refusals(now),
+        )
+
+    def _refusals(self, now: float) -> float:
+        """Per second, since the last decision; a hub that has lost count begins anew."""
+        known = None if self._post is None else self._post.refused()
+        before, self._refused = self._refused, None if known is None else (known, now)
+        if known is None or before is None:
+            return 0.0
+        return max(0.0, known - before[0]) / (now - before[1])
+
+    def _reports(self, ctx: AutoscalingContext, now: float) -> tuple[list[ReplicaLoad], int]:
+        """What has been heard lately, and how many have stopped to speak."""
+        metrics = ctx.raw_metrics or {}
+        reports = []
+        num_silent = 0
+        heard = {}
+        for replica in ctx.running_replicas:
+            series = [metrics.get(name, {}).get(replica) for name in _REPORTED]
+            if not all(series):
+                if replica in self._heard:
+                    heard[replica] = self._heard[replica]
+                    num_silent += 1
+                continue
+            last = [points[-1] for points in series if points]
+            # Clocks of two machines differ, so it counts when a report was new, not what it says.
+            at, known_since = last[0].timestamp, now
+            if replica in self._heard and self._heard[replica][0] == at:
+                known_since = self._heard[replica][1]
+            heard[replica] = (at, known_since)
+            if now - known_since > self._config.stale_seconds:
+                num_silent += 1
+                continue
+            values = {name: one.value for name, one in zip(_REPORTED, last, strict=True)}
+            reports.append(ReplicaLoad(**values))
+        self._heard = heard
+        return reports, num_silent
+
+
+def scaling_config(settings: Autoscaling) -> ScalingConfig:
+    """The settings as the autoscaler takes them."""
+    interval = settings.metrics_interval_seconds
+    return ScalingConfig(
+        target_queue_seconds=settings.target_queue_seconds,
+        target_utilization=settings.target_utilization,
+        drain_seconds=settings.drain_seconds,
+        hold_seconds=settings.hold_seconds,
+        stale_seconds=max(ScalingConfig.stale_seconds, 5 * interval),
+        look_back_seconds=max(ScalingConfig.look_back_seconds, 3 * interval),
+    )
+
+
+def serve_config(settings: Autoscaling) -> AutoscalingConfig:
+    """The settings as Serve takes them."""
+    from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
+
+    interval = settings.metrics_interval_seconds
+    with warnings.catch_warnings():
+        # Serve calls the interval deprecated; the variables that are to replace it have no effect
+        # in this version.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return AutoscalingConfig(
+            min_replicas=settings.min_replicas,
+            max_replicas=settings.max_replicas,
+            metrics_interval_s=interval,
+            # A replica measures itself five times in this period, and reports what it found last.
+            look_back_period_s=2.5 * interval,
+            # The policy itself knows when to wait.
+            upscale_delay_s=0.0,
+            downscale_delay_s=0.0,
+            policy=AutoscalingPolicy(  # type: ignore[no-untyped-call]
+                policy_function=f"{QueueTimePolicy.__module__}:{QueueTimePolicy.__name__}",
+                policy_kwargs=asdict(scaling_config(settings)),
+            ),
+        )

@@ -1,0 +1,59 @@
+"""A wire contract as its module declares it: which routes it has, and what its errors look like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from fastapi import FastAPI
+from starlette.responses import Response
+from starlette.routing import Route
+
+from service.errors import Failure
+from service.gateway.request_context import RequestContext
+
+__all__ = ["Contract", "ErrorForm"]
+
+ErrorForm = Callable[[Failure, RequestContext], Response]
+"""Writes a failure as the clients of a contract expect it."""
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+class Contract:
+    """The routes of one API, known before there is anything to answer them.
+
+    Args:
+        error_form: what every error on one of these routes looks like, 404 and 405 included.
+    """
+
+    def __init__(self, *, error_form: ErrorForm) -> None:
+        self.error_form = error_form
+        self._routes: list[tuple[str, str, dict[str, Any]]] = []
+
+    def route(self, path: str, **options: Any) -> Callable[[_Method], _Method]:
+        """Declares that the decorated method answers at `path`; the options are FastAPI's."""
+
+        def declare(method: _Method) -> _Method:
+            self._routes.append((path, method.__name__, options))
+            return method
+
+        return declare
+
+    @property
+    def templates(self) -> frozenset[str]:
+        """The paths, with the names of their parameters in braces."""
+        return frozenset(path for path, _, _ in self._routes)
+
+    def bare_routes(self) -> list[Route]:
+        """The paths alone, to match requests where none is answered."""
+        return [Route(path, endpoint=_nothing) for path in sorted(self.templates)]
+
+    def add_to(self, app: FastAPI, handlers: object) -> None:
+        """Adds the routes, answered by the declared methods of `handlers`."""
+        for path, name, options in self._routes:
+            app.router.add_api_route(path, getattr(handlers, name), **options)
+
+
+def _nothing() -> None:
+    raise NotImplementedError("the routes of a contract are answered by its handlers only")

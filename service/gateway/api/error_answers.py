@@ -1,0 +1,31 @@
+"""An error in the form of the contract whose route was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from starlette.responses import Response
+
+from service.errors import Failure
+from service.gateway.api.contract import ErrorForm
+from service.gateway.api.libretranslate import LIBRETRANSLATE
+from service.gateway.api.native import NATIVE
+from service.gateway.api.route_templates import RouteTemplates
+from service.gateway.request_context import RequestContext
+
+__all__ = ["CONTRACT_TEMPLATES", "error_answer"]
+
+_CONTRACTS = (NATIVE, LIBRETRANSLATE)
+_FORMS: Mapping[str, ErrorForm] = {
+    template: contract.error_form for contract in _CONTRACTS for template in contract.templates
+}
+
+CONTRACT_TEMPLATES = RouteTemplates(
+    [route for contract in _CONTRACTS for route in contract.bare_routes()]
+)
+"""For who stands before the gateways and has no routes of its own."""
+
+
+def error_answer(failure: Failure, context: RequestContext) -> Response:
+    """The answer for a failure on `context.route`; the native form where no contract has it."""
+    return _FORMS.get(context.route, NATIVE.error_form)(failure, context)

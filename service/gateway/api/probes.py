@@ -1,0 +1,87 @@
+"""GET /health, /ready and /metrics: for those who watch the service rather than use it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from fastapi import FastAPI
+from starlette.responses import JSONResponse, Response
+
+from model.errors import DeadlineExceededError
+from service.gateway.api.schemas import Health, ModelReadiness, Readiness
+from service.routing.router import Router
+
+__all__ = ["Probes"]
+
+_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Probes:
+    """The handlers of the probes."""
+
+    def __init__(
+        self,
+        router: Router,
+        render_metrics: Callable[[], Awaitable[bytes]],
+        *,
+        timeout_seconds: float,
+    ) -> None:
+        """`timeout_seconds` bounds the collection of the metrics."""
+        self._router = router
+        self._render_metrics = render_metrics
+        self._timeout_seconds = timeout_seconds
+
+    def add_to(self, app: FastAPI) -> None:
+        """Adds the routes."""
+        app.add_api_route(
+            "/health",
+            self.health,
+            methods=["GET"],
+            summary="Whether the gateway is alive",
+            response_model=Health,
+            tags=["probes"],
+        )
+        app.add_api_route(
+            "/ready",
+            self.ready,
+            methods=["GET"],
+            summary="Whether every configured model can answer",
+            response_model=Readiness,
+            responses={503: {"model": Readiness, "description": "A model cannot answer"}},
+            tags=["probes"],
+        )
+        app.add_api_route(
+            "/metrics",
+            self.metrics,
+            methods=["GET"],
+            summary="Metrics of all replicas, for Prometheus",
+            response_class=Response,
+            responses={200: {"content": {"text/plain": {}}, "description": "Prometheus text"}},
+            tags=["probes"],
+        )
+
+    async def health(self) -> Health:
+        """Answers as long as this process does."""
+        return Health()
+
+    async def ready(self) -> Response:
+        """Asks every configured model; 503 tells which one cannot answer, and why."""
+        problems = await self._router.check()
+        models = [
+            ModelReadiness(name=name, ready=name not in problems, problem=problems.get(name))
+            for name in self._router.names
+        ]
+        body = Readiness(status="not ready" if problems else "ready", models=models)
+        return JSONResponse(
+            body.model_dump(exclude_none=True), status_code=503 if problems else 200
+        )
+
+    async def metrics(self) -> Response:
+        """One text for the whole service, whichever gateway answers."""
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                text = await self._render_metrics()
+        except TimeoutError as exc:
+            raise DeadlineExceededError("the metrics were not collected in time") from exc
+        return Response(text, media_type=_METRICS_TYPE)

@@ -1,0 +1,59 @@
+"""The template of the route that a request belongs to, found as the framework finds the route."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.routing import BaseRoute, Match, Mount, Route
+from starlette.types import Scope
+
+__all__ = ["OTHER_ROUTE", "RouteTemplates"]
+
+OTHER_ROUTE = "other"
+"""Stands for every path that belongs to no route, so that there are only so many."""
+
+
+class RouteTemplates:
+    """Templates by request: "/v1/documents/{id}", "/docs/files" for all below a mount, or "other".
+
+    A path without parameters is looked up in a table, which the framework's own matching has
+    filled; every other one is matched route by route.
+    """
+
+    def __init__(self, routes: Sequence[BaseRoute]) -> None:
+        """`routes` may grow later, by paths that those there now do not match."""
+        self._routes = routes
+        self._known: dict[tuple[str, str], str] = {}
+        for route in routes:
+            if isinstance(route, Route) and not route.param_convertors:
+                for method in route.methods or ():
+                    scope = {"type": "http", "method": method, "path": route.path, "headers": []}
+                    self._known[method, route.path] = _template(routes, scope) or OTHER_ROUTE
+
+    def template_of(self, scope: Scope) -> str:
+        """The template for an HTTP request; that of the route also where its method is wrong."""
+        path, root = scope["path"], scope.get("root_path")
+        if root and path.startswith(f"{root}/"):
+            path = path[len(root) :]
+        known = self._known.get((scope["method"], path))
+        return known or _template(self._routes, scope) or OTHER_ROUTE
+
+
+def _template(routes: Sequence[BaseRoute], scope: Scope) -> str:
+    """The template of the first route that matches path and method, else of one for the path."""
+    for_path = ""
+    for route in routes:
+        match, child_scope = route.matches(scope)
+        if match is Match.FULL:
+            below = ""
+            if isinstance(route, Mount):
+                below = _template(route.routes, {**scope, **child_scope})
+            return _path(route) + below
+        if match is Match.PARTIAL:
+            for_path = for_path or _path(route)
+    return for_path
+
+
+def _path(route: BaseRoute) -> str:
+    path: str = getattr(route, "path", "")
+    return path

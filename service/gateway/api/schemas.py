@@ -1,0 +1,382 @@
+"""The wire types, as pydantic models; what `/openapi.json` shows is made of them."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SkipValidation,
+    field_validator,
+    model_validator,
+)
+
+__all__ = [
+    "ErrorBody",
+    "ErrorReply",
+    "GenerationDefaults",
+    "GenerationOptions",
+    "Health",
+    "Hypothesis",
+    "LanguagePair",
+    "LibreTranslateError",
+    "LibreTranslateLanguage",
+    "LibreTranslateReply",
+    "LibreTranslateRequest",
+    "Model",
+    "ModelList",
+    "ModelReadiness",
+    "Readiness",
+    "Timings",
+    "TranslateReplyBody",
+    "TranslateRequest",
+    "TranslationBody",
+    "Usage",
+]
+
+_MAX_CODE_LEN = 35
+"""The longest language tag that RFC 5646 (section 4.4.1) asks anybody to store."""
+_MAX_FIELDS = 64
+"""Of one object of a request; more than any has."""
+_SHORT_NUMBER = re.compile(r"[0-9]{1,9}")
+
+LanguageCode = Annotated[str, Field(min_length=1, max_length=_MAX_CODE_LEN)]
+
+_SENTENCE = "The animal didn't cross the street because it was tired."
+_TRANSLATION = "Das Tier überquerte die Straße nicht, weil es müde war."
+
+
+class _Request(BaseModel):
+    """What a client sends: no field unknown, no type converted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+
+    # Each thing that is wrong is written down, which takes far longer than reading it did. So
+    # neither the fields here nor the items of a list below may go wrong in any number.
+    @model_validator(mode="before")
+    @classmethod
+    def _check_number_of_fields(cls, value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > _MAX_FIELDS:
+            raise ValueError(
+                f"an object must have at most {_MAX_FIELDS} fields, but has {len(value)}"
+            )
+        return value
+
+
+class _Reply(BaseModel):
+    """What a client gets."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+class GenerationOptions(_Request):
+    """How to search for the translation; what is left out is the model's own default."""
+
+    beam_size: int | None = Field(default=None, ge=1)
+    """Hypotheses kept at each step; 1 is greedy search."""
+    length_penalty: float | None = Field(default=None, ge=0, le=10)
+    """Exponent of the length that divides a hypothesis' log-probability; higher is longer."""
+    max_new_tokens: int | None = Field(default=None, ge=1)
+    """Longest translation of one sentence, in tokens."""
+    num_hypotheses: int | None = Field(default=None, ge=1)
+    """How many translations of each text to return, best first; at most `beam_size`."""
+    no_repeat_ngram_size: int | None = Field(default=None, ge=0, le=100)
+    """No sequence of this many tokens may occur twice in a translation; 0 is off."""
+    repetition_penalty: float | None = Field(default=None, ge=1, le=10)
+    """Above 1, tokens that the translation already has become less likely; 1 is off."""
+
+    def chosen(self) -> dict[str, Any]:
+        """The options that were given, by name."""
+        return self.model_dump(exclude_none=True)
+
+
+class TranslateRequest(_Request):
+    """One text or several, of one language pair."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"text": _SENTENCE, "source": "en", "target": "de"},
+                {
+                    "texts": ["Good morning!", _SENTENCE],
+                    "source": "en",
+                    "target": "de",
+                    "generation": {"beam_size": 4, "num_hypotheses": 2},
+                    "return_scores": True,
+                },
+            ]
+        }
+    )
+
+    text: str | None = None
+    """The text to translate. Either this or `texts`."""
+    texts: list[str] | None = Field(default=None, min_length=1, fail_fast=True)
+    """The texts to translate; the answer keeps their order."""
+    source: LanguageCode
+    """Language code of the text, as `GET /v1/models` lists them."""
+    target: LanguageCode
+    """Language code of the translation."""
+    generation: GenerationOptions | None = None
+    return_scores: bool = False
+    """Whether the answer tells each translation's score."""
+
+    @model_validator(mode="after")
+    def _check_one_form(self) -> Self:
+        if (self.text is None) == (self.texts is None):
+            given = "neither is" if self.text is None else "both are"
+            raise ValueError(f"either `text` or `texts` must be given, but {given}")
+        return self
+
+    def all_texts(self) -> tuple[str, ...]:
+        """The texts, whichever form they came in."""
+        return (self.text,) if self.text is not None else tuple(self.texts or ())
+
+
+class Hypothesis(_Reply):
+    """One of several translations of a text."""
+
+    text: str
+    score: float | None = None
+    """Length-normalised log-probability; there when `return_scores` is true."""
+
+
+class TranslationBody(_Reply):
+    """The translation of one text."""
+
+    text: str
+    finish_reason: Literal["stop", "length"]
+    """"stop": the model came to its end. "length": a sentence was cut at `max_new_tokens`."""
+    score: float | None = None
+    """Length-normalised log-probability; there when `return_scores` is true, and null for a text
+    without anything to translate."""
+    hypotheses: list[Hypothesis] = Field(default_factory=list)
+    """All translations, best first; there when `num_hypotheses` is above 1."""
+
+
+class Usage(_Reply):
+    """How much was translated, in the model's tokens, all texts together."""
+
+    source_tokens: int
+    target_tokens: int
+
+
+class Timings(_Reply):
+    """Where the time went inside the model."""
+
+    queue_seconds: float
+    """Longest wait of a sentence for its turn."""
+    encode_seconds: float
+    """Reading the source."""
+    decode_seconds: float
+    """Writing the translation."""
+
+
+class TranslateReplyBody(_Reply):
+    """The answer to a TranslateRequest."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "translations": [{"text": _TRANSLATION, "finish_reason": "stop"}],
+                    "model": "en-de",
+                    "usage": {"source_tokens": 14, "target_tokens": 13},
+                    "timings": {
+                        "queue_seconds": 0.0004,
+                        "encode_seconds": 0.006,
+                        "decode_seconds": 0.041,
+                    },
+                }
+            ]
+        }
+    )
+
+    translations: list[TranslationBody]
+    """In the order of the texts."""
+    model: str
+    """Name of the model that translated."""
+    usage: Usage
+    timings: Timings
+
+
+class LanguagePair(_Reply):
+    """A direction that a model translates in."""
+
+    source: str
+    target: str
+
+
+class GenerationDefaults(_Reply):
+    """How a model searches when a request does not say."""
+
+    beam_size: int
+    length_penalty: float
+    max_new_tokens: int | None
+    """Null: as long as the source, and `max_new_tokens_over_source` more."""
+    max_new_tokens_over_source: int
+    num_hypotheses: int
+    no_repeat_ngram_size: int
+    repetition_penalty: float
+
+
+class Model(_Reply):
+    """A model that the service has."""
+
+    name: str
+    pairs: list[LanguagePair]
+    device: str
+    """Where it runs: "cpu", "cuda"."""
+    dtype: str
+    """What it calculates in."""
+    num_parameters: int
+    max_source_tokens: int
+    """Longest sentence, in tokens; a longer one is split."""
+    generation: GenerationDefaults
+
+
+class ModelList(_Reply):
+    """The models of the service."""
+
+    models: list[Model]
+
+
+class Health(_Reply):
+    """The gateway is alive."""
+
+    status: Literal["ok"] = "ok"
+
+
+class ModelReadiness(_Reply):
+    """Whether one configured model can answer."""
+
+    name: str
+    ready: bool
+    problem: str | None = None
+    """What is wrong when it is not ready."""
+
+
+class Readiness(_Reply):
+    """Whether every configured model can answer."""
+
+    status: Literal["ready", "not ready"]
+    models: list[ModelReadiness]
+
+
+class ErrorBody(_Reply):
+    """What went wrong."""
+
+    type: str
+    """A stable name that a program can compare with."""
+    message: str
+    """What must be and what was, for a person."""
+    field: str | None = None
+    """The field to blame, such as `texts[3]`, if it is one."""
+
+
+class ErrorReply(_Reply):
+    """Any answer of the native API that is not a success."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "error": {
+                        "type": "unsupported_language",
+                        "message": "`target` must be de for source en, but is 'fr'",
+                        "field": "target",
+                    },
+                    "request_id": "2f1f0f6d4d0c4c0d9d5a5cf4d9b3a1e7",
+                }
+            ]
+        }
+    )
+
+    error: ErrorBody
+    request_id: str
+
+
+class LibreTranslateRequest(BaseModel):
+    """A request in LibreTranslate's form; fields it does not know are ignored."""
+
+    model_config = ConfigDict(
+        strict=True,
+        frozen=True,
+        use_attribute_docstrings=True,
+        json_schema_extra={"examples": [{"q": _SENTENCE, "source": "en", "target": "de"}]},
+    )
+
+    q: str | Annotated[list[str], Field(fail_fast=True)]
+    """The text or the texts to translate."""
+    source: str
+    """Language code of the text."""
+    target: str
+    """Language code of the translation."""
+    format: Literal["text"] = "text"
+    """Only plain text is translated."""
+    alternatives: int = Field(default=0, ge=0)
+    """How many further translations of each text to return."""
+    api_key: SkipValidation[str] = ""
+    """Not read: no key is needed."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_what_is_empty(cls, fields: Any) -> Any:
+        """To LibreTranslate, null and "" are no values, and a list without texts is no `q`."""
+        if not isinstance(fields, dict):
+            return fields
+        known = {name: fields[name] for name in cls.model_fields if name in fields}
+        if known.get("q") == []:
+            del known["q"]
+        return {name: value for name, value in known.items() if value not in (None, "")}
+
+    @field_validator("alternatives", mode="before")
+    @classmethod
+    def _read_digits(cls, value: Any) -> Any:
+        """A form has strings only."""
+        if isinstance(value, str) and _SHORT_NUMBER.fullmatch(value):
+            return int(value)
+        return value
+
+    @property
+    def is_list(self) -> bool:
+        """Whether `q` came as a list."""
+        return isinstance(self.q, list)
+
+    def all_texts(self) -> tuple[str, ...]:
+        """The texts, whichever form they came in."""
+        return tuple(self.q) if isinstance(self.q, list) else (self.q,)
+
+
+class LibreTranslateReply(_Reply):
+    """A translation, or a list of them where `q` was a list."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"translatedText": _TRANSLATION}]})
+
+    translatedText: str | list[str]  # noqa: N815 - the wire's name
+    alternatives: list[str] | list[list[str]] = Field(default_factory=list)
+    """Further translations; there when the request asks for any."""
+
+
+class LibreTranslateError(_Reply):
+    """Any answer in LibreTranslate's form that is not a success."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"error": "fr is not supported"}]})
+
+    error: str
+
+
+class LibreTranslateLanguage(_Reply):
+    """A language of the service."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"code": "en", "name": "English", "targets": ["de"]}]}
+    )
+
+    code: str
+    name: str
+    """In English."""
+    targets: list[str]
+    """Languages it can be translated into."""

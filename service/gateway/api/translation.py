@@ -1,0 +1,98 @@
+"""From the texts of a request to the reply of a model: the one way that all APIs share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from starlette.requests import Request
+
+from model.config import GenerationConfig, Priority
+from model.errors import InvalidRequestError
+from service.errors import InvalidFieldError
+from service.gateway.admission import PRIORITY_HEADER, TIMEOUT_HEADER, Admission, deadline_of
+from service.gateway.request_context import RequestContext
+from service.protocol import TranslateCall, TranslateReply
+from service.routing.retry import Retrier
+from service.routing.router import Route, Router
+
+__all__ = ["REQUEST_HEADERS", "TextsToTranslate", "Translating"]
+
+REQUEST_HEADERS: list[dict[str, Any]] = [
+    {
+        "name": TIMEOUT_HEADER,
+        "in": "header",
+        "description": "Seconds within which the answer must come; the server's limit if absent.",
+        "schema": {"type": "number", "exclusiveMinimum": 0},
+        "example": 5,
+    },
+    {
+        "name": PRIORITY_HEADER,
+        "in": "header",
+        "description": "Batch work has its turn when nobody waits, and one turn in eight else.",
+        "schema": {"type": "string", "enum": list(Priority), "default": Priority.INTERACTIVE},
+        "example": Priority.BATCH,
+    },
+    {
+        "name": "X-Request-Id",
+        "in": "header",
+        "description": "Names the request in answer and log: up to 128 of A-Za-z0-9._:+/=-",
+        "schema": {"type": "string", "maxLength": 128},
+        "example": "order-4711",
+    },
+]
+"""The headers that every translating route reads, for the OpenAPI document."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextsToTranslate:
+    """What every API asks for, in its own words."""
+
+    texts: tuple[str, ...]
+    source: str
+    target: str
+    options: Mapping[str, Any]
+    """Fields of GenerationConfig that differ from the model's defaults."""
+    field: str
+    """What the API calls the texts, for its errors."""
+    is_list: bool
+    """Whether they came as a list."""
+
+
+class Translating:
+    """Checks what was asked, and sends it to a model as one call."""
+
+    def __init__(self, router: Router, retrier: Retrier, admission: Admission) -> None:
+        self.router = router
+        self._retrier = retrier
+        self._admission = admission
+
+    async def translate(self, request: Request, wanted: TextsToTranslate) -> TranslateReply:
+        """The translations, in the order of the texts."""
+        context = RequestContext.of(request.scope)
+        self._admission.check_texts(wanted.texts, field=wanted.field, is_list=wanted.is_list)
+        self._admission.check_generation(wanted.options)
+        deadline = deadline_of(context, request.headers.get(TIMEOUT_HEADER), self._admission.limits)
+        route = await self.router.find(wanted.source, wanted.target)
+        context.num_texts = len(wanted.texts)
+        context.source, context.target = route.source, route.target
+        call = TranslateCall(
+            request_id=context.request_id,
+            texts=wanted.texts,
+            source=route.source,
+            target=route.target,
+            generation=_generation(route, wanted.options),
+            priority=context.priority,
+        )
+        return await self._retrier.translate(route.backend, call, deadline=deadline)
+
+
+def _generation(route: Route, options: Mapping[str, Any]) -> GenerationConfig | None:
+    """The model's defaults with the request's changes; None when there are none."""
+    if not options:
+        return None
+    try:
+        return replace(route.info.generation, **options)
+    except InvalidRequestError as exc:
+        raise InvalidFieldError(str(exc), field="generation") from None

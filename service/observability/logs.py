@@ -1,0 +1,91 @@
+"""Log lines as JSON, one object a line. No text of a user is ever in one.
+
+An exception's own words may quote a text, so a failure is logged by its type and the places in the
+code that it passed; its message is added at level "debug" only, for a developer's machine.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+import traceback
+from typing import TYPE_CHECKING, Any, TextIO
+
+from service.settings import LogLevel
+
+if TYPE_CHECKING:
+    from service.gateway.request_context import RequestContext
+
+__all__ = ["JsonFormatter", "configure_logging", "log_failure", "log_request"]
+
+LOGGER = logging.getLogger("polyhead.gateway")
+
+_MAX_FRAMES = 20
+
+
+class JsonFormatter(logging.Formatter):
+    """A record as one line of JSON: time (UTC), level, logger, message, and its own `fields`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        clock = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line: dict[str, Any] = {
+            "time": f"{clock}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line.update(getattr(record, "fields", {}))
+        if record.exc_info and record.exc_info[1] is not None:
+            line.update(_exception_fields(record.exc_info[1], with_message=False))
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def configure_logging(level: LogLevel, stream: TextIO | None = None) -> None:
+    """Writes what is logged below "polyhead" to `stream` (stderr), from now on there alone."""
+    logger = logging.getLogger("polyhead")
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    logger.handlers[:] = [handler]
+    logger.setLevel(level.upper())
+    logger.propagate = False
+
+
+def log_request(context: RequestContext, *, method: str, status: int) -> None:
+    """The line of one request."""
+    if not LOGGER.isEnabledFor(logging.INFO):
+        return
+    fields = {
+        "method": method,
+        "route": context.route,
+        "status": status,
+        "milliseconds": round((time.monotonic() - context.started) * 1000, 2),
+        "texts": context.num_texts,
+        "request_id": context.request_id,
+    }
+    LOGGER.info("request", extra={"fields": fields})
+
+
+def log_failure(context: RequestContext, exc: BaseException, *, expected: bool) -> None:
+    """Why a request was answered with 5xx; one that nobody expected shows where it came from."""
+    fields = {"request_id": context.request_id, "route": context.route}
+    detail = _exception_fields(exc, with_message=LOGGER.isEnabledFor(logging.DEBUG))
+    if expected:
+        detail.pop("frames")
+    level = logging.WARNING if expected else logging.ERROR
+    LOGGER.log(level, "request failed", extra={"fields": fields | detail})
+
+
+def _exception_fields(exc: BaseException, *, with_message: bool) -> dict[str, Any]:
+    frames = traceback.extract_tb(exc.__traceback__)[-_MAX_FRAMES:]
+    fields: dict[str, Any] = {
+        "error": type(exc).__name__,
+        "frames": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+    }
+    if exc.__cause__ is not None:
+        fields["cause"] = type(exc.__cause__).__name__
+    if with_message:
+        fields["error_message"] = str(exc)
+    return fields

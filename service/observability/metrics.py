@@ -1,0 +1,352 @@
+"""Every metric of the service: its name, unit, labels and buckets.
+
+Names and meanings follow vLLM's, so that a dashboard made for it needs only another prefix; what
+it has no word for is named in the same style. A "request" of the engine is one text of a client's
+list, or of `num_requests_...` one of its sentences; a "prompt" is a source and a "generation" is a
+target. Seconds and counts only; no label ever holds what a client wrote: routes are templates,
+languages are those that are served.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from model.engine.engine import EngineStats, StepStats
+    from model.translator import Translation
+    from service.autoscaling.decision import ReplicaLoad, ScalingDecision
+
+__all__ = ["AutoscalerMetrics", "GatewayMetrics", "TranslatorMetrics"]
+
+LATENCY_BUCKETS = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+)  # fmt: skip
+"""60 s is the longest a request may take by default."""
+STEP_BUCKETS = (0.0001, 0.00025, 0.0005, *LATENCY_BUCKETS)
+"""0.1 ms is one step of a single sentence with a small model."""
+ROW_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+TOKEN_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
+
+
+_LOAD_GAUGES = {
+    "waiting_source_tokens": "Source tokens that wait for slots.",
+    "running_source_tokens": "Source tokens of the sentences that hold slots.",
+    "arriving_source_tokens_per_second": "Source tokens accepted, per second.",
+    "capacity_source_tokens_per_second": (
+        "Source tokens given slots per second while somebody always waited; 0 until then."
+    ),
+}
+"""Of `service.autoscaling.decision.ReplicaLoad`, where the word "source" goes without saying."""
+
+
+class GatewayMetrics:
+    """What a gateway counts. Used on its event loop only."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry(auto_describe=False)
+        self._requests = Counter(
+            "polyhead_http_requests",
+            "HTTP requests, by route template, status and language pair.",
+            ("route", "status", "source", "target"),
+            registry=self.registry,
+        )
+        self._duration = Histogram(
+            "polyhead_http_request_duration_seconds",
+            "Time from a request's arrival at the gateway to the end of its answer.",
+            ("route",),
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+        self._e2e_latency = Histogram(
+            "polyhead_e2e_request_latency_seconds",
+            "The same for translations that succeeded, by language pair.",
+            ("source", "target"),
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+        self._in_flight = _InFlight()
+        self.registry.register(self._in_flight)
+        self._retries = Counter(
+            "polyhead_request_retries",
+            "Attempts that were given up for another one, by reason: lost, timeout, unavailable.",
+            ("reason",),
+            registry=self.registry,
+        )
+        self._overloaded = Counter(
+            "polyhead_http_requests_overloaded",
+            "HTTP requests that were refused since there was too much to do.",
+            registry=self.registry,
+        )
+        _process_gauge(self.registry).labels("gateway").set(1)
+
+    def read_in_flight(self, source: Callable[[], Mapping[str, int]]) -> None:
+        """From now on, the requests in flight by route are what `source` returns on any thread."""
+        self._in_flight.source = source
+
+    def request_finished(
+        self, route: str, status: int, seconds: float, *, source: str = "", target: str = ""
+    ) -> None:
+        """A request was answered, `seconds` after it arrived.
+
+        Args:
+            route: the template it matched.
+            source, target: codes that are served, or empty.
+        """
+        self._requests.labels(route, str(status), source, target).inc()
+        self._duration.labels(route).observe(seconds)
+        if status < 400 and source and target:
+            self._e2e_latency.labels(source, target).observe(seconds)
+
+    def request_overloaded(self) -> None:
+        """A request was refused for overload: the autoscaler counts it as demand."""
+        self._overloaded.inc()
+
+    def retried(self, reason: str) -> None:
+        """An attempt was given up for another one."""
+        self._retries.labels(reason).inc()
+
+
+class TranslatorMetrics:
+    """What a translator replica counts. `translated` on its event loop, the rest on one thread."""
+
+    def __init__(self, model_name: str) -> None:
+        self.registry = CollectorRegistry(auto_describe=False)
+        self._model_name = model_name
+        self._prompt_tokens = self._counter("prompt_tokens", "Source tokens translated.")
+        self._generation_tokens = self._counter("generation_tokens", "Target tokens produced.")
+        self._sentences = self._counter("sentences", "Sentences translated.")
+        self._success = Counter(
+            "polyhead_request_success",
+            "Texts translated, by the reason for their end.",
+            ("model_name", "finished_reason"),
+            registry=self.registry,
+        )
+        self._queue_time = self._histogram(
+            "request_queue_time_seconds", "Longest wait of a text's sentences for a slot."
+        )
+        self._prefill_time = self._histogram(
+            "request_prefill_time_seconds", "Time in the encoder, per text."
+        )
+        self._decode_time = self._histogram(
+            "request_decode_time_seconds", "Time in the decoder, per text."
+        )
+        self._first_token = self._histogram(
+            "time_to_first_token_seconds", "From a text's submission to its first target token."
+        )
+        self._prompt_len = self._histogram(
+            "request_prompt_tokens", "Source tokens of a text.", TOKEN_BUCKETS
+        )
+        self._generation_len = self._histogram(
+            "request_generation_tokens", "Target tokens of a text.", TOKEN_BUCKETS
+        )
+        self._inter_token = self._step_histogram(
+            "inter_token_latency_seconds",
+            "Time between two target tokens of a sentence.",
+            STEP_BUCKETS,
+        )
+        self._iteration_tokens = self._step_histogram(
+            "iteration_tokens_total", "Source and target tokens of one engine step.", TOKEN_BUCKETS
+        )
+        self._batch_rows = self._step_histogram(
+            "batch_rows", "Rows (hypotheses) decoded together in one engine step.", ROW_BUCKETS
+        )
+        self._running = self._gauge("num_requests_running", "Sentences that hold slots.")
+        self._waiting = self._gauge("num_requests_waiting", "Sentences that wait for slots.")
+        self._slots_in_use = self._gauge("slots_in_use", "Rows of the KV cache in use.")
+        self._slots = self._gauge("slots", "Rows of the KV cache.")
+        self._cache_usage = self._gauge("kv_cache_usage_perc", "Share of the slots in use, 0 to 1.")
+        self._load = {
+            name: self._gauge(name, documentation) for name, documentation in _LOAD_GAUGES.items()
+        }
+        _process_gauge(self.registry).labels("translator").set(1)
+
+    def translated(self, translations: Iterable[Translation]) -> None:
+        """Texts were translated; one that is blank counts, but took no time and has no tokens."""
+        model = self._model_name
+        for translation in translations:
+            self._success.labels(model, str(translation.finish_reason)).inc()
+            self._prompt_tokens.inc(translation.source_tokens)
+            self._generation_tokens.inc(translation.target_tokens)
+            self._sentences.inc(translation.num_sentences)
+            if translation.time_to_first_token_seconds is None:
+                continue
+            self._first_token.observe(translation.time_to_first_token_seconds)
+            self._queue_time.observe(translation.queue_seconds)
+            self._prefill_time.observe(translation.encode_seconds)
+            self._decode_time.observe(translation.decode_seconds)
+            self._prompt_len.observe(translation.source_tokens)
+            self._generation_len.observe(translation.target_tokens)
+
+    def stepped(self, steps: Iterable[StepStats]) -> None:
+        """The engine's runners made `steps`."""
+        for step in steps:
+            self._batch_rows.observe(step.rows / step.steps, count=step.steps)
+            # The others' first gap holds the encoding of the newcomers, whose own first token is
+            # their time to first token, not a gap between two.
+            gap = step.decode_seconds / step.steps
+            self._inter_token.observe(
+                step.encode_seconds + gap, count=step.running - step.newcomers
+            )
+            self._inter_token.observe(gap, count=step.running * (step.steps - 1))
+            self._iteration_tokens.observe(step.encoded_tokens + step.running)
+            self._iteration_tokens.observe(step.running, count=step.steps - 1)
+
+    def engine_is(self, stats: EngineStats) -> None:
+        """The engine's state now."""
+        self._running.set(stats.running)
+        self._waiting.set(stats.waiting)
+        self._slots_in_use.set(stats.slots_used)
+        self._slots.set(stats.max_slots)
+        self._cache_usage.set(stats.slots_used / stats.max_slots)
+
+    def load_is(self, load: ReplicaLoad) -> None:
+        """What this replica tells the autoscaler now."""
+        for name, gauge in self._load.items():
+            gauge.set(getattr(load, name.replace("_source_", "_")))
+
+    def _counter(self, name: str, documentation: str) -> Counter:
+        family = Counter(f"polyhead_{name}", documentation, ("model_name",), registry=self.registry)
+        return family.labels(self._model_name)
+
+    def _gauge(self, name: str, documentation: str) -> Gauge:
+        family = Gauge(f"polyhead_{name}", documentation, ("model_name",), registry=self.registry)
+        return family.labels(self._model_name)
+
+    def _histogram(
+        self, name: str, documentation: str, buckets: Sequence[float] = LATENCY_BUCKETS
+    ) -> Histogram:
+        family = Histogram(
+            f"polyhead_{name}",
+            documentation,
+            ("model_name",),
+            buckets=buckets,
+            registry=self.registry,
+        )
+        return family.labels(self._model_name)
+
+    def _step_histogram(
+        self, name: str, documentation: str, buckets: Sequence[float]
+    ) -> _WeightedHistogram:
+        histogram = _WeightedHistogram(
+            f"polyhead_{name}", documentation, {"model_name": self._model_name}, buckets
+        )
+        self.registry.register(histogram)
+        return histogram
+
+
+class AutoscalerMetrics:
+    """What is decided for one deployment, and on what grounds."""
+
+    def __init__(self, deployment: str) -> None:
+        self.registry = CollectorRegistry(auto_describe=False)
+        self._deployment = deployment
+        self._target = self._gauge("target_replicas", "Replicas there should be.")
+        self._needed = self._gauge(
+            "needed_replicas", "Replicas that the load of this moment alone would need."
+        )
+        self._queue_seconds = self._gauge(
+            "queue_time_seconds", "Estimated 95th percentile of the time in the queue."
+        )
+        self._waiting = self._gauge(
+            "waiting_source_tokens", "Source tokens that wait, at replicas and gateways."
+        )
+        self._running = self._gauge("running_source_tokens", "Source tokens that hold slots.")
+        self._arriving = self._gauge(
+            "arriving_source_tokens_per_second", "Source tokens accepted by replicas, per second."
+        )
+        self._capacity = self._gauge(
+            "capacity_source_tokens_per_second",
+            "Source tokens one replica takes per second when many wait; 0 while unknown.",
+        )
+        self._changes = Counter(
+            "polyhead_autoscaling_changes",
+            "Changes of the number of replicas, by direction and reason.",
+            ("deployment", "direction", "reason"),
+            registry=self.registry,
+        )
+        _process_gauge(self.registry).labels("autoscaler").set(1)
+
+    def decided(self, decision: ScalingDecision, *, before: int) -> None:
+        """There were to be `before` replicas until now."""
+        self._target.set(decision.replicas)
+        self._needed.set(decision.needed_replicas)
+        self._queue_seconds.set(decision.queue_seconds)
+        self._waiting.set(decision.waiting_tokens)
+        self._running.set(decision.running_tokens)
+        self._arriving.set(decision.arriving_tokens_per_second)
+        self._capacity.set(decision.capacity_tokens_per_second)
+        if decision.replicas != before:
+            direction = "up" if decision.replicas > before else "down"
+            self._changes.labels(self._deployment, direction, str(decision.reason)).inc()
+
+    def _gauge(self, name: str, documentation: str) -> Gauge:
+        family = Gauge(
+            f"polyhead_autoscaling_{name}", documentation, ("deployment",), registry=self.registry
+        )
+        return family.labels(self._deployment)
+
+
+class _InFlight(Collector):
+    """A gauge of what admission control counts: the number stands there alone."""
+
+    def __init__(self) -> None:
+        self.source: Callable[[], Mapping[str, int]] = dict
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        family = GaugeMetricFamily(
+            "polyhead_http_requests_in_flight",
+            "HTTP requests that are being answered.",
+            labels=("route",),
+        )
+        for route, count in self.source().items():
+            family.add_metric((route,), count)
+        yield family
+
+
+class _WeightedHistogram(Collector):
+    """A histogram that takes a value many times at the cost of once.
+
+    An engine step of a full batch is a hundred inter-token latencies; prometheus-client's own
+    histogram would have to be told each of them.
+    """
+
+    def __init__(
+        self, name: str, documentation: str, labels: dict[str, str], buckets: Sequence[float]
+    ) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._labels = labels
+        self._bounds = tuple(buckets)
+        self._counts = [0] * (len(self._bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float, *, count: int = 1) -> None:
+        """`value` was seen `count` times."""
+        self._counts[bisect_left(self._bounds, value)] += count
+        self._sum += value * count
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        family = HistogramMetricFamily(self._name, self._documentation, labels=tuple(self._labels))
+        buckets = []
+        total = 0
+        for bound, count in zip((*self._bounds, math.inf), self._counts, strict=True):
+            total += count
+            buckets.append(("+Inf" if bound == math.inf else repr(float(bound)), total))
+        family.add_metric(tuple(self._labels.values()), buckets, self._sum)
+        yield family
+
+
+def _process_gauge(registry: CollectorRegistry) -> Gauge:
+    return Gauge(
+        "polyhead_process_up",
+        "1 for each process that reports, by what it is.",
+        ("component",),
+        registry=registry,
+    )

@@ -1,0 +1,110 @@
+"""OpenTelemetry traces, from a gateway's request to the phases of the engine.
+
+Ray Serve makes the spans of requests and of the calls between deployments; we add what happens
+inside a replica, and say where all of them go. They are sent by OTLP over HTTP, as the standard
+variables say: OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME and so on.
+No text of a user is in a span.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from opentelemetry import trace
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import SpanProcessor
+
+__all__ = ["Phases", "serve_variables", "span_processors", "trace_phases"]
+
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+_TRACER = trace.get_tracer("polyhead")
+
+
+class Phases(Protocol):
+    """What is known of the life of one text; all times in seconds."""
+
+    @property
+    def queue_seconds(self) -> float:
+        """From submission to admission."""
+        ...
+
+    @property
+    def encode_seconds(self) -> float:
+        """From admission to the first decode step."""
+        ...
+
+    @property
+    def decode_seconds(self) -> float:
+        """From there to the last token."""
+        ...
+
+    @property
+    def source_tokens(self) -> int:
+        """Encoded."""
+        ...
+
+    @property
+    def target_tokens(self) -> int:
+        """Decoded, of the best hypothesis."""
+        ...
+
+
+def serve_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """What Ray's processes must find in their environment: nothing, unless traces are wanted."""
+    if not any(environment.get(name) for name in _ENDPOINTS):
+        return {}
+    return {
+        "RAY_SERVE_TRACING_EXPORTER_IMPORT_PATH": "service.observability.tracing:span_processors",
+        "RAY_SERVE_TRACING_SAMPLING_RATIO": environment.get("OTEL_TRACES_SAMPLER_ARG", "1"),
+    }
+
+
+def span_processors() -> list[SpanProcessor]:
+    """Where the spans of this process go: Serve asks for it, in every process of its own.
+
+    Raises:
+        ImportError: the extra "otel" is not installed.
+    """
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    return [BatchSpanProcessor(OTLPSpanExporter())]
+
+
+def trace_phases(texts: Sequence[Phases]) -> None:
+    """Spans for the texts of a call that has just ended, below the call's own span.
+
+    The phases of a text are those of its slowest sentence, laid end to end before now; sentences of
+    one text are decoded side by side, and so are texts.
+    """
+    if not trace.get_current_span().is_recording():
+        return
+    end = time.time_ns()
+    for text in texts:
+        durations = {
+            "queue": text.queue_seconds,
+            "encode": text.encode_seconds,
+            "decode": text.decode_seconds,
+        }
+        at = end - sum(_nanoseconds(seconds) for seconds in durations.values())
+        with _TRACER.start_as_current_span(
+            "polyhead.text",
+            start_time=at,
+            end_on_exit=False,
+            attributes={
+                "polyhead.source_tokens": text.source_tokens,
+                "polyhead.target_tokens": text.target_tokens,
+            },
+        ) as span:
+            for name, seconds in durations.items():
+                phase = _TRACER.start_span(f"polyhead.{name}", start_time=at)
+                at += _nanoseconds(seconds)
+                phase.end(end_time=at)
+            span.end(end_time=end)
+
+
+def _nanoseconds(seconds: float) -> int:
+    return int(seconds * 1e9)

@@ -1,0 +1,1 @@
+"""From a language pair to a replica: which model, which attempt, which replica."""

@@ -1,0 +1,157 @@
+"""Ray Serve's choice of a replica, without those that are unresponsive or broken.
+
+A process that hangs takes calls and answers none of them: there is no error, and Serve itself only
+notices when several of its health checks in a row have timed out. Here, a replica that has calls in
+flight and answers none of them gets a health probe, which replicas answer whatever their engine is
+busy with. One that does not is unresponsive: it gets no further calls until it answers a probe, and
+those it has are cancelled, to be sent elsewhere, if there is an elsewhere.
+
+A replica whose engine is dead is the opposite: it answers at once, so it seems to be the one with
+the least to do. It is excluded until Serve has replaced it.
+
+Serve sends this module to the gateways by value, so what it shares with others is not here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ray.exceptions import RayError
+from ray.serve.request_router import (
+    FIFOMixin,
+    LocalityMixin,
+    PendingRequest,
+    ReplicaID,
+    RequestRouter,
+    RunningReplica,
+)
+
+from service.routing.attempts import attempt_of
+
+__all__ = ["WatchfulRouter"]
+
+_CHECK_PERIOD_SECONDS = 0.5
+_PROBE_AFTER_SECONDS = 1.0
+"""Without any answer to any call."""
+_PROBE_TIMEOUT_SECONDS = 2.0
+"""A replica on a busy machine may take a while, too."""
+
+_EXCLUSION_SECONDS = 5.0
+"""Serve replaces a replica that is not healthy about as quickly."""
+
+
+class _WatchedReplica(RunningReplica):
+    """A replica that reports what is sent to it."""
+
+    def __init__(
+        self, info: Any, on_sent: Callable[[ReplicaID, PendingRequest, Any], None]
+    ) -> None:
+        super().__init__(info)
+        self._on_sent = on_sent
+
+    def try_send_request(self, pr: PendingRequest, with_rejection: bool) -> Any:
+        """As Serve's own."""
+        result = super().try_send_request(pr, with_rejection)
+        self._on_sent(self.replica_id, pr, result)
+        return result
+
+
+class WatchfulRouter(FIFOMixin, LocalityMixin, RequestRouter):
+    """Chooses the better of two replicas that are not excluded; runs on one event loop."""
+
+    def initialize_state(self, **options: Any) -> None:
+        """Serve calls this once, before there are replicas."""
+        self._sends = itertools.count()
+        self._in_flight: dict[ReplicaID, dict[int, str]] = {}
+        """Call ids. By number of the send, since Serve may send one call to a replica again."""
+        self._last_answer: dict[ReplicaID, float] = {}
+        self._unresponsive: set[ReplicaID] = set()
+        self._excluded_until: dict[ReplicaID, float] = {}
+        self._watching: asyncio.Task[None] | None = None
+
+    def create_replica_wrapper(self, replica_info: Any) -> RunningReplica:
+        """One that reports to this router."""
+        return _WatchedReplica(replica_info, self._on_sent)
+
+    async def choose_replicas(
+        self,
+        candidate_replicas: list[RunningReplica],
+        pending_request: PendingRequest | None = None,
+    ) -> list[list[RunningReplica]]:
+        """Two at random, of which Serve takes the one with less to do."""
+        near = self.apply_locality_routing(pending_request)
+        now = time.monotonic()
+        broken = {name for name, until in self._excluded_until.items() if until > now}
+        excluded = self._unresponsive | broken
+        among = list(near - excluded or self.curr_replicas.keys() - excluded or near)
+        names = random.sample(among, min(2, len(among)))
+        return [[self.curr_replicas[name] for name in names]]
+
+    def _exclude(self, replica: ReplicaID) -> None:
+        self._excluded_until[replica] = time.monotonic() + _EXCLUSION_SECONDS
+
+    def _on_sent(self, replica: ReplicaID, request: PendingRequest, result: Any) -> None:
+        loop = asyncio.get_running_loop()
+        send, call_id = next(self._sends), request.metadata.session_id
+        in_flight = self._in_flight.setdefault(replica, {})
+        if not in_flight:
+            self._last_answer[replica] = time.monotonic()
+        in_flight[send] = call_id
+        if (attempt := attempt_of(call_id)) is not None:
+            attempt.exclude_replica = partial(loop.call_soon_threadsafe, self._exclude, replica)
+        # Depending on Serve's transport, this is called on some other thread.
+        result.add_done_callback(lambda _: loop.call_soon_threadsafe(self._on_done, replica, send))
+        if self._watching is None or self._watching.done():
+            self._watching = loop.create_task(self._watch())
+
+    def _on_done(self, replica: ReplicaID, send: int) -> None:
+        if replica in self._in_flight:
+            self._last_answer[replica] = time.monotonic()
+            self._in_flight[replica].pop(send, None)
+
+    async def _watch(self) -> None:
+        """Runs while there are calls in flight, or unresponsive replicas that may come back."""
+        while self._unresponsive or any(self._in_flight.values()):
+            await asyncio.sleep(_CHECK_PERIOD_SECONDS)
+            self._prune()
+            earlier = time.monotonic() - _PROBE_AFTER_SECONDS
+            await asyncio.gather(
+                *(
+                    self._probe(replica)
+                    for name, replica in self.curr_replicas.items()
+                    if name in self._unresponsive
+                    or (self._in_flight.get(name) and self._last_answer[name] < earlier)
+                )
+            )
+
+    def _prune(self) -> None:
+        """Drops what is known of replicas that are no more."""
+        current = self.curr_replicas.keys()
+        for known in (self._in_flight, self._last_answer, self._excluded_until):
+            for name in known.keys() - current:
+                del known[name]
+        self._unresponsive &= current
+
+    async def _probe(self, replica: RunningReplica) -> None:
+        """Sends a health probe; cancels the calls of a replica that does not answer it."""
+        name = replica.replica_id
+        try:
+            async with asyncio.timeout(_PROBE_TIMEOUT_SECONDS):
+                await replica.get_queue_len(deadline_s=_PROBE_TIMEOUT_SECONDS)
+        except TimeoutError:
+            self._unresponsive.add(name)
+        except RayError:
+            return  # dead or out of reach: Serve and the caller notice by themselves
+        else:
+            self._unresponsive.discard(name)
+            self._last_answer[name] = time.monotonic()
+        if name in self._unresponsive and self.curr_replicas.keys() - self._unresponsive:
+            for call_id in list(self._in_flight.get(name, {}).values()):
+                if (attempt := attempt_of(call_id)) is not None:
+                    attempt.cancel()

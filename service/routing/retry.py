@@ -1,0 +1,138 @@
+"""Sends a call to a model until one attempt succeeds, its attempts are used up, or time is.
+
+A replica that dies takes the work it had accepted with it, and nobody below repeats it. A network
+that swallows everything gives no error at all, so an attempt has a time limit of its own. Work that
+the client cancelled, and requests that are wrong, are never repeated. Budgets bound the rest:
+however much is lost, retries add no more than a share to what clients send.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from model.errors import DeadlineExceededError, EngineDeadError
+from service.errors import ModelUnavailableError
+from service.observability.metrics import GatewayMetrics
+from service.protocol import TranslateCall, TranslateReply
+from service.routing.router import Backend, ReplicaLostError
+from service.settings import RetrySettings
+
+__all__ = ["Retrier", "RetryBudget"]
+
+
+class RetryBudget:
+    """Allows retries up to a share of all requests, and a burst of them to begin with."""
+
+    def __init__(self, *, ratio: float, burst: int) -> None:
+        self._ratio = ratio
+        self._burst = burst
+        self._balance = float(burst)
+
+    def earn(self) -> None:
+        """Counts one more request."""
+        self._balance = min(self._balance + self._ratio, self._burst)
+
+    def spend(self) -> bool:
+        """Takes one retry out; False when there is none."""
+        if self._balance < 1:
+            return False
+        self._balance -= 1
+        return True
+
+
+class _AttemptTimeoutError(Exception):
+    """One attempt has had its time, and a retry of it has been paid for."""
+
+
+_REASONS: Mapping[type[Exception], str] = {
+    ReplicaLostError: "lost",
+    EngineDeadError: "unavailable",
+    _AttemptTimeoutError: "timeout",
+}
+"""What is repeated, and what the metrics call it. Translating is safe to repeat."""
+
+
+class Retrier:
+    """Repeats what replicas lose, for all models of one gateway."""
+
+    def __init__(self, settings: RetrySettings, metrics: GatewayMetrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._timeouts = RetryBudget(
+            ratio=settings.timeout_retry_ratio, burst=settings.timeout_retry_burst
+        )
+        self._losses = RetryBudget(ratio=settings.lost_retry_ratio, burst=settings.lost_retry_burst)
+
+    async def translate(
+        self, backend: Backend, call: TranslateCall, *, deadline: float
+    ) -> TranslateReply:
+        """The first reply; every attempt is told the seconds that are left.
+
+        `deadline` is in time.monotonic() seconds; DeadlineExceededError when it passes,
+        ModelUnavailableError when every attempt was lost, or when too much is being lost.
+        """
+        self._timeouts.earn()
+        self._losses.earn()
+        attempt = 0
+        while True:
+            attempt += 1
+            last = attempt >= self._settings.max_attempts
+            try:
+                return await self._attempt(backend, call, deadline=deadline, last=last)
+            except tuple(_REASONS) as error:
+                paid = isinstance(error, _AttemptTimeoutError)
+                if last or not (paid or self._losses.spend()):
+                    raise ModelUnavailableError(
+                        f"no replica of the model could answer in {attempt} attempts; "
+                        "try again later"
+                    ) from error
+                self._metrics.retried(_REASONS[type(error)])
+            await self._pause(attempt, deadline)
+
+    async def _attempt(
+        self, backend: Backend, call: TranslateCall, *, deadline: float, last: bool
+    ) -> TranslateReply:
+        left = _seconds_left(deadline)
+        limit = self._settings.attempt_timeout_seconds
+        sending = asyncio.ensure_future(backend.translate(replace(call, timeout_seconds=left)))
+        try:
+            if not last and limit < left:
+                await asyncio.wait({sending}, timeout=limit)
+                # Without a retry to spend, the attempt under way is still the best hope.
+                if not sending.done() and self._timeouts.spend():
+                    raise _AttemptTimeoutError
+            if not sending.done():
+                await asyncio.wait({sending}, timeout=_seconds_left(deadline))
+            if not sending.done():
+                raise DeadlineExceededError("the deadline passed during an attempt")
+            return sending.result()
+        finally:
+            if not sending.done():
+                sending.add_done_callback(_discard)
+                sending.cancel()
+
+    async def _pause(self, attempt: int, deadline: float) -> None:
+        mean = self._settings.backoff_seconds * 2 ** (attempt - 1)
+        # The jitter keeps the requests that one dead replica lost from coming back all at once.
+        pause = min(mean * random.uniform(0.5, 1.5), self._settings.max_backoff_seconds)
+        if pause >= _seconds_left(deadline):
+            raise DeadlineExceededError("the deadline leaves no time for another attempt")
+        await asyncio.sleep(pause)
+
+
+def _seconds_left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise DeadlineExceededError("the deadline has passed")
+    return left
+
+
+def _discard(sent: asyncio.Future[Any]) -> None:
+    """Takes the error of an abandoned attempt, which asyncio would complain about."""
+    if not sent.cancelled():
+        sent.exception()

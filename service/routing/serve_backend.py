@@ -1,0 +1,99 @@
+"""A model behind a Ray Serve handle: the one place that knows what Ray raises."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from ray.exceptions import (
+    NodeDiedError,
+    ObjectLostError,
+    RayActorError,
+    RayTaskError,
+    TaskCancelledError,
+    WorkerCrashedError,
+)
+from ray.serve.exceptions import (
+    BackPressureError,
+    DeploymentUnavailableError,
+    ReplicaUnavailableError,
+)
+
+from model.errors import EngineDeadError, PolyheadError
+from service.errors import ModelUnavailableError
+from service.protocol import ModelInfo, TranslateCall, TranslateReply
+from service.routing.attempts import Attempt
+from service.routing.router import ReplicaLostError
+
+if TYPE_CHECKING:
+    from ray.serve.handle import DeploymentHandle
+
+__all__ = ["ServeBackend"]
+
+_REPLICA_LOST: tuple[type[Exception], ...] = (
+    RayActorError,  # the replica died, or its connection did: what it had accepted is gone
+    NodeDiedError,
+    WorkerCrashedError,
+    ObjectLostError,  # the answer was there, but died with its node
+    TaskCancelledError,  # by a replica that had to stop, or by service.routing.replica_health
+    ReplicaUnavailableError,
+)
+
+_BROKEN_CONNECTION = frozenset(
+    {grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE}
+)
+"""gRPC's words for the end of a process at the other side, which Serve passes on in part. Others,
+as for a message that is too long, would be the same a second time."""
+
+_CANCELLATION_SECONDS = 2.0
+"""Ray cancels a request and the work below it one by one, in no order that can be relied on."""
+
+
+class ServeBackend:
+    """One translator deployment: any number of replicas, Serve chooses among them."""
+
+    def __init__(self, handle: DeploymentHandle[Any]) -> None:
+        self._handle = handle
+
+    async def info(self) -> ModelInfo:
+        """What one of the replicas holds."""
+        reply: ModelInfo = await self._call("info")
+        return reply
+
+    async def translate(self, call: TranslateCall) -> TranslateReply:
+        """The reply of one replica; see `service.routing.router.Backend`."""
+        reply: TranslateReply = await self._call("translate", call)
+        return reply
+
+    async def _call(self, method: str, *args: Any) -> Any:
+        with Attempt() as attempt:
+            handle = self._handle.options(method_name=method, session_id=attempt.call_id)
+            response: Any = handle.remote(*args)
+            attempt.cancel = response.cancel
+            try:
+                return await response
+            except asyncio.CancelledError:
+                # Serve cancels a replica's work by itself when the client's request is cancelled,
+                # but not when it is only this attempt that was given up.
+                response.cancel()
+                if (task := asyncio.current_task()) is None or task.cancelling():
+                    raise
+                # If the client has gone, this task is cancelled next.
+                await asyncio.sleep(_CANCELLATION_SECONDS)
+                raise ReplicaLostError("the replica cancelled the call") from None
+            except _REPLICA_LOST as error:
+                raise ReplicaLostError("the replica ended before the call") from error
+            except RayTaskError as error:
+                if isinstance(error.cause, EngineDeadError):
+                    attempt.exclude_replica()
+                # The text of what carries our own error is a traceback of another process.
+                if isinstance(error.cause, PolyheadError):
+                    raise error.cause from None
+                raise
+            except grpc.aio.AioRpcError as error:
+                if error.code() in _BROKEN_CONNECTION:
+                    raise ReplicaLostError("the connection to the replica ended") from error
+                raise
+            except (BackPressureError, DeploymentUnavailableError) as error:
+                raise ModelUnavailableError("no replica of the model takes calls now") from error

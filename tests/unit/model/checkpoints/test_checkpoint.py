@@ -1,0 +1,249 @@
+"""Model directories: what is written is read, and what is damaged is named."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from model.checkpoints import checkpoint
+from model.checkpoints.checkpoint import (
+    load_checkpoint,
+    read_manifest,
+    save_checkpoint,
+    verify_checksums,
+)
+from model.errors import CheckpointError
+from model.network.transformer import Transformer
+from tests.tiny_model import build_tiny_model, tiny_config
+from tests.unit.model.text.tiny_tokenizer import train_tiny_tokenizer
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return build_tiny_model(tmp_path / "tiny")
+
+
+def rewrite_manifest(directory: Path, change) -> None:
+    """Edits config.json and makes the checksums fit again."""
+    path = directory / "config.json"
+    values = json.loads(path.read_text())
+    change(values)
+    path.write_text(json.dumps(values))
+    lines = [
+        f"{checkpoint._sha256(directory / name)}  {name}\n"
+        for name in checkpoint._read_checksums(directory)
+    ]
+    (directory / "SHA256SUMS").write_text("".join(lines))
+
+
+def test_what_is_saved_is_loaded(directory: Path) -> None:
+    first = load_checkpoint(directory)
+    save_checkpoint(
+        directory.with_name("again"), first.model, first.tokenizer, first.metadata,
+        first.generation, dtype=torch.float32,
+    )  # fmt: skip
+    again = load_checkpoint(directory.with_name("again"))
+    assert (again.config, again.metadata, again.generation) == (
+        first.config, first.metadata, first.generation,
+    )  # fmt: skip
+    for name, tensor in first.model.state_dict().items():
+        torch.testing.assert_close(again.model.state_dict()[name], tensor, rtol=0, atol=0)
+    assert first.metadata.pairs == (("en", "de"),)
+    assert not first.model.training
+
+
+def test_placeholders_need_a_vocabulary_with_bytes(directory: Path) -> None:
+    rewrite_manifest(directory, lambda values: values.update(placeholders=True))
+    loaded = load_checkpoint(directory)
+    assert loaded.metadata.placeholders
+    tokenizer = train_tiny_tokenizer(byte_fallback=False)
+    config = tiny_config(tokenizer.vocab_size)
+    without = directory.with_name("without")
+    save_checkpoint(without, Transformer(config), tokenizer, loaded.metadata, loaded.generation)
+    with pytest.raises(CheckpointError, match="must have a tokenizer with a piece for every byte"):
+        load_checkpoint(without)
+
+
+def test_large_weights_are_cut_into_shards(directory: Path, monkeypatch) -> None:
+    loaded = load_checkpoint(directory)
+    monkeypatch.setattr(checkpoint, "MAX_SHARD_BYTES", 20_000)
+    target = directory.with_name("sharded")
+    save_checkpoint(target, loaded.model, loaded.tokenizer, loaded.metadata, loaded.generation)
+    shards = sorted(path.name for path in target.glob("*.safetensors"))
+    assert len(shards) > 2
+    assert shards[0] == f"model-00001-of-{len(shards):05d}.safetensors"
+    for name, tensor in loaded.model.state_dict().items():
+        torch.testing.assert_close(
+            load_checkpoint(target).model.state_dict()[name], tensor, rtol=0, atol=0
+        )
+
+
+def test_replacing_a_model_keeps_its_card(directory: Path) -> None:
+    (directory / "MODEL_CARD.md").write_text("what it is good at")
+    loaded = load_checkpoint(directory)
+    save_checkpoint(directory, loaded.model, loaded.tokenizer, loaded.metadata, loaded.generation)
+    assert (directory / "MODEL_CARD.md").read_text() == "what it is good at"
+    assert [p.name for p in directory.parent.iterdir()] == ["tiny"]
+
+
+def test_a_failed_save_leaves_the_old_model_alone(directory: Path) -> None:
+    loaded = load_checkpoint(directory)
+    with torch.no_grad():
+        loaded.model.encoder_layers[0].feed_forward.inner.bias[0] = 1e6  # beyond float16
+    with pytest.raises(CheckpointError, match="not finite"):
+        save_checkpoint(
+            directory, loaded.model, loaded.tokenizer, loaded.metadata, loaded.generation
+        )
+    verify_checksums(directory)
+    assert [p.name for p in directory.parent.iterdir()] == ["tiny"]
+
+
+def test_what_is_saved_can_be_read_by_others(directory: Path) -> None:
+    assert {path.stat().st_mode & 0o777 for path in directory.iterdir()} == {0o644}
+    assert directory.stat().st_mode & 0o777 == 0o755
+
+
+def test_saving_through_a_link_replaces_what_it_points_to(directory: Path) -> None:
+    loaded = load_checkpoint(directory)
+    link = directory.with_name("link")
+    link.symlink_to(directory)
+    save_checkpoint(link, loaded.model, loaded.tokenizer, loaded.metadata, loaded.generation)
+    assert link.is_symlink()
+    verify_checksums(link)
+    assert {p.name for p in directory.parent.iterdir()} == {"tiny", "link"}
+
+
+def test_saving_never_replaces_what_is_no_model(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = load_checkpoint(directory)
+    parts = loaded.model, loaded.tokenizer, loaded.metadata, loaded.generation
+    home = tmp_path / "home"
+    home.mkdir()
+    precious = home / "precious.txt"
+    precious.write_text("years of work")
+    monkeypatch.chdir(home)
+    with pytest.raises(CheckpointError, match="must be a model, empty or absent, but holds"):
+        save_checkpoint(Path("."), *parts)
+    with pytest.raises(CheckpointError, match="must be a directory"):
+        save_checkpoint(precious, *parts)
+    assert precious.read_text() == "years of work"
+    precious.rename(home / "MODEL_CARD.md")
+    save_checkpoint(home, *parts)
+    assert (home / "MODEL_CARD.md").read_text() == "years of work"
+
+
+def test_a_failed_replacement_leaves_the_old_model_alone(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = load_checkpoint(directory)
+    replace = checkpoint.os.replace
+
+    def fail_to_put_in_place(source: Path, target: Path) -> None:
+        if target == directory and not source.name.endswith("-replaced"):
+            raise OSError("no space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(checkpoint.os, "replace", fail_to_put_in_place)
+    with pytest.raises(OSError, match="no space left"):
+        save_checkpoint(
+            directory, loaded.model, loaded.tokenizer, loaded.metadata, loaded.generation
+        )
+    verify_checksums(directory)
+    assert [p.name for p in directory.parent.iterdir()] == ["tiny"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda w: w.fill_(float("nan")), id="nan"),
+        pytest.param(lambda w: w.fill_(float("inf")), id="inf"),
+        pytest.param(lambda w: w.to(torch.int8), id="int8"),
+    ],
+)
+def test_weights_must_be_finite_numbers(directory: Path, change) -> None:
+    shard = next(directory.glob("*.safetensors"))
+    tensors = load_file(shard)
+    name = next(iter(tensors))
+    save_file(tensors | {name: change(tensors[name])}, shard)
+    rewrite_manifest(directory, lambda values: None)
+    with pytest.raises(CheckpointError, match="must be finite numbers"):
+        load_checkpoint(directory)
+
+
+def test_a_manifest_is_read_without_torch(directory: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from model.checkpoints.checkpoint import *;"
+        f"p = Path({str(directory)!r}); read_manifest(p); verify_checksums(p);"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda d: (d / "config.json").unlink(), "has no config.json"),
+        (lambda d: (d / "config.json").write_text("{"), "cannot read"),
+        (lambda d: (d / "config.json").write_text("[]"), "must hold a JSON object"),
+        (lambda d: (d / "SHA256SUMS").unlink(), "SHA256SUMS"),
+        (lambda d: (d / "tokenizer.model").unlink(), "tokenizer.model is missing"),
+        (
+            lambda d: (d / "SHA256SUMS").write_text("one word\n"),
+            "must have lines of a checksum, two spaces and a file name, but has 'one word'",
+        ),
+        (
+            lambda d: rewrite_manifest(d, lambda v: v.update(generations={})),
+            r"unknown fields \['generations'\]",
+        ),
+        (
+            lambda d: rewrite_manifest(d, lambda v: v["model"].update(scale_embedding="no")),
+            "`scale_embedding` must be true or false, but is 'no'",
+        ),
+        (
+            lambda d: next(d.glob("*.safetensors")).write_bytes(b"short"),
+            "must have SHA-256",
+        ),
+        (
+            lambda d: (d / "SHA256SUMS").write_text(
+                (d / "SHA256SUMS").read_text() + "00  ../../etc/passwd\n"
+            ),
+            "plain file names",
+        ),
+        (lambda d: rewrite_manifest(d, lambda v: v.pop("name")), "must have the field 'name'"),
+        (lambda d: rewrite_manifest(d, lambda v: v.update(name=3)), "`name` must be a string"),
+        (lambda d: rewrite_manifest(d, lambda v: v.update(format_version=9)), "format_version 1"),
+        (
+            lambda d: rewrite_manifest(d, lambda v: v.update(source_languages="en")),
+            "`source_languages` must be a list",
+        ),
+        (lambda d: rewrite_manifest(d, lambda v: v["model"].update(d_ff=0)), "`d_ff` must be"),
+        (
+            lambda d: rewrite_manifest(d, lambda v: v["generation"].update(beams=2)),
+            "unexpected keyword argument 'beams'",
+        ),
+        (lambda d: rewrite_manifest(d, lambda v: v["model"].update(d_ff=32)), "must be .* but is"),
+        (
+            lambda d: rewrite_manifest(d, lambda v: v["model"].update(num_encoder_layers=3)),
+            "lacks the weights",
+        ),
+        (
+            lambda d: rewrite_manifest(d, lambda v: v["model"].update(num_encoder_layers=1)),
+            "has weights that the model has not",
+        ),
+        (lambda d: rewrite_manifest(d, lambda v: v["model"].update(eos_id=9)), "`eos_id` of"),
+    ],
+)
+def test_damage_is_named(directory: Path, damage, message: str) -> None:
+    damage(directory)
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(directory)
+
+
+def test_no_directory_is_named_too(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="must be a directory"):
+        read_manifest(tmp_path / "nowhere")

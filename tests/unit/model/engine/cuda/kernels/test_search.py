@@ -1,0 +1,213 @@
+"""The search on the device against `BeamSearch`, fed with the same scores, step by step."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from model.config import GenerationConfig
+from model.decoding.candidates import best_candidates
+from model.decoding.search import BeamSearch
+from model.engine.cuda.journal import Journal
+from model.engine.cuda.kernels.operations import Operations
+from model.engine.cuda.kernels.slot_memory import Counter, Factor, SlotMemory
+from tests.unit.model.engine.cuda.kernels.arena import arena_config
+
+VOCABULARY, EOS = 13, 2
+
+
+@dataclass
+class Pair:
+    """A search of the host and the same one on the device."""
+
+    slots: list[int]
+    search: BeamSearch
+    generation: GenerationConfig
+    flag: int = 0
+
+
+def begin(memory: SlotMemory, slots: list[int], generation: GenerationConfig, limit: int) -> Pair:
+    lead = slots[0]
+    memory.counters[:, lead] = 0
+    memory.counters[Counter.LIMIT, lead] = limit
+    memory.counters[Counter.WANTED, lead] = generation.num_hypotheses
+    memory.factors[Factor.LENGTH_PENALTY, lead] = generation.length_penalty
+    return Pair(slots, BeamSearch(generation, eos_id=EOS, max_new_tokens=limit), generation)
+
+
+def step(
+    operations: Operations, pairs: list[Pair], memory: SlotMemory, scores: Tensor, flags: Tensor
+) -> None:
+    """One step of all pairs on the device, and of those that are not done on the host."""
+    device = scores.device
+    beams = len(pairs[0].slots)
+    spare = [memory.spare] * beams
+    rows = torch.tensor([pair.slots for pair in pairs] + [spare], dtype=torch.int32, device=device)
+    _, positions = operations.read_rows(rows, memory)
+    candidates = operations.best_candidates(scores, None, 1 if beams == 1 else 2 * beams)
+    operations.advance(candidates, rows, memory, flags, EOS)
+    if beams > 1:
+        operations.inherit(rows, positions, memory)
+    for index, pair in enumerate(pairs):
+        if not pair.search.done:
+            mine = scores[index * beams : (index + 1) * beams].cpu()
+            pair.search.advance(best_candidates(mine, [pair.search], EOS)[0])
+        pair.flag = int(flags[index])
+    assert int(flags[len(pairs)]) == 1, "the spare group is done, with nothing"
+
+
+def check(pairs: list[Pair], memory: SlotMemory) -> None:
+    for pair in pairs:
+        assert (pair.flag > 0) == pair.search.done
+        if pair.search.done:
+            continue
+        position = pair.search.num_tokens
+        assert int(memory.counters[Counter.POSITION, pair.slots[0]]) == position
+        for row, slot in enumerate(pair.slots):
+            if pair.search.live_log_probs[row] > -math.inf:
+                holders = memory.ancestors[position % 2, slot].tolist()
+                holders = holders[:position] if len(pair.slots) > 1 else [slot] * position
+                holders.append(slot)
+                history = [int(memory.tokens[holders[p], p]) for p in range(1, position + 1)]
+                assert history == pair.search.history(row)
+                live = float(memory.live_log_probs[slot])
+                assert live == pytest.approx(pair.search.live_log_probs[row], abs=1e-4)
+
+
+def check_ended(pair: Pair, memory: SlotMemory) -> None:
+    journal = memory.journal[pair.slots].cpu().numpy()
+    # Somebody else's row before it
+    found = Journal(np.concatenate([journal[:1], journal])).hypotheses(
+        1, pair.flag - 1, pair.generation
+    )
+    wanted = pair.search.hypotheses()
+    assert [(h.token_ids, h.finish_reason) for h in found] == [
+        (h.token_ids, h.finish_reason) for h in wanted
+    ]
+    for mine, theirs in zip(found, wanted, strict=True):
+        assert mine.log_prob == pytest.approx(theirs.log_prob, abs=1e-4)
+        assert mine.score == pytest.approx(theirs.score, abs=1e-4)
+
+
+def generations(beams: int, seed: int) -> list[tuple[GenerationConfig, int]]:
+    """Some searches of this width, with their limits."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def up_to(most: int) -> int:
+        return int(torch.randint(1, most + 1, (1,), generator=generator))
+
+    return [
+        (
+            GenerationConfig(beam_size=beams, num_hypotheses=up_to(beams), length_penalty=alpha),
+            up_to(9),
+        )
+        for alpha in (0.0, 0.6, 1.0, 3.0)[: max(2, 8 // beams)]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("beams", "end_bias"),
+    [*product([1, 2, 4], [-3.0, 1.0, 4.0]), (3, 1.0), (8, 1.0)],
+)
+def test_the_device_searches_as_the_host_does(operations, device, beams: int, end_bias) -> None:
+    memory = SlotMemory(arena_config(), 40, dtype=torch.float32, device=device)
+    generator = torch.Generator().manual_seed(int(beams * 10 + end_bias))
+    order = torch.randperm(40, generator=generator).tolist()
+    pairs = [
+        begin(memory, order[index * beams : (index + 1) * beams], generation, limit)
+        for index, (generation, limit) in enumerate(generations(beams, seed=beams))
+    ]
+    flags = torch.full((len(pairs) + 1,), 99, dtype=torch.int32, device=device)
+    for _ in range(10):
+        scores = torch.randn((len(pairs) + 1) * beams, VOCABULARY, generator=generator) * 2
+        scores[:, EOS] += end_bias
+        step(operations, pairs, memory, scores.to(device), flags)
+        check(pairs, memory)
+    for pair in pairs:
+        check_ended(pair, memory)
+
+
+def test_a_beam_wider_than_the_kernel_is_searched_all_the_same(operations, device) -> None:
+    memory = SlotMemory(arena_config(), 9, dtype=torch.float32, device=device)
+    generation = GenerationConfig(beam_size=9, num_hypotheses=9)
+    pair = begin(memory, list(range(9)), generation, 5)
+    flags = torch.zeros(2, dtype=torch.int32, device=device)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(5):
+        scores = torch.randn(18, 40, generator=generator) * 2
+        step(operations, [pair], memory, scores.to(device), flags)
+        check([pair], memory)
+    check_ended(pair, memory)
+
+
+def test_nothing_of_what_is_done_changes(operations, device) -> None:
+    memory = SlotMemory(arena_config(), 4, dtype=torch.float32, device=device)
+    pair = begin(memory, [2, 0], GenerationConfig(beam_size=2), 3)
+    flags = torch.zeros(2, dtype=torch.int32, device=device)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        scores = torch.randn(4, VOCABULARY, generator=generator).to(device)
+        step(operations, [pair], memory, scores, flags)
+    before = memory.journal.clone(), memory.counters.clone(), pair.flag
+    assert before[2] > 0
+    step(operations, [pair], memory, scores * 3, flags)
+    assert torch.equal(memory.journal, before[0])
+    assert torch.equal(memory.counters, before[1])
+    assert pair.flag == before[2]
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered")
+@pytest.mark.parametrize("beams", [1, 2])
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_of_numbers_that_are_not_finite_nothing_comes(
+    operations, device, beams: int, number: float
+) -> None:
+    memory = SlotMemory(arena_config(), 4, dtype=torch.float32, device=device)
+    pair = begin(memory, [3, 1][:beams], GenerationConfig(beam_size=beams), 3)
+    rows = torch.tensor([pair.slots], dtype=torch.int32, device=device)
+    scores = torch.zeros(beams, VOCABULARY, device=device)
+    scores[:, 5] = number
+    flags = torch.zeros(1, dtype=torch.int32, device=device)
+    candidates = operations.best_candidates(scores, None, 2 * beams)
+    operations.advance(candidates, rows, memory, flags, EOS)
+    assert int(flags[0]) == 1
+    with pytest.raises(RuntimeError, match="must be finite, but are not"):
+        Journal(memory.journal[pair.slots].cpu().numpy()).hypotheses(0, 0, pair.generation)
+
+
+@pytest.mark.parametrize("vocabulary", [13, 4096, 5000])
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_the_best_of_each_row(operations, device, vocabulary: int, with_bias: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(3, vocabulary, generator=generator)
+    # Equals: the lowest token is the better one.
+    scores[1] = 0.0
+    scores[2, 7] = scores[2, 3] = 50.0
+    bias = torch.randn(vocabulary, generator=generator) if with_bias else None
+    found = operations.best_candidates(
+        scores.to(device), None if bias is None else bias.to(device), 4
+    )
+    sums = scores if bias is None else scores + bias
+    flat = found.scores.cpu().flatten(1)
+    best, places = flat.sort(dim=1, descending=True, stable=True)
+    token_ids = found.token_ids.cpu().flatten(1).gather(1, places)[:, :4]
+    wanted = sums.sort(dim=1, descending=True, stable=True)
+    assert torch.equal(best[:, :4], wanted.values[:, :4])
+    assert torch.equal(token_ids.long(), wanted.indices[:, :4])
+    norm = (found.sums * found.maxima.exp()).sum(dim=1).log().cpu()
+    torch.testing.assert_close(norm, sums.logsumexp(dim=1))
+
+
+def test_log_probabilities_are_not_divided_again(operations, device) -> None:
+    scores = torch.randn(2, 20, generator=torch.Generator().manual_seed(0)).to(device)
+    scores[1, 3] = float("nan")
+    found = operations.best_candidates(scores, None, 1, normalised=True)
+    norm = (found.sums * found.maxima.exp()).sum(dim=1).log()
+    assert float(norm[0]) == 0.0
+    assert norm[1].isnan()

@@ -1,0 +1,35 @@
+"""What is allocated for slots."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from model.engine.cuda.kernels.slot_memory import SlotMemory
+from tests.unit.model.engine.cuda.kernels.arena import arena_config
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_size_is_known_in_advance(dtype: torch.dtype) -> None:
+    config = arena_config(head_dim=16)
+    memory = SlotMemory(config, 7, dtype=dtype, device=torch.device("cpu"))
+    storages = {
+        tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
+        for tensor in vars(memory).values()
+        if isinstance(tensor, torch.Tensor)
+    }
+    assert sum(storages.values()) == SlotMemory.size_bytes(config, 7, dtype)
+
+
+def test_the_journal_is_one_piece() -> None:
+    memory = SlotMemory(arena_config(), 3, dtype=torch.float32, device=torch.device("cpu"))
+    views = (
+        memory.tokens, memory.parents, memory.ended_log_probs, memory.ended_beams,
+        memory.ended_lengths, memory.ended_tokens,
+    )  # fmt: skip
+    for number, view in enumerate(views):
+        view.fill_(number)
+    widths = [view.size(1) for view in views]
+    assert sum(widths) == memory.journal.size(1)
+    assert memory.ended_log_probs.dtype == torch.float32
+    assert memory.journal[0, -1] == 5

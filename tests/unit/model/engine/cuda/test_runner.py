@@ -1,0 +1,215 @@
+"""The CUDA runner's bookkeeping: what is queued, for whom, and when it is looked at."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from model.config import GenerationConfig
+from model.engine.cuda.kernels.plain import PlainOperations
+from model.engine.cuda.kernels.slot_memory import Counter
+from model.engine.cuda.runner import CudaRunner
+from model.engine.scheduler import StepPlan
+from model.engine.sequence import Sequence
+from model.errors import BackendUnavailableError, InvalidRequestError
+from tests.tiny_model import tiny_transformer
+from tests.unit.model.engine.deferred_stream import DeferredStream
+
+GREEDY = GenerationConfig(beam_size=1)
+
+
+def make_runner(**changes: object) -> CudaRunner:
+    values: dict[str, object] = {
+        "device": torch.device("cpu"), "dtype": torch.float32, "max_slots": 8, "beams": (),
+        "stream": DeferredStream(), "operations": PlainOperations(torch.float32),
+    }  # fmt: skip
+    return CudaRunner(tiny_transformer(), **(values | changes))  # type: ignore[arg-type]
+
+
+def sequence(slots: list[int], limit: int, generation: GenerationConfig = GREEDY) -> Sequence:
+    made = Sequence(
+        source_ids=(7, 8, 2), generation=generation, max_new_tokens=limit, arrived_at=0.0
+    )
+    made.slots = slots
+    return made
+
+
+def plan(
+    *newcomers: Sequence, removed: tuple[Sequence, ...] = (), max_steps: int = 100
+) -> StepPlan:
+    return StepPlan(removed=removed, newcomers=newcomers, max_steps=max_steps)
+
+
+def test_a_finish_is_seen_when_the_next_step_has_been_queued() -> None:
+    runner = make_runner()
+    first = sequence([0], limit=3)
+    outcome = runner.execute(plan(first))
+    assert [finished.sequence for finished in outcome.finished] == [first]
+    assert len(outcome.finished[0].hypotheses[0].token_ids) == 3
+    assert (outcome.steps, outcome.rows) == (4, 4)
+
+
+def test_it_comes_back_after_as_many_steps_as_it_may_take_and_goes_on() -> None:
+    runner = make_runner()
+    only = sequence([0], limit=5)
+    found = [runner.execute(plan(only, max_steps=1))]
+    while not found[-1].finished:
+        assert len(found) < 10
+        found.append(runner.execute(plan(max_steps=1)))
+    assert [outcome.steps for outcome in found] == [1] * 6
+
+
+def test_with_nobody_there_nothing_is_done() -> None:
+    outcome = make_runner().execute(plan())
+    assert (outcome.finished, outcome.steps, outcome.rows) == ([], 0, 0)
+
+
+def test_others_run_on_when_one_has_finished() -> None:
+    runner = make_runner()
+    short, long = sequence([3], limit=2), sequence([5], limit=6)
+    outcome = runner.execute(plan(short, long))
+    assert [finished.sequence for finished in outcome.finished] == [short]
+    assert (outcome.steps, outcome.rows) == (3, 6)
+    outcome = runner.execute(plan())
+    assert [finished.sequence for finished in outcome.finished] == [long]
+    # One step with both was in flight, and one more than needed is.
+    assert (outcome.steps, outcome.rows) == (4, 4)
+
+
+def test_who_is_removed_is_not_reported_and_their_slot_is_somebody_elses() -> None:
+    runner = make_runner()
+    leaver = sequence([2], limit=2)
+    assert runner.execute(plan(leaver, max_steps=2)).finished == []
+    heir = sequence([2], limit=3)
+    outcome = runner.execute(plan(heir, removed=(leaver,)))
+    assert [finished.sequence for finished in outcome.finished] == [heir]
+
+
+def test_removing_somebody_who_has_been_reported_changes_nothing() -> None:
+    runner = make_runner()
+    first = sequence([0], limit=1)
+    assert runner.execute(plan(first)).finished
+    assert runner.execute(plan(removed=(first,))).steps == 0
+
+
+def test_it_is_interrupted_after_a_step() -> None:
+    runner = make_runner()
+    runner.interrupt()
+    assert runner.execute(plan(sequence([0], limit=60))).steps == 1
+    assert runner.execute(plan(max_steps=7)).steps == 7
+
+
+def test_times_are_set_with_the_first_step() -> None:
+    runner = make_runner()
+    only = sequence([0], limit=9)
+    outcome = runner.execute(plan(only, max_steps=2))
+    assert 0.0 < only.encoded_at <= only.first_token_at
+    assert only.encode_seconds == outcome.encode_seconds > 0.0
+    assert outcome.decode_seconds > 0.0
+    first_token_at = only.first_token_at
+    runner.execute(plan(max_steps=2))
+    assert only.first_token_at == first_token_at
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_graphs_are_captured_once_for_each_bucket(beam_size: int) -> None:
+    stream = DeferredStream()
+    runner = make_runner(stream=stream, max_slots=9)
+    generation = GenerationConfig(beam_size=beam_size)
+    encoders = stream.captured
+    for count in (1, 2, 3, 2, 1):
+        newcomers = [
+            sequence([*range(place * beam_size, (place + 1) * beam_size)], 2, generation)
+            for place in range(count)
+        ]
+        done = runner.execute(plan(*newcomers)).finished
+        assert len(done) == count
+    # Buckets of 1, 2 and 3 groups
+    assert stream.captured == encoders + 3
+
+
+def test_usual_searches_are_captured_in_advance() -> None:
+    stream = DeferredStream()
+    make_runner(stream=stream, max_slots=4, beams=(1, 4, 9))
+    # 8 encoders of 16 to 2,048 tokens; 1, 2, 3 and 4 sequences of one beam, and one of four.
+    assert stream.captured == 8 + 4 + 1
+
+
+def test_capturing_changes_nothing_of_those_who_run() -> None:
+    """The second search needs graphs that are captured while the first one runs."""
+    runner, wanted = make_runner(), make_runner()
+    first = sequence([0], limit=8)
+    runner.execute(plan(first, max_steps=3))
+    beam = sequence([1, 2], limit=2, generation=GenerationConfig(beam_size=2))
+    found = {}
+    for _ in range(20):
+        for finished in runner.execute(plan(*([] if beam in found else [beam]))).finished:
+            found[finished.sequence] = finished.hypotheses
+        beam = beam if beam in found else next(iter(found))
+        if len(found) == 2:
+            break
+    alone = wanted.execute(plan(sequence([0], limit=8))).finished[0].hypotheses
+    assert found[first][0].token_ids == alone[0].token_ids
+
+
+def test_numbers_that_are_not_finite_end_it() -> None:
+    transformer = tiny_transformer()
+    with torch.no_grad():
+        transformer.projection.weight[7] = float("nan")
+    runner = CudaRunner(
+        transformer,
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+        max_slots=2,
+        stream=DeferredStream(),
+        operations=PlainOperations(torch.float32),
+        beams=(),
+    )
+    with pytest.raises(RuntimeError, match="must be finite, but are not"):
+        runner.execute(plan(sequence([0], limit=5)))
+
+
+def test_a_type_that_it_does_not_compute_in() -> None:
+    with pytest.raises(
+        BackendUnavailableError, match="float32 or bfloat16 on CUDA, but is float64"
+    ):
+        make_runner(dtype=torch.float64)
+
+
+def test_slots_that_do_not_fit_are_refused_before_they_are_allocated() -> None:
+    with pytest.raises(
+        InvalidRequestError, match="`max_slots` must be lower than 8 on this device"
+    ):
+        make_runner(stream=DeferredStream(free_bytes=2**20))
+
+
+def test_without_a_number_it_takes_the_slots_that_fit() -> None:
+    few = make_runner(max_slots=9)
+    taken = make_runner(max_slots=None, stream=DeferredStream(free_bytes=few.budget.total))
+    assert taken.max_slots == 9
+    assert len(taken._memory.live_log_probs) == 9 + 1  # the spare
+
+
+def test_in_bfloat16_the_slots_hold_bfloat16() -> None:
+    runner = make_runner(
+        dtype=torch.bfloat16, operations=PlainOperations(torch.bfloat16), max_slots=2
+    )
+    assert runner.dtype == "bfloat16"
+    assert runner._memory.self_keys.dtype == torch.bfloat16
+    finished = runner.execute(plan(sequence([1], limit=4))).finished
+    assert len(finished[0].hypotheses[0].token_ids) == 4
+
+
+def test_the_spare_slot_is_done_for_ever() -> None:
+    runner = make_runner()
+    runner.execute(plan(*(sequence([slot], limit=4) for slot in range(5))))
+    counters = runner._memory.counters[:, runner._memory.spare]
+    assert counters[Counter.DONE] == 1
+    assert counters[Counter.POSITION] == 0
+
+
+def test_closing_forgets_everybody() -> None:
+    runner = make_runner()
+    runner.execute(plan(sequence([0], limit=9), max_steps=2))
+    runner.close()
+    assert runner._running == {}

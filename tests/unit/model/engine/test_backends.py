@@ -1,0 +1,154 @@
+"""Which runners a configuration stands for, here and on other machines."""
+
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from model.config import EngineConfig
+from model.engine.backends import (
+    build_runners,
+    chosen_backend,
+    chosen_dtype,
+    resolve_device,
+    resolve_dtype,
+)
+from model.engine.eager.runner import EagerRunner
+from model.errors import BackendUnavailableError, InvalidRequestError
+from tests.tiny_model import tiny_transformer
+from tests.unit.model.engine.fake_runner import FakeRunner
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def native(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A native backend that remembers what was asked of it."""
+    asked = SimpleNamespace(dtype=None, max_slots=None, error=None)
+
+    def build_native_runners(model, *, dtype: str, max_slots: list[int]) -> list[FakeRunner]:
+        asked.dtype, asked.max_slots = dtype, max_slots
+        if asked.error is not None:
+            raise asked.error
+        return [FakeRunner(share) for share in max_slots]
+
+    module = SimpleNamespace(build_native_runners=build_native_runners)
+    monkeypatch.setitem(sys.modules, "model.engine.native.runner", module)
+    return asked
+
+
+def build(**config: object) -> list:
+    return build_runners(tiny_transformer(), EngineConfig(**{"device": "cpu", **config}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("device", ["meta", "mps", "cuda:99", "tpu"])
+def test_a_device_that_cannot_be_is_named(device: str) -> None:
+    with pytest.raises(InvalidRequestError, match=f"`device` .*is '{device}'"):
+        build(device=device)
+
+
+@pytest.mark.parametrize(
+    ("backend", "device", "needed"), [("native", "cuda:0", "cpu"), ("cuda", "cpu", "cuda")]
+)
+def test_a_backend_has_its_device(backend: str, device: str, needed: str) -> None:
+    words = f"`device` must be {needed} with the backend {backend}, but is '{device}'"
+    with pytest.raises(InvalidRequestError, match=words):
+        build(backend=backend, device=device)
+
+
+def test_types_of_plain_pytorch() -> None:
+    assert resolve_dtype("auto", CPU) is torch.float32
+    assert resolve_dtype("auto", torch.device("cuda")) is torch.bfloat16
+    assert resolve_dtype("float64", CPU) is torch.float64
+    with pytest.raises(BackendUnavailableError, match="without the native backend, but is 'int8'"):
+        resolve_dtype("int8", CPU)
+    assert resolve_device("cpu") == CPU
+
+
+def test_a_native_worker_for_each_thread_with_an_even_share(native: SimpleNamespace) -> None:
+    assert [runner.max_slots for runner in build(max_slots=128, num_threads=2)] == [64, 64]
+    assert [runner.max_slots for runner in build(max_slots=8, num_threads=3)] == [3, 3, 2]
+    assert [runner.max_slots for runner in build(max_slots=2, num_threads=9)] == [1, 1]
+    cpus = len(os.sched_getaffinity(0))
+    assert len(build(max_slots=1024)) == cpus
+
+
+def test_slots_grow_with_the_native_workers_unless_told(native: SimpleNamespace) -> None:
+    assert [runner.max_slots for runner in build(num_threads=3)] == [64, 64, 64]
+    [eager] = build(backend="eager")
+    assert eager.max_slots == 128
+
+
+@pytest.mark.parametrize(
+    ("dtype", "taken"), [("auto", "int8"), ("float32", "float32"), ("bfloat16", "bfloat16")]
+)
+def test_native_is_int8_unless_told(native: SimpleNamespace, dtype: str, taken: str) -> None:
+    build(dtype=dtype)
+    assert native.dtype == taken
+
+
+def test_what_cannot_be_had_is_replaced_and_said(native: SimpleNamespace) -> None:
+    native.error = BackendUnavailableError("there is no compiler")
+    [runner] = build(max_slots=8)
+    assert isinstance(runner, EagerRunner)
+    assert (runner.max_slots, runner.device, runner.dtype) == (8, "cpu", "float32")
+    assert runner.notes == (
+        "the engine runs on plain PyTorch, which is slower: there is no compiler",
+    )
+
+
+@pytest.mark.parametrize("config", [{"backend": "native"}, {"dtype": "int8"}])
+def test_what_was_asked_for_by_name_is_not_replaced(
+    native: SimpleNamespace, config: dict[str, str]
+) -> None:
+    native.error = BackendUnavailableError("there is no compiler")
+    with pytest.raises(BackendUnavailableError, match="there is no compiler"):
+        build(**config)
+
+
+def test_eager_is_plain_pytorch_without_a_note(native: SimpleNamespace) -> None:
+    [runner] = build(backend="eager", dtype="float64")
+    assert isinstance(runner, EagerRunner)
+    assert (runner.dtype, runner.notes) == ("float64", ())
+    assert native.dtype is None
+
+
+@pytest.mark.parametrize(
+    ("config", "cuda_here", "backend", "dtype"),
+    [
+        ({}, False, "native", "int8"),
+        ({}, True, "cuda", "bfloat16"),
+        ({"device": "cpu"}, True, "native", "int8"),
+        ({"device": "cpu", "dtype": "float32"}, True, "native", "float32"),
+        ({"device": "cuda:1"}, False, "cuda", "bfloat16"),
+        ({"dtype": "float64"}, True, "eager", "float64"),
+        ({"backend": "native"}, True, "native", "int8"),
+        ({"backend": "cuda", "dtype": "float32"}, False, "cuda", "float32"),
+        ({"backend": "eager"}, False, "eager", "float32"),
+        ({"backend": "eager"}, True, "eager", "bfloat16"),
+    ],
+)
+def test_auto_is_the_fast_backend_of_device_and_type(
+    config: dict[str, str],
+    cuda_here: bool,
+    backend: str,
+    dtype: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: cuda_here)
+    chosen = EngineConfig(**config)  # type: ignore[arg-type]
+    assert (chosen_backend(chosen), chosen_dtype(chosen)) == (backend, dtype)
+
+
+def test_choosing_for_a_named_device_imports_no_torch() -> None:
+    program = (
+        "import sys\n"
+        "from model.config import EngineConfig\n"
+        "from model.engine.backends import chosen_backend\n"
+        "assert chosen_backend(EngineConfig(device='cpu')) == 'native'\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,93 @@
+"""Where sentences end."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.text.sentences import split_sentences
+
+ENGLISH = [
+    "Dr. Smith went to Washington D.C. on Jan. 5th.| He paid $3.50 for it, e.g. for a latte.",
+    '"Are you sure?" she asked.| "Yes!" he said.| Then he left.',
+    "The U.S. is big.| It has 331.9 million people.| Wait... what?| Yes.",
+    "See https://example.com/a.b?c=d.| Then write to a.b@example.org.| Thanks!",
+    "At 5 p.m. we met Mr. and Mrs. Jones.| J. R. R. Tolkien was there, too.",
+    "I saw Ms. Smith.| She weighs approx. 60 kg.| See vol. 2 of it.",
+    "He said no.| I left.| She told me.| Tom knew.",
+    "Look at No. 5.| No. 6 is at p. 7.",
+    "Use System.Out and Node.JS!| They work.",
+    "hello.| how are you.",
+    "Version 2.0.1 is out.",
+]
+GERMAN = [
+    "Herr Dr. Müller kommt am 3. Oktober um 5 Uhr, z. B. mit dem Zug.| Das ist z.B. schön.",
+    "Im 19. Jahrhundert war das so.| Der 2. Weltkrieg endete 1945.| Danach kam Frieden.",
+    "Er sagte: „Komm her!“| Dann ging er.| Sie liebt mich.| Tom auch.",
+    "Vgl. Abb. 3, Tab. 4 und Kap. Zwei.| Ende.",
+]
+
+
+@pytest.mark.parametrize(
+    ("language", "marked"),
+    [("en", marked) for marked in ENGLISH] + [("de", marked) for marked in GERMAN],
+)
+def test_sentences_of_prose(language: str, marked: str) -> None:
+    expected = marked.split("|")
+    found = split_sentences("".join(expected), language)
+    assert [sentence.strip() for sentence in found] == [sentence.strip() for sentence in expected]
+
+
+def test_white_space_stays_with_the_sentence_before() -> None:
+    assert split_sentences("One man.  Two men. ", "en") == ["One man.  ", "Two men. "]
+
+
+def test_scripts_without_spaces_are_split_at_their_own_stops() -> None:
+    assert split_sentences("你好。我很好。「谢谢。」", "zh") == ["你好。", "我很好。", "「谢谢。」"]
+
+
+@pytest.mark.parametrize("language", ["de", "DE", "de-AT", "de_CH"])
+def test_regions_do_not_matter(language: str) -> None:
+    assert len(split_sentences("Im 20. Jahrhundert. Gut.", language)) == 2
+
+
+def test_an_unknown_language_has_common_rules() -> None:
+    assert split_sentences("Abc def. Ghi jkl!", "xx") == ["Abc def. ", "Ghi jkl!"]
+
+
+def test_a_short_quotation_stays_whole_and_a_long_one_is_split() -> None:
+    short = "“I am tired. Leave me alone,” he said. "
+    assert split_sentences(short + "He left.", "en") == [short, "He left."]
+    sentences = [
+        "“We are happy about the way in which the whole team has played all season long. ",
+        "It was a hard game against a strong opponent, and all of us had to run a lot. ",
+        "Everybody played well until the very end of it,” the coach said. ",
+        "They rested.",
+    ]
+    assert split_sentences("".join(sentences), "en") == sentences
+
+
+def test_a_sentence_longer_than_what_is_looked_at_at_once() -> None:
+    word = "ab" * 6000
+    assert split_sentences(f"{word}. Hello there.", "en") == [f"{word}. ", "Hello there."]
+
+
+def test_many_sentences_are_the_same_as_few() -> None:
+    sentences = [
+        f"This is number {number} of them, e.g. for Dr. Dolittle. " for number in range(500)
+    ]
+    assert split_sentences("".join(sentences), "en") == sentences
+
+
+LINES = st.text(
+    st.one_of(
+        st.sampled_from("....!?…。\"'()«»„“” ,:;0123AaBbme"),
+        st.characters(exclude_categories=["Cs"], exclude_characters="\n\v\f\r\x85\u2028\u2029"),
+    )
+)
+
+
+@given(LINES, st.sampled_from(["en", "de", "zh", "ar"]))
+def test_sentences_are_the_line(line: str, language: str) -> None:
+    sentences = split_sentences(line, language)
+    assert "".join(sentences) == line
+    assert all(sentences)

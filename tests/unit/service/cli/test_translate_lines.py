@@ -1,0 +1,67 @@
+"""Lines in, lines out, and what a terminal sees of it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from model.config import EngineConfig
+from service.cli.translate_lines import print_translations, read_lines
+from tests.tiny_model import build_tiny_model
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class _Keyboard(io.BytesIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.mark.parametrize(("progress", "drawn"), [(_Terminal(), True), (io.StringIO(), False)])
+def test_progress_is_drawn_on_a_terminal_only(
+    model: Path, progress: io.StringIO, drawn: bool
+) -> None:
+    output = io.StringIO()
+    texts = ["The red house.", "Old bread."]
+    print_translations(
+        texts, model, engine=EngineConfig(num_threads=1), output=output, progress=progress
+    )
+    assert ("2 lines" in progress.getvalue()) is drawn
+    assert "lines [" not in output.getvalue()
+
+
+def test_one_by_one_answers_before_it_reads_on(model: Path) -> None:
+    output = io.StringIO()
+    seen = []
+
+    def texts() -> Iterator[str]:
+        for text in ("The red house.", "Old bread.", "A cold street."):
+            seen.append(output.getvalue().count("\n"))
+            yield text
+
+    print_translations(
+        texts(), model, engine=EngineConfig(num_threads=1), output=output, one_by_one=True,
+        one_line_each=True, progress=io.StringIO(),
+    )  # fmt: skip
+    assert seen == [0, 1, 2]
+    assert output.getvalue().count("\n") == 3
+
+
+@pytest.mark.parametrize(
+    ("stream", "hinted"), [(_Keyboard(b"a\n"), True), (io.BytesIO(b"a\n"), False)]
+)
+def test_a_person_is_told_what_is_waited_for(stream: io.BytesIO, hinted: bool) -> None:
+    hint = io.StringIO()
+    assert list(read_lines(stream, hint=hint)) == ["a"]
+    assert bool(hint.getvalue()) is hinted

@@ -1,0 +1,348 @@
+"""LibreTranslate's API: all forms of a request, and its own words for what is wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import ValidationError
+
+from model.config import GenerationConfig
+from model.errors import DeadlineExceededError, QueueFullError
+from service.gateway.api.language_names import language_name
+from service.gateway.api.schemas import LibreTranslateRequest
+from tests.fakes import FakeBackend, Gateway
+
+HELLO = {"q": "Hello", "source": "en", "target": "de"}
+
+
+async def _post(gateway: Gateway, **kwargs: Any) -> httpx.Response:
+    async with gateway.client() as client:
+        return await client.post("/translate", **kwargs)
+
+
+async def test_one_text() -> None:
+    answer = await _post(Gateway(), json=HELLO)
+    assert (answer.status_code, answer.json()) == (200, {"translatedText": "de:Hello"})
+
+
+async def test_a_list_is_one_call_and_keeps_its_order() -> None:
+    gateway = Gateway()
+    texts = [f"text {index}" for index in range(100)]
+    answer = await _post(gateway, json=HELLO | {"q": texts})
+    assert answer.json() == {"translatedText": [f"de:{text}" for text in texts]}
+    assert [call.texts for call in gateway.backend.calls] == [tuple(texts)]
+
+
+async def test_a_list_of_one_stays_a_list() -> None:
+    answer = await _post(Gateway(), json=HELLO | {"q": ["a"]})
+    assert answer.json() == {"translatedText": ["de:a"]}
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"data": HELLO},
+        {"params": HELLO},
+        {"params": {"source": "en", "target": "de"}, "data": {"q": "Hello"}},
+        {"files": {name: (None, value) for name, value in HELLO.items()}},
+        {"json": HELLO | {"source": "EN", "target": "De"}},
+        {"json": HELLO | {"apiKey": "x", "api_key": "x", "unknown": 1, "format": "text"}},
+        {"json": HELLO | {"format": None, "alternatives": None}},
+        {"data": HELLO | {"format": "", "alternatives": ""}},
+    ],
+    ids=lambda kwargs: "-".join(kwargs) + str(len(str(kwargs))),
+)
+async def test_other_forms_of_the_same(kwargs: dict[str, Any]) -> None:
+    answer = await _post(Gateway(), **kwargs)
+    assert (answer.status_code, answer.json()) == (200, {"translatedText": "de:Hello"})
+
+
+async def test_a_form_with_several_texts_is_a_list() -> None:
+    answer = await _post(Gateway(), data=HELLO | {"q": ["a", "b", "c"]})
+    assert answer.json() == {"translatedText": ["de:a", "de:b", "de:c"]}
+
+
+async def test_letters_of_all_kinds_arrive_in_a_form() -> None:
+    text = "Grüße & 100 % + 😀 漢字"
+    for kwargs in ({"data": HELLO | {"q": text}}, {"params": HELLO | {"q": text}}):
+        assert (await _post(Gateway(), **kwargs)).json() == {"translatedText": f"de:{text}"}
+
+
+async def test_line_ends_of_a_form_are_made_plain_and_those_of_json_kept() -> None:
+    text = "a\r\nb\nc"
+    form = await _post(Gateway(), data=HELLO | {"q": text})
+    plain = await _post(Gateway(), json=HELLO | {"q": text})
+    assert form.json() == {"translatedText": "de:a\nb\nc"}
+    assert plain.json() == {"translatedText": f"de:{text}"}
+
+
+@pytest.mark.parametrize("blank", [" ", "\n\t ", "\u3000"])
+async def test_a_blank_text_comes_back(blank: str) -> None:
+    answer = await _post(Gateway(), json=HELLO | {"q": blank, "alternatives": 2})
+    assert answer.json() == {"translatedText": blank, "alternatives": []}
+
+
+async def test_alternatives_of_a_text() -> None:
+    gateway = Gateway()
+    answer = await _post(gateway, json=HELLO | {"alternatives": 2})
+    assert answer.json() == {
+        "translatedText": "de:Hello",
+        "alternatives": ["de:Hello (1)", "de:Hello (2)"],
+    }
+    assert gateway.backend.calls[0].generation == GenerationConfig(num_hypotheses=3)
+
+
+async def test_alternatives_of_a_list() -> None:
+    answer = await _post(Gateway(), data=HELLO | {"q": ["a", "b"], "alternatives": "1"})
+    assert answer.json() == {
+        "translatedText": ["de:a", "de:b"],
+        "alternatives": [["de:a (1)"], ["de:b (1)"]],
+    }
+
+
+async def test_more_alternatives_than_the_beam_is_wide_widen_it() -> None:
+    gateway = Gateway(FakeBackend(generation=GenerationConfig(beam_size=2)))
+    await _post(gateway, json=HELLO | {"alternatives": 4})
+    assert gateway.backend.calls[0].generation == GenerationConfig(beam_size=5, num_hypotheses=5)
+
+
+async def test_without_alternatives_the_model_decides() -> None:
+    gateway = Gateway()
+    await _post(gateway, json=HELLO | {"alternatives": 0})
+    assert gateway.backend.calls[0].generation is None
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"q": None}, "Invalid request: missing q parameter"),
+        ({"q": ""}, "Invalid request: missing q parameter"),
+        ({"q": []}, "Invalid request: missing q parameter"),
+        ({"q": 5}, "Invalid request: q must be a string or a list of strings"),
+        ({"q": {"a": 1}}, "Invalid request: q must be a string or a list of strings"),
+        ({"q": ["a", None]}, "Invalid request: q must be a string or a list of strings"),
+        ({"source": None}, "Invalid request: missing source parameter"),
+        ({"source": ""}, "Invalid request: missing source parameter"),
+        ({"target": None}, "Invalid request: missing target parameter"),
+        ({"target": 5}, "Invalid request: target must be a language code, but is 5"),
+        ({"source": "zz"}, "zz is not supported"),
+        ({"target": "zz"}, "zz is not supported"),
+        ({"target": "x" * 99}, "x" * 35 + "… is not supported"),
+        (
+            {"source": "de", "target": "EN"},
+            "English (en) is not available as a target language from German (de)",
+        ),
+        (
+            {"source": "auto"},
+            "Invalid request: source must be a language code that GET /languages lists, "
+            "but is auto: this server does not detect languages",
+        ),
+        ({"format": "html"}, "html format is not supported"),
+        ({"format": "xml"}, "xml format is not supported"),
+        ({"format": 5}, "5 format is not supported"),
+        ({"format": "x" * 99}, "x" * 35 + " format is not supported"),
+        ({"source": "x" * 99}, "x" * 35 + "… is not supported"),
+        ({"alternatives": 2.0}, "Invalid request: alternatives parameter is not a number"),
+        ({"alternatives": " 2"}, "Invalid request: alternatives parameter is not a number"),
+        ({"alternatives": "\u0662"}, "Invalid request: alternatives parameter is not a number"),
+        ({"alternatives": "a"}, "Invalid request: alternatives parameter is not a number"),
+        ({"alternatives": "-1"}, "Invalid request: alternatives parameter is not a number"),
+        ({"alternatives": True}, "Invalid request: alternatives parameter is not a number"),
+        ({"alternatives": 1.5}, "Invalid request: alternatives parameter is not a number"),
+        ({"alternatives": []}, "Invalid request: alternatives parameter is not a number"),
+        ({"alternatives": -1}, "Invalid request: alternatives parameter must be >= 0"),
+        ({"alternatives": 8}, "Invalid request: alternatives parameter must be <= 7"),
+        ({"q": "a\0"}, "`q` must not have the character U+0000, but has it at 1"),
+        ({"q": ["a", "\0"]}, "`q[1]` must not have the character U+0000, but has it at 0"),
+    ],
+)
+async def test_what_breaks_a_rule_is_a_400_with_a_string(
+    change: dict[str, Any], words: str
+) -> None:
+    gateway = Gateway()
+    answer = await _post(gateway, json=HELLO | change)
+    assert (answer.status_code, answer.json()) == (400, {"error": words})
+    assert gateway.backend.calls == []
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"q": 5}, "q"),
+        ({"q": [1] * 500_000}, "q"),
+        ({"q": []}, "q"),
+        ({"source": ""}, "source"),
+        ({"target": 5}, "target"),
+        ({"format": "html"}, "format"),
+        ({"alternatives": True}, "alternatives"),
+        ({"alternatives": 2.0}, "alternatives"),
+        ({"alternatives": "+2"}, "alternatives"),
+        ({"alternatives": -1}, "alternatives"),
+    ],
+)
+def test_the_documented_model_is_what_validates(change: dict[str, Any], field: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        LibreTranslateRequest.model_validate(HELLO | change)
+    errors = caught.value.errors()
+    assert {error["loc"][0] for error in errors} == {field}
+    assert len(errors) <= 2
+
+
+def test_the_documented_model_takes_what_forms_bring() -> None:
+    empty = {"format": "", "alternatives": "", "api_key": None, "unknown": [1]}
+    assert LibreTranslateRequest.model_validate(HELLO | empty).alternatives == 0
+    form = {"q": ["a", ""], "alternatives": "2", "api_key": ["not", "read"]}
+    request = LibreTranslateRequest.model_validate(HELLO | form)
+    assert (request.all_texts(), request.is_list, request.alternatives) == (("a", ""), True, 2)
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        ("a" * 6, "Invalid request: request (6) exceeds text limit (5)"),
+        (["a", "b" * 6], "Invalid request: request (6) exceeds text limit (5)"),
+        (["b" * 5] * 2, "Invalid request: request (10) exceeds text limit (8)"),
+        (["b"] * 4, "Invalid request: request (4) exceeds batch limit (3)"),
+    ],
+)
+async def test_limits_are_settings(texts: str | list[str], words: str) -> None:
+    gateway = Gateway(limits={"max_texts": 3, "max_text_chars": 5, "max_total_chars": 8})
+    answer = await _post(gateway, json=HELLO | {"q": texts})
+    assert (answer.status_code, answer.json()) == (400, {"error": words})
+
+
+async def test_missing_parameters_of_an_empty_request() -> None:
+    requests: list[dict[str, Any]] = [
+        {},
+        {"data": {}},
+        {"json": {}},
+        {"content": b"q=a", "headers": TEXT},
+    ]
+    for kwargs in requests:
+        answer = await _post(Gateway(), **kwargs)
+        assert answer.json() == {"error": "Invalid request: missing q parameter"}
+
+
+TEXT = {"content-type": "text/plain"}
+JSON = {"content-type": "application/json"}
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+@pytest.mark.parametrize("content", [b"[]", b'"a"', b"null", b"5"])
+async def test_json_that_is_no_object(content: bytes) -> None:
+    answer = await _post(Gateway(), content=content, headers=JSON)
+    assert (answer.status_code, answer.json()) == (400, {"error": "Invalid JSON format"})
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "words"),
+    [
+        (b"{", JSON, "the body must be JSON in UTF-8"),
+        (b'{"q":"\\ud800","source":"en","target":"de"}', JSON, "the body must be JSON in UTF-8"),
+        (b"{}", JSON | {"content-encoding": "gzip"}, "the body must not be compressed"),
+        (b"q=%ff&source=en&target=de", FORM, "form fields must be in UTF-8"),
+        (b"q=\xff&source=en&target=de", FORM, "form fields must be in UTF-8"),
+        (b"q=%ed%a0%80&source=en&target=de", FORM, "form fields must be in UTF-8"),
+        (b"q=a&" * 200, FORM, "a form must have at most 160 fields"),
+        (b"", {"content-type": "multipart/form-data"}, ""),
+        (b"abc", {"content-type": "multipart/form-data; boundary=x"}, ""),
+    ],
+)
+async def test_a_body_that_cannot_be_read(
+    content: bytes, headers: dict[str, str], words: str
+) -> None:
+    gateway = Gateway()
+    answer = await _post(gateway, content=content, headers=headers)
+    assert answer.status_code == 400
+    assert answer.json().keys() == {"error"}
+    assert answer.json()["error"].startswith(words)
+    assert gateway.backend.calls == []
+
+
+@pytest.mark.parametrize("charset", ["unicode_escape", "idna", "rot13", "undefined", "utf-7"])
+async def test_a_form_in_a_strange_character_set_is_no_crash(charset: str) -> None:
+    parts = [
+        b"--x\r\nContent-Disposition: form-data; name=q\r\n\r\n\\ud800+2AA-\xff\r\n",
+        b"--x\r\nContent-Disposition: form-data; name=source\r\n\r\nen\r\n",
+        b"--x\r\nContent-Disposition: form-data; name=target\r\n\r\nde\r\n--x--\r\n",
+    ]
+    headers = {"content-type": f"multipart/form-data; boundary=x; charset={charset}"}
+    answer = await _post(Gateway(), content=b"".join(parts), headers=headers)
+    assert answer.status_code in (200, 400)
+
+
+async def test_a_file_in_a_form_is_refused() -> None:
+    answer = await _post(Gateway(), files={"q": ("a.txt", b"a")})
+    assert (answer.status_code, list(answer.json())) == (400, ["error"])
+
+
+@pytest.mark.parametrize("path", ["/translate", "/languages"])
+async def test_a_wrong_method(path: str) -> None:
+    async with Gateway().client() as client:
+        answer = await client.delete(path)
+    allowed = {"/translate": "POST", "/languages": "GET"}[path]
+    words = f"the method must be {allowed} at this path"
+    assert (answer.status_code, answer.json()) == (405, {"error": words})
+
+
+async def test_errors_of_the_server_have_the_same_form() -> None:
+    gateway = Gateway()
+    gateway.backend.fail_next(QueueFullError("x"), DeadlineExceededError("x"), KeyError("x"))
+    full, late, broken = [await _post(gateway, json=HELLO) for _ in range(3)]
+    assert (full.status_code, full.headers["Retry-After"]) == (503, "1")
+    assert (late.status_code, broken.status_code) == (504, 500)
+    for answer in (full, late, broken):
+        assert answer.json().keys() == {"error"}
+        assert isinstance(answer.json()["error"], str)
+        assert answer.headers["X-Request-Id"]
+
+
+async def test_a_body_that_is_too_large_has_the_same_form() -> None:
+    gateway = Gateway(limits={"max_body_bytes": 1024})
+    answer = await _post(gateway, json=HELLO | {"q": "a" * 2000})
+    assert (answer.status_code, list(answer.json())) == (413, ["error"])
+
+
+async def test_a_time_limit_that_is_no_number() -> None:
+    answer = await _post(Gateway(), json=HELLO, headers={"x-request-timeout-seconds": "soon"})
+    assert answer.status_code == 400
+
+
+async def test_every_language_is_listed_with_its_targets() -> None:
+    backends = FakeBackend("a", (("en", "de"), ("en", "fr"))), FakeBackend("b", (("de", "en"),))
+    async with Gateway(*backends).client() as client:
+        # One client sends a form along with this GET.
+        answer = await client.request("GET", "/languages", data={"api_key": ""})
+    assert answer.json() == [
+        {"code": "de", "name": "German", "targets": ["en"]},
+        {"code": "en", "name": "English", "targets": ["de", "fr"]},
+        {"code": "fr", "name": "French", "targets": []},
+    ]
+
+
+async def test_languages_of_models_that_are_not_ready() -> None:
+    backend = FakeBackend()
+    backend.info_error = ValueError("x")
+    async with Gateway(backend).client() as client:
+        answer = await client.get("/languages")
+    assert answer.status_code == 503
+    assert answer.json() == {"error": "no model is ready yet; try again later"}
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("de", "German"),
+        ("pt-BR", "Portuguese (Brazil)"),
+        ("zh-Hant", "Chinese (Traditional)"),
+        ("zh_Hans", "Chinese (Simplified)"),
+        ("ast", "Asturian"),
+        ("xx", "xx"),
+        ("", ""),
+        ("not a code!", "not a code!"),
+    ],
+)
+def test_languages_have_names(code: str, name: str) -> None:
+    assert language_name(code) == name

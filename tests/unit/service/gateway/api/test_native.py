@@ -1,0 +1,455 @@
+"""The native API: what it answers, and that each request is one call."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+
+from model.config import GenerationConfig
+from model.errors import (
+    DeadlineExceededError,
+    EngineDeadError,
+    InvalidRequestError,
+    QueueFullError,
+    RequestCancelledError,
+)
+from service.protocol import TranslateReply
+from service.routing.router import ReplicaLostError
+from tests.fakes import FakeBackend, Gateway
+
+HELLO = {"text": "Hello there", "source": "en", "target": "de"}
+
+
+async def _post(gateway: Gateway, body: Any, **headers: str) -> httpx.Response:
+    async with gateway.client() as client:
+        return await client.post("/v1/translate", json=body, headers=headers)
+
+
+async def _error(gateway: Gateway, body: Any, status: int = 422) -> dict[str, Any]:
+    answer = await _post(gateway, body)
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json().keys() == {"error", "request_id"}
+    error: dict[str, Any] = answer.json()["error"]
+    return error
+
+
+async def test_one_text() -> None:
+    answer = await _post(Gateway(), HELLO)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json() == {
+        "translations": [{"text": "de:Hello there", "finish_reason": "stop"}],
+        "model": "en-de",
+        "usage": {"source_tokens": 3, "target_tokens": 3},
+        "timings": {"queue_seconds": 0.001, "encode_seconds": 0.002, "decode_seconds": 0.003},
+    }
+
+
+async def test_many_texts_are_one_call_and_keep_their_order() -> None:
+    gateway = Gateway()
+    texts = [f"text {index}" for index in range(100)]
+    answer = await _post(gateway, {"texts": texts, "source": "en", "target": "de"})
+    assert [one["text"] for one in answer.json()["translations"]] == [f"de:{t}" for t in texts]
+    assert answer.json()["usage"] == {"source_tokens": 300, "target_tokens": 300}
+    (call,) = gateway.backend.calls
+    assert call.texts == tuple(texts)
+
+
+async def test_letters_of_all_kinds_arrive() -> None:
+    text = "Grüße 😀 漢字 \u200d \t\n\r\n \U0010ffff"
+    answer = await _post(Gateway(), HELLO | {"text": text})
+    assert answer.json()["translations"][0]["text"] == f"de:{text}"
+
+
+async def test_scores_are_told_when_asked_for() -> None:
+    body = {"texts": ["a", " "], "source": "en", "target": "de", "return_scores": True}
+    translations = (await _post(Gateway(), body)).json()["translations"]
+    assert translations == [
+        {"text": "de:a", "finish_reason": "stop", "score": -0.5},
+        {"text": " ", "finish_reason": "stop", "score": None},
+    ]
+
+
+async def test_hypotheses_are_told_when_asked_for() -> None:
+    body = HELLO | {"text": "a", "generation": {"num_hypotheses": 2}}
+    (translation,) = (await _post(Gateway(), body)).json()["translations"]
+    assert translation == {
+        "text": "de:a",
+        "finish_reason": "stop",
+        "hypotheses": [{"text": "de:a"}, {"text": "de:a (1)"}],
+    }
+    (translation,) = (await _post(Gateway(), body | {"return_scores": True})).json()["translations"]
+    assert translation["hypotheses"][1] == {"text": "de:a (1)", "score": -1.5}
+
+
+async def test_without_options_the_model_decides() -> None:
+    gateway = Gateway()
+    await _post(gateway, HELLO)
+    await _post(gateway, HELLO | {"generation": {}})
+    await _post(gateway, HELLO | {"generation": None})
+    assert [call.generation for call in gateway.backend.calls] == [None] * 3
+
+
+async def test_options_change_the_models_own_defaults() -> None:
+    defaults = GenerationConfig(beam_size=2, length_penalty=1.5, no_repeat_ngram_size=3)
+    gateway = Gateway(FakeBackend(generation=defaults))
+    chosen = {"length_penalty": 1, "max_new_tokens": 9, "repetition_penalty": 1.2}
+    await _post(gateway, HELLO | {"generation": chosen})
+    assert gateway.backend.calls[0].generation == GenerationConfig(
+        beam_size=2,
+        length_penalty=1.0,
+        no_repeat_ngram_size=3,
+        max_new_tokens=9,
+        repetition_penalty=1.2,
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "words"),
+    [
+        ({"text": 5}, "text", "`text` must be a string, but is 5"),
+        ({"text": None}, None, "either `text` or `texts` must be given, but neither is"),
+        ({"texts": ["a"]}, None, "either `text` or `texts` must be given, but both are"),
+        ({"text": None, "texts": "a"}, "texts", "`texts` must be a list, but is 'a'"),
+        ({"text": None, "texts": []}, "texts", "`texts` must have at least 1 item.*, but has 0"),
+        ({"text": None, "texts": ["a", 5]}, "texts[1]", r"`texts\[1\]` must be a string, but is 5"),
+        ({"source": None}, "source", "`source` must be a string, but is null"),
+        ({"source": ""}, "source", "`source` must have at least 1 character"),
+        ({"source": "x" * 36}, "source", "`source` must have at most 35 characters"),
+        ({"target": ["de"]}, "target", "`target` must be a string, but is a list"),
+        ({"format": "html"}, "format", "`format` is not a field of this request"),
+        ({"return_scores": "yes"}, "return_scores", "`return_scores` must be true or false"),
+        ({"generation": []}, "generation", "`generation` must be a JSON object, but is a list"),
+        (
+            {"generation": {"temperature": 1}},
+            "generation.temperature",
+            "`generation.temperature` is not a field of this request",
+        ),
+        (
+            {"generation": {"beam_size": 2.5}},
+            "generation.beam_size",
+            "`generation.beam_size` must be an integer, but is 2.5",
+        ),
+        (
+            {"generation": {"beam_size": True}},
+            "generation.beam_size",
+            "`generation.beam_size` must be an integer, but is true",
+        ),
+        (
+            {"generation": {"beam_size": 0}},
+            "generation.beam_size",
+            "`generation.beam_size` must be greater than or equal to 1, but is 0",
+        ),
+        (
+            {"generation": {"beam_size": 9}},
+            "generation.beam_size",
+            "`generation.beam_size` must be at most 8, but is 9",
+        ),
+        (
+            {"generation": {"beam_size": 10**100}},
+            "generation.beam_size",
+            "`generation.beam_size` must be at most 8, but is a number of more than 38 digits",
+        ),
+        (
+            {"generation": {"num_hypotheses": 5}},
+            "generation",
+            r"`num_hypotheses` must be at most `beam_size` \(4\), but is 5",
+        ),
+        (
+            {"generation": {"max_new_tokens": 513}},
+            "generation.max_new_tokens",
+            "`generation.max_new_tokens` must be at most 512, but is 513",
+        ),
+        (
+            {"generation": {"length_penalty": "1"}},
+            "generation.length_penalty",
+            "`generation.length_penalty` must be a number, but is '1'",
+        ),
+        ({"text": "a\0"}, "text", r"`text` must not have the character U\+0000"),
+        ({"text": "a" * 20_001}, "text", "`text` must have at most 20000 characters"),
+    ],
+)
+async def test_a_field_that_breaks_a_rule(
+    change: dict[str, Any], field: str | None, words: str
+) -> None:
+    gateway = Gateway()
+    error = await _error(gateway, HELLO | change)
+    assert error["type"] == "invalid_request"
+    assert error.get("field") == field
+    assert re.search(words, error["message"]), error["message"]
+    assert gateway.backend.calls == []
+
+
+async def test_missing_fields_are_all_named() -> None:
+    error = await _error(Gateway(), {"text": "a"})
+    assert error["message"] == "`source` is required; `target` is required"
+
+
+async def test_a_long_list_of_problems_is_cut() -> None:
+    error = await _error(Gateway(), {f"field{index}": 1 for index in range(20)})
+    assert error["message"].endswith("; and 17 more")
+    assert error["message"].count(";") == 5
+
+
+async def test_a_million_mistakes_are_not_counted() -> None:
+    pair = {"source": "en", "target": "de"}
+    error = await _error(Gateway(), pair | {"texts": [1] * 500_000})
+    assert error["message"] == "`texts[0]` must be a string, but is 1"
+    fields = {str(number): 1 for number in range(100_000)}
+    error = await _error(Gateway(), fields)
+    assert error["message"] == "an object must have at most 64 fields, but has 100000"
+    error = await _error(Gateway(), HELLO | {"generation": fields})
+    assert error["message"] == "an object must have at most 64 fields, but has 100000"
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "words"),
+    [
+        ({"source": "zz"}, "source", "`source` must be one of en, but is 'zz'"),
+        ({"target": "fr"}, "target", "`target` must be one of de for source en, but is 'fr'"),
+        ({"source": "auto"}, "source", "`source` must be one of en, but is 'auto'"),
+    ],
+)
+async def test_a_language_nobody_serves(change: dict[str, Any], field: str, words: str) -> None:
+    gateway = Gateway()
+    error = await _error(gateway, HELLO | change)
+    assert error == {"type": "unsupported_language", "message": words, "field": field}
+    assert gateway.backend.calls == []
+
+
+@pytest.mark.parametrize(
+    ("content", "was"),
+    [
+        (b"[]", "a list"),
+        (b'"a"', "'a'"),
+        (b"5", "5"),
+        (b"0", "0"),
+        (b"null", "null"),
+        (b"true", "true"),
+        (b"false", "false"),
+    ],
+)
+async def test_a_body_that_is_no_object(content: bytes, was: str) -> None:
+    headers = {"content-type": "application/json"}
+    async with Gateway().client() as client:
+        answer = await client.post("/v1/translate", content=content, headers=headers)
+    assert answer.status_code == 422
+    message = answer.json()["error"]["message"]
+    assert message == f"the body must be a JSON object, but is {was}"
+
+
+NO_JSON = {
+    "empty": b"",
+    "cut off": b"{",
+    "other quotes": b"{'text': 'a'}",
+    "not UTF-8": b'{"text": "\xff", "source": "en", "target": "de"}',
+    "half a surrogate pair": b'{"text": "\\ud800", "source": "en", "target": "de"}',
+    "surrogates the wrong way": b'{"text": "\\udc00\\ud800", "source": "en", "target": "de"}',
+    "NaN": b'{"text": "a", "source": "en", "target": "de", "generation": {"length_penalty": NaN}}',
+    "two values": b'{"text": "a", "source": "en", "target": "de"} {}',
+    "UTF-16": '{"text": "ä", "source": "en", "target": "de"}'.encode("utf-16"),
+    "deep": b"[" * 100_000,
+    "ten thousand digits": b'{"generation": {"beam_size": ' + b"9" * 10_000 + b"}}",
+}
+
+
+@pytest.mark.parametrize("content", NO_JSON.values(), ids=NO_JSON)
+async def test_a_body_that_is_no_json(content: bytes) -> None:
+    gateway = Gateway()
+    headers = {"content-type": "application/json"}
+    async with gateway.client() as client:
+        answer = await client.post("/v1/translate", content=content, headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["type"] == "malformed_body"
+    assert answer.json()["error"]["message"].startswith("the body must be ")
+    assert gateway.backend.calls == []
+
+
+async def test_a_number_beyond_all_numbers_is_refused() -> None:
+    content = b'{"text":"a","source":"en","target":"de","generation":{"length_penalty":1e999}}'
+    headers = {"content-type": "application/json"}
+    async with Gateway().client() as client:
+        answer = await client.post("/v1/translate", content=content, headers=headers)
+    assert answer.status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        ({}, "the Content-Type must be application/json, but there is none"),
+        ({"content-type": "text/plain"}, "but is 'text/plain'"),
+        ({"content-type": "application/x-www-form-urlencoded"}, "must be application/json"),
+        ({"content-type": "multipart/form-data; boundary=x"}, "must be application/json"),
+        ({"content-type": "application/jsonp"}, "must be application/json"),
+        (
+            {"content-type": "application/json", "content-encoding": "gzip"},
+            "the body must not be compressed, but its Content-Encoding is 'gzip'",
+        ),
+    ],
+)
+async def test_a_body_of_another_kind(headers: dict[str, str], words: str) -> None:
+    async with Gateway().client() as client:
+        answer = await client.post("/v1/translate", content=b"{}", headers=headers)
+    assert answer.status_code == 415
+    assert words in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/ld+json"]
+)
+async def test_json_by_its_other_names(kind: str) -> None:
+    content = b'{"text": "a", "source": "en", "target": "de"}'
+    async with Gateway().client() as client:
+        answer = await client.post("/v1/translate", content=content, headers={"content-type": kind})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "BREW"])
+async def test_a_wrong_method(method: str) -> None:
+    async with Gateway().client() as client:
+        answer = await client.request(method, "/v1/translate")
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "POST"
+    assert answer.headers["X-Request-Id"]
+    if method != "HEAD":
+        assert answer.json()["error"] == {
+            "type": "method_not_allowed",
+            "message": "the method must be POST at this path",
+        }
+
+
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/translate/", "/v2/translate", "/v1/models/x"])
+async def test_a_path_that_does_not_exist(path: str) -> None:
+    async with Gateway().client() as client:
+        answer = await client.get(path)
+    assert (answer.status_code, answer.json()["error"]["type"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "retry_after"),
+    [
+        (QueueFullError("x"), 503, "1"),
+        (DeadlineExceededError("x"), 504, None),
+        (RequestCancelledError("x"), 503, "1"),
+        (InvalidRequestError("`x` must be y"), 422, None),
+    ],
+)
+async def test_an_error_of_the_model(
+    error: Exception, status: int, retry_after: str | None
+) -> None:
+    gateway = Gateway()
+    gateway.backend.fail_next(error)
+    answer = await _post(gateway, HELLO)
+    assert answer.status_code == status
+    assert answer.headers.get("Retry-After") == retry_after
+    assert "Traceback" not in answer.text
+
+
+async def test_work_that_a_replica_lost_is_done_again() -> None:
+    gateway = Gateway()
+    gateway.backend.fail_next(ReplicaLostError(), EngineDeadError("x"))
+    answer = await _post(gateway, HELLO)
+    assert (answer.status_code, len(gateway.backend.calls)) == (200, 3)
+
+
+async def test_work_that_is_lost_every_time_is_given_up() -> None:
+    gateway = Gateway()
+    gateway.backend.fail_next(*[ReplicaLostError()] * 3)
+    answer = await _post(gateway, HELLO)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert answer.json()["error"]["type"] == "unavailable"
+
+
+async def test_a_model_that_has_not_answered_yet_is_waited_for_in_vain_only_so_long() -> None:
+    backend = FakeBackend()
+    backend.info_answers.clear()
+    answer = await _post(Gateway(backend, info_timeout_seconds=0.01), HELLO)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+
+
+async def test_the_limit_of_time_is_a_setting() -> None:
+    gateway = Gateway(limits={"request_timeout_seconds": 0.02})
+    gateway.backend.hold_next()
+    answer = await _post(gateway, HELLO)
+    assert (answer.status_code, answer.json()["error"]["type"]) == (504, "deadline_exceeded")
+
+
+async def test_a_client_may_ask_for_less_time() -> None:
+    gateway = Gateway()
+    gateway.backend.hold_next()
+    answer = await _post(gateway, HELLO, **{"x-request-timeout-seconds": "0.02"})
+    assert answer.status_code == 504
+    (call,) = gateway.backend.calls
+    assert call.timeout_seconds is not None
+    assert call.timeout_seconds <= 0.02
+
+
+async def test_a_time_that_is_no_number_is_refused() -> None:
+    gateway = Gateway()
+    answer = await _post(gateway, HELLO, **{"x-request-timeout-seconds": "soon"})
+    assert answer.status_code == 422
+    assert answer.json()["error"]["field"] == "x-request-timeout-seconds"
+    assert gateway.backend.calls == []
+
+
+async def test_limits_are_settings() -> None:
+    gateway = Gateway(
+        limits={"max_texts": 2, "max_text_chars": 5, "max_total_chars": 8, "max_beam_size": 2}
+    )
+    pair = {"source": "en", "target": "de"}
+    assert "at most 2 texts" in (await _error(gateway, pair | {"texts": ["a"] * 3}))["message"]
+    assert "at most 5" in (await _error(gateway, pair | {"texts": ["a", "b" * 6]}))["message"]
+    assert "at most 8" in (await _error(gateway, pair | {"texts": ["b" * 5] * 2}))["message"]
+    wide = pair | {"text": "a", "generation": {"beam_size": 3}}
+    assert "at most 2" in (await _error(gateway, wide))["message"]
+    assert gateway.backend.calls == []
+
+
+async def test_a_model_that_forgets_a_text_is_an_internal_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gateway = Gateway()
+
+    async def forget(call: Any) -> TranslateReply:
+        return TranslateReply(
+            model="m", translations=(), queue_seconds=0.0, encode_seconds=0.0, decode_seconds=0.0
+        )
+
+    monkeypatch.setattr(gateway.backend, "translate", forget)
+    assert (await _error(gateway, HELLO, status=500))["type"] == "internal_error"
+
+
+async def test_models_tell_of_themselves() -> None:
+    async with Gateway(FakeBackend("en-de"), FakeBackend("de-en", (("de", "en"),))).client() as c:
+        answer = await c.get("/v1/models")
+    first, second = answer.json()["models"]
+    assert second["pairs"] == [{"source": "de", "target": "en"}]
+    assert first == {
+        "name": "en-de",
+        "pairs": [{"source": "en", "target": "de"}],
+        "device": "cpu",
+        "dtype": "float32",
+        "num_parameters": 1234,
+        "max_source_tokens": 256,
+        "generation": {
+            "beam_size": 4,
+            "length_penalty": 0.6,
+            "max_new_tokens": None,
+            "max_new_tokens_over_source": 50,
+            "num_hypotheses": 1,
+            "no_repeat_ngram_size": 0,
+            "repetition_penalty": 1.0,
+        },
+    }
+
+
+async def test_models_that_are_not_ready_are_a_reason_to_come_again() -> None:
+    backend = FakeBackend()
+    backend.info_error = ReplicaLostError()
+    async with Gateway(backend).client() as client:
+        answer = await client.get("/v1/models")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")

@@ -1,0 +1,125 @@
+"""What the documentation promises is what is served."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from service.gateway.api.schemas import (
+    ErrorReply,
+    LibreTranslateError,
+    LibreTranslateLanguage,
+    LibreTranslateReply,
+    LibreTranslateRequest,
+    TranslateReplyBody,
+    TranslateRequest,
+)
+from tests.fakes import Gateway
+
+
+@pytest.fixture
+async def document() -> dict[str, Any]:
+    async with Gateway().client() as client:
+        answer = await client.get("/openapi.json")
+    assert answer.status_code == 200
+    value: dict[str, Any] = answer.json()
+    return value
+
+
+def test_every_route_is_documented(document: dict[str, Any]) -> None:
+    routes = {path: list(methods) for path, methods in document["paths"].items()}
+    assert routes == {
+        "/v1/translate": ["post"],
+        "/v1/models": ["get"],
+        "/translate": ["post"],
+        "/languages": ["get"],
+        "/health": ["get"],
+        "/ready": ["get"],
+        "/metrics": ["get"],
+    }
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            assert operation["summary"]
+            assert operation["description"]
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    names = {reference.removeprefix("#/components/schemas/") for reference in _references(document)}
+    assert names <= schemas.keys()
+
+
+def _references(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        own = {value["$ref"]} if isinstance(value.get("$ref"), str) else set()
+        return own.union(*map(_references, value.values()))
+    if isinstance(value, list):
+        return set().union(*map(_references, value))
+    return set()
+
+
+@pytest.mark.parametrize("path", ["/v1/translate", "/translate"])
+def test_the_headers_are_documented(document: dict[str, Any], path: str) -> None:
+    parameters = document["paths"][path]["post"]["parameters"]
+    names = [parameter["name"] for parameter in parameters]
+    assert names == ["x-request-timeout-seconds", "x-request-priority", "X-Request-Id"]
+
+
+def test_errors_are_documented_in_the_form_they_have(document: dict[str, Any]) -> None:
+    for path, schema in (("/v1/translate", "ErrorReply"), ("/translate", "LibreTranslateError")):
+        responses = document["paths"][path]["post"]["responses"]
+        assert responses.keys() >= {"400", "408", "413", "503", "504"}
+        for status in responses.keys() - {"200"}:
+            reference = responses[status]["content"]["application/json"]["schema"]["$ref"]
+            assert reference == f"#/components/schemas/{schema}", (path, status)
+
+
+def test_every_form_of_libretranslate_is_documented(document: dict[str, Any]) -> None:
+    content = document["paths"]["/translate"]["post"]["requestBody"]["content"]
+    assert list(content) == [
+        "application/json",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+    ]
+
+
+def test_fields_are_described(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert schemas["TranslateRequest"]["additionalProperties"] is False
+    for name, field in schemas["GenerationOptions"]["properties"].items():
+        assert field["description"], name
+
+
+def test_examples_fit_their_schemas(document: dict[str, Any]) -> None:
+    for cls in (
+        TranslateRequest,
+        TranslateReplyBody,
+        ErrorReply,
+        LibreTranslateReply,
+        LibreTranslateError,
+        LibreTranslateLanguage,
+    ):
+        examples = document["components"]["schemas"][cls.__name__]["examples"]
+        assert examples
+        for example in examples:
+            cls.model_validate(example)
+
+
+async def test_the_examples_are_answered(document: dict[str, Any]) -> None:
+    async with Gateway().client() as client:
+        for example in document["components"]["schemas"]["TranslateRequest"]["examples"]:
+            answer = await client.post("/v1/translate", json=example)
+            assert answer.status_code == 200
+            TranslateReplyBody.model_validate(answer.json(), strict=True)
+        body = document["paths"]["/translate"]["post"]["requestBody"]
+        for example in body["content"]["application/json"]["schema"]["examples"]:
+            answer = await client.post("/translate", json=example)
+            assert answer.status_code == 200
+            LibreTranslateReply.model_validate(answer.json())
+
+
+def test_the_request_of_libretranslate_is_the_model_that_reads_it(document: dict[str, Any]) -> None:
+    content = document["paths"]["/translate"]["post"]["requestBody"]["content"]
+    for form in content.values():
+        assert form["schema"] == LibreTranslateRequest.model_json_schema()

@@ -1,0 +1,223 @@
+"""Serve's configuration of HAProxy, put right."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from service.launcher.haproxy import ConfigurationError, rewritten, serve_variables
+
+CONFIG = """\
+global
+    log 127.0.0.1:514 local0 info
+    stats socket /tmp/x/admin.sock mode 666 level admin expose-fd listeners
+    tune.bufsize 16384
+defaults
+    mode http
+    option log-health-checks
+    log global
+    option httplog
+    option splice-request
+    option splice-response
+    retry-on conn-failure
+    errorfile 502 /tmp/x/500.http
+    errorfile 503 /tmp/x/500.http
+    errorfile 504 /tmp/x/500.http
+    balance leastconn
+frontend prometheus
+    bind :9101
+    mode http
+frontend http_frontend
+    bind 127.0.0.1:8000
+    http-request return status 200 content-type text/plain string "success" if healthcheck
+    default_backend default_backend
+backend default_backend
+    http-request return status 404 content-type text/plain lf-string "Path '%[path]' not found."
+listen stats
+  bind *:8404
+  stats enable
+backend http-polyhead
+    log global
+    server gateway-1 127.0.0.1:30000 check observe layer4 error-limit 3 on-error mark-down
+    server proxy 127.0.0.1:8500 check backup
+"""
+
+
+def _rewritten(
+    config: str = CONFIG, *, host: str | None = None, admin_host: str = "127.0.0.1"
+) -> list[str]:
+    text = rewritten(
+        config, host=host, admin_host=admin_host, max_in_flight=64, directory=Path("/tmp/x")
+    )
+    return [line.strip() for line in text.splitlines()]
+
+
+def test_nothing_but_the_front_leaves_the_machine() -> None:
+    lines = _rewritten(host="0.0.0.0")
+    binds = [line for line in lines if line.startswith("bind")]
+    assert binds == ["bind 127.0.0.1:9101", "bind 0.0.0.0:8000", "bind 127.0.0.1:8404"]
+
+
+def test_without_a_host_the_front_stays_where_serve_put_it() -> None:
+    assert "bind 127.0.0.1:8000" in _rewritten()
+
+
+def test_a_front_on_every_interface_stays_there() -> None:
+    lines = _rewritten(CONFIG.replace("bind 127.0.0.1:8000", "bind *:8000"))
+    binds = [line for line in lines if line.startswith("bind")]
+    assert binds == ["bind 127.0.0.1:9101", "bind *:8000", "bind 127.0.0.1:8404"]
+
+
+def test_statistics_may_do_without_ports() -> None:
+    lines = _rewritten(admin_host="")
+    assert [line for line in lines if line.startswith("bind")] == [
+        "bind unix@/tmp/x/9101",
+        "bind 127.0.0.1:8000",
+        "bind unix@/tmp/x/8404",
+    ]
+
+
+def test_nobody_else_may_command_it() -> None:
+    [line] = [line for line in _rewritten() if line.startswith("stats socket")]
+    assert line == "stats socket /tmp/x/admin.sock mode 600 level admin expose-fd listeners"
+
+
+def test_answers_of_its_own_are_ours() -> None:
+    lines = _rewritten()
+    errors = [line.split()[:3] for line in lines if line.startswith("http-error")]
+    statuses = ("502", "503", "504", "408")
+    assert errors == [["http-error", "status", status] for status in statuses]
+    assert not any(line.startswith("errorfile") for line in lines)
+    [nobody] = [number for number, line in enumerate(lines) if line == "backend default_backend"]
+    assert lines[nobody + 1].startswith("http-request return status 503 content-type application/")
+
+
+def test_a_gateway_has_a_bounded_number_of_requests_and_few_may_wait() -> None:
+    lines = _rewritten()
+    servers = [line for line in lines if line.startswith("server ")]
+    assert len(servers) == 2
+    assert all(" maxconn 64 " in line for line in servers)
+    [backend] = [number for number, line in enumerate(lines) if line == "backend http-polyhead"]
+    assert lines[backend + 1].startswith("http-request return status 503 ")
+    assert "{ queue(http-polyhead) ge 8 }" in lines[backend + 1]
+
+
+def test_what_a_silent_gateway_has_is_sent_to_another_one() -> None:
+    lines = _rewritten()
+    servers = [line for line in lines if line.startswith("server ")]
+    assert all(line.endswith(" fall 3") for line in servers)
+    assert [line for line in lines if line.startswith("retry-on")] == [
+        "retry-on conn-failure empty-response"
+    ]
+    assert "tune.bufsize 32768" in lines
+
+
+def test_probes_go_first_and_batch_work_last() -> None:
+    lines = _rewritten()
+    front = lines.index("frontend http_frontend")
+    rules = [line.split(" if ")[0] for line in lines[front + 1 :]]
+    assert rules[0] == "bind 127.0.0.1:8000"
+    first = rules.index("http-request use-service prometheus-exporter")
+    assert rules[first : first + 3] == [
+        "http-request use-service prometheus-exporter",
+        "http-request set-priority-class int(-1)",
+        "http-request set-priority-class int(1)",
+    ]
+
+
+def test_all_else_stays_as_it_is() -> None:
+    changed = [line for line in CONFIG.splitlines() if line.strip() not in _rewritten()]
+    assert len(changed) == 18
+
+
+def test_it_writes_no_log() -> None:
+    assert not any(" log" in f" {line}" for line in _rewritten())
+
+
+def test_whoever_leaves_is_noticed() -> None:
+    # HAProxy overlooks a client that goes after a body which it has spliced.
+    assert not any("splice" in line for line in _rewritten())
+
+
+def test_the_program_is_for_us_alone_and_any_folder(tmp_path: Path) -> None:
+    program = Path(serve_variables(tmp_path, host="127.0.0.1")["RAY_SERVE_HAPROXY_BINARY_PATH"])
+    assert stat.S_IMODE(program.stat().st_mode) == 0o700
+    version = subprocess.run(
+        [program, "-v"], cwd="/", capture_output=True, text=True, timeout=60, check=True
+    )
+    assert version.stdout.startswith("HAProxy version")
+    assert sys.executable in program.read_text()
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "rule", "expected"),
+    [
+        ("bind :9101", "bind :9101 v4v6", "statistics and metrics", "2 times, but matches 1 "),
+        ("bind 127.0.0.1:8000", "bind /tmp/socket", "requests come in", "1 times, but matches 0 "),
+        ("mode 666", "mode 660", "nobody else commands", "1 times, but matches 0 "),
+        (
+            "balance",
+            "stats socket :9000 level admin\n    balance",
+            "nobody else commands",
+            "2 times",
+        ),
+        ("tune.bufsize 16384", "", "a request can be sent again", "1 times, but matches 0 "),
+        ("retry-on conn-failure", "", "a request is sent again", "1 times, but matches 0 "),
+        ("option splice-response", "", "a client that goes", "2 times, but matches 1 "),
+        ("local0 info", "local0", "no place for a log", "1 times, but matches 0 "),
+        ("    log global\n", "", "nobody writes a log", "at least 1 times, but matches 0 "),
+        ("option httplog", "option httpslog", "no line for a request", "1 times, but matches 0 "),
+        ("option log-health-checks", "", "no line for a check", "1 times, but matches 0 "),
+        ("errorfile 504", "errorfile 500", "errors have", "3 times, but matches 2 "),
+        ("errorfile 504 ", "errorfile 500 /x\n    errorfile 504 ", "errors have", "4 times, but"),
+        ("status 404", "status 410", "without an application", "1 times, but matches 0 "),
+        ("backend http-polyhead", "backend http-polyhead from a", "few requests", "1 times, but"),
+        (":30000 check", ":30000 weight 1 check", "a bounded number", "2 times, but matches 1 "),
+    ],
+)
+def test_a_rule_that_does_not_match_as_it_must_is_an_error(
+    was: str, becomes: str, rule: str, expected: str
+) -> None:
+    changed = CONFIG.replace(was, becomes)
+    assert changed != CONFIG
+    with pytest.raises(ConfigurationError, match=f"the rule '.*{rule}.* must .* {expected}"):
+        _rewritten(changed)
+
+
+def test_there_may_be_any_number_of_backends() -> None:
+    none = CONFIG.partition("backend http-polyhead")[0]
+    assert "listen stats" in _rewritten(none)
+    backend = CONFIG.removeprefix(none)
+    several = none + "".join(backend.replace("polyhead", name) for name in "abc")
+    assert sum("{ queue(http-" in line for line in _rewritten(several)) == 3
+
+
+@pytest.mark.parametrize(
+    "bind", ["bind *:12345", "bind :12345 ssl", "dgram-bind *:514", "bind 127.0.0.1:9101,:9101"]
+)
+@pytest.mark.parametrize("host", [None, "127.0.0.1"])
+def test_a_bind_that_is_not_narrowed_is_an_error(bind: str, host: str | None) -> None:
+    with pytest.raises(ConfigurationError, match=f"has the line '{bind.replace('*', '.')}'"):
+        _rewritten(f"{CONFIG}frontend more\n    {bind}\n", host=host)
+
+
+def test_any_place_for_a_log_is_removed() -> None:
+    lines = _rewritten(CONFIG.replace("127.0.0.1:514", "stdout format raw"))
+    assert not any(" log" in f" {line}" for line in lines)
+
+
+def test_the_program_ends_with_one_line_where_a_rule_does_not_match(tmp_path: Path) -> None:
+    program = serve_variables(tmp_path, host="127.0.0.1")["RAY_SERVE_HAPROXY_BINARY_PATH"]
+    config = tmp_path / "cfg"
+    config.write_text("global\n")
+    ran = subprocess.run(
+        [program, "-db", "-f", str(config)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ran.returncode, ran.stdout) == (1, "")
+    [line] = ran.stderr.splitlines()
+    assert line.startswith("polyhead-haproxy: the rule ")
+    assert config.read_text() == "global\n"

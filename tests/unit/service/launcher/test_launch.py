@@ -1,0 +1,224 @@
+"""What `polyhead serve` finds out before it starts anything, and how it shares the machine."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model.engine.backends import build_runners
+from model.engine.native import build as native_build
+from model.errors import CheckpointError
+from service.app import engine_config
+from service.launcher import launch
+from service.launcher.launch import (
+    Address,
+    check_address,
+    check_gateways,
+    check_models,
+    claimed,
+    fit_to_machine,
+    with_engine_of_this_machine,
+    with_limits_of_this_machine,
+)
+from service.launcher.local_ray import LaunchError
+from service.settings import Autoscaling, EngineSettings, Settings
+from tests.tiny_model import build_tiny_model, tiny_transformer
+
+
+@pytest.mark.parametrize(
+    ("host", "url", "public"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:80", False),
+        ("localhost", "http://localhost:80", False),
+        ("0.0.0.0", "http://127.0.0.1:80", True),
+        ("::", "http://[::1]:80", True),
+        ("::1", "http://[::1]:80", False),
+        ("192.0.2.7", "http://192.0.2.7:80", True),
+        ("translate.example", "http://translate.example:80", True),
+    ],
+)
+def test_an_address_says_what_to_type_and_who_can(host: str, url: str, public: bool) -> None:
+    address = Address(host=host, port=80)
+    assert (address.url, address.public) == (url, public)
+
+
+def test_gateways_that_find_no_place_on_one_machine_are_named() -> None:
+    check_gateways(Settings(gateway_replicas=3))
+    check_gateways(Settings(gateway_replicas=3, gateways_per_node=3))
+    message = "`gateway_replicas` must be at most `gateways_per_node`, 2, on one machine, but is 3"
+    with pytest.raises(LaunchError, match=message):
+        check_gateways(Settings(gateway_replicas=3, gateways_per_node=2))
+
+
+def test_a_free_port_is_fine_and_left_free() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    check_address(Address(host="127.0.0.1", port=port))
+    check_address(Address(host="127.0.0.1", port=port))
+
+
+def test_a_port_that_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(LaunchError, match=f"port {port}: Address already in use; choose"):
+            check_address(Address(host="127.0.0.1", port=port))
+
+
+def test_two_that_start_at_the_same_time_do_not_share_a_port() -> None:
+    first, other = Address(host="127.0.0.1", port=1), Address(host="127.0.0.1", port=2)
+    for _ in range(2):  # what was claimed is free again afterwards
+        with claimed(first), claimed(other), pytest.raises(LaunchError, match="port 1: another"):
+            claimed(first).__enter__()
+
+
+def test_an_address_of_another_machine() -> None:
+    with pytest.raises(LaunchError, match=r"cannot listen on 192\.0\.2\.1 port 8000"):
+        check_address(Address(host="192.0.2.1", port=8000))
+
+
+@pytest.mark.parametrize("host", ["not an address", "a..b", "a" * 64, ""])
+def test_a_host_that_is_no_address(host: str) -> None:
+    with pytest.raises(LaunchError, match="`--host` must be an address of this machine"):
+        check_address(Address(host=host, port=8000))
+
+
+def test_every_model_is_checked(tmp_path: Path) -> None:
+    whole = build_tiny_model(tmp_path / "whole")
+    check_models(Settings(models=[str(whole)]))
+    damaged = build_tiny_model(tmp_path / "damaged")
+    (damaged / "tokenizer.model").write_bytes(b"something else")
+    with pytest.raises(CheckpointError, match=r"damaged: tokenizer\.model must have SHA-256"):
+        check_models(Settings(models=[str(whole), str(damaged)]))
+    for missing in (str(tmp_path / "missing"), "~nobody-of-this-name/model", "x" * 300):
+        with pytest.raises(CheckpointError, match="must be a directory"):
+            check_models(Settings(models=[missing]))
+
+
+def test_two_models_of_one_name(tmp_path: Path) -> None:
+    models = [str(build_tiny_model(tmp_path / parent / "tiny")) for parent in ("a", "b")]
+    with pytest.raises(LaunchError, match="different names, but two are called 'tiny'"):
+        check_models(Settings(models=models))
+
+
+def _machine(monkeypatch: pytest.MonkeyPatch, **resources: float) -> None:
+    monkeypatch.setattr("ray.cluster_resources", lambda: resources)
+
+
+@pytest.mark.parametrize(
+    ("settings", "cpus", "threads"),
+    [
+        (Settings(models=["a"]), 2.0, 2),
+        (Settings(models=["a"], replicas=2), 1.0, 1),
+        (Settings(models=["a"], replicas=3), 0.666, 1),
+        (Settings(models=["a", "b"], replicas=2), 0.5, 1),
+        # The two that come with the project: each may have all CPUs while the other one rests.
+        (Settings(), 1.0, 2),
+        (Settings(models=["a"], autoscaling=Autoscaling(max_replicas=4)), 0.5, 1),
+        (Settings(num_cpus_per_replica=1.5), 1.5, 1),
+        (Settings(engine=EngineSettings(num_threads=7)), 1.0, 7),
+    ],
+)
+def test_replicas_share_the_cpus(
+    settings: Settings, cpus: float, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _machine(monkeypatch, CPU=2.0)
+    fitted = fit_to_machine(settings)
+    assert fitted.num_cpus_per_replica == cpus
+    assert engine_config(fitted).num_threads == threads
+    assert fitted.num_gpus_per_replica == 0
+    assert fitted.graceful_shutdown_seconds < 10
+    patient = Settings(graceful_shutdown_seconds=30)
+    assert fit_to_machine(patient).graceful_shutdown_seconds == 30
+
+
+@pytest.mark.parametrize(
+    ("replicas", "gpus", "share"),
+    [
+        (1, 1.0, 1.0),
+        (1, 8.0, 1.0),
+        (4, 1.0, 0.25),
+        (3, 1.0, 0.333),
+        # Two thirds of a GPU would find no place beside each other, nor three quarters.
+        (3, 2.0, 0.5),
+        (4, 3.0, 0.5),
+    ],
+)
+def test_replicas_share_the_gpus(
+    replicas: int, gpus: float, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _machine(monkeypatch, CPU=16.0, GPU=gpus)
+    settings = Settings(models=["a"], replicas=replicas)
+    assert fit_to_machine(settings).num_gpus_per_replica == share
+    on_cpu = Settings(replicas=replicas, engine=EngineSettings(device="cpu"))
+    assert fit_to_machine(on_cpu).num_gpus_per_replica == 0
+
+
+def test_the_models_that_come_with_it_share_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    for gpus, share in ((1.0, 0.5), (2.0, 1.0)):
+        _machine(monkeypatch, CPU=16.0, GPU=gpus)
+        assert fit_to_machine(Settings()).num_gpus_per_replica == share
+
+
+def test_cuda_must_be_there_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    _machine(monkeypatch, CPU=2.0)
+    with pytest.raises(LaunchError, match="this machine has no CUDA device"):
+        fit_to_machine(Settings(engine=EngineSettings(device="cuda")))
+
+
+def test_plain_pytorch_is_said_once_and_not_by_the_replicas_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(native_build, "_directories", lambda: [tmp_path])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    settings, note = with_engine_of_this_machine(Settings(engine=EngineSettings(device="cpu")))
+    assert note is not None
+    assert "no C++ compiler was found" in note
+    [runner] = build_runners(tiny_transformer(), engine_config(settings))
+    assert (runner.dtype, runner.notes) == ("float32", ())
+    assert capsys.readouterr().out == ""
+
+
+def test_with_the_compiled_engine_nothing_is_said_or_changed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    native_build.build()
+    settings = Settings(engine=EngineSettings(device="cpu", dtype="float32"))
+    assert with_engine_of_this_machine(settings) == (settings, None)
+    assert engine_config(settings).dtype == "float32"
+    assert capsys.readouterr().out == ""
+
+
+def test_the_last_line_of_a_traceback_is_what_was_wrong() -> None:
+    error = "Deploying failed:\n\x1b[36mray::X\x1b[39m\n  File ...\nValueError: no such device\n\n"
+    assert launch._last_words(error) == "ValueError: no such device"
+    error = error.replace("ValueError", "model.errors.CheckpointError")
+    assert launch._last_words(error) == "no such device"
+    assert launch._last_words("") == "it did not say why"
+
+
+def test_one_signal_stops_and_the_next_ones_change_nothing() -> None:
+    before = [signal.getsignal(number) for number in launch._STOP_SIGNALS]
+    with launch._stop_by_signal():
+        with pytest.raises(launch._Stopped):
+            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+    assert [signal.getsignal(number) for number in launch._STOP_SIGNALS] == before
+
+
+def test_cpus_get_no_more_requests_than_they_answer_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(4)))
+    on_cpu = {"engine": {"device": "cpu"}}
+
+    def most(**settings: Any) -> int:
+        return with_limits_of_this_machine(Settings(**settings)).limits.max_in_flight
+
+    assert most(**on_cpu) == 256
+    assert most(**on_cpu, gateway_replicas=2) == 128
+    assert most(**on_cpu, gateway_replicas=100) == 16
+    assert most(**on_cpu, limits={"max_in_flight": 7}) == 7
+    assert most(engine={"device": "cuda"}) == 512

@@ -1,0 +1,208 @@
+"""The hub's book-keeping: sums never fall, whoever dies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.observability import hub as metrics_hub
+from service.observability.hub import MAX_SILENT, STALE_SECONDS, HubBackup, HubClient, Ledger
+from service.observability.metrics import GatewayMetrics
+from service.observability.snapshot import Family, Snapshot, take_snapshot
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def _snapshot(requests: float, running: float = 1.0) -> Snapshot:
+    return {
+        "requests": Family(
+            name="requests",
+            kind="counter",
+            documentation="Requests.",
+            samples={("requests_total", ()): requests},
+        ),
+        "running": Family(
+            name="running", kind="gauge", documentation="Now.", samples={("running", ()): running}
+        ),
+    }
+
+
+def _sum(ledger: Ledger) -> float:
+    merged = ledger.merged()
+    return merged["requests"].samples["requests_total", ()] if "requests" in merged else 0.0
+
+
+def _gauges(ledger: Ledger) -> dict[str, float]:
+    merged = ledger.merged()
+    if "running" not in merged:
+        return {}
+    return {
+        dict(labels)["replica"]: value for (_, labels), value in merged["running"].samples.items()
+    }
+
+
+def test_rays_head_keeps_no_record_of_the_pushes(monkeypatch: pytest.MonkeyPatch) -> None:
+    created: list[dict[str, Any]] = []
+
+    class Remote:
+        def __init__(self, _: type) -> None: ...
+
+        def options(self, **options: Any) -> Remote:
+            created.append(options)
+            return self
+
+        def remote(self) -> None:
+            raise NotImplementedError
+
+    monkeypatch.setattr(metrics_hub.ray, "remote", Remote)
+    with pytest.raises(NotImplementedError):
+        HubClient("an application", "a gateway", lambda: {}).merged(timeout=1.0)
+    assert created[0]["enable_task_events"] is False
+
+
+def test_a_push_replaces_the_one_before() -> None:
+    ledger = Ledger(clock=_Clock())
+    ledger.push("a", _snapshot(3))
+    ledger.push("b", _snapshot(10, running=4))
+    ledger.push("a", _snapshot(5, running=2))
+    assert _sum(ledger) == 15
+    assert _gauges(ledger) == {"a": 2, "b": 4}
+
+
+def test_the_silent_keep_their_counts_and_lose_their_gauges() -> None:
+    clock = _Clock()
+    ledger = Ledger(clock=clock)
+    ledger.push("dead", _snapshot(7))
+    clock.now += STALE_SECONDS
+    ledger.push("alive", _snapshot(1))
+    assert _sum(ledger) == 8
+    assert _gauges(ledger) == {"alive": 1}
+    # It was only slow.
+    ledger.push("dead", _snapshot(9))
+    assert _sum(ledger) == 10
+    assert _gauges(ledger) == {"alive": 1, "dead": 1}
+
+
+def test_a_final_push_is_folded_once_and_for_all() -> None:
+    ledger = Ledger(clock=_Clock())
+    ledger.push("a", _snapshot(7), final=True)
+    ledger.push("a", _snapshot(7))
+    assert _sum(ledger) == 7
+    assert _gauges(ledger) == {}
+    assert ledger.backup().sources == {}
+
+
+def test_only_so_many_silent_ones_are_remembered_singly() -> None:
+    clock = _Clock()
+    ledger = Ledger(clock=clock)
+    for index in range(3 * MAX_SILENT):
+        ledger.push(f"dead-{index}", _snapshot(2))
+    clock.now += STALE_SECONDS
+    ledger.push("alive", _snapshot(1))
+    assert len(ledger.backup().sources) == MAX_SILENT + 1
+    assert f"dead-{3 * MAX_SILENT - 1}" in ledger.backup().sources
+    assert _sum(ledger) == 6 * MAX_SILENT + 1
+
+
+def test_a_new_hub_takes_over_without_counting_twice() -> None:
+    old = Ledger(clock=_Clock())
+    old.push("gone", _snapshot(100), final=True)
+    old.push("dead", _snapshot(10))
+    old.push("alive", _snapshot(1))
+    backup = old.backup()
+
+    new = Ledger(clock=_Clock())
+    new.push("alive", _snapshot(3))  # before anybody has brought the backup
+    new.restore(backup)
+    new.restore(backup)
+    assert _sum(new) == 113
+    new.push("alive", _snapshot(4))
+    assert _sum(new) == 114
+    assert _gauges(new) == {"alive": 1}
+
+
+def test_of_two_backups_the_later_one_wins() -> None:
+    ledger = Ledger(clock=_Clock())
+    ledger.push("a", _snapshot(5))
+    ledger.push("b", _snapshot(1))
+    earlier = ledger.backup()
+    ledger.push("a", _snapshot(7), final=True)
+    later = ledger.backup()
+    for order in ((earlier, later), (later, earlier)):
+        new = Ledger(clock=_Clock())
+        for backup in order:
+            new.restore(backup)
+        assert _sum(new) == 8
+
+
+def test_an_empty_backup_changes_nothing() -> None:
+    ledger = Ledger(clock=_Clock())
+    ledger.push("a", _snapshot(5))
+    ledger.restore(HubBackup())
+    assert _sum(ledger) == 5
+
+
+_EVENTS = st.lists(
+    st.tuples(st.sampled_from(["count", "end", "silence", "new hub"]), st.integers(0, 5)),
+    max_size=40,
+)
+
+
+@given(_EVENTS)
+def test_sums_never_fall_and_never_exceed_what_happened(events: list[tuple[str, int]]) -> None:
+    clock = _Clock()
+    ledger = Ledger(clock=clock)
+    alive: dict[str, int] = {}
+    ended = 0
+    happened = 0
+    for kind, who in events:
+        if kind == "count":
+            # Once one has ended, others come, with names of their own.
+            name = f"{who}-{ended}"
+            alive[name] = alive.get(name, 0) + 1
+            happened += 1
+            ledger.push(name, _snapshot(alive[name]))
+        elif kind == "end" and alive:
+            name = sorted(alive)[who % len(alive)]
+            ledger.push(name, _snapshot(alive.pop(name)), final=True)
+            ended += 1
+        elif kind == "silence":
+            clock.now += STALE_SECONDS
+        elif kind == "new hub":
+            backup = ledger.backup()
+            ledger = Ledger(clock=clock)
+            ledger.restore(backup)
+        assert _sum(ledger) == happened
+
+
+def _overloaded(gateway_metrics: GatewayMetrics, times: int) -> Snapshot:
+    for _ in range(times):
+        gateway_metrics.request_overloaded()
+    return take_snapshot(gateway_metrics.registry)
+
+
+def test_refused_requests_are_counted_over_all_who_ever_were() -> None:
+    ledger = Ledger(clock=_Clock())
+    assert ledger.refused() == 0
+    ledger.push("gone", _overloaded(GatewayMetrics(), 2), final=True)
+    ledger.push("here", _overloaded(GatewayMetrics(), 5))
+    ledger.push("translator", _snapshot(3))
+    assert ledger.refused() == 7
+
+
+@pytest.mark.parametrize("status", [200, 429, 500, 503, 504])
+def test_no_status_alone_is_demand(status: int) -> None:
+    metrics = GatewayMetrics()
+    metrics.request_finished("/v1/translate", status, 0.1)
+    ledger = Ledger(clock=_Clock())
+    ledger.push("gateway", take_snapshot(metrics.registry))
+    assert ledger.refused() == 0

@@ -1,0 +1,138 @@
+"""Log lines are JSON, and say nothing that a user wrote."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from model.errors import InvalidRequestError, QueueFullError
+from service.observability.logs import configure_logging
+from service.settings import LogLevel
+from tests.fakes import FakeBackend, Gateway
+
+SECRET = "my grandmother's recipe"
+BODY = {"text": SECRET, "source": "en", "target": "de"}
+
+ReadLines = Callable[[LogLevel], Callable[[], list[dict[str, Any]]]]
+
+
+@pytest.fixture
+def logged() -> Iterator[ReadLines]:
+    """Switches the log on at a level; then reads the lines that were written."""
+    logger = logging.getLogger("polyhead")
+    before = (list(logger.handlers), logger.level, logger.propagate)
+
+    def switch_on(level: LogLevel) -> Callable[[], list[dict[str, Any]]]:
+        stream = io.StringIO()
+        configure_logging(level, stream)
+        return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+
+    yield switch_on
+    logger.handlers[:], logger.level, logger.propagate = before
+
+
+async def test_a_request_is_one_line(logged: ReadLines) -> None:
+    lines = logged(LogLevel.INFO)
+    async with Gateway().client() as client:
+        body = {"texts": [SECRET, "b"], "source": "en", "target": "de"}
+        await client.post("/v1/translate", json=body, headers={"X-Request-Id": "r-1"})
+    (line,) = lines()
+    assert line["milliseconds"] > 0
+    assert line["time"].endswith("Z")
+    picked = {name: line[name] for name in line if name not in ("milliseconds", "time")}
+    assert picked == {
+        "level": "info",
+        "logger": "polyhead.gateway",
+        "message": "request",
+        "method": "POST",
+        "route": "/v1/translate",
+        "status": 200,
+        "texts": 2,
+        "request_id": "r-1",
+    }
+
+
+async def test_a_path_that_does_not_exist_is_not_written_down(logged: ReadLines) -> None:
+    lines = logged(LogLevel.INFO)
+    async with Gateway().client() as client:
+        await client.get(f"/{SECRET}")
+    (line,) = lines()
+    assert (line["route"], line["status"]) == ("other", 404)
+    assert SECRET not in json.dumps(line)
+
+
+@pytest.mark.parametrize("error", [ValueError(SECRET), QueueFullError(SECRET)])
+async def test_a_failure_is_written_without_its_message(
+    logged: ReadLines, error: Exception
+) -> None:
+    lines = logged(LogLevel.INFO)
+    backend = FakeBackend()
+    backend.fail_next(error)
+    async with Gateway(backend).client() as client:
+        answer = await client.post("/v1/translate", json=BODY)
+    failed, request = lines()
+    assert failed["error"] == type(error).__name__
+    assert failed["request_id"] == request["request_id"] == answer.headers["X-Request-Id"]
+    assert request["status"] == answer.status_code
+    assert SECRET not in json.dumps([failed, request])
+
+
+async def test_an_unexpected_failure_shows_where_it_came_from(logged: ReadLines) -> None:
+    lines = logged(LogLevel.INFO)
+    backend = FakeBackend()
+    backend.fail_next(ValueError(SECRET))
+    async with Gateway(backend).client() as client:
+        await client.post("/v1/translate", json=BODY)
+    (failed, _) = lines()
+    assert failed["level"] == "error"
+    assert "fakes.py" in failed["frames"][-1]
+
+
+async def test_the_message_is_there_for_a_developer(logged: ReadLines) -> None:
+    lines = logged(LogLevel.DEBUG)
+    backend = FakeBackend()
+    backend.fail_next(ValueError(SECRET))
+    async with Gateway(backend).client() as client:
+        await client.post("/v1/translate", json=BODY)
+    assert lines()[0]["error_message"] == SECRET
+
+
+async def test_what_a_client_did_wrong_is_no_failure_of_ours(logged: ReadLines) -> None:
+    lines = logged(LogLevel.INFO)
+    backend = FakeBackend()
+    backend.fail_next(InvalidRequestError(SECRET))
+    async with Gateway(backend).client() as client:
+        await client.post("/v1/translate", json=BODY)
+    assert [(line["message"], line["status"]) for line in lines()] == [("request", 422)]
+
+
+async def test_requests_can_be_left_out(logged: ReadLines) -> None:
+    lines = logged(LogLevel.INFO)
+    async with Gateway(log_requests=False).client() as client:
+        await client.get("/health")
+    assert lines() == []
+
+
+async def test_a_higher_level_leaves_requests_out(logged: ReadLines) -> None:
+    lines = logged(LogLevel.WARNING)
+    async with Gateway().client() as client:
+        await client.get("/health")
+    assert lines() == []
+
+
+def test_an_exception_in_any_of_our_loggers_is_written_without_its_message(
+    logged: ReadLines,
+) -> None:
+    lines = logged(LogLevel.INFO)
+    try:
+        raise KeyError(SECRET)
+    except KeyError:
+        logging.getLogger("polyhead.elsewhere").exception("broken")
+    (line,) = lines()
+    assert (line["message"], line["error"]) == ("broken", "KeyError")
+    assert SECRET not in json.dumps(line)

@@ -1,0 +1,214 @@
+"""Which replica gets a call when some are unresponsive or broken, and the calls in flight there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ray.exceptions import ActorUnavailableError
+from ray.serve._private.common import (
+    DeploymentHandleSource,
+    DeploymentID,
+    ReplicaID,
+    RequestMetadata,
+)
+from ray.serve.request_router import PendingRequest
+
+from service.routing import replica_health as replica_watch
+from service.routing.attempts import Attempt
+from service.routing.replica_health import WatchfulRouter
+from tests.fakes import until
+
+_DEPLOYMENT = DeploymentID(name="m", app_name="a")
+
+
+class _Replica:
+    """Answers when asked for its queue, as long as it is told to."""
+
+    def __init__(self, name: str) -> None:
+        self.replica_id = ReplicaID(unique_id=name, deployment_id=_DEPLOYMENT)
+        self.answers = asyncio.Event()
+        self.answers.set()
+        self.error: Exception | None = None
+        self.num_probes = 0
+
+    async def get_queue_len(self, *, deadline_s: float) -> int:
+        self.num_probes += 1
+        if self.error is not None:
+            raise self.error
+        await self.answers.wait()
+        return 0
+
+
+class _Result:
+    """Of a call under way."""
+
+    def __init__(self) -> None:
+        self._callbacks: list[Callable[[Any], None]] = []
+
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        self._callbacks.append(callback)
+
+    def end(self) -> None:
+        for callback in self._callbacks:
+            callback(None)
+
+
+def _request(attempt: Attempt | None = None) -> PendingRequest:
+    """A call without arguments, as for the model's languages."""
+    metadata = RequestMetadata(
+        request_id="r", internal_request_id="i", session_id=attempt.call_id if attempt else ""
+    )
+    return PendingRequest(args=[], kwargs={}, metadata=metadata)
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_CHECK_PERIOD_SECONDS", "_PROBE_AFTER_SECONDS", "_PROBE_TIMEOUT_SECONDS"):
+        monkeypatch.setattr(replica_watch, name, 0.02)
+
+
+def _router(*replicas: _Replica) -> WatchfulRouter:
+    router = WatchfulRouter(deployment_id=_DEPLOYMENT, handle_source=DeploymentHandleSource.REPLICA)
+    router.initialize_state()
+    router.update_replicas(list(replicas))  # type: ignore[arg-type]
+    return router
+
+
+async def _chosen(router: WatchfulRouter) -> set[str]:
+    """Whoever may get the next call, in twenty draws."""
+    names: set[str] = set()
+    for _ in range(20):
+        [ranked] = await router.choose_replicas(list(router.curr_replicas.values()))
+        names |= {replica.replica_id.unique_id for replica in ranked}
+    return names
+
+
+def _cancelled(attempt: Attempt) -> asyncio.Event:
+    """Set as soon as the attempt is cancelled."""
+    event = asyncio.Event()
+    attempt.cancel = event.set
+    return event
+
+
+async def test_all_are_chosen_as_long_as_they_answer() -> None:
+    one, two = _Replica("1"), _Replica("2")
+    router = _router(one, two)
+    result = _Result()
+    router._on_sent(one.replica_id, _request(), result)
+    probes = one.num_probes
+    await until(lambda: one.num_probes > probes + 1)
+    assert await _chosen(router) == {"1", "2"}
+    result.end()
+
+
+async def test_an_unresponsive_replica_loses_its_calls_and_gets_none_until_it_answers() -> None:
+    one, two = _Replica("1"), _Replica("2")
+    router = _router(one, two)
+    result = _Result()
+    with Attempt() as attempt:
+        cancelled = _cancelled(attempt)
+        router._on_sent(one.replica_id, _request(attempt), result)
+        one.answers.clear()
+        await until(cancelled.is_set)
+    assert await _chosen(router) == {"2"}
+    result.end()
+    one.answers.set()
+    await until(lambda: not router._unresponsive)
+    assert await _chosen(router) == {"1", "2"}
+
+
+async def test_a_call_that_ends_does_not_hide_another_one() -> None:
+    one, two = _Replica("1"), _Replica("2")
+    router = _router(one, two)
+    ended, result = _Result(), _Result()
+    one.answers.clear()
+    with Attempt() as other, Attempt() as attempt:
+        cancelled = _cancelled(attempt)
+        router._on_sent(one.replica_id, _request(other), ended)
+        router._on_sent(one.replica_id, _request(attempt), result)
+        ended.end()
+        await until(cancelled.is_set)
+    result.end()
+    one.answers.set()
+
+
+async def test_a_call_that_is_sent_again_to_its_replica_stays_known() -> None:
+    # A replica that has enough to do rejects a call, and Serve may come back to it.
+    one, two = _Replica("1"), _Replica("2")
+    router = _router(one, two)
+    rejected, result = _Result(), _Result()
+    one.answers.clear()
+    with Attempt() as attempt:
+        cancelled = _cancelled(attempt)
+        router._on_sent(one.replica_id, _request(attempt), rejected)
+        router._on_sent(one.replica_id, _request(attempt), result)
+        rejected.end()
+        await until(cancelled.is_set)
+    result.end()
+    one.answers.set()
+
+
+async def test_calls_stay_where_they_are_when_there_is_nowhere_else() -> None:
+    one = _Replica("1")
+    router = _router(one)
+    result = _Result()
+    with Attempt() as attempt:
+        cancelled = _cancelled(attempt)
+        router._on_sent(one.replica_id, _request(attempt), result)
+        one.answers.clear()
+        probes = one.num_probes
+        await until(lambda: one.num_probes > probes + 2)
+        assert not cancelled.is_set()
+        assert await _chosen(router) == {"1"}
+        # Until another one comes.
+        router.update_replicas([one, _Replica("2")])  # type: ignore[list-item]
+        await until(cancelled.is_set)
+    result.end()
+    one.answers.set()
+
+
+async def test_one_that_cannot_be_reached_is_left_to_serve() -> None:
+    one, two = _Replica("1"), _Replica("2")
+    router = _router(one, two)
+    result = _Result()
+    one.error = ActorUnavailableError("gone", None)
+    router._on_sent(one.replica_id, _request(), result)
+    probes = one.num_probes
+    await until(lambda: one.num_probes > probes + 1)
+    assert not router._unresponsive
+    result.end()
+
+
+async def test_a_broken_replica_is_excluded_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = _Replica("1"), _Replica("2")
+    router = _router(one, two)
+    result = _Result()
+    with Attempt() as attempt:
+        router._on_sent(one.replica_id, _request(attempt), result)
+        # The gateway's thread says so, the router's own does it.
+        await asyncio.to_thread(attempt.exclude_replica)
+    result.end()
+    await until(lambda: one.replica_id in router._excluded_until)
+    assert await _chosen(router) == {"2"}
+    monkeypatch.setattr(replica_watch, "_EXCLUSION_SECONDS", 0.0)
+    router._exclude(one.replica_id)
+    assert await _chosen(router) == {"1", "2"}
+
+
+async def test_what_is_known_of_a_replica_goes_with_it() -> None:
+    one, two = _Replica("1"), _Replica("2")
+    router = _router(one, two)
+    result = _Result()
+    with Attempt() as attempt:
+        router._on_sent(one.replica_id, _request(attempt), result)
+    router._exclude(one.replica_id)
+    router.update_replicas([two])  # type: ignore[list-item]
+    await until(lambda: one.replica_id not in router._in_flight)
+    result.end()
+    assert router._watching is not None
+    await router._watching
+    known = [router._last_answer, router._excluded_until, router._unresponsive]
+    assert not any(known)

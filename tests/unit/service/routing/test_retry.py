@@ -1,0 +1,259 @@
+"""What is repeated, how often, and what never is."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from model.errors import (
+    DeadlineExceededError,
+    EngineDeadError,
+    InvalidRequestError,
+    PolyheadError,
+    QueueFullError,
+    RequestCancelledError,
+)
+from service.errors import ModelUnavailableError
+from service.observability.metrics import GatewayMetrics
+from service.protocol import ModelInfo, TranslateCall, TranslateReply
+from service.routing.retry import Retrier, RetryBudget
+from service.routing.router import Backend, ReplicaLostError
+from service.settings import RetrySettings
+from tests.fakes import until
+
+_CALL = TranslateCall(request_id="r", texts=("a",), source="en", target="de")
+_REPLY = TranslateReply(
+    model="m", translations=(), queue_seconds=0.0, encode_seconds=0.0, decode_seconds=0.0
+)
+
+
+class _Backend:
+    """A model that does with each attempt what the next step of the plan says."""
+
+    def __init__(self, *plan: BaseException | asyncio.Event | str) -> None:
+        self.plan = list(plan)
+        self.calls: list[TranslateCall] = []
+        self.num_cancelled = 0
+
+    async def info(self) -> ModelInfo:
+        raise NotImplementedError
+
+    async def translate(self, call: TranslateCall) -> TranslateReply:
+        self.calls.append(call)
+        step = self.plan.pop(0)
+        if isinstance(step, BaseException):
+            raise step
+        try:
+            if isinstance(step, asyncio.Event):
+                await step.wait()
+            if step == "hang":
+                await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.num_cancelled += 1
+            raise
+        return _REPLY
+
+    @property
+    def num_attempts(self) -> int:
+        return len(self.calls)
+
+
+class _Gateway:
+    """One retrier and the metrics that it writes."""
+
+    def __init__(self, **changes: Any) -> None:
+        self._metrics = GatewayMetrics()
+        settings = RetrySettings(**{"max_attempts": 4, "backoff_seconds": 0.0} | changes)
+        self._retrier = Retrier(settings, self._metrics)
+
+    async def send(self, backend: Backend, *, seconds: float = 30) -> TranslateReply:
+        return await self._retrier.translate(backend, _CALL, deadline=time.monotonic() + seconds)
+
+    @property
+    def retries(self) -> dict[str, float]:
+        """By reason, without those that have not happened."""
+        counts = {
+            reason: self._metrics.registry.get_sample_value(
+                "polyhead_request_retries_total", {"reason": reason}
+            )
+            for reason in ("lost", "unavailable", "timeout")
+        }
+        return {reason: count for reason, count in counts.items() if count}
+
+
+async def test_the_first_reply_is_the_answer() -> None:
+    gateway, backend = _Gateway(), _Backend("ok")
+    assert await gateway.send(backend) is _REPLY
+    [call] = backend.calls
+    assert call == replace(_CALL, timeout_seconds=call.timeout_seconds)
+    assert (gateway.retries, backend.plan) == ({}, [])
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(ReplicaLostError(), "lost"), (EngineDeadError("stopped"), "unavailable")],
+)
+async def test_lost_work_is_repeated(error: Exception, reason: str) -> None:
+    gateway = _Gateway()
+    assert await gateway.send(_Backend(error, error, "ok")) is _REPLY
+    assert gateway.retries == {reason: 2}
+
+
+async def test_attempts_are_counted() -> None:
+    gateway, backend = _Gateway(), _Backend(*[ReplicaLostError()] * 9)
+    with pytest.raises(ModelUnavailableError, match="in 4 attempts") as caught:
+        await gateway.send(backend)
+    assert isinstance(caught.value.__cause__, ReplicaLostError)
+    assert (backend.num_attempts, gateway.retries) == (4, {"lost": 3})
+
+
+class _CarrierError(Exception):
+    """An error with another one in it, which only the backend may take out."""
+
+    cause = EngineDeadError("stopped")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InvalidRequestError("wrong"),
+        QueueFullError("full"),
+        RequestCancelledError("given up"),
+        DeadlineExceededError("late"),
+        ModelUnavailableError("nobody there"),
+        ValueError("a bug"),
+        _CarrierError("carried"),
+    ],
+)
+async def test_anything_else_is_not_repeated(error: Exception) -> None:
+    backend = _Backend(error, "ok")
+    with pytest.raises(type(error)) as caught:
+        await _Gateway().send(backend)
+    assert caught.value is error
+    assert backend.num_attempts == 1
+
+
+async def test_an_attempt_without_an_answer_is_cancelled_and_repeated() -> None:
+    gateway, backend = _Gateway(attempt_timeout_seconds=0.01), _Backend("hang", "hang", "ok")
+    assert await gateway.send(backend) is _REPLY
+    await until(lambda: backend.num_cancelled == 2)
+    assert gateway.retries == {"timeout": 2}
+
+
+async def test_the_last_attempt_has_all_the_time_that_is_left() -> None:
+    answer = asyncio.Event()
+    gateway = _Gateway(max_attempts=2, attempt_timeout_seconds=0.01)
+    backend = _Backend("hang", answer)
+    running = asyncio.ensure_future(gateway.send(backend))
+    await until(lambda: backend.num_attempts == 2)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(running), 0.05)
+    answer.set()
+    assert await running is _REPLY
+
+
+async def test_without_a_retry_to_spend_a_slow_attempt_goes_on() -> None:
+    answer = asyncio.Event()
+    gateway = _Gateway(attempt_timeout_seconds=0.01, timeout_retry_ratio=0.0, timeout_retry_burst=0)
+    running = asyncio.ensure_future(gateway.send(_Backend(answer)))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(running), 0.05)
+    answer.set()
+    assert (await running, gateway.retries) == (_REPLY, {})
+
+
+async def test_lost_work_is_repeated_even_without_a_retry_to_spend() -> None:
+    gateway = _Gateway(timeout_retry_ratio=0.0, timeout_retry_burst=0)
+    assert await gateway.send(_Backend(ReplicaLostError(), "ok")) is _REPLY
+
+
+async def test_the_deadline_ends_an_attempt() -> None:
+    backend = _Backend("hang")
+    with pytest.raises(DeadlineExceededError):
+        await _Gateway().send(backend, seconds=0.02)
+    await until(lambda: backend.num_cancelled == 1)
+
+
+async def test_the_deadline_ends_repeated_attempts() -> None:
+    backend = _Backend(*["hang"] * 4)
+    with pytest.raises(DeadlineExceededError):
+        await _Gateway(attempt_timeout_seconds=0.03).send(backend, seconds=0.05)
+    assert backend.num_attempts <= 2
+
+
+async def test_after_the_deadline_nothing_is_sent() -> None:
+    backend = _Backend("ok")
+    with pytest.raises(DeadlineExceededError):
+        await _Gateway().send(backend, seconds=-1)
+    assert backend.num_attempts == 0
+
+
+async def test_a_pause_that_would_outlast_the_deadline_is_not_begun() -> None:
+    gateway = _Gateway(backoff_seconds=50, max_backoff_seconds=50)
+    with pytest.raises(DeadlineExceededError, match="no time for another attempt"):
+        await gateway.send(_Backend(ReplicaLostError(), "ok"), seconds=10)
+
+
+async def test_each_attempt_learns_how_much_time_is_left() -> None:
+    backend = _Backend(ReplicaLostError(), ReplicaLostError(), "ok")
+    await _Gateway(backoff_seconds=0.01).send(backend)
+    first, second, third = (call.timeout_seconds or 0 for call in backend.calls)
+    assert 30 >= first > second > third > 0
+
+
+async def test_a_caller_that_gives_up_takes_the_attempt_along() -> None:
+    gateway, backend = _Gateway(), _Backend("hang", "ok")
+    running = asyncio.ensure_future(gateway.send(backend))
+    await until(lambda: backend.num_attempts == 1)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await until(lambda: backend.num_cancelled == 1)
+    assert (backend.num_attempts, gateway.retries) == (1, {})
+
+
+async def test_lost_work_has_a_budget_for_all_requests_together() -> None:
+    # A request that kills its replicas takes no more of them along than that.
+    gateway = _Gateway(max_attempts=9, lost_retry_ratio=0.5, lost_retry_burst=3)
+    for attempts in (4, 1, 2, 1, 2):
+        backend = _Backend(*[ReplicaLostError()] * 9)
+        with pytest.raises(ModelUnavailableError):
+            await gateway.send(backend)
+        assert backend.num_attempts == attempts
+
+
+async def test_the_error_of_an_abandoned_attempt_is_discarded() -> None:
+    class Dying(_Backend):
+        async def translate(self, call: TranslateCall) -> TranslateReply:
+            try:
+                return await super().translate(call)
+            except asyncio.CancelledError:
+                raise PolyheadError("died of it") from None
+
+    complaints: list[Any] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+    backend = Dying("hang")
+    with pytest.raises(DeadlineExceededError):
+        await _Gateway().send(backend, seconds=0.01)
+    await until(lambda: backend.num_cancelled == 1)
+    await asyncio.sleep(0)
+    gc.collect()
+    assert complaints == []
+
+
+def test_the_budget_is_a_share_of_the_requests_after_a_burst() -> None:
+    budget = RetryBudget(ratio=0.5, burst=2)
+    assert [budget.spend() for _ in range(3)] == [True, True, False]
+    budget.earn()
+    assert not budget.spend()
+    budget.earn()
+    assert [budget.spend(), budget.spend()] == [True, False]
+    for _ in range(100):
+        budget.earn()
+    assert [budget.spend() for _ in range(3)] == [True, True, False]

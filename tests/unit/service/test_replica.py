@@ -1,0 +1,155 @@
+"""The translator replica without Ray: the real model side, called as Serve calls it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from model.config import EngineConfig, GenerationConfig
+from model.errors import (
+    BackendUnavailableError,
+    DeadlineExceededError,
+    EngineDeadError,
+    UnsupportedLanguageError,
+)
+from service.autoscaling.decision import ReplicaLoad
+from service.protocol import TranslateCall
+from service.replica import TranslatorReplica
+from tests.fakes import until
+from tests.tiny_model import build_tiny_model
+
+_ENGINE = EngineConfig(backend="eager", max_slots=16, num_threads=1)
+
+
+@pytest.fixture(scope="module")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def replica(tiny_model: Path) -> Iterator[TranslatorReplica]:
+    started = TranslatorReplica(str(tiny_model), _ENGINE)
+    yield started
+    started.close()
+
+
+def _call(*texts: str, source: str = "en", timeout_seconds: float | None = None) -> TranslateCall:
+    return TranslateCall(
+        request_id="r", texts=texts, source=source, target="de", timeout_seconds=timeout_seconds
+    )
+
+
+async def test_answers_in_the_order_of_the_texts(replica: TranslatorReplica) -> None:
+    reply = await replica.translate(_call("The red house.", " ", "Old bread. A cold street."))
+    assert reply.model == "tiny-en-de"
+    first, blank, third = reply.translations
+    alone = await replica.translate(_call("The red house."))
+    assert first.text == alone.translations[0].text
+    assert (blank.text, blank.score, blank.source_tokens) == (" ", None, 0)
+    assert (first.num_sentences, third.num_sentences) == (1, 2)
+    assert first.hypotheses[0][0] == first.text
+    assert first.source_tokens > 1
+    assert reply.decode_seconds > 0
+    assert reply.encode_seconds > 0
+    assert reply.queue_seconds >= 0
+
+
+async def test_searches_as_the_call_says(replica: TranslatorReplica) -> None:
+    generation = GenerationConfig(beam_size=3, num_hypotheses=3, max_new_tokens=4)
+    call = TranslateCall(
+        request_id="r", texts=("The red house.",), source="en", target="de", generation=generation
+    )
+    [translated] = (await replica.translate(call)).translations
+    assert len(translated.hypotheses) == 3
+    assert translated.target_tokens <= 4
+    assert translated.finish_reason == "length"
+
+
+async def test_tells_of_its_model(replica: TranslatorReplica) -> None:
+    info = await replica.info()
+    assert (info.name, info.pairs) == ("tiny-en-de", (("en", "de"),))
+    assert (info.device, info.dtype, info.max_source_tokens) == ("cpu", "float32", 64)
+    assert info.num_parameters > 1000
+    assert info.generation.beam_size == 2
+
+
+async def test_refuses_a_pair_that_it_does_not_have(replica: TranslatorReplica) -> None:
+    with pytest.raises(UnsupportedLanguageError, match="translates en to de, but not fr to de"):
+        await replica.translate(_call("Le pain.", source="fr"))
+
+
+async def test_a_deadline_is_the_time_left_when_the_call_was_sent(
+    replica: TranslatorReplica,
+) -> None:
+    with pytest.raises(DeadlineExceededError):
+        await replica.translate(_call(*["The red house. " * 50] * 20, timeout_seconds=0.0))
+
+
+async def test_a_cancelled_call_frees_its_slots(replica: TranslatorReplica) -> None:
+    engine = replica._translator.engine
+    working = asyncio.create_task(replica.translate(_call(*["The red house. " * 50] * 20)))
+    await until(lambda: engine.stats().running > 0)
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+    await until(lambda: engine.stats().slots_used == 0)
+    assert engine.stats().waiting == 0
+
+
+async def test_tells_the_autoscaler_of_its_load(replica: TranslatorReplica) -> None:
+    before = await replica.record_autoscaling_stats()
+    assert set(before) == {field.name for field in fields(ReplicaLoad)}
+    assert (before["waiting_tokens"], before["running_tokens"]) == (0, 0)
+    working = asyncio.create_task(replica.translate(_call(*["The red house. " * 50] * 20)))
+    engine = replica._translator.engine
+    await until(lambda: engine.stats().waiting > 0 and engine.stats().running > 0)
+    during = await replica.record_autoscaling_stats()
+    assert during["waiting_tokens"] > 0
+    assert during["running_tokens"] > 0
+    # What /metrics says, when it asks for it.
+    gauges = replica._take_snapshot()
+    for name in ("waiting_source_tokens", "capacity_source_tokens_per_second"):
+        assert f"polyhead_{name}" in gauges
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+
+
+async def test_is_unhealthy_once_its_engine_has_stopped(replica: TranslatorReplica) -> None:
+    await replica.check_health()
+    replica._translator.engine.close()
+    with pytest.raises(EngineDeadError, match="engine of tiny-en-de has stopped"):
+        await replica.check_health()
+    with pytest.raises(EngineDeadError):
+        await replica.info()  # what GET /ready asks for
+    with pytest.raises(EngineDeadError):
+        await replica.translate(_call("The red house."))
+
+
+def test_says_once_what_an_operator_should_know_of_its_engine(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def build_native_runners(*_: object, **__: object) -> None:
+        raise BackendUnavailableError("there is no compiler")
+
+    module = SimpleNamespace(build_native_runners=build_native_runners)
+    monkeypatch.setitem(sys.modules, "model.engine.native.runner", module)
+    config = EngineConfig(device="cpu", max_slots=16, num_threads=1)
+    TranslatorReplica(str(tiny_model), config).close()
+    [line] = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert line["level"] == "warning"
+    assert "plain PyTorch, which is slower: there is no compiler" in line["message"]
+
+
+def test_a_failed_start_leaves_nothing_to_close(tmp_path: Path) -> None:
+    replica = TranslatorReplica.__new__(TranslatorReplica)
+    with pytest.raises(Exception, match="must be a directory"):
+        replica.__init__(str(tmp_path / "missing"), EngineConfig())  # type: ignore[misc]
+    replica.__del__()
