@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch.utils.benchmark import Timer
 
 from model.config import TransformerConfig
 
@@ -21,16 +23,18 @@ class Ceilings:
     """Operations of a large bfloat16 product; a multiplication and an addition count two."""
 
     @classmethod
-    def measured(cls) -> Ceilings:
-        """On random numbers: zeros take less power, and so less time."""
-        from triton.testing import do_bench  # it looks for a driver
+    def measured(cls, *, device: str = "cuda", size: int = 2**31, width: int = 8192) -> Ceilings:
+        """On random numbers: zeros take less power, and so less time.
 
-        size, width = 2**31, 8192
-        source = torch.randint(0, 255, (size,), dtype=torch.uint8, device="cuda")
+        Args:
+            size: bytes that are copied.
+            width: of the square matrices that are multiplied.
+        """
+        source = torch.randint(0, 255, (size,), dtype=torch.uint8, device=device)
         target = torch.empty_like(source)
-        copying = 1e-3 * do_bench(lambda: target.copy_(source), return_mode="median")
-        a, b = torch.randn(2, width, width, device="cuda").bfloat16()
-        multiplying = 1e-3 * do_bench(lambda: a @ b, return_mode="median")
+        copying = _seconds(lambda: target.copy_(source))
+        a, b = torch.randn(2, width, width, device=device).bfloat16()
+        multiplying = _seconds(lambda: a @ b)
         return cls(bytes_per_second=2 * size / copying, flops=2 * width**3 / multiplying)
 
 
@@ -75,3 +79,9 @@ class StepWork:
         return max(reading, self.flops / ceilings.flops) + (
             self.cache_bytes / ceilings.bytes_per_second
         )
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """The median time of many calls, until the device has done them."""
+    timer = Timer("work()", globals={"work": work})
+    return float(timer.blocked_autorange(min_run_time=0.2).median)
