@@ -2,19 +2,18 @@
 
 From the bottom up: a module imports what stands above it.
 
-errors              why a benchmark cannot be run
-length_tokens       how a source asks random weights for a length
+errors, figures     why a benchmark cannot be run; what is said of several rounds
 planned_lengths     random weights that end where they are asked to
 models, workload    which weights, and what is translated
 contender           what translates token ids, and how work comes in
 arrivals            an open loop, and a server for those who translate batches
 *_model             our weights in the form of others
 *_contender         ours and others behind one interface
-machine, figures    what it ran on, and what is said of several rounds
-worker              a contender's process, and the parent's end of the pipe to it
+machine             what it ran on
+worker, field       a contender's process, and all of them, one at a time at work
 options             what is to be measured
-field               the contenders of a regime, one at a time at work
-closed_loop, online the regimes
+plan_check          who does not keep the planned lengths is excluded
+regimes             latency, throughput and Poisson arrivals, as jobs in turns
 benchmark, report   one run, and what came of it
 command             the words of the command line
 

@@ -5,57 +5,41 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from sacrebleu.metrics import BLEU
 from tqdm import tqdm
 
-from loadtests.bench.closed_loop import Advance, Score, measure_closed_loop, num_closed_turns
-from loadtests.bench.contender import ContenderSpec, Peer, Regime, Search
-from loadtests.bench.field import Field, Measurement
-from loadtests.bench.machine import Hardware, Memory, commit, read_hardware, versions
+from loadtests.bench.contender import ContenderSpec, Peer, Regime
+from loadtests.bench.field import Field
+from loadtests.bench.machine import commit, read_hardware, versions
 from loadtests.bench.models import BenchModel
-from loadtests.bench.online import measure_online, num_online_turns
 from loadtests.bench.options import BenchOptions, Pair
 from loadtests.bench.plan_check import exclude_unplanned
-from loadtests.bench.worker import convert_for_ctranslate2
+from loadtests.bench.regimes import (
+    Job,
+    Measurement,
+    Score,
+    closed_jobs,
+    measure,
+    num_turns,
+    online_jobs,
+)
+from loadtests.bench.report import as_object
+from loadtests.bench.worker import Worker, convert_for_ctranslate2
 from loadtests.bench.workload import Workload, draw_workload
 from model.checkpoints.checkpoint import TOKENIZER_FILE
 from model.text.tokenizer import Tokenizer
 
-__all__ = ["Result", "run"]
+__all__ = ["bleu_score", "measure_regimes", "run"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """Everything that was measured, and under what conditions."""
-
-    options: BenchOptions
-    pairs: tuple[Pair, ...]
-    """Of contenders that were measured."""
-    excluded: Mapping[str, str]
-    """Labels of contenders that missed the planned lengths, with what they did instead."""
-    measurements: tuple[Measurement, ...]
-    memory: Mapping[str, Memory]
-    """Of each contender after its last turn."""
-    idle_cpu: Mapping[str, float]
-    """CPUs that each contender kept busy while others had their turn: should be 0."""
-    weights_digest: str
-    workload: Workload
-    hardware: Hardware
-    versions: Mapping[str, str]
-    commit: str | None
-    started: str
-    """UTC, ISO 8601."""
-    seconds: float
-
-
-def run(options: BenchOptions) -> Result:
-    """Measures; progress goes to stderr.
+def run(options: BenchOptions) -> dict[str, Any]:
+    """Measures, and gives the object of `as_object`; progress goes to stderr.
 
     Raises:
         PolyheadError: the model, the texts or a contender is no good.
@@ -65,34 +49,28 @@ def run(options: BenchOptions) -> Result:
     model = BenchModel.named(options.model, seed=options.seed)
     workload = draw_workload(model, options.text, count=options.count(), seed=options.seed)
     pairs = options.pairs(hardware.cpu_flags)
-    measurements: list[Measurement] = []
     with tempfile.TemporaryDirectory(prefix="polyhead-bench-") as folder:
         specs, weights_digest = _specs(options, pairs, model, workload, Path(folder))
-        with Field(specs, weights_digest=weights_digest) as field:
+        with Field(map(Worker, specs), weights_digest=weights_digest) as field:
             excluded = exclude_unplanned(field, workload, options.searches)
             pairs = [pair for pair in pairs if excluded.keys().isdisjoint(pair.labels)]
-            for regime in options.regimes:
-                if regime is Regime.ONLINE:
-                    flood = [m for m in measurements if m.regime is Regime.THROUGHPUT]
-                    measurements += _online(field, workload, options, pairs, flood)
-                else:
-                    score = _score(model, workload)
-                    measurements += _closed_loop(regime, field, workload, options, score)
+            score = bleu_score(model, workload)
+            measurements = measure_regimes(field, workload, options, pairs, score)
             memory, idle_cpu = field.memory(), field.idle_cpu()
-    return Result(
-        options=options,
-        pairs=tuple(pairs),
+    return as_object(
+        options,
+        workload,
+        measurements,
+        pairs=pairs,
         excluded=excluded,
-        measurements=tuple(measurements),
         memory=memory,
         idle_cpu=idle_cpu,
-        weights_digest=field.weights_digest,
-        workload=workload,
-        hardware=hardware,
+        weights=field.weights_digest,
+        hardware=asdict(hardware),
         versions=versions(),
         commit=commit(),
         started=started.isoformat(timespec="seconds"),
-        seconds=time.monotonic() - clock,
+        seconds=round(time.monotonic() - clock, 1),
     )
 
 
@@ -128,46 +106,63 @@ def _specs(
     return specs, weights_digest
 
 
-def _closed_loop(
-    regime: Regime, field: Field, workload: Workload, options: BenchOptions, score: Score | None
-) -> list[Measurement]:
-    with _progress(regime, num_closed_turns(field, options)) as advance:
-        return measure_closed_loop(regime, field, workload, options, advance, score)
-
-
-def _online(
+def measure_regimes(
     field: Field,
     workload: Workload,
     options: BenchOptions,
-    pairs: Sequence[Pair],
-    flood: Sequence[Measurement],
+    pairs: Sequence[Pair] = (),
+    score: Score | None = None,
 ) -> list[Measurement]:
-    """Loads are shares of what `flood`, throughput measured in this run, says of capacity."""
-    # Only to set the loads, then: nobody has asked for the figures.
-    flood = flood or _closed_loop(Regime.THROUGHPUT, field, workload, options, None)
-    capacity: dict[Search, dict[str, float]] = {search: {} for search in options.searches}
-    for found in flood:
-        rate = found.figures["sentences_per_second"].median
-        capacity[found.search][found.contender] = rate
-    ours = [worker.spec.label for worker in field.workers if worker.spec.name == "polyhead"]
-    opponents = _opponents(ours, pairs)
-    with _progress(Regime.ONLINE, num_online_turns(options, opponents)) as advance:
-        return measure_online(
-            field, workload, options, advance, capacity=capacity, opponents=opponents
-        )
+    """Measures all contenders in the regimes of `options`, one after the other.
+
+    Args:
+        pairs: who is compared; ours are measured at the loads of their peers, too.
+        score: where translations are held to references.
+    """
+    measurements: list[Measurement] = []
+    for regime in options.regimes:
+        if regime is Regime.ONLINE:
+            flood = [m for m in measurements if m.regime is Regime.THROUGHPUT]
+            if not flood:  # only to set the loads: nobody has asked for the figures
+                jobs = closed_jobs(Regime.THROUGHPUT, field.workers, workload, options)
+                flood = _measure(field, jobs, options)
+            jobs = online_jobs(
+                field.workers,
+                workload,
+                options,
+                capacity={
+                    (m.search, m.contender): m.figures["sentences_per_second"].median for m in flood
+                },
+                opponents=_opponents(field, pairs),
+            )
+        else:
+            jobs = closed_jobs(regime, field.workers, workload, options, score)
+        measurements += _measure(field, jobs, options)
+    return measurements
 
 
-def _opponents(ours: Sequence[str], pairs: Sequence[Pair]) -> dict[str, list[str]]:
+def _measure(field: Field, jobs: Sequence[Job], options: BenchOptions) -> list[Measurement]:
+    with tqdm(total=num_turns(jobs, options), unit="turn", file=sys.stderr) as bar:
+        bar.set_description(jobs[0].task.regime)
+
+        def advance(what: str) -> None:
+            bar.set_postfix_str(what, refresh=False)
+            bar.update()
+
+        return measure(field, jobs, options, advance)
+
+
+def _opponents(field: Field, pairs: Sequence[Pair]) -> dict[str, list[str]]:
     """Whose capacity loads are shares of, and who bears them beside it."""
     opponents: dict[str, list[str]] = {}
     for pair in pairs:
         opponents.setdefault(pair.their_label, []).append(pair.our_label)
-    for label in ours:
-        opponents[label] = []
-    return opponents
+    ours = [worker.spec.label for worker in field.workers if worker.spec.name == "polyhead"]
+    return opponents | {label: [] for label in ours}
 
 
-def _score(model: BenchModel, workload: Workload) -> Score | None:
+def bleu_score(model: BenchModel, workload: Workload) -> Score | None:
+    """BLEU against the references of a workload; None where it has none."""
     if workload.references is None or model.directory is None:
         return None
     references = workload.references
@@ -178,14 +173,3 @@ def _score(model: BenchModel, workload: Workload) -> Score | None:
         return float(BLEU().corpus_score(texts, [list(references[: len(texts)])]).score)
 
     return score
-
-
-@contextmanager
-def _progress(regime: Regime, turns: int) -> Iterator[Advance]:
-    with tqdm(total=turns, desc=str(regime), unit="turn", file=sys.stderr) as bar:
-
-        def advance(what: str) -> None:
-            bar.set_postfix_str(what, refresh=False)
-            bar.update()
-
-        yield advance

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -11,8 +12,9 @@ from loadtests.bench.benchmark import run
 from loadtests.bench.contender import Peer, Regime, Search
 from loadtests.bench.errors import BenchError
 from loadtests.bench.options import BenchOptions
-from loadtests.bench.report import as_json_line, as_tables
+from loadtests.bench.report import as_tables
 from loadtests.bench.workload import TextFile
+from loadtests.report import append
 
 __all__ = ["bench", "chosen"]
 
@@ -50,14 +52,16 @@ def bench(
         **options,
     )
     if results is not None:
-        _append(results, "")  # a name that is no good is known before anything is measured
+        append(
+            results, "", error=BenchError
+        )  # a name that is no good is known before anything is measured
     result = run(wanted)
-    line = as_json_line(result)
+    line = json.dumps(result, ensure_ascii=False)
     if not as_json:
         print(as_tables(result), end="\n\n")
     print(line)
     if results is not None:
-        _append(results, line + "\n")
+        append(results, line + "\n", error=BenchError)
 
 
 def chosen(
@@ -75,12 +79,3 @@ def chosen(
     except ValueError:
         allowed = ", ".join([*kind, everything] if everything else kind)
         raise BenchError(f"`{name}` must be one of {allowed}, but is {word!r}") from None
-
-
-def _append(path: Path, content: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(content)
-    except OSError as error:
-        raise BenchError(f"cannot write {path}: {error.strerror}") from error

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple
 
 from loadtests.bench.models import BenchModel
 
@@ -19,8 +20,8 @@ __all__ = [
     "Regime",
     "Search",
     "Setup",
+    "Task",
     "TokenIds",
-    "without_end",
 ]
 
 LENGTH_PENALTY = 0.6
@@ -62,6 +63,15 @@ class Peer(StrEnum):
     TRANSFORMERS = "transformers"
 
 
+class Task(NamedTuple):
+    """What a contender is set up for."""
+
+    regime: Regime
+    search: Search
+    load: str | None = None
+    """The load of the online regime: a share of someone's capacity."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ContenderSpec:
     """Everything a process needs to become a contender."""
@@ -84,33 +94,34 @@ class ContenderSpec:
         return f"{self.name}-{self.dtype}"
 
 
-class Contender(Protocol):
-    """Sources are token ids with the end token, targets are without it."""
+class Contender(ABC):
+    """Translates token ids: sources have the end token, targets have not."""
 
-    def prepare(self, regime: Regime, search: Search, sample: Sequence[TokenIds]) -> Setup:
+    @abstractmethod
+    def prepare(
+        self, task: Task, sample: Sequence[TokenIds], arrivals: Sequence[float] = ()
+    ) -> Setup:
         """Warms up; where there is a choice, tries `sample` and keeps what is fastest.
+
+        Args:
+            arrivals: (N,) those of the sample, for the online regime.
 
         Returns:
             The set-up that will be used.
         """
 
-    def prepare_online(
-        self, search: Search, load: str, sample: Sequence[TokenIds], arrivals: Sequence[float]
-    ) -> Setup:
-        """The same for a server, by a trial run; `load` names what the set-up will be kept for."""
-
-    def translate(
-        self, regime: Regime, search: Search, sources: Sequence[TokenIds]
-    ) -> list[list[int]]:
+    @abstractmethod
+    def translate(self, task: Task, sources: Sequence[TokenIds]) -> list[list[int]]:
         """Best targets of all sources, in their order; works without having been prepared, too."""
 
+    @abstractmethod
     def serve(
-        self, search: Search, load: str, sources: Sequence[TokenIds], arrivals: Sequence[float]
+        self, task: Task, sources: Sequence[TokenIds], arrivals: Sequence[float]
     ) -> list[float]:
         """Translates each source from its arrival on.
 
         Args:
-            load: one that was prepared for.
+            task: one that was prepared for.
             sources: (N,).
             arrivals: (N,) seconds from the start, ascending.
 
@@ -118,11 +129,5 @@ class Contender(Protocol):
             (N,) seconds from each scheduled arrival until its target was there.
         """
 
-    def close(self) -> None:
-        """Ends its threads."""
-
-
-def without_end(token_ids: TokenIds, end_id: int) -> list[int]:
-    """What stands before the first end token."""
-    ids = list(token_ids)
-    return ids[: ids.index(end_id)] if end_id in ids else ids
+    def close(self) -> None:  # noqa: B027
+        """Ends its threads, if it has any."""

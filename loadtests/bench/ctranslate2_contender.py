@@ -7,7 +7,7 @@ sentence when four hypotheses have ended, where ours may end sooner, once none c
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -17,12 +17,15 @@ from loadtests.bench.arrivals import serve_in_batches
 from loadtests.bench.contender import (
     BATCH_SIZE,
     LENGTH_PENALTY,
+    Contender,
     ContenderSpec,
     Regime,
     Search,
     Setup,
+    Task,
     TokenIds,
 )
+from loadtests.bench.figures import percentile
 
 __all__ = ["CTranslate2Contender", "Threads", "candidates"]
 
@@ -56,86 +59,62 @@ def candidates(regime: Regime, num_cores: int, device: str) -> list[Threads]:
     return ways if num_cores == 1 else [*ways, together]
 
 
-class CTranslate2Contender:
-    """Keeps the fastest of `candidates` for each regime, search and load."""
+class CTranslate2Contender(Contender):
+    """Keeps the fastest of `candidates` for each task."""
 
     def __init__(self, spec: ContenderSpec) -> None:
         self._spec = spec
-        self._chosen: dict[tuple[Regime, Search, str], Threads] = {}
+        self._chosen: dict[Task, Threads] = {}
         self._translator: Any = None
         self._running: tuple[int, int] | None = None
 
-    def prepare(self, regime: Regime, search: Search, sample: Sequence[TokenIds]) -> Setup:
-        """Translates the sample in every way."""
-
-        def seconds(way: Threads) -> float:
-            self._chosen[regime, search, ""] = way
-            started = time.perf_counter()
-            if regime is Regime.LATENCY:
-                for source in sample:
-                    self.translate(regime, search, [source])
-            else:
-                self.translate(regime, search, sample)
-            return time.perf_counter() - started
-
-        return self._choose(regime, search, "", sample, seconds)
-
-    def prepare_online(
-        self, search: Search, load: str, sample: Sequence[TokenIds], arrivals: Sequence[float]
+    def prepare(
+        self, task: Task, sample: Sequence[TokenIds], arrivals: Sequence[float] = ()
     ) -> Setup:
-        """Serves the trial's arrivals in every way; the smallest p95 wins."""
+        """Does the sample in every way; the shortest time wins, or the smallest p95 of arrivals."""
+        costs: dict[Threads, float] = {}
+        for way in candidates(task.regime, len(self._spec.cores), self._spec.device):
+            self._warm_up(way, task, sample)
+            costs[way] = self._cost(task, sample, arrivals)
+        best = min(costs, key=costs.__getitem__)
+        self._warm_up(best, task, sample)
+        return asdict(best)
 
-        def p95(way: Threads) -> float:
-            self._chosen[Regime.ONLINE, search, load] = way
-            latencies = self.serve(search, load, sample, arrivals)
-            return sorted(latencies)[int(0.95 * len(latencies))]
-
-        return self._choose(Regime.ONLINE, search, load, sample, p95)
-
-    def translate(
-        self, regime: Regime, search: Search, sources: Sequence[TokenIds]
-    ) -> list[list[int]]:
+    def translate(self, task: Task, sources: Sequence[TokenIds]) -> list[list[int]]:
         """One call: it sorts by length and makes batches itself; unprepared, in the first way."""
-        first, *_ = candidates(regime, len(self._spec.cores), self._spec.device)
-        way = self._chosen.get((regime, search, ""), first)
-        return self._translate(way, search, _as_tokens(sources))
+        first, *_ = candidates(task.regime, len(self._spec.cores), self._spec.device)
+        way = self._chosen.get(task, first)
+        return self._translate(way, task.search, _as_tokens(sources))
 
     def serve(
-        self, search: Search, load: str, sources: Sequence[TokenIds], arrivals: Sequence[float]
+        self, task: Task, sources: Sequence[TokenIds], arrivals: Sequence[float]
     ) -> list[float]:
         """Each of its workers takes everything that waits, up to its batch size."""
-        way = self._chosen[Regime.ONLINE, search, load]
+        way = self._chosen[task]
         self._run(way)
         tokens = _as_tokens(sources)
         return serve_in_batches(
-            lambda batch: self._translate(way, search, [tokens[index] for index in batch]),
+            lambda batch: self._translate(way, task.search, [tokens[index] for index in batch]),
             arrivals,
             num_workers=way.inter_threads,
             most=way.max_batch_size,
         )
 
-    def close(self) -> None:
-        """Ends its threads."""
-        self._translator = None
+    def _warm_up(self, way: Threads, task: Task, sample: Sequence[TokenIds]) -> None:
+        """Chooses a way for a task."""
+        self._chosen[task] = way
+        self.translate(task, sample[:_WARM_UP])
 
-    def _choose(
-        self,
-        regime: Regime,
-        search: Search,
-        load: str,
-        sample: Sequence[TokenIds],
-        cost: Callable[[Threads], float],
-    ) -> Setup:
-        costs: dict[Threads, float] = {}
-        for way in candidates(regime, len(self._spec.cores), self._spec.device):
-            self._run(way)
-            self._translate(way, search, _as_tokens(sample[:_WARM_UP]))
-            costs[way] = cost(way)
-        best = min(costs, key=costs.__getitem__)
-        self._chosen[regime, search, load] = best
-        self._run(best)
-        self._translate(best, search, _as_tokens(sample[:_WARM_UP]))
-        return asdict(best)
+    def _cost(self, task: Task, sample: Sequence[TokenIds], arrivals: Sequence[float]) -> float:
+        """Seconds of the way that is chosen now."""
+        if task.regime is Regime.ONLINE:
+            return percentile(self.serve(task, sample, arrivals), 0.95)
+        started = time.perf_counter()
+        for sources in (
+            [[source] for source in sample] if task.regime is Regime.LATENCY else [sample]
+        ):
+            self.translate(task, sources)
+        return time.perf_counter() - started
 
     def _run(self, way: Threads) -> None:
         """Starts its threads, unless they run already."""

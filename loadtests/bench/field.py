@@ -1,61 +1,38 @@
-"""The contenders of one regime, each in its process, one at a time at work."""
+"""The contenders of a benchmark, each in its process, one at a time at work."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from loadtests.bench.contender import ContenderSpec, Peer, Regime, Search, Setup, TokenIds
 from loadtests.bench.errors import BenchError
-from loadtests.bench.figures import Spread
 from loadtests.bench.machine import Memory
 from loadtests.bench.worker import Worker
 
-__all__ = ["Field", "Measurement", "portion"]
-
-_LEAST_PORTION = 64
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measurement:
-    """One contender in one regime with one search, and under one load if there is any."""
-
-    contender: str
-    """Its label, as in "ctranslate2-int8"."""
-    regime: Regime
-    search: Search
-    load: str | None = None
-    """A share of someone's capacity, as in "80% of ctranslate2-int8"."""
-    setup: Setup
-    figures: dict[str, Spread]
-    """By name, which ends with the unit."""
-    sentences: int
-    """Of one round."""
-    output_tokens: int | None = None
-    """Of the first round, end tokens included."""
-    planned_lengths: float | None = None
-    """Share of targets exactly as long as was planned."""
-    bleu: float | None = None
+__all__ = ["Field"]
 
 
 class Field:
-    """Starts a worker for each contender, and ends them all.
+    """The workers of a benchmark, from start to end.
+
+    Args:
+        workers: belong to the field from the moment they are started.
+        weights_digest: of weights that somebody has converted for a worker.
 
     Raises:
         BenchError: one could not start, or two do not have the same weights.
     """
 
-    def __init__(self, specs: Iterable[ContenderSpec], *, weights_digest: str | None) -> None:
+    def __init__(self, workers: Iterable[Worker], *, weights_digest: str | None) -> None:
         self.workers: list[Worker] = []
         self._idle_seconds: dict[str, float] = {}
         self._idle_cpu_seconds: dict[str, float] = {}
         try:
-            for spec in specs:
-                self.workers.append(Worker(spec))
+            for worker in workers:
+                self.workers.append(worker)
             found = {worker.wait_until_ready() for worker in self.workers} | {weights_digest}
             self.weights_digest, *others = [digest for digest in found if digest is not None]
             if others:
@@ -63,10 +40,6 @@ class Field:
         except BaseException:
             self.close(at_once=True)
             raise
-
-    def __getitem__(self, label: str) -> Worker:
-        """The contender with this label."""
-        return next(worker for worker in self.workers if worker.spec.label == label)
 
     @contextmanager
     def turn(self, worker: Worker) -> Iterator[None]:
@@ -90,7 +63,7 @@ class Field:
         }
 
     def memory(self) -> dict[str, Memory]:
-        """Of each contender's process."""
+        """The memory of each contender's process, by label."""
         return {worker.spec.label: worker.memory() for worker in self.workers}
 
     def exclude(self, worker: Worker) -> None:
@@ -113,10 +86,3 @@ class Field:
         traceback: TracebackType | None,
     ) -> None:
         self.close(at_once=kind is not None)
-
-
-def portion(spec: ContenderSpec, sources: Sequence[TokenIds]) -> Sequence[TokenIds]:
-    """What a contender translates when everything is queued: a rate needs fewer of the slow one."""
-    if spec.name != Peer.TRANSFORMERS:
-        return sources
-    return sources[: max(_LEAST_PORTION, len(sources) // 4)]

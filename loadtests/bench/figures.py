@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-__all__ = ["Spread", "percentile", "ratio"]
+__all__ = ["Spread", "percentile", "ratio", "shown"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Spread:
 
     @classmethod
     def of(cls, rounds: Sequence[float]) -> Self:
-        """Of one round or more."""
+        """The spread of one round or more."""
         return cls(
             rounds=tuple(rounds),
             min=min(rounds),
@@ -46,3 +46,10 @@ def ratio(better: Sequence[float], worse: Sequence[float]) -> Spread:
     """Round by round, `better` over `worse`: both had the same conditions in a round, so drift of
     the machine falls out."""
     return Spread.of([a / b for a, b in zip(better, worse, strict=True)])
+
+
+def shown(value: object) -> str:
+    """A value for people: four digits of a float, thousands in groups, anything else as it is."""
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.4g}"
+    return str(value)

@@ -18,7 +18,7 @@ _FLAGS = (
     "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx_vnni", "avx512_vnni",
     "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "asimddp", "bf16", "i8mm", "sve",
 )  # fmt: skip
-"""Of the processor, those that decide how fast a matrix product is."""
+"""Flags of processors that decide how fast a matrix product is."""
 _PACKAGES = ("polyhead", "torch", "numpy", "ctranslate2", "transformers")
 _GIT_SECONDS = 10
 
@@ -48,7 +48,7 @@ class Memory:
 
 
 def read_hardware(cores: Iterable[int], device: str) -> Hardware:
-    """Of this machine; graphics cards only when one is used."""
+    """This machine; graphics cards only when one is used."""
     cpuinfo = _fields(Path("/proc/cpuinfo"))
     flags = (cpuinfo.get("flags") or cpuinfo.get("Features") or "").split()
     return Hardware(
@@ -62,7 +62,7 @@ def read_hardware(cores: Iterable[int], device: str) -> Hardware:
 
 
 def read_memory() -> Memory:
-    """Of this process."""
+    """What this process holds."""
     sizes = _fields(Path("/proc/self/smaps_rollup")) | _fields(Path("/proc/self/status"))
     return Memory(
         rss=_bytes(sizes.get("VmRSS")),
@@ -72,7 +72,7 @@ def read_memory() -> Memory:
 
 
 def commit() -> str | None:
-    """Of the checkout this code stands in, with "+" behind it if it was changed since."""
+    """The commit of this checkout, with "+" behind it if something was changed since."""
     head = _output(["git", "-C", str(_ROOT), "rev-parse", "HEAD"])
     if not head:
         return None
@@ -80,7 +80,7 @@ def commit() -> str | None:
 
 
 def versions(packages: Iterable[str] = _PACKAGES) -> dict[str, str]:
-    """Of Python and of the packages; if nothing else is said, of all that compute."""
+    """The versions of Python and of packages: unless told otherwise, of those that compute."""
     found = {"python": platform.python_version()}
     for package in packages:
         try:

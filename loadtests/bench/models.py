@@ -14,13 +14,41 @@ from model.config import TransformerConfig
 if TYPE_CHECKING:
     from model.network.transformer import Transformer
 
-__all__ = ["RANDOM_MODELS", "BenchModel", "digest"]
+__all__ = [
+    "FIRST_FREE_ID",
+    "FIRST_LENGTH_ID",
+    "MAX_PLANNED_TOKENS",
+    "RANDOM_MODELS",
+    "BenchModel",
+    "digest",
+    "length_token",
+]
+
+MAX_PLANNED_TOKENS = 127
+"""Longest target that can be planned, the end token included."""
+FIRST_LENGTH_ID = 5
+"""The token id that asks random weights for a target of one token; special ids stand before it."""
+FIRST_FREE_ID = FIRST_LENGTH_ID + MAX_PLANNED_TOKENS
+"""The first token id that means nothing to random weights."""
 
 RANDOM_MODELS = {
     "paper-base": TransformerConfig.base(32_000),
     "deep-shallow": TransformerConfig.base(32_000, num_decoder_layers=2),
 }
 """Shapes whose weights are drawn from the seed."""
+
+
+def length_token(target_tokens: int) -> int:
+    """The first token of a source that asks random weights for a target of so many tokens.
+
+    Raises:
+        ValueError: so many, the end token included, cannot be planned.
+    """
+    if not 1 <= target_tokens <= MAX_PLANNED_TOKENS:
+        raise ValueError(
+            f"`target_tokens` must be in [1, {MAX_PLANNED_TOKENS}], but is {target_tokens}"
+        )
+    return FIRST_LENGTH_ID + target_tokens - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +58,7 @@ class BenchModel:
     name: str
     config: TransformerConfig
     directory: Path | None
-    """Of trained weights; None for random ones."""
+    """The model directory of trained weights; None for random ones."""
     max_source_tokens: int
     seed: int
 
@@ -43,23 +71,15 @@ class BenchModel:
             CheckpointError: there is no such model directory.
         """
         if name in RANDOM_MODELS:
-            config = RANDOM_MODELS[name]
-            return cls(
-                name=name,
-                config=config,
-                directory=None,
-                max_source_tokens=config.max_positions,
-                seed=seed,
-            )
-        directory = DEFAULT if name == "embedded" else model_directory(name)
-        manifest = read_manifest(directory)
-        trained = manifest.metadata.max_source_tokens or manifest.config.max_positions
+            directory, config = None, RANDOM_MODELS[name]
+            longest = config.max_positions
+        else:
+            directory = DEFAULT if name == "embedded" else model_directory(name)
+            manifest = read_manifest(directory)
+            config = manifest.config
+            longest = manifest.metadata.max_source_tokens or config.max_positions
         return cls(
-            name=name,
-            config=manifest.config,
-            directory=directory,
-            max_source_tokens=trained,
-            seed=seed,
+            name=name, config=config, directory=directory, max_source_tokens=longest, seed=seed
         )
 
     def load(self) -> Transformer:

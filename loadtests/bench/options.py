@@ -56,7 +56,7 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class BenchOptions:
-    """Of one run.
+    """What one run measures.
 
     Raises:
         BenchError: a value breaks a rule, or a peer is not installed.
@@ -79,7 +79,7 @@ class BenchOptions:
     latency_sentences: int = 50
     """How many of them are translated one by one."""
     seconds: float = 20.0
-    """Of arrivals, for each load of the online regime."""
+    """Length of each online round."""
     text: TextFile = field(default_factory=TextFile)
     seed: int = 0
 

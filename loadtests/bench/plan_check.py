@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from loadtests.bench.contender import Regime, Search
+from loadtests.bench.contender import Regime, Search, Task
 from loadtests.bench.errors import SlowAnswerError
 from loadtests.bench.field import Field
 from loadtests.bench.worker import Worker
@@ -54,7 +54,7 @@ def _why_unplanned(worker: Worker, workload: Workload, searches: Sequence[Search
     num_planned = sum(workload.planned[: len(sources)])
     for search in searches:
         try:
-            turn = worker.translate(Regime.THROUGHPUT, search, sources, within=_PROBE_SECONDS)
+            turn = worker.translate(Task(Regime.THROUGHPUT, search), sources, within=_PROBE_SECONDS)
         except SlowAnswerError as error:
             return f"{search}: {error}"
         if not keeps_plan(turn.num_tokens, num_planned):

@@ -31,8 +31,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from loadtests.bench.length_tokens import FIRST_FREE_ID, FIRST_LENGTH_ID, MAX_PLANNED_TOKENS
-from model.config import NormOrder, PositionKind, TransformerConfig
+from loadtests.bench.models import FIRST_FREE_ID, FIRST_LENGTH_ID, MAX_PLANNED_TOKENS
 from model.network.attention import MultiHeadAttention
 from model.network.transformer import Transformer
 
@@ -41,7 +40,7 @@ __all__ = ["plan_lengths"]
 _NUM_WAVES = 24
 _GROUP = 8
 _SHARPNESS = 600.0
-"""Of the comparison: large enough for the two outcomes to be all or nothing in int8, too."""
+"""Scale of the comparison: the two outcomes must be all or nothing, in int8 as well."""
 _PLAN_SIZE = 2.0
 _SUBLAYER_GAIN = 0.3
 """Random sub-layers write less than they read, or the plan would drown in 12 layers of noise."""
@@ -77,30 +76,14 @@ def plan_lengths(model: Transformer) -> None:
     A source is then a length token, any ids from `FIRST_FREE_ID` on, and the end token. Shapes and
     the number of weights stay what they were, and almost all weights stay random.
 
-    Raises:
-        ValueError: the model is not of the paper's kind, or too narrow.
+    Args:
+        model: of the paper's kind: post-norm, sinusoidal positions, one scaled matrix for all
+            embeddings and the projection, at least 512 channels, heads of at least 49.
     """
-    _check(model.config)
     channels = _channels(model.config.d_model)
     _set_aside(model, channels)
     _write_embeddings(model, channels)
     _write_comparison(model.decoder_layers[-1].cross_attn, channels)  # type: ignore[arg-type]
-
-
-def _check(config: TransformerConfig) -> None:
-    if config.norm_order is not NormOrder.POST or config.positions is not PositionKind.SINUSOIDAL:
-        raise ValueError("only post-norm models with sinusoidal positions can plan their lengths")
-    if not (config.shared_embeddings and config.tied_projection and config.scale_embedding):
-        raise ValueError("only models with one, scaled, embedding matrix can plan their lengths")
-    if config.d_model < 512 or config.head_dim <= 2 * _NUM_WAVES:
-        raise ValueError(
-            f"`d_model` and `head_dim` must be at least 512 and {2 * _NUM_WAVES + 1}, "
-            f"but are {config.d_model} and {config.head_dim}"
-        )
-    if config.src_vocab_size <= FIRST_FREE_ID or config.max_positions < MAX_PLANNED_TOKENS:
-        raise ValueError(
-            f"there must be more than {FIRST_FREE_ID} token ids and {MAX_PLANNED_TOKENS} positions"
-        )
 
 
 def _channels(d_model: int) -> _Channels:

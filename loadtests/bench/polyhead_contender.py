@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -11,66 +10,70 @@ from functools import partial
 from loadtests.bench.arrivals import submit_on_time
 from loadtests.bench.contender import (
     LENGTH_PENALTY,
+    Contender,
     ContenderSpec,
-    Regime,
     Search,
     Setup,
+    Task,
     TokenIds,
 )
 from model.config import EngineConfig, GenerationConfig
 from model.engine.engine import Engine
+from model.engine.runner import Runner
 from model.engine.sequence import SequenceResult
 from model.network.transformer import Transformer
 
-__all__ = ["PolyheadContender"]
+__all__ = ["PolyheadContender", "generation"]
 
 _WARM_UP = 32
 _MAX_WAITING = 1_000_000
 """Everything is queued at once; a service would refuse some of it."""
 
 
-class PolyheadContender:
-    """One engine for everything, with its own defaults."""
+def generation(search: Search, max_new_tokens: int | None = None) -> GenerationConfig:
+    """The searches that are measured."""
+    return GenerationConfig(
+        beam_size=search.beam_size, length_penalty=LENGTH_PENALTY, max_new_tokens=max_new_tokens
+    )
 
-    def __init__(self, spec: ContenderSpec, model: Transformer) -> None:
+
+class PolyheadContender(Contender):
+    """One engine for everything, with its own defaults.
+
+    Args:
+        runners: what executes its plans; None takes what the specification asks for.
+    """
+
+    def __init__(
+        self, spec: ContenderSpec, model: Transformer, *, runners: Sequence[Runner] | None = None
+    ) -> None:
         self._limit = spec.max_new_tokens
-        self._engine = Engine(
-            model,
-            EngineConfig(
-                device=spec.device,
-                dtype=spec.dtype,
-                num_threads=len(spec.cores),
-                max_waiting=_MAX_WAITING,
-            ),
+        config = EngineConfig(
+            device=spec.device,
+            dtype=spec.dtype,
+            num_threads=len(spec.cores),
+            max_waiting=_MAX_WAITING,
         )
-        # As a replica does.
-        gc.collect()
-        gc.freeze()
+        self.engine = Engine(model, config, runners=runners)
 
-    def prepare(self, regime: Regime, search: Search, sample: Sequence[TokenIds]) -> Setup:
-        """There is nothing to choose."""
-        self.translate(regime, search, sample[:_WARM_UP])
-        num_threads = self._engine.config.num_threads or 0
-        return {"num_threads": num_threads, "max_slots": self._engine.stats().max_slots}
-
-    def prepare_online(
-        self, search: Search, load: str, sample: Sequence[TokenIds], arrivals: Sequence[float]
+    def prepare(
+        self, task: Task, sample: Sequence[TokenIds], arrivals: Sequence[float] = ()
     ) -> Setup:
-        """There is nothing to choose here either."""
-        return self.prepare(Regime.ONLINE, search, sample)
+        """There is nothing to choose."""
+        self.translate(task, sample[:_WARM_UP])
+        num_threads = self.engine.config.num_threads or 0
+        return {"num_threads": num_threads, "max_slots": self.engine.stats().max_slots}
 
-    def translate(
-        self, regime: Regime, search: Search, sources: Sequence[TokenIds]
-    ) -> list[list[int]]:
+    def translate(self, task: Task, sources: Sequence[TokenIds]) -> list[list[int]]:
         """All are submitted at once."""
-        futures = self._engine.submit(sources, self._generation(search))
+        futures = self.engine.submit(sources, generation(task.search, self._limit))
         return [list(future.result().hypotheses[0].token_ids) for future in futures]
 
     def serve(
-        self, search: Search, load: str, sources: Sequence[TokenIds], arrivals: Sequence[float]
+        self, task: Task, sources: Sequence[TokenIds], arrivals: Sequence[float]
     ) -> list[float]:
         """Each is submitted when it arrives, and joins the running batch."""
-        generation = self._generation(search)
+        config = generation(task.search, self._limit)
         finished = [0.0] * len(sources)
         futures: list[Future[SequenceResult]] = []
 
@@ -78,7 +81,7 @@ class PolyheadContender:
             finished[index] = time.perf_counter()
 
         def submit(index: int) -> None:
-            [future] = self._engine.submit([sources[index]], generation)
+            [future] = self.engine.submit([sources[index]], config)
             future.add_done_callback(partial(finish, index))
             futures.append(future)
 
@@ -89,11 +92,4 @@ class PolyheadContender:
 
     def close(self) -> None:
         """Ends the engine."""
-        self._engine.close()
-
-    def _generation(self, search: Search) -> GenerationConfig:
-        return GenerationConfig(
-            beam_size=search.beam_size,
-            length_penalty=LENGTH_PENALTY,
-            max_new_tokens=self._limit,
-        )
+        self.engine.close()

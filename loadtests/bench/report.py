@@ -1,20 +1,21 @@
-"""What was measured, as a table for people and as one line of JSON for machines."""
+"""What was measured, as one JSON object for machines, and as tables of it for people."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
-from loadtests.bench.benchmark import Result
 from loadtests.bench.contender import Regime
-from loadtests.bench.field import Measurement
-from loadtests.bench.figures import Spread, ratio
-from loadtests.bench.online import SHARES
+from loadtests.bench.figures import Spread, ratio, shown
+from loadtests.bench.machine import Memory
+from loadtests.bench.options import BenchOptions, Pair
+from loadtests.bench.regimes import SHARES, Measurement
+from loadtests.bench.workload import Workload
+from loadtests.report import as_table
 
-__all__ = ["as_json_line", "as_tables", "notes", "ratios"]
+__all__ = ["as_object", "as_tables", "ratios"]
 
 SCHEMA = 1
 _DECIDING = {
@@ -28,59 +29,28 @@ _LOST_BLEU = 0.3
 _LOST_LENGTHS = 0.01
 
 
-def ratios(result: Result) -> dict[str, Spread]:
-    """Ours over theirs, round by round; above 1 means ours is faster.
+def as_object(
+    options: BenchOptions,
+    workload: Workload,
+    measurements: Sequence[Measurement],
+    *,
+    pairs: Sequence[Pair],
+    excluded: Mapping[str, str],
+    memory: Mapping[str, Memory],
+    idle_cpu: Mapping[str, float],
+    **conditions: Any,
+) -> dict[str, Any]:
+    """The object that `polyhead bench --help` describes.
 
-    Keys are `PEER-TYPE/SEARCH`, with `@80%` behind it for a load, and with `REGIME/` before it if
-    there were several regimes.
+    Args:
+        pairs: of contenders that were measured.
+        excluded: labels of contenders that missed the planned lengths, with what they did instead.
+        memory: of each contender after its last turn.
+        idle_cpu: CPUs that each contender kept busy while others had their turn: should be 0.
+        conditions: further fields: what it was measured on and with.
     """
-    found = {
-        (m.regime, m.contender, m.search, m.load): m.figures[_DECIDING[m.regime]]
-        for m in result.measurements
-    }
-    compared = {}
-    for regime in result.options.regimes:
-        prefix = f"{regime}/" if len(result.options.regimes) > 1 else ""
-        shares: Sequence[float | None] = SHARES if regime is Regime.ONLINE else (None,)
-        for pair in result.pairs:
-            for search in result.options.searches:
-                for share in shares:
-                    load = None if share is None else f"{share:.0%} of {pair.their_label}"
-                    ours = found[regime, pair.our_label, search, load]
-                    theirs = found[regime, pair.their_label, search, load]
-                    key = f"{prefix}{pair.name}/{search}" + (f"@{share:.0%}" if share else "")
-                    rates = regime is Regime.THROUGHPUT
-                    better, worse = (ours, theirs) if rates else (theirs, ours)
-                    compared[key] = ratio(better.rounds, worse.rounds)
-    return compared
-
-
-def notes(result: Result) -> list[str]:
-    """What whoever reads the figures must know; nothing, if all was as it should be."""
-    found = []
-    if result.options.rounds < 3:
-        found.append("fewer than 3 rounds: do not compare with these ratios")
-    if result.workload.left_out:
-        found.append(f"{result.workload.left_out} lines were left out: too long for the model")
-    for label, reason in result.excluded.items():
-        found.append(f"{label} does not keep the planned lengths and was excluded: {reason}")
-    for label, busy in result.idle_cpu.items():
-        if busy > _BUSY:
-            found.append(f"{label} used {busy:.0%} of a CPU while others had their turn")
-    for m in result.measurements:
-        if m.planned_lengths is not None and m.planned_lengths < 1 - _LOST_LENGTHS:
-            found.append(
-                f"{m.contender}, {m.regime}, {m.search}: "
-                f"{1 - m.planned_lengths:.1%} of targets have other lengths than planned"
-            )
-    return found + _worse_translations(result)
-
-
-def as_json_line(result: Result) -> str:
-    """One object, as `polyhead bench --help` describes it."""
-    compared = ratios(result)
-    options = result.options
-    values: dict[str, Any] = {
+    compared = ratios(options, measurements, pairs)
+    return {
         "schema": SCHEMA,
         "ratios": {key: round(spread.median, 4) for key, spread in compared.items()},
         "ratio_rounds": {key: spread.rounds for key, spread in compared.items()},
@@ -89,120 +59,140 @@ def as_json_line(result: Result) -> str:
         "seed": options.seed,
         "rounds": options.rounds,
         "dtype": options.our_dtypes,
-        "sentences": len(result.workload.sources),
-        "source_tokens": sum(map(len, result.workload.sources)),
-        "planned_tokens": sum(result.workload.planned) if result.workload.planned else None,
+        "sentences": len(workload.sources),
+        "source_tokens": sum(map(len, workload.sources)),
+        "planned_tokens": sum(workload.planned) if workload.planned else None,
         "text": options.text.path.name if options.text.path else None,
         "references": options.text.references,
-        "weights": result.weights_digest,
-        "measurements": [_measured(m) for m in result.measurements],
-        "memory": {label: asdict(memory) for label, memory in result.memory.items()},
-        "idle_cpu": result.idle_cpu,
-        "notes": notes(result),
-        "hardware": asdict(result.hardware),
-        "versions": result.versions,
-        "commit": result.commit,
-        "started": result.started,
-        "seconds": round(result.seconds, 1),
+        "measurements": [
+            {name: value for name, value in asdict(m).items() if value is not None}
+            for m in measurements
+        ],
+        "memory": {label: asdict(each) for label, each in memory.items()},
+        "idle_cpu": idle_cpu,
+        "notes": [
+            *_notes_of_run(options, workload, excluded, idle_cpu),
+            *_notes_of_targets(measurements),
+        ],
+        **conditions,
     }
-    return json.dumps(values, ensure_ascii=False, default=list)
 
 
-def as_tables(result: Result) -> str:
-    """A table for each regime, search and load, then ratios, memory and notes."""
-    parts = [_heading(result)]
-    # Measurements of one table stand together only once they are sorted.
-    by_table = groupby(sorted(result.measurements, key=_table_of), key=_table_of)
-    parts += [_measured_table(list(group)) for _, group in by_table]
-    if compared := ratios(result):
-        rows = [
-            [key, f"{s.median:.2f}", f"{s.min:.2f} to {s.max:.2f}"] for key, s in compared.items()
-        ]
-        parts.append(_table(["ours over theirs", "median", "rounds"], rows))
-    rows = [
-        [label, f"{m.rss / 2**20:.0f}", f"{m.pss / 2**20:.0f}", f"{m.peak_rss / 2**20:.0f}"]
-        for label, m in result.memory.items()
-    ]
-    parts.append(_table(["memory, MiB", "RSS", "PSS", "peak"], rows))
-    if found := notes(result):
-        parts.append("\n".join(f"Note: {note}." for note in found))
-    return "\n\n".join(parts)
+def ratios(
+    options: BenchOptions, measurements: Sequence[Measurement], pairs: Sequence[Pair]
+) -> dict[str, Spread]:
+    """Ours over theirs, round by round; above 1 means ours is faster.
+
+    Keys are `PEER-TYPE/SEARCH`, with `@80%` behind it for a load, and with `REGIME/` before it if
+    there were several regimes.
+    """
+    found = {
+        (m.regime, m.contender, m.search, m.load): m.figures[_DECIDING[m.regime]].rounds
+        for m in measurements
+    }
+    compared = {}
+    for regime in options.regimes:
+        prefix = f"{regime}/" if len(options.regimes) > 1 else ""
+        shares = [f"{share:.0%}" for share in SHARES] if regime is Regime.ONLINE else [None]
+        for pair in pairs:
+            for search in options.searches:
+                for share in shares:
+                    load = share and f"{share} of {pair.their_label}"
+                    ours = found[regime, pair.our_label, search, load]
+                    theirs = found[regime, pair.their_label, search, load]
+                    key = f"{prefix}{pair.name}/{search}" + (f"@{share}" if share else "")
+                    more_is_better = regime is Regime.THROUGHPUT
+                    compared[key] = ratio(ours, theirs) if more_is_better else ratio(theirs, ours)
+    return compared
 
 
-def _worse_translations(result: Result) -> list[str]:
-    """No path may win by translating worse."""
+def _notes_of_run(
+    options: BenchOptions,
+    workload: Workload,
+    excluded: Mapping[str, str],
+    idle_cpu: Mapping[str, float],
+) -> Iterable[str]:
+    """What whoever reads the figures must know; nothing, if all was as it should be."""
+    if options.rounds < 3:
+        yield "fewer than 3 rounds: do not compare with these ratios"
+    if workload.left_out:
+        yield f"{workload.left_out} lines were left out: too long for the model"
+    for label, reason in excluded.items():
+        yield f"{label} does not keep the planned lengths and was excluded: {reason}"
+    for label, busy in idle_cpu.items():
+        if busy > _BUSY:
+            yield f"{label} used {busy:.0%} of a CPU while others had their turn"
+
+
+def _notes_of_targets(measurements: Sequence[Measurement]) -> Iterable[str]:
+    """No contender may win by other lengths or worse translations."""
     best: dict[object, float] = {}
-    for m in result.measurements:
+    for m in measurements:
         if m.bleu is not None:
-            key = (m.search, m.sentences)
-            best[key] = max(best.get(key, 0.0), m.bleu)
-    return [
-        f"{m.contender}, {m.regime}, {m.search}: "
-        f"{best[m.search, m.sentences] - m.bleu:.1f} BLEU below the best"
-        for m in result.measurements
-        if m.bleu is not None and m.bleu < best[m.search, m.sentences] - _LOST_BLEU
-    ]
+            best[m.search, m.sentences] = max(best.get((m.search, m.sentences), 0.0), m.bleu)
+    for m in measurements:
+        name = f"{m.contender}, {m.regime}, {m.search}"
+        if m.planned_lengths is not None and m.planned_lengths < 1 - _LOST_LENGTHS:
+            yield f"{name}: {1 - m.planned_lengths:.1%} of targets have other lengths than planned"
+        if m.bleu is not None and (lost := best[m.search, m.sentences] - m.bleu) > _LOST_BLEU:
+            yield f"{name}: {lost:.1f} BLEU below the best"
 
 
-def _measured(m: Measurement) -> dict[str, Any]:
-    values = asdict(m)
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _heading(result: Result) -> str:
-    options, workload = result.options, result.workload
-    cores = result.hardware.cores
-    mean = sum(map(len, workload.sources)) / len(workload.sources)
-    return (
-        f"{options.model}: {len(workload.sources)} sentences of {mean:.1f} tokens on average, "
-        f"{cores} of {result.hardware.cores_of_machine} CPUs ({result.hardware.cpu}), "
-        f"{options.rounds} rounds, seed {options.seed}\n"
+def as_tables(values: Mapping[str, Any]) -> str:
+    """A table for each regime, search and load of such an object; ratios, memory and notes."""
+    hardware, sentences = values["hardware"], values["sentences"]
+    parts = [
+        f"{values['model']}: {sentences} sentences of {values['source_tokens'] / sentences:.1f} "
+        f"tokens on average, {hardware['cores']} of {hardware['cores_of_machine']} CPUs "
+        f"({hardware['cpu']}), {values['rounds']} rounds, seed {values['seed']}\n"
         "Medians, with the smallest and the largest round; token ids in, token ids out."
-    )
-
-
-def _table_of(m: Measurement) -> tuple[str, str, str]:
-    return m.regime, m.search, m.load or ""
-
-
-def _measured_table(group: Sequence[Measurement]) -> str:
-    first = group[0]
-    title = f"{first.regime}, {first.search}" + (f", {first.load}" if first.load else "")
-    names = list(first.figures)
-    header = [title, *[name.replace("_", " ") for name in names]]
+    ]
+    # Measurements of one table stand together only once they are sorted.
+    by_table = groupby(sorted(values["measurements"], key=_table_of), key=_table_of)
+    parts += [_measured_table(title, list(group)) for title, group in by_table]
+    if values["ratios"]:
+        rows = [
+            [key, f"{median:.2f}", f"{min(rounds):.2f} to {max(rounds):.2f}"]
+            for (key, median), rounds in zip(
+                values["ratios"].items(), values["ratio_rounds"].values(), strict=True
+            )
+        ]
+        parts.append(as_table((["ours over theirs", "median", "rounds"], rows)))
+    names = ("rss", "pss", "peak_rss")
     rows = [
-        [m.contender, *[_spread(m.figures[name]) for name in names], *_circumstances(m)]
+        [label, *(f"{memory[name] / 2**20:.0f}" for name in names)]
+        for label, memory in values["memory"].items()
+    ]
+    parts.append(as_table((["memory, MiB", "RSS", "PSS", "peak"], rows)))
+    parts.append("\n".join(f"Note: {note}." for note in values["notes"]))
+    return "\n\n".join(filter(None, parts))
+
+
+def _table_of(m: Mapping[str, Any]) -> str:
+    return ", ".join(m[name] for name in ("regime", "search", "load") if name in m)
+
+
+def _measured_table(title: str, group: Sequence[Mapping[str, Any]]) -> str:
+    names = list(group[0]["figures"])
+    rows = [
+        [
+            m["contender"],
+            *(_spread(m["figures"][name]) for name in names),
+            str(m["sentences"]),
+            str(m.get("output_tokens", "")),
+            f"{m['planned_lengths']:.1%}" if "planned_lengths" in m else "",
+            f"{m['bleu']:.2f}" if "bleu" in m else "",
+            ", ".join(f"{name} {shown(value)}" for name, value in m["setup"].items()),
+        ]
         for m in group
     ]
-    return _table([*header, "sentences", "tokens out", "as planned", "BLEU", "set-up"], rows)
+    facts = ["sentences", "tokens out", "as planned", "BLEU", "set-up"]
+    header = [title, *(name.replace("_", " ") for name in names), *facts]
+    # Without the columns that nobody has anything in.
+    kept = [column for column in zip(header, *rows, strict=True) if any(column[1:])]
+    headings, *cells = zip(*kept, strict=True)
+    return as_table((headings, cells))
 
 
-def _circumstances(m: Measurement) -> list[str]:
-    return [
-        str(m.sentences),
-        "" if m.output_tokens is None else str(m.output_tokens),
-        "" if m.planned_lengths is None else f"{m.planned_lengths:.1%}",
-        "" if m.bleu is None else f"{m.bleu:.2f}",
-        ", ".join(f"{name} {_short(value)}" for name, value in m.setup.items()),
-    ]
-
-
-def _spread(spread: Spread) -> str:
-    median, low, high = (f"{v:,.{_digits(v)}f}" for v in (spread.median, spread.min, spread.max))
-    return f"{median} ({low} to {high})"
-
-
-def _digits(value: float) -> int:
-    return 0 if value >= 1000 else 1 if value >= 10 else 2
-
-
-def _short(value: float | str) -> str:
-    return f"{value:.1f}" if isinstance(value, float) else str(value)
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell; those that nobody has anything in are left out."""
-    lines = [list(header), *map(list, rows)]
-    kept = [i for i in range(len(header)) if any(line[i] for line in lines[1:])]
-    widths = {i: max(len(line[i]) for line in lines) for i in kept}
-    return "\n".join("  ".join(line[i].ljust(widths[i]) for i in kept).rstrip() for line in lines)
+def _spread(spread: Mapping[str, float]) -> str:
+    return f"{shown(spread['median'])} ({shown(spread['min'])} to {shown(spread['max'])})"

@@ -7,6 +7,7 @@ sentence when four hypotheses have ended, where ours may end sooner, once none c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -16,12 +17,12 @@ from loadtests.bench.arrivals import serve_in_batches
 from loadtests.bench.contender import (
     BATCH_SIZE,
     LENGTH_PENALTY,
+    Contender,
     ContenderSpec,
-    Regime,
     Search,
     Setup,
+    Task,
     TokenIds,
-    without_end,
 )
 from loadtests.bench.transformers_model import to_transformers
 from model.decoding.reference import pad_sources
@@ -33,7 +34,7 @@ __all__ = ["TransformersContender"]
 _WARM_UP = 8
 
 
-class TransformersContender:
+class TransformersContender(Contender):
     """One model; PyTorch's own threads."""
 
     def __init__(self, spec: ContenderSpec, model: Transformer) -> None:
@@ -45,43 +46,34 @@ class TransformersContender:
         self._model: Any = to_transformers(model)
         self._model.to(spec.device, dtype)  # type: ignore[arg-type]
 
-    def prepare(self, regime: Regime, search: Search, sample: Sequence[TokenIds]) -> Setup:
+    def prepare(
+        self, task: Task, sample: Sequence[TokenIds], arrivals: Sequence[float] = ()
+    ) -> Setup:
         """There is nothing to choose."""
-        self.translate(regime, search, sample[:_WARM_UP])
+        self.translate(task, sample[:_WARM_UP])
         return {"num_threads": len(self._spec.cores), "batch_size": BATCH_SIZE}
 
-    def prepare_online(
-        self, search: Search, load: str, sample: Sequence[TokenIds], arrivals: Sequence[float]
-    ) -> Setup:
-        """There is nothing to choose here either."""
-        return self.prepare(Regime.ONLINE, search, sample)
-
-    def translate(
-        self, regime: Regime, search: Search, sources: Sequence[TokenIds]
-    ) -> list[list[int]]:
+    def translate(self, task: Task, sources: Sequence[TokenIds]) -> list[list[int]]:
         """Longest first, so that what is in a batch has about the same length."""
         order = sorted(range(len(sources)), key=lambda i: -len(sources[i]))
         targets: list[list[int]] = [[] for _ in sources]
         for first in range(0, len(order), BATCH_SIZE):
             rows = order[first : first + BATCH_SIZE]
-            found = self._generate(search, [sources[i] for i in rows])
+            found = self._generate(task.search, [sources[i] for i in rows])
             for row, target in zip(rows, found, strict=True):
                 targets[row] = target
         return targets
 
     def serve(
-        self, search: Search, load: str, sources: Sequence[TokenIds], arrivals: Sequence[float]
+        self, task: Task, sources: Sequence[TokenIds], arrivals: Sequence[float]
     ) -> list[float]:
         """One batch at a time, of everything that waits."""
         return serve_in_batches(
-            lambda batch: self._generate(search, [sources[index] for index in batch]),
+            lambda batch: self._generate(task.search, [sources[index] for index in batch]),
             arrivals,
             num_workers=1,
             most=BATCH_SIZE,
         )
-
-    def close(self) -> None:
-        """It has no threads of its own."""
 
     def _generate(self, search: Search, sources: Sequence[TokenIds]) -> list[list[int]]:
         device = self._spec.device
@@ -99,4 +91,5 @@ class TransformersContender:
                 **options,
             )
         # The first token is what the decoder was started with.
-        return [without_end(row[1:], self._config.eos_id) for row in found.tolist()]
+        end = self._config.eos_id
+        return [list(takewhile(lambda token: token != end, row[1:])) for row in found.tolist()]

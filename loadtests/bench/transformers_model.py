@@ -55,19 +55,13 @@ def to_transformers(model: Transformer) -> MarianMTModel | PegasusForConditional
 
 
 def _shape(config: TransformerConfig) -> dict[str, Any]:
-    sides = {
-        f"{side}_{name}": value
-        for side, layers in (
-            ("encoder", config.num_encoder_layers),
-            ("decoder", config.num_decoder_layers),
-        )
-        for name, value in (
-            ("layers", layers),
-            ("ffn_dim", config.d_ff),
-            ("attention_heads", config.num_heads),
-        )
-    }
-    return sides | {
+    return {
+        "encoder_layers": config.num_encoder_layers,
+        "decoder_layers": config.num_decoder_layers,
+        "encoder_ffn_dim": config.d_ff,
+        "decoder_ffn_dim": config.d_ff,
+        "encoder_attention_heads": config.num_heads,
+        "decoder_attention_heads": config.num_heads,
         "vocab_size": config.tgt_vocab_size,
         "d_model": config.d_model,
         "activation_function": str(config.activation),

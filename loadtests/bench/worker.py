@@ -6,6 +6,7 @@ stderr: stdout is for results.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -24,15 +25,15 @@ from loadtests.bench.contender import (
     ContenderSpec,
     Peer,
     Regime,
-    Search,
     Setup,
+    Task,
     TokenIds,
 )
 from loadtests.bench.errors import BenchError, SlowAnswerError
 from loadtests.bench.machine import Memory, read_memory
 from loadtests.bench.models import BenchModel, digest
 
-__all__ = ["Translated", "Worker", "convert_for_ctranslate2"]
+__all__ = ["Translated", "Worker", "convert_for_ctranslate2", "obey"]
 
 _LONGEST_ANSWER = 3600.0
 """Seconds of one call, beyond which a worker is given up."""
@@ -46,7 +47,7 @@ class Translated:
     """What came of one turn."""
 
     seconds: tuple[float, ...]
-    """Of each call: one for all sources, or one for each."""
+    """Seconds of each call: one for all sources, or one for each."""
     targets: list[list[int]]
     """Without end tokens, in the order of the sources."""
 
@@ -73,7 +74,7 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """The number of the process."""
         assert self._process.pid is not None  # it was started
         return self._process.pid
 
@@ -81,23 +82,14 @@ class Worker:
         """The digest of its weights; None if they were converted elsewhere. To be called once."""
         return self._answer()  # type: ignore[no-any-return]
 
-    def prepare(self, regime: Regime, search: Search, sample: Sequence[TokenIds]) -> Setup:
-        """See `Contender`."""
-        return self._ask("prepare", regime, search, sample)  # type: ignore[no-any-return]
-
-    def prepare_online(
-        self, search: Search, load: str, sample: Sequence[TokenIds], arrivals: Sequence[float]
+    def prepare(
+        self, task: Task, sample: Sequence[TokenIds], arrivals: Sequence[float] = ()
     ) -> Setup:
         """See `Contender`."""
-        return self._ask("prepare_online", search, load, sample, arrivals)  # type: ignore[no-any-return]
+        return self._ask("prepare", task, sample, arrivals)  # type: ignore[no-any-return]
 
     def translate(
-        self,
-        regime: Regime,
-        search: Search,
-        sources: Sequence[TokenIds],
-        *,
-        within: float = _LONGEST_ANSWER,
+        self, task: Task, sources: Sequence[TokenIds], *, within: float = _LONGEST_ANSWER
     ) -> Translated:
         """Translates with a clock beside it: one by one for latency, else all in one call.
 
@@ -107,16 +99,16 @@ class Worker:
         Raises:
             SlowAnswerError: it has not answered in time.
         """
-        return self._ask("translate", regime, search, sources, within=within)  # type: ignore[no-any-return]
+        return self._ask("translate", task, sources, within=within)  # type: ignore[no-any-return]
 
     def serve(
-        self, search: Search, load: str, sources: Sequence[TokenIds], arrivals: Sequence[float]
+        self, task: Task, sources: Sequence[TokenIds], arrivals: Sequence[float]
     ) -> list[float]:
         """See `Contender`."""
-        return self._ask("serve", search, load, sources, arrivals)  # type: ignore[no-any-return]
+        return self._ask("serve", task, sources, arrivals)  # type: ignore[no-any-return]
 
     def memory(self) -> Memory:
-        """Of the process, as it is now."""
+        """What the process holds now."""
         return self._ask("memory")  # type: ignore[no-any-return]
 
     def cpu_seconds(self) -> float:
@@ -193,7 +185,7 @@ def _serve(pipe: Connection, spec: ContenderSpec) -> None:
         pipe.send((True, weights_digest))
         while message := pipe.recv():
             name, arguments = message
-            pipe.send((True, _obey(contender, name, arguments)))
+            pipe.send((True, obey(contender, name, arguments)))
         contender.close()
     except EOFError:
         return  # the parent has gone
@@ -201,7 +193,8 @@ def _serve(pipe: Connection, spec: ContenderSpec) -> None:
         pipe.send((False, f"{type(error).__name__}: {error}"))
 
 
-def _obey(contender: Contender, name: str, arguments: Sequence[Any]) -> Any:
+def obey(contender: Contender, name: str, arguments: Sequence[Any]) -> Any:
+    """Does what a call of `Worker` asks for, where the contender is."""
     if name == "memory":
         return read_memory()
     if name == "translate":
@@ -224,17 +217,19 @@ def _become(spec: ContenderSpec) -> tuple[Contender, str | None]:
         return TransformersContender(spec, weights), weights_digest
     from loadtests.bench.polyhead_contender import PolyheadContender
 
-    return PolyheadContender(spec, weights), weights_digest
+    ours = PolyheadContender(spec, weights)
+    # As a replica does.
+    gc.collect()
+    gc.freeze()
+    return ours, weights_digest
 
 
-def _translate(
-    contender: Contender, regime: Regime, search: Search, sources: Sequence[TokenIds]
-) -> Translated:
-    calls = [[source] for source in sources] if regime is Regime.LATENCY else [sources]
+def _translate(contender: Contender, task: Task, sources: Sequence[TokenIds]) -> Translated:
+    calls = [[source] for source in sources] if task.regime is Regime.LATENCY else [sources]
     seconds, targets = [], []
     for call in calls:
         started = time.perf_counter()
-        found = contender.translate(regime, search, call)
+        found = contender.translate(task, call)
         seconds.append(time.perf_counter() - started)
         targets += found
     return Translated(seconds=tuple(seconds), targets=targets)

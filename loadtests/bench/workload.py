@@ -9,8 +9,12 @@ from itertools import islice
 from pathlib import Path
 
 from loadtests.bench.errors import BenchError
-from loadtests.bench.length_tokens import FIRST_FREE_ID, MAX_PLANNED_TOKENS, length_token
-from loadtests.bench.models import BenchModel
+from loadtests.bench.models import (
+    FIRST_FREE_ID,
+    MAX_PLANNED_TOKENS,
+    BenchModel,
+    length_token,
+)
 from loadtests.corpus import DEFAULT_SENTENCES
 from model.checkpoints.checkpoint import TOKENIZER_FILE
 from model.checkpoints.embedded import DEFAULT
@@ -21,7 +25,7 @@ from model.training.text import read_pairs
 __all__ = ["TextFile", "Workload", "draw_workload", "poisson_arrivals"]
 
 MEAN_SOURCE_TOKENS = 23
-"""Of random models, the end token included: about that of a newspaper's sentences."""
+"""Mean length of sources for random models, end token included: about that of newspapers."""
 _LENGTH_SPREAD = 0.15
 """A planned target is as long as its source, give or take this share."""
 _ROOM = 50

@@ -6,7 +6,7 @@ runners       runners for measuring: with graphs, without, many slots
 agreement     first: is it right?
 ceilings      what this device can do
 step_times    how long a decode step takes, and where the time goes
-rates         everything at once, one alone, whenever they come
+rates         the regimes of `polyhead bench`, around a runner of this process
 peers         others on the same device, in turns with us
 report        tables for people, one line of JSON for machines
 

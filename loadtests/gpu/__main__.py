@@ -7,35 +7,39 @@ import os
 import sys
 import tempfile
 import time
-from functools import partial
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 from loadtests.bench.machine import commit, read_hardware, versions
 from loadtests.bench.models import RANDOM_MODELS, BenchModel
 from loadtests.gpu.figures import Figures
-from loadtests.gpu.report import as_json_line, as_table, exit_code
-from loadtests.gpu.stages import Outcome, Stage, run_stage
+from loadtests.gpu.report import as_json_line, as_text
+from loadtests.gpu.stages import Stage, run_stage
 
 _TESTS = ("tests/unit/model/engine/cuda/kernels", "tests/unit/model/engine/cuda")
 _RESERVE = 8.0
 """Seconds for the report."""
+_SECONDS = {
+    "agreement": 80, "steps": 80, "throughput": 90, "alone": 30, "online": 45, "peers": 200,
+}  # fmt: skip
+"""The most that each stage may take, in the order of what must be known first. The last takes what
+is left: CTranslate2 may have to compile its kernels first."""
 
 
 def main() -> int:
     """Returns the process's exit code."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.gpu", description=__doc__)
-    parser.add_argument("stage", nargs="?", choices=list(_WORK), help="only this one, here")
+    parser.add_argument("stage", nargs="?", choices=list(_SECONDS), help="only this one, here")
     parser.add_argument("--output", type=Path, help="folder for the figures")
     parser.add_argument("--seconds", type=float, default=525.0, help="most of everything's time")
     parser.add_argument("--text", type=Path, help="`source<TAB>reference` lines, for BLEU")
-    parser.add_argument("--figures", type=Path, help="file for one stage's figures")
     arguments = parser.parse_args()
     output = arguments.output or Path(tempfile.mkdtemp(prefix="polyhead-gpu-"))
     output.mkdir(parents=True, exist_ok=True)
     if arguments.stage:
-        figures = Figures(arguments.figures or output / f"{arguments.stage}.json")
-        wrong = _WORK[arguments.stage](figures, arguments.text)
+        figures = Figures(output / f"{arguments.stage}.json")
+        wrong = _work(arguments.stage, figures, arguments.text)
         print("\n".join(wrong), file=sys.stderr)
         return int(bool(wrong))
     return _all_stages(output, arguments.seconds, arguments.text)
@@ -49,19 +53,20 @@ def _all_stages(output: Path, seconds: float, text: Path | None) -> int:
         "versions": versions(), "commit": commit(),
     }  # fmt: skip
     print(environment, flush=True)
-    outcomes: list[Outcome] = []
-    for stage in stages(text):
-        left = deadline - time.monotonic()
-        outcomes.append(run_stage(stage, output / f"{stage.name}.json", at_most=left))
-    table, line = as_table(outcomes), as_json_line(outcomes, environment)
+    # Kernels are compiled, not interpreted.
+    os.environ["TRITON_INTERPRET"] = "0"
+    outcomes = [
+        run_stage(stage, at_most=deadline - time.monotonic()) for stage in stages(output, text)
+    ]
+    table, line = as_text(outcomes), as_json_line(outcomes, environment)
     (output / "table.txt").write_text(table + "\n", encoding="utf-8")
     (output / "result.json").write_text(line + "\n", encoding="utf-8")
     print(table, line, sep="\n\n")
-    return exit_code(outcomes)
+    return int(any(outcome.error is not None for outcome in outcomes))
 
 
-def stages(text: Path | None) -> list[Stage]:
-    """In the order of what must be known first."""
+def stages(output: Path, text: Path | None) -> list[Stage]:
+    """The tests of the kernels, then every stage of `_SECONDS`."""
     pytest = [
         # Its own settings: those of the project want plug-ins that nothing here needs.
         *(sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", ".", "-q"),
@@ -70,101 +75,59 @@ def stages(text: Path | None) -> list[Stage]:
     ]
     if find_spec("xdist"):
         pytest += ["-n", "6"]
-    # Compiled, not interpreted.
-    compiled = {"TRITON_INTERPRET": "0"}
-    tests = Stage(name="kernels", seconds=100, command=lambda _: pytest, environment=compiled)
-    # The last takes what is left: CTranslate2 may have to compile its kernels first.
-    limits = {
-        "agreement": 80, "steps": 80, "throughput": 90, "alone": 30, "online": 45, "peers": 200,
-    }  # fmt: skip
-
-    def command(name: str, figures: Path) -> list[str]:
-        given = ["--text", str(text)] if text else []
-        script = [sys.executable, "-m", "loadtests.gpu", name, "--figures", str(figures)]
-        return [*script, "--output", str(figures.parent), *given]
-
+    given = ["--output", str(output), *(["--text", str(text)] if text else [])]
+    commands = {"kernels": pytest} | {
+        name: [sys.executable, "-m", "loadtests.gpu", name, *given] for name in _SECONDS
+    }
+    limits = {"kernels": 100} | _SECONDS
     return [
-        tests,
-        *(
-            Stage(name=name, seconds=limit, command=partial(command, name), environment=compiled)
-            for name, limit in limits.items()
-        ),
+        Stage(name=name, seconds=limits[name], command=command, figures=output / f"{name}.json")
+        for name, command in commands.items()
     ]
 
 
-def _agreement(figures: Figures, text: Path | None) -> list[str]:
-    from loadtests.gpu.agreement import check_agreement
+def _work(stage: str, figures: Figures, text: Path | None) -> list[str]:
+    """Does one stage's work in this process, and says what is wrong.
+
+    What a stage needs is imported here: if it cannot be, that stage fails, and no other.
+    """
     from loadtests.gpu.runners import cuda_runner
 
-    model = BenchModel.named("embedded", seed=0)
-    return check_agreement(
-        cuda_runner, figures, model=model, text=text, num_sentences=240, num_exact=96
-    )
+    if stage == "agreement":
+        from loadtests.gpu.agreement import check_agreement
 
+        embedded = BenchModel.named("embedded", seed=0)
+        return check_agreement(cuda_runner, figures, model=embedded, text=text)
+    if stage == "steps":
+        from loadtests.gpu.ceilings import Ceilings
+        from loadtests.gpu.step_times import measure_encoding, measure_steps
 
-def _steps(figures: Figures, text: Path | None) -> list[str]:
-    from loadtests.gpu.ceilings import Ceilings
-    from loadtests.gpu.runners import cuda_runner
-    from loadtests.gpu.step_times import measure_encoding, measure_steps
+        ceilings = Ceilings.measured()
+        figures.record("copy_bytes_per_second", ceilings.bytes_per_second)
+        figures.record("product_flops", ceilings.flops)
+        # 256 positions, and a bias to keep targets from ending
+        config = replace(RANDOM_MODELS["paper-base"], max_positions=256, projection_bias=True)
+        measure_steps(cuda_runner, figures, config, ceilings)
+        measure_encoding(cuda_runner, figures, config)
+        return []
+    model = BenchModel.named("paper-base", seed=0)
+    if stage == "peers":
+        from loadtests.gpu.peers import measure_peers, offer_cublas_12
 
-    ceilings = Ceilings.measured()
-    figures.record("copy_bytes_per_second", ceilings.bytes_per_second)
-    figures.record("product_flops", ceilings.flops)
-    # 256 positions, and a bias to keep targets from ending
-    config = RANDOM_MODELS["paper-base"].from_dict(
-        RANDOM_MODELS["paper-base"].to_dict() | {"max_positions": 256, "projection_bias": True}
-    )
-    measure_steps(cuda_runner, figures, config, ceilings)
-    measure_encoding(cuda_runner, figures, config)
+        with tempfile.TemporaryDirectory() as links:
+            if not offer_cublas_12(Path(links)):
+                print("no cuBLAS was found: CTranslate2 will not run", flush=True)
+            return measure_peers(cuda_runner, figures, model)
+    from loadtests.gpu import rates
+
+    measure = {
+        "throughput": rates.measure_throughput,
+        "alone": rates.measure_alone,
+        "online": rates.measure_online,
+    }
+    measure[stage](cuda_runner, figures, model)
     return []
 
-
-def _throughput(figures: Figures, text: Path | None) -> list[str]:
-    from loadtests.gpu.rates import measure_throughput
-    from loadtests.gpu.runners import cuda_runner
-
-    measure_throughput(cuda_runner, figures, _paper_base())
-    return []
-
-
-def _alone(figures: Figures, text: Path | None) -> list[str]:
-    from loadtests.gpu.rates import measure_alone
-    from loadtests.gpu.runners import cuda_runner
-
-    measure_alone(cuda_runner, figures, _paper_base())
-    return []
-
-
-def _online(figures: Figures, text: Path | None) -> list[str]:
-    from loadtests.gpu.rates import measure_online
-    from loadtests.gpu.runners import cuda_runner
-
-    measure_online(cuda_runner, figures, _paper_base())
-    return []
-
-
-def _peers(figures: Figures, text: Path | None) -> list[str]:
-    from loadtests.gpu.peers import measure_peers, offer_cublas_12
-    from loadtests.gpu.runners import cuda_runner
-
-    with tempfile.TemporaryDirectory() as links:
-        if not offer_cublas_12(Path(links)):
-            print("no cuBLAS was found: CTranslate2 will not run", flush=True)
-        return measure_peers(cuda_runner, figures, _paper_base())
-
-
-def _paper_base() -> BenchModel:
-    return BenchModel.named("paper-base", seed=0)
-
-
-_WORK = {
-    "agreement": _agreement,
-    "steps": _steps,
-    "throughput": _throughput,
-    "alone": _alone,
-    "online": _online,
-    "peers": _peers,
-}
 
 if __name__ == "__main__":
     sys.exit(main())

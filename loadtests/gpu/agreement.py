@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Sequence as SequenceOf
 from pathlib import Path
 
 import torch
-from sacrebleu.metrics import BLEU
 
-from loadtests.bench.contender import TokenIds
+from loadtests.bench.benchmark import bleu_score
+from loadtests.bench.contender import Search, TokenIds
 from loadtests.bench.models import BenchModel
+from loadtests.bench.polyhead_contender import generation
 from loadtests.bench.workload import TextFile, draw_workload
 from loadtests.gpu.figures import Figures
-from loadtests.gpu.runners import Maker, drive, search, sequences
-from model.checkpoints.checkpoint import TOKENIZER_FILE
+from loadtests.gpu.runners import Maker, drive, sequences
 from model.decoding.reference import generate
 from model.decoding.search import Hypothesis
 from model.engine.cuda.runner import CudaRunner
-from model.text.tokenizer import Tokenizer
 
 __all__ = ["check_agreement"]
 
-_BEAMS = (1, 4)
 Found = list[tuple[Hypothesis, ...]]
 
 
@@ -31,8 +30,8 @@ def check_agreement(
     *,
     model: BenchModel,
     text: Path | None,
-    num_sentences: int,
-    num_exact: int,
+    num_sentences: int = 240,
+    num_exact: int = 96,
 ) -> list[str]:
     """With a trained model.
 
@@ -45,19 +44,18 @@ def check_agreement(
         What is wrong; nothing, if all is well.
     """
     sources = draw_workload(model, TextFile(), count=num_sentences, seed=0).sources
-    wrong = []
     exact = make(model.load(), dtype=torch.float32, max_slots=256)
-    for beams in _BEAMS:
-        name = f"float32_beam{beams}_differs_from_plain_loop"
-        share = _against_the_plain_loop(exact, model, sources[:num_exact], beams)
+    half = make(model.load(), dtype=torch.bfloat16, max_slots=1024)
+    plain = make(model.load(), dtype=torch.bfloat16, max_slots=1024, captured=False)
+    wrong = []
+    for search in Search:
+        name = f"float32_beam{search.beam_size}_differs_from_plain_loop"
+        share = _against_the_plain_loop(exact, model, sources[:num_exact], search)
         figures.record(name, share)
         if share > 0:
             wrong.append(f"{name}: {share:.2%}")
-    half = make(model.load(), dtype=torch.bfloat16, max_slots=1024)
-    plain = make(model.load(), dtype=torch.bfloat16, max_slots=1024, captured=False)
-    for beams in _BEAMS:
-        wrong += _against_itself(half, plain, figures, sources, beams)
-        _among_neighbours(exact, half, figures, sources, beams)
+        wrong += _against_itself(half, plain, figures, sources, search)
+        _among_neighbours({"float32": exact, "bfloat16": half}, figures, sources, search)
     plain.close()
     if text is not None:
         wrong += _bleu(exact, half, figures, model, text)
@@ -65,11 +63,11 @@ def check_agreement(
 
 
 def _against_the_plain_loop(
-    runner: CudaRunner, model: BenchModel, sources: SequenceOf[TokenIds], beams: int
+    runner: CudaRunner, model: BenchModel, sources: SequenceOf[TokenIds], search: Search
 ) -> float:
-    found = _translate(runner, sources, beams)
+    found = _translate(runner, sources, search)
     transformer = model.load()
-    wanted = [generate(transformer, [list(source)], search(beams))[0] for source in sources]
+    wanted = [generate(transformer, [list(each)], generation(search))[0] for each in sources]
     return _differing(found, wanted)
 
 
@@ -78,64 +76,60 @@ def _against_itself(
     uncaptured: CudaRunner,
     figures: Figures,
     sources: SequenceOf[TokenIds],
-    beams: int,
+    search: Search,
 ) -> list[str]:
     """Graphs compute what their functions compute, and the same twice: bit for bit."""
     wrong = []
-    found = _translate(captured, sources, beams)
+    found = _translate(captured, sources, search)
     for name, other in (
-        ("without_graphs", _translate(uncaptured, sources, beams)),
-        ("when_repeated", _translate(captured, sources, beams)),
+        ("without_graphs", _translate(uncaptured, sources, search)),
+        ("when_repeated", _translate(captured, sources, search)),
     ):
         share = sum(a != b for a, b in zip(found, other, strict=True)) / len(found)
-        figures.record(f"bfloat16_beam{beams}_bits_differ_{name}", share)
+        figures.record(f"bfloat16_beam{search.beam_size}_bits_differ_{name}", share)
         if share > 0:
-            wrong.append(f"bfloat16, beam {beams}: {share:.2%} of results differ {name}")
+            wrong.append(f"bfloat16, {search}: {share:.2%} of results differ {name}")
     return wrong
 
 
 def _among_neighbours(
-    exact: CudaRunner,
-    half: CudaRunner,
+    runners: Mapping[str, CudaRunner],
     figures: Figures,
     sources: SequenceOf[TokenIds],
-    beams: int,
+    search: Search,
 ) -> None:
     """How many translations depend on how many others there are, which picks the products."""
-    for name, runner in (("float32", exact), ("bfloat16", half)):
-        together = _translate(runner, sources, beams)
+    for name, runner in runners.items():
+        together = _translate(runner, sources, search)
         for crowd in (1, 48):
             found: Found = []
             for first in range(0, len(sources), crowd):
-                found += _translate(runner, sources[first : first + crowd], beams)
-            figures.record(f"{name}_beam{beams}_differ_among_{crowd}", _differing(found, together))
+                found += _translate(runner, sources[first : first + crowd], search)
+            share = _differing(found, together)
+            figures.record(f"{name}_beam{search.beam_size}_differ_among_{crowd}", share)
 
 
 def _bleu(
     exact: CudaRunner, half: CudaRunner, figures: Figures, model: BenchModel, text: Path
 ) -> list[str]:
     workload = draw_workload(model, TextFile(path=text, references=True), count=None, seed=0)
-    assert workload.references is not None
-    assert model.directory is not None
-    tokenizer = Tokenizer.from_file(model.directory / TOKENIZER_FILE)
-    scores = {}
-    for name, runner in (("float32", exact), ("bfloat16", half)):
-        for beams in _BEAMS:
-            found = _translate(runner, workload.sources, beams)
-            texts = [tokenizer.detokenize(hypotheses[0].token_ids) for hypotheses in found]
-            bleu = BLEU().corpus_score(texts, [list(workload.references)]).score
-            scores[name, beams] = float(bleu)
-            figures.record(f"{name}_beam{beams}_bleu", scores[name, beams])
-    return [
-        f"bfloat16, beam {beams}: more than 0.3 BLEU below float32"
-        for beams in _BEAMS
-        if scores["bfloat16", beams] < scores["float32", beams] - 0.3
-    ]
+    score = bleu_score(model, workload)
+    assert score is not None  # a trained model and references
+    wrong = []
+    for search in Search:
+        scores = []
+        for name, runner in (("float32", exact), ("bfloat16", half)):
+            found = _translate(runner, workload.sources, search)
+            scores.append(score([hypotheses[0].token_ids for hypotheses in found]))
+            figures.record(f"{name}_beam{search.beam_size}_bleu", scores[-1])
+        if scores[1] < scores[0] - 0.3:
+            wrong.append(f"bfloat16, {search}: more than 0.3 BLEU below float32")
+    return wrong
 
 
-def _translate(runner: CudaRunner, sources: SequenceOf[TokenIds], beams: int) -> Found:
-    config = runner.model_config
-    return drive(runner, sequences(sources, search(beams), config.max_positions))
+def _translate(runner: CudaRunner, sources: SequenceOf[TokenIds], search: Search) -> Found:
+    positions = runner.model_config.max_positions
+    return drive(runner, sequences(sources, generation(search), positions))
 
 
 def _differing(found: Found, wanted: Found) -> float:

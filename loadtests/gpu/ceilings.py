@@ -2,51 +2,39 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch.utils.benchmark import Timer
 
 from model.config import TransformerConfig
 
-__all__ = ["Ceilings", "StepWork", "seconds_of"]
-
-
-def seconds_of(work: Callable[[], object], *, repeats: int = 10) -> float:
-    """The median of `repeats`, by the device's own clock."""
-    work()
-    times = []
-    for _ in range(repeats):
-        began = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-        ended = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-        began.record()
-        work()
-        ended.record()
-        ended.synchronize()
-        milliseconds: float = began.elapsed_time(ended)
-        times.append(milliseconds / 1000)
-    return statistics.median(times)
+__all__ = ["Ceilings", "StepWork"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ceilings:
-    """Of one device."""
+    """The most that one device can do."""
 
     bytes_per_second: float
-    """Of a copy within the device, read and written."""
+    """Bytes that a copy within the device reads and writes."""
     flops: float
-    """Of a large bfloat16 product, a multiplication and an addition counting two."""
+    """Operations of a large bfloat16 product; a multiplication and an addition count two."""
 
     @classmethod
-    def measured(cls) -> Ceilings:
-        """On random numbers: zeros take less power, and so less time."""
-        size, width = 2**31, 8192
-        source = torch.randint(0, 255, (size,), dtype=torch.uint8, device="cuda")
+    def measured(cls, *, device: str = "cuda", size: int = 2**31, width: int = 8192) -> Ceilings:
+        """On random numbers: zeros take less power, and so less time.
+
+        Args:
+            size: bytes that are copied.
+            width: of the square matrices that are multiplied.
+        """
+        source = torch.randint(0, 255, (size,), dtype=torch.uint8, device=device)
         target = torch.empty_like(source)
-        copying = seconds_of(lambda: target.copy_(source))
-        a, b = torch.randn(2, width, width, device="cuda").bfloat16()
-        multiplying = seconds_of(lambda: a @ b)
+        copying = _seconds(lambda: target.copy_(source))
+        a, b = torch.randn(2, width, width, device=device).bfloat16()
+        multiplying = _seconds(lambda: a @ b)
         return cls(bytes_per_second=2 * size / copying, flops=2 * width**3 / multiplying)
 
 
@@ -69,7 +57,7 @@ class StepWork:
         source_len: float,
         num_bytes: int,
     ) -> StepWork:
-        """Of `groups` sources: each weight and each cached number is read once.
+        """The work of a step of `groups` sources: each weight and each cached number is read once.
 
         The beams of a source share its entry; how much of their past they share is not counted.
         """
@@ -91,3 +79,9 @@ class StepWork:
         return max(reading, self.flops / ceilings.flops) + (
             self.cache_bytes / ceilings.bytes_per_second
         )
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """The median time of many calls, until the device has done them."""
+    timer = Timer("work()", globals={"work": work})
+    return float(timer.blocked_autorange(min_run_time=0.2).median)

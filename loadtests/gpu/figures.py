@@ -6,6 +6,8 @@ import json
 import os
 from pathlib import Path
 
+from loadtests.bench.figures import shown
+
 __all__ = ["Figures"]
 
 Value = float | int | str | bool | None
@@ -21,9 +23,7 @@ class Figures:
     def record(self, name: str, value: Value) -> None:
         """Keeps a value, and shows it."""
         self._values[name] = value
-        shown = f"{value:,.4g}" if isinstance(value, float) and value < 1000 else value
-        shown = f"{value:,.0f}" if isinstance(value, float) and value >= 1000 else shown
-        print(f"{name}: {shown}", flush=True)
+        print(f"{name}: {shown(value)}", flush=True)
         beside = self._path.with_suffix(".new")
         beside.write_text(json.dumps(self._values), encoding="utf-8")
         os.replace(beside, self._path)

@@ -5,30 +5,33 @@ from __future__ import annotations
 import glob
 import os
 import site
-import statistics
 import tempfile
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 
-from loadtests.bench.contender import ContenderSpec, Peer, Regime, Search
+from loadtests.bench.contender import ContenderSpec, Peer, Regime
 from loadtests.bench.errors import BenchError
+from loadtests.bench.field import Field
+from loadtests.bench.figures import ratio
 from loadtests.bench.models import BenchModel
+from loadtests.bench.options import BenchOptions
+from loadtests.bench.regimes import closed_jobs, measure
 from loadtests.bench.worker import Worker, convert_for_ctranslate2
-from loadtests.bench.workload import TextFile, draw_workload
+from loadtests.bench.workload import TextFile, Workload, draw_workload
 from loadtests.gpu.figures import Figures
-from loadtests.gpu.rates import opened, without_gc
-from loadtests.gpu.runners import Maker, search
-from model.engine.engine import Engine
+from loadtests.gpu.rates import DeviceWorker
+from loadtests.gpu.runners import Maker
 
 __all__ = ["DTYPES", "SENTENCES", "measure_peers", "offer_cublas_12"]
 
-SENTENCES = {Peer.CTRANSLATE2: 4096, Peer.TRANSFORMERS: 128}
+SENTENCES = {Peer.CTRANSLATE2: 4096, Peer.TRANSFORMERS: 512}
+"""Sentences of our turns: enough for the batches that suit each of them."""
 DTYPES = {Peer.CTRANSLATE2: "float16", Peer.TRANSFORMERS: "float16"}
-_ROUNDS = 3
 
 
 def offer_cublas_12(directory: Path) -> bool:
@@ -75,7 +78,7 @@ def measure_peers(
 
     Args:
         dtypes: of the peers; only those who are named here take part.
-        sentences: of a turn: enough for the batches that suit each of them.
+        sentences: of our turns; transformers has a quarter of them.
 
     Returns:
         Which peers could not be measured, and why.
@@ -83,80 +86,41 @@ def measure_peers(
     workload = draw_workload(model, TextFile(), count=max(sentences.values()), seed=3)
     runner = make(model.load(), dtype=torch.bfloat16, max_slots=slots)
     missing = []
-    with tempfile.TemporaryDirectory() as folder, opened(runner, model) as engine:
+    with closing(DeviceWorker(runner, model, workload)) as ours:
         for peer, dtype in dtypes.items():
             if find_spec(peer) is None:
                 print(f"{peer}: skipped, since it is not installed", flush=True)
                 continue
+            spec = replace(ours.spec, name=str(peer), dtype=dtype, device=device)
+            part = replace(workload, sources=workload.sources[: sentences[peer]])
             try:
-                sources = workload.sources[: sentences[peer]]
-                spec = ContenderSpec(
-                    name=peer, dtype=dtype, device=device,
-                    cores=tuple(sorted(os.sched_getaffinity(0))), model=model,
-                    max_new_tokens=workload.max_new_tokens,
-                    converted=_converted(peer, dtype, model, Path(folder)),
-                )  # fmt: skip
-                planned = (workload.planned or ())[: sentences[peer]]
-                _beside(spec, engine, figures, sources, planned)
+                _beside(ours, spec, part, figures)
             except BenchError as error:
                 missing.append(f"{peer}: {error}")
                 print(missing[-1], flush=True)
     return missing
 
 
-def _converted(peer: Peer, dtype: str, model: BenchModel, folder: Path) -> Path | None:
-    if peer is not Peer.CTRANSLATE2:
-        return None
-    converted = folder / dtype
-    converted.mkdir()
-    convert_for_ctranslate2(model, converted, dtype)
-    return converted
-
-
-def _beside(
-    spec: ContenderSpec,
-    engine: Engine,
-    figures: Figures,
-    sources: Sequence[Sequence[int]],
-    planned: Sequence[int],
-) -> None:
-    worker = Worker(spec)
-    try:
-        worker.wait_until_ready()
-        for kind in Search:
-            _turns(worker, kind, engine, figures, sources, planned)
-    except BaseException:
-        worker.close(at_once=True)
-        raise
-    worker.close()
-
-
-def _turns(
-    worker: Worker,
-    kind: Search,
-    engine: Engine,
-    figures: Figures,
-    sources: Sequence[Sequence[int]],
-    planned: Sequence[int],
-) -> None:
-    """Rounds of one turn each."""
-    name = f"{worker.spec.label}_{kind}"
-    setup = worker.prepare(Regime.THROUGHPUT, kind, sources[:1024])
-    ours, theirs = [], []
-    for _ in range(_ROUNDS):
-        turn = worker.translate(Regime.THROUGHPUT, kind, sources)
-        lengths = [len(target) + 1 for target in turn.targets]
-        theirs.append(sum(lengths) / sum(turn.seconds))
-        with without_gc():
-            started = time.perf_counter()
-            futures = engine.submit(sources, search(kind.beam_size, worker.spec.max_new_tokens))
-            tokens = sum(future.result().target_tokens for future in futures)
-            ours.append(tokens / (time.perf_counter() - started))
-    if planned:
-        kept = [found == wanted for found, wanted in zip(lengths, planned, strict=True)]
-        figures.record(f"peer_{name}_lengths_as_planned", sum(kept) / len(kept))
-    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-    figures.record(f"peer_{name}_tokens_per_second", statistics.median(theirs))
-    figures.record(f"peer_{name}_batch", setup.get("max_batch_size") or setup.get("batch_size"))
-    figures.record(f"peer_{name}_ours_tokens_per_second", statistics.median(ours))
-    figures.record(f"ratio_{name}", statistics.median(ratios))
+def _beside(ours: DeviceWorker, spec: ContenderSpec, workload: Workload, figures: Figures) -> None:
+    """Our engine and a peer in turns."""
+    options = BenchOptions()
+    with tempfile.TemporaryDirectory() as folder:
+        if spec.name == Peer.CTRANSLATE2:
+            convert_for_ctranslate2(spec.model, Path(folder), spec.dtype)
+            spec = replace(spec, converted=Path(folder))
+        with Field([Worker(spec)], weights_digest=ours.wait_until_ready()) as field:
+            workers = [ours, *field.workers]
+            jobs = closed_jobs(Regime.THROUGHPUT, workers, workload, options)
+            found = measure(field, jobs, options, print)
+    for our_turns, their_turns in zip(found[::2], found[1::2], strict=True):
+        name = f"{spec.label}_{their_turns.search}"
+        our_rates, their_rates = (
+            turns.figures["tokens_per_second"] for turns in (our_turns, their_turns)
+        )
+        if their_turns.planned_lengths is not None:
+            figures.record(f"peer_{name}_lengths_as_planned", their_turns.planned_lengths)
+        figures.record(f"peer_{name}_tokens_per_second", their_rates.median)
+        batch = their_turns.setup.get("max_batch_size") or their_turns.setup.get("batch_size")
+        figures.record(f"peer_{name}_batch", batch)
+        figures.record(f"peer_{name}_ours_tokens_per_second", our_rates.median)
+        figures.record(f"ratio_{name}", ratio(our_rates.rounds, their_rates.rounds).median)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from textwrap import indent
 from typing import Any
 
+from loadtests.bench.figures import shown
 from loadtests.gpu.stages import Outcome
+from loadtests.report import as_table
 
-__all__ = ["TARGETS", "as_json_line", "as_table", "exit_code"]
+__all__ = ["TARGETS", "as_json_line", "as_text"]
 
 SCHEMA = 1
 
@@ -22,19 +25,20 @@ TARGETS = {
 """What is asked of one H200, for the paper's base model; milliseconds at most, others at least."""
 
 
-def as_table(outcomes: Sequence[Outcome]) -> str:
+def as_text(outcomes: Sequence[Outcome]) -> str:
     """Targets first, then every figure by stage."""
     figures = merged(outcomes)
-    lines = ["", "target                                                  wanted        found"]
-    for name, wanted in TARGETS.items():
-        found = figures.get(name)
-        shown = "-" if found is None else f"{found:,.4g}"
-        met = "" if found is None else "  met" if _meets(name, found, wanted) else "  MISSED"
-        lines.append(f"{name:52} {wanted:>10,.4g} {shown:>12}{met}")
+    targets = [
+        [name, shown(wanted), *_verdict(name, figures.get(name), wanted)]
+        for name, wanted in TARGETS.items()
+    ]
+    parts = ["", as_table((["target", "wanted", "found", ""], targets))]
     for outcome in outcomes:
-        lines += ["", f"{outcome.name}: {outcome.error or 'done'}, {outcome.seconds:.0f} s"]
-        lines += [f"  {name:60} {_shown(value)}" for name, value in outcome.figures.items()]
-    return "\n".join(lines)
+        parts.append(f"\n{outcome.name}: {outcome.error or 'done'}, {outcome.seconds:.0f} s")
+        rows = [[name, shown(value)] for name, value in outcome.figures.items()]
+        if rows:
+            parts.append(indent(as_table(([], rows)), "  "))
+    return "\n".join(parts)
 
 
 def as_json_line(outcomes: Sequence[Outcome], environment: dict[str, Any]) -> str:
@@ -59,16 +63,9 @@ def merged(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return {name: value for outcome in outcomes for name, value in outcome.figures.items()}
 
 
-def exit_code(outcomes: Sequence[Outcome]) -> int:
-    """0 when every stage has done what it should."""
-    return int(any(outcome.error is not None for outcome in outcomes))
-
-
-def _meets(name: str, found: float, wanted: float) -> bool:
-    return found <= wanted if name.endswith("_ms") else found >= wanted
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.4g}"
-    return str(value)
+def _verdict(name: str, found: float | None, wanted: float) -> tuple[str, str]:
+    """What was found, and whether it is enough."""
+    if found is None:
+        return "-", ""
+    met = found <= wanted if name.endswith("_ms") else found >= wanted
+    return shown(found), "met" if met else "MISSED"

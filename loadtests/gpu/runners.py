@@ -8,7 +8,7 @@ from typing import Protocol
 
 import torch
 
-from loadtests.bench.contender import LENGTH_PENALTY, TokenIds
+from loadtests.bench.contender import TokenIds
 from model.config import GenerationConfig
 from model.decoding.search import Hypothesis
 from model.engine.cuda.kernels.operations import Operations
@@ -20,10 +20,10 @@ from model.engine.sequence import Sequence
 from model.engine.slots import SlotPool
 from model.network.transformer import Transformer
 
-__all__ = ["Maker", "UncapturedStream", "cuda_runner", "drive", "search", "sequences"]
+__all__ = ["Maker", "UncapturedStream", "cuda_runner", "drive", "sequences"]
 
 _LEAST_ADMISSION = 1 / 8
-"""Of the slots: what the engine's scheduler waits for, too."""
+"""Share of the slots that must be free for newcomers, as in the engine's scheduler."""
 
 
 class Maker(Protocol):
@@ -70,13 +70,6 @@ def cuda_runner(
         stream=stream,
         operations=operations,
         beams=beams,
-    )
-
-
-def search(beam_size: int, max_new_tokens: int | None = None) -> GenerationConfig:
-    """The searches that are measured: those of `polyhead bench`."""
-    return GenerationConfig(
-        beam_size=beam_size, length_penalty=LENGTH_PENALTY, max_new_tokens=max_new_tokens
     )
 
 

@@ -12,9 +12,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +27,9 @@ class Stage:
     name: str
     seconds: float
     """Most of its time."""
-    command: Callable[[Path], list[str]] = field(repr=False)
-    """What to execute, given the file for its figures."""
-    environment: dict[str, str] = field(default_factory=dict)
+    command: list[str]
+    figures: Path
+    """The file in which it leaves its figures, anew after each of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +44,10 @@ class Outcome:
     """Whatever it wrote before it ended."""
 
 
-def run_stage(stage: Stage, figures: Path, *, at_most: float) -> Outcome:
+def run_stage(stage: Stage, *, at_most: float) -> Outcome:
     """Executes a stage; what it prints passes through.
 
     Args:
-        figures: the file in which it leaves its figures, anew after each of them.
         at_most: seconds that are left for everything.
     """
     print(f"\n=== {stage.name} ===", flush=True)
@@ -58,10 +56,9 @@ def run_stage(stage: Stage, figures: Path, *, at_most: float) -> Outcome:
     if limit <= 0:
         return Outcome(name=stage.name, seconds=0.0, error="no time was left", figures={})
     # Of an earlier run
-    figures.unlink(missing_ok=True)
+    stage.figures.unlink(missing_ok=True)
     process = subprocess.Popen(
-        stage.command(figures),
-        env=os.environ | stage.environment,
+        stage.command,
         # With the processes that it starts, so that all of them can be ended.
         start_new_session=True,
     )
@@ -76,7 +73,9 @@ def run_stage(stage: Stage, figures: Path, *, at_most: float) -> Outcome:
     process.wait()
     seconds = time.monotonic() - started
     print(f"--- {stage.name}: {error or 'done'}, {seconds:.0f} s", file=sys.stderr, flush=True)
-    return Outcome(name=stage.name, seconds=seconds, error=error, figures=_read_figures(figures))
+    return Outcome(
+        name=stage.name, seconds=seconds, error=error, figures=_read_figures(stage.figures)
+    )
 
 
 def _read_figures(path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from itertools import count
 
 import numpy as np
 
-from loadtests.simulation.fleet import Fleet, Routing
+from loadtests.simulation.fleet import Fleet
 from loadtests.simulation.profiles import GATEWAY, GatewayProfile, ReplicaProfile
 from loadtests.simulation.queue_times import QueueTimes
 from loadtests.simulation.traffic import Traffic, draw_tokens
@@ -57,7 +57,6 @@ class Scenario:
     losses: tuple[NodeLoss, ...] = ()
     detect_seconds: float = 1.0
     """Until the gateways repeat what a lost replica had."""
-    routing: Routing = "balanced"
     course_seconds: float = 60.0
     """Between two points of the course that is kept."""
     seed: int = 20_261_122
@@ -71,14 +70,14 @@ class Course:
     offered: list[float] = field(default_factory=list)
     """Source tokens per second that clients sent, on average since the point before."""
     replicas: list[int] = field(default_factory=list)
-    """Those that take work."""
+    """Replicas that take work."""
     targets: list[int] = field(default_factory=list)
     queue_p95: list[float] = field(default_factory=list)
-    """Of those who arrived since the point before."""
+    """95th percentile of the sentences that arrived since the point before, in seconds."""
     queue_times: QueueTimes = field(default_factory=QueueTimes)
-    """Of all."""
+    """Queue times of all sentences."""
     replica_hours: float = 0.0
-    """Those that start, take work or finish it."""
+    """Hours of replicas that start, take work or finish it."""
     reports: int = 0
     """That reached the controller."""
     arrived_tokens: float = 0.0
@@ -98,8 +97,6 @@ class Cluster:
             scenario.replica,
             # Those that finish their work are no longer counted, but still there.
             most=2 * scenario.max_replicas,
-            routing=scenario.routing,
-            generator=self._generator,
         )
         self._autoscaler = Autoscaler(scenario.scaling)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
@@ -144,18 +141,15 @@ class Cluster:
     def _tick(self) -> None:
         scenario = self._scenario
         seconds = scenario.tick_seconds
-        tokens = self._arrivals(seconds)
         fleet = self._fleet
-        passed = min(self._at_gateways + tokens, self._gateway_rate * seconds)
-        if not fleet.serving:
-            passed = 0.0
         waits_before = self._at_gateways / self._gateway_rate
-        self._at_gateways += tokens - passed
+        self._at_gateways += self._arrivals(seconds)
         if fleet.serving:
-            served = fleet.tick(self._now, seconds, passed)
-            if scenario.routing == "random":  # drawn there, replica by replica
-                self.course.arrived_tokens += served.tokens - passed
-            self._since.add(served.waits + waits_before, served.sentences)
+            passed = min(self._at_gateways, self._gateway_rate * seconds)
+            self._at_gateways -= passed
+            shares = fleet.shares(passed)
+            waits = fleet.tick(self._now, seconds, shares)
+            self._since.add(waits + waits_before, shares / scenario.replica.mean_sentence_tokens)
         there = len(fleet.serving) + len(fleet.draining) + len(self._starting)
         self.course.replica_hours += there * seconds / 3600
         self._at(self._now + seconds, self._tick)
@@ -174,18 +168,14 @@ class Cluster:
     def _arrivals(self, seconds: float) -> float:
         """Tokens that the gateways accept in this tick."""
         scenario = self._scenario
-        mean = scenario.traffic(self._now) * seconds
-        if scenario.routing == "random":
-            tokens = mean * scenario.replica.mean_sentence_tokens
-        else:
-            sentences = self._generator.poisson(mean, 1)
-            [drawn] = draw_tokens(
-                self._generator,
-                sentences,
-                mean=scenario.replica.mean_sentence_tokens,
-                variation=scenario.replica.variation,
-            )
-            tokens = float(drawn)
+        sentences = self._generator.poisson(scenario.traffic(self._now) * seconds, 1)
+        [drawn] = draw_tokens(
+            self._generator,
+            sentences,
+            mean=scenario.replica.mean_sentence_tokens,
+            variation=scenario.replica.variation,
+        )
+        tokens = float(drawn)
         self.course.arrived_tokens += tokens
         self._offered_since += tokens
         in_flight = (self._at_gateways + self._lost + self._fleet.work) / self._request_tokens

@@ -8,7 +8,7 @@ the CPU time that an actor spends on a call of 390 bytes besides.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["CALL_SECONDS", "CONTROLLER_COSTS", "QUESTIONS_PER_SECOND", "ControllerCost"]
 
@@ -18,8 +18,7 @@ QUESTIONS_PER_SECOND = 10.0
 """Serve asks the policy in each round of its control loop, 0.1 s after the one before."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ControllerCost:
+class ControllerCost(NamedTuple):
     """Seconds of one core for each event, with so many replicas and gateways."""
 
     replicas: int
@@ -41,23 +40,11 @@ class ControllerCost:
         return reports + (QUESTIONS_PER_SECOND - 1) * self.question + self.decision
 
 
-def _cost(replicas: int, gateways: int, *seconds: float) -> ControllerCost:
-    replica_report, handle_report, question, decision = seconds
-    return ControllerCost(
-        replicas=replicas,
-        gateways=gateways,
-        replica_report=replica_report,
-        handle_report=handle_report,
-        question=question,
-        decision=decision,
-    )
-
-
 CONTROLLER_COSTS = (
-    _cost(10, 2, 17e-6, 38e-6, 0.05e-3, 0.19e-3),
-    _cost(100, 1, 17e-6, 58e-6, 0.09e-3, 0.39e-3),
-    _cost(100, 10, 16e-6, 50e-6, 0.16e-3, 0.49e-3),
-    _cost(1000, 1, 19e-6, 215e-6, 0.53e-3, 4.4e-3),
-    _cost(1000, 10, 21e-6, 278e-6, 3.8e-3, 8.0e-3),
-    _cost(1000, 100, 19e-6, 277e-6, 22.9e-3, 27.8e-3),
+    ControllerCost(10, 2, 17e-6, 38e-6, 0.05e-3, 0.19e-3),
+    ControllerCost(100, 1, 17e-6, 58e-6, 0.09e-3, 0.39e-3),
+    ControllerCost(100, 10, 16e-6, 50e-6, 0.16e-3, 0.49e-3),
+    ControllerCost(1000, 1, 19e-6, 215e-6, 0.53e-3, 4.4e-3),
+    ControllerCost(1000, 10, 21e-6, 278e-6, 3.8e-3, 8.0e-3),
+    ControllerCost(1000, 100, 19e-6, 277e-6, 22.9e-3, 27.8e-3),
 )

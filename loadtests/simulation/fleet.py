@@ -7,56 +7,27 @@ longer ones, of many sentences each, make it the fluid that a busy replica is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import numpy as np
 
 from loadtests.simulation.profiles import ReplicaProfile
-from loadtests.simulation.traffic import draw_tokens
 from service.autoscaling.decision import LoadMeter, ReplicaLoad
 
-__all__ = ["Fleet", "Routing", "Served"]
-
-Routing = Literal["balanced", "random"]
-"""How newcomers find their replica: as Serve's choice of the shorter one of two queues comes out
-when there are many of them, or by lot."""
+__all__ = ["Fleet"]
 
 _LARGEST_SHARE = 2.0
-"""Of the average: who asks two of N replicas and takes the emptier one finds the emptiest in 2 of N
-cases, so no replica gets more than twice its part."""
+"""The most that a replica gets, over the average: who asks two of N replicas and takes the emptier
+one finds the emptiest in 2 of N cases."""
 _BISECTIONS = 20
 _OCCUPANCY_EXPONENT = 2.0
 """A small batch does more for each of its rows: three quarters of the capacity take about half of
 the slots, by the predicted times of a step with 1 to 1,024 rows."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Served:
-    """What one tick did, for each replica that takes work."""
-
-    tokens: float
-    """That arrived, at all of them."""
-    sentences: np.ndarray
-    """That arrived, at each."""
-    waits: np.ndarray
-    """Seconds that they wait for a slot, on average."""
-
-
 class Fleet:
     """Up to `most` replicas of one kind, each with a number that is used once."""
 
-    def __init__(
-        self,
-        profile: ReplicaProfile,
-        *,
-        most: int,
-        routing: Routing,
-        generator: np.random.Generator,
-    ) -> None:
+    def __init__(self, profile: ReplicaProfile, *, most: int) -> None:
         self._profile = profile
-        self._routing = routing
-        self._generator = generator
         self._free = list(range(most - 1, -1, -1))
         self._work = np.zeros(most)
         """Tokens that wait or run."""
@@ -97,10 +68,33 @@ class Fleet:
         self._free += lost
         return tokens
 
-    def tick(self, now: float, seconds: float, tokens: float) -> Served:
-        """`tokens` arrive and work is done, from `now` for `seconds`."""
+    def shares(self, tokens: float) -> np.ndarray:
+        """Tokens for each serving replica, as Serve's choice of the shorter of two queues divides
+        `tokens` when there are many requests."""
+        work = self._work[self.serving]
+        most = _LARGEST_SHARE * tokens / len(work) if len(work) > 1 else tokens
+        # The level to which all are filled up, those above it left alone.
+        low, high = float(work.min()), float(work.max()) + most
+        for _ in range(_BISECTIONS):
+            level = (low + high) / 2
+            if np.clip(level - work, 0.0, most).sum() < tokens:
+                low = level
+            else:
+                high = level
+        shares = np.clip(high - work, 0.0, most)
+        total = float(shares.sum())
+        return shares * (tokens / total) if total > 0 else shares
+
+    def tick(self, now: float, seconds: float, arrived: np.ndarray) -> np.ndarray:
+        """Work arrives and is done, from `now` for `seconds`.
+
+        Args:
+            arrived: (N,) tokens that arrive at each serving replica.
+
+        Returns:
+            (N,) seconds that they wait for a slot, on average.
+        """
         numbers = np.array(self.serving, dtype=np.intp)
-        sentences, arrived = self._divide(numbers, tokens)
         before = self._work[numbers]
         self._submitted[numbers] += arrived
         self._work[numbers] += arrived
@@ -113,11 +107,7 @@ class Fleet:
         # them, less what is done meanwhile.
         after = np.maximum(self._work[numbers] - self._profile.mean_sentence_tokens, 0.0)
         ahead = (before + after) / 2 - self._profile.running_tokens
-        return Served(
-            tokens=float(arrived.sum()),
-            sentences=sentences,
-            waits=np.maximum(ahead, 0.0) / self._profile.capacity,
-        )
+        return np.asarray(np.maximum(ahead, 0.0) / self._profile.capacity)
 
     def reports(self, now: float) -> list[ReplicaLoad]:
         """What the replicas that take work say of themselves."""
@@ -152,36 +142,3 @@ class Fleet:
         self._waiting_since[numbers] = np.where(
             waiting > 0, np.where(np.isnan(since), now + seconds, since), np.nan
         )
-
-    def _divide(self, numbers: np.ndarray, tokens: float) -> tuple[np.ndarray, np.ndarray]:
-        """Sentences and tokens for each replica; `tokens` in all, or on average by lot."""
-        if self._routing == "random":
-            return self._by_lot(len(numbers), tokens)
-        work = self._work[numbers]
-        most = _LARGEST_SHARE * tokens / len(numbers) if len(numbers) > 1 else tokens
-        # The level to which all are filled up, those above it left alone.
-        low, high = float(work.min()), float(work.max()) + most
-        for _ in range(_BISECTIONS):
-            level = (low + high) / 2
-            if np.clip(level - work, 0.0, most).sum() < tokens:
-                low = level
-            else:
-                high = level
-        shares = np.clip(high - work, 0.0, most)
-        total = float(shares.sum())
-        if total > 0:
-            shares *= tokens / total
-        return shares / self._profile.mean_sentence_tokens, shares
-
-    def _by_lot(self, count: int, tokens: float) -> tuple[np.ndarray, np.ndarray]:
-        profile = self._profile
-        # A Poisson stream whose members draw lots is a Poisson stream for each lot.
-        mean = tokens / profile.mean_sentence_tokens / count
-        sentences = self._generator.poisson(mean, count)
-        drawn = draw_tokens(
-            self._generator,
-            sentences,
-            mean=profile.mean_sentence_tokens,
-            variation=profile.variation,
-        )
-        return sentences, drawn

@@ -13,9 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from loadtests.simulation.cluster import Course, Scenario
-from loadtests.simulation.trace import Moment
 
-__all__ = ["plot_courses", "plot_goodput", "plot_trace"]
+__all__ = ["finish", "plot_courses", "plot_goodput", "save", "stacked"]
 
 _DPI = 90
 _COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red")
@@ -34,7 +33,7 @@ def plot_courses(
         hours: whether time is in hours, not minutes.
         logarithmic: whether the numbers of replicas are drawn so.
     """
-    figure, (above, below) = pyplot.subplots(2, 1, figsize=(9, 6), sharex=True)
+    figure, above, below = stacked()
     unit = 3600.0 if hours else 60.0
     for colour, (name, _, course) in zip(_COLOURS, runs, strict=False):
         times = [second / unit for second in course.seconds]
@@ -52,9 +51,9 @@ def plot_courses(
     below.set_yscale("log")
     if logarithmic:
         above.set_yscale("log")
-    _finish(above, "replicas (dotted: the decision)", "")
-    _finish(below, "queue time, 95th percentile, s", "hours" if hours else "minutes")
-    _save(figure, path)
+    finish(above, "replicas (dotted: the decision)", "")
+    finish(below, "queue time, 95th percentile, s", "hours" if hours else "minutes")
+    save(figure, path)
 
 
 def plot_goodput(path: Path, curves: Sequence[tuple[str, Sequence[int], Sequence[float]]]) -> None:
@@ -64,37 +63,26 @@ def plot_goodput(path: Path, curves: Sequence[tuple[str, Sequence[int], Sequence
         axes.plot(replicas, tokens, marker=".", label=name)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    _finish(axes, "source tokens per second", "GPU replicas")
-    _save(figure, path)
+    finish(axes, "source tokens per second", "GPU replicas")
+    save(figure, path)
 
 
-def plot_trace(path: Path, moments: Sequence[Moment]) -> None:
-    """What a running service did: replicas above, queue time and load below."""
+def stacked() -> tuple[Figure, Axes, Axes]:
+    """Two plots over the same time, one above the other."""
     figure, (above, below) = pyplot.subplots(2, 1, figsize=(9, 6), sharex=True)
-    times = [moment.seconds for moment in moments]
-    above.step(times, [one.replicas for one in moments], where="post", label="replicas")
-    above.step(times, [one.target for one in moments], where="post", label="the decision")
-    above.step(
-        times, [one.needed for one in moments], where="post", linestyle=":", linewidth=1,
-        label="needed by the load of the moment",
-    )  # fmt: skip
-    below.plot(times, [one.queue_seconds for one in moments], label="queue time, s")
-    load = below.twinx()
-    load.plot(times, [one.arriving for one in moments], color="black", linewidth=0.8)
-    load.set_ylabel("arriving source tokens/s (black)")
-    _finish(above, "replicas", "")
-    _finish(below, "estimated queue time, p95, s", "seconds")
-    _save(figure, path)
+    return figure, above, below
 
 
-def _finish(axes: Axes, what: str, over: str) -> None:
+def finish(axes: Axes, what: str, over: str) -> None:
+    """Labels both axes and adds grid and legend."""
     axes.set_ylabel(what)
     axes.set_xlabel(over)
     axes.grid(visible=True, alpha=0.3)
     axes.legend(fontsize="small")
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Writes a PNG file and closes the figure."""
     figure.tight_layout()
     # Without the date and the version of the library, the same run gives the same file.
     figure.savefig(path, dpi=_DPI, metadata={"Software": None})

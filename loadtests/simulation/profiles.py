@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 __all__ = [
-    "CPU_EMBEDDED",
     "CPU_PAPER_BASE",
     "GATEWAY",
     "GPU_PAPER_BASE",
@@ -61,16 +60,6 @@ CPU_PAPER_BASE = ReplicaProfile(
     start_seconds=14.0,
     source="measured: throughput in loadtests/results/cpu.jsonl (317 sentences/s of newstest2014, "
     "23 source tokens each); start: a second replica on the same machine",
-)
-CPU_EMBEDDED = ReplicaProfile(
-    name="embedded model, int8, 2 CPUs, greedy",
-    capacity=38_200.0,
-    slots=128,
-    mean_sentence_tokens=16.7,
-    variation=0.4,
-    start_seconds=14.0,
-    source="measured: throughput in loadtests/results/cpu.jsonl (2,283 sentences/s of Multi30k "
-    "2016, 16.7 source tokens each); start: a second replica on the same machine",
 )
 GPU_PAPER_BASE = ReplicaProfile(
     name="paper base, bfloat16, one H200, greedy",

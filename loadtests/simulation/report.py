@@ -1,9 +1,10 @@
-"""The report: every scenario once, a table of each kind, and what they mean."""
+"""Runs every scenario once, and writes the tables of REPORT.md and its plots anew."""
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from loadtests.simulation.cluster import Cluster, Course, Scenario
@@ -24,11 +25,12 @@ from loadtests.simulation.scenarios import (
     node_losses,
 )
 
-__all__ = ["write_report"]
+__all__ = ["REPORT", "with_tables", "write_report"]
 
 _REPLICAS = (1, 3, 10, 30, 100, 300, 1000)
 _GATEWAYS = (4, 40, 400, 4000, 16000)
-_TEMPLATE = Path(__file__).with_name("report.template.md")
+REPORT = Path(__file__).with_name("REPORT.md")
+"""Its text is written by hand; its tables stand between `<!-- NAME -->` and `<!-- end -->`."""
 
 _Run = tuple[str, Scenario, Course]
 
@@ -53,16 +55,28 @@ def write_report(folder: Path) -> None:
         folder / "gateways.png",
         [(f"{n:,} gateways", _REPLICAS, row) for n, row in zip(_GATEWAYS, goodput, strict=True)],
     )
-    text = _TEMPLATE.read_text(encoding="utf-8")
     tables = {
         "PROFILES": _profiles(),
         "COURSES": _courses([cpu, fixed[0], day, fixed[1], *spikes, *losses]),
         "GATEWAYS": _gateways(goodput),
         "CONTROLLER": _controller(),
     }
-    for name, table in tables.items():
-        text = text.replace(f"<!-- {name} -->", table)
+    text = with_tables(REPORT.read_text(encoding="utf-8"), tables)
     (folder / "REPORT.md").write_text(text, encoding="utf-8")
+
+
+def with_tables(text: str, tables: Mapping[str, str]) -> str:
+    """`text` with the tables of these names instead of those that it has.
+
+    Raises:
+        KeyError: a table of the text is not among them.
+    """
+    return re.sub(
+        r"<!-- (\w+) -->\n.*?\n<!-- end -->",
+        lambda place: f"<!-- {place[1]} -->\n{tables[place[1]]}\n<!-- end -->",
+        text,
+        flags=re.DOTALL,
+    )
 
 
 def _run(label: str, scenario: Scenario) -> _Run:

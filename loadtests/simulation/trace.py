@@ -12,13 +12,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-__all__ = ["Moment", "moment_of", "record"]
+from loadtests.simulation.plots import finish, save, stacked
+
+__all__ = ["Moment", "moment_of", "plot_trace", "record"]
 
 _PERIOD_SECONDS = 1.0
 _TIMEOUT_SECONDS = 10.0
@@ -78,10 +80,27 @@ def record(
     return moments
 
 
+def plot_trace(path: Path, moments: Sequence[Moment]) -> None:
+    """What a running service did: replicas above, queue time and load below."""
+    figure, above, below = stacked()
+    times = [moment.seconds for moment in moments]
+    above.step(times, [one.replicas for one in moments], where="post", label="replicas")
+    above.step(times, [one.target for one in moments], where="post", label="the decision")
+    above.step(
+        times, [one.needed for one in moments], where="post", linestyle=":", linewidth=1,
+        label="needed by the load of the moment",
+    )  # fmt: skip
+    below.plot(times, [one.queue_seconds for one in moments], label="queue time, s")
+    load = below.twinx()
+    load.plot(times, [one.arriving for one in moments], color="black", linewidth=0.8)
+    load.set_ylabel("arriving source tokens/s (black)")
+    finish(above, "replicas", "")
+    finish(below, "estimated queue time, p95, s", "seconds")
+    save(figure, path)
+
+
 def main() -> None:
     """Writes the plot, and the moments as lines of JSON to standard output."""
-    from loadtests.simulation.plots import plot_trace
-
     parser = argparse.ArgumentParser(prog="python -m loadtests.simulation.trace")
     parser.add_argument("url", help="of the service, http://127.0.0.1:8000 for one")
     parser.add_argument("--seconds", type=float, default=180.0)

@@ -14,7 +14,7 @@ WORD = re.compile(r"(?<![\w'\u2019-])\w+(?![\w'\u2019-])")
 
 _MOST_PAIRS = 20_000
 _MOST_COMBINATIONS = 500
-"""Of a word of the source and one of the target: longer pairs say little for much time."""
+"""Most pairings of a source word and a target word; longer pairs say little for much time."""
 _LEAST_TOGETHER = 4
 """Pairs of which two words are in, for them to be taken for each other's translation."""
 _LEAST_SCORE = 0.35
@@ -51,7 +51,7 @@ def lexicon(pairs: Sequence[tuple[str, str]]) -> set[_Words]:
 
 
 def _best(scores: Mapping[_Words, float], side: int) -> dict[str, tuple[float, bool]]:
-    """Of each word of one side, its best score, and whether it has that with several others."""
+    """The best score of each word of one side, and whether several others share it."""
     best: dict[str, tuple[float, bool]] = {}
     for words, score in scores.items():
         highest, _ = best.get(words[side], (0.0, False))

@@ -27,7 +27,7 @@ __all__ = ["Prepared", "differing_shape", "prepare"]
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A recipe's ingredients."""
+    """Everything a run trains with, made from its recipe."""
 
     tokenizer: Tokenizer
     text: TokenizedText

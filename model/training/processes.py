@@ -62,7 +62,7 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Of all processes: the one that validates, writes and speaks."""
+        """Whether this is the process that validates, writes and speaks: the one of rank 0."""
         return self.rank == 0
 
     def distribute(self, module: nn.Module) -> nn.Module:

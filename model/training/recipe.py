@@ -57,7 +57,7 @@ class VariationRecipe:
     kinds: tuple[Kind, ...]
     """Applied one after the other."""
     share: float
-    """Of each file's pairs, chosen at random once."""
+    """The share of each file's pairs, chosen at random once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +143,7 @@ class TrainingRecipe:
     """A model directory of the same shape, whose tokenizer and weights the run begins with."""
     seed: int = 1
     num_threads: int | None = None
-    """Of the CPU, for each process; None leaves it to PyTorch."""
+    """CPU threads of each process; None leaves it to PyTorch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,7 +221,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**63), "num_threads": (1, math.inf), "share": (0, 1.01),
     "drop_least_likely": (0, 1),
 }  # fmt: skip
-"""Of every number in a recipe: the least, and what it must stay below."""
+"""The bounds of every number in a recipe: the least, and what it must stay below."""
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -159,7 +159,7 @@ class RunFolder:
         except OSError as error:
             raise RecipeError(f"cannot write {self._metrics}: {error}") from error
 
-    def forget_after(self, step: int, *, validated: bool) -> None:
+    def discard_after(self, step: int, *, validated: bool) -> None:
         """Drops what updates left that an interruption has undone: they come again.
 
         Args:

@@ -80,7 +80,7 @@ def _prepared(corpus: CorpusRecipe, recipe: Recipe, root: Path, folder: RunFolde
 
 
 def _kept(corpus: CorpusRecipe, recipe: Recipe, root: Path, folder: RunFolder) -> Path:
-    """Named by its ingredients: a change of the recipe, its text or its models finds nothing."""
+    """The cached file for this input: a change of the recipe, its text or its models finds none."""
     data = recipe.data
     scorer = data.scorer if corpus.drop_least_likely else None
     models = [Path(m) for m in (corpus.back_translate, corpus.distil, scorer) if m is not None]
@@ -91,8 +91,8 @@ def _kept(corpus: CorpusRecipe, recipe: Recipe, root: Path, folder: RunFolder) -
         raise RecipeError(f"cannot read {error.filename}: {error.strerror}") from error
     languages = (recipe.source_language, recipe.target_language) if data.check_languages else None
     work = [bool(corpus.back_translate), bool(corpus.distil), corpus.drop_least_likely]
-    ingredients = repr((work, data.reverse, languages, contents))
-    return folder.text(f"{Path(corpus.path).stem}-{zlib.crc32(ingredients.encode()):08x}")
+    inputs = repr((work, data.reverse, languages, contents))
+    return folder.text(f"{Path(corpus.path).stem}-{zlib.crc32(inputs.encode()):08x}")
 
 
 def _is_laborious(corpus: CorpusRecipe, recipe: Recipe) -> bool:

@@ -92,7 +92,7 @@ class Progress:
     source_tokens: int = 0
     target_tokens: int = 0
     seconds: float = 0.0
-    """Of training, over all interruptions."""
+    """Seconds of training, over all interruptions."""
     best_bleu: float = -1.0
     validations_without_gain: int = 0
 
@@ -263,7 +263,7 @@ class Trainer:
             f"update {self.progress.step} of {training.max_steps}"
         )
         if processes.first:
-            self.folder.forget_after(self.progress.step, validated=progress.best_bleu >= 0)
+            self.folder.discard_after(self.progress.step, validated=progress.best_bleu >= 0)
         start = {
             "step": self.progress.step,
             "parameters": self.model.num_parameters,
@@ -330,7 +330,7 @@ class Trainer:
         }
 
     def _rates(self) -> dict[str, float]:
-        """Of the updates since the last ones that were recorded."""
+        """Throughput over the updates since the last record."""
         tokens = np.array([self.progress.source_tokens, self.progress.target_tokens])
         seconds = self.progress.seconds
         (source, target), passed = tokens - self._recorded[0], seconds - self._recorded[1]

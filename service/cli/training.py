@@ -96,7 +96,7 @@ def evaluate(
     min_pass_rate: MinPassRateOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per file.")] = False,
 ) -> None:
-    """Score a model with sacreBLEU and chrF, or check what it makes of everyday and unkind texts.
+    """Score a model with sacreBLEU and chrF, or check its translations of everyday and noisy input.
 
     \b
     Examples:

@@ -1,1 +1,1 @@
-"""Everyday and unkind texts, and what must be true of their translations."""
+"""Everyday texts and noisy input, and what must be true of their translations."""

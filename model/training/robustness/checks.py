@@ -98,7 +98,7 @@ def _odd_length(case: Case, translation: str) -> bool:
 
 
 def _copied_share(case: Case, translation: str) -> float:
-    """Of the source's words, names aside, those that are in the translation: 0 to 1."""
+    """The share of the source's words, names aside, that are in the translation: 0 to 1."""
     names = set(_words(" ".join(case.keep)))
     words = set(_words(case.text)) - names
     return len(words & set(_words(translation))) / max(1, len(words))

@@ -44,7 +44,7 @@ _OTHERS = {
     "de": {"ein": 1, "beide": 2, "mittag": 12, "hundert": 100, "tausend": 1000},
 }
 _GERMAN_ENDING = re.compile(r"(?:e[nrsm]?|(?<=ein)s|mal)$")
-"""Of erstes, zweiten, einen, dreimal. Sieben loses it as well, in the table as in the text."""
+"""As in erstes, zweiten, einen, dreimal. Sieben loses it as well, in the table as in the text."""
 
 
 def numbers_kept(source: str, translation: str, target: Language) -> bool:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadtests.bench.contender import Regime, Search, Setup, TokenIds
+from loadtests.bench.contender import Regime, Setup, Task, TokenIds
 from loadtests.bench.worker import Translated
 
 __all__ = ["FakeField", "FakeWorker"]
@@ -34,29 +34,23 @@ class FakeWorker:
     def spec(self) -> FakeSpec:
         return FakeSpec(self.label)
 
-    def prepare(self, regime: Regime, search: Search, sample: Sequence[TokenIds]) -> Setup:
-        self.log.append((self.label, "prepare", regime, search, len(sample)))
+    def prepare(
+        self, task: Task, sample: Sequence[TokenIds], arrivals: Sequence[float] = ()
+    ) -> Setup:
+        assert len(sample) == len(arrivals) or task.load is None
+        self.log.append((self.label, "prepare", task, len(sample)))
         return {"way": "only"}
 
-    def prepare_online(
-        self, search: Search, load: str, sample: Sequence[TokenIds], arrivals: Sequence[float]
-    ) -> Setup:
-        assert len(sample) == len(arrivals)
-        self.log.append((self.label, "prepare_online", search, load))
-        return {"way": "online"}
-
-    def translate(
-        self, regime: Regime, search: Search, sources: Sequence[TokenIds], **options: Any
-    ) -> Translated:
-        self.log.append((self.label, "translate", regime, search, len(sources)))
-        calls = len(sources) if regime is Regime.LATENCY else 1
+    def translate(self, task: Task, sources: Sequence[TokenIds], **options: Any) -> Translated:
+        self.log.append((self.label, "translate", task, len(sources)))
+        calls = len(sources) if task.regime is Regime.LATENCY else 1
         each = self.seconds * len(sources) / calls
         return Translated(seconds=(each,) * calls, targets=[list(s[:-1]) for s in sources])
 
     def serve(
-        self, search: Search, load: str, sources: Sequence[TokenIds], arrivals: Sequence[float]
+        self, task: Task, sources: Sequence[TokenIds], arrivals: Sequence[float]
     ) -> list[float]:
-        self.log.append((self.label, "serve", search, load, tuple(arrivals)))
+        self.log.append((self.label, "serve", task, tuple(arrivals)))
         return [self.seconds * (1 + index) for index in range(len(sources))]
 
     def close(self) -> None:
@@ -71,9 +65,6 @@ class FakeField:
         self.workers = list(workers)
         for worker in workers:
             worker.log = self.log
-
-    def __getitem__(self, label: str) -> FakeWorker:
-        return next(worker for worker in self.workers if worker.label == label)
 
     def exclude(self, worker: FakeWorker) -> None:
         self.workers.remove(worker)

@@ -71,6 +71,7 @@ def test_every_regime_and_every_peer(
     assert "online/transformers-float32/greedy@80%" in ratios
     assert all(value > 0 for value in ratios.values())
     assert line["sentences"] == 8
+    assert {"weights", "hardware", "versions", "commit", "started", "seconds"} <= set(line)
     assert set(line["memory"]) == {label for _, label in _measured(line)}
     closed = [m for m in line["measurements"] if m["regime"] != "online"]
     assert {m["sentences"] for m in closed} == {8}

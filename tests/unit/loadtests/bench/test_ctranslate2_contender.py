@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from loadtests.bench import ctranslate2_contender
-from loadtests.bench.contender import ContenderSpec, Regime, Search
+from loadtests.bench.contender import ContenderSpec, Regime, Search, Task
 from loadtests.bench.ctranslate2_contender import CTranslate2Contender, Threads, candidates
 from loadtests.bench.ctranslate2_model import write_ctranslate2_model
 from loadtests.bench.models import BenchModel
@@ -57,15 +57,16 @@ def test_the_fastest_way_is_kept(
     # By this clock the first way takes five seconds, the second one.
     times = iter([0.0, 5.0, 10.0, 11.0])
     monkeypatch.setattr(ctranslate2_contender.time, "perf_counter", lambda: next(times))
-    setup = contender.prepare(Regime.THROUGHPUT, Search.GREEDY, _SOURCES)
+    setup = contender.prepare(Task(Regime.THROUGHPUT, Search.GREEDY), _SOURCES)
     assert setup["inter_threads"] == 2
 
 
 def test_every_way_translates_the_same(contender: CTranslate2Contender) -> None:
     targets = []
     for regime in (Regime.LATENCY, Regime.THROUGHPUT):
-        contender.prepare(regime, Search.BEAM4, _SOURCES)
-        targets.append(contender.translate(regime, Search.BEAM4, _SOURCES))
+        task = Task(regime, Search.BEAM4)
+        contender.prepare(task, _SOURCES)
+        targets.append(contender.translate(task, _SOURCES))
     assert targets[0] == targets[1]
     assert len(targets[0]) == len(_SOURCES)
 
@@ -73,8 +74,9 @@ def test_every_way_translates_the_same(contender: CTranslate2Contender) -> None:
 def test_it_serves_everybody(contender: CTranslate2Contender) -> None:
     arrivals = [0.0] * 30
     sources = [_SOURCES[index % 3] for index in range(30)]
-    setup = contender.prepare_online(Search.GREEDY, "80% of all", sources, arrivals)
+    task = Task(Regime.ONLINE, Search.GREEDY, "80% of all")
+    setup = contender.prepare(task, sources, arrivals)
     assert setup["max_batch_size"] in (16, 64)
-    latencies = contender.serve(Search.GREEDY, "80% of all", sources, arrivals)
+    latencies = contender.serve(task, sources, arrivals)
     assert len(latencies) == 30
     assert min(latencies) > 0

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from loadtests.bench import plan_check
-from loadtests.bench.contender import ContenderSpec, Regime, Search, TokenIds
+from loadtests.bench.contender import ContenderSpec, Search, Task, TokenIds
 from loadtests.bench.errors import SlowAnswerError
 from loadtests.bench.field import Field
 from loadtests.bench.models import BenchModel
 from loadtests.bench.plan_check import exclude_unplanned, keeps_plan
-from loadtests.bench.worker import Translated
+from loadtests.bench.worker import Translated, Worker
 from loadtests.bench.workload import Workload
 from tests.tiny_model import build_tiny_model
 from tests.unit.loadtests.bench.fake_field import FakeField, FakeWorker
@@ -43,11 +43,9 @@ class _Unplanned(FakeWorker):
 
     search: Search = Search.BEAM4
 
-    def translate(
-        self, regime: Regime, search: Search, sources: Sequence[TokenIds], **options: Any
-    ) -> Translated:
-        turn = super().translate(regime, search, sources)
-        if search is not self.search:
+    def translate(self, task: Task, sources: Sequence[TokenIds], **options: Any) -> Translated:
+        turn = super().translate(task, sources)
+        if task.search is not self.search:
             return turn
         return Translated(seconds=turn.seconds, targets=[[9] * _LIMIT for _ in sources])
 
@@ -113,7 +111,7 @@ def test_a_process_that_hangs_is_ended_within_the_bound(
         max_new_tokens=_LIMIT,
         converted=tmp_path,
     )
-    with Field([spec], weights_digest="0" * 64) as field:
+    with Field([Worker(spec)], weights_digest="0" * 64) as field:
         [worker] = field.workers
         os.kill(worker.pid, signal.SIGSTOP)
         excluded = exclude_unplanned(field, _workload(), _BOTH)

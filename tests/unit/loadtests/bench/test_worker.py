@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.bench.contender import ContenderSpec, Regime, Search
+from loadtests.bench.contender import ContenderSpec, Regime, Search, Task
 from loadtests.bench.errors import BenchError
 from loadtests.bench.field import Field
 from loadtests.bench.models import BenchModel
@@ -48,7 +48,7 @@ def worker(tiny: BenchModel, tmp_path: Path) -> Iterator[Worker]:
 def test_a_contender_that_fails(worker: Worker) -> None:
     # There are no weights in its folder.
     with pytest.raises(BenchError, match=r"ctranslate2-float32: RuntimeError: .*model\.bin"):
-        worker.prepare(Regime.LATENCY, Search.GREEDY, [[5, 2]])
+        worker.prepare(Task(Regime.LATENCY, Search.GREEDY), [[5, 2]])
     with pytest.raises(BenchError, match="ctranslate2-float32 has ended before its time"):
         worker.memory()
 
@@ -78,10 +78,12 @@ def test_all_must_have_the_same_weights(tiny: BenchModel, tmp_path: Path) -> Non
         model=tiny,
         max_new_tokens=8,
     )
-    with Field([ours, _spec(tiny, tmp_path)], weights_digest=digest) as field:
+    workers = map(Worker, [ours, _spec(tiny, tmp_path)])
+    with Field(workers, weights_digest=digest) as field:
         assert field.weights_digest == digest
-        with field.turn(field["polyhead-float32"]):
-            field["polyhead-float32"].prepare(Regime.LATENCY, Search.GREEDY, [[5, 2]])
+        first = field.workers[0]
+        with field.turn(first):
+            first.prepare(Task(Regime.LATENCY, Search.GREEDY), [[5, 2]])
         assert set(field.idle_cpu()) == {"ctranslate2-float32"}
     with pytest.raises(BenchError, match="must have the same weights"):
-        Field([ours], weights_digest="0" * 64)
+        Field([Worker(ours)], weights_digest="0" * 64)

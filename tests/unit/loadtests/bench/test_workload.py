@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.bench.errors import BenchError
-from loadtests.bench.length_tokens import FIRST_FREE_ID, FIRST_LENGTH_ID
-from loadtests.bench.models import RANDOM_MODELS, BenchModel
+from loadtests.bench.models import FIRST_FREE_ID, FIRST_LENGTH_ID, RANDOM_MODELS, BenchModel
 from loadtests.bench.workload import TextFile, draw_workload, poisson_arrivals
 from model.checkpoints.embedded import EMBEDDED
 from model.errors import CheckpointError

@@ -31,3 +31,9 @@ def test_a_step_takes_as_long_as_the_slower_of_reading_and_multiplying() -> None
     assert work(1, 1).seconds(ceilings) == pytest.approx(18e-6, rel=0.01)
     # 1,024 rows: products at 790 TFLOP/s, then the caches.
     assert work(1024, 1).seconds(ceilings) == pytest.approx(236e-6, rel=0.02)
+
+
+def test_a_device_is_measured() -> None:
+    ceilings = Ceilings.measured(device="cpu", size=2**16, width=16)
+    assert ceilings.bytes_per_second > 0
+    assert ceilings.flops > 0

@@ -11,7 +11,7 @@ from loadtests.simulation.cluster import Cluster, Course, NodeLoss, Scenario
 from loadtests.simulation.fleet import Fleet
 from loadtests.simulation.profiles import GatewayProfile, ReplicaProfile
 from loadtests.simulation.queue_times import QueueTimes
-from loadtests.simulation.traffic import constant, daily, spike
+from loadtests.simulation.traffic import constant, daily, draw_tokens, spike
 from service.autoscaling.decision import ScalingConfig
 
 _REPLICA = ReplicaProfile(
@@ -54,17 +54,18 @@ def test_a_queue_of_single_sentences_waits_as_theory_says(variation: float, theo
     profile = replace(
         _REPLICA, capacity=20.0, mean_sentence_tokens=20.0, slots=0, variation=variation
     )
-    fleet = Fleet(
-        profile, most=queues, routing="random", generator=np.random.Generator(np.random.PCG64(1))
-    )
+    fleet = Fleet(profile, most=queues)
+    generator = np.random.Generator(np.random.PCG64(1))
     for _ in range(queues):
         fleet.add()
     times = QueueTimes()
     seconds = 0.02 * service
     for tick in range(6000):
-        served = fleet.tick(tick * seconds, seconds, rho / service * queues * seconds * 20.0)
+        sentences = generator.poisson(rho / service * seconds, queues)
+        arrived = draw_tokens(generator, sentences, mean=20.0, variation=variation)
+        waits = fleet.tick(tick * seconds, seconds, arrived)
         if tick > 2000:  # it began empty
-            times.add(served.waits, served.sentences)
+            times.add(waits, sentences)
     assert times.sentences > 50_000
     expected = theory * rho / (1 - rho) * service
     assert times.mean == pytest.approx(expected, rel=0.05)
@@ -94,13 +95,12 @@ def _books(course: Course) -> float:
     [
         {},
         {"traffic": spike(30.0, 20.0, begin=100.0, end=300.0, ramp=5.0)},
-        {"routing": "random"},
         {"losses": (NodeLoss(at=200.0, replicas=2),), "first_replicas": 4, "min_replicas": 4},
         {"losses": (NodeLoss(at=200.0, replicas=1),)},
         {"gateway": replace(_WIDE, max_in_flight=50), "traffic": constant(400.0)},
         {"gateway": replace(_WIDE, requests_per_second=20.0)},
     ],
-    ids=["constant", "spike", "random", "loss", "all lost", "shedding", "slow gateway"],
+    ids=["constant", "spike", "loss", "all lost", "shedding", "slow gateway"],
 )
 def test_what_arrives_is_done_shed_or_still_there(changes: dict[str, object]) -> None:
     course = _run(**changes)

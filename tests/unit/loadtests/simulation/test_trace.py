@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.simulation.plots import plot_trace
-from loadtests.simulation.trace import Moment, moment_of, record
+from loadtests.simulation.trace import Moment, moment_of, plot_trace, record
 
 _SCRAPE = """\
 # TYPE polyhead_process_up gauge

@@ -1,8 +1,11 @@
 """Runs that follow on each other are one curve."""
 
+import subprocess
+import sys
+
 import numpy as np
 
-from loadtests.training_curve import draw
+from model.training.learning_curve import draw
 
 
 def test_runs_are_drawn_one_behind_the_other() -> None:
@@ -20,3 +23,11 @@ def test_runs_are_drawn_one_behind_the_other() -> None:
     np.testing.assert_allclose(loss.get_xydata(), [[0.5, 8], [1, 6], [1.5, 5]])
     np.testing.assert_allclose(begin.get_xdata(), [1, 1])
     np.testing.assert_allclose(below.get_lines()[0].get_xydata(), [[0.5, 1], [1, 5], [1.5, 7]])
+
+
+def test_what_trains_needs_no_matplotlib() -> None:
+    script = (
+        "import sys, model.training.trainer, model.training.learning_curve; "
+        "raise SystemExit('matplotlib' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

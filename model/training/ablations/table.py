@@ -1,4 +1,4 @@
-"""A table of ingredients: recipes, each with one thing more than another."""
+"""A table of ablations: variants of a recipe, each with one thing more than another."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import yaml
 
 from model.training.recipe import recipe_values
 
-__all__ = ["Line", "TableError", "added", "read_table"]
+__all__ = ["TableError", "Variant", "added", "read_table"]
 
 
 class TableError(ValueError):
-    """The file is no table of ingredients."""
+    """The file is no table of ablations."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class Variant:
     """One training."""
 
     name: str
@@ -30,8 +30,8 @@ class Line:
 _FIELDS = {"name", "to", "add"}
 
 
-def read_table(path: Path) -> list[Line]:
-    """The lines of a YAML file.
+def read_table(path: Path) -> list[Variant]:
+    """The variants of a YAML file.
 
     `recipe` is what all have in common; each of `lines` has a `name`, and what it would `add` `to`
     the line of that name, or to the one before. Lists grow, mappings are joined, all else is
@@ -52,10 +52,10 @@ def read_table(path: Path) -> list[Line]:
         raise TableError(f"{path}: `recipe` must be a mapping and `lines` a list")
     if "extends" in common:
         common = added(recipe_values(path.parent / common.pop("extends")), common)
-    return list(_lines(common, lines, path))
+    return list(_variants(common, lines, path))
 
 
-def _lines(common: Any, lines: list[Any], path: Path) -> Iterator[Line]:
+def _variants(common: Any, lines: list[Any], path: Path) -> Iterator[Variant]:
     known: dict[str, Any] = {}
     last = common
     for values in lines:
@@ -66,7 +66,7 @@ def _lines(common: Any, lines: list[Any], path: Path) -> Iterator[Line]:
             raise TableError(f"{path}: `to` must name an earlier line, but is {values['to']!r}")
         beginning = known[values["to"]] if "to" in values else last
         last = known[name] = added(beginning, values.get("add", {}))
-        yield Line(name=name, recipe=last)
+        yield Variant(name=name, recipe=last)
 
 
 def added(old: Any, new: Any) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from loadtests.ingredients.__main__ import main
+from model.training.ablations.__main__ import main
 from tests.unit.model.training.test_trainer import RECIPE
 from tests.unit.model.training.test_trainer import data as data
 
@@ -24,7 +24,7 @@ def test_every_line_is_trained_and_scored_once(
     robustness = {"source": "en", "target": "de", "cases": cases}
     (data / "robustness.yaml").write_text(yaml.safe_dump(robustness, sort_keys=False))
     arguments = [
-        "ingredients", str(data / "table.yaml"), "--work", str(data / "work"),
+        "ablations", str(data / "table.yaml"), "--work", str(data / "work"),
         "--data-root", str(data), "--robustness", str(data / "robustness.yaml"),
     ]  # fmt: skip
     monkeypatch.setattr("sys.argv", arguments)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from loadtests.ingredients.table import TableError, read_table
+from model.training.ablations.table import TableError, read_table
 from model.training.recipe import load_recipe
 
 BASE = {"name": "base", "data": {"train": [{"path": "a"}], "valid": ["v"]}, "seed": 1}
@@ -61,7 +61,7 @@ def test_a_recipe_is_no_table(tmp_path: Path) -> None:
 
 
 def test_the_project_s_table_is_of_recipes(tmp_path: Path) -> None:
-    lines = read_table(Path("loadtests/ingredients/en-de.yaml"))
+    lines = read_table(Path("model/training/ablations/en-de.yaml"))
     for line in lines:
         path = tmp_path / "recipe.yaml"
         path.write_text(yaml.safe_dump(dict(line.recipe)))

@@ -1,9 +1,9 @@
 """Things put into sentences, and taken out again."""
 
-from loadtests.kept import THINGS, put_in, taken_out
 from model.checkpoints.embedded import EMBEDDED
 from model.text.protection import Masker
 from model.text.tokenizer import PLACEHOLDERS, Tokenizer
+from model.training.placeholder_evaluation import THINGS, put_in, taken_out
 
 
 def test_what_was_put_in_can_be_taken_out() -> None:

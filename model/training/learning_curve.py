@@ -1,4 +1,4 @@
-"""`python -m loadtests.training_curve METRICS... --output FILE.png`: how training went, as a plot.
+"""`python -m model.training.learning_curve METRICS... --output FILE.png`: plots runs of training.
 
 The metrics of runs that begin with each other's weights are given in their order, and drawn as one.
 """
@@ -8,9 +8,10 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["draw", "main"]
 
@@ -20,7 +21,9 @@ _Series = tuple[list[float], list[float]]
 
 def main() -> None:
     """Draws the plot."""
-    parser = argparse.ArgumentParser(prog="python -m loadtests.training_curve", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m model.training.learning_curve", description=__doc__
+    )
     parser.add_argument("metrics", nargs="+", type=Path, help="metrics.jsonl of a run")
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
@@ -29,6 +32,9 @@ def main() -> None:
 
 def draw(runs: list[list[dict[str, Any]]]) -> Figure:
     """Loss above, BLEU of each validation file below, over the target tokens of all runs."""
+    # Training itself runs where there is no matplotlib.
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(7.2, 5.4), dpi=110, layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)
     tokens, loss = _loss(runs)

@@ -1,4 +1,4 @@
-"""Trains every line of a table, and scores what came out.
+"""`python -m model.training.ablations TABLE`: trains every variant of a table and scores it.
 
 Ended and started again, it goes on where it was.
 """
@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import yaml
 
-from loadtests.bench.machine import commit, read_hardware
-from loadtests.ingredients.table import Line, TableError, read_table
 from model.checkpoints.embedded import model_directory
 from model.errors import PolyheadError
+from model.training.ablations.table import TableError, Variant, read_table
 from model.training.evaluation import evaluate_file, evaluate_robustness
 from model.training.recipe import Recipe, load_recipe
 from model.training.trainer import train
@@ -29,7 +27,7 @@ __all__ = ["main"]
 class _Row:
     name: str
     bleu: dict[str, float]
-    """Of each validation file, whole, the way the service translates."""
+    """By validation file: the whole file, translated the way the service does."""
     pass_rate: float
     categories: dict[str, float]
 
@@ -39,42 +37,39 @@ def main() -> None:
     options = _options()
     rows = []
     try:
-        for number, line in enumerate(read_table(options.table)):
-            rows.append(_row(line, options.work / f"{number:02}", options))
+        for number, variant in enumerate(read_table(options.table)):
+            rows.append(_row(variant, options.work / f"{number:02}", options))
             print(_cells(rows[-1]), file=sys.stderr, flush=True)
     except (TableError, PolyheadError) as error:
-        sys.exit(f"ingredients: {error}")
+        sys.exit(f"ablations: {error}")
     print("\n".join(_as_markdown(rows)))
-    facts = {
-        "table": options.table.name,
-        "rows": [asdict(row) for row in rows],
-        "hardware": asdict(read_hardware(os.sched_getaffinity(0), "cpu")),
-        "commit": commit(),
-    }
-    print(json.dumps(facts))
+    print(json.dumps({"table": options.table.name, "rows": [asdict(row) for row in rows]}))
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m loadtests.ingredients")
-    parser.add_argument("table", type=Path, help="YAML: a recipe, and lines that each add to it")
+    parser = argparse.ArgumentParser(prog="python -m model.training.ablations", description=__doc__)
+    parser.add_argument("table", type=Path, help="YAML: a recipe, and variants that add to it")
     parser.add_argument("--work", type=Path, required=True, help="folder for the runs")
     parser.add_argument("--data-root", type=Path, required=True, help="folder of the text")
     parser.add_argument("--robustness", type=Path, required=True, help="robustness set")
-    parser.add_argument("--start", help="model that every line begins with: directory or name")
+    parser.add_argument("--start", help="model that every variant begins with: directory or name")
     return parser.parse_args()
 
 
-def _row(line: Line, folder: Path, options: argparse.Namespace) -> _Row:
+def _row(variant: Variant, folder: Path, options: argparse.Namespace) -> _Row:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "recipe.yaml"
-    values = {**line.recipe, "training": {**line.recipe.get("training", {}), **_start(options)}}
+    values = {
+        **variant.recipe,
+        "training": {**variant.recipe.get("training", {}), **_start(options)},
+    }
     path.write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
     recipe = load_recipe(path)
     model = train(path, run_dir=folder / "run", data_root=options.data_root)
     assert model is not None, "only `stop_after` puts a run aside"
     report = evaluate_robustness(model, options.robustness)
     return _Row(
-        name=line.name,
+        name=variant.name,
         bleu={
             Path(name).stem: round(_bleu(model, options.data_root / name, recipe), 2)
             for name in recipe.data.valid

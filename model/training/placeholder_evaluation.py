@@ -1,4 +1,6 @@
-"""`python -m loadtests.kept FILE --model MODEL`: addresses, tags and the like, put into sentences.
+"""`python -m model.training.placeholder_evaluation FILE --model MODEL`: how placeholders fare.
+
+Addresses, tags and the like are put into the sentences of FILE, which are then translated.
 
 What placeholders stand for is in the translation by construction (model/text/protection.py), so
 that it is there says little. Counted is therefore also how often the model itself puts each in
@@ -77,7 +79,9 @@ def taken_out(text: str) -> str:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m loadtests.kept")
+    parser = argparse.ArgumentParser(
+        prog="python -m model.training.placeholder_evaluation", description=__doc__
+    )
     parser.add_argument("file", type=Path, help="source<TAB>target lines")
     parser.add_argument(
         "--model", required=True, help="directory, or the name of an embedded model"
@@ -88,7 +92,7 @@ def _options() -> argparse.Namespace:
 
 
 def _translations(directory: Path, texts: Sequence[str]) -> tuple[list[str], list[bool]]:
-    """Of each text; and of each segment with placeholders, whether the model put each in once."""
+    """The translations, and whether the model put each placeholder of a segment in once."""
     checkpoint = load_checkpoint(directory)
     metadata = checkpoint.metadata
     engine = Engine(checkpoint.model, EngineConfig(device="cpu", max_waiting=10 * len(texts)))

@@ -1,1 +1,0 @@
-"""`python -m loadtests.ingredients TABLE.yaml`: what each ingredient of a recipe brings."""
