@@ -1,7 +1,7 @@
 """A client for HTTP/1.1 that costs its sender little, for it shares its CPUs with the service.
 
-Refusals come by the hundred a second, and general clients take up to a millisecond for each. This
-one takes a tenth of that, by doing less: a POST, the status, two headers, the content.
+Requests come by the hundred a second, and locust's client takes a millisecond for each, aiohttp
+twice as much as this one, which does less: a POST, the status, two headers, the content.
 """
 
 from __future__ import annotations
