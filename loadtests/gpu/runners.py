@@ -41,7 +41,7 @@ class Maker(Protocol):
 
 
 class UncapturedStream(CudaStream):
-    """Does everything at once: the reference implementation of graphs."""
+    """Does at once what a graph would do later: the reference implementation of graphs."""
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
         self.run(work)

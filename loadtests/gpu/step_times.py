@@ -103,7 +103,7 @@ def device_blocks(buffer: torch.Tensor, bucket: int) -> int:
 
 
 def _step_seconds(runner: CudaRunner, groups: int, beams: int) -> float:
-    """Seconds of one step, from real ones in a row, all groups at the same position."""
+    """Of one step, from real ones in a row, all groups at the same position."""
     lane = runner._lane(beams, constrained=False)
     bucket = next(bucket for bucket in lane.buckets if bucket >= groups)
     graph = lane.graph(bucket)
