@@ -40,7 +40,7 @@ NO_PYTHON = Polyhead needs Python 3.11 to 3.14 with its venv module, but $(THEIR
 option = $(if $(value $(2)),$(1) '$(subst ','\'',$(value $(2)))')
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check check-deploy format lock clean
+.PHONY: help serve test check check-deploy tree format lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -61,6 +61,20 @@ check: $(DEV) ## lint, format, types and import directions, changing nothing
 # Not a part of CI, which cannot count on promtool, prometheus and kubectl.
 check-deploy: $(DEPLOY) ## check deploy/ with the programs that will read it
 	$(BIN)/python -m pytest tests/deploy $(PYTEST_ARGS)
+
+# A folder's line is that of its __init__.py.
+define PRINT_TREE
+import ast, pathlib, sys
+for folder in sys.argv[1:]:
+    for path in sorted(pathlib.Path(folder).rglob("*.py")):
+        lines = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").splitlines()
+        name = str(path).removesuffix("__init__.py")
+        print(f"{name:48} {lines[0] if lines else ''}")
+endef
+export PRINT_TREE
+
+tree: | $(BIN)/python ## print every module with the first line of its docstring
+	@$(BIN)/python -c "$$PRINT_TREE" model service loadtests
 
 format: $(DEV) ## put the code in its form
 	$(BIN)/ruff check --fix

@@ -97,7 +97,7 @@ class Mix:
     """Draws one request after another."""
 
     def __init__(self, name: str, corpus: Corpus, pair: LanguagePair) -> None:
-        """Of a name in `MIXES`; KeyError for others."""
+        """Makes ready to draw from the mix of a name in `MIXES`; KeyError for others."""
         self._kinds = list(MIXES[name])
         self._shares = list(MIXES[name].values())
         self._corpus = corpus

@@ -16,6 +16,7 @@ __all__ = [
     "cpu_times",
     "family",
     "kill_session",
+    "kind_of",
     "pids",
     "spent",
     "wait_for",
@@ -87,7 +88,7 @@ def spent(
 
 
 def pids(session: int, title: str = "") -> list[int]:
-    """Of one session, those whose command line or name contains `title`, the oldest first."""
+    """Processes of a session whose command line or name contains `title`, the oldest first."""
     found = []
     for process in psutil.process_iter():
         # Another user's process has no command line for us, and is of another session.

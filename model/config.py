@@ -11,8 +11,11 @@ from enum import StrEnum
 from typing import Any, Self
 
 from model.errors import InvalidRequestError
+from model.options import option, options_of, require_at_least, require_number
 
 __all__ = [
+    "GENERATION_OPTIONS",
+    "SEQUENCE_OPTIONS",
     "Activation",
     "EngineConfig",
     "GenerationConfig",
@@ -20,6 +23,7 @@ __all__ = [
     "PositionKind",
     "Priority",
     "TransformerConfig",
+    "with_present_names",
 ]
 
 
@@ -104,8 +108,8 @@ class TransformerConfig:
             "src_vocab_size", "tgt_vocab_size", "d_model", "d_ff", "num_heads",
             "num_encoder_layers", "num_decoder_layers", "max_positions",
         ):  # fmt: skip
-            _require_at_least(name, getattr(self, name), 1)
-        _require_at_least("position_offset", self.position_offset, 0)
+            require_at_least(name, getattr(self, name), 1)
+        require_at_least("position_offset", self.position_offset, 0)
         for name, kind in _ENUMS.items():
             object.__setattr__(self, name, _member(name, getattr(self, name), kind))
         if self.d_model % self.num_heads:
@@ -128,7 +132,7 @@ class TransformerConfig:
         ):  # fmt: skip
             _require_truth(name, getattr(self, name))
         for name in ("dropout", "layer_norm_eps"):
-            _require_number(name, getattr(self, name))
+            require_number(name, getattr(self, name))
         if not 0.0 <= self.dropout < 1.0:
             raise InvalidRequestError(f"`dropout` must be in [0, 1), but is {self.dropout}")
         if not 0.0 < self.layer_norm_eps < 1.0:
@@ -137,7 +141,7 @@ class TransformerConfig:
             )
         smaller = min(self.src_vocab_size, self.tgt_vocab_size)
         for name in ("pad_id", "bos_id", "eos_id", "unk_id"):
-            _require_at_least(name, getattr(self, name), 0)
+            require_at_least(name, getattr(self, name), 0)
             if getattr(self, name) >= smaller:
                 raise InvalidRequestError(
                     f"`{name}` must be in [0, {smaller}), but is {getattr(self, name)}"
@@ -183,45 +187,66 @@ _ENUMS: dict[str, type[StrEnum]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationConfig:
-    """How a translation is searched for (section 6.1 gives the defaults)."""
+    """How a translation is searched for (section 6.1 gives the defaults).
 
-    beam_size: int = 4
+    One more option is a field here, a line of PH_OPTIONS in native/interface.h, and what it does in
+    decoding/, native/ and kernels/. All else follows from the field.
+    """
+
+    beam_size: int = option(4, least=1, request="Hypotheses kept at each step; 1 is greedy search.")
     """Hypotheses kept per step; 1 is greedy search."""
-    length_penalty: float = 0.6
+    length_penalty: float = option(
+        0.6,
+        least=0,
+        most=10,
+        per_sequence=True,
+        request="Exponent of the length that divides a hypothesis' log-probability; higher is "
+        "longer.",
+    )
     """alpha of ((5 + length) / 6) ** alpha, by which a hypothesis' log-probability is divided."""
-    max_new_tokens: int | None = None
+    max_new_tokens: int | None = option(
+        None,
+        least=1,
+        request="Longest translation of one sentence, in tokens.",
+        reply="Null: as long as the source, and `max_new_tokens_over_source` more.",
+    )
     """Most target tokens, the end token included; None means the source's length and
     `max_new_tokens_over_source` more."""
-    max_new_tokens_over_source: int = 50
+    max_new_tokens_over_source: int = option(50, least=0)
     """How many tokens a target may be longer than its source when `max_new_tokens` is None."""
-    num_hypotheses: int = 1
+    num_hypotheses: int = option(
+        1,
+        least=1,
+        per_sequence=True,
+        request="How many translations of each text to return, best first; at most `beam_size`.",
+    )
     """How many finished hypotheses to return, best first; at most `beam_size`."""
-    no_repeat_ngram_size: int = 0
+    no_repeat_ngram_size: int = option(
+        0,
+        least=0,
+        most_in_requests=100,
+        per_sequence=True,
+        guard=True,
+        request="No sequence of this many tokens may occur twice in a translation; 0 is off.",
+    )
     """No n-gram of this size may occur twice in a target; 0 switches it off."""
-    repetition_penalty: float = 1.0
+    repetition_penalty: float = option(
+        1.0,
+        least=1,
+        most=10,
+        per_sequence=True,
+        guard=True,
+        request="Above 1, tokens that the translation already has become less likely; 1 is off.",
+    )
     """Above 1: log-probabilities of tokens already in the target are multiplied by it; 1 is off."""
 
     def __post_init__(self) -> None:
-        _require_at_least("beam_size", self.beam_size, 1)
-        _require_at_least("num_hypotheses", self.num_hypotheses, 1)
-        _require_at_least("max_new_tokens_over_source", self.max_new_tokens_over_source, 0)
-        _require_at_least("no_repeat_ngram_size", self.no_repeat_ngram_size, 0)
-        if self.max_new_tokens is not None:
-            _require_at_least("max_new_tokens", self.max_new_tokens, 1)
+        for each in GENERATION_OPTIONS:
+            each.check(getattr(self, each.name))
         if self.num_hypotheses > self.beam_size:
             raise InvalidRequestError(
                 f"`num_hypotheses` must be at most `beam_size` ({self.beam_size}), "
                 f"but is {self.num_hypotheses}"
-            )
-        _require_number("length_penalty", self.length_penalty)
-        _require_number("repetition_penalty", self.repetition_penalty)
-        if not 0.0 <= self.length_penalty <= 10.0:
-            raise InvalidRequestError(
-                f"`length_penalty` must be in [0, 10], but is {self.length_penalty}"
-            )
-        if not 1.0 <= self.repetition_penalty <= 10.0:
-            raise InvalidRequestError(
-                f"`repetition_penalty` must be in [1, 10], but is {self.repetition_penalty}"
             )
 
     def target_limit(self, source_len: int, max_positions: int) -> int:
@@ -231,8 +256,14 @@ class GenerationConfig:
 
     @property
     def constrained(self) -> bool:
-        """Whether a repetition guard is on."""
-        return self.no_repeat_ngram_size > 0 or self.repetition_penalty != 1.0
+        """Whether predictions are changed, as by a repetition guard."""
+        return any(getattr(self, each.name) != each.default for each in _GUARDS)
+
+
+GENERATION_OPTIONS = options_of(GenerationConfig)
+SEQUENCE_OPTIONS = tuple(each for each in GENERATION_OPTIONS if each.per_sequence)
+"""Those that runners read with each sequence."""
+_GUARDS = tuple(each for each in GENERATION_OPTIONS if each.guard)
 
 
 class Priority(StrEnum):
@@ -269,37 +300,44 @@ class EngineConfig:
     max_waiting: int = 2048
     """Sequences that may wait for slots; one more is refused with QueueFullError."""
     batch_share: float = 0.5
-    """Of `max_waiting`: how full those of Priority.BATCH may make the queue."""
+    """How full those of Priority.BATCH may make the queue, as a share of `max_waiting`."""
     encode_token_budget: int = 2048
     """Most source tokens that a worker encodes between two decode steps, so that newcomers do not
     stall the running; a longer source is encoded alone."""
     num_threads: int | None = None
-    """Of the CPU: workers with the native backend, one thread each; PyTorch's threads with eager.
+    """CPU threads: one for each worker with the native backend, PyTorch's own with eager.
     None means as many as the process may use CPUs."""
 
     def __post_init__(self) -> None:
-        _require_at_least("max_waiting", self.max_waiting, 1)
-        _require_at_least("encode_token_budget", self.encode_token_budget, 1)
-        _require_number("batch_share", self.batch_share)
+        require_at_least("max_waiting", self.max_waiting, 1)
+        require_at_least("encode_token_budget", self.encode_token_budget, 1)
+        require_number("batch_share", self.batch_share)
         if not 0 <= self.batch_share <= 1:
             raise InvalidRequestError(
                 f"`batch_share` must be from 0 to 1, but is {self.batch_share!r}"
             )
         for name in ("max_slots", "num_threads"):
             if (value := getattr(self, name)) is not None:
-                _require_at_least(name, value, 1)
+                require_at_least(name, value, 1)
         _require_one_of("backend", self.backend, _BACKENDS)
         _require_one_of("dtype", self.dtype, _DTYPES)
 
 
-def _require_at_least(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InvalidRequestError(f"`{name}` must be an integer >= {least}, but is {value!r}")
+_RENAMED = {"lower_shouting": "lowercase_all_caps"}
+"""Old names of fields in model directories and recipes, with the present ones."""
 
 
-def _require_number(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidRequestError(f"`{name}` must be a number, but is {value!r}")
+def with_present_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` of a file, perhaps an old one, under the present names of their fields.
+
+    Raises:
+        InvalidRequestError: a field is given under both names.
+    """
+    if twice := [name for name in _RENAMED if name in values and _RENAMED[name] in values]:
+        raise InvalidRequestError(
+            f"`{_RENAMED[twice[0]]}` must be given once, but is also given as `{twice[0]}`"
+        )
+    return {_RENAMED.get(name, name): value for name, value in values.items()}
 
 
 def _require_one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:

@@ -14,59 +14,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from model.checkpoints.embedded import DEFAULT, model_directory
 from model.config import EngineConfig, GenerationConfig, Priority
-from model.decoding.search import FinishReason
 from model.errors import InvalidRequestError, QueueFullError
 from model.text.segmentation import SegmentedText, Segmenter
 from model.text.tokenizer import Tokenizer
+from model.translation import FinishReason, Translation, TranslationHypothesis
 
 if TYPE_CHECKING:
     from model.checkpoints.checkpoint import ModelMetadata
     from model.engine.engine import Engine
     from model.engine.sequence import SequenceResult
 
-__all__ = ["FinishReason", "Translation", "TranslationHypothesis", "Translator"]
+__all__ = ["Translator"]
 
 _MAX_INLINE_CHARS = 4000
 """Texts with more characters in all are cut, and put together, on another thread: it takes about a
 microsecond a character, and an event loop should not be held for more than a few milliseconds."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TranslationHypothesis:
-    """One of several translations of a text."""
-
-    text: str
-    score: float
-    """See `Translation.score`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Translation:
-    """What came of one text."""
-
-    text: str
-    """The best hypothesis, with the text's own white space, line breaks and list markers."""
-    finish_reason: FinishReason
-    """LENGTH when any of the segments was cut off at its limit of tokens, else STOP."""
-    score: float | None
-    """Mean of the segments' scores (length-normalised log-probabilities), weighted by their target
-    tokens; of a single sentence it is the sentence's. None when there was nothing to translate."""
-    hypotheses: tuple[TranslationHypothesis, ...]
-    """Best first, at least one. The i-th joins the i-th of every segment, or a segment's last where
-    it has fewer. A text with nothing to translate is its own only hypothesis, certain (score 0)."""
-    source_tokens: int
-    """Of all segments, end tokens included."""
-    target_tokens: int
-    """Of all segments' best hypotheses, end tokens included."""
-    num_sentences: int
-    """Segments that were translated: sentences, and the parts of those too long for the model."""
-    queue_seconds: float
-    """The longest of any segment, as are the next two."""
-    encode_seconds: float
-    decode_seconds: float
-    time_to_first_token_seconds: float | None
-    """The shortest of any segment, from submission; None when there was nothing to translate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,16 +83,20 @@ class Translator:
             tokenizer,
             language=metadata.source_languages[0],
             max_tokens=self.max_source_tokens,
-            lower_shouting=metadata.lower_shouting,
+            lowercase_all_caps=metadata.lowercase_all_caps,
             placeholders=metadata.placeholders,
         )
 
     @classmethod
-    def load(cls, directory: Path, engine: EngineConfig | None = None) -> Self:
-        """Loads a model directory and starts an engine for it.
+    def load(cls, source: str | Path = DEFAULT, engine: EngineConfig | None = None) -> Self:
+        """Loads a model and starts an engine for it.
+
+        Args:
+            source: a model directory, or the name of a model that comes with the project.
+            engine: how the engine is run; None takes what suits the machine.
 
         Raises:
-            CheckpointError: the directory is no model, or damaged.
+            CheckpointError: the directory holds no model, or it is damaged.
             InvalidRequestError: the engine cannot run here as it is configured.
         """
         # Only this needs torch, which takes a second to import.
@@ -138,7 +106,7 @@ class Translator:
 
         config = engine or EngineConfig()
         resolve_device(config.device)  # before a large file is read for nothing
-        checkpoint = load_checkpoint(directory)
+        checkpoint = load_checkpoint(model_directory(source))
         started = Engine(checkpoint.model, config)
         return cls(
             started,
@@ -390,13 +358,6 @@ def _untouched(text: str) -> Translation:
         finish_reason=FinishReason.STOP,
         score=None,
         hypotheses=(TranslationHypothesis(text=text, score=0.0),),
-        source_tokens=0,
-        target_tokens=0,
-        num_sentences=0,
-        queue_seconds=0.0,
-        encode_seconds=0.0,
-        decode_seconds=0.0,
-        time_to_first_token_seconds=None,
     )
 
 

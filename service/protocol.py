@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from model.config import GenerationConfig, Priority
+from model.translation import Translation
 
-__all__ = ["ModelInfo", "TranslateCall", "TranslateReply", "TranslatedText"]
+__all__ = ["ModelInfo", "TranslateCall", "TranslateReply"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,29 +30,13 @@ class TranslateCall:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TranslatedText:
-    """One text's translation, in the order of the call's texts."""
-
-    text: str
-    finish_reason: str
-    score: float | None
-    hypotheses: tuple[tuple[str, float], ...] = ()
-    """(text, score), best first; the first is `text`."""
-    source_tokens: int = 0
-    target_tokens: int = 0
-    num_sentences: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
 class TranslateReply:
     """The answer to one TranslateCall."""
 
     model: str
-    translations: tuple[TranslatedText, ...]
-    queue_seconds: float
-    """Longest wait of any of the call's sentences before its encoding began."""
-    encode_seconds: float
-    decode_seconds: float
+    """Its name."""
+    translations: tuple[Translation, ...]
+    """In the order of the call's texts."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from service.observability.logs import configure_logging
 from service.observability.metrics import TranslatorMetrics
 from service.observability.snapshot import Snapshot, take_snapshot
 from service.observability.tracing import trace_phases
-from service.protocol import ModelInfo, TranslateCall, TranslatedText, TranslateReply
+from service.protocol import ModelInfo, TranslateCall, TranslateReply
 from service.settings import LogLevel
 
 __all__ = ["TranslatorReplica"]
@@ -90,24 +90,7 @@ class TranslatorReplica:
         )
         self._metrics.translated(translations)
         trace_phases(translations)
-        return TranslateReply(
-            model=self._translator.name,
-            translations=tuple(
-                TranslatedText(
-                    text=translation.text,
-                    finish_reason=str(translation.finish_reason),
-                    score=translation.score,
-                    hypotheses=tuple((one.text, one.score) for one in translation.hypotheses),
-                    source_tokens=translation.source_tokens,
-                    target_tokens=translation.target_tokens,
-                    num_sentences=translation.num_sentences,
-                )
-                for translation in translations
-            ),
-            queue_seconds=max((one.queue_seconds for one in translations), default=0.0),
-            encode_seconds=max((one.encode_seconds for one in translations), default=0.0),
-            decode_seconds=max((one.decode_seconds for one in translations), default=0.0),
-        )
+        return TranslateReply(model=self._translator.name, translations=tuple(translations))
 
     async def info(self) -> ModelInfo:
         """What this replica holds, and can translate with.

@@ -14,10 +14,11 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message
 
 from model.config import GenerationConfig
+from model.translation import FinishReason, Translation, TranslationHypothesis
 from service.gateway.admission import Admission
 from service.gateway.application import build_gateway
 from service.observability.metrics import GatewayMetrics
-from service.protocol import ModelInfo, TranslateCall, TranslatedText, TranslateReply
+from service.protocol import ModelInfo, TranslateCall, TranslateReply
 from service.routing.router import Router
 from service.settings import RetrySettings, Settings
 
@@ -105,25 +106,36 @@ class FakeBackend:
                 self._translated(text, call.target, generation.num_hypotheses)
                 for text in call.texts
             ),
+        )
+
+    def _translated(self, text: str, target: str, num_hypotheses: int) -> Translation:
+        if not text.strip():
+            return _translation(text, score=None, hypotheses=[(text, 0.0)])
+        best = f"{target}:{text}"
+        others = [(f"{best} ({rank})", -0.5 - rank) for rank in range(1, num_hypotheses)]
+        return _translation(
+            best,
+            score=-0.5,
+            hypotheses=[(best, -0.5), *others],
+            source_tokens=len(text.split()) + 1,
+            target_tokens=len(best.split()) + 1,
+            num_sentences=1,
             queue_seconds=0.001,
             encode_seconds=0.002,
             decode_seconds=0.003,
         )
 
-    def _translated(self, text: str, target: str, num_hypotheses: int) -> TranslatedText:
-        if not text.strip():
-            return TranslatedText(text=text, finish_reason="stop", score=None)
-        best = f"{target}:{text}"
-        others = [(f"{best} ({rank})", -0.5 - rank) for rank in range(1, num_hypotheses)]
-        return TranslatedText(
-            text=best,
-            finish_reason="stop",
-            score=-0.5,
-            hypotheses=((best, -0.5), *others),
-            source_tokens=len(text.split()) + 1,
-            target_tokens=len(best.split()) + 1,
-            num_sentences=1,
-        )
+
+def _translation(
+    text: str, *, score: float | None, hypotheses: list[tuple[str, float]], **fields: Any
+) -> Translation:
+    return Translation(
+        text=text,
+        finish_reason=FinishReason.STOP,
+        score=score,
+        hypotheses=tuple(TranslationHypothesis(text=one, score=value) for one, value in hypotheses),
+        **fields,
+    )
 
 
 class Gateway:

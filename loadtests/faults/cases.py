@@ -239,4 +239,4 @@ CASES: dict[str, Case] = {
         replaces_all=True,
     ),
 }
-"""By the names of the command line."""
+"""All cases, by the names of the command line."""

@@ -180,7 +180,7 @@ class Cluster:
 
 
 def _own_address() -> str:
-    """Of this machine, as Ray finds it."""
+    """Address of this machine, as Ray finds it."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(("192.0.2.1", 1))  # nothing is sent
         address: str = probe.getsockname()[0]

@@ -39,7 +39,7 @@ class Tally:
     sent: int
     failed: int
     worst_seconds: float
-    """Of the right answers, from the planned time; 0 if there are none."""
+    """Longest latency of the right answers, from the planned time; 0 if there are none."""
     faults: tuple[str, ...]
     """Different ones, at most five."""
 

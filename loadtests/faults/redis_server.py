@@ -36,7 +36,7 @@ class RedisServer:
         self.port = free_port()
         self.password = secrets.token_hex(16)
         self.namespace = f"faults-{secrets.token_hex(4)}"
-        """Of this cluster's keys."""
+        """Prefix of this cluster's keys."""
         settings = (
             f"bind 127.0.0.1\nport {self.port}\nrequirepass {self.password}\n"
             f'save ""\nappendonly no\ndir {folder}\n'

@@ -31,12 +31,12 @@ class Plan:
     rate: float = 40.0
     """Requests a second."""
     before_seconds: float = 8.0
-    """Of load without a fault, to compare with."""
+    """Load without a fault, to compare with."""
     least_after_seconds: float = 10.0
     most_after_seconds: float = 60.0
     """Until the service must be whole again."""
     whole_seconds: float = 3.0
-    """Of load at least when it is."""
+    """Load at least when it is."""
     seed: int = 4
 
 
@@ -54,7 +54,7 @@ class Findings:
     whole_after_seconds: float | None
     """From the fault on, until there were as many replicas as before; None if there never were."""
     refused: int = 0
-    """Of those sent to a service that was about to end; not in `after`."""
+    """Requests sent to a service that was about to end; not in `after`."""
 
 
 def run_case(name: str, case: Case, plan: Plan) -> Findings:
@@ -154,7 +154,7 @@ def _working(url: str) -> dict[str, int]:
 
 
 def _retries(url: str) -> dict[str, int]:
-    """Of all gateways so far, by reason."""
+    """Attempts that all gateways have repeated so far, by reason."""
     samples = _samples(url, "polyhead_request_retries_total")
     return {sample.labels["reason"]: round(sample.value) for sample in samples}
 

@@ -13,11 +13,12 @@ from prometheus_client import generate_latest
 
 from loadtests.gateway_cost.exchange import ANSWER, MODEL, PAIR, PATH, TEXTS
 from model.config import GenerationConfig
+from model.translation import FinishReason, Translation, TranslationHypothesis
 from service.gateway.api.schemas import TranslateReplyBody, TranslateRequest
 from service.gateway.application import build_gateway
 from service.observability.logs import configure_logging
 from service.observability.metrics import GatewayMetrics
-from service.protocol import ModelInfo, TranslateCall, TranslatedText, TranslateReply
+from service.protocol import ModelInfo, TranslateCall, TranslateReply
 from service.routing.router import Router
 from service.settings import Settings
 
@@ -40,18 +41,18 @@ class FakeTranslator:
         return TranslateReply(
             model=MODEL,
             translations=tuple(
-                TranslatedText(
+                Translation(
                     text=translation["text"],
-                    finish_reason=translation["finish_reason"],
+                    finish_reason=FinishReason(translation["finish_reason"]),
                     score=-0.5,
-                    hypotheses=((translation["text"], -0.5),),
+                    hypotheses=(TranslationHypothesis(text=translation["text"], score=-0.5),),
                     source_tokens=usage["source_tokens"] // count,
                     target_tokens=usage["target_tokens"] // count,
                     num_sentences=1,
+                    **timings,
                 )
                 for translation in ANSWER["translations"]
             ),
-            **timings,
         )
 
     async def info(self) -> ModelInfo:

@@ -39,7 +39,7 @@ _COMPARED = (
 Turn = tuple[Load, Mapping[str, float]]
 """What the clients saw, and the CPU seconds of the servers' processes by kind."""
 Turns = Mapping[tuple[Front, int], Sequence[Turn]]
-"""Of each contender with each number of clients, one a round."""
+"""Turns of each contender with each number of clients, one a round."""
 
 
 def run(options: Options) -> dict[str, Any]:

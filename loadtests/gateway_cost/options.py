@@ -31,4 +31,4 @@ class Options:
     rounds: int = 3
     """How often each contender has its turn with each number of clients."""
     seconds: float = 4.0
-    """Of a turn."""
+    """Length of a turn."""

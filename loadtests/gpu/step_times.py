@@ -104,13 +104,13 @@ def device_blocks(buffer: torch.Tensor, bucket: int) -> int:
 
 def _step_seconds(runner: CudaRunner, groups: int, beams: int) -> float:
     """Of one step, from real ones in a row, all groups at the same position."""
-    lane = runner._lane(beams, constrained=False)
-    bucket = next(bucket for bucket in lane.buckets if bucket >= groups)
-    graph = lane.graph(bucket)
+    group = runner._decode_group(beams, constrained=False)
+    bucket = next(bucket for bucket in group.buckets if bucket >= groups)
+    graph = group.graph(bucket)
     slots = np.arange(groups * beams, dtype=np.int32).reshape(groups, beams)
     table = np.full((bucket, beams), runner._memory.spare, dtype=np.int32)
     table[:groups] = slots
-    runner._stream.upload(table, lane._rows[:bucket])
+    runner._stream.upload(table, group._rows[:bucket])
 
     def steps() -> None:
         for _ in range(_STEPS):
@@ -120,11 +120,11 @@ def _step_seconds(runner: CudaRunner, groups: int, beams: int) -> float:
         counters = runner._memory.counters
         counters[Counter.DONE, : runner.max_slots] = 0
         counters[Counter.ENDED] = 0
-        counters[Counter.WANTED] = 1
+        runner._memory.options["num_hypotheses"].fill_(1)
         counters[Counter.LIMIT] = runner.model_config.max_positions
         counters[Counter.POSITION, : runner.max_slots] = _FIRST
         counters[Counter.SOURCE_LEN, : runner.max_slots] = _SOURCE_LEN
-        # Each beam inherits from itself: no past is shared.
+        # Each beam continues itself: no past is shared.
         own = torch.arange(runner.max_slots + 1, device=counters.device).int()
         runner._memory.ancestors.copy_(own[None, :, None].expand_as(runner._memory.ancestors))
 

@@ -132,7 +132,7 @@ class _Connection(asyncio.Protocol):
         return await self._waiting
 
     def close(self) -> None:
-        """At once, whatever is under way."""
+        """Closes it at once, whatever is under way."""
         if self._transport is not None:
             self._transport.abort()
 

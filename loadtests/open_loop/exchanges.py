@@ -121,12 +121,12 @@ class Exchanges:
 
     @cached_property
     def latencies(self) -> Numbers:
-        """Of the right answers alone, ascending: seconds from the planned time to the end."""
+        """Seconds from the planned time to the end, of the right answers alone, ascending."""
         return np.sort((self.ended - self.planned)[self.right])
 
     @property
     def send_delays(self) -> Numbers:
-        """Of those that were sent: seconds from the planned time to the sending."""
+        """Seconds from the planned time to the sending, of those that were sent."""
         delays: Numbers = self.rows["sent"] - self.planned
         return delays[~np.isnan(delays)]
 

@@ -46,7 +46,7 @@ class Result:
     overload: Overload | None = None
     """What only that profile shows."""
     memory: Memory | None = None
-    """Of the service, if it was looked at."""
+    """Memory of the service, if it was looked at."""
 
     @property
     def seconds(self) -> float:

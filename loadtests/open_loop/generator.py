@@ -138,33 +138,28 @@ class Generator:
     async def _attempt(self, planned: float) -> None:
         request, head, tail = self._rng.choice(self._ready)
         self._number += 1
-        number, exchange = self._number, Exchange(kind=request.kind, planned=planned)
-        self._under_way[number] = exchange
+        number, kind = self._number, request.kind
+        self._under_way[number] = Exchange(kind, planned)
         if self._places.locked():
             try:
                 async with asyncio.timeout(max(0.0, planned + self._max_wait - self.elapsed)):
                     await self._places.acquire()
             except TimeoutError:
-                self._ended.append(self._under_way.pop(number)._replace(ended=self.elapsed))
+                del self._under_way[number]
+                self._ended.append(Exchange(kind, planned, ended=self.elapsed))
                 return
         else:
             await self._places.acquire()
-        exchange = exchange._replace(sent=self.elapsed)
-        self._under_way[number] = exchange
+        sent = self.elapsed
+        self._under_way[number] = Exchange(kind, planned, sent)
         request_id = b"%b%016x" % (self._id_prefix, number)
         try:
             answer, fault = await self._ask(request, request_id, head + request_id + tail)
         finally:
             self._places.release()
             del self._under_way[number]
-        self._ended.append(
-            exchange._replace(
-                ended=self.elapsed,
-                status=answer.status if answer else 0,
-                fault=fault or "",
-                has_retry_after=answer is not None and answer.has_retry_after,
-            )
-        )
+        status, retry = (answer.status, answer.has_retry_after) if answer else (0, False)
+        self._ended.append(Exchange(kind, planned, sent, self.elapsed, status, fault or "", retry))
 
     async def _ask(
         self, request: Request, request_id: bytes, content: bytes

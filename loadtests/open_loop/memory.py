@@ -38,17 +38,17 @@ class Memory:
     seconds: Numbers
     """Since the first look, ascending; at least one."""
     megabytes: Mapping[str, Numbers]
-    """At each look, by kind of process."""
+    """Memory at each look, by kind of process."""
 
     @property
     def total(self) -> Numbers:
-        """Of all processes, at each look."""
+        """Megabytes of all processes, at each look."""
         total: Numbers = np.sum(list(self.megabytes.values()), axis=0)
         return total
 
     @property
     def kinds(self) -> list[str]:
-        """Of processes, those with most at their peak first."""
+        """Kinds of processes, those with most memory at their peak first."""
         return sorted(self.megabytes, key=lambda kind: -self.megabytes[kind].max())
 
     def figures(self) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class Memory:
         }
 
     def _quarter_means(self, values: Numbers) -> list[float | None]:
-        """Of each quarter of the time; None without a look in it."""
+        """Mean of each quarter of the time; None without a look in it."""
         quarters = np.minimum(3, self.seconds // (self.seconds[-1] / 4 or math.nan))
         found = [values[quarters == number] for number in range(4)]
         return [float(part.mean()) if len(part) else None for part in found]

@@ -50,11 +50,11 @@ class LoadTestOptions:
     """Sentences, one a line; None takes the project's own."""
     paragraphs: Path | None = None
     factor: float = 3.0
-    """Of the peak, what overload offers."""
+    """Multiple of the peak that overload offers."""
     deadline: float | None = None
     """Seconds that a request of overload allows, as a header says; None leaves that out."""
     pid: int | None = None
-    """Of the service, on this machine: the memory of it and of all it has started is looked at."""
+    """Process id of the service, on this machine; its memory, with all it has started, is told."""
     in_flight: int | None = None
     """None takes 256, in overload 1024."""
     max_wait: float = 1.0

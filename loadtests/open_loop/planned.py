@@ -14,7 +14,7 @@ from loadtests.open_loop.generator import Generator
 from loadtests.open_loop.options import LoadTestOptions
 from loadtests.open_loop.profiles import Profile
 from loadtests.open_loop.session import Ending, stoppable
-from loadtests.open_loop.steps import is_saturated
+from loadtests.open_loop.steps import is_saturated, num_settled
 
 __all__ = ["offer_profile"]
 
@@ -32,7 +32,8 @@ def offer_profile(options: LoadTestOptions) -> tuple[Exchanges, float, Ending]:
 
 
 async def _run(options: LoadTestOptions) -> tuple[Exchanges, float, Ending]:
-    profile, parts, saturated = options.profile, [Exchanges()], False
+    profile, parts = options.profile, [Exchanges()]
+    judged, saturated = 0, False
     async with Client(options.url) as client:
         generator = options.generator(client)
         work = asyncio.create_task(_offer(generator, profile))
@@ -44,13 +45,11 @@ async def _run(options: LoadTestOptions) -> tuple[Exchanges, float, Ending]:
                 parts.append(generator.take())
                 bar.n = min(round(generator.elapsed), total)
                 bar.set_postfix_str(_lately(parts, generator.elapsed))
-                if profile.steps and not saturated:
-                    saturated = is_saturated(
-                        Exchanges.joined([*parts, generator.under_way]),
-                        profile,
-                        options.knee_p95_ms,
-                        elapsed=generator.elapsed,
-                    )
+                if not saturated and (settled := num_settled(profile, generator.elapsed)) > judged:
+                    judged = settled  # all requests are looked at, which takes its time
+                    seen = Exchanges.joined([*parts, generator.under_way])
+                    limit, now = options.knee_p95_ms, generator.elapsed
+                    saturated = is_saturated(seen, profile, limit, elapsed=now)
                     if saturated:
                         work.cancel()
         exchanges = Exchanges.joined([*parts, generator.under_way])

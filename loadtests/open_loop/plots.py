@@ -22,7 +22,7 @@ __all__ = ["as_svg"]
 
 _MOST_WINDOWS = 120
 _MOST_KINDS = 5
-"""Of processes, whose memory is drawn besides the sum: those that have most."""
+"""Kinds of processes whose memory is drawn besides the sum: those that have most."""
 _COLOURS = {"p50": "#4477aa", "p95": "#ee7733", "p99": "#cc3311"}
 _RIGHT, _OFFERED, _LOST = "#228833", "#555555", "#cc3311"
 

@@ -24,7 +24,7 @@ __all__ = [
 _RAMP_WINDOWS = 12
 _MOST_STEPS = 100
 _SPIKE_SHARES = (0.4, 0.2, 0.4)
-"""Of the time: before the spike, the spike, and after it, when a backlog must melt."""
+"""Shares of the time: before the spike, the spike, and after it, when a backlog must melt."""
 
 
 class ProfileName(StrEnum):
@@ -49,7 +49,7 @@ _SECONDS = {
     ProfileName.SOAK: 1200,
 }
 _PEAKS = {ProfileName.RAMP: 20.0, ProfileName.STEPS: 100.0, ProfileName.SPIKE: 5.0}
-"""Of the rate, for those profiles that have a peak."""
+"""Multiples of the rate, for those profiles that have a peak."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,7 +57,7 @@ def _knee_in_words(figures: Figures) -> str:
 
 
 def tables(figures: Figures) -> list[Table]:
-    """By kind of request, step or phase, and fault; those that would be empty are left out."""
+    """Tables by kind of request, step or phase, and fault; empty ones are left out."""
     names = ["requests", "right", "failed", "not sent", "p50 ms", "p95 ms", "p99 ms"]
     kinds = {**figures["kinds"], "all": figures}
     steps = [

@@ -35,7 +35,20 @@ _PACKAGES = ("polyhead", "torch", "numpy", "httptools", "uvloop")
 def run(
     profile: str, *, as_json: bool, report: Path | None, results: Path | None, **options: Any
 ) -> int:
-    """Tests and prints, as `loadtests.open_loop.command.loadtest` says."""
+    """Tests a service and prints what was found.
+
+    Args:
+        as_json: leaves the tables out.
+        report: where to write the page; None takes a new name in `runs/loadtests`.
+        results: the line of JSON is added to this file as well.
+        options: further ones, by their names in `LoadTestOptions` and `Thresholds`.
+
+    Returns:
+        The exit status: 0, or 130 after Ctrl-C.
+
+    Raises:
+        LoadTestError: an option is no good, no service answers, or a threshold was missed.
+    """
     limits = {field.name: options.pop(field.name, None) for field in fields(Thresholds)}
     wanted = LoadTestOptions(profile_name=profile, thresholds=Thresholds(**limits), **options)
     started = datetime.now(UTC)

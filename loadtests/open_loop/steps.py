@@ -9,10 +9,18 @@ from loadtests.open_loop.exchanges import Exchanges
 from loadtests.open_loop.profiles import Profile
 from loadtests.report import rounded
 
-__all__ = ["LEAST_GOODPUT", "find_knee", "holds", "is_saturated", "latency_limit", "steps_of"]
+__all__ = [
+    "LEAST_GOODPUT",
+    "find_knee",
+    "holds",
+    "is_saturated",
+    "latency_limit",
+    "num_settled",
+    "steps_of",
+]
 
 LEAST_GOODPUT = 0.95
-"""Of the requests of a step that holds, this share is answered, and rightly."""
+"""Share of the requests of a step that holds which are answered, and rightly."""
 _SLOWDOWN = 5.0
 """Over the first step. In the simplest queue (Poisson arrivals, exponential service, one server)
 any percentile of the latency is 1 / (1 - load) times that of an idle one: five times at 80 %."""
@@ -90,6 +98,11 @@ def find_knee(steps: Sequence[Step], limit: float | None) -> dict[str, Any] | No
     return {name: held[name] for name in ("offered", "throughput", "p95_ms")} | {
         "saturated": misses > 0
     }
+
+
+def num_settled(profile: Profile, elapsed: float) -> int:
+    """How many steps can be judged `elapsed` seconds after the beginning of a running test."""
+    return sum(ended <= elapsed - _SETTLE_SECONDS for _, ended in profile.steps)
 
 
 def is_saturated(

@@ -38,7 +38,7 @@ class Thresholds:
     min_knee: float | None = None
     """Requests a second."""
     min_goodput_share: float | None = None
-    """Of the peak goodput, during the overload."""
+    """Share of the peak goodput, during the overload."""
     max_late: float | None = None
     """Accepted requests that miss their deadline."""
     max_refusal_p95_ms: float | None = None

@@ -43,7 +43,7 @@ class Turn:
 
 
 def turn_of(service: str, users: int, entries: Sequence[dict[str, object]]) -> Turn:
-    """Of the entries of locust's statistics, one for each kind of request, as its JSON has them.
+    """Sums up locust's statistics, which have an entry for each kind of request.
 
     Raises:
         ValueError: there was no request.

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model.config import GenerationConfig, TransformerConfig
+from model.config import GenerationConfig, TransformerConfig, with_present_names
 from model.errors import CheckpointError, InvalidRequestError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class ModelMetadata:
     max_source_tokens: int | None = None
     """Longest source it was trained on, the end token included; longer sentences are split, for a
     model falls apart beyond it. None means all the positions it has."""
-    lower_shouting: bool = False
+    lowercase_all_caps: bool = False
     """Sentences in capitals are read in small letters, and their translations capitalised: for a
     model whose vocabulary has few words in capitals."""
     placeholders: bool = False
@@ -126,9 +126,10 @@ def read_manifest(directory: Path) -> Manifest:
             f"but has {values.get('format_version')!r}"
         )
     known = {"format_version", "model", "generation"} | {f.name for f in fields(ModelMetadata)}
-    if unknown := sorted(set(values) - known):
-        raise CheckpointError(f"{path} has unknown fields {unknown}")
     try:
+        values = with_present_names(values)
+        if unknown := sorted(set(values) - known):
+            raise CheckpointError(f"{path} has unknown fields {unknown}")
         return Manifest(
             config=TransformerConfig.from_dict(values["model"]),
             generation=GenerationConfig(**values.get("generation", {})),
@@ -290,7 +291,7 @@ def _read_metadata(values: Mapping[str, Any]) -> ModelMetadata:
         if field.name == "max_source_tokens":
             content[field.name] = _read_max_source_tokens(values.get(field.name))
             continue
-        if field.name in {"lower_shouting", "placeholders"}:
+        if field.name in {"lowercase_all_caps", "placeholders"}:
             content[field.name] = _read_flag(field.name, values.get(field.name, False))
             continue
         value = values[field.name]

@@ -16,12 +16,12 @@ DEFAULT = EMBEDDED["en-de"]
 """For what takes a single model, when it is not told which."""
 
 
-def model_directory(model: str) -> Path:
+def model_directory(model: str | Path) -> Path:
     """The directory of an embedded model, by its name, or of any other one, by its path.
 
-    A folder that is called like an embedded model is given as `./en-de`.
+    A folder that is called like an embedded model is given as `./en-de`, or as a Path.
     """
-    if model in EMBEDDED:
+    if isinstance(model, str) and model in EMBEDDED:
         return EMBEDDED[model]
     # Path's own `expanduser` fails where there is no such user.
     return Path(os.path.expanduser(model))

@@ -45,7 +45,7 @@ class Candidate(NamedTuple):
     """Which of the live hypotheses, counted from 0."""
     token_id: int
     log_prob: float
-    """Of the whole hypothesis."""
+    """Log-probability of the whole hypothesis."""
 
 
 class Survivor(NamedTuple):

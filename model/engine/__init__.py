@@ -7,7 +7,7 @@ deadlines      who runs out of time
 scheduler      who runs on one worker: integers and queues, no tensor
 runner         what is asked of a device, and what it gives back
 backends       which runners a configuration stands for on this machine
-eager_runner   plain PyTorch, on any device: the slow twin of the next two
+eager_runner   plain PyTorch, on any device: the reference of the next two
 native_runner  in C++, on the CPU
 cuda_runner    graphs and kernels, on CUDA
 engine         the loop, on a thread for each runner: schedule, execute, deliver

@@ -35,7 +35,7 @@ _DEVICE_TYPES = {"native": "cpu", "cuda": "cuda"}
 """The only one that a backend computes on."""
 
 _NATIVE_SLOTS = 64
-"""Of each worker: 32 to 128 give the same tokens a second, greedy or with a beam of 4."""
+"""Slots of each worker: 32 to 128 give the same tokens a second, greedy or with a beam of 4."""
 _EAGER_SLOTS = 128
 
 

@@ -27,7 +27,7 @@ class Deadlines:
         if sequence.deadline is None:
             return
         if len(self._heap) >= self._most:
-            self._forget_finished()
+            self._drop_finished()
         entry = (sequence.deadline, next(self._tie_breaker), sequence)
         heapq.heappush(self._heap, entry)
 
@@ -40,7 +40,7 @@ class Deadlines:
                 expired.append(sequence)
         return expired
 
-    def _forget_finished(self) -> None:
+    def _drop_finished(self) -> None:
         # Twice what is left, so that the next time comes after as many additions as this one reads.
         self._heap = [
             entry for entry in self._heap if entry[2].status is not SequenceStatus.FINISHED

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from model.config import EngineConfig, GenerationConfig, Priority
 from model.engine.backends import build_runners
 from model.engine.deadlines import Deadlines
-from model.engine.pace import Pace
+from model.engine.queue_wait import QueueWaitEstimator
 from model.engine.runner import Runner, StepOutcome
 from model.engine.scheduler import Scheduler, StepPlan, fair_share
 from model.engine.sequence import Sequence, SequenceResult, SequenceStatus
@@ -53,9 +53,9 @@ class EngineStats:
     waiting_source_tokens: int
     running_source_tokens: int
     submitted_source_tokens: int
-    """Of all sequences ever accepted."""
+    """Summed over all sequences ever accepted."""
     admitted_source_tokens: int
-    """Of all sequences that were ever given slots."""
+    """Summed over all sequences that were ever given slots."""
     waiting_since: float | None
     """Monotonic seconds since when somebody has always been waiting; None when nobody is."""
 
@@ -75,7 +75,7 @@ class StepStats:
     encode_seconds: float
     """Before the first step."""
     decode_seconds: float
-    """Of all steps."""
+    """Summed over all steps."""
 
 
 class _Worker:
@@ -124,7 +124,7 @@ class Engine:
         self._changed = threading.Condition()
         # Below: shared between threads, guarded by `_changed`, as are the workers' schedulers.
         self._waiting = WaitingQueue(config.max_waiting, batch_share=config.batch_share)
-        self._pace = Pace()
+        self._queue_wait = QueueWaitEstimator()
         self._deadlines = Deadlines()
         self._open: dict[Future[SequenceResult], Sequence] = {}
         """Those who wait or run. Who takes a future out settles it."""
@@ -192,7 +192,7 @@ class Engine:
         ]
         with self._changed:
             if self._stopping:
-                raise EngineDeadError(self._obituary())
+                raise EngineDeadError(self._failure_message())
             if deadline is not None:
                 left = max(0.0, deadline - now)
                 self._refuse_what_comes_too_late(len(sequences), priority, left)
@@ -294,19 +294,19 @@ class Engine:
     def _note_admission(self, num_tokens: int, waiting_since: float | None, now: float) -> None:
         self._admitted_source_tokens += num_tokens
         if waiting_since is not None:
-            self._pace.admitted(num_tokens, waiting_since=waiting_since, now=now)
+            self._queue_wait.admitted(num_tokens, waiting_since=waiting_since, now=now)
 
     def _refuse_what_comes_too_late(
         self, num_sequences: int, priority: Priority, seconds_left: float
     ) -> None:
         """What could only expire in the queue is better refused at once; with the lock held."""
-        if self._pace.allows(self._waiting.num_source_tokens, seconds_left):
+        if self._queue_wait.meets_deadline(self._waiting.num_source_tokens, seconds_left):
             return
         tokens = self._waiting.tokens_before(num_sequences, priority)
-        if not self._pace.allows(tokens, seconds_left):
+        if not self._queue_wait.meets_deadline(tokens, seconds_left):
             raise QueueFullError(
                 f"the deadline is in {seconds_left:.3g} s, but others have their turn for about "
-                f"{self._pace.seconds_for(tokens):.3g} s"
+                f"{self._queue_wait.seconds_for(tokens):.3g} s"
             )
 
     def _deliver(self, worker: _Worker, plan: StepPlan, outcome: StepOutcome) -> None:
@@ -318,7 +318,7 @@ class Engine:
             finished = [done for done in outcome.finished if worker.scheduler.finish(done.sequence)]
             for done in finished:
                 del self._open[done.sequence.future]
-                self._pace.finished(now - done.sequence.scheduled_at)
+                self._queue_wait.finished(now - done.sequence.scheduled_at)
         for sequence, hypotheses in finished:
             _settle(sequence.future, sequence.result(hypotheses, now))
 
@@ -360,7 +360,7 @@ class Engine:
                 worker.interrupt()
             self._changed.notify_all()
         for future in left:
-            _settle(future, EngineDeadError(self._obituary()))
+            _settle(future, EngineDeadError(self._failure_message()))
 
     def _sequence(
         self,
@@ -398,7 +398,7 @@ class Engine:
         sequence.future.set_running_or_notify_cancel()
         return sequence
 
-    def _obituary(self) -> str:
+    def _failure_message(self) -> str:
         if self._fatal is not None:
             return f"the engine has died: {type(self._fatal).__name__}: {self._fatal}"
         return "the engine has been closed"

@@ -50,7 +50,7 @@ class Runner(Protocol):
     """What an operator should read once, such as why it is not the faster one; usually nothing."""
 
     def execute(self, plan: StepPlan) -> StepOutcome:
-        """Forgets the removed, encodes the newcomers, decodes everybody who runs.
+        """Drops the removed, encodes the newcomers, decodes everybody who runs.
 
         Returns after the first step in which a sequence finished, after `plan.max_steps` steps,
         after the step during which it was interrupted, or when nobody runs. A runner that reads

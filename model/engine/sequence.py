@@ -30,11 +30,11 @@ class SequenceResult:
     source_tokens: int
     """The end token included."""
     target_tokens: int
-    """Of the best hypothesis, the end token included."""
+    """Length of the best hypothesis, the end token included."""
     queue_seconds: float
     """From submission to admission."""
     encode_seconds: float
-    """Of the batch it was encoded in."""
+    """What encoding its whole batch took."""
     decode_seconds: float
     """From the end of encoding to the last token."""
     time_to_first_token_seconds: float

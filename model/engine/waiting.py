@@ -38,7 +38,7 @@ class WaitingQueue:
         self.num_rows = 0
         """Slots that all who wait need together."""
         self.num_source_tokens = 0
-        """Of all who wait."""
+        """Source tokens of all waiting sequences."""
         self.waiting_since: float | None = None
         """When the first of those arrived since whom somebody has always waited; None when nobody
         waits."""

@@ -72,7 +72,7 @@ def fuse_linears(linears: Sequence[nn.Linear]) -> tuple[Tensor, Tensor | None]:
     Returns:
         (N, K) with the outputs side by side, and (N,); a single layer's own tensors, not copies.
     """
-    # PyTorch's annotation forgets layers without one.
+    # PyTorch's annotation leaves out layers without one.
     biases: list[Tensor | None] = [linear.bias for linear in linears]
     given = [bias for bias in biases if bias is not None]
     if len(linears) == 1:

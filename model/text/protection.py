@@ -1,4 +1,4 @@
-"""What stays as it is within a sentence: addresses, tags, variables, code, strange characters.
+"""Protection of what stays as it is within a sentence: addresses, tags, variables, code.
 
 A model that has learnt placeholders (model/training/variations.py) reads one in the place of each
 of them, and writes it where it belongs in the translation. So nothing of an address is translated,
@@ -68,7 +68,7 @@ vocabularies that lack them: the translation has those of its own language."""
 _NEVER_STRANGE = frozenset(ascii_letters + "ẞ")
 """Letters that a small vocabulary may lack: no word is foreign for them."""
 _MOST_CHARACTERS = 20_000
-"""Of which a masker remembers whether the vocabulary has them."""
+"""Strings for which a masker remembers whether the vocabulary has them."""
 
 
 @dataclass(frozen=True, kw_only=True)

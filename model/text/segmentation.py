@@ -31,14 +31,14 @@ class Segment:
     """What is translated; it neither begins nor ends with white space."""
     token_ids: tuple[int, ...]
     """`text` as the encoder reads it, the end token included."""
-    shouted: bool = False
+    all_caps: bool = False
     """The encoder reads small letters, and the translation is put into capitals."""
     masked: Masked | None = None
     """What the encoder reads placeholders for; None where it knows none."""
 
     def rendered(self, translation: str) -> str:
         """The translation of `token_ids` as that of `text`."""
-        translation = translation.upper() if self.shouted else translation
+        translation = translation.upper() if self.all_caps else translation
         return translation if self.masked is None else self.masked.filled(translation)
 
 
@@ -101,7 +101,7 @@ class Segmenter:
         tokenizer: the model's.
         language: code of the texts' language, for the rules of where sentences end.
         max_tokens: most token ids of a segment, the end token included.
-        lower_shouting: read sentences that are all capitals in small letters.
+        lowercase_all_caps: read sentences that are all capitals in small letters.
         placeholders: read a placeholder for what is kept within a sentence.
 
     Raises:
@@ -114,7 +114,7 @@ class Segmenter:
         *,
         language: str,
         max_tokens: int,
-        lower_shouting: bool = False,
+        lowercase_all_caps: bool = False,
         placeholders: bool = False,
     ) -> None:
         if max_tokens < 2:
@@ -122,7 +122,7 @@ class Segmenter:
         self._tokenizer = tokenizer
         self._language = language
         self._max_tokens = max_tokens
-        self._lower_shouting = lower_shouting
+        self._lowercase_all_caps = lowercase_all_caps
         self._masker = Masker(tokenizer) if placeholders else None
 
     def segment(self, text: str) -> SegmentedText:
@@ -164,15 +164,15 @@ class Segmenter:
         core = sentence[begin:end]
         masked = None if self._masker is None else self._masker.mask(core)
         read = core if masked is None else masked.text
-        shouted = self._lower_shouting and _is_shouted(read)
-        read = read.lower() if shouted else read
+        all_caps = self._lowercase_all_caps and _is_all_caps(read)
+        read = read.lower() if all_caps else read
         token_ids = self._tokenizer.tokenize(read) if _says_something(core) else []
         if not self._knows(token_ids):
             yield sentence
         elif len(token_ids) < self._max_tokens:
             yield sentence[:begin]
             ids = (*token_ids, self._tokenizer.eos_id)
-            yield Segment(separator="", text=core, token_ids=ids, shouted=shouted, masked=masked)
+            yield Segment(separator="", text=core, token_ids=ids, all_caps=all_caps, masked=masked)
             yield sentence[end:]
         elif len(core) == 1:
             yield sentence  # one character of more tokens than the model can read
@@ -204,7 +204,7 @@ def _says_something(text: str) -> bool:
     return any(map(str.isalpha, _ADDRESS.sub("", text)))
 
 
-def _is_shouted(sentence: str) -> bool:
+def _is_all_caps(sentence: str) -> bool:
     """Whether capitals are how it is said: not an abbreviation or two."""
     if sentence.upper() != sentence:
         return False

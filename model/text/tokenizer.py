@@ -91,7 +91,7 @@ class Tokenizer:
 
     @cached_property
     def _placeholder_bytes(self) -> dict[int, tuple[int, ...]]:
-        """Of the id of each placeholder, those of the bytes that it has in UTF-8."""
+        """Maps each placeholder's id to the ids of its bytes in UTF-8."""
         return {
             self._bytes[unused]: tuple(self._bytes[byte] for byte in mark.encode())
             for unused, mark in zip(_UNUSED_BYTES, PLACEHOLDERS, strict=True)

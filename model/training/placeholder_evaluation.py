@@ -100,7 +100,7 @@ def _translations(directory: Path, texts: Sequence[str]) -> tuple[list[str], lis
         checkpoint.tokenizer,
         language=metadata.source_languages[0],
         max_tokens=metadata.max_source_tokens or engine.max_source_tokens,
-        lower_shouting=metadata.lower_shouting,
+        lowercase_all_caps=metadata.lowercase_all_caps,
         placeholders=metadata.placeholders,
     )
     segmented = [segmenter.segment(text) for text in texts]

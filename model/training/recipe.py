@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import yaml
 
 from model.checkpoints.embedded import model_directory
-from model.config import GenerationConfig, TransformerConfig
+from model.config import GenerationConfig, TransformerConfig, with_present_names
 from model.errors import InvalidRequestError, RecipeError
 from model.training.precision import Precision
 from model.training.variations import Kind
@@ -155,7 +155,7 @@ class Recipe:
     license: str
     source_language: str
     target_language: str
-    lower_shouting: bool = False
+    lowercase_all_caps: bool = False
     """The model reads sentences in capitals in small letters (model/text/segmentation.py)."""
     placeholders: bool = False
     """The model reads placeholders for what is kept in a sentence (model/text/protection.py)."""
@@ -286,6 +286,11 @@ def _read(path: Path, extended_by: tuple[Path, ...]) -> Any:
         values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"cannot read the recipe {path}: {error}") from error
+    if isinstance(values, dict):
+        try:
+            values = with_present_names(values)
+        except InvalidRequestError as error:
+            raise RecipeError(f"{path}: {error}") from error
     values = _with_paths(values, path.parent)
     if not isinstance(values, dict) or "extends" not in values:
         return values

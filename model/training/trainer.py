@@ -218,7 +218,7 @@ class Trainer:
             target_languages=(recipe.target_language,),
             license=recipe.license,
             max_source_tokens=recipe.data.max_tokens,
-            lower_shouting=recipe.lower_shouting,
+            lowercase_all_caps=recipe.lowercase_all_caps,
             placeholders=recipe.placeholders,
         )
         save_checkpoint(

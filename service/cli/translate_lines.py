@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from model.config import EngineConfig, GenerationConfig
 from model.errors import InvalidRequestError
-from model.translator import Translation, Translator
+from model.translation import Translation
+from model.translator import Translator
 
 __all__ = ["print_translations", "read_lines"]
 

@@ -18,9 +18,9 @@ from service.gateway.api.docs_page import DocsPage
 from service.gateway.api.error_answers import error_answer
 from service.gateway.api.libretranslate import LibreTranslateApi
 from service.gateway.api.native import NativeApi
+from service.gateway.api.pipeline import TranslationPipeline
 from service.gateway.api.probes import Probes
 from service.gateway.api.route_templates import RouteTemplates
-from service.gateway.api.translation import Translating
 from service.gateway.middleware import AdmitRequests, ObserveRequests
 from service.gateway.request_context import RequestContext
 from service.observability.logs import log_failure
@@ -69,9 +69,9 @@ def build_gateway(
     )
     admission = admission or Admission(settings.limits)
     metrics.read_in_flight(admission.in_flight)
-    translating = Translating(router, Retrier(settings.retry, metrics), admission)
-    NativeApi(translating).add_to(app)
-    LibreTranslateApi(translating, settings.limits).add_to(app)
+    pipeline = TranslationPipeline(router, Retrier(settings.retry, metrics), admission)
+    NativeApi(pipeline).add_to(app)
+    LibreTranslateApi(pipeline, settings.limits).add_to(app)
     Probes(router, render_metrics, timeout_seconds=settings.metrics_timeout_seconds).add_to(app)
     DocsPage(title=app.title, openapi_url=str(app.openapi_url)).add_to(app)
     errors = _ErrorResponses(metrics)

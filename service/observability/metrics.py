@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
     from model.engine.engine import EngineStats, StepStats
-    from model.translator import Translation
+    from model.translation import Translation
     from service.autoscaling.decision import ReplicaLoad, ScalingDecision
 
 __all__ = ["AutoscalerMetrics", "GatewayMetrics", "TranslatorMetrics"]

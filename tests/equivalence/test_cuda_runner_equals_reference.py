@@ -208,7 +208,7 @@ def test_nobody_reads_a_slot_that_is_not_theirs(transformer, alone) -> None:
             cache.fill_(float("nan"))
         memory.live_log_probs.fill_(float("nan"))
         memory.ancestors.fill_(memory.spare)
-        memory.journal[:, 1:] = 12345
+        memory.trace[:, 1:] = 12345
     with opened(runner, transformer) as engine:
         for search in range(len(SEARCHES)):
             futures = engine.submit(random_sources(16), SEARCHES[search])

@@ -30,7 +30,7 @@ class Path(NamedTuple):
 
     config: dict[str, object]
     """Of its EngineConfig, besides the slots."""
-    twin: Callable[[Transformer], Transformer] = lambda model: model
+    reference: Callable[[Transformer], Transformer] = lambda model: model
     """The model whose plain loop must give the same."""
 
 
@@ -71,7 +71,7 @@ def path(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="module")
 def model(path: Path) -> Transformer:
-    return path.twin(tiny_transformer(seed=5))
+    return path.reference(tiny_transformer(seed=5))
 
 
 @pytest.fixture(scope="module")

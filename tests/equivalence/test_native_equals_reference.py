@@ -137,7 +137,7 @@ def test_float32_gives_the_reference(library: Path, shape: str) -> None:
 
 @pytest.mark.parametrize("precision", ["int8", "bfloat16"])
 @pytest.mark.parametrize("shape", ["post-norm", "pre-norm", "odd widths"])
-def test_narrow_arithmetic_gives_its_twin(library: Path, shape: str, precision: str) -> None:
+def test_narrow_arithmetic_gives_its_reference(library: Path, shape: str, precision: str) -> None:
     """Rounding to a few bits turns the last bit of a sum into a visible step, so a few sentences
     of a random model may differ; with wrong arithmetic nearly all would."""
     model = tiny_transformer(seed=5, **SHAPES[shape])

@@ -24,14 +24,14 @@ _DEADLINE_STATUSES = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.GATEWAY_TIMEOUT)
 _SETTLE_SECONDS = 2.0
 """After another rate, until what it has left in the queues is gone."""
 _SETTLE_SHARE = 0.25
-"""Of a phase, at most so much for that."""
+"""Share of a phase that is used for that at most."""
 _TURN_SECONDS = 20.0
 """Long enough for queues and memory to show what they do, short enough that a machine which changes
 its pace from minute to minute does so for both."""
 _WINDOW_SECONDS = 1.0
 _WINDOW_STEP_SECONDS = 0.1
 _QUICK_SHARE = 0.9
-"""Of a window's requests, as many must be answered as quickly as 95 % were before: a window of a
+"""Share of a window's requests that must be answered as quickly as 95 % were before: a window of a
 hundred misses that by chance once in thirty times, and the next one has another try."""
 
 

@@ -21,7 +21,7 @@ from loadtests.open_loop.session import Ending, stoppable
 __all__ = ["overload"]
 
 _LOW_SHARE = 0.25
-"""Of the peak: before and after the overload."""
+"""Share of the peak that is offered before and after the overload."""
 _LOW_SECONDS = 12.0
 
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 __all__ = ["Peak", "Trial", "find_peak"]
 
 _ROUGH_SECONDS = 4.0
-"""Of a trial that is to show no more than about where the end is."""
+"""Length of a trial that is to show no more than about where the limit is."""
 _FINE_SECONDS = 10.0
-"""Of one whose answers are counted: at 300 a second, chance makes 2 % of them."""
+"""Length of one whose answers are counted: at 300 a second, chance makes 2 % of them."""
 _ROUGH_GROWTH = 2.0
 _FINE_GROWTH = 1.15
 """Over the best so far: enough to keep the service busy, and little to refuse."""
 _SATURATED = 0.8
-"""Of the offered requests, the share of right answers below which a service is at its end."""
+"""Share of right answers, of the offered requests, below which a service is at its limit."""
 _LEAST_GAIN = 0.02
 _MISSES = 2
 """This many trials in a row without a gain end the search: one may have had bad luck."""

@@ -10,7 +10,7 @@ from loadtests.report import Table, cell
 __all__ = ["in_words", "misses", "notes", "tables"]
 
 _BUSY_GENERATOR = 0.25
-"""Of a core: more than that is missed by a service on the same machine."""
+"""Share of a core: more than that is missed by a service on the same machine."""
 
 Figures = dict[str, Any]
 """As `Overload.figures` has them."""

@@ -43,7 +43,7 @@ class MemoryBudget:
         encoded_tokens: int,
         dtype: torch.dtype,
     ) -> MemoryBudget:
-        """Of a runner with `max_slots` that encodes at most `encoded_tokens` at once."""
+        """The budget of a runner with `max_slots` that encodes at most `encoded_tokens` at once."""
         width, size = config.d_model, dtype.itemsize
         layer = (8 * width + 2 * config.d_ff) * size + 3 * width * 4
         # Logits twice: a repetition guard works on a copy.

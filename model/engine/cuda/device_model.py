@@ -27,7 +27,7 @@ there launches cost more than arithmetic, and the weights are read once in any c
 @dataclass(frozen=True)
 class _Attention:
     norm: Norm | None
-    """Of the stream before this sub-layer, as in the two others."""
+    """Normalises the stream before this sub-layer, as in the two others."""
     inner: Linear
     """Queries, keys and values; for cross-attention the queries alone."""
     outer: Linear
@@ -258,7 +258,7 @@ class DeviceModel:
         )
         operations.advance(candidates, rows, memory, flags, eos_id)
         if beams > 1:
-            operations.inherit(rows, positions, memory)
+            operations.reorder_beams(rows, positions, memory)
 
     def _logits(self, token_ids: Tensor, positions: Tensor, rows: Tensor) -> Tensor:
         operations, weights, memory = self._operations, self._weights, self._memory

@@ -22,12 +22,12 @@ from torch import Tensor
 
 from model.config import GenerationConfig
 from model.engine.cuda.budget import MemoryBudget, slots_within
+from model.engine.cuda.decode_group import DecodeGroup
 from model.engine.cuda.device_model import DeviceModel
-from model.engine.cuda.journal import Journal
 from model.engine.cuda.kernels.operations import Operations
-from model.engine.cuda.kernels.slot_memory import Counter, Factor, SlotMemory
-from model.engine.cuda.lane import Lane
+from model.engine.cuda.kernels.slot_memory import Counter, SlotMemory, option_columns
 from model.engine.cuda.packing import PackedSources, buckets_for_sources, max_blocks, pack
+from model.engine.cuda.search_trace import SearchTrace
 from model.engine.cuda.stream import CudaStream, DeviceStream, Mark
 from model.engine.runner import FinishedSequence, StepOutcome
 from model.engine.scheduler import StepPlan
@@ -53,8 +53,8 @@ class _Admission:
     ended: Mark
 
 
-class _LaneStep(NamedTuple):
-    lane: Lane
+class _GroupStep(NamedTuple):
+    group: DecodeGroup
     members: tuple[Sequence, ...]
     flags: Tensor
     """On the host, once the step's mark has been waited for."""
@@ -64,7 +64,7 @@ class _LaneStep(NamedTuple):
 class _Step:
     """A decode step that has been queued."""
 
-    lanes: list[_LaneStep]
+    groups: list[_GroupStep]
     admissions: list[_Admission] = field(default_factory=list)
     """Whose first step it is."""
     began: Mark
@@ -117,8 +117,8 @@ class CudaRunner:
         self._model = DeviceModel(model, operations, self._memory, dtype=dtype, device=device)
         # Until here PyTorch has worked on a stream of its own.
         self._stream.settle()
-        self._lanes: dict[tuple[int, bool], Lane] = {}
-        self._running: dict[Sequence, Lane] = {}
+        self._decode_groups: dict[tuple[int, bool], DecodeGroup] = {}
+        self._running: dict[Sequence, DecodeGroup] = {}
         self._in_flight: deque[_Step] = deque()
         self._admissions: list[_Admission] = []
         self._interrupted = threading.Event()
@@ -130,7 +130,7 @@ class CudaRunner:
         """See `Runner`. A finish is reported when the step after it has been queued."""
         outcome = StepOutcome()
         for sequence in plan.removed:
-            self._forget(sequence)
+            self._drop(sequence)
         if plan.newcomers:
             self._admit(plan.newcomers)
         while self._running and outcome.steps < plan.max_steps:
@@ -155,7 +155,7 @@ class CudaRunner:
         self._running.clear()
         self._in_flight.clear()
         self._admissions.clear()
-        self._lanes.clear()
+        self._decode_groups.clear()
         self._encoders.clear()
 
     def _slots_and_budget(
@@ -183,15 +183,15 @@ class CudaRunner:
             self._encoder(bucket)
         for num_beams in sorted(set(beams)):
             if num_beams <= self.max_slots:
-                lane = self._lane(num_beams, constrained=False)
-                for bucket in reversed(lane.buckets):
-                    lane.graph(bucket)
+                group = self._decode_group(num_beams, constrained=False)
+                for bucket in reversed(group.buckets):
+                    group.graph(bucket)
         self._stream.settle()
 
-    def _forget(self, sequence: Sequence) -> None:
-        lane = self._running.pop(sequence, None)
-        if lane is not None:
-            lane.remove(sequence)
+    def _drop(self, sequence: Sequence) -> None:
+        group = self._running.pop(sequence, None)
+        if group is not None:
+            group.remove(sequence)
 
     def _admit(self, newcomers: tuple[Sequence, ...]) -> None:
         """Queued behind the step in flight, which may still work on the slots' last owners."""
@@ -203,9 +203,10 @@ class CudaRunner:
             _Admission(sequences=newcomers, began=began, ended=self._stream.mark())
         )
         for sequence in newcomers:
-            lane = self._lane(sequence.beam_size, constrained=sequence.generation.constrained)
-            lane.add(sequence)
-            self._running[sequence] = lane
+            generation = sequence.generation
+            group = self._decode_group(generation.beam_size, constrained=generation.constrained)
+            group.add(sequence)
+            self._running[sequence] = group
 
     def _encode(self, batch: PackedSources) -> None:
         buffer, graph = self._encoder(batch.tokens.shape[1])
@@ -214,17 +215,11 @@ class CudaRunner:
 
     def _begin_searches(self, newcomers: tuple[Sequence, ...]) -> None:
         leads = np.array([sequence.slots[0] for sequence in newcomers], dtype=np.int64)
+        integers, factors = option_columns([sequence.generation for sequence in newcomers])
         counters = np.zeros((len(Counter), len(newcomers)), dtype=np.int32)
-        factors = np.zeros((len(Factor), len(newcomers)), dtype=np.float64)
-        generations = [sequence.generation for sequence in newcomers]
         counters[Counter.LIMIT] = [sequence.max_new_tokens for sequence in newcomers]
         counters[Counter.SOURCE_LEN] = [sequence.source_len for sequence in newcomers]
-        counters[Counter.WANTED] = [generation.num_hypotheses for generation in generations]
-        counters[Counter.NGRAM] = [generation.no_repeat_ngram_size for generation in generations]
-        factors[Factor.LENGTH_PENALTY] = [generation.length_penalty for generation in generations]
-        factors[Factor.REPETITION_PENALTY] = [
-            generation.repetition_penalty for generation in generations
-        ]
+        counters = np.concatenate([counters, integers])
         index = self._stream.upload(leads)
         for table, values in (
             (self._memory.counters, self._stream.upload(counters)),
@@ -234,13 +229,19 @@ class CudaRunner:
 
     def _queue_step(self, outcome: StepOutcome) -> None:
         began = self._stream.mark()
-        lanes = [_LaneStep(lane, *lane.queue_step()) for lane in self._lanes.values() if len(lane)]
+        groups = [
+            _GroupStep(group, *group.queue_step())
+            for group in self._decode_groups.values()
+            if len(group)
+        ]
         self._in_flight.append(
-            _Step(lanes=lanes, admissions=self._admissions, began=began, ended=self._stream.mark())
+            _Step(
+                groups=groups, admissions=self._admissions, began=began, ended=self._stream.mark()
+            )
         )
         self._admissions = []
         outcome.steps += 1
-        outcome.rows += sum(len(step.members) * step.lane.num_beams for step in lanes)
+        outcome.rows += sum(len(step.members) * step.group.num_beams for step in groups)
 
     def _collect(self, step: _Step, outcome: StepOutcome) -> None:
         """Waits for a step, and for what has finished in it."""
@@ -256,37 +257,37 @@ class CudaRunner:
                 sequence.encoded_at = encoded_at
                 sequence.first_token_at = now
         finished: list[tuple[Sequence, int]] = []
-        for lane, members, flags in step.lanes:
+        for group, members, flags in step.groups:
             ended = flags.numpy()
             for place in np.flatnonzero(ended[: len(members)]).tolist():
                 # Who was removed, or reported one step ago, is not asked for any more.
-                if self._running.get(members[place]) is lane:
+                if self._running.get(members[place]) is group:
                     finished.append((members[place], int(ended[place]) - 1))
         if finished:
             self._report(finished, outcome)
 
     def _report(self, finished: list[tuple[Sequence, int]], outcome: StepOutcome) -> None:
         slots = [slot for sequence, _ in finished for slot in sequence.slots]
-        rows = self._stream.fetch(self._memory.journal, np.array(slots, dtype=np.int64))
-        journal = Journal(rows)
+        rows = self._stream.fetch(self._memory.trace, np.array(slots, dtype=np.int64))
+        trace = SearchTrace(rows)
         first = 0
         for sequence, num_ended in finished:
-            hypotheses = journal.hypotheses(first, num_ended, sequence.generation)
+            hypotheses = trace.hypotheses(first, num_ended, sequence.generation)
             first += sequence.beam_size
-            self._forget(sequence)
+            self._drop(sequence)
             outcome.finished.append(FinishedSequence(sequence, hypotheses))
 
-    def _lane(self, num_beams: int, *, constrained: bool) -> Lane:
+    def _decode_group(self, num_beams: int, *, constrained: bool) -> DecodeGroup:
         key = num_beams, constrained
-        if key not in self._lanes:
-            self._lanes[key] = Lane(
+        if key not in self._decode_groups:
+            self._decode_groups[key] = DecodeGroup(
                 self._stream,
                 lambda rows, flags: self._model.step(rows, flags, constrained=constrained),
                 num_beams=num_beams,
                 capacity=self.max_slots // num_beams,
                 spare=self._memory.spare,
             )
-        return self._lanes[key]
+        return self._decode_groups[key]
 
     def _encoder(self, bucket: int) -> tuple[Tensor, Callable[[], None]]:
         """The input buffer of a bucket, and what queues its encoding."""

@@ -20,7 +20,7 @@ class Mark(Protocol):
         """Until everything before it has been done."""
 
     def seconds_since(self, earlier: Mark) -> float:
-        """Of the device's time; both must have been waited for."""
+        """Device time between two marks, both of which must have been waited for."""
 
 
 class DeviceStream(Protocol):

@@ -1,4 +1,4 @@
-"""The plain PyTorch runner: any device, any type. The slow twin of the others.
+"""The plain PyTorch runner: any device, any type. The others' reference implementation.
 
 Search goes on in Python between two steps, as in `model.decoding.reference`; hypotheses that
 continue another one have its past copied to their own slots.

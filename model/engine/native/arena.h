@@ -67,7 +67,7 @@ class Arena {
   std::size_t used_ = 0, total_ = 0;
 };
 
-// A scratch array aligned to a cache line. Growing forgets what was in it.
+// A scratch array aligned to a cache line. Growing loses what was in it.
 template <class T>
 class Buffer {
  public:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.config import Activation, GenerationConfig, NormOrder
+from model.config import SEQUENCE_OPTIONS, Activation, GenerationConfig, NormOrder
 from model.decoding.search import FinishReason, Hypothesis
 from model.engine.native.build import build
 from model.engine.native.c_interface import CModelConfig, COutcome, CSequence, Status, load
@@ -167,7 +167,7 @@ class NativeState:
     def execute(
         self, removed: Sequence[int], newcomers: Sequence[NativeRequest], max_steps: int
     ) -> NativeOutcome:
-        """Forgets `removed` ids, encodes `newcomers`, decodes until one finishes.
+        """Drops `removed` ids, encodes `newcomers`, decodes until one finishes.
 
         Returns after the first step in which a sequence finished, after `max_steps` steps, or after
         the current one when interrupted.
@@ -257,23 +257,17 @@ def _requests(newcomers: Sequence[NativeRequest]) -> tuple[Any, list[NDArray[np.
         source = np.array(request.source_ids, dtype=np.int32)
         slots = np.array(request.slots, dtype=np.int32)
         kept += [source, slots]
-        generation = request.generation
         structure.id = request.id
         structure.source, structure.source_len = source.ctypes.data, len(source)
         structure.slots, structure.beam_size = slots.ctypes.data, len(slots)
         structure.max_new_tokens = _int32(request.max_new_tokens)
-        structure.num_hypotheses = _int32(generation.num_hypotheses)
-        structure.no_repeat_ngram_size = _int32(generation.no_repeat_ngram_size)
-        structure.length_penalty = generation.length_penalty
-        structure.repetition_penalty = generation.repetition_penalty
+        for option in SEQUENCE_OPTIONS:
+            setattr(structure.options, option.name, option.in_32_bits(request.generation))
     return structures, kept
 
 
 def _int32(value: int) -> int:
-    """`value`, or the largest there is: ctypes would cut it off without a word.
-
-    What has a limit is beyond it either way, and no target has so long an n-gram.
-    """
+    """`value`, or the largest there is: ctypes would cut it off without a word."""
     return min(value, 2**31 - 1)
 
 

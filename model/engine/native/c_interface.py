@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from ctypes import (
     POINTER,
+    byref,
     c_char_p,
     c_double,
     c_float,
@@ -19,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from model.config import SEQUENCE_OPTIONS
 from model.errors import BackendUnavailableError
 
 __all__ = ["CHypothesis", "CModelConfig", "COutcome", "CSequence", "Status", "load"]
@@ -52,6 +54,20 @@ class CModelConfig(ctypes.Structure):
     )  # fmt: skip
 
 
+class COptions(ctypes.Structure):
+    """PhOptions."""
+
+    _fields_ = tuple(
+        (option.name, c_int32 if option.kind is int else c_double) for option in SEQUENCE_OPTIONS
+    )
+
+
+class CField(ctypes.Structure):
+    """PhField."""
+
+    _fields_ = (("name", c_char_p), ("offset", c_int32), ("size", c_int32))
+
+
 class CSequence(ctypes.Structure):
     """PhSequence."""
 
@@ -62,10 +78,7 @@ class CSequence(ctypes.Structure):
         ("source_len", c_int32),
         ("beam_size", c_int32),
         ("max_new_tokens", c_int32),
-        ("num_hypotheses", c_int32),
-        ("no_repeat_ngram_size", c_int32),
-        ("length_penalty", c_double),
-        ("repetition_penalty", c_double),
+        ("options", COptions),
     )
 
 
@@ -98,6 +111,7 @@ class COutcome(ctypes.Structure):
 
 
 _SIGNATURES: dict[str, tuple[Any, ...]] = {  # what is returned, then the arguments
+    "ph_options": (POINTER(CField), POINTER(c_int)),
     "ph_model_new": (pointer, POINTER(CModelConfig)),
     "ph_model_free": (None, pointer),
     "ph_model_set_linear": (c_int, pointer, c_char_p, pointer, pointer, c_int, c_int),
@@ -122,6 +136,7 @@ def load(path: Path) -> ctypes.CDLL:
 
     Raises:
         BackendUnavailableError: it cannot be loaded, for one because its file system forbids it.
+        RuntimeError: interface.h has other options than GenerationConfig.
     """
     try:
         library = ctypes.CDLL(str(path))
@@ -130,4 +145,17 @@ def load(path: Path) -> ctypes.CDLL:
     for name, (result, *arguments) in _SIGNATURES.items():
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
+    _check_options(library)
     return library
+
+
+def _check_options(library: ctypes.CDLL) -> None:
+    count = c_int()
+    listed = library.ph_options(byref(count))
+    found = [(each.name.decode(), each.offset, each.size) for each in listed[: count.value]]
+    fields = [(option.name, getattr(COptions, option.name)) for option in SEQUENCE_OPTIONS]
+    expected = [(name, field.offset, field.size) for name, field in fields]
+    if found != expected:
+        raise RuntimeError(
+            f"PH_OPTIONS must be, as (name, offset, size), {expected}, but is {found}"
+        )

@@ -2,6 +2,9 @@
 
 #include "interface.h"
 
+#include <cstddef>
+#include <iterator>
+
 #include "model.h"
 #include "runner.h"
 
@@ -9,6 +12,14 @@
 
 // No exception may reach the caller, who is no C++.
 extern "C" {
+
+PH_EXPORT const PhField* ph_options(int* count) {
+#define PH_FIELD(type, name) {#name, offsetof(PhOptions, name), sizeof(type)},
+  static const PhField fields[] = {PH_OPTIONS(PH_FIELD)};
+#undef PH_FIELD
+  *count = static_cast<int>(std::size(fields));
+  return fields;
+}
 
 PH_EXPORT void* ph_model_new(const PhModelConfig* config) {
   try {

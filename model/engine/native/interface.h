@@ -30,13 +30,32 @@ struct PhModelConfig {
   float embedding_scale, layer_norm_eps;
 };
 
+// The options of GenerationConfig that are read with each sequence, in its order. Python compares
+// them with its own when it loads the library.
+#define PH_OPTIONS(OPTION)                      \
+  OPTION(double, length_penalty)                \
+  OPTION(std::int32_t, num_hypotheses)          \
+  OPTION(std::int32_t, no_repeat_ngram_size)    \
+  OPTION(double, repetition_penalty)
+
+struct PhOptions {
+#define PH_DECLARE(type, name) type name;
+  PH_OPTIONS(PH_DECLARE)
+#undef PH_DECLARE
+};
+
+// Where an option is in PhOptions, in bytes.
+struct PhField {
+  const char* name;
+  std::int32_t offset, size;
+};
+
 struct PhSequence {
   std::int64_t id;
   const std::int32_t* source;  // token ids
   const std::int32_t* slots;   // beam_size of them
-  std::int32_t source_len, beam_size, max_new_tokens, num_hypotheses;
-  std::int32_t no_repeat_ngram_size;  // 0: off
-  double length_penalty, repetition_penalty;
+  std::int32_t source_len, beam_size, max_new_tokens;
+  PhOptions options;
 };
 
 struct PhHypothesis {

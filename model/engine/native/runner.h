@@ -52,11 +52,11 @@ class CachedRunner : public Runner {
     outcome.status = check(removed, num_removed, newcomers, num_newcomers);
     if (outcome.status != kPhOk) return outcome;
     status_ = kPhOutOfMemory;  // should an exception end this call
-    const Attendance attendance(*this);
-    for (int i = 0; i < num_removed; i++) forget(removed[i]);
+    const ActiveRunnerGuard guard(*this);
+    for (int i = 0; i < num_removed; i++) drop(removed[i]);
     if (num_newcomers > 0) {
       const auto started = Clock::now();
-      seek_help();
+      acquire_threads();
       admit(newcomers, num_newcomers);
       outcome.encode_seconds = seconds_since(started);
     }
@@ -76,15 +76,17 @@ class CachedRunner : public Runner {
 
  private:
   // Counts this runner among those that work, however the call ends.
-  class Attendance {
+  class ActiveRunnerGuard {
    public:
-    explicit Attendance(CachedRunner& runner) : runner_(runner) { runner_.model_.team.arrive(); }
-    ~Attendance() {
-      runner_.dismiss_help();
+    explicit ActiveRunnerGuard(CachedRunner& runner) : runner_(runner) {
+      runner_.model_.team.arrive();
+    }
+    ~ActiveRunnerGuard() {
+      runner_.release_threads();
       runner_.model_.team.leave();
     }
-    Attendance(const Attendance&) = delete;
-    Attendance& operator=(const Attendance&) = delete;
+    ActiveRunnerGuard(const ActiveRunnerGuard&) = delete;
+    ActiveRunnerGuard& operator=(const ActiveRunnerGuard&) = delete;
 
    private:
     CachedRunner& runner_;
@@ -106,15 +108,15 @@ class CachedRunner : public Runner {
   }
 
   // Another runner may have begun or ended to work since the last step.
-  void seek_help() {
-    if (!model_.team.alone()) return dismiss_help();
+  void acquire_threads() {
+    if (!model_.team.alone()) return release_threads();
     if (network_.team == nullptr && model_.team.engage()) network_.team = &model_.team;
   }
-  void dismiss_help() {
+  void release_threads() {
     if (network_.team != nullptr) model_.team.release();
     network_.team = nullptr;
   }
-  void forget(std::int64_t id) {
+  void drop(std::int64_t id) {
     std::erase_if(running_, [id](const auto& sequence) { return sequence->id == id; });
   }
 
@@ -123,7 +125,7 @@ class CachedRunner : public Runner {
     const auto started = Clock::now();
     while (!running_.empty() && outcome.steps < max_steps && finished_.empty() && finite_) {
       if (outcome.steps > 0 && interrupted_.load(std::memory_order_relaxed)) break;
-      seek_help();
+      acquire_threads();
       outcome.rows += step();
       outcome.steps++;
       if (outcome.steps == 1) outcome.first_step_seconds = seconds_since(started);

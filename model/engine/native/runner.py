@@ -52,7 +52,7 @@ class NativeRunner:
         self._running: dict[int, Sequence] = {}
 
     def execute(self, plan: StepPlan) -> StepOutcome:
-        """Forgets the removed, encodes the newcomers, decodes everybody who runs."""
+        """Drops the removed, encodes the newcomers, decodes everybody who runs."""
         for sequence in plan.removed:
             self._running.pop(id(sequence), None)
         self._running.update((id(sequence), sequence) for sequence in plan.newcomers)

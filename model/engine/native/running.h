@@ -18,7 +18,7 @@ struct Running {
   Running(const PhSequence& request, std::int32_t bos, std::int32_t eos)
       : id(request.id),
         search(request, eos),
-        constraints{request.repetition_penalty, request.no_repeat_ngram_size},
+        constraints(request.options),
         slots(request.slots, request.slots + request.beam_size),
         source_len(request.source_len),
         last_tokens(slots.size(), bos),
@@ -74,11 +74,12 @@ class Occupancy {
            std::all_of(request.source, request.source + request.source_len, known);
   }
   bool valid_search(const PhSequence& request) const {
-    return 0 < request.num_hypotheses && request.num_hypotheses <= request.beam_size &&
+    const PhOptions& options = request.options;
+    return 0 < options.num_hypotheses && options.num_hypotheses <= request.beam_size &&
            0 < request.max_new_tokens && request.max_new_tokens <= config_.max_positions &&
-           0 <= request.no_repeat_ngram_size &&
-           0.0 <= request.length_penalty && request.length_penalty <= FLT_MAX &&
-           1.0 <= request.repetition_penalty && request.repetition_penalty <= FLT_MAX;
+           0 <= options.no_repeat_ngram_size &&
+           0.0 <= options.length_penalty && options.length_penalty <= FLT_MAX &&
+           1.0 <= options.repetition_penalty && options.repetition_penalty <= FLT_MAX;
   }
   bool take_slots(const PhSequence& request) {
     for (int i = 0; i < request.beam_size; i++) {

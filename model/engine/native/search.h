@@ -30,9 +30,8 @@ class Search {
  public:
   explicit Search(const PhSequence& request, std::int32_t eos)
       : beam_size(request.beam_size),
-        num_hypotheses_(request.num_hypotheses),
+        options_(request.options),
         max_new_tokens_(request.max_new_tokens),
-        length_penalty_(request.length_penalty),
         eos_(eos) {
     live_log_probs.assign(static_cast<std::size_t>(beam_size), kNever);
     live_log_probs[0] = 0.0;
@@ -86,7 +85,7 @@ class Search {
   int rank() {
     std::stable_sort(finished.begin(), finished.end(),
                      [](const auto& a, const auto& b) { return a.score > b.score; });
-    return std::min(num_hypotheses_, static_cast<int>(finished.size()));
+    return std::min(options_.num_hypotheses, static_cast<int>(finished.size()));
   }
 
   int beam_size;
@@ -98,14 +97,14 @@ class Search {
 
  private:
   // ((5 + length) / 6) ** alpha, from Wu et al. (2016).
-  double penalty(int length) const { return std::pow((5 + length) / 6.0, length_penalty_); }
+  double penalty(int length) const { return std::pow((5 + length) / 6.0, options_.length_penalty); }
 
   void finish(std::vector<std::int32_t> tokens, double log_prob, bool stopped) {
     finished.push_back({std::move(tokens), log_prob / penalty(num_tokens), log_prob, stopped});
   }
   void finish_by_length() {
     done = true;
-    const int missing = num_hypotheses_ - static_cast<int>(finished.size());
+    const int missing = options_.num_hypotheses - static_cast<int>(finished.size());
     for (int i = 0; i < std::min(missing, beam_size); i++) {
       const Candidate& candidate = survivors[static_cast<std::size_t>(i)];
       if (candidate.log_prob == kNever) break;  // as are all behind it
@@ -117,17 +116,17 @@ class Search {
   bool cannot_improve() {
     const bool exhausted = survivors.front().log_prob == kNever;
     if (exhausted || static_cast<int>(finished.size()) >= beam_size) return true;
-    if (static_cast<int>(finished.size()) < num_hypotheses_) return false;
+    if (static_cast<int>(finished.size()) < options_.num_hypotheses) return false;
     // Log-probabilities only fall, and the penalty divides by at most its value at the limit.
     const double best_possible = survivors.front().log_prob / penalty(max_new_tokens_);
     std::vector<double> scores;
     for (const FinishedHypothesis& hypothesis : finished) scores.push_back(hypothesis.score);
     std::sort(scores.rbegin(), scores.rend());
-    return best_possible <= scores[static_cast<std::size_t>(num_hypotheses_ - 1)];
+    return best_possible <= scores[static_cast<std::size_t>(options_.num_hypotheses - 1)];
   }
 
-  int num_hypotheses_, max_new_tokens_;
-  double length_penalty_;
+  PhOptions options_;
+  int max_new_tokens_;
   std::int32_t eos_;
   std::vector<std::int32_t> tokens_, parents_;  // [step][row]
 };

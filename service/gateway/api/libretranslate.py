@@ -15,20 +15,21 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from model.errors import InvalidRequestError
+from model.translation import Translation
 from service.errors import Failure, LanguageNotServedError, shown
 from service.gateway.api.contract import Contract
 from service.gateway.api.form_body import read_form
 from service.gateway.api.json_body import is_json, read_json
 from service.gateway.api.language_names import language_name
+from service.gateway.api.pipeline import REQUEST_HEADERS, TranslationPipeline
 from service.gateway.api.schemas import (
     LibreTranslateError,
     LibreTranslateLanguage,
     LibreTranslateReply,
     LibreTranslateRequest,
 )
-from service.gateway.api.translation import REQUEST_HEADERS, TextsToTranslate, Translating
 from service.gateway.request_context import RequestContext
-from service.protocol import ModelInfo, TranslatedText
+from service.protocol import ModelInfo
 from service.settings import Limits
 
 __all__ = ["LIBRETRANSLATE", "LibreTranslateApi"]
@@ -67,8 +68,8 @@ LIBRETRANSLATE = Contract(error_form=_error_form)
 class LibreTranslateApi:
     """The handlers of LibreTranslate's API."""
 
-    def __init__(self, translating: Translating, limits: Limits) -> None:
-        self._translating = translating
+    def __init__(self, pipeline: TranslationPipeline, limits: Limits) -> None:
+        self._pipeline = pipeline
         self._limits = limits
 
     def add_to(self, app: FastAPI) -> None:
@@ -90,16 +91,14 @@ class LibreTranslateApi:
         _check_limits(wanted, self._limits)
         try:
             options = await self._options(wanted)
-            reply = await self._translating.translate(
+            reply = await self._pipeline.translate(
                 request,
-                TextsToTranslate(
-                    texts=wanted.all_texts(),
-                    source=wanted.source,
-                    target=wanted.target,
-                    options=options,
-                    field="q",
-                    is_list=wanted.is_list,
-                ),
+                wanted.all_texts(),
+                source=wanted.source,
+                target=wanted.target,
+                options=options,
+                field="q",
+                is_list=wanted.is_list,
             )
         except LanguageNotServedError:
             raise await self._not_served(wanted) from None
@@ -115,7 +114,7 @@ class LibreTranslateApi:
     )
     async def languages(self) -> list[LibreTranslateLanguage]:
         """Every language that is a source or a target, by its code."""
-        infos = await self._translating.router.models()
+        infos = await self._pipeline.router.models()
         targets = _targets(infos)
         return [
             LibreTranslateLanguage(
@@ -127,7 +126,7 @@ class LibreTranslateApi:
     async def _options(self, wanted: LibreTranslateRequest) -> dict[str, Any]:
         if wanted.alternatives == 0:
             return {}
-        route = await self._translating.router.find(wanted.source, wanted.target)
+        route = await self._pipeline.router.find(wanted.source, wanted.target)
         count = wanted.alternatives + 1
         beam_size = max(route.info.generation.beam_size, count)
         return {"num_hypotheses": count, "beam_size": beam_size}
@@ -139,7 +138,7 @@ class LibreTranslateApi:
                 "Invalid request: source must be a language code that GET /languages lists, "
                 "but is auto: this server does not detect languages"
             )
-        targets = _targets(await self._translating.router.models())
+        targets = _targets(await self._pipeline.router.models())
         known = {code.casefold(): code for code in targets}
         for code in (wanted.source, wanted.target):
             if code.casefold() not in known:
@@ -207,9 +206,7 @@ def _shortened(code: str) -> str:
     return code if len(code) <= _MAX_CODE_LEN else f"{code[:_MAX_CODE_LEN]}…"
 
 
-def _answer(
-    wanted: LibreTranslateRequest, translations: Sequence[TranslatedText]
-) -> dict[str, Any]:
+def _answer(wanted: LibreTranslateRequest, translations: Sequence[Translation]) -> dict[str, Any]:
     texts: list[Any] = [one.text for one in translations]
     answer = {"translatedText": texts if wanted.is_list else texts[0]}
     if wanted.alternatives > 0:
@@ -218,9 +215,11 @@ def _answer(
     return answer
 
 
-def _others(translation: TranslatedText, most: int) -> list[str]:
+def _others(translation: Translation, most: int) -> list[str]:
     """Different from the best one and from each other, best first."""
-    texts = dict.fromkeys(text for text, _ in translation.hypotheses if text != translation.text)
+    texts = dict.fromkeys(
+        one.text for one in translation.hypotheses if one.text != translation.text
+    )
     return list(texts)[:most]
 
 

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from model.translation import Translation
 from service.errors import Failure
 from service.gateway.api.contract import Contract
 from service.gateway.api.json_body import JsonRoute
+from service.gateway.api.pipeline import REQUEST_HEADERS, TranslationPipeline
 from service.gateway.api.schemas import (
     ErrorBody,
     ErrorReply,
     GenerationDefaults,
-    Hypothesis,
     LanguagePair,
     Model,
     ModelList,
-    Timings,
     TranslateReplyBody,
     TranslateRequest,
-    TranslationBody,
-    Usage,
 )
-from service.gateway.api.translation import REQUEST_HEADERS, TextsToTranslate, Translating
 from service.gateway.request_context import RequestContext
-from service.protocol import ModelInfo, TranslatedText, TranslateReply
+from service.protocol import ModelInfo, TranslateReply
 
 __all__ = ["NATIVE", "NativeApi"]
 
@@ -57,8 +56,8 @@ NATIVE = Contract(error_form=_error_form)
 class NativeApi:
     """The handlers of the native API."""
 
-    def __init__(self, translating: Translating) -> None:
-        self._translating = translating
+    def __init__(self, pipeline: TranslationPipeline) -> None:
+        self._pipeline = pipeline
 
     def add_to(self, app: FastAPI) -> None:
         """Adds the routes."""
@@ -79,17 +78,22 @@ class NativeApi:
 
         Texts may have many sentences and paragraphs. Fields that are not listed are refused.
         """
-        wanted = TextsToTranslate(
-            texts=body.all_texts(),
+        options = body.generation.chosen() if body.generation else {}
+        reply = await self._pipeline.translate(
+            request,
+            body.all_texts(),
             source=body.source,
             target=body.target,
-            options=body.generation.chosen() if body.generation else {},
+            options=options,
             field="texts" if body.text is None else "text",
             is_list=body.text is None,
         )
-        reply = await self._translating.translate(request, wanted)
-        answer = _answer(reply, wanted, return_scores=body.return_scores)
-        return Response(answer.model_dump_json(exclude_unset=True), media_type="application/json")
+        answer = _answer(
+            reply,
+            return_scores=body.return_scores,
+            return_hypotheses=options.get("num_hypotheses", 1) > 1,
+        )
+        return Response(to_json(answer), media_type="application/json")
 
     @NATIVE.route(
         "/v1/models",
@@ -101,54 +105,48 @@ class NativeApi:
     )
     async def models(self) -> ModelList:
         """The models that are ready, with their languages, device and defaults."""
-        infos = await self._translating.router.models()
+        infos = await self._pipeline.router.models()
         return ModelList(models=[_model(info) for info in infos])
 
 
 def _answer(
-    reply: TranslateReply, wanted: TextsToTranslate, *, return_scores: bool
-) -> TranslateReplyBody:
-    if len(reply.translations) != len(wanted.texts):
-        raise RuntimeError(
-            f"the model must give {len(wanted.texts)} translations, "
-            f"but gave {len(reply.translations)}"
-        )
-    return_hypotheses = wanted.options.get("num_hypotheses", 1) > 1
-    return TranslateReplyBody(
-        translations=[
-            _translation(text, return_scores=return_scores, return_hypotheses=return_hypotheses)
-            for text in reply.translations
+    reply: TranslateReply, *, return_scores: bool, return_hypotheses: bool
+) -> dict[str, Any]:
+    """The fields of a TranslateReplyBody: of the optional ones, those that were asked for."""
+    translations = reply.translations
+    return {
+        "translations": [
+            _translation(one, return_scores=return_scores, return_hypotheses=return_hypotheses)
+            for one in translations
         ],
-        model=reply.model,
-        usage=Usage(
-            source_tokens=sum(text.source_tokens for text in reply.translations),
-            target_tokens=sum(text.target_tokens for text in reply.translations),
-        ),
-        timings=Timings(
-            queue_seconds=reply.queue_seconds,
-            encode_seconds=reply.encode_seconds,
-            decode_seconds=reply.decode_seconds,
-        ),
-    )
+        "model": reply.model,
+        "usage": {
+            "source_tokens": sum(one.source_tokens for one in translations),
+            "target_tokens": sum(one.target_tokens for one in translations),
+        },
+        "timings": {
+            name: max(getattr(one, name) for one in translations)
+            for name in ("queue_seconds", "encode_seconds", "decode_seconds")
+        },
+    }
 
 
 def _translation(
-    text: TranslatedText, *, return_scores: bool, return_hypotheses: bool
-) -> TranslationBody:
-    """Only the fields that were asked for are set, and only those are sent."""
-    fields: dict[str, Any] = {"text": text.text, "finish_reason": text.finish_reason}
+    one: Translation, *, return_scores: bool, return_hypotheses: bool
+) -> dict[str, Any]:
+    """The fields of a TranslationBody."""
+    fields: dict[str, Any] = {"text": one.text, "finish_reason": one.finish_reason}
     if return_scores:
-        fields["score"] = text.score
+        fields["score"] = one.score
     if return_hypotheses:
         fields["hypotheses"] = [
-            Hypothesis(text=one, score=score) if return_scores else Hypothesis(text=one)
-            for one, score in text.hypotheses
+            {"text": other.text, "score": other.score} if return_scores else {"text": other.text}
+            for other in one.hypotheses
         ]
-    return TranslationBody(**fields)
+    return fields
 
 
 def _model(info: ModelInfo) -> Model:
-    generation = info.generation
     return Model(
         name=info.name,
         pairs=[LanguagePair(source=source, target=target) for source, target in info.pairs],
@@ -156,13 +154,5 @@ def _model(info: ModelInfo) -> Model:
         dtype=info.dtype,
         num_parameters=info.num_parameters,
         max_source_tokens=info.max_source_tokens,
-        generation=GenerationDefaults(
-            beam_size=generation.beam_size,
-            length_penalty=generation.length_penalty,
-            max_new_tokens=generation.max_new_tokens,
-            max_new_tokens_over_source=generation.max_new_tokens_over_source,
-            num_hypotheses=generation.num_hypotheses,
-            no_repeat_ngram_size=generation.no_repeat_ngram_size,
-            repetition_penalty=generation.repetition_penalty,
-        ),
+        generation=GenerationDefaults.model_validate(asdict(info.generation)),
     )

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     SkipValidation,
+    create_model,
     field_validator,
     model_validator,
 )
+
+from model.config import GENERATION_OPTIONS
+from model.options import Option
 
 __all__ = [
     "ErrorBody",
@@ -72,25 +76,37 @@ class _Reply(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
 
-class GenerationOptions(_Request):
-    """How to search for the translation; what is left out is the model's own default."""
+def _asked(option: Option) -> Any:
+    """The field of a request that chooses an option."""
+    rules = Field(
+        default=None, ge=option.least, le=option.most_in_requests, description=option.request
+    )
+    return option.kind | None, rules
 
-    beam_size: int | None = Field(default=None, ge=1)
-    """Hypotheses kept at each step; 1 is greedy search."""
-    length_penalty: float | None = Field(default=None, ge=0, le=10)
-    """Exponent of the length that divides a hypothesis' log-probability; higher is longer."""
-    max_new_tokens: int | None = Field(default=None, ge=1)
-    """Longest translation of one sentence, in tokens."""
-    num_hypotheses: int | None = Field(default=None, ge=1)
-    """How many translations of each text to return, best first; at most `beam_size`."""
-    no_repeat_ngram_size: int | None = Field(default=None, ge=0, le=100)
-    """No sequence of this many tokens may occur twice in a translation; 0 is off."""
-    repetition_penalty: float | None = Field(default=None, ge=1, le=10)
-    """Above 1, tokens that the translation already has become less likely; 1 is off."""
+
+def _told(option: Option) -> Any:
+    """The field of an answer that tells a model's default."""
+    kind = option.kind | None if option.optional else option.kind
+    return kind, Field(description=option.reply)
+
+
+class _GenerationOptions(_Request):
+    """How to search for the translation; what is left out is the model's own default."""
 
     def chosen(self) -> dict[str, Any]:
         """The options that were given, by name."""
         return self.model_dump(exclude_none=True)
+
+
+if TYPE_CHECKING:
+    GenerationOptions = _GenerationOptions
+else:
+    GenerationOptions = create_model(
+        "GenerationOptions",
+        __base__=_GenerationOptions,
+        __doc__=_GenerationOptions.__doc__,
+        **{option.name: _asked(option) for option in GENERATION_OPTIONS if option.request},
+    )
 
 
 class TranslateRequest(_Request):
@@ -209,17 +225,19 @@ class LanguagePair(_Reply):
     target: str
 
 
-class GenerationDefaults(_Reply):
+class _GenerationDefaults(_Reply):
     """How a model searches when a request does not say."""
 
-    beam_size: int
-    length_penalty: float
-    max_new_tokens: int | None
-    """Null: as long as the source, and `max_new_tokens_over_source` more."""
-    max_new_tokens_over_source: int
-    num_hypotheses: int
-    no_repeat_ngram_size: int
-    repetition_penalty: float
+
+if TYPE_CHECKING:
+    GenerationDefaults = _GenerationDefaults
+else:
+    GenerationDefaults = create_model(
+        "GenerationDefaults",
+        __base__=_GenerationDefaults,
+        __doc__=_GenerationDefaults.__doc__,
+        **{option.name: _told(option) for option in GENERATION_OPTIONS},
+    )
 
 
 class Model(_Reply):

@@ -25,7 +25,8 @@ from model.errors import (
     InvalidRequestError,
     QueueFullError,
 )
-from model.translator import Translation, TranslationHypothesis, Translator
+from model.translation import Translation, TranslationHypothesis
+from model.translator import Translator
 from tests.tiny_model import build_tiny_model
 from tests.unit.model.fake_engine import FakeEngine, echo
 from tests.unit.model.text.tiny_tokenizer import train_tiny_tokenizer
@@ -587,12 +588,12 @@ def test_a_sentence_longer_than_what_the_model_was_trained_on_is_split(tmp_path:
 
 def test_a_model_says_that_it_wants_small_letters(tmp_path: Path) -> None:
     directory = build_tiny_model(tmp_path / "tiny")
-    change_config(directory, lower_shouting=True)
+    change_config(directory, lowercase_all_caps=True)
     with Translator.load(directory, EngineConfig(device="cpu", num_threads=1)) as translator:
         said, shouted = translator.translate(["the old house", "THE OLD HOUSE"])
     assert shouted.text == said.text.upper()
-    change_config(directory, lower_shouting="yes")
-    with pytest.raises(CheckpointError, match="`lower_shouting` must be true or false"):
+    change_config(directory, lowercase_all_caps="yes")
+    with pytest.raises(CheckpointError, match="`lowercase_all_caps` must be true or false"):
         Translator.load(directory)
 
 

@@ -18,7 +18,8 @@ from model.errors import (
     RequestFailedError,
     UnsupportedLanguageError,
 )
-from service.protocol import ModelInfo, TranslateCall, TranslatedText, TranslateReply
+from model.translation import FinishReason, Translation, TranslationHypothesis
+from service.protocol import ModelInfo, TranslateCall, TranslateReply
 
 _CALL = TranslateCall(
     request_id="r", texts=("a", "b"), source="en", target="de", generation=GenerationConfig()
@@ -26,11 +27,14 @@ _CALL = TranslateCall(
 _REPLY = TranslateReply(
     model="m",
     translations=(
-        TranslatedText(text="c", finish_reason="stop", score=-1.0, hypotheses=(("c", -1.0),)),
+        Translation(
+            text="c",
+            finish_reason=FinishReason.STOP,
+            score=-1.0,
+            hypotheses=(TranslationHypothesis(text="c", score=-1.0),),
+            queue_seconds=0.1,
+        ),
     ),
-    queue_seconds=0.0,
-    encode_seconds=0.1,
-    decode_seconds=0.2,
 )
 _INFO = ModelInfo(
     name="m", pairs=(("en", "de"),), device="cpu", dtype="int8", num_parameters=1,

@@ -54,11 +54,11 @@ async def test_answers_in_the_order_of_the_texts(replica: TranslatorReplica) -> 
     assert first.text == alone.translations[0].text
     assert (blank.text, blank.score, blank.source_tokens) == (" ", None, 0)
     assert (first.num_sentences, third.num_sentences) == (1, 2)
-    assert first.hypotheses[0][0] == first.text
+    assert first.hypotheses[0].text == first.text
     assert first.source_tokens > 1
-    assert reply.decode_seconds > 0
-    assert reply.encode_seconds > 0
-    assert reply.queue_seconds >= 0
+    assert first.decode_seconds > 0
+    assert first.encode_seconds > 0
+    assert first.queue_seconds >= 0
 
 
 async def test_searches_as_the_call_says(replica: TranslatorReplica) -> None:

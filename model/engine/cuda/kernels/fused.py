@@ -21,13 +21,13 @@ from model.engine.cuda.kernels.jit.linear import linear_kernel
 from model.engine.cuda.kernels.jit.search import (
     advance_kernel,
     best_candidates_kernel,
-    inherit_kernel,
     read_rows_kernel,
+    reorder_beams_kernel,
 )
 from model.engine.cuda.kernels.jit.stream import add_norm_kernel, embed_kernel
 from model.engine.cuda.kernels.operations import PACKED_BLOCK, Candidates, Linear, Norm, Table
 from model.engine.cuda.kernels.plain import PlainOperations
-from model.engine.cuda.kernels.slot_memory import Counter, Factor, SlotMemory
+from model.engine.cuda.kernels.slot_memory import Counter, SlotMemory
 
 __all__ = ["FusedOperations"]
 
@@ -181,8 +181,8 @@ class FusedOperations(PlainOperations):
     ) -> None:
         ancestors = memory.ancestors
         constrain_kernel[(len(log_probs),)](
-            log_probs, rows, positions, memory.counters[Counter.NGRAM],
-            memory.factors[Factor.REPETITION_PENALTY], memory.tokens, ancestors,
+            log_probs, rows, positions, memory.options["no_repeat_ngram_size"],
+            memory.options["repetition_penalty"], memory.tokens, ancestors,
             memory.tokens.stride(0), ancestors.stride(0), ancestors.stride(1), eos_id,
             VOCABULARY=log_probs.size(1), BEAMS=rows.size(1),
             BLOCK=triton.next_power_of_2(memory.max_positions), num_warps=4,
@@ -217,11 +217,11 @@ class FusedOperations(PlainOperations):
         counters = memory.counters
         advance_kernel[(groups,)](
             candidates.scores, candidates.token_ids, candidates.maxima, candidates.sums, rows,
-            flags, counters[Counter.POSITION], counters[Counter.LIMIT], counters[Counter.WANTED],
-            counters[Counter.ENDED], counters[Counter.DONE],
-            memory.factors[Factor.LENGTH_PENALTY], memory.live_log_probs,
+            flags, counters[Counter.POSITION], counters[Counter.LIMIT],
+            memory.options["num_hypotheses"], counters[Counter.ENDED], counters[Counter.DONE],
+            memory.options["length_penalty"], memory.live_log_probs,
             memory.tokens, memory.parents, memory.ended_log_probs, memory.ended_beams,
-            memory.ended_lengths, memory.ended_tokens, memory.journal.stride(0), eos_id,
+            memory.ended_lengths, memory.ended_tokens, memory.trace.stride(0), eos_id,
             BEAMS=beams, BEAM_BLOCK=triton.next_power_of_2(beams),
             ENDED_BLOCK=2 * triton.next_power_of_2(beams),
             PARTS=parts, PART_BLOCK=triton.next_power_of_2(parts), WIDTH=width,
@@ -230,11 +230,11 @@ class FusedOperations(PlainOperations):
             num_warps=1 if beams == 1 else 4,
         )  # fmt: skip
 
-    def inherit(self, rows: Tensor, positions: Tensor, memory: SlotMemory) -> None:
+    def reorder_beams(self, rows: Tensor, positions: Tensor, memory: SlotMemory) -> None:
         ancestors = memory.ancestors
-        inherit_kernel[(rows.numel(),)](
+        reorder_beams_kernel[(rows.numel(),)](
             rows, positions, memory.counters[Counter.DONE], memory.parents, ancestors,
-            memory.journal.stride(0), ancestors.stride(0), ancestors.stride(1),
+            memory.trace.stride(0), ancestors.stride(0), ancestors.stride(1),
             BEAMS=rows.size(1), BLOCK=128, num_warps=1,
         )  # fmt: skip
 

@@ -172,7 +172,7 @@ class Operations(Protocol):
             flags: (G,) int32, written: 0 while the search goes on, then 1 + ended hypotheses.
         """
 
-    def inherit(self, rows: Tensor, positions: Tensor, memory: SlotMemory) -> None:
+    def reorder_beams(self, rows: Tensor, positions: Tensor, memory: SlotMemory) -> None:
         """Writes the ancestors of the live hypotheses, after `advance`.
 
         Args:

@@ -1,4 +1,4 @@
-"""Each operation in plain PyTorch, the slow twin of `fused`.
+"""Each operation in plain PyTorch, the reference implementation of `fused`.
 
 Written for clarity and for graphs: no value is read on the host, so attention here always runs over
 all positions, under a mask. What a mask hides may be anything, NaN included.
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from model.config import Activation
 from model.engine.cuda.kernels.operations import Candidates, Linear, Norm, Table
-from model.engine.cuda.kernels.slot_memory import ENDED_PER_SLOT, Counter, Factor, SlotMemory
+from model.engine.cuda.kernels.slot_memory import ENDED_PER_SLOT, Counter, SlotMemory
 
 __all__ = ["PlainOperations"]
 
@@ -131,9 +131,8 @@ class PlainOperations:
         place = torch.arange(1, memory.max_positions, device=rows.device)
         history = memory.tokens[_holders(rows, positions, memory)[:, 1:], place].long()
         length = positions[:, None]
-        penalty = memory.factors[Factor.REPETITION_PENALTY, rows[:, 0]]
-        penalty = penalty.repeat_interleave(rows.size(1))[:, None].float()
-        ngram = memory.counters[Counter.NGRAM, rows[:, 0]].repeat_interleave(rows.size(1))[:, None]
+        penalty = _option("repetition_penalty", rows, memory).float()
+        ngram = _option("no_repeat_ngram_size", rows, memory)
         vocabulary = log_probs.size(1)
         # One column more, for what is not to be written.
         spare = torch.full_like(history, vocabulary)
@@ -178,7 +177,7 @@ class PlainOperations:
     ) -> None:
         _Search(candidates, rows, memory, eos_id).advance(flags)
 
-    def inherit(self, rows: Tensor, positions: Tensor, memory: SlotMemory) -> None:
+    def reorder_beams(self, rows: Tensor, positions: Tensor, memory: SlotMemory) -> None:
         slots, beams = rows.flatten(), rows.size(1)
         place = torch.arange(memory.max_positions, device=rows.device)
         following = (positions + 1).clamp(max=memory.max_positions - 1)
@@ -200,10 +199,10 @@ class _Search:
         leads = rows[:, 0]
         self.position = memory.counters[Counter.POSITION, leads]
         self.limit = memory.counters[Counter.LIMIT, leads]
-        self.wanted = memory.counters[Counter.WANTED, leads]
+        self.wanted = memory.options["num_hypotheses"][leads]
         self.ended = memory.counters[Counter.ENDED, leads]
         self.running = memory.counters[Counter.DONE, leads] == 0
-        self.alpha = memory.factors[Factor.LENGTH_PENALTY, leads]
+        self.alpha = memory.options["length_penalty"][leads]
         self.log_probs, self.parents, self.token_ids = self._best(candidates)
 
     def advance(self, flags: Tensor) -> None:
@@ -325,6 +324,11 @@ def _holders(rows: Tensor, positions: Tensor, memory: SlotMemory) -> Tensor:
     place = torch.arange(memory.max_positions, device=rows.device)
     past = memory.ancestors[positions % 2, slots]
     return torch.where(place < positions[:, None], past, own)
+
+
+def _option(name: str, rows: Tensor, memory: SlotMemory) -> Tensor:
+    """(R, 1) an option of the search that each hypothesis belongs to."""
+    return memory.options[name][rows[:, 0]].repeat_interleave(rows.size(1))[:, None]
 
 
 def _heads(x: Tensor, parts: int, num_heads: int) -> tuple[Tensor, ...]:

@@ -7,14 +7,17 @@ work on it, and nobody reads what they leave there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from model.config import TransformerConfig
+from model.config import SEQUENCE_OPTIONS, GenerationConfig, TransformerConfig
 
-__all__ = ["Counter", "Factor", "SlotMemory"]
+__all__ = ["Counter", "SlotMemory", "option_columns"]
 
 ENDED_PER_SLOT = 2
 """A beam of K ends at most 2K - 1 hypotheses: fewer than K before a step, and up to K in it."""
@@ -24,25 +27,34 @@ class Counter(IntEnum):
     """Rows of `SlotMemory.counters`: integers of a sequence."""
 
     POSITION = 0
-    """Of the tokens that are fed next."""
+    """Positions of the tokens that are fed next."""
     LIMIT = 1
     """Most target tokens, the end token included."""
-    WANTED = 2
-    """Hypotheses to return."""
-    ENDED = 3
+    ENDED = 2
     """Hypotheses that have ended so far."""
-    DONE = 4
+    DONE = 3
     """1 when the search is over: nothing of the sequence changes any more."""
-    SOURCE_LEN = 5
-    NGRAM = 6
-    """`no_repeat_ngram_size`."""
+    SOURCE_LEN = 4
 
 
-class Factor(IntEnum):
-    """Rows of `SlotMemory.factors`: real numbers of a sequence."""
+_INTEGERS = [option for option in SEQUENCE_OPTIONS if option.kind is int]
+_REALS = [option for option in SEQUENCE_OPTIONS if option.kind is float]
 
-    LENGTH_PENALTY = 0
-    REPETITION_PENALTY = 1
+
+def option_columns(
+    generations: Sequence[GenerationConfig],
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """The options of S sequences: (I, S) for the last rows of the counters, (F, S) the factors."""
+    integers, reals = (
+        [[option.in_32_bits(generation) for generation in generations] for option in options]
+        for options in (_INTEGERS, _REALS)
+    )
+    return np.array(integers, dtype=np.int32), np.array(reals, dtype=np.float64)
+
+
+def _option_rows(counters: Tensor, factors: Tensor) -> dict[str, Tensor]:
+    rows = zip([*_INTEGERS, *_REALS], [*counters[len(Counter) :], *factors], strict=True)
+    return {option.name: row for option, row in rows}
 
 
 class SlotMemory:
@@ -85,12 +97,16 @@ class SlotMemory:
         overwritten before its heirs have read it. Beams of one do without."""
         self.live_log_probs = allocate(slots, dtype=torch.float32)
         """(N,) of the live hypotheses; valid from position 1 on."""
-        self.counters = allocate(len(Counter), slots, dtype=torch.int32)
-        self.factors = allocate(len(Factor), slots, dtype=torch.float64)
-        self.journal = allocate(slots, 2 * positions + 4 * ENDED_PER_SLOT, dtype=torch.int32)
+        self.counters = allocate(len(Counter) + len(_INTEGERS), slots, dtype=torch.int32)
+        """(C + I, N) at leads: a row for each Counter, then one for each integer option."""
+        self.factors = allocate(len(_REALS), slots, dtype=torch.float64)
+        """(F, N) at leads: a row for each option that is a real number."""
+        self.options = _option_rows(self.counters, self.factors)
+        """(N,) of each option of a search, by its name in GenerationConfig; they view the two."""
+        self.trace = allocate(slots, 2 * positions + 4 * ENDED_PER_SLOT, dtype=torch.int32)
         """(N, 2P + 8): the next six, which view it, in one piece for the host to fetch."""
         widths = [positions, positions, *[ENDED_PER_SLOT] * 4]
-        views = torch.split(self.journal, widths, dim=1)
+        views = torch.split(self.trace, widths, dim=1)
         tokens, parents, log_probs, beams, lengths, last = views
         self.tokens = tokens
         """(N, P) fed at each position; [:, 0] is `bos_id` for ever."""
@@ -114,5 +130,5 @@ class SlotMemory:
         """What the constructor would allocate."""
         keys_values = 4 * config.num_decoder_layers * config.d_model * dtype.itemsize
         per_position = keys_values + 4 * torch.int32.itemsize
-        per_slot = 4 * (4 * ENDED_PER_SLOT + 1 + len(Counter)) + 8 * len(Factor)
+        per_slot = 4 * (4 * ENDED_PER_SLOT + 1 + len(Counter) + len(_INTEGERS)) + 8 * len(_REALS)
         return (max_slots + 1) * (config.max_positions * per_position + per_slot)

@@ -56,6 +56,18 @@ def test_what_is_saved_is_loaded(directory: Path) -> None:
     assert not first.model.training
 
 
+def test_a_field_is_read_under_its_old_name(directory: Path) -> None:
+    def rename(values: dict) -> None:
+        del values["lowercase_all_caps"]
+        values["lower_shouting"] = True
+
+    rewrite_manifest(directory, rename)
+    assert load_checkpoint(directory).metadata.lowercase_all_caps
+    rewrite_manifest(directory, lambda values: values.update(lowercase_all_caps=True))
+    with pytest.raises(CheckpointError, match="must be given once, but is also given as `lower_sh"):
+        read_manifest(directory)
+
+
 def test_placeholders_need_a_vocabulary_with_bytes(directory: Path) -> None:
     rewrite_manifest(directory, lambda values: values.update(placeholders=True))
     loaded = load_checkpoint(directory)

@@ -106,7 +106,7 @@ def test_what_would_probably_be_late_is_refused_at_once(
     start: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, [runner] = start(max_slots=1, max_waiting=100)
-    monkeypatch.setattr(engine._pace, "seconds_for", lambda num_tokens: num_tokens * 1.0)
+    monkeypatch.setattr(engine._queue_wait, "seconds_for", lambda num_tokens: num_tokens * 1.0)
     [running] = engine.submit([source()], ENDLESS)
     until(lambda: engine.stats().running == 1)
     engine.submit([source() for _ in range(10)], ENDLESS)  # 20 tokens, two of them before others

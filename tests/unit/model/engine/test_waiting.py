@@ -1,4 +1,4 @@
-"""The queue against a naive twin, and its promises one by one."""
+"""The queue against a naive reference, and its promises one by one."""
 
 from itertools import pairwise
 

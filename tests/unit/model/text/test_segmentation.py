@@ -166,7 +166,7 @@ def test_a_limit_without_room_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "shouted"),
+    ("text", "all_caps"),
     [
         ("CLOSE THE DOOR!", True),
         ("WE HAVE 24 DOGS", True),
@@ -178,18 +178,18 @@ def test_a_limit_without_room_is_refused() -> None:
     ],
 )
 def test_capitals_are_read_as_small_letters_where_a_model_wants_that(
-    text: str, shouted: bool
+    text: str, all_caps: bool
 ) -> None:
-    segmenter = Segmenter(BYTES, language="en", max_tokens=512, lower_shouting=True)
+    segmenter = Segmenter(BYTES, language="en", max_tokens=512, lowercase_all_caps=True)
     segmented = segmenter.segment(f"- {text}\none dog")
     first, second = segmented.segments
-    assert (first.text, first.shouted, second.shouted) == (text, shouted, False)
-    read = text.lower() if shouted else text
+    assert (first.text, first.all_caps, second.all_caps) == (text, all_caps, False)
+    read = text.lower() if all_caps else text
     assert first.token_ids == (*BYTES.tokenize(read), BYTES.eos_id)
-    expected = "ZWEI FÜSSE" if shouted else "zwei Füße"
+    expected = "ZWEI FÜSSE" if all_caps else "zwei Füße"
     assert segmented.join(["zwei Füße", "ein Hund"]) == f"- {expected}\nein Hund"
     [plain, _] = segment(f"- {text}\none dog").segments
-    assert (plain.shouted, plain.token_ids) == (False, (*BYTES.tokenize(text), BYTES.eos_id))
+    assert (plain.all_caps, plain.token_ids) == (False, (*BYTES.tokenize(text), BYTES.eos_id))
 
 
 def test_what_is_kept_is_a_placeholder_where_a_model_knows_them() -> None:
@@ -208,13 +208,13 @@ def test_what_is_kept_is_a_placeholder_where_a_model_knows_them() -> None:
     assert plain.token_ids == (*BYTES.tokenize(plain.text), BYTES.eos_id)
 
 
-def test_what_is_kept_is_not_shouted() -> None:
+def test_what_is_kept_is_not_all_caps() -> None:
     segmenter = Segmenter(
-        BYTES, language="en", max_tokens=512, lower_shouting=True, placeholders=True
+        BYTES, language="en", max_tokens=512, lowercase_all_caps=True, placeholders=True
     )
     segmented = segmenter.segment("WRITE TO <b>anna@a.de</b> NOW")
     [only] = segmented.segments
-    assert only.shouted
+    assert only.all_caps
     assert only.token_ids == (*BYTES.tokenize(f"write to {PLACEHOLDERS[0]} now"), BYTES.eos_id)
     assert segmented.join([f"jetzt an {PLACEHOLDERS[0]}"]) == "JETZT AN <b>anna@a.de</b>"
 
@@ -275,23 +275,23 @@ def test_any_text_is_its_segments_and_every_segment_fits(text: str, max_tokens: 
 
 @given(st.one_of(TEXTS, PROSE.map(str.upper)))
 @example("ŉİ ǅUNGLE AND ß: ΌΣΟΣ")
-def test_shouting_leaves_no_trace(text: str) -> None:
-    segmenter = Segmenter(BYTES, language="en", max_tokens=LIMIT, lower_shouting=True)
+def test_capitals_leave_no_trace(text: str) -> None:
+    segmenter = Segmenter(BYTES, language="en", max_tokens=LIMIT, lowercase_all_caps=True)
     segmented = segmenter.segment(text)
     assert segmented.join([s.text for s in segmented.segments]) == text
     assert all(len(s.token_ids) <= LIMIT for s in segmented.segments)
 
 
 @given(st.one_of(TEXTS, PROSE), st.booleans())
-def test_placeholders_leave_no_trace(text: str, shouting: bool) -> None:
+def test_placeholders_leave_no_trace(text: str, all_caps: bool) -> None:
     segmenter = Segmenter(
-        BYTES, language="en", max_tokens=LIMIT, lower_shouting=shouting, placeholders=True
+        BYTES, language="en", max_tokens=LIMIT, lowercase_all_caps=all_caps, placeholders=True
     )
-    segmented = segmenter.segment(text.upper() if shouting else text)
+    segmented = segmenter.segment(text.upper() if all_caps else text)
     read = [s.masked.text if s.masked else s.text for s in segmented.segments]
     # Of quotation marks that the vocabulary lacks, a common one is read.
     common = str.maketrans(_READ_AS)
-    expected = text.upper() if shouting else text
+    expected = text.upper() if all_caps else text
     assert segmented.join(read).translate(common) == expected.translate(common)
     assert all(len(s.token_ids) <= LIMIT for s in segmented.segments)
 

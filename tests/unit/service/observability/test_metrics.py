@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Histogram
 
 from model.engine.engine import EngineStats, StepStats
-from model.translator import FinishReason, Translation, TranslationHypothesis
+from model.translation import FinishReason, Translation, TranslationHypothesis
 from service.observability.metrics import (
     LATENCY_BUCKETS,
     STEP_BUCKETS,

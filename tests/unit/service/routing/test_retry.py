@@ -27,9 +27,7 @@ from service.settings import RetrySettings
 from tests.fakes import until
 
 _CALL = TranslateCall(request_id="r", texts=("a",), source="en", target="de")
-_REPLY = TranslateReply(
-    model="m", translations=(), queue_seconds=0.0, encode_seconds=0.0, decode_seconds=0.0
-)
+_REPLY = TranslateReply(model="m", translations=())
 
 
 class _Backend:

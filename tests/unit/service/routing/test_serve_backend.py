@@ -24,9 +24,7 @@ from service.routing.serve_backend import ServeBackend
 from tests.fakes import PROMPT_RETRIES, until
 
 _CALL = TranslateCall(request_id="r", texts=("a",), source="en", target="de")
-_REPLY = TranslateReply(
-    model="m", translations=(), queue_seconds=0.0, encode_seconds=0.0, decode_seconds=0.0
-)
+_REPLY = TranslateReply(model="m", translations=())
 
 
 class _Response:

@@ -49,12 +49,12 @@ def attend_self_kernel(
     top = tl.sum(query * own_key.to(tl.float32), axis=0)
     total = 1.0
     attended = own_value.to(tl.float32)
-    heirloom = ancestors + (position % 2) * half_stride + slot * ancestors_stride
+    ancestor_slots = ancestors + (position % 2) * half_stride + slot * ancestors_stride
     for start in range(0, position, BLOCK):
         past = start + tl.arange(0, BLOCK)
         seen = past < position
         if BEAMS > 1:
-            holder = tl.load(heirloom + past, mask=seen, other=0).to(tl.int64)
+            holder = tl.load(ancestor_slots + past, mask=seen, other=0).to(tl.int64)
             place = holder[:, None] * slot_stride + past[:, None] * HEAD_DIM + dim[None, :]
         else:
             place = slot * slot_stride + past[:, None] * HEAD_DIM + dim[None, :]

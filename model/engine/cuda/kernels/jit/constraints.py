@@ -10,22 +10,22 @@ __all__ = ["constrain_kernel"]
 
 @triton.jit
 def history_token(
-    tokens, heirloom, slot, index, length, journal_stride, real, BEAMS: tl.constexpr
+    tokens, ancestor_slots, slot, index, length, trace_stride, real, BEAMS: tl.constexpr
 ):  # fmt: skip
     """The target tokens at `index`, counted from 0; the last is the one that is fed now."""
     place = index + 1
     if BEAMS > 1:
-        holder = tl.load(heirloom + place, mask=real & (place < length), other=0).to(tl.int64)
+        holder = tl.load(ancestor_slots + place, mask=real & (place < length), other=0).to(tl.int64)
         holder = tl.where(place < length, holder, slot)
     else:
         holder = slot
-    return tl.load(tokens + holder * journal_stride + place, mask=real, other=-1)
+    return tl.load(tokens + holder * trace_stride + place, mask=real, other=-1)
 
 
 @triton.jit
 def constrain_kernel(
     log_probs, rows, row_positions, ngrams, penalties, tokens, ancestors,
-    journal_stride, half_stride, ancestors_stride, eos_id,
+    trace_stride, half_stride, ancestors_stride, eos_id,
     VOCABULARY: tl.constexpr, BEAMS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """One program for each row; BLOCK is at least the longest history."""
@@ -35,11 +35,11 @@ def constrain_kernel(
     length = tl.load(row_positions + row)
     ngram = tl.load(ngrams + lead)
     penalty = tl.load(penalties + lead).to(tl.float32)
-    heirloom = ancestors + (length % 2) * half_stride + slot * ancestors_stride
+    ancestor_slots = ancestors + (length % 2) * half_stride + slot * ancestors_stride
     mine = log_probs + row.to(tl.int64) * VOCABULARY
     index = tl.arange(0, BLOCK)
     said = index < length
-    token = history_token(tokens, heirloom, slot, index, length, journal_stride, said, BEAMS)
+    token = history_token(tokens, ancestor_slots, slot, index, length, trace_stride, said, BEAMS)
     old = tl.load(mine + token, mask=said, other=0.0)
     # A token that was said twice is penalised once: all read before any writes.
     tl.debug_barrier()
@@ -51,14 +51,14 @@ def constrain_kernel(
     agrees = index <= tl.where(ngram > 0, length - ngram, -1)
     for offset in range(0, ngram - 1):
         there = history_token(
-            tokens, heirloom, slot, index + offset, length, journal_stride, agrees, BEAMS
+            tokens, ancestor_slots, slot, index + offset, length, trace_stride, agrees, BEAMS
         )
         tail = history_token(
-            tokens, heirloom, slot, index * 0 + length - ngram + 1 + offset, length,
-            journal_stride, agrees, BEAMS,
+            tokens, ancestor_slots, slot, index * 0 + length - ngram + 1 + offset, length,
+            trace_stride, agrees, BEAMS,
         )  # fmt: skip
         agrees = agrees & (there == tail)
     last = history_token(
-        tokens, heirloom, slot, index + ngram - 1, length, journal_stride, agrees, BEAMS
+        tokens, ancestor_slots, slot, index + ngram - 1, length, trace_stride, agrees, BEAMS
     )
     tl.store(mine + last, float("-inf"), mask=agrees & (last != eos_id))

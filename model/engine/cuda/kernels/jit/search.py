@@ -5,7 +5,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-__all__ = ["advance_kernel", "best_candidates_kernel", "inherit_kernel", "read_rows_kernel"]
+__all__ = ["advance_kernel", "best_candidates_kernel", "read_rows_kernel", "reorder_beams_kernel"]
 
 
 @triton.jit
@@ -96,14 +96,14 @@ def candidate_totals(
 
 @triton.jit
 def ended_scores(
-    log_probs, lengths, rows, group, ended, alpha, journal_stride,
+    log_probs, lengths, rows, group, ended, alpha, trace_stride,
     BEAMS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """(BLOCK,) float64 scores of the hypotheses that have ended, -inf behind them."""
     entry = tl.arange(0, BLOCK)
     real = entry < ended
     slot = tl.load(rows + group * BEAMS + entry // 2, mask=real, other=0).to(tl.int64)
-    place = slot * journal_stride + entry % 2
+    place = slot * trace_stride + entry % 2
     log_prob = tl.load(log_probs + place, mask=real, other=0.0).to(tl.float64)
     length = tl.load(lengths + place, mask=real, other=1)
     score = log_prob / length_penalty(length, alpha)
@@ -112,12 +112,12 @@ def ended_scores(
 
 @triton.jit
 def record_ended(
-    log_probs, beams, lengths, tokens, rows, group, entry, journal_stride,
+    log_probs, beams, lengths, tokens, rows, group, entry, trace_stride,
     which, log_prob, beam, length, token, BEAMS: tl.constexpr,
 ):  # fmt: skip
     """Writes the ended hypothesis `entry` of the group, if `which`."""
     slot = tl.load(rows + group * BEAMS + entry // 2, mask=which, other=0).to(tl.int64)
-    place = slot * journal_stride + entry % 2
+    place = slot * trace_stride + entry % 2
     tl.store(log_probs + place, log_prob, mask=which)
     tl.store(beams + place, beam, mask=which)
     tl.store(lengths + place, length, mask=which)
@@ -126,7 +126,7 @@ def record_ended(
 
 @triton.jit
 def nth_largest(values, n, BLOCK: tl.constexpr):
-    """Of (BLOCK,) values; n counts from 1."""
+    """The n-th largest of (BLOCK,) values; n counts from 1."""
     place = tl.arange(0, BLOCK)
     equal = (values[None, :] == values[:, None]) & (place[None, :] < place[:, None])
     before = tl.sum(((values[None, :] > values[:, None]) | equal).to(tl.int32), axis=1)
@@ -136,7 +136,7 @@ def nth_largest(values, n, BLOCK: tl.constexpr):
 @triton.jit
 def split_candidates(
     total, token, score, ended, running, length, penalty, eos_id,
-    log_probs, beams, lengths, tokens, rows, group, journal_stride,
+    log_probs, beams, lengths, tokens, rows, group, trace_stride,
     BEAMS: tl.constexpr, BEAM_BLOCK: tl.constexpr, PER_BEAM: tl.constexpr,
     BLOCK: tl.constexpr, ENDED_BLOCK: tl.constexpr, COUNT: tl.constexpr,
 ):  # fmt: skip
@@ -164,7 +164,7 @@ def split_candidates(
         if rank < BEAMS:
             which = ends & looking & running
             record_ended(
-                log_probs, beams, lengths, tokens, rows, group, ended, journal_stride,
+                log_probs, beams, lengths, tokens, rows, group, ended, trace_stride,
                 which, best, parent, length, -1, BEAMS,
             )  # fmt: skip
             score = tl.where((entry == ended) & which, best.to(tl.float64) / penalty, score)
@@ -181,7 +181,7 @@ def split_candidates(
 @triton.jit
 def cut_off_survivors(
     live, parents, next_tokens, missing, ended, running, length,
-    log_probs, beams, lengths, tokens, rows, group, journal_stride,
+    log_probs, beams, lengths, tokens, rows, group, trace_stride,
     BEAMS: tl.constexpr, BEAM_BLOCK: tl.constexpr,
 ):  # fmt: skip
     """At the limit: as many survivors end as are still missing. Returns how many have ended."""
@@ -192,7 +192,7 @@ def cut_off_survivors(
         token = tl.sum(tl.where(beam == row, next_tokens, 0), axis=0)
         which = running & (row < missing) & (log_prob > float("-inf"))
         record_ended(
-            log_probs, beams, lengths, tokens, rows, group, ended, journal_stride,
+            log_probs, beams, lengths, tokens, rows, group, ended, trace_stride,
             which, log_prob, parent, length, token, BEAMS,
         )  # fmt: skip
         ended += which.to(tl.int32)
@@ -204,7 +204,7 @@ def advance_kernel(
     scores, candidate_tokens, maxima, sums, rows, flags,
     positions, limits, wanteds, endeds, dones, alphas, live_log_probs,
     tokens, parents, ended_log_probs, ended_beams, ended_lengths, ended_tokens,
-    journal_stride, eos_id,
+    trace_stride, eos_id,
     BEAMS: tl.constexpr, BEAM_BLOCK: tl.constexpr, ENDED_BLOCK: tl.constexpr,
     PARTS: tl.constexpr, PART_BLOCK: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr,
     COUNT: tl.constexpr,
@@ -228,20 +228,20 @@ def advance_kernel(
     first = group * BEAMS * PARTS * WIDTH
     token = tl.load(candidate_tokens + first + candidate, mask=real, other=0)
     score = ended_scores(
-        ended_log_probs, ended_lengths, rows, group, ended, alpha, journal_stride,
+        ended_log_probs, ended_lengths, rows, group, ended, alpha, trace_stride,
         BEAMS, ENDED_BLOCK,
     )  # fmt: skip
     # All has been read that other threads of this program are about to overwrite.
     tl.debug_barrier()
     live, from_beams, next_tokens, score, ended = split_candidates(
         total, token, score, ended, running, length, length_penalty(length, alpha), eos_id,
-        ended_log_probs, ended_beams, ended_lengths, ended_tokens, rows, group, journal_stride,
+        ended_log_probs, ended_beams, ended_lengths, ended_tokens, rows, group, trace_stride,
         BEAMS, BEAM_BLOCK, PARTS * WIDTH, BLOCK, ENDED_BLOCK, COUNT,
     )  # fmt: skip
     full = length >= limit
     ended = cut_off_survivors(
         live, from_beams, next_tokens, wanted - ended, ended, running & full, length,
-        ended_log_probs, ended_beams, ended_lengths, ended_tokens, rows, group, journal_stride,
+        ended_log_probs, ended_beams, ended_lengths, ended_tokens, rows, group, trace_stride,
         BEAMS, BEAM_BLOCK,
     )  # fmt: skip
     best = tl.max(live, axis=0)
@@ -253,8 +253,8 @@ def advance_kernel(
     beam = tl.arange(0, BEAM_BLOCK)
     mine = beam < tl.where(goes_on, BEAMS, 0)
     slot = tl.load(rows + group * BEAMS + beam, mask=mine, other=0).to(tl.int64)
-    tl.store(tokens + slot * journal_stride + length, next_tokens, mask=mine)
-    tl.store(parents + slot * journal_stride + length, from_beams, mask=mine)
+    tl.store(tokens + slot * trace_stride + length, next_tokens, mask=mine)
+    tl.store(parents + slot * trace_stride + length, from_beams, mask=mine)
     tl.store(live_log_probs + slot, live, mask=mine)
     tl.store(positions + lead, length, mask=goes_on)
     tl.store(endeds + lead, ended, mask=running)
@@ -262,8 +262,8 @@ def advance_kernel(
 
 
 @triton.jit
-def inherit_kernel(
-    rows, row_positions, dones, parents, ancestors, journal_stride, half_stride, ancestors_stride,
+def reorder_beams_kernel(
+    rows, row_positions, dones, parents, ancestors, trace_stride, half_stride, ancestors_stride,
     BEAMS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """One program for each row: its parent's ancestors, and its parent."""
@@ -273,7 +273,7 @@ def inherit_kernel(
     if tl.load(dones + tl.load(rows + first)) == 0:
         slot = tl.load(rows + row).to(tl.int64)
         position = tl.load(row_positions + row)
-        beam = tl.load(parents + slot * journal_stride + position + 1)
+        beam = tl.load(parents + slot * trace_stride + position + 1)
         parent = tl.load(rows + first + beam).to(tl.int64)
         old = ancestors + (position % 2) * half_stride + parent * ancestors_stride
         new = ancestors + ((position + 1) % 2) * half_stride + slot * ancestors_stride

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from model.config import GenerationConfig
+from model.engine.native import c_interface
 from model.engine.native.binding import PRECISIONS, NativeModel, NativeRequest, NativeState
 from model.engine.native.c_interface import Status
 from model.errors import BackendUnavailableError, InvalidRequestError
@@ -288,3 +289,12 @@ def test_slots_full_of_other_numbers_change_nothing(weights: NativeModel) -> Non
 def test_unknown_precisions_are_refused() -> None:
     with pytest.raises(BackendUnavailableError, match="`precision` must be float32, bfloat16, int"):
         NativeModel(tiny_transformer(), "float16")
+
+
+def test_options_that_the_library_does_not_have_are_refused(
+    weights: NativeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    c_interface._check_options(weights._library)
+    monkeypatch.setattr(c_interface, "SEQUENCE_OPTIONS", c_interface.SEQUENCE_OPTIONS[:-1])
+    with pytest.raises(RuntimeError, match=r"PH_OPTIONS must be, .* but is .*'repetition_pen"):
+        c_interface._check_options(weights._library)

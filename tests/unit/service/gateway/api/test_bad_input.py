@@ -11,6 +11,7 @@ import httpx
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from service.gateway.api.schemas import GenerationOptions
 from tests.fakes import Gateway
 
 ANY_TEXT = st.text(st.characters(exclude_categories=[]), max_size=20)
@@ -25,14 +26,7 @@ OPTIONS = st.fixed_dictionaries(
     {},
     optional={
         name: ANY_NUMBER | st.integers(-1, 9) | st.floats(-1, 11) | ANY_JSON
-        for name in (
-            "beam_size",
-            "length_penalty",
-            "max_new_tokens",
-            "num_hypotheses",
-            "no_repeat_ngram_size",
-            "repetition_penalty",
-        )
+        for name in GenerationOptions.model_fields
     },
 )
 TEXTS = st.lists(ANY_TEXT, max_size=4)

@@ -415,9 +415,7 @@ async def test_a_model_that_forgets_a_text_is_an_internal_error(
     gateway = Gateway()
 
     async def forget(call: Any) -> TranslateReply:
-        return TranslateReply(
-            model="m", translations=(), queue_seconds=0.0, encode_seconds=0.0, decode_seconds=0.0
-        )
+        return TranslateReply(model="m", translations=())
 
     monkeypatch.setattr(gateway.backend, "translate", forget)
     assert (await _error(gateway, HELLO, status=500))["type"] == "internal_error"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from model.config import TransformerConfig
+from model.config import GenerationConfig, TransformerConfig
 from model.engine.cuda.kernels.operations import Operations
 from model.engine.cuda.kernels.plain import PlainOperations
 from model.engine.cuda.kernels.slot_memory import Counter, SlotMemory
@@ -57,6 +57,12 @@ def random_memory(
     return memory
 
 
+def set_options(memory: SlotMemory, leads: int | slice, generation: GenerationConfig) -> None:
+    """As a runner does on admission."""
+    for name, row in memory.options.items():
+        row[leads] = getattr(generation, name)
+
+
 def groups_at(
     memory: SlotMemory, positions: list[int], source_lens: list[int], beams: int, seed: int
 ) -> Tensor:
@@ -74,7 +80,7 @@ def groups_at(
         memory.counters[Counter.POSITION, lead] = position
         memory.counters[Counter.SOURCE_LEN, lead] = source_len
         memory.counters[Counter.LIMIT, lead] = memory.max_positions
-        memory.counters[Counter.WANTED, lead] = 1
+        set_options(memory, lead, GenerationConfig())
         for cache, heads in (
             (memory.cross_keys, slice(0, source_len)), (memory.cross_values, slice(0, source_len)),
         ):  # fmt: skip

@@ -84,7 +84,7 @@ def use_everything(dtype: torch.dtype, width: int, vocabulary: int, beams: int) 
     operations.constrain(logits, rows, positions, memory, 2)
     operations.best_candidates(logits, None, best, normalised=True)
     if beams > 1:
-        operations.inherit(rows, positions, memory)
+        operations.reorder_beams(rows, positions, memory)
 
 
 def main() -> None:

@@ -7,8 +7,12 @@ import torch
 
 from model.config import GenerationConfig
 from model.decoding.constraints import constrain
-from model.engine.cuda.kernels.slot_memory import Counter, Factor
-from tests.unit.model.engine.cuda.kernels.arena import arena_config, groups_at, random_memory
+from tests.unit.model.engine.cuda.kernels.arena import (
+    arena_config,
+    groups_at,
+    random_memory,
+    set_options,
+)
 
 EOS = 5
 POSITIONS = [0, 1, 2, 3, 9, 40, 79]
@@ -21,8 +25,7 @@ def test_constraints(operations, device, beams: int, ngram: int) -> None:
     memory = random_memory(arena_config(), len(POSITIONS) * beams, device, torch.float32)
     rows = groups_at(memory, POSITIONS, [1] * len(POSITIONS), beams, seed=ngram)
     generation = GenerationConfig(no_repeat_ngram_size=ngram, repetition_penalty=1.25)
-    memory.counters[Counter.NGRAM] = ngram
-    memory.factors[Factor.REPETITION_PENALTY] = generation.repetition_penalty
+    set_options(memory, slice(None), generation)
     _, positions = operations.read_rows(rows, memory)
     generator = torch.Generator().manual_seed(1)
     log_probs = torch.randn(rows.numel(), 50, generator=generator).log_softmax(dim=1)

@@ -58,7 +58,7 @@ def test_packed_attention_in_half_precision(rounding_operations, device) -> None
 
 
 def test_a_source_does_not_depend_on_where_it_lies(device) -> None:
-    """Bit for bit, in the kernel; the plain twin pads to what is there."""
+    """Bit for bit, in the kernel; the plain reference pads to what is there."""
     from model.engine.cuda.kernels.fused import FusedOperations
 
     operations = FusedOperations(torch.float32)

@@ -14,10 +14,10 @@ from torch import Tensor
 from model.config import GenerationConfig
 from model.decoding.candidates import best_candidates
 from model.decoding.search import BeamSearch
-from model.engine.cuda.journal import Journal
 from model.engine.cuda.kernels.operations import Operations
-from model.engine.cuda.kernels.slot_memory import Counter, Factor, SlotMemory
-from tests.unit.model.engine.cuda.kernels.arena import arena_config
+from model.engine.cuda.kernels.slot_memory import Counter, SlotMemory
+from model.engine.cuda.search_trace import SearchTrace
+from tests.unit.model.engine.cuda.kernels.arena import arena_config, set_options
 
 VOCABULARY, EOS = 13, 2
 
@@ -36,8 +36,7 @@ def begin(memory: SlotMemory, slots: list[int], generation: GenerationConfig, li
     lead = slots[0]
     memory.counters[:, lead] = 0
     memory.counters[Counter.LIMIT, lead] = limit
-    memory.counters[Counter.WANTED, lead] = generation.num_hypotheses
-    memory.factors[Factor.LENGTH_PENALTY, lead] = generation.length_penalty
+    set_options(memory, lead, generation)
     return Pair(slots, BeamSearch(generation, eos_id=EOS, max_new_tokens=limit), generation)
 
 
@@ -53,7 +52,7 @@ def step(
     candidates = operations.best_candidates(scores, None, 1 if beams == 1 else 2 * beams)
     operations.advance(candidates, rows, memory, flags, EOS)
     if beams > 1:
-        operations.inherit(rows, positions, memory)
+        operations.reorder_beams(rows, positions, memory)
     for index, pair in enumerate(pairs):
         if not pair.search.done:
             mine = scores[index * beams : (index + 1) * beams].cpu()
@@ -81,9 +80,9 @@ def check(pairs: list[Pair], memory: SlotMemory) -> None:
 
 
 def check_ended(pair: Pair, memory: SlotMemory) -> None:
-    journal = memory.journal[pair.slots].cpu().numpy()
+    trace = memory.trace[pair.slots].cpu().numpy()
     # Somebody else's row before it
-    found = Journal(np.concatenate([journal[:1], journal])).hypotheses(
+    found = SearchTrace(np.concatenate([trace[:1], trace])).hypotheses(
         1, pair.flag - 1, pair.generation
     )
     wanted = pair.search.hypotheses()
@@ -154,10 +153,10 @@ def test_nothing_of_what_is_done_changes(operations, device) -> None:
     for _ in range(3):
         scores = torch.randn(4, VOCABULARY, generator=generator).to(device)
         step(operations, [pair], memory, scores, flags)
-    before = memory.journal.clone(), memory.counters.clone(), pair.flag
+    before = memory.trace.clone(), memory.counters.clone(), pair.flag
     assert before[2] > 0
     step(operations, [pair], memory, scores * 3, flags)
-    assert torch.equal(memory.journal, before[0])
+    assert torch.equal(memory.trace, before[0])
     assert torch.equal(memory.counters, before[1])
     assert pair.flag == before[2]
 
@@ -178,7 +177,7 @@ def test_of_numbers_that_are_not_finite_nothing_comes(
     operations.advance(candidates, rows, memory, flags, EOS)
     assert int(flags[0]) == 1
     with pytest.raises(RuntimeError, match="must be finite, but are not"):
-        Journal(memory.journal[pair.slots].cpu().numpy()).hypotheses(0, 0, pair.generation)
+        SearchTrace(memory.trace[pair.slots].cpu().numpy()).hypotheses(0, 0, pair.generation)
 
 
 @pytest.mark.parametrize("vocabulary", [13, 4096, 5000])

@@ -1,7 +1,6 @@
-"""The running sequences of one kind, and the graphs that decode them.
+"""The running sequences that are decoded together, and the graphs that do it.
 
-Of one kind are sequences with equally many beams, with or without a repetition guard: they are the
-groups of one decode step.
+Together are those with equally many beams that all have a repetition guard, or none of which has.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ from torch import Tensor
 from model.engine.cuda.stream import DeviceStream
 from model.engine.sequence import Sequence
 
-__all__ = ["Lane", "buckets_for_groups"]
+__all__ = ["DecodeGroup", "buckets_for_sequences"]
 
 
-def buckets_for_groups(capacity: int) -> list[int]:
-    """The numbers of groups that there are graphs for: 1, 2, 3, 4, 6, 8, 12, ..., capacity."""
+def buckets_for_sequences(capacity: int) -> list[int]:
+    """The numbers of sequences that there are graphs for: 1, 2, 3, 4, 6, 8, 12, ..., capacity."""
     buckets = {capacity}
     size = 1
     while size < capacity:
@@ -27,15 +26,16 @@ def buckets_for_groups(capacity: int) -> list[int]:
     return sorted(buckets)
 
 
-class Lane:
-    """Groups without gaps: one that leaves is replaced by the last one.
+class DecodeGroup:
+    """Sequences in a table without gaps: one that leaves is replaced by the last one.
 
     Args:
         stream: of the device.
-        step: decodes groups of slots (G, beam) and writes their flags (G,), all on the device.
+        step: decodes the slots (G, beam) of G sequences and writes their flags (G,), all on the
+            device.
         num_beams: of each sequence.
         capacity: most sequences.
-        spare: the slot for groups that only fill up a bucket.
+        spare: the slot of what only fills up a bucket.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Lane:
         spare: int,
     ) -> None:
         self.num_beams = num_beams
-        self.buckets = buckets_for_groups(capacity)
+        self.buckets = buckets_for_sequences(capacity)
         self._stream = stream
         self._step = step
         self._spare = spare
@@ -97,7 +97,7 @@ class Lane:
         return self._snapshot, self._stream.download(self._flags[:bucket])
 
     def graph(self, bucket: int) -> Callable[[], None]:
-        """What queues a step of `bucket` groups; captured when it is asked for the first time."""
+        """What queues a step of `bucket` sequences; captured when first asked for."""
         if bucket not in self._graphs:
             # Capturing executes a step: one in which nobody takes part.
             self._stream.run(self._empty)

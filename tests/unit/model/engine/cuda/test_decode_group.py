@@ -7,7 +7,7 @@ import random
 import pytest
 from torch import Tensor
 
-from model.engine.cuda.lane import Lane, buckets_for_groups
+from model.engine.cuda.decode_group import DecodeGroup, buckets_for_sequences
 from tests.unit.model.engine.deferred_stream import DeferredStream
 from tests.unit.model.engine.fake_runner import make
 
@@ -30,31 +30,31 @@ class Steps:
     [(1, [1]), (2, [1, 2]), (5, [1, 2, 3, 4, 5]), (16, [1, 2, 3, 4, 6, 8, 12, 16])],
 )
 def test_buckets_never_waste_more_than_a_third(capacity: int, buckets: list[int]) -> None:
-    assert buckets_for_groups(capacity) == buckets
+    assert buckets_for_sequences(capacity) == buckets
 
 
 @pytest.mark.parametrize("num_beams", [1, 3])
 def test_a_step_has_all_members_and_nobody_else(num_beams: int) -> None:
     stream, steps = DeferredStream(), Steps()
-    lane = Lane(stream, steps, num_beams=num_beams, capacity=10, spare=SPARE)
+    group = DecodeGroup(stream, steps, num_beams=num_beams, capacity=10, spare=SPARE)
     generator = random.Random(0)
     present = {}
     for turn in range(200):
         if present and (len(present) == 10 or generator.random() < 0.5):
-            lane.remove(present.pop(generator.choice(list(present))))
+            group.remove(present.pop(generator.choice(list(present))))
         else:
             first = next(n for n in range(0, 100, num_beams) if n not in present)
             sequence = make(beam_size=num_beams)
             sequence.slots = [*range(first, first + num_beams)]
-            lane.add(sequence)
+            group.add(sequence)
             present[first] = sequence
-        assert len(lane) == len(present)
+        assert len(group) == len(present)
         if not present or turn % 3 == 0:
             continue
-        members, flags = lane.queue_step()
+        members, flags = group.queue_step()
         stream.mark().wait()
         groups = steps.seen[-1]
-        assert len(groups) == next(bucket for bucket in lane.buckets if bucket >= len(present))
+        assert len(groups) == next(bucket for bucket in group.buckets if bucket >= len(present))
         assert groups[: len(members)] == [member.slots for member in members]
         assert groups[len(members) :] == [[SPARE] * num_beams] * (len(groups) - len(members))
         assert set(members) == set(present.values())
@@ -64,14 +64,14 @@ def test_a_step_has_all_members_and_nobody_else(num_beams: int) -> None:
 def test_who_took_part_is_remembered_as_it_was() -> None:
     """A step in flight belongs to those who were there, not to those who are there now."""
     stream, steps = DeferredStream(), Steps()
-    lane = Lane(stream, steps, num_beams=1, capacity=4, spare=SPARE)
+    group = DecodeGroup(stream, steps, num_beams=1, capacity=4, spare=SPARE)
     first, second = make(), make()
     first.slots, second.slots = [0], [1]
-    lane.add(first)
-    lane.add(second)
-    members, flags = lane.queue_step()
-    lane.remove(first)
-    later, later_flags = lane.queue_step()
+    group.add(first)
+    group.add(second)
+    members, flags = group.queue_step()
+    group.remove(first)
+    later, later_flags = group.queue_step()
     stream.mark().wait()
     assert (members, flags.tolist()) == ((first, second), [0, 1])
     assert (later, later_flags.tolist()) == ((second,), [1])
@@ -79,10 +79,10 @@ def test_who_took_part_is_remembered_as_it_was() -> None:
 
 def test_capturing_decodes_nobody() -> None:
     stream, steps = DeferredStream(), Steps()
-    lane = Lane(stream, steps, num_beams=2, capacity=4, spare=SPARE)
+    group = DecodeGroup(stream, steps, num_beams=2, capacity=4, spare=SPARE)
     member = make(beam_size=2)
     member.slots = [4, 6]
-    lane.add(member)
-    lane.queue_step()
+    group.add(member)
+    group.queue_step()
     stream.mark().wait()
     assert steps.seen == [[[SPARE, SPARE]], [[4, 6]]]

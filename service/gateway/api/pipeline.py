@@ -1,9 +1,9 @@
-"""From the texts of a request to the reply of a model: the one way that all APIs share."""
+"""From the texts of a request to the reply of a model: the one path that all contracts share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
@@ -17,7 +17,7 @@ from service.protocol import TranslateCall, TranslateReply
 from service.routing.retry import Retrier
 from service.routing.router import Route, Router
 
-__all__ = ["REQUEST_HEADERS", "TextsToTranslate", "Translating"]
+__all__ = ["REQUEST_HEADERS", "TranslationPipeline"]
 
 REQUEST_HEADERS: list[dict[str, Any]] = [
     {
@@ -45,47 +45,56 @@ REQUEST_HEADERS: list[dict[str, Any]] = [
 """The headers that every translating route reads, for the OpenAPI document."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class TextsToTranslate:
-    """What every API asks for, in its own words."""
-
-    texts: tuple[str, ...]
-    source: str
-    target: str
-    options: Mapping[str, Any]
-    """Fields of GenerationConfig that differ from the model's defaults."""
-    field: str
-    """What the API calls the texts, for its errors."""
-    is_list: bool
-    """Whether they came as a list."""
-
-
-class Translating:
-    """Checks what was asked, and sends it to a model as one call."""
+class TranslationPipeline:
+    """Checks what was asked, finds the model for it, and sends the model one call."""
 
     def __init__(self, router: Router, retrier: Retrier, admission: Admission) -> None:
         self.router = router
         self._retrier = retrier
         self._admission = admission
 
-    async def translate(self, request: Request, wanted: TextsToTranslate) -> TranslateReply:
-        """The translations, in the order of the texts."""
+    async def translate(
+        self,
+        request: Request,
+        texts: tuple[str, ...],
+        *,
+        source: str,
+        target: str,
+        options: Mapping[str, Any],
+        field: str,
+        is_list: bool,
+    ) -> TranslateReply:
+        """The translations, in the order of the texts.
+
+        Args:
+            request: its headers say how soon the answer must come.
+            texts: at least one.
+            source, target: language codes in any letter case.
+            options: fields of GenerationConfig that differ from the model's defaults.
+            field: what the contract calls the texts, for its errors.
+            is_list: whether they came as a list, for its errors.
+        """
         context = RequestContext.of(request.scope)
-        self._admission.check_texts(wanted.texts, field=wanted.field, is_list=wanted.is_list)
-        self._admission.check_generation(wanted.options)
+        self._admission.check_texts(texts, field=field, is_list=is_list)
+        self._admission.check_generation(options)
         deadline = deadline_of(context, request.headers.get(TIMEOUT_HEADER), self._admission.limits)
-        route = await self.router.find(wanted.source, wanted.target)
-        context.num_texts = len(wanted.texts)
+        route = await self.router.find(source, target)
+        context.num_texts = len(texts)
         context.source, context.target = route.source, route.target
         call = TranslateCall(
             request_id=context.request_id,
-            texts=wanted.texts,
+            texts=texts,
             source=route.source,
             target=route.target,
-            generation=_generation(route, wanted.options),
+            generation=_generation(route, options),
             priority=context.priority,
         )
-        return await self._retrier.translate(route.backend, call, deadline=deadline)
+        reply = await self._retrier.translate(route.backend, call, deadline=deadline)
+        if len(reply.translations) != len(texts):
+            raise RuntimeError(
+                f"the model must give {len(texts)} translations, but gave {len(reply.translations)}"
+            )
+        return reply
 
 
 def _generation(route: Route, options: Mapping[str, Any]) -> GenerationConfig | None:

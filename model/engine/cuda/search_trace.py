@@ -1,4 +1,4 @@
-"""What searches left behind on the device, as hypotheses. See `SlotMemory.journal`."""
+"""What searches left behind on the device, as hypotheses. See `SlotMemory.trace`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from model.config import GenerationConfig
 from model.decoding.search import FinishReason, Hypothesis, length_penalty
 from model.engine.cuda.kernels.slot_memory import ENDED_PER_SLOT
 
-__all__ = ["Journal"]
+__all__ = ["SearchTrace"]
 
 
-class Journal:
-    """Rows of the journal, read on the host.
+class SearchTrace:
+    """Rows of the trace, read on the host.
 
     What all rows have is converted at once: tens of thousands of sequences end in a second.
 

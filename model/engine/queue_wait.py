@@ -1,18 +1,18 @@
-"""How fast those who wait have their turns, and so how long a newcomer would wait."""
+"""How fast waiting sequences are admitted, and so how long a new one would wait."""
 
 from __future__ import annotations
 
-__all__ = ["Pace"]
+__all__ = ["QueueWaitEstimator"]
 
 _HALF_LIFE_SECONDS = 2.0
-"""Of what has been seen, in seconds during which somebody waited."""
+"""After so many seconds during which somebody waited, an observation counts half."""
 _NEWEST_SHARE = 0.05
 _CAUTION = 1.5
 """Those who would be done just in time take the place of others, and then a few tokens too many of
-a neighbour make them all late: whoever is let in should be done well before."""
+a neighbour make them all late: an admitted sequence should be done well before its deadline."""
 
 
-class Pace:
+class QueueWaitEstimator:
     """Source tokens admitted a second while somebody waits, lately more than long ago.
 
     Seconds in which nobody waits say nothing about how fast it could go, and are left out.
@@ -41,8 +41,13 @@ class Pace:
         """A sequence had its result so long after its turn."""
         self._running_seconds += _NEWEST_SHARE * (seconds - self._running_seconds)
 
-    def allows(self, num_tokens: int, seconds_left: float) -> bool:
-        """Whether a newcomer can be expected to be done by then, if so many go before it."""
+    def meets_deadline(self, num_tokens: int, seconds_left: float) -> bool:
+        """Whether a new sequence will probably be done in time.
+
+        Args:
+            num_tokens: source tokens that are admitted before it.
+            seconds_left: until its deadline.
+        """
         wait = self.seconds_for(num_tokens)
         return not wait or _CAUTION * wait + self._running_seconds <= seconds_left
 

@@ -1,0 +1,130 @@
+"""What is to be known of an option of a search, beside its name, its type and its default.
+
+It stands in the metadata of the option's field in GenerationConfig. Checks, the fields of the HTTP
+interface, the structure that the compiled engine reads and the tables of CUDA follow from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, get_args, get_type_hints
+
+from model.errors import InvalidRequestError
+
+__all__ = [
+    "Option",
+    "option",
+    "options_of",
+    "require_at_least",
+    "require_number",
+]
+
+_MAX_INT32 = 2**31 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """One option."""
+
+    name: str
+    kind: type[int] | type[float]
+    optional: bool
+    """Whether it may be None."""
+    default: Any
+    least: int
+    most: int | None
+    """None has no end."""
+    most_in_requests: int | None
+    """What clients may ask for; as `most`, unless told otherwise."""
+    request: str | None
+    """What clients are told about it; None when they cannot choose it."""
+    reply: str | None
+    """What clients are told about it among a model's defaults, where its name does not say all."""
+    per_sequence: bool
+    """Runners read it with each sequence. Of the others, a sequence carries what follows from them:
+    its slots, its longest target."""
+    guard: bool
+    """Whether it changes predictions, unless it has its default."""
+
+    def check(self, value: Any) -> None:
+        """Holds a value against the rules.
+
+        Raises:
+            InvalidRequestError: it breaks one.
+        """
+        if value is None and self.optional:
+            return
+        if self.kind is int:
+            require_at_least(self.name, value, self.least)
+            if self.most is None:
+                return
+        else:
+            require_number(self.name, value)
+        most = float("inf") if self.most is None else self.most
+        if not self.least <= value <= most:
+            raise InvalidRequestError(
+                f"`{self.name}` must be in [{self.least}, {most}], but is {value}"
+            )
+
+    def in_32_bits(self, values: object) -> Any:
+        """The option among `values`, an object that has it; integers end at the largest there is.
+
+        Where they have a limit they are beyond it either way, and no target has so long an n-gram.
+        """
+        value = getattr(values, self.name)
+        return min(value, _MAX_INT32) if self.kind is int else value
+
+
+def option(
+    default: Any,
+    *,
+    least: int,
+    most: int | None = None,
+    most_in_requests: int | None = None,
+    request: str | None = None,
+    reply: str | None = None,
+    per_sequence: bool = False,
+    guard: bool = False,
+) -> Any:
+    """A field with what `Option` says."""
+    return field(
+        default=default,
+        metadata={
+            "least": least,
+            "most": most,
+            "most_in_requests": most if most_in_requests is None else most_in_requests,
+            "request": request,
+            "reply": reply,
+            "per_sequence": per_sequence,
+            "guard": guard,
+        },
+    )
+
+
+def options_of(kind: type[Any]) -> tuple[Option, ...]:
+    """The options of a dataclass all of whose fields were made by `option`."""
+    hints = get_type_hints(kind)
+
+    def read(each: Field[Any]) -> Option:
+        types = get_args(hints[each.name]) or (hints[each.name],)
+        return Option(
+            name=each.name,
+            kind=float if float in types else int,
+            optional=type(None) in types,
+            default=each.default,
+            **each.metadata,
+        )
+
+    return tuple(map(read, fields(kind)))
+
+
+def require_at_least(name: str, value: Any, least: int) -> None:
+    """An integer that is not below `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InvalidRequestError(f"`{name}` must be an integer >= {least}, but is {value!r}")
+
+
+def require_number(name: str, value: Any) -> None:
+    """An integer or a real number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidRequestError(f"`{name}` must be a number, but is {value!r}")

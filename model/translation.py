@@ -1,0 +1,46 @@
+"""What came of one text, as plain data that may cross from one process to another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from model.decoding.search import FinishReason
+
+__all__ = ["FinishReason", "Translation", "TranslationHypothesis"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslationHypothesis:
+    """One of several translations of a text."""
+
+    text: str
+    score: float
+    """See `Translation.score`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Translation:
+    """What came of one text."""
+
+    text: str
+    """The best hypothesis, with the text's own white space, line breaks and list markers."""
+    finish_reason: FinishReason
+    """LENGTH when any of the segments was cut off at its limit of tokens, else STOP."""
+    score: float | None
+    """Mean of the segments' scores (length-normalised log-probabilities), weighted by their target
+    tokens; of a single sentence it is the sentence's. None when there was nothing to translate."""
+    hypotheses: tuple[TranslationHypothesis, ...]
+    """Best first, at least one. The i-th joins the i-th of every segment, or a segment's last where
+    it has fewer. A text with nothing to translate is its own only hypothesis, certain (score 0)."""
+    source_tokens: int = 0
+    """Source tokens of all segments, end tokens included."""
+    target_tokens: int = 0
+    """Tokens of all segments' best hypotheses, end tokens included."""
+    num_sentences: int = 0
+    """Segments that were translated: sentences, and the parts of those too long for the model."""
+    queue_seconds: float = 0.0
+    """The longest of any segment, as are the next two."""
+    encode_seconds: float = 0.0
+    decode_seconds: float = 0.0
+    time_to_first_token_seconds: float | None = None
+    """The shortest of any segment, from submission; None when there was nothing to translate."""

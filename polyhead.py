@@ -1,0 +1,46 @@
+"""Translation in a program's own process: what `import polyhead` offers.
+
+import polyhead
+
+with polyhead.Translator.load("en-de") as translator:
+    [translation] = translator.translate(["Good evening."])
+    print(translation.text)
+"""
+
+from __future__ import annotations
+
+from model.config import EngineConfig, GenerationConfig, Priority
+from model.errors import (
+    BackendUnavailableError,
+    CheckpointError,
+    DeadlineExceededError,
+    EngineDeadError,
+    InvalidRequestError,
+    PolyheadError,
+    QueueFullError,
+    RequestCancelledError,
+    RequestFailedError,
+    UnsupportedLanguageError,
+)
+from model.translation import FinishReason, Translation, TranslationHypothesis
+from model.translator import Translator
+
+__all__ = [
+    "BackendUnavailableError",
+    "CheckpointError",
+    "DeadlineExceededError",
+    "EngineConfig",
+    "EngineDeadError",
+    "FinishReason",
+    "GenerationConfig",
+    "InvalidRequestError",
+    "PolyheadError",
+    "Priority",
+    "QueueFullError",
+    "RequestCancelledError",
+    "RequestFailedError",
+    "Translation",
+    "TranslationHypothesis",
+    "Translator",
+    "UnsupportedLanguageError",
+]
