@@ -103,7 +103,7 @@ def device_blocks(buffer: torch.Tensor, bucket: int) -> int:
 
 
 def _step_seconds(runner: CudaRunner, groups: int, beams: int) -> float:
-    """Of one step, from real ones in a row, all groups at the same position."""
+    """Seconds of one step, from real ones in a row, all groups at the same position."""
     group = runner._decode_group(beams, constrained=False)
     bucket = next(bucket for bucket in group.buckets if bucket >= groups)
     graph = group.graph(bucket)

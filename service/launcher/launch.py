@@ -102,7 +102,7 @@ def run(settings: Settings, address: Address) -> None:
     check_gateways(settings)
     check_address(address)
     # Ray sets a handler of its own for SIGTERM while it starts, which ends in SystemExit.
-    with claimed(address), suppress(_Stopped, SystemExit), _stop_by_signal():
+    with claimed(address), _stopped_quietly(), _stop_by_signal():
         settings, note = with_engine_of_this_machine(with_limits_of_this_machine(settings))
         with local_ray(host=address.host, max_in_flight=settings.limits.max_in_flight):
             _set_handlers(_raise_stopped)
@@ -381,6 +381,25 @@ def _last_words(error: str) -> str:
     lines = [line.strip() for line in plain.splitlines() if line.strip()]
     # Without the class, when it is one of ours: the message is made for people.
     return re.sub(r"^model\.errors\.\w+: ", "", lines[-1]) if lines else "it did not say why"
+
+
+@contextmanager
+def _stopped_quietly() -> Iterator[None]:
+    """Ends without an error where a signal was what ended the block.
+
+    Ray's own code in C lets no exception through that it does not know: of a signal that comes
+    while it waits there, it makes a SystemError.
+    """
+    try:
+        yield
+    except SystemExit:
+        return
+    except BaseException as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, _Stopped):
+            cause = cause.__cause__ or cause.__context__
+        if cause is None:
+            raise
 
 
 @contextmanager

@@ -222,3 +222,13 @@ def test_cpus_get_no_more_requests_than_they_answer_soon(monkeypatch: pytest.Mon
     assert most(**on_cpu, gateway_replicas=100) == 16
     assert most(**on_cpu, limits={"max_in_flight": 7}) == 7
     assert most(engine={"device": "cuda"}) == 512
+
+
+def test_a_signal_in_the_midst_of_rays_own_code_ends_quietly() -> None:
+    with launch._stopped_quietly():
+        try:
+            raise launch._Stopped
+        except launch._Stopped as stopped:
+            raise SystemError("returned a result with an exception set") from stopped
+    with pytest.raises(SystemError), launch._stopped_quietly():
+        raise SystemError("something else")
