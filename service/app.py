@@ -28,7 +28,7 @@ from service.observability.logs import configure_logging
 from service.observability.metrics import GatewayMetrics
 from service.observability.snapshot import render, take_snapshot
 from service.replica import TranslatorReplica
-from service.routing.replica_health import WatchfulRouter
+from service.routing.replica_health import HealthAwareRouter
 from service.routing.router import Router
 from service.routing.serve_backend import ServeBackend
 from service.settings import Settings
@@ -37,9 +37,9 @@ __all__ = [
     "GATEWAY",
     "Gateway",
     "build",
+    "common_options",
     "engine_config",
     "gateways",
-    "life_cycle",
     "model_directories",
     "translator_name",
 ]
@@ -132,7 +132,7 @@ def gateways(settings: Settings, models: dict[str, Application]) -> Application:
         max_ongoing_requests=2 * settings.limits.max_in_flight,
         max_queued_requests=settings.limits.max_in_flight,
         **placement,
-        **life_cycle(settings),
+        **common_options(settings),
     )(Gateway)
     return gateway.bind(settings, models)
 
@@ -169,9 +169,9 @@ def _translator(settings: Settings, directory: Path) -> Application:
         # burst as queued before it has looked for a free replica.
         max_queued_requests=-1,
         max_ongoing_requests=settings.max_ongoing_requests,
-        request_router_config={"request_router_class": WatchfulRouter},
+        request_router_config={"request_router_class": HealthAwareRouter},
         **scaling,
-        **life_cycle(settings),
+        **common_options(settings),
     )(TranslatorReplica)
     # Another node may have the project, and what comes with it, elsewhere.
     embedded = {place.resolve(): name for name, place in EMBEDDED.items()}
@@ -189,7 +189,7 @@ def _plain(handle: DeploymentHandle[Any]) -> DeploymentHandle[Any]:
     return handle.options(request_serialization="pickle", response_serialization="pickle")
 
 
-def life_cycle(settings: Settings) -> dict[str, Any]:
+def common_options(settings: Settings) -> dict[str, Any]:
     """What all deployments have in common: their health, their end, and what they log."""
     return {
         "health_check_period_s": settings.health_check_period_seconds,

@@ -88,7 +88,7 @@ class TranslatorReplica:
         translations = await self._translator.translate_async(
             call.texts, generation=call.generation, deadline=deadline, priority=call.priority
         )
-        self._metrics.translated(translations)
+        self._metrics.observe_translations(translations)
         trace_phases(translations)
         return TranslateReply(model=self._translator.name, translations=tuple(translations))
 
@@ -135,9 +135,9 @@ class TranslatorReplica:
             self.close()
 
     def _take_snapshot(self) -> Snapshot:
-        self._metrics.stepped(self._translator.engine.drain_steps())
-        self._metrics.engine_is(self._translator.engine.stats())
-        self._metrics.load_is(self._load())
+        self._metrics.observe_steps(self._translator.engine.drain_steps())
+        self._metrics.set_engine(self._translator.engine.stats())
+        self._metrics.set_load(self._load())
         return take_snapshot(self._metrics.registry)
 
     def _load(self) -> ReplicaLoad:

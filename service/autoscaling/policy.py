@@ -14,7 +14,7 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from service.autoscaling.decision import Autoscaler, ModelLoad, ReplicaLoad, ScalingConfig
-from service.observability.hub import HubPost
+from service.observability.hub import NonBlockingHubClient
 from service.observability.metrics import AutoscalerMetrics
 from service.observability.snapshot import take_snapshot
 
@@ -44,7 +44,7 @@ class QueueTimePolicy:
         self._heard: dict[Any, tuple[float, float]] = {}
         """By replica: the time of its last report on its own clock, and when that was new here."""
         self._metrics: AutoscalerMetrics | None = None
-        self._post: HubPost | None = None
+        self._post: NonBlockingHubClient | None = None
         self._refused: tuple[float, float] | None = None
         """Requests that the gateways had refused in all, and when that was known."""
 
@@ -58,10 +58,10 @@ class QueueTimePolicy:
         if self._metrics is None or self._post is None:
             self._metrics = AutoscalerMetrics(ctx.deployment_name)
             # A name of its own, for its counters begin at zero when the controller is a new one.
-            self._post = HubPost(
+            self._post = NonBlockingHubClient(
                 ctx.app_name or "", f"Autoscaler-{ctx.deployment_name}#{uuid.uuid4().hex[:8]}"
             )
-        self._metrics.decided(decision, before=ctx.target_num_replicas)
+        self._metrics.record(decision, before=ctx.target_num_replicas)
         self._post.push(take_snapshot(self._metrics.registry))
         return decision.replicas, {}
 

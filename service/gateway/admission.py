@@ -27,7 +27,7 @@ _HEAD_START_SECONDS = 0.1
 _HEAD_START_SHARE = 0.1
 
 
-_TO_THE_LAST = frozenset({"/health", "/metrics"})
+_SERVED_WHILE_DRAINING = frozenset({"/health", "/metrics"})
 """Routes answered while draining: the process is alive, and its last numbers count."""
 
 
@@ -49,7 +49,7 @@ class Admission:
             ModelUnavailableError: the gateway is draining.
             OverloadedError: as many requests with a body are in flight as its priority allows.
         """
-        if self.draining and context.route not in _TO_THE_LAST:
+        if self.draining and context.route not in _SERVED_WHILE_DRAINING:
             raise ModelUnavailableError("the service is about to end; try again later")
         if has_body:
             self._check_capacity(context.priority)
@@ -75,7 +75,11 @@ class Admission:
         return by_route
 
     def _num_to_drain(self) -> int:
-        return sum(count for route, count in self.in_flight().items() if route not in _TO_THE_LAST)
+        return sum(
+            count
+            for route, count in self.in_flight().items()
+            if route not in _SERVED_WHILE_DRAINING
+        )
 
     def _check_capacity(self, priority: Priority) -> None:
         most = self.limits.max_in_flight

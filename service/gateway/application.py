@@ -21,7 +21,7 @@ from service.gateway.api.native import NativeApi
 from service.gateway.api.pipeline import TranslationPipeline
 from service.gateway.api.probes import Probes
 from service.gateway.api.route_templates import RouteTemplates
-from service.gateway.middleware import AdmitRequests, ObserveRequests
+from service.gateway.middleware import AdmissionMiddleware, ObservabilityMiddleware
 from service.gateway.request_context import RequestContext
 from service.observability.logs import log_failure
 from service.observability.metrics import GatewayMetrics
@@ -77,9 +77,9 @@ def build_gateway(
     errors = _ErrorResponses(metrics)
     for kind in (PolyheadError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, errors.answer)
-    app.add_middleware(AdmitRequests, admission=admission)
+    app.add_middleware(AdmissionMiddleware, admission=admission)
     app.add_middleware(
-        ObserveRequests,
+        ObservabilityMiddleware,
         metrics=metrics,
         template_of=RouteTemplates(app.routes).template_of,
         error_response=errors.response,
@@ -99,7 +99,7 @@ class _ErrorResponses:
         """The answer that tells of `exc` in the form of the route's contract."""
         failure = failure_of(exc)
         if failure.is_overload:
-            self._metrics.request_overloaded()
+            self._metrics.count_overload()
         if failure.status >= 500:
             log_failure(context, exc, expected=failure.status != 500)
         return error_answer(failure, context)

@@ -1,11 +1,11 @@
-"""What surrounds every route, as plain ASGI: identity, numbers, limits, and the client that leaves.
+"""ASGI middleware around every route: identity, observability, limits, client disconnects.
 
-    ObserveRequests     request id, log line, metrics; turns what is left of exceptions into answers
-    └── AdmitRequests   a place in flight, the body within its limits, cancellation
-        └── FastAPI     routes and their handlers
+    ObservabilityMiddleware     request id, log line, metrics; answers for uncaught exceptions
+    └── AdmissionMiddleware     admission, the body within its limits, cancellation
+        └── FastAPI             routes and their handlers
 
-Handlers learn of a client that has gone in one way only, by being cancelled: Ray Serve's proxy does
-that itself, and here it is done for every other server.
+A handler is cancelled when its client disconnects: Ray Serve's proxy does that itself, and
+AdmissionMiddleware does it for every other server.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from service.gateway.admission import PRIORITY_HEADER, Admission, priority_of
 from service.gateway.request_context import RequestContext, request_id_from
 from service.observability.logs import log_failure, log_request
 
-__all__ = ["AdmitRequests", "ObserveRequests", "RequestMetrics"]
+__all__ = ["AdmissionMiddleware", "ObservabilityMiddleware", "RequestMetrics"]
 
 REQUEST_ID_HEADER = "X-Request-Id"
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -43,16 +43,16 @@ class RequestMetrics(Protocol):
     def read_in_flight(self, source: Callable[[], Mapping[str, int]]) -> None:
         """From now on, the requests in flight by route are what `source` returns."""
 
-    def request_finished(
+    def observe_request(
         self, route: str, status: int, seconds: float, *, source: str = "", target: str = ""
     ) -> None:
         """A request was answered, or its client has gone."""
 
-    def request_overloaded(self) -> None:
+    def count_overload(self) -> None:
         """A request was refused for overload."""
 
 
-class ObserveRequests:
+class ObservabilityMiddleware:
     """Gives each request its id, and a line in the log and in the metrics when it ends."""
 
     def __init__(
@@ -111,14 +111,14 @@ class ObserveRequests:
 
     def _end(self, context: RequestContext, method: str, status: int) -> None:
         seconds = time.monotonic() - context.started
-        self._metrics.request_finished(
+        self._metrics.observe_request(
             context.route, status, seconds, source=context.source, target=context.target
         )
         if self._log_requests:
             log_request(context, method=method, status=status)
 
 
-class AdmitRequests:
+class AdmissionMiddleware:
     """Admits a request, reads its body if it has one, and then cancels it if its client goes."""
 
     def __init__(self, app: ASGIApp, *, admission: Admission) -> None:

@@ -12,10 +12,10 @@ from __future__ import annotations
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.gateway.proxy_answers import OwnWords
+from service.gateway.proxy_errors import ProxyErrorMiddleware
 from service.gateway.request_context import is_safe_id
 
-__all__ = ["CleanHeaders", "middlewares"]
+__all__ = ["SanitizeHeadersMiddleware", "middlewares"]
 
 _OF_SERVE = frozenset(
     {"serve_multiplexed_model_id", "x_session_id", "x_request_disconnect_disabled"}
@@ -23,7 +23,7 @@ _OF_SERVE = frozenset(
 """Headers that steer the proxy; it takes "-" and "_" for the same."""
 
 
-class CleanHeaders:
+class SanitizeHeadersMiddleware:
     """Passes on only what the proxy can read and a client may say."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -38,7 +38,7 @@ class CleanHeaders:
 
 def middlewares() -> list[Middleware]:
     """What the proxy puts around itself, the innermost first."""
-    return [Middleware(OwnWords), Middleware(CleanHeaders)]
+    return [Middleware(ProxyErrorMiddleware), Middleware(SanitizeHeadersMiddleware)]
 
 
 def _cleaned(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -32,7 +32,7 @@ __all__ = [
     "WITHOUT_HAPROXY",
     "ConfigurationError",
     "Rule",
-    "check_front",
+    "check_haproxy",
     "main",
     "rewritten",
     "serve_variables",
@@ -67,7 +67,7 @@ _TOO_SLOW = (
     '{"error":{"type":"body_timeout","message":"the request must arrive within '
     f'{_REQUEST_SECONDS} s, but did not"}},"request_id":"%[unique-id]"}}'
 )
-_FRONT_RULES = f"""\
+_FRONTEND_RULES = f"""\
     option http-buffer-request
     timeout http-request {_REQUEST_SECONDS}s
     unique-id-format %[uuid]
@@ -223,7 +223,7 @@ def serve_variables(
     }
 
 
-def check_front(directory: Path) -> None:
+def check_haproxy(directory: Path) -> None:
     """Tries what Serve will start: the program of `serve_variables` on a configuration of Serve's.
 
     Should the program end when the first gateway is added, Serve would only log that, and serve
@@ -331,7 +331,7 @@ def _listening_rules(host: str | None, admin: str) -> tuple[Rule, ...]:
         Rule(
             purpose="requests come in where they should, and by our rules",
             pattern=r"^(?P<bind>frontend http_frontend\n *bind) (?P<place>\S+:(?P<port>\d+))\n",
-            replacement=rf"\g<bind> {front}\n{_literal(_FRONT_RULES)}",
+            replacement=rf"\g<bind> {front}\n{_literal(_FRONTEND_RULES)}",
         ),
         Rule(
             # Whoever may write to it commands HAProxy; Serve, which does, is the same user.

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from model.checkpoints.checkpoint import read_manifest, verify_checksums
 from model.checkpoints.embedded import EMBEDDED, model_directory
 from service.launcher.compilation import compile_ahead
-from service.launcher.local_ray import LaunchError, local_ray, wait_while_it_runs
+from service.launcher.local_ray import LaunchError, local_ray, wait_for_ray_exit
 
 if TYPE_CHECKING:
     from service.protocol import ModelInfo
@@ -34,11 +34,11 @@ __all__ = [
     "Address",
     "check_address",
     "check_models",
-    "claimed",
-    "fit_to_machine",
+    "reserved",
     "run",
-    "with_engine_of_this_machine",
-    "with_limits_of_this_machine",
+    "with_compiled_engine",
+    "with_default_limits",
+    "with_default_resources",
 ]
 
 APPLICATION = "polyhead"
@@ -55,7 +55,7 @@ _SERVE_STOP_SECONDS = 3.0
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class _Stopped(BaseException):
+class _StopRequested(BaseException):
     """A signal asked for the end. Not an Exception, so that nothing on the way keeps it."""
 
 
@@ -102,19 +102,19 @@ def run(settings: Settings, address: Address) -> None:
     check_gateways(settings)
     check_address(address)
     # Ray sets a handler of its own for SIGTERM while it starts, which ends in SystemExit.
-    with claimed(address), suppress(_Stopped, SystemExit), _stop_by_signal():
-        settings, note = with_engine_of_this_machine(with_limits_of_this_machine(settings))
+    with reserved(address), suppress(_StopRequested, SystemExit), _stop_by_signal():
+        settings, note = with_compiled_engine(with_default_limits(settings))
         with local_ray(host=address.host, max_in_flight=settings.limits.max_in_flight):
             _set_handlers(_raise_stopped)
             drain_seconds = 0.0
             lost = False
             try:
-                settings = fit_to_machine(settings)
+                settings = with_default_resources(settings)
                 infos = _start(settings, address)
                 _wait_until_ready(address)
                 drain_seconds = settings.graceful_shutdown_seconds
                 _print_banner(address, infos, settings, time.monotonic() - started_at, note)
-                wait_while_it_runs()
+                wait_for_ray_exit()
                 lost = True
                 raise LaunchError("Ray has died, and with it the service")
             finally:
@@ -172,7 +172,7 @@ def check_address(address: Address) -> None:
 
 
 @contextmanager
-def claimed(address: Address) -> Iterator[None]:
+def reserved(address: Address) -> Iterator[None]:
     """Keeps a second service away from the address, from before this one listens there.
 
     Serve's proxies share a port with each other (SO_REUSEPORT): of two services that start at the
@@ -193,7 +193,7 @@ def claimed(address: Address) -> Iterator[None]:
         yield
 
 
-def fit_to_machine(settings: Settings) -> Settings:
+def with_default_resources(settings: Settings) -> Settings:
     """Shares this machine's CPUs and GPUs among the replicas; what was set explicitly stays.
 
     Raises:
@@ -226,7 +226,7 @@ def fit_to_machine(settings: Settings) -> Settings:
     return settings.model_copy(update=free)
 
 
-def with_limits_of_this_machine(settings: Settings) -> Settings:
+def with_default_limits(settings: Settings) -> Settings:
     """Lets no more requests in than the CPUs answer soon; what was set explicitly stays.
 
     A GPU wants hundreds of them at a time, as the settings have it.
@@ -241,7 +241,7 @@ def with_limits_of_this_machine(settings: Settings) -> Settings:
     return settings.model_copy(update={"limits": limits})
 
 
-def with_engine_of_this_machine(settings: Settings) -> tuple[Settings, str | None]:
+def with_compiled_engine(settings: Settings) -> tuple[Settings, str | None]:
     """Has the engine compiled before replicas ask for it.
 
     Returns:
@@ -301,8 +301,8 @@ def _reason(error: str) -> str:
     with suppress(Exception):
         for deployment in serve.status().applications[APPLICATION].deployments.values():
             if deployment.message:
-                return _last_words(deployment.message)
-    return _last_words(error)
+                return _root_cause(deployment.message)
+    return _root_cause(error)
 
 
 def _stop_serve(drain_seconds: float) -> None:
@@ -375,7 +375,7 @@ def _replicas(settings: Settings) -> str:
     return "1 replica" if settings.replicas == 1 else f"{settings.replicas} replicas"
 
 
-def _last_words(error: str) -> str:
+def _root_cause(error: str) -> str:
     """The line of a traceback that says what was wrong."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", error)
     lines = [line.strip() for line in plain.splitlines() if line.strip()]
@@ -404,4 +404,4 @@ def _set_handlers(handler: Any) -> None:
 def _raise_stopped(number: int, frame: FrameType | None) -> None:
     # One is enough: a second one must not interrupt the end.
     _set_handlers(signal.SIG_IGN)
-    raise _Stopped
+    raise _StopRequested

@@ -24,19 +24,19 @@ from model.errors import PolyheadError
 from service.launcher.haproxy import (
     WITHOUT_HAPROXY,
     ConfigurationError,
-    check_front,
+    check_haproxy,
     serve_variables,
 )
-from service.launcher.orphans import cleaned_up
+from service.launcher.reaper import reaped_on_death
 from service.observability import tracing
 
 __all__ = [
     "LaunchError",
-    "adopt_orphans",
+    "become_subreaper",
     "descendants",
     "kill_descendants",
     "local_ray",
-    "wait_while_it_runs",
+    "wait_for_ray_exit",
 ]
 
 
@@ -72,10 +72,10 @@ def local_ray(*, host: str, max_in_flight: int, haproxy: bool = True) -> Iterato
     Raises:
         LaunchError: Ray did not start, or its front could not; nothing of it is left.
     """
-    with _private_directory() as directory, cleaned_up(directory):
+    with _private_directory() as directory, reaped_on_death(directory):
         front = serve_variables(directory, host=host, max_in_flight=max_in_flight)
         _prepare_environment(front if haproxy else WITHOUT_HAPROXY)
-        adopt_orphans()
+        become_subreaper()
         import ray
 
         try:
@@ -83,7 +83,7 @@ def local_ray(*, host: str, max_in_flight: int, haproxy: bool = True) -> Iterato
             # Ray's processes have theirs by now. This one has no event loop for a handle to use.
             os.environ["RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP"] = "1"
             if haproxy:
-                _check_front(directory)
+                _check_haproxy(directory)
             yield
         finally:
             # Should Ray take too long over its end, it is helped.
@@ -96,7 +96,7 @@ def local_ray(*, host: str, max_in_flight: int, haproxy: bool = True) -> Iterato
                 kill_descendants()
 
 
-def wait_while_it_runs() -> None:
+def wait_for_ray_exit() -> None:
     """Returns when one of the two processes without which Ray is lost has ended; never, else."""
     essential = [process for process in descendants() if _name(process) in _ESSENTIAL]
     while all(map(_runs, essential)):
@@ -122,7 +122,7 @@ def kill_descendants() -> None:
         time.sleep(0.02)
 
 
-def adopt_orphans() -> None:
+def become_subreaper() -> None:
     """From now on, a descendant whose parent dies becomes a child of this process.
 
     Else it would become one of process 1, and nobody could tell where it came from: Ray's workers
@@ -146,9 +146,9 @@ def _runs(process: psutil.Process) -> bool:
         return False
 
 
-def _check_front(directory: Path) -> None:
+def _check_haproxy(directory: Path) -> None:
     try:
-        check_front(directory)
+        check_haproxy(directory)
     except ConfigurationError as error:
         raise LaunchError(str(error)) from error
 

@@ -32,7 +32,7 @@ from ray.exceptions import RayError
 from model.errors import DeadlineExceededError
 from service.observability.snapshot import Snapshot, cumulative_only, labelled_gauges, merge
 
-__all__ = ["HubBackup", "HubClient", "HubPost", "Ledger", "MetricsHub"]
+__all__ = ["Aggregator", "HubBackup", "HubClient", "MetricsHub", "NonBlockingHubClient"]
 
 PUSH_SECONDS = 0.5
 """Between two pushes of a process."""
@@ -72,10 +72,10 @@ class HubBackup:
 class _Source:
     snapshot: Snapshot
     seen_at: float | None
-    """When it pushed, on the ledger's clock; None for one that is known from a backup."""
+    """When it pushed, on the aggregator's clock; None for one that is known from a backup."""
 
 
-class Ledger:
+class Aggregator:
     """The hub's book-keeping, without Ray and without a clock of its own."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -159,10 +159,10 @@ class Ledger:
 
 
 class MetricsHub:
-    """The actor around a Ledger. Every answer carries the hub's incarnation."""
+    """The actor around a Aggregator. Every answer carries the hub's incarnation."""
 
     def __init__(self) -> None:
-        self._ledger = Ledger()
+        self._aggregator = Aggregator()
         self._incarnation = uuid.uuid4().hex
         self._settled_at = 0.0
         self._pushed_at = time.monotonic()
@@ -171,7 +171,7 @@ class MetricsHub:
     async def push(self, source: str, snapshot: Snapshot, *, final: bool = False) -> str:
         """Returns the incarnation, by which the caller sees that the hub was restarted."""
         self._pushed_at = time.monotonic()
-        self._ledger.push(source, snapshot, final=final)
+        self._aggregator.push(source, snapshot, final=final)
         return self._incarnation
 
     async def merged(self, incarnation: str | None) -> tuple[str, Snapshot | None]:
@@ -184,20 +184,20 @@ class MetricsHub:
         if incarnation is not None and incarnation != self._incarnation:
             return self._incarnation, None
         await asyncio.sleep(max(0.0, self._settled_at - time.monotonic()))
-        return self._incarnation, self._ledger.merged()
+        return self._incarnation, self._aggregator.merged()
 
     async def refused(self) -> float:
         """What the autoscaler must know of the gateways."""
-        return self._ledger.refused()
+        return self._aggregator.refused()
 
     async def backup(self) -> tuple[str, HubBackup]:
         """What the next hub must know."""
-        return self._incarnation, self._ledger.backup()
+        return self._incarnation, self._aggregator.backup()
 
     async def restore(self, backup: HubBackup) -> str:
         """Takes over what the last hub knew, and lets everybody push before it tells a sum."""
         self._settled_at = time.monotonic() + 3 * PUSH_SECONDS
-        self._ledger.restore(backup)
+        self._aggregator.restore(backup)
         return self._incarnation
 
     async def _end_when_idle(self) -> None:
@@ -334,7 +334,7 @@ class HubClient:
         return options.remote()
 
 
-class HubPost:
+class NonBlockingHubClient:
     """For a process that must not wait: it pushes, and asks, and listens some other time.
 
     It is no part of the application, so it does not create the hub either: it would keep alive what

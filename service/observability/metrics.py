@@ -90,7 +90,7 @@ class GatewayMetrics:
         """From now on, the requests in flight by route are what `source` returns on any thread."""
         self._in_flight.source = source
 
-    def request_finished(
+    def observe_request(
         self, route: str, status: int, seconds: float, *, source: str = "", target: str = ""
     ) -> None:
         """A request was answered, `seconds` after it arrived.
@@ -104,17 +104,20 @@ class GatewayMetrics:
         if status < 400 and source and target:
             self._e2e_latency.labels(source, target).observe(seconds)
 
-    def request_overloaded(self) -> None:
+    def count_overload(self) -> None:
         """A request was refused for overload: the autoscaler counts it as demand."""
         self._overloaded.inc()
 
-    def retried(self, reason: str) -> None:
+    def count_retry(self, reason: str) -> None:
         """An attempt was given up for another one."""
         self._retries.labels(reason).inc()
 
 
 class TranslatorMetrics:
-    """What a translator replica counts. `translated` on its event loop, the rest on one thread."""
+    """Metrics of a translator replica.
+
+    `observe_translations` is called on its event loop, everything else on one other thread.
+    """
 
     def __init__(self, model_name: str) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
@@ -167,7 +170,7 @@ class TranslatorMetrics:
         }
         _process_gauge(self.registry).labels("translator").set(1)
 
-    def translated(self, translations: Iterable[Translation]) -> None:
+    def observe_translations(self, translations: Iterable[Translation]) -> None:
         """Texts were translated; one that is blank counts, but took no time and has no tokens."""
         model = self._model_name
         for translation in translations:
@@ -184,7 +187,7 @@ class TranslatorMetrics:
             self._prompt_len.observe(translation.source_tokens)
             self._generation_len.observe(translation.target_tokens)
 
-    def stepped(self, steps: Iterable[StepStats]) -> None:
+    def observe_steps(self, steps: Iterable[StepStats]) -> None:
         """The engine's runners made `steps`."""
         for step in steps:
             self._batch_rows.observe(step.rows / step.steps, count=step.steps)
@@ -198,7 +201,7 @@ class TranslatorMetrics:
             self._iteration_tokens.observe(step.encoded_tokens + step.running)
             self._iteration_tokens.observe(step.running, count=step.steps - 1)
 
-    def engine_is(self, stats: EngineStats) -> None:
+    def set_engine(self, stats: EngineStats) -> None:
         """The engine's state now."""
         self._running.set(stats.running)
         self._waiting.set(stats.waiting)
@@ -206,7 +209,7 @@ class TranslatorMetrics:
         self._slots.set(stats.max_slots)
         self._cache_usage.set(stats.slots_used / stats.max_slots)
 
-    def load_is(self, load: ReplicaLoad) -> None:
+    def set_load(self, load: ReplicaLoad) -> None:
         """What this replica tells the autoscaler now."""
         for name, gauge in self._load.items():
             gauge.set(getattr(load, name.replace("_source_", "_")))
@@ -273,7 +276,7 @@ class AutoscalerMetrics:
         )
         _process_gauge(self.registry).labels("autoscaler").set(1)
 
-    def decided(self, decision: ScalingDecision, *, before: int) -> None:
+    def record(self, decision: ScalingDecision, *, before: int) -> None:
         """There were to be `before` replicas until now."""
         self._target.set(decision.replicas)
         self._needed.set(decision.needed_replicas)

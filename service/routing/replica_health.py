@@ -34,7 +34,7 @@ from ray.serve.request_router import (
 
 from service.routing.attempts import attempt_of
 
-__all__ = ["WatchfulRouter"]
+__all__ = ["HealthAwareRouter"]
 
 _CHECK_PERIOD_SECONDS = 0.5
 _PROBE_AFTER_SECONDS = 1.0
@@ -46,7 +46,7 @@ _EXCLUSION_SECONDS = 5.0
 """Serve replaces a replica that is not healthy about as quickly."""
 
 
-class _WatchedReplica(RunningReplica):
+class _ObservedReplica(RunningReplica):
     """A replica that reports what is sent to it."""
 
     def __init__(
@@ -62,7 +62,7 @@ class _WatchedReplica(RunningReplica):
         return result
 
 
-class WatchfulRouter(FIFOMixin, LocalityMixin, RequestRouter):
+class HealthAwareRouter(FIFOMixin, LocalityMixin, RequestRouter):
     """Chooses the better of two replicas that are not excluded; runs on one event loop."""
 
     def initialize_state(self, **options: Any) -> None:
@@ -77,7 +77,7 @@ class WatchfulRouter(FIFOMixin, LocalityMixin, RequestRouter):
 
     def create_replica_wrapper(self, replica_info: Any) -> RunningReplica:
         """One that reports to this router."""
-        return _WatchedReplica(replica_info, self._on_sent)
+        return _ObservedReplica(replica_info, self._on_sent)
 
     async def choose_replicas(
         self,

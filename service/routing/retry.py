@@ -33,11 +33,11 @@ class RetryBudget:
         self._burst = burst
         self._balance = float(burst)
 
-    def earn(self) -> None:
+    def deposit(self) -> None:
         """Counts one more request."""
         self._balance = min(self._balance + self._ratio, self._burst)
 
-    def spend(self) -> bool:
+    def try_withdraw(self) -> bool:
         """Takes one retry out; False when there is none."""
         if self._balance < 1:
             return False
@@ -76,8 +76,8 @@ class Retrier:
         `deadline` is in time.monotonic() seconds; DeadlineExceededError when it passes,
         ModelUnavailableError when every attempt was lost, or when too much is being lost.
         """
-        self._timeouts.earn()
-        self._losses.earn()
+        self._timeouts.deposit()
+        self._losses.deposit()
         attempt = 0
         while True:
             attempt += 1
@@ -86,12 +86,12 @@ class Retrier:
                 return await self._attempt(backend, call, deadline=deadline, last=last)
             except tuple(_REASONS) as error:
                 paid = isinstance(error, _AttemptTimeoutError)
-                if last or not (paid or self._losses.spend()):
+                if last or not (paid or self._losses.try_withdraw()):
                     raise ModelUnavailableError(
                         f"no replica of the model could answer in {attempt} attempts; "
                         "try again later"
                     ) from error
-                self._metrics.retried(_REASONS[type(error)])
+                self._metrics.count_retry(_REASONS[type(error)])
             await self._pause(attempt, deadline)
 
     async def _attempt(
@@ -104,7 +104,7 @@ class Retrier:
             if not last and limit < left:
                 await asyncio.wait({sending}, timeout=limit)
                 # Without a retry to spend, the attempt under way is still the best hope.
-                if not sending.done() and self._timeouts.spend():
+                if not sending.done() and self._timeouts.try_withdraw():
                     raise _AttemptTimeoutError
             if not sending.done():
                 await asyncio.wait({sending}, timeout=_seconds_left(deadline))

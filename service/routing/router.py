@@ -60,7 +60,7 @@ class Router:
         self._info_timeout = info_timeout_seconds
         self._infos: dict[str, ModelInfo] = {}
         self._routes: dict[tuple[str, str], Route] = {}
-        self._learning: asyncio.Task[dict[str, str]] | None = None
+        self._fetching: asyncio.Task[dict[str, str]] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -69,11 +69,11 @@ class Router:
 
     async def check(self) -> dict[str, str]:
         """Asks every model now; the problem of each one that cannot answer, by name."""
-        return await self._learn(self._backends)
+        return await self._fetch(self._backends)
 
     async def models(self) -> list[ModelInfo]:
         """The models that have told of themselves; ModelUnavailableError when none has yet."""
-        await self._learn_missing()
+        await self._fetch_missing()
         if not self._infos:
             raise ModelUnavailableError("no model is ready yet; try again later")
         return [self._infos[name] for name in self._backends if name in self._infos]
@@ -83,7 +83,7 @@ class Router:
         key = (source.casefold(), target.casefold())
         if (known := self._routes.get(key)) is not None:
             return known
-        problems = await self._learn_missing()
+        problems = await self._fetch_missing()
         if (known := self._routes.get(key)) is not None:
             return known
         if problems:
@@ -91,18 +91,18 @@ class Router:
             raise ModelUnavailableError(f"not ready yet: {missing}; try again later")
         raise self._not_served(source, target)
 
-    async def _learn_missing(self) -> dict[str, str]:
+    async def _fetch_missing(self) -> dict[str, str]:
         """Asks the models that have not told of themselves yet, once for all who wait for it."""
         if len(self._infos) == len(self._backends):
             return {}
-        if self._learning is None or self._learning.done():
+        if self._fetching is None or self._fetching.done():
             missing = {
                 name: backend for name, backend in self._backends.items() if name not in self._infos
             }
-            self._learning = asyncio.create_task(self._learn(missing))
-        return await asyncio.shield(self._learning)
+            self._fetching = asyncio.create_task(self._fetch(missing))
+        return await asyncio.shield(self._fetching)
 
-    async def _learn(self, backends: Mapping[str, Backend]) -> dict[str, str]:
+    async def _fetch(self, backends: Mapping[str, Backend]) -> dict[str, str]:
         answers = await asyncio.gather(*(self._ask(backend) for backend in backends.values()))
         problems: dict[str, str] = {}
         for name, answer in zip(backends, answers, strict=True):

@@ -6,18 +6,25 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 from starlette.routing import Route
 
 from service.errors import Failure
 from service.gateway.request_context import RequestContext
 
-__all__ = ["Contract", "ErrorForm"]
+__all__ = ["Contract", "ErrorForm", "Reply"]
 
 ErrorForm = Callable[[Failure, RequestContext], Response]
 """Writes a failure as the clients of a contract expect it."""
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+class Reply(BaseModel):
+    """An object in an answer of any contract."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
 
 class Contract:

@@ -21,13 +21,13 @@ from service.gateway.api.contract import Contract
 from service.gateway.api.form_body import read_form
 from service.gateway.api.json_body import is_json, read_json
 from service.gateway.api.language_names import language_name
-from service.gateway.api.pipeline import REQUEST_HEADERS, TranslationPipeline
-from service.gateway.api.schemas import (
+from service.gateway.api.libretranslate_schemas import (
     LibreTranslateError,
     LibreTranslateLanguage,
     LibreTranslateReply,
     LibreTranslateRequest,
 )
+from service.gateway.api.pipeline import REQUEST_HEADERS, TranslationPipeline
 from service.gateway.request_context import RequestContext
 from service.protocol import ModelInfo
 from service.settings import Limits

@@ -14,8 +14,7 @@ from model.translation import Translation
 from service.errors import Failure
 from service.gateway.api.contract import Contract
 from service.gateway.api.json_body import JsonRoute
-from service.gateway.api.pipeline import REQUEST_HEADERS, TranslationPipeline
-from service.gateway.api.schemas import (
+from service.gateway.api.native_schemas import (
     ErrorBody,
     ErrorReply,
     GenerationDefaults,
@@ -25,6 +24,7 @@ from service.gateway.api.schemas import (
     TranslateReplyBody,
     TranslateRequest,
 )
+from service.gateway.api.pipeline import REQUEST_HEADERS, TranslationPipeline
 from service.gateway.request_context import RequestContext
 from service.protocol import ModelInfo, TranslateReply
 

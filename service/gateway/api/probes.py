@@ -4,17 +4,40 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Literal
 
 from fastapi import FastAPI
 from starlette.responses import JSONResponse, Response
 
 from model.errors import DeadlineExceededError
-from service.gateway.api.schemas import Health, ModelReadiness, Readiness
+from service.gateway.api.contract import Reply
 from service.routing.router import Router
 
 __all__ = ["Probes"]
 
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Health(Reply):
+    """The gateway is alive."""
+
+    status: Literal["ok"] = "ok"
+
+
+class ModelReadiness(Reply):
+    """Whether one configured model can answer."""
+
+    name: str
+    ready: bool
+    problem: str | None = None
+    """What is wrong when it is not ready."""
+
+
+class Readiness(Reply):
+    """Whether every configured model can answer."""
+
+    status: Literal["ready", "not ready"]
+    models: list[ModelReadiness]
 
 
 class Probes:

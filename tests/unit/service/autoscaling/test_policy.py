@@ -14,7 +14,7 @@ from service.autoscaling import policy as autoscaling_policy
 from service.autoscaling.decision import ReplicaLoad, ScalingConfig
 from service.autoscaling.policy import QueueTimePolicy, scaling_config, serve_config
 from service.observability import hub as metrics_hub
-from service.observability.hub import HubPost
+from service.observability.hub import NonBlockingHubClient
 from service.observability.snapshot import Snapshot
 from service.settings import Autoscaling
 from tests.ray_serve import ray
@@ -177,7 +177,7 @@ def test_a_post_looks_for_a_hub_that_is_not_there_yet(
         raise ValueError(f"there is no {name}")
 
     monkeypatch.setattr(ray, "get_actor", nobody)
-    post = HubPost("polyhead", "me")
+    post = NonBlockingHubClient("polyhead", "me")
     post.push({})
     hub = _Hub()
     monkeypatch.setattr(ray, "get_actor", lambda name, namespace: hub)

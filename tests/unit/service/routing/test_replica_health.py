@@ -18,7 +18,7 @@ from ray.serve.request_router import PendingRequest
 
 from service.routing import replica_health as replica_watch
 from service.routing.attempts import Attempt
-from service.routing.replica_health import WatchfulRouter
+from service.routing.replica_health import HealthAwareRouter
 from tests.fakes import until
 
 _DEPLOYMENT = DeploymentID(name="m", app_name="a")
@@ -70,14 +70,16 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(replica_watch, name, 0.02)
 
 
-def _router(*replicas: _Replica) -> WatchfulRouter:
-    router = WatchfulRouter(deployment_id=_DEPLOYMENT, handle_source=DeploymentHandleSource.REPLICA)
+def _router(*replicas: _Replica) -> HealthAwareRouter:
+    router = HealthAwareRouter(
+        deployment_id=_DEPLOYMENT, handle_source=DeploymentHandleSource.REPLICA
+    )
     router.initialize_state()
     router.update_replicas(list(replicas))  # type: ignore[arg-type]
     return router
 
 
-async def _chosen(router: WatchfulRouter) -> set[str]:
+async def _chosen(router: HealthAwareRouter) -> set[str]:
     """Whoever may get the next call, in twenty draws."""
     names: set[str] = set()
     for _ in range(20):

@@ -4,7 +4,7 @@
 agents, nor a front that still holds the port. So a small process waits for its end, whatever that
 is, and then ends everybody who has to do with its folder, and removes the folder.
 
-It is run as a file, by `cleaned_up`, and imports nothing of ours.
+It is run as a file, by `reaped_on_death`, and imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["cleaned_up", "main"]
+__all__ = ["main", "reaped_on_death"]
 
 _SECONDS = 30.0
 """Until then everybody must have gone."""
@@ -28,7 +28,7 @@ _PAUSE_SECONDS = 0.1
 
 
 @contextlib.contextmanager
-def cleaned_up(directory: Path) -> Iterator[None]:
+def reaped_on_death(directory: Path) -> Iterator[None]:
     """Should this process be killed meanwhile, nothing of `directory` stays, nor who works there.
 
     On an orderly way out nothing is done: that is for those who entered.

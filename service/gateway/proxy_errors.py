@@ -22,7 +22,7 @@ from service.errors import ModelUnavailableError, OverloadedError, failure_of
 from service.gateway.api.error_answers import CONTRACT_TEMPLATES, error_answer
 from service.gateway.request_context import RequestContext, request_id_from
 
-__all__ = ["OwnWords"]
+__all__ = ["ProxyErrorMiddleware"]
 
 _REQUEST_ID_HEADER = "X-Request-Id"
 _OF_SERVE_ITSELF = "/-/"
@@ -38,7 +38,7 @@ _MEANINGS: Mapping[int, PolyheadError] = {
 _LOST = ModelUnavailableError("the gateway that had this request was lost; try again")
 
 
-class OwnWords:
+class ProxyErrorMiddleware:
     """Says instead of the proxy what it means.
 
     Stands before the proxy's own middleware that gives each request an id.
