@@ -30,7 +30,7 @@ _OVERLOADED = ReplicaLoad(
 
 
 class _Hub:
-    """What is pushed, instead of Ray's actor."""
+    """Stands in for the hub's actor and records the pushes."""
 
     def __init__(self) -> None:
         self.pushed: list[tuple[str, Snapshot]] = []
@@ -64,7 +64,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 def _context(reports: dict[str, tuple[float, ReplicaLoad]], **changes: Any) -> Any:
-    """As Serve makes one; reports by replica, with the replica's own time."""
+    """A context as Serve makes it; reports by replica, with the replica's own time."""
     series: dict[str, dict[str, list[Any]]] = {}
     for replica, (at, load) in reports.items():
         for name, value in asdict(load).items():

@@ -43,7 +43,7 @@ class _Replica:
 
 
 class _Result:
-    """Of a call under way."""
+    """The result of a call in flight."""
 
     def __init__(self) -> None:
         self._callbacks: list[Callable[[Any], None]] = []
@@ -210,7 +210,7 @@ async def test_what_is_known_of_a_replica_goes_with_it() -> None:
     router.update_replicas([two])  # type: ignore[list-item]
     await until(lambda: one.replica_id not in router._in_flight)
     result.end()
-    assert router._watching is not None
-    await router._watching
+    assert router._probing is not None
+    await router._probing
     known = [router._last_answer, router._excluded_until, router._unresponsive]
     assert not any(known)
