@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
@@ -68,23 +68,11 @@ def _reply_field(option: Option) -> Any:
     return kind, Field(description=option.reply)
 
 
-class _GenerationOptions(_Request):
+_CHOICES = {option.name: _request_field(option) for option in GENERATION_OPTIONS if option.request}
+
+
+class GenerationOptions(create_model("_GenerationOptions", __base__=_Request, **_CHOICES)):  # type: ignore[misc]
     """How to search for the translation; what is left out is the model's own default."""
-
-    def chosen(self) -> dict[str, Any]:
-        """The options that were given, by name."""
-        return self.model_dump(exclude_none=True)
-
-
-if TYPE_CHECKING:
-    GenerationOptions = _GenerationOptions
-else:
-    GenerationOptions = create_model(
-        "GenerationOptions",
-        __base__=_GenerationOptions,
-        __doc__=_GenerationOptions.__doc__,
-        **{option.name: _request_field(option) for option in GENERATION_OPTIONS if option.request},
-    )
 
 
 class TranslateRequest(_Request):
@@ -203,19 +191,11 @@ class LanguagePair(Reply):
     target: str
 
 
-class _GenerationDefaults(Reply):
+_DEFAULTS = {option.name: _reply_field(option) for option in GENERATION_OPTIONS}
+
+
+class GenerationDefaults(create_model("_GenerationDefaults", __base__=Reply, **_DEFAULTS)):  # type: ignore[misc]
     """How a model searches when a request does not say."""
-
-
-if TYPE_CHECKING:
-    GenerationDefaults = _GenerationDefaults
-else:
-    GenerationDefaults = create_model(
-        "GenerationDefaults",
-        __base__=_GenerationDefaults,
-        __doc__=_GenerationDefaults.__doc__,
-        **{option.name: _reply_field(option) for option in GENERATION_OPTIONS},
-    )
 
 
 class Model(Reply):

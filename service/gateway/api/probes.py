@@ -1,9 +1,10 @@
-"""GET /health, /ready and /metrics: for those who watch the service rather than use it."""
+"""GET /health, /ready and /metrics: probes for monitoring."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Literal
 
 from fastapi import FastAPI
@@ -57,31 +58,21 @@ class Probes:
 
     def add_to(self, app: FastAPI) -> None:
         """Adds the routes."""
-        app.add_api_route(
-            "/health",
-            self.health,
-            methods=["GET"],
-            summary="Whether the gateway is alive",
-            response_model=Health,
-            tags=["probes"],
-        )
-        app.add_api_route(
+        add = partial(app.add_api_route, tags=["probes"])
+        add("/health", self.health, summary="Whether the gateway is alive", response_model=Health)
+        add(
             "/ready",
             self.ready,
-            methods=["GET"],
             summary="Whether every configured model can answer",
             response_model=Readiness,
             responses={503: {"model": Readiness, "description": "A model cannot answer"}},
-            tags=["probes"],
         )
-        app.add_api_route(
+        add(
             "/metrics",
             self.metrics,
-            methods=["GET"],
             summary="Metrics of all replicas, for Prometheus",
             response_class=Response,
             responses={200: {"content": {"text/plain": {}}, "description": "Prometheus text"}},
-            tags=["probes"],
         )
 
     async def health(self) -> Health:

@@ -156,7 +156,7 @@ check_haproxy(directory)
     [
         ("BALANCE_ALGORITHM", "leastconn", None),
         ("BALANCE_ALGORITHM", "by-chance", "HAProxy cannot be started: [ALERT]"),
-        ("HEALTH_CHECK_INTER", "1s\n    server other 127.0.0.1:1 disabled #", "bounded number"),
+        ("HEALTH_CHECK_INTER", "1s\n    server other 127.0.0.1:1 disabled #", "bounded requests"),
     ],
 )
 def test_what_serve_will_start_is_tried_with_a_gateway(

@@ -1,4 +1,4 @@
-"""Who was killed leaves nobody and nothing behind."""
+"""A service that was killed leaves no process and no file behind."""
 
 from __future__ import annotations
 
