@@ -1,9 +1,9 @@
-"""The application that Ray Serve runs: gateways in front, one deployment of translators per model.
+"""The application that Ray Serve runs: gateways, and a deployment of translators per model.
 
 `serve run service.app:build models=path/to/model` and deploy/serve.yaml both come here.
 """
 
-# Serve looks at the annotation of `build` itself: it must be the class, not its name in a string.
+# Serve inspects the annotation of `build`: it must be the class, not a string.
 
 import asyncio
 import gc
@@ -28,7 +28,7 @@ from service.observability.logs import configure_logging
 from service.observability.metrics import GatewayMetrics
 from service.observability.snapshot import render, take_snapshot
 from service.replica import TranslatorReplica
-from service.routing.replica_health import WatchfulRouter
+from service.routing.replica_health import HealthAwareRouter
 from service.routing.router import Router
 from service.routing.serve_backend import ServeBackend
 from service.settings import Settings
@@ -37,32 +37,31 @@ __all__ = [
     "GATEWAY",
     "Gateway",
     "build",
+    "common_options",
     "engine_config",
     "gateways",
-    "life_cycle",
     "model_directories",
     "translator_name",
 ]
 
 GATEWAY = "Gateway"
-"""The deployment in front."""
+"""Name of the gateways' deployment."""
 
 _COLLECT_AFTER_OBJECTS = 10_000
-"""Of Python's collector, whose own 700 are less than the requests in flight hold together: most of
-what it would look at, again and again, is still needed."""
+"""Threshold of Python's garbage collector, instead of 700. The requests in flight hold more objects
+than that, and would be scanned again and again."""
 
 _CONSTRUCTOR_ATTEMPTS = 3
-"""Starts of a replica before its deployment is given up; a damaged model does not get better."""
+"""Attempts to start a replica before its deployment fails."""
 
 
 @serve.ingress()
 class Gateway:
-    """One HTTP front, whose FastAPI application is built in the replica that serves it."""
+    """A gateway replica, which builds its FastAPI application itself."""
 
     def __init__(self, settings: Settings, models: dict[str, DeploymentHandle[Any]]) -> None:
-        # The real one: depending on its settings, Serve puts a logger of its own before sys.stderr.
+        # Not sys.stderr, which Serve may have wrapped.
         configure_logging(settings.log_level, sys.__stderr__)
-        # The process is this replica's own.
         gc.set_threshold(_COLLECT_AFTER_OBJECTS)
         self._settings = settings
         self._metrics = GatewayMetrics()
@@ -71,12 +70,12 @@ class Gateway:
             lambda: take_snapshot(self._metrics.registry), keeps_backup=True
         )
         self._router = Router(
-            {name: ServeBackend(_plain(handle)) for name, handle in models.items()},
+            {name: ServeBackend(_with_pickle(handle)) for name, handle in models.items()},
             info_timeout_seconds=settings.info_timeout_seconds,
         )
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        """Serve asks for the application here, on the event loop that will run it."""
+        """The application; Serve calls this on the event loop that will run it."""
         self._hub.start()
         return build_gateway(
             self._settings,
@@ -88,7 +87,7 @@ class Gateway:
         )
 
     async def drain(self) -> None:
-        """Lets nothing in any more, and returns when everything that was let in is answered."""
+        """Refuses requests from now on; returns when all admitted ones are answered."""
         await self._admission.drain()
 
     async def _render_metrics(self) -> bytes:
@@ -96,7 +95,7 @@ class Gateway:
         return render(await asyncio.to_thread(self._hub.merged, timeout=timeout))
 
     def __del__(self) -> None:
-        # Serve calls this when the replica has drained; a failed __init__ leaves nothing here.
+        # Serve calls this when the replica has drained, also after a failed __init__.
         if hasattr(self, "_router"):
             self._hub.close()
 
@@ -119,7 +118,7 @@ def build(settings: Settings) -> Application:
 
 
 def gateways(settings: Settings, models: dict[str, Application]) -> Application:
-    """What stands in front of `models`, which are translators by the names of their models."""
+    """The gateways' deployment, bound to the translators by model name."""
     placement: dict[str, Any] = {}
     if settings.gateways_per_node is not None:
         placement = {"max_replicas_per_node": settings.gateways_per_node}
@@ -127,23 +126,23 @@ def gateways(settings: Settings, models: dict[str, Application]) -> Application:
         name=GATEWAY,
         num_replicas=settings.gateway_replicas,
         ray_actor_options={"num_cpus": settings.num_cpus_per_gateway},
-        # The gateway has a limit of its own, and words for it; Serve's must lie above, or requests
-        # would wait unseen, and so would those for /health and /metrics.
+        # Above the gateway's own limit, whose errors say more; else requests, those for /health and
+        # /metrics among them, would wait in Serve's queue.
         max_ongoing_requests=2 * settings.limits.max_in_flight,
         max_queued_requests=settings.limits.max_in_flight,
         **placement,
-        **life_cycle(settings),
+        **common_options(settings),
     )(Gateway)
     return gateway.bind(settings, models)
 
 
 def model_directories(settings: Settings) -> list[Path]:
-    """Where the models are; the embedded ones when none is named."""
+    """The model directories; those of the embedded models by default."""
     return [model_directory(name).resolve() for name in settings.models or EMBEDDED]
 
 
 def translator_name(directory: Path) -> str:
-    """Of the deployment that serves the model in `directory`."""
+    """The name of the deployment that serves the model in `directory`."""
     return f"Translator-{directory.name}"
 
 
@@ -165,15 +164,15 @@ def _translator(settings: Settings, directory: Path) -> Application:
             "num_cpus": settings.num_cpus_per_replica,
             "num_gpus": settings.num_gpus_per_replica,
         },
-        # Not bounded here: each gateway has its own limit of requests in flight, and Serve counts a
-        # burst as queued before it has looked for a free replica.
+        # Unbounded: gateways limit the requests in flight, and to Serve a burst is queued until it
+        # has looked for a free replica.
         max_queued_requests=-1,
         max_ongoing_requests=settings.max_ongoing_requests,
-        request_router_config={"request_router_class": WatchfulRouter},
+        request_router_config={"request_router_class": HealthAwareRouter},
         **scaling,
-        **life_cycle(settings),
+        **common_options(settings),
     )(TranslatorReplica)
-    # Another node may have the project, and what comes with it, elsewhere.
+    # By name: another node may have the project installed elsewhere.
     embedded = {place.resolve(): name for name, place in EMBEDDED.items()}
     return translator.bind(
         embedded.get(directory, str(directory)),
@@ -183,14 +182,13 @@ def _translator(settings: Settings, directory: Path) -> Application:
     )
 
 
-def _plain(handle: DeploymentHandle[Any]) -> DeploymentHandle[Any]:
-    """What crosses it is plain data; cloudpickle, Serve's choice over gRPC, takes 4 to 5 times as
-    long for it."""
+def _with_pickle(handle: DeploymentHandle[Any]) -> DeploymentHandle[Any]:
+    """The handle with pickle: Serve's default, cloudpickle, takes 4 to 5 times as long here."""
     return handle.options(request_serialization="pickle", response_serialization="pickle")
 
 
-def life_cycle(settings: Settings) -> dict[str, Any]:
-    """What all deployments have in common: their health, their end, and what they log."""
+def common_options(settings: Settings) -> dict[str, Any]:
+    """Options of all deployments: health checks, shutdown and logging."""
     return {
         "health_check_period_s": settings.health_check_period_seconds,
         "health_check_timeout_s": settings.health_check_timeout_seconds,

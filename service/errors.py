@@ -1,24 +1,14 @@
-"""One table: exception -> HTTP status, kind, message and Retry-After. Nothing else decides them.
+"""The table exception -> HTTP status, kind, message and Retry-After, and the service's exceptions.
 
-What the service itself raises on purpose, below the tree of `model.errors`:
-
-    InvalidRequestError
-    ├── InvalidFieldError            a field breaks a rule
-    │   └── LanguageNotServedError   ... of which languages are served (an UnsupportedLanguageError)
-    ├── MalformedBodyError           the body cannot be read at all
-    ├── MediaTypeError               the body is of a type that this route does not take
-    ├── BodyTooLargeError
-    └── BodyTimeoutError             the body did not arrive in time
-    RequestFailedError
-    ├── OverloadedError              the gateway has as many requests as it may
-    └── ModelUnavailableError        no replica of the model answers now
+They extend the tree of `model.errors`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -50,8 +40,7 @@ __all__ = [
 ]
 
 CLIENT_CLOSED_REQUEST = 499
-"""The status of a request whose client has gone: in metrics and logs only, nobody is there to read
-an answer."""
+"""The status of a request whose client has disconnected, in metrics and logs."""
 
 _OVERLOADED = "overloaded"
 _MAX_PROBLEMS = 5
@@ -75,7 +64,7 @@ class MalformedBodyError(InvalidRequestError):
 
 
 class MediaTypeError(InvalidRequestError):
-    """The body is of a type, or compressed in a way, that this route does not take."""
+    """The body has a media type or encoding that the route does not accept."""
 
 
 class BodyTooLargeError(InvalidRequestError):
@@ -87,91 +76,69 @@ class BodyTimeoutError(InvalidRequestError):
 
 
 class OverloadedError(RequestFailedError):
-    """The gateway works on as many requests as it may."""
+    """The gateway is at its limit of requests in flight."""
 
 
 class ModelUnavailableError(RequestFailedError):
     """No replica of the model answers now."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Failure:
-    """What a client is told of an exception, in the words of no particular API."""
+    """What a client is told about an exception, independent of the contract."""
 
     status: int
     """HTTP status."""
     kind: str
-    """A stable name that a program can compare with."""
-    message: str
-    """What must be and what was, for a person."""
+    """A stable identifier for programs."""
+    message: str = ""
+    """What must be and what was, for people."""
     field: str | None = None
-    """Path of the field that is to blame."""
+    """Path of the invalid field."""
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Further headers of the answer: Retry-After, Allow."""
 
     @property
     def is_overload(self) -> bool:
-        """Whether the request was refused only since there was too much to do."""
+        """Whether the request was refused for overload."""
         return self.kind == _OVERLOADED
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Row:
-    """One row of the table."""
+_RETRY_SOON = {"Retry-After": "1"}
+"""A full queue moves on within a second."""
+_RETRY_LATER = {"Retry-After": "5"}
+"""A replica is replaced in about five seconds."""
+_CLOSE = {"Connection": "close"}
+"""The client may still be sending its body."""
 
-    status: int
-    kind: str
-    retry_after: int | None = None
-    """Seconds."""
-    message: str | None = None
-    """Says it instead of the exception, whose text may speak of the machine."""
-    close: bool = False
-    """End the connection: the client still sends a body that nobody will read."""
-
-
-# A class not listed is answered as its nearest base class is. A replaced replica is back in about
-# five seconds; a full queue moves on within one.
-_TABLE: Mapping[type[BaseException], _Row] = {
-    InvalidRequestError: _Row(status=422, kind="invalid_request"),
-    UnsupportedLanguageError: _Row(status=422, kind="unsupported_language"),
-    LanguageNotServedError: _Row(status=422, kind="unsupported_language"),
-    MalformedBodyError: _Row(status=400, kind="malformed_body"),
-    MediaTypeError: _Row(status=415, kind="unsupported_media_type"),
-    BodyTooLargeError: _Row(status=413, kind="body_too_large", close=True),
-    BodyTimeoutError: _Row(status=408, kind="body_timeout", close=True),
-    QueueFullError: _Row(
-        status=503,
-        kind=_OVERLOADED,
-        retry_after=1,
-        message="the waiting queue is full; try again later",
+# A class not listed is answered as its nearest base class. A message here replaces the exception's
+# own, which may describe the machine.
+_TABLE: Mapping[type[BaseException], Failure] = {
+    InvalidRequestError: Failure(422, "invalid_request"),
+    UnsupportedLanguageError: Failure(422, "unsupported_language"),
+    LanguageNotServedError: Failure(422, "unsupported_language"),
+    MalformedBodyError: Failure(400, "malformed_body"),
+    MediaTypeError: Failure(415, "unsupported_media_type"),
+    BodyTooLargeError: Failure(413, "body_too_large", headers=_CLOSE),
+    BodyTimeoutError: Failure(408, "body_timeout", headers=_CLOSE),
+    QueueFullError: Failure(
+        503, _OVERLOADED, "the waiting queue is full; try again later", headers=_RETRY_SOON
     ),
-    OverloadedError: _Row(status=503, kind=_OVERLOADED, retry_after=1),
-    DeadlineExceededError: _Row(
-        status=504,
-        kind="deadline_exceeded",
-        message="the time for this request ran out before it was done",
+    OverloadedError: Failure(503, _OVERLOADED, headers=_RETRY_SOON),
+    DeadlineExceededError: Failure(
+        504, "deadline_exceeded", "the time for this request ran out before it was done"
     ),
-    RequestCancelledError: _Row(
-        status=503,
-        kind="cancelled",
-        retry_after=1,
-        message="the server gave this request up; try again",
+    RequestCancelledError: Failure(
+        503, "cancelled", "the server gave this request up; try again", headers=_RETRY_SOON
     ),
-    EngineDeadError: _Row(
-        status=503,
-        kind="unavailable",
-        retry_after=5,
-        message="the model is being restarted; try again later",
+    EngineDeadError: Failure(
+        503, "unavailable", "the model is being restarted; try again later", headers=_RETRY_LATER
     ),
-    ModelUnavailableError: _Row(status=503, kind="unavailable", retry_after=5),
+    ModelUnavailableError: Failure(503, "unavailable", headers=_RETRY_LATER),
 }
-
-_INTERNAL = _Row(
-    status=500,
-    kind="internal_error",
-    message="the server failed to answer; its log tells more under the request id",
+_INTERNAL = Failure(
+    500, "internal_error", "the server failed to answer; its log tells more under the request id"
 )
-
 _KIND_OF_STATUS: Mapping[int, str] = {
     400: "malformed_body",
     404: "not_found",
@@ -180,28 +147,17 @@ _KIND_OF_STATUS: Mapping[int, str] = {
 
 
 def failure_of(exc: BaseException) -> Failure:
-    """What to tell the client of `exc`; without detail if nobody expected it."""
+    """The failure to answer for `exc`; without details for an unexpected exception."""
     if isinstance(exc, RequestValidationError):
         return _failure_of_validation(exc)
     if isinstance(exc, HTTPException):
         return _failure_of_http(exc)
     row = next((_TABLE[cls] for cls in type(exc).__mro__ if cls in _TABLE), _INTERNAL)
-    headers = {}
-    if row.retry_after is not None:
-        headers["Retry-After"] = str(row.retry_after)
-    if row.close:
-        headers["Connection"] = "close"
-    return Failure(
-        status=row.status,
-        kind=row.kind,
-        message=row.message or str(exc),
-        field=getattr(exc, "field", None),
-        headers=headers,
-    )
+    return replace(row, message=row.message or str(exc), field=getattr(exc, "field", None))
 
 
 def shown(value: object) -> str:
-    """A value as an error message shows it: JSON's words, never more than a line."""
+    """A value for an error message, as JSON and at most a line."""
     match value:
         case None:
             return "null"
@@ -209,21 +165,16 @@ def shown(value: object) -> str:
             return str(value).lower()
         case str():
             return repr(value if len(value) <= _MAX_SHOWN else value[:_MAX_SHOWN] + "…")
+        case int() if value.bit_length() > 128:  # Python refuses to print more than 4300 digits
+            return "a number of more than 38 digits"
         case int() | float():
-            return _shown_number(value)
+            return str(value)
         case list() | tuple():
             return "a list"
         case dict():
             return "an object"
         case _:
             return f"of type {type(value).__name__}"
-
-
-def _shown_number(value: float) -> str:
-    # Python refuses to print an integer of more than 4300 digits.
-    if isinstance(value, int) and value.bit_length() > 128:
-        return "a number of more than 38 digits"
-    return str(value)
 
 
 def _failure_of_http(exc: HTTPException) -> Failure:
@@ -250,15 +201,6 @@ def _failure_of_validation(exc: RequestValidationError) -> Failure:
     )
 
 
-# How pydantic opens a message -> how we do, after the field's name.
-_OPENINGS: Mapping[str, str] = {
-    "Input should be": "must be",
-    "Input should have": "must have",
-    "String should have": "must have",
-    "List should have": "must have",
-    "Dictionary should have": "must have",
-}
-
 _JSON_NAMES: Mapping[str, str] = {
     "string_type": "must be a string",
     "list_type": "must be a list",
@@ -272,7 +214,7 @@ _JSON_NAMES: Mapping[str, str] = {
 
 
 def _problem(error: Mapping[str, Any]) -> str:
-    """One problem in the house's words: the field, what must be, what was."""
+    """A validation error in our wording: the field, what must be, what was."""
     path = _path(error["loc"])
     name = f"`{path}`" if path else "the body"
     kind, context = error["type"], error.get("ctx", {})
@@ -291,16 +233,14 @@ def _rule(error: Mapping[str, Any]) -> str:
     if rule := _JSON_NAMES.get(error["type"]):
         return rule
     message = str(error["msg"])
-    for opening, ours in _OPENINGS.items():
-        if message.startswith(opening):
-            return ours + message[len(opening) :]
-    return f"must be valid ({message})"
+    # pydantic's "Input should be ...", "List should have ...".
+    rule, matches = re.subn(r"^\w+ should (?=be|have)", "must ", message)
+    return rule if matches else f"must be valid ({message})"
 
 
 def _path(location: Iterable[str | int]) -> str:
     """("body", "texts", 3) -> "texts[3]"."""
-    steps = [step for index, step in enumerate(location) if index > 0]
     path = ""
-    for step in steps:
+    for step in list(location)[1:]:
         path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else str(step)
     return path[:_MAX_SHOWN]

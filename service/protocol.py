@@ -1,7 +1,7 @@
-"""What crosses the Ray Serve handle between the gateway and a translator: plain dataclasses.
+"""Messages between gateway and translator over a Ray Serve handle: plain dataclasses.
 
-No framework object, no tensor and no clock reading travels: monotonic clocks of two processes must
-not be compared, so a deadline is sent as the seconds that are left.
+Without framework objects, tensors and clock readings: monotonic clocks of two processes cannot be
+compared, so a deadline is sent as the seconds left.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ class TranslateReply:
     """The answer to one TranslateCall."""
 
     model: str
-    """Its name."""
+    """The model's name."""
     translations: tuple[Translation, ...]
     """In the order of the call's texts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
-    """What a replica says of the model it holds."""
+    """The model that a replica hosts."""
 
     name: str
     pairs: tuple[tuple[str, str], ...]

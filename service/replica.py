@@ -1,7 +1,6 @@
 """The Ray Serve deployment that hosts a Translator: one engine per replica.
 
-This module is imported wherever the application is built or called; what is heavy is imported by
-the replica alone.
+Imported wherever the application is built or called; only the replica imports torch.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ LOGGER = logging.getLogger("polyhead.translator")
 
 
 class TranslatorReplica:
-    """Loads one model and translates with it; many calls share its engine's batches.
+    """A Serve replica with one model; concurrent calls share its engine's batches.
 
     Args:
         directory: the model directory, on the replica's own machine, or an embedded model's name.
         engine: how the engine is run.
-        log_level: of the replica's own log lines, which are JSON on stderr.
-        reports: whether it is a Serve replica, whose numbers belong in its application's /metrics.
+        log_level: for the replica's JSON log on stderr.
+        reports: whether it runs in Serve and pushes its metrics to the hub.
 
     Raises:
         CheckpointError: the model cannot be used.
@@ -51,7 +50,7 @@ class TranslatorReplica:
         log_level: LogLevel = LogLevel.INFO,
         reports: bool = False,
     ) -> None:
-        # The real one: depending on its settings, Serve puts a logger of its own before sys.stderr.
+        # Not sys.stderr, which Serve may have wrapped.
         configure_logging(log_level, sys.__stderr__)
         from model.translator import Translator
 
@@ -65,8 +64,7 @@ class TranslatorReplica:
         if reports:
             self._hub = HubClient.of_this_replica(self._take_snapshot)
             self._hub.start()
-            # The process is this replica's own. What has been loaded stays, and without this every
-            # full collection would walk through all of it, with the engine standing still.
+            # Else every full collection would walk through the loaded model and stop the engine.
             gc.collect()
             gc.freeze()
 
@@ -88,12 +86,12 @@ class TranslatorReplica:
         translations = await self._translator.translate_async(
             call.texts, generation=call.generation, deadline=deadline, priority=call.priority
         )
-        self._metrics.translated(translations)
+        self._metrics.observe_translations(translations)
         trace_phases(translations)
         return TranslateReply(model=self._translator.name, translations=tuple(translations))
 
     async def info(self) -> ModelInfo:
-        """What this replica holds, and can translate with.
+        """The model of this replica.
 
         Raises:
             EngineDeadError: as `check_health` does.
@@ -111,38 +109,38 @@ class TranslatorReplica:
         )
 
     async def check_health(self) -> None:
-        """Serve replaces the replica when this raises.
+        """Serve's health check; Serve replaces a replica that raises.
 
         Raises:
-            EngineDeadError: the engine's loop has ended, so no call can succeed any more.
+            EngineDeadError: the engine's loop has ended.
         """
         if not self._translator.engine.alive:
             raise EngineDeadError(f"the engine of {self._translator.name} has stopped")
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
-        """What Serve asks for, and brings to `service.autoscaling.policy` in its controller."""
+        """The load, which Serve hands to `service.autoscaling.policy` in its controller."""
         return asdict(self._load())
 
     def close(self) -> None:
-        """Reports for the last time and ends the engine. May be called twice."""
+        """Pushes the last metrics and ends the engine. Idempotent."""
         if self._hub is not None:
             self._hub.close()
         self._translator.close()
 
     def __del__(self) -> None:
-        # Serve calls this at the end of a graceful shutdown; a failed __init__ leaves nothing here.
+        # Serve calls this at the end of a graceful shutdown, also after a failed __init__.
         if hasattr(self, "_metrics"):
             self.close()
 
     def _take_snapshot(self) -> Snapshot:
-        self._metrics.stepped(self._translator.engine.drain_steps())
-        self._metrics.engine_is(self._translator.engine.stats())
-        self._metrics.load_is(self._load())
+        self._metrics.observe_steps(self._translator.engine.drain_steps())
+        self._metrics.set_engine(self._translator.engine.stats())
+        self._metrics.set_load(self._load())
         return take_snapshot(self._metrics.registry)
 
     def _load(self) -> ReplicaLoad:
         stats = self._translator.engine.stats()
-        with self._meter_lock:  # asked for on the event loop and on the thread of the metrics
+        with self._meter_lock:  # called on the event loop and on the metrics thread
             return self._meter.observe(
                 time.monotonic(),
                 waiting_tokens=stats.waiting_source_tokens,

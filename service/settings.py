@@ -44,7 +44,7 @@ class _Section(BaseModel):
 
 
 class Limits(_Section):
-    """What one request, and all requests together, may ask of a gateway."""
+    """Limits of one request, and of all requests at a gateway."""
 
     max_texts: int = Field(default=128, ge=1)
     """Most texts in one request."""
@@ -66,9 +66,9 @@ class Limits(_Section):
     """Time a client may take to send its request body."""
     max_in_flight: int = Field(default=512, ge=1)
     """Requests with a body that one gateway works on at a time; one more is answered 503. Where it
-    is not set, `polyhead serve` lets in 64 for each CPU, unless there is a GPU."""
+    is not set, `polyhead serve` admits 64 for each CPU, unless there is a GPU."""
     batch_share: float = Field(default=0.5, ge=0, le=1)
-    """Of `max_in_flight`: up to how many places requests of priority "batch" may take."""
+    """Share of `max_in_flight` up to which requests of priority "batch" are admitted."""
 
 
 class RetrySettings(_Section):
@@ -142,7 +142,7 @@ class EngineSettings(_Section):
     max_waiting: int = EngineConfig.max_waiting
     """Sentences that may wait for slots; a request with more is answered 503."""
     batch_share: float = EngineConfig.batch_share
-    """Of `max_waiting`: how full requests of priority "batch" may make the queue."""
+    """Share of `max_waiting` up to which requests of priority "batch" may fill the queue."""
     encode_token_budget: int = EngineConfig.encode_token_budget
     """Most source tokens that a thread encodes between two decode steps."""
     num_threads: int | None = EngineConfig.num_threads
@@ -155,7 +155,7 @@ class EngineSettings(_Section):
         return self
 
     def to_config(self) -> EngineConfig:
-        """The same values as the engine takes them."""
+        """The engine's configuration with these values."""
         return EngineConfig(**self.model_dump())
 
 
@@ -199,9 +199,9 @@ class Settings(BaseSettings):
     metrics_timeout_seconds: float = Field(default=5.0, gt=0, le=60)
     """Time in which the metrics of all replicas must be collected."""
     health_check_period_seconds: float = Field(default=1.0, gt=0, le=60)
-    """Seconds between two looks at a replica's health."""
+    """Seconds between two health checks of a replica."""
     health_check_timeout_seconds: float = Field(default=10.0, gt=0, le=600)
-    """Time a replica has to answer such a look before it is replaced."""
+    """Time a replica has to answer a health check before it is replaced."""
     graceful_shutdown_seconds: float = Field(default=65.0, ge=0, le=3600)
     """Time a replica that is being replaced has to finish its requests; less than
     `limits.request_timeout_seconds` turns the longest ones into errors."""

@@ -14,7 +14,7 @@ from prometheus_client import generate_latest
 from loadtests.gateway_cost.exchange import ANSWER, MODEL, PAIR, PATH, TEXTS
 from model.config import GenerationConfig
 from model.translation import FinishReason, Translation, TranslationHypothesis
-from service.gateway.api.schemas import TranslateReplyBody, TranslateRequest
+from service.gateway.api.native_schemas import TranslateReplyBody, TranslateRequest
 from service.gateway.application import build_gateway
 from service.observability.logs import configure_logging
 from service.observability.metrics import GatewayMetrics

@@ -7,8 +7,8 @@ from ray.serve import Application
 
 from loadtests.gateway_cost.applications import FakeTranslator
 from loadtests.gateway_cost.exchange import MODEL
-from service.app import gateways, life_cycle
-from service.routing.replica_health import WatchfulRouter
+from service.app import common_options, gateways
+from service.routing.replica_health import HealthAwareRouter
 from service.settings import Settings
 
 __all__ = ["application"]
@@ -20,7 +20,7 @@ def application(settings: Settings) -> Application:
         name=f"Translator-{MODEL}",
         ray_actor_options={"num_cpus": 0},
         max_ongoing_requests=settings.max_ongoing_requests,
-        request_router_config={"request_router_class": WatchfulRouter},
-        **life_cycle(settings),
+        request_router_config={"request_router_class": HealthAwareRouter},
+        **common_options(settings),
     )(FakeTranslator)
     return gateways(settings, {MODEL: fake.bind()})

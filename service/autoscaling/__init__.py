@@ -1,1 +1,1 @@
-"""How many replicas a model needs, and Ray Serve's way of asking."""
+"""Autoscaling: the decision, and its policy for Ray Serve."""

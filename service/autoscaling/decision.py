@@ -1,7 +1,6 @@
-"""How many replicas a model needs: from what its replicas report to a number and a reason.
+"""The autoscaling decision: from the replicas' reports to a number of replicas and a reason.
 
-Nothing here knows Ray or looks at a clock: numbers in, a decision out, so that tests, a simulation
-and the service run the same rules.
+Free of Ray and of clocks, so that tests, a simulation and the service run the same rules.
 
 - The estimated queue time of a replica is its waiting source tokens over the rate at which it takes
   them when it has more than enough to do. When the 95th percentile of these estimates, over all
@@ -10,11 +9,10 @@ and the service run the same rules.
   was not enough.
 - A queue can also be kept from building up: what arrives may use `target_utilization` of what the
   replicas can do.
-- What the gateways refuse, for they have too much in flight, arrives as well, where the replicas
-  are at their limit.
-- Replicas are given back only when less has been enough for all of the last `hold_seconds`.
+- What the gateways refuse for overload counts as arriving, where the replicas are at their limit.
+- Replicas are released only when fewer have been enough for all of the last `hold_seconds`.
 
-Tokens are source tokens, for nobody knows the length of a target that is not there yet.
+Tokens are source tokens, since the length of a target is not known in advance.
 """
 
 from __future__ import annotations
@@ -36,22 +34,21 @@ __all__ = [
 ]
 
 LONGEST_QUEUE_SECONDS = 3600.0
-"""What an estimate is cut to, when almost nothing moves."""
+"""Upper bound of an estimate."""
 _MOST_REPLICAS = 1e9
-"""What a number of replicas is cut to, when one of them can do almost nothing."""
+"""Upper bound of a computed number of replicas."""
 _RELEASE_MARGIN = 0.8
-"""Share of `target_utilization` up to which the replicas that stay may be used. With the whole of
-it, the model would be at the edge of asking for the replica that it has just given back."""
+"""Hysteresis: most of `target_utilization` that the replicas left after a release may use."""
 _PROBING_SHARE = 0.1
-"""Of the replicas, given back at a time while nobody knows what one of them can do."""
+"""Share of the replicas released at a time while their capacity is unknown."""
 _PROBING_SLOTS = 0.4
-"""Share of the slots that those who stay may need then. Half as large a batch does more than half
-as much, so a replica is busier than its slots look."""
+"""Largest share of the remaining slots in use then. Half a batch does more than half the work, so a
+replica is busier than its slots look."""
 _FULL_SLOTS = 0.5
-"""Share of the slots from which waiting is a lack of them. Who waits beside free slots waits for
-something else, a first step that is slow for one, and that says nothing of the capacity."""
+"""Share of the slots in use from which waiting means a lack of slots. Below, it has other reasons,
+such as a slow first step, and does not measure the capacity."""
 _SHORTEST_WINDOW_SECONDS = 0.2
-"""Below, a few tokens more or less are a large part of a rate."""
+"""Shortest window of a rate, below which it would be noise."""
 _ARRIVAL_SECONDS = 10.0
 """Time constant of the arrival rate: a single request with many sentences is not a trend."""
 _CAPACITY_SECONDS = 30.0
@@ -60,7 +57,7 @@ _CAPACITY_SECONDS = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class ScalingConfig:
-    """What the autoscaler aims at."""
+    """Targets of the autoscaler."""
 
     target_queue_seconds: float = 1.0
     """Most seconds that 95 of 100 sentences should wait for a slot."""
@@ -74,9 +71,9 @@ class ScalingConfig:
     max_growth: float = 4.0
     """Most replicas wanted, as a multiple of those that run."""
     look_back_seconds: float = 10.0
-    """Over which the 95th percentile is taken."""
+    """Window of the 95th percentile."""
     stale_seconds: float = 15.0
-    """Silence after which a replica's last report says nothing any more."""
+    """Age from which a replica's last report is ignored."""
 
     def __post_init__(self) -> None:
         for name in ("target_queue_seconds", "drain_seconds", "look_back_seconds", "stale_seconds"):
@@ -92,18 +89,17 @@ class ScalingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ReplicaLoad:
-    """What one replica reports of itself. Tokens and tokens per second, of sources."""
+    """The report of one replica."""
 
     waiting_tokens: float
     running_tokens: float
     arriving_tokens_per_second: float
     admitted_tokens_per_second: float
-    """Given slots: what it does now, which is less than what it could do unless many wait."""
+    """Given slots: the current throughput, which is below the capacity unless many wait."""
     capacity_tokens_per_second: float
-    """The same while the slots were full and somebody always waited; 0 as long as that has not
-    happened."""
+    """The throughput while slots were full and the queue was never empty; 0 while unknown."""
     slots_share: float
-    """Of its slots, those in use: 0 to 1."""
+    """Share of the slots in use, 0 to 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +114,7 @@ class ModelLoad:
     min_replicas: int
     max_replicas: int
     reports: Sequence[ReplicaLoad] = ()
-    """Of the replicas that run and have reported lately; a new one is not among them."""
+    """Recent reports of running replicas; a new replica has none yet."""
     silent_replicas: int = 0
     """Those that run and once reported, but not lately."""
     assigned_requests: float = 0.0
@@ -141,11 +137,11 @@ class ScalingReason(StrEnum):
     SPARE = "spare"
     """Fewer: for long enough, fewer have been enough."""
     HOLD = "hold"
-    """As before: fewer would do now, but would not have done a while ago."""
+    """Unchanged: fewer are enough now, but were not within `hold_seconds`."""
     BLIND = "blind"
-    """As before: no replica reports."""
+    """Unchanged: no replica reports."""
     STEADY = "steady"
-    """As before: the number is right."""
+    """Unchanged: the number is right."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,12 +159,12 @@ class ScalingDecision:
     running_tokens: float
     arriving_tokens_per_second: float
     capacity_tokens_per_second: float
-    """Of one replica, on average; 0 while unknown."""
+    """Average of one replica; 0 while unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Demand:
-    """What the reports of one moment add up to."""
+    """The sum of the reports at one moment."""
 
     queue_times: list[float]
     waiting_tokens: float
@@ -181,7 +177,7 @@ class _Demand:
 
 
 class Autoscaler:
-    """Decides for one model; remembers what it must, so each model has its own."""
+    """Decides for one model, with state across decisions."""
 
     def __init__(self, config: ScalingConfig) -> None:
         self._config = config
@@ -219,7 +215,7 @@ class Autoscaler:
         )
 
     def _demand(self, load: ModelLoad) -> _Demand:
-        """Adds the reports up; a silent replica counts as the average of those that speak."""
+        """Sums the reports; a silent replica counts as the average of the others."""
         reports = load.reports
         known = [one.capacity_tokens_per_second for one in reports]
         known = [capacity for capacity in known if capacity > 0]
@@ -232,7 +228,7 @@ class Autoscaler:
             self._tokens_per_request = (waiting + running) / load.assigned_requests
         unassigned = load.unassigned_requests * self._tokens_per_request
         admitted = share * math.fsum(one.admitted_tokens_per_second for one in reports)
-        # Every newcomer stands behind those who are still at the gateways.
+        # A new request waits behind those still at the gateways.
         rate = self._capacity * load.running_replicas or admitted
         shared = _queue_seconds(unassigned, rate)
         return _Demand(
@@ -246,7 +242,7 @@ class Autoscaler:
         )
 
     def _estimate(self, report: ReplicaLoad) -> float:
-        """Seconds that a newcomer would wait at this replica."""
+        """Seconds that a new request would wait at this replica."""
         rate = report.capacity_tokens_per_second or self._capacity
         if not rate and report.slots_share < _FULL_SLOTS:
             return 0.0
@@ -269,13 +265,13 @@ class Autoscaler:
     ) -> tuple[int, int, ScalingReason]:
         """Replicas that this moment needs, those to count on before any is given back, and why."""
         if not load.reports:
-            # What waits while the first replicas start is no reason for more than one.
+            # A queue while the first replicas start is no reason for more than one.
             some = 1 if load.unassigned_requests >= 1 else 0
             return max(load.target_replicas, some), load.target_replicas, ScalingReason.BLIND
         config = self._config
         late = queue_seconds > config.target_queue_seconds
         more = load.running_replicas + 1 if self._late_for_long(load.now, late) else 0
-        # Where somebody waits, what is done is what can be done.
+        # With a queue, the throughput is the capacity.
         rate = self._capacity or (demand.admitted / len(load.reports) if late else 0.0)
         if rate <= 0:
             idle = demand.arriving < 1e-3 and demand.waiting_tokens + demand.running_tokens < 1
@@ -297,7 +293,7 @@ class Autoscaler:
         return by_rate, kept, ScalingReason.UTILIZATION
 
     def _late_for_long(self, now: float, late: bool) -> bool:
-        """Whether the queues had the time in which they should have been gone."""
+        """Whether the queue time has been above its target for `drain_seconds`."""
         if not late:
             self._late_since = None
             return False
@@ -335,10 +331,9 @@ class Autoscaler:
 class LoadMeter:
     """A replica's own measurements, from what its engine has counted. Not thread-safe.
 
-    Rates are exponentially weighted over time. What is done is right from the first window on. What
-    arrives counts as if nothing had arrived before the first: clients who come from another replica
-    fade there as they appear here, and are counted once. A burst that has waited for a new replica
-    is no rate.
+    Rates are exponentially weighted over time. The arrival rate starts at 0: clients that move here
+    fade at their old replica as they appear here, and a burst that waited for a new replica is no
+    rate.
     """
 
     def __init__(self) -> None:
@@ -364,8 +359,8 @@ class LoadMeter:
             now: seconds of the engine's clock.
             waiting_tokens, running_tokens: at this moment.
             submitted_tokens, admitted_tokens: all there have been since the engine started.
-            waiting_since: since when somebody has always been waiting; None when nobody is.
-            slots_share: of the slots, those in use.
+            waiting_since: since when the queue has not been empty; None if it is.
+            slots_share: share of the slots in use.
         """
         current = (now, submitted_tokens, admitted_tokens, slots_share)
         if self._last is None:
@@ -390,10 +385,7 @@ class LoadMeter:
 
 
 class _Rate:
-    """Tokens per second, in which a window counts less the longer ago it was.
-
-    As long as the windows weigh less than `least_seconds`, empty ones stand for the rest.
-    """
+    """Tokens per second, exponentially weighted over at least `least_seconds`."""
 
     def __init__(self, time_constant: float, *, least_seconds: float = 0.0) -> None:
         self._time_constant = time_constant
@@ -421,5 +413,5 @@ def _queue_seconds(tokens: float, rate: float) -> float:
 
 
 def _ceil(replicas: float) -> int:
-    # What is a whole number but for rounding errors needs no replica more.
+    # A rounding error above a whole number needs no further replica.
     return math.ceil(min(replicas, _MOST_REPLICAS) - 1e-9)

@@ -1,8 +1,7 @@
 """The autoscaler as Ray Serve's controller runs it: one instance for each deployment.
 
-Serve takes this module to its controller by value, and everything it imports by name. The
-controller asks ten times a second, on its own event loop, so most questions are answered at once
-and nothing here waits for anybody.
+Serve pickles this module by value, and what it imports by name. The controller calls the policy ten
+times a second on its event loop, so nothing here blocks.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from service.autoscaling.decision import Autoscaler, ModelLoad, ReplicaLoad, ScalingConfig
-from service.observability.hub import HubPost
+from service.observability.hub import NonBlockingHubClient
 from service.observability.metrics import AutoscalerMetrics
 from service.observability.snapshot import take_snapshot
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["QueueTimePolicy", "scaling_config", "serve_config"]
 
 DECISION_SECONDS = 1.0
-"""Between two decisions; in between, the last one stands."""
+"""Time between two decisions."""
 _REPORTED = tuple(field.name for field in fields(ReplicaLoad))
 
 
@@ -41,28 +40,28 @@ class QueueTimePolicy:
         self._config = ScalingConfig(**config)
         self._autoscaler = Autoscaler(self._config)
         self._decided_at: float | None = None
-        self._heard: dict[Any, tuple[float, float]] = {}
-        """By replica: the time of its last report on its own clock, and when that was new here."""
+        self._last_reports: dict[Any, tuple[float, float]] = {}
+        """By replica: the time of its last report on its own clock, and when it arrived here."""
         self._metrics: AutoscalerMetrics | None = None
-        self._post: HubPost | None = None
+        self._hub: NonBlockingHubClient | None = None
         self._refused: tuple[float, float] | None = None
-        """Requests that the gateways had refused in all, and when that was known."""
+        """All requests refused at the gateways, and the time of that count."""
 
     def __call__(self, ctx: AutoscalingContext) -> tuple[int, dict[str, Any]]:
-        """The number of replicas; the dictionary is Serve's place for what a function remembers."""
+        """The number of replicas, and an empty state: this object keeps its own."""
         now = time.monotonic()
         if self._decided_at is not None and now - self._decided_at < DECISION_SECONDS:
             return ctx.target_num_replicas, {}
         self._decided_at = now
         decision = self._autoscaler.decide(self._load(ctx, now))
-        if self._metrics is None or self._post is None:
+        if self._metrics is None or self._hub is None:
             self._metrics = AutoscalerMetrics(ctx.deployment_name)
-            # A name of its own, for its counters begin at zero when the controller is a new one.
-            self._post = HubPost(
+            # A unique name, since the counters of a new controller start at zero.
+            self._hub = NonBlockingHubClient(
                 ctx.app_name or "", f"Autoscaler-{ctx.deployment_name}#{uuid.uuid4().hex[:8]}"
             )
-        self._metrics.decided(decision, before=ctx.target_num_replicas)
-        self._post.push(take_snapshot(self._metrics.registry))
+        self._metrics.record(decision, before=ctx.target_num_replicas)
+        self._hub.push(take_snapshot(self._metrics.registry))
         return decision.replicas, {}
 
     def _load(self, ctx: AutoscalingContext, now: float) -> ModelLoad:
@@ -81,43 +80,43 @@ class QueueTimePolicy:
         )
 
     def _refusals(self, now: float) -> float:
-        """Per second, since the last decision; a hub that has lost count begins anew."""
-        known = None if self._post is None else self._post.refused()
+        """Refused requests per second since the last decision; 0 after the hub was restarted."""
+        known = None if self._hub is None else self._hub.refused()
         before, self._refused = self._refused, None if known is None else (known, now)
         if known is None or before is None:
             return 0.0
         return max(0.0, known - before[0]) / (now - before[1])
 
     def _reports(self, ctx: AutoscalingContext, now: float) -> tuple[list[ReplicaLoad], int]:
-        """What has been heard lately, and how many have stopped to speak."""
+        """The recent reports, and the number of silent replicas."""
         metrics = ctx.raw_metrics or {}
         reports = []
         num_silent = 0
-        heard = {}
+        last_reports = {}
         for replica in ctx.running_replicas:
             series = [metrics.get(name, {}).get(replica) for name in _REPORTED]
             if not all(series):
-                if replica in self._heard:
-                    heard[replica] = self._heard[replica]
+                if replica in self._last_reports:
+                    last_reports[replica] = self._last_reports[replica]
                     num_silent += 1
                 continue
             last = [points[-1] for points in series if points]
-            # Clocks of two machines differ, so it counts when a report was new, not what it says.
+            # Clocks of two machines differ, so the age counts from the arrival here.
             at, known_since = last[0].timestamp, now
-            if replica in self._heard and self._heard[replica][0] == at:
-                known_since = self._heard[replica][1]
-            heard[replica] = (at, known_since)
+            if replica in self._last_reports and self._last_reports[replica][0] == at:
+                known_since = self._last_reports[replica][1]
+            last_reports[replica] = (at, known_since)
             if now - known_since > self._config.stale_seconds:
                 num_silent += 1
                 continue
             values = {name: one.value for name, one in zip(_REPORTED, last, strict=True)}
             reports.append(ReplicaLoad(**values))
-        self._heard = heard
+        self._last_reports = last_reports
         return reports, num_silent
 
 
 def scaling_config(settings: Autoscaling) -> ScalingConfig:
-    """The settings as the autoscaler takes them."""
+    """The autoscaler's configuration."""
     interval = settings.metrics_interval_seconds
     return ScalingConfig(
         target_queue_seconds=settings.target_queue_seconds,
@@ -130,7 +129,7 @@ def scaling_config(settings: Autoscaling) -> ScalingConfig:
 
 
 def serve_config(settings: Autoscaling) -> AutoscalingConfig:
-    """The settings as Serve takes them."""
+    """Serve's configuration of autoscaling."""
     from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 
     interval = settings.metrics_interval_seconds
@@ -142,9 +141,9 @@ def serve_config(settings: Autoscaling) -> AutoscalingConfig:
             min_replicas=settings.min_replicas,
             max_replicas=settings.max_replicas,
             metrics_interval_s=interval,
-            # A replica measures itself five times in this period, and reports what it found last.
+            # A replica measures five times in this period, and reports the last value.
             look_back_period_s=2.5 * interval,
-            # The policy itself knows when to wait.
+            # The policy itself delays.
             upscale_delay_s=0.0,
             downscale_delay_s=0.0,
             policy=AutoscalingPolicy(  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The `polyhead` command. What a subcommand needs is imported when it runs: help is quick.
+"""The `polyhead` command. Subcommands import what they need when they run: help is quick.
 
 serve       `polyhead serve`
 translate   `polyhead translate`
@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from service import version as installed_version
 from service.cli import measuring, serve, training, translate
 from service.cli.messages import fail
 
@@ -31,7 +32,7 @@ app = typer.Typer(
 
 
 def main() -> NoReturn:
-    """What the console script calls; what a user can put right ends as one line on stderr."""
+    """Runs the command line; a PolyheadError becomes one line on stderr and status 1."""
     if sys.version_info < _OLDEST_PYTHON:
         fail(f"Python must be 3.11 or newer, but is {sys.version.split()[0]}")
     from model.errors import PolyheadError
@@ -45,17 +46,8 @@ def main() -> NoReturn:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"polyhead {_version()}")
+        print(f"polyhead {installed_version() or 'from a checkout that is not installed'}")
         raise typer.Exit
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("polyhead")
-    except PackageNotFoundError:
-        return "from a checkout that is not installed"
 
 
 @app.callback()
@@ -77,7 +69,7 @@ def polyhead(
     """
 
 
-# In this order `polyhead --help` lists them.
+# `polyhead --help` lists them in this order.
 for _command in (
     serve.serve,
     translate.translate,

@@ -1,4 +1,4 @@
-"""`polyhead bench` and `polyhead loadtest`: how fast the engine is, and the service."""
+"""`polyhead bench` and `polyhead loadtest`: performance of the engine and of the service."""
 
 from __future__ import annotations
 

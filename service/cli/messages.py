@@ -1,4 +1,4 @@
-"""What a command says to its user beside what it is asked for: lines on stderr."""
+"""Messages of the commands on stderr."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ __all__ = ["fail", "remark"]
 
 
 def remark(line: str) -> None:
-    """Says one line."""
+    """Prints a line to stderr."""
     print(f"polyhead: {line}", file=sys.stderr)
 
 
 def fail(message: str) -> NoReturn:
-    """Says what is wrong and ends with status 1."""
+    """Prints an error and exits with status 1."""
     remark(message)
     sys.exit(1)

@@ -1,4 +1,4 @@
-"""Options of the commands that run a model in this process, and what they stand for."""
+"""Options of the commands that run a model in this process."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ __all__ = [
     "DeviceOption",
     "EngineDtypeOption",
     "ModelOption",
-    "engine_config",
-    "generation_config",
+    "resolve",
 ]
 
 ModelOption = Annotated[
@@ -38,30 +37,26 @@ BeamOption = Annotated[
 ]
 
 
-def engine_config(directory: Path, *, device: str, dtype: str) -> EngineConfig:
-    """How this process is to run a model, once that is possible; stderr hears of what takes time.
+def resolve(
+    model: str | None, device: str, dtype: str, beam_size: int | None
+) -> tuple[Path, EngineConfig, GenerationConfig | None]:
+    """The model directory, the engine (compiled, if need be), and the search; None for its default.
 
     Raises:
-        CheckpointError: there is no model; that is known before anything is compiled for it.
-        NativeBuildError: it cannot be run like that here.
+        CheckpointError: there is no such model; nothing was compiled.
+        NativeBuildError: the engine cannot be compiled, and has no fallback.
     """
     from model.checkpoints.checkpoint import read_manifest
+    from model.checkpoints.embedded import DEFAULT, model_directory
     from model.config import EngineConfig
     from service.launcher.compilation import compile_ahead
 
-    read_manifest(directory)
-    engine = EngineConfig(device=device, dtype=dtype)
-    engine, note = compile_ahead(engine, say=remark)
+    directory = DEFAULT if model is None else model_directory(model)
+    own = read_manifest(directory).generation
+    engine, note = compile_ahead(EngineConfig(device=device, dtype=dtype), notify=remark)
     if note is not None:
         remark(note)
-    return engine
-
-
-def generation_config(directory: Path, beam_size: int | None) -> GenerationConfig | None:
-    """The model's own search with another beam; None leaves it as it is."""
     if beam_size is None:
-        return None
-    from model.checkpoints.checkpoint import read_manifest
-
-    own = read_manifest(directory).generation
-    return replace(own, beam_size=beam_size, num_hypotheses=min(own.num_hypotheses, beam_size))
+        return directory, engine, None
+    num_hypotheses = min(own.num_hypotheses, beam_size)
+    return directory, engine, replace(own, beam_size=beam_size, num_hypotheses=num_hypotheses)

@@ -59,13 +59,13 @@ def serve(
     given["engine"] = {name: value for name, value in engine.items() if value is not None}
     try:
         settings = Settings(**given)
-    except ValueError as error:  # pydantic's, and that of a variable that should be JSON
+    except ValueError as error:  # pydantic's, or a variable that is not JSON
         fail(_first_problem(error))
     run(settings, Address(host=host, port=port))
 
 
 def _first_problem(error: Exception) -> str:
-    """One line of what a pydantic error says in several."""
+    """The first problem of a pydantic error, in one line."""
     from pydantic import ValidationError
 
     from service.errors import shown
@@ -74,7 +74,7 @@ def _first_problem(error: Exception) -> str:
         return str(error)
     first = error.errors()[0]
     place = ".".join(map(str, first["loc"]))
-    if first["type"] == "value_error":  # one of ours, which says it all
+    if first["type"] == "value_error":  # one of our own validators
         return f"`{place}`: {first['ctx']['error']}"
     was = f", but is {shown(first['input'])}" if first["msg"].startswith("Input should") else ""
     return f"`{place}`: {first['msg']}{was}"

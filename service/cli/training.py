@@ -1,10 +1,12 @@
-"""`polyhead train` and `polyhead evaluate`: how a model is made, and how good it is."""
+"""`polyhead train` and `polyhead evaluate`."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,12 +16,11 @@ from service.cli.model_options import (
     DeviceOption,
     EngineDtypeOption,
     ModelOption,
-    engine_config,
-    generation_config,
+    resolve,
 )
 
 if TYPE_CHECKING:
-    from model.config import EngineConfig, GenerationConfig
+    from model.training.evaluation import Score
     from model.training.robustness.report import RobustnessReport
 
 __all__ = ["evaluate", "train"]
@@ -105,66 +106,38 @@ def evaluate(
       polyhead evaluate --model de-en --reverse multi30k-2016.tsv
       polyhead evaluate --robustness tests/robustness/en-de.yaml --min-pass-rate 0.8
     """
-    from model.checkpoints.embedded import DEFAULT, model_directory
-
     if not files and robustness is None:
         raise typer.BadParameter("there must be FILES, --robustness, or both, but is neither")
     if robustness is None and (verbose or min_pass_rate is not None):
         raise typer.BadParameter("--verbose and --min-pass-rate must come with --robustness")
-    directory = DEFAULT if model is None else model_directory(model)
-    engine = engine_config(directory, device=device, dtype=dtype)
-    generation = generation_config(directory, beam_size)
-    if files:
-        _score_files(
-            directory,
-            files,
-            generation,
-            engine,
-            max_lines=max_lines,
-            reverse=reverse,
-            as_json=as_json,
-        )
-    if robustness is not None:
-        from model.training.evaluation import evaluate_robustness
+    from model.training.evaluation import evaluate_file, evaluate_robustness
 
-        report = evaluate_robustness(directory, robustness, generation=generation, engine=engine)
+    directory, engine, generation = resolve(model, device, dtype, beam_size)
+    chosen: dict[str, Any] = {"generation": generation, "engine": engine}
+    if files:
+        scores = (
+            evaluate_file(directory, file, max_lines=max_lines, reverse=reverse, **chosen)[0]
+            for file in files
+        )
+        _print_scores(scores, as_json=as_json)
+    if robustness is not None:
+        report = evaluate_robustness(directory, robustness, **chosen)
         _print_robustness(report, robustness, directory, verbose=verbose, as_json=as_json)
         if min_pass_rate is not None and report.pass_rate < min_pass_rate:
             fail(f"the pass rate must be at least {min_pass_rate}, but is {report.pass_rate:.4f}")
 
 
-def _score_files(
-    directory: Path,
-    files: list[Path],
-    generation: GenerationConfig | None,
-    engine: EngineConfig,
-    *,
-    max_lines: int | None,
-    reverse: bool,
-    as_json: bool,
-) -> None:
-    import json
-
-    from model.training.evaluation import evaluate_file
-
+def _print_scores(scores: Iterable[Score], *, as_json: bool) -> None:
+    """Prints a table and the signatures of its metrics, or a line of JSON for each file."""
     signatures: dict[str, None] = {}
     if not as_json:
         print(f"{'file':40} {'lines':>6} {'BLEU':>6} {'chrF':>6}")
-    for file in files:
-        score, _ = evaluate_file(
-            directory,
-            file,
-            generation=generation,
-            engine=engine,
-            max_lines=max_lines,
-            reverse=reverse,
-        )
+    for score in scores:
         if as_json:
             print(json.dumps(asdict(score), ensure_ascii=False), flush=True)
             continue
-        print(
-            f"{score.file:40} {score.num_lines:6} {score.bleu:6.2f} {score.chrf:6.2f}", flush=True
-        )
+        row = f"{score.file:40} {score.num_lines:6} {score.bleu:6.2f} {score.chrf:6.2f}"
+        print(row, flush=True)
         signatures |= {f"BLEU {score.bleu_signature}": None, f"chrF {score.chrf_signature}": None}
     for signature in signatures:
         print(signature)
@@ -173,9 +146,7 @@ def _score_files(
 def _print_robustness(
     report: RobustnessReport, file: Path, directory: Path, *, verbose: bool, as_json: bool
 ) -> None:
-    """A table, with `verbose` what failed above it, and a line of JSON; that line alone."""
-    import json
-
+    """Prints failures if `verbose`, a table, and a line of JSON; with `as_json` that line alone."""
     if not as_json:
         for result in report.failed if verbose else ():
             print(f"{result.category}: {', '.join(result.failures)}")

@@ -1,9 +1,14 @@
-"""`polyhead translate`."""
+"""`polyhead translate`: a text, or line by line, through a model in this process."""
 
 from __future__ import annotations
 
+import gc
+import io
+import json
 import sys
-from typing import Annotated
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO, TextIO
 
 import typer
 
@@ -12,11 +17,19 @@ from service.cli.model_options import (
     DeviceOption,
     EngineDtypeOption,
     ModelOption,
-    engine_config,
-    generation_config,
+    resolve,
 )
 
-__all__ = ["translate"]
+if TYPE_CHECKING:
+    from model.config import EngineConfig, GenerationConfig
+    from model.translation import Translation
+
+__all__ = ["print_translations", "read_lines", "translate"]
+
+_LINES_IN_FLIGHT = 1024
+"""Many more than slots, since finished lines wait for a long one before them: with 256 a third of
+the slots was in use, with 1,024 three quarters."""
+_NO_LINE_BREAKS = str.maketrans("\r\n", "  ")
 
 
 def translate(
@@ -42,17 +55,103 @@ def translate(
       polyhead translate --model de-en "Das Tier war zu müde."
       polyhead translate --beam-size 1 --json < english.txt
     """
-    from model.checkpoints.embedded import DEFAULT, model_directory
-    from service.cli.translate_lines import print_translations, read_lines
-
-    directory = DEFAULT if model is None else model_directory(model)
+    directory, engine, generation = resolve(model, device, dtype, beam_size)
     print_translations(
         [text] if text is not None else read_lines(sys.stdin.buffer, hint=sys.stderr),
         directory,
-        engine=engine_config(directory, device=device, dtype=dtype),
-        generation=generation_config(directory, beam_size),
+        engine=engine,
+        generation=generation,
         as_json=as_json,
-        # A person at a terminal waits for each line's answer before writing the next one.
+        # Someone at a terminal waits for each answer before writing the next line.
         one_by_one=text is not None or sys.stdin.isatty(),
         one_line_each=text is None,
     )
+
+
+def read_lines(stream: BinaryIO, *, hint: TextIO) -> Iterator[str]:
+    """The lines of a UTF-8 stream, without line ends, as they arrive.
+
+    Args:
+        hint: gets a prompt if `stream` is a terminal.
+
+    Raises:
+        InvalidRequestError: a line is not UTF-8.
+    """
+    from model.errors import InvalidRequestError
+
+    if stream.isatty():
+        print("Write lines to translate; Ctrl-D ends.", file=hint)
+    for number, line in enumerate(stream, start=1):
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError:
+            raise InvalidRequestError(
+                f"line {number} of the input must be UTF-8, but is not"
+            ) from None
+        yield text.removesuffix("\n").removesuffix("\r")
+
+
+def print_translations(
+    texts: Iterable[str],
+    directory: Path,
+    *,
+    engine: EngineConfig,
+    generation: GenerationConfig | None = None,
+    as_json: bool = False,
+    one_by_one: bool = False,
+    one_line_each: bool = False,
+    output: TextIO | None = None,
+    progress: TextIO | None = None,
+) -> None:
+    """Translates `texts` and writes a line for each, in order, as soon as possible.
+
+    Args:
+        one_by_one: answer each text before the next one is read.
+        one_line_each: replace line breaks within a translation by spaces.
+        output: stdout by default.
+        progress: for the engine's notes, and for a progress bar if it is a terminal; stderr by
+            default.
+    """
+    from tqdm import tqdm
+
+    from model.translator import Translator
+
+    output = output or _utf8_stdout()
+    progress = progress or sys.stderr
+    with Translator.load(directory, engine) as translator:
+        for note in translator.engine.notes:
+            print(f"polyhead: {note}", file=progress)
+        # Full collections would walk through the loaded model and hold the engine up.
+        gc.collect()
+        gc.freeze()
+        translations = translator.translate_stream(
+            texts, generation=generation, window=1 if one_by_one else _LINES_IN_FLIGHT
+        )
+        hidden = one_by_one or not progress.isatty()
+        with tqdm(file=progress, unit=" lines", disable=hidden, dynamic_ncols=True) as bar:
+            for translation in translations:
+                line = _as_json(translation) if as_json else translation.text
+                if one_line_each:
+                    # A vocabulary with single bytes contains line breaks.
+                    line = line.translate(_NO_LINE_BREAKS)
+                print(line, file=output, flush=True)
+                bar.update()
+
+
+def _as_json(translation: Translation) -> str:
+    values = {
+        "text": translation.text,
+        "finish_reason": str(translation.finish_reason),
+        "score": translation.score,
+        "hypotheses": [{"text": one.text, "score": one.score} for one in translation.hypotheses],
+        "source_tokens": translation.source_tokens,
+        "target_tokens": translation.target_tokens,
+    }
+    return json.dumps(values, ensure_ascii=False)
+
+
+def _utf8_stdout() -> TextIO:
+    # Independent of the locale.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+    return sys.stdout

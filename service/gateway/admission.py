@@ -1,4 +1,4 @@
-"""Admission control: how many requests at a time, how much each may ask for, and the last ones."""
+"""Admission control: requests in flight, limits of one request, and draining."""
 
 from __future__ import annotations
 
@@ -21,35 +21,34 @@ TIMEOUT_HEADER = "x-request-timeout-seconds"
 PRIORITY_HEADER = "x-request-priority"
 _DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
-# A server in front, Ray Serve's among them, reads the same header and answers for us when the time
-# is up: our own answer, which says more, must be on its way a little earlier.
-_HEAD_START_SECONDS = 0.1
-_HEAD_START_SHARE = 0.1
+# A proxy may read the same header, as Ray Serve's does, and time out with an answer of its own. The
+# gateway's answer says more, so it must leave a little earlier: by the smaller one of these two.
+_PROXY_MARGIN_SECONDS = 0.1
+_PROXY_MARGIN_SHARE = 0.1
 
-
-_TO_THE_LAST = frozenset({"/health", "/metrics"})
-"""Routes answered while draining: the process is alive, and its last numbers count."""
+_SERVED_WHILE_DRAINING = frozenset({"/health", "/metrics"})
+"""Routes that are still served while draining."""
 
 
 class Admission:
-    """Counts the requests in flight and decides which others join them. Of one event loop."""
+    """Counts the requests in flight and admits or refuses others. Belongs to one event loop."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.draining = False
         self._in_flight: Counter[tuple[str, bool]] = Counter()
-        """By route, and whether they have a body."""
+        """Keys are a route and whether the request has a body."""
         self._drained = asyncio.Event()
 
     @contextmanager
     def slot(self, context: RequestContext, *, has_body: bool) -> Iterator[None]:
-        """Counts a request as in flight for as long as it is.
+        """Admits a request, which counts as in flight until the end of the `with`.
 
         Raises:
             ModelUnavailableError: the gateway is draining.
             OverloadedError: as many requests with a body are in flight as its priority allows.
         """
-        if self.draining and context.route not in _TO_THE_LAST:
+        if self.draining and context.route not in _SERVED_WHILE_DRAINING:
             raise ModelUnavailableError("the service is about to end; try again later")
         if has_body:
             self._check_capacity(context.priority)
@@ -62,20 +61,24 @@ class Admission:
                 self._drained.set()
 
     async def drain(self) -> None:
-        """Lets nothing in from now on, and returns when all that was let in is answered."""
+        """Refuses requests from now on; returns when all admitted ones are answered."""
         self.draining = True
         if self._num_to_drain():
             await self._drained.wait()
 
     def in_flight(self) -> dict[str, int]:
-        """The requests in flight by route. May be called on any thread."""
+        """Requests in flight by route. Thread-safe."""
         by_route: Counter[str] = Counter()
         for (route, _), count in dict(self._in_flight).items():  # copied at once
             by_route[route] += count
         return by_route
 
     def _num_to_drain(self) -> int:
-        return sum(count for route, count in self.in_flight().items() if route not in _TO_THE_LAST)
+        return sum(
+            count
+            for route, count in self.in_flight().items()
+            if route not in _SERVED_WHILE_DRAINING
+        )
 
     def _check_capacity(self, priority: Priority) -> None:
         most = self.limits.max_in_flight
@@ -89,9 +92,9 @@ class Admission:
             )
 
     def check_texts(self, texts: Sequence[str], *, field: str, is_list: bool) -> None:
-        """Refuses too many texts, too long ones, and characters that no text has.
+        """InvalidFieldError for too many texts, too long ones, and invalid characters.
 
-        `field` is what the API calls the texts, or the one text if it was not in a list.
+        `field` is the contract's name for the texts, or for the text if `is_list` is False.
         """
         limits = self.limits
         if len(texts) > limits.max_texts:
@@ -126,7 +129,7 @@ class Admission:
         return None
 
     def check_generation(self, options: Mapping[str, Any]) -> None:
-        """Refuses a search that costs more than the operator allows."""
+        """InvalidFieldError for a search that costs more than the limits allow."""
         limits = self.limits
         for name, most in (
             ("beam_size", limits.max_beam_size),
@@ -141,7 +144,7 @@ class Admission:
 
 
 def priority_of(header: str | None) -> Priority:
-    """Who goes first, as the client says."""
+    """The priority that the header asks for; InvalidFieldError if there is no such one."""
     if header is None:
         return Priority.INTERACTIVE
     try:
@@ -155,7 +158,11 @@ def priority_of(header: str | None) -> Priority:
 
 
 def deadline_of(context: RequestContext, header: str | None, limits: Limits) -> float:
-    """When the request must be answered, in time.monotonic() seconds."""
+    """When the request must be answered, in time.monotonic() seconds.
+
+    Raises:
+        InvalidFieldError: the header is not a number above 0.
+    """
     allowed = limits.request_timeout_seconds
     if header is not None:
         allowed = min(allowed, _wanted_seconds(header))
@@ -170,4 +177,4 @@ def _wanted_seconds(header: str) -> float:
             f"but is {shown(header)}",
             field=TIMEOUT_HEADER,
         )
-    return wanted - min(_HEAD_START_SECONDS, wanted * _HEAD_START_SHARE)
+    return wanted - min(_PROXY_MARGIN_SECONDS, wanted * _PROXY_MARGIN_SHARE)

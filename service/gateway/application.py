@@ -1,9 +1,8 @@
-"""The HTTP application: routes, error answers and middleware, put together from their parts."""
+"""The gateway's FastAPI application, assembled from contracts, error answers and middleware."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from importlib import metadata
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -12,16 +11,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from model.errors import PolyheadError
+from service import version
 from service.errors import failure_of
 from service.gateway.admission import Admission
 from service.gateway.api.docs_page import DocsPage
 from service.gateway.api.error_answers import error_answer
-from service.gateway.api.libretranslate import LibreTranslateApi
-from service.gateway.api.native import NativeApi
+from service.gateway.api.libretranslate import LIBRETRANSLATE, LibreTranslateApi
+from service.gateway.api.native import NATIVE, NativeApi
 from service.gateway.api.pipeline import TranslationPipeline
 from service.gateway.api.probes import Probes
 from service.gateway.api.route_templates import RouteTemplates
-from service.gateway.middleware import AdmitRequests, ObserveRequests
+from service.gateway.middleware import AdmissionMiddleware, ObservabilityMiddleware
 from service.gateway.request_context import RequestContext
 from service.observability.logs import log_failure
 from service.observability.metrics import GatewayMetrics
@@ -50,18 +50,17 @@ def build_gateway(
     """The application of one gateway.
 
     Args:
-        settings: limits and what is logged.
-        router: the way to the models.
-        metrics: where the numbers of the requests go.
-        render_metrics: the answer of `GET /metrics`.
-        admission: for who wants to drain the gateway; one is made where none is given.
-        echo_request_id: False where the server in front repeats a request's X-Request-Id in its
-            answer, as Ray Serve's does; it is then added only where it replaces one that was
-            refused.
+        settings: limits, retries and logging.
+        router: finds the model of a language pair.
+        metrics: counts the requests.
+        render_metrics: makes the body of `GET /metrics`.
+        admission: for a caller that drains the gateway; a new one by default.
+        echo_request_id: False where a proxy repeats a request's X-Request-Id in the answer, as Ray
+            Serve's does; the gateway then adds only an id that replaces an unsafe one.
     """
     app = FastAPI(
         title="Polyhead",
-        version=_version(),
+        version=version() or "0",
         description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
@@ -70,16 +69,16 @@ def build_gateway(
     admission = admission or Admission(settings.limits)
     metrics.read_in_flight(admission.in_flight)
     pipeline = TranslationPipeline(router, Retrier(settings.retry, metrics), admission)
-    NativeApi(pipeline).add_to(app)
-    LibreTranslateApi(pipeline, settings.limits).add_to(app)
+    NATIVE.add_to(app, NativeApi(pipeline))
+    LIBRETRANSLATE.add_to(app, LibreTranslateApi(pipeline, settings.limits))
     Probes(router, render_metrics, timeout_seconds=settings.metrics_timeout_seconds).add_to(app)
     DocsPage(title=app.title, openapi_url=str(app.openapi_url)).add_to(app)
     errors = _ErrorResponses(metrics)
     for kind in (PolyheadError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, errors.answer)
-    app.add_middleware(AdmitRequests, admission=admission)
+    app.add_middleware(AdmissionMiddleware, admission=admission)
     app.add_middleware(
-        ObserveRequests,
+        ObservabilityMiddleware,
         metrics=metrics,
         template_of=RouteTemplates(app.routes).template_of,
         error_response=errors.response,
@@ -90,27 +89,20 @@ def build_gateway(
 
 
 class _ErrorResponses:
-    """Exceptions turned into answers, in the log where they are our fault, and counted."""
+    """Turns exceptions into answers; logs server errors and counts overload."""
 
     def __init__(self, metrics: GatewayMetrics) -> None:
         self._metrics = metrics
 
     def response(self, context: RequestContext, exc: BaseException) -> Response:
-        """The answer that tells of `exc` in the form of the route's contract."""
+        """The answer for `exc`, in the error form of the route's contract."""
         failure = failure_of(exc)
         if failure.is_overload:
-            self._metrics.request_overloaded()
+            self._metrics.count_overload()
         if failure.status >= 500:
             log_failure(context, exc, expected=failure.status != 500)
         return error_answer(failure, context)
 
     async def answer(self, request: Request, exc: Exception) -> Response:
-        """The same, as FastAPI asks for it."""
+        """FastAPI's exception handler."""
         return self.response(RequestContext.of(request.scope), exc)
-
-
-def _version() -> str:
-    try:
-        return metadata.version("polyhead")
-    except metadata.PackageNotFoundError:  # run from a checkout that is not installed
-        return "0"

@@ -1,65 +1,46 @@
-"""What surrounds every route, as plain ASGI: identity, numbers, limits, and the client that leaves.
+"""ASGI middleware around every route: identity, observability, limits, client disconnects.
 
-    ObserveRequests     request id, log line, metrics; turns what is left of exceptions into answers
-    └── AdmitRequests   a place in flight, the body within its limits, cancellation
-        └── FastAPI     routes and their handlers
+    ObservabilityMiddleware     request id, log line, metrics; answers for uncaught exceptions
+    └── AdmissionMiddleware     admission, the body within its limits, cancellation
+        └── FastAPI             routes and their handlers
 
-Handlers learn of a client that has gone in one way only, by being cancelled: Ray Serve's proxy does
-that itself, and here it is done for every other server.
+A handler is cancelled when its client disconnects: Ray Serve's proxy does that itself, and
+AdmissionMiddleware does it for every other server.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import (
-    CLIENT_CLOSED_REQUEST,
-    BodyTimeoutError,
-    BodyTooLargeError,
-)
+from service.errors import CLIENT_CLOSED_REQUEST, BodyTimeoutError, BodyTooLargeError
 from service.gateway.admission import PRIORITY_HEADER, Admission, priority_of
-from service.gateway.request_context import RequestContext, request_id_from
+from service.gateway.request_context import REQUEST_ID_HEADER, RequestContext, request_id_from
 from service.observability.logs import log_failure, log_request
+from service.observability.metrics import GatewayMetrics
 
-__all__ = ["AdmitRequests", "ObserveRequests", "RequestMetrics"]
+__all__ = ["AdmissionMiddleware", "ObservabilityMiddleware"]
 
-REQUEST_ID_HEADER = "X-Request-Id"
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 ErrorResponse = Callable[[RequestContext, BaseException], Response]
-"""The answer that tells a client of an exception, in the words of the route's API."""
+"""Makes the answer for an exception, in the error form of the route's contract."""
 
 
-class RequestMetrics(Protocol):
-    """Where the numbers of the requests go."""
-
-    def read_in_flight(self, source: Callable[[], Mapping[str, int]]) -> None:
-        """From now on, the requests in flight by route are what `source` returns."""
-
-    def request_finished(
-        self, route: str, status: int, seconds: float, *, source: str = "", target: str = ""
-    ) -> None:
-        """A request was answered, or its client has gone."""
-
-    def request_overloaded(self) -> None:
-        """A request was refused for overload."""
-
-
-class ObserveRequests:
-    """Gives each request its id, and a line in the log and in the metrics when it ends."""
+class ObservabilityMiddleware:
+    """Gives each request its id; logs and counts it when it ends."""
 
     def __init__(
         self,
         app: ASGIApp,
         *,
-        metrics: RequestMetrics,
+        metrics: GatewayMetrics,
         template_of: Callable[[Scope], str],
         error_response: ErrorResponse,
         log_requests: bool,
@@ -73,7 +54,7 @@ class ObserveRequests:
         self._echo_request_id = echo_request_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves one request; anything but HTTP passes through."""
+        """Serves one request; passes anything but HTTP through."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -94,39 +75,37 @@ class ObserveRequests:
             await self._app(scope, receive, send_observed)
         except Exception as exc:
             if started:
-                # The status line is out: all that is left is to break the connection.
+                # The status line has been sent: only the connection can still be broken.
                 log_failure(context, exc, expected=False)
                 raise
             response = self._error_response(context, exc)
             await response(scope, receive, send_observed)
         finally:
-            self._end(context, scope["method"], status)
+            seconds = time.monotonic() - context.started
+            source, target = context.source, context.target
+            self._metrics.observe_request(
+                context.route, status, seconds, source=source, target=target
+            )
+            if self._log_requests:
+                log_request(context, method=scope["method"], status=status)
 
     def _begin(self, scope: Scope) -> tuple[RequestContext, bool]:
-        """The request's context, and whether its id is for us to put into the answer."""
+        """The request's context, and whether the answer still needs its id."""
         given = Headers(scope=scope).get(REQUEST_ID_HEADER)
         context = RequestContext(request_id=request_id_from(given), route=self._template_of(scope))
         context.attach(scope)
         return context, self._echo_request_id or context.request_id != given
 
-    def _end(self, context: RequestContext, method: str, status: int) -> None:
-        seconds = time.monotonic() - context.started
-        self._metrics.request_finished(
-            context.route, status, seconds, source=context.source, target=context.target
-        )
-        if self._log_requests:
-            log_request(context, method=method, status=status)
 
-
-class AdmitRequests:
-    """Admits a request, reads its body if it has one, and then cancels it if its client goes."""
+class AdmissionMiddleware:
+    """Admits a request and reads its body; cancels it when its client disconnects."""
 
     def __init__(self, app: ASGIApp, *, admission: Admission) -> None:
         self._app = app
         self._admission = admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves one request; without a body it is cheap and short, and need not be watched."""
+        """Serves one request; one without a body is short and is not cancelled."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -142,7 +121,11 @@ class AdmitRequests:
                 await self._run_while_connected(scope, body, receive, send)
 
     async def _read_body(self, scope: Scope, receive: Receive) -> bytes | None:
-        """The whole body; None when the client went away in its midst."""
+        """The whole body; None when the client disconnected before its end.
+
+        Raises:
+            BodyTooLargeError, BodyTimeoutError: it exceeds the limit of size or time.
+        """
         most = self._admission.limits.max_body_bytes
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdecimal() and int(announced[:20]) > most:
@@ -150,7 +133,7 @@ class AdmitRequests:
         seconds = self._admission.limits.body_timeout_seconds
         try:
             async with asyncio.timeout(seconds):
-                return await _gather(receive, most)
+                return await _read_chunks(receive, most)
         except TimeoutError:
             raise BodyTimeoutError(
                 f"the body must arrive within {seconds:g} s, but did not"
@@ -162,42 +145,42 @@ class AdmitRequests:
         running = asyncio.current_task()
         if running is None:
             raise RuntimeError("an ASGI application must be run by an asyncio task")
-        gone = False
+        disconnected = False
 
-        async def watch() -> None:
-            nonlocal gone
-            await _until_gone(receive)
-            gone = True
+        async def cancel_on_disconnect() -> None:
+            nonlocal disconnected
+            await _wait_for_disconnect(receive)
+            disconnected = True
             running.cancel()
 
-        watching = asyncio.create_task(watch())
+        watcher = asyncio.create_task(cancel_on_disconnect())
 
         async def send_watched(message: Message) -> None:
-            # After the last byte of the answer, a client that goes away interrupts nothing.
+            # A disconnect after the last byte of the answer cancels nothing.
             if message["type"] == "http.response.body" and not message.get("more_body", False):
-                watching.cancel()
+                watcher.cancel()
             await send(message)
 
         try:
-            await self._app(scope, _replay(body, watching), send_watched)
+            await self._app(scope, _replay(body, watcher), send_watched)
         except asyncio.CancelledError:
-            # Our own cancellation ends here; one that came from outside goes on.
-            if not gone or running.uncancel() > 0:
+            # Our own cancellation ends here; one from outside propagates.
+            if not disconnected or running.uncancel() > 0:
                 raise
         finally:
-            watching.cancel()
+            watcher.cancel()
 
 
 def _has_body(scope: Scope) -> bool:
-    """Whether a body must be expected: by the method, or since HTTP/1.1's headers announce one."""
+    """Whether the method or the headers (of HTTP/1.1) announce a body."""
     return scope["method"] in _METHODS_WITH_BODY or any(
         name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
         for name, value in scope["headers"]
     )
 
 
-async def _until_gone(receive: Receive) -> None:
-    """Returns when the client has gone, or when the way to it is broken, which is no different."""
+async def _wait_for_disconnect(receive: Receive) -> None:
+    """Returns when the client has disconnected, or `receive` fails, which means the same."""
     try:
         while (await receive())["type"] != "http.disconnect":
             pass
@@ -205,14 +188,14 @@ async def _until_gone(receive: Receive) -> None:
         return
 
 
-async def _gather(receive: Receive, most: int) -> bytes | None:
+async def _read_chunks(receive: Receive, most: int) -> bytes | None:
     chunks: list[bytes] = []
     size = 0
     while True:
         try:
             message = await receive()
         except Exception:
-            return None  # the way to the client is broken: as good as gone
+            return None  # means a disconnect, too
         if message["type"] == "http.disconnect":
             return None
         chunk: bytes = message.get("body", b"")
@@ -225,7 +208,7 @@ async def _gather(receive: Receive, most: int) -> bytes | None:
 
 
 def _replay(body: bytes, disconnected: asyncio.Task[Any]) -> Receive:
-    """A `receive` that gives the body that was read, and then waits for the client to go."""
+    """A `receive` that returns the body read before, then waits for the disconnect."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> Message:

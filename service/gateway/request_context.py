@@ -1,4 +1,4 @@
-"""What the gateway knows of one request, from its first byte to its log line."""
+"""The state of one request in the gateway, from its arrival to its log line."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from typing import Any, Self
 
 from model.config import Priority
 
-__all__ = ["RequestContext", "is_safe_id", "request_id_from"]
+__all__ = ["REQUEST_ID_HEADER", "RequestContext", "is_safe_id", "request_id_from"]
 
+REQUEST_ID_HEADER = "X-Request-Id"
 _SCOPE_KEY = "polyhead.request"
 _SAFE_ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}")
 
 
 @dataclass(slots=True, kw_only=True)
 class RequestContext:
-    """Travels in the ASGI scope; the handler of a route adds what only it knows."""
+    """Per-request state in the ASGI scope; the handler of the route fills in the later fields."""
 
     request_id: str
     route: str
@@ -29,16 +30,16 @@ class RequestContext:
     priority: Priority = Priority.INTERACTIVE
     num_texts: int = 0
     source: str = ""
-    """Set only once the service is known to serve the pair: a bounded set."""
+    """Empty until the pair is known to be served, so values form a bounded set."""
     target: str = ""
 
     def attach(self, scope: MutableMapping[str, Any]) -> None:
-        """Puts this where `of` finds it."""
+        """Stores this in `scope`, where `of` finds it."""
         scope[_SCOPE_KEY] = self
 
     @classmethod
     def of(cls, scope: MutableMapping[str, Any]) -> Self:
-        """The context of the request that `scope` belongs to."""
+        """The context in `scope`; TypeError where there is none."""
         context = scope[_SCOPE_KEY]
         if not isinstance(context, cls):
             raise TypeError(f"the scope must hold a RequestContext, but holds {type(context)}")
@@ -46,7 +47,7 @@ class RequestContext:
 
 
 def is_safe_id(text: str) -> bool:
-    """Whether a client's id is short, and harmless in a log."""
+    """Whether a client's id is short enough and safe to log."""
     return _SAFE_ID.fullmatch(text) is not None
 
 

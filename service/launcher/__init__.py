@@ -1,1 +1,1 @@
-"""`polyhead serve` on one machine: a local Ray, HAProxy in front, ports and resources."""
+"""`polyhead serve` on one machine: a local Ray behind HAProxy, ports and resources."""

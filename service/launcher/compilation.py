@@ -1,8 +1,6 @@
-"""The compiled engine, made ready before anybody waits for it without knowing why.
+"""Ahead-of-time compilation of the native engine, so that replicas start without it.
 
-Whoever starts an engine compiles it if need be, and all who start at the same time wait for one of
-them. Here it is done, and said, ahead of that: a start then only loads what is there. Replicas on
-other machines still do it themselves.
+An engine that starts compiles its library if need be. On other machines replicas still do.
 """
 
 from __future__ import annotations
@@ -24,27 +22,29 @@ __all__ = ["compile_ahead"]
 
 
 def compile_ahead(
-    engine: EngineConfig, *, say: Callable[[str], None]
+    engine: EngineConfig, *, notify: Callable[[str], None]
 ) -> tuple[EngineConfig, str | None]:
-    """Compiles the engine for this machine's CPU, if it is to run there and that is still to do.
+    """Compiles the native engine for this machine's CPU, if `engine` needs it and there is none.
 
     Args:
-        engine: how an engine is to be run on this machine.
-        say: is told that it will take a while, if it will.
+        engine: the wanted configuration.
+        notify: called with a message before a compilation, which takes some seconds.
 
     Returns:
-        `engine` as it can be had here, and why it is plain PyTorch instead, if it is.
+        The configuration that can run here, and why it falls back to plain PyTorch, if it does.
 
     Raises:
-        NativeBuildError: it cannot be had, and `engine` asks for it or for a type only it has.
+        NativeBuildError: the compilation failed, and `engine` has no fallback.
     """
     instruction_set = detect()
-    # Asked last: torch may be imported to know it, which those who find the library do not need.
+    # In this order, since `chosen_backend` may import torch.
     if library_path(instruction_set) is not None or chosen_backend(engine) != "native":
         return engine, None
     try:
         find_compiler()
-        say(f"compiling the engine for this CPU ({instruction_set}): it takes some seconds, once")
+        notify(
+            f"compiling the engine for this CPU ({instruction_set}): it takes some seconds, once"
+        )
         build(instruction_set)
     except NativeBuildError as error:
         if may_fall_back(engine):

@@ -1,7 +1,6 @@
-"""A Ray of one's own on this machine, for as long as one process runs: private, quiet, loopback.
+"""A private local Ray, on loopback only, that lives as long as this process.
 
-All processes of it are descendants of this one, which ends them with itself, and no other Ray on
-the machine is touched.
+All its processes are descendants of this one, which ends them, and no other Ray on the machine.
 """
 
 from __future__ import annotations
@@ -24,37 +23,37 @@ from model.errors import PolyheadError
 from service.launcher.haproxy import (
     WITHOUT_HAPROXY,
     ConfigurationError,
-    check_front,
+    check_haproxy,
     serve_variables,
 )
-from service.launcher.orphans import cleaned_up
+from service.launcher.reaper import kill_until_gone, reaped_on_death
 from service.observability import tracing
 
 __all__ = [
     "LaunchError",
-    "adopt_orphans",
+    "become_subreaper",
     "descendants",
     "kill_descendants",
     "local_ray",
-    "wait_while_it_runs",
+    "wait_for_ray_exit",
 ]
 
 
 class LaunchError(PolyheadError):
-    """The service cannot be started here; the message is all that a user needs."""
+    """The service cannot be started here."""
 
 
 _PR_SET_CHILD_SUBREAPER = 36
-"""Of Linux; see prctl(2)."""
+"""Linux's constant; see prctl(2)."""
 _OBJECT_STORE_BYTES = 100 * 2**20
-"""Requests and answers are far below a megabyte and do not stay."""
-_ESSENTIAL = ("gcs_server", "raylet")
-_LOOK_SECONDS = 1.0
+"""Requests and answers are far below a megabyte and short-lived."""
+_ESSENTIAL = frozenset({"gcs_server", "raylet"})
+"""Processes without which Ray is lost."""
+_POLL_SECONDS = 1.0
 _STOP_SECONDS = 3.0
 _KILL_SECONDS = 5.0
-_LOOKS_IN_VAIN = 5
 _LONGEST_TEMPORARY_PATH = 8
-"""HAProxy adds up to 80 characters, our folder 19, and a socket's path may have 107."""
+"""Our directory adds 19 characters, HAProxy up to 80, and a socket's path may have 107."""
 
 
 @contextlib.contextmanager
@@ -64,93 +63,72 @@ def local_ray(*, host: str, max_in_flight: int, haproxy: bool = True) -> Iterato
     Must be entered before anything imports ray, which reads its environment then.
 
     Args:
-        host: the address on which Serve's front is to listen; nothing else leaves the machine.
-        max_in_flight: requests that the front gives to a gateway at a time.
-        haproxy: what that front is; if it is not HAProxy, it is Serve's own proxy, in Python, which
-            listens where Serve's options say.
+        host: address of HAProxy's frontend; everything else listens on loopback.
+        max_in_flight: most requests that HAProxy has in flight at each gateway.
+        haproxy: False for Serve's own proxy, in Python, which listens where Serve's options say.
 
     Raises:
-        LaunchError: Ray did not start, or its front could not; nothing of it is left.
+        LaunchError: Ray did not start, or HAProxy cannot; no process is left.
     """
-    with _private_directory() as directory, cleaned_up(directory):
-        front = serve_variables(directory, host=host, max_in_flight=max_in_flight)
-        _prepare_environment(front if haproxy else WITHOUT_HAPROXY)
-        adopt_orphans()
+    with _private_directory() as directory, reaped_on_death(directory):
+        variables = serve_variables(directory, host=host, max_in_flight=max_in_flight)
+        _prepare_environment(variables if haproxy else WITHOUT_HAPROXY)
+        become_subreaper()
         import ray
 
         try:
             _start(directory)
-            # Ray's processes have theirs by now. This one has no event loop for a handle to use.
+            # For this process only: it has no event loop for a handle to use.
             os.environ["RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP"] = "1"
             if haproxy:
-                _check_front(directory)
+                try:
+                    check_haproxy(directory)
+                except ConfigurationError as error:
+                    raise LaunchError(str(error)) from error
             yield
         finally:
-            # Should Ray take too long over its end, it is helped.
-            impatience = threading.Timer(_STOP_SECONDS, kill_descendants)
-            impatience.start()
+            kill_timer = threading.Timer(_STOP_SECONDS, kill_descendants)
+            kill_timer.start()
             try:
                 ray.shutdown()
             finally:
-                impatience.cancel()
+                kill_timer.cancel()
                 kill_descendants()
 
 
-def wait_while_it_runs() -> None:
-    """Returns when one of the two processes without which Ray is lost has ended; never, else."""
-    essential = [process for process in descendants() if _name(process) in _ESSENTIAL]
-    while all(map(_runs, essential)):
-        time.sleep(_LOOK_SECONDS)
+def wait_for_ray_exit() -> None:
+    """Returns when a process without which Ray is lost has ended."""
+    essential = []
+    for process in descendants():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.name() in _ESSENTIAL:
+                essential.append(process)
+    while all(map(_is_running, essential)):
+        time.sleep(_POLL_SECONDS)
 
 
 def descendants() -> list[psutil.Process]:
-    """The processes that this one started, and they, and so on, as far as they still run."""
-    return [process for process in psutil.Process().children(recursive=True) if _runs(process)]
+    """The running processes below this one in the process tree."""
+    return list(filter(_is_running, psutil.Process().children(recursive=True)))
 
 
 def kill_descendants() -> None:
-    """SIGKILL for all of them, and waits until they are gone."""
-    deadline = time.monotonic() + _KILL_SECONDS
-    looks_in_vain = 0
-    # One that dies may just have started another one, which a single look can miss.
-    while looks_in_vain < _LOOKS_IN_VAIN and time.monotonic() < deadline:
-        left = descendants()
-        looks_in_vain = 0 if left else looks_in_vain + 1
-        for process in left:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        time.sleep(0.02)
+    """Sends SIGKILL to all descendants and waits until they are gone, 5 s at most."""
+    kill_until_gone(descendants, seconds=_KILL_SECONDS)
 
 
-def adopt_orphans() -> None:
-    """From now on, a descendant whose parent dies becomes a child of this process.
-
-    Else it would become one of process 1, and nobody could tell where it came from: Ray's workers
-    overwrite their environment with their titles.
-    """
+def become_subreaper() -> None:
+    """Makes this process the parent of orphaned descendants, which could not be found otherwise."""
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
 
 
-def _name(process: psutil.Process) -> str:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return str(process.name())
-    return ""
-
-
-def _runs(process: psutil.Process) -> bool:
-    """Whether it has not ended, be it that nobody has asked for its status yet."""
+def _is_running(process: psutil.Process) -> bool:
+    """Whether a process runs; a zombie does not."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
-
-
-def _check_front(directory: Path) -> None:
-    try:
-        check_front(directory)
-    except ConfigurationError as error:
-        raise LaunchError(str(error)) from error
 
 
 def _start(directory: Path) -> None:
@@ -163,7 +141,7 @@ def _start(directory: Path) -> None:
             object_store_memory=_OBJECT_STORE_BYTES,
             logging_level=logging.ERROR,
             log_to_driver=True,
-            # Ray opens its folder to everybody, sockets included; nobody comes through ours.
+            # Ray makes its directory world-accessible; ours, around it, is private.
             _temp_dir=str(directory / "ray"),
         )
     except Exception as error:
@@ -182,24 +160,24 @@ def _private_directory() -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _prepare_environment(front: dict[str, str]) -> None:
+def _prepare_environment(proxy_variables: dict[str, str]) -> None:
     for name in ("RAY_ADDRESS", "RAY_NAMESPACE", "RAY_AUTH_TOKEN_PATH"):
         os.environ.pop(name, None)
     os.environ.update(
         {
-            # Ray's servers take pickles, so whoever may talk to them may run code. They listen on
-            # the loopback address only (this is what the misnamed first variable does), except for
-            # one of Serve's in each replica; and all ask for a token that only we know.
+            # Ray's servers unpickle what they get, so a connection is code execution. They listen
+            # on loopback only (by the misnamed first variable), except for one of Serve's in each
+            # replica; and all require a secret token.
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
-            **front,
+            **proxy_variables,
             **tracing.serve_variables(os.environ),
             "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": (
                 "service.gateway.proxy_headers:middlewares"
             ),
             "RAY_USAGE_STATS_ENABLED": "0",
-            # What replicas write to stderr, JSON lines, comes out of this process as it is.
+            # Replicas log JSON lines to stderr, which this process passes on unchanged.
             "RAY_DISABLE_WORKER_LOG_PREFIX": "1",
             "RAY_COLOR_PREFIX": "0",
             "RAY_DEDUP_LOGS": "0",

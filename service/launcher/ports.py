@@ -1,4 +1,4 @@
-"""Ports of this machine that nobody has."""
+"""Free ports of this machine."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ __all__ = ["free_port"]
 
 _LOOPBACK = "127.0.0.1"
 _LOWEST = 20_000
-"""Below it are the ports that Ray gives to its workers."""
+"""Ray gives lower ports to its workers."""
 _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _ATTEMPTS = 100
 
 
 def free_port() -> int:
-    """One that nobody listens on now, to be listened on by a process that is yet to start.
+    """A free port for a process that is yet to start.
 
-    Until then every connection that anybody opens might be given a port of those that the kernel
-    hands out by itself, so it is none of them.
+    Outside the kernel's ephemeral range, from which an outgoing connection might take it meanwhile.
     """
     with _RANGE.open() as file:
-        handed_out = int(file.read().split()[0])
-    for _ in range(_ATTEMPTS if handed_out > _LOWEST else 0):
-        port = random.randrange(_LOWEST, handed_out)
+        ephemeral = int(file.read().split()[0])
+    for _ in range(_ATTEMPTS if ephemeral > _LOWEST else 0):
+        port = random.randrange(_LOWEST, ephemeral)
         if _is_free(port):
             return port
     with socket.socket() as probe:

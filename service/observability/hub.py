@@ -1,16 +1,14 @@
-"""One /metrics out of many processes.
+"""Aggregates the metrics of all processes into one /metrics.
 
-Every gateway and translator replica pushes a cumulative snapshot of its registry, once a second, to
-one small actor, the hub; a gateway that is asked for /metrics asks the hub for the sum of all. Sums
-never fall:
+Every gateway and replica pushes a cumulative snapshot of its registry, twice a second, to an actor,
+the hub; a gateway that is scraped asks the hub for the sum of all. Sums never decrease:
 
-- A push says what a process has counted in its life, so pushes may be lost or late.
-- The last push of a process that is silent or dead still counts; its gauges do not. So that the hub
-  stays small, the longest silent ones are folded into one base.
-- Ray restarts the hub when it dies, empty. Each gateway keeps a copy of everything the hub knew a
-  few seconds ago and gives it back before it asks a new hub for anything; the new hub then waits
-  until all who are alive have pushed again. What is lost at worst is what a process counted in the
-  seconds between the last copy and its own death, if it died together with the hub.
+- Snapshots are cumulative, so pushes may be lost or late.
+- The last push of a silent or dead process still counts, without its gauges. To bound the hub's
+  memory, the longest silent processes are retired: merged into one snapshot.
+- Ray restarts a hub that dies, empty. Each gateway keeps a backup of the hub, seconds old, and
+  restores it before it asks a new hub for anything; the new hub then waits until all live processes
+  have pushed. Lost is at most what a process that died with the hub had counted since the backup.
 """
 
 from __future__ import annotations
@@ -32,114 +30,114 @@ from ray.exceptions import RayError
 from model.errors import DeadlineExceededError
 from service.observability.snapshot import Snapshot, cumulative_only, labelled_gauges, merge
 
-__all__ = ["HubBackup", "HubClient", "HubPost", "Ledger", "MetricsHub"]
+__all__ = ["Aggregator", "HubBackup", "HubClient", "MetricsHub", "NonBlockingHubClient"]
 
 PUSH_SECONDS = 0.5
 """Between two pushes of a process."""
 BACKUP_SECONDS = 3.0
-"""Between two copies a gateway takes of the hub."""
+"""Between two backups that a gateway takes."""
 STALE_SECONDS = 10.0
-"""Silence after which a process's gauges are no longer shown."""
+"""Time without a push after which a process is silent: its gauges are left out."""
 IDLE_SECONDS = 60.0
-"""Silence of everybody after which the hub ends itself: the application is gone."""
+"""Time without any push after which the hub ends itself: the application has ended."""
 MAX_SILENT = 64
-"""Silent processes that are remembered one by one."""
+"""Most silent processes that are not retired."""
 CALL_SECONDS = 5.0
-"""Longest wait for the hub to answer a push."""
+"""Timeout of a call to the hub."""
 LOOK_UP_SECONDS = 10.0
-"""Between two looks for the hub by one who does not hear of its death."""
+"""Between two look-ups of the hub by a client that does not wait for answers."""
 _NAMESPACE = "polyhead"
+_HUB_NAME = "polyhead-metrics-"
 _OVERLOADED = "polyhead_http_requests_overloaded"
 
 _HUB_ERRORS = (RayError, TimeoutError, ValueError)
-"""ValueError is how Ray says that an actor's name is just being given away."""
+"""Ray raises ValueError while an actor of the same name is being created."""
 
 logger = logging.getLogger("polyhead.metrics")
 
 
 @dataclass(frozen=True, kw_only=True)
 class HubBackup:
-    """All that a hub must not forget."""
+    """The state of a hub that its successor needs."""
 
-    folds: int = 0
-    """How many processes `base` stands for: of two backups the one with more folds is newer."""
-    base: Snapshot = field(default_factory=dict)
+    num_retired: int = 0
+    """Processes in `retired`: of two backups the one with more is newer."""
+    retired: Snapshot = field(default_factory=dict)
     sources: dict[str, Snapshot] = field(default_factory=dict)
-    """The last snapshot of each process that is not in `base`."""
+    """The last snapshot of each process that is not retired."""
 
 
 @dataclass(kw_only=True)
 class _Source:
     snapshot: Snapshot
     seen_at: float | None
-    """When it pushed, on the ledger's clock; None for one that is known from a backup."""
+    """Time of the last push on the aggregator's clock; None if it comes from a backup."""
 
 
-class Ledger:
-    """The hub's book-keeping, without Ray and without a clock of its own."""
+class Aggregator:
+    """The hub's state and sums, free of Ray."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._folds = 0
-        self._base: Snapshot = {}
-        self._sources: OrderedDict[str, _Source] = OrderedDict()  # the longest silent first
-        self._folded: OrderedDict[str, None] = OrderedDict()
+        self._num_retired = 0
+        self._retired: Snapshot = {}
+        self._sources: OrderedDict[str, _Source] = OrderedDict()  # by last push, oldest first
+        self._retired_names: OrderedDict[str, None] = OrderedDict()
 
     def push(self, source: str, snapshot: Snapshot, *, final: bool = False) -> None:
-        """Replaces what is known of `source`; a final push is folded into the base at once."""
-        if source in self._folded:
-            return  # already in the base: counting it again would count it twice
+        """Replaces the snapshot of `source`; a final push retires it at once."""
+        if source in self._retired_names:
+            return  # a late push, which would be counted twice
         self._sources[source] = _Source(snapshot=snapshot, seen_at=self._clock())
         self._sources.move_to_end(source)
         if final:
-            self._fold(source)
+            self._retire(source)
         silent = [name for name, known in self._sources.items() if not self._fresh(known)]
         for name in silent[: max(0, len(silent) - MAX_SILENT)]:
-            self._fold(name)
+            self._retire(name)
 
     def merged(self) -> Snapshot:
-        """Counters and histograms of everybody who ever pushed, gauges of those who still do."""
-        parts = [self._base]
-        for name, known in self._sources.items():
-            if self._fresh(known):
-                parts.append(labelled_gauges(known.snapshot, name))
-            else:
-                parts.append(cumulative_only(known.snapshot))
-        return merge(parts)
+        """Counters and histograms of all processes ever, gauges of those that are not silent."""
+        current = (
+            labelled_gauges(known.snapshot, name)
+            if self._fresh(known)
+            else cumulative_only(known.snapshot)
+            for name, known in self._sources.items()
+        )
+        return merge([self._retired, *current])
 
     def refused(self) -> float:
-        """Requests that were refused for overload, ever, at all gateways.
+        """All requests ever refused for overload, at all gateways.
 
-        Only these are demand that more replicas could serve. The status does not tell: a 503 may
-        also say that a replica is dead or that the gateway ends, and a 429 that a client has used
-        up its quota.
+        Only these are demand that more replicas could serve. A 503 may also mean a dead replica or
+        a draining gateway, and a 429 that a client's quota is used up.
         """
         return sum(
             value
-            for snapshot in (self._base, *(known.snapshot for known in self._sources.values()))
+            for snapshot in (self._retired, *(known.snapshot for known in self._sources.values()))
             if _OVERLOADED in snapshot
             for value in snapshot[_OVERLOADED].samples.values()
         )
 
     def backup(self) -> HubBackup:
-        """A copy of everything."""
+        """The state for a successor."""
         return HubBackup(
-            folds=self._folds,
-            base=self._base,
+            num_retired=self._num_retired,
+            retired=self._retired,
             sources={name: known.snapshot for name, known in self._sources.items()},
         )
 
     def restore(self, backup: HubBackup) -> None:
-        """Takes over what a former hub knew; what was pushed since is newer and stays.
+        """Restores a former hub's state; what was pushed since is newer and stays.
 
-        Of several backups the one with the most folds wins, for only its base and its sources fit
-        together: a process that one backup has folded is a source in an older one.
+        Of several backups the newest one wins as a whole: a process that is retired in one backup
+        is still a source in an older one.
         """
-        if backup.folds < self._folds:
+        if backup.num_retired < self._num_retired:
             return
-        if backup.folds > self._folds:
-            self._folds = backup.folds
-            self._base = backup.base
+        if backup.num_retired > self._num_retired:
+            self._num_retired = backup.num_retired
+            self._retired = backup.retired
             for name in [name for name, known in self._sources.items() if known.seen_at is None]:
                 del self._sources[name]
         for name, snapshot in backup.sources.items():
@@ -150,54 +148,53 @@ class Ledger:
     def _fresh(self, known: _Source) -> bool:
         return known.seen_at is not None and self._clock() - known.seen_at < STALE_SECONDS
 
-    def _fold(self, name: str) -> None:
-        self._base = merge([self._base, cumulative_only(self._sources.pop(name).snapshot)])
-        self._folds += 1
-        self._folded[name] = None
-        while len(self._folded) > 16 * MAX_SILENT:
-            self._folded.popitem(last=False)
+    def _retire(self, name: str) -> None:
+        self._retired = merge([self._retired, cumulative_only(self._sources.pop(name).snapshot)])
+        self._num_retired += 1
+        self._retired_names[name] = None
+        while len(self._retired_names) > 16 * MAX_SILENT:
+            self._retired_names.popitem(last=False)
 
 
 class MetricsHub:
-    """The actor around a Ledger. Every answer carries the hub's incarnation."""
+    """The Ray actor around an Aggregator. Its incarnation changes when Ray restarts it."""
 
     def __init__(self) -> None:
-        self._ledger = Ledger()
+        self._aggregator = Aggregator()
         self._incarnation = uuid.uuid4().hex
         self._settled_at = 0.0
         self._pushed_at = time.monotonic()
         self._watch = asyncio.get_running_loop().create_task(self._end_when_idle())
 
     async def push(self, source: str, snapshot: Snapshot, *, final: bool = False) -> str:
-        """Returns the incarnation, by which the caller sees that the hub was restarted."""
+        """Stores a snapshot; returns the incarnation."""
         self._pushed_at = time.monotonic()
-        self._ledger.push(source, snapshot, final=final)
+        self._aggregator.push(source, snapshot, final=final)
         return self._incarnation
 
     async def merged(self, incarnation: str | None) -> tuple[str, Snapshot | None]:
-        """The sum of all.
+        """The incarnation and the sum of all, or None for a caller that must restore first.
 
         Args:
-            incarnation: the hub the caller has known; None in the second item of the answer asks a
-                caller who has known another one to restore it first.
+            incarnation: of the hub that the caller called last.
         """
         if incarnation is not None and incarnation != self._incarnation:
             return self._incarnation, None
         await asyncio.sleep(max(0.0, self._settled_at - time.monotonic()))
-        return self._incarnation, self._ledger.merged()
+        return self._incarnation, self._aggregator.merged()
 
     async def refused(self) -> float:
-        """What the autoscaler must know of the gateways."""
-        return self._ledger.refused()
+        """All requests ever refused for overload."""
+        return self._aggregator.refused()
 
     async def backup(self) -> tuple[str, HubBackup]:
-        """What the next hub must know."""
-        return self._incarnation, self._ledger.backup()
+        """The incarnation and the state."""
+        return self._incarnation, self._aggregator.backup()
 
     async def restore(self, backup: HubBackup) -> str:
-        """Takes over what the last hub knew, and lets everybody push before it tells a sum."""
+        """Restores a former hub's state; sums wait until all processes have pushed."""
         self._settled_at = time.monotonic() + 3 * PUSH_SECONDS
-        self._ledger.restore(backup)
+        self._aggregator.restore(backup)
         return self._incarnation
 
     async def _end_when_idle(self) -> None:
@@ -207,13 +204,13 @@ class MetricsHub:
 
 
 class HubClient:
-    """One process's line to the hub of its application.
+    """Pushes one process's snapshots to the hub of its application, on a thread of its own.
 
     Args:
         application: name of the Serve application; each has a hub of its own.
-        source: what this process is called there, unique in the cluster and over time.
-        take: makes the snapshot that is pushed; called on a thread.
-        keeps_backup: whether this process remembers the hub's knowledge for the next hub.
+        source: name of this process, unique in the cluster and over time.
+        take: takes the snapshot to push; called on any thread.
+        keeps_backup: whether this process keeps a backup of the hub.
     """
 
     def __init__(
@@ -224,21 +221,21 @@ class HubClient:
         *,
         keeps_backup: bool = False,
     ) -> None:
-        self._name = _hub_name(application)
+        self._name = _HUB_NAME + application
         self._source = source
         self._take = take
         self._keeps_backup = keeps_backup
         self._hub: Any = None
         self._incarnation: str | None = None
         self._backup: HubBackup | None = None
-        self._lock = threading.Lock()  # an older snapshot must not overtake a newer one
+        self._lock = threading.Lock()  # keeps pushes in order
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._push_until_closed, name="metrics", daemon=True)
 
     @classmethod
     def of_this_replica(cls, take: Callable[[], Snapshot], *, keeps_backup: bool = False) -> Self:
-        """The line of the Serve replica that this process is."""
-        # Here, and not above, for the hub itself does without.
+        """The client of the Serve replica that runs in this process."""
+        # Imported here since the hub's process does not need it.
         from ray import serve
 
         context = serve.get_replica_context()
@@ -246,11 +243,11 @@ class HubClient:
         return cls(context.app_name, source, take, keeps_backup=keeps_backup)
 
     def start(self) -> None:
-        """Begins to push."""
+        """Starts the thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """Pushes once more, for good, and ends the thread. May be called twice."""
+        """Ends the thread and pushes for the last time. Idempotent."""
         if self._closing.is_set():
             return
         self._closing.set()
@@ -261,11 +258,10 @@ class HubClient:
             logger.info("the metrics hub was gone before this process")
 
     def merged(self, *, timeout: float) -> Snapshot:
-        """The sum of all processes, this one as it is now. Blocks, at most `timeout` seconds.
+        """The sum of all processes, this one up to date. Blocks for at most `timeout` seconds.
 
         Raises:
-            DeadlineExceededError: the hub did not answer, or was not there, for so long. Numbers
-                without it would be too small, so there are none.
+            DeadlineExceededError: the hub did not answer in time.
         """
         deadline = time.monotonic() + timeout
         while (left := deadline - time.monotonic()) > 0:
@@ -291,7 +287,9 @@ class HubClient:
                 with self._lock:
                     self._push(timeout=CALL_SECONDS)
                     if self._keeps_backup and time.monotonic() >= next_backup:
-                        self._remember(timeout=CALL_SECONDS)
+                        incarnation, backup = self._call("backup", timeout=CALL_SECONDS)
+                        if incarnation == self._incarnation:
+                            self._backup = backup
                         next_backup = time.monotonic() + BACKUP_SECONDS
             except _HUB_ERRORS as error:
                 logger.warning("the metrics hub does not answer: %s", type(error).__name__)
@@ -302,11 +300,6 @@ class HubClient:
             if self._backup is not None:
                 self._call("restore", self._backup, timeout=timeout)
             self._incarnation = incarnation
-
-    def _remember(self, *, timeout: float) -> None:
-        incarnation, backup = self._call("backup", timeout=timeout)
-        if incarnation == self._incarnation:
-            self._backup = backup
 
     def _call(self, method: str, *args: Any, timeout: float, **kwargs: Any) -> Any:
         if self._hub is None:
@@ -319,7 +312,7 @@ class HubClient:
             raise
 
     def _find_or_create(self) -> Any:
-        # Detached, so that it outlives the replica that happens to create it; it ends itself.
+        # Detached, to outlive the replica that creates it; it ends itself.
         options = ray.remote(MetricsHub).options(
             name=self._name,
             namespace=_NAMESPACE,
@@ -328,25 +321,23 @@ class HubClient:
             num_cpus=0,
             max_restarts=-1,
             max_task_retries=0,
-            # Else Ray's head keeps a record of each call, several a second, that nobody looks at.
+            # Else Ray's head keeps a record of each call, several a second.
             enable_task_events=False,
         )
         return options.remote()
 
 
-class HubPost:
-    """For a process that must not wait: it pushes, and asks, and listens some other time.
+class NonBlockingHubClient:
+    """Pushes snapshots from a process that must not block, and that outlives the application.
 
-    It is no part of the application, so it does not create the hub either: it would keep alive what
-    the application has left behind.
+    So it does not create the hub, which would then outlive the application, too.
 
     Args:
-        application: name of the Serve application.
-        source: what this process is called there, unique in the cluster and over time.
+        application, source: as for HubClient.
     """
 
     def __init__(self, application: str, source: str) -> None:
-        self._name = _hub_name(application)
+        self._name = _HUB_NAME + application
         self._source = source
         self._hub: Any = None
         self._look_up_at = 0.0
@@ -354,7 +345,7 @@ class HubPost:
         self._refused: float | None = None
 
     def push(self, snapshot: Snapshot) -> None:
-        """Sends `snapshot`, if there is a hub; whether it arrives, nobody knows."""
+        """Sends `snapshot` if there is a hub, without waiting for an answer."""
         now = time.monotonic()
         if now >= self._look_up_at:
             self._look_up_at = now + LOOK_UP_SECONDS
@@ -369,15 +360,11 @@ class HubPost:
                 self._answer = self._hub.refused.remote().future()
 
     def refused(self) -> float | None:
-        """Requests refused for overload in all, as far as the hub has answered."""
+        """All requests ever refused for overload, by the hub's last answer; None while unknown."""
         if self._answer is not None and self._answer.done():
             try:
                 self._refused = self._answer.result()
             except (*_HUB_ERRORS, concurrent.futures.CancelledError):
-                self._refused = None  # the next hub counts from what it is given back
+                self._refused = None  # a new hub starts from a backup
             self._answer = None
         return self._refused
-
-
-def _hub_name(application: str) -> str:
-    return f"polyhead-metrics-{application}"

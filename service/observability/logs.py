@@ -1,7 +1,7 @@
-"""Log lines as JSON, one object a line. No text of a user is ever in one.
+"""Structured logging: one JSON object a line, never with a user's text.
 
-An exception's own words may quote a text, so a failure is logged by its type and the places in the
-code that it passed; its message is added at level "debug" only, for a developer's machine.
+An exception's message may quote a text, so a failure is logged by its type and stack frames; the
+message is added at level "debug" only, for development.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _MAX_FRAMES = 20
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one line of JSON: time (UTC), level, logger, message, and its own `fields`."""
+    """Formats a record as JSON: time (UTC), level, logger, message, and its own `fields`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, without its end."""
+        """The line, without a line break."""
         clock = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         line: dict[str, Any] = {
             "time": f"{clock}.{int(record.msecs):03d}Z",
@@ -44,7 +44,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logging(level: LogLevel, stream: TextIO | None = None) -> None:
-    """Writes what is logged below "polyhead" to `stream` (stderr), from now on there alone."""
+    """Sends the records below "polyhead" to `stream` (default: stderr), and nowhere else."""
     logger = logging.getLogger("polyhead")
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter())
@@ -54,7 +54,7 @@ def configure_logging(level: LogLevel, stream: TextIO | None = None) -> None:
 
 
 def log_request(context: RequestContext, *, method: str, status: int) -> None:
-    """The line of one request."""
+    """Logs one request."""
     if not LOGGER.isEnabledFor(logging.INFO):
         return
     fields = {
@@ -69,7 +69,7 @@ def log_request(context: RequestContext, *, method: str, status: int) -> None:
 
 
 def log_failure(context: RequestContext, exc: BaseException, *, expected: bool) -> None:
-    """Why a request was answered with 5xx; one that nobody expected shows where it came from."""
+    """Logs why a request was answered with 5xx; unexpected failures with stack frames."""
     fields = {"request_id": context.request_id, "route": context.route}
     detail = _exception_fields(exc, with_message=LOGGER.isEnabledFor(logging.DEBUG))
     if expected:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
@@ -34,7 +34,6 @@ STEP_BUCKETS = (0.0001, 0.00025, 0.0005, *LATENCY_BUCKETS)
 ROW_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 TOKEN_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 
-
 _LOAD_GAUGES = {
     "waiting_source_tokens": "Source tokens that wait for slots.",
     "running_source_tokens": "Source tokens of the sentences that hold slots.",
@@ -43,14 +42,60 @@ _LOAD_GAUGES = {
         "Source tokens given slots per second while somebody always waited; 0 until then."
     ),
 }
-"""Of `service.autoscaling.decision.ReplicaLoad`, where the word "source" goes without saying."""
+_DECISION_GAUGES = {
+    "target_replicas": "Replicas there should be.",
+    "needed_replicas": "Replicas that the load of this moment alone would need.",
+    "queue_time_seconds": "Estimated 95th percentile of the time in the queue.",
+    "waiting_source_tokens": "Source tokens that wait, at replicas and gateways.",
+    "running_source_tokens": "Source tokens that hold slots.",
+    "arriving_source_tokens_per_second": "Source tokens accepted by replicas, per second.",
+    "capacity_source_tokens_per_second": (
+        "Source tokens one replica takes per second when many wait; 0 while unknown."
+    ),
+}
+_FIELDS = {"target_replicas": "replicas", "queue_time_seconds": "queue_seconds"}
+"""Fields of `service.autoscaling.decision` that a gauge shows under another name."""
+
+_Metric = TypeVar("_Metric", Counter, Gauge, Histogram)
 
 
-class GatewayMetrics:
-    """What a gateway counts. Used on its event loop only."""
+class _ProcessMetrics:
+    """The registry of one process.
+
+    Args:
+        component: what the process is, for `polyhead_process_up`.
+        labels: set on every metric that is made here.
+    """
+
+    def __init__(self, component: str, **labels: str) -> None:
+        self.registry = CollectorRegistry(auto_describe=False)
+        self._labels = labels
+        up = Gauge(
+            "polyhead_process_up",
+            "1 for each process that reports, by what it is.",
+            ("component",),
+            registry=self.registry,
+        )
+        up.labels(component).set(1)
+
+    def _new(self, kind: type[_Metric], name: str, documentation: str, **options: Any) -> _Metric:
+        name, labels = f"polyhead_{name}", tuple(self._labels)
+        family = kind(name, documentation, labels, registry=self.registry, **options)
+        return family.labels(**self._labels)
+
+    def _new_gauges(self, prefix: str, documentations: Mapping[str, str]) -> dict[str, Gauge]:
+        """Gauges by the field of `service.autoscaling.decision` that they show."""
+        return {
+            _FIELDS.get(name, name.replace("_source_", "_")): self._new(Gauge, prefix + name, text)
+            for name, text in documentations.items()
+        }
+
+
+class GatewayMetrics(_ProcessMetrics):
+    """Metrics of a gateway. Used on its event loop only."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry(auto_describe=False)
+        super().__init__("gateway")
         self._requests = Counter(
             "polyhead_http_requests",
             "HTTP requests, by route template, status and language pair.",
@@ -84,16 +129,15 @@ class GatewayMetrics:
             "HTTP requests that were refused since there was too much to do.",
             registry=self.registry,
         )
-        _process_gauge(self.registry).labels("gateway").set(1)
 
     def read_in_flight(self, source: Callable[[], Mapping[str, int]]) -> None:
-        """From now on, the requests in flight by route are what `source` returns on any thread."""
+        """Reads the requests in flight by route from `source`, which must be thread-safe."""
         self._in_flight.source = source
 
-    def request_finished(
+    def observe_request(
         self, route: str, status: int, seconds: float, *, source: str = "", target: str = ""
     ) -> None:
-        """A request was answered, `seconds` after it arrived.
+        """Counts a request that was answered `seconds` after it arrived, or whose client left.
 
         Args:
             route: the template it matched.
@@ -104,24 +148,26 @@ class GatewayMetrics:
         if status < 400 and source and target:
             self._e2e_latency.labels(source, target).observe(seconds)
 
-    def request_overloaded(self) -> None:
-        """A request was refused for overload: the autoscaler counts it as demand."""
+    def count_overload(self) -> None:
+        """Counts a request that was refused for overload, which is demand to the autoscaler."""
         self._overloaded.inc()
 
-    def retried(self, reason: str) -> None:
-        """An attempt was given up for another one."""
+    def count_retry(self, reason: str) -> None:
+        """Counts an attempt that was given up for another one."""
         self._retries.labels(reason).inc()
 
 
-class TranslatorMetrics:
-    """What a translator replica counts. `translated` on its event loop, the rest on one thread."""
+class TranslatorMetrics(_ProcessMetrics):
+    """Metrics of a translator replica.
+
+    `observe_translations` is called on its event loop, everything else on one other thread.
+    """
 
     def __init__(self, model_name: str) -> None:
-        self.registry = CollectorRegistry(auto_describe=False)
-        self._model_name = model_name
-        self._prompt_tokens = self._counter("prompt_tokens", "Source tokens translated.")
-        self._generation_tokens = self._counter("generation_tokens", "Target tokens produced.")
-        self._sentences = self._counter("sentences", "Sentences translated.")
+        super().__init__("translator", model_name=model_name)
+        self._prompt_tokens = self._new(Counter, "prompt_tokens", "Source tokens translated.")
+        self._generation_tokens = self._new(Counter, "generation_tokens", "Target tokens produced.")
+        self._sentences = self._new(Counter, "sentences", "Sentences translated.")
         self._success = Counter(
             "polyhead_request_success",
             "Texts translated, by the reason for their end.",
@@ -157,21 +203,20 @@ class TranslatorMetrics:
         self._batch_rows = self._step_histogram(
             "batch_rows", "Rows (hypotheses) decoded together in one engine step.", ROW_BUCKETS
         )
-        self._running = self._gauge("num_requests_running", "Sentences that hold slots.")
-        self._waiting = self._gauge("num_requests_waiting", "Sentences that wait for slots.")
-        self._slots_in_use = self._gauge("slots_in_use", "Rows of the KV cache in use.")
-        self._slots = self._gauge("slots", "Rows of the KV cache.")
-        self._cache_usage = self._gauge("kv_cache_usage_perc", "Share of the slots in use, 0 to 1.")
-        self._load = {
-            name: self._gauge(name, documentation) for name, documentation in _LOAD_GAUGES.items()
-        }
-        _process_gauge(self.registry).labels("translator").set(1)
+        self._running = self._new(Gauge, "num_requests_running", "Sentences that hold slots.")
+        self._waiting = self._new(Gauge, "num_requests_waiting", "Sentences that wait for slots.")
+        self._slots_in_use = self._new(Gauge, "slots_in_use", "Rows of the KV cache in use.")
+        self._slots = self._new(Gauge, "slots", "Rows of the KV cache.")
+        self._cache_usage = self._new(
+            Gauge, "kv_cache_usage_perc", "Share of the slots in use, 0 to 1."
+        )
+        self._load = self._new_gauges("", _LOAD_GAUGES)
 
-    def translated(self, translations: Iterable[Translation]) -> None:
-        """Texts were translated; one that is blank counts, but took no time and has no tokens."""
-        model = self._model_name
+    def observe_translations(self, translations: Iterable[Translation]) -> None:
+        """Records translated texts; a blank one has no times and no tokens."""
         for translation in translations:
-            self._success.labels(model, str(translation.finish_reason)).inc()
+            reason = str(translation.finish_reason)
+            self._success.labels(**self._labels, finished_reason=reason).inc()
             self._prompt_tokens.inc(translation.source_tokens)
             self._generation_tokens.inc(translation.target_tokens)
             self._sentences.inc(translation.num_sentences)
@@ -184,12 +229,12 @@ class TranslatorMetrics:
             self._prompt_len.observe(translation.source_tokens)
             self._generation_len.observe(translation.target_tokens)
 
-    def stepped(self, steps: Iterable[StepStats]) -> None:
-        """The engine's runners made `steps`."""
+    def observe_steps(self, steps: Iterable[StepStats]) -> None:
+        """Records steps of the engine's runners."""
         for step in steps:
             self._batch_rows.observe(step.rows / step.steps, count=step.steps)
-            # The others' first gap holds the encoding of the newcomers, whose own first token is
-            # their time to first token, not a gap between two.
+            # The first gap of those already running includes the encoding of the newcomers, whose
+            # own first token is time to first token, not inter-token latency.
             gap = step.decode_seconds / step.steps
             self._inter_token.observe(
                 step.encode_seconds + gap, count=step.running - step.newcomers
@@ -198,103 +243,57 @@ class TranslatorMetrics:
             self._iteration_tokens.observe(step.encoded_tokens + step.running)
             self._iteration_tokens.observe(step.running, count=step.steps - 1)
 
-    def engine_is(self, stats: EngineStats) -> None:
-        """The engine's state now."""
+    def set_engine(self, stats: EngineStats) -> None:
+        """Sets the gauges of the engine's state."""
         self._running.set(stats.running)
         self._waiting.set(stats.waiting)
         self._slots_in_use.set(stats.slots_used)
         self._slots.set(stats.max_slots)
         self._cache_usage.set(stats.slots_used / stats.max_slots)
 
-    def load_is(self, load: ReplicaLoad) -> None:
-        """What this replica tells the autoscaler now."""
-        for name, gauge in self._load.items():
-            gauge.set(getattr(load, name.replace("_source_", "_")))
-
-    def _counter(self, name: str, documentation: str) -> Counter:
-        family = Counter(f"polyhead_{name}", documentation, ("model_name",), registry=self.registry)
-        return family.labels(self._model_name)
-
-    def _gauge(self, name: str, documentation: str) -> Gauge:
-        family = Gauge(f"polyhead_{name}", documentation, ("model_name",), registry=self.registry)
-        return family.labels(self._model_name)
+    def set_load(self, load: ReplicaLoad) -> None:
+        """Sets the gauges of the load reported to the autoscaler."""
+        for field, gauge in self._load.items():
+            gauge.set(getattr(load, field))
 
     def _histogram(
         self, name: str, documentation: str, buckets: Sequence[float] = LATENCY_BUCKETS
     ) -> Histogram:
-        family = Histogram(
-            f"polyhead_{name}",
-            documentation,
-            ("model_name",),
-            buckets=buckets,
-            registry=self.registry,
-        )
-        return family.labels(self._model_name)
+        return self._new(Histogram, name, documentation, buckets=buckets)
 
     def _step_histogram(
         self, name: str, documentation: str, buckets: Sequence[float]
     ) -> _WeightedHistogram:
-        histogram = _WeightedHistogram(
-            f"polyhead_{name}", documentation, {"model_name": self._model_name}, buckets
-        )
+        histogram = _WeightedHistogram(f"polyhead_{name}", documentation, self._labels, buckets)
         self.registry.register(histogram)
         return histogram
 
 
-class AutoscalerMetrics:
-    """What is decided for one deployment, and on what grounds."""
+class AutoscalerMetrics(_ProcessMetrics):
+    """Metrics of the autoscaling of one deployment."""
 
     def __init__(self, deployment: str) -> None:
-        self.registry = CollectorRegistry(auto_describe=False)
-        self._deployment = deployment
-        self._target = self._gauge("target_replicas", "Replicas there should be.")
-        self._needed = self._gauge(
-            "needed_replicas", "Replicas that the load of this moment alone would need."
-        )
-        self._queue_seconds = self._gauge(
-            "queue_time_seconds", "Estimated 95th percentile of the time in the queue."
-        )
-        self._waiting = self._gauge(
-            "waiting_source_tokens", "Source tokens that wait, at replicas and gateways."
-        )
-        self._running = self._gauge("running_source_tokens", "Source tokens that hold slots.")
-        self._arriving = self._gauge(
-            "arriving_source_tokens_per_second", "Source tokens accepted by replicas, per second."
-        )
-        self._capacity = self._gauge(
-            "capacity_source_tokens_per_second",
-            "Source tokens one replica takes per second when many wait; 0 while unknown.",
-        )
+        super().__init__("autoscaler", deployment=deployment)
+        self._gauges = self._new_gauges("autoscaling_", _DECISION_GAUGES)
         self._changes = Counter(
             "polyhead_autoscaling_changes",
             "Changes of the number of replicas, by direction and reason.",
             ("deployment", "direction", "reason"),
             registry=self.registry,
         )
-        _process_gauge(self.registry).labels("autoscaler").set(1)
 
-    def decided(self, decision: ScalingDecision, *, before: int) -> None:
-        """There were to be `before` replicas until now."""
-        self._target.set(decision.replicas)
-        self._needed.set(decision.needed_replicas)
-        self._queue_seconds.set(decision.queue_seconds)
-        self._waiting.set(decision.waiting_tokens)
-        self._running.set(decision.running_tokens)
-        self._arriving.set(decision.arriving_tokens_per_second)
-        self._capacity.set(decision.capacity_tokens_per_second)
+    def record(self, decision: ScalingDecision, *, before: int) -> None:
+        """Records a decision; `before` is the target number of replicas until then."""
+        for field, gauge in self._gauges.items():
+            gauge.set(getattr(decision, field))
         if decision.replicas != before:
             direction = "up" if decision.replicas > before else "down"
-            self._changes.labels(self._deployment, direction, str(decision.reason)).inc()
-
-    def _gauge(self, name: str, documentation: str) -> Gauge:
-        family = Gauge(
-            f"polyhead_autoscaling_{name}", documentation, ("deployment",), registry=self.registry
-        )
-        return family.labels(self._deployment)
+            reason = str(decision.reason)
+            self._changes.labels(**self._labels, direction=direction, reason=reason).inc()
 
 
 class _InFlight(Collector):
-    """A gauge of what admission control counts: the number stands there alone."""
+    """The gauge of requests in flight, which admission control counts."""
 
     def __init__(self) -> None:
         self.source: Callable[[], Mapping[str, int]] = dict
@@ -311,10 +310,10 @@ class _InFlight(Collector):
 
 
 class _WeightedHistogram(Collector):
-    """A histogram that takes a value many times at the cost of once.
+    """A histogram that observes a value many times at the cost of one.
 
-    An engine step of a full batch is a hundred inter-token latencies; prometheus-client's own
-    histogram would have to be told each of them.
+    A step with a full batch is a hundred inter-token latencies, each a call of prometheus-client's
+    own histogram.
     """
 
     def __init__(
@@ -328,7 +327,7 @@ class _WeightedHistogram(Collector):
         self._sum = 0.0
 
     def observe(self, value: float, *, count: int = 1) -> None:
-        """`value` was seen `count` times."""
+        """Observes `value`, `count` times."""
         self._counts[bisect_left(self._bounds, value)] += count
         self._sum += value * count
 
@@ -341,12 +340,3 @@ class _WeightedHistogram(Collector):
             buckets.append(("+Inf" if bound == math.inf else repr(float(bound)), total))
         family.add_metric(tuple(self._labels.values()), buckets, self._sum)
         yield family
-
-
-def _process_gauge(registry: CollectorRegistry) -> Gauge:
-    return Gauge(
-        "polyhead_process_up",
-        "1 for each process that reports, by what it is.",
-        ("component",),
-        registry=registry,
-    )

@@ -1,12 +1,12 @@
 """One process's metrics as plain data: taken from a registry, summed with others, written as text.
 
-A snapshot is what a replica sends to the hub. It is cumulative, so a lost one costs nothing.
+Processes push snapshots to the metrics hub. They are cumulative, so a lost push costs nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.registry import Collector
@@ -21,9 +21,6 @@ __all__ = [
     "render",
     "take_snapshot",
 ]
-
-_CUMULATIVE = frozenset({"counter", "histogram"})
-"""Kinds whose samples may be added up over processes, and never fall."""
 
 SampleKey = tuple[str, tuple[tuple[str, str], ...]]
 """A sample's name (`..._bucket`, `..._sum`, ...) and its labels."""
@@ -43,7 +40,7 @@ class Family:
     @property
     def cumulative(self) -> bool:
         """Whether the samples only grow, and add up over processes."""
-        return self.kind in _CUMULATIVE
+        return self.kind in ("counter", "histogram")
 
 
 Snapshot = Mapping[str, Family]
@@ -51,7 +48,7 @@ Snapshot = Mapping[str, Family]
 
 
 def take_snapshot(registry: CollectorRegistry) -> dict[str, Family]:
-    """Everything `registry` holds now, without the creation times prometheus-client adds."""
+    """The current samples of `registry`, without prometheus-client's creation times."""
     families: dict[str, Family] = {}
     for metric in registry.collect():
         families[metric.name] = Family(
@@ -70,43 +67,33 @@ def take_snapshot(registry: CollectorRegistry) -> dict[str, Family]:
 def merge(snapshots: Iterable[Snapshot]) -> dict[str, Family]:
     """The sum of all snapshots, sample by sample.
 
-    Gauges are added up too where their labels are equal: give them a label of their process first
-    (`labelled_gauges`).
+    Gauges with equal labels are added up, too: label them by process first (`labelled_gauges`).
     """
     merged: dict[str, Family] = {}
     for snapshot in snapshots:
         for name, family in snapshot.items():
-            if name not in merged:
-                merged[name] = Family(
-                    name=name, kind=family.kind, documentation=family.documentation
-                )
-            samples = merged[name].samples
+            samples = merged.setdefault(name, replace(family, samples={})).samples
             for key, value in family.samples.items():
                 samples[key] = samples.get(key, 0.0) + value
     return merged
 
 
 def cumulative_only(snapshot: Snapshot) -> dict[str, Family]:
-    """Counters and histograms: what outlives the process that counted."""
+    """The counters and histograms, which outlive their process."""
     return {name: family for name, family in snapshot.items() if family.cumulative}
 
 
 def labelled_gauges(snapshot: Snapshot, replica: str) -> dict[str, Family]:
-    """The same, with `replica` as one more label of every gauge."""
-    return {
-        name: family
-        if family.cumulative
-        else Family(
-            name=name,
-            kind=family.kind,
-            documentation=family.documentation,
-            samples={
+    """The snapshot with the further label `replica` on every gauge."""
+    labelled = dict(snapshot)
+    for name, family in snapshot.items():
+        if not family.cumulative:
+            samples = {
                 (sample, (*labels, ("replica", replica))): value
                 for (sample, labels), value in family.samples.items()
-            },
-        )
-        for name, family in snapshot.items()
-    }
+            }
+            labelled[name] = replace(family, samples=samples)
+    return labelled
 
 
 def render(snapshot: Snapshot) -> bytes:

@@ -1,59 +1,32 @@
 """OpenTelemetry traces, from a gateway's request to the phases of the engine.
 
-Ray Serve makes the spans of requests and of the calls between deployments; we add what happens
-inside a replica, and say where all of them go. They are sent by OTLP over HTTP, as the standard
-variables say: OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME and so on.
-No text of a user is in a span.
+Ray Serve makes the spans of requests and of calls between deployments; this module adds the spans
+inside a replica and exports all of them by OTLP over HTTP, as the standard variables configure:
+OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME and so on. No span holds
+a user's text.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
 
-__all__ = ["Phases", "serve_variables", "span_processors", "trace_phases"]
+    from model.translation import Translation
+
+__all__ = ["serve_variables", "span_processors", "trace_phases"]
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _TRACER = trace.get_tracer("polyhead")
 
 
-class Phases(Protocol):
-    """What is known of the life of one text; all times in seconds."""
-
-    @property
-    def queue_seconds(self) -> float:
-        """From submission to admission."""
-        ...
-
-    @property
-    def encode_seconds(self) -> float:
-        """From admission to the first decode step."""
-        ...
-
-    @property
-    def decode_seconds(self) -> float:
-        """From there to the last token."""
-        ...
-
-    @property
-    def source_tokens(self) -> int:
-        """Encoded."""
-        ...
-
-    @property
-    def target_tokens(self) -> int:
-        """Decoded, of the best hypothesis."""
-        ...
-
-
 def serve_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """What Ray's processes must find in their environment: nothing, unless traces are wanted."""
+    """Environment variables of Ray's processes; none unless an endpoint is configured."""
     if not any(environment.get(name) for name in _ENDPOINTS):
         return {}
     return {
@@ -63,7 +36,7 @@ def serve_variables(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def span_processors() -> list[SpanProcessor]:
-    """Where the spans of this process go: Serve asks for it, in every process of its own.
+    """The span processors of this process; Serve calls this in every process of its own.
 
     Raises:
         ImportError: the extra "otel" is not installed.
@@ -74,11 +47,11 @@ def span_processors() -> list[SpanProcessor]:
     return [BatchSpanProcessor(OTLPSpanExporter())]
 
 
-def trace_phases(texts: Sequence[Phases]) -> None:
-    """Spans for the texts of a call that has just ended, below the call's own span.
+def trace_phases(texts: Sequence[Translation]) -> None:
+    """Makes spans for the texts of a call that has just ended, below the call's own span.
 
-    The phases of a text are those of its slowest sentence, laid end to end before now; sentences of
-    one text are decoded side by side, and so are texts.
+    Sentences are decoded in parallel: the phases of a text are those of its slowest sentence, end
+    to end until now.
     """
     if not trace.get_current_span().is_recording():
         return

@@ -1,7 +1,6 @@
-"""The calls under way to replicas, shared by who sends them and by who chooses their replicas.
+"""Calls in flight to replicas, shared by the backend that sends them and the request router.
 
-Serve sends the request router's module to the gateways by value; what both sides must see as one
-and the same object is therefore here.
+Serve pickles the request router's module by value, so shared objects live in this module.
 """
 
 from __future__ import annotations
@@ -14,15 +13,15 @@ __all__ = ["Attempt", "attempt_of"]
 
 
 class Attempt:
-    """One call to a replica, which `attempt_of` finds from `with` on until its end."""
+    """One call to a replica; `attempt_of` finds it within its `with` block."""
 
     def __init__(self) -> None:
         self.call_id = str(next(_IDS))
         """Unique in this process; the `session_id` of the call's handle."""
         self.cancel: Callable[[], object] = _nothing
-        """Ends the call, on the request router's thread."""
+        """Cancels the call; called on the request router's thread."""
         self.exclude_replica: Callable[[], object] = _nothing
-        """Keeps other calls from the call's replica for a while, on any thread."""
+        """Excludes the call's replica from other calls for a while. Thread-safe."""
 
     def __enter__(self) -> Self:
         _ATTEMPTS[self.call_id] = self
@@ -33,7 +32,7 @@ class Attempt:
 
 
 def attempt_of(call_id: str) -> Attempt | None:
-    """The attempt under way with this id; None when it has ended."""
+    """The attempt in flight with this id; None when it has ended."""
     return _ATTEMPTS.get(call_id)
 
 

@@ -1,15 +1,15 @@
-"""Ray Serve's choice of a replica, without those that are unresponsive or broken.
+"""A Ray Serve request router that excludes unresponsive and broken replicas.
 
-A process that hangs takes calls and answers none of them: there is no error, and Serve itself only
-notices when several of its health checks in a row have timed out. Here, a replica that has calls in
-flight and answers none of them gets a health probe, which replicas answer whatever their engine is
-busy with. One that does not is unresponsive: it gets no further calls until it answers a probe, and
-those it has are cancelled, to be sent elsewhere, if there is an elsewhere.
+A process that hangs accepts calls and answers none: there is no error, and Serve only notices after
+several health checks in a row have timed out. This router sends a health probe to a replica that
+has calls in flight and answers none of them; replicas answer probes however busy their engine is. A
+replica that fails the probe is unresponsive: it gets no calls until it answers a probe, and its
+calls are cancelled, to be retried on another replica, if there is one.
 
-A replica whose engine is dead is the opposite: it answers at once, so it seems to be the one with
-the least to do. It is excluded until Serve has replaced it.
+A replica whose engine is dead fails at once, so it looks like the least loaded one. It is excluded
+until Serve has replaced it.
 
-Serve sends this module to the gateways by value, so what it shares with others is not here.
+Serve pickles this module by value, so state that others share lives in `service.routing.attempts`.
 """
 
 from __future__ import annotations
@@ -34,20 +34,19 @@ from ray.serve.request_router import (
 
 from service.routing.attempts import attempt_of
 
-__all__ = ["WatchfulRouter"]
+__all__ = ["HealthAwareRouter"]
 
 _CHECK_PERIOD_SECONDS = 0.5
 _PROBE_AFTER_SECONDS = 1.0
-"""Without any answer to any call."""
+"""Time without any answer after which a replica with calls in flight is probed."""
 _PROBE_TIMEOUT_SECONDS = 2.0
-"""A replica on a busy machine may take a while, too."""
-
+"""Long enough for a replica on a busy machine."""
 _EXCLUSION_SECONDS = 5.0
-"""Serve replaces a replica that is not healthy about as quickly."""
+"""About the time in which Serve replaces an unhealthy replica."""
 
 
-class _WatchedReplica(RunningReplica):
-    """A replica that reports what is sent to it."""
+class _ObservedReplica(RunningReplica):
+    """A replica that reports the calls sent to it."""
 
     def __init__(
         self, info: Any, on_sent: Callable[[ReplicaID, PendingRequest, Any], None]
@@ -56,41 +55,41 @@ class _WatchedReplica(RunningReplica):
         self._on_sent = on_sent
 
     def try_send_request(self, pr: PendingRequest, with_rejection: bool) -> Any:
-        """As Serve's own."""
+        """Sends a call as Serve's own class does, and reports it."""
         result = super().try_send_request(pr, with_rejection)
         self._on_sent(self.replica_id, pr, result)
         return result
 
 
-class WatchfulRouter(FIFOMixin, LocalityMixin, RequestRouter):
-    """Chooses the better of two replicas that are not excluded; runs on one event loop."""
+class HealthAwareRouter(FIFOMixin, LocalityMixin, RequestRouter):
+    """Power of two choices among the replicas that are not excluded. Runs on one event loop."""
 
     def initialize_state(self, **options: Any) -> None:
-        """Serve calls this once, before there are replicas."""
+        """Initializes the state; Serve calls this once, before there are replicas."""
         self._sends = itertools.count()
         self._in_flight: dict[ReplicaID, dict[int, str]] = {}
-        """Call ids. By number of the send, since Serve may send one call to a replica again."""
+        """Call ids by number of the send, since Serve may send a call to the same replica again."""
         self._last_answer: dict[ReplicaID, float] = {}
         self._unresponsive: set[ReplicaID] = set()
         self._excluded_until: dict[ReplicaID, float] = {}
-        self._watching: asyncio.Task[None] | None = None
+        self._probing: asyncio.Task[None] | None = None
 
     def create_replica_wrapper(self, replica_info: Any) -> RunningReplica:
-        """One that reports to this router."""
-        return _WatchedReplica(replica_info, self._on_sent)
+        """A replica that reports its calls to this router."""
+        return _ObservedReplica(replica_info, self._on_sent)
 
     async def choose_replicas(
         self,
         candidate_replicas: list[RunningReplica],
         pending_request: PendingRequest | None = None,
     ) -> list[list[RunningReplica]]:
-        """Two at random, of which Serve takes the one with less to do."""
+        """Two replicas at random; Serve takes the less loaded one."""
         near = self.apply_locality_routing(pending_request)
         now = time.monotonic()
         broken = {name for name, until in self._excluded_until.items() if until > now}
         excluded = self._unresponsive | broken
-        among = list(near - excluded or self.curr_replicas.keys() - excluded or near)
-        names = random.sample(among, min(2, len(among)))
+        candidates = list(near - excluded or self.curr_replicas.keys() - excluded or near)
+        names = random.sample(candidates, min(2, len(candidates)))
         return [[self.curr_replicas[name] for name in names]]
 
     def _exclude(self, replica: ReplicaID) -> None:
@@ -105,18 +104,18 @@ class WatchfulRouter(FIFOMixin, LocalityMixin, RequestRouter):
         in_flight[send] = call_id
         if (attempt := attempt_of(call_id)) is not None:
             attempt.exclude_replica = partial(loop.call_soon_threadsafe, self._exclude, replica)
-        # Depending on Serve's transport, this is called on some other thread.
+        # Depending on Serve's transport, the callback runs on another thread.
         result.add_done_callback(lambda _: loop.call_soon_threadsafe(self._on_done, replica, send))
-        if self._watching is None or self._watching.done():
-            self._watching = loop.create_task(self._watch())
+        if self._probing is None or self._probing.done():
+            self._probing = loop.create_task(self._probe_suspects())
 
     def _on_done(self, replica: ReplicaID, send: int) -> None:
         if replica in self._in_flight:
             self._last_answer[replica] = time.monotonic()
             self._in_flight[replica].pop(send, None)
 
-    async def _watch(self) -> None:
-        """Runs while there are calls in flight, or unresponsive replicas that may come back."""
+    async def _probe_suspects(self) -> None:
+        """Probes replicas, as long as there are calls in flight or unresponsive replicas."""
         while self._unresponsive or any(self._in_flight.values()):
             await asyncio.sleep(_CHECK_PERIOD_SECONDS)
             self._prune()
@@ -131,7 +130,7 @@ class WatchfulRouter(FIFOMixin, LocalityMixin, RequestRouter):
             )
 
     def _prune(self) -> None:
-        """Drops what is known of replicas that are no more."""
+        """Drops the state of replicas that no longer exist."""
         current = self.curr_replicas.keys()
         for known in (self._in_flight, self._last_answer, self._excluded_until):
             for name in known.keys() - current:
@@ -147,7 +146,7 @@ class WatchfulRouter(FIFOMixin, LocalityMixin, RequestRouter):
         except TimeoutError:
             self._unresponsive.add(name)
         except RayError:
-            return  # dead or out of reach: Serve and the caller notice by themselves
+            return  # dead or unreachable, which Serve and the caller notice
         else:
             self._unresponsive.discard(name)
             self._last_answer[name] = time.monotonic()

@@ -1,9 +1,8 @@
-"""Sends a call to a model until one attempt succeeds, its attempts are used up, or time is.
+"""Retries with backoff, bounded by attempts, the request's deadline, and retry budgets.
 
-A replica that dies takes the work it had accepted with it, and nobody below repeats it. A network
-that swallows everything gives no error at all, so an attempt has a time limit of its own. Work that
-the client cancelled, and requests that are wrong, are never repeated. Budgets bound the rest:
-however much is lost, retries add no more than a share to what clients send.
+No layer below repeats the work of a replica that died. A network that drops packets gives no error
+at all, so each attempt has a timeout of its own. Invalid requests, and work that the client
+cancelled, are never retried. Budgets bound retries to a share of all requests.
 """
 
 from __future__ import annotations
@@ -26,19 +25,19 @@ __all__ = ["Retrier", "RetryBudget"]
 
 
 class RetryBudget:
-    """Allows retries up to a share of all requests, and a burst of them to begin with."""
+    """A token bucket: retries up to a share (`ratio`) of all requests, and a burst."""
 
     def __init__(self, *, ratio: float, burst: int) -> None:
         self._ratio = ratio
         self._burst = burst
         self._balance = float(burst)
 
-    def earn(self) -> None:
-        """Counts one more request."""
+    def deposit(self) -> None:
+        """Counts a request."""
         self._balance = min(self._balance + self._ratio, self._burst)
 
-    def spend(self) -> bool:
-        """Takes one retry out; False when there is none."""
+    def try_withdraw(self) -> bool:
+        """Takes one retry; False when there is none left."""
         if self._balance < 1:
             return False
         self._balance -= 1
@@ -46,7 +45,7 @@ class RetryBudget:
 
 
 class _AttemptTimeoutError(Exception):
-    """One attempt has had its time, and a retry of it has been paid for."""
+    """An attempt timed out, and its retry has been withdrawn from the budget."""
 
 
 _REASONS: Mapping[type[Exception], str] = {
@@ -54,11 +53,11 @@ _REASONS: Mapping[type[Exception], str] = {
     EngineDeadError: "unavailable",
     _AttemptTimeoutError: "timeout",
 }
-"""What is repeated, and what the metrics call it. Translating is safe to repeat."""
+"""Errors that are retried, and their labels in the metrics. Translating is idempotent."""
 
 
 class Retrier:
-    """Repeats what replicas lose, for all models of one gateway."""
+    """Sends calls with retries, for all models of one gateway."""
 
     def __init__(self, settings: RetrySettings, metrics: GatewayMetrics) -> None:
         self._settings = settings
@@ -71,13 +70,17 @@ class Retrier:
     async def translate(
         self, backend: Backend, call: TranslateCall, *, deadline: float
     ) -> TranslateReply:
-        """The first reply; every attempt is told the seconds that are left.
+        """The first reply. Each attempt carries the seconds that are left.
 
-        `deadline` is in time.monotonic() seconds; DeadlineExceededError when it passes,
-        ModelUnavailableError when every attempt was lost, or when too much is being lost.
+        Args:
+            deadline: in time.monotonic() seconds.
+
+        Raises:
+            DeadlineExceededError: the deadline passed.
+            ModelUnavailableError: every attempt failed, or the retry budget is used up.
         """
-        self._timeouts.earn()
-        self._losses.earn()
+        self._timeouts.deposit()
+        self._losses.deposit()
         attempt = 0
         while True:
             attempt += 1
@@ -85,13 +88,13 @@ class Retrier:
             try:
                 return await self._attempt(backend, call, deadline=deadline, last=last)
             except tuple(_REASONS) as error:
-                paid = isinstance(error, _AttemptTimeoutError)
-                if last or not (paid or self._losses.spend()):
+                withdrawn = isinstance(error, _AttemptTimeoutError)
+                if last or not (withdrawn or self._losses.try_withdraw()):
                     raise ModelUnavailableError(
                         f"no replica of the model could answer in {attempt} attempts; "
                         "try again later"
                     ) from error
-                self._metrics.retried(_REASONS[type(error)])
+                self._metrics.count_retry(_REASONS[type(error)])
             await self._pause(attempt, deadline)
 
     async def _attempt(
@@ -103,8 +106,8 @@ class Retrier:
         try:
             if not last and limit < left:
                 await asyncio.wait({sending}, timeout=limit)
-                # Without a retry to spend, the attempt under way is still the best hope.
-                if not sending.done() and self._timeouts.spend():
+                # Without a retry left in the budget, the attempt goes on.
+                if not sending.done() and self._timeouts.try_withdraw():
                     raise _AttemptTimeoutError
             if not sending.done():
                 await asyncio.wait({sending}, timeout=_seconds_left(deadline))
@@ -118,7 +121,7 @@ class Retrier:
 
     async def _pause(self, attempt: int, deadline: float) -> None:
         mean = self._settings.backoff_seconds * 2 ** (attempt - 1)
-        # The jitter keeps the requests that one dead replica lost from coming back all at once.
+        # Jitter spreads the retries of all requests that one replica lost.
         pause = min(mean * random.uniform(0.5, 1.5), self._settings.max_backoff_seconds)
         if pause >= _seconds_left(deadline):
             raise DeadlineExceededError("the deadline leaves no time for another attempt")
@@ -133,6 +136,6 @@ def _seconds_left(deadline: float) -> float:
 
 
 def _discard(sent: asyncio.Future[Any]) -> None:
-    """Takes the error of an abandoned attempt, which asyncio would complain about."""
+    """Retrieves the error of an abandoned attempt, else asyncio logs it."""
     if not sent.cancelled():
         sent.exception()

@@ -1,4 +1,4 @@
-"""Which model serves which language pair."""
+"""Maps language pairs to models."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ __all__ = ["Backend", "ReplicaLostError", "Route", "Router"]
 
 
 class ReplicaLostError(Exception):
-    """The replica that had a call will never answer it; another one may."""
+    """The replica of a call is lost, and its answer with it; another replica may answer."""
 
 
 class Backend(Protocol):
     """One model behind any number of replicas.
 
-    Both methods raise the errors of `model.errors` as the replica raised them, ReplicaLostError, or
-    ModelUnavailableError when no replica takes calls. One that is cancelled cancels the replica's
+    Both methods raise what the replica raised (`model.errors`), ReplicaLostError, or
+    ModelUnavailableError when no replica accepts calls. Cancelling a call cancels the replica's
     work.
     """
 
     async def info(self) -> ModelInfo:
-        """What a replica says of its model."""
+        """The model that the replicas host."""
         ...
 
     async def translate(self, call: TranslateCall) -> TranslateReply:
@@ -45,14 +45,14 @@ class Route:
 
 
 class Router:
-    """Knows the models' languages, and finds the model for a pair."""
+    """Caches the models' infos, and finds the model for a pair."""
 
     def __init__(
         self, backends: Mapping[str, Backend], *, info_timeout_seconds: float = 2.0
     ) -> None:
         """Args:
         backends: The configured models by name; the first one that has a pair serves it.
-        info_timeout_seconds: Time a model has to tell its languages.
+        info_timeout_seconds: Time limit for one model's info.
         """
         if not backends:
             raise ValueError("`backends` must have at least one model, but has none")
@@ -60,7 +60,7 @@ class Router:
         self._info_timeout = info_timeout_seconds
         self._infos: dict[str, ModelInfo] = {}
         self._routes: dict[tuple[str, str], Route] = {}
-        self._learning: asyncio.Task[dict[str, str]] | None = None
+        self._fetching: asyncio.Task[dict[str, str]] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,22 +68,27 @@ class Router:
         return tuple(self._backends)
 
     async def check(self) -> dict[str, str]:
-        """Asks every model now; the problem of each one that cannot answer, by name."""
-        return await self._learn(self._backends)
+        """Fetches every model's info anew; the problems of those that fail, by name."""
+        return await self._fetch(self._backends)
 
     async def models(self) -> list[ModelInfo]:
-        """The models that have told of themselves; ModelUnavailableError when none has yet."""
-        await self._learn_missing()
+        """The models whose info is known; ModelUnavailableError when there is none yet."""
+        await self._fetch_missing()
         if not self._infos:
             raise ModelUnavailableError("no model is ready yet; try again later")
         return [self._infos[name] for name in self._backends if name in self._infos]
 
     async def find(self, source: str, target: str) -> Route:
-        """The model for a pair; LanguageNotServedError says what there is instead."""
+        """The model for a pair.
+
+        Raises:
+            LanguageNotServedError: no model has the pair; the message lists what is served.
+            ModelUnavailableError: a model that may have it is not ready yet.
+        """
         key = (source.casefold(), target.casefold())
         if (known := self._routes.get(key)) is not None:
             return known
-        problems = await self._learn_missing()
+        problems = await self._fetch_missing()
         if (known := self._routes.get(key)) is not None:
             return known
         if problems:
@@ -91,18 +96,18 @@ class Router:
             raise ModelUnavailableError(f"not ready yet: {missing}; try again later")
         raise self._not_served(source, target)
 
-    async def _learn_missing(self) -> dict[str, str]:
-        """Asks the models that have not told of themselves yet, once for all who wait for it."""
+    async def _fetch_missing(self) -> dict[str, str]:
+        """Fetches the infos that are not known yet; concurrent callers share one attempt."""
         if len(self._infos) == len(self._backends):
             return {}
-        if self._learning is None or self._learning.done():
+        if self._fetching is None or self._fetching.done():
             missing = {
                 name: backend for name, backend in self._backends.items() if name not in self._infos
             }
-            self._learning = asyncio.create_task(self._learn(missing))
-        return await asyncio.shield(self._learning)
+            self._fetching = asyncio.create_task(self._fetch(missing))
+        return await asyncio.shield(self._fetching)
 
-    async def _learn(self, backends: Mapping[str, Backend]) -> dict[str, str]:
+    async def _fetch(self, backends: Mapping[str, Backend]) -> dict[str, str]:
         answers = await asyncio.gather(*(self._ask(backend) for backend in backends.values()))
         problems: dict[str, str] = {}
         for name, answer in zip(backends, answers, strict=True):
@@ -114,13 +119,13 @@ class Router:
         return problems
 
     async def _ask(self, backend: Backend) -> ModelInfo | str:
-        """What a model says of itself, or why it did not."""
+        """A model's info, or the reason why there is none."""
         try:
             async with asyncio.timeout(self._info_timeout):
                 return await backend.info()
         except TimeoutError:
             return f"did not answer within {self._info_timeout:g} s"
-        except Exception as exc:  # whatever is wrong with one model must not hide the others
+        except Exception as exc:  # a broken model must not hide the others
             return f"failed with {type(exc).__name__}"
 
     def _all_routes(self) -> dict[tuple[str, str], Route]:

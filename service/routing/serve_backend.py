@@ -1,4 +1,4 @@
-"""A model behind a Ray Serve handle: the one place that knows what Ray raises."""
+"""A backend behind a Ray Serve handle: the one place that maps Ray's errors to ours."""
 
 from __future__ import annotations
 
@@ -32,32 +32,32 @@ if TYPE_CHECKING:
 __all__ = ["ServeBackend"]
 
 _REPLICA_LOST: tuple[type[Exception], ...] = (
-    RayActorError,  # the replica died, or its connection did: what it had accepted is gone
+    RayActorError,  # the replica died, or the connection to it
     NodeDiedError,
     WorkerCrashedError,
-    ObjectLostError,  # the answer was there, but died with its node
-    TaskCancelledError,  # by a replica that had to stop, or by service.routing.replica_health
+    ObjectLostError,  # the answer was lost with its node
+    TaskCancelledError,  # by a replica that stopped, or by service.routing.replica_health
     ReplicaUnavailableError,
 )
 
 _BROKEN_CONNECTION = frozenset(
     {grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE}
 )
-"""gRPC's words for the end of a process at the other side, which Serve passes on in part. Others,
-as for a message that is too long, would be the same a second time."""
+"""gRPC's codes for the death of the remote process, which Serve passes on in part. Other errors,
+such as a message that is too long, would recur in a retry."""
 
 _CANCELLATION_SECONDS = 2.0
-"""Ray cancels a request and the work below it one by one, in no order that can be relied on."""
+"""Ray cancels a request and its subordinate calls one by one, in no guaranteed order."""
 
 
 class ServeBackend:
-    """One translator deployment: any number of replicas, Serve chooses among them."""
+    """The backend of one translator deployment."""
 
     def __init__(self, handle: DeploymentHandle[Any]) -> None:
         self._handle = handle
 
     async def info(self) -> ModelInfo:
-        """What one of the replicas holds."""
+        """The model that the replicas host."""
         reply: ModelInfo = await self._call("info")
         return reply
 
@@ -74,12 +74,12 @@ class ServeBackend:
             try:
                 return await response
             except asyncio.CancelledError:
-                # Serve cancels a replica's work by itself when the client's request is cancelled,
-                # but not when it is only this attempt that was given up.
+                # Serve cancels the replica's work when the client's request is cancelled, but not
+                # when only this attempt is.
                 response.cancel()
                 if (task := asyncio.current_task()) is None or task.cancelling():
                     raise
-                # If the client has gone, this task is cancelled next.
+                # If the client has disconnected, this task is cancelled next.
                 await asyncio.sleep(_CANCELLATION_SECONDS)
                 raise ReplicaLostError("the replica cancelled the call") from None
             except _REPLICA_LOST as error:
@@ -87,7 +87,7 @@ class ServeBackend:
             except RayTaskError as error:
                 if isinstance(error.cause, EngineDeadError):
                     attempt.exclude_replica()
-                # The text of what carries our own error is a traceback of another process.
+                # The message of Ray's wrapper is a traceback of another process.
                 if isinstance(error.cause, PolyheadError):
                     raise error.cause from None
                 raise
@@ -96,4 +96,4 @@ class ServeBackend:
                     raise ReplicaLostError("the connection to the replica ended") from error
                 raise
             except (BackPressureError, DeploymentUnavailableError) as error:
-                raise ModelUnavailableError("no replica of the model takes calls now") from error
+                raise ModelUnavailableError("no replica of the model accepts calls now") from error

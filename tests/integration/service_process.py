@@ -161,7 +161,7 @@ def total(samples: Samples, name: str, **labels: str) -> float:
 
 
 def replicas(samples: Samples, component: str) -> set[str]:
-    """Who of that kind is in the scrape."""
+    """The processes of that kind in the scrape."""
     return {
         dict(labels)["replica"]
         for (name, labels), value in samples.items()

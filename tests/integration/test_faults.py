@@ -113,7 +113,7 @@ class _FragileService:
         return processes(f"ServeReplica:{self.name}:Translator")
 
     def retries(self, reason: str) -> float:
-        """Of both gateways so far."""
+        """The sum over both gateways so far."""
         answer = httpx.get(f"{self.url}/metrics", timeout=60, trust_env=False)
         samples = parse_samples(answer.raise_for_status().text)
         assert len(replicas(samples, "gateway")) == 2

@@ -56,7 +56,7 @@ def _start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 def _all_it_says(process: subprocess.Popen[bytes], *, seconds: float) -> tuple[bytes, bytes]:
-    """Of stdout and stderr, until it ends; it is killed where it does not end in time."""
+    """The lines of stdout and stderr until the process ends, or is killed for lateness."""
     try:
         return process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:

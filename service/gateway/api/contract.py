@@ -1,4 +1,4 @@
-"""A wire contract as its module declares it: which routes it has, and what its errors look like."""
+"""A wire contract as its module declares it: its routes and the form of its errors."""
 
 from __future__ import annotations
 
@@ -6,25 +6,32 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 from starlette.routing import Route
 
 from service.errors import Failure
 from service.gateway.request_context import RequestContext
 
-__all__ = ["Contract", "ErrorForm"]
+__all__ = ["Contract", "ErrorForm", "Reply"]
 
 ErrorForm = Callable[[Failure, RequestContext], Response]
-"""Writes a failure as the clients of a contract expect it."""
+"""Makes the answer for a failure, as a contract defines it."""
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
+class Reply(BaseModel):
+    """An object in an answer of any contract."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
 class Contract:
-    """The routes of one API, known before there is anything to answer them.
+    """The routes of one API, declared before their handlers exist.
 
     Args:
-        error_form: what every error on one of these routes looks like, 404 and 405 included.
+        error_form: makes the answer for every error on these routes, 404 and 405 included.
     """
 
     def __init__(self, *, error_form: ErrorForm) -> None:
@@ -42,18 +49,18 @@ class Contract:
 
     @property
     def templates(self) -> frozenset[str]:
-        """The paths, with the names of their parameters in braces."""
+        """The path templates, with parameter names in braces."""
         return frozenset(path for path, _, _ in self._routes)
 
     def bare_routes(self) -> list[Route]:
-        """The paths alone, to match requests where none is answered."""
+        """Routes without handlers, for a process that only matches requests."""
         return [Route(path, endpoint=_nothing) for path in sorted(self.templates)]
 
     def add_to(self, app: FastAPI, handlers: object) -> None:
-        """Adds the routes, answered by the declared methods of `handlers`."""
+        """Adds the routes, handled by the declared methods of `handlers`."""
         for path, name, options in self._routes:
             app.router.add_api_route(path, getattr(handlers, name), **options)
 
 
 def _nothing() -> None:
-    raise NotImplementedError("the routes of a contract are answered by its handlers only")
+    raise NotImplementedError("a bare route only matches requests and must not be called")

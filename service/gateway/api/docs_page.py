@@ -1,8 +1,8 @@
-"""GET /docs: the API to read and to try, in a browser that may know no host but this one.
+"""GET /docs: Swagger UI, served without third-party hosts.
 
-FastAPI's own page loads Swagger UI from elsewhere: empty where there is no way out, and a third
-party hears of every visit. The files that fastapi-offline brings along are served here instead,
-and a Content-Security-Policy holds the browser to them.
+FastAPI's own page loads Swagger UI from a CDN, which fails offline and tells a third party of each
+visit. This one serves the files of fastapi-offline, and its Content-Security-Policy allows the
+browser no others.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["DocsPage"]
 
 _PATH = "/docs"
 _FILES = "docs/files"
-"""Relative, as everything in the page: a proxy in front may put a prefix before all paths."""
+"""Relative, like every path in the page, since a proxy may add a prefix."""
 _POLICY = (
     "default-src 'none'; script-src 'self' {scripts}; style-src 'self'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -29,7 +29,7 @@ _POLICY = (
 
 
 class DocsPage:
-    """The page, and the files that it loads."""
+    """The documentation page and its static files."""
 
     def __init__(self, *, title: str, openapi_url: str) -> None:
         """`openapi_url` is the path of the API's description."""
@@ -52,12 +52,12 @@ class DocsPage:
         app.mount(f"/{_FILES}", StaticFiles(packages=[("fastapi_offline", "static")]))
 
     async def page(self) -> HTMLResponse:
-        """The same for everybody."""
+        """The page, which never changes."""
         return HTMLResponse(self._html, headers={"Content-Security-Policy": self._policy})
 
 
 def _policy(html: str) -> str:
-    """What a browser may load for `html`: what comes from here, and the scripts within it."""
+    """The Content-Security-Policy: files from this server, and the inline scripts of `html`."""
     scripts = re.findall(r"<script>(.*?)</script>", html, flags=re.DOTALL)
     digests = (base64.b64encode(hashlib.sha256(one.encode()).digest()) for one in scripts)
     return _POLICY.format(scripts=" ".join(f"'sha256-{one.decode()}'" for one in digests))

@@ -1,4 +1,4 @@
-"""An error in the form of the contract whose route was asked."""
+"""Error answers in the form of the contract that the requested route belongs to."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _FORMS: Mapping[str, ErrorForm] = {
 CONTRACT_TEMPLATES = RouteTemplates(
     [route for contract in _CONTRACTS for route in contract.bare_routes()]
 )
-"""For who stands before the gateways and has no routes of its own."""
+"""Templates of all contracts, for the proxy, which has no routes of its own."""
 
 
 def error_answer(failure: Failure, context: RequestContext) -> Response:
-    """The answer for a failure on `context.route`; the native form where no contract has it."""
+    """The answer for a failure on `context.route`, in the native form if no contract has it."""
     return _FORMS.get(context.route, NATIVE.error_form)(failure, context)

@@ -13,7 +13,7 @@ from service.errors import MalformedBodyError
 __all__ = ["read_form"]
 
 _MAX_PART_BYTES = 16 * 1024 * 1024
-"""No limit of ours: the body as a whole has one already."""
+"""Above the limit of the whole body, which holds instead."""
 
 
 async def read_form(

@@ -1,4 +1,4 @@
-"""JSON from a request, read strictly: the right type, UTF-8, no half surrogates, no NaN."""
+"""Strict reading of JSON bodies: media type, UTF-8, no lone surrogates, no NaN."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def is_json(headers: Headers) -> bool:
 
 
 def read_json(headers: Headers, body: bytes) -> Any:
-    """The value in `body`; MediaTypeError or MalformedBodyError when there is none to read."""
+    """The value in `body`; MediaTypeError or MalformedBodyError if it cannot be read."""
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
         raise MediaTypeError(

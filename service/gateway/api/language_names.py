@@ -11,7 +11,9 @@ __all__ = ["language_name"]
 
 @lru_cache(maxsize=1024)
 def language_name(code: str) -> str:
-    """ "de" -> "German", "zh-Hant" -> "Chinese (Traditional)"; a code that nobody knows stays."""
+    """The name of a language: "de" -> "German", "zh-Hant" -> "Chinese (Traditional)".
+
+    An unknown code is returned unchanged."""
     try:
         name = Locale.parse(code, sep="-" if "-" in code else "_").get_display_name("en")
     except (UnknownLocaleError, ValueError):

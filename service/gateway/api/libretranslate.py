@@ -1,6 +1,6 @@
-"""LibreTranslate's API: POST /translate and GET /languages, for the clients that speak it.
+"""LibreTranslate's API: POST /translate and GET /languages.
 
-What it does not have here yet, HTML and language detection, is refused with a clear answer.
+HTML and language detection are not supported, and refused with a clear error.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import FastAPI
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, to_json
 from starlette.requests import Request
@@ -21,13 +20,13 @@ from service.gateway.api.contract import Contract
 from service.gateway.api.form_body import read_form
 from service.gateway.api.json_body import is_json, read_json
 from service.gateway.api.language_names import language_name
-from service.gateway.api.pipeline import REQUEST_HEADERS, TranslationPipeline
-from service.gateway.api.schemas import (
+from service.gateway.api.libretranslate_schemas import (
     LibreTranslateError,
     LibreTranslateLanguage,
     LibreTranslateReply,
     LibreTranslateRequest,
 )
+from service.gateway.api.pipeline import REQUEST_HEADERS, TranslationPipeline
 from service.gateway.request_context import RequestContext
 from service.protocol import ModelInfo
 from service.settings import Limits
@@ -56,7 +55,7 @@ _REQUEST_BODY: dict[str, Any] = {
 
 
 def _error_form(failure: Failure, context: RequestContext) -> Response:
-    """A failure in LibreTranslate's form: one status for all that is wrong in a request."""
+    """A failure in LibreTranslate's form, which has one status for all invalid requests."""
     del context  # the id is in the header; a field more could break a strict client
     status = 400 if failure.status in (415, 422) else failure.status
     return JSONResponse({"error": failure.message}, status_code=status, headers=failure.headers)
@@ -71,10 +70,6 @@ class LibreTranslateApi:
     def __init__(self, pipeline: TranslationPipeline, limits: Limits) -> None:
         self._pipeline = pipeline
         self._limits = limits
-
-    def add_to(self, app: FastAPI) -> None:
-        """Adds the routes."""
-        LIBRETRANSLATE.add_to(app, self)
 
     @LIBRETRANSLATE.route(
         "/translate",
@@ -106,7 +101,6 @@ class LibreTranslateApi:
 
     @LIBRETRANSLATE.route(
         "/languages",
-        methods=["GET"],
         summary="The languages and what each can be translated into",
         response_model=list[LibreTranslateLanguage],
         responses={503: _ERRORS[503]},
@@ -132,7 +126,7 @@ class LibreTranslateApi:
         return {"num_hypotheses": count, "beam_size": beam_size}
 
     async def _not_served(self, wanted: LibreTranslateRequest) -> InvalidRequestError:
-        """The same refusal in this API's words."""
+        """The error for a pair that is not served, in LibreTranslate's wording."""
         if wanted.source.casefold() == "auto":
             return InvalidRequestError(
                 "Invalid request: source must be a language code that GET /languages lists, "
@@ -142,7 +136,8 @@ class LibreTranslateApi:
         known = {code.casefold(): code for code in targets}
         for code in (wanted.source, wanted.target):
             if code.casefold() not in known:
-                return InvalidRequestError(f"{_shortened(code)} is not supported")
+                name = code if len(code) <= _MAX_CODE_LEN else f"{code[:_MAX_CODE_LEN]}…"
+                return InvalidRequestError(f"{name} is not supported")
         source, target = known[wanted.source.casefold()], known[wanted.target.casefold()]
         return InvalidRequestError(
             f"{language_name(target)} ({target}) is not available as a target language "
@@ -151,7 +146,7 @@ class LibreTranslateApi:
 
 
 async def _read(request: Request, *, max_fields: int) -> LibreTranslateRequest:
-    """The request from JSON, a form or the query string; InvalidRequestError if it has faults."""
+    """The request from JSON, a form or the query string; InvalidRequestError if it is invalid."""
     if is_json(request.headers):
         fields = read_json(request.headers, await request.body())
     else:
@@ -163,7 +158,7 @@ async def _read(request: Request, *, max_fields: int) -> LibreTranslateRequest:
 
 
 def _problem(error: ErrorDetails) -> str:
-    """What breaks a rule of LibreTranslateRequest, in LibreTranslate's words."""
+    """A validation error of LibreTranslateRequest, in LibreTranslate's wording."""
     if not error["loc"]:
         return "Invalid JSON format"
     field, was = error["loc"][0], error["input"]
@@ -189,10 +184,8 @@ def _check_limits(wanted: LibreTranslateRequest, limits: Limits) -> None:
         raise InvalidRequestError(
             f"Invalid request: request ({len(texts)}) exceeds batch limit ({limits.max_texts})"
         )
-    for size, limit in (
-        (max(map(len, texts)), limits.max_text_chars),
-        (sum(map(len, texts)), limits.max_total_chars),
-    ):
+    sizes = [len(text) for text in texts]
+    for size, limit in ((max(sizes), limits.max_text_chars), (sum(sizes), limits.max_total_chars)):
         if size > limit:
             raise InvalidRequestError(
                 f"Invalid request: request ({size}) exceeds text limit ({limit})"
@@ -200,10 +193,6 @@ def _check_limits(wanted: LibreTranslateRequest, limits: Limits) -> None:
     most = min(limits.max_num_hypotheses, limits.max_beam_size) - 1
     if wanted.alternatives > most:
         raise InvalidRequestError(f"Invalid request: alternatives parameter must be <= {most}")
-
-
-def _shortened(code: str) -> str:
-    return code if len(code) <= _MAX_CODE_LEN else f"{code[:_MAX_CODE_LEN]}…"
 
 
 def _answer(wanted: LibreTranslateRequest, translations: Sequence[Translation]) -> dict[str, Any]:
@@ -216,7 +205,7 @@ def _answer(wanted: LibreTranslateRequest, translations: Sequence[Translation]) 
 
 
 def _others(translation: Translation, most: int) -> list[str]:
-    """Different from the best one and from each other, best first."""
+    """At most `most` other translations, distinct, best first."""
     texts = dict.fromkeys(
         one.text for one in translation.hypotheses if one.text != translation.text
     )
@@ -224,7 +213,7 @@ def _others(translation: Translation, most: int) -> list[str]:
 
 
 def _targets(infos: Sequence[ModelInfo]) -> dict[str, set[str]]:
-    """Every language, also one that is only a target -> what it can be translated into."""
+    """Maps each language, targets included, to the languages it can be translated into."""
     targets: dict[str, set[str]] = {}
     for info in infos:
         for source, target in info.pairs:

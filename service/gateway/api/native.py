@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from fastapi import FastAPI
 from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -14,17 +13,15 @@ from model.translation import Translation
 from service.errors import Failure
 from service.gateway.api.contract import Contract
 from service.gateway.api.json_body import JsonRoute
-from service.gateway.api.pipeline import REQUEST_HEADERS, TranslationPipeline
-from service.gateway.api.schemas import (
+from service.gateway.api.native_schemas import (
     ErrorBody,
     ErrorReply,
-    GenerationDefaults,
-    LanguagePair,
     Model,
     ModelList,
     TranslateReplyBody,
     TranslateRequest,
 )
+from service.gateway.api.pipeline import REQUEST_HEADERS, TranslationPipeline
 from service.gateway.request_context import RequestContext
 from service.protocol import ModelInfo, TranslateReply
 
@@ -59,10 +56,6 @@ class NativeApi:
     def __init__(self, pipeline: TranslationPipeline) -> None:
         self._pipeline = pipeline
 
-    def add_to(self, app: FastAPI) -> None:
-        """Adds the routes."""
-        NATIVE.add_to(app, self)
-
     @NATIVE.route(
         "/v1/translate",
         methods=["POST"],
@@ -78,7 +71,7 @@ class NativeApi:
 
         Texts may have many sentences and paragraphs. Fields that are not listed are refused.
         """
-        options = body.generation.chosen() if body.generation else {}
+        options = body.generation.model_dump(exclude_none=True) if body.generation else {}
         reply = await self._pipeline.translate(
             request,
             body.all_texts(),
@@ -97,7 +90,6 @@ class NativeApi:
 
     @NATIVE.route(
         "/v1/models",
-        methods=["GET"],
         summary="The models and their languages",
         response_model=ModelList,
         responses={503: {"model": ErrorReply, "description": "No model is ready yet"}},
@@ -112,7 +104,7 @@ class NativeApi:
 def _answer(
     reply: TranslateReply, *, return_scores: bool, return_hypotheses: bool
 ) -> dict[str, Any]:
-    """The fields of a TranslateReplyBody: of the optional ones, those that were asked for."""
+    """The fields of a TranslateReplyBody; optional ones only if asked for."""
     translations = reply.translations
     return {
         "translations": [
@@ -147,12 +139,5 @@ def _translation(
 
 
 def _model(info: ModelInfo) -> Model:
-    return Model(
-        name=info.name,
-        pairs=[LanguagePair(source=source, target=target) for source, target in info.pairs],
-        device=info.device,
-        dtype=info.dtype,
-        num_parameters=info.num_parameters,
-        max_source_tokens=info.max_source_tokens,
-        generation=GenerationDefaults.model_validate(asdict(info.generation)),
-    )
+    pairs = [{"source": source, "target": target} for source, target in info.pairs]
+    return Model.model_validate(asdict(info) | {"pairs": pairs})

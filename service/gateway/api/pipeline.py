@@ -1,4 +1,4 @@
-"""From the texts of a request to the reply of a model: the one path that all contracts share."""
+"""The path from a request's texts to a model's reply, shared by all contracts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ REQUEST_HEADERS: list[dict[str, Any]] = [
 
 
 class TranslationPipeline:
-    """Checks what was asked, finds the model for it, and sends the model one call."""
+    """Checks a request against the limits, finds its model, and sends the model one call."""
 
     def __init__(self, router: Router, retrier: Retrier, admission: Admission) -> None:
         self.router = router
@@ -67,12 +67,12 @@ class TranslationPipeline:
         """The translations, in the order of the texts.
 
         Args:
-            request: its headers say how soon the answer must come.
+            request: its headers may set the deadline.
             texts: at least one.
             source, target: language codes in any letter case.
             options: fields of GenerationConfig that differ from the model's defaults.
-            field: what the contract calls the texts, for its errors.
-            is_list: whether they came as a list, for its errors.
+            field: the contract's name for the texts, for errors.
+            is_list: whether they came as a list, for errors.
         """
         context = RequestContext.of(request.scope)
         self._admission.check_texts(texts, field=field, is_list=is_list)

@@ -1,20 +1,44 @@
-"""GET /health, /ready and /metrics: for those who watch the service rather than use it."""
+"""GET /health, /ready and /metrics: probes for monitoring."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Literal
 
 from fastapi import FastAPI
 from starlette.responses import JSONResponse, Response
 
 from model.errors import DeadlineExceededError
-from service.gateway.api.schemas import Health, ModelReadiness, Readiness
+from service.gateway.api.contract import Reply
 from service.routing.router import Router
 
 __all__ = ["Probes"]
 
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Health(Reply):
+    """The gateway is alive."""
+
+    status: Literal["ok"] = "ok"
+
+
+class ModelReadiness(Reply):
+    """Whether one configured model can answer."""
+
+    name: str
+    ready: bool
+    problem: str | None = None
+    """What is wrong when it is not ready."""
+
+
+class Readiness(Reply):
+    """Whether every configured model can answer."""
+
+    status: Literal["ready", "not ready"]
+    models: list[ModelReadiness]
 
 
 class Probes:
@@ -34,31 +58,21 @@ class Probes:
 
     def add_to(self, app: FastAPI) -> None:
         """Adds the routes."""
-        app.add_api_route(
-            "/health",
-            self.health,
-            methods=["GET"],
-            summary="Whether the gateway is alive",
-            response_model=Health,
-            tags=["probes"],
-        )
-        app.add_api_route(
+        add = partial(app.add_api_route, tags=["probes"])
+        add("/health", self.health, summary="Whether the gateway is alive", response_model=Health)
+        add(
             "/ready",
             self.ready,
-            methods=["GET"],
             summary="Whether every configured model can answer",
             response_model=Readiness,
             responses={503: {"model": Readiness, "description": "A model cannot answer"}},
-            tags=["probes"],
         )
-        app.add_api_route(
+        add(
             "/metrics",
             self.metrics,
-            methods=["GET"],
             summary="Metrics of all replicas, for Prometheus",
             response_class=Response,
             responses={200: {"content": {"text/plain": {}}, "description": "Prometheus text"}},
-            tags=["probes"],
         )
 
     async def health(self) -> Health:

@@ -1,4 +1,4 @@
-"""The template of the route that a request belongs to, found as the framework finds the route."""
+"""Route templates of requests, matched as the framework matches routes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.types import Scope
 __all__ = ["OTHER_ROUTE", "RouteTemplates"]
 
 OTHER_ROUTE = "other"
-"""Stands for every path that belongs to no route, so that there are only so many."""
+"""The template of every path that belongs to no route, which keeps the set bounded."""
 
 
 class RouteTemplates:

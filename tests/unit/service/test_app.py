@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def _deployments(settings: Settings) -> dict[str, Any]:
-    """Of a built application, by name."""
+    """The deployments of a built application, by name."""
     gateway = build(settings)._bound_deployment
     [_, models] = gateway._replica_config.init_args
     bound = [gateway, *(model._bound_deployment for model in models.values())]

@@ -14,7 +14,7 @@ from service.autoscaling import policy as autoscaling_policy
 from service.autoscaling.decision import ReplicaLoad, ScalingConfig
 from service.autoscaling.policy import QueueTimePolicy, scaling_config, serve_config
 from service.observability import hub as metrics_hub
-from service.observability.hub import HubPost
+from service.observability.hub import NonBlockingHubClient
 from service.observability.snapshot import Snapshot
 from service.settings import Autoscaling
 from tests.ray_serve import ray
@@ -30,7 +30,7 @@ _OVERLOADED = ReplicaLoad(
 
 
 class _Hub:
-    """What is pushed, instead of Ray's actor."""
+    """Stands in for the hub's actor and records the pushes."""
 
     def __init__(self) -> None:
         self.pushed: list[tuple[str, Snapshot]] = []
@@ -64,7 +64,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 def _context(reports: dict[str, tuple[float, ReplicaLoad]], **changes: Any) -> Any:
-    """As Serve makes one; reports by replica, with the replica's own time."""
+    """A context as Serve makes it; reports by replica, with the replica's own time."""
     series: dict[str, dict[str, list[Any]]] = {}
     for replica, (at, load) in reports.items():
         for name, value in asdict(load).items():
@@ -177,7 +177,7 @@ def test_a_post_looks_for_a_hub_that_is_not_there_yet(
         raise ValueError(f"there is no {name}")
 
     monkeypatch.setattr(ray, "get_actor", nobody)
-    post = HubPost("polyhead", "me")
+    post = NonBlockingHubClient("polyhead", "me")
     post.push({})
     hub = _Hub()
     monkeypatch.setattr(ray, "get_actor", lambda name, namespace: hub)

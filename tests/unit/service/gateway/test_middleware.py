@@ -11,7 +11,7 @@ import pytest
 from model.config import Priority
 from model.errors import DeadlineExceededError, QueueFullError, RequestCancelledError
 from service.gateway.admission import Admission
-from service.gateway.middleware import AdmitRequests, ObserveRequests
+from service.gateway.middleware import AdmissionMiddleware, ObservabilityMiddleware
 from service.gateway.request_context import RequestContext
 from service.routing.router import ReplicaLostError
 from service.settings import Limits
@@ -420,7 +420,7 @@ async def test_a_client_that_leaves_after_its_answer_interrupts_nothing() -> Non
 
     connection.body(BODY)
     RequestContext(request_id="r", route="/").attach(connection.scope)
-    await connection.start(AdmitRequests(app, admission=Admission(Limits())))
+    await connection.start(AdmissionMiddleware(app, admission=Admission(Limits())))
     assert finished == [True]
 
 
@@ -438,7 +438,7 @@ async def test_a_handler_can_wait_for_its_client_to_leave() -> None:
 
     connection.body(BODY)
     RequestContext(request_id="r", route="/").attach(connection.scope)
-    await connection.start(AdmitRequests(app, admission=Admission(Limits())))
+    await connection.start(AdmissionMiddleware(app, admission=Admission(Limits())))
     assert seen == [BODY, "left"]
 
 
@@ -463,7 +463,7 @@ async def test_an_exception_within_an_answer_breaks_the_connection() -> None:
         raise ZeroDivisionError
 
     gateway = Gateway()
-    observed = ObserveRequests(
+    observed = ObservabilityMiddleware(
         app,
         metrics=gateway.metrics,
         template_of=lambda scope: str(scope["path"]),
@@ -484,8 +484,8 @@ async def test_what_is_not_http_passes_through() -> None:
         seen.append(scope["type"])
 
     gateway = Gateway()
-    observed = ObserveRequests(
-        AdmitRequests(app, admission=Admission(Limits())),
+    observed = ObservabilityMiddleware(
+        AdmissionMiddleware(app, admission=Admission(Limits())),
         metrics=gateway.metrics,
         template_of=lambda scope: str(scope["path"]),
         error_response=lambda context, exc: pytest.fail("there is no error"),

@@ -44,7 +44,7 @@ def test_it_is_said_and_then_done_once(library: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(compilation, "find_compiler", lambda: "/usr/bin/c++")
     for _ in range(2):
         engine = EngineConfig(device="cpu")
-        assert compile_ahead(engine, say=done.append) == (engine, None)
+        assert compile_ahead(engine, notify=done.append) == (engine, None)
     said, compiled = done
     assert said.startswith("compiling the engine for this CPU (baseline)")
     assert compiled == "compiled for baseline"
@@ -55,7 +55,7 @@ def test_it_is_said_and_then_done_once(library: Path, monkeypatch: pytest.Monkey
 def test_without_a_compiler_plain_pytorch_may_do(no_compiler: None, dtype: str) -> None:
     said: list[str] = []
     asked = EngineConfig(device="cpu", dtype=dtype)
-    engine, note = compile_ahead(asked, say=said.append)
+    engine, note = compile_ahead(asked, notify=said.append)
     assert engine == replace(asked, backend="eager")
     assert note is not None
     assert note.startswith(
@@ -71,7 +71,7 @@ def test_a_compiler_that_fails_is_as_good_as_none(
     compiler.write_text("#!/bin/sh\necho out of disk >&2\nexit 1\n")
     compiler.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    _, note = compile_ahead(EngineConfig(device="cpu"), say=lambda line: None)
+    _, note = compile_ahead(EngineConfig(device="cpu"), notify=lambda line: None)
     assert note is not None
     assert note.endswith("the C++ compiler failed: out of disk")
 
@@ -87,7 +87,7 @@ def test_what_only_the_compiled_engine_has_is_not_replaced(
     no_compiler: None, engine: EngineConfig, problem: str
 ) -> None:
     with pytest.raises(NativeBuildError, match=problem):
-        compile_ahead(engine, say=lambda line: None)
+        compile_ahead(engine, notify=lambda line: None)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_who_does_not_compute_with_it_does_not_need_it(
     no_compiler: None, engine: EngineConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    assert compile_ahead(engine, say=lambda line: None) == (engine, None)
+    assert compile_ahead(engine, notify=lambda line: None) == (engine, None)
 
 
 def test_who_finds_the_library_does_not_wait_for_torch(library: Path) -> None:
@@ -119,7 +119,7 @@ from service.launcher import compilation
 build._directories = lambda: [Path(sys.argv[1])]
 compilation.detect = lambda: build.InstructionSet.BASELINE
 engine = EngineConfig()
-print(compilation.compile_ahead(engine, say=print) == (engine, None), "torch" in sys.modules)
+print(compilation.compile_ahead(engine, notify=print) == (engine, None), "torch" in sys.modules)
 """
     ran = subprocess.run(
         [sys.executable, "-c", code, str(library.parent)],
@@ -138,5 +138,5 @@ def test_it_is_compiled_where_the_engine_would_choose_it(
     monkeypatch.setattr(compilation, "build", built.append)
     monkeypatch.setattr(compilation, "find_compiler", lambda: "/usr/bin/c++")
     engine = EngineConfig(backend=backend, device=device, dtype=dtype)
-    compile_ahead(engine, say=lambda line: None)
+    compile_ahead(engine, notify=lambda line: None)
     assert bool(built) == (chosen_backend(engine) == "native")

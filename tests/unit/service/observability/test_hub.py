@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.observability import hub as metrics_hub
-from service.observability.hub import MAX_SILENT, STALE_SECONDS, HubBackup, HubClient, Ledger
+from service.observability.hub import MAX_SILENT, STALE_SECONDS, Aggregator, HubBackup, HubClient
 from service.observability.metrics import GatewayMetrics
 from service.observability.snapshot import Family, Snapshot, take_snapshot
 
@@ -36,13 +36,13 @@ def _snapshot(requests: float, running: float = 1.0) -> Snapshot:
     }
 
 
-def _sum(ledger: Ledger) -> float:
-    merged = ledger.merged()
+def _sum(aggregator: Aggregator) -> float:
+    merged = aggregator.merged()
     return merged["requests"].samples["requests_total", ()] if "requests" in merged else 0.0
 
 
-def _gauges(ledger: Ledger) -> dict[str, float]:
-    merged = ledger.merged()
+def _gauges(aggregator: Aggregator) -> dict[str, float]:
+    merged = aggregator.merged()
     if "running" not in merged:
         return {}
     return {
@@ -70,57 +70,57 @@ def test_rays_head_keeps_no_record_of_the_pushes(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_push_replaces_the_one_before() -> None:
-    ledger = Ledger(clock=_Clock())
-    ledger.push("a", _snapshot(3))
-    ledger.push("b", _snapshot(10, running=4))
-    ledger.push("a", _snapshot(5, running=2))
-    assert _sum(ledger) == 15
-    assert _gauges(ledger) == {"a": 2, "b": 4}
+    aggregator = Aggregator(clock=_Clock())
+    aggregator.push("a", _snapshot(3))
+    aggregator.push("b", _snapshot(10, running=4))
+    aggregator.push("a", _snapshot(5, running=2))
+    assert _sum(aggregator) == 15
+    assert _gauges(aggregator) == {"a": 2, "b": 4}
 
 
 def test_the_silent_keep_their_counts_and_lose_their_gauges() -> None:
     clock = _Clock()
-    ledger = Ledger(clock=clock)
-    ledger.push("dead", _snapshot(7))
+    aggregator = Aggregator(clock=clock)
+    aggregator.push("dead", _snapshot(7))
     clock.now += STALE_SECONDS
-    ledger.push("alive", _snapshot(1))
-    assert _sum(ledger) == 8
-    assert _gauges(ledger) == {"alive": 1}
+    aggregator.push("alive", _snapshot(1))
+    assert _sum(aggregator) == 8
+    assert _gauges(aggregator) == {"alive": 1}
     # It was only slow.
-    ledger.push("dead", _snapshot(9))
-    assert _sum(ledger) == 10
-    assert _gauges(ledger) == {"alive": 1, "dead": 1}
+    aggregator.push("dead", _snapshot(9))
+    assert _sum(aggregator) == 10
+    assert _gauges(aggregator) == {"alive": 1, "dead": 1}
 
 
 def test_a_final_push_is_folded_once_and_for_all() -> None:
-    ledger = Ledger(clock=_Clock())
-    ledger.push("a", _snapshot(7), final=True)
-    ledger.push("a", _snapshot(7))
-    assert _sum(ledger) == 7
-    assert _gauges(ledger) == {}
-    assert ledger.backup().sources == {}
+    aggregator = Aggregator(clock=_Clock())
+    aggregator.push("a", _snapshot(7), final=True)
+    aggregator.push("a", _snapshot(7))
+    assert _sum(aggregator) == 7
+    assert _gauges(aggregator) == {}
+    assert aggregator.backup().sources == {}
 
 
 def test_only_so_many_silent_ones_are_remembered_singly() -> None:
     clock = _Clock()
-    ledger = Ledger(clock=clock)
+    aggregator = Aggregator(clock=clock)
     for index in range(3 * MAX_SILENT):
-        ledger.push(f"dead-{index}", _snapshot(2))
+        aggregator.push(f"dead-{index}", _snapshot(2))
     clock.now += STALE_SECONDS
-    ledger.push("alive", _snapshot(1))
-    assert len(ledger.backup().sources) == MAX_SILENT + 1
-    assert f"dead-{3 * MAX_SILENT - 1}" in ledger.backup().sources
-    assert _sum(ledger) == 6 * MAX_SILENT + 1
+    aggregator.push("alive", _snapshot(1))
+    assert len(aggregator.backup().sources) == MAX_SILENT + 1
+    assert f"dead-{3 * MAX_SILENT - 1}" in aggregator.backup().sources
+    assert _sum(aggregator) == 6 * MAX_SILENT + 1
 
 
 def test_a_new_hub_takes_over_without_counting_twice() -> None:
-    old = Ledger(clock=_Clock())
+    old = Aggregator(clock=_Clock())
     old.push("gone", _snapshot(100), final=True)
     old.push("dead", _snapshot(10))
     old.push("alive", _snapshot(1))
     backup = old.backup()
 
-    new = Ledger(clock=_Clock())
+    new = Aggregator(clock=_Clock())
     new.push("alive", _snapshot(3))  # before anybody has brought the backup
     new.restore(backup)
     new.restore(backup)
@@ -131,24 +131,24 @@ def test_a_new_hub_takes_over_without_counting_twice() -> None:
 
 
 def test_of_two_backups_the_later_one_wins() -> None:
-    ledger = Ledger(clock=_Clock())
-    ledger.push("a", _snapshot(5))
-    ledger.push("b", _snapshot(1))
-    earlier = ledger.backup()
-    ledger.push("a", _snapshot(7), final=True)
-    later = ledger.backup()
+    aggregator = Aggregator(clock=_Clock())
+    aggregator.push("a", _snapshot(5))
+    aggregator.push("b", _snapshot(1))
+    earlier = aggregator.backup()
+    aggregator.push("a", _snapshot(7), final=True)
+    later = aggregator.backup()
     for order in ((earlier, later), (later, earlier)):
-        new = Ledger(clock=_Clock())
+        new = Aggregator(clock=_Clock())
         for backup in order:
             new.restore(backup)
         assert _sum(new) == 8
 
 
 def test_an_empty_backup_changes_nothing() -> None:
-    ledger = Ledger(clock=_Clock())
-    ledger.push("a", _snapshot(5))
-    ledger.restore(HubBackup())
-    assert _sum(ledger) == 5
+    aggregator = Aggregator(clock=_Clock())
+    aggregator.push("a", _snapshot(5))
+    aggregator.restore(HubBackup())
+    assert _sum(aggregator) == 5
 
 
 _EVENTS = st.lists(
@@ -160,7 +160,7 @@ _EVENTS = st.lists(
 @given(_EVENTS)
 def test_sums_never_fall_and_never_exceed_what_happened(events: list[tuple[str, int]]) -> None:
     clock = _Clock()
-    ledger = Ledger(clock=clock)
+    aggregator = Aggregator(clock=clock)
     alive: dict[str, int] = {}
     ended = 0
     happened = 0
@@ -170,39 +170,39 @@ def test_sums_never_fall_and_never_exceed_what_happened(events: list[tuple[str, 
             name = f"{who}-{ended}"
             alive[name] = alive.get(name, 0) + 1
             happened += 1
-            ledger.push(name, _snapshot(alive[name]))
+            aggregator.push(name, _snapshot(alive[name]))
         elif kind == "end" and alive:
             name = sorted(alive)[who % len(alive)]
-            ledger.push(name, _snapshot(alive.pop(name)), final=True)
+            aggregator.push(name, _snapshot(alive.pop(name)), final=True)
             ended += 1
         elif kind == "silence":
             clock.now += STALE_SECONDS
         elif kind == "new hub":
-            backup = ledger.backup()
-            ledger = Ledger(clock=clock)
-            ledger.restore(backup)
-        assert _sum(ledger) == happened
+            backup = aggregator.backup()
+            aggregator = Aggregator(clock=clock)
+            aggregator.restore(backup)
+        assert _sum(aggregator) == happened
 
 
 def _overloaded(gateway_metrics: GatewayMetrics, times: int) -> Snapshot:
     for _ in range(times):
-        gateway_metrics.request_overloaded()
+        gateway_metrics.count_overload()
     return take_snapshot(gateway_metrics.registry)
 
 
 def test_refused_requests_are_counted_over_all_who_ever_were() -> None:
-    ledger = Ledger(clock=_Clock())
-    assert ledger.refused() == 0
-    ledger.push("gone", _overloaded(GatewayMetrics(), 2), final=True)
-    ledger.push("here", _overloaded(GatewayMetrics(), 5))
-    ledger.push("translator", _snapshot(3))
-    assert ledger.refused() == 7
+    aggregator = Aggregator(clock=_Clock())
+    assert aggregator.refused() == 0
+    aggregator.push("gone", _overloaded(GatewayMetrics(), 2), final=True)
+    aggregator.push("here", _overloaded(GatewayMetrics(), 5))
+    aggregator.push("translator", _snapshot(3))
+    assert aggregator.refused() == 7
 
 
 @pytest.mark.parametrize("status", [200, 429, 500, 503, 504])
 def test_no_status_alone_is_demand(status: int) -> None:
     metrics = GatewayMetrics()
-    metrics.request_finished("/v1/translate", status, 0.1)
-    ledger = Ledger(clock=_Clock())
-    ledger.push("gateway", take_snapshot(metrics.registry))
-    assert ledger.refused() == 0
+    metrics.observe_request("/v1/translate", status, 0.1)
+    aggregator = Aggregator(clock=_Clock())
+    aggregator.push("gateway", take_snapshot(metrics.registry))
+    assert aggregator.refused() == 0

@@ -53,10 +53,10 @@ def _sample(snapshot: dict[str, Family], name: str, **labels: str) -> float:
 def test_requests_are_counted_by_route_status_and_pair() -> None:
     metrics = GatewayMetrics()
     for status, source, target in ((200, "en", "de"), (200, "en", "de"), (422, "", "")):
-        metrics.request_finished("/v1/translate", status, 0.3, source=source, target=target)
+        metrics.observe_request("/v1/translate", status, 0.3, source=source, target=target)
     in_flight = {"/v1/translate": 0, "/health": 1}
     metrics.read_in_flight(lambda: in_flight)
-    metrics.retried("lost")
+    metrics.count_retry("lost")
     snapshot = take_snapshot(metrics.registry)
     name = "polyhead_http_requests_total"
     assert _sample(snapshot, name, route="/v1/translate", status="200", target="de") == 2
@@ -73,13 +73,15 @@ def test_requests_are_counted_by_route_status_and_pair() -> None:
 
 def test_a_failed_translation_has_no_end_to_end_latency() -> None:
     metrics = GatewayMetrics()
-    metrics.request_finished("/translate", 503, 60.0, source="en", target="de")
+    metrics.observe_request("/translate", 503, 60.0, source="en", target="de")
     assert not take_snapshot(metrics.registry)["polyhead_e2e_request_latency_seconds"].samples
 
 
 def test_texts_are_counted_with_their_times() -> None:
     metrics = TranslatorMetrics("en-de")
-    metrics.translated([_TRANSLATION, replace(_TRANSLATION, finish_reason=FinishReason.LENGTH)])
+    metrics.observe_translations(
+        [_TRANSLATION, replace(_TRANSLATION, finish_reason=FinishReason.LENGTH)]
+    )
     snapshot = take_snapshot(metrics.registry)
     assert _sample(snapshot, "polyhead_prompt_tokens_total", model_name="en-de") == 6
     assert _sample(snapshot, "polyhead_generation_tokens_total") == 8
@@ -96,7 +98,7 @@ def test_texts_are_counted_with_their_times() -> None:
 
 def test_a_blank_text_took_no_time() -> None:
     metrics = TranslatorMetrics("en-de")
-    metrics.translated([_BLANK])
+    metrics.observe_translations([_BLANK])
     snapshot = take_snapshot(metrics.registry)
     assert _sample(snapshot, "polyhead_request_success_total", finished_reason="stop") == 1
     assert _sample(snapshot, "polyhead_time_to_first_token_seconds_count") == 0
@@ -106,7 +108,7 @@ def test_a_blank_text_took_no_time() -> None:
 def test_steps_are_weighted_by_the_sentences_in_them() -> None:
     metrics = TranslatorMetrics("en-de")
     later = replace(_STEP, newcomers=0, encoded_tokens=0, encode_seconds=0.0, decode_seconds=0.002)
-    metrics.stepped([_STEP, later])
+    metrics.observe_steps([_STEP, later])
     snapshot = take_snapshot(metrics.registry)
     # Three old sentences in the first step and four in the second: a first token has no gap before.
     assert _sample(snapshot, "polyhead_inter_token_latency_seconds_count") == 7
@@ -118,7 +120,7 @@ def test_steps_are_weighted_by_the_sentences_in_them() -> None:
 
 def test_steps_of_one_call_are_counted_one_by_one() -> None:
     metrics = TranslatorMetrics("en-de")
-    metrics.stepped([replace(_STEP, steps=5, rows=40, decode_seconds=0.005)])
+    metrics.observe_steps([replace(_STEP, steps=5, rows=40, decode_seconds=0.005)])
     snapshot = take_snapshot(metrics.registry)
     # Three old sentences wait for the encoder too; then all four have four gaps of 1 ms each.
     name = "polyhead_inter_token_latency_seconds"
@@ -137,8 +139,8 @@ def test_the_engines_state_is_the_last_one() -> None:
         running_source_tokens=90, submitted_source_tokens=180, admitted_source_tokens=90,
         waiting_since=1.0,
     )  # fmt: skip
-    metrics.engine_is(before)
-    metrics.engine_is(
+    metrics.set_engine(before)
+    metrics.set_engine(
         replace(
             before, running=4, waiting=2, slots_used=32,
             waiting_source_tokens=20, running_source_tokens=40,
@@ -160,7 +162,7 @@ def test_weighted_histogram_is_the_librarys_told_one_by_one() -> None:
     ).labels("en-de")  # fmt: skip
     for seconds, count in ((0.0, 1), (0.001, 2), (0.0011, 3), (0.07, 5), (60.0, 2), (61.5, 4)):
         step = replace(_STEP, running=count + 1, encode_seconds=0.0, decode_seconds=seconds)
-        metrics.stepped([step])
+        metrics.observe_steps([step])
         for _ in range(count):
             plain.observe(seconds)
     name = "polyhead_inter_token_latency_seconds"

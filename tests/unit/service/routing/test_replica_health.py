@@ -18,7 +18,7 @@ from ray.serve.request_router import PendingRequest
 
 from service.routing import replica_health as replica_watch
 from service.routing.attempts import Attempt
-from service.routing.replica_health import WatchfulRouter
+from service.routing.replica_health import HealthAwareRouter
 from tests.fakes import until
 
 _DEPLOYMENT = DeploymentID(name="m", app_name="a")
@@ -43,7 +43,7 @@ class _Replica:
 
 
 class _Result:
-    """Of a call under way."""
+    """The result of a call in flight."""
 
     def __init__(self) -> None:
         self._callbacks: list[Callable[[Any], None]] = []
@@ -70,14 +70,16 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(replica_watch, name, 0.02)
 
 
-def _router(*replicas: _Replica) -> WatchfulRouter:
-    router = WatchfulRouter(deployment_id=_DEPLOYMENT, handle_source=DeploymentHandleSource.REPLICA)
+def _router(*replicas: _Replica) -> HealthAwareRouter:
+    router = HealthAwareRouter(
+        deployment_id=_DEPLOYMENT, handle_source=DeploymentHandleSource.REPLICA
+    )
     router.initialize_state()
     router.update_replicas(list(replicas))  # type: ignore[arg-type]
     return router
 
 
-async def _chosen(router: WatchfulRouter) -> set[str]:
+async def _chosen(router: HealthAwareRouter) -> set[str]:
     """Whoever may get the next call, in twenty draws."""
     names: set[str] = set()
     for _ in range(20):
@@ -208,7 +210,7 @@ async def test_what_is_known_of_a_replica_goes_with_it() -> None:
     router.update_replicas([two])  # type: ignore[list-item]
     await until(lambda: one.replica_id not in router._in_flight)
     result.end()
-    assert router._watching is not None
-    await router._watching
+    assert router._probing is not None
+    await router._probing
     known = [router._last_answer, router._excluded_until, router._unresponsive]
     assert not any(known)

@@ -247,11 +247,11 @@ async def test_the_error_of_an_abandoned_attempt_is_discarded() -> None:
 
 def test_the_budget_is_a_share_of_the_requests_after_a_burst() -> None:
     budget = RetryBudget(ratio=0.5, burst=2)
-    assert [budget.spend() for _ in range(3)] == [True, True, False]
-    budget.earn()
-    assert not budget.spend()
-    budget.earn()
-    assert [budget.spend(), budget.spend()] == [True, False]
+    assert [budget.try_withdraw() for _ in range(3)] == [True, True, False]
+    budget.deposit()
+    assert not budget.try_withdraw()
+    budget.deposit()
+    assert [budget.try_withdraw(), budget.try_withdraw()] == [True, False]
     for _ in range(100):
-        budget.earn()
-    assert [budget.spend() for _ in range(3)] == [True, True, False]
+        budget.deposit()
+    assert [budget.try_withdraw() for _ in range(3)] == [True, True, False]

@@ -75,7 +75,7 @@ def _backend(*outcomes: Any) -> tuple[ServeBackend, _Handle]:
 
 
 def _carried(cause: Exception) -> BaseException:
-    """As Ray hands over what a replica raised: of both types, with a traceback for a text."""
+    """A replica's exception as Ray re-raises it: of both types, with a traceback as its message."""
     return RayTaskError("translate", "Traceback ...", cause).as_instanceof_cause()
 
 

@@ -11,7 +11,7 @@ import httpx
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from service.gateway.api.schemas import GenerationOptions
+from service.gateway.api.native_schemas import GenerationOptions
 from tests.fakes import Gateway
 
 ANY_TEXT = st.text(st.characters(exclude_categories=[]), max_size=20)

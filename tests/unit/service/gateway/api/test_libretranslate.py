@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from model.config import GenerationConfig
 from model.errors import DeadlineExceededError, QueueFullError
 from service.gateway.api.language_names import language_name
-from service.gateway.api.schemas import LibreTranslateRequest
+from service.gateway.api.libretranslate_schemas import LibreTranslateRequest
 from tests.fakes import FakeBackend, Gateway
 
 HELLO = {"q": "Hello", "source": "en", "target": "de"}

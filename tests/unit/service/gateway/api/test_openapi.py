@@ -6,15 +6,13 @@ from typing import Any
 
 import pytest
 
-from service.gateway.api.schemas import (
-    ErrorReply,
+from service.gateway.api.libretranslate_schemas import (
     LibreTranslateError,
     LibreTranslateLanguage,
     LibreTranslateReply,
     LibreTranslateRequest,
-    TranslateReplyBody,
-    TranslateRequest,
 )
+from service.gateway.api.native_schemas import ErrorReply, TranslateReplyBody, TranslateRequest
 from tests.fakes import Gateway
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from model.config import EngineConfig
-from service.cli.translate_lines import print_translations, read_lines
+from service.cli.translate import print_translations, read_lines
 from tests.tiny_model import build_tiny_model
 
 

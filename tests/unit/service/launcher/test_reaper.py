@@ -1,4 +1,4 @@
-"""Who was killed leaves nobody and nothing behind."""
+"""A service that was killed leaves no process and no file behind."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tests.integration.service_process import runs, wait_for
 
 ROOT = Path(__file__).parents[4]
 
-# Waits for the end of its standard input inside of `cleaned_up`, having started two who would go on
-# without it: one holds a file of the folder, the other has its name on the command line.
+# Waits for the end of its standard input inside of `reaped_on_death`, having started two processes
+# that would outlive it: one holds a file of the folder, the other has its name as an argument.
 _OWNER = """
 import subprocess, sys
 from pathlib import Path
-from service.launcher.orphans import cleaned_up
+from service.launcher.reaper import reaped_on_death
 
 directory = Path(sys.argv[1])
 wait = "import sys; print('up', flush=True); sys.stdin.read()"
-with cleaned_up(directory), (directory / "log").open("w") as log:
+with reaped_on_death(directory), (directory / "log").open("w") as log:
     for arguments, errors in (([], log), ([str(directory)], None)):
         made = subprocess.Popen(
             [sys.executable, "-c", wait, *arguments], stderr=errors, start_new_session=True,

@@ -1,39 +1,24 @@
-"""The wire types, as pydantic models; what `/openapi.json` shows is made of them."""
+"""The wire types of the native API, as pydantic models; `/openapi.json` shows them."""
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SkipValidation,
-    create_model,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from model.config import GENERATION_OPTIONS
 from model.options import Option
+from service.gateway.api.contract import Reply
 
 __all__ = [
     "ErrorBody",
     "ErrorReply",
     "GenerationDefaults",
     "GenerationOptions",
-    "Health",
     "Hypothesis",
     "LanguagePair",
-    "LibreTranslateError",
-    "LibreTranslateLanguage",
-    "LibreTranslateReply",
-    "LibreTranslateRequest",
     "Model",
     "ModelList",
-    "ModelReadiness",
-    "Readiness",
     "Timings",
     "TranslateReplyBody",
     "TranslateRequest",
@@ -44,8 +29,7 @@ __all__ = [
 _MAX_CODE_LEN = 35
 """The longest language tag that RFC 5646 (section 4.4.1) asks anybody to store."""
 _MAX_FIELDS = 64
-"""Of one object of a request; more than any has."""
-_SHORT_NUMBER = re.compile(r"[0-9]{1,9}")
+"""Most fields of one object in a request; more than any has."""
 
 LanguageCode = Annotated[str, Field(min_length=1, max_length=_MAX_CODE_LEN)]
 
@@ -54,12 +38,12 @@ _TRANSLATION = "Das Tier überquerte die Straße nicht, weil es müde war."
 
 
 class _Request(BaseModel):
-    """What a client sends: no field unknown, no type converted."""
+    """A request object: unknown fields are refused, and no type is converted."""
 
     model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
 
-    # Each thing that is wrong is written down, which takes far longer than reading it did. So
-    # neither the fields here nor the items of a list below may go wrong in any number.
+    # Writing down an error takes far longer than reading the field or list item at fault, so the
+    # number of errors is bounded: here, and by `fail_fast` below.
     @model_validator(mode="before")
     @classmethod
     def _check_number_of_fields(cls, value: Any) -> Any:
@@ -70,13 +54,7 @@ class _Request(BaseModel):
         return value
 
 
-class _Reply(BaseModel):
-    """What a client gets."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
-
-def _asked(option: Option) -> Any:
+def _request_field(option: Option) -> Any:
     """The field of a request that chooses an option."""
     rules = Field(
         default=None, ge=option.least, le=option.most_in_requests, description=option.request
@@ -84,29 +62,17 @@ def _asked(option: Option) -> Any:
     return option.kind | None, rules
 
 
-def _told(option: Option) -> Any:
-    """The field of an answer that tells a model's default."""
+def _reply_field(option: Option) -> Any:
+    """The field of an answer that gives a model's default."""
     kind = option.kind | None if option.optional else option.kind
     return kind, Field(description=option.reply)
 
 
-class _GenerationOptions(_Request):
+_CHOICES = {option.name: _request_field(option) for option in GENERATION_OPTIONS if option.request}
+
+
+class GenerationOptions(create_model("_GenerationOptions", __base__=_Request, **_CHOICES)):  # type: ignore[misc]
     """How to search for the translation; what is left out is the model's own default."""
-
-    def chosen(self) -> dict[str, Any]:
-        """The options that were given, by name."""
-        return self.model_dump(exclude_none=True)
-
-
-if TYPE_CHECKING:
-    GenerationOptions = _GenerationOptions
-else:
-    GenerationOptions = create_model(
-        "GenerationOptions",
-        __base__=_GenerationOptions,
-        __doc__=_GenerationOptions.__doc__,
-        **{option.name: _asked(option) for option in GENERATION_OPTIONS if option.request},
-    )
 
 
 class TranslateRequest(_Request):
@@ -151,7 +117,7 @@ class TranslateRequest(_Request):
         return (self.text,) if self.text is not None else tuple(self.texts or ())
 
 
-class Hypothesis(_Reply):
+class Hypothesis(Reply):
     """One of several translations of a text."""
 
     text: str
@@ -159,7 +125,7 @@ class Hypothesis(_Reply):
     """Length-normalised log-probability; there when `return_scores` is true."""
 
 
-class TranslationBody(_Reply):
+class TranslationBody(Reply):
     """The translation of one text."""
 
     text: str
@@ -172,14 +138,14 @@ class TranslationBody(_Reply):
     """All translations, best first; there when `num_hypotheses` is above 1."""
 
 
-class Usage(_Reply):
+class Usage(Reply):
     """How much was translated, in the model's tokens, all texts together."""
 
     source_tokens: int
     target_tokens: int
 
 
-class Timings(_Reply):
+class Timings(Reply):
     """Where the time went inside the model."""
 
     queue_seconds: float
@@ -190,7 +156,7 @@ class Timings(_Reply):
     """Writing the translation."""
 
 
-class TranslateReplyBody(_Reply):
+class TranslateReplyBody(Reply):
     """The answer to a TranslateRequest."""
 
     model_config = ConfigDict(
@@ -218,29 +184,21 @@ class TranslateReplyBody(_Reply):
     timings: Timings
 
 
-class LanguagePair(_Reply):
+class LanguagePair(Reply):
     """A direction that a model translates in."""
 
     source: str
     target: str
 
 
-class _GenerationDefaults(_Reply):
+_DEFAULTS = {option.name: _reply_field(option) for option in GENERATION_OPTIONS}
+
+
+class GenerationDefaults(create_model("_GenerationDefaults", __base__=Reply, **_DEFAULTS)):  # type: ignore[misc]
     """How a model searches when a request does not say."""
 
 
-if TYPE_CHECKING:
-    GenerationDefaults = _GenerationDefaults
-else:
-    GenerationDefaults = create_model(
-        "GenerationDefaults",
-        __base__=_GenerationDefaults,
-        __doc__=_GenerationDefaults.__doc__,
-        **{option.name: _told(option) for option in GENERATION_OPTIONS},
-    )
-
-
-class Model(_Reply):
+class Model(Reply):
     """A model that the service has."""
 
     name: str
@@ -255,35 +213,13 @@ class Model(_Reply):
     generation: GenerationDefaults
 
 
-class ModelList(_Reply):
+class ModelList(Reply):
     """The models of the service."""
 
     models: list[Model]
 
 
-class Health(_Reply):
-    """The gateway is alive."""
-
-    status: Literal["ok"] = "ok"
-
-
-class ModelReadiness(_Reply):
-    """Whether one configured model can answer."""
-
-    name: str
-    ready: bool
-    problem: str | None = None
-    """What is wrong when it is not ready."""
-
-
-class Readiness(_Reply):
-    """Whether every configured model can answer."""
-
-    status: Literal["ready", "not ready"]
-    models: list[ModelReadiness]
-
-
-class ErrorBody(_Reply):
+class ErrorBody(Reply):
     """What went wrong."""
 
     type: str
@@ -294,7 +230,7 @@ class ErrorBody(_Reply):
     """The field to blame, such as `texts[3]`, if it is one."""
 
 
-class ErrorReply(_Reply):
+class ErrorReply(Reply):
     """Any answer of the native API that is not a success."""
 
     model_config = ConfigDict(
@@ -314,87 +250,3 @@ class ErrorReply(_Reply):
 
     error: ErrorBody
     request_id: str
-
-
-class LibreTranslateRequest(BaseModel):
-    """A request in LibreTranslate's form; fields it does not know are ignored."""
-
-    model_config = ConfigDict(
-        strict=True,
-        frozen=True,
-        use_attribute_docstrings=True,
-        json_schema_extra={"examples": [{"q": _SENTENCE, "source": "en", "target": "de"}]},
-    )
-
-    q: str | Annotated[list[str], Field(fail_fast=True)]
-    """The text or the texts to translate."""
-    source: str
-    """Language code of the text."""
-    target: str
-    """Language code of the translation."""
-    format: Literal["text"] = "text"
-    """Only plain text is translated."""
-    alternatives: int = Field(default=0, ge=0)
-    """How many further translations of each text to return."""
-    api_key: SkipValidation[str] = ""
-    """Not read: no key is needed."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _leave_out_what_is_empty(cls, fields: Any) -> Any:
-        """To LibreTranslate, null and "" are no values, and a list without texts is no `q`."""
-        if not isinstance(fields, dict):
-            return fields
-        known = {name: fields[name] for name in cls.model_fields if name in fields}
-        if known.get("q") == []:
-            del known["q"]
-        return {name: value for name, value in known.items() if value not in (None, "")}
-
-    @field_validator("alternatives", mode="before")
-    @classmethod
-    def _read_digits(cls, value: Any) -> Any:
-        """A form has strings only."""
-        if isinstance(value, str) and _SHORT_NUMBER.fullmatch(value):
-            return int(value)
-        return value
-
-    @property
-    def is_list(self) -> bool:
-        """Whether `q` came as a list."""
-        return isinstance(self.q, list)
-
-    def all_texts(self) -> tuple[str, ...]:
-        """The texts, whichever form they came in."""
-        return tuple(self.q) if isinstance(self.q, list) else (self.q,)
-
-
-class LibreTranslateReply(_Reply):
-    """A translation, or a list of them where `q` was a list."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"translatedText": _TRANSLATION}]})
-
-    translatedText: str | list[str]  # noqa: N815 - the wire's name
-    alternatives: list[str] | list[list[str]] = Field(default_factory=list)
-    """Further translations; there when the request asks for any."""
-
-
-class LibreTranslateError(_Reply):
-    """Any answer in LibreTranslate's form that is not a success."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"error": "fr is not supported"}]})
-
-    error: str
-
-
-class LibreTranslateLanguage(_Reply):
-    """A language of the service."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"code": "en", "name": "English", "targets": ["de"]}]}
-    )
-
-    code: str
-    name: str
-    """In English."""
-    targets: list[str]
-    """Languages it can be translated into."""
