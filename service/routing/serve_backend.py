@@ -96,4 +96,4 @@ class ServeBackend:
                     raise ReplicaLostError("the connection to the replica ended") from error
                 raise
             except (BackPressureError, DeploymentUnavailableError) as error:
-                raise ModelUnavailableError("no replica of the model accepts calls now") from error
+                raise ModelUnavailableError("no replica of the model takes calls now") from error
