@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +25,14 @@ async def document() -> dict[str, Any]:
     assert answer.status_code == 200
     value: dict[str, Any] = answer.json()
     return value
+
+
+def test_the_interface_is_the_published_one(document: dict[str, Any]) -> None:
+    # What changes here changes for clients: it goes into CHANGELOG.md, and the file is written anew:
+    # .venv/bin/python -c "import json; from tests.fakes import Gateway; \
+    #     print(json.dumps(Gateway().app.openapi(), indent=1, ensure_ascii=False))"
+    published = json.loads(Path(__file__).with_name("openapi.json").read_text(encoding="utf-8"))
+    assert document == published
 
 
 def test_every_route_is_documented(document: dict[str, Any]) -> None:
