@@ -28,8 +28,8 @@ async def document() -> dict[str, Any]:
 
 
 def test_the_interface_is_the_published_one(document: dict[str, Any]) -> None:
-    # What changes here changes for clients: it goes into CHANGELOG.md, and the file is written anew:
-    # .venv/bin/python -c "import json; from tests.fakes import Gateway; \
+    # What changes here changes for clients: it goes into CHANGELOG.md, and the file is written anew
+    # by .venv/bin/python -c "import json; from tests.fakes import Gateway; \
     #     print(json.dumps(Gateway().app.openapi(), indent=1, ensure_ascii=False))"
     published = json.loads(Path(__file__).with_name("openapi.json").read_text(encoding="utf-8"))
     assert document == published
