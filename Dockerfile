@@ -27,6 +27,7 @@ RUN python -m venv /opt/polyhead \
        esac \
     && /opt/polyhead/bin/pip install setuptools \
     && /opt/polyhead/bin/pip install --no-build-isolation .
+COPY polyhead.py ./
 COPY model model
 COPY service service
 COPY loadtests loadtests
@@ -35,6 +36,7 @@ RUN /opt/polyhead/bin/pip install --no-build-isolation --no-deps --force-reinsta
 # machine's. Not from /source, whose modules would be taken before the installed ones.
 WORKDIR /
 RUN /opt/polyhead/bin/python -m model.engine.native.build \
+    && /opt/polyhead/bin/python -c 'import polyhead' \
     && /opt/polyhead/bin/polyhead --version
 
 FROM python:${PYTHON_VERSION}-slim-bookworm

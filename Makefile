@@ -70,6 +70,8 @@ for folder in sys.argv[1:]:
         lines = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").splitlines()
         name = str(path).removesuffix("__init__.py")
         print(f"{name:48} {lines[0] if lines else ''}")
+    for path in sorted([*pathlib.Path(folder).rglob("*.h"), *pathlib.Path(folder).rglob("*.cc")]):
+        print(f"{str(path):48} {path.read_text(encoding='utf-8').splitlines()[0].lstrip('/ ')}")
 endef
 export PRINT_TREE
 

@@ -9,6 +9,7 @@ import dataclasses
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -104,11 +105,11 @@ class Failure:
         return self.kind == _OVERLOADED
 
 
-_RETRY_SOON = {"Retry-After": "1"}
+_RETRY_SOON = MappingProxyType({"Retry-After": "1"})
 """A full queue moves on within a second."""
-_RETRY_LATER = {"Retry-After": "5"}
+_RETRY_LATER = MappingProxyType({"Retry-After": "5"})
 """A replica is replaced in about five seconds."""
-_CLOSE = {"Connection": "close"}
+_CLOSE = MappingProxyType({"Connection": "close"})
 """The client may still be sending its body."""
 
 # A class not listed is answered as its nearest base class. A message here replaces the exception's

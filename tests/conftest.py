@@ -36,8 +36,8 @@ def _clean_environment() -> None:
 _clean_environment()
 
 # No timing in tests, and the same examples in every run: what fails once fails again.
-settings.register_profile("house", deadline=None, derandomize=True, database=None)
-settings.load_profile("house")
+settings.register_profile("polyhead", deadline=None, derandomize=True, database=None)
+settings.load_profile("polyhead")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

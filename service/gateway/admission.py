@@ -50,7 +50,7 @@ class Admission:
         """
         if self.draining and context.route not in _SERVED_WHILE_DRAINING:
             raise ModelUnavailableError("the service is about to end; try again later")
-        if has_body:
+        if has_body and context.route not in _SERVED_WHILE_DRAINING:
             self._check_capacity(context.priority)
         self._in_flight[context.route, has_body] += 1
         try:

@@ -369,11 +369,18 @@ def _stopped_quietly() -> Iterator[None]:
     except SystemExit:
         return
     except BaseException as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, _StopRequested):
-            cause = cause.__cause__ or cause.__context__
-        if cause is None:
+        if not any(isinstance(cause, _StopRequested) for cause in _causes(error)):
             raise
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """The exception and all that led to it, explicitly or not."""
+    found = [error]
+    for one in found:
+        for cause in (one.__cause__, one.__context__):
+            if cause is not None and all(cause is not known for known in found):
+                found.append(cause)
+    return found
 
 
 @contextmanager

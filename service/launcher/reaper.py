@@ -74,13 +74,26 @@ def main() -> None:
     shutil.rmtree(directory, ignore_errors=True)
 
 
+def _open_names(pid: int) -> list[str]:
+    """What a process holds open, by name.
+
+    psutil's `open_files` leaves out folders, FIFOs and deleted files, and asks the file system of
+    each file, which may not answer.
+    """
+    names = []
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            names.append(os.readlink(descriptor))
+    return names
+
+
 def _users_of(directory: Path) -> list[psutil.Process]:
     """Other processes with an open file or an argument in `directory`."""
     found = []
     for process in psutil.process_iter():
         # Processes of other users cannot be inspected, nor ended.
-        with contextlib.suppress(psutil.Error):
-            names = [*process.cmdline(), *(file.path for file in process.open_files())]
+        with contextlib.suppress(psutil.Error, OSError):
+            names = [*process.cmdline(), *_open_names(process.pid)]
             if any(str(directory) in name for name in names) and process.pid != os.getpid():
                 found.append(process)
     return found

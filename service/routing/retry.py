@@ -94,7 +94,9 @@ class Retrier:
                         f"no replica of the model could answer in {attempt} attempts; "
                         "try again later"
                     ) from error
-                self._metrics.count_retry(_REASONS[type(error)])
+                self._metrics.count_retry(
+                    next(reason for kind, reason in _REASONS.items() if isinstance(error, kind))
+                )
             await self._pause(attempt, deadline)
 
     async def _attempt(

@@ -84,6 +84,7 @@ class LibreTranslateApi:
         """Translates `q`, a text or a list of texts, from JSON, a form or the query string."""
         wanted = await _read(request, max_fields=self._limits.max_texts + 32)
         _check_limits(wanted, self._limits)
+        _check_codes(wanted)
         try:
             options = await self._options(wanted)
             reply = await self._pipeline.translate(
@@ -127,17 +128,11 @@ class LibreTranslateApi:
 
     async def _not_served(self, wanted: LibreTranslateRequest) -> InvalidRequestError:
         """The error for a pair that is not served, in LibreTranslate's wording."""
-        if wanted.source.casefold() == "auto":
-            return InvalidRequestError(
-                "Invalid request: source must be a language code that GET /languages lists, "
-                "but is auto: this server does not detect languages"
-            )
         targets = _targets(await self._pipeline.router.models())
         known = {code.casefold(): code for code in targets}
         for code in (wanted.source, wanted.target):
             if code.casefold() not in known:
-                name = code if len(code) <= _MAX_CODE_LEN else f"{code[:_MAX_CODE_LEN]}…"
-                return InvalidRequestError(f"{name} is not supported")
+                return InvalidRequestError(f"{code} is not supported")
         source, target = known[wanted.source.casefold()], known[wanted.target.casefold()]
         return InvalidRequestError(
             f"{language_name(target)} ({target}) is not available as a target language "
@@ -176,6 +171,18 @@ def _problem(error: ErrorDetails) -> str:
             return "Invalid request: alternatives parameter is not a number"
         case _:
             return f"Invalid request: {field} must be a language code, but is {shown(was)}"
+
+
+def _check_codes(wanted: LibreTranslateRequest) -> None:
+    """Refuses what no model can serve, whether all of them are ready or not."""
+    if wanted.source.casefold() == "auto":
+        raise InvalidRequestError(
+            "Invalid request: source must be a language code that GET /languages lists, "
+            "but is auto: this server does not detect languages"
+        )
+    for code in (wanted.source, wanted.target):
+        if len(code) > _MAX_CODE_LEN:
+            raise InvalidRequestError(f"{code[:_MAX_CODE_LEN]}… is not supported")
 
 
 def _check_limits(wanted: LibreTranslateRequest, limits: Limits) -> None:

@@ -86,7 +86,7 @@ class NativeApi:
             return_scores=body.return_scores,
             return_hypotheses=options.get("num_hypotheses", 1) > 1,
         )
-        return Response(to_json(answer), media_type="application/json")
+        return Response(to_json(answer, inf_nan_mode="null"), media_type="application/json")
 
     @NATIVE.route(
         "/v1/models",

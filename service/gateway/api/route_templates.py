@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from starlette.routing import BaseRoute, Match, Mount, Route
+from starlette.routing import BaseRoute, Host, Match, Mount, Route
 from starlette.types import Scope
 
 __all__ = ["OTHER_ROUTE", "RouteTemplates"]
@@ -21,7 +21,17 @@ class RouteTemplates:
     """
 
     def __init__(self, routes: Sequence[BaseRoute]) -> None:
-        """`routes` may grow later, by paths that those there now do not match."""
+        """`routes` may grow later, by paths that those there now do not match.
+
+        Raises:
+            ValueError: a route has no path of its own, as those that `include_router` makes.
+        """
+        for route in routes:
+            if not _path(route) and not isinstance(route, Host):
+                raise ValueError(
+                    f"a route must have a path of its own, but one is of {type(route).__name__}: "
+                    "add routes to the application itself"
+                )
         self._routes = routes
         self._known: dict[tuple[str, str], str] = {}
         for route in routes:
@@ -33,7 +43,7 @@ class RouteTemplates:
     def template_of(self, scope: Scope) -> str:
         """The template for an HTTP request; that of the route also where its method is wrong."""
         path, root = scope["path"], scope.get("root_path")
-        if root and path.startswith(f"{root}/"):
+        if root and (path == root or path.startswith(f"{root}/")):
             path = path[len(root) :]
         known = self._known.get((scope["method"], path))
         return known or _template(self._routes, scope) or OTHER_ROUTE

@@ -51,6 +51,16 @@ def test_batch_requests_leave_places_to_others() -> None:
             assert admission.in_flight() == {"/translate": 3, "/v1/translate": 1}
 
 
+def test_who_watches_a_full_gateway_is_answered_with_a_body_or_without(
+    admission: Admission,
+) -> None:
+    with ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(admission.slot(INTERACTIVE, has_body=True))
+        stack.enter_context(admission.slot(HEALTH, has_body=True))
+        assert admission.in_flight() == {"/health": 1, "/translate": 2}
+
+
 def test_requests_without_a_body_are_counted_but_not_limited(admission: Admission) -> None:
     with ExitStack() as stack:
         for _ in range(5):

@@ -232,3 +232,15 @@ def test_a_signal_in_the_midst_of_rays_own_code_ends_quietly() -> None:
             raise SystemError("returned a result with an exception set") from stopped
     with pytest.raises(SystemError), launch._stopped_quietly():
         raise SystemError("something else")
+
+
+def test_a_signal_is_found_behind_any_chain_of_exceptions() -> None:
+    with launch._stopped_quietly():
+        try:
+            raise launch._StopRequested
+        except launch._StopRequested:
+            raise LaunchError("a replica did not start") from KeyError("explicit")
+    first, second = KeyError(), ValueError()
+    first.__cause__, second.__context__ = second, first
+    with pytest.raises(KeyError), launch._stopped_quietly():
+        raise first

@@ -15,18 +15,27 @@ from tests.integration.service_process import runs, wait_for
 ROOT = Path(__file__).parents[4]
 
 # Waits for the end of its standard input inside of `reaped_on_death`, having started two processes
-# that would outlive it: one holds a file of the folder, the other has its name as an argument.
+# that would outlive it: one holds what the second argument says, the other has the folder's name as
+# an argument.
 _OWNER = """
-import subprocess, sys
+import os, subprocess, sys
 from pathlib import Path
 from service.launcher.reaper import reaped_on_death
 
-directory = Path(sys.argv[1])
+directory, kind = Path(sys.argv[1]), sys.argv[2]
 wait = "import sys; print('up', flush=True); sys.stdin.read()"
-with reaped_on_death(directory), (directory / "log").open("w") as log:
-    for arguments, errors in (([], log), ([str(directory)], None)):
+path = directory / "log"
+if kind == "fifo":
+    os.mkfifo(path)
+elif kind != "folder":
+    path.touch()
+held = os.open(directory if kind == "folder" else path, os.O_RDONLY | os.O_NONBLOCK)
+if kind == "deleted file":
+    path.unlink()
+with reaped_on_death(directory):
+    for arguments, kept in (([], (held,)), ([str(directory)], ())):
         made = subprocess.Popen(
-            [sys.executable, "-c", wait, *arguments], stderr=errors, start_new_session=True,
+            [sys.executable, "-c", wait, *arguments], pass_fds=kept, start_new_session=True,
             stdin=0, stdout=subprocess.PIPE, text=True,
         )
         assert made.stdout.readline() == "up\\n"
@@ -60,10 +69,11 @@ def _orphans(owner: subprocess.Popen[str]) -> list[int]:
     return [int(pid) for pid in pids]
 
 
-def test_a_kill_ends_who_worked_in_the_folder_and_nobody_else(directory: Path) -> None:
+@pytest.mark.parametrize("held", ["file", "deleted file", "folder", "fifo"])
+def test_a_kill_ends_who_worked_in_the_folder_and_nobody_else(directory: Path, held: str) -> None:
     with (
         _waiting("import sys; sys.stdin.read()", str(directory.parent)) as bystander,
-        _waiting(_OWNER, str(directory)) as owner,
+        _waiting(_OWNER, str(directory), held) as owner,
     ):
         orphans = _orphans(owner)
         assert all(map(runs, orphans))
@@ -74,7 +84,7 @@ def test_a_kill_ends_who_worked_in_the_folder_and_nobody_else(directory: Path) -
 
 
 def test_an_orderly_end_is_left_to_the_owner(directory: Path) -> None:
-    with _waiting(_OWNER, str(directory)) as owner:
+    with _waiting(_OWNER, str(directory), "file") as owner:
         _orphans(owner)
         owner.communicate(timeout=60)
     assert owner.returncode == 0

@@ -102,6 +102,15 @@ async def test_lost_work_is_repeated(error: Exception, reason: str) -> None:
     assert gateway.retries == {reason: 2}
 
 
+async def test_a_more_exact_error_is_repeated_for_the_same_reason() -> None:
+    class _NodeLostError(ReplicaLostError):
+        """A replica is gone with its node."""
+
+    gateway = _Gateway()
+    assert await gateway.send(_Backend(_NodeLostError(), "ok")) is _REPLY
+    assert gateway.retries == {"lost": 1}
+
+
 async def test_attempts_are_counted() -> None:
     gateway, backend = _Gateway(), _Backend(*[ReplicaLostError()] * 9)
     with pytest.raises(ModelUnavailableError, match="in 4 attempts") as caught:

@@ -322,6 +322,19 @@ async def test_every_language_is_listed_with_its_targets() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [("auto", "does not detect languages"), ("x" * 36, f"{'x' * 35}… is not supported")],
+)
+async def test_what_can_never_be_served_is_no_reason_to_try_again(source: str, words: str) -> None:
+    broken = FakeBackend("de-en", (("de", "en"),))
+    broken.info_error = ValueError("x")
+    async with Gateway(FakeBackend("en-de"), broken).client() as client:
+        answer = await client.post("/translate", json={"q": "a", "source": source, "target": "de"})
+    assert answer.status_code == 400
+    assert words in answer.json()["error"]
+
+
 async def test_languages_of_models_that_are_not_ready() -> None:
     backend = FakeBackend()
     backend.info_error = ValueError("x")

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Host, Mount, Route
 
@@ -75,6 +75,20 @@ def test_a_request_has_the_template_of_its_route(
 
 def test_a_host_alone_is_no_template() -> None:
     assert RouteTemplates(ROUTES).template_of(_scope("/x", host="files.example")) == "other"
+
+
+def test_routes_that_cannot_be_told_apart_are_refused() -> None:
+    app, router = FastAPI(), APIRouter()
+    router.add_api_route("/documents/{id}", lambda: None)
+    app.include_router(router)
+    with pytest.raises(ValueError, match="a path of its own"):
+        RouteTemplates(app.routes)
+
+
+def test_a_prefix_alone_is_no_route() -> None:
+    assert (
+        RouteTemplates(ROUTES).template_of(_scope("/documents", root_path="/documents")) == "other"
+    )
 
 
 def test_a_prefix_ends_at_a_slash() -> None:

@@ -230,7 +230,7 @@ def test_the_folder_map_is_complete() -> None:
             # Modules beside the folders are named one by one, the others by their folders.
             inner = len(name.parts) > 2
             expected.add(f"{name.parent}/" if inner else str(name))
-    # What a folder within a room is for is told by `make tree`.
+    # What a folder within a folder is for is told by `make tree`.
     covered = tuple(path for path in mapped if path.endswith("/") and path.count("/") > 1)
     left = {path for path in expected - mapped if not path.startswith(covered)}
     assert {path for path in left if not path.endswith("__init__.py")} == set()
