@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole check of the CUDA engine on one GPU, in at most nine minutes.
+# The whole check of the CUDA engine on one GPU; each stage has a time limit, nine minutes in all.
 #
 # What is needed there: this checkout, and a Python of 3.11 or later with torch, triton, numpy,
 # safetensors, sentencepiece, sacrebleu, pyyaml, tqdm, pytest and hypothesis; transformers for one of

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains by recipes on a machine with GPUs, in calls of at most ten minutes.
+# Trains by recipes on a machine with GPUs, in runs of limited length that go on where the last stopped.
 #
 # What is needed there: this checkout, and a Python of 3.11 or later with torch, numpy, safetensors,
 # sentencepiece, sacrebleu, pyyaml and tqdm; what is missing may be carried as wheels in a folder named
@@ -7,8 +7,8 @@
 #
 #     OUT=/tmp/found DATA=text/en-de bash loadtests/gpu/train.sh en-de-gpu de-en-gpu
 #
-# One recipe after the other, on all GPUs there are. What is not finished after SECONDS_AT_MOST is put
-# aside under RUNS, and the exit status is 75: call again on the same machine and it goes on. $OUT gets
+# One recipe after the other, on all GPUs there are. What is not finished after SECONDS_AT_MOST (540) is
+# kept under RUNS, and the exit status is 75: call again on the same machine and it goes on. $OUT gets
 # the metrics of each run and, of a finished one, the model in parts of less than 16 MiB:
 #
 #     cat model.tar.?? | tar -x
@@ -56,7 +56,7 @@ for recipe in "$@"; do
     cp "$run/metrics.jsonl" "$found/" 2>/dev/null
     if [ ! -e "$run/model/config.json" ] || [ $status -ne 0 ]; then
         echo "$recipe: not finished, status $status"
-        exit $((status ? status : 75))  # torchrun says 0 of a run that was put aside
+        exit $((status ? status : 75))  # torchrun says 0 of a run that was interrupted
     fi
     tar -C "$run" -c model | split -b 15M - "$found/model.tar."
 done

@@ -17,7 +17,7 @@ __all__ = ["main"]
 
 
 def main() -> int:
-    """Trains; 75 (EX_TEMPFAIL) says that the run was put aside and wants to be resumed.
+    """Trains; 75 (EX_TEMPFAIL) says that the run was interrupted and can be resumed.
 
     To torchrun it says 0 then too: anything else is a failure there, after which it starts again.
     """

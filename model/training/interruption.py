@@ -1,4 +1,4 @@
-"""SIGTERM as a wish: whoever takes a machine away may wait until the work on it is kept."""
+"""SIGTERM as a request: who takes a machine away may wait until the work on it is saved."""
 
 from __future__ import annotations
 

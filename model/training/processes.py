@@ -87,13 +87,13 @@ class Processes:
         dist.broadcast_object_list(values, src=0, group=self.patient)
         return values[0]
 
-    def anyone(self, wish: bool) -> bool:
-        """Whether any process wishes it."""
+    def anyone(self, requested: bool) -> bool:
+        """Whether it is requested in any process."""
         if self.count == 1:
-            return wish
-        wishes = torch.tensor(int(wish))
-        dist.all_reduce(wishes, dist.ReduceOp.MAX, group=self.patient)
-        return bool(wishes)
+            return requested
+        requests = torch.tensor(int(requested))
+        dist.all_reduce(requests, dist.ReduceOp.MAX, group=self.patient)
+        return bool(requests)
 
     def wait(self) -> None:
         """Until all are here."""

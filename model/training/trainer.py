@@ -60,11 +60,11 @@ def train(
         run_dir: where everything is kept; created when absent.
         data_root: takes the place of the recipe's `data.root`.
         resume: False refuses a folder that holds a run already.
-        stop_after: seconds from now after which the run is put aside, to be resumed; SIGTERM does
+        stop_after: seconds from now after which the run is interrupted, to be resumed; SIGTERM does
             the same. Both take up to ten updates, and a validation if one is under way.
 
     Returns:
-        The finished model directory, or None if the run was put aside.
+        The finished model directory, or None if the run was interrupted.
 
     Raises:
         RecipeError: the recipe, its data or the run's folder cannot be used.
@@ -189,7 +189,7 @@ class Trainer:
                     last_saved = time.monotonic()
             self._save_state()
         if not self._done:
-            self._say(f"put aside at update {self.progress.step}, to be resumed")
+            self._say(f"interrupted at update {self.progress.step}, to be resumed")
         elif self.progress.step < training.max_steps:
             self._say("validation has stopped getting better")
         return self._done
@@ -243,9 +243,9 @@ class Trainer:
             or self.progress.validations_without_gain >= training.patience
         )
 
-    def _agreed(self, wish: bool) -> bool:
-        """Between two rounds, and only then: what one process wishes, all do."""
-        return self.progress.step % _UPDATES_PER_ROUND == 0 and self.processes.anyone(wish)
+    def _agreed(self, requested: bool) -> bool:
+        """Whether any process requests it; only between two rounds, so that all do it together."""
+        return self.progress.step % _UPDATES_PER_ROUND == 0 and self.processes.anyone(requested)
 
     def _begin(self) -> None:
         training, processes = self.recipe.training, self.processes

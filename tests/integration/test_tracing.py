@@ -1,4 +1,4 @@
-"""Traces of one request, from the front to the engine, as a collector gets them."""
+"""Traces of one request, from the proxy to the engine, as a collector gets them."""
 
 from __future__ import annotations
 
