@@ -69,6 +69,8 @@ class BenchOptions:
     peers: tuple[Peer, ...] = ()
     dtypes: tuple[str, ...] = ("auto",)
     """Ours; of `DTYPES`."""
+    peer_dtype: str | None = None
+    """The peers', in their words; None takes what is nearest to ours."""
     device: str = "cpu"
     threads: int | None = None
     """CPUs of a contender; None takes all that this process may use."""
@@ -141,6 +143,8 @@ class BenchOptions:
         return _RANDOM_SENTENCES if self.model in RANDOM_MODELS else _TRAINED_SENTENCES
 
     def _nearest_dtype(self, peer: Peer, dtype: str, cpu_flags: Iterable[str]) -> str:
+        if self.peer_dtype is not None:
+            return self.peer_dtype
         on_cpu = self.device == "cpu"
         if peer is Peer.CTRANSLATE2:
             return "float32" if on_cpu and dtype == "bfloat16" else dtype

@@ -221,6 +221,10 @@ def _become(spec: ContenderSpec) -> tuple[Contender, str | None]:
     # As a replica does.
     gc.collect()
     gc.freeze()
+    if spec.device == "cuda":
+        # To look for cycles among tens of thousands of queued sequences takes twice as long as the
+        # engine's own work on them; a service has shorter queues.
+        gc.disable()
     return ours, weights_digest
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -149,16 +149,10 @@ def _median_seconds(
 
 def _profile(runner: CudaRunner, num_rows: int, figures: Figures) -> None:
     """The eight kernels that take most of a step's time; nothing where they cannot be traced."""
-    activities = [torch.profiler.ProfilerActivity.CUDA]
-    recording: Any = (
-        torch.profiler.profile(activities=activities)
-        if torch.cuda.is_available()
-        else nullcontext()
-    )
-    with recording as profile:
-        _step_seconds(runner, num_rows, 1)
-    if profile is None:
+    if not torch.cuda.is_available():
         return
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        _step_seconds(runner, num_rows, 1)
     found = sorted(profile.key_averages(), key=lambda event: -event.self_device_time_total)
     steps = _STEPS * (_REPEATS + 1)
     for place, event in enumerate(found[:8]):
