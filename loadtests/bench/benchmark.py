@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -12,30 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from sacrebleu.metrics import BLEU
-from tqdm import tqdm
 
-from loadtests.bench.contender import ContenderSpec, Peer, Regime
+from loadtests.bench.contender import ContenderSpec, Peer
 from loadtests.bench.field import Field
 from loadtests.bench.machine import commit, read_hardware, versions
 from loadtests.bench.models import BenchModel
 from loadtests.bench.options import BenchOptions, Pair
 from loadtests.bench.plan_check import exclude_unplanned
-from loadtests.bench.regimes import (
-    Job,
-    Measurement,
-    Score,
-    closed_jobs,
-    measure,
-    num_turns,
-    online_jobs,
-)
+from loadtests.bench.regimes import Score, measure_regimes
 from loadtests.bench.report import as_object
 from loadtests.bench.worker import Worker, convert_for_ctranslate2
 from loadtests.bench.workload import Workload, draw_workload
 from model.checkpoints.checkpoint import TOKENIZER_FILE
 from model.text.tokenizer import Tokenizer
 
-__all__ = ["bleu_score", "measure_regimes", "run"]
+__all__ = ["run"]
 
 
 def run(options: BenchOptions) -> dict[str, Any]:
@@ -54,7 +44,7 @@ def run(options: BenchOptions) -> dict[str, Any]:
         with Field(map(Worker, specs), weights_digest=weights_digest) as field:
             excluded = exclude_unplanned(field, workload, options.searches)
             pairs = [pair for pair in pairs if excluded.keys().isdisjoint(pair.labels)]
-            score = bleu_score(model, workload)
+            score = _bleu_score(model, workload)
             measurements = measure_regimes(field, workload, options, pairs, score)
             memory, idle_cpu = field.memory(), field.idle_cpu()
     return as_object(
@@ -106,62 +96,7 @@ def _specs(
     return specs, weights_digest
 
 
-def measure_regimes(
-    field: Field,
-    workload: Workload,
-    options: BenchOptions,
-    pairs: Sequence[Pair] = (),
-    score: Score | None = None,
-) -> list[Measurement]:
-    """Measures all contenders in the regimes of `options`, one after the other.
-
-    Args:
-        pairs: who is compared; ours are measured at the loads of their peers, too.
-        score: where translations are held to references.
-    """
-    measurements: list[Measurement] = []
-    for regime in options.regimes:
-        if regime is Regime.ONLINE:
-            flood = [m for m in measurements if m.regime is Regime.THROUGHPUT]
-            if not flood:  # only to set the loads: nobody has asked for the figures
-                jobs = closed_jobs(Regime.THROUGHPUT, field.workers, workload, options)
-                flood = _measure(field, jobs, options)
-            jobs = online_jobs(
-                field.workers,
-                workload,
-                options,
-                capacity={
-                    (m.search, m.contender): m.figures["sentences_per_second"].median for m in flood
-                },
-                opponents=_opponents(field, pairs),
-            )
-        else:
-            jobs = closed_jobs(regime, field.workers, workload, options, score)
-        measurements += _measure(field, jobs, options)
-    return measurements
-
-
-def _measure(field: Field, jobs: Sequence[Job], options: BenchOptions) -> list[Measurement]:
-    with tqdm(total=num_turns(jobs, options), unit="turn", file=sys.stderr) as bar:
-        bar.set_description(jobs[0].task.regime)
-
-        def advance(what: str) -> None:
-            bar.set_postfix_str(what, refresh=False)
-            bar.update()
-
-        return measure(field, jobs, options, advance)
-
-
-def _opponents(field: Field, pairs: Sequence[Pair]) -> dict[str, list[str]]:
-    """Whose capacity loads are shares of, and who bears them beside it."""
-    opponents: dict[str, list[str]] = {}
-    for pair in pairs:
-        opponents.setdefault(pair.their_label, []).append(pair.our_label)
-    ours = [worker.spec.label for worker in field.workers if worker.spec.name == "polyhead"]
-    return opponents | {label: [] for label in ours}
-
-
-def bleu_score(model: BenchModel, workload: Workload) -> Score | None:
+def _bleu_score(model: BenchModel, workload: Workload) -> Score | None:
     """BLEU against the references of a workload; None where it has none."""
     if workload.references is None or model.directory is None:
         return None
