@@ -11,14 +11,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-from loadtests.bench.contender import Peer, Regime, Search, Setup, Task, TokenIds
+from loadtests.bench.contender import Peer, Regime, Search, Setup, Task, TokenIds, Translated
 from loadtests.bench.field import Field
 from loadtests.bench.figures import Spread, percentile
 from loadtests.bench.options import BenchOptions, Pair
-from loadtests.bench.worker import Translated, Worker
+from loadtests.bench.worker import Worker
 from loadtests.bench.workload import Workload, poisson_arrivals
 
-__all__ = ["SHARES", "Job", "Measurement", "Score", "closed_jobs", "measure", "measure_regimes"]
+__all__ = ["Job", "Measurement", "Score", "closed_jobs", "measure", "measure_regimes"]
 
 SHARES = (0.25, 0.50, 0.80)
 """Loads: shares of somebody's capacity, which is its sentences a second in throughput."""
@@ -110,12 +110,10 @@ def measure(field: Field, jobs: Sequence[Job], options: BenchOptions) -> list[Me
     return [
         Measurement(
             contender=job.worker.spec.label,
-            regime=job.task.regime,
-            search=job.task.search,
-            load=job.task.load,
+            **job.task._asdict(),
             setup=setup,
             figures={name: Spread.of([each[name] for each in figures]) for name in figures[0]},
-            **job.facts(),
+            **job.facts,
         )
         for job, setup, figures in zip(jobs, setups, rounds, strict=True)
     ]
@@ -130,7 +128,13 @@ def closed_jobs(
 ) -> list[Job]:
     """Latency or throughput: the next call begins when the last one has ended."""
     return [
-        _ClosedJob(worker, Task(regime, search), workload, options, score)
+        _ClosedJob(
+            worker=worker,
+            task=Task(regime, search),
+            workload=workload,
+            options=options,
+            score=score,
+        )
         for search in options.searches
         for worker in workers
     ]
@@ -158,10 +162,10 @@ def online_jobs(
     bearers |= {w.spec.label: [] for w in workers if w.spec.name == "polyhead"}
     return [
         _OnlineJob(
-            by_label[label],
-            Task(Regime.ONLINE, search, f"{share:.0%} of {owner}"),
-            workload,
-            options,
+            worker=by_label[label],
+            task=Task(Regime.ONLINE, search, f"{share:.0%} of {owner}"),
+            workload=workload,
+            options=options,
             rate=min(share * capacity[search, owner], MAX_ARRIVALS),
             seed=f"{options.seed}/{share}",
         )
@@ -172,7 +176,7 @@ def online_jobs(
     ]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Job(ABC):
     """What one contender does in every round."""
 
@@ -180,6 +184,8 @@ class Job(ABC):
     task: Task
     workload: Workload
     options: BenchOptions
+    facts: dict[str, Any] = field(default_factory=dict, init=False)
+    """Further fields of the measurement, from the first round."""
 
     @property
     def name(self) -> str:
@@ -194,15 +200,10 @@ class Job(ABC):
     def run(self, number: int) -> dict[str, float]:
         """The figures of a round, by name."""
 
-    @abstractmethod
-    def facts(self) -> dict[str, Any]:
-        """Further fields of the measurement, after the last round."""
 
-
-@dataclass
+@dataclass(kw_only=True)
 class _ClosedJob(Job):
     score: Score | None
-    first: Translated | None = field(default=None, init=False)
 
     def prepare(self) -> Setup:
         """Tries set-ups: large batches need many sentences to show what they can."""
@@ -214,7 +215,7 @@ class _ClosedJob(Job):
 
     def run(self, number: int) -> dict[str, float]:
         turn = self.worker.translate(self.task, self._sources())
-        self.first = self.first or turn
+        self.facts = self.facts or self._facts(turn)
         seconds = sum(turn.seconds)
         if self.task.regime is Regime.THROUGHPUT:
             return {
@@ -228,13 +229,9 @@ class _ClosedJob(Job):
             "per_token_ms": 1e3 * seconds / turn.num_tokens,
         }
 
-    def facts(self) -> dict[str, Any]:
-        assert self.first is not None  # there was a round
-        targets, planned = self.first.targets, self.workload.planned
-        facts: dict[str, Any] = {
-            "sentences": len(targets),
-            "output_tokens": self.first.num_tokens,
-        }
+    def _facts(self, turn: Translated) -> dict[str, Any]:
+        targets, planned = turn.targets, self.workload.planned
+        facts: dict[str, Any] = {"sentences": len(targets), "output_tokens": turn.num_tokens}
         if planned is not None:
             hits = [len(t) + 1 == n for t, n in zip(targets, planned, strict=False)]
             facts["planned_lengths"] = sum(hits) / len(hits)
@@ -252,12 +249,11 @@ class _ClosedJob(Job):
         return sources
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _OnlineJob(Job):
     rate: float
     """Arrivals a second."""
     seed: str
-    sentences: int = field(default=0, init=False)
 
     def prepare(self) -> Setup:
         """A trial run."""
@@ -274,14 +270,11 @@ class _OnlineJob(Job):
             for latency, arrival in zip(latencies, arrivals, strict=True)
             if arrival >= begin
         ] or latencies
-        self.sentences = self.sentences or len(settled)
+        self.facts = self.facts or {"sentences": len(settled)}
         return {
             f"p{100 * share:.0f}_ms": 1e3 * percentile(settled, share)
             for share in (0.50, 0.95, 0.99)
         }
-
-    def facts(self) -> dict[str, Any]:
-        return {"sentences": self.sentences}
 
     def _work(self, name: str, seconds: float) -> tuple[list[TokenIds], list[float]]:
         """Sources, and the times at which they arrive."""

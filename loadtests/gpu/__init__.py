@@ -1,7 +1,6 @@
 """The whole check of the CUDA engine, for a machine with one GPU and little time: `run.sh`.
 
-stages        one after the other, each in a process and a time of its own
-figures       what a stage has found, on disk at once
+stages        one after the other, each in a process and a time of its own; figures on disk at once
 runners       runners for measuring: with graphs, without
 agreement     first: is it right?
 ceilings      what this device can do

@@ -14,9 +14,8 @@ from pathlib import Path
 from loadtests.bench.machine import commit, read_hardware, versions
 from loadtests.bench.models import RANDOM_MODELS, BenchModel
 from loadtests.gpu.cublas import offer_cublas_12
-from loadtests.gpu.figures import Figures
 from loadtests.gpu.report import as_json_line, as_text
-from loadtests.gpu.stages import Stage, run_stage
+from loadtests.gpu.stages import Figures, Stage, run_stage
 
 _TESTS = ("tests/unit/model/engine/cuda/kernels", "tests/unit/model/engine/cuda")
 _RESERVE = 8.0
@@ -102,7 +101,7 @@ def _work(stage: str, figures: Figures, text: Path | None) -> list[str]:
         return wrong + (rates.compare_dtypes(figures, text) if text else [])
     if stage == "steps":
         from loadtests.gpu.ceilings import Ceilings
-        from loadtests.gpu.step_times import measure_encoding, measure_steps
+        from loadtests.gpu.step_times import measure_steps
 
         ceilings = Ceilings.measured()
         figures.record("copy_bytes_per_second", ceilings.bytes_per_second)
@@ -110,7 +109,6 @@ def _work(stage: str, figures: Figures, text: Path | None) -> list[str]:
         # 256 positions, and a bias to keep targets from ending
         config = replace(RANDOM_MODELS["paper-base"], max_positions=256, projection_bias=True)
         measure_steps(cuda_runner, figures, config, ceilings)
-        measure_encoding(cuda_runner, figures, config)
         return []
     if stage == "peers":
         with tempfile.TemporaryDirectory() as links:

@@ -12,8 +12,8 @@ from loadtests.bench.contender import Search, TokenIds
 from loadtests.bench.models import BenchModel
 from loadtests.bench.polyhead_contender import generation
 from loadtests.bench.workload import TextFile, draw_workload
-from loadtests.gpu.figures import Figures
 from loadtests.gpu.runners import Maker
+from loadtests.gpu.stages import Figures
 from model.config import EngineConfig
 from model.decoding.reference import generate
 from model.decoding.search import Hypothesis
@@ -60,7 +60,7 @@ def check_agreement(
             ]
             once = _translate(captured, sources, search)
             half = f"bfloat16_beam{search.beam_size}_bits_differ"
-            compared = {
+            compared: dict[str, tuple[Sequence[object], Sequence[object]]] = {
                 f"float32_beam{search.beam_size}_differs_from_plain_loop": (
                     _best_tokens(found), _best_tokens(wanted)
                 ),

@@ -12,7 +12,7 @@ from loadtests.bench.contender import Peer, Regime
 from loadtests.bench.errors import BenchError
 from loadtests.bench.options import BenchOptions
 from loadtests.bench.workload import TextFile
-from loadtests.gpu.figures import Figures
+from loadtests.gpu.stages import Figures
 
 __all__ = ["PEERS", "RATES", "compare_dtypes", "measure", "measure_peers"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 
@@ -15,18 +14,8 @@ from model.network.transformer import Transformer
 __all__ = ["Maker", "UncapturedStream", "cuda_runner"]
 
 
-class Maker(Protocol):
-    """Makes runners; those of a rehearsal have no device."""
-
-    def __call__(
-        self,
-        transformer: Transformer,
-        *,
-        dtype: torch.dtype,
-        max_slots: int,
-        captured: bool = True,
-        beams: tuple[int, ...] = (1, 4),
-    ) -> CudaRunner: ...
+Maker = Callable[..., CudaRunner]
+"""`cuda_runner`, or what takes its arguments and needs no device."""
 
 
 class UncapturedStream(CudaStream):
