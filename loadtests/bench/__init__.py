@@ -14,8 +14,8 @@ worker, field       a contender's process, and all of them, one at a time at wor
 options             what is to be measured
 plan_check          who does not keep the planned lengths is excluded
 regimes             latency, throughput and Poisson arrivals, as jobs in turns
-benchmark, report   one run, and what came of it
-command             the words of the command line
+report              what came of it
+benchmark           one run, from the words of the command line on
 
 Each contender lives in a process of its own, so that memory and threads are its own too. Parent and
 workers talk through pipes; only workers import torch, CTranslate2 or transformers.

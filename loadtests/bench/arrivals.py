@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import queue
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -49,35 +50,34 @@ def serve_in_batches(
     Returns:
         (N,) seconds from each arrival to the end of its batch.
     """
-    waiting: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+    changed = threading.Condition()
+    waiting: deque[int] = deque()
+    ended = False
     finished = [0.0] * len(arrivals)
 
     def work() -> None:
-        while batch := _take(waiting, most):
+        while True:
+            with changed:
+                changed.wait_for(lambda: waiting or ended)
+                batch = [waiting.popleft() for _ in range(min(most, len(waiting)))]
+            if not batch:
+                return
             translate(batch)
             now = time.perf_counter()
             for index in batch:
                 finished[index] = now
 
+    def arrive(index: int) -> None:
+        with changed:
+            waiting.append(index)
+            changed.notify()
+
     with ThreadPoolExecutor(num_workers) as pool:
         workers = [pool.submit(work) for _ in range(num_workers)]
-        start = submit_on_time(arrivals, waiting.put)
-        for _ in workers:
-            waiting.put(None)
+        start = submit_on_time(arrivals, arrive)
+        with changed:
+            ended = True
+            changed.notify_all()
         for worker in workers:
             worker.result()
     return [end - start - arrival for end, arrival in zip(finished, arrivals, strict=True)]
-
-
-def _take(waiting: queue.SimpleQueue[int | None], most: int) -> list[int]:
-    """What waits, up to `most`, but at least one; nothing once the end has been reached."""
-    batch: list[int] = []
-    index = waiting.get()
-    while index is not None:
-        batch.append(index)
-        if len(batch) == most or waiting.empty():
-            return batch
-        index = waiting.get()
-    if batch:
-        waiting.put(None)  # for the next call of this worker
-    return batch

@@ -1,41 +1,70 @@
-"""One run from beginning to end: workload, contenders, regimes, report."""
+"""One run, from the words of the command line to what stands on stdout."""
 
 from __future__ import annotations
 
-import sys
+import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sacrebleu.metrics import BLEU
-from tqdm import tqdm
 
-from loadtests.bench.contender import ContenderSpec, Peer, Regime
+from loadtests.bench.contender import ContenderSpec, Peer, Regime, Search
+from loadtests.bench.errors import BenchError
 from loadtests.bench.field import Field
 from loadtests.bench.machine import commit, read_hardware, versions
 from loadtests.bench.models import BenchModel
-from loadtests.bench.options import BenchOptions, Pair
+from loadtests.bench.options import BenchOptions, Pair, chosen
 from loadtests.bench.plan_check import exclude_unplanned
-from loadtests.bench.regimes import (
-    Job,
-    Measurement,
-    Score,
-    closed_jobs,
-    measure,
-    num_turns,
-    online_jobs,
-)
-from loadtests.bench.report import as_object
+from loadtests.bench.regimes import Score, measure_regimes
+from loadtests.bench.report import as_object, as_tables
 from loadtests.bench.worker import Worker, convert_for_ctranslate2
-from loadtests.bench.workload import Workload, draw_workload
+from loadtests.bench.workload import TextFile, Workload, draw_workload
+from loadtests.report import append
 from model.checkpoints.checkpoint import TOKENIZER_FILE
 from model.text.tokenizer import Tokenizer
 
-__all__ = ["bleu_score", "measure_regimes", "run"]
+__all__ = ["bench", "run"]
+
+
+def bench(
+    *,
+    regime: str,
+    search: str,
+    peer: Sequence[str] | None,
+    dtype: Sequence[str] | None,
+    text: Path | None,
+    references: bool,
+    as_json: bool,
+    results: Path | None,
+    **options: Any,
+) -> None:
+    """Measures and prints: options are those of the command line, which says what they mean.
+
+    Raises:
+        BenchError: an option is no good.
+    """
+    wanted = BenchOptions(
+        regimes=chosen("regime", regime, Regime, everything="all"),
+        searches=chosen("search", search, Search, everything="both"),
+        peers=tuple(chosen("peer", name, Peer)[0] for name in dict.fromkeys(peer or ())),
+        dtypes=tuple(dtype or ("auto",)),
+        text=TextFile(path=text, references=references),
+        **options,
+    )
+    if results is not None:
+        append(results, "", error=BenchError)  # what cannot be written is known at once
+    result = run(wanted)
+    line = json.dumps(result, ensure_ascii=False)
+    if not as_json:
+        print(as_tables(result), end="\n\n")
+    print(line)
+    if results is not None:
+        append(results, line + "\n", error=BenchError)
 
 
 def run(options: BenchOptions) -> dict[str, Any]:
@@ -50,11 +79,11 @@ def run(options: BenchOptions) -> dict[str, Any]:
     workload = draw_workload(model, options.text, count=options.count(), seed=options.seed)
     pairs = options.pairs(hardware.cpu_flags)
     with tempfile.TemporaryDirectory(prefix="polyhead-bench-") as folder:
-        specs, weights_digest = _specs(options, pairs, model, workload, Path(folder))
-        with Field(map(Worker, specs), weights_digest=weights_digest) as field:
+        specs = list(_specs(options, pairs, model, workload, Path(folder)))
+        with Field(map(Worker, specs)) as field:
             excluded = exclude_unplanned(field, workload, options.searches)
-            pairs = [pair for pair in pairs if excluded.keys().isdisjoint(pair.labels)]
-            score = bleu_score(model, workload)
+            pairs = [p for p in pairs if not {p.our_label, p.their_label} & excluded.keys()]
+            score = _bleu_score(model, workload)
             measurements = measure_regimes(field, workload, options, pairs, score)
             memory, idle_cpu = field.memory(), field.idle_cpu()
     return as_object(
@@ -80,88 +109,23 @@ def _specs(
     model: BenchModel,
     workload: Workload,
     folder: Path,
-) -> tuple[list[ContenderSpec], str | None]:
+) -> Iterator[ContenderSpec]:
     """Ours first, then each peer's; CTranslate2's weights are written into `folder`."""
     wanted = [("polyhead", dtype) for dtype in options.our_dtypes]
     wanted += [(str(pair.peer), pair.theirs) for pair in pairs]
-    weights_digest = None
-    specs = []
     for name, dtype in dict.fromkeys(wanted):
-        converted = None
-        if name == Peer.CTRANSLATE2:
-            converted = folder / dtype
-            converted.mkdir()
-            weights_digest = convert_for_ctranslate2(model, converted, dtype)
-        specs.append(
-            ContenderSpec(
-                name=name,
-                dtype=dtype,
-                device=options.device,
-                cores=options.cores,
-                model=model,
-                max_new_tokens=workload.max_new_tokens,
-                converted=converted,
-            )
+        spec = ContenderSpec(
+            name=name,
+            dtype=dtype,
+            device=options.device,
+            cores=options.cores,
+            model=model,
+            max_new_tokens=workload.max_new_tokens,
         )
-    return specs, weights_digest
+        yield convert_for_ctranslate2(spec, folder / dtype) if name == Peer.CTRANSLATE2 else spec
 
 
-def measure_regimes(
-    field: Field,
-    workload: Workload,
-    options: BenchOptions,
-    pairs: Sequence[Pair] = (),
-    score: Score | None = None,
-) -> list[Measurement]:
-    """Measures all contenders in the regimes of `options`, one after the other.
-
-    Args:
-        pairs: who is compared; ours are measured at the loads of their peers, too.
-        score: where translations are held to references.
-    """
-    measurements: list[Measurement] = []
-    for regime in options.regimes:
-        if regime is Regime.ONLINE:
-            flood = [m for m in measurements if m.regime is Regime.THROUGHPUT]
-            if not flood:  # only to set the loads: nobody has asked for the figures
-                jobs = closed_jobs(Regime.THROUGHPUT, field.workers, workload, options)
-                flood = _measure(field, jobs, options)
-            jobs = online_jobs(
-                field.workers,
-                workload,
-                options,
-                capacity={
-                    (m.search, m.contender): m.figures["sentences_per_second"].median for m in flood
-                },
-                opponents=_opponents(field, pairs),
-            )
-        else:
-            jobs = closed_jobs(regime, field.workers, workload, options, score)
-        measurements += _measure(field, jobs, options)
-    return measurements
-
-
-def _measure(field: Field, jobs: Sequence[Job], options: BenchOptions) -> list[Measurement]:
-    with tqdm(total=num_turns(jobs, options), unit="turn", file=sys.stderr) as bar:
-        bar.set_description(jobs[0].task.regime)
-
-        def advance(what: str) -> None:
-            bar.set_postfix_str(what, refresh=False)
-            bar.update()
-
-        return measure(field, jobs, options, advance)
-
-
-def _opponents(field: Field, pairs: Sequence[Pair]) -> dict[str, list[str]]:
-    """Whose capacity loads are shares of, and who bears them beside it."""
-    opponents: dict[str, list[str]] = {}
-    for pair in pairs:
-        opponents.setdefault(pair.their_label, []).append(pair.our_label)
-    ours = [worker.spec.label for worker in field.workers if worker.spec.name == "polyhead"]
-    return opponents | {label: [] for label in ours}
-
-
-def bleu_score(model: BenchModel, workload: Workload) -> Score | None:
+def _bleu_score(model: BenchModel, workload: Workload) -> Score | None:
     """BLEU against the references of a workload; None where it has none."""
     if workload.references is None or model.directory is None:
         return None

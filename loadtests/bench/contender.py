@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from loadtests.bench.machine import Memory, read_memory
 from loadtests.bench.models import BenchModel
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "Setup",
     "Task",
     "TokenIds",
+    "Translated",
 ]
 
 LENGTH_PENALTY = 0.6
@@ -87,11 +90,28 @@ class ContenderSpec:
     max_new_tokens: int
     converted: Path | None = None
     """Where the weights are in the contender's own format, if it needs one."""
+    weights_digest: str | None = None
+    """Of the weights that were converted, for who does not read ours."""
 
     @property
     def label(self) -> str:
         """What people and ratios call it."""
         return f"{self.name}-{self.dtype}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Translated:
+    """What came of one turn."""
+
+    seconds: tuple[float, ...]
+    """Seconds of each call: one for all sources, or one for each."""
+    targets: list[list[int]]
+    """Without end tokens, in the order of the sources."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens predicted: each target ends with one that is not in it."""
+        return sum(len(target) + 1 for target in self.targets)
 
 
 class Contender(ABC):
@@ -114,6 +134,17 @@ class Contender(ABC):
     def translate(self, task: Task, sources: Sequence[TokenIds]) -> list[list[int]]:
         """Best targets of all sources, in their order; works without having been prepared, too."""
 
+    def timed(self, task: Task, sources: Sequence[TokenIds]) -> Translated:
+        """Translates with a clock beside it: one by one for latency, else all in one call."""
+        calls = [[source] for source in sources] if task.regime is Regime.LATENCY else [sources]
+        seconds, targets = [], []
+        for call in calls:
+            started = time.perf_counter()
+            found = self.translate(task, call)
+            seconds.append(time.perf_counter() - started)
+            targets += found
+        return Translated(seconds=tuple(seconds), targets=targets)
+
     @abstractmethod
     def serve(
         self, task: Task, sources: Sequence[TokenIds], arrivals: Sequence[float]
@@ -128,6 +159,10 @@ class Contender(ABC):
         Returns:
             (N,) seconds from each scheduled arrival until its target was there.
         """
+
+    def memory(self) -> Memory:
+        """What this process holds."""
+        return read_memory()
 
     def close(self) -> None:  # noqa: B027
         """Ends its threads, if it has any."""

@@ -6,7 +6,6 @@ sentence when four hypotheses have ended, where ours may end sooner, once none c
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -75,7 +74,10 @@ class CTranslate2Contender(Contender):
         costs: dict[Threads, float] = {}
         for way in candidates(task.regime, len(self._spec.cores), self._spec.device):
             self._warm_up(way, task, sample)
-            costs[way] = self._cost(task, sample, arrivals)
+            if task.regime is Regime.ONLINE:
+                costs[way] = percentile(self.serve(task, sample, arrivals), 0.95)
+            else:
+                costs[way] = sum(self.timed(task, sample).seconds)
         best = min(costs, key=costs.__getitem__)
         self._warm_up(best, task, sample)
         return asdict(best)
@@ -104,17 +106,6 @@ class CTranslate2Contender(Contender):
         """Chooses a way for a task."""
         self._chosen[task] = way
         self.translate(task, sample[:_WARM_UP])
-
-    def _cost(self, task: Task, sample: Sequence[TokenIds], arrivals: Sequence[float]) -> float:
-        """Seconds of the way that is chosen now."""
-        if task.regime is Regime.ONLINE:
-            return percentile(self.serve(task, sample, arrivals), 0.95)
-        started = time.perf_counter()
-        for sources in (
-            [[source] for source in sample] if task.regime is Regime.LATENCY else [sample]
-        ):
-            self.translate(task, sources)
-        return time.perf_counter() - started
 
     def _run(self, way: Threads) -> None:
         """Starts its threads, unless they run already."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
-from typing import Self
 
 from loadtests.bench.errors import BenchError
 from loadtests.bench.machine import Memory
@@ -15,26 +15,24 @@ from loadtests.bench.worker import Worker
 __all__ = ["Field"]
 
 
-class Field:
+class Field(AbstractContextManager["Field"]):
     """The workers of a benchmark, from start to end.
 
     Args:
         workers: belong to the field from the moment they are started.
-        weights_digest: of weights that somebody has converted for a worker.
 
     Raises:
         BenchError: one could not start, or two do not have the same weights.
     """
 
-    def __init__(self, workers: Iterable[Worker], *, weights_digest: str | None) -> None:
+    def __init__(self, workers: Iterable[Worker]) -> None:
         self.workers: list[Worker] = []
-        self._idle_seconds: dict[str, float] = {}
-        self._idle_cpu_seconds: dict[str, float] = {}
+        self._idle_seconds: defaultdict[str, float] = defaultdict(float)
+        self._idle_cpu_seconds: defaultdict[str, float] = defaultdict(float)
         try:
             for worker in workers:
                 self.workers.append(worker)
-            found = {worker.wait_until_ready() for worker in self.workers} | {weights_digest}
-            self.weights_digest, *others = [digest for digest in found if digest is not None]
+            self.weights_digest, *others = {worker.wait_until_ready() for worker in self.workers}
             if others:
                 raise BenchError("all contenders must have the same weights, but have not")
         except BaseException:
@@ -50,10 +48,8 @@ class Field:
         yield
         elapsed = time.monotonic() - started
         for other, cpu_before in zip(others, before, strict=True):
-            label = other.spec.label
-            used = other.cpu_seconds() - cpu_before
-            self._idle_seconds[label] = self._idle_seconds.get(label, 0.0) + elapsed
-            self._idle_cpu_seconds[label] = self._idle_cpu_seconds.get(label, 0.0) + used
+            self._idle_seconds[other.spec.label] += elapsed
+            self._idle_cpu_seconds[other.spec.label] += other.cpu_seconds() - cpu_before
 
     def idle_cpu(self) -> dict[str, float]:
         """CPUs that each contender kept busy while others had their turn: should be 0."""
@@ -75,9 +71,6 @@ class Field:
         """Ends all processes."""
         for worker in self.workers:
             worker.close(at_once=at_once)
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(
         self,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from importlib.util import find_spec
+from typing import TypeVar
 
 from loadtests.bench.contender import Peer, Regime, Search
 from loadtests.bench.errors import BenchError
@@ -14,7 +16,9 @@ from loadtests.bench.workload import TextFile
 from model.config import EngineConfig
 from model.engine.backends import chosen_dtype
 
-__all__ = ["DTYPES", "BenchOptions", "Pair"]
+__all__ = ["BenchOptions", "Pair", "chosen"]
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
 
 DTYPES = ("auto", "int8", "float32", "bfloat16")
 _RANDOM_SENTENCES = 512
@@ -48,11 +52,6 @@ class Pair:
         """The peer's label."""
         return f"{self.peer}-{self.theirs}"
 
-    @property
-    def labels(self) -> tuple[str, str]:
-        """Both contenders."""
-        return self.our_label, self.their_label
-
 
 @dataclass(frozen=True, kw_only=True)
 class BenchOptions:
@@ -69,6 +68,8 @@ class BenchOptions:
     peers: tuple[Peer, ...] = ()
     dtypes: tuple[str, ...] = ("auto",)
     """Ours; of `DTYPES`."""
+    peer_dtype: str | None = None
+    """The peers', in their words; None takes what is nearest to ours."""
     device: str = "cpu"
     threads: int | None = None
     """CPUs of a contender; None takes all that this process may use."""
@@ -84,19 +85,10 @@ class BenchOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("rounds", "sentences", "latency_sentences", "threads"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise BenchError(f"`{name}` must be at least 1, but is {value}")
         if not self.seconds > 0:
             raise BenchError(f"`seconds` must be positive, but is {self.seconds}")
         if self.device not in ("cpu", "cuda"):
             raise BenchError(f"`device` must be cpu or cuda, but is {self.device!r}")
-        for name, values in (
-            ("regimes", self.regimes), ("searches", self.searches), ("dtypes", self.dtypes),
-        ):  # fmt: skip
-            if not values or len(set(values)) < len(values):
-                raise BenchError(f"`{name}` must be one or more different ones, but are {values}")
         for dtype in self.dtypes:
             if dtype not in DTYPES:
                 raise BenchError(f"`dtype` must be one of {', '.join(DTYPES)}, but is {dtype!r}")
@@ -141,12 +133,31 @@ class BenchOptions:
         return _RANDOM_SENTENCES if self.model in RANDOM_MODELS else _TRAINED_SENTENCES
 
     def _nearest_dtype(self, peer: Peer, dtype: str, cpu_flags: Iterable[str]) -> str:
+        if self.peer_dtype is not None:
+            return self.peer_dtype
         on_cpu = self.device == "cpu"
         if peer is Peer.CTRANSLATE2:
             return "float32" if on_cpu and dtype == "bfloat16" else dtype
         if dtype != "int8":
             return dtype
         return "float32" if on_cpu and not _BF16_FLAGS & set(cpu_flags) else "bfloat16"
+
+
+def chosen(
+    name: str, word: str, kind: type[_Choice], *, everything: str | None = None
+) -> tuple[_Choice, ...]:
+    """The member called `word`; all of them for the word `everything`.
+
+    Raises:
+        BenchError: there is none of that name.
+    """
+    if word == everything:
+        return tuple(kind)
+    try:
+        return (kind(word),)
+    except ValueError:
+        allowed = ", ".join([*kind, everything] if everything else kind)
+        raise BenchError(f"`{name}` must be one of {allowed}, but is {word!r}") from None
 
 
 def _usable_cores() -> tuple[int, ...]:

@@ -19,7 +19,6 @@ from loadtests.bench.contender import (
 )
 from model.config import EngineConfig, GenerationConfig
 from model.engine.engine import Engine
-from model.engine.runner import Runner
 from model.engine.sequence import SequenceResult
 from model.network.transformer import Transformer
 
@@ -38,15 +37,9 @@ def generation(search: Search, max_new_tokens: int | None = None) -> GenerationC
 
 
 class PolyheadContender(Contender):
-    """One engine for everything, with its own defaults.
+    """One engine for everything, with its own defaults."""
 
-    Args:
-        runners: what executes its plans; None takes what the specification asks for.
-    """
-
-    def __init__(
-        self, spec: ContenderSpec, model: Transformer, *, runners: Sequence[Runner] | None = None
-    ) -> None:
+    def __init__(self, spec: ContenderSpec, model: Transformer) -> None:
         self._limit = spec.max_new_tokens
         config = EngineConfig(
             device=spec.device,
@@ -54,19 +47,19 @@ class PolyheadContender(Contender):
             num_threads=len(spec.cores),
             max_waiting=_MAX_WAITING,
         )
-        self.engine = Engine(model, config, runners=runners)
+        self._engine = Engine(model, config)
 
     def prepare(
         self, task: Task, sample: Sequence[TokenIds], arrivals: Sequence[float] = ()
     ) -> Setup:
         """There is nothing to choose."""
         self.translate(task, sample[:_WARM_UP])
-        num_threads = self.engine.config.num_threads or 0
-        return {"num_threads": num_threads, "max_slots": self.engine.stats().max_slots}
+        num_threads = self._engine.config.num_threads or 0
+        return {"num_threads": num_threads, "max_slots": self._engine.stats().max_slots}
 
     def translate(self, task: Task, sources: Sequence[TokenIds]) -> list[list[int]]:
         """All are submitted at once."""
-        futures = self.engine.submit(sources, generation(task.search, self._limit))
+        futures = self._engine.submit(sources, generation(task.search, self._limit))
         return [list(future.result().hypotheses[0].token_ids) for future in futures]
 
     def serve(
@@ -81,7 +74,7 @@ class PolyheadContender(Contender):
             finished[index] = time.perf_counter()
 
         def submit(index: int) -> None:
-            [future] = self.engine.submit([sources[index]], config)
+            [future] = self._engine.submit([sources[index]], config)
             future.add_done_callback(partial(finish, index))
             futures.append(future)
 
@@ -92,4 +85,4 @@ class PolyheadContender(Contender):
 
     def close(self) -> None:
         """Ends the engine."""
-        self.engine.close()
+        self._engine.close()

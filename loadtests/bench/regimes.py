@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import cycle, islice
 from typing import Any
 
-from loadtests.bench.contender import Peer, Regime, Search, Setup, Task, TokenIds
+from tqdm import tqdm
+
+from loadtests.bench.contender import Peer, Regime, Search, Setup, Task, TokenIds, Translated
 from loadtests.bench.field import Field
 from loadtests.bench.figures import Spread, percentile
-from loadtests.bench.options import BenchOptions
-from loadtests.bench.worker import Translated, Worker
+from loadtests.bench.options import BenchOptions, Pair
+from loadtests.bench.worker import Worker
 from loadtests.bench.workload import Workload, poisson_arrivals
 
-__all__ = [
-    "SHARES",
-    "Advance",
-    "Job",
-    "Measurement",
-    "Score",
-    "closed_jobs",
-    "measure",
-    "num_turns",
-    "online_jobs",
-]
+__all__ = ["Job", "Measurement", "Score", "closed_jobs", "measure", "measure_regimes"]
 
 SHARES = (0.25, 0.50, 0.80)
 """Loads: shares of somebody's capacity, which is its sentences a second in throughput."""
+MAX_ARRIVALS = 8000.0
+"""Most arrivals a second: more than that, one sender in the same process does not keep up with."""
 _THROUGHPUT_SAMPLE = 256
 _LATENCY_SAMPLE = 8
 _LEAST_PORTION = 64
@@ -37,8 +32,6 @@ _UNSETTLED = 0.2
 _TRIAL = 0.25
 """Length of a trial run, as a share of an online round."""
 
-Advance = Callable[[str], None]
-"""Told what has just been done, for people who wait."""
 Score = Callable[[Sequence[Sequence[int]]], float]
 """BLEU of targets against the references of as many first sources."""
 
@@ -65,67 +58,62 @@ class Measurement:
     bleu: float | None = None
 
 
-class Job(ABC):
-    """What one contender does in every round."""
-
-    def __init__(self, worker: Worker, task: Task, workload: Workload, options: BenchOptions):
-        self.worker = worker
-        self.task = task
-        self._workload = workload
-        self._options = options
-
-    @property
-    def name(self) -> str:
-        """Who does what, for people who wait."""
-        load = [] if self.task.load is None else [self.task.load]
-        return ", ".join([self.worker.spec.label, self.task.search, *load])
-
-    @abstractmethod
-    def prepare(self) -> Setup:
-        """Sets the contender up, and says how."""
-
-    @abstractmethod
-    def run(self, number: int) -> dict[str, float]:
-        """The figures of a round, by name."""
-
-    @abstractmethod
-    def facts(self) -> dict[str, Any]:
-        """Further fields of the measurement, after the last round."""
-
-
-def num_turns(jobs: Sequence[Job], options: BenchOptions) -> int:
-    """How often `measure` advances."""
-    return len(jobs) * (options.rounds + 1)
-
-
-def measure(
-    field: Field, jobs: Sequence[Job], options: BenchOptions, advance: Advance
+def measure_regimes(
+    field: Field,
+    workload: Workload,
+    options: BenchOptions,
+    pairs: Sequence[Pair] = (),
+    score: Score | None = None,
 ) -> list[Measurement]:
-    """Prepares for all jobs, then runs each in every round.
+    """Measures all contenders in the regimes of `options`, one after the other.
+
+    Args:
+        pairs: who is compared; ours are measured at the loads of their peers, too.
+        score: where translations are held to references.
+    """
+    found: list[Measurement] = []
+    for regime in options.regimes:
+        if regime is not Regime.ONLINE:
+            jobs = closed_jobs(regime, field.workers, workload, options, score)
+        else:
+            flood = [m for m in found if m.regime is Regime.THROUGHPUT]
+            if not flood:  # only to set the loads: nobody has asked for the figures
+                jobs = closed_jobs(Regime.THROUGHPUT, field.workers, workload, options)
+                flood = measure(field, jobs, options)
+            rates = {
+                (m.search, m.contender): m.figures["sentences_per_second"].median for m in flood
+            }
+            jobs = online_jobs(field.workers, workload, options, capacity=rates, pairs=pairs)
+        found += measure(field, jobs, options)
+    return found
+
+
+def measure(field: Field, jobs: Sequence[Job], options: BenchOptions) -> list[Measurement]:
+    """Prepares for all jobs, then runs each in every round; progress goes to stderr.
 
     Returns:
         The measurement of each job.
     """
     setups: list[Setup] = []
-    for job in jobs:
-        with field.turn(job.worker):
-            setups.append(job.prepare())
-        advance(f"{job.name}: prepared")
     rounds: list[list[dict[str, float]]] = [[] for _ in jobs]
-    for number in range(options.rounds):
-        for job, figures in zip(jobs, rounds, strict=True):
-            with field.turn(job.worker):
-                figures.append(job.run(number))
-            advance(f"{job.name}: round {number + 1}")
+    turns = len(jobs) * (options.rounds + 1)
+    with tqdm(total=turns, unit="turn", file=sys.stderr, desc=jobs[0].task.regime) as progress:
+        for number in range(-1, options.rounds):
+            for job, figures in zip(jobs, rounds, strict=True):
+                with field.turn(job.worker):
+                    if number < 0:
+                        setups.append(job.prepare())
+                    else:
+                        figures.append(job.run(number))
+                progress.set_postfix_str(job.name, refresh=False)
+                progress.update()
     return [
         Measurement(
             contender=job.worker.spec.label,
-            regime=job.task.regime,
-            search=job.task.search,
-            load=job.task.load,
+            **job.task._asdict(),
             setup=setup,
             figures={name: Spread.of([each[name] for each in figures]) for name in figures[0]},
-            **job.facts(),
+            **job.facts,
         )
         for job, setup, figures in zip(jobs, setups, rounds, strict=True)
     ]
@@ -140,7 +128,13 @@ def closed_jobs(
 ) -> list[Job]:
     """Latency or throughput: the next call begins when the last one has ended."""
     return [
-        _ClosedJob(worker, Task(regime, search), workload, options, score)
+        _ClosedJob(
+            worker=worker,
+            task=Task(regime, search),
+            workload=workload,
+            options=options,
+            score=score,
+        )
         for search in options.searches
         for worker in workers
     ]
@@ -152,43 +146,68 @@ def online_jobs(
     options: BenchOptions,
     *,
     capacity: Mapping[tuple[Search, str], float],
-    opponents: Mapping[str, Sequence[str]],
+    pairs: Sequence[Pair],
 ) -> list[Job]:
     """Poisson arrivals: the same for everybody at the same load, and others in each round.
 
+    Each contender bears shares of its own capacity, and ours those of a peer's beside it.
+
     Args:
         capacity: sentences a second of each contender with each search.
-        opponents: for each contender, who bears shares of its capacity beside itself: ours a
-            peer's, nobody ours.
     """
     by_label = {worker.spec.label: worker for worker in workers}
+    bearers: dict[str, list[str]] = {}
+    for pair in pairs:
+        bearers.setdefault(pair.their_label, []).append(pair.our_label)
+    bearers |= {w.spec.label: [] for w in workers if w.spec.name == "polyhead"}
     return [
         _OnlineJob(
-            by_label[label], search, share, owner, capacity[search, owner], workload, options
+            worker=by_label[label],
+            task=Task(Regime.ONLINE, search, f"{share:.0%} of {owner}"),
+            workload=workload,
+            options=options,
+            rate=min(share * capacity[search, owner], MAX_ARRIVALS),
+            seed=f"{options.seed}/{share}",
         )
         for search in options.searches
-        for owner, others in opponents.items()
+        for owner, others in bearers.items()
         for share in SHARES
         for label in (*others, owner)
     ]
 
 
+@dataclass(kw_only=True)
+class Job(ABC):
+    """What one contender does in every round."""
+
+    worker: Worker
+    task: Task
+    workload: Workload
+    options: BenchOptions
+    facts: dict[str, Any] = field(default_factory=dict, init=False)
+    """Further fields of the measurement, from the first round."""
+
+    @property
+    def name(self) -> str:
+        """Who does what, for people who wait."""
+        return ", ".join(filter(None, [self.worker.spec.label, self.task.search, self.task.load]))
+
+    @abstractmethod
+    def prepare(self) -> Setup:
+        """Sets the contender up, and says how."""
+
+    @abstractmethod
+    def run(self, number: int) -> dict[str, float]:
+        """The figures of a round, by name."""
+
+
+@dataclass(kw_only=True)
 class _ClosedJob(Job):
-    def __init__(
-        self,
-        worker: Worker,
-        task: Task,
-        workload: Workload,
-        options: BenchOptions,
-        score: Score | None,
-    ) -> None:
-        super().__init__(worker, task, workload, options)
-        self._score = score
-        self._first: Translated | None = None
+    score: Score | None
 
     def prepare(self) -> Setup:
         """Tries set-ups: large batches need many sentences to show what they can."""
-        sources = self._workload.sources
+        sources = self.workload.sources
         most = max(_THROUGHPUT_SAMPLE, len(sources) // 2)
         if self.task.regime is Regime.LATENCY:
             most = _LATENCY_SAMPLE
@@ -196,7 +215,7 @@ class _ClosedJob(Job):
 
     def run(self, number: int) -> dict[str, float]:
         turn = self.worker.translate(self.task, self._sources())
-        self._first = self._first or turn
+        self.facts = self.facts or self._facts(turn)
         seconds = sum(turn.seconds)
         if self.task.regime is Regime.THROUGHPUT:
             return {
@@ -210,73 +229,54 @@ class _ClosedJob(Job):
             "per_token_ms": 1e3 * seconds / turn.num_tokens,
         }
 
-    def facts(self) -> dict[str, Any]:
-        assert self._first is not None  # there was a round
-        targets, planned = self._first.targets, self._workload.planned
-        facts: dict[str, Any] = {
-            "sentences": len(targets),
-            "output_tokens": self._first.num_tokens,
-        }
+    def _facts(self, turn: Translated) -> dict[str, Any]:
+        targets, planned = turn.targets, self.workload.planned
+        facts: dict[str, Any] = {"sentences": len(targets), "output_tokens": turn.num_tokens}
         if planned is not None:
             hits = [len(t) + 1 == n for t, n in zip(targets, planned, strict=False)]
             facts["planned_lengths"] = sum(hits) / len(hits)
-        if self._score is not None:
-            facts["bleu"] = self._score(targets)
+        if self.score is not None:
+            facts["bleu"] = self.score(targets)
         return facts
 
     def _sources(self) -> Sequence[TokenIds]:
         """Those of a round; a rate needs fewer of a slow contender."""
-        sources = self._workload.sources
+        sources = self.workload.sources
         if self.task.regime is Regime.LATENCY:
-            return sources[: self._options.latency_sentences]
+            return sources[: self.options.latency_sentences]
         if self.worker.spec.name == Peer.TRANSFORMERS:
             return sources[: max(_LEAST_PORTION, len(sources) // 4)]
         return sources
 
 
+@dataclass(kw_only=True)
 class _OnlineJob(Job):
-    def __init__(
-        self,
-        worker: Worker,
-        search: Search,
-        share: float,
-        owner: str,
-        capacity: float,
-        workload: Workload,
-        options: BenchOptions,
-    ) -> None:
-        task = Task(Regime.ONLINE, search, f"{share:.0%} of {owner}")
-        super().__init__(worker, task, workload, options)
-        self._share = share
-        self._rate = share * capacity
-        self._sentences = 0
+    rate: float
+    """Arrivals a second."""
+    seed: str
 
     def prepare(self) -> Setup:
         """A trial run."""
-        sources, arrivals = self._work("trial", _TRIAL * self._options.seconds)
+        sources, arrivals = self._work("trial", _TRIAL * self.options.seconds)
         setup = self.worker.prepare(self.task, sources, arrivals)
-        return {"requests_per_second": self._rate, **setup}
+        return {"requests_per_second": self.rate, **setup}
 
     def run(self, number: int) -> dict[str, float]:
-        sources, arrivals = self._work(str(number), self._options.seconds)
+        sources, arrivals = self._work(str(number), self.options.seconds)
         latencies = self.worker.serve(self.task, sources, arrivals)
-        begin = _UNSETTLED * self._options.seconds
+        begin = _UNSETTLED * self.options.seconds
         settled = [
             latency
             for latency, arrival in zip(latencies, arrivals, strict=True)
             if arrival >= begin
         ] or latencies
-        self._sentences = self._sentences or len(settled)
+        self.facts = self.facts or {"sentences": len(settled)}
         return {
             f"p{100 * share:.0f}_ms": 1e3 * percentile(settled, share)
             for share in (0.50, 0.95, 0.99)
         }
 
-    def facts(self) -> dict[str, Any]:
-        return {"sentences": self._sentences}
-
     def _work(self, name: str, seconds: float) -> tuple[list[TokenIds], list[float]]:
         """Sources, and the times at which they arrive."""
-        seed = f"{self._options.seed}/{self._share}/{name}"
-        arrivals = poisson_arrivals(self._rate, seconds, seed=seed)
-        return list(islice(cycle(self._workload.sources), len(arrivals))), arrivals
+        arrivals = poisson_arrivals(self.rate, seconds, seed=f"{self.seed}/{name}")
+        return list(islice(cycle(self.workload.sources), len(arrivals))), arrivals

@@ -11,7 +11,7 @@ from loadtests.bench.contender import Regime
 from loadtests.bench.figures import Spread, ratio, shown
 from loadtests.bench.machine import Memory
 from loadtests.bench.options import BenchOptions, Pair
-from loadtests.bench.regimes import SHARES, Measurement
+from loadtests.bench.regimes import Measurement
 from loadtests.bench.workload import Workload
 from loadtests.report import as_table
 
@@ -93,16 +93,15 @@ def ratios(
     compared = {}
     for regime in options.regimes:
         prefix = f"{regime}/" if len(options.regimes) > 1 else ""
-        shares = [f"{share:.0%}" for share in SHARES] if regime is Regime.ONLINE else [None]
         for pair in pairs:
-            for search in options.searches:
-                for share in shares:
-                    load = share and f"{share} of {pair.their_label}"
-                    ours = found[regime, pair.our_label, search, load]
-                    theirs = found[regime, pair.their_label, search, load]
-                    key = f"{prefix}{pair.name}/{search}" + (f"@{share}" if share else "")
-                    more_is_better = regime is Regime.THROUGHPUT
-                    compared[key] = ratio(ours, theirs) if more_is_better else ratio(theirs, ours)
+            for (at_work, contender, search, load), theirs in found.items():
+                if (at_work, contender) != (regime, pair.their_label):
+                    continue
+                ours = found[regime, pair.our_label, search, load]
+                share = f"@{load.split()[0]}" if load else ""
+                more_is_better = regime is Regime.THROUGHPUT
+                better, worse = (ours, theirs) if more_is_better else (theirs, ours)
+                compared[f"{prefix}{pair.name}/{search}{share}"] = ratio(better, worse)
     return compared
 
 

@@ -20,6 +20,19 @@ from model.network.transformer import Embedding, Transformer
 __all__ = ["to_transformers"]
 
 
+_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
+_LAYER = {
+    **{f"self_attn.{name}": f"self_attn.{name}" for name in _PROJECTIONS},
+    "self_attn_layer_norm": "self_attn_residual.norm",
+    **{f"encoder_attn.{name}": f"cross_attn.{name}" for name in _PROJECTIONS},
+    "encoder_attn_layer_norm": "cross_attn_residual.norm",
+    "fc1": "feed_forward.inner",
+    "fc2": "feed_forward.outer",
+    "final_layer_norm": "feed_forward_residual.norm",
+}
+"""What a layer's parts are called there and here; only a decoder's has all of them."""
+
+
 @torch.no_grad()
 def to_transformers(model: Transformer) -> MarianMTModel | PegasusForConditionalGeneration:
     """The same layers, hung into Marian's frame for post-norm, into Pegasus' for pre-norm.
@@ -45,9 +58,6 @@ def to_transformers(model: Transformer) -> MarianMTModel | PegasusForConditional
     frame.model.shared = model.src_embedding.tokens
     _hang_stack(frame.model.encoder, model.src_embedding, model.encoder_layers)
     _hang_stack(frame.model.decoder, model.tgt_embedding, model.decoder_layers)
-    for target, layer in zip(frame.model.decoder.layers, model.decoder_layers, strict=True):
-        _hang_attention(target.encoder_attn, layer.cross_attn)
-        target.encoder_attn_layer_norm = layer.cross_attn_residual.norm
     frame.lm_head.weight = model.projection.weight
     if model.projection.bias is not None:
         frame.final_logits_bias = nn.Buffer(model.projection.bias[None].clone())
@@ -83,18 +93,6 @@ def _hang_stack(frame: Any, embedding: Embedding, layers: nn.ModuleList) -> None
         embedding.positions[offset:].clone(), requires_grad=False
     )
     for target, layer in zip(frame.layers, layers, strict=True):
-        _hang_layer(target, layer)
-
-
-def _hang_layer(target: Any, layer: Any) -> None:
-    """What layers of both stacks have."""
-    _hang_attention(target.self_attn, layer.self_attn)
-    target.self_attn_layer_norm = layer.self_attn_residual.norm
-    target.fc1 = layer.feed_forward.inner
-    target.fc2 = layer.feed_forward.outer
-    target.final_layer_norm = layer.feed_forward_residual.norm
-
-
-def _hang_attention(target: Any, attention: Any) -> None:
-    for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
-        setattr(target, name, getattr(attention, name))
+        for theirs, ours in _LAYER.items():
+            if hasattr(target, theirs.partition(".")[0]):
+                target.set_submodule(theirs, layer.get_submodule(ours))

@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -24,37 +24,22 @@ from loadtests.bench.contender import (
     Contender,
     ContenderSpec,
     Peer,
-    Regime,
     Setup,
     Task,
     TokenIds,
+    Translated,
 )
 from loadtests.bench.errors import BenchError, SlowAnswerError
-from loadtests.bench.machine import Memory, read_memory
+from loadtests.bench.machine import Memory
 from loadtests.bench.models import BenchModel, digest
 
-__all__ = ["Translated", "Worker", "convert_for_ctranslate2", "obey"]
+__all__ = ["Worker", "convert_for_ctranslate2"]
 
 _LONGEST_ANSWER = 3600.0
 """Seconds of one call, beyond which a worker is given up."""
 _GOODBYE = 10.0
 SETTLE_SECONDS = 0.3
 """Waited for after each turn: OpenMP's threads may spin for as long (Intel's: 0.2)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Translated:
-    """What came of one turn."""
-
-    seconds: tuple[float, ...]
-    """Seconds of each call: one for all sources, or one for each."""
-    targets: list[list[int]]
-    """Without end tokens, in the order of the sources."""
-
-    @property
-    def num_tokens(self) -> int:
-        """Tokens predicted: each target ends with one that is not in it."""
-        return sum(len(target) + 1 for target in self.targets)
 
 
 class Worker:
@@ -78,8 +63,8 @@ class Worker:
         assert self._process.pid is not None  # it was started
         return self._process.pid
 
-    def wait_until_ready(self) -> str | None:
-        """The digest of its weights; None if they were converted elsewhere. To be called once."""
+    def wait_until_ready(self) -> str:
+        """The digest of its weights. To be called once."""
         return self._answer()  # type: ignore[no-any-return]
 
     def prepare(
@@ -91,7 +76,7 @@ class Worker:
     def translate(
         self, task: Task, sources: Sequence[TokenIds], *, within: float = _LONGEST_ANSWER
     ) -> Translated:
-        """Translates with a clock beside it: one by one for latency, else all in one call.
+        """See `Contender.timed`.
 
         Args:
             within: seconds; a worker that has missed them is of no further use.
@@ -99,7 +84,7 @@ class Worker:
         Raises:
             SlowAnswerError: it has not answered in time.
         """
-        return self._ask("translate", task, sources, within=within)  # type: ignore[no-any-return]
+        return self._ask("timed", task, sources, within=within)  # type: ignore[no-any-return]
 
     def serve(
         self, task: Task, sources: Sequence[TokenIds], arrivals: Sequence[float]
@@ -155,15 +140,20 @@ class Worker:
         return value
 
 
-def convert_for_ctranslate2(model: BenchModel, directory: Path, dtype: str) -> str:
+def convert_for_ctranslate2(spec: ContenderSpec, directory: Path) -> ContenderSpec:
     """Writes CTranslate2's form of the weights, in a process that is gone afterwards.
 
+    Args:
+        directory: is made.
+
     Returns:
-        The digest of the weights.
+        `spec`, for who reads them there.
     """
+    directory.mkdir()
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(_convert, model, directory, dtype).result()
+        converted_digest = pool.submit(_convert, spec.model, directory, spec.dtype).result()
+    return replace(spec, converted=directory, weights_digest=converted_digest)
 
 
 def _convert(model: BenchModel, directory: Path, dtype: str) -> str:
@@ -185,7 +175,7 @@ def _serve(pipe: Connection, spec: ContenderSpec) -> None:
         pipe.send((True, weights_digest))
         while message := pipe.recv():
             name, arguments = message
-            pipe.send((True, obey(contender, name, arguments)))
+            pipe.send((True, getattr(contender, name)(*arguments)))
         contender.close()
     except EOFError:
         return  # the parent has gone
@@ -193,22 +183,13 @@ def _serve(pipe: Connection, spec: ContenderSpec) -> None:
         pipe.send((False, f"{type(error).__name__}: {error}"))
 
 
-def obey(contender: Contender, name: str, arguments: Sequence[Any]) -> Any:
-    """Does what a call of `Worker` asks for, where the contender is."""
-    if name == "memory":
-        return read_memory()
-    if name == "translate":
-        return _translate(contender, *arguments)
-    return getattr(contender, name)(*arguments)
-
-
-def _become(spec: ContenderSpec) -> tuple[Contender, str | None]:
+def _become(spec: ContenderSpec) -> tuple[Contender, str]:
     if spec.name == Peer.CTRANSLATE2:
         # It would import torch for its converters, and so hold memory that it can do without.
         sys.modules["torch"] = None  # type: ignore[assignment]
         from loadtests.bench.ctranslate2_contender import CTranslate2Contender
 
-        return CTranslate2Contender(spec), None
+        return CTranslate2Contender(spec), spec.weights_digest or ""
     weights = spec.model.load()
     weights_digest = digest(weights)
     if spec.name == Peer.TRANSFORMERS:
@@ -221,15 +202,8 @@ def _become(spec: ContenderSpec) -> tuple[Contender, str | None]:
     # As a replica does.
     gc.collect()
     gc.freeze()
+    if spec.device == "cuda":
+        # To look for cycles among tens of thousands of queued sequences takes twice as long as the
+        # engine's own work on them; a service has shorter queues.
+        gc.disable()
     return ours, weights_digest
-
-
-def _translate(contender: Contender, task: Task, sources: Sequence[TokenIds]) -> Translated:
-    calls = [[source] for source in sources] if task.regime is Regime.LATENCY else [sources]
-    seconds, targets = [], []
-    for call in calls:
-        started = time.perf_counter()
-        found = contender.translate(task, call)
-        seconds.append(time.perf_counter() - started)
-        targets += found
-    return Translated(seconds=tuple(seconds), targets=targets)

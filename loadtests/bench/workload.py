@@ -18,6 +18,7 @@ from loadtests.bench.models import (
 from loadtests.corpus import DEFAULT_SENTENCES
 from model.checkpoints.checkpoint import TOKENIZER_FILE
 from model.checkpoints.embedded import DEFAULT
+from model.config import TransformerConfig
 from model.errors import RecipeError
 from model.text.tokenizer import Tokenizer
 from model.training.text import read_pairs
@@ -84,16 +85,18 @@ def draw_workload(model: BenchModel, text: TextFile, *, count: int | None, seed:
         )
     generator = random.Random(seed)
     drawn = list(islice(_rounds(usable, generator), count or len(usable)))
-    left_out = len(tokenized) - len(usable)
+    planned = None
     if model.directory is None:
-        return _random_workload([len(tokenized[i]) for i in drawn], model, generator, left_out)
-    sources = tuple(tokenized[i] for i in drawn)
+        lengths = [len(tokenized[i]) for i in drawn]
+        sources, planned = _random_sources(lengths, model.config, generator)
+    else:
+        sources = tuple(tokenized[i] for i in drawn)
     return Workload(
         sources=sources,
         references=tuple(lines[i][1] for i in drawn) if text.references else None,
-        planned=None,
-        max_new_tokens=_limit(sources, model),
-        left_out=left_out,
+        planned=planned,
+        max_new_tokens=min(max(map(len, sources)) + _ROOM, model.config.max_positions),
+        left_out=len(tokenized) - len(usable),
     )
 
 
@@ -109,28 +112,23 @@ def poisson_arrivals(rate: float, seconds: float, *, seed: str) -> list[float]:
 def _read(text: TextFile) -> Iterator[tuple[str, str]]:
     """(text, reference) pairs, the reference empty where there is none."""
     path = text.path or DEFAULT_SENTENCES
-    if ".tsv" in path.suffixes:
-        try:
-            pairs = list(read_pairs(path))
-        except RecipeError as error:
-            raise BenchError(str(error)) from error
-    elif text.references:
+    if text.references and ".tsv" not in path.suffixes:
         raise BenchError(
             f"references must be the second column of a .tsv file, but the file is {path}"
         )
-    else:
-        pairs = [(line, "") for line in _lines(path)]
+    try:
+        if ".tsv" in path.suffixes:
+            pairs = list(read_pairs(path))
+        else:
+            pairs = [(line, "") for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except RecipeError as error:
+        raise BenchError(str(error)) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchError(f"cannot read {path}: {error}") from error
     pairs = [(source.strip(), reference) for source, reference in pairs if source.strip()]
     if not pairs:
         raise BenchError(f"{path} must hold at least one text, but is empty")
     yield from pairs
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BenchError(f"cannot read {path}: {error}") from error
 
 
 def _rounds(indices: Sequence[int], generator: random.Random) -> Iterator[int]:
@@ -138,10 +136,10 @@ def _rounds(indices: Sequence[int], generator: random.Random) -> Iterator[int]:
         yield from generator.sample(indices, len(indices))
 
 
-def _random_workload(
-    lengths: Sequence[int], model: BenchModel, generator: random.Random, left_out: int
-) -> Workload:
-    config = model.config
+def _random_sources(
+    lengths: Sequence[int], config: TransformerConfig, generator: random.Random
+) -> tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]:
+    """Sources of these lengths, stretched to the mean, and the target lengths they ask for."""
     stretch = MEAN_SOURCE_TOKENS * len(lengths) / sum(lengths)
     sources, planned = [], []
     for length in lengths:
@@ -153,14 +151,4 @@ def _random_workload(
             generator.randrange(FIRST_FREE_ID, config.src_vocab_size) for _ in range(source_len - 2)
         ]
         sources.append((length_token(planned[-1]), *words, config.eos_id))
-    return Workload(
-        sources=tuple(sources),
-        references=None,
-        planned=tuple(planned),
-        max_new_tokens=_limit(sources, model),
-        left_out=left_out,
-    )
-
-
-def _limit(sources: Sequence[Sequence[int]], model: BenchModel) -> int:
-    return min(max(map(len, sources)) + _ROOM, model.config.max_positions)
+    return tuple(sources), tuple(planned)

@@ -13,15 +13,15 @@ from pathlib import Path
 
 from loadtests.bench.machine import commit, read_hardware, versions
 from loadtests.bench.models import RANDOM_MODELS, BenchModel
-from loadtests.gpu.figures import Figures
+from loadtests.gpu.cublas import offer_cublas_12
 from loadtests.gpu.report import as_json_line, as_text
-from loadtests.gpu.stages import Stage, run_stage
+from loadtests.gpu.stages import Figures, Stage, run_stage
 
 _TESTS = ("tests/unit/model/engine/cuda/kernels", "tests/unit/model/engine/cuda")
 _RESERVE = 8.0
 """Seconds for the report."""
 _SECONDS = {
-    "agreement": 80, "steps": 80, "throughput": 90, "alone": 30, "online": 45, "peers": 200,
+    "agreement": 100, "steps": 80, "throughput": 90, "alone": 45, "online": 60, "peers": 200,
 }  # fmt: skip
 """The most that each stage may take, in the order of what must be known first. The last takes what
 is left: CTranslate2 may have to compile its kernels first."""
@@ -91,16 +91,17 @@ def _work(stage: str, figures: Figures, text: Path | None) -> list[str]:
 
     What a stage needs is imported here: if it cannot be, that stage fails, and no other.
     """
+    from loadtests.gpu import rates
     from loadtests.gpu.runners import cuda_runner
 
     if stage == "agreement":
         from loadtests.gpu.agreement import check_agreement
 
-        embedded = BenchModel.named("embedded", seed=0)
-        return check_agreement(cuda_runner, figures, model=embedded, text=text)
+        wrong = check_agreement(cuda_runner, figures, model=BenchModel.named("embedded", seed=0))
+        return wrong + (rates.compare_dtypes(figures, text) if text else [])
     if stage == "steps":
         from loadtests.gpu.ceilings import Ceilings
-        from loadtests.gpu.step_times import measure_encoding, measure_steps
+        from loadtests.gpu.step_times import measure_steps
 
         ceilings = Ceilings.measured()
         figures.record("copy_bytes_per_second", ceilings.bytes_per_second)
@@ -108,24 +109,13 @@ def _work(stage: str, figures: Figures, text: Path | None) -> list[str]:
         # 256 positions, and a bias to keep targets from ending
         config = replace(RANDOM_MODELS["paper-base"], max_positions=256, projection_bias=True)
         measure_steps(cuda_runner, figures, config, ceilings)
-        measure_encoding(cuda_runner, figures, config)
         return []
-    model = BenchModel.named("paper-base", seed=0)
     if stage == "peers":
-        from loadtests.gpu.peers import measure_peers, offer_cublas_12
-
         with tempfile.TemporaryDirectory() as links:
             if not offer_cublas_12(Path(links)):
                 print("no cuBLAS was found: CTranslate2 will not run", flush=True)
-            return measure_peers(cuda_runner, figures, model)
-    from loadtests.gpu import rates
-
-    measure = {
-        "throughput": rates.measure_throughput,
-        "alone": rates.measure_alone,
-        "online": rates.measure_online,
-    }
-    measure[stage](cuda_runner, figures, model)
+            return rates.measure_peers(figures)
+    rates.measure(stage, rates.RATES[stage], figures)
     return []
 
 

@@ -17,7 +17,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Outcome", "Stage", "run_stage"]
+from loadtests.bench.figures import shown
+
+__all__ = ["Figures", "Outcome", "Stage", "run_stage"]
+
+
+Value = float | int | str | bool | None
+
+
+class Figures:
+    """A flat dictionary in a file; what has been recorded survives whatever comes later."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._values: dict[str, Value] = {}
+
+    def record(self, name: str, value: Value) -> None:
+        """Keeps a value, and shows it."""
+        self._values[name] = value
+        print(f"{name}: {shown(value)}", flush=True)
+        beside = self._path.with_suffix(".new")
+        beside.write_text(json.dumps(self._values), encoding="utf-8")
+        os.replace(beside, self._path)
 
 
 @dataclass(frozen=True, kw_only=True)

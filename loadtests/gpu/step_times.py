@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 
 from loadtests.gpu.ceilings import Ceilings, StepWork
-from loadtests.gpu.figures import Figures
 from loadtests.gpu.runners import Maker
+from loadtests.gpu.stages import Figures
 from model.config import TransformerConfig
 from model.engine.cuda import device_model
 from model.engine.cuda.kernels.slot_memory import Counter
 from model.engine.cuda.runner import CudaRunner
 from model.network.transformer import Transformer
 
-__all__ = ["measure_encoding", "measure_steps"]
+__all__ = ["measure_steps"]
 
 _SOURCE_LEN = 30
 _FIRST, _STEPS = 10, 10
@@ -79,29 +79,6 @@ def measure_steps(
             other.close()
 
 
-def measure_encoding(make: Maker, figures: Figures, config: TransformerConfig) -> None:
-    """Graphs of the encoder, filled with sources of one length."""
-    runner = make(endless_transformer(config), dtype=torch.bfloat16, max_slots=256, beams=())
-    for bucket in runner._source_buckets:
-        buffer, graph = runner._encoder(bucket)
-        tokens = np.full((3, bucket), 5, dtype=np.int32)
-        starts = np.arange(0, bucket, _SOURCE_LEN)
-        tokens[1] = np.arange(bucket) // _SOURCE_LEN
-        tokens[2] = np.arange(bucket) % _SOURCE_LEN
-        blocks = np.zeros((device_blocks(buffer, bucket), 3), dtype=np.int32)
-        ends = np.minimum(starts + _SOURCE_LEN, bucket)
-        blocks[: len(starts)] = np.stack([starts, starts, ends], axis=1)
-        runner._stream.upload(np.concatenate([tokens, blocks], axis=None), buffer)
-        seconds = _median_seconds(runner, graph)
-        figures.record(f"encode_{bucket}_tokens_us", seconds * 1e6)
-    runner.close()
-
-
-def device_blocks(buffer: torch.Tensor, bucket: int) -> int:
-    """Blocks of queries in a bucket's buffer."""
-    return (len(buffer) - 3 * bucket) // 3
-
-
 def _step_seconds(runner: CudaRunner, groups: int, beams: int) -> float:
     """Seconds of one step, from real ones in a row, all groups at the same position."""
     group = runner._decode_group(beams, constrained=False)
@@ -149,16 +126,10 @@ def _median_seconds(
 
 def _profile(runner: CudaRunner, num_rows: int, figures: Figures) -> None:
     """The eight kernels that take most of a step's time; nothing where they cannot be traced."""
-    activities = [torch.profiler.ProfilerActivity.CUDA]
-    recording: Any = (
-        torch.profiler.profile(activities=activities)
-        if torch.cuda.is_available()
-        else nullcontext()
-    )
-    with recording as profile:
-        _step_seconds(runner, num_rows, 1)
-    if profile is None:
+    if not torch.cuda.is_available():
         return
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        _step_seconds(runner, num_rows, 1)
     found = sorted(profile.key_averages(), key=lambda event: -event.self_device_time_total)
     steps = _STEPS * (_REPEATS + 1)
     for place, event in enumerate(found[:8]):

@@ -134,13 +134,10 @@ def bench(
       polyhead bench --regime all --model paper-base --peer ctranslate2 --peer transformers
       polyhead bench --peer ctranslate2 --text test.tsv --references --results results.jsonl
     """
-    from loadtests.bench.command import bench as run_bench
+    options = dict(locals())  # first of all, while there is nothing else
+    from loadtests.bench.benchmark import bench as run_bench
 
-    run_bench(
-        regime, search, peer or (), text=text, references=references, as_json=as_json,
-        results=results, model=model, dtypes=tuple(dtype or ("auto",)), device=device,
-        threads=threads, rounds=rounds, sentences=sentences, seconds=seconds, seed=seed,
-    )  # fmt: skip
+    run_bench(**options)
 
 
 def loadtest(

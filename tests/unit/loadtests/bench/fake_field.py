@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadtests.bench.contender import Regime, Setup, Task, TokenIds
-from loadtests.bench.worker import Translated
+from loadtests.bench.contender import Regime, Setup, Task, TokenIds, Translated
 
 __all__ = ["FakeField", "FakeWorker"]
 

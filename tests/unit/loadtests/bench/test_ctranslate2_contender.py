@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from loadtests.bench import ctranslate2_contender
@@ -56,7 +58,7 @@ def test_the_fastest_way_is_kept(
     monkeypatch.setattr(ctranslate2_contender, "candidates", lambda *_: [slow, fast])
     # By this clock the first way takes five seconds, the second one.
     times = iter([0.0, 5.0, 10.0, 11.0])
-    monkeypatch.setattr(ctranslate2_contender.time, "perf_counter", lambda: next(times))
+    monkeypatch.setattr(time, "perf_counter", lambda: next(times))
     setup = contender.prepare(Task(Regime.THROUGHPUT, Search.GREEDY), _SOURCES)
     assert setup["inter_threads"] == 2
 

@@ -19,7 +19,7 @@ class _Watched:
     """A worker whose CPU time a test can set."""
 
     label: str
-    digest: str | None = "same"
+    digest: str = "same"
     cpu: float = 0.0
     closed: list[bool] = field(default_factory=list)
     error: BenchError | None = None
@@ -28,7 +28,7 @@ class _Watched:
     def spec(self) -> FakeSpec:
         return FakeSpec(self.label)
 
-    def wait_until_ready(self) -> str | None:
+    def wait_until_ready(self) -> str:
         if self.error:
             raise self.error
         return self.digest
@@ -43,8 +43,8 @@ class _Watched:
         self.closed.append(at_once)
 
 
-def _field(*workers: Any, weights_digest: str | None = None) -> Field:
-    return Field(workers, weights_digest=weights_digest)
+def _field(*workers: Any) -> Field:
+    return Field(workers)
 
 
 def test_who_is_busy_while_others_have_their_turn_is_found(
@@ -79,11 +79,12 @@ def test_who_cannot_start_ends_all() -> None:
     assert ours.closed == theirs.closed == [True]
 
 
-def test_weights_that_others_converted_count_as_well() -> None:
-    converted = _Watched("b", digest=None)
-    assert _field(_Watched("a"), converted, weights_digest="same").weights_digest == "same"
+def test_all_have_the_same_weights_or_are_ended() -> None:
+    assert _field(_Watched("a"), _Watched("b")).weights_digest == "same"
+    ours, theirs = _Watched("a"), _Watched("b", digest="other")
     with pytest.raises(BenchError, match="must have the same weights"):
-        _field(_Watched("a"), converted, weights_digest="other")
+        _field(ours, theirs)
+    assert ours.closed == theirs.closed == [True]
 
 
 def test_who_is_excluded_is_ended_at_once_and_no_longer_there() -> None:

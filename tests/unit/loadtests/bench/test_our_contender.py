@@ -11,7 +11,6 @@ from loadtests.bench.contender import Contender, ContenderSpec, Regime, Search, 
 from loadtests.bench.models import BenchModel
 from loadtests.bench.polyhead_contender import PolyheadContender, generation
 from loadtests.bench.transformers_contender import TransformersContender
-from loadtests.bench.worker import obey
 from model.decoding.reference import generate
 from tests.tiny_model import build_tiny_model
 
@@ -76,14 +75,14 @@ def test_everybody_is_served_from_their_arrival_on(contender: Contender) -> None
 
 @pytest.mark.parametrize(("regime", "calls"), [(Regime.LATENCY, 4), (Regime.THROUGHPUT, 1)])
 def test_a_clock_runs_beside_each_call(contender: Contender, regime: Regime, calls: int) -> None:
-    turn = obey(contender, "translate", (Task(regime, Search.GREEDY), _SOURCES))
+    turn = contender.timed(Task(regime, Search.GREEDY), _SOURCES)
     assert len(turn.seconds) == calls
     assert len(turn.targets) == len(_SOURCES)
     assert turn.num_tokens == sum(len(target) + 1 for target in turn.targets)
 
 
 def test_memory_is_that_of_the_process(contender: Contender) -> None:
-    assert obey(contender, "memory", ()).rss > 2**20
+    assert contender.memory().rss > 2**20
 
 
 def test_searches_are_told_apart() -> None:

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from loadtests.bench import plan_check
-from loadtests.bench.contender import ContenderSpec, Search, Task, TokenIds
+from loadtests.bench.contender import ContenderSpec, Search, Task, TokenIds, Translated
 from loadtests.bench.errors import SlowAnswerError
 from loadtests.bench.field import Field
 from loadtests.bench.models import BenchModel
 from loadtests.bench.plan_check import exclude_unplanned, keeps_plan
-from loadtests.bench.worker import Translated, Worker
+from loadtests.bench.worker import Worker
 from loadtests.bench.workload import Workload
 from tests.tiny_model import build_tiny_model
 from tests.unit.loadtests.bench.fake_field import FakeField, FakeWorker
@@ -111,7 +111,7 @@ def test_a_process_that_hangs_is_ended_within_the_bound(
         max_new_tokens=_LIMIT,
         converted=tmp_path,
     )
-    with Field([Worker(spec)], weights_digest="0" * 64) as field:
+    with Field([Worker(spec)]) as field:
         [worker] = field.workers
         os.kill(worker.pid, signal.SIGSTOP)
         excluded = exclude_unplanned(field, _workload(), _BOTH)

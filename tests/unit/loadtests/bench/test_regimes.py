@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from loadtests.bench.contender import Regime, Search, Task
-from loadtests.bench.options import BenchOptions
-from loadtests.bench.regimes import Measurement, closed_jobs, measure, num_turns, online_jobs
+from loadtests.bench.contender import Peer, Regime, Search, Task
+from loadtests.bench.options import BenchOptions, Pair
+from loadtests.bench.regimes import (
+    Measurement,
+    closed_jobs,
+    measure,
+    measure_regimes,
+    online_jobs,
+)
 from loadtests.bench.workload import Workload
 from tests.unit.loadtests.bench.fake_field import FakeField, FakeWorker
 
@@ -32,10 +39,7 @@ def _field() -> Any:
 def _closed(regime: Regime, field: Any, **options: Any) -> list[Measurement]:
     settings = BenchOptions(**options)
     jobs = closed_jobs(regime, field.workers, _WORKLOAD, settings, score=len)
-    told: list[str] = []
-    found = measure(field, jobs, settings, told.append)
-    assert len(told) == num_turns(jobs, settings)
-    return found
+    return measure(field, jobs, settings)
 
 
 def test_contenders_take_turns_round_by_round() -> None:
@@ -81,33 +85,26 @@ def test_lengths_that_were_not_planned_are_counted() -> None:
     options = BenchOptions(searches=(Search.GREEDY,), rounds=1)
     field: Any = FakeField(FakeWorker("polyhead-int8", 1.0))
     jobs = closed_jobs(Regime.THROUGHPUT, field.workers, workload, options)
-    [found] = measure(field, jobs, options, lambda what: None)
+    [found] = measure(field, jobs, options)
     assert found.planned_lengths == 0.5
     assert found.bleu is None
 
 
-def _online(
-    field: Any, opponents: dict[str, list[str]], capacity: float, options: BenchOptions
-) -> list[Measurement]:
-    jobs = online_jobs(
-        field.workers,
-        _WORKLOAD,
-        options,
-        capacity={(Search.GREEDY, worker.label): capacity for worker in field.workers},
-        opponents=opponents,
-    )
-    told: list[str] = []
-    found = measure(field, jobs, options, told.append)
-    assert len(told) == num_turns(jobs, options)
-    return found
+def _online(field: Any, capacity: float, options: BenchOptions, *peers: Pair) -> list[Measurement]:
+    rates = {(Search.GREEDY, worker.label): capacity for worker in field.workers}
+    jobs = online_jobs(field.workers, _WORKLOAD, options, capacity=rates, pairs=peers)
+    return measure(field, jobs, options)
 
 
-_PEERS = {"ctranslate2-int8": ["polyhead-int8"], "transformers-bfloat16": ["polyhead-int8"]}
+_PEERS = (
+    Pair(ours="int8", peer=Peer.CTRANSLATE2, theirs="int8"),
+    Pair(ours="int8", peer=Peer.TRANSFORMERS, theirs="bfloat16"),
+)
 
 
 def test_loads_are_shares_of_a_capacity() -> None:
     options = BenchOptions(searches=(Search.GREEDY,), rounds=1, seconds=0.1)
-    found = _online(_field(), _PEERS | {"polyhead-int8": []}, 200.0, options)
+    found = _online(_field(), 200.0, options, *_PEERS)
     loads = [(m.load, m.setup["requests_per_second"], m.contender) for m in found]
     assert loads[:4] == [
         ("25% of ctranslate2-int8", 50.0, "polyhead-int8"),
@@ -122,7 +119,7 @@ def test_loads_are_shares_of_a_capacity() -> None:
 def test_everybody_gets_the_same_arrivals() -> None:
     field = _field()
     options = BenchOptions(searches=(Search.GREEDY,), rounds=3, seconds=2.0)
-    found = _online(field, _PEERS, 30.0, options)
+    found = _online(field, 30.0, options, *_PEERS)
     served = [
         (task.load, label, times) for label, what, task, times in field.log if what == "serve"
     ]
@@ -141,6 +138,38 @@ def test_everybody_gets_the_same_arrivals() -> None:
 def test_the_beginning_of_a_round_does_not_count() -> None:
     field: Any = FakeField(FakeWorker("polyhead-int8", 0.001))
     options = BenchOptions(searches=(Search.GREEDY,), rounds=1, seconds=10.0)
-    [quarter, *_] = _online(field, {"polyhead-int8": []}, 40.0, options)
+    [quarter, *_] = _online(field, 40.0, options)
     arrivals = next(entry[3] for entry in field.log if entry[1] == "serve")
     assert quarter.sentences == sum(arrival >= 2.0 for arrival in arrivals) < len(arrivals)
+
+
+def test_nobody_sends_more_than_one_sender_can() -> None:
+    field: Any = FakeField(FakeWorker("polyhead-int8", 0.001))
+    options = BenchOptions(searches=(Search.GREEDY,), rounds=1, seconds=0.1)
+    found = _online(field, 20_000.0, options)
+    rates = [(m.load, m.setup["requests_per_second"]) for m in found]
+    assert rates == [
+        ("25% of polyhead-int8", 5000.0),
+        ("50% of polyhead-int8", 8000.0),
+        ("80% of polyhead-int8", 8000.0),
+    ]
+    arrivals = [len(entry[3]) for entry in field.log if entry[1] == "serve"]
+    assert arrivals[1:] == pytest.approx([800, 800], rel=0.15)
+
+
+def test_loads_need_a_capacity_whether_or_not_it_is_asked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = BenchOptions(
+        regimes=(Regime.ONLINE,), searches=(Search.GREEDY,), rounds=1, seconds=0.1
+    )
+    found = measure_regimes(_field(), _WORKLOAD, options, _PEERS)
+    assert {m.regime for m in found} == {Regime.ONLINE}
+    own = {m.load: m.setup["requests_per_second"] for m in found}
+    assert own["80% of ctranslate2-int8"] == pytest.approx(400.0)
+    assert own["80% of polyhead-int8"] == pytest.approx(800.0)
+    assert "throughput" in capsys.readouterr().err
+    both = replace(options, regimes=(Regime.THROUGHPUT, Regime.ONLINE))
+    field = _field()
+    measure_regimes(field, _WORKLOAD, both, _PEERS)
+    assert [entry[1] for entry in field.log].count("translate") == len(field.workers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ def _spec(model: BenchModel, converted: Path) -> ContenderSpec:
         model=model,
         max_new_tokens=8,
         converted=converted,
+        weights_digest="0" * 64,
     )
 
 
@@ -39,7 +41,7 @@ def _spec(model: BenchModel, converted: Path) -> ContenderSpec:
 def worker(tiny: BenchModel, tmp_path: Path) -> Iterator[Worker]:
     started = Worker(_spec(tiny, tmp_path))
     try:
-        assert started.wait_until_ready() is None
+        assert started.wait_until_ready() == "0" * 64
         yield started
     finally:
         started.close()
@@ -69,21 +71,14 @@ def test_a_contender_uses_its_cores_and_no_torch(worker: Worker) -> None:
 
 
 def test_all_must_have_the_same_weights(tiny: BenchModel, tmp_path: Path) -> None:
-    digest = convert_for_ctranslate2(tiny, tmp_path, "float32")
-    ours = ContenderSpec(
-        name="polyhead",
-        dtype="float32",
-        device="cpu",
-        cores=tuple(sorted(os.sched_getaffinity(0)))[:1],
-        model=tiny,
-        max_new_tokens=8,
-    )
-    workers = map(Worker, [ours, _spec(tiny, tmp_path)])
-    with Field(workers, weights_digest=digest) as field:
-        assert field.weights_digest == digest
+    others = _spec(tiny, tmp_path)
+    theirs = convert_for_ctranslate2(others, tmp_path / "converted")
+    ours = replace(others, name="polyhead", converted=None)
+    with Field(map(Worker, [ours, theirs])) as field:
+        assert field.weights_digest == theirs.weights_digest
         first = field.workers[0]
         with field.turn(first):
             first.prepare(Task(Regime.LATENCY, Search.GREEDY), [[5, 2]])
         assert set(field.idle_cpu()) == {"ctranslate2-float32"}
     with pytest.raises(BenchError, match="must have the same weights"):
-        Field([Worker(ours)], weights_digest="0" * 64)
+        Field(map(Worker, [ours, others]))

@@ -9,15 +9,14 @@ from pathlib import Path
 import pytest
 
 from loadtests.gpu.__main__ import stages
-from loadtests.gpu.figures import Figures
 from loadtests.gpu.report import TARGETS, as_json_line, as_text
-from loadtests.gpu.stages import Outcome, Stage, run_stage
+from loadtests.gpu.stages import Figures, Outcome, Stage, run_stage
 from tests.unit.model.engine.fake_runner import until
 
 _RECORD = """
 import sys
 from pathlib import Path
-from loadtests.gpu.figures import Figures
+from loadtests.gpu.stages import Figures
 Figures(Path(sys.argv[1])).record("answer", 42.0)
 """
 
