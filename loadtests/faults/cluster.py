@@ -16,14 +16,13 @@ import httpx
 import yaml
 
 from loadtests.faults.redis_server import RedisServer
-from loadtests.faults.services import APPLICATION, ServiceError, start_python
-from loadtests.processes import kill_session, pids, wait_for
+from loadtests.faults.services import APPLICATION, ServiceError
+from loadtests.processes import end, pids, start_python, wait_for
 from service.launcher.haproxy import serve_variables
 from service.launcher.ports import free_port
 
 __all__ = ["TRANSLATOR_CPUS", "Cluster"]
 
-_ROOT = Path(__file__).parents[2]
 _GATEWAYS_CPUS = 1
 TRANSLATOR_CPUS = 2
 """As Ray counts them: more than what gateways leave, so that each translator has a node."""
@@ -144,19 +143,10 @@ class Cluster:
         """The node that a process runs on."""
         return next(node for node in self.nodes if pid in pids(node.pid))
 
-    def raylet_of(self, node: subprocess.Popen[bytes]) -> int:
-        """The process that stands for the node in the cluster."""
-        return pids(node.pid, "raylet")[0]
-
-    def kill_node(self, node: subprocess.Popen[bytes]) -> None:
-        """All of its processes, at once."""
-        kill_session(node.pid)
-        node.wait()
-
     def close(self) -> None:
         """Kills all nodes."""
         for node in reversed(self.nodes):
-            self.kill_node(node)
+            end(node, 0.0)
         if self._redis is not None:
             self._redis.close()
 
@@ -190,7 +180,6 @@ def _own_address() -> str:
 def _cluster_variables(folder: Path) -> dict[str, str]:
     """What every node must have in its environment."""
     return {
-        "PYTHONPATH": str(_ROOT),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",

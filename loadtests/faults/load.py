@@ -54,11 +54,12 @@ class Tally:
         )
 
 
-def refused_at_once(exchanges: Exchanges) -> Mask:
-    """Those whose client was told at once that nothing will be done."""
+def refused_at_once(exchanges: Exchanges, moment: float) -> Mask:
+    """Those that were sent later, and told at once that nothing will be done."""
     unavailable: Mask = exchanges.rows["status"] == HTTPStatus.SERVICE_UNAVAILABLE
     no_connection: Mask = exchanges.rows["fault"] == _REFUSED
-    return unavailable | no_connection
+    later: Mask = exchanges.planned > moment
+    return (unavailable | no_connection) & later
 
 
 def ask_once(url: str, *, seed: int) -> list[Request]:

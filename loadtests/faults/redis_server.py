@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import socket
@@ -10,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import ClassVar
 
-from loadtests.processes import wait_for
+from loadtests.processes import end, wait_for
 from service.launcher.ports import free_port
 
 __all__ = ["RedisServer"]
@@ -48,7 +47,6 @@ class RedisServer:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=os.environ,
                 start_new_session=True,
             )
         assert self._process.stdin is not None
@@ -68,8 +66,7 @@ class RedisServer:
 
     def close(self) -> None:
         """Ends it."""
-        self._process.kill()
-        self._process.wait()
+        end(self._process, 0.0)
 
     def _listens(self) -> bool:
         with socket.create_connection(("127.0.0.1", self.port), timeout=5):

@@ -1,4 +1,4 @@
-"""Requests at planned times, from one process and one thread: the generator of all open loops."""
+"""Requests at planned times, from one process and one thread: the generator of all loads."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from loadtests.open_loop.exchanges import Exchange, Exchanges
 from loadtests.open_loop.profiles import Segment, poisson_arrivals
 
 __all__ = ["Generator", "Judge", "fault_of"]
+
+_NOBODY_SECONDS = 0.1
 
 Judge = Callable[[Request, Answer], str | None]
 """What is wrong with an answer; None if nothing is."""
@@ -117,6 +119,22 @@ class Generator:
             task.add_done_callback(self._end)
         self._planned_until = began + segment.seconds
         await asyncio.sleep(max(0.0, self._planned_until - self.elapsed))
+
+    async def ask_in_turn(self, users: int, seconds: float) -> None:
+        """Has users ask, each again as soon as it is answered: a closed loop.
+
+        Raises:
+            Exception: a judge has failed.
+        """
+        self._began = time.perf_counter()
+
+        async def ask_again_and_again() -> None:
+            while (now := self.elapsed) < seconds:
+                await self._attempt(now)
+                if not self._ended[-1].status:  # nobody there is asked only so often
+                    await asyncio.sleep(_NOBODY_SECONDS)
+
+        await asyncio.gather(*(ask_again_and_again() for _ in range(users)))
 
     async def finish(self) -> None:
         """Waits for every answer that may still come.

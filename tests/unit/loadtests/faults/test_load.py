@@ -61,7 +61,7 @@ def test_a_tally_names_each_fault_once_and_five_at_most() -> None:
     ],
 )
 def test_only_what_is_said_at_once_is_a_refusal(status: int, fault: str, refused: bool) -> None:
-    assert refused_at_once(_ended((0.1, fault), status=status)).tolist() == [refused]
+    assert refused_at_once(_ended((0.1, fault), status=status), -1.0).tolist() == [refused]
 
 
 def test_a_healthy_service_has_no_faults(service: FakeService) -> None:
