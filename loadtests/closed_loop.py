@@ -56,7 +56,7 @@ def generate_load(
             cpu_before = time.process_time()
             await generator.ask_in_turn(clients, seconds)
             return Load(
-                exchanges=generator.take(),
+                exchanges=generator.ended,
                 seconds=generator.elapsed,
                 cpu_seconds=time.process_time() - cpu_before,
                 reconnections=client.reconnections,

@@ -30,7 +30,8 @@ from locust.contrib.fasthttp import FastResponse
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
-from loadtests.corpus import DEFAULT_PARAGRAPHS, DEFAULT_SENTENCES, Corpus, CorpusError
+from loadtests.corpus import DEFAULT_PARAGRAPHS, DEFAULT_SENTENCES, Corpus
+from loadtests.errors import LoadTestError
 from loadtests.mix import MIXES, LanguagePair, Mix, Request
 
 
@@ -174,7 +175,7 @@ def read_corpus(environment: Environment, **_: Any) -> None:
         TranslationUser.corpus = Corpus.read(
             Path(options.texts or DEFAULT_SENTENCES), Path(options.paragraphs or DEFAULT_PARAGRAPHS)
         )
-    except CorpusError as error:
+    except LoadTestError as error:
         raise SystemExit(f"locust: {error}") from error
 
 

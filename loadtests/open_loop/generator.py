@@ -77,7 +77,9 @@ class Generator:
         self._number = 0
         self._id_prefix = uuid.uuid4().hex[:16].encode()
         self._broken: Exception | None = None
+        self._taken = Exchanges()
         self._ended: list[Exchange] = []
+        """Those that have come to an end since."""
         self._under_way: dict[int, Exchange] = {}
 
     @property
@@ -86,19 +88,15 @@ class Generator:
         return 0.0 if self._began is None else time.perf_counter() - self._began
 
     @property
-    def under_way(self) -> Exchanges:
-        """Those that were planned and have not come to an end."""
-        return Exchanges(list(self._under_way.values()))
+    def exchanges(self) -> Exchanges:
+        """All requests so far: those that have ended, in that order, then those under way."""
+        self._taken, self._ended = self.ended, []
+        return Exchanges.joined([self._taken, Exchanges(list(self._under_way.values()))])
 
     @property
     def ended(self) -> Exchanges:
-        """Those that have come to an end since `take`, in that order; other threads may ask."""
-        return Exchanges(self._ended)
-
-    def take(self) -> Exchanges:
-        """The same, which then counts as taken."""
-        ended, self._ended = self.ended, []
-        return ended
+        """Those that have come to an end; while load is offered, other threads may ask."""
+        return Exchanges.joined([self._taken, Exchanges(self._ended)])
 
     async def offer(self, segment: Segment) -> None:
         """Starts requests at the rates of a segment, which begins where the one before has ended.

@@ -12,9 +12,9 @@ from typing import Any
 
 from httptools import HttpParserError
 
+from loadtests.errors import LoadTestError
 from loadtests.mix import Request
 from loadtests.open_loop.client import Client
-from loadtests.open_loop.errors import LoadTestError
 from loadtests.open_loop.options import LoadTestOptions
 
 __all__ = ["ask", "probe"]

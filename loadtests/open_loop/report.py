@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from loadtests.open_loop import memory
-from loadtests.open_loop.overload import verdict
 from loadtests.open_loop.steps import LEAST_GOODPUT
 from loadtests.report import Table, as_table, cell
 
@@ -37,9 +35,9 @@ def in_words(figures: Figures) -> list[str]:
     if figures["steps"]:
         found.append(_knee_in_words(figures))
     if figures["overload"] is not None:
-        found.append(verdict.in_words(figures["overload"]))
+        found.append(_overload_in_words(figures["overload"]))
     if figures["memory"] is not None:
-        found.append(memory.in_words(figures["memory"]))
+        found.append(_memory_in_words(figures["memory"]))
     return found
 
 
@@ -53,6 +51,43 @@ def _knee_in_words(figures: Figures) -> str:
     return (
         f"Knee: {at_least}{knee['offered']:.1f} requests/s, p95 {cell(knee['p95_ms'])} ms, the "
         f"highest step that holds ({meaning})"
+    )
+
+
+def _overload_in_words(figures: Figures) -> str:
+    """The verdict in a few lines."""
+    turns = [phase for phase in figures["phases"] if phase["name"] == "overload"]
+    if not turns or figures["goodput_share"] is None:
+        return "Overload: it did not come to that"
+    shares = ", ".join(f"{one:.0%}" for one in figures["turn_shares"])
+    late, recovery = figures["late"], figures["recovery_seconds"]
+    kept = "no deadline was set" if late is None else f"{late} were later than their deadline"
+    back = "not seen" if recovery is None else f"{recovery:.1f} s"
+    return (
+        f"Overload: {turns[-1]['rate']:.0f} requests/s for "
+        f"{sum(one['ended'] - one['began'] for one in turns):.0f} s in turns with the peak; "
+        f"{figures['goodput']:.1f} right answers/s, {figures['goodput_share']:.1%} of the peak, "
+        f"{figures['peak_goodput']:.1f}\n"
+        f"Turn by turn: {shares}\n"
+        f"Accepted during the overload: p95 {cell(figures['accepted_p95_ms'])} ms; {kept}\n"
+        f"Refused: {figures['refused']} requests, p95 {cell(figures['refusal_p95_ms'])} ms, "
+        f"{figures['without_retry_after']:.2%} without Retry-After\n"
+        f"Neither answered rightly nor refused: {figures['failed']} requests\n"
+        f"As quick as before (95 % within {cell(figures['before_p95_ms'])} ms) after: {back}"
+    )
+
+
+def _memory_in_words(figures: Figures) -> str:
+    """The figures of `Memory` in one line."""
+    growth, slope, means = (
+        figures[name] for name in ("growth_percent", "slope_mb_per_hour", "quarter_means_mb")
+    )
+    ends = " to ".join("?" if mean is None else f"{mean:.0f}" for mean in (means[0], means[3]))
+    if growth is None or slope is None:
+        return f"Memory: {ends} MB, seen for too short a time to tell how it grows"
+    return (
+        f"Memory: {ends} MB from the first to the last quarter; {growth:+.2f} % from the "
+        f"second to the last; {slope:+.1f} MB an hour in the second half"
     )
 
 
@@ -73,7 +108,7 @@ def tables(figures: Figures) -> list[Table]:
     found: list[Table] = [
         (["kind", *names], [[kind, *_cells(part)] for kind, part in kinds.items()]),
         (["step", "offered/s", "right/s", *names, "holds"], steps),
-        *([] if figures["overload"] is None else verdict.tables(figures["overload"])),
+        *([] if figures["overload"] is None else _overload_tables(figures["overload"])),
         (["fault", "requests"], [[fault, str(n)] for fault, n in figures["faults"].items()]),
     ]
     return [(names, rows) for names, rows in found if rows]
@@ -82,3 +117,30 @@ def tables(figures: Figures) -> list[Table]:
 def _cells(part: Figures) -> list[str]:
     counts = [str(part[name]) for name in ("requests", "right", "failed", "not_sent")]
     return counts + [cell(part[name]) for name in ("p50_ms", "p95_ms", "p99_ms")]
+
+
+def _overload_tables(figures: Figures) -> list[Table]:
+    """One line for each phase; and refusals by status."""
+    names = ["offered/s", "requests", "right/s", "refused", "failed", "p50 ms", "p95 ms"]
+    phases = [
+        [
+            f"{one['name']}, {one['began']:.0f} to {one['ended']:.0f} s",
+            f"{one['requests'] / (one['ended'] - one['began']):.1f}",
+            str(one["requests"]),
+            f"{one['goodput']:.1f}",
+            str(one["refused"]),
+            str(one["failed"]),
+            cell(one["p50_ms"]),
+            cell(one["p95_ms"]),
+        ]
+        for one in figures["phases"]
+    ]
+    bare = figures["without_retry_after_by_status"]
+    refusals = [
+        [status, str(count), str(bare.get(status, 0))]
+        for status, count in figures["refusals_by_status"].items()
+    ]
+    return [
+        (["phase", *names], phases),
+        (["refusals by status", "requests", "without Retry-After"], refusals),
+    ]

@@ -134,7 +134,7 @@ def test_an_overload_finds_the_peak_and_tells_refusals_from_failures(tmp_path: P
             "--report", "page.html",
         )  # fmt: skip
     assert run.last_words == (
-        "polyhead: not passed: the recovery, in s, must be at most 5, but was not seen"
+        "polyhead: not passed: the recovery must be at most 5 s, but was not seen"
     )
     assert run.exit_status == 1
     values = run.values["overload"]

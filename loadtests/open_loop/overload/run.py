@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from dataclasses import replace
 
 import uvloop
 
+from loadtests.errors import LoadTestError
 from loadtests.open_loop.client import Client
-from loadtests.open_loop.errors import LoadTestError
-from loadtests.open_loop.exchanges import Exchanges
 from loadtests.open_loop.options import LoadTestOptions
 from loadtests.open_loop.overload.figures import Overload, Phase, PhaseName, turns
 from loadtests.open_loop.overload.search import Peak, Trial, find_peak
+from loadtests.open_loop.planned import Ending, until_stopped
 from loadtests.open_loop.profiles import constant
-from loadtests.open_loop.session import Ending, stoppable
 
 __all__ = ["overload"]
 
@@ -36,22 +34,15 @@ class _Run:
         self._phases: list[Phase] = []
         self._peak: Peak | None = None
         self._cpu_seconds = 0.0
-        self._ended = Exchanges()
 
     async def run(self) -> tuple[Overload, Ending]:
         """See `overload`."""
         async with Client(self._options.url) as client:
             self._generator = self._options.generator(client)
-            task = asyncio.create_task(self._all_phases())
-            stoppable(task)
-            ending = Ending.COMPLETE
-            try:
-                await task
-            except asyncio.CancelledError:
-                ending = Ending.INTERRUPTED
+            ending = await until_stopped(self._all_phases())
             return self._result(), ending
 
-    async def _all_phases(self) -> None:
+    async def _all_phases(self) -> Ending:
         self._peak = await find_peak(
             self._try,
             first=self._options.rate,
@@ -60,7 +51,7 @@ class _Run:
         )
         best = self._peak.trial
         if not best.goodput:
-            fault = next(iter(self._exchanges().faults), "nothing could be sent")
+            fault = next(iter(self._generator.exchanges.faults), "nothing could be sent")
             raise LoadTestError(f"the search saw no right answer: {fault}")
         low = max(_LOW_SHARE * best.goodput, self._options.rate)
         rates = {
@@ -78,16 +69,12 @@ class _Run:
                     self._cpu_seconds += time.process_time() - cpu
         await self._phase(PhaseName.AFTER, low, low_seconds)
         await self._generator.finish()
-
-    def _exchanges(self) -> Exchanges:
-        """All requests so far."""
-        self._ended = Exchanges.joined([self._ended, self._generator.take()])
-        return Exchanges.joined([self._ended, self._generator.under_way])
+        return Ending.COMPLETE
 
     async def _try(self, rate: float, seconds: float) -> Trial:
         """One rate of the search. What the one before has left in the queues does not count."""
         phase = await self._phase(PhaseName.SEARCH, rate, seconds)
-        exchanges = self._exchanges()
+        exchanges = self._generator.exchanges
         return Trial(
             rate=rate,
             planned=len(exchanges.planned_between(phase.settled, phase.ended)),
@@ -100,7 +87,7 @@ class _Run:
         began = self._phases[-1].ended if self._phases else 0.0
         self._phases.append(Phase(name=name, rate=rate, began=began, ended=began + seconds))
         await self._generator.offer(constant(rate, seconds))
-        right = self._exchanges().answered_between(began, began + seconds)
+        right = self._generator.exchanges.answered_between(began, began + seconds)
         print(
             f"polyhead: {name}, {seconds:g} s: {rate:.1f} requests/s offered, "
             f"{right / seconds:.1f} answered rightly",
@@ -114,7 +101,7 @@ class _Run:
         # The last phase may have been cut short.
         phases = [replace(one, ended=min(one.ended, elapsed)) for one in self._phases]
         return Overload(
-            exchanges=self._exchanges(),
+            exchanges=self._generator.exchanges,
             phases=[one for one in phases if one.seconds > 0],
             elapsed=elapsed,
             peak_is_known=self._peak is not None and self._peak.saturated,

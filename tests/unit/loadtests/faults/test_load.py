@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from loadtests.errors import LoadTestError
 from loadtests.faults.load import SteadyLoad, Tally, ask_once, refused_at_once
-from loadtests.open_loop.errors import LoadTestError
 from loadtests.open_loop.exchanges import Exchanges
 from loadtests.processes import wait_for
 from tests.unit.loadtests.faults.service import FakeService
