@@ -70,7 +70,7 @@ def ask_once(url: str, *, seed: int) -> list[Request]:
     """
     rng, mix = random.Random(seed), Mix("realistic", Corpus.read(), LanguagePair())
     requests = [mix.draw(rng) for _ in range(_VARIETY)]
-    answers = asyncio.run(ask(url, requests, timeout=_TIMEOUT_SECONDS))
+    answers = ask(url, requests, timeout=_TIMEOUT_SECONDS)
     return [
         replace(request, fault_of=partial(_fault_of, request, _texts(answer)))
         for request, answer in zip(requests, answers, strict=True)

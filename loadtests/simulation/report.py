@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from loadtests.simulation.cluster import Cluster, Course, Scenario
-from loadtests.simulation.controller import CONTROLLER_COSTS
 from loadtests.simulation.plots import plot_courses, plot_goodput
 from loadtests.simulation.profiles import (
+    CONTROLLER_COSTS,
     CPU_PAPER_BASE,
     GATEWAY,
     GPU_PAPER_BASE,
