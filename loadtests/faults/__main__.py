@@ -75,9 +75,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _shortcoming(found: Findings, case: Case) -> str | None:
     """What must not be, None if there is nothing of that kind."""
-    if not found.before.sent or found.before.failed:
+    if not found.before["sent"] or found.before["failed"]:
         return "the service must answer all requests before the fault"
-    if found.after.failed and not case.one_front:
+    if found.after["failed"] and not case.one_front:
         return "no request may fail"
     if found.whole_after_seconds is None and not (case.ends_service or case.lasting):
         return "the service must be whole again"
@@ -89,18 +89,18 @@ def _row(found: Findings) -> str:
     cells = ", ".join(f"{name} {cell}" for name, cell in zip(_HEAD, _cells(found), strict=True))
     if found.refused:
         cells += f", refused {found.refused}"
-    return "\n".join([cells, *(f"  {fault}" for fault in found.after.faults)])
+    return "\n".join([cells, *(f"  {fault}" for fault in found.after["faults"])])
 
 
 def _cells(one: Findings) -> tuple[str, ...]:
     whole = one.whole_after_seconds
     return (
         one.case,
-        str(one.after.sent),
-        str(one.after.failed),
+        str(one.after["sent"]),
+        str(one.after["failed"]),
         ", ".join(f"{count} {reason}" for reason, count in one.retried.items()) or "0",
-        f"{one.after.worst_seconds:.2f}",
-        f"{one.before.worst_seconds:.2f}",
+        f"{one.after['worst_seconds']:.2f}",
+        f"{one.before['worst_seconds']:.2f}",
         "-" if whole is None else f"{whole:.1f}",
     )
 

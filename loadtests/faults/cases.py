@@ -11,8 +11,7 @@ from pathlib import Path
 from time import sleep
 from typing import Any
 
-from loadtests.faults.cluster import TRANSLATOR_CPUS, Cluster
-from loadtests.faults.redis_server import RedisServer
+from loadtests.faults.cluster import TRANSLATOR_CPUS, Cluster, RedisServer
 from loadtests.faults.services import APPLICATION, LocalService, Service, ServiceError
 from loadtests.processes import end, pids, wait_for
 

@@ -7,7 +7,7 @@ import random
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Self
@@ -20,7 +20,7 @@ from loadtests.open_loop.generator import Generator, fault_of
 from loadtests.open_loop.probe import ask
 from loadtests.open_loop.profiles import constant
 
-__all__ = ["SteadyLoad", "Tally", "ask_once", "refused_at_once"]
+__all__ = ["SteadyLoad", "Tally", "ask_once", "refused_at_once", "tally_of"]
 
 _TIMEOUT_SECONDS = 120.0
 _PLACES = 100_000
@@ -32,26 +32,22 @@ _MOST_FAULTS = 5
 _REFUSED = f"no answer: {ConnectionRefusedError.__name__}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tally:
-    """What is told of some requests."""
+Tally = dict[str, Any]
+"""What is told of some requests, as the line of JSON has it."""
 
-    sent: int
-    failed: int
-    worst_seconds: float
-    """Longest latency of the right answers, from the planned time; 0 if there are none."""
-    faults: tuple[str, ...]
-    """Different ones, at most five."""
 
-    @classmethod
-    def of(cls, exchanges: Exchanges) -> Self:
-        """Counts requests that have come to an end."""
-        return cls(
-            sent=len(exchanges),
-            failed=int(exchanges.failed.sum()),
-            worst_seconds=float(max(exchanges.latencies, default=0.0)),
-            faults=tuple(exchanges.faults)[:_MOST_FAULTS],
-        )
+def tally_of(exchanges: Exchanges) -> Tally:
+    """Counts requests that have come to an end.
+
+    `worst_seconds` is the longest latency of the right answers, from the planned time, 0 if there
+    are none; `faults` are different ones, at most five.
+    """
+    return {
+        "sent": len(exchanges),
+        "failed": int(exchanges.failed.sum()),
+        "worst_seconds": float(max(exchanges.latencies, default=0.0)),
+        "faults": list(exchanges.faults)[:_MOST_FAULTS],
+    }
 
 
 def refused_at_once(exchanges: Exchanges, moment: float) -> Mask:

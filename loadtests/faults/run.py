@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from loadtests.faults.cases import GATEWAY, TRANSLATOR, Case
-from loadtests.faults.load import SteadyLoad, Tally, ask_once, refused_at_once
+from loadtests.faults.load import SteadyLoad, Tally, ask_once, refused_at_once, tally_of
 from loadtests.faults.services import Service, ServiceError
 from loadtests.processes import wait_for
 
@@ -92,8 +92,8 @@ def _harm(name: str, case: Case, service: Service, plan: Plan) -> Findings:
     refused = refused_at_once(exchanges, fault_at) & case.ends_service
     return Findings(
         case=name,
-        before=Tally.of(exchanges.where(~after)),
-        after=Tally.of(exchanges.where(after & ~refused)),
+        before=tally_of(exchanges.where(~after)),
+        after=tally_of(exchanges.where(after & ~refused)),
         retried=retried,
         whole_after_seconds=whole_after,
         refused=int(refused.sum()),

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from loadtests.open_loop.steps import LEAST_GOODPUT
 from loadtests.report import Table, as_table, cell
 
 __all__ = ["as_tables", "heading", "in_words", "tables"]
+
+_COUNTS = ("requests", "right", "failed", "not_sent")
+_TIMES = ("p50_ms", "p95_ms", "p99_ms")
+_HEADINGS = {
+    "offered": "offered/s", "rate": "offered/s", "throughput": "right/s", "goodput": "right/s",
+}  # fmt: skip
 
 Figures = dict[str, Any]
 """As `loadtests.open_loop.figures.Result` has them."""
@@ -93,54 +100,39 @@ def _memory_in_words(figures: Figures) -> str:
 
 def tables(figures: Figures) -> list[Table]:
     """Tables by kind of request, step or phase, and fault; empty ones are left out."""
-    names = ["requests", "right", "failed", "not sent", "p50 ms", "p95 ms", "p99 ms"]
     kinds = {**figures["kinds"], "all": figures}
-    steps = [
-        [
-            f"{step['began']} to {step['ended']} s",
-            f"{step['offered']:.1f}",
-            f"{step['throughput']:.1f}",
-            *_cells(step),
-            "yes" if step["holds"] else "no",
+    steps = {f"{one['began']} to {one['ended']} s": one for one in figures["steps"]}
+    found = [
+        _table("kind", kinds, _COUNTS + _TIMES),
+        _table("step", steps, ("offered", "throughput", *_COUNTS, *_TIMES, "holds")),
+    ]
+    if (overload := figures["overload"]) is not None:
+        phases = {
+            f"{one['name']}, {one['began']:.0f} to {one['ended']:.0f} s": one
+            for one in overload["phases"]
+        }
+        names = ("rate", "requests", "goodput", "refused", "failed", "p50_ms", "p95_ms")
+        bare = overload["without_retry_after_by_status"]
+        refusals = {
+            status: {"requests": count, "without Retry-After": bare.get(status, 0)}
+            for status, count in overload["refusals_by_status"].items()
+        }
+        found += [
+            _table("phase", phases, names),
+            _table("refusals by status", refusals, ("requests", "without Retry-After")),
         ]
-        for step in figures["steps"]
-    ]
-    found: list[Table] = [
-        (["kind", *names], [[kind, *_cells(part)] for kind, part in kinds.items()]),
-        (["step", "offered/s", "right/s", *names, "holds"], steps),
-        *([] if figures["overload"] is None else _overload_tables(figures["overload"])),
-        (["fault", "requests"], [[fault, str(n)] for fault, n in figures["faults"].items()]),
-    ]
+    faults = {fault: {"requests": count} for fault, count in figures["faults"].items()}
+    found.append(_table("fault", faults, ("requests",)))
     return [(names, rows) for names, rows in found if rows]
 
 
-def _cells(part: Figures) -> list[str]:
-    counts = [str(part[name]) for name in ("requests", "right", "failed", "not_sent")]
-    return counts + [cell(part[name]) for name in ("p50_ms", "p95_ms", "p99_ms")]
+def _table(title: str, parts: Mapping[str, Figures], names: Sequence[str]) -> Table:
+    """One row for each part, with those of its figures."""
+    rows = [[title, *(_shown(part[name]) for name in names)] for title, part in parts.items()]
+    return [title, *(_HEADINGS.get(name, name.replace("_", " ")) for name in names)], rows
 
 
-def _overload_tables(figures: Figures) -> list[Table]:
-    """One line for each phase; and refusals by status."""
-    names = ["offered/s", "requests", "right/s", "refused", "failed", "p50 ms", "p95 ms"]
-    phases = [
-        [
-            f"{one['name']}, {one['began']:.0f} to {one['ended']:.0f} s",
-            f"{one['requests'] / (one['ended'] - one['began']):.1f}",
-            str(one["requests"]),
-            f"{one['goodput']:.1f}",
-            str(one["refused"]),
-            str(one["failed"]),
-            cell(one["p50_ms"]),
-            cell(one["p95_ms"]),
-        ]
-        for one in figures["phases"]
-    ]
-    bare = figures["without_retry_after_by_status"]
-    refusals = [
-        [status, str(count), str(bare.get(status, 0))]
-        for status, count in figures["refusals_by_status"].items()
-    ]
-    return [
-        (["phase", *names], phases),
-        (["refusals by status", "requests", "without Retry-After"], refusals),
-    ]
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value) if isinstance(value, int) else cell(value)

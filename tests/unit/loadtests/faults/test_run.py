@@ -70,8 +70,8 @@ def _run(case: Case) -> Findings:
 def test_a_service_that_bears_it(patient: _Patient) -> None:
     found = _run(_case(patient))
     assert found.case == "a-case"
-    assert found.after.sent >= 20
-    assert (found.before.failed, found.after.failed, found.refused) == (0, 0, 0)
+    assert found.after["sent"] >= 20
+    assert (found.before["failed"], found.after["failed"], found.refused) == (0, 0, 0)
     assert found.whole_after_seconds is not None
     assert patient.is_closed
 
@@ -160,7 +160,7 @@ def test_refusals_of_a_service_that_ends_are_counted_apart(patient: _Patient) ->
     found = _run(replace(_case(patient), inject=end, ends_service=True))
     assert found.refused
     # Those that were on their way should have been answered.
-    assert found.refused + found.after.failed >= 20
+    assert found.refused + found.after["failed"] >= 20
     assert found.whole_after_seconds is None
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.simulation import report
+from loadtests.simulation import __main__ as report
 from loadtests.simulation.cluster import Cluster
 from loadtests.simulation.plots import plot_courses, plot_goodput
 from loadtests.simulation.profiles import CONTROLLER_COSTS
