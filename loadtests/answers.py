@@ -7,7 +7,6 @@ from collections.abc import Sequence
 __all__ = ["libretranslate_fault", "translate_fault"]
 
 _FINISH_REASONS = ("stop", "length")
-_LOST_LINE_BREAKS = "a translation must have the line breaks of its text"
 
 
 def translate_fault(answer: object, *, texts: Sequence[str]) -> str | None:
@@ -15,18 +14,14 @@ def translate_fault(answer: object, *, texts: Sequence[str]) -> str | None:
     if not isinstance(answer, dict):
         return "the answer must be a JSON object"
     translations = answer.get("translations")
-    if not isinstance(translations, list) or len(translations) != len(texts):
+    if not isinstance(translations, list) or not all(isinstance(one, dict) for one in translations):
         return "`translations` must be a list with one entry for each text"
-    for translation, text in zip(translations, texts, strict=True):
-        if not isinstance(translation, dict) or _is_blank(translation.get("text")):
-            return "`text` of a translation must not be empty"
-        if _line_breaks(translation["text"]) != _line_breaks(text):
-            return _LOST_LINE_BREAKS
-        if translation.get("finish_reason") not in _FINISH_REASONS:
-            return f"`finish_reason` must be one of {', '.join(_FINISH_REASONS)}"
-    if _is_blank(answer.get("model")):
-        return "`model` must name the model"
-    return None
+    fault = _fault_of("translations", [one.get("text") for one in translations], texts)
+    if fault is not None:
+        return fault
+    if any(one.get("finish_reason") not in _FINISH_REASONS for one in translations):
+        return f"`finish_reason` must be one of {', '.join(_FINISH_REASONS)}"
+    return "`model` must name the model" if _is_blank(answer.get("model")) else None
 
 
 def libretranslate_fault(answer: object, *, query: str | Sequence[str]) -> str | None:
@@ -35,21 +30,19 @@ def libretranslate_fault(answer: object, *, query: str | Sequence[str]) -> str |
         return "the answer must be a JSON object"
     translated = answer.get("translatedText")
     if isinstance(query, str):
-        if _is_blank(translated):
-            return "`translatedText` must be a text"
         query, translated = [query], [translated]
-    if not isinstance(translated, list) or len(translated) != len(query):
-        return "`translatedText` must be a list with one entry for each text"
-    if any(_is_blank(text) for text in translated):
-        return "a text of `translatedText` must not be empty"
-    if list(map(_line_breaks, translated)) != list(map(_line_breaks, query)):
-        return _LOST_LINE_BREAKS
+    return _fault_of("translatedText", translated, query)
+
+
+def _fault_of(name: str, translated: object, texts: Sequence[str]) -> str | None:
+    if not isinstance(translated, list) or len(translated) != len(texts):
+        return f"`{name}` must be a list with one entry for each text"
+    if any(map(_is_blank, translated)):
+        return f"a text of `{name}` must not be empty"
+    if any(new.count("\n") != old.count("\n") for new, old in zip(translated, texts, strict=True)):
+        return "a translation must have the line breaks of its text"
     return None
 
 
 def _is_blank(text: object) -> bool:
     return not isinstance(text, str) or not text.strip()
-
-
-def _line_breaks(text: str) -> int:
-    return text.count("\n")

@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-__all__ = ["DEFAULT_PARAGRAPHS", "DEFAULT_SENTENCES", "Corpus", "CorpusError", "heavy_tailed"]
+from loadtests.errors import LoadTestError
+
+__all__ = ["DEFAULT_PARAGRAPHS", "DEFAULT_SENTENCES", "Corpus", "heavy_tailed"]
 
 _TEXTS = Path(__file__).parent / "texts"
 DEFAULT_SENTENCES = _TEXTS / "en.txt"
 DEFAULT_PARAGRAPHS = _TEXTS / "en_paragraphs.txt"
-
-
-class CorpusError(ValueError):
-    """A file of texts cannot be used."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +34,7 @@ class Corpus:
         """Reads two UTF-8 files.
 
         Raises:
-            CorpusError: a file cannot be read, or holds no text.
+            LoadTestError: a file cannot be read, or holds no text.
         """
         return cls(
             sentences=_texts(sentences, separator="\n"),
@@ -67,14 +65,7 @@ def heavy_tailed(rng: random.Random, *, least: int, most: int, alpha: float = 1.
         least: the smallest number, and by far the most frequent one.
         most: the largest number.
         alpha: how quickly large numbers become rare: P(X >= x) falls about as x ** -alpha.
-
-    Raises:
-        ValueError: the bounds are not 1 <= least <= most, or `alpha` is not positive.
     """
-    if not 1 <= least <= most:
-        raise ValueError(f"must be 1 <= `least` <= `most`, but are {least} and {most}")
-    if alpha <= 0:
-        raise ValueError(f"`alpha` must be positive, but is {alpha}")
     # The inverse of the cut-off distribution's function on [least, most + 1), rounded down.
     cut_off = 1.0 - (least / (most + 1)) ** alpha
     drawn: float = least / (1.0 - rng.random() * cut_off) ** (1.0 / alpha)
@@ -90,10 +81,10 @@ def _texts(path: Path, *, separator: str) -> tuple[str, ...]:
     try:
         content = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise CorpusError(f"cannot read {path}: {error.strerror}") from error
+        raise LoadTestError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise CorpusError(f"{path} must be UTF-8 text, but byte {error.start} is not") from error
+        raise LoadTestError(f"{path} must be UTF-8 text, but byte {error.start} is not") from error
     texts = tuple(text for piece in content.split(separator) if (text := piece.strip()))
     if not texts:
-        raise CorpusError(f"{path} must hold at least one text, but is empty")
+        raise LoadTestError(f"{path} must hold at least one text, but is empty")
     return texts

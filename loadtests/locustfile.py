@@ -3,10 +3,9 @@
     locust -f loadtests/locustfile.py --headless -u 8 -r 8 -t 20s --host http://127.0.0.1:8000
 
 Each user mixes its requests: most bring one sentence, some a text of several paragraphs, some a
-list as programs send it, and some speak LibreTranslate's form. Users of one kind, in any
-combination, are named behind the options: `... -t 20s SentenceUser ListUser`. Every answer is
-checked; an answer that is wrong in any way is a failure, and with a failure, or with no request at
-all, the exit status is 1.
+list as programs send it, and some speak LibreTranslate's form; `--mix` takes one kind alone. Every
+answer is checked; an answer that is wrong in any way is a failure, and with a failure, or with no
+request at all, the exit status is 1.
 
 What the figures mean: each user waits for its answer before it asks again (a closed loop), so more
 users mean more work at the same time, and a slow service is asked less often: what a service does
@@ -20,6 +19,7 @@ import argparse
 import math
 import random
 import uuid
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -30,16 +30,20 @@ from locust.contrib.fasthttp import FastResponse
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
-from loadtests.corpus import DEFAULT_PARAGRAPHS, DEFAULT_SENTENCES, Corpus, CorpusError
+from loadtests.corpus import DEFAULT_PARAGRAPHS, DEFAULT_SENTENCES, Corpus
+from loadtests.errors import LoadTestError
 from loadtests.mix import MIXES, LanguagePair, Mix, Request
+
+
+@cache
+def corpus_of(texts: str, paragraphs: str) -> Corpus:
+    """The texts of two files, or of the project's own where they have no name."""
+    return Corpus.read(Path(texts or DEFAULT_SENTENCES), Path(paragraphs or DEFAULT_PARAGRAPHS))
 
 
 class TranslationUser(FastHttpUser):
     """Asks, waits for the answer, thinks, asks again."""
 
-    abstract = True
-    mix_name = "realistic"
-    corpus: Corpus
     numbers = count()
 
     def __init__(self, environment: Environment) -> None:
@@ -49,7 +53,7 @@ class TranslationUser(FastHttpUser):
         worker = max(0, getattr(environment.runner, "worker_index", 0))
         self.rng = random.Random(f"{options.seed}/{worker}/{next(self.numbers)}")
         pair = LanguagePair(source=options.source, target=options.target)
-        self.mix = Mix(options.mix or self.mix_name, self.corpus, pair)
+        self.mix = Mix(options.mix, corpus_of(options.texts, options.paragraphs), pair)
         self.echoes_ids: bool = not options.foreign
 
     def wait_time(self) -> float:
@@ -88,36 +92,6 @@ def _fault(response: FastResponse, expected_id: str | None, request: Request) ->
     return fault
 
 
-class MixedUser(TranslationUser):
-    """All kinds, as they come to a service that everybody uses."""
-
-    mix_name = "realistic"
-
-
-class SentenceUser(TranslationUser):
-    """Single sentences."""
-
-    mix_name = "sentences"
-
-
-class DocumentUser(TranslationUser):
-    """Texts of several paragraphs."""
-
-    mix_name = "documents"
-
-
-class ListUser(TranslationUser):
-    """Lists of sentences."""
-
-    mix_name = "lists"
-
-
-class LibreTranslateUser(TranslationUser):
-    """Texts and lists in LibreTranslate's form."""
-
-    mix_name = "libretranslate"
-
-
 def not_negative(text: str) -> float:
     """The type of an option that is a number, 0 or more."""
     value = float(text)
@@ -146,9 +120,7 @@ def add_options(parser: LocustArgumentParser) -> None:
     )
     parser.add_argument("--source", default="en", metavar="CODE", help="language of the texts")
     parser.add_argument("--target", default="de", metavar="CODE", help="language wanted")
-    parser.add_argument(
-        "--mix", choices=["", *MIXES], default="", help="kinds of requests (default: the users')"
-    )
+    parser.add_argument("--mix", choices=list(MIXES), default="realistic", help="kinds of requests")
     parser.add_argument(
         "--foreign",
         action="store_true",
@@ -167,31 +139,13 @@ def add_options(parser: LocustArgumentParser) -> None:
 
 
 @events.init.add_listener
-def read_corpus(environment: Environment, **_: Any) -> None:
-    """Before the first user is made; ends the run where the texts are no good."""
+def check_corpus(environment: Environment, **_: Any) -> None:
+    """Before the first user is made, ends the run where the texts are no good."""
     options: Any = environment.parsed_options
     try:
-        TranslationUser.corpus = Corpus.read(
-            Path(options.texts or DEFAULT_SENTENCES), Path(options.paragraphs or DEFAULT_PARAGRAPHS)
-        )
-    except CorpusError as error:
+        corpus_of(options.texts, options.paragraphs)
+    except LoadTestError as error:
         raise SystemExit(f"locust: {error}") from error
-
-
-@events.test_start.add_listener
-def read_corpus_of_master(environment: Environment, **_: Any) -> None:
-    """A worker learns with the start which texts are wanted."""
-    if isinstance(environment.runner, WorkerRunner):
-        read_corpus(environment)
-
-
-@events.init.add_listener
-def take_mixed_users_unless_others_are_named(environment: Environment, **_: Any) -> None:
-    """locust's own choice would be some of every class."""
-    options: Any = environment.parsed_options
-    # A worker is told which classes it runs, and must know all.
-    if not options.user_classes and not isinstance(environment.runner, WorkerRunner):
-        environment.user_classes[:] = [MixedUser]
 
 
 @events.quitting.add_listener

@@ -113,30 +113,17 @@ class Mix:
 
     def request(self, kind: Kind, rng: random.Random) -> Request:
         """A request of this kind."""
+        texts: str | list[str]
         match kind:
-            case Kind.SENTENCE:
-                return self._translate(kind, "text", [self._corpus.sentence(rng)])
+            case Kind.SENTENCE | Kind.LIBRETRANSLATE_TEXT:
+                texts = self._corpus.sentence(rng)
             case Kind.DOCUMENT:
-                document = self._corpus.document(rng, most=MOST_PARAGRAPHS)
-                return self._translate(kind, "text", [document])
-            case Kind.LIST:
-                return self._translate(kind, "texts", self._corpus.batch(rng, most=MOST_TEXTS))
-            case Kind.LIBRETRANSLATE_TEXT:
-                return self._libretranslate(kind, self._corpus.sentence(rng))
-            case Kind.LIBRETRANSLATE_LIST:
-                return self._libretranslate(kind, self._corpus.batch(rng, most=MOST_TEXTS))
-
-    def _translate(self, kind: Kind, field: str, texts: list[str]) -> Request:
-        value = texts if field == "texts" else texts[0]
-        return Request(
-            kind=kind,
-            body={field: value} | self._pair,
-            fault_of=partial(translate_fault, texts=texts),
-        )
-
-    def _libretranslate(self, kind: Kind, query: str | list[str]) -> Request:
-        return Request(
-            kind=kind,
-            body={"q": query} | self._pair,
-            fault_of=partial(libretranslate_fault, query=query),
-        )
+                texts = self._corpus.document(rng, most=MOST_PARAGRAPHS)
+            case Kind.LIST | Kind.LIBRETRANSLATE_LIST:
+                texts = self._corpus.batch(rng, most=MOST_TEXTS)
+        if kind in (Kind.LIBRETRANSLATE_TEXT, Kind.LIBRETRANSLATE_LIST):
+            fault_of = partial(libretranslate_fault, query=texts)
+            return Request(kind=kind, body={"q": texts} | self._pair, fault_of=fault_of)
+        field, all_ = ("text", [texts]) if isinstance(texts, str) else ("texts", texts)
+        fault_of = partial(translate_fault, texts=all_)
+        return Request(kind=kind, body={field: texts} | self._pair, fault_of=fault_of)

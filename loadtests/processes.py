@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
 
 import psutil
 
 __all__ = [
-    "CpuTime",
-    "ProcessKey",
+    "CpuTimes",
     "cpu_times",
+    "end",
     "family",
     "kill_session",
     "kind_of",
     "pids",
     "spent",
+    "start_python",
     "wait_for",
 ]
 
+_ROOT = Path(__file__).parents[1]
 _END_SECONDS = 10.0
 _KINDS = (
     (":Gateway", "gateway"),
@@ -39,16 +44,8 @@ _KINDS = (
 _OTHER = "other Ray processes"
 
 
-@dataclass(frozen=True, kw_only=True)
-class CpuTime:
-    """What a process has used so far."""
-
-    kind: str
-    seconds: float
-
-
-ProcessKey = tuple[int, float]
-"""Id and time of creation, for ids are given again."""
+CpuTimes = Mapping[tuple[int, float], tuple[str, float]]
+"""Kind and CPU seconds so far, by id and time of creation: ids are given again."""
 
 
 def kind_of(command_line: str) -> str:
@@ -65,26 +62,50 @@ def family(root: psutil.Process, kind: str) -> Iterator[tuple[psutil.Process, st
                 yield process, kind_of(" ".join(process.cmdline()))
 
 
-def cpu_times(root: psutil.Process, kind: str) -> dict[ProcessKey, CpuTime]:
+def cpu_times(root: psutil.Process, kind: str) -> CpuTimes:
     """User and system time of a family, of those that still run."""
     read = {}
     for process, its_kind in family(root, kind):
         with contextlib.suppress(psutil.Error):
             times = process.cpu_times()
-            key = (process.pid, process.create_time())
-            read[key] = CpuTime(kind=its_kind, seconds=times.user + times.system)
+            read[process.pid, process.create_time()] = its_kind, times.user + times.system
     return read
 
 
-def spent(
-    before: Mapping[ProcessKey, CpuTime], after: Mapping[ProcessKey, CpuTime]
-) -> dict[str, float]:
-    """Seconds by kind between two readings; a process that has ended since is not counted."""
-    seconds: dict[str, float] = {}
-    for key, now in after.items():
-        then = before[key].seconds if key in before else 0.0
-        seconds[now.kind] = seconds.get(now.kind, 0.0) + now.seconds - then
-    return seconds
+def spent(before: CpuTimes, after: CpuTimes) -> dict[str, float]:
+    """CPU seconds between two readings, by kind of process; who has ended since is left out."""
+    found: dict[str, float] = {}
+    for key, (kind, seconds) in after.items():
+        found[kind] = found.get(kind, 0.0) + seconds - before.get(key, (kind, 0.0))[1]
+    return found
+
+
+def start_python(
+    arguments: Sequence[str],
+    log: Path,
+    variables: Mapping[str, str] = MappingProxyType({}),
+    *,
+    stdin: int = subprocess.DEVNULL,
+) -> subprocess.Popen[bytes]:
+    """This Python with our packages, in a session and with a log of its own."""
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            stdin=stdin,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=log.parent,
+            env=os.environ | {"PYTHONPATH": str(_ROOT)} | dict(variables),
+            start_new_session=True,
+        )
+
+
+def end(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Waits so long for a process to end by itself, then kills all of its session."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=seconds)
+    kill_session(process.pid)
+    process.wait()
 
 
 def pids(session: int, title: str = "") -> list[int]:

@@ -4,31 +4,87 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import yaml
 
-from loadtests.faults.redis_server import RedisServer
-from loadtests.faults.services import APPLICATION, ServiceError, start_python
-from loadtests.processes import kill_session, pids, wait_for
+from loadtests.faults.services import APPLICATION, ServiceError
+from loadtests.processes import end, pids, start_python, wait_for
 from service.launcher.haproxy import serve_variables
 from service.launcher.ports import free_port
 
-__all__ = ["TRANSLATOR_CPUS", "Cluster"]
+__all__ = ["TRANSLATOR_CPUS", "Cluster", "RedisServer"]
 
-_ROOT = Path(__file__).parents[2]
 _GATEWAYS_CPUS = 1
 TRANSLATOR_CPUS = 2
 """As Ray counts them: more than what gateways leave, so that each translator has a node."""
 _START_SECONDS = 180.0
+_REDIS_SECONDS = 30.0
 _TAIL = 2000
+
+
+class RedisServer:
+    """A Redis of our own, on loopback, with a password; in memory only."""
+
+    PROGRAM: ClassVar[str] = "redis-server"
+    """To be found on the PATH."""
+
+    def __init__(self, folder: Path) -> None:
+        """Comes back when it takes connections.
+
+        Raises:
+            RuntimeError: it did not start.
+        """
+        program = shutil.which(self.PROGRAM)
+        if program is None:
+            raise RuntimeError(f"{self.PROGRAM} must be on the PATH, but is not")
+        self.port = free_port()
+        self.password = secrets.token_hex(16)
+        self.namespace = f"faults-{secrets.token_hex(4)}"
+        """Prefix of this cluster's keys."""
+        settings = (
+            f"bind 127.0.0.1\nport {self.port}\nrequirepass {self.password}\n"
+            f'save ""\nappendonly no\ndir {folder}\n'
+        )
+        with (folder / "redis").open("wb") as output:
+            # Not as arguments, where everybody could read the password.
+            self._process = subprocess.Popen(
+                [program, "-"],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        assert self._process.stdin is not None
+        self._process.stdin.write(settings.encode())
+        self._process.stdin.close()
+        if not wait_for(self._listens, _REDIS_SECONDS):
+            self.close()
+            raise RuntimeError("Redis did not start")
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What Ray's head must find in its environment."""
+        return {
+            "RAY_REDIS_ADDRESS": f"127.0.0.1:{self.port}",
+            "RAY_external_storage_namespace": self.namespace,
+        }
+
+    def close(self) -> None:
+        """Ends it."""
+        end(self._process, 0.0)
+
+    def _listens(self) -> bool:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5):
+            return True
 
 
 class Cluster:
@@ -144,19 +200,10 @@ class Cluster:
         """The node that a process runs on."""
         return next(node for node in self.nodes if pid in pids(node.pid))
 
-    def raylet_of(self, node: subprocess.Popen[bytes]) -> int:
-        """The process that stands for the node in the cluster."""
-        return pids(node.pid, "raylet")[0]
-
-    def kill_node(self, node: subprocess.Popen[bytes]) -> None:
-        """All of its processes, at once."""
-        kill_session(node.pid)
-        node.wait()
-
     def close(self) -> None:
         """Kills all nodes."""
         for node in reversed(self.nodes):
-            self.kill_node(node)
+            end(node, 0.0)
         if self._redis is not None:
             self._redis.close()
 
@@ -190,7 +237,6 @@ def _own_address() -> str:
 def _cluster_variables(folder: Path) -> dict[str, str]:
     """What every node must have in its environment."""
     return {
-        "PYTHONPATH": str(_ROOT),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",

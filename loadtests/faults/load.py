@@ -7,7 +7,7 @@ import random
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Self
@@ -20,7 +20,7 @@ from loadtests.open_loop.generator import Generator, fault_of
 from loadtests.open_loop.probe import ask
 from loadtests.open_loop.profiles import constant
 
-__all__ = ["SteadyLoad", "Tally", "ask_once", "refused_at_once"]
+__all__ = ["SteadyLoad", "Tally", "ask_once", "refused_at_once", "tally_of"]
 
 _TIMEOUT_SECONDS = 120.0
 _PLACES = 100_000
@@ -32,33 +32,30 @@ _MOST_FAULTS = 5
 _REFUSED = f"no answer: {ConnectionRefusedError.__name__}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tally:
-    """What is told of some requests."""
-
-    sent: int
-    failed: int
-    worst_seconds: float
-    """Longest latency of the right answers, from the planned time; 0 if there are none."""
-    faults: tuple[str, ...]
-    """Different ones, at most five."""
-
-    @classmethod
-    def of(cls, exchanges: Exchanges) -> Self:
-        """Counts requests that have come to an end."""
-        return cls(
-            sent=len(exchanges),
-            failed=int(exchanges.failed.sum()),
-            worst_seconds=float(max(exchanges.latencies, default=0.0)),
-            faults=tuple(exchanges.faults)[:_MOST_FAULTS],
-        )
+Tally = dict[str, Any]
+"""What is told of some requests, as the line of JSON has it."""
 
 
-def refused_at_once(exchanges: Exchanges) -> Mask:
-    """Those whose client was told at once that nothing will be done."""
+def tally_of(exchanges: Exchanges) -> Tally:
+    """Counts requests that have come to an end.
+
+    `worst_seconds` is the longest latency of the right answers, from the planned time, 0 if there
+    are none; `faults` are different ones, at most five.
+    """
+    return {
+        "sent": len(exchanges),
+        "failed": int(exchanges.failed.sum()),
+        "worst_seconds": float(max(exchanges.latencies, default=0.0)),
+        "faults": list(exchanges.faults)[:_MOST_FAULTS],
+    }
+
+
+def refused_at_once(exchanges: Exchanges, moment: float) -> Mask:
+    """Those that were sent later, and told at once that nothing will be done."""
     unavailable: Mask = exchanges.rows["status"] == HTTPStatus.SERVICE_UNAVAILABLE
     no_connection: Mask = exchanges.rows["fault"] == _REFUSED
-    return unavailable | no_connection
+    later: Mask = exchanges.planned > moment
+    return (unavailable | no_connection) & later
 
 
 def ask_once(url: str, *, seed: int) -> list[Request]:
@@ -69,7 +66,7 @@ def ask_once(url: str, *, seed: int) -> list[Request]:
     """
     rng, mix = random.Random(seed), Mix("realistic", Corpus.read(), LanguagePair())
     requests = [mix.draw(rng) for _ in range(_VARIETY)]
-    answers = asyncio.run(ask(url, requests, timeout=_TIMEOUT_SECONDS))
+    answers = ask(url, requests, timeout=_TIMEOUT_SECONDS)
     return [
         replace(request, fault_of=partial(_fault_of, request, _texts(answer)))
         for request, answer in zip(requests, answers, strict=True)

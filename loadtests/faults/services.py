@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from loadtests.processes import kill_session, pids, wait_for
+from loadtests.processes import end, pids, start_python, wait_for
 from service.launcher.ports import free_port
 
-__all__ = ["APPLICATION", "LocalService", "Service", "ServiceError", "start_python"]
+__all__ = ["APPLICATION", "LocalService", "Service", "ServiceError"]
 
 APPLICATION = "polyhead"
-_ROOT = Path(__file__).parents[2]
 _START_SECONDS = 180.0
+_END_SECONDS = 20.0
 _REPLICAS = 2
 _TAIL = 2000
 
@@ -65,27 +60,8 @@ class LocalService:
 
     def close(self) -> None:
         """As Ctrl-C does, and then whatever is left."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(timeout=20)
-        kill_session(self.process.pid)
+        self.process.send_signal(signal.SIGINT)
+        end(self.process, _END_SECONDS)
 
     def _ready_or_ended(self) -> bool:
         return "Ctrl-C" in (self.folder / "log").read_text() or self.process.poll() is not None
-
-
-def start_python(
-    arguments: Sequence[str], log: Path, variables: Mapping[str, str]
-) -> subprocess.Popen[bytes]:
-    """This Python with our packages, in a session and with a log of its own."""
-    with log.open("wb") as output:
-        return subprocess.Popen(
-            [sys.executable, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd=log.parent,
-            env=os.environ | {"PYTHONPATH": str(_ROOT)} | dict(variables),
-            start_new_session=True,
-        )

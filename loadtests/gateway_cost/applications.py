@@ -1,4 +1,4 @@
-"""The model that answers at once, and the applications that are measured without Ray.
+"""The model that answers at once, and the applications in front of it, with Ray and without.
 
 What the gateway alone costs more than the bare application is ours; what the gateway costs more
 behind Ray Serve is Ray Serve's.
@@ -7,11 +7,12 @@ behind Ray Serve is Ray Serve's.
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from prometheus_client import generate_latest
 
-from loadtests.gateway_cost.exchange import ANSWER, MODEL, PAIR, PATH, TEXTS
+from loadtests.gateway_cost.exchange import ANSWER, MODEL, PAIR, REQUEST, TEXTS
 from model.config import GenerationConfig
 from model.translation import FinishReason, Translation, TranslationHypothesis
 from service.gateway.api.native_schemas import TranslateReplyBody, TranslateRequest
@@ -22,7 +23,10 @@ from service.protocol import ModelInfo, TranslateCall, TranslateReply
 from service.routing.router import Router
 from service.settings import Settings
 
-__all__ = ["FakeTranslator", "bare_application", "gateway_alone"]
+if TYPE_CHECKING:
+    from ray.serve import Application
+
+__all__ = ["FakeTranslator", "bare_application", "gateway_alone", "ray_application"]
 
 
 class FakeTranslator:
@@ -68,6 +72,24 @@ class FakeTranslator:
         )
 
 
+def ray_application(settings: Settings) -> Application:
+    """Gateways as `settings` have them, and one replica of the fake model."""
+    # Not before Ray has started, for Ray reads its environment when it is imported.
+    from ray import serve
+
+    from service.app import gateways, common_options
+    from service.routing.replica_health import HealthAwareRouter
+
+    fake = serve.deployment(
+        name=f"Translator-{MODEL}",
+        ray_actor_options={"num_cpus": 0},
+        max_ongoing_requests=settings.max_ongoing_requests,
+        request_router_config={"request_router_class": HealthAwareRouter},
+        **common_options(settings),
+    )(FakeTranslator)
+    return gateways(settings, {MODEL: fake.bind()})
+
+
 def gateway_alone() -> FastAPI:
     """As `service.app.Gateway` builds it."""
     settings = Settings()
@@ -85,7 +107,7 @@ def bare_application() -> FastAPI:
     """One route, which reads a request of the native API and writes an answer of it."""
     app = FastAPI(openapi_url=None)
 
-    @app.post(PATH, response_model_exclude_unset=True)
+    @app.post(REQUEST.path, response_model_exclude_unset=True)
     async def translate(body: TranslateRequest) -> TranslateReplyBody:
         return TranslateReplyBody.model_validate(ANSWER)
 

@@ -1,32 +1,48 @@
-"""The parent's end of a contender's process."""
+"""A contender's process, from both ends.
+
+`python -m loadtests.gateway_cost.contender FRONT PORT` serves until its stdin is closed, then ends
+all it has started.
+"""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-import time
-from contextlib import suppress
+import threading
+from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
 import psutil
 
 from loadtests.bench.errors import BenchError
-from loadtests.gateway_cost.load import generate_load
-from loadtests.gateway_cost.options import Front
-from loadtests.processes import CpuTime, ProcessKey, cpu_times, kill_session
+from loadtests.closed_loop import Load, generate_load
+from loadtests.gateway_cost.exchange import REQUEST
+from loadtests.processes import CpuTimes, cpu_times, end, start_python, wait_for
 from service.launcher.ports import free_port
 
-__all__ = ["Contender"]
+__all__ = ["Contender", "Front"]
 
-_ROOT = Path(__file__).parents[2]
+_HOST = "127.0.0.1"
 _READY_SECONDS = 150.0
 """A busy machine takes its time to start Ray."""
 _SETTLE_SECONDS = 1.0
 """HAProxy begins anew, and closes connections, as long as Serve tells it of new replicas."""
 _END_SECONDS = 20.0
 _LAST_WORDS = 2000
+
+
+class Front(StrEnum):
+    """What a request goes through."""
+
+    HAPROXY = "haproxy"
+    """The gateway behind HAProxy, as `polyhead serve` sets it up."""
+    PYTHON_PROXY = "python-proxy"
+    """The gateway behind Ray Serve's own proxy, as Serve comes."""
+    ALONE = "alone"
+    """The gateway's application in one process of uvicorn, which is the model as well: no Ray."""
+    BARE = "bare"
+    """One process of uvicorn and FastAPI, without gateway, Ray or model."""
 
 
 class Contender:
@@ -39,24 +55,24 @@ class Contender:
 
     def __init__(self, front: Front, folder: Path) -> None:
         self.front = front
-        self.port = free_port()
+        self._port = free_port()
         self._output = folder / f"{front}.log"
-        self._ready = folder / f"{front}.ready"
-        path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
-        with self._output.open("wb") as output:
-            self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "loadtests.gateway_cost.server"),
-                    *(front, str(self.port), str(self._ready)),
-                ],
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=output,
-                env={**os.environ, "PYTHONPATH": path},
-                # Ctrl-C is for the parent, who ends this one by its pipe.
-                start_new_session=True,
-            )
+        command = ["-m", "loadtests.gateway_cost.contender", front, str(self._port)]
+        # Ctrl-C is for the parent, who ends this one by its pipe.
+        self._process = start_python(command, self._output, stdin=subprocess.PIPE)
         self._root = psutil.Process(self._process.pid)
+
+    def load(self, clients: int, seconds: float) -> Load:
+        """What clients see who ask again and again.
+
+        Raises:
+            BenchError: an answer was wrong, or none came.
+        """
+        url = f"http://{_HOST}:{self._port}"
+        load = generate_load(url, [REQUEST], clients=clients, seconds=seconds)
+        for fault in load.exchanges.faults:
+            raise BenchError(f"{self.front}: {fault}")
+        return load
 
     def wait_until_ready(self) -> None:
         """Returns once the right answers come, one after the other.
@@ -64,38 +80,82 @@ class Contender:
         Raises:
             BenchError: it has ended, or does not answer, or not right.
         """
-        deadline = time.monotonic() + _READY_SECONDS
-        problem = "it did not say that it serves"
-        while self._process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.1)
-            if not self._ready.exists():
-                continue
-            try:
-                if not generate_load(self.port, clients=1, seconds=_SETTLE_SECONDS).reconnections:
-                    return
-                problem = "it kept closing connections"
-            except BenchError as error:
-                problem = str(error)
-        said = self._output.read_text(errors="replace")[-_LAST_WORDS:]
-        raise BenchError(f"{self.front} did not get ready: {problem}; it said:\n{said}")
 
-    def cpu(self) -> dict[ProcessKey, CpuTime]:
+        def settled() -> bool:
+            ended = self._process.poll() is not None
+            return ended or not self.load(1, _SETTLE_SECONDS).reconnections
+
+        if not wait_for(settled, _READY_SECONDS) or self._process.poll() is not None:
+            said = self._output.read_text(errors="replace")[-_LAST_WORDS:]
+            raise BenchError(f"{self.front} did not get ready; it said:\n{said}")
+
+    def cpu(self) -> CpuTimes:
         """CPU times of all its processes until now."""
         with_ray = self.front in (Front.HAPROXY, Front.PYTHON_PROXY)
         # With Ray, it writes the others' log lines to its own stderr.
         return cpu_times(self._root, "launcher" if with_ray else "uvicorn")
 
-    def close(self) -> None:
-        """Asks it to end, and sees to it."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=_END_SECONDS)
-        kill_session(self._process.pid)
-        self._process.wait()
-
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        end(self._process, _END_SECONDS)
+
+
+def main() -> None:
+    """Returns when whoever started this process has closed the pipe, or has died."""
+    front, port = Front(sys.argv[1]), int(sys.argv[2])
+    if front in (Front.BARE, Front.ALONE):
+        _serve_with_uvicorn(front, port)
+    else:
+        _serve_with_ray(port, haproxy=front is Front.HAPROXY)
+
+
+def _serve_with_uvicorn(front: Front, port: int) -> None:
+    import uvicorn
+
+    from loadtests.gateway_cost.applications import bare_application, gateway_alone
+
+    app = bare_application() if front is Front.BARE else gateway_alone()
+    config = uvicorn.Config(
+        app,
+        host=_HOST,
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_level="warning",
+        timeout_graceful_shutdown=1,
+    )
+    server = uvicorn.Server(config)
+
+    def end_with_parent() -> None:
+        sys.stdin.buffer.read()
+        server.should_exit = True
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    server.run()
+
+
+def _serve_with_ray(port: int, *, haproxy: bool) -> None:
+    """Serves as `polyhead serve` does, but for the model."""
+    from service.launcher.local_ray import local_ray
+
+    with local_ray(host=_HOST, max_in_flight=512, haproxy=haproxy):
+        from ray import serve
+        from ray.serve.schema import LoggingConfig
+
+        from loadtests.gateway_cost.applications import ray_application
+        from service.settings import Settings
+
+        quiet = LoggingConfig(enable_access_log=False, log_level="WARNING")
+        serve.start(http_options={"host": _HOST, "port": port}, logging_config=quiet)
+        settings = Settings(num_cpus_per_gateway=0.0, graceful_shutdown_seconds=1.0)
+        serve.run(ray_application(settings), name="polyhead", route_prefix="/")
+        sys.stdin.buffer.read()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,13 +1,13 @@
-"""The one request that is sent again and again, and the answer it must get, byte for byte."""
+"""The one request that is sent again and again, and the answer it must get."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-__all__ = ["ANSWER", "ANSWER_BYTES", "MODEL", "PAIR", "PATH", "REQUEST_BYTES", "TEXTS"]
+from loadtests.mix import Kind, Request
 
-PATH = "/v1/translate"
+__all__ = ["ANSWER", "MODEL", "PAIR", "REQUEST", "TEXTS"]
+
 MODEL = "fake"
 PAIR = ("en", "de")
 TEXTS = (
@@ -28,5 +28,13 @@ ANSWER: dict[str, Any] = {
 }
 """In the form of the native API."""
 
-REQUEST_BYTES = json.dumps({"texts": TEXTS, "source": PAIR[0], "target": PAIR[1]}).encode()
-ANSWER_BYTES = json.dumps(ANSWER, ensure_ascii=False, separators=(",", ":")).encode()
+
+def _fault_of(answer: object) -> str | None:
+    return None if answer == ANSWER else f"an answer must be {ANSWER!r}, but is {answer!r}"
+
+
+REQUEST = Request(
+    kind=Kind.LIST,
+    body={"texts": TEXTS, "source": PAIR[0], "target": PAIR[1]},
+    fault_of=_fault_of,
+)

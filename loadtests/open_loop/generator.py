@@ -1,4 +1,4 @@
-"""Requests at planned times, from one process and one thread: the generator of all open loops."""
+"""Requests at planned times, from one process and one thread: the generator of all loads."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from loadtests.open_loop.exchanges import Exchange, Exchanges
 from loadtests.open_loop.profiles import Segment, poisson_arrivals
 
 __all__ = ["Generator", "Judge", "fault_of"]
+
+_NOBODY_SECONDS = 0.1
 
 Judge = Callable[[Request, Answer], str | None]
 """What is wrong with an answer; None if nothing is."""
@@ -75,7 +77,9 @@ class Generator:
         self._number = 0
         self._id_prefix = uuid.uuid4().hex[:16].encode()
         self._broken: Exception | None = None
+        self._taken = Exchanges()
         self._ended: list[Exchange] = []
+        """Those that have come to an end since."""
         self._under_way: dict[int, Exchange] = {}
 
     @property
@@ -84,19 +88,15 @@ class Generator:
         return 0.0 if self._began is None else time.perf_counter() - self._began
 
     @property
-    def under_way(self) -> Exchanges:
-        """Those that were planned and have not come to an end."""
-        return Exchanges(list(self._under_way.values()))
+    def exchanges(self) -> Exchanges:
+        """All requests so far: those that have ended, in that order, then those under way."""
+        self._taken, self._ended = self.ended, []
+        return Exchanges.joined([self._taken, Exchanges(list(self._under_way.values()))])
 
     @property
     def ended(self) -> Exchanges:
-        """Those that have come to an end since `take`, in that order; other threads may ask."""
-        return Exchanges(self._ended)
-
-    def take(self) -> Exchanges:
-        """The same, which then counts as taken."""
-        ended, self._ended = self.ended, []
-        return ended
+        """Those that have come to an end; while load is offered, other threads may ask."""
+        return Exchanges.joined([self._taken, Exchanges(self._ended)])
 
     async def offer(self, segment: Segment) -> None:
         """Starts requests at the rates of a segment, which begins where the one before has ended.
@@ -117,6 +117,22 @@ class Generator:
             task.add_done_callback(self._end)
         self._planned_until = began + segment.seconds
         await asyncio.sleep(max(0.0, self._planned_until - self.elapsed))
+
+    async def ask_in_turn(self, users: int, seconds: float) -> None:
+        """Has users ask, each again as soon as it is answered: a closed loop.
+
+        Raises:
+            Exception: a judge has failed.
+        """
+        self._began = time.perf_counter()
+
+        async def ask_again_and_again() -> None:
+            while (now := self.elapsed) < seconds:
+                await self._attempt(now)
+                if not self._ended[-1].status:  # nobody there is asked only so often
+                    await asyncio.sleep(_NOBODY_SECONDS)
+
+        await asyncio.gather(*(ask_again_and_again() for _ in range(users)))
 
     async def finish(self) -> None:
         """Waits for every answer that may still come.

@@ -13,12 +13,12 @@ from typing import Any, Self
 import numpy as np
 import psutil
 
-from loadtests.open_loop.errors import LoadTestError
+from loadtests.errors import LoadTestError
 from loadtests.open_loop.exchanges import Numbers
 from loadtests.processes import family
 from loadtests.report import rounded
 
-__all__ = ["Memory", "MemoryWatch", "in_words"]
+__all__ = ["Memory", "MemoryWatch"]
 
 _PERIOD_SECONDS = 5.0
 """A look takes some 3 ms for each process."""
@@ -86,20 +86,6 @@ class Memory:
         if half.sum() < 2:
             return None
         return float(np.polyfit(self.seconds[half] / _HOUR, self.total[half], 1)[0])
-
-
-def in_words(figures: dict[str, Any]) -> str:
-    """The figures of `Memory` in one line."""
-    growth, slope, means = (
-        figures[name] for name in ("growth_percent", "slope_mb_per_hour", "quarter_means_mb")
-    )
-    ends = " to ".join("?" if mean is None else f"{mean:.0f}" for mean in (means[0], means[3]))
-    if growth is None or slope is None:
-        return f"Memory: {ends} MB, seen for too short a time to tell how it grows"
-    return (
-        f"Memory: {ends} MB from the first to the last quarter; {growth:+.2f} % from the "
-        f"second to the last; {slope:+.1f} MB an hour in the second half"
-    )
 
 
 class MemoryWatch:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from loadtests.corpus import DEFAULT_PARAGRAPHS, DEFAULT_SENTENCES, Corpus, CorpusError
+from loadtests.corpus import DEFAULT_PARAGRAPHS, DEFAULT_SENTENCES, Corpus
+from loadtests.errors import LoadTestError
 from loadtests.mix import MIXES, LanguagePair, Mix
 from loadtests.open_loop.client import Client
-from loadtests.open_loop.errors import LoadTestError, require
 from loadtests.open_loop.generator import Generator
 from loadtests.open_loop.profiles import Profile, ProfileName, profile_kind, profile_named
-from loadtests.open_loop.thresholds import Thresholds
+from loadtests.open_loop.thresholds import check
 
 __all__ = ["LoadTestOptions"]
 
@@ -29,7 +30,7 @@ _VARIETY = 2000
 
 @dataclass(frozen=True, kw_only=True)
 class LoadTestOptions:
-    """The options of one test.
+    """The options of one test; the command line has seen to the bounds of each number.
 
     Raises:
         LoadTestError: a value breaks a rule, or a file of texts is no good.
@@ -64,36 +65,24 @@ class LoadTestOptions:
     knee_p95_ms: float | None = None
     """The p95 of a step that holds; None takes five times that of the first step."""
     seed: int = 0
-    thresholds: Thresholds = field(default_factory=Thresholds)
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    """Bounds by their names in `THRESHOLDS`."""
 
     def __post_init__(self) -> None:
         kind = profile_kind(self.profile_name)
-        if kind is ProfileName.OVERLOAD:
-            self._check_overload()
-        elif self.deadline is not None:
-            raise LoadTestError(f"`deadline` must be left out: {kind} sends none")
-        has_steps = kind is not ProfileName.OVERLOAD and bool(self.profile.steps)
-        self.thresholds.check(kind, has_steps=has_steps)
+        if kind is not ProfileName.OVERLOAD:
+            _ = self.profile
+            if self.deadline is not None:
+                raise LoadTestError(f"`deadline` must be left out: {kind} sends none")
+        elif self.highest_rate < self.rate:
+            least = f"must be at least `rate`, {self.rate:g}"
+            raise LoadTestError(f"`peak` {least}, but is {self.highest_rate:g}")
+        check(self.thresholds, kind, vars(self))
         if not _is_address(self.url):
             raise LoadTestError(f"`url` must be like http://HOST:PORT, but is {self.url!r}")
         if self.mix not in MIXES:
             raise LoadTestError(f"`mix` must be one of {', '.join(MIXES)}, but is {self.mix!r}")
         _ = self.requests
-        require("in_flight", self.in_flight, least=1)
-        require("max_wait", self.max_wait, least=0)
-        require("timeout", self.timeout, above=0)
-        require("knee_p95_ms", self.knee_p95_ms, above=0)
-        if self.thresholds.max_memory_growth is not None and self.pid is None:
-            raise LoadTestError("`max_memory_growth` must be left out without `pid`")
-
-    def _check_overload(self) -> None:
-        require("rate", self.rate, above=0)
-        require("peak", self.highest_rate, least=self.rate)
-        require("seconds", self.overload_seconds, above=0)
-        require("factor", self.factor, least=1)
-        require("deadline", self.deadline, least=0.001)
-        if self.thresholds.max_late is not None and self.deadline is None:
-            raise LoadTestError("`max_late` must be left out without `deadline`")
 
     @property
     def places(self) -> int:
@@ -125,12 +114,7 @@ class LoadTestOptions:
     @cached_property
     def requests(self) -> Mix:
         """The requests to draw from."""
-        try:
-            corpus = Corpus.read(
-                self.text or DEFAULT_SENTENCES, self.paragraphs or DEFAULT_PARAGRAPHS
-            )
-        except CorpusError as error:
-            raise LoadTestError(str(error)) from error
+        corpus = Corpus.read(self.text or DEFAULT_SENTENCES, self.paragraphs or DEFAULT_PARAGRAPHS)
         return Mix(self.mix, corpus, LanguagePair(source=self.source, target=self.target))
 
     def generator(self, client: Client) -> Generator:

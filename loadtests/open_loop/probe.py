@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
 import random
-import socket
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
-from httptools import HttpParserError
+import httpx
 
+from loadtests.errors import LoadTestError
 from loadtests.mix import Request
-from loadtests.open_loop.client import Client
-from loadtests.open_loop.errors import LoadTestError
 from loadtests.open_loop.options import LoadTestOptions
 
 __all__ = ["ask", "probe"]
@@ -32,44 +28,31 @@ def probe(options: LoadTestOptions) -> str | None:
         LoadTestError: nobody answers there, or not as a translation service does.
     """
     requests = options.requests.each(random.Random(options.seed))
-    answers = asyncio.run(ask(options.url, requests, timeout=options.timeout))
+    answers = ask(options.url, requests, timeout=options.timeout)
     models = [answer["model"] for answer in answers if "model" in answer]
     return models[-1] if models else None
 
 
-async def ask(url: str, requests: list[Request], *, timeout: float) -> list[dict[str, Any]]:
+def ask(url: str, requests: Sequence[Request], *, timeout: float) -> list[dict[str, Any]]:
     """The right answers to some requests, asked one by one.
 
     Raises:
         LoadTestError: one is wrong, or there is none within `timeout` seconds.
     """
-    async with Client(url) as client:
-        return [await _ask(client, url, request, timeout) for request in requests]
-
-
-async def _ask(client: Client, url: str, request: Request, timeout: float) -> dict[str, Any]:
-    head, tail = client.encode(request.path, json.dumps(request.body).encode())
-    try:
-        async with asyncio.timeout(timeout):
-            answer = await client.send(head + b"probe" + tail)
-    except (OSError, HttpParserError) as error:
-        raise LoadTestError(f"no service answers at {url}: {_reason(error)}") from None
-    if answer.status != HTTPStatus.OK:
-        detail = " ".join(answer.content[:_SHOWN].decode(errors="replace").split())
-        raise LoadTestError(
-            f"{url.rstrip('/')}{request.path} must answer with status 200, but did with "
-            f"{answer.status}: {detail}"
-        )
-    if (fault := request.fault(answer.status, answer.content)) is not None:
-        raise LoadTestError(f"{url} does not answer {request.kind} rightly: {fault}")
-    content: dict[str, Any] = json.loads(answer.content)
-    return content
-
-
-def _reason(error: Exception) -> str:
-    """Why there was no answer, in the system's words."""
-    if isinstance(error, TimeoutError):
-        return "it took too long"
-    if isinstance(error, OSError) and error.errno and not isinstance(error, socket.gaierror):
-        return os.strerror(error.errno)  # asyncio's own words hold numbers of sockets
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    url, answers = url.rstrip("/"), []
+    with httpx.Client(timeout=timeout, trust_env=False) as client:
+        for request in requests:
+            try:
+                answer = client.post(url + request.path, json=request.body)
+            except httpx.TransportError as error:
+                raise LoadTestError(f"no service answers at {url}: {error}") from None
+            if answer.status_code != HTTPStatus.OK:
+                detail = " ".join(answer.text[:_SHOWN].split())
+                raise LoadTestError(
+                    f"{url}{request.path} must answer with status 200, but did with "
+                    f"{answer.status_code}: {detail}"
+                )
+            if (fault := request.fault(answer.status_code, answer.content)) is not None:
+                raise LoadTestError(f"{url} does not answer {request.kind} rightly: {fault}")
+            answers.append(answer.json())
+    return answers

@@ -7,8 +7,11 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
-from loadtests.open_loop.errors import LoadTestError
+import numpy as np
+
+from loadtests.errors import LoadTestError
 
 __all__ = [
     "PLANNED",
@@ -87,6 +90,14 @@ class Profile:
         """Length of the whole."""
         return sum(segment.seconds for segment in self.segments)
 
+    def pieces(self, seconds: float) -> Iterator[Segment]:
+        """The same load in segments of at most that length."""
+        for whole in self.segments:
+            edges = [*np.arange(0.0, whole.seconds, seconds).tolist(), whole.seconds]
+            for began, ended in pairwise(edges):
+                length, first, last = ended - began, whole.rate(began), whole.rate(ended)
+                yield Segment(seconds=length, first=first, last=last)
+
     @property
     def steps(self) -> tuple[tuple[int, int], ...]:
         """Beginning and end of each stretch that is judged for itself, in seconds."""
@@ -125,11 +136,6 @@ def profile_named(
         raise LoadTestError(f"`peak` must not be given for {kind}: its rate never changes")
     peak = rate * _PEAKS.get(kind, 1.0) if peak is None else peak
     seconds = _SECONDS[kind] if seconds is None else seconds
-    for label, value, least in (
-        ("rate", rate, 0.0), ("peak", peak, 0.0), ("seconds", seconds, 0.0), ("growth", growth, 1.0)
-    ):  # fmt: skip
-        if not least < value < math.inf:
-            raise LoadTestError(f"`{label}` must be more than {least:g}, but is {value:g}")
     if peak < rate:
         raise LoadTestError(f"`peak` must be at least `rate`, {rate:g}, but is {peak:g}")
     step_seconds = None

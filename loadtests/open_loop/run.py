@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from loadtests.open_loop.errors import LoadTestError
+from loadtests.errors import LoadTestError
 from loadtests.open_loop.exchanges import Exchanges
 from loadtests.open_loop.figures import Result
 from loadtests.open_loop.memory import Memory, MemoryWatch
@@ -17,12 +16,11 @@ from loadtests.open_loop.options import LoadTestOptions
 from loadtests.open_loop.overload.figures import Overload
 from loadtests.open_loop.overload.run import overload
 from loadtests.open_loop.page import as_page
-from loadtests.open_loop.planned import offer_profile
+from loadtests.open_loop.planned import Ending, offer_profile
 from loadtests.open_loop.probe import probe
 from loadtests.open_loop.profiles import Profile, ProfileName
 from loadtests.open_loop.report import as_tables
-from loadtests.open_loop.session import Ending
-from loadtests.open_loop.thresholds import Thresholds
+from loadtests.open_loop.thresholds import THRESHOLDS
 from loadtests.report import append, conditions
 
 __all__ = ["INTERRUPTED_STATUS", "run"]
@@ -41,7 +39,7 @@ def run(
         as_json: leaves the tables out.
         report: where to write the page; None takes a new name in `runs/loadtests`.
         results: the line of JSON is added to this file as well.
-        options: further ones, by their names in `LoadTestOptions` and `Thresholds`.
+        options: further ones, by their names in `LoadTestOptions` and `THRESHOLDS`.
 
     Returns:
         The exit status: 0, or 130 after Ctrl-C.
@@ -49,8 +47,9 @@ def run(
     Raises:
         LoadTestError: an option is no good, no service answers, or a threshold was missed.
     """
-    limits = {field.name: options.pop(field.name, None) for field in fields(Thresholds)}
-    wanted = LoadTestOptions(profile_name=profile, thresholds=Thresholds(**limits), **options)
+    given = {name: options.pop(name, None) for name in THRESHOLDS}
+    limits = {name: limit for name, limit in given.items() if limit is not None}
+    wanted = LoadTestOptions(profile_name=profile, thresholds=limits, **options)
     started = datetime.now(UTC)
     report = report or Path("runs/loadtests") / f"{started:%Y-%m-%dT%H%M%SZ}-{profile}.html"
     for path in filter(None, (report, results)):

@@ -1,94 +1,95 @@
-"""What a service must reach to pass a load test."""
+"""What a service must reach to pass a load test: bounds of the figures of its report."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from loadtests.open_loop.errors import LoadTestError, require
-from loadtests.open_loop.profiles import ProfileName
+from loadtests.errors import LoadTestError
+from loadtests.open_loop.profiles import PLANNED, ProfileName
 
-__all__ = ["Thresholds", "at_least", "at_most"]
+__all__ = ["THRESHOLDS", "check", "misses"]
 
-_SHARES = ("max_failures", "max_without_retry_after")
-_OF_OVERLOAD = (
-    "min_goodput_share",
-    "max_late",
-    "max_refusal_p95_ms",
-    "max_without_retry_after",
-    "max_recovery_seconds",
-)
-_OF_ALL_REQUESTS = ("max_p95_ms", "max_p99_ms", "min_throughput")
-"""Those that mean nothing in an overload: it has phases too unlike each other."""
+_OVERLOAD = (ProfileName.OVERLOAD,)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Thresholds:
-    """The bounds; None asks for nothing.
+@dataclass(frozen=True)
+class _Threshold:
+    """A bound of one figure; its name begins with min or max."""
+
+    words: str
+    figure: str
+    """Where it stands in the line of JSON."""
+    unit: str = ""
+    profiles: Collection[ProfileName] = tuple(ProfileName)
+    """Those that measure it."""
+    needs: str | None = None
+    """The option without which it is not measured."""
+    may_lack: bool = False
+    """Whether a test is passed that has no such figure."""
+
+
+THRESHOLDS: Mapping[str, _Threshold] = {
+    # Percentiles of all requests: whoever loses the slow ones gains nothing.
+    "max_p95_ms": _Threshold("p95", "p95_ms_of_all", " ms", PLANNED),
+    "max_p99_ms": _Threshold("p99", "p99_ms_of_all", " ms", PLANNED),
+    "max_failures": _Threshold("the share of failures", "failure_share"),
+    "min_throughput": _Threshold("throughput", "throughput", " requests/s", PLANNED),
+    "min_knee": _Threshold(
+        "the knee", "knee.offered", " requests/s", (ProfileName.RAMP, ProfileName.STEPS)
+    ),
+    "min_goodput_share": _Threshold(
+        "the goodput, as a share of the peak,", "overload.goodput_share", "", _OVERLOAD
+    ),
+    "max_late": _Threshold(
+        "the number of late answers", "overload.late", "", _OVERLOAD, needs="deadline"
+    ),
+    # Who refused nobody was quick to do so.
+    "max_refusal_p95_ms": _Threshold(
+        "p95 of the refusals", "overload.refusal_p95_ms", " ms", _OVERLOAD, may_lack=True
+    ),
+    "max_without_retry_after": _Threshold(
+        "the share of refusals without Retry-After", "overload.without_retry_after", "", _OVERLOAD
+    ),
+    "max_recovery_seconds": _Threshold(
+        "the recovery", "overload.recovery_seconds", " s", _OVERLOAD
+    ),
+    "max_memory_growth": _Threshold(
+        "the growth of memory", "memory.growth_percent", " %", needs="pid"
+    ),
+}
+"""All of them, by the names of their options."""
+
+
+def check(limits: Mapping[str, float], kind: ProfileName, options: Mapping[str, Any]) -> None:
+    """Refuses bounds of what is not measured.
 
     Raises:
-        LoadTestError: a value cannot be a threshold.
+        LoadTestError: a threshold must be left out.
     """
-
-    max_p95_ms: float | None = None
-    max_p99_ms: float | None = None
-    max_failures: float | None = None
-    """Share of the requests, those that could not be sent included."""
-    min_throughput: float | None = None
-    """Right answers a second."""
-    min_knee: float | None = None
-    """Requests a second."""
-    min_goodput_share: float | None = None
-    """Share of the peak goodput, during the overload."""
-    max_late: float | None = None
-    """Accepted requests that miss their deadline."""
-    max_refusal_p95_ms: float | None = None
-    """From the sending of a request that is refused during the overload."""
-    max_without_retry_after: float | None = None
-    """Share of the refusals."""
-    max_recovery_seconds: float | None = None
-    """From the end of the overload until answers are as quick as before."""
-    max_memory_growth: float | None = None
-    """Percent by which the last quarter's mean is above that of the second quarter."""
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            most = 1.0 if field.name in _SHARES else None
-            require(field.name, getattr(self, field.name), least=0.0, most=most)
-
-    def check(self, kind: ProfileName, *, has_steps: bool) -> None:
-        """Refuses what a profile does not measure.
-
-        Raises:
-            LoadTestError: a threshold must be left out.
-        """
-        if self.min_knee is not None and not has_steps:
-            raise LoadTestError(f"`min_knee` must be left out: {kind} has no knee")
-        overloaded = kind is ProfileName.OVERLOAD
-        for name in _OF_ALL_REQUESTS if overloaded else _OF_OVERLOAD:
-            if getattr(self, name) is not None:
-                reason = "refuses on purpose" if overloaded else "is no overload"
-                raise LoadTestError(f"`{name}` must be left out: {kind} {reason}")
+    for name in limits:
+        wanted = THRESHOLDS[name]
+        if kind not in wanted.profiles:
+            raise LoadTestError(f"`{name}` must be left out: {kind} does not measure it")
+        if wanted.needs is not None and options[wanted.needs] is None:
+            raise LoadTestError(f"`{name}` must be left out without `{wanted.needs}`")
 
 
-def at_least(
-    name: str, value: float | None, least: float | None, *, unit: str = "", without: str = ""
-) -> str | None:
-    """What is to be said if a figure is below its threshold; None if there is nothing to say.
-
-    Args:
-        without: what was, where there is no figure.
-    """
-    if least is None or (value is not None and value >= least):
-        return None
-    was = without or "there is none" if value is None else f"is {value:.4g}"
-    return f"{name} must be at least {least:g}{unit}, but {was}"
-
-
-def at_most(
-    name: str, value: float | None, most: float | None, *, unit: str = "", without: str = ""
-) -> str | None:
-    """The same of a figure that is above its threshold."""
-    if most is None or (value is not None and value <= most):
-        return None
-    was = without or "was not seen" if value is None else f"is {value:.4g}{unit}"
-    return f"{name} must be at most {most:g}{unit}, but {was}"
+def misses(limits: Mapping[str, float], figures: Mapping[str, Any]) -> list[str]:
+    """What the thresholds ask for and was not reached; nothing, if the test was passed."""
+    found = []
+    for name, limit in limits.items():
+        wanted = THRESHOLDS[name]
+        value: Any = figures
+        for key in wanted.figure.split("."):
+            # What was not measured, or not seen, is None, at any level.
+            value = None if value is None else value[key]
+        if value is None and wanted.may_lack:
+            continue
+        is_least = name.startswith("min")
+        if value is None or (value < limit if is_least else value > limit):
+            bound = "at least" if is_least else "at most"
+            was = "was not seen" if value is None else f"is {value:.4g}{wanted.unit}"
+            found.append(f"{wanted.words} must be {bound} {limit:g}{wanted.unit}, but {was}")
+    return found

@@ -19,10 +19,12 @@ import numpy as np
 from loadtests.simulation.fleet import Fleet
 from loadtests.simulation.profiles import GATEWAY, GatewayProfile, ReplicaProfile
 from loadtests.simulation.queue_times import QueueTimes
-from loadtests.simulation.traffic import Traffic, draw_tokens
 from service.autoscaling.decision import Autoscaler, ModelLoad, ScalingConfig
 
-__all__ = ["Cluster", "Course", "NodeLoss", "Scenario"]
+__all__ = ["Cluster", "Course", "NodeLoss", "Scenario", "Traffic", "draw_tokens"]
+
+Traffic = Callable[[float], float]
+"""Sentences per second at a time in seconds."""
 
 _START_SPREAD = 0.2
 """A start takes up to this share more or less than the profile says."""
@@ -254,3 +256,22 @@ class Cluster:
         self._since = QueueTimes()
         self._offered_since = 0.0
         self._at(self._now + self._scenario.course_seconds, self._note)
+
+
+def draw_tokens(
+    generator: np.random.Generator,
+    sentences: np.ndarray,
+    *,
+    mean: float,
+    variation: float,
+) -> np.ndarray:
+    """Tokens of so many sentences together, for each entry of `sentences`.
+
+    A sentence's tokens have a gamma distribution, so the sum of n is drawn at once; `variation` 1
+    makes it exponential, 0 makes all sentences alike.
+    """
+    if variation == 0:
+        return sentences * mean
+    shape = 1 / variation**2
+    drawn: np.ndarray = generator.gamma(sentences * shape, mean / shape)
+    return drawn

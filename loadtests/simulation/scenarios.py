@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from loadtests.simulation.cluster import NodeLoss, Scenario
+from loadtests.simulation.cluster import NodeLoss, Scenario, Traffic
 from loadtests.simulation.profiles import (
     CPU_PAPER_BASE,
     GATEWAY,
@@ -13,14 +13,58 @@ from loadtests.simulation.profiles import (
     GPU_PAPER_BASE_BEAM4,
     ReplicaProfile,
 )
-from loadtests.simulation.traffic import DAY_SECONDS, constant, daily, spike
 from service.autoscaling.decision import ScalingConfig
 
-__all__ = ["at_peak", "cpu_spike", "gateway_limit", "gpu_day", "gpu_spikes", "node_losses"]
+__all__ = [
+    "at_peak",
+    "constant",
+    "cpu_spike",
+    "daily",
+    "gateway_limit",
+    "gateways_for",
+    "gpu_day",
+    "gpu_spikes",
+    "node_losses",
+    "sentences_of",
+    "spike",
+]
 
+DAY_SECONDS = 86_400.0
 _UTILIZATION = ScalingConfig.target_utilization
 _ENOUGH_GATEWAYS = 2.0
 """Times what the highest traffic needs, where gateways are not the question."""
+
+
+def constant(rate: float) -> Traffic:
+    """Always the same."""
+    return lambda _: rate
+
+
+def daily(lowest: float, highest: float) -> Traffic:
+    """A day: lowest at 4 in the morning, highest at 4 in the afternoon; a sine in the logarithm.
+
+    Between the two it grows and falls by the same share each minute, which is harder to follow than
+    the same number.
+    """
+    middle = (math.log(highest) + math.log(lowest)) / 2
+    swing = (math.log(highest) - math.log(lowest)) / 2
+
+    def rate(now: float) -> float:
+        phase = 2 * math.pi * (now - 10 * 3600) / DAY_SECONDS
+        return math.exp(middle + swing * math.sin(phase))
+
+    return rate
+
+
+def spike(base: float, factor: float, *, begin: float, end: float, ramp: float) -> Traffic:
+    """`base`, and `factor` times as much from `begin` to `end`, reached within `ramp` seconds."""
+
+    def rate(now: float) -> float:
+        up = min(max((now - begin) / ramp, 0.0), 1.0)
+        down = min(max((now - end) / ramp, 0.0), 1.0)
+        return base * (1 + (factor - 1) * (up - down))
+
+    return rate
 
 
 def sentences_of(replicas: float, profile: ReplicaProfile, utilization: float) -> float:

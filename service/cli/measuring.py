@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from model.errors import PolyheadError
+
 __all__ = ["bench", "loadtest"]
 
 RegimeOption = Annotated[str, typer.Option(help="latency, throughput, online, or all of them.")]
@@ -43,12 +45,18 @@ TextOption = Annotated[
 ProfileArgument = Annotated[
     str, typer.Argument(help="constant, ramp, steps, spike, soak or overload.")
 ]
-RateOption = Annotated[float, typer.Option(help="Requests a second, at the beginning.")]
+_LEAST, _MOST = 1e-3, 1e5
+"""Of rates and times."""
+RateOption = Annotated[
+    float, typer.Option(min=_LEAST, max=_MOST, help="Requests a second, at the beginning.")
+]
 PeakOption = Annotated[
     float | None,
     typer.Option(
+        min=_LEAST,
+        max=_MOST,
         help="Requests a second at the peak, in overload at most in the search for it  [default: "
-        "ramp 20, steps 100, spike 5, overload 500 times]"
+        "ramp 20, steps 100, spike 5, overload 500 times]",
     ),
 ]
 LoadSecondsOption = Annotated[
@@ -60,13 +68,15 @@ LoadSecondsOption = Annotated[
     ),
 ]
 DeadlineOption = Annotated[
-    float | None, typer.Option(help="Seconds that requests of overload allow, in their header.")
+    float | None,
+    typer.Option(min=_LEAST, help="Seconds that requests of overload allow, in their header."),
 ]
 PidOption = Annotated[
     int | None, typer.Option(help="Of the service, if it runs here, to look at its memory.")
 ]
 InFlightOption = Annotated[
-    int | None, typer.Option(help="Most requests at the same time  [default: 256, overload 1024]")
+    int | None,
+    typer.Option(min=1, help="Most requests at the same time  [default: 256, overload 1024]"),
 ]
 MixOption = Annotated[
     str, typer.Option(help="realistic, sentences, documents, lists or libretranslate.")
@@ -75,18 +85,21 @@ ParagraphsOption = Annotated[
     Path | None, typer.Option(help="Paragraphs, blank lines between them.")
 ]
 WaitOption = Annotated[
-    float, typer.Option(help="Seconds a request waits for a place in flight; then it is not sent.")
+    float,
+    typer.Option(min=0, help="Seconds a request waits for a place in flight; then it is not sent."),
 ]
 KneeLimitOption = Annotated[
     float | None,
-    typer.Option(help="Of a step that holds  [default: 5 times that of the first step]"),
+    typer.Option(
+        min=_LEAST, help="Of a step that holds  [default: 5 times that of the first step]"
+    ),
 ]
 ForeignOption = Annotated[
     bool, typer.Option("--foreign", help="It is another service, which echoes no X-Request-Id.")
 ]
-LimitOption = Annotated[float | None, typer.Option(help="Or the exit status is 1.")]
-MaxFailuresOption = Annotated[
-    float | None, typer.Option(help="A share, 0 to 1, or the exit status is 1.")
+LimitOption = Annotated[float | None, typer.Option(min=0, help="Or the exit status is 1.")]
+ShareOption = Annotated[
+    float | None, typer.Option(min=0, max=1, help="A share, 0 to 1, or the exit status is 1.")
 ]
 ReportOption = Annotated[
     Path | None, typer.Option(help="A page of HTML  [default: a new one in runs/loadtests]")
@@ -147,31 +160,33 @@ def loadtest(
     rate: RateOption = 8.0,
     peak: PeakOption = None,
     seconds: LoadSecondsOption = None,
-    growth: Annotated[float, typer.Option(help="Of a step over the last.")] = 1.25,
+    growth: Annotated[float, typer.Option(min=1.01, help="Of a step over the last.")] = 1.25,
     mix: MixOption = "realistic",
     source: Annotated[str, typer.Option(help="Language of the texts.")] = "en",
     target: Annotated[str, typer.Option(help="Language wanted.")] = "de",
     text: Annotated[Path | None, typer.Option(help="Sentences, one a line.")] = None,
     paragraphs: ParagraphsOption = None,
-    factor: Annotated[float, typer.Option(help="Of the peak, what overload offers.")] = 3.0,
+    factor: Annotated[float, typer.Option(min=1, help="Of the peak, what overload offers.")] = 3.0,
     deadline: DeadlineOption = None,
     pid: PidOption = None,
     in_flight: InFlightOption = None,
     max_wait: WaitOption = 1.0,
-    timeout: Annotated[float, typer.Option(help="Seconds without an answer that fail.")] = 60.0,
+    timeout: Annotated[
+        float, typer.Option(min=_LEAST, help="Seconds without an answer that fail.")
+    ] = 60.0,
     knee_p95_ms: KneeLimitOption = None,
     max_p95_ms: LimitOption = None,
     max_p99_ms: LimitOption = None,
-    max_failures: MaxFailuresOption = None,
+    max_failures: ShareOption = None,
     min_throughput: LimitOption = None,
     min_knee: LimitOption = None,
     min_goodput_share: LimitOption = None,
     max_late: LimitOption = None,
     max_refusal_p95_ms: LimitOption = None,
-    max_without_retry_after: LimitOption = None,
+    max_without_retry_after: ShareOption = None,
     max_recovery_seconds: LimitOption = None,
     max_memory_growth: Annotated[
-        float | None, typer.Option(help="Percent, from the second to the last quarter.")
+        float | None, typer.Option(min=0, help="Percent, from the second to the last quarter.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of texts and arrivals.")] = 0,
     report: ReportOption = None,
@@ -191,6 +206,9 @@ def loadtest(
       polyhead loadtest overload --deadline 5 --min-goodput-share 0.9 --max-recovery-seconds 5
     """
     options = dict(locals())  # first of all, while there is nothing else
-    from loadtests.open_loop.command import loadtest as run_loadtest
-
-    raise typer.Exit(run_loadtest(**options))
+    try:
+        from loadtests.open_loop.run import run
+    except ModuleNotFoundError as error:
+        bringing = "pip install 'polyhead[loadtest]' brings it"
+        raise PolyheadError(f"{error.name} is not installed: {bringing}") from None
+    raise typer.Exit(run(**options))

@@ -134,7 +134,7 @@ def test_an_overload_finds_the_peak_and_tells_refusals_from_failures(tmp_path: P
             "--report", "page.html",
         )  # fmt: skip
     assert run.last_words == (
-        "polyhead: not passed: the recovery, in s, must be at most 5, but was not seen"
+        "polyhead: not passed: the recovery must be at most 5 s, but was not seen"
     )
     assert run.exit_status == 1
     values = run.values["overload"]
@@ -220,7 +220,7 @@ def test_nobody_there_is_one_line(tmp_path: Path) -> None:
         pass
     run = _loadtest(tmp_path, "ramp", "--url", url)
     assert (run.exit_status, run.stdout) == (1, "")
-    assert run.stderr == f"polyhead: no service answers at {url}: Connection refused\n"
+    assert run.stderr == f"polyhead: no service answers at {url}: [Errno 111] Connection refused\n"
 
 
 def test_a_report_that_cannot_be_written_is_known_before_the_load(tmp_path: Path) -> None:

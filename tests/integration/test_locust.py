@@ -69,7 +69,7 @@ def test_twenty_seconds_without_a_failure(whole_service: ServiceProcess) -> None
 
 def test_right_answers_pass() -> None:
     with stand_in(right) as url:
-        run = _locust(url, "--think-seconds", "0.02", users=4, seconds=2)
+        run = _locust(url, "--think-seconds", "0.02", users=4, seconds=6)
     assert (run.exit_status, run.faults) == (0, set()), run.stderr
     assert set(run.requests) == KINDS
 

@@ -2,27 +2,104 @@
 
 from __future__ import annotations
 
-import asyncio
+import math
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 
 import uvloop
 
+from loadtests.errors import LoadTestError
 from loadtests.open_loop.client import Client
-from loadtests.open_loop.errors import LoadTestError
-from loadtests.open_loop.exchanges import Exchanges
 from loadtests.open_loop.options import LoadTestOptions
 from loadtests.open_loop.overload.figures import Overload, Phase, PhaseName, turns
-from loadtests.open_loop.overload.search import Peak, Trial, find_peak
+from loadtests.open_loop.planned import Ending, until_stopped
 from loadtests.open_loop.profiles import constant
-from loadtests.open_loop.session import Ending, stoppable
 
-__all__ = ["overload"]
+__all__ = ["Peak", "Trial", "find_peak", "overload"]
 
 _LOW_SHARE = 0.25
 """Share of the peak that is offered before and after the overload."""
 _LOW_SECONDS = 12.0
+_ROUGH_SECONDS = 4.0
+"""Length of a trial that is to show no more than about where the limit is."""
+_FINE_SECONDS = 10.0
+"""Length of one whose answers are counted: at 300 a second, chance makes 2 % of them."""
+_ROUGH_GROWTH = 2.0
+_FINE_GROWTH = 1.15
+"""Over the best so far: enough to keep the service busy, and little to refuse."""
+_SATURATED = 0.8
+"""Share of right answers, of the offered requests, below which a service is at its limit."""
+_LEAST_GAIN = 0.02
+_MISSES = 2
+"""This many trials in a row without a gain end the search: one may have had bad luck."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What came of a rate."""
+
+    rate: float
+    """Requests a second that were planned, on average."""
+    planned: int
+    """Requests, in fact."""
+    answered: int
+    """Right answers that came meanwhile."""
+    seconds: float
+
+    @property
+    def goodput(self) -> float:
+        """Right answers a second."""
+        return self.answered / self.seconds
+
+    @property
+    def saturated(self) -> bool:
+        """Whether so few were answered that chance cannot be why."""
+        return self.answered < _SATURATED * self.planned - 2 * math.sqrt(self.planned)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peak:
+    """Where it was seen."""
+
+    trial: Trial
+    """The best one, which had luck as well: what is compared must be counted anew."""
+    saturated: bool
+    """False if the service bore the highest rate that was allowed: its peak may lie beyond."""
+
+
+Try = Callable[[float, float], Awaitable[Trial]]
+"""Offers a rate for so many seconds."""
+
+
+async def find_peak(attempt: Try, *, first: float, highest: float, longest: float) -> Peak:
+    """Doubles the rate until the service is at its end, then counts what it does there.
+
+    Args:
+        first: requests a second to begin with, which the service should bear.
+        highest: requests a second that are never exceeded.
+        longest: seconds of any trial.
+    """
+    rate = first
+    rough_seconds, fine_seconds = min(_ROUGH_SECONDS, longest), min(_FINE_SECONDS, longest)
+    rough = await attempt(rate, rough_seconds)
+    while not rough.saturated and rate < highest:
+        rate = min(highest, _ROUGH_GROWTH * rate)
+        rough = await attempt(rate, rough_seconds)
+    best: Trial | None = None
+    misses = 0
+    rate = first
+    while misses < _MISSES:
+        around = rough.goodput if best is None else best.goodput
+        rate = min(highest, max(_FINE_GROWTH * around, rate))
+        trial = await attempt(rate, fine_seconds)
+        gained = best is None or trial.goodput > (1 + _LEAST_GAIN) * best.goodput
+        misses = 0 if gained else misses + 1
+        if best is None or trial.goodput > best.goodput:
+            best = trial
+    assert best is not None
+    return Peak(trial=best, saturated=rough.saturated)
 
 
 def overload(options: LoadTestOptions) -> tuple[Overload, Ending]:
@@ -36,22 +113,15 @@ class _Run:
         self._phases: list[Phase] = []
         self._peak: Peak | None = None
         self._cpu_seconds = 0.0
-        self._ended = Exchanges()
 
     async def run(self) -> tuple[Overload, Ending]:
         """See `overload`."""
         async with Client(self._options.url) as client:
             self._generator = self._options.generator(client)
-            task = asyncio.create_task(self._all_phases())
-            stoppable(task)
-            ending = Ending.COMPLETE
-            try:
-                await task
-            except asyncio.CancelledError:
-                ending = Ending.INTERRUPTED
+            ending = await until_stopped(self._all_phases())
             return self._result(), ending
 
-    async def _all_phases(self) -> None:
+    async def _all_phases(self) -> Ending:
         self._peak = await find_peak(
             self._try,
             first=self._options.rate,
@@ -60,7 +130,7 @@ class _Run:
         )
         best = self._peak.trial
         if not best.goodput:
-            fault = next(iter(self._exchanges().faults), "nothing could be sent")
+            fault = next(iter(self._generator.exchanges.faults), "nothing could be sent")
             raise LoadTestError(f"the search saw no right answer: {fault}")
         low = max(_LOW_SHARE * best.goodput, self._options.rate)
         rates = {
@@ -78,16 +148,12 @@ class _Run:
                     self._cpu_seconds += time.process_time() - cpu
         await self._phase(PhaseName.AFTER, low, low_seconds)
         await self._generator.finish()
-
-    def _exchanges(self) -> Exchanges:
-        """All requests so far."""
-        self._ended = Exchanges.joined([self._ended, self._generator.take()])
-        return Exchanges.joined([self._ended, self._generator.under_way])
+        return Ending.COMPLETE
 
     async def _try(self, rate: float, seconds: float) -> Trial:
         """One rate of the search. What the one before has left in the queues does not count."""
         phase = await self._phase(PhaseName.SEARCH, rate, seconds)
-        exchanges = self._exchanges()
+        exchanges = self._generator.exchanges
         return Trial(
             rate=rate,
             planned=len(exchanges.planned_between(phase.settled, phase.ended)),
@@ -100,7 +166,7 @@ class _Run:
         began = self._phases[-1].ended if self._phases else 0.0
         self._phases.append(Phase(name=name, rate=rate, began=began, ended=began + seconds))
         await self._generator.offer(constant(rate, seconds))
-        right = self._exchanges().answered_between(began, began + seconds)
+        right = self._generator.exchanges.answered_between(began, began + seconds)
         print(
             f"polyhead: {name}, {seconds:g} s: {rate:.1f} requests/s offered, "
             f"{right / seconds:.1f} answered rightly",
@@ -114,7 +180,7 @@ class _Run:
         # The last phase may have been cut short.
         phases = [replace(one, ended=min(one.ended, elapsed)) for one in self._phases]
         return Overload(
-            exchanges=self._exchanges(),
+            exchanges=self._generator.exchanges,
             phases=[one for one in phases if one.seconds > 0],
             elapsed=elapsed,
             peak_is_known=self._peak is not None and self._peak.saturated,

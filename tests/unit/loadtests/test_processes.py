@@ -12,7 +12,7 @@ from contextlib import ExitStack
 import psutil
 import pytest
 
-from loadtests.processes import CpuTime, cpu_times, kill_session, kind_of, pids, spent, wait_for
+from loadtests.processes import cpu_times, end, kill_session, kind_of, pids, spent, wait_for
 from service.launcher.ports import free_port
 
 _SLEEPER = "import sys; sys.stdin.read()"
@@ -116,22 +116,29 @@ def test_a_reading_holds_a_process_and_what_it_has_started() -> None:
     with subprocess.Popen(waits, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as child:
         read = cpu_times(psutil.Process(), "pytest")
         child.communicate(b"\n", timeout=60)
-    kinds = {pid: time.kind for (pid, _), time in read.items()}
+    kinds = {pid: kind for (pid, _), (kind, _) in read.items()}
     assert kinds[psutil.Process().pid] == "pytest"
     assert kinds[child.pid] == "other Ray processes"
-    assert sum(time.seconds for time in read.values()) > 0
+    assert sum(seconds for _, seconds in read.values()) > 0
 
 
 def test_spent_is_the_difference_by_kind() -> None:
     before = {
-        (1, 0.0): CpuTime(kind="gateway", seconds=3.0),
-        (2, 0.0): CpuTime(kind="gateway", seconds=1.0),
-        (3, 0.0): CpuTime(kind="HAProxy", seconds=9.0),
+        (1, 0.0): ("gateway", 3.0),
+        (2, 0.0): ("gateway", 1.0),
+        (3, 0.0): ("HAProxy", 9.0),
     }
     after = {
-        (1, 0.0): CpuTime(kind="gateway", seconds=3.5),
-        (2, 0.0): CpuTime(kind="gateway", seconds=1.25),
+        (1, 0.0): ("gateway", 3.5),
+        (2, 0.0): ("gateway", 1.25),
         # The id was given again, to a process that began in between.
-        (3, 7.0): CpuTime(kind="HAProxy", seconds=0.5),
+        (3, 7.0): ("HAProxy", 0.5),
     }
     assert spent(before, after) == {"gateway": 0.75, "HAProxy": 0.5}
+
+
+def test_who_does_not_end_is_killed(session: tuple[subprocess.Popen[bytes], int]) -> None:
+    parent, _ = session
+    end(parent, 0.0)
+    assert parent.returncode is not None
+    assert pids(parent.pid) == []

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from loadtests.faults.load import Tally
 from loadtests.faults.run import Findings
 
-WELL = Tally(sent=320, failed=0, worst_seconds=0.0625, faults=())
-ILL = Tally(sent=420, failed=2, worst_seconds=1.5, faults=("status 500: no", "status 502: no"))
+WELL = {"sent": 320, "failed": 0, "worst_seconds": 0.0625, "faults": []}
+ILL = {
+    "sent": 420,
+    "failed": 2,
+    "worst_seconds": 1.5,
+    "faults": ["status 500: no", "status 502: no"],
+}
 
 
 def findings(**changes: Any) -> Findings:

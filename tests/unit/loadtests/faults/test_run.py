@@ -60,7 +60,7 @@ def _case(patient: _Patient) -> Case:
         patient.processes = patient.processes | {GATEWAY: [2, 5]}
         assert wait_for(lambda: patient.fake.num_translated >= asked + 20, 60)
 
-    return Case(title="a gateway is replaced", start=lambda _: patient, inject=inject)
+    return Case("a gateway is replaced", inject, lambda _: patient)
 
 
 def _run(case: Case) -> Findings:
@@ -70,8 +70,8 @@ def _run(case: Case) -> Findings:
 def test_a_service_that_bears_it(patient: _Patient) -> None:
     found = _run(_case(patient))
     assert found.case == "a-case"
-    assert found.after.sent >= 20
-    assert (found.before.failed, found.after.failed, found.refused) == (0, 0, 0)
+    assert found.after["sent"] >= 20
+    assert (found.before["failed"], found.after["failed"], found.refused) == (0, 0, 0)
     assert found.whole_after_seconds is not None
     assert patient.is_closed
 
@@ -160,14 +160,14 @@ def test_refusals_of_a_service_that_ends_are_counted_apart(patient: _Patient) ->
     found = _run(replace(_case(patient), inject=end, ends_service=True))
     assert found.refused
     # Those that were on their way should have been answered.
-    assert found.refused + found.after.failed >= 20
+    assert found.refused + found.after["failed"] >= 20
     assert found.whole_after_seconds is None
 
 
 def test_only_what_was_sent_later_may_be_refused() -> None:
     lost = answered(10.1)._replace(status=0, fault="no answer: ConnectionResetError")
     exchanges = Exchanges([not_answered(9.9, 503), not_answered(10.1, 503), lost])
-    assert run._refused(exchanges, 10.0).tolist() == [False, True, False]
+    assert run.refused_at_once(exchanges, 10.0).tolist() == [False, True, False]
 
 
 def test_a_service_that_will_not_end_is_an_error(patient: _Patient) -> None:

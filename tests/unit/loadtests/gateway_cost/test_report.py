@@ -7,16 +7,18 @@ from typing import Any
 
 import pytest
 
-from loadtests.gateway_cost.benchmark import Turn, figures_of
-from loadtests.gateway_cost.load import Load
-from loadtests.gateway_cost.options import Front, Options
-from loadtests.gateway_cost.report import as_tables, notes
+from loadtests.closed_loop import Load
+from loadtests.gateway_cost.contender import Front
+from loadtests.gateway_cost.report import Turn, as_tables, figures_of
+from loadtests.mix import Kind
+from loadtests.open_loop.exchanges import Exchange, Exchanges
 
 
 def _turns(**kinds: float) -> list[Turn]:
     """Three, of 100 requests each, whose processes use so many core-ms for a request in the first,
     and double that in each that follows."""
-    load = Load(latencies=(0.01,) * 100, seconds=0.5, cpu_seconds=0.02, reconnections=1)
+    exchanges = Exchanges([Exchange(Kind.LIST, 0.0, 0.0, 0.01, 200)] * 100)
+    load = Load(exchanges=exchanges, seconds=0.5, cpu_seconds=0.02, reconnections=1)
     return [
         (load, {kind: factor * 0.1 * cost for kind, cost in kinds.items()}) for factor in (1, 2, 4)
     ]
@@ -24,13 +26,12 @@ def _turns(**kinds: float) -> list[Turn]:
 
 @pytest.fixture
 def figures() -> dict[str, Any]:
-    fronts = (Front.HAPROXY, Front.PYTHON_PROXY, Front.BARE)
     turns = {
         (Front.HAPROXY, 32): _turns(gateway=1.5, HAProxy=0.5),
         (Front.PYTHON_PROXY, 32): _turns(gateway=6.0, proxy=4.0),
         (Front.BARE, 32): _turns(uvicorn=0.1),
     }
-    return figures_of(Options(fronts=fronts, clients=(32,)), turns) | {
+    return figures_of(turns) | {
         "idle_cpu": {Front.HAPROXY: 0.05, Front.BARE: 0.0},
         "hardware": {"cpu": "x", "cores": 2, "cores_of_machine": 2},
     }
@@ -61,11 +62,6 @@ def test_tables_name_the_dearest_kind_first(figures: dict[str, Any]) -> None:
     assert "4.00 (2.00 to 8.00)" in tables
 
 
-def test_notes_tell_what_the_others_did_meanwhile(figures: dict[str, Any]) -> None:
-    for one in figures["measurements"][1:]:
-        one["reconnections"] = 0
-    assert notes(figures) == [
-        "haproxy, 32 clients: connections were closed 3 times",
-        "haproxy used 5.0% of a CPU while others had their turn",
-        "bare used 0.0% of a CPU while others had their turn",
-    ]
+def test_what_the_others_did_meanwhile_is_told(figures: dict[str, Any]) -> None:
+    tables = as_tables(figures)
+    assert "Note: haproxy used 5.0% of a CPU while others had their turn." in tables

@@ -62,7 +62,7 @@ async def _offered(generator: Generator) -> Exchanges:
     """Some forty requests and what became of them."""
     await generator.offer(constant(400, 0.1))
     await generator.finish()
-    return generator.take()
+    return generator.ended
 
 
 async def test_every_request_is_sent_and_judged(client: _Client) -> None:
@@ -72,19 +72,19 @@ async def test_every_request_is_sent_and_judged(client: _Client) -> None:
     assert exchanges.right.all()
     assert exchanges.latencies.min() >= 0
     assert all(b"\r\nA: b\r\n" in request for request in client.sent)
-    assert len(generator.take()) == len(generator.under_way) == 0
+    assert len(generator.exchanges) == len(exchanges)
 
 
 async def test_it_waits_for_nobody(client: _Client) -> None:
     client.ready.clear()
     generator = _generator(client)
     await generator.offer(constant(400, 0.1))
-    under_way = generator.under_way
+    under_way = generator.exchanges
     assert len(under_way) == len(client.sent) > 10
     assert under_way.unfinished.all()
     client.ready.set()
     await generator.finish()
-    exchanges = generator.take()
+    exchanges = generator.ended
     assert exchanges.right.all()
     # The answers came together, and the first one waited longest.
     assert exchanges.latencies.max() > 0.05
@@ -108,7 +108,7 @@ async def test_who_finds_no_place_is_not_sent(client: _Client) -> None:
     await generator.offer(constant(400, 0.1))
     client.ready.set()
     await generator.finish()
-    exchanges = generator.take()
+    exchanges = generator.ended
     assert len(client.sent) == exchanges.right.sum() == 3
     assert exchanges.unsent.sum() == len(exchanges) - 3
 

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
-from loadtests.open_loop.errors import LoadTestError
+from loadtests.errors import LoadTestError
 from loadtests.open_loop.options import LoadTestOptions
-from loadtests.open_loop.thresholds import Thresholds
+from service.cli.measuring import loadtest
 
 _OVERLOAD = {"profile_name": "overload"}
 
@@ -24,22 +26,18 @@ _OVERLOAD = {"profile_name": "overload"}
         ({"url": "http://a:99999"}, "`url` must be like http://HOST:PORT"),
         ({"url": "http://[::1"}, "`url` must be like http://HOST:PORT"),
         ({"mix": "all"}, "`mix` must be one of realistic, .*, but is 'all'"),
-        ({"in_flight": 0}, "`in_flight` must be at least 1, but is 0"),
-        ({"max_wait": -1.0}, "`max_wait` must be at least 0, but is -1"),
-        ({"timeout": 0.0}, "`timeout` must be more than 0, but is 0"),
-        ({"knee_p95_ms": 0.0}, "`knee_p95_ms` must be more than 0, but is 0"),
         ({"text": Path("nowhere.txt")}, "cannot read nowhere.txt"),
-        ({"thresholds": Thresholds(min_knee=1.0)}, "constant has no knee"),
-        ({"thresholds": Thresholds(max_late=1)}, "`max_late` must be left out: constant is no"),
-        ({"thresholds": Thresholds(max_memory_growth=1)}, "must be left out without `pid`"),
+        (
+            {"thresholds": {"min_knee": 1.0}},
+            "`min_knee` must be left out: constant does",
+        ),
+        ({"thresholds": {"max_late": 1}}, "`max_late` must be left out: constant does not"),
+        ({"thresholds": {"max_memory_growth": 1}}, "must be left out without `pid`"),
         ({"deadline": 1.0}, "`deadline` must be left out: constant sends none"),
-        (_OVERLOAD | {"thresholds": Thresholds(min_knee=1.0)}, "overload has no knee"),
-        (_OVERLOAD | {"thresholds": Thresholds(max_p95_ms=1.0)}, "overload refuses on purpose"),
-        (_OVERLOAD | {"thresholds": Thresholds(max_late=1)}, "left out without `deadline`"),
-        (_OVERLOAD | {"factor": 0.5}, "`factor` must be at least 1, but is 0.5"),
-        (_OVERLOAD | {"deadline": 0.0}, "`deadline` must be at least 0.001, but is 0"),
-        (_OVERLOAD | {"rate": 0.0}, "`rate` must be more than 0, but is 0"),
-        (_OVERLOAD | {"peak": 1.0}, "`peak` must be at least 8, but is 1"),
+        (_OVERLOAD | {"thresholds": {"min_knee": 1.0}}, "overload does not measure it"),
+        (_OVERLOAD | {"thresholds": {"max_p95_ms": 1.0}}, "overload does not measure it"),
+        (_OVERLOAD | {"thresholds": {"max_late": 1}}, "left out without `deadline`"),
+        (_OVERLOAD | {"peak": 1.0}, "`peak` must be at least `rate`, 8, but is 1"),
     ],
 )
 def test_what_is_no_good_is_named(changes: dict[str, Any], message: str) -> None:
@@ -48,16 +46,28 @@ def test_what_is_no_good_is_named(changes: dict[str, Any], message: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("option", "value"),
     [
-        ({"max_p95_ms": -1.0}, "`max_p95_ms` must be at least 0, but is -1"),
-        ({"min_throughput": float("nan")}, "`min_throughput` must be at least 0, but is nan"),
-        ({"max_failures": 5.0}, "`max_failures` must be at least 0 and at most 1, but is 5"),
+        ("--in-flight", "0"),
+        ("--max-wait", "-1"),
+        ("--timeout", "0"),
+        ("--knee-p95-ms", "0"),
+        ("--factor", "0.5"),
+        ("--deadline", "0"),
+        ("--rate", "0"),
+        ("--rate", "inf"),
+        ("--growth", "1"),
+        ("--seconds", "0"),
+        ("--max-p95-ms", "-1"),
+        ("--max-failures", "5"),
     ],
 )
-def test_what_cannot_be_a_threshold_is_named(changes: dict[str, float], message: str) -> None:
-    with pytest.raises(LoadTestError, match=message):
-        Thresholds(**changes)
+def test_numbers_have_bounds(option: str, value: str) -> None:
+    app = typer.Typer()
+    app.command()(loadtest)
+    ran = CliRunner().invoke(app, ["constant", option, value])
+    assert ran.exit_code == 2
+    assert f"Invalid value for '{option}'" in " ".join(ran.stderr.split())
 
 
 def test_the_rest_is_fine() -> None:

@@ -13,7 +13,6 @@ import pytest
 from loadtests.open_loop.figures import Result
 from loadtests.open_loop.page import as_page
 from loadtests.open_loop.report import as_tables
-from loadtests.open_loop.thresholds import Thresholds
 from tests.unit.loadtests.open_loop.results import KIND, not_answered, recorded, result_of
 
 
@@ -29,7 +28,7 @@ def observe_steps() -> Result:
         url="http://a.test/<b>",
         seed=7,
         knee_p95_ms=500.0,
-        thresholds=Thresholds(max_p95_ms=1.0),
+        thresholds={"max_p95_ms": 1.0},
     )
 
 

@@ -1,39 +1,34 @@
-"""What locust's statistics say of a turn."""
+"""Services beside each other, and a splitter of sentences for one of them."""
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from loadtests.peers.compare import turn_of
+from loadtests.peers.compare import main
 from loadtests.peers.libretranslate_server import PlainSentences
+from tests.integration.stand_in import nothing, right, stand_in
 
 
-def test_kinds_of_requests_are_taken_together() -> None:
-    entries = [
-        {
-            "response_times": {"10": 90, "500": 4},
-            "num_requests": 94,
-            "num_failures": 0,
-            "start_time": 100.0,
-            "last_request_timestamp": 109.0,
-        },
-        {
-            "response_times": {"20": 6},
-            "num_requests": 6,
-            "num_failures": 5,
-            "start_time": 100.5,
-            "last_request_timestamp": 110.0,
-        },
+def test_services_take_turns(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--users", "1", "2", "--seconds", "0.1", "--rounds", "2"]
+    with stand_in(right, echo_id=False) as one, stand_in(right, echo_id=False) as other:
+        main([one, other, *options])
+    table, line = capsys.readouterr().out.split("{", 1)
+    turns = json.loads("{" + line)["turns"]
+    assert [(turn["service"], turn["users"]) for turn in turns] == [
+        (service, users) for users in (1, 2) for service in (one, other) * 2
     ]
-    turn = turn_of("http://a", 8, entries)
-    assert (turn.requests, turn.failures) == (100, 5)
-    assert turn.requests_per_second == pytest.approx(9.5)
-    assert (turn.p50_ms, turn.p95_ms) == (10, 20)
+    assert all(turn["failures"] == 0 < turn["requests_per_second"] for turn in turns)
+    requests = sum(turn["requests"] for turn in turns[0:4:2])
+    assert f"0 of {requests}" in table
 
 
-def test_a_turn_without_requests_is_an_error() -> None:
-    with pytest.raises(ValueError, match="http://a answered no request of 8 users"):
-        turn_of("http://a", 8, [])
+def test_a_service_without_a_right_answer_ends_it() -> None:
+    message = "no right answer: the answer must be a JSON object"
+    with stand_in(nothing) as url, pytest.raises(SystemExit, match=message):
+        main([url, "--users", "1", "--seconds", "0.1", "--rounds", "1"])
 
 
 def test_sentences_end_with_their_marks() -> None:

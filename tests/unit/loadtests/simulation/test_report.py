@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.simulation import report
+from loadtests.simulation import __main__ as report
 from loadtests.simulation.cluster import Cluster
-from loadtests.simulation.controller import CONTROLLER_COSTS
 from loadtests.simulation.plots import plot_courses, plot_goodput
-from loadtests.simulation.scenarios import cpu_spike, gateways_for, gpu_day, sentences_of
-from loadtests.simulation.traffic import spike
+from loadtests.simulation.profiles import CONTROLLER_COSTS
+from loadtests.simulation.scenarios import cpu_spike, gateways_for, gpu_day, sentences_of, spike
 
 _FOLDER = Path(report.__file__).parent
 _LARGEST_PICTURE = 200_000

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from loadtests.simulation import report
+from loadtests.simulation import __main__ as report
 from loadtests.simulation.cluster import Cluster, Course
 from loadtests.simulation.queue_times import QueueTimes
 from loadtests.simulation.scenarios import (

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from loadtests.simulation.cluster import Cluster, Course, NodeLoss, Scenario
+from loadtests.simulation.cluster import Cluster, Course, NodeLoss, Scenario, draw_tokens
 from loadtests.simulation.fleet import Fleet
 from loadtests.simulation.profiles import GatewayProfile, ReplicaProfile
 from loadtests.simulation.queue_times import QueueTimes
-from loadtests.simulation.traffic import constant, daily, draw_tokens, spike
+from loadtests.simulation.scenarios import constant, daily, spike
 from service.autoscaling.decision import ScalingConfig
 
 _REPLICA = ReplicaProfile(

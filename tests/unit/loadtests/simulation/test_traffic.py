@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from loadtests.simulation.traffic import constant, daily, draw_tokens
+from loadtests.simulation.cluster import draw_tokens
+from loadtests.simulation.scenarios import constant, daily
 
 
 def _drawn(variation: float, sentences: int) -> np.ndarray:

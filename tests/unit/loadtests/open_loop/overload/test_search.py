@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from loadtests.open_loop.overload.search import Peak, Trial, find_peak
+from loadtests.open_loop.overload.run import Peak, Trial, find_peak
 
 
 class _Service:
