@@ -17,7 +17,7 @@ from tests.unit.loadtests.open_loop.results import KIND, not_answered, recorded,
 
 
 @pytest.fixture(scope="module")
-def observe_steps() -> Result:
+def stepped() -> Result:
     record = recorded((10, 0.1), (20, 0.1), (40, 5.0), (80, 5.0), more=[not_answered(0.0)])
     return result_of(
         record,
