@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from loadtests.open_loop.exchanges import Exchange
-from loadtests.open_loop.planned import Ending
+from loadtests.open_loop.generator import Ending
 from tests.unit.loadtests.open_loop.results import (
     KIND,
     answered,
