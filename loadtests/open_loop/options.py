@@ -25,10 +25,8 @@ _OVERLOAD = (ProfileName.OVERLOAD,)
 class _Threshold:
     """A bound of one figure; its name begins with min or max."""
 
-    words: str
     figure: str
     """Where it stands in the line of JSON."""
-    unit: str = ""
     profiles: Collection[ProfileName] = tuple(ProfileName)
     """Those that measure it."""
     needs: str | None = None
@@ -39,32 +37,18 @@ class _Threshold:
 
 THRESHOLDS: Mapping[str, _Threshold] = {
     # Percentiles of all requests: whoever loses the slow ones gains nothing.
-    "max_p95_ms": _Threshold("p95", "p95_ms_of_all", " ms", PLANNED),
-    "max_p99_ms": _Threshold("p99", "p99_ms_of_all", " ms", PLANNED),
-    "max_failures": _Threshold("the share of failures", "failure_share"),
-    "min_throughput": _Threshold("throughput", "throughput", " requests/s", PLANNED),
-    "min_knee": _Threshold(
-        "the knee", "knee.offered", " requests/s", (ProfileName.RAMP, ProfileName.STEPS)
-    ),
-    "min_goodput_share": _Threshold(
-        "the goodput, as a share of the peak,", "overload.goodput_share", "", _OVERLOAD
-    ),
-    "max_late": _Threshold(
-        "the number of late answers", "overload.late", "", _OVERLOAD, needs="deadline"
-    ),
+    "max_p95_ms": _Threshold("p95_ms_of_all", PLANNED),
+    "max_p99_ms": _Threshold("p99_ms_of_all", PLANNED),
+    "max_failures": _Threshold("failure_share"),
+    "min_throughput": _Threshold("throughput", PLANNED),
+    "min_knee": _Threshold("knee.offered", (ProfileName.RAMP, ProfileName.STEPS)),
+    "min_goodput_share": _Threshold("overload.goodput_share", _OVERLOAD),
+    "max_late": _Threshold("overload.late", _OVERLOAD, needs="deadline"),
     # Who refused nobody was quick to do so.
-    "max_refusal_p95_ms": _Threshold(
-        "p95 of the refusals", "overload.refusal_p95_ms", " ms", _OVERLOAD, may_lack=True
-    ),
-    "max_without_retry_after": _Threshold(
-        "the share of refusals without Retry-After", "overload.without_retry_after", "", _OVERLOAD
-    ),
-    "max_recovery_seconds": _Threshold(
-        "the recovery", "overload.recovery_seconds", " s", _OVERLOAD
-    ),
-    "max_memory_growth": _Threshold(
-        "the growth of memory", "memory.growth_percent", " %", needs="pid"
-    ),
+    "max_refusal_p95_ms": _Threshold("overload.refusal_p95_ms", _OVERLOAD, may_lack=True),
+    "max_without_retry_after": _Threshold("overload.without_retry_after", _OVERLOAD),
+    "max_recovery_seconds": _Threshold("overload.recovery_seconds", _OVERLOAD),
+    "max_memory_growth": _Threshold("memory.growth_percent", needs="pid"),
 }
 """All of them, by the names of their options."""
 
@@ -97,8 +81,8 @@ def misses(limits: Mapping[str, float], figures: Mapping[str, Any]) -> list[str]
         is_least = name.startswith("min")
         if value is None or (value < limit if is_least else value > limit):
             bound = "at least" if is_least else "at most"
-            was = "was not seen" if value is None else f"is {value:.4g}{wanted.unit}"
-            found.append(f"{wanted.words} must be {bound} {limit:g}{wanted.unit}, but {was}")
+            was = "was not seen" if value is None else f"is {value:.4g}"
+            found.append(f"`{wanted.figure}` must be {bound} {limit:g}, but {was}")
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from loadtests.open_loop.client import Client
 from loadtests.open_loop.exchanges import Exchanges
 from loadtests.open_loop.figures import Result, is_saturated, num_settled
 from loadtests.open_loop.generator import Ending, Generator, until_stopped
-from loadtests.open_loop.memory import Memory, MemoryWatch
+from loadtests.open_loop.memory import MemoryWatch
 from loadtests.open_loop.options import THRESHOLDS, LoadTestOptions
 from loadtests.open_loop.overload.figures import Overload
 from loadtests.open_loop.overload.run import overload
@@ -75,13 +76,9 @@ def run(
 
 def _measure(options: LoadTestOptions, started: datetime) -> Result:
     model = probe(options)
-    memory: Memory | None = None
-    if options.pid is None:
+    watch = None if options.pid is None else MemoryWatch(options.pid)
+    with watch or nullcontext():
         profile, exchanges, elapsed, ending, overloaded = _offer(options)
-    else:
-        with MemoryWatch(options.pid) as watch:
-            profile, exchanges, elapsed, ending, overloaded = _offer(options)
-        memory = watch.memory
     if not len(exchanges):
         raise LoadTestError("ended before anything was sent")
     return Result(
@@ -90,7 +87,7 @@ def _measure(options: LoadTestOptions, started: datetime) -> Result:
         exchanges=exchanges,
         elapsed=elapsed,
         overload=overloaded,
-        memory=memory,
+        memory=None if watch is None else watch.memory,
         ending=ending,
         model=model,
         conditions=conditions(started, _PACKAGES),

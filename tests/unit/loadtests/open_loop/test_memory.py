@@ -56,7 +56,7 @@ def test_too_short_a_look_passes_no_threshold(looks: int) -> None:
     memory = _memory(*[100.0] * looks)
     assert memory.figures()["growth_percent"] is None
     assert _result(memory, 5.0).figures["misses"] == [
-        "the growth of memory must be at most 5 %, but was not seen"
+        "`memory.growth_percent` must be at most 5, but was not seen"
     ]
     assert re.search(r"growth percent +-\n", as_tables(_result(memory, 5.0).figures))
 
@@ -69,7 +69,7 @@ def test_the_report_has_it() -> None:
     assert values["growth_percent"] == pytest.approx(9.813)
     assert values["by_process"]["HAProxy"] == [10, 10, 10, 10]
     assert next(iter(values["by_process"])) == "gateway"
-    assert result.figures["misses"] == ["the growth of memory must be at most 5 %, but is 9.813 %"]
+    assert result.figures["misses"] == ["`memory.growth_percent` must be at most 5, but is 9.813"]
     assert re.search(r"growth percent +9.813\n", as_tables(result.figures))
     assert "Memory of the service" in as_page(result)
 
