@@ -9,9 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from loadtests.errors import LoadTestError
+from model.errors import PolyheadError
 
-__all__ = ["DEFAULT_PARAGRAPHS", "DEFAULT_SENTENCES", "Corpus", "heavy_tailed"]
+__all__ = ["DEFAULT_PARAGRAPHS", "DEFAULT_SENTENCES", "Corpus", "LoadTestError", "heavy_tailed"]
+
+
+class LoadTestError(PolyheadError):
+    """An option, a file or a service is no good, or a threshold was missed; the message says so."""
+
 
 _TEXTS = Path(__file__).parent / "texts"
 DEFAULT_SENTENCES = _TEXTS / "en.txt"

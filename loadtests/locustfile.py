@@ -30,8 +30,7 @@ from locust.contrib.fasthttp import FastResponse
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
-from loadtests.corpus import DEFAULT_PARAGRAPHS, DEFAULT_SENTENCES, Corpus
-from loadtests.errors import LoadTestError
+from loadtests.corpus import DEFAULT_PARAGRAPHS, DEFAULT_SENTENCES, Corpus, LoadTestError
 from loadtests.mix import MIXES, LanguagePair, Mix, Request
 
 

@@ -77,7 +77,7 @@ def ray_application(settings: Settings) -> Application:
     # Not before Ray has started, for Ray reads its environment when it is imported.
     from ray import serve
 
-    from service.app import gateways, common_options
+    from service.app import common_options, gateways
     from service.routing.replica_health import HealthAwareRouter
 
     fake = serve.deployment(

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import random
+import signal
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from enum import StrEnum
+from typing import Any
 
 from httptools import HttpParserError
 
@@ -16,9 +20,10 @@ from loadtests.open_loop.client import Answer, Client
 from loadtests.open_loop.exchanges import Exchange, Exchanges
 from loadtests.open_loop.profiles import Segment, poisson_arrivals
 
-__all__ = ["Generator", "Judge", "fault_of"]
+__all__ = ["Ending", "Generator", "Judge", "fault_of", "until_stopped"]
 
 _NOBODY_SECONDS = 0.1
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Judge = Callable[[Request, Answer], str | None]
 """What is wrong with an answer; None if nothing is."""
@@ -190,3 +195,29 @@ class Generator:
         if fault is None and self._echoes_ids and answer.request_id != request_id:
             fault = "`X-Request-Id` must be echoed"
         return answer, fault
+
+
+class Ending(StrEnum):
+    """Why there was no more load."""
+
+    COMPLETE = "complete"
+    SATURATED = "saturated"
+    """The knee was found, and higher steps were left out."""
+    INTERRUPTED = "interrupted"
+
+
+async def until_stopped(work: Coroutine[Any, Any, Ending]) -> Ending:
+    """Does the work of a load test until it is over or a signal ends it.
+
+    Python's collector of garbage is told to look less often through the many requests that are
+    kept: it would hold up those that are due.
+    """
+    task = asyncio.ensure_future(work)
+    for number in _STOP_SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    gc.freeze()
+    gc.set_threshold(100_000)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        return Ending.INTERRUPTED

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 import psutil
 
-from loadtests.errors import LoadTestError
+from loadtests.corpus import LoadTestError
 from loadtests.open_loop.exchanges import Numbers
 from loadtests.processes import family
 from loadtests.report import rounded

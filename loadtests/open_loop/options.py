@@ -3,21 +3,88 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-from loadtests.corpus import DEFAULT_PARAGRAPHS, DEFAULT_SENTENCES, Corpus
-from loadtests.errors import LoadTestError
+from loadtests.corpus import DEFAULT_PARAGRAPHS, DEFAULT_SENTENCES, Corpus, LoadTestError
 from loadtests.mix import MIXES, LanguagePair, Mix
 from loadtests.open_loop.client import Client
 from loadtests.open_loop.generator import Generator
-from loadtests.open_loop.profiles import Profile, ProfileName, profile_kind, profile_named
-from loadtests.open_loop.thresholds import check
+from loadtests.open_loop.profiles import PLANNED, Profile, ProfileName, profile_kind, profile_named
 
-__all__ = ["LoadTestOptions"]
+__all__ = ["THRESHOLDS", "LoadTestOptions", "misses"]
+
+_OVERLOAD = (ProfileName.OVERLOAD,)
+
+
+@dataclass(frozen=True)
+class _Threshold:
+    """A bound of one figure; its name begins with min or max."""
+
+    figure: str
+    """Where it stands in the line of JSON."""
+    profiles: Collection[ProfileName] = tuple(ProfileName)
+    """Those that measure it."""
+    needs: str | None = None
+    """The option without which it is not measured."""
+    may_lack: bool = False
+    """Whether a test is passed that has no such figure."""
+
+
+THRESHOLDS: Mapping[str, _Threshold] = {
+    # Percentiles of all requests: whoever loses the slow ones gains nothing.
+    "max_p95_ms": _Threshold("p95_ms_of_all", PLANNED),
+    "max_p99_ms": _Threshold("p99_ms_of_all", PLANNED),
+    "max_failures": _Threshold("failure_share"),
+    "min_throughput": _Threshold("throughput", PLANNED),
+    "min_knee": _Threshold("knee.offered", (ProfileName.RAMP, ProfileName.STEPS)),
+    "min_goodput_share": _Threshold("overload.goodput_share", _OVERLOAD),
+    "max_late": _Threshold("overload.late", _OVERLOAD, needs="deadline"),
+    # Who refused nobody was quick to do so.
+    "max_refusal_p95_ms": _Threshold("overload.refusal_p95_ms", _OVERLOAD, may_lack=True),
+    "max_without_retry_after": _Threshold("overload.without_retry_after", _OVERLOAD),
+    "max_recovery_seconds": _Threshold("overload.recovery_seconds", _OVERLOAD),
+    "max_memory_growth": _Threshold("memory.growth_percent", needs="pid"),
+}
+"""All of them, by the names of their options."""
+
+
+def check(limits: Mapping[str, float], kind: ProfileName, options: Mapping[str, Any]) -> None:
+    """Refuses bounds of what is not measured.
+
+    Raises:
+        LoadTestError: a threshold must be left out.
+    """
+    for name in limits:
+        wanted = THRESHOLDS[name]
+        if kind not in wanted.profiles:
+            raise LoadTestError(f"`{name}` must be left out: {kind} does not measure it")
+        if wanted.needs is not None and options[wanted.needs] is None:
+            raise LoadTestError(f"`{name}` must be left out without `{wanted.needs}`")
+
+
+def misses(limits: Mapping[str, float], figures: Mapping[str, Any]) -> list[str]:
+    """What the thresholds ask for and was not reached; nothing, if the test was passed."""
+    found = []
+    for name, limit in limits.items():
+        wanted = THRESHOLDS[name]
+        value: Any = figures
+        for key in wanted.figure.split("."):
+            # What was not measured, or not seen, is None, at any level.
+            value = None if value is None else value[key]
+        if value is None and wanted.may_lack:
+            continue
+        is_least = name.startswith("min")
+        if value is None or (value < limit if is_least else value > limit):
+            bound = "at least" if is_least else "at most"
+            was = "was not seen" if value is None else f"is {value:.4g}"
+            found.append(f"`{wanted.figure}` must be {bound} {limit:g}, but {was}")
+    return found
+
 
 _PLACES = 256
 _PLACES_OVERLOADED = 1024

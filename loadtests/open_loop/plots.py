@@ -16,7 +16,6 @@ from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from loadtests.open_loop.exchanges import Numbers, percentiles
 from loadtests.open_loop.figures import Result
-from loadtests.open_loop.overload.figures import PhaseName
 
 __all__ = ["as_svg"]
 
@@ -32,8 +31,6 @@ def as_svg(result: Result) -> str:
     draws: list[Callable[[Axes, Result], None]] = [_draw_latency, _draw_rates]
     if result.figures["steps"]:
         draws.append(_draw_knee)
-    if result.overload is not None:
-        draws.append(_draw_refusals)
     if result.memory is not None:
         draws.append(_draw_memory)
     # Letters stay letters: searchable, and small.
@@ -116,20 +113,6 @@ def _draw_knee(axes: Axes, result: Result) -> None:
     rates.set_ylabel("right answers/s", color=_RIGHT)
     rates.set_ylim(bottom=0)
     _finish(axes, "Latency and throughput by offered rate", "requests/s offered")
-
-
-def _draw_refusals(axes: Axes, result: Result) -> None:
-    overload = result.overload
-    assert overload is not None
-    seconds = range(math.ceil(result.seconds))
-    refusals = overload.exchanges.where(overload.exchanges.refused)
-    refused = [percentiles(refusals.planned_between(one, one + 1).seconds) for one in seconds]
-    _draw_percentiles(axes, [one + 0.5 for one in seconds], refused)
-    for number, phase in enumerate(overload.all(PhaseName.OVERLOAD)):
-        label = None if number else "overload"
-        axes.axvspan(phase.began, phase.ended, color=_OFFERED, alpha=0.1, label=label)
-    axes.set_xlim(0, result.seconds)
-    _finish(axes, "Time in which requests were refused, from their sending")
 
 
 def _draw_memory(axes: Axes, result: Result) -> None:

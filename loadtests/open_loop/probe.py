@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from loadtests.errors import LoadTestError
+from loadtests.corpus import LoadTestError
 from loadtests.mix import Request
 from loadtests.open_loop.options import LoadTestOptions
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from loadtests.errors import LoadTestError
+from loadtests.corpus import LoadTestError
 
 __all__ = [
     "PLANNED",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
-from loadtests.open_loop.steps import LEAST_GOODPUT
+from loadtests.open_loop.figures import Result
+from loadtests.open_loop.plots import as_svg
 from loadtests.report import Table, as_table, cell
 
-__all__ = ["as_tables", "heading", "in_words", "tables"]
+__all__ = ["as_page", "as_tables"]
 
 _COUNTS = ("requests", "right", "failed", "not_sent")
 _TIMES = ("p50_ms", "p95_ms", "p99_ms")
@@ -21,8 +24,8 @@ Figures = dict[str, Any]
 
 
 def as_tables(figures: Figures) -> str:
-    """The heading, each table, what they come to, and notes."""
-    parts = [heading(figures), *map(as_table, tables(figures)), *in_words(figures)]
+    """The heading, each table, and notes."""
+    parts = [heading(figures), *map(as_table, tables(figures))]
     parts += ["\n".join(f"Note: {note}." for note in figures["notes"])]
     return "\n\n".join(filter(None, parts))
 
@@ -36,66 +39,22 @@ def heading(figures: Figures) -> str:
     )
 
 
-def in_words(figures: Figures) -> list[str]:
-    """What was found, as far as the profile shows it: the knee, the overload, the memory."""
-    found = []
-    if figures["steps"]:
-        found.append(_knee_in_words(figures))
-    if figures["overload"] is not None:
-        found.append(_overload_in_words(figures["overload"]))
-    if figures["memory"] is not None:
-        found.append(_memory_in_words(figures["memory"]))
+def _findings(figures: Figures) -> list[Table]:
+    """The knee, the overload and the memory, as far as the profile shows them: figure by figure."""
+    found: list[Table] = []
+    for title in ("knee", "overload", "memory"):
+        part = {name: one for name, one in (figures[title] or {}).items() if name != "phases"}
+        rows = [[name.replace("_", " "), _in_full(value)] for name, value in part.items()]
+        found.append(((title, "figure"), rows))
     return found
 
 
-def _knee_in_words(figures: Figures) -> str:
-    limit, knee = figures["p95_limit_ms"], figures["knee"]
-    bound = "no p95" if limit is None else f"a p95 of at most {limit:.0f} ms"
-    meaning = f"{LEAST_GOODPUT:.0%} of the requests answered rightly, and {bound}"
-    if knee is None:
-        return f"Knee: none, for no step held ({meaning})"
-    at_least = "" if knee["saturated"] else "at least "
-    return (
-        f"Knee: {at_least}{knee['offered']:.1f} requests/s, p95 {cell(knee['p95_ms'])} ms, the "
-        f"highest step that holds ({meaning})"
-    )
-
-
-def _overload_in_words(figures: Figures) -> str:
-    """The verdict in a few lines."""
-    turns = [phase for phase in figures["phases"] if phase["name"] == "overload"]
-    if not turns or figures["goodput_share"] is None:
-        return "Overload: it did not come to that"
-    shares = ", ".join(f"{one:.0%}" for one in figures["turn_shares"])
-    late, recovery = figures["late"], figures["recovery_seconds"]
-    kept = "no deadline was set" if late is None else f"{late} were later than their deadline"
-    back = "not seen" if recovery is None else f"{recovery:.1f} s"
-    return (
-        f"Overload: {turns[-1]['rate']:.0f} requests/s for "
-        f"{sum(one['ended'] - one['began'] for one in turns):.0f} s in turns with the peak; "
-        f"{figures['goodput']:.1f} right answers/s, {figures['goodput_share']:.1%} of the peak, "
-        f"{figures['peak_goodput']:.1f}\n"
-        f"Turn by turn: {shares}\n"
-        f"Accepted during the overload: p95 {cell(figures['accepted_p95_ms'])} ms; {kept}\n"
-        f"Refused: {figures['refused']} requests, p95 {cell(figures['refusal_p95_ms'])} ms, "
-        f"{figures['without_retry_after']:.2%} without Retry-After\n"
-        f"Neither answered rightly nor refused: {figures['failed']} requests\n"
-        f"As quick as before (95 % within {cell(figures['before_p95_ms'])} ms) after: {back}"
-    )
-
-
-def _memory_in_words(figures: Figures) -> str:
-    """The figures of `Memory` in one line."""
-    growth, slope, means = (
-        figures[name] for name in ("growth_percent", "slope_mb_per_hour", "quarter_means_mb")
-    )
-    ends = " to ".join("?" if mean is None else f"{mean:.0f}" for mean in (means[0], means[3]))
-    if growth is None or slope is None:
-        return f"Memory: {ends} MB, seen for too short a time to tell how it grows"
-    return (
-        f"Memory: {ends} MB from the first to the last quarter; {growth:+.2f} % from the "
-        f"second to the last; {slope:+.1f} MB an hour in the second half"
-    )
+def _in_full(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {_in_full(part)}" for name, part in value.items()) or "-"
+    if isinstance(value, list):
+        return ", ".join(map(_in_full, value)) or "-"
+    return _shown(value) if value is None or isinstance(value, bool) else str(value)
 
 
 def tables(figures: Figures) -> list[Table]:
@@ -112,17 +71,9 @@ def tables(figures: Figures) -> list[Table]:
             for one in overload["phases"]
         }
         names = ("rate", "requests", "goodput", "refused", "failed", "p50_ms", "p95_ms")
-        bare = overload["without_retry_after_by_status"]
-        refusals = {
-            status: {"requests": count, "without Retry-After": bare.get(status, 0)}
-            for status, count in overload["refusals_by_status"].items()
-        }
-        found += [
-            _table("phase", phases, names),
-            _table("refusals by status", refusals, ("requests", "without Retry-After")),
-        ]
+        found.append(_table("phase", phases, names))
     faults = {fault: {"requests": count} for fault, count in figures["faults"].items()}
-    found.append(_table("fault", faults, ("requests",)))
+    found += [_table("fault", faults, ("requests",)), *_findings(figures)]
     return [(names, rows) for names, rows in found if rows]
 
 
@@ -136,3 +87,43 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value) if isinstance(value, int) else cell(value)
+
+
+_STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
+       color: #222; background: #fff; }
+table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
+th, td { padding: .2rem .7rem; border-bottom: 1px solid #ddd; }
+th { text-align: left; }
+svg { width: 100%; height: auto; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f5f5f5; padding: 1rem; }
+.miss { color: #b00; font-weight: bold; }
+"""
+
+
+def as_page(result: Result) -> str:
+    """The whole document."""
+    facts = result.figures
+    hardware = facts["hardware"]
+    title = f"Load test: {facts['profile']}, {facts['started']}"
+    misses = [f'<p class="miss">Missed: {escape(miss)}.</p>' for miss in facts["misses"]]
+    parts = [
+        f"<h1>{escape(title)}</h1>",
+        f"<p>{escape(heading(facts))}.</p>",
+        *misses,
+        *(f"<p>Note: {escape(note)}.</p>" for note in facts["notes"]),
+        as_svg(result),
+        *(as_table(table, "html") for table in tables(facts)),
+        "<p>Requests start at planned times, drawn at random (Poisson), whatever the service does. "
+        "Latency counts from the planned time to the last byte of a right answer.</p>",
+        f"<p>Load from {escape(hardware['cpu'])}, {hardware['cores']} CPUs; commit "
+        f"{escape(str(facts['commit']))}; seed {facts['seed']}.</p>",
+        f"<details><summary>All figures</summary><pre>{escape(json.dumps(facts, indent=1))}</pre>"
+        "</details>",
+    ]
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}'
+        f"</title><style>{_STYLE}</style></head>\n<body>\n"
+        + "\n".join(parts)
+        + "\n</body></html>\n"
+    )

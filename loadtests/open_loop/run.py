@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from loadtests.errors import LoadTestError
+import uvloop
+from tqdm import tqdm
+
+from loadtests.corpus import LoadTestError
+from loadtests.open_loop.client import Client
 from loadtests.open_loop.exchanges import Exchanges
-from loadtests.open_loop.figures import Result
-from loadtests.open_loop.memory import Memory, MemoryWatch
-from loadtests.open_loop.options import LoadTestOptions
+from loadtests.open_loop.figures import Result, is_saturated, num_settled
+from loadtests.open_loop.generator import Ending, Generator, until_stopped
+from loadtests.open_loop.memory import MemoryWatch
+from loadtests.open_loop.options import THRESHOLDS, LoadTestOptions
 from loadtests.open_loop.overload.figures import Overload
 from loadtests.open_loop.overload.run import overload
-from loadtests.open_loop.page import as_page
-from loadtests.open_loop.planned import Ending, offer_profile
 from loadtests.open_loop.probe import probe
 from loadtests.open_loop.profiles import Profile, ProfileName
-from loadtests.open_loop.report import as_tables
-from loadtests.open_loop.thresholds import THRESHOLDS
+from loadtests.open_loop.report import as_page, as_tables
 from loadtests.report import append, conditions
 
 __all__ = ["INTERRUPTED_STATUS", "run"]
 
 INTERRUPTED_STATUS = 130
 """What shells report of a command that Ctrl-C has ended."""
+_LOOK_SECONDS = 1.0
 _PACKAGES = ("polyhead", "torch", "numpy", "httptools", "uvloop")
 
 
@@ -72,13 +76,9 @@ def run(
 
 def _measure(options: LoadTestOptions, started: datetime) -> Result:
     model = probe(options)
-    memory: Memory | None = None
-    if options.pid is None:
+    watch = None if options.pid is None else MemoryWatch(options.pid)
+    with watch or nullcontext():
         profile, exchanges, elapsed, ending, overloaded = _offer(options)
-    else:
-        with MemoryWatch(options.pid) as watch:
-            profile, exchanges, elapsed, ending, overloaded = _offer(options)
-        memory = watch.memory
     if not len(exchanges):
         raise LoadTestError("ended before anything was sent")
     return Result(
@@ -87,7 +87,7 @@ def _measure(options: LoadTestOptions, started: datetime) -> Result:
         exchanges=exchanges,
         elapsed=elapsed,
         overload=overloaded,
-        memory=memory,
+        memory=None if watch is None else watch.memory,
         ending=ending,
         model=model,
         conditions=conditions(started, _PACKAGES),
@@ -98,6 +98,37 @@ def _offer(
     options: LoadTestOptions,
 ) -> tuple[Profile, Exchanges, float, Ending, Overload | None]:
     if options.profile_name != ProfileName.OVERLOAD:
-        return options.profile, *offer_profile(options), None
+        return options.profile, *_offer_profile(options), None
     seen, ending = overload(options)
     return seen.profile, seen.exchanges, seen.elapsed, ending, seen
+
+
+def _offer_profile(options: LoadTestOptions) -> tuple[Exchanges, float, Ending]:
+    """Offers the load of a profile until it is over, Ctrl-C, or the knee; progress is on stderr.
+
+    Returns:
+        The requests, the seconds from the first one to the end, and why it ended.
+    """
+
+    async def run() -> tuple[Exchanges, float, Ending]:
+        async with Client(options.url) as client:
+            generator = options.generator(client)
+            ending = await until_stopped(_offer_until_saturated(generator, options))
+            return generator.exchanges, generator.elapsed, ending
+
+    return uvloop.run(run())
+
+
+async def _offer_until_saturated(generator: Generator, options: LoadTestOptions) -> Ending:
+    profile, judged = options.profile, 0
+    with tqdm(total=round(profile.seconds), unit="s", desc=profile.name, file=sys.stderr) as bar:
+        for piece in profile.pieces(_LOOK_SECONDS):
+            await generator.offer(piece)
+            bar.update(round(generator.elapsed) - bar.n)
+            if (settled := num_settled(profile, generator.elapsed)) > judged:
+                judged = settled
+                limit, now = options.knee_p95_ms, generator.elapsed
+                if is_saturated(generator.exchanges, profile, limit, elapsed=now):
+                    return Ending.SATURATED
+        await generator.finish()
+    return Ending.COMPLETE

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from loadtests.simulation.cluster import Cluster, Course, Scenario
-from loadtests.simulation.plots import plot_courses, plot_goodput
 from loadtests.simulation.profiles import (
     CONTROLLER_COSTS,
     CPU_PAPER_BASE,
@@ -27,6 +26,7 @@ from loadtests.simulation.scenarios import (
     gpu_spikes,
     node_losses,
 )
+from loadtests.simulation.trace import plot_courses, plot_goodput
 
 __all__ = ["REPORT", "with_tables", "write_report"]
 

@@ -16,9 +16,8 @@ from itertools import count
 
 import numpy as np
 
-from loadtests.simulation.fleet import Fleet
+from loadtests.simulation.fleet import Fleet, QueueTimes
 from loadtests.simulation.profiles import GATEWAY, GatewayProfile, ReplicaProfile
-from loadtests.simulation.queue_times import QueueTimes
 from service.autoscaling.decision import Autoscaler, ModelLoad, ScalingConfig
 
 __all__ = ["Cluster", "Course", "NodeLoss", "Scenario", "Traffic", "draw_tokens"]
@@ -46,8 +45,8 @@ class Scenario:
     replica: ReplicaProfile
     traffic: Traffic
     seconds: float
-    tick_seconds: float
-    report_seconds: float
+    tick_seconds: float = 1.0
+    report_seconds: float = 1.0
     """Between two reports of a replica, and two decisions."""
     max_replicas: int
     min_replicas: int = 1
@@ -80,8 +79,6 @@ class Course:
     """Queue times of all sentences."""
     replica_hours: float = 0.0
     """Hours of replicas that start, take work or finish it."""
-    reports: int = 0
-    """That reached the controller."""
     arrived_tokens: float = 0.0
     shed_tokens: float = 0.0
     done_tokens: float = 0.0
@@ -192,7 +189,6 @@ class Cluster:
     def _decide(self) -> None:
         scenario = self._scenario
         reports = self._fleet.reports(self._now)
-        self.course.reports += len(reports)
         if scenario.autoscaled:
             in_work = self._fleet.work / self._request_tokens
             decision = self._autoscaler.decide(

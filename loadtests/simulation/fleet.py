@@ -7,12 +7,14 @@ longer ones, of many sentences each, make it the fluid that a busy replica is.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from loadtests.simulation.profiles import ReplicaProfile
 from service.autoscaling.decision import LoadMeter, ReplicaLoad
 
-__all__ = ["Fleet"]
+__all__ = ["Fleet", "QueueTimes"]
 
 _LARGEST_SHARE = 2.0
 """The most that a replica gets, over the average: who asks two of N replicas and takes the emptier
@@ -142,3 +144,60 @@ class Fleet:
         self._waiting_since[numbers] = np.where(
             waiting > 0, np.where(np.isnan(since), now + seconds, since), np.nan
         )
+
+
+_SHORTEST = 1e-4
+_LONGEST = 1e4
+_PER_DECADE = 50
+"""A percentile is known to 5 %."""
+_EDGES = np.logspace(
+    math.log10(_SHORTEST),
+    math.log10(_LONGEST),
+    round(math.log10(_LONGEST / _SHORTEST) * _PER_DECADE) + 1,
+)
+
+
+class QueueTimes:
+    """Seconds, weighted with the sentences that waited so long."""
+
+    def __init__(self) -> None:
+        self._counts = np.zeros(len(_EDGES) + 1)
+        self._sum = 0.0
+
+    def add(self, seconds: np.ndarray, sentences: np.ndarray) -> None:
+        """`sentences` waited `seconds`, entry by entry."""
+        bins = np.searchsorted(_EDGES, seconds, side="left")
+        self._counts += np.bincount(bins, weights=sentences, minlength=len(self._counts))
+        self._sum += float((seconds * sentences).sum())
+
+    def merge(self, other: QueueTimes) -> None:
+        """Takes over what another one has seen."""
+        self._counts += other._counts
+        self._sum += other._sum
+
+    @property
+    def sentences(self) -> float:
+        """How many there were."""
+        return float(self._counts.sum())
+
+    @property
+    def mean(self) -> float:
+        """Seconds; 0 of nobody."""
+        return self._sum / self.sentences if self.sentences else 0.0
+
+    def percentile(self, share: float) -> float:
+        """Seconds that `share` (0 to 1) of the sentences waited at most; 0 of nobody."""
+        if not self.sentences:
+            return 0.0
+        reached = np.cumsum(self._counts) >= share * self.sentences * (1 - 1e-12)
+        index = int(np.argmax(reached))
+        if index == 0:
+            return 0.0  # shorter than the first edge, which is as good as nothing
+        return float(_EDGES[min(index, len(_EDGES) - 1)])
+
+    def share_within(self, seconds: float) -> float:
+        """Share of the sentences that waited at most `seconds`; 1 of nobody."""
+        if not self.sentences:
+            return 1.0
+        last = int(np.searchsorted(_EDGES, seconds, side="right"))
+        return float(self._counts[:last].sum()) / self.sentences

@@ -115,7 +115,7 @@ def test_what_could_not_be_sent_fails_the_test(tmp_path: Path) -> None:
     assert values["not_sent"] > 0
     assert values["right"] + values["not_sent"] == values["requests"]
     assert run.last_words.startswith(
-        "polyhead: not passed: the share of failures must be at most 0, but is 0."
+        "polyhead: not passed: `failure_share` must be at most 0, but is 0."
     )
 
 
@@ -134,7 +134,7 @@ def test_an_overload_finds_the_peak_and_tells_refusals_from_failures(tmp_path: P
             "--report", "page.html",
         )  # fmt: skip
     assert run.last_words == (
-        "polyhead: not passed: the recovery must be at most 5 s, but was not seen"
+        "polyhead: not passed: `overload.recovery_seconds` must be at most 5, but was not seen"
     )
     assert run.exit_status == 1
     values = run.values["overload"]

@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 
 import uvloop
 
-from loadtests.errors import LoadTestError
+from loadtests.corpus import LoadTestError
 from loadtests.open_loop.client import Client
+from loadtests.open_loop.generator import Ending, until_stopped
 from loadtests.open_loop.options import LoadTestOptions
 from loadtests.open_loop.overload.figures import Overload, Phase, PhaseName, turns
-from loadtests.open_loop.planned import Ending, until_stopped
 from loadtests.open_loop.profiles import constant
 
-__all__ = ["Peak", "Trial", "find_peak", "overload"]
+__all__ = ["Trial", "find_peak", "overload"]
 
 _LOW_SHARE = 0.25
 """Share of the peak that is offered before and after the overload."""
@@ -59,27 +59,23 @@ class Trial:
         return self.answered < _SATURATED * self.planned - 2 * math.sqrt(self.planned)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Peak:
-    """Where it was seen."""
-
-    trial: Trial
-    """The best one, which had luck as well: what is compared must be counted anew."""
-    saturated: bool
-    """False if the service bore the highest rate that was allowed: its peak may lie beyond."""
-
-
 Try = Callable[[float, float], Awaitable[Trial]]
 """Offers a rate for so many seconds."""
 
 
-async def find_peak(attempt: Try, *, first: float, highest: float, longest: float) -> Peak:
+async def find_peak(
+    attempt: Try, *, first: float, highest: float, longest: float
+) -> tuple[Trial, bool]:
     """Doubles the rate until the service is at its end, then counts what it does there.
 
     Args:
         first: requests a second to begin with, which the service should bear.
         highest: requests a second that are never exceeded.
         longest: seconds of any trial.
+
+    Returns:
+        The best trial, which had luck as well: what is compared must be counted anew; and whether
+        the service was saturated: if not, its peak may lie beyond `highest`.
     """
     rate = first
     rough_seconds, fine_seconds = min(_ROUGH_SECONDS, longest), min(_FINE_SECONDS, longest)
@@ -99,7 +95,7 @@ async def find_peak(attempt: Try, *, first: float, highest: float, longest: floa
         if best is None or trial.goodput > best.goodput:
             best = trial
     assert best is not None
-    return Peak(trial=best, saturated=rough.saturated)
+    return best, rough.saturated
 
 
 def overload(options: LoadTestOptions) -> tuple[Overload, Ending]:
@@ -111,7 +107,7 @@ class _Run:
     def __init__(self, options: LoadTestOptions) -> None:
         self._options = options
         self._phases: list[Phase] = []
-        self._peak: Peak | None = None
+        self._peak_is_known = False
         self._cpu_seconds = 0.0
 
     async def run(self) -> tuple[Overload, Ending]:
@@ -122,13 +118,12 @@ class _Run:
             return self._result(), ending
 
     async def _all_phases(self) -> Ending:
-        self._peak = await find_peak(
+        best, self._peak_is_known = await find_peak(
             self._try,
             first=self._options.rate,
             highest=self._options.highest_rate,
             longest=self._options.overload_seconds,
         )
-        best = self._peak.trial
         if not best.goodput:
             fault = next(iter(self._generator.exchanges.faults), "nothing could be sent")
             raise LoadTestError(f"the search saw no right answer: {fault}")
@@ -183,7 +178,7 @@ class _Run:
             exchanges=self._generator.exchanges,
             phases=[one for one in phases if one.seconds > 0],
             elapsed=elapsed,
-            peak_is_known=self._peak is not None and self._peak.saturated,
+            peak_is_known=self._peak_is_known,
             deadline=self._options.deadline,
             generator_cpu_seconds=self._cpu_seconds,
         )

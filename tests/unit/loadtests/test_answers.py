@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from loadtests.answers import libretranslate_fault, translate_fault
+from loadtests.mix import libretranslate_fault, translate_fault
 
 
 def _answer(**changes: Any) -> dict[str, Any]:

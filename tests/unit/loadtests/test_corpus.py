@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtests.corpus import Corpus, heavy_tailed
-from loadtests.errors import LoadTestError
+from loadtests.corpus import Corpus, LoadTestError, heavy_tailed
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from loadtests.errors import LoadTestError
+from loadtests.corpus import LoadTestError
 from loadtests.faults.load import SteadyLoad, ask_once, refused_at_once, tally_of
 from loadtests.open_loop.exchanges import Exchanges
 from loadtests.processes import wait_for

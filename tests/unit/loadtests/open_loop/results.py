@@ -6,8 +6,8 @@ from typing import Any
 
 from loadtests.open_loop.exchanges import Exchange, Exchanges
 from loadtests.open_loop.figures import Result
+from loadtests.open_loop.generator import Ending
 from loadtests.open_loop.options import LoadTestOptions
-from loadtests.open_loop.planned import Ending
 
 KIND = "/v1/translate (sentence)"
 CONDITIONS = {

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from loadtests.open_loop.exchanges import Exchange
-from loadtests.open_loop.planned import Ending
+from loadtests.open_loop.generator import Ending
 from tests.unit.loadtests.open_loop.results import (
     KIND,
     answered,
@@ -26,13 +26,16 @@ TEN_SECONDS = [(20, 0.1)] * 10
         ({}, []),
         ({"max_p95_ms": 110.0, "max_p99_ms": 110.0, "min_throughput": 19.0}, []),
         ({"max_failures": 0.005}, []),
-        ({"max_p95_ms": 90.0}, ["p95 must be at most 90 ms, but is 100"]),
-        ({"max_p99_ms": 90.0}, ["p99 must be at most 90 ms, but is 100"]),
-        ({"max_failures": 0.004}, ["the share of failures must be at most 0.004, but is 0.004975"]),
-        ({"min_throughput": 30.0}, ["throughput must be at least 30 requests/s, but is 19.8"]),
+        ({"max_p95_ms": 90.0}, ["`p95_ms_of_all` must be at most 90, but is 100"]),
+        ({"max_p99_ms": 90.0}, ["`p99_ms_of_all` must be at most 90, but is 100"]),
+        ({"max_failures": 0.004}, ["`failure_share` must be at most 0.004, but is 0.004975"]),
+        ({"min_throughput": 30.0}, ["`throughput` must be at least 30, but is 19.8"]),
         (
             {"max_p95_ms": 90.0, "min_throughput": 30.0},
-            ["p95 must be at most 90 ms", "throughput must be at least 30 requests/s"],
+            [
+                "`p95_ms_of_all` must be at most 90",
+                "`throughput` must be at least 30",
+            ],
         ),
     ],
 )
@@ -49,15 +52,15 @@ def test_losing_the_slow_ones_does_not_help(lost: Exchange) -> None:
     wanted = {"max_p95_ms": 1e9}
     record = recorded(*TEN_SECONDS, more=[lost] * 12)
     (missed,) = result_of(record, seconds=10, thresholds=wanted).figures["misses"]
-    assert missed == "p95 must be at most 1e+09 ms, but was not seen"
+    assert missed == "`p95_ms_of_all` must be at most 1e+09, but was not seen"
 
 
 def test_no_right_answer_passes_no_threshold() -> None:
     record = recorded(more=[not_answered(9.0)] * 10)
     wanted = {"max_p95_ms": 1e9, "min_throughput": 0.1}
     misses = result_of(record, seconds=10, thresholds=wanted).figures["misses"]
-    assert misses[0] == "p95 must be at most 1e+09 ms, but was not seen"
-    assert misses[1] == "throughput must be at least 0.1 requests/s, but is 0 requests/s"
+    assert misses[0] == "`p95_ms_of_all` must be at most 1e+09, but was not seen"
+    assert misses[1] == "`throughput` must be at least 0.1, but is 0"
 
 
 def test_the_knee_can_be_a_threshold() -> None:
@@ -65,7 +68,7 @@ def test_the_knee_can_be_a_threshold() -> None:
     record = recorded((10, 0.1), (20, 0.1), (40, 5.0), (80, 5.0))
     assert result_of(record, thresholds={"min_knee": 20}, **steps).figures["misses"] == []
     missed = result_of(record, thresholds={"min_knee": 21}, **steps).figures["misses"]
-    assert missed == ["the knee must be at least 21 requests/s, but is 20 requests/s"]
+    assert missed == ["`knee.offered` must be at least 21, but is 20"]
 
 
 def test_requests_under_way_at_the_end_are_no_failures() -> None:

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from loadtests.errors import LoadTestError
+from loadtests.corpus import LoadTestError
 from loadtests.open_loop.profiles import (
     PLANNED,
     Profile,

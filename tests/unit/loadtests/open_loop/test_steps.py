@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from loadtests.open_loop.exchanges import Exchanges
+from loadtests.open_loop.figures import find_knee, is_saturated, latency_limit, steps_of
 from loadtests.open_loop.profiles import profile_named
-from loadtests.open_loop.steps import find_knee, is_saturated, latency_limit, steps_of
 from tests.unit.loadtests.open_loop.results import answered, not_answered, recorded, unsent
 
 PROFILE = profile_named("steps", rate=10, peak=160, growth=2.0, seconds=1)

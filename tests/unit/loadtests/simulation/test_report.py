@@ -9,9 +9,9 @@ import pytest
 
 from loadtests.simulation import __main__ as report
 from loadtests.simulation.cluster import Cluster
-from loadtests.simulation.plots import plot_courses, plot_goodput
 from loadtests.simulation.profiles import CONTROLLER_COSTS
 from loadtests.simulation.scenarios import cpu_spike, gateways_for, gpu_day, sentences_of, spike
+from loadtests.simulation.trace import plot_courses, plot_goodput
 
 _FOLDER = Path(report.__file__).parent
 _LARGEST_PICTURE = 200_000

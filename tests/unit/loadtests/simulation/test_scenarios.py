@@ -9,7 +9,7 @@ import pytest
 
 from loadtests.simulation import __main__ as report
 from loadtests.simulation.cluster import Cluster, Course
-from loadtests.simulation.queue_times import QueueTimes
+from loadtests.simulation.fleet import QueueTimes
 from loadtests.simulation.scenarios import (
     at_peak,
     cpu_spike,

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from loadtests.simulation.cluster import Cluster, Course, NodeLoss, Scenario, draw_tokens
-from loadtests.simulation.fleet import Fleet
+from loadtests.simulation.fleet import Fleet, QueueTimes
 from loadtests.simulation.profiles import GatewayProfile, ReplicaProfile
-from loadtests.simulation.queue_times import QueueTimes
 from loadtests.simulation.scenarios import constant, daily, spike
 from service.autoscaling.decision import ScalingConfig
 
