@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, cast
 from urllib.parse import urlsplit
 
-from httptools import HttpResponseParser
+from httptools import HttpParserError, HttpResponseParser
 
 __all__ = ["Answer", "Client"]
-
-_MOST_BYTES = 65_536
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,8 +74,10 @@ class Client:
                 if connection.has_begun:
                     raise
                 self.reconnections += 1
-        streams = await asyncio.open_connection(self._host, self._port, ssl=self._tls)
-        connection = _Connection(*streams)
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(
+            _Connection, self._host, self._port, ssl=self._tls
+        )
         self._open.add(connection)
         return await self._exchange(connection, request)
 
@@ -102,13 +102,13 @@ class Client:
             connection.close()
 
 
-class _Connection:
+class _Connection(asyncio.Protocol):
     """One request at a time."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
         self._parser = HttpResponseParser(self)
+        self._waiting: asyncio.Future[Answer] | None = None
         self._forget()
 
     def _forget(self) -> None:
@@ -116,29 +116,49 @@ class _Connection:
         self._request_id: bytes | None = None
         self._has_retry_after = False
         self._pieces: list[bytes] = []
-        self._answer: Answer | None = None
 
     @property
     def is_open(self) -> bool:
         """Whether it can take a request, as far as is known here."""
-        return not (self._reader.at_eof() or self._writer.is_closing())
+        return self._transport is not None and not self._transport.is_closing()
 
     async def ask(self, request: bytes) -> Answer:
         """Sends, and waits for what comes back."""
         self._forget()
-        if not self.is_open:
+        if self._transport is None or self._transport.is_closing():
             raise ConnectionResetError("closed between two requests")
-        self._writer.write(request)
-        while self._answer is None:
-            if not (data := await self._reader.read(_MOST_BYTES)):
-                raise ConnectionResetError("closed by the server")
-            self.has_begun = True
-            self._parser.feed_data(data)
-        return self._answer
+        self._waiting = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return await self._waiting
 
     def close(self) -> None:
         """Closes it at once, whatever is under way."""
-        self._writer.transport.abort()
+        if self._transport is not None:
+            self._transport.abort()
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's are no subclass of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.has_begun = True
+        try:
+            self._parser.feed_data(data)
+        except HttpParserError as error:
+            self._fail(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._fail(
+            exc if isinstance(exc, OSError) else ConnectionResetError("closed by the server")
+        )
+
+    def _fail(self, error: Exception) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(error)
+        self.close()
 
     # What the parser calls.
 
@@ -155,9 +175,13 @@ class _Connection:
     def on_message_complete(self) -> None:
         if not self._parser.should_keep_alive():
             self.close()
-        self._answer = Answer(
-            status=self._parser.get_status_code(),
-            request_id=self._request_id,
-            has_retry_after=self._has_retry_after,
-            content=b"".join(self._pieces),
+        if self._waiting is None or self._waiting.done():
+            return
+        self._waiting.set_result(
+            Answer(
+                status=self._parser.get_status_code(),
+                request_id=self._request_id,
+                has_retry_after=self._has_retry_after,
+                content=b"".join(self._pieces),
+            )
         )
