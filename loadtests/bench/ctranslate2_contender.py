@@ -12,7 +12,6 @@ from typing import Any
 
 import ctranslate2  # type: ignore[import-untyped]
 
-from loadtests.bench.arrivals import serve_in_batches
 from loadtests.bench.contender import (
     BATCH_SIZE,
     LENGTH_PENALTY,
@@ -23,6 +22,7 @@ from loadtests.bench.contender import (
     Setup,
     Task,
     TokenIds,
+    serve_in_batches,
 )
 from loadtests.bench.figures import percentile
 

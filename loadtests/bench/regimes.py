@@ -12,10 +12,9 @@ from typing import Any
 from tqdm import tqdm
 
 from loadtests.bench.contender import Peer, Regime, Search, Setup, Task, TokenIds, Translated
-from loadtests.bench.field import Field
 from loadtests.bench.figures import Spread, percentile
 from loadtests.bench.options import BenchOptions, Pair
-from loadtests.bench.worker import Worker
+from loadtests.bench.worker import Field, Worker
 from loadtests.bench.workload import Workload, poisson_arrivals
 
 __all__ = ["Job", "Measurement", "Score", "closed_jobs", "measure", "measure_regimes"]

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from tqdm import tqdm
 
-from loadtests.bench.errors import BenchError
+from loadtests.bench.contender import BenchError
 from loadtests.gateway_cost.contender import Contender, Front
 from loadtests.gateway_cost.report import Turn, as_tables, figures_of
 from loadtests.processes import spent

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from prometheus_client import generate_latest
 
-from loadtests.gateway_cost.exchange import ANSWER, MODEL, PAIR, REQUEST, TEXTS
+from loadtests.gateway_cost.contender import ANSWER, MODEL, PAIR, REQUEST, TEXTS
 from model.config import GenerationConfig
 from model.translation import FinishReason, Translation, TranslationHypothesis
 from service.gateway.api.native_schemas import TranslateReplyBody, TranslateRequest
@@ -77,7 +77,7 @@ def ray_application(settings: Settings) -> Application:
     # Not before Ray has started, for Ray reads its environment when it is imported.
     from ray import serve
 
-    from service.app import gateways, common_options
+    from service.app import common_options, gateways
     from service.routing.replica_health import HealthAwareRouter
 
     fake = serve.deployment(

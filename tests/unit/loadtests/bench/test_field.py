@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from loadtests.bench import field as field_module
-from loadtests.bench.errors import BenchError
-from loadtests.bench.field import Field
+from loadtests.bench import worker as field_module
+from loadtests.bench.contender import BenchError
 from loadtests.bench.machine import Memory
+from loadtests.bench.worker import Field
 from tests.unit.loadtests.bench.fake_field import FakeSpec
 
 

@@ -10,11 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.bench.contender import ContenderSpec, Regime, Search, Task
-from loadtests.bench.errors import BenchError
-from loadtests.bench.field import Field
+from loadtests.bench.contender import BenchError, ContenderSpec, Regime, Search, Task
 from loadtests.bench.models import BenchModel
-from loadtests.bench.worker import Worker, convert_for_ctranslate2
+from loadtests.bench.worker import Field, Worker, convert_for_ctranslate2
 from tests.tiny_model import build_tiny_model
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from loadtests.faults.run import Findings
+from loadtests.faults.__main__ import Findings
 
 WELL = {"sent": 320, "failed": 0, "worst_seconds": 0.0625, "faults": []}
 ILL = {

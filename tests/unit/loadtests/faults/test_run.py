@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.faults import run
+from loadtests.faults import __main__ as run
+from loadtests.faults.__main__ import Findings, Plan, run_case
 from loadtests.faults.cases import GATEWAY, TRANSLATOR, Case
-from loadtests.faults.run import Findings, Plan, run_case
-from loadtests.faults.services import ServiceError
+from loadtests.faults.cluster import ServiceError
 from loadtests.open_loop.exchanges import Exchanges
 from loadtests.processes import wait_for
 from tests.unit.loadtests.faults.service import FakeService
