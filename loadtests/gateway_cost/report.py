@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
-from loadtests.bench.figures import Spread, ratio
+from loadtests.bench.figures import ratio, spread
 from loadtests.closed_loop import Load
 from loadtests.gateway_cost.contender import Front
 from loadtests.report import as_table
@@ -49,8 +48,8 @@ def figures_of(turns: Turns) -> Figures:
     }
     return {
         "schema": SCHEMA,
-        "ratios": {key: round(spread.median, 4) for key, spread in ratios.items()},
-        "ratio_rounds": {key: spread.rounds for key, spread in ratios.items()},
+        "ratios": {key: round(found["median"], 4) for key, found in ratios.items()},
+        "ratio_rounds": {key: found["rounds"] for key, found in ratios.items()},
         "measurements": measurements,
     }
 
@@ -74,8 +73,8 @@ def _measured(front: Front, clients: int, turns: Sequence[Turn]) -> Figures:
     return {
         "front": front,
         "clients": clients,
-        "figures": {name: asdict(Spread.of(values)) for name, values in figures.items()},
-        "core_ms_by_kind": {kind: asdict(Spread.of(values)) for kind, values in by_kind.items()},
+        "figures": {name: spread(values) for name, values in figures.items()},
+        "core_ms_by_kind": {kind: spread(values) for kind, values in by_kind.items()},
         "requests": sum(counts),
         "reconnections": sum(load.reconnections for load in loads),
     }
@@ -123,7 +122,7 @@ def _seen(title: str, group: Sequence[Figures]) -> str:
 def _by_kind(title: str, group: Sequence[Figures]) -> str:
     """The dearest kind of process first."""
     costs = [
-        {kind: spread["median"] for kind, spread in one["core_ms_by_kind"].items()} for one in group
+        {kind: found["median"] for kind, found in one["core_ms_by_kind"].items()} for one in group
     ]
     most = {kind: max(cost.get(kind, 0.0) for cost in costs) for cost in costs for kind in cost}
     rows = [
@@ -134,7 +133,7 @@ def _by_kind(title: str, group: Sequence[Figures]) -> str:
     return as_table(([f"{title}, core ms of", *(one["front"] for one in group)], rows))
 
 
-def _spread(spread: dict[str, float]) -> str:
-    digits = 0 if spread["median"] >= 100 else 2
-    median, low, high = (f"{spread[name]:,.{digits}f}" for name in ("median", "min", "max"))
+def _spread(found: dict[str, float]) -> str:
+    digits = 0 if found["median"] >= 100 else 2
+    median, low, high = (f"{found[name]:,.{digits}f}" for name in ("median", "min", "max"))
     return f"{median} ({low} to {high})"

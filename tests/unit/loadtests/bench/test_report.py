@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from loadtests.bench.contender import Peer, Regime, Search
-from loadtests.bench.figures import Spread
+from loadtests.bench.figures import spread
 from loadtests.bench.machine import Hardware, Memory
 from loadtests.bench.options import BenchOptions, Pair
 from loadtests.bench.regimes import Measurement
@@ -33,7 +33,7 @@ def _measured(
         search=Search.GREEDY,
         load=load,
         setup={"threads": 2},
-        figures={_FIGURE[regime]: Spread.of([value, 2 * value, 3 * value])},
+        figures={_FIGURE[regime]: spread([value, 2 * value, 3 * value])},
         sentences=8,
         **more,
     )
