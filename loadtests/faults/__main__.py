@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
@@ -20,7 +21,7 @@ from prometheus_client.samples import Sample
 
 from loadtests.faults.cases import CASES, GATEWAY, TRANSLATOR, Case
 from loadtests.faults.cluster import Service, ServiceError
-from loadtests.faults.load import SteadyLoad, Tally, ask_once, refused_at_once, tally_of
+from loadtests.faults.load import SteadyLoad, ask_once, refused_at_once, tally_of
 from loadtests.processes import wait_for
 from loadtests.report import as_table, conditions
 
@@ -28,6 +29,14 @@ __all__ = ["Findings", "Plan", "main", "run_case"]
 
 _HEAD = ("case", "sent", "failed", "retried", "worst s", "without s", "whole after s")
 _START_SECONDS = 120.0
+Findings = dict[str, Any]
+"""What the clients saw of one fault, as the line of JSON has it.
+
+`before` and `after` are tallies of what was answered before the fault, and of all others. `retried`
+counts attempts that gateways repeated after it, by reason; it is empty where nobody could tell.
+`whole_after_seconds` pass until there are as many replicas as before; None if there never were.
+`refused` requests, not in `after`, were sent to a service that was about to end.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,23 +53,6 @@ class Plan:
     whole_seconds: float = 3.0
     """Load at least when it is."""
     seed: int = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class Findings:
-    """What the clients saw of one fault."""
-
-    case: str
-    before: Tally
-    """Answered before the fault."""
-    after: Tally
-    """All others."""
-    retried: dict[str, int]
-    """Attempts that gateways repeated after the fault, by reason; empty where nobody could tell."""
-    whole_after_seconds: float | None
-    """From the fault on, until there were as many replicas as before; None if there never were."""
-    refused: int = 0
-    """Requests sent to a service that was about to end; not in `after`."""
 
 
 def run_case(name: str, case: Case, plan: Plan) -> Findings:
@@ -98,14 +90,14 @@ def _harm(name: str, case: Case, service: Service, plan: Plan) -> Findings:
     exchanges = load.exchanges
     after = exchanges.ended > fault_at
     refused = refused_at_once(exchanges, fault_at) & case.ends_service
-    return Findings(
-        case=name,
-        before=tally_of(exchanges.where(~after)),
-        after=tally_of(exchanges.where(after & ~refused)),
-        retried=retried,
-        whole_after_seconds=whole_after,
-        refused=int(refused.sum()),
-    )
+    return {
+        "case": name,
+        "before": tally_of(exchanges.where(~after)),
+        "after": tally_of(exchanges.where(after & ~refused)),
+        "retried": retried,
+        "whole_after_seconds": whole_after,
+        "refused": int(refused.sum()),
+    }
 
 
 def _wait_until_whole(
@@ -204,9 +196,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             is_well = False
     if not options.json:
         print(as_table((_HEAD, [_cells(one) for one in found]), "github"))
-    cases = [asdict(one) for one in found]
     facts = conditions(started, ("polyhead", "ray"))
-    print(json.dumps({"bench": "faults", "plan": asdict(plan), "cases": cases, **facts}))
+    print(json.dumps({"bench": "faults", "plan": asdict(plan), "cases": found, **facts}))
     return 0 if found and is_well else 1
 
 
@@ -230,11 +221,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _shortcoming(found: Findings, case: Case) -> str | None:
     """What must not be, None if there is nothing of that kind."""
-    if not found.before["sent"] or found.before["failed"]:
+    if not found["before"]["sent"] or found["before"]["failed"]:
         return "the service must answer all requests before the fault"
-    if found.after["failed"] and not case.one_front:
+    if found["after"]["failed"] and not case.one_front:
         return "no request may fail"
-    if found.whole_after_seconds is None and not (case.ends_service or case.lasting):
+    if found["whole_after_seconds"] is None and not (case.ends_service or case.lasting):
         return "the service must be whole again"
     return None
 
@@ -242,20 +233,20 @@ def _shortcoming(found: Findings, case: Case) -> str | None:
 def _row(found: Findings) -> str:
     """One case on a line, and what went wrong on lines below."""
     cells = ", ".join(f"{name} {cell}" for name, cell in zip(_HEAD, _cells(found), strict=True))
-    if found.refused:
-        cells += f", refused {found.refused}"
-    return "\n".join([cells, *(f"  {fault}" for fault in found.after["faults"])])
+    if found["refused"]:
+        cells += f", refused {found['refused']}"
+    return "\n".join([cells, *(f"  {fault}" for fault in found["after"]["faults"])])
 
 
 def _cells(one: Findings) -> tuple[str, ...]:
-    whole = one.whole_after_seconds
+    whole = one["whole_after_seconds"]
     return (
-        one.case,
-        str(one.after["sent"]),
-        str(one.after["failed"]),
-        ", ".join(f"{count} {reason}" for reason, count in one.retried.items()) or "0",
-        f"{one.after['worst_seconds']:.2f}",
-        f"{one.before['worst_seconds']:.2f}",
+        one["case"],
+        str(one["after"]["sent"]),
+        str(one["after"]["failed"]),
+        ", ".join(f"{count} {reason}" for reason, count in one["retried"].items()) or "0",
+        f"{one['after']['worst_seconds']:.2f}",
+        f"{one['before']['worst_seconds']:.2f}",
         "-" if whole is None else f"{whole:.1f}",
     )
 
