@@ -68,7 +68,7 @@ def as_object(
             {name: value for name, value in asdict(m).items() if value is not None}
             for m in measurements
         ],
-        "memory": {label: asdict(each) for label, each in memory.items()},
+        "memory": memory,
         "idle_cpu": idle_cpu,
         "notes": [
             *_notes_of_run(options, workload, excluded, idle_cpu),

@@ -37,7 +37,7 @@ class _Watched:
         return self.cpu
 
     def memory(self) -> Memory:
-        return Memory(rss=1, pss=1, peak_rss=2)
+        return {"rss": 1, "pss": 1, "peak_rss": 2}
 
     def close(self, *, at_once: bool = False) -> None:
         self.closed.append(at_once)
