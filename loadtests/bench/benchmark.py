@@ -13,22 +13,33 @@ from typing import Any
 
 from sacrebleu.metrics import BLEU
 
-from loadtests.bench.contender import ContenderSpec, Peer, Regime, Search
-from loadtests.bench.errors import BenchError
-from loadtests.bench.field import Field
+from loadtests.bench.contender import (
+    BenchError,
+    ContenderSpec,
+    Peer,
+    Regime,
+    Search,
+    SlowAnswerError,
+    Task,
+)
 from loadtests.bench.machine import commit, read_hardware, versions
 from loadtests.bench.models import BenchModel
 from loadtests.bench.options import BenchOptions, Pair, chosen
-from loadtests.bench.plan_check import exclude_unplanned
 from loadtests.bench.regimes import Score, measure_regimes
 from loadtests.bench.report import as_object, as_tables
-from loadtests.bench.worker import Worker, convert_for_ctranslate2
+from loadtests.bench.worker import Field, Worker, convert_for_ctranslate2
 from loadtests.bench.workload import TextFile, Workload, draw_workload
 from loadtests.report import append
 from model.checkpoints.checkpoint import TOKENIZER_FILE
 from model.text.tokenizer import Tokenizer
 
-__all__ = ["bench", "run"]
+__all__ = ["MAX_DEVIATION", "bench", "exclude_unplanned", "keeps_plan", "run"]
+
+MAX_DEVIATION = 0.1
+"""Share of the planned target tokens by which their number may be missed."""
+_PROBE_SENTENCES = 8
+_PROBE_SECONDS = 120.0
+"""The longest that one search of a probe may take."""
 
 
 def bench(
@@ -137,3 +148,42 @@ def _bleu_score(model: BenchModel, workload: Workload) -> Score | None:
         return float(BLEU().corpus_score(texts, [list(references[: len(texts)])]).score)
 
     return score
+
+
+def exclude_unplanned(
+    field: Field, workload: Workload, searches: Sequence[Search]
+) -> dict[str, str]:
+    """Lets every contender translate a few sources, and ends those that miss the plan.
+
+    Returns:
+        Labels of contenders that were excluded, with the reason; empty if there is no plan.
+    """
+    excluded: dict[str, str] = {}
+    if workload.planned is None:
+        return excluded
+    for worker in list(field.workers):
+        with field.turn(worker):
+            reason = _why_unplanned(worker, workload, searches)
+        if reason is not None:
+            field.exclude(worker)
+            excluded[worker.spec.label] = reason
+    return excluded
+
+
+def keeps_plan(num_tokens: int, num_planned: int) -> bool:
+    """Whether so many target tokens, end tokens included, are near enough to the planned ones."""
+    return abs(num_tokens - num_planned) <= MAX_DEVIATION * num_planned
+
+
+def _why_unplanned(worker: Worker, workload: Workload, searches: Sequence[Search]) -> str | None:
+    assert workload.planned is not None  # the caller has looked
+    sources = workload.sources[:_PROBE_SENTENCES]
+    num_planned = sum(workload.planned[: len(sources)])
+    for search in searches:
+        try:
+            turn = worker.translate(Task(Regime.THROUGHPUT, search), sources, within=_PROBE_SECONDS)
+        except SlowAnswerError as error:
+            return f"{search}: {error}"
+        if not keeps_plan(turn.num_tokens, num_planned):
+            return f"{search}: {turn.num_tokens} target tokens where {num_planned} were planned"
+    return None

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import ctranslate2  # type: ignore[import-untyped]
+import numpy as np
 
-from loadtests.bench.arrivals import serve_in_batches
 from loadtests.bench.contender import (
     BATCH_SIZE,
     LENGTH_PENALTY,
@@ -23,8 +23,8 @@ from loadtests.bench.contender import (
     Setup,
     Task,
     TokenIds,
+    serve_in_batches,
 )
-from loadtests.bench.figures import percentile
 
 __all__ = ["CTranslate2Contender", "Threads", "candidates"]
 
@@ -75,7 +75,9 @@ class CTranslate2Contender(Contender):
         for way in candidates(task.regime, len(self._spec.cores), self._spec.device):
             self._warm_up(way, task, sample)
             if task.regime is Regime.ONLINE:
-                costs[way] = percentile(self.serve(task, sample, arrivals), 0.95)
+                costs[way] = float(
+                    np.quantile(self.serve(task, sample, arrivals), 0.95, method="inverted_cdf")
+                )
             else:
                 costs[way] = sum(self.timed(task, sample).seconds)
         best = min(costs, key=costs.__getitem__)

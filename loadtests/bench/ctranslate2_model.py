@@ -12,7 +12,7 @@ from ctranslate2.specs import (  # type: ignore[import-untyped]
 )
 from torch import Tensor, nn
 
-from loadtests.bench.errors import BenchError
+from loadtests.bench.contender import BenchError
 from model.config import Activation, NormOrder, TransformerConfig
 from model.network.attention import fuse_linears
 from model.network.transformer import Embedding, Transformer

@@ -23,6 +23,13 @@ _PACKAGES = ("polyhead", "torch", "numpy", "ctranslate2", "transformers")
 _GIT_SECONDS = 10
 
 
+Memory = dict[str, int]
+"""What a process holds, in bytes; 0 where the system does not tell.
+
+Of `pss`, pages shared with other processes count in part.
+"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Hardware:
     """The machine."""
@@ -35,16 +42,6 @@ class Hardware:
     cores_of_machine: int
     memory_bytes: int
     gpus: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Memory:
-    """What a process holds, in bytes; 0 where the system does not tell."""
-
-    rss: int
-    pss: int
-    """Pages shared with other processes count in part."""
-    peak_rss: int
 
 
 def read_hardware(cores: Iterable[int], device: str) -> Hardware:
@@ -64,11 +61,8 @@ def read_hardware(cores: Iterable[int], device: str) -> Hardware:
 def read_memory() -> Memory:
     """What this process holds."""
     sizes = _fields(Path("/proc/self/smaps_rollup")) | _fields(Path("/proc/self/status"))
-    return Memory(
-        rss=_bytes(sizes.get("VmRSS")),
-        pss=_bytes(sizes.get("Pss")),
-        peak_rss=_bytes(sizes.get("VmHWM")),
-    )
+    names = {"rss": "VmRSS", "pss": "Pss", "peak_rss": "VmHWM"}
+    return {name: _bytes(sizes.get(theirs)) for name, theirs in names.items()}
 
 
 def commit() -> str | None:

@@ -9,8 +9,7 @@ from enum import StrEnum
 from importlib.util import find_spec
 from typing import TypeVar
 
-from loadtests.bench.contender import Peer, Regime, Search
-from loadtests.bench.errors import BenchError
+from loadtests.bench.contender import BenchError, Peer, Regime, Search
 from loadtests.bench.models import RANDOM_MODELS
 from loadtests.bench.workload import TextFile
 from model.config import EngineConfig

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from functools import partial
 
-from loadtests.bench.arrivals import submit_on_time
 from loadtests.bench.contender import (
     LENGTH_PENALTY,
     Contender,
@@ -16,6 +15,7 @@ from loadtests.bench.contender import (
     Setup,
     Task,
     TokenIds,
+    submit_on_time,
 )
 from model.config import EngineConfig, GenerationConfig
 from model.engine.engine import Engine

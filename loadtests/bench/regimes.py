@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from itertools import cycle, islice
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from loadtests.bench.contender import Peer, Regime, Search, Setup, Task, TokenIds, Translated
-from loadtests.bench.field import Field
-from loadtests.bench.figures import Spread, percentile
+from loadtests.bench.figures import Spread, spread
 from loadtests.bench.options import BenchOptions, Pair
-from loadtests.bench.worker import Worker
+from loadtests.bench.worker import Field, Worker
 from loadtests.bench.workload import Workload, poisson_arrivals
 
 __all__ = ["Job", "Measurement", "Score", "closed_jobs", "measure", "measure_regimes"]
@@ -81,7 +81,7 @@ def measure_regimes(
                 jobs = closed_jobs(Regime.THROUGHPUT, field.workers, workload, options)
                 flood = measure(field, jobs, options)
             rates = {
-                (m.search, m.contender): m.figures["sentences_per_second"].median for m in flood
+                (m.search, m.contender): m.figures["sentences_per_second"]["median"] for m in flood
             }
             jobs = online_jobs(field.workers, workload, options, capacity=rates, pairs=pairs)
         found += measure(field, jobs, options)
@@ -112,7 +112,7 @@ def measure(field: Field, jobs: Sequence[Job], options: BenchOptions) -> list[Me
             contender=job.worker.spec.label,
             **job.task._asdict(),
             setup=setup,
-            figures={name: Spread.of([each[name] for each in figures]) for name in figures[0]},
+            figures={name: spread([each[name] for each in figures]) for name in figures[0]},
             **job.facts,
         )
         for job, setup, figures in zip(jobs, setups, rounds, strict=True)
@@ -224,8 +224,8 @@ class _ClosedJob(Job):
             }
         return {
             "mean_ms": 1e3 * seconds / len(turn.seconds),
-            "p50_ms": 1e3 * percentile(turn.seconds, 0.50),
-            "p95_ms": 1e3 * percentile(turn.seconds, 0.95),
+            "p50_ms": 1e3 * _percentile(turn.seconds, 0.50),
+            "p95_ms": 1e3 * _percentile(turn.seconds, 0.95),
             "per_token_ms": 1e3 * seconds / turn.num_tokens,
         }
 
@@ -272,7 +272,7 @@ class _OnlineJob(Job):
         ] or latencies
         self.facts = self.facts or {"sentences": len(settled)}
         return {
-            f"p{100 * share:.0f}_ms": 1e3 * percentile(settled, share)
+            f"p{100 * share:.0f}_ms": 1e3 * _percentile(settled, share)
             for share in (0.50, 0.95, 0.99)
         }
 
@@ -280,3 +280,8 @@ class _OnlineJob(Job):
         """Sources, and the times at which they arrive."""
         arrivals = poisson_arrivals(self.rate, seconds, seed=f"{self.seed}/{name}")
         return list(islice(cycle(self.workload.sources), len(arrivals))), arrivals
+
+
+def _percentile(values: Sequence[float], share: float) -> float:
+    """The smallest of the values that at least `share` of them do not exceed (nearest rank)."""
+    return float(np.quantile(values, share, method="inverted_cdf"))

@@ -52,8 +52,8 @@ def as_object(
     compared = ratios(options, measurements, pairs)
     return {
         "schema": SCHEMA,
-        "ratios": {key: round(spread.median, 4) for key, spread in compared.items()},
-        "ratio_rounds": {key: spread.rounds for key, spread in compared.items()},
+        "ratios": {key: round(spread["median"], 4) for key, spread in compared.items()},
+        "ratio_rounds": {key: spread["rounds"] for key, spread in compared.items()},
         "model": options.model,
         "regimes": options.regimes,
         "seed": options.seed,
@@ -68,7 +68,7 @@ def as_object(
             {name: value for name, value in asdict(m).items() if value is not None}
             for m in measurements
         ],
-        "memory": {label: asdict(each) for label, each in memory.items()},
+        "memory": memory,
         "idle_cpu": idle_cpu,
         "notes": [
             *_notes_of_run(options, workload, excluded, idle_cpu),
@@ -87,7 +87,7 @@ def ratios(
     there were several regimes.
     """
     found = {
-        (m.regime, m.contender, m.search, m.load): m.figures[_DECIDING[m.regime]].rounds
+        (m.regime, m.contender, m.search, m.load): m.figures[_DECIDING[m.regime]]["rounds"]
         for m in measurements
     }
     compared = {}

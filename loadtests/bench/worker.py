@@ -12,28 +12,30 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from loadtests.bench.contender import (
+    BenchError,
     Contender,
     ContenderSpec,
     Peer,
     Setup,
+    SlowAnswerError,
     Task,
     TokenIds,
     Translated,
 )
-from loadtests.bench.errors import BenchError, SlowAnswerError
 from loadtests.bench.machine import Memory
 from loadtests.bench.models import BenchModel, digest
 
-__all__ = ["Worker", "convert_for_ctranslate2"]
+__all__ = ["Field", "Worker", "convert_for_ctranslate2"]
 
 _LONGEST_ANSWER = 3600.0
 """Seconds of one call, beyond which a worker is given up."""
@@ -207,3 +209,64 @@ def _become(spec: ContenderSpec) -> tuple[Contender, str]:
         # engine's own work on them; a service has shorter queues.
         gc.disable()
     return ours, weights_digest
+
+
+class Field(AbstractContextManager["Field"]):
+    """The workers of a benchmark, from start to end.
+
+    Args:
+        workers: belong to the field from the moment they are started.
+
+    Raises:
+        BenchError: one could not start, or two do not have the same weights.
+    """
+
+    def __init__(self, workers: Iterable[Worker]) -> None:
+        self.workers: list[Worker] = []
+        self._idle_seconds: defaultdict[str, float] = defaultdict(float)
+        self._idle_cpu_seconds: defaultdict[str, float] = defaultdict(float)
+        try:
+            for worker in workers:
+                self.workers.append(worker)
+            self.weights_digest, *others = {worker.wait_until_ready() for worker in self.workers}
+            if others:
+                raise BenchError("all contenders must have the same weights, but have not")
+        except BaseException:
+            self.close(at_once=True)
+            raise
+
+    @contextmanager
+    def turn(self, worker: Worker) -> Iterator[None]:
+        """Watches that the others rest."""
+        others = [other for other in self.workers if other is not worker]
+        before = [other.cpu_seconds() for other in others]
+        started = time.monotonic()
+        yield
+        elapsed = time.monotonic() - started
+        for other, cpu_before in zip(others, before, strict=True):
+            self._idle_seconds[other.spec.label] += elapsed
+            self._idle_cpu_seconds[other.spec.label] += other.cpu_seconds() - cpu_before
+
+    def idle_cpu(self) -> dict[str, float]:
+        """CPUs that each contender kept busy while others had their turn: should be 0."""
+        return {
+            label: self._idle_cpu_seconds[label] / seconds
+            for label, seconds in self._idle_seconds.items()
+        }
+
+    def memory(self) -> dict[str, Memory]:
+        """The memory of each contender's process, by label."""
+        return {worker.spec.label: worker.memory() for worker in self.workers}
+
+    def exclude(self, worker: Worker) -> None:
+        """Ends a contender's process, whatever it is at, and goes on without it."""
+        self.workers.remove(worker)
+        worker.close(at_once=True)
+
+    def close(self, *, at_once: bool = False) -> None:
+        """Ends all processes."""
+        for worker in self.workers:
+            worker.close(at_once=at_once)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.close(at_once=kind is not None)

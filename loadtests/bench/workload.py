@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from loadtests.bench.errors import BenchError
+from loadtests.bench.contender import BenchError
 from loadtests.bench.models import (
     FIRST_FREE_ID,
     MAX_PLANNED_TOKENS,

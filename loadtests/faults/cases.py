@@ -11,8 +11,15 @@ from pathlib import Path
 from time import sleep
 from typing import Any
 
-from loadtests.faults.cluster import TRANSLATOR_CPUS, Cluster, RedisServer
-from loadtests.faults.services import APPLICATION, LocalService, Service, ServiceError
+from loadtests.faults.cluster import (
+    APPLICATION,
+    TRANSLATOR_CPUS,
+    Cluster,
+    LocalService,
+    RedisServer,
+    Service,
+    ServiceError,
+)
 from loadtests.processes import end, pids, wait_for
 
 __all__ = ["CASES", "Case"]

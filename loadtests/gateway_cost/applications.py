@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from prometheus_client import generate_latest
 
-from loadtests.gateway_cost.exchange import ANSWER, MODEL, PAIR, REQUEST, TEXTS
+from loadtests.gateway_cost.contender import ANSWER, MODEL, PAIR, REQUEST, TEXTS
 from model.config import GenerationConfig
 from model.translation import FinishReason, Translation, TranslationHypothesis
 from service.gateway.api.native_schemas import TranslateReplyBody, TranslateRequest

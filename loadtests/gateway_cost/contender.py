@@ -11,17 +11,17 @@ import sys
 import threading
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import psutil
 
-from loadtests.bench.errors import BenchError
+from loadtests.bench.contender import BenchError
 from loadtests.closed_loop import Load, generate_load
-from loadtests.gateway_cost.exchange import REQUEST
+from loadtests.mix import Kind, Request
 from loadtests.processes import CpuTimes, cpu_times, end, start_python, wait_for
 from service.launcher.ports import free_port
 
-__all__ = ["Contender", "Front"]
+__all__ = ["ANSWER", "MODEL", "PAIR", "REQUEST", "TEXTS", "Contender", "Front"]
 
 _HOST = "127.0.0.1"
 _READY_SECONDS = 150.0
@@ -30,6 +30,25 @@ _SETTLE_SECONDS = 1.0
 """HAProxy begins anew, and closes connections, as long as Serve tells it of new replicas."""
 _END_SECONDS = 20.0
 _LAST_WORDS = 2000
+MODEL = "fake"
+PAIR = ("en", "de")
+TEXTS = (
+    "Two children are playing in front of a church.",
+    "It is raining. They do not mind.",
+)
+"""More than one text and one sentence: what is sent on for a request must not depend on it."""
+_TARGETS = (
+    "Zwei Kinder spielen vor einer Kirche.",
+    "Es regnet. Es macht ihnen nichts aus.",
+)
+
+ANSWER: dict[str, Any] = {
+    "translations": [{"text": target, "finish_reason": "stop"} for target in _TARGETS],
+    "model": MODEL,
+    "usage": {"source_tokens": 22, "target_tokens": 20},
+    "timings": {"queue_seconds": 0.0, "encode_seconds": 0.0, "decode_seconds": 0.0},
+}
+"""In the form of the native API."""
 
 
 class Front(StrEnum):
@@ -155,6 +174,17 @@ def _serve_with_ray(port: int, *, haproxy: bool) -> None:
         settings = Settings(num_cpus_per_gateway=0.0, graceful_shutdown_seconds=1.0)
         serve.run(ray_application(settings), name="polyhead", route_prefix="/")
         sys.stdin.buffer.read()
+
+
+def _fault_of(answer: object) -> str | None:
+    return None if answer == ANSWER else f"an answer must be {ANSWER!r}, but is {answer!r}"
+
+
+REQUEST = Request(
+    kind=Kind.LIST,
+    body={"texts": TEXTS, "source": PAIR[0], "target": PAIR[1]},
+    fault_of=_fault_of,
+)
 
 
 if __name__ == "__main__":

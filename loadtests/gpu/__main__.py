@@ -13,9 +13,8 @@ from pathlib import Path
 
 from loadtests.bench.machine import commit, read_hardware, versions
 from loadtests.bench.models import RANDOM_MODELS, BenchModel
-from loadtests.gpu.cublas import offer_cublas_12
-from loadtests.gpu.report import as_json_line, as_text
-from loadtests.gpu.stages import Figures, Stage, run_stage
+from loadtests.gpu.rates import offer_cublas_12
+from loadtests.gpu.stages import Figures, Stage, as_json_line, as_text, run_stage
 
 _TESTS = ("tests/unit/model/engine/cuda/kernels", "tests/unit/model/engine/cuda")
 _RESERVE = 8.0
@@ -92,7 +91,7 @@ def _work(stage: str, figures: Figures, text: Path | None) -> list[str]:
     What a stage needs is imported here: if it cannot be, that stage fails, and no other.
     """
     from loadtests.gpu import rates
-    from loadtests.gpu.runners import cuda_runner
+    from loadtests.gpu.agreement import cuda_runner
 
     if stage == "agreement":
         from loadtests.gpu.agreement import check_agreement
@@ -100,8 +99,7 @@ def _work(stage: str, figures: Figures, text: Path | None) -> list[str]:
         wrong = check_agreement(cuda_runner, figures, model=BenchModel.named("embedded", seed=0))
         return wrong + (rates.compare_dtypes(figures, text) if text else [])
     if stage == "steps":
-        from loadtests.gpu.ceilings import Ceilings
-        from loadtests.gpu.step_times import measure_steps
+        from loadtests.gpu.step_times import Ceilings, measure_steps
 
         ceilings = Ceilings.measured()
         figures.record("copy_bytes_per_second", ceilings.bytes_per_second)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -12,16 +12,54 @@ from loadtests.bench.contender import Search, TokenIds
 from loadtests.bench.models import BenchModel
 from loadtests.bench.polyhead_contender import generation
 from loadtests.bench.workload import TextFile, draw_workload
-from loadtests.gpu.runners import Maker
 from loadtests.gpu.stages import Figures
 from model.config import EngineConfig
 from model.decoding.reference import generate
 from model.decoding.search import Hypothesis
+from model.engine.cuda.kernels.operations import Operations
+from model.engine.cuda.runner import CudaRunner
+from model.engine.cuda.stream import CudaStream, DeviceStream
 from model.engine.engine import Engine
+from model.network.transformer import Transformer
 
-__all__ = ["check_agreement"]
+__all__ = ["Maker", "UncapturedStream", "check_agreement", "cuda_runner"]
 
 _Found = list[tuple[Hypothesis, ...]]
+Maker = Callable[..., CudaRunner]
+"""`cuda_runner`, or what takes its arguments and needs no device."""
+
+
+class UncapturedStream(CudaStream):
+    """Does at once what a graph would do later: the reference implementation of graphs."""
+
+    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
+        self.run(work)
+        return lambda: self.run(work)
+
+
+def cuda_runner(
+    transformer: Transformer,
+    *,
+    dtype: torch.dtype,
+    max_slots: int,
+    captured: bool = True,
+    beams: tuple[int, ...] = (1, 4),
+    stream: DeviceStream | None = None,
+    operations: Operations | None = None,
+) -> CudaRunner:
+    """On the first CUDA device, unless a stream of another one is given."""
+    if stream is None:
+        device = torch.device("cuda", 0)
+        stream = CudaStream(device) if captured else UncapturedStream(device)
+    return CudaRunner(
+        transformer,
+        device=stream.device,
+        dtype=dtype,
+        max_slots=max_slots,
+        stream=stream,
+        operations=operations,
+        beams=beams,
+    )
 
 
 def check_agreement(

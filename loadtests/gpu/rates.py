@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import glob
+import os
+import site
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 from loadtests.bench.benchmark import run
-from loadtests.bench.contender import Peer, Regime
-from loadtests.bench.errors import BenchError
+from loadtests.bench.contender import BenchError, Peer, Regime
 from loadtests.bench.options import BenchOptions
 from loadtests.bench.workload import TextFile
 from loadtests.gpu.stages import Figures
 
-__all__ = ["PEERS", "RATES", "compare_dtypes", "measure", "measure_peers"]
+__all__ = ["PEERS", "RATES", "compare_dtypes", "measure", "measure_peers", "offer_cublas_12"]
 
 _BASE = BenchOptions(model="paper-base", device="cuda")
 RATES = {
@@ -86,3 +88,33 @@ def compare_dtypes(figures: Figures, text: Path) -> list[str]:
     source = TextFile(path=text, references=True)
     options = BenchOptions(device="cuda", dtypes=("float32", "bfloat16"), rounds=1, text=source)
     return [note for note in measure("bleu", options, figures) if "BLEU" in note]
+
+
+def offer_cublas_12(directory: Path) -> bool:
+    """Lets CTranslate2 find a cuBLAS where only a later one is installed.
+
+    It opens `libcublas.so.12` by name, and the functions that it takes from there are in later ones
+    too. Processes started from now on look into `directory`, and where PyTorch's libraries are.
+
+    Returns:
+        Whether there is a library to be found.
+    """
+    roots = [*site.getsitepackages(), "/usr/local/cuda/lib64", "/usr/lib/x86_64-linux-gnu"]
+    patterns = ("nvidia/**/libcublas.so.1[0-9]", "libcublas.so.1[0-9]")
+    found = [
+        Path(path)
+        for root in roots
+        for pattern in patterns
+        for path in sorted(glob.glob(f"{root}/{pattern}", recursive=True))
+    ]
+    if not found:
+        return False
+    exact = [path for path in found if path.name.endswith(".12")]
+    library = (exact or found)[0]
+    if not exact:
+        (directory / "libcublas.so.12").symlink_to(library)
+    before = os.environ.get("LD_LIBRARY_PATH")
+    os.environ["LD_LIBRARY_PATH"] = os.pathsep.join(
+        [str(directory), str(library.parent), *([before] if before else [])]
+    )
+    return True

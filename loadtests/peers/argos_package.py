@@ -17,8 +17,8 @@ from pathlib import Path
 from babel import Locale
 from sentencepiece import SentencePieceProcessor
 
+from loadtests.bench.contender import BenchError
 from loadtests.bench.ctranslate2_model import write_ctranslate2_model
-from loadtests.bench.errors import BenchError
 from loadtests.bench.models import BenchModel
 from model.checkpoints.checkpoint import TOKENIZER_FILE, read_manifest
 from model.errors import PolyheadError

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from loadtests.bench.arrivals import serve_in_batches, submit_on_time
+from loadtests.bench.contender import serve_in_batches, submit_on_time
 
 
 def test_everybody_is_served_once_in_batches() -> None:

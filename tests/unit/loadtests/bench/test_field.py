@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from loadtests.bench import field as field_module
-from loadtests.bench.errors import BenchError
-from loadtests.bench.field import Field
+from loadtests.bench import worker as field_module
+from loadtests.bench.contender import BenchError
 from loadtests.bench.machine import Memory
+from loadtests.bench.worker import Field
 from tests.unit.loadtests.bench.fake_field import FakeSpec
 
 
@@ -37,7 +37,7 @@ class _Watched:
         return self.cpu
 
     def memory(self) -> Memory:
-        return Memory(rss=1, pss=1, peak_rss=2)
+        return {"rss": 1, "pss": 1, "peak_rss": 2}
 
     def close(self, *, at_once: bool = False) -> None:
         self.closed.append(at_once)

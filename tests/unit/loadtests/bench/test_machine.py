@@ -23,8 +23,8 @@ def test_this_machine() -> None:
 
 def test_this_process() -> None:
     memory = read_memory()
-    assert 2**20 < memory.rss <= memory.peak_rss
-    assert 0 < memory.pss < 2 * memory.rss
+    assert 2**20 < memory["rss"] <= memory["peak_rss"]
+    assert 0 < memory["pss"] < 2 * memory["rss"]
 
 
 def test_the_commit_is_that_of_the_checkout(

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from loadtests.bench import options as options_module
-from loadtests.bench.contender import Peer, Regime, Search
-from loadtests.bench.errors import BenchError
+from loadtests.bench.contender import BenchError, Peer, Regime, Search
 from loadtests.bench.options import BenchOptions, chosen
 from loadtests.bench.workload import TextFile
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from loadtests.bench.contender import BenchError
 from loadtests.bench.ctranslate2_model import write_ctranslate2_model
-from loadtests.bench.errors import BenchError
-from loadtests.bench.transformers_model import to_transformers
+from loadtests.bench.transformers_contender import to_transformers
 from model.config import GenerationConfig
 from model.decoding.reference import generate, pad_sources
 from model.network.attention import padding_mask

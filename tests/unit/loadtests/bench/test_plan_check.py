@@ -11,13 +11,18 @@ from typing import Any
 
 import pytest
 
-from loadtests.bench import plan_check
-from loadtests.bench.contender import ContenderSpec, Search, Task, TokenIds, Translated
-from loadtests.bench.errors import SlowAnswerError
-from loadtests.bench.field import Field
+from loadtests.bench import benchmark as plan_check
+from loadtests.bench.benchmark import exclude_unplanned, keeps_plan
+from loadtests.bench.contender import (
+    ContenderSpec,
+    Search,
+    SlowAnswerError,
+    Task,
+    TokenIds,
+    Translated,
+)
 from loadtests.bench.models import BenchModel
-from loadtests.bench.plan_check import exclude_unplanned, keeps_plan
-from loadtests.bench.worker import Worker
+from loadtests.bench.worker import Field, Worker
 from loadtests.bench.workload import Workload
 from tests.tiny_model import build_tiny_model
 from tests.unit.loadtests.bench.fake_field import FakeField, FakeWorker

@@ -9,6 +9,7 @@ import ctranslate2
 import pytest
 import torch
 
+from loadtests.bench.benchmark import keeps_plan
 from loadtests.bench.ctranslate2_model import write_ctranslate2_model
 from loadtests.bench.models import (
     FIRST_FREE_ID,
@@ -16,7 +17,6 @@ from loadtests.bench.models import (
     RANDOM_MODELS,
     length_token,
 )
-from loadtests.bench.plan_check import keeps_plan
 from loadtests.bench.planned_lengths import plan_lengths
 from model.config import GenerationConfig, TransformerConfig
 from model.decoding.reference import generate

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from loadtests.bench.contender import Peer, Regime, Search
-from loadtests.bench.figures import Spread
-from loadtests.bench.machine import Hardware, Memory
+from loadtests.bench.figures import spread
+from loadtests.bench.machine import Hardware
 from loadtests.bench.options import BenchOptions, Pair
 from loadtests.bench.regimes import Measurement
 from loadtests.bench.report import as_object, as_tables
@@ -33,7 +33,7 @@ def _measured(
         search=Search.GREEDY,
         load=load,
         setup={"threads": 2},
-        figures={_FIGURE[regime]: Spread.of([value, 2 * value, 3 * value])},
+        figures={_FIGURE[regime]: spread([value, 2 * value, 3 * value])},
         sentences=8,
         **more,
     )
@@ -61,7 +61,7 @@ def _object(
     values: dict[str, Any] = {
         "pairs": (Pair(ours="int8", peer=Peer.CTRANSLATE2, theirs="int8"),),
         "excluded": {},
-        "memory": {_OURS: Memory(rss=2**20, pss=2**19, peak_rss=2**21)},
+        "memory": {_OURS: {"rss": 2**20, "pss": 2**19, "peak_rss": 2**21}},
         "idle_cpu": {_OURS: 0.0, _THEIRS: 0.001},
         "hardware": asdict(_HARDWARE),
     }

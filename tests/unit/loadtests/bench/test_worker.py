@@ -10,11 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.bench.contender import ContenderSpec, Regime, Search, Task
-from loadtests.bench.errors import BenchError
-from loadtests.bench.field import Field
+from loadtests.bench.contender import BenchError, ContenderSpec, Regime, Search, Task
 from loadtests.bench.models import BenchModel
-from loadtests.bench.worker import Worker, convert_for_ctranslate2
+from loadtests.bench.worker import Field, Worker, convert_for_ctranslate2
 from tests.tiny_model import build_tiny_model
 
 
@@ -63,7 +61,7 @@ def test_a_contender_that_dies(worker: Worker) -> None:
 
 def test_a_contender_uses_its_cores_and_no_torch(worker: Worker) -> None:
     assert os.sched_getaffinity(worker.pid) == set(worker.spec.cores)
-    assert worker.memory().rss > 2**20
+    assert worker.memory()["rss"] > 2**20
     assert worker.cpu_seconds() > 0
     maps = Path(f"/proc/{worker.pid}/maps").read_text()
     assert "ctranslate2" in maps

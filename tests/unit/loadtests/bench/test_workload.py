@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.bench.errors import BenchError
+from loadtests.bench.contender import BenchError
 from loadtests.bench.models import FIRST_FREE_ID, FIRST_LENGTH_ID, RANDOM_MODELS, BenchModel
 from loadtests.bench.workload import TextFile, draw_workload, poisson_arrivals
 from model.checkpoints.embedded import EMBEDDED

@@ -13,9 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from loadtests.faults import cases, services
+from loadtests.faults import cases
+from loadtests.faults import cluster as services
 from loadtests.faults.cases import CASES, TRANSLATOR
-from loadtests.faults.services import ServiceError
+from loadtests.faults.cluster import ServiceError
 from loadtests.processes import wait_for
 
 _WAITER = "import sys; sys.stdin.read()"

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from loadtests.faults import __main__ as command
+from loadtests.faults.__main__ import Findings, Plan
 from loadtests.faults.cases import CASES, Case
-from loadtests.faults.run import Findings, Plan
-from loadtests.faults.services import ServiceError
+from loadtests.faults.cluster import ServiceError
 from tests.unit.loadtests.faults.findings import ILL, findings
 
 Run = Callable[[str, Case, Plan], Findings]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.faults import run
+from loadtests.faults import __main__ as run
+from loadtests.faults.__main__ import Findings, Plan, run_case
 from loadtests.faults.cases import GATEWAY, TRANSLATOR, Case
-from loadtests.faults.run import Findings, Plan, run_case
-from loadtests.faults.services import ServiceError
+from loadtests.faults.cluster import ServiceError
 from loadtests.open_loop.exchanges import Exchanges
 from loadtests.processes import wait_for
 from tests.unit.loadtests.faults.service import FakeService
@@ -69,10 +69,10 @@ def _run(case: Case) -> Findings:
 
 def test_a_service_that_bears_it(patient: _Patient) -> None:
     found = _run(_case(patient))
-    assert found.case == "a-case"
-    assert found.after["sent"] >= 20
-    assert (found.before["failed"], found.after["failed"], found.refused) == (0, 0, 0)
-    assert found.whole_after_seconds is not None
+    assert found["case"] == "a-case"
+    assert found["after"]["sent"] >= 20
+    assert (found["before"]["failed"], found["after"]["failed"], found["refused"]) == (0, 0, 0)
+    assert found["whole_after_seconds"] is not None
     assert patient.is_closed
 
 
@@ -87,7 +87,7 @@ def test_only_what_gateways_repeated_since_the_fault_counts(patient: _Patient) -
         patient.fake.metrics = metrics(7)
 
     patient.fake.metrics = metrics(3)
-    assert _run(replace(case, inject=inject)).retried == {"lost": 4}
+    assert _run(replace(case, inject=inject))["retried"] == {"lost": 4}
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_service_that_is_not_whole_again(patient: _Patient, changes: dict[str,
             replaces_all=bool(changes.get("replaces_all", False)),
         )
     )
-    assert found.whole_after_seconds is None
+    assert found["whole_after_seconds"] is None
     assert patient.is_closed
 
 
@@ -158,10 +158,10 @@ def test_refusals_of_a_service_that_ends_are_counted_apart(patient: _Patient) ->
         patient.processes = {GATEWAY: [], TRANSLATOR: []}
 
     found = _run(replace(_case(patient), inject=end, ends_service=True))
-    assert found.refused
+    assert found["refused"]
     # Those that were on their way should have been answered.
-    assert found.refused + found.after["failed"] >= 20
-    assert found.whole_after_seconds is None
+    assert found["refused"] + found["after"]["failed"] >= 20
+    assert found["whole_after_seconds"] is None
 
 
 def test_only_what_was_sent_later_may_be_refused() -> None:

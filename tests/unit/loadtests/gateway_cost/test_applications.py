@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from loadtests.gateway_cost.applications import FakeTranslator
-from loadtests.gateway_cost.exchange import ANSWER, MODEL, PAIR, TEXTS
+from loadtests.gateway_cost.contender import ANSWER, MODEL, PAIR, TEXTS
 from service.protocol import TranslateCall
 
 CALL = TranslateCall(request_id="1", texts=TEXTS, source=PAIR[0], target=PAIR[1])

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from loadtests.gateway_cost.exchange import ANSWER, REQUEST, TEXTS
+from loadtests.gateway_cost.contender import ANSWER, REQUEST, TEXTS
 
 
 def test_the_one_answer_is_right() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from loadtests.closed_loop import Load
+from loadtests.gateway_cost.__main__ import Turn, as_tables, figures_of
 from loadtests.gateway_cost.contender import Front
-from loadtests.gateway_cost.report import Turn, as_tables, figures_of
 from loadtests.mix import Kind
 from loadtests.open_loop.exchanges import Exchange, Exchanges
 

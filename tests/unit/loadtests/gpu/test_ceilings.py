@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadtests.gpu.ceilings import Ceilings, StepWork
+from loadtests.gpu.step_times import Ceilings, StepWork
 from model.config import TransformerConfig
 
 BASE = TransformerConfig.base(32_000)

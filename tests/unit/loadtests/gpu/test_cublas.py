@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.gpu import cublas
-from loadtests.gpu.cublas import offer_cublas_12
+from loadtests.gpu import rates as cublas
+from loadtests.gpu.rates import offer_cublas_12
 
 
 def _libraries(monkeypatch: pytest.MonkeyPatch, *paths: Path) -> None:

@@ -14,13 +14,10 @@ from loadtests.bench.contender import Peer
 from loadtests.bench.models import BenchModel
 from loadtests.bench.options import BenchOptions
 from loadtests.gpu import agreement, rates
-from loadtests.gpu.agreement import check_agreement
-from loadtests.gpu.ceilings import Ceilings
+from loadtests.gpu.agreement import check_agreement, cuda_runner
 from loadtests.gpu.rates import PEERS, RATES, compare_dtypes, measure, measure_peers
-from loadtests.gpu.report import TARGETS
-from loadtests.gpu.runners import cuda_runner
-from loadtests.gpu.stages import Figures
-from loadtests.gpu.step_times import measure_steps
+from loadtests.gpu.stages import TARGETS, Figures
+from loadtests.gpu.step_times import Ceilings, measure_steps
 from model.decoding.reference import generate
 from model.decoding.search import Hypothesis
 from model.engine.cuda import packing

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.gpu.__main__ import stages
-from loadtests.gpu.report import TARGETS, as_json_line, as_text
-from loadtests.gpu.stages import Figures, Outcome, Stage, run_stage
+from loadtests.gpu.stages import TARGETS, Figures, Outcome, Stage, as_json_line, as_text, run_stage
 from tests.unit.model.engine.fake_runner import until
 
 _RECORD = """

@@ -9,8 +9,8 @@ import ctranslate2
 import pytest
 from sentencepiece import SentencePieceProcessor
 
+from loadtests.bench.contender import BenchError
 from loadtests.bench.ctranslate2_model import write_ctranslate2_model
-from loadtests.bench.errors import BenchError
 from loadtests.bench.models import BenchModel
 from loadtests.peers.argos_package import write_argos_package
 from tests.tiny_model import build_tiny_model
