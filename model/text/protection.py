@@ -15,20 +15,25 @@ from string import ascii_letters
 
 from model.text.tokenizer import PLACEHOLDER, PLACEHOLDERS, Tokenizer
 
-__all__ = ["Masked", "Masker", "Span"]
+__all__ = ["WEB_ADDRESS", "Masked", "Masker", "Span"]
 
 _HINT = re.compile(r"[@#<&{%\\/_`$\uE000-\uE00A]|\.\w|--|localhost")
 """Without any of these there is no match of the next one, which takes forty times as long."""
 
 # Each scan ends after a bounded number of characters, or where no other one begins: time is linear.
-_KEPT = re.compile(
-    r"""
-    [\uE000-\uE00A]                                         # in the text already
-    |(?<![\w`])(?P<ticks>`{1,3})(?=[^\s`])(?:[^`'\n]|'[^`'\n]*'){1,200}(?P=ticks)(?![\w`])  # code
-    |(?<=\()(?<![\w+.-])[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s<>"()]*[^\s<>"().,;:!?]  # web address
+WEB_ADDRESS = r"""
+    (?<=\()(?<![\w+.-])[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s<>"()]*[^\s<>"().,;:!?]
     |(?:(?<![\w+.-])[A-Za-z][A-Za-z0-9+.-]{1,20}://|(?<![\w.])www\.)  # but not the
      [^\s<>"\u201c-\u201e\xab\xbb\u2039\u203a]*         # marks that end a sentence
      [^\s<>"\u2018-\u201e\xab\xbb\u2039\u203a\u2026'.,;:!?)\]}*]
+"""
+"""An address with a scheme, or that begins with www; a pattern to be compiled as verbose."""
+
+_KEPT = re.compile(
+    rf"{WEB_ADDRESS}|"
+    r"""
+    [\uE000-\uE00A]                                         # in the text already
+    |(?<![\w`])(?P<ticks>`{1,3})(?=[^\s`])(?:[^`'\n]|'[^`'\n]*'){1,200}(?P=ticks)(?![\w`])  # code
     |(?<![\w.])localhost(?::[0-9]{1,5})?(?:/[\w./%?&=~-]*\w)?
     |(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}        # mail address
     |(?<![\w.@/-])(?:[A-Za-z0-9-]{1,63}\.){1,5}(?:com|org|net|io|edu|gov|de|ch|eu|dev|info|co\.uk)

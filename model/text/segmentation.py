@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from model.errors import InvalidRequestError
-from model.text.protection import Masked, Masker
+from model.text.protection import WEB_ADDRESS, Masked, Masker
 from model.text.sentences import split_sentences
 from model.text.tokenizer import Tokenizer
 
@@ -70,10 +70,10 @@ _LINE_START = re.compile(
 """Indentation, and the marker of a quotation, list item, check box or heading; may be empty."""
 
 _ADDRESS = re.compile(
-    r"(?<![\w+.-])[A-Za-z][A-Za-z0-9+.-]{1,20}://\S+"
-    r"|(?<!\w)www\.\S+"
+    rf"{WEB_ADDRESS}"
     r"|(?<!\S)[^\s@]{1,64}@[^\s@]{1,255}"
-    r"|(?<!\S)@\w+"
+    r"|(?<!\S)@\w+",
+    re.VERBOSE,
 )
 """Web and mail addresses and account names."""
 

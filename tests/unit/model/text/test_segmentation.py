@@ -83,6 +83,8 @@ def test_what_has_no_words_is_kept(text: str) -> None:
         ("✓ done → here", "✓ [done → here]"),
         ("one dog. 😀 two dogs.", "[one dog.] 😀 [two dogs.]"),
         ("see https://example.com.", "[see https://example.com.]"),
+        # The quotation mark ends the address; what follows is a word.
+        ("https://a.org/b\u201dand", "[https://a.org/b\u201dand]"),
         ("42\none dog\n42", "42\n[one dog]\n42"),
     ],
 )
