@@ -230,13 +230,13 @@ class Connection:
 
     @property
     def status(self) -> int | None:
-        """Of the answer; None before there is one."""
+        """Status of the answer; None before there is one."""
         starts = [one for one in self.sent if one["type"] == "http.response.start"]
         return starts[0]["status"] if starts else None
 
     @property
     def headers(self) -> dict[str, str]:
-        """Of the answer."""
+        """Headers of the answer."""
         pairs = self.sent[0]["headers"]
         return {name.decode().lower(): value.decode() for name, value in pairs}
 

@@ -109,7 +109,7 @@ class ContenderSpec:
     converted: Path | None = None
     """Where the weights are in the contender's own format, if it needs one."""
     weights_digest: str | None = None
-    """Of the weights that were converted, for who does not read ours."""
+    """Digest of the weights that were converted, for contenders that do not read ours."""
 
     @property
     def label(self) -> str:

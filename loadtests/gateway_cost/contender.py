@@ -29,7 +29,7 @@ _READY_SECONDS = 150.0
 _SETTLE_SECONDS = 1.0
 """HAProxy begins anew, and closes connections, as long as Serve tells it of new replicas."""
 _END_SECONDS = 20.0
-_LAST_WORDS = 2000
+_LOG_TAIL_CHARS = 2000
 MODEL = "fake"
 PAIR = ("en", "de")
 TEXTS = (
@@ -105,7 +105,7 @@ class Contender:
             return ended or not self.load(1, _SETTLE_SECONDS).reconnections
 
         if not wait_for(settled, _READY_SECONDS) or self._process.poll() is not None:
-            said = self._output.read_text(errors="replace")[-_LAST_WORDS:]
+            said = self._output.read_text(errors="replace")[-_LOG_TAIL_CHARS:]
             raise BenchError(f"{self.front} did not get ready; it said:\n{said}")
 
     def cpu(self) -> CpuTimes:

@@ -46,7 +46,7 @@ ProfileArgument = Annotated[
     str, typer.Argument(help="constant, ramp, steps, spike, soak or overload.")
 ]
 _LEAST, _MOST = 1e-3, 1e5
-"""Of rates and times."""
+"""Bounds of rates and times."""
 RateOption = Annotated[
     float, typer.Option(min=_LEAST, max=_MOST, help="Requests a second, at the beginning.")
 ]

@@ -25,7 +25,7 @@ _CRD = "KUBERAY_RAYSERVICE_CRD"
 
 @pytest.fixture(scope="module")
 def rayservice_schema() -> dict[str, Any]:
-    """Of ray.io/v1, closed: a field that it does not name is refused, not dropped."""
+    """The schema of ray.io/v1, closed: a field that it does not name is refused, not dropped."""
     path = os.environ.get(_CRD)
     if not path:
         pytest.fail(f"{_CRD} must name the file of KubeRay's RayService CRD, but is not set")

@@ -126,7 +126,7 @@ def test_every_query_returns_data(prometheus: httpx.Client) -> None:
 
 
 def _queries_of_rules() -> dict[str, str]:
-    """Of an alert, with comparisons that answer 0 or 1 instead of leaving out what is well."""
+    """Expressions of alerts, with comparisons that answer 0 or 1 where they would be left out."""
     queries = {}
     for file in RULE_FILES:
         for group in yaml.safe_load((PROMETHEUS / file).read_text())["groups"]:

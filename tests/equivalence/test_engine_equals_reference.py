@@ -29,7 +29,7 @@ class Path(NamedTuple):
     """One way through the engine."""
 
     config: dict[str, object]
-    """Of its EngineConfig, besides the slots."""
+    """Fields of its EngineConfig, besides the slots."""
     reference: Callable[[Transformer], Transformer] = lambda model: model
     """The model whose plain loop must give the same."""
 

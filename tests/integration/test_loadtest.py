@@ -39,7 +39,7 @@ class Run:
         return json.loads(self.stdout.splitlines()[-1])
 
     @property
-    def last_words(self) -> str:
+    def last_line(self) -> str:
         """The last line on stderr."""
         return self.stderr.splitlines()[-1]
 
@@ -114,7 +114,7 @@ def test_what_could_not_be_sent_fails_the_test(tmp_path: Path) -> None:
     values = run.values
     assert values["not_sent"] > 0
     assert values["right"] + values["not_sent"] == values["requests"]
-    assert run.last_words.startswith(
+    assert run.last_line.startswith(
         "polyhead: not passed: `failure_share` must be at most 0, but is 0."
     )
 
@@ -133,7 +133,7 @@ def test_an_overload_finds_the_peak_and_tells_refusals_from_failures(tmp_path: P
             "--max-without-retry-after", "0", "--max-recovery-seconds", "5",
             "--report", "page.html",
         )  # fmt: skip
-    assert run.last_words == (
+    assert run.last_line == (
         "polyhead: not passed: `overload.recovery_seconds` must be at most 5, but was not seen"
     )
     assert run.exit_status == 1

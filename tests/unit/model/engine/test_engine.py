@@ -68,7 +68,7 @@ def ids(plan) -> list[int]:
     return [sequence.source_ids[0] for sequence in plan.newcomers]
 
 
-# --- What is let in
+# --- What is admitted
 
 
 def test_a_source_must_fit_the_model(start: Open) -> None:
