@@ -31,7 +31,7 @@ from locust.env import Environment
 from locust.runners import WorkerRunner
 
 from loadtests.corpus import DEFAULT_PARAGRAPHS, DEFAULT_SENTENCES, Corpus, LoadTestError
-from loadtests.mix import MIXES, LanguagePair, Mix, Request
+from loadtests.mix import MIXES, Mix, Request
 
 
 @cache
@@ -51,8 +51,8 @@ class TranslationUser(FastHttpUser):
         options: Any = environment.parsed_options
         worker = max(0, getattr(environment.runner, "worker_index", 0))
         self.rng = random.Random(f"{options.seed}/{worker}/{next(self.numbers)}")
-        pair = LanguagePair(source=options.source, target=options.target)
-        self.mix = Mix(options.mix, corpus_of(options.texts, options.paragraphs), pair)
+        corpus = corpus_of(options.texts, options.paragraphs)
+        self.mix = Mix(options.mix, corpus, options.source, options.target)
         self.echoes_ids: bool = not options.foreign
 
     def wait_time(self) -> float:

@@ -14,18 +14,21 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from loadtests.corpus import Corpus
+import httpx
+
+from loadtests.corpus import Corpus, LoadTestError
 
 __all__ = [
     "MIXES",
     "Kind",
-    "LanguagePair",
     "Mix",
     "Request",
+    "ask",
 ]
 
 MOST_PARAGRAPHS = 6
 MOST_TEXTS = 16
+_SHOWN = 200
 
 
 class Kind(StrEnum):
@@ -57,14 +60,6 @@ MIXES: Mapping[str, Mapping[Kind, float]] = {
     "libretranslate": {Kind.LIBRETRANSLATE_TEXT: 7, Kind.LIBRETRANSLATE_LIST: 3},
 }
 """Shares of the kinds, in any unit."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LanguagePair:
-    """Codes as the service names them."""
-
-    source: str = "en"
-    target: str = "de"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,12 +99,12 @@ class Request:
 class Mix:
     """Draws one request after another."""
 
-    def __init__(self, name: str, corpus: Corpus, pair: LanguagePair) -> None:
+    def __init__(self, name: str, corpus: Corpus, source: str = "en", target: str = "de") -> None:
         """Makes ready to draw from the mix of a name in `MIXES`; KeyError for others."""
         self._kinds = list(MIXES[name])
         self._shares = list(MIXES[name].values())
         self._corpus = corpus
-        self._pair = {"source": pair.source, "target": pair.target}
+        self._pair = {"source": source, "target": target}
 
     def draw(self, rng: random.Random) -> Request:
         """A request of a kind drawn by its share, with texts drawn from the corpus."""
@@ -135,6 +130,31 @@ class Mix:
         field, all_ = ("text", [texts]) if isinstance(texts, str) else ("texts", texts)
         fault_of = partial(translate_fault, texts=all_)
         return Request(kind=kind, body={field: texts} | self._pair, fault_of=fault_of)
+
+
+def ask(url: str, requests: Sequence[Request], *, timeout: float) -> list[dict[str, Any]]:
+    """The right answers to some requests, asked one by one.
+
+    Raises:
+        LoadTestError: one is wrong, or there is none within `timeout` seconds.
+    """
+    url, answers = url.rstrip("/"), []
+    with httpx.Client(timeout=timeout, trust_env=False) as client:
+        for request in requests:
+            try:
+                answer = client.post(url + request.path, json=request.body)
+            except httpx.TransportError as error:
+                raise LoadTestError(f"no service answers at {url}: {error}") from None
+            if answer.status_code != HTTPStatus.OK:
+                detail = " ".join(answer.text[:_SHOWN].split())
+                raise LoadTestError(
+                    f"{url}{request.path} must answer with status 200, but did with "
+                    f"{answer.status_code}: {detail}"
+                )
+            if (fault := request.fault(answer.status_code, answer.content)) is not None:
+                raise LoadTestError(f"{url} does not answer {request.kind} rightly: {fault}")
+            answers.append(answer.json())
+    return answers
 
 
 _FINISH_REASONS = ("stop", "length")

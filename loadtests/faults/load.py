@@ -13,11 +13,10 @@ from http import HTTPStatus
 from typing import Any, Self
 
 from loadtests.corpus import Corpus
-from loadtests.mix import LanguagePair, Mix, Request
+from loadtests.mix import Mix, Request, ask
 from loadtests.open_loop.client import Answer, Client
 from loadtests.open_loop.exchanges import Exchanges, Mask
 from loadtests.open_loop.generator import Generator, fault_of
-from loadtests.open_loop.probe import ask
 from loadtests.open_loop.profiles import constant
 
 __all__ = ["SteadyLoad", "Tally", "ask_once", "refused_at_once", "tally_of"]
@@ -64,7 +63,7 @@ def ask_once(url: str, *, seed: int) -> list[Request]:
     Raises:
         LoadTestError: a first answer is wrong already, or there is none.
     """
-    rng, mix = random.Random(seed), Mix("realistic", Corpus.read(), LanguagePair())
+    rng, mix = random.Random(seed), Mix("realistic", Corpus.read())
     requests = [mix.draw(rng) for _ in range(_VARIETY)]
     answers = ask(url, requests, timeout=_TIMEOUT_SECONDS)
     return [

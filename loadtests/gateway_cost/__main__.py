@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from loadtests.bench.contender import BenchError
 from loadtests.bench.figures import ratio, spread
-from loadtests.closed_loop import Load
 from loadtests.gateway_cost.contender import Contender, Front
+from loadtests.open_loop.generator import Load
 from loadtests.processes import spent
 from loadtests.report import append, as_table, conditions
 

@@ -16,8 +16,8 @@ from typing import Any, Self
 import psutil
 
 from loadtests.bench.contender import BenchError
-from loadtests.closed_loop import Load, generate_load
 from loadtests.mix import Kind, Request
+from loadtests.open_loop.generator import Load, generate_load
 from loadtests.processes import CpuTimes, cpu_times, end, start_python, wait_for
 from service.launcher.ports import free_port
 

@@ -19,18 +19,6 @@ __all__ = ["REFUSALS", "Exchange", "Exchanges", "percentile", "percentiles"]
 REFUSALS = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 """How a service says that it has too much to do."""
 
-_ROW = np.dtype(
-    [
-        ("kind", object),
-        ("planned", float),
-        ("sent", float),
-        ("ended", float),
-        ("status", np.int16),
-        ("fault", object),
-        ("has_retry_after", bool),
-    ]
-)
-
 Mask = NDArray[np.bool_]
 Numbers = NDArray[np.float64]
 
@@ -50,6 +38,10 @@ class Exchange(NamedTuple):
     fault: str = ""
     """What is wrong with the answer; nothing if it is right, or there is no end yet."""
     has_retry_after: bool = False
+
+
+_TYPES = (object, float, float, float, np.int16, object, bool)
+_ROW = np.dtype(list(zip(Exchange._fields, _TYPES, strict=True)))
 
 
 class Exchanges:

@@ -10,9 +10,11 @@ import signal
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+import uvloop
 from httptools import HttpParserError
 
 from loadtests.mix import Request
@@ -20,9 +22,10 @@ from loadtests.open_loop.client import Answer, Client
 from loadtests.open_loop.exchanges import Exchange, Exchanges
 from loadtests.open_loop.profiles import Segment, poisson_arrivals
 
-__all__ = ["Ending", "Generator", "Judge", "fault_of", "until_stopped"]
+__all__ = ["Ending", "Generator", "Judge", "Load", "fault_of", "generate_load", "until_stopped"]
 
 _NOBODY_SECONDS = 0.1
+_TIMEOUT_SECONDS = 60.0
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Judge = Callable[[Request, Answer], str | None]
@@ -221,3 +224,49 @@ async def until_stopped(work: Coroutine[Any, Any, Ending]) -> Ending:
         return await task
     except asyncio.CancelledError:
         return Ending.INTERRUPTED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """What a number of clients saw."""
+
+    exchanges: Exchanges
+    seconds: float
+    """From the first request to the last answer."""
+    cpu_seconds: float
+    """What the clients themselves used."""
+    reconnections: int
+    """How often a connection was closed between two requests."""
+
+    @property
+    def requests_per_second(self) -> float:
+        """Right answers a second."""
+        return float(self.exchanges.right.sum()) / self.seconds
+
+
+def generate_load(
+    url: str, requests: Sequence[Request], *, clients: int, seconds: float, seed: int = 0
+) -> Load:
+    """Has `clients` draw requests and ask for `seconds`; who has asked waits for the answer."""
+
+    async def ask() -> Load:
+        async with Client(url) as client:
+            generator = Generator(
+                client,
+                requests,
+                rng=random.Random(seed),
+                places=clients,
+                max_wait=seconds,
+                timeout=_TIMEOUT_SECONDS,
+                echoes_ids=False,
+            )
+            cpu_before = time.process_time()
+            await generator.ask_in_turn(clients, seconds)
+            return Load(
+                exchanges=generator.ended,
+                seconds=generator.elapsed,
+                cpu_seconds=time.process_time() - cpu_before,
+                reconnections=client.reconnections,
+            )
+
+    return uvloop.run(ask())

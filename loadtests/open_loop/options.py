@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from loadtests.corpus import DEFAULT_PARAGRAPHS, DEFAULT_SENTENCES, Corpus, LoadTestError
-from loadtests.mix import MIXES, LanguagePair, Mix
+from loadtests.mix import MIXES, Mix
 from loadtests.open_loop.client import Client
 from loadtests.open_loop.generator import Generator
 from loadtests.open_loop.profiles import PLANNED, Profile, ProfileName, profile_kind, profile_named
@@ -51,20 +51,6 @@ THRESHOLDS: Mapping[str, _Threshold] = {
     "max_memory_growth": _Threshold("memory.growth_percent", needs="pid"),
 }
 """All of them, by the names of their options."""
-
-
-def check(limits: Mapping[str, float], kind: ProfileName, options: Mapping[str, Any]) -> None:
-    """Refuses bounds of what is not measured.
-
-    Raises:
-        LoadTestError: a threshold must be left out.
-    """
-    for name in limits:
-        wanted = THRESHOLDS[name]
-        if kind not in wanted.profiles:
-            raise LoadTestError(f"`{name}` must be left out: {kind} does not measure it")
-        if wanted.needs is not None and options[wanted.needs] is None:
-            raise LoadTestError(f"`{name}` must be left out without `{wanted.needs}`")
 
 
 def misses(limits: Mapping[str, float], figures: Mapping[str, Any]) -> list[str]:
@@ -144,7 +130,12 @@ class LoadTestOptions:
         elif self.highest_rate < self.rate:
             least = f"must be at least `rate`, {self.rate:g}"
             raise LoadTestError(f"`peak` {least}, but is {self.highest_rate:g}")
-        check(self.thresholds, kind, vars(self))
+        for name in self.thresholds:
+            bound = THRESHOLDS[name]
+            if kind not in bound.profiles:
+                raise LoadTestError(f"`{name}` must be left out: {kind} does not measure it")
+            if bound.needs is not None and getattr(self, bound.needs) is None:
+                raise LoadTestError(f"`{name}` must be left out without `{bound.needs}`")
         if not _is_address(self.url):
             raise LoadTestError(f"`url` must be like http://HOST:PORT, but is {self.url!r}")
         if self.mix not in MIXES:
@@ -182,7 +173,7 @@ class LoadTestOptions:
     def requests(self) -> Mix:
         """The requests to draw from."""
         corpus = Corpus.read(self.text or DEFAULT_SENTENCES, self.paragraphs or DEFAULT_PARAGRAPHS)
-        return Mix(self.mix, corpus, LanguagePair(source=self.source, target=self.target))
+        return Mix(self.mix, corpus, self.source, self.target)
 
     def generator(self, client: Client) -> Generator:
         """A load generator with requests drawn from the mix."""

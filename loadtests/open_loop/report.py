@@ -39,16 +39,6 @@ def heading(figures: Figures) -> str:
     )
 
 
-def _findings(figures: Figures) -> list[Table]:
-    """The knee, the overload and the memory, as far as the profile shows them: figure by figure."""
-    found: list[Table] = []
-    for title in ("knee", "overload", "memory"):
-        part = {name: one for name, one in (figures[title] or {}).items() if name != "phases"}
-        rows = [[name.replace("_", " "), _in_full(value)] for name, value in part.items()]
-        found.append(((title, "figure"), rows))
-    return found
-
-
 def _in_full(value: Any) -> str:
     if isinstance(value, dict):
         return "; ".join(f"{name}: {_in_full(part)}" for name, part in value.items()) or "-"
@@ -58,7 +48,9 @@ def _in_full(value: Any) -> str:
 
 
 def tables(figures: Figures) -> list[Table]:
-    """Tables by kind of request, step or phase, and fault; empty ones are left out."""
+    """Tables by kind of request, step or phase, and fault, then knee, overload and memory figure by
+    figure; empty ones are left out.
+    """
     kinds = {**figures["kinds"], "all": figures}
     steps = {f"{one['began']} to {one['ended']} s": one for one in figures["steps"]}
     found = [
@@ -73,7 +65,11 @@ def tables(figures: Figures) -> list[Table]:
         names = ("rate", "requests", "goodput", "refused", "failed", "p50_ms", "p95_ms")
         found.append(_table("phase", phases, names))
     faults = {fault: {"requests": count} for fault, count in figures["faults"].items()}
-    found += [_table("fault", faults, ("requests",)), *_findings(figures)]
+    found.append(_table("fault", faults, ("requests",)))
+    for title in ("knee", "overload", "memory"):
+        part = {name: one for name, one in (figures[title] or {}).items() if name != "phases"}
+        rows = [[name.replace("_", " "), _in_full(value)] for name, value in part.items()]
+        found.append(((title, "figure"), rows))
     return [(names, rows) for names, rows in found if rows]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import sys
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ import uvloop
 from tqdm import tqdm
 
 from loadtests.corpus import LoadTestError
+from loadtests.mix import ask
 from loadtests.open_loop.client import Client
 from loadtests.open_loop.exchanges import Exchanges
 from loadtests.open_loop.figures import Result, is_saturated, num_settled
@@ -20,8 +22,7 @@ from loadtests.open_loop.generator import Ending, Generator, until_stopped
 from loadtests.open_loop.memory import MemoryWatch
 from loadtests.open_loop.options import THRESHOLDS, LoadTestOptions
 from loadtests.open_loop.overload.figures import Overload
-from loadtests.open_loop.overload.run import overload
-from loadtests.open_loop.probe import probe
+from loadtests.open_loop.overload.run import OverloadRun
 from loadtests.open_loop.profiles import Profile, ProfileName
 from loadtests.open_loop.report import as_page, as_tables
 from loadtests.report import append, conditions
@@ -75,10 +76,13 @@ def run(
 
 
 def _measure(options: LoadTestOptions, started: datetime) -> Result:
-    model = probe(options)
+    # One of each kind before the load, so that what cannot work is known at once.
+    requests = options.requests.each(random.Random(options.seed))
+    answers = ask(options.url, requests, timeout=options.timeout)
+    models = [answer["model"] for answer in answers if "model" in answer]
     watch = None if options.pid is None else MemoryWatch(options.pid)
     with watch or nullcontext():
-        profile, exchanges, elapsed, ending, overloaded = _offer(options)
+        profile, exchanges, elapsed, ending, overload = uvloop.run(_offer(options))
     if not len(exchanges):
         raise LoadTestError("ended before anything was sent")
     return Result(
@@ -86,37 +90,32 @@ def _measure(options: LoadTestOptions, started: datetime) -> Result:
         profile=profile,
         exchanges=exchanges,
         elapsed=elapsed,
-        overload=overloaded,
+        overload=overload,
         memory=None if watch is None else watch.memory,
         ending=ending,
-        model=model,
+        model=models[-1] if models else None,
         conditions=conditions(started, _PACKAGES),
     )
 
 
-def _offer(
+async def _offer(
     options: LoadTestOptions,
 ) -> tuple[Profile, Exchanges, float, Ending, Overload | None]:
-    if options.profile_name != ProfileName.OVERLOAD:
-        return options.profile, *_offer_profile(options), None
-    seen, ending = overload(options)
-    return seen.profile, seen.exchanges, seen.elapsed, ending, seen
-
-
-def _offer_profile(options: LoadTestOptions) -> tuple[Exchanges, float, Ending]:
-    """Offers the load of a profile until it is over, Ctrl-C, or the knee; progress is on stderr.
+    """Offers load until it is over, Ctrl-C, or the knee; progress is on stderr.
 
     Returns:
-        The requests, the seconds from the first one to the end, and why it ended.
+        What was offered, the requests, the seconds from the first one to the end, why it ended,
+        and what only an overload shows.
     """
-
-    async def run() -> tuple[Exchanges, float, Ending]:
-        async with Client(options.url) as client:
-            generator = options.generator(client)
+    async with Client(options.url) as client:
+        generator = options.generator(client)
+        if options.profile_name != ProfileName.OVERLOAD:
             ending = await until_stopped(_offer_until_saturated(generator, options))
-            return generator.exchanges, generator.elapsed, ending
-
-    return uvloop.run(run())
+            return options.profile, generator.exchanges, generator.elapsed, ending, None
+        phases = OverloadRun(options, generator)
+        ending, elapsed = await until_stopped(phases.run()), generator.elapsed
+        overload = phases.seen(elapsed)
+        return overload.profile, overload.exchanges, elapsed, ending, overload
 
 
 async def _offer_until_saturated(generator: Generator, options: LoadTestOptions) -> Ending:

@@ -16,44 +16,21 @@ import statistics
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import product
 from typing import Any
 
-from loadtests.closed_loop import generate_load
 from loadtests.corpus import Corpus
-from loadtests.mix import MIXES, LanguagePair, Mix, Request
+from loadtests.mix import MIXES, Mix
+from loadtests.open_loop.generator import generate_load
 from loadtests.report import as_table, conditions, rounded
 
-__all__ = ["main", "take_turn"]
+__all__ = ["main"]
 
 _VARIETY = 2000
 """Requests that are drawn beforehand, to be drawn from in turn."""
 
 Turn = dict[str, Any]
 """What one service did for some users, once, as the line of JSON has it."""
-
-
-def take_turn(
-    service: str, requests: Sequence[Request], *, users: int, seconds: float, seed: int
-) -> Turn:
-    """Has so many users ask a service.
-
-    Raises:
-        ValueError: it gave no right answer.
-    """
-    load = generate_load(service, requests, clients=users, seconds=seconds, seed=seed)
-    figures = load.exchanges.figures()
-    if not figures["right"]:
-        faults = ", ".join(load.exchanges.faults)
-        raise ValueError(f"{service} gave {users} users no right answer: {faults}")
-    return {
-        "service": service,
-        "users": users,
-        "requests": figures["requests"],
-        "failures": figures["failed"],
-        "requests_per_second": rounded(load.requests_per_second),
-        "p50_ms": figures["p50_ms"],
-        "p95_ms": figures["p95_ms"],
-    }
 
 
 def _table(turns: Sequence[Turn]) -> str:
@@ -81,21 +58,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     started, rng = datetime.now(UTC), random.Random(options.seed)
-    mix = Mix(options.mix, Corpus.read(), LanguagePair())
+    mix = Mix(options.mix, Corpus.read())
     requests = [mix.draw(rng) for _ in range(_VARIETY)]
     turns = []
-    for users in options.users:
-        for number in range(options.rounds):
-            for service in options.services:
-                try:
-                    turn = take_turn(
-                        service, requests, users=users, seconds=options.seconds,
-                        seed=options.seed + number,
-                    )  # fmt: skip
-                except ValueError as error:
-                    sys.exit(f"compare: {error}")
-                turns.append(turn)
-                print(f"round {number + 1}: {turn}", file=sys.stderr)
+    for users, number, service in product(options.users, range(options.rounds), options.services):
+        load = generate_load(
+            service, requests, clients=users, seconds=options.seconds, seed=options.seed + number
+        )
+        figures = load.exchanges.figures()
+        if not figures["right"]:
+            faults = ", ".join(load.exchanges.faults)
+            sys.exit(f"compare: {service} gave {users} users no right answer: {faults}")
+        turn = {
+            "service": service,
+            "users": users,
+            "requests": figures["requests"],
+            "failures": figures["failed"],
+            "requests_per_second": rounded(load.requests_per_second),
+            "p50_ms": figures["p50_ms"],
+            "p95_ms": figures["p95_ms"],
+        }
+        turns.append(turn)
+        print(f"round {number + 1}: {turn}", file=sys.stderr)
     print(_table(turns))
     facts = {
         "turns": turns,

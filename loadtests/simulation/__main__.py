@@ -44,7 +44,7 @@ def write_report(folder: Path) -> None:
     day = _run("autoscaled", gpu_day())
     spikes = [_run(f"a start takes {one.replica.start_seconds:.0f} s", one) for one in gpu_spikes()]
     losses = [
-        _run(f"{one.losses[0].replicas} of {one.first_replicas} lost", one) for one in node_losses()
+        _run(f"{one.losses[0][1]} of {one.first_replicas} lost", one) for one in node_losses()
     ]
     plot_courses(folder / "cpu-spike.png", [cpu], hours=False, logarithmic=False)
     plot_courses(folder / "gpu-day.png", [day], hours=True, logarithmic=True)

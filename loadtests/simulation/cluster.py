@@ -20,21 +20,13 @@ from loadtests.simulation.fleet import Fleet, QueueTimes
 from loadtests.simulation.profiles import GATEWAY, GatewayProfile, ReplicaProfile
 from service.autoscaling.decision import Autoscaler, ModelLoad, ScalingConfig
 
-__all__ = ["Cluster", "Course", "NodeLoss", "Scenario", "Traffic", "draw_tokens"]
+__all__ = ["Cluster", "Course", "Scenario", "Traffic", "draw_tokens"]
 
 Traffic = Callable[[float], float]
 """Sentences per second at a time in seconds."""
 
 _START_SPREAD = 0.2
 """A start takes up to this share more or less than the profile says."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NodeLoss:
-    """Some replicas die at once; their nodes do not come back, others must be found."""
-
-    at: float
-    replicas: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +47,8 @@ class Scenario:
     autoscaled: bool = True
     gateway: GatewayProfile = GATEWAY
     gateways: int
-    losses: tuple[NodeLoss, ...] = ()
+    losses: tuple[tuple[float, int], ...] = ()
+    """When how many replicas die at once; their nodes do not come back, others must be found."""
     detect_seconds: float = 1.0
     """Until the gateways repeat what a lost replica had."""
     course_seconds: float = 60.0
@@ -92,11 +85,8 @@ class Cluster:
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
         self._generator = np.random.Generator(np.random.PCG64(scenario.seed))
-        self._fleet = Fleet(
-            scenario.replica,
-            # Those that finish their work are no longer counted, but still there.
-            most=2 * scenario.max_replicas,
-        )
+        # Those that finish their work are no longer counted, but still there.
+        self._fleet = Fleet(scenario.replica, most=2 * scenario.max_replicas)
         self._autoscaler = Autoscaler(scenario.scaling)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
@@ -122,8 +112,8 @@ class Cluster:
         self._at(0.0, self._tick)
         self._at(scenario.report_seconds, self._decide)
         self._at(scenario.course_seconds, self._note)
-        for loss in scenario.losses:
-            self._at(loss.at, partial(self._lose, loss))
+        for at, replicas in scenario.losses:
+            self._at(at, partial(self._lose, replicas))
         while self._events and self._events[0][0] <= scenario.seconds:
             self._now, _, event = heapq.heappop(self._events)
             event()
@@ -168,12 +158,7 @@ class Cluster:
         """Tokens that the gateways accept in this tick."""
         scenario = self._scenario
         sentences = self._generator.poisson(scenario.traffic(self._now) * seconds, 1)
-        [drawn] = draw_tokens(
-            self._generator,
-            sentences,
-            mean=scenario.replica.mean_sentence_tokens,
-            variation=scenario.replica.variation,
-        )
+        [drawn] = draw_tokens(self._generator, sentences, scenario.replica)
         tokens = float(drawn)
         self.course.arrived_tokens += tokens
         self._offered_since += tokens
@@ -232,8 +217,8 @@ class Cluster:
             self._starting.remove(number)
             self._fleet.add()
 
-    def _lose(self, loss: NodeLoss) -> None:
-        tokens = self._fleet.lose(min(loss.replicas, len(self._fleet.serving)))
+    def _lose(self, replicas: int) -> None:
+        tokens = self._fleet.lose(min(replicas, len(self._fleet.serving)))
         self._lost += tokens
         self._at(self._now + self._scenario.detect_seconds, partial(self._repeat, tokens))
 
@@ -255,19 +240,16 @@ class Cluster:
 
 
 def draw_tokens(
-    generator: np.random.Generator,
-    sentences: np.ndarray,
-    *,
-    mean: float,
-    variation: float,
+    generator: np.random.Generator, sentences: np.ndarray, profile: ReplicaProfile
 ) -> np.ndarray:
     """Tokens of so many sentences together, for each entry of `sentences`.
 
-    A sentence's tokens have a gamma distribution, so the sum of n is drawn at once; `variation` 1
-    makes it exponential, 0 makes all sentences alike.
+    A sentence's tokens have a gamma distribution, so the sum of n is drawn at once; a
+    variation of 1 makes it exponential, 0 makes all sentences alike.
     """
-    if variation == 0:
-        return sentences * mean
-    shape = 1 / variation**2
-    drawn: np.ndarray = generator.gamma(sentences * shape, mean / shape)
+    if profile.variation == 0:
+        return sentences * profile.mean_sentence_tokens
+    shape = 1 / profile.variation**2
+    scale = profile.mean_sentence_tokens / shape
+    drawn: np.ndarray = generator.gamma(sentences * shape, scale)
     return drawn

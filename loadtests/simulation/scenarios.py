@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from loadtests.simulation.cluster import NodeLoss, Scenario, Traffic
+from loadtests.simulation.cluster import Scenario, Traffic
 from loadtests.simulation.profiles import (
     CPU_PAPER_BASE,
     GATEWAY,
@@ -147,7 +147,7 @@ def node_losses() -> list[Scenario]:
             first_replicas=replicas,
             max_replicas=200,
             gateways=gateways_for(rate),
-            losses=(NodeLoss(at=600.0, replicas=8 * nodes),),
+            losses=((600.0, 8 * nodes),),
             course_seconds=5.0,
         )
         for nodes in (3, 6)

@@ -43,7 +43,7 @@ def plot_courses(
         hours: whether time is in hours, not minutes.
         logarithmic: whether the numbers of replicas are drawn so.
     """
-    figure, above, below = _stacked()
+    figure, (above, below) = pyplot.subplots(2, 1, figsize=(9, 6), sharex=True)
     unit = 3600.0 if hours else 60.0
     for colour, (name, _, course) in zip(_COLOURS, runs, strict=False):
         times = [second / unit for second in course.seconds]
@@ -75,12 +75,6 @@ def plot_goodput(path: Path, curves: Sequence[tuple[str, Sequence[int], Sequence
     axes.set_yscale("log")
     _finish(axes, "source tokens per second", "GPU replicas")
     _save(figure, path)
-
-
-def _stacked() -> tuple[Figure, Axes, Axes]:
-    """Two plots over the same time, one above the other."""
-    figure, (above, below) = pyplot.subplots(2, 1, figsize=(9, 6), sharex=True)
-    return figure, above, below
 
 
 def _finish(axes: Axes, what: str, over: str) -> None:
@@ -148,7 +142,7 @@ def record(url: str, seconds: float) -> list[Moment]:
 
 def plot_trace(path: Path, moments: Sequence[Moment]) -> None:
     """What a running service did: replicas above, queue time and load below."""
-    figure, above, below = _stacked()
+    figure, (above, below) = pyplot.subplots(2, 1, figsize=(9, 6), sharex=True)
     times = [one["seconds"] for one in moments]
     above.step(times, [one["replicas"] for one in moments], where="post", label="replicas")
     above.step(times, [one["target"] for one in moments], where="post", label="the decision")

@@ -149,7 +149,7 @@ def test_an_overload_finds_the_peak_and_tells_refusals_from_failures(tmp_path: P
     assert values["goodput"] / values["peak_goodput"] == pytest.approx(
         values["goodput_share"], rel=0.01
     )
-    assert "Time in which requests were refused" in (tmp_path / "page.html").read_text()
+    assert "refusals by status" in (tmp_path / "page.html").read_text()
 
 
 def test_ctrl_c_ends_an_overload_with_a_report(tmp_path: Path) -> None:

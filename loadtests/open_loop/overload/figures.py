@@ -77,8 +77,6 @@ class Overload:
     exchanges: Exchanges
     phases: Sequence[Phase]
     """The last one may have been cut short."""
-    elapsed: float
-    """Seconds from the first request to the end of everything."""
     peak_is_known: bool
     """False if the service bore all that was offered in the search."""
     deadline: float | None

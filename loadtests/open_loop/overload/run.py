@@ -8,16 +8,13 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-import uvloop
-
 from loadtests.corpus import LoadTestError
-from loadtests.open_loop.client import Client
-from loadtests.open_loop.generator import Ending, until_stopped
+from loadtests.open_loop.generator import Ending, Generator
 from loadtests.open_loop.options import LoadTestOptions
 from loadtests.open_loop.overload.figures import Overload, Phase, PhaseName, turns
 from loadtests.open_loop.profiles import constant
 
-__all__ = ["Trial", "find_peak", "overload"]
+__all__ = ["OverloadRun", "Trial", "find_peak"]
 
 _LOW_SHARE = 0.25
 """Share of the peak that is offered before and after the overload."""
@@ -98,26 +95,18 @@ async def find_peak(
     return best, rough.saturated
 
 
-def overload(options: LoadTestOptions) -> tuple[Overload, Ending]:
-    """Runs it until it is over or a signal ends it; progress is on stderr."""
-    return uvloop.run(_Run(options).run())
+class OverloadRun:
+    """All phases, once; each is told on stderr."""
 
-
-class _Run:
-    def __init__(self, options: LoadTestOptions) -> None:
+    def __init__(self, options: LoadTestOptions, generator: Generator) -> None:
         self._options = options
+        self._generator = generator
         self._phases: list[Phase] = []
         self._peak_is_known = False
         self._cpu_seconds = 0.0
 
-    async def run(self) -> tuple[Overload, Ending]:
-        """See `overload`."""
-        async with Client(self._options.url) as client:
-            self._generator = self._options.generator(client)
-            ending = await until_stopped(self._all_phases())
-            return self._result(), ending
-
-    async def _all_phases(self) -> Ending:
+    async def run(self) -> Ending:
+        """From the search to the last answer."""
         best, self._peak_is_known = await find_peak(
             self._try,
             first=self._options.rate,
@@ -170,14 +159,13 @@ class _Run:
         )
         return self._phases[-1]
 
-    def _result(self) -> Overload:
-        elapsed = self._generator.elapsed
+    def seen(self, elapsed: float) -> Overload:
+        """What there was until `elapsed` seconds after the first request."""
         # The last phase may have been cut short.
         phases = [replace(one, ended=min(one.ended, elapsed)) for one in self._phases]
         return Overload(
             exchanges=self._generator.exchanges,
             phases=[one for one in phases if one.seconds > 0],
-            elapsed=elapsed,
             peak_is_known=self._peak_is_known,
             deadline=self._options.deadline,
             generator_cpu_seconds=self._cpu_seconds,

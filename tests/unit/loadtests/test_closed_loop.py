@@ -7,15 +7,15 @@ from collections.abc import Sequence
 
 import pytest
 
-from loadtests.closed_loop import generate_load
 from loadtests.corpus import Corpus
-from loadtests.mix import LanguagePair, Mix, Request
+from loadtests.mix import Mix, Request
+from loadtests.open_loop.generator import generate_load
 from tests.integration.stand_in import Answer, right, short, stand_in
 
 
 @pytest.fixture(scope="module")
 def requests() -> Sequence[Request]:
-    return Mix("lists", Corpus.read(), LanguagePair()).each(random.Random(1))
+    return Mix("lists", Corpus.read()).each(random.Random(1))
 
 
 def test_every_answer_is_counted(requests: Sequence[Request]) -> None:

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from loadtests.corpus import Corpus
-from loadtests.mix import MIXES, Kind, LanguagePair, Mix
+from loadtests.mix import MIXES, Kind, Mix
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def corpus() -> Corpus:
 
 
 def _mix(name: str, corpus: Corpus) -> Mix:
-    return Mix(name, corpus, LanguagePair(source="en", target="de"))
+    return Mix(name, corpus, source="en", target="de")
 
 
 @pytest.mark.parametrize("name", list(MIXES))

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from loadtests.closed_loop import Load
 from loadtests.gateway_cost.__main__ import Turn, as_tables, figures_of
 from loadtests.gateway_cost.contender import Front
 from loadtests.mix import Kind
 from loadtests.open_loop.exchanges import Exchange, Exchanges
+from loadtests.open_loop.generator import Load
 
 
 def _turns(**kinds: float) -> list[Turn]:

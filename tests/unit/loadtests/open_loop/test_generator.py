@@ -12,13 +12,13 @@ import pytest
 from httptools import HttpParserError
 
 from loadtests.corpus import Corpus
-from loadtests.mix import LanguagePair, Mix
+from loadtests.mix import Mix
 from loadtests.open_loop.client import Answer, Client
 from loadtests.open_loop.exchanges import Exchanges
 from loadtests.open_loop.generator import Generator
 from loadtests.open_loop.profiles import constant
 
-_REQUESTS = Mix("sentences", Corpus.read(), LanguagePair()).each(random.Random(1))
+_REQUESTS = Mix("sentences", Corpus.read()).each(random.Random(1))
 _RIGHT = {"translations": [{"text": "ja", "finish_reason": "stop"}], "model": "m"}
 
 

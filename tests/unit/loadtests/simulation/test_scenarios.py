@@ -48,7 +48,7 @@ def test_spikes_differ_in_how_long_a_start_takes() -> None:
 
 
 def test_nodes_of_eight_replicas_are_lost() -> None:
-    lost = [scenario.losses[0].replicas for scenario in node_losses()]
+    lost = [scenario.losses[0][1] for scenario in node_losses()]
     assert lost == [24, 48]
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from loadtests.simulation.cluster import Cluster, Course, NodeLoss, Scenario, draw_tokens
+from loadtests.simulation.cluster import Cluster, Course, Scenario, draw_tokens
 from loadtests.simulation.fleet import Fleet, QueueTimes
 from loadtests.simulation.profiles import GatewayProfile, ReplicaProfile
 from loadtests.simulation.scenarios import constant, daily, spike
@@ -61,7 +61,7 @@ def test_a_queue_of_single_sentences_waits_as_theory_says(variation: float, theo
     seconds = 0.02 * service
     for tick in range(6000):
         sentences = generator.poisson(rho / service * seconds, queues)
-        arrived = draw_tokens(generator, sentences, mean=20.0, variation=variation)
+        arrived = draw_tokens(generator, sentences, profile)
         waits = fleet.tick(tick * seconds, seconds, arrived)
         if tick > 2000:  # it began empty
             times.add(waits, sentences)
@@ -94,8 +94,8 @@ def _books(course: Course) -> float:
     [
         {},
         {"traffic": spike(30.0, 20.0, begin=100.0, end=300.0, ramp=5.0)},
-        {"losses": (NodeLoss(at=200.0, replicas=2),), "first_replicas": 4, "min_replicas": 4},
-        {"losses": (NodeLoss(at=200.0, replicas=1),)},
+        {"losses": ((200.0, 2),), "first_replicas": 4, "min_replicas": 4},
+        {"losses": ((200.0, 1),)},
         {"gateway": replace(_WIDE, max_in_flight=50), "traffic": constant(400.0)},
         {"gateway": replace(_WIDE, requests_per_second=20.0)},
     ],
@@ -132,7 +132,7 @@ def test_a_new_replica_takes_its_time() -> None:
 
 def test_a_lost_replica_is_replaced_and_its_work_repeated() -> None:
     course = _run(
-        first_replicas=3, min_replicas=3, losses=(NodeLoss(at=100.0, replicas=2),),
+        first_replicas=3, min_replicas=3, losses=((100.0, 2),),
         course_seconds=1.0, seconds=200.0,
     )  # fmt: skip
     assert course.replicas[101] == 1

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from loadtests.simulation.cluster import draw_tokens
+from loadtests.simulation.profiles import CPU_PAPER_BASE
 from loadtests.simulation.scenarios import constant, daily
 
 
 def _drawn(variation: float, sentences: int) -> np.ndarray:
     generator = np.random.Generator(np.random.PCG64(1))
-    return draw_tokens(generator, np.full(20_000, sentences), mean=20.0, variation=variation)
+    profile = replace(CPU_PAPER_BASE, mean_sentence_tokens=20.0, variation=variation)
+    return draw_tokens(generator, np.full(20_000, sentences), profile)
 
 
 def test_sentences_that_are_alike_are_not_drawn() -> None:

@@ -20,7 +20,7 @@ def overload_of(rows: list[Exchange], **changes: Any) -> Overload:
         for number, (name, rate) in enumerate(rates.items())
     ]
     values: dict[str, Any] = {
-        "exchanges": Exchanges(rows), "phases": phases, "elapsed": 50.0,
+        "exchanges": Exchanges(rows), "phases": phases,
         "peak_is_known": True, "deadline": None, "generator_cpu_seconds": 1.0,
     }  # fmt: skip
     return Overload(**values | changes)
