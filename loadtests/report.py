@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -55,7 +54,7 @@ def cell(milliseconds: float | None) -> str:
 def conditions(started: datetime, packages: Iterable[str]) -> dict[str, Any]:
     """What a run was made on and with: hardware, versions, commit, and when it began (UTC)."""
     return {
-        "hardware": asdict(read_hardware(os.sched_getaffinity(0), "cpu")),
+        "hardware": read_hardware(os.sched_getaffinity(0), "cpu"),
         "versions": versions(packages),
         "commit": commit(),
         "started": started.isoformat(timespec="seconds"),

@@ -7,11 +7,11 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Iterable
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
-__all__ = ["Hardware", "Memory", "commit", "read_hardware", "read_memory", "versions"]
+__all__ = ["Memory", "commit", "read_hardware", "read_memory", "versions"]
 
 _ROOT = Path(__file__).parents[2]
 _FLAGS = (
@@ -30,32 +30,18 @@ Of `pss`, pages shared with other processes count in part.
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Hardware:
-    """The machine."""
-
-    cpu: str
-    cpu_flags: tuple[str, ...]
-    """Only those that matter for matrix products."""
-    cores: int
-    """That a contender may use."""
-    cores_of_machine: int
-    memory_bytes: int
-    gpus: tuple[str, ...]
-
-
-def read_hardware(cores: Iterable[int], device: str) -> Hardware:
-    """This machine; graphics cards only when one is used."""
+def read_hardware(cores: Iterable[int], device: str) -> dict[str, Any]:
+    """This machine, and of its `cores` those given; graphics cards only when one is used."""
     cpuinfo = _fields(Path("/proc/cpuinfo"))
     flags = (cpuinfo.get("flags") or cpuinfo.get("Features") or "").split()
-    return Hardware(
-        cpu=cpuinfo.get("model name") or platform.processor() or platform.machine(),
-        cpu_flags=tuple(flag for flag in _FLAGS if flag in flags),
-        cores=len(list(cores)),
-        cores_of_machine=os.cpu_count() or 0,
-        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        gpus=_gpus() if device == "cuda" else (),
-    )
+    return {
+        "cpu": cpuinfo.get("model name") or platform.processor() or platform.machine(),
+        "cpu_flags": tuple(flag for flag in _FLAGS if flag in flags),
+        "cores": len(list(cores)),
+        "cores_of_machine": os.cpu_count() or 0,
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "gpus": _gpus() if device == "cuda" else (),
+    }
 
 
 def read_memory() -> Memory:

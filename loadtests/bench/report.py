@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
@@ -64,10 +63,7 @@ def as_object(
         "planned_tokens": sum(workload.planned) if workload.planned else None,
         "text": options.text.path.name if options.text.path else None,
         "references": options.text.references,
-        "measurements": [
-            {name: value for name, value in asdict(m).items() if value is not None}
-            for m in measurements
-        ],
+        "measurements": measurements,
         "memory": memory,
         "idle_cpu": idle_cpu,
         "notes": [
@@ -87,7 +83,7 @@ def ratios(
     there were several regimes.
     """
     found = {
-        (m.regime, m.contender, m.search, m.load): m.figures[_DECIDING[m.regime]]["rounds"]
+        (m["regime"], m["contender"], m["search"], m.get("load")): m["figures"]
         for m in measurements
     }
     compared = {}
@@ -97,10 +93,11 @@ def ratios(
             for (at_work, contender, search, load), theirs in found.items():
                 if (at_work, contender) != (regime, pair.their_label):
                     continue
-                ours = found[regime, pair.our_label, search, load]
+                both = [found[regime, pair.our_label, search, load], theirs]
+                ours, their = (figures[_DECIDING[regime]]["rounds"] for figures in both)
                 share = f"@{load.split()[0]}" if load else ""
                 more_is_better = regime is Regime.THROUGHPUT
-                better, worse = (ours, theirs) if more_is_better else (theirs, ours)
+                better, worse = (ours, their) if more_is_better else (their, ours)
                 compared[f"{prefix}{pair.name}/{search}{share}"] = ratio(better, worse)
     return compared
 
@@ -127,13 +124,13 @@ def _notes_of_targets(measurements: Sequence[Measurement]) -> Iterable[str]:
     """No contender may win by other lengths or worse translations."""
     best: dict[object, float] = {}
     for m in measurements:
-        if m.bleu is not None:
-            best[m.search, m.sentences] = max(best.get((m.search, m.sentences), 0.0), m.bleu)
+        of = m["search"], m["sentences"]
+        best[of] = max(best.get(of, 0.0), m.get("bleu", 0.0))
     for m in measurements:
-        name = f"{m.contender}, {m.regime}, {m.search}"
-        if m.planned_lengths is not None and m.planned_lengths < 1 - _LOST_LENGTHS:
-            yield f"{name}: {1 - m.planned_lengths:.1%} of targets have other lengths than planned"
-        if m.bleu is not None and (lost := best[m.search, m.sentences] - m.bleu) > _LOST_BLEU:
+        name = f"{m['contender']}, {m['regime']}, {m['search']}"
+        if (kept := m.get("planned_lengths", 1.0)) < 1 - _LOST_LENGTHS:
+            yield f"{name}: {1 - kept:.1%} of targets have other lengths than planned"
+        if "bleu" in m and (lost := best[m["search"], m["sentences"]] - m["bleu"]) > _LOST_BLEU:
             yield f"{name}: {lost:.1f} BLEU below the best"
 
 
