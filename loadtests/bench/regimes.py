@@ -13,10 +13,10 @@ import numpy as np
 from tqdm import tqdm
 
 from loadtests.bench.contender import Peer, Regime, Search, Setup, Task, TokenIds, Translated
-from loadtests.bench.figures import spread
 from loadtests.bench.options import BenchOptions, Pair
 from loadtests.bench.worker import Field, Worker
 from loadtests.bench.workload import Workload, poisson_arrivals
+from loadtests.report import spread
 
 __all__ = ["Job", "Measurement", "Score", "closed_jobs", "measure", "measure_regimes"]
 

@@ -7,12 +7,11 @@ from itertools import groupby
 from typing import Any
 
 from loadtests.bench.contender import Regime
-from loadtests.bench.figures import Spread, ratio, shown
 from loadtests.bench.machine import Memory
 from loadtests.bench.options import BenchOptions, Pair
 from loadtests.bench.regimes import Measurement
 from loadtests.bench.workload import Workload
-from loadtests.report import as_table
+from loadtests.report import Spread, as_table, ratio, ratio_table, shown, shown_spread
 
 __all__ = ["as_object", "as_tables", "ratios"]
 
@@ -146,14 +145,8 @@ def as_tables(values: Mapping[str, Any]) -> str:
     # Measurements of one table stand together only once they are sorted.
     by_table = groupby(sorted(values["measurements"], key=_table_of), key=_table_of)
     parts += [_measured_table(title, list(group)) for title, group in by_table]
-    if values["ratios"]:
-        rows = [
-            [key, f"{median:.2f}", f"{min(rounds):.2f} to {max(rounds):.2f}"]
-            for (key, median), rounds in zip(
-                values["ratios"].items(), values["ratio_rounds"].values(), strict=True
-            )
-        ]
-        parts.append(as_table((["ours over theirs", "median", "rounds"], rows)))
+    if values["ratio_rounds"]:
+        parts.append(ratio_table("ours over theirs", values["ratio_rounds"]))
     names = ("rss", "pss", "peak_rss")
     rows = [
         [label, *(f"{memory[name] / 2**20:.0f}" for name in names)]
@@ -173,7 +166,7 @@ def _measured_table(title: str, group: Sequence[Mapping[str, Any]]) -> str:
     rows = [
         [
             m["contender"],
-            *(_spread(m["figures"][name]) for name in names),
+            *(shown_spread(m["figures"][name]) for name in names),
             str(m["sentences"]),
             str(m.get("output_tokens", "")),
             f"{m['planned_lengths']:.1%}" if "planned_lengths" in m else "",
@@ -188,7 +181,3 @@ def _measured_table(title: str, group: Sequence[Mapping[str, Any]]) -> str:
     kept = [column for column in zip(header, *rows, strict=True) if any(column[1:])]
     headings, *cells = zip(*kept, strict=True)
     return as_table((headings, cells))
-
-
-def _spread(spread: Mapping[str, float]) -> str:
-    return f"{shown(spread['median'])} ({shown(spread['min'])} to {shown(spread['max'])})"

@@ -18,8 +18,7 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any
 
-from loadtests.bench.figures import shown
-from loadtests.report import as_table
+from loadtests.report import as_table, shown
 
 __all__ = ["TARGETS", "Figures", "Outcome", "as_json_line", "as_text", "run_stage"]
 

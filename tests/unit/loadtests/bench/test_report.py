@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from loadtests.bench.contender import Peer, Regime, Search
-from loadtests.bench.figures import spread
 from loadtests.bench.options import BenchOptions, Pair
 from loadtests.bench.regimes import Measurement
 from loadtests.bench.report import as_object, as_tables
 from loadtests.bench.workload import Workload
+from loadtests.report import spread
 
 _OURS, _THEIRS = "polyhead-int8", "ctranslate2-int8"
 _FIGURE = {
