@@ -20,6 +20,7 @@ _FLAGS = (
 )  # fmt: skip
 """Flags of processors that decide how fast a matrix product is."""
 _PACKAGES = ("polyhead", "torch", "numpy", "ctranslate2", "transformers")
+_GPU_QUERY = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
 _GIT_SECONDS = 10
 
 
@@ -40,7 +41,7 @@ def read_hardware(cores: Iterable[int], device: str) -> dict[str, Any]:
         "cores": len(list(cores)),
         "cores_of_machine": os.cpu_count() or 0,
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "gpus": _gpus() if device == "cuda" else (),
+        "gpus": tuple(_output(_GPU_QUERY).splitlines()) if device == "cuda" else (),
     }
 
 
@@ -48,7 +49,9 @@ def read_memory() -> Memory:
     """What this process holds."""
     sizes = _fields(Path("/proc/self/smaps_rollup")) | _fields(Path("/proc/self/status"))
     names = {"rss": "VmRSS", "pss": "Pss", "peak_rss": "VmHWM"}
-    return {name: _bytes(sizes.get(theirs)) for name, theirs in names.items()}
+    return {
+        name: 1024 * int(sizes.get(theirs, "0 kB").split()[0]) for name, theirs in names.items()
+    }
 
 
 def commit() -> str | None:
@@ -68,11 +71,6 @@ def versions(packages: Iterable[str] = _PACKAGES) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _gpus() -> tuple[str, ...]:
-    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
-    return tuple(_output(query).splitlines())
 
 
 def _output(command: list[str]) -> str:
@@ -95,8 +93,3 @@ def _fields(path: Path) -> dict[str, str]:
         if colon:
             fields.setdefault(name.strip(), value.strip())
     return fields
-
-
-def _bytes(size: str | None) -> int:
-    """`512 kB` in bytes."""
-    return int(size.split()[0]) * 1024 if size else 0

@@ -136,10 +136,6 @@ def _step_seconds(runner: CudaRunner, groups: int, beams: int) -> float:
     table[:groups] = slots
     runner._stream.upload(table, group._rows[:bucket])
 
-    def steps() -> None:
-        for _ in range(_STEPS):
-            graph()
-
     def rewind() -> None:
         counters = runner._memory.counters
         counters[Counter.DONE, : runner.max_slots] = 0
@@ -152,23 +148,18 @@ def _step_seconds(runner: CudaRunner, groups: int, beams: int) -> float:
         own = torch.arange(runner.max_slots + 1, device=counters.device).int()
         runner._memory.ancestors.copy_(own[None, :, None].expand_as(runner._memory.ancestors))
 
-    return _median_seconds(runner, steps, rewind) / _STEPS
-
-
-def _median_seconds(
-    runner: CudaRunner, work: Callable[[], None], before: Callable[[], None] = lambda: None
-) -> float:
     stream = runner._stream
     times = []
     with torch.inference_mode():
         for _ in range(_REPEATS + 1):
-            stream.run(before)
+            stream.run(rewind)
             began = stream.mark()
-            work()
+            for _ in range(_STEPS):
+                graph()
             ended = stream.mark()
             ended.wait()
             times.append(ended.seconds_since(began))
-    return statistics.median(times[1:])
+    return statistics.median(times[1:]) / _STEPS
 
 
 def _profile(runner: CudaRunner, num_rows: int, figures: Figures) -> None:
