@@ -1,10 +1,10 @@
-"""What reports of load tests share: tables, rounded numbers, the conditions of a run, files."""
+"""What reports of load tests share: tables, numbers, the conditions of a run, files."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,30 @@ from tabulate import tabulate
 from loadtests.bench.machine import commit, read_hardware, versions
 from model.errors import PolyheadError
 
-__all__ = ["PERCENTILES", "Table", "append", "as_table", "cell", "conditions", "ms", "rounded"]
+__all__ = [
+    "PERCENTILES",
+    "Spread",
+    "Table",
+    "append",
+    "as_table",
+    "cell",
+    "conditions",
+    "ms",
+    "ratio",
+    "ratio_table",
+    "rounded",
+    "shown",
+    "shown_spread",
+    "spread",
+]
 
 PERCENTILES = (0.50, 0.95, 0.99)
 """Those that reports tell."""
 
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 """Headings, and rows of as many cells."""
+Spread = dict[str, Any]
+"""One figure of several rounds, as the line of JSON has it."""
 
 
 def as_table(table: Table, form: str = "plain") -> str:
@@ -33,6 +50,43 @@ def as_table(table: Table, form: str = "plain") -> str:
         rows, headings, form, disable_numparse=True, colglobalalign="right", colalign=("left",)
     )
     return text
+
+
+def spread(rounds: Sequence[float]) -> Spread:
+    """The rounds, one or more, with their smallest, median and largest value."""
+    return {
+        "rounds": tuple(rounds),
+        "min": min(rounds),
+        "median": statistics.median(rounds),
+        "max": max(rounds),
+    }
+
+
+def ratio(better: Sequence[float], worse: Sequence[float]) -> Spread:
+    """Round by round, `better` over `worse`: both had the same conditions in a round, so drift of
+    the machine falls out."""
+    return spread([a / b for a, b in zip(better, worse, strict=True)])
+
+
+def ratio_table(title: str, ratio_rounds: Mapping[str, Sequence[float]]) -> str:
+    """The median, the smallest and the largest round of each ratio."""
+    rows = [
+        [key, f"{statistics.median(rounds):.2f}", f"{min(rounds):.2f} to {max(rounds):.2f}"]
+        for key, rounds in ratio_rounds.items()
+    ]
+    return as_table(([title, "median", "rounds"], rows))
+
+
+def shown_spread(found: Spread) -> str:
+    """The median, and between which rounds it stands."""
+    return f"{shown(found['median'])} ({shown(found['min'])} to {shown(found['max'])})"
+
+
+def shown(value: object) -> str:
+    """A value for people: four digits of a float, thousands in groups, anything else as it is."""
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.4g}"
+    return str(value)
 
 
 def rounded(value: float | None) -> float | None:
@@ -55,7 +109,7 @@ def cell(milliseconds: float | None) -> str:
 def conditions(started: datetime, packages: Iterable[str]) -> dict[str, Any]:
     """What a run was made on and with: hardware, versions, commit, and when it began (UTC)."""
     return {
-        "hardware": asdict(read_hardware(os.sched_getaffinity(0), "cpu")),
+        "hardware": read_hardware(os.sched_getaffinity(0), "cpu"),
         "versions": versions(packages),
         "commit": commit(),
         "started": started.isoformat(timespec="seconds"),

@@ -2,7 +2,6 @@
 
 From the bottom up: a module imports what stands above it.
 
-figures             what is said of several rounds
 planned_lengths     random weights that end where they are asked to
 models, workload    which weights, and what is translated
 contender           what translates token ids, and how work comes in: an open loop, batches

@@ -6,7 +6,6 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -88,7 +87,7 @@ def run(options: BenchOptions) -> dict[str, Any]:
     hardware = read_hardware(options.cores, options.device)
     model = BenchModel.named(options.model, seed=options.seed)
     workload = draw_workload(model, options.text, count=options.count(), seed=options.seed)
-    pairs = options.pairs(hardware.cpu_flags)
+    pairs = options.pairs(hardware["cpu_flags"])
     with tempfile.TemporaryDirectory(prefix="polyhead-bench-") as folder:
         specs = list(_specs(options, pairs, model, workload, Path(folder)))
         with Field(map(Worker, specs)) as field:
@@ -106,7 +105,7 @@ def run(options: BenchOptions) -> dict[str, Any]:
         memory=memory,
         idle_cpu=idle_cpu,
         weights=field.weights_digest,
-        hardware=asdict(hardware),
+        hardware=hardware,
         versions=versions(),
         commit=commit(),
         started=started.isoformat(timespec="seconds"),

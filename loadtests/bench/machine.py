@@ -7,11 +7,11 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Iterable
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
-__all__ = ["Hardware", "Memory", "commit", "read_hardware", "read_memory", "versions"]
+__all__ = ["Memory", "commit", "read_hardware", "read_memory", "versions"]
 
 _ROOT = Path(__file__).parents[2]
 _FLAGS = (
@@ -20,6 +20,7 @@ _FLAGS = (
 )  # fmt: skip
 """Flags of processors that decide how fast a matrix product is."""
 _PACKAGES = ("polyhead", "torch", "numpy", "ctranslate2", "transformers")
+_GPU_QUERY = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
 _GIT_SECONDS = 10
 
 
@@ -30,39 +31,27 @@ Of `pss`, pages shared with other processes count in part.
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Hardware:
-    """The machine."""
-
-    cpu: str
-    cpu_flags: tuple[str, ...]
-    """Only those that matter for matrix products."""
-    cores: int
-    """That a contender may use."""
-    cores_of_machine: int
-    memory_bytes: int
-    gpus: tuple[str, ...]
-
-
-def read_hardware(cores: Iterable[int], device: str) -> Hardware:
-    """This machine; graphics cards only when one is used."""
+def read_hardware(cores: Iterable[int], device: str) -> dict[str, Any]:
+    """This machine, and of its `cores` those given; graphics cards only when one is used."""
     cpuinfo = _fields(Path("/proc/cpuinfo"))
     flags = (cpuinfo.get("flags") or cpuinfo.get("Features") or "").split()
-    return Hardware(
-        cpu=cpuinfo.get("model name") or platform.processor() or platform.machine(),
-        cpu_flags=tuple(flag for flag in _FLAGS if flag in flags),
-        cores=len(list(cores)),
-        cores_of_machine=os.cpu_count() or 0,
-        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        gpus=_gpus() if device == "cuda" else (),
-    )
+    return {
+        "cpu": cpuinfo.get("model name") or platform.processor() or platform.machine(),
+        "cpu_flags": tuple(flag for flag in _FLAGS if flag in flags),
+        "cores": len(list(cores)),
+        "cores_of_machine": os.cpu_count() or 0,
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "gpus": tuple(_output(_GPU_QUERY).splitlines()) if device == "cuda" else (),
+    }
 
 
 def read_memory() -> Memory:
     """What this process holds."""
     sizes = _fields(Path("/proc/self/smaps_rollup")) | _fields(Path("/proc/self/status"))
     names = {"rss": "VmRSS", "pss": "Pss", "peak_rss": "VmHWM"}
-    return {name: _bytes(sizes.get(theirs)) for name, theirs in names.items()}
+    return {
+        name: 1024 * int(sizes.get(theirs, "0 kB").split()[0]) for name, theirs in names.items()
+    }
 
 
 def commit() -> str | None:
@@ -82,11 +71,6 @@ def versions(packages: Iterable[str] = _PACKAGES) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _gpus() -> tuple[str, ...]:
-    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
-    return tuple(_output(query).splitlines())
 
 
 def _output(command: list[str]) -> str:
@@ -109,8 +93,3 @@ def _fields(path: Path) -> dict[str, str]:
         if colon:
             fields.setdefault(name.strip(), value.strip())
     return fields
-
-
-def _bytes(size: str | None) -> int:
-    """`512 kB` in bytes."""
-    return int(size.split()[0]) * 1024 if size else 0

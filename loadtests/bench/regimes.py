@@ -13,10 +13,10 @@ import numpy as np
 from tqdm import tqdm
 
 from loadtests.bench.contender import Peer, Regime, Search, Setup, Task, TokenIds, Translated
-from loadtests.bench.figures import Spread, spread
 from loadtests.bench.options import BenchOptions, Pair
 from loadtests.bench.worker import Field, Worker
 from loadtests.bench.workload import Workload, poisson_arrivals
+from loadtests.report import spread
 
 __all__ = ["Job", "Measurement", "Score", "closed_jobs", "measure", "measure_regimes"]
 
@@ -36,26 +36,14 @@ Score = Callable[[Sequence[Sequence[int]]], float]
 """BLEU of targets against the references of as many first sources."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Measurement:
-    """One contender in one regime with one search, and under one load if there is any."""
+Measurement = dict[str, Any]
+"""One contender in one regime with one search, as the line of JSON has it.
 
-    contender: str
-    """Its label, as in "ctranslate2-int8"."""
-    regime: Regime
-    search: Search
-    load: str | None = None
-    """A share of someone's capacity, as in "80% of ctranslate2-int8"."""
-    setup: Setup
-    figures: dict[str, Spread]
-    """By name, which ends with the unit."""
-    sentences: int
-    """Sentences of one round."""
-    output_tokens: int | None = None
-    """Tokens of the first round's targets, end tokens included."""
-    planned_lengths: float | None = None
-    """Share of targets exactly as long as was planned."""
-    bleu: float | None = None
+`load`, where there is one, is a share of someone's capacity, as in "80% of ctranslate2-int8".
+`figures` are spreads by name, which ends with the unit. `sentences` are those of one round;
+`output_tokens`, end tokens included, those of the first round's targets. `planned_lengths` is the
+share of targets exactly as long as was planned.
+"""
 
 
 def measure_regimes(
@@ -76,12 +64,13 @@ def measure_regimes(
         if regime is not Regime.ONLINE:
             jobs = closed_jobs(regime, field.workers, workload, options, score)
         else:
-            flood = [m for m in found if m.regime is Regime.THROUGHPUT]
+            flood = [m for m in found if m["regime"] is Regime.THROUGHPUT]
             if not flood:  # only to set the loads: nobody has asked for the figures
                 jobs = closed_jobs(Regime.THROUGHPUT, field.workers, workload, options)
                 flood = measure(field, jobs, options)
             rates = {
-                (m.search, m.contender): m.figures["sentences_per_second"]["median"] for m in flood
+                (m["search"], m["contender"]): m["figures"]["sentences_per_second"]["median"]
+                for m in flood
             }
             jobs = online_jobs(field.workers, workload, options, capacity=rates, pairs=pairs)
         found += measure(field, jobs, options)
@@ -108,13 +97,13 @@ def measure(field: Field, jobs: Sequence[Job], options: BenchOptions) -> list[Me
                 progress.set_postfix_str(job.name, refresh=False)
                 progress.update()
     return [
-        Measurement(
-            contender=job.worker.spec.label,
-            **job.task._asdict(),
-            setup=setup,
-            figures={name: spread([each[name] for each in figures]) for name in figures[0]},
+        {
+            "contender": job.worker.spec.label,
+            **{name: value for name, value in job.task._asdict().items() if value is not None},
+            "setup": setup,
+            "figures": {name: spread([each[name] for each in figures]) for name in figures[0]},
             **job.facts,
-        )
+        }
         for job, setup, figures in zip(jobs, setups, rounds, strict=True)
     ]
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
 from loadtests.bench.contender import Regime
-from loadtests.bench.figures import Spread, ratio, shown
 from loadtests.bench.machine import Memory
 from loadtests.bench.options import BenchOptions, Pair
 from loadtests.bench.regimes import Measurement
 from loadtests.bench.workload import Workload
-from loadtests.report import as_table
+from loadtests.report import Spread, as_table, ratio, ratio_table, shown, shown_spread
 
 __all__ = ["as_object", "as_tables", "ratios"]
 
@@ -64,10 +62,7 @@ def as_object(
         "planned_tokens": sum(workload.planned) if workload.planned else None,
         "text": options.text.path.name if options.text.path else None,
         "references": options.text.references,
-        "measurements": [
-            {name: value for name, value in asdict(m).items() if value is not None}
-            for m in measurements
-        ],
+        "measurements": measurements,
         "memory": memory,
         "idle_cpu": idle_cpu,
         "notes": [
@@ -87,7 +82,7 @@ def ratios(
     there were several regimes.
     """
     found = {
-        (m.regime, m.contender, m.search, m.load): m.figures[_DECIDING[m.regime]]["rounds"]
+        (m["regime"], m["contender"], m["search"], m.get("load")): m["figures"]
         for m in measurements
     }
     compared = {}
@@ -97,10 +92,11 @@ def ratios(
             for (at_work, contender, search, load), theirs in found.items():
                 if (at_work, contender) != (regime, pair.their_label):
                     continue
-                ours = found[regime, pair.our_label, search, load]
+                both = [found[regime, pair.our_label, search, load], theirs]
+                ours, their = (figures[_DECIDING[regime]]["rounds"] for figures in both)
                 share = f"@{load.split()[0]}" if load else ""
                 more_is_better = regime is Regime.THROUGHPUT
-                better, worse = (ours, theirs) if more_is_better else (theirs, ours)
+                better, worse = (ours, their) if more_is_better else (their, ours)
                 compared[f"{prefix}{pair.name}/{search}{share}"] = ratio(better, worse)
     return compared
 
@@ -127,13 +123,13 @@ def _notes_of_targets(measurements: Sequence[Measurement]) -> Iterable[str]:
     """No contender may win by other lengths or worse translations."""
     best: dict[object, float] = {}
     for m in measurements:
-        if m.bleu is not None:
-            best[m.search, m.sentences] = max(best.get((m.search, m.sentences), 0.0), m.bleu)
+        of = m["search"], m["sentences"]
+        best[of] = max(best.get(of, 0.0), m.get("bleu", 0.0))
     for m in measurements:
-        name = f"{m.contender}, {m.regime}, {m.search}"
-        if m.planned_lengths is not None and m.planned_lengths < 1 - _LOST_LENGTHS:
-            yield f"{name}: {1 - m.planned_lengths:.1%} of targets have other lengths than planned"
-        if m.bleu is not None and (lost := best[m.search, m.sentences] - m.bleu) > _LOST_BLEU:
+        name = f"{m['contender']}, {m['regime']}, {m['search']}"
+        if (kept := m.get("planned_lengths", 1.0)) < 1 - _LOST_LENGTHS:
+            yield f"{name}: {1 - kept:.1%} of targets have other lengths than planned"
+        if "bleu" in m and (lost := best[m["search"], m["sentences"]] - m["bleu"]) > _LOST_BLEU:
             yield f"{name}: {lost:.1f} BLEU below the best"
 
 
@@ -149,14 +145,8 @@ def as_tables(values: Mapping[str, Any]) -> str:
     # Measurements of one table stand together only once they are sorted.
     by_table = groupby(sorted(values["measurements"], key=_table_of), key=_table_of)
     parts += [_measured_table(title, list(group)) for title, group in by_table]
-    if values["ratios"]:
-        rows = [
-            [key, f"{median:.2f}", f"{min(rounds):.2f} to {max(rounds):.2f}"]
-            for (key, median), rounds in zip(
-                values["ratios"].items(), values["ratio_rounds"].values(), strict=True
-            )
-        ]
-        parts.append(as_table((["ours over theirs", "median", "rounds"], rows)))
+    if values["ratio_rounds"]:
+        parts.append(ratio_table("ours over theirs", values["ratio_rounds"]))
     names = ("rss", "pss", "peak_rss")
     rows = [
         [label, *(f"{memory[name] / 2**20:.0f}" for name in names)]
@@ -176,7 +166,7 @@ def _measured_table(title: str, group: Sequence[Mapping[str, Any]]) -> str:
     rows = [
         [
             m["contender"],
-            *(_spread(m["figures"][name]) for name in names),
+            *(shown_spread(m["figures"][name]) for name in names),
             str(m["sentences"]),
             str(m.get("output_tokens", "")),
             f"{m['planned_lengths']:.1%}" if "planned_lengths" in m else "",
@@ -191,7 +181,3 @@ def _measured_table(title: str, group: Sequence[Mapping[str, Any]]) -> str:
     kept = [column for column in zip(header, *rows, strict=True) if any(column[1:])]
     headings, *cells = zip(*kept, strict=True)
     return as_table((headings, cells))
-
-
-def _spread(spread: Mapping[str, float]) -> str:
-    return f"{shown(spread['median'])} ({shown(spread['min'])} to {shown(spread['max'])})"

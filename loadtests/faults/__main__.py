@@ -109,14 +109,13 @@ def _wait_until_whole(
     replicas: Sequence[int],
 ) -> float | None:
     """Seconds from the fault on, None if it took too long; the load goes on for a while after."""
-    whole_after = None
     wait_for(lambda: _replicas(service) != replicas, 2.0)  # a kill takes a moment to show
     old = set(replicas) if case.replaces_all else set()
-    if wait_for(
+    whole = wait_for(
         lambda: case.over(service) and not old & set(_replicas(service)) and _is_whole(service),
         plan.most_after_seconds,
-    ):
-        whole_after = load.elapsed - fault_at
+    )
+    whole_after = load.elapsed - fault_at if whole else None
     time.sleep(max(plan.whole_seconds, fault_at + plan.least_after_seconds - load.elapsed))
     return whole_after
 

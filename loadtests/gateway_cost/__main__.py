@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 import sys
 import tempfile
 import time
@@ -17,11 +16,10 @@ import typer
 from tqdm import tqdm
 
 from loadtests.bench.contender import BenchError
-from loadtests.bench.figures import ratio, spread
 from loadtests.gateway_cost.contender import Contender, Front
 from loadtests.open_loop.generator import Load
 from loadtests.processes import spent
-from loadtests.report import append, as_table, conditions
+from loadtests.report import append, as_table, conditions, ratio, ratio_table, shown_spread, spread
 
 __all__ = ["Turn", "app", "as_tables", "figures_of", "main"]
 
@@ -195,7 +193,7 @@ def _measured(front: Front, clients: int, turns: Sequence[Turn]) -> Figures:
 
 
 def as_tables(figures: Figures) -> str:
-    """For each number of clients what was seen and where the time went; then ratios and notes."""
+    """For each number of clients, what was seen and where the time went; then ratios and notes."""
     hardware, measurements = figures["hardware"], figures["measurements"]
     parts = [
         f"{hardware['cores']} of {hardware['cores_of_machine']} CPUs ({hardware['cpu']}); medians "
@@ -204,13 +202,9 @@ def as_tables(figures: Figures) -> str:
     ]
     for clients in dict.fromkeys(one["clients"] for one in measurements):
         group = [one for one in measurements if one["clients"] == clients]
-        parts += [_seen(f"{clients} clients", group), _by_kind(f"{clients} clients", group)]
-    if ratios := figures["ratio_rounds"]:
-        rows = [
-            [key, f"{statistics.median(rounds):.2f}", f"{min(rounds):.2f} to {max(rounds):.2f}"]
-            for key, rounds in ratios.items()
-        ]
-        parts.append(as_table((["core-ms", "median", "rounds"], rows)))
+        parts.append(_seen(f"{clients} clients", group))
+    if figures["ratio_rounds"]:
+        parts.append(ratio_table("core-ms", figures["ratio_rounds"]))
     notes = [
         f"Note: {front} used {busy:.1%} of a CPU while others had their turn."
         for front, busy in figures["idle_cpu"].items()
@@ -219,38 +213,24 @@ def as_tables(figures: Figures) -> str:
 
 
 def _seen(title: str, group: Sequence[Figures]) -> str:
-    names = list(group[0]["figures"])
-    header = [title, *(name.replace("_", " ") for name in names), "requests", "reconnections"]
-    rows = [
-        [
-            one["front"],
-            *(_spread(one["figures"][name]) for name in names),
-            str(one["requests"]),
-            str(one["reconnections"]),
-        ]
-        for one in group
-    ]
-    return as_table((header, rows))
-
-
-def _by_kind(title: str, group: Sequence[Figures]) -> str:
-    """The dearest kind of process first."""
+    """A column for each front; of the kinds of process, the dearest first."""
     costs = [
         {kind: found["median"] for kind, found in one["core_ms_by_kind"].items()} for one in group
     ]
     most = {kind: max(cost.get(kind, 0.0) for cost in costs) for cost in costs for kind in cost}
     rows = [
-        [kind, *(f"{cost[kind]:.2f}" if kind in cost else "" for cost in costs)]
-        for kind in sorted(most, key=lambda kind: -most[kind])
-        if most[kind] >= _NEGLIGIBLE_MS
+        *(
+            [name.replace("_", " "), *(shown_spread(one["figures"][name]) for one in group)]
+            for name in group[0]["figures"]
+        ),
+        *([name, *(str(one[name]) for one in group)] for name in ("requests", "reconnections")),
+        *(
+            [f"core ms of {kind}", *(f"{cost[kind]:.2f}" if kind in cost else "" for cost in costs)]
+            for kind in sorted(most, key=lambda kind: -most[kind])
+            if most[kind] >= _NEGLIGIBLE_MS
+        ),
     ]
-    return as_table(([f"{title}, core ms of", *(one["front"] for one in group)], rows))
-
-
-def _spread(found: dict[str, float]) -> str:
-    digits = 0 if found["median"] >= 100 else 2
-    median, low, high = (f"{found[name]:,.{digits}f}" for name in ("median", "min", "max"))
-    return f"{median} ({low} to {high})"
+    return as_table(([title, *(one["front"] for one in group)], rows))
 
 
 if __name__ == "__main__":

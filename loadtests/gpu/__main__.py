@@ -14,11 +14,12 @@ from pathlib import Path
 from loadtests.bench.machine import commit, read_hardware, versions
 from loadtests.bench.models import RANDOM_MODELS, BenchModel
 from loadtests.gpu.rates import offer_cublas_12
-from loadtests.gpu.stages import Figures, Stage, as_json_line, as_text, run_stage
+from loadtests.gpu.stages import Figures, as_json_line, as_text, run_stage
 
 _TESTS = ("tests/unit/model/engine/cuda/kernels", "tests/unit/model/engine/cuda")
 _RESERVE = 8.0
 """Seconds for the report."""
+_KERNELS_SECONDS = 100
 _SECONDS = {
     "agreement": 100, "steps": 80, "throughput": 90, "alone": 45, "online": 60, "peers": 200,
 }  # fmt: skip
@@ -47,25 +48,29 @@ def main() -> int:
 def _all_stages(output: Path, seconds: float, text: Path | None) -> int:
     deadline = time.monotonic() + seconds - _RESERVE
     hardware = read_hardware(sorted(os.sched_getaffinity(0)), "cuda")
-    environment = {
-        "gpus": hardware.gpus, "cpu": hardware.cpu, "cores": hardware.cores,
-        "versions": versions(), "commit": commit(),
-    }  # fmt: skip
+    environment = {name: hardware[name] for name in ("gpus", "cpu", "cores")}
+    environment |= {"versions": versions(), "commit": commit()}
     print(environment, flush=True)
     # Kernels are compiled, not interpreted.
     os.environ["TRITON_INTERPRET"] = "0"
-    outcomes = [
-        run_stage(stage, at_most=deadline - time.monotonic()) for stage in stages(output, text)
-    ]
+    outcomes = {
+        name: run_stage(
+            name,
+            command,
+            output / f"{name}.json",
+            at_most=min(_SECONDS.get(name, _KERNELS_SECONDS), deadline - time.monotonic()),
+        )
+        for name, command in commands(output, text).items()
+    }
     table, line = as_text(outcomes), as_json_line(outcomes, environment)
     (output / "table.txt").write_text(table + "\n", encoding="utf-8")
     (output / "result.json").write_text(line + "\n", encoding="utf-8")
     print(table, line, sep="\n\n")
-    return int(any(outcome.error is not None for outcome in outcomes))
+    return int(any(outcome["error"] is not None for outcome in outcomes.values()))
 
 
-def stages(output: Path, text: Path | None) -> list[Stage]:
-    """The tests of the kernels, then every stage of `_SECONDS`."""
+def commands(output: Path, text: Path | None) -> dict[str, list[str]]:
+    """By stage: the tests of the kernels, then every stage of `_SECONDS`."""
     pytest = [
         # Its own settings: those of the project want plug-ins that nothing here needs.
         *(sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", ".", "-q"),
@@ -75,14 +80,9 @@ def stages(output: Path, text: Path | None) -> list[Stage]:
     if find_spec("xdist"):
         pytest += ["-n", "6"]
     given = ["--output", str(output), *(["--text", str(text)] if text else [])]
-    commands = {"kernels": pytest} | {
+    return {"kernels": pytest} | {
         name: [sys.executable, "-m", "loadtests.gpu", name, *given] for name in _SECONDS
     }
-    limits = {"kernels": 100} | _SECONDS
-    return [
-        Stage(name=name, seconds=limits[name], command=command, figures=output / f"{name}.json")
-        for name, command in commands.items()
-    ]
 
 
 def _work(stage: str, figures: Figures, text: Path | None) -> list[str]:

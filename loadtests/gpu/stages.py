@@ -12,19 +12,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from textwrap import indent
 from typing import Any
 
-from loadtests.bench.figures import shown
-from loadtests.report import as_table
+from loadtests.report import as_table, shown
 
-__all__ = ["TARGETS", "Figures", "Outcome", "Stage", "as_json_line", "as_text", "run_stage"]
+__all__ = ["TARGETS", "Figures", "Outcome", "as_json_line", "as_text", "run_stage"]
 
 Value = float | int | str | bool | None
+Outcome = dict[str, Any]
+"""What came of a stage: its seconds, its error (None if it did not fail), and the figures that it
+wrote before it ended."""
 SCHEMA = 1
 
 TARGETS = {
@@ -53,73 +54,39 @@ class Figures:
         os.replace(beside, self._path)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stage:
-    """A part of the check."""
-
-    name: str
-    seconds: float
-    """Most of its time."""
-    command: list[str]
-    figures: Path
-    """The file in which it leaves its figures, anew after each of them."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What came of a stage."""
-
-    name: str
-    seconds: float
-    error: str | None
-    """Why it failed; None if it did not."""
-    figures: dict[str, Any]
-    """Whatever it wrote before it ended."""
-
-
-def run_stage(stage: Stage, *, at_most: float) -> Outcome:
+def run_stage(name: str, command: Sequence[str], figures: Path, *, at_most: float) -> Outcome:
     """Executes a stage; what it prints passes through.
 
     Args:
-        at_most: seconds that are left for everything.
+        figures: the file in which it leaves its figures, anew after each of them.
+        at_most: seconds.
     """
-    print(f"\n=== {stage.name} ===", flush=True)
+    print(f"\n=== {name} ===", flush=True)
+    if at_most <= 0:
+        return {"seconds": 0.0, "error": "no time was left", "figures": {}}
     started = time.monotonic()
-    limit = min(stage.seconds, at_most)
-    if limit <= 0:
-        return Outcome(name=stage.name, seconds=0.0, error="no time was left", figures={})
     # Of an earlier run
-    stage.figures.unlink(missing_ok=True)
-    process = subprocess.Popen(
-        stage.command,
-        # With the processes that it starts, so that all of them can be ended.
-        start_new_session=True,
-    )
+    figures.unlink(missing_ok=True)
+    # With the processes that it starts, so that all of them can be ended.
+    process = subprocess.Popen(command, start_new_session=True)
     try:
-        code = process.wait(timeout=limit)
+        code = process.wait(timeout=at_most)
         error = None if code == 0 else f"it ended with {code}"
     except subprocess.TimeoutExpired:
-        error = f"it was ended after {limit:.0f} s"
+        error = f"it was ended after {at_most:.0f} s"
     # Whoever is left of it would be in the way of the next one.
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     seconds = time.monotonic() - started
-    print(f"--- {stage.name}: {error or 'done'}, {seconds:.0f} s", file=sys.stderr, flush=True)
-    return Outcome(
-        name=stage.name, seconds=seconds, error=error, figures=_read_figures(stage.figures)
-    )
+    print(f"--- {name}: {error or 'done'}, {seconds:.0f} s", file=sys.stderr, flush=True)
+    found: dict[str, Value] = {}
+    with suppress(OSError, json.JSONDecodeError):
+        found = json.loads(figures.read_text(encoding="utf-8"))
+    return {"seconds": seconds, "error": error, "figures": found}
 
 
-def _read_figures(path: Path) -> dict[str, Any]:
-    try:
-        figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        return {}
-    return figures
-
-
-def as_text(outcomes: Sequence[Outcome]) -> str:
+def as_text(outcomes: Mapping[str, Outcome]) -> str:
     """Targets first, then every figure by stage."""
     figures = merged(outcomes)
     targets = [
@@ -127,23 +94,22 @@ def as_text(outcomes: Sequence[Outcome]) -> str:
         for name, wanted in TARGETS.items()
     ]
     parts = ["", as_table((["target", "wanted", "found", ""], targets))]
-    for outcome in outcomes:
-        parts.append(f"\n{outcome.name}: {outcome.error or 'done'}, {outcome.seconds:.0f} s")
-        rows = [[name, shown(value)] for name, value in outcome.figures.items()]
-        if rows:
+    for stage, outcome in outcomes.items():
+        parts.append(f"\n{stage}: {outcome['error'] or 'done'}, {outcome['seconds']:.0f} s")
+        if rows := [[name, shown(value)] for name, value in outcome["figures"].items()]:
             parts.append(indent(as_table(([], rows)), "  "))
     return "\n".join(parts)
 
 
-def as_json_line(outcomes: Sequence[Outcome], environment: dict[str, Any]) -> str:
+def as_json_line(outcomes: Mapping[str, Outcome], environment: dict[str, Any]) -> str:
     """One object."""
     return json.dumps(
         {
             "schema": SCHEMA,
             "environment": environment,
             "stages": {
-                outcome.name: {"seconds": round(outcome.seconds, 1), "error": outcome.error}
-                for outcome in outcomes
+                stage: {"seconds": round(outcome["seconds"], 1), "error": outcome["error"]}
+                for stage, outcome in outcomes.items()
             },
             "targets": TARGETS,
             "figures": merged(outcomes),
@@ -152,9 +118,9 @@ def as_json_line(outcomes: Sequence[Outcome], environment: dict[str, Any]) -> st
     )
 
 
-def merged(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def merged(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
     """All figures; their names differ between stages."""
-    return {name: value for outcome in outcomes for name, value in outcome.figures.items()}
+    return {name: value for one in outcomes.values() for name, value in one["figures"].items()}
 
 
 def _verdict(name: str, found: float | None, wanted: float) -> tuple[str, str]:

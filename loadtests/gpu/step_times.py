@@ -20,12 +20,13 @@ from model.engine.cuda.kernels.slot_memory import Counter
 from model.engine.cuda.runner import CudaRunner
 from model.network.transformer import Transformer
 
-__all__ = ["Ceilings", "StepWork", "measure_steps"]
+__all__ = ["Ceilings", "measure_steps"]
 
 _SOURCE_LEN = 30
 _FIRST, _STEPS = 10, 10
 """Steps from position 10 on: 15 are behind a row on average, as in a target of 30."""
 _REPEATS = 15
+_NUM_BYTES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,48 +53,22 @@ class Ceilings:
         multiplying = _seconds(lambda: a @ b)
         return cls(bytes_per_second=2 * size / copying, flops=2 * width**3 / multiplying)
 
+    def step_seconds(self, config: TransformerConfig, *, groups: int, beams: int) -> float:
+        """The least that a step of `groups` sources takes, in bfloat16.
 
-@dataclass(frozen=True, kw_only=True)
-class StepWork:
-    """The least that a decode step must do."""
-
-    weight_bytes: float
-    cache_bytes: float
-    flops: float
-
-    @classmethod
-    def of(
-        cls,
-        config: TransformerConfig,
-        *,
-        groups: int,
-        beams: int,
-        position: float,
-        source_len: float,
-        num_bytes: int,
-    ) -> StepWork:
-        """The work of a step of `groups` sources: each weight and each cached number is read once.
-
-        The beams of a source share its entry; how much of their past they share is not counted.
+        Products need their weights, and what they multiply; each weight and each cached number is
+        read once. The beams of a source share its entry; how much of their past they share is not
+        counted.
         """
         width, layers = config.d_model, config.num_decoder_layers
         per_layer = 6 * width * width + 2 * width * config.d_ff
         weights = layers * per_layer + config.tgt_vocab_size * width
-        rows = groups * beams
-        cached = 2 * layers * width * (rows * (position + 1) + groups * source_len)
-        attention = 4 * layers * width * rows * (position + 1 + source_len)
-        return cls(
-            weight_bytes=float(weights * num_bytes),
-            cache_bytes=cached * num_bytes,
-            flops=2.0 * weights * rows + attention,
-        )
-
-    def seconds(self, ceilings: Ceilings) -> float:
-        """No step is faster: products need their weights, and what they multiply."""
-        reading = self.weight_bytes / ceilings.bytes_per_second
-        return max(reading, self.flops / ceilings.flops) + (
-            self.cache_bytes / ceilings.bytes_per_second
-        )
+        rows, past = groups * beams, _FIRST + _STEPS / 2 + 1
+        cached = 2 * layers * width * (rows * past + groups * _SOURCE_LEN)
+        attention = 4 * layers * width * rows * (past + _SOURCE_LEN)
+        multiplying = (2.0 * weights * rows + attention) / self.flops
+        reading = _NUM_BYTES * weights / self.bytes_per_second
+        return max(reading, multiplying) + _NUM_BYTES * cached / self.bytes_per_second
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -131,16 +106,13 @@ def measure_steps(
     for beams in (1, 4):
         for num_rows in rows:
             groups = max(1, num_rows // beams)
-            work = StepWork.of(
-                config, groups=groups, beams=beams, position=_FIRST + _STEPS / 2,
-                source_len=_SOURCE_LEN, num_bytes=2,
-            )  # fmt: skip
+            bound = ceilings.step_seconds(config, groups=groups, beams=beams)
             seconds = _step_seconds(runner, groups, beams)
             name = f"step_beam{beams}_rows{groups * beams}"
             figures.record(f"{name}_us", seconds * 1e6)
             figures.record(f"{name}_tokens_per_second", groups / seconds)
-            figures.record(f"{name}_bound_us", work.seconds(ceilings) * 1e6)
-            figures.record(f"{name}_share_of_bound", work.seconds(ceilings) / seconds)
+            figures.record(f"{name}_bound_us", bound * 1e6)
+            figures.record(f"{name}_share_of_bound", bound / seconds)
     for num_rows in (1, max(rows)):
         _profile(runner, num_rows, figures)
     runner.close()
@@ -164,10 +136,6 @@ def _step_seconds(runner: CudaRunner, groups: int, beams: int) -> float:
     table[:groups] = slots
     runner._stream.upload(table, group._rows[:bucket])
 
-    def steps() -> None:
-        for _ in range(_STEPS):
-            graph()
-
     def rewind() -> None:
         counters = runner._memory.counters
         counters[Counter.DONE, : runner.max_slots] = 0
@@ -180,23 +148,18 @@ def _step_seconds(runner: CudaRunner, groups: int, beams: int) -> float:
         own = torch.arange(runner.max_slots + 1, device=counters.device).int()
         runner._memory.ancestors.copy_(own[None, :, None].expand_as(runner._memory.ancestors))
 
-    return _median_seconds(runner, steps, rewind) / _STEPS
-
-
-def _median_seconds(
-    runner: CudaRunner, work: Callable[[], None], before: Callable[[], None] = lambda: None
-) -> float:
     stream = runner._stream
     times = []
     with torch.inference_mode():
         for _ in range(_REPEATS + 1):
-            stream.run(before)
+            stream.run(rewind)
             began = stream.mark()
-            work()
+            for _ in range(_STEPS):
+                graph()
             ended = stream.mark()
             ended.wait()
             times.append(ended.seconds_since(began))
-    return statistics.median(times[1:])
+    return statistics.median(times[1:]) / _STEPS
 
 
 def _profile(runner: CudaRunner, num_rows: int, figures: Figures) -> None:

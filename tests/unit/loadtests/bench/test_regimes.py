@@ -56,23 +56,25 @@ def test_contenders_take_turns_round_by_round() -> None:
 def test_rates_of_throughput() -> None:
     found = _closed(Regime.THROUGHPUT, _field(), searches=(Search.GREEDY,))
     ours, theirs, slow = found
-    assert ours.figures["sentences_per_second"]["rounds"] == pytest.approx([1000.0] * 3)
-    assert theirs.figures["sentences_per_second"]["median"] == pytest.approx(500.0)
-    assert ours.sentences == theirs.sentences == 300
-    assert ours.output_tokens == sum(range(2, 302))
-    assert ours.figures["tokens_per_second"]["median"] == pytest.approx(ours.output_tokens / 0.3)
+    assert ours["figures"]["sentences_per_second"]["rounds"] == pytest.approx([1000.0] * 3)
+    assert theirs["figures"]["sentences_per_second"]["median"] == pytest.approx(500.0)
+    assert ours["sentences"] == theirs["sentences"] == 300
+    assert ours["output_tokens"] == sum(range(2, 302))
+    assert ours["figures"]["tokens_per_second"]["median"] == pytest.approx(
+        ours["output_tokens"] / 0.3
+    )
     # The slow one has a quarter of the work, and rates make up for it.
-    assert slow.sentences == 75
-    assert slow.figures["sentences_per_second"]["median"] == pytest.approx(100.0)
-    assert [m.planned_lengths for m in found] == [1.0] * 3
-    assert [m.bleu for m in found] == [300, 300, 75]
+    assert slow["sentences"] == 75
+    assert slow["figures"]["sentences_per_second"]["median"] == pytest.approx(100.0)
+    assert [m["planned_lengths"] for m in found] == [1.0] * 3
+    assert [m["bleu"] for m in found] == [300, 300, 75]
 
 
 def test_latency_is_of_the_first_sentences() -> None:
     field = _field()
     found = _closed(Regime.LATENCY, field, searches=(Search.GREEDY,), latency_sentences=4)
     assert {entry[3] for entry in field.log if entry[1] == "translate"} == {4}
-    ours = found[0].figures
+    ours = found[0]["figures"]
     assert ours["mean_ms"]["median"] == pytest.approx(1.0)
     assert ours["p95_ms"]["max"] == pytest.approx(1.0)
     assert ours["per_token_ms"]["median"] == pytest.approx(4.0 / (2 + 3 + 4 + 5))
@@ -86,8 +88,8 @@ def test_lengths_that_were_not_planned_are_counted() -> None:
     field: Any = FakeField(FakeWorker("polyhead-int8", 1.0))
     jobs = closed_jobs(Regime.THROUGHPUT, field.workers, workload, options)
     [found] = measure(field, jobs, options)
-    assert found.planned_lengths == 0.5
-    assert found.bleu is None
+    assert found["planned_lengths"] == 0.5
+    assert "bleu" not in found
 
 
 def _online(field: Any, capacity: float, options: BenchOptions, *peers: Pair) -> list[Measurement]:
@@ -105,7 +107,7 @@ _PEERS = (
 def test_loads_are_shares_of_a_capacity() -> None:
     options = BenchOptions(searches=(Search.GREEDY,), rounds=1, seconds=0.1)
     found = _online(_field(), 200.0, options, *_PEERS)
-    loads = [(m.load, m.setup["requests_per_second"], m.contender) for m in found]
+    loads = [(m["load"], m["setup"]["requests_per_second"], m["contender"]) for m in found]
     assert loads[:4] == [
         ("25% of ctranslate2-int8", 50.0, "polyhead-int8"),
         ("25% of ctranslate2-int8", 50.0, "ctranslate2-int8"),
@@ -113,7 +115,7 @@ def test_loads_are_shares_of_a_capacity() -> None:
         ("50% of ctranslate2-int8", 100.0, "ctranslate2-int8"),
     ]
     assert loads[-1] == ("80% of polyhead-int8", 160.0, "polyhead-int8")
-    assert sum(m.load.endswith("of polyhead-int8") for m in found) == 3
+    assert sum(m["load"].endswith("of polyhead-int8") for m in found) == 3
 
 
 def test_everybody_gets_the_same_arrivals() -> None:
@@ -130,9 +132,9 @@ def test_everybody_gets_the_same_arrivals() -> None:
             assert ours[1] == theirs[1]
         assert len({arrivals for _, arrivals in turns}) == 3  # each round has its own
     first = found[0]
-    assert first.setup == {"requests_per_second": 7.5, "way": "only"}
-    assert set(first.figures) == {"p50_ms", "p95_ms", "p99_ms"}
-    assert first.figures["p50_ms"]["median"] <= first.figures["p95_ms"]["median"]
+    assert first["setup"] == {"requests_per_second": 7.5, "way": "only"}
+    assert set(first["figures"]) == {"p50_ms", "p95_ms", "p99_ms"}
+    assert first["figures"]["p50_ms"]["median"] <= first["figures"]["p95_ms"]["median"]
 
 
 def test_the_beginning_of_a_round_does_not_count() -> None:
@@ -140,14 +142,14 @@ def test_the_beginning_of_a_round_does_not_count() -> None:
     options = BenchOptions(searches=(Search.GREEDY,), rounds=1, seconds=10.0)
     [quarter, *_] = _online(field, 40.0, options)
     arrivals = next(entry[3] for entry in field.log if entry[1] == "serve")
-    assert quarter.sentences == sum(arrival >= 2.0 for arrival in arrivals) < len(arrivals)
+    assert quarter["sentences"] == sum(arrival >= 2.0 for arrival in arrivals) < len(arrivals)
 
 
 def test_nobody_sends_more_than_one_sender_can() -> None:
     field: Any = FakeField(FakeWorker("polyhead-int8", 0.001))
     options = BenchOptions(searches=(Search.GREEDY,), rounds=1, seconds=0.1)
     found = _online(field, 20_000.0, options)
-    rates = [(m.load, m.setup["requests_per_second"]) for m in found]
+    rates = [(m["load"], m["setup"]["requests_per_second"]) for m in found]
     assert rates == [
         ("25% of polyhead-int8", 5000.0),
         ("50% of polyhead-int8", 8000.0),
@@ -164,8 +166,8 @@ def test_loads_need_a_capacity_whether_or_not_it_is_asked_for(
         regimes=(Regime.ONLINE,), searches=(Search.GREEDY,), rounds=1, seconds=0.1
     )
     found = measure_regimes(_field(), _WORKLOAD, options, _PEERS)
-    assert {m.regime for m in found} == {Regime.ONLINE}
-    own = {m.load: m.setup["requests_per_second"] for m in found}
+    assert {m["regime"] for m in found} == {Regime.ONLINE}
+    own = {m["load"]: m["setup"]["requests_per_second"] for m in found}
     assert own["80% of ctranslate2-int8"] == pytest.approx(400.0)
     assert own["80% of polyhead-int8"] == pytest.approx(800.0)
     assert "throughput" in capsys.readouterr().err

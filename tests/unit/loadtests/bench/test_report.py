@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from loadtests.bench.contender import Peer, Regime, Search
-from loadtests.bench.figures import spread
-from loadtests.bench.machine import Hardware
 from loadtests.bench.options import BenchOptions, Pair
 from loadtests.bench.regimes import Measurement
 from loadtests.bench.report import as_object, as_tables
 from loadtests.bench.workload import Workload
+from loadtests.report import spread
 
 _OURS, _THEIRS = "polyhead-int8", "ctranslate2-int8"
 _FIGURE = {
@@ -27,29 +26,29 @@ _FIGURE = {
 def _measured(
     regime: Regime, label: str, value: float, load: str | None = None, **more: Any
 ) -> Measurement:
-    return Measurement(
-        contender=label,
-        regime=regime,
-        search=Search.GREEDY,
-        load=load,
-        setup={"threads": 2},
-        figures={_FIGURE[regime]: spread([value, 2 * value, 3 * value])},
-        sentences=8,
+    return {
+        "contender": label,
+        "regime": regime,
+        "search": Search.GREEDY,
+        **({"load": load} if load else {}),
+        "setup": {"threads": 2},
+        "figures": {_FIGURE[regime]: spread([value, 2 * value, 3 * value])},
+        "sentences": 8,
         **more,
-    )
+    }
 
 
 _WORKLOAD = Workload(
     sources=((9, 2), (9, 9, 2)), references=None, planned=None, max_new_tokens=9, left_out=0
 )
-_HARDWARE = Hardware(
-    cpu="A CPU",
-    cpu_flags=("avx2",),
-    cores=2,
-    cores_of_machine=4,
-    memory_bytes=2**34,
-    gpus=(),
-)
+_HARDWARE = {
+    "cpu": "A CPU",
+    "cpu_flags": ("avx2",),
+    "cores": 2,
+    "cores_of_machine": 4,
+    "memory_bytes": 2**34,
+    "gpus": (),
+}
 
 
 def _object(
@@ -63,7 +62,7 @@ def _object(
         "excluded": {},
         "memory": {_OURS: {"rss": 2**20, "pss": 2**19, "peak_rss": 2**21}},
         "idle_cpu": {_OURS: 0.0, _THEIRS: 0.001},
-        "hardware": asdict(_HARDWARE),
+        "hardware": _HARDWARE,
     }
     options = options or _options(*measurements)
     made = as_object(options, workload, measurements, **(values | changes))
@@ -72,7 +71,7 @@ def _object(
 
 
 def _options(*measurements: Measurement, **changes: Any) -> BenchOptions:
-    regimes = tuple(dict.fromkeys(m.regime for m in measurements))
+    regimes = tuple(dict.fromkeys(m["regime"] for m in measurements))
     peers = (Peer.CTRANSLATE2,)
     return BenchOptions(regimes=regimes, searches=(Search.GREEDY,), peers=peers, **changes)
 
@@ -155,15 +154,15 @@ def test_nothing_to_note() -> None:
 
 def test_a_worse_translation_is_noted() -> None:
     ours, theirs = _throughput(bleu=20.0)
-    [note] = _object(replace(ours, bleu=19.5), theirs)["notes"]
+    [note] = _object(ours | {"bleu": 19.5}, theirs)["notes"]
     assert note == "polyhead-int8, throughput, greedy: 0.5 BLEU below the best"
     # Scores of other sentences are not compared.
-    assert _object(replace(ours, bleu=19.5), replace(theirs, sentences=2))["notes"] == []
+    assert _object(ours | {"bleu": 19.5}, theirs | {"sentences": 2})["notes"] == []
 
 
 def test_other_lengths_than_planned_are_noted() -> None:
     ours, theirs = _throughput(planned_lengths=1.0)
-    [note] = _object(ours, replace(theirs, planned_lengths=0.9))["notes"]
+    [note] = _object(ours, theirs | {"planned_lengths": 0.9})["notes"]
     assert "ctranslate2-int8" in note
     assert "10.0% of targets have other lengths" in note
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.gpu.__main__ import stages
-from loadtests.gpu.stages import TARGETS, Figures, Outcome, Stage, as_json_line, as_text, run_stage
+from loadtests.gpu.__main__ import commands
+from loadtests.gpu.stages import TARGETS, Figures, Outcome, as_json_line, as_text, run_stage
 from tests.unit.model.engine.fake_runner import until
 
 _RECORD = """
@@ -20,14 +20,10 @@ Figures(Path(sys.argv[1])).record("answer", 42.0)
 """
 
 
-def stage(script: str, folder: Path, seconds: float = 60.0) -> Stage:
+def run(script: str, folder: Path, seconds: float = 60.0) -> Outcome:
     figures = folder / "figures.json"
-    return Stage(
-        name="trial",
-        seconds=seconds,
-        command=[sys.executable, "-c", script, str(figures)],
-        figures=figures,
-    )
+    command = [sys.executable, "-c", script, str(figures)]
+    return run_stage("trial", command, figures, at_most=seconds)
 
 
 @pytest.fixture(autouse=True)
@@ -36,18 +32,18 @@ def from_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_figures_come_back(tmp_path: Path) -> None:
-    outcome = run_stage(stage(_RECORD, tmp_path), at_most=60.0)
-    assert (outcome.error, outcome.figures) == (None, {"answer": 42.0})
+    outcome = run(_RECORD, tmp_path)
+    assert (outcome["error"], outcome["figures"]) == (None, {"answer": 42.0})
 
 
 def test_what_was_recorded_survives_a_failure(tmp_path: Path) -> None:
-    outcome = run_stage(stage(_RECORD + "\nsys.exit(3)", tmp_path), at_most=60.0)
-    assert (outcome.error, outcome.figures) == ("it ended with 3", {"answer": 42.0})
+    outcome = run(_RECORD + "\nsys.exit(3)", tmp_path)
+    assert (outcome["error"], outcome["figures"]) == ("it ended with 3", {"answer": 42.0})
 
 
 def test_figures_of_an_earlier_run_are_gone(tmp_path: Path) -> None:
-    run_stage(stage(_RECORD, tmp_path), at_most=60.0)
-    assert run_stage(stage("", tmp_path), at_most=60.0).figures == {}
+    run(_RECORD, tmp_path)
+    assert run("", tmp_path)["figures"] == {}
 
 
 def test_a_stage_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
@@ -58,8 +54,8 @@ def test_a_stage_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path) ->
         f"open({str(tmp_path / 'pid')!r}, 'w').write(str(child.pid))\n"
         "threading.Event().wait()"
     )
-    outcome = run_stage(stage(script, tmp_path, seconds=2.0), at_most=60.0)
-    assert outcome.error == "it was ended after 2 s"
+    outcome = run(script, tmp_path, seconds=2.0)
+    assert outcome["error"] == "it was ended after 2 s"
     child = Path("/proc", (tmp_path / "pid").read_text(), "stat")
     until(lambda: not child.exists() or state(child) == "Z")
 
@@ -70,20 +66,17 @@ def state(stat: Path) -> str:
 
 
 def test_without_time_nothing_is_begun(tmp_path: Path) -> None:
-    outcome = run_stage(stage(_RECORD, tmp_path), at_most=-1.0)
-    assert (outcome.error, outcome.figures) == ("no time was left", {})
+    outcome = run(_RECORD, tmp_path, seconds=-1.0)
+    assert (outcome["error"], outcome["figures"]) == ("no time was left", {})
 
 
 def test_every_stage_is_executed_with_the_same_folder_and_text(tmp_path: Path) -> None:
-    kernels, *others = stages(tmp_path, tmp_path / "test.tsv")
-    assert (kernels.name, "pytest" in kernels.command) == ("kernels", True)
-    assert [each.name for each in others] == [
-        "agreement", "steps", "throughput", "alone", "online", "peers",
-    ]  # fmt: skip
-    for each in others:
-        given = ["--output", str(tmp_path), "--text", str(tmp_path / "test.tsv")]
-        assert each.command[1:] == ["-m", "loadtests.gpu", each.name, *given]
-        assert each.figures == tmp_path / f"{each.name}.json"
+    found = commands(tmp_path, tmp_path / "test.tsv")
+    assert "pytest" in found.pop("kernels")
+    assert list(found) == ["agreement", "steps", "throughput", "alone", "online", "peers"]
+    given = ["--output", str(tmp_path), "--text", str(tmp_path / "test.tsv")]
+    for name, command in found.items():
+        assert command[1:] == ["-m", "loadtests.gpu", name, *given]
 
 
 def test_figures_are_in_the_file_at_once(
@@ -99,12 +92,12 @@ def test_figures_are_in_the_file_at_once(
     assert capsys.readouterr().out == "rate: 1,234,568\nkind: a word\n"
 
 
-def outcomes() -> list[Outcome]:
+def outcomes() -> dict[str, Outcome]:
     found = {"throughput_beam1_tokens_per_second": 1.3e6, "alone_beam1_p50_ms": 9.5}
-    return [
-        Outcome(name="throughput", seconds=12.0, error=None, figures=found),
-        Outcome(name="peers", seconds=3.0, error="it ended with 1", figures={}),
-    ]
+    return {
+        "throughput": {"seconds": 12.0, "error": None, "figures": found},
+        "peers": {"seconds": 3.0, "error": "it ended with 1", "figures": {}},
+    }
 
 
 def test_the_table_says_which_targets_were_met() -> None:
@@ -145,4 +138,4 @@ import model.engine.cuda.runner, model.engine.cuda.kernels.fused, loadtests.benc
 
 
 def test_neither_ray_nor_the_web_is_needed(tmp_path: Path) -> None:
-    assert run_stage(stage(_BLOCKED, tmp_path), at_most=60.0).error is None
+    assert run(_BLOCKED, tmp_path)["error"] is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loadtests.bench.figures import ratio, spread
+from loadtests.report import ratio, spread
 
 
 def test_a_spread_keeps_its_rounds() -> None:
