@@ -84,15 +84,16 @@ def test_haproxy_takes_the_configuration(tmp_path: Path, host: str) -> None:
     assert "errorfile 50" not in config.read_text()
 
 
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where a HAProxy listens whose only gateway does not exist."""
-    folder = tmp_path_factory.mktemp("haproxy")
+@contextlib.contextmanager
+def _without_gateway(folder: Path, *, log_target: str = "127.0.0.1:514") -> Iterator[str]:
+    """The URL of a HAProxy whose only gateway does not exist. Its output is in `folder`/output."""
     with socket.socket() as taken:
         # Bound and not listening, so that nobody else answers there.
         taken.bind(("127.0.0.1", 0))
         port = free_port()
-        config = _written_by_serve(folder, port=port, gateway_port=taken.getsockname()[1])
+        config = _written_by_serve(
+            folder, port=port, gateway_port=taken.getsockname()[1], log_target=log_target
+        )
         variables = serve_variables(folder, host="127.0.0.1")
         with (folder / "output").open("wb") as output:
             haproxy = subprocess.Popen(
@@ -105,36 +106,28 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             wait_for(lambda: _is_open(port))
             yield f"http://127.0.0.1:{port}"
         finally:
-            haproxy.kill()
-            haproxy.wait()
+            # An orderly end: whatever HAProxy has to log has been sent when it is over.
+            haproxy.terminate()
+            try:
+                haproxy.wait(timeout=60)
+            finally:
+                haproxy.kill()
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a HAProxy listens whose only gateway does not exist."""
+    with _without_gateway(tmp_path_factory.mktemp("haproxy")) as url:
+        yield url
 
 
 def test_nothing_of_a_request_is_logged(tmp_path: Path) -> None:
-    port = free_port()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as log:
         log.bind(("127.0.0.1", 0))
         log.setblocking(False)
-        config = _written_by_serve(
-            tmp_path, port=port, log_target=f"127.0.0.1:{log.getsockname()[1]}"
-        )
-        variables = serve_variables(tmp_path, host="127.0.0.1")
-        with (tmp_path / "output").open("wb") as output:
-            haproxy = subprocess.Popen(
-                [variables["RAY_SERVE_HAPROXY_BINARY_PATH"], "-db", "-f", str(config)],
-                env={**os.environ, **variables},
-                stdout=output,
-                stderr=output,
-            )
-        try:
-            wait_for(lambda: _is_open(port))
-            answer = httpx.post(
-                f"http://127.0.0.1:{port}/translate?q=the-diagnosis", timeout=60, trust_env=False
-            )
+        with _without_gateway(tmp_path, log_target=f"127.0.0.1:{log.getsockname()[1]}") as url:
+            answer = httpx.post(f"{url}/translate?q=the-diagnosis", timeout=60, trust_env=False)
             assert answer.status_code == 503
-        finally:
-            # An orderly end: whatever HAProxy has to log has been sent when it is over.
-            haproxy.terminate()
-            haproxy.wait(timeout=60)
         with pytest.raises(BlockingIOError):
             log.recv(65_536)
     assert "the-diagnosis" not in (tmp_path / "output").read_text()
