@@ -186,7 +186,7 @@ _SIZES = {
     "num_heads": (1, 2**16),
     "num_encoder_layers": (1, 1000),
     "num_decoder_layers": (1, 1000),
-    "max_positions": (1, MAX_POSITIONS),
+    "max_positions": (2, MAX_POSITIONS),
     "position_offset": (0, 1000),
 }
 """Least and most of each size: far above any model that there is, and what a file may ask for."""

@@ -69,9 +69,8 @@ _MOST_CHARACTERS = 2000
 
 
 def _one_line(message: str) -> str:
-    if len(message) > _MOST_CHARACTERS:
-        message = f"{message[: _MOST_CHARACTERS - 1]}…"
-    return "".join(
+    line = "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in message
+        for character in message[: _MOST_CHARACTERS + 1]
     )
+    return line if len(line) <= _MOST_CHARACTERS else f"{line[: _MOST_CHARACTERS - 1]}…"

@@ -77,10 +77,11 @@ def load_checkpoint(directory: Path) -> Checkpoint:
     Raises:
         CheckpointError: something is missing, damaged, or does not fit together or into memory.
     """
+    manifest, tokenizer = check_checkpoint(directory)
+
     # torch takes a second to import.
     from model.network.transformer import Transformer
 
-    manifest, tokenizer = check_checkpoint(directory)
     try:
         model = Transformer(manifest.config)
     except (MemoryError, RuntimeError) as error:  # the latter is PyTorch's own

@@ -124,13 +124,17 @@ def run(settings: Settings, address: Address) -> None:
 
 
 def check_models(settings: Settings) -> None:
-    """CheckpointError for a damaged model directory; LaunchError for two of the same name."""
+    """CheckpointError for a damaged model directory; LaunchError for a name that cannot be."""
     names = set()
     for directory in map(model_directory, settings.models or EMBEDDED):
         check_checkpoint(directory)
         if (name := directory.resolve().name) in names:
             raise LaunchError(
                 f"`--model` must be directories of different names, but two are called {name!r}"
+            )
+        if not name.isprintable():  # it is the name of a deployment, in Ray's logs and metrics
+            raise LaunchError(
+                f"`--model` must be directories of printable names, but one is called {name!r}"
             )
         names.add(name)
 

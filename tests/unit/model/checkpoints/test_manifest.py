@@ -126,7 +126,7 @@ def test_any_depth(directory: Path, place: tuple[str, ...], depth: int, kind: st
     [
         (("model", "num_encoder_layers"), 10**6, "must be an integer >= 1 and <= 1000, but is"),
         (("model", "d_ff"), 10**30, "`d_ff` must be an integer >= 1 and <= 1048576, but is 1000"),
-        (("model", "max_positions"), 10**9, "`max_positions` must be an integer >= 1 and <= 16384"),
+        (("model", "max_positions"), 10**9, "`max_positions` must be an integer >= 2 and <= 16384"),
         (("model", "position_offset"), 10**12, "`position_offset` must be an integer >= 0 and <= "),
         (("model", "layer_norm_eps"), 1e-320, r"`layer_norm_eps` must be in \[1e-12, 1\)"),
         (("model",), [], "`model` must be a JSON object, but is"),
