@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from model.checkpoints.files import CHECKSUM_FILE, read_file
-from model.errors import RecipeError
+from model.errors import CheckpointError, RecipeError
 from model.training.cleaning import in_their_languages, without_least_likely
 from model.training.recipe import CorpusRecipe, DataRecipe, Recipe
 from model.training.run_folder import RunFolder, written_whole
@@ -86,9 +86,11 @@ def _kept(corpus: CorpusRecipe, recipe: Recipe, root: Path, folder: RunFolder) -
     models = [Path(m) for m in (corpus.back_translate, corpus.distil, scorer) if m is not None]
     try:
         files = [(root / corpus.path).read_bytes()]
+        files += [read_file(directory, CHECKSUM_FILE) for directory in models]
     except OSError as error:
         raise RecipeError(f"cannot read {error.filename}: {error.strerror}") from error
-    files += [read_file(directory, CHECKSUM_FILE) for directory in models]
+    except CheckpointError as error:
+        raise RecipeError(str(error)) from error
     contents = [hashlib.sha256(file).hexdigest() for file in files]
     languages = (recipe.source_language, recipe.target_language) if data.check_languages else None
     work = [bool(corpus.back_translate), bool(corpus.distil), corpus.drop_least_likely]
