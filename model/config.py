@@ -11,10 +11,11 @@ from enum import StrEnum
 from typing import Any, Self
 
 from model.errors import InvalidRequestError
-from model.options import option, options_of, require_at_least, require_number
+from model.options import option, options_of, require_integer, require_number
 
 __all__ = [
     "GENERATION_OPTIONS",
+    "MAX_POSITIONS",
     "SEQUENCE_OPTIONS",
     "Activation",
     "EngineConfig",
@@ -25,6 +26,9 @@ __all__ = [
     "TransformerConfig",
     "with_present_names",
 ]
+
+MAX_POSITIONS = 2**14
+"""The most that `max_positions` may be: what an engine reserves for each slot grows with it."""
 
 
 class NormOrder(StrEnum):
@@ -104,12 +108,8 @@ class TransformerConfig:
     unk_id: int = 3
 
     def __post_init__(self) -> None:
-        for name in (
-            "src_vocab_size", "tgt_vocab_size", "d_model", "d_ff", "num_heads",
-            "num_encoder_layers", "num_decoder_layers", "max_positions",
-        ):  # fmt: skip
-            require_at_least(name, getattr(self, name), 1)
-        require_at_least("position_offset", self.position_offset, 0)
+        for name, (least, most) in _SIZES.items():
+            require_integer(name, getattr(self, name), least, most)
         for name, kind in _ENUMS.items():
             object.__setattr__(self, name, _member(name, getattr(self, name), kind))
         if self.d_model % self.num_heads:
@@ -135,13 +135,13 @@ class TransformerConfig:
             require_number(name, getattr(self, name))
         if not 0.0 <= self.dropout < 1.0:
             raise InvalidRequestError(f"`dropout` must be in [0, 1), but is {self.dropout}")
-        if not 0.0 < self.layer_norm_eps < 1.0:
+        if not _LEAST_EPS <= self.layer_norm_eps < 1.0:
             raise InvalidRequestError(
-                f"`layer_norm_eps` must be in (0, 1), but is {self.layer_norm_eps}"
+                f"`layer_norm_eps` must be in [{_LEAST_EPS}, 1), but is {self.layer_norm_eps}"
             )
         smaller = min(self.src_vocab_size, self.tgt_vocab_size)
         for name in ("pad_id", "bos_id", "eos_id", "unk_id"):
-            require_at_least(name, getattr(self, name), 0)
+            require_integer(name, getattr(self, name), 0)
             if getattr(self, name) >= smaller:
                 raise InvalidRequestError(
                     f"`{name}` must be in [0, {smaller}), but is {getattr(self, name)}"
@@ -177,6 +177,22 @@ class TransformerConfig:
         """Plain JSON values."""
         return asdict(self)
 
+
+_SIZES = {
+    "src_vocab_size": (1, 2**24),
+    "tgt_vocab_size": (1, 2**24),
+    "d_model": (1, 2**16),
+    "d_ff": (1, 2**20),
+    "num_heads": (1, 2**16),
+    "num_encoder_layers": (1, 1000),
+    "num_decoder_layers": (1, 1000),
+    "max_positions": (2, MAX_POSITIONS),
+    "position_offset": (0, 1000),
+}
+"""Least and most of each size: far above any model that there is, and what a file may ask for."""
+
+_LEAST_EPS = 1e-12
+"""Its square root is still far from the least number in single precision."""
 
 _ENUMS: dict[str, type[StrEnum]] = {
     "norm_order": NormOrder,
@@ -309,8 +325,8 @@ class EngineConfig:
     None means as many as the process may use CPUs."""
 
     def __post_init__(self) -> None:
-        require_at_least("max_waiting", self.max_waiting, 1)
-        require_at_least("encode_token_budget", self.encode_token_budget, 1)
+        require_integer("max_waiting", self.max_waiting, 1)
+        require_integer("encode_token_budget", self.encode_token_budget, 1)
         require_number("batch_share", self.batch_share)
         if not 0 <= self.batch_share <= 1:
             raise InvalidRequestError(
@@ -318,7 +334,7 @@ class EngineConfig:
             )
         for name in ("max_slots", "num_threads"):
             if (value := getattr(self, name)) is not None:
-                require_at_least(name, value, 1)
+                require_integer(name, value, 1)
         _require_one_of("backend", self.backend, _BACKENDS)
         _require_one_of("dtype", self.dtype, _DTYPES)
 

@@ -51,8 +51,26 @@ class EngineDeadError(PolyheadError):
 
 
 class CheckpointError(PolyheadError):
-    """A model directory cannot be used."""
+    """A model directory cannot be used; the message is one printable line.
+
+    It may repeat what the directory holds, and so comes from whoever made the directory.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_one_line(message))
 
 
 class RecipeError(PolyheadError):
     """A training recipe, or the data it names, cannot be used."""
+
+
+_MOST_CHARACTERS = 2000
+"""Of one line; the longest path alone has 4,096 bytes, but nobody reads on."""
+
+
+def _one_line(message: str) -> str:
+    line = "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in message[: _MOST_CHARACTERS + 1]
+    )
+    return line if len(line) <= _MOST_CHARACTERS else f"{line[: _MOST_CHARACTERS - 1]}…"

@@ -15,7 +15,7 @@ __all__ = [
     "Option",
     "option",
     "options_of",
-    "require_at_least",
+    "require_integer",
     "require_number",
 ]
 
@@ -55,7 +55,7 @@ class Option:
         if value is None and self.optional:
             return
         if self.kind is int:
-            require_at_least(self.name, value, self.least)
+            require_integer(self.name, value, self.least)
             if self.most is None:
                 return
         else:
@@ -118,10 +118,12 @@ def options_of(kind: type[Any]) -> tuple[Option, ...]:
     return tuple(map(read, fields(kind)))
 
 
-def require_at_least(name: str, value: Any, least: int) -> None:
-    """An integer that is not below `least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InvalidRequestError(f"`{name}` must be an integer >= {least}, but is {value!r}")
+def require_integer(name: str, value: Any, least: int, most: int | None = None) -> None:
+    """An integer that is not below `least`, nor above `most`; None has no end."""
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    if not is_integer or value < least or (most is not None and value > most):
+        end = "" if most is None else f" and <= {most}"
+        raise InvalidRequestError(f"`{name}` must be an integer >= {least}{end}, but is {value!r}")
 
 
 def require_number(name: str, value: Any) -> None:

@@ -22,7 +22,7 @@ from model.text.tokenizer import Tokenizer
 from model.translation import FinishReason, Translation, TranslationHypothesis
 
 if TYPE_CHECKING:
-    from model.checkpoints.checkpoint import ModelMetadata
+    from model.checkpoints.manifest import ModelMetadata
     from model.engine.engine import Engine
     from model.engine.sequence import SequenceResult
 

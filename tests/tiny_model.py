@@ -11,7 +11,8 @@ import sentencepiece
 import torch
 from torch import Tensor
 
-from model.checkpoints.checkpoint import ModelMetadata, save_checkpoint
+from model.checkpoints.checkpoint import save_checkpoint
+from model.checkpoints.manifest import ModelMetadata
 from model.config import GenerationConfig, TransformerConfig
 from model.network.kv_cache import KVCache
 from model.network.transformer import Transformer

@@ -29,7 +29,7 @@ from loadtests.bench.report import as_object, as_tables
 from loadtests.bench.worker import Field, Worker, convert_for_ctranslate2
 from loadtests.bench.workload import TextFile, Workload, draw_workload
 from loadtests.report import append
-from model.checkpoints.checkpoint import TOKENIZER_FILE
+from model.checkpoints.files import TOKENIZER_FILE
 from model.text.tokenizer import Tokenizer
 
 __all__ = ["MAX_DEVIATION", "bench", "exclude_unplanned", "keeps_plan", "run"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from model.checkpoints.checkpoint import read_manifest
 from model.checkpoints.embedded import DEFAULT, model_directory
+from model.checkpoints.manifest import read_manifest
 from model.config import TransformerConfig
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from loadtests.bench.models import (
     length_token,
 )
 from loadtests.corpus import DEFAULT_SENTENCES
-from model.checkpoints.checkpoint import TOKENIZER_FILE
 from model.checkpoints.embedded import DEFAULT
+from model.checkpoints.files import TOKENIZER_FILE
 from model.config import TransformerConfig
 from model.errors import RecipeError
 from model.text.tokenizer import Tokenizer

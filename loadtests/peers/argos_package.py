@@ -20,7 +20,8 @@ from sentencepiece import SentencePieceProcessor
 from loadtests.bench.contender import BenchError
 from loadtests.bench.ctranslate2_model import write_ctranslate2_model
 from loadtests.bench.models import BenchModel
-from model.checkpoints.checkpoint import TOKENIZER_FILE, read_manifest
+from model.checkpoints.files import TOKENIZER_FILE
+from model.checkpoints.manifest import read_manifest
 from model.errors import PolyheadError
 
 __all__ = ["write_argos_package"]

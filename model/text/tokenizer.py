@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -25,12 +25,16 @@ one token each where the vocabulary has bytes."""
 PLACEHOLDER = re.compile(f"([{PLACEHOLDERS[0]}-{PLACEHOLDERS[-1]}])")
 """Any of them."""
 
+_MOST_CHARACTERS = 1000
+"""Of a piece: a target has as many pieces as there are steps."""
+
 
 class Tokenizer:
     """One SentencePiece vocabulary shared by source and target. Safe to use from several threads.
 
     Raises:
-        CheckpointError: the bytes are no SentencePiece model, or a special id is missing.
+        CheckpointError: the bytes are no SentencePiece model, a special id is missing, or a
+            piece is no text.
     """
 
     def __init__(self, serialized: bytes) -> None:
@@ -38,8 +42,14 @@ class Tokenizer:
         self._pieces = sentencepiece.SentencePieceProcessor()
         try:
             self._pieces.LoadFromSerializedProto(serialized)
-        except RuntimeError as error:
+            longest = max(map(len, self._all_text()))
+        except Exception as error:  # of many types, UnicodeDecodeError among them
             raise CheckpointError(f"not a SentencePiece model: {error}") from error
+        if longest > _MOST_CHARACTERS:
+            raise CheckpointError(
+                f"the pieces of a tokenizer must have at most {_MOST_CHARACTERS} characters, "
+                f"but one has {longest}"
+            )
         self.pad_id: int = self._pieces.pad_id()
         self.bos_id: int = self._pieces.bos_id()
         self.eos_id: int = self._pieces.eos_id()
@@ -58,6 +68,11 @@ class Tokenizer:
         self._bytes = [self._pieces.PieceToId(f"<0x{byte:02X}>") for byte in range(256)]
         self.has_placeholders: bool = all(map(self._pieces.IsByte, self._bytes))
         """Whether `PLACEHOLDERS` are one token each."""
+
+    def _all_text(self) -> Iterator[str]:
+        """All that decoding may write: the library does not care whether that is UTF-8."""
+        yield from map(self._pieces.IdToPiece, range(self.vocab_size))
+        yield self._pieces.DecodeIds([self._pieces.unk_id()])
 
     @classmethod
     def from_file(cls, path: Path) -> Self:

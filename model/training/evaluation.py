@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sacrebleu.metrics import BLEU, CHRF
 
-from model.checkpoints.checkpoint import read_manifest
+from model.checkpoints.manifest import read_manifest
 from model.config import EngineConfig, GenerationConfig
 from model.decoding.reference import generate
 from model.errors import InvalidRequestError, UnsupportedLanguageError

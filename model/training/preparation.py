@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from model.checkpoints.checkpoint import Checkpoint, load_checkpoint, read_manifest
+from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from model.checkpoints.manifest import read_manifest
 from model.config import PositionKind
 from model.errors import CheckpointError, RecipeError
 from model.network.transformer import Transformer

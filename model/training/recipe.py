@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import yaml
 
 from model.checkpoints.embedded import model_directory
+from model.checkpoints.manifest import ModelMetadata
 from model.config import GenerationConfig, TransformerConfig, with_present_names
 from model.errors import InvalidRequestError, RecipeError
 from model.training.precision import Precision
@@ -168,6 +169,26 @@ class Recipe:
     generation: Mapping[str, Any] = field(default_factory=dict)
     """Fields of GenerationConfig: how the finished model searches when a call does not say."""
 
+    def metadata(self) -> ModelMetadata:
+        """What the finished model is called and translates.
+
+        Raises:
+            RecipeError: no model can be called so.
+        """
+        try:
+            return ModelMetadata(
+                name=self.name,
+                version=self.version,
+                source_languages=(self.source_language,),
+                target_languages=(self.target_language,),
+                license=self.license,
+                max_source_tokens=self.data.max_tokens,
+                lowercase_all_caps=self.lowercase_all_caps,
+                placeholders=self.placeholders,
+            )
+        except InvalidRequestError as error:
+            raise RecipeError(str(error)) from error
+
     def generation_config(self) -> GenerationConfig:
         """How the finished model searches.
 
@@ -231,6 +252,7 @@ def load_recipe(path: Path) -> Recipe:
     are joined, everything else is replaced.
     """
     recipe: Recipe = _build(Recipe, recipe_values(path), str(path))
+    recipe.metadata()
     recipe.generation_config()
     recipe.transformer_config(recipe.tokenizer.vocab_size)
     for must, does in _rules(recipe):
@@ -247,12 +269,6 @@ def recipe_values(path: Path) -> Any:
 def _rules(recipe: Recipe) -> Iterator[tuple[str, bool]]:
     """What must hold between fields, and whether it does: found before hours of training."""
     data, rate, training = recipe.data, recipe.optimizer, recipe.training
-    for name in ("name", "version", "license", "source_language", "target_language"):
-        yield f"`{name}` must not be empty", bool(getattr(recipe, name).strip())
-    yield (
-        f"source and target must be two languages, but both are {recipe.source_language!r}",
-        recipe.source_language != recipe.target_language,
-    )
     yield "`train` must have a file", bool(data.train)
     yield "`valid` must have a file", bool(data.valid)
     yield "`kinds` must name a kind of variation", all(each.kinds for each in data.variations)

@@ -15,8 +15,8 @@ from typing import IO
 import numpy as np
 import torch
 
-from model.checkpoints.checkpoint import CHECKSUM_FILE
-from model.errors import RecipeError
+from model.checkpoints.files import CHECKSUM_FILE, read_file
+from model.errors import CheckpointError, RecipeError
 from model.training.cleaning import in_their_languages, without_least_likely
 from model.training.recipe import CorpusRecipe, DataRecipe, Recipe
 from model.training.run_folder import RunFolder, written_whole
@@ -85,10 +85,13 @@ def _kept(corpus: CorpusRecipe, recipe: Recipe, root: Path, folder: RunFolder) -
     scorer = data.scorer if corpus.drop_least_likely else None
     models = [Path(m) for m in (corpus.back_translate, corpus.distil, scorer) if m is not None]
     try:
-        files = [root / corpus.path, *(directory / CHECKSUM_FILE for directory in models)]
-        contents = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+        files = [(root / corpus.path).read_bytes()]
+        files += [read_file(directory, CHECKSUM_FILE) for directory in models]
     except OSError as error:
         raise RecipeError(f"cannot read {error.filename}: {error.strerror}") from error
+    except CheckpointError as error:
+        raise RecipeError(str(error)) from error
+    contents = [hashlib.sha256(file).hexdigest() for file in files]
     languages = (recipe.source_language, recipe.target_language) if data.check_languages else None
     work = [bool(corpus.back_translate), bool(corpus.distil), corpus.drop_least_likely]
     inputs = repr((work, data.reverse, languages, contents))

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from model.checkpoints.checkpoint import ModelMetadata, save_checkpoint
+from model.checkpoints.checkpoint import save_checkpoint
 from model.errors import RecipeError
 from model.network.dropout import forget_drawn_factors
 from model.training.batches import Epoch, PlannedBatch
@@ -211,19 +211,10 @@ class Trainer:
                 bleu, kind, weights = other_bleu, other, candidate
         self.model.load_state_dict(weights, strict=False)
         recipe = self.recipe
-        metadata = ModelMetadata(
-            name=recipe.name,
-            version=recipe.version,
-            source_languages=(recipe.source_language,),
-            target_languages=(recipe.target_language,),
-            license=recipe.license,
-            max_source_tokens=recipe.data.max_tokens,
-            lowercase_all_caps=recipe.lowercase_all_caps,
-            placeholders=recipe.placeholders,
-        )
         save_checkpoint(
-            self.folder.model, self.model, self.tokenizer, metadata, recipe.generation_config()
-        )
+            self.folder.model, self.model, self.tokenizer, recipe.metadata(),
+            recipe.generation_config(),
+        )  # fmt: skip
         end = {
             "step": self.progress.step,
             "seconds": round(self.progress.seconds, 1),

@@ -46,8 +46,8 @@ def resolve(
         CheckpointError: there is no such model; nothing was compiled.
         NativeBuildError: the engine cannot be compiled, and has no fallback.
     """
-    from model.checkpoints.checkpoint import read_manifest
     from model.checkpoints.embedded import DEFAULT, model_directory
+    from model.checkpoints.manifest import read_manifest
     from model.config import EngineConfig
     from service.launcher.compilation import compile_ahead
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from model.checkpoints.checkpoint import read_manifest, verify_checksums
+from model.checkpoints.checkpoint import check_checkpoint
 from model.checkpoints.embedded import EMBEDDED, model_directory
 from service.launcher.compilation import compile_ahead
 from service.launcher.local_ray import LaunchError, local_ray, wait_for_ray_exit
@@ -124,14 +124,17 @@ def run(settings: Settings, address: Address) -> None:
 
 
 def check_models(settings: Settings) -> None:
-    """CheckpointError for a damaged model directory; LaunchError for two of the same name."""
+    """CheckpointError for a damaged model directory; LaunchError for a name that cannot be."""
     names = set()
     for directory in map(model_directory, settings.models or EMBEDDED):
-        read_manifest(directory)
-        verify_checksums(directory)
+        check_checkpoint(directory)
         if (name := directory.resolve().name) in names:
             raise LaunchError(
                 f"`--model` must be directories of different names, but two are called {name!r}"
+            )
+        if not name.isprintable():  # it is the name of a deployment, in Ray's logs and metrics
+            raise LaunchError(
+                f"`--model` must be directories of printable names, but one is called {name!r}"
             )
         names.add(name)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from model.checkpoints.checkpoint import read_manifest
 from model.checkpoints.embedded import EMBEDDED
+from model.checkpoints.manifest import read_manifest
 from model.config import EngineConfig
 from model.training.evaluation import evaluate_robustness
 from model.training.robustness.cases import read_set

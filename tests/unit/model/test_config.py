@@ -20,7 +20,10 @@ def test_a_configuration_survives_the_round_trip() -> None:
         ({"norm_order": "middle"}, "must be one of post, pre, but is 'middle'"),
         ({"tgt_vocab_size": 5}, "must be equal with `shared_embeddings`"),
         ({"eos_id": 40_000}, r"`eos_id` must be in \[0, 37000\), but is 40000"),
-        ({"num_decoder_layers": 0}, "`num_decoder_layers` must be an integer >= 1, but is 0"),
+        (
+            {"num_decoder_layers": 0},
+            "`num_decoder_layers` must be an integer >= 1 and <= 1000, but is 0",
+        ),
         ({"eos_id": 2.0}, "`eos_id` must be an integer >= 0, but is 2.0"),
         (
             {"pad_id": 20, "src_vocab_size": 10, "tgt_vocab_size": 30, "shared_embeddings": False},
@@ -28,8 +31,8 @@ def test_a_configuration_survives_the_round_trip() -> None:
         ),
         ({"final_norm": "false"}, "`final_norm` must be true or false, but is 'false'"),
         ({"dropout": "0.1"}, "`dropout` must be a number, but is '0.1'"),
-        ({"layer_norm_eps": 0.0}, r"`layer_norm_eps` must be in \(0, 1\), but is 0.0"),
-        ({"d_model": "wide"}, "`d_model` must be an integer >= 1, but is 'wide'"),
+        ({"layer_norm_eps": 0.0}, r"`layer_norm_eps` must be in \[1e-12, 1\), but is 0.0"),
+        ({"d_model": "wide"}, "`d_model` must be an integer >= 1 and <= 65536, but is 'wide'"),
     ],
 )
 def test_an_impossible_shape_is_refused(changes: dict[str, object], message: str) -> None:

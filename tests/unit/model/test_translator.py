@@ -14,7 +14,7 @@ from typing import TypeVar, cast
 
 import pytest
 
-from model.checkpoints.checkpoint import ModelMetadata
+from model.checkpoints.manifest import ModelMetadata
 from model.config import EngineConfig, GenerationConfig
 from model.decoding.search import FinishReason
 from model.engine.engine import Engine

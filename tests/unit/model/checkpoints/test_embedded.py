@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from model.checkpoints.checkpoint import read_manifest, verify_checksums
+from model.checkpoints.checksums import verify_checksums
 from model.checkpoints.embedded import DEFAULT, EMBEDDED, model_directory
+from model.checkpoints.manifest import read_manifest
 
 
 @pytest.mark.parametrize("name", EMBEDDED)

@@ -129,3 +129,33 @@ def test_a_model_without_padding_is_refused() -> None:
         CheckpointError, match="must define pad, bos, eos and unk, but has -1, 1, 2"
     ):
         Tokenizer(serialized.getvalue())
+
+
+def with_piece(piece: bytes) -> bytes:
+    """The tokenizer with one more piece of at least 128 bytes, in the format of protobuf."""
+
+    def field(content: bytes) -> bytes:
+        return b"\x0a" + bytes([len(content) % 128 + 128, len(content) // 128]) + content
+
+    return TOKENIZER.serialized + field(field(piece))
+
+
+def test_a_piece_more_is_one_more() -> None:
+    assert Tokenizer(with_piece(b"x" * 1000)).vocab_size == TOKENIZER.vocab_size + 1
+
+
+@pytest.mark.parametrize(
+    ("piece", "message"),
+    [
+        pytest.param(b"x" * 200 + b"\xff", "not a SentencePiece model: 'utf-8'", id="no text"),
+        pytest.param(b"x" * 1001, "must have at most 1000 characters, but one has 1001", id="long"),
+    ],
+)
+def test_a_piece_that_cannot_be_written_is_refused(piece: bytes, message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        Tokenizer(with_piece(piece))
+
+
+def test_a_damaged_name_of_a_byte_is_refused() -> None:
+    with pytest.raises(CheckpointError, match="not a SentencePiece model"):
+        Tokenizer(TOKENIZER.serialized.replace(b"<0x41>", b"\xff0x41>", 1))

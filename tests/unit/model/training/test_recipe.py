@@ -61,7 +61,7 @@ def test_what_is_not_given_has_a_default(tmp_path: Path) -> None:
         ("generation: {beams: 4}", "generation: .*'beams'"),
         ("generation: {beam_size: 0}", "generation: `beam_size` must be"),
         ("version: 3", "version must be str, but is 3"),
-        ("version: ' '", "`version` must not be empty"),
+        ("version: ' '", "`version` must be a string of 1 to 200 printable characters"),
         (
             "optimizer: {schedule: linear}\ntraining: {max_steps: 4000}",
             "`warmup_steps` must be below `max_steps` with the linear .*4000 of 4000",
@@ -83,7 +83,11 @@ def test_mistakes_are_named(tmp_path: Path, extra: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("target_language: de", "target_language: en", "must be two languages, but both are 'en'"),
+        (
+            "target_language: de",
+            "target_language: en",
+            "must translate from one language to another, but has only en",
+        ),
         ("[b.tsv]", "[]", "`valid` must have a file"),
         ("[{path: a.tsv}]", "[]", "`train` must have a file"),
         ("{path: a.tsv}", "{path: a.tsv, weight: 0}", "epochs run dry"),

@@ -148,7 +148,7 @@ def test_the_least_likely_pairs_are_left_out_by_a_model(tmp_path: Path) -> None:
     corpus = CorpusRecipe(path="a.tsv", drop_least_likely=0.3)
     (pairs,) = training_text(recipe(corpus, scorer=str(tmp_path / "m")), tmp_path, folder(tmp_path))
     assert len(pairs) == 7
-    with pytest.raises(RecipeError, match="cannot read none/SHA256SUMS"):
+    with pytest.raises(RecipeError, match="none must be a model directory, but has no SHA256SUMS"):
         list(training_text(recipe(corpus, scorer="none"), tmp_path, folder(tmp_path)))
 
 

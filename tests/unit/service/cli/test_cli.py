@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -283,6 +284,20 @@ def test_what_is_wrong_is_one_line(
     outcome = polyhead(*(argument.format_map(places) for argument in arguments))
     assert outcome.status == 1
     assert problem in _only_line(outcome.errors)
+
+
+@pytest.mark.parametrize("command", [("translate", "a"), ("serve",), ("evaluate", "a.tsv")])
+def test_a_directory_cannot_write_to_the_terminal(
+    polyhead: _Polyhead, model: Path, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    directory = tmp_path / "a\n\x1b[31mb"
+    shutil.copytree(model, directory)
+    (directory / "config.json").write_text('{"format_version": "\\u001b[2J\\u202e\\n"}')
+    outcome = polyhead(*command, "--model", str(directory))
+    assert outcome.status == 1
+    line = _only_line(outcome.errors)
+    assert line.isprintable()
+    assert r"a\n\x1b[31mb/config.json: `format_version` must be 1, but is '\x1b[2J" in line
 
 
 def test_evaluates_files(polyhead: _Polyhead, model: Path, tmp_path: Path) -> None:

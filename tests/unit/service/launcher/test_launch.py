@@ -104,6 +104,12 @@ def test_two_models_of_one_name(tmp_path: Path) -> None:
         check_models(Settings(models=models))
 
 
+def test_a_model_whose_name_is_no_line(tmp_path: Path) -> None:
+    model = build_tiny_model(tmp_path / "a\n\x1b[31mb")
+    with pytest.raises(LaunchError, match=r"printable names, but one is called 'a\\n\\x1b"):
+        check_models(Settings(models=[str(model)]))
+
+
 def _machine(monkeypatch: pytest.MonkeyPatch, **resources: float) -> None:
     monkeypatch.setattr("ray.cluster_resources", lambda: resources)
 

@@ -1,0 +1,108 @@
+"""The headers of weight files are compared with the manifest before anything is read."""
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model.checkpoints.weights import check_weights
+from model.errors import CheckpointError
+from model.network.shapes import weight_shapes
+from tests.tiny_model import tiny_config
+
+CONFIG = tiny_config()
+SHAPES = weight_shapes(CONFIG)
+FIRST, SECOND, *_ = SHAPES
+_BYTES = {"F16": 2, "F32": 4, "I16": 2, "F8_E4M3": 1}
+
+
+def tensors(shapes: dict[str, tuple[int, ...]], **dtypes: str) -> dict[str, Any]:
+    """The header of a file with tensors of `shapes`."""
+    header, end = {}, 0
+    for name, shape in shapes.items():
+        start, dtype = end, dtypes.get(name, "F16")
+        size = _BYTES[dtype]
+        for length in shape:
+            size *= length
+        end += size
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [start, end]}
+    return header
+
+
+def write(path: Path, header: dict[str, Any] | bytes, *, length: int | None = None) -> None:
+    """A file with `header`, which says that it has `length` bytes, and zeros for its tensors."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    ends = [0]
+    if isinstance(header, dict):
+        ends += [each["data_offsets"][1] for each in header.values() if "data_offsets" in each]
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text) if length is None else length) + text)
+        file.truncate(file.tell() + min(max(ends), 2**30))
+
+
+def check(directory: Path, *files: dict[str, Any] | bytes, length: int | None = None) -> None:
+    names = [f"{index}.safetensors" for index in range(len(files))]
+    for name, header in zip(names, files, strict=True):
+        write(directory / name, header, length=length)
+    check_weights(directory, names, CONFIG)
+
+
+def test_all_weights_may_be_in_one_file_or_in_many(tmp_path: Path) -> None:
+    check(tmp_path, tensors(SHAPES))
+    check(tmp_path, *(tensors({name: shape}) for name, shape in SHAPES.items()))
+    check(tmp_path, {"__metadata__": {"format": "pt"}} | tensors(SHAPES, **{FIRST: "F32"}))
+
+
+def with_entry(name: str, **changes: Any) -> dict[str, Any]:
+    header = tensors(SHAPES)
+    header[name] |= changes
+    return header
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ([tensors(SHAPES | {FIRST: (7,)})], r"must be \(400, 32\), but is \(7,\)"),
+        ([tensors(SHAPES | {"more": (7,)})], "has weights that the model has not: 'more'"),
+        ([tensors(SHAPES), tensors({FIRST: SHAPES[FIRST]})], "must be given once, but is again in"),
+        ([tensors({FIRST: SHAPES[FIRST]})], "lacks the weights"),
+        ([tensors(SHAPES, **{FIRST: "I16"})], "must be one of F16, BF16, F32, F64, but is I16"),
+        ([tensors(SHAPES, **{FIRST: "F8_E4M3"})], "must be one of .* but is F8_E4M3"),
+        ([with_entry(FIRST, shape=[2**40, 2**40])], "cannot read"),
+        ([with_entry(FIRST, shape=[-1, 2])], "cannot read"),
+        ([with_entry(FIRST, data_offsets=[0, 2**62])], "cannot read"),
+        ([with_entry(SECOND, data_offsets=[0, 64])], "cannot read"),
+        ([b'{"a":' * 20_000 + b"1" + b"}" * 20_000], "must have a header for the weights"),
+        ([b'{"a":' * 200 + b"1" + b"}" * 200], "cannot read"),
+        ([b"[]"], "cannot read"),
+        ([b""], "cannot read"),
+    ],
+)
+def test_other_headers_are_refused(tmp_path: Path, files: list[Any], message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        check(tmp_path, *files)
+
+
+@pytest.mark.parametrize("length", [2**63, 90_000_000])
+def test_no_memory_is_taken_for_a_header_beyond_measure(tmp_path: Path, length: int) -> None:
+    with pytest.raises(CheckpointError, match=rf"at most \d+ bytes of it, but has {length}"):
+        check(tmp_path, b"{}", length=length)
+
+
+def test_many_files_do_not_have_more_of_it_than_one(tmp_path: Path) -> None:
+    padding = {"__metadata__": {"filler": "x" * 50_000}}
+    with pytest.raises(CheckpointError, match="must have a header for the weights"):
+        check(tmp_path, *(padding | tensors({n: shape}) for n, shape in SHAPES.items()))
+
+
+def test_a_file_that_is_cut_short_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "0.safetensors", tensors(SHAPES))
+    with (tmp_path / "0.safetensors").open("r+b") as file:
+        file.truncate(20_000)
+    with pytest.raises(CheckpointError, match="cannot read"):
+        check_weights(tmp_path, ["0.safetensors"], CONFIG)
+    (tmp_path / "0.safetensors").write_bytes(b"short")
+    with pytest.raises(CheckpointError, match="cannot read"):
+        check_weights(tmp_path, ["0.safetensors"], CONFIG)
