@@ -190,9 +190,11 @@ class Masker:
             spans.append(Span(begin=begin, text=sentence[begin:end], before=before, behind=behind))
             # A word's pieces are others where no space stands before it.
             gaps = [" " * sign.isalnum() for sign in (before, behind)]
-            parts += (sentence[at:begin].translate(read_as), gaps[0], mark, gaps[1])
+            parts += (sentence[at:begin], gaps[0], mark, gaps[1])
             at = end
-        parts.append(sentence[at:].translate(read_as))
+        parts.append(sentence[at:])
+        if read_as:
+            parts[::4] = [part.translate(read_as) for part in parts[::4]]
         return Masked(text="".join(parts), spans=tuple(spans))
 
     def _read_as(self, sentence: str) -> dict[int, str]:

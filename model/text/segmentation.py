@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -120,10 +120,12 @@ _CLAUSE_END = re.compile(
 )
 _SPACE = re.compile(r"\s+")
 _WORD = re.compile(r"[^\W\d_]+")
+_SURELY_TOO_MANY = 1.5
+"""Times the most tokens of a segment: a part for which so many are expected is cut unread."""
 _MOST_NOISE = 32
-"""Tokens outside the vocabulary (`Tokenizer.fallback_ids`). A segment with more is kept if they are
-more than three in four: a foreign name is neither, and fully vocalised Arabic or Hebrew is not so
-many."""
+"""Tokens outside the vocabulary (`Tokenizer.fallback_ids`). A sentence with more, or a part of one
+that was too long, is kept if they are more than three in four: fully vocalised Arabic or Hebrew has
+less than that."""
 _SHORTEST_SHOUT = 8
 """Letters: "DO NOT TOUCH" is one, "USA, UK" is none."""
 
@@ -183,15 +185,20 @@ class Segmenter:
             raise InvalidRequestError(
                 f"a text must be valid Unicode, but has a lone surrogate at character {error.start}"
             ) from None
-        for number, part in enumerate(_BREAK.split(text)):
-            if number % 2 or not _says_something(part):
-                yield part
-                continue
-            start = _LINE_START.match(part)
-            begin = start.end() if start else 0
-            yield part[:begin]
-            for sentence in split_sentences(part[begin:], self._language):
-                yield from self._sentence(sentence)
+        lines: _Cut = {}
+        sentences: _Cut = {}
+        for part in _BREAK.split(text):
+            yield from _once(part, lines, lambda line: self._line(line, sentences))
+
+    def _line(self, line: str, sentences: _Cut) -> Iterator[Segment | str]:
+        if not _says_something(line):
+            yield line
+            return
+        start = _LINE_START.match(line)
+        begin = start.end() if start else 0
+        yield line[:begin]
+        for sentence in split_sentences(line[begin:], self._language):
+            yield from _once(sentence, sentences, self._sentence)
 
     def _sentence(self, sentence: str) -> Iterator[Segment | str]:
         yield ""  # a long one took its time to be found
@@ -218,12 +225,12 @@ class Segmenter:
         yield sentence[first:begin]
         kept = _within(bounds, begin, end)
         to_read = len(core) - _most_masked(kept)
-        if len(core) == 1 or density * to_read < 2 * self._max_tokens:
+        if len(core) == 1 or density * to_read < _SURELY_TOO_MANY * self._max_tokens:
             segment = self._read(core, begin, kept)
             num_tokens = len(segment.token_ids)
             if num_tokens <= self._max_tokens or len(core) == 1:
                 fits = num_tokens <= self._max_tokens  # or it is a character of too many tokens
-                yield segment if fits and self._knows(segment.token_ids[:-1]) else core
+                yield segment if fits and self._knows(segment, density > 0) else core
                 yield sentence[end:last]
                 return
             density = num_tokens / to_read
@@ -248,15 +255,33 @@ class Segmenter:
             masked=masked,
         )
 
-    def _knows(self, token_ids: Sequence[int]) -> bool:
+    def _knows(self, segment: Segment, is_part: bool) -> bool:
         """Whether the vocabulary has any of the letters, and the rest is no noise."""
+        token_ids = segment.token_ids[:-1]
         fallback_ids = self._tokenizer.fallback_ids
         unknown = sum(map(fallback_ids.__contains__, token_ids))
         if not unknown:
             return bool(token_ids)
-        if unknown > _MOST_NOISE and 4 * unknown > 3 * len(token_ids):
+        if 4 * unknown > 3 * len(token_ids) and (is_part or unknown > _MOST_NOISE):
             return False
         return not self._tokenizer.letter_ids.isdisjoint(token_ids)
+
+
+_Cut = dict[str, list[Segment | str]]
+"""What of a text has been cut, and into which pieces."""
+
+
+def _once(
+    text: str, done: _Cut, cut: Callable[[str], Iterator[Segment | str]]
+) -> Iterator[Segment | str]:
+    """The pieces that `cut` makes of `text`: the same ones if it comes again, as in tables."""
+    if text in done:
+        yield from done[text]
+        return
+    pieces = done[text] = []
+    for piece in cut(text):
+        pieces.append(piece)
+        yield piece
 
 
 _Bounds = Sequence[tuple[int, int]]
