@@ -35,7 +35,7 @@ TOKENIZER = train_tiny_tokenizer(byte_fallback=True)
 GENERATION = GenerationConfig(beam_size=2)
 PARAGRAPH = "  the old man sees a letter.  my sister waits!\r\n\r\n- two apples 😀\n"
 T = TypeVar("T")
-LARGE = "the old man sees a letter.\n" * 1000
+LARGE = "".join(f"the old man sees letter {number}.\n" for number in range(1000))
 THREE = ["the red car.", "a small dog. my sister.", "two apples."]
 
 
