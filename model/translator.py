@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
@@ -12,25 +13,28 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
+from weakref import WeakValueDictionary
 
 from model.checkpoints.embedded import DEFAULT, model_directory
 from model.config import EngineConfig, GenerationConfig, Priority
-from model.errors import InvalidRequestError, QueueFullError
-from model.text.segmentation import SegmentedText, Segmenter
+from model.errors import DeadlineExceededError, InvalidRequestError, QueueFullError
+from model.text.segmentation import Segment, SegmentedText, Segmenter
 from model.text.tokenizer import Tokenizer
 from model.translation import FinishReason, Translation, TranslationHypothesis
 
 if TYPE_CHECKING:
     from model.checkpoints.manifest import ModelMetadata
+    from model.decoding.search import Hypothesis
     from model.engine.engine import Engine
     from model.engine.sequence import SequenceResult
 
 __all__ = ["Translator"]
 
-_MAX_INLINE_CHARS = 4000
-"""Texts with more characters in all are cut, and put together, on another thread: it takes about a
-microsecond a character, and an event loop should not be held for more than a few milliseconds."""
+_SLICE_SECONDS = 0.002
+"""For how long texts are cut, or put together, before the event loop does other things."""
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +90,10 @@ class Translator:
             lowercase_all_caps=metadata.lowercase_all_caps,
             placeholders=metadata.placeholders,
         )
+        self._turns: WeakValueDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
+            WeakValueDictionary()
+        )
+        """Who may go on for a slice on each event loop; kept alive by those who wait for it."""
 
     @classmethod
     def load(cls, source: str | Path = DEFAULT, engine: EngineConfig | None = None) -> Self:
@@ -139,18 +147,20 @@ class Translator:
 
         Raises:
             InvalidRequestError: a text is no string or no valid Unicode, there are more sentences
-                than the engine can ever queue, or its slots are too few for the beam.
+                than the engine can ever queue (the rest of the texts is not looked at then), or its
+                slots are too few for the beam.
             QueueFullError: the engine's waiting queue has no room for all sentences now, or is so
                 long that the deadline would pass.
-            DeadlineExceededError: the deadline passed; nothing of the call is left in the engine.
+            DeadlineExceededError: the deadline passed; nothing of the call is left in the engine,
+                and texts that are not cut yet are not cut any more.
             EngineDeadError: the engine has stopped.
         """
         _check_texts(texts)
-        segmented = self._segment(texts)
+        segmented = _values(self._segment(texts, deadline, priority))
         futures = self._submit(segmented, generation, deadline, priority)
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
-            return self._assemble(segmented, _results(futures))
+            return _values(self._assemble(segmented, _results(futures)))
         finally:
             self._cancel_unfinished(futures)
 
@@ -164,20 +174,19 @@ class Translator:
     ) -> list[Translation]:
         """`translate` for an event loop, which it never holds up.
 
-        When the task is cancelled or one sentence fails, the engine drops the call's other ones.
+        Texts are cut and put together on the event loop itself, some milliseconds at a time; large
+        calls take turns, and small ones wait for nobody. When the task is cancelled, that ends with
+        it. When it is cancelled or one sentence fails, the engine drops the call's other ones.
         """
         _check_texts(texts)
-        large = sum(map(len, texts)) > _MAX_INLINE_CHARS
-        segmented = await asyncio.to_thread(self._segment, texts) if large else self._segment(texts)
+        segmented = await self._in_turns(self._segment(texts, deadline, priority))
         futures = self._submit(segmented, generation, deadline, priority)
         try:
             await _settled(futures)
             results = _results(futures)
         finally:
             self._cancel_unfinished(futures)
-        if large:
-            return await asyncio.to_thread(self._assemble, segmented, results)
-        return self._assemble(segmented, results)
+        return await self._in_turns(self._assemble(segmented, results))
 
     def translate_stream(
         self,
@@ -216,14 +225,44 @@ class Translator:
     ) -> None:
         self.close()
 
-    def _segment(self, texts: Sequence[str]) -> list[SegmentedText]:
-        segmented = []
+    async def _in_turns(self, steps: Iterator[_T | None]) -> list[_T]:
+        """`_values` in slices; all but the first one take turns with those of other tasks."""
+        values: list[_T] = []
+        if _advance(steps, values):
+            return values
+        turn = self._turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+        while True:
+            async with turn:
+                await asyncio.sleep(0)  # what else the event loop has to do goes first
+                if _advance(steps, values):
+                    return values
+
+    def _segment(
+        self, texts: Sequence[str], deadline: float | None, priority: Priority
+    ) -> Iterator[SegmentedText | None]:
+        """Each text in segments, and None after each step towards it."""
+        most = self.engine.max_sources(priority)
+        num_sentences = 0
         for index, text in enumerate(texts):
-            try:
-                segmented.append(self._segmenter.segment(text))
-            except InvalidRequestError as error:
-                raise InvalidRequestError(f"`texts[{index}]`: {error}") from error
-        return segmented
+            pieces: list[Segment | str] = []
+            for piece in self._pieces(index, text):
+                pieces.append(piece)
+                num_sentences += isinstance(piece, Segment)
+                if num_sentences > most:
+                    # The engine would say that its queue is full, and it would say so for ever.
+                    raise InvalidRequestError(
+                        f"`texts` must have at most {most} sentences in all, but have more"
+                    )
+                if deadline is not None and time.monotonic() > deadline:
+                    raise DeadlineExceededError("the deadline passed while the texts were cut")
+                yield None
+            yield SegmentedText.of(pieces)
+
+    def _pieces(self, index: int, text: str) -> Iterator[Segment | str]:
+        try:
+            yield from self._segmenter.pieces(text)
+        except InvalidRequestError as error:
+            raise InvalidRequestError(f"`texts[{index}]`: {error}") from error
 
     def _submit(
         self,
@@ -233,12 +272,6 @@ class Translator:
         priority: Priority,
     ) -> list[Future[SequenceResult]]:
         sources = [segment.token_ids for text in texts for segment in text.segments]
-        most = self.engine.max_sources(priority)
-        if len(sources) > most:
-            # The engine would say that its queue is full, and it would say so for ever.
-            raise InvalidRequestError(
-                f"`texts` must have at most {most} sentences in all, but have {len(sources)}"
-            )
         if not sources:
             return []
         return self.engine.submit(
@@ -269,7 +302,7 @@ class Translator:
     ) -> _InFlight:
         """Submits one text, once the engine's queue has room for it."""
         _check_texts([text])
-        segmented = self._segment([text])
+        segmented = _values(self._segment([text], None, Priority.INTERACTIVE))
         while True:
             try:
                 futures = self._submit(segmented, generation, None, Priority.INTERACTIVE)
@@ -284,31 +317,41 @@ class Translator:
         """Waits for the oldest text; it stays in flight until it has arrived."""
         oldest = in_flight[0]
         wait(oldest.futures, return_when=FIRST_EXCEPTION)
-        [translation] = self._assemble([oldest.text], _results(oldest.futures))
+        [translation] = _values(self._assemble([oldest.text], _results(oldest.futures)))
         in_flight.popleft()
         return translation
 
     def _assemble(
         self, texts: Sequence[SegmentedText], results: Sequence[SequenceResult]
-    ) -> list[Translation]:
+    ) -> Iterator[Translation | None]:
+        """Each text's translation, and None after each step towards it."""
         remaining = iter(results)
-        return [
-            self._translation(text, list(islice(remaining, len(text.segments)))) for text in texts
-        ]
+        for text in texts:
+            yield from self._translation(text, list(islice(remaining, len(text.segments))))
 
-    def _translation(self, text: SegmentedText, results: Sequence[SequenceResult]) -> Translation:
+    def _translation(
+        self, text: SegmentedText, results: Sequence[SequenceResult]
+    ) -> Iterator[Translation | None]:
         if not results:
-            return _untouched(text.tail)
-        ranks = range(max(len(result.hypotheses) for result in results))
-        hypotheses = tuple(self._hypothesis(text, results, rank) for rank in ranks)
+            yield _untouched(text.tail)
+            return
+        hypotheses: list[TranslationHypothesis] = []
+        for rank in range(max(len(result.hypotheses) for result in results)):
+            parts: list[str] = []
+            for part in text.joined(self._translated(results, rank)):
+                parts.append(part)
+                yield None
+            hypotheses.append(
+                TranslationHypothesis(text="".join(parts), score=_score(results, rank))
+            )
         reasons = {result.hypotheses[0].finish_reason for result in results}
-        return Translation(
+        yield Translation(
             text=hypotheses[0].text,
             finish_reason=FinishReason.LENGTH
             if FinishReason.LENGTH in reasons
             else FinishReason.STOP,
             score=hypotheses[0].score,
-            hypotheses=hypotheses,
+            hypotheses=tuple(hypotheses),
             source_tokens=sum(result.source_tokens for result in results),
             target_tokens=sum(result.target_tokens for result in results),
             num_sentences=len(results),
@@ -320,21 +363,37 @@ class Translator:
             ),
         )
 
-    def _hypothesis(
-        self, text: SegmentedText, results: Sequence[SequenceResult], rank: int
-    ) -> TranslationHypothesis:
-        chosen = [result.hypotheses[min(rank, len(result.hypotheses) - 1)] for result in results]
-        # The best hypotheses' weights for every rank, so that scores fall with the rank.
-        weights = [result.target_tokens for result in results]
-        total = sum(
-            weight * hypothesis.score for weight, hypothesis in zip(weights, chosen, strict=True)
-        )
-        return TranslationHypothesis(
-            text=text.join(
-                [self._tokenizer.detokenize(hypothesis.token_ids).strip() for hypothesis in chosen]
-            ),
-            score=total / sum(weights),
-        )
+    def _translated(self, results: Sequence[SequenceResult], rank: int) -> Iterator[str]:
+        for result in results:
+            token_ids = _hypothesis(result, rank).token_ids
+            yield self._tokenizer.detokenize(token_ids).strip()
+
+
+def _hypothesis(result: SequenceResult, rank: int) -> Hypothesis:
+    """The result's hypothesis of a rank, or its last where it has fewer."""
+    return result.hypotheses[min(rank, len(result.hypotheses) - 1)]
+
+
+def _score(results: Sequence[SequenceResult], rank: int) -> float:
+    # The best hypotheses' weights for every rank, so that scores fall with the rank.
+    total = sum(result.target_tokens * _hypothesis(result, rank).score for result in results)
+    return total / sum(result.target_tokens for result in results)
+
+
+def _values(steps: Iterator[_T | None]) -> list[_T]:
+    """All values of what says None after a step without one."""
+    return [value for value in steps if value is not None]
+
+
+def _advance(steps: Iterator[_T | None], values: list[_T]) -> bool:
+    """Adds to `values` what comes within a slice of time; whether that was all."""
+    end = time.monotonic() + _SLICE_SECONDS
+    for value in steps:
+        if value is not None:
+            values.append(value)
+        if time.monotonic() >= end:
+            return False
+    return True
 
 
 def _refuse_single_text(texts: Iterable[str]) -> None:

@@ -18,7 +18,7 @@ from model.text.tokenizer import PLACEHOLDER, PLACEHOLDERS, Tokenizer
 __all__ = ["WEB_ADDRESS", "Masked", "Masker", "Span"]
 
 _HINT = re.compile(r"[@#<&{%\\/_`$\uE000-\uE00A]|\.\w|--|localhost")
-"""Without any of these there is no match of the next one, which takes forty times as long."""
+"""Without any of these there is no match of `_KEPT`, which takes several times as long."""
 
 # Each scan ends after a bounded number of characters, or where no other one begins: time is linear.
 WEB_ADDRESS = r"""
@@ -29,36 +29,42 @@ WEB_ADDRESS = r"""
 """
 """An address with a scheme, or that begins with www; a pattern to be compiled as verbose."""
 
+# What begins with a sign has it first and what must not stand before it behind, so that `re` tries
+# at each character only what can begin with it. At one within a word, nothing begins.
 _KEPT = re.compile(
-    rf"{WEB_ADDRESS}|"
     r"""
     [\uE000-\uE00A]                                         # in the text already
-    |(?<![\w`])(?P<ticks>`{1,3})(?=[^\s`])(?:[^`'\n]|'[^`'\n]*'){1,200}(?P=ticks)(?![\w`])  # code
-    |(?<![\w.])localhost(?::[0-9]{1,5})?(?:/[\w./%?&=~-]*\w)?
-    |(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}        # mail address
-    |(?<![\w.@/-])(?:[A-Za-z0-9-]{1,63}\.){1,5}(?:com|org|net|io|edu|gov|de|ch|eu|dev|info|co\.uk)
-     \b(?!\.?\w)(?:/[\w./%?&=~-]*\w)?
-    |(?<![\w/&@])@[A-Za-z_]\w*(?:@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5})?   # account
-    |(?<![\w/&\#])\#[A-Za-z_]\w*                            # topic
+    |`(?<![\w`]`)(?P<ticks>`{0,2})(?=[^\s`])(?:[^`'\n]|'[^`'\n]*'){1,200}`(?P=ticks)(?![\w`]) # code
+    |@(?<![\w/&@]@)[A-Za-z_]\w*(?:@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5})?   # account
+    |\#(?<![\w/&\#]\#)[A-Za-z_]\w*                          # topic
     |</?[A-Za-z][\w:-]*(?:\s+[\w:@.-]+=(?:"[^"<]*"|'[^'<]*'|[^\s"'<>]+))*  # tag
      (?:\s+(?:disabled|checked|selected|required|readonly|hidden|controls|open))?\s*/?>
     |&(?:[A-Za-z]{2,8}[0-9]{0,2}|\#[0-9]{1,6}|\#x[0-9A-Fa-f]{1,5});     # entity
     |\{\s*\w{1,32}\s*,\s*(?:plural|select|selectordinal)\s*,(?:[^{}]|\{[^{}]{0,200}\}){0,500}\}
     |\{\{[^{}\n]{1,100}\}\}|\{%[^{}\n]{1,100}%\}            # of templates
-    |[$%\#]?\{\ ?[^{}\s]{1,64}\ ?\}                         # variable
-    |(?<![\w$])\$[a-z_]\w*|(?<![\w%])%[A-Za-z_]\w+%
-    |(?<![\w%])(?:%(?:\(\w{1,32}\))?(?:[0-9]\$)?[-+0\#]?[0-9]{0,3}(?:\.[0-9]{1,3})?(?:l{0,2}|h|z)
-     [sdiouxXfgcpn@](?![a-z])|%%)+
-    |(?<![\w\\])[A-Za-z]:\\(?:[\w.$~-]+\\)*[\w.$~-]*\w       # path
-    |(?<![\w/.~-])(?:~|\.{1,2})/(?:[\w.-]+/)*[\w.-]*\w
-    |(?<![\w/.~-])/(?:[\w.-]+/)+[\w.-]*\w
-    |(?<![\w.-])[\w-]{1,64}(?:\.[\w-]{1,16}){0,3}\.(?i:txt|pdf|docx?|xlsx?|pptx?|odt|csv|jpe?g|png
-     |gif|svg|zip|gz|html?|xml|json|ya?ml|toml|ini|log|md|py|js|css|sh|cpp|java|exe|mp[34])\b
-    |(?<![\w.-])(?!\w*_in(?:nen)?\b)[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+(?![\w-])  # name in a program
-    |(?<!\w)__\w+__(?!\w)
-    |(?<![\w-])--[a-z][a-z0-9]*(?:(?:-[a-z0-9]+)+(?:=[\w./]*\w)?|=[\w./]*\w)  # option of a command
+    |[$%\#{](?:(?<=\{)|(?<!\{)\{)\ ?[^{}\s]{1,64}\ ?\}    # variable
+    |\$(?<![\w$]\$)[a-z_]\w*|%(?<![\w%]%)[A-Za-z_]\w+%
+    |%(?<![\w%]%)(?:%|FORMAT)(?:%(?:%|FORMAT))*
+    |~(?<![\w/.~-]~)/(?:[\w.-]+/)*[\w.-]*\w                 # path
+    |/(?<![\w/.~-]/)(?:[\w.-]+/)+[\w.-]*\w
     |\\(?:[nrt](?=[A-Z\s\\]|$)|[A-Za-z]{2,20}\{)            # line break in a program, LaTeX
-    """,
+    |(?<!\w)(?=[^\W_]*+[.@:_+-]|localhost)(?:WEB_ADDRESS
+    |(?<!\.)localhost(?::[0-9]{1,5})?(?:/[\w./%?&=~-]*\w)?
+    |(?<![.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}        # mail address
+    |(?<![.@/-])(?:[A-Za-z0-9-]{1,63}\.){1,5}(?:com|org|net|io|edu|gov|de|ch|eu|dev|info|co\.uk)
+     \b(?!\.?\w)(?:/[\w./%?&=~-]*\w)?
+    |(?<!\\)[A-Za-z]:\\(?:[\w.$~-]+\\)*[\w.$~-]*\w          # path
+    |(?<![/.~-])\.{1,2}/(?:[\w.-]+/)*[\w.-]*\w
+    |(?<![.-])(?:[\w-]{1,64}(?:\.[\w-]{1,16}){0,3}\.(?i:txt|pdf|docx?|xlsx?|pptx?|odt|csv|jpe?g|png
+     |gif|svg|zip|gz|html?|xml|json|ya?ml|toml|ini|log|md|py|js|css|sh|cpp|java|exe|mp[34])\b
+    |(?!\w*_in(?:nen)?\b)[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+(?![\w-]))  # name in a program
+    |__\w+__(?!\w)
+    |(?<!-)--[a-z][a-z0-9]*(?:(?:-[a-z0-9]+)+(?:=[\w./]*\w)?|=[\w./]*\w))  # option of a command
+    """.replace("WEB_ADDRESS", WEB_ADDRESS).replace(
+        "FORMAT",
+        r"(?:\(\w{1,32}\))?(?:[0-9]\$)?[-+0\#]?[0-9]{0,3}(?:\.[0-9]{1,3})?(?:l{0,2}|h|z)"
+        r"[sdiouxXfgcpn@](?![a-z])",
+    ),
     re.VERBOSE,
 )
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
@@ -70,6 +76,7 @@ _READ_AS = {
 }
 """Quotation marks, apostrophes and hyphens, last a soft one, that say the same as common ones, for
 vocabularies that lack them: the translation has those of its own language."""
+_RARE = frozenset(PLACEHOLDERS).union(_READ_AS)
 _NEVER_STRANGE = frozenset(ascii_letters + "ẞ")
 """Letters that a small vocabulary may lack: no word is foreign for them."""
 _MOST_CHARACTERS = 20_000
@@ -137,14 +144,16 @@ class Masker:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._writable: dict[str, bool] = {}
+        self._never_strange = set(_NEVER_STRANGE | _READ_AS.keys())
 
-    def mask(self, sentence: str) -> Masked:
-        """`sentence` with placeholders, for the longest spans if there are more than those."""
-        bounds = self._bounds(sentence)
-        if len(bounds) > len(PLACEHOLDERS):
-            longest = sorted(bounds, key=lambda bound: bound[0] - bound[1])
-            bounds = sorted(longest[: len(PLACEHOLDERS)])
-        return self._masked(sentence, bounds, PLACEHOLDERS)
+    def mask(self, sentence: str, bounds: Sequence[tuple[int, int]] | None = None) -> Masked:
+        """`sentence` with placeholders, for the longest spans if there are more than those.
+
+        Args:
+            bounds: the `bounds` of the sentence, or of a longer one for this part of it.
+        """
+        chosen = longest(self.bounds(sentence) if bounds is None else bounds)
+        return self._masked(sentence, chosen, PLACEHOLDERS)
 
     def mask_pair(self, source: str, target: str, first: int = 0) -> tuple[str, str]:
         """Both sides with the same placeholders for the same spans; unchanged if one lacks any.
@@ -152,7 +161,7 @@ class Masker:
         Args:
             first: the placeholder to begin with, or an earlier one if too few are left then.
         """
-        bounds = [self._bounds(side) for side in (source, target)]
+        bounds = [self.bounds(side) for side in (source, target)]
         left = [source[begin:end] for begin, end in bounds[0]]
         found = [target[begin:end] for begin, end in bounds[1]]
         if not 0 < len(left) <= len(PLACEHOLDERS) or sorted(left) != sorted(found):
@@ -170,6 +179,9 @@ class Masker:
     def _masked(
         self, sentence: str, bounds: Sequence[tuple[int, int]], marks: Sequence[str]
     ) -> Masked:
+        read_as = self._read_as(sentence)
+        if not bounds:
+            return Masked(text=sentence.translate(read_as) if read_as else sentence)
         parts: list[str] = []
         spans: list[Span] = []
         at = 0
@@ -178,44 +190,53 @@ class Masker:
             spans.append(Span(begin=begin, text=sentence[begin:end], before=before, behind=behind))
             # A word's pieces are others where no space stands before it.
             gaps = [" " * sign.isalnum() for sign in (before, behind)]
-            parts += (self._read(sentence[at:begin]), gaps[0], mark, gaps[1])
+            parts += (sentence[at:begin], gaps[0], mark, gaps[1])
             at = end
-        parts.append(self._read(sentence[at:]))
+        parts.append(sentence[at:])
+        if read_as:
+            parts[::4] = [part.translate(read_as) for part in parts[::4]]
         return Masked(text="".join(parts), spans=tuple(spans))
 
-    def _read(self, text: str) -> str:
-        """`text` with common signs for those that the vocabulary lacks, and without placeholders
-        that it brings itself where there were none left to stand for them.
+    def _read_as(self, sentence: str) -> dict[int, str]:
+        """Common signs for those of `sentence` that the vocabulary lacks, and nothing for the
+        placeholders that it brings itself where there were none left to stand for them.
         """
-        text = PLACEHOLDER.sub("", text)
-        rare = {ord(sign): _READ_AS[sign] for sign in _READ_AS.keys() & text}
-        lacking = {sign: read for sign, read in rare.items() if not self._is_writable(chr(sign))}
-        return text.translate(lacking) if lacking else text
+        return {
+            ord(sign): _READ_AS.get(sign, "")
+            for sign in _RARE.intersection(sentence)
+            if sign in PLACEHOLDERS or not self._is_writable(sign)
+        }
 
-    def _bounds(self, sentence: str) -> list[tuple[int, int]]:
+    def bounds(self, sentence: str) -> list[tuple[int, int]]:
         """Where spans begin and end; those with nothing but white space between them are one."""
-        bounds = list(self._strange(sentence))
+        found = list(self._strange(sentence))
         if _HINT.search(sentence):
-            bounds += (found.span() for found in _KEPT.finditer(sentence))
+            found += (match.span() for match in _KEPT.finditer(sentence))
         merged: list[tuple[int, int]] = []
-        for begin, end in sorted(bounds):
-            if merged and not sentence[merged[-1][1] : begin].strip():
-                merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        last = -1
+        for begin, end in sorted(found):
+            if merged and (begin <= last or sentence[last:begin].isspace()):
+                last = max(end, last)
+                merged[-1] = (merged[-1][0], last)
             else:
+                last = end
                 merged.append((begin, end))
         return merged
 
     def _strange(self, sentence: str) -> Iterator[tuple[int, int]]:
         """Where signs and words stand that the vocabulary lacks."""
-        signs = set(sentence) - _NEVER_STRANGE - _READ_AS.keys()
+        signs = set(sentence) - self._never_strange
         strange = {sign for sign in signs if not self._is_writable(sign)}
         if not strange:
             return
+        shouted = sentence.isupper()
         for word in _WORD.finditer(sentence):
-            if strange.intersection(word[0]) and _is_foreign(word[0], strange, sentence):
+            if not strange.isdisjoint(word[0]) and _is_foreign(word[0], strange, shouted):
                 yield word.span()
+        signs = {sign for sign in strange if not sign.isalpha()}
+        attached = {sign for sign in signs if sign == "*" or _is_mark(sign)}
         for place, sign in enumerate(sentence):
-            if sign in strange and not sign.isalpha() and not _belongs_to_letter(sentence, place):
+            if sign in signs and not (sign in attached and _belongs_to_letter(sentence, place)):
                 yield place, place + 1
 
     def _is_writable(self, sign: str) -> bool:
@@ -224,22 +245,36 @@ class Masker:
             known = self._tokenizer.fallback_ids.isdisjoint(self._tokenizer.tokenize(sign))
             if len(self._writable) < _MOST_CHARACTERS:
                 self._writable[sign] = known
+                if known:
+                    self._never_strange.add(sign)
         return known
 
 
-def _is_foreign(word: str, strange: set[str], sentence: str) -> bool:
+def longest(bounds: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
+    """The longest of `bounds`, in their order: as many as there are placeholders."""
+    if len(bounds) <= len(PLACEHOLDERS):
+        return bounds
+    return sorted(sorted(bounds, key=lambda bound: bound[0] - bound[1])[: len(PLACEHOLDERS)])
+
+
+def _is_foreign(word: str, strange: set[str], shouted: bool) -> bool:
     """Whether it is a name, or most of its letters are strange."""
+    if word[0].isupper() and not shouted:
+        return True
     letters = [letter for letter in word if letter.isalpha()]
-    named = word[0].isupper() and not sentence.isupper()
-    return named or 2 * sum(letter in strange for letter in letters) > len(letters)
+    return 2 * sum(letter in strange for letter in letters) > len(letters)
+
+
+def _is_mark(sign: str) -> bool:
+    return unicodedata.category(sign).startswith("M")
 
 
 def _belongs_to_letter(sentence: str, place: int) -> bool:
     """Whether the sign is an accent, or the star of a German word for all genders."""
     before = sentence[place - 1 : place]
-    if unicodedata.category(sentence[place]).startswith("M"):
-        return before.isalpha() or unicodedata.category(before or " ").startswith("M")
-    return before.isalpha() and sentence[place] == "*" and sentence.startswith("in", place + 1)
+    if sentence[place] == "*":
+        return before.isalpha() and sentence.startswith("in", place + 1)
+    return before.isalpha() or _is_mark(before or " ")
 
 
 def _alike(one: str, other: str) -> bool:

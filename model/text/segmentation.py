@@ -4,19 +4,27 @@ Only sentences are translated. Everything between them stands in the result as i
 text: white space and line breaks, list markers, emoji at a sentence's edge, numbers and addresses
 that stand alone. Of what is to be kept within a sentence, model/text/protection.py takes care. With
 the sentences for their own translations, the result is the text, to the character.
+
+What the vocabulary does not know is kept as well: a sentence without any letter that it knows, and
+noise, such as letters with many combining marks each. A model would make something up for it, at
+the price of a token for each byte.
+
+The cost of any text grows with its length: each character is looked at a bounded number of times.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
 
 from model.errors import InvalidRequestError
-from model.text.protection import WEB_ADDRESS, Masked, Masker
+from model.text.protection import WEB_ADDRESS, Masked, Masker, longest
 from model.text.sentences import split_sentences
-from model.text.tokenizer import Tokenizer
+from model.text.tokenizer import PLACEHOLDERS, Tokenizer
 
 __all__ = ["Segment", "SegmentedText", "Segmenter"]
 
@@ -25,8 +33,6 @@ __all__ = ["Segment", "SegmentedText", "Segmenter"]
 class Segment:
     """A piece of a text that is translated by itself: a sentence, or a part of one too long."""
 
-    separator: str
-    """What stands between the segment before and this one, and is kept."""
     text: str
     """What is translated; it neither begins nor ends with white space."""
     token_ids: tuple[int, ...]
@@ -48,14 +54,37 @@ class SegmentedText:
 
     segments: tuple[Segment, ...]
     """In the text's order; none when there is nothing to translate."""
+    separators: tuple[str, ...]
+    """What stands before each segment, up to the one before, and is kept."""
     tail: str
     """What stands after the last segment and is kept; all of the text when there is none."""
 
-    def join(self, translations: Sequence[str]) -> str:
+    @classmethod
+    def of(cls, pieces: Iterable[Segment | str]) -> Self:
+        """What `Segmenter.pieces` has cut a text into."""
+        segments: list[Segment] = []
+        separators: list[str] = []
+        kept: list[str] = []
+        for piece in pieces:
+            if isinstance(piece, str):
+                kept.append(piece)
+            else:
+                segments.append(piece)
+                separators.append("".join(kept))
+                kept.clear()
+        return cls(segments=tuple(segments), separators=tuple(separators), tail="".join(kept))
+
+    def join(self, translations: Iterable[str]) -> str:
         """The text with its segments' translations, one for each, in their places."""
-        pairs = zip(self.segments, translations, strict=True)
-        rendered = (segment.separator + segment.rendered(text) for segment, text in pairs)
-        return "".join(rendered) + self.tail
+        return "".join(self.joined(translations))
+
+    def joined(self, translations: Iterable[str]) -> Iterator[str]:
+        """The parts of `join`: one for each segment, as its translation is read, and the tail."""
+        for separator, segment, translation in zip(
+            self.separators, self.segments, translations, strict=True
+        ):
+            yield separator + segment.rendered(translation)
+        yield self.tail
 
 
 # A tab parts the columns of a table, so it ends a sentence as a line break does.
@@ -69,18 +98,19 @@ _LINE_START = re.compile(
 )
 """Indentation, and the marker of a quotation, list item, check box or heading; may be empty."""
 
-_ADDRESS = re.compile(
+_ADDRESS_OR_LETTER = re.compile(
     rf"{WEB_ADDRESS}"
     r"|(?<!\S)[^\s@]{1,64}@[^\s@]{1,255}"
-    r"|(?<!\S)@\w+",
+    r"|(?<!\S)@\w+"
+    r"|(?P<letter>[^\W\d_])",
     re.VERBOSE,
 )
-"""Web and mail addresses and account names."""
+"""Web and mail addresses and account names, and letters (and some numbers) outside them."""
 
 _EDGE = re.compile(
     r"[\s\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff"  # white, or no width at all
     r"\u2190-\u245f\u2500-\u2bff\U0001f000-\U0001fbff"  # arrows, pictographs, emoji
-    r"\u200d\u20e3\ufe0e\ufe0f\U000e0020-\U000e007f]"  # what joins and varies emoji
+    r"\u200d\u20e3\ufe0e\ufe0f\U000e0020-\U000e007f]+"  # what joins and varies emoji
 )
 """Characters that are kept, and not translated, where a sentence begins or ends."""
 
@@ -90,6 +120,12 @@ _CLAUSE_END = re.compile(
 )
 _SPACE = re.compile(r"\s+")
 _WORD = re.compile(r"[^\W\d_]+")
+_SURELY_TOO_MANY = 1.5
+"""Times the most tokens of a segment: a part for which so many are expected is cut unread."""
+_MOST_NOISE = 32
+"""Tokens outside the vocabulary (`Tokenizer.fallback_ids`). A sentence with more, or a part of one
+that was too long, is kept if they are more than three in four: fully vocalised Arabic or Hebrew has
+less than that."""
 _SHORTEST_SHOUT = 8
 """Letters: "DO NOT TOUCH" is one, "USA, UK" is none."""
 
@@ -131,67 +167,143 @@ class Segmenter:
         Raises:
             InvalidRequestError: `text` is no valid Unicode.
         """
+        return SegmentedText.of(self.pieces(text))
+
+    def pieces(self, text: str) -> Iterator[Segment | str]:
+        """All of `text` in its order, for `SegmentedText.of`: what is kept as strings, which may be
+        empty, what is translated as segments.
+
+        From one to the next it takes microseconds, and some milliseconds for thousands of
+        characters without the end of a sentence, so that a caller can do other things between them,
+        or stop.
+
+        Raises:
+            InvalidRequestError: `text` is no valid Unicode.
+        """
         try:
             text.encode()
         except UnicodeEncodeError as error:
             raise InvalidRequestError(
                 f"a text must be valid Unicode, but has a lone surrogate at character {error.start}"
             ) from None
-        segments: list[Segment] = []
-        kept: list[str] = []
-        for piece in self._pieces(text):
-            if isinstance(piece, str):
-                kept.append(piece)
-            else:
-                segments.append(replace(piece, separator="".join(kept)))
-                kept.clear()
-        return SegmentedText(segments=tuple(segments), tail="".join(kept))
+        lines: _Cut = {}
+        sentences: _Cut = {}
+        for part in _BREAK.split(text):
+            yield from _once(part, lines, lambda line: self._line(line, sentences))
 
-    def _pieces(self, text: str) -> Iterator[_Piece]:
-        """All of `text` in its order: what is kept as strings, what is translated as segments."""
-        for number, part in enumerate(_BREAK.split(text)):
-            if number % 2 or not _says_something(part):
-                yield part
-                continue
-            start = _LINE_START.match(part)
-            begin = start.end() if start else 0
-            yield part[:begin]
-            for sentence in split_sentences(part[begin:], self._language):
-                yield from self._sentence(sentence)
+    def _line(self, line: str, sentences: _Cut) -> Iterator[Segment | str]:
+        if not _says_something(line):
+            yield line
+            return
+        start = _LINE_START.match(line)
+        begin = start.end() if start else 0
+        yield line[:begin]
+        for sentence in split_sentences(line[begin:], self._language):
+            yield from _once(sentence, sentences, self._sentence)
 
-    def _sentence(self, sentence: str) -> Iterator[_Piece]:
-        begin, end = _core(sentence)
+    def _sentence(self, sentence: str) -> Iterator[Segment | str]:
+        yield ""  # a long one took its time to be found
+        bounds = () if self._masker is None else self._masker.bounds(sentence)
+        yield from self._part(sentence, bounds, 0, len(sentence), 0.0)
+
+    def _part(
+        self, sentence: str, bounds: _Bounds, first: int, last: int, density: float
+    ) -> Iterator[Segment | str]:
+        """`sentence[first:last]` as one segment or, where it has too many tokens, cut in two.
+
+        Args:
+            sentence: all of it.
+            bounds: of what is to be kept in it.
+            first: where the part begins.
+            last: where the part ends.
+            density: tokens per character read, in what this is a part of; 0 if unknown.
+        """
+        begin, end = _core(sentence, first, last)
         core = sentence[begin:end]
-        masked = None if self._masker is None else self._masker.mask(core)
+        if not _says_something(core):
+            yield sentence[first:last]
+            return
+        yield sentence[first:begin]
+        kept = _within(bounds, begin, end)
+        to_read = len(core) - _most_masked(kept)
+        if len(core) == 1 or density * to_read < _SURELY_TOO_MANY * self._max_tokens:
+            segment = self._read(core, begin, kept)
+            num_tokens = len(segment.token_ids)
+            if num_tokens <= self._max_tokens or len(core) == 1:
+                fits = num_tokens <= self._max_tokens  # or it is a character of too many tokens
+                yield segment if fits and self._knows(segment, density > 0) else core
+                yield sentence[end:last]
+                return
+            density = num_tokens / to_read
+        cut = _cut(sentence, begin, end, kept)
+        yield from self._part(sentence, bounds, begin, cut, density)
+        yield from self._part(sentence, bounds, cut, end, density)
+        yield sentence[end:last]
+
+    def _read(self, core: str, begin: int, kept: _Bounds) -> Segment:
+        """`core`, which begins at `begin` of its sentence, as a segment of any length."""
+        masked = None
+        if self._masker is not None:
+            bounds = [(left - begin, right - begin) for left, right in longest(kept)]
+            masked = self._masker.mask(core, bounds)
         read = core if masked is None else masked.text
         all_caps = self._lowercase_all_caps and _is_all_caps(read)
-        read = read.lower() if all_caps else read
-        token_ids = self._tokenizer.tokenize(read) if _says_something(core) else []
-        if not self._knows(token_ids):
-            yield sentence
-        elif len(token_ids) < self._max_tokens:
-            yield sentence[:begin]
-            ids = (*token_ids, self._tokenizer.eos_id)
-            yield Segment(separator="", text=core, token_ids=ids, all_caps=all_caps, masked=masked)
-            yield sentence[end:]
-        elif len(core) == 1:
-            yield sentence  # one character of more tokens than the model can read
-        else:
-            kept = () if masked is None else masked.spans
-            cut = begin + _cut(core, [(span.begin, span.end) for span in kept])
-            yield from self._sentence(sentence[:cut])
-            yield from self._sentence(sentence[cut:])
+        ids = self._tokenizer.tokenize(read.lower() if all_caps else read)
+        return Segment(
+            text=core,
+            token_ids=(*ids, self._tokenizer.eos_id),
+            all_caps=all_caps,
+            masked=masked,
+        )
 
-    def _knows(self, token_ids: Sequence[int]) -> bool:
-        """Whether the vocabulary has any of the letters; for others a model makes something up."""
+    def _knows(self, segment: Segment, is_part: bool) -> bool:
+        """Whether the vocabulary has any of the letters, and the rest is no noise."""
+        token_ids = segment.token_ids[:-1]
         fallback_ids = self._tokenizer.fallback_ids
-        known = [token for token in token_ids if token not in fallback_ids]
-        if len(known) == len(token_ids):
-            return bool(known)
-        return any(map(str.isalpha, self._tokenizer.detokenize(known)))
+        unknown = sum(map(fallback_ids.__contains__, token_ids))
+        if not unknown:
+            return bool(token_ids)
+        if 4 * unknown > 3 * len(token_ids) and (is_part or unknown > _MOST_NOISE):
+            return False
+        return not self._tokenizer.letter_ids.isdisjoint(token_ids)
 
 
-_Piece = str | Segment
+_Cut = dict[str, list[Segment | str]]
+"""What of a text has been cut, and into which pieces."""
+
+
+def _once(
+    text: str, done: _Cut, cut: Callable[[str], Iterator[Segment | str]]
+) -> Iterator[Segment | str]:
+    """The pieces that `cut` makes of `text`: the same ones if it comes again, as in tables."""
+    if text in done:
+        yield from done[text]
+        return
+    pieces = done[text] = []
+    for piece in cut(text):
+        pieces.append(piece)
+        yield piece
+
+
+_Bounds = Sequence[tuple[int, int]]
+"""Where spans to be kept begin and end: in order, none touching another."""
+
+
+def _within(bounds: _Bounds, begin: int, end: int) -> _Bounds:
+    """The parts of `bounds` between `begin` and `end`."""
+    low = bisect_right(bounds, begin, key=lambda bound: bound[1])
+    high = bisect_left(bounds, end, key=lambda bound: bound[0])
+    within = list(bounds[low:high])
+    if within:
+        within[0] = (max(within[0][0], begin), within[0][1])
+        within[-1] = (within[-1][0], min(within[-1][1], end))
+    return within
+
+
+def _most_masked(kept: _Bounds) -> int:
+    """How many characters less there are when placeholders stand for the longest of `kept`."""
+    lengths = sorted([end - begin - 1 for begin, end in kept])
+    return sum(lengths[-len(PLACEHOLDERS) :])
 
 
 def _says_something(text: str) -> bool:
@@ -201,7 +313,9 @@ def _says_something(text: str) -> bool:
     # Most texts have none of these, and to look for addresses costs as much as to tokenise.
     if "@" not in text and "://" not in text and "www." not in text:
         return True
-    return any(map(str.isalpha, _ADDRESS.sub("", text)))
+    return any(
+        found["letter"] and found[0].isalpha() for found in _ADDRESS_OR_LETTER.finditer(text)
+    )
 
 
 def _is_all_caps(sentence: str) -> bool:
@@ -212,36 +326,39 @@ def _is_all_caps(sentence: str) -> bool:
     return len(words) > 1 and sum(map(len, words)) >= _SHORTEST_SHOUT
 
 
-def _core(sentence: str) -> tuple[int, int]:
-    """Where the part of a sentence that is translated begins and ends."""
-    begin = len(sentence) - len(sentence.lstrip())
-    end = len(sentence.rstrip())
-    while begin < end and _EDGE.match(sentence[begin]):
-        begin += 1
-    while begin < end and _EDGE.match(sentence[end - 1]):
+def _core(sentence: str, begin: int, end: int) -> tuple[int, int]:
+    """Where the part of `sentence[begin:end]` that is translated begins and ends."""
+    if edge := _EDGE.match(sentence, begin, end):
+        begin = edge.end()
+    while begin < end and _EDGE.match(sentence, end - 1, end):
         end -= 1
     return begin, end
 
 
-def _cut(text: str, kept: Sequence[tuple[int, int]]) -> int:
-    """The best place near the middle to part a text of two characters or more, but not `kept`.
+def _cut(sentence: str, begin: int, end: int, kept: _Bounds) -> int:
+    """The best place near the middle to part `sentence[begin:end]`, two characters or more, but not
+    what is to be kept in it.
 
     Halves are better than a full piece and a rest: a model does worst on what is only a few words.
     """
-    middle, quarter = len(text) // 2, len(text) // 4
+    middle, quarter = (begin + end) // 2, (end - begin) // 4
+    low, high = begin + quarter, end - quarter
     for boundary in (_CLAUSE_END, _SPACE):
-        ends = [match.end() for match in boundary.finditer(text, quarter, len(text) - quarter)]
-        inner = [
-            end
-            for end in ends
-            if 0 < end < len(text) and not any(first < end < last for first, last in kept)
-        ]
+        places = [match.end() for match in boundary.finditer(sentence, low, high)]
+        inner = [place for place in places if begin < place < end and not _span_at(place, kept)]
         if inner:
-            return min(inner, key=lambda end: abs(end - middle))
+            return min(inner, key=lambda place: abs(place - middle))
     cut = middle
-    while cut > max(1, middle - 16) and _is_one_character(text[cut - 1], text[cut]):
+    while cut > max(begin + 1, middle - 16) and _is_one_character(sentence[cut - 1], sentence[cut]):
         cut -= 1
-    return cut
+    edges = [edge for edge in _span_at(cut, kept) if low < edge < high]
+    return min(edges, key=lambda edge: abs(edge - middle), default=cut)
+
+
+def _span_at(place: int, kept: _Bounds) -> tuple[()] | tuple[int, int]:
+    """Where what is kept begins and ends, if `place` is within."""
+    number = bisect_left(kept, place, key=lambda bound: bound[0]) - 1
+    return kept[number] if number >= 0 and place < kept[number][1] else ()
 
 
 def _is_one_character(left: str, right: str) -> bool:

@@ -13,7 +13,9 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from functools import cache
+from heapq import merge
+from itertools import accumulate, chain, pairwise
 
 import sentencex  # type: ignore[import-untyped]
 
@@ -74,37 +76,60 @@ _LOOK_BACK = 40
 """Characters before a boundary that are enough to know an abbreviation."""
 
 
-def split_sentences(line: str, language: str) -> list[str]:
+def split_sentences(line: str, language: str) -> Iterator[str]:
     """The sentences of `line`, each with the white space after it; joined they are `line`.
+
+    They are looked for as they are asked for, a few thousand characters at a time.
 
     Args:
         line: valid Unicode without line breaks.
         language: the code of its language; only the part before a "-" or "_" counts, and a language
             without rules of its own is split by those that most have in common.
     """
-    language = re.split("[-_]", language, maxsplit=1)[0].lower()
+    language = _base_language(language)
     corrections = _CORRECTIONS.get(language, _NO_CORRECTIONS)
-    ends = {end for end in _ends(line, language) if not _continues(line, end, corrections)}
+    ends: Iterator[int] = (
+        end for end in _ends(line, language) if not _continues(line, end, corrections)
+    )
+    if corrections.words and "." in line:
+        ends = merge(ends, _ends_of_words(line, corrections.words))
+    start = 0
+    for end in chain(ends, [len(line)]):
+        if end > start:
+            yield line[start:end]
+            start = end
+
+
+@cache
+def _base_language(code: str) -> str:
+    return re.split("[-_]", code, maxsplit=1)[0].lower()
+
+
+def _ends_of_words(line: str, words: frozenset[str]) -> Iterator[int]:
+    """Where a sentence ends with one of `words`, which sentencex takes for abbreviations."""
     for match in _WORD_AND_GAP.finditer(line):
-        if match[1] in corrections.words and line[match.end()].isupper():
-            ends.add(match.end())
-    return [line[start:end] for start, end in pairwise(sorted(ends | {0, len(line)}))]
+        if match[1] in words and line[match.end()].isupper():
+            yield match.end()
 
 
 def _ends(line: str, language: str) -> Iterator[int]:
     """Where sentencex ends a sentence, asked a window at a time: the cost grows with the length."""
-    start = 0
+    start, short = 0, False
     while start < len(line):
         window = line[start : start + _WINDOW]
         ends = _ends_in_window(window, language)
-        if len(ends) > 1 and start + _WINDOW < len(line):
+        is_last = start + _WINDOW >= len(line)
+        if len(ends) > 1 and not is_last and not (short and ends[-2] < _WINDOW // 2):
             ends = ends[:-1]  # the window may have cut it short: the next one sees it whole
         yield from (start + end for end in ends)
         start += ends[-1]
+        short = ends[-1] < _WINDOW // 2  # not twice in a row, or there were many windows
 
 
 def _ends_in_window(window: str, language: str) -> list[int]:
     pieces = sentencex.segment(language, window)
+    if len(pieces) == 1 and len(window) <= _LONG_QUOTATION:
+        return [len(window)]
     ends = list(accumulate(map(len, pieces)))
     if "".join(pieces) != window:
         return [len(window)]

@@ -65,6 +65,14 @@ class Tokenizer:
             if token == self.unk_id or self._pieces.IsByte(token)
         )
         """What characters outside the vocabulary become: the unknown id, or bytes."""
+        self.letter_ids: frozenset[int] = frozenset(
+            token
+            for token in range(self.vocab_size)
+            if any(map(str.isalpha, self._pieces.IdToPiece(token)))
+            and token not in self.fallback_ids
+            and not self._pieces.IsControl(token)
+        )
+        """Those whose text has a letter."""
         self._bytes = [self._pieces.PieceToId(f"<0x{byte:02X}>") for byte in range(256)]
         self.has_placeholders: bool = all(map(self._pieces.IsByte, self._bytes))
         """Whether `PLACEHOLDERS` are one token each."""
@@ -112,13 +120,18 @@ class Tokenizer:
             for unused, mark in zip(_UNUSED_BYTES, PLACEHOLDERS, strict=True)
         }
 
+    @cached_property
+    def _placeholders_by_last_byte(self) -> dict[int, int]:
+        """Maps the id of each placeholder's last byte in UTF-8, in which they differ, to its id."""
+        return {ids[-1]: placeholder for placeholder, ids in self._placeholder_bytes.items()}
+
     def _with_placeholders(self, text: str, ids: Sequence[int]) -> list[int]:
         """`ids` of `text` with one id for each placeholder, instead of its three bytes."""
         if not self.has_placeholders or not PLACEHOLDER.search(text):
             return list(ids)
         first, second, *_ = PLACEHOLDERS[0].encode()
         prefix = [self._bytes[first], self._bytes[second]]
-        found = {three[2]: unused for unused, three in self._placeholder_bytes.items()}
+        found = self._placeholders_by_last_byte
         joined: list[int] = []
         for token in ids:
             if token in found and joined[-2:] == prefix:

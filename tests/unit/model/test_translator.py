@@ -35,6 +35,7 @@ TOKENIZER = train_tiny_tokenizer(byte_fallback=True)
 GENERATION = GenerationConfig(beam_size=2)
 PARAGRAPH = "  the old man sees a letter.  my sister waits!\r\n\r\n- two apples 😀\n"
 T = TypeVar("T")
+LARGE = "".join(f"the old man sees letter {number}.\n" for number in range(1000))
 THREE = ["the red car.", "a small dog. my sister.", "two apples."]
 
 
@@ -184,11 +185,48 @@ async def test_what_is_no_list_of_texts_is_refused(texts: list[str], message: st
     assert engine.num_submissions == 0
 
 
-def test_more_sentences_than_can_ever_wait_are_refused_for_good() -> None:
-    translator, _ = make_translator(FakeEngine(max_waiting=3))
-    message = "`texts` must have at most 3 sentences in all, but have 4"
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the tokenizer reads, sentence by sentence."""
+    texts: list[str] = []
+    tokenize = TOKENIZER.tokenize
+
+    def note(text: str) -> list[int]:
+        texts.append(text)
+        return tokenize(text)
+
+    monkeypatch.setattr(TOKENIZER, "tokenize", note)
+    return texts
+
+
+@pytest.fixture
+def shortest_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step is a slice."""
+    monkeypatch.setattr("model.translator._SLICE_SECONDS", 0.0)
+
+
+async def test_more_sentences_than_can_ever_wait_are_refused_for_good(read: list[str]) -> None:
+    translator, engine = make_translator(FakeEngine(max_waiting=3))
+    message = "`texts` must have at most 3 sentences in all, but have more"
+    texts = [*THREE, "two apples.\n" * 5000]
     with pytest.raises(InvalidRequestError, match=message):
-        translator.translate(THREE)
+        translator.translate(texts)
+    with pytest.raises(InvalidRequestError, match=message):
+        await translator.translate_async(texts)
+    assert len(read) == 8  # and nothing behind the fourth sentence
+    assert engine.num_submissions == 0
+
+
+async def test_texts_are_not_cut_after_their_deadline(read: list[str]) -> None:
+    translator, engine = make_translator()
+    texts = [LARGE]
+    message = "the deadline passed while the texts were cut"
+    with pytest.raises(DeadlineExceededError, match=message):
+        translator.translate(texts, deadline=time.monotonic() - 1)
+    with pytest.raises(DeadlineExceededError, match=message):
+        await translator.translate_async(texts, deadline=time.monotonic() - 1)
+    assert len(read) <= 2
+    assert engine.num_submissions == 0
 
 
 def translate_held(
@@ -304,26 +342,110 @@ async def test_async_gives_the_same(texts: list[str]) -> None:
     assert texts_of(await translator.translate_async(texts)) == texts
 
 
-@pytest.mark.parametrize(("repeat", "held_up"), [(1, True), (400, False)])
 async def test_large_texts_do_not_hold_up_the_event_loop(
-    repeat: int, held_up: bool, monkeypatch: pytest.MonkeyPatch
+    read: list[str], shortest_slices: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     translator, _ = make_translator()
-    threads: set[int] = set()
+    written: list[object] = []
+    detokenize = TOKENIZER.detokenize
 
-    def spy(function: Callable[..., T]) -> Callable[..., T]:
-        def call(*args: object) -> T:
-            threads.add(threading.get_ident())
-            return function(*args)
+    def note(token_ids: list[int]) -> str:
+        written.append(token_ids)
+        return detokenize(token_ids)
 
-        return call
+    monkeypatch.setattr(TOKENIZER, "detokenize", note)
+    task = asyncio.create_task(translator.translate_async([LARGE]))
+    seen: set[tuple[int, int]] = set()
+    async with asyncio.timeout(60):
+        while not task.done():
+            seen.add((len(read), len(written)))
+            await asyncio.sleep(0)
+    assert texts_of(await task) == [LARGE]
+    # Whatever else runs on the loop has its turn after each sentence.
+    assert seen.issuperset((number, 0) for number in range(1000))
+    assert seen.issuperset((1000, number) for number in range(1, 1000))
 
-    monkeypatch.setattr(TOKENIZER, "tokenize", spy(TOKENIZER.tokenize))
-    monkeypatch.setattr(TOKENIZER, "detokenize", spy(TOKENIZER.detokenize))
-    text = "the old man sees a letter. " * repeat
-    assert texts_of(await translator.translate_async([text])) == [text]
-    assert (threading.get_ident() in threads) is held_up
-    assert threads
+
+async def test_a_cancelled_task_cuts_no_more(read: list[str], shortest_slices: None) -> None:
+    translator, engine = make_translator()
+    task = asyncio.create_task(translator.translate_async([LARGE]))
+    await until(lambda: len(read) >= 10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert len(read) == 10
+    assert engine.num_submissions == 0
+
+
+async def test_a_cancelled_task_puts_nothing_together(
+    shortest_slices: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    translator, _ = make_translator()
+    written: list[str] = []
+    monkeypatch.setattr(TOKENIZER, "detokenize", lambda ids: written.append("a") or "a")
+    task = asyncio.create_task(translator.translate_async([LARGE]))
+    await until(lambda: len(written) >= 10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(written) == 10
+
+
+async def test_those_who_left_cost_the_next_one_nothing(
+    read: list[str], shortest_slices: None
+) -> None:
+    translator, engine = make_translator()
+    tasks = [asyncio.create_task(translator.translate_async([LARGE] * 5)) for _ in range(60)]
+    await until(lambda: len(read) >= 60)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    del read[:]
+    assert texts_of(await translator.translate_async(THREE)) == THREE
+    assert len(read) == 4
+    assert engine.num_submissions == 1
+
+
+async def test_a_shorter_text_does_not_wait_for_the_end_of_longer_ones(
+    read: list[str], shortest_slices: None
+) -> None:
+    translator, engine = make_translator()
+    tasks = [asyncio.create_task(translator.translate_async([LARGE])) for _ in range(5)]
+    await until(lambda: len(read) >= 5)
+    del read[:]
+    assert texts_of(await translator.translate_async(THREE)) == THREE
+    assert engine.num_submissions == 1
+    assert len(read) < 200  # of 5,000: each of the others has had as many turns
+    assert [texts_of(await task) for task in tasks] == [[LARGE]] * 5
+
+
+async def test_a_small_text_does_not_wait_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    translator, engine = make_translator()
+    monkeypatch.setattr("model.translator._SLICE_SECONDS", 0.0)
+    task = asyncio.create_task(translator.translate_async([LARGE]))
+    await until(lambda: translator._turns)
+    monkeypatch.setattr("model.translator._SLICE_SECONDS", 30.0)
+    call = translator.translate_async(["a letter"])
+    call.send(None)  # goes on until it waits for something
+    assert engine.num_submissions == 1
+    call.close()
+    assert texts_of(await task) == [LARGE]
+
+
+def test_event_loops_do_not_take_turns_with_each_other(shortest_slices: None) -> None:
+    translator, _ = make_translator()
+
+    async def several() -> list[list[Translation]]:
+        async with asyncio.timeout(60):
+            calls = (translator.translate_async([LARGE[: 27 * 50]]) for _ in range(3))
+            return await asyncio.gather(*calls)
+
+    with ThreadPoolExecutor(2) as pool:
+        for call in [pool.submit(asyncio.run, several()) for _ in range(2)]:
+            assert [texts_of(texts) for texts in call.result(90)] == [[LARGE[: 27 * 50]]] * 3
+    assert not translator._turns
 
 
 async def test_async_results_come_from_another_thread_in_any_order() -> None:

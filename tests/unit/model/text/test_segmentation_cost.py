@@ -1,0 +1,114 @@
+"""What it costs to cut a text: no more than its length, whatever stands in it."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import sentencex
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from model.checkpoints.embedded import EMBEDDED
+from model.text.segmentation import Segmenter
+from model.text.tokenizer import Tokenizer
+
+TOKENIZER = Tokenizer.from_file(Path(EMBEDDED["en-de"]) / "tokenizer.model")
+UNITS = st.lists(
+    st.sampled_from(
+        [*"aZ1_-./\\@#&<>{}%$`'\" \n\t~:;,()[*=éи字!。\u0301\u20dd\u1100\u200d\ufe0f\u3000\xad"
+         "אﷺ“”«😀\ue000\U0001d167", "{a,plural,", "a://", "www.", "a.com", "x.txt", "Dr. ", "me. "]
+    ),
+    min_size=1,
+    max_size=8,
+).map("".join)  # fmt: skip
+HARD = [
+    "\u0301", "a" + "\u0301" * 199, "a\u20dd", "\\a{", "{{a", "<a\t", ".a@", "@a", "<a ", "C:\\a\\",
+    "`'a", "{a,plural,{", "{a,plural,{}{}", "字。", "И ", "Ж", "“a. ", "(a. ", '"a', "a. ", "a\n",
+    "😀a", "ﷺ", "-../", "a_", "a@", "a.a@", "\u1100\u1161", "&a", "me. ", "a\u200d",
+]  # fmt: skip
+
+
+@contextmanager
+def counting(owner: object, name: str) -> Iterator[list[int]]:
+    """The lengths of the texts that a function is called with."""
+    function: Callable[..., object] = getattr(owner, name)
+    lengths: list[int] = []
+
+    def count(*args: object) -> object:
+        lengths.append(len(str(args[-1])))
+        return function(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, name, count)
+        yield lengths
+
+
+def segmenter(*, placeholders: bool) -> Segmenter:
+    return Segmenter(
+        TOKENIZER,
+        language="en",
+        max_tokens=100,
+        lowercase_all_caps=True,
+        placeholders=placeholders,
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(UNITS, st.booleans())
+@example("a", True)
+@example("\u0301a", False)
+@example("“a. ", True)
+def test_each_character_is_read_a_few_times(unit: str, placeholders: bool) -> None:
+    text = (unit * 8000)[:8000]
+    cutter = segmenter(placeholders=placeholders)
+    with (
+        counting(TOKENIZER, "tokenize") as tokenized,
+        counting(sentencex, "segment") as split,
+    ):
+        pieces = list(cutter.pieces(text))
+    assert "".join(p if isinstance(p, str) else p.text for p in pieces) == text
+    assert sum(tokenized) <= 5 * len(text)
+    assert sum(split) <= 5 * len(text)
+    assert len(tokenized) <= len(text)
+
+
+@pytest.mark.parametrize("unit", HARD)
+def test_four_times_the_text_costs_four_times_as_much(unit: str) -> None:
+    cutter = segmenter(placeholders=True)
+
+    def seconds(length: int) -> float:
+        """Of this thread, whatever else the machine does."""
+        text = (unit * length)[:length]
+        start = time.thread_time()
+        cutter.segment(text)
+        return time.thread_time() - start
+
+    seconds(1000)
+    # What grows with the square takes sixteen times as long.
+    assert seconds(16_000) <= 10 * min(seconds(4000), seconds(4000)) + 0.1
+
+
+@pytest.mark.parametrize("length", [100, 2000, 20_000])
+@pytest.mark.parametrize(
+    "unit", ["a" + "\u0301" * 199, "a" + "\u0323" * 12, "o\U0001d167\U0001d167"]
+)
+@pytest.mark.parametrize("placeholders", [True, False])
+def test_noise_is_kept_and_not_translated(unit: str, length: int, placeholders: bool) -> None:
+    text = "A good day. " + (unit * length)[:length] + "\nOne more line."
+    segments = segmenter(placeholders=placeholders).segment(text).segments
+    assert [s.text for s in segments] == ["A good day.", "One more line."]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ve\u0323 nha\u0300 va\u0301 ma\u0309 cu\u0309a toi\u0302 Vie\u0323\u0302t Nam",
+        "The name of it is e\u0302\u0323 and not a\u0304\u0301\u0308\u0323.",
+        "He said 東京都立大学図書館 and went to the house that stands on the hill.",
+    ],
+)
+def test_a_few_accents_and_foreign_words_are_no_noise(text: str) -> None:
+    [only] = segmenter(placeholders=False).segment(text).segments
+    assert only.text == text
