@@ -23,7 +23,7 @@ from model.engine.backends import build_runners
 from model.engine.deadlines import Deadlines
 from model.engine.queue_wait import QueueWaitEstimator
 from model.engine.runner import Runner, StepOutcome
-from model.engine.scheduler import Scheduler, StepPlan, fair_share
+from model.engine.scheduler import FairShare, Scheduler, StepPlan, fair_share, steps_as_light
 from model.engine.sequence import Sequence, SequenceResult, SequenceStatus
 from model.engine.waiting import WaitingQueue
 from model.errors import (
@@ -84,7 +84,9 @@ class _Worker:
     def __init__(self, runner: Runner, config: EngineConfig) -> None:
         self.runner = runner
         self.scheduler = Scheduler(
-            max_slots=runner.max_slots, encode_token_budget=config.encode_token_budget
+            max_slots=runner.max_slots,
+            encode_token_budget=config.encode_token_budget,
+            can_pause=runner.can_pause,
         )
         self.executing = False
 
@@ -121,6 +123,7 @@ class Engine:
         self.notes = tuple(dict.fromkeys(note for runner in runners for note in runner.notes))
         """What its host should log once: see `Runner.notes`."""
         self.max_beam_size = min(runner.max_slots for runner in runners)
+        self._max_slots = sum(runner.max_slots for runner in runners)
         self._changed = threading.Condition()
         # Below: shared between threads, guarded by `_changed`, as are the workers' schedulers.
         self._waiting = WaitingQueue(config.max_waiting, batch_share=config.batch_share)
@@ -187,8 +190,15 @@ class Engine:
         if deadline is not None and math.isnan(deadline):
             raise InvalidRequestError(f"`deadline` must be seconds, but is {deadline}")
         now = time.monotonic()
+        light_steps = steps_as_light(
+            num_sources=len(sources),
+            source_tokens=sum(map(len, sources)),
+            beam_size=generation.beam_size,
+            max_slots=self._max_slots,
+        )
         sequences = [
-            self._sequence(source, generation, deadline, priority, now) for source in sources
+            self._sequence(source, generation, deadline, priority, now, light_steps)
+            for source in sources
         ]
         with self._changed:
             if self._stopping:
@@ -223,7 +233,7 @@ class Engine:
                 running=sum(len(scheduler.running) for scheduler in schedulers),
                 waiting=len(self._waiting),
                 slots_used=sum(scheduler.slots.num_used for scheduler in schedulers),
-                max_slots=sum(scheduler.slots.max_slots for scheduler in schedulers),
+                max_slots=self._max_slots,
                 waiting_source_tokens=self._waiting.num_source_tokens,
                 running_source_tokens=sum(
                     sequence.source_len
@@ -253,7 +263,8 @@ class Engine:
     def _work(self, worker: _Worker) -> None:
         try:
             while (plan := self._next_plan(worker)) is not None:
-                self._deliver(worker, plan, worker.runner.execute(plan))
+                began = time.monotonic()
+                self._deliver(worker, plan, worker.runner.execute(plan), began)
         except BaseException as error:  # whatever it was, nobody may wait for ever
             self._stop(error)
         finally:
@@ -309,10 +320,11 @@ class Engine:
                 f"{self._queue_wait.seconds_for(tokens):.3g} s"
             )
 
-    def _deliver(self, worker: _Worker, plan: StepPlan, outcome: StepOutcome) -> None:
+    def _deliver(self, worker: _Worker, plan: StepPlan, outcome: StepOutcome, began: float) -> None:
         now = time.monotonic()
         with self._changed:
             worker.executing = False
+            worker.scheduler.executed(outcome.steps, now - began)
             if outcome.steps:
                 self._step_stats.append(_step_stats(worker, plan, outcome))
             finished = [done for done in outcome.finished if worker.scheduler.finish(done.sequence)]
@@ -322,7 +334,7 @@ class Engine:
         for sequence, hypotheses in finished:
             _settle(sequence.future, sequence.result(hypotheses, now))
 
-    def _fair_share(self) -> int:
+    def _fair_share(self) -> FairShare:
         return fair_share([worker.scheduler for worker in self._workers], self._waiting)
 
     def _interrupt_those_with_room(self) -> None:
@@ -330,8 +342,12 @@ class Engine:
         if not self._waiting:
             return
         share = self._fair_share()
-        for worker in self._workers:
-            if worker.executing and worker.scheduler.can_admit(self._waiting, share):
+        able = [
+            worker for worker in self._workers if worker.scheduler.can_admit(self._waiting, share)
+        ]
+        # One that does nothing is about to look for itself.
+        if all(worker.executing for worker in able):
+            for worker in able:
                 worker.interrupt()
 
     def _take_out(self, future: Future[SequenceResult]) -> bool:
@@ -369,6 +385,7 @@ class Engine:
         deadline: float | None,
         priority: Priority,
         now: float,
+        light_steps: int,
     ) -> Sequence:
         config = self.model_config
         if not 0 < len(source) <= self.max_source_tokens:
@@ -392,6 +409,7 @@ class Engine:
             arrived_at=now,
             deadline=deadline,
             priority=priority,
+            light_steps=light_steps,
         )
         # From here on only the engine may end it: a caller's Future.cancel() must not end the
         # future while its slots are still in use.
