@@ -205,7 +205,7 @@ class Engine:
                 raise EngineDeadError(self._failure_message())
             if deadline is not None:
                 left = max(0.0, deadline - now)
-                self._refuse_what_comes_too_late(len(sequences), priority, left)
+                self._refuse_what_comes_too_late(sequences, left)
             self._waiting.add(sequences)
             self._submitted_source_tokens += sum(sequence.source_len for sequence in sequences)
             for sequence in sequences:
@@ -263,8 +263,7 @@ class Engine:
     def _work(self, worker: _Worker) -> None:
         try:
             while (plan := self._next_plan(worker)) is not None:
-                began = time.monotonic()
-                self._deliver(worker, plan, worker.runner.execute(plan), began)
+                self._deliver(worker, plan, worker.runner.execute(plan))
         except BaseException as error:  # whatever it was, nobody may wait for ever
             self._stop(error)
         finally:
@@ -308,29 +307,32 @@ class Engine:
             self._queue_wait.admitted(num_tokens, waiting_since=waiting_since, now=now)
 
     def _refuse_what_comes_too_late(
-        self, num_sequences: int, priority: Priority, seconds_left: float
+        self, sequences: SequenceOf[Sequence], seconds_left: float
     ) -> None:
         """What could only expire in the queue is better refused at once; with the lock held."""
         if self._queue_wait.meets_deadline(self._waiting.num_source_tokens, seconds_left):
             return
-        tokens = self._waiting.tokens_before(num_sequences, priority)
+        tokens = self._waiting.tokens_before(sequences)
         if not self._queue_wait.meets_deadline(tokens, seconds_left):
             raise QueueFullError(
                 f"the deadline is in {seconds_left:.3g} s, but others have their turn for about "
                 f"{self._queue_wait.seconds_for(tokens):.3g} s"
             )
 
-    def _deliver(self, worker: _Worker, plan: StepPlan, outcome: StepOutcome, began: float) -> None:
+    def _deliver(self, worker: _Worker, plan: StepPlan, outcome: StepOutcome) -> None:
         now = time.monotonic()
         with self._changed:
             worker.executing = False
-            worker.scheduler.executed(outcome.steps, now - began)
+            worker.scheduler.executed(
+                outcome.steps, outcome.encode_seconds + outcome.decode_seconds
+            )
             if outcome.steps:
                 self._step_stats.append(_step_stats(worker, plan, outcome))
             finished = [done for done in outcome.finished if worker.scheduler.finish(done.sequence)]
             for done in finished:
                 del self._open[done.sequence.future]
-                self._queue_wait.finished(now - done.sequence.scheduled_at)
+                if not done.sequence.heavy:  # heavy ones may have paused for long
+                    self._queue_wait.finished(now - done.sequence.scheduled_at)
         for sequence, hypotheses in finished:
             _settle(sequence.future, sequence.result(hypotheses, now))
 

@@ -32,6 +32,8 @@ _BATCH_TURN = 8
 
 
 class _Line(Enum):
+    """In the order in which they go before each other, by and large."""
+
     LIGHT = auto()
     HEAVY = auto()
     """Of Priority.INTERACTIVE."""
@@ -92,17 +94,19 @@ class WaitingQueue:
         """Up to how many sequences those of a priority may fill the queue."""
         return self._max_after_batch if priority is Priority.BATCH else self.max_waiting
 
-    def tokens_before(self, num_sequences: int, priority: Priority) -> int:
-        """Source tokens that have their turn before the last of so many sequences, were they added.
+    def tokens_before(self, sequences: SequenceOf[Sequence]) -> int:
+        """Source tokens that have their turn before the last of these, were they added.
 
-        An estimate: it goes by the mean length of all who wait.
+        An estimate: it goes by the mean length of all who wait, and by light ones going first.
         """
-        others = (_Line.LIGHT, _Line.HEAVY)
-        if priority is Priority.BATCH:
-            ahead = _sequences_ahead(self._requests[_Line.BATCH], num_sequences)
-            ahead += sum(sum(map(len, self._requests[line].values())) for line in others)
-        else:
-            ahead = sum(_sequences_ahead(self._requests[line], num_sequences) for line in others)
+        if not sequences:
+            return 0
+        line = _line(sequences[0])
+        ahead = _sequences_ahead(self._requests[line], len(sequences))
+        for earlier in _Line:
+            if earlier is line:
+                break
+            ahead += sum(map(len, self._requests[earlier].values()))
         return ahead * self.num_source_tokens // max(1, len(self))
 
     def num_rows(self, heavy: bool) -> int:

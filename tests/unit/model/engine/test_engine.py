@@ -105,9 +105,9 @@ def test_the_waiting_queue_is_bounded_all_or_nothing(start: Open) -> None:
 def test_what_would_probably_be_late_is_refused_at_once(
     start: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine, [runner] = start(max_slots=1, max_waiting=100)
+    engine, [runner] = start(max_slots=8, max_waiting=100)
     monkeypatch.setattr(engine._queue_wait, "seconds_for", lambda num_tokens: num_tokens * 1.0)
-    [running] = engine.submit([source()], ENDLESS)
+    [running] = engine.submit([source()], GenerationConfig(beam_size=8, max_new_tokens=64))
     until(lambda: engine.stats().running == 1)
     engine.submit([source() for _ in range(10)], ENDLESS)  # 20 tokens, two of them before others
     now = time.monotonic()

@@ -193,16 +193,18 @@ def test_batch_work_leaves_room_for_others() -> None:
 
 def test_knows_whose_turns_come_before_those_of_a_newcomer() -> None:
     queue = WaitingQueue(100)
-    assert queue.tokens_before(5, Priority.INTERACTIVE) == 0
+    assert queue.tokens_before([make()] * 5) == queue.tokens_before([]) == 0
     queue.add([make(3) for _ in range(10)])
     queue.add([make(3)])
-    assert queue.tokens_before(1, Priority.INTERACTIVE) == 2 * 3
-    assert queue.tokens_before(4, Priority.INTERACTIVE) == (4 + 1) * 3
+    assert queue.tokens_before([make()]) == 2 * 3
+    assert queue.tokens_before([make()] * 4) == (4 + 1) * 3
     # The others' first, whatever their number.
-    assert queue.tokens_before(1, Priority.BATCH) == 11 * 3
+    assert queue.tokens_before(heavy(1)) == queue.tokens_before(batch(1)) == 11 * 3
     queue.add(batch(1))
-    assert queue.tokens_before(1, Priority.BATCH) == 12 * 3
-    assert queue.tokens_before(1, Priority.INTERACTIVE) == 2 * 3
+    queue.add(heavy(2))
+    assert queue.tokens_before(batch(1)) == 14 * 3
+    assert queue.tokens_before(heavy(1)) == 12 * 3
+    assert queue.tokens_before([make()]) == 2 * 3
 
 
 def test_light_and_heavy_ones_stand_in_two_lines() -> None:
@@ -211,7 +213,6 @@ def test_light_and_heavy_ones_stand_in_two_lines() -> None:
     for request in (slow, later, quick):
         queue.add(request)
     assert (queue.num_rows(heavy=False), queue.num_rows(heavy=True)) == (3, 3)
-    assert queue.tokens_before(1, Priority.INTERACTIVE) == 2 * 3
     assert queue.peek(heavy=True) is slow[0]
     assert queue.pop(heavy=False) is quick[0]
     assert pop_all(queue, heavy=True) == [*slow, *later]
