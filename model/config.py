@@ -319,7 +319,8 @@ class EngineConfig:
     """How full those of Priority.BATCH may make the queue, as a share of `max_waiting`."""
     encode_token_budget: int = 2048
     """Most source tokens that a worker encodes between two decode steps, so that newcomers do not
-    stall the running; a longer source is encoded alone."""
+    stall the running; a longer source is encoded alone. Of large requests, at most one for each of
+    the worker's slots."""
     num_threads: int | None = None
     """CPU threads: one for each worker with the native backend, PyTorch's own with eager.
     None means as many as the process may use CPUs."""

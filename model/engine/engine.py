@@ -23,7 +23,7 @@ from model.engine.backends import build_runners
 from model.engine.deadlines import Deadlines
 from model.engine.queue_wait import QueueWaitEstimator
 from model.engine.runner import Runner, StepOutcome
-from model.engine.scheduler import Scheduler, StepPlan, fair_share
+from model.engine.scheduler import FairShare, Scheduler, StepPlan, fair_share, steps_as_light
 from model.engine.sequence import Sequence, SequenceResult, SequenceStatus
 from model.engine.waiting import WaitingQueue
 from model.errors import (
@@ -84,7 +84,9 @@ class _Worker:
     def __init__(self, runner: Runner, config: EngineConfig) -> None:
         self.runner = runner
         self.scheduler = Scheduler(
-            max_slots=runner.max_slots, encode_token_budget=config.encode_token_budget
+            max_slots=runner.max_slots,
+            encode_token_budget=config.encode_token_budget,
+            can_pause=runner.can_pause,
         )
         self.executing = False
 
@@ -121,6 +123,7 @@ class Engine:
         self.notes = tuple(dict.fromkeys(note for runner in runners for note in runner.notes))
         """What its host should log once: see `Runner.notes`."""
         self.max_beam_size = min(runner.max_slots for runner in runners)
+        self._max_slots = sum(runner.max_slots for runner in runners)
         self._changed = threading.Condition()
         # Below: shared between threads, guarded by `_changed`, as are the workers' schedulers.
         self._waiting = WaitingQueue(config.max_waiting, batch_share=config.batch_share)
@@ -187,15 +190,22 @@ class Engine:
         if deadline is not None and math.isnan(deadline):
             raise InvalidRequestError(f"`deadline` must be seconds, but is {deadline}")
         now = time.monotonic()
+        light_steps = steps_as_light(
+            num_sources=len(sources),
+            source_tokens=sum(map(len, sources)),
+            beam_size=generation.beam_size,
+            max_slots=self._max_slots,
+        )
         sequences = [
-            self._sequence(source, generation, deadline, priority, now) for source in sources
+            self._sequence(source, generation, deadline, priority, now, light_steps)
+            for source in sources
         ]
         with self._changed:
             if self._stopping:
                 raise EngineDeadError(self._failure_message())
             if deadline is not None:
                 left = max(0.0, deadline - now)
-                self._refuse_what_comes_too_late(len(sequences), priority, left)
+                self._refuse_what_comes_too_late(sequences, left)
             self._waiting.add(sequences)
             self._submitted_source_tokens += sum(sequence.source_len for sequence in sequences)
             for sequence in sequences:
@@ -223,7 +233,7 @@ class Engine:
                 running=sum(len(scheduler.running) for scheduler in schedulers),
                 waiting=len(self._waiting),
                 slots_used=sum(scheduler.slots.num_used for scheduler in schedulers),
-                max_slots=sum(scheduler.slots.max_slots for scheduler in schedulers),
+                max_slots=self._max_slots,
                 waiting_source_tokens=self._waiting.num_source_tokens,
                 running_source_tokens=sum(
                     sequence.source_len
@@ -297,12 +307,12 @@ class Engine:
             self._queue_wait.admitted(num_tokens, waiting_since=waiting_since, now=now)
 
     def _refuse_what_comes_too_late(
-        self, num_sequences: int, priority: Priority, seconds_left: float
+        self, sequences: SequenceOf[Sequence], seconds_left: float
     ) -> None:
         """What could only expire in the queue is better refused at once; with the lock held."""
         if self._queue_wait.meets_deadline(self._waiting.num_source_tokens, seconds_left):
             return
-        tokens = self._waiting.tokens_before(num_sequences, priority)
+        tokens = self._waiting.tokens_before(sequences)
         if not self._queue_wait.meets_deadline(tokens, seconds_left):
             raise QueueFullError(
                 f"the deadline is in {seconds_left:.3g} s, but others have their turn for about "
@@ -313,16 +323,20 @@ class Engine:
         now = time.monotonic()
         with self._changed:
             worker.executing = False
+            worker.scheduler.executed(
+                outcome.steps, outcome.encode_seconds + outcome.decode_seconds
+            )
             if outcome.steps:
                 self._step_stats.append(_step_stats(worker, plan, outcome))
             finished = [done for done in outcome.finished if worker.scheduler.finish(done.sequence)]
             for done in finished:
                 del self._open[done.sequence.future]
-                self._queue_wait.finished(now - done.sequence.scheduled_at)
+                if not done.sequence.heavy:  # heavy ones may have paused for long
+                    self._queue_wait.finished(now - done.sequence.scheduled_at)
         for sequence, hypotheses in finished:
             _settle(sequence.future, sequence.result(hypotheses, now))
 
-    def _fair_share(self) -> int:
+    def _fair_share(self) -> FairShare:
         return fair_share([worker.scheduler for worker in self._workers], self._waiting)
 
     def _interrupt_those_with_room(self) -> None:
@@ -330,8 +344,12 @@ class Engine:
         if not self._waiting:
             return
         share = self._fair_share()
-        for worker in self._workers:
-            if worker.executing and worker.scheduler.can_admit(self._waiting, share):
+        able = [
+            worker for worker in self._workers if worker.scheduler.can_admit(self._waiting, share)
+        ]
+        # One that does nothing is about to look for itself.
+        if all(worker.executing for worker in able):
+            for worker in able:
                 worker.interrupt()
 
     def _take_out(self, future: Future[SequenceResult]) -> bool:
@@ -369,6 +387,7 @@ class Engine:
         deadline: float | None,
         priority: Priority,
         now: float,
+        light_steps: int,
     ) -> Sequence:
         config = self.model_config
         if not 0 < len(source) <= self.max_source_tokens:
@@ -392,6 +411,7 @@ class Engine:
             arrived_at=now,
             deadline=deadline,
             priority=priority,
+            light_steps=light_steps,
         )
         # From here on only the engine may end it: a caller's Future.cancel() must not end the
         # future while its slots are still in use.

@@ -42,6 +42,9 @@ class Runner(Protocol):
     """
 
     max_slots: int
+    can_pause: bool
+    """Whether plans may leave sequences out of steps (`StepPlan.active`): where a step over few
+    rows costs less than one over many."""
     device: str
     """Where it computes: "cpu", "cuda:0". For information, as is `dtype`."""
     dtype: str
@@ -50,11 +53,12 @@ class Runner(Protocol):
     """What an operator should read once, such as why it is not the faster one; usually nothing."""
 
     def execute(self, plan: StepPlan) -> StepOutcome:
-        """Drops the removed, encodes the newcomers, decodes everybody who runs.
+        """Drops the removed, encodes the newcomers, decodes those who take part.
 
         Returns after the first step in which a sequence finished, after `plan.max_steps` steps,
-        after the step during which it was interrupted, or when nobody runs. A runner that reads
-        its device late may report a finish one call later.
+        after the step during which it was interrupted, or when nobody takes part. An interrupted
+        step may end before everybody has had a token; who has not goes first in the next. A runner
+        that reads its device late may report a finish one call later.
 
         Sets `encode_seconds`, `encoded_at` and `first_token_at` of the sequences.
 

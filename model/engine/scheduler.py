@@ -1,19 +1,31 @@
-"""Who of the waiting runs on one worker, and who runs there. Integers, no tensor.
+"""Who of the waiting runs on one worker, and who takes part in its next steps. Integers, no tensor.
 
 A sequence is waiting, then running, then finished. It finishes when its search is done, when it is
 cancelled, or when its deadline passes; its slots are free for the very next plan.
+
+Sequences are light or heavy, by what their whole request costs in rows times tokens. A request is
+light if its sources have few tokens for each slot of the engine, and until its steps have taken
+twice as many; any other is heavy, and so is one of Priority.BATCH. Light ones go first: while some
+run on a worker, its heavy ones pause, which is that they keep their slots and what is cached, and
+take no part in the steps. Heavy ones leave a quarter of the slots free, so that a light one need
+not wait for any, and are encoded in small portions. In return a quarter of the time is theirs
+(`TimeShare`): when light ones have run so long that heavy ones had less, everybody takes part until
+they have had it. And while light ones wait for slots, heavy ones are given up to a quarter.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from model.engine.sequence import Sequence, SequenceStatus
 from model.engine.slots import SlotPool
+from model.engine.time_share import GUARANTEED_SHARE, TimeShare
 from model.engine.waiting import WaitingQueue
 
-__all__ = ["MAX_STEPS", "Scheduler", "StepPlan"]
+__all__ = ["MAX_STEPS", "FairShare", "Scheduler", "StepPlan", "fair_share", "steps_as_light"]
 
 MAX_STEPS = 16
 """Most decode steps of one plan. An arrival that can be admitted, a cancellation and a finish end a
@@ -23,6 +35,24 @@ _ADMISSION_DIVISOR = 8
 """Newcomers come by at least 1 / 8 of the slots at a time, unless fewer wait: encoding one source
 reads as many weights as encoding several. It leaves 1 / 16 of the slots empty on average, and was
 worth 6 to 10 % of the tokens per second with greedy search, nothing with a beam of 4."""
+_HEAVY_ADMISSION_DIVISOR = 32
+"""The same for heavy ones, of whom few are encoded at a time anyway."""
+
+_LIGHT_TOKENS_A_SLOT = 4
+"""A request is light up to so many source tokens, times its beam, for each slot of the engine: with
+two workers of 64 slots a sentence of 128 tokens and a beam of 4."""
+_HEAVY_TOKENS_A_SLOT = 1
+"""Most source tokens of one plan's heavy newcomers, for each slot of the worker: a light one that
+arrives meanwhile waits until they are encoded."""
+_LIGHT_SLOTS_SHARE = 0.25
+"""Of a worker's slots, what heavy sequences leave free."""
+
+
+class FairShare(NamedTuple):
+    """Slots at which a worker leaves the rest to the others; the last sequence may go beyond."""
+
+    light: int
+    heavy: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +63,8 @@ class StepPlan:
     """Cancelled or expired since the last plan. Their slots may belong to newcomers already."""
     newcomers: tuple[Sequence, ...]
     """To be encoded; their slots are set."""
+    active: tuple[Sequence, ...] | None = None
+    """Who takes part in the steps, the newcomers included; None is everybody who runs."""
     max_steps: int
     """Most decode steps to take, at least 1."""
 
@@ -43,42 +75,62 @@ class Scheduler:
     Args:
         max_slots: of the worker's runner.
         encode_token_budget: most source tokens of one plan's newcomers; a longer source goes alone.
+        can_pause: whether its runner can leave sequences out of its steps; see `Runner`.
     """
 
-    def __init__(self, *, max_slots: int, encode_token_budget: int) -> None:
+    def __init__(self, *, max_slots: int, encode_token_budget: int, can_pause: bool = True) -> None:
         self.slots = SlotPool(max_slots)
         self.running: set[Sequence] = set()
-        self._encode_token_budget = encode_token_budget
+        self.light_rows = 0
+        """Slots of the light ones."""
+        # With the number of steps after which each is heavy.
+        self._light: dict[Sequence, float] = {}
+        self._num_steps = 0
+        self._next_demotion = 0
+        self._can_pause = can_pause
+        self._time = TimeShare()
+        portion = min(encode_token_budget, _HEAVY_TOKENS_A_SLOT * max_slots)
+        self._encode_token_budgets = {False: encode_token_budget, True: portion}
+        self._least_admitted = {
+            False: max_slots / _ADMISSION_DIVISOR,
+            True: max_slots / _HEAVY_ADMISSION_DIVISOR,
+        }
         self._removed: dict[Sequence, None] = {}
 
-    def can_admit(self, waiting: WaitingQueue, fair_share: int) -> bool:
-        """Whether a plan made now would have newcomers.
+    @property
+    def heavy_rows(self) -> int:
+        """Slots of the heavy ones."""
+        return self.slots.num_used - self.light_rows
 
-        Args:
-            fair_share: slots at which this worker leaves the rest to the others; the last sequence
-                may go beyond. See `fair_share`.
-        """
-        free = self.slots.num_free
-        return (
-            len(waiting) > 0
-            and self.slots.num_used < fair_share
-            and waiting.peek().beam_size <= free
-            and free >= min(waiting.num_rows, self.slots.max_slots / _ADMISSION_DIVISOR)
-        )
+    def can_admit(self, waiting: WaitingQueue, share: FairShare) -> bool:
+        """Whether a plan made now would have newcomers."""
+        return self._next_class(waiting, share) is not None
 
-    def schedule(self, waiting: WaitingQueue, fair_share: int, now: float) -> StepPlan | None:
+    def schedule(self, waiting: WaitingQueue, share: FairShare, now: float) -> StepPlan | None:
         """Admits whom it can, and says what is to be done; None when that is nothing."""
-        newcomers: list[Sequence] = []
-        if self.can_admit(waiting, fair_share):
-            newcomers = self._admit(waiting, fair_share, now)
+        self._demote()
+        newcomers = self._admit(waiting, share, now)
         if not (self._removed or self.running):
             return None
         removed, self._removed = tuple(self._removed), {}
+        both_run = 0 < len(self._light) < len(self.running)
+        paused = both_run and self._can_pause and not self._time.heavy_are_owed
+        self._time.begin(
+            heavy_run=len(self._light) < len(self.running) and not paused,
+            heavy_wait=paused or waiting.num_rows(heavy=True) > 0,
+        )
+        in_turns = both_run and self._can_pause and not paused
         return StepPlan(
             removed=removed,
             newcomers=tuple(newcomers),
-            max_steps=1 if self.can_admit(waiting, fair_share) else MAX_STEPS,
+            active=tuple(self._light) if paused else None,
+            max_steps=1 if in_turns or self.can_admit(waiting, share) else MAX_STEPS,
         )
+
+    def executed(self, num_steps: int, seconds: float) -> None:
+        """Takes note of how many steps the last plan took, and how long that was."""
+        self._num_steps += num_steps
+        self._time.end(seconds)
 
     def finish(self, sequence: Sequence) -> bool:
         """Takes out a sequence whose search is done; False when it has been removed before."""
@@ -102,37 +154,96 @@ class Scheduler:
         if not self.running and self.slots.num_used:
             raise RuntimeError(f"{self.slots.num_used} slots are in use, but no sequence runs")
 
-    def _admit(self, waiting: WaitingQueue, fair_share: int, now: float) -> list[Sequence]:
+    def _next_class(
+        self, waiting: WaitingQueue, share: FairShare, others_come: bool = False
+    ) -> bool | None:
+        """Whether the sequence that is admitted next is heavy; None when nobody is.
+
+        Who may be admitted but does not fit is the first of the next plan, or of another worker's:
+        to let others pass would be to let it starve.
+
+        Args:
+            others_come: with the same plan, so that it need not be worth a plan of its own.
+        """
+        heavy_first = self._time.heavy_are_owed or not self._can_pause
+        for heavy in (heavy_first, not heavy_first):
+            if heavy and self._light and not heavy_first:
+                break  # it would pause
+            least = 1 if others_come else self._least_admitted[heavy]
+            rows = min(waiting.num_rows(heavy), least)
+            if rows and self._room(waiting, share, heavy) >= rows:
+                fits = self.slots.num_free >= max(rows, waiting.peek(heavy).beam_size)
+                return heavy if fits else None
+        return None
+
+    def _room(self, waiting: WaitingQueue, share: FairShare, heavy: bool) -> float:
+        """Slots that those of a class may still be given; the last sequence may go beyond."""
+        if not heavy:
+            return math.inf if self.light_rows < share.light else 0
+        if self.heavy_rows >= share.heavy:
+            return 0
+        part = GUARANTEED_SHARE if waiting.num_rows(heavy=False) else 1 - _LIGHT_SLOTS_SHARE
+        return max(1, int(self.slots.max_slots * part)) - self.heavy_rows
+
+    def _admit(self, waiting: WaitingQueue, share: FairShare, now: float) -> list[Sequence]:
         newcomers: list[Sequence] = []
-        budget = self._encode_token_budget
-        while waiting and self.slots.num_used < fair_share:
-            sequence = waiting.peek()
-            budget -= sequence.source_len
-            # Who does not fit is the first of the next plan, or of another worker's: to let others
-            # pass would be to let it starve.
-            if sequence.beam_size > self.slots.num_free or (newcomers and budget < 0):
+        num_tokens = 0
+        while (heavy := self._next_class(waiting, share, bool(newcomers))) is not None:
+            num_tokens += waiting.peek(heavy).source_len
+            if newcomers and num_tokens > self._encode_token_budgets[heavy]:
                 break
-            waiting.pop()
+            sequence = waiting.pop(heavy)
             sequence.slots = self.slots.acquire(sequence.beam_size)
             sequence.status = SequenceStatus.RUNNING
             sequence.scheduled_at = now
             self.running.add(sequence)
+            if not heavy:
+                steps = sequence.light_steps
+                self._light[sequence] = math.inf if steps is None else self._num_steps + steps
+                self.light_rows += sequence.beam_size
             newcomers.append(sequence)
         return newcomers
+
+    def _demote(self) -> None:
+        """Those who have been light for long enough are heavy now. Looked at now and then only."""
+        if self._num_steps < self._next_demotion:
+            return
+        self._next_demotion = self._num_steps + MAX_STEPS
+        for sequence in [each for each, last in self._light.items() if last <= self._num_steps]:
+            del self._light[sequence]
+            self.light_rows -= sequence.beam_size
 
     def _release(self, sequence: Sequence) -> bool:
         if sequence not in self.running:
             return False
         self.running.remove(sequence)
         self.slots.release(sequence.slots)
+        if self._light.pop(sequence, None) is not None:
+            self.light_rows -= sequence.beam_size
         sequence.status = SequenceStatus.FINISHED
         return True
 
 
-def fair_share(schedulers: Collection[Scheduler], waiting: WaitingQueue) -> int:
+def fair_share(schedulers: Collection[Scheduler], waiting: WaitingQueue) -> FairShare:
     """Slots that each worker would use if all who run and wait were spread evenly over them.
 
-    As long as somebody waits, the worker with the fewest slots in use is below it.
+    As long as somebody waits, the worker with the fewest slots in use for that class is below it.
     """
-    rows = sum(scheduler.slots.num_used for scheduler in schedulers) + waiting.num_rows
-    return -(-rows // len(schedulers))
+    light = sum(scheduler.light_rows for scheduler in schedulers) + waiting.num_rows(heavy=False)
+    heavy = sum(scheduler.heavy_rows for scheduler in schedulers) + waiting.num_rows(heavy=True)
+    return FairShare(light=-(-light // len(schedulers)), heavy=-(-heavy // len(schedulers)))
+
+
+def steps_as_light(*, num_sources: int, source_tokens: int, beam_size: int, max_slots: int) -> int:
+    """For how many decode steps the sequences of a request are light; 0: they are heavy.
+
+    Args:
+        num_sources: of the request.
+        source_tokens: of all of them together.
+        beam_size: of each.
+        max_slots: of all workers together.
+    """
+    most = _LIGHT_TOKENS_A_SLOT * max_slots
+    if source_tokens * beam_size > most:
+        return 0
+    return 2 * most // max(1, num_sources * beam_size)

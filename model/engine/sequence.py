@@ -54,6 +54,9 @@ class Sequence:
     """Monotonic seconds, as are all times here."""
     deadline: float | None = None
     priority: Priority = Priority.INTERACTIVE
+    light_steps: int | None = None
+    """Decode steps after which it counts as heavy (see `scheduler`): 0 is from the start, None is
+    never."""
     future: Future[SequenceResult] = field(default_factory=Future)
 
     # The scheduler's.
@@ -73,6 +76,11 @@ class Sequence:
     def beam_size(self) -> int:
         """Slots it needs."""
         return self.generation.beam_size
+
+    @property
+    def heavy(self) -> bool:
+        """Whether it counts as heavy from the start."""
+        return self.light_steps == 0 or self.priority is Priority.BATCH
 
     @property
     def source_len(self) -> int:

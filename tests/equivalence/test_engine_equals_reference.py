@@ -135,6 +135,22 @@ def test_joining_late_and_leaving_early_change_nothing(model, alone, engine) -> 
         assert tokens(future.result(timeout=120)) == alone[search, index]
 
 
+def test_a_large_request_that_pauses_gives_the_same_as_one_alone(path, model, alone) -> None:
+    """Small ones come one after the other, so that the large one stops and goes on many times."""
+    sources = random_sources(model, 64)
+    with closing(open_engine(path, max_slots=8)) as engine:
+        large = engine.submit(sources, BEAM)
+        index = 0
+        while not all(future.done() for future in large):
+            search = (0, 2)[index % 2]
+            [result] = wait(engine.submit([sources[index % 64]], SEARCHES[search]))
+            assert tokens(result) == alone[search, index % 64]
+            index += 1
+        assert index >= 8
+        for number, result in enumerate(wait(large)):
+            assert tokens(result) == alone[1, number]
+
+
 def test_few_slots_give_the_same_as_many(path, model, alone) -> None:
     with closing(open_engine(path, max_slots=5)) as engine:
         results = wait(engine.submit(random_sources(model, 24), BEAM))

@@ -55,11 +55,13 @@ def run(
     *,
     newcomers_a_call: int = 7,
     cancel: random.Random | None = None,
+    pause: random.Random | None = None,
 ) -> dict[int, tuple[Hypothesis, ...]]:
     """Lets jobs join a running batch a few at a time; slots are full of other numbers.
 
     Args:
         cancel: after most calls, takes somebody's slots away, for newcomers of the next call.
+        pause: leaves some out of most calls' steps, and interrupts others within their first step.
 
     Returns:
         What was not cancelled, by its place in `jobs`.
@@ -88,7 +90,12 @@ def run(
                     ),
                 )
             )  # fmt: skip
-        outcome = state.execute(removed, newcomers, max_steps=3)
+        active = None
+        if pause and held and pause.random() < 0.7:
+            active = pause.sample(list(held), pause.randrange(1, len(held) + 1))
+        if pause and pause.random() < 0.3:
+            state.interrupt()
+        outcome = state.execute(removed, newcomers, max_steps=3, active=active)
         assert outcome.steps > 0, "a call with running sequences must take a step"
         for index, hypotheses in outcome.finished.items():
             finished[index] = hypotheses
@@ -240,6 +247,18 @@ def test_neighbours_that_are_cancelled_change_nothing_not_even_a_bit(precision: 
     left = run(weights, jobs, cancel=random.Random(0))
     assert 30 < len(left) < 110
     assert left == {index: undisturbed[index] for index in left}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+def test_pauses_change_nothing_not_even_a_bit(precision: str) -> None:
+    weights = NativeModel(tiny_transformer(seed=5), precision)
+    jobs = mixed_jobs(120)
+    generator = random.Random(0)
+    paused = run(weights, jobs, pause=generator)
+    assert paused == run(weights, jobs)
+    left = run(weights, jobs, cancel=generator, pause=generator)
+    assert 30 < len(left) < 110
+    assert left == {index: paused[index] for index in left}
 
 
 @pytest.mark.parametrize(("first", "last"), [(3, 600), (400, 900), (0, 600), (384, 1000)])

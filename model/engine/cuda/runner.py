@@ -105,6 +105,9 @@ class CudaRunner:
             raise BackendUnavailableError(
                 f"`dtype` must be auto, float32 or bfloat16 on CUDA, but is {_name(dtype)}"
             )
+        # A step over few rows takes the device about as long as one over many: the weights are read
+        # once in either.
+        self.can_pause = False
         self.device = str(device)
         self.dtype = _name(dtype)
         self.notes: tuple[str, ...] = ()

@@ -57,6 +57,7 @@ class EagerRunner:
         notes: tuple[str, ...] = (),
     ) -> None:
         self.max_slots = max_slots
+        self.can_pause = device.type == "cpu"
         self.device = str(device)
         self.dtype = str(dtype).removeprefix("torch.")
         self.notes = notes
@@ -79,8 +80,9 @@ class EagerRunner:
         for batch in _batches_of_like_length(plan.newcomers):
             self._encode(batch)
         encoded = time.monotonic()
-        while self._running and not outcome.finished and outcome.steps < plan.max_steps:
-            self._step(outcome)
+        active = self._active(plan)
+        while active and not outcome.finished and outcome.steps < plan.max_steps:
+            self._step(active, outcome)
             if self._interrupted:
                 self._interrupted = False
                 break
@@ -115,10 +117,16 @@ class EagerRunner:
                 last_tokens=[config.bos_id] * sequence.beam_size,
             )
 
-    def _step(self, outcome: StepOutcome) -> None:
+    def _active(self, plan: StepPlan) -> list[_Running]:
+        """Those who take part, of one beam size side by side, for one top-k over all of them."""
+        if plan.active is None:
+            running = list(self._running.values())
+        else:
+            running = [self._running[id(sequence)] for sequence in plan.active]
+        return sorted(running, key=lambda item: item.search.beam_size)
+
+    def _step(self, running: list[_Running], outcome: StepOutcome) -> None:
         """Decodes one token of each hypothesis, and takes it in."""
-        # Those of one beam size side by side, for one top-k over all of them.
-        running = sorted(self._running.values(), key=lambda item: item.search.beam_size)
         candidates = self._candidates(running, self._decode(running))
         now = time.monotonic()
         moves: list[tuple[int, int]] = []

@@ -165,9 +165,16 @@ class NativeState:
             raise MemoryError(f"no memory for a KV cache of {max_slots} slots")
 
     def execute(
-        self, removed: Sequence[int], newcomers: Sequence[NativeRequest], max_steps: int
+        self,
+        removed: Sequence[int],
+        newcomers: Sequence[NativeRequest],
+        max_steps: int,
+        *,
+        active: Sequence[int] | None = None,
     ) -> NativeOutcome:
-        """Drops `removed` ids, encodes `newcomers`, decodes until one finishes.
+        """Drops `removed` ids, encodes `newcomers`, decodes the `active` ids until one finishes.
+
+        Without `active`, everybody takes part.
 
         Returns after the first step in which a sequence finished, after `max_steps` steps, or after
         the current one when interrupted.
@@ -180,12 +187,14 @@ class NativeState:
             MemoryError: scratch memory ran out.
         """
         removed_ids = np.array(removed, dtype=np.int64)
+        active_ids = None if active is None else np.array(active, dtype=np.int64)
         requests, kept = _requests(newcomers)
         outcome = COutcome()
         with self._computing:
             self._library.ph_runner_execute(
                 self._open_handle(), removed_ids.ctypes.data, len(removed), requests,
-                len(newcomers), _int32(max_steps), byref(outcome),
+                len(newcomers), None if active_ids is None else active_ids.ctypes.data,
+                0 if active is None else len(active), _int32(max_steps), byref(outcome),
             )  # fmt: skip
             del kept
             self._raise_for(outcome.status)

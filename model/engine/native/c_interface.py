@@ -123,7 +123,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {  # what is returned, then the argume
     "ph_runner_free": (None, pointer),
     "ph_runner_interrupt": (None, pointer),
     "ph_runner_execute": (
-        None, pointer, pointer, c_int, pointer, c_int, c_int, POINTER(COutcome),
+        None, pointer, pointer, c_int, pointer, c_int, pointer, c_int, c_int, POINTER(COutcome),
     ),
     "ph_runner_num_running": (c_size_t, pointer),
     "ph_runner_cache": (pointer, pointer, POINTER(c_size_t)),

@@ -83,12 +83,14 @@ PH_EXPORT void ph_runner_free(void* runner) { delete static_cast<polyhead::Runne
 PH_EXPORT void ph_runner_interrupt(void* runner) {
   static_cast<polyhead::Runner*>(runner)->interrupt();
 }
+// `active` are the ids of those who take part in the steps; nullptr: everybody.
 PH_EXPORT void ph_runner_execute(void* runner, const std::int64_t* removed, int num_removed,
-                                 const PhSequence* newcomers, int num_newcomers, int max_steps,
+                                 const PhSequence* newcomers, int num_newcomers,
+                                 const std::int64_t* active, int num_active, int max_steps,
                                  PhOutcome* outcome) {
   try {
-    *outcome = static_cast<polyhead::Runner*>(runner)->execute(removed, num_removed, newcomers,
-                                                               num_newcomers, max_steps);
+    *outcome = static_cast<polyhead::Runner*>(runner)->execute(
+        removed, num_removed, newcomers, num_newcomers, active, num_active, max_steps);
   } catch (...) {
     *outcome = {};
     outcome->status = kPhOutOfMemory;

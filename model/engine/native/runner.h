@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "candidates.h"
@@ -27,7 +28,8 @@ class Runner {
  public:
   virtual ~Runner() = default;
   virtual PhOutcome execute(const std::int64_t* removed, int num_removed,
-                            const PhSequence* newcomers, int num_newcomers, int max_steps) = 0;
+                            const PhSequence* newcomers, int num_newcomers,
+                            const std::int64_t* active, int num_active, int max_steps) = 0;
   virtual std::size_t num_running() const = 0;
   virtual void* cache(std::size_t* bytes) const = 0;
   void interrupt() { interrupted_.store(true, std::memory_order_relaxed); }
@@ -43,7 +45,8 @@ class CachedRunner : public Runner {
       : model_(model), max_slots_(max_slots), cache_(model, max_slots), network_(model, cache_) {}
 
   PhOutcome execute(const std::int64_t* removed, int num_removed, const PhSequence* newcomers,
-                    int num_newcomers, int max_steps) override {
+                    int num_newcomers, const std::int64_t* active, int num_active,
+                    int max_steps) override {
     finished_.clear();
     hypotheses_.clear();
     PhOutcome outcome{};
@@ -60,6 +63,7 @@ class CachedRunner : public Runner {
       admit(newcomers, num_newcomers);
       outcome.encode_seconds = seconds_since(started);
     }
+    activate(active, num_active);
     take_steps(max_steps, outcome);
     list_hypotheses();
     status_ = finite_ ? kPhOk : kPhNotFinite;
@@ -120,12 +124,21 @@ class CachedRunner : public Runner {
     std::erase_if(running_, [id](const auto& sequence) { return sequence->id == id; });
   }
 
-  // Until a sequence finishes, `max_steps` are taken, an interrupt comes, or nobody runs.
+  // Those who take part in the steps of this call: those named, or everybody.
+  void activate(const std::int64_t* ids, int count) {
+    active_.clear();
+    for (const auto& sequence : running_) {
+      if (ids == nullptr || std::find(ids, ids + count, sequence->id) != ids + count) {
+        active_.push_back(sequence.get());
+      }
+    }
+  }
+
+  // Until a sequence finishes, `max_steps` are taken, an interrupt comes, or nobody takes part.
   void take_steps(int max_steps, PhOutcome& outcome) {
     const auto started = Clock::now();
-    while (!running_.empty() && outcome.steps < max_steps && finished_.empty() && finite_) {
-      if (outcome.steps > 0 && interrupted_.load(std::memory_order_relaxed)) break;
-      acquire_threads();
+    while (!active_.empty() && outcome.steps < max_steps && finished_.empty() && finite_) {
+      if (outcome.steps > 0 && interrupted()) break;
       outcome.rows += step();
       outcome.steps++;
       if (outcome.steps == 1) outcome.first_step_seconds = seconds_since(started);
@@ -162,25 +175,52 @@ class CachedRunner : public Runner {
     }
   }
 
+  // One token more for each hypothesis, of a few sequences at a time: an interrupt is heard between two
+  // portions. Whoever then has had no token has the first turn in the next step.
   int step() {
-    rows_.clear();
-    for (const auto& sequence : running_) add_rows(*sequence);
-    network_.decode(rows_);
-    scores_.resize(rows_.size());
-    prepare_scores();
-    score_vocabulary(model_.projection, network_.operand().operand(), scores_, logits_,
-                     network_.team);
-    std::size_t row = 0;
-    for (const auto& sequence : running_) {
-      const int count = sequence->num_rows();
-      advance(*sequence, row);
-      row += static_cast<std::size_t>(count);
+    constexpr int kMostRows = 32;
+    std::size_t first = 0;
+    int total = 0;
+    while (first < active_.size() && finite_ && !(first > 0 && interrupted())) {
+      std::size_t last = first;
+      int rows = 0;
+      do {
+        rows += active_[last++]->num_rows();
+      } while (last < active_.size() && rows + active_[last]->num_rows() <= kMostRows);
+      acquire_threads();
+      decode(std::span(active_).subspan(first, last - first));
+      first = last;
+      total += rows;
     }
+    if (first < active_.size()) defer(std::span(active_).first(first));
     for (auto& sequence : running_) {
       if (sequence->search.done) finished_.push_back(std::move(sequence));
     }
     std::erase(running_, nullptr);
-    return static_cast<int>(rows_.size());
+    return total;
+  }
+  bool interrupted() const { return interrupted_.load(std::memory_order_relaxed); }
+
+  void defer(std::span<Running* const> sequences) {
+    std::stable_partition(running_.begin(), running_.end(), [&](const auto& each) {
+      return std::find(sequences.begin(), sequences.end(), each.get()) == sequences.end();
+    });
+  }
+
+  void decode(std::span<Running* const> sequences) {
+    rows_.clear();
+    for (const Running* sequence : sequences) add_rows(*sequence);
+    network_.decode(rows_);
+    scores_.resize(rows_.size());
+    prepare_scores(sequences);
+    score_vocabulary(model_.projection, network_.operand().operand(), scores_, logits_,
+                     network_.team);
+    std::size_t row = 0;
+    for (Running* sequence : sequences) {
+      const int count = sequence->num_rows();
+      advance(*sequence, row);
+      row += static_cast<std::size_t>(count);
+    }
   }
 
   void add_rows(const Running& sequence) {
@@ -193,11 +233,11 @@ class CachedRunner : public Runner {
   }
 
   // All logits of a row are kept only where the repetition guard is about to change some: seldom.
-  void prepare_scores() {
+  void prepare_scores(std::span<Running* const> sequences) {
     std::size_t row = 0, kept = 0;
     const auto vocabulary = static_cast<std::size_t>(model_.config.tgt_vocab_size);
     guarded_.clear();
-    for (const auto& sequence : running_) {
+    for (const Running* sequence : sequences) {
       for (int i = 0; i < sequence->num_rows(); i++, row++) {
         RowScores& scores = scores_[row];
         scores.best.clear(sequence->num_candidates());
@@ -292,6 +332,7 @@ class CachedRunner : public Runner {
   Cache<T> cache_;
   Network<T> network_;
   std::vector<std::unique_ptr<Running>> running_, finished_;
+  std::vector<Running*> active_;  // in this call; of no use once a sequence has finished
   std::vector<PhHypothesis> hypotheses_;
   std::vector<Row> rows_;
   std::vector<RowScores> scores_;

@@ -42,6 +42,7 @@ def build_native_runners(
 class NativeRunner:
     """One worker: a KV cache of its own and one thread's scratch memory. See Runner."""
 
+    can_pause = True
     device = "cpu"
     notes: tuple[str, ...] = ()
 
@@ -52,7 +53,7 @@ class NativeRunner:
         self._running: dict[int, Sequence] = {}
 
     def execute(self, plan: StepPlan) -> StepOutcome:
-        """Drops the removed, encodes the newcomers, decodes everybody who runs."""
+        """Drops the removed, encodes the newcomers, decodes those who take part."""
         for sequence in plan.removed:
             self._running.pop(id(sequence), None)
         self._running.update((id(sequence), sequence) for sequence in plan.newcomers)
@@ -61,6 +62,7 @@ class NativeRunner:
             [id(sequence) for sequence in plan.removed],
             [_request(sequence) for sequence in plan.newcomers],
             plan.max_steps,
+            active=None if plan.active is None else [id(sequence) for sequence in plan.active],
         )
         for sequence in plan.newcomers:
             sequence.encode_seconds = outcome.encode_seconds

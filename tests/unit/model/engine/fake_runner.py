@@ -21,6 +21,7 @@ def make(
     limit: int = 50,
     deadline: float | None = None,
     priority: Priority = Priority.INTERACTIVE,
+    light_steps: int | None = None,
 ) -> Sequence:
     """A sequence as the engine makes it; it takes `limit` steps of a FakeRunner."""
     return Sequence(
@@ -30,6 +31,7 @@ def make(
         arrived_at=0.0,
         deadline=deadline,
         priority=priority,
+        light_steps=light_steps,
     )
 
 
@@ -49,6 +51,7 @@ class FakeRunner:
 
     device = "fake"
     dtype = "float32"
+    can_pause = True
 
     def __init__(self, max_slots: int = 4, *, gated: bool = False, notes: tuple[str, ...] = ()):
         self.max_slots = max_slots
@@ -79,9 +82,10 @@ class FakeRunner:
         assert len(owned) == len(set(owned))
         assert all(0 <= slot < self.max_slots for slot in owned)
         self.plans.append(plan)
+        active = [*self.running] if plan.active is None else [*plan.active]
         outcome = StepOutcome()
-        while self.running and not outcome.finished and outcome.steps < plan.max_steps:
-            self._step(outcome)
+        while active and not outcome.finished and outcome.steps < plan.max_steps:
+            self._step(active, outcome)
             if self._interrupted:
                 self._interrupted = False
                 break
@@ -103,14 +107,14 @@ class FakeRunner:
         self.may_step.release(count)
         until(lambda: self.num_steps >= wanted)
 
-    def _step(self, outcome: StepOutcome) -> None:
+    def _step(self, active: list[Sequence], outcome: StepOutcome) -> None:
         if self.gated:
             assert self.may_step.acquire(timeout=60)
         if self.error is not None:
             raise self.error
         outcome.steps += 1
-        outcome.rows += sum(sequence.beam_size for sequence in self.running)
-        for sequence in list(self.running):
+        outcome.rows += sum(sequence.beam_size for sequence in active)
+        for sequence in active:
             self.running[sequence] += 1
             if self.ending or self.running[sequence] >= sequence.max_new_tokens:
                 tokens = (9,) * self.running.pop(sequence)

@@ -105,9 +105,9 @@ def test_the_waiting_queue_is_bounded_all_or_nothing(start: Open) -> None:
 def test_what_would_probably_be_late_is_refused_at_once(
     start: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine, [runner] = start(max_slots=1, max_waiting=100)
+    engine, [runner] = start(max_slots=8, max_waiting=100)
     monkeypatch.setattr(engine._queue_wait, "seconds_for", lambda num_tokens: num_tokens * 1.0)
-    [running] = engine.submit([source()], ENDLESS)
+    [running] = engine.submit([source()], GenerationConfig(beam_size=8, max_new_tokens=64))
     until(lambda: engine.stats().running == 1)
     engine.submit([source() for _ in range(10)], ENDLESS)  # 20 tokens, two of them before others
     now = time.monotonic()
@@ -198,9 +198,50 @@ def test_a_wide_beam_has_its_turn_among_narrow_ones(start: Open) -> None:
     engine.submit([source(5)] * 500, SHORT)
     until(lambda: runner.plans)
     [wide] = engine.submit([source(6)], GenerationConfig(beam_size=4, max_new_tokens=1))
-    runner.step(3)
+    runner.step(2)
     assert wide.result(timeout=60).hypotheses
-    assert [ids(plan) for plan in runner.plans[:3]] == [[5] * 4, [5], [6]]
+    assert [ids(plan) for plan in runner.plans[:2]] == [[5] * 2, [6]]
+
+
+def test_a_small_request_goes_before_a_large_one_that_runs(start: Open) -> None:
+    engine, [runner] = start(max_slots=16, max_waiting=200)
+    large = engine.submit([source(5)] * 100, ENDLESS)
+    runner.step(20)
+    assert engine.stats().slots_used == 12
+    [small] = engine.submit([source(6)], GREEDY)
+    before = dict(runner.running)
+    runner.step(21)  # the step that is interrupted, then its own
+    assert small.result(timeout=60).hypotheses
+    assert all(runner.running[each] <= steps + 1 for each, steps in before.items())
+    runner.step(30)
+    assert all(runner.running[each] > steps + 1 for each, steps in before.items())
+    assert not any(future.done() for future in large)
+
+
+def test_a_small_request_disturbs_nobody_while_a_worker_is_idle(start: Open) -> None:
+    engine, runners = start(workers=2)
+    engine.submit([source()], ENDLESS, priority=Priority.BATCH)
+    until(lambda: any(runner.plans for runner in runners))
+    [busy] = [runner for runner in runners if runner.plans]
+    [idle] = [runner for runner in runners if not runner.plans]
+    engine.submit([source()], ENDLESS)
+    until(lambda: idle.plans)
+    assert busy.num_interrupts == 0
+
+
+def test_the_paused_can_be_cancelled_and_leave_nothing_behind(start: Open) -> None:
+    engine, [runner] = start(max_slots=16, max_waiting=200)
+    large = engine.submit([source(5)] * 100, ENDLESS)
+    runner.step(20)
+    [small] = engine.submit([source(6)], GREEDY)
+    runner.step(3)
+    assert runner.plans[-1].active is not None
+    engine.cancel(large)
+    stats = engine.stats()
+    assert (stats.running, stats.waiting, stats.slots_used) == (1, 0, 1)
+    runner.step(18)
+    assert small.result(timeout=60).hypotheses
+    assert runner.running == {}
 
 
 def test_who_becomes_next_is_fetched_by_whoever_has_room(start: Open) -> None:
@@ -526,15 +567,15 @@ def test_several_steps_of_one_call_are_one_entry(start: Open) -> None:
 def test_the_numbers_of_a_result_add_up() -> None:
     engine = Engine(tiny_transformer(), EAGER)
     try:
-        results = [f.result(timeout=60) for f in engine.submit([[5, 6, EOS]] * 6, GREEDY)]
+        results = [f.result(timeout=60) for f in engine.submit([[5, 6, EOS]] * 5, GREEDY)]
         steps = engine.drain_steps()
         stats = engine.stats()
     finally:
         engine.close()
     assert all(result.source_tokens == 3 for result in results)
     assert all(1 <= result.target_tokens <= 20 for result in results)
-    assert sum(step.newcomers for step in steps) == 6
-    assert sum(step.encoded_tokens for step in steps) == 18
+    assert sum(step.newcomers for step in steps) == 5
+    assert sum(step.encoded_tokens for step in steps) == 15
     assert sum(step.rows for step in steps) == sum(result.target_tokens for result in results)
     assert sum(step.running * step.steps for step in steps) == sum(step.rows for step in steps)
     assert max(step.rows / step.steps for step in steps) == 4

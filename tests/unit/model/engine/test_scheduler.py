@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from model.engine.scheduler import MAX_STEPS, Scheduler, StepPlan, fair_share
+from model.config import Priority
+from model.engine.scheduler import MAX_STEPS, Scheduler, StepPlan, fair_share, steps_as_light
 from model.engine.sequence import Sequence, SequenceStatus
 from model.engine.waiting import WaitingQueue
 from tests.unit.model.engine.fake_runner import make
@@ -15,10 +16,13 @@ from tests.unit.model.engine.fake_runner import make
 class Desk:
     """A queue and the schedulers of some workers, as the engine has them."""
 
-    def __init__(self, max_slots: int = 4, *, workers: int = 1, budget: int = 1000) -> None:
+    def __init__(
+        self, max_slots: int = 4, *, workers: int = 1, budget: int = 1000, can_pause: bool = True
+    ) -> None:
         self.waiting = WaitingQueue(10_000)
         self.schedulers = [
-            Scheduler(max_slots=max_slots, encode_token_budget=budget) for _ in range(workers)
+            Scheduler(max_slots=max_slots, encode_token_budget=budget, can_pause=can_pause)
+            for _ in range(workers)
         ]
 
     def add(self, *sequences: Sequence) -> None:
@@ -219,6 +223,178 @@ def test_steps_are_few_only_while_somebody_could_join() -> None:
     assert [plan and plan.max_steps for plan in plans] == [1, MAX_STEPS, MAX_STEPS]
 
 
+# --- Light and heavy
+
+
+def heavy(count: int, beam_size: int = 1) -> list[Sequence]:
+    return [make(beam_size=beam_size, light_steps=0) for _ in range(count)]
+
+
+def admit_all(desk: Desk) -> None:
+    while desk.newcomers():
+        pass
+
+
+def test_what_a_request_costs_makes_it_light_or_heavy() -> None:
+    def steps(num_sources: int, source_tokens: int, beam_size: int) -> int:
+        return steps_as_light(
+            num_sources=num_sources, source_tokens=source_tokens, beam_size=beam_size, max_slots=128
+        )
+
+    assert steps(1, 128, 4) == 256
+    assert steps(1, 129, 4) == 0
+    assert steps(1, 60, 8) == 128
+    assert steps(20, 512, 1) == 51
+    assert steps(128, 256, 8) == 0
+    assert steps(0, 0, 4) > 0
+
+
+@pytest.mark.parametrize(("beam_size", "count"), [(1, 48), (5, 10), (8, 6), (33, 1)])
+def test_heavy_ones_leave_a_quarter_of_the_slots(beam_size: int, count: int) -> None:
+    desk = Desk(max_slots=64)
+    desk.add(*heavy(100, beam_size))
+    admit_all(desk)
+    [scheduler] = desk.schedulers
+    assert len(scheduler.running) == count
+    assert (scheduler.light_rows, scheduler.heavy_rows) == (0, count * beam_size)
+
+
+def test_the_smallest_worker_runs_heavy_ones_too() -> None:
+    desk = Desk(max_slots=1)
+    desk.add(*heavy(2))
+    assert len(desk.newcomers()) == 1
+
+
+def test_heavy_ones_come_by_few_tokens_at_a_time() -> None:
+    desk = Desk(max_slots=16)
+    desk.add(*heavy(12))
+    assert [len(desk.newcomers()) for _ in range(4)] == [5, 5, 2, 0]
+
+
+def test_heavy_ones_pause_while_light_ones_run() -> None:
+    desk = Desk(max_slots=64)
+    slow = heavy(100)
+    desk.add(*slow)
+    admit_all(desk)
+    light = make()
+    desk.add(light)
+    plan = desk.plan()
+    assert plan is not None
+    assert (plan.newcomers, plan.active, plan.max_steps) == ((light,), (light,), MAX_STEPS)
+    for sequence in slow[:48]:
+        desk.schedulers[0].finish(sequence)
+    plan = desk.plan()
+    assert plan is not None
+    assert (plan.newcomers, plan.active) == ((), None)  # no heavy one comes, none is left to pause
+    desk.schedulers[0].finish(light)
+    assert len(desk.newcomers()) > 0
+
+
+def test_who_has_been_light_for_long_is_heavy() -> None:
+    desk = Desk(max_slots=64)
+    long, short = make(beam_size=4, light_steps=20), make()
+    desk.add(long)
+    desk.add(short)
+    [scheduler] = desk.schedulers
+    plan = desk.plan()
+    assert plan is not None
+    assert plan.active is None
+    scheduler.executed(20 + MAX_STEPS, 0.1)
+    plan = desk.plan()
+    assert plan is not None
+    assert plan.active == (short,)
+    assert (scheduler.light_rows, scheduler.heavy_rows) == (1, 4)
+    scheduler.finish(long)
+    scheduler.finish(short)
+    assert (scheduler.light_rows, scheduler.heavy_rows) == (0, 0)
+
+
+def test_batch_work_is_heavy() -> None:
+    desk = Desk()
+    batch, other = make(priority=Priority.BATCH), make()
+    desk.add(batch)
+    desk.plan()
+    desk.add(other)
+    plan = desk.plan()
+    assert plan is not None
+    assert plan.active == (other,)
+
+
+@pytest.mark.parametrize("light_load", [0.5, 1.0])
+def test_heavy_ones_have_a_quarter_of_the_time_or_what_light_ones_leave(light_load: float) -> None:
+    """Light ones come one by one, run for 20 ms, and with half the load are away for as long."""
+    desk = Desk(max_slots=64)
+    desk.add(*heavy(100))
+    admit_all(desk)
+    [scheduler] = desk.schedulers
+    seconds = {True: 0.0, False: 0.0}
+    for _ in range(500):
+        light = make()
+        desk.add(light)
+        left = 0.02
+        while left > 1e-9:
+            plan = desk.plan()
+            assert plan is not None
+            takes_part = plan.active is None
+            assert plan.max_steps == (1 if takes_part else MAX_STEPS)
+            spent = 0.008 if takes_part else min(left, 0.005)
+            left -= spent * (not takes_part)
+            seconds[takes_part] += spent
+            scheduler.executed(1, spent)
+        scheduler.finish(light)
+        if light_load < 1:
+            desk.plan()
+            scheduler.executed(1, 0.02)
+            seconds[True] += 0.02
+    share = seconds[True] / sum(seconds.values())
+    assert share == pytest.approx(0.25 if light_load == 1 else 0.5, abs=0.03)
+
+
+def test_heavy_ones_that_wait_are_owed_slots_as_well() -> None:
+    desk = Desk(max_slots=64)
+    quick = [make() for _ in range(200)]
+    desk.add(*quick)
+    desk.plan()
+    desk.add(*heavy(100))
+    [scheduler] = desk.schedulers
+    assert scheduler.light_rows == 64
+    for sequence in quick[:64]:
+        scheduler.finish(sequence)
+        desk.plan()
+        scheduler.executed(1, 0.005)
+        assert scheduler.heavy_rows <= 16
+        if scheduler.heavy_rows:
+            break
+    assert scheduler.heavy_rows > 0
+
+
+def test_a_runner_that_cannot_pause_is_told_to_run_everybody() -> None:
+    desk = Desk(max_slots=64, can_pause=False)
+    desk.add(*heavy(100))
+    admit_all(desk)
+    [scheduler] = desk.schedulers
+    assert scheduler.heavy_rows == 48
+    light = make()
+    desk.add(light)
+    plan = desk.plan()
+    assert plan is not None
+    assert (plan.newcomers, plan.active, plan.max_steps) == ((light,), None, MAX_STEPS)
+
+
+def test_a_light_one_goes_where_fewer_light_ones_are() -> None:
+    desk = Desk(max_slots=64, workers=2)
+    desk.add(*heavy(200))
+    for worker in (0, 1):
+        while desk.newcomers(worker):
+            pass
+    first, second = make(), make()
+    desk.add(first)
+    assert desk.newcomers(0) == [first]
+    desk.add(second)
+    assert desk.newcomers(0) == []
+    assert desk.newcomers(1) == [second]
+
+
 def test_a_leak_is_noticed_when_idle() -> None:
     [scheduler] = Desk().schedulers
     scheduler.slots.acquire(1)
@@ -237,7 +413,9 @@ def test_a_random_life_neither_leaks_nor_starves(seed: int) -> None:
     ]
     steps_left = {
         make(
-            generator.randrange(2, 60), beam_size=generator.choice([1, 1, 2, 4, 8])
+            generator.randrange(2, 60),
+            beam_size=generator.choice([1, 1, 2, 4, 8]),
+            light_steps=generator.choice([None, 0, 5]),
         ): generator.randrange(1, 30)
         for _ in range(80)
     }
@@ -246,7 +424,8 @@ def test_a_random_life_neither_leaks_nor_starves(seed: int) -> None:
     for _ in range(5000):
         if arriving and generator.random() < 0.5:
             count = generator.randrange(1, min(20, len(arriving)) + 1)
-            desk.add(*(arriving.pop() for _ in range(count)))
+            for _ in range(count):
+                desk.add(arriving.pop())
         if generator.random() < 0.1:
             leaving = generator.choice(list(steps_left))
             desk.waiting.remove(leaving) or [s.remove(leaving) for s in desk.schedulers]
@@ -254,6 +433,7 @@ def test_a_random_life_neither_leaks_nor_starves(seed: int) -> None:
         scheduler = desk.schedulers[worker]
         plan = desk.plan(worker)
         admitted += plan.newcomers if plan else []
+        scheduler.executed(1, generator.choice([0.001, 0.01]))
         owned = [slot for x in scheduler.running for slot in x.slots]
         assert len(owned) == len(set(owned)) == scheduler.slots.num_used
         # Whatever waits, somebody runs who will make room, or somebody would admit it now.
@@ -263,7 +443,7 @@ def test_a_random_life_neither_leaks_nor_starves(seed: int) -> None:
             or any(s.running for s in desk.schedulers)
             or any(s.can_admit(desk.waiting, share) for s in desk.schedulers)
         )
-        for sequence in list(scheduler.running):
+        for sequence in (plan and plan.active) or list(scheduler.running):
             steps_left[sequence] -= 1
             if steps_left[sequence] == 0:
                 scheduler.finish(sequence)

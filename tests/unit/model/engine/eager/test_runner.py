@@ -19,8 +19,13 @@ def runner() -> EagerRunner:
     return EagerRunner(model, device=cpu, dtype=torch.float32, max_slots=8)
 
 
-def plan(*newcomers: Sequence, removed: tuple[Sequence, ...] = (), max_steps: int = 16) -> StepPlan:
-    return StepPlan(removed=removed, newcomers=newcomers, max_steps=max_steps)
+def plan(
+    *newcomers: Sequence,
+    removed: tuple[Sequence, ...] = (),
+    active: tuple[Sequence, ...] | None = None,
+    max_steps: int = 16,
+) -> StepPlan:
+    return StepPlan(removed=removed, newcomers=newcomers, active=active, max_steps=max_steps)
 
 
 def placed(*slots: int, length: int = 3, limit: int = 50) -> Sequence:
@@ -68,6 +73,17 @@ def test_slots_of_the_removed_are_another_ones_in_the_same_plan(runner: EagerRun
     [finished] = runner.execute(plan(owner, removed=(leaving,))).finished
     assert finished.sequence is owner
     assert finished.hypotheses == undisturbed.hypotheses
+
+
+def test_who_takes_no_part_goes_on_later_as_if_nothing_had_been(runner: EagerRunner) -> None:
+    [undisturbed] = runner.execute(plan(placed(0, 1, limit=7))).finished
+    paused, other = placed(0, 1, limit=7), placed(2, limit=5)
+    runner.execute(plan(paused, max_steps=3))
+    outcome = runner.execute(plan(other, active=(other,)))
+    assert (outcome.steps, outcome.rows) == (5, 5)
+    outcome = runner.execute(plan())
+    assert outcome.steps == 4
+    assert outcome.finished[0].hypotheses == undisturbed.hypotheses
 
 
 def test_times_of_a_sequence_follow_each_other(runner: EagerRunner) -> None:

@@ -71,6 +71,38 @@ def test_an_interrupt_ends_a_call_after_one_step(state: NativeState) -> None:
     assert state.execute([], [], max_steps=10).steps == 10
 
 
+def test_who_takes_no_part_goes_on_later_as_if_nothing_had_been(state: NativeState) -> None:
+    undisturbed = state.execute([], [request(1, slots=[0, 1])], max_steps=100).finished
+    state.execute([], [request(1, slots=[0, 1])], max_steps=5)
+    outcome = state.execute([], [request(2, slots=[2], steps=9)], max_steps=100, active=[2, 99])
+    assert (outcome.steps, outcome.rows, list(outcome.finished)) == (9, 9, [2])
+    outcome = state.execute([], [], max_steps=100, active=[])
+    assert (outcome.steps, state.num_running) == (0, 1)
+    outcome = state.execute([], [], max_steps=100)
+    assert outcome.steps == 15
+    assert outcome.finished == undisturbed
+
+
+def test_an_interrupt_is_heard_within_a_step_of_many_rows(weights: NativeModel) -> None:
+    """Who then has had no token goes first, so everybody is done after as many tokens in all."""
+    newcomers = [request(key, slots=[key], steps=6) for key in range(70)]
+    undisturbed = NativeState(weights, 70).execute([], newcomers, max_steps=100)
+    assert undisturbed.rows == 6 * 70
+    state = NativeState(weights, 70)
+    rows, finished = [], {}
+    while newcomers or state.num_running:
+        state.interrupt()
+        outcome = state.execute([], newcomers, max_steps=100)
+        newcomers = []
+        rows.append(outcome.rows)
+        finished |= outcome.finished
+        if len(rows) % 5 == 0:  # everybody has had as many tokens as the next, or one less
+            assert sum(rows) == 32 * len(rows) or finished
+    assert rows[:10] == [32] * 10
+    assert sum(rows) == 6 * 70
+    assert finished == undisturbed.finished
+
+
 def test_the_removed_are_forgotten_and_their_slots_taken_over(state: NativeState) -> None:
     state.execute([], [request(1, slots=[0, 1]), request(2, slots=[2])], max_steps=2)
     outcome = state.execute([1, 99], [request(3, slots=[1, 0])], max_steps=100)
