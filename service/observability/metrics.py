@@ -120,7 +120,7 @@ class GatewayMetrics(_ProcessMetrics):
         self.registry.register(self._in_flight)
         self._retries = Counter(
             "polyhead_request_retries",
-            "Attempts that were given up for another one, by reason: lost, timeout, unavailable.",
+            "Attempts after or beside another one, by reason: lost, unavailable; timeout (beside).",
             ("reason",),
             registry=self.registry,
         )
@@ -153,7 +153,7 @@ class GatewayMetrics(_ProcessMetrics):
         self._overloaded.inc()
 
     def count_retry(self, reason: str) -> None:
-        """Counts an attempt that was given up for another one."""
+        """Counts an attempt after another one, or beside it."""
         self._retries.labels(reason).inc()
 
 
