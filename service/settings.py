@@ -53,7 +53,7 @@ class Limits(_Section):
     max_total_chars: int = Field(default=50_000, ge=1)
     """Most characters in all texts of one request together. Two cores with AVX2 take 17 s for so
     many of ordinary English with the usual beam of 4, and 32 s with all that a request may ask for
-    (the widest beam, with repetition guards): about half of `request_timeout_seconds`."""
+    (the widest beam, with repetition guards): about a quarter of `request_timeout_seconds`."""
     max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=1024)
     """Largest request body, in bytes, whether its length was announced or it came in chunks."""
     max_beam_size: int = Field(default=8, ge=1)
@@ -62,7 +62,7 @@ class Limits(_Section):
     """Most translations of one text a request may ask for."""
     max_new_tokens: int = Field(default=512, ge=1)
     """Longest translation of one sentence a request may ask for, in tokens."""
-    request_timeout_seconds: float = Field(default=60.0, gt=0, le=3600)
+    request_timeout_seconds: float = Field(default=120.0, gt=0, le=3600)
     """Time a translation may take; the header x-request-timeout-seconds may ask for less."""
     body_timeout_seconds: float = Field(default=30.0, gt=0, le=3600)
     """Time a client may take to send its request body."""
@@ -204,7 +204,7 @@ class Settings(BaseSettings):
     """Seconds between two health checks of a replica."""
     health_check_timeout_seconds: float = Field(default=10.0, gt=0, le=600)
     """Time a replica has to answer a health check before it is replaced."""
-    graceful_shutdown_seconds: float = Field(default=65.0, ge=0, le=3600)
+    graceful_shutdown_seconds: float = Field(default=125.0, ge=0, le=3600)
     """Time a replica that is being replaced has to finish its requests; less than
     `limits.request_timeout_seconds` turns the longest ones into errors."""
     log_level: LogLevel = LogLevel.INFO

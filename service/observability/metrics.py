@@ -27,8 +27,9 @@ __all__ = ["AutoscalerMetrics", "GatewayMetrics", "TranslatorMetrics"]
 
 LATENCY_BUCKETS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+    120.0,
 )  # fmt: skip
-"""60 s is the longest a request may take by default."""
+"""120 s is the longest a request may take by default."""
 STEP_BUCKETS = (0.0001, 0.00025, 0.0005, *LATENCY_BUCKETS)
 """0.1 ms is one step of a single sentence with a small model."""
 ROW_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
