@@ -20,6 +20,7 @@ from model.errors import (
     QueueFullError,
     RequestCancelledError,
     RequestFailedError,
+    TooLongForDeadlineError,
     UnsupportedLanguageError,
 )
 from model.translation import FinishReason, Translation, TranslationHypothesis
@@ -39,6 +40,7 @@ __all__ = [
     "QueueFullError",
     "RequestCancelledError",
     "RequestFailedError",
+    "TooLongForDeadlineError",
     "Translation",
     "TranslationHypothesis",
     "Translator",

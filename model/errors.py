@@ -3,6 +3,7 @@
 PolyheadError
 ├── InvalidRequestError      this request cannot be served: the caller must change it
 │   ├── UnsupportedLanguageError
+│   ├── TooLongForDeadlineError  its own work would take longer than its deadline allows
 │   └── BackendUnavailableError  this machine cannot run the engine that was asked for
 ├── RequestFailedError       this request failed, the next one may succeed
 │   ├── QueueFullError       the waiting queue has no room: try again later
@@ -24,6 +25,10 @@ class InvalidRequestError(PolyheadError, ValueError):
 
 class UnsupportedLanguageError(InvalidRequestError):
     """No loaded model translates between the two languages."""
+
+
+class TooLongForDeadlineError(InvalidRequestError):
+    """The request's own work would take longer than its deadline allows, with nobody before it."""
 
 
 class BackendUnavailableError(InvalidRequestError):

@@ -151,6 +151,7 @@ class Translator:
                 slots are too few for the beam.
             QueueFullError: the engine's waiting queue has no room for all sentences now, or is so
                 long that the deadline would pass.
+            TooLongForDeadlineError: this much takes longer than until the deadline.
             DeadlineExceededError: the deadline passed; nothing of the call is left in the engine,
                 and texts that are not cut yet are not cut any more.
             EngineDeadError: the engine has stopped.

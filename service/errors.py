@@ -22,6 +22,7 @@ from model.errors import (
     QueueFullError,
     RequestCancelledError,
     RequestFailedError,
+    TooLongForDeadlineError,
     UnsupportedLanguageError,
 )
 
@@ -118,6 +119,7 @@ _TABLE: Mapping[type[BaseException], Failure] = {
     InvalidRequestError: Failure(422, "invalid_request"),
     UnsupportedLanguageError: Failure(422, "unsupported_language"),
     LanguageNotServedError: Failure(422, "unsupported_language"),
+    TooLongForDeadlineError: Failure(422, "too_long_for_deadline"),
     MalformedBodyError: Failure(400, "malformed_body"),
     MediaTypeError: Failure(415, "unsupported_media_type"),
     BodyTooLargeError: Failure(413, "body_too_large", headers=_CLOSE),

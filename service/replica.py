@@ -52,9 +52,11 @@ class TranslatorReplica:
     ) -> None:
         # Not sys.stderr, which Serve may have wrapped.
         configure_logging(log_level, sys.__stderr__)
+        from model.engine.warm_up import warm_up
         from model.translator import Translator
 
         self._translator = Translator.load(model_directory(directory), engine)
+        warm_up(self._translator.engine)
         for note in self._translator.engine.notes:
             LOGGER.warning(note)
         self._metrics = TranslatorMetrics(self._translator.name)

@@ -50,8 +50,10 @@ class Limits(_Section):
     """Most texts in one request."""
     max_text_chars: int = Field(default=20_000, ge=1)
     """Longest text, in characters (Unicode code points)."""
-    max_total_chars: int = Field(default=100_000, ge=1)
-    """Most characters in all texts of one request together."""
+    max_total_chars: int = Field(default=50_000, ge=1)
+    """Most characters in all texts of one request together. Two cores with AVX2 take 17 s for so
+    many of ordinary English with the usual beam of 4, and 32 s with all that a request may ask for
+    (the widest beam, with repetition guards): about a quarter of `request_timeout_seconds`."""
     max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=1024)
     """Largest request body, in bytes, whether its length was announced or it came in chunks."""
     max_beam_size: int = Field(default=8, ge=1)
@@ -60,7 +62,7 @@ class Limits(_Section):
     """Most translations of one text a request may ask for."""
     max_new_tokens: int = Field(default=512, ge=1)
     """Longest translation of one sentence a request may ask for, in tokens."""
-    request_timeout_seconds: float = Field(default=60.0, gt=0, le=3600)
+    request_timeout_seconds: float = Field(default=120.0, gt=0, le=3600)
     """Time a translation may take; the header x-request-timeout-seconds may ask for less."""
     body_timeout_seconds: float = Field(default=30.0, gt=0, le=3600)
     """Time a client may take to send its request body."""
@@ -75,20 +77,20 @@ class RetrySettings(_Section):
     """How the gateway repeats work that a replica lost. Every attempt stays within the deadline."""
 
     max_attempts: int = Field(default=8, ge=1, le=20)
-    """Most attempts of one request, the first included."""
+    """Most attempts of one request one after the other, the first included."""
     attempt_timeout_seconds: float = Field(default=20.0, gt=0, le=3600)
-    """Time after which an attempt is given up for another one. The last attempt has all the time
-    that is left."""
+    """Time after which an attempt gets a second one beside it, on another replica, if there is one
+    that can be used. The first answer counts; nothing that is only slow is begun anew."""
     backoff_seconds: float = Field(default=0.1, ge=0, le=60)
     """Mean pause before the second attempt; it doubles with each further one and is jittered."""
     max_backoff_seconds: float = Field(default=2.0, ge=0, le=60)
     """Longest pause between two attempts. All pauses together should outlast the replacement of a
     replica, which takes five seconds or more."""
     timeout_retry_ratio: float = Field(default=0.1, ge=0, le=1)
-    """Most retries after a time-out, as a share of all requests: when everything is slow because
-    there is too much to do, doing it twice makes it worse."""
+    """Most second attempts, as a share of all requests: when everything is slow because there is
+    too much to do, doing it twice makes it worse."""
     timeout_retry_burst: int = Field(default=32, ge=0, le=10_000)
-    """Retries after a time-out that may happen at once before the ratio holds."""
+    """Second attempts that may happen at once before the ratio holds."""
     lost_retry_ratio: float = Field(default=0.5, ge=0, le=10)
     """Most retries of what a replica lost, as a share of all requests, so that a request which
     kills whoever takes it cannot take all replicas along."""
@@ -202,7 +204,7 @@ class Settings(BaseSettings):
     """Seconds between two health checks of a replica."""
     health_check_timeout_seconds: float = Field(default=10.0, gt=0, le=600)
     """Time a replica has to answer a health check before it is replaced."""
-    graceful_shutdown_seconds: float = Field(default=65.0, ge=0, le=3600)
+    graceful_shutdown_seconds: float = Field(default=125.0, ge=0, le=3600)
     """Time a replica that is being replaced has to finish its requests; less than
     `limits.request_timeout_seconds` turns the longest ones into errors."""
     log_level: LogLevel = LogLevel.INFO

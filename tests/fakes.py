@@ -19,6 +19,7 @@ from service.gateway.admission import Admission
 from service.gateway.application import build_gateway
 from service.observability.metrics import GatewayMetrics
 from service.protocol import ModelInfo, TranslateCall, TranslateReply
+from service.routing.attempts import Attempt
 from service.routing.router import Router
 from service.settings import RetrySettings, Settings
 
@@ -81,7 +82,9 @@ class FakeBackend:
             generation=self.generation,
         )
 
-    async def translate(self, call: TranslateCall) -> TranslateReply:
+    async def translate(
+        self, call: TranslateCall, attempt: Attempt | None = None
+    ) -> TranslateReply:
         """As a replica answers, after what was demanded for this call."""
         self.calls.append(call)
         behaviour = self._behaviours.popleft() if self._behaviours else None

@@ -32,7 +32,7 @@ __all__ = ["FakeTranslator", "bare_application", "gateway_alone", "ray_applicati
 class FakeTranslator:
     """Makes a reply anew for every call, as a model would."""
 
-    async def translate(self, call: TranslateCall) -> TranslateReply:
+    async def translate(self, call: TranslateCall, attempt: object = None) -> TranslateReply:
         """The one answer there is.
 
         Raises:

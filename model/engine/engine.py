@@ -25,6 +25,7 @@ from model.engine.queue_wait import QueueWaitEstimator
 from model.engine.runner import Runner, StepOutcome
 from model.engine.scheduler import FairShare, Scheduler, StepPlan, fair_share, steps_as_light
 from model.engine.sequence import Sequence, SequenceResult, SequenceStatus
+from model.engine.service_time import ServiceTimeEstimator
 from model.engine.waiting import WaitingQueue
 from model.errors import (
     DeadlineExceededError,
@@ -32,6 +33,7 @@ from model.errors import (
     InvalidRequestError,
     QueueFullError,
     RequestCancelledError,
+    TooLongForDeadlineError,
 )
 from model.network.transformer import Transformer
 
@@ -89,6 +91,14 @@ class _Worker:
             can_pause=runner.can_pause,
         )
         self.executing = False
+        self.cpu_seconds = 0.0
+        """That the thread computed during its last call of the runner."""
+
+    def execute(self, plan: StepPlan) -> StepOutcome:
+        started = time.thread_time()
+        outcome = self.runner.execute(plan)
+        self.cpu_seconds = time.thread_time() - started
+        return outcome
 
     def interrupt(self) -> None:
         if self.executing:
@@ -128,6 +138,7 @@ class Engine:
         # Below: shared between threads, guarded by `_changed`, as are the workers' schedulers.
         self._waiting = WaitingQueue(config.max_waiting, batch_share=config.batch_share)
         self._queue_wait = QueueWaitEstimator()
+        self._service_time = ServiceTimeEstimator(len(runners))
         self._deadlines = Deadlines()
         self._open: dict[Future[SequenceResult], Sequence] = {}
         """Those who wait or run. Who takes a future out settles it."""
@@ -183,6 +194,8 @@ class Engine:
         Raises:
             InvalidRequestError: a source is empty or too long or has unknown ids, the beam is wider
                 than the slots of a worker, or the deadline is no number.
+            TooLongForDeadlineError: translating them takes longer than until the deadline, with
+                nobody before them.
             QueueFullError: the waiting queue has no room for all of them, or so many have their
                 turn before them that the deadline would pass.
             EngineDeadError: the engine has stopped.
@@ -252,6 +265,13 @@ class Engine:
             self._step_stats.clear()
         return stats
 
+    def reset_statistics(self) -> None:
+        """Forgets what was counted until now, but not how fast it went."""
+        with self._changed:
+            self._step_stats.clear()
+            self._queue_wait = QueueWaitEstimator()
+            self._submitted_source_tokens = self._admitted_source_tokens = 0
+
     def close(self) -> None:
         """Ends the workers; what is left fails with EngineDeadError."""
         self._stop(None)
@@ -263,7 +283,7 @@ class Engine:
     def _work(self, worker: _Worker) -> None:
         try:
             while (plan := self._next_plan(worker)) is not None:
-                self._deliver(worker, plan, worker.runner.execute(plan))
+                self._deliver(worker, plan, worker.execute(plan))
         except BaseException as error:  # whatever it was, nobody may wait for ever
             self._stop(error)
         finally:
@@ -309,11 +329,17 @@ class Engine:
     def _refuse_what_comes_too_late(
         self, sequences: SequenceOf[Sequence], seconds_left: float
     ) -> None:
-        """What could only expire in the queue is better refused at once; with the lock held."""
-        if self._queue_wait.meets_deadline(self._waiting.num_source_tokens, seconds_left):
+        """What could only expire is better refused at once; with the lock held."""
+        own = self._service_time.seconds_for(sequences)
+        if own > seconds_left > 0:
+            raise TooLongForDeadlineError(
+                f"the texts take about {own:.3g} s to translate, but the deadline is in "
+                f"{seconds_left:.3g} s: about {seconds_left / own:.0%} of them can be done"
+            )
+        if self._queue_wait.meets_deadline(self._waiting.num_source_tokens, seconds_left - own):
             return
         tokens = self._waiting.tokens_before(sequences)
-        if not self._queue_wait.meets_deadline(tokens, seconds_left):
+        if not self._queue_wait.meets_deadline(tokens, seconds_left - own):
             raise QueueFullError(
                 f"the deadline is in {seconds_left:.3g} s, but others have their turn for about "
                 f"{self._queue_wait.seconds_for(tokens):.3g} s"
@@ -322,6 +348,7 @@ class Engine:
     def _deliver(self, worker: _Worker, plan: StepPlan, outcome: StepOutcome) -> None:
         now = time.monotonic()
         with self._changed:
+            self._note_speed(worker, plan, outcome)
             worker.executing = False
             worker.scheduler.executed(
                 outcome.steps, outcome.encode_seconds + outcome.decode_seconds
@@ -335,6 +362,21 @@ class Engine:
                     self._queue_wait.finished(now - done.sequence.scheduled_at)
         for sequence, hypotheses in finished:
             _settle(sequence.future, sequence.result(hypotheses, now))
+
+    def _note_speed(self, worker: _Worker, plan: StepPlan, outcome: StepOutcome) -> None:
+        """With the lock held."""
+        num_slots = worker.runner.max_slots
+        full = all(each.executing for each in self._workers)
+        if not full or outcome.rows < outcome.steps * num_slots / 2:
+            return
+        # On a CPU, what exceeds the thread's own time had another program, or another engine.
+        most = worker.cpu_seconds if worker.runner.device == "cpu" else math.inf
+        self._service_time.observe(
+            encoded_tokens=_source_tokens(plan),
+            encode_seconds=min(outcome.encode_seconds, most),
+            rows=outcome.rows,
+            decode_seconds=min(outcome.decode_seconds, most),
+        )
 
     def _fair_share(self) -> FairShare:
         return fair_share([worker.scheduler for worker in self._workers], self._waiting)

@@ -27,8 +27,9 @@ __all__ = ["AutoscalerMetrics", "GatewayMetrics", "TranslatorMetrics"]
 
 LATENCY_BUCKETS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+    120.0,
 )  # fmt: skip
-"""60 s is the longest a request may take by default."""
+"""120 s is the longest a request may take by default."""
 STEP_BUCKETS = (0.0001, 0.00025, 0.0005, *LATENCY_BUCKETS)
 """0.1 ms is one step of a single sentence with a small model."""
 ROW_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -120,7 +121,7 @@ class GatewayMetrics(_ProcessMetrics):
         self.registry.register(self._in_flight)
         self._retries = Counter(
             "polyhead_request_retries",
-            "Attempts that were given up for another one, by reason: lost, timeout, unavailable.",
+            "Attempts after or beside another one, by reason: lost, unavailable; timeout (beside).",
             ("reason",),
             registry=self.registry,
         )
@@ -153,7 +154,7 @@ class GatewayMetrics(_ProcessMetrics):
         self._overloaded.inc()
 
     def count_retry(self, reason: str) -> None:
-        """Counts an attempt that was given up for another one."""
+        """Counts an attempt after another one, or beside it."""
         self._retries.labels(reason).inc()
 
 

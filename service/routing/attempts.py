@@ -13,11 +13,20 @@ __all__ = ["Attempt", "attempt_of"]
 
 
 class Attempt:
-    """One call to a replica; `attempt_of` finds it within its `with` block."""
+    """One call to a replica; `attempt_of` finds it within its `with` block.
 
-    def __init__(self) -> None:
+    Args:
+        beside: another attempt at the same call, whose replica this one should not go to.
+    """
+
+    def __init__(self, *, beside: Attempt | None = None) -> None:
         self.call_id = str(next(_IDS))
         """Unique in this process; the `session_id` of the call's handle."""
+        self.beside = beside
+        self.replica: object = None
+        """Where the call was sent last; None until then."""
+        self.has_alternative: Callable[[], bool] = _never
+        """Whether a usable replica is left beside the call's own one. Thread-safe."""
         self.cancel: Callable[[], object] = _nothing
         """Cancels the call; called on the request router's thread."""
         self.exclude_replica: Callable[[], object] = _nothing
@@ -37,6 +46,10 @@ def attempt_of(call_id: str) -> Attempt | None:
 
 
 def _nothing() -> None: ...
+
+
+def _never() -> bool:
+    return False
 
 
 _IDS = itertools.count(1)

@@ -85,12 +85,20 @@ class HealthAwareRouter(FIFOMixin, LocalityMixin, RequestRouter):
     ) -> list[list[RunningReplica]]:
         """Two replicas at random; Serve takes the less loaded one."""
         near = self.apply_locality_routing(pending_request)
-        now = time.monotonic()
-        broken = {name for name, until in self._excluded_until.items() if until > now}
-        excluded = self._unresponsive | broken
-        candidates = list(near - excluded or self.curr_replicas.keys() - excluded or near)
+        usable = self._usable()
+        others = usable - {_avoided(pending_request)}
+        candidates = list(near & others or others or near & usable or usable or near)
         names = random.sample(candidates, min(2, len(candidates)))
         return [[self.curr_replicas[name] for name in names]]
+
+    def _usable(self) -> set[ReplicaID]:
+        """Replicas that are neither unresponsive nor broken. Thread-safe."""
+        now = time.monotonic()
+        broken = {name for name, until in list(self._excluded_until.items()) if until > now}
+        return self.curr_replicas.keys() - (set(self._unresponsive) | broken)
+
+    def _has_alternative(self, replica: ReplicaID) -> bool:
+        return bool(self._usable() - {replica})
 
     def _exclude(self, replica: ReplicaID) -> None:
         self._excluded_until[replica] = time.monotonic() + _EXCLUSION_SECONDS
@@ -104,6 +112,8 @@ class HealthAwareRouter(FIFOMixin, LocalityMixin, RequestRouter):
         in_flight[send] = call_id
         if (attempt := attempt_of(call_id)) is not None:
             attempt.exclude_replica = partial(loop.call_soon_threadsafe, self._exclude, replica)
+            attempt.has_alternative = partial(self._has_alternative, replica)
+            attempt.replica = replica
         # Depending on Serve's transport, the callback runs on another thread.
         result.add_done_callback(lambda _: loop.call_soon_threadsafe(self._on_done, replica, send))
         if self._probing is None or self._probing.done():
@@ -154,3 +164,12 @@ class HealthAwareRouter(FIFOMixin, LocalityMixin, RequestRouter):
             for call_id in list(self._in_flight.get(name, {}).values()):
                 if (attempt := attempt_of(call_id)) is not None:
                     attempt.cancel()
+
+
+def _avoided(request: PendingRequest | None) -> object:
+    """The replica that already has another attempt at the call.
+
+    Serve may give what was chosen for one pending call to another: this is a wish, not a promise.
+    """
+    attempt = attempt_of(request.metadata.session_id) if request else None
+    return attempt.beside.replica if attempt and attempt.beside else None

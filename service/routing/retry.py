@@ -1,8 +1,12 @@
 """Retries with backoff, bounded by attempts, the request's deadline, and retry budgets.
 
-No layer below repeats the work of a replica that died. A network that drops packets gives no error
-at all, so each attempt has a timeout of its own. Invalid requests, and work that the client
+No layer below repeats the work of a replica that died. Invalid requests, and work that the client
 cancelled, are never retried. Budgets bound retries to a share of all requests.
+
+Slowness ends no attempt: an answer that takes long is not begun anew. But a network that drops
+packets gives no error either, and one lost call cannot be told from a slow one. So an attempt that
+takes very long gets a second one beside it, on another replica if there is one: the first reply is
+the answer. In case it was slowness after all, the second one has the lowest priority.
 """
 
 from __future__ import annotations
@@ -10,14 +14,16 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from model.errors import DeadlineExceededError, EngineDeadError
+from model.config import Priority
+from model.errors import DeadlineExceededError, EngineDeadError, TooLongForDeadlineError
 from service.errors import ModelUnavailableError
 from service.observability.metrics import GatewayMetrics
 from service.protocol import TranslateCall, TranslateReply
+from service.routing.attempts import Attempt
 from service.routing.router import Backend, ReplicaLostError
 from service.settings import RetrySettings
 
@@ -44,16 +50,13 @@ class RetryBudget:
         return True
 
 
-class _AttemptTimeoutError(Exception):
-    """An attempt timed out, and its retry has been withdrawn from the budget."""
-
-
 _REASONS: Mapping[type[Exception], str] = {
     ReplicaLostError: "lost",
     EngineDeadError: "unavailable",
-    _AttemptTimeoutError: "timeout",
 }
 """Errors that are retried, and their labels in the metrics. Translating is idempotent."""
+
+_NO_TIME = "the deadline leaves no time for another attempt"
 
 
 class Retrier:
@@ -84,12 +87,14 @@ class Retrier:
         attempt = 0
         while True:
             attempt += 1
-            last = attempt >= self._settings.max_attempts
             try:
-                return await self._attempt(backend, call, deadline=deadline, last=last)
+                return await self._attempt(backend, call, deadline=deadline)
+            except TooLongForDeadlineError as error:
+                if attempt == 1:
+                    raise
+                raise DeadlineExceededError(_NO_TIME) from error
             except tuple(_REASONS) as error:
-                withdrawn = isinstance(error, _AttemptTimeoutError)
-                if last or not (withdrawn or self._losses.try_withdraw()):
+                if attempt >= self._settings.max_attempts or not self._losses.try_withdraw():
                     raise ModelUnavailableError(
                         f"no replica of the model could answer in {attempt} attempts; "
                         "try again later"
@@ -100,34 +105,70 @@ class Retrier:
             await self._pause(attempt, deadline)
 
     async def _attempt(
-        self, backend: Backend, call: TranslateCall, *, deadline: float, last: bool
+        self, backend: Backend, call: TranslateCall, *, deadline: float
     ) -> TranslateReply:
-        left = _seconds_left(deadline)
-        limit = self._settings.attempt_timeout_seconds
-        sending = asyncio.ensure_future(backend.translate(replace(call, timeout_seconds=left)))
+        """The reply of one attempt, or of the second one beside it."""
+        attempt = Attempt()
+        sent = [_send(backend, call, attempt, deadline)]
         try:
-            if not last and limit < left:
-                await asyncio.wait({sending}, timeout=limit)
-                # Without a retry left in the budget, the attempt goes on.
-                if not sending.done() and self._timeouts.try_withdraw():
-                    raise _AttemptTimeoutError
-            if not sending.done():
-                await asyncio.wait({sending}, timeout=_seconds_left(deadline))
-            if not sending.done():
-                raise DeadlineExceededError("the deadline passed during an attempt")
-            return sending.result()
+            limit = self._settings.attempt_timeout_seconds
+            if limit < _seconds_left(deadline):
+                await asyncio.wait(sent, timeout=limit)
+                if (
+                    not sent[0].done()
+                    and attempt.has_alternative()
+                    and self._timeouts.try_withdraw()
+                ):
+                    self._metrics.count_retry("timeout")
+                    second = replace(call, priority=Priority.BATCH)
+                    sent.append(_send(backend, second, Attempt(beside=attempt), deadline))
+            return await _first_reply(sent, deadline)
         finally:
-            if not sending.done():
-                sending.add_done_callback(_discard)
-                sending.cancel()
+            for each in sent:
+                each.add_done_callback(_discard)
+                each.cancel()
 
     async def _pause(self, attempt: int, deadline: float) -> None:
         mean = self._settings.backoff_seconds * 2 ** (attempt - 1)
         # Jitter spreads the retries of all requests that one replica lost.
         pause = min(mean * random.uniform(0.5, 1.5), self._settings.max_backoff_seconds)
         if pause >= _seconds_left(deadline):
-            raise DeadlineExceededError("the deadline leaves no time for another attempt")
+            raise DeadlineExceededError(_NO_TIME)
         await asyncio.sleep(pause)
+
+
+def _send(
+    backend: Backend, call: TranslateCall, attempt: Attempt, deadline: float
+) -> asyncio.Future[TranslateReply]:
+    call = replace(call, timeout_seconds=_seconds_left(deadline))
+    return asyncio.ensure_future(backend.translate(call, attempt))
+
+
+async def _first_reply(
+    sent: Sequence[asyncio.Future[TranslateReply]], deadline: float
+) -> TranslateReply:
+    """The reply that comes first, or the error of the first attempt.
+
+    That error waits for the second attempt's reply if it would be retried.
+    """
+    pending = set(sent)
+    while pending:
+        done, pending = await asyncio.wait(
+            pending,
+            timeout=max(0.0, deadline - time.monotonic()),
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        if not done:
+            raise DeadlineExceededError("the deadline passed during an attempt")
+        if replied := [each for each in done if not _failed(each)]:
+            return replied[0].result()
+        if _failed(sent[0]) and not isinstance(sent[0].exception(), tuple(_REASONS)):
+            break
+    return sent[0].result()
+
+
+def _failed(sent: asyncio.Future[TranslateReply]) -> bool:
+    return sent.done() and (sent.cancelled() or sent.exception() is not None)
 
 
 def _seconds_left(deadline: float) -> float:

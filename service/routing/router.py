@@ -9,6 +9,7 @@ from typing import Protocol
 
 from service.errors import LanguageNotServedError, ModelUnavailableError, shown
 from service.protocol import ModelInfo, TranslateCall, TranslateReply
+from service.routing.attempts import Attempt
 
 __all__ = ["Backend", "ReplicaLostError", "Route", "Router"]
 
@@ -29,8 +30,10 @@ class Backend(Protocol):
         """The model that the replicas host."""
         ...
 
-    async def translate(self, call: TranslateCall) -> TranslateReply:
-        """One attempt; `service.routing.retry` repeats it."""
+    async def translate(
+        self, call: TranslateCall, attempt: Attempt | None = None
+    ) -> TranslateReply:
+        """One attempt, which `attempt` tells of; `service.routing.retry` repeats it."""
         ...
 
 

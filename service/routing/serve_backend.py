@@ -61,13 +61,15 @@ class ServeBackend:
         reply: ModelInfo = await self._call("info")
         return reply
 
-    async def translate(self, call: TranslateCall) -> TranslateReply:
+    async def translate(
+        self, call: TranslateCall, attempt: Attempt | None = None
+    ) -> TranslateReply:
         """The reply of one replica; see `service.routing.router.Backend`."""
-        reply: TranslateReply = await self._call("translate", call)
+        reply: TranslateReply = await self._call("translate", call, attempt=attempt)
         return reply
 
-    async def _call(self, method: str, *args: Any) -> Any:
-        with Attempt() as attempt:
+    async def _call(self, method: str, *args: Any, attempt: Attempt | None = None) -> Any:
+        with attempt or Attempt() as attempt:
             handle = self._handle.options(method_name=method, session_id=attempt.call_id)
             response: Any = handle.remote(*args)
             attempt.cancel = response.cancel

@@ -64,8 +64,8 @@ def test_no_time_at_all_is_said_in_our_words_whoever_notices_first(
         json={"texts": ["The train is late. " * 100] * 8, "source": "en", "target": "de"},
         headers={"x-request-timeout-seconds": seconds, "X-Request-Id": "r-1"},
     )
-    assert answer.status_code == 504
-    assert answer.json()["error"]["type"] == "deadline_exceeded"
+    said = (answer.status_code, answer.json()["error"]["type"])
+    assert said in {(504, "deadline_exceeded"), (422, "too_long_for_deadline")}
     assert answer.json()["request_id"] == "r-1"
     assert answer.headers.get_list("X-Request-Id") == ["r-1"]
 

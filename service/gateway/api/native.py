@@ -32,7 +32,11 @@ _TRANSLATE_ERRORS: dict[int | str, dict[str, Any]] = {
     408: {"model": ErrorReply, "description": "The body did not arrive in time"},
     413: {"model": ErrorReply, "description": "The body is too large"},
     415: {"model": ErrorReply, "description": "The body is not declared to be JSON"},
-    422: {"model": ErrorReply, "description": "A field breaks a rule, or a language is not served"},
+    422: {
+        "model": ErrorReply,
+        "description": "A field breaks a rule, a language is not served, or the texts are too long "
+        "for the deadline",
+    },
     503: {"model": ErrorReply, "description": "Too much to do, or no replica: see Retry-After"},
     504: {"model": ErrorReply, "description": "The time for the request ran out"},
 }

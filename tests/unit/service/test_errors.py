@@ -18,6 +18,7 @@ from model.errors import (
     RecipeError,
     RequestCancelledError,
     RequestFailedError,
+    TooLongForDeadlineError,
     UnsupportedLanguageError,
 )
 from service.errors import (
@@ -41,6 +42,7 @@ from service.errors import (
         (InvalidFieldError("x", field="f"), 422, "invalid_request", None),
         (UnsupportedLanguageError("x"), 422, "unsupported_language", None),
         (LanguageNotServedError("x", field="f"), 422, "unsupported_language", None),
+        (TooLongForDeadlineError("x"), 422, "too_long_for_deadline", None),
         (MalformedBodyError("x"), 400, "malformed_body", None),
         (MediaTypeError("x"), 415, "unsupported_media_type", None),
         (BodyTooLargeError("x"), 413, "body_too_large", None),

@@ -16,6 +16,7 @@ from model.errors import (
     QueueFullError,
     RequestCancelledError,
     RequestFailedError,
+    TooLongForDeadlineError,
     UnsupportedLanguageError,
 )
 from model.translation import FinishReason, Translation, TranslationHypothesis
@@ -51,7 +52,8 @@ def test_what_is_sent_arrives(sent: object) -> None:
     "kind",
     [
         DeadlineExceededError, EngineDeadError, InvalidRequestError, QueueFullError,
-        RequestCancelledError, RequestFailedError, UnsupportedLanguageError,
+        RequestCancelledError, RequestFailedError, TooLongForDeadlineError,
+        UnsupportedLanguageError,
     ],
 )  # fmt: skip
 def test_a_replicas_errors_arrive(kind: type[PolyheadError]) -> None:

@@ -17,6 +17,7 @@ from model.errors import (
     BackendUnavailableError,
     DeadlineExceededError,
     EngineDeadError,
+    TooLongForDeadlineError,
     UnsupportedLanguageError,
 )
 from service.autoscaling.decision import ReplicaLoad
@@ -90,6 +91,17 @@ async def test_a_deadline_is_the_time_left_when_the_call_was_sent(
 ) -> None:
     with pytest.raises(DeadlineExceededError):
         await replica.translate(_call(*["The red house. " * 50] * 20, timeout_seconds=0.0))
+
+
+async def test_what_takes_longer_than_its_deadline_is_refused_from_the_first_request_on(
+    replica: TranslatorReplica,
+) -> None:
+    engine = replica._translator.engine
+    engine._service_time._decoding.seconds_each *= 1e9  # known, and so slow that no test is
+    with pytest.raises(TooLongForDeadlineError, match="but the deadline is in"):
+        await replica.translate(_call("The red house.", timeout_seconds=30))
+    assert engine.stats().submitted_source_tokens == 0
+    assert engine.drain_steps() == []
 
 
 async def test_a_cancelled_call_frees_its_slots(replica: TranslatorReplica) -> None:

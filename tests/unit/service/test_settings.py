@@ -20,7 +20,7 @@ def test_arguments_come_before_the_environment_and_that_before_defaults(
     settings = Settings.model_validate({"replicas": 2, "limits": {"max_text_chars": 9}})
     assert (settings.replicas, settings.gateway_replicas) == (2, 6)
     assert (settings.limits.max_texts, settings.limits.max_text_chars) == (7, 9)
-    assert settings.limits.max_total_chars == 100_000
+    assert settings.limits.max_total_chars == 50_000
 
 
 def test_models_in_the_environment_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,6 +67,8 @@ class FakeRunner:
         """Steps taken."""
         self.num_steps = 0
         self.num_interrupts = 0
+        self.seconds_a_row = 0.0
+        """That it claims to have taken."""
         self.closed = False
         self._interrupted = False
 
@@ -113,7 +115,9 @@ class FakeRunner:
         if self.error is not None:
             raise self.error
         outcome.steps += 1
-        outcome.rows += sum(sequence.beam_size for sequence in active)
+        rows = sum(sequence.beam_size for sequence in active)
+        outcome.rows += rows
+        outcome.decode_seconds += rows * self.seconds_a_row
         for sequence in active:
             self.running[sequence] += 1
             if self.ending or self.running[sequence] >= sequence.max_new_tokens:

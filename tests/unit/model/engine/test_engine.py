@@ -20,9 +20,10 @@ from model.errors import (
     InvalidRequestError,
     QueueFullError,
     RequestCancelledError,
+    TooLongForDeadlineError,
 )
 from tests.tiny_model import tiny_transformer
-from tests.unit.model.engine.fake_runner import EOS, FakeRunner, until
+from tests.unit.model.engine.fake_runner import EOS, FakeRunner, make, until
 
 GREEDY = GenerationConfig(beam_size=1, max_new_tokens=20)
 ENDLESS = GenerationConfig(beam_size=1, max_new_tokens=64)
@@ -120,6 +121,77 @@ def test_what_would_probably_be_late_is_refused_at_once(
     assert engine.stats().waiting == 12
     assert not running.done()
     runner.ending = True
+
+
+def know_speed(engine: Engine, *, seconds_a_row: float) -> None:
+    """The engine has seen how fast it is."""
+    engine._service_time.observe(
+        encoded_tokens=1000, encode_seconds=0.0, rows=1000, decode_seconds=1000 * seconds_a_row
+    )
+
+
+def test_what_takes_longer_than_its_deadline_is_refused_before_the_first_step(
+    start: Open,
+) -> None:
+    engine, runners = start(workers=2, max_waiting=100)
+    know_speed(engine, seconds_a_row=1.0)
+    sources, search = [source()] * 20, GenerationConfig(beam_size=2)
+    words = r"take about 40 s to translate, but the deadline is in 10 s: about 25% of them"
+    with pytest.raises(TooLongForDeadlineError, match=words):
+        engine.submit(sources, search, deadline=time.monotonic() + 10)
+    assert all(runner.plans == [] for runner in runners)
+    assert engine.stats().waiting == 0
+    engine.submit(sources, search, deadline=time.monotonic() + 50)
+    engine.submit(sources, search)
+    engine.submit(sources, GREEDY, deadline=time.monotonic() + 30)
+
+
+def test_what_waits_before_a_request_comes_on_top_of_its_own_time(
+    start: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, [runner] = start(max_slots=1, max_waiting=100)
+    monkeypatch.setattr(engine._queue_wait, "seconds_for", lambda num_tokens: num_tokens * 1.0)
+    know_speed(engine, seconds_a_row=1.0)
+    engine.submit([source()], ENDLESS)
+    until(lambda: engine.stats().running == 1)
+    engine.submit([source()] * 10, ENDLESS)
+    with pytest.raises(QueueFullError, match="others have their turn for about 20 s"):
+        engine.submit([source()] * 10, GREEDY, deadline=time.monotonic() + 45)
+    engine.submit([source()] * 10, GREEDY, deadline=time.monotonic() + 55)
+    runner.ending = True
+
+
+def test_speed_is_what_workers_show_while_all_are_busy(start: Open) -> None:
+    engine, [runner] = start(gated=False)
+    runner.seconds_a_row = 1.0
+    [alone] = engine.submit([source()], GREEDY)
+    alone.result(timeout=60)
+    assert engine._service_time.seconds_for([make(10, limit=3)]) == 0
+    for future in engine.submit([source()] * 4, GREEDY):
+        future.result(timeout=60)
+    assert engine._service_time.seconds_for([make(10, limit=3)]) == pytest.approx(3.0)
+
+
+def test_a_worker_that_works_alone_shows_no_speed(start: Open) -> None:
+    engine, runners = start(workers=2, gated=False)
+    for runner in runners:
+        runner.seconds_a_row = 1.0
+    [alone] = engine.submit([source()], GenerationConfig(beam_size=4, max_new_tokens=5))
+    alone.result(timeout=60)
+    assert engine._service_time.seconds_for([make()]) == 0
+
+
+def test_statistics_can_be_reset(start: Open) -> None:
+    engine, [runner] = start(gated=False)
+    runner.seconds_a_row = 1.0
+    for future in engine.submit([source()] * 8, GREEDY):
+        future.result(timeout=60)
+    engine.reset_statistics()
+    stats = engine.stats()
+    assert (stats.submitted_source_tokens, stats.admitted_source_tokens) == (0, 0)
+    assert engine.drain_steps() == []
+    assert engine._queue_wait.seconds_for(1000) == 0
+    assert engine._service_time.seconds_for([make()]) > 0
 
 
 def test_batch_work_goes_last(start: Open) -> None:
@@ -374,6 +446,7 @@ def test_a_deadline_ends_the_waiting_and_the_running(start: Open) -> None:
 
 def test_a_deadline_in_the_past_is_never_run(start: Open) -> None:
     engine, [runner] = start()
+    know_speed(engine, seconds_a_row=1.0)
     [future] = engine.submit([source()], GREEDY, deadline=0.0)
     assert isinstance(error_of(future), DeadlineExceededError)
     assert runner.plans == []

@@ -127,7 +127,7 @@ def test_a_search_that_costs_too_much_is_refused(admission: Admission) -> None:
 
 @pytest.mark.parametrize(
     ("header", "allowed"),
-    [(None, 60.0), ("1000", 60.0), ("10", 9.9), ("0.5", 0.45), ("0.001", 0.0009)],
+    [(None, 120.0), ("1000", 120.0), ("10", 9.9), ("0.5", 0.45), ("0.001", 0.0009)],
 )
 def test_the_deadline_is_the_nearer_one(header: str | None, allowed: float) -> None:
     context = RequestContext(request_id="r", route="/", started=100.0)

@@ -79,11 +79,11 @@ def _router(*replicas: _Replica) -> HealthAwareRouter:
     return router
 
 
-async def _chosen(router: HealthAwareRouter) -> set[str]:
+async def _chosen(router: HealthAwareRouter, request: PendingRequest | None = None) -> set[str]:
     """Whoever may get the next call, in twenty draws."""
     names: set[str] = set()
     for _ in range(20):
-        [ranked] = await router.choose_replicas(list(router.curr_replicas.values()))
+        [ranked] = await router.choose_replicas(list(router.curr_replicas.values()), request)
         names |= {replica.replica_id.unique_id for replica in ranked}
     return names
 
@@ -198,6 +198,24 @@ async def test_a_broken_replica_is_excluded_for_a_while(monkeypatch: pytest.Monk
     monkeypatch.setattr(replica_watch, "_EXCLUSION_SECONDS", 0.0)
     router._exclude(one.replica_id)
     assert await _chosen(router) == {"1", "2"}
+
+
+async def test_a_second_attempt_goes_to_another_replica_if_there_is_one() -> None:
+    one, two = _Replica("1"), _Replica("2")
+    router = _router(one, two)
+    result = _Result()
+    with Attempt() as first, Attempt(beside=first) as second:
+        assert not first.has_alternative()  # for it has not been sent anywhere
+        router._on_sent(one.replica_id, _request(first), result)
+        assert first.has_alternative()
+        assert await _chosen(router, _request(second)) == {"2"}
+        assert await _chosen(router, _request(first)) == {"1", "2"}
+        router._exclude(two.replica_id)
+        assert not first.has_alternative()
+        assert await _chosen(router, _request(second)) == {"1"}
+        router.update_replicas([one])  # type: ignore[list-item]
+        assert not first.has_alternative()
+    result.end()
 
 
 async def test_what_is_known_of_a_replica_goes_with_it() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from model.config import Priority
 from model.errors import (
     DeadlineExceededError,
     EngineDeadError,
@@ -17,10 +18,12 @@ from model.errors import (
     PolyheadError,
     QueueFullError,
     RequestCancelledError,
+    TooLongForDeadlineError,
 )
 from service.errors import ModelUnavailableError
 from service.observability.metrics import GatewayMetrics
 from service.protocol import ModelInfo, TranslateCall, TranslateReply
+from service.routing.attempts import Attempt
 from service.routing.retry import Retrier, RetryBudget
 from service.routing.router import Backend, ReplicaLostError
 from service.settings import RetrySettings
@@ -33,15 +36,22 @@ _REPLY = TranslateReply(model="m", translations=())
 class _Backend:
     """A model that does with each attempt what the next step of the plan says."""
 
-    def __init__(self, *plan: BaseException | asyncio.Event | str) -> None:
+    def __init__(self, *plan: BaseException | asyncio.Event | str, num_replicas: int = 2) -> None:
         self.plan = list(plan)
+        self.num_replicas = num_replicas
         self.calls: list[TranslateCall] = []
+        self.attempts: list[Attempt] = []
         self.num_cancelled = 0
 
     async def info(self) -> ModelInfo:
         raise NotImplementedError
 
-    async def translate(self, call: TranslateCall) -> TranslateReply:
+    async def translate(
+        self, call: TranslateCall, attempt: Attempt | None = None
+    ) -> TranslateReply:
+        assert attempt is not None
+        attempt.has_alternative = lambda: self.num_replicas > 1
+        self.attempts.append(attempt)
         self.calls.append(call)
         step = self.plan.pop(0)
         if isinstance(step, BaseException):
@@ -132,6 +142,7 @@ class _CarrierError(Exception):
         QueueFullError("full"),
         RequestCancelledError("given up"),
         DeadlineExceededError("late"),
+        TooLongForDeadlineError("long"),
         ModelUnavailableError("nobody there"),
         ValueError("a bug"),
         _CarrierError("carried"),
@@ -145,33 +156,119 @@ async def test_anything_else_is_not_repeated(error: Exception) -> None:
     assert backend.num_attempts == 1
 
 
-async def test_an_attempt_without_an_answer_is_cancelled_and_repeated() -> None:
-    gateway, backend = _Gateway(attempt_timeout_seconds=0.01), _Backend("hang", "hang", "ok")
-    assert await gateway.send(backend) is _REPLY
-    await until(lambda: backend.num_cancelled == 2)
-    assert gateway.retries == {"timeout": 2}
-
-
-async def test_the_last_attempt_has_all_the_time_that_is_left() -> None:
+@pytest.mark.parametrize(
+    "changes", [{"num_replicas": 1}, {"timeout_retry_ratio": 0.0, "timeout_retry_burst": 0}]
+)
+async def test_what_is_slow_goes_on_without_another_replica_or_a_retry_to_spend(
+    changes: dict[str, Any],
+) -> None:
     answer = asyncio.Event()
-    gateway = _Gateway(max_attempts=2, attempt_timeout_seconds=0.01)
-    backend = _Backend("hang", answer)
+    backend = _Backend(answer, num_replicas=changes.pop("num_replicas", 2))
+    gateway = _Gateway(attempt_timeout_seconds=0.01, **changes)
+    running = asyncio.ensure_future(gateway.send(backend))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(running), 0.1)
+    answer.set()
+    assert await running is _REPLY
+    assert (backend.num_attempts, backend.num_cancelled, gateway.retries) == (1, 0, {})
+
+
+async def _sent_twice(gateway: _Gateway, backend: _Backend) -> asyncio.Future[TranslateReply]:
+    """A request whose first attempt was so slow that it has a second one beside it."""
     running = asyncio.ensure_future(gateway.send(backend))
     await until(lambda: backend.num_attempts == 2)
+    return running
+
+
+@pytest.mark.parametrize("winner", [0, 1])
+async def test_what_is_slow_has_a_second_attempt_and_the_first_answer_counts(winner: int) -> None:
+    answers = [asyncio.Event(), asyncio.Event()]
+    gateway, backend = _Gateway(attempt_timeout_seconds=0.01), _Backend(*answers)
+    running = await _sent_twice(gateway, backend)
+    assert (backend.num_cancelled, gateway.retries) == (0, {"timeout": 1})
+    first, second = backend.attempts
+    assert second.beside is first
+    # Others go before it: the first one may only be slow.
+    assert [call.priority for call in backend.calls] == [Priority.INTERACTIVE, Priority.BATCH]
+    answers[winner].set()
+    assert await running is _REPLY
+    await until(lambda: backend.num_cancelled == 1)
+    assert backend.num_attempts == 2
+
+
+@pytest.mark.parametrize("error", [ReplicaLostError(), QueueFullError("full")])
+async def test_a_second_attempt_that_fails_does_no_harm(error: Exception) -> None:
+    answer = asyncio.Event()
+    gateway, backend = _Gateway(attempt_timeout_seconds=0.01), _Backend(answer, error)
+    running = await _sent_twice(gateway, backend)
+    answer.set()
+    assert await running is _REPLY
+    assert gateway.retries == {"timeout": 1}
+
+
+class _Failing(_Backend):
+    """Its first attempt fails when `failing` is set."""
+
+    def __init__(self, error: Exception, *plan: asyncio.Event | str) -> None:
+        super().__init__(*plan)
+        self.failing = asyncio.Event()
+        self._error = error
+
+    async def translate(
+        self, call: TranslateCall, attempt: Attempt | None = None
+    ) -> TranslateReply:
+        if self.num_attempts:
+            return await super().translate(call, attempt)
+        self.plan.insert(0, self.failing)
+        await super().translate(call, attempt)
+        raise self._error
+
+
+async def test_what_is_lost_after_all_is_left_to_the_second_attempt() -> None:
+    answer = asyncio.Event()
+    gateway = _Gateway(attempt_timeout_seconds=0.01)
+    backend = _Failing(ReplicaLostError(), answer)
+    running = await _sent_twice(gateway, backend)
+    backend.failing.set()
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(asyncio.shield(running), 0.05)
     answer.set()
     assert await running is _REPLY
+    assert (backend.num_attempts, gateway.retries) == (2, {"timeout": 1})
 
 
-async def test_without_a_retry_to_spend_a_slow_attempt_goes_on() -> None:
-    answer = asyncio.Event()
-    gateway = _Gateway(attempt_timeout_seconds=0.01, timeout_retry_ratio=0.0, timeout_retry_burst=0)
-    running = asyncio.ensure_future(gateway.send(_Backend(answer)))
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(asyncio.shield(running), 0.05)
-    answer.set()
-    assert (await running, gateway.retries) == (_REPLY, {})
+async def test_when_both_are_lost_there_is_another_attempt() -> None:
+    class Losing(_Failing):
+        async def translate(
+            self, call: TranslateCall, attempt: Attempt | None = None
+        ) -> TranslateReply:
+            reply = await super().translate(call, attempt)
+            if self.num_attempts == 2:
+                raise ReplicaLostError
+            return reply
+
+    gateway = _Gateway(attempt_timeout_seconds=0.01)
+    backend = Losing(ReplicaLostError(), "ok", "ok")
+    running = await _sent_twice(gateway, backend)
+    backend.failing.set()
+    assert await running is _REPLY
+    assert (backend.num_attempts, gateway.retries) == (3, {"timeout": 1, "lost": 1})
+
+
+async def test_what_any_attempt_would_say_ends_both() -> None:
+    gateway = _Gateway(attempt_timeout_seconds=0.01)
+    backend = _Failing(InvalidRequestError("wrong"), "hang")
+    running = await _sent_twice(gateway, backend)
+    backend.failing.set()
+    with pytest.raises(InvalidRequestError):
+        await running
+    await until(lambda: backend.num_cancelled == 1)
+
+
+async def test_a_request_is_not_too_long_because_its_first_attempt_was_lost() -> None:
+    backend = _Backend(ReplicaLostError(), TooLongForDeadlineError("no time left for it"))
+    with pytest.raises(DeadlineExceededError, match="no time for another attempt"):
+        await _Gateway().send(backend)
 
 
 async def test_lost_work_is_repeated_even_without_a_retry_to_spend() -> None:
@@ -186,10 +283,11 @@ async def test_the_deadline_ends_an_attempt() -> None:
     await until(lambda: backend.num_cancelled == 1)
 
 
-async def test_the_deadline_ends_repeated_attempts() -> None:
-    backend = _Backend(*["hang"] * 4)
+async def test_the_deadline_ends_both_attempts() -> None:
+    backend = _Backend("hang", "hang")
     with pytest.raises(DeadlineExceededError):
-        await _Gateway(attempt_timeout_seconds=0.03).send(backend, seconds=0.05)
+        await _Gateway(attempt_timeout_seconds=0.03).send(backend, seconds=0.2)
+    await until(lambda: backend.num_cancelled == backend.num_attempts)
     assert backend.num_attempts <= 2
 
 
@@ -236,9 +334,11 @@ async def test_lost_work_has_a_budget_for_all_requests_together() -> None:
 
 async def test_the_error_of_an_abandoned_attempt_is_discarded() -> None:
     class Dying(_Backend):
-        async def translate(self, call: TranslateCall) -> TranslateReply:
+        async def translate(
+            self, call: TranslateCall, attempt: Attempt | None = None
+        ) -> TranslateReply:
             try:
-                return await super().translate(call)
+                return await super().translate(call, attempt)
             except asyncio.CancelledError:
                 raise PolyheadError("died of it") from None
 

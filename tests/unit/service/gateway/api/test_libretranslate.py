@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from model.config import GenerationConfig
-from model.errors import DeadlineExceededError, QueueFullError
+from model.errors import DeadlineExceededError, QueueFullError, TooLongForDeadlineError
 from service.gateway.api.language_names import language_name
 from service.gateway.api.libretranslate_schemas import LibreTranslateRequest
 from tests.fakes import FakeBackend, Gateway
@@ -297,6 +297,14 @@ async def test_errors_of_the_server_have_the_same_form() -> None:
         assert answer.json().keys() == {"error"}
         assert isinstance(answer.json()["error"], str)
         assert answer.headers["X-Request-Id"]
+
+
+async def test_what_is_too_long_for_its_deadline_is_an_invalid_request() -> None:
+    gateway = Gateway()
+    gateway.backend.fail_next(TooLongForDeadlineError("the texts take about 9 s"))
+    answer = await _post(gateway, json=HELLO)
+    assert (answer.status_code, answer.json()) == (400, {"error": "the texts take about 9 s"})
+    assert len(gateway.backend.calls) == 1
 
 
 async def test_a_body_that_is_too_large_has_the_same_form() -> None:

@@ -15,6 +15,7 @@ from model.errors import (
     InvalidRequestError,
     QueueFullError,
     RequestCancelledError,
+    TooLongForDeadlineError,
 )
 from service.protocol import TranslateReply
 from service.routing.router import ReplicaLostError
@@ -334,6 +335,7 @@ async def test_a_path_that_does_not_exist(path: str) -> None:
     [
         (QueueFullError("x"), 503, "1"),
         (DeadlineExceededError("x"), 504, None),
+        (TooLongForDeadlineError("x"), 422, None),
         (RequestCancelledError("x"), 503, "1"),
         (InvalidRequestError("`x` must be y"), 422, None),
     ],
