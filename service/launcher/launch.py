@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from model.checkpoints.checkpoint import read_manifest, verify_checksums
 from model.checkpoints.embedded import EMBEDDED, model_directory
 from service.launcher.compilation import compile_ahead
+from service.launcher.forced_stop import STOP_SIGNALS, forced_stop
 from service.launcher.local_ray import LaunchError, local_ray, wait_for_ray_exit
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ _IN_FLIGHT_PER_CPU = 64
 _LEAST_IN_FLIGHT = 16
 _SERVE_STOP_SECONDS = 3.0
 """Time for Serve to shut down after that."""
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STOP_SECONDS = 9.5
+"""From the first signal to the end, by force if need be; `graceful_shutdown_seconds` is added."""
 
 
 class _StopRequested(BaseException):
@@ -88,7 +90,8 @@ class Address:
 def run(settings: Settings, address: Address) -> None:
     """Serves until SIGINT, SIGTERM or SIGHUP, then ends all it started.
 
-    That takes ten seconds at most, plus `graceful_shutdown_seconds` where it is set.
+    That takes ten seconds at most, plus `graceful_shutdown_seconds` where it is set. A second
+    signal ends it at once, and what is in work with it.
 
     Raises:
         CheckpointError: a model directory is missing or damaged; nothing was started.
@@ -100,8 +103,15 @@ def run(settings: Settings, address: Address) -> None:
     check_models(settings)
     check_gateways(settings)
     check_address(address)
+    given = "graceful_shutdown_seconds" in settings.model_fields_set
+    stop_seconds = _STOP_SECONDS + (settings.graceful_shutdown_seconds if given else 0.0)
     # While Ray starts, its own handler of SIGTERM raises SystemExit.
-    with reserved(address), _stopped_quietly(), _stop_by_signal():
+    with (
+        reserved(address),
+        _stopped_quietly(),
+        _stop_by_signal(),
+        forced_stop(stop_seconds),
+    ):
         settings, note = with_compiled_engine(with_default_limits(settings))
         with local_ray(host=address.host, max_in_flight=settings.limits.max_in_flight):
             _set_handlers(_raise_stopped)
@@ -117,7 +127,7 @@ def run(settings: Settings, address: Address) -> None:
                 lost = True
                 raise LaunchError("Ray has died, and with it the service")
             finally:
-                _set_handlers(signal.SIG_IGN)  # a second signal must not interrupt the shutdown
+                _set_handlers(_do_nothing)  # a second signal ends it by force
                 # A call to a Ray that has died would end this process at once.
                 if not lost:
                     _stop_serve(drain_seconds)
@@ -385,23 +395,26 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 @contextmanager
 def _stop_by_signal() -> Iterator[None]:
-    before = [signal.getsignal(number) for number in _STOP_SIGNALS]
+    before = [signal.getsignal(number) for number in STOP_SIGNALS]
     _set_handlers(_raise_stopped)
     try:
         yield
     finally:
-        for number, handler in zip(_STOP_SIGNALS, before, strict=True):
+        for number, handler in zip(STOP_SIGNALS, before, strict=True):
             signal.signal(number, handler)
 
 
 def _set_handlers(handler: Any) -> None:
-    for number in _STOP_SIGNALS:
+    for number in STOP_SIGNALS:
         # SIGHUP stays ignored under nohup.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, handler)
 
 
 def _raise_stopped(number: int, frame: FrameType | None) -> None:
-    # A second signal must not interrupt the shutdown.
-    _set_handlers(signal.SIG_IGN)
+    _set_handlers(_do_nothing)
     raise _StopRequested
+
+
+def _do_nothing(number: int, frame: FrameType | None) -> None:
+    """Handles a signal that `forced_stop` sees; SIG_IGN would keep it from there."""

@@ -14,6 +14,7 @@ from model.engine.native import build as native_build
 from model.errors import CheckpointError
 from service.app import engine_config
 from service.launcher import launch
+from service.launcher.forced_stop import STOP_SIGNALS
 from service.launcher.launch import (
     Address,
     check_address,
@@ -201,13 +202,13 @@ def test_the_last_line_of_a_traceback_is_what_was_wrong() -> None:
 
 
 def test_one_signal_stops_and_the_next_ones_change_nothing() -> None:
-    before = [signal.getsignal(number) for number in launch._STOP_SIGNALS]
+    before = [signal.getsignal(number) for number in STOP_SIGNALS]
     with launch._stop_by_signal():
         with pytest.raises(launch._StopRequested):
             signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGTERM)
-    assert [signal.getsignal(number) for number in launch._STOP_SIGNALS] == before
+    assert [signal.getsignal(number) for number in STOP_SIGNALS] == before
 
 
 def test_cpus_get_no_more_requests_than_they_answer_soon(monkeypatch: pytest.MonkeyPatch) -> None:
