@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shlex
 import subprocess
 import sys
@@ -51,6 +52,8 @@ _DRAIN_SECONDS = 1.0
 _BUFFER_BYTES = 32 * 1024
 """Longer requests are not retried when their gateway dies."""
 _MAX_CONNECTIONS = 4096
+_OTHER_FILES = 64
+"""Open files of HAProxy that belong to no connection, at most."""
 _MAX_IN_FLIGHT = 512
 # As the gateway has them: what a safe id is, and the contracts' error forms.
 _ID = "req.fhdr(x-request-id,1)"
@@ -280,10 +283,28 @@ def main() -> None:
             )
         except ConfigurationError as error:
             sys.exit(f"polyhead-haproxy: {error}")
+        config = _within_open_files(config)
         if "-c" not in arguments:
             config, arguments = _handed_over(config, arguments, path)
         path.write_text(config)
     os.execv(binary, [binary, *arguments])
+
+
+def _within_open_files(config: str) -> str:
+    """The configuration with as many connections as there may be open files, where those are fewer.
+
+    HAProxy does not start where it cannot have two for each connection.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        return config
+    most = max(1, (hard - _OTHER_FILES) // 2)
+    return re.sub(
+        r"^( *maxconn )(\d+)$",
+        lambda line: f"{line[1]}{min(int(line[2]), most)}",
+        config,
+        flags=re.MULTILINE,
+    )
 
 
 def _handed_over(config: str, arguments: list[str], path: Path) -> tuple[str, list[str]]:

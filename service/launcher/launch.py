@@ -26,6 +26,7 @@ from model.checkpoints.embedded import EMBEDDED, model_directory
 from service.launcher.compilation import compile_ahead
 from service.launcher.forced_stop import STOP_SIGNALS, forced_stop
 from service.launcher.local_ray import LaunchError, local_ray, wait_for_ray_exit
+from service.launcher.process_limits import free_threads, raise_open_files
 
 if TYPE_CHECKING:
     from service.protocol import ModelInfo
@@ -35,6 +36,7 @@ __all__ = [
     "Address",
     "check_address",
     "check_models",
+    "check_process_limits",
     "reserved",
     "run",
     "with_compiled_engine",
@@ -50,6 +52,14 @@ DRAIN_SECONDS = 3.0
 _IN_FLIGHT_PER_CPU = 64
 """Twice what keeps the batch full. With an embedded model the last of them waits half a second."""
 _LEAST_IN_FLIGHT = 16
+_FILES_PER_REQUEST = 2
+"""HAProxy's connections to the client and to the gateway."""
+_OTHER_FILES = 128
+"""Open files of a process that belong to no request, at most."""
+_THREADS = 40
+"""Of each process: most are Ray's."""
+_OTHER_PROCESSES = 7
+"""With so many threads, beside gateways and replicas."""
 _SERVE_STOP_SECONDS = 3.0
 """Time for Serve to shut down after that."""
 _STOP_SECONDS = 9.5
@@ -112,7 +122,9 @@ def run(settings: Settings, address: Address) -> None:
         _stop_by_signal(),
         forced_stop(stop_seconds),
     ):
-        settings, note = with_compiled_engine(with_default_limits(settings))
+        settings = with_default_limits(settings)
+        check_process_limits(settings)
+        settings, note = with_compiled_engine(settings)
         with local_ray(host=address.host, max_in_flight=settings.limits.max_in_flight):
             _set_handlers(_raise_stopped)
             drain_seconds = 0.0
@@ -153,6 +165,29 @@ def check_gateways(settings: Settings) -> None:
         raise LaunchError(
             f"`gateway_replicas` must be at most `gateways_per_node`, {most}, on one machine, but "
             f"is {settings.gateway_replicas}"
+        )
+
+
+def check_process_limits(settings: Settings) -> None:
+    """LaunchError where this user may have too few open files, or too few threads, for `settings`.
+
+    Raises both limits as far as the user may.
+    """
+    open_files, threads = raise_open_files(), free_threads()
+    files_needed = _OTHER_FILES + _FILES_PER_REQUEST * settings.limits.max_in_flight
+    if open_files < files_needed:
+        raise LaunchError(
+            f"the limit of open files must be at least {files_needed} for `max_in_flight` "
+            f"{settings.limits.max_in_flight}, but is {open_files}; raise it (ulimit -Hn)"
+        )
+    scaling = settings.autoscaling
+    replicas = settings.replicas if scaling is None else scaling.min_replicas
+    replicas *= len(settings.models or EMBEDDED)
+    needed = _THREADS * (_OTHER_PROCESSES + settings.gateway_replicas + replicas)
+    if threads is not None and threads < needed:
+        raise LaunchError(
+            f"about {needed} threads are needed, but this user or this container may start only "
+            f"{max(0, threads)} more; raise the limit (ulimit -Hu, or the container's of processes)"
         )
 
 
@@ -233,13 +268,14 @@ def with_default_resources(settings: Settings) -> Settings:
 
 
 def with_default_limits(settings: Settings) -> Settings:
-    """Sets `max_in_flight` by the number of CPUs, where it is not set and there is no GPU."""
+    """Sets `max_in_flight` by CPUs and open files, where it is not set and there is no GPU."""
     wants_gpu = settings.engine.device == "cuda" or (
         settings.engine.device == "auto" and Path("/dev/nvidiactl").exists()
     )
     if wants_gpu or "max_in_flight" in settings.limits.model_fields_set:
         return settings
     most = _IN_FLIGHT_PER_CPU * len(os.sched_getaffinity(0)) // settings.gateway_replicas
+    most = min(most, (raise_open_files() - _OTHER_FILES) // _FILES_PER_REQUEST)
     limits = settings.limits.model_copy(update={"max_in_flight": max(_LEAST_IN_FLIGHT, most)})
     return settings.model_copy(update={"limits": limits})
 

@@ -20,6 +20,7 @@ from service.launcher.launch import (
     check_address,
     check_gateways,
     check_models,
+    check_process_limits,
     reserved,
     with_compiled_engine,
     with_default_limits,
@@ -245,3 +246,23 @@ def test_a_signal_is_found_behind_any_chain_of_exceptions() -> None:
     first.__cause__, second.__context__ = second, first
     with pytest.raises(KeyError), launch._stopped_quietly():
         raise first
+
+
+def test_few_open_files_mean_fewer_requests_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(4)))
+    monkeypatch.setattr(launch, "raise_open_files", lambda: 256)
+    settings = with_default_limits(Settings(engine=EngineSettings(device="cpu")))
+    assert settings.limits.max_in_flight == 64
+    monkeypatch.setattr(launch, "free_threads", lambda: None)
+    check_process_limits(settings)
+    asked = Settings.model_validate({"limits": {"max_in_flight": 65}})
+    with pytest.raises(LaunchError, match="must be at least 258 for `max_in_flight` 65, but is 25"):
+        check_process_limits(asked)
+
+
+def test_too_few_threads_are_said_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "raise_open_files", lambda: 4096)
+    monkeypatch.setattr(launch, "free_threads", lambda: 439)
+    check_process_limits(Settings(models=["a"], replicas=1))
+    with pytest.raises(LaunchError, match=r"about 440 threads are needed, but .* only 439 more"):
+        check_process_limits(Settings(models=["a", "b"], replicas=1, gateway_replicas=2))
