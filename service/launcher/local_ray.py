@@ -204,5 +204,9 @@ def _prepare_environment(proxy_variables: dict[str, str]) -> None:
             # and tell the kernel to choose them before all others.
             "RAY_memory_monitor_refresh_ms": "0",
             "RAY_worker_oom_score_adjustment": "0",
+            # On one machine GCS or raylet is late because it was stopped, or swapped out; after a
+            # minute of that they would give each other up, and the service with it.
+            "RAY_health_check_failure_threshold": "1000",
+            "RAY_gcs_rpc_server_reconnect_timeout_s": "3600",
         }
     )
