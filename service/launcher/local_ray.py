@@ -191,6 +191,8 @@ def _prepare_environment(proxy_variables: dict[str, str]) -> None:
                 "service.gateway.proxy_headers:middlewares"
             ),
             "RAY_USAGE_STATS_ENABLED": "0",
+            # A call after the end of this Ray would start another one.
+            "RAY_ENABLE_AUTO_CONNECT": "0",
             # Ray's would leave by its agent, and there is none.
             "RAY_enable_metrics_collection": "0",
             # Replicas log JSON lines to stderr, which this process passes on unchanged.
