@@ -1,9 +1,9 @@
 """Ray's node without the processes that a service on one machine does not use.
 
-`ray.init` starts six Python processes beside Ray's directory (GCS) and its scheduler (raylet): the
+`ray.init` starts five Python processes beside Ray's directory (GCS) and its scheduler (raylet): the
 monitor of its cluster autoscaler, the dashboard's head and agent, the runtime environments' agent,
-and the log monitor. None of them takes part in a request. They cost half a gigabyte and seconds of
-the start, listen on ports, and the raylet ends, and with it the service, when an agent dies.
+and the log monitor. None of them takes part in a request. They cost memory and time
+at the start, listen on ports, and the raylet ends, and with it the service, when an agent dies.
 """
 
 from __future__ import annotations
