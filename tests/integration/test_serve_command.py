@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import shlex
 import shutil
 import signal
@@ -67,7 +68,6 @@ def test_ready_then_ctrl_c(own_service: ServiceProcess, tmp_path: Path) -> None:
     assert all(directory.parent.stat().st_mode & 0o077 == 0 for directory in directories)
 
     service.process.send_signal(signal.SIGINT)
-    service.process.send_signal(signal.SIGINT)  # impatience is harmless
     assert service.process.wait(timeout=_END_SECONDS) == 0
     assert service.pids() == []
     assert not any(directory.exists() for directory in directories)
@@ -75,7 +75,8 @@ def test_ready_then_ctrl_c(own_service: ServiceProcess, tmp_path: Path) -> None:
         assert probe.connect_ex(("127.0.0.1", service.port)) != 0
 
     lines = [json.loads(line) for line in service.errors.read_text().splitlines()]
-    assert any(line["route"] == "/v1/translate" and line["status"] == 200 for line in lines)
+    answered = {"route": "/v1/translate", "status": 200}
+    assert any(answered.items() <= line.items() for line in lines)
     assert "Traceback" not in service.output.read_text()
 
 
@@ -83,8 +84,41 @@ def test_sigterm_in_the_middle_of_the_start(own_service: ServiceProcess) -> None
     service = own_service
     wait_for(lambda: service.pids("raylet"))
     service.process.send_signal(signal.SIGTERM)
-    assert service.process.wait(timeout=_END_SECONDS) == 0
-    assert service.pids() == []
+    # By force, where a busy machine needs longer than it may take.
+    assert service.process.wait(timeout=_END_SECONDS) in (0, 128 + signal.SIGTERM)
+    wait_for(lambda: service.pids() == [])
+
+
+def test_workers_that_die_at_the_start_and_a_second_signal(own_service: ServiceProcess) -> None:
+    service = own_service
+    wait_for(lambda: service.pids("ray::"))
+    for pid in service.pids("ray::"):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    directories = _private_directories(service)
+    for _ in range(2):
+        service.process.send_signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            service.process.wait(timeout=0.2)
+    assert service.process.wait(timeout=_END_SECONDS) in (0, 128 + signal.SIGTERM)
+    # What is left is ended by the reaper.
+    wait_for(lambda: service.pids() == [])
+    wait_for(lambda: not any(directory.exists() for directory in directories))
+
+
+def test_haproxy_or_its_manager_dies_and_the_port_is_served(own_service: ServiceProcess) -> None:
+    service = own_service
+    service.wait_until_ready()
+    assert [pid for pid in service.pids("ray::") if _dumps_core(pid)] == []
+    for title in ("bin/haproxy", "ray::HAProxyManager"):
+        managers = set(service.pids("ray::HAProxyManager"))
+        service.kill_one(title)
+        wait_for(lambda: _answers(service))
+        # With the second one HAProxy stays, and with the first one Serve has yet to notice.
+        assert set(service.pids("ray::HAProxyManager")) <= managers
+        wait_for(lambda old=managers: set(service.pids("ray::HAProxyManager")) - old)  # type: ignore[misc]
+        wait_for(lambda: len(service.pids("bin/haproxy")) == 1)
+        assert service.translate("The red house.").status_code == 200
 
 
 def test_without_a_compiler_it_says_so_once_and_a_ray_that_dies_takes_it_along(
@@ -229,6 +263,16 @@ def _damaged_copy(model: Path, copy: Path) -> Path:
             content[-1] ^= 1
         (copy / file.name).write_bytes(content)
     return copy
+
+
+def _answers(service: ServiceProcess) -> bool:
+    with suppress(httpx.TransportError):
+        return service.translate("The red house.").status_code == 200
+    return False
+
+
+def _dumps_core(pid: int) -> bool:
+    return Path(f"/proc/{pid}/limits").read_text().count("Max core file size        1 ") != 1
 
 
 def _run_printed_curl(banner: str) -> None:

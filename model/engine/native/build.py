@@ -176,8 +176,28 @@ def _make_private(directory: Path) -> None:
     # What lies beside the sources is for all who may read those.
     beside_sources = directory.is_relative_to(_SOURCE_DIRECTORY)
     directory.mkdir(mode=0o755 if beside_sources else 0o700, parents=True, exist_ok=True)
-    if not _is_trusted(directory.stat()):
+    if not _is_private(directory):
         raise PermissionError("others may write to it, so what it holds cannot be trusted")
+
+
+def _is_private(directory: Path) -> bool:
+    """Whether it is trusted, and nobody else can put another one in its place.
+
+    Who can do that to the sources could as well change what is compiled.
+    """
+    real, sources = directory.resolve(), _SOURCE_DIRECTORY.resolve()
+    above = {*real.parents} - {sources, *sources.parents}
+    return _is_trusted(real.stat()) and all(_is_guarded(parent.stat()) for parent in above)
+
+
+def _is_guarded(info: os.stat_result) -> bool:
+    """Whether nobody but root and this user can rename what of theirs lies in the directory.
+
+    A user's own group may write to it: at a umask of 002 it has no other member.
+    """
+    writable = 0o002 if info.st_gid in (0, os.getegid()) else 0o022
+    sticky = info.st_mode & stat.S_ISVTX  # as /tmp is: each may rename only what is their own
+    return info.st_uid in (0, os.geteuid()) and bool(sticky or not info.st_mode & writable)
 
 
 def _is_trusted(info: os.stat_result) -> bool:
@@ -194,9 +214,7 @@ def _is_sound(library: Path) -> bool:
     """Whether it is there, a file and no link to one, and trusted like its directory."""
     try:
         info = library.lstat()
-        return (
-            stat.S_ISREG(info.st_mode) and _is_trusted(info) and _is_trusted(library.parent.stat())
-        )
+        return stat.S_ISREG(info.st_mode) and _is_trusted(info) and _is_private(library.parent)
     except OSError:
         return False
 

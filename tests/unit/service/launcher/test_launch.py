@@ -14,11 +14,13 @@ from model.engine.native import build as native_build
 from model.errors import CheckpointError
 from service.app import engine_config
 from service.launcher import launch
+from service.launcher.forced_stop import STOP_SIGNALS
 from service.launcher.launch import (
     Address,
     check_address,
     check_gateways,
     check_models,
+    check_process_limits,
     reserved,
     with_compiled_engine,
     with_default_limits,
@@ -207,13 +209,13 @@ def test_the_last_line_of_a_traceback_is_what_was_wrong() -> None:
 
 
 def test_one_signal_stops_and_the_next_ones_change_nothing() -> None:
-    before = [signal.getsignal(number) for number in launch._STOP_SIGNALS]
+    before = [signal.getsignal(number) for number in STOP_SIGNALS]
     with launch._stop_by_signal():
         with pytest.raises(launch._StopRequested):
             signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGTERM)
-    assert [signal.getsignal(number) for number in launch._STOP_SIGNALS] == before
+    assert [signal.getsignal(number) for number in STOP_SIGNALS] == before
 
 
 def test_cpus_get_no_more_requests_than_they_answer_soon(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,3 +252,23 @@ def test_a_signal_is_found_behind_any_chain_of_exceptions() -> None:
     first.__cause__, second.__context__ = second, first
     with pytest.raises(KeyError), launch._stopped_quietly():
         raise first
+
+
+def test_few_open_files_mean_fewer_requests_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(4)))
+    monkeypatch.setattr(launch, "raise_open_files", lambda: 256)
+    settings = with_default_limits(Settings(engine=EngineSettings(device="cpu")))
+    assert settings.limits.max_in_flight == 64
+    monkeypatch.setattr(launch, "free_threads", lambda: None)
+    check_process_limits(settings)
+    asked = Settings.model_validate({"limits": {"max_in_flight": 65}})
+    with pytest.raises(LaunchError, match="must be at least 258 for `max_in_flight` 65, but is 25"):
+        check_process_limits(asked)
+
+
+def test_too_few_threads_are_said_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "raise_open_files", lambda: 4096)
+    monkeypatch.setattr(launch, "free_threads", lambda: 439)
+    check_process_limits(Settings(models=["a"], replicas=1))
+    with pytest.raises(LaunchError, match=r"about 440 threads are needed, but .* only 439 more"):
+        check_process_limits(Settings(models=["a", "b"], replicas=1, gateway_replicas=2))

@@ -147,6 +147,19 @@ def test_a_directory_that_others_may_write_to_is_not_used(
         build()
 
 
+@pytest.mark.parametrize(("mode", "used"), [(0o755, True), (0o1777, True), (0o777, False)])
+def test_a_directory_that_others_may_replace_is_not_used(
+    one_directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mode: int, used: bool
+) -> None:
+    use_compiler(monkeypatch, tmp_path, "echo ours > $OUTPUT")
+    library = build()
+    one_directory.parent.chmod(mode)
+    try:
+        assert library_path(detect()) == (library if used else None)
+    finally:
+        one_directory.parent.chmod(0o700)
+
+
 @pytest.mark.parametrize("how", ["others may write to it", "a link", "a directory"])
 def test_a_file_that_may_be_somebody_elses_is_not_loaded(
     one_directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str

@@ -1,0 +1,55 @@
+"""HAProxy goes on when it, or Serve's manager of it, is killed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from service.launcher import haproxy
+from service.launcher.haproxy_standby import standby_of
+
+_APPLICATION = "global\n    stats socket /h/admin mode 600 level admin\nbackend http-polyhead\n"
+_NONE = "global\nbackend default_backend\n"
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(os, "setpgid", lambda *_: None)
+    return tmp_path / "cfg"
+
+
+def test_a_new_manager_begins_with_what_was_served_last(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = ["-db", "-f", str(path)]
+    assert haproxy._handed_over(_NONE, start, path) == (_NONE, start)
+    reload = [*start, "-sf", "1"]
+    assert haproxy._handed_over(_APPLICATION, reload, path) == (_APPLICATION, reload)
+    config, arguments = haproxy._handed_over(_NONE, start, path)
+    # This process is no HAProxy, so it is not asked to stop.
+    assert (config, arguments) == (_APPLICATION, start)
+    monkeypatch.setattr(haproxy, "_is_haproxy", lambda pid, directory: True)
+    config, arguments = haproxy._handed_over(_NONE, start, path)
+    assert (config, arguments) == (_APPLICATION, [*start, "-sf", str(os.getpid())])
+
+
+def test_an_application_that_was_deleted_stays_so(path: Path) -> None:
+    haproxy._handed_over(_APPLICATION, ["-f", str(path)], path)
+    arguments = ["-f", str(path), "-sf", "1"]
+    assert haproxy._handed_over(_NONE, arguments, path) == (_NONE, arguments)
+    assert haproxy._handed_over(_NONE, ["-f", str(path)], path) == (_NONE, ["-f", str(path)])
+
+
+def test_the_standby_has_no_admin_socket() -> None:
+    assert standby_of(_APPLICATION) == "global\nbackend http-polyhead\n"
+
+
+def test_few_open_files_mean_few_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = "global\n    maxconn 4096\nbackend a\n    server b c check maxconn 64\n"
+    monkeypatch.setattr("resource.getrlimit", lambda which: (100, 264))
+    assert "    maxconn 100\n" in haproxy._within_open_files(config)
+    assert "check maxconn 64\n" in haproxy._within_open_files(config)
+    monkeypatch.setattr("resource.getrlimit", lambda which: (100, 2**20))
+    assert haproxy._within_open_files(config) == config

@@ -1,0 +1,54 @@
+"""Limits that all processes of the service inherit."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[4]
+
+_NO_DUMPS = """
+import subprocess, sys
+from service.launcher.process_limits import forbid_core_dumps
+forbid_core_dumps()
+print(subprocess.check_output(["cat", "/proc/self/limits"], text=True))
+"""
+_OPEN_FILES = """
+import resource
+from service.launcher.process_limits import raise_open_files
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, min(hard, 512)))
+print(raise_open_files(), *resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+_THREADS = """
+import os, resource
+from service.launcher import process_limits
+if not os.getuid():
+    os.setresuid(4321, 4321, 4321)
+hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+most = 9_000 if hard == resource.RLIM_INFINITY else min(hard, 9_000)
+resource.setrlimit(resource.RLIMIT_NPROC, (50, most))
+print(process_limits.free_threads() == most - process_limits._threads_of_this_user())
+"""
+
+
+def _output(program: str) -> str:
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_a_child_dumps_no_core_neither_to_a_file_nor_to_a_program() -> None:
+    [line] = [line for line in _output(_NO_DUMPS).splitlines() if line.startswith("Max core")]
+    assert line.split()[4:6] == ["1", "1"]
+
+
+def test_open_files_are_raised_to_what_there_may_be() -> None:
+    assert _output(_OPEN_FILES).split() == ["512", "512", "512"]
+
+
+def test_threads_that_a_user_may_still_start() -> None:
+    assert _output(_THREADS).strip() == "True"

@@ -1,0 +1,31 @@
+"""Ray's node without the processes that a service on one machine does not use."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+from ray._private import services
+
+from service.launcher.ray_node import without_agents
+
+
+def test_a_raylet_gets_sleepers_for_agents() -> None:
+    command = [
+        "/ray/raylet",
+        "--dashboard_agent_command=python agent.py --a=b\n--c",
+        "--runtime_env_agent_command=python main.py",
+        "--head",
+    ]
+    assert without_agents(command, Path("/private/sleep")) == [
+        "/ray/raylet",
+        "--dashboard_agent_command=/private/sleep",
+        "--runtime_env_agent_command=/private/sleep",
+        "--head",
+    ]
+
+
+def test_ray_names_its_agents_as_expected() -> None:
+    source = inspect.getsource(services.start_raylet)
+    assert source.count('"--dashboard_agent_command={}"') == 1
+    assert source.count('"--runtime_env_agent_command={}"') == 1
