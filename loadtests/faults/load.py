@@ -57,13 +57,15 @@ def refused_at_once(exchanges: Exchanges, moment: float) -> Mask:
     return (unavailable | no_connection) & later
 
 
-def ask_once(url: str, *, seed: int) -> list[Request]:
+def ask_once(url: str, *, seed: int, mix: Mix | None = None) -> list[Request]:
     """Requests that take no other translation than a healthy service gives, asked one by one.
+
+    They are drawn from `mix`; None takes the realistic one.
 
     Raises:
         LoadTestError: a first answer is wrong already, or there is none.
     """
-    rng, mix = random.Random(seed), Mix("realistic", Corpus.read())
+    rng, mix = random.Random(seed), mix or Mix("realistic", Corpus.read())
     requests = [mix.draw(rng) for _ in range(_VARIETY)]
     answers = ask(url, requests, timeout=_TIMEOUT_SECONDS)
     return [
@@ -89,8 +91,16 @@ def _texts(answer: Any) -> object:
 class SteadyLoad:
     """Requests at random times, in a thread, from `with` on until its end and the last answer."""
 
-    def __init__(self, url: str, requests: Sequence[Request], *, rate: float, seed: int) -> None:
-        """`rate`: requests a second."""
+    def __init__(
+        self,
+        url: str,
+        requests: Sequence[Request],
+        *,
+        rate: float,
+        seed: int,
+        headers: Sequence[str] = (),
+    ) -> None:
+        """`rate`: requests a second; `headers`: further lines of each request."""
         self._client = Client(url)
         self._generator = Generator(
             self._client,
@@ -101,6 +111,7 @@ class SteadyLoad:
             timeout=_TIMEOUT_SECONDS,
             judge=_judge,
             echoes_ids=False,
+            headers=headers,
         )
         self._rate = rate
         self._ended = threading.Event()
