@@ -45,7 +45,7 @@ def test_haproxy_takes_the_configuration(tmp_path: Path, host: str) -> None:
         [f"{host}:18000", f"unix@{tmp_path / '9101'}", f"unix@{tmp_path / '8404'}"]
     )
     # Nothing else is what it was where Serve would have answered in words of its own.
-    assert "status 404" not in config.read_text()
+    assert "status 404 content-type text" not in config.read_text()
     assert " mode 666 " not in config.read_text()
     assert "errorfile 503" not in config.read_text()
 
