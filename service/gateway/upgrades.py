@@ -1,4 +1,4 @@
-"""Upgrades to other protocols: there are none, and who asks for one gets an ordinary answer."""
+"""Upgrades to other protocols: there are none, and who asks for one is answered at once."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ def ignore_upgrades() -> None:
     """Lets uvicorn servers of this process that are made from now on serve no WebSocket.
 
     Serve makes them, and has no setting for it. With WebSocket, uvicorn never answers a POST that
-    has `Upgrade: websocket`.
+    has `Upgrade: websocket`; without, it answers, but takes the body for the other protocol's.
+    HAProxy removes the header.
     """
     WS_PROTOCOLS["auto"] = None
