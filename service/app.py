@@ -23,6 +23,7 @@ from model.config import EngineConfig
 from service.autoscaling.policy import serve_config
 from service.gateway.admission import Admission
 from service.gateway.application import build_gateway
+from service.gateway.upgrades import ignore_upgrades
 from service.observability.hub import HubClient
 from service.observability.logs import configure_logging
 from service.observability.metrics import GatewayMetrics
@@ -77,6 +78,7 @@ class Gateway:
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The application; Serve calls this on the event loop that will run it."""
         self._hub.start()
+        ignore_upgrades()
         return build_gateway(
             self._settings,
             self._router,

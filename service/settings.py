@@ -20,6 +20,7 @@ from model.config import EngineConfig
 
 __all__ = [
     "Autoscaling",
+    "Connections",
     "EngineSettings",
     "Limits",
     "LogLevel",
@@ -54,8 +55,11 @@ class Limits(_Section):
     """Most characters in all texts of one request together. Two cores with AVX2 take 17 s for so
     many of ordinary English with the usual beam of 4, and 32 s with all that a request may ask for
     (the widest beam, with repetition guards): about a quarter of `request_timeout_seconds`."""
-    max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=1024)
-    """Largest request body, in bytes, whether its length was announced or it came in chunks."""
+    max_hypothesis_chars: int = Field(default=160_000, ge=1)
+    """Most characters in all texts of one request times its hypotheses, which bounds the answer."""
+    max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
+    """Largest request body, in bytes, whether its length was announced or it came in chunks.
+    HAProxy takes in whole requests and answers, each in a buffer of 64 KiB more than this."""
     max_beam_size: int = Field(default=8, ge=1)
     """Widest beam a request may ask for."""
     max_num_hypotheses: int = Field(default=8, ge=1)
@@ -71,6 +75,27 @@ class Limits(_Section):
     is not set, `polyhead serve` admits 64 for each CPU, unless there is a GPU."""
     batch_share: float = Field(default=0.5, ge=0, le=1)
     """Share of `max_in_flight` up to which requests of priority "batch" are admitted."""
+
+
+class Connections(_Section):
+    """Limits of clients' connections, which HAProxy keeps. On a cluster its own variables set them;
+    see `service.launcher.haproxy_rules`."""
+
+    max_connections: int | None = Field(default=None, ge=16)
+    """Most connections; null for as many as the hard limit of open files allows (two files each),
+    up to 16,384. From three quarters of them on, connections end with their answer."""
+    max_per_address: int | None = Field(default=None, ge=1)
+    """Most connections from one IPv4 address or IPv6 /64; null for three quarters of all, so that
+    a proxy in front may have most of them, but nobody all. One more is closed at once."""
+    max_large_bodies: int = Field(default=512, ge=1)
+    """Requests at a time that are longer than 64 KiB or do not say how long they are, and so may
+    fill a buffer; one more is answered 503."""
+    head_seconds: float = Field(default=10.0, gt=0, le=3600)
+    """Time for the first line and the headers of a request; then the connection ends."""
+    idle_seconds: float = Field(default=15.0, gt=0, le=3600)
+    """Time for the next request on a connection, and for the end of an answer that is not read."""
+    stall_seconds: float = Field(default=20.0, gt=0, le=3600)
+    """Time in which a body must go on, or an answer be read on."""
 
 
 class RetrySettings(_Section):
@@ -194,6 +219,7 @@ class Settings(BaseSettings):
     num_cpus_per_gateway: float = Field(default=0.1, ge=0)
     """CPUs that Ray reserves for one gateway replica."""
     limits: Limits = Field(default_factory=Limits)
+    connections: Connections = Field(default_factory=Connections)
     engine: EngineSettings = Field(default_factory=EngineSettings)
     retry: RetrySettings = Field(default_factory=RetrySettings)
     info_timeout_seconds: float = Field(default=2.0, gt=0, le=60)

@@ -18,7 +18,7 @@ import httpx
 import yaml
 
 from loadtests.processes import end, pids, start_python, wait_for
-from service.launcher.haproxy import serve_variables
+from service.launcher.haproxy import HAProxyOptions, serve_variables
 from service.launcher.ports import free_port
 
 __all__ = [
@@ -214,7 +214,7 @@ class Cluster:
         if front is not None:
             directory = self.folder / "front"
             directory.mkdir()
-            variables = serve_variables(directory, host=front)
+            variables = serve_variables(directory, HAProxyOptions(host=front, admin_host=""))
             self.url = f"http://{front}:{self.port}"
         log = self._start_node(
             f"--address={self._address}", f"--num-cpus={cpus}", variables=variables
@@ -301,5 +301,5 @@ def _cluster_variables(folder: Path) -> dict[str, str]:
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "service.gateway.proxy_headers:middlewares",
-        **serve_variables(folder, host="127.0.0.1"),
+        **serve_variables(folder, HAProxyOptions(host="127.0.0.1", admin_host="")),
     }

@@ -160,9 +160,10 @@ def _serve_with_uvicorn(front: Front, port: int) -> None:
 
 def _serve_with_ray(port: int, *, haproxy: bool) -> None:
     """Serves as `polyhead serve` does, but for the model."""
+    from service.launcher.haproxy_rules import HAProxyOptions
     from service.launcher.local_ray import local_ray
 
-    with local_ray(host=_HOST, max_in_flight=512, haproxy=haproxy):
+    with local_ray(HAProxyOptions(host=_HOST, admin_host="") if haproxy else None):
         from ray import serve
         from ray.serve.schema import LoggingConfig
 

@@ -142,6 +142,16 @@ class Admission:
                     field=f"generation.{name}",
                 )
 
+    def check_answer(self, texts: Sequence[str], num_hypotheses: int, *, field: str) -> None:
+        """InvalidFieldError for an answer that may be too long: hypotheses times characters."""
+        most = self.limits.max_hypothesis_chars // num_hypotheses
+        if (total := sum(map(len, texts))) > most:
+            raise InvalidFieldError(
+                f"`{field}` must have at most {most} characters in all with {num_hypotheses} "
+                f"hypotheses, but has {total}",
+                field=field,
+            )
+
 
 def priority_of(header: str | None) -> Priority:
     """The priority that the header asks for; InvalidFieldError if there is no such one."""

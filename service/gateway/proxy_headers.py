@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.gateway.proxy_errors import ProxyErrorMiddleware
 from service.gateway.request_context import is_safe_id
+from service.gateway.upgrades import ignore_upgrades
 
 __all__ = ["SanitizeHeadersMiddleware", "middlewares"]
 
@@ -37,6 +38,7 @@ class SanitizeHeadersMiddleware:
 
 def middlewares() -> list[Middleware]:
     """The middleware that Serve adds to its proxy, innermost first."""
+    ignore_upgrades()  # the proxy's own server is made after this
     return [Middleware(ProxyErrorMiddleware), Middleware(SanitizeHeadersMiddleware)]
 
 

@@ -3,28 +3,32 @@
 The configuration that Serve generates binds statistics and metrics to every interface, answers
 errors in plain text, logs query strings, and bounds nothing. Serve starts the program that
 RAY_SERVE_HAPROXY_BINARY_PATH names: `polyhead-haproxy`, which is this module, rewrites the
-configuration and then becomes HAProxy. Its options are environment variables, since Serve is what
-starts it:
+configuration and then becomes HAProxy. Since Serve is what starts it, its options are environment
+variables: POLYHEAD_HAPROXY_ and the name of a field of `HAProxyOptions`, such
+as POLYHEAD_HAPROXY_MAX_IN_FLIGHT.
 
-    POLYHEAD_HAPROXY_HOST           address of the HTTP frontend; Serve's choice if it is not set
-    POLYHEAD_HAPROXY_ADMIN_HOST     address of statistics and metrics, 127.0.0.1 if it is not set;
-                                    if it is empty, sockets beside the configuration
-    POLYHEAD_HAPROXY_MAX_IN_FLIGHT  most requests in flight at each gateway, 512 if it is not set;
-                                    an eighth as many may queue, and more are answered 503
-
-HAProxy's own metrics are at /metrics/haproxy. Imports nothing of ours: it may be run as a file.
+HAProxy's own metrics are at /metrics/haproxy.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import resource
 import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from service.launcher.haproxy_rules import (
+    ERROR,
+    MOST_HEADERS,
+    REFUSAL,
+    HAProxyOptions,
+    backend_rules,
+    frontend_rules,
+    more_sections,
+)
 
 __all__ = [
     "BINARY_VARIABLE",
@@ -32,6 +36,7 @@ __all__ = [
     "SERVING_PID",
     "WITHOUT_HAPROXY",
     "ConfigurationError",
+    "HAProxyOptions",
     "Rule",
     "check_haproxy",
     "main",
@@ -46,57 +51,7 @@ WITHOUT_HAPROXY = {
 }
 """Variables instead of `serve_variables` for Serve's own proxy, in Python."""
 
-_RETRY_AFTER_SECONDS = 1
-_MESSAGE = "the service has too much to do, or is starting or stopping; try again later"
 _DRAIN_SECONDS = 1.0
-_BUFFER_BYTES = 32 * 1024
-"""Longer requests are not retried when their gateway dies."""
-_MAX_CONNECTIONS = 4096
-_OTHER_FILES = 64
-"""Open files of HAProxy that belong to no connection, at most."""
-_MAX_IN_FLIGHT = 512
-# As the gateway has them: what a safe id is, and the contracts' error forms.
-_ID = "req.fhdr(x-request-id,1)"
-_LIBRETRANSLATE_PATHS = "path /translate /languages"
-_NATIVE_BODY = (
-    '{"error":{"type":"unavailable","message":"MESSAGE"},"request_id":"%[var(txn.request_id)]"}'
-)
-_LIBRETRANSLATE_BODY = '{"error":"MESSAGE"}'
-# Only a request that was buffered as a whole can be retried. The client has a little more time to
-# send it than the gateway allows by default.
-_REQUEST_SECONDS = 35
-# Sent before any rule below has run, so without the contract's form and the request's id.
-_TOO_SLOW = (
-    '{"error":{"type":"body_timeout","message":"the request must arrive within '
-    f'{_REQUEST_SECONDS} s, but did not"}},"request_id":"%[unique-id]"}}'
-)
-_FRONTEND_RULES = f"""\
-    option http-buffer-request
-    timeout http-request {_REQUEST_SECONDS}s
-    unique-id-format %[uuid]
-    http-error status 408 content-type application/json lf-string '{_TOO_SLOW}' \
-hdr X-Request-Id %[unique-id] hdr Cache-Control no-store
-    http-request set-var(txn.request_id) {_ID} if {{ {_ID} -m reg ^[A-Za-z0-9._:+/=-]{{1,128}}$ }}
-    http-request set-var-fmt(txn.request_id) %[uuid] if !{{ var(txn.request_id) -m found }}
-    http-request set-var-fmt(txn.refusal) '{_NATIVE_BODY}' if !{{ {_LIBRETRANSLATE_PATHS} }}
-    http-request set-var-fmt(txn.refusal) '{_LIBRETRANSLATE_BODY}' if {{ {_LIBRETRANSLATE_PATHS} }}
-    http-after-response set-status 503 if {{ res.hdr(x-refused) -m found }}
-    http-after-response del-header x-refused
-    http-request use-service prometheus-exporter if {{ path /metrics/haproxy }}
-    http-request set-priority-class int(-1) if {{ path /health /ready /metrics }}
-    http-request set-priority-class int(1) if {{ req.hdr(x-request-priority) batch }}
-""".replace("MESSAGE", _MESSAGE)
-_REFUSAL = (
-    'content-type application/json lf-string "%[var(txn.refusal)]"'
-    " hdr X-Request-Id %[var(txn.request_id)] hdr Cache-Control no-store"
-    f" hdr Retry-After {_RETRY_AFTER_SECONDS}"
-)
-# The header makes the status 503, whatever the error was.
-_ERROR = f"{_REFUSAL} hdr X-Refused yes"
-_BACKEND_RULES = f"""\
-    http-request return status 503 {_REFUSAL} if {{ queue(NAME) ge MOST }} \
-!{{ path /health /ready /metrics }}
-"""
 # Translating is idempotent, so the requests of a dead gateway are retried. A gateway that fails
 # three checks gets no more requests; a busy one answers within one. Its own requests stay: with
 # `on-marked-down shutdown-sessions`, one that is being retried would end without an answer.
@@ -159,37 +114,41 @@ _ANSWER_RULES = (
     Rule(
         "errors have the form of the API",
         r"^( *)errorfile (50[234]) .+$",
-        rf"\1http-error status \2 {_ERROR}",
+        rf"\1http-error status \2 {ERROR}",
         times=3,
         each=r"^ *errorfile\b",
+    ),
+    Rule(
+        "a failed health check has the form of the API",
+        r"^( *http-request return status) (?!200)\d+ content-type text/plain string \".*\" if",
+        rf"\1 503 {REFUSAL} if",
+        times=None,
     ),
     # Without an application: at the start, and from Ctrl-C to the end.
     Rule(
         "without an application the service is unavailable",
         r"^( *http-request return status) 404 .+$",
-        rf"\1 503 {_REFUSAL}",
+        rf"\1 503 {REFUSAL}",
     ),
 )
 
 
-def serve_variables(
-    directory: Path, *, host: str, max_in_flight: int = _MAX_IN_FLIGHT
-) -> dict[str, str]:
+def serve_variables(directory: Path, options: HAProxyOptions) -> dict[str, str]:
     """Environment variables of Ray's processes for a service on one machine.
 
     Args:
         directory: a private one, for sockets, logs, and the program that Serve starts.
-        host: address of the HTTP frontend; everything else listens on this machine alone.
-        max_in_flight: most requests in flight at each gateway.
+        options: of HAProxy, in front of the gateways.
     """
-    # Imported here since this file may be run by itself.
     from service.launcher.ports import free_port
 
     program = directory / "haproxy"
-    # Independent of PATH and of the installation. -P: modules beside this file share names with
-    # others.
-    run = shlex.join([sys.executable, "-P", str(Path(__file__).resolve())])
-    program.write_text(f'#!/bin/sh\nexec {run} "$@"\n')
+    # Independent of PATH, of the working directory and of the installation.
+    root = str(Path(__file__).resolve().parents[2])
+    start = (
+        f"import sys; sys.path.insert(0, {root!r}); import service.launcher.haproxy as h; h.main()"
+    )
+    program.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, "-P", "-c", start])} "$@"\n')
     program.chmod(0o700)
     # Serve appends 56 characters to these, and a socket's path may have 107.
     return {
@@ -209,15 +168,12 @@ def serve_variables(
         # The gateways have metrics of their own.
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
-        "RAY_SERVE_HAPROXY_MAXCONN": str(_MAX_CONNECTIONS),
         # Serve restarts HAProxy after three failed checks; until then there is no answer.
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(_DRAIN_SECONDS),
         # Serve's own proxy answers while there is no gateway; its default port may be in use.
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
-        "POLYHEAD_HAPROXY_HOST": host,
-        "POLYHEAD_HAPROXY_ADMIN_HOST": "",
-        "POLYHEAD_HAPROXY_MAX_IN_FLIGHT": str(max_in_flight),
+        **options.to_environment(),
     }
 
 
@@ -274,37 +230,14 @@ def main() -> None:
     if "-f" in arguments[:-1]:
         path = Path(arguments[arguments.index("-f") + 1])
         try:
-            config = rewritten(
-                path.read_text(),
-                host=os.environ.get("POLYHEAD_HAPROXY_HOST"),
-                admin_host=os.environ.get("POLYHEAD_HAPROXY_ADMIN_HOST", "127.0.0.1"),
-                max_in_flight=int(os.environ.get("POLYHEAD_HAPROXY_MAX_IN_FLIGHT", _MAX_IN_FLIGHT)),
-                directory=path.parent,
-            )
-        except ConfigurationError as error:
+            options = HAProxyOptions.from_environment(os.environ)
+            config = rewritten(path.read_text(), options, directory=path.parent)
+        except (ConfigurationError, ValueError) as error:
             sys.exit(f"polyhead-haproxy: {error}")
-        config = _within_open_files(config)
         if "-c" not in arguments:
             config, arguments = _handed_over(config, arguments, path)
         path.write_text(config)
     os.execv(binary, [binary, *arguments])
-
-
-def _within_open_files(config: str) -> str:
-    """The configuration with as many connections as there may be open files, where those are fewer.
-
-    HAProxy does not start where it cannot have two for each connection.
-    """
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard == resource.RLIM_INFINITY:
-        return config
-    most = max(1, (hard - _OTHER_FILES) // 2)
-    return re.sub(
-        r"^( *maxconn )(\d+)$",
-        lambda line: f"{line[1]}{min(int(line[2]), most)}",
-        config,
-        flags=re.MULTILINE,
-    )
 
 
 def _handed_over(config: str, arguments: list[str], path: Path) -> tuple[str, list[str]]:
@@ -343,29 +276,26 @@ def _replace(path: Path, text: str) -> None:
     unfinished.replace(path)
 
 
-def rewritten(
-    config: str, *, host: str | None, admin_host: str, max_in_flight: int, directory: Path
-) -> str:
+def rewritten(config: str, options: HAProxyOptions, *, directory: Path) -> str:
     """Serve's configuration, rewritten.
 
     Args:
         config: as Serve generated it.
-        host, admin_host, max_in_flight: as the variables above; `host` None for Serve's choice.
         directory: where the sockets for an empty `admin_host` are.
 
     Raises:
         ConfigurationError: a rule matches more or less often than it must, or a bind is unexpected.
     """
-    admin = f"{admin_host}:" if admin_host else f"unix@{directory}/"
-    listening, load = _listening_rules(host, admin), _load_rules(max_in_flight)
-    for rule in (*listening, *load, *_LOG_RULES, *_ANSWER_RULES):
+    admin = f"{options.admin_host}:" if options.admin_host else f"unix@{directory}/"
+    listening, load = _listening_rules(options, admin), _load_rules(options)
+    for rule in (*_LOG_RULES, *_ANSWER_RULES, *listening, *load):
         config = rule.applied(config)
     _check_binds(config, admin)
-    return config
+    return config + more_sections()
 
 
-def _listening_rules(host: str | None, admin: str) -> tuple[Rule, ...]:
-    frontend = r"\g<place>" if host is None else rf"{_literal(host)}:\g<port>"
+def _listening_rules(options: HAProxyOptions, admin: str) -> tuple[Rule, ...]:
+    frontend = rf"{_literal(options.host)}:\g<port>" if options.host else r"\g<place>"
     return (
         Rule(
             "statistics and metrics stay on the machine",
@@ -374,9 +304,10 @@ def _listening_rules(host: str | None, admin: str) -> tuple[Rule, ...]:
             times=2,
         ),
         Rule(
+            # One protocol: what a client may do in cleartext HTTP/2 is more than anyone needs.
             "the HTTP frontend has our address and our rules",
             r"^(?P<bind>frontend http_frontend\n *bind) (?P<place>\S+:(?P<port>\d+))\n",
-            rf"\g<bind> {frontend}\n{_literal(_FRONTEND_RULES)}",
+            rf"\g<bind> {frontend} proto h1\n{_literal(frontend_rules(options))}",
         ),
         # Whoever may write to this socket controls HAProxy. Serve runs as the same user.
         Rule(
@@ -388,24 +319,35 @@ def _listening_rules(host: str | None, admin: str) -> tuple[Rule, ...]:
     )
 
 
-def _load_rules(max_in_flight: int) -> tuple[Rule, ...]:
-    rules = _literal(_BACKEND_RULES).replace("MOST", str(max(1, max_in_flight // 8)))
+def _load_rules(options: HAProxyOptions) -> tuple[Rule, ...]:
+    rules = _literal(backend_rules("NAME", options)).replace("NAME", r"\g<name>")
     return (
+        Rule("bounded connections", r"^( *maxconn) \d+$", rf"\1 {options.connections}"),
         Rule(
             "a bounded queue for the gateways",
             r"^backend (?P<name>(?!default_backend\n)\S+)\n",
-            r"\g<0>" + rules.replace("NAME", r"\g<name>"),
+            r"\g<0>" + rules,
             times=None,
             each=r"^backend (?!default_backend$)",
         ),
         Rule(
             "bounded requests in flight at a gateway",
             r"^( *server \S+ \S+ check\b.*)$",
-            rf"\1 maxconn {max_in_flight} {_CHECKS}",
+            rf"\1 maxconn {options.max_in_flight} {_CHECKS}",
             times=None,
             each=r"^ *server ",
         ),
-        Rule("retryable requests fit", r"^( *tune\.bufsize) \d+$", rf"\1 {_BUFFER_BYTES}"),
+        Rule(
+            "requests and answers fit into a buffer",
+            r"^( *tune\.bufsize) \d+$",
+            rf"\1 {options.buffer_bytes}",
+        ),
+        Rule(
+            # For more headers than this HAProxy has no answer in our form.
+            "many headers can be refused",
+            r"^( *)(tune\.bufsize .+)$",
+            rf"\g<0>\n\1tune.http.maxhdr {MOST_HEADERS}",
+        ),
         Rule("lost requests are retried", r"^( *retry-on) .+$", rf"\1 {_RETRY_ON}"),
         # Splicing can hide a disconnect after the end of the body.
         Rule("disconnects are noticed", r"^ *option splice-(?:request|response)\n", "", times=2),
@@ -419,7 +361,9 @@ def _literal(text: str) -> str:
 
 def _check_binds(config: str, admin: str) -> None:
     """ConfigurationError for any bind but those of the HTTP frontend and `admin`."""
-    frontend = re.findall(r"^frontend http_frontend\n *bind (\S+)$", config, flags=re.MULTILINE)
+    frontend = re.findall(
+        r"^frontend http_frontend\n *bind (\S+) proto h1$", config, flags=re.MULTILINE
+    )
     for line in re.findall(r"^ *(?:dgram-)?bind\b.*$", config, flags=re.MULTILINE):
         place = line.split()[1]
         if place not in frontend and not re.fullmatch(re.escape(admin) + r"\d+", place):

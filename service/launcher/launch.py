@@ -25,6 +25,7 @@ from model.checkpoints.checkpoint import check_checkpoint
 from model.checkpoints.embedded import EMBEDDED, model_directory
 from service.launcher.compilation import compile_ahead
 from service.launcher.forced_stop import STOP_SIGNALS, forced_stop
+from service.launcher.haproxy_rules import HAProxyOptions
 from service.launcher.local_ray import LaunchError, local_ray, wait_for_ray_exit
 from service.launcher.process_limits import free_threads, raise_open_files
 
@@ -37,6 +38,7 @@ __all__ = [
     "check_address",
     "check_models",
     "check_process_limits",
+    "haproxy_options",
     "reserved",
     "run",
     "with_compiled_engine",
@@ -125,7 +127,7 @@ def run(settings: Settings, address: Address) -> None:
         settings = with_default_limits(settings)
         check_process_limits(settings)
         settings, note = with_compiled_engine(settings)
-        with local_ray(host=address.host, max_in_flight=settings.limits.max_in_flight):
+        with local_ray(haproxy_options(settings, address)):
             _set_handlers(_raise_stopped)
             drain_seconds = 0.0
             lost = False
@@ -236,6 +238,25 @@ def reserved(address: Address) -> Iterator[None]:
                 "to; choose another one with --port or --host"
             ) from None
         yield
+
+
+def haproxy_options(settings: Settings, address: Address) -> HAProxyOptions:
+    """HAProxy's options for the settings, with all but the API on sockets in a private folder."""
+    limits, connections = settings.limits, settings.connections
+    return HAProxyOptions(
+        host=address.host,
+        admin_host="",
+        max_in_flight=limits.max_in_flight,
+        max_connections=connections.max_connections or 0,
+        max_connections_per_address=connections.max_per_address or 0,
+        max_large_bodies=connections.max_large_bodies,
+        head_seconds=connections.head_seconds,
+        body_seconds=limits.body_timeout_seconds,
+        idle_seconds=connections.idle_seconds,
+        stall_seconds=connections.stall_seconds,
+        request_seconds=limits.request_timeout_seconds,
+        max_body_bytes=limits.max_body_bytes,
+    )
 
 
 def with_default_resources(settings: Settings) -> Settings:

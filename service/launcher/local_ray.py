@@ -23,6 +23,7 @@ from model.errors import PolyheadError
 from service.launcher.haproxy import (
     WITHOUT_HAPROXY,
     ConfigurationError,
+    HAProxyOptions,
     check_haproxy,
     serve_variables,
 )
@@ -60,15 +61,14 @@ _LONGEST_TEMPORARY_PATH = 8
 
 
 @contextlib.contextmanager
-def local_ray(*, host: str, max_in_flight: int, haproxy: bool = True) -> Iterator[None]:
+def local_ray(options: HAProxyOptions | None) -> Iterator[None]:
     """Starts Ray, connects this process to it, and ends all of it on the way out.
 
     Must be entered before anything imports ray, which reads its environment then.
 
     Args:
-        host: address of HAProxy's frontend; everything else listens on loopback.
-        max_in_flight: most requests that HAProxy has in flight at each gateway.
-        haproxy: False for Serve's own proxy, in Python, which listens where Serve's options say.
+        options: of HAProxy, whose `host` is the only address that is not on loopback; None for
+            Serve's own proxy, in Python, which listens where Serve's options say.
 
     Raises:
         LaunchError: Ray did not start, or HAProxy cannot; no process is left.
@@ -80,8 +80,9 @@ def local_ray(*, host: str, max_in_flight: int, haproxy: bool = True) -> Iterato
         reaped_on_death(directory),
         filtered_stderr(),
     ):
-        variables = serve_variables(directory, host=host, max_in_flight=max_in_flight)
-        _prepare_environment(variables if haproxy else WITHOUT_HAPROXY)
+        _prepare_environment(
+            WITHOUT_HAPROXY if options is None else serve_variables(directory, options)
+        )
         become_subreaper()
         import ray
 
@@ -89,7 +90,7 @@ def local_ray(*, host: str, max_in_flight: int, haproxy: bool = True) -> Iterato
             _start(directory)
             # For this process only: it has no event loop for a handle to use.
             os.environ["RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP"] = "1"
-            if haproxy:
+            if options is not None:
                 try:
                     check_haproxy(directory)
                 except ConfigurationError as error:

@@ -200,6 +200,12 @@ def _check_limits(wanted: LibreTranslateRequest, limits: Limits) -> None:
     most = min(limits.max_num_hypotheses, limits.max_beam_size) - 1
     if wanted.alternatives > most:
         raise InvalidRequestError(f"Invalid request: alternatives parameter must be <= {most}")
+    most_chars = limits.max_hypothesis_chars // (wanted.alternatives + 1)
+    if sum(sizes) > most_chars:
+        raise InvalidRequestError(
+            f"Invalid request: request ({sum(sizes)}) exceeds text limit ({most_chars}) with "
+            f"{wanted.alternatives} alternatives"
+        )
 
 
 def _answer(wanted: LibreTranslateRequest, translations: Sequence[Translation]) -> dict[str, Any]:

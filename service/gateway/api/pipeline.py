@@ -79,6 +79,9 @@ class TranslationPipeline:
         self._admission.check_generation(options)
         deadline = deadline_of(context, request.headers.get(TIMEOUT_HEADER), self._admission.limits)
         route = await self.router.find(source, target)
+        generation = _generation(route, options)
+        num_hypotheses = (generation or route.info.generation).num_hypotheses
+        self._admission.check_answer(texts, num_hypotheses, field=field)
         context.num_texts = len(texts)
         context.source, context.target = route.source, route.target
         call = TranslateCall(
@@ -86,7 +89,7 @@ class TranslationPipeline:
             texts=texts,
             source=route.source,
             target=route.target,
-            generation=_generation(route, options),
+            generation=generation,
             priority=context.priority,
         )
         reply = await self._retrier.translate(route.backend, call, deadline=deadline)

@@ -77,6 +77,6 @@ def test_a_replica_may_finish_its_longest_request_before_it_goes() -> None:
 
 @pytest.mark.parametrize("section", [Settings, Limits, RetrySettings, EngineSettings, Autoscaling])
 def test_every_field_is_described(section: type[BaseModel]) -> None:
-    plain = {"min_replicas", "max_replicas", "limits", "engine", "retry"}
+    plain = {"min_replicas", "max_replicas", "limits", "connections", "engine", "retry"}
     for name, field in section.model_fields.items():
         assert field.description or name in plain, name

@@ -125,6 +125,14 @@ def test_a_search_that_costs_too_much_is_refused(admission: Admission) -> None:
         admission.check_generation({"beam_size": 5})
 
 
+def test_an_answer_that_may_be_too_long_is_refused() -> None:
+    admission = Admission(Limits(max_hypothesis_chars=25))
+    admission.check_answer(["a" * 12], 2, field="text")
+    words = "`texts` must have at most 12 characters in all with 2 hypotheses, but has 13"
+    with pytest.raises(InvalidFieldError, match=words):
+        admission.check_answer(["a" * 12, "b"], 2, field="texts")
+
+
 @pytest.mark.parametrize(
     ("header", "allowed"),
     [(None, 120.0), ("1000", 120.0), ("10", 9.9), ("0.5", 0.45), ("0.001", 0.0009)],

@@ -10,7 +10,9 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 import uvicorn
+from uvicorn.config import WS_PROTOCOLS
 
+from service.gateway.upgrades import ignore_upgrades
 from tests.fakes import Gateway, until
 
 BODY = json.dumps({"text": "Hello", "source": "en", "target": "de"}).encode()
@@ -67,6 +69,29 @@ async def test_a_chunked_body_without_end_is_cut_off() -> None:
         writer.close()
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b'"type":"body_too_large"' in answer
+
+
+async def test_who_asks_for_a_websocket_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(WS_PROTOCOLS, "auto", WS_PROTOCOLS["auto"])
+    ignore_upgrades()
+    upgrade = (
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+        "Sec-WebSocket-Version: 13",
+        f"Content-Length: {len(BODY)}",
+    )
+    async with _served(Gateway()) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(_head("/v1/translate", *upgrade) + BODY)
+        answer = await asyncio.wait_for(reader.readuntil(b"}"), 30)
+        writer.close()
+        await writer.wait_closed()
+    # The parser takes the body for the other protocol.
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"the body must be a JSON object, but is empty" in answer
 
 
 async def test_requests_follow_each_other_on_one_connection() -> None:

@@ -9,12 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from service.launcher.haproxy import ConfigurationError, rewritten, serve_variables
+from service.launcher.haproxy import (
+    ConfigurationError,
+    HAProxyOptions,
+    rewritten,
+    serve_variables,
+)
 
 CONFIG = """\
 global
     log 127.0.0.1:514 local0 info
     stats socket /tmp/x/admin.sock mode 666 level admin expose-fd listeners
+    maxconn 4096
     tune.bufsize 16384
 defaults
     mode http
@@ -48,35 +54,34 @@ backend http-polyhead
 
 
 def _rewritten(
-    config: str = CONFIG, *, host: str | None = None, admin_host: str = "127.0.0.1"
+    config: str = CONFIG, *, host: str = "", admin_host: str = "127.0.0.1", **options: int
 ) -> list[str]:
-    text = rewritten(
-        config, host=host, admin_host=admin_host, max_in_flight=64, directory=Path("/tmp/x")
-    )
+    chosen = HAProxyOptions(host=host, admin_host=admin_host, **{"max_in_flight": 64, **options})
+    text = rewritten(config, chosen, directory=Path("/tmp/x"))
     return [line.strip() for line in text.splitlines()]
 
 
 def test_nothing_but_the_front_leaves_the_machine() -> None:
     lines = _rewritten(host="0.0.0.0")
     binds = [line for line in lines if line.startswith("bind")]
-    assert binds == ["bind 127.0.0.1:9101", "bind 0.0.0.0:8000", "bind 127.0.0.1:8404"]
+    assert binds == ["bind 127.0.0.1:9101", "bind 0.0.0.0:8000 proto h1", "bind 127.0.0.1:8404"]
 
 
 def test_without_a_host_the_front_stays_where_serve_put_it() -> None:
-    assert "bind 127.0.0.1:8000" in _rewritten()
+    assert "bind 127.0.0.1:8000 proto h1" in _rewritten()
 
 
 def test_a_front_on_every_interface_stays_there() -> None:
     lines = _rewritten(CONFIG.replace("bind 127.0.0.1:8000", "bind *:8000"))
     binds = [line for line in lines if line.startswith("bind")]
-    assert binds == ["bind 127.0.0.1:9101", "bind *:8000", "bind 127.0.0.1:8404"]
+    assert binds == ["bind 127.0.0.1:9101", "bind *:8000 proto h1", "bind 127.0.0.1:8404"]
 
 
 def test_statistics_may_do_without_ports() -> None:
     lines = _rewritten(admin_host="")
     assert [line for line in lines if line.startswith("bind")] == [
         "bind unix@/tmp/x/9101",
-        "bind 127.0.0.1:8000",
+        "bind 127.0.0.1:8000 proto h1",
         "bind unix@/tmp/x/8404",
     ]
 
@@ -89,9 +94,11 @@ def test_nobody_else_may_command_it() -> None:
 def test_answers_of_its_own_are_ours() -> None:
     lines = _rewritten()
     errors = [line.split()[:3] for line in lines if line.startswith("http-error")]
-    statuses = ("502", "503", "504", "408")
-    assert errors == [["http-error", "status", status] for status in statuses]
-    assert not any(line.startswith("errorfile") for line in lines)
+    assert errors == [["http-error", "status", status] for status in ("502", "503", "504", "408")]
+    # HAProxy's own words are never read.
+    silent = {line.split()[1] for line in lines if line.startswith("errorfile")}
+    assert silent == {"400", "408", "413", "422", "500", "501"}
+    assert all(line.endswith(" /dev/null") for line in lines if line.startswith("errorfile"))
     [nobody] = [number for number, line in enumerate(lines) if line == "backend default_backend"]
     assert lines[nobody + 1].startswith("http-request return status 503 content-type application/")
 
@@ -102,8 +109,11 @@ def test_a_gateway_has_a_bounded_number_of_requests_and_few_may_wait() -> None:
     assert len(servers) == 2
     assert all(" maxconn 64 " in line for line in servers)
     [backend] = [number for number, line in enumerate(lines) if line == "backend http-polyhead"]
-    assert lines[backend + 1].startswith("http-request return status 503 ")
-    assert "{ queue(http-polyhead) ge 8 }" in lines[backend + 1]
+    queue = [line for line in lines[backend:] if "queue(http-polyhead)" in line]
+    assert [line.split(" if ")[1] for line in queue] == [
+        "{ queue(http-polyhead) ge 8 } !{ path /health /ready /metrics }"
+    ]
+    assert queue[0].startswith("http-request return status 503 ")
 
 
 def test_what_a_silent_gateway_has_is_sent_to_another_one() -> None:
@@ -113,14 +123,13 @@ def test_what_a_silent_gateway_has_is_sent_to_another_one() -> None:
     assert [line for line in lines if line.startswith("retry-on")] == [
         "retry-on conn-failure empty-response"
     ]
-    assert "tune.bufsize 32768" in lines
 
 
 def test_probes_go_first_and_batch_work_last() -> None:
     lines = _rewritten()
     front = lines.index("frontend http_frontend")
     rules = [line.split(" if ")[0] for line in lines[front + 1 :]]
-    assert rules[0] == "bind 127.0.0.1:8000"
+    assert rules[0] == "bind 127.0.0.1:8000 proto h1"
     first = rules.index("http-request use-service prometheus-exporter")
     assert rules[first : first + 3] == [
         "http-request use-service prometheus-exporter",
@@ -129,9 +138,38 @@ def test_probes_go_first_and_batch_work_last() -> None:
     ]
 
 
+def test_what_a_permitted_request_has_fits_into_a_buffer() -> None:
+    assert f"tune.bufsize {2**20 + 2**16}" in _rewritten()
+    lines = _rewritten(max_body_bytes=3 * 2**20)
+    assert f"tune.bufsize {3 * 2**20 + 2**16}" in lines
+    assert any(line.endswith(f"{{ req.body_size gt {3 * 2**20} }}") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("files", "most"), [(256, 78), (1024, 462), (4096, 1998), (10**6, 16_384), (-1, 16_384)]
+)
+def test_connections_are_as_many_as_there_may_be_files(
+    monkeypatch: pytest.MonkeyPatch, files: int, most: int
+) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _: (100, files))
+    lines = _rewritten()
+    assert f"maxconn {most}" in lines
+    assert any(line.endswith(f"{{ sc0_conn_cur gt {most * 3 // 4} }}") for line in lines)
+    assert any(line.endswith(f"{{ fe_conn gt {most * 3 // 4} }}") for line in lines)
+    assert f"maxconn {min(50, most)}" in _rewritten(max_connections=50)
+
+
+def test_options_travel_in_the_environment() -> None:
+    options = HAProxyOptions(host="::", max_in_flight=3, stall_seconds=0.5)
+    assert HAProxyOptions.from_environment(options.to_environment()) == options
+    assert HAProxyOptions.from_environment({"POLYHEAD_HAPROXY_OTHER": "1"}) == HAProxyOptions()
+    with pytest.raises(ValueError, match="POLYHEAD_HAPROXY_IDLE_SECONDS must be a number, but is"):
+        HAProxyOptions.from_environment({"POLYHEAD_HAPROXY_IDLE_SECONDS": "soon"})
+
+
 def test_all_else_stays_as_it_is() -> None:
     changed = [line for line in CONFIG.splitlines() if line.strip() not in _rewritten()]
-    assert len(changed) == 18
+    assert len(changed) == 20
 
 
 def test_it_writes_no_log() -> None:
@@ -144,7 +182,9 @@ def test_whoever_leaves_is_noticed() -> None:
 
 
 def test_the_program_is_for_us_alone_and_any_folder(tmp_path: Path) -> None:
-    program = Path(serve_variables(tmp_path, host="127.0.0.1")["RAY_SERVE_HAPROXY_BINARY_PATH"])
+    program = Path(
+        serve_variables(tmp_path, HAProxyOptions(host="127.0.0.1"))["RAY_SERVE_HAPROXY_BINARY_PATH"]
+    )
     assert stat.S_IMODE(program.stat().st_mode) == 0o700
     version = subprocess.run(
         [program, "-v"], cwd="/", capture_output=True, text=True, timeout=60, check=True
@@ -165,7 +205,8 @@ def test_the_program_is_for_us_alone_and_any_folder(tmp_path: Path) -> None:
             "the admin socket",
             "2 times",
         ),
-        ("tune.bufsize 16384", "", "retryable requests fit", "1 times, but matches 0 "),
+        ("tune.bufsize 16384", "", "requests and answers fit", "1 times, but matches 0 "),
+        ("maxconn 4096", "", "bounded connections", "1 times, but matches 0 "),
         ("retry-on conn-failure", "", "lost requests are retried", "1 times, but matches 0 "),
         ("option splice-response", "", "disconnects are noticed", "2 times, but matches 1 "),
         ("local0 info", "local0", "no log target", "1 times, but matches 0 "),
@@ -209,8 +250,8 @@ def test_there_may_be_any_number_of_backends() -> None:
 @pytest.mark.parametrize(
     "bind", ["bind *:12345", "bind :12345 ssl", "dgram-bind *:514", "bind 127.0.0.1:9101,:9101"]
 )
-@pytest.mark.parametrize("host", [None, "127.0.0.1"])
-def test_a_bind_that_is_not_narrowed_is_an_error(bind: str, host: str | None) -> None:
+@pytest.mark.parametrize("host", ["", "127.0.0.1"])
+def test_a_bind_that_is_not_narrowed_is_an_error(bind: str, host: str) -> None:
     with pytest.raises(ConfigurationError, match=f"has the line '{bind.replace('*', '.')}'"):
         _rewritten(f"{CONFIG}frontend more\n    {bind}\n", host=host)
 
@@ -221,7 +262,9 @@ def test_any_place_for_a_log_is_removed() -> None:
 
 
 def test_the_program_ends_with_one_line_where_a_rule_does_not_match(tmp_path: Path) -> None:
-    program = serve_variables(tmp_path, host="127.0.0.1")["RAY_SERVE_HAPROXY_BINARY_PATH"]
+    program = serve_variables(tmp_path, HAProxyOptions(host="127.0.0.1"))[
+        "RAY_SERVE_HAPROXY_BINARY_PATH"
+    ]
     config = tmp_path / "cfg"
     config.write_text("global\n")
     ran = subprocess.run(

@@ -44,12 +44,3 @@ def test_an_application_that_was_deleted_stays_so(path: Path) -> None:
 
 def test_the_standby_has_no_admin_socket() -> None:
     assert standby_of(_APPLICATION) == "global\nbackend http-polyhead\n"
-
-
-def test_few_open_files_mean_few_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = "global\n    maxconn 4096\nbackend a\n    server b c check maxconn 64\n"
-    monkeypatch.setattr("resource.getrlimit", lambda which: (100, 264))
-    assert "    maxconn 100\n" in haproxy._within_open_files(config)
-    assert "check maxconn 64\n" in haproxy._within_open_files(config)
-    monkeypatch.setattr("resource.getrlimit", lambda which: (100, 2**20))
-    assert haproxy._within_open_files(config) == config

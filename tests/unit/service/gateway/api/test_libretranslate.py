@@ -213,6 +213,15 @@ async def test_limits_are_settings(texts: str | list[str], words: str) -> None:
     assert (answer.status_code, answer.json()) == (400, {"error": words})
 
 
+async def test_alternatives_are_limited_by_the_length_of_the_texts() -> None:
+    gateway = Gateway(limits={"max_hypothesis_chars": 9})
+    within = await _post(gateway, json=HELLO | {"q": ["abc"], "alternatives": 2})
+    assert within.status_code == 200
+    beyond = await _post(gateway, json=HELLO | {"q": ["abc", "d"], "alternatives": 2})
+    words = "Invalid request: request (4) exceeds text limit (3) with 2 alternatives"
+    assert (beyond.status_code, beyond.json()) == (400, {"error": words})
+
+
 async def test_missing_parameters_of_an_empty_request() -> None:
     requests: list[dict[str, Any]] = [
         {},

@@ -411,6 +411,18 @@ async def test_limits_are_settings() -> None:
     assert gateway.backend.calls == []
 
 
+async def test_hypotheses_are_limited_by_the_length_of_the_texts() -> None:
+    gateway = Gateway(limits={"max_hypothesis_chars": 9})
+    request = {"texts": ["abc", "d"], "source": "en", "target": "de"}
+    many = request | {"generation": {"num_hypotheses": 3, "beam_size": 3}}
+    error = await _error(gateway, many)
+    assert error["field"] == "texts"
+    assert error["message"] == (
+        "`texts` must have at most 3 characters in all with 3 hypotheses, but has 4"
+    )
+    assert gateway.backend.calls == []
+
+
 async def test_a_model_that_forgets_a_text_is_an_internal_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

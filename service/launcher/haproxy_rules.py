@@ -1,0 +1,289 @@
+"""Our rules for HAProxy, in its language: limits of connections, and answers in the APIs' forms.
+
+HAProxy takes in a whole request before a gateway hears of it, and a whole answer before its client
+has read it: one buffer has room for the largest of either. So a gateway never waits for a client,
+and what it has in flight is work. A client that is slow, or says nothing, has its connection and
+that buffer, for a limited time.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+__all__ = [
+    "ERROR",
+    "MOST_HEADERS",
+    "REFUSAL",
+    "HAProxyOptions",
+    "backend_rules",
+    "frontend_rules",
+    "more_sections",
+]
+
+_PREFIX = "POLYHEAD_HAPROXY_"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HAProxyOptions:
+    """What can be chosen, by environment variables: POLYHEAD_HAPROXY_ and the name of the field."""
+
+    host: str = ""
+    """Address of the HTTP frontend; Serve's choice if empty."""
+    admin_host: str = "127.0.0.1"
+    """Address of statistics and metrics; if empty, sockets beside the configuration."""
+    max_in_flight: int = 512
+    """Most requests in flight at each gateway; an eighth as many may queue, more are answered
+    503."""
+    max_connections: int = 0
+    """Most clients' connections; 0 for as many as the limit of open files allows, up to 16,384.
+    From three quarters of them on, no connection is kept after its answer."""
+    max_connections_per_address: int = 0
+    """Most connections from one IPv4 address or IPv6 /64; 0 for three quarters of all."""
+    max_large_bodies: int = 512
+    """Most requests at a time whose body is longer than 64 kB or of unknown length; more are
+    answered 503."""
+    head_seconds: float = 10.0
+    """Time for a request's line and headers."""
+    body_seconds: float = 30.0
+    """Time for a request's body."""
+    idle_seconds: float = 15.0
+    """Time between an answer and the next request, and for the last of an answer without any
+    progress."""
+    stall_seconds: float = 20.0
+    """Time without any progress in receiving or sending."""
+    request_seconds: float = 60.0
+    """Time for a gateway to answer."""
+    max_body_bytes: int = 1024 * 1024
+    """Largest body. A buffer has 64 KiB more, which is also room for the head."""
+
+    @classmethod
+    def from_environment(cls, variables: Mapping[str, str]) -> Self:
+        """The options that `variables` have. ValueError for one that is not a number."""
+        given: dict[str, Any] = {}
+        for name, default in vars(cls()).items():
+            text = variables.get(variable := _PREFIX + name.upper())
+            if text is None:
+                continue
+            try:
+                given[name] = type(default)(text)
+            except ValueError:
+                kind = "an integer" if isinstance(default, int) else "a number"
+                raise ValueError(f"{variable} must be {kind}, but is {text!r}") from None
+        return cls(**given)
+
+    def to_environment(self) -> dict[str, str]:
+        """The variables of these options."""
+        return {_PREFIX + name.upper(): str(value) for name, value in vars(self).items()}
+
+    @property
+    def connections(self) -> int:
+        """The limit of clients' connections: never more than HAProxy can have files for, or it
+        would not start.
+        """
+        most = self.max_connections or _MOST_CONNECTIONS
+        # HAProxy raises its own limit to the hard one; each connection may have one to a gateway.
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        if files == resource.RLIM_INFINITY:
+            return most
+        return min(most, max(16, (files - _OWN_FILES) // 2))
+
+    @property
+    def connections_per_address(self) -> int:
+        """The limit of one address."""
+        return self.max_connections_per_address or _crowded(self.connections)
+
+    @property
+    def buffer_bytes(self) -> int:
+        """The size of HAProxy's buffers."""
+        return self.max_body_bytes + _HEAD_BUFFER_BYTES
+
+
+_MOST_CONNECTIONS = 16_384
+_OWN_FILES = 100
+_HEAD_BUFFER_BYTES = 64 * 1024
+_MAX_URL_BYTES = 16 * 1024
+_MAX_HEADER_BYTES = 32 * 1024
+"""With the longest URL and what HAProxy adds, less than _HEAD_BUFFER_BYTES: else a body within its
+limit might not fit, and a gateway would wait for the rest."""
+_MAX_HEADERS = 128
+MOST_HEADERS = 4096
+"""Most headers that HAProxy reads, to refuse more than _MAX_HEADERS."""
+_SMALL_BODY_BYTES = 64 * 1024
+_ANSWER_SECONDS = 10
+"""Time of a gateway for more than the translation."""
+_FIN_SECONDS = 5
+_RETRY_AFTER_SECONDS = 1
+_BODIES = "polyhead_bodies"
+
+# As the gateway has them: what a safe id is, and the contracts' error forms.
+_ID = "req.fhdr(x-request-id,1)"
+_LIBRETRANSLATE_PATHS = "path /translate /languages"
+_ID_OF_REQUEST = "%[var(txn.request_id)]"
+_PROBES = "path /health /ready /metrics"
+_UNAVAILABLE = "the service has too much to do, or is starting or stopping; try again later"
+_MALFORMED = "the request must be HTTP/1.1 or HTTP/1.0, but is malformed"
+_UNREAD = (400, 408, 413, 422, 500, 501)
+"""What HAProxy answers where there is nothing that rules could see. Its own answers are HTML and
+cannot be others, but they can be none: the connection ends."""
+
+
+def _native(kind: str, message: str, request_id: str = _ID_OF_REQUEST) -> str:
+    return f'{{"error":{{"type":"{kind}","message":"{message}"}},"request_id":"{request_id}"}}'
+
+
+def _libretranslate(message: str) -> str:
+    return f'{{"error":"{message}"}}'
+
+
+def _json(body: str, request_id: str = _ID_OF_REQUEST) -> str:
+    return (
+        f"content-type application/json lf-string '{body}' hdr X-Request-Id {request_id} "
+        "hdr Cache-Control no-store"
+    )
+
+
+REFUSAL = f"{_json('%[var(txn.refusal)]')} hdr Retry-After {_RETRY_AFTER_SECONDS}"
+"""Follows a status: the answer of who has no room for a request."""
+ERROR = f"{REFUSAL} hdr X-Refused yes"
+"""The same with a header that makes the status 503, whatever the error was."""
+
+
+def _variable(name: str, kind: str, message: str) -> str:
+    """Rules that set the variable to an error's body in the form of the requested API."""
+    native, other = _native(kind, message), _libretranslate(message)
+    return f"""\
+    http-request set-var-fmt(txn.{name}) '{native}' if !{{ {_LIBRETRANSLATE_PATHS} }}
+    http-request set-var-fmt(txn.{name}) '{other}' if {{ {_LIBRETRANSLATE_PATHS} }}
+"""
+
+
+def _refused(status: int, kind: str, message: str, condition: str, headers: str = "") -> str:
+    """Rules that answer a request which meets the condition, in the form of the requested API."""
+    native, other = _native(kind, message), _libretranslate(message)
+    answer = f"    http-request return status {status}"
+    return f"""\
+{answer} {_json(native)}{headers} if !{{ {_LIBRETRANSLATE_PATHS} }} {condition}
+{answer} {_json(other)}{headers} if {{ {_LIBRETRANSLATE_PATHS} }} {condition}
+"""
+
+
+def frontend_rules(options: HAProxyOptions) -> str:
+    """Lines for the frontend, after its `bind`."""
+    silent = "".join(f"    errorfile {status} /dev/null\n" for status in _UNREAD)
+    head, crowded = _seconds(options.head_seconds), _crowded(options.connections)
+    return f"""\
+    timeout client {_seconds(options.stall_seconds)}
+    timeout client-fin {_FIN_SECONDS}s
+    timeout http-request {head}
+    timeout http-keep-alive {_seconds(options.idle_seconds)}
+    stick-table type ipv6 size 64k expire 1m store conn_cur
+    tcp-request connection track-sc0 src,ipmask(32,64)
+    tcp-request connection reject if {{ sc0_conn_cur gt {options.connections_per_address} }}
+{silent}\
+    http-request set-var(txn.request_id) {_ID} if {{ {_ID} -m reg ^[A-Za-z0-9._:+/=-]{{1,128}}$ }}
+    http-request set-var-fmt(txn.request_id) %[uuid] if !{{ var(txn.request_id) -m found }}
+{_variable("refusal", "unavailable", _UNAVAILABLE)}\
+    http-after-response set-status 503 if {{ res.hdr(x-refused) -m found }}
+    http-after-response del-header x-refused
+    http-after-response set-header connection close if {{ fe_conn gt {crowded} }}
+    # There is nothing to upgrade to.
+    http-request del-header upgrade
+    http-request del-header http2-settings
+{_refusals(options)}\
+    http-request use-service prometheus-exporter if {{ path /metrics/haproxy }}
+    http-request set-priority-class int(-1) if {{ {_PROBES} }}
+    http-request set-priority-class int(1) if {{ req.hdr(x-request-priority) batch }}
+"""
+
+
+def _refusals(options: HAProxyOptions) -> str:
+    most = options.max_body_bytes
+    nothing = "there is nothing at this path; /docs lists what there is"
+    return (
+        _refused(
+            405,
+            "method_not_allowed",
+            "the method must be another one at this path",
+            "{ method CONNECT TRACE }",
+            ' hdr Allow "GET, POST"',
+        )
+        # The second one is Serve's list of applications. No contract has either.
+        + f"""\
+    http-request return status 404 {_json(_native("not_found", nothing))} \
+if !{{ path_beg / }} || {{ path -i /-/routes }}
+"""
+        + _refused(
+            414,
+            "url_too_long",
+            f"the URL must have at most {_MAX_URL_BYTES} bytes, but has more",
+            f"{{ url,length gt {_MAX_URL_BYTES} }}",
+        )
+        + _refused(
+            431,
+            "headers_too_large",
+            f"the headers must have at most {_MAX_HEADER_BYTES} bytes, but have more",
+            f"{{ req.hdrs,length gt {_MAX_HEADER_BYTES} }}",
+        )
+        + _refused(
+            431,
+            "headers_too_large",
+            f"the request must have at most {_MAX_HEADERS} headers, but has %[req.fhdr_cnt]",
+            f"{{ req.fhdr_cnt gt {_MAX_HEADERS} }}",
+        )
+        + _refused(
+            413,
+            "body_too_large",
+            f"the body must have at most {most} bytes, but has %[req.body_size]",
+            f"{{ req.body_size gt {most} }}",
+        )
+    )
+
+
+def backend_rules(name: str, options: HAProxyOptions) -> str:
+    """Lines for the backend of that name, at its beginning."""
+    # Bodies are waited for here, where errors have the contract's form.
+    body = _seconds(options.body_seconds)
+    late = (
+        f"the body must arrive within {options.body_seconds:g} s, without a pause of "
+        f"{options.stall_seconds:g} s, but did not"
+    )
+    long = f"{{ req.body_size gt {_SMALL_BODY_BYTES} }}"
+    text = "{ res.hdr(content-type) -m beg text/plain }"
+    return f"""\
+    timeout server {_seconds(options.request_seconds + _ANSWER_SECONDS)}
+    timeout server-fin {_FIN_SECONDS}s
+    timeout tunnel {_FIN_SECONDS}s
+{_variable("late", "body_timeout", late)}\
+{_variable("malformed", "malformed_request", _MALFORMED)}\
+    http-error status 408 {_json("%[var(txn.late)]")}
+    http-request track-sc1 int(1) table {_BODIES} if {long} || \
+{{ req.hdr(transfer-encoding) -m found }}
+    http-request return status 503 {REFUSAL} if {{ sc1_conn_cur({_BODIES}) gt \
+{options.max_large_bodies} }}
+    http-request wait-for-body time {body}
+    http-request return status 503 {REFUSAL} if {{ queue({name}) ge \
+{max(1, options.max_in_flight // 8)} }} !{{ {_PROBES} }}
+    # Text is what Serve and its HTTP server answer; a gateway's errors are JSON.
+    http-response return status 400 {_json("%[var(txn.malformed)]")} if {{ status 400 }} {text}
+    http-response return status 503 {REFUSAL} if {{ status ge 400 }} {text}
+"""
+
+
+def more_sections() -> str:
+    """Sections of our own."""
+    return f"""\
+backend {_BODIES}
+    stick-table type integer size 1 store conn_cur
+"""
+
+
+def _crowded(connections: int) -> int:
+    return connections * 3 // 4
+
+
+def _seconds(seconds: float) -> str:
+    """A time as HAProxy reads it: a whole number of some unit."""
+    return f"{seconds:.0f}s" if seconds == int(seconds) else f"{max(1, round(seconds * 1000))}ms"
