@@ -65,6 +65,8 @@ def build_gateway(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # FastAPI's own spans hold the query string, in which there may be texts.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     admission = admission or Admission(settings.limits)
     metrics.read_in_flight(admission.in_flight)

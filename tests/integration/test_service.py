@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import socket
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
+import psutil
 import pytest
 
+from tests.integration.collector import Collector
 from tests.integration.service_process import ServiceProcess, listening, total, wait_for
 from tests.page_links import links
 
@@ -171,3 +176,65 @@ def test_slots_are_free_when_the_client_has_gone(whole_service: ServiceProcess) 
     # A call's texts are counted all together, at its end. (Others may have been on their way here.)
     name = "polyhead_request_success_total"
     assert total(service.samples(), name) < total(before, name) + 60
+
+
+MARKER = "thediagnosis"
+
+
+def test_nobodys_text_is_written_anywhere(
+    whole_service: ServiceProcess, collector: Collector
+) -> None:
+    service = whole_service
+    with contextlib.ExitStack() as stack:
+        syslog = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        with contextlib.suppress(OSError):  # taken, or not permitted
+            syslog.bind(("127.0.0.1", 514))
+        syslog.setblocking(False)
+        statuses = {answer.status_code for answer in _texts_everywhere(service.url)}
+        assert statuses >= {200, 400, 404, 405, 422, 431}
+        # What is malformed gets no answer.
+        with socket.create_connection(("127.0.0.1", service.port), timeout=60) as client:
+            client.sendall(f"POST /{MARKER}\xff HTTP/1.1\r\nHost: {MARKER}\r\n\r\n".encode())
+            assert client.recv(100) == b""
+        with pytest.raises(BlockingIOError):
+            syslog.recv(65_536)
+    [haproxy, *_] = service.pids("haproxy")
+    admin = psutil.Process(haproxy).environ()["RAY_SERVE_HAPROXY_SOCKET_PATH"]
+    private = Path(admin).parents[1]
+    written = [service.output, service.errors, *filter(Path.is_file, private.rglob("*"))]
+    assert any(path.suffix == ".log" for path in written)
+    assert [path for path in written if MARKER.encode() in path.read_bytes()] == []
+    for path in ("/metrics", "/metrics/haproxy"):
+        assert MARKER not in service.client.get(path).text
+    spans = collector.spans()
+    kept = {a.key for span in spans for a in span.attributes if MARKER in str(a)}
+    assert kept == set()
+    assert not any(MARKER in str(span) for span in spans)
+
+
+def _texts_everywhere(url: str) -> Iterator[httpx.Response]:
+    """Answers to requests that have a text in every place which one can be in."""
+    json_type = {"content-type": "application/json"}
+    part = f'--b\r\nContent-Disposition: form-data; name="q"\r\n\r\n{MARKER}\r\n--b--\r\n'
+    bodies: list[dict[str, Any]] = [
+        {"json": {"text": MARKER, "source": "en", "target": "de"}},
+        {"json": {"texts": [MARKER, 5], MARKER: MARKER, "source": MARKER, "target": [MARKER]}},
+        {"json": {"q": MARKER, "source": "en", "target": MARKER, "format": MARKER}},
+        {"json": {"q": MARKER, "source": "en", "target": "de"}},
+        {"data": {"q": MARKER, "source": "en", "target": "de"}},
+        {"content": part, "headers": {"content-type": "multipart/form-data; boundary=b"}},
+        {"content": f'{{"text": "{MARKER}', "headers": json_type},
+        {"content": MARKER.encode() + b"\xff", "headers": json_type},
+        {"content": MARKER * 80_000, "headers": json_type},
+        {"content": MARKER, "headers": {"content-type": MARKER, "x-request-id": f"{MARKER}!"}},
+        {"json": {}, "headers": {"x-request-priority": MARKER}},
+        {"json": {}, "headers": {"x-request-timeout-seconds": MARKER, "cookie": MARKER}},
+        {"json": {}, "headers": {"x-long": MARKER * 5000}},
+    ]
+    paths = ("/v1/translate", "/translate", "/languages", "/v1/models", "/health", f"/{MARKER}")
+    for path in paths:
+        for body in bodies:
+            for query in ("", f"?q={MARKER}&source=en&target=de"):
+                yield httpx.post(f"{url}{path}{query}", timeout=60, trust_env=False, **body)
+        for method in ("GET", "DELETE", "TRACE", "OPTIONS", MARKER.upper()):
+            yield httpx.request(method, f"{url}{path}?q={MARKER}", timeout=60, trust_env=False)

@@ -60,8 +60,12 @@ class Front:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
         client.settimeout(60)
-        client.connect(("127.0.0.1", self.port))
-        client.sendall(sent)
+        try:
+            client.connect(("127.0.0.1", self.port))
+            client.sendall(sent)
+        except OSError:
+            client.close()
+            raise
         return client
 
     def answer(self, sent: bytes) -> tuple[int, dict[str, str], bytes]:
