@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.launcher.haproxy_rules import (
+    BODIES,
     ERROR,
     MOST_HEADERS,
     REFUSAL,
@@ -248,7 +249,7 @@ def _handed_over(config: str, arguments: list[str], path: Path) -> tuple[str, li
     """
     os.setpgid(0, 0)  # Ray kills what is in its worker's process group
     serving, pid = path.with_name(SERVING_CONFIG), path.with_name(SERVING_PID)
-    if re.search(r"^backend (?!default_backend$)", config, flags=re.MULTILINE):
+    if re.search(rf"^backend (?!(?:default_backend|{BODIES})$)", config, flags=re.MULTILINE):
         _replace(serving, config)
     elif "-sf" in arguments or not serving.exists():  # without an application, or no longer with it
         serving.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 __all__ = [
+    "BODIES",
     "ERROR",
     "MOST_HEADERS",
     "REFUSAL",
@@ -35,8 +36,8 @@ class HAProxyOptions:
     admin_host: str = "127.0.0.1"
     """Address of statistics and metrics; if empty, sockets beside the configuration."""
     max_in_flight: int = 512
-    """Most requests in flight at each gateway; an eighth as many may queue, more are answered
-    503."""
+    """Most requests in flight at each gateway; half as many may wait at HAProxy, more are
+    answered 503."""
     max_connections: int = 0
     """Most clients' connections; 0 for as many as the limit of open files allows, up to 16,384.
     From three quarters of them on, no connection is kept after its answer."""
@@ -116,7 +117,8 @@ _ANSWER_SECONDS = 10
 """Time of a gateway for more than the translation."""
 _FIN_SECONDS = 5
 _RETRY_AFTER_SECONDS = 1
-_BODIES = "polyhead_bodies"
+BODIES = "polyhead_bodies"
+"""Name of a backend that only counts: it has no server."""
 
 # As the gateway has them: what a safe id is, and the contracts' error forms.
 _ID = "req.fhdr(x-request-id,1)"
@@ -259,13 +261,13 @@ def backend_rules(name: str, options: HAProxyOptions) -> str:
 {_variable("late", "body_timeout", late)}\
 {_variable("malformed", "malformed_request", _MALFORMED)}\
     http-error status 408 {_json("%[var(txn.late)]")}
-    http-request track-sc1 int(1) table {_BODIES} if {long} || \
+    http-request track-sc1 int(1) table {BODIES} if {long} || \
 {{ req.hdr(transfer-encoding) -m found }}
-    http-request return status 503 {REFUSAL} if {{ sc1_conn_cur({_BODIES}) gt \
+    http-request return status 503 {REFUSAL} if {{ sc1_conn_cur({BODIES}) gt \
 {options.max_large_bodies} }}
     http-request wait-for-body time {body}
     http-request return status 503 {REFUSAL} if {{ queue({name}) ge \
-{max(1, options.max_in_flight // 8)} }} !{{ {_PROBES} }}
+{max(1, options.max_in_flight // 2)} }} !{{ {_PROBES} }}
     # Text is what Serve and its HTTP server answer; a gateway's errors are JSON.
     http-response return status 400 {_json("%[var(txn.malformed)]")} if {{ status 400 }} {text}
     http-response return status 503 {REFUSAL} if {{ status ge 400 }} {text}
@@ -275,7 +277,7 @@ def backend_rules(name: str, options: HAProxyOptions) -> str:
 def more_sections() -> str:
     """Sections of our own."""
     return f"""\
-backend {_BODIES}
+backend {BODIES}
     stick-table type integer size 1 store conn_cur
 """
 

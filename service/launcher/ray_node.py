@@ -49,7 +49,8 @@ def few_processes(directory: Path) -> Iterator[None]:
     """
     sleeper = directory / "sleep"
     # The raylet appends arguments of its own.
-    sleeper.write_text("#!/bin/sh\nexec sleep infinity\n")
+    # Whatever PATH the service was started with.
+    sleeper.write_text("#!/bin/sh\nPATH=$PATH:/usr/bin:/bin\nexec sleep infinity\n")
     sleeper.chmod(0o700)
     start = services.start_ray_process
 

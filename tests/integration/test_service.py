@@ -33,7 +33,7 @@ def test_translates_texts_in_their_order(service: ServiceProcess) -> None:
 
 def test_errors_of_the_model_side_cross_the_processes(service: ServiceProcess) -> None:
     # Within the gateway's limits, but more sentences than an engine ever queues.
-    response = service.translate(*["The red house is old. " * 300] * 10)
+    response = service.translate(*["It is. " * 500] * 10)
     assert response.status_code == 422
     assert "at most 2048 sentences" in response.json()["error"]["message"]
 

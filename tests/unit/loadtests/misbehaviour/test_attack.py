@@ -63,7 +63,7 @@ async def test_an_upgrade_is_answered_or_hangs() -> None:
     profile = dataclasses.replace(PROFILES["upgrade"], limit_seconds=0.5)
     crowds = (dataclasses.replace(profile.crowds[0], connections=2),)
     profile = dataclasses.replace(profile, crowds=crowds)
-    for patience, outcome in ((30.0, "200"), (None, "open")):
+    for patience, outcome in ((30.0, "400"), (None, "open")):
         with served(Server(patience=patience)) as server:
             found = await misbehave(profile, server.url, _LIMITS, Plan(seconds=0.1))
         assert set(found) == {outcome}

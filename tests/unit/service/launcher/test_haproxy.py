@@ -111,7 +111,7 @@ def test_a_gateway_has_a_bounded_number_of_requests_and_few_may_wait() -> None:
     [backend] = [number for number, line in enumerate(lines) if line == "backend http-polyhead"]
     queue = [line for line in lines[backend:] if "queue(http-polyhead)" in line]
     assert [line.split(" if ")[1] for line in queue] == [
-        "{ queue(http-polyhead) ge 8 } !{ path /health /ready /metrics }"
+        "{ queue(http-polyhead) ge 32 } !{ path /health /ready /metrics }"
     ]
     assert queue[0].startswith("http-request return status 503 ")
 

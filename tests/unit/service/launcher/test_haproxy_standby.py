@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from service.launcher import haproxy
+from service.launcher.haproxy_rules import more_sections
 from service.launcher.haproxy_standby import standby_of
 
 _APPLICATION = "global\n    stats socket /h/admin mode 600 level admin\nbackend http-polyhead\n"
-_NONE = "global\nbackend default_backend\n"
+_NONE = f"global\nbackend default_backend\n{more_sections()}"
 
 
 @pytest.fixture
