@@ -257,8 +257,9 @@ def _handed_over(config: str, arguments: list[str], path: Path) -> tuple[str, li
         return config, arguments
     else:
         config = serving.read_text()
-        if _is_haproxy(before := pid.read_text(), path.parent):
-            arguments = [*arguments, "-sf", before]
+    before = pid.read_text() if pid.exists() else ""
+    if before and "-sf" not in arguments and _is_haproxy(before, path.parent):
+        arguments = [*arguments, "-sf", before]
     _replace(pid, str(os.getpid()))
     return config, arguments
 

@@ -12,6 +12,7 @@ import re
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from service.launcher.haproxy import BINARY_VARIABLE, SERVING_CONFIG, SERVING_PI
 __all__ = ["standby_haproxy", "standby_of"]
 
 _POLL_SECONDS = 0.05
+_HANDOVER_SECONDS = 3.0
+"""In which a new HAProxy has bound the port, and has told the standby to finish."""
 _PAUSE_SECONDS = 1.0
 """Before another start, where HAProxy does not stay up."""
 
@@ -67,6 +70,7 @@ def _binary() -> str:
 
 def _watch(binary: str, directory: Path, stopped: threading.Event) -> None:
     standby: subprocess.Popen[bytes] | None = None
+    relieved_at: float | None = None
     pause = _POLL_SECONDS
     while not stopped.wait(pause):
         pause = _POLL_SECONDS
@@ -75,7 +79,11 @@ def _watch(binary: str, directory: Path, stopped: threading.Event) -> None:
             for file in directory.glob(f"*/{SERVING_PID}"):
                 pid = int(file.read_text())
                 if standby is not None and standby.poll() is None:
-                    if pid != standby.pid:
+                    if pid == standby.pid:
+                        relieved_at = None
+                    elif relieved_at is None:
+                        relieved_at = time.monotonic()
+                    elif time.monotonic() > relieved_at + _HANDOVER_SECONDS:
                         standby.send_signal(signal.SIGUSR1)  # finishes its requests
                 elif not _runs(pid):
                     standby = _start(binary, file)

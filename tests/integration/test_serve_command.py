@@ -84,8 +84,10 @@ def test_sigterm_in_the_middle_of_the_start(own_service: ServiceProcess) -> None
     service = own_service
     wait_for(lambda: service.pids("raylet"))
     service.process.send_signal(signal.SIGTERM)
-    # By force, where a busy machine needs longer than it may take.
-    assert service.process.wait(timeout=_END_SECONDS) in (0, 128 + signal.SIGTERM)
+    # By force, where a busy machine needs longer than it may take; by Ray's own handler, in C, while
+    # this process connects to Ray.
+    ended = service.process.wait(timeout=_END_SECONDS)
+    assert ended in (0, 128 + signal.SIGTERM, -signal.SIGABRT)
     wait_for(lambda: service.pids() == [])
 
 
@@ -118,7 +120,7 @@ def test_haproxy_or_its_manager_dies_and_the_port_is_served(own_service: Service
         assert set(service.pids("ray::HAProxyManager")) <= managers
         wait_for(lambda old=managers: set(service.pids("ray::HAProxyManager")) - old)  # type: ignore[misc]
         wait_for(lambda: len(service.pids("bin/haproxy")) == 1)
-        assert service.translate("The red house.").status_code == 200
+        wait_for(lambda: _answers(service))
 
 
 def test_without_a_compiler_it_says_so_once_and_a_ray_that_dies_takes_it_along(
