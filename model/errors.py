@@ -70,7 +70,7 @@ class RecipeError(PolyheadError):
 
 
 _MOST_CHARACTERS = 2000
-"""Of one line; the longest path alone has 4,096 bytes, but nobody reads on."""
+"""Longest line; the longest path alone has 4,096 bytes, but nobody reads on."""
 
 
 def _one_line(message: str) -> str:

@@ -42,7 +42,7 @@ class Plan:
     noise_ms: float = 50.0
     """By which the p95 may always grow."""
     seed: int = 4
-    """Of the well-behaved client."""
+    """Draws the requests of the well-behaved client."""
 
 
 def allow_open_files(profile: Profile) -> None:

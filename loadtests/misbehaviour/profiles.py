@@ -37,7 +37,7 @@ class Limits:
     text_chars: int = 20_000
     beam_size: int = 8
     num_hypotheses: int = 3
-    """Of the longest texts; more would be refused."""
+    """Most that the longest texts may have; more would be refused."""
     max_new_tokens: int = 512
     no_repeat_ngram_size: int = 100
 

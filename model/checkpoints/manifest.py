@@ -34,7 +34,7 @@ _MOST_PAIRS = 100_000
 """Each pair is an entry in tables and an item in lists. The broadest models translate 202 languages
 into each other: 40,602 pairs."""
 _MOST_CHARACTERS = 200
-"""Of a name: it stands in logs, labels and answers."""
+"""Longest name: it stands in logs, labels and answers."""
 _LANGUAGE = re.compile(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*")
 _MOST_LANGUAGE_CHARACTERS = 35
 """The longest tags that RFC 5646 asks everybody to bear (section 4.4.1)."""

@@ -45,7 +45,7 @@ _HEAVY_TOKENS_A_SLOT = 1
 """Most source tokens of one plan's heavy newcomers, for each slot of the worker: a light one that
 arrives meanwhile waits until they are encoded."""
 _LIGHT_SLOTS_SHARE = 0.25
-"""Of a worker's slots, what heavy sequences leave free."""
+"""Share of a worker's slots that heavy sequences leave free."""
 
 
 class FairShare(NamedTuple):

@@ -5,10 +5,10 @@ from __future__ import annotations
 __all__ = ["GUARANTEED_SHARE", "TimeShare"]
 
 GUARANTEED_SHARE = 0.25
-"""Of the time, what heavy sequences have at least in the long run, however many light ones come."""
+"""Share of the time that heavy sequences have at least in the long run, however many light ones come."""
 
 _MOST_OWED_SECONDS = 0.05
-"""Of heavy sequences' time. Light ones go before them for three times as long at a stretch."""
+"""Seconds of heavy sequences' time. Light ones go before them for three times as long at a stretch."""
 
 
 class TimeShare:

@@ -36,7 +36,7 @@ class _Line(Enum):
 
     LIGHT = auto()
     HEAVY = auto()
-    """Of Priority.INTERACTIVE."""
+    """Requests of Priority.INTERACTIVE."""
     BATCH = auto()
 
 

@@ -26,7 +26,7 @@ PLACEHOLDER = re.compile(f"([{PLACEHOLDERS[0]}-{PLACEHOLDERS[-1]}])")
 """Any of them."""
 
 _MOST_CHARACTERS = 1000
-"""Of a piece: a target has as many pieces as there are steps."""
+"""Longest piece: a target has as many pieces as there are steps."""
 
 
 class Tokenizer:

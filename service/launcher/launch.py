@@ -59,7 +59,7 @@ _FILES_PER_REQUEST = 2
 _OTHER_FILES = 128
 """Open files of a process that belong to no request, at most."""
 _THREADS = 40
-"""Of each process: most are Ray's."""
+"""Threads of each process: most are Ray's."""
 _OTHER_PROCESSES = 7
 """With so many threads, beside gateways and replicas."""
 _SERVE_STOP_SECONDS = 3.0

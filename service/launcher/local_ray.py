@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 import threading
 import time
@@ -54,6 +55,9 @@ _OBJECT_STORE_BYTES = 100 * 2**20
 _ESSENTIAL = frozenset({"gcs_server", "raylet"})
 """Processes without which Ray is lost."""
 _POLL_SECONDS = 1.0
+_KEEP_SECONDS = 0.001
+_SIGACTION_BYTES = 256
+"""More than Linux's struct sigaction has; it is copied, not read."""
 _STOP_SECONDS = 3.0
 _KILL_SECONDS = 5.0
 _LONGEST_TEMPORARY_PATH = 8
@@ -87,7 +91,8 @@ def local_ray(options: HAProxyOptions | None) -> Iterator[None]:
         import ray
 
         try:
-            _start(directory)
+            with _sigterm_kept():
+                _start(directory)
             # For this process only: it has no event loop for a handle to use.
             os.environ["RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP"] = "1"
             if options is not None:
@@ -105,6 +110,27 @@ def local_ray(options: HAProxyOptions | None) -> Iterator[None]:
             finally:
                 kill_timer.cancel()
                 kill_descendants()
+
+
+@contextlib.contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """Keeps the handler of SIGTERM within the block: Ray's own, in C, aborts the process."""
+    libc, action = ctypes.CDLL(None), ctypes.create_string_buffer(_SIGACTION_BYTES)
+    libc.sigaction(signal.SIGTERM, None, action)
+    ended = threading.Event()
+
+    def keep() -> None:
+        while not ended.wait(_KEEP_SECONDS):
+            libc.sigaction(signal.SIGTERM, action, None)
+
+    keeper = threading.Thread(target=keep, daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        keeper.join()
+        libc.sigaction(signal.SIGTERM, action, None)
 
 
 def wait_for_ray_exit() -> None:

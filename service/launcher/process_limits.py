@@ -12,7 +12,7 @@ import psutil
 __all__ = ["forbid_core_dumps", "free_threads", "raise_open_files"]
 
 _CONTROL_GROUP = Path("/sys/fs/cgroup")
-"""Of a container: of the whole machine it has no limits."""
+"""Control group of a container: of the whole machine it has no limits."""
 
 
 def forbid_core_dumps() -> None:

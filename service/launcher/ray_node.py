@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import contextlib
 import re
-import signal
 import subprocess
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from ray import _raylet
 from ray._private import node as ray_node
-from ray._private import services, worker
+from ray._private import services
 
 __all__ = ["few_processes", "without_agents"]
 
@@ -63,7 +61,6 @@ def few_processes(directory: Path) -> Iterator[None]:
     with (
         _replaced(services, "start_ray_process", start_without_agents),
         _replaced(ray_node, "Node", _Node),
-        _replaced(worker, "connect", _with_handler_kept(worker.connect)),
     ):
         yield
 
@@ -74,23 +71,6 @@ def without_agents(command: list[str], sleeper: Path) -> list[str]:
         f"--{match[1]}_agent_command={sleeper}" if (match := _AGENT.fullmatch(word)) else word
         for word in command
     ]
-
-
-def _with_handler_kept(connect: Callable[..., Any]) -> Callable[..., Any]:
-    """`connect` that leaves the handler of SIGTERM as it was: Ray's own, in C, aborts the process.
-
-    Within `connect`, for some tenths of a second, that handler is there all the same.
-    """
-
-    def connect_undisturbed(*arguments: Any, **options: Any) -> Any:
-        before = signal.getsignal(signal.SIGTERM)
-        try:
-            return connect(*arguments, **options)
-        finally:
-            if before is not None and threading.current_thread() is threading.main_thread():
-                signal.signal(signal.SIGTERM, before)
-
-    return connect_undisturbed
 
 
 class _Node(ray_node.Node):

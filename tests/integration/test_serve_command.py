@@ -84,10 +84,8 @@ def test_sigterm_in_the_middle_of_the_start(own_service: ServiceProcess) -> None
     service = own_service
     wait_for(lambda: service.pids("raylet"))
     service.process.send_signal(signal.SIGTERM)
-    # By force, where a busy machine needs longer than it may take; by Ray's own handler, in C,
-    # while this process connects to Ray.
-    ended = service.process.wait(timeout=_END_SECONDS)
-    assert ended in (0, 128 + signal.SIGTERM, -signal.SIGABRT)
+    # By force, where a busy machine needs longer than it may take.
+    assert service.process.wait(timeout=_END_SECONDS) in (0, 128 + signal.SIGTERM)
     wait_for(lambda: service.pids() == [])
 
 
