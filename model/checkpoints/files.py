@@ -29,8 +29,8 @@ CARD_FILE = "MODEL_CARD.md"
 WEIGHTS_SUFFIX = ".safetensors"
 
 _MOST_BYTES = {CONFIG_FILE: 2**20, CHECKSUM_FILE: 2**20, TOKENIZER_FILE: 32 * 2**20}
-"""Largest sizes of the files that are read at once. The largest vocabularies in use, of a million pieces, have
-18 MiB."""
+"""Largest sizes of the files that are read at once. The largest vocabularies in use, of a million
+pieces, have 18 MiB."""
 
 # None of them blocks: neither on a FIFO without a writer nor on a terminal.
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC

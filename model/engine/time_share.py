@@ -5,10 +5,10 @@ from __future__ import annotations
 __all__ = ["GUARANTEED_SHARE", "TimeShare"]
 
 GUARANTEED_SHARE = 0.25
-"""Share of the time that heavy sequences have at least in the long run, however many light ones come."""
+"""Least share of the time that heavy sequences have in the long run, whatever light ones come."""
 
 _MOST_OWED_SECONDS = 0.05
-"""Seconds of heavy sequences' time. Light ones go before them for three times as long at a stretch."""
+"""Time of heavy sequences. Light ones go before them for three times as long at a stretch."""
 
 
 class TimeShare:
