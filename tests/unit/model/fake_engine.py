@@ -44,7 +44,7 @@ class FakeEngine:
         self.max_source_tokens = max_source_tokens
         self.held = held
         self.sources: list[list[int]] = []
-        """Of all submissions."""
+        """Sources of all submissions."""
         self.generations: list[GenerationConfig] = []
         self.deadlines: list[float | None] = []
         self.priorities: list[Priority] = []

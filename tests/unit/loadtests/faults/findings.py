@@ -16,7 +16,7 @@ ILL = {
 
 
 def findings(**changes: Any) -> Findings:
-    """Of a service that bore it, but for the changes."""
+    """Findings of a service that bore it, but for the changes."""
     found: Findings = {
         "case": "gateway-killed",
         "before": WELL,

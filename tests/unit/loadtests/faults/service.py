@@ -18,7 +18,7 @@ class FakeService:
         self.num_translated = 0
         self.status = 200
         self.prefix = "de:"
-        """Of each translation."""
+        """Seconds that each translation takes."""
         self.raw: bytes | None = None
         """Instead of a translation."""
         self.metrics = ""

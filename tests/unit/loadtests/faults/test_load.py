@@ -25,7 +25,7 @@ def _ended(*cases: tuple[float, str], status: int = 0) -> Exchanges:
 
 
 def _faults_of(service: FakeService, **changes: Any) -> set[str]:
-    """Of requests to a service that has changed since the expected answers were given."""
+    """Tally of requests to a service that has changed since the expected answers were given."""
     expected = ask_once(service.url, seed=1)
     for name, value in changes.items():
         setattr(service, name, value)

@@ -61,7 +61,7 @@ def test_a_stage_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path) ->
 
 
 def state(stat: Path) -> str:
-    """Of a process: Z is for who has ended, and nobody has asked how."""
+    """State of a process: Z is for who has ended, and nobody has asked how."""
     return stat.read_text().rpartition(")")[2].split()[0]
 
 

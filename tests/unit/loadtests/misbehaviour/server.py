@@ -24,7 +24,7 @@ class Server:
     refuses: bool = True
     """Whether what is no HTTP, and other methods, get an answer of 4xx."""
     answer_bytes: int = 64
-    """Of an answer with several hypotheses."""
+    """Size of an answer with several hypotheses."""
     places: int = 100_000
     """More open connections than these are answered with 503."""
     limits: dict[str, object] | None = None

@@ -25,7 +25,7 @@ _HELD = [
 
 
 async def _outcomes(name: str, url: str, *, hold: float = 60.0) -> Outcomes:
-    """Of the profile with few connections, each opened once."""
+    """Outcomes of the profile with few connections, each opened once."""
     profile = PROFILES[name]
     crowds = tuple(dataclasses.replace(one, connections=3, pause=9.0) for one in profile.crowds)
     profile = dataclasses.replace(profile, crowds=crowds)

@@ -79,7 +79,7 @@ def test_four_times_the_text_costs_four_times_as_much(unit: str) -> None:
     cutter = segmenter(placeholders=True)
 
     def seconds(length: int) -> float:
-        """Of this thread, whatever else the machine does."""
+        """CPU time of this thread, whatever else the machine does."""
         text = (unit * length)[:length]
         start = time.thread_time()
         cutter.segment(text)

@@ -380,7 +380,7 @@ def test_what_a_recipe_names_is_looked_at_before_any_work(
 
 
 def test_the_best_weights_are_what_is_left(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the last update, the mean and the best validation: whichever translates best."""
+    """Best of the last update, the mean and the best validation: whichever translates best."""
     made = trainer(data, "run", training={"max_steps": 40, "validate_every": 10})
     scores = iter([3.0, 9.0, 2.0, 1.0, 1.0, 1.0, 9.0])  # four validations; last, mean, best
     monkeypatch.setattr(made, "_valid_bleu", lambda: {"valid": next(scores)})

@@ -31,7 +31,7 @@ def request(key: int, *, slots: list[int], steps: int = 20, source_len: int = 5)
 
 @pytest.fixture(scope="module")
 def weights() -> NativeModel:
-    """Of a model that never ends by itself."""
+    """State of a model that never ends by itself."""
     model = tiny_transformer(projection_bias=True)
     with torch.no_grad():
         model.projection.bias[model.config.eos_id] = -1e4

@@ -98,6 +98,6 @@ def groups_at(
 
 
 def error(found: Tensor, wanted: Tensor) -> float:
-    """Of the whole, relative to its size; NaN is an error of NaN and passes no comparison."""
+    """Error of the whole, relative to its size; NaN is an error of NaN and passes no comparison."""
     found, wanted = found.double().cpu(), wanted.double().cpu()
     return float((found - wanted).norm() / wanted.norm())
