@@ -41,6 +41,7 @@ __all__ = [
     "Rule",
     "check_haproxy",
     "main",
+    "replace_text",
     "rewritten",
     "serve_variables",
 ]
@@ -250,7 +251,7 @@ def _handed_over(config: str, arguments: list[str], path: Path) -> tuple[str, li
     os.setpgid(0, 0)  # Ray kills what is in its worker's process group
     serving, pid = path.with_name(SERVING_CONFIG), path.with_name(SERVING_PID)
     if re.search(rf"^backend (?!(?:default_backend|{BODIES})$)", config, flags=re.MULTILINE):
-        _replace(serving, config)
+        replace_text(serving, config)
     elif "-sf" in arguments or not serving.exists():  # without an application, or no longer with it
         serving.unlink(missing_ok=True)
         pid.unlink(missing_ok=True)
@@ -260,7 +261,7 @@ def _handed_over(config: str, arguments: list[str], path: Path) -> tuple[str, li
     before = pid.read_text() if pid.exists() else ""
     if before and "-sf" not in arguments and _is_haproxy(before, path.parent):
         arguments = [*arguments, "-sf", before]
-    _replace(pid, str(os.getpid()))
+    replace_text(pid, str(os.getpid()))
     return config, arguments
 
 
@@ -272,8 +273,9 @@ def _is_haproxy(pid: str, directory: Path) -> bool:
         return False
 
 
-def _replace(path: Path, text: str) -> None:
-    unfinished = path.with_suffix(".new")
+def replace_text(path: Path, text: str) -> None:
+    """Writes a file that others read: they see what was there, or all of the new text."""
+    unfinished = path.with_name(f"{path.name}.new")
     unfinished.write_text(text)
     unfinished.replace(path)
 

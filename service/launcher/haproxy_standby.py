@@ -18,7 +18,12 @@ from pathlib import Path
 
 import psutil
 
-from service.launcher.haproxy import BINARY_VARIABLE, SERVING_CONFIG, SERVING_PID
+from service.launcher.haproxy import (
+    BINARY_VARIABLE,
+    SERVING_CONFIG,
+    SERVING_PID,
+    replace_text,
+)
 
 __all__ = ["standby_haproxy", "standby_of"]
 
@@ -69,25 +74,25 @@ def _binary() -> str:
 
 
 def _watch(binary: str, directory: Path, stopped: threading.Event) -> None:
-    standby: subprocess.Popen[bytes] | None = None
-    relieved_at: float | None = None
+    standbys: list[subprocess.Popen[bytes]] = []
+    serving, since = 0, 0.0
     pause = _POLL_SECONDS
     while not stopped.wait(pause):
         pause = _POLL_SECONDS
+        standbys = [standby for standby in standbys if standby.poll() is None]
         # No file: there is no application. A file that is being replaced is there all the time.
         with contextlib.suppress(OSError):
             for file in directory.glob(f"*/{SERVING_PID}"):
-                pid = int(file.read_text())
-                if standby is not None and standby.poll() is None:
-                    if pid == standby.pid:
-                        relieved_at = None
-                    elif relieved_at is None:
-                        relieved_at = time.monotonic()
-                    elif time.monotonic() > relieved_at + _HANDOVER_SECONDS:
-                        standby.send_signal(signal.SIGUSR1)  # finishes its requests
-                elif not _runs(pid):
-                    standby = _start(binary, file)
+                if (pid := int(file.read_text())) != serving:
+                    serving, since = pid, time.monotonic()
+                if not _runs(pid):
+                    # Standbys that run may be about to finish: nobody may listen any more.
                     pause = _PAUSE_SECONDS
+                    standbys.append(_start(binary, file))
+                elif time.monotonic() > since + _HANDOVER_SECONDS:
+                    for standby in standbys:
+                        if standby.pid != pid:
+                            standby.send_signal(signal.SIGUSR1)  # finishes its requests
 
 
 def _runs(pid: int) -> bool:
@@ -106,5 +111,9 @@ def _start(binary: str, pid_file: Path) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    pid_file.write_text(str(standby.pid))
+    try:
+        replace_text(pid_file, str(standby.pid))
+    except OSError:
+        standby.kill()
+        raise
     return standby

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
-from service.launcher import haproxy
+from service.launcher import haproxy, haproxy_standby
 from service.launcher.haproxy_rules import more_sections
 from service.launcher.haproxy_standby import standby_of
+from tests.integration.service_process import wait_for
 
 _APPLICATION = "global\n    stats socket /h/admin mode 600 level admin\nbackend http-polyhead\n"
 _NONE = f"global\nbackend default_backend\n{more_sections()}"
@@ -45,3 +50,73 @@ def test_an_application_that_was_deleted_stays_so(path: Path) -> None:
 
 def test_the_standby_has_no_admin_socket() -> None:
     assert standby_of(_APPLICATION) == "global\nbackend http-polyhead\n"
+
+
+class _Fakes:
+    """A folder with HAProxies that only say that they run, and that they shall finish."""
+
+    def __init__(self, folder: Path) -> None:
+        self.node = folder / "h" / "node"
+        self.node.mkdir(parents=True)
+        (self.node / haproxy.SERVING_CONFIG).write_text(_APPLICATION)
+        self.log = folder / "log"
+        self.log.touch()
+        self.binary = folder / "fake"
+        # It finishes what it has for longer than any test takes.
+        self.binary.write_text(
+            f"#!/bin/sh\ntrap 'echo finish $$ >>{self.log}' USR1\necho start $$ >>{self.log}\n"
+            "i=0; while [ $i -lt 6000 ]; do sleep 0.02; i=$((i + 1)); done\n"
+        )
+        self.binary.chmod(0o700)
+
+    def said(self, word: str) -> list[int]:
+        """Those who said it, in that order, each once."""
+        lines = [line.split() for line in self.log.read_text().splitlines()]
+        return list(dict.fromkeys(int(pid) for first, pid in lines if first == word))
+
+    def serving(self) -> int:
+        """The process that is said to serve."""
+        return int((self.node / haproxy.SERVING_PID).read_text())
+
+    def set_serving(self, pid: int) -> None:
+        """What Serve's HAProxy says of itself when it starts."""
+        haproxy.replace_text(self.node / haproxy.SERVING_PID, str(pid))
+
+
+@pytest.fixture
+def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[_Fakes]:
+    found = _Fakes(tmp_path)
+    monkeypatch.setattr(haproxy_standby, "_binary", lambda: str(found.binary))
+    monkeypatch.setattr(haproxy_standby, "_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(haproxy_standby, "_HANDOVER_SECONDS", 0.2)
+    with haproxy_standby.standby_haproxy(tmp_path / "h"):
+        try:
+            yield found
+        finally:
+            (found.node / haproxy.SERVING_PID).unlink()
+            for pid in found.said("start"):
+                os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: not any(map(psutil.pid_exists, found.said("start"))))
+
+
+def _ended_process() -> int:
+    with subprocess.Popen(["true"]) as process:
+        return process.pid
+
+
+def test_a_standby_that_finishes_has_a_successor_when_haproxy_dies_again(fakes: _Fakes) -> None:
+    fakes.set_serving(_ended_process())
+    wait_for(lambda: len(fakes.said("start")) == 1 and fakes.serving() == fakes.said("start")[0])
+    fakes.set_serving(os.getpid())  # Serve has a new one
+    wait_for(lambda: fakes.said("finish") == fakes.said("start"))
+    fakes.set_serving(_ended_process())
+    wait_for(lambda: len(fakes.said("start")) == 2 and fakes.serving() == fakes.said("start")[1])
+    assert fakes.said("finish") == fakes.said("start")[:1]
+
+
+def test_an_haproxy_that_ends_at_its_start_relieves_nobody(fakes: _Fakes) -> None:
+    for number in (1, 2):
+        fakes.set_serving(_ended_process())
+        wait_for(lambda number=number: len(fakes.said("start")) == number)
+        wait_for(lambda: fakes.serving() == fakes.said("start")[-1])
+    wait_for(lambda: fakes.said("finish") == fakes.said("start")[:1])
