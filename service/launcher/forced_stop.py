@@ -16,7 +16,6 @@ from collections.abc import Iterator
 
 import psutil
 
-from service.launcher import reaper
 from service.launcher.local_ray import descendants
 
 __all__ = ["STOP_SIGNALS", "forced_stop"]
@@ -69,7 +68,5 @@ def _watch(read_end: int, seconds: float) -> None:
 def _end(number: int) -> None:
     for process in descendants():
         with contextlib.suppress(psutil.Error):
-            # It ends what was just being started, and removes the files.
-            if reaper.__file__ not in process.cmdline():
-                process.kill()
+            process.kill()
     os._exit(128 + number)

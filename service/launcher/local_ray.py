@@ -21,6 +21,7 @@ from pathlib import Path
 import psutil
 
 from model.errors import PolyheadError
+from service.launcher import reaper
 from service.launcher.haproxy import (
     WITHOUT_HAPROXY,
     ConfigurationError,
@@ -145,8 +146,11 @@ def wait_for_ray_exit() -> None:
 
 
 def descendants() -> list[psutil.Process]:
-    """The running processes below this one in the process tree."""
-    return list(filter(_is_running, psutil.Process().children(recursive=True)))
+    """The running processes below this one in the process tree, but for its reaper.
+
+    That one ends what was just being started, and removes the files, if this process is killed.
+    """
+    return [each for each in psutil.Process().children(recursive=True) if _is_ours(each)]
 
 
 def kill_descendants() -> None:
@@ -158,6 +162,13 @@ def become_subreaper() -> None:
     """Makes this process the parent of orphaned descendants, which could not be found otherwise."""
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
+
+
+def _is_ours(process: psutil.Process) -> bool:
+    try:
+        return _is_running(process) and reaper.__file__ not in process.cmdline()
+    except psutil.Error:
+        return False
 
 
 def _is_running(process: psutil.Process) -> bool:

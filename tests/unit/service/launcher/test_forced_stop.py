@@ -32,6 +32,21 @@ with forced_stop(float(sys.argv[1])):
     while True:
         time.sleep(1)
 """
+# Has ended all it started, and gets no further.
+_STUCK = """
+import signal, sys, time
+from pathlib import Path
+from service.launcher.forced_stop import forced_stop
+from service.launcher.local_ray import kill_descendants
+from service.launcher.reaper import reaped_on_death
+
+signal.signal(signal.SIGTERM, lambda *_: None)
+with forced_stop(0.5), reaped_on_death(Path(sys.argv[1])):
+    kill_descendants()
+    signal.raise_signal(signal.SIGTERM)
+    while True:
+        time.sleep(1)
+"""
 _END_SECONDS = 60.0
 
 
@@ -68,6 +83,15 @@ def test_the_first_signal_ends_it_in_time() -> None:
         assert _line(process) == "lost"
         assert process.wait(timeout=_END_SECONDS) == 128 + signal.SIGTERM
         wait_for(lambda: not runs(child))
+
+
+def test_the_private_files_are_removed_however_late_it_is_ended(tmp_path: Path) -> None:
+    (directory := tmp_path / "private").mkdir()
+    ended = subprocess.run(
+        [sys.executable, "-c", _STUCK, str(directory)], cwd=ROOT, timeout=_END_SECONDS
+    )
+    assert ended.returncode == 128 + signal.SIGTERM
+    wait_for(lambda: not directory.exists())
 
 
 def test_other_signals_and_an_orderly_end_force_nothing() -> None:
