@@ -148,7 +148,8 @@ def serve_variables(directory: Path, options: HAProxyOptions) -> dict[str, str]:
     # Independent of PATH, of the working directory and of the installation.
     root = str(Path(__file__).resolve().parents[2])
     start = (
-        f"import sys; sys.path.insert(0, {root!r}); import service.launcher.haproxy as h; h.main()"
+        f"import sys; sys.path.insert(0, {root!r}); import service.launcher.haproxy as h; "
+        "h.main(outlives_manager=True)"
     )
     program.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, "-P", "-c", start])} "$@"\n')
     program.chmod(0o700)
@@ -219,8 +220,12 @@ def check_haproxy(directory: Path) -> None:
         raise ConfigurationError(f"HAProxy cannot be started: {reason}")
 
 
-def main() -> None:
+def main(*, outlives_manager: bool = False) -> None:
     """Rewrites the file after `-f`, then becomes HAProxy with the same arguments.
+
+    Args:
+        outlives_manager: whether HAProxy goes on when Serve's manager of it is killed. Only for who
+            ends HAProxy with Ray: else it would hold its ports for ever.
 
     Exits with status 1 and a line on stderr when the file is not as expected.
     """
@@ -237,6 +242,8 @@ def main() -> None:
         except (ConfigurationError, ValueError) as error:
             sys.exit(f"polyhead-haproxy: {error}")
         if "-c" not in arguments:
+            if outlives_manager:
+                os.setpgid(0, 0)  # Ray kills what is in its worker's process group
             config, arguments = _handed_over(config, arguments, path)
         path.write_text(config)
     os.execv(binary, [binary, *arguments])
@@ -246,9 +253,8 @@ def _handed_over(config: str, arguments: list[str], path: Path) -> tuple[str, li
     """Configuration and arguments that leave no gap when Serve's manager of HAProxy was restarted.
 
     A new manager knows of no application at first. Its HAProxy begins with what its predecessor
-    served last, and takes over from that, which has outlived its manager.
+    served last, and takes over from that if it has outlived its manager.
     """
-    os.setpgid(0, 0)  # Ray kills what is in its worker's process group
     serving, pid = path.with_name(SERVING_CONFIG), path.with_name(SERVING_PID)
     if re.search(rf"^backend (?!(?:default_backend|{BODIES})$)", config, flags=re.MULTILINE):
         replace_text(serving, config)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,14 +16,14 @@ from service.launcher import haproxy, haproxy_standby
 from service.launcher.haproxy_rules import more_sections
 from service.launcher.haproxy_standby import standby_of
 from tests.integration.service_process import wait_for
+from tests.unit.service.launcher.haproxy_process import written_by_serve
 
 _APPLICATION = "global\n    stats socket /h/admin mode 600 level admin\nbackend http-polyhead\n"
 _NONE = f"global\nbackend default_backend\n{more_sections()}"
 
 
 @pytest.fixture
-def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(os, "setpgid", lambda *_: None)
+def path(tmp_path: Path) -> Path:
     return tmp_path / "cfg"
 
 
@@ -39,6 +40,19 @@ def test_a_new_manager_begins_with_what_was_served_last(
     monkeypatch.setattr(haproxy, "_is_haproxy", lambda pid, directory: True)
     config, arguments = haproxy._handed_over(_NONE, start, path)
     assert (config, arguments) == (_APPLICATION, [*start, "-sf", str(os.getpid())])
+
+
+@pytest.mark.parametrize("options", [{}, {"outlives_manager": True}])
+def test_haproxy_outlives_its_manager_only_where_somebody_ends_it(
+    options: dict[str, bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    monkeypatch.setattr(os, "setpgid", lambda *_: calls.append("group of its own"))
+    monkeypatch.setattr(os, "execv", lambda *_: calls.append("HAProxy"))
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    monkeypatch.setattr(sys, "argv", ["haproxy", "-f", str(written_by_serve(tmp_path))])
+    haproxy.main(**options)
+    assert calls == (["group of its own"] if options else []) + ["HAProxy"]
 
 
 def test_an_application_that_was_deleted_stays_so(path: Path) -> None:
