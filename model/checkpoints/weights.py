@@ -39,14 +39,15 @@ def check_weights(directory: Path, shards: Iterable[str], config: TransformerCon
     A file is as long as its header says, so their sizes are compared as well.
 
     Raises:
-        CheckpointError: a file is no safetensors file, or a weight is missing, unknown, given
-            twice, or of another shape or type.
+        CheckpointError: a file is no safetensors file or has no weights, or a weight is missing,
+            unknown, given twice, or of another shape or type.
     """
     expected = weight_shapes(config)
     missing = dict(expected)
     left = _HEADER_BYTES + _HEADER_BYTES_PER_WEIGHT * len(expected)
     for shard in shards:
         left -= _header_bytes(directory, shard, left)
+        before = len(missing)
         for name, shape, dtype in _header(directory / shard):
             if name not in expected:
                 raise CheckpointError(f"{shard} has weights that the model has not: {name!r}")
@@ -58,6 +59,8 @@ def check_weights(directory: Path, shards: Iterable[str], config: TransformerCon
                 raise CheckpointError(
                     f"{name} in {shard} must be one of {', '.join(_DTYPES)}, but is {dtype}"
                 )
+        if len(missing) == before:  # or there might be any number of files
+            raise CheckpointError(f"{shard} must have weights, but has none")
     if missing:
         raise CheckpointError(f"{directory} lacks the weights {sorted(missing)[:5]}")
 

@@ -76,6 +76,7 @@ def with_entry(name: str, **changes: Any) -> dict[str, Any]:
         ([with_entry(SECOND, data_offsets=[0, 64])], "cannot read"),
         ([b'{"a":' * 20_000 + b"1" + b"}" * 20_000], "must have a header for the weights"),
         ([b'{"a":' * 200 + b"1" + b"}" * 200], "cannot read"),
+        ([tensors(SHAPES), b"{}      "], "1.safetensors must have weights, but has none"),
         ([b"[]"], "cannot read"),
         ([b""], "cannot read"),
     ],
