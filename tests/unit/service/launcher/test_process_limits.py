@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[4]
+_CAP_SYS_RESOURCE = 24
+"""Linux's constant; see capabilities(7)."""
 
 _NO_DUMPS = """
 import subprocess, sys
@@ -14,6 +16,10 @@ from service.launcher.process_limits import forbid_core_dumps
 forbid_core_dumps()
 print(subprocess.check_output(["cat", "/proc/self/limits"], text=True))
 """
+_NO_CORE_ALLOWED = f"""
+import resource
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+{_NO_DUMPS}"""
 _OPEN_FILES = """
 import resource
 from service.launcher.process_limits import raise_open_files
@@ -41,9 +47,20 @@ def _output(program: str) -> str:
     return ran.stdout
 
 
+def _core_limits(program: str) -> list[str]:
+    [line] = [line for line in _output(program).splitlines() if line.startswith("Max core")]
+    return line.split()[4:6]
+
+
 def test_a_child_dumps_no_core_neither_to_a_file_nor_to_a_program() -> None:
-    [line] = [line for line in _output(_NO_DUMPS).splitlines() if line.startswith("Max core")]
-    assert line.split()[4:6] == ["1", "1"]
+    assert _core_limits(_NO_DUMPS) == ["1", "1"]
+
+
+def test_a_hard_limit_of_zero_is_a_byte_for_those_who_may_raise_it() -> None:
+    with open("/proc/self/status") as file:
+        [line] = [line for line in file if line.startswith("CapEff:")]
+    may_raise = int(line.split()[1], 16) >> _CAP_SYS_RESOURCE & 1
+    assert _core_limits(_NO_CORE_ALLOWED) == (["1", "1"] if may_raise else ["0", "0"])
 
 
 def test_open_files_are_raised_to_what_there_may_be() -> None:
