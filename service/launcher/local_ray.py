@@ -141,7 +141,7 @@ def wait_for_ray_exit() -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             if process.name() in _ESSENTIAL:
                 essential.append(process)
-    while all(map(_is_running, essential)):
+    while len(essential) == len(_ESSENTIAL) and all(map(_is_running, essential)):
         time.sleep(_POLL_SECONDS)
 
 

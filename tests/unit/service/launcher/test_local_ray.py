@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +49,14 @@ def test_orphans_are_found_and_ended_with_the_others() -> None:
         assert killed == "[] -9"
         assert not runs(int(orphan))
         assert bystander.poll() is None
+
+
+def test_a_ray_that_has_died_before_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_ray, "descendants", list)
+    waiting = threading.Thread(target=local_ray.wait_for_ray_exit, daemon=True)
+    waiting.start()
+    waiting.join(60)
+    assert not waiting.is_alive()
 
 
 @contextmanager
