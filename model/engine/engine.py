@@ -369,13 +369,14 @@ class Engine:
         full = all(each.executing for each in self._workers)
         if not full or outcome.rows < outcome.steps * num_slots / 2:
             return
-        # On a CPU, what exceeds the thread's own time had another program, or another engine.
-        most = worker.cpu_seconds if worker.runner.device == "cpu" else math.inf
+        seconds, own = outcome.encode_seconds + outcome.decode_seconds, 1.0
+        if worker.runner.device == "cpu" and seconds > worker.cpu_seconds:
+            own = worker.cpu_seconds / seconds  # another program, or another engine, had the rest
         self._service_time.observe(
             encoded_tokens=_source_tokens(plan),
-            encode_seconds=min(outcome.encode_seconds, most),
+            encode_seconds=own * outcome.encode_seconds,
             rows=outcome.rows,
-            decode_seconds=min(outcome.decode_seconds, most),
+            decode_seconds=own * outcome.decode_seconds,
         )
 
     def _fair_share(self) -> FairShare:

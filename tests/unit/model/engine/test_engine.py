@@ -13,7 +13,7 @@ import torch
 from model.config import EngineConfig, GenerationConfig, Priority
 from model.engine.engine import Engine
 from model.engine.runner import StepOutcome
-from model.engine.scheduler import MAX_STEPS
+from model.engine.scheduler import MAX_STEPS, StepPlan
 from model.errors import (
     DeadlineExceededError,
     EngineDeadError,
@@ -179,6 +179,32 @@ def test_a_worker_that_works_alone_shows_no_speed(start: Open) -> None:
     [alone] = engine.submit([source()], GenerationConfig(beam_size=4, max_new_tokens=5))
     alone.result(timeout=60)
     assert engine._service_time.seconds_for([make()]) == 0
+
+
+def test_time_that_another_program_had_is_counted_for_neither_part(
+    start: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, [runner] = start(gated=False)
+    runner.device, runner.seconds_a_row, execute = "cpu", 1.0, runner.execute
+
+    def execute_and_encode(plan: StepPlan) -> StepOutcome:
+        outcome = execute(plan)
+        outcome.encode_seconds = outcome.decode_seconds
+        return outcome
+
+    seen = []
+    monkeypatch.setattr(runner, "execute", execute_and_encode)
+    monkeypatch.setattr(
+        engine._service_time,
+        "observe",
+        lambda **work: seen.append((work, engine._workers[0].cpu_seconds)),
+    )
+    for future in engine.submit([source()] * 4, GREEDY):
+        future.result(timeout=60)
+    assert seen
+    for work, cpu_seconds in seen:
+        assert work["encode_seconds"] == pytest.approx(cpu_seconds / 2)
+        assert work["decode_seconds"] == pytest.approx(cpu_seconds / 2)
 
 
 def test_statistics_can_be_reset(start: Open) -> None:
