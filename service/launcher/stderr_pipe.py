@@ -7,6 +7,7 @@ import fcntl
 import os
 import queue
 import re
+import select
 import sys
 import threading
 from collections.abc import Iterator
@@ -20,7 +21,8 @@ _MARKER = re.compile(
 _STDERR = 2
 _MOST_LINES = 10_000
 """Lines that wait while this process's standard error takes none; more are dropped."""
-_LONGEST_LINE = 64 * 1024
+_LONGEST_LINE = select.PIPE_BUF
+"""What a pipe takes in one piece, bytes."""
 _PIPE_BYTES = 2**20
 _FLUSH_SECONDS = 1.0
 
@@ -30,7 +32,8 @@ def filtered_stderr() -> Iterator[None]:
     """Makes standard error a pipe, whose lines are written to what it was before.
 
     For this process and all that it starts. Whoever writes to it does not wait for who reads
-    standard error. Lines stay whole. Those that only mean something to Ray are left out.
+    standard error. Lines of up to 4,096 bytes stay whole. Those that only mean something to Ray are
+    left out.
     """
     sys.stderr.flush()
     original = os.dup(_STDERR)

@@ -6,11 +6,15 @@ message is added at level "debug" only, for development.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import json
 import logging
+import queue
 import sys
 import time
 import traceback
+from logging.handlers import QueueHandler, QueueListener
 from typing import TYPE_CHECKING, Any, TextIO
 
 from service.settings import LogLevel
@@ -23,6 +27,8 @@ __all__ = ["JsonFormatter", "configure_logging", "log_failure", "log_request"]
 LOGGER = logging.getLogger("polyhead.gateway")
 
 _MAX_FRAMES = 20
+_MAX_WAITING_LINES = 10_000
+_FLUSH_SECONDS = 1.0
 
 
 class JsonFormatter(logging.Formatter):
@@ -44,13 +50,32 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logging(level: LogLevel, stream: TextIO | None = None) -> None:
-    """Sends the records below "polyhead" to `stream` (default: stderr), and nowhere else."""
+    """Sends the records below "polyhead" to `stream` (default: stderr), and nowhere else.
+
+    Nobody waits for who reads the stream: a thread writes the lines, and while the stream takes
+    none, what is beyond 10,000 lines is dropped.
+    """
     logger = logging.getLogger("polyhead")
-    handler = logging.StreamHandler(stream or sys.stderr)
+    lines: queue.Queue[logging.LogRecord] = queue.Queue(_MAX_WAITING_LINES)
+    handler = _DroppingQueueHandler(lines)
     handler.setFormatter(JsonFormatter())
+    QueueListener(lines, logging.StreamHandler(stream or sys.stderr)).start()
+    atexit.register(_flush, lines)
     logger.handlers[:] = [handler]
     logger.setLevel(level.upper())
     logger.propagate = False
+
+
+class _DroppingQueueHandler(QueueHandler):
+    def enqueue(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(queue.Full):
+            self.queue.put_nowait(record)
+
+
+def _flush(lines: queue.Queue[logging.LogRecord]) -> None:
+    deadline = time.monotonic() + _FLUSH_SECONDS
+    while lines.unfinished_tasks and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def log_request(context: RequestContext, *, method: str, status: int) -> None:

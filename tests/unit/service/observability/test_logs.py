@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 import logging
+import queue
+import threading
 from collections.abc import Callable, Iterator
+from logging.handlers import QueueHandler
 from typing import Any
 
 import pytest
@@ -30,7 +33,15 @@ def logged() -> Iterator[ReadLines]:
     def switch_on(level: LogLevel) -> Callable[[], list[dict[str, Any]]]:
         stream = io.StringIO()
         configure_logging(level, stream)
-        return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+        (handler,) = logger.handlers
+        assert isinstance(handler, QueueHandler)
+        written: queue.Queue[object] = handler.queue  # type: ignore[assignment]
+
+        def read() -> list[dict[str, Any]]:
+            written.join()
+            return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+        return read
 
     yield switch_on
     logger.handlers[:], logger.level, logger.propagate = before
@@ -136,3 +147,35 @@ def test_an_exception_in_any_of_our_loggers_is_written_without_its_message(
     (line,) = lines()
     assert (line["message"], line["error"]) == ("broken", "KeyError")
     assert SECRET not in json.dumps(line)
+
+
+class StoppedStream(io.StringIO):
+    """A stream that takes nothing until `resume` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.resume = threading.Event()
+
+    def write(self, text: str) -> int:
+        assert self.resume.wait(timeout=60)
+        return super().write(text)
+
+
+def test_nobody_waits_for_a_stream_that_takes_nothing() -> None:
+    logger = logging.getLogger("polyhead")
+    before = (list(logger.handlers), logger.level, logger.propagate)
+    stream = StoppedStream()
+    try:
+        configure_logging(LogLevel.INFO, stream)
+        (handler,) = logger.handlers
+        assert isinstance(handler, QueueHandler)
+        for number in range(12_000):
+            logger.info("line %d", number)
+        stream.resume.set()
+        handler.queue.join()  # type: ignore[attr-defined]
+    finally:
+        stream.resume.set()
+        logger.handlers[:], logger.level, logger.propagate = before
+    lines = stream.getvalue().splitlines()
+    assert 10_000 <= len(lines) <= 10_001
+    assert json.loads(lines[0])["message"] == "line 0"
