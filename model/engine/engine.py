@@ -166,6 +166,15 @@ class Engine:
         """Most sources of one `submit`: more never find room."""
         return self._waiting.most(priority)
 
+    def room(self, priority: Priority) -> int:
+        """Sources that one `submit` might queue now."""
+        return max(0, self._waiting.most(priority) - len(self._waiting))
+
+    @property
+    def wants_batch(self) -> bool:
+        """Whether those of Priority.BATCH who wait would leave slots empty."""
+        return self._waiting.num_batch_rows < self._max_slots
+
     @property
     def alive(self) -> bool:
         """Whether every worker runs."""

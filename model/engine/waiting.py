@@ -115,6 +115,11 @@ class WaitingQueue:
             return self._num_rows[_Line.HEAVY] + self._num_rows[_Line.BATCH]
         return self._num_rows[_Line.LIGHT]
 
+    @property
+    def num_batch_rows(self) -> int:
+        """Slots that those of Priority.BATCH need together."""
+        return self._num_rows[_Line.BATCH]
+
     def peek(self, heavy: bool) -> Sequence:
         """Who is next of the heavy ones, or of the light ones; there must be one."""
         line = self._next_heavy_line() if heavy else _Line.LIGHT

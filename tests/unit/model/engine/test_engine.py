@@ -207,6 +207,22 @@ def test_batch_work_goes_last(start: Open) -> None:
     assert newcomers == [5, 8, 7]
 
 
+def test_batch_work_is_wanted_while_what_waits_of_it_would_leave_slots_empty(start: Open) -> None:
+    engine, _ = start(max_slots=2, max_waiting=10)
+    engine.submit([source()] * 2, ENDLESS)
+    until(lambda: engine.stats().running == 2)
+    assert engine.room(Priority.INTERACTIVE) == 10
+    engine.submit([source()] * 3, ENDLESS)
+    assert engine.wants_batch  # whatever others there are
+    engine.submit([source()], ENDLESS, priority=Priority.BATCH)
+    assert engine.wants_batch
+    futures = engine.submit([source()], ENDLESS, priority=Priority.BATCH)
+    assert not engine.wants_batch
+    assert (engine.room(Priority.INTERACTIVE), engine.room(Priority.BATCH)) == (5, 0)
+    engine.cancel(futures)
+    assert engine.wants_batch
+
+
 def test_nothing_submitted_is_nothing_to_wait_for(start: Open) -> None:
     engine, _ = start()
     assert engine.submit([], GREEDY) == []
