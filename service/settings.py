@@ -89,8 +89,8 @@ class Connections(_Section):
     a proxy in front may have most of them, but nobody all. One more is closed at once."""
     max_in_flight_per_address: int | None = Field(default=None, ge=1)
     """Requests, in flight or waiting, that one address may always have; null for a quarter of
-    `limits.max_in_flight`. While half as many as `limits.max_in_flight` wait, one more is answered
-    503, after a second; and those of an address with few go before those of one with many."""
+    `limits.max_in_flight`. More of them wait behind those of others, and while half as many as
+    `limits.max_in_flight` wait, one more is answered 503, after a second."""
     max_large_bodies: int = Field(default=512, ge=1)
     """Requests at a time that are longer than 64 KiB or do not say how long they are, and so may
     fill a buffer; one more is answered 503."""

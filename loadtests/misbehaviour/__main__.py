@@ -41,6 +41,7 @@ _HELP = {
     "alone": "seconds without the others, before and after them",
     "seconds": "for which the others open connections",
     "hold": "seconds in which the server must have ended a connection",
+    "deadline": "seconds in which the server answers what it permits",
     "noise_ms": "by which the p95 may always grow",
     "seed": "of the well-behaved client",
 }

@@ -130,8 +130,6 @@ _FIN_SECONDS = 5
 _RETRY_AFTER_SECONDS = 1
 _MOST_PROBES = 16
 """Of one address at a time."""
-_MILLISECONDS_BEHIND = 10
-"""So much for each request that an address has, its next one stands behind those of others."""
 _BODIES, _ALL = "polyhead_bodies", "polyhead_all"
 _REQUESTS, _PROBED = "polyhead_requests", "polyhead_probed"
 COUNTERS = (_BODIES, _ALL, _REQUESTS, _PROBED)
@@ -216,8 +214,6 @@ def frontend_rules(options: HAProxyOptions) -> str:
     http-request del-header http2-settings
 {_refusals(options)}\
     http-request use-service prometheus-exporter if {{ path /metrics/haproxy }}
-    http-request set-priority-class int(-1) if {{ {_PROBES} }}
-    http-request set-priority-class int(1) if {{ {_IS_BATCH} }}
 """
 
 
@@ -300,7 +296,7 @@ def _shares(name: str, options: HAProxyOptions) -> str:
     in a loop. It counts nowhere meanwhile.
     """
     waiting, most = f"queue({name})", options.max_in_flight
-    batch = int(most * options.batch_share)
+    batch, share = int(most * options.batch_share), options.in_flight_per_address
     return f"""\
     timeout tarpit {_RETRY_AFTER_SECONDS}s
     http-request set-var(txn.gateways) nbsrv({name})
@@ -309,12 +305,14 @@ def _shares(name: str, options: HAProxyOptions) -> str:
     http-request tarpit deny_status 503 {REFUSAL} if {{ {_PROBES} }} \
 {{ {_ADDRESS},table_conn_cur({_PROBED}) ge {_MOST_PROBES} }}
     http-request tarpit deny_status 503 {REFUSAL} if {{ {waiting} ge {max(1, most // 2)} }} \
-!{{ {_PROBES} }} {{ {_ADDRESS},table_conn_cur({_REQUESTS}) ge {options.in_flight_per_address} }}
+!{{ {_PROBES} }} {{ {_ADDRESS},table_conn_cur({_REQUESTS}) ge {share} }}
     http-request return status 503 {REFUSAL} if {{ {waiting} ge {most} }} !{{ {_PROBES} }}
     http-request track-sc2 {_ADDRESS} table {_PROBED} if {{ {_PROBES} }}
     http-request track-sc2 {_ADDRESS} table {_REQUESTS} if !{{ {_PROBES} }}
     http-request track-sc3 int(1) table {_ALL} if !{{ {_PROBES} }}
-    http-request set-priority-offset sc2_conn_cur,mul({_MILLISECONDS_BEHIND})
+    http-request set-priority-class int(1) if {{ sc2_conn_cur gt {share} }}
+    http-request set-priority-class int(2) if {{ {_IS_BATCH} }}
+    http-request set-priority-class int(-1) if {{ {_PROBES} }}
 """
 
 

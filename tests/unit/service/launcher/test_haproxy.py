@@ -110,10 +110,15 @@ def test_a_gateway_has_a_bounded_number_of_requests_and_few_may_wait() -> None:
     assert all(" maxconn 64 " in line for line in servers)
     [backend] = [number for number, line in enumerate(lines) if line == "backend http-polyhead"]
     queue = [line for line in lines[backend:] if "queue(http-polyhead)" in line]
-    assert [line.split(" if ")[1] for line in queue] == [
-        "{ queue(http-polyhead) ge 32 } !{ path /health /ready /metrics }"
+    probes = "!{ path /health /ready /metrics }"
+    assert [(line.split(" content-")[0], line.split(" if ")[1]) for line in queue] == [
+        (
+            "http-request tarpit deny_status 503",
+            f"{{ queue(http-polyhead) ge 32 }} {probes} "
+            "{ src,ipmask(32,64),table_conn_cur(polyhead_requests) ge 16 }",
+        ),
+        ("http-request return status 503", f"{{ queue(http-polyhead) ge 64 }} {probes}"),
     ]
-    assert queue[0].startswith("http-request return status 503 ")
 
 
 def test_what_a_silent_gateway_has_is_sent_to_another_one() -> None:
@@ -244,7 +249,7 @@ def test_there_may_be_any_number_of_backends() -> None:
     assert "listen stats" in _rewritten(none)
     backend = CONFIG.removeprefix(none)
     several = none + "".join(backend.replace("polyhead", name) for name in "abc")
-    assert sum("{ queue(http-" in line for line in _rewritten(several)) == 3
+    assert sum("{ queue(http-" in line for line in _rewritten(several)) == 6
 
 
 @pytest.mark.parametrize(
