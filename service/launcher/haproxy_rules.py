@@ -209,10 +209,10 @@ def frontend_rules(options: HAProxyOptions) -> str:
     http-after-response set-status 503 if {{ res.hdr(x-refused) -m found }}
     http-after-response del-header x-refused
     http-after-response set-header connection close if {{ fe_conn gt {crowded} }}
+{_refusals(options)}\
     # There is nothing to upgrade to.
     http-request del-header upgrade
     http-request del-header http2-settings
-{_refusals(options)}\
     http-request use-service prometheus-exporter if {{ path /metrics/haproxy }}
 """
 
@@ -227,6 +227,12 @@ def _refusals(options: HAProxyOptions) -> str:
             "the method must be another one at this path",
             "{ method CONNECT TRACE }",
             ' hdr Allow "GET, POST"',
+        )
+        + _refused(
+            400,
+            "no_websocket",
+            "the request must not ask for a WebSocket: there is none",
+            "{ req.hdr(upgrade) -i websocket }",
         )
         # The second one is Serve's list of applications. No contract has either.
         + f"""\

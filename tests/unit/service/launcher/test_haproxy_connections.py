@@ -150,13 +150,27 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
 def test_who_asks_for_an_upgrade_gets_an_ordinary_answer(patient: Front, method: str) -> None:
     status, _, body = patient.answer(
         method.encode() + b" /v1/translate HTTP/1.1\r\n" + HEAD + b"Content-Length: 2\r\n"
-        b"Connection: close, Upgrade\r\nUpgrade: websocket\r\nHTTP2-Settings: AAMAAABk\r\n"
-        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n{}"
+        b"Connection: close, Upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n{}"
     )
     assert status == 200
     answer = json.loads(body)
     assert answer["bytes"] == 2
     assert not {"upgrade", "http2-settings"} & set(answer["headers"])
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("asked", ["websocket", "h2c, WebSocket"])
+def test_who_asks_for_a_websocket_costs_no_gateway_anything(
+    patient: Front, method: str, asked: str
+) -> None:
+    with patient.connect(_held("/v1/models")):  # which has the only place
+        wait_for(lambda: AT_WORK)
+        status, _, body = patient.answer(
+            f"{method} /v1/translate HTTP/1.1\r\n".encode() + HEAD + b"Content-Length: 2\r\n"
+            b"Connection: close, Upgrade\r\nUpgrade: " + asked.encode() + b"\r\n"
+            b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n{}"
+        )
+    assert (status, json.loads(body)["error"]["type"]) == (400, "no_websocket")
 
 
 @pytest.mark.parametrize("size", [60_000, MAX_BODY])
