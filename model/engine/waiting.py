@@ -18,8 +18,10 @@ have finished, which each of them does within its own limit of tokens.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from collections.abc import Sequence as SequenceOf
 from enum import Enum, auto
+from itertools import islice
 
 from model.config import Priority
 from model.engine.sequence import Sequence
@@ -108,6 +110,17 @@ class WaitingQueue:
                 break
             ahead += sum(map(len, self._requests[earlier].values()))
         return ahead * self.num_source_tokens // max(1, len(self))
+
+    def before(self, sequences: SequenceOf[Sequence]) -> Iterator[Sequence]:
+        """Those who have their turn before the last of these, were they added: what is counted in
+        `tokens_before`, one by one.
+        """
+        line = _line(sequences[0])
+        for earlier in _Line:
+            for waiting in self._requests[earlier].values():
+                yield from islice(waiting, len(sequences)) if earlier is line else waiting
+            if earlier is line:
+                return
 
     def num_rows(self, heavy: bool) -> int:
         """Slots that the heavy ones, or the light ones, need together."""
