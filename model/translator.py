@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 from weakref import WeakValueDictionary
 
+from model.batch_turns import BatchTurns
 from model.checkpoints.embedded import DEFAULT, model_directory
 from model.config import EngineConfig, GenerationConfig, Priority
 from model.errors import DeadlineExceededError, InvalidRequestError, QueueFullError
@@ -90,6 +91,9 @@ class Translator:
             lowercase_all_caps=metadata.lowercase_all_caps,
             placeholders=metadata.placeholders,
         )
+        self._batch_turns = BatchTurns(
+            engine.max_sources(Priority.BATCH), lambda: engine.wants_batch
+        )
         self._turns: WeakValueDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
             WeakValueDictionary()
         )
@@ -150,14 +154,14 @@ class Translator:
                 than the engine can ever queue (the rest of the texts is not looked at then), or its
                 slots are too few for the beam.
             QueueFullError: the engine's waiting queue has no room for all sentences now, or is so
-                long that the deadline would pass.
+                long that the deadline would pass. What there is no room for is not cut.
             TooLongForDeadlineError: this much takes longer than until the deadline.
             DeadlineExceededError: the deadline passed; nothing of the call is left in the engine,
                 and texts that are not cut yet are not cut any more.
             EngineDeadError: the engine has stopped.
         """
         _check_texts(texts)
-        segmented = _values(self._segment(texts, deadline, priority))
+        segmented = _values(self._segment(texts, deadline, priority, self.engine.room))
         futures = self._submit(segmented, generation, deadline, priority)
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
@@ -178,10 +182,16 @@ class Translator:
         Texts are cut and put together on the event loop itself, some milliseconds at a time; large
         calls take turns, and small ones wait for nobody. When the task is cancelled, that ends with
         it. When it is cancelled or one sentence fails, the engine drops the call's other ones.
+
+        Calls of Priority.BATCH are cut one after the other, and none before the engine needs more
+        of them: until then they cost nothing, and as many may wait as sentences of theirs may.
         """
         _check_texts(texts)
-        segmented = await self._in_turns(self._segment(texts, deadline, priority))
-        futures = self._submit(segmented, generation, deadline, priority)
+        if priority is Priority.BATCH:
+            async with self._batch_turns.turn(deadline):
+                segmented, futures = await self._begin(texts, generation, deadline, priority)
+        else:
+            segmented, futures = await self._begin(texts, generation, deadline, priority)
         try:
             await _settled(futures)
             results = _results(futures)
@@ -226,6 +236,17 @@ class Translator:
     ) -> None:
         self.close()
 
+    async def _begin(
+        self,
+        texts: Sequence[str],
+        generation: GenerationConfig | None,
+        deadline: float | None,
+        priority: Priority,
+    ) -> tuple[list[SegmentedText], list[Future[SequenceResult]]]:
+        steps = self._segment(texts, deadline, priority, self.engine.room)
+        segmented = await self._in_turns(steps)
+        return segmented, self._submit(segmented, generation, deadline, priority)
+
     async def _in_turns(self, steps: Iterator[_T | None]) -> list[_T]:
         """`_values` in slices; all but the first one take turns with those of other tasks."""
         values: list[_T] = []
@@ -239,10 +260,23 @@ class Translator:
                     return values
 
     def _segment(
-        self, texts: Sequence[str], deadline: float | None, priority: Priority
+        self,
+        texts: Sequence[str],
+        deadline: float | None,
+        priority: Priority,
+        room: Callable[[Priority], int],
     ) -> Iterator[SegmentedText | None]:
-        """Each text in segments, and None after each step towards it."""
+        """Each text in segments, and None after each step towards it.
+
+        Args:
+            texts: of one call.
+            deadline: of the call.
+            priority: of the call.
+            room: how many sentences of a priority the engine could queue now.
+        """
         most = self.engine.max_sources(priority)
+        if not room(priority):
+            raise QueueFullError(f"of {most} sentences that may wait, there is room for none")
         num_sentences = 0
         for index, text in enumerate(texts):
             pieces: list[Segment | str] = []
@@ -253,6 +287,11 @@ class Translator:
                     # The engine would say that its queue is full, and it would say so for ever.
                     raise InvalidRequestError(
                         f"`texts` must have at most {most} sentences in all, but have more"
+                    )
+                if num_sentences > (left := room(priority)):
+                    raise QueueFullError(
+                        f"of {most} sentences that may wait, there is room for {left}, but the "
+                        "texts have more"
                     )
                 if deadline is not None and time.monotonic() > deadline:
                     raise DeadlineExceededError("the deadline passed while the texts were cut")
@@ -303,7 +342,9 @@ class Translator:
     ) -> _InFlight:
         """Submits one text, once the engine's queue has room for it."""
         _check_texts([text])
-        segmented = _values(self._segment([text], None, Priority.INTERACTIVE))
+        # Where there is no room now, this stream waits for it.
+        steps = self._segment([text], None, Priority.INTERACTIVE, self.engine.max_sources)
+        segmented = _values(steps)
         while True:
             try:
                 futures = self._submit(segmented, generation, None, Priority.INTERACTIVE)

@@ -179,6 +179,7 @@ def _translator(settings: Settings, directory: Path) -> Application:
     return translator.bind(
         embedded.get(directory, str(directory)),
         engine_config(settings),
+        max_batch_calls=int(settings.max_ongoing_requests * settings.engine.batch_share),
         log_level=settings.log_level,
         reports=True,
     )

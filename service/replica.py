@@ -10,11 +10,13 @@ import logging
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 
 from model.checkpoints.embedded import model_directory
-from model.config import EngineConfig
-from model.errors import EngineDeadError, UnsupportedLanguageError
+from model.config import EngineConfig, Priority
+from model.errors import EngineDeadError, QueueFullError, UnsupportedLanguageError
 from service.autoscaling.decision import LoadMeter, ReplicaLoad
 from service.observability.hub import HubClient
 from service.observability.logs import configure_logging
@@ -35,6 +37,7 @@ class TranslatorReplica:
     Args:
         directory: the model directory, on the replica's own machine, or an embedded model's name.
         engine: how the engine is run.
+        max_batch_calls: calls of priority "batch" in work at a time; one more is refused.
         log_level: for the replica's JSON log on stderr.
         reports: whether it runs in Serve and pushes its metrics to the hub.
 
@@ -47,6 +50,7 @@ class TranslatorReplica:
         directory: str,
         engine: EngineConfig,
         *,
+        max_batch_calls: int = 256,
         log_level: LogLevel = LogLevel.INFO,
         reports: bool = False,
     ) -> None:
@@ -59,6 +63,8 @@ class TranslatorReplica:
         warm_up(self._translator.engine)
         for note in self._translator.engine.notes:
             LOGGER.warning(note)
+        self._max_batch_calls = max_batch_calls
+        self._num_batch_calls = 0
         self._metrics = TranslatorMetrics(self._translator.name)
         self._meter = LoadMeter()
         self._meter_lock = threading.Lock()
@@ -75,6 +81,7 @@ class TranslatorReplica:
 
         Raises:
             UnsupportedLanguageError: this model does not translate the pair.
+            QueueFullError: as many calls of priority "batch" are in work as may.
             RequestFailedError, InvalidRequestError, EngineDeadError: as `Translator` raises them.
         """
         if (call.source, call.target) not in self._translator.pairs:
@@ -85,12 +92,29 @@ class TranslatorReplica:
         deadline = None
         if call.timeout_seconds is not None:
             deadline = time.monotonic() + call.timeout_seconds
-        translations = await self._translator.translate_async(
-            call.texts, generation=call.generation, deadline=deadline, priority=call.priority
-        )
+        with self._place(call.priority):
+            translations = await self._translator.translate_async(
+                call.texts, generation=call.generation, deadline=deadline, priority=call.priority
+            )
         self._metrics.observe_translations(translations)
         trace_phases(translations)
         return TranslateReply(model=self._translator.name, translations=tuple(translations))
+
+    @contextmanager
+    def _place(self, priority: Priority) -> Iterator[None]:
+        """Batch calls may take some of the places for calls that Serve has here, not all."""
+        if priority is not Priority.BATCH:
+            yield
+            return
+        if self._num_batch_calls >= self._max_batch_calls:
+            raise QueueFullError(
+                f"at most {self._max_batch_calls} batch calls may be in work, and as many are"
+            )
+        self._num_batch_calls += 1
+        try:
+            yield
+        finally:
+            self._num_batch_calls -= 1
 
     async def info(self) -> ModelInfo:
         """The model of this replica.

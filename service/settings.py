@@ -87,6 +87,10 @@ class Connections(_Section):
     max_per_address: int | None = Field(default=None, ge=1)
     """Most connections from one IPv4 address or IPv6 /64; null for three quarters of all, so that
     a proxy in front may have most of them, but nobody all. One more is closed at once."""
+    max_in_flight_per_address: int | None = Field(default=None, ge=1)
+    """Requests, in flight or waiting, that one address may always have; null for a quarter of
+    `limits.max_in_flight`. More of them wait behind those of others, and while half as many as
+    `limits.max_in_flight` wait, one more is answered 503, after a second."""
     max_large_bodies: int = Field(default=512, ge=1)
     """Requests at a time that are longer than 64 KiB or do not say how long they are, and so may
     fill a buffer; one more is answered 503."""
@@ -169,7 +173,8 @@ class EngineSettings(_Section):
     max_waiting: int = EngineConfig.max_waiting
     """Sentences that may wait for slots; a request with more is answered 503."""
     batch_share: float = EngineConfig.batch_share
-    """Share of `max_waiting` up to which requests of priority "batch" may fill the queue."""
+    """Share of `max_waiting` up to which requests of priority "batch" may fill the queue, and of
+    `max_ongoing_requests` up to which they may be at a replica."""
     encode_token_budget: int = EngineConfig.encode_token_budget
     """Most source tokens that a thread encodes between two decode steps."""
     num_threads: int | None = EngineConfig.num_threads

@@ -41,12 +41,13 @@ _HELP = {
     "alone": "seconds without the others, before and after them",
     "seconds": "for which the others open connections",
     "hold": "seconds in which the server must have ended a connection",
+    "deadline": "seconds in which the server answers what it permits",
     "noise_ms": "by which the p95 may always grow",
     "seed": "of the well-behaved client",
 }
 _MAY_BE_0 = ("json", "noise_ms", "seed")
 _MOST_RATIO = 2.0
-_NEVER = ("500", "502", "open", "unbounded")
+_NEVER = ("101", "500", "502", "open", "unbounded")
 Findings = dict[str, Any]
 """What came of one profile, as the line of JSON has it: `misbehaving` has outcomes of connections,
 `alone`, `beside` and `after` the figures of the well-behaved client, `ratio` is p95 beside over p95
@@ -94,6 +95,8 @@ def shortcomings(found: Findings, profile: Profile, plan: Plan) -> list[str]:
             problems.append(f"no request may fail, but {failed} did {phase}")
         if p95 is None or p95 > most:
             problems.append(f"p95 {phase} must be at most {cell(most)} ms, but is {cell(p95)}")
+    if set(found["misbehaving"]) == {"no connection"}:
+        problems.append("some of those that misbehave must find a connection, but none did")
     for outcome, those in found["misbehaving"].items():
         is_refusal = outcome.startswith("4") or outcome in ("501", "closed")
         if outcome in _NEVER or (profile.is_refused and not is_refusal):

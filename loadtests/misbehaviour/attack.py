@@ -22,6 +22,8 @@ from loadtests.misbehaviour.profiles import PROFILES, Crowd, GoOn, Limits, Profi
 __all__ = ["Outcomes", "Plan", "allow_open_files", "attack", "end_with_parent", "misbehave"]
 
 _SPARE_FILES = 200
+_ANSWER_SECONDS = 5.0
+"""For an answer at the deadline to arrive."""
 Outcomes = dict[str, dict[str, Any]]
 """How connections ended: the status of an answer, "closed" by the server, "left" by the client,
 "open" beyond its limit, or "no connection"; for each how many did, and after how many seconds."""
@@ -39,6 +41,8 @@ class Plan:
     """For which the others open connections."""
     hold: float = 75.0
     """Seconds in which the server must have ended a connection."""
+    deadline: float = 120.0
+    """Seconds in which the server answers what it permits."""
     noise_ms: float = 50.0
     """By which the p95 may always grow."""
     seed: int = 4
@@ -78,6 +82,8 @@ async def misbehave(profile: Profile, url: str, limits: Limits, plan: Plan) -> O
     One that the server has not ended in its time counts as open, and is closed.
     """
     at, hold = urlsplit(url), profile.limit_seconds or plan.hold
+    if profile.is_work:
+        hold = max(hold, plan.deadline + _ANSWER_SECONDS)
     until = monotonic() + plan.seconds
     found: dict[str, list[float]] = defaultdict(list)
 

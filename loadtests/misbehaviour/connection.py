@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
+import sys
 from contextlib import suppress
 from typing import Self
 
@@ -13,6 +14,11 @@ __all__ = ["Connection", "status_of"]
 _LOOK_SECONDS = 0.5
 _DRAIN_SECONDS = 5.0
 _PIECE = 2**18
+_OTHER_ADDRESS = "127.0.0.2"
+"""Where connections within this machine come from: servers that share by address must be able to
+tell them from those of a well-behaved client."""
+_IP_BIND_ADDRESS_NO_PORT = 24
+"""Of Linux: the port is chosen when it is connected, so that as many connections as ever fit."""
 
 
 class Connection:
@@ -31,6 +37,9 @@ class Connection:
             self._socket.setblocking(False)
             if self._receive_buffer is not None:  # known to the server from the first packet on
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer)
+            if self._address[0] in ("127.0.0.1", "localhost") and sys.platform == "linux":
+                self._socket.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+                self._socket.bind((_OTHER_ADDRESS, 0))
             await self._loop.sock_connect(self._socket, self._address)
         except BaseException:
             self._socket.close()

@@ -82,6 +82,8 @@ class Profile:
     crowds: tuple[Crowd, ...]
     limit_seconds: float | None = None
     """In which the server must have ended each connection; None takes the run's."""
+    is_work: bool = False
+    """What they ask for is permitted and takes its time, up to the deadline."""
     is_refused: bool = False
     """No answer but a refusal is right: 4xx, 501, or the connection's end."""
 
@@ -229,16 +231,18 @@ PROFILES = {
     "trickled-reading": Profile("64 bytes of an answer each second", (_READ_SLOWLY,)),
     "upgrade": Profile("Upgrade: websocket", (Crowd(150, _upgrade, _read_first),), 10.0),
     "leaving": Profile("costly texts, and gone", (_GONE,)),
-    "largest": Profile("the largest request", (Crowd(1, _largest, _read),)),
-    "four-largest": Profile("four largest requests", (Crowd(4, _largest, _read),)),
-    "separators": Profile("all hypotheses of separators", (Crowd(2, _separators, _read_bounded),)),
+    "largest": Profile("the largest request", (Crowd(1, _largest, _read),), is_work=True),
+    "four-largest": Profile("four largest requests", (Crowd(4, _largest, _read),), is_work=True),
+    "separators": Profile(
+        "all hypotheses of separators", (Crowd(2, _separators, _read_bounded),), is_work=True
+    ),
     "churn": Profile("connect and close", (_AT_ONCE,)),
     "malformed": Profile(
         "heads that are no HTTP", (Crowd(4, _MALFORMED, _read, 0.05),), is_refused=True
     ),
     "methods": Profile("other methods", (Crowd(4, _METHODS, _read, 0.05),), is_refused=True),
-    "interactive-flood": Profile("much at once, all of it interactive", (_MUCH,)),
-    "batch-flood": Profile("much at once, all of it batch", (_BATCH,)),
+    "interactive-flood": Profile("much at once, all of it interactive", (_MUCH,), is_work=True),
+    "batch-flood": Profile("much at once, all of it batch", (_BATCH,), is_work=True),
     "http2-resets": Profile("streams, each reset", (Crowd(8, [_http2_resets()], _read, 0.1),)),
     "everything": Profile("idle, stopped bodies, unread answers", (_IDLE, _STOPPED, _UNREAD)),
 }

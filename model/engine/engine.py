@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from model.config import EngineConfig, GenerationConfig, Priority
 from model.engine.backends import build_runners
 from model.engine.deadlines import Deadlines
-from model.engine.queue_wait import QueueWaitEstimator
+from model.engine.queue_wait import CAUTION, QueueWaitEstimator
 from model.engine.runner import Runner, StepOutcome
 from model.engine.scheduler import FairShare, Scheduler, StepPlan, fair_share, steps_as_light
 from model.engine.sequence import Sequence, SequenceResult, SequenceStatus
@@ -165,6 +165,15 @@ class Engine:
     def max_sources(self, priority: Priority) -> int:
         """Most sources of one `submit`: more never find room."""
         return self._waiting.most(priority)
+
+    def room(self, priority: Priority) -> int:
+        """Sources that one `submit` might queue now."""
+        return max(0, self._waiting.most(priority) - len(self._waiting))
+
+    @property
+    def wants_batch(self) -> bool:
+        """Whether those of Priority.BATCH who wait would leave slots empty."""
+        return self._waiting.num_batch_rows < self._max_slots
 
     @property
     def alive(self) -> bool:
@@ -336,6 +345,14 @@ class Engine:
                 f"the texts take about {own:.3g} s to translate, but the deadline is in "
                 f"{seconds_left:.3g} s: about {seconds_left / own:.0%} of them can be done"
             )
+        if own and sequences[0].heavy:
+            # Large ones that came at the same moment: how long they wait is not to be seen yet.
+            others = self._service_time.seconds_for(self._waiting.before(sequences))
+            if own + CAUTION * others > seconds_left:
+                raise QueueFullError(
+                    f"the deadline is in {seconds_left:.3g} s, but the texts take about {own:.3g} "
+                    f"s to translate, and those of others before them about {others:.3g} s"
+                )
         if self._queue_wait.meets_deadline(self._waiting.num_source_tokens, seconds_left - own):
             return
         tokens = self._waiting.tokens_before(sequences)

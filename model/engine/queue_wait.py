@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["QueueWaitEstimator"]
+__all__ = ["CAUTION", "QueueWaitEstimator"]
 
 _HALF_LIFE_SECONDS = 2.0
 """After so many seconds during which somebody waited, an observation counts half."""
 _NEWEST_SHARE = 0.05
-_CAUTION = 1.5
+CAUTION = 1.5
 """Those who would be done just in time take the place of others, and then a few tokens too many of
 a neighbour make them all late: an admitted sequence should be done well before its deadline."""
 
@@ -49,7 +49,7 @@ class QueueWaitEstimator:
             seconds_left: until its deadline.
         """
         wait = self.seconds_for(num_tokens)
-        return not wait or _CAUTION * wait + self._running_seconds <= seconds_left
+        return not wait or CAUTION * wait + self._running_seconds <= seconds_left
 
     def seconds_for(self, num_tokens: int) -> float:
         """How long so many source tokens take to have their turns; 0 while nothing is known."""

@@ -18,8 +18,10 @@ have finished, which each of them does within its own limit of tokens.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from collections.abc import Sequence as SequenceOf
 from enum import Enum, auto
+from itertools import islice
 
 from model.config import Priority
 from model.engine.sequence import Sequence
@@ -109,11 +111,27 @@ class WaitingQueue:
             ahead += sum(map(len, self._requests[earlier].values()))
         return ahead * self.num_source_tokens // max(1, len(self))
 
+    def before(self, sequences: SequenceOf[Sequence]) -> Iterator[Sequence]:
+        """Those who have their turn before the last of these, were they added: what is counted in
+        `tokens_before`, one by one.
+        """
+        line = _line(sequences[0])
+        for earlier in _Line:
+            for waiting in self._requests[earlier].values():
+                yield from islice(waiting, len(sequences)) if earlier is line else waiting
+            if earlier is line:
+                return
+
     def num_rows(self, heavy: bool) -> int:
         """Slots that the heavy ones, or the light ones, need together."""
         if heavy:
             return self._num_rows[_Line.HEAVY] + self._num_rows[_Line.BATCH]
         return self._num_rows[_Line.LIGHT]
+
+    @property
+    def num_batch_rows(self) -> int:
+        """Slots that those of Priority.BATCH need together."""
+        return self._num_rows[_Line.BATCH]
 
     def peek(self, heavy: bool) -> Sequence:
         """Who is next of the heavy ones, or of the light ones; there must be one."""

@@ -15,7 +15,7 @@ from string import ascii_letters
 
 from model.text.tokenizer import PLACEHOLDER, PLACEHOLDERS, Tokenizer
 
-__all__ = ["WEB_ADDRESS", "Masked", "Masker", "Span"]
+__all__ = ["WEB_ADDRESS", "Masked", "Masker", "Span", "is_mark", "longest"]
 
 _HINT = re.compile(r"[@#<&{%\\/_`$\uE000-\uE00A]|\.\w|--|localhost")
 """Without any of these there is no match of `_KEPT`, which takes several times as long."""
@@ -234,10 +234,17 @@ class Masker:
             if not strange.isdisjoint(word[0]) and _is_foreign(word[0], strange, shouted):
                 yield word.span()
         signs = {sign for sign in strange if not sign.isalpha()}
-        attached = {sign for sign in signs if sign == "*" or _is_mark(sign)}
+        if not signs:
+            return
+        marks = {sign for sign in signs if is_mark(sign)}
+        carriers = {sign for sign in set(sentence) if sign.isalpha() or is_mark(sign)}
+        before = ""
         for place, sign in enumerate(sentence):
-            if sign in signs and not (sign in attached and _belongs_to_letter(sentence, place)):
-                yield place, place + 1
+            if sign in signs:
+                is_accent = sign in marks and before in carriers
+                if not (is_accent or (sign == "*" and _is_star_of_word(sentence, place))):
+                    yield place, place + 1
+            before = sign
 
     def _is_writable(self, sign: str) -> bool:
         known = self._writable.get(sign)
@@ -265,16 +272,14 @@ def _is_foreign(word: str, strange: set[str], shouted: bool) -> bool:
     return 2 * sum(letter in strange for letter in letters) > len(letters)
 
 
-def _is_mark(sign: str) -> bool:
-    return unicodedata.category(sign).startswith("M")
+def is_mark(sign: str) -> bool:
+    """Whether a character combines with the one before it, as an accent does."""
+    return not sign.isascii() and unicodedata.category(sign).startswith("M")
 
 
-def _belongs_to_letter(sentence: str, place: int) -> bool:
-    """Whether the sign is an accent, or the star of a German word for all genders."""
-    before = sentence[place - 1 : place]
-    if sentence[place] == "*":
-        return before.isalpha() and sentence.startswith("in", place + 1)
-    return before.isalpha() or _is_mark(before or " ")
+def _is_star_of_word(sentence: str, place: int) -> bool:
+    """Whether the star is that of a German word for all genders."""
+    return sentence[place - 1 : place].isalpha() and sentence.startswith("in", place + 1)
 
 
 def _alike(one: str, other: str) -> bool:

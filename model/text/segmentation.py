@@ -15,14 +15,14 @@ The cost of any text grows with its length: each character is looked at a bounde
 from __future__ import annotations
 
 import re
-import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from typing import Self
 
 from model.errors import InvalidRequestError
-from model.text.protection import WEB_ADDRESS, Masked, Masker, longest
+from model.text.protection import WEB_ADDRESS, Masked, Masker, is_mark, longest
 from model.text.sentences import split_sentences
 from model.text.tokenizer import PLACEHOLDERS, Tokenizer
 
@@ -124,8 +124,8 @@ _SURELY_TOO_MANY = 1.5
 """Times the most tokens of a segment: a part for which so many are expected is cut unread."""
 _MOST_NOISE = 32
 """Tokens outside the vocabulary (`Tokenizer.fallback_ids`). A sentence with more, or a part of one
-that was too long, is kept if they are more than three in four: fully vocalised Arabic or Hebrew has
-less than that."""
+that was too long, is kept if they are more than three in four; or one in two, if two letters have
+more than three combining marks. Fully vocalised Arabic or Hebrew has less than either."""
 _SHORTEST_SHOUT = 8
 """Letters: "DO NOT TOUCH" is one, "USA, UK" is none."""
 
@@ -204,41 +204,46 @@ class Segmenter:
     def _sentence(self, sentence: str) -> Iterator[Segment | str]:
         yield ""  # a long one took its time to be found
         bounds = () if self._masker is None else self._masker.bounds(sentence)
-        yield from self._part(sentence, bounds, 0, len(sentence), 0.0)
+        yield ""  # and what is to be kept in it
+        most_masked = len(PLACEHOLDERS) * max((end - begin - 1 for begin, end in bounds), default=0)
+        # In the order of the text from the last one on; parts with the tokens per character read,
+        # in what they are a part of, or 0 if unknown.
+        left: list[str | tuple[int, int, float]] = [(0, len(sentence), 0.0)]
+        while left:
+            part = left.pop()
+            if isinstance(part, str):
+                yield part
+                continue
+            first, last, density = part
+            begin, end = _core(sentence, first, last)
+            core = sentence[begin:end]
+            if not _says_something(core):
+                yield sentence[first:last]
+                continue
+            yield sentence[first:begin]
+            if len(core) == 1 or not self._is_too_long(density, len(core) - most_masked):
+                kept = _within(bounds, begin, end)
+                to_read = len(core) - _most_masked(kept)
+                if len(core) == 1 or not self._is_too_long(density, to_read):
+                    segment = self._read(core, begin, kept)
+                    if (piece := self._whole(segment, density > 0)) is not None:
+                        yield piece
+                        yield sentence[end:last]
+                        continue
+                    density = len(segment.token_ids) / to_read
+            cut = _cut(sentence, begin, end, bounds)
+            left += (sentence[end:last], (cut, end, density), (begin, cut, density))
 
-    def _part(
-        self, sentence: str, bounds: _Bounds, first: int, last: int, density: float
-    ) -> Iterator[Segment | str]:
-        """`sentence[first:last]` as one segment or, where it has too many tokens, cut in two.
+    def _is_too_long(self, density: float, to_read: int) -> bool:
+        """Whether a part of so many characters is surely cut, which need not be read for that."""
+        return density * to_read >= _SURELY_TOO_MANY * self._max_tokens
 
-        Args:
-            sentence: all of it.
-            bounds: of what is to be kept in it.
-            first: where the part begins.
-            last: where the part ends.
-            density: tokens per character read, in what this is a part of; 0 if unknown.
-        """
-        begin, end = _core(sentence, first, last)
-        core = sentence[begin:end]
-        if not _says_something(core):
-            yield sentence[first:last]
-            return
-        yield sentence[first:begin]
-        kept = _within(bounds, begin, end)
-        to_read = len(core) - _most_masked(kept)
-        if len(core) == 1 or density * to_read < _SURELY_TOO_MANY * self._max_tokens:
-            segment = self._read(core, begin, kept)
-            num_tokens = len(segment.token_ids)
-            if num_tokens <= self._max_tokens or len(core) == 1:
-                fits = num_tokens <= self._max_tokens  # or it is a character of too many tokens
-                yield segment if fits and self._knows(segment, density > 0) else core
-                yield sentence[end:last]
-                return
-            density = num_tokens / to_read
-        cut = _cut(sentence, begin, end, kept)
-        yield from self._part(sentence, bounds, begin, cut, density)
-        yield from self._part(sentence, bounds, cut, end, density)
-        yield sentence[end:last]
+    def _whole(self, segment: Segment, is_part: bool) -> Segment | str | None:
+        """The segment, or its text if that is kept; None if it must be cut."""
+        if len(segment.token_ids) <= self._max_tokens:
+            return segment if self._knows(segment, is_part) else segment.text
+        # A character of too many tokens is kept.
+        return segment.text if len(segment.text) == 1 else None
 
     def _read(self, core: str, begin: int, kept: _Bounds) -> Segment:
         """`core`, which begins at `begin` of its sentence, as a segment of any length."""
@@ -263,7 +268,10 @@ class Segmenter:
         unknown = sum(map(fallback_ids.__contains__, token_ids))
         if not unknown:
             return bool(token_ids)
-        if 4 * unknown > 3 * len(token_ids) and (is_part or unknown > _MOST_NOISE):
+        if (is_part or unknown > _MOST_NOISE) and (
+            4 * unknown > 3 * len(token_ids)
+            or (2 * unknown > len(token_ids) and _is_mostly_marks(segment.text))
+        ):
             return False
         return not self._tokenizer.letter_ids.isdisjoint(token_ids)
 
@@ -300,10 +308,14 @@ def _within(bounds: _Bounds, begin: int, end: int) -> _Bounds:
     return within
 
 
+def _is_mostly_marks(text: str) -> bool:
+    """Whether letters have more combining marks than any writing gives them."""
+    return 2 * sum(map(is_mark, text)) > 3 * sum(map(str.isalpha, text))
+
+
 def _most_masked(kept: _Bounds) -> int:
     """How many characters less there are when placeholders stand for the longest of `kept`."""
-    lengths = sorted([end - begin - 1 for begin, end in kept])
-    return sum(lengths[-len(PLACEHOLDERS) :])
+    return sum(nlargest(len(PLACEHOLDERS), (end - begin - 1 for begin, end in kept)))
 
 
 def _says_something(text: str) -> bool:
@@ -345,14 +357,27 @@ def _cut(sentence: str, begin: int, end: int, kept: _Bounds) -> int:
     low, high = begin + quarter, end - quarter
     for boundary in (_CLAUSE_END, _SPACE):
         places = [match.end() for match in boundary.finditer(sentence, low, high)]
-        inner = [place for place in places if begin < place < end and not _span_at(place, kept)]
-        if inner:
-            return min(inner, key=lambda place: abs(place - middle))
+        for place in _outwards(places, middle):
+            if begin < place < end and not _span_at(place, kept):
+                return place
     cut = middle
     while cut > max(begin + 1, middle - 16) and _is_one_character(sentence[cut - 1], sentence[cut]):
         cut -= 1
     edges = [edge for edge in _span_at(cut, kept) if low < edge < high]
     return min(edges, key=lambda edge: abs(edge - middle), default=cut)
+
+
+def _outwards(places: Sequence[int], middle: int) -> Iterator[int]:
+    """All of `places`, which are in order: the nearest first, and of two the left one."""
+    right = bisect_left(places, middle)
+    left = right - 1
+    while left >= 0 or right < len(places):
+        if right == len(places) or (left >= 0 and middle - places[left] <= places[right] - middle):
+            yield places[left]
+            left -= 1
+        else:
+            yield places[right]
+            right += 1
 
 
 def _span_at(place: int, kept: _Bounds) -> tuple[()] | tuple[int, int]:
@@ -364,4 +389,4 @@ def _span_at(place: int, kept: _Bounds) -> tuple[()] | tuple[int, int]:
 def _is_one_character(left: str, right: str) -> bool:
     """Whether a reader sees both as one: a letter and its accents, the parts of an emoji."""
     joined = right in "\u200d\ufe0e\ufe0f" or "\U0001f3fb" <= right <= "\U0001f3ff"
-    return joined or left == "\u200d" or unicodedata.category(right).startswith("M")
+    return joined or left == "\u200d" or is_mark(right)

@@ -23,6 +23,10 @@ __all__ = ["split_sentences"]
 
 _WINDOW = 4000
 """Characters looked at together. A longer sentence has to be split for its length anyway."""
+_SMALL_WINDOW = 1000
+_MANY_SENTENCES = 100
+"""Of a small window. They are looked for in that alone: where characters have several bytes, the
+cost of sentencex grows with the square of their number."""
 _LONG_QUOTATION = 200
 """A sentence with more characters is also split where a sentence inside its quotation marks or
 brackets ends; shorter ones are better off as a whole, with both of their marks."""
@@ -86,6 +90,9 @@ def split_sentences(line: str, language: str) -> Iterator[str]:
         language: the code of its language; only the part before a "-" or "_" counts, and a language
             without rules of its own is split by those that most have in common.
     """
+    if len(line) <= _LONG_QUOTATION and line.isascii() and line.replace(" ", "").isalnum():
+        yield line  # there is nothing with which a sentence could end
+        return
     language = _base_language(language)
     corrections = _CORRECTIONS.get(language, _NO_CORRECTIONS)
     ends: Iterator[int] = (
@@ -116,14 +123,23 @@ def _ends(line: str, language: str) -> Iterator[int]:
     """Where sentencex ends a sentence, asked a window at a time: the cost grows with the length."""
     start, short = 0, False
     while start < len(line):
-        window = line[start : start + _WINDOW]
+        window = _window(line, start, language)
         ends = _ends_in_window(window, language)
-        is_last = start + _WINDOW >= len(line)
-        if len(ends) > 1 and not is_last and not (short and ends[-2] < _WINDOW // 2):
+        is_last = start + len(window) >= len(line)
+        if len(ends) > 1 and not is_last and not (short and ends[-2] < len(window) // 2):
             ends = ends[:-1]  # the window may have cut it short: the next one sees it whole
         yield from (start + end for end in ends)
         start += ends[-1]
-        short = ends[-1] < _WINDOW // 2  # not twice in a row, or there were many windows
+        short = ends[-1] < len(window) // 2  # not twice in a row, or there were many windows
+
+
+def _window(line: str, start: int, language: str) -> str:
+    window = line[start : start + _WINDOW]
+    if len(window) > _SMALL_WINDOW and not window.isascii():
+        small = window[:_SMALL_WINDOW]
+        if len(sentencex.segment(language, small)) > _MANY_SENTENCES:
+            return small
+    return window
 
 
 def _ends_in_window(window: str, language: str) -> list[int]:

@@ -125,17 +125,18 @@ class Tokenizer:
         """Maps the id of each placeholder's last byte in UTF-8, in which they differ, to its id."""
         return {ids[-1]: placeholder for placeholder, ids in self._placeholder_bytes.items()}
 
-    def _with_placeholders(self, text: str, ids: Sequence[int]) -> list[int]:
+    def _with_placeholders(self, text: str, ids: list[int]) -> list[int]:
         """`ids` of `text` with one id for each placeholder, instead of its three bytes."""
         if not self.has_placeholders or not PLACEHOLDER.search(text):
-            return list(ids)
+            return ids
         first, second, *_ = PLACEHOLDERS[0].encode()
         prefix = [self._bytes[first], self._bytes[second]]
         found = self._placeholders_by_last_byte
         joined: list[int] = []
-        for token in ids:
-            if token in found and joined[-2:] == prefix:
-                joined[-2:] = [found[token]]
-            else:
-                joined.append(token)
-        return joined
+        at = 0
+        for last in [number for number, token in enumerate(ids) if token in found]:
+            if ids[max(0, last - 2) : last] == prefix:
+                joined += ids[at : last - 2]
+                joined.append(found[ids[last]])
+                at = last + 1
+        return joined + ids[at:]

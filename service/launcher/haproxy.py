@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.launcher.haproxy_rules import (
-    BODIES,
+    COUNTERS,
     ERROR,
     MOST_HEADERS,
     REFUSAL,
@@ -256,7 +256,8 @@ def _handed_over(config: str, arguments: list[str], path: Path) -> tuple[str, li
     served last, and takes over from that if it has outlived its manager.
     """
     serving, pid = path.with_name(SERVING_CONFIG), path.with_name(SERVING_PID)
-    if re.search(rf"^backend (?!(?:default_backend|{BODIES})$)", config, flags=re.MULTILINE):
+    others = "|".join(["default_backend", *COUNTERS])
+    if re.search(rf"^backend (?!(?:{others})$)", config, flags=re.MULTILINE):
         replace_text(serving, config)
     elif "-sf" in arguments or not serving.exists():  # without an application, or no longer with it
         serving.unlink(missing_ok=True)
@@ -354,9 +355,9 @@ def _load_rules(options: HAProxyOptions) -> tuple[Rule, ...]:
         ),
         Rule(
             # For more headers than this HAProxy has no answer in our form.
-            "many headers can be refused",
+            "many headers can be refused, and requests counted in four ways",
             r"^( *)(tune\.bufsize .+)$",
-            rf"\g<0>\n\1tune.http.maxhdr {MOST_HEADERS}",
+            rf"\g<0>\n\1tune.http.maxhdr {MOST_HEADERS}\n\1tune.stick-counters 4",
         ),
         Rule("lost requests are retried", r"^( *retry-on) .+$", rf"\1 {_RETRY_ON}"),
         # Splicing can hide a disconnect after the end of the body.

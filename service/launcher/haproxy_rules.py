@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 __all__ = [
-    "BODIES",
+    "COUNTERS",
     "ERROR",
     "MOST_HEADERS",
     "REFUSAL",
@@ -36,8 +36,14 @@ class HAProxyOptions:
     admin_host: str = "127.0.0.1"
     """Address of statistics and metrics; if empty, sockets beside the configuration."""
     max_in_flight: int = 512
-    """Most requests in flight at each gateway; half as many may wait at HAProxy, more are
-    answered 503."""
+    """Most requests in flight at each gateway. As many may wait at HAProxy, more are answered 503;
+    from half of them on, so is who has more than `max_in_flight_per_address`."""
+    max_in_flight_per_address: int = 0
+    """Requests, in flight or waiting, that one IPv4 address or IPv6 /64 may always have; 0 for a
+    quarter of `max_in_flight`."""
+    batch_share: float = 0.5
+    """Share of `max_in_flight` up to which requests of priority "batch" are let through; more are
+    answered 503, after a second."""
     max_connections: int = 0
     """Most clients' connections; 0 for as many as the limit of open files allows, up to 16,384.
     From three quarters of them on, no connection is kept after its answer."""
@@ -97,6 +103,11 @@ class HAProxyOptions:
         return self.max_connections_per_address or _crowded(self.connections)
 
     @property
+    def in_flight_per_address(self) -> int:
+        """The requests that one address may always have."""
+        return self.max_in_flight_per_address or max(1, self.max_in_flight // 4)
+
+    @property
     def buffer_bytes(self) -> int:
         """The size of HAProxy's buffers."""
         return self.max_body_bytes + _HEAD_BUFFER_BYTES
@@ -117,14 +128,21 @@ _ANSWER_SECONDS = 10
 """Time of a gateway for more than the translation."""
 _FIN_SECONDS = 5
 _RETRY_AFTER_SECONDS = 1
-BODIES = "polyhead_bodies"
-"""Name of a backend that only counts: it has no server."""
+_MOST_PROBES = 16
+"""Of one address at a time."""
+_BODIES, _ALL = "polyhead_bodies", "polyhead_all"
+_REQUESTS, _PROBED = "polyhead_requests", "polyhead_probed"
+COUNTERS = (_BODIES, _ALL, _REQUESTS, _PROBED)
+"""Names of backends that only count: they have no server. The first two count all that are sent,
+the others those of each address."""
 
 # As the gateway has them: what a safe id is, and the contracts' error forms.
 _ID = "req.fhdr(x-request-id,1)"
-_LIBRETRANSLATE_PATHS = "path /translate /languages"
+_LIBRETRANSLATE_PATHS = "path,url_dec /translate /languages"
 _ID_OF_REQUEST = "%[var(txn.request_id)]"
 _PROBES = "path /health /ready /metrics"
+_IS_BATCH = "req.hdr(x-request-priority) batch"
+_ADDRESS = "src,ipmask(32,64)"
 _UNAVAILABLE = "the service has too much to do, or is starting or stopping; try again later"
 _MALFORMED = "the request must be HTTP/1.1 or HTTP/1.0, but is malformed"
 _UNREAD = (400, 408, 413, 422, 500, 501)
@@ -182,7 +200,7 @@ def frontend_rules(options: HAProxyOptions) -> str:
     timeout http-request {head}
     timeout http-keep-alive {_seconds(options.idle_seconds)}
     stick-table type ipv6 size 64k expire 1m store conn_cur
-    tcp-request connection track-sc0 src,ipmask(32,64)
+    tcp-request connection track-sc0 {_ADDRESS}
     tcp-request connection reject if {{ sc0_conn_cur gt {options.connections_per_address} }}
 {silent}\
     http-request set-var(txn.request_id) {_ID} if {{ {_ID} -m reg ^[A-Za-z0-9._:+/=-]{{1,128}}$ }}
@@ -191,13 +209,11 @@ def frontend_rules(options: HAProxyOptions) -> str:
     http-after-response set-status 503 if {{ res.hdr(x-refused) -m found }}
     http-after-response del-header x-refused
     http-after-response set-header connection close if {{ fe_conn gt {crowded} }}
+{_refusals(options)}\
     # There is nothing to upgrade to.
     http-request del-header upgrade
     http-request del-header http2-settings
-{_refusals(options)}\
     http-request use-service prometheus-exporter if {{ path /metrics/haproxy }}
-    http-request set-priority-class int(-1) if {{ {_PROBES} }}
-    http-request set-priority-class int(1) if {{ req.hdr(x-request-priority) batch }}
 """
 
 
@@ -212,10 +228,16 @@ def _refusals(options: HAProxyOptions) -> str:
             "{ method CONNECT TRACE }",
             ' hdr Allow "GET, POST"',
         )
+        + _refused(
+            400,
+            "no_websocket",
+            "the request must not ask for a WebSocket: there is none",
+            "{ req.hdr(upgrade) -i websocket }",
+        )
         # The second one is Serve's list of applications. No contract has either.
         + f"""\
     http-request return status 404 {_json(_native("not_found", nothing))} \
-if !{{ path_beg / }} || {{ path -i /-/routes }}
+if !{{ path_beg / }} || {{ path,url_dec -i /-/routes }}
 """
         + _refused(
             414,
@@ -261,24 +283,56 @@ def backend_rules(name: str, options: HAProxyOptions) -> str:
 {_variable("late", "body_timeout", late)}\
 {_variable("malformed", "malformed_request", _MALFORMED)}\
     http-error status 408 {_json("%[var(txn.late)]")}
-    http-request track-sc1 int(1) table {BODIES} if {long} || \
+    http-request track-sc1 int(1) table {_BODIES} if {long} || \
 {{ req.hdr(transfer-encoding) -m found }}
-    http-request return status 503 {REFUSAL} if {{ sc1_conn_cur({BODIES}) gt \
+    http-request return status 503 {REFUSAL} if {{ sc1_conn_cur({_BODIES}) gt \
 {options.max_large_bodies} }}
     http-request wait-for-body time {body}
-    http-request return status 503 {REFUSAL} if {{ queue({name}) ge \
-{max(1, options.max_in_flight // 2)} }} !{{ {_PROBES} }}
+{_shares(name, options)}\
     # Text is what Serve and its HTTP server answer; a gateway's errors are JSON.
     http-response return status 400 {_json("%[var(txn.malformed)]")} if {{ status 400 }} {text}
     http-response return status 503 {REFUSAL} if {{ status ge 400 }} {text}
 """
 
 
+def _shares(name: str, options: HAProxyOptions) -> str:
+    """Rules for a whole request: who is refused, and who goes first.
+
+    What is refused for its own client's sake waits until that may try again: nobody gains by asking
+    in a loop. It counts nowhere meanwhile.
+    """
+    waiting, most = f"queue({name})", options.max_in_flight
+    batch, share = int(most * options.batch_share), options.in_flight_per_address
+    return f"""\
+    timeout tarpit {_RETRY_AFTER_SECONDS}s
+    http-request set-var(txn.gateways) nbsrv({name})
+    http-request tarpit deny_status 503 {REFUSAL} if {{ {_IS_BATCH} }} \
+{{ int(1),table_conn_cur({_ALL}),div(txn.gateways) ge {batch} }}
+    http-request tarpit deny_status 503 {REFUSAL} if {{ {_PROBES} }} \
+{{ {_ADDRESS},table_conn_cur({_PROBED}) ge {_MOST_PROBES} }}
+    http-request tarpit deny_status 503 {REFUSAL} if {{ {waiting} ge {max(1, most // 2)} }} \
+!{{ {_PROBES} }} {{ {_ADDRESS},table_conn_cur({_REQUESTS}) ge {share} }}
+    http-request return status 503 {REFUSAL} if {{ {waiting} ge {most} }} !{{ {_PROBES} }}
+    http-request track-sc2 {_ADDRESS} table {_PROBED} if {{ {_PROBES} }}
+    http-request track-sc2 {_ADDRESS} table {_REQUESTS} if !{{ {_PROBES} }}
+    http-request track-sc3 int(1) table {_ALL} if !{{ {_PROBES} }}
+    http-request set-priority-class int(1) if {{ sc2_conn_cur gt {share} }}
+    http-request set-priority-class int(2) if {{ {_IS_BATCH} }}
+    http-request set-priority-class int(-1) if {{ {_PROBES} }}
+"""
+
+
 def more_sections() -> str:
     """Sections of our own."""
     return f"""\
-backend {BODIES}
+backend {_BODIES}
     stick-table type integer size 1 store conn_cur
+backend {_ALL}
+    stick-table type integer size 1 store conn_cur
+backend {_REQUESTS}
+    stick-table type ipv6 size 64k expire 1m store conn_cur
+backend {_PROBED}
+    stick-table type ipv6 size 64k expire 1m store conn_cur
 """
 
 

@@ -247,6 +247,8 @@ def haproxy_options(settings: Settings, address: Address) -> HAProxyOptions:
         host=address.host,
         admin_host="",
         max_in_flight=limits.max_in_flight,
+        max_in_flight_per_address=connections.max_in_flight_per_address or 0,
+        batch_share=limits.batch_share,
         max_connections=connections.max_connections or 0,
         max_connections_per_address=connections.max_per_address or 0,
         max_large_bodies=connections.max_large_bodies,

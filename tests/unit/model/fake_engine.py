@@ -54,6 +54,10 @@ class FakeEngine:
         self.num_cancelled = 0
         self.most_in_flight = 0
         self.alive = True
+        self.wants_batch = True
+
+    def room(self, priority: Priority) -> int:
+        return max(0, self.max_sources(priority) - len(self.in_flight))
 
     def max_sources(self, priority: Priority) -> int:
         return self.config.max_waiting

@@ -9,13 +9,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar, cast
 
 import pytest
 
 from model.checkpoints.manifest import ModelMetadata
-from model.config import EngineConfig, GenerationConfig
+from model.config import EngineConfig, GenerationConfig, Priority
 from model.decoding.search import FinishReason
 from model.engine.engine import Engine
 from model.errors import (
@@ -227,6 +228,63 @@ async def test_texts_are_not_cut_after_their_deadline(read: list[str]) -> None:
         await translator.translate_async(texts, deadline=time.monotonic() - 1)
     assert len(read) <= 2
     assert engine.num_submissions == 0
+
+
+async def test_texts_for_which_there_is_no_room_are_not_cut(read: list[str]) -> None:
+    translator, engine = make_translator(FakeEngine(held=True, max_waiting=3))
+    engine.submit([[5, 2]] * 3, GENERATION)
+    for priority in Priority:
+        with pytest.raises(QueueFullError, match="there is room for none"):
+            translator.translate(THREE, priority=priority)
+        with pytest.raises(QueueFullError, match="there is room for none"):
+            await translator.translate_async(THREE, priority=priority)
+    assert read == []
+    engine.finish(0)
+    with pytest.raises(QueueFullError, match="room for 1, but the texts have more"):
+        await translator.translate_async(["two apples. " * 3])
+    assert len(read) == 1  # a repeated sentence is cut once
+    engine.close()
+
+
+async def test_batch_calls_cost_nothing_before_the_engine_needs_them(read: list[str]) -> None:
+    translator, engine = make_translator(FakeEngine(held=True))
+    engine.wants_batch = False
+    batch = [
+        asyncio.create_task(translator.translate_async([text], priority=Priority.BATCH))
+        for text in THREE
+    ]
+    await asyncio.sleep(0.1)
+    assert read == []
+    others = asyncio.create_task(translator.translate_async(["a letter."]))
+    await until(lambda: engine.num_submissions == 1)  # they hold up nobody
+    engine.wants_batch = True
+    await until(lambda: engine.num_submissions == 4)
+    assert engine.priorities == [Priority.INTERACTIVE] + [Priority.BATCH] * 3
+    assert read == ["a letter.", "the red car.", "a small dog.", "my sister.", "two apples."]
+    engine.finish_all()
+    answers = await asyncio.gather(others, *batch)
+    assert [text for answer in answers for text in texts_of(answer)] == ["a letter.", *THREE]
+
+
+async def test_batch_calls_wait_in_a_bounded_line_and_until_their_deadline(
+    read: list[str],
+) -> None:
+    translator, engine = make_translator(FakeEngine(held=True, max_waiting=2))
+    engine.wants_batch = False
+    soon = time.monotonic() + 0.05
+    call = partial(translator.translate_async, THREE, priority=Priority.BATCH)
+    late, left = (asyncio.create_task(call(deadline=end)) for end in (soon, None))
+    await asyncio.sleep(0)
+    with pytest.raises(QueueFullError, match="at most 2 batch calls may wait, and 2 do"):
+        await call()
+    with pytest.raises(DeadlineExceededError, match="before a turn came"):
+        await late
+    left.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await left
+    with pytest.raises(DeadlineExceededError):  # there is a place again
+        await call(deadline=soon)
+    assert (read, engine.num_submissions) == ([], 0)
 
 
 def translate_held(

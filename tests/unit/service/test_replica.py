@@ -6,17 +6,18 @@ import asyncio
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from model.config import EngineConfig, GenerationConfig
+from model.config import EngineConfig, GenerationConfig, Priority
 from model.errors import (
     BackendUnavailableError,
     DeadlineExceededError,
     EngineDeadError,
+    QueueFullError,
     TooLongForDeadlineError,
     UnsupportedLanguageError,
 )
@@ -165,3 +166,18 @@ def test_a_failed_start_leaves_nothing_to_close(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="must be a directory"):
         replica.__init__(str(tmp_path / "missing"), EngineConfig())  # type: ignore[misc]
     replica.__del__()
+
+
+async def test_batch_calls_leave_places_to_others(tiny_model: Path) -> None:
+    replica = TranslatorReplica(str(tiny_model), _ENGINE, max_batch_calls=1)
+    try:
+        batch = replace(_call("The red house."), priority=Priority.BATCH)
+        first = asyncio.create_task(replica.translate(batch))
+        await asyncio.sleep(0)
+        with pytest.raises(QueueFullError, match="at most 1 batch calls may be in work"):
+            await replica.translate(batch)
+        assert (await replica.translate(_call("The red house."))).translations
+        assert (await first).translations
+        assert (await replica.translate(batch)).translations
+    finally:
+        replica.close()

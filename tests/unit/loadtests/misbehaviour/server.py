@@ -25,16 +25,21 @@ class Server:
     """Whether what is no HTTP, and other methods, get an answer of 4xx."""
     answer_bytes: int = 64
     """Size of an answer with several hypotheses."""
+    seconds: float = 0.0
+    """For an answer."""
     places: int = 100_000
     """More open connections than these are answered with 503."""
     limits: dict[str, object] | None = None
     """What /openapi.json states."""
     num_open: int = 0
+    addresses: set[str] = field(default_factory=set)
+    """Where connections came from."""
     tasks: set[asyncio.Task[None] | None] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
         self.num_open += 1
+        self.addresses.add(writer.get_extra_info("peername")[0])
         self.tasks.add(asyncio.current_task())
         try:
             while await self._exchange(reader, writer):
@@ -60,6 +65,7 @@ class Server:
             head, body = "", b""
         if "upgrade:" in head.lower() and self.patience is None:
             await asyncio.Event().wait()
+        await asyncio.sleep(self.seconds)
         status, content = self._answer(head, body)
         writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(content)}\r\n\r\n".encode())
         writer.write(content)

@@ -18,6 +18,7 @@ from loadtests.processes import wait_for
 from tests.unit.loadtests.misbehaviour.server import Server, served
 
 _LIMITS = Limits(total_chars=200, text_chars=100)
+[_LARGEST] = PROFILES["largest"].crowds
 _HELD = [
     "idle", "trickled-heads", "keep-alive", "stopped-bodies", "trickled-bodies", "unread",
     "trickled-reading",
@@ -89,6 +90,25 @@ async def test_what_is_no_request_is_refused_or_not() -> None:
 async def test_what_is_permitted_is_answered(name: str) -> None:
     with served(Server(patience=30.0)) as server:
         assert set(await _outcomes(name, server.url)) == {"200"}
+
+
+@pytest.mark.parametrize(("deadline", "outcome"), [(60.0, "200"), (0.1, "open")])
+async def test_what_is_permitted_may_take_until_its_deadline(
+    monkeypatch: pytest.MonkeyPatch, deadline: float, outcome: str
+) -> None:
+    monkeypatch.setattr("loadtests.misbehaviour.attack._ANSWER_SECONDS", 0.0)
+    profile = dataclasses.replace(
+        PROFILES["four-largest"], crowds=(dataclasses.replace(_LARGEST, connections=2),)
+    )
+    plan = Plan(seconds=0.1, hold=0.1, deadline=deadline)
+    with served(Server(patience=30.0, seconds=1.5)) as server:
+        assert set(await misbehave(profile, server.url, _LIMITS, plan)) == {outcome}
+
+
+async def test_within_a_machine_they_have_an_address_of_their_own() -> None:
+    with served(Server()) as server:
+        await _outcomes("methods", server.url)
+    assert server.addresses == {"127.0.0.2"}
 
 
 @pytest.mark.parametrize("name", ["leaving", "churn"])

@@ -59,9 +59,16 @@ def test_nobody_is_judged_who_was_not_well_before() -> None:
     ]
 
 
-@pytest.mark.parametrize("outcome", ["open", "500", "502", "unbounded"])
+@pytest.mark.parametrize("outcome", ["open", "101", "500", "502", "unbounded"])
 def test_an_end_that_no_connection_may_have(outcome: str) -> None:
     assert _judged(**{outcome: 3}) == [f"no connection may end as {outcome}, but 3 did"]
+
+
+def test_nothing_is_shown_by_those_who_find_no_connection() -> None:
+    assert _judged(**{"no connection": 9}) == [
+        "some of those that misbehave must find a connection, but none did"
+    ]
+    assert _judged(**{"no connection": 9, "closed": 1}) == []
 
 
 @pytest.mark.parametrize("outcome", ["200", "503"])

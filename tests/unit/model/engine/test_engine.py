@@ -141,23 +141,41 @@ def test_what_takes_longer_than_its_deadline_is_refused_before_the_first_step(
         engine.submit(sources, search, deadline=time.monotonic() + 10)
     assert all(runner.plans == [] for runner in runners)
     assert engine.stats().waiting == 0
-    engine.submit(sources, search, deadline=time.monotonic() + 50)
-    engine.submit(sources, search)
-    engine.submit(sources, GREEDY, deadline=time.monotonic() + 30)
+    engine.cancel(engine.submit(sources, search, deadline=time.monotonic() + 50))
+    engine.cancel(engine.submit(sources, search))
+    engine.cancel(engine.submit(sources, GREEDY, deadline=time.monotonic() + 30))
 
 
 def test_what_waits_before_a_request_comes_on_top_of_its_own_time(
     start: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, [runner] = start(max_slots=1, max_waiting=100)
-    monkeypatch.setattr(engine._queue_wait, "seconds_for", lambda num_tokens: num_tokens * 1.0)
+    monkeypatch.setattr(engine._queue_wait, "seconds_for", lambda num_tokens: num_tokens * 2.0)
     know_speed(engine, seconds_a_row=1.0)
     engine.submit([source()], ENDLESS)
     until(lambda: engine.stats().running == 1)
     engine.submit([source()] * 10, ENDLESS)
-    with pytest.raises(QueueFullError, match="others have their turn for about 20 s"):
-        engine.submit([source()] * 10, GREEDY, deadline=time.monotonic() + 45)
-    engine.submit([source()] * 10, GREEDY, deadline=time.monotonic() + 55)
+    with pytest.raises(QueueFullError, match="others have their turn for about 40 s"):
+        engine.submit([source()] * 10, GREEDY, deadline=time.monotonic() + 75)
+    engine.submit([source()] * 10, GREEDY, deadline=time.monotonic() + 85)
+    runner.ending = True
+
+
+def test_of_large_requests_at_once_those_are_refused_who_would_be_late(start: Open) -> None:
+    engine, [runner] = start(max_slots=2, max_waiting=200)
+    know_speed(engine, seconds_a_row=1.0)
+    # 40 s of work each, of which some seconds have begun.
+    futures = [
+        engine.submit([source()] * 20, GREEDY, deadline=time.monotonic() + 120) for _ in range(2)
+    ]
+    words = "take about 40 s to translate, and those of others before them about [678][0-9] s"
+    with pytest.raises(QueueFullError, match=words):
+        engine.submit([source()] * 20, GREEDY, deadline=time.monotonic() + 120)
+    engine.submit([source()], GREEDY, deadline=time.monotonic() + 120)  # it has its turn soon
+    engine.submit([source()] * 20, GREEDY, deadline=time.monotonic() + 180)
+    for future in futures:
+        engine.cancel(future)
+    engine.submit([source()] * 20, GREEDY, deadline=time.monotonic() + 120)
     runner.ending = True
 
 
@@ -231,6 +249,22 @@ def test_batch_work_goes_last(start: Open) -> None:
     until(lambda: engine.stats().running + engine.stats().waiting == 0)
     newcomers = [number for plan in runner.plans for number in ids(plan)]
     assert newcomers == [5, 8, 7]
+
+
+def test_batch_work_is_wanted_while_what_waits_of_it_would_leave_slots_empty(start: Open) -> None:
+    engine, _ = start(max_slots=2, max_waiting=10)
+    engine.submit([source()] * 2, ENDLESS)
+    until(lambda: engine.stats().running == 2)
+    assert engine.room(Priority.INTERACTIVE) == 10
+    engine.submit([source()] * 3, ENDLESS)
+    assert engine.wants_batch  # whatever others there are
+    engine.submit([source()], ENDLESS, priority=Priority.BATCH)
+    assert engine.wants_batch
+    futures = engine.submit([source()], ENDLESS, priority=Priority.BATCH)
+    assert not engine.wants_batch
+    assert (engine.room(Priority.INTERACTIVE), engine.room(Priority.BATCH)) == (5, 0)
+    engine.cancel(futures)
+    assert engine.wants_batch
 
 
 def test_nothing_submitted_is_nothing_to_wait_for(start: Open) -> None:

@@ -205,6 +205,10 @@ def test_knows_whose_turns_come_before_those_of_a_newcomer() -> None:
     assert queue.tokens_before(batch(1)) == 14 * 3
     assert queue.tokens_before(heavy(1)) == 12 * 3
     assert queue.tokens_before([make()]) == 2 * 3
+    for newcomers in (batch(1), heavy(1), heavy(2), [make()], [make()] * 4):
+        before = list(queue.before(newcomers))
+        assert 3 * len(before) == queue.tokens_before(newcomers)
+        assert len(set(before)) == len(before)
 
 
 def test_light_and_heavy_ones_stand_in_two_lines() -> None:

@@ -10,9 +10,12 @@ import sentencex
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from loadtests.corpus import Corpus
 from model.checkpoints.embedded import EMBEDDED
 from model.text.segmentation import Segmenter
+from model.text.sentences import split_sentences
 from model.text.tokenizer import Tokenizer
+from tests.unit.model.text.reference_segmentation import ReferenceSegmenter
 
 TOKENIZER = Tokenizer.from_file(Path(EMBEDDED["en-de"]) / "tokenizer.model")
 UNITS = st.lists(
@@ -90,9 +93,54 @@ def test_four_times_the_text_costs_four_times_as_much(unit: str) -> None:
     assert seconds(16_000) <= 10 * min(seconds(4000), seconds(4000)) + 0.1
 
 
+@settings(max_examples=40, deadline=None)
+@given(UNITS, st.booleans())
+@example("\\a{", True)
+@example("a, bc d ", True)
+@example(" a@b. \u0301", False)
+def test_sentences_are_cut_where_the_reference_cuts_them(unit: str, placeholders: bool) -> None:
+    text = (unit * 3000)[:3000]
+    options = {"language": "en", "max_tokens": 100, "lowercase_all_caps": True}
+    plain = ReferenceSegmenter(TOKENIZER, placeholders=placeholders, **options)  # type: ignore[arg-type]
+    assert segmenter(placeholders=placeholders).segment(text) == plain.segment(text)
+
+
+def test_texts_are_cut_where_the_reference_cuts_them() -> None:
+    corpus = Corpus.read()
+    text = "\n".join(corpus.paragraphs[:100]) + " ".join(corpus.sentences[:300])
+    text += ";".join(corpus.sentences[:300]).replace(".", ",").replace(" ", " <b> ")
+    plain = ReferenceSegmenter(TOKENIZER, language="en", max_tokens=100, placeholders=True)
+    fast = Segmenter(TOKENIZER, language="en", max_tokens=100, placeholders=True)
+    assert fast.segment(text) == plain.segment(text)
+
+
+@pytest.mark.parametrize("unit", ["字。", "Я. ", "é! "])
+def test_many_short_sentences_are_looked_for_in_small_windows(unit: str) -> None:
+    text = unit * 3000
+    with counting(sentencex, "segment") as split:
+        assert list(split_sentences(text, "en"))
+    # What sentencex costs grows with the square of this.
+    assert max(split) <= 1000
+    assert sum(split) <= 3 * len(text)
+
+
+@pytest.mark.parametrize("line", ["ab 12", "Hello world 3", "a" * 200])
+def test_letters_and_digits_alone_are_one_sentence(line: str) -> None:
+    with counting(sentencex, "segment") as split:
+        assert list(split_sentences(line, "en")) == [line]
+    assert split == []
+    assert "".join(sentencex.segment("en", line)) == sentencex.segment("en", line)[0] == line
+
+
 @pytest.mark.parametrize("length", [100, 2000, 20_000])
 @pytest.mark.parametrize(
-    "unit", ["a" + "\u0301" * 199, "a" + "\u0323" * 12, "o\U0001d167\U0001d167"]
+    "unit",
+    [
+        "a" + "\u0301" * 199,
+        "a" + "\u0323" * 12,
+        "o\U0001d167\U0001d167",
+        "a\u0301\u0302",
+    ],
 )
 @pytest.mark.parametrize("placeholders", [True, False])
 def test_noise_is_kept_and_not_translated(unit: str, length: int, placeholders: bool) -> None:

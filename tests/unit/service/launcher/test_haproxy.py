@@ -110,10 +110,15 @@ def test_a_gateway_has_a_bounded_number_of_requests_and_few_may_wait() -> None:
     assert all(" maxconn 64 " in line for line in servers)
     [backend] = [number for number, line in enumerate(lines) if line == "backend http-polyhead"]
     queue = [line for line in lines[backend:] if "queue(http-polyhead)" in line]
-    assert [line.split(" if ")[1] for line in queue] == [
-        "{ queue(http-polyhead) ge 32 } !{ path /health /ready /metrics }"
+    probes = "!{ path /health /ready /metrics }"
+    assert [(line.split(" content-")[0], line.split(" if ")[1]) for line in queue] == [
+        (
+            "http-request tarpit deny_status 503",
+            f"{{ queue(http-polyhead) ge 32 }} {probes} "
+            "{ src,ipmask(32,64),table_conn_cur(polyhead_requests) ge 16 }",
+        ),
+        ("http-request return status 503", f"{{ queue(http-polyhead) ge 64 }} {probes}"),
     ]
-    assert queue[0].startswith("http-request return status 503 ")
 
 
 def test_what_a_silent_gateway_has_is_sent_to_another_one() -> None:
@@ -128,13 +133,12 @@ def test_what_a_silent_gateway_has_is_sent_to_another_one() -> None:
 def test_probes_go_first_and_batch_work_last() -> None:
     lines = _rewritten()
     front = lines.index("frontend http_frontend")
-    rules = [line.split(" if ")[0] for line in lines[front + 1 :]]
-    assert rules[0] == "bind 127.0.0.1:8000 proto h1"
-    first = rules.index("http-request use-service prometheus-exporter")
-    assert rules[first : first + 3] == [
-        "http-request use-service prometheus-exporter",
-        "http-request set-priority-class int(-1)",
-        "http-request set-priority-class int(1)",
+    assert lines[front + 1] == "bind 127.0.0.1:8000 proto h1"
+    # The last one that is true counts.
+    assert [line for line in lines if "set-priority" in line] == [
+        "http-request set-priority-class int(1) if { sc2_conn_cur gt 16 }",
+        "http-request set-priority-class int(2) if { req.hdr(x-request-priority) batch }",
+        "http-request set-priority-class int(-1) if { path /health /ready /metrics }",
     ]
 
 
@@ -244,7 +248,7 @@ def test_there_may_be_any_number_of_backends() -> None:
     assert "listen stats" in _rewritten(none)
     backend = CONFIG.removeprefix(none)
     several = none + "".join(backend.replace("polyhead", name) for name in "abc")
-    assert sum("{ queue(http-" in line for line in _rewritten(several)) == 3
+    assert sum("{ queue(http-" in line for line in _rewritten(several)) == 6
 
 
 @pytest.mark.parametrize(

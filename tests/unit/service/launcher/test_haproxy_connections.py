@@ -7,6 +7,7 @@ import json
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,13 +28,22 @@ HEAD = b"Host: a\r\nContent-Type: application/json\r\n"
 TEXT_ANSWERS = {"/bad": 400, "/unknown": 404, "/late": 408, "/lost": 500, "/full": 503}
 
 
+AT_WORK: list[int] = []
+"""As long as the requests that the gateway does not answer."""
+
+
 async def _gateway(scope: Any, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
-    """Reads the body, then tells what it got; answers of any size, and in text, are to be had."""
+    """Tells what it got; answers of any size, in text, and none at all are to be had."""
     body, more = b"", True
     while more:
         message = await receive()
         body += message.get("body", b"")
         more = message.get("more_body", False)
+    if (b"x-held", b"yes") in scope["headers"]:  # until its client leaves
+        AT_WORK.append(0)
+        await receive()
+        AT_WORK.pop()
+        return
     path = scope["path"]
     headers = [name.decode("latin-1") for name, _ in scope["headers"]]
     answer = json.dumps({"bytes": len(body), "headers": headers}).encode()
@@ -53,14 +63,15 @@ class Front:
 
     port: int
 
-    def connect(self, sent: bytes = b"") -> socket.socket:
-        """A connection that has sent so much."""
+    def connect(self, sent: bytes = b"", address: str = "127.0.0.1") -> socket.socket:
+        """A connection from an address of this machine that has sent so much."""
         client = socket.socket()
         # Else the kernel would take a whole answer for who does not read.
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
         client.settimeout(60)
         try:
+            client.bind((address, 0))
             client.connect(("127.0.0.1", self.port))
             client.sendall(sent)
         except OSError:
@@ -107,8 +118,9 @@ def _front(folder: Path, **options: Any) -> Iterator[Front]:
             wait_for(lambda: server.started)
             port = free_port()
             written = written_by_serve(folder, port=port, gateway_port=listening.getsockname()[1])
+            options = {"max_in_flight": 1, **options}
             chosen = HAProxyOptions(
-                host="127.0.0.1", admin_host="", max_in_flight=1, max_body_bytes=MAX_BODY, **options
+                host="127.0.0.1", admin_host="", max_body_bytes=MAX_BODY, **options
             )
             with running_haproxy(written, port, chosen):
                 front = Front(port)
@@ -138,13 +150,27 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
 def test_who_asks_for_an_upgrade_gets_an_ordinary_answer(patient: Front, method: str) -> None:
     status, _, body = patient.answer(
         method.encode() + b" /v1/translate HTTP/1.1\r\n" + HEAD + b"Content-Length: 2\r\n"
-        b"Connection: close, Upgrade\r\nUpgrade: websocket\r\nHTTP2-Settings: AAMAAABk\r\n"
-        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n{}"
+        b"Connection: close, Upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n{}"
     )
     assert status == 200
     answer = json.loads(body)
     assert answer["bytes"] == 2
     assert not {"upgrade", "http2-settings"} & set(answer["headers"])
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("asked", ["websocket", "h2c, WebSocket"])
+def test_who_asks_for_a_websocket_costs_no_gateway_anything(
+    patient: Front, method: str, asked: str
+) -> None:
+    with patient.connect(_held("/v1/models")):  # which has the only place
+        wait_for(lambda: AT_WORK)
+        status, _, body = patient.answer(
+            f"{method} /v1/translate HTTP/1.1\r\n".encode() + HEAD + b"Content-Length: 2\r\n"
+            b"Connection: close, Upgrade\r\nUpgrade: " + asked.encode() + b"\r\n"
+            b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n{}"
+        )
+    assert (status, json.loads(body)["error"]["type"]) == (400, "no_websocket")
 
 
 @pytest.mark.parametrize("size", [60_000, MAX_BODY])
@@ -289,6 +315,7 @@ REFUSED = {
     "connect": (b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n", 405, "method_not_allowed"),
     "options": (b"OPTIONS * HTTP/1.1\r\nHost: a\r\n", 404, "not_found"),
     "routes": (b"GET /-/routes HTTP/1.1\r\nHost: a\r\n", 404, "not_found"),
+    "encoded routes": (b"GET /%2D%2Fr%6futes HTTP/1.1\r\nHost: a\r\n", 404, "not_found"),
     "url": (b"GET /%s HTTP/1.1\r\nHost: a\r\n" % (b"a" * 17_000), 414, "url_too_long"),
     "headers": (
         b"GET / HTTP/1.1\r\nHost: a\r\nX-A: %s\r\n" % (b"a" * 33_000),
@@ -329,7 +356,7 @@ def test_what_is_refused_is_refused_in_json(patient: Front, case: str) -> None:
     assert is_safe_id(answer["request_id"])
 
 
-@pytest.mark.parametrize("path", ["/translate", "/languages"])
+@pytest.mark.parametrize("path", ["/translate", "/languages", "/%74ranslate"])
 def test_it_is_refused_in_the_form_of_the_api(patient: Front, path: str) -> None:
     head = f"TRACE {path} HTTP/1.1\r\nHost: a\r\nX-Request-Id: id-7\r\nConnection: close\r\n\r\n"
     status, headers, body = patient.answer(head.encode())
@@ -353,3 +380,87 @@ def test_it_is_refused_in_the_form_of_the_api(patient: Front, path: str) -> None
 )
 def test_what_is_not_http_1_gets_no_answer(patient: Front, sent: bytes) -> None:
     assert patient.answer(sent) == (0, {}, b"")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    """A HAProxy with twelve places, of which each address may always have three."""
+    with _front(tmp_path_factory.mktemp("shared"), max_in_flight=12) as front:
+        yield front
+
+
+def _held(path: str, *headers: bytes) -> bytes:
+    """A request that is answered when its client has left, which is never."""
+    lines = b"".join(header + b"\r\n" for header in (b"X-Held: yes", *headers))
+    return b"GET " + path.encode() + b" HTTP/1.1\r\n" + HEAD + lines + b"\r\n"
+
+
+def _refused(clients: list[socket.socket], number: int) -> list[socket.socket]:
+    """Those of them that have been answered, once so many have; each answer must be a refusal."""
+    answered: list[socket.socket] = []
+    while len(answered) < number:
+        waiting = [client for client in clients if client not in answered]
+        ready, _, _ = select.select(waiting, [], [], 60)
+        assert ready
+        answered += ready
+    for client in answered:
+        head = client.recv(2**16)
+        assert head.startswith(b"HTTP/1.1 503 ")
+        assert b"retry-after: 1\r\n" in head
+    return answered
+
+
+def _flood(
+    front: Front, clients: contextlib.ExitStack, path: str, number: int
+) -> list[socket.socket]:
+    """So many clients of one address, of which the first twelve are in flight."""
+    flood: list[socket.socket] = []
+    wait_for(lambda: not AT_WORK)
+    for count in (12, number - 12):
+        for _ in range(count):
+            flood.append(clients.enter_context(front.connect(_held(path), "127.0.0.2")))
+        wait_for(lambda: len(AT_WORK) == 12)
+    return flood
+
+
+def test_who_has_more_than_its_share_is_refused_and_waits_behind_others(shared: Front) -> None:
+    with contextlib.ExitStack() as clients:
+        flood = _flood(shared, clients, "/v1/translate", 24)
+        # Twelve are in flight, and half as many wait.
+        assert len(_refused(flood[12:], 6)) == 6
+        sent = _held("/v1/translate").replace(b"X-Held: yes\r\n", b"Connection: close\r\n")
+        other = clients.enter_context(shared.connect(sent))
+        assert select.select([other], [], [], 0.5)[0] == []  # it waits, and is not refused
+        flood[0].close()
+        # It has the next place, before those who were there first.
+        assert _read_all(other).startswith(b"HTTP/1.1 200 ")
+
+
+def test_many_probes_of_one_address_take_nobodys_place(shared: Front) -> None:
+    with contextlib.ExitStack() as clients:
+        flood = _flood(shared, clients, "/health", 20)
+        assert len(_refused(flood[12:], 4)) == 4
+        sent = b"GET /v1/models HTTP/1.1\r\nConnection: close\r\n" + HEAD + b"\r\n"
+        other = clients.enter_context(shared.connect(sent))
+        for client in flood:
+            client.close()
+        assert _read_all(other).startswith(b"HTTP/1.1 200 ")
+
+
+def test_batch_requests_beyond_their_share_are_refused_late_and_count_nowhere(
+    shared: Front,
+) -> None:
+    batch = b"X-Request-Priority: batch"
+    with contextlib.ExitStack() as clients:
+        held = [
+            clients.enter_context(shared.connect(_held("/v1/translate", batch))) for _ in range(6)
+        ]
+        wait_for(lambda: len(AT_WORK) == 6)
+        began = time.monotonic()
+        late = clients.enter_context(shared.connect(_held("/v1/translate", batch)))
+        assert shared.translate().status_code == 200
+        held[0].close()
+        # The refused one has no answer yet, but the place is not its own.
+        wait_for(lambda: shared.translate(headers={"X-Request-Priority": "batch"}).is_success)
+        _refused([late], 1)
+        assert time.monotonic() - began > 0.9
