@@ -288,6 +288,9 @@ REFUSED = {
     "trace": (b"TRACE /v1/translate HTTP/1.1\r\nHost: a\r\n", 405, "method_not_allowed"),
     "connect": (b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n", 405, "method_not_allowed"),
     "options": (b"OPTIONS * HTTP/1.1\r\nHost: a\r\n", 404, "not_found"),
+    "version 2": (b"GET / HTTP/2.0\r\nHost: a\r\n", 505, "version_not_supported"),
+    "version 0": (b"GET / HTTP/0.9\r\nHost: a\r\n", 505, "version_not_supported"),
+    "version 1.2": (b"GET / HTTP/1.2\r\nHost: a\r\n", 505, "version_not_supported"),
     "routes": (b"GET /-/routes HTTP/1.1\r\nHost: a\r\n", 404, "not_found"),
     "url": (b"GET /%s HTTP/1.1\r\nHost: a\r\n" % (b"a" * 17_000), 414, "url_too_long"),
     "headers": (
