@@ -329,6 +329,7 @@ def _share(amount: float, count: int) -> float:
 
 def _start(settings: Settings, address: Address) -> list[ModelInfo]:
     from ray import serve
+    from ray.exceptions import RayError
     from ray.serve.schema import LoggingConfig
 
     from service.app import build, model_directories, translator_name
@@ -340,7 +341,7 @@ def _start(settings: Settings, address: Address) -> list[ModelInfo]:
     try:
         serve.start(http_options=options, logging_config=quiet)
         serve.run(build(settings), name=APPLICATION, route_prefix="/")
-    except (RuntimeError, ValueError) as error:  # ValueError: a name that Serve refuses
+    except (RuntimeError, ValueError, RayError) as error:  # ValueError: a name that Serve refuses
         raise LaunchError(f"the service did not start: {_reason(str(error))}") from None
     handles = [
         serve.get_deployment_handle(translator_name(directory), APPLICATION)
