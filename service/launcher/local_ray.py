@@ -42,6 +42,7 @@ __all__ = [
     "kill_descendants",
     "kill_stopped",
     "local_ray",
+    "reap_orphans",
     "wait_for_ray_exit",
 ]
 
@@ -142,7 +143,7 @@ def _sigterm_kept() -> Iterator[None]:
 def wait_for_ray_exit() -> None:
     """Returns when a process without which Ray is lost has ended.
 
-    Until then, kills workers that are stopped (SIGSTOP) for 10 to 20 s.
+    Until then, kills workers that are stopped (SIGSTOP) for 10 to 20 s, and reaps orphans.
     """
     essential = []
     for process in descendants():
@@ -155,6 +156,7 @@ def wait_for_ray_exit() -> None:
         time.sleep(_POLL_SECONDS)
         if time.monotonic() > looked_at + _STOPPED_SECONDS:
             stopped = kill_stopped(stopped)
+            reap_orphans()
             looked_at = time.monotonic()
 
 
@@ -176,6 +178,14 @@ def kill_stopped(before: set[psutil.Process]) -> set[psutil.Process]:
                 if process in before:
                     process.kill()
     return stopped
+
+
+def reap_orphans() -> None:
+    """Reaps ended children, of which most were orphans: none but this process can."""
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error, ChildProcessError):
+            if child.status() == psutil.STATUS_ZOMBIE and child.name() not in _ESSENTIAL:
+                os.waitpid(child.pid, os.WNOHANG)
 
 
 def descendants() -> list[psutil.Process]:

@@ -80,6 +80,28 @@ def test_a_worker_that_stays_stopped_is_killed(monkeypatch: pytest.MonkeyPatch) 
         assert other.poll() is None
 
 
+_ORPHAN = """
+import psutil, subprocess, sys
+from service.launcher.local_ray import become_subreaper, reap_orphans
+
+become_subreaper()
+parent = "import subprocess; print(subprocess.Popen('true').pid)"
+own = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
+orphan = psutil.Process(int(own.communicate(timeout=60)[0]))
+while orphan.status() != psutil.STATUS_ZOMBIE:
+    pass
+reap_orphans()
+print(orphan.is_running(), own.poll())
+"""
+
+
+def test_an_orphan_that_has_ended_is_reaped() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", _ORPHAN], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert ran.stdout == "False 0\n", ran.stderr
+
+
 @contextmanager
 def _sleeping(title: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process with that title."""
