@@ -222,6 +222,12 @@ def _refusals(options: HAProxyOptions) -> str:
     nothing = "there is nothing at this path; /docs lists what there is"
     return (
         _refused(
+            505,
+            "version_not_supported",
+            "the HTTP version must be 1.1 or 1.0, but is %[req.ver]",
+            "!{ req.ver 1.1 1.0 }",
+        )
+        + _refused(
             405,
             "method_not_allowed",
             "the method must be another one at this path",

@@ -27,7 +27,7 @@ from service.launcher.compilation import compile_ahead
 from service.launcher.forced_stop import STOP_SIGNALS, forced_stop
 from service.launcher.haproxy_rules import HAProxyOptions
 from service.launcher.local_ray import LaunchError, local_ray, wait_for_ray_exit
-from service.launcher.process_limits import free_threads, raise_open_files
+from service.launcher.process_limits import free_threads, memory_limit, raise_open_files
 
 if TYPE_CHECKING:
     from service.protocol import ModelInfo
@@ -62,6 +62,11 @@ _THREADS = 40
 """Threads of each process: most are Ray's."""
 _OTHER_PROCESSES = 7
 """With so many threads, beside gateways and replicas."""
+_LEAST_MEMORY_MIB = 220
+"""Of all processes but gateways and replicas; with less nothing starts."""
+_LEAST_GATEWAY_MIB = 50
+_LEAST_REPLICA_MIB = 75
+"""Without a model's weights."""
 _SERVE_STOP_SECONDS = 3.0
 """Time for Serve to shut down after that."""
 _STOP_SECONDS = 9.5
@@ -174,7 +179,7 @@ def check_gateways(settings: Settings) -> None:
 
 
 def check_process_limits(settings: Settings) -> None:
-    """LaunchError where this user may have too few open files, or too few threads, for `settings`.
+    """LaunchError for too few open files, too few threads, or too little memory for `settings`.
 
     Raises both limits as far as the user may.
     """
@@ -193,6 +198,17 @@ def check_process_limits(settings: Settings) -> None:
         raise LaunchError(
             f"about {needed} threads are needed, but this user or this container may start only "
             f"{max(0, threads)} more; raise the limit (ulimit -Hu, or the container's of processes)"
+        )
+    _check_memory(settings.gateway_replicas, replicas)
+
+
+def _check_memory(gateways: int, replicas: int) -> None:
+    limit = memory_limit() // 2**20
+    needed = _LEAST_MEMORY_MIB + _LEAST_GATEWAY_MIB * gateways + _LEAST_REPLICA_MIB * replicas
+    if limit < needed:
+        raise LaunchError(
+            f"memory must be at least {needed} MiB, and the models' weights, for {replicas} "
+            f"replicas in all, but this machine or container has {limit} MiB"
         )
 
 
@@ -331,6 +347,7 @@ def _share(amount: float, count: int) -> float:
 
 def _start(settings: Settings, address: Address) -> list[ModelInfo]:
     from ray import serve
+    from ray.exceptions import RayError
     from ray.serve.schema import LoggingConfig
 
     from service.app import build, model_directories, translator_name
@@ -342,7 +359,7 @@ def _start(settings: Settings, address: Address) -> list[ModelInfo]:
     try:
         serve.start(http_options=options, logging_config=quiet)
         serve.run(build(settings), name=APPLICATION, route_prefix="/")
-    except (RuntimeError, ValueError) as error:  # ValueError: a name that Serve refuses
+    except (RuntimeError, ValueError, RayError) as error:  # ValueError: a name that Serve refuses
         raise LaunchError(f"the service did not start: {_reason(str(error))}") from None
     handles = [
         serve.get_deployment_handle(translator_name(directory), APPLICATION)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import logging
 import os
 import secrets
@@ -40,7 +41,9 @@ __all__ = [
     "become_subreaper",
     "descendants",
     "kill_descendants",
+    "kill_stopped",
     "local_ray",
+    "reap_orphans",
     "wait_for_ray_exit",
 ]
 
@@ -56,11 +59,15 @@ _OBJECT_STORE_BYTES = 100 * 2**20
 _ESSENTIAL = frozenset({"gcs_server", "raylet"})
 """Processes without which Ray is lost."""
 _POLL_SECONDS = 1.0
+_STOPPED_SECONDS = 10.0
+"""After which a worker that is still stopped is killed."""
 _KEEP_SECONDS = 0.001
 _SIGACTION_BYTES = 256
 """More than Linux's struct sigaction has; it is copied, not read."""
 _STOP_SECONDS = 3.0
 _KILL_SECONDS = 5.0
+_LEAST_FREE_BYTES = 64 * 2**20
+"""In the private folder: logs, sockets, and what does not fit into shared memory."""
 _LONGEST_TEMPORARY_PATH = 8
 """Our directory adds 19 characters, HAProxy up to 80, and a socket's path may have 107."""
 
@@ -135,14 +142,51 @@ def _sigterm_kept() -> Iterator[None]:
 
 
 def wait_for_ray_exit() -> None:
-    """Returns when a process without which Ray is lost has ended."""
+    """Returns when a process without which Ray is lost has ended.
+
+    Until then, kills workers that are stopped (SIGSTOP) for 10 to 20 s, and reaps orphans.
+    """
     essential = []
     for process in descendants():
         with contextlib.suppress(psutil.NoSuchProcess):
             if process.name() in _ESSENTIAL:
                 essential.append(process)
+    stopped: set[psutil.Process] = set()
+    looked_at = time.monotonic()
     while len(essential) == len(_ESSENTIAL) and all(map(_is_running, essential)):
         time.sleep(_POLL_SECONDS)
+        if time.monotonic() > looked_at + _STOPPED_SECONDS:
+            stopped = kill_stopped(stopped)
+            reap_orphans()
+            looked_at = time.monotonic()
+
+
+def kill_stopped(before: set[psutil.Process]) -> set[psutil.Process]:
+    """Sends SIGKILL to Ray's workers that are stopped now and were before.
+
+    When a process is stopped for some 20 s, Ray's own kill fails as the connection to it does: Ray
+    believes it dead, but its CPUs stay taken, and nothing can start in its place.
+
+    Returns:
+        The workers that are stopped now.
+    """
+    stopped = set()
+    for process in descendants():
+        with contextlib.suppress(psutil.Error, IndexError):
+            is_worker = process.cmdline()[0].startswith("ray::")
+            if is_worker and process.status() == psutil.STATUS_STOPPED:
+                stopped.add(process)
+                if process in before:
+                    process.kill()
+    return stopped
+
+
+def reap_orphans() -> None:
+    """Reaps ended children, of which most were orphans: none but this process can."""
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error, ChildProcessError):
+            if child.status() == psutil.STATUS_ZOMBIE and child.name() not in _ESSENTIAL:
+                os.waitpid(child.pid, os.WNOHANG)
 
 
 def descendants() -> list[psutil.Process]:
@@ -182,10 +226,10 @@ def _is_running(process: psutil.Process) -> bool:
 def _start(directory: Path) -> None:
     import ray
 
-    # Imports ray, which reads the environment that is now prepared.
-    from service.launcher.ray_node import few_processes
-
     try:
+        # Imports private names of ray, which reads the environment that is now prepared.
+        from service.launcher.ray_node import few_processes
+
         with few_processes(directory):
             ray.init(
                 address="local",
@@ -202,10 +246,19 @@ def _start(directory: Path) -> None:
 
 @contextlib.contextmanager
 def _private_directory() -> Iterator[Path]:
-    parent = tempfile.gettempdir()
-    if len(parent) > _LONGEST_TEMPORARY_PATH:
-        parent = "/tmp"
-    directory = Path(tempfile.mkdtemp(prefix="polyhead-", dir=parent))
+    parent = "/tmp"
+    try:
+        if len(chosen := tempfile.gettempdir()) <= _LONGEST_TEMPORARY_PATH:
+            parent = chosen
+        free = shutil.disk_usage(parent).free
+        if free < _LEAST_FREE_BYTES:
+            raise OSError(errno.ENOSPC, f"only {free // 2**20} MiB are free")
+        directory = Path(tempfile.mkdtemp(prefix="polyhead-", dir=parent))
+    except OSError as error:
+        raise LaunchError(
+            f"{parent} must be a folder to write to with {_LEAST_FREE_BYTES // 2**20} MiB free, "
+            f"but is not: {error.strerror}; TMPDIR can name another one"
+        ) from None
     try:
         yield directory
     finally:

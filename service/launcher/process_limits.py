@@ -9,10 +9,11 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["forbid_core_dumps", "free_threads", "raise_open_files"]
+__all__ = ["forbid_core_dumps", "free_threads", "memory_limit", "raise_open_files"]
 
 _CONTROL_GROUP = Path("/sys/fs/cgroup")
 """Control group of a container: of the whole machine it has no limits."""
+_OWN_GROUPS = Path("/proc/self/cgroup")
 
 
 def forbid_core_dumps() -> None:
@@ -54,6 +55,29 @@ def free_threads() -> int | None:
         most = int((_CONTROL_GROUP / "pids.max").read_text())
         rooms.append(most - int((_CONTROL_GROUP / "pids.current").read_text()))
     return min(rooms, default=None)
+
+
+def memory_limit() -> int:
+    """Bytes that this process and all it starts may have: the machine's, or a control group's."""
+    limits = [psutil.virtual_memory().total]
+    with contextlib.suppress(OSError):
+        for line in _OWN_GROUPS.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers in ("", "memory"):
+                # In a container the path may be the host's, and the group is the root's.
+                root = _CONTROL_GROUP / controllers
+                for group in (root / path.strip("/") / "leaf").parents:
+                    if group.is_relative_to(root):
+                        limits += _limits_of(group)
+    return min(limits)
+
+
+def _limits_of(group: Path) -> list[int]:
+    limits = []
+    for name in ("memory.max", "memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):  # not there, or "max"
+            limits.append(int((group / name).read_text()))
+    return limits
 
 
 def _threads_of_this_user() -> int:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any
 from urllib.parse import parse_qsl
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from service.errors import MalformedBodyError
@@ -64,8 +65,10 @@ async def _parse_multipart(request: Request, max_fields: int) -> list[tuple[str,
             max_files=0, max_fields=max_fields, max_part_size=_MAX_PART_BYTES
         ) as form:
             return [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
-    except (ValueError, LookupError) as exc:
+    except (ValueError, LookupError, HTTPException) as exc:
         # The client also chooses the character set, and some of Python's are not for text.
+        reason = exc.detail if isinstance(exc, HTTPException) else type(exc).__name__
         raise MalformedBodyError(
-            f"the body must be a multipart form in UTF-8, but is not ({type(exc).__name__})"
+            f"the body must be a multipart form of at most {max_fields} fields in UTF-8, without "
+            f"files, each part with a name and few short headers, but is not: {reason}"
         ) from None

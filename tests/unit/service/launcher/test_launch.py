@@ -266,6 +266,18 @@ def test_few_open_files_mean_fewer_requests_at_once(monkeypatch: pytest.MonkeyPa
         check_process_limits(asked)
 
 
+def test_too_little_memory_is_said_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(launch, "raise_open_files", lambda: 4096)
+    monkeypatch.setattr(launch, "free_threads", lambda: None)
+    monkeypatch.setattr(launch, "memory_limit", lambda: 345 * 2**20)
+    check_process_limits(Settings(models=["a"], replicas=1))
+    words = "memory must be at least 495 MiB, .* for 3 replicas in all, but .* has 345 MiB"
+    with pytest.raises(LaunchError, match=words):
+        check_process_limits(Settings(models=["a"], replicas=3))
+
+
 def test_too_few_threads_are_said_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "raise_open_files", lambda: 4096)
     monkeypatch.setattr(launch, "free_threads", lambda: 439)

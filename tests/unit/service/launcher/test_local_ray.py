@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -10,10 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from service.launcher import local_ray
-from tests.integration.service_process import runs
+from service.launcher.local_ray import LaunchError
+from tests.integration.service_process import runs, wait_for
 
 ROOT = Path(__file__).parents[4]
 
@@ -67,6 +72,55 @@ def _bystander() -> Iterator[subprocess.Popen[bytes]]:
         yield process
 
 
+def test_a_worker_that_stays_stopped_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with _sleeping("ray::A") as stopped, _sleeping("ray::B") as runs_on, _sleeping("gdb") as other:
+        ours = [psutil.Process(process.pid) for process in (stopped, runs_on, other)]
+        monkeypatch.setattr(local_ray, "descendants", lambda: ours)
+        assert local_ray.kill_stopped(set()) == set()
+        ours[0].suspend()
+        ours[2].suspend()
+        wait_for(lambda: ours[0].status() == ours[2].status() == psutil.STATUS_STOPPED)
+        once = local_ray.kill_stopped(set())
+        assert once == {ours[0]}
+        assert stopped.poll() is None
+        local_ray.kill_stopped(once)
+        assert stopped.wait(60) == -signal.SIGKILL
+        assert runs_on.poll() is None
+        assert other.poll() is None
+
+
+_ORPHAN = """
+import psutil, subprocess, sys
+from service.launcher.local_ray import become_subreaper, reap_orphans
+
+become_subreaper()
+parent = "import subprocess; print(subprocess.Popen('true').pid)"
+own = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
+orphan = psutil.Process(int(own.communicate(timeout=60)[0]))
+while orphan.status() != psutil.STATUS_ZOMBIE:
+    pass
+reap_orphans()
+print(orphan.is_running(), own.poll())
+"""
+
+
+def test_an_orphan_that_has_ended_is_reaped() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", _ORPHAN], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert ran.stdout == "False 0\n", ran.stderr
+
+
+@contextmanager
+def _sleeping(title: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process with that title."""
+    with subprocess.Popen([title, "infinity"], executable=shutil.which("sleep")) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def test_the_environment_is_private_quiet_and_on_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("RAY_")]:
         monkeypatch.delenv(name)
@@ -93,3 +147,25 @@ def test_the_directory_is_private_and_its_path_short(monkeypatch: pytest.MonkeyP
         assert directory.parent == Path("/tmp")
         assert directory.stat().st_mode & 0o077 == 0
     assert not directory.exists()
+
+
+def test_a_full_disk_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    nearly_full = shutil.disk_usage("/tmp")._replace(free=3 * 2**20)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: nearly_full)
+    with (
+        pytest.raises(LaunchError, match=r"64 MiB free, but is not: only 3 MiB are free; TMPDIR"),
+        local_ray._private_directory(),
+    ):
+        pass
+
+
+def test_without_any_folder_to_write_to_nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_usable() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", none_usable)
+    with (
+        pytest.raises(LaunchError, match=r"^/tmp must be a folder .* No usable temporary"),
+        local_ray._private_directory(),
+    ):
+        pass

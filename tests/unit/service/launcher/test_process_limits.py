@@ -6,6 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
+import pytest
+
+from service.launcher import process_limits
+
 ROOT = Path(__file__).parents[4]
 _CAP_SYS_RESOURCE = 24
 """Linux's constant; see capabilities(7)."""
@@ -69,3 +74,27 @@ def test_open_files_are_raised_to_what_there_may_be() -> None:
 
 def test_threads_that_a_user_may_still_start() -> None:
     assert _output(_THREADS).strip() == "True"
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "limit"),
+    [
+        ("0::/a/b", {"a/b/memory.max": "max", "a/memory.max": "700", "memory.max": "900"}, 700),
+        ("0::/a/b", {"memory.max": "900"}, 900),  # a container, whose path is the host's
+        ("3:memory:/a\n0::/", {"memory/a/memory.limit_in_bytes": "500"}, 500),
+        ("3:cpu:/a\n0::/", {"cpu/a/memory.limit_in_bytes": "500", "memory.max": "max"}, 1000),
+    ],
+)
+def test_memory_is_what_the_control_group_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str, files: dict[str, str], limit: int
+) -> None:
+    groups, table = tmp_path / "cgroup", tmp_path / "own"
+    table.write_text(f"{own}\n")
+    for name, text in files.items():
+        (groups / name).parent.mkdir(parents=True, exist_ok=True)
+        (groups / name).write_text(text)
+    monkeypatch.setattr(process_limits, "_CONTROL_GROUP", groups)
+    monkeypatch.setattr(process_limits, "_OWN_GROUPS", table)
+    machine = psutil.virtual_memory()._replace(total=1000)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: machine)
+    assert process_limits.memory_limit() == limit

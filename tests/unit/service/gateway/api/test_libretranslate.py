@@ -245,6 +245,14 @@ async def test_json_that_is_no_object(content: bytes) -> None:
     assert (answer.status_code, answer.json()) == (400, {"error": "Invalid JSON format"})
 
 
+MULTIPART = {"content-type": "multipart/form-data; boundary=x"}
+
+
+def _part(name: str, headers: str = "") -> bytes:
+    disposition = f'Content-Disposition: form-data; name="{name}"'
+    return f"--x\r\n{disposition}\r\n{headers}\r\na\r\n".encode()
+
+
 @pytest.mark.parametrize(
     ("content", "headers", "words"),
     [
@@ -255,8 +263,12 @@ async def test_json_that_is_no_object(content: bytes) -> None:
         (b"q=\xff&source=en&target=de", FORM, "form fields must be in UTF-8"),
         (b"q=%ed%a0%80&source=en&target=de", FORM, "form fields must be in UTF-8"),
         (b"q=a&" * 200, FORM, "a form must have at most 160 fields"),
-        (b"", {"content-type": "multipart/form-data"}, ""),
-        (b"abc", {"content-type": "multipart/form-data; boundary=x"}, ""),
+        (b"", {"content-type": "multipart/form-data"}, "the body must be a multipart form"),
+        (b"abc", MULTIPART, "the body must be a multipart form"),
+        (_part("q") * 161, MULTIPART, "the body must be a multipart form of at most 160 fields"),
+        (_part("q", "X-A: b\r\n" * 9), MULTIPART, "the body must be a multipart form"),
+        (_part("q", f"X-A: {'b' * 9000}\r\n"), MULTIPART, "the body must be a multipart form"),
+        (_part("q" * 9000), MULTIPART, "the body must be a multipart form"),
     ],
 )
 async def test_a_body_that_cannot_be_read(
