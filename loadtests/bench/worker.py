@@ -172,6 +172,7 @@ def _serve(pipe: Connection, spec: ContenderSpec) -> None:
     os.sched_setaffinity(0, spec.cores)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(len(spec.cores))
+    os.environ.update(spec.environment)
     try:
         contender, weights_digest = _become(spec)
         pipe.send((True, weights_digest))

@@ -32,6 +32,7 @@ __all__ = [
     "InstructionSet",
     "NativeBuildError",
     "build",
+    "compile_library",
     "detect",
     "find_compiler",
     "instruction_sets",
@@ -241,20 +242,25 @@ def _is_sound(library: Path) -> bool:
 
 
 def _compile(instruction_set: InstructionSet, target: Path) -> Path:
-    compiler = find_compiler()
     with _locked(target.parent / "lock"):
         if _is_sound(target):
             return target
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
             unfinished = Path(scratch) / target.name
-            command = [
-                compiler, *_FLAGS, *_MACHINE_FLAGS[instruction_set],
-                str(_SOURCE_DIRECTORY / "interface.cc"), "-o", str(unfinished),
-            ]  # fmt: skip
-            _run(command)
+            compile_library(_SOURCE_DIRECTORY / "interface.cc", unfinished, instruction_set)
             _write_out(unfinished)
             unfinished.replace(target)
     return target
+
+
+def compile_library(source: Path, target: Path, instruction_set: InstructionSet) -> None:
+    """Compiles a C++ source, and what it includes, to a shared library, as the engine is.
+
+    Raises:
+        NativeBuildError: there is no compiler, or it failed.
+    """
+    flags = (*_FLAGS, *_MACHINE_FLAGS[instruction_set])
+    _run([find_compiler(), *flags, str(source), "-o", str(target)])
 
 
 def _write_out(library: Path) -> None:
