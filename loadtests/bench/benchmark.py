@@ -21,7 +21,6 @@ from loadtests.bench.contender import (
     Peer,
     Regime,
     Search,
-    SlowAnswerError,
     Task,
 )
 from loadtests.bench.instruction_sets import environment
@@ -39,16 +38,11 @@ from model.checkpoints.files import TOKENIZER_FILE
 from model.engine.native.build import NativeBuildError, detect
 from model.text.tokenizer import Tokenizer
 
-__all__ = ["MAX_DEVIATION", "bench", "exclude_unplanned", "keeps_plan", "run", "run_lengths"]
+__all__ = ["bench", "run", "run_lengths"]
 
-MAX_DEVIATION = 0.1
-"""Share of the planned target tokens by which their number may be missed."""
 _QUICK = {"minutes": 0.9, "rounds": 1}
-_PROBE_SENTENCES = 8
 _COMPARED_SENTENCES = 128
 """That are translated in float32 beside everything else."""
-_PROBE_SECONDS = 120.0
-"""The longest that one search of a probe may take."""
 
 
 def bench(
@@ -84,10 +78,7 @@ def bench(
     )
     for file in filter(None, (results, plot)):
         append(file, "", error=BenchError)  # what cannot be written is known at once
-    if regimes == (Regime.LENGTH,):
-        result = run_lengths(wanted)
-    else:
-        result = run(wanted)
+    result = run_lengths(wanted) if regimes == (Regime.LENGTH,) else run(wanted)
     line = json.dumps(result, ensure_ascii=False)
     if not as_json:
         print(as_tables(result), end="\n\n")
@@ -118,8 +109,6 @@ def run(options: BenchOptions) -> dict[str, Any]:
         score = _bleu_score(specs[0], workload, options)
         _tell("starting contenders")
         with Field(map(Worker, specs)) as field:
-            excluded = exclude_unplanned(field, workload, options.searches)
-            pairs = [p for p in pairs if not {p.our_label, p.their_label} & excluded.keys()]
             measurements = measure_regimes(field, workload, options, pairs, score, budget)
             memory, idle_cpu = field.memory(), field.idle_cpu()
     return as_object(
@@ -127,7 +116,6 @@ def run(options: BenchOptions) -> dict[str, Any]:
         workload,
         measurements,
         pairs=pairs,
-        excluded=excluded,
         memory=memory,
         idle_cpu=idle_cpu,
         weights=field.weights_digest,
@@ -256,42 +244,3 @@ def _in_float32(
 
 def _tell(what: str) -> None:
     print(f"polyhead bench: {what}", file=sys.stderr, flush=True)
-
-
-def exclude_unplanned(
-    field: Field, workload: Workload, searches: Sequence[Search]
-) -> dict[str, str]:
-    """Lets every contender translate a few sources, and ends those that miss the plan.
-
-    Returns:
-        Labels of contenders that were excluded, with the reason; empty if there is no plan.
-    """
-    excluded: dict[str, str] = {}
-    if workload.planned is None:
-        return excluded
-    for worker in list(field.workers):
-        with field.turn(worker):
-            reason = _why_unplanned(worker, workload, searches)
-        if reason is not None:
-            field.exclude(worker)
-            excluded[worker.spec.label] = reason
-    return excluded
-
-
-def keeps_plan(num_tokens: int, num_planned: int) -> bool:
-    """Whether so many target tokens, end tokens included, are near enough to the planned ones."""
-    return abs(num_tokens - num_planned) <= MAX_DEVIATION * num_planned
-
-
-def _why_unplanned(worker: Worker, workload: Workload, searches: Sequence[Search]) -> str | None:
-    assert workload.planned is not None  # the caller has looked
-    sources = workload.sources[:_PROBE_SENTENCES]
-    num_planned = sum(workload.planned[: len(sources)])
-    for search in searches:
-        try:
-            turn = worker.translate(Task(Regime.THROUGHPUT, search), sources, within=_PROBE_SECONDS)
-        except SlowAnswerError as error:
-            return f"{search}: {error}"
-        if not keeps_plan(turn.num_tokens, num_planned):
-            return f"{search}: {turn.num_tokens} target tokens where {num_planned} were planned"
-    return None

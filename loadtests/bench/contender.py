@@ -27,7 +27,6 @@ __all__ = [
     "Regime",
     "Search",
     "Setup",
-    "SlowAnswerError",
     "Task",
     "TokenIds",
     "Translated",
@@ -48,10 +47,6 @@ _LEAD = 0.01
 
 class BenchError(PolyheadError):
     """An option, a file or a contender is no good; the message says what must be and what was."""
-
-
-class SlowAnswerError(BenchError):
-    """A contender has not answered within the time it was given."""
 
 
 class Regime(StrEnum):

@@ -25,6 +25,7 @@ _DECIDING = {
 }
 """The figure that a ratio is of."""
 _BUSY = 0.02
+_ROUGH = 0.2
 _LOST_BLEU = 0.3
 _LOST_LENGTHS = 0.01
 
@@ -35,7 +36,6 @@ def as_object(
     measurements: Sequence[Measurement],
     *,
     pairs: Sequence[Pair],
-    excluded: Mapping[str, str],
     memory: Mapping[str, Memory],
     idle_cpu: Mapping[str, float],
     **conditions: Any,
@@ -43,8 +43,7 @@ def as_object(
     """The object that `polyhead bench --help` describes.
 
     Args:
-        pairs: of contenders that were measured.
-        excluded: labels of contenders that missed the planned lengths, with what they did instead.
+        pairs: who is compared.
         memory: of each contender after its last turn.
         idle_cpu: CPUs that each contender kept busy while others had their turn: should be 0.
         conditions: further fields: what it was measured on and with.
@@ -70,7 +69,7 @@ def as_object(
         "memory": memory,
         "idle_cpu": idle_cpu,
         "notes": [
-            *_notes_of_run(min(rounds, default=0), workload, excluded, idle_cpu),
+            *_notes_of_run(min(rounds, default=0), workload, idle_cpu),
             *_notes_of_targets(measurements),
         ],
         **conditions,
@@ -101,7 +100,7 @@ def as_lengths(
         "sequences": SEQUENCES,
         "lengths": measured,
         "idle_cpu": idle_cpu,
-        "notes": list(_notes_of_rounds(rounds, idle_cpu)),
+        "notes": [*_notes_of_rounds(rounds, idle_cpu), *_notes_of_attention(measured)],
         **conditions,
     }
 
@@ -109,15 +108,13 @@ def as_lengths(
 def ratios(
     options: BenchOptions, measurements: Sequence[Measurement], pairs: Sequence[Pair]
 ) -> dict[str, Spread]:
-    """Ours over theirs, round by round; above 1 means ours is faster.
+    """Ours over theirs, round by round, of those who keep planned lengths; above 1 ours is faster.
 
     Keys are `PEER-TYPE/SEARCH`, with `@80%` behind it for a load, and with `REGIME/` before it if
     there were several regimes.
     """
-    found = {
-        (m["regime"], m["contender"], m["search"], m.get("load")): m["figures"]
-        for m in measurements
-    }
+    kept = [m for m in measurements if _keeps_plan(m)]
+    found = {(m["regime"], m["contender"], m["search"], m.get("load")): m["figures"] for m in kept}
     compared = {}
     for regime in options.regimes:
         prefix = f"{regime}/" if len(options.regimes) > 1 else ""
@@ -125,13 +122,21 @@ def ratios(
             for (at_work, contender, search, load), theirs in found.items():
                 if (at_work, contender) != (regime, pair.their_label):
                     continue
-                both = [found[regime, pair.our_label, search, load], theirs]
+                our_figures = found.get((regime, pair.our_label, search, load))
+                if our_figures is None:
+                    continue
+                both = [our_figures, theirs]
                 ours, their = (figures[_DECIDING[regime]]["rounds"] for figures in both)
                 share = f"@{load.split()[0]}" if load else ""
                 more_is_better = regime is Regime.THROUGHPUT
                 better, worse = (ours, their) if more_is_better else (their, ours)
                 compared[f"{prefix}{pair.name}/{search}{share}"] = ratio(better, worse)
     return compared
+
+
+def _keeps_plan(m: Measurement) -> bool:
+    """Whether nearly all targets are as long as planned, where they are."""
+    return bool(m.get("planned_lengths", 1.0) >= 1 - _LOST_LENGTHS)
 
 
 def _share_of_peak(m: Measurement, peaks: Peaks) -> dict[str, float]:
@@ -151,15 +156,12 @@ def _share_of_peak(m: Measurement, peaks: Peaks) -> dict[str, float]:
 def _notes_of_run(
     rounds: int,
     workload: Workload,
-    excluded: Mapping[str, str],
     idle_cpu: Mapping[str, float],
 ) -> Iterable[str]:
     """What whoever reads the figures must know; nothing, if all was as it should be."""
     yield from _notes_of_rounds(rounds, idle_cpu)
     if workload.left_out:
         yield f"{workload.left_out} lines were left out: too long for the model"
-    for label, reason in excluded.items():
-        yield f"{label} does not keep the planned lengths and was excluded: {reason}"
 
 
 def _notes_of_rounds(rounds: int, idle_cpu: Mapping[str, float]) -> Iterable[str]:
@@ -170,6 +172,13 @@ def _notes_of_rounds(rounds: int, idle_cpu: Mapping[str, float]) -> Iterable[str
             yield f"{label} used {busy:.0%} of a CPU while others had their turn"
 
 
+def _notes_of_attention(measured: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    for one in measured:
+        if (error := one["attention_error"]) > _ROUGH:
+            name = f"{one['contender']}, {one['search']}"
+            yield f"{name}: shares of attention are rough, times fit them to within {error:.0%}"
+
+
 def _notes_of_targets(measurements: Sequence[Measurement]) -> Iterable[str]:
     """No contender may win by other lengths or worse translations."""
     best: dict[object, float] = {}
@@ -178,8 +187,9 @@ def _notes_of_targets(measurements: Sequence[Measurement]) -> Iterable[str]:
         best[of] = max(best.get(of, 0.0), m.get("bleu", 0.0))
     for m in measurements:
         name = f"{m['contender']}, {m['regime']}, {m['search']}"
-        if (kept := m.get("planned_lengths", 1.0)) < 1 - _LOST_LENGTHS:
-            yield f"{name}: {1 - kept:.1%} of targets have other lengths than planned"
+        if not _keeps_plan(m):
+            lost = 1 - m["planned_lengths"]
+            yield f"{name}: {lost:.1%} of targets have other lengths than planned: no ratios"
         if "bleu" in m and (lost := best[m["search"], m["sentences"]] - m["bleu"]) > _LOST_BLEU:
             yield f"{name}: {lost:.1f} BLEU below the best"
 

@@ -70,7 +70,11 @@ def test_every_regime_and_every_peer(
     assert "online/transformers-float32/greedy@80%" in ratios
     assert all(value > 0 for value in ratios.values())
     assert line["sentences"] == 8
-    assert {"weights", "hardware", "versions", "commit", "started", "seconds"} <= set(line)
+    assert {
+        "weights", "hardware", "versions", "commit", "started", "seconds", "peaks",
+        "instruction_set", "forced",
+    } <= set(line)  # fmt: skip
+    assert all(0 < m["share_of_peak"] < 1 for m in line["measurements"] if "operations" in m)
     assert set(line["memory"]) == {label for _, label in _measured(line)}
     closed = [m for m in line["measurements"] if m["regime"] != "online"]
     assert {m["sentences"] for m in closed} == {8}
@@ -95,6 +99,28 @@ def test_random_weights_and_no_peer(
     assert [m["output_tokens"] for m in line["measurements"]] == [line["planned_tokens"]] * 2
 
 
+def test_lengths_of_a_tiny_model(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    model: Path,
+    tmp_path: Path,
+) -> None:
+    plot = tmp_path / "lengths.svg"
+    status = _bench(
+        monkeypatch,
+        "--regime", "length", "--model", str(model), "--quick", "--peer", "ctranslate2",
+        "--instruction-set", "baseline", "--json", "--plot", str(plot),
+    )  # fmt: skip
+    output, progress = capfd.readouterr()
+    assert status == 0, progress
+    line = json.loads(output)
+    assert line["instruction_set"] == "baseline"
+    assert line["forced"]["CT2_FORCE_CPU_ISA"] == "GENERIC"
+    labels = {one["contender"] for one in line["lengths"]}
+    assert labels == {"polyhead-int8", "ctranslate2-int8"}
+    assert plot.stat().st_size > 1000
+
+
 def test_a_peer_keeps_the_plan_in_int8(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -113,7 +139,7 @@ def test_a_peer_keeps_the_plan_in_int8(
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (("--regime", "often"), "`regime` must be one of latency, throughput, online, all"),
+        (("--regime", "often"), "`regime` must be one of latency, throughput, online, length, all"),
         (("--peer", "marian"), "`peer` must be one of ctranslate2, transformers, but is 'marian'"),
         (("--dtype", "int4"), "`dtype` must be one of"),
         (("--model", "/nowhere"), "must be a directory"),
