@@ -127,7 +127,7 @@ def test_a_peer_keeps_the_plan_in_int8(
     status = _bench(
         monkeypatch,
         "--model", "deep-shallow", "--search", "greedy", "--peer", "ctranslate2",
-        "--regime", "all", "--seconds", "0.2", "--sentences", "6", "--rounds", "1", "--json",
+        "--sentences", "6", "--rounds", "1", "--json",
     )  # fmt: skip
     output, progress = capfd.readouterr()
     assert status == 0, progress
