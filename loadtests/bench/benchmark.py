@@ -105,9 +105,11 @@ def run(options: BenchOptions) -> dict[str, Any]:
     pairs = options.pairs(conditions["hardware"]["cpu_flags"])
     peaks = _peaks(options)
     with tempfile.TemporaryDirectory(prefix="polyhead-bench-") as folder:
-        specs = list(_specs(options, pairs, model, workload.max_new_tokens, Path(folder)))
-        score = _bleu_score(specs[0], workload, options)
+        limit = workload.max_new_tokens
+        plain = _spec(options, model, limit, "polyhead", "float32")
+        score = _bleu_score(plain, workload, options)
         _tell("starting contenders")
+        specs = _specs(options, pairs, model, limit, Path(folder))
         with Field(map(Worker, specs)) as field:
             measurements = measure_regimes(field, workload, options, pairs, score, budget)
             memory, idle_cpu = field.memory(), field.idle_cpu()
@@ -176,16 +178,22 @@ def _specs(
     wanted = [("polyhead", dtype) for dtype in options.our_dtypes]
     wanted += [(str(pair.peer), pair.theirs) for pair in pairs]
     for name, dtype in dict.fromkeys(wanted):
-        spec = ContenderSpec(
-            name=name,
-            dtype=dtype,
-            device=options.device,
-            cores=options.cores,
-            model=model,
-            max_new_tokens=max_new_tokens,
-            environment=environment(options.forced_set),
-        )
+        spec = _spec(options, model, max_new_tokens, name, dtype)
         yield convert_for_ctranslate2(spec, folder / dtype) if name == Peer.CTRANSLATE2 else spec
+
+
+def _spec(
+    options: BenchOptions, model: BenchModel, max_new_tokens: int, name: str, dtype: str
+) -> ContenderSpec:
+    return ContenderSpec(
+        name=name,
+        dtype=dtype,
+        device=options.device,
+        cores=options.cores,
+        model=model,
+        max_new_tokens=max_new_tokens,
+        environment=environment(options.forced_set),
+    )
 
 
 def _peaks(options: BenchOptions) -> Peaks:
@@ -231,10 +239,10 @@ def _bleu_score(spec: ContenderSpec, workload: Workload, options: BenchOptions) 
 def _in_float32(
     spec: ContenderSpec, workload: Workload, options: BenchOptions
 ) -> dict[Search, list[list[int]]]:
-    """Our targets of the first sources, with each search."""
+    """Targets of the first sources by such a contender, with each search."""
     _tell("translating in float32, to compare with")
     sources = workload.sources[:_COMPARED_SENTENCES]
-    with Field([Worker(replace(spec, name="polyhead", dtype="float32"))]) as field:
+    with Field([Worker(spec)]) as field:
         [worker] = field.workers
         return {
             search: worker.translate(Task(Regime.THROUGHPUT, search), sources).targets

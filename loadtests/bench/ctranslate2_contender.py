@@ -108,7 +108,7 @@ class CTranslate2Contender(Contender):
     def _warm_up(self, way: Threads, task: Task, sample: Sequence[TokenIds]) -> None:
         """Chooses a way for a task."""
         self._chosen[task._replace(limit=None)] = way
-        self.translate(task, sample[:_WARM_UP])
+        self.translate(task, sample[: min(_WARM_UP, 1 + len(sample) // 4)])
 
     def _run(self, way: Threads) -> None:
         """Starts its threads, unless they run already."""

@@ -261,14 +261,13 @@ class _ClosedJob(Job):
         most = max(_THROUGHPUT_SAMPLE, len(sources) // 2)
         if self.task.regime is Regime.LATENCY:
             most = _LATENCY_SAMPLE
-        if not math.isinf(seconds):
-            self.worker.translate(self.task, sources[:_PROBE])  # wakes it up
-            cost = {self.name: _WAYS * self._seconds_each(_PROBE)}
-            most = max(_PROBE, int(fitting(seconds, cost, most=most)))
+        if math.isinf(seconds):
+            return self.worker.prepare(self.task, sources[:most])
+        rough = self._seconds_each(_PROBE)
+        most = max(_PROBE, int(fitting(seconds, {self.name: _WAYS * rough}, most=most)))
         setup = self.worker.prepare(self.task, sources[:most])
-        if not math.isinf(seconds):
-            slow = _SLOW_SHARE if self._is_slow else 1
-            self.cost = self._seconds_each(most) / slow
+        each = self._seconds_each(most) if most > _PROBE else rough
+        self.cost = each / (_SLOW_SHARE if self._is_slow else 1)
         return setup
 
     def _seconds_each(self, count: int) -> float:
