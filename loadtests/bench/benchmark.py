@@ -3,42 +3,46 @@
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sacrebleu.metrics import BLEU
 
+from loadtests.bench.budget import Budget
 from loadtests.bench.contender import (
     BenchError,
     ContenderSpec,
     Peer,
     Regime,
     Search,
-    SlowAnswerError,
     Task,
 )
+from loadtests.bench.instruction_sets import environment
+from loadtests.bench.lengths import measure_lengths
 from loadtests.bench.machine import commit, read_hardware, versions
 from loadtests.bench.models import BenchModel
 from loadtests.bench.options import BenchOptions, Pair, chosen
-from loadtests.bench.regimes import Score, measure_regimes
-from loadtests.bench.report import as_object, as_tables
+from loadtests.bench.peaks import Peaks, measure_peaks
+from loadtests.bench.regimes import OPEN_REGIMES, Score, measure_regimes
+from loadtests.bench.report import as_lengths, as_object, as_tables
 from loadtests.bench.worker import Field, Worker, convert_for_ctranslate2
 from loadtests.bench.workload import TextFile, Workload, draw_workload
 from loadtests.report import append
 from model.checkpoints.files import TOKENIZER_FILE
+from model.engine.native.build import NativeBuildError, detect
 from model.text.tokenizer import Tokenizer
 
-__all__ = ["MAX_DEVIATION", "bench", "exclude_unplanned", "keeps_plan", "run"]
+__all__ = ["bench", "run", "run_lengths"]
 
-MAX_DEVIATION = 0.1
-"""Share of the planned target tokens by which their number may be missed."""
-_PROBE_SENTENCES = 8
-_PROBE_SECONDS = 120.0
-"""The longest that one search of a probe may take."""
+_QUICK = {"minutes": 0.9, "rounds": 1}
+_COMPARED_SENTENCES = 128
+"""That are translated in float32 beside everything else."""
 
 
 def bench(
@@ -49,8 +53,10 @@ def bench(
     dtype: Sequence[str] | None,
     text: Path | None,
     references: bool,
+    quick: bool,
     as_json: bool,
     results: Path | None,
+    plot: Path | None,
     **options: Any,
 ) -> None:
     """Measures and prints: options are those of the command line, which says what they mean.
@@ -58,23 +64,31 @@ def bench(
     Raises:
         BenchError: an option is no good.
     """
+    if quick:
+        options |= _QUICK
+    regimes = chosen("regime", regime, Regime, everything="all")
+    searches = chosen("search", search, Search, everything="both")
     wanted = BenchOptions(
-        regimes=chosen("regime", regime, Regime, everything="all"),
-        searches=chosen("search", search, Search, everything="both"),
+        regimes=regimes if len(regimes) == 1 else OPEN_REGIMES,
+        searches=searches[:1] if regimes == (Regime.LENGTH,) else searches,
         peers=tuple(chosen("peer", name, Peer)[0] for name in dict.fromkeys(peer or ())),
         dtypes=tuple(dtype or ("auto",)),
         text=TextFile(path=text, references=references),
         **options,
     )
-    if results is not None:
-        append(results, "", error=BenchError)  # what cannot be written is known at once
-    result = run(wanted)
+    for file in filter(None, (results, plot)):
+        append(file, "", error=BenchError)  # what cannot be written is known at once
+    result = run_lengths(wanted) if regimes == (Regime.LENGTH,) else run(wanted)
     line = json.dumps(result, ensure_ascii=False)
     if not as_json:
         print(as_tables(result), end="\n\n")
     print(line)
     if results is not None:
         append(results, line + "\n", error=BenchError)
+    if plot is not None and "lengths" in result:
+        from loadtests.bench.lengths_plot import draw
+
+        draw(result, plot)
 
 
 def run(options: BenchOptions) -> dict[str, Any]:
@@ -84,105 +98,157 @@ def run(options: BenchOptions) -> dict[str, Any]:
         PolyheadError: the model, the texts or a contender is no good.
     """
     started, clock = datetime.now(UTC), time.monotonic()
-    hardware = read_hardware(options.cores, options.device)
+    budget = Budget(options.minutes)
+    conditions = _conditions(options, started)
     model = BenchModel.named(options.model, seed=options.seed)
     workload = draw_workload(model, options.text, count=options.count(), seed=options.seed)
-    pairs = options.pairs(hardware["cpu_flags"])
+    pairs = options.pairs(conditions["hardware"]["cpu_flags"])
+    peaks = _peaks(options)
     with tempfile.TemporaryDirectory(prefix="polyhead-bench-") as folder:
-        specs = list(_specs(options, pairs, model, workload, Path(folder)))
+        limit = workload.max_new_tokens
+        plain = _spec(options, model, limit, "polyhead", "float32")
+        score = _bleu_score(plain, workload, options)
+        _tell("starting contenders")
+        specs = _specs(options, pairs, model, limit, Path(folder))
         with Field(map(Worker, specs)) as field:
-            excluded = exclude_unplanned(field, workload, options.searches)
-            pairs = [p for p in pairs if not {p.our_label, p.their_label} & excluded.keys()]
-            score = _bleu_score(model, workload)
-            measurements = measure_regimes(field, workload, options, pairs, score)
+            measurements = measure_regimes(field, workload, options, pairs, score, budget)
             memory, idle_cpu = field.memory(), field.idle_cpu()
     return as_object(
         options,
         workload,
         measurements,
         pairs=pairs,
-        excluded=excluded,
         memory=memory,
         idle_cpu=idle_cpu,
         weights=field.weights_digest,
-        hardware=hardware,
-        versions=versions(),
-        commit=commit(),
-        started=started.isoformat(timespec="seconds"),
+        peaks=peaks,
         seconds=round(time.monotonic() - clock, 1),
+        **conditions,
     )
+
+
+def run_lengths(options: BenchOptions) -> dict[str, Any]:
+    """Measures time and memory by length, and gives the object of `as_lengths`.
+
+    Raises:
+        PolyheadError: the model or a contender is no good.
+    """
+    started, clock = datetime.now(UTC), time.monotonic()
+    budget = Budget(options.minutes)
+    model = replace(BenchModel.named(options.model, seed=options.seed), endless=True)
+    conditions = _conditions(options, started)
+    pairs = options.pairs(conditions["hardware"]["cpu_flags"])
+    limit = model.config.max_positions
+    _tell("starting contenders")
+    with tempfile.TemporaryDirectory(prefix="polyhead-bench-") as folder:
+        specs = _specs(options, pairs, model, limit, Path(folder))
+        with Field(map(Worker, specs)) as field:
+            measured = measure_lengths(field, model, options.searches, options.rounds, budget)
+            idle_cpu = field.idle_cpu()
+    return as_lengths(
+        options,
+        measured,
+        idle_cpu=idle_cpu,
+        weights=field.weights_digest,
+        seconds=round(time.monotonic() - clock, 1),
+        **conditions,
+    )
+
+
+def _conditions(options: BenchOptions, started: datetime) -> dict[str, Any]:
+    """What a run is made on and with."""
+    return {
+        "instruction_set": str(options.forced_set or detect()) if options.device == "cpu" else None,
+        "forced": environment(options.forced_set),
+        "hardware": read_hardware(options.cores, options.device),
+        "versions": versions(),
+        "commit": commit(),
+        "started": started.isoformat(timespec="seconds"),
+    }
 
 
 def _specs(
     options: BenchOptions,
     pairs: Sequence[Pair],
     model: BenchModel,
-    workload: Workload,
+    max_new_tokens: int,
     folder: Path,
 ) -> Iterator[ContenderSpec]:
     """Ours first, then each peer's; CTranslate2's weights are written into `folder`."""
     wanted = [("polyhead", dtype) for dtype in options.our_dtypes]
     wanted += [(str(pair.peer), pair.theirs) for pair in pairs]
     for name, dtype in dict.fromkeys(wanted):
-        spec = ContenderSpec(
-            name=name,
-            dtype=dtype,
-            device=options.device,
-            cores=options.cores,
-            model=model,
-            max_new_tokens=workload.max_new_tokens,
-        )
+        spec = _spec(options, model, max_new_tokens, name, dtype)
         yield convert_for_ctranslate2(spec, folder / dtype) if name == Peer.CTRANSLATE2 else spec
 
 
-def _bleu_score(model: BenchModel, workload: Workload) -> Score | None:
-    """BLEU against the references of a workload; None where it has none."""
-    if workload.references is None or model.directory is None:
-        return None
-    references = workload.references
-    tokenizer = Tokenizer.from_file(model.directory / TOKENIZER_FILE)
+def _spec(
+    options: BenchOptions, model: BenchModel, max_new_tokens: int, name: str, dtype: str
+) -> ContenderSpec:
+    return ContenderSpec(
+        name=name,
+        dtype=dtype,
+        device=options.device,
+        cores=options.cores,
+        model=model,
+        max_new_tokens=max_new_tokens,
+        environment=environment(options.forced_set),
+    )
 
-    def score(targets: Sequence[Sequence[int]]) -> float:
-        texts = [tokenizer.detokenize(target).strip() for target in targets]
-        return float(BLEU().corpus_score(texts, [list(references[: len(texts)])]).score)
+
+def _peaks(options: BenchOptions) -> Peaks:
+    """The processor's; none where it does not compute, or nothing can be compiled."""
+    if options.device != "cpu":
+        return {}
+    _tell("measuring peaks of the CPUs")
+    try:
+        return measure_peaks(options.cores, options.forced_set or detect())
+    except NativeBuildError:
+        return {}
+
+
+def _bleu_score(spec: ContenderSpec, workload: Workload, options: BenchOptions) -> Score | None:
+    """BLEU of trained weights: against references where there are any, or else, where numbers are
+    rounded on a CPU, against what the same weights say in float32."""
+    if spec.model.directory is None:
+        return None
+    has_time = options.minutes is None or options.minutes >= 1
+    rounded = has_time and options.device == "cpu" and set(options.our_dtypes) != {"float32"}
+    if workload.references is None and not rounded:
+        return None
+    tokenizer = Tokenizer.from_file(spec.model.directory / TOKENIZER_FILE)
+
+    def texts(targets: Sequence[Sequence[int]]) -> list[str]:
+        return [tokenizer.detokenize(target).strip() for target in targets]
+
+    expected: dict[Search, Sequence[str]] = {}
+    if workload.references is not None:
+        name, expected = "bleu", dict.fromkeys(options.searches, workload.references)
+    else:
+        name, found = "bleu_to_float32", _in_float32(spec, workload, options)
+        expected |= {search: texts(targets) for search, targets in found.items()}
+
+    def score(search: Search, targets: Sequence[Sequence[int]]) -> dict[str, float]:
+        compared = targets[: len(expected[search])]
+        references = [expected[search][: len(compared)]]
+        return {name: float(BLEU().corpus_score(texts(compared), references).score)}
 
     return score
 
 
-def exclude_unplanned(
-    field: Field, workload: Workload, searches: Sequence[Search]
-) -> dict[str, str]:
-    """Lets every contender translate a few sources, and ends those that miss the plan.
-
-    Returns:
-        Labels of contenders that were excluded, with the reason; empty if there is no plan.
-    """
-    excluded: dict[str, str] = {}
-    if workload.planned is None:
-        return excluded
-    for worker in list(field.workers):
-        with field.turn(worker):
-            reason = _why_unplanned(worker, workload, searches)
-        if reason is not None:
-            field.exclude(worker)
-            excluded[worker.spec.label] = reason
-    return excluded
+def _in_float32(
+    spec: ContenderSpec, workload: Workload, options: BenchOptions
+) -> dict[Search, list[list[int]]]:
+    """Targets of the first sources by such a contender, with each search."""
+    _tell("translating in float32, to compare with")
+    sources = workload.sources[:_COMPARED_SENTENCES]
+    with Field([Worker(spec)]) as field:
+        [worker] = field.workers
+        return {
+            search: worker.translate(Task(Regime.THROUGHPUT, search), sources).targets
+            for search in options.searches
+        }
 
 
-def keeps_plan(num_tokens: int, num_planned: int) -> bool:
-    """Whether so many target tokens, end tokens included, are near enough to the planned ones."""
-    return abs(num_tokens - num_planned) <= MAX_DEVIATION * num_planned
-
-
-def _why_unplanned(worker: Worker, workload: Workload, searches: Sequence[Search]) -> str | None:
-    assert workload.planned is not None  # the caller has looked
-    sources = workload.sources[:_PROBE_SENTENCES]
-    num_planned = sum(workload.planned[: len(sources)])
-    for search in searches:
-        try:
-            turn = worker.translate(Task(Regime.THROUGHPUT, search), sources, within=_PROBE_SECONDS)
-        except SlowAnswerError as error:
-            return f"{search}: {error}"
-        if not keeps_plan(turn.num_tokens, num_planned):
-            return f"{search}: {turn.num_tokens} target tokens where {num_planned} were planned"
-    return None
+def _tell(what: str) -> None:
+    print(f"polyhead bench: {what}", file=sys.stderr, flush=True)

@@ -6,14 +6,14 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from loadtests.bench.machine import Memory, read_memory
+from loadtests.bench.machine import Memory, forget_peak, read_memory
 from loadtests.bench.models import BenchModel
 from model.errors import PolyheadError
 
@@ -27,7 +27,6 @@ __all__ = [
     "Regime",
     "Search",
     "Setup",
-    "SlowAnswerError",
     "Task",
     "TokenIds",
     "Translated",
@@ -50,10 +49,6 @@ class BenchError(PolyheadError):
     """An option, a file or a contender is no good; the message says what must be and what was."""
 
 
-class SlowAnswerError(BenchError):
-    """A contender has not answered within the time it was given."""
-
-
 class Regime(StrEnum):
     """How work comes in."""
 
@@ -63,6 +58,8 @@ class Regime(StrEnum):
     """Everything at once."""
     ONLINE = "online"
     """Whenever a Poisson process says so."""
+    LENGTH = "length"
+    """Some at once, all as long as each other, and longer each time; measured apart."""
 
 
 class Search(StrEnum):
@@ -91,6 +88,8 @@ class Task(NamedTuple):
     search: Search
     load: str | None = None
     """The load of the online regime: a share of someone's capacity."""
+    limit: int | None = None
+    """Longest target, in tokens; None takes that of the contender."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +105,8 @@ class ContenderSpec:
     """The CPUs it may use, all of them for one contender at a time."""
     model: BenchModel
     max_new_tokens: int
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables that the process has besides those of its parent."""
     converted: Path | None = None
     """Where the weights are in the contender's own format, if it needs one."""
     weights_digest: str | None = None
@@ -179,8 +180,10 @@ class Contender(ABC):
         """
 
     def memory(self) -> Memory:
-        """What this process holds."""
-        return read_memory()
+        """What this process holds; its peak is that since the last time it was asked for."""
+        held = read_memory()
+        forget_peak()
+        return held
 
     def close(self) -> None:  # noqa: B027
         """Ends its threads, if it has any."""

@@ -19,7 +19,6 @@ from loadtests.bench.contender import (
     Contender,
     ContenderSpec,
     Regime,
-    Search,
     Setup,
     Task,
     TokenIds,
@@ -52,6 +51,8 @@ def candidates(regime: Regime, num_cores: int, device: str) -> list[Threads]:
         return [replace(together, max_batch_size=size) for size in sizes]
     apart = Threads(inter_threads=num_cores, intra_threads=1, max_batch_size=BATCH_SIZE)
     ways = [apart, replace(apart, max_batch_size=BATCH_SIZE // 4)]
+    if regime is Regime.LENGTH:
+        return [together, replace(apart, max_batch_size=BATCH_SIZE // 4 // num_cores)]
     if regime is Regime.THROUGHPUT:
         ways += [replace(apart, max_batch_size=size) for size in (BATCH_SIZE // 2, 2 * BATCH_SIZE)]
         ways.append(replace(apart, max_batch_size=32 * BATCH_SIZE, batch_type="tokens"))
@@ -87,8 +88,8 @@ class CTranslate2Contender(Contender):
     def translate(self, task: Task, sources: Sequence[TokenIds]) -> list[list[int]]:
         """One call: it sorts by length and makes batches itself; unprepared, in the first way."""
         first, *_ = candidates(task.regime, len(self._spec.cores), self._spec.device)
-        way = self._chosen.get(task, first)
-        return self._translate(way, task.search, _as_tokens(sources))
+        way = self._chosen.get(task._replace(limit=None), first)
+        return self._translate(way, task, _as_tokens(sources))
 
     def serve(
         self, task: Task, sources: Sequence[TokenIds], arrivals: Sequence[float]
@@ -98,7 +99,7 @@ class CTranslate2Contender(Contender):
         self._run(way)
         tokens = _as_tokens(sources)
         return serve_in_batches(
-            lambda batch: self._translate(way, task.search, [tokens[index] for index in batch]),
+            lambda batch: self._translate(way, task, [tokens[index] for index in batch]),
             arrivals,
             num_workers=way.inter_threads,
             most=way.max_batch_size,
@@ -106,8 +107,8 @@ class CTranslate2Contender(Contender):
 
     def _warm_up(self, way: Threads, task: Task, sample: Sequence[TokenIds]) -> None:
         """Chooses a way for a task."""
-        self._chosen[task] = way
-        self.translate(task, sample[:_WARM_UP])
+        self._chosen[task._replace(limit=None)] = way
+        self.translate(task, sample[: min(_WARM_UP, 1 + len(sample) // 4)])
 
     def _run(self, way: Threads) -> None:
         """Starts its threads, unless they run already."""
@@ -123,15 +124,15 @@ class CTranslate2Contender(Contender):
         )
         self._running = way.inter_threads, way.intra_threads
 
-    def _translate(self, way: Threads, search: Search, sources: list[list[str]]) -> list[list[int]]:
+    def _translate(self, way: Threads, task: Task, sources: list[list[str]]) -> list[list[int]]:
         self._run(way)
         results = self._translator.translate_batch(
             sources,
             max_batch_size=way.max_batch_size,
             batch_type=way.batch_type,
-            beam_size=search.beam_size,
+            beam_size=task.search.beam_size,
             length_penalty=LENGTH_PENALTY,
-            max_decoding_length=self._spec.max_new_tokens,
+            max_decoding_length=task.limit or self._spec.max_new_tokens,
             min_decoding_length=0,
             return_scores=False,
         )

@@ -7,11 +7,12 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Memory", "commit", "read_hardware", "read_memory", "versions"]
+__all__ = ["Memory", "commit", "forget_peak", "read_hardware", "read_memory", "versions"]
 
 _ROOT = Path(__file__).parents[2]
 _FLAGS = (
@@ -52,6 +53,12 @@ def read_memory() -> Memory:
     return {
         name: 1024 * int(sizes.get(theirs, "0 kB").split()[0]) for name, theirs in names.items()
     }
+
+
+def forget_peak() -> None:
+    """Lets `peak_rss` begin anew, where the system can."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def commit() -> str | None:

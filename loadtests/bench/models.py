@@ -61,6 +61,8 @@ class BenchModel:
     """The model directory of trained weights; None for random ones."""
     max_source_tokens: int
     seed: int
+    endless: bool = False
+    """Whether targets end at their limit alone; else random ones are as long as planned."""
 
     @classmethod
     def named(cls, name: str, *, seed: int) -> Self:
@@ -83,7 +85,18 @@ class BenchModel:
         )
 
     def load(self) -> Transformer:
-        """The weights, float32, on the CPU, in evaluation mode; random ones plan their lengths."""
+        """The weights, float32, on the CPU, in evaluation mode."""
+        import torch
+
+        model = self._load()
+        if self.endless:
+            with torch.no_grad():  # some other token has a logit above zero, however rounded
+                model.projection.weight[self.config.eos_id] = 0.0
+                if model.projection.bias is not None:
+                    model.projection.bias[self.config.eos_id] = 0.0
+        return model
+
+    def _load(self) -> Transformer:
         import torch
 
         from model.checkpoints.checkpoint import load_checkpoint
@@ -96,7 +109,8 @@ class BenchModel:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             model = Transformer(self.config).eval()
-        plan_lengths(model)
+        if not self.endless:
+            plan_lengths(model)
         return model
 
 

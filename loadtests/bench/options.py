@@ -10,10 +10,12 @@ from importlib.util import find_spec
 from typing import TypeVar
 
 from loadtests.bench.contender import BenchError, Peer, Regime, Search
+from loadtests.bench.instruction_sets import environment, forced_set
 from loadtests.bench.models import RANDOM_MODELS
 from loadtests.bench.workload import TextFile
 from model.config import EngineConfig
 from model.engine.backends import chosen_dtype
+from model.engine.native.build import InstructionSet
 
 __all__ = ["BenchOptions", "Pair", "chosen"]
 
@@ -74,18 +76,26 @@ class BenchOptions:
     """CPUs of a contender; None takes all that this process may use."""
     rounds: int = 3
     """How often each contender has its turn."""
+    minutes: float | None = None
+    """Time for everything, by which the other numbers may become smaller; None: no bound."""
     sentences: int | None = None
-    """None: all of a file with references; else 2,048 for trained and 512 for random weights."""
+    """Most that are drawn. None: all of a file with references; else 2,048 for trained and 512 for
+    random weights."""
     latency_sentences: int = 50
     """How many of them are translated one by one."""
     seconds: float = 20.0
     """Length of each online round."""
+    instruction_set: str | None = None
+    """What everybody computes with; None: POLYHEAD_INSTRUCTION_SET, or what each thinks best."""
     text: TextFile = field(default_factory=TextFile)
     seed: int = 0
 
     def __post_init__(self) -> None:
         if not self.seconds > 0:
             raise BenchError(f"`seconds` must be positive, but is {self.seconds}")
+        if self.minutes is not None and not self.minutes > 0:
+            raise BenchError(f"`minutes` must be positive, but is {self.minutes}")
+        environment(self.forced_set)
         if self.device not in ("cpu", "cuda"):
             raise BenchError(f"`device` must be cpu or cuda, but is {self.device!r}")
         for dtype in self.dtypes:
@@ -108,6 +118,11 @@ class BenchOptions:
     def cores(self) -> tuple[int, ...]:
         """The CPUs of whoever has its turn."""
         return _usable_cores()[: self.threads]
+
+    @property
+    def forced_set(self) -> InstructionSet | None:
+        """The instruction set that everybody is held to, if they are."""
+        return forced_set(self.instruction_set)
 
     @property
     def our_dtypes(self) -> tuple[str, ...]:
@@ -135,6 +150,8 @@ class BenchOptions:
         if self.peer_dtype is not None:
             return self.peer_dtype
         on_cpu = self.device == "cpu"
+        if self.forced_set not in (None, InstructionSet.AVX512_BF16):
+            cpu_flags = ()
         if peer is Peer.CTRANSLATE2:
             return "float32" if on_cpu and dtype == "bfloat16" else dtype
         if dtype != "int8":

@@ -21,6 +21,10 @@ One head of the last cross-attention compares. Its queries are the clock, its ke
 threshold where the mark is: only when both show the same, the score of the first source token is
 above zero, which all others have, and far above. Its values are the mark, which it writes to the
 flag, and of all rows of the projection the end token's alone reads the flag.
+
+Int8 products on AVX2 may add neighbouring channels (2k and 2k + 1) in 16 bits, where 255 * 127 has
+room once and not twice. So no row that plans reads both channels of such a pair: its products are
+exact whether or not those of others saturate.
 """
 
 from __future__ import annotations
@@ -95,8 +99,8 @@ def _channels(d_model: int) -> _Channels:
         one=slow_cosines[:_GROUP],
         bias=slow_cosines[_GROUP : 2 * _GROUP],
         plan=slow_cosines[2 * _GROUP : 2 * _GROUP + 2 * _NUM_WAVES],
-        zero=slow_sines[:_GROUP],
-        mark=slow_sines[_GROUP : 2 * _GROUP],
+        mark=slow_sines[:_GROUP],
+        zero=slow_sines[_GROUP : 2 * _GROUP],
         flag=slow_sines[2 * _GROUP : 4 * _GROUP],
     )
 
@@ -170,7 +174,7 @@ def _write_comparison(attention: MultiHeadAttention, channels: _Channels) -> Non
         _subtract(row, channels.mark, -1.0)
         _subtract(row, channels.zero, 1.0)
     attention.out_proj.weight[:, :head] = 0.0
-    attention.out_proj.weight[channels.flag, :head] = _FLAG_GAIN / head
+    attention.out_proj.weight[channels.flag, :head:2] = 2 * _FLAG_GAIN / head
 
 
 def _subtract(row: Tensor, group: Tensor, size: float) -> None:

@@ -59,7 +59,7 @@ class PolyheadContender(Contender):
 
     def translate(self, task: Task, sources: Sequence[TokenIds]) -> list[list[int]]:
         """All are submitted at once."""
-        futures = self._engine.submit(sources, generation(task.search, self._limit))
+        futures = self._engine.submit(sources, generation(task.search, task.limit or self._limit))
         return [list(future.result().hypotheses[0].token_ids) for future in futures]
 
     def serve(

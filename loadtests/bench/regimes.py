@@ -2,38 +2,59 @@
 
 from __future__ import annotations
 
+import math
 import sys
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import cycle, islice
+from itertools import cycle, groupby, islice
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from loadtests.bench.budget import Budget, fitting
 from loadtests.bench.contender import Peer, Regime, Search, Setup, Task, TokenIds, Translated
 from loadtests.bench.options import BenchOptions, Pair
-from loadtests.bench.worker import Field, Worker
+from loadtests.bench.peaks import operations
+from loadtests.bench.worker import SETTLE_SECONDS, Field, Worker
 from loadtests.bench.workload import Workload, poisson_arrivals
 from loadtests.report import spread
 
-__all__ = ["Job", "Measurement", "Score", "closed_jobs", "measure", "measure_regimes"]
+__all__ = [
+    "OPEN_REGIMES",
+    "Job",
+    "Measurement",
+    "Score",
+    "closed_jobs",
+    "measure",
+    "measure_regimes",
+]
 
+OPEN_REGIMES = (Regime.LATENCY, Regime.THROUGHPUT, Regime.ONLINE)
+"""What is measured on sentences as they come; lengths are measured apart."""
 SHARES = (0.25, 0.50, 0.80)
 """Loads: shares of somebody's capacity, which is its sentences a second in throughput."""
 MAX_ARRIVALS = 8000.0
 """Most arrivals a second: more than that, one sender in the same process does not keep up with."""
 _THROUGHPUT_SAMPLE = 256
 _LATENCY_SAMPLE = 8
-_LEAST_PORTION = 64
+_PROBE = 8
+"""Sentences that show roughly how long one takes."""
+_PREPARING = 0.3
+"""Most of a bounded time that goes into set-ups, as a share."""
+_WAYS = 7
+"""How often a contender may go through the sample for that: six set-ups, and the best again."""
+_SLOW_SHARE = 4
+_LEAST_PORTION = 16
 _UNSETTLED = 0.2
 """First part of an online round that does not count: the queue has to find its level."""
 _TRIAL = 0.25
 """Length of a trial run, as a share of an online round."""
 
-Score = Callable[[Sequence[Sequence[int]]], float]
-"""BLEU of targets against the references of as many first sources."""
+Score = Callable[[Search, Sequence[Sequence[int]]], dict[str, float]]
+"""What is to be said of a search's targets of as many first sources, by name: their BLEU."""
 
 
 Measurement = dict[str, Any]
@@ -41,8 +62,8 @@ Measurement = dict[str, Any]
 
 `load`, where there is one, is a share of someone's capacity, as in "80% of ctranslate2-int8".
 `figures` are spreads by name, which ends with the unit. `sentences` are those of one round;
-`output_tokens`, end tokens included, those of the first round's targets. `planned_lengths` is the
-share of targets exactly as long as was planned.
+`output_tokens`, end tokens included, those of the first round's targets; `operations` what its
+products took (see `peaks`). `planned_lengths` is the share of targets exactly as long as planned.
 """
 
 
@@ -52,50 +73,68 @@ def measure_regimes(
     options: BenchOptions,
     pairs: Sequence[Pair] = (),
     score: Score | None = None,
+    budget: Budget | None = None,
 ) -> list[Measurement]:
     """Measures all contenders in the regimes of `options`, one after the other.
 
     Args:
         pairs: who is compared; ours are measured at the loads of their peers, too.
         score: where translations are held to references.
+        budget: the time for all of them; None takes what it takes.
     """
     found: list[Measurement] = []
-    for regime in options.regimes:
+    budget = budget or Budget(None)
+    for number, regime in enumerate(options.regimes):
+        seconds = budget.left() / (len(options.regimes) - number)
         if regime is not Regime.ONLINE:
             jobs = closed_jobs(regime, field.workers, workload, options, score)
         else:
             flood = [m for m in found if m["regime"] is Regime.THROUGHPUT]
             if not flood:  # only to set the loads: nobody has asked for the figures
                 jobs = closed_jobs(Regime.THROUGHPUT, field.workers, workload, options)
-                flood = measure(field, jobs, options)
+                flood = measure(field, jobs, options, seconds / 4)
+                seconds = budget.left()
             rates = {
                 (m["search"], m["contender"]): m["figures"]["sentences_per_second"]["median"]
                 for m in flood
             }
             jobs = online_jobs(field.workers, workload, options, capacity=rates, pairs=pairs)
-        found += measure(field, jobs, options)
+        found += measure(field, jobs, options, seconds)
     return found
 
 
-def measure(field: Field, jobs: Sequence[Job], options: BenchOptions) -> list[Measurement]:
+def measure(
+    field: Field, jobs: Sequence[Job], options: BenchOptions, seconds: float = math.inf
+) -> list[Measurement]:
     """Prepares for all jobs, then runs each in every round; progress goes to stderr.
+
+    Args:
+        seconds: for all of it. Jobs become smaller to fit in, and rounds that would end later are
+            left out, except for the first.
 
     Returns:
         The measurement of each job.
     """
+    end = time.monotonic() + seconds
     setups: list[Setup] = []
     rounds: list[list[dict[str, float]]] = [[] for _ in jobs]
     turns = len(jobs) * (options.rounds + 1)
     with tqdm(total=turns, unit="turn", file=sys.stderr, desc=jobs[0].task.regime) as progress:
         for number in range(-1, options.rounds):
+            started = time.monotonic()
             for job, figures in zip(jobs, rounds, strict=True):
+                progress.set_postfix_str(f"{job.name}{'' if number >= 0 else ', set-up'}")
                 with field.turn(job.worker):
                     if number < 0:
-                        setups.append(job.prepare())
+                        setups.append(job.prepare(_PREPARING * seconds / len(jobs)))
                     else:
                         figures.append(job.run(number))
-                progress.set_postfix_str(job.name, refresh=False)
                 progress.update()
+            now = time.monotonic()
+            if number < 0:
+                fit(jobs, (end - now) / options.rounds)
+            elif now + (now - started) > end:
+                break
     return [
         {
             "contender": job.worker.spec.label,
@@ -106,6 +145,17 @@ def measure(field: Field, jobs: Sequence[Job], options: BenchOptions) -> list[Me
         }
         for job, setup, figures in zip(jobs, setups, rounds, strict=True)
     ]
+
+
+def fit(jobs: Sequence[Job], seconds: float) -> None:
+    """Makes jobs as large as a round of `seconds` allows; searches share that evenly."""
+    seconds -= len(jobs) * SETTLE_SECONDS
+    searches = [list(group) for _, group in groupby(jobs, key=lambda job: job.task.search)]
+    for group in searches:
+        costs = {job.name: job.cost for job in group}
+        size = fitting(seconds / len(searches), costs, most=max(job.size for job in group))
+        for job in group:
+            job.size = min(job.size, max(job.least, size))
 
 
 def closed_jobs(
@@ -175,6 +225,12 @@ class Job(ABC):
     options: BenchOptions
     facts: dict[str, Any] = field(default_factory=dict, init=False)
     """Further fields of the measurement, from the first round."""
+    size: float = field(default=0.0, init=False)
+    """How much is done in a round: sentences, or seconds of arrivals."""
+    least: float = field(default=1.0, init=False)
+    """No less of it tells anything."""
+    cost: float = field(default=0.0, init=False)
+    """Seconds that one of `size` takes, once prepared; 0 is not known."""
 
     @property
     def name(self) -> str:
@@ -182,8 +238,8 @@ class Job(ABC):
         return ", ".join(filter(None, [self.worker.spec.label, self.task.search, self.task.load]))
 
     @abstractmethod
-    def prepare(self) -> Setup:
-        """Sets the contender up, and says how."""
+    def prepare(self, seconds: float) -> Setup:
+        """Sets the contender up in about that time, and says how."""
 
     @abstractmethod
     def run(self, number: int) -> dict[str, float]:
@@ -194,13 +250,29 @@ class Job(ABC):
 class _ClosedJob(Job):
     score: Score | None
 
-    def prepare(self) -> Setup:
+    def __post_init__(self) -> None:
+        self.size, self.least = len(self.workload.sources), _PROBE
+        if self.task.regime is Regime.LATENCY:
+            self.size = min(self.size, self.options.latency_sentences)
+
+    def prepare(self, seconds: float) -> Setup:
         """Tries set-ups: large batches need many sentences to show what they can."""
         sources = self.workload.sources
         most = max(_THROUGHPUT_SAMPLE, len(sources) // 2)
         if self.task.regime is Regime.LATENCY:
             most = _LATENCY_SAMPLE
-        return self.worker.prepare(self.task, sources[:most])
+        if math.isinf(seconds):
+            return self.worker.prepare(self.task, sources[:most])
+        rough = self._seconds_each(_PROBE)
+        most = max(_PROBE, int(fitting(seconds, {self.name: _WAYS * rough}, most=most)))
+        setup = self.worker.prepare(self.task, sources[:most])
+        each = self._seconds_each(most) if most > _PROBE else rough
+        self.cost = each / (_SLOW_SHARE if self._is_slow else 1)
+        return setup
+
+    def _seconds_each(self, count: int) -> float:
+        turn = self.worker.translate(self.task, self.workload.sources[:count])
+        return sum(turn.seconds) / len(turn.targets)
 
     def run(self, number: int) -> dict[str, float]:
         turn = self.worker.translate(self.task, self._sources())
@@ -220,22 +292,32 @@ class _ClosedJob(Job):
 
     def _facts(self, turn: Translated) -> dict[str, Any]:
         targets, planned = turn.targets, self.workload.planned
-        facts: dict[str, Any] = {"sentences": len(targets), "output_tokens": turn.num_tokens}
+        source_tokens = sum(map(len, self._sources()))
+        rows = self.task.search.beam_size * turn.num_tokens
+        facts: dict[str, Any] = {
+            "sentences": len(targets),
+            "output_tokens": turn.num_tokens,
+            "operations": operations(self.worker.spec.model.config, source_tokens, rows),
+        }
         if planned is not None:
             hits = [len(t) + 1 == n for t, n in zip(targets, planned, strict=False)]
             facts["planned_lengths"] = sum(hits) / len(hits)
         if self.score is not None:
-            facts["bleu"] = self.score(targets)
+            facts |= self.score(self.task.search, targets)
         return facts
 
+    @property
+    def _is_slow(self) -> bool:
+        """Whether a part of the sentences is enough for it: for a rate, and not for a mean."""
+        is_rate = self.task.regime is Regime.THROUGHPUT
+        return is_rate and self.worker.spec.name == Peer.TRANSFORMERS
+
     def _sources(self) -> Sequence[TokenIds]:
-        """Those of a round; a rate needs fewer of a slow contender."""
-        sources = self.workload.sources
-        if self.task.regime is Regime.LATENCY:
-            return sources[: self.options.latency_sentences]
-        if self.worker.spec.name == Peer.TRANSFORMERS:
-            return sources[: max(_LEAST_PORTION, len(sources) // 4)]
-        return sources
+        """Those of a round."""
+        size = int(self.size)
+        if self._is_slow:
+            size = max(min(_LEAST_PORTION, size), size // _SLOW_SHARE)
+        return self.workload.sources[:size]
 
 
 @dataclass(kw_only=True)
@@ -244,16 +326,21 @@ class _OnlineJob(Job):
     """Arrivals a second."""
     seed: str
 
-    def prepare(self) -> Setup:
+    def __post_init__(self) -> None:
+        self.cost = 1.0
+        self.size = self.options.seconds
+
+    def prepare(self, seconds: float) -> Setup:
         """A trial run."""
-        sources, arrivals = self._work("trial", _TRIAL * self.options.seconds)
+        trial = min(_TRIAL * self.options.seconds, seconds / _WAYS)
+        sources, arrivals = self._work("trial", trial)
         setup = self.worker.prepare(self.task, sources, arrivals)
         return {"requests_per_second": self.rate, **setup}
 
     def run(self, number: int) -> dict[str, float]:
-        sources, arrivals = self._work(str(number), self.options.seconds)
+        sources, arrivals = self._work(str(number), self.size)
         latencies = self.worker.serve(self.task, sources, arrivals)
-        begin = _UNSETTLED * self.options.seconds
+        begin = _UNSETTLED * self.size
         settled = [
             latency
             for latency, arrival in zip(latencies, arrivals, strict=True)

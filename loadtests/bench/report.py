@@ -7,13 +7,15 @@ from itertools import groupby
 from typing import Any
 
 from loadtests.bench.contender import Regime
+from loadtests.bench.lengths import SEQUENCES, length_tables
 from loadtests.bench.machine import Memory
 from loadtests.bench.options import BenchOptions, Pair
+from loadtests.bench.peaks import Peaks
 from loadtests.bench.regimes import Measurement
 from loadtests.bench.workload import Workload
 from loadtests.report import Spread, as_table, ratio, ratio_table, shown, shown_spread
 
-__all__ = ["as_object", "as_tables", "ratios"]
+__all__ = ["as_lengths", "as_object", "as_tables", "ratios"]
 
 SCHEMA = 1
 _DECIDING = {
@@ -23,6 +25,7 @@ _DECIDING = {
 }
 """The figure that a ratio is of."""
 _BUSY = 0.02
+_ROUGH = 0.2
 _LOST_BLEU = 0.3
 _LOST_LENGTHS = 0.01
 
@@ -33,7 +36,6 @@ def as_object(
     measurements: Sequence[Measurement],
     *,
     pairs: Sequence[Pair],
-    excluded: Mapping[str, str],
     memory: Mapping[str, Memory],
     idle_cpu: Mapping[str, float],
     **conditions: Any,
@@ -41,13 +43,14 @@ def as_object(
     """The object that `polyhead bench --help` describes.
 
     Args:
-        pairs: of contenders that were measured.
-        excluded: labels of contenders that missed the planned lengths, with what they did instead.
+        pairs: who is compared.
         memory: of each contender after its last turn.
         idle_cpu: CPUs that each contender kept busy while others had their turn: should be 0.
         conditions: further fields: what it was measured on and with.
     """
     compared = ratios(options, measurements, pairs)
+    measurements = [m | _share_of_peak(m, conditions.get("peaks", {})) for m in measurements]
+    rounds = [len(spread["rounds"]) for m in measurements for spread in m["figures"].values()]
     return {
         "schema": SCHEMA,
         "ratios": {key: round(spread["median"], 4) for key, spread in compared.items()},
@@ -55,7 +58,7 @@ def as_object(
         "model": options.model,
         "regimes": options.regimes,
         "seed": options.seed,
-        "rounds": options.rounds,
+        "rounds": min(rounds, default=0),
         "dtype": options.our_dtypes,
         "sentences": len(workload.sources),
         "source_tokens": sum(map(len, workload.sources)),
@@ -66,9 +69,38 @@ def as_object(
         "memory": memory,
         "idle_cpu": idle_cpu,
         "notes": [
-            *_notes_of_run(options, workload, excluded, idle_cpu),
+            *_notes_of_run(min(rounds, default=0), workload, idle_cpu),
             *_notes_of_targets(measurements),
         ],
+        **conditions,
+    }
+
+
+def as_lengths(
+    options: BenchOptions,
+    measured: Sequence[Mapping[str, Any]],
+    *,
+    idle_cpu: Mapping[str, float],
+    **conditions: Any,
+) -> dict[str, Any]:
+    """The object of a run by length.
+
+    Args:
+        measured: see `measure_lengths`.
+        idle_cpu: CPUs that each contender kept busy while others had their turn: should be 0.
+        conditions: further fields: what it was measured on and with.
+    """
+    rounds = min(len(point["seconds"]["rounds"]) for one in measured for point in one["points"])
+    return {
+        "schema": SCHEMA,
+        "model": options.model,
+        "regimes": options.regimes,
+        "seed": options.seed,
+        "rounds": rounds,
+        "sequences": SEQUENCES,
+        "lengths": measured,
+        "idle_cpu": idle_cpu,
+        "notes": [*_notes_of_rounds(rounds, idle_cpu), *_notes_of_attention(measured)],
         **conditions,
     }
 
@@ -76,15 +108,13 @@ def as_object(
 def ratios(
     options: BenchOptions, measurements: Sequence[Measurement], pairs: Sequence[Pair]
 ) -> dict[str, Spread]:
-    """Ours over theirs, round by round; above 1 means ours is faster.
+    """Ours over theirs, round by round, of those who keep planned lengths; above 1 ours is faster.
 
     Keys are `PEER-TYPE/SEARCH`, with `@80%` behind it for a load, and with `REGIME/` before it if
     there were several regimes.
     """
-    found = {
-        (m["regime"], m["contender"], m["search"], m.get("load")): m["figures"]
-        for m in measurements
-    }
+    kept = [m for m in measurements if _keeps_plan(m)]
+    found = {(m["regime"], m["contender"], m["search"], m.get("load")): m["figures"] for m in kept}
     compared = {}
     for regime in options.regimes:
         prefix = f"{regime}/" if len(options.regimes) > 1 else ""
@@ -92,7 +122,10 @@ def ratios(
             for (at_work, contender, search, load), theirs in found.items():
                 if (at_work, contender) != (regime, pair.their_label):
                     continue
-                both = [found[regime, pair.our_label, search, load], theirs]
+                our_figures = found.get((regime, pair.our_label, search, load))
+                if our_figures is None:
+                    continue
+                both = [our_figures, theirs]
                 ours, their = (figures[_DECIDING[regime]]["rounds"] for figures in both)
                 share = f"@{load.split()[0]}" if load else ""
                 more_is_better = regime is Regime.THROUGHPUT
@@ -101,22 +134,49 @@ def ratios(
     return compared
 
 
+def _keeps_plan(m: Measurement) -> bool:
+    """Whether nearly all targets are as long as planned, where they are."""
+    return bool(m.get("planned_lengths", 1.0) >= 1 - _LOST_LENGTHS)
+
+
+def _share_of_peak(m: Measurement, peaks: Peaks) -> dict[str, float]:
+    """How near a contender came to what its CPUs can do in its type; nothing if that is unknown."""
+    peak = peaks.get("all_threads", {}).get(m["contender"].rpartition("-")[2])
+    if peak is None or "operations" not in m:
+        return {}
+    each = m["operations"] / m["output_tokens"]
+    figures = m["figures"]
+    if m["regime"] == Regime.THROUGHPUT:
+        rate = figures["tokens_per_second"]["median"]
+    else:
+        rate = 1e3 / figures["per_token_ms"]["median"]
+    return {"share_of_peak": each * rate / peak}
+
+
 def _notes_of_run(
-    options: BenchOptions,
+    rounds: int,
     workload: Workload,
-    excluded: Mapping[str, str],
     idle_cpu: Mapping[str, float],
 ) -> Iterable[str]:
     """What whoever reads the figures must know; nothing, if all was as it should be."""
-    if options.rounds < 3:
-        yield "fewer than 3 rounds: do not compare with these ratios"
+    yield from _notes_of_rounds(rounds, idle_cpu)
     if workload.left_out:
         yield f"{workload.left_out} lines were left out: too long for the model"
-    for label, reason in excluded.items():
-        yield f"{label} does not keep the planned lengths and was excluded: {reason}"
+
+
+def _notes_of_rounds(rounds: int, idle_cpu: Mapping[str, float]) -> Iterable[str]:
+    if rounds < 3:
+        yield "fewer than 3 rounds: do not compare with these ratios"
     for label, busy in idle_cpu.items():
         if busy > _BUSY:
             yield f"{label} used {busy:.0%} of a CPU while others had their turn"
+
+
+def _notes_of_attention(measured: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    for one in measured:
+        if (error := one["attention_error"]) > _ROUGH:
+            name = f"{one['contender']}, {one['search']}"
+            yield f"{name}: shares of attention are rough, times fit them to within {error:.0%}"
 
 
 def _notes_of_targets(measurements: Sequence[Measurement]) -> Iterable[str]:
@@ -127,20 +187,24 @@ def _notes_of_targets(measurements: Sequence[Measurement]) -> Iterable[str]:
         best[of] = max(best.get(of, 0.0), m.get("bleu", 0.0))
     for m in measurements:
         name = f"{m['contender']}, {m['regime']}, {m['search']}"
-        if (kept := m.get("planned_lengths", 1.0)) < 1 - _LOST_LENGTHS:
-            yield f"{name}: {1 - kept:.1%} of targets have other lengths than planned"
+        if not _keeps_plan(m):
+            lost = 1 - m["planned_lengths"]
+            yield f"{name}: {lost:.1%} of targets have other lengths than planned: no ratios"
         if "bleu" in m and (lost := best[m["search"], m["sentences"]] - m["bleu"]) > _LOST_BLEU:
             yield f"{name}: {lost:.1f} BLEU below the best"
 
 
 def as_tables(values: Mapping[str, Any]) -> str:
     """A table for each regime, search and load of such an object; ratios, memory and notes."""
+    if "lengths" in values:
+        return _length_tables(values)
     hardware, sentences = values["hardware"], values["sentences"]
     parts = [
         f"{values['model']}: {sentences} sentences of {values['source_tokens'] / sentences:.1f} "
         f"tokens on average, {hardware['cores']} of {hardware['cores_of_machine']} CPUs "
         f"({hardware['cpu']}), {values['rounds']} rounds, seed {values['seed']}\n"
-        "Medians, with the smallest and the largest round; token ids in, token ids out."
+        "Medians, with the smallest and the largest round; token ids in, token ids out.\n"
+        + _machine_lines(values)
     ]
     # Measurements of one table stand together only once they are sorted.
     by_table = groupby(sorted(values["measurements"], key=_table_of), key=_table_of)
@@ -157,6 +221,33 @@ def as_tables(values: Mapping[str, Any]) -> str:
     return "\n\n".join(filter(None, parts))
 
 
+def _length_tables(values: Mapping[str, Any]) -> str:
+    hardware = values["hardware"]
+    head = (
+        f"{values['model']}: {values['sequences']} sequences at once, {hardware['cores']} of "
+        f"{hardware['cores_of_machine']} CPUs ({hardware['cpu']}), {values['rounds']} rounds\n"
+        f"{_machine_lines(values)}"
+    )
+    notes = "\n".join(f"Note: {note}." for note in values["notes"])
+    return "\n\n".join(filter(None, [head, length_tables(values["lengths"]), notes]))
+
+
+def _machine_lines(values: Mapping[str, Any]) -> str:
+    """What everybody computed with, and what that can do at most."""
+    lines = []
+    if values.get("instruction_set"):
+        forced = values["forced"]
+        held = ", forced, by " + " ".join(f"{k}={v}" for k, v in forced.items()) if forced else ""
+        lines.append(f"Instruction set: {values['instruction_set']}{held}.")
+    for threads, rates in values.get("peaks", {}).items():
+        shown_rates = [
+            f"{name} {rate / 1e9:,.0f} {'GB/s' if name == 'read' else 'GOP/s'}"
+            for name, rate in rates.items()
+        ]
+        lines.append(f"Peaks of {threads.replace('_', ' ')}: {', '.join(shown_rates)}.")
+    return "\n".join(lines)
+
+
 def _table_of(m: Mapping[str, Any]) -> str:
     return ", ".join(m[name] for name in ("regime", "search", "load") if name in m)
 
@@ -170,12 +261,16 @@ def _measured_table(title: str, group: Sequence[Mapping[str, Any]]) -> str:
             str(m["sentences"]),
             str(m.get("output_tokens", "")),
             f"{m['planned_lengths']:.1%}" if "planned_lengths" in m else "",
+            f"{m['share_of_peak']:.0%}" if "share_of_peak" in m else "",
             f"{m['bleu']:.2f}" if "bleu" in m else "",
+            f"{m['bleu_to_float32']:.1f}" if "bleu_to_float32" in m else "",
             ", ".join(f"{name} {shown(value)}" for name, value in m["setup"].items()),
         ]
         for m in group
     ]
-    facts = ["sentences", "tokens out", "as planned", "BLEU", "set-up"]
+    facts = [
+        "sentences", "tokens out", "as planned", "of peak", "BLEU", "BLEU to float32", "set-up",
+    ]  # fmt: skip
     header = [title, *(name.replace("_", " ") for name in names), *facts]
     # Without the columns that nobody has anything in.
     kept = [column for column in zip(header, *rows, strict=True) if any(column[1:])]

@@ -26,7 +26,6 @@ from loadtests.bench.contender import (
     BenchError,
     Contender,
     ContenderSpec,
-    Search,
     Setup,
     Task,
     TokenIds,
@@ -78,7 +77,7 @@ class TransformersContender(Contender):
         targets: list[list[int]] = [[] for _ in sources]
         for first in range(0, len(order), BATCH_SIZE):
             rows = order[first : first + BATCH_SIZE]
-            found = self._generate(task.search, [sources[i] for i in rows])
+            found = self._generate(task, [sources[i] for i in rows])
             for row, target in zip(rows, found, strict=True):
                 targets[row] = target
         return targets
@@ -88,25 +87,25 @@ class TransformersContender(Contender):
     ) -> list[float]:
         """One batch at a time, of everything that waits."""
         return serve_in_batches(
-            lambda batch: self._generate(task.search, [sources[index] for index in batch]),
+            lambda batch: self._generate(task, [sources[index] for index in batch]),
             arrivals,
             num_workers=1,
             most=BATCH_SIZE,
         )
 
-    def _generate(self, search: Search, sources: Sequence[TokenIds]) -> list[list[int]]:
+    def _generate(self, task: Task, sources: Sequence[TokenIds]) -> list[list[int]]:
         device = self._spec.device
         src_tokens, lengths = pad_sources(sources, self._config.pad_id, device)
         mask = padding_mask(lengths, src_tokens.size(1))[:, 0, 0]
-        options: dict[str, Any] = {"num_beams": search.beam_size}
-        if search.beam_size > 1:
+        options: dict[str, Any] = {"num_beams": task.search.beam_size}
+        if task.search.beam_size > 1:
             options |= {"length_penalty": LENGTH_PENALTY, "early_stopping": True}
         with torch.inference_mode():
             found = self._model.generate(
                 input_ids=src_tokens,
                 attention_mask=mask.long(),
                 do_sample=False,
-                max_new_tokens=self._spec.max_new_tokens,
+                max_new_tokens=task.limit or self._spec.max_new_tokens,
                 **options,
             )
         # The first token is what the decoder was started with.

@@ -27,7 +27,6 @@ from loadtests.bench.contender import (
     ContenderSpec,
     Peer,
     Setup,
-    SlowAnswerError,
     Task,
     TokenIds,
     Translated,
@@ -75,18 +74,9 @@ class Worker:
         """See `Contender`."""
         return self._ask("prepare", task, sample, arrivals)  # type: ignore[no-any-return]
 
-    def translate(
-        self, task: Task, sources: Sequence[TokenIds], *, within: float = _LONGEST_ANSWER
-    ) -> Translated:
-        """See `Contender.timed`.
-
-        Args:
-            within: seconds; a worker that has missed them is of no further use.
-
-        Raises:
-            SlowAnswerError: it has not answered in time.
-        """
-        return self._ask("timed", task, sources, within=within)  # type: ignore[no-any-return]
+    def translate(self, task: Task, sources: Sequence[TokenIds]) -> Translated:
+        """See `Contender.timed`."""
+        return self._ask("timed", task, sources)  # type: ignore[no-any-return]
 
     def serve(
         self, task: Task, sources: Sequence[TokenIds], arrivals: Sequence[float]
@@ -118,19 +108,19 @@ class Worker:
             self._process.join()
         self._pipe.close()
 
-    def _ask(self, name: str, *arguments: object, within: float = _LONGEST_ANSWER) -> Any:
+    def _ask(self, name: str, *arguments: object) -> Any:
         try:
             self._pipe.send((name, arguments))
         except OSError as error:
             raise BenchError(f"{self.spec.label} has ended before its time: {error}") from error
-        answer = self._answer(within)
+        answer = self._answer()
         time.sleep(SETTLE_SECONDS)
         return answer
 
-    def _answer(self, within: float = _LONGEST_ANSWER) -> Any:
+    def _answer(self) -> Any:
         try:
-            if not self._pipe.poll(within):
-                raise SlowAnswerError(f"{self.spec.label} has not answered for {within:.0f} s")
+            if not self._pipe.poll(_LONGEST_ANSWER):
+                raise BenchError(f"{self.spec.label} has not answered for {_LONGEST_ANSWER:.0f} s")
             answered, value = self._pipe.recv()
         except (EOFError, OSError):
             self._process.join(_GOODBYE)
@@ -172,6 +162,7 @@ def _serve(pipe: Connection, spec: ContenderSpec) -> None:
     os.sched_setaffinity(0, spec.cores)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(len(spec.cores))
+    os.environ.update(spec.environment)
     try:
         contender, weights_digest = _become(spec)
         pipe.send((True, weights_digest))
@@ -257,11 +248,6 @@ class Field(AbstractContextManager["Field"]):
     def memory(self) -> dict[str, Memory]:
         """The memory of each contender's process, by label."""
         return {worker.spec.label: worker.memory() for worker in self.workers}
-
-    def exclude(self, worker: Worker) -> None:
-        """Ends a contender's process, whatever it is at, and goes on without it."""
-        self.workers.remove(worker)
-        worker.close(at_once=True)
 
     def close(self, *, at_once: bool = False) -> None:
         """Ends all processes."""

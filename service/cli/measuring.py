@@ -11,7 +11,9 @@ from model.errors import PolyheadError
 
 __all__ = ["bench", "loadtest"]
 
-RegimeOption = Annotated[str, typer.Option(help="latency, throughput, online, or all of them.")]
+RegimeOption = Annotated[
+    str, typer.Option(help="latency, throughput, online, all of them, or length.")
+]
 BenchModelOption = Annotated[
     str,
     typer.Option("--model", "-m", help="embedded, paper-base, deep-shallow, or a model directory."),
@@ -33,9 +35,19 @@ SentencesOption = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Sentences drawn, of which latency takes 50  [default: 2048; of random weights 512; "
-        "with references all]",
+        help="Most sentences drawn, of which latency takes 50  [default: 2048; of random weights "
+        "512; with references all]",
     ),
+]
+MinutesOption = Annotated[
+    float, typer.Option(help="For everything: as much is measured as they allow.")
+]
+QuickOption = Annotated[
+    bool, typer.Option("--quick", help="One round in less than a minute, to see that all works.")
+]
+InstructionSetOption = Annotated[
+    str | None,
+    typer.Option(help="A lesser one than the CPUs', such as avx2, that everybody is held to."),
 ]
 TextOption = Annotated[
     Path | None,
@@ -115,13 +127,17 @@ def bench(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: ThreadsOption = None,
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each contender.")] = 3,
+    minutes: MinutesOption = 5.0,
+    quick: QuickOption = False,
     sentences: SentencesOption = None,
-    seconds: Annotated[float, typer.Option(help="Of a round of the online regime.")] = 20.0,
+    seconds: Annotated[float, typer.Option(help="Of a round of online, at most.")] = 20.0,
+    instruction_set: InstructionSetOption = None,
     text: TextOption = None,
     references: Annotated[bool, typer.Option("--references", help="Score with BLEU.")] = False,
     seed: Annotated[int, typer.Option(help="Of texts, arrivals and random weights.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="The line of JSON alone.")] = False,
     results: Annotated[Path | None, typer.Option(help="A file to add that line to.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Of length: a file, .png or .svg.")] = None,
 ) -> None:
     """Measure the engine, and others beside it on the same weights, texts and CPUs.
 
@@ -132,6 +148,13 @@ def bench(
     latency     one sentence at a time
     throughput  everything queued at once
     online      Poisson arrivals, 25, 50 and 80 % of what each contender reaches in throughput
+    length      16 sequences at once, source and target of 8 to 512 tokens; greedy unless beam4 is
+                asked for alone; how attention's share is found says loadtests/bench/lengths.py
+
+    It ends after `--minutes`: that decides how many sentences there are, the same for everybody.
+    Trained weights are scored: against the references of a file, or else the first 128 sentences
+    against the same weights in float32. Shares of peak count products with weights, and the peak of
+    all CPUs in a contender's type, which loops in registers reach in the same run.
 
     Ratios are ours over theirs, medians of the rounds' ratios; above 1 this engine is faster: by
     mean latency, tokens a second, 95th percentile. A peer that lacks a type runs in the nearest one
@@ -144,7 +167,8 @@ def bench(
     \b
     Examples:
       polyhead bench --peer ctranslate2
-      polyhead bench --regime all --model paper-base --peer ctranslate2 --peer transformers
+      polyhead bench --quick --peer ctranslate2
+      polyhead bench --regime all --model paper-base --peer ctranslate2 --minutes 20
       polyhead bench --peer ctranslate2 --text test.tsv --references --results results.jsonl
     """
     options = dict(locals())  # first of all, while there is nothing else

@@ -25,17 +25,23 @@ from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 
-from model.errors import BackendUnavailableError
+from model.errors import BackendUnavailableError, InvalidRequestError
 
 __all__ = [
+    "INSTRUCTION_SET_VARIABLE",
     "InstructionSet",
     "NativeBuildError",
     "build",
+    "compile_library",
     "detect",
     "find_compiler",
     "instruction_sets",
     "library_path",
+    "usable_sets",
 ]
+
+INSTRUCTION_SET_VARIABLE = "POLYHEAD_INSTRUCTION_SET"
+"""Names an instruction set in place of this machine's best, in the environment."""
 
 _SOURCE_DIRECTORY = Path(__file__).parent
 _COMPILERS = ("c++", "g++", "clang++")
@@ -85,15 +91,28 @@ _REQUIRED = {
 
 
 def detect(cpuinfo: Path = Path("/proc/cpuinfo")) -> InstructionSet:
-    """The best instruction set of this machine."""
-    if len(instruction_sets()) == 1 or not cpuinfo.exists():
-        return InstructionSet.BASELINE
-    lines = cpuinfo.read_text(encoding="ascii", errors="replace").splitlines()
+    """The best instruction set of this machine, or the one that POLYHEAD_INSTRUCTION_SET names.
+
+    Raises:
+        InvalidRequestError: it names none that this machine has.
+    """
+    best, *_ = usable = usable_sets(cpuinfo)
+    named = os.environ.get(INSTRUCTION_SET_VARIABLE) or best
+    if named not in usable:
+        raise InvalidRequestError(
+            f"{INSTRUCTION_SET_VARIABLE} must be one of {', '.join(usable)}, which this machine "
+            f"has, but is {named!r}"
+        )
+    return InstructionSet(named)
+
+
+def usable_sets(cpuinfo: Path = Path("/proc/cpuinfo")) -> list[InstructionSet]:
+    """All instruction sets that this machine has, best first."""
+    lines = []
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text(encoding="ascii", errors="replace").splitlines()
     flags = next((set(line.split()) for line in lines if line.startswith("flags")), set[str]())
-    for instruction_set, required in _REQUIRED.items():
-        if required <= flags:
-            return instruction_set
-    return InstructionSet.BASELINE
+    return [each for each in instruction_sets() if _REQUIRED.get(each, set()) <= flags]
 
 
 def instruction_sets() -> list[InstructionSet]:
@@ -223,20 +242,25 @@ def _is_sound(library: Path) -> bool:
 
 
 def _compile(instruction_set: InstructionSet, target: Path) -> Path:
-    compiler = find_compiler()
     with _locked(target.parent / "lock"):
         if _is_sound(target):
             return target
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
             unfinished = Path(scratch) / target.name
-            command = [
-                compiler, *_FLAGS, *_MACHINE_FLAGS[instruction_set],
-                str(_SOURCE_DIRECTORY / "interface.cc"), "-o", str(unfinished),
-            ]  # fmt: skip
-            _run(command)
+            compile_library(_SOURCE_DIRECTORY / "interface.cc", unfinished, instruction_set)
             _write_out(unfinished)
             unfinished.replace(target)
     return target
+
+
+def compile_library(source: Path, target: Path, instruction_set: InstructionSet) -> None:
+    """Compiles a C++ source, and what it includes, to a shared library, as the engine is.
+
+    Raises:
+        NativeBuildError: there is no compiler, or it failed.
+    """
+    flags = (*_FLAGS, *_MACHINE_FLAGS[instruction_set])
+    _run([find_compiler(), *flags, str(source), "-o", str(target)])
 
 
 def _write_out(library: Path) -> None:

@@ -8,13 +8,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from loadtests.bench.contender import Regime, Setup, Task, TokenIds, Translated
+from model.config import TransformerConfig
+from tests.tiny_model import tiny_config
 
 __all__ = ["FakeField", "FakeWorker"]
 
 
 @dataclass
+class FakeModel:
+    config: TransformerConfig = field(default_factory=tiny_config)
+
+
+@dataclass
 class FakeSpec:
     label: str
+    model: FakeModel = field(default_factory=FakeModel)
 
     @property
     def name(self) -> str:
@@ -45,6 +53,9 @@ class FakeWorker:
         calls = len(sources) if task.regime is Regime.LATENCY else 1
         each = self.seconds * len(sources) / calls
         return Translated(seconds=(each,) * calls, targets=[list(s[:-1]) for s in sources])
+
+    def memory(self) -> dict[str, int]:
+        return {"peak_rss": 2**20}
 
     def serve(
         self, task: Task, sources: Sequence[TokenIds], arrivals: Sequence[float]

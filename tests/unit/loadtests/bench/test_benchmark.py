@@ -12,7 +12,6 @@ import pytest
 from loadtests.bench import worker
 from service import cli
 from tests.tiny_model import build_tiny_model
-from tests.unit.loadtests.bench.int8_products import int8_products_saturate
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +70,11 @@ def test_every_regime_and_every_peer(
     assert "online/transformers-float32/greedy@80%" in ratios
     assert all(value > 0 for value in ratios.values())
     assert line["sentences"] == 8
-    assert {"weights", "hardware", "versions", "commit", "started", "seconds"} <= set(line)
+    assert {
+        "weights", "hardware", "versions", "commit", "started", "seconds", "peaks",
+        "instruction_set", "forced",
+    } <= set(line)  # fmt: skip
+    assert all(0 < m["share_of_peak"] < 1 for m in line["measurements"] if "operations" in m)
     assert set(line["memory"]) == {label for _, label in _measured(line)}
     closed = [m for m in line["measurements"] if m["regime"] != "online"]
     assert {m["sentences"] for m in closed} == {8}
@@ -96,32 +99,47 @@ def test_random_weights_and_no_peer(
     assert [m["output_tokens"] for m in line["measurements"]] == [line["planned_tokens"]] * 2
 
 
-def test_a_peer_that_loses_the_plan_is_a_note_and_no_failure(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+def test_lengths_of_a_tiny_model(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    model: Path,
+    tmp_path: Path,
 ) -> None:
+    plot = tmp_path / "lengths.svg"
     status = _bench(
         monkeypatch,
-        "--model", "deep-shallow", "--search", "greedy", "--peer", "ctranslate2",
-        "--regime", "all", "--seconds", "0.2", "--sentences", "6", "--rounds", "1", "--json",
+        "--regime", "length", "--model", str(model), "--quick", "--peer", "ctranslate2",
+        "--instruction-set", "baseline", "--json", "--plot", str(plot),
     )  # fmt: skip
     output, progress = capfd.readouterr()
     assert status == 0, progress
     line = json.loads(output)
-    peer = {m["regime"] for m in line["measurements"] if m["contender"] == "ctranslate2-int8"}
-    noted = [note for note in line["notes"] if note.startswith("ctranslate2-int8 does not keep")]
-    if int8_products_saturate(tmp_path):
-        assert len(noted) == 1
-        assert (peer, line["ratios"]) == (set(), {})
-    else:
-        assert noted == []
-        assert peer == {"latency", "throughput", "online"}
-        assert "throughput/ctranslate2-int8/greedy" in line["ratios"]
+    assert line["instruction_set"] == "baseline"
+    assert line["forced"]["CT2_FORCE_CPU_ISA"] == "GENERIC"
+    labels = {one["contender"] for one in line["lengths"]}
+    assert labels == {"polyhead-int8", "ctranslate2-int8"}
+    assert plot.stat().st_size > 1000
+
+
+def test_a_peer_keeps_the_plan_in_int8(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    status = _bench(
+        monkeypatch,
+        "--model", "deep-shallow", "--search", "greedy", "--peer", "ctranslate2",
+        "--sentences", "6", "--rounds", "1", "--json",
+    )  # fmt: skip
+    output, progress = capfd.readouterr()
+    assert status == 0, progress
+    line = json.loads(output)
+    assert all(m.get("planned_lengths", 1.0) == 1.0 for m in line["measurements"])
+    assert "ctranslate2-int8/greedy" in line["ratios"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (("--regime", "often"), "`regime` must be one of latency, throughput, online, all"),
+        (("--regime", "often"), "`regime` must be one of latency, throughput, online, length, all"),
         (("--peer", "marian"), "`peer` must be one of ctranslate2, transformers, but is 'marian'"),
         (("--dtype", "int4"), "`dtype` must be one of"),
         (("--model", "/nowhere"), "must be a directory"),

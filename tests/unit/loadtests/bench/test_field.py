@@ -85,11 +85,3 @@ def test_all_have_the_same_weights_or_are_ended() -> None:
     with pytest.raises(BenchError, match="must have the same weights"):
         _field(ours, theirs)
     assert ours.closed == theirs.closed == [True]
-
-
-def test_who_is_excluded_is_ended_at_once_and_no_longer_there() -> None:
-    ours, theirs = _Watched("a"), _Watched("b")
-    with _field(ours, theirs) as both:
-        both.exclude(theirs)  # type: ignore[arg-type]
-        assert [worker.spec.label for worker in both.workers] == ["a"]
-    assert (ours.closed, theirs.closed) == ([False], [True])

@@ -17,6 +17,8 @@ from loadtests.bench.workload import TextFile
     ("changes", "problem"),
     [
         ({"threads": 10_000}, "`threads` must be at most"),
+        ({"minutes": 0.0}, "`minutes` must be positive"),
+        ({"instruction_set": "avx9"}, "`instruction_set` must be one of .*, but is 'avx9'"),
         ({"seconds": 0.0}, "`seconds` must be positive"),
         ({"seconds": float("nan")}, "`seconds` must be positive"),
         ({"device": "abacus"}, "`device` must be cpu or cuda"),
@@ -41,7 +43,7 @@ def test_a_peer_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_words_are_looked_up() -> None:
     assert chosen("search", "both", Search, everything="both") == (Search.GREEDY, Search.BEAM4)
     assert chosen("regime", "online", Regime, everything="all") == (Regime.ONLINE,)
-    with pytest.raises(BenchError, match="`regime` must be one of latency, throughput, online, al"):
+    with pytest.raises(BenchError, match="`regime` must be one of latency, throughput, online, le"):
         chosen("regime", "often", Regime, everything="all")
     with pytest.raises(BenchError, match="`peer` must be one of ctranslate2, transformers, but is"):
         chosen("peer", "all", Peer)
@@ -67,6 +69,12 @@ def test_a_peer_runs_in_the_nearest_type_it_has(
 ) -> None:
     options = BenchOptions(dtypes=(dtype,), peers=tuple(Peer))
     assert [pair.name for pair in options.pairs(flags)] == names
+
+
+def test_a_forced_instruction_set_leaves_others_no_better_type() -> None:
+    options = BenchOptions(peers=(Peer.TRANSFORMERS,), instruction_set="baseline")
+    [pair] = options.pairs({"avx512_bf16"})
+    assert pair.theirs == "float32"
 
 
 def test_how_many_sentences() -> None:

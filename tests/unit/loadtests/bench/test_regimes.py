@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from loadtests.bench import regimes
 from loadtests.bench.contender import Peer, Regime, Search, Task
 from loadtests.bench.options import BenchOptions, Pair
 from loadtests.bench.regimes import (
@@ -36,9 +39,13 @@ def _field() -> Any:
     )
 
 
+def _score(search: Search, targets: Any) -> dict[str, float]:
+    return {"bleu": len(targets)}
+
+
 def _closed(regime: Regime, field: Any, **options: Any) -> list[Measurement]:
     settings = BenchOptions(**options)
-    jobs = closed_jobs(regime, field.workers, _WORKLOAD, settings, score=len)
+    jobs = closed_jobs(regime, field.workers, _WORKLOAD, settings, score=_score)
     return measure(field, jobs, settings)
 
 
@@ -68,6 +75,54 @@ def test_rates_of_throughput() -> None:
     assert slow["figures"]["sentences_per_second"]["median"] == pytest.approx(100.0)
     assert [m["planned_lengths"] for m in found] == [1.0] * 3
     assert [m["bleu"] for m in found] == [300, 300, 75]
+
+
+def test_a_bounded_time_makes_jobs_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    # By a clock that stands still, preparing takes no time.
+    monkeypatch.setattr(time, "monotonic", lambda: 0.0)
+    monkeypatch.setattr(regimes, "SETTLE_SECONDS", 0.0)
+    settings = BenchOptions(rounds=2)
+    field: Any = FakeField(
+        FakeWorker("polyhead-int8", 0.001),
+        FakeWorker("ctranslate2-int8", 0.002),
+        FakeWorker("transformers-bfloat16", 0.01),
+    )
+    jobs = closed_jobs(Regime.THROUGHPUT, field.workers, _WORKLOAD, settings)
+    found = measure(field, jobs, settings, seconds=2.2)
+    # A round of 1.1 s has two searches, whose sentence costs 1, 2 and a fourth of 10 ms.
+    assert [m["sentences"] for m in found] == [100, 100, 25] * 2
+    # Set-ups see fewer as well: of 0.11 s for each job, a seventh of it.
+    samples = [entry[3] for entry in field.log if entry[1] == "prepare"]
+    assert samples == [15, 8, 8] * 2
+
+
+def test_rounds_that_would_end_too_late_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count(0, 10)
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    settings = BenchOptions(rounds=500, searches=(Search.GREEDY,))
+    field: Any = FakeField(FakeWorker("polyhead-int8", 0.001))
+    jobs = closed_jobs(Regime.THROUGHPUT, field.workers, _WORKLOAD, settings)
+    [found] = measure(field, jobs, settings, seconds=100.0)
+    assert found["sentences"] == 8, "the least that tells anything"
+    assert 1 < len(found["figures"]["tokens_per_second"]["rounds"]) < 10
+
+
+def test_rounds_of_arrivals_become_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 0.0)
+    monkeypatch.setattr(regimes, "SETTLE_SECONDS", 0.0)
+    options = BenchOptions(searches=(Search.GREEDY,), rounds=1, seconds=20.0)
+    field: Any = FakeField(FakeWorker("polyhead-int8", 0.001))
+    jobs = online_jobs(
+        field.workers,
+        _WORKLOAD,
+        options,
+        capacity={(Search.GREEDY, "polyhead-int8"): 40.0},
+        pairs=(),
+    )
+    measure(field, jobs, options, seconds=15.0)
+    ends = [entry[3][-1] for entry in field.log if entry[1] == "serve"]
+    assert len(ends) == 3
+    assert max(ends) <= 5.0
 
 
 def test_latency_is_of_the_first_sentences() -> None:

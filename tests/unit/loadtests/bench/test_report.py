@@ -59,7 +59,6 @@ def _object(
 ) -> dict[str, Any]:
     values: dict[str, Any] = {
         "pairs": (Pair(ours="int8", peer=Peer.CTRANSLATE2, theirs="int8"),),
-        "excluded": {},
         "memory": {_OURS: {"rss": 2**20, "pss": 2**19, "peak_rss": 2**21}},
         "idle_cpu": {_OURS: 0.0, _THEIRS: 0.001},
         "hardware": _HARDWARE,
@@ -165,16 +164,39 @@ def test_other_lengths_than_planned_are_noted() -> None:
     [note] = _object(ours, theirs | {"planned_lengths": 0.9})["notes"]
     assert "ctranslate2-int8" in note
     assert "10.0% of targets have other lengths" in note
+    for lost in (
+        (ours, theirs | {"planned_lengths": 0.9}),
+        (ours | {"planned_lengths": 0.9}, theirs),
+    ):
+        assert _object(*lost)["ratios"] == {}
 
 
-def test_an_excluded_contender_has_a_note_and_no_ratio() -> None:
-    ours, _ = _throughput(planned_lengths=1.0)
-    reason = "greedy: 99 target tokens where 9 were"
-    values = _object(ours, pairs=(), excluded={_THEIRS: reason})
-    assert values["ratios"] == {}
-    [note] = values["notes"]
-    assert note == f"{_THEIRS} does not keep the planned lengths and was excluded: {reason}"
-    assert f"Note: {note}." in as_tables(values)
+def test_the_share_of_the_peak() -> None:
+    ours, theirs = _throughput(operations=4000, output_tokens=40)  # 100 for each token
+    peaks = {"one_thread": {"int8": 6e4, "read": 1e9}, "all_threads": {"int8": 1.2e5, "read": 1e9}}
+    values = _object(ours, theirs | {"contender": "ctranslate2-float16"}, peaks=peaks)
+    found = [m.get("share_of_peak") for m in values["measurements"]]
+    assert found == [0.5, None], "600 tokens of 100 operations a second; there is no other peak"
+    text = as_tables(values)
+    assert "of peak" in text
+    assert "50%" in text
+    latency = _measured(Regime.LATENCY, _OURS, 10.0, operations=4000, output_tokens=40)
+    latency["figures"]["per_token_ms"] = spread([2.0])
+    [one] = _object(latency, peaks=peaks)["measurements"]
+    assert one["share_of_peak"] == pytest.approx(500 * 100 / 1.2e5)
+
+
+def test_a_forced_instruction_set_is_told() -> None:
+    both = _throughput()
+    forced = {"POLYHEAD_INSTRUCTION_SET": "avx2", "CT2_FORCE_CPU_ISA": "AVX2"}
+    text = as_tables(_object(*both, instruction_set="avx2", forced=forced))
+    assert (
+        "Instruction set: avx2, forced, by POLYHEAD_INSTRUCTION_SET=avx2 CT2_FORCE_CPU_ISA=AVX2."
+        in text
+    )
+    assert "Instruction set: avx2.\n" in as_tables(
+        _object(*both, instruction_set="avx2", forced={})
+    )
 
 
 def test_whatever_else_must_be_known_is_noted() -> None:
@@ -183,5 +205,8 @@ def test_whatever_else_must_be_known_is_noted() -> None:
     assert busy["notes"] == [f"{_THEIRS} used 50% of a CPU while others had their turn"]
     long = _object(*both, workload=replace(_WORKLOAD, left_out=3))
     assert long["notes"] == ["3 lines were left out: too long for the model"]
-    quick = _object(*both, options=_options(*both, rounds=2))
+    for m in both:
+        m["figures"] = {"tokens_per_second": spread([1.0, 2.0])}
+    quick = _object(*both)
+    assert quick["rounds"] == 2
     assert quick["notes"] == ["fewer than 3 rounds: do not compare with these ratios"]

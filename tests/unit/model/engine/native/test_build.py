@@ -8,8 +8,15 @@ from pathlib import Path
 import pytest
 
 from model.engine.native import build as native_build
-from model.engine.native.build import InstructionSet, NativeBuildError, build, detect, library_path
-from model.errors import BackendUnavailableError
+from model.engine.native.build import (
+    INSTRUCTION_SET_VARIABLE,
+    InstructionSet,
+    NativeBuildError,
+    build,
+    detect,
+    library_path,
+)
+from model.errors import BackendUnavailableError, InvalidRequestError
 
 _AVX512 = "avx512f avx512bw avx512vl avx512dq avx512_vnni fma"
 
@@ -51,6 +58,34 @@ def test_the_best_of_what_the_kernel_lists(
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"processor\t: 0\nflags\t\t: fpu {flags}\n\nprocessor\t: 1\n")
     assert detect(cpuinfo) is expected
+
+
+@pytest.fixture
+def avx2_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The /proc/cpuinfo of a machine with AVX2 and nothing better."""
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("flags\t\t: fpu avx2 fma\n")
+    return cpuinfo
+
+
+def test_the_environment_names_a_lesser_one(
+    avx2_machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(INSTRUCTION_SET_VARIABLE, "baseline")
+    assert detect(avx2_machine) is InstructionSet.BASELINE
+    monkeypatch.setenv(INSTRUCTION_SET_VARIABLE, "")
+    assert detect(avx2_machine) is InstructionSet.AVX2
+
+
+@pytest.mark.parametrize("named", ["avx512-vnni", "AVX2", "neon"])
+def test_what_the_machine_lacks_is_refused(
+    avx2_machine: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    monkeypatch.setenv(INSTRUCTION_SET_VARIABLE, named)
+    problem = f"INSTRUCTION_SET must be one of avx2, baseline, which .* has, but is '{named}'"
+    with pytest.raises(InvalidRequestError, match=problem):
+        detect(avx2_machine)
 
 
 @pytest.mark.parametrize("machine", ["aarch64", "riscv64"])
