@@ -10,10 +10,11 @@ import logging
 import sys
 import threading
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from model.checkpoints.embedded import model_directory
 from model.config import EngineConfig
+from model.engine.cpus import granted_cpus
 from model.errors import EngineDeadError, UnsupportedLanguageError
 from service.autoscaling.decision import LoadMeter, ReplicaLoad
 from service.observability.hub import HubClient
@@ -55,6 +56,8 @@ class TranslatorReplica:
         from model.engine.warm_up import warm_up
         from model.translator import Translator
 
+        if engine.num_threads is not None:
+            engine = replace(engine, num_threads=min(engine.num_threads, granted_cpus()))
         self._translator = Translator.load(model_directory(directory), engine)
         warm_up(self._translator.engine)
         for note in self._translator.engine.notes:
