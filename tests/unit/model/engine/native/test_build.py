@@ -3,12 +3,24 @@
 import fcntl
 import os
 import platform
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from model.engine.native import build as native_build
-from model.engine.native.build import InstructionSet, NativeBuildError, build, detect, library_path
+from model.engine.native.build import (
+    InstructionSet,
+    NativeBuildError,
+    build,
+    build_portable,
+    detect,
+    find_compiler,
+    instruction_sets,
+    library_path,
+)
+from model.engine.native.c_interface import load
 from model.errors import BackendUnavailableError
 
 _AVX512 = "avx512f avx512bw avx512vl avx512dq avx512_vnni fma"
@@ -119,6 +131,64 @@ def test_the_next_directory_serves_when_the_first_cannot_be_written_to(
     monkeypatch.setattr(native_build, "_directories", lambda: [file / "a", tmp_path / "b"])
     use_compiler(monkeypatch, tmp_path, "echo ours > $OUTPUT")
     assert build().parent == tmp_path / "b"
+
+
+# ---- For other machines --------------------------------------------------------------------------
+
+
+def test_a_portable_library_is_found_whatever_the_c_library(
+    one_directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    calls = use_compiler(monkeypatch, tmp_path, "echo whole > $OUTPUT")
+    libraries = build_portable(platform.machine(), one_directory)
+    assert len(libraries) == len(instruction_sets())
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.28"))
+    asked = calls.read_text()
+    assert [build(each) for each in instruction_sets()] == libraries
+    assert calls.read_text() == asked, "nothing must be compiled"
+    libraries[0].chmod(0o666)
+    assert library_path(instruction_sets()[0]) is None
+    libraries[-1].unlink()
+    assert library_path(instruction_sets()[-1]) is None
+
+
+def test_sources_that_were_changed_do_not_take_a_portable_library(
+    one_directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    use_compiler(monkeypatch, tmp_path, "echo theirs > $OUTPUT")
+    build_portable(platform.machine(), one_directory)
+    changed = tmp_path / "changed.h"
+    changed.write_text("// another")
+    sources = [*native_build._sources(), changed]
+    monkeypatch.setattr(native_build, "_sources", lambda: sources)
+    assert library_path(detect()) is None
+
+
+def test_a_portable_library_asks_little_of_the_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Nothing that is younger than glibc 2.28 and GCC 8: auditwheel says the same of a wheel."""
+    best = detect()
+    flags = ("-O0" if flag == "-O2" else flag for flag in native_build._FLAGS)
+    monkeypatch.setattr(native_build, "_FLAGS", (*flags,))  # which takes a tenth of the time
+    monkeypatch.setattr(native_build, "instruction_sets", lambda machine: [best])
+    [library] = build_portable(platform.machine(), tmp_path)
+    needed = subprocess.run(
+        ["objdump", "--dynamic-syms", library], capture_output=True, text=True, check=True
+    ).stdout
+    for prefix, newest in (("GLIBC", (2, 28)), ("GLIBCXX", (3, 4, 24)), ("CXXABI", (1, 3, 11))):
+        versions = re.findall(rf"\b{prefix}_([0-9.]+)", needed)
+        assert versions
+        assert max(tuple(map(int, version.split("."))) for version in versions) <= newest
+    assert load(library)
+
+
+def test_the_compiler_of_another_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(native_build.shutil, "which", asked.append)
+    with pytest.raises(NativeBuildError, match="looked for riscv64-linux-gnu-g"):
+        find_compiler("riscv64")
+    assert asked == ["riscv64-linux-gnu-g++"]
 
 
 # ---- What a library contains is run --------------------------------------------------------------
