@@ -71,6 +71,7 @@ arm: $(DEV) ## hold the engine for ARM, on an emulated processor, against this m
 
 # PyTorch and Python keep memory until they end, which is no leak of ours.
 sanitize: $(DEV) ## run the engine's tests on one that watches its memory (ASan, UBSan)
+	$(BIN)/python -m tests.sanitized
 	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0 \
 	$(BIN)/python -m pytest -p tests.sanitized tests/unit/model/engine/native \

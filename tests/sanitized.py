@@ -1,4 +1,8 @@
-"""A plugin of pytest with which the engine is compiled to watch its own memory: `make sanitize`."""
+"""A plugin of pytest with which the engine is compiled to watch its own memory: `make sanitize`.
+
+Run as a program it compiles all libraries that this machine can run: with the sanitizer's own
+library loaded before all others, as the tests need it, compilers are slow.
+"""
 
 from model.engine.native import build
 
@@ -7,3 +11,8 @@ build._FLAGS = (
     "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
 )  # fmt: skip
 build._BUILD_SECONDS = 1800
+
+if __name__ == "__main__":
+    sets = build.instruction_sets()
+    for each in sets[sets.index(build.detect()) :]:
+        print(build.build(each), flush=True)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -45,6 +45,16 @@ def _call(*texts: str, source: str = "en", timeout_seconds: float | None = None)
     return TranslateCall(
         request_id="r", texts=texts, source=source, target="de", timeout_seconds=timeout_seconds
     )
+
+
+@pytest.mark.parametrize(("granted", "threads"), [(1, 1), (8, 3)])
+def test_no_more_threads_than_cpus_are_granted(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, granted: int, threads: int
+) -> None:
+    monkeypatch.setattr("service.replica.granted_cpus", lambda: granted)
+    replica = TranslatorReplica(str(tiny_model), replace(_ENGINE, num_threads=3))
+    assert replica._translator.engine.config.num_threads == threads
+    replica.close()
 
 
 async def test_answers_in_the_order_of_the_texts(replica: TranslatorReplica) -> None:
