@@ -14,8 +14,8 @@ MODEL :=
 PYTHON :=
 # What `make test` runs, in this order: the fast ones first.
 TESTS := tests/unit tests/equivalence tests/robustness tests/integration tests/system
-# The architecture that `make wheel` compiles for: x86_64 or aarch64.
-MACHINE := x86_64
+# The architecture that `make wheel` compiles for: x86_64 or aarch64; this machine's, unless told.
+MACHINE = $(shell uname -m)
 # More options of pytest: `make test TESTS=tests/unit PYTEST_ARGS="-k tokenizer -x"`.
 PYTEST_ARGS :=
 
@@ -77,13 +77,15 @@ sanitize: $(DEV) ## run the engine's tests on one that watches its memory (ASan,
 	$(BIN)/python -m pytest -p tests.sanitized tests/unit/model/engine/native \
 		tests/equivalence/test_native_equals_reference.py -o timeout=1800 $(PYTEST_ARGS)
 
-# auditwheel refuses a library that asks for more than the oldest of those systems has.
+# auditwheel refuses libraries that ask for more than those systems have. Of another architecture it
+# knows no names, so there it says itself which systems are meant.
 wheel: $(WHEEL) ## build dist/*.whl with the compiled engine in it: MACHINE=x86_64 or aarch64
 	rm -rf build && scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch" build' EXIT \
 	&& POLYHEAD_WHEEL_MACHINE='$(MACHINE)' $(BIN)/python -m pip --disable-pip-version-check wheel \
 		--no-deps --no-build-isolation --wheel-dir "$$scratch" . \
-	&& PATH="$(CURDIR)/$(BIN):$$PATH" auditwheel repair --plat 'manylinux_2_28_$(MACHINE)' \
-		--only-plat --wheel-dir dist "$$scratch"/*.whl
+	&& PATH="$(CURDIR)/$(BIN):$$PATH" auditwheel repair --only-plat --wheel-dir dist \
+		--plat '$(if $(filter $(shell uname -m),$(MACHINE)),manylinux_2_28_$(MACHINE),auto)' \
+		"$$scratch"/*.whl
 
 # A folder's line is that of its __init__.py.
 define PRINT_TREE
