@@ -1,7 +1,8 @@
 """Every library of this machine and of an ARM one (by emulation) on the same calls: `make arm`.
 
 Says how many hypotheses have the same tokens as with this machine's best library, and how many the
-same score to the last bit. Fails if in int8 there is a difference.
+same scores, too, to the last bit. Fails if in int8 tokens differ anywhere, or scores on ARM; without
+fused multiplication, as on x86-64's baseline, scores are rounded otherwise.
 
 Needs g++-aarch64-linux-gnu and qemu-user (Debian's names).
 """
@@ -45,7 +46,7 @@ _TEXTS = (
 
 
 def main() -> int:
-    """Runs all; 1 if something in int8 differs."""
+    """Runs all; 1 if something differs that must not."""
     differences = 0
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -63,7 +64,7 @@ def main() -> int:
                     flush=True,
                 )
                 if "int8" in recording.name:
-                    differences += len(reference) - min(tokens, scores)
+                    differences += len(reference) - (scores if name.endswith(_ARM) else tokens)
     return min(differences, 1)
 
 
