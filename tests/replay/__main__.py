@@ -1,8 +1,8 @@
 """Every library of this machine and of an ARM one (by emulation) on the same calls: `make arm`.
 
 Says how many hypotheses have the same tokens as with this machine's best library, and how many the
-same scores, too, to the last bit. Fails if in int8 tokens differ anywhere, or scores on ARM; without
-fused multiplication, as on x86-64's baseline, scores are rounded otherwise.
+same scores as well, to the last bit. Fails if in int8 tokens differ anywhere, or scores on ARM;
+without fused multiplication, as on x86-64's baseline, scores are rounded otherwise.
 
 Needs g++-aarch64-linux-gnu and qemu-user (Debian's names).
 """
