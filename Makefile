@@ -14,6 +14,8 @@ MODEL :=
 PYTHON :=
 # What `make test` runs, in this order: the fast ones first.
 TESTS := tests/unit tests/equivalence tests/robustness tests/integration tests/system
+# The architecture that `make wheel` compiles for: x86_64 or aarch64; this machine's, unless told.
+MACHINE = $(shell uname -m)
 # More options of pytest: `make test TESTS=tests/unit PYTEST_ARGS="-k tokenizer -x"`.
 PYTEST_ARGS :=
 
@@ -22,6 +24,7 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.installed-runtime
 DEV := $(VENV)/.installed-dev
 DEPLOY := $(VENV)/.installed-deploy
+WHEEL := $(VENV)/.installed-wheel
 PIP_INSTALL := $(BIN)/python -m pip --quiet --disable-pip-version-check install \
 	--constraint requirements.lock
 
@@ -40,7 +43,7 @@ NO_PYTHON = Polyhead needs Python 3.11 to 3.14 with its venv module, but $(THEIR
 option = $(if $(value $(2)),$(1) '$(subst ','\'',$(value $(2)))')
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check check-deploy tree format lock clean
+.PHONY: help serve test check check-deploy arm sanitize wheel tree format lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -61,6 +64,28 @@ check: $(DEV) ## lint, format, types and import directions, changing nothing
 # Not a part of CI, which cannot count on promtool, prometheus and kubectl.
 check-deploy: $(DEPLOY) ## check deploy/ with the programs that will read it
 	$(BIN)/python -m pytest tests/deploy $(PYTEST_ARGS)
+
+# With Debian's cross-compiler (g++-aarch64-linux-gnu) and emulator (qemu-user).
+arm: $(DEV) ## hold the engine for ARM, on an emulated processor, against this machine's
+	$(BIN)/python -m tests.replay
+
+# PyTorch and Python keep memory until they end, which is no leak of ours.
+sanitize: $(DEV) ## run the engine's tests on one that watches its memory (ASan, UBSan)
+	$(BIN)/python -m tests.sanitized
+	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libstdc++.so)" \
+	ASAN_OPTIONS=detect_leaks=0 \
+	$(BIN)/python -m pytest -p tests.sanitized tests/unit/model/engine/native \
+		tests/equivalence/test_native_equals_reference.py -o timeout=1800 $(PYTEST_ARGS)
+
+# auditwheel refuses libraries that ask for more than those systems have. Of another architecture it
+# knows no names, so there it says itself which systems are meant.
+wheel: $(WHEEL) ## build dist/*.whl with the compiled engine in it: MACHINE=x86_64 or aarch64
+	rm -rf build && scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch" build' EXIT \
+	&& POLYHEAD_WHEEL_MACHINE='$(MACHINE)' $(BIN)/python -m pip --disable-pip-version-check wheel \
+		--no-deps --no-build-isolation --wheel-dir "$$scratch" . \
+	&& PATH="$(CURDIR)/$(BIN):$$PATH" auditwheel repair --only-plat --wheel-dir dist \
+		--plat '$(if $(filter $(shell uname -m),$(MACHINE)),manylinux_2_28_$(MACHINE),auto)' \
+		"$$scratch"/*.whl
 
 # A folder's line is that of its __init__.py.
 define PRINT_TREE
@@ -88,7 +113,7 @@ lock: ## pin the newest dependencies that pyproject.toml allows, from a fresh en
 	$(call require_python)
 	scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT \
 	&& "$(FOUND_PYTHON)" -m venv "$$scratch" \
-	&& "$$scratch/bin/python" -m pip install '.[deploy,dev]' 'setuptools>=77' \
+	&& "$$scratch/bin/python" -m pip install '.[deploy,dev,wheel]' 'setuptools>=77' \
 	&& "$$scratch/bin/python" -m pip freeze --all > "$$scratch/frozen" \
 	&& { echo '# What `make` installs, and nothing newer: written by `make lock`.'; \
 	sed -E -e 's/\+[^ ]*$$//' -e '/^(polyhead|pip)( @|==)/d' -e '/^(triton|nvidia-|cuda-)/d' \
@@ -114,6 +139,10 @@ $(RUNTIME): pyproject.toml requirements.lock | $(BIN)/python
 
 $(DEV): $(RUNTIME)
 	@$(PIP_INSTALL) --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+$(WHEEL): $(RUNTIME)
+	@$(PIP_INSTALL) --no-build-isolation --editable '.[wheel]'
 	@touch $@
 
 $(DEPLOY): $(DEV)

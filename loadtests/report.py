@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -12,6 +11,7 @@ from typing import Any
 from tabulate import tabulate
 
 from loadtests.bench.machine import commit, read_hardware, versions
+from model.engine.cpus import granted_cpus
 from model.errors import PolyheadError
 
 __all__ = [
@@ -109,7 +109,7 @@ def cell(milliseconds: float | None) -> str:
 def conditions(started: datetime, packages: Iterable[str]) -> dict[str, Any]:
     """What a run was made on and with: hardware, versions, commit, and when it began (UTC)."""
     return {
-        "hardware": read_hardware(os.sched_getaffinity(0), "cpu"),
+        "hardware": read_hardware(range(granted_cpus()), "cpu"),
         "versions": versions(packages),
         "commit": commit(),
         "started": started.isoformat(timespec="seconds"),

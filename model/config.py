@@ -323,7 +323,7 @@ class EngineConfig:
     the worker's slots."""
     num_threads: int | None = None
     """CPU threads: one for each worker with the native backend, PyTorch's own with eager.
-    None means as many as the process may use CPUs."""
+    None means as many as its affinity and its cgroups grant the process CPUs."""
 
     def __post_init__(self) -> None:
         require_integer("max_waiting", self.max_waiting, 1)

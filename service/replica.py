@@ -12,10 +12,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from model.checkpoints.embedded import model_directory
 from model.config import EngineConfig, Priority
+from model.engine.cpus import granted_cpus
 from model.errors import EngineDeadError, QueueFullError, UnsupportedLanguageError
 from service.autoscaling.decision import LoadMeter, ReplicaLoad
 from service.observability.hub import HubClient
@@ -59,6 +60,8 @@ class TranslatorReplica:
         from model.engine.warm_up import warm_up
         from model.translator import Translator
 
+        if engine.num_threads is not None:
+            engine = replace(engine, num_threads=min(engine.num_threads, granted_cpus()))
         self._translator = Translator.load(model_directory(directory), engine)
         warm_up(self._translator.engine)
         for note in self._translator.engine.notes:

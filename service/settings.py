@@ -179,7 +179,8 @@ class EngineSettings(_Section):
     """Most source tokens that a thread encodes between two decode steps."""
     num_threads: int | None = EngineConfig.num_threads
     """Threads of one engine on the CPU; null takes as many as Ray reserves CPUs for it. Where
-    that is not set either, `polyhead serve` takes all that replicas of the same model leave."""
+    that is not set either, `polyhead serve` takes all that replicas of the same model leave. Never
+    more than the CPUs that the replica's affinity and cgroups grant it."""
 
     @model_validator(mode="after")
     def _check_engine(self) -> Self:

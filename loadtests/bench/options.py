@@ -15,6 +15,7 @@ from loadtests.bench.models import RANDOM_MODELS
 from loadtests.bench.workload import TextFile
 from model.config import EngineConfig
 from model.engine.backends import chosen_dtype
+from model.engine.cpus import granted_cpus
 from model.engine.native.build import InstructionSet
 
 __all__ = ["BenchOptions", "Pair", "chosen"]
@@ -177,4 +178,4 @@ def chosen(
 
 
 def _usable_cores() -> tuple[int, ...]:
-    return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(sorted(os.sched_getaffinity(0))[: granted_cpus()])

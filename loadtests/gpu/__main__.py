@@ -15,6 +15,7 @@ from loadtests.bench.machine import commit, read_hardware, versions
 from loadtests.bench.models import RANDOM_MODELS, BenchModel
 from loadtests.gpu.rates import offer_cublas_12
 from loadtests.gpu.stages import Figures, as_json_line, as_text, run_stage
+from model.engine.cpus import granted_cpus
 
 _TESTS = ("tests/unit/model/engine/cuda/kernels", "tests/unit/model/engine/cuda")
 _RESERVE = 8.0
@@ -47,7 +48,7 @@ def main() -> int:
 
 def _all_stages(output: Path, seconds: float, text: Path | None) -> int:
     deadline = time.monotonic() + seconds - _RESERVE
-    hardware = read_hardware(sorted(os.sched_getaffinity(0)), "cuda")
+    hardware = read_hardware(range(granted_cpus()), "cuda")
     environment = {name: hardware[name] for name in ("gpus", "cpu", "cores")}
     environment |= {"versions": versions(), "commit": commit()}
     print(environment, flush=True)

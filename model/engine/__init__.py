@@ -8,6 +8,7 @@ queue_wait     how long a newcomer waits
 service_time   how long a request's own work takes
 scheduler      who runs on one worker: integers and queues, no tensor
 runner         what is asked of a device, and what it gives back
+cpus           how many CPUs the kernel grants
 backends       which runners a configuration stands for on this machine
 eager_runner   plain PyTorch, on any device: the reference of the next two
 native_runner  in C++, on the CPU

@@ -5,10 +5,10 @@ Importing this costs nothing: torch is imported where it is needed.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Literal
 
 from model.config import EngineConfig
+from model.engine.cpus import granted_cpus
 from model.engine.runner import Runner
 from model.errors import BackendUnavailableError, InvalidRequestError
 
@@ -202,8 +202,4 @@ def _eager_runners(
 
 def _num_threads(config: EngineConfig) -> int:
     """The CPUs that this process may use, unless the configuration says."""
-    if config.num_threads is not None:
-        return config.num_threads
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return granted_cpus() if config.num_threads is None else config.num_threads

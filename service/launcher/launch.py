@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from model.checkpoints.checkpoint import check_checkpoint
 from model.checkpoints.embedded import EMBEDDED, model_directory
+from model.engine.cpus import granted_cpus
 from service.launcher.compilation import compile_ahead
 from service.launcher.forced_stop import STOP_SIGNALS, forced_stop
 from service.launcher.haproxy_rules import HAProxyOptions
@@ -316,7 +317,7 @@ def with_default_limits(settings: Settings) -> Settings:
     )
     if wants_gpu or "max_in_flight" in settings.limits.model_fields_set:
         return settings
-    most = _IN_FLIGHT_PER_CPU * len(os.sched_getaffinity(0)) // settings.gateway_replicas
+    most = _IN_FLIGHT_PER_CPU * granted_cpus() // settings.gateway_replicas
     most = min(most, (raise_open_files() - _OTHER_FILES) // _FILES_PER_REQUEST)
     limits = settings.limits.model_copy(update={"max_in_flight": max(_LEAST_IN_FLIGHT, most)})
     return settings.model_copy(update={"limits": limits})

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import psutil
 
+from model.engine.cpus import granted_cpus
 from model.errors import PolyheadError
 from service.launcher import reaper
 from service.launcher.haproxy import (
@@ -233,6 +234,8 @@ def _start(directory: Path) -> None:
         with few_processes(directory):
             ray.init(
                 address="local",
+                # Ray's own count knows no affinity, and of nested cgroups only one.
+                num_cpus=granted_cpus(),
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE_BYTES,
                 logging_level=logging.ERROR,

@@ -4,6 +4,9 @@ One library for each instruction set: what a machine cannot run is never loaded 
 name holds a digest of the sources, the flags and the C library's version, so a library always
 belongs to its sources. What lies where others may write is neither loaded nor written there.
 
+A wheel brings portable libraries, which ask little of the C library (portable.h) and whose names do
+not hold its version: where they lie beside their sources, nothing is compiled.
+
 `python -m model.engine.native.build` compiles all that a machine of this architecture may load, for
 an image that goes to other machines.
 """
@@ -32,6 +35,7 @@ __all__ = [
     "InstructionSet",
     "NativeBuildError",
     "build",
+    "build_portable",
     "compile_library",
     "detect",
     "find_compiler",
@@ -51,6 +55,7 @@ _FLAGS = (
     # order of additions stays as written: results must not depend on the batch.
     "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi", "-pthread",
 )  # fmt: skip
+_PORTABLE_FLAGS = ("-DPH_PORTABLE", "-s")
 _BUILD_SECONDS = 300
 
 
@@ -115,22 +120,24 @@ def usable_sets(cpuinfo: Path = Path("/proc/cpuinfo")) -> list[InstructionSet]:
     return [each for each in instruction_sets() if _REQUIRED.get(each, set()) <= flags]
 
 
-def instruction_sets() -> list[InstructionSet]:
-    """All that machines of this architecture may have, best first."""
-    if platform.machine() in ("x86_64", "AMD64"):
+def instruction_sets(machine: str | None = None) -> list[InstructionSet]:
+    """All that machines of an architecture (None: this one) may have, best first."""
+    if (machine or platform.machine()) in ("x86_64", "AMD64"):
         return list(InstructionSet)
     return [InstructionSet.BASELINE]
 
 
-def find_compiler() -> str:
-    """The path of the C++ compiler.
+def find_compiler(machine: str | None = None) -> str:
+    """The path of the C++ compiler for an architecture (None: this one).
 
     Raises:
         NativeBuildError: there is none.
     """
-    compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
+    native = machine in (None, platform.machine())
+    names = _COMPILERS if native else (f"{machine}-linux-gnu-g++",)
+    compiler = next(filter(None, map(shutil.which, names)), None)
     if compiler is None:
-        raise NativeBuildError(f"no C++ compiler was found (looked for {', '.join(_COMPILERS)})")
+        raise NativeBuildError(f"no C++ compiler was found (looked for {', '.join(names)})")
     return compiler
 
 
@@ -156,9 +163,35 @@ def build(instruction_set: InstructionSet | None = None) -> Path:
     )
 
 
+def build_portable(machine: str, directory: Path) -> list[Path]:
+    """Compiles into `directory` all that machines of an architecture may load, whichever they are.
+
+    Installed as `build` beside the sources, the libraries are found there.
+
+    Args:
+        machine: the architecture, as uname spells it; Debian's cross-compiler makes another's.
+
+    Raises:
+        NativeBuildError: there is no compiler, or it failed.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    compiler = find_compiler(machine)
+    libraries = []
+    for each in instruction_sets(machine):
+        target = directory / _file_name(each, portable_to=machine)
+        source = _SOURCE_DIRECTORY / "interface.cc"
+        compile_library(source, target, each, compiler=compiler, flags=_PORTABLE_FLAGS)
+        libraries.append(target)
+    return libraries
+
+
 def library_path(instruction_set: InstructionSet) -> Path | None:
     """Where the compiled library lies, if it has been compiled and can be trusted."""
-    paths = (directory / _file_name(instruction_set) for directory in _directories())
+    names = (
+        _file_name(instruction_set, portable_to=platform.machine()),
+        _file_name(instruction_set),
+    )
+    paths = (directory / name for directory in _directories() for name in names)
     return next(filter(_is_sound, paths), None)
 
 
@@ -169,14 +202,15 @@ def _directories() -> list[Path]:
     return [_SOURCE_DIRECTORY / "build", *(path for path in home if path.is_absolute())]
 
 
-def _file_name(instruction_set: InstructionSet) -> str:
+def _file_name(instruction_set: InstructionSet, *, portable_to: str | None = None) -> str:
     digest = hashlib.sha256()
     for source in _sources():
         digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
     # Machines that share a home directory may have different C libraries.
-    surroundings = (*_FLAGS, *_MACHINE_FLAGS[instruction_set], *platform.libc_ver())
-    digest.update(" ".join(surroundings).encode())
-    return f"polyhead-{digest.hexdigest()[:16]}-{instruction_set}-{platform.machine()}.so"
+    surroundings = _PORTABLE_FLAGS if portable_to else platform.libc_ver()
+    digest.update(" ".join((*_FLAGS, *_MACHINE_FLAGS[instruction_set], *surroundings)).encode())
+    machine = portable_to or platform.machine()
+    return f"polyhead-{digest.hexdigest()[:16]}-{instruction_set}-{machine}.so"
 
 
 def _sources() -> list[Path]:
@@ -253,14 +287,26 @@ def _compile(instruction_set: InstructionSet, target: Path) -> Path:
     return target
 
 
-def compile_library(source: Path, target: Path, instruction_set: InstructionSet) -> None:
+def compile_library(
+    source: Path,
+    target: Path,
+    instruction_set: InstructionSet,
+    *,
+    compiler: str | None = None,
+    flags: tuple[str, ...] = (),
+) -> None:
     """Compiles a C++ source, and what it includes, to a shared library, as the engine is.
+
+    Args:
+        source, target, instruction_set: what is compiled, to where and for what.
+        compiler: its path; this machine's if None.
+        flags: more of them.
 
     Raises:
         NativeBuildError: there is no compiler, or it failed.
     """
-    flags = (*_FLAGS, *_MACHINE_FLAGS[instruction_set])
-    _run([find_compiler(), *flags, str(source), "-o", str(target)])
+    all_flags = (*_FLAGS, *_MACHINE_FLAGS[instruction_set], *flags)
+    _run([compiler or find_compiler(), *all_flags, str(source), "-o", str(target)])
 
 
 def _write_out(library: Path) -> None:

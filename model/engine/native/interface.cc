@@ -1,5 +1,9 @@
 // The functions that Python calls.
 
+#if defined(PH_PORTABLE)
+#include "portable.h"
+#endif
+
 #include "interface.h"
 
 #include <cstddef>

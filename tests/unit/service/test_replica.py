@@ -48,6 +48,16 @@ def _call(*texts: str, source: str = "en", timeout_seconds: float | None = None)
     )
 
 
+@pytest.mark.parametrize(("granted", "threads"), [(1, 1), (8, 3)])
+def test_no_more_threads_than_cpus_are_granted(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, granted: int, threads: int
+) -> None:
+    monkeypatch.setattr("service.replica.granted_cpus", lambda: granted)
+    replica = TranslatorReplica(str(tiny_model), replace(_ENGINE, num_threads=3))
+    assert replica._translator.engine.config.num_threads == threads
+    replica.close()
+
+
 async def test_answers_in_the_order_of_the_texts(replica: TranslatorReplica) -> None:
     reply = await replica.translate(_call("The red house.", " ", "Old bread. A cold street."))
     assert reply.model == "tiny-en-de"

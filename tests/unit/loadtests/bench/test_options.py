@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
@@ -84,7 +83,9 @@ def test_how_many_sentences() -> None:
     assert BenchOptions(sentences=7, model="paper-base").count() == 7
 
 
-def test_cores_are_those_of_the_process() -> None:
-    usable = os.sched_getaffinity(0)
-    assert set(BenchOptions().cores) == usable
-    assert len(BenchOptions(threads=1).cores) == 1
+def test_cores_are_those_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as are granted."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {3, 5, 8})
+    monkeypatch.setattr(options_module, "granted_cpus", lambda: 2)
+    assert BenchOptions().cores == (3, 5)
+    assert BenchOptions(threads=1).cores == (3,)

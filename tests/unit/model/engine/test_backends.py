@@ -1,6 +1,5 @@
 """Which runners a configuration stands for, here and on other machines."""
 
-import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -16,6 +15,7 @@ from model.engine.backends import (
     resolve_device,
     resolve_dtype,
 )
+from model.engine.cpus import granted_cpus
 from model.engine.eager.runner import EagerRunner
 from model.errors import BackendUnavailableError, InvalidRequestError
 from tests.tiny_model import tiny_transformer
@@ -72,8 +72,7 @@ def test_a_native_worker_for_each_thread_with_an_even_share(native: SimpleNamesp
     assert [runner.max_slots for runner in build(max_slots=128, num_threads=2)] == [64, 64]
     assert [runner.max_slots for runner in build(max_slots=8, num_threads=3)] == [3, 3, 2]
     assert [runner.max_slots for runner in build(max_slots=2, num_threads=9)] == [1, 1]
-    cpus = len(os.sched_getaffinity(0))
-    assert len(build(max_slots=1024)) == cpus
+    assert len(build(max_slots=1024)) == granted_cpus()
 
 
 def test_slots_grow_with_the_native_workers_unless_told(native: SimpleNamespace) -> None:

@@ -219,7 +219,7 @@ def test_one_signal_stops_and_the_next_ones_change_nothing() -> None:
 
 
 def test_cpus_get_no_more_requests_than_they_answer_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(4)))
+    monkeypatch.setattr(launch, "granted_cpus", lambda: 4)
     on_cpu = {"engine": {"device": "cpu"}}
 
     def most(**settings: Any) -> int:
@@ -255,7 +255,7 @@ def test_a_signal_is_found_behind_any_chain_of_exceptions() -> None:
 
 
 def test_few_open_files_mean_fewer_requests_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(4)))
+    monkeypatch.setattr(launch, "granted_cpus", lambda: 4)
     monkeypatch.setattr(launch, "raise_open_files", lambda: 256)
     settings = with_default_limits(Settings(engine=EngineSettings(device="cpu")))
     assert settings.limits.max_in_flight == 64

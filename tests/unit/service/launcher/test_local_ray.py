@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import psutil
@@ -139,6 +139,15 @@ def test_the_environment_is_private_quiet_and_on_loopback(monkeypatch: pytest.Mo
     assert first["RAY_AUTH_MODE"] == "token"
     assert len(first["RAY_AUTH_TOKEN"]) >= 32
     assert first["RAY_AUTH_TOKEN"] != os.environ["RAY_AUTH_TOKEN"]
+
+
+def test_ray_has_the_cpus_that_are_granted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    options: dict[str, object] = {}
+    monkeypatch.setattr(local_ray, "granted_cpus", lambda: 3)
+    monkeypatch.setattr("ray.init", lambda **given: options.update(given))
+    monkeypatch.setattr("service.launcher.ray_node.few_processes", nullcontext)
+    local_ray._start(tmp_path)
+    assert options["num_cpus"] == 3
 
 
 def test_the_directory_is_private_and_its_path_short(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,8 @@
 import fcntl
 import os
 import platform
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,10 @@ from model.engine.native.build import (
     InstructionSet,
     NativeBuildError,
     build,
+    build_portable,
     detect,
+    find_compiler,
+    instruction_sets,
     library_path,
 )
 from model.errors import BackendUnavailableError, InvalidRequestError
@@ -154,6 +159,65 @@ def test_the_next_directory_serves_when_the_first_cannot_be_written_to(
     monkeypatch.setattr(native_build, "_directories", lambda: [file / "a", tmp_path / "b"])
     use_compiler(monkeypatch, tmp_path, "echo ours > $OUTPUT")
     assert build().parent == tmp_path / "b"
+
+
+# ---- For other machines --------------------------------------------------------------------------
+
+
+def test_a_portable_library_is_found_whatever_the_c_library(
+    one_directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    calls = use_compiler(monkeypatch, tmp_path, "echo whole > $OUTPUT")
+    libraries = build_portable(platform.machine(), one_directory)
+    assert len(libraries) == len(instruction_sets())
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.28"))
+    asked = calls.read_text()
+    assert [build(each) for each in instruction_sets()] == libraries
+    assert calls.read_text() == asked, "nothing must be compiled"
+    libraries[0].chmod(0o666)
+    assert library_path(instruction_sets()[0]) is None
+    libraries[-1].unlink()
+    assert library_path(instruction_sets()[-1]) is None
+
+
+def test_sources_that_were_changed_do_not_take_a_portable_library(
+    one_directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    use_compiler(monkeypatch, tmp_path, "echo theirs > $OUTPUT")
+    build_portable(platform.machine(), one_directory)
+    changed = tmp_path / "changed.h"
+    changed.write_text("// another")
+    sources = [*native_build._sources(), changed]
+    monkeypatch.setattr(native_build, "_sources", lambda: sources)
+    assert library_path(detect()) is None
+
+
+def test_what_is_too_new_for_other_machines_has_a_replacement() -> None:
+    """portable.h has one for whatever is younger than glibc 2.28 and GCC 8; auditwheel refuses it
+    in a wheel."""
+    symbols = subprocess.run(
+        ["objdump", "--dynamic-syms", build()], capture_output=True, text=True, check=True
+    ).stdout
+    newest = {"GLIBC": (2, 28), "GLIBCXX": (3, 4, 24), "CXXABI": (1, 3, 11)}
+    needed = re.findall(rf"\(({'|'.join(newest)})_([\d.]+)\) (\w+)", symbols)
+    assert needed
+    too_new = {
+        symbol
+        for library, version, symbol in needed
+        if tuple(map(int, version.split("."))) > newest[library]
+    }
+    replaced = (native_build._SOURCE_DIRECTORY / "portable.h").read_text(encoding="utf-8")
+    for symbol in too_new:
+        name = re.sub(r"_ZSt\d+|v$", "", symbol)
+        assert f".symver {name}," in replaced or f"void {name}()" in replaced, symbol
+
+
+def test_the_compiler_of_another_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(native_build.shutil, "which", asked.append)
+    with pytest.raises(NativeBuildError, match="looked for riscv64-linux-gnu-g"):
+        find_compiler("riscv64")
+    assert asked == ["riscv64-linux-gnu-g++"]
 
 
 # ---- What a library contains is run --------------------------------------------------------------

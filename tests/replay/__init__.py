@@ -1,0 +1,1 @@
+"""Calls of the compiled engine, recorded here and replayed where Python is not: on another CPU."""
