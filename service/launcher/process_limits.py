@@ -9,11 +9,9 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["forbid_core_dumps", "free_threads", "memory_limit", "raise_open_files"]
+from model.engine.cgroups import own_cgroups, words_of
 
-_CONTROL_GROUP = Path("/sys/fs/cgroup")
-"""Control group of a container: of the whole machine it has no limits."""
-_OWN_GROUPS = Path("/proc/self/cgroup")
+__all__ = ["forbid_core_dumps", "free_threads", "memory_limit", "raise_open_files"]
 
 
 def forbid_core_dumps() -> None:
@@ -40,10 +38,13 @@ def raise_open_files() -> int:
     return hard
 
 
-def free_threads() -> int | None:
-    """How many threads this user, and this process's control group, may still start.
+def free_threads(root: Path = Path("/")) -> int | None:
+    """How many threads this user, and this process's cgroups, may start once limits are raised.
 
     Processes count as one thread at least. None: as many as the machine bears.
+
+    Args:
+        root: where /proc and the cgroup file systems are looked for.
     """
     rooms = []
     _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
@@ -51,33 +52,24 @@ def free_threads() -> int | None:
         resource.setrlimit(resource.RLIMIT_NPROC, (hard, hard))
         if os.geteuid():  # root is exempt
             rooms.append(hard - _threads_of_this_user())
-    with contextlib.suppress(OSError, ValueError):  # no control group of its own, or "max"
-        most = int((_CONTROL_GROUP / "pids.max").read_text())
-        rooms.append(most - int((_CONTROL_GROUP / "pids.current").read_text()))
+    for cgroup in own_cgroups("pids", root):
+        most, current = words_of(cgroup / "pids.max"), words_of(cgroup / "pids.current")
+        if most and current and most[0].isdecimal():  # not "max"
+            rooms.append(int(most[0]) - int(current[0]))
     return min(rooms, default=None)
 
 
-def memory_limit() -> int:
-    """Bytes that this process and all it starts may have: the machine's, or a control group's."""
-    limits = [psutil.virtual_memory().total]
-    with contextlib.suppress(OSError):
-        for line in _OWN_GROUPS.read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            if controllers in ("", "memory"):
-                # In a container the path may be the host's, and the group is the root's.
-                root = _CONTROL_GROUP / controllers
-                for group in (root / path.strip("/") / "leaf").parents:
-                    if group.is_relative_to(root):
-                        limits += _limits_of(group)
+def memory_limit(root: Path = Path("/")) -> int:
+    """Bytes that this process and all it starts may have: the machine's, or a cgroup's.
+
+    Args:
+        root: where /proc and the cgroup file systems are looked for.
+    """
+    limits = [int(psutil.virtual_memory().total)]
+    for cgroup in own_cgroups("memory", root):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            limits += [int(word) for word in words_of(cgroup / name) if word.isdecimal()]
     return min(limits)
-
-
-def _limits_of(group: Path) -> list[int]:
-    limits = []
-    for name in ("memory.max", "memory.limit_in_bytes"):
-        with contextlib.suppress(OSError, ValueError):  # not there, or "max"
-            limits.append(int((group / name).read_text()))
-    return limits
 
 
 def _threads_of_this_user() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -76,25 +77,49 @@ def test_threads_that_a_user_may_still_start() -> None:
     assert _output(_THREADS).strip() == "True"
 
 
+_V2 = "30 23 0:26 / /cgroup rw shared:9 - cgroup2 cgroup2 rw"
+_V1 = "31 24 0:27 / /cgroup/memory rw - cgroup cgroup rw,memory"
+
+
+def _system(folder: Path, own: str, files: dict[str, str]) -> Path:
+    """A root directory with /proc/self and files of cgroups, by path below /cgroup."""
+    proc = folder / "proc/self"
+    proc.mkdir(parents=True)
+    (proc / "cgroup").write_text(f"{own}\n")
+    (proc / "mountinfo").write_text(f"{_V2}\n{_V1}\n")
+    for name, text in files.items():
+        path = folder / "cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
+    return folder
+
+
 @pytest.mark.parametrize(
     ("own", "files", "limit"),
     [
         ("0::/a/b", {"a/b/memory.max": "max", "a/memory.max": "700", "memory.max": "900"}, 700),
-        ("0::/a/b", {"memory.max": "900"}, 900),  # a container, whose path is the host's
+        ("0::/", {"memory.max": "900"}, 900),  # as a container sees it
         ("3:memory:/a\n0::/", {"memory/a/memory.limit_in_bytes": "500"}, 500),
         ("3:cpu:/a\n0::/", {"cpu/a/memory.limit_in_bytes": "500", "memory.max": "max"}, 1000),
     ],
 )
-def test_memory_is_what_the_control_group_has(
+def test_memory_is_what_the_cgroups_have(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str, files: dict[str, str], limit: int
 ) -> None:
-    groups, table = tmp_path / "cgroup", tmp_path / "own"
-    table.write_text(f"{own}\n")
-    for name, text in files.items():
-        (groups / name).parent.mkdir(parents=True, exist_ok=True)
-        (groups / name).write_text(text)
-    monkeypatch.setattr(process_limits, "_CONTROL_GROUP", groups)
-    monkeypatch.setattr(process_limits, "_OWN_GROUPS", table)
     machine = psutil.virtual_memory()._replace(total=1000)
     monkeypatch.setattr("psutil.virtual_memory", lambda: machine)
-    assert process_limits.memory_limit() == limit
+    assert process_limits.memory_limit(_system(tmp_path, own, files)) == limit
+
+
+def test_threads_that_the_cgroups_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a service of systemd has them, whose own cgroup is below the root."""
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    monkeypatch.setattr("resource.getrlimit", lambda which: unlimited)
+    files = {
+        "pids.current": "4000",
+        "a/pids.max": "60",
+        "a/pids.current": "25",
+        "a/b/pids.max": "max",
+        "a/b/pids.current": "20",
+    }
+    assert process_limits.free_threads(_system(tmp_path, "0::/a/b", files)) == 35
