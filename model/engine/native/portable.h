@@ -9,12 +9,22 @@
 #error "a portable library is compiled with glibc and libstdc++"
 #endif
 
-// glibc 2.29 has a pow that does not set errno; the older one computes the same.
+// glibc 2.29 has a pow that does not set errno, the older one computes the same; 2.34 has the functions
+// of threads in another of its libraries.
 #if defined(__x86_64__)
 __asm__(".symver pow, pow@GLIBC_2.2.5");
+__asm__(".symver pthread_setname_np, pthread_setname_np@GLIBC_2.12");
 #elif defined(__aarch64__)
 __asm__(".symver pow, pow@GLIBC_2.17");
+__asm__(".symver pthread_setname_np, pthread_setname_np@GLIBC_2.17");
 #endif
+
+// Whether there is one thread only, which glibc says since 2.32: "no" is always right. std::shared_ptr
+// asks for it.
+extern "C" {
+extern char __libc_single_threaded;
+char __libc_single_threaded = 0;
+}
 
 // In libstdc++ since GCC 11; std::vector calls it.
 namespace std {

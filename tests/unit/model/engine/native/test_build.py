@@ -209,7 +209,7 @@ def test_what_is_too_new_for_other_machines_has_a_replacement() -> None:
     replaced = (native_build._SOURCE_DIRECTORY / "portable.h").read_text(encoding="utf-8")
     for symbol in too_new:
         name = re.sub(r"_ZSt\d+|v$", "", symbol)
-        assert f".symver {name}," in replaced or f"void {name}()" in replaced, symbol
+        assert re.search(rf"\.symver {name},|\b{name}(\(\)| =)", replaced), symbol
 
 
 def test_the_compiler_of_another_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
