@@ -173,6 +173,9 @@ def serve_variables(directory: Path, options: HAProxyOptions) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
         # Serve restarts HAProxy after three failed checks; until then there is no answer.
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+        # Serve kills its proxy, and with it the start, if that is not ready in time: 5 s may be too
+        # few on a busy machine.
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(_DRAIN_SECONDS),
         # Serve's own proxy answers while there is no gateway; its default port may be in use.
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
