@@ -5,6 +5,7 @@ All are frozen and keyword-only; a value that breaks a rule is refused when the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
@@ -151,6 +152,11 @@ class TransformerConfig:
     def head_dim(self) -> int:
         """Width of one attention head."""
         return self.d_model // self.num_heads
+
+    @property
+    def embedding_scale(self) -> float:
+        """What token embeddings are multiplied by: sqrt(D), or 1."""
+        return math.sqrt(self.d_model) if self.scale_embedding else 1.0
 
     @classmethod
     def base(cls, vocab_size: int = 37_000, **changes: Any) -> Self:

@@ -111,23 +111,25 @@ class Translator:
             CheckpointError: the directory holds no model, or it is damaged.
             InvalidRequestError: the engine cannot run here as it is configured.
         """
-        # Only this needs torch, which takes a second to import.
-        from model.checkpoints.checkpoint import load_checkpoint
-        from model.engine.backends import resolve_device
+        # Here, so that to know of this class costs little.
+        from model.checkpoints.checkpoint import check_checkpoint, stored_weights
+        from model.engine.backends import check_device
         from model.engine.engine import Engine
+        from model.network.shapes import num_parameters
 
         config = engine or EngineConfig()
-        resolve_device(config.device)  # before a large file is read for nothing
-        checkpoint = load_checkpoint(model_directory(source))
-        started = Engine(checkpoint.model, config)
+        check_device(config)  # before a large file is read for nothing
+        directory = model_directory(source)
+        manifest, tokenizer = check_checkpoint(directory)
+        started = Engine(stored_weights(directory, manifest.config), config)
         return cls(
             started,
-            checkpoint.tokenizer,
-            metadata=checkpoint.metadata,
-            generation=checkpoint.generation,
+            tokenizer,
+            metadata=manifest.metadata,
+            generation=manifest.generation,
             device=started.device,
             dtype=started.dtype,
-            num_parameters=checkpoint.model.num_parameters,
+            num_parameters=num_parameters(manifest.config),
         )
 
     def translate(

@@ -1,6 +1,7 @@
 """The Ray Serve deployment that hosts a Translator: one engine per replica.
 
-Imported wherever the application is built or called; only the replica imports torch.
+Imported wherever the application is built or called; only the replica imports NumPy, and torch
+where its engine is not the native one.
 """
 
 from __future__ import annotations

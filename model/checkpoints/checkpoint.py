@@ -7,7 +7,7 @@
     MODEL_CARD.md                     for people
 
 Reading is strict: a missing, unknown, misshapen or damaged piece is a CheckpointError that names
-it. Only `load_checkpoint` and `save_checkpoint` need torch.
+it. Only `save_checkpoint`, and weights that are to become a Transformer, need torch.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from model.checkpoints.files import (
     read_file,
 )
 from model.checkpoints.manifest import FORMAT_VERSION, Manifest, ModelMetadata, read_manifest
-from model.checkpoints.weights import check_weights, load_weights, write_weights
+from model.checkpoints.weights import StoredWeights, check_weights, write_weights
 from model.config import GenerationConfig, TransformerConfig
 from model.errors import CheckpointError
 from model.text.tokenizer import Tokenizer
@@ -39,7 +39,13 @@ if TYPE_CHECKING:
 
     from model.network.transformer import Transformer
 
-__all__ = ["Checkpoint", "check_checkpoint", "load_checkpoint", "save_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "check_checkpoint",
+    "load_checkpoint",
+    "save_checkpoint",
+    "stored_weights",
+]
 
 _BYTES_PER_PIECE = 100
 """Most of a tokenizer's file, beside a mebibyte for its rules; usual are 20. Pieces that no model
@@ -71,28 +77,24 @@ def check_checkpoint(directory: Path) -> tuple[Manifest, Tokenizer]:
     return manifest, _read_tokenizer(directory, manifest)
 
 
+def stored_weights(directory: Path, config: TransformerConfig) -> StoredWeights:
+    """The weights of a directory that `check_checkpoint` has passed, read one by one on demand."""
+    return StoredWeights(directory, _shards(directory), config)
+
+
 def load_checkpoint(directory: Path) -> Checkpoint:
-    """Reads and checks a whole model directory.
+    """Reads and checks a whole model directory, for work in PyTorch.
 
     Raises:
         CheckpointError: something is missing, damaged, or does not fit together or into memory.
     """
     manifest, tokenizer = check_checkpoint(directory)
-
-    # torch takes a second to import.
-    from model.network.transformer import Transformer
-
-    try:
-        model = Transformer(manifest.config)
-    except (MemoryError, RuntimeError) as error:  # the latter is PyTorch's own
-        raise CheckpointError(f"{directory} must fit into memory, but does not: {error}") from error
-    load_weights(directory, _shards(directory), model)
     return Checkpoint(
         config=manifest.config,
         generation=manifest.generation,
         metadata=manifest.metadata,
         tokenizer=tokenizer,
-        model=model.eval(),
+        model=stored_weights(directory, manifest.config).transformer(),
     )
 
 

@@ -1,33 +1,42 @@
 """The weights of a model directory: safetensors files, which are data and cannot run code.
 
 The headers of these files say which weights they hold. They are compared with the manifest before
-the files are read and before memory is taken for a model, and need no torch.
+the files are read and before memory is taken for a model. Reading needs no torch, and takes memory
+for one weight at a time.
 """
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from model.checkpoints.files import open_file
 from model.config import TransformerConfig
 from model.errors import CheckpointError
 from model.network.shapes import weight_shapes
+from model.network.weights import Floats
 
 if TYPE_CHECKING:
     import torch
 
     from model.network.transformer import Transformer
 
-__all__ = ["MAX_SHARD_BYTES", "check_weights", "load_weights", "write_weights"]
+__all__ = ["MAX_SHARD_BYTES", "StoredWeights", "check_weights", "write_weights"]
 
 MAX_SHARD_BYTES = 40 * 2**20
 """Keeps every file below the 45 MB that common hosts of repositories accept without complaint."""
 
-_DTYPES = ("F16", "BF16", "F32", "F64")
+_DTYPES = {"F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8"}
+"""Those that a weight may have, in NumPy's words, which has none for bfloat16: the upper halves of
+float32."""
 _HEADER_BYTES = 2**16
 _HEADER_BYTES_PER_WEIGHT = 512
 """Most bytes of the headers of all files together: a weight takes some 150, and a file some."""
@@ -65,26 +74,85 @@ def check_weights(directory: Path, shards: Iterable[str], config: TransformerCon
         raise CheckpointError(f"{directory} lacks the weights {sorted(missing)[:5]}")
 
 
-def load_weights(directory: Path, shards: Iterable[str], model: Transformer) -> None:
-    """Fills `model` with the weights of files that `check_weights` has passed.
+class StoredWeights:
+    """The weights in files that `check_weights` has passed: see `Weights`.
+
+    Args:
+        directory: of the model.
+        shards: its files of weights.
+        config: the shape of the model.
 
     Raises:
-        CheckpointError: a number is not finite, or a file cannot be read.
+        CheckpointError: a file cannot be read any more.
     """
-    import torch
-    from safetensors.torch import load_file
 
-    parameters = dict(model.named_parameters())
-    with torch.no_grad():
+    def __init__(self, directory: Path, shards: Iterable[str], config: TransformerConfig) -> None:
+        self.config = config
+        self._directory = directory
+        self._places: dict[str, _Place] = {}
         for shard in shards:
-            try:
-                tensors = load_file(directory / shard)
-            except (SafetensorError, OSError, MemoryError) as error:
-                raise CheckpointError(f"cannot read {directory / shard}: {error}") from error
-            for name, tensor in tensors.items():
-                if not torch.isfinite(tensor).all():
-                    raise CheckpointError(f"{name} in {shard} must be finite numbers, but is not")
-                parameters[name].copy_(tensor)
+            self._places |= _places(directory, shard)
+
+    def array(self, name: str) -> Floats:
+        """See `Weights`; each time it is read anew.
+
+        Raises:
+            CheckpointError: a number is not finite in float32, or the file cannot be read.
+        """
+        place = self._places[name]
+        with open_file(self._directory, place.shard) as file:
+            array = place.read(file)
+        if not math.isfinite(array.min()) or not math.isfinite(array.max()):
+            raise CheckpointError(f"{name} in {place.shard} must be finite numbers, but is not")
+        return array
+
+    def transformer(self) -> Transformer:
+        """See `Weights`: on the CPU, float32, in evaluation mode.
+
+        Raises:
+            CheckpointError: as `array` does, or it does not fit into memory.
+        """
+        import torch
+
+        from model.network.transformer import Transformer
+
+        try:
+            model = Transformer(self.config)
+        except (MemoryError, RuntimeError) as error:  # the latter is PyTorch's own
+            raise CheckpointError(
+                f"{self._directory} must fit into memory, but does not: {error}"
+            ) from error
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                parameter.copy_(torch.from_numpy(self.array(name)))
+        return model.eval()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """Where a weight is, and as what."""
+
+    shard: str
+    offset: int
+    shape: tuple[int, ...]
+    dtype: str
+
+    def read(self, file: BufferedReader) -> Floats:
+        """The weight in float32, C-contiguous."""
+        try:
+            stored = np.empty(self.shape, _DTYPES[self.dtype])
+            file.seek(self.offset)
+            size = file.readinto(stored.data.cast("B"))
+        except (OSError, MemoryError) as error:
+            raise CheckpointError(f"cannot read {file.name}: {error}") from error
+        if size != stored.nbytes:
+            raise CheckpointError(f"{file.name} must have all its weights, but ends before")
+        if self.dtype == "BF16":
+            widened = stored.astype(np.uint32)
+            widened <<= 16
+            return widened.view(np.float32)
+        with np.errstate(over="ignore"):  # who calls looks for what is not finite
+            return stored.astype(np.float32, copy=False)
 
 
 def write_weights(directory: Path, model: Transformer, dtype: torch.dtype) -> None:
@@ -141,3 +209,23 @@ def _header(path: Path) -> Iterator[tuple[str, tuple[int, ...], str]]:
                 yield name, tuple(tensor.get_shape()), tensor.get_dtype()
     except (SafetensorError, OSError, MemoryError) as error:
         raise CheckpointError(f"cannot read {path}: {error}") from error
+
+
+def _places(directory: Path, shard: str) -> dict[str, _Place]:
+    """Where each weight of a file is, whose header `safe_open` finds in order."""
+    with open_file(directory, shard) as file:
+        try:
+            length = int.from_bytes(file.read(8), "little")
+            header: dict[str, Any] = json.loads(file.read(length))
+        except (OSError, ValueError, MemoryError) as error:
+            raise CheckpointError(f"cannot read {directory / shard}: {error}") from error
+    header.pop("__metadata__", None)
+    return {
+        name: _Place(
+            shard=shard,
+            offset=8 + length + each["data_offsets"][0],
+            shape=tuple(each["shape"]),
+            dtype=each["dtype"],
+        )
+        for name, each in header.items()
+    }

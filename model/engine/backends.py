@@ -1,10 +1,12 @@
 """Which backend and which runners a configuration stands for on this machine.
 
-Importing this costs nothing: torch is imported where it is needed.
+torch is imported where it is needed: for another backend than the native one, and to look for CUDA
+where there is a GPU.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Literal
 
 from model.config import EngineConfig
@@ -15,15 +17,17 @@ from model.errors import BackendUnavailableError, InvalidRequestError
 if TYPE_CHECKING:
     import torch
 
-    from model.network.transformer import Transformer
+    from model.network.weights import Weights
 
 __all__ = [
     "BackendName",
     "build_runners",
+    "check_device",
     "chosen_backend",
     "chosen_dtype",
     "fallback_note",
     "may_fall_back",
+    "may_use_cuda",
     "resolve_device",
     "resolve_dtype",
 ]
@@ -34,6 +38,9 @@ _TORCH_DTYPES = ("float32", "bfloat16", "float64")
 _DEVICE_TYPES = {"native": "cpu", "cuda": "cuda"}
 """The only one that a backend computes on."""
 
+_GPU_DRIVERS = ("/dev/nvidiactl", "/dev/nvmap", "/dev/dxg", "/dev/kfd")
+"""Of NVIDIA, of NVIDIA's Jetson, of Windows, and of AMD, which PyTorch calls CUDA too."""
+
 _NATIVE_SLOTS = 64
 """Slots of each worker: 32 to 128 give the same tokens a second, greedy or with a beam of 4."""
 _EAGER_SLOTS = 128
@@ -43,7 +50,7 @@ def chosen_backend(config: EngineConfig) -> BackendName:
     """The backend that `config` asks for; "auto" is the fast one of the device and the type.
 
     It may still be impossible to have: `build_runners` and `model.engine.native.build` find out.
-    Only with the device "auto" is torch imported, to look for CUDA.
+    Only with the device "auto", and where there may be a GPU, is torch imported, to look for CUDA.
     """
     if config.backend in ("native", "cuda", "eager"):
         return config.backend  # type: ignore[return-value]
@@ -63,33 +70,50 @@ def chosen_dtype(config: EngineConfig) -> str:
     return "bfloat16" if on_cuda else "float32"
 
 
-def build_runners(model: Transformer, config: EngineConfig) -> list[Runner]:
+def build_runners(weights: Weights, config: EngineConfig) -> list[Runner]:
     """The runners that `config` stands for on this machine, one for each worker of the engine.
 
     With the backend "auto", what cannot be had is replaced by the eager runner, whose `notes` say
     so.
 
     Args:
-        model: belongs to the runners from now on.
+        weights: belong to the runners from now on.
 
     Raises:
+        CheckpointError: a weight cannot be read.
         InvalidRequestError: the device does not exist, or not for this backend.
         BackendUnavailableError: the backend that was asked for, by name or by a type that only it
             has, cannot run here.
     """
-    device = resolve_device(_device_name(config))
+    check_device(config)
     backend = chosen_backend(config)
     notes: tuple[str, ...] = ()
     if backend != "eager":
         try:
             if backend == "cuda":
-                return _cuda_runners(model, config, device)
-            return _native_runners(model, config)
+                return _cuda_runners(weights, config)
+            return _native_runners(weights, config)
         except BackendUnavailableError as error:
             if not may_fall_back(config):
                 raise
             notes = (fallback_note(error),)
-    return _eager_runners(model, config, device, notes)
+    return _eager_runners(weights, config, notes)
+
+
+def check_device(config: EngineConfig) -> None:
+    """Looks for the device that `config` asks for; for a CPU without torch.
+
+    Raises:
+        InvalidRequestError: it does not exist, or not for this backend, or the name is unknown.
+    """
+    name = _device_name(config)
+    if name not in ("auto", "cpu"):
+        resolve_device(name)
+
+
+def may_use_cuda(config: EngineConfig) -> bool:
+    """Whether the engine computes on CUDA where there is a GPU; imports no torch."""
+    return _device_name(config).split(":")[0] != "cpu"
 
 
 def may_fall_back(config: EngineConfig) -> bool:
@@ -110,8 +134,7 @@ def resolve_device(name: str) -> torch.device:
     """
     import torch
 
-    if name == "auto":
-        return torch.device(_device_type(name))
+    name = _device_type(name) if name == "auto" else name
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -148,9 +171,16 @@ def _device_type(name: str) -> str:
     """ "cuda" for "cuda:0"; "auto" is "cuda" or "cpu"."""
     if name != "auto":
         return name.split(":")[0]
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or not _gpu_driver():
+        return "cpu"
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _gpu_driver() -> bool:
+    """Whether a driver that PyTorch could use is loaded; else there is no need to ask it."""
+    return any(map(os.path.exists, _GPU_DRIVERS))
 
 
 def _device_name(config: EngineConfig) -> str:
@@ -164,7 +194,7 @@ def _device_name(config: EngineConfig) -> str:
     return needed if config.device == "auto" else config.device
 
 
-def _native_runners(model: Transformer, config: EngineConfig) -> list[Runner]:
+def _native_runners(weights: Weights, config: EngineConfig) -> list[Runner]:
     """One for each thread, around one set of weights, with even shares of the slots."""
     from model.engine.native.runner import build_native_runners
 
@@ -173,24 +203,26 @@ def _native_runners(model: Transformer, config: EngineConfig) -> list[Runner]:
     num_workers = min(num_threads, max_slots)
     share, left = divmod(max_slots, num_workers)
     shares = [share + (worker < left) for worker in range(num_workers)]
-    return [*build_native_runners(model, dtype=chosen_dtype(config), max_slots=shares)]
+    return [*build_native_runners(weights, dtype=chosen_dtype(config), max_slots=shares)]
 
 
-def _cuda_runners(model: Transformer, config: EngineConfig, device: torch.device) -> list[Runner]:
+def _cuda_runners(weights: Weights, config: EngineConfig) -> list[Runner]:
     from model.engine.cuda.runner import CudaRunner
 
+    device = resolve_device(_device_name(config))
     dtype = resolve_dtype(config.dtype, device)
-    return [CudaRunner(model, device=device, dtype=dtype, max_slots=config.max_slots)]
+    return [
+        CudaRunner(weights.transformer(), device=device, dtype=dtype, max_slots=config.max_slots)
+    ]
 
 
-def _eager_runners(
-    model: Transformer, config: EngineConfig, device: torch.device, notes: tuple[str, ...]
-) -> list[Runner]:
+def _eager_runners(weights: Weights, config: EngineConfig, notes: tuple[str, ...]) -> list[Runner]:
     from model.engine.eager.runner import EagerRunner
 
+    device = resolve_device(_device_name(config))
     return [
         EagerRunner(
-            model,
+            weights.transformer(),
             device=device,
             dtype=resolve_dtype(config.dtype, device),
             max_slots=config.max_slots or _EAGER_SLOTS,

@@ -35,7 +35,7 @@ from model.errors import (
     RequestCancelledError,
     TooLongForDeadlineError,
 )
-from model.network.transformer import Transformer
+from model.network.weights import Weights
 
 __all__ = ["Engine", "EngineStats", "StepStats"]
 
@@ -109,24 +109,25 @@ class Engine:
     """Translates token ids into token ids, many sequences at once.
 
     Args:
-        model: belongs to the engine from now on; what its runners do not need is not kept.
+        weights: belong to the engine from now on; what its runners do not need is not kept.
         config: sizes, device, backend.
         runners: what executes the plans, one for each worker; those of `config` when not given.
 
     Raises:
+        CheckpointError: a weight cannot be read.
         InvalidRequestError: `config` asks for what this machine has not got.
     """
 
     def __init__(
         self,
-        model: Transformer,
+        weights: Weights,
         config: EngineConfig,
         *,
         runners: SequenceOf[Runner] | None = None,
     ) -> None:
         self.config = config
-        self.model_config = model.config
-        runners = runners or build_runners(model, config)
+        self.model_config = weights.config
+        runners = runners or build_runners(weights, config)
         self.device = runners[0].device
         """Where it computes, for information, as is `dtype`."""
         self.dtype = runners[0].dtype

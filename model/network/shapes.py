@@ -5,11 +5,12 @@ What a file of weights holds can so be judged before memory is taken for any of 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from model.config import PositionKind, TransformerConfig
 
-__all__ = ["weight_shapes"]
+__all__ = ["num_parameters", "weight_shapes"]
 
 _Shape = tuple[int, ...]
 
@@ -17,6 +18,11 @@ _Shape = tuple[int, ...]
 def weight_shapes(config: TransformerConfig) -> dict[str, _Shape]:
     """The shape of each parameter of `Transformer(config)` by its name, tied ones once."""
     return dict(_weights(config))
+
+
+def num_parameters(config: TransformerConfig) -> int:
+    """Trained numbers of `Transformer(config)`; a shared matrix counts once."""
+    return sum(map(math.prod, weight_shapes(config).values()))
 
 
 def _weights(config: TransformerConfig) -> Iterator[tuple[str, _Shape]]:

@@ -12,7 +12,6 @@ A model is used through three verbs:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,31 +23,16 @@ from model.config import Activation, NormOrder, PositionKind, TransformerConfig
 from model.network.attention import MultiHeadAttention, causal_mask, padding_mask
 from model.network.dropout import Dropout
 from model.network.kv_cache import KVCache
+from model.network.positions import sinusoidal_positions
+from model.network.weights import Floats
 
-__all__ = ["Transformer", "sinusoidal_positions"]
+__all__ = ["Transformer"]
 
 _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     Activation.RELU: F.relu,
     Activation.GELU: F.gelu,
     Activation.SILU: F.silu,
 }
-
-
-def sinusoidal_positions(num_positions: int, d_model: int, *, interleaved: bool = True) -> Tensor:
-    """The positional encodings of section 3.5, (num_positions, D), float32.
-
-        PE(pos, 2i)   = sin(pos / 10000^(2i / D))
-        PE(pos, 2i+1) = cos(pos / 10000^(2i / D))
-
-    Args:
-        interleaved: False puts all sines before all cosines.
-    """
-    position = torch.arange(num_positions, dtype=torch.float64)[:, None]
-    even = torch.arange(0, d_model, 2, dtype=torch.float64)
-    angle = position * torch.exp(even * (-math.log(10_000.0) / d_model))
-    halves = torch.sin(angle), torch.cos(angle)
-    table = torch.stack(halves, dim=-1).flatten(1) if interleaved else torch.cat(halves, dim=1)
-    return table.to(torch.float32)
 
 
 class Embedding(nn.Module):
@@ -59,7 +43,7 @@ class Embedding(nn.Module):
     def __init__(self, config: TransformerConfig, tokens: nn.Embedding) -> None:
         super().__init__()
         self.tokens = tokens
-        self.scale = math.sqrt(config.d_model) if config.scale_embedding else 1.0
+        self.scale = config.embedding_scale
         self.position_offset = config.position_offset
         rows = config.max_positions + config.position_offset
         if config.positions is PositionKind.LEARNED:
@@ -68,7 +52,7 @@ class Embedding(nn.Module):
         else:
             interleaved = config.positions is PositionKind.SINUSOIDAL
             table = sinusoidal_positions(rows, config.d_model, interleaved=interleaved)
-            self.register_buffer("positions", table, persistent=False)
+            self.register_buffer("positions", torch.from_numpy(table), persistent=False)
         self.norm = _layer_norm(config) if config.embedding_norm else None
         self.dropout = Dropout(config.dropout)
 
@@ -269,6 +253,16 @@ class Transformer(nn.Module):
     def num_parameters(self) -> int:
         """Trained numbers; a shared matrix counts once."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+    def array(self, name: str) -> Floats:
+        """See `Weights`; shares the memory of a float32 tensor on the CPU, and keeps it alive."""
+        weight = self.get_parameter(name).detach()
+        array: Floats = weight.to("cpu", torch.float32).contiguous().numpy()
+        return array
+
+    def transformer(self) -> Transformer:
+        """See `Weights`: itself."""
+        return self
 
     def _initialise(self) -> None:
         for module in self.modules():

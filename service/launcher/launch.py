@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from model.checkpoints.checkpoint import check_checkpoint
 from model.checkpoints.embedded import EMBEDDED, model_directory
+from model.engine.backends import may_use_cuda
 from model.engine.cpus import granted_cpus
 from service.launcher.compilation import compile_ahead
 from service.launcher.forced_stop import STOP_SIGNALS, forced_stop
@@ -288,7 +289,7 @@ def with_default_resources(settings: Settings) -> Settings:
 
     resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
     cpus = resources["CPU"]
-    gpus = 0.0 if settings.engine.device == "cpu" else resources.get("GPU", 0.0)
+    gpus = resources.get("GPU", 0.0) if may_use_cuda(settings.engine.to_config()) else 0.0
     if settings.engine.device == "cuda" and not gpus:
         raise LaunchError("`--device` is cuda, but this machine has no CUDA device")
     scaling = settings.autoscaling
@@ -312,10 +313,9 @@ def with_default_resources(settings: Settings) -> Settings:
 
 def with_default_limits(settings: Settings) -> Settings:
     """Sets `max_in_flight` by CPUs and open files, where it is not set and there is no GPU."""
-    wants_gpu = settings.engine.device == "cuda" or (
-        settings.engine.device == "auto" and Path("/dev/nvidiactl").exists()
-    )
-    if wants_gpu or "max_in_flight" in settings.limits.model_fields_set:
+    has_gpu = settings.engine.device == "cuda" or Path("/dev/nvidiactl").exists()
+    uses_gpu = has_gpu and may_use_cuda(settings.engine.to_config())
+    if uses_gpu or "max_in_flight" in settings.limits.model_fields_set:
         return settings
     most = _IN_FLIGHT_PER_CPU * granted_cpus() // settings.gateway_replicas
     most = min(most, (raise_open_files() - _OTHER_FILES) // _FILES_PER_REQUEST)

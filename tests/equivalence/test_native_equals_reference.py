@@ -200,6 +200,11 @@ def test_threads_that_share_a_product_change_nothing_not_even_a_bit(precision: s
         with ThreadPoolExecutor(2) as pool:
             both = [pool.submit(translate, team, sources, generation) for _ in range(2)]
             assert [future.result(timeout=120) for future in both] == [expected, expected]
+    # Another model of this process, which has the same threads, or some of them.
+    other = NativeModel(model, precision, num_threads=2)
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(translate, each, sources, BEAM) for each in (team, other)]
+        assert [future.result(timeout=120) for future in both] == [expected, expected]
 
 
 def test_every_length_up_to_the_limit() -> None:

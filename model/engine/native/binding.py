@@ -13,13 +13,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.config import SEQUENCE_OPTIONS, Activation, GenerationConfig, NormOrder
+from model.config import (
+    SEQUENCE_OPTIONS,
+    Activation,
+    GenerationConfig,
+    NormOrder,
+    TransformerConfig,
+)
 from model.decoding.search import FinishReason, Hypothesis
 from model.engine.native.build import build
 from model.engine.native.c_interface import CModelConfig, COutcome, CSequence, Status, load
 from model.engine.native.weights import embedding_tables, linears, norms
 from model.errors import BackendUnavailableError, InvalidRequestError
-from model.network.transformer import Transformer
+from model.network.weights import Weights
 
 __all__ = ["PRECISIONS", "NativeModel", "NativeOutcome", "NativeRequest", "NativeState"]
 
@@ -59,7 +65,7 @@ class NativeModel:
     """Packed weights, read-only from now on and shared by any number of runners.
 
     Args:
-        model: its weights are packed; of it only the embedding tables are kept.
+        weights: they are packed one by one; of them only the embedding tables are kept.
         precision: of the matrix products: "float32", "bfloat16" or "int8" (weights scaled for each
             output, inputs for each row). All the rest is float32.
         num_threads: that compute together when only one of the runners works.
@@ -68,12 +74,13 @@ class NativeModel:
     Raises:
         BackendUnavailableError: there is no such precision; or no library, and it cannot be
             compiled.
+        CheckpointError: a weight cannot be read.
         MemoryError: there is no memory for the weights.
     """
 
     def __init__(
         self,
-        model: Transformer,
+        weights: Weights,
         precision: str,
         *,
         num_threads: int = 1,
@@ -83,24 +90,21 @@ class NativeModel:
             raise BackendUnavailableError(
                 f"`precision` must be {', '.join(PRECISIONS)}, but is {precision!r}"
             )
-        widest = max(model.config.d_model, model.config.d_ff)
+        widest = max(weights.config.d_model, weights.config.d_ff)
         if precision == "int8" and widest > _MAX_INT8_INPUTS:
             raise BackendUnavailableError(
                 f"`d_model` and `d_ff` must be at most {_MAX_INT8_INPUTS} in int8, "
                 f"but the larger is {widest}"
             )
-        self.config = model.config
+        self.config = weights.config
         self.precision = precision
         self._library = load(library or build())
-        config = _c_config(model, precision, num_threads)
+        config = _c_config(weights.config, precision, num_threads)
         self._handle = self._library.ph_model_new(byref(config))
         if not self._handle:
             raise MemoryError("no memory, or no threads, for the model")
-        self._tables = [
-            *embedding_tables(model.src_embedding),
-            *embedding_tables(model.tgt_embedding),
-        ]
-        self._set_weights(model)
+        self._tables = embedding_tables(weights)
+        self._set_weights(weights)
 
     @property
     def size_bytes(self) -> int:
@@ -113,15 +117,15 @@ class NativeModel:
             self._library.ph_model_free(self._handle)
             self._handle = None
 
-    def _set_weights(self, model: Transformer) -> None:
-        for name, weight, bias in linears(model):
+    def _set_weights(self, weights: Weights) -> None:
+        for name, weight, bias in linears(weights):
             outputs, inputs = weight.shape
             status = self._library.ph_model_set_linear(
                 self._handle, name.encode(), weight.ctypes.data,
                 None if bias is None else bias.ctypes.data, outputs, inputs,
             )  # fmt: skip
             self._check(status, name)
-        for name, gain, bias in norms(model):
+        for name, gain, bias in norms(weights):
             status = self._library.ph_model_set_norm(
                 self._handle, name.encode(), gain.ctypes.data, bias.ctypes.data
             )
@@ -302,8 +306,7 @@ def _outcome(outcome: COutcome) -> NativeOutcome:
     )
 
 
-def _c_config(model: Transformer, precision: str, num_threads: int) -> CModelConfig:
-    config = model.config
+def _c_config(config: TransformerConfig, precision: str, num_threads: int) -> CModelConfig:
     return CModelConfig(
         precision=PRECISIONS[precision],
         src_vocab_size=config.src_vocab_size,
@@ -319,6 +322,6 @@ def _c_config(model: Transformer, precision: str, num_threads: int) -> CModelCon
         bos_id=config.bos_id,
         eos_id=config.eos_id,
         num_threads=num_threads,
-        embedding_scale=model.tgt_embedding.scale,
+        embedding_scale=config.embedding_scale,
         layer_norm_eps=config.layer_norm_eps,
     )

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <memory>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -44,7 +45,7 @@ class Model {
         row_width(round_up(shape.d_model, kLanes)),
         encoder(static_cast<std::size_t>(shape.num_encoder_layers)),
         decoder(static_cast<std::size_t>(shape.num_decoder_layers)),
-        team(shape.num_threads - 1) {
+        team(Team::of_process(shape.num_threads - 1)) {
     const int d_model = shape.d_model, d_ff = shape.d_ff;
     for (std::size_t i = 0; i < encoder.size(); i++) {
       EncoderLayer& layer = encoder[i];
@@ -115,7 +116,7 @@ class Model {
   LayerNorm encoder_norm, decoder_norm;  // without gain: absent
   Linear cross_keys_values;              // of all decoder layers: [layer][keys, values][D]
   Linear projection;
-  mutable Team team;
+  const std::shared_ptr<Team> team;
 
  private:
   struct NamedLinear {

@@ -83,11 +83,11 @@ class CachedRunner : public Runner {
   class ActiveRunnerGuard {
    public:
     explicit ActiveRunnerGuard(CachedRunner& runner) : runner_(runner) {
-      runner_.model_.team.arrive();
+      runner_.model_.team->arrive();
     }
     ~ActiveRunnerGuard() {
       runner_.release_threads();
-      runner_.model_.team.leave();
+      runner_.model_.team->leave();
     }
     ActiveRunnerGuard(const ActiveRunnerGuard&) = delete;
     ActiveRunnerGuard& operator=(const ActiveRunnerGuard&) = delete;
@@ -113,11 +113,14 @@ class CachedRunner : public Runner {
 
   // Another runner may have begun or ended to work since the last step.
   void acquire_threads() {
-    if (!model_.team.alone()) return release_threads();
-    if (network_.team == nullptr && model_.team.engage()) network_.team = &model_.team;
+    const int num_helpers = model_.config.num_threads - 1;
+    if (num_helpers == 0 || !model_.team->alone()) return release_threads();
+    if (network_.team == nullptr && model_.team->engage(num_helpers)) {
+      network_.team = model_.team.get();
+    }
   }
   void release_threads() {
-    if (network_.team != nullptr) model_.team.release();
+    if (network_.team != nullptr) model_.team->release();
     network_.team = nullptr;
   }
   void drop(std::int64_t id) {

@@ -11,7 +11,8 @@ from model.engine.runner import FinishedSequence, StepOutcome
 from model.engine.scheduler import StepPlan
 from model.engine.sequence import Sequence
 from model.errors import BackendUnavailableError
-from model.network.transformer import Transformer
+from model.network.shapes import num_parameters
+from model.network.weights import Weights
 
 __all__ = ["NativeRunner", "build_native_runners"]
 
@@ -23,7 +24,7 @@ loses a time slice whenever another process wants one of the CPUs."""
 
 
 def build_native_runners(
-    model: Transformer, *, dtype: str, max_slots: SequenceOf[int]
+    weights: Weights, *, dtype: str, max_slots: SequenceOf[int]
 ) -> list[NativeRunner]:
     """One runner for each entry of `max_slots`, all around one set of weights.
 
@@ -34,9 +35,9 @@ def build_native_runners(
         raise BackendUnavailableError(
             f"`dtype` must be auto, {', '.join(PRECISIONS)} on the native backend, but is {dtype!r}"
         )
-    shares = model.num_parameters * _BYTES_A_PARAMETER[dtype] >= _LEAST_BYTES_TO_SHARE
-    weights = NativeModel(model, dtype, num_threads=len(max_slots) if shares else 1)
-    return [NativeRunner(weights, slots) for slots in max_slots]
+    shares = num_parameters(weights.config) * _BYTES_A_PARAMETER[dtype] >= _LEAST_BYTES_TO_SHARE
+    packed = NativeModel(weights, dtype, num_threads=len(max_slots) if shares else 1)
+    return [NativeRunner(packed, slots) for slots in max_slots]
 
 
 class NativeRunner:

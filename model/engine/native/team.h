@@ -1,13 +1,19 @@
 // Threads that lend a hand when only one runner works: it then has the products of its few rows
-// computed by all of them, so that a sentence alone is translated by the whole machine.
+// computed by all of them, so that a sentence alone is translated by the whole machine. All models of
+// a process share them.
 #pragma once
 
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <thread>
 #include <vector>
 
+#if defined(__linux__)
+#include <pthread.h>
+#endif
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -24,33 +30,42 @@ inline void pause_briefly() {
 
 class Team {
  public:
-  explicit Team(int num_helpers) {
-    try {
-      for (int i = 0; i < num_helpers; i++) helpers_.emplace_back([this] { help(); });
-    } catch (...) {
-      end();  // those that did start
-      throw;
-    }
+  // The process's own, with at least so many helpers; it ends with the last who holds it.
+  static std::shared_ptr<Team> of_process(int num_helpers) {
+    static std::mutex mutex;
+    static std::weak_ptr<Team> known;
+    const std::lock_guard guard(mutex);
+    std::shared_ptr<Team> team = known.lock();
+    if (!team) known = team = std::make_shared<Team>();
+    team->grow(num_helpers);
+    return team;
   }
-  ~Team() { end(); }
+
+  Team() = default;
+  ~Team() {
+    state_.store(kEnding);
+    state_.notify_all();
+    for (std::thread& helper : helpers_) helper.join();
+  }
   Team(const Team&) = delete;
   Team& operator=(const Team&) = delete;
 
-  int size() const { return static_cast<int>(helpers_.size()) + 1; }
+  // Threads that compute, the caller's own among them; for the one who has engaged them.
+  int size() const { return state_.load(std::memory_order_relaxed) + 1; }
 
-  // A runner that works counts; only one that works alone may call `run`, and only between `engage`
-  // and `release`.
+  // A runner that works counts, of whatever model; only one that works alone may call `run`, and only
+  // between `engage` and `release`.
   void arrive() { working_.fetch_add(1); }
   void leave() { working_.fetch_sub(1); }
   bool alone() const {
-    return !helpers_.empty() && working_.load(std::memory_order_relaxed) == 1 &&
+    return working_.load(std::memory_order_relaxed) == 1 &&
            Clock::now().time_since_epoch().count() >= rest_until_.load(std::memory_order_relaxed);
   }
 
   // False when another runner has the helpers.
-  bool engage() {
-    State idle = kIdle;
-    if (!state_.compare_exchange_strong(idle, kEngaged)) return false;
+  bool engage(int num_helpers) {
+    int idle = kIdle;
+    if (!state_.compare_exchange_strong(idle, num_helpers)) return false;
     state_.notify_all();
     return true;
   }
@@ -73,12 +88,16 @@ class Team {
 
  private:
   using Clock = std::chrono::steady_clock;
-  enum State : int { kIdle, kEngaged, kEnding };
+  static constexpr int kEnding = -1, kIdle = 0;
 
-  void end() {
-    state_.store(kEnding);
-    state_.notify_all();
-    for (std::thread& helper : helpers_) helper.join();
+  // Those that did start stay, should one not.
+  void grow(int num_helpers) {
+    for (int i = static_cast<int>(helpers_.size()); i < num_helpers; i++) {
+      helpers_.emplace_back([this, i] { help(i); });
+#if defined(__linux__)
+      pthread_setname_np(helpers_.back().native_handle(), "polyhead-team");
+#endif
+    }
   }
 
   // A helper should need as long as this thread did. One that needs much longer has lost its CPU in
@@ -110,13 +129,13 @@ class Team {
     unfinished_.fetch_sub(1, std::memory_order_release);
     return true;
   }
-  void help() {
+  void help(int index) {
     constexpr int kPatience = 4096;  // pauses: longer than a runner needs from product to product
     for (int spins = 0;;) {
-      const State state = state_.load(std::memory_order_relaxed);
-      if (state == kEnding) return;
-      if (state == kIdle) {
-        state_.wait(kIdle);
+      const int engaged = state_.load(std::memory_order_relaxed);
+      if (engaged == kEnding) return;
+      if (index >= engaged) {
+        state_.wait(engaged);
         spins = 0;
       } else if (take_part()) {
         spins = 0;
@@ -129,7 +148,7 @@ class Team {
     }
   }
 
-  std::atomic<State> state_{kIdle};
+  std::atomic<int> state_{kIdle};  // or how many helpers are engaged
   std::atomic<int> working_{0}, unfinished_{0};
   std::atomic<std::uint64_t> ticket_{0};
   std::atomic<Clock::rep> rest_until_{Clock::time_point::min().time_since_epoch().count()};

@@ -5,9 +5,10 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from model.checkpoints.weights import check_weights
+from model.checkpoints.weights import StoredWeights, check_weights
 from model.errors import CheckpointError
 from model.network.shapes import weight_shapes
 from tests.tiny_model import tiny_config
@@ -15,7 +16,7 @@ from tests.tiny_model import tiny_config
 CONFIG = tiny_config()
 SHAPES = weight_shapes(CONFIG)
 FIRST, SECOND, *_ = SHAPES
-_BYTES = {"F16": 2, "F32": 4, "I16": 2, "F8_E4M3": 1}
+_BYTES = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8, "I16": 2, "F8_E4M3": 1}
 
 
 def tensors(shapes: dict[str, tuple[int, ...]], **dtypes: str) -> dict[str, Any]:
@@ -40,6 +41,15 @@ def write(path: Path, header: dict[str, Any] | bytes, *, length: int | None = No
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(text) if length is None else length) + text)
         file.truncate(file.tell() + min(max(ends), 2**30))
+
+
+def put(path: Path, name: str, number: bytes) -> None:
+    """Overwrites the first number of a tensor."""
+    content = bytearray(path.read_bytes())
+    length = int.from_bytes(content[:8], "little")
+    begin = 8 + length + json.loads(content[8 : 8 + length])[name]["data_offsets"][0]
+    content[begin : begin + len(number)] = number
+    path.write_bytes(content)
 
 
 def check(directory: Path, *files: dict[str, Any] | bytes, length: int | None = None) -> None:
@@ -107,3 +117,35 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path: Path) -> None:
     (tmp_path / "0.safetensors").write_bytes(b"short")
     with pytest.raises(CheckpointError, match="cannot read"):
         check_weights(tmp_path, ["0.safetensors"], CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "number"),
+    [("F16", "<f2"), ("F32", "<f4"), ("F64", "<f8"), ("BF16", "<u2")],
+)
+def test_numbers_must_be_finite_in_float32(tmp_path: Path, dtype: str, number: str) -> None:
+    write(tmp_path / "0.safetensors", tensors(SHAPES, **{SECOND: dtype}))
+    weights = StoredWeights(tmp_path, ["0.safetensors"], CONFIG)
+    assert not weights.array(SECOND).any()
+    bad: list[Any] = [0x7FC0, 0x7F80, 0xFF80] if dtype == "BF16" else [np.nan, np.inf, -np.inf]
+    if dtype == "F64":
+        bad.append(1e39)  # infinite in float32
+    for value in bad:
+        put(tmp_path / "0.safetensors", SECOND, np.array(value, number).tobytes())
+        with pytest.raises(CheckpointError, match=f"{SECOND} in 0.saf.* must be finite numbers"):
+            weights.array(SECOND)
+        assert not weights.array(FIRST).any()
+
+
+def test_a_file_that_is_cut_short_later_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "0.safetensors"
+    write(path, tensors(SHAPES))
+    weights = StoredWeights(tmp_path, [path.name], CONFIG)
+    with path.open("r+b") as file:
+        file.truncate(20_000)
+    *_, last = SHAPES
+    with pytest.raises(CheckpointError, match="must have all its weights, but ends before"):
+        weights.array(last)
+    path.unlink()
+    with pytest.raises(CheckpointError, match=r"has no 0\.safetensors"):
+        weights.array(last)

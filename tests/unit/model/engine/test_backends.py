@@ -1,5 +1,6 @@
 """Which runners a configuration stands for, here and on other machines."""
 
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from model.engine.backends import (
     build_runners,
     chosen_backend,
     chosen_dtype,
+    may_use_cuda,
     resolve_device,
     resolve_dtype,
 )
@@ -138,16 +140,53 @@ def test_auto_is_the_fast_backend_of_device_and_type(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: cuda_here)
+    monkeypatch.setattr("model.engine.backends._GPU_DRIVERS", ("/dev/null",))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     chosen = EngineConfig(**config)  # type: ignore[arg-type]
     assert (chosen_backend(chosen), chosen_dtype(chosen)) == (backend, dtype)
 
 
-def test_choosing_for_a_named_device_imports_no_torch() -> None:
-    program = (
-        "import sys\n"
-        "from model.config import EngineConfig\n"
-        "from model.engine.backends import chosen_backend\n"
-        "assert chosen_backend(EngineConfig(device='cpu')) == 'native'\n"
-        "assert 'torch' not in sys.modules\n"
+@pytest.mark.parametrize(
+    ("config", "drivers", "visible"),
+    [
+        ({"device": "cpu"}, "/dev/null", None),
+        ({"backend": "native"}, "/dev/null", None),
+        ({}, "/dev/null/nothing", None),
+        # Of a GPU that is not for this process, nobody need ask.
+        ({}, "/dev/null", ""),
+    ],
+)
+def test_without_a_gpu_a_choice_imports_no_torch(
+    config: dict[str, str], drivers: str, visible: str | None
+) -> None:
+    program = f"""
+import sys
+from model.config import EngineConfig
+from model.engine import backends
+backends._GPU_DRIVERS = ({drivers!r},)
+config = EngineConfig(**{config!r})
+backends.check_device(config)
+print(backends.chosen_backend(config), backends.chosen_dtype(config), "torch" in sys.modules)
+"""
+    variables = {name: value for name, value in os.environ.items() if "VISIBLE" not in name}
+    if visible is not None:
+        variables["CUDA_VISIBLE_DEVICES"] = visible
+    ran = subprocess.run(
+        [sys.executable, "-c", program], env=variables, capture_output=True, text=True, check=True
     )
-    subprocess.run([sys.executable, "-c", program], check=True)
+    assert ran.stdout == "native int8 False\n"
+
+
+@pytest.mark.parametrize(
+    ("config", "may"),
+    [
+        ({}, True),
+        ({"device": "cuda:1"}, True),
+        ({"device": "cpu"}, False),
+        ({"backend": "native"}, False),
+        ({"backend": "cuda"}, True),
+        ({"backend": "eager"}, True),
+    ],
+)
+def test_a_gpu_is_for_those_who_would_use_it(config: dict[str, str], may: bool) -> None:
+    assert may_use_cuda(EngineConfig(**config)) is may  # type: ignore[arg-type]

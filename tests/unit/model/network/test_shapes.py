@@ -2,7 +2,7 @@
 
 import pytest
 
-from model.network.shapes import weight_shapes
+from model.network.shapes import num_parameters, weight_shapes
 from model.network.transformer import Transformer
 from tests.tiny_model import tiny_config
 
@@ -20,5 +20,7 @@ from tests.tiny_model import tiny_config
 )
 def test_they_are_those_of_the_networks_parameters(changes: dict[str, object]) -> None:
     config = tiny_config(**changes)  # type: ignore[arg-type]
-    parameters = Transformer(config).named_parameters()
-    assert weight_shapes(config) == {name: tuple(each.shape) for name, each in parameters}
+    made = Transformer(config)
+    shapes = {name: tuple(each.shape) for name, each in made.named_parameters()}
+    assert weight_shapes(config) == shapes
+    assert num_parameters(config) == made.num_parameters

@@ -1,14 +1,12 @@
 """The Transformer against PyTorch's own, its cached self, and the paper's numbers."""
 
-import math
-
 import pytest
 import torch
 from torch import nn
 
 from model.config import TransformerConfig
 from model.network.kv_cache import KVCache
-from model.network.transformer import Transformer, sinusoidal_positions
+from model.network.transformer import Transformer
 from tests.tiny_model import poison, tiny_transformer
 
 VARIANTS = [
@@ -155,18 +153,6 @@ def in_pytorchs_names(model: Transformer) -> dict[str, torch.Tensor]:
     linear("encoder.norm", model.encoder_norm)
     linear("decoder.norm", model.decoder_norm)
     return weights
-
-
-def test_positions_follow_the_papers_formula() -> None:
-    table = sinusoidal_positions(50, 16)
-    for position in (0, 1, 17, 49):
-        for i in range(8):
-            angle = position / 10_000 ** (2 * i / 16)
-            assert table[position, 2 * i] == pytest.approx(math.sin(angle), abs=1e-6)
-            assert table[position, 2 * i + 1] == pytest.approx(math.cos(angle), abs=1e-6)
-    halves = sinusoidal_positions(50, 16, interleaved=False)
-    torch.testing.assert_close(halves[:, :8], table[:, 0::2])
-    torch.testing.assert_close(halves[:, 8:], table[:, 1::2])
 
 
 def test_parameter_counts_are_the_papers() -> None:

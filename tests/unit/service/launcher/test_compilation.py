@@ -104,6 +104,8 @@ def test_who_does_not_compute_with_it_does_not_need_it(
     no_compiler: None, engine: EngineConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("model.engine.backends._GPU_DRIVERS", ("/dev/null",))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert compile_ahead(engine, notify=lambda line: None) == (engine, None)
 
 

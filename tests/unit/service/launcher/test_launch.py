@@ -161,8 +161,9 @@ def test_replicas_share_the_gpus(
     _machine(monkeypatch, CPU=16.0, GPU=gpus)
     settings = Settings(models=["a"], replicas=replicas)
     assert with_default_resources(settings).num_gpus_per_replica == share
-    on_cpu = Settings(replicas=replicas, engine=EngineSettings(device="cpu"))
-    assert with_default_resources(on_cpu).num_gpus_per_replica == 0
+    for engine in (EngineSettings(device="cpu"), EngineSettings(backend="native")):
+        on_cpu = Settings(replicas=replicas, engine=engine)
+        assert with_default_resources(on_cpu).num_gpus_per_replica == 0
 
 
 def test_the_models_that_come_with_it_share_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import gc
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -191,6 +192,23 @@ def test_impossible_numbers_of_slots_are_refused(weights: NativeModel, max_slots
 def test_a_cache_beyond_all_memory_is_an_error(weights: NativeModel) -> None:
     with pytest.raises(MemoryError, match="no memory for a KV cache of 2147483647 slots"):
         NativeState(weights, 2**31 - 1)  # of 128 KiB each
+
+
+def helpers() -> int:
+    """Threads of this process that help others."""
+    names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
+    return names.count("polyhead-team\n")
+
+
+def test_models_of_one_process_share_a_team_of_threads() -> None:
+    gc.collect()
+    before = helpers()  # of other tests' models
+    models = [NativeModel(tiny_transformer(), "int8", num_threads=before + 3)]
+    assert helpers() == before + 2
+    models += [NativeModel(tiny_transformer(), "int8", num_threads=n) for n in (1, 2, before + 3)]
+    assert helpers() == before + 2
+    models.append(NativeModel(tiny_transformer(), "int8", num_threads=before + 5))
+    assert helpers() == before + 4
 
 
 def test_more_inputs_than_int8_can_sum_up_are_refused() -> None:

@@ -1,0 +1,128 @@
+"""The compiled engine's weights, read without torch, are those of the model in PyTorch."""
+
+import tracemalloc
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from model.checkpoints.weights import StoredWeights, check_weights, write_weights
+from model.engine.native.binding import NativeModel
+from model.engine.native.weights import embedding_tables, linears, norms
+from model.network.attention import fuse_linears
+from model.network.transformer import Transformer
+from model.network.weights import Weights
+from tests.tiny_model import tiny_transformer
+
+_SHAPES: dict[str, Mapping[str, Any]] = {
+    "plain": {},
+    "norms-and-biases": {"final_norm": True, "embedding_norm": True, "projection_bias": True},
+    "post-norm": {"norm_order": "post", "final_norm": False},
+    "learned": {"positions": "learned", "position_offset": 2, "attention_bias": False},
+    "offset": {"position_offset": 2, "positions": "sinusoidal_halves"},
+    "apart": {"shared_embeddings": False, "tgt_vocab_size": 300, "num_encoder_layers": 3},
+    "untied": {"tied_projection": False, "num_decoder_layers": 1},
+    "all-apart": {"shared_embeddings": False, "tied_projection": False, "tgt_vocab_size": 300},
+}
+
+
+def stored(directory: Path, made: Transformer, dtype: torch.dtype) -> StoredWeights:
+    """The model's weights, written as `dtype`, and checked."""
+    write_weights(directory, made, dtype)
+    shards = [path.name for path in directory.iterdir()]
+    check_weights(directory, shards, made.config)
+    return StoredWeights(directory, shards, made.config)
+
+
+def arrays(weights: Weights) -> dict[str, Any]:
+    """All that the engine is given."""
+    given: dict[str, Any] = {}
+    for name, *pair in [*linears(weights), *norms(weights)]:
+        given[name + ".weight"], given[name + ".bias"] = pair
+    tables = embedding_tables(weights)
+    given |= {f"table {number}": table for number, table in enumerate(tables)}
+    return given
+
+
+def expected(made: Any) -> dict[str, Any]:
+    """All that the engine must be given, from PyTorch's modules."""
+    layers: dict[str, list[nn.Linear]] = {"projection": [made.projection]}
+    normed: dict[str, nn.LayerNorm] = {
+        "encoder_norm": made.encoder_norm,
+        "decoder_norm": made.decoder_norm,
+        "source_embedding_norm": made.src_embedding.norm,
+        "target_embedding_norm": made.tgt_embedding.norm,
+    }
+    layers["cross_keys_values"] = made.cross_input_projections
+    for stack in ("encoder", "decoder"):
+        for index, layer in enumerate(getattr(made, f"{stack}_layers")):
+            at = f"{stack}.{index}."
+            layers[at + "self_qkv"] = layer.self_attn.input_projections
+            layers[at + "self_out"] = [layer.self_attn.out_proj]
+            layers[at + "inner"] = [layer.feed_forward.inner]
+            layers[at + "outer"] = [layer.feed_forward.outer]
+            normed[at + "self_norm"] = layer.self_attn_residual.norm
+            normed[at + "feed_forward_norm"] = layer.feed_forward_residual.norm
+            if stack == "decoder":
+                layers[at + "cross_query"] = [layer.cross_attn.q_proj]
+                layers[at + "cross_out"] = [layer.cross_attn.out_proj]
+                normed[at + "cross_norm"] = layer.cross_attn_residual.norm
+    wanted: dict[str, Any] = {}
+    for name, parts in layers.items():
+        wanted[name + ".weight"], wanted[name + ".bias"] = fuse_linears(parts)
+    for name, norm in normed.items():
+        if isinstance(norm, nn.LayerNorm):
+            wanted[name + ".weight"], wanted[name + ".bias"] = norm.weight, norm.bias
+    for number, side in enumerate((made.src_embedding, made.tgt_embedding)):
+        wanted[f"table {2 * number}"] = side.tokens.weight
+        wanted[f"table {2 * number + 1}"] = side.positions[side.position_offset :]
+    return wanted
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", _SHAPES)
+def test_they_are_pytorchs_bit_for_bit(tmp_path: Path, shape: str, dtype: torch.dtype) -> None:
+    made = tiny_transformer(seed=3, **_SHAPES[shape])
+    weights = stored(tmp_path, made, dtype)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.copy_(parameter.to(dtype))
+    wanted = expected(made)
+    for given in (arrays(weights), arrays(made), arrays(weights.transformer())):
+        assert given.keys() == wanted.keys()
+        for name, tensor in wanted.items():
+            if tensor is None:
+                assert given[name] is None, name
+                continue
+            array = given[name]
+            assert (array.dtype, array.flags.c_contiguous) == (np.float32, True), name
+            assert array.tobytes() == tensor.detach().numpy().tobytes(), name
+
+
+def test_what_source_and_target_have_in_common_is_there_once(tmp_path: Path) -> None:
+    shared = embedding_tables(stored(tmp_path, tiny_transformer(), torch.float16))
+    assert len({table.ctypes.data for table in shared}) == 2
+
+
+@pytest.mark.parametrize("precision", ["int8", "float32"])
+def test_they_are_never_all_in_memory_beside_the_packed_ones(
+    tmp_path: Path, precision: str
+) -> None:
+    made = tiny_transformer(d_model=64, d_ff=512, num_encoder_layers=12, num_decoder_layers=6)
+    weights = stored(tmp_path, made, torch.float16)
+    whole = 4 * made.num_parameters
+    largest = 4 * 64 * 2 * 6 * 64  # float32 of keys and values of all layers
+    NativeModel(weights, precision)  # what is imported at the first time does not count
+    tracemalloc.start()
+    try:
+        packed = NativeModel(weights, precision)
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    tables = 4 * (400 + 64) * 64
+    assert tables <= kept < tables + 50_000, packed
+    assert peak - kept < 3 * largest < whole / 4
