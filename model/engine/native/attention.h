@@ -86,7 +86,7 @@ void score(const float* query, int count, const Positions& past, float* scores) 
       const auto* key = block.key(i, kVectors * kLanes);
       Floats product = q[0] * load(key);
 #pragma GCC unroll 8
-      for (int v = 1; v < kVectors; v++) product += q[v] * load(key + v * kLanes);
+      for (int v = 1; v < kVectors; v++) product = multiply_add(q[v], load(key + v * kLanes), product);
       products[i] = product;
     }
     for (int i = here; i < kLanes; i++) products[i] = splat(0.0f);
@@ -109,14 +109,14 @@ void average(const float* weights, int count, const Positions& past, float* out)
       const auto* second = block.key(i + 1, kWidth) + kLanes * kWidth;
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; v++) {
-        even[v] += load(first + v * kLanes) * weight[i];
-        odd[v] += load(second + v * kLanes) * weight[i + 1];
+        even[v] = multiply_add(load(first + v * kLanes), splat(weight[i]), even[v]);
+        odd[v] = multiply_add(load(second + v * kLanes), splat(weight[i + 1]), odd[v]);
       }
     }
     if (i < here) {
       const auto* last = block.key(i, kWidth) + kLanes * kWidth;
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; v++) even[v] += load(last + v * kLanes) * weight[i];
+      for (int v = 0; v < kVectors; v++) even[v] = multiply_add(load(last + v * kLanes), splat(weight[i]), even[v]);
     }
   }
 #pragma GCC unroll 8
@@ -138,7 +138,7 @@ void attend_any(int width, const float* query, int count, const Positions& past,
   for (int p = 0; p < count; p++) {
     const auto* key = past.block(p / kLanes).key(p % kLanes, width);
     Floats product = splat(0.0f);
-    for (int v = 0; v < width; v += kLanes) product += load(query + v) * load(key + v);
+    for (int v = 0; v < width; v += kLanes) product = multiply_add(load(query + v), load(key + v), product);
     scores[p] = sum(product);
   }
   softmax(scores, count);
@@ -146,7 +146,7 @@ void attend_any(int width, const float* query, int count, const Positions& past,
     Floats total = splat(0.0f);
     for (int p = 0; p < count; p++) {
       const auto* value = past.block(p / kLanes).key(p % kLanes, width) + kLanes * width;
-      total += load(value + v) * scores[p];
+      total = multiply_add(load(value + v), splat(scores[p]), total);
     }
     store(out + v, total);
   }

@@ -43,7 +43,7 @@ _FLAGS = (
     "-std=c++20", "-O2", "-fPIC", "-shared", "-fvisibility=hidden",
     # Floating-point flags and errno are nobody's business here, and they cost vectorisation. The
     # order of additions stays as written: results must not depend on the batch.
-    "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi", "-pthread",
+    "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-Wno-psabi", "-pthread",
 )  # fmt: skip
 _BUILD_SECONDS = 300
 

@@ -1,0 +1,230 @@
+// y = x W^T + b.
+#pragma once
+
+#include <type_traits>
+
+#include "linear.h"
+#include "operand.h"
+#include "team.h"
+
+namespace polyhead {
+
+// The activations that are no straight lines.
+inline Floats smooth(Floats x, Activation activation) {
+  if (activation == Activation::kSilu) return x / (exponential(Floats{} - x) + 1.0f);
+  return gelu(x);
+}
+
+struct Destination {
+  float* rows;  // the first of them begins with the outputs of `first_panel`
+  std::size_t stride;
+  Activation activation = Activation::kNone;
+  bool add = false;  // to what is there: the residual connection
+  int first_panel = 0;
+};
+
+// What becomes of a tile's sums, [num_rows][num_panels]. Compiled once, not once for each tile.
+template <class Sums>
+[[gnu::noinline]] void finish_tile(const Linear& linear, const Operand& x, int row, int num_rows,
+                                   int panel, int num_panels, const Sums* sums,
+                                   const Destination& y) {
+  const float* bias = linear.bias + panel * kLanes;
+  const int width = num_panels * kLanes;
+  for (int m = row; m < row + num_rows; m++) {
+    float* out = y.rows + y.stride * static_cast<std::size_t>(m) + (panel - y.first_panel) * kLanes;
+    for (int i = 0; i < width; i += kLanes, sums++) {
+      Floats value;
+      if constexpr (std::is_same_v<Sums, Ints>) {
+        const Floats scales = load(linear.scales + panel * kLanes + i) * x.scales[m];
+        value = to_floats(kWeightsPlus128 ? *sums - x.sums[m] : *sums) * scales;
+      } else {
+        value = *sums;
+      }
+      value += load(bias + i);
+      if (y.add) value += load(out + i);
+      store(out + i, y.activation == Activation::kRelu ? maximum(splat(0.0f), value) : value);
+    }
+    if (y.activation == Activation::kGelu || y.activation == Activation::kSilu) {
+      for (int i = 0; i < width; i += kLanes) store(out + i, smooth(load(out + i), y.activation));
+    }
+  }
+}
+
+// Weights that a later tile will read, to be fetched while this one computes: `step` bytes for each
+// word, so that a group's fetches are spread over all row blocks of the group before it.
+struct Ahead {
+  std::uintptr_t from;  // an address, for it may lie behind the last weight
+  std::size_t step;
+};
+
+// A group of panels that one block of rows after the other passes by: with AVX-512 one tile wide, and
+// the next group is fetched meanwhile; elsewhere as much as the second-level cache holds with ease.
+constexpr bool kPrefetches = kRegisterLanes == 16;
+#if !defined(PH_GROUP)
+#define PH_GROUP (128 << 10)
+#endif
+constexpr int kGroupBytes = kPrefetches ? 0 : PH_GROUP;
+constexpr int kPanelRegisters = kLanes / kRegisterLanes;
+
+// How many panels a tile of so many rows is wide: as fit into the registers.
+template <class Dot>
+struct TileShape {
+  static constexpr int kMostRows = kNumRegisters == 16 && kLanes / kRegisterLanes == 4 ? 2
+                                   : kRegisterLanes == 16                             ? 12
+                                   : Dot::kHeavy                                       ? 4
+                                                                                      : 6;
+  static constexpr int panels(int rows) {
+    if (kRegisterLanes == 16) return rows == 1 ? 8 : rows <= 3 ? 6 : rows <= 6 ? 4 : 2;
+    if (kMostRows == 2) return rows == 1 ? 2 : 1;
+    return rows == 1 ? 4 : rows == 2 || (rows == 3 && !Dot::kHeavy) ? 2 : 1;
+  }
+};
+
+// Sums of MR rows and NP panels, in registers. Not inlined: there GCC 12 would keep them in memory.
+template <class Dot, int MR, int NP>
+[[gnu::noinline]] void tile(const Linear& linear, const Operand& x, int row, int panel,
+                            const Destination& y, Ahead ahead) {
+  constexpr int NR = NP * kPanelRegisters;
+  typename Dot::Sum sums[MR][NR] = {};
+  const std::size_t num_words = static_cast<std::size_t>(linear.num_words), stride = x.stride;
+  const auto* lines = reinterpret_cast<const IntRegister*>(
+      linear.lines + static_cast<std::size_t>(panel) * num_words);
+  const auto line = [&](std::size_t n) {
+    return lines[n / kPanelRegisters * num_words * kPanelRegisters + n % kPanelRegisters];
+  };
+  // Every third row has a pointer, and the two behind it are reached by one and two strides: twelve
+  // pointers would not fit into registers.
+  const std::uint32_t* third[(MR + 2) / 3];
+#pragma GCC unroll 4
+  for (std::size_t i = 0; i < (MR + 2) / 3; i++) {
+    third[i] = x.words + stride * (static_cast<std::size_t>(row) + 3 * i);
+  }
+  const auto input = [&](std::size_t m) { return Dot::load(third[m / 3] + m % 3 * stride); };
+  for (std::size_t w = 0; w < num_words; w++) {
+    if constexpr (kPrefetches) {
+#pragma GCC unroll 16
+      for (std::size_t n = 0; n < NP; n++) {
+        __builtin_prefetch(reinterpret_cast<const void*>(ahead.from + n * (ahead.step / NP)), 0, 2);
+      }
+      ahead.from += ahead.step;
+    }
+    if constexpr (kNumRegisters == 32 || NP == 1) {
+      IntRegister loaded[NR];
+#pragma GCC unroll 16
+      for (std::size_t n = 0; n < NR; n++) loaded[n] = line(n);
+#pragma GCC unroll 16
+      for (std::size_t m = 0; m < MR; m++) {
+        const typename Dot::Input word = input(m);
+#pragma GCC unroll 16
+        for (std::size_t n = 0; n < NR; n++) sums[m][n] = Dot::step(sums[m][n], loaded[n], word);
+      }
+    } else {
+      typename Dot::Input words[MR];
+#pragma GCC unroll 16
+      for (std::size_t m = 0; m < MR; m++) words[m] = input(m);
+#pragma GCC unroll 16
+      for (std::size_t n = 0; n < NR; n++) {
+        const IntRegister loaded = line(n);
+#pragma GCC unroll 16
+        for (std::size_t m = 0; m < MR; m++) sums[m][n] = Dot::step(sums[m][n], loaded, words[m]);
+      }
+    }
+    lines += kPanelRegisters;
+#pragma GCC unroll 4
+    for (auto& word : third) word += Dot::kInputWords;
+  }
+  typename Dot::Sum done[MR * NR];  // a copy, for `sums` must live in registers alone
+#pragma GCC unroll 16
+  for (std::size_t m = 0; m < MR; m++) {
+#pragma GCC unroll 16
+    for (std::size_t n = 0; n < NR; n++) done[m * NR + n] = sums[m][n];
+  }
+  using Lanes = std::conditional_t<std::is_same_v<typename Dot::Sum, IntRegister>, Ints, Floats>;
+  finish_tile(linear, x, row, MR, panel, NP, reinterpret_cast<const Lanes*>(done), y);
+}
+
+template <class Dot, int MR, int NP>
+void panels(const Linear& linear, const Operand& x, int row, int first, int last,
+            const Destination& y, Ahead ahead) {
+  int panel = first;
+  for (; panel + NP <= last; panel += NP) tile<Dot, MR, NP>(linear, x, row, panel, y, ahead);
+  if constexpr (NP > 1) panels<Dot, MR, NP / 2>(linear, x, row, panel, last, y, ahead);
+}
+
+template <class Dot, int MR>
+void rows_of(const Linear& linear, const Operand& x, int row, int count, int first, int last,
+             const Destination& y, Ahead ahead) {
+  if constexpr (MR > 1) {
+    if (count < MR) return rows_of<Dot, MR - 1>(linear, x, row, count, first, last, y, ahead);
+  }
+  panels<Dot, MR, TileShape<Dot>::panels(MR)>(linear, x, row, first, last, y, ahead);
+}
+
+// Panels [first, last) of all rows: a group of panels stays in the cache while the rows pass by it, so
+// the weights are read from memory once.
+template <class Dot>
+void product(const Linear& linear, const Operand& x, int num_rows, int first, int last,
+             const Destination& y) {
+  using Shape = TileShape<Dot>;
+  const int blocks = (num_rows + Shape::kMostRows - 1) / Shape::kMostRows;
+  const int narrowest = Shape::panels((num_rows + blocks - 1) / blocks);
+  const auto num_words = static_cast<std::size_t>(linear.num_words);
+  const auto panel_bytes = static_cast<int>(sizeof(Ints) * num_words);
+  const int group = std::max(narrowest, kGroupBytes / panel_bytes / narrowest * narrowest);
+  const std::size_t step =
+      sizeof(Ints) * static_cast<std::size_t>(group) / static_cast<std::size_t>(blocks);
+  const auto first_row = [&](int block) {  // of blocks as even as can be
+    return static_cast<int>(static_cast<std::int64_t>(num_rows) * block / blocks);
+  };
+  for (int panel = first; panel < last; panel += group) {
+    const int end = panel + group < last ? panel + group : last;
+    auto next = reinterpret_cast<std::uintptr_t>(linear.lines) +
+                sizeof(Ints) * num_words * static_cast<std::size_t>(end);
+    for (int block = 0; block < blocks; block++, next += step * num_words) {
+      const int row = first_row(block);
+      rows_of<Dot, Shape::kMostRows>(linear, x, row, first_row(block + 1) - row, panel, end, y,
+                                     {next, step});
+    }
+  }
+}
+
+inline void product_of_precision(const Linear& linear, const Operand& x, int num_rows, int first,
+                                 int last, const Destination& y) {
+  switch (linear.precision) {
+    case Precision::kFloat32:
+      return product<Float32Dot>(linear, x, num_rows, first, last, y);
+    case Precision::kBfloat16:
+      return product<Bfloat16Dot>(linear, x, num_rows, first, last, y);
+    case Precision::kInt8:
+      return product<Int8Dot>(linear, x, num_rows, first, last, y);
+  }
+}
+
+// Panels [first, last) of `num_rows` rows. A team, where there is one, shares them; no output's
+// arithmetic depends on that.
+inline void apply_panels(const Linear& linear, const Operand& x, int num_rows, int first, int last,
+                         const Destination& y, Team* team) {
+  constexpr int kLeastPanels = 8;
+  constexpr std::size_t kLeastBytes = 48 << 10;  // takes about as long as handing it over
+  const std::size_t bytes = static_cast<std::size_t>(last - first) *
+                            static_cast<std::size_t>(linear.num_words) * sizeof(Ints);
+  if (team == nullptr || last - first < 2 * kLeastPanels || bytes < 2 * kLeastBytes) {
+    return product_of_precision(linear, x, num_rows, first, last, y);
+  }
+  const int units = (last - first) / kLeastPanels;
+  const int parts = units < 2 * team->size() ? units : 2 * team->size();
+  auto part = [&](int index) {
+    const int from = first + units * index / parts * kLeastPanels;
+    const int to = index + 1 == parts ? last : first + units * (index + 1) / parts * kLeastPanels;
+    product_of_precision(linear, x, num_rows, from, to, y);
+  };
+  team->run(parts, part);
+}
+
+inline void apply(const Linear& linear, const Operand& x, int num_rows, float* rows,
+                  std::size_t stride, Team* team, Activation activation = Activation::kNone,
+                  bool add = false) {
+  apply_panels(linear, x, num_rows, 0, linear.num_panels, {rows, stride, activation, add}, team);
+}
+
+}  // namespace polyhead
