@@ -28,24 +28,25 @@ template <class Sums>
 [[gnu::noinline]] void finish_tile(const Linear& linear, const Operand& x, int row, int num_rows,
                                    int panel, int num_panels, const Sums* sums,
                                    const Destination& y) {
-  const float* bias = linear.bias + panel * kLanes;
-  const int width = num_panels * kLanes;
-  for (int m = row; m < row + num_rows; m++) {
-    float* out = y.rows + y.stride * static_cast<std::size_t>(m) + (panel - y.first_panel) * kLanes;
-    for (int i = 0; i < width; i += kLanes, sums++) {
+  const Floats least = splat(y.activation == Activation::kRelu ? 0.0f : -INFINITY);
+  for (int n = 0; n < num_panels; n++) {
+    const int column = (panel + n) * kLanes;
+    const Floats bias = load(linear.bias + column), scales = load(linear.scales + column);
+    float* out = y.rows + y.stride * static_cast<std::size_t>(row) + column - y.first_panel * kLanes;
+    for (int m = 0; m < num_rows; m++, out += y.stride) {
+      const Sums& exact = sums[m * num_panels + n];
       Floats value;
       if constexpr (std::is_same_v<Sums, Ints>) {
-        const Floats scales = load(linear.scales + panel * kLanes + i) * x.scales[m];
-        value = to_floats(kWeightsPlus128 ? *sums - x.sums[m] : *sums) * scales;
+        const Ints whole = kWeightsPlus128 ? exact - x.sums[row + m] : exact;
+        value = multiply_add(to_floats(whole), scales * x.scales[row + m], bias);
       } else {
-        value = *sums;
+        value = exact + bias;
       }
-      value += load(bias + i);
-      if (y.add) value += load(out + i);
-      store(out + i, y.activation == Activation::kRelu ? maximum(splat(0.0f), value) : value);
-    }
-    if (y.activation == Activation::kGelu || y.activation == Activation::kSilu) {
-      for (int i = 0; i < width; i += kLanes) store(out + i, smooth(load(out + i), y.activation));
+      if (y.add) value += load(out);
+      if (y.activation == Activation::kGelu || y.activation == Activation::kSilu) {
+        value = smooth(value, y.activation);
+      }
+      store(out, maximum(least, value));
     }
   }
 }

@@ -156,48 +156,12 @@ inline std::uint16_t to_bfloat16(float x) {
   return static_cast<std::uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);  // to even
 }
 
-typedef std::uint16_t HalfRegister
-    __attribute__((vector_size(2 * kRegisterLanes), aligned(2), may_alias));
-
-PH_INLINE FloatRegister load_register(const std::uint16_t* bfloat16) {
-  const auto halves = *reinterpret_cast<const HalfRegister*>(bfloat16);
-#if defined(__AVX512F__)  // what GCC 12 makes of the general form takes five instructions
-  return (FloatRegister)((IntRegister)_mm512_cvtepu16_epi32((__m256i)halves) << 16);
-#elif defined(__AVX2__)
-  return (FloatRegister)((IntRegister)_mm256_cvtepu16_epi32((__m128i)halves) << 16);
-#elif defined(__SSE2__)
-  std::int64_t bits;
-  std::memcpy(&bits, &halves, sizeof bits);
-  return (FloatRegister)_mm_unpacklo_epi16(_mm_setzero_si128(), _mm_cvtsi64_si128(bits));
-#else
-  return (FloatRegister)(__builtin_convertvector(halves, IntRegister) << 16);
-#endif
-}
-
 // The bits of bfloat16 numbers, in the upper halves of the lanes; below them zeros.
 PH_INLINE IntRegister round_to_bfloat16(FloatRegister x) {
   typedef std::uint32_t Words __attribute__((vector_size(4 * kRegisterLanes)));
   const Words bits = (Words)x;
   const Words even = bits + 0x7fffu + ((bits >> 16) & 1u);
   return (IntRegister)((x == x ? even : Words{} + 0x7fc00000u) & 0xffff0000u);
-}
-PH_INLINE void store(std::uint16_t* bfloat16, FloatRegister x) {
-  auto& halves = *reinterpret_cast<HalfRegister*>(bfloat16);
-  const IntRegister rounded = round_to_bfloat16(x);
-#if defined(__AVX512F__)
-  halves = (HalfRegister)_mm512_cvtepi32_epi16(_mm512_srli_epi32((__m512i)rounded, 16));
-#elif defined(__AVX2__)
-  const __m256i shifted = _mm256_srli_epi32((__m256i)rounded, 16);
-  halves = (HalfRegister)_mm_packus_epi32(_mm256_castsi256_si128(shifted),
-                                          _mm256_extracti128_si256(shifted, 1));
-#elif defined(__SSE2__)
-  const __m128i shifted = _mm_srai_epi32((__m128i)rounded, 16);
-  const std::int64_t bits = _mm_cvtsi128_si64(_mm_packs_epi32(shifted, shifted));
-  std::memcpy(&halves, &bits, sizeof bits);
-#else
-  typedef std::uint32_t Words __attribute__((vector_size(4 * kRegisterLanes)));
-  halves = __builtin_convertvector((Words)rounded >> 16, HalfRegister);
-#endif
 }
 
 }  // namespace polyhead

@@ -48,7 +48,9 @@ PH_OPERATOR(-)
 PH_OPERATOR(*)
 PH_OPERATOR(/)
 PH_OPERATOR(&)
+PH_OPERATOR(|)
 PH_OPERATOR(<<)
+PH_OPERATOR(>>)
 PH_OPERATOR(>)
 PH_OPERATOR(<)
 #undef PH_OPERATOR
@@ -88,9 +90,8 @@ PH_EACH_OF_THREE(select)
 #undef PH_EACH_OF_TWO
 #undef PH_EACH_OF_THREE
 
-// N: float, or bfloat16 bits.
-template <class V = Floats, class N>
-PH_INLINE V load(const N* from) {
+template <class V = Floats>
+PH_INLINE V load(const float* from) {
   if constexpr (std::is_same_v<V, FloatRegister>) {
     return load_register(from);
   } else {
@@ -98,11 +99,34 @@ PH_INLINE V load(const N* from) {
     return {load<Half>(from), load<Half>(from + kLanesOf<Half>)};
   }
 }
-template <class N, class T>
-PH_INLINE void store(N* to, Pair<T> x) {
+template <class T>
+PH_INLINE void store(float* to, Pair<T> x) {
   store(to, x.low);
   store(to + kLanesOf<T>, x.high);
 }
+
+// Sixteen bfloat16 numbers. Where they are more than one register, two of them share a word, that of
+// lane i with that of lane i + 8: it takes no shuffling to part them. `load` reads what `store` wrote.
+#if defined(__AVX512F__)
+PH_INLINE Floats load(const std::uint16_t* from) {
+  const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  return as_floats((Ints)_mm512_cvtepu16_epi32(halves) << 16);
+}
+PH_INLINE void store(std::uint16_t* to, Floats x) {
+  const __m512i shifted = _mm512_srli_epi32((__m512i)round_to_bfloat16(x), 16);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi32_epi16(shifted));
+}
+#else
+PH_INLINE Floats load(const std::uint16_t* from) {
+  const auto words = as_ints(load<decltype(Floats::low)>(reinterpret_cast<const float*>(from)));
+  return {as_floats(words << 16), as_floats(words & static_cast<std::int32_t>(0xffff0000))};
+}
+PH_INLINE void store(std::uint16_t* to, Floats x) {
+  const auto low = round_to_bfloat16(x.low) >> 16 & 0xffff;
+  store(reinterpret_cast<float*>(to), as_floats(low | round_to_bfloat16(x.high)));
+}
+#endif
+
 template <class V>
 PH_INLINE V splat_as(auto x) {
   if constexpr (requires(V v) { v.low; }) {
