@@ -58,27 +58,34 @@ struct Ahead {
   std::size_t step;
 };
 
-// A group of panels that one block of rows after the other passes by: with AVX-512 one tile wide, and
-// the next group is fetched meanwhile; elsewhere as much as the second-level cache holds with ease.
-constexpr bool kPrefetches = kRegisterLanes == 16;
-#if !defined(PH_GROUP)
-#define PH_GROUP (128 << 10)
-#endif
-constexpr int kGroupBytes = kPrefetches ? 0 : PH_GROUP;
+// Panels in a group, which one block of rows after the other passes by. Few blocks: one tile wide, in
+// the first-level cache, while the next group is fetched. Many: as much as the second-level cache
+// holds with ease. With AVX-512 any number counts as few.
+constexpr int kFewBlocks = kRegisterLanes == 16 ? INT32_MAX : 8;
+constexpr int kGroupBytes = 128 << 10;
 constexpr int kPanelRegisters = kLanes / kRegisterLanes;
 
-// How many panels a tile of so many rows is wide: as fit into the registers.
+// How many rows, and for so many rows how many panels, a tile has: what fits into the registers.
 template <class Dot>
 struct TileShape {
-  static constexpr int kMostRows = kNumRegisters == 16 && kLanes / kRegisterLanes == 4 ? 2
-                                   : kRegisterLanes == 16                             ? 12
-                                   : Dot::kHeavy                                       ? 4
-                                                                                      : 6;
+#if defined(__AVX512F__)
+  static constexpr int kMostRows = 12;
   static constexpr int panels(int rows) {
-    if (kRegisterLanes == 16) return rows == 1 ? 8 : rows <= 3 ? 6 : rows <= 6 ? 4 : 2;
-    if (kMostRows == 2) return rows == 1 ? 2 : 1;
+    if (Dot::kHeavy) return rows == 1 ? 8 : rows <= 3 ? 4 : 2;
+    return rows == 1 ? 8 : rows <= 3 ? 6 : rows <= 6 ? 4 : 2;
+  }
+#elif defined(__AVX2__)
+  static constexpr int kMostRows = Dot::kHeavy ? 4 : 6;
+  static constexpr int panels(int rows) {
     return rows == 1 ? 4 : rows == 2 || (rows == 3 && !Dot::kHeavy) ? 2 : 1;
   }
+#elif defined(__aarch64__)
+  static constexpr int kMostRows = Dot::kHeavy ? 4 : 6;
+  static constexpr int panels(int rows) { return rows == 1 ? 4 : rows <= 3 && !Dot::kHeavy ? 2 : 1; }
+#else
+  static constexpr int kMostRows = 2;
+  static constexpr int panels(int rows) { return rows == 1 ? 2 : 1; }
+#endif
 };
 
 // Sums of MR rows and NP panels, in registers. Not inlined: there GCC 12 would keep them in memory.
@@ -102,14 +109,14 @@ template <class Dot, int MR, int NP>
   }
   const auto input = [&](std::size_t m) { return Dot::load(third[m / 3] + m % 3 * stride); };
   for (std::size_t w = 0; w < num_words; w++) {
-    if constexpr (kPrefetches) {
+    if constexpr (MR > 1 || kRegisterLanes == 16) {
 #pragma GCC unroll 16
       for (std::size_t n = 0; n < NP; n++) {
         __builtin_prefetch(reinterpret_cast<const void*>(ahead.from + n * (ahead.step / NP)), 0, 2);
       }
       ahead.from += ahead.step;
     }
-    if constexpr (kNumRegisters == 32 || NP == 1) {
+    if constexpr (kNumRegisters == 32 || NR <= 2) {
       IntRegister loaded[NR];
 #pragma GCC unroll 16
       for (std::size_t n = 0; n < NR; n++) loaded[n] = line(n);
@@ -170,10 +177,14 @@ void product(const Linear& linear, const Operand& x, int num_rows, int first, in
   const int blocks = (num_rows + Shape::kMostRows - 1) / Shape::kMostRows;
   const int narrowest = Shape::panels((num_rows + blocks - 1) / blocks);
   const auto num_words = static_cast<std::size_t>(linear.num_words);
-  const auto panel_bytes = static_cast<int>(sizeof(Ints) * num_words);
-  const int group = std::max(narrowest, kGroupBytes / panel_bytes / narrowest * narrowest);
-  const std::size_t step =
-      sizeof(Ints) * static_cast<std::size_t>(group) / static_cast<std::size_t>(blocks);
+  int group = narrowest;
+  if (blocks > kFewBlocks) {
+    const auto panel_bytes = static_cast<int>(sizeof(Ints) * num_words);
+    group = std::max(narrowest, kGroupBytes / panel_bytes / narrowest * narrowest);
+  }
+  const std::size_t step = blocks > kFewBlocks ? 0
+                           : sizeof(Ints) * static_cast<std::size_t>(group) /
+                                 static_cast<std::size_t>(blocks);
   const auto first_row = [&](int block) {  // of blocks as even as can be
     return static_cast<int>(static_cast<std::int64_t>(num_rows) * block / blocks);
   };
