@@ -35,6 +35,7 @@ __all__ = [
     "find_compiler",
     "instruction_sets",
     "library_path",
+    "usable_sets",
 ]
 
 _SOURCE_DIRECTORY = Path(__file__).parent
@@ -53,11 +54,14 @@ class NativeBuildError(BackendUnavailableError):
 
 
 class InstructionSet(StrEnum):
-    """What a library is compiled for, best first."""
+    """What a library is compiled for, the best of an architecture first."""
 
     AVX512_BF16 = "avx512-bf16"
     AVX512_VNNI = "avx512-vnni"
+    AVX_VNNI = "avx-vnni"
     AVX2 = "avx2"
+    NEON_I8MM = "neon-i8mm"
+    NEON_DOTPROD = "neon-dotprod"
     BASELINE = "baseline"
     """Whatever the compiler assumes of this architecture."""
 
@@ -69,7 +73,10 @@ _AVX512 = (
 _MACHINE_FLAGS: dict[InstructionSet, tuple[str, ...]] = {
     InstructionSet.AVX512_BF16: (*_AVX512, "-mavx512bf16"),
     InstructionSet.AVX512_VNNI: _AVX512,
+    InstructionSet.AVX_VNNI: ("-mavx2", "-mfma", "-mavxvnni"),
     InstructionSet.AVX2: ("-mavx2", "-mfma"),
+    InstructionSet.NEON_I8MM: ("-march=armv8.2-a+dotprod+i8mm",),
+    InstructionSet.NEON_DOTPROD: ("-march=armv8.2-a+dotprod",),
     InstructionSet.BASELINE: (),
 }
 # As /proc/cpuinfo spells them; the kernel lists only what it lets programs use.
@@ -80,27 +87,35 @@ _REQUIRED = {
     InstructionSet.AVX512_VNNI: {
         "avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni", "fma",
     },
+    InstructionSet.AVX_VNNI: {"avx2", "fma", "avx_vnni"},
     InstructionSet.AVX2: {"avx2", "fma"},
+    InstructionSet.NEON_I8MM: {"asimddp", "i8mm"},
+    InstructionSet.NEON_DOTPROD: {"asimddp"},
 }  # fmt: skip
+_NEON = (InstructionSet.NEON_I8MM, InstructionSet.NEON_DOTPROD)
 
 
 def detect(cpuinfo: Path = Path("/proc/cpuinfo")) -> InstructionSet:
     """The best instruction set of this machine."""
-    if len(instruction_sets()) == 1 or not cpuinfo.exists():
-        return InstructionSet.BASELINE
-    lines = cpuinfo.read_text(encoding="ascii", errors="replace").splitlines()
-    flags = next((set(line.split()) for line in lines if line.startswith("flags")), set[str]())
-    for instruction_set, required in _REQUIRED.items():
-        if required <= flags:
-            return instruction_set
-    return InstructionSet.BASELINE
+    return usable_sets(cpuinfo)[0]
+
+
+def usable_sets(cpuinfo: Path = Path("/proc/cpuinfo")) -> list[InstructionSet]:
+    """All instruction sets that this machine has, best first."""
+    lines = []
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text(encoding="ascii", errors="replace").splitlines()
+    listed = (set(line.split()) for line in lines if line.startswith(("flags", "Features")))
+    flags = next(listed, set[str]())
+    return [each for each in instruction_sets() if _REQUIRED.get(each, set()) <= flags]
 
 
 def instruction_sets() -> list[InstructionSet]:
     """All that machines of this architecture may have, best first."""
-    if platform.machine() in ("x86_64", "AMD64"):
-        return list(InstructionSet)
-    return [InstructionSet.BASELINE]
+    machine = platform.machine()
+    if machine in ("x86_64", "AMD64"):
+        return [each for each in InstructionSet if each not in _NEON]
+    return [*_NEON, InstructionSet.BASELINE] if machine == "aarch64" else [InstructionSet.BASELINE]
 
 
 def find_compiler() -> str:

@@ -120,6 +120,28 @@ struct Int8Dot {
     return sum;
   }
 };
+#elif defined(__aarch64__)
+constexpr bool kWeightsPlus128 = false;
+struct Int8Dot {
+  using Sum = IntRegister;
+  static constexpr int kInputWords = 1;
+  using Input = IntRegister;
+  static PH_INLINE Input load(const std::uint32_t* word) { return broadcast<std::int32_t>(word); }
+#if defined(__ARM_FEATURE_DOTPROD)
+  static constexpr bool kHeavy = false;
+  static PH_INLINE Sum step(Sum sum, IntRegister line, Input x) {
+    return vdotq_s32(sum, (int8x16_t)line, (int8x16_t)x);
+  }
+#else
+  // Two products added up take 16 bits.
+  static constexpr bool kHeavy = true;
+  static PH_INLINE Sum step(Sum sum, IntRegister line, Input x) {
+    const auto a = (int8x16_t)line, b = (int8x16_t)x;
+    const int16x8_t low = vmull_s8(vget_low_s8(a), vget_low_s8(b));
+    return vpadalq_s16(sum, vpaddq_s16(low, vmull_high_s8(a, b)));
+  }
+#endif
+};
 #else
 constexpr bool kWeightsPlus128 = false;
 struct Int8Dot {

@@ -252,6 +252,10 @@ PH_INLINE void store_bytes(std::int8_t* to, Ints x) {
   const __m128i first = _mm_packs_epi32((__m128i)x.low.low, (__m128i)x.low.high);
   const __m128i second = _mm_packs_epi32((__m128i)x.high.low, (__m128i)x.high.high);
   _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm_packs_epi16(first, second));
+#elif defined(__aarch64__)
+  const int16x8_t first = vcombine_s16(vmovn_s32(x.low.low), vmovn_s32(x.low.high));
+  const int16x8_t second = vcombine_s16(vmovn_s32(x.high.low), vmovn_s32(x.high.high));
+  vst1q_s8(to, vcombine_s8(vmovn_s16(first), vmovn_s16(second)));
 #else
   std::int32_t lanes[kLanes];
   std::memcpy(lanes, &x, sizeof lanes);
