@@ -9,6 +9,9 @@
 
 namespace polyhead {
 
+template <class Dot>
+concept RowPairs = Dot::kRowPairs;
+
 // A word of the input, in all lanes. N: what it is, float or std::int32_t.
 template <class N>
 PH_INLINE auto broadcast(const std::uint32_t* word) {
@@ -120,6 +123,15 @@ struct Int8Dot {
     return sum;
   }
 };
+#elif defined(__ARM_FEATURE_MATMUL_INT8)
+// Two rows of the input by two outputs in one instruction, eight bytes of each: see `tile`.
+constexpr bool kWeightsPlus128 = false;
+struct Int8Dot {
+  using Sum = IntRegister;
+  static constexpr int kInputWords = 1;
+  static constexpr bool kHeavy = false;
+  static constexpr bool kRowPairs = true;
+};
 #elif defined(__aarch64__)
 constexpr bool kWeightsPlus128 = false;
 struct Int8Dot {
@@ -158,5 +170,8 @@ struct Int8Dot {
   }
 };
 #endif
+
+// int8: words of one output that lie side by side.
+constexpr int kWordsTogether = RowPairs<Int8Dot> ? 2 : 1;
 
 }  // namespace polyhead

@@ -1,7 +1,8 @@
 // The weights of y = x W^T + b, packed for products in float32, bfloat16 or int8.
 //
 // A "word" is 32 bits along the inner dimension: one float, two bfloat16, or four int8. Weights lie in
-// panels of 16 outputs: for each word of the inner dimension a line of 16 words, one per output.
+// panels of 16 outputs: for each word of the inner dimension a line of 16 words, one per output. Where
+// an instruction takes two words of an output (`kWordsTogether`), two lines are mingled by outputs.
 //
 // int8: a weight row has one scale. Where the instruction set multiplies unsigned by signed bytes, the
 // weights are stored plus 128, and the surplus, 128 times the sum of the input row, is taken off at
@@ -79,6 +80,8 @@ inline void Linear::pack(Arena& arena, Precision wanted, const float* weight,
   outputs = num_outputs;
   const int values = values_per_word(wanted);
   num_words = (num_inputs + values - 1) / values;
+  const int together = wanted == Precision::kInt8 ? kWordsTogether : 1;
+  num_words = round_up(num_words, together);
   num_panels = (num_outputs + kLanes - 1) / kLanes;
   const std::size_t panel_words = static_cast<std::size_t>(num_words) * kLanes;
   const std::size_t columns = static_cast<std::size_t>(num_panels) * kLanes;
@@ -93,10 +96,12 @@ inline void Linear::pack(Arena& arena, Precision wanted, const float* weight,
     const float largest = wanted == Precision::kInt8 ? largest_of(row, count) : 0.0f;
     column_scales[column] = largest / 127.0f;
     column_bias[column] = real && bias_or_null != nullptr ? bias_or_null[column] : 0.0f;
-    std::uint32_t* line = words + column / kLanes * panel_words + column % kLanes;
-    for (int k = 0; k < num_words * values; k += values, line += kLanes) {
-      *line = packed_word(wanted, row + (k < count ? k : 0), std::min(values, std::max(count - k, 0)),
-                          to_whole_numbers(largest));
+    std::uint32_t* panel = words + column / kLanes * panel_words;
+    for (int w = 0; w < num_words; w++) {
+      const int k = w * values, lane = static_cast<int>(column) % kLanes;
+      panel[(w / together * kLanes + lane) * together + w % together] =
+          packed_word(wanted, row + (k < count ? k : 0), std::min(values, std::max(count - k, 0)),
+                      to_whole_numbers(largest));
     }
   }
   lines = reinterpret_cast<const Ints*>(words);

@@ -81,7 +81,10 @@ struct TileShape {
   }
 #elif defined(__aarch64__)
   static constexpr int kMostRows = Dot::kHeavy ? 4 : 6;
-  static constexpr int panels(int rows) { return rows == 1 ? 4 : rows <= 3 && !Dot::kHeavy ? 2 : 1; }
+  static constexpr int panels(int rows) {
+    if (RowPairs<Dot>) return rows <= 2 ? 2 : 1;
+    return rows == 1 ? 4 : rows == 2 && !Dot::kHeavy ? 2 : 1;
+  }
 #else
   static constexpr int kMostRows = 2;
   static constexpr int panels(int rows) { return rows == 1 ? 2 : 1; }
@@ -150,6 +153,50 @@ template <class Dot, int MR, int NP>
   using Lanes = std::conditional_t<std::is_same_v<typename Dot::Sum, IntRegister>, Ints, Floats>;
   finish_tile(linear, x, row, MR, panel, NP, reinterpret_cast<const Lanes*>(done), y);
 }
+
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+// The sums of a register: of one row and two outputs, then of the next row and the same two.
+template <RowPairs Dot, int MR, int NP>
+[[gnu::noinline]] void tile(const Linear& linear, const Operand& x, int row, int panel,
+                            const Destination& y, Ahead) {
+  constexpr int kPairs = (MR + 1) / 2, NR = NP * kLanes / 2;
+  int32x4_t sums[kPairs][NR] = {};
+  const std::size_t num_words = static_cast<std::size_t>(linear.num_words);
+  const auto* lines = reinterpret_cast<const std::int8_t*>(
+      linear.lines + static_cast<std::size_t>(panel) * num_words);
+  const std::int8_t* rows[MR];
+#pragma GCC unroll 6
+  for (int m = 0; m < MR; m++) {
+    rows[m] = reinterpret_cast<const std::int8_t*>(x.words + x.stride * static_cast<std::size_t>(row + m));
+  }
+  for (std::size_t w = 0; w < num_words; w += 2, lines += 2 * sizeof(Ints)) {
+    int8x16_t pairs[kPairs];
+#pragma GCC unroll 3
+    for (int m = 0; m < kPairs; m++) {
+      const int second = 2 * m + 1 < MR ? 2 * m + 1 : 2 * m;  // an odd row is its own partner
+      pairs[m] = vcombine_s8(vld1_s8(rows[2 * m] + 4 * w), vld1_s8(rows[second] + 4 * w));
+    }
+#pragma GCC unroll 16
+    for (std::size_t n = 0; n < NR; n++) {
+      const std::size_t at = n / 8 * num_words * sizeof(Ints) + n % 8 * 16;
+      const int8x16_t line = vld1q_s8(lines + at);
+#pragma GCC unroll 3
+      for (int m = 0; m < kPairs; m++) sums[m][n] = vmmlaq_s32(sums[m][n], pairs[m], line);
+    }
+  }
+  int32x4_t done[2 * kPairs][NR / 2];
+#pragma GCC unroll 3
+  for (int m = 0; m < kPairs; m++) {
+#pragma GCC unroll 8
+    for (int n = 0; n < NR / 2; n++) {
+      const int32x4_t a = sums[m][2 * n], b = sums[m][2 * n + 1];
+      done[2 * m][n] = vcombine_s32(vget_low_s32(a), vget_low_s32(b));
+      done[2 * m + 1][n] = vcombine_s32(vget_high_s32(a), vget_high_s32(b));
+    }
+  }
+  finish_tile(linear, x, row, MR, panel, NP, reinterpret_cast<const Ints*>(done), y);
+}
+#endif
 
 template <class Dot, int MR, int NP>
 void panels(const Linear& linear, const Operand& x, int row, int first, int last,

@@ -251,7 +251,13 @@ def exact_floats(*shape: int, seed: int) -> Floats:
     return ((mixed.astype(np.float64) - 2**23) / 2**22).astype(np.float32).reshape(shape)
 
 
-DIGESTS = {"float32": "", "bfloat16": "", "int8": "", "attention": "", "functions": ""}
+DIGESTS = {
+    "float32": "ad1b11dfd1a879dd",
+    "bfloat16": "4e0731dafbf88c36",
+    "int8": "f7e4a273f43272fe",
+    "attention": "052486d5113f0ecf",
+    "functions": "eca83eea656665d3",
+}
 """Of results, as computed by instruction sets with fused multiply-adds, on x86 and ARM."""
 
 
