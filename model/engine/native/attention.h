@@ -147,7 +147,9 @@ void attend_any(int width, const float* query, int count, const Positions& past,
   for (int p = 0; p < count; p++) {
     const auto* key = past.block(p / kLanes).key(p % kLanes, width);
     Floats product = splat(0.0f);
-    for (int v = 0; v < width; v += kLanes) product = multiply_add(load(query + v), load(key + v), product);
+    for (int v = 0; v < width; v += kLanes) {
+      product = multiply_add(load(query + v), load(key + v), product);
+    }
     scores[p] = sum(product);
   }
   softmax(scores, count);

@@ -122,7 +122,13 @@ template <class Dot, int MR, int NP>
     if constexpr (kNumRegisters == 32 || NR <= 2) {
       IntRegister loaded[NR];
 #pragma GCC unroll 16
-      for (std::size_t n = 0; n < NR; n++) loaded[n] = line(n);
+      for (std::size_t n = 0; n < NR; n++) {
+        IntRegister once = line(n);
+#if defined(__AVX512F__)
+        if (MR > 1) asm("" : "+v"(once));  // or GCC 12 loads it again for each row
+#endif
+        loaded[n] = once;
+      }
 #pragma GCC unroll 16
       for (std::size_t m = 0; m < MR; m++) {
         const typename Dot::Input word = input(m);
@@ -167,7 +173,8 @@ template <RowPairs Dot, int MR, int NP>
   const std::int8_t* rows[MR];
 #pragma GCC unroll 6
   for (int m = 0; m < MR; m++) {
-    rows[m] = reinterpret_cast<const std::int8_t*>(x.words + x.stride * static_cast<std::size_t>(row + m));
+    const std::size_t at = x.stride * static_cast<std::size_t>(row + m);
+    rows[m] = reinterpret_cast<const std::int8_t*>(x.words + at);
   }
   for (std::size_t w = 0; w < num_words; w += 2, lines += 2 * sizeof(Ints)) {
     int8x16_t pairs[kPairs];

@@ -1,4 +1,4 @@
-"""Products, attention and functions in C++, each alone, for every instruction set of this machine."""
+"""Products, attention and functions in C++, each alone, on every instruction set that is here."""
 
 import ctypes
 import hashlib
@@ -35,8 +35,9 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[InstructionS
         path = directory / f"{instruction_set}.so"
         if not path.exists():
             flags = (*native_build._FLAGS, *native_build._MACHINE_FLAGS[instruction_set])
-            sources = (f"-I{native_build._SOURCE_DIRECTORY}", str(Path(__file__).parent / "kernels.cc"))
-            native_build._run([find_compiler(), *flags, *sources, "-o", str(path)])
+            include = f"-I{native_build._SOURCE_DIRECTORY}"
+            source = Path(__file__).parent / "kernels.cc"
+            native_build._run([find_compiler(), *flags, include, str(source), "-o", str(path)])
         return path
 
     return library
@@ -92,9 +93,7 @@ def _pointer(array: Floats) -> Any:
 
 
 @pytest.fixture(scope="module", params=usable_sets())
-def kernels(
-    request: pytest.FixtureRequest, compiled: Callable[[InstructionSet], Path]
-) -> Kernels:
+def kernels(request: pytest.FixtureRequest, compiled: Callable[[InstructionSet], Path]) -> Kernels:
     return Kernels(compiled(request.param), request.param)
 
 
