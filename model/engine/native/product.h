@@ -28,25 +28,34 @@ template <class Sums>
 [[gnu::noinline]] void finish_tile(const Linear& linear, const Operand& x, int row, int num_rows,
                                    int panel, int num_panels, const Sums* sums,
                                    const Destination& y) {
-  const Floats least = splat(y.activation == Activation::kRelu ? 0.0f : -INFINITY);
+  const float *biases = linear.bias + panel * kLanes, *scales = linear.scales + panel * kLanes;
+  const float* row_scales = x.scales + row;
+  const std::int32_t* row_sums = x.sums + row;
+  const std::size_t stride = y.stride;
+  float* corner = y.rows + stride * static_cast<std::size_t>(row) + (panel - y.first_panel) * kLanes;
+  const Activation activation = y.activation;
+  const Floats least = splat(activation == Activation::kRelu ? 0.0f : -INFINITY);
+  const bool add = y.add;
   for (int n = 0; n < num_panels; n++) {
-    const int column = (panel + n) * kLanes;
-    const Floats bias = load(linear.bias + column), scales = load(linear.scales + column);
-    float* out = y.rows + y.stride * static_cast<std::size_t>(row) + column - y.first_panel * kLanes;
-    for (int m = 0; m < num_rows; m++, out += y.stride) {
+    const Floats bias = load(biases + n * kLanes), scale = load(scales + n * kLanes);
+    float* out = corner + n * kLanes;
+    for (int m = 0; m < num_rows; m++, out += stride) {
       const Sums& exact = sums[m * num_panels + n];
       Floats value;
       if constexpr (std::is_same_v<Sums, Ints>) {
-        const Ints whole = kWeightsPlus128 ? exact - x.sums[row + m] : exact;
-        value = multiply_add(to_floats(whole), scales * x.scales[row + m], bias);
+        const Ints whole = kWeightsPlus128 ? exact - row_sums[m] : exact;
+        value = multiply_add(to_floats(whole), scale * row_scales[m], bias);
       } else {
         value = exact + bias;
       }
-      if (y.add) value += load(out);
-      if (y.activation == Activation::kGelu || y.activation == Activation::kSilu) {
-        value = smooth(value, y.activation);
-      }
+      if (add) value += load(out);
       store(out, maximum(least, value));
+    }
+  }
+  if (activation != Activation::kGelu && activation != Activation::kSilu) return;
+  for (int m = 0; m < num_rows; m++, corner += stride) {
+    for (int i = 0; i < num_panels * kLanes; i += kLanes) {
+      store(corner + i, smooth(load(corner + i), activation));
     }
   }
 }
