@@ -13,6 +13,5 @@ build._FLAGS = (
 build._BUILD_SECONDS = 1800
 
 if __name__ == "__main__":
-    sets = build.instruction_sets()
-    for each in sets[sets.index(build.detect()) :]:
+    for each in build.usable_sets():
         print(build.build(each), flush=True)

@@ -12,7 +12,7 @@ from model.config import GenerationConfig
 from model.decoding.reference import generate
 from model.decoding.search import Hypothesis
 from model.engine.native.binding import NativeModel, NativeRequest, NativeState
-from model.engine.native.build import InstructionSet, build, detect
+from model.engine.native.build import build, usable_sets
 from model.network.quantization import narrowed
 from model.network.transformer import Transformer
 from tests.tiny_model import tiny_transformer
@@ -32,11 +32,9 @@ SHAPES: dict[str, dict[str, object]] = {
     "wide heads": {"d_model": 96, "num_heads": 2},
     "no biases": {"attention_bias": False, "activation": "silu", "shared_embeddings": False},
 }  # fmt: skip
-ALL = list(InstructionSet)
-RUNNABLE = ALL[ALL.index(detect()) :]
 
 
-@pytest.fixture(scope="module", params=RUNNABLE)
+@pytest.fixture(scope="module", params=usable_sets())
 def library(request: pytest.FixtureRequest) -> Path:
     return build(request.param)
 

@@ -20,9 +20,8 @@ from model.config import EngineConfig, GenerationConfig
 from model.engine.native.build import (
     build,
     build_portable,
-    detect,
     find_compiler,
-    instruction_sets,
+    usable_sets,
 )
 from model.translator import Translator
 from tests.replay.record import recorded
@@ -82,9 +81,8 @@ def _record(folder: Path) -> Iterator[Path]:
 
 def _contenders(folder: Path) -> Iterator[tuple[str, list[str]]]:
     """Names, and commands that take a recording; this machine's best library comes first."""
-    ours = instruction_sets()
     native = _driver(folder / "replay", None)
-    for each in ours[ours.index(detect()) :]:
+    for each in usable_sets():
         yield str(each), [native, str(build(each))]
     emulated = _driver(folder / "replay-arm", _ARM)
     for library in build_portable(_ARM, folder / "arm"):

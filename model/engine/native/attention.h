@@ -86,7 +86,7 @@ void score(const float* query, int count, const Positions& past, float* scores) 
       const auto* key = block.key(i, kVectors * kLanes);
       Floats product = q[0] * load(key);
 #pragma GCC unroll 8
-      for (int v = 1; v < kVectors; v++) product += q[v] * load(key + v * kLanes);
+      for (int v = 1; v < kVectors; v++) product = multiply_add(q[v], load(key + v * kLanes), product);
       products[i] = product;
     }
     for (int i = here; i < kLanes; i++) products[i] = splat(0.0f);
@@ -94,33 +94,37 @@ void score(const float* query, int count, const Positions& past, float* scores) 
   }
 }
 
-// out = the sum over p of weights[p] value(p). Two chains of additions hide the latency of one.
+// out = the sum over p of weights[p] value(p), of kVectors * 16 numbers that begin at number `first`
+// of a value. Two chains of additions hide the latency of one.
 template <int kVectors, class Positions>
-void average(const float* weights, int count, const Positions& past, float* out) {
-  constexpr int kWidth = kVectors * kLanes;
+void average(const float* weights, int count, const Positions& past, int width, int first,
+             float* out) {
   Floats even[kVectors] = {}, odd[kVectors] = {};
+  const int offset = kLanes * width + first;
   for (int index = 0; index * kLanes < count; index++) {
     const auto block = past.block(index);
     const int here = in_block(index, count);
     const float* weight = weights + index * kLanes;
     int i = 0;
     for (; i + 2 <= here; i += 2) {
-      const auto* first = block.key(i, kWidth) + kLanes * kWidth;
-      const auto* second = block.key(i + 1, kWidth) + kLanes * kWidth;
+      const auto* value = block.key(i, width) + offset;
+      const auto* next = block.key(i + 1, width) + offset;
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; v++) {
-        even[v] += load(first + v * kLanes) * weight[i];
-        odd[v] += load(second + v * kLanes) * weight[i + 1];
+        even[v] = multiply_add(load(value + v * kLanes), splat(weight[i]), even[v]);
+        odd[v] = multiply_add(load(next + v * kLanes), splat(weight[i + 1]), odd[v]);
       }
     }
     if (i < here) {
-      const auto* last = block.key(i, kWidth) + kLanes * kWidth;
+      const auto* value = block.key(i, width) + offset;
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; v++) even[v] += load(last + v * kLanes) * weight[i];
+      for (int v = 0; v < kVectors; v++) {
+        even[v] = multiply_add(load(value + v * kLanes), splat(weight[i]), even[v]);
+      }
     }
   }
 #pragma GCC unroll 8
-  for (int v = 0; v < kVectors; v++) store(out + v * kLanes, even[v] + odd[v]);
+  for (int v = 0; v < kVectors; v++) store(out + first + v * kLanes, even[v] + odd[v]);
 }
 
 // `query` and `out` are kVectors * 16 wide; `scores` has room for `count`, rounded up to 16.
@@ -128,7 +132,12 @@ template <int kVectors, class Positions>
 void attend_fixed(const float* query, int count, const Positions& past, float* scores, float* out) {
   score<kVectors>(query, count, past, scores);
   softmax(scores, count);
-  average<kVectors>(scores, count, past, out);
+  // At a time, as much as half of the registers hold.
+  constexpr int kMost = kNumRegisters * kRegisterLanes / (4 * kLanes);
+  constexpr int kPart = kVectors < kMost ? kVectors : kMost;
+  for (int v = 0; v < kVectors; v += kPart) {
+    average<kPart>(scores, count, past, kVectors * kLanes, v * kLanes, out);
+  }
 }
 
 // Any width, slowly.
@@ -138,7 +147,9 @@ void attend_any(int width, const float* query, int count, const Positions& past,
   for (int p = 0; p < count; p++) {
     const auto* key = past.block(p / kLanes).key(p % kLanes, width);
     Floats product = splat(0.0f);
-    for (int v = 0; v < width; v += kLanes) product += load(query + v) * load(key + v);
+    for (int v = 0; v < width; v += kLanes) {
+      product = multiply_add(load(query + v), load(key + v), product);
+    }
     scores[p] = sum(product);
   }
   softmax(scores, count);
@@ -146,7 +157,7 @@ void attend_any(int width, const float* query, int count, const Positions& past,
     Floats total = splat(0.0f);
     for (int p = 0; p < count; p++) {
       const auto* value = past.block(p / kLanes).key(p % kLanes, width) + kLanes * width;
-      total += load(value + v) * scores[p];
+      total = multiply_add(load(value + v), splat(scores[p]), total);
     }
     store(out + v, total);
   }

@@ -53,7 +53,9 @@ _FLAGS = (
     "-std=c++20", "-O2", "-fPIC", "-shared", "-fvisibility=hidden",
     # Floating-point flags and errno are nobody's business here, and they cost vectorisation. The
     # order of additions stays as written: results must not depend on the batch.
-    "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi", "-pthread",
+    "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-Wno-psabi", "-pthread",
+    # Loads that ARM's compiler moves to the front leave too few registers for sums.
+    "-fno-schedule-insns",
 )  # fmt: skip
 _PORTABLE_FLAGS = ("-DPH_PORTABLE", "-s")
 _BUILD_SECONDS = 300
@@ -64,11 +66,14 @@ class NativeBuildError(BackendUnavailableError):
 
 
 class InstructionSet(StrEnum):
-    """What a library is compiled for, best first."""
+    """What a library is compiled for, the best of an architecture first."""
 
     AVX512_BF16 = "avx512-bf16"
     AVX512_VNNI = "avx512-vnni"
+    AVX_VNNI = "avx-vnni"
     AVX2 = "avx2"
+    NEON_I8MM = "neon-i8mm"
+    NEON_DOTPROD = "neon-dotprod"
     BASELINE = "baseline"
     """Whatever the compiler assumes of this architecture."""
 
@@ -80,7 +85,10 @@ _AVX512 = (
 _MACHINE_FLAGS: dict[InstructionSet, tuple[str, ...]] = {
     InstructionSet.AVX512_BF16: (*_AVX512, "-mavx512bf16"),
     InstructionSet.AVX512_VNNI: _AVX512,
+    InstructionSet.AVX_VNNI: ("-mavx2", "-mfma", "-mavxvnni"),
     InstructionSet.AVX2: ("-mavx2", "-mfma"),
+    InstructionSet.NEON_I8MM: ("-march=armv8.2-a+dotprod+i8mm",),
+    InstructionSet.NEON_DOTPROD: ("-march=armv8.2-a+dotprod",),
     InstructionSet.BASELINE: (),
 }
 # As /proc/cpuinfo spells them; the kernel lists only what it lets programs use.
@@ -91,8 +99,12 @@ _REQUIRED = {
     InstructionSet.AVX512_VNNI: {
         "avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni", "fma",
     },
+    InstructionSet.AVX_VNNI: {"avx2", "fma", "avx_vnni"},
     InstructionSet.AVX2: {"avx2", "fma"},
+    InstructionSet.NEON_I8MM: {"asimddp", "i8mm"},
+    InstructionSet.NEON_DOTPROD: {"asimddp"},
 }  # fmt: skip
+_NEON = (InstructionSet.NEON_I8MM, InstructionSet.NEON_DOTPROD)
 
 
 def detect(cpuinfo: Path = Path("/proc/cpuinfo")) -> InstructionSet:
@@ -116,15 +128,17 @@ def usable_sets(cpuinfo: Path = Path("/proc/cpuinfo")) -> list[InstructionSet]:
     lines = []
     if cpuinfo.exists():
         lines = cpuinfo.read_text(encoding="ascii", errors="replace").splitlines()
-    flags = next((set(line.split()) for line in lines if line.startswith("flags")), set[str]())
+    listed = (set(line.split()) for line in lines if line.startswith(("flags", "Features")))
+    flags = next(listed, set[str]())
     return [each for each in instruction_sets() if _REQUIRED.get(each, set()) <= flags]
 
 
 def instruction_sets(machine: str | None = None) -> list[InstructionSet]:
     """All that machines of an architecture (None: this one) may have, best first."""
-    if (machine or platform.machine()) in ("x86_64", "AMD64"):
-        return list(InstructionSet)
-    return [InstructionSet.BASELINE]
+    machine = machine or platform.machine()
+    if machine in ("x86_64", "AMD64"):
+        return [each for each in InstructionSet if each not in _NEON]
+    return [*_NEON, InstructionSet.BASELINE] if machine == "aarch64" else [InstructionSet.BASELINE]
 
 
 def find_compiler(machine: str | None = None) -> str:

@@ -7,7 +7,7 @@
 #include <limits>
 #include <vector>
 
-#include "linear.h"
+#include "product.h"
 
 namespace polyhead {
 
@@ -70,7 +70,7 @@ inline void scan(RowScores& row, const float* logits, int first, int count) {
   if (!(top > row.best.threshold)) return;
   for (int i = 0; i < padded; i += kLanes) {
     // The padding is minus infinity, which is above no threshold.
-    unsigned above = lanes_above(load(logits + i), row.best.threshold);
+    unsigned above = bits_above(load(logits + i), splat(row.best.threshold));
     for (; above != 0; above &= above - 1) {
       const int at = i + __builtin_ctz(above);
       row.best.offer(logits[at], first + at);

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "interface.h"
-#include "linear.h"
+#include "product.h"
 #include "team.h"
 
 namespace polyhead {

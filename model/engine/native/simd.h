@@ -1,194 +1,265 @@
 // Sixteen 32-bit lanes, the same on every instruction set: one AVX-512 register, two of AVX2, four
-// of SSE or NEON. The compiler lowers the vector types; only the dot products of narrow numbers are
-// written per instruction set.
+// of SSE or NEON, which no operation takes through memory. So sums have one order everywhere.
 #pragma once
 
 #include <cmath>
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
+#include <type_traits>
 
-#if defined(__AVX2__) || defined(__AVX512F__)
-#include <immintrin.h>
-#endif
+#include "registers.h"
 
 namespace polyhead {
 
 constexpr int kLanes = 16;
 
-typedef float Floats __attribute__((vector_size(64)));
-typedef std::int32_t Ints __attribute__((vector_size(64)));
-typedef float UnalignedFloats __attribute__((vector_size(64), aligned(4), may_alias));
+// Lanes side by side. T: a register, or a pair again.
+template <class T>
+struct Pair {
+  T low, high;
+};
+template <class T>
+PH_INLINE Pair<T> pair(T low, T high) {
+  return {low, high};
+}
+template <class Register, int kCount>
+struct Joined {
+  using Type = Pair<typename Joined<Register, kCount / 2>::Type>;
+};
+template <class Register>
+struct Joined<Register, 1> {
+  using Type = Register;
+};
+using Floats = Joined<FloatRegister, kLanes / kRegisterLanes>::Type;
+using Ints = Joined<IntRegister, kLanes / kRegisterLanes>::Type;
+template <class V>
+constexpr int kLanesOf = sizeof(V) / 4;
 
-inline Floats load(const float* from) { return *reinterpret_cast<const UnalignedFloats*>(from); }
-inline void store(float* to, Floats x) { *reinterpret_cast<UnalignedFloats*>(to) = x; }
-inline Floats splat(float x) { return x - Floats{}; }
-inline Ints splat(std::int32_t x) { return x - Ints{}; }
-inline Floats to_floats(Ints x) { return __builtin_convertvector(x, Floats); }
-// Where either is not a number, the result is `b`: what comes second is not lost by being NaN.
-inline Floats maximum(Floats a, Floats b) { return a > b ? a : b; }
-inline Floats minimum(Floats a, Floats b) { return a < b ? a : b; }
-inline Floats absolute(Floats x) { return (Floats)((Ints)x & 0x7fffffff); }
+#define PH_OPERATOR(op)                                        \
+  template <class T>                                           \
+  PH_INLINE auto operator op(Pair<T> a, Pair<T> b) {           \
+    return pair(a.low op b.low, a.high op b.high);             \
+  }                                                            \
+  template <class T, class Scalar>                             \
+    requires std::is_arithmetic_v<Scalar>                      \
+  PH_INLINE auto operator op(Pair<T> a, Scalar b) {            \
+    return pair(a.low op b, a.high op b);                      \
+  }
+PH_OPERATOR(+)
+PH_OPERATOR(-)
+PH_OPERATOR(*)
+PH_OPERATOR(/)
+PH_OPERATOR(&)
+PH_OPERATOR(|)
+PH_OPERATOR(<<)
+PH_OPERATOR(>>)
+PH_OPERATOR(>)
+PH_OPERATOR(<)
+#undef PH_OPERATOR
+template <class V, class Other>
+PH_INLINE V& operator+=(V& a, Other b)
+  requires requires { a.low; }
+{
+  return a = a + b;
+}
+
+// What registers.h has for registers.
+#define PH_EACH(name)                                          \
+  template <class T>                                           \
+  PH_INLINE auto name(Pair<T> x) {                             \
+    return pair(name(x.low), name(x.high));                    \
+  }
+#define PH_EACH_OF_TWO(name)                                   \
+  template <class T>                                           \
+  PH_INLINE auto name(Pair<T> a, Pair<T> b) {                  \
+    return pair(name(a.low, b.low), name(a.high, b.high));     \
+  }
+#define PH_EACH_OF_THREE(name)                                                     \
+  template <class A, class T>                                                      \
+  PH_INLINE Pair<T> name(Pair<A> a, Pair<T> b, Pair<T> c) {                        \
+    return {name(a.low, b.low, c.low), name(a.high, b.high, c.high)};              \
+  }
+PH_EACH(to_floats)
+PH_EACH(to_ints)
+PH_EACH(as_floats)
+PH_EACH(as_ints)
+PH_EACH(round_to_bfloat16)
+PH_EACH_OF_TWO(maximum)
+PH_EACH_OF_TWO(minimum)
+PH_EACH_OF_THREE(multiply_add)
+PH_EACH_OF_THREE(select)
+#undef PH_EACH
+#undef PH_EACH_OF_TWO
+#undef PH_EACH_OF_THREE
+
+template <class V = Floats>
+PH_INLINE V load(const float* from) {
+  if constexpr (std::is_same_v<V, FloatRegister>) {
+    return load_register(from);
+  } else {
+    using Half = decltype(V::low);
+    return {load<Half>(from), load<Half>(from + kLanesOf<Half>)};
+  }
+}
+template <class T>
+PH_INLINE void store(float* to, Pair<T> x) {
+  store(to, x.low);
+  store(to + kLanesOf<T>, x.high);
+}
+
+// Sixteen bfloat16 numbers. Where they are more than one register, two of them share a word, that of
+// lane i with that of lane i + 8: it takes no shuffling to part them. `load` reads what `store` wrote.
+#if defined(__AVX512F__)
+PH_INLINE Floats load(const std::uint16_t* from) {
+  const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  return as_floats((Ints)_mm512_cvtepu16_epi32(halves) << 16);
+}
+PH_INLINE void store(std::uint16_t* to, Floats x) {
+  const __m512i shifted = _mm512_srli_epi32((__m512i)round_to_bfloat16(x), 16);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi32_epi16(shifted));
+}
+#else
+PH_INLINE Floats load(const std::uint16_t* from) {
+  const auto words = as_ints(load<decltype(Floats::low)>(reinterpret_cast<const float*>(from)));
+  return {as_floats(words << 16), as_floats(words & static_cast<std::int32_t>(0xffff0000))};
+}
+PH_INLINE void store(std::uint16_t* to, Floats x) {
+  const auto low = round_to_bfloat16(x.low) >> 16 & 0xffff;
+  store(reinterpret_cast<float*>(to), as_floats(low | round_to_bfloat16(x.high)));
+}
+#endif
+
+template <class V>
+PH_INLINE V splat_as(auto x) {
+  if constexpr (requires(V v) { v.low; }) {
+    const auto half = splat_as<decltype(V::low)>(x);
+    return {half, half};
+  } else {
+    return register_of(x);
+  }
+}
+PH_INLINE Floats splat(float x) { return splat_as<Floats>(x); }
+PH_INLINE Ints splat(std::int32_t x) { return splat_as<Ints>(x); }
+PH_INLINE Floats absolute(Floats x) { return as_floats(as_ints(x) & 0x7fffffff); }
 inline constexpr int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 // ---- Across lanes --------------------------------------------------------------------------------
-#if defined(__clang__)
-#define PH_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-#define PH_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (Ints){__VA_ARGS__})
-#endif
 
-// One stage of a butterfly: the lanes of `a` and of `b`, each added to its partner at distance 8, 4,
-// 2 or 1, interleaved. Four stages turn 16 vectors into the vector of their sums; every lane adds in
-// the same order, whatever the instruction set and whatever lies in the other vectors.
-inline Floats add_at_8(Floats a, Floats b) {
-  return PH_SHUFFLE(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
-         PH_SHUFFLE(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+template <int kDistance, class T>
+PH_INLINE Pair<T> add_partners(Pair<T> a, Pair<T> b) {
+  if constexpr (kLanesOf<T> == kDistance) {
+    return {a.low + a.high, b.low + b.high};
+  } else {
+    return {add_partners<kDistance>(a.low, b.low), add_partners<kDistance>(a.high, b.high)};
+  }
 }
-inline Floats add_at_4(Floats a, Floats b) {
-  return PH_SHUFFLE(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27) +
-         PH_SHUFFLE(a, b, 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
-}
-inline Floats add_at_2(Floats a, Floats b) {
-  return PH_SHUFFLE(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) +
-         PH_SHUFFLE(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
-}
-inline Floats add_at_1(Floats a, Floats b) {
-  return PH_SHUFFLE(a, b, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30) +
-         PH_SHUFFLE(a, b, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
-}
-// Lane i of the result is the sum of x[i].
-inline Floats sums(const Floats (&x)[kLanes]) {
+// Lane i of the result is the sum of x[i]: every lane adds in the same order, whatever the
+// instruction set and whatever lies in the other vectors.
+PH_INLINE Floats sums(const Floats (&x)[kLanes]) {
   Floats eights[8], fours[4], twos[2];
 #pragma GCC unroll 8
-  for (int i = 0; i < 8; i++) eights[i] = add_at_8(x[i], x[i + 8]);
+  for (int i = 0; i < 8; i++) eights[i] = add_partners<8>(x[i], x[i + 8]);
 #pragma GCC unroll 4
-  for (int i = 0; i < 4; i++) fours[i] = add_at_4(eights[i], eights[i + 4]);
-  for (int i = 0; i < 2; i++) twos[i] = add_at_2(fours[i], fours[i + 2]);
-  return add_at_1(twos[0], twos[1]);
+  for (int i = 0; i < 4; i++) fours[i] = add_partners<4>(eights[i], eights[i + 4]);
+#pragma GCC unroll 2
+  for (int i = 0; i < 2; i++) twos[i] = add_partners<2>(fours[i], fours[i + 2]);
+  return add_partners<1>(twos[0], twos[1]);
 }
-inline float sum(Floats x) {
-  const Floats four = add_at_4(add_at_8(x, x), add_at_8(x, x));
+template <class V>
+PH_INLINE FloatRegister first_register(V x) {
+  if constexpr (std::is_same_v<V, FloatRegister>) {
+    return x;
+  } else {
+    return first_register(x.low);
+  }
+}
+PH_INLINE float sum(Floats x) {
+  const Floats eight = add_partners<8>(x, x);
+  const FloatRegister four = first_register(add_partners<4>(eight, eight));
   return (four[0] + four[2]) + (four[1] + four[3]);
 }
-inline float largest(Floats x) {
-  x = maximum(x, PH_SHUFFLE(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
-  x = maximum(x, PH_SHUFFLE(x, x, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11));
-  x = maximum(x, PH_SHUFFLE(x, x, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13));
-  return x[0] > x[1] ? x[0] : x[1];
+template <int kDistance = kRegisterLanes / 2>
+PH_INLINE float largest(FloatRegister x) {
+  if constexpr (kDistance == 0) {
+    return x[0];
+  } else {
+    using Numbers = typename CountLanes<kRegisterLanes>::Numbers;
+    return largest<kDistance / 2>(maximum(keep<kDistance, false>(x, x, Numbers{}),
+                                          keep<kDistance, true>(x, x, Numbers{})));
+  }
 }
-// Bit i is set where x[i] > threshold.
-inline unsigned lanes_above(Floats x, float threshold) {
-#if defined(__AVX512F__)
-  return _mm512_cmp_ps_mask((__m512)x, _mm512_set1_ps(threshold), _CMP_GT_OQ);
-#else
-  unsigned bits = 0;
-  for (int i = 0; i < kLanes; i++) bits |= static_cast<unsigned>(x[i] > threshold) << i;
-  return bits;
-#endif
+template <class T>
+PH_INLINE float largest(Pair<T> x) {
+  return largest(maximum(x.low, x.high));
+}
+template <class T>
+PH_INLINE unsigned bits_above(Pair<T> a, Pair<T> b) {
+  return bits_above(a.low, b.low) | bits_above(a.high, b.high) << kLanesOf<T>;
 }
 
 // exp(x) for x <= 88, relative error about 1e-7; below -87.3 the result is 0, of NaN it is NaN.
 // x = n ln 2 + r with |r| <= ln 2 / 2, then a polynomial in r, then 2^n through the exponent bits.
-inline Floats exponential(Floats x) {
+PH_INLINE Floats exponential(Floats x) {
   const Floats clamped = maximum(splat(-87.3f), minimum(splat(88.0f), x));
   const Floats shifter = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
-  const Floats shifted = clamped * 1.44269504f + shifter;
+  const Floats shifted = multiply_add(clamped, splat(1.44269504f), shifter);
   const Floats n = shifted - shifter;
-  const Floats r = (clamped - n * 0.693145751953125f) - n * 1.428606765330187e-06f;
+  Floats r = multiply_add(n, splat(-0.693145751953125f), clamped);
+  r = multiply_add(n, splat(-1.428606765330187e-06f), r);
   Floats p = splat(1.0f / 720.0f);
-  p = p * r + 1.0f / 120.0f;
-  p = p * r + 1.0f / 24.0f;
-  p = p * r + 1.0f / 6.0f;
-  p = p * r + 0.5f;
-  p = p * r + 1.0f;
-  p = p * r + 1.0f;
-  const Ints exponent = __builtin_convertvector(n, Ints) << 23;
-  const Floats scaled = (Floats)((Ints)p + exponent);
-  return x < -87.3f ? splat(0.0f) : scaled;
+  p = multiply_add(p, r, splat(1.0f / 120.0f));
+  p = multiply_add(p, r, splat(1.0f / 24.0f));
+  p = multiply_add(p, r, splat(1.0f / 6.0f));
+  p = multiply_add(p, r, splat(0.5f));
+  p = multiply_add(p, r, splat(1.0f));
+  p = multiply_add(p, r, splat(1.0f));
+  const Floats scaled = as_floats(as_ints(p) + (to_ints(n) << 23));
+  return select(x < -87.3f, splat(0.0f), scaled);
+}
+
+// x times the share of a normal distribution that lies below x, which is 1 - erfc(x / sqrt 2) / 2;
+// erfc by formula 7.1.26 of Abramowitz and Stegun. The error is at most 3e-7 times |x|, or 1e-6.
+PH_INLINE Floats gelu(Floats x) {
+  const Floats z = absolute(x) * 0.70710678f;
+  const Floats one = splat(1.0f);
+  const Floats t = one / multiply_add(z, splat(0.3275911f), one);
+  Floats p = splat(1.061405429f);
+  p = multiply_add(p, t, splat(-1.453152027f));
+  p = multiply_add(p, t, splat(1.421413741f));
+  p = multiply_add(p, t, splat(-0.284496736f));
+  p = multiply_add(p, t, splat(0.254829592f));
+  const Floats tail = p * t * exponential(Floats{} - z * z) * 0.5f;  // beyond |x|
+  return x * select(x < 0.0f, tail, one - tail);
 }
 
 // The first `count` lanes of `from`, the others `rest`.
 inline Floats load_partial(const float* from, int count, float rest) {
-  Floats x = splat(rest);
-  std::memcpy(&x, from, sizeof(float) * static_cast<std::size_t>(count));
-  return x;
+  float lanes[kLanes];
+  store(lanes, splat(rest));
+  std::memcpy(lanes, from, sizeof(float) * static_cast<std::size_t>(count));
+  return load(lanes);
 }
 
-// ---- Dot products of four bytes ------------------------------------------------------------------
-// sums[i] += the four unsigned bytes of b[i] times the four signed bytes of `a`; exact.
-inline Ints dot_bytes(Ints sums, Ints b, std::int32_t a) {
-#if defined(__AVX512VNNI__)
-  return (Ints)_mm512_dpbusd_epi32((__m512i)sums, (__m512i)b, _mm512_set1_epi32(a));
-#elif defined(__AVX2__)
-  // vpmaddubsw would saturate, so both sides are widened to 16 bits first.
-  const __m256i even_mask = _mm256_set1_epi16(0x00ff);
-  const __m256i spread = _mm256_set1_epi32(a);
-  const __m256i a_even = _mm256_srai_epi16(_mm256_slli_epi16(spread, 8), 8);
-  const __m256i a_odd = _mm256_srai_epi16(spread, 8);
-  __m256i halves[2], out[2];
-  std::memcpy(halves, &b, sizeof b);
-  std::memcpy(out, &sums, sizeof sums);
-  for (int i = 0; i < 2; i++) {
-    const __m256i b_even = _mm256_and_si256(halves[i], even_mask);
-    const __m256i b_odd = _mm256_srli_epi16(halves[i], 8);
-    out[i] = _mm256_add_epi32(out[i], _mm256_madd_epi16(b_even, a_even));
-    out[i] = _mm256_add_epi32(out[i], _mm256_madd_epi16(b_odd, a_odd));
-  }
-  std::memcpy(&sums, out, sizeof sums);
-  return sums;
-#else
-  for (int byte = 0; byte < 4; byte++) {
-    const std::int32_t signed_a = static_cast<std::int8_t>(a >> (8 * byte));
-    sums += ((b >> (8 * byte)) & 0xff) * signed_a;
-  }
-  return sums;
-#endif
-}
-
-// ---- bfloat16, and dot products of two -----------------------------------------------------------
-inline std::uint16_t to_bfloat16(float x) {
-  std::uint32_t bits;
-  std::memcpy(&bits, &x, sizeof bits);
-  if ((bits & 0x7fffffff) > 0x7f800000) return 0x7fc0;  // rounding could make an infinity of a NaN
-  return static_cast<std::uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);  // to even
-}
-
-typedef std::uint16_t Halves __attribute__((vector_size(32), aligned(2), may_alias));
-typedef std::uint32_t Words __attribute__((vector_size(64)));
-
-inline Floats load(const std::uint16_t* bfloat16) {
-  const Halves halves = *reinterpret_cast<const Halves*>(bfloat16);
-#if defined(__AVX512F__)  // what GCC 12 makes of the general form takes five instructions
-  const Words words = (Words)_mm512_cvtepu16_epi32((__m256i)halves);
-#else
-  const Words words = __builtin_convertvector(halves, Words);
-#endif
-  return (Floats)(words << 16);
-}
-// The same, lane by lane.
-inline void store(std::uint16_t* bfloat16, Floats x) {
-  const Words bits = (Words)x;
-  const Words to_even = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-  const Words rounded = x == x ? to_even : Words{} + 0x7fc0u;
+// Whole numbers from -127 to 127, a byte each.
+PH_INLINE void store_bytes(std::int8_t* to, Ints x) {
 #if defined(__AVX512F__)
-  *reinterpret_cast<Halves*>(bfloat16) = (Halves)_mm512_cvtepi32_epi16((__m512i)rounded);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8((__m512i)x));
+#elif defined(__AVX2__)
+  const __m256i words = _mm256_packs_epi32((__m256i)x.low, (__m256i)x.high);
+  const __m256i bytes = _mm256_packs_epi16(words, words);  // of both, every other four of the lanes
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to),
+                   _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes),
+                                      _mm256_extracti128_si256(bytes, 1)));
+#elif defined(__SSE2__)
+  const __m128i first = _mm_packs_epi32((__m128i)x.low.low, (__m128i)x.low.high);
+  const __m128i second = _mm_packs_epi32((__m128i)x.high.low, (__m128i)x.high.high);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm_packs_epi16(first, second));
+#elif defined(__aarch64__)
+  const int16x8_t first = vcombine_s16(vmovn_s32(x.low.low), vmovn_s32(x.low.high));
+  const int16x8_t second = vcombine_s16(vmovn_s32(x.high.low), vmovn_s32(x.high.high));
+  vst1q_s8(to, vcombine_s8(vmovn_s16(first), vmovn_s16(second)));
 #else
-  *reinterpret_cast<Halves*>(bfloat16) = __builtin_convertvector(rounded, Halves);
-#endif
-}
-
-// sums[i] += the two bfloat16 of b[i] times the two of `a`.
-inline Floats dot_bfloat16(Floats sums, Ints b, std::int32_t a) {
-#if defined(__AVX512BF16__)
-  return (Floats)_mm512_dpbf16_ps((__m512)sums, (__m512bh)(__m512i)b,
-                                  (__m512bh)_mm512_set1_epi32(a));
-#else
-  const Ints spread = splat(a);
-  const Ints high = splat(static_cast<std::int32_t>(0xffff0000));
-  sums += (Floats)(b << 16) * (Floats)(spread << 16);
-  sums += (Floats)(b & high) * (Floats)(spread & high);
-  return sums;
+  std::int32_t lanes[kLanes];
+  std::memcpy(lanes, &x, sizeof lanes);
+  for (int i = 0; i < kLanes; i++) to[i] = static_cast<std::int8_t>(lanes[i]);
 #endif
 }
 

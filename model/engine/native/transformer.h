@@ -6,7 +6,7 @@
 
 #include "attention.h"
 #include "kv_cache.h"
-#include "linear.h"
+#include "product.h"
 #include "model.h"
 
 namespace polyhead {
@@ -86,9 +86,15 @@ class Network {
     const float* positions =
         embedding.positions + static_cast<std::size_t>(position) * static_cast<std::size_t>(d_model);
     float* x = row(index);
-    const float scale = model_.config.embedding_scale;
-    for (int d = 0; d < d_model; d++) x[d] = tokens[d] * scale + positions[d];
-    for (int d = d_model; d < model_.row_width; d++) x[d] = 0.0f;
+    const Floats scale = splat(model_.config.embedding_scale);
+    int d = 0;
+    for (; d + kLanes <= d_model; d += kLanes) {
+      store(x + d, multiply_add(load(tokens + d), scale, load(positions + d)));
+    }
+    if (d < d_model) {
+      store(x + d, multiply_add(load_partial(tokens + d, d_model - d, 0.0f), scale,
+                                load_partial(positions + d, d_model - d, 0.0f)));
+    }
     if (embedding.norm.gain != nullptr) normalise_row(embedding.norm, x, x);
   }
 
@@ -103,15 +109,16 @@ class Network {
     int d = 0;
     for (; d + kLanes <= d_model; d += kLanes) {
       const Floats centred = load(from + d) - mean;
-      squares += centred * centred;
+      squares = multiply_add(centred, centred, squares);
     }
     if (d < d_model) {
       const Floats centred = load_partial(from + d, d_model - d, mean) - mean;
-      squares += centred * centred;
+      squares = multiply_add(centred, centred, squares);
     }
     const float scale = 1.0f / std::sqrt(sum(squares) / count + model_.config.layer_norm_eps);
     for (d = 0; d < model_.row_width; d += kLanes) {
-      store(to + d, (load(from + d) - mean) * scale * load(norm.gain + d) + load(norm.bias + d));
+      store(to + d, multiply_add((load(from + d) - mean) * scale, load(norm.gain + d),
+                                 load(norm.bias + d)));
     }
   }
   void normalise(const LayerNorm& norm, int rows) {

@@ -20,6 +20,7 @@ from model.engine.native.build import (
     find_compiler,
     instruction_sets,
     library_path,
+    usable_sets,
 )
 from model.errors import BackendUnavailableError, InvalidRequestError
 
@@ -53,6 +54,7 @@ def use_compiler(monkeypatch: pytest.MonkeyPatch, directory: Path, script: str) 
         (f"{_AVX512} avx512_bf16 avx2", InstructionSet.AVX512_BF16),
         (f"{_AVX512} avx2", InstructionSet.AVX512_VNNI),
         ("avx512f avx2 fma", InstructionSet.AVX2),
+        ("avx2 fma avx_vnni", InstructionSet.AVX_VNNI),
         ("sse4_2 avx", InstructionSet.BASELINE),
     ],
 )
@@ -93,12 +95,40 @@ def test_what_the_machine_lacks_is_refused(
         detect(avx2_machine)
 
 
-@pytest.mark.parametrize("machine", ["aarch64", "riscv64"])
-def test_other_architectures_take_what_the_compiler_assumes(
-    monkeypatch: pytest.MonkeyPatch, machine: str
+@pytest.mark.parametrize(
+    ("features", "expected"),
+    [
+        ("asimd asimddp sve i8mm", InstructionSet.NEON_I8MM),
+        ("asimd asimddp", InstructionSet.NEON_DOTPROD),
+        ("asimd i8mm", InstructionSet.BASELINE),
+    ],
+)
+def test_the_best_of_an_arm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, features: str, expected: InstructionSet
 ) -> None:
-    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"processor\t: 0\nFeatures\t: fp {features}\n")
+    assert detect(cpuinfo) is expected
+
+
+def test_other_architectures_take_what_the_compiler_assumes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     assert detect() is InstructionSet.BASELINE
+
+
+def test_an_x86_without_the_best_may_have_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has AVX512-VNNI need not have AVX-VNNI."""
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"flags\t\t: fpu {_AVX512} avx2\n")
+    assert usable_sets(cpuinfo) == [
+        InstructionSet.AVX512_VNNI, InstructionSet.AVX2, InstructionSet.BASELINE,
+    ]  # fmt: skip
 
 
 def test_no_list_of_flags_means_no_special_instructions(tmp_path: Path) -> None:
