@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from string import ascii_letters
+from typing import NamedTuple
 
 from model.text.tokenizer import PLACEHOLDER, PLACEHOLDERS, Tokenizer
 
@@ -83,8 +84,7 @@ _MOST_CHARACTERS = 20_000
 """Strings for which a masker remembers whether the vocabulary has them."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Span:
+class Span(NamedTuple):
     """A part of a sentence that is kept."""
 
     begin: int
@@ -186,11 +186,15 @@ class Masker:
         spans: list[Span] = []
         at = 0
         for mark, (begin, end) in zip(marks, bounds, strict=False):
-            before, behind = sentence[max(0, begin - 1) : begin], sentence[end : end + 1]
-            spans.append(Span(begin=begin, text=sentence[begin:end], before=before, behind=behind))
+            before, behind = sentence[begin - 1 : begin], sentence[end : end + 1]
+            spans.append(Span(begin, sentence[begin:end], before, behind))
             # A word's pieces are others where no space stands before it.
-            gaps = [" " * sign.isalnum() for sign in (before, behind)]
-            parts += (sentence[at:begin], gaps[0], mark, gaps[1])
+            parts += (
+                sentence[at:begin],
+                " " if before.isalnum() else "",
+                mark,
+                " " if behind.isalnum() else "",
+            )
             at = end
         parts.append(sentence[at:])
         if read_as:
@@ -237,6 +241,9 @@ class Masker:
         if not signs:
             return
         marks = {sign for sign in signs if is_mark(sign)}
+        if not marks and "*" not in signs:
+            yield from [(at, at + 1) for at, sign in enumerate(sentence) if sign in signs]
+            return
         carriers = {sign for sign in set(sentence) if sign.isalpha() or is_mark(sign)}
         before = ""
         for place, sign in enumerate(sentence):

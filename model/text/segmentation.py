@@ -18,7 +18,6 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from heapq import nlargest
 from typing import Self
 
 from model.errors import InvalidRequestError
@@ -120,7 +119,7 @@ _CLAUSE_END = re.compile(
 )
 _SPACE = re.compile(r"\s+")
 _WORD = re.compile(r"[^\W\d_]+")
-_SURELY_TOO_MANY = 1.5
+_SURELY_TOO_MANY = 1.3
 """Times the most tokens of a segment: a part for which so many are expected is cut unread."""
 _MOST_NOISE = 32
 """Tokens outside the vocabulary (`Tokenizer.fallback_ids`). A sentence with more, or a part of one
@@ -310,12 +309,13 @@ def _within(bounds: _Bounds, begin: int, end: int) -> _Bounds:
 
 def _is_mostly_marks(text: str) -> bool:
     """Whether letters have more combining marks than any writing gives them."""
-    return 2 * sum(map(is_mark, text)) > 3 * sum(map(str.isalpha, text))
+    return not text.isascii() and 2 * sum(map(is_mark, text)) > 3 * sum(map(str.isalpha, text))
 
 
 def _most_masked(kept: _Bounds) -> int:
     """How many characters less there are when placeholders stand for the longest of `kept`."""
-    return sum(nlargest(len(PLACEHOLDERS), (end - begin - 1 for begin, end in kept)))
+    lengths = sorted([end - begin for begin, end in kept], reverse=True)[: len(PLACEHOLDERS)]
+    return sum(lengths) - len(lengths)
 
 
 def _says_something(text: str) -> bool:

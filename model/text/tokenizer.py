@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -129,14 +130,15 @@ class Tokenizer:
         """`ids` of `text` with one id for each placeholder, instead of its three bytes."""
         if not self.has_placeholders or not PLACEHOLDER.search(text):
             return ids
-        first, second, *_ = PLACEHOLDERS[0].encode()
-        prefix = [self._bytes[first], self._bytes[second]]
-        found = self._placeholders_by_last_byte
+        first, second, *_ = (self._bytes[byte] for byte in PLACEHOLDERS[0].encode())
         joined: list[int] = []
-        at = 0
-        for last in [number for number, token in enumerate(ids) if token in found]:
-            if ids[max(0, last - 2) : last] == prefix:
-                joined += ids[at : last - 2]
-                joined.append(found[ids[last]])
-                at = last + 1
+        at = place = 0
+        with suppress(ValueError):  # until there is no other one
+            while True:
+                place = ids.index(second, place + 1, len(ids) - 1)
+                mark = self._placeholders_by_last_byte.get(ids[place + 1])
+                if mark is not None and ids[place - 1] == first:
+                    joined += ids[at : place - 1]
+                    joined.append(mark)
+                    at = place + 2
         return joined + ids[at:]
