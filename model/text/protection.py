@@ -217,15 +217,16 @@ class Masker:
         if _HINT.search(sentence):
             found += (match.span() for match in _KEPT.finditer(sentence))
         merged: list[tuple[int, int]] = []
-        last = -1
+        first = last = -1
         for begin, end in sorted(found):
-            if merged and (begin <= last or sentence[last:begin].isspace()):
-                last = max(end, last)
-                merged[-1] = (merged[-1][0], last)
+            if begin <= last or (last >= 0 and sentence[last:begin].isspace()):
+                if end > last:
+                    last = end
             else:
-                last = end
-                merged.append((begin, end))
-        return merged
+                merged.append((first, last))
+                first, last = begin, end
+        merged.append((first, last))
+        return merged[1:]
 
     def _strange(self, sentence: str) -> Iterator[tuple[int, int]]:
         """Where signs and words stand that the vocabulary lacks."""
