@@ -18,7 +18,7 @@ _OTHER_ADDRESS = "127.0.0.2"
 """Where connections within this machine come from: servers that share by address must be able to
 tell them from those of a well-behaved client."""
 _IP_BIND_ADDRESS_NO_PORT = 24
-"""Of Linux: the port is chosen when it is connected, so that as many connections as ever fit."""
+"""Linux's constant: the port is chosen when it is connected, so that the most connections fit."""
 
 
 class Connection:

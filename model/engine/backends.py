@@ -39,7 +39,7 @@ _DEVICE_TYPES = {"native": "cpu", "cuda": "cuda"}
 """The only one that a backend computes on."""
 
 _GPU_DRIVERS = ("/dev/nvidiactl", "/dev/nvmap", "/dev/dxg", "/dev/kfd")
-"""Of NVIDIA, of NVIDIA's Jetson, of Windows, and of AMD, which PyTorch calls CUDA too."""
+"""Device files of drivers: NVIDIA's, its Jetson's, Windows', and AMD's, CUDA to PyTorch too."""
 
 _NATIVE_SLOTS = 64
 """Slots of each worker: 32 to 128 give the same tokens a second, greedy or with a beam of 4."""

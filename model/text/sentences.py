@@ -25,8 +25,8 @@ _WINDOW = 4000
 """Characters looked at together. A longer sentence has to be split for its length anyway."""
 _SMALL_WINDOW = 1000
 _MANY_SENTENCES = 100
-"""Of a small window. They are looked for in that alone: where characters have several bytes, the
-cost of sentencex grows with the square of their number."""
+"""Sentences of a small window. They are looked for in that alone: where characters have several
+bytes, the cost of sentencex grows with the square of their number."""
 _LONG_QUOTATION = 200
 """A sentence with more characters is also split where a sentence inside its quotation marks or
 brackets ends; shorter ones are better off as a whole, with both of their marks."""

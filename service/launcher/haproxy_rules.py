@@ -129,7 +129,7 @@ _ANSWER_SECONDS = 10
 _FIN_SECONDS = 5
 _RETRY_AFTER_SECONDS = 1
 _MOST_PROBES = 16
-"""Of one address at a time."""
+"""Probes of one address at a time."""
 _BODIES, _ALL = "polyhead_bodies", "polyhead_all"
 _REQUESTS, _PROBED = "polyhead_requests", "polyhead_probed"
 COUNTERS = (_BODIES, _ALL, _REQUESTS, _PROBED)

@@ -65,7 +65,7 @@ _THREADS = 40
 _OTHER_PROCESSES = 7
 """With so many threads, beside gateways and replicas."""
 _LEAST_MEMORY_MIB = 220
-"""Of all processes but gateways and replicas; with less nothing starts."""
+"""Memory of all processes but gateways and replicas; with less nothing starts."""
 _LEAST_GATEWAY_MIB = 50
 _LEAST_REPLICA_MIB = 75
 """Without a model's weights."""

@@ -103,7 +103,7 @@ def _replay(command: list[str]) -> list[list[str]]:
 
 
 def _same(ours: list[list[str]], theirs: list[list[str]], start: int) -> int:
-    """Of our hypotheses, those whose words from `start` on are theirs at the same place."""
+    """The number of our hypotheses whose words from `start` on are theirs at the same place."""
     return sum(a[start:] == b[start:] for a, b in zip(ours, theirs, strict=False))
 
 

@@ -21,7 +21,7 @@ from tests.unit.loadtests.bench.fake_field import FakeField, FakeWorker
 
 
 def _seconds(source: int, target: int) -> float:
-    """Of a contender whose encoder is quadratic, as is its decoder."""
+    """Seconds of a contender whose encoder is quadratic, as is its decoder."""
     return 0.1 + 0.002 * source + 1e-5 * source**2 + target * (0.01 + 2e-5 * source + 1e-5 * target)
 
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[4]
 
 # Does nothing about a signal but say so.
 _DEAF = """
-import os, signal, subprocess, sys, time
+import os, signal, subprocess, sys
 from service.launcher.forced_stop import forced_stop
 
 def stop(number, frame):
@@ -30,11 +30,11 @@ child = subprocess.Popen(
 with forced_stop(float(sys.argv[1])):
     print(child.pid, flush=True)
     while True:
-        time.sleep(1)
+        signal.pause()
 """
 # Has ended all it started, and gets no further.
 _STUCK = """
-import signal, sys, time
+import signal, sys
 from pathlib import Path
 from service.launcher.forced_stop import forced_stop
 from service.launcher.local_ray import kill_descendants
@@ -45,7 +45,7 @@ with forced_stop(0.5), reaped_on_death(Path(sys.argv[1])):
     kill_descendants()
     signal.raise_signal(signal.SIGTERM)
     while True:
-        time.sleep(1)
+        signal.pause()
 """
 _END_SECONDS = 60.0
 

@@ -29,7 +29,7 @@ def _declared() -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def layouts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[str, int, int]]]:
-    """Of each structure, as the compiler lays it out: its size, then its fields' names, offsets and
+    """Each structure as the compiler lays it out: its size, then its fields' names, offsets and
     sizes."""
     folder = tmp_path_factory.mktemp("layouts")
     lines = []
