@@ -12,6 +12,7 @@ import re
 import shlex
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from model.checkpoints.checkpoint import check_checkpoint
 from model.checkpoints.embedded import EMBEDDED, model_directory
@@ -106,8 +107,8 @@ class Address:
             return self.host != "localhost"
 
 
-def run(settings: Settings, address: Address) -> None:
-    """Serves until SIGINT, SIGTERM or SIGHUP, then ends all it started.
+def run(settings: Settings, address: Address) -> NoReturn:
+    """Serves until SIGINT, SIGTERM or SIGHUP, then ends all it started, and this process.
 
     That takes ten seconds at most, plus `graceful_shutdown_seconds` where it is set. A second
     signal ends it at once, and what is in work with it.
@@ -118,19 +119,22 @@ def run(settings: Settings, address: Address) -> None:
             a replica did not start; or Ray died.
         NativeBuildError: the engine cannot be compiled, and has no fallback; nothing was started.
     """
-    started_at = time.monotonic()
     check_models(settings)
     check_gateways(settings)
     check_address(address)
+    with reserved(address), _stopped_quietly():
+        _serve(settings, address)
+    sys.stdout.flush()
+    # Without Python's own end: threads of a Ray whose start was interrupted crash in it.
+    os._exit(0)
+
+
+def _serve(settings: Settings, address: Address) -> None:
+    started_at = time.monotonic()
     given = "graceful_shutdown_seconds" in settings.model_fields_set
     stop_seconds = _STOP_SECONDS + (settings.graceful_shutdown_seconds if given else 0.0)
     # While Ray starts, its own handler of SIGTERM raises SystemExit.
-    with (
-        reserved(address),
-        _stopped_quietly(),
-        _stop_by_signal(),
-        forced_stop(stop_seconds),
-    ):
+    with _stop_by_signal(), forced_stop(stop_seconds):
         settings = with_default_limits(settings)
         check_process_limits(settings)
         settings, note = with_compiled_engine(settings)

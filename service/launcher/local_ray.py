@@ -12,7 +12,6 @@ import logging
 import os
 import secrets
 import shutil
-import signal
 import tempfile
 import threading
 import time
@@ -62,9 +61,6 @@ _ESSENTIAL = frozenset({"gcs_server", "raylet"})
 _POLL_SECONDS = 1.0
 _STOPPED_SECONDS = 10.0
 """After which a worker that is still stopped is killed."""
-_KEEP_SECONDS = 0.001
-_SIGACTION_BYTES = 256
-"""More than Linux's struct sigaction has; it is copied, not read."""
 _STOP_SECONDS = 3.0
 _KILL_SECONDS = 5.0
 _LEAST_FREE_BYTES = 64 * 2**20
@@ -100,8 +96,7 @@ def local_ray(options: HAProxyOptions | None) -> Iterator[None]:
         import ray
 
         try:
-            with _sigterm_kept():
-                _start(directory)
+            _start(directory)
             # For this process only: it has no event loop for a handle to use.
             os.environ["RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP"] = "1"
             if options is not None:
@@ -119,27 +114,6 @@ def local_ray(options: HAProxyOptions | None) -> Iterator[None]:
             finally:
                 kill_timer.cancel()
                 kill_descendants()
-
-
-@contextlib.contextmanager
-def _sigterm_kept() -> Iterator[None]:
-    """Keeps the handler of SIGTERM within the block: Ray's own, in C, aborts the process."""
-    libc, action = ctypes.CDLL(None), ctypes.create_string_buffer(_SIGACTION_BYTES)
-    libc.sigaction(signal.SIGTERM, None, action)
-    ended = threading.Event()
-
-    def keep() -> None:
-        while not ended.wait(_KEEP_SECONDS):
-            libc.sigaction(signal.SIGTERM, action, None)
-
-    keeper = threading.Thread(target=keep, daemon=True)
-    keeper.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        keeper.join()
-        libc.sigaction(signal.SIGTERM, action, None)
 
 
 def wait_for_ray_exit() -> None:
@@ -229,8 +203,9 @@ def _start(directory: Path) -> None:
 
     try:
         # Imports private names of ray, which reads the environment that is now prepared.
-        from service.launcher.ray_node import few_processes
+        from service.launcher.ray_node import few_processes, forbid_signal_handlers
 
+        forbid_signal_handlers()
         with few_processes(directory):
             ray.init(
                 address="local",

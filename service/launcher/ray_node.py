@@ -9,6 +9,7 @@ at the start, listen on ports, and the raylet ends, and with it the service, whe
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import re
 import subprocess
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from ray import _raylet
 from ray._private import node as ray_node
 from ray._private import services
 
-__all__ = ["few_processes", "without_agents"]
+__all__ = ["few_processes", "forbid_signal_handlers", "without_agents"]
 
 _compiled: Any = _raylet  # has no types
 _AGENT = re.compile(r"--(dashboard|runtime_env)_agent_command=.*", re.DOTALL)
@@ -32,6 +33,8 @@ _AGENTS_PORTS = (
 )
 _NOT_IN_USE = -1
 """What Ray's agents write where they listen on no port."""
+_HANDLERS_INSTALLED = "_ZN3ray6RayLog36is_failure_signal_handler_installed_E"
+"""ray::RayLog::is_failure_signal_handler_installed_, a bool."""
 
 
 @contextlib.contextmanager
@@ -63,6 +66,18 @@ def few_processes(directory: Path) -> Iterator[None]:
         _replaced(ray_node, "Node", _Node),
     ):
         yield
+
+
+def forbid_signal_handlers() -> None:
+    """Keeps Ray from installing handlers of its own, in C, in this process; not in its children.
+
+    That of SIGTERM aborts the process.
+
+    Raises:
+        ValueError: Ray is not as expected.
+    """
+    library = ctypes.CDLL(_compiled.__file__)
+    ctypes.c_bool.in_dll(library, _HANDLERS_INSTALLED).value = True
 
 
 def without_agents(command: list[str], sleeper: Path) -> list[str]:
