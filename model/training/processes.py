@@ -46,7 +46,10 @@ class Processes:
         local_rank = int(os.environ["LOCAL_RANK"])
         if torch.cuda.is_available():
             torch.cuda.set_device(local_rank)
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+            dist.init_process_group("nccl")
+        else:
+            # Who trains on idle CPUs may be stopped for hours.
+            dist.init_process_group("gloo", timeout=_PATIENCE)
         patient = dist.new_group(backend="gloo", timeout=_PATIENCE)
         try:
             yield cls(dist.get_rank(), dist.get_world_size(), local_rank, patient)
