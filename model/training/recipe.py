@@ -110,6 +110,9 @@ class OptimizerRecipe:
     fall in a straight line to zero at `max_steps`."""
     peak_lr: float = 1e-3
     """For the linear schedule."""
+    decay_steps: int | None = None
+    """For the linear schedule: only the last so many updates fall, those before stay at `peak_lr`,
+    so that `max_steps` may still change while a run is there; None: all after the warm-up fall."""
     scale: float = 1.0
     """Factor on the paper's schedule."""
     warmup_steps: int = 4000
@@ -235,9 +238,9 @@ _RANGES: dict[str, tuple[float, float]] = {
     "max_tokens": (2, math.inf), "max_length_ratio": (1, math.inf), "vocab_size": (1, math.inf),
     "sample_lines": (1, math.inf), "beta1": (0, 1), "beta2": (0, 1), "epsilon": (0, 1),
     "weight_decay": (0, 1), "peak_lr": (0, math.inf), "scale": (0, math.inf),
-    "warmup_steps": (1, math.inf), "clip_norm": (0, math.inf), "batch_tokens": (1, math.inf),
-    "accumulate": (1, math.inf), "max_steps": (1, math.inf), "label_smoothing": (0, 1),
-    "validate_every": (1, math.inf), "patience": (1, math.inf),
+    "warmup_steps": (1, math.inf), "decay_steps": (1, math.inf), "clip_norm": (0, math.inf),
+    "batch_tokens": (1, math.inf), "accumulate": (1, math.inf), "max_steps": (1, math.inf),
+    "label_smoothing": (0, 1), "validate_every": (1, math.inf), "patience": (1, math.inf),
     "checkpoint_every_seconds": (0, math.inf), "average_checkpoints": (1, math.inf),
     "seed": (0, 2**63), "num_threads": (1, math.inf), "share": (0, 1.01),
     "drop_least_likely": (0, 1),
