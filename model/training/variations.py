@@ -24,7 +24,7 @@ Pair = tuple[str, str]
 """(source, target)."""
 
 Kind = Literal[
-    "lowercase", "uppercase", "no_punctuation", "no_umlauts", "typos",
+    "lowercase", "uppercase", "title_case", "no_punctuation", "no_umlauts", "typos",
     "concatenate", "target_copied", "numbers", "names", "emoji",
     "placeholders",
 ]  # fmt: skip
@@ -38,6 +38,7 @@ _NAME = re.compile(r"(?<![\w'\u2019-])[A-ZÄÖÜ][a-zäöüß]{2,}(?![\w'\u2019-
 _NAME_WITHIN = re.compile(rf"(?<=[a-zäöüß,] ){_NAME.pattern}")
 _MONTHS = {"April", "August", "September", "November"}
 """Those that English and German write alike, like names."""
+_BEGINNING_OF_WORD = re.compile(r"(?<![\w'\u2019])[^\W\d_]")
 _LONG_WORD = re.compile(r"[^\W\d_]{4,}")
 _WITHOUT_UMLAUTS = str.maketrans(
     {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss"}
@@ -79,6 +80,14 @@ def _lowercase(pairs: Sequence[Pair], _: _Generator) -> list[Pair]:
 def _uppercase(pairs: Sequence[Pair], _: _Generator) -> list[Pair]:
     """Both sides are shouted."""
     return [(source.upper(), target.upper()) for source, target in pairs]
+
+
+def _title_case(pairs: Sequence[Pair], _: _Generator) -> list[Pair]:
+    """Each word of the source begins with a capital, as in a heading; the target stays."""
+    return [
+        (_BEGINNING_OF_WORD.sub(lambda letter: letter[0].upper(), source), target)
+        for source, target in pairs
+    ]
 
 
 def _no_punctuation(pairs: Sequence[Pair], _: _Generator) -> list[Pair]:
@@ -250,6 +259,7 @@ def _once(text: str) -> list[re.Match[str]]:
 _KINDS: dict[Kind, Callable[[Sequence[Pair], _Generator], list[Pair]]] = {
     "lowercase": _lowercase,
     "uppercase": _uppercase,
+    "title_case": _title_case,
     "no_punctuation": _no_punctuation,
     "no_umlauts": _no_umlauts,
     "typos": _typos,

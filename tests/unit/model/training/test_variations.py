@@ -32,6 +32,14 @@ PAIRS: list[Pair] = [
             ],
         ),
         (
+            ["title_case"],
+            [
+                ("Tom Lives In Boston.", "Tom wohnt in Boston."),
+                ("Well, It's 250 Miles, Isn't It?", "Nun, es sind 250 Meilen, oder?"),
+                ('"No," He Said.', "„Nein“, sagte er."),
+            ],
+        ),
+        (
             ["no_punctuation"],
             [
                 ("Tom lives in Boston", "Tom wohnt in Boston"),
