@@ -18,7 +18,9 @@ from model.text.tokenizer import PLACEHOLDER, PLACEHOLDERS, Tokenizer
 
 __all__ = ["WEB_ADDRESS", "Masked", "Masker", "Span", "is_mark", "longest"]
 
-_HINT = re.compile(r"[@#<&{%\\/_`$\uE000-\uE00A]|\.\w|--|localhost")
+_HINT = re.compile(
+    r"[#<&{%\\/_`$\uE000-\uE00A]|@(?<![\w/&@]@)[A-Za-z_]|\.[\w-]|www\.|--|localhost"
+)
 """Without any of these there is no match of `_KEPT`, which takes several times as long."""
 
 # Each scan ends after a bounded number of characters, or where no other one begins: time is linear.
@@ -69,6 +71,8 @@ _KEPT = re.compile(
     re.VERBOSE,
 )
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
+_OF_WORD = re.compile(r"[^\W\d_]|['\u2019-]")
+"""What a `_WORD` is made of."""
 _READ_AS = {
     **dict.fromkeys("\u2018\u2019\u201a\u201b\u2039\u203a\xb4`\u02bc\u2032", "'"),
     **dict.fromkeys("\u201c\u201d\u201e\u201f\xab\xbb\u2033", '"'),
@@ -205,6 +209,8 @@ class Masker:
         """Common signs for those of `sentence` that the vocabulary lacks, and nothing for the
         placeholders that it brings itself where there were none left to stand for them.
         """
+        if _RARE.isdisjoint(sentence):
+            return {}
         return {
             ord(sign): _READ_AS.get(sign, "")
             for sign in _RARE.intersection(sentence)
@@ -213,9 +219,11 @@ class Masker:
 
     def bounds(self, sentence: str) -> list[tuple[int, int]]:
         """Where spans begin and end; those with nothing but white space between them are one."""
-        found = list(self._strange(sentence))
+        found = [] if self._never_strange.issuperset(sentence) else list(self._strange(sentence))
         if _HINT.search(sentence):
-            found += (match.span() for match in _KEPT.finditer(sentence))
+            found += [match.span() for match in _KEPT.finditer(sentence)]
+        if not found:
+            return found
         merged: list[tuple[int, int]] = []
         first = last = -1
         for begin, end in sorted(found):
@@ -234,10 +242,11 @@ class Masker:
         strange = {sign for sign in signs if not self._is_writable(sign)}
         if not strange:
             return
-        shouted = sentence.isupper()
-        for word in _WORD.finditer(sentence):
-            if not strange.isdisjoint(word[0]) and _is_foreign(word[0], strange, shouted):
-                yield word.span()
+        if any(map(_OF_WORD.match, strange)):
+            shouted = sentence.isupper()
+            for word in _WORD.finditer(sentence):
+                if not strange.isdisjoint(word[0]) and _is_foreign(word[0], strange, shouted):
+                    yield word.span()
         signs = {sign for sign in strange if not sign.isalpha()}
         if not signs:
             return
