@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from string import ascii_letters
 from typing import NamedTuple
 
@@ -105,8 +104,7 @@ class Span(NamedTuple):
         return self.begin + len(self.text)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Masked:
+class Masked(NamedTuple):
     """A sentence with placeholders, and what they stand for."""
 
     text: str

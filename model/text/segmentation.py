@@ -18,7 +18,8 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self
+from functools import partial
+from typing import NamedTuple, Self
 
 from model.errors import InvalidRequestError
 from model.text.protection import WEB_ADDRESS, Masked, Masker, is_mark, longest
@@ -28,8 +29,7 @@ from model.text.tokenizer import PLACEHOLDERS, Tokenizer
 __all__ = ["Segment", "SegmentedText", "Segmenter"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Segment:
+class Segment(NamedTuple):
     """A piece of a text that is translated by itself: a sentence, or a part of one too long."""
 
     text: str
@@ -188,9 +188,9 @@ class Segmenter:
                 f"a text must be valid Unicode, but has a lone surrogate at character {error.start}"
             ) from None
         lines: _Cut = {}
-        sentences: _Cut = {}
+        cut = partial(self._line, sentences={})
         for part in _BREAK.split(text):
-            yield from _once(part, lines, lambda line: self._line(line, sentences))
+            yield from _once(part, lines, cut)
 
     def _line(self, line: str, sentences: _Cut) -> Iterator[Segment | str]:
         if not _says_something(line):
@@ -201,7 +201,10 @@ class Segmenter:
         if begin:
             yield line[:begin]
         for sentence in split_sentences(line[begin:], self._language):
-            yield from _once(sentence, sentences, self._sentence)
+            if len(sentence) == len(line):  # which is remembered itself
+                yield from self._sentence(sentence)
+            else:
+                yield from _once(sentence, sentences, self._sentence)
 
     def _sentence(self, sentence: str) -> Iterator[Segment | str]:
         if len(sentence) > _SHORT:
@@ -288,11 +291,19 @@ _Cut = dict[str, list[Segment | str]]
 
 def _once(
     text: str, done: _Cut, cut: Callable[[str], Iterator[Segment | str]]
-) -> Iterator[Segment | str]:
+) -> Iterable[Segment | str]:
     """The pieces that `cut` makes of `text`: the same ones if it comes again, as in tables."""
     if text in done:
-        yield from done[text]
-        return
+        return done[text]
+    if len(text) > _SHORT:
+        return _remembered(text, done, cut)
+    pieces = done[text] = list(cut(text))
+    return pieces
+
+
+def _remembered(
+    text: str, done: _Cut, cut: Callable[[str], Iterator[Segment | str]]
+) -> Iterator[Segment | str]:
     pieces = done[text] = []
     for piece in cut(text):
         pieces.append(piece)
