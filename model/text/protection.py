@@ -80,6 +80,9 @@ _READ_AS = {
 }
 """Quotation marks, apostrophes and hyphens, last a soft one, that say the same as common ones, for
 vocabularies that lack them: the translation has those of its own language."""
+_STAND_IN = "\ud800"
+"""For a sign that is to be kept: no text can hold a lone surrogate."""
+_STAND_INS = re.compile(rf"{_STAND_IN}(?:\s*{_STAND_IN})*")
 _RARE = frozenset(PLACEHOLDERS).union(_READ_AS)
 _NEVER_STRANGE = frozenset(ascii_letters + "ẞ")
 """Letters that a small vocabulary may lack: no word is foreign for them."""
@@ -250,7 +253,8 @@ class Masker:
             return
         marks = {sign for sign in signs if is_mark(sign)}
         if not marks and "*" not in signs:
-            yield from [(at, at + 1) for at, sign in enumerate(sentence) if sign in signs]
+            shown = sentence.translate(dict.fromkeys(map(ord, signs), _STAND_IN))
+            yield from [match.span() for match in _STAND_INS.finditer(shown)]
             return
         carriers = {sign for sign in set(sentence) if sign.isalpha() or is_mark(sign)}
         before = ""
