@@ -217,6 +217,12 @@ def _supervised_cluster(folder: Path) -> Service:
     return cluster
 
 
+def _supervised(
+    title: str, inject: Callable[[Cluster], None], over: Callable[[Cluster], bool]
+) -> Case:
+    return Case(title, inject, _supervised_cluster, over=over, needs=RedisServer.PROGRAM)
+
+
 CASES: dict[str, Case] = {
     "translator-killed": Case("a translator is killed", _kill(TRANSLATOR)),
     "gateway-killed": Case("a gateway is killed", _kill(GATEWAY)),
@@ -250,37 +256,20 @@ CASES: dict[str, Case] = {
         _cluster_with_redis,
         needs=RedisServer.PROGRAM,
     ),
-    **{
-        name: Case(title, inject, _supervised_cluster, over=over, needs=RedisServer.PROGRAM)
-        for name, title, inject, over in (
-            ("gcs-killed", "the GCS is killed", _kill_of(0, "gcs_server"), _is_led_anew),
-            (
-                "head-raylet-killed",
-                "the head's raylet is killed",
-                _kill_of(0, "raylet"),
-                _is_led_anew,
-            ),
-            (
-                "worker-raylet-killed",
-                "a worker's raylet is killed",
-                _kill_of(1, "raylet"),
-                _is_led_anew,
-            ),
-            ("gcs-hung", "the GCS hangs for a minute", _hang_of(0, "gcs_server"), _is_led),
-            (
-                "head-raylet-hung",
-                "the head's raylet hangs for a minute",
-                _hang_of(0, "raylet"),
-                _is_led,
-            ),
-            (
-                "worker-raylet-hung",
-                "a worker's raylet hangs for a minute",
-                _hang_of(1, "raylet"),
-                _is_led,
-            ),
-        )
-    },
+    "gcs-killed": _supervised("the GCS is killed", _kill_of(0, "gcs_server"), _is_led_anew),
+    "gcs-hung": _supervised("the GCS hangs for a minute", _hang_of(0, "gcs_server"), _is_led),
+    "head-raylet-killed": _supervised(
+        "the head's raylet is killed", _kill_of(0, "raylet"), _is_led_anew
+    ),
+    "head-raylet-hung": _supervised(
+        "the head's raylet hangs for a minute", _hang_of(0, "raylet"), _is_led
+    ),
+    "worker-raylet-killed": _supervised(
+        "a worker's raylet is killed", _kill_of(1, "raylet"), _is_led_anew
+    ),
+    "worker-raylet-hung": _supervised(
+        "a worker's raylet hangs for a minute", _hang_of(1, "raylet"), _is_led
+    ),
     "redeploy": Case("`serve deploy` with other settings", _redeploy, _cluster, replaces_all=True),
 }
 """All cases, by the names of the command line."""

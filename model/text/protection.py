@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from string import ascii_letters
 from typing import NamedTuple
 
@@ -17,9 +17,7 @@ from model.text.tokenizer import PLACEHOLDER, PLACEHOLDERS, Tokenizer
 
 __all__ = ["WEB_ADDRESS", "Masked", "Masker", "Span", "is_mark", "longest"]
 
-_HINT = re.compile(
-    r"[#<&{%\\/_`$\uE000-\uE00A]|@(?<![\w/&@]@)[A-Za-z_]|\.[\w-]|www\.|--|localhost"
-)
+_HINT = re.compile(r"[#<&{%\\/_`$\uE000-\uE00A]|@(?<![\w/&@]@)[A-Za-z_]|\.[\w-]|www\.|--|localhost")
 """Without any of these there is no match of `_KEPT`, which takes several times as long."""
 
 # Each scan ends after a bounded number of characters, or where no other one begins: time is linear.
@@ -220,14 +218,16 @@ class Masker:
 
     def bounds(self, sentence: str) -> list[tuple[int, int]]:
         """Where spans begin and end; those with nothing but white space between them are one."""
-        found = [] if self._never_strange.issuperset(sentence) else list(self._strange(sentence))
+        strange = self._strange(sentence)
+        signs = _strange_signs(sentence, strange)
+        found = _foreign_words(sentence, strange)
         if _HINT.search(sentence):
             found += [match.span() for match in _KEPT.finditer(sentence)]
         if not found:
-            return found
+            return signs
         merged: list[tuple[int, int]] = []
         first = last = -1
-        for begin, end in sorted(found):
+        for begin, end in sorted(found + signs):
             if begin <= last or (last >= 0 and sentence[last:begin].isspace()):
                 if end > last:
                     last = end
@@ -237,33 +237,12 @@ class Masker:
         merged.append((first, last))
         return merged[1:]
 
-    def _strange(self, sentence: str) -> Iterator[tuple[int, int]]:
-        """Where signs and words stand that the vocabulary lacks."""
+    def _strange(self, sentence: str) -> set[str]:
+        """The characters that the vocabulary lacks."""
+        if self._never_strange.issuperset(sentence):
+            return set()
         signs = set(sentence) - self._never_strange
-        strange = {sign for sign in signs if not self._is_writable(sign)}
-        if not strange:
-            return
-        if any(map(_OF_WORD.match, strange)):
-            shouted = sentence.isupper()
-            for word in _WORD.finditer(sentence):
-                if not strange.isdisjoint(word[0]) and _is_foreign(word[0], strange, shouted):
-                    yield word.span()
-        signs = {sign for sign in strange if not sign.isalpha()}
-        if not signs:
-            return
-        marks = {sign for sign in signs if is_mark(sign)}
-        if not marks and "*" not in signs:
-            shown = sentence.translate(dict.fromkeys(map(ord, signs), _STAND_IN))
-            yield from [match.span() for match in _STAND_INS.finditer(shown)]
-            return
-        carriers = {sign for sign in set(sentence) if sign.isalpha() or is_mark(sign)}
-        before = ""
-        for place, sign in enumerate(sentence):
-            if sign in signs:
-                is_accent = sign in marks and before in carriers
-                if not (is_accent or (sign == "*" and _is_star_of_word(sentence, place))):
-                    yield place, place + 1
-            before = sign
+        return {sign for sign in signs if not self._is_writable(sign)}
 
     def _is_writable(self, sign: str) -> bool:
         known = self._writable.get(sign)
@@ -276,11 +255,48 @@ class Masker:
         return known
 
 
+def _foreign_words(sentence: str, strange: set[str]) -> list[tuple[int, int]]:
+    """Where words stand that are foreign for their `strange` characters."""
+    if not any(map(_OF_WORD.match, strange)):
+        return []
+    shouted = sentence.isupper()
+    return [
+        word.span()
+        for word in _WORD.finditer(sentence)
+        if not strange.isdisjoint(word[0]) and _is_foreign(word[0], strange, shouted)
+    ]
+
+
+def _strange_signs(sentence: str, strange: set[str]) -> list[tuple[int, int]]:
+    """Where those of `strange` stand that are no letters; those with nothing but white space
+    between them are one."""
+    signs = {sign for sign in strange if not sign.isalpha()}
+    if not signs:
+        return []
+    marks = {sign for sign in signs if is_mark(sign)}
+    if not marks and "*" not in signs:
+        shown = sentence.translate(dict.fromkeys(map(ord, signs), _STAND_IN))
+        return [match.span() for match in _STAND_INS.finditer(shown)]
+    carriers = {sign for sign in set(sentence) if sign.isalpha() or is_mark(sign)}
+    parts: list[str] = []
+    before = ""
+    for place, sign in enumerate(sentence):
+        is_accent = sign in marks and before in carriers
+        is_kept = sign in signs and not (
+            is_accent or (sign == "*" and _is_star_of_word(sentence, place))
+        )
+        parts.append(_STAND_IN if is_kept else sign)
+        before = sign
+    return [match.span() for match in _STAND_INS.finditer("".join(parts))]
+
+
 def longest(bounds: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
     """The longest of `bounds`, in their order: as many as there are placeholders."""
     if len(bounds) <= len(PLACEHOLDERS):
         return bounds
-    return sorted(sorted(bounds, key=lambda bound: bound[0] - bound[1])[: len(PLACEHOLDERS)])
+    lengths = [begin - end for begin, end in bounds]
+    chosen = sorted(range(len(bounds)), key=lengths.__getitem__)[: len(PLACEHOLDERS)]
+    return [bounds[number] for number in sorted(chosen)]
 
 
 def _is_foreign(word: str, strange: set[str], shouted: bool) -> bool:
