@@ -359,6 +359,8 @@ def _cluster_variables(folder: Path) -> dict[str, str]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
+        # As KubeRay has it. After Ray's minute, nodes would end for a head that is slow to start.
+        "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "service.gateway.proxy_headers:middlewares",
         **serve_variables(folder, HAProxyOptions(host="127.0.0.1", admin_host="")),
     }
