@@ -87,8 +87,8 @@ def start_python(
     *,
     stdin: int = subprocess.DEVNULL,
 ) -> subprocess.Popen[bytes]:
-    """This Python with our packages, in a session and with a log of its own."""
-    with log.open("wb") as output:
+    """This Python with our packages, in a session of its own; what it prints is added to `log`."""
+    with log.open("ab") as output:
         return subprocess.Popen(
             [sys.executable, *arguments],
             stdin=stdin,

@@ -48,7 +48,7 @@ class Plan:
     before_seconds: float = 8.0
     """Load without a fault, to compare with."""
     least_after_seconds: float = 10.0
-    most_after_seconds: float = 60.0
+    most_after_seconds: float = 180.0
     """Until the service must be whole again."""
     whole_seconds: float = 3.0
     """Load at least when it is."""

@@ -28,6 +28,7 @@ TRANSLATOR = f"ray::ServeReplica:{APPLICATION}:Translator"
 GATEWAY = f"ray::ServeReplica:{APPLICATION}:Gateway"
 _CONTROLLER = "ray::ServeController"
 _STOPPED_SECONDS = 15.0
+_LONG_STOPPED_SECONDS = 60.0
 _AWAY_SECONDS = 10.0
 _PLACING_SECONDS = 120.0
 _FAILED_LOADS = 4
@@ -51,7 +52,7 @@ class Case:
     """Nothing repairs it."""
     replaces_all: bool = False
     """It is over when none of the replicas is left that were there before."""
-    over: Callable[[Service], bool] = lambda _: True
+    over: Callable[[Any], bool] = lambda _: True
     """Whether all of it has happened."""
     needs: str | None = None
     """A program that must be on the PATH."""
@@ -125,6 +126,37 @@ def _restart_head(service: Cluster) -> None:
     os.kill(service.pids(TRANSLATOR)[0], signal.SIGKILL)
 
 
+def _kill_of(node: int, title: str) -> Callable[[Cluster], None]:
+    """SIGKILL for the process of that node; the head is node 0."""
+
+    def inject(service: Cluster) -> None:
+        [pid, *_] = pids(service.nodes[node].pid, title)
+        os.kill(pid, signal.SIGKILL)
+
+    return inject
+
+
+def _hang_of(node: int, title: str) -> Callable[[Cluster], None]:
+    """SIGSTOP for the process of that node, and SIGCONT after a minute."""
+
+    def inject(service: Cluster) -> None:
+        [pid, *_] = pids(service.nodes[node].pid, title)
+        os.kill(pid, signal.SIGSTOP)
+        sleep(_LONG_STOPPED_SECONDS)
+        os.kill(pid, signal.SIGCONT)
+
+    return inject
+
+
+def _is_led(service: Cluster) -> bool:
+    return service.is_running()
+
+
+def _is_led_anew(service: Cluster) -> bool:
+    """Whether the node whose process was killed has ended, is back, and Serve leads."""
+    return service.restarts > 0 and service.is_running()
+
+
 def _redeploy(service: Cluster) -> None:
     """Another size of the engines. All replicas are replaced: settings are part of a version."""
     service.deploy(**(_CLUSTER | {"engine": {"num_threads": 1, "max_slots": 48}}))
@@ -168,6 +200,29 @@ def _cluster_with_redis(folder: Path) -> Service:
     return cluster
 
 
+def _supervised_cluster(folder: Path) -> Service:
+    """A head that only leads, with Redis behind it, and two workers, each with a front, a gateway
+    and a translator. What ends is started again. The load goes to the last worker's front.
+    """
+    with ExitStack() as stack:
+        redis = RedisServer(folder)
+        stack.callback(redis.close)
+        cluster = Cluster(folder, redis=redis)
+        stack.callback(cluster.close)
+        for host in ("127.0.0.2", "127.0.0.3"):
+            cluster.add_worker(cpus=1 + TRANSLATOR_CPUS, front=host)
+        cluster.deploy(**(_CLUSTER | {"gateways_per_node": 1}))
+        cluster.supervise()
+        stack.pop_all()
+    return cluster
+
+
+def _supervised(
+    title: str, inject: Callable[[Cluster], None], over: Callable[[Cluster], bool]
+) -> Case:
+    return Case(title, inject, _supervised_cluster, over=over, needs=RedisServer.PROGRAM)
+
+
 CASES: dict[str, Case] = {
     "translator-killed": Case("a translator is killed", _kill(TRANSLATOR)),
     "gateway-killed": Case("a gateway is killed", _kill(GATEWAY)),
@@ -200,6 +255,20 @@ CASES: dict[str, Case] = {
         _restart_head,
         _cluster_with_redis,
         needs=RedisServer.PROGRAM,
+    ),
+    "gcs-killed": _supervised("the GCS is killed", _kill_of(0, "gcs_server"), _is_led_anew),
+    "gcs-hung": _supervised("the GCS hangs for a minute", _hang_of(0, "gcs_server"), _is_led),
+    "head-raylet-killed": _supervised(
+        "the head's raylet is killed", _kill_of(0, "raylet"), _is_led_anew
+    ),
+    "head-raylet-hung": _supervised(
+        "the head's raylet hangs for a minute", _hang_of(0, "raylet"), _is_led
+    ),
+    "worker-raylet-killed": _supervised(
+        "a worker's raylet is killed", _kill_of(1, "raylet"), _is_led_anew
+    ),
+    "worker-raylet-hung": _supervised(
+        "a worker's raylet hangs for a minute", _hang_of(1, "raylet"), _is_led
     ),
     "redeploy": Case("`serve deploy` with other settings", _redeploy, _cluster, replaces_all=True),
 }

@@ -9,7 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
@@ -17,7 +19,7 @@ from typing import Any, ClassVar, Protocol
 import httpx
 import yaml
 
-from loadtests.processes import end, pids, start_python, wait_for
+from loadtests.processes import end, kill_session, pids, start_python, wait_for
 from service.launcher.haproxy import HAProxyOptions, serve_variables
 from service.launcher.ports import free_port
 
@@ -39,6 +41,8 @@ _REDIS_SECONDS = 30.0
 _TAIL = 2000
 APPLICATION = "polyhead"
 _END_SECONDS = 20.0
+_RESTART_SECONDS = 1.0
+"""From the end of a node to the next start of it."""
 _REPLICAS = 2
 
 
@@ -147,6 +151,16 @@ class RedisServer:
             return True
 
 
+@dataclass
+class _Node:
+    """One of Ray's nodes, and what it was started with."""
+
+    arguments: list[str]
+    variables: dict[str, str]
+    log: Path
+    process: subprocess.Popen[bytes]
+
+
 class Cluster:
     """A head that holds the front and the gateways, and workers with room for one translator each.
 
@@ -166,7 +180,11 @@ class Cluster:
         self.url = f"http://127.0.0.1:{self.port}"
         self._dashboard = f"http://127.0.0.1:{free_port()}"
         self._variables = _cluster_variables(folder)
-        self.nodes: list[subprocess.Popen[bytes]] = []
+        self._nodes: list[_Node] = []
+        self._closing = threading.Event()
+        self._supervisor: threading.Thread | None = None
+        self.restarts = 0
+        """Nodes that have ended and were started again."""
         self._address = f"{_own_address()}:{free_port()}"
         self._client_port = free_port()
         self._redis = redis
@@ -189,14 +207,10 @@ class Cluster:
             f"--temp-dir={self.folder / 'ray'}",
         ]
         if self._redis is None:
-            self._start_node(*options, f"--num-cpus={_GATEWAYS_CPUS}")
+            self._head = self._start_node(*options, f"--num-cpus={_GATEWAYS_CPUS}")
         else:
-            # By this file, and the other node's raylet, Ray would take a head that was killed for
-            # one that runs. On a machine or in a pod of its own there is neither.
-            (self.folder / "ray" / "ray_current_cluster").unlink(missing_ok=True)
             options.append(f"--redis-password={self._redis.password}")
-            self._start_node(*options, "--num-cpus=0", variables=self._redis.variables)
-        self.head = self.nodes[-1]
+            self._head = self._start_node(*options, "--num-cpus=0", variables=self._redis.variables)
         if not wait_for(self._dashboard_answers, _START_SECONDS):
             raise ServiceError("the head did not start")
 
@@ -212,15 +226,20 @@ class Cluster:
         """
         variables: dict[str, str] = {}
         if front is not None:
-            directory = self.folder / "front"
+            directory = self.folder / f"front-{front}"
             directory.mkdir()
             variables = serve_variables(directory, HAProxyOptions(host=front, admin_host=""))
             self.url = f"http://{front}:{self.port}"
-        log = self._start_node(
+        node = self._start_node(
             f"--address={self._address}", f"--num-cpus={cpus}", variables=variables
         )
-        if not wait_for(lambda: "Ray runtime started" in log.read_text(), _START_SECONDS):
+        if not wait_for(lambda: "Ray runtime started" in node.log.read_text(), _START_SECONDS):
             raise ServiceError("a worker did not join")
+
+    def supervise(self) -> None:
+        """From now on a node that has ended is started again: all of it, as a container is."""
+        self._supervisor = threading.Thread(target=self._restart_ended)
+        self._supervisor.start()
 
     def deploy(self, **settings: Any) -> None:
         """`serve deploy`, with these settings of the application; comes back before it is done."""
@@ -256,12 +275,25 @@ class Cluster:
         """Its processes with that in their title, of all nodes."""
         return [pid for node in self.nodes for pid in pids(node.pid, title)]
 
+    @property
+    def nodes(self) -> list[subprocess.Popen[bytes]]:
+        """All nodes, the head first."""
+        return [node.process for node in self._nodes]
+
+    @property
+    def head(self) -> subprocess.Popen[bytes]:
+        """The node that leads."""
+        return self._head.process
+
     def node_of(self, pid: int) -> subprocess.Popen[bytes]:
         """The node that a process runs on."""
         return next(node for node in self.nodes if pid in pids(node.pid))
 
     def close(self) -> None:
         """Kills all nodes."""
+        self._closing.set()
+        if self._supervisor is not None:
+            self._supervisor.join()
         for node in reversed(self.nodes):
             end(node, 0.0)
         if self._redis is not None:
@@ -269,21 +301,48 @@ class Cluster:
 
     def _start_node(
         self, *arguments: str, variables: Mapping[str, str] = MappingProxyType({})
-    ) -> Path:
-        """Where its output goes."""
+    ) -> _Node:
         command = [
             *("-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"),
             *("--object-store-memory", str(100 * 2**20)),
             *("--min-worker-port=0", "--max-worker-port=0", *arguments),
         ]
-        log = self.folder / f"node{len(self.nodes)}"
-        self.nodes.append(start_python(command, log, self._variables | dict(variables)))
-        return log
+        log = self.folder / f"node{len(self._nodes)}"
+        own = self._variables | dict(variables)
+        node = _Node(command, own, log, self._started(command, own, log))
+        self._nodes.append(node)
+        return node
+
+    def _started(
+        self, command: Sequence[str], variables: Mapping[str, str], log: Path
+    ) -> subprocess.Popen[bytes]:
+        if "--head" in command:
+            # By this file, and the other node's raylet, Ray would take a head that was killed for
+            # one that runs. On a machine or in a pod of its own there is neither.
+            (self.folder / "ray" / "ray_current_cluster").unlink(missing_ok=True)
+        return start_python(command, log, variables)
+
+    def _restart_ended(self) -> None:
+        while not self._closing.wait(_RESTART_SECONDS):
+            for node in self._nodes:
+                if node.process.poll() is not None:
+                    kill_session(node.process.pid)
+                    node.process = self._started(node.arguments, node.variables, node.log)
+                    self.restarts += 1
+
+    def is_running(self) -> bool:
+        """Whether Serve leads: the application runs, and each node's front is healthy."""
+        status = self._ask_dashboard("/api/serve/applications/").json()
+        fronts = [front["status"] for front in status["proxies"].values()]
+        running: bool = status["applications"][APPLICATION]["status"] == "RUNNING"
+        return running and fronts == ["HEALTHY"] * len(self._nodes)
 
     def _dashboard_answers(self) -> bool:
+        return self._ask_dashboard("/api/version").is_success
+
+    def _ask_dashboard(self, path: str) -> httpx.Response:
         token = {"Authorization": f"Bearer {self._variables['RAY_AUTH_TOKEN']}"}
-        url = f"{self._dashboard}/api/version"
-        return httpx.get(url, headers=token, timeout=5, trust_env=False).is_success
+        return httpx.get(f"{self._dashboard}{path}", headers=token, timeout=5, trust_env=False)
 
 
 def _own_address() -> str:
@@ -300,6 +359,8 @@ def _cluster_variables(folder: Path) -> dict[str, str]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
+        # As KubeRay has it. After Ray's minute, nodes would end for a head that is slow to start.
+        "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "service.gateway.proxy_headers:middlewares",
         **serve_variables(folder, HAProxyOptions(host="127.0.0.1", admin_host="")),
     }

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from string import ascii_letters
 from typing import NamedTuple
 
@@ -18,7 +17,7 @@ from model.text.tokenizer import PLACEHOLDER, PLACEHOLDERS, Tokenizer
 
 __all__ = ["WEB_ADDRESS", "Masked", "Masker", "Span", "is_mark", "longest"]
 
-_HINT = re.compile(r"[@#<&{%\\/_`$\uE000-\uE00A]|\.\w|--|localhost")
+_HINT = re.compile(r"[#<&{%\\/_`$\uE000-\uE00A]|@(?<![\w/&@]@)[A-Za-z_]|\.[\w-]|www\.|--|localhost")
 """Without any of these there is no match of `_KEPT`, which takes several times as long."""
 
 # Each scan ends after a bounded number of characters, or where no other one begins: time is linear.
@@ -69,6 +68,8 @@ _KEPT = re.compile(
     re.VERBOSE,
 )
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
+_OF_WORD = re.compile(r"[^\W\d_]|['\u2019-]")
+"""What a `_WORD` is made of."""
 _READ_AS = {
     **dict.fromkeys("\u2018\u2019\u201a\u201b\u2039\u203a\xb4`\u02bc\u2032", "'"),
     **dict.fromkeys("\u201c\u201d\u201e\u201f\xab\xbb\u2033", '"'),
@@ -77,6 +78,9 @@ _READ_AS = {
 }
 """Quotation marks, apostrophes and hyphens, last a soft one, that say the same as common ones, for
 vocabularies that lack them: the translation has those of its own language."""
+_STAND_IN = "\ud800"
+"""For a sign that is to be kept: no text can hold a lone surrogate."""
+_STAND_INS = re.compile(rf"{_STAND_IN}(?:\s*{_STAND_IN})*")
 _RARE = frozenset(PLACEHOLDERS).union(_READ_AS)
 _NEVER_STRANGE = frozenset(ascii_letters + "ẞ")
 """Letters that a small vocabulary may lack: no word is foreign for them."""
@@ -101,8 +105,7 @@ class Span(NamedTuple):
         return self.begin + len(self.text)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Masked:
+class Masked(NamedTuple):
     """A sentence with placeholders, and what they stand for."""
 
     text: str
@@ -205,6 +208,8 @@ class Masker:
         """Common signs for those of `sentence` that the vocabulary lacks, and nothing for the
         placeholders that it brings itself where there were none left to stand for them.
         """
+        if _RARE.isdisjoint(sentence):
+            return {}
         return {
             ord(sign): _READ_AS.get(sign, "")
             for sign in _RARE.intersection(sentence)
@@ -213,12 +218,16 @@ class Masker:
 
     def bounds(self, sentence: str) -> list[tuple[int, int]]:
         """Where spans begin and end; those with nothing but white space between them are one."""
-        found = list(self._strange(sentence))
+        strange = self._strange(sentence)
+        signs = _strange_signs(sentence, strange)
+        found = _foreign_words(sentence, strange)
         if _HINT.search(sentence):
-            found += (match.span() for match in _KEPT.finditer(sentence))
+            found += [match.span() for match in _KEPT.finditer(sentence)]
+        if not found:
+            return signs
         merged: list[tuple[int, int]] = []
         first = last = -1
-        for begin, end in sorted(found):
+        for begin, end in sorted(found + signs):
             if begin <= last or (last >= 0 and sentence[last:begin].isspace()):
                 if end > last:
                     last = end
@@ -228,31 +237,12 @@ class Masker:
         merged.append((first, last))
         return merged[1:]
 
-    def _strange(self, sentence: str) -> Iterator[tuple[int, int]]:
-        """Where signs and words stand that the vocabulary lacks."""
+    def _strange(self, sentence: str) -> set[str]:
+        """The characters that the vocabulary lacks."""
+        if self._never_strange.issuperset(sentence):
+            return set()
         signs = set(sentence) - self._never_strange
-        strange = {sign for sign in signs if not self._is_writable(sign)}
-        if not strange:
-            return
-        shouted = sentence.isupper()
-        for word in _WORD.finditer(sentence):
-            if not strange.isdisjoint(word[0]) and _is_foreign(word[0], strange, shouted):
-                yield word.span()
-        signs = {sign for sign in strange if not sign.isalpha()}
-        if not signs:
-            return
-        marks = {sign for sign in signs if is_mark(sign)}
-        if not marks and "*" not in signs:
-            yield from [(at, at + 1) for at, sign in enumerate(sentence) if sign in signs]
-            return
-        carriers = {sign for sign in set(sentence) if sign.isalpha() or is_mark(sign)}
-        before = ""
-        for place, sign in enumerate(sentence):
-            if sign in signs:
-                is_accent = sign in marks and before in carriers
-                if not (is_accent or (sign == "*" and _is_star_of_word(sentence, place))):
-                    yield place, place + 1
-            before = sign
+        return {sign for sign in signs if not self._is_writable(sign)}
 
     def _is_writable(self, sign: str) -> bool:
         known = self._writable.get(sign)
@@ -265,11 +255,48 @@ class Masker:
         return known
 
 
+def _foreign_words(sentence: str, strange: set[str]) -> list[tuple[int, int]]:
+    """Where words stand that are foreign for their `strange` characters."""
+    if not any(map(_OF_WORD.match, strange)):
+        return []
+    shouted = sentence.isupper()
+    return [
+        word.span()
+        for word in _WORD.finditer(sentence)
+        if not strange.isdisjoint(word[0]) and _is_foreign(word[0], strange, shouted)
+    ]
+
+
+def _strange_signs(sentence: str, strange: set[str]) -> list[tuple[int, int]]:
+    """Where those of `strange` stand that are no letters; those with nothing but white space
+    between them are one."""
+    signs = {sign for sign in strange if not sign.isalpha()}
+    if not signs:
+        return []
+    marks = {sign for sign in signs if is_mark(sign)}
+    if not marks and "*" not in signs:
+        shown = sentence.translate(dict.fromkeys(map(ord, signs), _STAND_IN))
+        return [match.span() for match in _STAND_INS.finditer(shown)]
+    carriers = {sign for sign in set(sentence) if sign.isalpha() or is_mark(sign)}
+    parts: list[str] = []
+    before = ""
+    for place, sign in enumerate(sentence):
+        is_accent = sign in marks and before in carriers
+        is_kept = sign in signs and not (
+            is_accent or (sign == "*" and _is_star_of_word(sentence, place))
+        )
+        parts.append(_STAND_IN if is_kept else sign)
+        before = sign
+    return [match.span() for match in _STAND_INS.finditer("".join(parts))]
+
+
 def longest(bounds: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
     """The longest of `bounds`, in their order: as many as there are placeholders."""
     if len(bounds) <= len(PLACEHOLDERS):
         return bounds
-    return sorted(sorted(bounds, key=lambda bound: bound[0] - bound[1])[: len(PLACEHOLDERS)])
+    lengths = [begin - end for begin, end in bounds]
+    chosen = sorted(range(len(bounds)), key=lengths.__getitem__)[: len(PLACEHOLDERS)]
+    return [bounds[number] for number in sorted(chosen)]
 
 
 def _is_foreign(word: str, strange: set[str], shouted: bool) -> bool:

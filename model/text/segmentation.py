@@ -18,7 +18,8 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self
+from functools import partial
+from typing import NamedTuple, Self
 
 from model.errors import InvalidRequestError
 from model.text.protection import WEB_ADDRESS, Masked, Masker, is_mark, longest
@@ -28,8 +29,7 @@ from model.text.tokenizer import PLACEHOLDERS, Tokenizer
 __all__ = ["Segment", "SegmentedText", "Segmenter"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Segment:
+class Segment(NamedTuple):
     """A piece of a text that is translated by itself: a sentence, or a part of one too long."""
 
     text: str
@@ -119,6 +119,8 @@ _CLAUSE_END = re.compile(
 )
 _SPACE = re.compile(r"\s+")
 _WORD = re.compile(r"[^\W\d_]+")
+_SHORT = 200
+"""Characters of a sentence that is found, and looked through, within microseconds."""
 _SURELY_TOO_MANY = 1.3
 """Times the most tokens of a segment: a part for which so many are expected is cut unread."""
 _MOST_NOISE = 32
@@ -186,9 +188,9 @@ class Segmenter:
                 f"a text must be valid Unicode, but has a lone surrogate at character {error.start}"
             ) from None
         lines: _Cut = {}
-        sentences: _Cut = {}
+        cut = partial(self._line, sentences={})
         for part in _BREAK.split(text):
-            yield from _once(part, lines, lambda line: self._line(line, sentences))
+            yield from _once(part, lines, cut)
 
     def _line(self, line: str, sentences: _Cut) -> Iterator[Segment | str]:
         if not _says_something(line):
@@ -196,14 +198,20 @@ class Segmenter:
             return
         start = _LINE_START.match(line)
         begin = start.end() if start else 0
-        yield line[:begin]
+        if begin:
+            yield line[:begin]
         for sentence in split_sentences(line[begin:], self._language):
-            yield from _once(sentence, sentences, self._sentence)
+            if len(sentence) == len(line):  # which is remembered itself
+                yield from self._sentence(sentence)
+            else:
+                yield from _once(sentence, sentences, self._sentence)
 
     def _sentence(self, sentence: str) -> Iterator[Segment | str]:
-        yield ""  # a long one took its time to be found
+        if len(sentence) > _SHORT:
+            yield ""  # it took its time to be found
         bounds = () if self._masker is None else self._masker.bounds(sentence)
-        yield ""  # and what is to be kept in it
+        if len(sentence) > _SHORT:
+            yield ""  # and what is to be kept in it
         most_masked = len(PLACEHOLDERS) * max((end - begin - 1 for begin, end in bounds), default=0)
         # In the order of the text from the last one on; parts with the tokens per character read,
         # in what they are a part of, or 0 if unknown.
@@ -219,15 +227,17 @@ class Segmenter:
             if not _says_something(core):
                 yield sentence[first:last]
                 continue
-            yield sentence[first:begin]
+            if first < begin:
+                yield sentence[first:begin]
             if len(core) == 1 or not self._is_too_long(density, len(core) - most_masked):
-                kept = _within(bounds, begin, end)
-                to_read = len(core) - _most_masked(kept)
+                kept = longest(_within(bounds, begin, end)) if bounds else bounds
+                to_read = len(core) - sum(right - left - 1 for left, right in kept)
                 if len(core) == 1 or not self._is_too_long(density, to_read):
                     segment = self._read(core, begin, kept)
                     if (piece := self._whole(segment, density > 0)) is not None:
                         yield piece
-                        yield sentence[end:last]
+                        if end < last:
+                            yield sentence[end:last]
                         continue
                     density = len(segment.token_ids) / to_read
             cut = _cut(sentence, begin, end, bounds)
@@ -248,7 +258,7 @@ class Segmenter:
         """`core`, which begins at `begin` of its sentence, as a segment of any length."""
         masked = None
         if self._masker is not None:
-            bounds = [(left - begin, right - begin) for left, right in longest(kept)]
+            bounds = [(left - begin, right - begin) for left, right in kept]
             masked = self._masker.mask(core, bounds)
         read = core if masked is None else masked.text
         all_caps = self._lowercase_all_caps and _is_all_caps(read)
@@ -262,11 +272,11 @@ class Segmenter:
 
     def _knows(self, segment: Segment, is_part: bool) -> bool:
         """Whether the vocabulary has any of the letters, and the rest is no noise."""
-        token_ids = segment.token_ids[:-1]
         fallback_ids = self._tokenizer.fallback_ids
+        if fallback_ids.isdisjoint(segment.token_ids):
+            return len(segment.token_ids) > 1
+        token_ids = segment.token_ids[:-1]
         unknown = sum(map(fallback_ids.__contains__, token_ids))
-        if not unknown:
-            return bool(token_ids)
         if (is_part or unknown > _MOST_NOISE) and (
             4 * unknown > 3 * len(token_ids)
             or (2 * unknown > len(token_ids) and _is_mostly_marks(segment.text))
@@ -281,11 +291,19 @@ _Cut = dict[str, list[Segment | str]]
 
 def _once(
     text: str, done: _Cut, cut: Callable[[str], Iterator[Segment | str]]
-) -> Iterator[Segment | str]:
+) -> Iterable[Segment | str]:
     """The pieces that `cut` makes of `text`: the same ones if it comes again, as in tables."""
     if text in done:
-        yield from done[text]
-        return
+        return done[text]
+    if len(text) > _SHORT:
+        return _remembered(text, done, cut)
+    pieces = done[text] = list(cut(text))
+    return pieces
+
+
+def _remembered(
+    text: str, done: _Cut, cut: Callable[[str], Iterator[Segment | str]]
+) -> Iterator[Segment | str]:
     pieces = done[text] = []
     for piece in cut(text):
         pieces.append(piece)
@@ -310,12 +328,6 @@ def _within(bounds: _Bounds, begin: int, end: int) -> _Bounds:
 def _is_mostly_marks(text: str) -> bool:
     """Whether letters have more combining marks than any writing gives them."""
     return not text.isascii() and 2 * sum(map(is_mark, text)) > 3 * sum(map(str.isalpha, text))
-
-
-def _most_masked(kept: _Bounds) -> int:
-    """How many characters less there are when placeholders stand for the longest of `kept`."""
-    lengths = sorted([end - begin for begin, end in kept], reverse=True)[: len(PLACEHOLDERS)]
-    return sum(lengths) - len(lengths)
 
 
 def _says_something(text: str) -> bool:

@@ -98,7 +98,7 @@ class Tokenizer:
 
     def tokenize(self, text: str) -> list[int]:
         """Ids of `text`, without any special id."""
-        return self._with_placeholders(text, self._pieces.EncodeAsIds(text))
+        return self._with_placeholders(text, self._pieces.Encode(text, return_type=int))
 
     def tokenize_batch(self, texts: Sequence[str], *, num_threads: int = 1) -> list[list[int]]:
         """`tokenize` of many texts at once."""
@@ -128,7 +128,7 @@ class Tokenizer:
 
     def _with_placeholders(self, text: str, ids: list[int]) -> list[int]:
         """`ids` of `text` with one id for each placeholder, instead of its three bytes."""
-        if not self.has_placeholders or not PLACEHOLDER.search(text):
+        if text.isascii() or not self.has_placeholders or not PLACEHOLDER.search(text):
             return ids
         first, second, *_ = (self._bytes[byte] for byte in PLACEHOLDERS[0].encode())
         joined: list[int] = []

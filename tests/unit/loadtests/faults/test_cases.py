@@ -17,7 +17,7 @@ from loadtests.faults import cases
 from loadtests.faults import cluster as services
 from loadtests.faults.cases import CASES, TRANSLATOR
 from loadtests.faults.cluster import ServiceError
-from loadtests.processes import wait_for
+from loadtests.processes import start_python, wait_for
 
 _WAITER = "import sys; sys.stdin.read()"
 
@@ -133,3 +133,56 @@ def test_only_fronts_may_cost_requests() -> None:
     one_front = {name for name, case in CASES.items() if case.one_front}
     assert one_front == {"haproxy-killed", "haproxy-manager-killed", "head-killed"}
     assert {name for name, case in CASES.items() if case.lasting} == {"head-killed"}
+
+
+class _Nodes:
+    """A head and a worker, as far as a process called raylet goes."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        command = [sys.executable, "-c", _WAITER, "raylet"]
+        self.nodes = []
+        for _ in range(2):
+            node = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+            self.nodes.append(stack.enter_context(node))
+            stack.callback(node.kill)
+
+
+def test_one_nodes_raylet_is_killed_or_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ExitStack() as stack:
+        cluster = _Nodes(stack)
+        head, worker = cluster.nodes
+        slept = []
+
+        def sleep(seconds: float) -> None:
+            slept.append(seconds)
+            assert wait_for(lambda: _state(worker) == psutil.STATUS_STOPPED, 30)
+
+        monkeypatch.setattr(cases, "sleep", sleep)
+        CASES["worker-raylet-hung"].inject(cluster)
+        assert slept == [60.0]
+        assert wait_for(lambda: _state(worker) != psutil.STATUS_STOPPED, 30)
+        CASES["worker-raylet-killed"].inject(cluster)
+        assert worker.wait(30) == -signal.SIGKILL
+        assert head.poll() is None
+
+
+def test_a_supervised_node_that_has_ended_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_: object, log: Path, *__: object) -> subprocess.Popen[bytes]:
+        return start_python(["-c", "import time; time.sleep(120)"], log)
+
+    monkeypatch.setattr(services, "start_python", start)
+    monkeypatch.setattr(services, "_RESTART_SECONDS", 0.01)
+    monkeypatch.setattr(services.Cluster, "_dashboard_answers", lambda _: True)
+    cluster = services.Cluster(tmp_path)
+    try:
+        cluster.supervise()
+        killed = cluster.head
+        killed.kill()
+        assert wait_for(lambda: cluster.head is not killed and cluster.restarts == 1, 30)
+        assert cluster.head.poll() is None
+        assert cluster.nodes == [cluster.head]
+    finally:
+        cluster.close()
+    assert cluster.head.poll() is not None

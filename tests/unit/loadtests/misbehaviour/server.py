@@ -28,7 +28,7 @@ class Server:
     seconds: float = 0.0
     """For an answer."""
     places: int = 100_000
-    """More open connections than these are answered with 503."""
+    """A connection that comes while so many are open gets 503, however late it is answered."""
     limits: dict[str, object] | None = None
     """What /openapi.json states."""
     num_open: int = 0
@@ -39,10 +39,11 @@ class Server:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
         self.num_open += 1
+        has_place = self.num_open <= self.places
         self.addresses.add(writer.get_extra_info("peername")[0])
         self.tasks.add(asyncio.current_task())
         try:
-            while await self._exchange(reader, writer):
+            while await self._exchange(reader, writer, has_place):
                 pass
         except TimeoutError:
             if self.resets:
@@ -54,7 +55,9 @@ class Server:
             self.num_open -= 1
             writer.transport.abort()
 
-    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _exchange(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, has_place: bool
+    ) -> bool:
         """Whether the connection is kept."""
         try:
             async with asyncio.timeout(self.patience):
@@ -66,7 +69,7 @@ class Server:
         if "upgrade:" in head.lower() and self.patience is None:
             await asyncio.Event().wait()
         await asyncio.sleep(self.seconds)
-        status, content = self._answer(head, body)
+        status, content = self._answer(head, body) if has_place else (503, b"{}")
         writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(content)}\r\n\r\n".encode())
         writer.write(content)
         async with asyncio.timeout(self.patience):
@@ -77,8 +80,6 @@ class Server:
         return False
 
     def _answer(self, head: str, body: bytes) -> tuple[int, bytes]:
-        if self.num_open > self.places:
-            return 503, b"{}"
         if head.startswith("GET /openapi.json ") and self.limits is not None:
             fields = {"properties": self.limits}
             return 200, json.dumps(
