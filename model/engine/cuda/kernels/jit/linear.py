@@ -33,8 +33,9 @@ def activate(x, ACTIVATION: tl.constexpr):
     elif ACTIVATION == "gelu":
         x = 0.5 * x * (1.0 + tl.erf(x * 0.7071067811865476))
     elif ACTIVATION == "gelu_tanh":
-        # tanh(y) = 2 sigmoid(2 y) - 1
-        x = x / (1.0 + tl.exp(-1.5957691216057308 * (x + 0.044715 * x * x * x)))
+        # tanh(y) = 2 sigmoid(2 y) - 1; the exponential must not overflow.
+        y = -1.5957691216057308 * (x + 0.044715 * x * x * x)
+        x = x / (1.0 + tl.exp(tl.minimum(y, 80.0)))
     elif ACTIVATION == "gelu_sigmoid":
         x = x / (1.0 + tl.exp(-1.702 * x))
     elif ACTIVATION == "silu":
