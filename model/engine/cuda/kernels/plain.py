@@ -109,6 +109,22 @@ class PlainOperations:
         )
         return _attention(query[:, :, None], keys, values, mask).flatten(1).to(self.dtype)
 
+    def recur(
+        self, projected: Tensor, layer: int, rows: Tensor, positions: Tensor, memory: SlotMemory
+    ) -> Tensor:
+        update, forget = projected.float().chunk(2, dim=1)
+        gate = forget.sigmoid()
+        state = gate * _state_before(layer, rows, positions, memory) + (1.0 - gate) * update
+        memory.states[positions % 2, layer, rows.flatten()] = state
+        return state.relu().to(projected.dtype)
+
+    def average(
+        self, x: Tensor, layer: int, rows: Tensor, positions: Tensor, memory: SlotMemory
+    ) -> Tensor:
+        total = _state_before(layer, rows, positions, memory) + x
+        memory.states[positions % 2, layer, rows.flatten()] = total
+        return total / (positions + 1)[:, None]
+
     def attend_cross(self, query: Tensor, layer: int, rows: Tensor, memory: SlotMemory) -> Tensor:
         leads, heads = rows[:, 0], memory.cross_keys.size(2)
         place = torch.arange(memory.max_positions, device=query.device)
@@ -318,6 +334,14 @@ def _holders(rows: Tensor, positions: Tensor, memory: SlotMemory) -> Tensor:
     place = torch.arange(memory.max_positions, device=rows.device)
     past = memory.ancestors[positions % 2, slots]
     return torch.where(place < positions[:, None], past, own)
+
+
+def _state_before(layer: int, rows: Tensor, positions: Tensor, memory: SlotMemory) -> Tensor:
+    """(R, D) the state of the hypothesis that each row continues; zeros for those that begin."""
+    slots, before = rows.flatten(), (positions - 1).clamp(min=0)
+    if rows.size(1) > 1:
+        slots = memory.ancestors[positions % 2, slots, before]
+    return memory.states[before % 2, layer, slots].masked_fill(positions[:, None] == 0, 0.0)
 
 
 def _option(name: str, rows: Tensor, memory: SlotMemory) -> Tensor:
