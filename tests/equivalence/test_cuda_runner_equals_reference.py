@@ -203,7 +203,8 @@ def test_nobody_reads_a_slot_that_is_not_theirs(transformer, alone) -> None:
     memory = runner._memory
     with torch.inference_mode():
         for cache in (
-            memory.self_keys, memory.self_values, memory.cross_keys, memory.cross_values,
+            memory.self_keys, memory.self_values, memory.states, memory.cross_keys,
+            memory.cross_values,
         ):  # fmt: skip
             cache.fill_(float("nan"))
         memory.live_log_probs.fill_(float("nan"))
@@ -222,6 +223,10 @@ SHAPES = [
     {"norm_order": "pre", "positions": "learned", "attention_bias": False},
     {"positions": "sinusoidal_halves", "activation": "silu", "scale_embedding": False},
     {"shared_embeddings": False, "tied_projection": False, "num_encoder_layers": 3},
+    {"decoder_kind": "ssru", "positions": "sinusoidal_fairseq"},
+    {"decoder_kind": "ssru", "norm_order": "pre", "final_norm": True},
+    {"decoder_kind": "average_attention", "d_average": 48},
+    {"decoder_kind": "average_attention", "norm_order": "pre"},
 ]
 
 

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model.config import Activation, NormOrder, TransformerConfig
+from model.config import Activation, DecoderKind, NormOrder, TransformerConfig
 from model.engine.cuda.kernels.operations import Candidates, Linear, Norm, Operations, Table
 from model.engine.cuda.kernels.slot_memory import SlotMemory
 from model.network.attention import MultiHeadAttention, fuse_linears
+from model.network.recurrence import SSRU, AverageAttention
 from model.network.transformer import Embedding, FeedForward, SubLayer, Transformer
 
 __all__ = ["DeviceModel"]
@@ -41,6 +42,23 @@ class _FeedForward:
 
 
 @dataclass(frozen=True)
+class _Ssru:
+    norm: Norm | None
+    inner: Linear
+    """What goes in, and the gate."""
+
+
+@dataclass(frozen=True)
+class _AverageAttention:
+    norm: Norm | None
+    """Normalises the stream before this sub-layer in post-norm; pre-norm has `mean_norm`."""
+    mean_norm: Norm | None
+    network: tuple[Linear, Linear] | None
+    input_gate: Linear
+    forget_gate: Linear
+
+
+@dataclass(frozen=True)
 class _EncoderLayer:
     attention: _Attention
     feed_forward: _FeedForward
@@ -48,7 +66,7 @@ class _EncoderLayer:
 
 @dataclass(frozen=True)
 class _DecoderLayer:
-    self_attention: _Attention
+    past: _Attention | _Ssru | _AverageAttention
     cross_attention: _Attention
     feed_forward: _FeedForward
 
@@ -77,7 +95,7 @@ class _Weights:
         decoder = _EntryNorms(config, self)
         self.decoder_layers = [
             _DecoderLayer(
-                self._self_attention(decoder.before(layer.self_attn_residual), layer.self_attn),
+                self._past(decoder, layer, config),
                 self._cross_attention(decoder.before(layer.cross_attn_residual), layer.cross_attn),
                 self._feed_forward(decoder.before(layer.feed_forward_residual), layer.feed_forward),
             )
@@ -106,6 +124,32 @@ class _Weights:
     def _self_attention(self, norm: Norm | None, attention: MultiHeadAttention) -> _Attention:
         inner = self._fused(attention.input_projections)
         return _Attention(norm, inner, self._fused([attention.out_proj]))
+
+    def _past(
+        self, norms: _EntryNorms, layer: Any, config: TransformerConfig
+    ) -> _Attention | _Ssru | _AverageAttention:
+        if config.decoder_kind is DecoderKind.ATTENTION:
+            return self._self_attention(norms.before(layer.self_attn_residual), layer.self_attn)
+        if config.decoder_kind is DecoderKind.SSRU:
+            return self._ssru(norms.before(layer.ssru_residual), layer.ssru)
+        norm = norms.before(layer.average_attn_residual)
+        pre = config.norm_order is NormOrder.PRE
+        return self._average_attention(None if pre else norm, norm if pre else None, layer)
+
+    def _ssru(self, norm: Norm | None, ssru: SSRU) -> _Ssru:
+        weight = torch.cat([ssru.input.weight, ssru.forget.weight])
+        bias = torch.cat([torch.zeros_like(ssru.forget.bias), ssru.forget.bias])
+        return _Ssru(norm, Linear(self._moved(weight), self._moved(bias)))
+
+    def _average_attention(
+        self, norm: Norm | None, mean_norm: Norm | None, layer: Any
+    ) -> _AverageAttention:
+        average: AverageAttention = layer.average_attn
+        network = None
+        if average.inner is not None and average.outer is not None:
+            network = (self._fused([average.inner]), self._fused([average.outer]))
+        gates = (self._fused([gate]) for gate in (average.input_gate, average.forget_gate))
+        return _AverageAttention(norm, mean_norm, network, *gates)
 
     def _cross_attention(self, norm: Norm | None, attention: MultiHeadAttention) -> _Attention:
         return _Attention(norm, self._fused([attention.q_proj]), self._fused([attention.out_proj]))
@@ -187,6 +231,24 @@ class _ResidualStream:
         else:
             self._update = self._operations.linear(x, linear)
 
+    def add_update(self, update: Tensor) -> None:
+        """(R, D) onto the stream."""
+        if self._narrow:
+            if self._norm is not None:
+                self._operations.add_norm(self._stream, None, self._norm, keep=True)
+            self._stream.add_(update)
+        else:
+            self._update = update
+
+    def settle(self, norm: Norm | None) -> tuple[Tensor, Tensor]:
+        """The stream, normalised, all updates added, and the same in the type of the weights.
+
+        `add_update` comes next.
+        """
+        update, self._update, self._norm = self._update, None, None
+        x = self._operations.add_norm(self._stream, update, norm, keep=True)
+        return self._stream, x
+
     def leave(self, norms: list[Norm | None]) -> Tensor:
         """(R, D) at the end of the stack."""
         first, *rest = norms
@@ -265,15 +327,39 @@ class DeviceModel:
         x = operations.embed(token_ids, positions, weights.tgt_table)
         stream = _ResidualStream(operations, x, post_norm=self._post_norm)
         for index, layer in enumerate(weights.decoder_layers):
-            attention = layer.self_attention
-            qkv = stream.enter(attention.norm, attention.inner, None)
-            attended = operations.attend_self(qkv, index, rows, positions, memory)
-            stream.add(attended, attention.outer)
+            self._read_past(stream, layer.past, index, rows, positions)
             attention = layer.cross_attention
             query = stream.enter(attention.norm, attention.inner, None)
             stream.add(operations.attend_cross(query, index, rows, memory), attention.outer)
             self._feed_forward(stream, layer.feed_forward)
         return operations.logits(stream.leave(weights.decoder_norms), weights.projection)
+
+    def _read_past(
+        self,
+        stream: _ResidualStream,
+        layer: _Attention | _Ssru | _AverageAttention,
+        index: int,
+        rows: Tensor,
+        positions: Tensor,
+    ) -> None:
+        operations, memory = self._operations, self._memory
+        if isinstance(layer, _Attention):
+            qkv = stream.enter(layer.norm, layer.inner, None)
+            attended = operations.attend_self(qkv, index, rows, positions, memory)
+            stream.add(attended, layer.outer)
+        elif isinstance(layer, _Ssru):
+            projected = stream.enter(layer.norm, layer.inner, None)
+            stream.add_update(operations.recur(projected, index, rows, positions, memory))
+        else:
+            exact, x = stream.settle(layer.norm)
+            mean = operations.average(exact, index, rows, positions, memory)
+            mean = operations.add_norm(mean, None, layer.mean_norm, keep=False)
+            if layer.network is not None:
+                inner, outer = layer.network
+                mean = operations.linear(operations.linear(mean, inner, Activation.SILU), outer)
+            own = operations.linear(x, layer.input_gate).sigmoid() * x
+            gate = operations.linear(mean, layer.forget_gate).sigmoid()
+            stream.add_update(own + gate * mean)
 
     def _constrained_candidates(
         self, logits: Tensor, positions: Tensor, rows: Tensor, width: int

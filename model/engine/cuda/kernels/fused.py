@@ -18,6 +18,7 @@ from model.engine.cuda.kernels.jit.attention import (
 from model.engine.cuda.kernels.jit.constraints import constrain_kernel
 from model.engine.cuda.kernels.jit.encoder import attend_packed_kernel, write_cross_kernel
 from model.engine.cuda.kernels.jit.linear import linear_kernel
+from model.engine.cuda.kernels.jit.recurrence import recur_kernel
 from model.engine.cuda.kernels.jit.search import (
     advance_kernel,
     best_candidates_kernel,
@@ -28,6 +29,7 @@ from model.engine.cuda.kernels.jit.stream import add_norm_kernel, embed_kernel
 from model.engine.cuda.kernels.operations import PACKED_BLOCK, Candidates, Linear, Norm, Table
 from model.engine.cuda.kernels.plain import PlainOperations
 from model.engine.cuda.kernels.slot_memory import Counter, SlotMemory
+from model.network.activations import ACTIVATIONS
 
 __all__ = ["FusedOperations"]
 
@@ -95,7 +97,7 @@ class FusedOperations(PlainOperations):
             return y.relu_()
         if activation is Activation.SILU:
             return F.silu(y, inplace=True)
-        return y if activation is None else F.gelu(y)
+        return y if activation is None else ACTIVATIONS[activation](y)
 
     def norm_linear(
         self, stream: Tensor, norm: Norm | None, linear: Linear, activation: Activation | None
@@ -150,6 +152,19 @@ class FusedOperations(PlainOperations):
             D_MODEL=heads * head_dim, HEAD_DIM=head_dim,
             HEAD_BLOCK=triton.next_power_of_2(head_dim), BLOCK=_PAST_BLOCK, BEAMS=rows.size(1),
             num_warps=2,
+        )  # fmt: skip
+        return out
+
+    def recur(
+        self, projected: Tensor, layer: int, rows: Tensor, positions: Tensor, memory: SlotMemory
+    ) -> Tensor:
+        states, ancestors = memory.states[:, layer], memory.ancestors
+        width = states.size(2)
+        out = projected.new_empty(len(projected), width)
+        recur_kernel[(len(projected),)](
+            projected, states, out, rows, positions, ancestors,
+            states.stride(0), states.stride(1), ancestors.stride(0), ancestors.stride(1),
+            WIDTH=width, BLOCK=triton.next_power_of_2(width), BEAMS=rows.size(1), num_warps=4,
         )  # fmt: skip
         return out
 

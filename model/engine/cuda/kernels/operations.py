@@ -144,6 +144,24 @@ class Operations(Protocol):
             (R, D).
         """
 
+    def recur(
+        self, projected: Tensor, layer: int, rows: Tensor, positions: Tensor, memory: SlotMemory
+    ) -> Tensor:
+        """An SSRU's step: c = f c' + (1 - f) u of each row, with c' its state before.
+
+        Args:
+            projected: (R, 2D): u, and f before its sigmoid.
+            positions: (R,) int32, where they stand.
+
+        Returns:
+            relu(c), (R, D) in the type of `projected`.
+        """
+
+    def average(
+        self, x: Tensor, layer: int, rows: Tensor, positions: Tensor, memory: SlotMemory
+    ) -> Tensor:
+        """The mean of each row's input and all before: (R, D) float32 -> (R, D) float32."""
+
     def attend_cross(self, query: Tensor, layer: int, rows: Tensor, memory: SlotMemory) -> Tensor:
         """Attends to the source of each row's group: (R, D) -> (R, D)."""
 

@@ -7,7 +7,6 @@ all positions, under a mask. What a mask hides may be anything, NaN included.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -16,14 +15,9 @@ from torch.nn import functional as F
 from model.config import Activation
 from model.engine.cuda.kernels.operations import Candidates, Linear, Norm, Table
 from model.engine.cuda.kernels.slot_memory import ENDED_PER_SLOT, Counter, SlotMemory
+from model.network.activations import ACTIVATIONS
 
 __all__ = ["PlainOperations"]
-
-_ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
-    Activation.RELU: F.relu,
-    Activation.GELU: F.gelu,
-    Activation.SILU: F.silu,
-}
 
 
 class PlainOperations:
@@ -60,14 +54,14 @@ class PlainOperations:
 
     def linear(self, x: Tensor, linear: Linear, activation: Activation | None = None) -> Tensor:
         y = F.linear(x, linear.weight, linear.bias)
-        return y if activation is None else _ACTIVATIONS[activation](y)
+        return y if activation is None else ACTIVATIONS[activation](y)
 
     def norm_linear(
         self, stream: Tensor, norm: Norm | None, linear: Linear, activation: Activation | None
     ) -> Tensor:
         x = stream if norm is None else _normalised(stream, norm)
         y = _linear_float32(x.to(self.dtype), linear)
-        return (y if activation is None else _ACTIVATIONS[activation](y)).to(self.dtype)
+        return (y if activation is None else ACTIVATIONS[activation](y)).to(self.dtype)
 
     def linear_add(self, x: Tensor, linear: Linear, stream: Tensor, norm: Norm | None) -> Tensor:
         kept = stream if norm is None else _normalised(stream, norm)
@@ -114,6 +108,22 @@ class PlainOperations:
             for cache in (memory.self_keys, memory.self_values)
         )
         return _attention(query[:, :, None], keys, values, mask).flatten(1).to(self.dtype)
+
+    def recur(
+        self, projected: Tensor, layer: int, rows: Tensor, positions: Tensor, memory: SlotMemory
+    ) -> Tensor:
+        update, forget = projected.float().chunk(2, dim=1)
+        gate = forget.sigmoid()
+        state = gate * _state_before(layer, rows, positions, memory) + (1.0 - gate) * update
+        memory.states[positions % 2, layer, rows.flatten()] = state
+        return state.relu().to(projected.dtype)
+
+    def average(
+        self, x: Tensor, layer: int, rows: Tensor, positions: Tensor, memory: SlotMemory
+    ) -> Tensor:
+        total = _state_before(layer, rows, positions, memory) + x
+        memory.states[positions % 2, layer, rows.flatten()] = total
+        return total / (positions + 1)[:, None]
 
     def attend_cross(self, query: Tensor, layer: int, rows: Tensor, memory: SlotMemory) -> Tensor:
         leads, heads = rows[:, 0], memory.cross_keys.size(2)
@@ -324,6 +334,14 @@ def _holders(rows: Tensor, positions: Tensor, memory: SlotMemory) -> Tensor:
     place = torch.arange(memory.max_positions, device=rows.device)
     past = memory.ancestors[positions % 2, slots]
     return torch.where(place < positions[:, None], past, own)
+
+
+def _state_before(layer: int, rows: Tensor, positions: Tensor, memory: SlotMemory) -> Tensor:
+    """(R, D) the state of the hypothesis that each row continues; zeros for those that begin."""
+    slots, before = rows.flatten(), (positions - 1).clamp(min=0)
+    if rows.size(1) > 1:
+        slots = memory.ancestors[positions % 2, slots, before]
+    return memory.states[before % 2, layer, slots].masked_fill(positions[:, None] == 0, 0.0)
 
 
 def _option(name: str, rows: Tensor, memory: SlotMemory) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.config import SEQUENCE_OPTIONS, GenerationConfig, TransformerConfig
+from model.config import SEQUENCE_OPTIONS, DecoderKind, GenerationConfig, TransformerConfig
 
 __all__ = ["Counter", "SlotMemory", "option_columns"]
 
@@ -82,15 +82,20 @@ class SlotMemory:
         def allocate(*shape: int, dtype: torch.dtype) -> Tensor:
             return torch.zeros(shape, dtype=dtype, device=device)
 
-        cache_shape = (
-            config.num_decoder_layers, slots, config.num_heads, positions, config.head_dim,
-        )  # fmt: skip
-        self.self_keys = allocate(*cache_shape, dtype=dtype)
+        layers, heads, width = config.num_decoder_layers, config.num_heads, config.head_dim
+        attention = config.decoder_kind is DecoderKind.ATTENTION
+        self_shape = (layers, slots, heads, positions if attention else 0, width)
+        cross_shape = (layers, slots, heads, positions, width)
+        self.self_keys = allocate(*self_shape, dtype=dtype)
         """(L, N, H, P, K), as are the three that follow."""
-        self.self_values = allocate(*cache_shape, dtype=dtype)
-        self.cross_keys = allocate(*cache_shape, dtype=dtype)
+        self.self_values = allocate(*self_shape, dtype=dtype)
+        self.cross_keys = allocate(*cross_shape, dtype=dtype)
         """At leads only: the hypotheses of a sequence share its source."""
-        self.cross_values = allocate(*cache_shape, dtype=dtype)
+        self.cross_values = allocate(*cross_shape, dtype=dtype)
+        state_width = 0 if attention else config.d_model
+        self.states = allocate(2, layers, slots, state_width, dtype=torch.float32)
+        """(2, L, N, D), in place of self-attention's: [position % 2] is the state behind it. A step
+        reads one half and writes the other, as with `ancestors`."""
         self.ancestors = allocate(2, slots, positions, dtype=torch.int32)
         """[position % 2, slot, p]: the slot whose cache holds position p of this hypothesis, for
         every p before `position`. A step reads one half and writes the other, so no hypothesis is
@@ -128,7 +133,10 @@ class SlotMemory:
     @staticmethod
     def size_bytes(config: TransformerConfig, max_slots: int, dtype: torch.dtype) -> int:
         """What the constructor would allocate."""
-        keys_values = 4 * config.num_decoder_layers * config.d_model * dtype.itemsize
+        attention = config.decoder_kind is DecoderKind.ATTENTION
+        numbers = config.num_decoder_layers * config.d_model
+        keys_values = (4 if attention else 2) * numbers * dtype.itemsize
         per_position = keys_values + 4 * torch.int32.itemsize
         per_slot = 4 * (4 * ENDED_PER_SLOT + 1 + len(Counter) + len(_INTEGERS)) + 8 * len(_REALS)
+        per_slot += 0 if attention else 2 * numbers * torch.float32.itemsize
         return (max_slots + 1) * (config.max_positions * per_position + per_slot)

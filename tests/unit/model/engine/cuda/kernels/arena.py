@@ -54,6 +54,8 @@ def random_memory(
     ):  # fmt: skip
         cache.fill_(float("nan"))
         cache[:, memory.spare] = 0.0
+    memory.states.fill_(float("nan"))
+    memory.states[:, :, memory.spare] = 0.0
     return memory
 
 
@@ -90,6 +92,9 @@ def groups_at(
             for cache in (memory.self_keys, memory.self_values):
                 written = torch.randn(cache[:, slot, :, :position].shape, generator=generator)
                 cache[:, slot, :, :position] = written.to(cache)
+            if position > 0:
+                written = torch.randn(memory.states[0, :, slot].shape, generator=generator)
+                memory.states[(position - 1) % 2, :, slot] = written.to(device)
             holders = torch.randint(0, beams, (position,), generator=generator)
             memory.ancestors[position % 2, slot, :position] = group[holders].to(device)
             tokens = torch.randint(3, 9, (position,), generator=generator)

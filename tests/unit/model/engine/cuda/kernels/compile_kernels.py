@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.runtime.jit import JITFunction
 
-from model.config import Activation, TransformerConfig
+from model.config import Activation, DecoderKind, TransformerConfig
 from model.engine.cuda.kernels.fused import FusedOperations
 from model.engine.cuda.kernels.operations import Linear, Norm, Table
 from model.engine.cuda.kernels.slot_memory import SlotMemory
@@ -73,6 +74,9 @@ def use_everything(dtype: torch.dtype, width: int, vocabulary: int, beams: int) 
     operations.linear_add(hidden, linear(width, 4 * width), stream, norm)
     qkv = torch.zeros(2 * beams, 3 * width, dtype=dtype)
     operations.attend_self(qkv, 1, rows, positions, memory)
+    recurrent = replace(config, decoder_kind=DecoderKind.SSRU)
+    states = SlotMemory(recurrent, 2 * beams, dtype=dtype, device=CPU)
+    operations.recur(qkv[:, width:].contiguous(), 1, rows, positions, states)
     operations.attend_cross(x, 1, rows, memory)
     operations.attend_packed(qkv, torch.zeros(4, 3).int(), config.num_heads)
     keys_values = torch.zeros(64, 4 * width, dtype=dtype)

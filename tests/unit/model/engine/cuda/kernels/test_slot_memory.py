@@ -11,8 +11,9 @@ from tests.unit.model.engine.cuda.kernels.arena import arena_config
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_size_is_known_in_advance(dtype: torch.dtype) -> None:
-    config = arena_config(head_dim=16)
+@pytest.mark.parametrize("kind", ["attention", "ssru"])
+def test_the_size_is_known_in_advance(dtype: torch.dtype, kind: str) -> None:
+    config = arena_config(head_dim=16, decoder_kind=kind)
     memory = SlotMemory(config, 7, dtype=dtype, device=torch.device("cpu"))
     storages = {
         tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
