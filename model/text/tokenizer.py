@@ -277,8 +277,10 @@ class _TokenNames:
         """CheckpointError if the vocabulary lacks one of `tokens`, or that of a language."""
         needed: list[str] = []
         for token in tokens:
-            is_language = token in (SOURCE, TARGET)
-            needed += self._language_tokens.values() if is_language else [token]
+            if token in (SOURCE, TARGET):
+                needed += self._language_tokens.values()
+            elif token != TEXT:
+                needed.append(token)
         missing = [repr(token) for token in needed if self._vocabulary.find(token) is None]
         if missing:
             raise CheckpointError(
