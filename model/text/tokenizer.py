@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from model.errors import CheckpointError, UnsupportedLanguageError
-from model.text.languages import Pair
+from model.text.languages import Pair, listed
 from model.text.punctuation import PunctuationNormalizer
 from model.text.tokenizer_config import (
     PIECES_FILE,
@@ -266,7 +266,7 @@ class _TokenNames:
             if code is not None and code not in self.languages:
                 raise UnsupportedLanguageError(
                     "a language of this model must be one of "
-                    f"{', '.join(sorted(self.languages)[:20])}, but is {code!r}"
+                    f"{listed(self.languages)}, but is {code!r}"
                 )
             token_id = self._vocabulary.find(token) if code is None else self.languages[code]
             assert token_id is not None  # `check` has passed
