@@ -158,10 +158,11 @@ class Gateway:
         **settings: Any,
     ) -> None:
         self.backends = backends or (FakeBackend(),)
-        self.metrics = GatewayMetrics()
         self.settings = Settings(**({"retry": PROMPT_RETRIES} | settings))
+        self.metrics = GatewayMetrics(max_pairs=self.settings.max_pairs_in_metrics)
         self.router = Router(
             {backend.name: backend for backend in self.backends},
+            pivot=self.settings.pivot or None,
             info_timeout_seconds=self.settings.info_timeout_seconds,
         )
         self.admission = Admission(self.settings.limits)

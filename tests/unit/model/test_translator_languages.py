@@ -16,11 +16,10 @@ from model.config import EngineConfig, GenerationConfig
 from model.decoding.sequence_options import NO_OPTIONS
 from model.engine.engine import Engine
 from model.errors import InvalidRequestError, UnsupportedLanguageError
-from model.network.shapes import weight_shapes
 from model.text.languages import Pair
 from model.text.tokenizer import Tokenizer
 from model.translator import Translator
-from tests.tiny_model import tiny_config
+from tests.tiny_model import tiny_config, tiny_transformer
 from tests.unit.model.fake_engine import FakeEngine
 from tests.unit.model.text.listed import (
     LANGUAGES,
@@ -145,16 +144,15 @@ def test_each_sentence_has_its_shortlist() -> None:
 
 
 def test_a_whole_model_of_three_languages(tmp_path: Path) -> None:
-    config = tiny_config(TOKENIZER.vocab_size, pad_id=2, bos_id=2, eos_id=0, unk_id=1)
-    generator = np.random.default_rng(0)
-    weights = (
-        (name, 0.3 * generator.standard_normal(shape, np.float32))
-        for name, shape in weight_shapes(config).items()
-    )
+    model = tiny_transformer(
+        vocab_size=TOKENIZER.vocab_size, pad_id=2, bos_id=2, eos_id=0, unk_id=1,
+        tied_projection=False,
+    )  # fmt: skip
+    weights = ((name, weight.detach().numpy()) for name, weight in model.named_parameters())
     shortlist = Shortlist(first=40, offsets=np.zeros(1, np.int64), ids=np.zeros(0, np.int32))
     generation = GenerationConfig(beam_size=2, max_new_tokens=12)
     write_checkpoint(
-        tmp_path / "broad", weights, config, listed_files(), metadata(), generation,
+        tmp_path / "broad", weights, model.config, listed_files(), metadata(), generation,
         shortlist=shortlist,
     )  # fmt: skip
     with Translator.load(tmp_path / "broad", EngineConfig(num_threads=1)) as translator:
