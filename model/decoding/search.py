@@ -185,8 +185,6 @@ class BeamSearch:
     def _cannot_improve(self, survivors: Sequence[Candidate]) -> bool:
         if len(survivors) < self.beam_size or survivors[0].log_prob == float("-inf"):
             return True
-        if self.num_tokens <= len(self.options.target_prefix):
-            return False
         num_finished = len(self._finished)
         if self.generation.search is SearchRules.TRANSFORMERS:
             # The guess is that a hypothesis becomes no better than it is by now.
