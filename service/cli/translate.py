@@ -17,6 +17,8 @@ from service.cli.model_options import (
     DeviceOption,
     EngineDtypeOption,
     ModelOption,
+    SourceOption,
+    TargetOption,
     resolve,
 )
 
@@ -37,14 +39,8 @@ def translate(
         str | None, typer.Argument(help="What to translate; without it, lines of standard input.")
     ] = None,
     model: ModelOption = None,
-    source: Annotated[
-        str | None,
-        typer.Option(help="Language of the text, for a model that translates from several."),
-    ] = None,
-    target: Annotated[
-        str | None,
-        typer.Option(help="Language to translate into, for a model that has several."),
-    ] = None,
+    source: SourceOption = None,
+    target: TargetOption = None,
     beam_size: BeamOption = None,
     device: DeviceOption = "auto",
     dtype: EngineDtypeOption = "auto",
