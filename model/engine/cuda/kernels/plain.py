@@ -308,8 +308,8 @@ class _Search:
         memory, which = self.memory, which & self.running
         crowded = self.as_transformers & (self.ended >= self.beams)
         scores = self._scores()
-        place = torch.arange(scores.size(1), device=scores.device)
-        worst, at = torch.where(place < self.ended[:, None], scores, math.inf).min(dim=1)
+        there = torch.arange(scores.size(1), device=scores.device) < self.ended[:, None]
+        worst, at = torch.where(there, scores, math.inf).min(dim=1)
         score = log_prob.double() / self._penalty(self.position + 1)
         which = which & (~crowded | (score > worst))
         entry = torch.where(which, torch.where(crowded, at, self.ended), 0).long()
