@@ -5,16 +5,20 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from model.config import GenerationConfig
 from model.decoding.reference import generate
 from model.decoding.search import Hypothesis
-from model.engine.native.binding import NativeModel, NativeRequest, NativeState
+from model.decoding.sequence_options import SequenceOptions
+from model.engine.native.binding import NativeModel
 from model.engine.native.build import build, usable_sets
 from model.network.quantization import narrowed
 from model.network.transformer import Transformer
+from tests.equivalence.native_calls import run, translate
+from tests.equivalence.sequence_options import OTHER_SEARCHES, random_options
 from tests.tiny_model import tiny_transformer
 
 GREEDY = GenerationConfig(beam_size=1, max_new_tokens_over_source=12)
@@ -58,80 +62,6 @@ def random_sources(count: int, seed: int = 0) -> list[list[int]]:
         [*(generator.randrange(4, 400) for _ in range(generator.randrange(0, 30))), 2]
         for _ in range(count)
     ]
-
-
-def run(
-    weights: NativeModel,
-    jobs: Sequence[tuple[list[int], GenerationConfig]],
-    *,
-    newcomers_a_call: int = 7,
-    cancel: random.Random | None = None,
-    pause: random.Random | None = None,
-) -> dict[int, tuple[Hypothesis, ...]]:
-    """Lets jobs join a running batch a few at a time; slots are full of other numbers.
-
-    Args:
-        cancel: after most calls, takes somebody's slots away, for newcomers of the next call.
-        pause: leaves some out of most calls' steps, and interrupts others within their first step.
-
-    Returns:
-        What was not cancelled, by its place in `jobs`.
-    """
-    max_slots = 48
-    state = NativeState(weights, max_slots)
-    state.cache_bytes()[:] = 0x46
-    free = list(range(max_slots))
-    held: dict[int, list[int]] = {}
-    finished: dict[int, tuple[Hypothesis, ...]] = {}
-    removed: list[int] = []
-    waiting = list(enumerate(jobs))
-    while waiting or held:
-        newcomers: list[NativeRequest] = []
-        while waiting and len(newcomers) < newcomers_a_call:
-            index, (source, generation) = waiting[0]
-            if len(free) < generation.beam_size:
-                break
-            del waiting[0]
-            held[index] = [free.pop() for _ in range(generation.beam_size)]
-            newcomers.append(
-                NativeRequest(
-                    id=index, source_ids=source, slots=held[index], generation=generation,
-                    max_new_tokens=generation.target_limit(
-                        len(source), weights.config.max_positions
-                    ),
-                )
-            )  # fmt: skip
-        active = None
-        if pause and held and pause.random() < 0.7:
-            active = pause.sample(list(held), pause.randrange(1, len(held) + 1))
-        if pause and pause.random() < 0.3:
-            state.interrupt()
-        outcome = state.execute(removed, newcomers, max_steps=3, active=active)
-        assert outcome.steps > 0, "a call with running sequences must take a step"
-        for index, hypotheses in outcome.finished.items():
-            finished[index] = hypotheses
-            free += held.pop(index)
-        removed = []
-        if cancel and held and cancel.random() < 0.7:
-            removed = [cancel.choice(list(held))]
-            free += held.pop(removed[0])
-            cancel.shuffle(free)
-        assert state.num_running == len(held) + len(removed)
-    state.close()
-    return finished
-
-
-def translate(
-    weights: NativeModel,
-    sources: Sequence[list[int]],
-    generation: GenerationConfig,
-    *,
-    newcomers_a_call: int = 7,
-) -> list[tuple[Hypothesis, ...]]:
-    """All sources in one way."""
-    jobs = [(source, generation) for source in sources]
-    finished = run(weights, jobs, newcomers_a_call=newcomers_a_call)
-    return [finished[index] for index in range(len(sources))]
 
 
 def tokens(hypotheses: Sequence[Hypothesis]) -> list[tuple[int, ...]]:
@@ -292,6 +222,70 @@ def test_states_follow_their_hypotheses_whoever_comes_goes_or_pauses(shape: str)
     left = run(weights, jobs, cancel=generator, pause=generator)
     assert 10 < len(left) < 38
     assert left == {index: undisturbed[index] for index in left}
+
+
+@pytest.mark.parametrize("search", OTHER_SEARCHES, ids=range(len(OTHER_SEARCHES)))
+def test_what_is_a_sequences_own(library: Path, search: GenerationConfig) -> None:
+    model = tiny_transformer(seed=5, projection_bias=True)
+    weights = NativeModel(model, "float32", library=library)
+    sources = [[5, 6, 7, *source] for source in random_sources(40)]
+    options = random_options(40)
+    expected = generate(model, sources, search, options)
+    for ours, theirs in zip(translate(weights, sources, search, options), expected, strict=True):
+        assert tokens(ours) == tokens(theirs)
+        for mine, other in zip(ours, theirs, strict=True):
+            assert mine.score == pytest.approx(other.score, abs=1e-4)
+            assert mine.finish_reason is other.finish_reason
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+@pytest.mark.parametrize("generation", [GREEDY, BEAM, GUARDED], ids=["greedy", "beam", "guarded"])
+def test_a_shortlist_gives_the_bits_of_a_smaller_vocabulary(
+    library: Path, precision: str, generation: GenerationConfig
+) -> None:
+    """Of a model that has the listed tokens alone, and reads them as the other reads its own."""
+    listed = np.unique([0, 1, 2, *random.Random(0).sample(range(400), 150)]).astype(np.int32)
+    shape = {"seed": 5, "shared_embeddings": False, "tied_projection": False}
+    whole = tiny_transformer(**shape, projection_bias=True)
+    part = tiny_transformer(**shape, projection_bias=True, tgt_vocab_size=len(listed))
+    with torch.no_grad():
+        torch.nn.init.normal_(whole.projection.bias)
+        part.load_state_dict(
+            whole.state_dict()
+            | {
+                name: whole.state_dict()[name][listed]
+                for name in (
+                    "tgt_embedding.tokens.weight",
+                    "projection.weight",
+                    "projection.bias",
+                )
+            }
+        )
+    sources = random_sources(24)
+    options = [SequenceOptions(shortlist=listed)] * len(sources)
+    restricted = translate(
+        NativeModel(whole, precision, library=library), sources, generation, options
+    )
+    smaller = translate(NativeModel(part, precision, library=library), sources, generation)
+    for ours, theirs in zip(restricted, smaller, strict=True):
+        assert [(listed[list(h.token_ids)].tolist(), h.score, h.log_prob) for h in theirs] == [
+            (list(h.token_ids), h.score, h.log_prob) for h in ours
+        ]
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_neighbours_with_options_of_their_own_change_nothing_not_even_a_bit(precision: str) -> None:
+    weights = NativeModel(tiny_transformer(seed=5), precision)
+    sources, options = random_sources(40), random_options(40)
+    for generation in (GREEDY, BEAM, GUARDED):
+        together = translate(weights, sources, generation, options, newcomers_a_call=40)
+        alone = [
+            translate(weights, [source], generation, [each])[0]
+            for source, each in zip(sources, options, strict=True)
+        ]
+        assert together == alone
+    everything = [SequenceOptions(shortlist=np.arange(400, dtype=np.int32))] * len(sources)
+    assert translate(weights, sources, BEAM, everything) == translate(weights, sources, BEAM)
 
 
 @pytest.mark.parametrize(("first", "last"), [(3, 600), (400, 900), (0, 600), (384, 1000)])

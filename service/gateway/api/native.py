@@ -14,6 +14,7 @@ from service.errors import Failure
 from service.gateway.api.contract import Contract
 from service.gateway.api.json_body import JsonRoute
 from service.gateway.api.native_schemas import (
+    MAX_LISTED_PAIRS,
     ErrorBody,
     ErrorReply,
     Model,
@@ -110,7 +111,7 @@ def _answer(
 ) -> dict[str, Any]:
     """The fields of a TranslateReplyBody; optional ones only if asked for."""
     translations = reply.translations
-    return {
+    answer = {
         "translations": [
             _translation(one, return_scores=return_scores, return_hypotheses=return_hypotheses)
             for one in translations
@@ -125,6 +126,9 @@ def _answer(
             for name in ("queue_seconds", "encode_seconds", "decode_seconds")
         },
     }
+    if reply.pivot is not None:
+        answer["pivot"] = reply.pivot
+    return answer
 
 
 def _translation(
@@ -143,5 +147,12 @@ def _translation(
 
 
 def _model(info: ModelInfo) -> Model:
-    pairs = [{"source": source, "target": target} for source, target in info.pairs]
-    return Model.model_validate(asdict(info) | {"pairs": pairs})
+    languages = info.languages
+    pairs = languages.pairs if languages.num_pairs <= MAX_LISTED_PAIRS else ()
+    fields = asdict(info) | {
+        "pairs": [pair._asdict() for pair in pairs],
+        "source_languages": languages.sources,
+        "target_languages": languages.targets,
+    }
+    del fields["languages"]
+    return Model.model_validate(fields)
