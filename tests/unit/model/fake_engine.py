@@ -7,7 +7,7 @@ from concurrent.futures import Future
 
 from model.config import EngineConfig, GenerationConfig, Priority
 from model.decoding.search import FinishReason, Hypothesis
-from model.decoding.sequence_options import SequenceOptions
+from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 from model.engine.sequence import SequenceResult
 from model.errors import QueueFullError, RequestCancelledError
 
@@ -74,7 +74,7 @@ class FakeEngine:
         deadline: float | None = None,
         priority: Priority = Priority.INTERACTIVE,
     ) -> list[Future[SequenceResult]]:
-        assert options is not None
+        options = options or [NO_OPTIONS] * len(sources)
         assert len(options) == len(sources)
         assert all(0 < len(source) <= self.max_source_tokens for source in sources)
         if len(self.in_flight) + len(sources) > self.config.max_waiting:

@@ -190,13 +190,13 @@ async def test_what_is_no_list_of_texts_is_refused(texts: list[str], message: st
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the tokenizer reads, sentence by sentence."""
     texts: list[str] = []
-    tokenize = TOKENIZER.tokenize
+    tokenize = TOKENIZER.source.tokenize
 
     def note(text: str) -> list[int]:
         texts.append(text)
         return tokenize(text)
 
-    monkeypatch.setattr(TOKENIZER, "tokenize", note)
+    monkeypatch.setattr(TOKENIZER.source, "tokenize", note)
     return texts
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from typing import Any
 
 import httpx
@@ -449,15 +450,7 @@ async def test_models_tell_of_themselves() -> None:
         "dtype": "float32",
         "num_parameters": 1234,
         "max_source_tokens": 256,
-        "generation": {
-            "beam_size": 4,
-            "length_penalty": 0.6,
-            "max_new_tokens": None,
-            "max_new_tokens_over_source": 50,
-            "num_hypotheses": 1,
-            "no_repeat_ngram_size": 0,
-            "repetition_penalty": 1.0,
-        },
+        "generation": asdict(GenerationConfig()),
     }
 
 
