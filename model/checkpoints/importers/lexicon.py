@@ -1,0 +1,79 @@
+"""Lexicons that say which target tokens a source token is likely to become: Marian's shortlists.
+
+Two forms: Bergamot's binary one (`lex.*.s2t.bin`), already cut down, and Marian's text, a line for
+each "target source probability".
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.errors import CheckpointError
+
+__all__ = ["Lexicon", "read_binary_lexicon", "read_text_lexicon"]
+
+_MAGIC = 0xF11A48D5013417F5
+_HEADER = struct.Struct("<6Q")
+_GOLDEN_RATIO = 0x9E3779B97F4A7C15
+_MOST_LINES = 20_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lexicon:
+    """The likely target ids of each source id."""
+
+    first: int
+    """So many target ids, from 0 on, are always likely: the most frequent ones."""
+    offsets: NDArray[np.int64]
+    """(source ids + 1): where in `ids` those of a source id begin; the last is the end."""
+    ids: NDArray[np.int32]
+    """Target ids, sorted for each source id."""
+
+
+def read_binary_lexicon(content: bytes) -> Lexicon:
+    """Reads Bergamot's form: six numbers of 64 bits, offsets, ids.
+
+    Raises:
+        CheckpointError: it is no such file, or is damaged.
+    """
+    if len(content) < _HEADER.size:
+        raise CheckpointError(f"a lexicon must have {_HEADER.size} bytes, but has {len(content)}")
+    magic, checksum, first, _, num_offsets, num_ids = _HEADER.unpack_from(content)
+    if magic != _MAGIC:
+        raise CheckpointError(f"a lexicon must begin with {_MAGIC:#x}, but begins with {magic:#x}")
+    expected = _HEADER.size + 8 * num_offsets + 4 * num_ids
+    if len(content) != expected:
+        raise CheckpointError(
+            f"a lexicon of {num_offsets} offsets and {num_ids} ids must have {expected} bytes, "
+            f"but has {len(content)}"
+        )
+    if (found := _checksum(content[16:])) != checksum:
+        raise CheckpointError(f"a lexicon's checksum must be {checksum:#x}, but is {found:#x}")
+    offsets = np.frombuffer(content, "<u8", num_offsets, _HEADER.size)
+    ids = np.frombuffer(content, "<u4", num_ids, _HEADER.size + offsets.nbytes)
+    if (
+        num_offsets < 2
+        or offsets[0] != 0
+        or offsets[-1] != num_ids
+        or bool((offsets[1:] < offsets[:-1]).any())
+    ):
+        raise CheckpointError(f"a lexicon's offsets must rise from 0 to {num_ids}, but do not")
+    if num_ids and int(ids.max()) >= 2**24 or first >= 2**24:
+        raise CheckpointError(f"a lexicon must have ids below {2**24}, but has larger ones")
+    return Lexicon(
+        first=first, offsets=offsets.astype(np.int64), ids=ids.astype(np.int32)
+    )
+
+
+def _checksum(content: bytes) -> int:
+    """Boost's way of combining hashes, over words of 64 bits; a last half word counts too."""
+    words = np.frombuffer(content, "<u8", len(content) // 8).tolist()
+    mask = 2**64 - 1
+    state = 0
+    for word in words:
+        state ^= (word + 0x9E3779B9 + (state << 6) + (state >> 2)) & mask
+    return state
