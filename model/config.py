@@ -19,6 +19,7 @@ __all__ = [
     "MAX_POSITIONS",
     "SEQUENCE_OPTIONS",
     "Activation",
+    "DecoderKind",
     "EngineConfig",
     "GenerationConfig",
     "NormOrder",
@@ -47,8 +48,23 @@ class PositionKind(StrEnum):
     SINUSOIDAL = "sinusoidal"
     """Sines in the even dimensions, cosines in the odd ones (section 3.5)."""
     SINUSOIDAL_HALVES = "sinusoidal_halves"
-    """The same values, all sines first and then all cosines, as Marian and fairseq lay them out."""
+    """The same values, all sines first and then all cosines: transformers' MarianMTModel."""
+    SINUSOIDAL_FAIRSEQ = "sinusoidal_fairseq"
+    """All sines, then all cosines, with the exponent i / (D / 2 - 1) instead of 2i / D: Marian,
+    fairseq, M2M-100, NLLB, and CTranslate2 where it stores no table."""
     LEARNED = "learned"
+    """A table of the model's own."""
+
+
+class DecoderKind(StrEnum):
+    """What a decoder layer learns the target's past from."""
+
+    ATTENTION = "attention"
+    """Masked self-attention (section 3.2.3)."""
+    SSRU = "ssru"
+    """A simpler simple recurrent unit (Kim et al., 2019), with D numbers of state."""
+    AVERAGE_ATTENTION = "average_attention"
+    """The mean of all inputs so far, gated (Zhang et al., 2018), with D numbers of state."""
 
 
 class Activation(StrEnum):
@@ -56,7 +72,13 @@ class Activation(StrEnum):
 
     RELU = "relu"
     GELU = "gelu"
+    """x times the share of a normal distribution below x, by erf."""
+    GELU_TANH = "gelu_tanh"
+    """x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2."""
+    GELU_SIGMOID = "gelu_sigmoid"
+    """x sigmoid(1.702 x)."""
     SILU = "silu"
+    """x sigmoid(x), also called swish."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +97,9 @@ class TransformerConfig:
     """Attention heads; must divide `d_model`."""
     num_encoder_layers: int = 6
     num_decoder_layers: int = 6
+    decoder_kind: DecoderKind = DecoderKind.ATTENTION
+    d_average: int = 0
+    """Inner width of the network over the mean in average attention; 0: the mean as it is."""
     norm_order: NormOrder = NormOrder.POST
     """Post-norm is the paper's."""
     final_norm: bool = False
@@ -102,10 +127,11 @@ class TransformerConfig:
     dropout: float = 0.1
     """On embeddings, and on each sub-layer's output before the residual sum (section 5.4)."""
     pad_id: int = 0
+    """Of the target vocabulary, as is `bos_id`."""
     bos_id: int = 1
     """What the decoder reads first."""
     eos_id: int = 2
-    """Ends every source and every target."""
+    """Ends every source and every target, in both vocabularies."""
     unk_id: int = 3
 
     def __post_init__(self) -> None:
@@ -121,6 +147,16 @@ class TransformerConfig:
         if self.d_model % 2 and self.positions is not PositionKind.LEARNED:
             raise InvalidRequestError(
                 f"`d_model` must be even for sinusoidal positions, but is {self.d_model}"
+            )
+        if self.d_model < 4 and self.positions is PositionKind.SINUSOIDAL_FAIRSEQ:
+            raise InvalidRequestError(
+                f"`d_model` must be at least 4 for {self.positions} positions, "
+                f"but is {self.d_model}"
+            )
+        if self.d_average and self.decoder_kind is not DecoderKind.AVERAGE_ATTENTION:
+            raise InvalidRequestError(
+                f"`d_average` must be 0 with `decoder_kind` {self.decoder_kind}, "
+                f"but is {self.d_average}"
             )
         if self.shared_embeddings and self.src_vocab_size != self.tgt_vocab_size:
             raise InvalidRequestError(
@@ -141,11 +177,14 @@ class TransformerConfig:
                 f"`layer_norm_eps` must be in [{_LEAST_EPS}, 1), but is {self.layer_norm_eps}"
             )
         smaller = min(self.src_vocab_size, self.tgt_vocab_size)
-        for name in ("pad_id", "bos_id", "eos_id", "unk_id"):
+        for name, end in (
+            ("pad_id", self.tgt_vocab_size), ("bos_id", self.tgt_vocab_size),
+            ("eos_id", smaller), ("unk_id", smaller),
+        ):  # fmt: skip
             require_integer(name, getattr(self, name), 0)
-            if getattr(self, name) >= smaller:
+            if getattr(self, name) >= end:
                 raise InvalidRequestError(
-                    f"`{name}` must be in [0, {smaller}), but is {getattr(self, name)}"
+                    f"`{name}` must be in [0, {end}), but is {getattr(self, name)}"
                 )
 
     @property
@@ -192,6 +231,7 @@ _SIZES = {
     "num_heads": (1, 2**16),
     "num_encoder_layers": (1, 1000),
     "num_decoder_layers": (1, 1000),
+    "d_average": (0, 2**20),
     "max_positions": (2, MAX_POSITIONS),
     "position_offset": (0, 1000),
 }
@@ -204,6 +244,7 @@ _ENUMS: dict[str, type[StrEnum]] = {
     "norm_order": NormOrder,
     "activation": Activation,
     "positions": PositionKind,
+    "decoder_kind": DecoderKind,
 }
 
 

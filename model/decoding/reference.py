@@ -80,7 +80,7 @@ def _encoded(
 ) -> KVCache:
     """A cache of `beam_size` slots for each source, its cross entry in the first of them."""
     weight = model.projection.weight
-    src_tokens, src_lengths = pad_sources(sources, model.config.pad_id, weight.device)
+    src_tokens, src_lengths = pad_sources(sources, model.config.eos_id, weight.device)
     cache = KVCache(
         model.config,
         len(sources) * beam_size,

@@ -17,9 +17,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from model.config import Activation, NormOrder, PositionKind, TransformerConfig
+from model.config import NormOrder, PositionKind, TransformerConfig
+from model.network.activations import ACTIVATIONS
 from model.network.attention import MultiHeadAttention, causal_mask, padding_mask
 from model.network.dropout import Dropout
 from model.network.kv_cache import KVCache
@@ -27,12 +27,6 @@ from model.network.positions import sinusoidal_positions
 from model.network.weights import Floats
 
 __all__ = ["Transformer"]
-
-_ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
-    Activation.RELU: F.relu,
-    Activation.GELU: F.gelu,
-    Activation.SILU: F.silu,
-}
 
 
 class Embedding(nn.Module):
@@ -50,8 +44,7 @@ class Embedding(nn.Module):
             self.positions = nn.Parameter(torch.empty(rows, config.d_model))
             nn.init.normal_(self.positions, std=config.d_model**-0.5)
         else:
-            interleaved = config.positions is PositionKind.SINUSOIDAL
-            table = sinusoidal_positions(rows, config.d_model, interleaved=interleaved)
+            table = sinusoidal_positions(rows, config.d_model, config.positions)
             self.register_buffer("positions", torch.from_numpy(table), persistent=False)
         self.norm = _layer_norm(config) if config.embedding_norm else None
         self.dropout = Dropout(config.dropout)
@@ -71,7 +64,7 @@ class FeedForward(nn.Module):
         super().__init__()
         self.inner = nn.Linear(config.d_model, config.d_ff)
         self.outer = nn.Linear(config.d_ff, config.d_model)
-        self.activation = _ACTIVATIONS[config.activation]
+        self.activation = ACTIVATIONS[config.activation]
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, D)."""

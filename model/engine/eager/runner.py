@@ -102,7 +102,7 @@ class EagerRunner:
         started = time.monotonic()
         config = self._model.config
         sources = [sequence.source_ids for sequence in batch]
-        src_tokens, src_lengths = pad_sources(sources, config.pad_id, self.device)
+        src_tokens, src_lengths = pad_sources(sources, config.eos_id, self.device)
         encoder_output = self._model.encode(src_tokens, src_lengths)
         slots = self._indices([sequence.slots[0] for sequence in batch])
         self._model.fill_cross_cache(encoder_output, src_lengths, self.cache, slots)

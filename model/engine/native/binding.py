@@ -32,7 +32,13 @@ __all__ = ["PRECISIONS", "NativeModel", "NativeOutcome", "NativeRequest", "Nativ
 PRECISIONS = {"float32": 0, "bfloat16": 1, "int8": 2}
 """What products can be computed in, and the library's numbers for them."""
 
-_ACTIVATIONS = {Activation.RELU: 1, Activation.GELU: 2, Activation.SILU: 3}
+_ACTIVATIONS = {
+    Activation.RELU: 1,
+    Activation.GELU: 2,
+    Activation.SILU: 3,
+    Activation.GELU_TANH: 4,
+    Activation.GELU_SIGMOID: 5,
+}
 _MAX_INT8_INPUTS = 1 << 16
 """So many products of 255 and 127 fit into 32 bits."""
 

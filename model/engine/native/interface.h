@@ -24,7 +24,7 @@ struct PhModelConfig {
   std::int32_t src_vocab_size, tgt_vocab_size, d_model, d_ff, num_heads;
   std::int32_t num_encoder_layers, num_decoder_layers, max_positions;
   std::int32_t pre_norm;    // 1, or 0 for post-norm
-  std::int32_t activation;  // 1 ReLU, 2 GELU, 3 SiLU
+  std::int32_t activation;  // 1 ReLU, 2 GELU, 3 SiLU, 4 and 5 GELU by tanh and by sigmoid
   std::int32_t bos_id, eos_id;
   std::int32_t num_threads;  // that compute together when one runner works alone
   float embedding_scale, layer_norm_eps;

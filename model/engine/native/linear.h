@@ -19,7 +19,8 @@
 namespace polyhead {
 
 enum class Precision { kFloat32 = 0, kBfloat16 = 1, kInt8 = 2 };
-enum class Activation { kNone = 0, kRelu = 1, kGelu = 2, kSilu = 3 };
+// From kGelu on they are no straight lines.
+enum class Activation { kNone = 0, kRelu = 1, kGelu = 2, kSilu = 3, kGeluTanh = 4, kGeluSigmoid = 5 };
 
 inline int values_per_word(Precision p) {
   return p == Precision::kInt8 ? 4 : p == Precision::kBfloat16 ? 2 : 1;

@@ -52,11 +52,8 @@ def embedding_tables(weights: Weights) -> tuple[Floats, Floats, Floats, Floats]:
     if config.positions is PositionKind.LEARNED:
         positions = [weights.array(f"{side}_embedding.positions") for side in ("src", "tgt")]
     else:
-        table = sinusoidal_positions(
-            config.max_positions + config.position_offset,
-            config.d_model,
-            interleaved=config.positions is PositionKind.SINUSOIDAL,
-        )
+        rows = config.max_positions + config.position_offset
+        table = sinusoidal_positions(rows, config.d_model, config.positions)
         positions = [table, table]
     of_source, of_target = (table[config.position_offset :] for table in positions)
     return source, of_source, target, of_target
