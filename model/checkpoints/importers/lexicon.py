@@ -6,7 +6,10 @@ each "target source probability".
 
 from __future__ import annotations
 
+import heapq
+import math
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +21,6 @@ __all__ = ["Lexicon", "read_binary_lexicon", "read_text_lexicon"]
 
 _MAGIC = 0xF11A48D5013417F5
 _HEADER = struct.Struct("<6Q")
-_GOLDEN_RATIO = 0x9E3779B97F4A7C15
-_MOST_LINES = 20_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +63,67 @@ def read_binary_lexicon(content: bytes) -> Lexicon:
         or bool((offsets[1:] < offsets[:-1]).any())
     ):
         raise CheckpointError(f"a lexicon's offsets must rise from 0 to {num_ids}, but do not")
-    if num_ids and int(ids.max()) >= 2**24 or first >= 2**24:
+    if (num_ids and int(ids.max()) >= 2**24) or first >= 2**24:
         raise CheckpointError(f"a lexicon must have ids below {2**24}, but has larger ones")
+    return Lexicon(first=first, offsets=offsets.astype(np.int64), ids=ids.astype(np.int32))
+
+
+def read_text_lexicon(
+    content: bytes,
+    sources: Mapping[str, int],
+    targets: Mapping[str, int],
+    *,
+    first: int,
+    best: int,
+) -> Lexicon:
+    """Reads Marian's text: a target piece, a source piece and a probability on each line.
+
+    Args:
+        content: of the file.
+        sources: source pieces and their ids; lines of others are passed over.
+        targets: the same of the target.
+        first: so many target ids are always likely.
+        best: most target ids of a source id, the most likely ones.
+
+    Raises:
+        CheckpointError: a line is of another form.
+    """
+    likely: dict[int, list[tuple[float, int]]] = {}
+    for number, line in enumerate(content.split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        target, source, probability = _entry(number, line)
+        if source not in sources or target not in targets:
+            continue
+        kept = likely.setdefault(sources[source], [])
+        entry = (probability, -targets[target])
+        if len(kept) < best:
+            heapq.heappush(kept, entry)
+        else:
+            heapq.heappushpop(kept, entry)
+    lists = [
+        sorted({-target for _, target in likely.get(source, ())})
+        for source in range(max(sources.values(), default=0) + 1)
+    ]
     return Lexicon(
-        first=first, offsets=offsets.astype(np.int64), ids=ids.astype(np.int32)
+        first=first,
+        offsets=np.cumsum([0, *map(len, lists)], dtype=np.int64),
+        ids=np.array([target for targets in lists for target in targets], np.int32),
     )
+
+
+def _entry(number: int, line: bytes) -> tuple[str, str, float]:
+    try:
+        target, source, value = line.decode().split()
+        probability = float(value)
+    except ValueError:
+        probability = math.nan
+    if not 0 <= probability <= 1:
+        raise CheckpointError(
+            f"line {number} of a lexicon must be a target, a source and a probability, but is "
+            f"{line[:100]!r}"
+        )
+    return target, source, probability
 
 
 def _checksum(content: bytes) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -49,9 +50,9 @@ _REFUSED = (
 )
 """Options that must have one of some values, and what it means if they have not."""
 
-_ACTIVATIONS = {
-    "relu": Activation.RELU, "swish": Activation.SILU, "gelu": Activation.GELU_SIGMOID,
-}  # fmt: skip
+_ACTIVATIONS = {"relu": Activation.RELU, "swish": Activation.SILU, "gelu": Activation.GELU}
+_GELU_BY_SIGMOID = (1, 12, 0)
+"""The last version in which gelu is x sigmoid(1.702 x)."""
 _DECODERS = {
     "self-attention": DecoderKind.ATTENTION,
     "average-attention": DecoderKind.AVERAGE_ATTENTION,
@@ -94,8 +95,8 @@ class MarianOptions:
         kind = values.get("type")
         if kind != "transformer":
             problems.add(
-                f"`type` must be transformer, but is {_shown(kind)}: recurrent models, ensembles and "
-                "language models are not supported"
+                f"`type` must be transformer, but is {_shown(kind)}: recurrent models, "
+                "ensembles and language models are not supported"
             )
         for name, allowed, meaning in _REFUSED:
             if (value := values.get(name, allowed[0])) not in allowed:
@@ -113,19 +114,21 @@ class MarianOptions:
         """Target and projection are one matrix."""
         self.output_bias: bool = values.get("output-omit-bias", False) is False
 
-    def config(self, shapes: Mapping[str, tuple[int, ...]]) -> TransformerConfig | None:
-        """The shape of our model, with one id more than the larger vocabulary has.
+    def config(
+        self, shapes: Mapping[str, tuple[int, ...]], *, eos_id: int, unk_id: int
+    ) -> TransformerConfig | None:
+        """The shape of our model, with one target id more: what the decoder starts with.
 
         Args:
             shapes: of the tensors, which say whether positions were trained.
+            eos_id, unk_id: of both vocabularies.
 
         Returns:
             None if something is missing or wrong; then the problems have it.
         """
         position_rows = shapes.get(POSITIONS, ())
         learned = len(position_rows) == 2
-        vocabularies = self._vocabularies()
-        size = max(vocabularies, default=1) + 1
+        source_size, target_size = self._vocabularies()
         decoder = self._choice("transformer-decoder-autoreg", _DECODERS, "self-attention")
         if decoder is DecoderKind.SSRU:
             self._choice("dec-cell", {"ssru": True}, None)
@@ -137,8 +140,8 @@ class MarianOptions:
             )
         try:
             return TransformerConfig(
-                src_vocab_size=size,
-                tgt_vocab_size=size,
+                src_vocab_size=source_size + self.tied_source,
+                tgt_vocab_size=target_size + 1,
                 d_model=self._size("dim-emb"),
                 d_ff=d_ff,
                 num_heads=self._size("transformer-heads"),
@@ -147,8 +150,7 @@ class MarianOptions:
                 norm_order=self._norm_order() or NormOrder.POST,
                 final_norm=self._norms("transformer-postprocess-top", {"": False, "n": True}),
                 embedding_norm=self._norms("transformer-postprocess-emb", {"": False, "n": True}),
-                activation=self._choice("transformer-ffn-activation", _ACTIVATIONS, "swish")
-                or Activation.RELU,
+                activation=self._activation(),
                 positions=PositionKind.LEARNED if learned else PositionKind.SINUSOIDAL_FAIRSEQ,
                 max_positions=position_rows[0] if learned else _MAX_POSITIONS,
                 scale_embedding=not learned,
@@ -159,31 +161,45 @@ class MarianOptions:
                 projection_bias=True,
                 layer_norm_eps=_EPS,
                 dropout=0.0,
-                pad_id=size - 1,
-                bos_id=size - 1,
-                eos_id=0,
-                unk_id=1,
+                pad_id=target_size,
+                bos_id=target_size,
+                eos_id=eos_id,
+                unk_id=unk_id,
             )
         except InvalidRequestError as error:
             self._problems.add(str(error))
             return None
 
-    def vocabularies(self) -> tuple[int, int]:
-        """Sizes of the source's and the target's; 1 for what is not understood."""
-        sizes = self._vocabularies()
-        return (sizes[0], sizes[1]) if len(sizes) == 2 else (1, 1)
-
-    def _vocabularies(self) -> list[int]:
+    def _vocabularies(self) -> tuple[int, int]:
+        """Sizes of the source's and the target's."""
         values = self._values.get("dim-vocabs")
         if not isinstance(values, list) or len(values) != 2 or not all(map(_is_size, values)):
             self._problems.add(f"`dim-vocabs` must be two sizes, but is {_shown(values)}")
-            return []
-        return values
+            return 2, 2
+        if self.tied_source and values[0] != values[1]:
+            self._problems.add(f"`dim-vocabs` must be equal with tied embeddings, but is {values}")
+        return values[0], values[1]
+
+    def _activation(self) -> Activation:
+        choice = self._choice("transformer-ffn-activation", _ACTIVATIONS, "swish")
+        if choice is Activation.GELU and self._version() <= _GELU_BY_SIGMOID:
+            return Activation.GELU_SIGMOID
+        return choice or Activation.RELU
+
+    def _version(self) -> tuple[int, ...]:
+        """Of the Marian that wrote the model; (0,) if it does not say."""
+        found = re.match(r"v(\d{1,4})\.(\d{1,4})\.(\d{1,4})", str(self._values.get("version")))
+        return tuple(map(int, found.groups())) if found else (0,)
 
     def _average_width(self) -> int:
         if self._values.get("transformer-aan-depth", 2) == 1:
             return 0
-        return self._size("transformer-dim-aan")
+        if (width := self._size("transformer-dim-aan")) == self._values.get("dim-emb"):
+            self._problems.add(
+                f"`transformer-dim-aan` must not be `dim-emb`, but is {width}: Marian then has one "
+                "layer fewer"
+            )
+        return width
 
     def _size(self, name: str) -> int:
         value = self._values.get(name)
@@ -207,6 +223,11 @@ class MarianOptions:
             self._problems.add(
                 "`transformer-preprocess` and `transformer-postprocess` must be '' and 'dan', or "
                 f"'n' and 'da', but are {before!r} and {after!r} beside dropout"
+            )
+        if order is NormOrder.PRE and "transformer-postprocess-top" not in self._values:
+            self._problems.add(
+                "a model with `transformer-preprocess` n must be of Marian 1.10 or newer, but is "
+                "older: those normalise queries only, which is not supported"
             )
         return order
 

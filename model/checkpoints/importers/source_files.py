@@ -19,8 +19,8 @@ MAX_TEXT_BYTES = 64 * 2**20
 """Largest file of anything else: options, vocabularies, lexicons."""
 
 _MOST_GROWTH = 16
-"""How many times larger than itself a compressed file may be inside. Weights and vocabularies shrink
-to a half or a third; what shrinks more is made to fill a memory."""
+"""How many times larger than itself a compressed file may be inside. Weights and vocabularies
+shrink to a half or a third; what shrinks more is made to fill a memory."""
 
 
 class SourceFiles:
