@@ -54,7 +54,8 @@ def learn_pieces(sentences: Iterable[str], *, vocab_size: int, byte_fallback: bo
 
 def poison(cache: KVCache, slots: Tensor) -> None:
     """Fills `slots` with a large number, to show that nobody reads what is not theirs."""
-    for tensor in (cache.self_keys, cache.self_values, cache.cross_keys, cache.cross_values):
+    of_self = (cache.self_keys, cache.self_values, cache.states)
+    for tensor in (*of_self, cache.cross_keys, cache.cross_values):
         tensor[:, slots] = 1e4
 
 

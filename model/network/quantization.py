@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.config import DecoderKind
 from model.errors import InvalidRequestError
 from model.network.transformer import Transformer
 
@@ -98,7 +99,8 @@ def narrowed(model: Transformer, precision: str) -> Transformer:
                 setattr(module, name, _LINEARS[precision](child))
     layer: Any
     for layer in narrow.decoder_layers:
-        for attention in (layer.self_attn, layer.cross_attn):
+        own = [layer.self_attn] if layer.kind is DecoderKind.ATTENTION else []
+        for attention in (*own, layer.cross_attn):
             attention.k_proj = _Cached(attention.k_proj)
             attention.v_proj = _Cached(attention.v_proj)
     return narrow
