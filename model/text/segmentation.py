@@ -23,7 +23,8 @@ from typing import Self
 from model.errors import InvalidRequestError
 from model.text.protection import WEB_ADDRESS, Masked, Masker, is_mark, longest
 from model.text.sentences import split_sentences
-from model.text.tokenizer import PLACEHOLDERS, Tokenizer
+from model.text.tokenizer import Tokenizer
+from model.text.vocabulary import PLACEHOLDERS
 
 __all__ = ["Segment", "SegmentedText", "Segmenter"]
 
