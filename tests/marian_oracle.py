@@ -25,7 +25,7 @@ def _sigmoid(x: Array) -> Array:
 _ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": lambda x: np.maximum(x, 0),
     "swish": lambda x: x * _sigmoid(x),
-    "gelu": lambda x: x * _sigmoid(1.702 * x),
+    "gelu": lambda x: x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2,
 }
 
 

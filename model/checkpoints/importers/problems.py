@@ -6,7 +6,7 @@ from model.errors import CheckpointError
 
 __all__ = ["Problems"]
 
-_MOST_LISTED = 30
+_MOST_LISTED = 100
 
 
 class Problems:

@@ -81,7 +81,7 @@ def test_all_shapes_that_mozilla_has_published(
             "transformer-no-affine": False,
             "transformer-no-bias": False,
             "transformer-rnn-projection": False,
-        }  # fmt: skip
+        }
     )
 
     shared = tied == "tied-embeddings-all"
