@@ -20,7 +20,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,7 @@ from model.checkpoints.files import (
     read_file,
 )
 from model.checkpoints.manifest import FORMAT_VERSION, Manifest, ModelMetadata, read_manifest
+from model.checkpoints.shortlist import Shortlist
 from model.checkpoints.weights import StoredDtype, StoredWeights, check_weights, write_weights
 from model.config import GenerationConfig, TransformerConfig
 from model.errors import CheckpointError
@@ -50,6 +51,7 @@ __all__ = [
     "Checkpoint",
     "check_checkpoint",
     "load_checkpoint",
+    "make_tokenizer",
     "save_checkpoint",
     "stored_weights",
     "write_checkpoint",
@@ -84,6 +86,10 @@ def check_checkpoint(directory: Path) -> tuple[Manifest, Tokenizer]:
     check_weights(directory, _shards(directory), manifest.config)
     # As much as the manifest says, from here on.
     verify_checksums(directory)
+    if (SHORTLIST_FILE in read_checksums(directory)) is not manifest.metadata.shortlist:
+        raise CheckpointError(
+            f"{directory} must have {SHORTLIST_FILE} if {CONFIG_FILE} says so, and only then"
+        )
     return manifest, _read_tokenizer(directory, manifest)
 
 
@@ -192,6 +198,7 @@ def write_checkpoint(
     metadata: ModelMetadata,
     generation: GenerationConfig,
     *,
+    shortlist: Shortlist | None = None,
     dtype: StoredDtype = "float16",
 ) -> None:
     """`save_checkpoint` of what is no Transformer, without torch.
@@ -203,6 +210,7 @@ def write_checkpoint(
         tokenizer_files: the content of each file of the tokenizer, by its name.
         metadata: what the model is called and translates.
         generation: how it searches when nobody says.
+        shortlist: of likely targets; `metadata` is written as it is here.
         dtype: of the stored weights.
 
     Raises:
@@ -210,6 +218,8 @@ def write_checkpoint(
             a weight does not fit into `dtype`, or is missing, unknown or of another shape.
     """
     make_tokenizer(tokenizer_files, config, metadata)
+    if shortlist is not None:
+        shortlist.check(config)
     directory = directory.resolve()  # what a link points to is replaced, not the link
     _refuse_other_content(directory)
     directory.parent.mkdir(parents=True, exist_ok=True)
@@ -219,9 +229,11 @@ def write_checkpoint(
         write_weights(working, items, config, dtype)
         for name, content in tokenizer_files.items():
             (working / name).write_bytes(content)
+        if shortlist is not None:
+            (working / SHORTLIST_FILE).write_bytes(shortlist.to_bytes())
         manifest = {
             "format_version": FORMAT_VERSION,
-            **asdict(metadata),
+            **asdict(replace(metadata, shortlist=shortlist is not None)),
             "model": config.to_dict(),
             "generation": asdict(generation),
         }

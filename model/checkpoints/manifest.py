@@ -100,7 +100,7 @@ class ModelMetadata:
     """Where ids come from, and how the model is told its languages."""
     shortlist: bool = False
     """Whether there is a list of the targets' pieces that each source's piece may become
-    (model/text/shortlist.py); others are not predicted then."""
+    (model/checkpoints/shortlist.py); others are not predicted then."""
     origin: Origin | None = None
     """Where it was imported from; None if it was trained here."""
 
