@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.checkpoints.importers.lexicon import Lexicon
 from model.checkpoints.importers.tensors import ImportedWeights
 from model.checkpoints.manifest import ModelMetadata
+from model.checkpoints.shortlist import Shortlist
 from model.config import GenerationConfig
 
 __all__ = ["ImportOptions", "ImportReport", "ImportedModel"]
@@ -32,7 +32,7 @@ class ImportedModel:
     tokenizer_files: dict[str, bytes]
     metadata: ModelMetadata
     generation: GenerationConfig
-    shortlist: Lexicon | None = None
+    shortlist: Shortlist | None = None
     notes: tuple[str, ...] = ()
     """What is not as it was at the source; sentences."""
 

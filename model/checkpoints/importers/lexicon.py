@@ -10,32 +10,19 @@ import heapq
 import math
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from model.checkpoints.shortlist import Shortlist
 from model.errors import CheckpointError
 
-__all__ = ["Lexicon", "read_binary_lexicon", "read_text_lexicon"]
+__all__ = ["read_binary_lexicon", "read_text_lexicon"]
 
 _MAGIC = 0xF11A48D5013417F5
 _HEADER = struct.Struct("<6Q")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Lexicon:
-    """The likely target ids of each source id."""
-
-    first: int
-    """So many target ids, from 0 on, are always likely: the most frequent ones."""
-    offsets: NDArray[np.int64]
-    """(source ids + 1): where in `ids` those of a source id begin; the last is the end."""
-    ids: NDArray[np.int32]
-    """Target ids, sorted for each source id."""
-
-
-def read_binary_lexicon(content: bytes) -> Lexicon:
+def read_binary_lexicon(content: bytes) -> Shortlist:
     """Reads Bergamot's form: six numbers of 64 bits, offsets, ids.
 
     Raises:
@@ -65,7 +52,7 @@ def read_binary_lexicon(content: bytes) -> Lexicon:
         raise CheckpointError(f"a lexicon's offsets must rise from 0 to {num_ids}, but do not")
     if (num_ids and int(ids.max()) >= 2**24) or first >= 2**24:
         raise CheckpointError(f"a lexicon must have ids below {2**24}, but has larger ones")
-    return Lexicon(first=first, offsets=offsets.astype(np.int64), ids=ids.astype(np.int32))
+    return Shortlist(first=first, offsets=offsets.astype(np.int64), ids=ids.astype(np.int32))
 
 
 def read_text_lexicon(
@@ -75,7 +62,7 @@ def read_text_lexicon(
     *,
     first: int,
     best: int,
-) -> Lexicon:
+) -> Shortlist:
     """Reads Marian's text: a target piece, a source piece and a probability on each line.
 
     Args:
@@ -105,7 +92,7 @@ def read_text_lexicon(
         sorted({-target for _, target in likely.get(source, ())})
         for source in range(max(sources.values(), default=0) + 1)
     ]
-    return Lexicon(
+    return Shortlist(
         first=first,
         offsets=np.cumsum([0, *map(len, lists)], dtype=np.int64),
         ids=np.array([target for targets in lists for target in targets], np.int32),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from model.checkpoints.importers.imported import ImportedModel, ImportOptions
-from model.checkpoints.importers.lexicon import Lexicon, read_binary_lexicon, read_text_lexicon
+from model.checkpoints.importers.lexicon import read_binary_lexicon, read_text_lexicon
 from model.checkpoints.importers.marian_files import (
     MarianFiles,
     find_marian_files,
@@ -26,6 +26,7 @@ from model.checkpoints.importers.problems import Problems
 from model.checkpoints.importers.source_files import SourceFiles
 from model.checkpoints.importers.tensors import ImportedWeights
 from model.checkpoints.manifest import ModelMetadata, Origin
+from model.checkpoints.shortlist import Shortlist
 from model.config import GenerationConfig, LengthNormalization, TransformerConfig
 from model.errors import CheckpointError, InvalidRequestError
 from model.text.tokenizer import vocabulary_list
@@ -93,6 +94,11 @@ def read_marian(source: Path, options: ImportOptions) -> ImportedModel:
     settings = _settings(found)
     generation, notes = _generation(settings, problems)
     metadata = _metadata(found, files, texts, options, problems)
+    if texts.shortlist is not None:
+        try:
+            texts.shortlist.check(config)
+        except CheckpointError as error:
+            problems.add(f"{found.lexicon}: {error}")
     problems.raise_any()
     assert metadata is not None
     assert generation is not None
@@ -101,7 +107,7 @@ def read_marian(source: Path, options: ImportOptions) -> ImportedModel:
         tokenizer_files=texts.files,
         metadata=metadata,
         generation=generation,
-        shortlist=texts.lexicon,
+        shortlist=texts.shortlist,
         notes=notes,
     )
 
@@ -114,7 +120,7 @@ class _Texts:
     target: MarianVocabulary
     kind: TokenizerKind
     files: dict[str, bytes]
-    lexicon: Lexicon | None
+    shortlist: Shortlist | None
 
 
 def _banned(vocabulary: MarianVocabulary, decoder: dict[str, Any]) -> list[int]:
@@ -147,7 +153,7 @@ def _read_texts(files: SourceFiles, found: MarianFiles, problems: Problems) -> _
             texts |= _one_or_two(
                 "vocabulary.json", "source_vocabulary.json", "target_vocabulary.json", lists
             )
-        lexicon = _read_lexicon(files, found, source, target)
+        shortlist = _read_shortlist(files, found, source, target)
     except CheckpointError as error:
         problems.add(str(error))
         return None
@@ -156,7 +162,7 @@ def _read_texts(files: SourceFiles, found: MarianFiles, problems: Problems) -> _
             "source and target must end with one id, and have one unknown, but have "
             f"{source.eos_id} and {target.eos_id}, {source.unk_id} and {target.unk_id}"
         )
-    return _Texts(source=source, target=target, kind=kind, files=texts, lexicon=lexicon)
+    return _Texts(source=source, target=target, kind=kind, files=texts, shortlist=shortlist)
 
 
 def _one_or_two(both: str, source: str, target: str, contents: list[bytes]) -> dict[str, bytes]:
@@ -166,28 +172,23 @@ def _one_or_two(both: str, source: str, target: str, contents: list[bytes]) -> d
     return {source: contents[0], target: contents[1]}
 
 
-def _read_lexicon(
+def _read_shortlist(
     files: SourceFiles, found: MarianFiles, source: MarianVocabulary, target: MarianVocabulary
-) -> Lexicon | None:
+) -> Shortlist | None:
     if found.lexicon is None:
         return None
     content = files.read(found.lexicon)
     if ".bin" in found.lexicon:
-        lexicon = read_binary_lexicon(content)
+        shortlist = read_binary_lexicon(content)
     else:
         first, best = _lexicon_sizes(found.decoder.get("shortlist"))
-        lexicon = read_text_lexicon(content, source.ids(), target.ids(), first=first, best=best)
-    if len(lexicon.offsets) != len(source.pieces) + 1:
+        shortlist = read_text_lexicon(content, source.ids(), target.ids(), first=first, best=best)
+    if len(shortlist.offsets) != len(source.pieces) + 1:
         raise CheckpointError(
             f"{found.lexicon} must be for {len(source.pieces)} source ids, but is for "
-            f"{len(lexicon.offsets) - 1}"
+            f"{len(shortlist.offsets) - 1}"
         )
-    if len(lexicon.ids) and not 0 <= lexicon.ids.min() <= lexicon.ids.max() < len(target.pieces):
-        raise CheckpointError(
-            f"{found.lexicon} must have target ids below {len(target.pieces)}, but has "
-            f"{lexicon.ids.max()}"
-        )
-    return lexicon
+    return shortlist
 
 
 def _lexicon_sizes(values: Any) -> tuple[int, int]:
@@ -261,7 +262,7 @@ def _metadata(
             license=options.license or usual_license,
             max_source_tokens=_FIREFOX_SOURCE_TOKENS if firefox else None,
             tokenizer=TokenizerConfig(kind=texts.kind),
-            shortlist=texts.lexicon is not None,
+            shortlist=texts.shortlist is not None,
             origin=Origin(
                 source=str(files.directory.resolve() / found.weights),
                 format=kind,

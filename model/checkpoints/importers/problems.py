@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from model.errors import CheckpointError
+from model.errors import ImportRefusedError
 
 __all__ = ["Problems"]
 
@@ -24,11 +24,11 @@ class Problems:
         """Ends the import, if there is a reason to.
 
         Raises:
-            CheckpointError: with every reason, one a line.
+            ImportRefusedError: with every reason.
         """
         if not self._reasons:
             return
-        listed = [f"\n- {reason}" for reason in self._reasons[:_MOST_LISTED]]
+        listed = self._reasons[:_MOST_LISTED]
         if (more := len(self._reasons) - _MOST_LISTED) > 0:
-            listed.append(f"\n- and {more} more")
-        raise CheckpointError(f"cannot import {self.what}:{''.join(listed)}")
+            listed.append(f"and {more} more")
+        raise ImportRefusedError(self.what, listed)

@@ -29,7 +29,7 @@ class Format:
 
 FORMATS = (
     Format(
-        title="Marian or Firefox (.npz or .bin, with its vocabularies beside it)",
+        title="Marian's or Firefox's (.npz or .bin, its vocabularies beside it)",
         detect=is_marian,
         read=read_marian,
     ),
@@ -74,6 +74,7 @@ def import_model(
         imported.tokenizer_files,
         imported.metadata,
         imported.generation,
+        shortlist=imported.shortlist,
         dtype="float32",
     )
     return ImportReport(
@@ -90,5 +91,5 @@ def _format(source: Path) -> Format:
     for each in FORMATS:
         if each.detect(source):
             return each
-    known = "".join(f"\n- {each.title}" for each in FORMATS)
-    raise CheckpointError(f"{source} must be a model of a known format, but is not:{known}")
+    known = ", or ".join(each.title for each in FORMATS)
+    raise CheckpointError(f"{source} must be a model of {known}, but is not")

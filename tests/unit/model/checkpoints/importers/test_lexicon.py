@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.checkpoints.importers.lexicon import Lexicon, read_binary_lexicon, read_text_lexicon
+from model.checkpoints.importers.lexicon import read_binary_lexicon, read_text_lexicon
+from model.checkpoints.shortlist import Shortlist
 from model.errors import CheckpointError
 from tests.unit.model.checkpoints.importers.damage import damaged
 from tests.unit.model.checkpoints.importers.marian_writing import lexicon
@@ -18,7 +19,7 @@ _LISTS = [[0], [5, 7], [], [6, 8, 9]]
 _TEXT = "c a 0.5\nb a 0.25\nd a 0.125\nb b 1\nx a 1\nb y 1\n\n"
 
 
-def _lists(read: Lexicon) -> list[list[int]]:
+def _lists(read: Shortlist) -> list[list[int]]:
     bounds = zip(read.offsets[:-1], read.offsets[1:], strict=True)
     return [read.ids[begin:end].tolist() for begin, end in bounds]
 
