@@ -1,7 +1,8 @@
 """Narrow arithmetic in plain PyTorch: the oracle of the compiled engine's int8 and bfloat16.
 
 Weights are scaled for each output, inputs for each row, so that no row's result depends on another
-row. Everything but the products stays float32; the cached keys and values are bfloat16.
+row. Embeddings are rounded as weights are: those of the target are the projection's, when these are
+tied. Everything but the products stays float32; the cached keys and values are bfloat16.
 """
 
 from __future__ import annotations
@@ -65,6 +66,14 @@ class Bfloat16Linear(nn.Module):
         return F.linear(x.bfloat16().float(), self.weight.bfloat16().float(), self.bias)
 
 
+def _rounded(weight: Tensor, precision: str) -> Tensor:
+    """What is left of (V, D) float32 numbers in "int8" or "bfloat16"."""
+    if precision == "bfloat16":
+        return weight.bfloat16().float()
+    whole, scales = quantize_rows(weight)
+    return whole * scales
+
+
 class _Cached(nn.Module):
     """Keys or values as the cache keeps them."""
 
@@ -93,6 +102,10 @@ def narrowed(model: Transformer, precision: str) -> Transformer:
             f"`precision` must be {' or '.join(_LINEARS)}, but is {precision!r}"
         )
     narrow = copy.deepcopy(model)
+    for embedding in (narrow.src_embedding, narrow.tgt_embedding):
+        # One of its own, for the projection rounds the same matrix by itself.
+        rounded = _rounded(embedding.tokens.weight.detach(), precision)
+        embedding.tokens = nn.Embedding(len(rounded), rounded.size(1), _weight=rounded)
     for module in list(narrow.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, nn.Linear):

@@ -31,6 +31,19 @@ SHAPES: dict[str, dict[str, object]] = {
     "odd widths": {"d_model": 24, "num_heads": 3, "d_ff": 40, "projection_bias": True},
     "wide heads": {"d_model": 96, "num_heads": 2},
     "no biases": {"attention_bias": False, "activation": "silu", "shared_embeddings": False},
+    "untied": {"tied_projection": False, "activation": "gelu_tanh"},
+    "Bergamot": {
+        "decoder_kind": "ssru", "positions": "sinusoidal_fairseq", "layer_norm_eps": 1e-9,
+        "projection_bias": True,
+    },
+    "SSRU, pre-norm, odd widths": {
+        "decoder_kind": "ssru", "norm_order": "pre", "final_norm": True, "d_model": 24,
+        "num_heads": 3, "d_ff": 40, "activation": "gelu_sigmoid",
+    },
+    "average attention": {"decoder_kind": "average_attention", "d_average": 96},
+    "average attention, pre-norm, odd widths": {
+        "decoder_kind": "average_attention", "norm_order": "pre", "d_model": 24, "num_heads": 3,
+    },
 }  # fmt: skip
 
 
@@ -141,7 +154,9 @@ def test_float32_gives_the_reference(library: Path, shape: str) -> None:
 
 
 @pytest.mark.parametrize("precision", ["int8", "bfloat16"])
-@pytest.mark.parametrize("shape", ["post-norm", "pre-norm", "odd widths"])
+@pytest.mark.parametrize(
+    "shape", ["post-norm", "pre-norm", "odd widths", "untied", "Bergamot", "average attention"]
+)
 def test_narrow_arithmetic_gives_its_reference(library: Path, shape: str, precision: str) -> None:
     """Rounding to a few bits turns the last bit of a sum into a visible step, so a few sentences
     of a random model may differ; with wrong arithmetic nearly all would."""
@@ -262,6 +277,21 @@ def test_pauses_change_nothing_not_even_a_bit(precision: str) -> None:
     left = run(weights, jobs, cancel=generator, pause=generator)
     assert 30 < len(left) < 110
     assert left == {index: paused[index] for index in left}
+
+
+@pytest.mark.parametrize("shape", ["Bergamot", "average attention"])
+def test_states_follow_their_hypotheses_whoever_comes_goes_or_pauses(shape: str) -> None:
+    model = tiny_transformer(seed=5, **SHAPES[shape])
+    weights = NativeModel(model, "float32")
+    jobs = mixed_jobs(40)
+    undisturbed = run(weights, jobs)
+    for index, (source, generation) in enumerate(jobs[:24]):
+        assert tokens(undisturbed[index]) == tokens(generate(model, [source], generation)[0])
+    generator = random.Random(0)
+    assert run(weights, jobs, pause=generator) == undisturbed
+    left = run(weights, jobs, cancel=generator, pause=generator)
+    assert 10 < len(left) < 38
+    assert left == {index: undisturbed[index] for index in left}
 
 
 @pytest.mark.parametrize(("first", "last"), [(3, 600), (400, 900), (0, 600), (384, 1000)])

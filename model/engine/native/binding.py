@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from model.config import (
     SEQUENCE_OPTIONS,
     Activation,
+    DecoderKind,
     GenerationConfig,
     NormOrder,
     TransformerConfig,
@@ -23,7 +24,7 @@ from model.config import (
 from model.decoding.search import FinishReason, Hypothesis
 from model.engine.native.build import build
 from model.engine.native.c_interface import CModelConfig, COutcome, CSequence, Status, load
-from model.engine.native.weights import embedding_tables, linears, norms
+from model.engine.native.weights import linears, norms, position_tables
 from model.errors import BackendUnavailableError, InvalidRequestError
 from model.network.weights import Weights
 
@@ -38,6 +39,11 @@ _ACTIVATIONS = {
     Activation.SILU: 3,
     Activation.GELU_TANH: 4,
     Activation.GELU_SIGMOID: 5,
+}
+_DECODER_KINDS = {
+    DecoderKind.ATTENTION: 0,
+    DecoderKind.SSRU: 1,
+    DecoderKind.AVERAGE_ATTENTION: 2,
 }
 _MAX_INT8_INPUTS = 1 << 16
 """So many products of 255 and 127 fit into 32 bits."""
@@ -71,7 +77,7 @@ class NativeModel:
     """Packed weights, read-only from now on and shared by any number of runners.
 
     Args:
-        weights: they are packed one by one; of them only the embedding tables are kept.
+        weights: they are packed one by one; of them only the tables of positions are kept.
         precision: of the matrix products: "float32", "bfloat16" or "int8" (weights scaled for each
             output, inputs for each row). All the rest is float32.
         num_threads: that compute together when only one of the runners works.
@@ -96,26 +102,26 @@ class NativeModel:
             raise BackendUnavailableError(
                 f"`precision` must be {', '.join(PRECISIONS)}, but is {precision!r}"
             )
-        widest = max(weights.config.d_model, weights.config.d_ff)
+        config = weights.config
+        widest = max(config.d_model, config.d_ff, config.d_average)
         if precision == "int8" and widest > _MAX_INT8_INPUTS:
             raise BackendUnavailableError(
-                f"`d_model` and `d_ff` must be at most {_MAX_INT8_INPUTS} in int8, "
-                f"but the larger is {widest}"
+                f"`d_model`, `d_ff` and `d_average` must be at most {_MAX_INT8_INPUTS} in int8, "
+                f"but the largest is {widest}"
             )
-        self.config = weights.config
+        self.config = config
         self.precision = precision
         self._library = load(library or build())
-        config = _c_config(weights.config, precision, num_threads)
-        self._handle = self._library.ph_model_new(byref(config))
+        self._handle = self._library.ph_model_new(byref(_c_config(config, precision, num_threads)))
         if not self._handle:
             raise MemoryError("no memory, or no threads, for the model")
-        self._tables = embedding_tables(weights)
+        self._positions = position_tables(weights)
         self._set_weights(weights)
 
     @property
     def size_bytes(self) -> int:
-        """Packed weights and embedding tables."""
-        distinct = {table.ctypes.data: table.nbytes for table in self._tables}
+        """Packed weights and tables of positions."""
+        distinct = {table.ctypes.data: table.nbytes for table in self._positions}
         return int(self._library.ph_model_bytes(self._handle)) + sum(distinct.values())
 
     def __del__(self) -> None:
@@ -131,13 +137,14 @@ class NativeModel:
                 None if bias is None else bias.ctypes.data, outputs, inputs,
             )  # fmt: skip
             self._check(status, name)
+            del weight, bias  # before the next is read: one of them may be half of the model
         for name, gain, bias in norms(weights):
             status = self._library.ph_model_set_norm(
                 self._handle, name.encode(), gain.ctypes.data, bias.ctypes.data
             )
             self._check(status, name)
-        self._library.ph_model_set_embeddings(
-            self._handle, *(table.ctypes.data for table in self._tables)
+        self._library.ph_model_set_positions(
+            self._handle, *(table.ctypes.data for table in self._positions)
         )
         if missing := self._library.ph_model_missing(self._handle):
             raise RuntimeError(f"{missing.decode()} was not set")
@@ -325,6 +332,10 @@ def _c_config(config: TransformerConfig, precision: str, num_threads: int) -> CM
         max_positions=config.max_positions,
         pre_norm=config.norm_order is NormOrder.PRE,
         activation=_ACTIVATIONS[config.activation],
+        decoder_kind=_DECODER_KINDS[config.decoder_kind],
+        d_average=config.d_average,
+        shared_embeddings=config.shared_embeddings,
+        tied_projection=config.tied_projection,
         bos_id=config.bos_id,
         eos_id=config.eos_id,
         num_threads=num_threads,

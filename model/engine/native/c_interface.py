@@ -47,7 +47,8 @@ class CModelConfig(ctypes.Structure):
         *((name, c_int32) for name in (
             "precision", "src_vocab_size", "tgt_vocab_size", "d_model", "d_ff", "num_heads",
             "num_encoder_layers", "num_decoder_layers", "max_positions", "pre_norm", "activation",
-            "bos_id", "eos_id", "num_threads",
+            "decoder_kind", "d_average", "shared_embeddings", "tied_projection", "bos_id", "eos_id",
+            "num_threads",
         )),
         ("embedding_scale", c_float),
         ("layer_norm_eps", c_float),
@@ -116,7 +117,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {  # what is returned, then the argume
     "ph_model_free": (None, pointer),
     "ph_model_set_linear": (c_int, pointer, c_char_p, pointer, pointer, c_int, c_int),
     "ph_model_set_norm": (c_int, pointer, c_char_p, pointer, pointer),
-    "ph_model_set_embeddings": (None, pointer, pointer, pointer, pointer, pointer),
+    "ph_model_set_positions": (None, pointer, pointer, pointer),
     "ph_model_missing": (c_char_p, pointer),
     "ph_model_bytes": (c_size_t, pointer),
     "ph_runner_new": (pointer, pointer, c_int),

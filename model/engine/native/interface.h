@@ -25,6 +25,9 @@ struct PhModelConfig {
   std::int32_t num_encoder_layers, num_decoder_layers, max_positions;
   std::int32_t pre_norm;    // 1, or 0 for post-norm
   std::int32_t activation;  // 1 ReLU, 2 GELU, 3 SiLU, 4 and 5 GELU by tanh and by sigmoid
+  std::int32_t decoder_kind;  // 0 self-attention, 1 SSRU, 2 average attention
+  std::int32_t d_average;     // inner width of the network over the mean; 0: none
+  std::int32_t shared_embeddings, tied_projection;  // 1 or 0
   std::int32_t bos_id, eos_id;
   std::int32_t num_threads;  // that compute together when one runner works alone
   float embedding_scale, layer_norm_eps;

@@ -9,9 +9,6 @@
 
 namespace polyhead {
 
-// x sigmoid(y).
-inline Floats gated(Floats x, Floats y) { return x / (exponential(Floats{} - y) + 1.0f); }
-
 // The activations that are no straight lines; tanh(y) is 2 sigmoid(2 y) - 1.
 inline Floats smooth(Floats x, Activation activation) {
   switch (activation) {

@@ -75,7 +75,7 @@ class CachedRunner : public Runner {
   std::size_t num_running() const override { return running_.size(); }
   void* cache(std::size_t* bytes) const override {
     *bytes = cache_.bytes();
-    return cache_.self(0, 0);
+    return cache_.data();
   }
 
  private:
