@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from model.errors import InvalidRequestError
-from model.options import option, options_of, require_integer, require_number
+from model.options import option, options_of, require_integer, require_number, require_truth
 
 __all__ = [
     "GENERATION_OPTIONS",
@@ -22,9 +22,11 @@ __all__ = [
     "DecoderKind",
     "EngineConfig",
     "GenerationConfig",
+    "LengthNormalization",
     "NormOrder",
     "PositionKind",
     "Priority",
+    "SearchRules",
     "TransformerConfig",
     "with_present_names",
 ]
@@ -167,7 +169,7 @@ class TransformerConfig:
             "final_norm", "embedding_norm", "scale_embedding", "shared_embeddings",
             "tied_projection", "projection_bias", "attention_bias",
         ):  # fmt: skip
-            _require_truth(name, getattr(self, name))
+            require_truth(name, getattr(self, name))
         for name in ("dropout", "layer_norm_eps"):
             require_number(name, getattr(self, name))
         if not 0.0 <= self.dropout < 1.0:
@@ -248,6 +250,32 @@ _ENUMS: dict[str, type[StrEnum]] = {
 }
 
 
+class LengthNormalization(StrEnum):
+    """What a hypothesis' log-probability is divided by, for it to be compared with others.
+
+    The length counts the end token and the tokens of a target prefix, as Hugging Face does.
+    """
+
+    GNMT = "gnmt"
+    """((5 + length) / 6) ** length_penalty, from Wu et al. (2016), which section 6.1 refers to."""
+    MEAN = "mean"
+    """length ** length_penalty: Marian, Hugging Face, CTranslate2."""
+
+
+class SearchRules(StrEnum):
+    """When hypotheses are taken, and when a search ends. For greedy search both are the same."""
+
+    PAPER = "paper"
+    """It ends with as many finished hypotheses as the beam is wide, or when none that lives could
+    still become better than those to be returned. At the limit, what ended by itself is preferred
+    over what is cut off."""
+    TRANSFORMERS = "transformers"
+    """Hugging Face's `generate` with `early_stopping=False`: the best finished ones are kept, as
+    many as the beam is wide. It ends when they are so many and the best that lives, ended here,
+    would be no better than any of them. At the limit, what is cut off competes with what ended.
+    With `LengthNormalization.MEAN` tokens and scores are those of `generate`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class GenerationConfig:
     """How a translation is searched for (section 6.1 gives the defaults).
@@ -266,17 +294,28 @@ class GenerationConfig:
         request="Exponent of the length that divides a hypothesis' log-probability; higher is "
         "longer.",
     )
-    """alpha of ((5 + length) / 6) ** alpha, by which a hypothesis' log-probability is divided."""
+    """The exponent in `length_normalization`."""
+    length_normalization: LengthNormalization = option(LengthNormalization.GNMT, per_sequence=True)
+    search: SearchRules = option(SearchRules.PAPER, per_sequence=True)
     max_new_tokens: int | None = option(
         None,
         least=1,
         request="Longest translation of one sentence, in tokens.",
-        reply="Null: as long as the source, and `max_new_tokens_over_source` more.",
+        reply="Null: as long as the source, and `max_new_tokens_over_source` more, or "
+        "`max_length_factor` times as long.",
     )
-    """Most target tokens, the end token included; None means the source's length and
-    `max_new_tokens_over_source` more."""
+    """Most target tokens, the end token and those of a target prefix included; None means the
+    source's length and `max_new_tokens_over_source` more, or `max_length_factor` times as many."""
     max_new_tokens_over_source: int = option(50, least=0)
     """How many tokens a target may be longer than its source when `max_new_tokens` is None."""
+    max_length_factor: float | None = option(
+        None, most=100, reply="Null: `max_new_tokens_over_source` says how long."
+    )
+    """Instead of `max_new_tokens_over_source`, how many times as long as its source, rounded up,
+    a target may be, the end tokens included: Marian's max-length-factor."""
+    forced_end: bool = option(False, per_sequence=True)
+    """The last token before the limit is the end token, which then costs nothing: Hugging Face's
+    `forced_eos_token_id`. Such a hypothesis has been cut off all the same."""
     num_hypotheses: int = option(
         1,
         least=1,
@@ -305,7 +344,9 @@ class GenerationConfig:
 
     def __post_init__(self) -> None:
         for each in GENERATION_OPTIONS:
-            each.check(getattr(self, each.name))
+            each.check(value := getattr(self, each.name))
+            if issubclass(each.kind, StrEnum):
+                object.__setattr__(self, each.name, each.kind(value))
         if self.num_hypotheses > self.beam_size:
             raise InvalidRequestError(
                 f"`num_hypotheses` must be at most `beam_size` ({self.beam_size}), "
@@ -314,7 +355,12 @@ class GenerationConfig:
 
     def target_limit(self, source_len: int, max_positions: int) -> int:
         """Most target tokens for a source of `source_len` tokens, within the model's positions."""
-        wanted = self.max_new_tokens or source_len + self.max_new_tokens_over_source
+        if self.max_new_tokens is not None:
+            wanted = self.max_new_tokens
+        elif self.max_length_factor is not None:
+            wanted = max(1, math.ceil(self.max_length_factor * source_len))
+        else:
+            wanted = source_len + self.max_new_tokens_over_source
         return min(wanted, max_positions)
 
     @property
@@ -407,11 +453,6 @@ def with_present_names(values: Mapping[str, Any]) -> dict[str, Any]:
 def _require_one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise InvalidRequestError(f"`{name}` must be one of {', '.join(allowed)}, but is {value!r}")
-
-
-def _require_truth(name: str, value: Any) -> None:
-    if not isinstance(value, bool):
-        raise InvalidRequestError(f"`{name}` must be true or false, but is {value!r}")
 
 
 def _member(name: str, value: Any, kind: type[StrEnum]) -> StrEnum:

@@ -89,7 +89,13 @@ class _Recorder:
             self._write(
                 struct.pack("=q", each.id), each.source_len, each.beam_size, each.max_new_tokens,
                 ctypes.string_at(each.source, 4 * each.source_len),
-                ctypes.string_at(each.slots, 4 * each.beam_size), bytes(each.options),
+                ctypes.string_at(each.slots, 4 * each.beam_size),
+                each.prefix_len, ctypes.string_at(each.prefix, 4 * each.prefix_len),
+                each.shortlist_len,
+                ctypes.string_at(each.shortlist, 4 * each.shortlist_len)
+                if each.shortlist
+                else b"",
+                bytes(each.options),
             )  # fmt: skip
         self._write(-1 if active is None else num_active)
         if active is not None:

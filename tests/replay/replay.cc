@@ -68,7 +68,7 @@ class Recording {
 };
 
 struct Newcomer {
-  std::vector<std::int32_t> source, slots;
+  std::vector<std::int32_t> source, slots, prefix, shortlist;
 };
 
 class Replay {
@@ -156,6 +156,10 @@ class Replay {
     sequence.max_new_tokens = recording_.read<std::int32_t>();
     kept.source = recording_.read<std::int32_t>(sequence.source_len);
     kept.slots = recording_.read<std::int32_t>(sequence.beam_size);
+    kept.prefix = recording_.read<std::int32_t>(sequence.prefix_len = recording_.read<int>());
+    kept.shortlist = recording_.read<std::int32_t>(sequence.shortlist_len = recording_.read<int>());
+    sequence.prefix = kept.prefix.data();
+    sequence.shortlist = kept.shortlist.empty() ? nullptr : kept.shortlist.data();
     sequence.source = kept.source.data();
     sequence.slots = kept.slots.data();
     sequence.options = recording_.read<PhOptions>();

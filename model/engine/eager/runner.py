@@ -110,10 +110,15 @@ class EagerRunner:
         for sequence in batch:
             sequence.encode_seconds = ended - started
             sequence.encoded_at = ended
-            limit = sequence.max_new_tokens
+            search = BeamSearch(
+                sequence.generation,
+                eos_id=config.eos_id,
+                max_new_tokens=sequence.max_new_tokens,
+                options=sequence.options,
+            )
             self._running[id(sequence)] = _Running(
                 sequence=sequence,
-                search=BeamSearch(sequence.generation, eos_id=config.eos_id, max_new_tokens=limit),
+                search=search,
                 last_tokens=[config.bos_id] * sequence.beam_size,
             )
 

@@ -22,6 +22,7 @@ from model.config import (
     TransformerConfig,
 )
 from model.decoding.search import FinishReason, Hypothesis
+from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 from model.engine.native.build import build
 from model.engine.native.c_interface import CModelConfig, COutcome, CSequence, Status, load
 from model.engine.native.weights import linears, norms, position_tables
@@ -57,6 +58,7 @@ class NativeRequest:
     source_ids: Sequence[int]
     slots: Sequence[int]
     generation: GenerationConfig
+    options: SequenceOptions = NO_OPTIONS
     max_new_tokens: int
 
 
@@ -268,7 +270,7 @@ class NativeState:
         broken = {
             Status.BAD_SOURCE: f"source must be 1 to {most} tokens of the vocabulary, but is not",
             Status.BAD_SEARCH: f"`max_new_tokens` must be in [1, {most}], `num_hypotheses` at most "
-            "as large as the beam, and penalties finite, but are not",
+            "as large as the beam, penalties finite and options the model's, but are not",
             Status.BAD_SLOTS: f"slots must be in [0, {slots}) and free, but are not",
             Status.BAD_ID: "id must not be another sequence's, but is",
         }
@@ -282,10 +284,16 @@ def _requests(newcomers: Sequence[NativeRequest]) -> tuple[Any, list[NDArray[np.
     for structure, request in zip(structures, newcomers, strict=True):
         source = np.array(request.source_ids, dtype=np.int32)
         slots = np.array(request.slots, dtype=np.int32)
-        kept += [source, slots]
+        prefix = np.array(request.options.target_prefix, dtype=np.int32)
+        kept += [source, slots, prefix]
         structure.id = request.id
         structure.source, structure.source_len = source.ctypes.data, len(source)
         structure.slots, structure.beam_size = slots.ctypes.data, len(slots)
+        structure.prefix, structure.prefix_len = prefix.ctypes.data, len(prefix)
+        if (shortlist := request.options.shortlist) is not None:
+            shortlist = np.ascontiguousarray(shortlist, dtype=np.int32)
+            kept.append(shortlist)
+            structure.shortlist, structure.shortlist_len = shortlist.ctypes.data, len(shortlist)
         structure.max_new_tokens = _int32(request.max_new_tokens)
         for option in SEQUENCE_OPTIONS:
             setattr(structure.options, option.name, option.in_32_bits(request.generation))

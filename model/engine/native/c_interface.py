@@ -59,7 +59,7 @@ class COptions(ctypes.Structure):
     """PhOptions."""
 
     _fields_ = tuple(
-        (option.name, c_int32 if option.kind is int else c_double) for option in SEQUENCE_OPTIONS
+        (option.name, c_double if option.kind is float else c_int32) for option in SEQUENCE_OPTIONS
     )
 
 
@@ -76,9 +76,13 @@ class CSequence(ctypes.Structure):
         ("id", c_int64),
         ("source", pointer),
         ("slots", pointer),
+        ("prefix", pointer),
+        ("shortlist", pointer),
         ("source_len", c_int32),
         ("beam_size", c_int32),
         ("max_new_tokens", c_int32),
+        ("prefix_len", c_int32),
+        ("shortlist_len", c_int32),
         ("options", COptions),
     )
 

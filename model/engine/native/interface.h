@@ -37,6 +37,9 @@ struct PhModelConfig {
 // them with its own when it loads the library.
 #define PH_OPTIONS(OPTION)                      \
   OPTION(double, length_penalty)                \
+  OPTION(std::int32_t, length_normalization)    \
+  OPTION(std::int32_t, search)                  \
+  OPTION(std::int32_t, forced_end)              \
   OPTION(std::int32_t, num_hypotheses)          \
   OPTION(std::int32_t, no_repeat_ngram_size)    \
   OPTION(double, repetition_penalty)
@@ -57,7 +60,9 @@ struct PhSequence {
   std::int64_t id;
   const std::int32_t* source;  // token ids
   const std::int32_t* slots;   // beam_size of them
-  std::int32_t source_len, beam_size, max_new_tokens;
+  const std::int32_t* prefix;     // the first target tokens, which are given
+  const std::int32_t* shortlist;  // target tokens, ascending, that alone may be predicted; nullptr: all
+  std::int32_t source_len, beam_size, max_new_tokens, prefix_len, shortlist_len;
   PhOptions options;
 };
 
