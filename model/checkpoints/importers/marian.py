@@ -27,7 +27,7 @@ from model.checkpoints.importers.source_files import SourceFiles
 from model.checkpoints.importers.tensors import ImportedWeights
 from model.checkpoints.manifest import ModelMetadata, Origin
 from model.checkpoints.shortlist import Shortlist
-from model.config import GenerationConfig, LengthNormalization, TransformerConfig
+from model.config import GenerationConfig, LengthNormalization, SearchRules, TransformerConfig
 from model.errors import CheckpointError, InvalidRequestError
 from model.text.tokenizer import vocabulary_list
 from model.text.tokenizer_config import TokenizerConfig, TokenizerKind
@@ -227,6 +227,7 @@ def _generation(
         normalize = settings["normalize"]
         return GenerationConfig(
             beam_size=settings["beam-size"],
+            search=SearchRules.MARIAN,
             length_normalization=LengthNormalization.MEAN,
             length_penalty=float(normalize),
             max_length_factor=float(settings["max-length-factor"]),

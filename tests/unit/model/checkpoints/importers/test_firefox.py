@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import yaml
@@ -44,18 +45,18 @@ def _folder(pair: str) -> Path:
     return folder
 
 
+class _Imported(NamedTuple):
+    pair: str
+    directory: Path
+    model: Checkpoint
+
+
 @pytest.fixture(scope="module", params=_MODELS)
-def imported(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[str, Path]:
+def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> _Imported:
     pair: str = request.param
     directory = tmp_path_factory.mktemp("firefox") / pair
     import_model(_folder(pair), directory)
-    return pair, directory
-
-
-def _load(imported: tuple[str, Path]) -> Checkpoint:
-    return load_checkpoint(imported[1])
+    return _Imported(pair, directory, load_checkpoint(directory))
 
 
 def test_the_files_are_those_that_are_meant() -> None:
@@ -64,10 +65,9 @@ def test_the_files_are_those_that_are_meant() -> None:
         assert hashlib.sha256(path.read_bytes()).hexdigest() == digest
 
 
-def test_names_and_settings_are_firefoxs(imported: tuple[str, Path]) -> None:
-    pair, _ = imported
+def test_names_and_settings_are_firefoxs(imported: _Imported) -> None:
+    pair, _, model = imported
     source, target, digest = _MODELS[pair]
-    model = _load(imported)
 
     assert model.metadata.source_languages == (source,)
     assert model.metadata.target_languages == (target,)
@@ -79,10 +79,9 @@ def test_names_and_settings_are_firefoxs(imported: tuple[str, Path]) -> None:
     assert model.generation.beam_size == 1
 
 
-def test_translations_are_those_of_the_oracle(imported: tuple[str, Path]) -> None:
-    pair, _ = imported
+def test_translations_are_those_of_the_oracle(imported: _Imported) -> None:
+    pair, _, model = imported
     source, target, _ = _MODELS[pair]
-    model = _load(imported)
     (path,) = _folder(pair).glob("model.*.bin")
     binary = MarianBinary(path.read_bytes())
     tensors = {name: binary.array(name) for name in binary.shapes if "QuantMultA" not in name}
@@ -98,10 +97,9 @@ def test_translations_are_those_of_the_oracle(imported: tuple[str, Path]) -> Non
         assert list(best.token_ids) == oracle.greedy(source_ids, limit)
 
 
-def test_the_shortlist_has_what_is_predicted(imported: tuple[str, Path]) -> None:
-    pair, directory = imported
+def test_the_shortlist_has_what_is_predicted(imported: _Imported) -> None:
+    pair, directory, model = imported
     source, target, _ = _MODELS[pair]
-    model = _load(imported)
     shortlist = read_shortlist(directory, model.config)
 
     assert shortlist.first == 50

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.checkpoints.importers.registry import import_model
+from model.checkpoints.shortlist import read_shortlist
 from model.config import LengthNormalization
 from model.decoding.reference import generate
 from model.errors import CheckpointError, ImportRefusedError
@@ -29,6 +30,7 @@ from tests.unit.model.checkpoints.importers.marian_writing import lexicon, maria
 
 _DECODED = tuple(name for name in VARIANTS if "greedy" in outputs(name))
 _AS_PRINTED = 3e-5
+_Scored = tuple[tuple[int, ...], float]
 _LANGUAGES: dict[str, Any] = {"source_languages": ["en"], "target_languages": ["pt"]}
 
 
@@ -41,16 +43,14 @@ def _copy(variant: str, to: Path) -> Path:
     return shutil.copytree(FIXTURES / variant, to / "source")
 
 
-def _hypotheses(
-    model: Checkpoint, text: str, beam_size: int
-) -> list[tuple[tuple[int, ...], float]]:
+def _hypotheses(model: Checkpoint, text: str, beam_size: int) -> list[_Scored]:
     source = model.tokenizer.encode_source(text, Pair("en", "pt"))
     generation = replace(model.generation, beam_size=beam_size, num_hypotheses=beam_size)
     (found,) = generate(model.model, [source], generation)
     return [(each.token_ids, each.score) for each in found]
 
 
-def _marians(model: Checkpoint, each: dict[str, Any]) -> list[tuple[tuple[int, ...], float]]:
+def _marians(model: Checkpoint, each: dict[str, Any]) -> list[_Scored]:
     return [
         (tuple(map(model.tokenizer.target.find, found["pieces"])), found["score"])
         for found in each["hypotheses"]
@@ -69,18 +69,16 @@ def test_greedy_search_says_what_marian_says(variant: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("variant", _DECODED)
-def test_beam_search_finds_what_marian_finds_or_better(variant: str, tmp_path: Path) -> None:
-    """Marian's beam becomes narrower with each hypothesis that ends, ours does not."""
+def test_beam_search_finds_what_marian_finds(variant: str, tmp_path: Path) -> None:
     model = _imported(FIXTURES / variant, tmp_path / "model")
 
     for each in outputs(variant)["beam"]:
         theirs = _marians(model, each)
         ours = _hypotheses(model, each["source"], 4)
-        assert ours[0][1] >= theirs[0][1] - _AS_PRINTED
-        scores = dict(theirs)
-        for tokens, score in ours:
-            if tokens in scores:
-                assert score == pytest.approx(scores[tokens], abs=_AS_PRINTED)
+        assert [tokens for tokens, _ in ours] == [tokens for tokens, _ in theirs]
+        assert [score for _, score in ours] == pytest.approx(
+            [score for _, score in theirs], abs=_AS_PRINTED
+        )
 
 
 def test_what_the_files_say_is_in_the_directory(tmp_path: Path) -> None:
@@ -119,7 +117,8 @@ def test_binary_files(gemm_type: str, tmp_path: Path) -> None:
     for (name, ours), theirs in zip(
         model.model.named_parameters(), exact.model.parameters(), strict=True
     ):
-        assert (ours - theirs).abs().max() <= 0.5001 * theirs[theirs > -1e8].abs().max() / 127, name
+        if name != "projection.bias":  # decoder.yml, which allows the unknown piece, is not of it
+            assert (ours - theirs).abs().max() <= 0.5001 * theirs.abs().max() / 127, name
 
 
 def test_compressed_files(tmp_path: Path) -> None:
@@ -178,8 +177,6 @@ def test_lexicons(binary: bool, tmp_path: Path) -> None:
         (source / "decoder.yml").write_text((source / "decoder.yml").read_text() + shortlist)
 
     import_model(source / "model.npz", tmp_path / "model", **_LANGUAGES)
-
-    from model.checkpoints.shortlist import read_shortlist
 
     model = load_checkpoint(tmp_path / "model")
     found = read_shortlist(tmp_path / "model", model.config)
