@@ -274,6 +274,10 @@ class SearchRules(StrEnum):
     many as the beam is wide. It ends when they are so many and the best that lives, ended here,
     would be no better than any of them. At the limit, what is cut off competes with what ended.
     With `LengthNormalization.MEAN` tokens and scores are those of `generate`."""
+    MARIAN = "marian"
+    """Marian's: each hypothesis that ends makes the beam narrower by one, and the search ends with
+    the last of them. At the limit, what is cut off competes with what ended. With
+    `LengthNormalization.MEAN` tokens and scores are those of its decoder."""
 
 
 @dataclass(frozen=True, kw_only=True)

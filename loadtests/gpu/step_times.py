@@ -128,7 +128,7 @@ def measure_steps(
 
 def _step_seconds(runner: CudaRunner, groups: int, beams: int) -> float:
     """Seconds of one step, from real ones in a row, all groups at the same position."""
-    group = runner._decode_group(beams, constrained=False)
+    group = runner._decode_group(beams, constrained=False, restricted=False)
     bucket = next(bucket for bucket in group.buckets if bucket >= groups)
     graph = group.graph(bucket)
     slots = np.arange(groups * beams, dtype=np.int32).reshape(groups, beams)

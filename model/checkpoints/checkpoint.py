@@ -149,11 +149,15 @@ def make_tokenizer(
     """
     special = SpecialIds(config.pad_id, config.bos_id, config.eos_id, config.unk_id)
     tokenizer = Tokenizer.from_files(files, metadata.tokenizer, special)
-    for side, pieces, ids in (
-        ("source", tokenizer.vocab_size, config.src_vocab_size),
-        ("target", tokenizer.target_vocab_size, config.tgt_vocab_size),
-    ):
-        behind = {token for token in special if token >= pieces}
+    both = (special.eos, special.unk)
+    for side, pieces, ids, of_side in (
+        (
+            "source", tokenizer.vocab_size, config.src_vocab_size,
+            special if config.shared_embeddings else both,
+        ),
+        ("target", tokenizer.target_vocab_size, config.tgt_vocab_size, special),
+    ):  # fmt: skip
+        behind = {token for token in of_side if token >= pieces}
         if pieces + len(behind) != ids:
             raise CheckpointError(
                 f"the {side} of a tokenizer must have {ids} ids, but has {pieces} pieces and the "

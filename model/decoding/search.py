@@ -122,17 +122,25 @@ class BeamSearch:
         """
         self.num_tokens += 1
         full = self.num_tokens >= self._max_new_tokens
-        compete = full and self.generation.search is SearchRules.TRANSFORMERS
+        compete = full and self.generation.search is not SearchRules.PAPER
         survivors: list[Candidate] = []
+        width = self.beam_size
+        if self.generation.search is SearchRules.MARIAN:
+            width -= len(self._finished)
+            candidates = candidates[:width]
         for rank, candidate in enumerate(candidates):
             ends = candidate.token_id == self._eos_id
             # An end token below the beam would have been pruned, had it not been an end token.
-            if (ends or compete) and rank < self.beam_size and candidate.log_prob > float("-inf"):
+            if (ends or compete) and rank < width and candidate.log_prob > float("-inf"):
                 self._finish(candidate)
             if not ends:
                 survivors.append(candidate)
-            if len(survivors) == self.beam_size:
+            if len(survivors) == width:
                 break
+        if self.generation.search is SearchRules.MARIAN:
+            # Rows that nobody will choose.
+            missing = self.beam_size - len(survivors)
+            survivors += [Candidate(0, self._eos_id, float("-inf"))] * missing
         if full:
             self.done = True
             if not compete:
@@ -185,6 +193,8 @@ class BeamSearch:
     def _cannot_improve(self, survivors: Sequence[Candidate]) -> bool:
         if len(survivors) < self.beam_size or survivors[0].log_prob == float("-inf"):
             return True
+        if self.generation.search is SearchRules.MARIAN:
+            return False
         num_finished = len(self._finished)
         if self.generation.search is SearchRules.TRANSFORMERS:
             # The guess is that a hypothesis becomes no better than it is by now.

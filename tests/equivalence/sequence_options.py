@@ -21,6 +21,10 @@ OTHER_SEARCHES = [
         beam_size=3, search="transformers", length_normalization="mean", length_penalty=0.3,
         forced_end=True, no_repeat_ngram_size=2, repetition_penalty=1.3, max_new_tokens=12,
     ),
+    GenerationConfig(
+        beam_size=4, num_hypotheses=4, search="marian", length_normalization="mean",
+        length_penalty=1.0, max_new_tokens_over_source=12,
+    ),
 ]  # fmt: skip
 
 

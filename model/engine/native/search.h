@@ -61,10 +61,11 @@ class Search {
   void advance(const std::vector<Candidate>& candidates) {
     num_tokens++;
     survivors.clear();
-    const int width = beam_size;
+    const int width = beam_size - (as_marian() ? static_cast<int>(finished.size()) : 0);
     const bool full = num_tokens >= max_new_tokens_;
-    const bool compete = full && as_transformers();
+    const bool compete = full && (as_transformers() || as_marian());
     for (std::size_t rank = 0; rank < candidates.size(); rank++) {
+      if (as_marian() && static_cast<int>(rank) == width) break;
       const Candidate& candidate = candidates[rank];
       const bool ends = candidate.token == eos_;
       // An end token below the beam would have been pruned, had it not been an end token.
@@ -75,11 +76,11 @@ class Search {
       if (static_cast<int>(survivors.size()) == width) break;
     }
     // Where fewer continuations are possible than the beam is wide, rows go on that nobody will choose.
-    survivors.resize(static_cast<std::size_t>(width), {0, eos_, kNever});
+    survivors.resize(static_cast<std::size_t>(beam_size), {0, eos_, kNever});
     if (full && !compete) cut_off();
     done = full || cannot_improve();
     if (done) return;
-    for (int i = 0; i < width; i++) {
+    for (int i = 0; i < beam_size; i++) {
       tokens_.push_back(survivors[static_cast<std::size_t>(i)].token);
       parents_.push_back(survivors[static_cast<std::size_t>(i)].parent);
       live_log_probs[static_cast<std::size_t>(i)] = survivors[static_cast<std::size_t>(i)].log_prob;
@@ -114,6 +115,7 @@ class Search {
 
  private:
   bool as_transformers() const { return options_.search == 1; }
+  bool as_marian() const { return options_.search == 2; }
   // ((5 + length) / 6) ** alpha, from Wu et al. (2016), or length ** alpha.
   double penalty(int length) const {
     const double base = options_.length_normalization == 0 ? (5 + length) / 6.0 : length;
@@ -148,6 +150,7 @@ class Search {
   }
   bool cannot_improve() {
     if (survivors.front().log_prob == kNever) return true;
+    if (as_marian()) return false;
     const int num_finished = static_cast<int>(finished.size());
     if (!as_transformers() && num_finished >= beam_size) return true;
     const int wanted = as_transformers() ? beam_size : options_.num_hypotheses;

@@ -226,6 +226,8 @@ class _Search:
         self.alpha = memory.options["length_penalty"][leads]
         self.mean = memory.options["length_normalization"][leads] == 1
         self.as_transformers = memory.options["search"][leads] == 1
+        self.as_marian = memory.options["search"][leads] == 2
+        self.width = self.beams - torch.where(self.as_marian, self.ended, 0)
         self.full = self.position + 1 >= self.limit
         self.forced_end = self.full & (memory.options["forced_end"][leads] > 0)
         self.log_probs, self.parents, self.token_ids = self._best(candidates)
@@ -288,12 +290,12 @@ class _Search:
         parents, token_ids = self.parents.new_zeros(shape), self.token_ids.new_zeros(shape)
         count = torch.zeros_like(self.ended)
         row = torch.arange(self.beams, device=self.rows.device)
-        compete = self.full & self.as_transformers
+        compete = self.full & (self.as_transformers | self.as_marian)
         reason = torch.where(self.forced_end, CUT_OFF, ENDED).int()
         for rank in range(self.log_probs.size(1)):
             log_prob, token_id = self.log_probs[:, rank], self.token_ids[:, rank]
             ends = (token_id == self.eos_id) & (log_prob > -math.inf)
-            looking = count < self.beams
+            looking = (count < self.width) & ~(self.as_marian & (rank >= self.width))
             if rank < self.beams:
                 which = (ends | compete) & looking & (log_prob > -math.inf)
                 last = torch.where(ends, reason, token_id)
@@ -307,7 +309,7 @@ class _Search:
 
     def _end_by_limit(self, survivors: tuple[Tensor, Tensor, Tensor]) -> None:
         log_probs, parents, token_ids = survivors
-        cut = self.full & ~self.as_transformers
+        cut = self.full & ~self.as_transformers & ~self.as_marian
         missing = self.wanted - self.ended
         for row in range(self.beams):
             cut_off = cut & (row < missing) & (log_probs[:, row] > -math.inf)
@@ -343,7 +345,8 @@ class _Search:
         length = torch.where(self.as_transformers, self.position + 1, self.limit)
         best_possible = log_probs[:, 0].double() / self._penalty(length)
         enough = (self.ended >= wanted) & (best_possible <= worst)
-        return exhausted | ((self.ended >= self.beams) & ~self.as_transformers) | enough
+        crowded = (self.ended >= self.beams) & ~self.as_transformers
+        return exhausted | ((crowded | enough) & ~self.as_marian)
 
     def _scores(self) -> Tensor:
         """(G, 2K) float64 of the ended hypotheses, -inf where there are none."""

@@ -143,14 +143,15 @@ def nth_largest(values, n, BLOCK: tl.constexpr):
 
 @triton.jit
 def split_candidates(
-    total, token, score, ended, running, length, penalty, eos_id, end, as_transformers, full,
-    log_probs, beams, lengths, tokens, rows, group, trace_stride,
+    total, token, score, ended, running, length, penalty, eos_id, end, as_transformers, as_marian,
+    full, log_probs, beams, lengths, tokens, rows, group, trace_stride,
     BEAMS: tl.constexpr, BEAM_BLOCK: tl.constexpr, PER_BEAM: tl.constexpr,
     BLOCK: tl.constexpr, ENDED_BLOCK: tl.constexpr, COUNT: tl.constexpr,
 ):  # fmt: skip
     """Takes the COUNT best candidates, best first: they end, or they are among the survivors.
 
-    As in transformers, only the BEAMS best of those that ended are kept, and at the limit all end.
+    As in transformers, only the BEAMS best of those that ended are kept, and at the limit all end;
+    this they do as in Marian, too, whose beam is narrower by those that ended in earlier steps.
 
     Returns:
         Survivors (BEAM_BLOCK,): log-probabilities, -inf where there are fewer than BEAMS, parents
@@ -163,6 +164,8 @@ def split_candidates(
     parents = tl.zeros((BEAM_BLOCK,), tl.int32)
     next_tokens = tl.zeros((BEAM_BLOCK,), tl.int32)
     survivors = 0
+    width = tl.where(as_marian, BEAMS - ended, BEAMS)
+    looked_at = tl.where(as_marian, width, COUNT)
     for rank in tl.static_range(COUNT):
         best = tl.max(total, axis=0)
         winner = tl.min(tl.where(total == best, candidate, BLOCK), axis=0)
@@ -170,13 +173,13 @@ def split_candidates(
         parent = winner // PER_BEAM
         total = tl.where(candidate == winner, float("-inf"), total)
         ends = (best_token == eos_id) & (best > float("-inf"))
-        looking = survivors < BEAMS
+        looking = (survivors < width) & (rank < looked_at)
         if rank < BEAMS:
             own = best.to(tl.float64) / penalty
             crowded = as_transformers & (ended >= BEAMS)
             worst = tl.min(tl.where(entry < ended, score, float("inf")), axis=0)
             at = tl.min(tl.where((entry < ended) & (score == worst), entry, ENDED_BLOCK), axis=0)
-            compete = as_transformers & full & (best > float("-inf"))
+            compete = (as_transformers | as_marian) & full & (best > float("-inf"))
             which = (ends | compete) & looking & running & ((crowded == 0) | (own > worst))
             place = tl.where(crowded, at, ended)
             record_ended(
@@ -237,6 +240,7 @@ def advance_kernel(
     alpha = tl.load(alphas + lead)
     mean = tl.load(normalizations + lead) == 1
     as_transformers = tl.load(searches + lead) == 1
+    as_marian = tl.load(searches + lead) == 2
     length = position + 1
     full = length >= limit
     given = position < tl.load(givens + lead)
@@ -261,13 +265,13 @@ def advance_kernel(
     tl.debug_barrier()
     live, from_beams, next_tokens, score, ended = split_candidates(
         total, token, score, ended, running, length, length_penalty(length, alpha, mean), eos_id,
-        tl.where(forced_end, CUT_OFF, ENDED), as_transformers, full,
+        tl.where(forced_end, CUT_OFF, ENDED), as_transformers, as_marian, full,
         ended_log_probs, ended_beams, ended_lengths, ended_tokens, rows, group, trace_stride,
         BEAMS, BEAM_BLOCK, PARTS * WIDTH, BLOCK, ENDED_BLOCK, COUNT,
     )  # fmt: skip
     ended = cut_off_survivors(
         live, from_beams, next_tokens, wanted - ended, ended,
-        running & full & (as_transformers == 0), length,
+        running & full & (as_transformers == 0) & (as_marian == 0), length,
         ended_log_probs, ended_beams, ended_lengths, ended_tokens, rows, group, trace_stride,
         BEAMS, BEAM_BLOCK,
     )  # fmt: skip
@@ -277,7 +281,7 @@ def advance_kernel(
     best_possible = best.to(tl.float64) / length_penalty(reach, alpha, mean)
     enough = (ended >= wanted) & (best_possible <= nth_largest(score, wanted, ENDED_BLOCK))
     crowded = (as_transformers == 0) & (ended >= BEAMS)
-    done = full | (best == float("-inf")) | crowded | enough
+    done = full | (best == float("-inf")) | ((crowded | enough) & (as_marian == 0))
     tl.store(flags + group, tl.where(done | (running == 0), 1 + ended, 0))
     goes_on = running & (done == 0)
     beam = tl.arange(0, BEAM_BLOCK)
