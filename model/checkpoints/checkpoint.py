@@ -36,7 +36,7 @@ from model.checkpoints.files import (
     read_file,
 )
 from model.checkpoints.manifest import FORMAT_VERSION, Manifest, ModelMetadata, read_manifest
-from model.checkpoints.shortlist import Shortlist
+from model.checkpoints.shortlist import Shortlist, read_shortlist
 from model.checkpoints.weights import StoredDtype, StoredWeights, check_weights, write_weights
 from model.config import GenerationConfig, TransformerConfig
 from model.errors import CheckpointError
@@ -90,6 +90,8 @@ def check_checkpoint(directory: Path) -> tuple[Manifest, Tokenizer]:
         raise CheckpointError(
             f"{directory} must have {SHORTLIST_FILE} if {CONFIG_FILE} says so, and only then"
         )
+    if manifest.metadata.shortlist:
+        read_shortlist(directory, manifest.config)
     return manifest, _read_tokenizer(directory, manifest)
 
 

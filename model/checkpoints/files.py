@@ -32,7 +32,7 @@ WEIGHTS_SUFFIX = ".safetensors"
 _MOST_BYTES = {
     CONFIG_FILE: 2**20,
     CHECKSUM_FILE: 2**20,
-    SHORTLIST_FILE: 256 * 2**20,
+    SHORTLIST_FILE: 64 * 2**20,
     **dict.fromkeys(TOKENIZER_FILES, 32 * 2**20),
 }
 """Largest sizes of the files that are read at once. The largest vocabularies in use, of a million

@@ -24,6 +24,7 @@ from model.config import (
 )
 from model.errors import CheckpointError, InvalidRequestError
 from model.options import require_integer
+from model.text.languages import Languages, Pair
 from model.text.tokenizer_config import TokenizerConfig
 
 __all__ = ["FORMAT_VERSION", "Manifest", "ModelMetadata", "Origin", "read_manifest"]
@@ -113,7 +114,7 @@ class ModelMetadata:
             raise InvalidRequestError(
                 f"a model must have at most {_MOST_PAIRS} pairs of languages, but has {pairs}"
             )
-        if not self.pairs:
+        if not self.languages.num_pairs:
             raise InvalidRequestError(
                 "a model must translate from one language to another, but has only "
                 f"{self.source_languages[0]}"
@@ -125,14 +126,14 @@ class ModelMetadata:
                 raise InvalidRequestError(f"`{name}` must be true or false, but is {value!r}")
 
     @property
-    def pairs(self) -> tuple[tuple[str, str], ...]:
-        """(source, target) codes of every pair."""
-        return tuple(
-            (source, target)
-            for source in self.source_languages
-            for target in self.target_languages
-            if source != target
-        )
+    def languages(self) -> Languages:
+        """What it translates from and into."""
+        return Languages(sources=self.source_languages, targets=self.target_languages)
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """All pairs; a broad model has tens of thousands."""
+        return self.languages.pairs
 
 
 @dataclass(frozen=True, kw_only=True)

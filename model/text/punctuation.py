@@ -39,15 +39,16 @@ _GUILLEMETS = (
     ("\u00a0?»", '"'),
 )
 _NO_BREAK_SPACES = (
-    ("\u00a0(?=[%:?!;])", ""),
-    ("(?<=nº)\u00a0|(?<=,)\u00a0|\u00a0(?=ºC|cm)", " "),
+    ("\u00a0(?=%)", ""),
+    ("(?<=nº)\u00a0", " "),
+    ("\u00a0(?=[:?!;])", ""),
+    ("(?<=,)\u00a0|\u00a0(?=ºC|cm)", " "),
     (r" +", " "),
 )
-_POINTS_BEFORE_QUOTE = (
-    (r',"', '",'),
-    (r'(?<!\.)(\.+)"(\s*[^<])', r'"\1\2'),
-)
-_POINTS_AFTER_QUOTE = ((r'"([,.]+)', r'\1"'),)
+_POINTS_BEFORE_QUOTE = ((r'"([,.]+)', r'\1"'),)
+_QUOTE_BEFORE_COMMA = (r',"', '",')
+_POINTS_AND_QUOTE = re.compile(r'(\.+)(?:"(\s*[^<]))?')
+"""Points, whether a quotation mark follows or not: each is looked at once."""
 
 _EUROPEAN = frozenset({"de", "es", "fr"})
 _DECIMAL_COMMA = _EUROPEAN | {"cs", "cz"}
@@ -64,9 +65,10 @@ class PunctuationNormalizer:
         language = re.split("[-_]", language, maxsplit=1)[0].lower()
         rules = [*_BRACKETS, *_MARKS, *_GUILLEMETS, *_NO_BREAK_SPACES]
         if language == "en":
-            rules += _POINTS_AFTER_QUOTE
-        elif language in _EUROPEAN:
             rules += _POINTS_BEFORE_QUOTE
+        self._points_after_quote = language in _EUROPEAN
+        if self._points_after_quote:
+            rules.append(_QUOTE_BEFORE_COMMA)
         decimal = "," if language in _DECIMAL_COMMA else "."
         rules.append(("(?<=\\d)\u00a0(?=\\d)", decimal))
         self._rules = [(re.compile(pattern), written) for pattern, written in rules]
@@ -75,4 +77,10 @@ class PunctuationNormalizer:
         """`text` with plain punctuation, in time that grows with its length."""
         for pattern, written in self._rules:
             text = pattern.sub(written, text)
+        if self._points_after_quote and '."' in text:
+            text = _POINTS_AND_QUOTE.sub(_quote_first, text)
         return text.strip()
+
+
+def _quote_first(found: re.Match[str]) -> str:
+    return found[0] if found[2] is None else f'"{found[1]}{found[2]}'

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from model.errors import CheckpointError, UnsupportedLanguageError
-from model.text.languages import Pair
+from model.text.languages import Pair, listed
 from model.text.punctuation import PunctuationNormalizer
 from model.text.tokenizer_config import (
     PIECES_FILE,
@@ -266,7 +266,7 @@ class _TokenNames:
             if code is not None and code not in self.languages:
                 raise UnsupportedLanguageError(
                     "a language of this model must be one of "
-                    f"{', '.join(sorted(self.languages)[:20])}, but is {code!r}"
+                    f"{listed(self.languages)}, but is {code!r}"
                 )
             token_id = self._vocabulary.find(token) if code is None else self.languages[code]
             assert token_id is not None  # `check` has passed
@@ -277,8 +277,10 @@ class _TokenNames:
         """CheckpointError if the vocabulary lacks one of `tokens`, or that of a language."""
         needed: list[str] = []
         for token in tokens:
-            is_language = token in (SOURCE, TARGET)
-            needed += self._language_tokens.values() if is_language else [token]
+            if token in (SOURCE, TARGET):
+                needed += self._language_tokens.values()
+            elif token != TEXT:
+                needed.append(token)
         missing = [repr(token) for token in needed if self._vocabulary.find(token) is None]
         if missing:
             raise CheckpointError(
