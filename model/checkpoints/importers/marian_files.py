@@ -148,8 +148,8 @@ def _vocabularies(names: Sequence[str], decoder: dict[str, Any]) -> tuple[str, s
     if len(listed) == 2:
         return listed[0], listed[1]
     for patterns in _VOCABULARIES:
-        if found := _both(names, *patterns):
-            return found
+        if both := _both(names, *patterns):
+            return both
     return None
 
 

@@ -46,7 +46,7 @@ class MarianNpz:
 
     def __init__(self, content: bytes) -> None:
         self._archive = _guarded("the archive", lambda: zipfile.ZipFile(io.BytesIO(content)))
-        self._members = {}
+        self._members: dict[str, zipfile.ZipInfo] = {}
         members = self._archive.infolist()
         if len(members) > _MOST_ITEMS:
             raise CheckpointError(f"it must have at most {_MOST_ITEMS} arrays, but has more")

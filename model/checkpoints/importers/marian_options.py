@@ -29,7 +29,7 @@ _EPS = 1e-9
 _MAX_POSITIONS = 1024
 """Of computed positions, which have no end: beyond the longest sentence of any usual training."""
 
-_REFUSED = (
+_REFUSED: tuple[tuple[str, tuple[Any, ...], str], ...] = (
     ("lemma-dim-emb", (0,), "factored vocabularies are not supported"),
     ("transformer-tied-layers", ([],), "layers that share weights are not supported"),
     ("ulr", (False,), "universal language representations are not supported"),
@@ -203,10 +203,10 @@ class MarianOptions:
 
     def _size(self, name: str) -> int:
         value = self._values.get(name)
-        if not _is_size(value):
+        if not isinstance(value, int) or not _is_size(value):
             self._problems.add(f"`{name}` must be an integer >= 1, but is {_shown(value)}")
             return 1
-        return int(value)
+        return value
 
     def _choice(self, name: str, choices: Mapping[str, Any], default: str | None) -> Any:
         value = self._values.get(name, default)
