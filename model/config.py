@@ -12,18 +12,21 @@ from enum import StrEnum
 from typing import Any, Self
 
 from model.errors import InvalidRequestError
-from model.options import option, options_of, require_integer, require_number
+from model.options import option, options_of, require_integer, require_number, require_truth
 
 __all__ = [
     "GENERATION_OPTIONS",
     "MAX_POSITIONS",
     "SEQUENCE_OPTIONS",
     "Activation",
+    "DecoderKind",
     "EngineConfig",
     "GenerationConfig",
+    "LengthNormalization",
     "NormOrder",
     "PositionKind",
     "Priority",
+    "SearchRules",
     "TransformerConfig",
     "with_present_names",
 ]
@@ -47,8 +50,23 @@ class PositionKind(StrEnum):
     SINUSOIDAL = "sinusoidal"
     """Sines in the even dimensions, cosines in the odd ones (section 3.5)."""
     SINUSOIDAL_HALVES = "sinusoidal_halves"
-    """The same values, all sines first and then all cosines, as Marian and fairseq lay them out."""
+    """The same values, all sines first and then all cosines: transformers' MarianMTModel."""
+    SINUSOIDAL_FAIRSEQ = "sinusoidal_fairseq"
+    """All sines, then all cosines, with the exponent i / (D / 2 - 1) instead of 2i / D: Marian,
+    fairseq, M2M-100, NLLB, and CTranslate2 where it stores no table."""
     LEARNED = "learned"
+    """A table of the model's own."""
+
+
+class DecoderKind(StrEnum):
+    """What a decoder layer learns the target's past from."""
+
+    ATTENTION = "attention"
+    """Masked self-attention (section 3.2.3)."""
+    SSRU = "ssru"
+    """A simpler simple recurrent unit (Kim et al., 2019), with D numbers of state."""
+    AVERAGE_ATTENTION = "average_attention"
+    """The mean of all inputs so far, gated (Zhang et al., 2018), with D numbers of state."""
 
 
 class Activation(StrEnum):
@@ -56,7 +74,13 @@ class Activation(StrEnum):
 
     RELU = "relu"
     GELU = "gelu"
+    """x times the share of a normal distribution below x, by erf."""
+    GELU_TANH = "gelu_tanh"
+    """x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2."""
+    GELU_SIGMOID = "gelu_sigmoid"
+    """x sigmoid(1.702 x)."""
     SILU = "silu"
+    """x sigmoid(x), also called swish."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +99,9 @@ class TransformerConfig:
     """Attention heads; must divide `d_model`."""
     num_encoder_layers: int = 6
     num_decoder_layers: int = 6
+    decoder_kind: DecoderKind = DecoderKind.ATTENTION
+    d_average: int = 0
+    """Inner width of the network over the mean in average attention; 0: the mean as it is."""
     norm_order: NormOrder = NormOrder.POST
     """Post-norm is the paper's."""
     final_norm: bool = False
@@ -102,10 +129,11 @@ class TransformerConfig:
     dropout: float = 0.1
     """On embeddings, and on each sub-layer's output before the residual sum (section 5.4)."""
     pad_id: int = 0
+    """Of the target vocabulary, as is `bos_id`."""
     bos_id: int = 1
     """What the decoder reads first."""
     eos_id: int = 2
-    """Ends every source and every target."""
+    """Ends every source and every target, in both vocabularies."""
     unk_id: int = 3
 
     def __post_init__(self) -> None:
@@ -122,6 +150,16 @@ class TransformerConfig:
             raise InvalidRequestError(
                 f"`d_model` must be even for sinusoidal positions, but is {self.d_model}"
             )
+        if self.d_model < 4 and self.positions is PositionKind.SINUSOIDAL_FAIRSEQ:
+            raise InvalidRequestError(
+                f"`d_model` must be at least 4 for {self.positions} positions, "
+                f"but is {self.d_model}"
+            )
+        if self.d_average and self.decoder_kind is not DecoderKind.AVERAGE_ATTENTION:
+            raise InvalidRequestError(
+                f"`d_average` must be 0 with `decoder_kind` {self.decoder_kind}, "
+                f"but is {self.d_average}"
+            )
         if self.shared_embeddings and self.src_vocab_size != self.tgt_vocab_size:
             raise InvalidRequestError(
                 "`src_vocab_size` and `tgt_vocab_size` must be equal with `shared_embeddings`, but "
@@ -131,7 +169,7 @@ class TransformerConfig:
             "final_norm", "embedding_norm", "scale_embedding", "shared_embeddings",
             "tied_projection", "projection_bias", "attention_bias",
         ):  # fmt: skip
-            _require_truth(name, getattr(self, name))
+            require_truth(name, getattr(self, name))
         for name in ("dropout", "layer_norm_eps"):
             require_number(name, getattr(self, name))
         if not 0.0 <= self.dropout < 1.0:
@@ -141,11 +179,14 @@ class TransformerConfig:
                 f"`layer_norm_eps` must be in [{_LEAST_EPS}, 1), but is {self.layer_norm_eps}"
             )
         smaller = min(self.src_vocab_size, self.tgt_vocab_size)
-        for name in ("pad_id", "bos_id", "eos_id", "unk_id"):
+        for name, end in (
+            ("pad_id", self.tgt_vocab_size), ("bos_id", self.tgt_vocab_size),
+            ("eos_id", smaller), ("unk_id", smaller),
+        ):  # fmt: skip
             require_integer(name, getattr(self, name), 0)
-            if getattr(self, name) >= smaller:
+            if getattr(self, name) >= end:
                 raise InvalidRequestError(
-                    f"`{name}` must be in [0, {smaller}), but is {getattr(self, name)}"
+                    f"`{name}` must be in [0, {end}), but is {getattr(self, name)}"
                 )
 
     @property
@@ -192,6 +233,7 @@ _SIZES = {
     "num_heads": (1, 2**16),
     "num_encoder_layers": (1, 1000),
     "num_decoder_layers": (1, 1000),
+    "d_average": (0, 2**20),
     "max_positions": (2, MAX_POSITIONS),
     "position_offset": (0, 1000),
 }
@@ -204,7 +246,38 @@ _ENUMS: dict[str, type[StrEnum]] = {
     "norm_order": NormOrder,
     "activation": Activation,
     "positions": PositionKind,
+    "decoder_kind": DecoderKind,
 }
+
+
+class LengthNormalization(StrEnum):
+    """What a hypothesis' log-probability is divided by, for it to be compared with others.
+
+    The length counts the end token and the tokens of a target prefix, as Hugging Face does.
+    """
+
+    GNMT = "gnmt"
+    """((5 + length) / 6) ** length_penalty, from Wu et al. (2016), which section 6.1 refers to."""
+    MEAN = "mean"
+    """length ** length_penalty: Marian, Hugging Face, CTranslate2."""
+
+
+class SearchRules(StrEnum):
+    """When hypotheses are taken, and when a search ends. For greedy search both are the same."""
+
+    PAPER = "paper"
+    """It ends with as many finished hypotheses as the beam is wide, or when none that lives could
+    still become better than those to be returned. At the limit, what ended by itself is preferred
+    over what is cut off."""
+    TRANSFORMERS = "transformers"
+    """Hugging Face's `generate` with `early_stopping=False`: the best finished ones are kept, as
+    many as the beam is wide. It ends when they are so many and the best that lives, ended here,
+    would be no better than any of them. At the limit, what is cut off competes with what ended.
+    With `LengthNormalization.MEAN` tokens and scores are those of `generate`."""
+    MARIAN = "marian"
+    """Marian's: each hypothesis that ends makes the beam narrower by one, and the search ends with
+    the last of them. At the limit, what is cut off competes with what ended. With
+    `LengthNormalization.MEAN` tokens and scores are those of its decoder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,17 +298,28 @@ class GenerationConfig:
         request="Exponent of the length that divides a hypothesis' log-probability; higher is "
         "longer.",
     )
-    """alpha of ((5 + length) / 6) ** alpha, by which a hypothesis' log-probability is divided."""
+    """The exponent in `length_normalization`."""
+    length_normalization: LengthNormalization = option(LengthNormalization.GNMT, per_sequence=True)
+    search: SearchRules = option(SearchRules.PAPER, per_sequence=True)
     max_new_tokens: int | None = option(
         None,
         least=1,
         request="Longest translation of one sentence, in tokens.",
-        reply="Null: as long as the source, and `max_new_tokens_over_source` more.",
+        reply="Null: as long as the source, and `max_new_tokens_over_source` more, or "
+        "`max_length_factor` times as long.",
     )
-    """Most target tokens, the end token included; None means the source's length and
-    `max_new_tokens_over_source` more."""
+    """Most target tokens, the end token and those of a target prefix included; None means the
+    source's length and `max_new_tokens_over_source` more, or `max_length_factor` times as many."""
     max_new_tokens_over_source: int = option(50, least=0)
     """How many tokens a target may be longer than its source when `max_new_tokens` is None."""
+    max_length_factor: float | None = option(
+        None, most=100, reply="Null: `max_new_tokens_over_source` says how long."
+    )
+    """Instead of `max_new_tokens_over_source`, how many times as long as its source, rounded up,
+    a target may be, the end tokens included: Marian's max-length-factor."""
+    forced_end: bool = option(False, per_sequence=True)
+    """The last token before the limit is the end token, which then costs nothing: Hugging Face's
+    `forced_eos_token_id`. Such a hypothesis has been cut off all the same."""
     num_hypotheses: int = option(
         1,
         least=1,
@@ -264,7 +348,9 @@ class GenerationConfig:
 
     def __post_init__(self) -> None:
         for each in GENERATION_OPTIONS:
-            each.check(getattr(self, each.name))
+            each.check(value := getattr(self, each.name))
+            if issubclass(each.kind, StrEnum):
+                object.__setattr__(self, each.name, each.kind(value))
         if self.num_hypotheses > self.beam_size:
             raise InvalidRequestError(
                 f"`num_hypotheses` must be at most `beam_size` ({self.beam_size}), "
@@ -273,7 +359,12 @@ class GenerationConfig:
 
     def target_limit(self, source_len: int, max_positions: int) -> int:
         """Most target tokens for a source of `source_len` tokens, within the model's positions."""
-        wanted = self.max_new_tokens or source_len + self.max_new_tokens_over_source
+        if self.max_new_tokens is not None:
+            wanted = self.max_new_tokens
+        elif self.max_length_factor is not None:
+            wanted = max(1, math.ceil(self.max_length_factor * source_len))
+        else:
+            wanted = source_len + self.max_new_tokens_over_source
         return min(wanted, max_positions)
 
     @property
@@ -366,11 +457,6 @@ def with_present_names(values: Mapping[str, Any]) -> dict[str, Any]:
 def _require_one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise InvalidRequestError(f"`{name}` must be one of {', '.join(allowed)}, but is {value!r}")
-
-
-def _require_truth(name: str, value: Any) -> None:
-    if not isinstance(value, bool):
-        raise InvalidRequestError(f"`{name}` must be true or false, but is {value!r}")
 
 
 def _member(name: str, value: Any, kind: type[StrEnum]) -> StrEnum:

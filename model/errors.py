@@ -11,8 +11,11 @@ PolyheadError
 │   └── RequestCancelledError
 ├── EngineDeadError          this engine serves nothing any more: replace the replica
 ├── CheckpointError          a model directory is missing something, damaged, or of another kind
+│   └── ImportRefusedError   another project's checkpoint cannot become a model directory
 └── RecipeError              a training recipe or its data cannot be used
 """
+
+from collections.abc import Iterable
 
 
 class PolyheadError(Exception):
@@ -63,6 +66,15 @@ class CheckpointError(PolyheadError):
 
     def __init__(self, message: str) -> None:
         super().__init__(_one_line(message))
+
+
+class ImportRefusedError(CheckpointError):
+    """Another project's checkpoint cannot become a model directory."""
+
+    def __init__(self, what: object, reasons: Iterable[str]) -> None:
+        self.reasons = tuple(map(_one_line, reasons))
+        """All that stands against it, each a printable line."""
+        super().__init__(f"cannot import {what}: {'; '.join(self.reasons)}")
 
 
 class RecipeError(PolyheadError):

@@ -7,6 +7,7 @@ interface, the structure that the compiled engine reads and the tables of CUDA f
 from __future__ import annotations
 
 from dataclasses import Field, dataclass, field, fields
+from enum import StrEnum
 from typing import Any, get_args, get_type_hints
 
 from model.errors import InvalidRequestError
@@ -17,6 +18,7 @@ __all__ = [
     "options_of",
     "require_integer",
     "require_number",
+    "require_truth",
 ]
 
 _MAX_INT32 = 2**31 - 1
@@ -27,7 +29,7 @@ class Option:
     """One option."""
 
     name: str
-    kind: type[int] | type[float]
+    kind: type[int] | type[float] | type[bool] | type[StrEnum]
     optional: bool
     """Whether it may be None."""
     default: Any
@@ -54,6 +56,15 @@ class Option:
         """
         if value is None and self.optional:
             return
+        if self.kind is bool:
+            require_truth(self.name, value)
+            return
+        if issubclass(self.kind, StrEnum):
+            if value not in list(self.kind):
+                raise InvalidRequestError(
+                    f"`{self.name}` must be one of {', '.join(self.kind)}, but is {value!r}"
+                )
+            return
         if self.kind is int:
             require_integer(self.name, value, self.least)
             if self.most is None:
@@ -67,18 +78,23 @@ class Option:
             )
 
     def in_32_bits(self, values: object) -> Any:
-        """The option among `values`, an object that has it; integers end at the largest there is.
+        """The option among `values`, an object that has it: a real number, or an integer.
 
-        Where they have a limit they are beyond it either way, and no target has so long an n-gram.
+        Integers end at the largest there is: where they have a limit they are beyond it either way,
+        and no target has so long an n-gram. Of one of several names it is the place, from 0.
         """
         value = getattr(values, self.name)
-        return min(value, _MAX_INT32) if self.kind is int else value
+        if self.kind is float:
+            return value
+        if issubclass(self.kind, StrEnum):
+            return list(self.kind).index(value)
+        return min(int(value), _MAX_INT32)
 
 
 def option(
     default: Any,
     *,
-    least: int,
+    least: int = 0,
     most: int | None = None,
     most_in_requests: int | None = None,
     request: str | None = None,
@@ -109,7 +125,7 @@ def options_of(kind: type[Any]) -> tuple[Option, ...]:
         types = get_args(hints[each.name]) or (hints[each.name],)
         return Option(
             name=each.name,
-            kind=float if float in types else int,
+            kind=next(kind for kind in types if kind is not type(None)),
             optional=type(None) in types,
             default=each.default,
             **each.metadata,
@@ -124,6 +140,12 @@ def require_integer(name: str, value: Any, least: int, most: int | None = None) 
     if not is_integer or value < least or (most is not None and value > most):
         end = "" if most is None else f" and <= {most}"
         raise InvalidRequestError(f"`{name}` must be an integer >= {least}{end}, but is {value!r}")
+
+
+def require_truth(name: str, value: Any) -> None:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise InvalidRequestError(f"`{name}` must be true or false, but is {value!r}")
 
 
 def require_number(name: str, value: Any) -> None:

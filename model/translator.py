@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -19,13 +20,21 @@ from weakref import WeakValueDictionary
 from model.batch_turns import BatchTurns
 from model.checkpoints.embedded import DEFAULT, model_directory
 from model.config import EngineConfig, GenerationConfig, Priority
-from model.errors import DeadlineExceededError, InvalidRequestError, QueueFullError
+from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
+from model.errors import (
+    DeadlineExceededError,
+    InvalidRequestError,
+    QueueFullError,
+    UnsupportedLanguageError,
+)
+from model.text.languages import Pair, listed
 from model.text.segmentation import Segment, SegmentedText, Segmenter
 from model.text.tokenizer import Tokenizer
 from model.translation import FinishReason, Translation, TranslationHypothesis
 
 if TYPE_CHECKING:
     from model.checkpoints.manifest import ModelMetadata
+    from model.checkpoints.shortlist import Shortlist
     from model.decoding.search import Hypothesis
     from model.engine.engine import Engine
     from model.engine.sequence import SequenceResult
@@ -35,14 +44,25 @@ __all__ = ["Translator"]
 _SLICE_SECONDS = 0.002
 """For how long texts are cut, or put together, before the event loop does other things."""
 
+_MOST_PAIRS = 256
+"""Pairs of languages whose segmenters are kept; to make one takes microseconds."""
+
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cut:
+    """A text in segments, and what the search for each is bound to."""
+
+    text: SegmentedText
+    options: list[SequenceOptions]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _InFlight:
     """A text on its way through the engine."""
 
-    text: SegmentedText
+    text: _Cut
     futures: list[Future[SequenceResult]]
 
     @property
@@ -56,7 +76,8 @@ class Translator:
     Args:
         engine: translates token ids; belongs to the translator, which closes it.
         tokenizer: the model's.
-        metadata: names and languages; texts are cut by the rules of its first source language.
+        metadata: names and languages.
+        shortlist: the likely targets of each source id; None predicts any.
         generation: how to search when a call does not say.
         device: where the engine computes, for information.
         dtype: in what type it computes, for information.
@@ -69,6 +90,7 @@ class Translator:
         tokenizer: Tokenizer,
         *,
         metadata: ModelMetadata,
+        shortlist: Shortlist | None = None,
         generation: GenerationConfig,
         device: str,
         dtype: str,
@@ -76,7 +98,7 @@ class Translator:
     ) -> None:
         self.engine = engine
         self.name = metadata.name
-        self.pairs = metadata.pairs
+        self.languages = metadata.languages
         self.generation = generation
         self.device = device
         self.dtype = dtype
@@ -84,13 +106,9 @@ class Translator:
         self._tokenizer = tokenizer
         trained = metadata.max_source_tokens or engine.max_source_tokens
         self.max_source_tokens = min(trained, engine.max_source_tokens)
-        self._segmenter = Segmenter(
-            tokenizer,
-            language=metadata.source_languages[0],
-            max_tokens=self.max_source_tokens,
-            lowercase_all_caps=metadata.lowercase_all_caps,
-            placeholders=metadata.placeholders,
-        )
+        self._metadata = metadata
+        self._shortlist = shortlist
+        self._segmenter = lru_cache(_MOST_PAIRS)(self._make_segmenter)
         self._batch_turns = BatchTurns(
             engine.max_sources(Priority.BATCH), lambda: engine.wants_batch
         )
@@ -113,6 +131,7 @@ class Translator:
         """
         # Here, so that to know of this class costs little.
         from model.checkpoints.checkpoint import check_checkpoint, stored_weights
+        from model.checkpoints.shortlist import read_shortlist
         from model.engine.backends import check_device
         from model.engine.engine import Engine
         from model.network.shapes import num_parameters
@@ -121,11 +140,15 @@ class Translator:
         check_device(config)  # before a large file is read for nothing
         directory = model_directory(source)
         manifest, tokenizer = check_checkpoint(directory)
+        shortlist = None
+        if manifest.metadata.shortlist:
+            shortlist = read_shortlist(directory, manifest.config)
         started = Engine(stored_weights(directory, manifest.config), config)
         return cls(
             started,
             tokenizer,
             metadata=manifest.metadata,
+            shortlist=shortlist,
             generation=manifest.generation,
             device=started.device,
             dtype=started.dtype,
@@ -136,6 +159,8 @@ class Translator:
         self,
         texts: Sequence[str],
         *,
+        source: str | None = None,
+        target: str | None = None,
         generation: GenerationConfig | None = None,
         deadline: float | None = None,
         priority: Priority = Priority.INTERACTIVE,
@@ -144,6 +169,9 @@ class Translator:
 
         Args:
             texts: of any length; all their sentences join the engine's batch at once.
+            source: code of their language; None is the model's only one, or any where the model
+                need not be told.
+            target: code of the language to translate into; None as with `source`.
             generation: how to search; None takes the model's own defaults.
             deadline: `time.monotonic()` seconds.
             priority: whether others go first where several wait.
@@ -152,7 +180,9 @@ class Translator:
             One translation for each text, in their order.
 
         Raises:
-            InvalidRequestError: a text is no string or no valid Unicode, there are more sentences
+            UnsupportedLanguageError: the model does not translate from `source` into `target`.
+            InvalidRequestError: a language must be given and is not, a text is no string or no
+                valid Unicode, there are more sentences
                 than the engine can ever queue (the rest of the texts is not looked at then), or its
                 slots are too few for the beam.
             QueueFullError: the engine's waiting queue has no room for all sentences now, or is so
@@ -163,7 +193,8 @@ class Translator:
             EngineDeadError: the engine has stopped.
         """
         _check_texts(texts)
-        segmented = _values(self._segment(texts, deadline, priority, self.engine.room))
+        pair = self.pair(source, target)
+        segmented = _values(self._segment(texts, pair, deadline, priority, self.engine.room))
         futures = self._submit(segmented, generation, deadline, priority)
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
@@ -175,6 +206,8 @@ class Translator:
         self,
         texts: Sequence[str],
         *,
+        source: str | None = None,
+        target: str | None = None,
         generation: GenerationConfig | None = None,
         deadline: float | None = None,
         priority: Priority = Priority.INTERACTIVE,
@@ -189,11 +222,12 @@ class Translator:
         of them: until then they cost nothing, and as many may wait as sentences of theirs may.
         """
         _check_texts(texts)
+        pair = self.pair(source, target)
         if priority is Priority.BATCH:
             async with self._batch_turns.turn(deadline):
-                segmented, futures = await self._begin(texts, generation, deadline, priority)
+                segmented, futures = await self._begin(texts, pair, generation, deadline, priority)
         else:
-            segmented, futures = await self._begin(texts, generation, deadline, priority)
+            segmented, futures = await self._begin(texts, pair, generation, deadline, priority)
         try:
             await _settled(futures)
             results = _results(futures)
@@ -205,6 +239,8 @@ class Translator:
         self,
         texts: Iterable[str],
         *,
+        source: str | None = None,
+        target: str | None = None,
         generation: GenerationConfig | None = None,
         window: int = 256,
     ) -> Iterator[Translation]:
@@ -214,6 +250,8 @@ class Translator:
 
         Args:
             texts: any number of them; read as room appears.
+            source, target: codes of their language and of the one to translate into, as in
+                `translate`.
             generation: how to search; None takes the model's own defaults.
             window: most texts in flight. Many keep the engine's batch full; with 1, each text is
                 answered before the next is read.
@@ -221,7 +259,23 @@ class Translator:
         if window < 1:
             raise InvalidRequestError(f"`window` must be at least 1, but is {window}")
         _refuse_single_text(texts)
-        return self._stream(texts, generation, window)
+        return self._stream(texts, self.pair(source, target), generation, window)
+
+    def pair(self, source: str | None, target: str | None) -> Pair:
+        """The pair of two codes in any letter case, as `translate` takes them.
+
+        Raises:
+            UnsupportedLanguageError: the model does not translate from one into the other.
+            InvalidRequestError: the model must be told a language, has several, and is not told.
+        """
+        languages, told = self.languages, self._tokenizer.config
+        source = _given("source", source, languages.sources, told.names_source)
+        target = _given("target", target, languages.targets, told.names_target)
+        if (found := languages.find(source, target)) is None:
+            raise UnsupportedLanguageError(
+                f"{self.name} translates {languages}, but not {source[:50]} to {target[:50]}"
+            )
+        return found
 
     def close(self) -> None:
         """Ends the engine; what is in flight fails."""
@@ -241,11 +295,12 @@ class Translator:
     async def _begin(
         self,
         texts: Sequence[str],
+        pair: Pair,
         generation: GenerationConfig | None,
         deadline: float | None,
         priority: Priority,
-    ) -> tuple[list[SegmentedText], list[Future[SequenceResult]]]:
-        steps = self._segment(texts, deadline, priority, self.engine.room)
+    ) -> tuple[list[_Cut], list[Future[SequenceResult]]]:
+        steps = self._segment(texts, pair, deadline, priority, self.engine.room)
         segmented = await self._in_turns(steps)
         return segmented, self._submit(segmented, generation, deadline, priority)
 
@@ -261,17 +316,29 @@ class Translator:
                 if _advance(steps, values):
                     return values
 
+    def _make_segmenter(self, pair: Pair) -> Segmenter:
+        return Segmenter(
+            self._tokenizer,
+            language=pair.source,
+            target=pair.target,
+            max_tokens=self.max_source_tokens,
+            lowercase_all_caps=self._metadata.lowercase_all_caps,
+            placeholders=self._metadata.placeholders,
+        )
+
     def _segment(
         self,
         texts: Sequence[str],
+        pair: Pair,
         deadline: float | None,
         priority: Priority,
         room: Callable[[Priority], int],
-    ) -> Iterator[SegmentedText | None]:
+    ) -> Iterator[_Cut | None]:
         """Each text in segments, and None after each step towards it.
 
         Args:
             texts: of one call.
+            pair: of the call.
             deadline: of the call.
             priority: of the call.
             room: how many sentences of a priority the engine could queue now.
@@ -279,12 +346,16 @@ class Translator:
         most = self.engine.max_sources(priority)
         if not room(priority):
             raise QueueFullError(f"of {most} sentences that may wait, there is room for none")
+        segmenter, prefix = self._segmenter(pair), self._tokenizer.target_prefix(pair)
         num_sentences = 0
         for index, text in enumerate(texts):
             pieces: list[Segment | str] = []
-            for piece in self._pieces(index, text):
+            options: list[SequenceOptions] = []
+            for piece in _pieces(segmenter, index, text):
                 pieces.append(piece)
-                num_sentences += isinstance(piece, Segment)
+                if isinstance(piece, Segment):
+                    num_sentences += 1
+                    options.append(self._options(piece, prefix))
                 if num_sentences > most:
                     # The engine would say that its queue is full, and it would say so for ever.
                     raise InvalidRequestError(
@@ -298,26 +369,30 @@ class Translator:
                 if deadline is not None and time.monotonic() > deadline:
                     raise DeadlineExceededError("the deadline passed while the texts were cut")
                 yield None
-            yield SegmentedText.of(pieces)
+            yield _Cut(text=SegmentedText.of(pieces), options=options)
 
-    def _pieces(self, index: int, text: str) -> Iterator[Segment | str]:
-        try:
-            yield from self._segmenter.pieces(text)
-        except InvalidRequestError as error:
-            raise InvalidRequestError(f"`texts[{index}]`: {error}") from error
+    def _options(self, segment: Segment, prefix: tuple[int, ...]) -> SequenceOptions:
+        if self._shortlist is None:
+            return SequenceOptions(target_prefix=prefix) if prefix else NO_OPTIONS
+        candidates = self._shortlist.candidates(segment.token_ids, self.engine.model_config)
+        return SequenceOptions(target_prefix=prefix, shortlist=candidates)
 
     def _submit(
         self,
-        texts: Sequence[SegmentedText],
+        texts: Sequence[_Cut],
         generation: GenerationConfig | None,
         deadline: float | None,
         priority: Priority,
     ) -> list[Future[SequenceResult]]:
-        sources = [segment.token_ids for text in texts for segment in text.segments]
+        sources = [segment.token_ids for each in texts for segment in each.text.segments]
         if not sources:
             return []
         return self.engine.submit(
-            sources, generation or self.generation, deadline=deadline, priority=priority
+            sources,
+            generation or self.generation,
+            options=[options for each in texts for options in each.options],
+            deadline=deadline,
+            priority=priority,
         )
 
     def _cancel_unfinished(self, futures: Iterable[Future[SequenceResult]]) -> None:
@@ -326,12 +401,12 @@ class Translator:
             self.engine.cancel(unfinished)
 
     def _stream(
-        self, texts: Iterable[str], generation: GenerationConfig | None, window: int
+        self, texts: Iterable[str], pair: Pair, generation: GenerationConfig | None, window: int
     ) -> Iterator[Translation]:
         in_flight: deque[_InFlight] = deque()
         try:
             for text in texts:
-                in_flight.append(self._launch(text, generation, in_flight))
+                in_flight.append(self._launch(text, pair, generation, in_flight))
                 while in_flight and (len(in_flight) >= window or in_flight[0].done):
                     yield self._land(in_flight)
             while in_flight:
@@ -340,12 +415,16 @@ class Translator:
             self._cancel_unfinished(future for item in in_flight for future in item.futures)
 
     def _launch(
-        self, text: str, generation: GenerationConfig | None, in_flight: Iterable[_InFlight]
+        self,
+        text: str,
+        pair: Pair,
+        generation: GenerationConfig | None,
+        in_flight: Iterable[_InFlight],
     ) -> _InFlight:
         """Submits one text, once the engine's queue has room for it."""
         _check_texts([text])
         # Where there is no room now, this stream waits for it.
-        steps = self._segment([text], None, Priority.INTERACTIVE, self.engine.max_sources)
+        steps = self._segment([text], pair, None, Priority.INTERACTIVE, self.engine.max_sources)
         segmented = _values(steps)
         while True:
             try:
@@ -366,12 +445,13 @@ class Translator:
         return translation
 
     def _assemble(
-        self, texts: Sequence[SegmentedText], results: Sequence[SequenceResult]
+        self, texts: Sequence[_Cut], results: Sequence[SequenceResult]
     ) -> Iterator[Translation | None]:
         """Each text's translation, and None after each step towards it."""
         remaining = iter(results)
-        for text in texts:
-            yield from self._translation(text, list(islice(remaining, len(text.segments))))
+        for each in texts:
+            sequences = list(islice(remaining, len(each.options)))
+            yield from self._translation(each.text, sequences)
 
     def _translation(
         self, text: SegmentedText, results: Sequence[SequenceResult]
@@ -438,6 +518,22 @@ def _advance(steps: Iterator[_T | None], values: list[_T]) -> bool:
         if time.monotonic() >= end:
             return False
     return True
+
+
+def _given(name: str, code: str | None, codes: tuple[str, ...], told: bool) -> str:
+    """A code, or the model's own where none is given."""
+    if code is not None:
+        return code
+    if told and len(codes) > 1:
+        raise InvalidRequestError(f"`{name}` must be one of {listed(codes)}, but is not given")
+    return codes[0]
+
+
+def _pieces(segmenter: Segmenter, index: int, text: str) -> Iterator[Segment | str]:
+    try:
+        yield from segmenter.pieces(text)
+    except InvalidRequestError as error:
+        raise InvalidRequestError(f"`texts[{index}]`: {error}") from error
 
 
 def _refuse_single_text(texts: Iterable[str]) -> None:

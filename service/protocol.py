@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from model.config import GenerationConfig, Priority
+from model.text.languages import Languages
 from model.translation import Translation
 
 __all__ = ["ModelInfo", "TranslateCall", "TranslateReply"]
@@ -44,8 +45,8 @@ class ModelInfo:
     """The model that a replica hosts."""
 
     name: str
-    pairs: tuple[tuple[str, str], ...]
-    """(source, target) language codes."""
+    languages: Languages
+    """What it translates from and into: sets, since a broad model has tens of thousands of pairs."""
     device: str
     dtype: str
     num_parameters: int

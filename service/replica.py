@@ -18,7 +18,7 @@ from dataclasses import asdict, replace
 from model.checkpoints.embedded import model_directory
 from model.config import EngineConfig, Priority
 from model.engine.cpus import granted_cpus
-from model.errors import EngineDeadError, QueueFullError, UnsupportedLanguageError
+from model.errors import EngineDeadError, QueueFullError
 from service.autoscaling.decision import LoadMeter, ReplicaLoad
 from service.observability.hub import HubClient
 from service.observability.logs import configure_logging
@@ -88,17 +88,17 @@ class TranslatorReplica:
             QueueFullError: as many calls of priority "batch" are in work as may.
             RequestFailedError, InvalidRequestError, EngineDeadError: as `Translator` raises them.
         """
-        if (call.source, call.target) not in self._translator.pairs:
-            raise UnsupportedLanguageError(
-                f"{self._translator.name} translates {_named(self._translator.pairs)}, "
-                f"but not {call.source} to {call.target}"
-            )
         deadline = None
         if call.timeout_seconds is not None:
             deadline = time.monotonic() + call.timeout_seconds
         with self._place(call.priority):
             translations = await self._translator.translate_async(
-                call.texts, generation=call.generation, deadline=deadline, priority=call.priority
+                call.texts,
+                source=call.source,
+                target=call.target,
+                generation=call.generation,
+                deadline=deadline,
+                priority=call.priority,
             )
         self._metrics.observe_translations(translations)
         trace_phases(translations)
@@ -130,7 +130,7 @@ class TranslatorReplica:
         translator = self._translator
         return ModelInfo(
             name=translator.name,
-            pairs=translator.pairs,
+            languages=translator.languages,
             device=translator.device,
             dtype=translator.dtype,
             num_parameters=translator.num_parameters,
@@ -180,7 +180,3 @@ class TranslatorReplica:
                 waiting_since=stats.waiting_since,
                 slots_share=stats.slots_used / stats.max_slots,
             )
-
-
-def _named(pairs: tuple[tuple[str, str], ...]) -> str:
-    return ", ".join(f"{source} to {target}" for source, target in pairs)

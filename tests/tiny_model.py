@@ -49,12 +49,13 @@ def learn_pieces(sentences: Iterable[str], *, vocab_size: int, byte_fallback: bo
         byte_fallback=byte_fallback, hard_vocab_limit=False, num_threads=1, minloglevel=2,
         pad_id=0, bos_id=1, eos_id=2, unk_id=3,
     )  # fmt: skip
-    return Tokenizer(serialized.getvalue())
+    return Tokenizer.of_sentencepiece(serialized.getvalue())
 
 
 def poison(cache: KVCache, slots: Tensor) -> None:
     """Fills `slots` with a large number, to show that nobody reads what is not theirs."""
-    for tensor in (cache.self_keys, cache.self_values, cache.cross_keys, cache.cross_values):
+    of_self = (cache.self_keys, cache.self_values, cache.states)
+    for tensor in (*of_self, cache.cross_keys, cache.cross_values):
         tensor[:, slots] = 1e4
 
 

@@ -34,9 +34,9 @@ from loadtests.bench.report import as_lengths, as_object, as_tables
 from loadtests.bench.worker import Field, Worker, convert_for_ctranslate2
 from loadtests.bench.workload import TextFile, Workload, draw_workload
 from loadtests.report import append
-from model.checkpoints.files import TOKENIZER_FILE
 from model.engine.native.build import NativeBuildError, detect
 from model.text.tokenizer import Tokenizer
+from model.text.tokenizer_config import PIECES_FILE
 
 __all__ = ["bench", "run", "run_lengths"]
 
@@ -216,7 +216,7 @@ def _bleu_score(spec: ContenderSpec, workload: Workload, options: BenchOptions) 
     rounded = has_time and options.device == "cpu" and set(options.our_dtypes) != {"float32"}
     if workload.references is None and not rounded:
         return None
-    tokenizer = Tokenizer.from_file(spec.model.directory / TOKENIZER_FILE)
+    tokenizer = Tokenizer.from_file(spec.model.directory / PIECES_FILE)
 
     def texts(targets: Sequence[Sequence[int]]) -> list[str]:
         return [tokenizer.detokenize(target).strip() for target in targets]

@@ -22,6 +22,8 @@ __all__ = ["write_ctranslate2_model"]
 _ACTIVATIONS = {
     Activation.RELU: common_spec.Activation.RELU,
     Activation.GELU: common_spec.Activation.GELU,
+    Activation.GELU_TANH: common_spec.Activation.GELUTanh,
+    Activation.GELU_SIGMOID: common_spec.Activation.GELUSigmoid,
     Activation.SILU: common_spec.Activation.SWISH,
 }
 

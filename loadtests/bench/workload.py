@@ -17,10 +17,10 @@ from loadtests.bench.models import (
 )
 from loadtests.corpus import DEFAULT_SENTENCES
 from model.checkpoints.embedded import DEFAULT
-from model.checkpoints.files import TOKENIZER_FILE
 from model.config import TransformerConfig
 from model.errors import RecipeError
 from model.text.tokenizer import Tokenizer
+from model.text.tokenizer_config import PIECES_FILE
 from model.training.text import read_pairs
 
 __all__ = ["TextFile", "Workload", "draw_workload", "poisson_arrivals"]
@@ -73,7 +73,7 @@ def draw_workload(model: BenchModel, text: TextFile, *, count: int | None, seed:
         BenchError: the file cannot be used, or has no references although they are asked for.
     """
     directory = model.directory or DEFAULT
-    tokenizer = Tokenizer.from_file(directory / TOKENIZER_FILE)
+    tokenizer = Tokenizer.from_file(directory / PIECES_FILE)
     lines = list(_read(text))
     tokenized = [
         (*ids, tokenizer.eos_id) for ids in tokenizer.tokenize_batch([s for s, _ in lines])

@@ -20,9 +20,9 @@ from sentencepiece import SentencePieceProcessor
 from loadtests.bench.contender import BenchError
 from loadtests.bench.ctranslate2_model import write_ctranslate2_model
 from loadtests.bench.models import BenchModel
-from model.checkpoints.files import TOKENIZER_FILE
 from model.checkpoints.manifest import read_manifest
 from model.errors import PolyheadError
+from model.text.tokenizer_config import PIECES_FILE
 
 __all__ = ["write_argos_package"]
 
@@ -49,7 +49,7 @@ def write_argos_package(name: str, folder: Path, *, dtype: str = "int8") -> Path
     converted = package / "model"
     converted.mkdir(parents=True)
     write_ctranslate2_model(found.load(), converted, dtype)
-    tokenizer = shutil.copy(found.directory / TOKENIZER_FILE, package / "sentencepiece.model")
+    tokenizer = shutil.copy(found.directory / PIECES_FILE, package / "sentencepiece.model")
     _name_tokens(converted, SentencePieceProcessor(model_file=str(tokenizer)))
     metadata = {
         "package_version": "1.0",

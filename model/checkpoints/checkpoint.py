@@ -2,12 +2,15 @@
 
     config.json                       manifest: name, languages, licence, shape, search defaults
     model-0000k-of-0000n.safetensors  the weights; no pickle, so a file cannot run code
-    tokenizer.model                   SentencePiece
+    tokenizer.model                   SentencePiece; or source.model and target.model
+    vocabulary.json                   where ids are not those of SentencePiece, the pieces in the
+                                      order of their ids; or source_ and target_vocabulary.json
+    shortlist.safetensors             perhaps: which target pieces a source piece may become
     SHA256SUMS                        checksums of all of these, in the form of `sha256sum`
     MODEL_CARD.md                     for people
 
 Reading is strict: a missing, unknown, misshapen or damaged piece is a CheckpointError that names
-it. Only `save_checkpoint`, and weights that are to become a Transformer, need torch.
+it. Only weights that are to become a Transformer, or come from one, need torch.
 """
 
 from __future__ import annotations
@@ -16,36 +19,45 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
 
 from model.checkpoints.checksums import read_checksums, verify_checksums, write_checksums
 from model.checkpoints.files import (
     CARD_FILE,
     CONFIG_FILE,
-    TOKENIZER_FILE,
+    SHORTLIST_FILE,
     WEIGHTS_SUFFIX,
     read_file,
 )
 from model.checkpoints.manifest import FORMAT_VERSION, Manifest, ModelMetadata, read_manifest
-from model.checkpoints.weights import StoredWeights, check_weights, write_weights
+from model.checkpoints.shortlist import Shortlist, read_shortlist
+from model.checkpoints.weights import StoredDtype, StoredWeights, check_weights, write_weights
 from model.config import GenerationConfig, TransformerConfig
 from model.errors import CheckpointError
 from model.text.tokenizer import Tokenizer
+from model.text.tokenizer_config import TOKENIZER_FILES
+from model.text.vocabulary import SpecialIds
 
 if TYPE_CHECKING:
-    import torch
-
     from model.network.transformer import Transformer
 
 __all__ = [
     "Checkpoint",
     "check_checkpoint",
     "load_checkpoint",
+    "make_tokenizer",
     "save_checkpoint",
     "stored_weights",
+    "write_checkpoint",
 ]
+
+_Array = npt.NDArray[np.floating]
 
 _BYTES_PER_PIECE = 100
 """Most of a tokenizer's file, beside a mebibyte for its rules; usual are 20. Pieces that no model
@@ -74,6 +86,12 @@ def check_checkpoint(directory: Path) -> tuple[Manifest, Tokenizer]:
     check_weights(directory, _shards(directory), manifest.config)
     # As much as the manifest says, from here on.
     verify_checksums(directory)
+    if (SHORTLIST_FILE in read_checksums(directory)) is not manifest.metadata.shortlist:
+        raise CheckpointError(
+            f"{directory} must have {SHORTLIST_FILE} if {CONFIG_FILE} says so, and only then"
+        )
+    if manifest.metadata.shortlist:
+        read_shortlist(directory, manifest.config)
     return manifest, _read_tokenizer(directory, manifest)
 
 
@@ -99,38 +117,58 @@ def load_checkpoint(directory: Path) -> Checkpoint:
 
 
 def _shards(directory: Path) -> list[str]:
-    return sorted(name for name in read_checksums(directory) if name.endswith(WEIGHTS_SUFFIX))
+    names = read_checksums(directory).keys() - {SHORTLIST_FILE}
+    return sorted(name for name in names if name.endswith(WEIGHTS_SUFFIX))
 
 
 def _read_tokenizer(directory: Path, manifest: Manifest) -> Tokenizer:
     config = manifest.config
-    serialized = read_file(directory, TOKENIZER_FILE)
-    most = 2**20 + _BYTES_PER_PIECE * config.src_vocab_size
-    if len(serialized) > most:
-        raise CheckpointError(
-            f"{TOKENIZER_FILE} of {directory} must have at most {most} bytes for "
-            f"{config.src_vocab_size} pieces, but has {len(serialized)}"
-        )
-    try:
-        tokenizer = Tokenizer(serialized)
-    except CheckpointError as error:
-        raise CheckpointError(f"{directory / TOKENIZER_FILE}: {error}") from error
-    if tokenizer.vocab_size != config.src_vocab_size:
-        raise CheckpointError(
-            f"the tokenizer of {directory} must have {config.src_vocab_size} pieces, "
-            f"but has {tokenizer.vocab_size}"
-        )
-    for name in ("pad_id", "bos_id", "eos_id", "unk_id"):
-        if getattr(tokenizer, name) != getattr(config, name):
+    most = 2**20 + _BYTES_PER_PIECE * max(config.src_vocab_size, config.tgt_vocab_size)
+    files: dict[str, bytes] = {}
+    for name in sorted(read_checksums(directory).keys() & set(TOKENIZER_FILES)):
+        files[name] = read_file(directory, name)
+        if len(files[name]) > most:
             raise CheckpointError(
-                f"`{name}` of {directory} must be the same in {CONFIG_FILE} and {TOKENIZER_FILE}, "
-                f"but is {getattr(config, name)} and {getattr(tokenizer, name)}"
+                f"{name} of {directory} must have at most {most} bytes for "
+                f"{config.src_vocab_size} pieces, but has {len(files[name])}"
             )
-    if manifest.metadata.placeholders and not tokenizer.has_placeholders:
+    try:
+        return make_tokenizer(files, config, manifest.metadata)
+    except CheckpointError as error:
+        raise CheckpointError(f"the tokenizer of {directory}: {error}") from error
+
+
+def make_tokenizer(
+    files: Mapping[str, bytes], config: TransformerConfig, metadata: ModelMetadata
+) -> Tokenizer:
+    """The tokenizer of files, which must fit the model.
+
+    Raises:
+        CheckpointError: as `Tokenizer.from_files`, or it has other ids than the model, no bytes for
+            placeholders, or no tokens for a language of the model.
+    """
+    special = SpecialIds(config.pad_id, config.bos_id, config.eos_id, config.unk_id)
+    tokenizer = Tokenizer.from_files(files, metadata.tokenizer, special)
+    both = (special.eos, special.unk)
+    for side, pieces, ids, of_side in (
+        (
+            "source", tokenizer.vocab_size, config.src_vocab_size,
+            special if config.shared_embeddings else both,
+        ),
+        ("target", tokenizer.target_vocab_size, config.tgt_vocab_size, special),
+    ):  # fmt: skip
+        behind = {token for token in of_side if token >= pieces}
+        if pieces + len(behind) != ids:
+            raise CheckpointError(
+                f"the {side} of a tokenizer must have {ids} ids, but has {pieces} pieces and the "
+                f"special ids {', '.join(map(str, special))}"
+            )
+    if metadata.placeholders and not tokenizer.has_placeholders:
         raise CheckpointError(
-            f"{directory} must have a tokenizer with a piece for every byte, for the placeholders "
-            f"that {CONFIG_FILE} asks for, but has none"
+            f"there must be a piece for every byte, for the placeholders that {CONFIG_FILE} asks "
+            "for, but there is none"
         )
+    tokenizer.check_languages(metadata.source_languages, metadata.target_languages)
     return tokenizer
 
 
@@ -141,29 +179,64 @@ def save_checkpoint(
     metadata: ModelMetadata,
     generation: GenerationConfig,
     *,
-    dtype: torch.dtype | None = None,
+    dtype: StoredDtype = "float16",
 ) -> None:
     """Writes a model directory, whole or not at all; one that is there is replaced.
 
+    Raises:
+        CheckpointError: as `write_checkpoint`.
+    """
+    weights = ((name, weight.detach().cpu().numpy()) for name, weight in model.named_parameters())
+    write_checkpoint(
+        directory, weights, model.config, tokenizer.files, metadata, generation, dtype=dtype
+    )
+
+
+def write_checkpoint(
+    directory: Path,
+    weights: Mapping[str, _Array] | Iterable[tuple[str, _Array]],
+    config: TransformerConfig,
+    tokenizer_files: Mapping[str, bytes],
+    metadata: ModelMetadata,
+    generation: GenerationConfig,
+    *,
+    shortlist: Shortlist | None = None,
+    dtype: StoredDtype = "float16",
+) -> None:
+    """`save_checkpoint` of what is no Transformer, without torch.
+
     Args:
-        dtype: of the stored weights; float16 when not given.
+        directory: the model directory.
+        weights: each of `weight_shapes(config)` once, in any order; read one after the other.
+        config: the shape of the model.
+        tokenizer_files: the content of each file of the tokenizer, by its name.
+        metadata: what the model is called and translates.
+        generation: how it searches when nobody says.
+        shortlist: of likely targets; `metadata` is written as it is here.
+        dtype: of the stored weights.
 
     Raises:
-        CheckpointError: `directory` holds something else, or a weight does not fit into `dtype`.
+        CheckpointError: `directory` holds something else, the tokenizer does not fit the model, or
+            a weight does not fit into `dtype`, or is missing, unknown or of another shape.
     """
-    import torch
-
+    make_tokenizer(tokenizer_files, config, metadata)
+    if shortlist is not None:
+        shortlist.check(config)
     directory = directory.resolve()  # what a link points to is replaced, not the link
     _refuse_other_content(directory)
     directory.parent.mkdir(parents=True, exist_ok=True)
     working = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
-        write_weights(working, model, dtype or torch.float16)
-        (working / TOKENIZER_FILE).write_bytes(tokenizer.serialized)
+        items = weights.items() if isinstance(weights, Mapping) else weights
+        write_weights(working, items, config, dtype)
+        for name, content in tokenizer_files.items():
+            (working / name).write_bytes(content)
+        if shortlist is not None:
+            (working / SHORTLIST_FILE).write_bytes(shortlist.to_bytes())
         manifest = {
             "format_version": FORMAT_VERSION,
-            **asdict(metadata),
-            "model": model.config.to_dict(),
+            **asdict(replace(metadata, shortlist=shortlist is not None)),
+            "model": config.to_dict(),
             "generation": asdict(generation),
         }
         text = json.dumps(manifest, indent=2, ensure_ascii=False)

@@ -9,16 +9,19 @@ from pathlib import Path
 from model.checkpoints.files import (
     CHECKSUM_FILE,
     CONFIG_FILE,
-    TOKENIZER_FILE,
+    SHORTLIST_FILE,
     WEIGHTS_SUFFIX,
     open_file,
     read_file,
 )
 from model.errors import CheckpointError
+from model.text.tokenizer_config import PIECES_FILE, PIECES_FILES, TOKENIZER_FILES
 
 __all__ = ["read_checksums", "verify_checksums", "write_checksums"]
 
 _LINE = re.compile(r"(?P<digest>[0-9a-f]{64})  (?P<name>[^\x00-\x1f\x7f]{1,255})")
+
+_SMALL_FILES = {CONFIG_FILE, SHORTLIST_FILE, *TOKENIZER_FILES}
 
 
 def read_checksums(directory: Path) -> dict[str, str]:
@@ -44,14 +47,15 @@ def read_checksums(directory: Path) -> dict[str, str]:
             raise CheckpointError(f"{path} must list each file once, but lists {name} twice")
         if not _belongs(name):
             raise CheckpointError(
-                f"{path} must list {CONFIG_FILE}, {TOKENIZER_FILE} and plain names of "
-                f"{WEIGHTS_SUFFIX} files, but lists {name!r}"
+                f"{path} must list {CONFIG_FILE}, {PIECES_FILE} or other files of a tokenizer, and "
+                f"plain names of {WEIGHTS_SUFFIX} files, but lists {name!r}"
             )
         sums[name] = match["digest"]
-    for name in (CONFIG_FILE, TOKENIZER_FILE):
+    pieces = PIECES_FILES if PIECES_FILES[0] in sums else (PIECES_FILE,)
+    for name in (CONFIG_FILE, *pieces):
         if name not in sums:
             raise CheckpointError(f"{path} must list {name}, but does not")
-    if not any(name.endswith(WEIGHTS_SUFFIX) for name in sums):
+    if not any(name.endswith(WEIGHTS_SUFFIX) for name in sums.keys() - {SHORTLIST_FILE}):
         raise CheckpointError(f"{path} must list a {WEIGHTS_SUFFIX} file, but lists none")
     return sums
 
@@ -78,13 +82,13 @@ def write_checksums(directory: Path) -> None:
 
 
 def _belongs(name: str) -> bool:
-    if name in {CONFIG_FILE, TOKENIZER_FILE}:
+    if name in _SMALL_FILES:
         return True
     return name.endswith(WEIGHTS_SUFFIX) and Path(name).name == name
 
 
 def _sha256(directory: Path, name: str) -> str:
-    if name in {CONFIG_FILE, TOKENIZER_FILE}:  # their size has a limit, not only their content
+    if name in _SMALL_FILES:  # their size has a limit, not only their content
         return hashlib.sha256(read_file(directory, name)).hexdigest()
     with open_file(directory, name) as file:
         try:

@@ -11,26 +11,32 @@ from io import BufferedReader
 from pathlib import Path
 
 from model.errors import CheckpointError
+from model.text.tokenizer_config import TOKENIZER_FILES
 
 __all__ = [
     "CARD_FILE",
     "CHECKSUM_FILE",
     "CONFIG_FILE",
-    "TOKENIZER_FILE",
+    "SHORTLIST_FILE",
     "WEIGHTS_SUFFIX",
     "open_file",
     "read_file",
 ]
 
 CONFIG_FILE = "config.json"
-TOKENIZER_FILE = "tokenizer.model"
 CHECKSUM_FILE = "SHA256SUMS"
 CARD_FILE = "MODEL_CARD.md"
+SHORTLIST_FILE = "shortlist.safetensors"
 WEIGHTS_SUFFIX = ".safetensors"
 
-_MOST_BYTES = {CONFIG_FILE: 2**20, CHECKSUM_FILE: 2**20, TOKENIZER_FILE: 32 * 2**20}
+_MOST_BYTES = {
+    CONFIG_FILE: 2**20,
+    CHECKSUM_FILE: 2**20,
+    SHORTLIST_FILE: 64 * 2**20,
+    **dict.fromkeys(TOKENIZER_FILES, 32 * 2**20),
+}
 """Largest sizes of the files that are read at once. The largest vocabularies in use, of a million
-pieces, have 18 MiB."""
+pieces, have 18 MiB; shortlists have 5 MiB."""
 
 # None of them blocks: neither on a FIFO without a writer nor on a terminal.
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -64,7 +70,7 @@ def open_file(directory: Path, name: str) -> BufferedReader:
 
 
 def read_file(directory: Path, name: str) -> bytes:
-    """The content of one of the files that are read at once: manifest, checksums, tokenizer.
+    """The content of one of the files that are read at once: all but the weights.
 
     Raises:
         CheckpointError: as `open_file`, or the file is larger than any that is of use.

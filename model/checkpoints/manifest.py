@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,8 +24,10 @@ from model.config import (
 )
 from model.errors import CheckpointError, InvalidRequestError
 from model.options import require_integer
+from model.text.languages import Languages, Pair
+from model.text.tokenizer_config import TokenizerConfig
 
-__all__ = ["FORMAT_VERSION", "Manifest", "ModelMetadata", "read_manifest"]
+__all__ = ["FORMAT_VERSION", "Manifest", "ModelMetadata", "Origin", "read_manifest"]
 
 FORMAT_VERSION = 1
 
@@ -35,9 +37,44 @@ _MOST_PAIRS = 100_000
 into each other: 40,602 pairs."""
 _MOST_CHARACTERS = 200
 """Longest name: it stands in logs, labels and answers."""
+_MOST_ORIGIN_CHARACTERS = 4096
+_MOST_ORIGIN_FILES = 1000
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _LANGUAGE = re.compile(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*")
 _MOST_LANGUAGE_CHARACTERS = 35
 """The longest tags that RFC 5646 asks everybody to bear (section 4.4.1)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where a model was imported from."""
+
+    source: str
+    """A path, an address or a name with a scheme; a printable line, as `format` and `revision`."""
+    format: str
+    """What it was there: "Marian", "Hugging Face MarianMTModel", ..."""
+    revision: str | None = None
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    """The checksum of each file that was read, by its name there."""
+
+    def __post_init__(self) -> None:
+        _require_line("origin.source", self.source, _MOST_ORIGIN_CHARACTERS)
+        _require_line("origin.format", self.format)
+        if self.revision is not None:
+            _require_line("origin.revision", self.revision)
+        if not isinstance(self.sha256, Mapping) or len(self.sha256) > _MOST_ORIGIN_FILES:
+            raise InvalidRequestError(
+                f"`origin.sha256` must have the checksums of at most {_MOST_ORIGIN_FILES} files, "
+                f"but is {self.sha256!r}"
+            )
+        object.__setattr__(self, "sha256", dict(self.sha256))
+        for name, digest in self.sha256.items():
+            _require_line("origin.sha256", name, _MOST_ORIGIN_CHARACTERS)
+            if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
+                raise InvalidRequestError(
+                    "`origin.sha256` must have SHA-256 sums in small letters, "
+                    f"but {name!r} has {digest!r}"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +97,13 @@ class ModelMetadata:
     placeholders: bool = False
     """Addresses, tags and the like within a sentence are placeholders to the model
     (model/text/protection.py), which has learnt to put them in their places."""
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    """Where ids come from, and how the model is told its languages."""
+    shortlist: bool = False
+    """Whether there is a list of the targets' pieces that each source's piece may become
+    (model/checkpoints/shortlist.py); others are not predicted then."""
+    origin: Origin | None = None
+    """Where it was imported from; None if it was trained here."""
 
     def __post_init__(self) -> None:
         for name in ("name", "version", "license"):
@@ -70,26 +114,26 @@ class ModelMetadata:
             raise InvalidRequestError(
                 f"a model must have at most {_MOST_PAIRS} pairs of languages, but has {pairs}"
             )
-        if not self.pairs:
+        if not self.languages.num_pairs:
             raise InvalidRequestError(
                 "a model must translate from one language to another, but has only "
                 f"{self.source_languages[0]}"
             )
         if self.max_source_tokens is not None:
             require_integer("max_source_tokens", self.max_source_tokens, 2, MAX_POSITIONS)
-        for name in ("lowercase_all_caps", "placeholders"):
+        for name in ("lowercase_all_caps", "placeholders", "shortlist"):
             if not isinstance(value := getattr(self, name), bool):
                 raise InvalidRequestError(f"`{name}` must be true or false, but is {value!r}")
 
     @property
-    def pairs(self) -> tuple[tuple[str, str], ...]:
-        """(source, target) codes of every pair."""
-        return tuple(
-            (source, target)
-            for source in self.source_languages
-            for target in self.target_languages
-            if source != target
-        )
+    def languages(self) -> Languages:
+        """What it translates from and into."""
+        return Languages(sources=self.source_languages, targets=self.target_languages)
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """All pairs; a broad model has tens of thousands."""
+        return self.languages.pairs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,12 +180,20 @@ def _manifest(values: Any) -> Manifest:
     required = ("name", "version", "source_languages", "target_languages", "license", "model")
     if missing := [name for name in required if name not in values]:
         raise InvalidRequestError(f"the file must have the field `{missing[0]}`, but has not")
+    given = {name: value for name, value in values.items() if name in metadata}
+    if "tokenizer" in given:
+        given["tokenizer"] = TokenizerConfig.from_dict(_object("`tokenizer`", given["tokenizer"]))
+    if given.get("origin") is not None:
+        origin = _object("`origin`", given["origin"])
+        _require_fields("`origin`", origin, {each.name for each in fields(Origin)})
+        for name in ("source", "format"):
+            if name not in origin:
+                raise InvalidRequestError(f"`origin` must have the field `{name}`, but has not")
+        given["origin"] = Origin(**origin)
     return Manifest(
         config=TransformerConfig.from_dict(_object("`model`", values["model"])),
         generation=_generation(_object("`generation`", values.get("generation", {}))),
-        metadata=ModelMetadata(
-            **{name: value for name, value in values.items() if name in metadata}
-        ),
+        metadata=ModelMetadata(**given),
     )
 
 
@@ -165,12 +217,11 @@ def _require_fields(what: str, values: Iterable[str], known: set[str]) -> None:
         raise InvalidRequestError(f"{what} must have known fields, but has {unknown}")
 
 
-def _require_line(name: str, value: Any) -> None:
+def _require_line(name: str, value: Any, most: int = _MOST_CHARACTERS) -> None:
     is_line = isinstance(value, str) and value.strip() and value.isprintable()
-    if not is_line or len(value) > _MOST_CHARACTERS:
+    if not is_line or len(value) > most:
         raise InvalidRequestError(
-            f"`{name}` must be a string of 1 to {_MOST_CHARACTERS} printable characters, "
-            f"but is {value!r}"
+            f"`{name}` must be a string of 1 to {most} printable characters, but is {value!r}"
         )
 
 

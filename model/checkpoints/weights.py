@@ -9,27 +9,30 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
-from model.checkpoints.files import open_file
+from model.checkpoints.files import WEIGHTS_SUFFIX, open_file
 from model.config import TransformerConfig
 from model.errors import CheckpointError
 from model.network.shapes import weight_shapes
 from model.network.weights import Floats
 
 if TYPE_CHECKING:
-    import torch
-
     from model.network.transformer import Transformer
 
-__all__ = ["MAX_SHARD_BYTES", "StoredWeights", "check_weights", "write_weights"]
+__all__ = ["MAX_SHARD_BYTES", "StoredDtype", "StoredWeights", "check_weights", "write_weights"]
+
+StoredDtype = Literal["float16", "float32"]
+"""What weights are written as."""
 
 MAX_SHARD_BYTES = 40 * 2**20
 """Keeps every file below the 45 MB that common hosts of repositories accept without complaint."""
@@ -155,30 +158,70 @@ class _Place:
             return stored.astype(np.float32, copy=False)
 
 
-def write_weights(directory: Path, model: Transformer, dtype: torch.dtype) -> None:
-    """Writes every weight once, a tied one under its first name, in files of MAX_SHARD_BYTES.
+def write_weights(
+    directory: Path,
+    weights: Iterable[tuple[str, npt.NDArray[np.floating]]],
+    config: TransformerConfig,
+    dtype: StoredDtype,
+) -> None:
+    """Writes weights in files of MAX_SHARD_BYTES, the first before the last weights are asked for.
+
+    Args:
+        directory: where the files are made.
+        weights: each of `weight_shapes(config)` once, in any order.
+        config: the shape of the model.
+        dtype: of the numbers in the files.
 
     Raises:
-        CheckpointError: a weight does not fit into `dtype`.
+        CheckpointError: a weight does not fit into `dtype`, or is unknown, given twice, missing or
+            of another shape; all of the latter are named.
     """
-    import torch
-    from safetensors.torch import save_file
+    expected = weight_shapes(config)
+    problems: list[str] = []
+    written: list[Path] = []
+    shard: dict[str, npt.NDArray[np.floating]] = {}
+    seen: set[str] = set()
 
-    shards: list[dict[str, torch.Tensor]] = [{}]
-    size = 0
-    for name, weight in model.named_parameters():
-        stored = weight.detach().to("cpu", dtype).contiguous()
-        if not torch.isfinite(stored).all():
-            raise CheckpointError(
-                f"{name} does not fit into {stored.dtype}: it is not finite there"
-            )
-        if size + stored.nbytes > MAX_SHARD_BYTES and shards[-1]:
-            shards.append({})
-            size = 0
-        shards[-1][name] = stored
-        size += stored.nbytes
-    for index, tensors in enumerate(shards, start=1):
-        save_file(tensors, directory / f"model-{index:05d}-of-{len(shards):05d}.safetensors")
+    def write() -> None:
+        written.append(directory / f"{len(written)}.part")
+        save_file(shard, written[-1])
+        shard.clear()
+
+    for name, weight in weights:
+        if problem := _problem(name, weight.shape, expected, seen):
+            problems.append(problem)
+        seen.add(name)
+        if problems:
+            continue
+        with np.errstate(over="ignore"):
+            stored = np.ascontiguousarray(weight, dtype)
+        if not math.isfinite(stored.min()) or not math.isfinite(stored.max()):
+            raise CheckpointError(f"{name} does not fit into {dtype}: it is not finite there")
+        if shard and sum(each.nbytes for each in shard.values()) + stored.nbytes > MAX_SHARD_BYTES:
+            write()
+        shard[name] = stored
+    problems += [f"{name} is missing" for name in expected if name not in seen]
+    if problems:
+        raise CheckpointError("the weights must be those of the model, but " + "; ".join(problems))
+    write()
+    for index, path in enumerate(written, start=1):
+        path.rename(directory / f"model-{index:05d}-of-{len(written):05d}{WEIGHTS_SUFFIX}")
+
+
+def _problem(
+    name: str,
+    shape: tuple[int, ...],
+    expected: Mapping[str, tuple[int, ...]],
+    seen: Collection[str],
+) -> str | None:
+    """What is wrong with a weight that is to be written; None if it fits."""
+    if name not in expected:
+        return f"{name} is unknown"
+    if name in seen:
+        return f"{name} is given twice"
+    if shape != expected[name]:
+        return f"{name} is {shape} instead of {expected[name]}"
+    return None
 
 
 def _header_bytes(directory: Path, shard: str, most: int) -> int:

@@ -28,7 +28,7 @@ def best_candidates(
         For each search 2 * beam_size candidates, or one for a beam of one.
     """
     beam_size = searches[0].beam_size
-    scores = logits.float()
+    scores = _restricted(logits.float(), searches)
     log_norm = torch.logsumexp(scores, dim=-1)
     if any(search.generation.constrained for search in searches):
         scores = scores.clone()
@@ -40,9 +40,23 @@ def best_candidates(
                 log_norm[rows] = 0.0
                 for beam, row in enumerate(scores[rows]):
                     constrain(row, search.history(beam), search.generation, eos_id)
-    if beam_size == 1:
-        return _greedy(scores, log_norm, searches)
-    return _beam(scores, log_norm, searches)
+    chosen = _greedy if beam_size == 1 else _beam
+    free = chosen(scores, log_norm, searches)
+    return [search.forced() or best for search, best in zip(searches, free, strict=True)]
+
+
+def _restricted(scores: Tensor, searches: Sequence[BeamSearch]) -> Tensor:
+    """Minus infinity for all that a search's shortlist does not have."""
+    if all(search.options.shortlist is None for search in searches):
+        return scores
+    rows = scores.split(searches[0].beam_size)
+    restricted = []
+    for search, mine in zip(searches, rows, strict=True):
+        if search.options.shortlist is not None:
+            allowed = torch.from_numpy(search.options.shortlist).to(scores.device, torch.long)
+            mine = torch.full_like(mine, float("-inf")).index_copy(1, allowed, mine[:, allowed])
+        restricted.append(mine)
+    return torch.cat(restricted)
 
 
 def _greedy(

@@ -10,6 +10,7 @@ from torch import Tensor
 from model.config import GenerationConfig
 from model.decoding.candidates import best_candidates
 from model.decoding.search import BeamSearch, Hypothesis
+from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 from model.network.kv_cache import KVCache
 from model.network.transformer import Transformer
 
@@ -28,7 +29,10 @@ def pad_sources(
 
 @torch.inference_mode()
 def generate(
-    model: Transformer, sources: Sequence[Sequence[int]], generation: GenerationConfig
+    model: Transformer,
+    sources: Sequence[Sequence[int]],
+    generation: GenerationConfig,
+    options: Sequence[SequenceOptions] | None = None,
 ) -> list[tuple[Hypothesis, ...]]:
     """Translates one batch.
 
@@ -36,6 +40,7 @@ def generate(
         model: in evaluation mode.
         sources: token ids, each ending with `eos_id`, none longer than `max_positions`.
         generation: for all of them.
+        options: of each.
 
     Returns:
         For each source its hypotheses, best first.
@@ -44,7 +49,8 @@ def generate(
     beam_size = generation.beam_size
     limits = [generation.target_limit(len(s), config.max_positions) for s in sources]
     searches = [
-        BeamSearch(generation, eos_id=config.eos_id, max_new_tokens=limit) for limit in limits
+        BeamSearch(generation, eos_id=config.eos_id, max_new_tokens=limit, options=each)
+        for limit, each in zip(limits, options or [NO_OPTIONS] * len(sources), strict=True)
     ]
     cache = _encoded(model, sources, beam_size, max(limits))
     running = list(range(len(sources)))
@@ -80,7 +86,7 @@ def _encoded(
 ) -> KVCache:
     """A cache of `beam_size` slots for each source, its cross entry in the first of them."""
     weight = model.projection.weight
-    src_tokens, src_lengths = pad_sources(sources, model.config.pad_id, weight.device)
+    src_tokens, src_lengths = pad_sources(sources, model.config.eos_id, weight.device)
     cache = KVCache(
         model.config,
         len(sources) * beam_size,

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from model.config import GenerationConfig
+from model.config import GenerationConfig, LengthNormalization, SearchRules
+from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 
 __all__ = ["BeamSearch", "Candidate", "FinishReason", "Hypothesis", "Survivor", "length_penalty"]
 
@@ -30,7 +31,7 @@ class Hypothesis:
     """One finished translation of one source."""
 
     token_ids: tuple[int, ...]
-    """Without the end token."""
+    """Without the end token and without the target prefix."""
     score: float
     """`log_prob` divided by the length penalty; hypotheses are ranked by it."""
     log_prob: float
@@ -61,23 +62,33 @@ class _Node(NamedTuple):
     parent: _Node | None
 
 
-def length_penalty(length: int, alpha: float) -> float:
-    """((5 + length) / 6) ** alpha, from Wu et al. (2016), which section 6.1 refers to."""
-    return float(((5 + length) / 6) ** alpha)
+def length_penalty(length: int, generation: GenerationConfig) -> float:
+    """What the log-probability of so many tokens is divided by: see LengthNormalization."""
+    gnmt = generation.length_normalization is LengthNormalization.GNMT
+    return float(((5 + length) / 6 if gnmt else length) ** generation.length_penalty)
 
 
 class BeamSearch:
     """The hypotheses of one source, from the first step to the last.
 
     Args:
-        generation: beam_size, length_penalty and num_hypotheses are read here.
+        generation: how to search; what guards predictions is read by `candidates`.
         eos_id: the end token.
-        max_new_tokens: most tokens of a hypothesis, the end token included.
+        max_new_tokens: most tokens of a hypothesis, those of its prefix and the end token included.
+        options: of the sequence; its prefix is forced, step by step.
     """
 
-    def __init__(self, generation: GenerationConfig, *, eos_id: int, max_new_tokens: int) -> None:
+    def __init__(
+        self,
+        generation: GenerationConfig,
+        *,
+        eos_id: int,
+        max_new_tokens: int,
+        options: SequenceOptions = NO_OPTIONS,
+    ) -> None:
         self.beam_size = generation.beam_size
         self.generation = generation
+        self.options = options
         self._eos_id = eos_id
         self._max_new_tokens = max_new_tokens
         self._finished: list[Hypothesis] = []
@@ -87,28 +98,53 @@ class BeamSearch:
         self.num_tokens = 0
         self.done = False
 
+    def forced(self) -> list[Candidate] | None:
+        """All continuations that the next step may have, where no prediction decides; else None."""
+        prefix = self.options.target_prefix
+        if self.num_tokens < len(prefix):
+            token_id = prefix[self.num_tokens]
+        elif self.generation.forced_end and self.num_tokens == self._max_new_tokens - 1:
+            token_id = self._eos_id
+        else:
+            return None
+        return [Candidate(row, token_id, each) for row, each in enumerate(self.live_log_probs)]
+
     def advance(self, candidates: Sequence[Candidate]) -> list[Survivor]:
         """Takes one step.
 
         Args:
             candidates: the best continuations of all live hypotheses, best first; 2 * beam_size of
-                them (1 for a beam of one), so that end tokens cannot crowd out what lives on.
+                them (1 for a beam of one), so that end tokens cannot crowd out what lives on; or
+                what `forced` gave.
 
         Returns:
             The `beam_size` survivors in row order, or nothing when the search is done.
         """
         self.num_tokens += 1
+        full = self.num_tokens >= self._max_new_tokens
+        compete = full and self.generation.search is not SearchRules.PAPER
         survivors: list[Candidate] = []
+        width = self.beam_size
+        if self.generation.search is SearchRules.MARIAN:
+            width -= len(self._finished)
+            candidates = candidates[:width]
         for rank, candidate in enumerate(candidates):
-            if candidate.token_id != self._eos_id:
+            ends = candidate.token_id == self._eos_id
+            # An end token below the beam would have been pruned, had it not been an end token.
+            if (ends or compete) and rank < width and candidate.log_prob > float("-inf"):
+                self._finish(candidate)
+            if not ends:
                 survivors.append(candidate)
-            elif rank < self.beam_size and candidate.log_prob > float("-inf"):
-                # An end token below the beam would have been pruned, had it not been an end token.
-                self._finish(self._live[candidate.parent], candidate.log_prob, FinishReason.STOP)
-            if len(survivors) == self.beam_size:
+            if len(survivors) == width:
                 break
-        if self.num_tokens >= self._max_new_tokens:
-            self._finish_by_length(survivors)
+        if self.generation.search is SearchRules.MARIAN:
+            # Rows that nobody will choose.
+            missing = self.beam_size - len(survivors)
+            survivors += [Candidate(0, self._eos_id, float("-inf"))] * missing
+        if full:
+            self.done = True
+            if not compete:
+                self._cut_off(survivors)
         else:
             self.done = self._cannot_improve(survivors)
         if self.done:
@@ -129,35 +165,51 @@ class BeamSearch:
     def _extend(self, candidate: Candidate) -> _Node:
         return _Node(candidate.token_id, self._live[candidate.parent])
 
-    def _finish(self, node: _Node | None, log_prob: float, reason: FinishReason) -> None:
-        penalty = length_penalty(self.num_tokens, self.generation.length_penalty)
+    def _finish(self, candidate: Candidate) -> None:
+        """It has ended, by the end token unless the limit forced that, or was cut off."""
+        ends = candidate.token_id == self._eos_id
+        node = self._live[candidate.parent] if ends else self._extend(candidate)
+        full = self.num_tokens >= self._max_new_tokens
+        stopped = ends and not (full and self.generation.forced_end)
         self._finished.append(
             Hypothesis(
-                token_ids=tuple(_token_ids(node)),
-                score=log_prob / penalty,
-                log_prob=log_prob,
-                finish_reason=reason,
+                token_ids=tuple(_token_ids(node)[len(self.options.target_prefix) :]),
+                score=candidate.log_prob / length_penalty(self.num_tokens, self.generation),
+                log_prob=candidate.log_prob,
+                finish_reason=FinishReason.STOP if stopped else FinishReason.LENGTH,
             )
         )
+        if self.generation.search is SearchRules.TRANSFORMERS:
+            self._finished.sort(key=lambda hypothesis: -hypothesis.score)
+            del self._finished[self.beam_size :]
 
-    def _finish_by_length(self, survivors: Sequence[Candidate]) -> None:
+    def _cut_off(self, survivors: Sequence[Candidate]) -> None:
         """No room for another token. What ended by itself is preferred over what was cut off."""
-        self.done = True
         missing = self.generation.num_hypotheses - len(self._finished)
         for candidate in survivors[: max(missing, 0)]:
             if candidate.log_prob > float("-inf"):
-                self._finish(self._extend(candidate), candidate.log_prob, FinishReason.LENGTH)
+                self._finish(candidate)
 
     def _cannot_improve(self, survivors: Sequence[Candidate]) -> bool:
-        exhausted = len(survivors) < self.beam_size or survivors[0].log_prob == float("-inf")
-        if exhausted or len(self._finished) >= self.beam_size:
+        if len(survivors) < self.beam_size or survivors[0].log_prob == float("-inf"):
             return True
-        wanted = self.generation.num_hypotheses
-        if len(self._finished) < wanted:
+        if self.num_tokens <= len(self.options.target_prefix):
             return False
-        # Log-probabilities only fall, and the penalty divides by at most its value at the limit.
-        most = length_penalty(self._max_new_tokens, self.generation.length_penalty)
-        best_possible = survivors[0].log_prob / most
+        if self.generation.search is SearchRules.MARIAN:
+            return False
+        num_finished = len(self._finished)
+        if self.generation.search is SearchRules.TRANSFORMERS:
+            # The guess is that a hypothesis becomes no better than it is by now.
+            wanted, length = self.beam_size, self.num_tokens
+        elif num_finished >= self.beam_size:
+            return True
+        else:
+            # Log-probabilities only fall, and the penalty divides by at most its value at the
+            # limit.
+            wanted, length = self.generation.num_hypotheses, self._max_new_tokens
+        if num_finished < wanted:
+            return False
+        best_possible = survivors[0].log_prob / length_penalty(length, self.generation)
         worst_kept = sorted((h.score for h in self._finished), reverse=True)[wanted - 1]
         return best_possible <= worst_kept
 

@@ -19,6 +19,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from model.config import EngineConfig, GenerationConfig, Priority
+from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 from model.engine.backends import build_runners
 from model.engine.deadlines import Deadlines
 from model.engine.queue_wait import CAUTION, QueueWaitEstimator
@@ -186,6 +187,7 @@ class Engine:
         sources: SequenceOf[SequenceOf[int]],
         generation: GenerationConfig,
         *,
+        options: SequenceOf[SequenceOptions] | None = None,
         deadline: float | None = None,
         priority: Priority = Priority.INTERACTIVE,
     ) -> list[Future[SequenceResult]]:
@@ -194,6 +196,7 @@ class Engine:
         Args:
             sources: token ids, each ending with the end token.
             generation: how to search, for all of them.
+            options: what is each source's own; None is nothing.
             deadline: `time.monotonic()` seconds; a sequence that is not finished by then fails with
                 DeadlineExceededError.
             priority: whether others go first where several wait.
@@ -202,8 +205,9 @@ class Engine:
             One future for each source.
 
         Raises:
-            InvalidRequestError: a source is empty or too long or has unknown ids, the beam is wider
-                than the slots of a worker, or the deadline is no number.
+            InvalidRequestError: a source is empty or too long or has unknown ids, its options do
+                not fit (see SequenceOptions), the beam is wider than the slots of a worker, or the
+                deadline is no number.
             TooLongForDeadlineError: translating them takes longer than until the deadline, with
                 nobody before them.
             QueueFullError: the waiting queue has no room for all of them, or so many have their
@@ -220,8 +224,8 @@ class Engine:
             max_slots=self._max_slots,
         )
         sequences = [
-            self._sequence(source, generation, deadline, priority, now, light_steps)
-            for source in sources
+            self._sequence(source, each, generation, deadline, priority, now, light_steps)
+            for source, each in zip(sources, options or [NO_OPTIONS] * len(sources), strict=True)
         ]
         with self._changed:
             if self._stopping:
@@ -444,6 +448,7 @@ class Engine:
     def _sequence(
         self,
         source: SequenceOf[int],
+        options: SequenceOptions,
         generation: GenerationConfig,
         deadline: float | None,
         priority: Priority,
@@ -465,10 +470,13 @@ class Engine:
                 f"`beam_size` must be at most {self.max_beam_size}, the slots of one of the "
                 f"engine's {len(self._workers)} workers, but is {generation.beam_size}"
             )
+        limit = generation.target_limit(len(source), config.max_positions)
+        options.check(vocab_size=config.tgt_vocab_size, eos_id=config.eos_id, max_new_tokens=limit)
         sequence = Sequence(
             source_ids=tuple(source),
             generation=generation,
-            max_new_tokens=generation.target_limit(len(source), config.max_positions),
+            options=options,
+            max_new_tokens=limit,
             arrived_at=now,
             deadline=deadline,
             priority=priority,

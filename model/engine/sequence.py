@@ -8,6 +8,7 @@ from enum import Enum, auto
 
 from model.config import GenerationConfig, Priority
 from model.decoding.search import FinishReason, Hypothesis
+from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 
 __all__ = ["FinishReason", "Sequence", "SequenceResult", "SequenceStatus"]
 
@@ -30,7 +31,7 @@ class SequenceResult:
     source_tokens: int
     """The end token included."""
     target_tokens: int
-    """Length of the best hypothesis, the end token included."""
+    """Length of the best hypothesis, the end token included, the target prefix not."""
     queue_seconds: float
     """From submission to admission."""
     encode_seconds: float
@@ -48,8 +49,10 @@ class Sequence:
     source_ids: tuple[int, ...]
     """Ends with the end token."""
     generation: GenerationConfig
+    options: SequenceOptions = NO_OPTIONS
     max_new_tokens: int
-    """Most target tokens, the end token included: `generation`'s wish within the model's limits."""
+    """Most target tokens, prefix and end token included: `generation`'s wish within the model's
+    limits."""
     arrived_at: float
     """Monotonic seconds, as are all times here."""
     deadline: float | None = None

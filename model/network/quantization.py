@@ -1,7 +1,8 @@
 """Narrow arithmetic in plain PyTorch: the oracle of the compiled engine's int8 and bfloat16.
 
 Weights are scaled for each output, inputs for each row, so that no row's result depends on another
-row. Everything but the products stays float32; the cached keys and values are bfloat16.
+row. Embeddings are rounded as weights are: those of the target are the projection's, when these are
+tied. Everything but the products stays float32; the cached keys and values are bfloat16.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.config import DecoderKind
 from model.errors import InvalidRequestError
 from model.network.transformer import Transformer
 
@@ -64,6 +66,14 @@ class Bfloat16Linear(nn.Module):
         return F.linear(x.bfloat16().float(), self.weight.bfloat16().float(), self.bias)
 
 
+def _rounded(weight: Tensor, precision: str) -> Tensor:
+    """What is left of (V, D) float32 numbers in "int8" or "bfloat16"."""
+    if precision == "bfloat16":
+        return weight.bfloat16().float()
+    whole, scales = quantize_rows(weight)
+    return whole * scales
+
+
 class _Cached(nn.Module):
     """Keys or values as the cache keeps them."""
 
@@ -92,13 +102,18 @@ def narrowed(model: Transformer, precision: str) -> Transformer:
             f"`precision` must be {' or '.join(_LINEARS)}, but is {precision!r}"
         )
     narrow = copy.deepcopy(model)
+    for embedding in (narrow.src_embedding, narrow.tgt_embedding):
+        # One of its own, for the projection rounds the same matrix by itself.
+        rounded = _rounded(embedding.tokens.weight.detach(), precision)
+        embedding.tokens = nn.Embedding(len(rounded), rounded.size(1), _weight=rounded)
     for module in list(narrow.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, nn.Linear):
                 setattr(module, name, _LINEARS[precision](child))
     layer: Any
     for layer in narrow.decoder_layers:
-        for attention in (layer.self_attn, layer.cross_attn):
+        own = [layer.self_attn] if layer.kind is DecoderKind.ATTENTION else []
+        for attention in (*own, layer.cross_attn):
             attention.k_proj = _Cached(attention.k_proj)
             attention.v_proj = _Cached(attention.v_proj)
     return narrow

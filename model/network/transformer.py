@@ -17,22 +17,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from model.config import Activation, NormOrder, PositionKind, TransformerConfig
+from model.config import DecoderKind, NormOrder, PositionKind, TransformerConfig
+from model.network.activations import ACTIVATIONS
 from model.network.attention import MultiHeadAttention, causal_mask, padding_mask
 from model.network.dropout import Dropout
 from model.network.kv_cache import KVCache
 from model.network.positions import sinusoidal_positions
+from model.network.recurrence import SSRU, AverageAttention
+from model.network.target_past import CachedPast, TargetPast, WholeTarget
 from model.network.weights import Floats
 
 __all__ = ["Transformer"]
-
-_ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
-    Activation.RELU: F.relu,
-    Activation.GELU: F.gelu,
-    Activation.SILU: F.silu,
-}
 
 
 class Embedding(nn.Module):
@@ -50,8 +46,7 @@ class Embedding(nn.Module):
             self.positions = nn.Parameter(torch.empty(rows, config.d_model))
             nn.init.normal_(self.positions, std=config.d_model**-0.5)
         else:
-            interleaved = config.positions is PositionKind.SINUSOIDAL
-            table = sinusoidal_positions(rows, config.d_model, interleaved=interleaved)
+            table = sinusoidal_positions(rows, config.d_model, config.positions)
             self.register_buffer("positions", torch.from_numpy(table), persistent=False)
         self.norm = _layer_norm(config) if config.embedding_norm else None
         self.dropout = Dropout(config.dropout)
@@ -71,7 +66,7 @@ class FeedForward(nn.Module):
         super().__init__()
         self.inner = nn.Linear(config.d_model, config.d_ff)
         self.outer = nn.Linear(config.d_ff, config.d_model)
-        self.activation = _ACTIVATIONS[config.activation]
+        self.activation = ACTIVATIONS[config.activation]
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, D)."""
@@ -87,11 +82,18 @@ class SubLayer(nn.Module):
         self.norm = _layer_norm(config)
         self.dropout = Dropout(config.dropout)
 
-    def forward(self, x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-        """(B, T, D) -> (B, T, D)."""
+    def forward(
+        self, x: Tensor, function: Callable[[Tensor], Tensor], argument: Tensor | None = None
+    ) -> Tensor:
+        """(B, T, D) -> (B, T, D).
+
+        Args:
+            argument: of the function, in place of x.
+        """
+        argument = x if argument is None else argument
         if self.pre_norm:
-            return x + self.dropout(function(self.norm(x)))  # type: ignore[no-any-return]
-        return self.norm(x + self.dropout(function(x)))  # type: ignore[no-any-return]
+            return x + self.dropout(function(self.norm(argument)))  # type: ignore[no-any-return]
+        return self.norm(x + self.dropout(function(argument)))  # type: ignore[no-any-return]
 
 
 class EncoderLayer(nn.Module):
@@ -111,27 +113,44 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Masked self-attention, cross-attention, the feed-forward network (figure 1, right)."""
+    """The target's past, cross-attention, the feed-forward network (figure 1, right)."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.self_attn = _attention(config)
-        self.self_attn_residual = SubLayer(config)
+        self.kind = config.decoder_kind
+        if self.kind is DecoderKind.ATTENTION:
+            self.self_attn = _attention(config)
+            self.self_attn_residual = SubLayer(config)
+        elif self.kind is DecoderKind.SSRU:
+            self.ssru = SSRU(config.d_model)
+            self.ssru_residual = SubLayer(config)
+        else:
+            self.average_attn = AverageAttention(config.d_model, config.d_average)
+            self.average_attn_residual = SubLayer(config)
         self.cross_attn = _attention(config)
         self.cross_attn_residual = SubLayer(config)
         self.feed_forward = FeedForward(config)
         self.feed_forward_residual = SubLayer(config)
 
     def forward(
-        self,
-        x: Tensor,
-        self_attend: Callable[[Tensor], Tensor],
-        cross_attend: Callable[[Tensor], Tensor],
+        self, x: Tensor, past: TargetPast, cross_attend: Callable[[Tensor], Tensor]
     ) -> Tensor:
         """(B, T, D) -> (B, T, D); where keys and values come from is the caller's business."""
-        x = self.self_attn_residual(x, self_attend)
+        x = self._read_past(x, past)
         x = self.cross_attn_residual(x, cross_attend)
         return self.feed_forward_residual(x, self.feed_forward)  # type: ignore[no-any-return]
+
+    def _read_past(self, x: Tensor, past: TargetPast) -> Tensor:
+        if self.kind is DecoderKind.ATTENTION:
+            return self.self_attn_residual(  # type: ignore[no-any-return]
+                x, lambda y: past.attend(self.self_attn, y)
+            )
+        if self.kind is DecoderKind.SSRU:
+            return self.ssru_residual(x, lambda y: self.ssru(y, past))  # type: ignore[no-any-return]
+        # As Marian has it: what is normalised is the mean, and the gate reads x as it is.
+        return self.average_attn_residual(  # type: ignore[no-any-return]
+            x, lambda mean: self.average_attn(x, mean), past.mean(x)
+        )
 
 
 class Transformer(nn.Module):
@@ -178,15 +197,11 @@ class Transformer(nn.Module):
     ) -> Tensor:
         """`decode` without the projection, which training fuses with the loss: (B, T, D)."""
         tgt_len = tgt_tokens.size(1)
-        tgt_mask = causal_mask(tgt_len, tgt_tokens.device)
+        past = WholeTarget(causal_mask(tgt_len, tgt_tokens.device))
         src_mask = padding_mask(src_lengths, encoder_output.size(1))
         x = self.tgt_embedding(tgt_tokens, torch.arange(tgt_len, device=tgt_tokens.device))
         for layer in self.decoder_layers:
-            x = layer(
-                x,
-                lambda y, layer=layer: layer.self_attn(y, y, tgt_mask),
-                lambda y, layer=layer: layer.cross_attn(y, encoder_output, src_mask),
-            )
+            x = layer(x, past, lambda y, layer=layer: layer.cross_attn(y, encoder_output, src_mask))
         return self.decoder_norm(x)  # type: ignore[no-any-return]
 
     def project(self, hidden: Tensor) -> Tensor:
@@ -218,19 +233,13 @@ class Transformer(nn.Module):
         Returns:
             Logits (B, V).
         """
-        max_target_len = int(positions.max()) + 1
         src_lengths = cache.source_lengths[sources]
         max_source_len = int(src_lengths.max())
-        tgt_mask = padding_mask(positions + 1, max_target_len)
+        tgt_mask = padding_mask(positions + 1, int(positions.max()) + 1)
         src_mask = padding_mask(src_lengths, max_source_len)
         beams = len(slots) // len(sources)
         x = self.tgt_embedding(token_ids[:, None], positions[:, None])
         for index, layer in enumerate(self.decoder_layers):
-
-            def self_attend(y: Tensor, index: int = index, attn: Any = layer.self_attn) -> Tensor:
-                cache.append_self(index, slots, positions, *attn.project_keys_values(y))
-                past = cache.read_self(index, slots, max_target_len)
-                return attn.attend_projected(y, *past, tgt_mask)  # type: ignore[no-any-return]
 
             def cross_attend(y: Tensor, index: int = index, attn: Any = layer.cross_attn) -> Tensor:
                 source = cache.read_cross(index, sources, max_source_len)
@@ -239,7 +248,7 @@ class Transformer(nn.Module):
                 attended: Tensor = attn.attend_projected(y, *source, src_mask)
                 return attended.view(len(slots), 1, -1)
 
-            x = layer(x, self_attend, cross_attend)
+            x = layer(x, CachedPast(cache, index, slots, positions, tgt_mask), cross_attend)
         return self.project(self.decoder_norm(x[:, 0]))
 
     @property

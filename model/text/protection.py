@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from string import ascii_letters
 from typing import NamedTuple
 
-from model.text.tokenizer import PLACEHOLDER, PLACEHOLDERS, Tokenizer
+from model.text.tokenizer import Tokenizer
+from model.text.vocabulary import PLACEHOLDER, PLACEHOLDERS
 
 __all__ = ["WEB_ADDRESS", "Masked", "Masker", "Span", "is_mark", "longest"]
 

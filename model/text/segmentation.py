@@ -22,9 +22,11 @@ from functools import partial
 from typing import NamedTuple, Self
 
 from model.errors import InvalidRequestError
+from model.text.languages import Pair
 from model.text.protection import WEB_ADDRESS, Masked, Masker, is_mark, longest
 from model.text.sentences import split_sentences
-from model.text.tokenizer import PLACEHOLDERS, Tokenizer
+from model.text.tokenizer import Tokenizer
+from model.text.vocabulary import PLACEHOLDERS
 
 __all__ = ["Segment", "SegmentedText", "Segmenter"]
 
@@ -35,7 +37,7 @@ class Segment(NamedTuple):
     text: str
     """What is translated; it neither begins nor ends with white space."""
     token_ids: tuple[int, ...]
-    """`text` as the encoder reads it, the end token included."""
+    """`text` as the encoder reads it, with the end token and those of languages."""
     all_caps: bool = False
     """The encoder reads small letters, and the translation is put into capitals."""
     masked: Masked | None = None
@@ -137,12 +139,15 @@ class Segmenter:
     Args:
         tokenizer: the model's.
         language: code of the texts' language, for the rules of where sentences end.
-        max_tokens: most token ids of a segment, the end token included.
+        target: code of the language that they are translated into, for models that read it.
+        max_tokens: most token ids of a segment, all that the encoder reads included.
         lowercase_all_caps: read sentences that are all capitals in small letters.
         placeholders: read a placeholder for what is kept within a sentence.
 
     Raises:
-        InvalidRequestError: `max_tokens` leaves no room for a token besides the end token.
+        InvalidRequestError: `max_tokens` leaves no room for a token besides the end token and
+            those of languages.
+        UnsupportedLanguageError: the model must be told a language that it has no token for.
     """
 
     def __init__(
@@ -150,12 +155,15 @@ class Segmenter:
         tokenizer: Tokenizer,
         *,
         language: str,
+        target: str = "",
         max_tokens: int,
         lowercase_all_caps: bool = False,
         placeholders: bool = False,
     ) -> None:
-        if max_tokens < 2:
-            raise InvalidRequestError(f"`max_tokens` must be at least 2, but is {max_tokens}")
+        self._encoder = tokenizer.source_encoder(Pair(language, target))
+        least = len(self._encoder.before) + len(self._encoder.after) + 1
+        if max_tokens < least:
+            raise InvalidRequestError(f"`max_tokens` must be at least {least}, but is {max_tokens}")
         self._tokenizer = tokenizer
         self._language = language
         self._max_tokens = max_tokens
@@ -262,20 +270,20 @@ class Segmenter:
             masked = self._masker.mask(core, bounds)
         read = core if masked is None else masked.text
         all_caps = self._lowercase_all_caps and _is_all_caps(read)
-        ids = self._tokenizer.tokenize(read.lower() if all_caps else read)
         return Segment(
             text=core,
-            token_ids=(*ids, self._tokenizer.eos_id),
+            token_ids=self._encoder.encode(read.lower() if all_caps else read),
             all_caps=all_caps,
             masked=masked,
         )
 
     def _knows(self, segment: Segment, is_part: bool) -> bool:
         """Whether the vocabulary has any of the letters, and the rest is no noise."""
+        before, after = len(self._encoder.before), len(self._encoder.after)
         fallback_ids = self._tokenizer.fallback_ids
         if fallback_ids.isdisjoint(segment.token_ids):
-            return len(segment.token_ids) > 1
-        token_ids = segment.token_ids[:-1]
+            return len(segment.token_ids) > before + after
+        token_ids = segment.token_ids[before : len(segment.token_ids) - after]
         unknown = sum(map(fallback_ids.__contains__, token_ids))
         if (is_part or unknown > _MOST_NOISE) and (
             4 * unknown > 3 * len(token_ids)

@@ -1,144 +1,348 @@
-"""Text to token ids and back, with SentencePiece."""
+"""Text to the ids that a model reads, and from those that it writes."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from functools import cached_property
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
-import sentencepiece
+from model.errors import CheckpointError, UnsupportedLanguageError
+from model.text.languages import Pair, listed
+from model.text.punctuation import PunctuationNormalizer
+from model.text.tokenizer_config import (
+    PIECES_FILE,
+    PIECES_FILES,
+    SOURCE,
+    TARGET,
+    TEXT,
+    VOCABULARY_FILE,
+    VOCABULARY_FILES,
+    TokenizerConfig,
+    TokenizerKind,
+)
+from model.text.vocabulary import (
+    ListedVocabulary,
+    SentencePieceVocabulary,
+    SpecialIds,
+    Vocabulary,
+    read_vocabulary_list,
+)
 
-from model.errors import CheckpointError
+__all__ = [
+    "SourceEncoder",
+    "Tokenizer",
+    "keep_ids",
+    "vocabulary_list",
+]
 
-__all__ = ["PLACEHOLDER", "PLACEHOLDERS", "Tokenizer"]
+_MOST_PAIRS = 1024
+"""Pairs of languages whose encoders are kept; to make one takes microseconds."""
 
-_FIRST_PLACEHOLDER = 0xE000
-_UNUSED_BYTES = range(0xF5, 0x100)
-"""No UTF-8 text has them, so their pieces are free in every vocabulary with bytes."""
+_T = TypeVar("_T")
 
-PLACEHOLDERS = tuple(chr(_FIRST_PLACEHOLDER + number) for number in range(len(_UNUSED_BYTES)))
-"""Characters for private use (U+E000 and on) that stand for something else in a sentence, and are
-one token each where the vocabulary has bytes."""
 
-PLACEHOLDER = re.compile(f"([{PLACEHOLDERS[0]}-{PLACEHOLDERS[-1]}])")
-"""Any of them."""
+@dataclass(frozen=True, kw_only=True)
+class SourceEncoder:
+    """Makes ids of texts of one pair of languages. Safe to use from several threads."""
 
-_MOST_CHARACTERS = 1000
-"""Longest piece: a target has as many pieces as there are steps."""
+    vocabulary: Vocabulary
+    before: tuple[int, ...]
+    """Ids that stand before every text."""
+    after: tuple[int, ...]
+    """Ids that stand after it."""
+    normalizer: PunctuationNormalizer | None
+
+    def tokenize(self, text: str) -> list[int]:
+        """Ids of `text`, without what stands around it."""
+        if self.normalizer is not None:
+            text = self.normalizer.normalize(text)
+        return self.vocabulary.tokenize(text)
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Ids of `text`, as the encoder of the model reads them."""
+        return (*self.before, *self.tokenize(text), *self.after)
 
 
 class Tokenizer:
-    """One SentencePiece vocabulary shared by source and target. Safe to use from several threads.
+    """The vocabularies of a model, and the tokens that name languages to it.
+
+    Safe to use from several threads.
+
+    Args:
+        source, target: the pieces of each side; one object where they are the same.
+        special: ids of both sides; they need not be pieces.
+        config: what stands around a text.
+        files: what it was made of, by the names in a model directory.
 
     Raises:
-        CheckpointError: the bytes are no SentencePiece model, a special id is missing, or a
-            piece is no text.
+        CheckpointError: `config` names a token that the vocabulary has not.
     """
 
-    def __init__(self, serialized: bytes) -> None:
-        self.serialized = serialized
-        self._pieces = sentencepiece.SentencePieceProcessor()
-        try:
-            self._pieces.LoadFromSerializedProto(serialized)
-            longest = max(map(len, self._all_text()))
-        except Exception as error:  # of many types, UnicodeDecodeError among them
-            raise CheckpointError(f"not a SentencePiece model: {error}") from error
-        if longest > _MOST_CHARACTERS:
-            raise CheckpointError(
-                f"the pieces of a tokenizer must have at most {_MOST_CHARACTERS} characters, "
-                f"but one has {longest}"
-            )
-        self.pad_id: int = self._pieces.pad_id()
-        self.bos_id: int = self._pieces.bos_id()
-        self.eos_id: int = self._pieces.eos_id()
-        self.unk_id: int = self._pieces.unk_id()
-        if min(self.pad_id, self.bos_id, self.eos_id, self.unk_id) < 0:
+    def __init__(
+        self,
+        source: Vocabulary,
+        target: Vocabulary,
+        *,
+        special: SpecialIds,
+        config: TokenizerConfig,
+        files: Mapping[str, bytes],
+    ) -> None:
+        self.source = source
+        self.target = target
+        self.config = config
+        self.files = files
+        self.pad_id, self.bos_id, self.eos_id, self.unk_id = special
+        self._source_names = _TokenNames(source, config)
+        self._target_names = _TokenNames(target, config)
+        self._source_names.check(config.source_template or ())
+        self._target_names.check(config.target_prefix)
+        self.fallback_ids: frozenset[int] = source.fallback_ids
+        """What characters of a source outside the vocabulary become: the unknown id, or bytes."""
+        hidden = {*special, *self._source_names.languages.values()}
+        self.letter_ids: frozenset[int] = source.letter_ids(hidden)
+        """Those of a source whose text has a letter."""
+        self.has_placeholders: bool = source.has_placeholders and target.has_placeholders
+        """Whether `PLACEHOLDERS` are one token each."""
+        self._without_text = {
+            self.pad_id, self.bos_id, self.eos_id, *self._target_names.languages.values()
+        }  # fmt: skip
+        self.source_encoder = lru_cache(_MOST_PAIRS)(self._source_encoder)
+        """`SourceEncoder` of a pair of languages; raises UnsupportedLanguageError."""
+
+    @classmethod
+    def of_sentencepiece(cls, serialized: bytes) -> Self:
+        """One SentencePiece model for both sides, which defines all special ids.
+
+        Raises:
+            CheckpointError: the bytes are no SentencePiece model, or a special id is missing.
+        """
+        pieces = SentencePieceVocabulary(serialized)
+        if min(pieces.special_ids) < 0:
             raise CheckpointError(
                 "a tokenizer must define pad, bos, eos and unk, but has "
-                f"{self.pad_id}, {self.bos_id}, {self.eos_id}, {self.unk_id}"
+                f"{', '.join(map(str, pieces.special_ids))}"
             )
-        self.fallback_ids: frozenset[int] = frozenset(
-            token
-            for token in range(self.vocab_size)
-            if token == self.unk_id or self._pieces.IsByte(token)
-        )
-        """What characters outside the vocabulary become: the unknown id, or bytes."""
-        self.letter_ids: frozenset[int] = frozenset(
-            token
-            for token in range(self.vocab_size)
-            if any(map(str.isalpha, self._pieces.IdToPiece(token)))
-            and token not in self.fallback_ids
-            and not self._pieces.IsControl(token)
-        )
-        """Those whose text has a letter."""
-        self._bytes = [self._pieces.PieceToId(f"<0x{byte:02X}>") for byte in range(256)]
-        self.has_placeholders: bool = all(map(self._pieces.IsByte, self._bytes))
-        """Whether `PLACEHOLDERS` are one token each."""
-
-    def _all_text(self) -> Iterator[str]:
-        """All that decoding may write: the library does not care whether that is UTF-8."""
-        yield from map(self._pieces.IdToPiece, range(self.vocab_size))
-        yield self._pieces.DecodeIds([self._pieces.unk_id()])
+        return cls(
+            pieces, pieces, special=pieces.special_ids, config=TokenizerConfig(),
+            files={PIECES_FILE: serialized},
+        )  # fmt: skip
 
     @classmethod
     def from_file(cls, path: Path) -> Self:
-        """Reads a `.model` file."""
+        """`of_sentencepiece` of a `.model` file."""
         try:
-            return cls(path.read_bytes())
+            return cls.of_sentencepiece(path.read_bytes())
         except OSError as error:
             raise CheckpointError(f"cannot read the tokenizer {path}: {error.strerror}") from error
 
+    @classmethod
+    def from_files(
+        cls, files: Mapping[str, bytes], config: TokenizerConfig, special: SpecialIds
+    ) -> Self:
+        """A tokenizer of the files of a model directory.
+
+        Args:
+            files: the content of each file of the tokenizer, by its name.
+            config: of the tokenizer.
+            special: the ids of the model.
+
+        Raises:
+            CheckpointError: files are missing, too many or damaged, or a SentencePiece model whose
+                own ids count defines another special id.
+        """
+        pieces = [_read(SentencePieceVocabulary, files, name) for name in _pieces_files(files)]
+        lists = [
+            _read(read_vocabulary_list, files, name) for name in _list_files(files, config.kind)
+        ]
+        sides: list[Vocabulary] = []
+        if lists:
+            hidden = [special.pad, special.bos, special.eos]
+            for side in range(max(len(pieces), len(lists))):
+                names = lists[min(side, len(lists) - 1)]
+                sides.append(
+                    ListedVocabulary(
+                        pieces[min(side, len(pieces) - 1)],
+                        names,
+                        unk_id=special.unk,
+                        hidden={
+                            *(names[token] for token in hidden if token < len(names)),
+                            *config.language_tokens.values(),
+                        },
+                    )
+                )
+        else:
+            for name, each in zip(_pieces_files(files), pieces, strict=True):
+                _check_special_ids(name, each.special_ids, special)
+            sides += pieces
+        return cls(sides[0], sides[-1], special=special, config=config, files=dict(files))
+
     @property
     def vocab_size(self) -> int:
-        """Number of ids, the special ones included."""
-        return int(self._pieces.GetPieceSize())
+        """Number of the source's pieces, the special ones included."""
+        return self.source.size
+
+    @property
+    def target_vocab_size(self) -> int:
+        """Number of the target's pieces, the special ones included."""
+        return self.target.size
 
     def tokenize(self, text: str) -> list[int]:
-        """Ids of `text`, without any special id."""
-        return self._with_placeholders(text, self._pieces.Encode(text, return_type=int))
+        """Ids of a source, as it is, without any special id."""
+        return self.source.tokenize(text)
 
     def tokenize_batch(self, texts: Sequence[str], *, num_threads: int = 1) -> list[list[int]]:
         """`tokenize` of many texts at once."""
-        rows = self._pieces.Encode(list(texts), num_threads=num_threads)
-        return [self._with_placeholders(text, ids) for text, ids in zip(texts, rows, strict=True)]
+        return self.source.tokenize_batch(texts, num_threads=num_threads)
+
+    def encode_source(self, text: str, pair: Pair) -> tuple[int, ...]:
+        """Ids of `text`, as the encoder reads them for a translation of this pair.
+
+        Raises:
+            UnsupportedLanguageError: the model must be told a language that it has no token for.
+        """
+        return self.source_encoder(pair).encode(text)
+
+    def target_prefix(self, pair: Pair) -> tuple[int, ...]:
+        """Ids that every target of this pair begins with; no part of its text.
+
+        Raises:
+            UnsupportedLanguageError: as `encode_source`.
+        """
+        return self._target_names.ids(self.config.target_prefix, pair)
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
-        """The text of `token_ids`; special ids leave no trace."""
-        special = (self.pad_id, self.bos_id, self.eos_id)
-        ids = [token for token in token_ids if token not in special]
-        if self.has_placeholders and any(token in self._placeholder_bytes for token in ids):
-            ids = [part for token in ids for part in self._placeholder_bytes.get(token, (token,))]
-        return str(self._pieces.DecodeIds(ids))
+        """The text of a target; special ids and languages leave no trace."""
+        size, without_text = self.target.size, self._without_text
+        return self.target.detokenize(
+            [token for token in token_ids if token < size and token not in without_text]
+        )
 
-    @cached_property
-    def _placeholder_bytes(self) -> dict[int, tuple[int, ...]]:
-        """Maps each placeholder's id to the ids of its bytes in UTF-8."""
-        return {
-            self._bytes[unused]: tuple(self._bytes[byte] for byte in mark.encode())
-            for unused, mark in zip(_UNUSED_BYTES, PLACEHOLDERS, strict=True)
-        }
+    def check_languages(self, sources: Iterable[str], targets: Iterable[str]) -> None:
+        """Whether the model can be told every language that it must be told.
 
-    @cached_property
-    def _placeholders_by_last_byte(self) -> dict[int, int]:
-        """Maps the id of each placeholder's last byte in UTF-8, in which they differ, to its id."""
-        return {ids[-1]: placeholder for placeholder, ids in self._placeholder_bytes.items()}
+        Raises:
+            CheckpointError: a language has no token.
+        """
+        needed = [
+            *(sources if self.config.names_source else ()),
+            *(targets if self.config.names_target else ()),
+        ]
+        if missing := [code for code in needed if code not in self.config.language_tokens]:
+            raise CheckpointError(
+                f"`language_tokens` must have a token for every language, but has none for "
+                f"{', '.join(missing[:5])}"
+            )
 
-    def _with_placeholders(self, text: str, ids: list[int]) -> list[int]:
-        """`ids` of `text` with one id for each placeholder, instead of its three bytes."""
-        if text.isascii() or not self.has_placeholders or not PLACEHOLDER.search(text):
-            return ids
-        first, second, *_ = (self._bytes[byte] for byte in PLACEHOLDERS[0].encode())
-        joined: list[int] = []
-        at = place = 0
-        with suppress(ValueError):  # until there is no other one
-            while True:
-                place = ids.index(second, place + 1, len(ids) - 1)
-                mark = self._placeholders_by_last_byte.get(ids[place + 1])
-                if mark is not None and ids[place - 1] == first:
-                    joined += ids[at : place - 1]
-                    joined.append(mark)
-                    at = place + 2
-        return joined + ids[at:]
+    def _source_encoder(self, pair: Pair) -> SourceEncoder:
+        template, names = self.config.source_template, self._source_names
+        normalize = self.config.normalize_punctuation
+        place = 0 if template is None else template.index(TEXT)
+        return SourceEncoder(
+            vocabulary=self.source,
+            before=() if template is None else names.ids(template[:place], pair),
+            after=(self.eos_id,) if template is None else names.ids(template[place + 1 :], pair),
+            normalizer=PunctuationNormalizer(pair.source) if normalize else None,
+        )
+
+
+class _TokenNames:
+    """The tokens that a tokenizer's configuration names, in the vocabulary of one side."""
+
+    def __init__(self, vocabulary: Vocabulary, config: TokenizerConfig) -> None:
+        self._vocabulary = vocabulary
+        self._language_tokens = config.language_tokens
+        found = ((code, vocabulary.find(token)) for code, token in self._language_tokens.items())
+        self.languages = {code: token_id for code, token_id in found if token_id is not None}
+
+    def ids(self, tokens: Iterable[str], pair: Pair) -> tuple[int, ...]:
+        """The id of each token, for a pair; UnsupportedLanguageError if a language has none."""
+        languages = {SOURCE: pair.source, TARGET: pair.target}
+        ids = []
+        for token in tokens:
+            code = languages.get(token)
+            if code is not None and code not in self.languages:
+                raise UnsupportedLanguageError(
+                    "a language of this model must be one of "
+                    f"{listed(self.languages)}, but is {code!r}"
+                )
+            token_id = self._vocabulary.find(token) if code is None else self.languages[code]
+            assert token_id is not None  # `check` has passed
+            ids.append(token_id)
+        return tuple(ids)
+
+    def check(self, tokens: Iterable[str]) -> None:
+        """CheckpointError if the vocabulary lacks one of `tokens`, or that of a language."""
+        needed: list[str] = []
+        for token in tokens:
+            if token in (SOURCE, TARGET):
+                needed += self._language_tokens.values()
+            elif token != TEXT:
+                needed.append(token)
+        missing = [repr(token) for token in needed if self._vocabulary.find(token) is None]
+        if missing:
+            raise CheckpointError(
+                "a vocabulary must have the tokens that `tokenizer` names, but lacks "
+                f"{', '.join(missing[:5])}"
+            )
+
+
+def _pieces_files(files: Mapping[str, bytes]) -> tuple[str, ...]:
+    return _one_or_two("a SentencePiece model", files, PIECES_FILE, PIECES_FILES)
+
+
+def _list_files(files: Mapping[str, bytes], kind: TokenizerKind) -> tuple[str, ...]:
+    if kind is TokenizerKind.VOCABULARY:
+        return _one_or_two("a list of pieces", files, VOCABULARY_FILE, VOCABULARY_FILES)
+    if lists := sorted(files.keys() & {VOCABULARY_FILE, *VOCABULARY_FILES}):
+        raise CheckpointError(
+            f"a tokenizer of kind {kind} must have no list of pieces, but has {', '.join(lists)}"
+        )
+    return ()
+
+
+def _one_or_two(
+    what: str, files: Mapping[str, bytes], one: str, two: tuple[str, str]
+) -> tuple[str, ...]:
+    if (found := files.keys() & {one, *two}) == {one}:
+        return (one,)
+    if found == set(two):
+        return two
+    raise CheckpointError(
+        f"a tokenizer must have {what} as {one}, or as {' and '.join(two)}, "
+        f"but has {', '.join(sorted(found)) or 'neither'}"
+    )
+
+
+def _read(reader: Callable[[bytes], _T], files: Mapping[str, bytes], name: str) -> _T:
+    try:
+        return reader(files[name])
+    except CheckpointError as error:
+        raise CheckpointError(f"{name}: {error}") from error
+
+
+def _check_special_ids(name: str, own: SpecialIds, special: SpecialIds) -> None:
+    """What a SentencePiece model defines, its ids being the model's, must be as configured."""
+    for which, found, wanted in zip(SpecialIds._fields, own, special, strict=True):
+        if found not in (-1, wanted):
+            raise CheckpointError(f"`{which}_id` of {name} must be {wanted}, but is {found}")
+
+
+def keep_ids(vocabulary: bytes, ids: Iterable[int]) -> bytes:
+    """A vocabulary's list with only the pieces of some ids, in the order given.
+
+    Whoever shortens a list takes the same rows of the weights, in the same order; the special ids
+    of the model and the tokens that its tokenizer's configuration names must be among them.
+
+    Raises:
+        CheckpointError: the list is none.
+    """
+    names = read_vocabulary_list(vocabulary)
+    return vocabulary_list([names[token] for token in ids])
+
+
+def vocabulary_list(names: Sequence[str]) -> bytes:
+    """The content of a file of a vocabulary: the pieces in the order of their ids."""
+    return json.dumps(list(names), ensure_ascii=False, indent=0).encode()

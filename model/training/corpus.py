@@ -14,7 +14,8 @@ import sentencepiece
 
 from model.errors import RecipeError
 from model.text.protection import Masker
-from model.text.tokenizer import PLACEHOLDER, PLACEHOLDERS, Tokenizer
+from model.text.tokenizer import Tokenizer
+from model.text.vocabulary import PLACEHOLDER, PLACEHOLDERS
 from model.training.recipe import CorpusRecipe, DataRecipe, Recipe
 from model.training.run_folder import written_whole
 from model.training.variations import Pair
@@ -139,7 +140,7 @@ def learn_tokenizer(whole: Recipe, corpora: Iterable[list[Pair]]) -> Tokenizer:
         )  # fmt: skip
     except RuntimeError as error:
         raise RecipeError(f"the tokenizer could not be trained: {error}") from error
-    return Tokenizer(serialized.getvalue())
+    return Tokenizer.of_sentencepiece(serialized.getvalue())
 
 
 def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> Rows:

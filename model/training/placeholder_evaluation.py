@@ -23,7 +23,7 @@ from model.checkpoints.embedded import model_directory
 from model.config import EngineConfig
 from model.engine.engine import Engine
 from model.text.segmentation import SegmentedText, Segmenter
-from model.text.tokenizer import PLACEHOLDERS
+from model.text.vocabulary import PLACEHOLDERS
 from model.training.text import read_pairs
 from model.training.variations import Pair, vary
 

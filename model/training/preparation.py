@@ -16,6 +16,7 @@ from model.config import PositionKind
 from model.errors import CheckpointError, RecipeError
 from model.network.transformer import Transformer
 from model.text.tokenizer import Tokenizer
+from model.text.tokenizer_config import PIECES_FILE
 from model.training.corpus import TokenizedText, learn_tokenizer, tokenize
 from model.training.processes import Processes
 from model.training.recipe import Recipe
@@ -63,7 +64,7 @@ def prepare(recipe: Recipe, folder: RunFolder, processes: Processes) -> Prepared
     beginning = recipe.training.initialize_from
     if beginning is not None and not folder.state.exists():
         checkpoint = _checkpoint(beginning)
-        if checkpoint.tokenizer.serialized != tokenizer.serialized:
+        if checkpoint.tokenizer.files != tokenizer.files:
             raise RecipeError(
                 f"{folder.tokenizer} must be the vocabulary of {beginning}, but is another one: "
                 "give another recipe another folder"
@@ -132,7 +133,7 @@ def _keep_tokenizer(recipe: Recipe, corpora: Iterable[list[Pair]], folder: RunFo
         learn_tokenizer(recipe, corpora) if beginning is None else _checkpoint(beginning).tokenizer
     )
     with written_whole(path) as partial:
-        partial.write_bytes(learned.serialized)
+        partial.write_bytes(learned.files[PIECES_FILE])
 
 
 def _tokenizer(recipe: Recipe, folder: RunFolder) -> Tokenizer:
@@ -159,7 +160,7 @@ def _tokens(recipe: Recipe, root: Path, folder: RunFolder, tokenizer: Tokenizer)
     prepared = [path.name for path in kept_texts(recipe, root, folder)]
     stamps = [(f.st_size, f.st_mtime_ns) for f in files]
     made_of = recipe.data, recipe.placeholders, recipe.training.seed, stamps, *prepared
-    return folder.tokens(zlib.crc32(repr(made_of).encode() + tokenizer.serialized))
+    return folder.tokens(zlib.crc32(repr(made_of).encode() + tokenizer.files[PIECES_FILE]))
 
 
 def _checkpoint(directory: str) -> Checkpoint:

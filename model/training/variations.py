@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from model.text.tokenizer import PLACEHOLDERS
+from model.text.vocabulary import PLACEHOLDERS
 from model.training.lexicon import WORD, lexicon
 
 __all__ = ["Kind", "Pair", "vary"]

@@ -428,12 +428,11 @@ def _print_banner(
     print(f"Polyhead is ready after {seconds:.1f} s")
     print(f"  address  {address.url}   for {reach}; {address.url}/docs describes it")
     for info in infos:
-        pairs = ", ".join(f"{source} to {target}" for source, target in info.pairs)
-        print(f"  model    {info.name}: {pairs} ({info.num_parameters / 1e6:.0f} M parameters)")
+        print(f"  model    {info.name}: {info.languages} ({info.num_parameters / 1e6:.0f} M parameters)")
         print(f"  device   {info.device}, {info.dtype}, {replicas}")
     if note is not None:
         print(f"  note     {note}")
-    source, target = infos[0].pairs[0]
+    source, target = infos[0].languages.pairs[0]
     body = json.dumps({"text": "Good morning!", "source": source, "target": target})
     print("Try it:")
     print(

@@ -11,10 +11,11 @@ import torch
 from model.config import GenerationConfig
 from model.decoding.reference import generate
 from model.decoding.search import Hypothesis
-from model.engine.native.binding import NativeModel, NativeRequest, NativeState
+from model.engine.native.binding import NativeModel
 from model.engine.native.build import build, usable_sets
 from model.network.quantization import narrowed
 from model.network.transformer import Transformer
+from tests.equivalence.native_calls import run, translate
 from tests.tiny_model import tiny_transformer
 
 GREEDY = GenerationConfig(beam_size=1, max_new_tokens_over_source=12)
@@ -31,6 +32,19 @@ SHAPES: dict[str, dict[str, object]] = {
     "odd widths": {"d_model": 24, "num_heads": 3, "d_ff": 40, "projection_bias": True},
     "wide heads": {"d_model": 96, "num_heads": 2},
     "no biases": {"attention_bias": False, "activation": "silu", "shared_embeddings": False},
+    "untied": {"tied_projection": False, "activation": "gelu_tanh"},
+    "Bergamot": {
+        "decoder_kind": "ssru", "positions": "sinusoidal_fairseq", "layer_norm_eps": 1e-9,
+        "projection_bias": True,
+    },
+    "SSRU, pre-norm, odd widths": {
+        "decoder_kind": "ssru", "norm_order": "pre", "final_norm": True, "d_model": 24,
+        "num_heads": 3, "d_ff": 40, "activation": "gelu_sigmoid",
+    },
+    "average attention": {"decoder_kind": "average_attention", "d_average": 96},
+    "average attention, pre-norm, odd widths": {
+        "decoder_kind": "average_attention", "norm_order": "pre", "d_model": 24, "num_heads": 3,
+    },
 }  # fmt: skip
 
 
@@ -45,80 +59,6 @@ def random_sources(count: int, seed: int = 0) -> list[list[int]]:
         [*(generator.randrange(4, 400) for _ in range(generator.randrange(0, 30))), 2]
         for _ in range(count)
     ]
-
-
-def run(
-    weights: NativeModel,
-    jobs: Sequence[tuple[list[int], GenerationConfig]],
-    *,
-    newcomers_a_call: int = 7,
-    cancel: random.Random | None = None,
-    pause: random.Random | None = None,
-) -> dict[int, tuple[Hypothesis, ...]]:
-    """Lets jobs join a running batch a few at a time; slots are full of other numbers.
-
-    Args:
-        cancel: after most calls, takes somebody's slots away, for newcomers of the next call.
-        pause: leaves some out of most calls' steps, and interrupts others within their first step.
-
-    Returns:
-        What was not cancelled, by its place in `jobs`.
-    """
-    max_slots = 48
-    state = NativeState(weights, max_slots)
-    state.cache_bytes()[:] = 0x46
-    free = list(range(max_slots))
-    held: dict[int, list[int]] = {}
-    finished: dict[int, tuple[Hypothesis, ...]] = {}
-    removed: list[int] = []
-    waiting = list(enumerate(jobs))
-    while waiting or held:
-        newcomers: list[NativeRequest] = []
-        while waiting and len(newcomers) < newcomers_a_call:
-            index, (source, generation) = waiting[0]
-            if len(free) < generation.beam_size:
-                break
-            del waiting[0]
-            held[index] = [free.pop() for _ in range(generation.beam_size)]
-            newcomers.append(
-                NativeRequest(
-                    id=index, source_ids=source, slots=held[index], generation=generation,
-                    max_new_tokens=generation.target_limit(
-                        len(source), weights.config.max_positions
-                    ),
-                )
-            )  # fmt: skip
-        active = None
-        if pause and held and pause.random() < 0.7:
-            active = pause.sample(list(held), pause.randrange(1, len(held) + 1))
-        if pause and pause.random() < 0.3:
-            state.interrupt()
-        outcome = state.execute(removed, newcomers, max_steps=3, active=active)
-        assert outcome.steps > 0, "a call with running sequences must take a step"
-        for index, hypotheses in outcome.finished.items():
-            finished[index] = hypotheses
-            free += held.pop(index)
-        removed = []
-        if cancel and held and cancel.random() < 0.7:
-            removed = [cancel.choice(list(held))]
-            free += held.pop(removed[0])
-            cancel.shuffle(free)
-        assert state.num_running == len(held) + len(removed)
-    state.close()
-    return finished
-
-
-def translate(
-    weights: NativeModel,
-    sources: Sequence[list[int]],
-    generation: GenerationConfig,
-    *,
-    newcomers_a_call: int = 7,
-) -> list[tuple[Hypothesis, ...]]:
-    """All sources in one way."""
-    jobs = [(source, generation) for source in sources]
-    finished = run(weights, jobs, newcomers_a_call=newcomers_a_call)
-    return [finished[index] for index in range(len(sources))]
 
 
 def tokens(hypotheses: Sequence[Hypothesis]) -> list[tuple[int, ...]]:
@@ -141,7 +81,9 @@ def test_float32_gives_the_reference(library: Path, shape: str) -> None:
 
 
 @pytest.mark.parametrize("precision", ["int8", "bfloat16"])
-@pytest.mark.parametrize("shape", ["post-norm", "pre-norm", "odd widths"])
+@pytest.mark.parametrize(
+    "shape", ["post-norm", "pre-norm", "odd widths", "untied", "Bergamot", "average attention"]
+)
 def test_narrow_arithmetic_gives_its_reference(library: Path, shape: str, precision: str) -> None:
     """Rounding to a few bits turns the last bit of a sum into a visible step, so a few sentences
     of a random model may differ; with wrong arithmetic nearly all would."""
@@ -262,6 +204,21 @@ def test_pauses_change_nothing_not_even_a_bit(precision: str) -> None:
     left = run(weights, jobs, cancel=generator, pause=generator)
     assert 30 < len(left) < 110
     assert left == {index: paused[index] for index in left}
+
+
+@pytest.mark.parametrize("shape", ["Bergamot", "average attention"])
+def test_states_follow_their_hypotheses_whoever_comes_goes_or_pauses(shape: str) -> None:
+    model = tiny_transformer(seed=5, **SHAPES[shape])
+    weights = NativeModel(model, "float32")
+    jobs = mixed_jobs(40)
+    undisturbed = run(weights, jobs)
+    for index, (source, generation) in enumerate(jobs[:24]):
+        assert tokens(undisturbed[index]) == tokens(generate(model, [source], generation)[0])
+    generator = random.Random(0)
+    assert run(weights, jobs, pause=generator) == undisturbed
+    left = run(weights, jobs, cancel=generator, pause=generator)
+    assert 10 < len(left) < 38
+    assert left == {index: undisturbed[index] for index in left}
 
 
 @pytest.mark.parametrize(("first", "last"), [(3, 600), (400, 900), (0, 600), (384, 1000)])

@@ -15,7 +15,7 @@ from model.engine.native.c_interface import load
 
 __all__ = ["recorded"]
 
-_MODEL, _LINEAR, _NORM, _EMBEDDINGS, _RUNNER, _EXECUTE = range(1, 7)
+_MODEL, _LINEAR, _NORM, _POSITIONS, _RUNNER, _EXECUTE = range(1, 7)
 # What changes nothing, or what a replay does by itself.
 _UNRECORDED = {
     "ph_model_bytes", "ph_model_free", "ph_model_missing", "ph_runner_free", "ph_runner_interrupt",
@@ -65,13 +65,10 @@ class _Recorder:
         self._write(_NORM, name + b"\0", _floats(gain, width), _floats(bias, width))
         return self._library.ph_model_set_norm(model, name, gain, bias)
 
-    def ph_model_set_embeddings(self, model: Any, *tables: int) -> None:
-        config = self._config
-        rows = (config.src_vocab_size, config.max_positions)
-        rows += (config.tgt_vocab_size, config.max_positions)
-        sizes = (count * config.d_model for count in rows)
-        self._write(_EMBEDDINGS, *map(_floats, tables, sizes))
-        self._library.ph_model_set_embeddings(model, *tables)
+    def ph_model_set_positions(self, model: Any, source: int, target: int) -> None:
+        size = self._config.max_positions * self._config.d_model
+        self._write(_POSITIONS, _floats(source, size), _floats(target, size))
+        self._library.ph_model_set_positions(model, source, target)
 
     def ph_runner_new(self, model: Any, max_slots: int) -> Any:
         self._write(_RUNNER, max_slots)
@@ -92,7 +89,13 @@ class _Recorder:
             self._write(
                 struct.pack("=q", each.id), each.source_len, each.beam_size, each.max_new_tokens,
                 ctypes.string_at(each.source, 4 * each.source_len),
-                ctypes.string_at(each.slots, 4 * each.beam_size), bytes(each.options),
+                ctypes.string_at(each.slots, 4 * each.beam_size),
+                each.prefix_len, ctypes.string_at(each.prefix, 4 * each.prefix_len),
+                each.shortlist_len,
+                ctypes.string_at(each.shortlist, 4 * each.shortlist_len)
+                if each.shortlist
+                else b"",
+                bytes(each.options),
             )  # fmt: skip
         self._write(-1 if active is None else num_active)
         if active is not None:

@@ -68,7 +68,7 @@ class Recording {
 };
 
 struct Newcomer {
-  std::vector<std::int32_t> source, slots;
+  std::vector<std::int32_t> source, slots, prefix, shortlist;
 };
 
 class Replay {
@@ -81,7 +81,7 @@ class Replay {
         case 1: new_model(); break;
         case 2: set_linear(); break;
         case 3: set_norm(); break;
-        case 4: set_embeddings(); break;
+        case 4: set_positions(); break;
         case 5:
           runner_ = library_.call<void*>("ph_runner_new", model_, recording_.read<int>());
           if (runner_ == nullptr) fail("ph_runner_new: no memory");
@@ -122,15 +122,10 @@ class Replay {
     check(name, library_.call<int>("ph_model_set_norm", model_, name.c_str(), gain.data(),
                                    bias.data()));
   }
-  void set_embeddings() {
-    const std::size_t width = config_.d_model, positions = config_.max_positions * width;
-    for (const std::size_t size : {config_.src_vocab_size * width, positions,
-                                   config_.tgt_vocab_size * width, positions}) {
-      tables_.push_back(recording_.read<float>(size));
-    }
-    const float* tables[4];
-    for (int i = 0; i < 4; i++) tables[i] = tables_[i].data();
-    library_.call<void>("ph_model_set_embeddings", model_, tables[0], tables[1], tables[2], tables[3]);
+  void set_positions() {
+    const std::size_t size = std::size_t(config_.max_positions) * config_.d_model;
+    for (auto& table : positions_) table = recording_.read<float>(size);
+    library_.call<void>("ph_model_set_positions", model_, positions_[0].data(), positions_[1].data());
     const char* missing = library_.call<const char*>("ph_model_missing", model_);
     if (missing != nullptr) fail(std::string(missing) + " was not recorded");
   }
@@ -161,6 +156,10 @@ class Replay {
     sequence.max_new_tokens = recording_.read<std::int32_t>();
     kept.source = recording_.read<std::int32_t>(sequence.source_len);
     kept.slots = recording_.read<std::int32_t>(sequence.beam_size);
+    kept.prefix = recording_.read<std::int32_t>(sequence.prefix_len = recording_.read<int>());
+    kept.shortlist = recording_.read<std::int32_t>(sequence.shortlist_len = recording_.read<int>());
+    sequence.prefix = kept.prefix.data();
+    sequence.shortlist = kept.shortlist.empty() ? nullptr : kept.shortlist.data();
     sequence.source = kept.source.data();
     sequence.slots = kept.slots.data();
     sequence.options = recording_.read<PhOptions>();
@@ -184,7 +183,7 @@ class Replay {
   Library library_;
   Recording recording_;
   PhModelConfig config_{};
-  std::vector<std::vector<float>> tables_;
+  std::vector<float> positions_[2];
   void* model_ = nullptr;
   void* runner_ = nullptr;
 };

@@ -199,7 +199,7 @@ class CudaRunner:
     def _admit(self, newcomers: tuple[Sequence, ...]) -> None:
         """Queued behind the step in flight, which may still work on the slots' last owners."""
         began = self._stream.mark()
-        for batch in pack(newcomers, self._source_buckets, self.model_config.pad_id):
+        for batch in pack(newcomers, self._source_buckets, self.model_config.eos_id):
             self._encode(batch)
         self._begin_searches(newcomers)
         self._admissions.append(

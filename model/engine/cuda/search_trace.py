@@ -47,9 +47,8 @@ class SearchTrace:
         if num_ended == 0:
             raise RuntimeError("the model's predictions must be finite, but are not")
         entries = range(ENDED_PER_SLOT * first, ENDED_PER_SLOT * first + num_ended)
-        alpha = generation.length_penalty
         scores = {
-            entry: self._log_probs[entry] / length_penalty(self._lengths[entry], alpha)
+            entry: self._log_probs[entry] / length_penalty(self._lengths[entry], generation)
             for entry in entries
         }
         ranked = sorted(entries, key=lambda entry: -scores[entry])

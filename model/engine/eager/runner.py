@@ -102,7 +102,7 @@ class EagerRunner:
         started = time.monotonic()
         config = self._model.config
         sources = [sequence.source_ids for sequence in batch]
-        src_tokens, src_lengths = pad_sources(sources, config.pad_id, self.device)
+        src_tokens, src_lengths = pad_sources(sources, config.eos_id, self.device)
         encoder_output = self._model.encode(src_tokens, src_lengths)
         slots = self._indices([sequence.slots[0] for sequence in batch])
         self._model.fill_cross_cache(encoder_output, src_lengths, self.cache, slots)
@@ -110,10 +110,15 @@ class EagerRunner:
         for sequence in batch:
             sequence.encode_seconds = ended - started
             sequence.encoded_at = ended
-            limit = sequence.max_new_tokens
+            search = BeamSearch(
+                sequence.generation,
+                eos_id=config.eos_id,
+                max_new_tokens=sequence.max_new_tokens,
+                options=sequence.options,
+            )
             self._running[id(sequence)] = _Running(
                 sequence=sequence,
-                search=BeamSearch(sequence.generation, eos_id=config.eos_id, max_new_tokens=limit),
+                search=search,
                 last_tokens=[config.bos_id] * sequence.beam_size,
             )
 

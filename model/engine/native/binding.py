@@ -16,14 +16,16 @@ from numpy.typing import NDArray
 from model.config import (
     SEQUENCE_OPTIONS,
     Activation,
+    DecoderKind,
     GenerationConfig,
     NormOrder,
     TransformerConfig,
 )
 from model.decoding.search import FinishReason, Hypothesis
+from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 from model.engine.native.build import build
 from model.engine.native.c_interface import CModelConfig, COutcome, CSequence, Status, load
-from model.engine.native.weights import embedding_tables, linears, norms
+from model.engine.native.weights import linears, norms, position_tables
 from model.errors import BackendUnavailableError, InvalidRequestError
 from model.network.weights import Weights
 
@@ -32,7 +34,18 @@ __all__ = ["PRECISIONS", "NativeModel", "NativeOutcome", "NativeRequest", "Nativ
 PRECISIONS = {"float32": 0, "bfloat16": 1, "int8": 2}
 """What products can be computed in, and the library's numbers for them."""
 
-_ACTIVATIONS = {Activation.RELU: 1, Activation.GELU: 2, Activation.SILU: 3}
+_ACTIVATIONS = {
+    Activation.RELU: 1,
+    Activation.GELU: 2,
+    Activation.SILU: 3,
+    Activation.GELU_TANH: 4,
+    Activation.GELU_SIGMOID: 5,
+}
+_DECODER_KINDS = {
+    DecoderKind.ATTENTION: 0,
+    DecoderKind.SSRU: 1,
+    DecoderKind.AVERAGE_ATTENTION: 2,
+}
 _MAX_INT8_INPUTS = 1 << 16
 """So many products of 255 and 127 fit into 32 bits."""
 
@@ -45,6 +58,7 @@ class NativeRequest:
     source_ids: Sequence[int]
     slots: Sequence[int]
     generation: GenerationConfig
+    options: SequenceOptions = NO_OPTIONS
     max_new_tokens: int
 
 
@@ -65,7 +79,7 @@ class NativeModel:
     """Packed weights, read-only from now on and shared by any number of runners.
 
     Args:
-        weights: they are packed one by one; of them only the embedding tables are kept.
+        weights: they are packed one by one; of them only the tables of positions are kept.
         precision: of the matrix products: "float32", "bfloat16" or "int8" (weights scaled for each
             output, inputs for each row). All the rest is float32.
         num_threads: that compute together when only one of the runners works.
@@ -90,26 +104,26 @@ class NativeModel:
             raise BackendUnavailableError(
                 f"`precision` must be {', '.join(PRECISIONS)}, but is {precision!r}"
             )
-        widest = max(weights.config.d_model, weights.config.d_ff)
+        config = weights.config
+        widest = max(config.d_model, config.d_ff, config.d_average)
         if precision == "int8" and widest > _MAX_INT8_INPUTS:
             raise BackendUnavailableError(
-                f"`d_model` and `d_ff` must be at most {_MAX_INT8_INPUTS} in int8, "
-                f"but the larger is {widest}"
+                f"`d_model`, `d_ff` and `d_average` must be at most {_MAX_INT8_INPUTS} in int8, "
+                f"but the largest is {widest}"
             )
-        self.config = weights.config
+        self.config = config
         self.precision = precision
         self._library = load(library or build())
-        config = _c_config(weights.config, precision, num_threads)
-        self._handle = self._library.ph_model_new(byref(config))
+        self._handle = self._library.ph_model_new(byref(_c_config(config, precision, num_threads)))
         if not self._handle:
             raise MemoryError("no memory, or no threads, for the model")
-        self._tables = embedding_tables(weights)
+        self._positions = position_tables(weights)
         self._set_weights(weights)
 
     @property
     def size_bytes(self) -> int:
-        """Packed weights and embedding tables."""
-        distinct = {table.ctypes.data: table.nbytes for table in self._tables}
+        """Packed weights and tables of positions."""
+        distinct = {table.ctypes.data: table.nbytes for table in self._positions}
         return int(self._library.ph_model_bytes(self._handle)) + sum(distinct.values())
 
     def __del__(self) -> None:
@@ -125,13 +139,14 @@ class NativeModel:
                 None if bias is None else bias.ctypes.data, outputs, inputs,
             )  # fmt: skip
             self._check(status, name)
+            del weight, bias  # before the next is read: one of them may be half of the model
         for name, gain, bias in norms(weights):
             status = self._library.ph_model_set_norm(
                 self._handle, name.encode(), gain.ctypes.data, bias.ctypes.data
             )
             self._check(status, name)
-        self._library.ph_model_set_embeddings(
-            self._handle, *(table.ctypes.data for table in self._tables)
+        self._library.ph_model_set_positions(
+            self._handle, *(table.ctypes.data for table in self._positions)
         )
         if missing := self._library.ph_model_missing(self._handle):
             raise RuntimeError(f"{missing.decode()} was not set")
@@ -255,7 +270,7 @@ class NativeState:
         broken = {
             Status.BAD_SOURCE: f"source must be 1 to {most} tokens of the vocabulary, but is not",
             Status.BAD_SEARCH: f"`max_new_tokens` must be in [1, {most}], `num_hypotheses` at most "
-            "as large as the beam, and penalties finite, but are not",
+            "as large as the beam, penalties finite and options the model's, but are not",
             Status.BAD_SLOTS: f"slots must be in [0, {slots}) and free, but are not",
             Status.BAD_ID: "id must not be another sequence's, but is",
         }
@@ -269,10 +284,16 @@ def _requests(newcomers: Sequence[NativeRequest]) -> tuple[Any, list[NDArray[np.
     for structure, request in zip(structures, newcomers, strict=True):
         source = np.array(request.source_ids, dtype=np.int32)
         slots = np.array(request.slots, dtype=np.int32)
-        kept += [source, slots]
+        prefix = np.array(request.options.target_prefix, dtype=np.int32)
+        kept += [source, slots, prefix]
         structure.id = request.id
         structure.source, structure.source_len = source.ctypes.data, len(source)
         structure.slots, structure.beam_size = slots.ctypes.data, len(slots)
+        structure.prefix, structure.prefix_len = prefix.ctypes.data, len(prefix)
+        if (shortlist := request.options.shortlist) is not None:
+            shortlist = np.ascontiguousarray(shortlist, dtype=np.int32)
+            kept.append(shortlist)
+            structure.shortlist, structure.shortlist_len = shortlist.ctypes.data, len(shortlist)
         structure.max_new_tokens = _int32(request.max_new_tokens)
         for option in SEQUENCE_OPTIONS:
             setattr(structure.options, option.name, option.in_32_bits(request.generation))
@@ -319,6 +340,10 @@ def _c_config(config: TransformerConfig, precision: str, num_threads: int) -> CM
         max_positions=config.max_positions,
         pre_norm=config.norm_order is NormOrder.PRE,
         activation=_ACTIVATIONS[config.activation],
+        decoder_kind=_DECODER_KINDS[config.decoder_kind],
+        d_average=config.d_average,
+        shared_embeddings=config.shared_embeddings,
+        tied_projection=config.tied_projection,
         bos_id=config.bos_id,
         eos_id=config.eos_id,
         num_threads=num_threads,

@@ -47,7 +47,8 @@ class CModelConfig(ctypes.Structure):
         *((name, c_int32) for name in (
             "precision", "src_vocab_size", "tgt_vocab_size", "d_model", "d_ff", "num_heads",
             "num_encoder_layers", "num_decoder_layers", "max_positions", "pre_norm", "activation",
-            "bos_id", "eos_id", "num_threads",
+            "decoder_kind", "d_average", "shared_embeddings", "tied_projection", "bos_id", "eos_id",
+            "num_threads",
         )),
         ("embedding_scale", c_float),
         ("layer_norm_eps", c_float),
@@ -58,7 +59,7 @@ class COptions(ctypes.Structure):
     """PhOptions."""
 
     _fields_ = tuple(
-        (option.name, c_int32 if option.kind is int else c_double) for option in SEQUENCE_OPTIONS
+        (option.name, c_double if option.kind is float else c_int32) for option in SEQUENCE_OPTIONS
     )
 
 
@@ -75,9 +76,13 @@ class CSequence(ctypes.Structure):
         ("id", c_int64),
         ("source", pointer),
         ("slots", pointer),
+        ("prefix", pointer),
+        ("shortlist", pointer),
         ("source_len", c_int32),
         ("beam_size", c_int32),
         ("max_new_tokens", c_int32),
+        ("prefix_len", c_int32),
+        ("shortlist_len", c_int32),
         ("options", COptions),
     )
 
@@ -116,7 +121,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {  # what is returned, then the argume
     "ph_model_free": (None, pointer),
     "ph_model_set_linear": (c_int, pointer, c_char_p, pointer, pointer, c_int, c_int),
     "ph_model_set_norm": (c_int, pointer, c_char_p, pointer, pointer),
-    "ph_model_set_embeddings": (None, pointer, pointer, pointer, pointer, pointer),
+    "ph_model_set_positions": (None, pointer, pointer, pointer),
     "ph_model_missing": (c_char_p, pointer),
     "ph_model_bytes": (c_size_t, pointer),
     "ph_runner_new": (pointer, pointer, c_int),

@@ -78,19 +78,18 @@ inline void scan(RowScores& row, const float* logits, int first, int count) {
   }
 }
 
-// Fills `rows`, whose `best` and `all` are set up, from the prepared `x`.
+// Fills `count` rows, whose `best` and `all` are set up, from the prepared `x`.
 //
 // Logits are computed a chunk at a time and scanned a piece at a time: few rows have large chunks, to
 // be shared by a team, but the pieces, and so every sum, are always the same.
-inline void score_vocabulary(const Linear& projection, const Operand& x, std::vector<RowScores>& rows,
+inline void score_vocabulary(const Linear& projection, const Operand& x, RowScores* rows, int count,
                              Buffer<float>& scratch, Team* team) {
   constexpr int kPiecePanels = 24;
   constexpr int kChunkPanelRows = 2048;  // 128 KiB of logits
-  const int count = static_cast<int>(rows.size());
   const int pieces = std::max(kChunkPanelRows / (kPiecePanels * count), 1);
   const int chunk_panels = kPiecePanels * pieces;
   const auto stride = static_cast<std::size_t>(chunk_panels * kLanes);
-  scratch.reserve(stride * rows.size());
+  scratch.reserve(stride * static_cast<std::size_t>(count));
   for (int first = 0; first < projection.num_panels; first += chunk_panels) {
     const int last = std::min(first + chunk_panels, projection.num_panels);
     apply_panels(projection, x, count, first, last,
@@ -104,7 +103,7 @@ inline void score_vocabulary(const Linear& projection, const Operand& x, std::ve
         for (int pad = end - column; pad < round_up(end - column, kLanes); pad++) {
           piece[pad] = -INFINITY;
         }
-        scan(rows[static_cast<std::size_t>(i)], piece, column, end - column);
+        scan(rows[i], piece, column, end - column);
       }
     }
   }

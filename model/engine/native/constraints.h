@@ -25,11 +25,14 @@ class Constraints {
     return any;
   }
 
-  // `history`: the target so far. The end token is never banned: a hypothesis must be able to end.
+  // `history`: the target so far, as places in `log_probs`; those without a place are negative. The
+  // end token is never banned: a hypothesis must be able to end.
   void apply(const std::vector<std::int32_t>& history, std::int32_t eos, float* log_probs) const {
     if (penalises()) penalise(history, log_probs);
     if (bans_ngrams()) {
-      each_banned(history, eos, [&](std::int32_t token) { log_probs[token] = -INFINITY; });
+      each_banned(history, eos, [&](std::int32_t token) {
+        if (token >= 0) log_probs[token] = -INFINITY;
+      });
     }
   }
 
@@ -42,7 +45,7 @@ class Constraints {
     std::sort(history.begin(), history.end());
     history.erase(std::unique(history.begin(), history.end()), history.end());
     for (const std::int32_t token : history) {
-      log_probs[token] *= static_cast<float>(options_.repetition_penalty);
+      if (token >= 0) log_probs[token] *= static_cast<float>(options_.repetition_penalty);
     }
   }
   // Tokens that would complete an n-gram which the history already has.

@@ -52,14 +52,9 @@ PH_EXPORT int ph_model_set_norm(void* model, const char* name, const float* gain
   }
 }
 // The tables stay the caller's and must outlive the model.
-PH_EXPORT void ph_model_set_embeddings(void* model, const float* source_tokens,
-                                       const float* source_positions, const float* target_tokens,
-                                       const float* target_positions) {
-  auto& target = *static_cast<polyhead::Model*>(model);
-  target.source.tokens = source_tokens;
-  target.source.positions = source_positions;
-  target.target.tokens = target_tokens;
-  target.target.positions = target_positions;
+PH_EXPORT void ph_model_set_positions(void* model, const float* source, const float* target) {
+  static_cast<polyhead::Model*>(model)->source.positions = source;
+  static_cast<polyhead::Model*>(model)->target.positions = target;
 }
 PH_EXPORT const char* ph_model_missing(void* model) {
   return static_cast<polyhead::Model*>(model)->missing();

@@ -24,7 +24,10 @@ struct PhModelConfig {
   std::int32_t src_vocab_size, tgt_vocab_size, d_model, d_ff, num_heads;
   std::int32_t num_encoder_layers, num_decoder_layers, max_positions;
   std::int32_t pre_norm;    // 1, or 0 for post-norm
-  std::int32_t activation;  // 1 ReLU, 2 GELU, 3 SiLU
+  std::int32_t activation;  // 1 ReLU, 2 GELU, 3 SiLU, 4 and 5 GELU by tanh and by sigmoid
+  std::int32_t decoder_kind;  // 0 self-attention, 1 SSRU, 2 average attention
+  std::int32_t d_average;     // inner width of the network over the mean; 0: none
+  std::int32_t shared_embeddings, tied_projection;  // 1 or 0
   std::int32_t bos_id, eos_id;
   std::int32_t num_threads;  // that compute together when one runner works alone
   float embedding_scale, layer_norm_eps;
@@ -34,6 +37,9 @@ struct PhModelConfig {
 // them with its own when it loads the library.
 #define PH_OPTIONS(OPTION)                      \
   OPTION(double, length_penalty)                \
+  OPTION(std::int32_t, length_normalization)    \
+  OPTION(std::int32_t, search)                  \
+  OPTION(std::int32_t, forced_end)              \
   OPTION(std::int32_t, num_hypotheses)          \
   OPTION(std::int32_t, no_repeat_ngram_size)    \
   OPTION(double, repetition_penalty)
@@ -54,7 +60,9 @@ struct PhSequence {
   std::int64_t id;
   const std::int32_t* source;  // token ids
   const std::int32_t* slots;   // beam_size of them
-  std::int32_t source_len, beam_size, max_new_tokens;
+  const std::int32_t* prefix;     // the first target tokens, which are given
+  const std::int32_t* shortlist;  // target tokens, ascending, that alone may be predicted; nullptr: all
+  std::int32_t source_len, beam_size, max_new_tokens, prefix_len, shortlist_len;
   PhOptions options;
 };
 

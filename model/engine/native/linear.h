@@ -19,7 +19,8 @@
 namespace polyhead {
 
 enum class Precision { kFloat32 = 0, kBfloat16 = 1, kInt8 = 2 };
-enum class Activation { kNone = 0, kRelu = 1, kGelu = 2, kSilu = 3 };
+// From kGelu on they are no straight lines.
+enum class Activation { kNone = 0, kRelu = 1, kGelu = 2, kSilu = 3, kGeluTanh = 4, kGeluSigmoid = 5 };
 
 inline int values_per_word(Precision p) {
   return p == Precision::kInt8 ? 4 : p == Precision::kBfloat16 ? 2 : 1;
@@ -34,6 +35,8 @@ struct Linear {
 
   void pack(Arena& arena, Precision wanted, const float* weight, const float* bias_or_null,
             int num_outputs, int num_inputs);
+  // The weights of one output, as rounded as products see them.
+  void unpack(int output, float* to) const;
 };
 
 // ---- Packing -------------------------------------------------------------------------------------
@@ -107,6 +110,33 @@ inline void Linear::pack(Arena& arena, Precision wanted, const float* weight,
   lines = reinterpret_cast<const Ints*>(words);
   scales = column_scales;
   bias = column_bias;
+}
+
+inline void Linear::unpack(int output, float* to) const {
+  const int values = values_per_word(precision), lane = output % kLanes;
+  const int together = precision == Precision::kInt8 ? kWordsTogether : 1;
+  const auto* panel = reinterpret_cast<const char*>(lines) +
+                      sizeof(Ints) * static_cast<std::size_t>(num_words) *
+                          static_cast<std::size_t>(output / kLanes);
+  for (int k = 0; k < inputs; k += values) {
+    const int w = k / values;
+    const auto at = static_cast<std::size_t>((w / together * kLanes + lane) * together + w % together);
+    std::uint32_t word;
+    std::memcpy(&word, panel + sizeof word * at, sizeof word);
+    if (precision == Precision::kFloat32) {
+      std::memcpy(to + k, &word, sizeof word);
+      continue;
+    }
+    if (precision == Precision::kInt8 && kWeightsPlus128) word ^= 0x80808080;
+    for (int i = 0; i < std::min(values, inputs - k); i++) {
+      if (precision == Precision::kInt8) {
+        to[k + i] = static_cast<float>(static_cast<std::int8_t>(word >> (8 * i))) * scales[output];
+      } else {
+        const std::uint32_t wide = word >> (16 * i) << 16;
+        std::memcpy(to + k + i, &wide, sizeof wide);
+      }
+    }
+  }
 }
 
 }  // namespace polyhead

@@ -24,13 +24,19 @@ struct EncoderLayer {
   Linear self_qkv, self_out, inner, outer;
 };
 
+enum class DecoderKind { kAttention = 0, kSsru = 1, kAverageAttention = 2 };
+
 struct DecoderLayer {
-  LayerNorm self_norm, cross_norm, feed_forward_norm;
-  Linear self_qkv, self_out, cross_query, cross_out, inner, outer;
+  LayerNorm past_norm, cross_norm, feed_forward_norm;
+  // What reads the target's past: of these, those of the decoder's kind.
+  Linear self_qkv, self_out;
+  Linear ssru;  // what goes in, and the gate
+  Linear average_inner, average_outer, input_gate, forget_gate;
+  Linear cross_query, cross_out, inner, outer;
 };
 
 struct Embedding {
-  const float* tokens = nullptr;     // (V, D), the caller's
+  const Linear* tokens = nullptr;    // (V, D); perhaps the projection, or the other side's
   const float* positions = nullptr;  // (max_positions, D), the caller's, offset applied
   LayerNorm norm;
 };
@@ -40,6 +46,7 @@ class Model {
   explicit Model(const PhModelConfig& shape)
       : config(shape),
         precision(static_cast<Precision>(shape.precision)),
+        kind(static_cast<DecoderKind>(shape.decoder_kind)),
         head_dim(shape.d_model / shape.num_heads),
         head_width(round_up(head_dim, kLanes)),
         row_width(round_up(shape.d_model, kLanes)),
@@ -58,20 +65,24 @@ class Model {
     }
     for (std::size_t i = 0; i < decoder.size(); i++) {
       DecoderLayer& layer = decoder[i];
-      name("decoder." + std::to_string(i) + ".",
-           {{"self_qkv", {&layer.self_qkv, 3 * d_model, d_model}},
-            {"self_out", {&layer.self_out, d_model, d_model}},
-            {"cross_query", {&layer.cross_query, d_model, d_model}},
+      const std::string prefix = "decoder." + std::to_string(i) + ".";
+      name_past(prefix, layer);
+      name(prefix,
+           {{"cross_query", {&layer.cross_query, d_model, d_model}},
             {"cross_out", {&layer.cross_out, d_model, d_model}},
             {"inner", {&layer.inner, d_ff, d_model}},
             {"outer", {&layer.outer, d_model, d_ff}}},
-           {{"self_norm", &layer.self_norm}, {"cross_norm", &layer.cross_norm},
+           {{"past_norm", &layer.past_norm}, {"cross_norm", &layer.cross_norm},
             {"feed_forward_norm", &layer.feed_forward_norm}});
     }
     name("",
          {{"cross_keys_values", {&cross_keys_values, 2 * shape.num_decoder_layers * d_model, d_model}},
           {"projection", {&projection, shape.tgt_vocab_size, d_model}}},
          {});
+    target.tokens = &projection;
+    if (!shape.tied_projection) target.tokens = name_tokens("target_tokens", shape.tgt_vocab_size);
+    source.tokens = target.tokens;
+    if (!shape.shared_embeddings) source.tokens = name_tokens("source_tokens", shape.src_vocab_size);
     optional_norms_ = {{"encoder_norm", &encoder_norm}, {"decoder_norm", &decoder_norm},
                        {"source_embedding_norm", &source.norm},
                        {"target_embedding_norm", &target.norm}};
@@ -103,11 +114,12 @@ class Model {
     for (const auto& [name, norm] : norms_) {
       if (norm->gain == nullptr) return name.c_str();
     }
-    return source.tokens == nullptr || target.tokens == nullptr ? "embeddings" : nullptr;
+    return source.positions == nullptr || target.positions == nullptr ? "positions" : nullptr;
   }
 
   const PhModelConfig config;
-  const Precision precision;  // of the products
+  const Precision precision;  // of the products, and of the embeddings
+  const DecoderKind kind;
   const int head_dim, head_width, row_width;  // `width`: with zeros up to a multiple of 16
   Arena arena;
   Embedding source, target;
@@ -130,12 +142,41 @@ class Model {
     for (const auto& [suffix, linear] : linears) linears_[prefix + suffix] = linear;
     for (const auto& [suffix, norm] : norms) norms_[prefix + suffix] = norm;
   }
+  void name_past(const std::string& prefix, DecoderLayer& layer) {
+    const int d_model = config.d_model, d_average = config.d_average;
+    switch (kind) {
+      case DecoderKind::kAttention:
+        return name(prefix,
+                    {{"self_qkv", {&layer.self_qkv, 3 * d_model, d_model}},
+                     {"self_out", {&layer.self_out, d_model, d_model}}},
+                    {});
+      case DecoderKind::kSsru:
+        return name(prefix, {{"ssru", {&layer.ssru, 2 * d_model, d_model}}}, {});
+      case DecoderKind::kAverageAttention:
+        if (d_average > 0) {
+          name(prefix,
+               {{"average_inner", {&layer.average_inner, d_average, d_model}},
+                {"average_outer", {&layer.average_outer, d_model, d_average}}},
+               {});
+        }
+        return name(prefix,
+                    {{"input_gate", {&layer.input_gate, d_model, d_model}},
+                     {"forget_gate", {&layer.forget_gate, d_model, d_model}}},
+                    {});
+    }
+  }
+  const Linear* name_tokens(const char* name, int vocab_size) {
+    own_tokens_.push_back(std::make_unique<Linear>());
+    linears_[name] = {own_tokens_.back().get(), vocab_size, config.d_model};
+    return own_tokens_.back().get();
+  }
   const float* padded(const float* values) {
     float* copy = arena.allocate<float>(static_cast<std::size_t>(row_width));
     std::memcpy(copy, values, sizeof(float) * static_cast<std::size_t>(config.d_model));
     return copy;
   }
 
+  std::vector<std::unique_ptr<Linear>> own_tokens_;
   std::unordered_map<std::string, NamedLinear> linears_;
   std::unordered_map<std::string, LayerNorm*> norms_, optional_norms_;
 };

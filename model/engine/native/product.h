@@ -9,10 +9,18 @@
 
 namespace polyhead {
 
-// The activations that are no straight lines.
+// The activations that are no straight lines; tanh(y) is 2 sigmoid(2 y) - 1.
 inline Floats smooth(Floats x, Activation activation) {
-  if (activation == Activation::kSilu) return x / (exponential(Floats{} - x) + 1.0f);
-  return gelu(x);
+  switch (activation) {
+    case Activation::kSilu:
+      return gated(x, x);
+    case Activation::kGeluSigmoid:
+      return gated(x, x * 1.702f);
+    case Activation::kGeluTanh:
+      return gated(x, (x + x * x * x * 0.044715f) * 1.59576912f);
+    default:
+      return gelu(x);
+  }
 }
 
 struct Destination {
@@ -52,7 +60,7 @@ template <class Sums>
       store(out, maximum(least, value));
     }
   }
-  if (activation != Activation::kGelu && activation != Activation::kSilu) return;
+  if (activation < Activation::kGelu) return;
   for (int m = 0; m < num_rows; m++, corner += stride) {
     for (int i = 0; i < num_panels * kLanes; i += kLanes) {
       store(corner + i, smooth(load(corner + i), activation));

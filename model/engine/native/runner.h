@@ -75,7 +75,7 @@ class CachedRunner : public Runner {
   std::size_t num_running() const override { return running_.size(); }
   void* cache(std::size_t* bytes) const override {
     *bytes = cache_.bytes();
-    return cache_.self(0, 0);
+    return cache_.data();
   }
 
  private:
@@ -172,16 +172,38 @@ class CachedRunner : public Runner {
                       last - first);
       first = last;
     }
+    const PhModelConfig& config = model_.config;
     for (int i = 0; i < count; i++) {
-      running_.push_back(std::make_unique<Running>(newcomers[i], model_.config.bos_id,
-                                                   model_.config.eos_id));
+      running_.push_back(std::make_unique<Running>(newcomers[i], model_.projection, config.bos_id,
+                                                   config.eos_id));
+    }
+    read_prefixes(std::span(running_).last(static_cast<std::size_t>(count)));
+  }
+
+  // What the first prediction reads of a prefix, all but its last token, goes into the cache.
+  void read_prefixes(std::span<const std::unique_ptr<Running>> newcomers) {
+    for (int position = 0;; position++) {
+      bool any = false;
+      rows_.clear();
+      for (const auto& newcomer : newcomers) {
+        const auto& prefix = newcomer->prefix;
+        const auto at = static_cast<std::size_t>(position);
+        if (at >= prefix.size()) continue;
+        rows_.push_back(row(*newcomer, 0, at == 0 ? model_.config.bos_id : prefix[at - 1], position));
+        any = true;
+        if (rows_.size() == kMostRows) {
+          network_.decode(rows_);
+          rows_.clear();
+        }
+      }
+      if (!rows_.empty()) network_.decode(rows_);
+      if (!any) return;
     }
   }
 
   // One token more for each hypothesis, of a few sequences at a time: an interrupt is heard between two
   // portions. Whoever then has had no token has the first turn in the next step.
   int step() {
-    constexpr int kMostRows = 32;
     std::size_t first = 0;
     int total = 0;
     while (first < active_.size() && finite_ && !(first > 0 && interrupted())) {
@@ -216,8 +238,7 @@ class CachedRunner : public Runner {
     network_.decode(rows_);
     scores_.resize(rows_.size());
     prepare_scores(sequences);
-    score_vocabulary(model_.projection, network_.operand().operand(), scores_, logits_,
-                     network_.team);
+    score(sequences);
     std::size_t row = 0;
     for (Running* sequence : sequences) {
       const int count = sequence->num_rows();
@@ -226,13 +247,33 @@ class CachedRunner : public Runner {
     }
   }
 
+  // One product for sequences side by side that may predict everything, and one for each other.
+  void score(std::span<Running* const> sequences) {
+    std::size_t next = 0;
+    int first_row = 0;
+    while (next < sequences.size()) {
+      const Shortlist* shortlist = sequences[next]->shortlist.get();
+      int count = 0;
+      do {
+        count += sequences[next++]->num_rows();
+      } while (shortlist == nullptr && next < sequences.size() && !sequences[next]->shortlist);
+      score_vocabulary(shortlist == nullptr ? model_.projection : shortlist->projection(),
+                       network_.operand().operand(first_row), scores_.data() + first_row, count,
+                       logits_, network_.team);
+      first_row += count;
+    }
+  }
+
   void add_rows(const Running& sequence) {
     for (int i = 0; i < sequence.num_rows(); i++) {
-      const auto beam = static_cast<std::size_t>(i);
-      rows_.push_back({sequence.last_tokens[beam], sequence.position, sequence.slots[beam],
-                       sequence.slots[0], sequence.source_len,
-                       sequence.search.beam_size == 1 ? nullptr : sequence.ancestors[beam].data()});
+      rows_.push_back(row(sequence, i, sequence.last_tokens[static_cast<std::size_t>(i)],
+                          sequence.position));
     }
+  }
+  static Row row(const Running& sequence, int beam, int token, int position) {
+    const auto at = static_cast<std::size_t>(beam);
+    return {token, position, sequence.slots[at], sequence.slots[0], sequence.source_len,
+            sequence.search.beam_size == 1 ? nullptr : sequence.ancestors[at].data()};
   }
 
   // All logits of a row are kept only where the repetition guard is about to change some: seldom.
@@ -260,6 +301,9 @@ class CachedRunner : public Runner {
     return sequence.constraints.any() &&
            sequence.constraints.concern(sequence.search.history(beam), model_.config.eos_id);
   }
+  std::int32_t place(const Running& sequence, std::int32_t token) const {
+    return sequence.shortlist ? sequence.shortlist->place(token) : token;
+  }
 
   // Lets one sequence's search choose among its rows' best.
   void advance(Running& sequence, std::size_t first_row) {
@@ -278,8 +322,14 @@ class CachedRunner : public Runner {
       }
       const double past = search.live_log_probs[static_cast<std::size_t>(i)];
       for (const Scored& scored : scores.best.kept()) {
-        candidates_.push_back({i, scored.token, past + (scored.logit - log_normaliser)});
+        const std::int32_t token =
+            sequence.shortlist ? sequence.shortlist->token(scored.token) : scored.token;
+        candidates_.push_back({i, token, past + (scored.logit - log_normaliser)});
       }
+    }
+    if (search.end_is_forced()) {
+      candidates_.clear();
+      search.forced_ends(candidates_);
     }
     std::stable_sort(candidates_.begin(), candidates_.end(), [](const auto& a, const auto& b) {
       return a.log_prob > b.log_prob;
@@ -309,11 +359,14 @@ class CachedRunner : public Runner {
 
   // The guard works on log-probabilities.
   void constrain(const Running& sequence, int beam, RowScores& scores) {
-    const int vocabulary = model_.config.tgt_vocab_size;
+    const int count = sequence.shortlist ? sequence.shortlist->projection().outputs
+                                         : model_.config.tgt_vocab_size;
     const float log_normaliser = scores.log_normaliser();
-    for (int token = 0; token < vocabulary; token++) scores.all[token] -= log_normaliser;
-    sequence.constraints.apply(sequence.search.history(beam), model_.config.eos_id, scores.all);
-    for (int token = 0; token < vocabulary; token++) scores.best.offer(scores.all[token], token);
+    for (int i = 0; i < count; i++) scores.all[i] -= log_normaliser;
+    std::vector<std::int32_t> history = sequence.search.history(beam);
+    for (std::int32_t& token : history) token = place(sequence, token);
+    sequence.constraints.apply(history, place(sequence, model_.config.eos_id), scores.all);
+    for (int i = 0; i < count; i++) scores.best.offer(scores.all[i], i);
   }
 
   void list_hypotheses() {
@@ -329,6 +382,8 @@ class CachedRunner : public Runner {
       if (count == 0) finite_ = false;
     }
   }
+
+  static constexpr int kMostRows = 32;  // that are decoded together
 
   const Model& model_;
   const int max_slots_;

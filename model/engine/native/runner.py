@@ -96,5 +96,6 @@ def _request(sequence: Sequence) -> NativeRequest:
         source_ids=sequence.source_ids,
         slots=sequence.slots,
         generation=sequence.generation,
+        options=sequence.options,
         max_new_tokens=sequence.max_new_tokens,
     )

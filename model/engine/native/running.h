@@ -5,30 +5,40 @@
 #include <cfloat>
 #include <cmath>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <vector>
 
 #include "constraints.h"
 #include "interface.h"
 #include "search.h"
+#include "shortlist.h"
 
 namespace polyhead {
 
 // A sequence between its admission and its end.
 struct Running {
-  Running(const PhSequence& request, std::int32_t bos, std::int32_t eos)
+  Running(const PhSequence& request, const Linear& projection, std::int32_t bos, std::int32_t eos)
       : id(request.id),
         search(request, eos),
         constraints(request.options),
         slots(request.slots, request.slots + request.beam_size),
         source_len(request.source_len),
-        last_tokens(slots.size(), bos),
+        prefix(request.prefix, request.prefix + request.prefix_len),
+        position(request.prefix_len),
+        last_tokens(slots.size(), prefix.empty() ? bos : prefix.back()),
         ancestors(slots.size()),
         next_ancestors(slots.size()) {
-    for (std::size_t i = 0; i < slots.size(); i++) ancestors[i].push_back(slots[i]);
+    ancestors[0].assign(prefix.size() + 1, slots[0]);
+    if (request.shortlist != nullptr) {
+      shortlist = std::make_unique<Shortlist>(projection, request.shortlist, request.shortlist_len);
+    }
   }
 
   // All rows of the first step would be copies of the first one.
-  int num_rows() const { return position == 0 ? 1 : search.beam_size; }
+  int num_rows() const {
+    return position == static_cast<int>(prefix.size()) ? 1 : search.beam_size;
+  }
   // Most candidates that its search looks at.
   int num_candidates() const { return search.beam_size == 1 ? 1 : 2 * search.beam_size; }
 
@@ -37,7 +47,9 @@ struct Running {
   Constraints constraints;
   std::vector<std::int32_t> slots;
   int source_len;
-  int position = 0;
+  std::vector<std::int32_t> prefix;
+  std::unique_ptr<const Shortlist> shortlist;  // nullptr: all of the vocabulary
+  int position;                                // of the tokens that are read next
   std::vector<std::int32_t> last_tokens;
   // [row][position]: whose slot holds the keys and values. Beams trade places by trading this list;
   // what is in the cache stays where it is.
@@ -77,9 +89,24 @@ class Occupancy {
     const PhOptions& options = request.options;
     return 0 < options.num_hypotheses && options.num_hypotheses <= request.beam_size &&
            0 < request.max_new_tokens && request.max_new_tokens <= config_.max_positions &&
+           valid_prefix(request) && valid_shortlist(request) &&
            0 <= options.no_repeat_ngram_size &&
            0.0 <= options.length_penalty && options.length_penalty <= FLT_MAX &&
            1.0 <= options.repetition_penalty && options.repetition_penalty <= FLT_MAX;
+  }
+  bool valid_prefix(const PhSequence& request) const {
+    const auto possible = [this](std::int32_t token) {
+      return 0 <= token && token < config_.tgt_vocab_size && token != config_.eos_id;
+    };
+    return 0 <= request.prefix_len && request.prefix_len < request.max_new_tokens &&
+           std::all_of(request.prefix, request.prefix + request.prefix_len, possible);
+  }
+  bool valid_shortlist(const PhSequence& request) const {
+    if (request.shortlist == nullptr) return true;
+    const std::int32_t *first = request.shortlist, *last = first + request.shortlist_len;
+    const bool ascending = std::adjacent_find(first, last, std::greater_equal<>()) == last;
+    return request.shortlist_len > 0 && ascending && *first >= 0 &&
+           last[-1] < config_.tgt_vocab_size && std::binary_search(first, last, config_.eos_id);
   }
   bool take_slots(const PhSequence& request) {
     for (int i = 0; i < request.beam_size; i++) {

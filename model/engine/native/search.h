@@ -30,11 +30,30 @@ class Search {
  public:
   explicit Search(const PhSequence& request, std::int32_t eos)
       : beam_size(request.beam_size),
+        num_tokens(request.prefix_len),
         options_(request.options),
         max_new_tokens_(request.max_new_tokens),
+        prefix_len_(request.prefix_len),
         eos_(eos) {
     live_log_probs.assign(static_cast<std::size_t>(beam_size), kNever);
     live_log_probs[0] = 0.0;
+    for (int i = 0; i < prefix_len_; i++) {
+      for (int row = 0; row < beam_size; row++) {
+        tokens_.push_back(request.prefix[i]);
+        parents_.push_back(row);
+      }
+    }
+  }
+
+  // Whether the next token is the end token, whatever the predictions.
+  bool end_is_forced() const {
+    return options_.forced_end != 0 && num_tokens + 1 == max_new_tokens_;
+  }
+  // All continuations that there are then.
+  void forced_ends(std::vector<Candidate>& candidates) const {
+    for (int i = 0; i < beam_size; i++) {
+      candidates.push_back({i, eos_, live_log_probs[static_cast<std::size_t>(i)]});
+    }
   }
 
   // Takes one step with the best continuations, best first. Afterwards, unless it is done,
@@ -42,26 +61,26 @@ class Search {
   void advance(const std::vector<Candidate>& candidates) {
     num_tokens++;
     survivors.clear();
-    const int width = beam_size;
+    const int width = beam_size - (as_marian() ? static_cast<int>(finished.size()) : 0);
+    const bool full = num_tokens >= max_new_tokens_;
+    const bool compete = full && (as_transformers() || as_marian());
     for (std::size_t rank = 0; rank < candidates.size(); rank++) {
+      if (as_marian() && static_cast<int>(rank) == width) break;
       const Candidate& candidate = candidates[rank];
-      if (candidate.token != eos_) {
-        survivors.push_back(candidate);
-      } else if (static_cast<int>(rank) < width && candidate.log_prob > kNever) {
-        // An end token below the beam would have been pruned, had it not been an end token.
-        finish(history(candidate.parent), candidate.log_prob, true);
+      const bool ends = candidate.token == eos_;
+      // An end token below the beam would have been pruned, had it not been an end token.
+      if ((ends || compete) && static_cast<int>(rank) < width && candidate.log_prob > kNever) {
+        finish(candidate);
       }
+      if (!ends) survivors.push_back(candidate);
       if (static_cast<int>(survivors.size()) == width) break;
     }
     // Where fewer continuations are possible than the beam is wide, rows go on that nobody will choose.
-    survivors.resize(static_cast<std::size_t>(width), {0, eos_, kNever});
-    if (num_tokens >= max_new_tokens_) {
-      finish_by_length();
-    } else {
-      done = cannot_improve();
-    }
+    survivors.resize(static_cast<std::size_t>(beam_size), {0, eos_, kNever});
+    if (full && !compete) cut_off();
+    done = full || cannot_improve();
     if (done) return;
-    for (int i = 0; i < width; i++) {
+    for (int i = 0; i < beam_size; i++) {
       tokens_.push_back(survivors[static_cast<std::size_t>(i)].token);
       parents_.push_back(survivors[static_cast<std::size_t>(i)].parent);
       live_log_probs[static_cast<std::size_t>(i)] = survivors[static_cast<std::size_t>(i)].log_prob;
@@ -83,50 +102,71 @@ class Search {
 
   // The best `num_hypotheses` of the finished ones to the front, best first; how many there are.
   int rank() {
-    std::stable_sort(finished.begin(), finished.end(),
-                     [](const auto& a, const auto& b) { return a.score > b.score; });
+    sort_finished();
     return std::min(options_.num_hypotheses, static_cast<int>(finished.size()));
   }
 
   int beam_size;
-  int num_tokens = 0;
+  int num_tokens;  // of every live hypothesis, its prefix included
   bool done = false;
   std::vector<double> live_log_probs;
   std::vector<Candidate> survivors;
   std::vector<FinishedHypothesis> finished;
 
  private:
-  // ((5 + length) / 6) ** alpha, from Wu et al. (2016).
-  double penalty(int length) const { return std::pow((5 + length) / 6.0, options_.length_penalty); }
-
-  void finish(std::vector<std::int32_t> tokens, double log_prob, bool stopped) {
-    finished.push_back({std::move(tokens), log_prob / penalty(num_tokens), log_prob, stopped});
+  bool as_transformers() const { return options_.search == 1; }
+  bool as_marian() const { return options_.search == 2; }
+  // ((5 + length) / 6) ** alpha, from Wu et al. (2016), or length ** alpha.
+  double penalty(int length) const {
+    const double base = options_.length_normalization == 0 ? (5 + length) / 6.0 : length;
+    return std::pow(base, options_.length_penalty);
   }
-  void finish_by_length() {
-    done = true;
+
+  // It has ended, by the end token unless the limit forced that, or was cut off.
+  void finish(const Candidate& candidate) {
+    std::vector<std::int32_t> tokens = history(candidate.parent);
+    const bool ends = candidate.token == eos_;
+    if (!ends) tokens.push_back(candidate.token);
+    tokens.erase(tokens.begin(), tokens.begin() + prefix_len_);
+    const bool forced = options_.forced_end != 0 && num_tokens >= max_new_tokens_;
+    finished.push_back({std::move(tokens), candidate.log_prob / penalty(num_tokens),
+                        candidate.log_prob, ends && !forced});
+    if (as_transformers()) {
+      sort_finished();
+      if (finished.size() > static_cast<std::size_t>(beam_size)) finished.pop_back();
+    }
+  }
+  void sort_finished() {
+    std::stable_sort(finished.begin(), finished.end(),
+                     [](const auto& a, const auto& b) { return a.score > b.score; });
+  }
+  void cut_off() {
     const int missing = options_.num_hypotheses - static_cast<int>(finished.size());
     for (int i = 0; i < std::min(missing, beam_size); i++) {
       const Candidate& candidate = survivors[static_cast<std::size_t>(i)];
       if (candidate.log_prob == kNever) break;  // as are all behind it
-      std::vector<std::int32_t> tokens = history(candidate.parent);
-      tokens.push_back(candidate.token);
-      finish(std::move(tokens), candidate.log_prob, false);
+      finish(candidate);
     }
   }
   bool cannot_improve() {
-    const bool exhausted = survivors.front().log_prob == kNever;
-    if (exhausted || static_cast<int>(finished.size()) >= beam_size) return true;
-    if (static_cast<int>(finished.size()) < options_.num_hypotheses) return false;
-    // Log-probabilities only fall, and the penalty divides by at most its value at the limit.
-    const double best_possible = survivors.front().log_prob / penalty(max_new_tokens_);
+    if (survivors.front().log_prob == kNever) return true;
+    if (as_marian()) return false;
+    const int num_finished = static_cast<int>(finished.size());
+    if (!as_transformers() && num_finished >= beam_size) return true;
+    const int wanted = as_transformers() ? beam_size : options_.num_hypotheses;
+    if (num_finished < wanted) return false;
+    // Log-probabilities only fall, and the penalty divides by at most its value at the limit. What
+    // transformers guesses is that a hypothesis becomes no better than it is by now.
+    const int length = as_transformers() ? num_tokens : max_new_tokens_;
+    const double best_possible = survivors.front().log_prob / penalty(length);
     std::vector<double> scores;
     for (const FinishedHypothesis& hypothesis : finished) scores.push_back(hypothesis.score);
     std::sort(scores.rbegin(), scores.rend());
-    return best_possible <= scores[static_cast<std::size_t>(options_.num_hypotheses - 1)];
+    return best_possible <= scores[static_cast<std::size_t>(wanted - 1)];
   }
 
   PhOptions options_;
-  int max_new_tokens_;
+  int max_new_tokens_, prefix_len_;
   std::int32_t eos_;
   std::vector<std::int32_t> tokens_, parents_;  // [step][row]
 };

@@ -215,6 +215,10 @@ PH_INLINE Floats exponential(Floats x) {
   return select(x < -87.3f, splat(0.0f), scaled);
 }
 
+// x sigmoid(y).
+PH_INLINE Floats gated(Floats x, Floats y) { return x / (exponential(Floats{} - y) + 1.0f); }
+PH_INLINE Floats sigmoid(Floats x) { return gated(splat(1.0f), x); }
+
 // x times the share of a normal distribution that lies below x, which is 1 - erfc(x / sqrt 2) / 2;
 // erfc by formula 7.1.26 of Abramowitz and Stegun. The error is at most 3e-7 times |x|, or 1e-6.
 PH_INLINE Floats gelu(Floats x) {
@@ -236,6 +240,11 @@ inline Floats load_partial(const float* from, int count, float rest) {
   store(lanes, splat(rest));
   std::memcpy(lanes, from, sizeof(float) * static_cast<std::size_t>(count));
   return load(lanes);
+}
+
+// The next 16, or the first `left` of them and zeros.
+PH_INLINE Floats load_up_to(const float* from, int left) {
+  return left >= kLanes ? load(from) : load_partial(from, left, 0.0f);
 }
 
 // Whole numbers from -127 to 127, a byte each.

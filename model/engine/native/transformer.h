@@ -2,6 +2,7 @@
 // step compute. Everything is float32 but the products, which have the model's precision.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "attention.h"
@@ -15,7 +16,8 @@ namespace polyhead {
 struct Row {
   int token, position, slot;
   int source_slot, source_len;
-  // For each position, this one included, the slot that holds its keys and values; nullptr: its own.
+  // For each position, this one included, the slot that holds its keys and values, or the state
+  // behind it; nullptr: its own.
   const std::int32_t* ancestors;
 };
 
@@ -69,31 +71,26 @@ class Network {
 
   void reserve(int rows) {
     const auto count = static_cast<std::size_t>(rows);
-    const int widest = model_.config.d_ff > 3 * model_.config.d_model ? model_.config.d_ff
-                                                                      : 3 * model_.config.d_model;
+    const PhModelConfig& config = model_.config;
+    const int inner = std::max(config.d_ff, config.d_average);
     x_.reserve(count * width());
     attended_.reserve(count * width());
-    wide_stride_ = static_cast<std::size_t>(round_up(widest, kLanes));
+    wide_stride_ = static_cast<std::size_t>(round_up(std::max(inner, 3 * config.d_model), kLanes));
     wide_.reserve(count * wide_stride_);
-    operand_.reserve(model_.precision, rows,
-                     model_.config.d_ff > model_.config.d_model ? model_.config.d_ff
-                                                                : model_.config.d_model);
+    operand_.reserve(model_.precision, rows, std::max(inner, config.d_model));
+    if (model_.kind == DecoderKind::kAverageAttention) gate_.reserve(count * width());
   }
 
   void embed(const Embedding& embedding, int token, int position, int index) {
     const int d_model = model_.config.d_model;
-    const float* tokens = embedding.tokens + static_cast<std::size_t>(token) * static_cast<std::size_t>(d_model);
     const float* positions =
         embedding.positions + static_cast<std::size_t>(position) * static_cast<std::size_t>(d_model);
     float* x = row(index);
+    embedding.tokens->unpack(token, x);
+    clear_tail(x);
     const Floats scale = splat(model_.config.embedding_scale);
-    int d = 0;
-    for (; d + kLanes <= d_model; d += kLanes) {
-      store(x + d, multiply_add(load(tokens + d), scale, load(positions + d)));
-    }
-    if (d < d_model) {
-      store(x + d, multiply_add(load_partial(tokens + d, d_model - d, 0.0f), scale,
-                                load_partial(positions + d, d_model - d, 0.0f)));
+    for (int d = 0; d < d_model; d += kLanes) {
+      store(x + d, multiply_add(load(x + d), scale, load_up_to(positions + d, d_model - d)));
     }
     if (embedding.norm.gain != nullptr) normalise_row(embedding.norm, x, x);
   }
@@ -239,12 +236,16 @@ class Network {
 
   void decode_layer(const DecoderLayer& layer, int index, const std::vector<Row>& rows) {
     const int count = static_cast<int>(rows.size());
-    begin(layer.self_norm, count);
-    wide_product(layer.self_qkv, count);
-    attend_past(index, rows);
-    prepare(attended_.data(), width(), count, model_.config.d_model);
-    finish(layer.self_out, layer.self_norm, count);
-
+    switch (model_.kind) {
+      case DecoderKind::kAttention:
+        attend_to_past(layer, index, rows);
+        break;
+      case DecoderKind::kSsru:
+        recur(layer, index, rows);
+        break;
+      case DecoderKind::kAverageAttention:
+        average_past(layer, index, rows);
+    }
     begin(layer.cross_norm, count);
     wide_product(layer.cross_query, count);
     attend_cross(index, rows);
@@ -252,6 +253,81 @@ class Network {
     finish(layer.cross_out, layer.cross_norm, count);
 
     feed_forward(layer.feed_forward_norm, layer.inner, layer.outer, count);
+  }
+
+  void attend_to_past(const DecoderLayer& layer, int index, const std::vector<Row>& rows) {
+    const int count = static_cast<int>(rows.size());
+    begin(layer.past_norm, count);
+    wide_product(layer.self_qkv, count);
+    attend_past(index, rows);
+    prepare(attended_.data(), width(), count, model_.config.d_model);
+    finish(layer.self_out, layer.past_norm, count);
+  }
+
+  // SSRU: c = f c' + (1 - f) u with the state c' behind the position before; the layer adds relu(c).
+  void recur(const DecoderLayer& layer, int index, const std::vector<Row>& rows) {
+    const int count = static_cast<int>(rows.size()), d_model = model_.config.d_model;
+    begin(layer.past_norm, count);
+    wide_product(layer.ssru, count);
+    for (int i = 0; i < count; i++) {
+      const Row& each = rows[static_cast<std::size_t>(i)];
+      const float* update = wide_.data() + wide_stride_ * static_cast<std::size_t>(i);
+      const float *forget = update + d_model, *past = state_before(index, each);
+      float *state = cache_.state(index, each.slot, each.position), *x = row(i);
+      for (int d = 0; d < d_model; d += kLanes) {
+        const Floats u = load_up_to(update + d, d_model - d);
+        const Floats f = sigmoid(load_up_to(forget + d, d_model - d));
+        const Floats c = multiply_add(f, (past == nullptr ? Floats{} : load(past + d)) - u, u);
+        store(state + d, c);
+        store(x + d, load(x + d) + maximum(Floats{}, c));
+      }
+    }
+    if (!model_.config.pre_norm) normalise(layer.past_norm, count);
+  }
+
+  // Average attention: see AverageAttention in model/network/recurrence.py. The state is the sum.
+  void average_past(const DecoderLayer& layer, int index, const std::vector<Row>& rows) {
+    const int count = static_cast<int>(rows.size()), d_model = model_.config.d_model;
+    prepare(x_.data(), width(), count, d_model);
+    apply(layer.input_gate, operand_.operand(), count, gate_.data(), width(), team);
+    for (int i = 0; i < count; i++) {
+      const Row& each = rows[static_cast<std::size_t>(i)];
+      const float* past = state_before(index, each);
+      float *total = cache_.state(index, each.slot, each.position), *mean = attended_row(i);
+      for (int d = 0; d < d_model; d += kLanes) {
+        const Floats x = load(row(i) + d);
+        const Floats added = past == nullptr ? x : load(past + d) + x;
+        store(total + d, added);
+        store(mean + d, added / static_cast<float>(each.position + 1));
+      }
+      if (model_.config.pre_norm) normalise_row(layer.past_norm, mean, mean);
+    }
+    prepare(attended_.data(), width(), count, d_model);
+    if (model_.config.d_average > 0) {
+      wide_product(layer.average_inner, count, Activation::kSilu);
+      prepare(wide_.data(), wide_stride_, count, model_.config.d_average);
+      apply(layer.average_outer, operand_.operand(), count, attended_.data(), width(), team);
+      prepare(attended_.data(), width(), count, d_model);
+    }
+    wide_product(layer.forget_gate, count);
+    for (int i = 0; i < count; i++) {
+      const auto at = static_cast<std::size_t>(i);
+      const float *input_gate = gate_.data() + width() * at, *mean = attended_row(i);
+      const float* forget_gate = wide_.data() + wide_stride_ * at;
+      float* x = row(i);
+      for (int d = 0; d < d_model; d += kLanes) {
+        const Floats own = load(x + d), forget = load_up_to(forget_gate + d, d_model - d);
+        const Floats y = multiply_add(sigmoid(load(input_gate + d)), own, own);
+        store(x + d, multiply_add(sigmoid(forget), load(mean + d), y));
+      }
+    }
+    if (!model_.config.pre_norm) normalise(layer.past_norm, count);
+  }
+  // Behind the position before, of the hypothesis that a row continues; nullptr: it is the first.
+  const float* state_before(int layer, const Row& row) const {
+    if (row.position == 0) return nullptr;
+    const int before = row.position - 1;
+    return cache_.state(layer, row.ancestors == nullptr ? row.slot : row.ancestors[before], before);
   }
 
   void attend_past(int layer, const std::vector<Row>& rows) {
@@ -297,7 +373,7 @@ class Network {
 
   const Model& model_;
   Cache<T>& cache_;
-  Buffer<float> x_, attended_, wide_, cross_;                   // of all rows
+  Buffer<float> x_, attended_, wide_, gate_, cross_;            // of all rows
   Buffer<float> query_, attended_head_, scores_, normed_;       // of one row
   Buffer<float> source_block_;                                  // keys, values of one source's head
   OperandBuffer operand_;

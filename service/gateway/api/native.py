@@ -14,6 +14,7 @@ from service.errors import Failure
 from service.gateway.api.contract import Contract
 from service.gateway.api.json_body import JsonRoute
 from service.gateway.api.native_schemas import (
+    MAX_LISTED_PAIRS,
     ErrorBody,
     ErrorReply,
     Model,
@@ -143,5 +144,12 @@ def _translation(
 
 
 def _model(info: ModelInfo) -> Model:
-    pairs = [{"source": source, "target": target} for source, target in info.pairs]
-    return Model.model_validate(asdict(info) | {"pairs": pairs})
+    languages = info.languages
+    pairs = languages.pairs if languages.num_pairs <= MAX_LISTED_PAIRS else ()
+    fields = asdict(info) | {
+        "pairs": [pair._asdict() for pair in pairs],
+        "source_languages": languages.sources,
+        "target_languages": languages.targets,
+    }
+    del fields["languages"]
+    return Model.model_validate(fields)

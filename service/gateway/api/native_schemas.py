@@ -11,6 +11,7 @@ from model.options import Option
 from service.gateway.api.contract import Reply
 
 __all__ = [
+    "MAX_LISTED_PAIRS",
     "ErrorBody",
     "ErrorReply",
     "GenerationDefaults",
@@ -28,6 +29,8 @@ __all__ = [
 
 _MAX_CODE_LEN = 35
 """The longest language tag that RFC 5646 (section 4.4.1) asks anybody to store."""
+MAX_LISTED_PAIRS = 64
+"""Most pairs of a model that are listed one by one; the broadest models have 40,602."""
 _MAX_FIELDS = 64
 """Most fields of one object in a request; more than any has."""
 
@@ -203,6 +206,10 @@ class Model(Reply):
 
     name: str
     pairs: list[LanguagePair]
+    """What it translates, if these are at most 64 pairs; else none are listed here."""
+    source_languages: list[str]
+    """What it translates from: each into every target that is another language."""
+    target_languages: list[str]
     device: str
     """Where it runs: "cpu", "cuda"."""
     dtype: str

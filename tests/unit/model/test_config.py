@@ -26,8 +26,15 @@ def test_a_configuration_survives_the_round_trip() -> None:
         ),
         ({"eos_id": 2.0}, "`eos_id` must be an integer >= 0, but is 2.0"),
         (
-            {"pad_id": 20, "src_vocab_size": 10, "tgt_vocab_size": 30, "shared_embeddings": False},
-            r"`pad_id` must be in \[0, 10\), but is 20",
+            {"unk_id": 20, "src_vocab_size": 10, "tgt_vocab_size": 30, "shared_embeddings": False},
+            r"`unk_id` must be in \[0, 10\), but is 20",
+        ),
+        ({"pad_id": 37_000}, r"`pad_id` must be in \[0, 37000\), but is 37000"),
+        ({"d_average": 8}, "`d_average` must be 0 with `decoder_kind` attention, but is 8"),
+        ({"decoder_kind": "gru"}, "must be one of attention, ssru, average_attention, but is"),
+        (
+            {"d_model": 2, "num_heads": 1, "positions": "sinusoidal_fairseq"},
+            "`d_model` must be at least 4 for sinusoidal_fairseq positions, but is 2",
         ),
         ({"final_norm": "false"}, "`final_norm` must be true or false, but is 'false'"),
         ({"dropout": "0.1"}, "`dropout` must be a number, but is '0.1'"),
@@ -46,6 +53,13 @@ def test_unknown_and_missing_fields_are_named() -> None:
         TransformerConfig.from_dict({"hidden_size": 3})
     with pytest.raises(InvalidRequestError, match="src_vocab_size"):
         TransformerConfig.from_dict({"d_model": 8})
+
+
+def test_the_decoder_may_start_from_an_id_that_no_source_has() -> None:
+    config = TransformerConfig(
+        src_vocab_size=10, tgt_vocab_size=12, shared_embeddings=False, pad_id=11, bos_id=11
+    )
+    assert config.bos_id == 11
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from model.engine.cuda.kernels.jit.stream import add_norm_kernel, embed_kernel
 from model.engine.cuda.kernels.operations import PACKED_BLOCK, Candidates, Linear, Norm, Table
 from model.engine.cuda.kernels.plain import PlainOperations
 from model.engine.cuda.kernels.slot_memory import Counter, SlotMemory
+from model.network.activations import ACTIVATIONS
 
 __all__ = ["FusedOperations"]
 
@@ -95,7 +96,7 @@ class FusedOperations(PlainOperations):
             return y.relu_()
         if activation is Activation.SILU:
             return F.silu(y, inplace=True)
-        return y if activation is None else F.gelu(y)
+        return y if activation is None else ACTIVATIONS[activation](y)
 
     def norm_linear(
         self, stream: Tensor, norm: Norm | None, linear: Linear, activation: Activation | None

@@ -7,7 +7,6 @@ all positions, under a mask. What a mask hides may be anything, NaN included.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -16,14 +15,9 @@ from torch.nn import functional as F
 from model.config import Activation
 from model.engine.cuda.kernels.operations import Candidates, Linear, Norm, Table
 from model.engine.cuda.kernels.slot_memory import ENDED_PER_SLOT, Counter, SlotMemory
+from model.network.activations import ACTIVATIONS
 
 __all__ = ["PlainOperations"]
-
-_ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
-    Activation.RELU: F.relu,
-    Activation.GELU: F.gelu,
-    Activation.SILU: F.silu,
-}
 
 
 class PlainOperations:
@@ -60,14 +54,14 @@ class PlainOperations:
 
     def linear(self, x: Tensor, linear: Linear, activation: Activation | None = None) -> Tensor:
         y = F.linear(x, linear.weight, linear.bias)
-        return y if activation is None else _ACTIVATIONS[activation](y)
+        return y if activation is None else ACTIVATIONS[activation](y)
 
     def norm_linear(
         self, stream: Tensor, norm: Norm | None, linear: Linear, activation: Activation | None
     ) -> Tensor:
         x = stream if norm is None else _normalised(stream, norm)
         y = _linear_float32(x.to(self.dtype), linear)
-        return (y if activation is None else _ACTIVATIONS[activation](y)).to(self.dtype)
+        return (y if activation is None else ACTIVATIONS[activation](y)).to(self.dtype)
 
     def linear_add(self, x: Tensor, linear: Linear, stream: Tensor, norm: Norm | None) -> Tensor:
         kept = stream if norm is None else _normalised(stream, norm)

@@ -2,20 +2,40 @@
 
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from model.checkpoints import checkpoint, weights
-from model.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from model.checkpoints.checkpoint import (
+    check_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+    write_checkpoint,
+)
 from model.checkpoints.checksums import verify_checksums
-from model.checkpoints.manifest import read_manifest
+from model.checkpoints.manifest import ModelMetadata, Origin, read_manifest
+from model.checkpoints.shortlist import Shortlist, read_shortlist
+from model.config import GenerationConfig
 from model.errors import CheckpointError
+from model.network.shapes import weight_shapes
 from model.network.transformer import Transformer
+from model.text.languages import Pair
 from tests.tiny_model import build_tiny_model, tiny_config
 from tests.unit.model.checkpoints.rewriting import rewrite_manifest
+from tests.unit.model.text.listed import (
+    LANGUAGES,
+    listed_config,
+    listed_files,
+    listed_tokenizer,
+)
 from tests.unit.model.text.tiny_tokenizer import train_tiny_tokenizer
 
 
@@ -34,7 +54,7 @@ def test_what_is_saved_is_loaded(directory: Path) -> None:
     first = load_checkpoint(directory)
     save_checkpoint(
         directory.with_name("again"), first.model, first.tokenizer, first.metadata,
-        first.generation, dtype=torch.float32,
+        first.generation, dtype="float32",
     )  # fmt: skip
     again = load_checkpoint(directory.with_name("again"))
     assert (again.config, again.metadata, again.generation) == (
@@ -65,9 +85,9 @@ def test_placeholders_need_a_vocabulary_with_bytes(directory: Path) -> None:
     tokenizer = train_tiny_tokenizer(byte_fallback=False)
     config = tiny_config(tokenizer.vocab_size)
     without = directory.with_name("without")
-    save_checkpoint(without, Transformer(config), tokenizer, loaded.metadata, loaded.generation)
-    with pytest.raises(CheckpointError, match="must have a tokenizer with a piece for every byte"):
-        load_checkpoint(without)
+    with pytest.raises(CheckpointError, match="there must be a piece for every byte"):
+        save_checkpoint(without, Transformer(config), tokenizer, loaded.metadata, loaded.generation)
+    assert not without.exists()
 
 
 def test_large_weights_are_cut_into_shards(directory: Path, monkeypatch) -> None:
@@ -174,6 +194,126 @@ def test_weights_must_be_finite_numbers(directory: Path, change) -> None:
     rewrite_manifest(directory, lambda values: None)
     with pytest.raises(CheckpointError, match="must be finite numbers"):
         load_checkpoint(directory)
+
+
+def listed_model(directory: Path, **changes: Any) -> None:
+    """Writes a model of three languages, whose ids are those of a list, with numbers from NumPy."""
+    files = listed_files()
+    config = tiny_config(listed_tokenizer().vocab_size, pad_id=2, bos_id=2, eos_id=0, unk_id=1)
+    generator = np.random.default_rng(0)
+    weights = {
+        name: generator.standard_normal(shape, np.float32)
+        for name, shape in weight_shapes(config).items()
+    }
+    metadata = ModelMetadata(
+        name="listed", version="1", license="none needed", source_languages=LANGUAGES,
+        target_languages=LANGUAGES, tokenizer=listed_config(),
+        origin=Origin(source="hf:a/b", format="M2M-100", sha256={"model.bin": "0" * 64}),
+    )  # fmt: skip
+    given = {"weights": weights, "files": files, "metadata": metadata} | changes
+    write_checkpoint(
+        directory, given["weights"], config, given["files"], given["metadata"],
+        GenerationConfig(), dtype="float32", shortlist=given.get("shortlist"),
+    )  # fmt: skip
+
+
+def test_a_list_of_pieces_and_languages_are_written_and_read(tmp_path: Path) -> None:
+    listed_model(tmp_path / "listed")
+    names = sorted(path.name for path in (tmp_path / "listed").iterdir())
+    assert names == [
+        "SHA256SUMS", "config.json", "model-00001-of-00001.safetensors", "tokenizer.model",
+        "vocabulary.json",
+    ]  # fmt: skip
+    loaded = load_checkpoint(tmp_path / "listed")
+    assert loaded.metadata.tokenizer == listed_config()
+    assert loaded.metadata.origin is not None
+    assert loaded.metadata.origin.format == "M2M-100"
+    pair = Pair("en", "fr")
+    text = "the old man sees two apples."
+    for found, expected in (
+        (loaded.tokenizer.encode_source(text, pair), listed_tokenizer().encode_source(text, pair)),
+        (loaded.tokenizer.target_prefix(pair), listed_tokenizer().target_prefix(pair)),
+    ):
+        assert found == expected
+
+
+def test_all_that_is_wrong_with_weights_is_told(tmp_path: Path) -> None:
+    bad = {"more": np.zeros(3), "src_embedding.tokens.weight": np.zeros((2, 2))}
+    message = (
+        r"more is unknown; src_embedding.tokens.weight is \(2, 2\) instead of .*; enc.* missing"
+    )
+    with pytest.raises(CheckpointError, match=message):
+        listed_model(tmp_path / "bad", weights=bad)
+    twice = [("src_embedding.tokens.weight", np.zeros((2, 2)))] * 2
+    with pytest.raises(CheckpointError, match=r"src_embedding.tokens.weight is given twice"):
+        listed_model(tmp_path / "bad", weights=twice)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_tokenizer_must_fit_its_model(tmp_path: Path) -> None:
+    more = listed_files((*LANGUAGES, "xx"))
+    with pytest.raises(CheckpointError, match=r"must have \d+ ids, but has \d+ pieces"):
+        listed_model(tmp_path / "bad", files=more)
+    metadata = ModelMetadata(
+        name="a", version="1", license="-", source_languages=("en",), target_languages=("it",),
+        tokenizer=listed_config(),
+    )  # fmt: skip
+    with pytest.raises(CheckpointError, match=r"must have a token for every language.* it"):
+        listed_model(tmp_path / "bad", metadata=metadata)
+
+
+def test_a_list_more_than_the_kind_says_is_refused(tmp_path: Path) -> None:
+    listed_model(tmp_path / "listed")
+    rewrite_manifest(tmp_path / "listed", lambda values: values.pop("tokenizer"))
+    with pytest.raises(CheckpointError, match="must have no list of pieces, but has vocabulary"):
+        load_checkpoint(tmp_path / "listed")
+
+
+def test_a_shortlist_is_written_and_read(tmp_path: Path) -> None:
+    shortlist = Shortlist(
+        first=3, offsets=np.array([0, 0, 2, 3, 3]), ids=np.array([9, 50, 7], np.int32)
+    )
+    listed_model(tmp_path / "listed", shortlist=shortlist)
+    manifest, _ = check_checkpoint(tmp_path / "listed")
+    read = read_shortlist(tmp_path / "listed", manifest.config)
+    # The first, those of the ids 1 and 2, the ids, for both sides share theirs, and the end token.
+    assert read.candidates([2, 1, 40, 1], manifest.config).tolist() == [0, 1, 2, 7, 9, 40, 50]
+    rewrite_manifest(tmp_path / "listed", lambda values: values.update(shortlist=False))
+    with pytest.raises(CheckpointError, match=r"must have shortlist.safetensors if config.json"):
+        check_checkpoint(tmp_path / "listed")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"offsets": np.array([0, 2, 1, 3])},
+        {"offsets": np.array([1, 3])},
+        {"offsets": np.zeros(0, np.int64)},
+        {"offsets": np.zeros(9999, np.int64), "ids": np.zeros(0, np.int32)},
+        {"ids": np.array([9, -1, 7], np.int32)},
+        {"ids": np.array([9, 10**6, 7], np.int32)},
+        {"ids": np.array([[9, 8, 7]], np.int32)},
+        {"first": -1},
+        {"first": 10**6},
+    ],
+)
+def test_another_shortlist_is_refused(tmp_path: Path, changes: Any) -> None:
+    good = {"first": 3, "offsets": np.array([0, 1, 3]), "ids": np.array([9, 50, 7], np.int32)}
+    with pytest.raises(CheckpointError, match="a shortlist must have"):
+        listed_model(tmp_path / "bad", shortlist=Shortlist(**(good | changes)))
+
+
+@given(st.binary(max_size=300), st.integers(0, 2000))
+def test_a_damaged_shortlist_is_refused_or_read(
+    tmp_path_factory: pytest.TempPathFactory, damage: bytes, at: int
+) -> None:
+    directory = tmp_path_factory.mktemp("model")
+    config = tiny_config()
+    good = Shortlist(first=3, offsets=np.arange(11), ids=np.arange(10, dtype=np.int32)).to_bytes()
+    content = good[:at] + damage + good[at + len(damage) :]
+    (directory / "shortlist.safetensors").write_bytes(content)
+    with suppress(CheckpointError):
+        read_shortlist(directory, config).candidates([1, 5], config)
 
 
 def test_a_directory_is_checked_without_torch(directory: Path) -> None:

@@ -61,6 +61,16 @@ def instead(name: str, make: Callable[[Path], Any]) -> Callable[[Path], None]:
     return replace
 
 
+def added(name: str, content: bytes) -> Callable[[Path], None]:
+    def add(directory: Path) -> None:
+        (directory / name).write_bytes(content)
+        kind = "vocabulary" if name.endswith("json") else "sentencepiece"
+        changes = {"tokenizer": {"kind": kind}, "shortlist": name.startswith("shortlist")}
+        rewrite_manifest(directory, lambda values: values.update(changes))
+
+    return add
+
+
 def sparse(path: Path) -> None:
     with path.open("wb") as file:
         file.write((2).to_bytes(8, "little") + b"{}")
@@ -95,6 +105,9 @@ def others() -> Iterator[tuple[str, Callable[[Path], None]]]:
     yield "zeros", content("tokenizer.model", lambda old: bytes(len(old)))
     yield "half", content("tokenizer.model", lambda old: old[: len(old) // 2])
     yield "pieces", content("tokenizer.model", lambda old: old + 10**6 * b"\x0a\x03\x0a\x01x")
+    many_strings = b"[" + b'"",' * 400_000 + b'""]'
+    yield "list", added("vocabulary.json", many_strings)
+    yield "shortlist", added("shortlist.safetensors", bytes(2**20))
     yield "header", content(WEIGHTS, lambda old: (2**40).to_bytes(8, "little") + old[8:])
 
 

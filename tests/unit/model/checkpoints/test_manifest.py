@@ -25,6 +25,15 @@ VALID: dict[str, Any] = {
     "max_source_tokens": 30,
     "lowercase_all_caps": True,
     "placeholders": False,
+    "shortlist": False,
+    "tokenizer": {
+        "kind": "vocabulary", "source_template": ["{source}", "{text}", "</s>"],
+        "target_prefix": ["{target}"], "language_tokens": {"en": "__en__"},
+        "normalize_punctuation": True,
+    },
+    "origin": {
+        "source": "hf:a/b", "format": "MarianMT", "revision": "0a", "sha256": {"a.bin": "0" * 64},
+    },
     "model": tiny_config().to_dict(),
     "generation": {
         "beam_size": 2, "length_penalty": 1.0, "max_new_tokens": None, "num_hypotheses": 1,
@@ -35,7 +44,11 @@ PLACES = [
     *((name,) for name in VALID),
     *(("model", name) for name in VALID["model"]),
     *(("generation", name) for name in VALID["generation"]),
+    *(("tokenizer", name) for name in VALID["tokenizer"]),
+    *(("origin", name) for name in VALID["origin"]),
+    ("origin", "sha256", "a.bin"), ("tokenizer", "language_tokens", "en"),
     ("more",), ("model", "more"), ("generation", "more"),
+    ("tokenizer", "more"), ("origin", "more"),
 ]  # fmt: skip
 
 numbers = (

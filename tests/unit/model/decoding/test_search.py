@@ -37,7 +37,9 @@ def every_target(table, limit: int, alpha: float) -> list[tuple[float, tuple[int
         for target in itertools.product(tokens, repeat=length):
             path = [0, *target, EOS]
             total = sum(float(log_probs[a, b]) for a, b in itertools.pairwise(path))
-            scored.append((total / length_penalty(length + 1, alpha), target))
+            scored.append(
+                (total / length_penalty(length + 1, GenerationConfig(length_penalty=alpha)), target)
+            )
     return sorted(scored, reverse=True)
 
 
@@ -101,9 +103,9 @@ def test_a_guarded_neighbour_changes_nothing_not_even_in_rounding(beam_size: int
 
 
 def test_the_length_penalty_is_wu_et_als() -> None:
-    assert length_penalty(1, 0.6) == 1.0
-    assert length_penalty(7, 0.6) == pytest.approx(2**0.6)
-    assert length_penalty(7, 0.0) == 1.0
+    assert length_penalty(1, GenerationConfig()) == 1.0
+    assert length_penalty(7, GenerationConfig()) == pytest.approx(2**0.6)
+    assert length_penalty(7, GenerationConfig(length_penalty=0.0)) == 1.0
 
 
 def test_the_limit_ends_a_search_with_what_it_has() -> None:

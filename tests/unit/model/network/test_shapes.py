@@ -16,6 +16,9 @@ from tests.tiny_model import tiny_config
         {"shared_embeddings": False, "tgt_vocab_size": 300, "num_encoder_layers": 3},
         {"tied_projection": False, "num_decoder_layers": 1},
         {"shared_embeddings": False, "tied_projection": False, "tgt_vocab_size": 300},
+        {"decoder_kind": "ssru"},
+        {"decoder_kind": "average_attention", "attention_bias": False},
+        {"decoder_kind": "average_attention", "d_average": 48},
     ],
 )
 def test_they_are_those_of_the_networks_parameters(changes: dict[str, object]) -> None:

@@ -17,6 +17,11 @@ VARIANTS = [
     {"shared_embeddings": False, "tgt_vocab_size": 300, "projection_bias": True},
     {"num_encoder_layers": 3, "num_decoder_layers": 1, "positions": "sinusoidal_halves"},
     {"attention_bias": False, "tied_projection": False},
+    {"activation": "gelu_tanh", "positions": "sinusoidal_fairseq"},
+    {"decoder_kind": "ssru", "activation": "gelu_sigmoid"},
+    {"decoder_kind": "ssru", "norm_order": "pre", "final_norm": True},
+    {"decoder_kind": "average_attention", "d_average": 48},
+    {"decoder_kind": "average_attention", "norm_order": "pre"},
 ]
 
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from model.checkpoints.embedded import EMBEDDED
 from model.text.protection import _READ_AS, Masked, Masker
-from model.text.tokenizer import PLACEHOLDERS, Tokenizer
+from model.text.tokenizer import Tokenizer
+from model.text.vocabulary import PLACEHOLDERS
 
 A, B, C = PLACEHOLDERS[:3]
 TOKENIZER = Tokenizer.from_file(Path(EMBEDDED["en-de"]) / "tokenizer.model")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from model.errors import InvalidRequestError
 from model.text.protection import _READ_AS
 from model.text.segmentation import SegmentedText, Segmenter
-from model.text.tokenizer import PLACEHOLDERS
+from model.text.vocabulary import PLACEHOLDERS
 from tests.unit.model.text.tiny_tokenizer import train_tiny_tokenizer
 
 LIMIT = 24

@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.errors import CheckpointError
-from model.text.tokenizer import PLACEHOLDERS, Tokenizer
+from model.text.tokenizer import Tokenizer
+from model.text.vocabulary import PLACEHOLDERS
 from tests.unit.model.text.tiny_tokenizer import train_tiny_tokenizer
 
 TOKENIZER = train_tiny_tokenizer(byte_fallback=True)
+SERIALIZED = TOKENIZER.files["tokenizer.model"]
 SENTENCE = "the old man sees the red car, and then goes home."
 
 
@@ -99,7 +101,7 @@ def test_any_text_has_ids_of_the_vocabulary_and_a_normal_form(text: str) -> None
 
 def test_a_file_holds_the_same_tokenizer(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.model"
-    path.write_bytes(TOKENIZER.serialized)
+    path.write_bytes(SERIALIZED)
     assert Tokenizer.from_file(path).tokenize(SENTENCE) == TOKENIZER.tokenize(SENTENCE)
 
 
@@ -109,10 +111,10 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         Tokenizer.from_file(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a model", TOKENIZER.serialized[:100]])
+@pytest.mark.parametrize("content", [b"", b"not a model", SERIALIZED[:100]])
 def test_other_bytes_are_refused(content: bytes) -> None:
     with pytest.raises(CheckpointError, match="not a SentencePiece model"):
-        Tokenizer(content)
+        Tokenizer.of_sentencepiece(content)
 
 
 def test_a_model_without_padding_is_refused() -> None:
@@ -128,7 +130,7 @@ def test_a_model_without_padding_is_refused() -> None:
     with pytest.raises(
         CheckpointError, match="must define pad, bos, eos and unk, but has -1, 1, 2"
     ):
-        Tokenizer(serialized.getvalue())
+        Tokenizer.of_sentencepiece(serialized.getvalue())
 
 
 def with_piece(piece: bytes) -> bytes:
@@ -137,11 +139,13 @@ def with_piece(piece: bytes) -> bytes:
     def field(content: bytes) -> bytes:
         return b"\x0a" + bytes([len(content) % 128 + 128, len(content) // 128]) + content
 
-    return TOKENIZER.serialized + field(field(piece))
+    return SERIALIZED + field(field(piece))
 
 
 def test_a_piece_more_is_one_more() -> None:
-    assert Tokenizer(with_piece(b"x" * 1000)).vocab_size == TOKENIZER.vocab_size + 1
+    assert (
+        Tokenizer.of_sentencepiece(with_piece(b"x" * 1000)).vocab_size == TOKENIZER.vocab_size + 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -153,9 +157,9 @@ def test_a_piece_more_is_one_more() -> None:
 )
 def test_a_piece_that_cannot_be_written_is_refused(piece: bytes, message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
-        Tokenizer(with_piece(piece))
+        Tokenizer.of_sentencepiece(with_piece(piece))
 
 
 def test_a_damaged_name_of_a_byte_is_refused() -> None:
     with pytest.raises(CheckpointError, match="not a SentencePiece model"):
-        Tokenizer(TOKENIZER.serialized.replace(b"<0x41>", b"\xff0x41>", 1))
+        Tokenizer.of_sentencepiece(SERIALIZED.replace(b"<0x41>", b"\xff0x41>", 1))

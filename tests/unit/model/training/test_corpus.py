@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from model.errors import RecipeError
-from model.text.tokenizer import PLACEHOLDERS
+from model.text.vocabulary import PLACEHOLDERS
 from model.training.corpus import Rows, learn_tokenizer, tokenize
 from model.training.recipe import CorpusRecipe, DataRecipe, Recipe, TokenizerRecipe
 from tests.tiny_model import tiny_tokenizer

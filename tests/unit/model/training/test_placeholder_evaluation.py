@@ -2,7 +2,8 @@
 
 from model.checkpoints.embedded import EMBEDDED
 from model.text.protection import Masker
-from model.text.tokenizer import PLACEHOLDERS, Tokenizer
+from model.text.tokenizer import Tokenizer
+from model.text.vocabulary import PLACEHOLDERS
 from model.training.placeholder_evaluation import THINGS, put_in, taken_out
 
 

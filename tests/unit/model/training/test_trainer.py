@@ -322,7 +322,7 @@ def test_a_run_begins_with_the_weights_of_another(data: Path) -> None:
     expected = load_checkpoint(first / "model")
     for name, tensor in expected.model.state_dict().items():
         torch.testing.assert_close(begun.model.state_dict()[name], tensor, rtol=0, atol=0)
-    assert begun.tokenizer.serialized == expected.tokenizer.serialized
+    assert begun.tokenizer.files == expected.tokenizer.files
     with pytest.raises(RecipeError, match="must name a model of the recipe's shape"):
         trainer(
             data, "third", model={"d_model": 16}, training={"initialize_from": str(first / "model")}
@@ -357,7 +357,7 @@ def test_weights_are_not_read_with_another_vocabulary(data: Path) -> None:
     with (data / "train.tsv").open("a") as file:
         file.write("red red red\twhite white\n" * 50)
     second = trainer(data, "second")
-    assert second.tokenizer.serialized != (first / "tokenizer.model").read_bytes()
+    assert second.tokenizer.files["tokenizer.model"] != (first / "tokenizer.model").read_bytes()
     with pytest.raises(RecipeError, match=r"must be the vocabulary of .*first/model, but is"):
         trainer(data, "second", training={"initialize_from": str(first / "model")})
 

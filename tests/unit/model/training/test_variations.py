@@ -2,7 +2,7 @@
 
 import pytest
 
-from model.text.tokenizer import PLACEHOLDERS
+from model.text.vocabulary import PLACEHOLDERS
 from model.training.variations import Kind, Pair, vary
 
 PAIRS: list[Pair] = [

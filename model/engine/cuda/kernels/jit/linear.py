@@ -26,12 +26,18 @@ def row_moments(x, rows, valid, stride, eps, WIDTH: tl.constexpr, BLOCK: tl.cons
 
 @triton.jit
 def activate(x, ACTIVATION: tl.constexpr):
-    """None, "relu", "gelu" or "silu"."""
+    """None, or the value of an Activation."""
     if ACTIVATION == "relu":
         # A comparison, since a maximum may lose NaN.
         x = tl.where(x < 0.0, 0.0, x)
     elif ACTIVATION == "gelu":
         x = 0.5 * x * (1.0 + tl.erf(x * 0.7071067811865476))
+    elif ACTIVATION == "gelu_tanh":
+        # tanh(y) = 2 sigmoid(2 y) - 1; the exponential must not overflow.
+        y = -1.5957691216057308 * (x + 0.044715 * x * x * x)
+        x = x / (1.0 + tl.exp(tl.minimum(y, 80.0)))
+    elif ACTIVATION == "gelu_sigmoid":
+        x = x / (1.0 + tl.exp(-1.702 * x))
     elif ACTIVATION == "silu":
         x = x / (1.0 + tl.exp(-x))
     return x

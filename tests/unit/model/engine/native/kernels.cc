@@ -77,9 +77,8 @@ __attribute__((visibility("default"))) void attention_of(int narrow, int head_di
   attend_cached<float>(head_dim, query, count, keys, values, out);
 }
 
-// Of 16 numbers each: kind 0 exponential, 1 GELU, 2 SiLU.
+// Of 16 numbers each: kind 0 is the exponential, others are Activations.
 __attribute__((visibility("default"))) void function_of(int kind, const float* x, float* y) {
-  store(y, kind == 0 ? exponential(load(x))
-                     : smooth(load(x), kind == 1 ? Activation::kGelu : Activation::kSilu));
+  store(y, kind == 0 ? exponential(load(x)) : smooth(load(x), static_cast<Activation>(kind)));
 }
 }

@@ -21,7 +21,7 @@ from model.engine.native.binding import PRECISIONS
 from model.engine.native.build import InstructionSet, find_compiler, instruction_sets, usable_sets
 
 Floats = NDArray[np.float32]
-ACTIVATIONS = {"none": 0, "relu": 1, "gelu": 2, "silu": 3}
+ACTIVATIONS = {"none": 0, "relu": 1, "gelu": 2, "silu": 3, "gelu_tanh": 4, "gelu_sigmoid": 5}
 ROWS = (1, 2, 3, 4, 5, 6, 7, 12, 13, 33, 50, 101)
 """Every tile, even and uneven blocks, few and many of them."""
 
@@ -83,7 +83,7 @@ class Kernels:
         """A function of all numbers, 16 at a time."""
         y = np.zeros_like(x)
         for at in range(0, len(x), 16):
-            kind = ("exponential", "gelu", "silu").index(name)
+            kind = 0 if name == "exponential" else ACTIVATIONS[name]
             self._library.function_of(kind, _pointer(x[at:]), _pointer(y[at:]))
         return y
 
@@ -222,6 +222,10 @@ def test_functions_are_as_exact_as_they_say(kernels: Kernels) -> None:
     error = np.abs(kernels.function("gelu", x) - gelu)
     assert (error <= np.maximum(3e-7 * np.abs(wide), 1e-6)).all()
     assert np.abs(kernels.function("silu", x) - wide / (1 + np.exp(-wide))).max() < 2e-5
+    by_tanh = wide * (1 + np.tanh(math.sqrt(2 / math.pi) * (wide + 0.044715 * wide**3))) / 2
+    assert np.abs(kernels.function("gelu_tanh", x) - by_tanh).max() < 2e-5
+    by_sigmoid = wide / (1 + np.exp(-1.702 * wide))
+    assert np.abs(kernels.function("gelu_sigmoid", x) - by_sigmoid).max() < 2e-5
 
 
 def test_functions_of_what_is_not_finite(kernels: Kernels) -> None:

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
-from model.checkpoints.weights import StoredWeights, check_weights, write_weights
+from model.checkpoints.weights import StoredWeights, check_weights
 from model.engine.native.binding import NativeModel
-from model.engine.native.weights import embedding_tables, linears, norms
+from model.engine.native.weights import linears, norms, position_tables
 from model.network.attention import fuse_linears
 from model.network.transformer import Transformer
 from model.network.weights import Weights
@@ -26,14 +27,18 @@ _SHAPES: dict[str, Mapping[str, Any]] = {
     "offset": {"position_offset": 2, "positions": "sinusoidal_halves"},
     "apart": {"shared_embeddings": False, "tgt_vocab_size": 300, "num_encoder_layers": 3},
     "untied": {"tied_projection": False, "num_decoder_layers": 1},
+    "ssru": {"decoder_kind": "ssru"},
+    "average": {"decoder_kind": "average_attention"},
+    "average-network": {"decoder_kind": "average_attention", "d_average": 48},
     "all-apart": {"shared_embeddings": False, "tied_projection": False, "tgt_vocab_size": 300},
 }
 
 
 def stored(directory: Path, made: Transformer, dtype: torch.dtype) -> StoredWeights:
     """The model's weights, written as `dtype`, and checked."""
-    write_weights(directory, made, dtype)
-    shards = [path.name for path in directory.iterdir()]
+    shards = ["model.safetensors"]
+    tensors = {name: weight.detach().to(dtype) for name, weight in made.named_parameters()}
+    save_file(tensors, directory / shards[0])
     check_weights(directory, shards, made.config)
     return StoredWeights(directory, shards, made.config)
 
@@ -43,8 +48,8 @@ def arrays(weights: Weights) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for name, *pair in [*linears(weights), *norms(weights)]:
         given[name + ".weight"], given[name + ".bias"] = pair
-    tables = embedding_tables(weights)
-    given |= {f"table {number}": table for number, table in enumerate(tables)}
+    tables = position_tables(weights)
+    given |= {f"positions {number}": table for number, table in enumerate(tables)}
     return given
 
 
@@ -61,11 +66,10 @@ def expected(made: Any) -> dict[str, Any]:
     for stack in ("encoder", "decoder"):
         for index, layer in enumerate(getattr(made, f"{stack}_layers")):
             at = f"{stack}.{index}."
-            layers[at + "self_qkv"] = layer.self_attn.input_projections
-            layers[at + "self_out"] = [layer.self_attn.out_proj]
+            layers |= self_attention(at, layer)
             layers[at + "inner"] = [layer.feed_forward.inner]
             layers[at + "outer"] = [layer.feed_forward.outer]
-            normed[at + "self_norm"] = layer.self_attn_residual.norm
+            normed[at + ("past_norm" if stack == "decoder" else "self_norm")] = past_norm(layer)
             normed[at + "feed_forward_norm"] = layer.feed_forward_residual.norm
             if stack == "decoder":
                 layers[at + "cross_query"] = [layer.cross_attn.q_proj]
@@ -77,10 +81,43 @@ def expected(made: Any) -> dict[str, Any]:
     for name, norm in normed.items():
         if isinstance(norm, nn.LayerNorm):
             wanted[name + ".weight"], wanted[name + ".bias"] = norm.weight, norm.bias
+    if not made.config.tied_projection:
+        wanted |= {"target_tokens.weight": made.tgt_embedding.tokens.weight}
+        wanted |= {"target_tokens.bias": None}
+    if not made.config.shared_embeddings:
+        wanted |= {"source_tokens.weight": made.src_embedding.tokens.weight}
+        wanted |= {"source_tokens.bias": None}
     for number, side in enumerate((made.src_embedding, made.tgt_embedding)):
-        wanted[f"table {2 * number}"] = side.tokens.weight
-        wanted[f"table {2 * number + 1}"] = side.positions[side.position_offset :]
+        wanted[f"positions {number}"] = side.positions[side.position_offset :]
     return wanted
+
+
+def self_attention(at: str, layer: Any) -> dict[str, list[nn.Linear]]:
+    """Or what stands in its place and is one of our layers; of an SSRU two weights become one."""
+    if hasattr(layer, "self_attn"):
+        attention = layer.self_attn
+        return {at + "self_qkv": attention.input_projections, at + "self_out": [attention.out_proj]}
+    if hasattr(layer, "ssru"):
+        ssru = layer.ssru
+        unbiased = nn.Linear(ssru.input.in_features, ssru.input.out_features)
+        unbiased.weight = ssru.input.weight
+        nn.init.zeros_(unbiased.bias)
+        return {at + "ssru": [unbiased, ssru.forget]}
+    parts = {
+        "average_inner": layer.average_attn.inner,
+        "average_outer": layer.average_attn.outer,
+        "input_gate": layer.average_attn.input_gate,
+        "forget_gate": layer.average_attn.forget_gate,
+    }
+    return {at + name: [linear] for name, linear in parts.items() if linear is not None}
+
+
+def past_norm(layer: Any) -> nn.LayerNorm:
+    """The norm of a layer's first part."""
+    names = ("self_attn_residual", "ssru_residual", "average_attn_residual")
+    (found,) = (getattr(layer, name) for name in names if hasattr(layer, name))
+    norm: nn.LayerNorm = found.norm
+    return norm
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
@@ -103,9 +140,10 @@ def test_they_are_pytorchs_bit_for_bit(tmp_path: Path, shape: str, dtype: torch.
             assert array.tobytes() == tensor.detach().numpy().tobytes(), name
 
 
-def test_what_source_and_target_have_in_common_is_there_once(tmp_path: Path) -> None:
-    shared = embedding_tables(stored(tmp_path, tiny_transformer(), torch.float16))
-    assert len({table.ctypes.data for table in shared}) == 2
+def test_positions_of_source_and_target_are_there_once() -> None:
+    source, target = position_tables(tiny_transformer())
+    assert source is not target
+    assert source.ctypes.data == target.ctypes.data
 
 
 @pytest.mark.parametrize("precision", ["int8", "float32"])
@@ -123,6 +161,6 @@ def test_they_are_never_all_in_memory_beside_the_packed_ones(
         kept, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    tables = 4 * (400 + 64) * 64
-    assert tables <= kept < tables + 50_000, packed
+    positions = 4 * 64 * 64
+    assert positions <= kept < positions + 50_000, packed
     assert peak - kept < 3 * largest < whole / 4

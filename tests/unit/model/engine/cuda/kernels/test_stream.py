@@ -12,7 +12,13 @@ from model.engine.cuda.kernels.operations import Linear, Norm, Table
 from tests.unit.model.engine.cuda.kernels.arena import error
 
 WIDTHS = [64, 20]
-ACTIVATIONS = {Activation.RELU: F.relu, Activation.GELU: F.gelu, Activation.SILU: F.silu}
+ACTIVATIONS = {
+    Activation.RELU: F.relu,
+    Activation.GELU: F.gelu,
+    Activation.GELU_TANH: lambda x: x * (1 + torch.tanh(0.7978845608 * (x + 0.044715 * x**3))) / 2,
+    Activation.GELU_SIGMOID: lambda x: x / (1 + torch.exp(-1.702 * x)),
+    Activation.SILU: F.silu,
+}
 
 
 class Draw:

@@ -1,0 +1,1 @@
+"""Other projects' checkpoints as model directories: one module for each format."""

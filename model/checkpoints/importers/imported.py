@@ -1,0 +1,49 @@
+"""What an importer makes of a source: everything that a model directory holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.checkpoints.importers.tensors import ImportedWeights
+from model.checkpoints.manifest import ModelMetadata
+from model.checkpoints.shortlist import Shortlist
+from model.config import GenerationConfig
+
+__all__ = ["ImportOptions", "ImportReport", "ImportedModel"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions:
+    """What the one who imports a model says of it; None and empty: what its files say."""
+
+    name: str | None = None
+    version: str = "1"
+    source_languages: tuple[str, ...] = ()
+    target_languages: tuple[str, ...] = ()
+    license: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportedModel:
+    """A model that has been checked, but not yet read or written."""
+
+    weights: ImportedWeights
+    tokenizer_files: dict[str, bytes]
+    metadata: ModelMetadata
+    generation: GenerationConfig
+    shortlist: Shortlist | None = None
+    notes: tuple[str, ...] = ()
+    """What is not as it was at the source; sentences."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportReport:
+    """What has been imported."""
+
+    directory: Path
+    """The model directory that has been written."""
+    metadata: ModelMetadata
+    num_parameters: int
+    notes: tuple[str, ...]
+    """What is not as it was at the source; sentences."""

@@ -1,0 +1,95 @@
+"""Imports a model of whatever format it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.checkpoints.checkpoint import write_checkpoint
+from model.checkpoints.importers.imported import ImportedModel, ImportOptions, ImportReport
+from model.checkpoints.importers.marian import is_marian, read_marian
+from model.errors import CheckpointError
+from model.network.shapes import num_parameters
+
+__all__ = ["FORMATS", "Format", "import_model"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """A format of checkpoints."""
+
+    title: str
+    """What it is called to users."""
+    detect: Callable[[Path], bool]
+    """Whether a file or folder is of it; a look at names and first bytes."""
+    read: Callable[[Path, ImportOptions], ImportedModel]
+    """Reads it; CheckpointError with all reasons if it cannot be."""
+
+
+FORMATS = (
+    Format(
+        title="Marian's or Firefox's (.npz or .bin, its vocabularies beside it)",
+        detect=is_marian,
+        read=read_marian,
+    ),
+)
+"""All formats, in the order in which they are tried."""
+
+
+def import_model(
+    source: Path,
+    to: Path,
+    *,
+    name: str | None = None,
+    version: str = "1",
+    source_languages: Iterable[str] = (),
+    target_languages: Iterable[str] = (),
+    license: str | None = None,
+) -> ImportReport:
+    """Writes a model directory of another project's checkpoint, whole or not at all.
+
+    Args:
+        source: a folder, or the file of weights in one.
+        to: the model directory; one that is there is replaced.
+        name, version, source_languages, target_languages, license: of the model; where they are not
+            given, what the source says or what is usual there.
+
+    Raises:
+        CheckpointError: `source` is of no known format, or cannot be imported, with all reasons.
+    """
+    options = ImportOptions(
+        name=name,
+        version=version,
+        source_languages=tuple(source_languages),
+        target_languages=tuple(target_languages),
+        license=license,
+    )
+    imported = _format(source).read(source, options)
+    config = imported.weights.config
+    write_checkpoint(
+        to,
+        ((each, imported.weights.array(each)) for each in imported.weights.shapes),
+        config,
+        imported.tokenizer_files,
+        imported.metadata,
+        imported.generation,
+        shortlist=imported.shortlist,
+        dtype="float32",
+    )
+    return ImportReport(
+        directory=to,
+        metadata=imported.metadata,
+        num_parameters=num_parameters(config),
+        notes=imported.notes,
+    )
+
+
+def _format(source: Path) -> Format:
+    if not source.exists():
+        raise CheckpointError(f"a model to import must be a file or a folder, but {source} is none")
+    for each in FORMATS:
+        if each.detect(source):
+            return each
+    known = ", or ".join(each.title for each in FORMATS)
+    raise CheckpointError(f"{source} must be a model of {known}, but is not")

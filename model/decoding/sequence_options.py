@@ -1,0 +1,71 @@
+"""What the search for the target of one source is bound to, beside how it is searched for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.errors import InvalidRequestError
+
+__all__ = ["NO_OPTIONS", "SequenceOptions"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SequenceOptions:
+    """What is a sequence's own; all runners read it."""
+
+    target_prefix: tuple[int, ...] = ()
+    """The first target tokens, which are given: a language, or the beginning of the translation.
+    Each has the log-probability 0. Limits and the length that scores are normalised by count them,
+    as they do with Hugging Face's `forced_bos_token_id`; repetition guards look at them;
+    hypotheses are without them."""
+    shortlist: NDArray[np.int32] | None = None
+    """(N,) the target ids that alone may be predicted, in ascending order, the end token among
+    them; None is all. Probabilities are of what remains. Not to be written to any more."""
+
+    def check(self, *, vocab_size: int, eos_id: int, max_new_tokens: int) -> None:
+        """Holds it against a model and a limit.
+
+        Raises:
+            InvalidRequestError: an id is none of the `vocab_size` ones, the prefix has the end
+                token or leaves no token to predict, or the shortlist is not ascending or without
+                the end token.
+        """
+        prefix = self.target_prefix
+        if prefix and not 0 <= min(prefix) <= max(prefix) < vocab_size:
+            raise InvalidRequestError(
+                f"`target_prefix` must have ids in [0, {vocab_size}), but is {prefix}"
+            )
+        if eos_id in prefix:
+            raise InvalidRequestError(
+                f"`target_prefix` must be without the end token {eos_id}, but has it"
+            )
+        if len(prefix) >= max_new_tokens:
+            raise InvalidRequestError(
+                f"`target_prefix` must have fewer than the {max_new_tokens} tokens of the longest "
+                f"target, but has {len(prefix)}"
+            )
+        if self.shortlist is not None:
+            _check_shortlist(self.shortlist, vocab_size, eos_id)
+
+
+NO_OPTIONS = SequenceOptions()
+"""Anything may be predicted from the first token on."""
+
+
+def _check_shortlist(shortlist: NDArray[np.int32], vocab_size: int, eos_id: int) -> None:
+    if (
+        shortlist.dtype != np.int32
+        or shortlist.ndim != 1
+        or (shortlist[1:] <= shortlist[:-1]).any()
+    ):
+        raise InvalidRequestError("`shortlist` must be ascending 32-bit integers, but is not")
+    if eos_id not in shortlist:
+        raise InvalidRequestError(f"`shortlist` must have the end token {eos_id}, but has it not")
+    if shortlist[0] < 0 or shortlist[-1] >= vocab_size:
+        raise InvalidRequestError(
+            f"`shortlist` must have ids in [0, {vocab_size}), but has {shortlist[0]} to "
+            f"{shortlist[-1]}"
+        )

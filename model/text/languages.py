@@ -1,0 +1,89 @@
+"""Pairs of languages, and the sets of languages that a model translates from and into."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+__all__ = ["Languages", "Pair", "listed"]
+
+_MOST_NAMED = 20
+"""Languages that a message lists."""
+_MOST_PAIRS = 4
+"""Pairs that a line about a model lists."""
+
+
+class Pair(NamedTuple):
+    """A direction of translation: two language codes, as the model writes them."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Languages:
+    """What a model translates: each source into each target that is another language."""
+
+    sources: tuple[str, ...]
+    """Codes, each once in any letter case, as are the targets."""
+    targets: tuple[str, ...]
+
+    @cached_property
+    def _sources(self) -> dict[str, str]:
+        return {code.casefold(): code for code in self.sources}
+
+    @cached_property
+    def _targets(self) -> dict[str, str]:
+        return {code.casefold(): code for code in self.targets}
+
+    @property
+    def num_pairs(self) -> int:
+        """How many pairs there are."""
+        return len(self.sources) * len(self.targets) - len(set(self.sources) & set(self.targets))
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """All of them; a broad model has tens of thousands."""
+        return tuple(
+            Pair(source, target)
+            for source in self.sources
+            for target in self.targets
+            if source != target
+        )
+
+    def find(self, source: str, target: str) -> Pair | None:
+        """The pair of two codes in any letter case; None if there is none."""
+        known_source, known_target = self.source(source), self.target(target)
+        if known_source is None or known_target is None or known_source == known_target:
+            return None
+        return Pair(known_source, known_target)
+
+    def source(self, code: str) -> str | None:
+        """The source of a code in any letter case; None if there is none."""
+        return self._sources.get(code.casefold())
+
+    def target(self, code: str) -> str | None:
+        """The target of a code in any letter case; None if there is none."""
+        return self._targets.get(code.casefold())
+
+    def __str__(self) -> str:
+        """For a person, in a few words: the pairs, or how many languages there are."""
+        if self.num_pairs <= _MOST_PAIRS:
+            return ", ".join(f"{source} to {target}" for source, target in self.pairs)
+        if set(self.sources) == set(self.targets):
+            return f"{len(self.sources)} languages"
+        return f"{_counted(self.sources)} to {_counted(self.targets)}"
+
+
+def listed(codes: Iterable[str]) -> str:
+    """Codes in alphabetical order, and how many more there are beyond some."""
+    ordered = sorted(codes)
+    more = len(ordered) - _MOST_NAMED
+    names = ", ".join(ordered[:_MOST_NAMED])
+    return f"{names} and {more} more" if more > 0 else names
+
+
+def _counted(codes: tuple[str, ...]) -> str:
+    return codes[0] if len(codes) == 1 else f"{len(codes)} languages"

@@ -1,0 +1,335 @@
+"""Pieces of text and their ids: SentencePiece, with ids of its own or from a list."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import cached_property
+from typing import NamedTuple, Protocol
+
+import sentencepiece
+
+from model.errors import CheckpointError
+
+__all__ = [
+    "PLACEHOLDER",
+    "PLACEHOLDERS",
+    "ListedVocabulary",
+    "SentencePieceVocabulary",
+    "SpecialIds",
+    "Vocabulary",
+    "read_vocabulary_list",
+]
+
+_FIRST_PLACEHOLDER = 0xE000
+_UNUSED_BYTES = range(0xF5, 0x100)
+"""No UTF-8 text has them, so their pieces are free in every vocabulary with bytes."""
+
+PLACEHOLDERS = tuple(chr(_FIRST_PLACEHOLDER + number) for number in range(len(_UNUSED_BYTES)))
+"""Characters for private use (U+E000 and on) that stand for something else in a sentence, and are
+one token each where the vocabulary has bytes."""
+
+PLACEHOLDER = re.compile(f"([{PLACEHOLDERS[0]}-{PLACEHOLDERS[-1]}])")
+"""Any of them."""
+
+_MOST_CHARACTERS = 1000
+"""Longest piece: a target has as many pieces as there are steps."""
+
+_WORD_BEGIN = "\u2581"
+"""What SentencePiece writes for a space."""
+
+
+class SpecialIds(NamedTuple):
+    """The ids that stand for no text."""
+
+    pad: int
+    bos: int
+    eos: int
+    unk: int
+
+
+class Vocabulary(Protocol):
+    """The pieces of one side of a model, and their ids. Safe to use from several threads."""
+
+    @property
+    def size(self) -> int:
+        """Number of pieces; their ids begin with 0."""
+        ...
+
+    @property
+    def has_placeholders(self) -> bool:
+        """Whether `PLACEHOLDERS` are one token each."""
+        ...
+
+    @property
+    def fallback_ids(self) -> frozenset[int]:
+        """What characters outside the vocabulary become: the unknown id, or bytes."""
+        ...
+
+    def tokenize(self, text: str) -> list[int]:
+        """Ids of `text`, without any special id."""
+        ...
+
+    def tokenize_batch(self, texts: Sequence[str], *, num_threads: int = 1) -> list[list[int]]:
+        """`tokenize` of many texts at once."""
+        ...
+
+    def detokenize(self, token_ids: Sequence[int]) -> str:
+        """The text of ids of pieces."""
+        ...
+
+    def find(self, piece: str) -> int | None:
+        """The id of a piece, special ones included, by its name."""
+        ...
+
+    def letter_ids(self, hidden: Collection[int]) -> frozenset[int]:
+        """Those whose text has a letter, but for `hidden` and the fallback."""
+        ...
+
+
+class SentencePieceVocabulary:
+    """A SentencePiece model, and its own ids: see `Vocabulary`.
+
+    Raises:
+        CheckpointError: the bytes are no SentencePiece model, or a piece is no text.
+    """
+
+    def __init__(self, serialized: bytes) -> None:
+        self.serialized = serialized
+        self._pieces = sentencepiece.SentencePieceProcessor()
+        try:
+            self._pieces.LoadFromSerializedProto(serialized)
+            longest = max(map(len, self._all_text()))
+        except Exception as error:  # of many types, UnicodeDecodeError among them
+            raise CheckpointError(f"not a SentencePiece model: {error}") from error
+        _require_length(longest)
+        self.special_ids = SpecialIds(
+            self._pieces.pad_id(),
+            self._pieces.bos_id(),
+            self._pieces.eos_id(),
+            self._pieces.unk_id(),
+        )
+        """Those that the model defines; -1 for others."""
+        self._bytes = [self._pieces.PieceToId(f"<0x{byte:02X}>") for byte in range(256)]
+        self.has_placeholders: bool = all(map(self._pieces.IsByte, self._bytes))
+
+    def _all_text(self) -> Iterator[str]:
+        """All that decoding may write: the library does not care whether that is UTF-8."""
+        yield from map(self._pieces.IdToPiece, range(self.size))
+        yield self._pieces.DecodeIds([self._pieces.unk_id()])
+
+    @property
+    def size(self) -> int:
+        """See `Vocabulary`."""
+        return int(self._pieces.GetPieceSize())
+
+    @cached_property
+    def fallback_ids(self) -> frozenset[int]:
+        """See `Vocabulary`."""
+        return frozenset(
+            token
+            for token in range(self.size)
+            if token == self.special_ids.unk or self._pieces.IsByte(token)
+        )
+
+    def letter_ids(self, hidden: Collection[int]) -> frozenset[int]:
+        """See `Vocabulary`."""
+        return frozenset(
+            token
+            for token in range(self.size)
+            if any(map(str.isalpha, self._pieces.IdToPiece(token)))
+            and token not in self.fallback_ids
+            and token not in hidden
+            and not self._pieces.IsControl(token)
+        )
+
+    def find(self, piece: str) -> int | None:
+        """See `Vocabulary`."""
+        token = int(self._pieces.PieceToId(piece))
+        return token if self._pieces.IdToPiece(token) == piece else None
+
+    def names(self) -> list[str]:
+        """The pieces, in the order of their ids."""
+        return [str(self._pieces.IdToPiece(token)) for token in range(self.size)]
+
+    def cut(self, text: str) -> list[str]:
+        """The pieces of `text`; what the model does not know is as it stands there."""
+        return list(self._pieces.EncodeAsPieces(text))
+
+    def cut_batch(self, texts: Sequence[str], *, num_threads: int = 1) -> list[list[str]]:
+        """`cut` of many texts at once."""
+        return list(self._pieces.Encode(list(texts), out_type=str, num_threads=num_threads))
+
+    def join(self, pieces: Sequence[str]) -> str:
+        """The text of pieces, which the model need not know."""
+        return str(self._pieces.DecodePieces(list(pieces))).replace(_WORD_BEGIN, " ")
+
+    def tokenize(self, text: str) -> list[int]:
+        """See `Vocabulary`."""
+        return self._with_placeholders(text, self._pieces.Encode(text, return_type=int))
+
+    def tokenize_batch(self, texts: Sequence[str], *, num_threads: int = 1) -> list[list[int]]:
+        """See `Vocabulary`."""
+        rows = self._pieces.Encode(list(texts), num_threads=num_threads)
+        return [self._with_placeholders(text, ids) for text, ids in zip(texts, rows, strict=True)]
+
+    def detokenize(self, token_ids: Sequence[int]) -> str:
+        """See `Vocabulary`; the unknown id is written as the model says."""
+        ids = list(token_ids)
+        if self.has_placeholders and any(token in self._placeholder_bytes for token in ids):
+            ids = [part for token in ids for part in self._placeholder_bytes.get(token, (token,))]
+        return str(self._pieces.DecodeIds(ids))
+
+    @cached_property
+    def _placeholder_bytes(self) -> dict[int, tuple[int, ...]]:
+        """Maps each placeholder's id to the ids of its bytes in UTF-8."""
+        return {
+            self._bytes[unused]: tuple(self._bytes[byte] for byte in mark.encode())
+            for unused, mark in zip(_UNUSED_BYTES, PLACEHOLDERS, strict=True)
+        }
+
+    @cached_property
+    def _placeholders_by_last_byte(self) -> dict[int, int]:
+        """Maps the id of each placeholder's last byte in UTF-8, in which they differ, to its id."""
+        return {ids[-1]: placeholder for placeholder, ids in self._placeholder_bytes.items()}
+
+    def _with_placeholders(self, text: str, ids: list[int]) -> list[int]:
+        """`ids` of `text` with one id for each placeholder, instead of its three bytes."""
+        if text.isascii() or not self.has_placeholders or not PLACEHOLDER.search(text):
+            return ids
+        first, second, *_ = (self._bytes[byte] for byte in PLACEHOLDERS[0].encode())
+        joined: list[int] = []
+        at = place = 0
+        with suppress(ValueError):  # until there is no other one
+            while True:
+                place = ids.index(second, place + 1, len(ids) - 1)
+                mark = self._placeholders_by_last_byte.get(ids[place + 1])
+                if mark is not None and ids[place - 1] == first:
+                    joined += ids[at : place - 1]
+                    joined.append(mark)
+                    at = place + 2
+        return joined + ids[at:]
+
+
+class ListedVocabulary:
+    """Pieces of a SentencePiece model whose ids are their places in a list: see `Vocabulary`.
+
+    A piece that the list lacks becomes the unknown id, which leaves no trace in a text.
+
+    Args:
+        pieces: cuts and joins; its own ids have no meaning here.
+        names: the pieces, in the order of their ids.
+        unk_id: in the list.
+        hidden: names that no text has, such as those of special ids and languages: what looks like
+            them in a text is unknown.
+    """
+
+    has_placeholders = False
+
+    def __init__(
+        self,
+        pieces: SentencePieceVocabulary,
+        names: Sequence[str],
+        *,
+        unk_id: int,
+        hidden: Collection[str] = (),
+    ) -> None:
+        self._pieces = pieces
+        self._names = names
+        self._ids = {name: token for token, name in enumerate(names)}
+        self._unk_id = unk_id
+        of_bytes = (f"<0x{byte:02X}>" for byte in range(256 * pieces.has_placeholders))
+        self.fallback_ids = frozenset(
+            {unk_id, *(self._ids[name] for name in of_bytes if name in self._ids)}
+        )
+        self._text_ids = {
+            name: token
+            for name, token in self._ids.items()
+            if name not in hidden or token == unk_id
+        }
+
+    @property
+    def size(self) -> int:
+        """See `Vocabulary`."""
+        return len(self._names)
+
+    def letter_ids(self, hidden: Collection[int]) -> frozenset[int]:
+        """See `Vocabulary`."""
+        return frozenset(
+            token
+            for name, token in self._text_ids.items()
+            if any(map(str.isalpha, name))
+            and token not in self.fallback_ids
+            and token not in hidden
+        )
+
+    def find(self, piece: str) -> int | None:
+        """See `Vocabulary`."""
+        return self._ids.get(piece)
+
+    def tokenize(self, text: str) -> list[int]:
+        """See `Vocabulary`."""
+        return self._looked_up(self._pieces.cut(text))
+
+    def tokenize_batch(self, texts: Sequence[str], *, num_threads: int = 1) -> list[list[int]]:
+        """See `Vocabulary`."""
+        rows = self._pieces.cut_batch(texts, num_threads=num_threads)
+        return [self._looked_up(pieces) for pieces in rows]
+
+    def detokenize(self, token_ids: Sequence[int]) -> str:
+        """See `Vocabulary`."""
+        return self._pieces.join(
+            [self._names[token] for token in token_ids if token != self._unk_id]
+        )
+
+    def _looked_up(self, pieces: Iterable[str]) -> list[int]:
+        ids, unk_id = self._text_ids, self._unk_id
+        return [ids.get(piece, unk_id) for piece in pieces]
+
+
+def read_vocabulary_list(serialized: bytes) -> list[str]:
+    """The strings of a JSON list, each once.
+
+    Raises:
+        CheckpointError: it is something else, or a string is no text, longer than any piece, or
+            given twice.
+    """
+    try:
+        names = json.loads(serialized, parse_constant=_no_constant)
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise CheckpointError(f"not a list of strings in JSON: {error}") from error
+    if not isinstance(names, list):
+        raise CheckpointError(f"a vocabulary must be a list, but is {type(names).__name__}")
+    for token, name in enumerate(names):
+        if not isinstance(name, str) or not _is_unicode(name):
+            raise CheckpointError(
+                f"a vocabulary must be a list of strings, but number {token} is {ascii(name)[:200]}"
+            )
+    _require_length(max(map(len, names), default=0))
+    if len(set(names)) < len(names):
+        seen: set[str] = set()
+        again = next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise CheckpointError(f"a vocabulary must have each piece once, but has {again!r} again")
+    return names
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _no_constant(name: str) -> Callable[[], None]:
+    raise ValueError(f"{name} is no string")
+
+
+def _require_length(longest: int) -> None:
+    if longest > _MOST_CHARACTERS:
+        raise CheckpointError(
+            f"the pieces of a tokenizer must have at most {_MOST_CHARACTERS} characters, "
+            f"but one has {longest}"
+        )
