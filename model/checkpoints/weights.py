@@ -29,7 +29,15 @@ from model.network.weights import Floats
 if TYPE_CHECKING:
     from model.network.transformer import Transformer
 
-__all__ = ["MAX_SHARD_BYTES", "StoredDtype", "StoredWeights", "check_weights", "write_weights"]
+__all__ = [
+    "MAX_SHARD_BYTES",
+    "StoredDtype",
+    "StoredTensor",
+    "StoredWeights",
+    "check_weights",
+    "stored_tensors",
+    "write_weights",
+]
 
 StoredDtype = Literal["float16", "float32"]
 """What weights are written as."""
@@ -92,9 +100,9 @@ class StoredWeights:
     def __init__(self, directory: Path, shards: Iterable[str], config: TransformerConfig) -> None:
         self.config = config
         self._directory = directory
-        self._places: dict[str, _Place] = {}
+        self._places: dict[str, StoredTensor] = {}
         for shard in shards:
-            self._places |= _places(directory, shard)
+            self._places |= stored_tensors(directory, shard)
 
     def array(self, name: str) -> Floats:
         """See `Weights`; each time it is read anew.
@@ -132,8 +140,8 @@ class StoredWeights:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Place:
-    """Where a weight is, and as what."""
+class StoredTensor:
+    """Where a weight is, and as what, in the words of safetensors."""
 
     shard: str
     offset: int
@@ -254,8 +262,22 @@ def _header(path: Path) -> Iterator[tuple[str, tuple[int, ...], str]]:
         raise CheckpointError(f"cannot read {path}: {error}") from error
 
 
-def _places(directory: Path, shard: str) -> dict[str, _Place]:
-    """Where each weight of a file is, whose header `safe_open` finds in order."""
+def stored_tensors(
+    directory: Path, shard: str, most_header_bytes: int | None = None
+) -> dict[str, StoredTensor]:
+    """Where each weight of a safetensors file is.
+
+    Args:
+        directory, shard: of the file.
+        most_header_bytes: of a file whose header has not been checked yet; then it is.
+
+    Raises:
+        CheckpointError: the file cannot be read, or its header is longer or not in order.
+    """
+    if most_header_bytes is not None:
+        _header_bytes(directory, shard, most_header_bytes)
+        for _ in _header(directory / shard):
+            pass
     with open_file(directory, shard) as file:
         try:
             length = int.from_bytes(file.read(8), "little")
@@ -264,7 +286,7 @@ def _places(directory: Path, shard: str) -> dict[str, _Place]:
             raise CheckpointError(f"cannot read {directory / shard}: {error}") from error
     header.pop("__metadata__", None)
     return {
-        name: _Place(
+        name: StoredTensor(
             shard=shard,
             offset=8 + length + each["data_offsets"][0],
             shape=tuple(each["shape"]),

@@ -22,6 +22,13 @@ class ImportOptions:
     source_languages: tuple[str, ...] = ()
     target_languages: tuple[str, ...] = ()
     license: str | None = None
+    languages: tuple[str, ...] = ()
+    """Of a model of many languages, those that are kept, and the vocabulary that they need."""
+    texts: tuple[str, ...] = ()
+    """Lines on which it is shown that a shorter vocabulary changes nothing."""
+    target_in_source: bool | None = None
+    """Of a model of many languages, whether the source is what names the target's language, as for
+    SMaLL-100."""
 
 
 @dataclass(frozen=True, kw_only=True)

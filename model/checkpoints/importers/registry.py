@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.checkpoints.checkpoint import write_checkpoint
+from model.checkpoints.importers.huggingface import is_huggingface, read_huggingface
 from model.checkpoints.importers.imported import ImportedModel, ImportOptions, ImportReport
 from model.checkpoints.importers.marian import is_marian, read_marian
 from model.errors import CheckpointError
@@ -33,6 +34,11 @@ FORMATS = (
         detect=is_marian,
         read=read_marian,
     ),
+    Format(
+        title="the Hugging Face Hub (a folder with config.json, weights and vocabularies)",
+        detect=is_huggingface,
+        read=read_huggingface,
+    ),
 )
 """All formats, in the order in which they are tried."""
 
@@ -46,6 +52,9 @@ def import_model(
     source_languages: Iterable[str] = (),
     target_languages: Iterable[str] = (),
     license: str | None = None,
+    languages: Iterable[str] = (),
+    texts: Iterable[str] = (),
+    target_in_source: bool | None = None,
 ) -> ImportReport:
     """Writes a model directory of another project's checkpoint, whole or not at all.
 
@@ -54,6 +63,11 @@ def import_model(
         to: the model directory; one that is there is replaced.
         name, version, source_languages, target_languages, license: of the model; where they are not
             given, what the source says or what is usual there.
+        languages: of a model of many languages, those that are kept: its vocabulary becomes what
+            they need.
+        texts: lines on which it is shown that the shorter vocabulary changes nothing.
+        target_in_source: of a model of many languages, whether the source is what names the
+            target's language, as for SMaLL-100; None: as its files suggest.
 
     Raises:
         CheckpointError: `source` is of no known format, or cannot be imported, with all reasons.
@@ -64,6 +78,9 @@ def import_model(
         source_languages=tuple(source_languages),
         target_languages=tuple(target_languages),
         license=license,
+        languages=tuple(languages),
+        texts=tuple(texts),
+        target_in_source=target_in_source,
     )
     imported = _format(source).read(source, options)
     config = imported.weights.config

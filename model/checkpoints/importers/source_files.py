@@ -59,6 +59,22 @@ class SourceFiles:
         self.checksums[name] = hashlib.sha256(content).hexdigest()
         return _decompressed(path, content, most) if name.endswith(".gz") else content
 
+    def record(self, name: str, most: int = MAX_MODEL_BYTES) -> int:
+        """Takes the checksum of a file that is too large to be held, and returns its bytes.
+
+        Raises:
+            CheckpointError: it cannot be read, or is larger than `most`.
+        """
+        path = self.directory / name
+        with open_file(self.directory, name) as file:
+            try:
+                if (size := os.fstat(file.fileno()).st_size) > most:
+                    raise CheckpointError(f"{path} must have at most {most} bytes, but has {size}")
+                self.checksums[name] = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                raise CheckpointError(f"cannot read {path}: {error}") from error
+        return size
+
     def begin(self, name: str, size: int = 8) -> bytes:
         """The first bytes of a file, decompressed; fewer if it has no more, none if it is broken.
 
