@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.checkpoints.checkpoint import write_checkpoint
+from model.checkpoints.importers.ctranslate2 import is_ctranslate2, read_ctranslate2
 from model.checkpoints.importers.huggingface import is_huggingface, read_huggingface
 from model.checkpoints.importers.imported import ImportedModel, ImportOptions, ImportReport
 from model.checkpoints.importers.marian import is_marian, read_marian
@@ -35,6 +36,11 @@ FORMATS = (
         read=read_marian,
     ),
     Format(
+        title="CTranslate2 (a folder with model.bin and vocabularies)",
+        detect=is_ctranslate2,
+        read=read_ctranslate2,
+    ),
+    Format(
         title="the Hugging Face Hub (a folder with config.json, weights and vocabularies)",
         detect=is_huggingface,
         read=read_huggingface,
@@ -52,6 +58,7 @@ def import_model(
     source_languages: Iterable[str] = (),
     target_languages: Iterable[str] = (),
     license: str | None = None,
+    tokenizer: Iterable[Path] = (),
     languages: Iterable[str] = (),
     texts: Iterable[str] = (),
     target_in_source: bool | None = None,
@@ -63,6 +70,8 @@ def import_model(
         to: the model directory; one that is there is replaced.
         name, version, source_languages, target_languages, license: of the model; where they are not
             given, what the source says or what is usual there.
+        tokenizer: the SentencePiece model, or that of the source and that of the target, where a
+            model lies without them.
         languages: of a model of many languages, those that are kept: its vocabulary becomes what
             they need.
         texts: lines on which it is shown that the shorter vocabulary changes nothing.
@@ -78,6 +87,7 @@ def import_model(
         source_languages=tuple(source_languages),
         target_languages=tuple(target_languages),
         license=license,
+        tokenizer=tuple(tokenizer),
         languages=tuple(languages),
         texts=tuple(texts),
         target_in_source=target_in_source,
