@@ -33,7 +33,14 @@ from model.config import GenerationConfig, LengthNormalization
 from model.errors import CheckpointError, InvalidRequestError
 from model.text.tokenizer_config import SOURCE, TARGET, TEXT, TokenizerConfig, TokenizerKind
 
-__all__ = ["ReadFolder", "is_ctranslate2", "read_ctranslate2", "read_folder"]
+__all__ = [
+    "WEIGHTS",
+    "ReadFolder",
+    "given_pieces",
+    "is_ctranslate2",
+    "read_ctranslate2",
+    "read_folder",
+]
 
 WEIGHTS = "model.bin"
 _CONFIG = "config.json"
@@ -88,7 +95,7 @@ def read_ctranslate2(source: Path, options: ImportOptions) -> ImportedModel:
     directory, name = _place(source)
     problems = Problems(source)
     files = SourceFiles(directory)
-    read = read_folder(files, name, options, problems)
+    read = read_folder(files, name, options, problems, pieces=given_pieces(files, options))
     metadata = _metadata(read, files, options, problems)
     problems.raise_any()
     assert metadata is not None
@@ -107,7 +114,7 @@ def read_folder(
     options: ImportOptions,
     problems: Problems,
     *,
-    pieces: Sequence[Path] = (),
+    pieces: Mapping[str, bytes] | None = None,
     target_prefix: str | None = None,
 ) -> ReadFolder:
     """Reads the files of a folder.
@@ -117,6 +124,7 @@ def read_folder(
         name: of the file of weights.
         options: what the user says of it.
         problems: what was found before; more are added.
+        pieces: SentencePiece models by their names; None: look for them in the folder.
         target_prefix: the token that each target begins with, if what is around the folder says so;
             the languages of the vocabulary are then not asked for.
 
@@ -141,7 +149,7 @@ def read_folder(
     if names is None:
         problems.raise_any()
         raise AssertionError("there must have been a problem")
-    contents, note = find_pieces(files, pieces or options.tokenizer, names, special, problems)
+    contents, note = find_pieces(files, pieces, names, special, problems)
     languages = _languages(names, special, shape, options, target_prefix, problems)
     shared = names.source == names.target and binary.are_same(
         shape.source_embedding, shape.target_embedding
@@ -176,6 +184,21 @@ def read_folder(
         targets=languages.targets,
         notes=tuple(_notes(files, languages.tokenizer, special, note)),
     )
+
+
+def given_pieces(files: SourceFiles, options: ImportOptions) -> dict[str, bytes] | None:
+    """The SentencePiece models that the user names, of which `files` takes the checksums; None if
+    there are none.
+
+    Raises:
+        CheckpointError: one cannot be read.
+    """
+    contents = {}
+    for path in options.tokenizer:
+        beside = SourceFiles(path.parent)
+        contents[path.name] = beside.read(path.name)
+        files.checksums |= beside.checksums
+    return contents or None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,7 +69,7 @@ class _Variable:
     def same_as(self, other: _Variable) -> bool:
         if self is other:
             return True
-        if (self.type, self.shape) != (other.type, other.shape) or self.data != other.data:
+        if (self.type, self.shape) != (other.type, other.shape) or bool(self.data != other.data):
             return False
         if self.scale is None or other.scale is None:
             return self.scale is other.scale

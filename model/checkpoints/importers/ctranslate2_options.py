@@ -151,7 +151,7 @@ class Ctranslate2Options:
             if found := next((name for name in names if pattern.fullmatch(name)), None):
                 self._problems.add(f"{meaning} are not supported, but it has {found}")
         if any(name.endswith("/gamma") and _sibling(name, "beta") not in names for name in names):
-            self._problems.add("norms without a bias (RMS norms) are not supported, but it has some")
+            self._problems.add("norms without a bias (RMS norms) are not supported, but it has")
         self._check_attributes()
 
     def config(
@@ -253,7 +253,7 @@ class Ctranslate2Options:
     def _both_have(self, name: str) -> bool:
         ours, theirs = (f"{stack}/{name}" in self._binary.shapes for stack in STACKS)
         if ours != theirs:
-            self._problems.add(f"both encoder and decoder must have {name}, or none, but one has it")
+            self._problems.add(f"both encoder and decoder must have {name}, or none, but one has")
         return theirs
 
     def _activation(self) -> Activation:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import sentencepiece
@@ -97,9 +96,7 @@ class Names:
             shared: whether the embeddings of both sides are one matrix.
         """
         grown = _and_one(self.target_rows)
-        return replace(
-            self, target_rows=grown, source_rows=grown if shared else self.source_rows
-        )
+        return replace(self, target_rows=grown, source_rows=grown if shared else self.source_rows)
 
 
 def read_names(
@@ -116,26 +113,17 @@ def read_names(
         sizes: rows of the embeddings of the source and of the target.
         problems: told what is wrong.
     """
-    there = files.names()
-    listed: list[list[str]] = []
-    for side in ("shared", "source", "target"):
-        name = next(
-            (each for ext in ("json", "txt") if (each := f"{side}_vocabulary.{ext}") in there), None
+    found = _vocabulary_files(files.names())
+    if not found:
+        problems.add(
+            "it must have shared_vocabulary.json, or source_vocabulary.json and "
+            "target_vocabulary.json (or .txt), but has not"
         )
-        if name is None:
-            continue
-        try:
-            listed.append(_read_list(name, files.read(name)))
-        except CheckpointError as error:
-            problems.add(f"{name}: {error}")
-            return None
-        if side == "shared":
-            break
-    if len(listed) != 2 and (len(listed) != 1 or "target_vocabulary.json" in there):
-        problems.add(_NO_VOCABULARY)
         return None
-    if len(listed) == 1 and not any(name.startswith("shared_vocabulary.") for name in there):
-        problems.add(_NO_VOCABULARY)
+    try:
+        listed = [_read_list(name, files.read(name)) for name in found]
+    except CheckpointError as error:
+        problems.add(f"its vocabulary: {error}")
         return None
     sides = []
     for names, rows in zip((listed[0], listed[-1]), sizes, strict=True):
@@ -160,7 +148,7 @@ def read_names(
 
 def find_pieces(
     files: SourceFiles,
-    given: Sequence[Path],
+    given: Mapping[str, bytes] | None,
     names: Names,
     special: SpecialTokens,
     problems: Problems,
@@ -171,18 +159,16 @@ def find_pieces(
 
     Args:
         files: of the folder.
-        given: files that the user names; they go before those of the folder.
+        given: models by their names, which go before those of the folder; None: look there.
         names: of the vocabularies.
         special: tokens that are not of the text.
         problems: told what is missing.
     """
-    if len(given) > 2:
-        problems.add(f"the SentencePiece models must be one or two, but {len(given)} are given")
-        return [], None
-    if given:
-        contents = [SourceFiles(each.parent).read(each.name) for each in given]
-        _check_pieces(contents, [each.name for each in given], names, problems)
-        return contents, None
+    if given is not None:
+        if len(given) > 2:
+            problems.add(f"the SentencePiece models must be one or two, but {len(given)} are given")
+        _check_pieces(given, names, problems)
+        return list(given.values()), None
     there = files.names()
     found = [name for name in there if _PIECES.fullmatch(name) and name != _CODES]
     sides = [[name for name in found if form.fullmatch(name)] for form in (_SOURCE, _TARGET)]
@@ -192,9 +178,9 @@ def find_pieces(
         problems.add(f"its SentencePiece model must be given, for it may be {' or '.join(found)}")
         return [], None
     if found:
-        contents = [files.read(name) for name in found]
-        _check_pieces(contents, found, names, problems)
-        return contents, None
+        contents = {name: files.read(name) for name in found}
+        _check_pieces(contents, names, problems)
+        return list(contents.values()), None
     if _are_characters(names, special):
         return [_character_model(names)], (
             "Its tokens are characters, so a SentencePiece model was made of them: each character "
@@ -219,10 +205,14 @@ def tokenizer_files(names: Names, pieces: Sequence[bytes]) -> dict[str, bytes]:
     )
 
 
-_NO_VOCABULARY = (
-    "it must have shared_vocabulary.json, or source_vocabulary.json and target_vocabulary.json "
-    "(or .txt), but has not"
-)
+def _vocabulary_files(there: Sequence[str]) -> list[str]:
+    """The file of both sides, or one for each; none if there are none."""
+    for sides in (("shared",), ("source", "target")):
+        names = [[f"{side}_vocabulary.{end}" for end in ("json", "txt")] for side in sides]
+        found = [next((name for name in each if name in there), "") for each in names]
+        if all(found):
+            return found
+    return []
 
 
 def _read_list(name: str, content: bytes) -> list[str]:
@@ -263,12 +253,8 @@ def _and_one(rows: Rows) -> Rows:
     return replace(rows, order=[*rows.order, max(rows.stored, len(rows.order))])
 
 
-def _check_pieces(
-    contents: Sequence[bytes], files: Sequence[str], names: Names, problems: Problems
-) -> None:
-    for content, file, known in zip(
-        contents, files, (names.source, names.target)[: len(contents)], strict=True
-    ):
+def _check_pieces(contents: Mapping[str, bytes], names: Names, problems: Problems) -> None:
+    for (file, content), known in zip(contents.items(), (names.source, names.target)):  # noqa: B905
         try:
             pieces = SentencePieceVocabulary(content).names()
         except CheckpointError as error:
