@@ -55,7 +55,7 @@ def is_ctranslate2_binary(begin: bytes) -> bool:
     """Whether a file that begins with these 8 bytes may be one."""
     version, count, half = struct.unpack("<IHH", begin) if len(begin) == 8 else (0, 0, 0)
     # The next number is the length of a name, or in version 1 how many variables there are.
-    return 1 <= version < 256 and (count > 0 or half > 0)
+    return bool(1 <= version < 256 and (count or half))
 
 
 @dataclass(frozen=True, kw_only=True)
