@@ -62,6 +62,7 @@ _MEANT: tuple[tuple[str, tuple[float, ...], str], ...] = (
     ("sliding_window", (0,), "attention to a window is not supported"),
     ("scale_outputs", (1,), "logits that are scaled are not supported"),
     ("final_logit_softcapping", (0,), "logits that are capped are not supported"),
+    ("multi_query_attention", (0,), "heads that share keys are not supported"),
     ("embeddings_merge", (0, 1), "it is not known"),
 )
 """Attributes that must have one of some values, and what it means if they have not."""
