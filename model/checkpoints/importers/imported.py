@@ -22,6 +22,9 @@ class ImportOptions:
     source_languages: tuple[str, ...] = ()
     target_languages: tuple[str, ...] = ()
     license: str | None = None
+    tokenizer: tuple[Path, ...] = ()
+    """The SentencePiece model, or that of the source and that of the target, where a model lies
+    without them."""
     languages: tuple[str, ...] = ()
     """Of a model of many languages, those that are kept, and the vocabulary that they need."""
     texts: tuple[str, ...] = ()

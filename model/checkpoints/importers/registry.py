@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.checkpoints.checkpoint import write_checkpoint
+from model.checkpoints.importers.argos import argos_packages, is_argos, read_argos
+from model.checkpoints.importers.ctranslate2 import is_ctranslate2, read_ctranslate2
 from model.checkpoints.importers.huggingface import is_huggingface, read_huggingface
 from model.checkpoints.importers.imported import ImportedModel, ImportOptions, ImportReport
 from model.checkpoints.importers.marian import is_marian, read_marian
 from model.errors import CheckpointError
 from model.network.shapes import num_parameters
 
-__all__ = ["FORMATS", "Format", "import_model"]
+__all__ = ["FORMATS", "Format", "import_model", "import_packages"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,16 @@ FORMATS = (
         read=read_marian,
     ),
     Format(
+        title="CTranslate2 (a folder with model.bin and vocabularies)",
+        detect=is_ctranslate2,
+        read=read_ctranslate2,
+    ),
+    Format(
+        title="Argos Translate (an .argosmodel, or the folder of an installed package)",
+        detect=is_argos,
+        read=read_argos,
+    ),
+    Format(
         title="the Hugging Face Hub (a folder with config.json, weights and vocabularies)",
         detect=is_huggingface,
         read=read_huggingface,
@@ -52,6 +64,7 @@ def import_model(
     source_languages: Iterable[str] = (),
     target_languages: Iterable[str] = (),
     license: str | None = None,
+    tokenizer: Iterable[Path] = (),
     languages: Iterable[str] = (),
     texts: Iterable[str] = (),
     target_in_source: bool | None = None,
@@ -63,6 +76,8 @@ def import_model(
         to: the model directory; one that is there is replaced.
         name, version, source_languages, target_languages, license: of the model; where they are not
             given, what the source says or what is usual there.
+        tokenizer: the SentencePiece model, or that of the source and that of the target, where a
+            model lies without them.
         languages: of a model of many languages, those that are kept: its vocabulary becomes what
             they need.
         texts: lines on which it is shown that the shorter vocabulary changes nothing.
@@ -78,6 +93,7 @@ def import_model(
         source_languages=tuple(source_languages),
         target_languages=tuple(target_languages),
         license=license,
+        tokenizer=tuple(tokenizer),
         languages=tuple(languages),
         texts=tuple(texts),
         target_in_source=target_in_source,
@@ -100,6 +116,32 @@ def import_model(
         num_parameters=num_parameters(config),
         notes=imported.notes,
     )
+
+
+def import_packages(
+    source: Path, to: Path, *, license: str | None = None
+) -> tuple[list[ImportReport], list[CheckpointError]]:
+    """Imports all packages of Argos Translate that a folder holds, each into a folder of its own.
+
+    Args:
+        source: the folder, such as ~/.local/share/argos-translate/packages.
+        to: the folder of the model directories, which have the packages' names.
+        license: of all of them.
+
+    Returns:
+        What has been imported, and why others have not.
+
+    Raises:
+        CheckpointError: there are no packages in `source`.
+    """
+    reports, errors = [], []
+    for package in argos_packages(source):
+        try:
+            name = package.name.removesuffix(".argosmodel")
+            reports.append(import_model(package, to / name, license=license))
+        except CheckpointError as error:
+            errors.append(error)
+    return reports, errors
 
 
 def _format(source: Path) -> Format:

@@ -1,0 +1,366 @@
+"""Importer of CTranslate2's models: a folder with `model.bin`, vocabularies and settings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from model.checkpoints.importers.ctranslate2_binary import (
+    Ctranslate2Binary,
+    is_ctranslate2_binary,
+)
+from model.checkpoints.importers.ctranslate2_options import Ctranslate2Options
+from model.checkpoints.importers.ctranslate2_vocabulary import (
+    Names,
+    SpecialTokens,
+    find_pieces,
+    read_names,
+    tokenizer_files,
+)
+from model.checkpoints.importers.ctranslate2_weights import ignored_tensors, weight_table
+from model.checkpoints.importers.huggingface_options import read_object
+from model.checkpoints.importers.huggingface_source import license_notes
+from model.checkpoints.importers.imported import ImportedModel, ImportOptions
+from model.checkpoints.importers.language_codes import chosen_tokens
+from model.checkpoints.importers.problems import Problems
+from model.checkpoints.importers.source_files import MAX_MODEL_BYTES, SourceFiles
+from model.checkpoints.importers.tensors import ImportedWeights
+from model.checkpoints.manifest import ModelMetadata, Origin
+from model.config import GenerationConfig, LengthNormalization
+from model.errors import CheckpointError, InvalidRequestError
+from model.text.tokenizer_config import SOURCE, TARGET, TEXT, TokenizerConfig, TokenizerKind
+
+__all__ = [
+    "WEIGHTS",
+    "ReadFolder",
+    "given_pieces",
+    "is_ctranslate2",
+    "read_ctranslate2",
+    "read_folder",
+]
+
+WEIGHTS = "model.bin"
+_CONFIG = "config.json"
+_UNKNOWN_LICENSE = "not stated"
+
+_TAG = re.compile(r">>([A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*)<<")
+"""Of OPUS-MT: the language of the target, before the source."""
+_LANGUAGES = (
+    re.compile(r"__([A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*)__"),
+    re.compile(r"([a-z]{3}_[A-Z][a-z]{3})"),
+)
+"""Of M2M-100 and of NLLB-200: each side begins with its language."""
+_MBART = re.compile(r"[a-z]{2}_[A-Z]{2}")
+_SMALL_100_LAYERS = 3
+_GENERATION = GenerationConfig(
+    beam_size=2, length_penalty=1.0, length_normalization=LengthNormalization.MEAN
+)
+"""CTranslate2's defaults."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadFolder:
+    """What a folder holds, all of it checked."""
+
+    weights: ImportedWeights
+    tokenizer_files: dict[str, bytes]
+    tokenizer: TokenizerConfig
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def is_ctranslate2(source: Path) -> bool:
+    """Whether a folder has a `model.bin` of CTranslate2's, or a file is one."""
+    directory, name = _place(source)
+    try:
+        return is_ctranslate2_binary(SourceFiles(directory).begin(name))
+    except CheckpointError:
+        return False
+
+
+def read_ctranslate2(source: Path, options: ImportOptions) -> ImportedModel:
+    """Reads a model, of which everything but the values of its weights is checked.
+
+    Args:
+        source: the folder, or `model.bin` in it.
+        options: what the user says of it.
+
+    Raises:
+        CheckpointError: with all that stands against it.
+    """
+    directory, name = _place(source)
+    problems = Problems(source)
+    files = SourceFiles(directory)
+    read = read_folder(files, name, options, problems, pieces=given_pieces(files, options))
+    metadata = _metadata(read, files, options, problems)
+    problems.raise_any()
+    assert metadata is not None
+    return ImportedModel(
+        weights=read.weights,
+        tokenizer_files=read.tokenizer_files,
+        metadata=metadata,
+        generation=_GENERATION,
+        notes=(*read.notes, *license_notes(metadata)),
+    )
+
+
+def read_folder(
+    files: SourceFiles,
+    name: str,
+    options: ImportOptions,
+    problems: Problems,
+    *,
+    pieces: Mapping[str, bytes] | None = None,
+    target_prefix: str | None = None,
+) -> ReadFolder:
+    """Reads the files of a folder.
+
+    Args:
+        files: of the folder.
+        name: of the file of weights.
+        options: what the user says of it.
+        problems: what was found before; more are added.
+        pieces: SentencePiece models by their names; None: look for them in the folder.
+        target_prefix: the token that each target begins with, if what is around the folder says so;
+            the languages of the vocabulary are then not asked for.
+
+    Raises:
+        CheckpointError: with all that stands against it.
+    """
+    settings = read_object(files, _CONFIG)
+    try:
+        binary = Ctranslate2Binary(files.read(name, MAX_MODEL_BYTES))
+    except CheckpointError as error:
+        raise CheckpointError(f"{files.directory / name}: {error}") from error
+    shape = Ctranslate2Options(binary, settings, problems)
+    if not shape.is_supported_kind():
+        problems.raise_any()
+    shape.check_parts()
+    special = _special(binary, shape, settings, problems)
+    sizes = [
+        binary.shapes.get(each, (0,))[0]
+        for each in (shape.source_embedding, shape.target_embedding)
+    ]
+    names = read_names(files, special, (sizes[0], sizes[1]), problems)
+    if names is None:
+        problems.raise_any()
+        raise AssertionError("there must have been a problem")
+    contents, note = find_pieces(files, pieces, names, special, problems)
+    languages = _languages(names, special, shape, options, target_prefix, problems)
+    shared = names.source == names.target and binary.are_same(
+        shape.source_embedding, shape.target_embedding
+    )
+    if shape.starts_from_zero:
+        names = names.with_zero_row(shared=shared)
+    config = shape.config(
+        source_size=len(names.source_rows.order),
+        target_size=len(names.target_rows.order),
+        shared=shared,
+        start=len(names.target) if shape.starts_from_zero else names.id(languages.start),
+        eos_id=names.id(special.eos),
+        unk_id=names.id(special.unk),
+        bias=bool(names.added),
+    )
+    if config is None:
+        problems.raise_any()
+        raise AssertionError("there must have been a problem")
+    weights = ImportedWeights(
+        config,
+        binary,
+        weight_table(config, shape, binary.shapes, names),
+        ignored=ignored_tensors(config, shape),
+        problems=problems,
+    )
+    problems.raise_any()
+    return ReadFolder(
+        weights=weights,
+        tokenizer_files=tokenizer_files(names, contents),
+        tokenizer=languages.tokenizer,
+        sources=languages.sources,
+        targets=languages.targets,
+        notes=tuple(_notes(files, languages.tokenizer, special, note)),
+    )
+
+
+def given_pieces(files: SourceFiles, options: ImportOptions) -> dict[str, bytes] | None:
+    """The SentencePiece models that the user names, of which `files` takes the checksums; None if
+    there are none.
+
+    Raises:
+        CheckpointError: one cannot be read.
+    """
+    contents = {}
+    for path in options.tokenizer:
+        beside = SourceFiles(path.parent)
+        contents[path.name] = beside.read(path.name)
+        files.checksums |= beside.checksums
+    return contents or None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Languages:
+    """What a model translates, and how it is told."""
+
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    tokenizer: TokenizerConfig
+    start: str
+    """What the decoder reads first."""
+
+
+def _place(source: Path) -> tuple[Path, str]:
+    return (source, WEIGHTS) if source.is_dir() else (source.parent, source.name)
+
+
+def _special(
+    binary: Ctranslate2Binary,
+    shape: Ctranslate2Options,
+    settings: Mapping[str, Any],
+    problems: Problems,
+) -> SpecialTokens:
+    values: dict[str, Any] = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
+    if binary.version < 6:
+        values |= {name: text for name in values if (text := binary.text(name)) is not None}
+        flags = [shape.flag(f"with_source_{name}", False) for name in ("bos", "eos")]
+        start = values["bos_token" if shape.flag("with_target_bos", True) else "eos_token"]
+        if shape.flag("user_decoder_start_tokens", False):
+            start = None
+    else:
+        values |= {name: settings[name] for name in values if settings.get(name) is not None}
+        flags = [settings.get(f"add_source_{name}", False) is True for name in ("bos", "eos")]
+        start = settings.get("decoder_start_token", values["bos_token"])
+    for name, value in {**values, "decoder_start_token": start}.items():
+        if not isinstance(value, str) and (value is not None or name in values):
+            problems.add(f"`{name}` must be a token, but is {str(value)[:100]!r}")
+    return SpecialTokens(
+        unk=str(values["unk_token"]),
+        bos=str(values["bos_token"]),
+        eos=str(values["eos_token"]),
+        start=None if start is None else str(start),
+        source_bos=flags[0],
+        source_eos=flags[1],
+    )
+
+
+def _languages(
+    names: Names,
+    special: SpecialTokens,
+    shape: Ctranslate2Options,
+    options: ImportOptions,
+    target_prefix: str | None,
+    problems: Problems,
+) -> _Languages:
+    """What a model translates; where its files do not say, that is a problem."""
+    sources, targets = options.source_languages, options.target_languages
+    before, prefix, known = _named(names, shape, options, target_prefix)
+    tokens: dict[str, str] = {}
+    for side, mark in (("source", SOURCE), ("target", TARGET)):
+        if mark not in (*before, *prefix) and not (mark == TARGET and special.start is None):
+            continue
+        wanted = sources if side == "source" else targets
+        try:
+            chosen = chosen_tokens(wanted, known)
+        except CheckpointError as error:
+            problems.add(str(error))
+            continue
+        tokens |= chosen
+        sources, targets = (
+            (tuple(chosen), targets) if side == "source" else (sources, tuple(chosen))
+        )
+    for side, languages in (("source", sources), ("target", targets)):
+        if not languages:
+            problems.add(f"its files do not say the {side} language, which must be given")
+    start = special.start
+    if start is None and not shape.starts_from_zero:
+        if len(targets) != 1 or targets[0] not in tokens:
+            problems.add(
+                "its decoder begins with the token of the target's language, so one target "
+                "language must be given, or the model be converted anew from its source"
+            )
+        else:
+            start, prefix = tokens[targets[0]], ()
+    if any(map(_MBART.fullmatch, names.target)) and not known:
+        problems.add("its languages are those of mBART, which is not supported")
+    for each in (*([] if start is None else [start]), *(each for each in prefix if each != TARGET)):
+        if each not in names.target:
+            problems.add(f"its target must have the token {each!r}, but has not")
+    return _Languages(
+        sources=sources,
+        targets=targets,
+        start=start if start in names.target else special.unk,
+        tokenizer=TokenizerConfig(
+            kind=TokenizerKind.VOCABULARY,
+            source_template=_template(before, special, shape, bool(known)),
+            target_prefix=prefix,
+            language_tokens=tokens,
+        ),
+    )
+
+
+def _named(
+    names: Names, shape: Ctranslate2Options, options: ImportOptions, target_prefix: str | None
+) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, str]]:
+    """What stands before a source, what before a target, and the tokens of all languages."""
+    if target_prefix is not None:
+        return (), (target_prefix,) if target_prefix else (), {}
+    if tags := _tokens(names.source, _TAG):
+        return (TARGET,), (), tags
+    for pattern in _LANGUAGES:
+        known = _tokens(names.source, pattern)
+        if len(known) < 2:
+            continue
+        small = options.target_in_source
+        if small is None:
+            small = pattern is _LANGUAGES[0] and shape.num_layers("decoder") == _SMALL_100_LAYERS
+        return ((TARGET,), (), known) if small else ((SOURCE,), (TARGET,), known)
+    return (), (), {}
+
+
+def _tokens(names: Sequence[str], pattern: re.Pattern[str]) -> dict[str, str]:
+    return {found[1]: found[0] for found in map(pattern.fullmatch, names) if found}
+
+
+def _template(
+    before: tuple[str, ...], special: SpecialTokens, shape: Ctranslate2Options, many: bool
+) -> tuple[str, ...]:
+    """What the encoder reads. CTranslate2 adds what its settings say; the tokenizers of the models
+    whose decoders start with zeros, with the end token, or with a language end a source as well."""
+    ends = special.source_eos or shape.starts_from_zero or special.start == special.eos or many
+    begin = (special.bos,) if special.source_bos else ()
+    return (*begin, *before, TEXT, *((special.eos,) if ends else ()))
+
+
+def _metadata(
+    read: ReadFolder, files: SourceFiles, options: ImportOptions, problems: Problems
+) -> ModelMetadata | None:
+    directory = files.directory.resolve()
+    try:
+        return ModelMetadata(
+            name=options.name or directory.name,
+            version=options.version,
+            source_languages=read.sources,
+            target_languages=read.targets,
+            license=options.license or _UNKNOWN_LICENSE,
+            tokenizer=read.tokenizer,
+            origin=Origin(source=str(directory), format="CTranslate2", sha256=files.checksums),
+        )
+    except InvalidRequestError as error:
+        problems.add(str(error))
+        return None
+
+
+def _notes(
+    files: SourceFiles, tokenizer: TokenizerConfig, special: SpecialTokens, note: str | None
+) -> list[str]:
+    template = tokenizer.source_template or ()
+    without = "" if template[-1:] == (special.eos,) else "out"
+    notes = [f"Its sources are read with{without} an end token, as is usual for its kind."]
+    if note is not None:
+        notes.append(note)
+    if "vmap.txt" in files.names():
+        notes.append("Its vmap.txt, which limits what may be predicted, is left out.")
+    return notes
