@@ -13,7 +13,7 @@ from ctranslate2.specs import (  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from loadtests.bench.contender import BenchError
-from model.config import Activation, NormOrder, TransformerConfig
+from model.config import Activation, DecoderKind, NormOrder, TransformerConfig
 from model.network.attention import fuse_linears
 from model.network.transformer import Embedding, Transformer
 
@@ -43,6 +43,8 @@ def write_ctranslate2_model(model: Transformer, directory: Path, quantization: s
     pre_norm = config.norm_order is NormOrder.PRE
     if config.final_norm and not pre_norm:
         raise BenchError("CTranslate2 has no post-norm models with a final layer normalisation")
+    if config.decoder_kind is not DecoderKind.ATTENTION:
+        raise BenchError("CTranslate2 has no decoders without self-attention")
     spec = transformer_spec.TransformerSpec.from_config(
         (config.num_encoder_layers, config.num_decoder_layers),
         config.num_heads,

@@ -31,7 +31,7 @@ from loadtests.bench.contender import (
     TokenIds,
     serve_in_batches,
 )
-from model.config import NormOrder, TransformerConfig
+from model.config import Activation, DecoderKind, NormOrder, TransformerConfig
 from model.decoding.reference import pad_sources
 from model.network.attention import padding_mask
 from model.network.transformer import Embedding, Transformer
@@ -39,6 +39,11 @@ from model.network.transformer import Embedding, Transformer
 __all__ = ["TransformersContender", "to_transformers"]
 
 _WARM_UP = 8
+_ACTIVATIONS = {
+    Activation.GELU_TANH: "gelu_pytorch_tanh",
+    Activation.GELU_SIGMOID: "quick_gelu",
+}
+"""Those that have other names there."""
 _PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
 _LAYER = {
     **{f"self_attn.{name}": f"self_attn.{name}" for name in _PROJECTIONS},
@@ -122,6 +127,8 @@ def to_transformers(model: Transformer) -> MarianMTModel | PegasusForConditional
     """
     config = model.config
     pre_norm = config.norm_order is NormOrder.PRE
+    if config.decoder_kind is not DecoderKind.ATTENTION:
+        raise BenchError("transformers has no decoders without self-attention")
     if config.final_norm is not pre_norm:
         raise BenchError(
             "transformers' models end with a layer normalisation for pre-norm, and for it alone"
@@ -154,7 +161,7 @@ def _shape(config: TransformerConfig) -> dict[str, Any]:
         "decoder_attention_heads": config.num_heads,
         "vocab_size": config.tgt_vocab_size,
         "d_model": config.d_model,
-        "activation_function": str(config.activation),
+        "activation_function": _ACTIVATIONS.get(config.activation, str(config.activation)),
         "scale_embedding": config.scale_embedding,
         "max_position_embeddings": config.max_positions,
         "decoder_start_token_id": config.bos_id,

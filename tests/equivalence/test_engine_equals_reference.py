@@ -176,9 +176,12 @@ def test_few_tokens_at_a_time_give_the_same_as_many(path, model, alone) -> None:
         assert tokens(result) == alone[1, index]
 
 
-def test_nobody_reads_a_slot_that_is_not_theirs() -> None:
+@pytest.mark.parametrize(
+    "changes", [{}, {"decoder_kind": "ssru"}, {"decoder_kind": "average_attention"}]
+)
+def test_nobody_reads_a_slot_that_is_not_theirs(changes: dict[str, object]) -> None:
     """Slots are full of somebody else's numbers before they are used."""
-    model = tiny_transformer(seed=5)
+    model = tiny_transformer(seed=5, **changes)
     cpu = torch.device("cpu")
     runner = EagerRunner(model, device=cpu, dtype=torch.float32, max_slots=64)
     poison(runner.cache, torch.arange(64))

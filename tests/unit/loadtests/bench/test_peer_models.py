@@ -30,6 +30,8 @@ _POST_NORM = {
     "two vocabularies": {"shared_embeddings": False, "tied_projection": False},
     "unscaled": {"scale_embedding": False},
     "gelu": {"activation": "gelu"},
+    "gelu by tanh": {"activation": "gelu_tanh", "positions": "sinusoidal_fairseq"},
+    "gelu by sigmoid": {"activation": "gelu_sigmoid"},
     "silu": {"activation": "silu", "num_decoder_layers": 1},
     "no attention bias": {"attention_bias": False},
     "epsilon": {"layer_norm_eps": 0.05},
@@ -162,7 +164,13 @@ def test_our_weights_stay_what_they_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"final_norm": True}, {"norm_order": "pre"}, {"embedding_norm": True}]
+    "changes",
+    [
+        {"final_norm": True},
+        {"norm_order": "pre"},
+        {"embedding_norm": True},
+        {"decoder_kind": "ssru"},
+    ],
 )
 def test_what_transformers_cannot_express(changes: dict[str, object]) -> None:
     with pytest.raises(BenchError, match="transformers"):
@@ -170,5 +178,7 @@ def test_what_transformers_cannot_express(changes: dict[str, object]) -> None:
 
 
 def test_what_ctranslate2_cannot_express(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="CTranslate2 has no decoders without self-attention"):
+        write_ctranslate2_model(tiny_transformer(decoder_kind="ssru"), tmp_path, "float32")
     with pytest.raises(BenchError, match="CTranslate2 has no post-norm models with a final"):
         write_ctranslate2_model(_transformer({"final_norm": True}), tmp_path, "float32")
