@@ -23,6 +23,7 @@ import psutil
 from model.engine.cpus import granted_cpus
 from model.errors import PolyheadError
 from service.launcher import reaper
+from service.launcher.fork_server import fork_server
 from service.launcher.haproxy import (
     WITHOUT_HAPROXY,
     ConfigurationError,
@@ -88,15 +89,17 @@ def local_ray(options: HAProxyOptions | None) -> Iterator[None]:
         _private_directory() as directory,
         reaped_on_death(directory),
         filtered_stderr(),
+        contextlib.ExitStack() as stack,
     ):
         _prepare_environment(
             WITHOUT_HAPROXY if options is None else serve_variables(directory, options)
         )
         become_subreaper()
+        workers = stack.enter_context(fork_server(directory))
         import ray
 
         try:
-            _start(directory)
+            _start(directory, workers)
             # For this process only: it has no event loop for a handle to use.
             os.environ["RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP"] = "1"
             if options is not None:
@@ -198,7 +201,7 @@ def _is_running(process: psutil.Process) -> bool:
         return False
 
 
-def _start(directory: Path) -> None:
+def _start(directory: Path, workers: Path) -> None:
     import ray
 
     try:
@@ -206,7 +209,7 @@ def _start(directory: Path) -> None:
         from service.launcher.ray_node import few_processes, forbid_signal_handlers
 
         forbid_signal_handlers()
-        with few_processes(directory):
+        with few_processes(directory, workers):
             ray.init(
                 address="local",
                 # Ray's own count knows no affinity, and of nested cgroups only one.
