@@ -18,6 +18,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ _WITH_RAY = (
 )
 _NO_JOB = "ffffffff"
 """Ray's word for it: workers that it starts before there is work have it, and take any."""
+_THREAD_SECONDS = 10.0
 _MOST_BYTES = 2**20
 """Of a request: more than the kernel lets through at once."""
 
@@ -71,7 +73,7 @@ def fork_server(directory: Path) -> Iterator[Path]:
             # Threads do not survive a fork.
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
             # Signals of the terminal must not reach it.
-            start_new_session=True,
+            process_group=0,
         )
     # Only the server holds the socket now: when it dies, nobody waits for it.
     with server:
@@ -143,12 +145,19 @@ def _import_ray(raylet: str, place: str) -> None:
 
     compiled: Any = _raylet  # has no types
     compiled.setproctitle(f"polyhead fork server {place}")
-    threads = os.listdir("/proc/self/task")
-    if len(threads) > 1:
-        raise RuntimeError(f"a fork server must have one thread, but has {len(threads)}")
+    _wait_until_alone()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies
     gc.collect()
     gc.freeze()  # a collection in a worker would copy all pages
+
+
+def _wait_until_alone() -> None:
+    """RuntimeError where other threads go on; one that has ended is seen for a moment longer."""
+    deadline = time.monotonic() + _THREAD_SECONDS
+    while (count := len(os.listdir("/proc/self/task"))) > 1:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"a fork server must have one thread, but has {count}")
+        time.sleep(0.01)
 
 
 def _adopt(environment: dict[str, str], directory: str, streams: Sequence[int]) -> None:

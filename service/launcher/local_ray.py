@@ -282,5 +282,8 @@ def _prepare_environment(proxy_variables: dict[str, str]) -> None:
             # minute of that they would give each other up, and the service with it.
             "RAY_health_check_failure_threshold": "1000",
             "RAY_gcs_rpc_server_reconnect_timeout_s": "3600",
+            # Workers that a busy machine starts later than that would be ended, and Ray would wait
+            # for them all the same.
+            "RAY_worker_register_timeout_seconds": "600",
         }
     )
