@@ -1,9 +1,13 @@
 """A fork server: Ray's workers begin as copies of one process that has imported what they need.
 
 Ray starts a Python for each worker, which imports Ray twice, then Serve and the application. That
-takes seconds of a CPU, and 80 MB that no other process shares; and a service has seven of them.
+takes two seconds of a CPU, and 80 MB that no other process shares; and a service has seven of them.
 
-Run as a file, by `fork_server`. See also `service.launcher.fork_client`.
+The raylet starts `service.launcher.fork_client` in place of a worker. That hands all that a child
+would have inherited to this process, which forks one that goes on as Ray's own program of a worker.
+Where that is not possible, the client becomes what Ray would have started.
+
+Run as a file, by `fork_server`.
 """
 
 from __future__ import annotations
@@ -25,23 +29,22 @@ from typing import Any
 
 __all__ = ["fork_server", "main", "worker_arguments"]
 
-_AT_ONCE = (
+_IMPORTED = (
     "grpc",
     "model.checkpoints.checkpoint",
     "model.engine.engine",
     "model.engine.native.runner",
     "model.engine.warm_up",
     "model.translator",
-    "service.gateway.application",
-    "uvicorn",
-)
-"""Imported without Ray."""
-_WITH_RAY = (
     "ray._private.workers.default_worker",
+    "ray._private.workers.setup_worker",
     "ray.serve._private.controller",
+    "ray.serve._private.haproxy",
     "ray.serve._private.proxy",
     "ray.serve._private.replica",
     "service.app",
+    "service.gateway.application",
+    "uvicorn",
 )
 _NO_JOB = "ffffffff"
 """Ray's word for it: workers that it starts before there is work have it, and take any."""
@@ -65,13 +68,18 @@ def fork_server(directory: Path) -> Iterator[Path]:
         listener.bind(str(place))
         listener.listen()
         command = [sys.executable, __file__, str(place), str(listener.fileno())]
+        # Ray's library reads these when it is imported. A worker ends when the process named by the
+        # first one has ended: the raylet, which does not run yet, ends with this process.
+        variables = {"RAY_RAYLET_PID": str(os.getpid()), "RAY_JOB_ID": _NO_JOB}
+        # Titles must not be written over the variables, by which a reaper knows its processes.
+        variables["SPT_NOENV"] = "1"
         server = subprocess.Popen(
             [*command, json.dumps(sys.path)],
             pass_fds=[listener.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             # Threads do not survive a fork.
-            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+            env=os.environ | variables | {"OPENBLAS_NUM_THREADS": "1"},
             # Signals of the terminal must not reach it.
             process_group=0,
         )
@@ -87,88 +95,116 @@ def main() -> None:
     """Imports, then forks a worker for each request, until it is killed."""
     place, descriptor, path = sys.argv[1:]
     sys.path[:] = json.loads(path)
-    _import(_AT_ONCE)
+    _import_all()
+    _prepare_to_fork(place)
     with socket.socket(fileno=int(descriptor)) as listener:
-        command = _serve(listener, place)
-    program, *arguments = worker_arguments(command)
+        program, *arguments = _serve(listener)
     sys.argv = [program, *arguments]
     runpy.run_path(program, run_name="__main__")
 
 
-def worker_arguments(command: Sequence[str]) -> list[str]:
-    """The program of a worker and its arguments, from Ray's command to set one up."""
+def worker_arguments(command: Sequence[str]) -> list[str] | None:
+    """The program of a worker and its arguments, from Ray's command to set one up.
+
+    None for a worker that needs more set up than that.
+    """
     from ray._private.workers import setup_worker
 
-    _, rest = setup_worker.parser.parse_known_args(command[2:])
-    return rest
+    known, rest = setup_worker.parser.parse_known_args(command[2:])
+    context = json.loads(known.serialized_runtime_env_context or "{}")
+    return rest if known.language == "PYTHON" and not context else None
 
 
-def _serve(listener: socket.socket, place: str) -> list[str]:
-    """Answers requests; returns in each worker, with its command."""
-    ready = False
+def _serve(listener: socket.socket) -> list[str]:
+    """Answers requests; returns in each worker, with its program and arguments."""
     while True:
         connection, _ = listener.accept()
         with connection:
             content, streams, _, _ = socket.recv_fds(connection, _MOST_BYTES, 3)
-            if not content:
-                continue
-            request = json.loads(content)
-            if not ready:
-                _import_ray(request["environment"]["RAY_RAYLET_PID"], place)
-                ready = True
-            worker = os.fork()
-            if not worker:
-                break
+            request = json.loads(content or "null")
+            arguments = request and worker_arguments(request["command"])
+            if arguments and not os.fork():
+                _adopt(request, streams)
+                try:
+                    connection.send(b"started")
+                except OSError:  # the client has ended, or became the worker
+                    os._exit(0)
+                return arguments
             for stream in streams:
                 os.close(stream)
-            with contextlib.suppress(OSError):  # the client is gone
-                connection.send(str(worker).encode())
-    _adopt(request["environment"], request["directory"], streams)
-    command: list[str] = request["command"]
-    return command
 
 
-def _import(names: Sequence[str]) -> None:
-    for name in names:
-        importlib.import_module(name)
+def _import_all() -> None:
+    """Imports without a call of Ray's generator of random ids, which seeds itself at the first one.
 
-
-def _import_ray(raylet: str, place: str) -> None:
-    """Imports Ray, which then reads variables that only workers have, and prepares to fork.
-
-    Raises:
-        RuntimeError: there are other threads, which would not survive that.
+    Workers would have its state from here, and all make the same ids.
     """
-    os.environ.update({"RAY_RAYLET_PID": raylet, "RAY_JOB_ID": _NO_JOB})
-    _import(_WITH_RAY)
-    from ray import _raylet
+    from ray import actor
 
-    compiled: Any = _raylet  # has no types
+    drawn: Any = actor.ActorClassID
+
+    class SystemRandom:
+        @staticmethod
+        def from_random() -> Any:
+            return drawn(os.urandom(drawn.size()))
+
+    actor.ActorClassID = SystemRandom
+    for name in _IMPORTED:
+        importlib.import_module(name)
+    actor.ActorClassID = drawn
+
+
+def _prepare_to_fork(place: str) -> None:
+    """RuntimeError where workers could not live after a fork.
+
+    Other threads would not survive it; one that has ended is seen for a moment longer.
+    """
+    compiled = _compiled()
     compiled.setproctitle(f"polyhead fork server {place}")
-    _wait_until_alone()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies
-    gc.collect()
-    gc.freeze()  # a collection in a worker would copy all pages
-
-
-def _wait_until_alone() -> None:
-    """RuntimeError where other threads go on; one that has ended is seen for a moment longer."""
     deadline = time.monotonic() + _THREAD_SECONDS
     while (count := len(os.listdir("/proc/self/task"))) > 1:
         if time.monotonic() > deadline:
             raise RuntimeError(f"a fork server must have one thread, but has {count}")
         time.sleep(0.01)
+    if _id_of_a_child() == _id_of_a_child():
+        raise RuntimeError("the workers of a fork server must have ids of their own")
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies
+    gc.collect()
+    gc.freeze()  # a collection in a worker would copy all pages
 
 
-def _adopt(environment: dict[str, str], directory: str, streams: Sequence[int]) -> None:
+def _compiled() -> Any:
+    from ray import _raylet
+
+    return _raylet  # has no types
+
+
+def _id_of_a_child() -> bytes:
+    """What Ray's generator gives a forked process first."""
+    read_end, write_end = os.pipe()
+    if not (child := os.fork()):
+        os.write(write_end, _compiled().UniqueID.from_random().binary())
+        os._exit(0)
+    os.close(write_end)
+    with open(read_end, "rb") as pipe:
+        drawn = pipe.read()
+    os.waitpid(child, 0)
+    return drawn
+
+
+def _adopt(request: dict[str, Any], streams: Sequence[int]) -> None:
     """Takes over what the client had."""
+    # The raylet ends a worker's whole process group with it.
+    os.setpgid(0, 0)
+    os.setpriority(os.PRIO_PROCESS, 0, request["niceness"])
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, request["blocked_signals"])
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
     os.environ.clear()
-    os.environ.update(environment)
-    os.chdir(directory)
+    os.environ.update(request["environment"])
+    os.chdir(request["directory"])
 
 
 if __name__ == "__main__":

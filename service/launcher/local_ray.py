@@ -282,8 +282,8 @@ def _prepare_environment(proxy_variables: dict[str, str]) -> None:
             # minute of that they would give each other up, and the service with it.
             "RAY_health_check_failure_threshold": "1000",
             "RAY_gcs_rpc_server_reconnect_timeout_s": "3600",
-            # Workers that a busy machine starts later than that would be ended, and Ray would wait
-            # for them all the same.
-            "RAY_worker_register_timeout_seconds": "600",
+            # Else `ray.init` waits until as many workers as CPUs have registered: for ever if one of
+            # them dies, and without letting go of Python, so that no signal would end it either.
+            "RAY_prestart_worker_first_driver": "0",
         }
     )
