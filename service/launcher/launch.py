@@ -138,7 +138,8 @@ def _serve(settings: Settings, address: Address) -> None:
         settings = with_default_limits(settings)
         check_process_limits(settings)
         settings, note = with_compiled_engine(settings)
-        with local_ray(haproxy_options(settings, address)):
+        options = haproxy_options(settings, address)
+        with local_ray(options, fork_workers=settings.fork_workers):
             _set_handlers(_raise_stopped)
             drain_seconds = 0.0
             lost = False

@@ -71,7 +71,7 @@ _LONGEST_TEMPORARY_PATH = 8
 
 
 @contextlib.contextmanager
-def local_ray(options: HAProxyOptions | None) -> Iterator[None]:
+def local_ray(options: HAProxyOptions | None, *, fork_workers: bool = True) -> Iterator[None]:
     """Starts Ray, connects this process to it, and ends all of it on the way out.
 
     Must be entered before anything imports ray, which reads its environment then.
@@ -79,6 +79,7 @@ def local_ray(options: HAProxyOptions | None) -> Iterator[None]:
     Args:
         options: of HAProxy, whose `host` is the only address that is not on loopback; None for
             Serve's own proxy, in Python, which listens where Serve's options say.
+        fork_workers: whether Ray's workers come from a fork server.
 
     Raises:
         LaunchError: Ray did not start, or HAProxy cannot; no process is left.
@@ -95,7 +96,7 @@ def local_ray(options: HAProxyOptions | None) -> Iterator[None]:
             WITHOUT_HAPROXY if options is None else serve_variables(directory, options)
         )
         become_subreaper()
-        workers = stack.enter_context(fork_server(directory))
+        workers = stack.enter_context(fork_server(directory)) if fork_workers else None
         import ray
 
         try:
@@ -201,7 +202,7 @@ def _is_running(process: psutil.Process) -> bool:
         return False
 
 
-def _start(directory: Path, workers: Path) -> None:
+def _start(directory: Path, workers: Path | None) -> None:
     import ray
 
     try:
@@ -282,8 +283,8 @@ def _prepare_environment(proxy_variables: dict[str, str]) -> None:
             # minute of that they would give each other up, and the service with it.
             "RAY_health_check_failure_threshold": "1000",
             "RAY_gcs_rpc_server_reconnect_timeout_s": "3600",
-            # Else `ray.init` waits until as many workers as CPUs have registered: for ever if one of
-            # them dies, and without letting go of Python, so that no signal would end it either.
+            # Else `ray.init` waits for workers to register, as many as CPUs: for ever if one dies,
+            # and without letting go of Python's lock, so that no signal would end it either.
             "RAY_prestart_worker_first_driver": "0",
         }
     )

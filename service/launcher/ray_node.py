@@ -42,15 +42,15 @@ _HANDLERS_INSTALLED = "_ZN3ray6RayLog36is_failure_signal_handler_installed_E"
 
 
 @contextlib.contextmanager
-def few_processes(directory: Path, workers: Path) -> Iterator[None]:
+def few_processes(directory: Path, workers: Path | None) -> Iterator[None]:
     """Makes `ray.init` start GCS and raylet alone, within the `with` block.
 
     The raylet insists on agents: it gets two processes that sleep. Its workers come from a fork
-    server. All inherit standard error; their standard output is discarded.
+    server, if there is one. All inherit standard error; their standard output is discarded.
 
     Args:
         directory: for the program of those that sleep.
-        workers: the fork server's socket.
+        workers: the fork server's socket; None for workers that Ray starts by itself.
 
     Raises:
         AttributeError: Ray is not as expected.
@@ -64,7 +64,9 @@ def few_processes(directory: Path, workers: Path) -> Iterator[None]:
 
     def start_without_agents(command: list[str], *arguments: Any, **options: Any) -> Any:
         options |= {"stdout_file": subprocess.DEVNULL}
-        command = with_fork_server(without_agents(command, sleeper), workers)
+        command = without_agents(command, sleeper)
+        if workers is not None:
+            command = with_fork_server(command, workers)
         return start(command, *arguments, **options)
 
     with (
