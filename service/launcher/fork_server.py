@@ -30,21 +30,15 @@ from typing import Any
 __all__ = ["fork_server", "main", "worker_arguments"]
 
 _IMPORTED = (
-    "grpc",
+    "jinja2",
     "model.checkpoints.checkpoint",
-    "model.engine.engine",
     "model.engine.native.runner",
     "model.engine.warm_up",
     "model.translator",
     "ray._private.workers.default_worker",
     "ray._private.workers.setup_worker",
     "ray.serve._private.controller",
-    "ray.serve._private.haproxy",
-    "ray.serve._private.proxy",
-    "ray.serve._private.replica",
     "service.app",
-    "service.gateway.application",
-    "uvicorn",
 )
 _NO_JOB = "ffffffff"
 """Ray's word for it: workers that it starts before there is work have it, and take any."""

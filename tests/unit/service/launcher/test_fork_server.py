@@ -115,10 +115,10 @@ def test_a_server_that_does_not_answer_starts_no_second_worker_later(
         f"import sys; sys.path.insert(0, {str(Path(fork_client.__file__).parent)!r}); "
         "import fork_client; fork_client._ANSWER_SECONDS = 0.1; fork_client.main()"
     )
-    becomes = ["/bin/sh", setup_worker.__file__, str(program), "--language=PYTHON"]
-    becomes[0] = str(tmp_path / "own")
-    Path(becomes[0]).write_text(f"#!/bin/sh\nprintf 'own ' >> {started}\n")
-    Path(becomes[0]).chmod(0o700)
+    own = tmp_path / "own"
+    own.write_text(f"#!/bin/sh\nprintf 'own ' >> {started}\n")
+    own.chmod(0o700)
+    becomes = [str(own), *ray_command(program)[1:]]
     client = [sys.executable, "-I", "-S", "-c", impatient, str(place), *becomes]
     subprocess.run(client, timeout=240, check=True)
     assert started.read_text() == "own "
