@@ -133,9 +133,8 @@ def _import_all() -> None:
 
     Workers would have its state from here, and all make the same ids.
     """
-    from ray import actor
-
-    drawn: Any = actor.ActorClassID
+    actor: Any = importlib.import_module("ray.actor")
+    drawn = actor.ActorClassID
 
     class SystemRandom:
         @staticmethod

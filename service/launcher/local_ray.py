@@ -275,6 +275,8 @@ def _prepare_environment(proxy_variables: dict[str, str]) -> None:
             # Serve's own logs, in the private folder.
             "RAY_ROTATION_MAX_BYTES": str(20 * 2**20),
             "RAY_ROTATION_BACKUP_COUNT": "1",
+            # Workers would yield to every other program, by 15 steps of niceness.
+            "RAY_worker_niceness": "0",
             # When the machine is short of memory, whoever made it so, Ray would kill our workers,
             # and tell the kernel to choose them before all others.
             "RAY_memory_monitor_refresh_ms": "0",
