@@ -89,6 +89,7 @@ def main() -> None:
     """Imports, then forks a worker for each request, until it is killed."""
     place, descriptor, path = sys.argv[1:]
     sys.path[:] = json.loads(path)
+    gc.disable()  # imports make many objects, and little garbage
     _import_all()
     _prepare_to_fork(place)
     with socket.socket(fileno=int(descriptor)) as listener:
@@ -164,6 +165,7 @@ def _prepare_to_fork(place: str) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies
     gc.collect()
     gc.freeze()  # a collection in a worker would copy all pages
+    gc.enable()
 
 
 def _compiled() -> Any:
