@@ -43,6 +43,7 @@ _IMPORTED = (
 _NO_JOB = "ffffffff"
 """Ray's word for it: workers that it starts before there is work have it, and take any."""
 _THREAD_SECONDS = 10.0
+_REQUEST_SECONDS = 10.0
 _MOST_BYTES = 2**20
 """Of a request: more than the kernel lets through at once."""
 
@@ -114,7 +115,8 @@ def _serve(listener: socket.socket) -> list[str]:
     """Answers requests; returns in each worker, with its program and arguments."""
     while True:
         connection, _ = listener.accept()
-        with connection:
+        connection.settimeout(_REQUEST_SECONDS)
+        with connection, contextlib.suppress(TimeoutError):  # a client that was stopped
             content, streams, _, _ = socket.recv_fds(connection, _MOST_BYTES, 3)
             request = json.loads(content or "null")
             arguments = request and worker_arguments(request["command"])
