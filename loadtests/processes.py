@@ -35,6 +35,7 @@ _KINDS = (
     ("ray::ProxyActor", "Serve's proxy"),
     ("ray::ServeController", "Serve's controller"),
     ("ray::MetricsHub", "metrics hub"),
+    ("polyhead fork server", "fork server"),
     ("haproxy", "HAProxy"),
     ("gcs_server", "GCS"),
     ("raylet/raylet", "raylet"),

@@ -248,6 +248,9 @@ class Settings(BaseSettings):
     graceful_shutdown_seconds: float = Field(default=125.0, ge=0, le=3600)
     """Time a replica that is being replaced has to finish its requests; less than
     `limits.request_timeout_seconds` turns the longest ones into errors."""
+    fork_workers: bool = True
+    """Whether `polyhead serve` copies Ray's workers from one process that has imported what they
+    need. Without it they take 0.3 GB more, and their start three times the CPU time."""
     log_level: LogLevel = LogLevel.INFO
     """Least serious kind of log line that is written."""
     log_requests: bool = True

@@ -70,6 +70,7 @@ _LEAST_MEMORY_MIB = 220
 _LEAST_GATEWAY_MIB = 50
 _LEAST_REPLICA_MIB = 75
 """Without a model's weights."""
+_LOOK_SECONDS = 0.1
 _SERVE_STOP_SECONDS = 3.0
 """Time for Serve to shut down after that."""
 _STOP_SECONDS = 9.5
@@ -138,7 +139,8 @@ def _serve(settings: Settings, address: Address) -> None:
         settings = with_default_limits(settings)
         check_process_limits(settings)
         settings, note = with_compiled_engine(settings)
-        with local_ray(haproxy_options(settings, address)):
+        options = haproxy_options(settings, address)
+        with local_ray(options, fork_workers=settings.fork_workers):
             _set_handlers(_raise_stopped)
             drain_seconds = 0.0
             lost = False
@@ -353,10 +355,13 @@ def _share(amount: float, count: int) -> float:
 def _start(settings: Settings, address: Address) -> list[ModelInfo]:
     from ray import serve
     from ray.exceptions import RayError
+    from ray.serve._private import client
     from ray.serve.schema import LoggingConfig
 
     from service.app import build, model_directories, translator_name
 
+    # It would look once a second whether the application runs, or has ended.
+    client.CLIENT_POLLING_INTERVAL_S = _LOOK_SECONDS  # type: ignore[attr-defined]
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     quiet = LoggingConfig(enable_access_log=False, log_level="WARNING")
     # HAProxy alone listens on the address itself.
@@ -414,7 +419,7 @@ def _wait_until_ready(address: Address) -> None:
             connection.request("GET", "/ready")
             if connection.getresponse().status == 200:
                 return
-        time.sleep(0.1)
+        time.sleep(_LOOK_SECONDS)
     raise LaunchError(f"the service was not ready within {READY_SECONDS:.0f} s")
 
 

@@ -23,6 +23,7 @@ import psutil
 from model.engine.cpus import granted_cpus
 from model.errors import PolyheadError
 from service.launcher import reaper
+from service.launcher.fork_server import fork_server
 from service.launcher.haproxy import (
     WITHOUT_HAPROXY,
     ConfigurationError,
@@ -70,7 +71,7 @@ _LONGEST_TEMPORARY_PATH = 8
 
 
 @contextlib.contextmanager
-def local_ray(options: HAProxyOptions | None) -> Iterator[None]:
+def local_ray(options: HAProxyOptions | None, *, fork_workers: bool = True) -> Iterator[None]:
     """Starts Ray, connects this process to it, and ends all of it on the way out.
 
     Must be entered before anything imports ray, which reads its environment then.
@@ -78,6 +79,7 @@ def local_ray(options: HAProxyOptions | None) -> Iterator[None]:
     Args:
         options: of HAProxy, whose `host` is the only address that is not on loopback; None for
             Serve's own proxy, in Python, which listens where Serve's options say.
+        fork_workers: whether Ray's workers come from a fork server.
 
     Raises:
         LaunchError: Ray did not start, or HAProxy cannot; no process is left.
@@ -88,15 +90,17 @@ def local_ray(options: HAProxyOptions | None) -> Iterator[None]:
         _private_directory() as directory,
         reaped_on_death(directory),
         filtered_stderr(),
+        contextlib.ExitStack() as stack,
     ):
         _prepare_environment(
             WITHOUT_HAPROXY if options is None else serve_variables(directory, options)
         )
         become_subreaper()
+        workers = stack.enter_context(fork_server(directory)) if fork_workers else None
         import ray
 
         try:
-            _start(directory)
+            _start(directory, workers)
             # For this process only: it has no event loop for a handle to use.
             os.environ["RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP"] = "1"
             if options is not None:
@@ -198,7 +202,7 @@ def _is_running(process: psutil.Process) -> bool:
         return False
 
 
-def _start(directory: Path) -> None:
+def _start(directory: Path, workers: Path | None) -> None:
     import ray
 
     try:
@@ -206,7 +210,7 @@ def _start(directory: Path) -> None:
         from service.launcher.ray_node import few_processes, forbid_signal_handlers
 
         forbid_signal_handlers()
-        with few_processes(directory):
+        with few_processes(directory, workers):
             ray.init(
                 address="local",
                 # Ray's own count knows no affinity, and of nested cgroups only one.
@@ -271,6 +275,8 @@ def _prepare_environment(proxy_variables: dict[str, str]) -> None:
             # Serve's own logs, in the private folder.
             "RAY_ROTATION_MAX_BYTES": str(20 * 2**20),
             "RAY_ROTATION_BACKUP_COUNT": "1",
+            # Workers would yield to every other program, by 15 steps of niceness.
+            "RAY_worker_niceness": "0",
             # When the machine is short of memory, whoever made it so, Ray would kill our workers,
             # and tell the kernel to choose them before all others.
             "RAY_memory_monitor_refresh_ms": "0",
@@ -279,5 +285,8 @@ def _prepare_environment(proxy_variables: dict[str, str]) -> None:
             # minute of that they would give each other up, and the service with it.
             "RAY_health_check_failure_threshold": "1000",
             "RAY_gcs_rpc_server_reconnect_timeout_s": "3600",
+            # Else `ray.init` waits for workers to register, as many as CPUs: for ever if one dies,
+            # and without letting go of Python's lock, so that no signal would end it either.
+            "RAY_prestart_worker_first_driver": "0",
         }
     )

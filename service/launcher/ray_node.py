@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -21,10 +22,13 @@ from ray import _raylet
 from ray._private import node as ray_node
 from ray._private import services
 
-__all__ = ["few_processes", "forbid_signal_handlers", "without_agents"]
+from service.launcher import fork_client
+
+__all__ = ["few_processes", "forbid_signal_handlers", "with_fork_server", "without_agents"]
 
 _compiled: Any = _raylet  # has no types
 _AGENT = re.compile(r"--(dashboard|runtime_env)_agent_command=.*", re.DOTALL)
+_WORKER = re.compile(r"^--python_worker_command=")
 _AGENTS_PORTS = (
     _compiled.METRICS_AGENT_PORT_NAME,
     _compiled.METRICS_EXPORT_PORT_NAME,
@@ -38,14 +42,15 @@ _HANDLERS_INSTALLED = "_ZN3ray6RayLog36is_failure_signal_handler_installed_E"
 
 
 @contextlib.contextmanager
-def few_processes(directory: Path) -> Iterator[None]:
+def few_processes(directory: Path, workers: Path | None) -> Iterator[None]:
     """Makes `ray.init` start GCS and raylet alone, within the `with` block.
 
-    The raylet insists on agents: it gets two processes that sleep. All inherit standard error;
-    their standard output is discarded.
+    The raylet insists on agents: it gets two processes that sleep. Its workers come from a fork
+    server, if there is one. All inherit standard error; their standard output is discarded.
 
     Args:
-        directory: for the program of those.
+        directory: for the program of those that sleep.
+        workers: the fork server's socket; None for workers that Ray starts by itself.
 
     Raises:
         AttributeError: Ray is not as expected.
@@ -59,7 +64,10 @@ def few_processes(directory: Path) -> Iterator[None]:
 
     def start_without_agents(command: list[str], *arguments: Any, **options: Any) -> Any:
         options |= {"stdout_file": subprocess.DEVNULL}
-        return start(without_agents(command, sleeper), *arguments, **options)
+        command = without_agents(command, sleeper)
+        if workers is not None:
+            command = with_fork_server(command, workers)
+        return start(command, *arguments, **options)
 
     with (
         _replaced(services, "start_ray_process", start_without_agents),
@@ -86,6 +94,14 @@ def without_agents(command: list[str], sleeper: Path) -> list[str]:
         f"--{match[1]}_agent_command={sleeper}" if (match := _AGENT.fullmatch(word)) else word
         for word in command
     ]
+
+
+def with_fork_server(command: list[str], socket: Path) -> list[str]:
+    """The command that starts a process of Ray, with a client of the fork server for workers."""
+    client = subprocess.list2cmdline(
+        [sys.executable, "-I", "-S", fork_client.__file__, str(socket)]
+    )
+    return [_WORKER.sub(lambda match: f"{match[0]}{client} ", word) for word in command]
 
 
 class _Node(ray_node.Node):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
 import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.serve._private import client
 
 from model.engine.backends import build_runners
 from model.engine.native import build as native_build
@@ -285,3 +287,7 @@ def test_too_few_threads_are_said_before_anything_starts(monkeypatch: pytest.Mon
     check_process_limits(Settings(models=["a"], replicas=1))
     with pytest.raises(LaunchError, match=r"about 440 threads are needed, but .* only 439 more"):
         check_process_limits(Settings(models=["a", "b"], replicas=1, gateway_replicas=2))
+
+
+def test_serve_waits_between_looks_as_expected() -> None:
+    assert inspect.getsource(client).count("time.sleep(CLIENT_POLLING_INTERVAL_S)") > 0

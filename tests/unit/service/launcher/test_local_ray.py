@@ -145,8 +145,8 @@ def test_ray_has_the_cpus_that_are_granted(monkeypatch: pytest.MonkeyPatch, tmp_
     options: dict[str, object] = {}
     monkeypatch.setattr(local_ray, "granted_cpus", lambda: 3)
     monkeypatch.setattr("ray.init", lambda **given: options.update(given))
-    monkeypatch.setattr("service.launcher.ray_node.few_processes", nullcontext)
-    local_ray._start(tmp_path)
+    monkeypatch.setattr("service.launcher.ray_node.few_processes", lambda *_: nullcontext())
+    local_ray._start(tmp_path, None)
     assert options["num_cpus"] == 3
 
 
