@@ -18,7 +18,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_CONSTRAINT=/source/requirements.lock
 WORKDIR /source
 # The steps of `make serve`. Dependencies first: they change less often than the code.
-COPY pyproject.toml requirements.lock README.md LICENSE ./
+COPY pyproject.toml requirements.lock README.md LICENSE NOTICE ./
 RUN python -m venv /opt/polyhead \
     && case "$DEVICE" in \
          cpu) export PIP_EXTRA_INDEX_URL="$CPU_WHEELS" ;; \

@@ -50,4 +50,5 @@ def _finish(area: Axes, side: str, label: str) -> None:
     area.set_xlabel(f"tokens of the {side}")
     area.set_ylabel(label)
     area.grid(alpha=0.3)
-    area.legend()
+    if area.lines:
+        area.legend()

@@ -22,7 +22,7 @@ def project(tmp_path: Path) -> Path:
     folder = tmp_path / "project"
     ignored = shutil.ignore_patterns("pretrained", "training", "build", "__pycache__")
     shutil.copytree(ROOT / "model", folder / "model", ignore=ignored)
-    for name in ("pyproject.toml", "setup.py", "polyhead.py", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "polyhead.py", "README.md", "LICENSE", "NOTICE"):
         shutil.copy(ROOT / name, folder)
     return folder
 

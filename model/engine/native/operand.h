@@ -12,6 +12,7 @@ struct Operand {
   std::size_t stride;        // words from row to row
   const float* scales;       // int8: of each row
   const std::int32_t* sums;  // int8: 128 times the sum of each row
+  const bool* negative;      // int8: whether any number of each row is
 };
 
 inline int input_words(Precision precision) {
@@ -25,6 +26,7 @@ struct OperandBuffer {
   Buffer<std::uint32_t> words;
   Buffer<float> scales;
   Buffer<std::int32_t> sums;
+  Buffer<bool> negative;
   std::size_t stride = 0;
 
   void reserve(Precision precision, int rows, int columns) {
@@ -35,10 +37,11 @@ struct OperandBuffer {
     words.reserve(stride * static_cast<std::size_t>(rows) + kLanes);
     scales.reserve(static_cast<std::size_t>(rows));
     sums.reserve(static_cast<std::size_t>(rows));
+    negative.reserve(static_cast<std::size_t>(rows));
   }
   Operand operand(int first_row = 0) const {
     return {words.data() + stride * static_cast<std::size_t>(first_row), stride,
-            scales.data() + first_row, sums.data() + first_row};
+            scales.data() + first_row, sums.data() + first_row, negative.data() + first_row};
   }
 };
 
@@ -68,22 +71,25 @@ inline void store_whole_numbers(std::uint32_t* words, Ints x) {
 
 // int8. A row that is not finite gets a scale that is not, and so do its products.
 inline void quantise_row(const float* row, int columns, std::uint32_t* words, float* scale,
-                         std::int32_t* sum_times_128) {
+                         std::int32_t* sum_times_128, bool* negative) {
   Floats most = splat(0.0f);
   for (int k = 0; k < columns; k += kLanes) most = maximum(most, absolute(load(row + k)));
   const float top = largest(most);
   const float factor = to_whole_numbers(top);
   const Floats shifter = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds half to even
   Floats totals = splat(0.0f);                // whole numbers below 2^24: exact
+  Floats least = splat(0.0f);
   for (int k = 0; k < columns; k += kLanes) {
     const Floats whole = (load(row + k) * factor + shifter) - shifter;
     totals += whole;
+    least = minimum(least, whole);
     store_whole_numbers(words, to_ints(whole));
     words += kLanes / 4 * Int8Dot::kInputWords;
   }
   const float total = sum(totals);  // NaN if the row has a NaN or an infinity
   *scale = total == total ? top / 127.0f : total;
   *sum_times_128 = total == total ? 128 * static_cast<std::int32_t>(total) : 0;
+  *negative = bits_above(splat(0.0f), least) != 0;
 }
 
 // `row` must be readable up to the next multiple of 16, and zero behind `columns`.
@@ -104,7 +110,8 @@ inline void prepare_row(Precision precision, const float* row, int columns, Oper
       }
       return;
     case Precision::kInt8:
-      quantise_row(row, columns, words, out.scales.data() + index, out.sums.data() + index);
+      quantise_row(row, columns, words, out.scales.data() + index, out.sums.data() + index,
+                   out.negative.data() + index);
   }
 }
 

@@ -236,6 +236,13 @@ void rows_of(const Linear& linear, const Operand& x, int row, int count, int fir
   if constexpr (MR > 1) {
     if (count < MR) return rows_of<Dot, MR - 1>(linear, x, row, count, first, last, y, ahead);
   }
+  if constexpr (Signed<Dot>) {
+    const bool* end = x.negative + row + MR;
+    if (std::find(x.negative + row, end, true) == end) {
+      using Faster = typename Dot::OfNonNegative;
+      return rows_of<Faster, MR>(linear, x, row, count, first, last, y, ahead);
+    }
+  }
   panels<Dot, MR, TileShape<Dot>::panels(MR)>(linear, x, row, first, last, y, ahead);
 }
 

@@ -338,37 +338,48 @@ class Network {
       write_position(cache_.self(layer, rows[i].slot), rows[i].position, projected + d_model,
                      projected + 2 * d_model);
     }
-    for (std::size_t i = 0; i < rows.size(); i++) {
-      const Row& row = rows[i];
-      if (row.ancestors == nullptr) {
-        attend_row(i, row.position + 1,
-                   Contiguous<T>{cache_.self(layer, row.slot), cache_.block_stride});
-      } else {
-        attend_row(i, row.position + 1,
-                   Scattered<T>{cache_.self(layer, 0), cache_.slot_stride, cache_.block_stride,
-                                row.ancestors});
+    for_each_source(rows, [&](std::size_t first, std::size_t last) {
+      const int count = rows[first].position + 1;
+      if (rows[first].ancestors == nullptr) {
+        const T* own = cache_.self(layer, rows[first].slot);
+        return attend_rows(first, last, count,
+                           [&](std::size_t) { return Contiguous<T>{own, cache_.block_stride}; });
       }
-    }
+      attend_rows(first, last, count, [&](std::size_t i) {
+        return Scattered<T>{cache_.self(layer, 0), cache_.slot_stride, cache_.block_stride,
+                            rows[i].ancestors};
+      });
+    });
   }
   void attend_cross(int layer, const std::vector<Row>& rows) {
-    for (std::size_t i = 0; i < rows.size(); i++) {
-      const T* source = cache_.cross(layer, rows[i].source_slot);
-      attend_row(i, rows[i].source_len,
-                 Contiguous<T>{source, cache_.block_stride});
+    for_each_source(rows, [&](std::size_t first, std::size_t last) {
+      const T* source = cache_.cross(layer, rows[first].source_slot);
+      attend_rows(first, last, rows[first].source_len,
+                  [&](std::size_t) { return Contiguous<T>{source, cache_.block_stride}; });
+    });
+  }
+  // Calls with the first and behind the last row of each source: its beams stand side by side.
+  template <class Visit>
+  static void for_each_source(const std::vector<Row>& rows, Visit visit) {
+    for (std::size_t first = 0, last = 0; first < rows.size(); first = last) {
+      while (last < rows.size() && rows[last].source_slot == rows[first].source_slot) last++;
+      visit(first, last);
     }
   }
-  // All heads of one row; its query is at the start of its projection.
-  template <class Positions>
-  void attend_row(std::size_t index, int count, Positions past) {
-    const float* query = wide_.data() + wide_stride_ * index;
-    float* out = attended_row(static_cast<int>(index));
+  // The beams of a source read much the same: head by head, what one has read is in the first-level
+  // cache for the next. A row's query is at the start of its projection.
+  template <class PastOf>
+  void attend_rows(std::size_t first, std::size_t last, int count, PastOf past_of) {
     for (int head = 0; head < model_.config.num_heads; head++) {
-      attend_head(query, count, past, out);
-      past.skip(cache_.head_stride);
-      query += model_.head_dim;
-      out += model_.head_dim;
+      const auto column = static_cast<std::size_t>(head * model_.head_dim);
+      for (std::size_t i = first; i < last; i++) {
+        auto past = past_of(i);
+        past.skip(cache_.head_stride * static_cast<std::size_t>(head));
+        attend_head(wide_.data() + wide_stride_ * i + column, count, past,
+                    attended_row(static_cast<int>(i)) + column);
+      }
     }
-    clear_tail(attended_row(static_cast<int>(index)));
+    for (std::size_t i = first; i < last; i++) clear_tail(attended_row(static_cast<int>(i)));
   }
 
   const Model& model_;

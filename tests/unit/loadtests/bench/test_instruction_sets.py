@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import platform
+
 import pytest
 
 from loadtests.bench import instruction_sets
 from loadtests.bench.contender import BenchError
 from loadtests.bench.instruction_sets import environment, forced_set
 from model.engine.native.build import INSTRUCTION_SET_VARIABLE, InstructionSet
+from model.engine.native.build import instruction_sets as instruction_sets_of
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +33,19 @@ def test_an_option_forces_ours_and_theirs() -> None:
         "ONEDNN_MAX_CPU_ISA": "AVX2",
         "MKL_ENABLE_INSTRUCTIONS": "AVX2",
         "ATEN_CPU_CAPABILITY": "avx2",
+    }
+
+
+@pytest.mark.parametrize("forced", instruction_sets_of("aarch64"))
+def test_on_arm_others_are_held_to_neon(
+    monkeypatch: pytest.MonkeyPatch, forced: InstructionSet
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    assert environment(forced) == {
+        "POLYHEAD_INSTRUCTION_SET": forced,
+        "CT2_FORCE_CPU_ISA": "NEON",
+        "ONEDNN_MAX_CPU_ISA": "ADVANCED_SIMD",
+        "ATEN_CPU_CAPABILITY": "default",
     }
 
 

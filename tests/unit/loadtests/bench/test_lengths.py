@@ -102,10 +102,15 @@ def test_every_contender_has_every_length(model: BenchModel, tmp_path: Path) -> 
 _HARDWARE = {"cpu": "A CPU", "cores": 2, "cores_of_machine": 4}
 
 
-def test_when_time_is_up_the_longest_are_left_out(model: BenchModel) -> None:
+def test_when_time_is_up_the_longest_are_left_out(model: BenchModel, tmp_path: Path) -> None:
     field: Any = FakeField(_Worker("polyhead-int8", 0.1))
     [one] = measure_lengths(field, model, (Search.GREEDY,), 3, Budget(1e-9))
     assert [(point["source"], point["target"]) for point in one["points"]] == [(8, 1)]
+    values = as_lengths(
+        BenchOptions(), [one], idle_cpu={}, hardware=_HARDWARE, instruction_set="avx2", forced={}
+    )
+    draw(values, tmp_path / "plot.svg")
+    assert (tmp_path / "plot.svg").exists()
 
 
 def test_endless_weights_never_say_the_end(tmp_path: Path) -> None:
