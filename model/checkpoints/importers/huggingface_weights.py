@@ -179,9 +179,12 @@ def _unpickled(files: SourceFiles, shard: str) -> dict[str, torch.Tensor]:
 def _guarded(what: str, read: Callable[[], _Result]) -> _Result:
     """What PyTorch reads; it fails with errors of many types."""
     import pickle
+    import warnings
 
     try:
-        return read()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that it then refuses, or reads
+            return read()
     except pickle.UnpicklingError:
         raise CheckpointError(
             f"{what} must be a pickle of tensors alone, but asks for more, or is damaged; it is "

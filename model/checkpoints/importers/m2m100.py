@@ -72,6 +72,7 @@ def read_m2m100(source: HuggingFaceSource) -> ImportedModel:
     """
     problems, values = source.problems, source.config
     options = HuggingFaceOptions(values, problems)
+    fields = options.layers()
     texts = _read_texts(source, options.size("vocab_size", least=5))
     try:
         tensors = read_tensors(source.files)
@@ -82,7 +83,7 @@ def read_m2m100(source: HuggingFaceSource) -> ImportedModel:
     problems.raise_any()
     assert texts is not None
     kept = _kept(source, texts)
-    config = _config(source, options, texts, kept)
+    config = _config(source, options, fields, texts, kept)
     banned, notes = banned_ids(source.special, len(texts.names))
     problems.raise_any()
     assert config is not None
@@ -271,7 +272,11 @@ def _kept(source: HuggingFaceSource, texts: _Texts) -> list[int]:
 
 
 def _config(
-    source: HuggingFaceSource, options: HuggingFaceOptions, texts: _Texts, kept: Sequence[int]
+    source: HuggingFaceSource,
+    options: HuggingFaceOptions,
+    fields: dict[str, Any],
+    texts: _Texts,
+    kept: Sequence[int],
 ) -> TransformerConfig | None:
     values, problems = source.special, source.problems
     places = {token: place for place, token in enumerate(kept)}
@@ -285,7 +290,7 @@ def _config(
     return options.config(
         src_vocab_size=len(kept),
         tgt_vocab_size=len(kept),
-        **options.layers(),
+        **fields,
         norm_order=NormOrder.PRE,
         final_norm=True,
         positions=PositionKind.SINUSOIDAL_FAIRSEQ,

@@ -69,6 +69,7 @@ def read_marian_mt(source: HuggingFaceSource) -> ImportedModel:
     options = HuggingFaceOptions(source.config, problems)
     for each in _REFUSED:
         options.refuse(*each)
+    fields = options.layers()
     texts = _read_texts(source, options)
     try:
         tensors = read_tensors(source.files)
@@ -78,7 +79,7 @@ def read_marian_mt(source: HuggingFaceSource) -> ImportedModel:
         raise
     problems.raise_any()
     assert texts is not None
-    config = _config(source, options, texts)
+    config = _config(source, options, fields, texts)
     problems.raise_any()
     assert config is not None
     banned, notes = banned_ids(source.special, config.tgt_vocab_size)
@@ -197,7 +198,7 @@ def _read_texts(source: HuggingFaceSource, options: HuggingFaceOptions) -> _Text
 
 
 def _config(
-    source: HuggingFaceSource, options: HuggingFaceOptions, texts: _Texts
+    source: HuggingFaceSource, options: HuggingFaceOptions, fields: dict[str, Any], texts: _Texts
 ) -> TransformerConfig | None:
     values, problems, size = source.special, source.problems, len(texts.target)
     pad_id = special_id(values, "pad_token_id", size, problems)
@@ -211,7 +212,7 @@ def _config(
     return options.config(
         src_vocab_size=len(texts.source),
         tgt_vocab_size=size,
-        **options.layers(),
+        **fields,
         positions=PositionKind.SINUSOIDAL_HALVES,
         shared_embeddings=options.truth("share_encoder_decoder_embeddings", True),
         tied_projection=options.truth("tie_word_embeddings", True),
