@@ -421,6 +421,9 @@ class EngineConfig:
     num_threads: int | None = None
     """CPU threads: one for each worker with the native backend, PyTorch's own with eager.
     None means as many as its affinity and its cgroups grant the process CPUs."""
+    shortlist: bool = True
+    """Whether a model's shortlist is used, if it has one: only those tokens are then predicted that
+    words of the source are likely to become. Faster on a CPU; False predicts from all."""
 
     def __post_init__(self) -> None:
         require_integer("max_waiting", self.max_waiting, 1)
@@ -433,6 +436,7 @@ class EngineConfig:
         for name in ("max_slots", "num_threads"):
             if (value := getattr(self, name)) is not None:
                 require_integer(name, value, 1)
+        require_truth("shortlist", self.shortlist)
         _require_one_of("backend", self.backend, _BACKENDS)
         _require_one_of("dtype", self.dtype, _DTYPES)
 

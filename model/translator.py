@@ -141,7 +141,7 @@ class Translator:
         directory = model_directory(source)
         manifest, tokenizer = check_checkpoint(directory)
         shortlist = None
-        if manifest.metadata.shortlist:
+        if manifest.metadata.shortlist and config.shortlist:
             shortlist = read_shortlist(directory, manifest.config)
         started = Engine(stored_weights(directory, manifest.config), config)
         return cls(

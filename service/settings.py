@@ -181,6 +181,9 @@ class EngineSettings(_Section):
     """Threads of one engine on the CPU; null takes as many as Ray reserves CPUs for it. Where
     that is not set either, `polyhead serve` takes all that replicas of the same model leave. Never
     more than the CPUs that the replica's affinity and cgroups grant it."""
+    shortlist: bool = EngineConfig.shortlist
+    """Whether a model's shortlist is used, if it has one: only tokens that words of the source are
+    likely to become are then predicted, which is faster on a CPU."""
 
     @model_validator(mode="after")
     def _check_engine(self) -> Self:

@@ -48,6 +48,8 @@ MAX_SHARD_BYTES = 40 * 2**20
 _DTYPES = {"F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8"}
 """Those that a weight may have, in NumPy's words, which has none for bfloat16: the upper halves of
 float32."""
+_NUMBERS_AT_A_TIME = 2**22
+"""Of a weight that is read: some 20 MB with their copy."""
 _HEADER_BYTES = 2**16
 _HEADER_BYTES_PER_WEIGHT = 512
 """Most bytes of the headers of all files together: a weight takes some 150, and a file some."""
@@ -149,21 +151,27 @@ class StoredTensor:
     dtype: str
 
     def read(self, file: BufferedReader) -> Floats:
-        """The weight in float32, C-contiguous."""
+        """The weight in float32, C-contiguous; a part at a time, for the table of a large
+        vocabulary would else be in memory twice."""
         try:
-            stored = np.empty(self.shape, _DTYPES[self.dtype])
+            array = np.empty(self.shape, np.float32)
             file.seek(self.offset)
-            size = file.readinto(stored.data.cast("B"))
+            flat = array.reshape(-1)
+            for start in range(0, flat.size, _NUMBERS_AT_A_TIME):
+                self._read_part(file, flat[start : start + _NUMBERS_AT_A_TIME])
         except (OSError, MemoryError) as error:
             raise CheckpointError(f"cannot read {file.name}: {error}") from error
-        if size != stored.nbytes:
+        return array
+
+    def _read_part(self, file: BufferedReader, part: Floats) -> None:
+        stored = np.empty(part.shape, _DTYPES[self.dtype])
+        if file.readinto(stored.data.cast("B")) != stored.nbytes:
             raise CheckpointError(f"{file.name} must have all its weights, but ends before")
         if self.dtype == "BF16":
-            widened = stored.astype(np.uint32)
-            widened <<= 16
-            return widened.view(np.float32)
-        with np.errstate(over="ignore"):  # who calls looks for what is not finite
-            return stored.astype(np.float32, copy=False)
+            np.left_shift(stored, 16, out=part.view(np.uint32), dtype=np.uint32)
+        else:
+            with np.errstate(over="ignore"):  # who calls looks for what is not finite
+                part[:] = stored
 
 
 def write_weights(

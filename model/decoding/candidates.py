@@ -49,14 +49,14 @@ def _restricted(scores: Tensor, searches: Sequence[BeamSearch]) -> Tensor:
     """Minus infinity for all that a search's shortlist does not have."""
     if all(search.options.shortlist is None for search in searches):
         return scores
-    rows = scores.split(searches[0].beam_size)
-    restricted = []
-    for search, mine in zip(searches, rows, strict=True):
-        if search.options.shortlist is not None:
-            allowed = torch.from_numpy(search.options.shortlist).to(scores.device, torch.long)
-            mine = torch.full_like(mine, float("-inf")).index_copy(1, allowed, mine[:, allowed])
-        restricted.append(mine)
-    return torch.cat(restricted)
+    restricted = torch.full_like(scores, float("-inf"))
+    beam_size = searches[0].beam_size
+    for index, search in enumerate(searches):
+        rows = slice(index * beam_size, (index + 1) * beam_size)
+        shortlist = search.options.shortlist
+        allowed = slice(None) if shortlist is None else torch.from_numpy(shortlist).long()
+        restricted[rows, allowed] = scores[rows, allowed]
+    return restricted
 
 
 def _greedy(

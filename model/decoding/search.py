@@ -193,8 +193,6 @@ class BeamSearch:
     def _cannot_improve(self, survivors: Sequence[Candidate]) -> bool:
         if len(survivors) < self.beam_size or survivors[0].log_prob == float("-inf"):
             return True
-        if self.num_tokens <= len(self.options.target_prefix):
-            return False
         if self.generation.search is SearchRules.MARIAN:
             return False
         num_finished = len(self._finished)

@@ -22,6 +22,7 @@ from model.engine.cuda.runner import CudaRunner
 from model.engine.engine import Engine
 from model.engine.sequence import SequenceResult
 from model.network.transformer import Transformer
+from tests.equivalence.sequence_options import OTHER_SEARCHES, random_options
 from tests.tiny_model import tiny_transformer
 from tests.unit.model.engine.deferred_stream import DeferredStream
 
@@ -49,6 +50,11 @@ def random_sources(count: int, longest: int = 30) -> list[list[int]]:
         [*(generator.randrange(4, 400) for _ in range(generator.randrange(0, longest))), 2]
         for _ in range(count)
     ]
+
+
+def long_sources(count: int) -> list[list[int]]:
+    """Their targets may be longer than a prefix, even by a factor of the source's length."""
+    return [[5, 6, 7, *source] for source in random_sources(count)]
 
 
 def make_runner(
@@ -216,6 +222,17 @@ def test_nobody_reads_a_slot_that_is_not_theirs(transformer, alone) -> None:
                 check(future.result(timeout=120), alone[search, index])
 
 
+@pytest.mark.parametrize("search", range(len(OTHER_SEARCHES)))
+def test_what_is_a_sequences_own_among_others(transformer, engine, search: int) -> None:
+    sources, options = long_sources(20), random_options(20)
+    futures = engine.submit(sources, OTHER_SEARCHES[search], options=options)
+    for source, each, future in zip(sources, options, futures, strict=True):
+        check(
+            future.result(timeout=120),
+            generate(transformer, [source], OTHER_SEARCHES[search], [each])[0],
+        )
+
+
 SHAPES = [
     {"norm_order": "pre", "final_norm": True, "activation": "gelu"},
     {"norm_order": "post", "final_norm": True, "embedding_norm": True, "position_offset": 2},
@@ -248,6 +265,7 @@ def test_the_kernels_all_together(
     # The interpreter takes a second for some hundred tokens.
     monkeypatch.setattr(packing, "_LARGEST_BUCKET", 16)
     sources = random_sources(32, longest=30)
+    bound = random_options(4)[2:]
     chosen = sorted(range(32), key=lambda index: len(sources[index]))[:2]
     operations = FusedOperations(torch.float32)
     with opened(
@@ -257,3 +275,8 @@ def test_the_kernels_all_together(
             futures = engine.submit([sources[index] for index in chosen], SEARCHES[search])
             for index, future in zip(chosen, futures, strict=True):
                 check(future.result(timeout=250), alone[search, index])
+        sources = [sources[index] for index in chosen]
+        futures = engine.submit(sources, OTHER_SEARCHES[1], options=bound)
+        wanted = generate(transformer, sources, OTHER_SEARCHES[1], bound)
+        for future, hypotheses in zip(futures, wanted, strict=True):
+            check(future.result(timeout=250), hypotheses)

@@ -15,6 +15,7 @@ from model.engine.eager.runner import EagerRunner
 from model.engine.engine import Engine
 from model.engine.sequence import SequenceResult
 from model.network.transformer import Transformer
+from tests.equivalence.sequence_options import OTHER_SEARCHES, random_options
 from tests.tiny_model import poison, tiny_transformer
 
 GREEDY = GenerationConfig(beam_size=1, max_new_tokens_over_source=12)
@@ -106,6 +107,16 @@ def test_a_sentence_gives_the_same_whatever_its_neighbours(
     results = wait(engine.submit(random_sources(model, neighbours), SEARCHES[search]))
     for index, result in enumerate(results):
         assert tokens(result) == alone[search, index]
+
+
+@pytest.mark.parametrize("search", OTHER_SEARCHES, ids=range(len(OTHER_SEARCHES)))
+def test_what_is_a_sequences_own_among_others(model, engine, search: GenerationConfig) -> None:
+    sources = [[5, 6, 7, *source] for source in random_sources(model, 24)]
+    options = random_options(24)
+    results = wait(engine.submit(sources, search, options=options))
+    for source, each, result in zip(sources, options, results, strict=True):
+        [hypotheses] = generate(model, [source], search, [each])
+        assert tokens(result) == [hypothesis.token_ids for hypothesis in hypotheses]
 
 
 def test_searches_of_every_kind_share_a_batch(model, alone, engine) -> None:

@@ -5,17 +5,20 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from model.config import GenerationConfig
 from model.decoding.reference import generate
 from model.decoding.search import Hypothesis
+from model.decoding.sequence_options import SequenceOptions
 from model.engine.native.binding import NativeModel
 from model.engine.native.build import build, usable_sets
 from model.network.quantization import narrowed
 from model.network.transformer import Transformer
 from tests.equivalence.native_calls import run, translate
+from tests.equivalence.sequence_options import OTHER_SEARCHES, random_options
 from tests.tiny_model import tiny_transformer
 
 GREEDY = GenerationConfig(beam_size=1, max_new_tokens_over_source=12)
@@ -219,6 +222,70 @@ def test_states_follow_their_hypotheses_whoever_comes_goes_or_pauses(shape: str)
     left = run(weights, jobs, cancel=generator, pause=generator)
     assert 10 < len(left) < 38
     assert left == {index: undisturbed[index] for index in left}
+
+
+@pytest.mark.parametrize("search", OTHER_SEARCHES, ids=range(len(OTHER_SEARCHES)))
+def test_what_is_a_sequences_own(library: Path, search: GenerationConfig) -> None:
+    model = tiny_transformer(seed=5, projection_bias=True)
+    weights = NativeModel(model, "float32", library=library)
+    sources = [[5, 6, 7, *source] for source in random_sources(40)]
+    options = random_options(40)
+    expected = generate(model, sources, search, options)
+    for ours, theirs in zip(translate(weights, sources, search, options), expected, strict=True):
+        assert tokens(ours) == tokens(theirs)
+        for mine, other in zip(ours, theirs, strict=True):
+            assert mine.score == pytest.approx(other.score, abs=1e-4)
+            assert mine.finish_reason is other.finish_reason
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+@pytest.mark.parametrize("generation", [GREEDY, BEAM, GUARDED], ids=["greedy", "beam", "guarded"])
+def test_a_shortlist_gives_the_bits_of_a_smaller_vocabulary(
+    library: Path, precision: str, generation: GenerationConfig
+) -> None:
+    """Of a model that has the listed tokens alone, and reads them as the other reads its own."""
+    listed = np.unique([0, 1, 2, *random.Random(0).sample(range(400), 150)]).astype(np.int32)
+    shape = {"seed": 5, "shared_embeddings": False, "tied_projection": False}
+    whole = tiny_transformer(**shape, projection_bias=True)
+    part = tiny_transformer(**shape, projection_bias=True, tgt_vocab_size=len(listed))
+    with torch.no_grad():
+        torch.nn.init.normal_(whole.projection.bias)
+        part.load_state_dict(
+            whole.state_dict()
+            | {
+                name: whole.state_dict()[name][listed]
+                for name in (
+                    "tgt_embedding.tokens.weight",
+                    "projection.weight",
+                    "projection.bias",
+                )
+            }
+        )
+    sources = random_sources(24)
+    options = [SequenceOptions(shortlist=listed)] * len(sources)
+    restricted = translate(
+        NativeModel(whole, precision, library=library), sources, generation, options
+    )
+    smaller = translate(NativeModel(part, precision, library=library), sources, generation)
+    for ours, theirs in zip(restricted, smaller, strict=True):
+        assert [(listed[list(h.token_ids)].tolist(), h.score, h.log_prob) for h in theirs] == [
+            (list(h.token_ids), h.score, h.log_prob) for h in ours
+        ]
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_neighbours_with_options_of_their_own_change_nothing_not_even_a_bit(precision: str) -> None:
+    weights = NativeModel(tiny_transformer(seed=5), precision)
+    sources, options = random_sources(40), random_options(40)
+    for generation in (GREEDY, BEAM, GUARDED):
+        together = translate(weights, sources, generation, options, newcomers_a_call=40)
+        alone = [
+            translate(weights, [source], generation, [each])[0]
+            for source, each in zip(sources, options, strict=True)
+        ]
+        assert together == alone
+    everything = [SequenceOptions(shortlist=np.arange(400, dtype=np.int32))] * len(sources)
+    assert translate(weights, sources, BEAM, everything) == translate(weights, sources, BEAM)
 
 
 @pytest.mark.parametrize(("first", "last"), [(3, 600), (400, 900), (0, 600), (384, 1000)])

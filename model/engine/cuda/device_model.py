@@ -238,17 +238,22 @@ class DeviceModel:
         keys_values = operations.linear(encoded, weights.cross_keys_values)
         operations.write_cross(keys_values, tokens[1:], self._memory)
 
-    def step(self, rows: Tensor, flags: Tensor, *, constrained: bool) -> None:
+    def step(
+        self, rows: Tensor, flags: Tensor, *, constrained: bool, restricted: bool = False
+    ) -> None:
         """Feeds one token of each hypothesis, and takes the searches one step on.
 
         Args:
             rows: (G, beam) int32 slots.
             flags: (G,) int32, see `Operations.advance`.
             constrained: whether some search has a repetition guard.
+            restricted: whether they have shortlists.
         """
         operations, memory = self._operations, self._memory
         token_ids, positions = operations.read_rows(rows, memory)
         logits = self._logits(token_ids, positions, rows)
+        if restricted:
+            operations.restrict(logits, rows, memory)
         beams, eos_id = rows.size(1), self.config.eos_id
         width = 1 if beams == 1 else min(2 * beams, logits.size(1))
         candidates = (

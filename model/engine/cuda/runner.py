@@ -25,7 +25,12 @@ from model.engine.cuda.budget import MemoryBudget, slots_within
 from model.engine.cuda.decode_group import DecodeGroup
 from model.engine.cuda.device_model import DeviceModel
 from model.engine.cuda.kernels.operations import Operations
-from model.engine.cuda.kernels.slot_memory import Counter, SlotMemory, option_columns
+from model.engine.cuda.kernels.slot_memory import (
+    Counter,
+    SlotMemory,
+    allowed_words,
+    option_columns,
+)
 from model.engine.cuda.packing import PackedSources, buckets_for_sources, max_blocks, pack
 from model.engine.cuda.search_trace import SearchTrace
 from model.engine.cuda.stream import CudaStream, DeviceStream, Mark
@@ -120,7 +125,7 @@ class CudaRunner:
         self._model = DeviceModel(model, operations, self._memory, dtype=dtype, device=device)
         # Until here PyTorch has worked on a stream of its own.
         self._stream.settle()
-        self._decode_groups: dict[tuple[int, bool], DecodeGroup] = {}
+        self._decode_groups: dict[tuple[int, bool, bool], DecodeGroup] = {}
         self._running: dict[Sequence, DecodeGroup] = {}
         self._in_flight: deque[_Step] = deque()
         self._admissions: list[_Admission] = []
@@ -186,7 +191,7 @@ class CudaRunner:
             self._encoder(bucket)
         for num_beams in sorted(set(beams)):
             if num_beams <= self.max_slots:
-                group = self._decode_group(num_beams, constrained=False)
+                group = self._decode_group(num_beams, constrained=False, restricted=False)
                 for bucket in reversed(group.buckets):
                     group.graph(bucket)
         self._stream.settle()
@@ -207,7 +212,11 @@ class CudaRunner:
         )
         for sequence in newcomers:
             generation = sequence.generation
-            group = self._decode_group(generation.beam_size, constrained=generation.constrained)
+            group = self._decode_group(
+                generation.beam_size,
+                constrained=generation.constrained,
+                restricted=sequence.options.shortlist is not None,
+            )
             group.add(sequence)
             self._running[sequence] = group
 
@@ -222,6 +231,7 @@ class CudaRunner:
         counters = np.zeros((len(Counter), len(newcomers)), dtype=np.int32)
         counters[Counter.LIMIT] = [sequence.max_new_tokens for sequence in newcomers]
         counters[Counter.SOURCE_LEN] = [sequence.source_len for sequence in newcomers]
+        counters[Counter.GIVEN] = [len(sequence.options.target_prefix) for sequence in newcomers]
         counters = np.concatenate([counters, integers])
         index = self._stream.upload(leads)
         for table, values in (
@@ -229,6 +239,31 @@ class CudaRunner:
             (self._memory.factors, self._stream.upload(factors)),
         ):
             self._stream.run(partial(_write, table, index, values))
+        self._give_prefixes(newcomers)
+        self._restrict(newcomers)
+
+    def _give_prefixes(self, newcomers: tuple[Sequence, ...]) -> None:
+        given = [
+            (sequence.slots[0], position, token)
+            for sequence in newcomers
+            for position, token in enumerate(sequence.options.target_prefix, start=1)
+        ]
+        if given:
+            columns = self._stream.upload(np.array(given, dtype=np.int64).T.copy())
+            self._stream.run(partial(_write_tokens, self._memory.tokens, columns))
+
+    def _restrict(self, newcomers: tuple[Sequence, ...]) -> None:
+        restricted = [
+            (sequence.slots[0], sequence.options.shortlist)
+            for sequence in newcomers
+            if sequence.options.shortlist is not None
+        ]
+        if restricted:
+            leads, shortlists = zip(*restricted, strict=True)
+            words = allowed_words(shortlists, self.model_config.tgt_vocab_size)
+            index = self._stream.upload(np.array(leads, dtype=np.int64))
+            values = self._stream.upload(words)
+            self._stream.run(partial(_write_rows, self._memory.allowed, index, values))
 
     def _queue_step(self, outcome: StepOutcome) -> None:
         began = self._stream.mark()
@@ -275,17 +310,18 @@ class CudaRunner:
         trace = SearchTrace(rows)
         first = 0
         for sequence, num_ended in finished:
-            hypotheses = trace.hypotheses(first, num_ended, sequence.generation)
+            num_given = len(sequence.options.target_prefix)
+            hypotheses = trace.hypotheses(first, num_ended, sequence.generation, num_given)
             first += sequence.beam_size
             self._drop(sequence)
             outcome.finished.append(FinishedSequence(sequence, hypotheses))
 
-    def _decode_group(self, num_beams: int, *, constrained: bool) -> DecodeGroup:
-        key = num_beams, constrained
+    def _decode_group(self, num_beams: int, *, constrained: bool, restricted: bool) -> DecodeGroup:
+        key = num_beams, constrained, restricted
         if key not in self._decode_groups:
             self._decode_groups[key] = DecodeGroup(
                 self._stream,
-                lambda rows, flags: self._model.step(rows, flags, constrained=constrained),
+                partial(self._model.step, constrained=constrained, restricted=restricted),
                 num_beams=num_beams,
                 capacity=self.max_slots // num_beams,
                 spare=self._memory.spare,
@@ -310,6 +346,15 @@ class CudaRunner:
 
 def _write(table: Tensor, columns: Tensor, values: Tensor) -> None:
     table.index_copy_(1, columns, values)
+
+
+def _write_rows(table: Tensor, rows: Tensor, values: Tensor) -> None:
+    table.index_copy_(0, rows, values)
+
+
+def _write_tokens(tokens: Tensor, given: Tensor) -> None:
+    """`given`: (3, N) slots, positions, tokens."""
+    tokens[given[0], given[1]] = given[2].int()
 
 
 def _fused_operations(dtype: torch.dtype) -> Operations:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from model.config import GenerationConfig
 from model.decoding.search import FinishReason, Hypothesis, length_penalty
-from model.engine.cuda.kernels.slot_memory import ENDED_PER_SLOT
+from model.engine.cuda.kernels.slot_memory import ENDED, ENDED_PER_SLOT
 
 __all__ = ["SearchTrace"]
 
@@ -33,13 +33,14 @@ class SearchTrace:
         self._rows = rows
 
     def hypotheses(
-        self, first: int, num_ended: int, generation: GenerationConfig
+        self, first: int, num_ended: int, generation: GenerationConfig, num_given: int = 0
     ) -> tuple[Hypothesis, ...]:
         """The best `num_hypotheses` of a search that is done, best first.
 
         Args:
             first: its first row.
             num_ended: hypotheses that have ended, at most 2 * beam_size - 1.
+            num_given: tokens of the target prefix.
 
         Raises:
             RuntimeError: none has, which only numbers that are not finite cause.
@@ -55,10 +56,12 @@ class SearchTrace:
         # Histories are followed back for those alone who are wanted.
         return tuple(
             Hypothesis(
-                token_ids=self._token_ids(first, generation.beam_size, entry),
+                token_ids=self._token_ids(first, generation.beam_size, entry)[num_given:],
                 score=scores[entry],
                 log_prob=self._log_probs[entry],
-                finish_reason=FinishReason.STOP if self._last[entry] < 0 else FinishReason.LENGTH,
+                finish_reason=FinishReason.STOP
+                if self._last[entry] == ENDED
+                else FinishReason.LENGTH,
             )
             for entry in ranked[: generation.num_hypotheses]
         )

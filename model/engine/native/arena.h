@@ -50,20 +50,25 @@ class Arena {
   template <class T>
   T* allocate(std::size_t count) {
     const std::size_t bytes = (count * sizeof(T) + 63) / 64 * 64;
-    if (blocks_.empty() || used_ + bytes > blocks_.back().bytes()) {
-      blocks_.emplace_back(bytes > kBlock ? bytes : kBlock, true);
+    total_ += bytes;
+    if (bytes >= kLarge) {
+      large_.emplace_back(bytes, true);
+      return static_cast<T*>(large_.back().data());
+    }
+    if (blocks_.empty() || used_ + bytes > kBlock) {
+      blocks_.emplace_back(kBlock, true);
       used_ = 0;
     }
     void* at = static_cast<char*>(blocks_.back().data()) + used_;
     used_ += bytes;
-    total_ += bytes;
     return static_cast<T*>(at);
   }
   std::size_t bytes() const { return total_; }
 
  private:
-  static constexpr std::size_t kBlock = std::size_t{4} << 20;
-  std::vector<Pages> blocks_;
+  // What is large has pages of its own: else a block's end would be left over each time.
+  static constexpr std::size_t kBlock = std::size_t{16} << 20, kLarge = kBlock / 4;
+  std::vector<Pages> blocks_, large_;
   std::size_t used_ = 0, total_ = 0;
 };
 

@@ -14,8 +14,12 @@ __all__ = ["linears", "norms", "position_tables"]
 
 
 def linears(weights: Weights) -> Iterator[tuple[str, Floats, Floats | None]]:
-    """Name, weight (N, K) and bias (N,); those that read the same input become one."""
+    """Name, weight (N, K) and bias (N,); those that read the same input become one.
+
+    The largest, those of the vocabularies, come first: before all else is in memory, too.
+    """
     config = weights.config
+    yield from _vocabularies(weights)
     for index in range(config.num_encoder_layers):
         at, of = f"encoder.{index}.", f"encoder_layers.{index}."
         yield from _self_attention(weights, at, of)
@@ -30,7 +34,6 @@ def linears(weights: Weights) -> Iterator[tuple[str, Floats, Floats | None]]:
         yield from _feed_forward(weights, at, of)
         keys_values += [cross + "k_proj", cross + "v_proj"]
     yield "cross_keys_values", *_fused(weights, keys_values, biased=biased)
-    yield from _vocabularies(weights)
 
 
 def norms(weights: Weights) -> Iterator[tuple[str, Floats, Floats]]:

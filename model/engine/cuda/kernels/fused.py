@@ -15,7 +15,7 @@ from model.engine.cuda.kernels.jit.attention import (
     attend_self_kernel,
     attend_source_kernel,
 )
-from model.engine.cuda.kernels.jit.constraints import constrain_kernel
+from model.engine.cuda.kernels.jit.constraints import constrain_kernel, restrict_kernel
 from model.engine.cuda.kernels.jit.encoder import attend_packed_kernel, write_cross_kernel
 from model.engine.cuda.kernels.jit.linear import linear_kernel
 from model.engine.cuda.kernels.jit.search import (
@@ -27,7 +27,7 @@ from model.engine.cuda.kernels.jit.search import (
 from model.engine.cuda.kernels.jit.stream import add_norm_kernel, embed_kernel
 from model.engine.cuda.kernels.operations import PACKED_BLOCK, Candidates, Linear, Norm, Table
 from model.engine.cuda.kernels.plain import PlainOperations
-from model.engine.cuda.kernels.slot_memory import Counter, SlotMemory
+from model.engine.cuda.kernels.slot_memory import CUT_OFF, ENDED, Counter, SlotMemory
 from model.network.activations import ACTIVATIONS
 
 __all__ = ["FusedOperations"]
@@ -189,6 +189,14 @@ class FusedOperations(PlainOperations):
             BLOCK=triton.next_power_of_2(memory.max_positions), num_warps=4,
         )  # fmt: skip
 
+    def restrict(self, scores: Tensor, rows: Tensor, memory: SlotMemory) -> None:
+        num_rows, vocabulary = scores.shape
+        block = min(_VOCABULARY_PART, triton.next_power_of_2(vocabulary))
+        restrict_kernel[(num_rows, triton.cdiv(vocabulary, block))](
+            scores, rows, memory.allowed, memory.allowed.stride(0),
+            VOCABULARY=vocabulary, BEAMS=rows.size(1), BLOCK=block, num_warps=8,
+        )  # fmt: skip
+
     def best_candidates(
         self, scores: Tensor, bias: Tensor | None, width: int, *, normalised: bool = False
     ) -> Candidates:
@@ -220,7 +228,9 @@ class FusedOperations(PlainOperations):
             candidates.scores, candidates.token_ids, candidates.maxima, candidates.sums, rows,
             flags, counters[Counter.POSITION], counters[Counter.LIMIT],
             memory.options["num_hypotheses"], counters[Counter.ENDED], counters[Counter.DONE],
-            memory.options["length_penalty"], memory.live_log_probs,
+            counters[Counter.GIVEN], memory.options["length_penalty"],
+            memory.options["length_normalization"], memory.options["search"],
+            memory.options["forced_end"], memory.live_log_probs,
             memory.tokens, memory.parents, memory.ended_log_probs, memory.ended_beams,
             memory.ended_lengths, memory.ended_tokens, memory.trace.stride(0), eos_id,
             BEAMS=beams, BEAM_BLOCK=triton.next_power_of_2(beams),
@@ -228,6 +238,7 @@ class FusedOperations(PlainOperations):
             PARTS=parts, PART_BLOCK=triton.next_power_of_2(parts), WIDTH=width,
             BLOCK=triton.next_power_of_2(beams * parts * width),
             COUNT=1 if beams == 1 else min(2 * beams, beams * parts * width),
+            ENDED=ENDED, CUT_OFF=CUT_OFF,
             num_warps=1 if beams == 1 else 4,
         )  # fmt: skip
 

@@ -152,6 +152,9 @@ class Operations(Protocol):
     ) -> None:
         """The repetition guard of `model.decoding.constraints`, in place on (R, V) float32."""
 
+    def restrict(self, scores: Tensor, rows: Tensor, memory: SlotMemory) -> None:
+        """Minus infinity in (R, V) float32 for what the shortlists do not have, in place."""
+
     def best_candidates(
         self, scores: Tensor, bias: Tensor | None, width: int, *, normalised: bool = False
     ) -> Candidates:

@@ -14,7 +14,13 @@ from torch.nn import functional as F
 
 from model.config import Activation
 from model.engine.cuda.kernels.operations import Candidates, Linear, Norm, Table
-from model.engine.cuda.kernels.slot_memory import ENDED_PER_SLOT, Counter, SlotMemory
+from model.engine.cuda.kernels.slot_memory import (
+    CUT_OFF,
+    ENDED,
+    ENDED_PER_SLOT,
+    Counter,
+    SlotMemory,
+)
 from model.network.activations import ACTIVATIONS
 
 __all__ = ["PlainOperations"]
@@ -147,6 +153,11 @@ class PlainOperations:
         banned.scatter_(1, torch.where(agrees & (ends != eos_id), ends, spare), True)
         log_probs.masked_fill_(banned[:, :vocabulary], -math.inf)
 
+    def restrict(self, scores: Tensor, rows: Tensor, memory: SlotMemory) -> None:
+        token = torch.arange(scores.size(1), device=scores.device)
+        allowed = memory.allowed[rows[:, 0]][:, token // 32] >> token % 32 & 1
+        scores.masked_fill_((allowed == 0).repeat_interleave(rows.size(1), dim=0), -math.inf)
+
     def best_candidates(
         self, scores: Tensor, bias: Tensor | None, width: int, *, normalised: bool = False
     ) -> Candidates:
@@ -197,14 +208,19 @@ class _Search:
         self.ended = memory.counters[Counter.ENDED, leads]
         self.running = memory.counters[Counter.DONE, leads] == 0
         self.alpha = memory.options["length_penalty"][leads]
+        self.mean = memory.options["length_normalization"][leads] == 1
+        self.as_transformers = memory.options["search"][leads] == 1
+        self.as_marian = memory.options["search"][leads] == 2
+        self.width = self.beams - torch.where(self.as_marian, self.ended, 0)
+        self.full = self.position + 1 >= self.limit
+        self.forced_end = self.full & (memory.options["forced_end"][leads] > 0)
         self.log_probs, self.parents, self.token_ids = self._best(candidates)
 
     def advance(self, flags: Tensor) -> None:
         survivors = self._split_off_the_ended()
         self._end_by_limit(survivors)
         log_probs, parents, token_ids = survivors
-        full = self.position + 1 >= self.limit
-        done = full | self._cannot_improve(log_probs)
+        done = self.full | self._cannot_improve(log_probs)
         memory, leads = self.memory, self.rows[:, 0]
         flags.copy_(torch.where(done | ~self.running, 1 + self.ended, 0))
         # Of the sequences that are done, rows that only fill up included, nothing changes.
@@ -233,11 +249,21 @@ class _Search:
         fresh[0] = 0.0
         live = torch.where(self.position[:, None] == 0, fresh, live)
         totals = candidates.scores - log_norm[:, None, None] + live.flatten()[:, None, None]
+        token_ids = candidates.token_ids
+        given = self.position < self.memory.counters[Counter.GIVEN, self.rows[:, 0]]
+        forced = (given | self.forced_end).repeat_interleave(self.beams)[:, None, None]
+        following = (self.position + 1).clamp(max=self.memory.max_positions - 1)
+        token = torch.where(given, self.memory.tokens[self.rows[:, 0], following], self.eos_id)
+        token = token.int().repeat_interleave(self.beams)[:, None, None]
+        only = torch.full_like(totals, -math.inf)
+        only[:, 0, 0] = live.flatten()
+        totals = torch.where(forced, only, totals)
+        token_ids = torch.where(forced, token, token_ids)
         totals = totals.nan_to_num(nan=-math.inf, neginf=-math.inf, posinf=-math.inf)
         flat = totals.view(self.groups, -1)
         count = min(1 if self.beams == 1 else 2 * self.beams, flat.size(1))
         order = flat.argsort(dim=1, descending=True, stable=True)[:, :count]
-        token_ids = candidates.token_ids.view(self.groups, -1).gather(1, order)
+        token_ids = token_ids.view(self.groups, -1).gather(1, order)
         beams = order // (flat.size(1) // self.beams)
         return flat.gather(1, order), beams, token_ids
 
@@ -248,13 +274,16 @@ class _Search:
         parents, token_ids = self.parents.new_zeros(shape), self.token_ids.new_zeros(shape)
         count = torch.zeros_like(self.ended)
         row = torch.arange(self.beams, device=self.rows.device)
-        stop = torch.full_like(self.ended, -1)
+        compete = self.full & (self.as_transformers | self.as_marian)
+        reason = torch.where(self.forced_end, CUT_OFF, ENDED).int()
         for rank in range(self.log_probs.size(1)):
             log_prob, token_id = self.log_probs[:, rank], self.token_ids[:, rank]
             ends = (token_id == self.eos_id) & (log_prob > -math.inf)
-            looking = count < self.beams
+            looking = (count < self.width) & ~(self.as_marian & (rank >= self.width))
             if rank < self.beams:
-                self._end(ends & looking, log_prob, self.parents[:, rank], stop)
+                which = (ends | compete) & looking & (log_prob > -math.inf)
+                last = torch.where(ends, reason, token_id)
+                self._end(which, log_prob, self.parents[:, rank], last)
             here = ((~ends & looking)[:, None]) & (row == count[:, None])
             log_probs = torch.where(here, log_prob[:, None], log_probs)
             parents = torch.where(here, self.parents[:, rank, None], parents)
@@ -264,16 +293,22 @@ class _Search:
 
     def _end_by_limit(self, survivors: tuple[Tensor, Tensor, Tensor]) -> None:
         log_probs, parents, token_ids = survivors
-        full = self.position + 1 >= self.limit
+        cut = self.full & ~self.as_transformers & ~self.as_marian
         missing = self.wanted - self.ended
         for row in range(self.beams):
-            cut_off = full & (row < missing) & (log_probs[:, row] > -math.inf)
+            cut_off = cut & (row < missing) & (log_probs[:, row] > -math.inf)
             self._end(cut_off, log_probs[:, row], parents[:, row], token_ids[:, row])
 
     def _end(self, which: Tensor, log_prob: Tensor, beam: Tensor, token_id: Tensor) -> None:
-        """Writes one ended hypothesis for each group of `which`."""
+        """Writes one ended hypothesis for each group of `which`, as transformers over the worst."""
         memory, which = self.memory, which & self.running
-        entry = torch.where(which, self.ended, 0).long()
+        crowded = self.as_transformers & (self.ended >= self.beams)
+        scores = self._scores()
+        there = torch.arange(scores.size(1), device=scores.device) < self.ended[:, None]
+        worst, at = torch.where(there, scores, math.inf).min(dim=1)
+        score = log_prob.double() / self._penalty(self.position + 1)
+        which = which & (~crowded | (score > worst))
+        entry = torch.where(which, torch.where(crowded, at, self.ended), 0).long()
         slot = self.rows.gather(1, entry[:, None] // ENDED_PER_SLOT)[:, 0]
         place = (slot, entry % ENDED_PER_SLOT)
         for table, values in (
@@ -283,17 +318,19 @@ class _Search:
             (memory.ended_tokens, token_id),
         ):
             table[place] = torch.where(which, values, table[place])
-        self.ended = self.ended + which.int()
+        self.ended = self.ended + (which & ~crowded).int()
 
     def _cannot_improve(self, log_probs: Tensor) -> Tensor:
         exhausted = log_probs[:, 0] == -math.inf
         # The score of the worst hypothesis that would be returned
-        scores = self._scores()
-        ranked = scores.sort(dim=1, descending=True).values
-        worst = ranked.gather(1, (self.wanted - 1).clamp(min=0)[:, None].long())[:, 0]
-        best_possible = log_probs[:, 0].double() / self._penalty(self.limit)
-        enough = (self.ended >= self.wanted) & (best_possible <= worst)
-        return exhausted | (self.ended >= self.beams) | enough
+        wanted = torch.where(self.as_transformers, self.beams, self.wanted)
+        ranked = self._scores().sort(dim=1, descending=True).values
+        worst = ranked.gather(1, (wanted - 1).clamp(min=0)[:, None].long())[:, 0]
+        length = torch.where(self.as_transformers, self.position + 1, self.limit)
+        best_possible = log_probs[:, 0].double() / self._penalty(length)
+        enough = (self.ended >= wanted) & (best_possible <= worst)
+        crowded = (self.ended >= self.beams) & ~self.as_transformers
+        return exhausted | ((crowded | enough) & ~self.as_marian)
 
     def _scores(self) -> Tensor:
         """(G, 2K) float64 of the ended hypotheses, -inf where there are none."""
@@ -305,8 +342,11 @@ class _Search:
         return torch.where(entry < self.ended[:, None], scores, -math.inf)
 
     def _penalty(self, lengths: Tensor) -> Tensor:
-        alpha = self.alpha if lengths.dim() == 1 else self.alpha[:, None]
-        return torch.exp(alpha * torch.log((5 + lengths.double()) / 6))
+        alpha, mean = self.alpha, self.mean
+        if lengths.dim() == 2:
+            alpha, mean = alpha[:, None], mean[:, None]
+        base = torch.where(mean, lengths.double(), (5 + lengths.double()) / 6)
+        return torch.exp(alpha * torch.log(base))
 
 
 def _holders(rows: Tensor, positions: Tensor, memory: SlotMemory) -> Tensor:

@@ -17,10 +17,13 @@ from torch import Tensor
 
 from model.config import SEQUENCE_OPTIONS, GenerationConfig, TransformerConfig
 
-__all__ = ["Counter", "SlotMemory", "option_columns"]
+__all__ = ["CUT_OFF", "ENDED", "Counter", "SlotMemory", "allowed_words", "option_columns"]
 
 ENDED_PER_SLOT = 2
 """A beam of K ends at most 2K - 1 hypotheses: fewer than K before a step, and up to K in it."""
+
+ENDED, CUT_OFF = -1, -2
+"""See `SlotMemory.ended_tokens`."""
 
 
 class Counter(IntEnum):
@@ -35,9 +38,11 @@ class Counter(IntEnum):
     DONE = 3
     """1 when the search is over: nothing of the sequence changes any more."""
     SOURCE_LEN = 4
+    GIVEN = 5
+    """Target tokens that are given: those of its prefix."""
 
 
-_INTEGERS = [option for option in SEQUENCE_OPTIONS if option.kind is int]
+_INTEGERS = [option for option in SEQUENCE_OPTIONS if option.kind is not float]
 _REALS = [option for option in SEQUENCE_OPTIONS if option.kind is float]
 
 
@@ -55,6 +60,18 @@ def option_columns(
 def _option_rows(counters: Tensor, factors: Tensor) -> dict[str, Tensor]:
     rows = zip([*_INTEGERS, *_REALS], [*counters[len(Counter) :], *factors], strict=True)
     return {option.name: row for option, row in rows}
+
+
+def allowed_words(shortlists: Sequence[NDArray[np.int32]], vocab_size: int) -> NDArray[np.int32]:
+    """Rows of `SlotMemory.allowed`: (S, V / 32)."""
+    bits = np.zeros((len(shortlists), 32 * -(-vocab_size // 32)), dtype=np.uint8)
+    for row, shortlist in zip(bits, shortlists, strict=True):
+        row[shortlist] = 1
+    return np.packbits(bits, axis=1, bitorder="little").view("<i4")
+
+
+def _words(config: TransformerConfig) -> int:
+    return -(-config.tgt_vocab_size // 32)
 
 
 class SlotMemory:
@@ -101,6 +118,9 @@ class SlotMemory:
         """(C + I, N) at leads: a row for each Counter, then one for each integer option."""
         self.factors = allocate(len(_REALS), slots, dtype=torch.float64)
         """(F, N) at leads: a row for each option that is a real number."""
+        self.allowed = allocate(slots, _words(config), dtype=torch.int32)
+        """(N, V / 32) at leads, of searches with a shortlist: token t may be predicted if bit
+        t % 32 of number t / 32 is set."""
         self.options = _option_rows(self.counters, self.factors)
         """(N,) of each option of a search, by its name in GenerationConfig; they view the two."""
         self.trace = allocate(slots, 2 * positions + 4 * ENDED_PER_SLOT, dtype=torch.int32)
@@ -109,7 +129,8 @@ class SlotMemory:
         views = torch.split(self.trace, widths, dim=1)
         tokens, parents, log_probs, beams, lengths, last = views
         self.tokens = tokens
-        """(N, P) fed at each position; [:, 0] is `bos_id` for ever."""
+        """(N, P) fed at each position; [:, 0] is `bos_id` for ever. At the lead, what is given is
+        there from the start."""
         self.parents = parents
         """(N, P) which beam, counted from 0, the position before belongs to."""
         self.ended_log_probs = log_probs.view(torch.float32)
@@ -120,15 +141,18 @@ class SlotMemory:
         self.ended_lengths = lengths
         """Target tokens: the end token included when it has one."""
         self.ended_tokens = last
-        """What it was cut off with at the limit; -1 when it ended by itself."""
+        """What it was cut off with at the limit, `CUT_OFF` if that was the end token; `ENDED` when
+        it ended by itself."""
         self.tokens[:, 0] = config.bos_id
         self.counters[Counter.DONE, self.spare] = 1
         self.counters[Counter.SOURCE_LEN, self.spare] = 1
+        self.allowed[self.spare] = -1
 
     @staticmethod
     def size_bytes(config: TransformerConfig, max_slots: int, dtype: torch.dtype) -> int:
         """What the constructor would allocate."""
         keys_values = 4 * config.num_decoder_layers * config.d_model * dtype.itemsize
         per_position = keys_values + 4 * torch.int32.itemsize
-        per_slot = 4 * (4 * ENDED_PER_SLOT + 1 + len(Counter) + len(_INTEGERS)) + 8 * len(_REALS)
+        integers = 4 * ENDED_PER_SLOT + 1 + len(Counter) + len(_INTEGERS) + _words(config)
+        per_slot = 4 * integers + 8 * len(_REALS)
         return (max_slots + 1) * (config.max_positions * per_position + per_slot)

@@ -5,7 +5,23 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-__all__ = ["constrain_kernel"]
+__all__ = ["constrain_kernel", "restrict_kernel"]
+
+
+@triton.jit
+def restrict_kernel(
+    scores, rows, allowed, allowed_stride,
+    VOCABULARY: tl.constexpr, BEAMS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """One program for each row and each BLOCK of the vocabulary."""
+    row = tl.program_id(0)
+    token = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    real = token < VOCABULARY
+    lead = tl.load(rows + row // BEAMS * BEAMS).to(tl.int64)
+    word = tl.load(allowed + lead * allowed_stride + token // 32, mask=real, other=-1)
+    forbidden = ((word >> (token % 32)) & 1) == 0
+    place = row.to(tl.int64) * VOCABULARY + token
+    tl.store(scores + place, float("-inf"), mask=real & forbidden)
 
 
 @triton.jit

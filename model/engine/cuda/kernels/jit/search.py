@@ -48,8 +48,10 @@ def best_candidates_kernel(
         tl.store(maxima + place, 0.0)
         tl.store(sums + place, tl.where(unknown > 0.0, float("nan"), 1.0))
     else:
+        # Of a part in which all is minus infinity, nothing remains.
+        base = tl.maximum(top, -3.0e38)
         tl.store(maxima + place, top)
-        tl.store(sums + place, tl.sum(tl.exp(score - top), axis=0))
+        tl.store(sums + place, tl.sum(tl.exp(score - base), axis=0))
     for rank in tl.static_range(WIDTH):
         best = tl.max(left, axis=0)
         winner = tl.min(tl.where((left == best) & real, token, PARTS * PART), axis=0)
@@ -59,18 +61,22 @@ def best_candidates_kernel(
 
 
 @triton.jit
-def length_penalty(length, alpha):
-    """((5 + length) / 6) ^ alpha, float64."""
-    return tl.exp(alpha * tl.log((5.0 + length.to(tl.float64)) / 6.0))
+def length_penalty(length, alpha, mean):
+    """((5 + length) / 6) ^ alpha, or length ^ alpha if `mean`, float64."""
+    length = length.to(tl.float64)
+    return tl.exp(alpha * tl.log(tl.where(mean, length, (5.0 + length) / 6.0)))
 
 
 @triton.jit
 def candidate_totals(
-    scores, maxima, sums, rows, live, group, position,
+    scores, maxima, sums, rows, live, group, position, forced,
     BEAMS: tl.constexpr, PARTS: tl.constexpr, PART_BLOCK: tl.constexpr, WIDTH: tl.constexpr,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """(BLOCK,) log-probabilities of the group's hypotheses with one more token."""
+    """(BLOCK,) log-probabilities of the group's hypotheses with one more token.
+
+    If that is `forced`, it is the first candidate of each hypothesis, and costs nothing.
+    """
     candidate = tl.arange(0, BLOCK)
     real = candidate < BEAMS * PARTS * WIDTH
     row = group * BEAMS + candidate // (PARTS * WIDTH)
@@ -89,6 +95,8 @@ def candidate_totals(
     past = tl.where(position == 0, fresh, past)
     place = group * BEAMS * PARTS * WIDTH + candidate
     total = tl.load(scores + place, mask=real, other=float("-inf")) - norm + past
+    only = tl.where(candidate % (PARTS * WIDTH) == 0, past, float("-inf"))
+    total = tl.where(forced, only, total)
     # NaN and infinity are what only broken numbers give: nothing may be made of them.
     finite = real & (total == total) & (total < float("inf"))
     return tl.where(finite, total, float("-inf"))
@@ -96,7 +104,7 @@ def candidate_totals(
 
 @triton.jit
 def ended_scores(
-    log_probs, lengths, rows, group, ended, alpha, trace_stride,
+    log_probs, lengths, rows, group, ended, alpha, mean, trace_stride,
     BEAMS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """(BLOCK,) float64 scores of the hypotheses that have ended, -inf behind them."""
@@ -106,7 +114,7 @@ def ended_scores(
     place = slot * trace_stride + entry % 2
     log_prob = tl.load(log_probs + place, mask=real, other=0.0).to(tl.float64)
     length = tl.load(lengths + place, mask=real, other=1)
-    score = log_prob / length_penalty(length, alpha)
+    score = log_prob / length_penalty(length, alpha, mean)
     return tl.where(real, score, float("-inf"))
 
 
@@ -135,12 +143,15 @@ def nth_largest(values, n, BLOCK: tl.constexpr):
 
 @triton.jit
 def split_candidates(
-    total, token, score, ended, running, length, penalty, eos_id,
-    log_probs, beams, lengths, tokens, rows, group, trace_stride,
+    total, token, score, ended, running, length, penalty, eos_id, end, as_transformers, as_marian,
+    full, log_probs, beams, lengths, tokens, rows, group, trace_stride,
     BEAMS: tl.constexpr, BEAM_BLOCK: tl.constexpr, PER_BEAM: tl.constexpr,
     BLOCK: tl.constexpr, ENDED_BLOCK: tl.constexpr, COUNT: tl.constexpr,
 ):  # fmt: skip
     """Takes the COUNT best candidates, best first: they end, or they are among the survivors.
+
+    As in transformers, only the BEAMS best of those that ended are kept, and at the limit all end;
+    this they do as in Marian, too, whose beam is narrower by those that ended in earlier steps.
 
     Returns:
         Survivors (BEAM_BLOCK,): log-probabilities, -inf where there are fewer than BEAMS, parents
@@ -153,6 +164,8 @@ def split_candidates(
     parents = tl.zeros((BEAM_BLOCK,), tl.int32)
     next_tokens = tl.zeros((BEAM_BLOCK,), tl.int32)
     survivors = 0
+    width = tl.where(as_marian, BEAMS - ended, BEAMS)
+    looked_at = tl.where(as_marian, width, COUNT)
     for rank in tl.static_range(COUNT):
         best = tl.max(total, axis=0)
         winner = tl.min(tl.where(total == best, candidate, BLOCK), axis=0)
@@ -160,15 +173,21 @@ def split_candidates(
         parent = winner // PER_BEAM
         total = tl.where(candidate == winner, float("-inf"), total)
         ends = (best_token == eos_id) & (best > float("-inf"))
-        looking = survivors < BEAMS
+        looking = (survivors < width) & (rank < looked_at)
         if rank < BEAMS:
-            which = ends & looking & running
+            own = best.to(tl.float64) / penalty
+            crowded = as_transformers & (ended >= BEAMS)
+            worst = tl.min(tl.where(entry < ended, score, float("inf")), axis=0)
+            at = tl.min(tl.where((entry < ended) & (score == worst), entry, ENDED_BLOCK), axis=0)
+            compete = (as_transformers | as_marian) & full & (best > float("-inf"))
+            which = (ends | compete) & looking & running & ((crowded == 0) | (own > worst))
+            place = tl.where(crowded, at, ended)
             record_ended(
-                log_probs, beams, lengths, tokens, rows, group, ended, trace_stride,
-                which, best, parent, length, -1, BEAMS,
+                log_probs, beams, lengths, tokens, rows, group, place, trace_stride,
+                which, best, parent, length, tl.where(ends, end, best_token), BEAMS,
             )  # fmt: skip
-            score = tl.where((entry == ended) & which, best.to(tl.float64) / penalty, score)
-            ended += which.to(tl.int32)
+            score = tl.where((entry == place) & which, own, score)
+            ended += (which & (crowded == 0)).to(tl.int32)
         lives = (ends == 0) & looking
         here = (beam == survivors) & lives
         live = tl.where(here, best, live)
@@ -202,12 +221,13 @@ def cut_off_survivors(
 @triton.jit
 def advance_kernel(
     scores, candidate_tokens, maxima, sums, rows, flags,
-    positions, limits, wanteds, endeds, dones, alphas, live_log_probs,
+    positions, limits, wanteds, endeds, dones, givens, alphas, normalizations, searches,
+    forced_ends, live_log_probs,
     tokens, parents, ended_log_probs, ended_beams, ended_lengths, ended_tokens,
     trace_stride, eos_id,
     BEAMS: tl.constexpr, BEAM_BLOCK: tl.constexpr, ENDED_BLOCK: tl.constexpr,
     PARTS: tl.constexpr, PART_BLOCK: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr,
-    COUNT: tl.constexpr,
+    COUNT: tl.constexpr, ENDED: tl.constexpr, CUT_OFF: tl.constexpr,
 ):  # fmt: skip
     """One program for each group: `BeamSearch.advance`, word by word, with masks for its ifs."""
     group = tl.program_id(0)
@@ -218,36 +238,50 @@ def advance_kernel(
     ended = tl.load(endeds + lead)
     running = tl.load(dones + lead) == 0
     alpha = tl.load(alphas + lead)
+    mean = tl.load(normalizations + lead) == 1
+    as_transformers = tl.load(searches + lead) == 1
+    as_marian = tl.load(searches + lead) == 2
     length = position + 1
+    full = length >= limit
+    given = position < tl.load(givens + lead)
+    forced_end = full & (tl.load(forced_ends + lead) > 0)
     total = candidate_totals(
-        scores, maxima, sums, rows, live_log_probs, group, position,
+        scores, maxima, sums, rows, live_log_probs, group, position, given | forced_end,
         BEAMS, PARTS, PART_BLOCK, WIDTH, BLOCK,
     )  # fmt: skip
     candidate = tl.arange(0, BLOCK)
     real = candidate < BEAMS * PARTS * WIDTH
     first = group * BEAMS * PARTS * WIDTH
     token = tl.load(candidate_tokens + first + candidate, mask=real, other=0)
+    forced_token = tl.load(
+        tokens + lead.to(tl.int64) * trace_stride + length, mask=given, other=eos_id
+    )
+    token = tl.where(given | forced_end, forced_token, token)
     score = ended_scores(
-        ended_log_probs, ended_lengths, rows, group, ended, alpha, trace_stride,
+        ended_log_probs, ended_lengths, rows, group, ended, alpha, mean, trace_stride,
         BEAMS, ENDED_BLOCK,
     )  # fmt: skip
     # All has been read that other threads of this program are about to overwrite.
     tl.debug_barrier()
     live, from_beams, next_tokens, score, ended = split_candidates(
-        total, token, score, ended, running, length, length_penalty(length, alpha), eos_id,
+        total, token, score, ended, running, length, length_penalty(length, alpha, mean), eos_id,
+        tl.where(forced_end, CUT_OFF, ENDED), as_transformers, as_marian, full,
         ended_log_probs, ended_beams, ended_lengths, ended_tokens, rows, group, trace_stride,
         BEAMS, BEAM_BLOCK, PARTS * WIDTH, BLOCK, ENDED_BLOCK, COUNT,
     )  # fmt: skip
-    full = length >= limit
     ended = cut_off_survivors(
-        live, from_beams, next_tokens, wanted - ended, ended, running & full, length,
+        live, from_beams, next_tokens, wanted - ended, ended,
+        running & full & (as_transformers == 0) & (as_marian == 0), length,
         ended_log_probs, ended_beams, ended_lengths, ended_tokens, rows, group, trace_stride,
         BEAMS, BEAM_BLOCK,
     )  # fmt: skip
     best = tl.max(live, axis=0)
-    best_possible = best.to(tl.float64) / length_penalty(limit, alpha)
+    wanted = tl.where(as_transformers, BEAMS, wanted)
+    reach = tl.where(as_transformers, length, limit)
+    best_possible = best.to(tl.float64) / length_penalty(reach, alpha, mean)
     enough = (ended >= wanted) & (best_possible <= nth_largest(score, wanted, ENDED_BLOCK))
-    done = full | (best == float("-inf")) | (ended >= BEAMS) | enough
+    crowded = (as_transformers == 0) & (ended >= BEAMS)
+    done = full | (best == float("-inf")) | ((crowded | enough) & (as_marian == 0))
     tl.store(flags + group, tl.where(done | (running == 0), 1 + ended, 0))
     goes_on = running & (done == 0)
     beam = tl.arange(0, BEAM_BLOCK)

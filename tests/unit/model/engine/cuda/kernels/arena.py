@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from model.config import GenerationConfig, TransformerConfig
+from model.config import SEQUENCE_OPTIONS, GenerationConfig, TransformerConfig
 from model.engine.cuda.kernels.operations import Operations
 from model.engine.cuda.kernels.plain import PlainOperations
 from model.engine.cuda.kernels.slot_memory import Counter, SlotMemory
@@ -59,8 +59,8 @@ def random_memory(
 
 def set_options(memory: SlotMemory, leads: int | slice, generation: GenerationConfig) -> None:
     """As a runner does on admission."""
-    for name, row in memory.options.items():
-        row[leads] = getattr(generation, name)
+    for option in SEQUENCE_OPTIONS:
+        memory.options[option.name][leads] = option.in_32_bits(generation)
 
 
 def groups_at(

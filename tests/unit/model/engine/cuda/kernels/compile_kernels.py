@@ -82,6 +82,7 @@ def use_everything(dtype: torch.dtype, width: int, vocabulary: int, beams: int) 
     candidates = operations.best_candidates(logits, torch.zeros(vocabulary), best)
     operations.advance(candidates, rows, memory, torch.zeros(2).int(), 2)
     operations.constrain(logits, rows, positions, memory, 2)
+    operations.restrict(logits, rows, memory)
     operations.best_candidates(logits, None, best, normalised=True)
     if beams > 1:
         operations.reorder_beams(rows, positions, memory)

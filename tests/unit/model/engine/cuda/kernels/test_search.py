@@ -14,8 +14,9 @@ from torch import Tensor
 from model.config import GenerationConfig
 from model.decoding.candidates import best_candidates
 from model.decoding.search import BeamSearch
+from model.decoding.sequence_options import SequenceOptions
 from model.engine.cuda.kernels.operations import Operations
-from model.engine.cuda.kernels.slot_memory import Counter, SlotMemory
+from model.engine.cuda.kernels.slot_memory import Counter, SlotMemory, allowed_words
 from model.engine.cuda.search_trace import SearchTrace
 from tests.unit.model.engine.cuda.kernels.arena import arena_config, set_options
 
@@ -32,12 +33,22 @@ class Pair:
     flag: int = 0
 
 
-def begin(memory: SlotMemory, slots: list[int], generation: GenerationConfig, limit: int) -> Pair:
+def begin(
+    memory: SlotMemory,
+    slots: list[int],
+    generation: GenerationConfig,
+    limit: int,
+    prefix: tuple[int, ...] = (),
+) -> Pair:
     lead = slots[0]
     memory.counters[:, lead] = 0
     memory.counters[Counter.LIMIT, lead] = limit
+    memory.counters[Counter.GIVEN, lead] = len(prefix)
+    memory.tokens[lead, 1 : len(prefix) + 1] = torch.tensor(prefix, dtype=torch.int32)
     set_options(memory, lead, generation)
-    return Pair(slots, BeamSearch(generation, eos_id=EOS, max_new_tokens=limit), generation)
+    options = SequenceOptions(target_prefix=prefix)
+    search = BeamSearch(generation, eos_id=EOS, max_new_tokens=limit, options=options)
+    return Pair(slots, search, generation)
 
 
 def step(
@@ -83,7 +94,7 @@ def check_ended(pair: Pair, memory: SlotMemory) -> None:
     trace = memory.trace[pair.slots].cpu().numpy()
     # Somebody else's row before it
     found = SearchTrace(np.concatenate([trace[:1], trace])).hypotheses(
-        1, pair.flag - 1, pair.generation
+        1, pair.flag - 1, pair.generation, len(pair.search.options.target_prefix)
     )
     wanted = pair.search.hypotheses()
     assert [(h.token_ids, h.finish_reason) for h in found] == [
@@ -125,6 +136,36 @@ def test_the_device_searches_as_the_host_does(operations, device, beams: int, en
     flags = torch.full((len(pairs) + 1,), 99, dtype=torch.int32, device=device)
     for _ in range(10):
         scores = torch.randn((len(pairs) + 1) * beams, VOCABULARY, generator=generator) * 2
+        scores[:, EOS] += end_bias
+        step(operations, pairs, memory, scores.to(device), flags)
+        check(pairs, memory)
+    for pair in pairs:
+        check_ended(pair, memory)
+
+
+@pytest.mark.parametrize(("beams", "end_bias"), [(1, 1.0), (4, 3.0), (9, 3.0)])
+def test_other_rules_and_prefixes(operations, device, beams: int, end_bias: float) -> None:
+    memory = SlotMemory(arena_config(), 81, dtype=torch.float32, device=device)
+    rules = [
+        {"search": search, "length_normalization": "mean", "forced_end": forced_end, **more}
+        for search, forced_end, more in (
+            ("transformers", False, {"length_penalty": 1.0}),
+            ("transformers", True, {"length_penalty": 0.0}),
+            ("transformers", False, {"length_penalty": 3.0, "num_hypotheses": beams}),
+            ("paper", True, {"length_penalty": 2.0, "num_hypotheses": beams}),
+        )
+    ]
+    pairs = [
+        begin(
+            memory, list(range(index * beams, (index + 1) * beams)),
+            GenerationConfig(beam_size=beams, **each), (8, 5, 9)[index % 3], (7, 9, 7)[: index % 4],
+        )
+        for index, each in enumerate(rules)
+    ]  # fmt: skip
+    flags = torch.full((len(pairs) + 1,), 99, dtype=torch.int32, device=device)
+    generator = torch.Generator().manual_seed(beams)
+    for _ in range(10):
+        scores = torch.randn((len(pairs) + 1) * beams, 2 * VOCABULARY, generator=generator) * 2
         scores[:, EOS] += end_bias
         step(operations, pairs, memory, scores.to(device), flags)
         check(pairs, memory)
@@ -178,6 +219,31 @@ def test_of_numbers_that_are_not_finite_nothing_comes(
     assert int(flags[0]) == 1
     with pytest.raises(RuntimeError, match="must be finite, but are not"):
         SearchTrace(memory.trace[pair.slots].cpu().numpy()).hypotheses(0, 0, pair.generation)
+
+
+@pytest.mark.parametrize("beams", [1, 2])
+def test_a_shortlist_leaves_minus_infinity_elsewhere(operations, device, beams: int) -> None:
+    vocabulary = 5000
+    config = arena_config(src_vocab_size=vocabulary, tgt_vocab_size=vocabulary)
+    memory = SlotMemory(config, 8, dtype=torch.float32, device=device)
+    shortlists = [np.array([EOS, 31, 32, 63, 4999], np.int32), np.array([EOS], np.int32)]
+    memory.allowed[torch.tensor([5, 1])] = torch.from_numpy(
+        allowed_words(shortlists, vocabulary)
+    ).to(device)
+    rows = torch.tensor([[5, 3], [1, 2], [8, 8]], dtype=torch.int32, device=device)
+    rows = rows[:, :beams].contiguous()
+    scores = torch.randn(3 * beams, vocabulary).to(device)
+    restricted = scores.clone()
+    operations.restrict(restricted, rows, memory)
+    for group, allowed in enumerate([*shortlists, np.arange(vocabulary, dtype=np.int32)]):
+        mine = slice(group * beams, (group + 1) * beams)
+        wanted = torch.full_like(scores[mine], -math.inf)
+        wanted[:, allowed] = scores[mine][:, allowed]
+        assert torch.equal(restricted[mine], wanted)
+    found = operations.best_candidates(restricted, None, 1)
+    assert found.token_ids.cpu().flatten(1)[beams, 0] == EOS
+    norm = (found.sums * found.maxima.exp()).sum(dim=1).log()
+    torch.testing.assert_close(norm, restricted.logsumexp(dim=1))
 
 
 @pytest.mark.parametrize("vocabulary", [13, 4096, 5000])

@@ -1,0 +1,45 @@
+"""Sources that are each bound to something else: prefixes, shortlists, both, or nothing."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+
+from model.config import GenerationConfig
+from model.decoding.sequence_options import SequenceOptions
+
+__all__ = ["OTHER_SEARCHES", "random_options"]
+
+OTHER_SEARCHES = [
+    GenerationConfig(beam_size=1, max_length_factor=1.5, forced_end=True),
+    GenerationConfig(
+        beam_size=4, num_hypotheses=4, search="transformers", length_normalization="mean",
+        length_penalty=1.0, max_new_tokens=14,
+    ),
+    GenerationConfig(
+        beam_size=3, search="transformers", length_normalization="mean", length_penalty=0.3,
+        forced_end=True, no_repeat_ngram_size=2, repetition_penalty=1.3, max_new_tokens=12,
+    ),
+    GenerationConfig(
+        beam_size=4, num_hypotheses=4, search="marian", length_normalization="mean",
+        length_penalty=1.0, max_new_tokens_over_source=12,
+    ),
+]  # fmt: skip
+
+
+def random_options(count: int, *, vocab_size: int = 400, seed: int = 0) -> list[SequenceOptions]:
+    """Every fourth with neither of the two, the end token 2 in every shortlist."""
+    generator = random.Random(seed)
+    options = []
+    for index in range(count):
+        prefix = generator.choices(range(4, vocab_size), k=generator.randrange(1, 5))
+        size = generator.choice([1, 3, 16, 17, 100, vocab_size - 1])
+        tokens = np.unique([2, *generator.sample(range(vocab_size), size)]).astype(np.int32)
+        options.append(
+            SequenceOptions(
+                target_prefix=tuple(prefix) if index % 2 else (),
+                shortlist=tokens if index % 4 > 1 else None,
+            )
+        )
+    return options
