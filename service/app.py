@@ -65,13 +65,14 @@ class Gateway:
         configure_logging(settings.log_level, sys.__stderr__)
         gc.set_threshold(_COLLECT_AFTER_OBJECTS)
         self._settings = settings
-        self._metrics = GatewayMetrics()
+        self._metrics = GatewayMetrics(max_pairs=settings.max_pairs_in_metrics)
         self._admission = Admission(settings.limits)
         self._hub = HubClient.of_this_replica(
             lambda: take_snapshot(self._metrics.registry), keeps_backup=True
         )
         self._router = Router(
             {name: ServeBackend(_with_pickle(handle)) for name, handle in models.items()},
+            pivot=settings.pivot or None,
             info_timeout_seconds=settings.info_timeout_seconds,
         )
 

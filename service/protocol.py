@@ -38,6 +38,8 @@ class TranslateReply:
     """The model's name."""
     translations: tuple[Translation, ...]
     """In the order of the call's texts."""
+    pivot: str | None = None
+    """The language between two models, if there were two."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +48,7 @@ class ModelInfo:
 
     name: str
     languages: Languages
-    """What it translates from and into: sets, since a broad model has tens of thousands of pairs."""
+    """What it translates from and into; a broad model has tens of thousands of pairs."""
     device: str
     dtype: str
     num_parameters: int

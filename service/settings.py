@@ -231,6 +231,12 @@ class Settings(BaseSettings):
     connections: Connections = Field(default_factory=Connections)
     engine: EngineSettings = Field(default_factory=EngineSettings)
     retry: RetrySettings = Field(default_factory=RetrySettings)
+    pivot: str = Field(default="en", max_length=35)
+    """Language through which pairs are translated that no model has, by two models one after the
+    other; empty refuses them."""
+    max_pairs_in_metrics: int = Field(default=200, ge=1, le=100_000)
+    """Language pairs that a gateway's metrics tell apart, the first ones that it serves; all others
+    are counted together as "other"."""
     info_timeout_seconds: float = Field(default=2.0, gt=0, le=60)
     """Time a model has to answer `GET /ready`, or a first question for its languages."""
     metrics_timeout_seconds: float = Field(default=5.0, gt=0, le=60)

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message
 
 from model.config import GenerationConfig
+from model.text.languages import Languages
 from model.translation import FinishReason, Translation, TranslationHypothesis
 from service.gateway.admission import Admission
 from service.gateway.application import build_gateway
@@ -42,10 +43,15 @@ class FakeBackend:
         name: str = "en-de",
         pairs: tuple[tuple[str, str], ...] = (("en", "de"),),
         *,
+        sources: tuple[str, ...] | None = None,
+        targets: tuple[str, ...] | None = None,
         generation: GenerationConfig | None = None,
     ) -> None:
         self.name = name
-        self.pairs = pairs
+        self.languages = Languages(
+            sources=sources or tuple(dict.fromkeys(source for source, _ in pairs)),
+            targets=targets or tuple(dict.fromkeys(target for _, target in pairs)),
+        )
         self.generation = generation or GenerationConfig()
         self.calls: list[TranslateCall] = []
         self.num_info_calls = 0
@@ -74,7 +80,7 @@ class FakeBackend:
             raise self.info_error
         return ModelInfo(
             name=self.name,
-            pairs=self.pairs,
+            languages=self.languages,
             device="cpu",
             dtype="float32",
             num_parameters=1234,
@@ -152,10 +158,11 @@ class Gateway:
         **settings: Any,
     ) -> None:
         self.backends = backends or (FakeBackend(),)
-        self.metrics = GatewayMetrics()
         self.settings = Settings(**({"retry": PROMPT_RETRIES} | settings))
+        self.metrics = GatewayMetrics(max_pairs=self.settings.max_pairs_in_metrics)
         self.router = Router(
             {backend.name: backend for backend in self.backends},
+            pivot=self.settings.pivot or None,
             info_timeout_seconds=self.settings.info_timeout_seconds,
         )
         self.admission = Admission(self.settings.limits)

@@ -14,6 +14,7 @@ from prometheus_client import generate_latest
 
 from loadtests.gateway_cost.contender import ANSWER, MODEL, PAIR, REQUEST, TEXTS
 from model.config import GenerationConfig
+from model.text.languages import Languages
 from model.translation import FinishReason, Translation, TranslationHypothesis
 from service.gateway.api.native_schemas import TranslateReplyBody, TranslateRequest
 from service.gateway.application import build_gateway
@@ -63,7 +64,7 @@ class FakeTranslator:
         """What the gateway wants to know before it sends anything."""
         return ModelInfo(
             name=MODEL,
-            pairs=(PAIR,),
+            languages=Languages(sources=PAIR[:1], targets=PAIR[1:]),
             device="none",
             dtype="none",
             num_parameters=0,

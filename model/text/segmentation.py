@@ -280,7 +280,7 @@ class Segmenter:
             or (2 * unknown > len(token_ids) and _is_mostly_marks(segment.text))
         ):
             return False
-        return not self._tokenizer.letter_ids.isdisjoint(token_ids)
+        return any(map(self._tokenizer.has_letter, token_ids))
 
 
 _Cut = dict[str, list[Segment | str]]

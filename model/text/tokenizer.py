@@ -101,9 +101,6 @@ class Tokenizer:
         self._target_names.check(config.target_prefix)
         self.fallback_ids: frozenset[int] = source.fallback_ids
         """What characters of a source outside the vocabulary become: the unknown id, or bytes."""
-        hidden = {*special, *self._source_names.languages.values()}
-        self.letter_ids: frozenset[int] = source.letter_ids(hidden)
-        """Those of a source whose text has a letter."""
         self.has_placeholders: bool = source.has_placeholders and target.has_placeholders
         """Whether `PLACEHOLDERS` are one token each."""
         self._without_text = {
@@ -188,6 +185,10 @@ class Tokenizer:
     def target_vocab_size(self) -> int:
         """Number of the target's pieces, the special ones included."""
         return self.target.size
+
+    def has_letter(self, token: int) -> bool:
+        """Whether the text of an id of a source has a letter that the vocabulary knows."""
+        return self.source.has_letter(token)
 
     def tokenize(self, text: str) -> list[int]:
         """Ids of a source, as it is, without any special id."""

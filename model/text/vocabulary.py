@@ -84,8 +84,8 @@ class Vocabulary(Protocol):
         """The id of a piece, special ones included, by its name."""
         ...
 
-    def letter_ids(self, hidden: Collection[int]) -> frozenset[int]:
-        """Those whose text has a letter, but for `hidden` and the fallback."""
+    def has_letter(self, token: int) -> bool:
+        """Whether a piece has a letter, and is no fallback and no sign for control."""
         ...
 
 
@@ -114,6 +114,9 @@ class SentencePieceVocabulary:
         """Those that the model defines; -1 for others."""
         self._bytes = [self._pieces.PieceToId(f"<0x{byte:02X}>") for byte in range(256)]
         self.has_placeholders: bool = all(map(self._pieces.IsByte, self._bytes))
+        self.fallback_ids = frozenset(
+            {self.special_ids.unk, *filter(self._pieces.IsByte, self._bytes)}
+        )
 
     def _all_text(self) -> Iterator[str]:
         """All that decoding may write: the library does not care whether that is UTF-8."""
@@ -125,24 +128,12 @@ class SentencePieceVocabulary:
         """See `Vocabulary`."""
         return int(self._pieces.GetPieceSize())
 
-    @cached_property
-    def fallback_ids(self) -> frozenset[int]:
+    def has_letter(self, token: int) -> bool:
         """See `Vocabulary`."""
-        return frozenset(
-            token
-            for token in range(self.size)
-            if token == self.special_ids.unk or self._pieces.IsByte(token)
-        )
-
-    def letter_ids(self, hidden: Collection[int]) -> frozenset[int]:
-        """See `Vocabulary`."""
-        return frozenset(
-            token
-            for token in range(self.size)
-            if any(map(str.isalpha, self._pieces.IdToPiece(token)))
-            and token not in self.fallback_ids
-            and token not in hidden
+        return (
+            token not in self.fallback_ids
             and not self._pieces.IsControl(token)
+            and any(map(str.isalpha, self._pieces.IdToPiece(token)))
         )
 
     def find(self, piece: str) -> int | None:
@@ -238,36 +229,27 @@ class ListedVocabulary:
     ) -> None:
         self._pieces = pieces
         self._names = names
-        self._ids = {name: token for token, name in enumerate(names)}
         self._unk_id = unk_id
+        ids = {name: token for token, name in enumerate(names)}
+        self._hidden = {name: ids.pop(name) for name in hidden if ids.get(name, unk_id) != unk_id}
+        self._ids = ids
         of_bytes = (f"<0x{byte:02X}>" for byte in range(256 * pieces.has_placeholders))
         self.fallback_ids = frozenset(
             {unk_id, *(self._ids[name] for name in of_bytes if name in self._ids)}
         )
-        self._text_ids = {
-            name: token
-            for name, token in self._ids.items()
-            if name not in hidden or token == unk_id
-        }
 
     @property
     def size(self) -> int:
         """See `Vocabulary`."""
         return len(self._names)
 
-    def letter_ids(self, hidden: Collection[int]) -> frozenset[int]:
+    def has_letter(self, token: int) -> bool:
         """See `Vocabulary`."""
-        return frozenset(
-            token
-            for name, token in self._text_ids.items()
-            if any(map(str.isalpha, name))
-            and token not in self.fallback_ids
-            and token not in hidden
-        )
+        return token not in self.fallback_ids and any(map(str.isalpha, self._names[token]))
 
     def find(self, piece: str) -> int | None:
         """See `Vocabulary`."""
-        return self._ids.get(piece)
+        return self._ids.get(piece, self._hidden.get(piece))
 
     def tokenize(self, text: str) -> list[int]:
         """See `Vocabulary`."""
@@ -285,7 +267,7 @@ class ListedVocabulary:
         )
 
     def _looked_up(self, pieces: Iterable[str]) -> list[int]:
-        ids, unk_id = self._text_ids, self._unk_id
+        ids, unk_id = self._ids, self._unk_id
         return [ids.get(piece, unk_id) for piece in pieces]
 
 

@@ -57,6 +57,8 @@ def evaluate_file(
     model_directory: Path,
     file: Path,
     *,
+    source: str | None = None,
+    target: str | None = None,
     generation: GenerationConfig | None = None,
     engine: EngineConfig | None = None,
     max_lines: int | None = None,
@@ -65,6 +67,7 @@ def evaluate_file(
     """Translates a `source<TAB>reference` file the way the service would, and scores it.
 
     Args:
+        source, target: languages, where the model has several.
         reverse: the first column is the reference.
 
     Returns:
@@ -73,7 +76,8 @@ def evaluate_file(
     pairs = [pair[::-1] if reverse else pair for pair in read_pairs(file)][:max_lines]
     if not pairs:
         raise InvalidRequestError(f"{file} must have at least one line, but is empty")
-    texts = _translated(model_directory, [source for source, _ in pairs], generation, engine)
+    sources = [text for text, _ in pairs]
+    texts = _translated(model_directory, sources, (source, target), generation, engine)
     return score(file.name, texts, [reference for _, reference in pairs]), texts
 
 
@@ -91,26 +95,32 @@ def evaluate_robustness(
         UnsupportedLanguageError: the model does not translate between its languages.
     """
     cases = read_set(file)
-    known = read_manifest(model_directory).metadata.pairs
-    if (cases.source, cases.target) not in known:
+    known = read_manifest(model_directory).metadata.languages
+    if known.find(cases.source, cases.target) is None:
         raise UnsupportedLanguageError(
-            f"{file} is from {cases.source} to {cases.target}, which must be one of the model's "
-            f"pairs {known}"
+            f"{file} is from {cases.source} to {cases.target}, but the model translates {known}"
         )
     sources = [case.text for group in cases.cases.values() for case in group]
-    return check_translations(cases, _translated(model_directory, sources, generation, engine))
+    pair = cases.source, cases.target
+    translations = _translated(model_directory, sources, pair, generation, engine)
+    return check_translations(cases, translations)
 
 
 def _translated(
     model_directory: Path,
-    sources: Sequence[str],
+    texts: Sequence[str],
+    pair: tuple[str | None, str | None],
     generation: GenerationConfig | None,
     engine: EngineConfig | None,
 ) -> list[str]:
     from model.translator import Translator
 
+    source, target = pair
     with Translator.load(model_directory, engine or EngineConfig()) as translator:
-        return [t.text for t in translator.translate_stream(sources, generation=generation)]
+        translations = translator.translate_stream(
+            texts, source=source, target=target, generation=generation
+        )
+        return [each.text for each in translations]
 
 
 def quick_bleu(

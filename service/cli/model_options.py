@@ -20,6 +20,8 @@ __all__ = [
     "DeviceOption",
     "EngineDtypeOption",
     "ModelOption",
+    "SourceOption",
+    "TargetOption",
     "resolve",
 ]
 
@@ -34,6 +36,16 @@ EngineDtypeOption = Annotated[str, typer.Option("--dtype", help=f"{DTYPES}; {AUT
 BeamOption = Annotated[
     int | None,
     typer.Option("--beam-size", min=1, help="Hypotheses kept  [default: the model's own choice]"),
+]
+
+
+SourceOption = Annotated[
+    str | None,
+    typer.Option(help="Language of the text, for a model that translates from several."),
+]
+TargetOption = Annotated[
+    str | None,
+    typer.Option(help="Language to translate into, for a model that has several."),
 ]
 
 

@@ -16,6 +16,8 @@ from service.cli.model_options import (
     DeviceOption,
     EngineDtypeOption,
     ModelOption,
+    SourceOption,
+    TargetOption,
     resolve,
 )
 
@@ -83,6 +85,8 @@ def evaluate(
         typer.Argument(help="Parallel text: a source, a tab and its reference a line."),
     ] = None,
     model: ModelOption = None,
+    source: SourceOption = None,
+    target: TargetOption = None,
     beam_size: BeamOption = None,
     device: DeviceOption = "auto",
     dtype: EngineDtypeOption = "auto",
@@ -116,7 +120,15 @@ def evaluate(
     chosen: dict[str, Any] = {"generation": generation, "engine": engine}
     if files:
         scores = (
-            evaluate_file(directory, file, max_lines=max_lines, reverse=reverse, **chosen)[0]
+            evaluate_file(
+                directory,
+                file,
+                source=source,
+                target=target,
+                max_lines=max_lines,
+                reverse=reverse,
+                **chosen,
+            )[0]
             for file in files
         )
         _print_scores(scores, as_json=as_json)

@@ -17,6 +17,8 @@ from service.cli.model_options import (
     DeviceOption,
     EngineDtypeOption,
     ModelOption,
+    SourceOption,
+    TargetOption,
     resolve,
 )
 
@@ -37,6 +39,8 @@ def translate(
         str | None, typer.Argument(help="What to translate; without it, lines of standard input.")
     ] = None,
     model: ModelOption = None,
+    source: SourceOption = None,
+    target: TargetOption = None,
     beam_size: BeamOption = None,
     device: DeviceOption = "auto",
     dtype: EngineDtypeOption = "auto",
@@ -53,6 +57,7 @@ def translate(
       polyhead translate "The animal didn't cross the street because it was tired."
       polyhead translate < english.txt > german.txt
       polyhead translate --model de-en "Das Tier war zu müde."
+      polyhead translate --model ./nllb --source eng_Latn --target fra_Latn "Good evening."
       polyhead translate --beam-size 1 --json < english.txt
     """
     directory, engine, generation = resolve(model, device, dtype, beam_size)
@@ -60,6 +65,8 @@ def translate(
         [text] if text is not None else read_lines(sys.stdin.buffer, hint=sys.stderr),
         directory,
         engine=engine,
+        source=source,
+        target=target,
         generation=generation,
         as_json=as_json,
         # Someone at a terminal waits for each answer before writing the next line.
@@ -96,6 +103,8 @@ def print_translations(
     directory: Path,
     *,
     engine: EngineConfig,
+    source: str | None = None,
+    target: str | None = None,
     generation: GenerationConfig | None = None,
     as_json: bool = False,
     one_by_one: bool = False,
@@ -106,6 +115,7 @@ def print_translations(
     """Translates `texts` and writes a line for each, in order, as soon as possible.
 
     Args:
+        source, target: languages, where the model has several.
         one_by_one: answer each text before the next one is read.
         one_line_each: replace line breaks within a translation by spaces.
         output: stdout by default.
@@ -125,7 +135,11 @@ def print_translations(
         gc.collect()
         gc.freeze()
         translations = translator.translate_stream(
-            texts, generation=generation, window=1 if one_by_one else _LINES_IN_FLIGHT
+            texts,
+            source=source,
+            target=target,
+            generation=generation,
+            window=1 if one_by_one else _LINES_IN_FLIGHT,
         )
         hidden = one_by_one or not progress.isatty()
         with tqdm(file=progress, unit=" lines", disable=hidden, dynamic_ncols=True) as bar:

@@ -428,7 +428,8 @@ def _print_banner(
     print(f"Polyhead is ready after {seconds:.1f} s")
     print(f"  address  {address.url}   for {reach}; {address.url}/docs describes it")
     for info in infos:
-        print(f"  model    {info.name}: {info.languages} ({info.num_parameters / 1e6:.0f} M parameters)")
+        size = f"{info.num_parameters / 1e6:.0f} M parameters"
+        print(f"  model    {info.name}: {info.languages} ({size})")
         print(f"  device   {info.device}, {info.dtype}, {replicas}")
     if note is not None:
         print(f"  note     {note}")

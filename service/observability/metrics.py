@@ -57,6 +57,9 @@ _DECISION_GAUGES = {
 _FIELDS = {"target_replicas": "replicas", "queue_time_seconds": "queue_seconds"}
 """Fields of `service.autoscaling.decision` that a gauge shows under another name."""
 
+_OTHER = "other"
+"""The languages of pairs beyond the limit."""
+
 _Metric = TypeVar("_Metric", Counter, Gauge, Histogram)
 
 
@@ -93,10 +96,17 @@ class _ProcessMetrics:
 
 
 class GatewayMetrics(_ProcessMetrics):
-    """Metrics of a gateway. Used on its event loop only."""
+    """Metrics of a gateway. Used on its event loop only.
 
-    def __init__(self) -> None:
+    Args:
+        max_pairs: language pairs that are told apart, the first ones that are served; a broad model
+            has tens of thousands, and each would be a family of series.
+    """
+
+    def __init__(self, *, max_pairs: int = 200) -> None:
         super().__init__("gateway")
+        self._max_pairs = max_pairs
+        self._pairs: set[tuple[str, str]] = {("", "")}
         self._requests = Counter(
             "polyhead_http_requests",
             "HTTP requests, by route template, status and language pair.",
@@ -144,6 +154,11 @@ class GatewayMetrics(_ProcessMetrics):
             route: the template it matched.
             source, target: codes that are served, or empty.
         """
+        if (source, target) not in self._pairs:
+            if len(self._pairs) <= self._max_pairs:
+                self._pairs.add((source, target))
+            else:
+                source = target = _OTHER
         self._requests.labels(route, str(status), source, target).inc()
         self._duration.labels(route).observe(seconds)
         if status < 400 and source and target:

@@ -1,4 +1,4 @@
-"""Maps language pairs to models."""
+"""Maps language pairs to models, or to two of them by way of a third language."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from model.text.languages import listed
 from service.errors import LanguageNotServedError, ModelUnavailableError, shown
 from service.protocol import ModelInfo, TranslateCall, TranslateReply
 from service.routing.attempts import Attempt
 
-__all__ = ["Backend", "ReplicaLostError", "Route", "Router"]
+__all__ = ["Backend", "Hop", "ReplicaLostError", "Route", "Router"]
 
 
 class ReplicaLostError(Exception):
@@ -38,8 +39,8 @@ class Backend(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Route:
-    """The model that serves a language pair, and the pair in that model's letter case."""
+class Hop:
+    """A model, and the pair that it translates, as it writes their codes."""
 
     backend: Backend
     info: ModelInfo
@@ -47,22 +48,50 @@ class Route:
     target: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """The models through which a pair is translated, one after the other: one, or two."""
+
+    hops: tuple[Hop, ...]
+
+    @property
+    def source(self) -> str:
+        """The language of the texts."""
+        return self.hops[0].source
+
+    @property
+    def target(self) -> str:
+        """The language of the translations."""
+        return self.hops[-1].target
+
+    @property
+    def pivot(self) -> str | None:
+        """The language between the two models; None with one."""
+        return self.hops[0].target if len(self.hops) > 1 else None
+
+
 class Router:
     """Caches the models' infos, and finds the model for a pair."""
 
     def __init__(
-        self, backends: Mapping[str, Backend], *, info_timeout_seconds: float = 2.0
+        self,
+        backends: Mapping[str, Backend],
+        *,
+        pivot: str | None = None,
+        info_timeout_seconds: float = 2.0,
     ) -> None:
         """Args:
         backends: The configured models by name; the first one that has a pair serves it.
+        pivot: Language through which pairs go that no model has; None refuses them.
         info_timeout_seconds: Time limit for one model's info.
         """
         if not backends:
             raise ValueError("`backends` must have at least one model, but has none")
         self._backends = dict(backends)
+        self._pivot = pivot
         self._info_timeout = info_timeout_seconds
         self._infos: dict[str, ModelInfo] = {}
-        self._routes: dict[tuple[str, str], Route] = {}
+        self._languages: dict[str, tuple[str, ...]] = {}
         self._fetching: asyncio.Task[dict[str, str]] | None = None
 
     @property
@@ -81,19 +110,29 @@ class Router:
             raise ModelUnavailableError("no model is ready yet; try again later")
         return [self._infos[name] for name in self._backends if name in self._infos]
 
-    async def find(self, source: str, target: str) -> Route:
-        """The model for a pair.
+    async def languages(self) -> Mapping[str, tuple[str, ...]]:
+        """Each language, and those that it can be translated into, perhaps through the pivot.
+
+        In alphabetical order; the same object until the models change.
 
         Raises:
-            LanguageNotServedError: no model has the pair; the message lists what is served.
+            ModelUnavailableError: no model is ready yet.
+        """
+        await self.models()
+        return self._languages
+
+    async def find(self, source: str, target: str) -> Route:
+        """The model for a pair; if none has it, one into the pivot and one out of it.
+
+        Raises:
+            LanguageNotServedError: there is no way; the message lists what is served.
             ModelUnavailableError: a model that may have it is not ready yet.
         """
-        key = (source.casefold(), target.casefold())
-        if (known := self._routes.get(key)) is not None:
-            return known
+        if (hop := self._hop(source, target)) is not None:
+            return Route(hops=(hop,))
         problems = await self._fetch_missing()
-        if (known := self._routes.get(key)) is not None:
-            return known
+        if (route := self._route(source, target)) is not None:
+            return route
         if problems:
             missing = ", ".join(sorted(problems))
             raise ModelUnavailableError(f"not ready yet: {missing}; try again later")
@@ -118,7 +157,8 @@ class Router:
                 self._infos[name] = answer
             else:
                 problems[name] = answer
-        self._routes = self._all_routes()
+        if (languages := self._reachable()) != self._languages:
+            self._languages = languages
         return problems
 
     async def _ask(self, backend: Backend) -> ModelInfo | str:
@@ -131,29 +171,51 @@ class Router:
         except Exception as exc:  # a broken model must not hide the others
             return f"failed with {type(exc).__name__}"
 
-    def _all_routes(self) -> dict[tuple[str, str], Route]:
-        table: dict[tuple[str, str], Route] = {}
+    def _hop(self, source: str, target: str) -> Hop | None:
+        """The first model that has a pair."""
         for name, backend in self._backends.items():
-            if (info := self._infos.get(name)) is None:
-                continue
-            for source, target in info.pairs:
-                route = Route(backend=backend, info=info, source=source, target=target)
-                table.setdefault((source.casefold(), target.casefold()), route)
-        return table
+            info = self._infos.get(name)
+            if info is not None and (pair := info.languages.find(source, target)) is not None:
+                return Hop(backend=backend, info=info, source=pair.source, target=pair.target)
+        return None
+
+    def _route(self, source: str, target: str) -> Route | None:
+        if (hop := self._hop(source, target)) is not None:
+            return Route(hops=(hop,))
+        if self._pivot is None or source.casefold() == target.casefold():
+            return None
+        first, second = self._hop(source, self._pivot), self._hop(self._pivot, target)
+        return None if first is None or second is None else Route(hops=(first, second))
+
+    def _reachable(self) -> dict[str, tuple[str, ...]]:
+        """Each language, and those that it can be translated into."""
+        spellings: dict[str, str] = {}
+        targets: dict[str, set[str]] = {}
+        for info in (self._infos[name] for name in self._backends if name in self._infos):
+            for code in (*info.languages.sources, *info.languages.targets):
+                targets.setdefault(spellings.setdefault(code.casefold(), code), set())
+            into = {spellings[code.casefold()] for code in info.languages.targets}
+            for code in info.languages.sources:
+                targets[spellings[code.casefold()]] |= into
+        pivot = spellings.get(self._pivot.casefold()) if self._pivot is not None else None
+        if pivot is not None:
+            beyond = set(targets[pivot])
+            for into in targets.values():
+                if pivot in into:
+                    into |= beyond
+        return {code: tuple(sorted(targets[code] - {code})) for code in sorted(targets)}
 
     def _not_served(self, source: str, target: str) -> LanguageNotServedError:
-        served = self._routes.values()
-        sources = sorted({route.source for route in served})
-        targets = sorted(
-            {route.target for route in served if route.source.casefold() == source.casefold()}
-        )
-        if not targets:
+        known = {code.casefold(): into for code, into in self._languages.items() if into}
+        targets = known.get(source.casefold())
+        if targets is None:
+            sources = [code for code, into in self._languages.items() if into]
             return LanguageNotServedError(
-                f"`source` must be one of {', '.join(sources)}, but is {shown(source)}",
+                f"`source` must be one of {listed(sources)}, but is {shown(source)}",
                 field="source",
             )
         return LanguageNotServedError(
-            f"`target` must be one of {', '.join(targets)} for source {source}, "
+            f"`target` must be one of {listed(targets)} for source {source}, "
             f"but is {shown(target)}",
             field="target",
         )

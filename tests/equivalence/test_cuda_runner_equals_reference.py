@@ -9,12 +9,14 @@ import random
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
+import numpy as np
 import pytest
 import torch
 
 from model.config import EngineConfig, GenerationConfig
 from model.decoding.reference import generate
 from model.decoding.search import Hypothesis
+from model.decoding.sequence_options import SequenceOptions
 from model.engine.cuda import device_model, packing
 from model.engine.cuda.kernels.operations import Operations
 from model.engine.cuda.kernels.plain import PlainOperations
@@ -265,7 +267,6 @@ def test_the_kernels_all_together(
     # The interpreter takes a second for some hundred tokens.
     monkeypatch.setattr(packing, "_LARGEST_BUCKET", 16)
     sources = random_sources(32, longest=30)
-    bound = random_options(4)[2:]
     chosen = sorted(range(32), key=lambda index: len(sources[index]))[:2]
     operations = FusedOperations(torch.float32)
     with opened(
@@ -275,8 +276,19 @@ def test_the_kernels_all_together(
             futures = engine.submit([sources[index] for index in chosen], SEARCHES[search])
             for index, future in zip(chosen, futures, strict=True):
                 check(future.result(timeout=250), alone[search, index])
-        sources = [sources[index] for index in chosen]
-        futures = engine.submit(sources, OTHER_SEARCHES[1], options=bound)
-        wanted = generate(transformer, sources, OTHER_SEARCHES[1], bound)
-        for future, hypotheses in zip(futures, wanted, strict=True):
-            check(future.result(timeout=250), hypotheses)
+
+
+def test_the_kernels_with_a_prefix_and_a_shortlist(monkeypatch, transformer) -> None:
+    from model.engine.cuda.kernels.fused import FusedOperations
+
+    monkeypatch.setattr(packing, "_LARGEST_BUCKET", 16)
+    search = GenerationConfig(
+        beam_size=2, search="transformers", length_normalization="mean", max_new_tokens=6
+    )
+    options = [SequenceOptions(target_prefix=(9, 8), shortlist=np.array([2, 5, 70, 399], np.int32))]
+    operations = FusedOperations(torch.float32)
+    with opened(
+        make_runner(transformer, max_slots=2, operations=operations), transformer
+    ) as engine:
+        [future] = engine.submit([[5, 6, 2]], search, options=options)
+        check(future.result(timeout=250), generate(transformer, [[5, 6, 2]], search, options)[0])

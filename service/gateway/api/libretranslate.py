@@ -5,7 +5,7 @@ HTML and language detection are not supported, and refused with a clear error.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -28,7 +28,6 @@ from service.gateway.api.libretranslate_schemas import (
 )
 from service.gateway.api.pipeline import REQUEST_HEADERS, TranslationPipeline
 from service.gateway.request_context import RequestContext
-from service.protocol import ModelInfo
 from service.settings import Limits
 
 __all__ = ["LIBRETRANSLATE", "LibreTranslateApi"]
@@ -70,6 +69,8 @@ class LibreTranslateApi:
     def __init__(self, pipeline: TranslationPipeline, limits: Limits) -> None:
         self._pipeline = pipeline
         self._limits = limits
+        self._listed: tuple[Mapping[str, tuple[str, ...]], bytes] = {}, b"[]"
+        """The languages of `Router.languages`, and the answer that was made of them."""
 
     @LIBRETRANSLATE.route(
         "/translate",
@@ -107,28 +108,25 @@ class LibreTranslateApi:
         responses={503: _ERRORS[503]},
         tags=["LibreTranslate"],
     )
-    async def languages(self) -> list[LibreTranslateLanguage]:
+    async def languages(self) -> Response:
         """Every language that is a source or a target, by its code."""
-        infos = await self._pipeline.router.models()
-        targets = _targets(infos)
-        return [
-            LibreTranslateLanguage(
-                code=code, name=language_name(code), targets=sorted(targets[code])
-            )
-            for code in sorted(targets)
-        ]
+        targets = await self._pipeline.router.languages()
+        if targets is not self._listed[0]:
+            # Languages of a broad model, with all the targets of each, take milliseconds to write.
+            self._listed = targets, to_json([_language(code, targets[code]) for code in targets])
+        return Response(self._listed[1], media_type="application/json")
 
     async def _options(self, wanted: LibreTranslateRequest) -> dict[str, Any]:
         if wanted.alternatives == 0:
             return {}
         route = await self._pipeline.router.find(wanted.source, wanted.target)
         count = wanted.alternatives + 1
-        beam_size = max(route.info.generation.beam_size, count)
+        beam_size = max(route.hops[-1].info.generation.beam_size, count)
         return {"num_hypotheses": count, "beam_size": beam_size}
 
     async def _not_served(self, wanted: LibreTranslateRequest) -> InvalidRequestError:
         """The error for a pair that is not served, in LibreTranslate's wording."""
-        targets = _targets(await self._pipeline.router.models())
+        targets = await self._pipeline.router.languages()
         known = {code.casefold(): code for code in targets}
         for code in (wanted.source, wanted.target):
             if code.casefold() not in known:
@@ -225,11 +223,5 @@ def _others(translation: Translation, most: int) -> list[str]:
     return list(texts)[:most]
 
 
-def _targets(infos: Sequence[ModelInfo]) -> dict[str, set[str]]:
-    """Maps each language, targets included, to the languages it can be translated into."""
-    targets: dict[str, set[str]] = {}
-    for info in infos:
-        for source, target in info.pairs:
-            targets.setdefault(source, set()).add(target)
-            targets.setdefault(target, set())
-    return targets
+def _language(code: str, targets: tuple[str, ...]) -> LibreTranslateLanguage:
+    return LibreTranslateLanguage(code=code, name=language_name(code), targets=list(targets))

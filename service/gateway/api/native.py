@@ -111,7 +111,7 @@ def _answer(
 ) -> dict[str, Any]:
     """The fields of a TranslateReplyBody; optional ones only if asked for."""
     translations = reply.translations
-    return {
+    answer = {
         "translations": [
             _translation(one, return_scores=return_scores, return_hypotheses=return_hypotheses)
             for one in translations
@@ -126,6 +126,9 @@ def _answer(
             for name in ("queue_seconds", "encode_seconds", "decode_seconds")
         },
     }
+    if reply.pivot is not None:
+        answer["pivot"] = reply.pivot
+    return answer
 
 
 def _translation(

@@ -182,7 +182,9 @@ class TranslateReplyBody(Reply):
     translations: list[TranslationBody]
     """In the order of the texts."""
     model: str
-    """Name of the model that translated."""
+    """Name of the model that translated, or of both, with " + " between them."""
+    pivot: str | None = None
+    """The language between two models; there if no model has the pair and two together do."""
     usage: Usage
     timings: Timings
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +10,11 @@ from starlette.requests import Request
 
 from model.config import GenerationConfig, Priority
 from model.errors import InvalidRequestError
+from model.translation import FinishReason, Translation
 from service.errors import InvalidFieldError
 from service.gateway.admission import PRIORITY_HEADER, TIMEOUT_HEADER, Admission, deadline_of
 from service.gateway.request_context import RequestContext
-from service.protocol import TranslateCall, TranslateReply
+from service.protocol import ModelInfo, TranslateCall, TranslateReply
 from service.routing.retry import Retrier
 from service.routing.router import Route, Router
 
@@ -46,7 +47,7 @@ REQUEST_HEADERS: list[dict[str, Any]] = [
 
 
 class TranslationPipeline:
-    """Checks a request against the limits, finds its model, and sends the model one call."""
+    """Checks a request against the limits, finds its route, and sends each model of it one call."""
 
     def __init__(self, router: Router, retrier: Retrier, admission: Admission) -> None:
         self.router = router
@@ -79,32 +80,67 @@ class TranslationPipeline:
         self._admission.check_generation(options)
         deadline = deadline_of(context, request.headers.get(TIMEOUT_HEADER), self._admission.limits)
         route = await self.router.find(source, target)
-        generation = _generation(route, options)
-        num_hypotheses = (generation or route.info.generation).num_hypotheses
+        generations = [_generation(hop.info, options) for hop in route.hops]
+        num_hypotheses = (generations[-1] or route.hops[-1].info.generation).num_hypotheses
         self._admission.check_answer(texts, num_hypotheses, field=field)
         context.num_texts = len(texts)
         context.source, context.target = route.source, route.target
-        call = TranslateCall(
-            request_id=context.request_id,
-            texts=texts,
-            source=route.source,
-            target=route.target,
-            generation=generation,
-            priority=context.priority,
-        )
-        reply = await self._retrier.translate(route.backend, call, deadline=deadline)
-        if len(reply.translations) != len(texts):
-            raise RuntimeError(
-                f"the model must give {len(texts)} translations, but gave {len(reply.translations)}"
+        replies: list[TranslateReply] = []
+        for hop, generation in zip(route.hops, generations, strict=True):
+            is_last = hop is route.hops[-1]
+            call = TranslateCall(
+                request_id=context.request_id,
+                texts=tuple(one.text for one in replies[-1].translations) if replies else texts,
+                source=hop.source,
+                target=hop.target,
+                generation=generation if is_last else _for_pivot(generation),
+                priority=context.priority,
             )
-        return reply
+            replies.append(await self._retrier.translate(hop.backend, call, deadline=deadline))
+            if len(replies[-1].translations) != len(texts):
+                raise RuntimeError(
+                    f"the model must give {len(texts)} translations, but gave "
+                    f"{len(replies[-1].translations)}"
+                )
+        return replies[0] if len(replies) == 1 else _joined(replies, route)
 
 
-def _generation(route: Route, options: Mapping[str, Any]) -> GenerationConfig | None:
+def _generation(info: ModelInfo, options: Mapping[str, Any]) -> GenerationConfig | None:
     """The model's defaults with the request's changes; None when there are none."""
     if not options:
         return None
     try:
-        return replace(route.info.generation, **options)
+        return replace(info.generation, **options)
     except InvalidRequestError as exc:
         raise InvalidFieldError(str(exc), field="generation") from None
+
+
+def _for_pivot(generation: GenerationConfig | None) -> GenerationConfig | None:
+    """The search on the way to the last model, which reads one whole translation of each text."""
+    if generation is None:
+        return None
+    return replace(generation, num_hypotheses=1, max_new_tokens=None)
+
+
+def _joined(replies: Sequence[TranslateReply], route: Route) -> TranslateReply:
+    """The last reply, with the tokens and seconds of all of them."""
+    return TranslateReply(
+        model=" + ".join(reply.model for reply in replies),
+        translations=tuple(
+            _summed(steps) for steps in zip(*(reply.translations for reply in replies), strict=True)
+        ),
+        pivot=route.pivot,
+    )
+
+
+def _summed(steps: Sequence[Translation]) -> Translation:
+    """The last of the translations through which a text has gone."""
+    sums: dict[str, Any] = {
+        name: sum(getattr(step, name) for step in steps)
+        for name in (
+            "source_tokens", "target_tokens", "queue_seconds", "encode_seconds", "decode_seconds",
+        )
+    }  # fmt: skip
+    cut = any(step.finish_reason is FinishReason.LENGTH for step in steps)
+    reason = FinishReason.LENGTH if cut else FinishReason.STOP
+    return replace(steps[-1], finish_reason=reason, **sums)

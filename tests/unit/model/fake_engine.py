@@ -7,6 +7,7 @@ from concurrent.futures import Future
 
 from model.config import EngineConfig, GenerationConfig, Priority
 from model.decoding.search import FinishReason, Hypothesis
+from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 from model.engine.sequence import SequenceResult
 from model.errors import QueueFullError, RequestCancelledError
 
@@ -45,6 +46,8 @@ class FakeEngine:
         self.held = held
         self.sources: list[list[int]] = []
         """Sources of all submissions."""
+        self.options: list[SequenceOptions] = []
+        """What each source is bound to."""
         self.generations: list[GenerationConfig] = []
         self.deadlines: list[float | None] = []
         self.priorities: list[Priority] = []
@@ -67,9 +70,12 @@ class FakeEngine:
         sources: Sequence[Sequence[int]],
         generation: GenerationConfig,
         *,
+        options: Sequence[SequenceOptions] | None = None,
         deadline: float | None = None,
         priority: Priority = Priority.INTERACTIVE,
     ) -> list[Future[SequenceResult]]:
+        options = options or [NO_OPTIONS] * len(sources)
+        assert len(options) == len(sources)
         assert all(0 < len(source) <= self.max_source_tokens for source in sources)
         if len(self.in_flight) + len(sources) > self.config.max_waiting:
             raise QueueFullError("full")
@@ -77,6 +83,7 @@ class FakeEngine:
         for future in futures:
             future.set_running_or_notify_cancel()
         self.sources += [list(source) for source in sources]
+        self.options += options
         self.futures += futures
         self.generations.append(generation)
         self.deadlines.append(deadline)

@@ -96,7 +96,7 @@ def texts_of(translations: list[Translation]) -> list[str]:
 def test_it_says_what_it_is() -> None:
     translator, engine = make_translator()
     assert translator.name == "echo"
-    assert translator.pairs == (("en", "de"), ("en", "fr"))
+    assert translator.languages.pairs == (("en", "de"), ("en", "fr"))
     assert (translator.device, translator.dtype, translator.num_parameters) == ("cpu", "float32", 7)
     assert translator.generation is GENERATION
     assert translator.engine is cast(Engine, engine)
@@ -190,13 +190,13 @@ async def test_what_is_no_list_of_texts_is_refused(texts: list[str], message: st
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the tokenizer reads, sentence by sentence."""
     texts: list[str] = []
-    tokenize = TOKENIZER.tokenize
+    tokenize = TOKENIZER.source.tokenize
 
     def note(text: str) -> list[int]:
         texts.append(text)
         return tokenize(text)
 
-    monkeypatch.setattr(TOKENIZER, "tokenize", note)
+    monkeypatch.setattr(TOKENIZER.source, "tokenize", note)
     return texts
 
 
@@ -704,7 +704,7 @@ REAL_TEXTS = [
 
 def test_a_loaded_model_says_what_it_is(real: Translator) -> None:
     assert real.name == "tiny-en-de"
-    assert real.pairs == (("en", "de"),)
+    assert real.languages.pairs == (("en", "de"),)
     assert (real.device, real.dtype) == ("cpu", "float32")
     assert real.num_parameters > 10_000
     assert real.generation.beam_size == 2

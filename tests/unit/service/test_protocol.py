@@ -19,6 +19,7 @@ from model.errors import (
     TooLongForDeadlineError,
     UnsupportedLanguageError,
 )
+from model.text.languages import Languages
 from model.translation import FinishReason, Translation, TranslationHypothesis
 from service.protocol import ModelInfo, TranslateCall, TranslateReply
 
@@ -38,8 +39,8 @@ _REPLY = TranslateReply(
     ),
 )
 _INFO = ModelInfo(
-    name="m", pairs=(("en", "de"),), device="cpu", dtype="int8", num_parameters=1,
-    max_source_tokens=9,
+    name="m", languages=Languages(sources=("en",), targets=("de",)), device="cpu", dtype="int8",
+    num_parameters=1, max_source_tokens=9,
 )  # fmt: skip
 
 

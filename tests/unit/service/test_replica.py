@@ -86,7 +86,7 @@ async def test_searches_as_the_call_says(replica: TranslatorReplica) -> None:
 
 async def test_tells_of_its_model(replica: TranslatorReplica) -> None:
     info = await replica.info()
-    assert (info.name, info.pairs) == ("tiny-en-de", (("en", "de"),))
+    assert (info.name, info.languages.pairs) == ("tiny-en-de", (("en", "de"),))
     assert (info.device, info.dtype, info.max_source_tokens) == ("cpu", "float32", 64)
     assert info.num_parameters > 1000
     assert info.generation.beam_size == 2

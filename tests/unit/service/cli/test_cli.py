@@ -195,6 +195,16 @@ def test_translates_a_text(polyhead: _Polyhead, model: Path) -> None:
     assert outcome.errors == ""
 
 
+def test_translates_the_languages_that_are_asked_for(polyhead: _Polyhead, model: Path) -> None:
+    text = "The red house."
+    plain = polyhead("translate", "--model", str(model), text)
+    asked = polyhead("translate", "--model", str(model), "--source", "EN", "--target", "de", text)
+    assert (asked.status, asked.output) == (0, plain.output)
+    other = polyhead("translate", "--model", str(model), "--target", "fr", text)
+    assert other.status == 1
+    assert "tiny-en-de translates en to de, but not en to fr" in other.errors
+
+
 def test_without_a_compiler_it_translates_and_says_once_with_what(
     polyhead: _Polyhead, model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -72,6 +72,18 @@ def test_requests_are_counted_by_route_status_and_pair() -> None:
     assert _sample(snapshot, "polyhead_request_retries_total", reason="lost") == 1
 
 
+def test_pairs_beyond_the_limit_are_counted_together() -> None:
+    metrics = GatewayMetrics(max_pairs=2)
+    for target in ("a", "b", "c", "d", "a", ""):
+        metrics.observe_request("/t", 200, 0.1, source=target and "en", target=target)
+    snapshot = take_snapshot(metrics.registry)
+    name = "polyhead_http_requests_total"
+    counts = [_sample(snapshot, name, target=target) for target in ("a", "b", "other", "")]
+    assert counts == [2, 1, 2, 1]
+    name = "polyhead_e2e_request_latency_seconds_count"
+    assert _sample(snapshot, name, source="other", target="other") == 2
+
+
 def test_a_failed_translation_has_no_end_to_end_latency() -> None:
     metrics = GatewayMetrics()
     metrics.observe_request("/translate", 503, 60.0, source="en", target="de")

@@ -345,7 +345,7 @@ async def test_every_language_is_listed_with_its_targets() -> None:
         # One client sends a form along with this GET.
         answer = await client.request("GET", "/languages", data={"api_key": ""})
     assert answer.json() == [
-        {"code": "de", "name": "German", "targets": ["en"]},
+        {"code": "de", "name": "German", "targets": ["en", "fr"]},
         {"code": "en", "name": "English", "targets": ["de", "fr"]},
         {"code": "fr", "name": "French", "targets": []},
     ]
@@ -362,6 +362,33 @@ async def test_what_can_never_be_served_is_no_reason_to_try_again(source: str, w
         answer = await client.post("/translate", json={"q": "a", "source": source, "target": "de"})
     assert answer.status_code == 400
     assert words in answer.json()["error"]
+
+
+async def test_what_can_be_reached_through_the_pivot_is_listed_and_served() -> None:
+    backends = FakeBackend("a", (("de", "en"),)), FakeBackend("b", (("en", "fr"),))
+    async with Gateway(*backends).client() as client:
+        answer = await client.get("/languages")
+        assert {one["code"]: one["targets"] for one in answer.json()} == {
+            "de": ["en", "fr"], "en": ["fr"], "fr": [],
+        }  # fmt: skip
+        again = await client.get("/languages")
+        assert again.content == answer.content
+        body = {"q": "eins", "source": "de", "target": "fr", "alternatives": 1}
+        answer = await client.post("/translate", json=body)
+        assert answer.json()["translatedText"] == "fr:en:eins"
+    async with Gateway(*backends, pivot="").client() as client:
+        answer = await client.get("/languages")
+        assert answer.json()[0]["targets"] == ["en"]
+        answer = await client.post("/translate", json=body)
+        assert answer.json()["error"].startswith("French (fr) is not available as a target")
+
+
+async def test_a_broad_models_languages_are_listed_with_their_targets() -> None:
+    codes = tuple(f"l{number:03}" for number in range(202))
+    async with Gateway(FakeBackend("broad", sources=codes, targets=codes)).client() as client:
+        answer = await client.get("/languages")
+    assert [one["code"] for one in answer.json()] == list(codes)
+    assert {len(one["targets"]) for one in answer.json()} == {201}
 
 
 async def test_languages_of_models_that_are_not_ready() -> None:

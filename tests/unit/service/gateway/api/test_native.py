@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from typing import Any
 
 import httpx
@@ -443,20 +444,66 @@ async def test_models_tell_of_themselves() -> None:
     assert first == {
         "name": "en-de",
         "pairs": [{"source": "en", "target": "de"}],
+        "source_languages": ["en"],
+        "target_languages": ["de"],
         "device": "cpu",
         "dtype": "float32",
         "num_parameters": 1234,
         "max_source_tokens": 256,
-        "generation": {
-            "beam_size": 4,
-            "length_penalty": 0.6,
-            "max_new_tokens": None,
-            "max_new_tokens_over_source": 50,
-            "num_hypotheses": 1,
-            "no_repeat_ngram_size": 0,
-            "repetition_penalty": 1.0,
-        },
+        "generation": asdict(GenerationConfig()),
     }
+
+
+async def test_a_broad_model_tells_its_languages_and_not_its_pairs() -> None:
+    codes = tuple(f"l{number:03}_Latn" for number in range(202))
+    async with Gateway(FakeBackend("broad", sources=codes, targets=codes)).client() as client:
+        answer = await client.get("/v1/models")
+        [model] = answer.json()["models"]
+        assert model["source_languages"] == model["target_languages"] == list(codes)
+        assert model["pairs"] == []
+        assert len(answer.content) < 20_000
+        body = {"text": "a", "source": codes[0].upper(), "target": codes[201]}
+        answer = await client.post("/v1/translate", json=body)
+    assert answer.json()["translations"][0]["text"] == f"{codes[201]}:a"
+
+
+async def test_two_models_translate_through_a_pivot() -> None:
+    gateway = Gateway(FakeBackend("de-en", (("de", "en"),)), FakeBackend("en-fr", (("en", "fr"),)))
+    body = {
+        "texts": ["eins", "zwei drei"], "source": "de", "target": "fr",
+        "generation": {"beam_size": 5, "num_hypotheses": 2, "max_new_tokens": 30},
+    }  # fmt: skip
+    answer = await _post(gateway, body, **{"x-request-timeout-seconds": "50"})
+    assert answer.status_code == 200, answer.text
+    reply = answer.json()
+    assert [one["text"] for one in reply["translations"]] == ["fr:en:eins", "fr:en:zwei drei"]
+    assert [len(one["hypotheses"]) for one in reply["translations"]] == [2, 2]
+    assert (reply["model"], reply["pivot"]) == ("de-en + en-fr", "en")
+    assert reply["usage"] == {"source_tokens": 10, "target_tokens": 10}
+    assert reply["timings"]["decode_seconds"] == pytest.approx(0.006)
+    first, second = (backend.calls[0] for backend in gateway.backends)
+    assert (first.source, first.target, second.source, second.target) == ("de", "en", "en", "fr")
+    assert first.generation == GenerationConfig(beam_size=5)
+    assert second.generation == GenerationConfig(beam_size=5, num_hypotheses=2, max_new_tokens=30)
+    assert first.timeout_seconds is not None
+    assert second.timeout_seconds is not None
+    assert second.timeout_seconds < first.timeout_seconds <= 50
+
+
+async def test_a_failure_of_the_second_model_is_that_of_the_request() -> None:
+    gateway = Gateway(FakeBackend("de-en", (("de", "en"),)), FakeBackend("en-fr", (("en", "fr"),)))
+    gateway.backends[1].fail_next(DeadlineExceededError("late"))
+    answer = await _post(gateway, {"text": "eins", "source": "de", "target": "fr"})
+    assert answer.status_code == 504
+    assert len(gateway.backends[0].calls) == len(gateway.backends[1].calls) == 1
+
+
+async def test_the_pivot_can_be_switched_off() -> None:
+    backends = FakeBackend("de-en", (("de", "en"),)), FakeBackend("en-fr", (("en", "fr"),))
+    error = await _error(Gateway(*backends, pivot=""), HELLO | {"source": "de", "target": "fr"})
+    assert error["message"] == "`target` must be one of en for source de, but is 'fr'"
+    error = await _error(Gateway(*backends, pivot="es"), HELLO | {"source": "de", "target": "fr"})
+    assert error["field"] == "target"
 
 
 async def test_models_that_are_not_ready_are_a_reason_to_come_again() -> None:

@@ -1,0 +1,81 @@
+"""What a sequence may be bound to."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from model.config import GenerationConfig
+from model.decoding.search import BeamSearch, Candidate, FinishReason
+from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
+from model.errors import InvalidRequestError
+
+EOS = 2
+
+
+def shortlist(*ids: int) -> SequenceOptions:
+    return SequenceOptions(shortlist=np.array(ids, dtype=np.int32))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (SequenceOptions(target_prefix=(10,)), r"`target_prefix` must have ids in \[0, 10\)"),
+        (SequenceOptions(target_prefix=(-1,)), r"`target_prefix` must have ids in \[0, 10\)"),
+        (SequenceOptions(target_prefix=(EOS,)), "must be without the end token 2, but has it"),
+        (SequenceOptions(target_prefix=(5,) * 4), "must have fewer than the 4 tokens of the long"),
+        (shortlist(), "`shortlist` must have the end token 2"),
+        (shortlist(1, 3), "`shortlist` must have the end token 2"),
+        (shortlist(2, 2), "`shortlist` must be ascending 32-bit integers"),
+        (shortlist(3, 2), "`shortlist` must be ascending 32-bit integers"),
+        (shortlist(2, 10), r"`shortlist` must have ids in \[0, 10\), but has 2 to 10"),
+        (shortlist(-1, 2), r"`shortlist` must have ids in \[0, 10\), but has -1 to 2"),
+        (SequenceOptions(shortlist=np.array([2])), "`shortlist` must be ascending 32-bit integers"),
+    ],
+)
+def test_what_does_not_fit_is_refused(options: SequenceOptions, message: str) -> None:
+    with pytest.raises(InvalidRequestError, match=message):
+        options.check(vocab_size=10, eos_id=EOS, max_new_tokens=4)
+
+
+def test_what_fits_is_not() -> None:
+    for options in (NO_OPTIONS, shortlist(2), SequenceOptions(target_prefix=(9, 1, 9))):
+        options.check(vocab_size=10, eos_id=EOS, max_new_tokens=4)
+
+
+def test_a_prefix_counts_but_is_not_part_of_the_target() -> None:
+    generation = GenerationConfig(beam_size=1, length_penalty=1.0, length_normalization="mean")
+    search = BeamSearch(
+        generation, eos_id=EOS, max_new_tokens=3, options=SequenceOptions(target_prefix=(7,))
+    )
+    forced = search.forced()
+    assert forced == [Candidate(0, 7, 0.0)]
+    search.advance(forced)
+    assert search.forced() is None
+    assert search.history(0) == [7]
+    search.advance([Candidate(0, 5, -1.0)])
+    search.advance([Candidate(0, EOS, -3.0)])
+    [hypothesis] = search.hypotheses()
+    assert hypothesis.token_ids == (5,)
+    assert hypothesis.score == pytest.approx(-1.0)
+
+
+def test_an_end_that_is_forced_costs_nothing_and_cuts_off() -> None:
+    generation = GenerationConfig(beam_size=2, num_hypotheses=2, forced_end=True, length_penalty=0)
+    search = BeamSearch(generation, eos_id=EOS, max_new_tokens=2)
+    search.advance([Candidate(0, token, -token / 10) for token in (5, 6, 7, 8)])
+    forced = search.forced()
+    assert forced == [Candidate(0, EOS, -0.5), Candidate(1, EOS, -0.6)]
+    search.advance(forced)
+    assert search.done
+    assert [(h.token_ids, h.log_prob, h.finish_reason) for h in search.hypotheses()] == [
+        ((5,), -0.5, FinishReason.LENGTH),
+        ((6,), -0.6, FinishReason.LENGTH),
+    ]
+
+
+def test_targets_are_limited_by_a_factor() -> None:
+    generation = GenerationConfig(max_length_factor=1.5)
+    assert [generation.target_limit(length, 20) for length in (1, 3, 4, 100)] == [2, 5, 6, 20]
+    assert GenerationConfig(max_length_factor=0.0).target_limit(5, 20) == 1
+    assert GenerationConfig(max_length_factor=1.5, max_new_tokens=9).target_limit(100, 20) == 9
