@@ -95,7 +95,7 @@ def check(
         ({"beam_size": 4, "length_penalty": 1.0}, None),
         ({"beam_size": 4, "length_penalty": 0.6, "num_hypotheses": 4}, 7),
         ({"beam_size": 4, "length_penalty": 2.0, "num_hypotheses": 4, "forced_end": True}, None),
-        ({"beam_size": 3, "length_penalty": 0.3, "forced_end": True}, 9),
+        ({"beam_size": 3, "length_penalty": 1.5, "forced_end": True}, 9),
     ],
     ids=str,
 )
