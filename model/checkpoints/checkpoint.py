@@ -123,19 +123,22 @@ def _shards(directory: Path) -> list[str]:
 
 def _read_tokenizer(directory: Path, manifest: Manifest) -> Tokenizer:
     config = manifest.config
-    most = 2**20 + _BYTES_PER_PIECE * max(config.src_vocab_size, config.tgt_vocab_size)
     files: dict[str, bytes] = {}
     for name in sorted(read_checksums(directory).keys() & set(TOKENIZER_FILES)):
         files[name] = read_file(directory, name)
-        if len(files[name]) > most:
-            raise CheckpointError(
-                f"{name} of {directory} must have at most {most} bytes for "
-                f"{config.src_vocab_size} pieces, but has {len(files[name])}"
-            )
+        _check_size(f"{name} of {directory}", files[name], config)
     try:
         return make_tokenizer(files, config, manifest.metadata)
     except CheckpointError as error:
         raise CheckpointError(f"the tokenizer of {directory}: {error}") from error
+
+
+def _check_size(name: str, content: bytes, config: TransformerConfig) -> None:
+    pieces = max(config.src_vocab_size, config.tgt_vocab_size)
+    if len(content) > (most := 2**20 + _BYTES_PER_PIECE * pieces):
+        raise CheckpointError(
+            f"{name} must have at most {most} bytes for {pieces} pieces, but has {len(content)}"
+        )
 
 
 def make_tokenizer(
@@ -220,6 +223,8 @@ def write_checkpoint(
             a weight does not fit into `dtype`, or is missing, unknown or of another shape.
     """
     make_tokenizer(tokenizer_files, config, metadata)
+    for name, content in tokenizer_files.items():
+        _check_size(name, content, config)
     if shortlist is not None:
         shortlist.check(config)
     directory = directory.resolve()  # what a link points to is replaced, not the link

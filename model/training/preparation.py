@@ -90,14 +90,14 @@ def _check_direction(directory: str | None, source: str, target: str) -> None:
     if directory is None:
         return
     try:
-        known = read_manifest(Path(directory)).metadata.pairs
+        known = read_manifest(Path(directory)).metadata.languages
     except CheckpointError as error:
         raise RecipeError(
             f"`back_translate`, `distil` and `scorer` must name model directories: {error}"
         ) from error
-    if (source, target) not in known:
+    if known.find(source, target) is None:
         raise RecipeError(
-            f"{directory} must translate from {source} to {target}, but does so for {known}"
+            f"{directory} must translate from {source} to {target}, but does {known}"
         )
 
 

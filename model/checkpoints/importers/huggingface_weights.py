@@ -166,7 +166,7 @@ def _unpickled(files: SourceFiles, shard: str) -> dict[str, torch.Tensor]:
     for name, value in values.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
             raise CheckpointError(
-                f"{shard} must hold weights alone, but has {str(name)[:100]!r}, a "
+                f"{shard} must hold weights alone, but has {str(name)[:100]!r} of type "
                 f"{type(value).__name__}"
             )
         if value.layout is not torch.strided or value.device.type != "cpu":

@@ -268,7 +268,7 @@ def _kept(source: HuggingFaceSource, texts: _Texts) -> list[int]:
     except CheckpointError as error:
         source.problems.add(str(error))
         return everything
-    return [token for token in needed if token not in unwanted]
+    return [token for token in needed if token in always or token not in unwanted]
 
 
 def _config(

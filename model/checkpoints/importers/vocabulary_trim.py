@@ -86,14 +86,13 @@ def needed_pieces(
         if character not in of_character:
             name = unicodedata.name(character, "")
             is_letter = unicodedata.category(character)[0] in "LM"
-            of_character[character] = is_letter and name.partition(" ")[0] in foreign
+            in_foreign = is_letter and name.partition(" ")[0] in foreign
+            of_character[character] = in_foreign and not character.isascii()
         return of_character[character]
 
     kept = set(always)
     return [
-        token
-        for token, name in enumerate(names)
-        if token in kept or name.isascii() or not any(map(is_foreign, name))
+        token for token, name in enumerate(names) if token in kept or not any(map(is_foreign, name))
     ]
 
 
@@ -111,10 +110,12 @@ class TrimReport:
     size: int
 
     def __str__(self) -> str:
+        kept = f"{self.size:,} of {self.size_before:,} pieces are kept"
+        if not self.num_texts:
+            return f"{kept}."
         return (
-            f"{self.size:,} of {self.size_before:,} pieces are kept; {self.num_unchanged:,} of "
-            f"{self.num_texts:,} given lines are the same pieces as before, and {self.num_lost:,} "
-            f"of their {self.num_tokens:,} tokens are lost."
+            f"{kept}; {self.num_unchanged:,} of {self.num_texts:,} given lines are the same pieces "
+            f"as before, and {self.num_lost:,} of their {self.num_tokens:,} tokens are lost."
         )
 
 

@@ -321,7 +321,7 @@ def test_all_problems_are_told_together(saved: Callable[[str], Path], tmp_path: 
     with pytest.raises(ImportRefusedError) as error:
         import_model(source, tmp_path / "model")
 
-    assert len(error.value.reasons) == 4
+    assert len(error.value.reasons) == 5
 
 
 def test_languages_that_nobody_knows_are_refused(
