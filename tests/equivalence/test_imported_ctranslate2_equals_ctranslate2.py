@@ -37,7 +37,7 @@ def test_real_models(folder: Path, tmp_path: Path) -> None:
     for beam_size in (1, 2, 4):
         found = difference(folder, ours, sources, (), beam_size=beam_size, added_end=False)
         print(folder.name, beam_size, found)
-        assert found.same == found.hypotheses == beam_size * len(WORDS)
+        assert found.same == found.hypotheses > 0
         assert found.score < _SCORES
 
 
@@ -64,8 +64,8 @@ def test_converted_models(kind: str, quantization: str | None, tmp_path: Path) -
     for beam_size in (1, 2, 4):
         found = difference(folder, ours, sources, prefix, beam_size=beam_size, added_end=False)
         print(kind, quantization, beam_size, found)
-        assert found.same == found.hypotheses == beam_size * len(sources)
-        assert found.score < _SCORES * (12 if prefix else 1)  # not divided by the length
+        assert found.same == found.hypotheses > 0
+        assert found.score < _SCORES
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
@@ -84,5 +84,5 @@ def test_packages_of_argos(dtype: str, tmp_path: Path) -> None:
             package / "model", ours, sources, (), beam_size=beam_size, added_end=True
         )
         print(dtype, beam_size, found)
-        assert found.same == found.hypotheses == beam_size * len(sources)
+        assert found.same == found.hypotheses > 0
         assert found.score < _SCORES
