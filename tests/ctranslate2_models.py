@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import ctranslate2
+import ctranslate2  # type: ignore[import-untyped]
 import torch
-from ctranslate2.converters.transformers import M2M100Loader, MarianMTLoader
+from ctranslate2.converters.transformers import (  # type: ignore[import-untyped]
+    M2M100Loader,
+    MarianMTLoader,
+)
 
 from model.checkpoints.checkpoint import Checkpoint
 from model.config import LengthNormalization
