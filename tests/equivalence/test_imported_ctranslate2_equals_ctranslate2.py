@@ -1,6 +1,6 @@
 """Imported models of CTranslate2 and Argos Translate against CTranslate2, in float32.
 
-By hand, with more models of the transliteration of Arabic: CTRANSLATE2_MODELS=FOLDER pytest tests/...
+By hand, with more models that transliterate Arabic: CTRANSLATE2_MODELS=FOLDER pytest tests/...
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ def test_real_models(folder: Path, tmp_path: Path) -> None:
     sources = sources_of(ours, WORDS, Pair("ar", "en"))
     for beam_size in (1, 2, 4):
         found = difference(folder, ours, sources, (), beam_size=beam_size, added_end=False)
-        print(folder.name, beam_size, found)
         assert found.same == found.hypotheses > 0
         assert found.score < _SCORES
 
@@ -60,7 +59,6 @@ def test_converted_models(kind: str, quantization: str | None, tmp_path: Path) -
     assert len(prefix) == (kind == "m2m-100")
     for beam_size in (1, 2, 4):
         found = difference(folder, ours, sources, prefix, beam_size=beam_size, added_end=False)
-        print(kind, quantization, beam_size, found)
         assert found.same == found.hypotheses > 0
         assert found.score < _SCORES
 
@@ -80,6 +78,5 @@ def test_packages_of_argos(dtype: str, tmp_path: Path) -> None:
         found = difference(
             package / "model", ours, sources, (), beam_size=beam_size, added_end=True
         )
-        print(dtype, beam_size, found)
         assert found.same == found.hypotheses > 0
         assert found.score < _SCORES

@@ -193,6 +193,32 @@ def test_languages_named_in_the_source(tmp_path: Path) -> None:
     assert model.tokenizer.encode_source("the", Pair("en", "fr"))[0] == _SIZE + 1
 
 
+def test_languages_of_nllb_and_its_licence(tmp_path: Path) -> None:
+    names = [*NAMES, "deu_Latn", "eng_Latn", "fra_Latn"]
+    folder = write_folder(
+        tmp_path / "source", small_model(len(names), len(names)), names=(names,),
+        config={"decoder_start_token": "</s>", "add_source_eos": False},
+    )  # fmt: skip
+
+    report = import_model(folder, tmp_path / "model")
+    model = load_checkpoint(tmp_path / "model")
+
+    assert model.metadata.license == "CC-BY-NC-4.0"
+    assert any("commercially" in note for note in report.notes)
+    pair = Pair("eng_Latn", "fra_Latn")
+    assert pair in model.metadata.pairs
+    assert model.tokenizer.target_prefix(pair) == (_SIZE + 2,)
+    ids = model.tokenizer.encode_source("the", pair)
+    assert (ids[0], ids[-1]) == (_SIZE + 1, model.config.eos_id)
+
+
+def test_languages_of_mbart_are_refused(tmp_path: Path) -> None:
+    names = [*NAMES, *(f"{letter}{other}_XX" for letter in "abcde" for other in "abcde")]
+    folder = write_folder(tmp_path / "source", small_model(len(names), len(names)), names=(names,))
+
+    assert "those of mBART" in _reasons(folder, tmp_path / "model")
+
+
 _INT8, _F4 = np.int8, np.float32
 
 
