@@ -96,9 +96,7 @@ def _check_direction(directory: str | None, source: str, target: str) -> None:
             f"`back_translate`, `distil` and `scorer` must name model directories: {error}"
         ) from error
     if known.find(source, target) is None:
-        raise RecipeError(
-            f"{directory} must translate from {source} to {target}, but does {known}"
-        )
+        raise RecipeError(f"{directory} must translate from {source} to {target}, but does {known}")
 
 
 def _check_shape(recipe: Recipe, beginning: str) -> None:

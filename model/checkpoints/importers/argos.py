@@ -31,6 +31,7 @@ _METADATA = "metadata.json"
 _MODEL = "model"
 _PIECES = "sentencepiece.model"
 _CODES = "bpe.model"
+_SUFFIX = ".argosmodel"
 _GENERATION = GenerationConfig(
     beam_size=4, length_penalty=0.2, length_normalization=LengthNormalization.MEAN
 )
@@ -42,7 +43,9 @@ _NOTES = (
 
 
 def is_argos(source: Path) -> bool:
-    """Whether a file is an archive with one package, or a folder has one."""
+    """Whether a file is an archive with one package, or is called like one, or a folder has one."""
+    if source.suffix == _SUFFIX and not source.is_dir():
+        return True
     try:
         with _opened(source) as package:
             return _METADATA in package.outer.names() and WEIGHTS in package.inner.names()

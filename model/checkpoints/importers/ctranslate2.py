@@ -48,12 +48,13 @@ _UNKNOWN_LICENSE = "not stated"
 
 _TAG = re.compile(r">>([A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*)<<")
 """Of OPUS-MT: the language of the target, before the source."""
-_LANGUAGES = (
-    re.compile(r"__([A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*)__"),
-    re.compile(r"([a-z]{3}_[A-Z][a-z]{3})"),
-)
+_M2M = re.compile(r"__([A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*)__")
+_NLLB = re.compile(r"([a-z]{3}_[A-Z][a-z]{3})")
 """Of M2M-100 and of NLLB-200: each side begins with its language."""
+_NLLB_LICENSE = "CC-BY-NC-4.0"
 _MBART = re.compile(r"[a-z]{2}_[A-Z]{2}")
+_MBART_LANGUAGES = 20
+"""It has 25 or 50."""
 _SMALL_100_LAYERS = 3
 _GENERATION = GenerationConfig(
     beam_size=2, length_penalty=1.0, length_normalization=LengthNormalization.MEAN
@@ -255,42 +256,33 @@ def _languages(
     problems: Problems,
 ) -> _Languages:
     """What a model translates; where its files do not say, that is a problem."""
-    sources, targets = options.source_languages, options.target_languages
     before, prefix, known = _named(names, shape, options, target_prefix)
+    starts_with_language = special.start is None and not shape.starts_from_zero
     tokens: dict[str, str] = {}
-    for side, mark in (("source", SOURCE), ("target", TARGET)):
-        if mark not in (*before, *prefix) and not (mark == TARGET and special.start is None):
-            continue
-        wanted = sources if side == "source" else targets
-        try:
-            chosen = chosen_tokens(wanted, known)
-        except CheckpointError as error:
-            problems.add(str(error))
-            continue
-        tokens |= chosen
-        sources, targets = (
-            (tuple(chosen), targets) if side == "source" else (sources, tuple(chosen))
-        )
-    for side, languages in (("source", sources), ("target", targets)):
-        if not languages:
+    sides = {SOURCE: options.source_languages, TARGET: options.target_languages}
+    for mark, wanted in sides.items():
+        if mark in (*before, *prefix) or (mark == TARGET and starts_with_language):
+            try:
+                chosen = chosen_tokens(wanted, known)
+            except CheckpointError as error:
+                problems.add(str(error))
+            else:
+                sides[mark] = tuple(chosen)
+                tokens |= chosen
+        if not sides[mark]:
+            side = mark.strip("{}")
             problems.add(f"its files do not say the {side} language, which must be given")
-    start = special.start
-    if start is None and not shape.starts_from_zero:
-        if len(targets) != 1 or targets[0] not in tokens:
-            problems.add(
-                "its decoder begins with the token of the target's language, so one target "
-                "language must be given, or the model be converted anew from its source"
-            )
-        else:
-            start, prefix = tokens[targets[0]], ()
-    if any(map(_MBART.fullmatch, names.target)) and not known:
+    if sum(map(bool, map(_MBART.fullmatch, names.target))) >= _MBART_LANGUAGES:
         problems.add("its languages are those of mBART, which is not supported")
-    for each in (*([] if start is None else [start]), *(each for each in prefix if each != TARGET)):
-        if each not in names.target:
+    start = special.start
+    if starts_with_language:
+        start, prefix = _language_of_target(sides[TARGET], tokens, problems), ()
+    for each in (start, *prefix):
+        if each not in (None, TARGET, *names.target):
             problems.add(f"its target must have the token {each!r}, but has not")
     return _Languages(
-        sources=sources,
-        targets=targets,
+        sources=sides[SOURCE],
+        targets=sides[TARGET],
         start=start if start in names.target else special.unk,
         tokenizer=TokenizerConfig(
             kind=TokenizerKind.VOCABULARY,
@@ -301,6 +293,18 @@ def _languages(
     )
 
 
+def _language_of_target(
+    targets: Sequence[str], tokens: Mapping[str, str], problems: Problems
+) -> str | None:
+    if len(targets) == 1:
+        return tokens.get(targets[0])
+    problems.add(
+        "its decoder begins with the token of the target's language, so one target language must "
+        f"be given, but there are {len(targets)}"
+    )
+    return None
+
+
 def _named(
     names: Names, shape: Ctranslate2Options, options: ImportOptions, target_prefix: str | None
 ) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, str]]:
@@ -309,13 +313,13 @@ def _named(
         return (), (target_prefix,) if target_prefix else (), {}
     if tags := _tokens(names.source, _TAG):
         return (TARGET,), (), tags
-    for pattern in _LANGUAGES:
+    for pattern in (_M2M, _NLLB):
         known = _tokens(names.source, pattern)
         if len(known) < 2:
             continue
         small = options.target_in_source
         if small is None:
-            small = pattern is _LANGUAGES[0] and shape.num_layers("decoder") == _SMALL_100_LAYERS
+            small = pattern is _M2M and shape.num_layers("decoder") == _SMALL_100_LAYERS
         return ((TARGET,), (), known) if small else ((SOURCE,), (TARGET,), known)
     return (), (), {}
 
@@ -344,13 +348,18 @@ def _metadata(
             version=options.version,
             source_languages=read.sources,
             target_languages=read.targets,
-            license=options.license or _UNKNOWN_LICENSE,
+            license=options.license or _usual_license(read.tokenizer),
             tokenizer=read.tokenizer,
             origin=Origin(source=str(directory), format="CTranslate2", sha256=files.checksums),
         )
     except InvalidRequestError as error:
         problems.add(str(error))
         return None
+
+
+def _usual_license(tokenizer: TokenizerConfig) -> str:
+    of_nllb = any(map(_NLLB.fullmatch, tokenizer.language_tokens.values()))
+    return _NLLB_LICENSE if of_nllb else _UNKNOWN_LICENSE
 
 
 def _notes(

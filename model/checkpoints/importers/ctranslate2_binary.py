@@ -67,9 +67,10 @@ class _Variable:
     """By which the numbers have been multiplied: one for each row, or one for all."""
 
     def same_as(self, other: _Variable) -> bool:
-        if self is other:
-            return True
-        if (self.type, self.shape) != (other.type, other.shape) or bool(self.data != other.data):
+        """Whether it is equal to the last bit."""
+        if (self.type, self.shape) != (other.type, other.shape):
+            return False
+        if self.data is not other.data and bool(self.data != other.data):
             return False
         if self.scale is None or other.scale is None:
             return self.scale is other.scale
