@@ -93,9 +93,7 @@ def difference(
         prefix: of the target; ids of ours.
         added_end: whether CTranslate2 adds the end token to a source.
     """
-    names: dict[str, Any] = {
-        side: vocabulary_names(ours, side) for side in ("source", "target")
-    }
+    names: dict[str, Any] = {side: vocabulary_names(ours, side) for side in ("source", "target")}
     generation = replace(
         ours.generation,
         beam_size=beam_size,

@@ -10,8 +10,8 @@ import model.errors
 import service.errors
 from model.errors import (
     CheckpointError,
-    DownloadError,
     DeadlineExceededError,
+    DownloadError,
     EngineDeadError,
     InvalidRequestError,
     PolyheadError,
