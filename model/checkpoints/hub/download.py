@@ -36,7 +36,6 @@ _TIMEOUT = httpx2.Timeout(30.0, connect=10.0)
 """Seconds without a byte."""
 _PASSING = (408, 429, 500, 502, 503, 504)
 """Statuses after which asking again may help."""
-_CHUNK_BYTES = 2**18
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 _MEANINGS = {
     401: "asks for a login, which is not supported",
@@ -185,7 +184,7 @@ class _Transfer:
             self._part.open("ab" if size else "wb") as file,
             _progress(self.path.name, size, total) as bar,
         ):
-            for chunk in response.iter_raw(_CHUNK_BYTES):
+            for chunk in response.iter_raw():
                 size += len(chunk)
                 self._require_size(size)
                 file.write(chunk)
