@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import sentencepiece
+
 from tests.fixtures.ctranslate2 import FIXTURES as CTRANSLATE2
 from tests.fixtures.marian import FIXTURES as MARIAN
 
@@ -76,8 +78,7 @@ def serving() -> Iterator[Site]:
         pass
 
     Handler.site = site
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), Handler)
     site.base = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -87,6 +88,13 @@ def serving() -> Iterator[Site]:
         server.shutdown()
         server.server_close()
         thread.join(30)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients hang up when they have read enough."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -218,11 +226,22 @@ def argos_package() -> bytes:
     with zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED) as archive:
         metadata = {"package_version": "1.10", "from_code": "ar", "to_code": "en"}
         archive.writestr("translate-ar_en/metadata.json", json.dumps(metadata))
-        pieces = (MARIAN / "ssru" / "vocab.spm").read_bytes()
-        archive.writestr("translate-ar_en/sentencepiece.model", pieces)
+        archive.writestr("translate-ar_en/sentencepiece.model", _characters(folder))
         for path in sorted(folder.iterdir()):
             archive.writestr(f"translate-ar_en/model/{path.name}", path.read_bytes())
     return output.getvalue()
+
+
+def _characters(folder: Path) -> bytes:
+    """A SentencePiece model whose pieces are the characters of a model's vocabularies."""
+    serialized = io.BytesIO()
+    names = [path.read_text("utf-8") for path in folder.glob("*_vocabulary.txt")]
+    sentencepiece.SentencePieceTrainer.Train(
+        sentence_iterator=iter("".join(names).split() * 2), model_writer=serialized,
+        model_type="char", vocab_size=200, hard_vocab_limit=False, character_coverage=1.0,
+        add_dummy_prefix=False, num_threads=1, minloglevel=2,
+    )  # fmt: skip
+    return serialized.getvalue()
 
 
 def firefox_registry(site: Site) -> dict[str, Any]:

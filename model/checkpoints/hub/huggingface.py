@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -60,7 +61,10 @@ def fetch_huggingface(name: str, *, offline: bool) -> Fetched:
     import httpx2
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import disable_progress_bars
 
+    if not sys.stderr.isatty():
+        disable_progress_bars()
     token = os.environ.get("HF_TOKEN") or False  # False: not the one that a login has stored
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None, token=token)
     try:

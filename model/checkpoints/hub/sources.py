@@ -19,7 +19,7 @@ from model.errors import DownloadError
 
 __all__ = ["fetch"]
 
-_SCHEME = re.compile(r"([a-z]+):(.*)", re.DOTALL)
+_SCHEME = re.compile(r"([a-z][a-z0-9]*):(.*)", re.DOTALL)
 _PLAIN_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
