@@ -13,6 +13,7 @@ from model.errors import (
     DeadlineExceededError,
     DownloadError,
     EngineDeadError,
+    ImportRefusedError,
     InvalidRequestError,
     PolyheadError,
     QueueFullError,
@@ -65,7 +66,8 @@ def test_the_table(exc: Exception, status: int, kind: str, retry_after: str | No
 
 def test_every_error_of_a_request_has_its_row() -> None:
     never_of_a_request = {
-        CheckpointError, DownloadError, RecipeError, PolyheadError, RequestFailedError,
+        CheckpointError, DownloadError, ImportRefusedError, RecipeError, PolyheadError,
+        RequestFailedError,
     }  # fmt: skip
     for module in (model.errors, service.errors):
         for _, cls in inspect.getmembers(module, inspect.isclass):

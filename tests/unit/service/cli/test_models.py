@@ -9,11 +9,13 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 
 from service import cli
 from tests.fixtures.marian import FIXTURES
-from tests.model_server import Site, argos_package, firefox_registry, serving
+from tests.huggingface_models import MODELS, SavedModel
+from tests.model_server import COMMIT, Site, argos_package, firefox_registry, serving
 from tests.tiny_model import build_tiny_model
 
 Run = Callable[..., tuple[int, str, str]]
@@ -115,6 +117,31 @@ def test_what_is_wrong_is_one_line(models: Run, arguments: tuple[str, ...], mess
     [line] = errors.splitlines()
     assert status == 1
     assert message in line
+
+
+@pytest.fixture
+def hub(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.setenv("HF_ENDPOINT", site.base)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    yield site
+    huggingface_hub.close_session()
+
+
+def test_nllb_of_the_hub_with_what_its_licence_forbids(
+    models: Run, folder: Path, hub: Site, tmp_path: Path
+) -> None:
+    saved = SavedModel.make(MODELS["nllb-200"], tmp_path / "saved").folder
+    files = {path.name: path.read_bytes() for path in saved.iterdir()}
+    files["README.md"] = b"---\nlicense: cc-by-nc-4.0\n---\n# NLLB\n"
+    hub.repositories["anna/nllb-200-tiny"] = files
+    status, output, _ = models(
+        "import", "hf:anna/nllb-200-tiny", "--languages", "eng_Latn,deu_Latn"
+    )
+    assert status == 0
+    assert output.startswith("nllb-200-tiny: eng_Latn,deu_Latn -> eng_Latn,deu_Latn, ")
+    assert "Its licence is cc-by-nc-4.0: it must not be used commercially." in output
+    origin = json.loads((folder / "nllb-200-tiny" / "config.json").read_text())["origin"]
+    assert (origin["source"], origin["revision"]) == ("hf:anna/nllb-200-tiny", COMMIT)
 
 
 def test_firefox_of_mozillas_registry(
