@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from model.checkpoints.importers.imported import ImportOptions, ImportReport
     from model.checkpoints.manifest import ModelMetadata
 
-__all__ = ["app", "directory_of", "languages_of"]
+__all__ = ["app"]
 
 _MOST_LISTED = 4
 """Languages that are told one by one."""
@@ -135,7 +135,7 @@ def list_() -> None:
             rows.append((directory.name, "damaged", size, "", ""))
             continue
         source = "comes with polyhead" if directory.name in EMBEDDED else _origin(metadata)
-        rows.append((directory.name, languages_of(metadata), size, metadata.license, source))
+        rows.append((directory.name, _languages_of(metadata), size, metadata.license, source))
     _print_table(rows)
 
 
@@ -150,10 +150,11 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME", help=_NAMES)]) -> N
     Examples:
       polyhead models show en-de
     """
+    from model.checkpoints.embedded import model_directory
     from model.checkpoints.manifest import read_manifest
     from model.network.shapes import num_parameters
 
-    directory = directory_of(name)
+    directory = model_directory(name)
     manifest = read_manifest(directory)
     config, metadata = manifest.config, manifest.metadata
     sizes = f"{config.src_vocab_size:,}"
@@ -163,7 +164,7 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME", help=_NAMES)]) -> N
         ("name", metadata.name),
         ("version", metadata.version),
         ("directory", str(directory)),
-        ("languages", languages_of(metadata, most=1000)),
+        ("languages", _languages_of(metadata, most=1000)),
         ("licence", metadata.license),
         ("origin", _origin(metadata)),
         ("parameters", f"{num_parameters(config):,}"),
@@ -209,21 +210,7 @@ def remove(
     print(f"{name} is deleted")
 
 
-def directory_of(name: str) -> Path:
-    """The directory of a model, by its name or its path, which must be one."""
-    from model.checkpoints.embedded import model_directory
-    from model.checkpoints.installed import models_folder
-
-    directory = model_directory(name)
-    if not directory.is_dir():
-        fail(
-            f"there must be a model {name!r} in {models_folder()}, or a directory of that name, "
-            "but there is neither (`polyhead models list` has all)"
-        )
-    return directory
-
-
-def languages_of(metadata: ModelMetadata, most: int = _MOST_LISTED) -> str:
+def _languages_of(metadata: ModelMetadata, most: int = _MOST_LISTED) -> str:
     """What a model translates, in a few words."""
     return " -> ".join(
         ",".join(codes) if len(codes) <= most else f"{len(codes)} languages"
@@ -257,7 +244,7 @@ def _import(path: Path, options: ImportOptions, to: Path | None, *, replace: boo
 def _print_report(report: ImportReport) -> None:
     metadata = report.metadata
     print(
-        f"{metadata.name}: {languages_of(metadata)}, {report.num_parameters:,} parameters, "
+        f"{metadata.name}: {_languages_of(metadata)}, {report.num_parameters:,} parameters, "
         f"licence {metadata.license}\n  in {report.directory}"
     )
     for note in report.notes:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from model.checkpoints.hub.download import sha256_of
 from model.checkpoints.hub.fetched import Fetched
@@ -61,7 +61,7 @@ def fetch_huggingface(name: str, *, offline: bool) -> Fetched:
     import httpx2
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
     if not sys.stderr.isatty():
         disable_progress_bars()
@@ -80,7 +80,7 @@ def fetch_huggingface(name: str, *, offline: bool) -> Fetched:
             endpoint=api.endpoint,
         )
     except (OSError, HFValidationError, RuntimeError, httpx2.HTTPError) as error:
-        _fail(error, repository, revision)
+        raise DownloadError(f"hf:{name} {_reason(error, revision, offline)}") from error
     folder = Path(path)
     for each in sorted(folder.iterdir()):
         _check(each)
@@ -140,22 +140,21 @@ def _check(path: Path) -> None:
         raise DownloadError(f"{path.name} must have the checksum {blob.name}, but has {found}")
 
 
-def _fail(error: Exception, repository: str, revision: str) -> NoReturn:
+def _reason(error: Exception, revision: str, offline: bool) -> str:
+    """Why a model cannot be had, in words for its user."""
     from huggingface_hub import errors
 
-    at = f" at {revision}" if revision else ""
     if isinstance(error, errors.GatedRepoError):
-        reason = "is not for everybody: accept its terms on its page, and give HF_TOKEN"
-    elif isinstance(error, errors.RepositoryNotFoundError):
-        reason = "is not there, or is private: then HF_TOKEN must be given"
-    elif isinstance(error, errors.RevisionNotFoundError):
-        reason = f"has no revision {revision}"
-        at = ""
-    elif isinstance(error, errors.LocalEntryNotFoundError):
-        reason = f"cannot be had: {str(error).splitlines()[0][:300]}"
-    else:
-        status = error.response.status_code if isinstance(error, errors.HfHubHTTPError) else None
-        reason = "cannot be had: " + (
-            f"the server answers {status}" if status else str(error).splitlines()[0][:300]
+        return "is not for everybody: accept its terms on its page, and give HF_TOKEN"
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return "is not there, or is private: then HF_TOKEN must be given"
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f"must be a revision of this model, but there is no {revision}"
+    if offline and isinstance(error, errors.LocalEntryNotFoundError):
+        return (
+            "must have been downloaded before, for nothing may be downloaded (POLYHEAD_OFFLINE or "
+            "HF_HUB_OFFLINE is set), but has not"
         )
-    raise DownloadError(f"hf:{repository}{at} {reason}") from error
+    if isinstance(error, errors.HfHubHTTPError):
+        return f"cannot be had: the server answers {error.response.status_code}"
+    return f"cannot be had: {(str(error) or type(error).__name__).splitlines()[0][:300]}"

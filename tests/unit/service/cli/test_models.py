@@ -106,7 +106,7 @@ def test_a_directory_of_ones_own(models: Run, folder: Path, tmp_path: Path) -> N
         (("import", SSRU), "its files do not say the source language, which must be given"),
         (("import", "/nothing"), "must be a file or a folder, but /nothing is none"),
         (("import", "s3://x"), "hf:, firefox:, argos: or https://, but begins with s3:"),
-        (("show", "nothing"), "there must be a model 'nothing' in "),
+        (("show", "nothing"), "of those that `polyhead models list` has, but nothing is neither"),
         (("remove", "nothing"), "there must be a model 'nothing' in "),
         (("remove", "--yes", "../models"), "there must be a model '../models' in "),
         (("remove", "--yes", "en-de"), "en-de comes with the project, and stays"),
