@@ -61,6 +61,17 @@ def import_(
         list[Path] | None,
         typer.Option(help="Its SentencePiece model, or that of each side, if it lies elsewhere."),
     ] = None,
+    text: Annotated[
+        Path | None,
+        typer.Option(help="Lines on which it is shown that `--languages` changes nothing."),
+    ] = None,
+    target_in_source: Annotated[
+        bool | None,
+        typer.Option(
+            "--target-in-source/--no-target-in-source",
+            help="Whether sources name the target's language, as SMaLL-100's do, if its files err.",
+        ),
+    ] = None,
     license: Annotated[str | None, typer.Option(help="Its licence, if its files err.")] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace a model that has the name already.")
@@ -97,6 +108,8 @@ def import_(
         license=license,
         tokenizer=tuple(tokenizer or ()),
         languages=_codes(languages),
+        texts=() if text is None else _lines(text),
+        target_in_source=target_in_source,
         origin=None if fetched.source is None else (fetched.source, fetched.revision),
     )
     errors = []
@@ -274,6 +287,20 @@ def _mebibytes(size: int) -> str:
 
 def _codes(text: str | None) -> tuple[str, ...]:
     return tuple(code for part in (text or "").split(",") if (code := part.strip()))
+
+
+def _lines(path: Path) -> tuple[str, ...]:
+    """The lines of a file of at most a mebibyte: a proof takes each of them in two ways."""
+    from model.errors import InvalidRequestError
+
+    try:
+        with path.open("rb") as file:
+            content = file.read(2**20 + 1)
+        if len(content) > 2**20:
+            raise InvalidRequestError(f"{path} must have at most {2**20} bytes, but has more")
+        return tuple(content.decode().splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequestError(f"cannot read {path}: {error}") from error
 
 
 def _print_table(rows: Iterable[tuple[str, ...]]) -> None:

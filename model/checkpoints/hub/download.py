@@ -72,7 +72,7 @@ class Downloader:
             sha256: hexadecimal, if it is known.
             most: bytes of the largest that is of use.
         """
-        _require_address(httpx2.URL(address), local=True)
+        _require_address(_url(address), local=True)
         transfer = _Transfer(
             address=address,
             path=self.folder / hashlib.sha256(address.encode()).hexdigest()[:32] / name,
@@ -96,7 +96,7 @@ class Downloader:
 
 def shown(address: str) -> str:
     """An address without what may be secret: its user, its query and its fragment."""
-    url = httpx2.URL(address)
+    url = _url(address)
     return str(url.copy_with(userinfo=b"", query=None, fragment=None))
 
 
@@ -224,9 +224,23 @@ def _answer(
             if not response.has_redirect_location:
                 yield response
                 return
-            url = url.join(response.headers["location"])
+            url = _joined(url, response.headers["location"])
         _require_address(url, local=local)
     raise DownloadError(f"{shown(address)} must redirect at most {_MOST_REDIRECTS} times, but does")
+
+
+def _url(address: str) -> httpx2.URL:
+    try:
+        return httpx2.URL(address)
+    except httpx2.InvalidURL as error:
+        raise DownloadError(f"an address must be well-formed, but is not: {error}") from None
+
+
+def _joined(url: httpx2.URL, place: str) -> httpx2.URL:
+    try:
+        return url.join(place)
+    except httpx2.InvalidURL as error:
+        raise DownloadError(f"a redirection must be well-formed, but is not: {error}") from None
 
 
 def _require_address(url: httpx2.URL, *, local: bool) -> None:

@@ -20,6 +20,7 @@ from model.errors import DownloadError
 __all__ = ["fetch"]
 
 _SCHEME = re.compile(r"([a-z][a-z0-9]*):(.*)", re.DOTALL)
+_TAR = re.compile(r"\.(tar(\.\w+)?|tgz|tbz2|txz|7z|rar)$", re.IGNORECASE)
 _PLAIN_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -64,16 +65,21 @@ def _fetch_address(source: str, downloader: Downloader) -> Fetched:
                 f"{fragment[:100]!r}"
             )
         sha256 = found[1]
-    name = PurePosixPath(unquote(urlsplit(address).path)).name
-    name = _PLAIN_NAME.sub("-", name).lstrip(".-")[-100:]
+    place = shown(address)
+    name = PurePosixPath(unquote(urlsplit(place).path)).name
+    name = _PLAIN_NAME.sub("-", name)[-100:].lstrip("._-")
     if not name:
-        raise DownloadError(f"an address must end with the name of a file, but is {shown(source)}")
+        raise DownloadError(f"an address must end with the name of a file, but is {place}")
+    if _TAR.search(name):
+        raise DownloadError(
+            f"an archive must be a zip, but is {name}: unpack it, and import its folder"
+        )
     path = downloader.file(address, name, sha256=sha256)
     if zipfile.is_zipfile(path) and path.suffix != ".npz" and not is_argos(path):
         path = unpacked(path)
     return Fetched(
         path=path,
-        source=shown(address),
+        source=place,
         revision=sha256 and f"sha256:{sha256}",
         name=Path(name).stem,
     )

@@ -134,9 +134,11 @@ def test_nllb_of_the_hub_with_what_its_licence_forbids(
     files = {path.name: path.read_bytes() for path in saved.iterdir()}
     files["README.md"] = b"---\nlicense: cc-by-nc-4.0\n---\n# NLLB\n"
     hub.repositories["anna/nllb-200-tiny"] = files
+    (tmp_path / "lines").write_text("the old man sees a red car\n")
     status, output, _ = models(
-        "import", "hf:anna/nllb-200-tiny", "--languages", "eng_Latn,deu_Latn"
-    )
+        "import", "hf:anna/nllb-200-tiny", "--languages", "eng_Latn,deu_Latn",
+        "--text", str(tmp_path / "lines"),
+    )  # fmt: skip
     assert status == 0
     assert output.startswith("nllb-200-tiny: eng_Latn,deu_Latn -> eng_Latn,deu_Latn, ")
     assert "Its licence is cc-by-nc-4.0: it must not be used commercially." in output

@@ -295,3 +295,21 @@ def test_a_wrong_or_strange_checksum_is_refused(site: Site) -> None:
         fetch(f"{site.base}/x.zip#md5=0")
     with pytest.raises(DownloadError, match="must end with the name of a file"):
         fetch(site.base)
+
+
+def test_other_archives_are_refused_before_they_are_downloaded(site: Site) -> None:
+    with pytest.raises(DownloadError, match=r"must be a zip, but is x\.tar\.gz: unpack it"):
+        fetch(f"{site.base}/x.tar.gz")
+    assert site.requests == []
+
+
+@pytest.mark.parametrize("address", ["https://[x/y", "https://a:b/y", "http://\x00/y", "https://"])
+def test_broken_addresses_are_refused(address: str) -> None:
+    with pytest.raises(DownloadError):
+        fetch(address)
+
+
+def test_broken_redirections_are_refused(site: Site) -> None:
+    site.redirects["/x.zip"] = "https://a:b/y"
+    with pytest.raises(DownloadError, match="redirection must be well-formed"):
+        fetch(f"{site.base}/x.zip")
