@@ -247,11 +247,14 @@ def _import(path: Path, options: ImportOptions, to: Path | None, *, replace: boo
                 f"{name} is a model that comes with the project: give another `--name`"
             )
         to = models_folder() / name
-    if not replace and to.exists() and any(to.iterdir()):
+    if not replace and to.is_dir() and any(to.iterdir()):
         raise CheckpointError(
             f"{to} is there already: give another `--name`, or `--replace` to replace it"
         )
-    return write_model(imported, to)
+    try:
+        return write_model(imported, to)
+    except OSError as error:
+        raise CheckpointError(f"cannot write {to}: {error}") from error
 
 
 def _print_report(report: ImportReport) -> None:

@@ -165,7 +165,9 @@ class _Transfer:
                 raise DownloadError(
                     f"{shown(self.address)}: the server {meaning} ({response.status_code})"
                 )
-            if response.headers.get("content-encoding", "identity") != "identity":
+            encoding = response.headers.get("content-encoding", "identity")
+            # Some servers say gzip of a file that is one.
+            if encoding != "identity" and not (encoding == "gzip" and self.path.suffix == ".gz"):
                 raise DownloadError(f"{shown(self.address)} must be sent as it is, but is encoded")
             self._write(response, begun)
         return True

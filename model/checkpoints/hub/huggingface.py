@@ -68,9 +68,8 @@ def fetch_huggingface(name: str, *, offline: bool) -> Fetched:
     token = os.environ.get("HF_TOKEN") or False  # False: not the one that a login has stored
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None, token=token)
     try:
-        wanted = list(_OTHERS)
-        if not offline:
-            wanted = _wanted(api, repository, revision or None)
+        # Offline the client asks for no more than what is here; an importer says what is missing.
+        wanted = ["config.json"] if offline else _wanted(api, repository, revision or None)
         path = snapshot_download(
             repository,
             revision=revision or None,
@@ -97,7 +96,8 @@ def _wanted(api: HfApi, repository: str, revision: str | None) -> list[str]:
     info = api.model_info(repository, revision=revision, files_metadata=True)
     sizes = {each.rfilename: each.size or 0 for each in info.siblings or ()}
     names = _chosen(list(sizes))
-    if len(names) > _MOST_FILES or (size := sum(sizes[name] for name in names)) > MAX_MODEL_BYTES:
+    size = sum(sizes[name] for name in names)
+    if len(names) > _MOST_FILES or size > MAX_MODEL_BYTES:
         raise DownloadError(
             f"{repository} must have at most {MAX_MODEL_BYTES} bytes in {_MOST_FILES} files, "
             f"but has {size} in {len(names)}"

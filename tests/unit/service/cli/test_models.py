@@ -146,6 +146,14 @@ def test_nllb_of_the_hub_with_what_its_licence_forbids(
     assert (origin["source"], origin["revision"]) == ("hf:anna/nllb-200-tiny", COMMIT)
 
 
+def test_a_folder_that_cannot_be_written_to_is_one_line(models: Run, folder: Path) -> None:
+    folder.touch()
+    status, _, errors = models("import", SSRU, "--name", "mine", *PAIR)
+    [line] = errors.splitlines()
+    assert status == 1
+    assert f"cannot write {folder / 'mine'}: " in line
+
+
 def test_firefox_of_mozillas_registry(
     models: Run, folder: Path, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -130,6 +130,8 @@ def test_encoded_content_is_refused(site: Site, downloader: Downloader) -> None:
     site.headers["content-encoding"] = "gzip"
     with pytest.raises(DownloadError, match="as it is, but is encoded"):
         downloader.file(f"{site.base}/model.bin", "model.bin")
+    # But gzip is what a .gz is.
+    assert downloader.file(f"{site.base}/model.bin", "model.bin.gz").read_bytes() == CONTENT
 
 
 def test_redirections_are_followed_within_this_machine_or_to_https(
