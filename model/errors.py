@@ -12,6 +12,7 @@ PolyheadError
 ├── EngineDeadError          this engine serves nothing any more: replace the replica
 ├── CheckpointError          a model directory is missing something, damaged, or of another kind
 │   └── ImportRefusedError   another project's checkpoint cannot become a model directory
+├── DownloadError            the files of a model cannot be had from where they are
 └── RecipeError              a training recipe or its data cannot be used
 """
 
@@ -75,6 +76,13 @@ class ImportRefusedError(CheckpointError):
         self.reasons = tuple(map(_one_line, reasons))
         """All that stands against it, each a printable line."""
         super().__init__(f"cannot import {what}: {'; '.join(self.reasons)}")
+
+
+class DownloadError(PolyheadError):
+    """The files of a model cannot be had from where they are; the message is one printable line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_one_line(message))
 
 
 class RecipeError(PolyheadError):

@@ -122,7 +122,8 @@ class Translator:
         """Loads a model and starts an engine for it.
 
         Args:
-            source: a model directory, or the name of a model that comes with the project.
+            source: a model directory, or the name of a model that comes with the project or that
+                the user has imported.
             engine: how the engine is run; None takes what suits the machine.
 
         Raises:

@@ -207,8 +207,8 @@ class Settings(BaseSettings):
     )
 
     models: Annotated[list[str], NoDecode] = Field(default_factory=list)
-    """Model directories or names of embedded models, one deployment each; empty takes all of the
-    latter. In the environment they are separated by commas."""
+    """Names of models (`polyhead models list`) or model directories, one deployment each; empty
+    takes those that come with the project. In the environment they are separated by commas."""
     replicas: int = Field(default=1, ge=1, le=1000)
     """Translator replicas of each model, when there is no `autoscaling`."""
     gateway_replicas: int = Field(default=1, ge=1, le=1000)

@@ -26,6 +26,8 @@ def _clean_environment() -> None:
     # Without it, the first local start of Ray writes a token that later ones must then show.
     os.environ["RAY_AUTH_MODE"] = "disabled"
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # Nor what models the user has.
+    os.environ["POLYHEAD_MODELS_FOLDER"] = str(_TESTS / "no-models")
     # Tiny models are slower on several threads, and test processes share the cores.
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["MKL_NUM_THREADS"] = "1"

@@ -1,9 +1,11 @@
-"""The models that come with the project."""
+"""The models that come with the project, and how a model is named."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+from model.checkpoints.installed import installed_model
 
 __all__ = ["DEFAULT", "EMBEDDED", "model_directory"]
 
@@ -17,11 +19,15 @@ DEFAULT = EMBEDDED["en-de"]
 
 
 def model_directory(model: str | Path) -> Path:
-    """The directory of an embedded model, by its name, or of any other one, by its path.
+    """The directory of a model: of an embedded one or one of the user's, by its name, or of any
+    other one, by its path.
 
-    A folder that is called like an embedded model is given as `./en-de`, or as a Path.
+    A folder that is called like one of them is given as `./en-de`, or as a Path.
     """
-    if isinstance(model, str) and model in EMBEDDED:
-        return EMBEDDED[model]
+    if isinstance(model, str):
+        if model in EMBEDDED:
+            return EMBEDDED[model]
+        if (directory := installed_model(model)) is not None:
+            return directory
     # Path's own `expanduser` fails where there is no such user.
     return Path(os.path.expanduser(model))

@@ -46,7 +46,7 @@ def open_file(directory: Path, name: str) -> BufferedReader:
     """Opens a regular file of a model directory, without waiting for anything.
 
     A link must lead to a file in the directory or, in a cache of the Hugging Face Hub, among the
-    `blobs` of the same repository.
+    `blobs` of the same repository or of the cache.
 
     Raises:
         CheckpointError: there is no such file, or it is no regular file, or outside, or unreadable.
@@ -90,11 +90,12 @@ def _permitted(directory: Path) -> list[Path]:
     """Folders in which the files of a resolved directory may be.
 
     The Hub's client keeps models--OWNER--NAME/snapshots/COMMIT/FILE, links to files in
-    models--OWNER--NAME/blobs.
+    models--OWNER--NAME/blobs, which may be links to files in blobs, shared by all models.
     """
-    repositories = (
+    repositories = [
         parent.parent
         for parent in directory.parents
         if parent.name == "snapshots" and parent.parent.name.startswith("models--")
-    )
-    return [directory, *(repository / "blobs" for repository in repositories)]
+    ]
+    blobs = [place / "blobs" for each in repositories for place in (each, each.parent)]
+    return [directory, *blobs]

@@ -153,7 +153,10 @@ def read_manifest(directory: Path) -> Manifest:
     """
     path = directory / CONFIG_FILE
     if not os.path.isdir(directory):  # unlike Path's, it takes any name, and a closed folder
-        raise CheckpointError(f"a model must be a directory, but {directory} is none")
+        raise CheckpointError(
+            "a model must be a directory or one of those that `polyhead models list` has, "
+            f"but {directory} is neither"
+        )
     content = read_file(directory, CONFIG_FILE)
     try:
         return _manifest(

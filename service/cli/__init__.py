@@ -2,6 +2,7 @@
 
 serve       `polyhead serve`
 translate   `polyhead translate`
+models      `polyhead models import`, `list`, `show`, `remove`
 training    `polyhead train`, `polyhead evaluate`
 measuring   `polyhead bench`, `polyhead loadtest`
 """
@@ -14,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from service import version as installed_version
-from service.cli import measuring, serve, training, translate
+from service.cli import measuring, models, serve, training, translate
 from service.cli.messages import fail
 
 __all__ = ["app", "main"]
@@ -65,6 +66,7 @@ def polyhead(
     Examples:
       polyhead serve
       polyhead translate "Good morning!"
+      polyhead models import firefox:en-fr
       polyhead train recipe.yaml
     """
 
@@ -79,3 +81,4 @@ for _command in (
     measuring.loadtest,
 ):
     app.command()(_command)
+app.add_typer(models.app, name="models")

@@ -27,7 +27,7 @@ __all__ = [
 
 ModelOption = Annotated[
     str | None,
-    typer.Option("--model", "-m", help="Model directory, or en-de, de-en  [default: en-de]"),
+    typer.Option("--model", "-m", help="Name of a model, or a model directory  [default: en-de]"),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 DTYPES = "auto, int8, float32 or bfloat16"

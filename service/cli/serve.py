@@ -29,7 +29,8 @@ def serve(
         typer.Option(
             "--model",
             "-m",
-            help="Model directory, or en-de, de-en; any number of times  [default: the two]",
+            help="Name of a model, or a model directory; any number of times  "
+            "[default: en-de and de-en]",
         ),
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda  [default: auto]")] = None,

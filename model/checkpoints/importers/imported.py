@@ -32,6 +32,8 @@ class ImportOptions:
     target_in_source: bool | None = None
     """Of a model of many languages, whether the source is what names the target's language, as for
     SMaLL-100."""
+    origin: tuple[str, str | None] | None = None
+    """Where it was fetched from, and which revision; None: the place of its files."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,7 +34,8 @@ from model.text.tokenizer_config import TokenizerConfig, TokenizerKind
 
 __all__ = ["is_marian", "read_marian"]
 
-_FIREFOX = re.compile(r"model\.([a-z]{2})([a-z]{2})\.intgemm.*\.bin(\.gz)?")
+_FIREFOX = re.compile(r"model\.(([a-z]{2})([a-z]{2})|[a-z_]+)\.intgemm.*\.bin(\.gz)?")
+"""Two languages of other than two letters cannot be told apart."""
 _FIREFOX_LICENSE = "MPL-2.0"
 _FIREFOX_SETTINGS = {"beam-size": 1, "normalize": 1.0, "max-length-factor": 2.0}
 _FIREFOX_SOURCE_TOKENS = 128
@@ -245,8 +246,8 @@ def _metadata(
     problems: Problems,
 ) -> ModelMetadata | None:
     firefox = _FIREFOX.fullmatch(found.weights)
-    sources = options.source_languages or ((firefox[1],) if firefox else ())
-    targets = options.target_languages or ((firefox[2],) if firefox else ())
+    sources = options.source_languages or ((firefox[2],) if firefox and firefox[2] else ())
+    targets = options.target_languages or ((firefox[3],) if firefox and firefox[3] else ())
     for side, languages in (("source", sources), ("target", targets)):
         if not languages:
             problems.add(f"its files do not say the {side} language, which must be given")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model.checkpoints.checkpoint import write_checkpoint
@@ -15,7 +15,7 @@ from model.checkpoints.importers.marian import is_marian, read_marian
 from model.errors import CheckpointError
 from model.network.shapes import num_parameters
 
-__all__ = ["FORMATS", "Format", "import_model", "import_packages"]
+__all__ = ["FORMATS", "Format", "import_model", "models_in", "read_model", "write_model"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +98,34 @@ def import_model(
         texts=tuple(texts),
         target_in_source=target_in_source,
     )
+    return write_model(read_model(source, options), to)
+
+
+def read_model(source: Path, options: ImportOptions) -> ImportedModel:
+    """Reads a model of any format, of which everything but the values of its weights is checked.
+
+    Args:
+        source: a folder, or the file of weights in one.
+        options: what the user says of it.
+
+    Raises:
+        CheckpointError: `source` is of no known format, or cannot be imported, with all reasons.
+    """
     imported = _format(source).read(source, options)
+    origin = imported.metadata.origin
+    if options.origin is None or origin is None:
+        return imported
+    address, revision = options.origin
+    origin = replace(origin, source=address, revision=revision or origin.revision)
+    return replace(imported, metadata=replace(imported.metadata, origin=origin))
+
+
+def write_model(imported: ImportedModel, to: Path) -> ImportReport:
+    """Writes the model directory `to`, whole or not at all; one that is there is replaced.
+
+    Raises:
+        CheckpointError: a value cannot be read or written.
+    """
     config = imported.weights.config
     write_checkpoint(
         to,
@@ -118,30 +145,18 @@ def import_model(
     )
 
 
-def import_packages(
-    source: Path, to: Path, *, license: str | None = None
-) -> tuple[list[ImportReport], list[CheckpointError]]:
-    """Imports all packages of Argos Translate that a folder holds, each into a folder of its own.
-
-    Args:
-        source: the folder, such as ~/.local/share/argos-translate/packages.
-        to: the folder of the model directories, which have the packages' names.
-        license: of all of them.
-
-    Returns:
-        What has been imported, and why others have not.
+def models_in(source: Path) -> list[Path]:
+    """What can be imported of `source`: itself, or the packages of Argos Translate in a folder.
 
     Raises:
-        CheckpointError: there are no packages in `source`.
+        CheckpointError: there is nothing in it.
     """
-    reports, errors = [], []
-    for package in argos_packages(source):
-        try:
-            name = package.name.removesuffix(".argosmodel")
-            reports.append(import_model(package, to / name, license=license))
-        except CheckpointError as error:
-            errors.append(error)
-    return reports, errors
+    if not source.is_dir() or any(each.detect(source) for each in FORMATS):
+        return [source]
+    try:
+        return argos_packages(source)
+    except CheckpointError:
+        return [source]  # which is refused with all that it could be
 
 
 def _format(source: Path) -> Format:

@@ -11,7 +11,9 @@ import service.errors
 from model.errors import (
     CheckpointError,
     DeadlineExceededError,
+    DownloadError,
     EngineDeadError,
+    ImportRefusedError,
     InvalidRequestError,
     PolyheadError,
     QueueFullError,
@@ -63,7 +65,10 @@ def test_the_table(exc: Exception, status: int, kind: str, retry_after: str | No
 
 
 def test_every_error_of_a_request_has_its_row() -> None:
-    never_of_a_request = {CheckpointError, RecipeError, PolyheadError, RequestFailedError}
+    never_of_a_request = {
+        CheckpointError, DownloadError, ImportRefusedError, RecipeError, PolyheadError,
+        RequestFailedError,
+    }  # fmt: skip
     for module in (model.errors, service.errors):
         for _, cls in inspect.getmembers(module, inspect.isclass):
             if issubclass(cls, PolyheadError) and cls not in never_of_a_request:

@@ -70,6 +70,18 @@ def test_links_to_the_blobs_of_the_hubs_cache_are_followed(tmp_path: Path) -> No
         open_file(snapshot, "config.json")
 
 
+def test_blobs_that_models_of_the_hubs_cache_share_are_followed(tmp_path: Path) -> None:
+    repository = tmp_path / "models--anna--en-de"
+    snapshot = repository / "snapshots" / "0123abc"
+    snapshot.mkdir(parents=True)
+    for place in (repository / "blobs", tmp_path / "blobs" / "9f"):
+        place.mkdir(parents=True)
+    (tmp_path / "blobs" / "9f" / "9f86").write_text("shared")
+    (repository / "blobs" / "e3b0").symlink_to("../../blobs/9f/9f86")
+    (snapshot / "config.json").symlink_to("../../blobs/e3b0")
+    assert read(snapshot) == b"shared"
+
+
 @pytest.mark.parametrize("name", ["config.json", "SHA256SUMS", "tokenizer.model"])
 def test_no_more_is_read_than_is_of_use(directory: Path, name: str) -> None:
     with (directory / name).open("wb") as file:

@@ -1,0 +1,49 @@
+"""How much memory a model takes on a CPU, from its configuration alone."""
+
+from __future__ import annotations
+
+import math
+
+from model.config import DecoderKind, TransformerConfig
+from model.network.shapes import weight_shapes
+
+__all__ = ["WEIGHT_BYTES", "slot_bytes", "weights_bytes"]
+
+WEIGHT_BYTES = {"int8": 1, "bfloat16": 2, "float32": 4}
+"""Bytes of an entry of a matrix, by the engine's dtype."""
+_LANES = 16
+"""Of the native engine: rows of its cache are multiples of so many numbers long."""
+
+
+def weights_bytes(config: TransformerConfig, dtype: str) -> int:
+    """Of all weights, as the native engine holds them.
+
+    Vectors and positions are float32 in every `dtype`, and in int8 each row has a scale.
+    """
+    total = 4 * config.max_positions * config.d_model
+    for name, shape in weight_shapes(config).items():
+        if name.endswith(".positions"):
+            continue
+        if len(shape) == 1:
+            total += 4 * shape[0]
+        else:
+            total += math.prod(shape) * WEIGHT_BYTES[dtype] + 4 * shape[0] * (dtype == "int8")
+    return total
+
+
+def slot_bytes(config: TransformerConfig, dtype: str) -> int:
+    """Of one slot of the native engine's cache, if its source and its target are the longest.
+
+    A hypothesis takes a slot. What shorter ones do not write takes no memory.
+    """
+    number = 4 if dtype == "float32" else 2
+    blocks = math.ceil(config.max_positions / _LANES)
+    head = _up(config.d_model // config.num_heads)
+    keys_values = blocks * config.num_heads * 2 * _LANES * head * number
+    if config.decoder_kind is DecoderKind.ATTENTION:
+        return config.num_decoder_layers * 2 * keys_values
+    return config.num_decoder_layers * (keys_values + 2 * 4 * _up(config.d_model))
+
+
+def _up(width: int) -> int:
+    return math.ceil(width / _LANES) * _LANES

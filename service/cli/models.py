@@ -1,0 +1,314 @@
+"""`polyhead models`: the user's own models, imported from those of other projects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from service.cli.messages import fail, remark
+
+if TYPE_CHECKING:
+    from model.checkpoints.importers.imported import ImportOptions, ImportReport
+    from model.checkpoints.manifest import ModelMetadata
+
+__all__ = ["app"]
+
+_MOST_LISTED = 4
+"""Languages that are told one by one."""
+_NAMES = "Name of the model, as `polyhead models list` has it."
+
+app = typer.Typer(
+    no_args_is_help=True, help="Import models of other projects; list, show and remove them."
+)
+
+
+@app.command("import")
+def import_(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A folder or file, hf:OWNER/NAME[@REVISION], firefox:en-fr[@ARCHITECTURE], "
+            "argos:en-fr, or https://... of a zip archive, perhaps with #sha256=...",
+        ),
+    ],
+    name: Annotated[
+        str | None, typer.Option(help="What the model is called here  [default: as its source]")
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Write the model directory here, and not among the user's models."),
+    ] = None,
+    languages: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CODES",
+            help="Of a model of many languages, keep these, as in en,de,fr: a smaller vocabulary.",
+        ),
+    ] = None,
+    source_language: Annotated[
+        str | None,
+        typer.Option("--source", metavar="CODES", help="What it reads, if its files do not say."),
+    ] = None,
+    target_language: Annotated[
+        str | None,
+        typer.Option("--target", metavar="CODES", help="What it writes, if its files do not say."),
+    ] = None,
+    tokenizer: Annotated[
+        list[Path] | None,
+        typer.Option(help="Its SentencePiece model, or that of each side, if it lies elsewhere."),
+    ] = None,
+    text: Annotated[
+        Path | None,
+        typer.Option(help="Lines on which it is shown that `--languages` changes nothing."),
+    ] = None,
+    target_in_source: Annotated[
+        bool | None,
+        typer.Option(
+            "--target-in-source/--no-target-in-source",
+            help="Whether sources name the target's language, as SMaLL-100's do, if its files err.",
+        ),
+    ] = None,
+    license: Annotated[str | None, typer.Option(help="Its licence, if its files err.")] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace a model that has the name already.")
+    ] = False,
+) -> None:
+    """Import a model of OPUS-MT, M2M-100, NLLB, Firefox, Marian, CTranslate2 or Argos Translate.
+
+    Downloads are kept in the cache of the user. POLYHEAD_OFFLINE=1 takes only what is there.
+
+    \b
+    Examples:
+      polyhead models import hf:Helsinki-NLP/opus-mt-en-fr
+      polyhead models import firefox:en-fr
+      polyhead models import argos:en-fr --name argos
+      polyhead models import hf:facebook/nllb-200-distilled-600M --languages en,de,fr
+      polyhead models import ~/.local/share/argos-translate/packages
+    """
+    from model.checkpoints.hub.sources import fetch
+    from model.checkpoints.importers.imported import ImportOptions
+    from model.checkpoints.importers.registry import models_in
+    from model.checkpoints.installed import require_model_name
+    from model.errors import CheckpointError
+
+    if name is not None:
+        require_model_name(name)
+    fetched = fetch(source)
+    found = models_in(fetched.path)
+    if len(found) > 1 and (name is not None or to is not None):
+        fail(f"`--name` and `--to` must not be given for {len(found)} models at once")
+    options = ImportOptions(
+        name=name or fetched.name,
+        source_languages=_codes(source_language) or fetched.source_languages,
+        target_languages=_codes(target_language) or fetched.target_languages,
+        license=license,
+        tokenizer=tuple(tokenizer or ()),
+        languages=_codes(languages),
+        texts=() if text is None else _lines(text),
+        target_in_source=target_in_source,
+        origin=None if fetched.source is None else (fetched.source, fetched.revision),
+    )
+    errors = []
+    for path in found:
+        try:
+            _print_report(_import(path, options, to, replace=replace))
+        except CheckpointError as error:
+            if len(found) == 1:
+                raise
+            remark(str(error))
+            errors.append(error)
+    if errors:
+        fail(f"{len(errors)} of {len(found)} models have not been imported")
+
+
+@app.command("list")
+def list_() -> None:
+    """List the models that can be named: the user's own, and those that come with the project.
+
+    \b
+    Examples:
+      polyhead models list
+    """
+    from model.checkpoints.embedded import EMBEDDED
+    from model.checkpoints.installed import installed_models
+    from model.checkpoints.manifest import read_manifest
+    from model.errors import CheckpointError
+
+    rows = [("NAME", "LANGUAGES", "SIZE", "LICENCE", "SOURCE")]
+    for directory in (*EMBEDDED.values(), *installed_models()):
+        size = _mebibytes(sum(path.stat().st_size for path in directory.iterdir()))
+        try:
+            metadata = read_manifest(directory).metadata
+        except CheckpointError as error:
+            remark(str(error))
+            rows.append((directory.name, "damaged", size, "", ""))
+            continue
+        source = "comes with polyhead" if directory.name in EMBEDDED else _origin(metadata)
+        rows.append((directory.name, _languages_of(metadata), size, metadata.license, source))
+    _print_table(rows)
+
+
+@app.command("show")
+def show(name: Annotated[str, typer.Argument(metavar="NAME", help=_NAMES)]) -> None:
+    """Show a model: what it is, where it is from, its licence, and the memory that it takes.
+
+    The memory is of one process on a CPU, beside some 100 MB for the process itself; a hypothesis
+    takes a slot, of which there are 64 for each thread. NAME may be a directory, too.
+
+    \b
+    Examples:
+      polyhead models show en-de
+    """
+    from model.checkpoints.embedded import model_directory
+    from model.checkpoints.manifest import read_manifest
+    from model.network.shapes import num_parameters
+
+    directory = model_directory(name)
+    manifest = read_manifest(directory)
+    config, metadata = manifest.config, manifest.metadata
+    sizes = f"{config.src_vocab_size:,}"
+    if not config.shared_embeddings:
+        sizes += f" of the source, {config.tgt_vocab_size:,} of the target"
+    rows = [
+        ("name", metadata.name),
+        ("version", metadata.version),
+        ("directory", str(directory)),
+        ("languages", _languages_of(metadata, most=1000)),
+        ("licence", metadata.license),
+        ("origin", _origin(metadata)),
+        ("parameters", f"{num_parameters(config):,}"),
+        ("layers", f"{config.num_encoder_layers} of the encoder, {config.num_decoder_layers} of "
+         f"the decoder ({config.decoder_kind})"),
+        ("width", f"{config.d_model}, in {config.num_heads} heads; {config.d_ff} within "
+         f"({config.activation}, {config.norm_order}-norm)"),
+        ("vocabulary", f"{sizes} ({metadata.tokenizer.kind})"),
+        ("tokens", f"{config.max_positions} at most"),
+        ("search", f"a beam of {manifest.generation.beam_size}"),
+    ]  # fmt: skip
+    if metadata.origin is not None:
+        rows += [("format", metadata.origin.format), ("revision", metadata.origin.revision or "-")]
+    _print_table(rows)
+    print()
+    _print_memory(directory)
+    if metadata.origin is not None and metadata.origin.sha256:
+        print("\nSHA-256 of the files that it was imported from")
+        _print_table([(digest, name) for name, digest in metadata.origin.sha256.items()])
+
+
+@app.command("remove")
+def remove(
+    name: Annotated[str, typer.Argument(metavar="NAME", help=_NAMES)],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete a model of the user's.
+
+    \b
+    Examples:
+      polyhead models remove opus-mt-en-fr
+    """
+    from model.checkpoints.embedded import EMBEDDED
+    from model.checkpoints.installed import installed_model, models_folder, remove_model
+
+    if name in EMBEDDED:
+        fail(f"{name} comes with the project, and stays")
+    if (directory := installed_model(name)) is None:
+        fail(f"there must be a model {name!r} in {models_folder()}, but there is none")
+    if not yes:
+        typer.confirm(f"Delete {directory}?", abort=True)
+    remove_model(directory)
+    print(f"{name} is deleted")
+
+
+def _languages_of(metadata: ModelMetadata, most: int = _MOST_LISTED) -> str:
+    """What a model translates, in a few words."""
+    return " -> ".join(
+        ",".join(codes) if len(codes) <= most else f"{len(codes)} languages"
+        for codes in (metadata.source_languages, metadata.target_languages)
+    )
+
+
+def _import(path: Path, options: ImportOptions, to: Path | None, *, replace: bool) -> ImportReport:
+    """Imports a model under the name that it is given, or has."""
+    from model.checkpoints.embedded import EMBEDDED
+    from model.checkpoints.importers.registry import read_model, write_model
+    from model.checkpoints.installed import models_folder, require_model_name
+    from model.errors import CheckpointError
+
+    imported = read_model(path, options)
+    if to is None:
+        name = imported.metadata.name
+        require_model_name(name)
+        if name in EMBEDDED:
+            raise CheckpointError(
+                f"{name} is a model that comes with the project: give another `--name`"
+            )
+        to = models_folder() / name
+    if not replace and to.is_dir() and any(to.iterdir()):
+        raise CheckpointError(
+            f"{to} is there already: give another `--name`, or `--replace` to replace it"
+        )
+    try:
+        return write_model(imported, to)
+    except OSError as error:
+        raise CheckpointError(f"cannot write {to}: {error}") from error
+
+
+def _print_report(report: ImportReport) -> None:
+    metadata = report.metadata
+    print(
+        f"{metadata.name}: {_languages_of(metadata)}, {report.num_parameters:,} parameters, "
+        f"licence {metadata.license}\n  in {report.directory}"
+    )
+    for note in report.notes:
+        print(f"  {note}")
+
+
+def _print_memory(directory: Path) -> None:
+    from model.checkpoints.manifest import read_manifest
+    from model.network.memory import WEIGHT_BYTES, slot_bytes, weights_bytes
+
+    config = read_manifest(directory).config
+    rows = [("MEMORY (MiB)", "WEIGHTS", "A SLOT", "64 SLOTS", "TOGETHER")]
+    for dtype in WEIGHT_BYTES:
+        weights, slot = weights_bytes(config, dtype), slot_bytes(config, dtype)
+        sizes = (weights, slot, 64 * slot, weights + 64 * slot)
+        rows.append((dtype, *(f"{size / 2**20:.1f}" for size in sizes)))  # type: ignore[arg-type]
+    _print_table(rows)
+
+
+def _origin(metadata: ModelMetadata) -> str:
+    return "trained here" if metadata.origin is None else metadata.origin.source
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:.0f} MiB"
+
+
+def _codes(text: str | None) -> tuple[str, ...]:
+    return tuple(code for part in (text or "").split(",") if (code := part.strip()))
+
+
+def _lines(path: Path) -> tuple[str, ...]:
+    """The lines of a file of at most a mebibyte: a proof takes each of them in two ways."""
+    from model.errors import InvalidRequestError
+
+    try:
+        with path.open("rb") as file:
+            content = file.read(2**20 + 1)
+        if len(content) > 2**20:
+            raise InvalidRequestError(f"{path} must have at most {2**20} bytes, but has more")
+        return tuple(content.decode().splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequestError(f"cannot read {path}: {error}") from error
+
+
+def _print_table(rows: Iterable[tuple[str, ...]]) -> None:
+    rows = list(rows)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip())
