@@ -6,10 +6,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import ctranslate2
-from ctranslate2.converters.transformers import M2M100Loader, MarianMTLoader
+import ctranslate2  # type: ignore[import-untyped]
+import torch
+from ctranslate2.converters.transformers import (  # type: ignore[import-untyped]
+    M2M100Loader,
+    MarianMTLoader,
+)
 
 from model.checkpoints.checkpoint import Checkpoint
 from model.config import LengthNormalization
@@ -44,6 +47,8 @@ def convert(kind: str, folder: Path, quantization: str | None = None) -> Path:
     to.mkdir()
     names = list(json.loads((saved.folder / "vocab.json").read_text()))
     if MODELS[kind].family == "marian":
+        with torch.no_grad():
+            saved.model.final_logits_bias[0, saved.end_id] += 1.5
         spec = MarianMTLoader().get_model_spec(saved.model)
         names.remove("<pad>")
         spec.config.decoder_start_token = "</s>"
@@ -87,20 +92,23 @@ def difference(
 ) -> Difference:
     """Compares the best `beam_size` hypotheses, CTranslate2 computing in float32.
 
+    A search that is cut off prefers what has ended by itself, theirs does not: what has hypotheses
+    of both kinds is left out.
+
     Args:
         folder: of its model.
         sources: ids of ours.
         prefix: of the target; ids of ours.
         added_end: whether CTranslate2 adds the end token to a source.
     """
-    names: dict[str, Any] = {side: vocabulary_names(ours, side) for side in ("source", "target")}
+    names = {side: vocabulary_names(ours, side) for side in ("source", "target")}
     generation = replace(
         ours.generation,
         beam_size=beam_size,
         num_hypotheses=beam_size,
-        length_penalty=0.0 if prefix else 1.0,
+        length_penalty=1.0,
         length_normalization=LengthNormalization.MEAN,
-        max_new_tokens=_MOST_TOKENS + len(prefix),
+        max_new_tokens=_MOST_TOKENS,
     )
     options = [SequenceOptions(target_prefix=tuple(prefix))] * len(sources)
     found = generate(ours.model, sources, generation, options)
@@ -118,6 +126,8 @@ def difference(
     )
     same, worst, count = 0, 0.0, 0
     for mine, other in zip(found, theirs, strict=True):
+        if len({each.finish_reason for each in mine}) > 1:
+            continue
         for each, tokens, score in zip(mine, other.hypotheses, other.scores, strict=True):
             count += 1
             if [names["target"][token] for token in each.token_ids] == tokens[len(prefix) :]:

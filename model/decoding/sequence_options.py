@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from model.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["NO_OPTIONS", "SequenceOptions"]
 
@@ -57,7 +59,7 @@ NO_OPTIONS = SequenceOptions()
 
 def _check_shortlist(shortlist: NDArray[np.int32], vocab_size: int, eos_id: int) -> None:
     if (
-        shortlist.dtype != np.int32
+        shortlist.dtype.name != "int32"
         or shortlist.ndim != 1
         or (shortlist[1:] <= shortlist[:-1]).any()
     ):

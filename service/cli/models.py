@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,57 +25,70 @@ app = typer.Typer(
 )
 
 
+_Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="A folder or file, hf:OWNER/NAME[@REVISION], firefox:en-fr[@ARCHITECTURE], "
+        "argos:en-fr, or https://... of a zip archive, perhaps with #sha256=...",
+    ),
+]
+_Name = Annotated[
+    str | None, typer.Option(help="What the model is called here  [default: as its source]")
+]
+_To = Annotated[
+    Path | None,
+    typer.Option(help="Write the model directory here, and not among the user's models."),
+]
+_Kept = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CODES",
+        help="Of a model of many languages, keep these, as in en,de,fr: a smaller vocabulary.",
+    ),
+]
+_Reads = Annotated[
+    str | None,
+    typer.Option("--source", metavar="CODES", help="What it reads, if its files do not say."),
+]
+_Writes = Annotated[
+    str | None,
+    typer.Option("--target", metavar="CODES", help="What it writes, if its files do not say."),
+]
+_Tokenizer = Annotated[
+    list[Path] | None,
+    typer.Option(help="Its SentencePiece model, or that of each side, if it lies elsewhere."),
+]
+_Text = Annotated[
+    Path | None,
+    typer.Option(help="Lines on which it is shown that `--languages` changes nothing."),
+]
+_TargetInSource = Annotated[
+    bool | None,
+    typer.Option(
+        "--target-in-source/--no-target-in-source",
+        help="Whether sources name the target's language, as SMaLL-100's do, if its files err.",
+    ),
+]
+_License = Annotated[str | None, typer.Option(help="Its licence, if its files err.")]
+_Replace = Annotated[
+    bool, typer.Option("--replace", help="Replace a model that has the name already.")
+]
+
+
 @app.command("import")
 def import_(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="SOURCE",
-            help="A folder or file, hf:OWNER/NAME[@REVISION], firefox:en-fr[@ARCHITECTURE], "
-            "argos:en-fr, or https://... of a zip archive, perhaps with #sha256=...",
-        ),
-    ],
-    name: Annotated[
-        str | None, typer.Option(help="What the model is called here  [default: as its source]")
-    ] = None,
-    to: Annotated[
-        Path | None,
-        typer.Option(help="Write the model directory here, and not among the user's models."),
-    ] = None,
-    languages: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CODES",
-            help="Of a model of many languages, keep these, as in en,de,fr: a smaller vocabulary.",
-        ),
-    ] = None,
-    source_language: Annotated[
-        str | None,
-        typer.Option("--source", metavar="CODES", help="What it reads, if its files do not say."),
-    ] = None,
-    target_language: Annotated[
-        str | None,
-        typer.Option("--target", metavar="CODES", help="What it writes, if its files do not say."),
-    ] = None,
-    tokenizer: Annotated[
-        list[Path] | None,
-        typer.Option(help="Its SentencePiece model, or that of each side, if it lies elsewhere."),
-    ] = None,
-    text: Annotated[
-        Path | None,
-        typer.Option(help="Lines on which it is shown that `--languages` changes nothing."),
-    ] = None,
-    target_in_source: Annotated[
-        bool | None,
-        typer.Option(
-            "--target-in-source/--no-target-in-source",
-            help="Whether sources name the target's language, as SMaLL-100's do, if its files err.",
-        ),
-    ] = None,
-    license: Annotated[str | None, typer.Option(help="Its licence, if its files err.")] = None,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Replace a model that has the name already.")
-    ] = False,
+    source: _Source,
+    name: _Name = None,
+    to: _To = None,
+    languages: _Kept = None,
+    source_language: _Reads = None,
+    target_language: _Writes = None,
+    tokenizer: _Tokenizer = None,
+    text: _Text = None,
+    target_in_source: _TargetInSource = None,
+    license: _License = None,
+    replace: _Replace = False,
 ) -> None:
     """Import a model of OPUS-MT, M2M-100, NLLB, Firefox, Marian, CTranslate2 or Argos Translate.
 
@@ -93,7 +106,6 @@ def import_(
     from model.checkpoints.importers.imported import ImportOptions
     from model.checkpoints.importers.registry import models_in
     from model.checkpoints.installed import require_model_name
-    from model.errors import CheckpointError
 
     if name is not None:
         require_model_name(name)
@@ -112,17 +124,7 @@ def import_(
         target_in_source=target_in_source,
         origin=None if fetched.source is None else (fetched.source, fetched.revision),
     )
-    errors = []
-    for path in found:
-        try:
-            _print_report(_import(path, options, to, replace=replace))
-        except CheckpointError as error:
-            if len(found) == 1:
-                raise
-            remark(str(error))
-            errors.append(error)
-    if errors:
-        fail(f"{len(errors)} of {len(found)} models have not been imported")
+    _import_all(found, options, to, replace=replace)
 
 
 @app.command("list")
@@ -229,6 +231,24 @@ def _languages_of(metadata: ModelMetadata, most: int = _MOST_LISTED) -> str:
         ",".join(codes) if len(codes) <= most else f"{len(codes)} languages"
         for codes in (metadata.source_languages, metadata.target_languages)
     )
+
+
+def _import_all(
+    found: Sequence[Path], options: ImportOptions, to: Path | None, *, replace: bool
+) -> None:
+    from model.errors import CheckpointError
+
+    errors = []
+    for path in found:
+        try:
+            _print_report(_import(path, options, to, replace=replace))
+        except CheckpointError as error:
+            if len(found) == 1:
+                raise
+            remark(str(error))
+            errors.append(error)
+    if errors:
+        fail(f"{len(errors)} of {len(found)} models have not been imported")
 
 
 def _import(path: Path, options: ImportOptions, to: Path | None, *, replace: bool) -> ImportReport:

@@ -29,7 +29,7 @@ from model.checkpoints.importers.problems import Problems
 from model.checkpoints.importers.source_files import MAX_MODEL_BYTES, SourceFiles
 from model.checkpoints.importers.tensors import ImportedWeights
 from model.checkpoints.manifest import ModelMetadata, Origin
-from model.config import GenerationConfig, LengthNormalization
+from model.config import GenerationConfig, LengthNormalization, TransformerConfig
 from model.errors import CheckpointError, InvalidRequestError
 from model.text.tokenizer_config import SOURCE, TARGET, TEXT, TokenizerConfig, TokenizerKind
 
@@ -133,42 +133,25 @@ def read_folder(
         CheckpointError: with all that stands against it.
     """
     settings = read_object(files, _CONFIG)
-    try:
-        binary = Ctranslate2Binary(files.read(name, MAX_MODEL_BYTES))
-    except CheckpointError as error:
-        raise CheckpointError(f"{files.directory / name}: {error}") from error
+    binary = _read_binary(files, name)
     shape = Ctranslate2Options(binary, settings, problems)
     if not shape.is_supported_kind():
         problems.raise_any()
     shape.check_parts()
     special = _special(binary, shape, settings, problems)
-    sizes = [
-        binary.shapes.get(each, (0,))[0]
-        for each in (shape.source_embedding, shape.target_embedding)
-    ]
-    names = read_names(files, special, (sizes[0], sizes[1]), problems)
+    embeddings = shape.source_embedding, shape.target_embedding
+    source_size, target_size = (binary.shapes.get(each, (0,))[0] for each in embeddings)
+    names = read_names(files, special, (source_size, target_size), problems)
     if names is None:
         problems.raise_any()
         raise AssertionError("there must have been a problem")
     contents, note = find_pieces(files, pieces, names, special, problems)
     languages = _languages(names, special, shape, options, target_prefix, problems)
-    shared = names.source == names.target and binary.are_same(
-        shape.source_embedding, shape.target_embedding
-    )
+    shared = names.source == names.target and binary.are_same(*embeddings)
     if shape.starts_from_zero:
         names = names.with_zero_row(shared=shared)
-    config = shape.config(
-        source_size=len(names.source_rows.order),
-        target_size=len(names.target_rows.order),
-        shared=shared,
-        start=len(names.target) if shape.starts_from_zero else names.id(languages.start),
-        eos_id=names.id(special.eos),
-        unk_id=names.id(special.unk),
-        bias=bool(names.added),
-    )
-    if config is None:
-        problems.raise_any()
-        raise AssertionError("there must have been a problem")
+    start = len(names.target) if shape.starts_from_zero else names.id(languages.start)
+    config = _config(shape, names, special, start, problems, shared=shared)
     weights = ImportedWeights(
         config,
         binary,
@@ -185,6 +168,37 @@ def read_folder(
         targets=languages.targets,
         notes=tuple(_notes(files, languages.tokenizer, special, note)),
     )
+
+
+def _read_binary(files: SourceFiles, name: str) -> Ctranslate2Binary:
+    try:
+        return Ctranslate2Binary(files.read(name, MAX_MODEL_BYTES))
+    except CheckpointError as error:
+        raise CheckpointError(f"{files.directory / name}: {error}") from error
+
+
+def _config(
+    shape: Ctranslate2Options,
+    names: Names,
+    special: SpecialTokens,
+    start: int,
+    problems: Problems,
+    *,
+    shared: bool,
+) -> TransformerConfig:
+    config = shape.config(
+        source_size=len(names.source_rows.order),
+        target_size=len(names.target_rows.order),
+        shared=shared,
+        start=start,
+        eos_id=names.id(special.eos),
+        unk_id=names.id(special.unk),
+        bias=bool(names.added),
+    )
+    if config is None:
+        problems.raise_any()
+        raise AssertionError("there must have been a problem")
+    return config
 
 
 def given_pieces(files: SourceFiles, options: ImportOptions) -> dict[str, bytes] | None:

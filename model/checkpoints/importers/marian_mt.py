@@ -92,18 +92,15 @@ def read_marian_mt(source: HuggingFaceSource) -> ImportedModel:
     )
     generation, more_notes = read_generation(source.generation, config.max_positions, problems)
     sources, targets, tokens = _languages(source, texts)
-    prefix = _forced_prefix(source.generation, texts.target, problems)
+    tokenizer = TokenizerConfig(
+        kind=TokenizerKind.VOCABULARY,
+        source_template=(*((TARGET,) if tokens else ()), TEXT, _END),
+        target_prefix=_forced_prefix(source.generation, texts.target, problems),
+        language_tokens=tokens,
+        normalize_punctuation=True,
+    )
     metadata = source.metadata(
-        sources=sources,
-        targets=targets,
-        tokenizer=TokenizerConfig(
-            kind=TokenizerKind.VOCABULARY,
-            source_template=(*((TARGET,) if tokens else ()), TEXT, _END),
-            target_prefix=prefix,
-            language_tokens=tokens,
-            normalize_punctuation=True,
-        ),
-        format="MarianMTModel",
+        sources=sources, targets=targets, tokenizer=tokenizer, format="MarianMTModel"
     )
     problems.raise_any()
     assert metadata is not None

@@ -130,6 +130,14 @@ class SlotMemory:
         """(N,) of each option of a search, by its name in GenerationConfig; they view the two."""
         self.trace = allocate(slots, 2 * positions + 4 * ENDED_PER_SLOT, dtype=torch.int32)
         """(N, 2P + 8): the next six, which view it, in one piece for the host to fetch."""
+        self._name_trace(positions)
+        self.tokens[:, 0] = config.bos_id
+        self.counters[Counter.DONE, self.spare] = 1
+        self.counters[Counter.SOURCE_LEN, self.spare] = 1
+        self.allowed[self.spare] = -1
+
+    def _name_trace(self, positions: int) -> None:
+        """Names the parts of the trace."""
         widths = [positions, positions, *[ENDED_PER_SLOT] * 4]
         views = torch.split(self.trace, widths, dim=1)
         tokens, parents, log_probs, beams, lengths, last = views
@@ -148,10 +156,6 @@ class SlotMemory:
         self.ended_tokens = last
         """What it was cut off with at the limit, `CUT_OFF` if that was the end token; `ENDED` when
         it ended by itself."""
-        self.tokens[:, 0] = config.bos_id
-        self.counters[Counter.DONE, self.spare] = 1
-        self.counters[Counter.SOURCE_LEN, self.spare] = 1
-        self.allowed[self.spare] = -1
 
     @staticmethod
     def size_bytes(config: TransformerConfig, max_slots: int, dtype: torch.dtype) -> int:

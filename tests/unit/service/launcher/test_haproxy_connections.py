@@ -284,7 +284,10 @@ def test_who_does_not_read_is_dropped(impatient: Front) -> None:
 
 def _is_established(client: socket.socket) -> bool:
     """Whether the other side of a connection has not closed its end yet."""
-    port, server = client.getsockname()[1], client.getpeername()[1]
+    try:
+        port, server = client.getsockname()[1], client.getpeername()[1]
+    except OSError:  # reset
+        return False
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         _, local, remote, state, *_ = line.split()
         ports = [int(end.rpartition(":")[2], 16) for end in (local, remote)]

@@ -219,12 +219,47 @@ def cut_off_survivors(
 
 
 @triton.jit
+def candidate_ids(tokens, group, COUNT: tl.constexpr, BLOCK: tl.constexpr):
+    """The token ids of the COUNT candidates of a group: (BLOCK,), with zeros behind them."""
+    candidate = tl.arange(0, BLOCK)
+    return tl.load(tokens + group * COUNT + candidate, mask=candidate < COUNT, other=0)
+
+
+@triton.jit
+def cannot_improve(
+    live, score, ended, wanted, limit, length, alpha, mean, as_transformers, as_marian,
+    BEAMS: tl.constexpr, ENDED_BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Whether no survivor can replace one of those that have ended, or none is left."""
+    best = tl.max(live, axis=0)
+    wanted = tl.where(as_transformers, BEAMS, wanted)
+    reach = tl.where(as_transformers, length, limit)
+    best_possible = best.to(tl.float64) / length_penalty(reach, alpha, mean)
+    enough = (ended >= wanted) & (best_possible <= nth_largest(score, wanted, ENDED_BLOCK))
+    crowded = (as_transformers == 0) & (ended >= BEAMS)
+    return (best == float("-inf")) | ((crowded | enough) & (as_marian == 0))
+
+
+@triton.jit
+def store_survivors(
+    live, from_beams, next_tokens, goes_on, length, tokens, parents, live_log_probs, rows,
+    group, trace_stride, BEAMS: tl.constexpr, BEAM_BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Writes what the next step reads of each survivor, if there is a next step."""
+    beam = tl.arange(0, BEAM_BLOCK)
+    mine = beam < tl.where(goes_on, BEAMS, 0)
+    slot = tl.load(rows + group * BEAMS + beam, mask=mine, other=0).to(tl.int64)
+    tl.store(tokens + slot * trace_stride + length, next_tokens, mask=mine)
+    tl.store(parents + slot * trace_stride + length, from_beams, mask=mine)
+    tl.store(live_log_probs + slot, live, mask=mine)
+
+
+@triton.jit
 def advance_kernel(
     scores, candidate_tokens, maxima, sums, rows, flags,
     positions, limits, wanteds, endeds, dones, givens, alphas, normalizations, searches,
-    forced_ends, live_log_probs,
-    tokens, parents, ended_log_probs, ended_beams, ended_lengths, ended_tokens,
-    trace_stride, eos_id,
+    forced_ends, live_log_probs, tokens, parents,
+    ended_log_probs, ended_beams, ended_lengths, ended_tokens, trace_stride, eos_id,
     BEAMS: tl.constexpr, BEAM_BLOCK: tl.constexpr, ENDED_BLOCK: tl.constexpr,
     PARTS: tl.constexpr, PART_BLOCK: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr,
     COUNT: tl.constexpr, ENDED: tl.constexpr, CUT_OFF: tl.constexpr,
@@ -233,29 +268,21 @@ def advance_kernel(
     group = tl.program_id(0)
     lead = tl.load(rows + group * BEAMS)
     position = tl.load(positions + lead)
-    limit = tl.load(limits + lead)
-    wanted = tl.load(wanteds + lead)
-    ended = tl.load(endeds + lead)
-    running = tl.load(dones + lead) == 0
-    alpha = tl.load(alphas + lead)
-    mean = tl.load(normalizations + lead) == 1
-    as_transformers = tl.load(searches + lead) == 1
-    as_marian = tl.load(searches + lead) == 2
+    limit, wanted = tl.load(limits + lead), tl.load(wanteds + lead)
+    ended, running = tl.load(endeds + lead), tl.load(dones + lead) == 0
+    alpha, mean = tl.load(alphas + lead), tl.load(normalizations + lead) == 1
+    search = tl.load(searches + lead)
+    as_transformers, as_marian = search == 1, search == 2
     length = position + 1
-    full = length >= limit
-    given = position < tl.load(givens + lead)
+    full, given = length >= limit, position < tl.load(givens + lead)
     forced_end = full & (tl.load(forced_ends + lead) > 0)
     total = candidate_totals(
         scores, maxima, sums, rows, live_log_probs, group, position, given | forced_end,
         BEAMS, PARTS, PART_BLOCK, WIDTH, BLOCK,
     )  # fmt: skip
-    candidate = tl.arange(0, BLOCK)
-    real = candidate < BEAMS * PARTS * WIDTH
-    first = group * BEAMS * PARTS * WIDTH
-    token = tl.load(candidate_tokens + first + candidate, mask=real, other=0)
-    forced_token = tl.load(
-        tokens + lead.to(tl.int64) * trace_stride + length, mask=given, other=eos_id
-    )
+    own = tokens + lead.to(tl.int64) * trace_stride
+    forced_token = tl.load(own + length, mask=given, other=eos_id)
+    token = candidate_ids(candidate_tokens, group, BEAMS * PARTS * WIDTH, BLOCK)
     token = tl.where(given | forced_end, forced_token, token)
     score = ended_scores(
         ended_log_probs, ended_lengths, rows, group, ended, alpha, mean, trace_stride,
@@ -275,21 +302,16 @@ def advance_kernel(
         ended_log_probs, ended_beams, ended_lengths, ended_tokens, rows, group, trace_stride,
         BEAMS, BEAM_BLOCK,
     )  # fmt: skip
-    best = tl.max(live, axis=0)
-    wanted = tl.where(as_transformers, BEAMS, wanted)
-    reach = tl.where(as_transformers, length, limit)
-    best_possible = best.to(tl.float64) / length_penalty(reach, alpha, mean)
-    enough = (ended >= wanted) & (best_possible <= nth_largest(score, wanted, ENDED_BLOCK))
-    crowded = (as_transformers == 0) & (ended >= BEAMS)
-    done = full | (best == float("-inf")) | ((crowded | enough) & (as_marian == 0))
+    done = full | cannot_improve(
+        live, score, ended, wanted, limit, length, alpha, mean, as_transformers, as_marian,
+        BEAMS, ENDED_BLOCK,
+    )  # fmt: skip
     tl.store(flags + group, tl.where(done | (running == 0), 1 + ended, 0))
     goes_on = running & (done == 0)
-    beam = tl.arange(0, BEAM_BLOCK)
-    mine = beam < tl.where(goes_on, BEAMS, 0)
-    slot = tl.load(rows + group * BEAMS + beam, mask=mine, other=0).to(tl.int64)
-    tl.store(tokens + slot * trace_stride + length, next_tokens, mask=mine)
-    tl.store(parents + slot * trace_stride + length, from_beams, mask=mine)
-    tl.store(live_log_probs + slot, live, mask=mine)
+    store_survivors(
+        live, from_beams, next_tokens, goes_on, length, tokens, parents, live_log_probs, rows,
+        group, trace_stride, BEAMS, BEAM_BLOCK,
+    )  # fmt: skip
     tl.store(positions + lead, length, mask=goes_on)
     tl.store(endeds + lead, ended, mask=running)
     tl.store(dones + lead, done.to(tl.int32), mask=running)

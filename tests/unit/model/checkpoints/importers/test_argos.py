@@ -12,7 +12,7 @@ import pytest
 
 from model.checkpoints.checkpoint import load_checkpoint
 from model.checkpoints.importers.argos import is_argos
-from model.checkpoints.importers.registry import import_model, import_packages
+from model.checkpoints.importers.registry import import_model, models_in
 from model.errors import CheckpointError, ImportRefusedError
 from model.text.languages import Pair
 from tests.unit.model.checkpoints.importers.ctranslate2_writing import (
@@ -103,14 +103,18 @@ def test_all_packages_of_a_folder(tmp_path: Path) -> None:
     _zipped(_package(tmp_path / "other", to_code="pt"), packages / "en_pt.argosmodel")
     (packages / "notes.txt").write_text("no package")
 
-    reports, errors = import_packages(packages, tmp_path / "models")
+    found = models_in(packages)
+    reports, errors = [], []
+    for package in found:
+        try:
+            reports.append(import_model(package, tmp_path / "models" / package.stem))
+        except CheckpointError as error:
+            errors.append(error)
 
     assert [each.directory.name for each in reports] == ["en_de", "en_pt"]
     assert [each.metadata.target_languages for each in reports] == [("de",), ("pt",)]
     assert len(errors) == 1
     assert "subword-nmt" in str(errors[0])
-    with pytest.raises(CheckpointError, match="must have packages"):
-        import_packages(tmp_path / "models", tmp_path / "none")
 
 
 @pytest.mark.parametrize(
