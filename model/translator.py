@@ -500,9 +500,12 @@ def _hypothesis(result: SequenceResult, rank: int) -> Hypothesis:
 
 
 def _score(results: Sequence[SequenceResult], rank: int) -> float:
-    # The best hypotheses' weights for every rank, so that scores fall with the rank.
-    total = sum(result.target_tokens * _hypothesis(result, rank).score for result in results)
-    return total / sum(result.target_tokens for result in results)
+    # The best hypotheses' weights for every rank, so that scores fall with the rank. One that was
+    # cut off with the end token, or behind what was given, has no token of its own.
+    weights = [max(1, result.target_tokens) for result in results]
+    scores = [_hypothesis(result, rank).score for result in results]
+    total = sum(weight * score for weight, score in zip(weights, scores, strict=True))
+    return total / sum(weights)
 
 
 def _values(steps: Iterator[_T | None]) -> list[_T]:

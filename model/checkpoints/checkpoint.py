@@ -30,6 +30,7 @@ import numpy.typing as npt
 from model.checkpoints.checksums import read_checksums, verify_checksums, write_checksums
 from model.checkpoints.files import (
     CARD_FILE,
+    CHECKSUM_FILE,
     CONFIG_FILE,
     SHORTLIST_FILE,
     WEIGHTS_SUFFIX,
@@ -264,7 +265,7 @@ def _refuse_other_content(directory: Path) -> None:
     if not directory.is_dir():
         raise CheckpointError(f"a model must be a directory, but {directory} is none")
     names = {path.name for path in directory.iterdir()}
-    if CONFIG_FILE not in names and names - {CARD_FILE}:
+    if not {CONFIG_FILE, CHECKSUM_FILE} <= names and names - {CARD_FILE}:
         raise CheckpointError(
             f"{directory} must be a model, empty or absent, but holds {sorted(names)[:5]}"
         )

@@ -46,8 +46,8 @@ class SequenceOptions:
             )
         if len(prefix) >= max_new_tokens:
             raise InvalidRequestError(
-                f"`target_prefix` must have fewer than the {max_new_tokens} tokens of the longest "
-                f"target, but has {len(prefix)}"
+                f"`max_new_tokens` must be at least {len(prefix) + 1}, for {len(prefix)} are given "
+                f"to the model, but is {max_new_tokens}"
             )
         if self.shortlist is not None:
             _check_shortlist(self.shortlist, vocab_size, eos_id)

@@ -156,7 +156,13 @@ class Tokenizer:
         ]
         sides: list[Vocabulary] = []
         if lists:
-            hidden = [special.pad, special.bos, special.eos]
+            # As the target calls them: in another list of the source, other pieces have these ids.
+            of_target = lists[-1]
+            hidden = [
+                of_target[token]
+                for token in (special.pad, special.bos, special.eos)
+                if token < len(of_target)
+            ]
             for side in range(max(len(pieces), len(lists))):
                 names = lists[min(side, len(lists) - 1)]
                 sides.append(
@@ -165,7 +171,7 @@ class Tokenizer:
                         names,
                         unk_id=special.unk,
                         hidden={
-                            *(names[token] for token in hidden if token < len(names)),
+                            *hidden,
                             *config.language_tokens.values(),
                         },
                     )

@@ -114,7 +114,7 @@ def import_(
     if len(found) > 1 and (name is not None or to is not None):
         fail(f"`--name` and `--to` must not be given for {len(found)} models at once")
     options = ImportOptions(
-        name=name or fetched.name,
+        name=name or (fetched.name if len(found) == 1 else None),
         source_languages=_codes(source_language) or fetched.source_languages,
         target_languages=_codes(target_language) or fetched.target_languages,
         license=license,

@@ -120,7 +120,7 @@ def _serve(listener: socket.socket) -> list[str]:
             content, streams, _, _ = socket.recv_fds(connection, _MOST_BYTES, 3)
             request = json.loads(content or "null")
             arguments = request and worker_arguments(request["command"])
-            if arguments and not os.fork():
+            if arguments and _fork_or_not() == 0:
                 _adopt(request, streams)
                 try:
                     connection.send(b"started")
@@ -129,6 +129,14 @@ def _serve(listener: socket.socket) -> list[str]:
                 return arguments
             for stream in streams:
                 os.close(stream)
+
+
+def _fork_or_not() -> int | None:
+    """`os.fork`; None, and the client is not answered, at a limit of processes or of memory."""
+    try:
+        return os.fork()
+    except OSError:
+        return None
 
 
 def _import_all() -> None:
@@ -201,7 +209,9 @@ def _adopt(request: dict[str, Any], streams: Sequence[int]) -> None:
         os.close(stream)
     os.environ.clear()
     os.environ.update(request["environment"])
-    os.chdir(request["directory"])
+    # One may be in a folder that one may not enter.
+    if os.getcwd() != request["directory"]:
+        os.chdir(request["directory"])
 
 
 if __name__ == "__main__":

@@ -96,6 +96,8 @@ def local_ray(options: HAProxyOptions | None, *, fork_workers: bool = True) -> I
             WITHOUT_HAPROXY if options is None else serve_variables(directory, options)
         )
         become_subreaper()
+        # A signal may come before the server is known to be there.
+        stack.callback(kill_descendants)
         workers = stack.enter_context(fork_server(directory)) if fork_workers else None
         import ray
 

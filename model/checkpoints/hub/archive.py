@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import shutil
 import tempfile
@@ -40,7 +41,7 @@ def unpacked(path: Path) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(working, folder)
     except (OSError, EOFError, ValueError, RuntimeError, NotImplementedError,
-            zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
+            zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:  # fmt: skip
         raise CheckpointError(f"cannot unpack {path}: {error}") from error
     finally:
         shutil.rmtree(working, ignore_errors=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
 import stat
 import zipfile
 import zlib
@@ -79,7 +80,7 @@ class ArchiveFiles(SourceFiles):
         try:
             content = self._archive.read(member)
         except (OSError, EOFError, ValueError, RuntimeError, NotImplementedError, MemoryError,
-                zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
+                zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:  # fmt: skip
             raise CheckpointError(f"cannot read {path}: {str(error)[:200]}") from error
         self.checksums[name] = hashlib.sha256(content).hexdigest()
         return content

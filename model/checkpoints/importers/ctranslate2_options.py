@@ -289,7 +289,11 @@ class Ctranslate2Options:
         if not isinstance(value, float | int) or isinstance(value, bool):
             self._problems.add(f"`layer_norm_epsilon` must be a number, but is {str(value)[:100]}")
             return _EPS
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            self._problems.add("`layer_norm_epsilon` must be a number below 1, but is larger")
+            return _EPS
 
     def _positions(self, width: int) -> tuple[PositionKind, int, int]:
         """The kind, what is added to a position, and how many positions there are."""

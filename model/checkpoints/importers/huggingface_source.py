@@ -63,11 +63,14 @@ class HuggingFaceSource:
         """Of the model's card; None if it says nothing."""
         if _CARD not in self.files.names():
             return None
-        text = self.files.read(_CARD, _MOST_CARD_BYTES).decode(errors="replace")
-        begin, _, rest = text.partition("---\n")
+        text = self.files.read(_CARD, _MOST_CARD_BYTES).decode("utf-8-sig", errors="replace")
+        begin, _, rest = "\n".join(text.splitlines()).partition("---\n")
         if begin.strip():
             return None
-        card = read_yaml(rest.partition("\n---")[0].encode(), f"the head of {_CARD}")
+        try:
+            card = read_yaml(rest.partition("\n---")[0].encode(), f"the head of {_CARD}")
+        except CheckpointError:  # a card is for people
+            return None
         value = card.get("license")
         if value == "other":
             value = card.get("license_name", value)

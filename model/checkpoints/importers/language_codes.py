@@ -10,7 +10,13 @@ from babel.core import get_global
 from model.errors import CheckpointError
 from model.text.languages import listed
 
-__all__ = ["bcp47", "chosen_tokens", "is_language", "script"]
+__all__ = [
+    "bcp47",
+    "chosen_tokens",
+    "is_language",
+    "script",
+    "target_tokens",
+]
 
 
 def bcp47(code: str) -> str:
@@ -32,6 +38,14 @@ def script(code: str) -> str | None:
 def is_language(code: str) -> bool:
     """Whether a code is of one language, not of a group."""
     return code != "mul" and bcp47(code) in get_global("likely_subtags")
+
+
+_TARGET_TOKEN = re.compile(r">>([A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*)<<")
+
+
+def target_tokens(pieces: Iterable[str]) -> dict[str, str]:
+    """The pieces of OPUS-MT's that name a target language, as in >>deu<<, by its code."""
+    return {found[1]: found[0] for found in map(_TARGET_TOKEN.fullmatch, pieces) if found}
 
 
 def chosen_tokens(wanted: Iterable[str], known: Mapping[str, str]) -> dict[str, str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from model.checkpoints.importers.huggingface_source import license_notes
 from model.checkpoints.importers.imported import ImportedModel, ImportOptions
+from model.checkpoints.importers.language_codes import chosen_tokens, target_tokens
 from model.checkpoints.importers.lexicon import read_binary_lexicon, read_text_lexicon
 from model.checkpoints.importers.marian_files import (
     MarianFiles,
@@ -30,7 +32,7 @@ from model.checkpoints.shortlist import Shortlist
 from model.config import GenerationConfig, LengthNormalization, SearchRules, TransformerConfig
 from model.errors import CheckpointError, InvalidRequestError
 from model.text.tokenizer import vocabulary_list
-from model.text.tokenizer_config import TokenizerConfig, TokenizerKind
+from model.text.tokenizer_config import TARGET, TEXT, TokenizerConfig, TokenizerKind
 
 __all__ = ["is_marian", "read_marian"]
 
@@ -109,7 +111,7 @@ def read_marian(source: Path, options: ImportOptions) -> ImportedModel:
         metadata=metadata,
         generation=generation,
         shortlist=texts.shortlist,
-        notes=notes,
+        notes=(*license_notes(metadata), *notes),
     )
 
 
@@ -233,7 +235,7 @@ def _generation(
             length_penalty=float(normalize),
             max_length_factor=float(settings["max-length-factor"]),
         ), tuple(notes)
-    except (InvalidRequestError, TypeError, ValueError) as error:
+    except (InvalidRequestError, TypeError, ValueError, OverflowError) as error:
         problems.add(f"the settings of its decoder are not understood: {error}")
         return None, ()
 
@@ -248,6 +250,17 @@ def _metadata(
     firefox = _FIREFOX.fullmatch(found.weights)
     sources = options.source_languages or ((firefox[2],) if firefox and firefox[2] else ())
     targets = options.target_languages or ((firefox[3],) if firefox and firefox[3] else ())
+    tokenizer = TokenizerConfig(kind=texts.kind)
+    if texts.kind is TokenizerKind.VOCABULARY and (known := target_tokens(texts.source.pieces)):
+        try:
+            tokens = chosen_tokens(targets, known)
+        except CheckpointError as error:
+            problems.add(str(error))
+            return None
+        targets = tuple(tokens)
+        tokenizer = replace(
+            tokenizer, source_template=(TARGET, TEXT, "</s>"), language_tokens=tokens
+        )
     for side, languages in (("source", sources), ("target", targets)):
         if not languages:
             problems.add(f"its files do not say the {side} language, which must be given")
@@ -263,7 +276,7 @@ def _metadata(
             target_languages=targets,
             license=options.license or usual_license,
             max_source_tokens=_FIREFOX_SOURCE_TOKENS if firefox else None,
-            tokenizer=TokenizerConfig(kind=texts.kind),
+            tokenizer=tokenizer,
             shortlist=texts.shortlist is not None,
             origin=Origin(
                 source=str(files.directory.resolve() / found.weights),

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from model.checkpoints.importers.plain_yaml import load_yaml
 from model.checkpoints.importers.problems import Problems
 from model.config import (
     Activation,
@@ -73,7 +74,7 @@ def read_yaml(content: bytes, what: str) -> dict[str, Any]:
             f"{what} must have at most {_MOST_YAML_BYTES} bytes, but has {len(content)}"
         )
     try:
-        values = yaml.safe_load(content.decode())
+        values = load_yaml(content.decode())
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{what} must be YAML, but is not: {str(error)[:200]}") from None
     if not isinstance(values, dict):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import sentencepiece
 import yaml
 
+from model.checkpoints.importers.plain_yaml import load_yaml
 from model.errors import CheckpointError
 
 __all__ = ["MarianVocabulary", "read_sentencepiece", "read_vocabulary_yaml"]
@@ -57,7 +58,7 @@ def read_vocabulary_yaml(content: bytes) -> MarianVocabulary:
     """
     loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # strings only, compiled if it can be
     try:
-        values = yaml.load(content.decode(), Loader=loader)
+        values = load_yaml(content.decode(), loader)
         if not isinstance(values, dict):
             raise ValueError("it is no object")
         places = {str(piece): int(token) for piece, token in values.items()}

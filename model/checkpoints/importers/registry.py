@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,8 @@ class Format:
     """Whether a file or folder is of it; a look at names and first bytes."""
     read: Callable[[Path, ImportOptions], ImportedModel]
     """Reads it; CheckpointError with all reasons if it cannot be."""
+    takes: frozenset[str] = frozenset()
+    """Those of the options `tokenizer`, `languages` and `texts` that it reads."""
 
 
 FORMATS = (
@@ -40,6 +43,7 @@ FORMATS = (
         title="CTranslate2 (a folder with model.bin and vocabularies)",
         detect=is_ctranslate2,
         read=read_ctranslate2,
+        takes=frozenset({"tokenizer"}),
     ),
     Format(
         title="Argos Translate (an .argosmodel, or the folder of an installed package)",
@@ -50,6 +54,7 @@ FORMATS = (
         title="the Hugging Face Hub (a folder with config.json, weights and vocabularies)",
         detect=is_huggingface,
         read=read_huggingface,
+        takes=frozenset({"languages", "texts"}),
     ),
 )
 """All formats, in the order in which they are tried."""
@@ -111,7 +116,13 @@ def read_model(source: Path, options: ImportOptions) -> ImportedModel:
     Raises:
         CheckpointError: `source` is of no known format, or cannot be imported, with all reasons.
     """
-    imported = _format(source).read(source, options)
+    format_ = _format(source)
+    for name in ("tokenizer", "languages", "texts"):
+        if getattr(options, name) and name not in format_.takes:
+            raise CheckpointError(
+                f"`{name}` must not be given for {source}, of which it would change nothing"
+            )
+    imported = format_.read(source, options)
     origin = imported.metadata.origin
     if options.origin is None or origin is None:
         return imported
@@ -151,7 +162,7 @@ def models_in(source: Path) -> list[Path]:
     Raises:
         CheckpointError: there is nothing in it.
     """
-    if not source.is_dir() or any(each.detect(source) for each in FORMATS):
+    if not os.path.isdir(source) or any(each.detect(source) for each in FORMATS):
         return [source]
     try:
         return argos_packages(source)
@@ -160,7 +171,7 @@ def models_in(source: Path) -> list[Path]:
 
 
 def _format(source: Path) -> Format:
-    if not source.exists():
+    if not os.path.exists(source):  # unlike Path's, it takes any name
         raise CheckpointError(f"a model to import must be a file or a folder, but {source} is none")
     for each in FORMATS:
         if each.detect(source):

@@ -53,8 +53,10 @@ class SourceFiles:
             try:
                 if (size := os.fstat(file.fileno()).st_size) > most:
                     raise CheckpointError(f"{path} must have at most {most} bytes, but has {size}")
-                content = file.read(most + 1)
-            except (OSError, MemoryError) as error:
+                content = file.read(size)
+            except MemoryError:
+                raise CheckpointError(f"{path} must fit into memory: {size} bytes") from None
+            except OSError as error:
                 raise CheckpointError(f"cannot read {path}: {error}") from error
         self.checksums[name] = hashlib.sha256(content).hexdigest()
         return _decompressed(path, content, most) if name.endswith(".gz") else content

@@ -80,20 +80,23 @@ class TranslationPipeline:
         self._admission.check_generation(options)
         deadline = deadline_of(context, request.headers.get(TIMEOUT_HEADER), self._admission.limits)
         route = await self.router.find(source, target)
-        generations = [_generation(hop.info, options) for hop in route.hops]
-        num_hypotheses = (generations[-1] or route.hops[-1].info.generation).num_hypotheses
+        *to_pivot, last = route.hops
+        generations = [
+            *(_generation(hop.info, _for_pivot(options), num_hypotheses=1) for hop in to_pivot),
+            _generation(last.info, options),
+        ]
+        num_hypotheses = (generations[-1] or last.info.generation).num_hypotheses
         self._admission.check_answer(texts, num_hypotheses, field=field)
         context.num_texts = len(texts)
         context.source, context.target = route.source, route.target
         replies: list[TranslateReply] = []
         for hop, generation in zip(route.hops, generations, strict=True):
-            is_last = hop is route.hops[-1]
             call = TranslateCall(
                 request_id=context.request_id,
                 texts=tuple(one.text for one in replies[-1].translations) if replies else texts,
                 source=hop.source,
                 target=hop.target,
-                generation=generation if is_last else _for_pivot(generation),
+                generation=generation,
                 priority=context.priority,
             )
             replies.append(await self._retrier.translate(hop.backend, call, deadline=deadline))
@@ -105,21 +108,28 @@ class TranslationPipeline:
         return replies[0] if len(replies) == 1 else _joined(replies, route)
 
 
-def _generation(info: ModelInfo, options: Mapping[str, Any]) -> GenerationConfig | None:
+def _generation(
+    info: ModelInfo, options: Mapping[str, Any], **more: Any
+) -> GenerationConfig | None:
     """The model's defaults with the request's changes; None when there are none."""
-    if not options:
+    if not options and all(getattr(info.generation, name) == more[name] for name in more):
         return None
     try:
-        return replace(info.generation, **options)
+        return replace(info.generation, **options, **more)
     except InvalidRequestError as exc:
         raise InvalidFieldError(str(exc), field="generation") from None
 
 
-def _for_pivot(generation: GenerationConfig | None) -> GenerationConfig | None:
-    """The search on the way to the last model, which reads one whole translation of each text."""
-    if generation is None:
-        return None
-    return replace(generation, num_hypotheses=1, max_new_tokens=None)
+def _for_pivot(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a request's changes is for the model on the way to the last one.
+
+    The last one reads one whole translation of each text.
+    """
+    return {
+        name: value
+        for name, value in options.items()
+        if name not in ("num_hypotheses", "max_new_tokens")
+    }
 
 
 def _joined(replies: Sequence[TranslateReply], route: Route) -> TranslateReply:

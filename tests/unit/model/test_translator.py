@@ -372,6 +372,13 @@ def test_one_sentence_cut_off_makes_a_text_cut_off() -> None:
     assert finished({}, {"hypotheses": (whole, cut)}).finish_reason is FinishReason.STOP
 
 
+def test_a_sentence_cut_off_before_its_first_token_has_a_score() -> None:
+    nothing = type(echo([5, 6, 2]).hypotheses[0])(
+        token_ids=(), score=-2.0, log_prob=-2.0, finish_reason=FinishReason.LENGTH
+    )
+    assert finished({"hypotheses": (nothing,), "target_tokens": 0}).score == -2.0
+
+
 def test_timings_are_those_of_the_slowest_sentence_and_of_the_first_token() -> None:
     translation = finished(
         {"queue_seconds": 1.0, "encode_seconds": 0.5, "time_to_first_token_seconds": 3.0},

@@ -154,6 +154,11 @@ def test_saving_never_replaces_what_is_no_model(
     with pytest.raises(CheckpointError, match="must be a directory"):
         save_checkpoint(precious, *parts)
     assert precious.read_text() == "years of work"
+    settings = home / "config.json"
+    settings.write_text("{}")
+    with pytest.raises(CheckpointError, match="must be a model, empty or absent, but holds"):
+        save_checkpoint(home, *parts)
+    settings.unlink()
     precious.rename(home / "MODEL_CARD.md")
     save_checkpoint(home, *parts)
     assert (home / "MODEL_CARD.md").read_text() == "years of work"

@@ -23,7 +23,7 @@ def shortlist(*ids: int) -> SequenceOptions:
         (SequenceOptions(target_prefix=(10,)), r"`target_prefix` must have ids in \[0, 10\)"),
         (SequenceOptions(target_prefix=(-1,)), r"`target_prefix` must have ids in \[0, 10\)"),
         (SequenceOptions(target_prefix=(EOS,)), "must be without the end token 2, but has it"),
-        (SequenceOptions(target_prefix=(5,) * 4), "must have fewer than the 4 tokens of the long"),
+        (SequenceOptions(target_prefix=(5,) * 4), "`max_new_tokens` must be at least 5"),
         (shortlist(), "`shortlist` must have the end token 2"),
         (shortlist(1, 3), "`shortlist` must have the end token 2"),
         (shortlist(2, 2), "`shortlist` must be ascending 32-bit integers"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from model.errors import CheckpointError, InvalidRequestError, UnsupportedLanguageError
 from model.text.languages import Pair
 from model.text.tokenizer import Tokenizer, keep_ids, vocabulary_list
-from model.text.tokenizer_config import TokenizerConfig
+from model.text.tokenizer_config import TokenizerConfig, TokenizerKind
 from model.text.vocabulary import read_vocabulary_list
 from tests.unit.model.text.listed import (
     SPECIAL,
@@ -188,3 +188,14 @@ def test_punctuation_is_normalised_when_asked_for() -> None:
     assert plain.encode_source(said, pair) == as_it_is.encode_source(
         'the old man "sees" the car...', pair
     )
+
+
+def test_the_targets_start_hides_no_other_piece_of_the_source() -> None:
+    files = listed_files()
+    names = read_vocabulary_list(files.pop("vocabulary.json"))
+    # The source has no <pad>: another piece has its place.
+    files["source_vocabulary.json"] = vocabulary_list([*names[:2], *names[3:], "more"])
+    files["target_vocabulary.json"] = vocabulary_list(names)
+    tokenizer = Tokenizer.from_files(files, TokenizerConfig(kind=TokenizerKind.VOCABULARY), SPECIAL)
+    assert tokenizer.tokenize(SENTENCE) == [token - 1 for token in TOKENIZER.tokenize(SENTENCE)]
+    assert tokenizer.source.find(names[3]) == SPECIAL.bos == 2

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -275,7 +277,30 @@ def test_word_penalties_are_told(tmp_path: Path) -> None:
 
     report = import_model(source, tmp_path / "model", **_LANGUAGES)
 
-    assert "word-penalty of 0.2" in report.notes[0]
+    assert "state no licence" in report.notes[0]
+    assert "word-penalty of 0.2" in report.notes[1]
+
+
+def test_options_that_would_change_nothing_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="`languages` must not be given"):
+        import_model(
+            FIXTURES / "untied-gelu", tmp_path / "model", languages=["en", "pt"], **_LANGUAGES
+        )
+
+
+def test_a_file_is_read_without_more_memory_than_it_has(tmp_path: Path) -> None:
+    script = (
+        "import resource, sys; from pathlib import Path; "
+        "from model.checkpoints.importers.registry import import_model; "
+        "resource.setrlimit(resource.RLIMIT_AS, (8 * 2**30, 8 * 2**30)); "
+        "import_model(Path(sys.argv[1]), Path(sys.argv[2]), "
+        "source_languages=['en'], target_languages=['pt'])"
+    )
+    subprocess.run(
+        [sys.executable, "-c", script, FIXTURES / "untied-gelu", tmp_path / "model"],
+        check=True,
+        timeout=120,
+    )
 
 
 @settings(max_examples=30)

@@ -490,6 +490,18 @@ async def test_two_models_translate_through_a_pivot() -> None:
     assert second.timeout_seconds < first.timeout_seconds <= 50
 
 
+async def test_what_is_asked_of_the_last_model_changes_nothing_on_the_way_to_it() -> None:
+    first = FakeBackend(
+        "de-en", (("de", "en"),), generation=GenerationConfig(beam_size=1, max_new_tokens=9)
+    )
+    gateway = Gateway(first, FakeBackend("en-fr", (("en", "fr"),)))
+    options = {"num_hypotheses": 4, "max_new_tokens": 30}
+    body = {"text": "eins", "source": "de", "target": "fr", "generation": options}
+    answer = await _post(gateway, body)
+    assert answer.status_code == 200, answer.text
+    assert first.calls[0].generation in (None, first.generation)
+
+
 async def test_a_failure_of_the_second_model_is_that_of_the_request() -> None:
     gateway = Gateway(FakeBackend("de-en", (("de", "en"),)), FakeBackend("en-fr", (("en", "fr"),)))
     gateway.backends[1].fail_next(DeadlineExceededError("late"))
