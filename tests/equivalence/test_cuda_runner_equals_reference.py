@@ -262,7 +262,7 @@ def test_every_shape_of_a_model(monkeypatch, shape: dict[str, object], narrow: i
                 check(future.result(timeout=120), generate(transformer, [source], search)[0])
 
 
-@pytest.mark.parametrize(("narrow", "searches"), [(0, [0, 1]), (64, [1, 2])])
+@pytest.mark.parametrize(("narrow", "searches"), [(0, [0]), (64, [2])])
 def test_the_kernels_all_together(
     monkeypatch, alone, transformer, narrow: int, searches: list[int]
 ) -> None:
