@@ -94,7 +94,7 @@ import psutil, subprocess, sys
 from service.launcher.local_ray import become_subreaper, reap_orphans
 
 become_subreaper()
-parent = "import subprocess; print(subprocess.Popen('true').pid)"
+parent = "import subprocess; print(subprocess.Popen(['sleep', '1']).pid)"
 own = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
 orphan = psutil.Process(int(own.communicate(timeout=60)[0]))
 while orphan.status() != psutil.STATUS_ZOMBIE:
