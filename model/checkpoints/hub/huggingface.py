@@ -29,7 +29,7 @@ _WEIGHTS = (
     ("model.bin",),
     ("*.npz",),
 )
-"""Of each form that weights have, the better first: the first one that is there is fetched."""
+"""Forms that weights have, the better first: the first one that is there is fetched."""
 _OTHERS = (
     "config.json", "generation_config.json", "tokenizer_config.json", "special_tokens_map.json",
     "README.md", "vocab.json", "target_vocab.json", "shared_vocabulary.*", "source_vocabulary.*",

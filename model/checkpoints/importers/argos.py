@@ -131,7 +131,7 @@ class _Package:
     inner: SourceFiles
 
     def checksums(self) -> dict[str, str]:
-        """Of all that has been read, by the names within the package."""
+        """What has been read, by the names within the package."""
         inner = {f"{_MODEL}/{name}": each for name, each in self.inner.checksums.items()}
         return self.outer.checksums | inner
 

@@ -47,10 +47,10 @@ _CONFIG = "config.json"
 _UNKNOWN_LICENSE = "not stated"
 
 _TAG = re.compile(r">>([A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*)<<")
-"""Of OPUS-MT: the language of the target, before the source."""
+"""The language in OPUS-MT: that of the target, before the source."""
 _M2M = re.compile(r"__([A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*)__")
 _NLLB = re.compile(r"([a-z]{3}_[A-Z][a-z]{3})")
-"""Of M2M-100 and of NLLB-200: each side begins with its language."""
+"""Tokens of M2M-100 and NLLB-200: each side begins with its language."""
 _NLLB_LICENSE = "CC-BY-NC-4.0"
 _MBART = re.compile(r"[a-z]{2}_[A-Z]{2}")
 _MBART_LANGUAGES = 20

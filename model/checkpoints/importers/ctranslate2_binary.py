@@ -28,7 +28,7 @@ _MOST_NAME_BYTES = 1000
 _SCALE = "_scale"
 """What follows the name of a weight in the name of its scale."""
 _OLD_INT16_SCALE = 1000
-"""Of all weights in 16 bits, in files that hold no scale for them."""
+"""The scale of all weights in 16 bits, in files that hold no scale for them."""
 
 _TYPES: tuple[str, ...] = ("<f4", "i1", "<i2", "<i4", "<f2", "bfloat16")
 """By their codes from version 4 on."""
