@@ -129,7 +129,7 @@ class TransformerConfig:
     dropout: float = 0.1
     """On embeddings, and on each sub-layer's output before the residual sum (section 5.4)."""
     pad_id: int = 0
-    """Of the target vocabulary, as is `bos_id`."""
+    """An id of the target vocabulary, as is `bos_id`."""
     bos_id: int = 1
     """What the decoder reads first."""
     eos_id: int = 2

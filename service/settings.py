@@ -250,7 +250,7 @@ class Settings(BaseSettings):
     `limits.request_timeout_seconds` turns the longest ones into errors."""
     fork_workers: bool = True
     """Whether `polyhead serve` copies Ray's workers from one process that has imported what they
-    need. Without it they take 0.3 GB more, and their start three times the CPU time."""
+    need. Without it they take 0.3 GB more, and a start twice the CPU time."""
     log_level: LogLevel = LogLevel.INFO
     """Least serious kind of log line that is written."""
     log_requests: bool = True

@@ -145,7 +145,7 @@ class SavedModel:
     kind: HuggingFaceModel
     folder: Path
     model: Any
-    """Of transformers, in float32."""
+    """The model of transformers, in float32."""
     pad_id: int
     end_id: int
 

@@ -27,7 +27,7 @@ __all__ = [
 ]  # fmt: skip
 
 COMMIT = "1234567890abcdef1234567890abcdef12345678"
-"""Of every repository."""
+"""The revision of every repository."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,11 @@ class Site:
     """What the next requests of a path are answered instead."""
     redirects: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
-    """Of every answer that has a file."""
+    """Headers of every answer that has a file."""
     has_versions: bool = True
     """Whether files have an ETag, and parts of them can be had."""
     repositories: dict[str, dict[str, bytes]] = field(default_factory=dict)
-    """Of the Hub: files, by OWNER/NAME."""
+    """Files of the Hub, by OWNER/NAME."""
     gated: dict[str, str] = field(default_factory=dict)
     """Those that need a token, and which."""
     stored: dict[str, bytes] = field(default_factory=dict)

@@ -49,7 +49,7 @@ _DTYPES = {"F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8"}
 """Those that a weight may have, in NumPy's words, which has none for bfloat16: the upper halves of
 float32."""
 _NUMBERS_AT_A_TIME = 2**22
-"""Of a weight that is read: some 20 MB with their copy."""
+"""Numbers of a weight that are read at once: some 20 MB with their copy."""
 _HEADER_BYTES = 2**16
 _HEADER_BYTES_PER_WEIGHT = 512
 """Most bytes of the headers of all files together: a weight takes some 150, and a file some."""

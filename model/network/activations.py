@@ -25,4 +25,4 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     Activation.GELU_SIGMOID: _gelu_sigmoid,
     Activation.SILU: F.silu,
 }
-"""Of any shape, element by element."""
+"""Functions of tensors of any shape, element by element."""

@@ -12,11 +12,11 @@ __all__ = ["WEIGHT_BYTES", "slot_bytes", "weights_bytes"]
 WEIGHT_BYTES = {"int8": 1, "bfloat16": 2, "float32": 4}
 """Bytes of an entry of a matrix, by the engine's dtype."""
 _LANES = 16
-"""Of the native engine: rows of its cache are multiples of so many numbers long."""
+"""Rows of the native engine's cache are multiples of so many numbers long."""
 
 
 def weights_bytes(config: TransformerConfig, dtype: str) -> int:
-    """Of all weights, as the native engine holds them.
+    """Bytes of all weights, as the native engine holds them.
 
     Vectors and positions are float32 in every `dtype`, and in int8 each row has a scale.
     """
@@ -32,7 +32,7 @@ def weights_bytes(config: TransformerConfig, dtype: str) -> int:
 
 
 def slot_bytes(config: TransformerConfig, dtype: str) -> int:
-    """Of one slot of the native engine's cache, if its source and its target are the longest.
+    """Bytes of a slot of the native engine's cache, if source and target are the longest.
 
     A hypothesis takes a slot. What shorter ones do not write takes no memory.
     """

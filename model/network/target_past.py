@@ -35,7 +35,7 @@ class TargetPast(Protocol):
 
 @dataclass(frozen=True)
 class WholeTarget:
-    """Of all positions at once, under a causal mask (1, 1, T, T): see `TargetPast`."""
+    """All positions at once, under a causal mask (1, 1, T, T): see `TargetPast`."""
 
     mask: Tensor
 
@@ -60,7 +60,7 @@ class WholeTarget:
 
 @dataclass(frozen=True)
 class CachedPast:
-    """Of one position of each row, from and into one layer of a cache: see `TargetPast`."""
+    """One position of each row, from and into one layer of a cache: see `TargetPast`."""
 
     cache: KVCache
     layer: int

@@ -25,7 +25,7 @@ __all__ = ["add_shortlist", "learn_shortlist"]
 Ids = Sequence[int]
 
 _MOST_TOKENS = 50
-"""Of either side; longer pairs say little for much time."""
+"""Most tokens of either side; longer pairs say little for much time."""
 _MOST_CELLS = 30_000_000
 """Pairings of a source and a target token that are looked at: 240 MB."""
 _ITERATIONS = 4

@@ -45,7 +45,7 @@ _NO_JOB = "ffffffff"
 _THREAD_SECONDS = 10.0
 _REQUEST_SECONDS = 10.0
 _MOST_BYTES = 2**20
-"""Of a request: more than the kernel lets through at once."""
+"""Most of a request: more than the kernel lets through at once."""
 
 
 @contextlib.contextmanager

@@ -243,7 +243,7 @@ def test_what_is_a_sequences_own(library: Path, search: GenerationConfig) -> Non
 def test_a_shortlist_gives_the_bits_of_a_smaller_vocabulary(
     library: Path, precision: str, generation: GenerationConfig
 ) -> None:
-    """Of a model that has the listed tokens alone, and reads them as the other reads its own."""
+    """Those of a model that has the listed tokens alone, and reads them as the other its own."""
     listed = np.unique([0, 1, 2, *random.Random(0).sample(range(400), 150)]).astype(np.int32)
     shape = {"seed": 5, "shared_embeddings": False, "tied_projection": False}
     whole = tiny_transformer(**shape, projection_bias=True)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import lzma
 import os
 import shutil
 import tempfile
 import zipfile
-import zlib
 from pathlib import Path
 
-from model.checkpoints.importers.archive_files import check_archive
+from model.checkpoints.importers.archive_files import ARCHIVE_ERRORS, check_archive
 from model.checkpoints.importers.source_files import MAX_MODEL_BYTES
 from model.errors import CheckpointError
 
@@ -40,8 +38,7 @@ def unpacked(path: Path) -> Path:
             archive.extractall(working)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(working, folder)
-    except (OSError, EOFError, ValueError, RuntimeError, NotImplementedError,
-            zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:  # fmt: skip
+    except ARCHIVE_ERRORS as error:
         raise CheckpointError(f"cannot unpack {path}: {error}") from error
     finally:
         shutil.rmtree(working, ignore_errors=True)

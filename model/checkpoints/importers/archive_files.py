@@ -12,9 +12,14 @@ from pathlib import Path, PurePosixPath
 from model.checkpoints.importers.source_files import MAX_TEXT_BYTES, SourceFiles
 from model.errors import CheckpointError
 
-__all__ = ["ArchiveFiles", "check_archive"]
+__all__ = ["ARCHIVE_ERRORS", "ArchiveFiles", "check_archive"]
 
 _MOST_MEMBERS = 10_000
+ARCHIVE_ERRORS = (
+    OSError, EOFError, ValueError, MemoryError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
+    RuntimeError,  # of what is encrypted; NotImplementedError, of unknown compression, is one
+)  # fmt: skip
+"""What zipfile raises for damaged archives, and those that it cannot read."""
 _MOST_GROWTH = 16
 """How many times larger than itself a member may be inside: weights hardly shrink."""
 
@@ -79,8 +84,7 @@ class ArchiveFiles(SourceFiles):
             )
         try:
             content = self._archive.read(member)
-        except (OSError, EOFError, ValueError, RuntimeError, NotImplementedError, MemoryError,
-                zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:  # fmt: skip
+        except ARCHIVE_ERRORS as error:
             raise CheckpointError(f"cannot read {path}: {str(error)[:200]}") from error
         self.checksums[name] = hashlib.sha256(content).hexdigest()
         return content

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from model.checkpoints.files import open_file
-from model.checkpoints.importers.archive_files import ArchiveFiles, check_archive
+from model.checkpoints.importers.archive_files import ARCHIVE_ERRORS, ArchiveFiles, check_archive
 from model.checkpoints.importers.ctranslate2 import WEIGHTS, given_pieces, read_folder
 from model.checkpoints.importers.huggingface_options import read_object
 from model.checkpoints.importers.huggingface_source import license_notes
@@ -144,7 +144,7 @@ def _opened(source: Path) -> Iterator[_Package]:
     with open_file(source.parent, source.name) as file:
         try:
             archive = zipfile.ZipFile(file)
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        except ARCHIVE_ERRORS as error:
             raise CheckpointError(f"{source} must be a zip archive, but is none: {error}") from None
         with archive:
             check_archive(source, archive)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from model.checkpoints.importers.byte_reader import ByteReader
 from model.errors import CheckpointError
 from model.network.weights import Floats
 
@@ -167,28 +168,7 @@ class Ctranslate2Binary:
         return scale.reshape(-1, *[1] * (len(each.shape) - 1))
 
 
-class _Reader:
-    """Takes one part after the other off a file's content, none that it does not have."""
-
-    def __init__(self, content: memoryview) -> None:
-        self._content = content
-
-    @property
-    def left(self) -> int:
-        return len(self._content)
-
-    def take(self, length: int, what: str) -> memoryview:
-        if length > self.left:
-            raise CheckpointError(
-                f"{what} must have {length} bytes, but the file ends after {self.left}"
-            )
-        part, self._content = self._content[:length], self._content[length:]
-        return part
-
-    def number(self, form: str, what: str) -> int:
-        (value,) = struct.unpack(form, self.take(struct.calcsize(form), what))
-        return int(value)
-
+class _Reader(ByteReader):
     def text(self, what: str) -> str:
         stored = bytes(self.take(self.number("<H", what), what))
         try:

@@ -116,7 +116,7 @@ class Ctranslate2Options:
         return bool(self._attributes.get(name, default))
 
     def num_layers(self, stack: str) -> int:
-        """Of a stack; no layers are a problem, and 1."""
+        """The layers of a stack; none are a problem, and 1."""
         forms = (re.match(rf"{stack}/layer_(\d{{1,4}})/", name) for name in self._binary.shapes)
         found = {int(match[1]) for match in forms if match}
         if found != set(range(len(found))) or not found:

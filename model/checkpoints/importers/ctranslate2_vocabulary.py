@@ -80,7 +80,7 @@ class Names:
     target_rows: Rows
 
     def id(self, name: str) -> int:
-        """Of a token of the target that is there."""
+        """The id of a token of the target, which is there."""
         return self.target.index(name)
 
     @property

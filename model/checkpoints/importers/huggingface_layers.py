@@ -55,7 +55,7 @@ def ignored_tensors(config: TransformerConfig) -> set[str]:
 
 
 def layers(config: TransformerConfig) -> _Table:
-    """Of both stacks."""
+    """The table of both stacks' weights."""
     width = config.d_model
     for stack, count in (
         ("encoder", config.num_encoder_layers), ("decoder", config.num_decoder_layers)

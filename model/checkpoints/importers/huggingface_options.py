@@ -32,7 +32,7 @@ _ACTIVATIONS = {
     "silu": Activation.SILU,
 }
 _MAX_LENGTH = 20
-"""Of transformers, where a model says nothing; far too short for a translation."""
+"""What transformers takes where a model says nothing; far too short for a translation."""
 _LEFT_OUT: Mapping[str, tuple[Any, ...]] = {
     "min_length": (0,),
     "min_new_tokens": (0,),

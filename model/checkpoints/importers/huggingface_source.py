@@ -39,12 +39,12 @@ class HuggingFaceSource:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """Of config.json."""
+        """The content of config.json."""
         return read_object(self.files, "config.json", needed=True)
 
     @cached_property
     def tokenizer(self) -> dict[str, Any]:
-        """Of tokenizer_config.json."""
+        """The content of tokenizer_config.json."""
         return read_object(self.files, "tokenizer_config.json")
 
     @cached_property
@@ -60,7 +60,7 @@ class HuggingFaceSource:
 
     @cached_property
     def license(self) -> str | None:
-        """Of the model's card; None if it says nothing."""
+        """The licence in the model's card; None if it says nothing."""
         if _CARD not in self.files.names():
             return None
         text = self.files.read(_CARD, _MOST_CARD_BYTES).decode("utf-8-sig", errors="replace")

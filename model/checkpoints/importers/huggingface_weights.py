@@ -121,7 +121,7 @@ def _of_safetensors(files: SourceFiles, shards: list[str]) -> HuggingFaceTensors
 
 
 def _of_pickles(files: SourceFiles, shards: list[str]) -> HuggingFaceTensors:
-    """Of PyTorch's files, which stay on the disk until a tensor is read, but for those of 2020."""
+    """Tensors of PyTorch's files, which stay on the disk until one is read, but for 2020's."""
     try:
         import torch
     except ImportError:

@@ -26,12 +26,11 @@ class ImportOptions:
     """The SentencePiece model, or that of the source and that of the target, where a model lies
     without them."""
     languages: tuple[str, ...] = ()
-    """Of a model of many languages, those that are kept, and the vocabulary that they need."""
+    """Languages that are kept of a model of many, with the vocabulary that they need."""
     texts: tuple[str, ...] = ()
     """Lines on which it is shown that a shorter vocabulary changes nothing."""
     target_in_source: bool | None = None
-    """Of a model of many languages, whether the source is what names the target's language, as for
-    SMaLL-100."""
+    """Whether the source names the target's language, in a model of many, as for SMaLL-100."""
     origin: tuple[str, str | None] | None = None
     """Where it was fetched from, and which revision; None: the place of its files."""
 

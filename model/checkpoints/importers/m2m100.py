@@ -54,7 +54,7 @@ __all__ = ["read_m2m100"]
 _SPM_FILES = ("sentencepiece.bpe.model", "spm.model", "sentencepiece.model")
 _VOCABULARY = "vocab.json"
 _SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
-"""Of fairseq, whose ids begin with them."""
+"""The special tokens of fairseq, with which its ids begin."""
 _SPM_SPECIAL = 3
 """SentencePiece's own, which come first in its model."""
 _END, _UNKNOWN, _MASK = "</s>", "<unk>", "<mask>"

@@ -37,8 +37,8 @@ yue_Hant zho_Hans zho_Hant zul_Latn
 """
 
 M2M_100 = tuple(_M2M_100.split())
-"""Of M2M-100 and SMaLL-100, behind the pieces."""
+"""Languages of M2M-100 and SMaLL-100, behind the pieces."""
 NLLB_200 = tuple(_NLLB_200.split())
-"""Of NLLB-200, behind the pieces and before the mask."""
+"""Languages of NLLB-200, behind the pieces and before the mask."""
 WMT_21 = ("en", "ha", "is", "ja", "cs", "ru", "zh", "de")
-"""Of the two models that were entered for WMT 2021, behind the pieces."""
+"""Languages of the two models that were entered for WMT 2021, behind the pieces."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from model.checkpoints.importers.byte_reader import ByteReader
 from model.errors import CheckpointError
 from model.network.weights import Floats
 
@@ -91,7 +92,7 @@ class MarianBinary:
 
 
 def _read_items(content: memoryview) -> dict[str, _Item]:
-    reader = _Reader(content)
+    reader = ByteReader(content)
     version, count = reader.unpack(struct.Struct("<2Q"), "version")
     if version != _VERSION:
         raise CheckpointError(f"its version must be {_VERSION}, but is {version}")
@@ -119,28 +120,6 @@ def _read_items(content: memoryview) -> dict[str, _Item]:
     return items
 
 
-class _Reader:
-    """Takes one part after the other off a file's content, none that it does not have."""
-
-    def __init__(self, content: memoryview) -> None:
-        self._content = content
-
-    @property
-    def left(self) -> int:
-        return len(self._content)
-
-    def take(self, length: int, what: str) -> memoryview:
-        if length > self.left:
-            raise CheckpointError(
-                f"{what} must have {length} bytes, but the file ends after {self.left}"
-            )
-        part, self._content = self._content[:length], self._content[length:]
-        return part
-
-    def unpack(self, form: struct.Struct, what: str) -> tuple[int, ...]:
-        return form.unpack(self.take(form.size, what))
-
-
 def _name(stored: memoryview) -> str:
     if not 1 < len(stored) <= _MOST_NAME_BYTES or stored[-1] != 0:
         raise CheckpointError(
@@ -156,7 +135,7 @@ def _name(stored: memoryview) -> str:
     return name
 
 
-def _shape(reader: _Reader, length: int) -> tuple[int, ...]:
+def _shape(reader: ByteReader, length: int) -> tuple[int, ...]:
     if length > _MOST_DIMENSIONS:
         raise CheckpointError(
             f"a tensor must have at most {_MOST_DIMENSIONS} dimensions, but has {length}"

@@ -34,7 +34,7 @@ class MarianFiles:
 
     weights: str
     vocabularies: tuple[str, str]
-    """Of the source and of the target: SentencePiece models, or YAML."""
+    """Source's and target's: SentencePiece models, or YAML."""
     pieces: tuple[str, str] | None = None
     """With vocabularies in YAML: the SentencePiece models that cut the text."""
     lexicon: str | None = None

@@ -118,7 +118,7 @@ def _guarded(what: str, read: Callable[[], _Result]) -> _Result:
         return read()
     except (
         zipfile.BadZipFile, OSError, EOFError, ValueError, TypeError, KeyError, IndexError,
-        SyntaxError, NotImplementedError, RuntimeError, OverflowError, MemoryError,
+        SyntaxError, RuntimeError, OverflowError, MemoryError,
         RecursionError, tokenize.TokenError, AttributeError,
     ) as error:  # fmt: skip
         raise CheckpointError(f"cannot read {what!r} of the .npz file: {error}") from error

@@ -28,7 +28,7 @@ versions of Marian wrote the option and trained none."""
 _MOST_YAML_BYTES = 2**20
 _EPS = 1e-9
 _MAX_POSITIONS = 1024
-"""Of computed positions, which have no end: beyond the longest sentence of any usual training."""
+"""Most computed positions, which have no end: more than usual training has in a sentence."""
 
 _REFUSED: tuple[tuple[str, tuple[Any, ...], str], ...] = (
     ("lemma-dim-emb", (0,), "factored vocabularies are not supported"),
@@ -188,7 +188,7 @@ class MarianOptions:
         return choice or Activation.RELU
 
     def _version(self) -> tuple[int, ...]:
-        """Of the Marian that wrote the model; (0,) if it does not say."""
+        """The version of the Marian that wrote the model; (0,) if it does not say."""
         found = re.match(r"v(\d{1,4})\.(\d{1,4})\.(\d{1,4})", str(self._values.get("version")))
         return tuple(map(int, found.groups())) if found else (0,)
 

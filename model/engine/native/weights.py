@@ -43,7 +43,7 @@ def norms(weights: Weights) -> Iterator[tuple[str, Floats, Floats]]:
 
 
 def position_tables(weights: Weights) -> tuple[Floats, Floats]:
-    """Of the source and of the target, (max_positions, D) each; one array where they are equal."""
+    """Source's and target's tables, (max_positions, D) each; one array where they are equal."""
     config = weights.config
     if config.positions is PositionKind.LEARNED:
         positions = [weights.array(f"{side}_embedding.positions") for side in ("src", "tgt")]

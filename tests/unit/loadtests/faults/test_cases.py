@@ -170,7 +170,7 @@ def test_a_supervised_node_that_has_ended_is_started_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def start(_: object, log: Path, *__: object) -> subprocess.Popen[bytes]:
-        return start_python(["-c", "import time; time.sleep(120)"], log)
+        return start_python(["-c", "import signal; signal.pause()"], log)
 
     monkeypatch.setattr(services, "start_python", start)
     monkeypatch.setattr(services, "_RESTART_SECONDS", 0.01)

@@ -16,7 +16,7 @@ from tests.tiny_model import learn_pieces
 __all__ = ["NAMES", "ctranslate2_binary", "small_model", "write_folder"]
 
 _CODES = {"<f4": 0, "|i1": 1, "<i2": 2, "<i4": 3, "<f2": 4, "<u2": 5}
-"""Of NumPy's types; bfloat16 is written as whole numbers."""
+"""Codes of NumPy's types; bfloat16 is written as whole numbers."""
 _WIDTH, _FFN = 8, 12
 
 _Arrays = Mapping[str, npt.NDArray[Any]]
