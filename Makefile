@@ -42,6 +42,10 @@ NO_PYTHON = Polyhead needs Python 3.11 to 3.14 with its venv module, but $(THEIR
 # $(call option,--name,VARIABLE): what was given, as one word of the shell, whatever is in it.
 option = $(if $(value $(2)),$(1) '$(subst ','\'',$(value $(2)))')
 
+# Tests that run two at a time, and those that start services, which want the machine for themselves.
+OWN_PROCESS = tests/unit tests/equivalence tests/robustness
+REAL_PROCESSES = tests/integration tests/system
+
 .DEFAULT_GOAL := help
 .PHONY: help serve test check check-deploy arm sanitize wheel tree format lock clean
 
@@ -53,7 +57,14 @@ serve: $(RUNTIME) ## start the service here until Ctrl-C: PORT= HOST= REPLICAS= 
 		$(call option,--replicas,REPLICAS) $(call option,--model,MODEL)
 
 test: $(DEV) ## run all tests, or some: TESTS= PYTEST_ARGS=
+ifdef TESTS
 	$(BIN)/python -m pytest $(TESTS) $(PYTEST_ARGS)
+else
+	@status=0; \
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(OWN_PROCESS) $(PYTEST_ARGS) || status=1; \
+	$(BIN)/python -m pytest $(REAL_PROCESSES) $(PYTEST_ARGS) || status=1; \
+	exit $$status
+endif
 
 check: $(DEV) ## lint, format, types and import directions, changing nothing
 	$(BIN)/ruff check
