@@ -19,12 +19,13 @@ from model.translation import FinishReason, Translation, TranslationHypothesis
 from service.gateway.admission import Admission
 from service.gateway.application import build_gateway
 from service.observability.metrics import GatewayMetrics
-from service.protocol import ModelInfo, TranslateCall, TranslateReply
+from service.protocol import HostedModel, ModelInfo, TranslateCall, TranslateReply
 from service.routing.attempts import Attempt
 from service.routing.router import Router
 from service.settings import RetrySettings, Settings
 
 __all__ = [
+    "HOSTED",
     "PROMPT_RETRIES",
     "Connection",
     "FakeBackend",
@@ -32,6 +33,7 @@ __all__ = [
     "until",
 ]
 
+HOSTED = HostedModel(key="en-de@1", id="en-de", directory="en-de")
 PROMPT_RETRIES = RetrySettings(max_attempts=3, backoff_seconds=0.0)
 
 

@@ -27,9 +27,9 @@ from service.routing.attempts import Attempt
 from service.routing.retry import Retrier, RetryBudget
 from service.routing.router import Backend, ReplicaLostError
 from service.settings import RetrySettings
-from tests.fakes import until
+from tests.fakes import HOSTED, until
 
-_CALL = TranslateCall(request_id="r", texts=("a",), source="en", target="de")
+_CALL = TranslateCall(request_id="r", model=HOSTED, texts=("a",), source="en", target="de")
 _REPLY = TranslateReply(model="m", translations=())
 
 

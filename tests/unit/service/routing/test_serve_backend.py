@@ -21,9 +21,9 @@ from service.routing.attempts import Attempt, attempt_of
 from service.routing.retry import Retrier
 from service.routing.router import ReplicaLostError
 from service.routing.serve_backend import ServeBackend
-from tests.fakes import PROMPT_RETRIES, until
+from tests.fakes import HOSTED, PROMPT_RETRIES, until
 
-_CALL = TranslateCall(request_id="r", texts=("a",), source="en", target="de")
+_CALL = TranslateCall(request_id="r", model=HOSTED, texts=("a",), source="en", target="de")
 _REPLY = TranslateReply(model="m", translations=())
 
 
