@@ -19,6 +19,7 @@ from model.errors import (
     DeadlineExceededError,
     EngineDeadError,
     InvalidRequestError,
+    ModelNotLoadedError,
     QueueFullError,
     RequestCancelledError,
     RequestFailedError,
@@ -157,6 +158,7 @@ _TABLE: Mapping[type[BaseException], Failure] = {
     EngineDeadError: Failure(
         503, "unavailable", "the model is being restarted; try again later", headers=_RETRY_LATER
     ),
+    ModelNotLoadedError: Failure(503, "unavailable", headers=_RETRY_LATER),
     ModelUnavailableError: Failure(503, "unavailable", headers=_RETRY_LATER),
     UnknownModelError: Failure(404, "not_found"),
     ModelConflictError: Failure(409, "conflict"),

@@ -249,14 +249,25 @@ class HubClient:
         self._thread = threading.Thread(target=self._push_until_closed, name="metrics", daemon=True)
 
     @classmethod
-    def of_this_replica(cls, take: Callable[[], Snapshot], *, keeps_backup: bool = False) -> Self:
-        """The client of the Serve replica that runs in this process."""
+    def of_this_replica(
+        cls,
+        take: Callable[[], Snapshot],
+        *,
+        application: str | None = None,
+        keeps_backup: bool = False,
+    ) -> Self:
+        """The client of the Serve replica that runs in this process.
+
+        Args:
+            take, keeps_backup: as of the class.
+            application: whose hub it pushes to; None is the replica's own.
+        """
         # Imported here since the hub's process does not need it.
         from ray import serve
 
         context = serve.get_replica_context()
         source = f"{context.deployment}#{context.replica_tag}"
-        return cls(context.app_name, source, take, keeps_backup=keeps_backup)
+        return cls(application or context.app_name, source, take, keeps_backup=keeps_backup)
 
     def start(self) -> None:
         """Starts the thread."""

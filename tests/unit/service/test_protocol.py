@@ -24,7 +24,8 @@ from model.translation import FinishReason, Translation, TranslationHypothesis
 from service.protocol import HostedModel, LoadedModel, ModelInfo, TranslateCall, TranslateReply
 
 _CALL = TranslateCall(
-    request_id="r", model=HostedModel(key="m@1", id="m", directory="m", generation={"beam_size": 2}),
+    request_id="r",
+    model=HostedModel(key="m@1", id="m", directory="m", generation={"beam_size": 2}),
     texts=("a", "b"), source="en", target="de", generation=GenerationConfig(),
 )  # fmt: skip
 _REPLY = TranslateReply(

@@ -10,8 +10,9 @@ __all__ = ["give_back_free_memory"]
 def give_back_free_memory() -> None:
     """Hands the free parts of the heap back to the system, where the C library can.
 
-    Batches of ever new shapes leave glibc's heap full of holes that fit no later tensor: it grew to
-    five times of what was in use. To give the holes back now and then costs nothing measurable.
+    In training, batches of ever new shapes leave glibc's heap full of holes that fit no later
+    tensor: it grew to five times of what was in use. After a model is loaded or dropped, the heap
+    keeps what its weights were read through. To give it back now and then costs nothing measurable.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
