@@ -16,8 +16,9 @@ from ray import serve
 from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
 
-from service.catalog import POOL, CatalogChanges, CatalogEntry, catalog_of
+from service.catalog import POOL, CatalogChanges, CatalogEntry
 from service.catalog_changes import CatalogClient
+from service.catalog_entries import catalog_of
 from service.catalog_store import CatalogStore
 from service.catalog_watch import CatalogWatch
 from service.deployments import common_options, pool_deployment, translator_deployment

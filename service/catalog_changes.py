@@ -31,13 +31,12 @@ from service.catalog import (
     ChangeKind,
     ModelState,
     ModelStatus,
-    check_names,
-    read_entry,
-    require_memory,
 )
+from service.catalog_entries import check_names, read_entry
 from service.catalog_store import CatalogStore
-from service.deployments import model_application, shared_memory
+from service.deployments import model_application
 from service.errors import ModelConflictError, OverloadedError, UnknownModelError
+from service.memory_budget import require_memory
 from service.memory_limit import free_memory
 from service.observability.logs import configure_logging
 from service.settings import ModelRecord, Settings
@@ -99,6 +98,7 @@ class CatalogActor:
         store: CatalogStore | None = None,
     ) -> None:
         configure_logging(settings.log_level)
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
         self._application = application
         self._gateway = gateway
         self._settings = settings
@@ -226,17 +226,17 @@ class CatalogActor:
         )
         others = [each for each in self._current().values() if each.id != entry.id]
         check_names([*others, entry], self._settings)
-        if entry.shared:
-            require_memory(entry, shared_memory(self._settings))
-        elif len(ray.nodes()) == 1:  # type: ignore[no-untyped-call]
-            require_memory(entry, free_memory())
+        # Of several machines it is not known which one it will be.
+        alone = len(ray.nodes()) == 1  # type: ignore[no-untyped-call]
+        require_memory(entry, self._settings, free_memory() if alone else None)
         return entry
 
     async def _deploy(self, entry: CatalogEntry) -> None:
         """Returns when the model's application runs; CheckpointError if it does not start."""
         name = entry.application
         assert name is not None
-        target = serve.RunTarget(model_application(self._settings, entry), name, None)
+        application = model_application(self._settings, entry, hub=self._application)
+        target = serve.RunTarget(application, name, None)
         await asyncio.to_thread(serve.run_many, [target], wait_for_applications_running=False)
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:

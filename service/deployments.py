@@ -10,8 +10,9 @@ from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import LoggingConfig
 
 from service.autoscaling.policy import serve_config
-from service.catalog import POOL, CatalogEntry, engine_config
-from service.memory_limit import memory_limit
+from service.catalog import POOL, CatalogEntry
+from service.catalog_entries import engine_config
+from service.memory_budget import shared_memory
 from service.replica import TranslatorReplica
 from service.routing.replica_health import HealthAwareRouter
 from service.settings import Autoscaling, Settings
@@ -20,7 +21,6 @@ __all__ = [
     "common_options",
     "model_application",
     "pool_deployment",
-    "shared_memory",
     "translator_deployment",
 ]
 
@@ -28,15 +28,23 @@ _CONSTRUCTOR_ATTEMPTS = 3
 """Attempts to start a replica before its deployment fails."""
 
 
-def translator_deployment(settings: Settings, entry: CatalogEntry) -> Application:
-    """The replicas of one model, which have it as long as they live."""
+def translator_deployment(
+    settings: Settings, entry: CatalogEntry, *, hub: str | None = None
+) -> Application:
+    """The replicas of one model, which have it as long as they live.
+
+    Args:
+        settings: of the service.
+        entry: the model.
+        hub: application that has the service's metrics; None for that of the deployment.
+    """
     scaling: dict[str, Any] = {"num_replicas": entry.num_replicas(settings)}
     if (autoscaling := entry.autoscaling(settings)) is not None:
-        scaling = {"autoscaling_config": serve_config(autoscaling, entry.id)}
+        scaling = {"autoscaling_config": serve_config(autoscaling, entry.id, hub=hub)}
     translator = serve.deployment(
         name=entry.deployment, **_translator_options(settings), **scaling
     )(TranslatorReplica)
-    return translator.bind((entry.hosted,), **_translator_arguments(settings), memory_budget=None)
+    return translator.bind((entry.hosted,), **_translator_arguments(settings), hub=hub)
 
 
 def pool_deployment(settings: Settings, *, can_sleep: bool) -> Application:
@@ -57,15 +65,8 @@ def pool_deployment(settings: Settings, *, can_sleep: bool) -> Application:
     )
 
 
-def shared_memory(settings: Settings) -> int:
-    """Bytes that all models of one replica of the pool may take together."""
-    if settings.shared_memory_mib is not None:
-        return settings.shared_memory_mib * 2**20
-    return memory_limit() // 2 // settings.shared_replicas
-
-
-def model_application(settings: Settings, entry: CatalogEntry) -> Application:
-    """The application of a model that has one of its own."""
+def model_application(settings: Settings, entry: CatalogEntry, *, hub: str) -> Application:
+    """The application of a model that has one of its own; see `translator_deployment`."""
     # The first deployment of an application takes HTTP from the proxy, on a port of its own. This
     # one never has a replica; the translators behind it are called through handles.
     nowhere = serve.deployment(
@@ -74,7 +75,7 @@ def model_application(settings: Settings, entry: CatalogEntry) -> Application:
         ray_actor_options={"num_cpus": 0},
         **common_options(settings),
     )(_Ingress)
-    return nowhere.bind(translator_deployment(settings, entry))
+    return nowhere.bind(translator_deployment(settings, entry, hub=hub))
 
 
 class _Ingress:

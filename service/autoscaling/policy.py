@@ -34,11 +34,13 @@ class QueueTimePolicy:
 
     Args:
         model: id of the model, whose refusals alone count.
+        hub: application that has the service's metrics; empty for that of the deployment.
         config: the fields of `ScalingConfig`; Serve hands them over as keywords.
     """
 
-    def __init__(self, model: str = "", **config: float) -> None:
+    def __init__(self, model: str = "", hub: str = "", **config: float) -> None:
         self._model = model
+        self._application = hub
         self._config = ScalingConfig(**config)
         self._autoscaler = Autoscaler(self._config)
         self._decided_at: float | None = None
@@ -63,7 +65,8 @@ class QueueTimePolicy:
             self._metrics = AutoscalerMetrics(ctx.deployment_name)
             # A unique name, since the counters of a new controller start at zero.
             self._hub = NonBlockingHubClient(
-                ctx.app_name or "", f"Autoscaler-{ctx.deployment_name}#{uuid.uuid4().hex[:8]}"
+                self._application or ctx.app_name or "",
+                f"Autoscaler-{ctx.deployment_name}#{uuid.uuid4().hex[:8]}",
             )
         self._metrics.record(decision, before=ctx.target_num_replicas)
         self._hub.push(take_snapshot(self._metrics.registry))
@@ -134,11 +137,12 @@ def scaling_config(settings: Autoscaling) -> ScalingConfig:
     )
 
 
-def serve_config(settings: Autoscaling, model: str) -> AutoscalingConfig:
-    """Serve's configuration of autoscaling for the model of that id."""
+def serve_config(settings: Autoscaling, model: str, *, hub: str | None = None) -> AutoscalingConfig:
+    """Serve's configuration of autoscaling for the model of that id; `hub` as for the policy."""
     from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 
     interval = settings.metrics_interval_seconds
+    arguments = {"model": model, "hub": hub or "", **asdict(scaling_config(settings))}
     with warnings.catch_warnings():
         # Serve calls the interval deprecated; the variables that are to replace it have no effect
         # in this version.
@@ -154,6 +158,6 @@ def serve_config(settings: Autoscaling, model: str) -> AutoscalingConfig:
             downscale_delay_s=0.0,
             policy=AutoscalingPolicy(  # type: ignore[no-untyped-call]
                 policy_function=f"{QueueTimePolicy.__module__}:{QueueTimePolicy.__name__}",
-                policy_kwargs={"model": model, **asdict(scaling_config(settings))},
+                policy_kwargs=arguments,
             ),
         )

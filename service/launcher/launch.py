@@ -26,13 +26,15 @@ from model.checkpoints.embedded import model_directory
 from model.engine.backends import may_use_cuda
 from model.engine.cpus import granted_cpus
 from model.errors import InvalidRequestError
-from service.catalog import CatalogEntry, catalog_of, model_records
+from service.catalog import CatalogEntry
+from service.catalog_entries import catalog_of, model_records
 from service.launcher.compilation import compile_ahead
 from service.launcher.forced_stop import STOP_SIGNALS, forced_stop
 from service.launcher.haproxy_rules import HAProxyOptions
 from service.launcher.local_ray import LaunchError, local_ray, wait_for_ray_exit
 from service.launcher.process_limits import free_threads, raise_open_files
 from service.launcher.token_file import token_file
+from service.memory_budget import require_memory
 from service.memory_limit import memory_limit
 
 if TYPE_CHECKING:
@@ -173,9 +175,12 @@ def check_models(settings: Settings) -> tuple[CatalogEntry, ...]:
     for record in model_records(settings):
         check_checkpoint(model_directory(record.model))
     try:
-        return catalog_of(settings)
+        entries = catalog_of(settings)
+        for entry in entries:
+            require_memory(entry, settings)
     except InvalidRequestError as error:
         raise LaunchError(f"`--model`: {error}") from error
+    return entries
 
 
 def check_gateways(settings: Settings) -> None:
@@ -201,7 +206,7 @@ def check_process_limits(settings: Settings, entries: Sequence[CatalogEntry]) ->
             f"{settings.limits.max_in_flight}, but is {open_files}; raise it (ulimit -Hn)"
         )
     dedicated = [(entry, _least_replicas(settings, entry)) for entry in entries if not entry.shared]
-    shared = [entry.weights_bytes for entry in entries if entry.shared]
+    shared = [entry.loaded_bytes for entry in entries if entry.shared]
     replicas = sum(count for _, count in dedicated) + (settings.shared_replicas if shared else 0)
     needed = _THREADS * (_OTHER_PROCESSES + settings.gateway_replicas + replicas)
     if threads is not None and threads < needed:
@@ -210,7 +215,7 @@ def check_process_limits(settings: Settings, entries: Sequence[CatalogEntry]) ->
             f"{max(0, threads)} more; raise the limit (ulimit -Hu, or the container's of processes)"
         )
     # Those that share replicas are not there all at once.
-    weights = max(shared, default=0) + sum(count * each.weights_bytes for each, count in dedicated)
+    weights = max(shared, default=0) + sum(count * each.loaded_bytes for each, count in dedicated)
     _check_memory(settings.gateway_replicas, replicas, math.ceil(weights / 2**20))
 
 
@@ -224,7 +229,7 @@ def _check_memory(gateways: int, replicas: int, weights: int) -> None:
     needed = _LEAST_MEMORY_MIB + _LEAST_GATEWAY_MIB * gateways + _LEAST_REPLICA_MIB * replicas
     if limit < needed + weights:
         raise LaunchError(
-            f"memory must be at least {needed + weights} MiB, {weights} of them for weights, for "
+            f"memory must be at least {needed + weights} MiB, {weights} of them for models, for "
             f"{replicas} replicas in all, but this machine or container has {limit} MiB"
         )
 
@@ -385,7 +390,7 @@ def _start(settings: Settings, address: Address) -> tuple[CatalogEntry, ...]:
         targets = [serve.RunTarget(gateways(settings, entries, {}), APPLICATION, "/")]
         for entry in entries:
             if entry.application is not None:
-                application = model_application(settings, entry)
+                application = model_application(settings, entry, hub=APPLICATION)
                 targets.append(serve.RunTarget(application, entry.application, None))
         serve.run_many(targets)
     except (RuntimeError, ValueError, RayError) as error:  # ValueError: a name that Serve refuses

@@ -36,7 +36,6 @@ __all__ = [
     "HubClient",
     "MetricsHub",
     "NonBlockingHubClient",
-    "gateways_application",
 ]
 
 PUSH_SECONDS = 0.5
@@ -61,14 +60,6 @@ _HUB_ERRORS = (RayError, TimeoutError, ValueError)
 """Ray raises ValueError while an actor of the same name is being created."""
 
 logger = logging.getLogger("polyhead.metrics")
-
-
-def gateways_application(application: str) -> str:
-    """The application that has the gateways of a model's own application, or is it itself.
-
-    "polyhead@en-de@1" is called after "polyhead".
-    """
-    return application.partition("@")[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,7 +228,7 @@ class HubClient:
         *,
         keeps_backup: bool = False,
     ) -> None:
-        self._name = _HUB_NAME + gateways_application(application)
+        self._name = _HUB_NAME + application
         self._source = source
         self._take = take
         self._keeps_backup = keeps_backup
@@ -364,7 +355,7 @@ class NonBlockingHubClient:
     """
 
     def __init__(self, application: str, source: str) -> None:
-        self._name = _HUB_NAME + gateways_application(application)
+        self._name = _HUB_NAME + application
         self._source = source
         self._hub: Any = None
         self._look_up_at = 0.0

@@ -183,7 +183,6 @@ def _model(model: RoutedModel) -> Model:
     languages = info.languages
     pairs = languages.pairs if languages.num_pairs <= MAX_LISTED_PAIRS else ()
     fields = asdict(info) | {
-        "id": model.hosted.id,
         "aliases": model.aliases,
         "asleep": model.asleep,
         "pairs": [pair._asdict() for pair in pairs],

@@ -214,12 +214,10 @@ class GenerationDefaults(create_model("_GenerationDefaults", __base__=Reply, **_
 class Model(Reply):
     """A model that the service has."""
 
-    id: str
-    """What requests and operators call it."""
+    name: str
+    """Its id: what requests and operators call it."""
     aliases: list[str]
     """Other names by which requests may ask for it."""
-    name: str
-    """What its makers call it."""
     asleep: bool
     """Whether it has no process now; the next request starts one."""
     pairs: list[LanguagePair]

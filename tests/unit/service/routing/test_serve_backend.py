@@ -17,7 +17,7 @@ from model.errors import DeadlineExceededError, EngineDeadError, InvalidRequestE
 from service.errors import ModelUnavailableError
 from service.observability.metrics import GatewayMetrics
 from service.protocol import TranslateCall, TranslateReply
-from service.routing.attempts import Attempt, attempt_of
+from service.routing.attempts import Attempt, attempt_of, count_replicas
 from service.routing.retry import Retrier
 from service.routing.router import ReplicaLostError
 from service.routing.serve_backend import ServeBackend
@@ -50,6 +50,8 @@ class _Response:
 
 class _Handle:
     """A DeploymentHandle whose calls end with the next outcome."""
+
+    app_name, deployment_name = "application", "Translator-m"
 
     def __init__(self, *outcomes: Any) -> None:
         self._outcomes = list(outcomes)
@@ -198,3 +200,26 @@ async def test_what_was_lost_is_repeated(error: Exception) -> None:
     retrier = Retrier(PROMPT_RETRIES, GatewayMetrics())
     assert await retrier.translate(backend, _CALL, deadline=time.monotonic() + 60) is _REPLY
     assert len(handle.responses) == 3
+
+
+@pytest.mark.parametrize(("shared", "model"), [(True, HOSTED.id), (False, None)])
+async def test_calls_to_a_pool_say_their_model(shared: bool, model: str | None) -> None:
+    handle = _Handle(_REPLY)
+    assert await ServeBackend(handle, shared=shared).translate(_CALL) is _REPLY  # type: ignore[arg-type]
+    assert [attempt.model for attempt in handle.attempts] == [model]
+
+
+async def test_replicas_are_counted_by_the_request_router() -> None:
+    backend, _ = _backend()
+    assert backend.num_replicas == 0
+    count_replicas("application", "Translator-m", 3)
+    assert backend.num_replicas == 3
+    count_replicas("application", "Translator-m", 0)
+
+
+async def test_a_check_is_the_health_check_of_a_replica() -> None:
+    backend, handle = _backend(None, _carried(EngineDeadError("stopped")))
+    await backend.check()
+    with pytest.raises(EngineDeadError):
+        await backend.check()
+    assert handle.excluded == ["check_health"]
