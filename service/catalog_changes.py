@@ -41,7 +41,7 @@ from service.memory_limit import free_memory
 from service.observability.logs import configure_logging
 from service.settings import ModelRecord, Settings
 
-__all__ = ["CatalogActor", "CatalogClient", "deployment_problem"]
+__all__ = ["CatalogActor", "CatalogClient", "deployment_problem", "root_cause"]
 
 IDLE_SECONDS = 60.0
 """Time without any change after which the actor ends itself."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Protocol
 
+from fastapi import Depends
+from fastapi.security import HTTPBearer
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -61,10 +63,12 @@ _CHANGE_ERRORS: dict[int | str, dict[str, Any]] = {
 _UNKNOWN: dict[int | str, dict[str, Any]] = {
     404: {"model": ErrorReply, "description": "There is no such model"}
 }
+_OPERATOR = Depends(HTTPBearer(scheme_name="operator", auto_error=False))
+"""For the documentation alone: `AdminToken` looks at the header."""
 _ACCEPTED: dict[str, Any] = {
     "status_code": 202,
     "response_model": ChangeReply,
-    "openapi_extra": {"security": [{"operator": []}]},
+    "dependencies": [_OPERATOR],
     "tags": ["models"],
 }
 

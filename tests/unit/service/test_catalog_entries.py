@@ -129,7 +129,7 @@ def test_device_and_type_are_those_of_the_replicas_machine(
 
 def test_languages_can_be_restricted(tiny: Path) -> None:
     assert _entry(tiny, languages=["EN", "de"]).info.languages.num_pairs == 1
-    with pytest.raises(InvalidRequestError, match="`languages` of tiny .*, but 'fr' is not"):
+    with pytest.raises(InvalidRequestError, match=r"`languages` of tiny .*, but 'fr' is not"):
         _entry(tiny, languages=["en", "fr"])
     with pytest.raises(InvalidRequestError, match="must have a pair"):
         _entry(tiny, languages=["en"])

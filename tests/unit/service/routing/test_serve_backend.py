@@ -107,7 +107,7 @@ async def test_other_errors_of_a_replica_stay_what_they_are() -> None:
 async def test_nobody_to_ask_is_unavailable() -> None:
     backend, _ = _backend(BackPressureError(3, 2))
     with pytest.raises(ModelUnavailableError, match="takes calls now"):
-        await backend.info()
+        await backend.check()
 
 
 async def test_giving_up_cancels_the_replicas_work() -> None:
@@ -144,7 +144,7 @@ async def test_the_replica_of_a_dead_engine_is_excluded() -> None:
 async def test_each_call_has_an_id_of_its_own_as_long_as_it_is_under_way() -> None:
     answer = asyncio.Event()
     backend, handle = _backend(answer, answer, answer)
-    calls = [backend.info(), backend.info(), backend.translate(_CALL)]
+    calls = [backend.check(), backend.check(), backend.translate(_CALL)]
     running = [asyncio.ensure_future(call) for call in calls]
     await until(lambda: len(handle.responses) == 3)
     assert len({attempt.call_id for attempt in handle.attempts}) == 3
@@ -170,7 +170,7 @@ _LOST = [
 @pytest.mark.parametrize("error", _LOST)
 async def test_there_is_one_error_for_what_a_replica_lost(error: Exception) -> None:
     backend, _ = _backend(error, error)
-    for call in (backend.info(), backend.translate(_CALL)):
+    for call in (backend.check(), backend.translate(_CALL)):
         with pytest.raises(ReplicaLostError) as caught:
             await call
         assert caught.value.__cause__ is error
@@ -189,7 +189,7 @@ async def test_a_call_cancelled_below_waits_for_the_cancellation_of_its_caller()
 async def test_a_call_cancelled_below_alone_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.routing.serve_backend._CANCELLATION_SECONDS", 0.0)
     backend, _ = _backend(asyncio.CancelledError(), asyncio.CancelledError())
-    for call in (backend.info(), backend.translate(_CALL)):
+    for call in (backend.check(), backend.translate(_CALL)):
         with pytest.raises(ReplicaLostError):
             await call
 

@@ -436,6 +436,8 @@ async def test_models_tell_of_themselves() -> None:
     assert second["pairs"] == [{"source": "de", "target": "en"}]
     assert first == {
         "name": "en-de",
+        "aliases": [],
+        "asleep": False,
         "pairs": [{"source": "en", "target": "de"}],
         "source_languages": ["en"],
         "target_languages": ["de"],
