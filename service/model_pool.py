@@ -20,7 +20,7 @@ from model.errors import (
     ModelNotLoadedError,
     PolyheadError,
 )
-from model.heap import give_back_free_memory
+from model.heap import free_large_blocks_at_once, give_back_free_memory
 from service.observability.metrics import TranslatorMetrics
 from service.protocol import HostedModel, LoadedModel
 
@@ -90,6 +90,8 @@ class ModelPool:
         self._engine = engine
         self._metrics = metrics
         self._budget = memory_budget
+        if memory_budget is not None:
+            free_large_blocks_at_once()
         self._reserved = 0
         self._entries: dict[str, _Entry] = {}
         """By key, those not asked for the longest first."""

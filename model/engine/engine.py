@@ -327,8 +327,8 @@ class Engine:
                 worker.executing = plan is not None
                 worker.used_memory |= worker.executing
             if not notified:
-                worker.used_memory = False
                 worker.runner.release_memory()
+                worker.used_memory = False
             for future in expired:
                 error = "the deadline passed before the translation was done"
                 _settle(future, DeadlineExceededError(error))

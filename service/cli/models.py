@@ -168,8 +168,9 @@ def list_() -> None:
 def show(name: Annotated[str, typer.Argument(metavar="NAME", help=_NAMES)]) -> None:
     """Show a model: what it is, where it is from, its licence, and the memory that it takes.
 
-    The memory is of one process on a CPU, beside some 100 MB for the process itself; a hypothesis
-    takes a slot, of which there are 64 for each thread. NAME may be a directory, too.
+    The memory is of one process on a CPU, beside some 100 MB for the process itself: loaded and
+    idle, and what is added by work. A hypothesis takes a slot, of which there are 64 for each
+    thread, or 16 where models share a process. NAME may be a directory, too.
 
     \b
     Examples:
@@ -364,14 +365,14 @@ def _print_report(report: ImportReport) -> None:
 
 
 def _print_memory(directory: Path) -> None:
-    from model.checkpoints.manifest import read_manifest
-    from model.network.memory import WEIGHT_BYTES, slot_bytes, weights_bytes
+    from model.config import EngineConfig
+    from model.memory import model_memory
 
-    config = read_manifest(directory).config
-    rows = [("MEMORY (MiB)", "WEIGHTS", "A SLOT", "64 SLOTS", "TOGETHER")]
-    for dtype in WEIGHT_BYTES:
-        weights, slot = weights_bytes(config, dtype), slot_bytes(config, dtype)
-        sizes = (weights, slot, 64 * slot, weights + 64 * slot)
+    rows = [("MEMORY (MiB)", "WEIGHTS", "LOADED", "A SLOT", "AT WORK", "TOGETHER")]
+    for dtype in ("int8", "bfloat16", "float32"):
+        engine = EngineConfig(device="cpu", dtype=dtype, num_threads=1, max_slots=64)
+        need = model_memory(directory, engine)
+        sizes = (need.weights, need.loaded, need.slot, need.working, need.loaded + need.working)
         rows.append((dtype, *(f"{size / 2**20:.1f}" for size in sizes)))  # type: ignore[arg-type]
     _print_table(rows)
 
