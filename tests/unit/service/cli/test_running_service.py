@@ -11,12 +11,12 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from service.cli import app, running_service
 from service.cli.running_service import ServiceError
 from service.launcher.token_file import token_file
-from service.settings import SecretStr
 
 
 class _Service(ThreadingHTTPServer):

@@ -142,8 +142,6 @@ def test_replicas_share_the_cpus(
     # Ray reserves none, so that there is a place for models that are added.
     given = settings.model_dump(include=set(settings.model_fields_set))
     assert fitted.num_cpus_per_replica == given.get("num_cpus_per_replica", 0)
-        settings.num_cpus_per_replica if settings.model_fields_set & {"num_cpus_per_replica"} else 0
-    )
     assert engine_config(fitted).num_threads == threads
     assert fitted.num_gpus_per_replica == 0
     assert fitted.graceful_shutdown_seconds < 10
@@ -286,7 +284,7 @@ def test_too_little_memory_is_said_before_anything_starts(
 
 def test_a_model_that_can_never_fit_is_refused_with_the_numbers(tmp_path: Path) -> None:
     model = str(build_tiny_model(tmp_path / "tiny"))
-    settings = Settings(models=["en-de", model], shared_memory_mib=16, engine={"device": "cpu"})  # type: ignore[arg-type]
+    settings = Settings(models=["en-de", model], shared_memory_mib=16, engine={"device": "cpu"})
     with pytest.raises(
         LaunchError, match=r"en-de takes \d+ MiB .* the 16 MiB of `shared_memory_mib`"
     ):
