@@ -10,6 +10,8 @@ Free of Ray and of clocks, so that tests, a simulation and the service run the s
 - A queue can also be kept from building up: what arrives may use `target_utilization` of what the
   replicas can do.
 - What the gateways refuse for overload counts as arriving, where the replicas are at their limit.
+- A model that may have none gets its first replica for the first request, and keeps it as long as
+  there is anything to do.
 - Replicas are released only when fewer have been enough for all of the last `hold_seconds`.
 
 Tokens are source tokens, since the length of a target is not known in advance.
@@ -35,6 +37,8 @@ __all__ = [
 
 LONGEST_QUEUE_SECONDS = 3600.0
 """Upper bound of an estimate."""
+_IDLE_TOKENS_PER_SECOND = 1e-3
+"""Arrival rate below which nothing arrives: it fades, and never becomes 0."""
 _MOST_REPLICAS = 1e9
 """Upper bound of a computed number of replicas."""
 _RELEASE_MARGIN = 0.8
@@ -122,7 +126,7 @@ class ModelLoad:
     unassigned_requests: float = 0.0
     """Requests at the gateways which no replica has room for."""
     refused_requests_per_second: float = 0.0
-    """By the gateways, for lack of room, whatever model they were for."""
+    """By the gateways or replicas, for lack of room."""
 
 
 class ScalingReason(StrEnum):
@@ -199,6 +203,9 @@ class Autoscaler:
         demand = self._demand(load)
         queue_seconds = self._queue_seconds(load, demand)
         needed, kept, reason = self._needed(load, demand, queue_seconds)
+        if load.min_replicas == 0 and load.reports:
+            busy = _is_busy(load, demand)
+            needed, kept = (max(needed, 1), max(kept, 1)) if busy else (0, 0)
         most = max(1, load.target_replicas, _ceil(self._config.max_growth * load.running_replicas))
         needed = min(max(needed, load.min_replicas), most, load.max_replicas)
         kept = self._keep(load.now, min(max(kept, load.min_replicas), most, load.max_replicas))
@@ -274,7 +281,10 @@ class Autoscaler:
         # With a queue, the throughput is the capacity.
         rate = self._capacity or (demand.admitted / len(load.reports) if late else 0.0)
         if rate <= 0:
-            idle = demand.arriving < 1e-3 and demand.waiting_tokens + demand.running_tokens < 1
+            idle = (
+                demand.arriving < _IDLE_TOKENS_PER_SECOND
+                and demand.waiting_tokens + demand.running_tokens < 1
+            )
             probed = 0 if idle else math.floor((1 - _PROBING_SHARE) * load.target_replicas)
             if demand.slots_share * load.target_replicas > _PROBING_SLOTS * probed:
                 probed = load.target_replicas
@@ -282,7 +292,7 @@ class Autoscaler:
         usable = config.target_utilization * rate
         arriving = demand.arriving
         if late or arriving >= usable * load.running_replicas:
-            # Refused requests have no model; they count for those that cannot take more.
+            # Gateways refuse for other models, too: it counts for one that cannot take more.
             arriving += demand.refused
         backlog = arriving + demand.waiting_tokens / config.drain_seconds
         by_queue = max(more, _ceil(backlog / rate)) if late else 0
@@ -402,6 +412,13 @@ class _Rate:
     def value(self) -> float:
         seconds = max(self._seconds, self._least_seconds)
         return self._tokens / seconds if seconds else 0.0
+
+
+def _is_busy(load: ModelLoad, demand: _Demand) -> bool:
+    """Whether there is, or was in the last minutes, anything for a replica to do."""
+    requests = load.assigned_requests + load.unassigned_requests
+    tokens = demand.waiting_tokens + demand.running_tokens
+    return requests >= 1 or tokens >= 1 or demand.arriving >= _IDLE_TOKENS_PER_SECOND
 
 
 def _queue_seconds(tokens: float, rate: float) -> float:

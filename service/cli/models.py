@@ -1,7 +1,9 @@
-"""`polyhead models`: the user's own models, imported from those of other projects."""
+"""`polyhead models`: the user's own models, imported from those of other projects; and which of
+them a running service has."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +23,8 @@ _MOST_LISTED = 4
 _NAMES = "Name of the model, as `polyhead models list` has it."
 
 app = typer.Typer(
-    no_args_is_help=True, help="Import models of other projects; list, show and remove them."
+    no_args_is_help=True,
+    help="Import models of other projects; list, show and remove them; change a running service's.",
 )
 
 
@@ -71,6 +74,13 @@ _TargetInSource = Annotated[
     ),
 ]
 _License = Annotated[str | None, typer.Option(help="Its licence, if its files err.")]
+_IDS = "Id of the model, as the service's /v1/models has it."
+_DEFAULT_URL = "http://127.0.0.1:8000"
+_Url = Annotated[str, typer.Option(help="The running service.")]
+_WAIT_SECONDS = 600.0
+_Seconds = Annotated[
+    float, typer.Option("--timeout", min=1, help="Seconds to wait until it is done.")
+]
 _Replace = Annotated[
     bool, typer.Option("--replace", help="Replace a model that has the name already.")
 ]
@@ -202,17 +212,83 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME", help=_NAMES)]) -> N
         _print_table([(digest, name) for name, digest in metadata.origin.sha256.items()])
 
 
+@app.command("add")
+def add(
+    model: Annotated[
+        str, typer.Argument(metavar="NAME", help=f"{_NAMES[:-1]}, or a model directory.")
+    ],
+    id: Annotated[
+        str | None, typer.Option(help="What it is called there  [default: as its directory]")
+    ] = None,
+    url: _Url = _DEFAULT_URL,
+    seconds: _Seconds = _WAIT_SECONDS,
+) -> None:
+    """Add a model to a running service, while it serves the others.
+
+    The service must be this user's own on this machine, or POLYHEAD_ADMIN_TOKEN its token.
+
+    \b
+    Examples:
+      polyhead models add opus-mt-en-fr
+      polyhead models add path/to/model --id news --url http://127.0.0.1:9000
+    """
+    from service.cli.running_service import RunningService
+
+    service = RunningService(url)
+    # The service may have been started in another folder.
+    given = str(Path(model).absolute()) if os.path.sep in model else model
+    name = service.add({"model": given} | ({} if id is None else {"id": id}))
+    service.wait(name, seconds)
+    print(f"{name} is served")
+
+
+@app.command("reload")
+def reload(
+    name: Annotated[str, typer.Argument(metavar="NAME", help=_IDS)],
+    url: _Url = _DEFAULT_URL,
+    seconds: _Seconds = _WAIT_SECONDS,
+) -> None:
+    """Load a model of a running service anew from its directory, without a gap.
+
+    What cannot be loaded is refused, and the old one goes on.
+
+    \b
+    Examples:
+      polyhead models reload opus-mt-en-fr
+    """
+    from service.cli.running_service import RunningService
+
+    service = RunningService(url)
+    service.reload(name)
+    service.wait(name, seconds)
+    print(f"{name} is loaded anew")
+
+
 @app.command("remove")
 def remove(
     name: Annotated[str, typer.Argument(metavar="NAME", help=_NAMES)],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    url: Annotated[
+        str | None,
+        typer.Option(help="Remove it from the running service there, and delete nothing."),
+    ] = None,
+    seconds: _Seconds = _WAIT_SECONDS,
 ) -> None:
-    """Delete a model of the user's.
+    """Delete a model of the user's; with --url, end its service and keep its files.
 
     \b
     Examples:
       polyhead models remove opus-mt-en-fr
+      polyhead models remove opus-mt-en-fr --url http://127.0.0.1:8000
     """
+    if url is not None:
+        from service.cli.running_service import RunningService
+
+        service = RunningService(url)
+        service.remove(name)
+        service.wait(name, seconds)
+        print(f"{name} is not served any more")
+        return
     from model.checkpoints.embedded import EMBEDDED
     from model.checkpoints.installed import installed_model, models_folder, remove_model
 

@@ -113,11 +113,13 @@ class GatewayMetrics(_ProcessMetrics):
     Args:
         max_pairs: language pairs that are told apart, the first ones that are served; a broad model
             has tens of thousands, and each would be a family of series.
+        max_models: models that are told apart, the first ones that refuse something.
     """
 
-    def __init__(self, *, max_pairs: int = 200) -> None:
+    def __init__(self, *, max_pairs: int = 200, max_models: int = 200) -> None:
         super().__init__("gateway")
         self._max_pairs = max_pairs
+        self._max_models = max_models
         self._pairs: set[tuple[str, str]] = {("", "")}
         self._requests = Counter(
             "polyhead_http_requests",
@@ -149,9 +151,12 @@ class GatewayMetrics(_ProcessMetrics):
         )
         self._overloaded = Counter(
             "polyhead_http_requests_overloaded",
-            "HTTP requests that were refused since there was too much to do.",
+            "HTTP requests that were refused since there was too much to do, by model. What is "
+            "refused before its model is known counts for those in work, by their shares.",
+            ("model_name",),
             registry=self.registry,
         )
+        self._names: set[str] = {""}
 
     def read_in_flight(self, source: Callable[[], Mapping[str, int]]) -> None:
         """Reads the requests in flight by route from `source`, which must be thread-safe."""
@@ -176,9 +181,17 @@ class GatewayMetrics(_ProcessMetrics):
         if status < 400 and source and target:
             self._e2e_latency.labels(source, target).observe(seconds)
 
-    def count_overload(self) -> None:
-        """Counts a request that was refused for overload, which is demand to the autoscaler."""
-        self._overloaded.inc()
+    def count_overload(self, shares: Mapping[str, float]) -> None:
+        """Counts a request that was refused for overload, which is demand to the autoscaler.
+
+        Args:
+            shares: of the models that it counts for, by id; they add up to 1, or there are none.
+        """
+        for name, share in (shares or {"": 1.0}).items():
+            known = name in self._names or len(self._names) <= self._max_models
+            if known:
+                self._names.add(name)
+            self._overloaded.labels(name if known else _OTHER).inc(share)
 
     def count_retry(self, reason: str) -> None:
         """Counts an attempt after another one, or beside it."""
