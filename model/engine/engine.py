@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from model.config import EngineConfig, GenerationConfig, Priority
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 from model.engine.backends import build_runners
+from model.engine.cpu_places import places_of_process
 from model.engine.deadlines import Deadlines
 from model.engine.queue_wait import CAUTION, QueueWaitEstimator
 from model.engine.runner import Runner, StepOutcome
@@ -100,9 +101,11 @@ class _Worker:
         """That the thread computed during its last call of the runner."""
 
     def execute(self, plan: StepPlan) -> StepOutcome:
-        started = time.thread_time()
-        outcome = self.runner.execute(plan)
-        self.cpu_seconds = time.thread_time() - started
+        places = places_of_process() if self.runner.device == "cpu" else None
+        with places.place(self.runner.interrupt) if places else contextlib.nullcontext():
+            started = time.thread_time()
+            outcome = self.runner.execute(plan)
+            self.cpu_seconds = time.thread_time() - started
         return outcome
 
     def interrupt(self) -> None:
