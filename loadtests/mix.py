@@ -99,8 +99,20 @@ class Request:
 class Mix:
     """Draws one request after another."""
 
-    def __init__(self, name: str, corpus: Corpus, source: str = "en", target: str = "de") -> None:
-        """Makes ready to draw from the mix of a name in `MIXES`; KeyError for others."""
+    def __init__(
+        self,
+        name: str,
+        corpus: Corpus,
+        source: str = "en",
+        target: str = "de",
+        models: Sequence[str] = (),
+    ) -> None:
+        """Makes ready to draw from the mix of a name in `MIXES`; KeyError for others.
+
+        Requests of the native API name one of `models`, if there are any, the first most often: the
+        second half as often, the third a third (Zipf's law).
+        """
+        self._models = models
         self._kinds = list(MIXES[name])
         self._shares = list(MIXES[name].values())
         self._corpus = corpus
@@ -129,7 +141,11 @@ class Mix:
             return Request(kind=kind, body={"q": texts} | self._pair, fault_of=fault_of)
         field, all_ = ("text", [texts]) if isinstance(texts, str) else ("texts", texts)
         fault_of = partial(translate_fault, texts=all_)
-        return Request(kind=kind, body={field: texts} | self._pair, fault_of=fault_of)
+        body = {field: texts} | self._pair
+        if self._models:
+            shares = [1 / rank for rank, _ in enumerate(self._models, start=1)]
+            [body["model"]] = rng.choices(self._models, shares)
+        return Request(kind=kind, body=body, fault_of=fault_of)
 
 
 def ask(url: str, requests: Sequence[Request], *, timeout: float) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
@@ -366,6 +366,19 @@ class GenerationConfig:
         else:
             wanted = source_len + self.max_new_tokens_over_source
         return min(wanted, max_positions)
+
+    def with_changes(self, changes: Mapping[str, Any]) -> Self:
+        """This search with other values of some fields, by their names.
+
+        Raises:
+            InvalidRequestError: there is no such field, or a value is out of bounds.
+        """
+        known = [each.name for each in GENERATION_OPTIONS]
+        if unknown := [name for name in changes if name not in known]:
+            raise InvalidRequestError(
+                f"options of a search must be {', '.join(known)}, but {unknown[0]!r} is none"
+            )
+        return replace(self, **changes)
 
     @property
     def constrained(self) -> bool:

@@ -8,6 +8,7 @@ PolyheadError
 ├── RequestFailedError       this request failed, the next one may succeed
 │   ├── QueueFullError       the waiting queue has no room: try again later
 │   ├── DeadlineExceededError
+│   ├── ModelNotLoadedError  its model cannot be loaded now, or takes too much memory
 │   └── RequestCancelledError
 ├── EngineDeadError          this engine serves nothing any more: replace the replica
 ├── CheckpointError          a model directory is missing something, damaged, or of another kind
@@ -49,6 +50,10 @@ class QueueFullError(RequestFailedError):
 
 class DeadlineExceededError(RequestFailedError):
     """The deadline passed before the work was done."""
+
+
+class ModelNotLoadedError(RequestFailedError):
+    """The model cannot be loaded now, or takes more memory than there is for models."""
 
 
 class RequestCancelledError(RequestFailedError):

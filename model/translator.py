@@ -6,15 +6,15 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakValueDictionary
 
 from model.batch_turns import BatchTurns
@@ -106,9 +106,11 @@ class Translator:
         self._tokenizer = tokenizer
         trained = metadata.max_source_tokens or engine.max_source_tokens
         self.max_source_tokens = min(trained, engine.max_source_tokens)
-        self._metadata = metadata
         self._shortlist = shortlist
-        self._segmenter = lru_cache(_MOST_PAIRS)(self._make_segmenter)
+        # Of what holds no translator: one that is let go gives its memory back at once.
+        self._segmenter = lru_cache(_MOST_PAIRS)(
+            partial(_segmenter, tokenizer, metadata, self.max_source_tokens)
+        )
         self._batch_turns = BatchTurns(
             engine.max_sources(Priority.BATCH), lambda: engine.wants_batch
         )
@@ -118,17 +120,25 @@ class Translator:
         """Who may go on for a slice on each event loop; kept alive by those who wait for it."""
 
     @classmethod
-    def load(cls, source: str | Path = DEFAULT, engine: EngineConfig | None = None) -> Self:
+    def load(
+        cls,
+        source: str | Path = DEFAULT,
+        engine: EngineConfig | None = None,
+        *,
+        generation: Mapping[str, Any] | None = None,
+    ) -> Self:
         """Loads a model and starts an engine for it.
 
         Args:
             source: a model directory, or the name of a model that comes with the project or that
                 the user has imported.
             engine: how the engine is run; None takes what suits the machine.
+            generation: fields of GenerationConfig, instead of the model's own defaults.
 
         Raises:
             CheckpointError: the directory holds no model, or it is damaged.
-            InvalidRequestError: the engine cannot run here as it is configured.
+            InvalidRequestError: the engine cannot run here as it is configured, or `generation` is
+                out of bounds.
         """
         # Here, so that to know of this class costs little.
         from model.checkpoints.checkpoint import check_checkpoint, stored_weights
@@ -141,6 +151,7 @@ class Translator:
         check_device(config)  # before a large file is read for nothing
         directory = model_directory(source)
         manifest, tokenizer = check_checkpoint(directory)
+        search = manifest.generation.with_changes(generation or {})
         shortlist = None
         if manifest.metadata.shortlist and config.shortlist:
             shortlist = read_shortlist(directory, manifest.config)
@@ -150,7 +161,7 @@ class Translator:
             tokenizer,
             metadata=manifest.metadata,
             shortlist=shortlist,
-            generation=manifest.generation,
+            generation=search,
             device=started.device,
             dtype=started.dtype,
             num_parameters=num_parameters(manifest.config),
@@ -317,16 +328,6 @@ class Translator:
                 if _advance(steps, values):
                     return values
 
-    def _make_segmenter(self, pair: Pair) -> Segmenter:
-        return Segmenter(
-            self._tokenizer,
-            language=pair.source,
-            target=pair.target,
-            max_tokens=self.max_source_tokens,
-            lowercase_all_caps=self._metadata.lowercase_all_caps,
-            placeholders=self._metadata.placeholders,
-        )
-
     def _segment(
         self,
         texts: Sequence[str],
@@ -492,6 +493,19 @@ class Translator:
         for result in results:
             token_ids = _hypothesis(result, rank).token_ids
             yield self._tokenizer.detokenize(token_ids).strip()
+
+
+def _segmenter(
+    tokenizer: Tokenizer, metadata: ModelMetadata, max_tokens: int, pair: Pair
+) -> Segmenter:
+    return Segmenter(
+        tokenizer,
+        language=pair.source,
+        target=pair.target,
+        max_tokens=max_tokens,
+        lowercase_all_caps=metadata.lowercase_all_caps,
+        placeholders=metadata.placeholders,
+    )
 
 
 def _hypothesis(result: SequenceResult, rank: int) -> Hypothesis:

@@ -1,4 +1,4 @@
-"""The application that Ray Serve runs: gateways, and a deployment of translators per model.
+"""The application that Ray Serve runs: gateways, and the deployments of translators.
 
 `serve run service.app:build models=path/to/model` and deploy/serve.yaml both come here.
 """
@@ -8,19 +8,20 @@
 import asyncio
 import gc
 import sys
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
 from ray import serve
 from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
-from ray.serve.schema import LoggingConfig
 
-from model.checkpoints.embedded import EMBEDDED, model_directory
-from model.config import EngineConfig
-from service.autoscaling.policy import serve_config
+from service.catalog import POOL, CatalogChanges, CatalogEntry
+from service.catalog_changes import CatalogClient
+from service.catalog_entries import catalog_of
+from service.catalog_store import CatalogStore
+from service.catalog_watch import CatalogWatch
+from service.deployments import common_options, pool_deployment, translator_deployment
 from service.gateway.admission import Admission
 from service.gateway.application import build_gateway
 from service.gateway.upgrades import ignore_upgrades
@@ -28,22 +29,11 @@ from service.observability.hub import HubClient
 from service.observability.logs import configure_logging
 from service.observability.metrics import GatewayMetrics
 from service.observability.snapshot import render, take_snapshot
-from service.replica import TranslatorReplica
-from service.routing.replica_health import HealthAwareRouter
-from service.routing.router import Router
+from service.routing.router import RoutedModel, Router
 from service.routing.serve_backend import ServeBackend
 from service.settings import Settings
 
-__all__ = [
-    "GATEWAY",
-    "Gateway",
-    "build",
-    "common_options",
-    "engine_config",
-    "gateways",
-    "model_directories",
-    "translator_name",
-]
+__all__ = ["GATEWAY", "Gateway", "build", "gateways"]
 
 GATEWAY = "Gateway"
 """Name of the gateways' deployment."""
@@ -51,40 +41,71 @@ GATEWAY = "Gateway"
 _COLLECT_AFTER_OBJECTS = 10_000
 """Threshold of Python's garbage collector, instead of 700. The requests in flight hold more objects
 than that, and would be scanned again and again."""
-
-_CONSTRUCTOR_ATTEMPTS = 3
-"""Attempts to start a replica before its deployment fails."""
+_RELEASE_LOOK_SECONDS = 0.5
 
 
 @serve.ingress()
 class Gateway:
-    """A gateway replica, which builds its FastAPI application itself."""
+    """A gateway replica, which builds its FastAPI application itself.
 
-    def __init__(self, settings: Settings, models: dict[str, DeploymentHandle[Any]]) -> None:
+    Args:
+        settings: as everywhere.
+        base: the models of the settings; what was changed since comes from Ray's store.
+        handles: the deployments of the gateways' own application by name.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        base: tuple[CatalogEntry, ...],
+        handles: dict[str, DeploymentHandle[Any]],
+    ) -> None:
         # Not sys.stderr, which Serve may have wrapped.
         configure_logging(settings.log_level, sys.__stderr__)
         gc.set_threshold(_COLLECT_AFTER_OBJECTS)
         self._settings = settings
-        self._metrics = GatewayMetrics(max_pairs=settings.max_pairs_in_metrics)
+        self._base = base
+        self._handles = handles
+        self._metrics = GatewayMetrics(
+            max_pairs=settings.max_pairs_in_metrics, max_models=settings.max_models
+        )
         self._admission = Admission(settings.limits)
         self._hub = HubClient.of_this_replica(
             lambda: take_snapshot(self._metrics.registry), keeps_backup=True
         )
+        context = serve.get_replica_context()
+        store = CatalogStore(context.app_name)
+        changes = store.read()
+        self._backends: dict[tuple[str | None, str], ServeBackend] = {}
+        self._closing: set[asyncio.Task[None]] = set()
         self._router = Router(
-            {name: ServeBackend(_with_pickle(handle)) for name, handle in models.items()},
+            self._routed(changes),
             pivot=settings.pivot or None,
             info_timeout_seconds=settings.info_timeout_seconds,
+        )
+        self._client = CatalogClient(
+            context.app_name, GATEWAY, settings, base, store, self._merged_metrics
+        )
+        self._watch = CatalogWatch(
+            store,
+            changes,
+            take=self._take,
+            report=lambda version: self._client.report(
+                context.replica_tag, version, self._router.held_keys
+            ),
         )
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The application; Serve calls this on the event loop that will run it."""
         self._hub.start()
+        self._watch.start(asyncio.get_running_loop())
         ignore_upgrades()
         return build_gateway(
             self._settings,
             self._router,
             self._metrics,
             self._render_metrics,
+            self._client,
             admission=self._admission,
             echo_request_id=False,  # Serve's proxy repeats the header itself
         )
@@ -93,35 +114,92 @@ class Gateway:
         """Refuses requests from now on; returns when all admitted ones are answered."""
         await self._admission.drain()
 
-    async def _render_metrics(self) -> bytes:
+    def _routed(self, changes: CatalogChanges) -> list[RoutedModel]:
+        """The models that there are with these changes, each with its backend."""
+        return [
+            RoutedModel(
+                hosted=entry.hosted,
+                info=entry.info,
+                backend=self._backend(entry),
+                aliases=tuple(entry.record.aliases),
+                shared=entry.shared,
+                can_sleep=entry.can_sleep or (entry.shared and _pool_can_sleep(self._base)),
+            )
+            for entry in changes.applied_to(self._base)
+        ]
+
+    def _backend(self, entry: CatalogEntry) -> ServeBackend:
+        place = entry.application, entry.deployment
+        if place not in self._backends:
+            if entry.application is None:
+                handle = self._handles[entry.deployment]
+            else:
+                handle = serve.get_deployment_handle(
+                    entry.deployment, entry.application, _check_exists=False
+                )
+            self._backends[place] = ServeBackend(_with_pickle(handle), shared=entry.shared)
+        return self._backends[place]
+
+    async def _take(self, changes: CatalogChanges) -> None:
+        """Takes over changes of the catalog, for all requests from now on."""
+        before = {model.backend: model.hosted.key for model in self._router.models}
+        self._router.update(self._routed(changes))
+        used = {model.backend for model in self._router.models}
+        for place, backend in list(self._backends.items()):
+            if backend not in used and place[0] is not None:
+                del self._backends[place]
+                task = asyncio.create_task(self._close(backend, before.get(backend, "")))
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
+
+    async def _close(self, backend: ServeBackend, key: str) -> None:
+        """Closes a backend once no request can call it any more."""
+        while key in self._router.held_keys:
+            await asyncio.sleep(_RELEASE_LOOK_SECONDS)
+        await backend.close()
+
+    async def _merged_metrics(self) -> Mapping[str, Any]:
         timeout = self._settings.metrics_timeout_seconds
-        return render(await asyncio.to_thread(self._hub.merged, timeout=timeout))
+        return await asyncio.to_thread(self._hub.merged, timeout=timeout)
+
+    async def _render_metrics(self) -> bytes:
+        return render(await self._merged_metrics())
 
     def __del__(self) -> None:
         # Serve calls this when the replica has drained, also after a failed __init__.
-        if hasattr(self, "_router"):
+        if hasattr(self, "_watch"):
+            self._watch.close()
             self._hub.close()
 
 
 def build(settings: Settings) -> Application:
-    """The Serve application for `settings`.
+    """The Serve application for `settings`, with all of its models.
 
     Raises:
-        ValueError: two model directories have the same name.
+        CheckpointError, InvalidRequestError: the models cannot be used; see `catalog_of`.
     """
-    models: dict[str, Any] = {}
-    for directory in model_directories(settings):
-        if directory.name in models:
-            raise ValueError(
-                "`models` must be directories of different names, but two are called "
-                f"{directory.name!r}"
-            )
-        models[directory.name] = _translator(settings, directory)
-    return gateways(settings, models)
+    entries = catalog_of(settings)
+    return gateways(
+        settings,
+        entries,
+        {
+            entry.deployment: translator_deployment(settings, entry)
+            for entry in entries
+            if not entry.shared
+        },
+    )
 
 
-def gateways(settings: Settings, models: dict[str, Application]) -> Application:
-    """The gateways' deployment, bound to the translators by model name."""
+def gateways(
+    settings: Settings, base: tuple[CatalogEntry, ...], models: dict[str, Application]
+) -> Application:
+    """The gateways' deployment, bound to the pool and to the deployments in its own application.
+
+    Args:
+        settings: as everywhere.
+        base: the catalog.
+        models: by the deployment's name.
+    """
     placement: dict[str, Any] = {}
     if settings.gateways_per_node is not None:
         placement = {"max_replicas_per_node": settings.gateways_per_node}
@@ -136,69 +214,15 @@ def gateways(settings: Settings, models: dict[str, Application]) -> Application:
         **placement,
         **common_options(settings),
     )(Gateway)
-    return gateway.bind(settings, models)
+    pool = pool_deployment(settings, can_sleep=_pool_can_sleep(base))
+    return gateway.bind(settings, base, models | {POOL: pool})
 
 
-def model_directories(settings: Settings) -> list[Path]:
-    """The model directories; those of the embedded models by default."""
-    return [model_directory(name).resolve() for name in settings.models or EMBEDDED]
-
-
-def translator_name(directory: Path) -> str:
-    """The name of the deployment that serves the model in `directory`."""
-    return f"Translator-{directory.name}"
-
-
-def engine_config(settings: Settings) -> EngineConfig:
-    """The engine of each replica: as many threads as Ray reserves CPUs for it, unless set."""
-    config = settings.engine.to_config()
-    if config.num_threads is not None:
-        return config
-    return replace(config, num_threads=max(1, int(settings.num_cpus_per_replica)))
-
-
-def _translator(settings: Settings, directory: Path) -> Application:
-    scaling: dict[str, Any] = {"num_replicas": settings.replicas}
-    if settings.autoscaling is not None:
-        scaling = {"autoscaling_config": serve_config(settings.autoscaling)}
-    translator = serve.deployment(
-        name=translator_name(directory),
-        ray_actor_options={
-            "num_cpus": settings.num_cpus_per_replica,
-            "num_gpus": settings.num_gpus_per_replica,
-        },
-        # Unbounded: gateways limit the requests in flight, and to Serve a burst is queued until it
-        # has looked for a free replica.
-        max_queued_requests=-1,
-        max_ongoing_requests=settings.max_ongoing_requests,
-        request_router_config={"request_router_class": HealthAwareRouter},
-        **scaling,
-        **common_options(settings),
-    )(TranslatorReplica)
-    # By name: another node may have the project installed elsewhere.
-    embedded = {place.resolve(): name for name, place in EMBEDDED.items()}
-    return translator.bind(
-        embedded.get(directory, str(directory)),
-        engine_config(settings),
-        max_batch_calls=int(settings.max_ongoing_requests * settings.engine.batch_share),
-        log_level=settings.log_level,
-        reports=True,
-    )
+def _pool_can_sleep(base: tuple[CatalogEntry, ...]) -> bool:
+    """Whether no model of the settings needs the shared replicas."""
+    return not any(entry.shared for entry in base)
 
 
 def _with_pickle(handle: DeploymentHandle[Any]) -> DeploymentHandle[Any]:
     """The handle with pickle: Serve's default, cloudpickle, takes 4 to 5 times as long here."""
     return handle.options(request_serialization="pickle", response_serialization="pickle")
-
-
-def common_options(settings: Settings) -> dict[str, Any]:
-    """Options of all deployments: health checks, shutdown and logging."""
-    return {
-        "health_check_period_s": settings.health_check_period_seconds,
-        "health_check_timeout_s": settings.health_check_timeout_seconds,
-        "graceful_shutdown_timeout_s": settings.graceful_shutdown_seconds,
-        "graceful_shutdown_wait_loop_s": min(0.5, settings.graceful_shutdown_seconds),
-        "max_constructor_retry_count": _CONSTRUCTOR_ATTEMPTS,
-        # Requests are logged by the gateway, as JSON and under their own id.
-        "logging_config": LoggingConfig(enable_access_log=False, log_level="WARNING").model_dump(),
-    }

@@ -19,6 +19,7 @@ from model.errors import (
     DeadlineExceededError,
     EngineDeadError,
     InvalidRequestError,
+    ModelNotLoadedError,
     QueueFullError,
     RequestCancelledError,
     RequestFailedError,
@@ -31,12 +32,16 @@ __all__ = [
     "BodyTimeoutError",
     "BodyTooLargeError",
     "Failure",
+    "ForbiddenError",
     "InvalidFieldError",
     "LanguageNotServedError",
     "MalformedBodyError",
     "MediaTypeError",
+    "ModelConflictError",
     "ModelUnavailableError",
     "OverloadedError",
+    "UnauthenticatedError",
+    "UnknownModelError",
     "failure_of",
     "shown",
 ]
@@ -83,6 +88,22 @@ class OverloadedError(RequestFailedError):
 
 class ModelUnavailableError(RequestFailedError):
     """No replica of the model answers now."""
+
+
+class UnknownModelError(InvalidRequestError):
+    """There is no model of that name at this path."""
+
+
+class ModelConflictError(InvalidRequestError):
+    """The catalog's state does not allow the change."""
+
+
+class UnauthenticatedError(InvalidRequestError):
+    """The token of the operator is missing or wrong."""
+
+
+class ForbiddenError(InvalidRequestError):
+    """Nobody may do this over HTTP here."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +158,14 @@ _TABLE: Mapping[type[BaseException], Failure] = {
     EngineDeadError: Failure(
         503, "unavailable", "the model is being restarted; try again later", headers=_RETRY_LATER
     ),
+    ModelNotLoadedError: Failure(503, "unavailable", headers=_RETRY_LATER),
     ModelUnavailableError: Failure(503, "unavailable", headers=_RETRY_LATER),
+    UnknownModelError: Failure(404, "not_found"),
+    ModelConflictError: Failure(409, "conflict"),
+    UnauthenticatedError: Failure(
+        401, "unauthenticated", headers=MappingProxyType({"WWW-Authenticate": "Bearer"})
+    ),
+    ForbiddenError: Failure(403, "forbidden"),
 }
 _INTERNAL = Failure(
     500, "internal_error", "the server failed to answer; its log tells more under the request id"

@@ -6,20 +6,55 @@ compared, so a deadline is sent as the seconds left.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from model.config import GenerationConfig, Priority
 from model.text.languages import Languages
 from model.translation import Translation
 
-__all__ = ["ModelInfo", "TranslateCall", "TranslateReply"]
+__all__ = ["HostedModel", "LoadedModel", "ModelInfo", "TranslateCall", "TranslateReply"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostedModel:
+    """A model of the catalog as a replica must know it to load it."""
+
+    key: str
+    """Id and revision, "en-de@1": what is loaded under it never changes."""
+    id: str
+    """What clients call it; a label of its metrics."""
+    directory: str
+    """The model directory on the replica's machine, or an embedded or installed model's name."""
+    device: str | None = None
+    """Instead of the engine's."""
+    dtype: str | None = None
+    """Instead of the engine's."""
+    generation: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of GenerationConfig that replace the model's own defaults."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """A model that a replica holds now."""
+
+    key: str
+    id: str
+    bytes: int
+    """Of memory, as computed before it was loaded."""
+    pinned: bool
+    """Loaded at the replica's start, and never evicted."""
+    calls: int
+    """In work."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TranslateCall:
-    """One request: several texts of one language pair."""
+    """One request: several texts of one language pair, for one model."""
 
     request_id: str
+    model: HostedModel
     texts: tuple[str, ...]
     source: str
     target: str
@@ -44,7 +79,7 @@ class TranslateReply:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
-    """The model that a replica hosts."""
+    """What clients are told of a model."""
 
     name: str
     languages: Languages

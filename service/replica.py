@@ -1,80 +1,85 @@
-"""The Ray Serve deployment that hosts a Translator: one engine per replica.
+"""The Ray Serve deployment that hosts models: one engine for each that is loaded.
 
 Imported wherever the application is built or called; only the replica imports NumPy, and torch
-where its engine is not the native one.
+where an engine is not the native one.
 """
 
 from __future__ import annotations
 
 import gc
-import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
-from model.checkpoints.embedded import model_directory
 from model.config import EngineConfig, Priority
 from model.engine.cpus import granted_cpus
-from model.errors import EngineDeadError, QueueFullError
+from model.errors import QueueFullError
 from service.autoscaling.decision import LoadMeter, ReplicaLoad
+from service.model_pool import ModelPool, shared_engine, summed
 from service.observability.hub import HubClient
 from service.observability.logs import configure_logging
 from service.observability.metrics import TranslatorMetrics
-from service.observability.snapshot import Snapshot, take_snapshot
+from service.observability.snapshot import Snapshot, merge, take_snapshot
 from service.observability.tracing import trace_phases
-from service.protocol import ModelInfo, TranslateCall, TranslateReply
+from service.protocol import HostedModel, LoadedModel, ModelInfo, TranslateCall, TranslateReply
 from service.settings import LogLevel
+
+if TYPE_CHECKING:
+    from model.engine.engine import EngineStats
 
 __all__ = ["TranslatorReplica"]
 
-LOGGER = logging.getLogger("polyhead.translator")
-
 
 class TranslatorReplica:
-    """A Serve replica with one model; concurrent calls share its engine's batches.
+    """A Serve replica with models; concurrent calls for one of them share its engine's batches.
+
+    With a `memory_budget` it is a shared replica: it loads what it is asked for, and drops what has
+    not been asked for the longest. Without one it has the models it starts with, and no others.
 
     Args:
-        directory: the model directory, on the replica's own machine, or an embedded model's name.
-        engine: how the engine is run.
+        models: loaded at the start, and kept.
+        engine: how the engine of each model is run.
+        memory_budget: bytes that models may take which are loaded on demand.
         max_batch_calls: calls of priority "batch" in work at a time; one more is refused.
         log_level: for the replica's JSON log on stderr.
-        reports: whether it runs in Serve and pushes its metrics to the hub.
+        reports: whether it runs in Serve and pushes its metrics to a hub.
+        hub: the application whose hub that is; None is its own.
 
     Raises:
-        CheckpointError: the model cannot be used.
+        CheckpointError: one of the models cannot be used.
     """
 
     def __init__(
         self,
-        directory: str,
+        models: tuple[HostedModel, ...],
         engine: EngineConfig,
         *,
+        memory_budget: int | None = None,
         max_batch_calls: int = 256,
         log_level: LogLevel = LogLevel.INFO,
         reports: bool = False,
+        hub: str | None = None,
     ) -> None:
         # Not sys.stderr, which Serve may have wrapped.
         configure_logging(log_level, sys.__stderr__)
-        from model.engine.warm_up import warm_up
-        from model.translator import Translator
-
         if engine.num_threads is not None:
             engine = replace(engine, num_threads=min(engine.num_threads, granted_cpus()))
-        self._translator = Translator.load(model_directory(directory), engine)
-        warm_up(self._translator.engine)
-        for note in self._translator.engine.notes:
-            LOGGER.warning(note)
+        if memory_budget is not None:
+            engine = shared_engine(engine)
         self._max_batch_calls = max_batch_calls
         self._num_batch_calls = 0
-        self._metrics = TranslatorMetrics(self._translator.name)
-        self._meter = LoadMeter()
-        self._meter_lock = threading.Lock()
+        self._metrics = TranslatorMetrics(memory_budget)
+        self._meters = LoadMeters()
         self._hub: HubClient | None = None
+        self._pool = ModelPool(engine, self._metrics, memory_budget=memory_budget)
+        for model in models:
+            self._pool.pin(model)
         if reports:
-            self._hub = HubClient.of_this_replica(self._take_snapshot)
+            self._hub = HubClient.of_this_replica(self._take_snapshot, application=hub)
             self._hub.start()
             # Else every full collection would walk through the loaded model and stop the engine.
             gc.collect()
@@ -84,7 +89,8 @@ class TranslatorReplica:
         """Translates the call's texts; a cancelled call frees its slots within one engine step.
 
         Raises:
-            UnsupportedLanguageError: this model does not translate the pair.
+            ModelNotLoadedError: the model cannot be loaded, or is none of this replica's.
+            UnsupportedLanguageError: the model does not translate the pair.
             QueueFullError: as many calls of priority "batch" are in work as may.
             RequestFailedError, InvalidRequestError, EngineDeadError: as `Translator` raises them.
         """
@@ -92,17 +98,18 @@ class TranslatorReplica:
         if call.timeout_seconds is not None:
             deadline = time.monotonic() + call.timeout_seconds
         with self._place(call.priority):
-            translations = await self._translator.translate_async(
-                call.texts,
-                source=call.source,
-                target=call.target,
-                generation=call.generation,
-                deadline=deadline,
-                priority=call.priority,
-            )
-        self._metrics.observe_translations(translations)
+            async with self._pool.use(call.model, deadline) as translator:
+                translations = await translator.translate_async(
+                    call.texts,
+                    source=call.source,
+                    target=call.target,
+                    generation=call.generation,
+                    deadline=deadline,
+                    priority=call.priority,
+                )
+        self._metrics.of(call.model.id).observe_translations(translations)
         trace_phases(translations)
-        return TranslateReply(model=self._translator.name, translations=tuple(translations))
+        return TranslateReply(model=call.model.id, translations=tuple(translations))
 
     @contextmanager
     def _place(self, priority: Priority) -> Iterator[None]:
@@ -120,63 +127,105 @@ class TranslatorReplica:
         finally:
             self._num_batch_calls -= 1
 
-    async def info(self) -> ModelInfo:
-        """The model of this replica.
+    async def info(self, model: HostedModel) -> ModelInfo:
+        """What clients are told of a model, which is loaded for it if need be.
 
         Raises:
             EngineDeadError: as `check_health` does.
+            ModelNotLoadedError: as `translate` does.
         """
         await self.check_health()
-        translator = self._translator
-        return ModelInfo(
-            name=translator.name,
-            languages=translator.languages,
-            device=translator.device,
-            dtype=translator.dtype,
-            num_parameters=translator.num_parameters,
-            max_source_tokens=translator.max_source_tokens,
-            generation=translator.generation,
-        )
+        async with self._pool.use(model) as translator:
+            return ModelInfo(
+                name=model.id,
+                languages=translator.languages,
+                device=translator.device,
+                dtype=translator.dtype,
+                num_parameters=translator.num_parameters,
+                max_source_tokens=translator.max_source_tokens,
+                generation=translator.generation,
+            )
+
+    async def loaded(self) -> tuple[LoadedModel, ...]:
+        """The models that are in memory, those asked for last at the end."""
+        return self._pool.loaded()
 
     async def check_health(self) -> None:
         """Serve's health check; Serve replaces a replica that raises.
 
+        A model that is loaded on demand never makes it ill: it is loaded anew.
+
         Raises:
-            EngineDeadError: the engine's loop has ended.
+            EngineDeadError: the loop of the engine of a model has ended with which it started.
         """
-        if not self._translator.engine.alive:
-            raise EngineDeadError(f"the engine of {self._translator.name} has stopped")
+        self._pool.check_health()
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """The load, which Serve hands to `service.autoscaling.policy` in its controller."""
-        return asdict(self._load())
+        return asdict(self._meters.observe(self._pool.stats())[0])
 
     def close(self) -> None:
-        """Pushes the last metrics and ends the engine. Idempotent."""
+        """Pushes the last metrics and ends the engines. Idempotent."""
         if self._hub is not None:
             self._hub.close()
-        self._translator.close()
+        self._pool.close()
 
     def __del__(self) -> None:
         # Serve calls this at the end of a graceful shutdown, also after a failed __init__.
-        if hasattr(self, "_metrics"):
+        if hasattr(self, "_pool"):
             self.close()
 
     def _take_snapshot(self) -> Snapshot:
-        self._metrics.observe_steps(self._translator.engine.drain_steps())
-        self._metrics.set_engine(self._translator.engine.stats())
-        self._metrics.set_load(self._load())
-        return take_snapshot(self._metrics.registry)
+        for name, steps in self._pool.drain_steps():
+            self._metrics.of(name).observe_steps(steps)
+        stats = self._pool.stats()
+        _, loads = self._meters.observe(stats)
+        for name, load in loads.items():
+            self._metrics.of(name).set_engine(stats[name])
+            self._metrics.of(name).set_load(load)
+        self._metrics.set_loaded(self._pool.loaded())
+        return merge(take_snapshot(registry) for registry in self._metrics.registries)
 
-    def _load(self) -> ReplicaLoad:
-        stats = self._translator.engine.stats()
-        with self._meter_lock:  # called on the event loop and on the metrics thread
-            return self._meter.observe(
-                time.monotonic(),
-                waiting_tokens=stats.waiting_source_tokens,
-                running_tokens=stats.running_source_tokens,
-                submitted_tokens=stats.submitted_source_tokens,
-                admitted_tokens=stats.admitted_source_tokens,
-                waiting_since=stats.waiting_since,
-                slots_share=stats.slots_used / stats.max_slots,
-            )
+
+class LoadMeters:
+    """The load of a replica, and of each of its models. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # called on the event loop and on the metrics thread
+        self._of_all = LoadMeter()
+        self._of_models: dict[str, LoadMeter] = {}
+
+    def observe(
+        self, stats: Mapping[str, EngineStats]
+    ) -> tuple[ReplicaLoad, dict[str, ReplicaLoad]]:
+        """The load of the replica, and by the ids of its models.
+
+        A replica is as full as its fullest model: the others' slots are of no use to that one.
+        """
+        now = time.monotonic()
+        with self._lock:
+            for name in stats:
+                self._of_models.setdefault(name, LoadMeter())
+            shares = {name: _slots_share(each) for name, each in stats.items()}
+            loads = {
+                name: _observe(self._of_models[name], now, each, shares[name])
+                for name, each in stats.items()
+            }
+            share = max(shares.values(), default=0.0)
+            return _observe(self._of_all, now, summed([*stats.values()]), share), loads
+
+
+def _observe(meter: LoadMeter, now: float, stats: EngineStats, share: float) -> ReplicaLoad:
+    return meter.observe(
+        now,
+        waiting_tokens=stats.waiting_source_tokens,
+        running_tokens=stats.running_source_tokens,
+        submitted_tokens=stats.submitted_source_tokens,
+        admitted_tokens=stats.admitted_source_tokens,
+        waiting_since=stats.waiting_since,
+        slots_share=share,
+    )
+
+
+def _slots_share(stats: EngineStats) -> float:
+    return stats.slots_used / max(1, stats.max_slots)

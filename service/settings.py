@@ -11,12 +11,22 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SecretStr,
+    StringConstraints,
+    Tag,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from model.config import EngineConfig
+from model.config import GENERATION_OPTIONS, EngineConfig
 
 __all__ = [
     "Autoscaling",
@@ -24,6 +34,7 @@ __all__ = [
     "EngineSettings",
     "Limits",
     "LogLevel",
+    "ModelRecord",
     "RetrySettings",
     "Settings",
 ]
@@ -131,7 +142,8 @@ class RetrySettings(_Section):
 class Autoscaling(_Section):
     """How the number of a model's replicas follows its load; see `service.autoscaling.decision`."""
 
-    min_replicas: int = Field(default=1, ge=1)
+    min_replicas: int = Field(default=1, ge=0)
+    """With 0, a model that nobody asks for has no process; the next request waits for its start."""
     max_replicas: int = Field(default=4, ge=1)
     target_queue_seconds: float = Field(default=1.0, gt=0)
     """Most seconds that 95 of 100 sentences should wait for a slot, by estimate."""
@@ -153,6 +165,58 @@ class Autoscaling(_Section):
                 f"but is {self.min_replicas}"
             )
         return self
+
+
+_Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^/\x00-\x1f]+$")]
+_Code = Annotated[str, StringConstraints(min_length=1, max_length=35)]
+_MAX_ALIASES = 16
+_MAX_LANGUAGES = 1000
+_OPTIONS = frozenset(option.name for option in GENERATION_OPTIONS)
+
+
+class ModelRecord(_Section):
+    """A model that the service has: which one, where it runs, and how."""
+
+    model: str = Field(min_length=1, max_length=4096)
+    """Name of a model (`polyhead models list`), or a model directory."""
+    id: _Name | None = None
+    """What clients and operators call it; null for the name of its directory."""
+    aliases: list[_Name] = Field(default_factory=list, max_length=_MAX_ALIASES)
+    """Other names by which requests may ask for it."""
+    languages: list[_Code] | None = Field(default=None, min_length=1, max_length=_MAX_LANGUAGES)
+    """The languages from and into which it is used, of those it has; null for all."""
+    device: str | None = Field(default=None, max_length=100)
+    """In place of `engine.device`."""
+    dtype: str | None = Field(default=None, max_length=100)
+    """In place of `engine.dtype`."""
+    placement: Literal["auto", "dedicated", "shared"] = "auto"
+    """"dedicated": replicas of its own; "shared": loaded on demand by replicas that hold many;
+    "auto" shares a small model on the CPU that asks for no replicas of its own."""
+    replicas: int | None = Field(default=None, ge=1, le=1000)
+    """Replicas of its own, in place of the setting `replicas`."""
+    autoscaling: Autoscaling | None = None
+    """In place of the setting `autoscaling`."""
+    generation: dict[str, Any] = Field(default_factory=dict, max_length=64)
+    """How it searches where a request does not say, in place of the model's own defaults."""
+
+    @model_validator(mode="after")
+    def _check_replicas(self) -> Self:
+        own = [name for name in ("replicas", "autoscaling") if getattr(self, name) is not None]
+        if len(own) > 1:
+            raise ValueError("`replicas` and `autoscaling` must not be given together")
+        if own and self.placement == "shared":
+            raise ValueError(f"`{own[0]}` must not be given where `placement` is shared")
+        if unknown := sorted(self.generation.keys() - _OPTIONS):
+            raise ValueError(
+                f"`generation` must have options of the search alone, but has {unknown[0][:60]!r}"
+            )
+        return self
+
+
+_NameOrRecord = Annotated[
+    Annotated[str, Tag("name")] | Annotated[ModelRecord, Tag("record")],
+    Discriminator(lambda value: "name" if isinstance(value, str) else "record"),
+]
 
 
 class EngineSettings(_Section):
@@ -206,11 +270,23 @@ class Settings(BaseSettings):
         use_attribute_docstrings=True,
     )
 
-    models: Annotated[list[str], NoDecode] = Field(default_factory=list)
-    """Names of models (`polyhead models list`) or model directories, one deployment each; empty
-    takes those that come with the project. In the environment they are separated by commas."""
+    models: Annotated[list[_NameOrRecord], NoDecode] = Field(default_factory=list)
+    """Names of models (`polyhead models list`), model directories, or records; empty takes those
+    that come with the project. In the environment names are separated by commas, and records are
+    a list in JSON."""
+    max_models: int = Field(default=200, ge=1, le=10_000)
+    """Most models, those added while it serves included."""
+    shared_replicas: int = Field(default=1, ge=1, le=1000)
+    """Replicas for the models that share them."""
+    shared_memory_mib: int | None = Field(default=None, ge=16)
+    """Memory for the models that one of these replicas holds at a time, as computed, in MiB; null
+    for half of what the machine or the container has."""
+    admin_token: SecretStr = SecretStr("")
+    """Who sends it (`Authorization: Bearer ...`) may change the models while they are served; empty
+    lets nobody. `polyhead serve` makes one for its own user where none is set."""
     replicas: int = Field(default=1, ge=1, le=1000)
-    """Translator replicas of each model, when there is no `autoscaling`."""
+    """Translator replicas of each model, when there is no `autoscaling`; with more than 1, models
+    without a placement have replicas of their own."""
     gateway_replicas: int = Field(default=1, ge=1, le=1000)
     """Gateway replicas."""
     gateways_per_node: int | None = Field(default=None, ge=1, le=100)

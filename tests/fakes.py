@@ -16,22 +16,27 @@ from starlette.types import ASGIApp, Message
 from model.config import GenerationConfig
 from model.text.languages import Languages
 from model.translation import FinishReason, Translation, TranslationHypothesis
+from service.catalog import POOL, CatalogEntry, ChangeKind, ModelStatus
 from service.gateway.admission import Admission
 from service.gateway.application import build_gateway
 from service.observability.metrics import GatewayMetrics
-from service.protocol import ModelInfo, TranslateCall, TranslateReply
+from service.protocol import HostedModel, ModelInfo, TranslateCall, TranslateReply
 from service.routing.attempts import Attempt
-from service.routing.router import Router
-from service.settings import RetrySettings, Settings
+from service.routing.router import RoutedModel, Router
+from service.settings import ModelRecord, RetrySettings, Settings
 
 __all__ = [
+    "HOSTED",
     "PROMPT_RETRIES",
     "Connection",
     "FakeBackend",
+    "FakeChanges",
     "Gateway",
+    "catalog_entry",
     "until",
 ]
 
+HOSTED = HostedModel(key="en-de@1", id="en-de", directory="en-de")
 PROMPT_RETRIES = RetrySettings(max_attempts=3, backoff_seconds=0.0)
 
 
@@ -46,20 +51,25 @@ class FakeBackend:
         sources: tuple[str, ...] | None = None,
         targets: tuple[str, ...] | None = None,
         generation: GenerationConfig | None = None,
+        aliases: tuple[str, ...] = (),
+        can_sleep: bool = False,
     ) -> None:
         self.name = name
+        self.aliases = aliases
+        self.can_sleep = can_sleep
+        self.num_replicas = 1
         self.languages = Languages(
             sources=sources or tuple(dict.fromkeys(source for source, _ in pairs)),
             targets=targets or tuple(dict.fromkeys(target for _, target in pairs)),
         )
         self.generation = generation or GenerationConfig()
         self.calls: list[TranslateCall] = []
-        self.num_info_calls = 0
+        self.num_checks = 0
         self.num_active = 0
         self.num_cancelled = 0
-        self.info_answers = asyncio.Event()
-        self.info_answers.set()
-        self.info_error: Exception | None = None
+        self.check_answers = asyncio.Event()
+        self.check_answers.set()
+        self.check_error: Exception | None = None
         self._behaviours: deque[BaseException | asyncio.Event] = deque()
 
     def fail_next(self, *errors: BaseException) -> None:
@@ -72,13 +82,10 @@ class FakeBackend:
         self._behaviours.append(event)
         return event
 
-    async def info(self) -> ModelInfo:
-        """As a replica answers."""
-        self.num_info_calls += 1
-        await self.info_answers.wait()
-        if self.info_error is not None:
-            raise self.info_error
-        return ModelInfo(
+    @property
+    def routed(self) -> RoutedModel:
+        """The catalog's entry for the router."""
+        info = ModelInfo(
             name=self.name,
             languages=self.languages,
             device="cpu",
@@ -87,6 +94,20 @@ class FakeBackend:
             max_source_tokens=256,
             generation=self.generation,
         )
+        return RoutedModel(
+            hosted=HostedModel(key=f"{self.name}@1", id=self.name, directory=self.name),
+            info=info,
+            backend=self,
+            aliases=self.aliases,
+            can_sleep=self.can_sleep,
+        )
+
+    async def check(self) -> None:
+        """As a replica answers."""
+        self.num_checks += 1
+        await self.check_answers.wait()
+        if self.check_error is not None:
+            raise self.check_error
 
     async def translate(
         self, call: TranslateCall, attempt: Attempt | None = None
@@ -147,6 +168,48 @@ def _translation(
     )
 
 
+def catalog_entry(name: str, revision: int = 1, *, shared: bool = False) -> CatalogEntry:
+    """An entry of the catalog, as if it had been read from a directory."""
+    key = f"{name}@{revision}"
+    info = ModelInfo(
+        name=name, languages=Languages(sources=("en",), targets=("de",)), device="cpu",
+        dtype="int8", num_parameters=1234, max_source_tokens=256,
+    )  # fmt: skip
+    return CatalogEntry(
+        record=ModelRecord(model=name),
+        hosted=HostedModel(key=key, id=name, directory=name),
+        info=info,
+        shared=shared,
+        application=None if shared else f"polyhead@{key}",
+        deployment=POOL if shared else f"Translator-{name}",
+        loaded_bytes=1000,
+    )
+
+
+class FakeChanges:
+    """Takes note of changes of the catalog; refuses and tells what it is told to."""
+
+    def __init__(self) -> None:
+        self.submitted: list[tuple[ChangeKind, str, ModelRecord | None]] = []
+        self.error: Exception | None = None
+        self.statuses: dict[str, ModelStatus] = {}
+        self.sizes: dict[str, dict[str, int]] = {}
+
+    async def submit(self, kind: ChangeKind, name: str, record: ModelRecord | None) -> None:
+        """As the actor answers."""
+        if self.error is not None:
+            raise self.error
+        self.submitted.append((kind, name, record))
+
+    async def status(self, name: str) -> ModelStatus | None:
+        """As the store has it."""
+        return self.statuses.get(name)
+
+    async def loaded(self, name: str) -> dict[str, int]:
+        """As the metrics have it."""
+        return self.sizes.get(name, {})
+
+
 class Gateway:
     """A gateway in this process, in front of fake models."""
 
@@ -161,16 +224,18 @@ class Gateway:
         self.settings = Settings(**({"retry": PROMPT_RETRIES} | settings))
         self.metrics = GatewayMetrics(max_pairs=self.settings.max_pairs_in_metrics)
         self.router = Router(
-            {backend.name: backend for backend in self.backends},
+            [backend.routed for backend in self.backends],
             pivot=self.settings.pivot or None,
             info_timeout_seconds=self.settings.info_timeout_seconds,
         )
         self.admission = Admission(self.settings.limits)
+        self.changes = FakeChanges()
         self.app: FastAPI = build_gateway(
             self.settings,
             self.router,
             self.metrics,
             render_metrics or _no_metrics,
+            self.changes,
             admission=self.admission,
             echo_request_id=echo_request_id,
         )

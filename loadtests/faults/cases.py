@@ -24,7 +24,7 @@ from loadtests.processes import end, pids, wait_for
 
 __all__ = ["CASES", "Case"]
 
-TRANSLATOR = f"ray::ServeReplica:{APPLICATION}:Translator"
+TRANSLATOR = ":Translator"
 GATEWAY = f"ray::ServeReplica:{APPLICATION}:Gateway"
 _CONTROLLER = "ray::ServeController"
 _STOPPED_SECONDS = 15.0

@@ -22,9 +22,9 @@ def main() -> None:
         with own(**options):
             # Not before Ray has started, for Ray reads its environment when it is imported.
             from loadtests.faults.sabotage import FragileReplica
-            from service import app
+            from service import deployments
 
-            vars(app)["TranslatorReplica"] = FragileReplica
+            vars(deployments)["TranslatorReplica"] = FragileReplica
             yield
 
     vars(launch)["local_ray"] = fragile

@@ -16,13 +16,14 @@ from loadtests.gateway_cost.contender import ANSWER, MODEL, PAIR, REQUEST, TEXTS
 from model.config import GenerationConfig
 from model.text.languages import Languages
 from model.translation import FinishReason, Translation, TranslationHypothesis
+from service.catalog import CatalogEntry, ChangeKind
 from service.gateway.api.native_schemas import TranslateReplyBody, TranslateRequest
 from service.gateway.application import build_gateway
 from service.observability.logs import configure_logging
 from service.observability.metrics import GatewayMetrics
-from service.protocol import ModelInfo, TranslateCall, TranslateReply
-from service.routing.router import Router
-from service.settings import Settings
+from service.protocol import HostedModel, ModelInfo, TranslateCall, TranslateReply
+from service.routing.router import RoutedModel, Router
+from service.settings import ModelRecord, Settings
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -60,17 +61,43 @@ class FakeTranslator:
             ),
         )
 
-    async def info(self) -> ModelInfo:
-        """What the gateway wants to know before it sends anything."""
-        return ModelInfo(
-            name=MODEL,
-            languages=Languages(sources=PAIR[:1], targets=PAIR[1:]),
-            device="none",
-            dtype="none",
-            num_parameters=0,
-            max_source_tokens=1,
-            generation=GenerationConfig(),
-        )
+    @property
+    def num_replicas(self) -> int:
+        """One that is always there."""
+        return 1
+
+    async def check(self) -> None:
+        """Healthy."""
+
+    async def check_health(self) -> None:
+        """As Serve asks for it."""
+
+
+HOSTED = HostedModel(key=f"{MODEL}@1", id=MODEL, directory=MODEL)
+INFO = ModelInfo(
+    name=MODEL,
+    languages=Languages(sources=PAIR[:1], targets=PAIR[1:]),
+    device="none",
+    dtype="none",
+    num_parameters=0,
+    max_source_tokens=1,
+    generation=GenerationConfig(),
+)
+
+
+class NoChanges:
+    """A catalog that does not change."""
+
+    async def submit(self, kind: ChangeKind, name: str, record: ModelRecord | None) -> None:
+        """Refuses all of them."""
+        raise NotImplementedError
+
+    async def status(self, name: str) -> None:
+        """None is in work."""
+
+    async def loaded(self, name: str) -> dict[str, int]:
+        """No memory is measured."""
+        return {}
 
 
 def ray_application(settings: Settings) -> Application:
@@ -78,7 +105,8 @@ def ray_application(settings: Settings) -> Application:
     # Not before Ray has started, for Ray reads its environment when it is imported.
     from ray import serve
 
-    from service.app import common_options, gateways
+    from service.app import gateways
+    from service.deployments import common_options
     from service.routing.replica_health import HealthAwareRouter
 
     fake = serve.deployment(
@@ -88,7 +116,16 @@ def ray_application(settings: Settings) -> Application:
         request_router_config={"request_router_class": HealthAwareRouter},
         **common_options(settings),
     )(FakeTranslator)
-    return gateways(settings, {MODEL: fake.bind()})
+    entry = CatalogEntry(
+        record=ModelRecord(model=MODEL),
+        hosted=HOSTED,
+        info=INFO,
+        shared=False,
+        application=None,
+        deployment=f"Translator-{MODEL}",
+        loaded_bytes=0,
+    )
+    return gateways(settings, (entry,), {entry.deployment: fake.bind()})
 
 
 def gateway_alone() -> FastAPI:
@@ -100,8 +137,10 @@ def gateway_alone() -> FastAPI:
     async def render_metrics() -> bytes:
         return generate_latest(metrics.registry)
 
-    router = Router({MODEL: FakeTranslator()})
-    return build_gateway(settings, router, metrics, render_metrics, echo_request_id=False)
+    router = Router([RoutedModel(hosted=HOSTED, info=INFO, backend=FakeTranslator())])
+    return build_gateway(
+        settings, router, metrics, render_metrics, NoChanges(), echo_request_id=False
+    )
 
 
 def bare_application() -> FastAPI:

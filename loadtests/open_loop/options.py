@@ -100,6 +100,8 @@ class LoadTestOptions:
     mix: str = "realistic"
     source: str = "en"
     target: str = "de"
+    models: str | None = None
+    """Ids of models that requests name, the most wanted first, with commas; None names none."""
     text: Path | None = None
     """Sentences, one a line; None takes the project's own."""
     paragraphs: Path | None = None
@@ -173,7 +175,8 @@ class LoadTestOptions:
     def requests(self) -> Mix:
         """The requests to draw from."""
         corpus = Corpus.read(self.text or DEFAULT_SENTENCES, self.paragraphs or DEFAULT_PARAGRAPHS)
-        return Mix(self.mix, corpus, self.source, self.target)
+        models = self.models.split(",") if self.models else ()
+        return Mix(self.mix, corpus, self.source, self.target, models)
 
     def generator(self, client: Client) -> Generator:
         """A load generator with requests drawn from the mix."""

@@ -28,6 +28,8 @@ __all__ = [
     "fallback_note",
     "may_fall_back",
     "may_use_cuda",
+    "num_slots",
+    "num_threads",
     "resolve_device",
     "resolve_dtype",
 ]
@@ -198,9 +200,8 @@ def _native_runners(weights: Weights, config: EngineConfig) -> list[Runner]:
     """One for each thread, around one set of weights, with even shares of the slots."""
     from model.engine.native.runner import build_native_runners
 
-    num_threads = _num_threads(config)
-    max_slots = config.max_slots or num_threads * _NATIVE_SLOTS
-    num_workers = min(num_threads, max_slots)
+    max_slots = num_slots(config)
+    num_workers = min(num_threads(config), max_slots)
     share, left = divmod(max_slots, num_workers)
     shares = [share + (worker < left) for worker in range(num_workers)]
     return [*build_native_runners(weights, dtype=chosen_dtype(config), max_slots=shares)]
@@ -226,12 +227,20 @@ def _eager_runners(weights: Weights, config: EngineConfig, notes: tuple[str, ...
             device=device,
             dtype=resolve_dtype(config.dtype, device),
             max_slots=config.max_slots or _EAGER_SLOTS,
-            num_threads=_num_threads(config),
+            num_threads=num_threads(config),
             notes=notes,
         )
     ]
 
 
-def _num_threads(config: EngineConfig) -> int:
+def num_threads(config: EngineConfig) -> int:
     """The CPUs that this process may use, unless the configuration says."""
     return granted_cpus() if config.num_threads is None else config.num_threads
+
+
+def num_slots(config: EngineConfig) -> int:
+    """Rows of the cache on a CPU."""
+    if config.max_slots is not None:
+        return config.max_slots
+    native = chosen_backend(config) == "native"
+    return num_threads(config) * _NATIVE_SLOTS if native else _EAGER_SLOTS

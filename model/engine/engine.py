@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from model.config import EngineConfig, GenerationConfig, Priority
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 from model.engine.backends import build_runners
+from model.engine.cpu_places import places_of_process
 from model.engine.deadlines import Deadlines
 from model.engine.queue_wait import CAUTION, QueueWaitEstimator
 from model.engine.runner import Runner, StepOutcome
@@ -41,6 +42,8 @@ from model.network.weights import Weights
 __all__ = ["Engine", "EngineStats", "StepStats"]
 
 _MAX_STATS_KEPT = 10_000
+_IDLE_SECONDS = 1.0
+"""After which a runner gives its memory back: new pages cost a sentence a hundredth of its time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,13 +95,17 @@ class _Worker:
             can_pause=runner.can_pause,
         )
         self.executing = False
+        self.used_memory = False
+        """Since it last gave its memory back."""
         self.cpu_seconds = 0.0
         """That the thread computed during its last call of the runner."""
 
     def execute(self, plan: StepPlan) -> StepOutcome:
-        started = time.thread_time()
-        outcome = self.runner.execute(plan)
-        self.cpu_seconds = time.thread_time() - started
+        places = places_of_process() if self.runner.device == "cpu" else None
+        with places.place(self.runner.interrupt) if places else contextlib.nullcontext():
+            started = time.thread_time()
+            outcome = self.runner.execute(plan)
+            self.cpu_seconds = time.thread_time() - started
         return outcome
 
     def interrupt(self) -> None:
@@ -309,6 +316,7 @@ class Engine:
         """Sleeps while there is nothing to do; None when the engine has stopped."""
         while True:
             now = time.monotonic()
+            notified = True
             with self._changed:
                 expired = [
                     sequence.future
@@ -318,8 +326,12 @@ class Engine:
                 plan = None if self._stopping else self._schedule(worker, now)
                 if not (plan or expired or self._stopping):
                     worker.scheduler.check_idle()
-                    self._changed.wait()
+                    notified = self._changed.wait(_IDLE_SECONDS if worker.used_memory else None)
                 worker.executing = plan is not None
+                worker.used_memory |= worker.executing
+            if not notified:
+                worker.runner.release_memory()
+                worker.used_memory = False
             for future in expired:
                 error = "the deadline passed before the translation was done"
                 _settle(future, DeadlineExceededError(error))

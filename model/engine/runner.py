@@ -36,7 +36,7 @@ class StepOutcome:
 class Runner(Protocol):
     """A device, its share of the slots, and the searches of the sequences that run on it.
 
-    One thread of the engine calls `execute` and `close`; `interrupt` comes from any thread.
+    One thread of the engine calls all of it but `interrupt`, which comes from any thread.
     A runner remembers the sequences it was given until it reports them finished or is told that
     they were removed.
     """
@@ -71,6 +71,13 @@ class Runner(Protocol):
         """Makes the running `execute`, or else the next one, return after its current step.
 
         Never blocks.
+        """
+
+    def release_memory(self) -> None:
+        """Gives back what is only needed while sequences run, of which there are none.
+
+        The engine calls it, on the thread of `execute`, when there has been nothing to do for a
+        while.
         """
 
     def close(self) -> None:

@@ -7,12 +7,14 @@ import math
 from model.config import DecoderKind, TransformerConfig
 from model.network.shapes import weight_shapes
 
-__all__ = ["WEIGHT_BYTES", "slot_bytes", "weights_bytes"]
+__all__ = ["WEIGHT_BYTES", "scratch_bytes", "slot_bytes", "weights_bytes"]
 
-WEIGHT_BYTES = {"int8": 1, "bfloat16": 2, "float32": 4}
+WEIGHT_BYTES = {"int8": 1, "bfloat16": 2, "float32": 4, "float64": 8}
 """Bytes of an entry of a matrix, by the engine's dtype."""
 _LANES = 16
 """Rows of the native engine's cache are multiples of so many numbers long."""
+_ROWS = 192
+"""Tokens that are encoded together."""
 
 
 def weights_bytes(config: TransformerConfig, dtype: str) -> int:
@@ -31,18 +33,32 @@ def weights_bytes(config: TransformerConfig, dtype: str) -> int:
     return total
 
 
-def slot_bytes(config: TransformerConfig, dtype: str) -> int:
+def slot_bytes(
+    config: TransformerConfig, dtype: str, *, max_source_tokens: int | None = None
+) -> int:
     """Bytes of a slot of the native engine's cache, if source and target are the longest.
 
     A hypothesis takes a slot. What shorter ones do not write takes no memory.
+
+    Args:
+        config, dtype: of the engine.
+        max_source_tokens: of the longest source there will be; None is all positions.
     """
-    number = 4 if dtype == "float32" else 2
-    blocks = math.ceil(config.max_positions / _LANES)
+    number = 8 if dtype == "float64" else 4 if dtype == "float32" else 2
     head = _up(config.d_model // config.num_heads)
-    keys_values = blocks * config.num_heads * 2 * _LANES * head * number
+    block = config.num_heads * 2 * _LANES * head * number
+    of_source = math.ceil((max_source_tokens or config.max_positions) / _LANES) * block
     if config.decoder_kind is DecoderKind.ATTENTION:
-        return config.num_decoder_layers * 2 * keys_values
-    return config.num_decoder_layers * (keys_values + 2 * 4 * _up(config.d_model))
+        of_target = math.ceil(config.max_positions / _LANES) * block
+    else:
+        of_target = 2 * 4 * _up(config.d_model)
+    return config.num_decoder_layers * (of_source + of_target)
+
+
+def scratch_bytes(config: TransformerConfig) -> int:
+    """Most bytes in which a thread of the native engine keeps activations, while it works."""
+    widest = max(config.d_ff, 3 * config.d_model)
+    return _ROWS * (3 * config.d_model + widest) * 4 * 3 // 2  # half as much again: they grow so
 
 
 def _up(width: int) -> int:

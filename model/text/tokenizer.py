@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -37,9 +36,6 @@ __all__ = [
     "keep_ids",
     "vocabulary_list",
 ]
-
-_MOST_PAIRS = 1024
-"""Pairs of languages whose encoders are kept; to make one takes microseconds."""
 
 _T = TypeVar("_T")
 
@@ -106,8 +102,6 @@ class Tokenizer:
         self._without_text = {
             self.pad_id, self.bos_id, self.eos_id, *self._target_names.languages.values()
         }  # fmt: skip
-        self.source_encoder = lru_cache(_MOST_PAIRS)(self._source_encoder)
-        """`SourceEncoder` of a pair of languages; raises UnsupportedLanguageError."""
 
     @classmethod
     def of_sentencepiece(cls, serialized: bytes) -> Self:
@@ -243,7 +237,12 @@ class Tokenizer:
                 f"{', '.join(missing[:5])}"
             )
 
-    def _source_encoder(self, pair: Pair) -> SourceEncoder:
+    def source_encoder(self, pair: Pair) -> SourceEncoder:
+        """What encodes the sources of a pair of languages; to make it takes microseconds.
+
+        Raises:
+            UnsupportedLanguageError: the vocabulary has no token for a language.
+        """
         template, names = self.config.source_template, self._source_names
         normalize = self.config.normalize_punctuation
         place = 0 if template is None else template.index(TEXT)

@@ -21,11 +21,11 @@ from tqdm import tqdm
 
 from model.checkpoints.checkpoint import save_checkpoint
 from model.errors import RecipeError
+from model.heap import give_back_free_memory
 from model.network.dropout import forget_drawn_factors
 from model.training.batches import Epoch, PlannedBatch
 from model.training.evaluation import quick_bleu
 from model.training.interruption import sigterm_asks
-from model.training.memory import give_back_free_memory
 from model.training.precision import compute_dtype
 from model.training.preparation import differing_shape, prepare
 from model.training.processes import Processes

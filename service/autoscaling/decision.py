@@ -10,6 +10,8 @@ Free of Ray and of clocks, so that tests, a simulation and the service run the s
 - A queue can also be kept from building up: what arrives may use `target_utilization` of what the
   replicas can do.
 - What the gateways refuse for overload counts as arriving, where the replicas are at their limit.
+- A model that may have none gets its first replica for the first request, and keeps it as long as
+  there is anything to do.
 - Replicas are released only when fewer have been enough for all of the last `hold_seconds`.
 
 Tokens are source tokens, since the length of a target is not known in advance.
@@ -122,7 +124,7 @@ class ModelLoad:
     unassigned_requests: float = 0.0
     """Requests at the gateways which no replica has room for."""
     refused_requests_per_second: float = 0.0
-    """By the gateways, for lack of room, whatever model they were for."""
+    """By the gateways or replicas, for lack of room."""
 
 
 class ScalingReason(StrEnum):
@@ -183,6 +185,7 @@ class Autoscaler:
         self._config = config
         self._capacity = 0.0
         self._tokens_per_request = 0.0
+        self._arriving = 0.0
         self._queue_times: deque[tuple[float, list[float]]] = deque()
         self._needs: deque[tuple[float, int]] = deque()
         """Moments and what they needed, each more than all that came later."""
@@ -199,6 +202,9 @@ class Autoscaler:
         demand = self._demand(load)
         queue_seconds = self._queue_seconds(load, demand)
         needed, kept, reason = self._needed(load, demand, queue_seconds)
+        if load.min_replicas == 0 and load.reports:
+            busy = self._is_busy(load, demand)
+            needed, kept = (max(needed, 1), max(kept, 1)) if busy else (0, 0)
         most = max(1, load.target_replicas, _ceil(self._config.max_growth * load.running_replicas))
         needed = min(max(needed, load.min_replicas), most, load.max_replicas)
         kept = self._keep(load.now, min(max(kept, load.min_replicas), most, load.max_replicas))
@@ -213,6 +219,16 @@ class Autoscaler:
             arriving_tokens_per_second=demand.arriving,
             capacity_tokens_per_second=self._capacity,
         )
+
+    def _is_busy(self, load: ModelLoad, demand: _Demand) -> bool:
+        """Whether there is anything to do, or was since the last decision.
+
+        The rate of arrival fades for minutes after the last request; with each new one it rises.
+        """
+        before, self._arriving = self._arriving, demand.arriving
+        requests = load.assigned_requests + load.unassigned_requests
+        tokens = demand.waiting_tokens + demand.running_tokens
+        return requests >= 1 or tokens >= 1 or demand.arriving > before
 
     def _demand(self, load: ModelLoad) -> _Demand:
         """Sums the reports; a silent replica counts as the average of the others."""
@@ -282,7 +298,7 @@ class Autoscaler:
         usable = config.target_utilization * rate
         arriving = demand.arriving
         if late or arriving >= usable * load.running_replicas:
-            # Refused requests have no model; they count for those that cannot take more.
+            # Gateways refuse for other models, too: it counts for one that cannot take more.
             arriving += demand.refused
         backlog = arriving + demand.waiting_tokens / config.drain_seconds
         by_queue = max(more, _ceil(backlog / rate)) if late else 0

@@ -33,10 +33,14 @@ class QueueTimePolicy:
     """An autoscaling policy of Ray Serve.
 
     Args:
+        model: id of the model, whose refusals alone count.
+        hub: application that has the service's metrics; empty for that of the deployment.
         config: the fields of `ScalingConfig`; Serve hands them over as keywords.
     """
 
-    def __init__(self, **config: float) -> None:
+    def __init__(self, model: str = "", hub: str = "", **config: float) -> None:
+        self._model = model
+        self._application = hub
         self._config = ScalingConfig(**config)
         self._autoscaler = Autoscaler(self._config)
         self._decided_at: float | None = None
@@ -45,12 +49,15 @@ class QueueTimePolicy:
         self._metrics: AutoscalerMetrics | None = None
         self._hub: NonBlockingHubClient | None = None
         self._refused: tuple[float, float] | None = None
-        """All requests refused at the gateways, and the time of that count."""
+        """The model's requests refused at the gateways, and the time of that count."""
 
     def __call__(self, ctx: AutoscalingContext) -> tuple[int, dict[str, Any]]:
         """The number of replicas, and an empty state: this object keeps its own."""
         now = time.monotonic()
+        asleep = ctx.target_num_replicas == 0  # and somebody may wait for its start
         if self._decided_at is not None and now - self._decided_at < DECISION_SECONDS:
+            if asleep and ctx.total_queued_requests > 0:
+                return 1, {}
             return ctx.target_num_replicas, {}
         self._decided_at = now
         decision = self._autoscaler.decide(self._load(ctx, now))
@@ -58,7 +65,8 @@ class QueueTimePolicy:
             self._metrics = AutoscalerMetrics(ctx.deployment_name)
             # A unique name, since the counters of a new controller start at zero.
             self._hub = NonBlockingHubClient(
-                ctx.app_name or "", f"Autoscaler-{ctx.deployment_name}#{uuid.uuid4().hex[:8]}"
+                self._application or ctx.app_name or "",
+                f"Autoscaler-{ctx.deployment_name}#{uuid.uuid4().hex[:8]}",
             )
         self._metrics.record(decision, before=ctx.target_num_replicas)
         self._hub.push(take_snapshot(self._metrics.registry))
@@ -81,7 +89,8 @@ class QueueTimePolicy:
 
     def _refusals(self, now: float) -> float:
         """Refused requests per second since the last decision; 0 after the hub was restarted."""
-        known = None if self._hub is None else self._hub.refused()
+        counts = None if self._hub is None else self._hub.refused()
+        known = None if counts is None else counts.get(self._model, 0.0)
         before, self._refused = self._refused, None if known is None else (known, now)
         if known is None or before is None:
             return 0.0
@@ -128,11 +137,12 @@ def scaling_config(settings: Autoscaling) -> ScalingConfig:
     )
 
 
-def serve_config(settings: Autoscaling) -> AutoscalingConfig:
-    """Serve's configuration of autoscaling."""
+def serve_config(settings: Autoscaling, model: str, *, hub: str | None = None) -> AutoscalingConfig:
+    """Serve's configuration of autoscaling for the model of that id; `hub` as for the policy."""
     from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 
     interval = settings.metrics_interval_seconds
+    arguments = {"model": model, "hub": hub or "", **asdict(scaling_config(settings))}
     with warnings.catch_warnings():
         # Serve calls the interval deprecated; the variables that are to replace it have no effect
         # in this version.
@@ -148,6 +158,6 @@ def serve_config(settings: Autoscaling) -> AutoscalingConfig:
             downscale_delay_s=0.0,
             policy=AutoscalingPolicy(  # type: ignore[no-untyped-call]
                 policy_function=f"{QueueTimePolicy.__module__}:{QueueTimePolicy.__name__}",
-                policy_kwargs=asdict(scaling_config(settings)),
+                policy_kwargs=arguments,
             ),
         )

@@ -2,7 +2,7 @@
 
 serve       `polyhead serve`
 translate   `polyhead translate`
-models      `polyhead models import`, `list`, `show`, `remove`
+models      `polyhead models import`, `list`, `show`, `remove`, `add`, `reload`
 training    `polyhead train`, `polyhead evaluate`
 measuring   `polyhead bench`, `polyhead loadtest`
 """

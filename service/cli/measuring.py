@@ -188,6 +188,10 @@ def loadtest(
     mix: MixOption = "realistic",
     source: Annotated[str, typer.Option(help="Language of the texts.")] = "en",
     target: Annotated[str, typer.Option(help="Language wanted.")] = "de",
+    models: Annotated[
+        str | None,
+        typer.Option(help="Ids to ask for, the most wanted first (Zipf's law), with commas."),
+    ] = None,
     text: Annotated[Path | None, typer.Option(help="Sentences, one a line.")] = None,
     paragraphs: ParagraphsOption = None,
     factor: Annotated[float, typer.Option(min=1, help="Of the peak, what overload offers.")] = 3.0,

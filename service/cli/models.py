@@ -1,7 +1,9 @@
-"""`polyhead models`: the user's own models, imported from those of other projects."""
+"""`polyhead models`: the user's own models, imported from those of other projects; and which of
+them a running service has."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +23,8 @@ _MOST_LISTED = 4
 _NAMES = "Name of the model, as `polyhead models list` has it."
 
 app = typer.Typer(
-    no_args_is_help=True, help="Import models of other projects; list, show and remove them."
+    no_args_is_help=True,
+    help="Import models of other projects; list, show and remove them; change a running service's.",
 )
 
 
@@ -71,6 +74,13 @@ _TargetInSource = Annotated[
     ),
 ]
 _License = Annotated[str | None, typer.Option(help="Its licence, if its files err.")]
+_IDS = "Id of the model, as the service's /v1/models has it."
+_DEFAULT_URL = "http://127.0.0.1:8000"
+_Url = Annotated[str, typer.Option(help="The running service.")]
+_WAIT_SECONDS = 600.0
+_Seconds = Annotated[
+    float, typer.Option("--timeout", min=1, help="Seconds to wait until it is done.")
+]
 _Replace = Annotated[
     bool, typer.Option("--replace", help="Replace a model that has the name already.")
 ]
@@ -158,8 +168,9 @@ def list_() -> None:
 def show(name: Annotated[str, typer.Argument(metavar="NAME", help=_NAMES)]) -> None:
     """Show a model: what it is, where it is from, its licence, and the memory that it takes.
 
-    The memory is of one process on a CPU, beside some 100 MB for the process itself; a hypothesis
-    takes a slot, of which there are 64 for each thread. NAME may be a directory, too.
+    The memory is of one process on a CPU, beside some 100 MB for the process itself: loaded and
+    idle, and what is added by work. A hypothesis takes a slot, of which there are 64 for each
+    thread, or 16 where models share a process. NAME may be a directory, too.
 
     \b
     Examples:
@@ -201,17 +212,83 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME", help=_NAMES)]) -> N
         _print_table([(digest, name) for name, digest in metadata.origin.sha256.items()])
 
 
+@app.command("add")
+def add(
+    model: Annotated[
+        str, typer.Argument(metavar="NAME", help=f"{_NAMES[:-1]}, or a model directory.")
+    ],
+    id: Annotated[
+        str | None, typer.Option(help="What it is called there  [default: as its directory]")
+    ] = None,
+    url: _Url = _DEFAULT_URL,
+    seconds: _Seconds = _WAIT_SECONDS,
+) -> None:
+    """Add a model to a running service, while it serves the others.
+
+    The service must be this user's own on this machine, or POLYHEAD_ADMIN_TOKEN its token.
+
+    \b
+    Examples:
+      polyhead models add opus-mt-en-fr
+      polyhead models add path/to/model --id news --url http://127.0.0.1:9000
+    """
+    from service.cli.running_service import RunningService
+
+    service = RunningService(url)
+    # The service may have been started in another folder.
+    given = str(Path(model).absolute()) if os.path.sep in model else model
+    name = service.add({"model": given} | ({} if id is None else {"id": id}))
+    service.wait(name, seconds)
+    print(f"{name} is served")
+
+
+@app.command("reload")
+def reload(
+    name: Annotated[str, typer.Argument(metavar="NAME", help=_IDS)],
+    url: _Url = _DEFAULT_URL,
+    seconds: _Seconds = _WAIT_SECONDS,
+) -> None:
+    """Load a model of a running service anew from its directory, without a gap.
+
+    What cannot be loaded is refused, and the old one goes on.
+
+    \b
+    Examples:
+      polyhead models reload opus-mt-en-fr
+    """
+    from service.cli.running_service import RunningService
+
+    service = RunningService(url)
+    service.reload(name)
+    service.wait(name, seconds)
+    print(f"{name} is loaded anew")
+
+
 @app.command("remove")
 def remove(
     name: Annotated[str, typer.Argument(metavar="NAME", help=_NAMES)],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    url: Annotated[
+        str | None,
+        typer.Option(help="Remove it from the running service there, and delete nothing."),
+    ] = None,
+    seconds: _Seconds = _WAIT_SECONDS,
 ) -> None:
-    """Delete a model of the user's.
+    """Delete a model of the user's; with --url, end its service and keep its files.
 
     \b
     Examples:
       polyhead models remove opus-mt-en-fr
+      polyhead models remove opus-mt-en-fr --url http://127.0.0.1:8000
     """
+    if url is not None:
+        from service.cli.running_service import RunningService
+
+        service = RunningService(url)
+        service.remove(name)
+        service.wait(name, seconds, until="gone")
+        print(f"{name} is not served any more")
+        return
     from model.checkpoints.embedded import EMBEDDED
     from model.checkpoints.installed import installed_model, models_folder, remove_model
 
@@ -288,14 +365,14 @@ def _print_report(report: ImportReport) -> None:
 
 
 def _print_memory(directory: Path) -> None:
-    from model.checkpoints.manifest import read_manifest
-    from model.network.memory import WEIGHT_BYTES, slot_bytes, weights_bytes
+    from model.config import EngineConfig
+    from model.memory import model_memory
 
-    config = read_manifest(directory).config
-    rows = [("MEMORY (MiB)", "WEIGHTS", "A SLOT", "64 SLOTS", "TOGETHER")]
-    for dtype in WEIGHT_BYTES:
-        weights, slot = weights_bytes(config, dtype), slot_bytes(config, dtype)
-        sizes = (weights, slot, 64 * slot, weights + 64 * slot)
+    rows = [("MEMORY (MiB)", "WEIGHTS", "LOADED", "A SLOT", "AT WORK", "TOGETHER")]
+    for dtype in ("int8", "bfloat16", "float32"):
+        engine = EngineConfig(device="cpu", dtype=dtype, num_threads=1, max_slots=64)
+        need = model_memory(directory, engine)
+        sizes = (need.weights, need.loaded, need.slot, need.working, need.loaded + need.working)
         rows.append((dtype, *(f"{size / 2**20:.1f}" for size in sizes)))  # type: ignore[arg-type]
     _print_table(rows)
 

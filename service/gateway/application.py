@@ -13,10 +13,12 @@ from starlette.responses import Response
 from model.errors import PolyheadError
 from service import version
 from service.errors import failure_of
+from service.gateway.admin_token import AdminToken
 from service.gateway.admission import Admission
 from service.gateway.api.docs_page import DocsPage
 from service.gateway.api.error_answers import error_answer
 from service.gateway.api.libretranslate import LIBRETRANSLATE, LibreTranslateApi
+from service.gateway.api.models import MODELS, ModelChanges, ModelsApi
 from service.gateway.api.native import NATIVE, NativeApi
 from service.gateway.api.pipeline import TranslationPipeline
 from service.gateway.api.probes import Probes
@@ -43,6 +45,7 @@ def build_gateway(
     router: Router,
     metrics: GatewayMetrics,
     render_metrics: Callable[[], Awaitable[bytes]],
+    changes: ModelChanges,
     *,
     admission: Admission | None = None,
     echo_request_id: bool = True,
@@ -54,6 +57,7 @@ def build_gateway(
         router: finds the model of a language pair.
         metrics: counts the requests.
         render_metrics: makes the body of `GET /metrics`.
+        changes: takes the changes of the catalog that operators send.
         admission: for a caller that drains the gateway; a new one by default.
         echo_request_id: False where a proxy repeats a request's X-Request-Id in the answer, as Ray
             Serve's does; the gateway then adds only an id that replaces an unsafe one.
@@ -72,10 +76,12 @@ def build_gateway(
     metrics.read_in_flight(admission.in_flight)
     pipeline = TranslationPipeline(router, Retrier(settings.retry, metrics), admission)
     NATIVE.add_to(app, NativeApi(pipeline))
+    token = AdminToken(settings.admin_token.get_secret_value())
+    MODELS.add_to(app, ModelsApi(router, changes, token))
     LIBRETRANSLATE.add_to(app, LibreTranslateApi(pipeline, settings.limits))
     Probes(router, render_metrics, timeout_seconds=settings.metrics_timeout_seconds).add_to(app)
     DocsPage(title=app.title, openapi_url=str(app.openapi_url)).add_to(app)
-    errors = _ErrorResponses(metrics)
+    errors = _ErrorResponses(metrics, router)
     for kind in (PolyheadError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, errors.answer)
     app.add_middleware(AdmissionMiddleware, admission=admission)
@@ -93,14 +99,17 @@ def build_gateway(
 class _ErrorResponses:
     """Turns exceptions into answers; logs server errors and counts overload."""
 
-    def __init__(self, metrics: GatewayMetrics) -> None:
+    def __init__(self, metrics: GatewayMetrics, router: Router) -> None:
         self._metrics = metrics
+        self._router = router
 
     def response(self, context: RequestContext, exc: BaseException) -> Response:
         """The answer for `exc`, in the error form of the route's contract."""
         failure = failure_of(exc)
         if failure.is_overload:
-            self._metrics.count_overload()
+            self._metrics.count_overload(
+                {context.model: 1.0} if context.model else self._router.load_shares()
+            )
         if failure.status >= 500:
             log_failure(context, exc, expected=failure.status != 500)
         return error_answer(failure, context)

@@ -32,6 +32,8 @@ class RequestContext:
     source: str = ""
     """Empty until the pair is known to be served, so values form a bounded set."""
     target: str = ""
+    model: str = ""
+    """Id of the model that is asked now, or was asked last."""
 
     def attach(self, scope: MutableMapping[str, Any]) -> None:
         """Stores this in `scope`, where `of` finds it."""

@@ -8,14 +8,13 @@ import json
 import logging
 import math
 import os
-import re
 import shlex
 import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,17 +22,22 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from model.checkpoints.checkpoint import check_checkpoint
-from model.checkpoints.embedded import EMBEDDED, model_directory
+from model.checkpoints.embedded import model_directory
 from model.engine.backends import may_use_cuda
 from model.engine.cpus import granted_cpus
+from model.errors import InvalidRequestError
+from service.catalog import CatalogEntry
+from service.catalog_entries import catalog_of, model_records
 from service.launcher.compilation import compile_ahead
 from service.launcher.forced_stop import STOP_SIGNALS, forced_stop
 from service.launcher.haproxy_rules import HAProxyOptions
 from service.launcher.local_ray import LaunchError, local_ray, wait_for_ray_exit
-from service.launcher.process_limits import free_threads, memory_limit, raise_open_files
+from service.launcher.process_limits import free_threads, raise_open_files
+from service.launcher.token_file import token_file
+from service.memory_budget import require_memory
+from service.memory_limit import memory_limit
 
 if TYPE_CHECKING:
-    from service.protocol import ModelInfo
     from service.settings import Settings
 
 __all__ = [
@@ -70,6 +74,8 @@ _LEAST_MEMORY_MIB = 220
 _LEAST_GATEWAY_MIB = 50
 _LEAST_REPLICA_MIB = 75
 """Without a model's weights."""
+_MOST_LISTED = 10
+"""Models that the banner lists."""
 _LOOK_SECONDS = 0.1
 _SERVE_STOP_SECONDS = 3.0
 """Time for Serve to shut down after that."""
@@ -120,36 +126,40 @@ def run(settings: Settings, address: Address) -> NoReturn:
             a replica did not start; or Ray died.
         NativeBuildError: the engine cannot be compiled, and has no fallback; nothing was started.
     """
-    check_models(settings)
+    entries = check_models(settings)
     check_gateways(settings)
     check_address(address)
     with reserved(address), _stopped_quietly():
-        _serve(settings, address)
+        _serve(settings, entries, address)
     sys.stdout.flush()
     # Without Python's own end: threads of a Ray whose start was interrupted crash in it.
     os._exit(0)
 
 
-def _serve(settings: Settings, address: Address) -> None:
+def _serve(settings: Settings, entries: Sequence[CatalogEntry], address: Address) -> None:
     started_at = time.monotonic()
     given = "graceful_shutdown_seconds" in settings.model_fields_set
     stop_seconds = _STOP_SECONDS + (settings.graceful_shutdown_seconds if given else 0.0)
     # While Ray starts, its own handler of SIGTERM raises SystemExit.
     with _stop_by_signal(), forced_stop(stop_seconds):
         settings = with_default_limits(settings)
-        check_process_limits(settings)
+        check_process_limits(settings, entries)
         settings, note = with_compiled_engine(settings)
         options = haproxy_options(settings, address)
-        with local_ray(options, fork_workers=settings.fork_workers):
+        with (
+            token_file(address.port, settings.admin_token) as token,
+            local_ray(options, fork_workers=settings.fork_workers),
+        ):
+            settings = settings.model_copy(update={"admin_token": token})
             _set_handlers(_raise_stopped)
             drain_seconds = 0.0
             lost = False
             try:
                 settings = with_default_resources(settings)
-                infos = _start(settings, address)
+                entries = _start(settings, address)
                 _wait_until_ready(address)
                 drain_seconds = settings.graceful_shutdown_seconds
-                _print_banner(address, infos, settings, time.monotonic() - started_at, note)
+                _print_banner(address, entries, settings, time.monotonic() - started_at, note)
                 wait_for_ray_exit()
                 lost = True
                 raise LaunchError("Ray has died, and with it the service")
@@ -160,20 +170,17 @@ def _serve(settings: Settings, address: Address) -> None:
                     _stop_serve(drain_seconds)
 
 
-def check_models(settings: Settings) -> None:
-    """CheckpointError for a damaged model directory; LaunchError for a name that cannot be."""
-    names = set()
-    for directory in map(model_directory, settings.models or EMBEDDED):
-        check_checkpoint(directory)
-        if (name := directory.resolve().name) in names:
-            raise LaunchError(
-                f"`--model` must be directories of different names, but two are called {name!r}"
-            )
-        if not name.isprintable():  # it is the name of a deployment, in Ray's logs and metrics
-            raise LaunchError(
-                f"`--model` must be directories of printable names, but one is called {name!r}"
-            )
-        names.add(name)
+def check_models(settings: Settings) -> tuple[CatalogEntry, ...]:
+    """The catalog; CheckpointError for a damaged directory, LaunchError for one that cannot be."""
+    for record in model_records(settings):
+        check_checkpoint(model_directory(record.model))
+    try:
+        entries = catalog_of(settings)
+        for entry in entries:
+            require_memory(entry, settings)
+    except InvalidRequestError as error:
+        raise LaunchError(f"`--model`: {error}") from error
+    return entries
 
 
 def check_gateways(settings: Settings) -> None:
@@ -186,8 +193,8 @@ def check_gateways(settings: Settings) -> None:
         )
 
 
-def check_process_limits(settings: Settings) -> None:
-    """LaunchError for too few open files, too few threads, or too little memory for `settings`.
+def check_process_limits(settings: Settings, entries: Sequence[CatalogEntry]) -> None:
+    """LaunchError for too few open files, too few threads, or too little memory for the models.
 
     Raises both limits as far as the user may.
     """
@@ -198,25 +205,32 @@ def check_process_limits(settings: Settings) -> None:
             f"the limit of open files must be at least {files_needed} for `max_in_flight` "
             f"{settings.limits.max_in_flight}, but is {open_files}; raise it (ulimit -Hn)"
         )
-    scaling = settings.autoscaling
-    replicas = settings.replicas if scaling is None else scaling.min_replicas
-    replicas *= len(settings.models or EMBEDDED)
+    dedicated = [(entry, _least_replicas(settings, entry)) for entry in entries if not entry.shared]
+    shared = [entry.loaded_bytes for entry in entries if entry.shared]
+    replicas = sum(count for _, count in dedicated) + (settings.shared_replicas if shared else 0)
     needed = _THREADS * (_OTHER_PROCESSES + settings.gateway_replicas + replicas)
     if threads is not None and threads < needed:
         raise LaunchError(
             f"about {needed} threads are needed, but this user or this container may start only "
             f"{max(0, threads)} more; raise the limit (ulimit -Hu, or the container's of processes)"
         )
-    _check_memory(settings.gateway_replicas, replicas)
+    # Those that share replicas are not there all at once.
+    weights = max(shared, default=0) + sum(count * each.loaded_bytes for each, count in dedicated)
+    _check_memory(settings.gateway_replicas, replicas, math.ceil(weights / 2**20))
 
 
-def _check_memory(gateways: int, replicas: int) -> None:
+def _least_replicas(settings: Settings, entry: CatalogEntry) -> int:
+    scaling = entry.autoscaling(settings)
+    return entry.num_replicas(settings) if scaling is None else scaling.min_replicas
+
+
+def _check_memory(gateways: int, replicas: int, weights: int) -> None:
     limit = memory_limit() // 2**20
     needed = _LEAST_MEMORY_MIB + _LEAST_GATEWAY_MIB * gateways + _LEAST_REPLICA_MIB * replicas
-    if limit < needed:
+    if limit < needed + weights:
         raise LaunchError(
-            f"memory must be at least {needed} MiB, and the models' weights, for {replicas} "
-            f"replicas in all, but this machine or container has {limit} MiB"
+            f"memory must be at least {needed + weights} MiB, {weights} of them for models, for "
+            f"{replicas} replicas in all, but this machine or container has {limit} MiB"
         )
 
 
@@ -288,6 +302,8 @@ def haproxy_options(settings: Settings, address: Address) -> HAProxyOptions:
 def with_default_resources(settings: Settings) -> Settings:
     """Divides this machine's CPUs and GPUs among the replicas, where the settings do not.
 
+    CPUs as threads: Ray reserves none, so that there is a place for models that are added.
+
     Raises:
         LaunchError: the settings require a CUDA device, and there is none.
     """
@@ -300,9 +316,9 @@ def with_default_resources(settings: Settings) -> Settings:
         raise LaunchError("`--device` is cuda, but this machine has no CUDA device")
     scaling = settings.autoscaling
     replicas_per_model = settings.replicas if scaling is None else scaling.max_replicas
-    replicas = replicas_per_model * len(settings.models or EMBEDDED)
+    replicas = replicas_per_model * len(model_records(settings))
     defaults: dict[str, Any] = {
-        "num_cpus_per_replica": _share(cpus, replicas),
+        "num_cpus_per_replica": 0.0,
         # Ray takes a share from a single GPU, so the fullest GPU counts.
         "num_gpus_per_replica": _share(1.0, math.ceil(replicas / gpus)) if gpus else 0.0,
         "num_cpus_per_gateway": 0.0,
@@ -352,13 +368,15 @@ def _share(amount: float, count: int) -> float:
     return math.floor(amount / count * 1000) / 1000  # rounded down to Ray's precision
 
 
-def _start(settings: Settings, address: Address) -> list[ModelInfo]:
+def _start(settings: Settings, address: Address) -> tuple[CatalogEntry, ...]:
+    """Starts the gateways, and each model that does not share replicas, as applications."""
     from ray import serve
     from ray.exceptions import RayError
     from ray.serve._private import client
     from ray.serve.schema import LoggingConfig
 
-    from service.app import build, model_directories, translator_name
+    from service.app import gateways
+    from service.deployments import model_application
 
     # It would look once a second whether the application runs, or has ended.
     client.CLIENT_POLLING_INTERVAL_S = _LOOK_SECONDS  # type: ignore[attr-defined]
@@ -368,25 +386,30 @@ def _start(settings: Settings, address: Address) -> list[ModelInfo]:
     options = {"host": "127.0.0.1", "port": address.port}
     try:
         serve.start(http_options=options, logging_config=quiet)
-        serve.run(build(settings), name=APPLICATION, route_prefix="/")
+        entries = catalog_of(settings, application=APPLICATION)
+        targets = [serve.RunTarget(gateways(settings, entries, {}), APPLICATION, "/")]
+        for entry in entries:
+            if entry.application is not None:
+                application = model_application(settings, entry, hub=APPLICATION)
+                targets.append(serve.RunTarget(application, entry.application, None))
+        serve.run_many(targets)
     except (RuntimeError, ValueError, RayError) as error:  # ValueError: a name that Serve refuses
         raise LaunchError(f"the service did not start: {_reason(str(error))}") from None
-    handles = [
-        serve.get_deployment_handle(translator_name(directory), APPLICATION)
-        for directory in model_directories(settings)
-    ]
-    return [handle.info.remote().result(timeout_s=READY_SECONDS) for handle in handles]
+    return entries
 
 
 def _reason(error: str) -> str:
     """The root cause of a failed start: a replica's message, else that of `error`."""
     from ray import serve
 
+    from service.catalog_changes import root_cause
+
     with suppress(Exception):
-        for deployment in serve.status().applications[APPLICATION].deployments.values():
-            if deployment.message:
-                return _root_cause(deployment.message)
-    return _root_cause(error)
+        for application in serve.status().applications.values():
+            for deployment in application.deployments.values():
+                if deployment.message:
+                    return root_cause(deployment.message)
+    return root_cause(error)
 
 
 def _stop_serve(drain_seconds: float) -> None:
@@ -424,21 +447,25 @@ def _wait_until_ready(address: Address) -> None:
 
 
 def _print_banner(
-    address: Address, infos: list[ModelInfo], settings: Settings, seconds: float, note: str | None
+    address: Address,
+    entries: Sequence[CatalogEntry],
+    settings: Settings,
+    seconds: float,
+    note: str | None,
 ) -> None:
     reach = "all who can reach this machine" if address.public else "this machine only"
-    replicas = "1 replica" if settings.replicas == 1 else f"{settings.replicas} replicas"
-    if (scaling := settings.autoscaling) is not None:
-        replicas = f"{scaling.min_replicas} to {scaling.max_replicas} replicas"
     print(f"Polyhead is ready after {seconds:.1f} s")
     print(f"  address  {address.url}   for {reach}; {address.url}/docs describes it")
-    for info in infos:
+    for entry in entries[:_MOST_LISTED]:
+        info = entry.info
         size = f"{info.num_parameters / 1e6:.0f} M parameters"
         print(f"  model    {info.name}: {info.languages} ({size})")
-        print(f"  device   {info.device}, {info.dtype}, {replicas}")
+        print(f"  device   {info.device}, {info.dtype}, {_replicas(settings, entry)}")
+    if (more := len(entries) - _MOST_LISTED) > 0:
+        print(f"  models   {more} more; {address.url}/v1/models lists them")
     if note is not None:
         print(f"  note     {note}")
-    source, target = infos[0].languages.pairs[0]
+    source, target = entries[0].info.languages.pairs[0]
     body = json.dumps({"text": "Good morning!", "source": source, "target": target})
     print("Try it:")
     print(
@@ -448,12 +475,16 @@ def _print_banner(
     print("Ctrl-C ends it.", flush=True)
 
 
-def _root_cause(error: str) -> str:
-    """The last line of a traceback: its exception."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", error)
-    lines = [line.strip() for line in plain.splitlines() if line.strip()]
-    # Without the class if it is one of ours, whose messages are for users.
-    return re.sub(r"^model\.errors\.\w+: ", "", lines[-1]) if lines else "it did not say why"
+def _replicas(settings: Settings, entry: CatalogEntry) -> str:
+    if entry.shared:
+        return f"{_counted(settings.shared_replicas)}, shared"
+    if (scaling := entry.autoscaling(settings)) is not None:
+        return f"{scaling.min_replicas} to {scaling.max_replicas} replicas"
+    return _counted(entry.num_replicas(settings))
+
+
+def _counted(replicas: int) -> str:
+    return "1 replica" if replicas == 1 else f"{replicas} replicas"
 
 
 @contextmanager

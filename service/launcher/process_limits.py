@@ -11,7 +11,7 @@ import psutil
 
 from model.engine.cgroups import own_cgroups, words_of
 
-__all__ = ["forbid_core_dumps", "free_threads", "memory_limit", "raise_open_files"]
+__all__ = ["forbid_core_dumps", "free_threads", "raise_open_files"]
 
 
 def forbid_core_dumps() -> None:
@@ -57,19 +57,6 @@ def free_threads(root: Path = Path("/")) -> int | None:
         if most and current and most[0].isdecimal():  # not "max"
             rooms.append(int(most[0]) - int(current[0]))
     return min(rooms, default=None)
-
-
-def memory_limit(root: Path = Path("/")) -> int:
-    """Bytes that this process and all it starts may have: the machine's, or a cgroup's.
-
-    Args:
-        root: where /proc and the cgroup file systems are looked for.
-    """
-    limits = [int(psutil.virtual_memory().total)]
-    for cgroup in own_cgroups("memory", root):
-        for name in ("memory.max", "memory.limit_in_bytes"):
-            limits += [int(word) for word in words_of(cgroup / name) if word.isdecimal()]
-    return min(limits)
 
 
 def _threads_of_this_user() -> int:

@@ -30,7 +30,13 @@ from ray.exceptions import RayError
 from model.errors import DeadlineExceededError
 from service.observability.snapshot import Snapshot, cumulative_only, labelled_gauges, merge
 
-__all__ = ["Aggregator", "HubBackup", "HubClient", "MetricsHub", "NonBlockingHubClient"]
+__all__ = [
+    "Aggregator",
+    "HubBackup",
+    "HubClient",
+    "MetricsHub",
+    "NonBlockingHubClient",
+]
 
 PUSH_SECONDS = 0.5
 """Between two pushes of a process."""
@@ -106,18 +112,19 @@ class Aggregator:
         )
         return merge([self._retired, *current])
 
-    def refused(self) -> float:
-        """All requests ever refused for overload, at all gateways.
+    def refused(self) -> dict[str, float]:
+        """All requests ever refused for overload, at all gateways, by model.
 
         Only these are demand that more replicas could serve. A 503 may also mean a dead replica or
         a draining gateway, and a 429 that a client's quota is used up.
         """
-        return sum(
-            value
-            for snapshot in (self._retired, *(known.snapshot for known in self._sources.values()))
-            if _OVERLOADED in snapshot
-            for value in snapshot[_OVERLOADED].samples.values()
-        )
+        refused: dict[str, float] = {}
+        for snapshot in (self._retired, *(known.snapshot for known in self._sources.values())):
+            if _OVERLOADED in snapshot:
+                for (_, labels), value in snapshot[_OVERLOADED].samples.items():
+                    name = dict(labels).get("model_name", "")
+                    refused[name] = refused.get(name, 0.0) + value
+        return refused
 
     def backup(self) -> HubBackup:
         """The state for a successor."""
@@ -183,8 +190,8 @@ class MetricsHub:
         await asyncio.sleep(max(0.0, self._settled_at - time.monotonic()))
         return self._incarnation, self._aggregator.merged()
 
-    async def refused(self) -> float:
-        """All requests ever refused for overload."""
+    async def refused(self) -> dict[str, float]:
+        """All requests ever refused for overload, by model."""
         return self._aggregator.refused()
 
     async def backup(self) -> tuple[str, HubBackup]:
@@ -207,7 +214,7 @@ class HubClient:
     """Pushes one process's snapshots to the hub of its application, on a thread of its own.
 
     Args:
-        application: name of the Serve application; each has a hub of its own.
+        application: name of the Serve application; those of one service have a hub together.
         source: name of this process, unique in the cluster and over time.
         take: takes the snapshot to push; called on any thread.
         keeps_backup: whether this process keeps a backup of the hub.
@@ -233,14 +240,25 @@ class HubClient:
         self._thread = threading.Thread(target=self._push_until_closed, name="metrics", daemon=True)
 
     @classmethod
-    def of_this_replica(cls, take: Callable[[], Snapshot], *, keeps_backup: bool = False) -> Self:
-        """The client of the Serve replica that runs in this process."""
+    def of_this_replica(
+        cls,
+        take: Callable[[], Snapshot],
+        *,
+        application: str | None = None,
+        keeps_backup: bool = False,
+    ) -> Self:
+        """The client of the Serve replica that runs in this process.
+
+        Args:
+            take, keeps_backup: as of the class.
+            application: whose hub it pushes to; None is the replica's own.
+        """
         # Imported here since the hub's process does not need it.
         from ray import serve
 
         context = serve.get_replica_context()
         source = f"{context.deployment}#{context.replica_tag}"
-        return cls(context.app_name, source, take, keeps_backup=keeps_backup)
+        return cls(application or context.app_name, source, take, keeps_backup=keeps_backup)
 
     def start(self) -> None:
         """Starts the thread."""
@@ -341,8 +359,8 @@ class NonBlockingHubClient:
         self._source = source
         self._hub: Any = None
         self._look_up_at = 0.0
-        self._answer: concurrent.futures.Future[float] | None = None
-        self._refused: float | None = None
+        self._answer: concurrent.futures.Future[dict[str, float]] | None = None
+        self._refused: dict[str, float] | None = None
 
     def push(self, snapshot: Snapshot) -> None:
         """Sends `snapshot` if there is a hub, without waiting for an answer."""
@@ -359,8 +377,9 @@ class NonBlockingHubClient:
             if self._answer is None:
                 self._answer = self._hub.refused.remote().future()
 
-    def refused(self) -> float | None:
-        """All requests ever refused for overload, by the hub's last answer; None while unknown."""
+    def refused(self) -> dict[str, float] | None:
+        """All requests ever refused for overload, by model, as the hub answered last; None while
+        that is unknown."""
         if self._answer is not None and self._answer.done():
             try:
                 self._refused = self._answer.result()

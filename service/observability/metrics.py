@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from model.engine.engine import EngineStats, StepStats
     from model.translation import Translation
     from service.autoscaling.decision import ReplicaLoad, ScalingDecision
+    from service.protocol import LoadedModel
 
-__all__ = ["AutoscalerMetrics", "GatewayMetrics", "TranslatorMetrics"]
+__all__ = ["AutoscalerMetrics", "GatewayMetrics", "ModelMetrics", "TranslatorMetrics"]
 
 LATENCY_BUCKETS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
@@ -63,29 +64,21 @@ _OTHER = "other"
 _Metric = TypeVar("_Metric", Counter, Gauge, Histogram)
 
 
-class _ProcessMetrics:
-    """The registry of one process.
+class _Metrics:
+    """A registry.
 
     Args:
-        component: what the process is, for `polyhead_process_up`.
         labels: set on every metric that is made here.
     """
 
-    def __init__(self, component: str, **labels: str) -> None:
+    def __init__(self, **labels: str) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
         self._labels = labels
-        up = Gauge(
-            "polyhead_process_up",
-            "1 for each process that reports, by what it is.",
-            ("component",),
-            registry=self.registry,
-        )
-        up.labels(component).set(1)
 
     def _new(self, kind: type[_Metric], name: str, documentation: str, **options: Any) -> _Metric:
         name, labels = f"polyhead_{name}", tuple(self._labels)
         family = kind(name, documentation, labels, registry=self.registry, **options)
-        return family.labels(**self._labels)
+        return family.labels(**self._labels) if labels else family
 
     def _new_gauges(self, prefix: str, documentations: Mapping[str, str]) -> dict[str, Gauge]:
         """Gauges by the field of `service.autoscaling.decision` that they show."""
@@ -95,17 +88,38 @@ class _ProcessMetrics:
         }
 
 
+class _ProcessMetrics(_Metrics):
+    """The registry of one process.
+
+    Args:
+        component: what the process is, for `polyhead_process_up`.
+        labels: set on every metric that is made here.
+    """
+
+    def __init__(self, component: str, **labels: str) -> None:
+        super().__init__(**labels)
+        up = Gauge(
+            "polyhead_process_up",
+            "1 for each process that reports, by what it is.",
+            ("component",),
+            registry=self.registry,
+        )
+        up.labels(component).set(1)
+
+
 class GatewayMetrics(_ProcessMetrics):
     """Metrics of a gateway. Used on its event loop only.
 
     Args:
         max_pairs: language pairs that are told apart, the first ones that are served; a broad model
             has tens of thousands, and each would be a family of series.
+        max_models: models that are told apart, the first ones that refuse something.
     """
 
-    def __init__(self, *, max_pairs: int = 200) -> None:
+    def __init__(self, *, max_pairs: int = 200, max_models: int = 200) -> None:
         super().__init__("gateway")
         self._max_pairs = max_pairs
+        self._max_models = max_models
         self._pairs: set[tuple[str, str]] = {("", "")}
         self._requests = Counter(
             "polyhead_http_requests",
@@ -137,9 +151,12 @@ class GatewayMetrics(_ProcessMetrics):
         )
         self._overloaded = Counter(
             "polyhead_http_requests_overloaded",
-            "HTTP requests that were refused since there was too much to do.",
+            "HTTP requests that were refused since there was too much to do, by model. What is "
+            "refused before its model is known counts for those in work, by their shares.",
+            ("model_name",),
             registry=self.registry,
         )
+        self._names: set[str] = {""}
 
     def read_in_flight(self, source: Callable[[], Mapping[str, int]]) -> None:
         """Reads the requests in flight by route from `source`, which must be thread-safe."""
@@ -164,9 +181,17 @@ class GatewayMetrics(_ProcessMetrics):
         if status < 400 and source and target:
             self._e2e_latency.labels(source, target).observe(seconds)
 
-    def count_overload(self) -> None:
-        """Counts a request that was refused for overload, which is demand to the autoscaler."""
-        self._overloaded.inc()
+    def count_overload(self, shares: Mapping[str, float]) -> None:
+        """Counts a request that was refused for overload, which is demand to the autoscaler.
+
+        Args:
+            shares: of the models that it counts for, by id; they add up to 1, or there are none.
+        """
+        for name, share in (shares or {"": 1.0}).items():
+            known = name in self._names or len(self._names) <= self._max_models
+            if known:
+                self._names.add(name)
+            self._overloaded.labels(name if known else _OTHER).inc(share)
 
     def count_retry(self, reason: str) -> None:
         """Counts an attempt after another one, or beside it."""
@@ -174,13 +199,69 @@ class GatewayMetrics(_ProcessMetrics):
 
 
 class TranslatorMetrics(_ProcessMetrics):
-    """Metrics of a translator replica.
+    """Metrics of a translator replica: of itself, and of each model that it has held.
 
-    `observe_translations` is called on its event loop, everything else on one other thread.
+    Args:
+        memory_budget: bytes that its models may take; None is no limit.
+    """
+
+    def __init__(self, memory_budget: int | None = None) -> None:
+        super().__init__("translator")
+        self._models: dict[str, ModelMetrics] = {}
+        self._new(
+            Gauge,
+            "model_memory_budget_bytes",
+            "Memory that the models of a process may take together; 0 is no limit.",
+        ).set(memory_budget or 0)
+        self._load_time = self._new(
+            Histogram, "model_load_seconds", "Time to load a model.", buckets=LATENCY_BUCKETS
+        )
+
+    def of(self, model_name: str) -> ModelMetrics:
+        """Those of one model. They stay when it goes, so that its counters only grow."""
+        if (known := self._models.get(model_name)) is not None:
+            return known
+        return self._models.setdefault(model_name, ModelMetrics(model_name))
+
+    @property
+    def registries(self) -> list[CollectorRegistry]:
+        """All of them; they have no series in common."""
+        return [self.registry, *(model.registry for model in list(self._models.values()))]
+
+    def observe_load(self, model_name: str, seconds: float) -> None:
+        """Records that a model has been loaded."""
+        self._load_time.observe(seconds)
+        self.of(model_name).loads.inc()
+
+    def set_loaded(self, loaded: Iterable[LoadedModel]) -> None:
+        """Sets the gauges of what is in memory."""
+        held: dict[str, list[LoadedModel]] = {name: [] for name in list(self._models)}
+        for each in loaded:
+            held.setdefault(each.id, []).append(each)
+        for name, models in held.items():
+            self.of(name).set_loaded(models)
+
+
+class ModelMetrics(_Metrics):
+    """Metrics of one model in a translator replica.
+
+    `observe_translations` is called on its event loop, `observe_steps` and what sets gauges on one
+    other thread, the counters on any.
     """
 
     def __init__(self, model_name: str) -> None:
-        super().__init__("translator", model_name=model_name)
+        super().__init__(model_name=model_name)
+        self.loads = self._new(Counter, "model_loads", "Times that a model was loaded.")
+        self.load_failures = self._new(
+            Counter, "model_load_failures", "Times that a model could not be loaded."
+        )
+        self.evictions = self._new(
+            Counter, "model_evictions", "Times that a model made room for another."
+        )
+        self._loaded = self._new(Gauge, "models_loaded", "1 for a model that is in memory.")
+        self._memory = self._new(
+            Gauge, "model_memory_bytes", "Memory of a model, as computed; 0 if it is not loaded."
+        )
         self._prompt_tokens = self._new(Counter, "prompt_tokens", "Source tokens translated.")
         self._generation_tokens = self._new(Counter, "generation_tokens", "Target tokens produced.")
         self._sentences = self._new(Counter, "sentences", "Sentences translated.")
@@ -259,13 +340,18 @@ class TranslatorMetrics(_ProcessMetrics):
             self._iteration_tokens.observe(step.encoded_tokens + step.running)
             self._iteration_tokens.observe(step.running, count=step.steps - 1)
 
+    def set_loaded(self, models: Sequence[LoadedModel]) -> None:
+        """Sets the gauges of its revisions that are in memory."""
+        self._loaded.set(len(models))
+        self._memory.set(sum(each.bytes for each in models))
+
     def set_engine(self, stats: EngineStats) -> None:
-        """Sets the gauges of the engine's state."""
+        """Sets the gauges of the engine's state; without slots it is not loaded."""
         self._running.set(stats.running)
         self._waiting.set(stats.waiting)
         self._slots_in_use.set(stats.slots_used)
         self._slots.set(stats.max_slots)
-        self._cache_usage.set(stats.slots_used / stats.max_slots)
+        self._cache_usage.set(stats.slots_used / max(1, stats.max_slots))
 
     def set_load(self, load: ReplicaLoad) -> None:
         """Sets the gauges of the load reported to the autoscaler."""

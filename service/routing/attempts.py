@@ -1,4 +1,4 @@
-"""Calls in flight to replicas, shared by the backend that sends them and the request router.
+"""What the backend that sends calls and Serve's request router tell each other.
 
 Serve pickles the request router's module by value, so shared objects live in this module.
 """
@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable
 from typing import Self
 
-__all__ = ["Attempt", "attempt_of"]
+__all__ = ["Attempt", "attempt_of", "count_replicas", "num_replicas"]
 
 
 class Attempt:
@@ -23,6 +23,8 @@ class Attempt:
         self.call_id = str(next(_IDS))
         """Unique in this process; the `session_id` of the call's handle."""
         self.beside = beside
+        self.model: str | None = None
+        """Of a deployment that loads models on demand, the one that the call is for."""
         self.replica: object = None
         """Where the call was sent last; None until then."""
         self.has_alternative: Callable[[], bool] = _never
@@ -45,6 +47,16 @@ def attempt_of(call_id: str) -> Attempt | None:
     return _ATTEMPTS.get(call_id)
 
 
+def num_replicas(application: str, deployment: str) -> int:
+    """The replicas of a deployment that can take calls now; 0 before the first call to it."""
+    return _REPLICAS.get((application, deployment), 0)
+
+
+def count_replicas(application: str, deployment: str, count: int) -> None:
+    """Notes the replicas of a deployment that can take calls."""
+    _REPLICAS[application, deployment] = count
+
+
 def _nothing() -> None: ...
 
 
@@ -54,3 +66,4 @@ def _never() -> bool:
 
 _IDS = itertools.count(1)
 _ATTEMPTS: dict[str, Attempt] = {}
+_REPLICAS: dict[tuple[str, str], int] = {}

@@ -15,10 +15,11 @@ Serve pickles this module by value, so state that others share lives in `service
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -32,9 +33,9 @@ from ray.serve.request_router import (
     RunningReplica,
 )
 
-from service.routing.attempts import attempt_of
+from service.routing.attempts import attempt_of, count_replicas
 
-__all__ = ["HealthAwareRouter"]
+__all__ = ["HealthAwareRouter", "rendezvous"]
 
 _CHECK_PERIOD_SECONDS = 0.5
 _PROBE_AFTER_SECONDS = 1.0
@@ -43,6 +44,10 @@ _PROBE_TIMEOUT_SECONDS = 2.0
 """Long enough for a replica on a busy machine."""
 _EXCLUSION_SECONDS = 5.0
 """About the time in which Serve replaces an unhealthy replica."""
+_BUSY_FACTOR = 2
+_BUSY_CALLS = 16
+"""The first choice of a shared model is busy with so many times the calls of the second, and so
+many more: about what keeps a batch full."""
 
 
 class _ObservedReplica(RunningReplica):
@@ -62,7 +67,12 @@ class _ObservedReplica(RunningReplica):
 
 
 class HealthAwareRouter(FIFOMixin, LocalityMixin, RequestRouter):
-    """Power of two choices among the replicas that are not excluded. Runs on one event loop."""
+    """Power of two choices among the replicas that are not excluded. Runs on one event loop.
+
+    Calls for a model that replicas load on demand go to the first of them in an order that depends
+    on the model (a rendezvous hash), so that few replicas load it; to the second one while the
+    first is excluded or busy.
+    """
 
     def initialize_state(self, **options: Any) -> None:
         """Initializes the state; Serve calls this once, before there are replicas."""
@@ -78,18 +88,36 @@ class HealthAwareRouter(FIFOMixin, LocalityMixin, RequestRouter):
         """A replica that reports its calls to this router."""
         return _ObservedReplica(replica_info, self._on_sent)
 
+    def update_replicas(self, replicas: list[RunningReplica]) -> None:
+        """Takes over the replicas that there are now, and notes how many."""
+        super().update_replicas(replicas)
+        deployment = self._deployment_id
+        count_replicas(deployment.app_name, deployment.name, len(replicas))
+
     async def choose_replicas(
         self,
         candidate_replicas: list[RunningReplica],
         pending_request: PendingRequest | None = None,
     ) -> list[list[RunningReplica]]:
-        """Two replicas at random; Serve takes the less loaded one."""
+        """Two replicas at random, of which Serve takes the less loaded one; or those of a model."""
         near = self.apply_locality_routing(pending_request)
         usable = self._usable()
         others = usable - {_avoided(pending_request)}
+        if (model := _shared_model(pending_request)) is not None:
+            ordered = self._ordered(model, others or usable or self.curr_replicas.keys())
+            return [[self.curr_replicas[name]] for name in ordered]
         candidates = list(near & others or others or near & usable or usable or near)
         names = random.sample(candidates, min(2, len(candidates)))
         return [[self.curr_replicas[name] for name in names]]
+
+    def _ordered(self, model: str, names: Iterable[ReplicaID]) -> list[ReplicaID]:
+        """The replicas in the order in which a model's calls try them."""
+        ordered = sorted(names, key=lambda name: rendezvous(model, name.unique_id), reverse=True)
+        if len(ordered) > 1:
+            first, second = (len(self._in_flight.get(name, ())) for name in ordered[:2])
+            if first >= _BUSY_FACTOR * second + _BUSY_CALLS:
+                ordered[:2] = reversed(ordered[:2])
+        return ordered
 
     def _usable(self) -> set[ReplicaID]:
         """Replicas that are neither unresponsive nor broken. Thread-safe."""
@@ -164,6 +192,16 @@ class HealthAwareRouter(FIFOMixin, LocalityMixin, RequestRouter):
             for call_id in list(self._in_flight.get(name, {}).values()):
                 if (attempt := attempt_of(call_id)) is not None:
                     attempt.cancel()
+
+
+def rendezvous(model: str, replica: str) -> bytes:
+    """The weight of a replica for a model: the same in every process, and even over models."""
+    return hashlib.blake2b(f"{model}\0{replica}".encode(), digest_size=8).digest()
+
+
+def _shared_model(request: PendingRequest | None) -> str | None:
+    attempt = attempt_of(request.metadata.session_id) if request else None
+    return attempt.model if attempt else None
 
 
 def _avoided(request: PendingRequest | None) -> object:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from model.text.languages import listed
-from service.errors import LanguageNotServedError, ModelUnavailableError, shown
-from service.protocol import ModelInfo, TranslateCall, TranslateReply
+from service.errors import InvalidFieldError, LanguageNotServedError, ModelUnavailableError, shown
+from service.protocol import HostedModel, ModelInfo, TranslateCall, TranslateReply
 from service.routing.attempts import Attempt
 
-__all__ = ["Backend", "Hop", "ReplicaLostError", "Route", "Router"]
+__all__ = ["Backend", "Hop", "ReplicaLostError", "Route", "RoutedModel", "Router"]
 
 
 class ReplicaLostError(Exception):
@@ -20,15 +22,20 @@ class ReplicaLostError(Exception):
 
 
 class Backend(Protocol):
-    """One model behind any number of replicas.
+    """The replicas of one deployment, which host one model or many.
 
     Both methods raise what the replica raised (`model.errors`), ReplicaLostError, or
     ModelUnavailableError when no replica accepts calls. Cancelling a call cancels the replica's
     work.
     """
 
-    async def info(self) -> ModelInfo:
-        """The model that the replicas host."""
+    @property
+    def num_replicas(self) -> int:
+        """The replicas that can take calls now; 0 before the first call."""
+        ...
+
+    async def check(self) -> None:
+        """Returns if a replica is healthy; waits for one if there is none."""
         ...
 
     async def translate(
@@ -39,13 +46,36 @@ class Backend(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RoutedModel:
+    """A model of the catalog, and where it is."""
+
+    hosted: HostedModel
+    info: ModelInfo
+    backend: Backend
+    aliases: tuple[str, ...] = ()
+    shared: bool = False
+    """Whether its replicas hold many models, loaded on demand."""
+    can_sleep: bool = False
+    """Whether it may have no replica, and is not to be woken by a probe."""
+
+    @property
+    def asleep(self) -> bool:
+        """Whether it has no replica and none is needed."""
+        return self.can_sleep and self.backend.num_replicas == 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Hop:
     """A model, and the pair that it translates, as it writes their codes."""
 
-    backend: Backend
-    info: ModelInfo
+    model: RoutedModel
     source: str
     target: str
+
+    @property
+    def info(self) -> ModelInfo:
+        """The model's info."""
+        return self.model.info
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,113 +101,134 @@ class Route:
 
 
 class Router:
-    """Caches the models' infos, and finds the model for a pair."""
+    """Finds the model for a pair among models that may change. Belongs to one event loop.
+
+    Args:
+        models: the catalog; the first one that has a pair serves it.
+        pivot: language through which pairs go that no model has; None refuses them.
+        info_timeout_seconds: time limit of one model in `check`.
+    """
 
     def __init__(
         self,
-        backends: Mapping[str, Backend],
+        models: Sequence[RoutedModel],
         *,
         pivot: str | None = None,
         info_timeout_seconds: float = 2.0,
     ) -> None:
-        """Args:
-        backends: The configured models by name; the first one that has a pair serves it.
-        pivot: Language through which pairs go that no model has; None refuses them.
-        info_timeout_seconds: Time limit for one model's info.
-        """
-        if not backends:
-            raise ValueError("`backends` must have at least one model, but has none")
-        self._backends = dict(backends)
         self._pivot = pivot
         self._info_timeout = info_timeout_seconds
-        self._infos: dict[str, ModelInfo] = {}
-        self._languages: dict[str, tuple[str, ...]] = {}
-        self._fetching: asyncio.Task[dict[str, str]] | None = None
+        self._held: Counter[str] = Counter()
+        """Routes in use by key of the model: it must stay loaded."""
+        self._held_ids: Counter[str] = Counter()
+        self.update(models)
+
+    def update(self, models: Sequence[RoutedModel]) -> None:
+        """Replaces the catalog, for all routes that are found from now on."""
+        self._models = {model.hosted.id: model for model in models}
+        self._by_name = {
+            name: model for model in models for name in (model.hosted.id, *model.aliases)
+        }
+        self._languages = self._reachable()
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """The configured models, ready or not."""
-        return tuple(self._backends)
+    def models(self) -> tuple[RoutedModel, ...]:
+        """The models, ready or not."""
+        return tuple(self._models.values())
 
-    async def check(self) -> dict[str, str]:
-        """Fetches every model's info anew; the problems of those that fail, by name."""
-        return await self._fetch(self._backends)
-
-    async def models(self) -> list[ModelInfo]:
-        """The models whose info is known; ModelUnavailableError when there is none yet."""
-        await self._fetch_missing()
-        if not self._infos:
-            raise ModelUnavailableError("no model is ready yet; try again later")
-        return [self._infos[name] for name in self._backends if name in self._infos]
-
-    async def languages(self) -> Mapping[str, tuple[str, ...]]:
+    @property
+    def languages(self) -> Mapping[str, tuple[str, ...]]:
         """Each language, and those that it can be translated into, perhaps through the pivot.
 
         In alphabetical order; the same object until the models change.
-
-        Raises:
-            ModelUnavailableError: no model is ready yet.
         """
-        await self.models()
         return self._languages
 
-    async def find(self, source: str, target: str) -> Route:
+    async def check(self) -> dict[str, str]:
+        """Asks the replicas of every model that has some, or should; the problems by id."""
+        models = [model for model in self.models if not model.asleep]
+        backends = list({id(model.backend): model.backend for model in models}.values())
+        answers = await asyncio.gather(*(self._ask(backend) for backend in backends))
+        problems = {id(each): answer for each, answer in zip(backends, answers, strict=True)}
+        return {
+            model.hosted.id: problem
+            for model in models
+            if (problem := problems[id(model.backend)]) is not None
+        }
+
+    def find(self, source: str, target: str, name: str | None = None) -> Route:
         """The model for a pair; if none has it, one into the pivot and one out of it.
 
+        Args:
+            source, target: in any letter case.
+            name: id or alias of the only model that may be taken.
+
         Raises:
+            InvalidFieldError: there is no model `name`, or it does not have the pair.
             LanguageNotServedError: there is no way; the message lists what is served.
-            ModelUnavailableError: a model that may have it is not ready yet.
+            ModelUnavailableError: there is no model at all.
         """
-        if (hop := self._hop(source, target)) is not None:
-            return Route(hops=(hop,))
-        problems = await self._fetch_missing()
+        if name is not None:
+            return Route(hops=(self._named(name, source, target),))
+        if not self._models:
+            raise ModelUnavailableError("there is no model; try again later")
         if (route := self._route(source, target)) is not None:
             return route
-        if problems:
-            missing = ", ".join(sorted(problems))
-            raise ModelUnavailableError(f"not ready yet: {missing}; try again later")
         raise self._not_served(source, target)
 
-    async def _fetch_missing(self) -> dict[str, str]:
-        """Fetches the infos that are not known yet; concurrent callers share one attempt."""
-        if len(self._infos) == len(self._backends):
-            return {}
-        if self._fetching is None or self._fetching.done():
-            missing = {
-                name: backend for name, backend in self._backends.items() if name not in self._infos
-            }
-            self._fetching = asyncio.create_task(self._fetch(missing))
-        return await asyncio.shield(self._fetching)
+    @contextmanager
+    def held(self, route: Route) -> Iterator[None]:
+        """Keeps the models of a route in `held_keys` while the block runs."""
+        for hop in route.hops:
+            self._held[hop.model.hosted.key] += 1
+            self._held_ids[hop.model.hosted.id] += 1
+        try:
+            yield
+        finally:
+            for hop in route.hops:
+                _release(self._held, hop.model.hosted.key)
+                _release(self._held_ids, hop.model.hosted.id)
 
-    async def _fetch(self, backends: Mapping[str, Backend]) -> dict[str, str]:
-        answers = await asyncio.gather(*(self._ask(backend) for backend in backends.values()))
-        problems: dict[str, str] = {}
-        for name, answer in zip(backends, answers, strict=True):
-            if isinstance(answer, ModelInfo):
-                self._infos[name] = answer
-            else:
-                problems[name] = answer
-        if (languages := self._reachable()) != self._languages:
-            self._languages = languages
-        return problems
+    @property
+    def held_keys(self) -> frozenset[str]:
+        """Keys of the models that requests in work may still call. Thread-safe."""
+        return frozenset(dict(self._held))
 
-    async def _ask(self, backend: Backend) -> ModelInfo | str:
-        """A model's info, or the reason why there is none."""
+    def load_shares(self) -> dict[str, float]:
+        """Each model's share of the requests in work, by id."""
+        total = self._held_ids.total()
+        return {name: count / total for name, count in self._held_ids.items()}
+
+    def _named(self, name: str, source: str, target: str) -> Hop:
+        model = self._by_name.get(name)
+        if model is None:
+            raise InvalidFieldError(
+                f"`model` must be one of {listed(self._models)}, but is {shown(name)}",
+                field="model",
+            )
+        if (hop := _hop(model, source, target)) is None:
+            raise InvalidFieldError(
+                f"`model` must be one that translates {shown(source)} to {shown(target)}, "
+                f"but {name} has {model.info.languages}",
+                field="model",
+            )
+        return hop
+
+    async def _ask(self, backend: Backend) -> str | None:
+        """The problem of a backend; None if it answers."""
         try:
             async with asyncio.timeout(self._info_timeout):
-                return await backend.info()
+                await backend.check()
         except TimeoutError:
             return f"did not answer within {self._info_timeout:g} s"
         except Exception as exc:  # a broken model must not hide the others
             return f"failed with {type(exc).__name__}"
+        return None
 
     def _hop(self, source: str, target: str) -> Hop | None:
         """The first model that has a pair."""
-        for name, backend in self._backends.items():
-            info = self._infos.get(name)
-            if info is not None and (pair := info.languages.find(source, target)) is not None:
-                return Hop(backend=backend, info=info, source=pair.source, target=pair.target)
-        return None
+        hops = (_hop(model, source, target) for model in self._models.values())
+        return next((hop for hop in hops if hop is not None), None)
 
     def _route(self, source: str, target: str) -> Route | None:
         if (hop := self._hop(source, target)) is not None:
@@ -191,7 +242,7 @@ class Router:
         """Each language, and those that it can be translated into."""
         spellings: dict[str, str] = {}
         targets: dict[str, set[str]] = {}
-        for info in (self._infos[name] for name in self._backends if name in self._infos):
+        for info in (model.info for model in self._models.values()):
             for code in (*info.languages.sources, *info.languages.targets):
                 targets.setdefault(spellings.setdefault(code.casefold(), code), set())
             into = {spellings[code.casefold()] for code in info.languages.targets}
@@ -219,3 +270,14 @@ class Router:
             f"but is {shown(target)}",
             field="target",
         )
+
+
+def _hop(model: RoutedModel, source: str, target: str) -> Hop | None:
+    pair = model.info.languages.find(source, target)
+    return None if pair is None else Hop(model=model, source=pair.source, target=pair.target)
+
+
+def _release(counter: Counter[str], name: str) -> None:
+    counter[name] -= 1
+    if not counter[name]:
+        del counter[name]

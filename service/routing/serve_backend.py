@@ -22,8 +22,8 @@ from ray.serve.exceptions import (
 
 from model.errors import EngineDeadError, PolyheadError
 from service.errors import ModelUnavailableError
-from service.protocol import ModelInfo, TranslateCall, TranslateReply
-from service.routing.attempts import Attempt
+from service.protocol import TranslateCall, TranslateReply
+from service.routing.attempts import Attempt, num_replicas
 from service.routing.router import ReplicaLostError
 
 if TYPE_CHECKING:
@@ -51,20 +51,37 @@ _CANCELLATION_SECONDS = 2.0
 
 
 class ServeBackend:
-    """The backend of one translator deployment."""
+    """The backend of one translator deployment.
 
-    def __init__(self, handle: DeploymentHandle[Any]) -> None:
+    Args:
+        handle: the deployment's.
+        shared: whether its replicas load models on demand: calls for one model then go to the same
+            replicas, if they can.
+    """
+
+    def __init__(self, handle: DeploymentHandle[Any], *, shared: bool = False) -> None:
         self._handle = handle
+        self._shared = shared
 
-    async def info(self) -> ModelInfo:
-        """The model that the replicas host."""
-        reply: ModelInfo = await self._call("info")
-        return reply
+    @property
+    def num_replicas(self) -> int:
+        """The replicas that can take calls now; 0 before the first call."""
+        return num_replicas(self._handle.app_name, self._handle.deployment_name)
+
+    async def check(self) -> None:
+        """Asks one replica whether it is healthy; raises what it raises."""
+        await self._call("check_health")
+
+    async def close(self) -> None:
+        """Stops listening to Serve's controller; no call may be in work."""
+        await self._handle.shutdown_async()  # type: ignore[no-untyped-call]
 
     async def translate(
         self, call: TranslateCall, attempt: Attempt | None = None
     ) -> TranslateReply:
         """The reply of one replica; see `service.routing.router.Backend`."""
+        attempt = attempt or Attempt()
+        attempt.model = call.model.id if self._shared else None
         reply: TranslateReply = await self._call("translate", call, attempt=attempt)
         return reply
 

@@ -15,7 +15,7 @@ from tests.tiny_model import build_tiny_model
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model directory."""
-    return build_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+    return build_tiny_model(tmp_path_factory.mktemp("models") / "tiny-en-de")
 
 
 @pytest.fixture(scope="session")

@@ -95,7 +95,7 @@ def test_replicas_follow_a_step_of_load_and_no_request_fails(
             answered = len(heavy.outcomes)
             wait_for(lambda: len(heavy.outcomes) > answered + 2 * _HEAVY_CLIENTS)
         wait_for(lambda: changes("down") >= 1)
-        wait_for(lambda: len(service.pids("ServeReplica:polyhead:Translator")) == 1)
+        wait_for(lambda: len(service.pids(":Translator")) == 1)
         answered = len(gentle.outcomes)
         wait_for(lambda: len(gentle.outcomes) > answered + 5)
     assert set(heavy.outcomes) == {200}

@@ -76,7 +76,7 @@ def test_readiness_tells_that_nobody_can_translate(whole_service: ServiceProcess
         return httpx.get(f"{service.url}/ready", timeout=30, trust_env=False).status_code
 
     def signal_translators(number: int) -> None:
-        for pid in service.pids("ServeReplica:polyhead:Translator"):
+        for pid in service.pids(":Translator"):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
@@ -135,12 +135,12 @@ def fragile(
     from ray.serve.schema import LoggingConfig
 
     from loadtests.faults.sabotage import FOLDER, FragileReplica
-    from service import app
+    from service import deployments
 
     folder = tmp_path_factory.mktemp("sabotage")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(FOLDER, str(folder))
-        patch.setattr(app, "TranslatorReplica", FragileReplica)
+        patch.setattr(deployments, "TranslatorReplica", FragileReplica)
         fragile = _FragileService(tiny_model, folder)
         ray.init(
             address="local",

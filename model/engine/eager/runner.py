@@ -94,6 +94,9 @@ class EagerRunner:
         """See `Runner`."""
         self._interrupted = True
 
+    def release_memory(self) -> None:
+        """Keeps it all: see `Runner`."""
+
     def close(self) -> None:
         """See `Runner`."""
         self._running.clear()

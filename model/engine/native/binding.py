@@ -240,6 +240,17 @@ class NativeState:
         address = self._library.ph_runner_cache(self._open_handle(), byref(size))
         return np.ctypeslib.as_array(ctypes.cast(address, POINTER(c_uint8)), shape=(size.value,))
 
+    def release_memory(self) -> None:
+        """Gives the pages of the cache and of all activations back; no sequence may be running."""
+        with self._computing:
+            self._open_handle()
+            fresh = self._library.ph_runner_new(self._model._handle, self._max_slots)
+            if not fresh:
+                return
+            with self._handle_lock:
+                old, self._handle = self._handle, fresh
+            self._library.ph_runner_free(old)
+
     def close(self) -> None:
         """Frees the memory, once a running `execute` has ended. More than once is harmless."""
         self._closing = True  # or a thread that calls and calls would keep this one waiting

@@ -81,6 +81,10 @@ class NativeRunner:
         """From any thread: `execute` returns after its current step."""
         self._state.interrupt()
 
+    def release_memory(self) -> None:
+        """Gives the pages of the cache and the activations back to the system."""
+        self._state.release_memory()
+
     def close(self) -> None:
         """Frees the KV cache."""
         self._state.close()

@@ -87,7 +87,7 @@ class LibreTranslateApi:
         _check_limits(wanted, self._limits)
         _check_codes(wanted)
         try:
-            options = await self._options(wanted)
+            options = self._options(wanted)
             reply = await self._pipeline.translate(
                 request,
                 wanted.all_texts(),
@@ -98,7 +98,7 @@ class LibreTranslateApi:
                 is_list=wanted.is_list,
             )
         except LanguageNotServedError:
-            raise await self._not_served(wanted) from None
+            raise self._not_served(wanted) from None
         return Response(to_json(_answer(wanted, reply.translations)), media_type="application/json")
 
     @LIBRETRANSLATE.route(
@@ -110,23 +110,23 @@ class LibreTranslateApi:
     )
     async def languages(self) -> Response:
         """Every language that is a source or a target, by its code."""
-        targets = await self._pipeline.router.languages()
+        targets = self._pipeline.router.languages
         if targets is not self._listed[0]:
             # Languages of a broad model, with all the targets of each, take milliseconds to write.
             self._listed = targets, to_json([_language(code, targets[code]) for code in targets])
         return Response(self._listed[1], media_type="application/json")
 
-    async def _options(self, wanted: LibreTranslateRequest) -> dict[str, Any]:
+    def _options(self, wanted: LibreTranslateRequest) -> dict[str, Any]:
         if wanted.alternatives == 0:
             return {}
-        route = await self._pipeline.router.find(wanted.source, wanted.target)
+        route = self._pipeline.router.find(wanted.source, wanted.target)
         count = wanted.alternatives + 1
         beam_size = max(route.hops[-1].info.generation.beam_size, count)
         return {"num_hypotheses": count, "beam_size": beam_size}
 
-    async def _not_served(self, wanted: LibreTranslateRequest) -> InvalidRequestError:
+    def _not_served(self, wanted: LibreTranslateRequest) -> InvalidRequestError:
         """The error for a pair that is not served, in LibreTranslate's wording."""
-        targets = await self._pipeline.router.languages()
+        targets = self._pipeline.router.languages
         known = {code.casefold(): code for code in targets}
         for code in (wanted.source, wanted.target):
             if code.casefold() not in known:

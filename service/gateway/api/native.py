@@ -1,8 +1,7 @@
-"""The native API: POST /v1/translate and GET /v1/models."""
+"""The native API: POST /v1/translate."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from pydantic_core import to_json
@@ -14,19 +13,16 @@ from service.errors import Failure
 from service.gateway.api.contract import Contract
 from service.gateway.api.json_body import JsonRoute
 from service.gateway.api.native_schemas import (
-    MAX_LISTED_PAIRS,
     ErrorBody,
     ErrorReply,
-    Model,
-    ModelList,
     TranslateReplyBody,
     TranslateRequest,
 )
 from service.gateway.api.pipeline import REQUEST_HEADERS, TranslationPipeline
 from service.gateway.request_context import RequestContext
-from service.protocol import ModelInfo, TranslateReply
+from service.protocol import TranslateReply
 
-__all__ = ["NATIVE", "NativeApi"]
+__all__ = ["NATIVE", "NativeApi", "native_error"]
 
 _TRANSLATE_ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorReply, "description": "The body is not JSON in UTF-8"},
@@ -43,7 +39,7 @@ _TRANSLATE_ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _error_form(failure: Failure, context: RequestContext) -> Response:
+def native_error(failure: Failure, context: RequestContext) -> Response:
     """A failure in the native API's form."""
     error = ErrorBody(type=failure.kind, message=failure.message, field=failure.field)
     body = ErrorReply(error=error, request_id=context.request_id)
@@ -52,7 +48,7 @@ def _error_form(failure: Failure, context: RequestContext) -> Response:
     )
 
 
-NATIVE = Contract(error_form=_error_form)
+NATIVE = Contract(error_form=native_error)
 
 
 class NativeApi:
@@ -82,6 +78,7 @@ class NativeApi:
             body.all_texts(),
             source=body.source,
             target=body.target,
+            model=body.model,
             options=options,
             field="texts" if body.text is None else "text",
             is_list=body.text is None,
@@ -92,18 +89,6 @@ class NativeApi:
             return_hypotheses=options.get("num_hypotheses", 1) > 1,
         )
         return Response(to_json(answer, inf_nan_mode="null"), media_type="application/json")
-
-    @NATIVE.route(
-        "/v1/models",
-        summary="The models and their languages",
-        response_model=ModelList,
-        responses={503: {"model": ErrorReply, "description": "No model is ready yet"}},
-        tags=["native"],
-    )
-    async def models(self) -> ModelList:
-        """The models that are ready, with their languages, device and defaults."""
-        infos = await self._pipeline.router.models()
-        return ModelList(models=[_model(info) for info in infos])
 
 
 def _answer(
@@ -144,15 +129,3 @@ def _translation(
             for other in one.hypotheses
         ]
     return fields
-
-
-def _model(info: ModelInfo) -> Model:
-    languages = info.languages
-    pairs = languages.pairs if languages.num_pairs <= MAX_LISTED_PAIRS else ()
-    fields = asdict(info) | {
-        "pairs": [pair._asdict() for pair in pairs],
-        "source_languages": languages.sources,
-        "target_languages": languages.targets,
-    }
-    del fields["languages"]
-    return Model.model_validate(fields)

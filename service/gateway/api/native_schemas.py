@@ -8,17 +8,21 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from model.config import GENERATION_OPTIONS
 from model.options import Option
+from service.catalog import ChangeKind, ModelState
 from service.gateway.api.contract import Reply
 
 __all__ = [
     "MAX_LISTED_PAIRS",
+    "ChangeReply",
     "ErrorBody",
     "ErrorReply",
     "GenerationDefaults",
     "GenerationOptions",
     "Hypothesis",
     "LanguagePair",
+    "LoadedReplica",
     "Model",
+    "ModelDetails",
     "ModelList",
     "Timings",
     "TranslateReplyBody",
@@ -34,6 +38,7 @@ MAX_LISTED_PAIRS = 64
 _MAX_FIELDS = 64
 """Most fields of one object in a request; more than any has."""
 
+ModelName = Annotated[str, Field(min_length=1, max_length=100)]
 LanguageCode = Annotated[str, Field(min_length=1, max_length=_MAX_CODE_LEN)]
 
 _SENTENCE = "The animal didn't cross the street because it was tired."
@@ -104,6 +109,9 @@ class TranslateRequest(_Request):
     """Language code of the text, as `GET /v1/models` lists them."""
     target: LanguageCode
     """Language code of the translation."""
+    model: ModelName | None = None
+    """Id or alias of the model that is to translate, as `GET /v1/models` lists them; else the first
+    one that has the pair does, or two."""
     generation: GenerationOptions | None = None
     return_scores: bool = False
     """Whether the answer tells each translation's score."""
@@ -207,6 +215,11 @@ class Model(Reply):
     """A model that the service has."""
 
     name: str
+    """Its id: what requests and operators call it."""
+    aliases: list[str]
+    """Other names by which requests may ask for it."""
+    asleep: bool
+    """Whether it has no process now; the next request starts one."""
     pairs: list[LanguagePair]
     """What it translates, if these are at most 64 pairs; else none are listed here."""
     source_languages: list[str]
@@ -226,6 +239,38 @@ class ModelList(Reply):
     """The models of the service."""
 
     models: list[Model]
+
+
+class LoadedReplica(Reply):
+    """A process that has a model in memory."""
+
+    replica: str
+    """As the metrics have it."""
+    memory_bytes: int
+    """What the model takes there, as computed."""
+
+
+class ModelDetails(Reply):
+    """A model of the catalog, or one whose addition is in work or has failed."""
+
+    id: str
+    state: ModelState
+    change: ChangeKind | None = None
+    """What is being done, or has failed; what serves meanwhile is `model`."""
+    problem: str | None = None
+    """Why it failed."""
+    model: Model | None = None
+    """What requests are translated with; null if there is nothing yet."""
+    shared: bool | None = None
+    """Whether it shares its replicas with other models, which are loaded on demand."""
+    loaded: list[LoadedReplica] = Field(default_factory=list)
+
+
+class ChangeReply(Reply):
+    """A change that has been accepted; `GET /v1/models/{id}` tells how it goes."""
+
+    id: str
+    change: ChangeKind
 
 
 class ErrorBody(Reply):

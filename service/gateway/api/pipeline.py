@@ -61,6 +61,7 @@ class TranslationPipeline:
         *,
         source: str,
         target: str,
+        model: str | None = None,
         options: Mapping[str, Any],
         field: str,
         is_list: bool,
@@ -71,6 +72,7 @@ class TranslationPipeline:
             request: its headers may set the deadline.
             texts: at least one.
             source, target: language codes in any letter case.
+            model: id or alias of the model to take; None for the first one that has the pair.
             options: fields of GenerationConfig that differ from the model's defaults.
             field: the contract's name for the texts, for errors.
             is_list: whether they came as a list, for errors.
@@ -79,7 +81,7 @@ class TranslationPipeline:
         self._admission.check_texts(texts, field=field, is_list=is_list)
         self._admission.check_generation(options)
         deadline = deadline_of(context, request.headers.get(TIMEOUT_HEADER), self._admission.limits)
-        route = await self.router.find(source, target)
+        route = self.router.find(source, target, model)
         *to_pivot, last = route.hops
         generations = [
             *(_generation(hop.info, _for_pivot(options), num_hypotheses=1) for hop in to_pivot),
@@ -89,23 +91,39 @@ class TranslationPipeline:
         self._admission.check_answer(texts, num_hypotheses, field=field)
         context.num_texts = len(texts)
         context.source, context.target = route.source, route.target
+        with self.router.held(route):
+            replies = await self._translate(context, texts, route, generations, deadline)
+        return replies[0] if len(replies) == 1 else _joined(replies, route)
+
+    async def _translate(
+        self,
+        context: RequestContext,
+        texts: tuple[str, ...],
+        route: Route,
+        generations: Sequence[GenerationConfig | None],
+        deadline: float,
+    ) -> list[TranslateReply]:
+        """The replies of the route's models, each of which translates what the last has made."""
         replies: list[TranslateReply] = []
         for hop, generation in zip(route.hops, generations, strict=True):
+            context.model = hop.model.hosted.id
             call = TranslateCall(
                 request_id=context.request_id,
+                model=hop.model.hosted,
                 texts=tuple(one.text for one in replies[-1].translations) if replies else texts,
                 source=hop.source,
                 target=hop.target,
                 generation=generation,
                 priority=context.priority,
             )
-            replies.append(await self._retrier.translate(hop.backend, call, deadline=deadline))
+            reply = await self._retrier.translate(hop.model.backend, call, deadline=deadline)
+            replies.append(reply)
             if len(replies[-1].translations) != len(texts):
                 raise RuntimeError(
                     f"the model must give {len(texts)} translations, but gave "
                     f"{len(replies[-1].translations)}"
                 )
-        return replies[0] if len(replies) == 1 else _joined(replies, route)
+        return replies
 
 
 def _generation(

@@ -26,10 +26,14 @@ class Health(Reply):
 
 
 class ModelReadiness(Reply):
-    """Whether one configured model can answer."""
+    """Whether one model of the catalog can answer."""
 
     name: str
+    """Its id."""
     ready: bool
+    """Whether its replicas answer; one that sleeps is ready, and is not woken."""
+    asleep: bool | None = None
+    """True for a model without a process, which the next request starts."""
     problem: str | None = None
     """What is wrong when it is not ready."""
 
@@ -80,11 +84,16 @@ class Probes:
         return Health()
 
     async def ready(self) -> Response:
-        """Asks every configured model; 503 tells which one cannot answer, and why."""
+        """Asks every model that is awake; 503 tells which one cannot answer, and why."""
         problems = await self._router.check()
         models = [
-            ModelReadiness(name=name, ready=name not in problems, problem=problems.get(name))
-            for name in self._router.names
+            ModelReadiness(
+                name=model.hosted.id,
+                ready=model.hosted.id not in problems,
+                asleep=model.asleep or None,
+                problem=problems.get(model.hosted.id),
+            )
+            for model in self._router.models
         ]
         body = Readiness(status="not ready" if problems else "ready", models=models)
         return JSONResponse(

@@ -15,6 +15,7 @@ from service.observability.metrics import (
     LATENCY_BUCKETS,
     AutoscalerMetrics,
     GatewayMetrics,
+    ModelMetrics,
     TranslatorMetrics,
 )
 
@@ -54,7 +55,7 @@ def _queries() -> Iterator[str]:
 def _series() -> dict[str, set[str]]:
     """Every name that a scrape of ours can have, with the names of its labels."""
     registries = (
-        GatewayMetrics().registry, TranslatorMetrics("model").registry,
+        GatewayMetrics().registry, TranslatorMetrics().registry, ModelMetrics("model").registry,
         AutoscalerMetrics("Translator-model").registry,
     )  # fmt: skip
     found: dict[str, set[str]] = {}

@@ -48,6 +48,13 @@ def test_each_kind_has_its_route_and_its_form(corpus: Corpus) -> None:
     }
 
 
+def test_models_are_asked_for_by_zipfs_law(corpus: Corpus) -> None:
+    mix, rng = Mix("sentences", corpus, models=["a", "b", "c"]), random.Random(4)
+    drawn = Counter(mix.draw(rng).body["model"] for _ in range(4000))
+    for rank, name in enumerate("abc", start=1):
+        assert drawn[name] / 4000 == pytest.approx(6 / 11 / rank, rel=0.1)
+
+
 def test_an_answer_is_held_against_its_own_request(corpus: Corpus) -> None:
     mix, rng = _mix("lists", corpus), random.Random(3)
     first, second = mix.draw(rng), mix.draw(rng)

@@ -13,14 +13,17 @@ LOADED = "import sys, {module}; print(' '.join({{name.split('.')[0] for name in 
 REPLICA = """
 import asyncio, sys
 from model.config import EngineConfig
-from service.protocol import TranslateCall
+from service.protocol import HostedModel, TranslateCall
 from service.replica import TranslatorReplica
 
 async def main():
-    replica = TranslatorReplica("en-de", EngineConfig(backend="native", num_threads=2))
-    call = TranslateCall(request_id="r", texts=("Good morning!",), source="en", target="de")
+    hosted = HostedModel(key="en-de@1", id="en-de", directory="en-de")
+    replica = TranslatorReplica((hosted,), EngineConfig(backend="native", num_threads=2))
+    call = TranslateCall(
+        request_id="r", model=hosted, texts=("Good morning!",), source="en", target="de"
+    )
     reply = await replica.translate(call)
-    await replica.info()
+    await replica.info(hosted)
     replica.close()
     print(reply.translations[0].text, "torch" in sys.modules)
 

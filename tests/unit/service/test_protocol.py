@@ -21,11 +21,13 @@ from model.errors import (
 )
 from model.text.languages import Languages
 from model.translation import FinishReason, Translation, TranslationHypothesis
-from service.protocol import ModelInfo, TranslateCall, TranslateReply
+from service.protocol import HostedModel, LoadedModel, ModelInfo, TranslateCall, TranslateReply
 
 _CALL = TranslateCall(
-    request_id="r", texts=("a", "b"), source="en", target="de", generation=GenerationConfig()
-)
+    request_id="r",
+    model=HostedModel(key="m@1", id="m", directory="m", generation={"beam_size": 2}),
+    texts=("a", "b"), source="en", target="de", generation=GenerationConfig(),
+)  # fmt: skip
 _REPLY = TranslateReply(
     model="m",
     translations=(
@@ -42,9 +44,12 @@ _INFO = ModelInfo(
     name="m", languages=Languages(sources=("en",), targets=("de",)), device="cpu", dtype="int8",
     num_parameters=1, max_source_tokens=9,
 )  # fmt: skip
+_LOADED = LoadedModel(key="m@1", id="m", bytes=1, pinned=False, calls=0)
 
 
-@pytest.mark.parametrize("sent", [_CALL, _REPLY, _INFO], ids=lambda sent: type(sent).__name__)
+@pytest.mark.parametrize(
+    "sent", [_CALL, _REPLY, _INFO, _LOADED], ids=lambda sent: type(sent).__name__
+)
 def test_what_is_sent_arrives(sent: object) -> None:
     assert pickle.loads(pickle.dumps(sent)) == sent
 

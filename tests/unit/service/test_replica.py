@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -21,13 +22,17 @@ from model.errors import (
     TooLongForDeadlineError,
     UnsupportedLanguageError,
 )
+from model.translator import Translator
 from service.autoscaling.decision import ReplicaLoad
-from service.protocol import TranslateCall
+from service.protocol import HostedModel, TranslateCall
 from service.replica import TranslatorReplica
 from tests.fakes import until
 from tests.tiny_model import build_tiny_model
 
 _ENGINE = EngineConfig(backend="eager", max_slots=16, num_threads=1)
+
+
+Call = Callable[..., TranslateCall]
 
 
 @pytest.fixture(scope="module")
@@ -37,15 +42,30 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def replica(tiny_model: Path) -> Iterator[TranslatorReplica]:
-    started = TranslatorReplica(str(tiny_model), _ENGINE)
+    started = TranslatorReplica((_hosted(tiny_model),), _ENGINE)
     yield started
     started.close()
 
 
-def _call(*texts: str, source: str = "en", timeout_seconds: float | None = None) -> TranslateCall:
-    return TranslateCall(
-        request_id="r", texts=texts, source=source, target="de", timeout_seconds=timeout_seconds
-    )
+def _hosted(directory: Path, name: str = "tiny", **more: Any) -> HostedModel:
+    return HostedModel(key=f"{name}@1", id=name, directory=str(directory), **more)
+
+
+def _translator(replica: TranslatorReplica) -> Translator:
+    [entry] = replica._pool._entries.values()
+    assert entry.translator is not None
+    return entry.translator
+
+
+@pytest.fixture
+def call(tiny_model: Path) -> Call:
+    def call(*texts: str, source: str = "en", **more: Any) -> TranslateCall:
+        return TranslateCall(
+            request_id="r", model=_hosted(tiny_model), texts=texts, source=source, target="de",
+            **more,
+        )  # fmt: skip
+
+    return call
 
 
 @pytest.mark.parametrize(("granted", "threads"), [(1, 1), (8, 3)])
@@ -53,16 +73,16 @@ def test_no_more_threads_than_cpus_are_granted(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch, granted: int, threads: int
 ) -> None:
     monkeypatch.setattr("service.replica.granted_cpus", lambda: granted)
-    replica = TranslatorReplica(str(tiny_model), replace(_ENGINE, num_threads=3))
-    assert replica._translator.engine.config.num_threads == threads
+    replica = TranslatorReplica((_hosted(tiny_model),), replace(_ENGINE, num_threads=3))
+    assert _translator(replica).engine.config.num_threads == threads
     replica.close()
 
 
-async def test_answers_in_the_order_of_the_texts(replica: TranslatorReplica) -> None:
-    reply = await replica.translate(_call("The red house.", " ", "Old bread. A cold street."))
-    assert reply.model == "tiny-en-de"
+async def test_answers_in_the_order_of_the_texts(replica: TranslatorReplica, call: Call) -> None:
+    reply = await replica.translate(call("The red house.", " ", "Old bread. A cold street."))
+    assert reply.model == "tiny"
     first, blank, third = reply.translations
-    alone = await replica.translate(_call("The red house."))
+    alone = await replica.translate(call("The red house."))
     assert first.text == alone.translations[0].text
     assert (blank.text, blank.score, blank.source_tokens) == (" ", None, 0)
     assert (first.num_sentences, third.num_sentences) == (1, 2)
@@ -73,51 +93,49 @@ async def test_answers_in_the_order_of_the_texts(replica: TranslatorReplica) -> 
     assert first.queue_seconds >= 0
 
 
-async def test_searches_as_the_call_says(replica: TranslatorReplica) -> None:
+async def test_searches_as_the_call_says(replica: TranslatorReplica, call: Call) -> None:
     generation = GenerationConfig(beam_size=3, num_hypotheses=3, max_new_tokens=4)
-    call = TranslateCall(
-        request_id="r", texts=("The red house.",), source="en", target="de", generation=generation
-    )
-    [translated] = (await replica.translate(call)).translations
+    reply = await replica.translate(call("The red house.", generation=generation))
+    [translated] = reply.translations
     assert len(translated.hypotheses) == 3
     assert translated.target_tokens <= 4
     assert translated.finish_reason == "length"
 
 
-async def test_tells_of_its_model(replica: TranslatorReplica) -> None:
-    info = await replica.info()
-    assert (info.name, info.languages.pairs) == ("tiny-en-de", (("en", "de"),))
+async def test_tells_of_its_model(tiny_model: Path, replica: TranslatorReplica) -> None:
+    info = await replica.info(_hosted(tiny_model))
+    assert (info.name, info.languages.pairs) == ("tiny", (("en", "de"),))
     assert (info.device, info.dtype, info.max_source_tokens) == ("cpu", "float32", 64)
     assert info.num_parameters > 1000
     assert info.generation.beam_size == 2
 
 
-async def test_refuses_a_pair_that_it_does_not_have(replica: TranslatorReplica) -> None:
+async def test_refuses_a_pair_that_it_does_not_have(replica: TranslatorReplica, call: Call) -> None:
     with pytest.raises(UnsupportedLanguageError, match="translates en to de, but not fr to de"):
-        await replica.translate(_call("Le pain.", source="fr"))
+        await replica.translate(call("Le pain.", source="fr"))
 
 
 async def test_a_deadline_is_the_time_left_when_the_call_was_sent(
-    replica: TranslatorReplica,
+    replica: TranslatorReplica, call: Call
 ) -> None:
     with pytest.raises(DeadlineExceededError):
-        await replica.translate(_call(*["The red house. " * 50] * 20, timeout_seconds=0.0))
+        await replica.translate(call(*["The red house. " * 50] * 20, timeout_seconds=0.0))
 
 
 async def test_what_takes_longer_than_its_deadline_is_refused_from_the_first_request_on(
-    replica: TranslatorReplica,
+    replica: TranslatorReplica, call: Call
 ) -> None:
-    engine = replica._translator.engine
+    engine = _translator(replica).engine
     engine._service_time._decoding.seconds_each *= 1e9  # known, and so slow that no test is
     with pytest.raises(TooLongForDeadlineError, match="but the deadline is in"):
-        await replica.translate(_call("The red house.", timeout_seconds=30))
+        await replica.translate(call("The red house.", timeout_seconds=30))
     assert engine.stats().submitted_source_tokens == 0
     assert engine.drain_steps() == []
 
 
-async def test_a_cancelled_call_frees_its_slots(replica: TranslatorReplica) -> None:
-    engine = replica._translator.engine
-    working = asyncio.create_task(replica.translate(_call(*["The red house. " * 50] * 20)))
+async def test_a_cancelled_call_frees_its_slots(replica: TranslatorReplica, call: Call) -> None:
+    engine = _translator(replica).engine
+    working = asyncio.create_task(replica.translate(call(*["The red house. " * 50] * 20)))
     await until(lambda: engine.stats().running > 0)
     working.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -126,12 +144,12 @@ async def test_a_cancelled_call_frees_its_slots(replica: TranslatorReplica) -> N
     assert engine.stats().waiting == 0
 
 
-async def test_tells_the_autoscaler_of_its_load(replica: TranslatorReplica) -> None:
+async def test_tells_the_autoscaler_of_its_load(replica: TranslatorReplica, call: Call) -> None:
     before = await replica.record_autoscaling_stats()
     assert set(before) == {field.name for field in fields(ReplicaLoad)}
     assert (before["waiting_tokens"], before["running_tokens"]) == (0, 0)
-    working = asyncio.create_task(replica.translate(_call(*["The red house. " * 50] * 20)))
-    engine = replica._translator.engine
+    working = asyncio.create_task(replica.translate(call(*["The red house. " * 50] * 20)))
+    engine = _translator(replica).engine
     await until(lambda: engine.stats().waiting > 0 and engine.stats().running > 0)
     during = await replica.record_autoscaling_stats()
     assert during["waiting_tokens"] > 0
@@ -145,15 +163,17 @@ async def test_tells_the_autoscaler_of_its_load(replica: TranslatorReplica) -> N
         await working
 
 
-async def test_is_unhealthy_once_its_engine_has_stopped(replica: TranslatorReplica) -> None:
+async def test_is_unhealthy_once_its_engine_has_stopped(
+    tiny_model: Path, replica: TranslatorReplica, call: Call
+) -> None:
     await replica.check_health()
-    replica._translator.engine.close()
-    with pytest.raises(EngineDeadError, match="engine of tiny-en-de has stopped"):
+    _translator(replica).engine.close()
+    with pytest.raises(EngineDeadError, match="engine of tiny has stopped"):
         await replica.check_health()
     with pytest.raises(EngineDeadError):
-        await replica.info()  # what GET /ready asks for
+        await replica.info(_hosted(tiny_model))  # what GET /ready asks for
     with pytest.raises(EngineDeadError):
-        await replica.translate(_call("The red house."))
+        await replica.translate(call("The red house."))
 
 
 def test_says_once_what_an_operator_should_know_of_its_engine(
@@ -165,7 +185,7 @@ def test_says_once_what_an_operator_should_know_of_its_engine(
     module = SimpleNamespace(build_native_runners=build_native_runners)
     monkeypatch.setitem(sys.modules, "model.engine.native.runner", module)
     config = EngineConfig(device="cpu", max_slots=16, num_threads=1)
-    TranslatorReplica(str(tiny_model), config).close()
+    TranslatorReplica((_hosted(tiny_model),), config).close()
     [line] = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     assert line["level"] == "warning"
     assert "plain PyTorch, which is slower: there is no compiler" in line["message"]
@@ -174,19 +194,19 @@ def test_says_once_what_an_operator_should_know_of_its_engine(
 def test_a_failed_start_leaves_nothing_to_close(tmp_path: Path) -> None:
     replica = TranslatorReplica.__new__(TranslatorReplica)
     with pytest.raises(Exception, match="must be a directory"):
-        replica.__init__(str(tmp_path / "missing"), EngineConfig())  # type: ignore[misc]
+        replica.__init__((_hosted(tmp_path / "missing"),), EngineConfig())  # type: ignore[misc]
     replica.__del__()
 
 
-async def test_batch_calls_leave_places_to_others(tiny_model: Path) -> None:
-    replica = TranslatorReplica(str(tiny_model), _ENGINE, max_batch_calls=1)
+async def test_batch_calls_leave_places_to_others(tiny_model: Path, call: Call) -> None:
+    replica = TranslatorReplica((_hosted(tiny_model),), _ENGINE, max_batch_calls=1)
     try:
-        batch = replace(_call("The red house."), priority=Priority.BATCH)
+        batch = replace(call("The red house."), priority=Priority.BATCH)
         first = asyncio.create_task(replica.translate(batch))
         await asyncio.sleep(0)
         with pytest.raises(QueueFullError, match="at most 1 batch calls may be in work"):
             await replica.translate(batch)
-        assert (await replica.translate(_call("The red house."))).translations
+        assert (await replica.translate(call("The red house."))).translations
         assert (await first).translations
         assert (await replica.translate(batch)).translations
     finally:

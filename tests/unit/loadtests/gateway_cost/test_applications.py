@@ -9,8 +9,9 @@ import pytest
 from loadtests.gateway_cost.applications import FakeTranslator
 from loadtests.gateway_cost.contender import ANSWER, MODEL, PAIR, TEXTS
 from service.protocol import TranslateCall
+from tests.fakes import HOSTED
 
-CALL = TranslateCall(request_id="1", texts=TEXTS, source=PAIR[0], target=PAIR[1])
+CALL = TranslateCall(request_id="1", model=HOSTED, texts=TEXTS, source=PAIR[0], target=PAIR[1])
 
 
 async def test_it_answers_what_clients_expect() -> None:

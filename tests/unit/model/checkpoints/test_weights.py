@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.checkpoints.weights import StoredWeights, check_weights
+from model.checkpoints.weights import (
+    StoredDtype,
+    StoredWeights,
+    check_weights,
+    stored_tensors,
+    write_weights,
+)
 from model.errors import CheckpointError
 from model.network.shapes import weight_shapes
 from tests.tiny_model import tiny_config
@@ -16,7 +22,7 @@ from tests.tiny_model import tiny_config
 CONFIG = tiny_config()
 SHAPES = weight_shapes(CONFIG)
 FIRST, SECOND, *_ = SHAPES
-_BYTES = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8, "I16": 2, "F8_E4M3": 1}
+_BYTES = {"U8": 1, "F16": 2, "BF16": 2, "F32": 4, "F64": 8, "I16": 2, "F8_E4M3": 1}
 
 
 def tensors(shapes: dict[str, tuple[int, ...]], **dtypes: str) -> dict[str, Any]:
@@ -71,6 +77,46 @@ def with_entry(name: str, **changes: Any) -> dict[str, Any]:
     return header
 
 
+VALUES = FIRST + ".values"
+
+
+def coded(shape: tuple[int, ...], dtype: str = "F32") -> dict[str, Any]:
+    """A header in which one matrix is of places in a list of this shape."""
+    return tensors(SHAPES | {VALUES: shape}, **{FIRST: "U8", VALUES: dtype})
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_matrix_of_few_numbers_is_kept_as_bytes_and_the_same_to_the_bit(
+    tmp_path: Path, dtype: StoredDtype
+) -> None:
+    generator = np.random.default_rng(0)
+    values = np.array([-0.0, 0.0, *(np.arange(-127, 128) / np.float32(93.7))[:254]], np.float32)
+    written = {
+        name: generator.choice(values, shape) if len(shape) == 2 else generator.random(shape)
+        for name, shape in SHAPES.items()
+    }
+    written[SECOND] = generator.random(SHAPES[SECOND])  # has others
+    write_weights(tmp_path, written.items(), CONFIG, dtype)
+    [shard] = [path.name for path in tmp_path.iterdir()]
+    check_weights(tmp_path, [shard], CONFIG)
+    weights = StoredWeights(tmp_path, [shard], CONFIG)
+    for name, weight in written.items():
+        expected = weight.astype(dtype).astype(np.float32)
+        assert weights.array(name).tobytes() == expected.tobytes()
+    kinds = {name: tensor.dtype for name, tensor in stored_tensors(tmp_path, shard).items()}
+    assert kinds[FIRST] == "U8"
+    assert kinds[SECOND] == {"float32": "F32", "float16": "F16"}[dtype]
+
+
+def test_places_must_be_in_the_list(tmp_path: Path) -> None:
+    write(tmp_path / "0.safetensors", coded((9,)))
+    weights = StoredWeights(tmp_path, ["0.safetensors"], CONFIG)
+    assert not weights.array(FIRST).any()
+    put(tmp_path / "0.safetensors", FIRST, b"\x09")
+    with pytest.raises(CheckpointError, match="must have places below 9, but has 9"):
+        weights.array(FIRST)
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
@@ -78,8 +124,17 @@ def with_entry(name: str, **changes: Any) -> dict[str, Any]:
         ([tensors(SHAPES | {"more": (7,)})], "has weights that the model has not: 'more'"),
         ([tensors(SHAPES), tensors({FIRST: SHAPES[FIRST]})], "must be given once, but is again in"),
         ([tensors({FIRST: SHAPES[FIRST]})], "lacks the weights"),
-        ([tensors(SHAPES, **{FIRST: "I16"})], "must be one of F16, BF16, F32, F64, but is I16"),
+        ([tensors(SHAPES, **{FIRST: "I16"})], "must be one of F16, BF16, F32, F64, U8, but is I16"),
         ([tensors(SHAPES, **{FIRST: "F8_E4M3"})], "must be one of .* but is F8_E4M3"),
+        (
+            [tensors(SHAPES, **{FIRST: "U8"})],
+            r"\.values in .* must be a list .*, but there is none",
+        ),
+        ([coded((257,))], r"must be a list of 1 to 256 numbers .*, but it is \(257,\) of F32"),
+        ([coded((4, 4))], "must be a list of 1 to 256 numbers"),
+        ([coded((0,))], "must be a list of 1 to 256 numbers"),
+        ([coded((9,), "U8")], "must be a list of 1 to 256 numbers"),
+        ([tensors(SHAPES | {VALUES: (9,)})], "has weights that the model has not"),
         ([with_entry(FIRST, shape=[2**40, 2**40])], "cannot read"),
         ([with_entry(FIRST, shape=[-1, 2])], "cannot read"),
         ([with_entry(FIRST, data_offsets=[0, 2**62])], "cannot read"),

@@ -67,6 +67,7 @@ class FakeRunner:
         """Steps taken."""
         self.num_steps = 0
         self.num_interrupts = 0
+        self.num_releases = 0
         self.seconds_a_row = 0.0
         """That it claims to have taken."""
         self.closed = False
@@ -98,6 +99,11 @@ class FakeRunner:
         assert not self.closed
         self.num_interrupts += 1
         self._interrupted = True
+
+    def release_memory(self) -> None:
+        assert not self.closed
+        assert not self.running
+        self.num_releases += 1
 
     def close(self) -> None:
         assert not self.closed

@@ -39,8 +39,8 @@ class _Hub:
         self.num_refused = 0.0
 
     def _count(self) -> SimpleNamespace:
-        answer: Future[float] = Future()
-        answer.set_result(self.num_refused)
+        answer: Future[dict[str, float]] = Future()
+        answer.set_result({"en-de": self.num_refused, "another": 1000 * self.num_refused})
         return SimpleNamespace(future=lambda: answer)
 
     def value(self, name: str) -> float:
@@ -155,7 +155,7 @@ def test_the_signal_and_the_decision_are_in_the_metrics(hub: _Hub, clock: Simple
 def test_what_the_gateways_refuse_is_known_with_the_next_decision(
     hub: _Hub, clock: SimpleNamespace
 ) -> None:
-    policy = QueueTimePolicy()
+    policy = QueueTimePolicy(model="en-de")
     busy = replace(_BUSY, arriving_tokens_per_second=800)
     seen = []
     for second, refused in enumerate([0, 0, 60, 60, 60]):
@@ -194,16 +194,62 @@ def test_serve_is_told_what_the_settings_say() -> None:
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        config = serve_config(settings)
+        config = serve_config(settings, "en-de", hub="polyhead")
     assert (config.min_replicas, config.max_replicas) == (2, 9)
     assert config.metrics_interval_s == 7 < config.look_back_period_s
     # Serve would wait once more after the policy has.
     assert config.upscale_delay_s == config.downscale_delay_s == 0
     policy = config.policy.get_policy()(**config.policy.policy_kwargs)
     assert policy._config.target_queue_seconds == 0.3
+    assert (policy._model, policy._application) == ("en-de", "polyhead")
     # Five reports may get lost before a replica is taken for silent.
     assert policy._config.stale_seconds == 35
 
 
 def test_the_settings_and_the_autoscaler_have_the_same_defaults() -> None:
     assert scaling_config(Autoscaling()) == ScalingConfig()
+
+
+_NONE: dict[str, Any] = {"capacity_adjusted_min_replicas": 0}
+
+
+def test_the_first_request_for_a_model_that_sleeps_starts_it_at_once(
+    hub: _Hub, clock: SimpleNamespace
+) -> None:
+    policy = QueueTimePolicy()
+    asleep = _context({}, **_NONE)
+    for _ in range(50):
+        assert policy(asleep) == (0, {})
+        clock.now += 0.1
+    clock.now += 0.05  # between two decisions
+    assert policy(_context({}, total_queued_requests=1.0, **_NONE)) == (1, {})
+
+
+def test_a_model_falls_asleep_after_a_while_without_anything_to_do(
+    hub: _Hub, clock: SimpleNamespace
+) -> None:
+    policy = QueueTimePolicy(hold_seconds=30)
+    idle = replace(
+        _BUSY, waiting_tokens=0, running_tokens=0, arriving_tokens_per_second=0, slots_share=0
+    )
+
+    def target(load: ReplicaLoad, **changes: Any) -> int:
+        clock.now += 1
+        return policy(_context({"a": (clock.now, load)}, **_NONE, **changes))[0]
+
+    assert [target(idle, total_running_requests=1.0) for _ in range(100)] == [1] * 100
+    # The rate of arrival fades for long, and rises with each request that nobody saw in work.
+    fading = [replace(idle, arriving_tokens_per_second=100 * 0.9**second) for second in range(60)]
+    assert [target(load) for load in fading[:25]] == [1] * 25
+    assert target(replace(idle, arriving_tokens_per_second=9)) == 1
+    targets = [target(load) for load in fading[25:]]
+    assert targets == sorted(targets, reverse=True)
+    assert (targets[25], targets[-1]) == (1, 0)
+
+
+def test_a_model_that_always_has_a_replica_keeps_it(hub: _Hub, clock: SimpleNamespace) -> None:
+    policy = QueueTimePolicy(hold_seconds=0)
+    for _ in range(20):
+        clock.now += 1
+        idle = replace(_BUSY, waiting_tokens=0, running_tokens=0, arriving_tokens_per_second=0)
+        assert policy(_context({"a": (clock.now, idle)}))[0] >= 1

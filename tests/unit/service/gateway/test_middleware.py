@@ -10,6 +10,7 @@ import pytest
 
 from model.config import Priority
 from model.errors import DeadlineExceededError, QueueFullError, RequestCancelledError
+from service.errors import ModelUnavailableError
 from service.gateway.admission import Admission
 from service.gateway.middleware import AdmissionMiddleware, ObservabilityMiddleware
 from service.gateway.request_context import RequestContext
@@ -100,24 +101,26 @@ async def test_only_overload_is_counted_as_demand() -> None:
     async with gateway.client() as client:
         for _ in range(4):
             await client.post("/v1/translate", content=BODY, headers=JSON)
-        assert gateway.count(OVERLOADED) == 1
+        assert gateway.count(OVERLOADED, model_name="en-de") == 1
         gateway.backend.hold_next()
         held = asyncio.create_task(client.post("/v1/translate", content=BODY, headers=JSON))
         await _wait_for_call(gateway.backend)
         assert (await client.post("/translate", content=BODY, headers=JSON)).status_code == 503
-        assert gateway.count(OVERLOADED) == 2
+        # Refused before its model is known: it counts for what is in work.
+        assert gateway.count(OVERLOADED, model_name="en-de") == 2
         held.cancel()
         await asyncio.gather(held, return_exceptions=True)
 
 
 async def test_a_service_that_is_not_ready_is_no_demand() -> None:
     backend = FakeBackend()
-    backend.info_error = ValueError("x")
+    backend.check_error = ValueError("x")
+    backend.fail_next(ModelUnavailableError("x"))
     gateway = Gateway(backend)
     async with gateway.client() as client:
         assert (await client.get("/ready")).status_code == 503
         assert (await client.post("/v1/translate", content=BODY, headers=JSON)).status_code == 503
-    assert gateway.count(OVERLOADED) == 0
+    assert gateway.count(OVERLOADED, model_name="en-de") == 0
 
 
 @pytest.mark.parametrize(

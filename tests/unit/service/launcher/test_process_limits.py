@@ -7,10 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
 from service.launcher import process_limits
+from tests.cgroup_files import system_with
 
 ROOT = Path(__file__).parents[4]
 _CAP_SYS_RESOURCE = 24
@@ -36,6 +36,7 @@ print(raise_open_files(), *resource.getrlimit(resource.RLIMIT_NOFILE))
 _THREADS = """
 import os, resource
 from service.launcher import process_limits
+from tests.cgroup_files import system_with
 if not os.getuid():
     os.setresuid(4321, 4321, 4321)
 hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
@@ -77,40 +78,6 @@ def test_threads_that_a_user_may_still_start() -> None:
     assert _output(_THREADS).strip() == "True"
 
 
-_V2 = "30 23 0:26 / /cgroup rw shared:9 - cgroup2 cgroup2 rw"
-_V1 = "31 24 0:27 / /cgroup/memory rw - cgroup cgroup rw,memory"
-
-
-def _system(folder: Path, own: str, files: dict[str, str]) -> Path:
-    """A root directory with /proc/self and files of cgroups, by path below /cgroup."""
-    proc = folder / "proc/self"
-    proc.mkdir(parents=True)
-    (proc / "cgroup").write_text(f"{own}\n")
-    (proc / "mountinfo").write_text(f"{_V2}\n{_V1}\n")
-    for name, text in files.items():
-        path = folder / "cgroup" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{text}\n")
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("own", "files", "limit"),
-    [
-        ("0::/a/b", {"a/b/memory.max": "max", "a/memory.max": "700", "memory.max": "900"}, 700),
-        ("0::/", {"memory.max": "900"}, 900),  # as a container sees it
-        ("3:memory:/a\n0::/", {"memory/a/memory.limit_in_bytes": "500"}, 500),
-        ("3:cpu:/a\n0::/", {"cpu/a/memory.limit_in_bytes": "500", "memory.max": "max"}, 1000),
-    ],
-)
-def test_memory_is_what_the_cgroups_have(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str, files: dict[str, str], limit: int
-) -> None:
-    machine = psutil.virtual_memory()._replace(total=1000)
-    monkeypatch.setattr("psutil.virtual_memory", lambda: machine)
-    assert process_limits.memory_limit(_system(tmp_path, own, files)) == limit
-
-
 def test_threads_that_the_cgroups_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a service of systemd has them, whose own cgroup is below the root."""
     unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
@@ -122,4 +89,4 @@ def test_threads_that_the_cgroups_leave(tmp_path: Path, monkeypatch: pytest.Monk
         "a/b/pids.max": "max",
         "a/b/pids.current": "20",
     }
-    assert process_limits.free_threads(_system(tmp_path, "0::/a/b", files)) == 35
+    assert process_limits.free_threads(system_with(tmp_path, "0::/a/b", files)) == 35

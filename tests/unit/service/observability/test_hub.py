@@ -184,19 +184,20 @@ def test_sums_never_fall_and_never_exceed_what_happened(events: list[tuple[str, 
         assert _sum(aggregator) == happened
 
 
-def _overloaded(gateway_metrics: GatewayMetrics, times: int) -> Snapshot:
+def _overloaded(gateway_metrics: GatewayMetrics, times: int, **shares: float) -> Snapshot:
     for _ in range(times):
-        gateway_metrics.count_overload()
+        gateway_metrics.count_overload(shares)
     return take_snapshot(gateway_metrics.registry)
 
 
 def test_refused_requests_are_counted_over_all_who_ever_were() -> None:
     aggregator = Aggregator(clock=_Clock())
-    assert aggregator.refused() == 0
-    aggregator.push("gone", _overloaded(GatewayMetrics(), 2), final=True)
-    aggregator.push("here", _overloaded(GatewayMetrics(), 5))
+    assert aggregator.refused() == {}
+    aggregator.push("gone", _overloaded(GatewayMetrics(), 2, a=1.0), final=True)
+    aggregator.push("here", _overloaded(GatewayMetrics(), 4, a=0.25, b=0.75))
+    aggregator.push("early", _overloaded(GatewayMetrics(), 5))
     aggregator.push("translator", _snapshot(3))
-    assert aggregator.refused() == 7
+    assert aggregator.refused() == {"a": 3, "b": 3, "": 5}
 
 
 @pytest.mark.parametrize("status", [200, 429, 500, 503, 504])
@@ -205,4 +206,4 @@ def test_no_status_alone_is_demand(status: int) -> None:
     metrics.observe_request("/v1/translate", status, 0.1)
     aggregator = Aggregator(clock=_Clock())
     aggregator.push("gateway", take_snapshot(metrics.registry))
-    assert aggregator.refused() == 0
+    assert aggregator.refused() == {}

@@ -13,7 +13,7 @@ from service.observability.metrics import (
     LATENCY_BUCKETS,
     STEP_BUCKETS,
     GatewayMetrics,
-    TranslatorMetrics,
+    ModelMetrics,
 )
 from service.observability.snapshot import Family, take_snapshot
 from service.settings import Limits
@@ -91,7 +91,7 @@ def test_a_failed_translation_has_no_end_to_end_latency() -> None:
 
 
 def test_texts_are_counted_with_their_times() -> None:
-    metrics = TranslatorMetrics("en-de")
+    metrics = ModelMetrics("en-de")
     metrics.observe_translations(
         [_TRANSLATION, replace(_TRANSLATION, finish_reason=FinishReason.LENGTH)]
     )
@@ -110,7 +110,7 @@ def test_texts_are_counted_with_their_times() -> None:
 
 
 def test_a_blank_text_took_no_time() -> None:
-    metrics = TranslatorMetrics("en-de")
+    metrics = ModelMetrics("en-de")
     metrics.observe_translations([_BLANK])
     snapshot = take_snapshot(metrics.registry)
     assert _sample(snapshot, "polyhead_request_success_total", finished_reason="stop") == 1
@@ -119,7 +119,7 @@ def test_a_blank_text_took_no_time() -> None:
 
 
 def test_steps_are_weighted_by_the_sentences_in_them() -> None:
-    metrics = TranslatorMetrics("en-de")
+    metrics = ModelMetrics("en-de")
     later = replace(_STEP, newcomers=0, encoded_tokens=0, encode_seconds=0.0, decode_seconds=0.002)
     metrics.observe_steps([_STEP, later])
     snapshot = take_snapshot(metrics.registry)
@@ -132,7 +132,7 @@ def test_steps_are_weighted_by_the_sentences_in_them() -> None:
 
 
 def test_steps_of_one_call_are_counted_one_by_one() -> None:
-    metrics = TranslatorMetrics("en-de")
+    metrics = ModelMetrics("en-de")
     metrics.observe_steps([replace(_STEP, steps=5, rows=40, decode_seconds=0.005)])
     snapshot = take_snapshot(metrics.registry)
     # Three old sentences wait for the encoder too; then all four have four gaps of 1 ms each.
@@ -146,7 +146,7 @@ def test_steps_of_one_call_are_counted_one_by_one() -> None:
 
 
 def test_the_engines_state_is_the_last_one() -> None:
-    metrics = TranslatorMetrics("en-de")
+    metrics = ModelMetrics("en-de")
     before = EngineStats(
         running=9, waiting=9, slots_used=9, max_slots=128, waiting_source_tokens=90,
         running_source_tokens=90, submitted_source_tokens=180, admitted_source_tokens=90,
@@ -167,7 +167,7 @@ def test_the_engines_state_is_the_last_one() -> None:
 
 
 def test_weighted_histogram_is_the_librarys_told_one_by_one() -> None:
-    metrics = TranslatorMetrics("en-de")
+    metrics = ModelMetrics("en-de")
     registry = CollectorRegistry()
     plain = Histogram(
         "polyhead_inter_token_latency_seconds", "Time between two target tokens of a sentence.",

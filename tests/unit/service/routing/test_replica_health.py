@@ -17,8 +17,8 @@ from ray.serve._private.common import (
 from ray.serve.request_router import PendingRequest
 
 from service.routing import replica_health as replica_watch
-from service.routing.attempts import Attempt
-from service.routing.replica_health import HealthAwareRouter
+from service.routing.attempts import Attempt, num_replicas
+from service.routing.replica_health import HealthAwareRouter, rendezvous
 from tests.fakes import until
 
 _DEPLOYMENT = DeploymentID(name="m", app_name="a")
@@ -232,3 +232,55 @@ async def test_what_is_known_of_a_replica_goes_with_it() -> None:
     await router._probing
     known = [router._last_answer, router._excluded_until, router._unresponsive]
     assert not any(known)
+
+
+def _asking_for(model: str) -> Attempt:
+    attempt = Attempt()
+    attempt.model = model
+    return attempt
+
+
+async def _first(router: HealthAwareRouter, model: str) -> str:
+    with _asking_for(model) as attempt:
+        chosen = await router.choose_replicas([], _request(attempt))
+    assert [len(rank) for rank in chosen] == [1] * len(chosen)  # Serve keeps to the order
+    name: str = chosen[0][0].replica_id.unique_id
+    return name
+
+
+async def test_calls_for_a_shared_model_go_to_the_same_replica() -> None:
+    replicas = [_Replica(str(number)) for number in range(4)]
+    router = _router(*replicas)
+    models = [f"m{number}" for number in range(200)]
+    homes = {model: await _first(router, model) for model in models}
+    assert homes == {model: await _first(router, model) for model in models}
+    # Each replica is the home of some, and keeps its own when another one goes.
+    assert min(list(homes.values()).count(str(number)) for number in range(4)) > 25
+    router.update_replicas(replicas[:3])  # type: ignore[arg-type]
+    for model, home in homes.items():
+        if home != "3":
+            assert await _first(router, model) == home
+
+
+async def test_a_busy_or_excluded_home_leaves_calls_to_the_next_one() -> None:
+    replicas = [_Replica(str(number)) for number in range(3)]
+    router = _router(*replicas)
+    order = sorted("012", key=lambda name: rendezvous("m", name), reverse=True)
+    home, second = (replicas[int(name)] for name in order[:2])
+    results = [_Result() for _ in range(16)]
+    for count, result in enumerate(results, 1):
+        router._on_sent(home.replica_id, _request(), result)
+        assert await _first(router, "m") == order[count == 16]
+    router._on_sent(second.replica_id, _request(), extra := _Result())
+    assert await _first(router, "m") == order[0]
+    router._exclude(home.replica_id)
+    assert await _first(router, "m") == order[1]
+    for result in (*results, extra):
+        result.end()
+
+
+async def test_how_many_replicas_there_are_is_known_to_others() -> None:
+    router = _router(_Replica("1"), _Replica("2"))
+    assert num_replicas("a", "m") == 2
+    router.update_replicas([])
+    assert num_replicas("a", "m") == 0

@@ -22,14 +22,14 @@ from model.errors import (
 )
 from service.errors import ModelUnavailableError
 from service.observability.metrics import GatewayMetrics
-from service.protocol import ModelInfo, TranslateCall, TranslateReply
+from service.protocol import TranslateCall, TranslateReply
 from service.routing.attempts import Attempt
 from service.routing.retry import Retrier, RetryBudget
 from service.routing.router import Backend, ReplicaLostError
 from service.settings import RetrySettings
-from tests.fakes import until
+from tests.fakes import HOSTED, until
 
-_CALL = TranslateCall(request_id="r", texts=("a",), source="en", target="de")
+_CALL = TranslateCall(request_id="r", model=HOSTED, texts=("a",), source="en", target="de")
 _REPLY = TranslateReply(model="m", translations=())
 
 
@@ -43,7 +43,7 @@ class _Backend:
         self.attempts: list[Attempt] = []
         self.num_cancelled = 0
 
-    async def info(self) -> ModelInfo:
+    async def check(self) -> None:
         raise NotImplementedError
 
     async def translate(

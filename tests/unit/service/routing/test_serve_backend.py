@@ -17,13 +17,13 @@ from model.errors import DeadlineExceededError, EngineDeadError, InvalidRequestE
 from service.errors import ModelUnavailableError
 from service.observability.metrics import GatewayMetrics
 from service.protocol import TranslateCall, TranslateReply
-from service.routing.attempts import Attempt, attempt_of
+from service.routing.attempts import Attempt, attempt_of, count_replicas
 from service.routing.retry import Retrier
 from service.routing.router import ReplicaLostError
 from service.routing.serve_backend import ServeBackend
-from tests.fakes import PROMPT_RETRIES, until
+from tests.fakes import HOSTED, PROMPT_RETRIES, until
 
-_CALL = TranslateCall(request_id="r", texts=("a",), source="en", target="de")
+_CALL = TranslateCall(request_id="r", model=HOSTED, texts=("a",), source="en", target="de")
 _REPLY = TranslateReply(model="m", translations=())
 
 
@@ -50,6 +50,8 @@ class _Response:
 
 class _Handle:
     """A DeploymentHandle whose calls end with the next outcome."""
+
+    app_name, deployment_name = "application", "Translator-m"
 
     def __init__(self, *outcomes: Any) -> None:
         self._outcomes = list(outcomes)
@@ -105,7 +107,7 @@ async def test_other_errors_of_a_replica_stay_what_they_are() -> None:
 async def test_nobody_to_ask_is_unavailable() -> None:
     backend, _ = _backend(BackPressureError(3, 2))
     with pytest.raises(ModelUnavailableError, match="takes calls now"):
-        await backend.info()
+        await backend.check()
 
 
 async def test_giving_up_cancels_the_replicas_work() -> None:
@@ -142,7 +144,7 @@ async def test_the_replica_of_a_dead_engine_is_excluded() -> None:
 async def test_each_call_has_an_id_of_its_own_as_long_as_it_is_under_way() -> None:
     answer = asyncio.Event()
     backend, handle = _backend(answer, answer, answer)
-    calls = [backend.info(), backend.info(), backend.translate(_CALL)]
+    calls = [backend.check(), backend.check(), backend.translate(_CALL)]
     running = [asyncio.ensure_future(call) for call in calls]
     await until(lambda: len(handle.responses) == 3)
     assert len({attempt.call_id for attempt in handle.attempts}) == 3
@@ -168,7 +170,7 @@ _LOST = [
 @pytest.mark.parametrize("error", _LOST)
 async def test_there_is_one_error_for_what_a_replica_lost(error: Exception) -> None:
     backend, _ = _backend(error, error)
-    for call in (backend.info(), backend.translate(_CALL)):
+    for call in (backend.check(), backend.translate(_CALL)):
         with pytest.raises(ReplicaLostError) as caught:
             await call
         assert caught.value.__cause__ is error
@@ -187,7 +189,7 @@ async def test_a_call_cancelled_below_waits_for_the_cancellation_of_its_caller()
 async def test_a_call_cancelled_below_alone_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.routing.serve_backend._CANCELLATION_SECONDS", 0.0)
     backend, _ = _backend(asyncio.CancelledError(), asyncio.CancelledError())
-    for call in (backend.info(), backend.translate(_CALL)):
+    for call in (backend.check(), backend.translate(_CALL)):
         with pytest.raises(ReplicaLostError):
             await call
 
@@ -198,3 +200,26 @@ async def test_what_was_lost_is_repeated(error: Exception) -> None:
     retrier = Retrier(PROMPT_RETRIES, GatewayMetrics())
     assert await retrier.translate(backend, _CALL, deadline=time.monotonic() + 60) is _REPLY
     assert len(handle.responses) == 3
+
+
+@pytest.mark.parametrize(("shared", "model"), [(True, HOSTED.id), (False, None)])
+async def test_calls_to_a_pool_say_their_model(shared: bool, model: str | None) -> None:
+    handle = _Handle(_REPLY)
+    assert await ServeBackend(handle, shared=shared).translate(_CALL) is _REPLY  # type: ignore[arg-type]
+    assert [attempt.model for attempt in handle.attempts] == [model]
+
+
+async def test_replicas_are_counted_by_the_request_router() -> None:
+    backend, _ = _backend()
+    assert backend.num_replicas == 0
+    count_replicas("application", "Translator-m", 3)
+    assert backend.num_replicas == 3
+    count_replicas("application", "Translator-m", 0)
+
+
+async def test_a_check_is_the_health_check_of_a_replica() -> None:
+    backend, handle = _backend(None, _carried(EngineDeadError("stopped")))
+    await backend.check()
+    with pytest.raises(EngineDeadError):
+        await backend.check()
+    assert handle.excluded == ["check_health"]

@@ -356,9 +356,7 @@ async def test_every_language_is_listed_with_its_targets() -> None:
     [("auto", "does not detect languages"), ("x" * 36, f"{'x' * 35}… is not supported")],
 )
 async def test_what_can_never_be_served_is_no_reason_to_try_again(source: str, words: str) -> None:
-    broken = FakeBackend("de-en", (("de", "en"),))
-    broken.info_error = ValueError("x")
-    async with Gateway(FakeBackend("en-de"), broken).client() as client:
+    async with Gateway(FakeBackend("en-de")).client() as client:
         answer = await client.post("/translate", json={"q": "a", "source": source, "target": "de"})
     assert answer.status_code == 400
     assert words in answer.json()["error"]
@@ -389,15 +387,6 @@ async def test_a_broad_models_languages_are_listed_with_their_targets() -> None:
         answer = await client.get("/languages")
     assert [one["code"] for one in answer.json()] == list(codes)
     assert {len(one["targets"]) for one in answer.json()} == {201}
-
-
-async def test_languages_of_models_that_are_not_ready() -> None:
-    backend = FakeBackend()
-    backend.info_error = ValueError("x")
-    async with Gateway(backend).client() as client:
-        answer = await client.get("/languages")
-    assert answer.status_code == 503
-    assert answer.json() == {"error": "no model is ready yet; try again later"}
 
 
 @pytest.mark.parametrize(

@@ -367,13 +367,6 @@ async def test_work_that_is_lost_every_time_is_given_up() -> None:
     assert answer.json()["error"]["type"] == "unavailable"
 
 
-async def test_a_model_that_has_not_answered_yet_is_waited_for_in_vain_only_so_long() -> None:
-    backend = FakeBackend()
-    backend.info_answers.clear()
-    answer = await _post(Gateway(backend, info_timeout_seconds=0.01), HELLO)
-    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
-
-
 async def test_the_limit_of_time_is_a_setting() -> None:
     gateway = Gateway(limits={"request_timeout_seconds": 0.02})
     gateway.backend.hold_next()
@@ -443,6 +436,8 @@ async def test_models_tell_of_themselves() -> None:
     assert second["pairs"] == [{"source": "de", "target": "en"}]
     assert first == {
         "name": "en-de",
+        "aliases": [],
+        "asleep": False,
         "pairs": [{"source": "en", "target": "de"}],
         "source_languages": ["en"],
         "target_languages": ["de"],
@@ -518,9 +513,21 @@ async def test_the_pivot_can_be_switched_off() -> None:
     assert error["field"] == "target"
 
 
-async def test_models_that_are_not_ready_are_a_reason_to_come_again() -> None:
-    backend = FakeBackend()
-    backend.info_error = ReplicaLostError()
-    async with Gateway(backend).client() as client:
-        answer = await client.get("/v1/models")
-    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+async def test_a_request_may_name_its_model() -> None:
+    gateway = Gateway(FakeBackend("first"), FakeBackend("second", aliases=("news",)))
+    for name in ("second", "news"):
+        answer = await _post(gateway, HELLO | {"model": name})
+        assert (answer.status_code, answer.json()["model"]) == (200, "second")
+    assert (await _post(gateway, HELLO)).json()["model"] == "first"
+    assert [call.model.key for call in gateway.backends[1].calls] == ["second@1"] * 2
+    error = await _error(gateway, HELLO | {"model": "third"})
+    assert error["message"] == "`model` must be one of first, second, but is 'third'"
+    assert error["field"] == "model"
+
+
+async def test_a_pivot_waits_for_no_unrelated_model() -> None:
+    unrelated = FakeBackend("x", (("fr", "it"),))
+    unrelated.check_answers.clear()
+    pair = FakeBackend("de-en", (("de", "en"),)), FakeBackend("en-fr", (("en", "fr"),))
+    answer = await _post(Gateway(*pair, unrelated), HELLO | {"source": "de", "target": "fr"})
+    assert (answer.status_code, unrelated.num_checks) == (200, 0)

@@ -39,7 +39,9 @@ def test_every_route_is_documented(document: dict[str, Any]) -> None:
     routes = {path: list(methods) for path, methods in document["paths"].items()}
     assert routes == {
         "/v1/translate": ["post"],
-        "/v1/models": ["get"],
+        "/v1/models": ["get", "post"],
+        "/v1/models/{id}": ["get", "delete"],
+        "/v1/models/{id}/reload": ["post"],
         "/translate": ["post"],
         "/languages": ["get"],
         "/health": ["get"],

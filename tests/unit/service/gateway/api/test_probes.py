@@ -12,11 +12,11 @@ from tests.fakes import FakeBackend, Gateway
 
 async def test_health_does_not_ask_the_models() -> None:
     backend = FakeBackend()
-    backend.info_answers.clear()
+    backend.check_answers.clear()
     async with Gateway(backend).client() as client:
         answer = await client.get("/health")
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
-    assert backend.num_info_calls == 0
+    assert backend.num_checks == 0
 
 
 async def test_ready_when_every_model_answers() -> None:
@@ -31,8 +31,8 @@ async def test_ready_when_every_model_answers() -> None:
 
 async def test_not_ready_while_a_model_is_missing() -> None:
     well, slow, broken = FakeBackend("well"), FakeBackend("slow"), FakeBackend("broken")
-    slow.info_answers.clear()
-    broken.info_error = ReplicaLostError()
+    slow.check_answers.clear()
+    broken.check_error = ReplicaLostError()
     gateway = Gateway(well, slow, broken, info_timeout_seconds=0.01)
     async with gateway.client() as client:
         answer = await client.get("/ready")
@@ -45,9 +45,20 @@ async def test_not_ready_while_a_model_is_missing() -> None:
                 {"name": "broken", "ready": False, "problem": "failed with ReplicaLostError"},
             ],
         }
-        slow.info_answers.set()
-        broken.info_error = None
+        slow.check_answers.set()
+        broken.check_error = None
         assert (await client.get("/ready")).status_code == 200
+
+
+async def test_a_model_that_sleeps_is_ready_and_sleeps_on() -> None:
+    asleep = FakeBackend("asleep", can_sleep=True)
+    asleep.num_replicas = 0
+    async with Gateway(asleep).client() as client:
+        answer = await client.get("/ready")
+        models = (await client.get("/v1/models")).json()["models"]
+    assert answer.json()["models"] == [{"name": "asleep", "ready": True, "asleep": True}]
+    assert models[0]["asleep"] is True
+    assert (asleep.num_checks, asleep.calls) == (0, [])
 
 
 async def test_metrics_are_those_that_were_rendered() -> None:
@@ -70,7 +81,7 @@ async def test_metrics_that_do_not_come_are_waited_for_in_vain_only_so_long() ->
     assert (answer.status_code, answer.json()["error"]["type"]) == (504, "deadline_exceeded")
 
 
-@pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", "/v1/models"])
+@pytest.mark.parametrize("path", ["/health", "/ready", "/metrics"])
 async def test_a_wrong_method(path: str) -> None:
     async with Gateway().client() as client:
         answer = await client.post(path, json={})

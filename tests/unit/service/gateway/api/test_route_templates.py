@@ -14,6 +14,7 @@ from service.errors import Failure, OverloadedError, failure_of
 from service.gateway.api.contract import Contract
 from service.gateway.api.error_answers import CONTRACT_TEMPLATES, error_answer
 from service.gateway.api.libretranslate import LIBRETRANSLATE
+from service.gateway.api.models import MODELS
 from service.gateway.api.native import NATIVE
 from service.gateway.api.route_templates import RouteTemplates
 from service.gateway.request_context import RequestContext
@@ -110,12 +111,14 @@ def test_each_contract_says_how_its_errors_look() -> None:
     failure = failure_of(OverloadedError("full"))
     forms = {
         template: set(_error(failure, template))
-        for contract in (NATIVE, LIBRETRANSLATE)
+        for contract in (NATIVE, MODELS, LIBRETRANSLATE)
         for template in contract.templates
     }
     assert forms == {
         "/v1/translate": {"error", "request_id"},
         "/v1/models": {"error", "request_id"},
+        "/v1/models/{id}": {"error", "request_id"},
+        "/v1/models/{id}/reload": {"error", "request_id"},
         "/translate": {"error"},
         "/languages": {"error"},
     }

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from model.training.memory import give_back_free_memory
+from model.heap import give_back_free_memory
 
 MIB = 2**20
 
@@ -26,5 +26,5 @@ def test_holes_between_what_is_in_use_are_given_back() -> None:
 
 
 def test_a_library_that_cannot_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model.training.memory.ctypes.CDLL", lambda _: object())
+    monkeypatch.setattr("model.heap.ctypes.CDLL", lambda _: object())
     give_back_free_memory()

@@ -1,0 +1,79 @@
+"""Who may compute: as many workers of a process at a time as it has CPUs, of whatever engine."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+
+from model.engine.cpus import granted_cpus
+
+__all__ = ["CpuPlaces", "places_of_process"]
+
+_SLICE_SECONDS = 0.01
+"""After which one who computes is interrupted for one who waits."""
+
+
+class CpuPlaces:
+    """A number of places, which are taken in the order in which they are asked for.
+
+    More threads than CPUs would stop each other in the middle of a step, and in a cgroup with a
+    quota all of them for the rest of a period.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._lock = threading.Lock()
+        self._num_free = count
+        self._taken: dict[threading.Event, Callable[[], None]] = {}
+        """Those who compute, the longest first, and how each is interrupted."""
+        self._waiting: deque[tuple[threading.Event, Callable[[], None]]] = deque()
+
+    @contextmanager
+    def place(self, interrupt: Callable[[], None]) -> Iterator[None]:
+        """Waits for a place, which is free again when the `with` ends.
+
+        Args:
+            interrupt: has the caller come to an end, since others wait; called on any thread while
+                it has the place. It must return at once.
+        """
+        own = threading.Event()
+        with self._lock:
+            if self._num_free:
+                self._num_free -= 1
+                self._taken[own] = interrupt
+                own.set()
+            else:
+                self._waiting.append((own, interrupt))
+        while not own.wait(_SLICE_SECONDS):
+            self._interrupt_the_first()
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._taken[own]
+                self._pass_on()
+
+    def _interrupt_the_first(self) -> None:
+        with self._lock:
+            first = next(iter(self._taken), None)
+            if first is not None:
+                # To the end of the line: the next who waits interrupts another one.
+                interrupt = self._taken[first] = self._taken.pop(first)
+                interrupt()
+
+    def _pass_on(self) -> None:
+        """With the lock held."""
+        if not self._waiting:
+            self._num_free += 1
+            return
+        following, interrupt = self._waiting.popleft()
+        self._taken[following] = interrupt
+        following.set()
+
+
+@cache
+def places_of_process() -> CpuPlaces:
+    """Those that all engines of this process share."""
+    return CpuPlaces(granted_cpus())

@@ -1,0 +1,43 @@
+"""The operator's token: who may change the models."""
+
+from __future__ import annotations
+
+import secrets
+
+from starlette.datastructures import Headers
+
+from service.errors import ForbiddenError, UnauthenticatedError
+
+__all__ = ["AdminToken"]
+
+_SCHEME = "bearer"
+
+
+class AdminToken:
+    """Checks `Authorization: Bearer TOKEN`.
+
+    Args:
+        token: what must be sent; empty lets nobody.
+    """
+
+    def __init__(self, token: str) -> None:
+        self._token = token.encode()
+
+    def check(self, headers: Headers) -> None:
+        """Returns if the request has the token.
+
+        Raises:
+            ForbiddenError: there is no token with which this may be done.
+            UnauthenticatedError: the token is missing or wrong.
+        """
+        if not self._token:
+            raise ForbiddenError(
+                "models must be changed by the service's own settings: `admin_token` is not set"
+            )
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != _SCHEME or not secrets.compare_digest(
+            given.strip().encode(), self._token
+        ):
+            raise UnauthenticatedError(
+                "the request must have `Authorization: Bearer` and the operator's token"
+            )

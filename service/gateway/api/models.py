@@ -1,0 +1,197 @@
+"""The models: GET /v1/models and /v1/models/{id}; for operators, how they are changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from fastapi import Depends
+from fastapi.security import HTTPBearer
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from service.catalog import ChangeKind, ModelState, ModelStatus
+from service.errors import InvalidFieldError, UnknownModelError, shown
+from service.gateway.admin_token import AdminToken
+from service.gateway.api.contract import Contract
+from service.gateway.api.json_body import JsonRoute
+from service.gateway.api.native import native_error
+from service.gateway.api.native_schemas import (
+    MAX_LISTED_PAIRS,
+    ChangeReply,
+    ErrorReply,
+    LoadedReplica,
+    Model,
+    ModelDetails,
+    ModelList,
+)
+from service.routing.router import RoutedModel, Router
+from service.settings import ModelRecord
+
+__all__ = ["MODELS", "ModelChanges", "ModelsApi"]
+
+
+class ModelChanges(Protocol):
+    """Changes of the catalog while it serves."""
+
+    async def submit(self, kind: ChangeKind, name: str, record: ModelRecord | None) -> None:
+        """Accepts a change, to be done soon.
+
+        Raises:
+            UnknownModelError, ModelConflictError, OverloadedError: it cannot be done now.
+        """
+        ...
+
+    async def status(self, name: str) -> ModelStatus | None:
+        """How the last change of a model goes, or why it failed; None after success."""
+        ...
+
+    async def loaded(self, name: str) -> Mapping[str, int]:
+        """The replicas that have a model in memory, and its bytes there."""
+        ...
+
+
+MODELS = Contract(error_form=native_error)
+
+_CHANGE_ERRORS: dict[int | str, dict[str, Any]] = {
+    401: {"model": ErrorReply, "description": "The operator's token is missing or wrong"},
+    403: {"model": ErrorReply, "description": "There is no operator's token"},
+    409: {"model": ErrorReply, "description": "The catalog does not allow the change now"},
+    503: {"model": ErrorReply, "description": "Too many changes wait: see Retry-After"},
+}
+_UNKNOWN: dict[int | str, dict[str, Any]] = {
+    404: {"model": ErrorReply, "description": "There is no such model"}
+}
+_OPERATOR = Depends(HTTPBearer(scheme_name="operator", auto_error=False))
+"""For the documentation alone: `AdminToken` looks at the header."""
+_ACCEPTED: dict[str, Any] = {
+    "status_code": 202,
+    "response_model": ChangeReply,
+    "dependencies": [_OPERATOR],
+    "tags": ["models"],
+}
+
+
+class ModelsApi:
+    """The handlers of /v1/models."""
+
+    def __init__(self, router: Router, changes: ModelChanges, token: AdminToken) -> None:
+        self._router = router
+        self._changes = changes
+        self._token = token
+
+    @MODELS.route(
+        "/v1/models",
+        summary="The models and their languages",
+        response_model=ModelList,
+        tags=["native"],
+    )
+    async def models(self) -> ModelList:
+        """The models, with their languages, device and defaults; none is loaded for it."""
+        return ModelList(models=[_model(each) for each in self._router.models])
+
+    @MODELS.route(
+        "/v1/models",
+        methods=["POST"],
+        summary="Add a model",
+        responses=_CHANGE_ERRORS | {422: {"model": ErrorReply, "description": "A bad record"}},
+        route_class_override=JsonRoute,
+        **_ACCEPTED,
+    )
+    async def add(self, request: Request, body: ModelRecord) -> Response:
+        """Adds a model: it is checked, loaded if it has replicas of its own, and then served.
+
+        For operators. The answer comes at once; `GET /v1/models/{id}` tells how it goes.
+        """
+        self._token.check(request.headers)
+        name = body.id or body.model.rstrip("/").rpartition("/")[2]
+        if name in ("", ".", "..") or len(name) > 100 or not name.isprintable():
+            raise InvalidFieldError(
+                "`id` must be given where the last part of `model` is no name", field="id"
+            )
+        record = body.model_copy(update={"id": name})
+        return await self._submit(ChangeKind.ADD, name, record)
+
+    @MODELS.route(
+        "/v1/models/{id}",
+        summary="A model's state, and where it is loaded",
+        response_model=ModelDetails,
+        responses=_UNKNOWN,
+        tags=["models"],
+    )
+    async def model(self, id: str) -> Response:
+        """A model's state: loading, ready, failed (with the reason), or removing."""
+        status = await self._changes.status(id)
+        model = next((each for each in self._router.models if each.hosted.id == id), None)
+        if status is None and model is None:
+            raise _unknown(id)
+        loaded = await self._changes.loaded(id) if model is not None else {}
+        details = ModelDetails(
+            id=id,
+            state=ModelState.READY if status is None else status.state,
+            change=None if status is None else status.change,
+            problem=None if status is None else status.problem,
+            model=None if model is None else _model(model),
+            shared=None if model is None else model.shared,
+            loaded=[
+                LoadedReplica(replica=replica, memory_bytes=size)
+                for replica, size in sorted(loaded.items())
+            ],
+        )
+        return JSONResponse(details.model_dump(mode="json", exclude_none=True))
+
+    @MODELS.route(
+        "/v1/models/{id}",
+        methods=["DELETE"],
+        summary="Remove a model",
+        responses=_CHANGE_ERRORS | _UNKNOWN,
+        **_ACCEPTED,
+    )
+    async def remove(self, request: Request, id: str) -> Response:
+        """Removes a model once the requests that it has are answered. For operators."""
+        self._token.check(request.headers)
+        return await self._submit(ChangeKind.REMOVE, id)
+
+    @MODELS.route(
+        "/v1/models/{id}/reload",
+        methods=["POST"],
+        summary="Load a model anew from its directory",
+        responses=_CHANGE_ERRORS | _UNKNOWN,
+        **_ACCEPTED,
+    )
+    async def reload(self, request: Request, id: str) -> Response:
+        """Loads what the directory holds now, and serves it in place of what was loaded before.
+
+        For operators. What cannot be loaded is refused, and the old one goes on.
+        """
+        self._token.check(request.headers)
+        return await self._submit(ChangeKind.RELOAD, id)
+
+    async def _submit(
+        self, kind: ChangeKind, name: str, record: ModelRecord | None = None
+    ) -> Response:
+        if kind is not ChangeKind.ADD and name not in {m.hosted.id for m in self._router.models}:
+            raise _unknown(name)
+        await self._changes.submit(kind, name, record)
+        reply = ChangeReply(id=name, change=kind)
+        return JSONResponse(reply.model_dump(mode="json"), status_code=202)
+
+
+def _unknown(name: str) -> UnknownModelError:
+    return UnknownModelError(f"`id` must be one that GET /v1/models lists, but is {shown(name)}")
+
+
+def _model(model: RoutedModel) -> Model:
+    info = model.info
+    languages = info.languages
+    pairs = languages.pairs if languages.num_pairs <= MAX_LISTED_PAIRS else ()
+    fields = asdict(info) | {
+        "aliases": model.aliases,
+        "asleep": model.asleep,
+        "pairs": [pair._asdict() for pair in pairs],
+        "source_languages": languages.sources,
+        "target_languages": languages.targets,
+    }
+    del fields["languages"]
+    return Model.model_validate(fields)

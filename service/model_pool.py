@@ -1,0 +1,447 @@
+"""The models that a replica holds: loaded when they are first asked for, within a memory budget."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+from model.checkpoints.embedded import model_directory
+from model.config import EngineConfig
+from model.errors import (
+    DeadlineExceededError,
+    EngineDeadError,
+    ModelNotLoadedError,
+    PolyheadError,
+)
+from model.heap import free_large_blocks_at_once, give_back_free_memory
+from service.observability.metrics import TranslatorMetrics
+from service.protocol import HostedModel, LoadedModel
+
+if TYPE_CHECKING:
+    from model.engine.engine import EngineStats, StepStats
+    from model.memory import ModelMemory
+    from model.translator import Translator
+
+__all__ = ["ModelPool", "memory_of", "own_engine", "shared_engine", "summed"]
+
+LOGGER = logging.getLogger("polyhead.translator")
+
+_SHARED_SLOTS = 16
+"""Slots of a thread, where many models share a process and its CPUs. A quarter of the usual number,
+which is as fast but for the largest batches, and takes a quarter of the memory."""
+_RETRY_SECONDS = 5.0
+"""After a failed load, until the next try."""
+_DEPARTURES = 100
+"""Evicted models whose last steps wait for the metrics."""
+_MIB = 2**20
+
+
+@dataclass(eq=False)
+class _Entry:
+    """A model that is loaded, or being loaded."""
+
+    model: HostedModel
+    pinned: bool = False
+    memory: ModelMemory | None = None
+    translator: Translator | None = None
+    calls: int = 0
+    """In work, or waiting for it to be ready."""
+    reserved: int = 0
+    """Bytes of the budget that are its own."""
+    ready: bool = False
+    """Whether calls may use it: it is loaded, and what it takes to work is reserved, too."""
+    preparing: asyncio.Task[None] | None = None
+    error: PolyheadError | None = None
+
+    @property
+    def loaded_bytes(self) -> int:
+        return 0 if self.memory is None else self.memory.loaded
+
+    @property
+    def alive(self) -> bool:
+        return self.translator is not None and self.translator.engine.alive
+
+
+class ModelPool:
+    """Translators by model. Used on one event loop; what says so may be called on any thread.
+
+    A model takes what `ModelMemory.loaded` says as long as it is loaded, and `working` more while
+    there are calls for it; a second later its engine has given that back. Where the budget is used
+    up, the idle models go first that have not been asked for the longest. Models are loaded one at
+    a time, in the order in which they were asked for.
+
+    Args:
+        engine: how each model's engine is run, but for what the model itself says.
+        metrics: take note of loads and evictions.
+        memory_budget: bytes that all models together may take; None is for those that are pinned,
+            and no others.
+    """
+
+    def __init__(
+        self, engine: EngineConfig, metrics: TranslatorMetrics, *, memory_budget: int | None = None
+    ) -> None:
+        self._engine = engine
+        self._metrics = metrics
+        self._budget = memory_budget
+        if memory_budget is not None:
+            free_large_blocks_at_once()
+        self._reserved = 0
+        self._entries: dict[str, _Entry] = {}
+        """By key, those not asked for the longest first."""
+        self._failures: dict[str, tuple[float, PolyheadError]] = {}
+        """By key: until when there is no other try, and why."""
+        self._one_at_a_time = asyncio.Lock()
+        self._freed = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+        # Below: guarded by the lock.
+        self._lock = threading.Lock()
+        self._translators: list[tuple[str, Translator]] = []
+        """With the models' ids, those that run."""
+        self._departed: dict[str, EngineStats] = {}
+        """By id: what engines that are no more have counted."""
+        self._departed_steps: deque[tuple[str, list[StepStats]]] = deque(maxlen=_DEPARTURES)
+
+    def pin(self, model: HostedModel) -> Translator:
+        """Loads a model that stays; blocks.
+
+        Raises:
+            CheckpointError, InvalidRequestError: it cannot be used.
+        """
+        from model.engine.warm_up import warm_up
+
+        entry = _Entry(model, pinned=True, ready=True)
+        started = time.monotonic()
+        entry.memory = memory_of(model, self._engine)
+        entry.translator = _load(model, own_engine(model, self._engine))
+        warm_up(entry.translator.engine)
+        self._entries[model.key] = entry
+        self._reserve(entry, entry.memory.loaded + entry.memory.working)
+        self._note_loaded(entry, time.monotonic() - started)
+        return entry.translator
+
+    @asynccontextmanager
+    async def use(
+        self, model: HostedModel, deadline: float | None = None
+    ) -> AsyncIterator[Translator]:
+        """The model's translator, which stays loaded until the `with` ends.
+
+        Args:
+            model: which one; loaded if it is not.
+            deadline: `time.monotonic()` seconds.
+
+        Raises:
+            ModelNotLoadedError: it cannot be loaded, or takes more memory than there is for models.
+            DeadlineExceededError: the deadline passed before it was loaded.
+            EngineDeadError: the replica's own model has stopped, or the pool is closed.
+        """
+        entry = self._entry(model)
+        entry.calls += 1
+        try:
+            if not entry.ready:
+                await self._prepared(entry, deadline)
+            if (translator := entry.translator) is None:
+                raise EngineDeadError(f"the engine of {model.id} has stopped")
+            yield translator
+        finally:
+            entry.calls -= 1
+            self._rest(entry)
+
+    def loaded(self) -> tuple[LoadedModel, ...]:
+        """The models that are loaded now. On any thread."""
+        return tuple(
+            LoadedModel(
+                key=entry.model.key,
+                id=entry.model.id,
+                bytes=entry.loaded_bytes,
+                pinned=entry.pinned,
+                calls=entry.calls,
+            )
+            for entry in list(self._entries.values())
+            if entry.translator is not None
+        )
+
+    def check_health(self) -> None:
+        """Looks whether the models run that were pinned; others are loaded anew when asked for.
+
+        Raises:
+            EngineDeadError: one of them has stopped.
+        """
+        for entry in self._entries.values():
+            if entry.pinned and not entry.alive:
+                raise EngineDeadError(f"the engine of {entry.model.id} has stopped")
+
+    def stats(self) -> dict[str, EngineStats]:
+        """How full the engines are, by the id of their model. On any thread.
+
+        What was ever counted stays counted when a model goes.
+        """
+        with self._lock:
+            stats = {name: [each] for name, each in self._departed.items()}
+            for name, translator in self._translators:
+                stats.setdefault(name, []).append(translator.engine.stats())
+        return {name: summed(each) for name, each in stats.items()}
+
+    def drain_steps(self) -> list[tuple[str, list[StepStats]]]:
+        """The engines' steps since the last call, with the ids of their models. On any thread."""
+        with self._lock:
+            steps = [*self._departed_steps]
+            self._departed_steps.clear()
+            for name, translator in self._translators:
+                steps.append((name, translator.engine.drain_steps()))
+            return steps
+
+    def close(self) -> None:
+        """Ends all engines; nothing can be used any more. On any thread; idempotent."""
+        self._closed = True
+        with self._lock:
+            translators = [translator for _, translator in self._translators]
+        for translator in translators:
+            translator.close()
+
+    def _entry(self, model: HostedModel) -> _Entry:
+        """The model's entry, which is ready or becomes so."""
+        if self._closed:
+            raise EngineDeadError("the replica has been closed")
+        entry = self._entries.get(model.key)
+        if entry is not None and entry.translator is not None and not entry.alive:
+            if entry.pinned:
+                raise EngineDeadError(f"the engine of {model.id} has stopped")
+            self._remove(entry)
+            self._start(self._dispose(entry))
+            entry = None
+        if entry is None:
+            self._refuse(model)
+            entry = self._entries[model.key] = _Entry(model)
+        if not entry.ready and entry.preparing is None:
+            self._prepare(entry)
+        return entry
+
+    def _prepare(self, entry: _Entry) -> None:
+        memory = entry.memory
+        if entry.translator is not None and memory is not None and self._fits(memory.working):
+            self._reserve(entry, memory.working)
+            entry.ready = True
+            return
+        entry.preparing = self._start(self._make_ready(entry))
+
+    async def _prepared(self, entry: _Entry, deadline: float | None) -> None:
+        assert entry.preparing is not None
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        done, _ = await asyncio.wait({entry.preparing}, timeout=left)
+        if not done:
+            raise DeadlineExceededError(f"the deadline passed before {entry.model.id} was loaded")
+        if entry.error is not None:
+            raise type(entry.error)(str(entry.error))
+        if not entry.ready:
+            raise EngineDeadError("the replica has been closed")
+
+    async def _make_ready(self, entry: _Entry) -> None:
+        """A task of its own, so that the calls that wait for it may come and go."""
+        try:
+            async with self._one_at_a_time:
+                await self._load_within_budget(entry)
+        except ModelNotLoadedError as error:
+            self._fail(entry, error)
+        except Exception:  # of whatever kind: files, memory, threads
+            LOGGER.exception("the model %s cannot be loaded", entry.model.id)
+            message = f"the model {entry.model.id} cannot be loaded now; the server's log tells why"
+            self._fail(entry, ModelNotLoadedError(message))
+        finally:
+            entry.preparing = None
+            self._rest(entry)
+
+    async def _load_within_budget(self, entry: _Entry) -> None:
+        if entry.memory is None:
+            entry.memory = await asyncio.to_thread(memory_of, entry.model, self._engine)
+        needed = entry.memory.working + (0 if entry.translator else entry.memory.loaded)
+        if not await self._make_room(entry, needed):
+            if entry.translator is None:
+                self._remove(entry)
+            return
+        self._reserve(entry, needed)
+        if entry.translator is None:
+            started = time.monotonic()
+            entry.translator = await asyncio.to_thread(self._load_or_drop, entry.model)
+            self._note_loaded(entry, time.monotonic() - started)
+            LOGGER.info("the model %s is loaded", entry.model.id)
+        entry.ready = True
+
+    async def _make_room(self, entry: _Entry, needed: int) -> bool:
+        """Evicts and waits until the bytes fit; False when nobody wants the model any more."""
+        least = needed + (0 if entry.translator is None else entry.loaded_bytes)
+        assert self._budget is not None
+        if least > (most := self._budget - self._pinned_bytes()):
+            raise ModelNotLoadedError(
+                f"the model {entry.model.id} takes {least / _MIB:.0f} MiB of memory, but there are "
+                f"{max(0, most) / _MIB:.0f} MiB for models"
+            )
+        while entry.calls:
+            if self._fits(needed):
+                return True
+            idle = [each for each in self._entries.values() if _is_idle(each, but=entry)]
+            if self._fits(needed - sum(each.reserved for each in idle)):
+                await self._evict(idle[0])
+                continue
+            self._freed.clear()
+            await self._freed.wait()
+        return False
+
+    async def _evict(self, entry: _Entry) -> None:
+        LOGGER.info("the model %s is evicted", entry.model.id)
+        self._metrics.of(entry.model.id).evictions.inc()
+        self._remove(entry)
+        await self._dispose(entry)
+
+    def _remove(self, entry: _Entry) -> None:
+        """From now on its model counts as not loaded."""
+        if self._entries.get(entry.model.key) is entry:
+            del self._entries[entry.model.key]
+        translator = entry.translator
+        if translator is None:
+            return
+        with self._lock:
+            name = entry.model.id
+            self._translators.remove((name, translator))
+            counted = replace(
+                translator.engine.stats(), running=0, waiting=0, slots_used=0, max_slots=0,
+                waiting_source_tokens=0, running_source_tokens=0, waiting_since=None,
+            )  # fmt: skip
+            before = [self._departed[name]] if name in self._departed else []
+            self._departed[name] = summed([*before, counted])
+            self._departed_steps.append((name, translator.engine.drain_steps()))
+
+    async def _dispose(self, entry: _Entry) -> None:
+        """Gives the memory of what was removed back, to the system and to the budget."""
+        translator, entry.translator = entry.translator, None
+        entry.ready = False
+        if translator is not None:
+            await asyncio.to_thread(translator.close)
+            del translator
+            await asyncio.to_thread(give_back_free_memory)
+        self._unreserve(entry, entry.reserved)
+
+    def _rest(self, entry: _Entry) -> None:
+        """Takes note that a call has ended; without calls a model needs no memory to work in."""
+        if entry.calls:
+            return
+        if self._entries.get(entry.model.key) is entry:
+            self._entries[entry.model.key] = self._entries.pop(entry.model.key)
+        if entry.ready and not entry.pinned and entry.memory is not None:
+            entry.ready = False
+            self._unreserve(entry, entry.memory.working)
+        self._freed.set()  # an idle model can be evicted, and who has left need not be waited for
+
+    def _fail(self, entry: _Entry, error: PolyheadError) -> None:
+        self._metrics.of(entry.model.id).load_failures.inc()
+        entry.error = error
+        self._remove(entry)
+        self._unreserve(entry, entry.reserved)
+        now = time.monotonic()
+        self._failures = {key: one for key, one in self._failures.items() if one[0] > now}
+        self._failures[entry.model.key] = now + _RETRY_SECONDS, error
+
+    def _refuse(self, model: HostedModel) -> None:
+        """Whatever need not be tried."""
+        if self._budget is None:
+            raise ModelNotLoadedError(f"the model {model.id} is none of this replica's")
+        until, error = self._failures.get(model.key, (0.0, None))
+        if error is not None and time.monotonic() < until:
+            raise type(error)(str(error))
+
+    def _note_loaded(self, entry: _Entry, seconds: float) -> None:
+        assert entry.translator is not None
+        with self._lock:
+            self._translators.append((entry.model.id, entry.translator))
+        self._metrics.observe_load(entry.model.id, seconds)
+        for note in entry.translator.engine.notes:
+            LOGGER.warning(note)
+
+    def _load_or_drop(self, model: HostedModel) -> Translator:
+        """On a thread, which cannot be stopped when the replica ends."""
+        translator = _load(model, own_engine(model, self._engine))
+        give_back_free_memory()  # weights were read through it
+        if self._closed:
+            translator.close()
+        return translator
+
+    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _fits(self, needed: int) -> bool:
+        return self._budget is None or self._reserved + needed <= self._budget
+
+    def _pinned_bytes(self) -> int:
+        return sum(entry.reserved for entry in self._entries.values() if entry.pinned)
+
+    def _reserve(self, entry: _Entry, size: int) -> None:
+        entry.reserved += size
+        self._reserved += size
+
+    def _unreserve(self, entry: _Entry, size: int) -> None:
+        entry.reserved -= size
+        self._reserved -= size
+        self._freed.set()
+
+
+def shared_engine(engine: EngineConfig) -> EngineConfig:
+    """The engine of a model that shares its process with many others."""
+    if engine.max_slots is not None:
+        return engine
+    from model.engine.backends import num_threads
+
+    return replace(engine, max_slots=num_threads(engine) * _SHARED_SLOTS)
+
+
+def own_engine(model: HostedModel, engine: EngineConfig) -> EngineConfig:
+    """The engine of a replica as the model wants it."""
+    return replace(engine, device=model.device or engine.device, dtype=model.dtype or engine.dtype)
+
+
+def memory_of(model: HostedModel, engine: EngineConfig) -> ModelMemory:
+    """What the model will take in a replica with this engine; nothing is loaded.
+
+    Raises:
+        CheckpointError: its directory holds no model, or it is damaged.
+    """
+    from model.memory import model_memory
+
+    return model_memory(model_directory(model.directory), own_engine(model, engine))
+
+
+def summed(stats: Sequence[EngineStats]) -> EngineStats:
+    """Of several engines together."""
+    from model.engine.engine import EngineStats
+
+    since = [each.waiting_since for each in stats if each.waiting_since is not None]
+    return EngineStats(
+        waiting_since=min(since, default=None),
+        **{
+            each.name: sum(getattr(one, each.name) for one in stats)
+            for each in fields(EngineStats)
+            if each.name != "waiting_since"
+        },
+    )
+
+
+def _load(model: HostedModel, engine: EngineConfig) -> Translator:
+    from model.translator import Translator
+
+    directory = model_directory(model.directory)
+    return Translator.load(directory, engine, generation=model.generation)
+
+
+def _is_idle(entry: _Entry, *, but: _Entry) -> bool:
+    """Whether it may be evicted for another one."""
+    loaded = entry.translator is not None and entry.preparing is None
+    return loaded and not entry.pinned and not entry.calls and entry is not but

@@ -1,0 +1,323 @@
+"""The actor that changes the catalog, with stand-ins for Ray Serve and the store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ray.serve._private.common import ReplicaState
+from ray.serve.schema import ApplicationStatus
+
+from model.errors import CheckpointError
+from service import catalog_changes
+from service.catalog import CatalogChanges, CatalogEntry, ChangeKind, ModelState, ModelStatus
+from service.catalog_changes import CatalogActor, CatalogClient, root_cause
+from service.errors import ModelConflictError, OverloadedError, UnknownModelError
+from service.settings import ModelRecord, Settings
+from tests.fakes import catalog_entry, until
+from tests.tiny_model import build_tiny_model
+
+BASE = (catalog_entry("base"), catalog_entry("small", shared=True))
+
+
+class _Store:
+    def __init__(self) -> None:
+        self.changes = CatalogChanges()
+
+    def read(self) -> CatalogChanges:
+        return self.changes
+
+    def write(self, changes: CatalogChanges) -> None:
+        assert changes.version >= self.changes.version
+        self.changes = changes
+
+
+class _Serve:
+    """Applications by name; the events in their order."""
+
+    def __init__(self) -> None:
+        self.applications: dict[str, ApplicationStatus] = {"polyhead": ApplicationStatus.RUNNING}
+        self.num_gateways = 1
+        self.next_status = ApplicationStatus.RUNNING
+        self.events: list[str] = []
+
+    def status(self) -> Any:
+        gateway = SimpleNamespace(
+            message="", replica_states={ReplicaState.RUNNING: self.num_gateways}
+        )
+        failed = SimpleNamespace(message="ray::X\nmodel.errors.CheckpointError: no room")
+        applications = {
+            name: SimpleNamespace(
+                status=status,
+                message="",
+                deployments={"Gateway": gateway} if name == "polyhead" else {"T": failed},
+            )
+            for name, status in self.applications.items()
+        }
+        return SimpleNamespace(applications=applications)
+
+    def run_many(self, targets: list[Any], **_: Any) -> None:
+        [target] = targets
+        self.events.append(f"deploy {target.name}")
+        self.applications[target.name] = self.next_status
+
+    def delete(self, name: str) -> None:
+        self.events.append(f"delete {name}")
+        del self.applications[name]
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> _Serve:
+    served = _Serve()
+    for name in ("status", "run_many", "delete"):
+        monkeypatch.setattr(catalog_changes.serve, name, getattr(served, name))
+    monkeypatch.setattr(catalog_changes, "model_application", lambda *_, **__: object())
+    monkeypatch.setattr(catalog_changes, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(catalog_changes.ray, "nodes", lambda: [1])
+    monkeypatch.setattr(catalog_changes.serve, "RunTarget", _target)
+    served.applications["polyhead@base@1"] = ApplicationStatus.RUNNING
+    return served
+
+
+def _target(application: object, name: str, route_prefix: None) -> Any:
+    return SimpleNamespace(name=name)
+
+
+class _Service:
+    """The actor, and one gateway that reports."""
+
+    def __init__(self, served: _Serve, store: _Store, **settings: Any) -> None:
+        self.served = served
+        self.store = store
+        self.actor = CatalogActor(
+            "polyhead", "Gateway", Settings(**settings), BASE, store,  # type: ignore[arg-type]
+        )  # fmt: skip
+        self.held: frozenset[str] = frozenset()
+        self.reports = True
+        self._gateway = asyncio.create_task(self._report())
+
+    async def _report(self) -> None:
+        while True:
+            if self.reports:
+                await self.actor.report("g", self.store.changes.version, self.held)
+            await asyncio.sleep(0.005)
+
+    async def change(self, kind: ChangeKind, name: str, model: Path | None = None) -> None:
+        record = None if model is None else ModelRecord(
+            model=str(model), id=name, placement="dedicated"
+        )  # fmt: skip
+        await self.actor.submit(kind, name, record)
+
+    async def done(self) -> None:
+        await until(lambda: not self.store.changes.in_work)
+
+    def status(self, name: str) -> ModelStatus | None:
+        return self.store.changes.statuses.get(name)
+
+    @property
+    def keys(self) -> list[str]:
+        return [entry.hosted.key for entry in self.store.changes.applied_to(BASE)]
+
+    async def close(self) -> None:
+        tasks = (self._gateway, self.actor._work)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture
+async def service(served: _Serve) -> AsyncIterator[_Service]:
+    service = _Service(served, _Store(), engine={"device": "cpu"})
+    yield service
+    await service.close()
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+async def test_a_model_is_added_loaded_anew_and_removed(service: _Service, tiny: Path) -> None:
+    await service.change(ChangeKind.ADD, "new", tiny)
+    await service.done()
+    first = service.keys[-1]
+    assert service.status("new") is None
+    assert first.startswith("new@")
+    await service.change(ChangeKind.RELOAD, "new")
+    await service.done()
+    second = service.keys[-1]
+    assert int(second.partition("@")[2]) > int(first.partition("@")[2])
+    await service.change(ChangeKind.REMOVE, "new")
+    await service.done()
+    assert service.keys == ["base@1", "small@1"]
+    assert service.store.changes.entries == {}
+    assert service.served.events == [
+        f"deploy polyhead@{first}",
+        f"deploy polyhead@{second}",
+        f"delete polyhead@{first}",
+        f"delete polyhead@{second}",
+    ]
+
+
+async def test_what_gateways_have_calls_for_stays(service: _Service) -> None:
+    service.held = frozenset({"base@1"})
+    await service.change(ChangeKind.REMOVE, "base")
+    await until(lambda: service.keys == ["small@1"])
+    await asyncio.sleep(0.1)
+    assert (service.served.events, service.status("base")) == (
+        [], ModelStatus(state=ModelState.REMOVING, change=ChangeKind.REMOVE),
+    )  # fmt: skip
+    service.held = frozenset()
+    await service.done()
+    assert service.served.events == ["delete polyhead@base@1"]
+
+
+async def test_a_gateway_that_has_not_taken_the_change_is_waited_for(
+    service: _Service,
+) -> None:
+    await service.actor._recovered.wait()
+    service.served.num_gateways = 2
+    await service.change(ChangeKind.REMOVE, "base")
+    await until(lambda: service.keys == ["small@1"])
+    await service.actor.report("other", 0, frozenset())
+    await asyncio.sleep(0.1)
+    assert service.served.events == []
+    await service.actor.report("other", service.store.changes.version, frozenset())
+    await service.done()
+    assert service.served.events == ["delete polyhead@base@1"]
+
+
+async def test_a_broken_directory_is_refused_and_the_old_model_goes_on(
+    service: _Service, tmp_path: Path
+) -> None:
+    model = build_tiny_model(tmp_path / "m")
+    await service.change(ChangeKind.ADD, "m", model)
+    await service.done()
+    before = service.keys
+    (model / "tokenizer.model").write_bytes(b"x")
+    await service.change(ChangeKind.RELOAD, "m")
+    await service.done()
+    status = service.status("m")
+    assert status is not None
+    assert (status.state, status.change) == (ModelState.FAILED, ChangeKind.RELOAD)
+    assert "tokenizer.model must have SHA-256" in (status.problem or "")
+    assert service.keys == before
+    await service.change(ChangeKind.ADD, "missing", tmp_path / "missing")
+    await service.done()
+    missing = service.status("missing")
+    assert missing is not None
+    assert "must be a directory" in (missing.problem or "")
+    assert len(service.served.events) == 1
+
+
+async def test_a_model_that_does_not_start_leaves_nothing(service: _Service, tiny: Path) -> None:
+    service.served.next_status = ApplicationStatus.DEPLOY_FAILED
+    await service.change(ChangeKind.ADD, "new", tiny)
+    await service.done()
+    status = service.status("new")
+    assert status is not None
+    assert status.problem == "new did not start: no room"
+    assert service.served.applications.keys() == {"polyhead", "polyhead@base@1"}
+    service.served.next_status = ApplicationStatus.RUNNING
+    await service.change(ChangeKind.ADD, "new", tiny)
+    await service.done()
+    assert service.status("new") is None
+
+
+async def test_what_does_not_fit_is_refused_with_the_numbers(
+    service: _Service, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog_changes, "free_memory", lambda: 1000)
+    await service.change(ChangeKind.ADD, "new", tiny)
+    await service.done()
+    status = service.status("new")
+    assert status is not None
+    assert "MiB of memory in int8, which must fit into the 0 MiB that are left" in (
+        status.problem or ""
+    )
+    assert service.served.events == []
+
+
+async def test_an_actor_that_died_in_the_middle_leaves_no_orphan(
+    served: _Serve, tiny: Path
+) -> None:
+    store = _Store()
+    loading = ModelStatus(state=ModelState.LOADING, change=ChangeKind.ADD)
+    store.changes = store.changes.with_status("new", loading)
+    for name in ("polyhead@new@2", "polyhead@base@1", "other@x@1", "polyhead-x"):
+        served.applications[name] = ApplicationStatus.RUNNING
+    service = _Service(served, store)
+    try:
+        await service.done()
+        await until(lambda: served.events == ["delete polyhead@new@2"])
+        status = service.status("new")
+        assert status is not None
+        assert (status.state, status.problem) == (
+            ModelState.FAILED, "the change was interrupted; try it again",
+        )  # fmt: skip
+    finally:
+        await service.close()
+
+
+async def test_what_the_catalog_does_not_allow(service: _Service, tiny: Path) -> None:
+    for kind, name, error, words in (
+        (ChangeKind.ADD, "base", ModelConflictError, "must be new, but there is base"),
+        (ChangeKind.RELOAD, "x", UnknownModelError, "there is none"),
+        (ChangeKind.REMOVE, "x", UnknownModelError, "there is none"),
+    ):
+        with pytest.raises(error, match=words):
+            await service.change(kind, name)
+    service.held = frozenset({"small@1"})
+    await service.change(ChangeKind.REMOVE, "small")
+    with pytest.raises(ModelConflictError, match="small must be changed one at a time, but is rem"):
+        await service.change(ChangeKind.RELOAD, "small")
+    await until(lambda: service.keys == ["base@1"])
+    with pytest.raises(ModelConflictError, match="one model must stay"):
+        await service.change(ChangeKind.REMOVE, "base")
+    for number in range(catalog_changes.MOST_WAITING):
+        await service.change(ChangeKind.ADD, f"m{number}", tiny)
+    with pytest.raises(OverloadedError, match="at most 16 changes may wait"):
+        await service.change(ChangeKind.ADD, "one too many", tiny)
+
+
+async def test_a_deployment_of_the_configuration_is_changed_there(served: _Serve) -> None:
+    from dataclasses import replace
+
+    deployed: tuple[CatalogEntry, ...] = (replace(BASE[0], application=None), BASE[1])
+    actor = CatalogActor("polyhead", "Gateway", Settings(), deployed, _Store())  # type: ignore[arg-type]
+    try:
+        with pytest.raises(ModelConflictError, match="base is a part of the application polyhead"):
+            await actor.submit(ChangeKind.RELOAD, "base", None)
+    finally:
+        actor._work.cancel()
+        await asyncio.gather(actor._work, return_exceptions=True)
+
+
+async def test_the_metrics_tell_where_a_model_is_loaded() -> None:
+    samples = {
+        ("polyhead_model_memory_bytes", (("model_name", "a"), ("replica", "P#1"))): 10.0,
+        ("polyhead_model_memory_bytes", (("model_name", "a"), ("replica", "P#2"))): 0.0,
+        ("polyhead_model_memory_bytes", (("model_name", "b"), ("replica", "P#1"))): 20.0,
+    }
+    families: dict[str, Any] = {"polyhead_model_memory_bytes": SimpleNamespace(samples=samples)}
+
+    async def metrics() -> dict[str, Any]:
+        return families
+
+    client = CatalogClient("polyhead", "Gateway", Settings(), (), _Store(), metrics)  # type: ignore[arg-type]
+    assert await client.loaded("a") == {"P#1": 10}
+    families.clear()
+    assert await client.loaded("a") == {}
+    assert await client.status("a") is None
+
+
+def test_the_last_line_of_a_traceback_is_what_was_wrong() -> None:
+    error = "Deploying failed:\n\x1b[36mray::X\x1b[39m\n  File ...\nValueError: no such device\n\n"
+    assert root_cause(error) == "ValueError: no such device"
+    error = error.replace("ValueError", f"model.errors.{CheckpointError.__name__}")
+    assert root_cause(error) == "no such device"
+    assert root_cause("") == "it did not say why"

@@ -1,0 +1,401 @@
+"""Models are loaded once and on demand, within a budget, and what is in use stays."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import random
+import shutil
+import threading
+import time
+import weakref
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from model.checkpoints.embedded import EMBEDDED
+from model.config import EngineConfig
+from model.errors import DeadlineExceededError, EngineDeadError, ModelNotLoadedError
+from model.translator import Translator
+from service import model_pool
+from service.model_pool import ModelPool, memory_of, shared_engine
+from service.observability.metrics import TranslatorMetrics
+from service.protocol import HostedModel
+from tests.fakes import until
+from tests.tiny_model import build_tiny_model
+
+ENGINE = EngineConfig(backend="native", num_threads=1, max_slots=4)
+MIB = 2**20
+
+OpenPool = Callable[..., ModelPool]
+
+
+@pytest.fixture(scope="module")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def hosted(tiny_model: Path) -> Callable[[str], HostedModel]:
+    """Models by name, which all are the same one."""
+    return lambda name: HostedModel(key=f"{name}@1", id=name, directory=str(tiny_model))
+
+
+@pytest.fixture
+def most(hosted: Callable[[str], HostedModel]) -> Callable[[float], int]:
+    """The budget for so many of them that work; one that only is loaded takes a bit less."""
+    memory = memory_of(hosted("a"), ENGINE)
+    return lambda count: int(count * (memory.loaded + memory.working))
+
+
+@pytest.fixture
+async def open_pool() -> AsyncIterator[OpenPool]:
+    pools: list[ModelPool] = []
+
+    def open_pool(budget: int | None = 1024 * MIB, engine: EngineConfig = ENGINE) -> ModelPool:
+        pools.append(ModelPool(engine, TranslatorMetrics(budget), memory_budget=budget))
+        return pools[-1]
+
+    yield open_pool
+    for pool in pools:
+        await until(lambda pool=pool: not pool._tasks)  # type: ignore[misc]
+        pool.close()
+
+
+class Loads:
+    """Stands before every load: counts it, holds it up, or lets it fail."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.names: list[str] = []
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+        self.error: Exception | None = None
+        own = model_pool._load
+
+        def load(model: HostedModel, engine: EngineConfig) -> Translator:
+            self.names.append(model.id)
+            assert self.may_go_on.wait(60)
+            if self.error is not None:
+                raise self.error
+            return own(model, engine)
+
+        monkeypatch.setattr(model_pool, "_load", load)
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> Loads:
+    return Loads(monkeypatch)
+
+
+Hosted = Callable[[str], HostedModel]
+Most = Callable[[float], int]
+
+
+async def touch(pool: ModelPool, model: HostedModel, deadline: float | None = None) -> str:
+    async with pool.use(model, deadline) as translator:
+        [translated] = await translator.translate_async(["The red house."])
+        return translated.text
+
+
+def names(pool: ModelPool) -> list[str]:
+    return [each.id for each in pool.loaded()]
+
+
+async def test_those_who_ask_at_once_share_a_load(
+    open_pool: OpenPool, hosted: Hosted, loads: Loads
+) -> None:
+    pool = open_pool()
+    texts = await asyncio.gather(*(touch(pool, hosted("a")) for _ in range(8)))
+    assert len(set(texts)) == 1
+    assert loads.names == ["a"]
+    assert pool._metrics.of("a").loads._value.get() == 1
+    assert await touch(pool, hosted("b")) == texts[0]
+    assert loads.names == ["a", "b"]
+
+
+async def test_the_one_goes_that_was_not_asked_for_the_longest(
+    open_pool: OpenPool, hosted: Hosted, most: Most
+) -> None:
+    pool = open_pool(most(3))
+    for name in ("a", "b", "c", "a", "d"):
+        await touch(pool, hosted(name))
+    assert names(pool) == ["c", "a", "d"]
+    assert pool._metrics.of("b").evictions._value.get() == 1
+
+
+async def test_what_is_in_use_stays(open_pool: OpenPool, hosted: Hosted, most: Most) -> None:
+    pool = open_pool(most(2))
+    async with pool.use(hosted("a")) as translator:
+        for name in ("b", "c", "b"):
+            await touch(pool, hosted(name))
+        assert names(pool) == ["a", "b"]
+        assert translator.engine.alive
+    assert all(each.calls == 0 for each in pool.loaded())
+
+
+async def test_who_finds_all_in_use_waits_until_one_is_not(
+    open_pool: OpenPool, hosted: Hosted, most: Most, loads: Loads
+) -> None:
+    pool = open_pool(most(1))
+    async with pool.use(hosted("a")):
+        waiting = asyncio.create_task(touch(pool, hosted("b")))
+        with pytest.raises(DeadlineExceededError, match="before c was loaded"):
+            await touch(pool, hosted("c"), time.monotonic() + 0.05)
+        assert not waiting.done()
+        assert loads.names == ["a"]
+    await waiting
+    assert names(pool) == ["b"]
+
+
+async def test_who_stops_waiting_keeps_nobody_else_from_it(
+    open_pool: OpenPool, hosted: Hosted, most: Most, loads: Loads
+) -> None:
+    pool = open_pool(most(1))
+    async with pool.use(hosted("a")):
+        first, second = (asyncio.create_task(touch(pool, hosted(name))) for name in "bc")
+        await asyncio.sleep(0)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+    await second
+    assert loads.names == ["a", "c"]
+    assert pool._reserved == pool._entries["c@1"].loaded_bytes
+
+
+async def test_a_model_that_never_fits_is_refused_with_both_numbers(
+    open_pool: OpenPool, hosted: Hosted, most: Most
+) -> None:
+    pool = open_pool(most(0.5))
+    with pytest.raises(ModelNotLoadedError, match=r"a takes \d+ MiB of memory, but there are \d+"):
+        await touch(pool, hosted("a"))
+    assert (pool._reserved, pool.loaded()) == (0, ())
+    assert pool._metrics.of("a").load_failures._value.get() == 1
+
+
+async def test_a_failed_load_is_told_to_all_and_tried_again_after_a_pause(
+    open_pool: OpenPool, hosted: Hosted, loads: Loads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = open_pool()
+    loads.error = RuntimeError("there is no such thing")
+    asked = [touch(pool, hosted("a")) for _ in range(3)]
+    for error in await asyncio.gather(*asked, return_exceptions=True):
+        assert isinstance(error, ModelNotLoadedError)
+        assert str(error) == "the model a cannot be loaded now; the server's log tells why"
+    loads.error = None
+    with pytest.raises(ModelNotLoadedError):
+        await touch(pool, hosted("a"))
+    assert loads.names == ["a"]
+    await touch(pool, hosted("b"))  # others are not concerned
+    later = time.monotonic() + model_pool._RETRY_SECONDS
+    monkeypatch.setattr(model_pool.time, "monotonic", lambda: later)
+    await touch(pool, hosted("a"))
+    assert names(pool) == ["b", "a"]
+
+
+async def test_a_broken_directory_is_no_model(
+    open_pool: OpenPool, tiny_model: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_model, tmp_path / "broken")
+    (tmp_path / "broken" / "config.json").write_text("{}")
+    pool = open_pool()
+    with pytest.raises(ModelNotLoadedError):
+        await touch(pool, HostedModel(key="a@1", id="a", directory=str(tmp_path / "broken")))
+    assert pool._reserved == 0
+
+
+async def test_a_load_goes_on_when_all_leave_who_asked_for_it(
+    open_pool: OpenPool, hosted: Hosted, loads: Loads
+) -> None:
+    pool = open_pool()
+    loads.may_go_on.clear()
+    asked = asyncio.create_task(touch(pool, hosted("a")))
+    await until(lambda: bool(loads.names))
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    loads.may_go_on.set()
+    await touch(pool, hosted("a"))
+    assert loads.names == ["a"]
+
+
+async def test_a_dead_engine_is_replaced(open_pool: OpenPool, hosted: Hosted) -> None:
+    pool = open_pool()
+    async with pool.use(hosted("a")) as translator:
+        translator.engine.close()
+        with pytest.raises(EngineDeadError):
+            await translator.translate_async(["The red house."])
+        pool.check_health()
+        await touch(pool, hosted("a"))
+    await until(lambda: not pool._tasks)
+    assert pool._reserved == sum(each.bytes for each in pool.loaded())
+
+
+async def test_a_pinned_model_is_never_evicted_and_its_death_is_the_replicas(
+    open_pool: OpenPool, hosted: Hosted, most: Most
+) -> None:
+    pool = open_pool(most(2))
+    pinned = pool.pin(hosted("p"))
+    for name in ("a", "b"):
+        await touch(pool, hosted(name))
+    assert names(pool) == ["p", "b"]
+    pool.check_health()
+    pinned.close()
+    with pytest.raises(EngineDeadError, match="engine of p has stopped"):
+        pool.check_health()
+    with pytest.raises(EngineDeadError):
+        await touch(pool, hosted("p"))
+
+
+async def test_without_a_budget_there_are_only_the_pinned(
+    open_pool: OpenPool, hosted: Hosted
+) -> None:
+    pool = open_pool(None)
+    pool.pin(hosted("p"))
+    with pytest.raises(ModelNotLoadedError, match="the model a is none of this replica's"):
+        await touch(pool, hosted("a"))
+
+
+async def test_a_model_says_how_it_is_run(open_pool: OpenPool, tiny_model: Path) -> None:
+    model = HostedModel(
+        key="a@1", id="a", directory=str(tiny_model), dtype="float32", generation={"beam_size": 3}
+    )
+    async with open_pool().use(model) as translator:
+        assert (translator.dtype, translator.generation.beam_size) == ("float32", 3)
+        assert translator.generation.max_new_tokens_over_source == 8
+
+
+async def test_what_was_counted_stays_when_a_model_goes(
+    open_pool: OpenPool, hosted: Hosted, most: Most
+) -> None:
+    pool = open_pool(most(1))
+    await touch(pool, hosted("a"))
+    before = pool.stats()["a"]
+    await touch(pool, hosted("b"))
+    gone = pool.stats()["a"]
+    assert gone.submitted_source_tokens == before.submitted_source_tokens > 0
+    assert (gone.max_slots, before.max_slots) == (0, 4)
+    assert [name for name, steps in pool.drain_steps() if steps] == ["a", "b"]
+    await touch(pool, hosted("a"))
+    assert pool.stats()["a"].submitted_source_tokens == 2 * before.submitted_source_tokens
+
+
+async def test_an_evicted_model_is_gone_without_a_collection(
+    open_pool: OpenPool, hosted: Hosted, most: Most
+) -> None:
+    pool = open_pool(most(1))
+    gc.disable()
+    try:
+        async with pool.use(hosted("a")) as translator:
+            await translator.translate_async(["The red house."])
+            alive = weakref.ref(translator)
+            del translator
+        await touch(pool, hosted("b"))
+        assert alive() is None
+    finally:
+        gc.enable()
+
+
+async def test_an_evicted_model_gives_its_memory_back(open_pool: OpenPool) -> None:
+    models = [HostedModel(key=f"{name}@1", id=name, directory=name) for name in EMBEDDED]
+    memory = memory_of(models[0], ENGINE)
+    pool = open_pool(int(1.5 * memory.loaded + memory.working))
+    sizes = []
+    for turn in range(6):
+        await touch(pool, models[turn % 2])
+        assert len(pool.loaded()) == 1
+        sizes.append(_resident())
+    assert max(sizes[2:]) < sizes[1] + memory.loaded / 3
+
+
+async def test_the_numbers_are_what_the_process_grows_by(open_pool: OpenPool) -> None:
+    engine = shared_engine(EngineConfig(backend="native", num_threads=2))
+    models = [HostedModel(key=f"{n}@1", id=str(n), directory="en-de") for n in range(5)]
+    pool = open_pool(engine=engine)
+    await touch(pool, models[0])  # what the first one loads besides: libraries
+    await until(lambda: not any(_uses_memory(pool)))
+    before = _resident()
+    for model in models[1:]:
+        await touch(pool, model)
+    await until(lambda: not any(_uses_memory(pool)))
+    grown = (_resident() - before) / 4
+    assert grown == pytest.approx(memory_of(models[0], engine).loaded, rel=0.25)
+
+
+def _uses_memory(pool: ModelPool) -> list[bool]:
+    return [
+        worker.used_memory
+        for _, translator in pool._translators
+        for worker in translator.engine._workers
+    ]
+
+
+def _resident() -> int:
+    """Anonymous memory of this process, in bytes: not the pages of files."""
+    model_pool.give_back_free_memory()
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    [size] = [line.split()[1] for line in lines if line.startswith("Anonymous:")]
+    return int(size) * 1024
+
+
+def test_idle_models_have_one_team_of_threads(tiny_model: Path) -> None:
+    """Helpers are the process's; what is left are the engines' own, which sleep."""
+    before = len(os.listdir("/proc/self/task"))
+    config = EngineConfig(backend="native", num_threads=2)
+    translators = [Translator.load(EMBEDDED["en-de"], config) for _ in range(3)]
+    try:
+        threads = [
+            (Path("/proc/self/task") / task / "comm").read_text().strip()
+            for task in os.listdir("/proc/self/task")
+        ]
+        assert threads.count("polyhead-team") <= 1
+        assert len(threads) - before <= 3 * 2 + 1
+    finally:
+        for translator in translators:
+            translator.close()
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_happens_the_budget_holds_and_nobody_is_left_waiting(
+    open_pool: OpenPool, hosted: Hosted, most: Most, seed: int
+) -> None:
+    pool, generator = open_pool(most(2.5)), random.Random(seed)
+    held: dict[str, int] = {}
+
+    @asynccontextmanager
+    async def counted(name: str) -> AsyncIterator[None]:
+        held[name] = held.get(name, 0) + 1
+        try:
+            yield
+        finally:
+            held[name] -= 1
+
+    async def call() -> None:
+        name = generator.choice("aaabbcdef")
+        deadline = time.monotonic() + generator.choice([0.01, 60, 60, 60])
+        async with AsyncExitStack() as stack:
+            translator = await stack.enter_async_context(pool.use(hosted(name), deadline))
+            await stack.enter_async_context(counted(name))
+            assert pool._reserved <= most(2.5)
+            await asyncio.sleep(generator.random() / 100)
+            assert name in names(pool) or not translator.engine.alive
+            if generator.random() < 0.05:
+                translator.engine.close()
+
+    async def come_and_go() -> None:
+        for _ in range(12):
+            task = asyncio.create_task(call())
+            if generator.random() < 0.2:
+                await asyncio.sleep(generator.random() / 50)
+                task.cancel()
+            (outcome,) = await asyncio.gather(task, return_exceptions=True)
+            expected = (asyncio.CancelledError, DeadlineExceededError, type(None))
+            assert isinstance(outcome, expected), repr(outcome)
+
+    async with asyncio.timeout(120):
+        await asyncio.gather(*(come_and_go() for _ in range(6)))
+        await until(lambda: not pool._tasks)
+    assert not any(held.values())
+    assert pool._reserved == sum(each.bytes for each in pool.loaded())
