@@ -7,7 +7,7 @@ import math
 from model.config import DecoderKind, TransformerConfig
 from model.network.shapes import weight_shapes
 
-__all__ = ["WEIGHT_BYTES", "slot_bytes", "weights_bytes"]
+__all__ = ["WEIGHT_BYTES", "shortlist_bytes", "shortlist_limit", "slot_bytes", "weights_bytes"]
 
 WEIGHT_BYTES = {"int8": 1, "bfloat16": 2, "float32": 4}
 """Bytes of an entry of a matrix, by the engine's dtype."""
@@ -43,6 +43,23 @@ def slot_bytes(config: TransformerConfig, dtype: str) -> int:
     if config.decoder_kind is DecoderKind.ATTENTION:
         return config.num_decoder_layers * 2 * keys_values
     return config.num_decoder_layers * (keys_values + 2 * 4 * _up(config.d_model))
+
+
+def shortlist_limit(config: TransformerConfig) -> int:
+    """Most target ids of a sequence's shortlist: a quarter of the vocabulary, but 1,024 to 8,192.
+
+    A sequence with more is searched without one: of a quarter, little time is saved.
+    """
+    return max(1024, min(config.tgt_vocab_size // 4, 8192))
+
+
+def shortlist_bytes(config: TransformerConfig, dtype: str) -> int:
+    """Most bytes that a sequence takes beside its slots if the model has a shortlist.
+
+    They are the native engine's copy of the rows of the projection that the shortlist names.
+    """
+    rows = _up(min(shortlist_limit(config), config.tgt_vocab_size))
+    return rows * (_up(config.d_model) * WEIGHT_BYTES[dtype] + 2 * 4) + 4 * rows
 
 
 def _up(width: int) -> int:

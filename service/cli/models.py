@@ -289,12 +289,14 @@ def _print_report(report: ImportReport) -> None:
 
 def _print_memory(directory: Path) -> None:
     from model.checkpoints.manifest import read_manifest
-    from model.network.memory import WEIGHT_BYTES, slot_bytes, weights_bytes
+    from model.network.memory import WEIGHT_BYTES, shortlist_bytes, slot_bytes, weights_bytes
 
-    config = read_manifest(directory).config
+    manifest = read_manifest(directory)
+    config = manifest.config
     rows = [("MEMORY (MiB)", "WEIGHTS", "A SLOT", "64 SLOTS", "TOGETHER")]
     for dtype in WEIGHT_BYTES:
         weights, slot = weights_bytes(config, dtype), slot_bytes(config, dtype)
+        slot += shortlist_bytes(config, dtype) * manifest.metadata.shortlist
         sizes = (weights, slot, 64 * slot, weights + 64 * slot)
         rows.append((dtype, *(f"{size / 2**20:.1f}" for size in sizes)))  # type: ignore[arg-type]
     _print_table(rows)

@@ -25,6 +25,7 @@ from model.checkpoints.manifest import ModelMetadata, Origin, read_manifest
 from model.checkpoints.shortlist import Shortlist, read_shortlist
 from model.config import GenerationConfig
 from model.errors import CheckpointError
+from model.network.memory import shortlist_limit
 from model.network.shapes import weight_shapes
 from model.network.transformer import Transformer
 from model.text.languages import Pair
@@ -282,7 +283,9 @@ def test_a_shortlist_is_written_and_read(tmp_path: Path) -> None:
     manifest, _ = check_checkpoint(tmp_path / "listed")
     read = read_shortlist(tmp_path / "listed", manifest.config)
     # The first, those of the ids 1 and 2, the ids, for both sides share theirs, and the end token.
-    assert read.candidates([2, 1, 40, 1], manifest.config).tolist() == [0, 1, 2, 7, 9, 40, 50]
+    found = read.candidates([2, 1, 40, 1], manifest.config)
+    assert found is not None
+    assert found.tolist() == [0, 1, 2, 7, 9, 40, 50]
     rewrite_manifest(tmp_path / "listed", lambda values: values.update(shortlist=False))
     with pytest.raises(CheckpointError, match=r"must have shortlist.safetensors if config.json"):
         check_checkpoint(tmp_path / "listed")
@@ -306,6 +309,35 @@ def test_another_shortlist_is_refused(tmp_path: Path, changes: Any) -> None:
     good = {"first": 3, "offsets": np.array([0, 1, 3]), "ids": np.array([9, 50, 7], np.int32)}
     with pytest.raises(CheckpointError, match="a shortlist must have"):
         listed_model(tmp_path / "bad", shortlist=Shortlist(**(good | changes)))
+
+
+def test_a_shortlist_of_much_of_the_vocabulary_is_none() -> None:
+    """A runner copies the listed rows of the projection for each sequence."""
+    config = tiny_config(40_000)
+    lists = np.arange(16_000, dtype=np.int32)
+    shortlist = Shortlist(first=100, offsets=np.arange(0, 16_001, 1000), ids=lists)
+    shortlist.check(config)
+    few, many = (shortlist.candidates(range(1, count), config) for count in (8, 9))
+    assert few is not None
+    assert few.size == 7100 + len({*range(1, 8), config.eos_id} - {*range(100)})
+    assert many is not None  # 8,100
+    assert shortlist.candidates(range(1, 10), config) is None
+    assert shortlist_limit(config) == 8192
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"first": 1025}, "at most 1024 first ids, but has 1025"),
+        ({"offsets": np.array([0, 1025])}, "at most 1024 targets of a source id, but has 1025"),
+    ],
+)
+def test_more_than_are_likely_are_refused(changes: Any, message: str) -> None:
+    ids = np.arange(1025, dtype=np.int32)
+    good = {"first": 3, "offsets": np.array([0, 5, 1000, 1025]), "ids": ids}
+    Shortlist(**good).check(tiny_config(2000))
+    with pytest.raises(CheckpointError, match=message):
+        Shortlist(**(good | changes)).check(tiny_config(2000))
 
 
 @given(st.binary(max_size=300), st.integers(0, 2000))
