@@ -210,9 +210,11 @@ def given_pieces(files: SourceFiles, options: ImportOptions) -> dict[str, bytes]
     """
     contents = {}
     for path in options.tokenizer:
+        alike = [other for other in options.tokenizer if other.name == path.name]
+        name = path.name if len(alike) == 1 else str(path)
         beside = SourceFiles(path.parent)
-        contents[path.name] = beside.read(path.name)
-        files.checksums |= beside.checksums
+        contents[name] = beside.read(path.name)
+        files.checksums[name] = beside.checksums[path.name]
     return contents or None
 
 

@@ -1,4 +1,4 @@
-"""Codes of languages: what a model calls "deu_Latn" or "deu" is called "de" by most people."""
+"""Which of a model's language tokens are meant by the codes that people name."""
 
 from __future__ import annotations
 
@@ -8,31 +8,14 @@ from collections.abc import Iterable, Mapping
 from babel.core import get_global
 
 from model.errors import CheckpointError
+from model.text.language_tags import bcp47
 from model.text.languages import listed
 
 __all__ = [
-    "bcp47",
     "chosen_tokens",
     "is_language",
-    "script",
     "target_tokens",
 ]
-
-
-def bcp47(code: str) -> str:
-    """The shortest tag of BCP 47 for a code: "de" for "deu_Latn", "zh-Hant" for "zho_Hant"."""
-    language, *rest = re.split("[-_]", code)
-    known = get_global("language_aliases").get(language, language)
-    language, *implied = known.split("_")
-    kept = [part for part in (*implied, *rest) if part != _likely_script(language)]
-    return "-".join((language, *kept))
-
-
-def script(code: str) -> str | None:
-    """The script in which a language is written, in four letters; None if nobody knows."""
-    language, *rest = re.split("[-_]", bcp47(code))
-    stated = [part for part in rest if len(part) == 4 and part.isalpha()]
-    return stated[0] if stated else _likely_script(language)
 
 
 def is_language(code: str) -> bool:
@@ -75,8 +58,3 @@ def chosen_tokens(wanted: Iterable[str], known: Mapping[str, str]) -> dict[str, 
             )
         chosen[code] = known[found[0]]
     return chosen
-
-
-def _likely_script(language: str) -> str | None:
-    parts = get_global("likely_subtags").get(language, "").split("_")
-    return parts[1] if len(parts) > 1 else None

@@ -72,7 +72,7 @@ def read_m2m100(source: HuggingFaceSource) -> ImportedModel:
     """
     problems, values = source.problems, source.config
     options = HuggingFaceOptions(values, problems)
-    fields = options.layers()
+    fields = options.layers(scale_embedding=True)
     texts = _read_texts(source, options.size("vocab_size", least=5))
     try:
         tensors = read_tensors(source.files)

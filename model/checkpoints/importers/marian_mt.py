@@ -69,7 +69,7 @@ def read_marian_mt(source: HuggingFaceSource) -> ImportedModel:
     options = HuggingFaceOptions(source.config, problems)
     for each in _REFUSED:
         options.refuse(*each)
-    fields = options.layers()
+    fields = options.layers(scale_embedding=False)
     texts = _read_texts(source, options)
     try:
         tensors = read_tensors(source.files)

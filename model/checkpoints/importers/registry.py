@@ -131,11 +131,16 @@ def read_model(source: Path, options: ImportOptions) -> ImportedModel:
     return replace(imported, metadata=replace(imported.metadata, origin=origin))
 
 
-def write_model(imported: ImportedModel, to: Path) -> ImportReport:
-    """Writes the model directory `to`, whole or not at all; one that is there is replaced.
+def write_model(imported: ImportedModel, to: Path, *, replace_model: bool = True) -> ImportReport:
+    """Writes the model directory `to`, whole or not at all.
+
+    Args:
+        imported: what was read.
+        to: the directory.
+        replace_model: whether a model that is there is replaced.
 
     Raises:
-        CheckpointError: a value cannot be read or written.
+        CheckpointError: a value cannot be read or written, or a model is there that must stay.
     """
     config = imported.weights.config
     write_checkpoint(
@@ -147,6 +152,7 @@ def write_model(imported: ImportedModel, to: Path) -> ImportReport:
         imported.generation,
         shortlist=imported.shortlist,
         dtype="float32",
+        replace_model=replace_model,
     )
     return ImportReport(
         directory=to,

@@ -12,8 +12,8 @@ import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from model.checkpoints.importers.language_codes import script
 from model.errors import CheckpointError
+from model.text.language_tags import script
 from model.text.tokenizer import Tokenizer
 from model.text.tokenizer_config import VOCABULARY_FILE
 

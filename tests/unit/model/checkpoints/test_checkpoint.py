@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -220,7 +222,56 @@ def listed_model(directory: Path, **changes: Any) -> None:
     write_checkpoint(
         directory, given["weights"], config, given["files"], given["metadata"],
         GenerationConfig(), dtype="float32", shortlist=given.get("shortlist"),
+        replace_model=given.get("replace_model", True),
     )  # fmt: skip
+
+
+def test_two_writers_put_their_models_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "listed"
+    listed_model(directory)
+    other = threading.Thread(target=listed_model, args=(directory,))
+    waits, placed = threading.Event(), []
+    lock, put = checkpoint.fcntl.flock, checkpoint._put_in_place
+
+    def observed_lock(*arguments: Any) -> None:
+        if threading.current_thread() is other:
+            waits.set()
+        lock(*arguments)
+
+    def observed_put(working: Path, to: Path) -> None:
+        if not placed:
+            other.start()
+            assert waits.wait(60)
+        placed.append(threading.current_thread())
+        put(working, to)
+
+    monkeypatch.setattr(checkpoint.fcntl, "flock", observed_lock)
+    monkeypatch.setattr(checkpoint, "_put_in_place", observed_put)
+    listed_model(directory)
+    other.join(60)
+
+    assert placed == [threading.current_thread(), other]
+    check_checkpoint(directory)
+    assert [path.name for path in tmp_path.iterdir()] == ["listed"]
+
+
+def test_a_model_that_another_process_has_written_meanwhile_stays(tmp_path: Path) -> None:
+    directory = tmp_path / "listed"
+    config = tiny_config(listed_tokenizer().vocab_size)
+
+    def weights() -> Iterator[tuple[str, Any]]:
+        listed_model(directory)
+        for name, shape in weight_shapes(config).items():
+            yield name, np.zeros(shape, np.float32)
+
+    with pytest.raises(CheckpointError, match="must be empty or absent, but is there already"):
+        listed_model(directory, weights=weights(), replace_model=False)
+    with pytest.raises(CheckpointError, match="must be empty or absent, but is there already"):
+        listed_model(directory, replace_model=False)
+    assert load_checkpoint(directory).model.src_embedding.tokens.weight.any()
+    assert [path.name for path in tmp_path.iterdir()] == ["listed"]
 
 
 def test_a_list_of_pieces_and_languages_are_written_and_read(tmp_path: Path) -> None:

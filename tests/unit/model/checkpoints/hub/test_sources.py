@@ -166,6 +166,8 @@ def test_of_weights_in_several_forms_the_best_is_fetched() -> None:
     assert _chosen(["model.bin", "shared_vocabulary.json", "[x].model"]) == [
         "model.bin", "shared_vocabulary.json",
     ]  # fmt: skip
+    texts = ["added_tokens.json", "model.bin", "tokenizer.json", "vmap.txt"]
+    assert _chosen([*texts, "trainer.json"]) == texts
 
 
 def test_firefox_takes_the_released_model_and_checks_it(registry: Site) -> None:

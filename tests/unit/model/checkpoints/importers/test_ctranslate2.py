@@ -20,6 +20,7 @@ from model.errors import CheckpointError, ImportRefusedError
 from model.network.positions import sinusoidal_positions
 from model.text.languages import Pair
 from tests.fixtures.ctranslate2 import FIXTURES
+from tests.tiny_model import learn_pieces
 from tests.unit.model.checkpoints.importers.ctranslate2_writing import (
     NAMES,
     PIECES,
@@ -123,6 +124,28 @@ def test_a_tokenizer_that_lies_elsewhere_is_given(tmp_path: Path) -> None:
     )
 
 
+def test_tokenizers_of_one_file_name_are_two(tmp_path: Path) -> None:
+    german = learn_pieces(
+        ["der alte Mann sieht ein rotes Auto"], vocab_size=40, byte_fallback=False
+    )
+    names = tuple(german.source.names())  # type: ignore[attr-defined]
+    folder = write_folder(
+        tmp_path / "source", small_model(_SIZE, len(names)), names=(NAMES, names), pieces=None
+    )
+    given = []
+    for language, pieces in (("en", PIECES), ("de", german)):
+        given.append(tmp_path / language / "spm.model")
+        given[-1].parent.mkdir()
+        given[-1].write_bytes(pieces.files["tokenizer.model"])
+
+    model = _imported(folder, tmp_path / "model", tokenizer=given)
+
+    assert model.tokenizer.files["source.model"] == given[0].read_bytes()
+    assert model.tokenizer.files["target.model"] == given[1].read_bytes()
+    assert model.metadata.origin is not None
+    assert {str(path) for path in given} <= model.metadata.origin.sha256.keys()
+
+
 def test_another_models_tokenizer_is_refused(tmp_path: Path) -> None:
     names = ["<unk>", "<s>", "</s>", *(f"word{place}" for place in range(_SIZE - 3))]
     folder = write_folder(tmp_path / "source", small_model(_SIZE, _SIZE), names=(names,))
@@ -222,6 +245,10 @@ def test_languages_of_mbart_are_refused(tmp_path: Path) -> None:
 _INT8, _F4 = np.int8, np.float32
 
 
+def _heads(value: float) -> dict[str, Any]:
+    return {f"{stack}/num_heads": np.array(value, _F4) for stack in ("encoder", "decoder")}
+
+
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
@@ -239,6 +266,10 @@ _INT8, _F4 = np.int8, np.float32
         ({"decoder/alibi": np.array(1, _INT8)}, "ALiBi"),
         ({"decoder/activation": np.array(9, _INT8)}, "`activation` must be"),
         ({"encoder/num_heads": np.array(4, "<i2")}, "`num_heads` must be the same"),
+        (_heads(np.nan), "`num_heads` must be an integer >= 1, but is nan"),
+        (_heads(np.inf), "`num_heads` must be an integer >= 1, but is inf"),
+        (_heads(2.5), "`num_heads` must be an integer >= 1, but is 2.5"),
+        (_heads(0), "`num_heads` must be an integer >= 1, but is 0"),
         ({"decoder/scale_embeddings": np.array(3.5, _F4)}, "`scale_embeddings` must be"),
         ({"encoder/layer_0/self_attention/num_heads_kv": np.array(1, "<i4")}, "share keys"),
         ({"encoder/layer_0/self_attention/queries_scale": np.array(1, _F4)}, "queries_scale` must"),
@@ -286,6 +317,9 @@ def test_all_reasons_are_told_together(tmp_path: Path) -> None:
 def test_missing_and_wrong_vocabularies(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "source", small_model(_SIZE - 2, _SIZE - 2))
     assert "at most" in _reasons(folder, tmp_path / "model")
+    shutil.rmtree(folder)
+    write_folder(folder, small_model(10_000, 10_000))
+    assert "must name most of 10000 ids" in _reasons(folder, tmp_path / "model")
     (folder / "shared_vocabulary.json").unlink()
     assert "must have shared_vocabulary.json" in _reasons(folder, tmp_path / "model")
 
