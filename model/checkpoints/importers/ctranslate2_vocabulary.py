@@ -90,6 +90,13 @@ class Names:
         rows = self.target_rows
         return [token for token, row in enumerate(rows.order) if row >= rows.stored]
 
+    def only(self, ids: Sequence[int]) -> Names:
+        """With some ids alone, if both sides have the same."""
+        rows = self.source_rows
+        rows = replace(rows, order=[rows.order[token] for token in ids])
+        names = tuple(self.source[token] for token in ids)
+        return Names(source=names, target=names, source_rows=rows, target_rows=rows)
+
     def with_zero_row(self, *, shared: bool) -> Names:
         """With an id more behind those of the target, which has no name.
 

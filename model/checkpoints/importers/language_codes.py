@@ -12,10 +12,22 @@ from model.text.language_tags import bcp47
 from model.text.languages import listed
 
 __all__ = [
+    "M2M_TOKEN",
+    "NLLB_TOKEN",
+    "SMALL_100_LAYERS",
     "chosen_tokens",
     "is_language",
     "target_tokens",
+    "tokens_of",
 ]
+
+
+_TARGET_TOKEN = re.compile(r">>([A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*)<<")
+M2M_TOKEN = re.compile(r"__([A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*)__")
+NLLB_TOKEN = re.compile(r"([a-z]{3}_[A-Z][a-z]{3})")
+"""Tokens of M2M-100 and NLLB-200: each side begins with its language."""
+SMALL_100_LAYERS = 3
+"""Layers of SMaLL-100's decoder, of which M2M-100's have more."""
 
 
 def is_language(code: str) -> bool:
@@ -23,12 +35,14 @@ def is_language(code: str) -> bool:
     return code != "mul" and bcp47(code) in get_global("likely_subtags")
 
 
-_TARGET_TOKEN = re.compile(r">>([A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*)<<")
-
-
 def target_tokens(pieces: Iterable[str]) -> dict[str, str]:
     """The pieces of OPUS-MT's that name a target language, as in >>deu<<, by its code."""
-    return {found[1]: found[0] for found in map(_TARGET_TOKEN.fullmatch, pieces) if found}
+    return tokens_of(pieces, _TARGET_TOKEN)
+
+
+def tokens_of(pieces: Iterable[str], form: re.Pattern[str]) -> dict[str, str]:
+    """The pieces of a form, by the codes of the languages that they name."""
+    return {found[1]: found[0] for found in map(form.fullmatch, pieces) if found}
 
 
 def chosen_tokens(wanted: Iterable[str], known: Mapping[str, str]) -> dict[str, str]:

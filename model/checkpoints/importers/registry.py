@@ -43,7 +43,7 @@ FORMATS = (
         title="CTranslate2 (a folder with model.bin and vocabularies)",
         detect=is_ctranslate2,
         read=read_ctranslate2,
-        takes=frozenset({"tokenizer"}),
+        takes=frozenset({"tokenizer", "languages", "texts"}),
     ),
     Format(
         title="Argos Translate (an .argosmodel, or the folder of an installed package)",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -233,6 +235,81 @@ def test_languages_of_nllb_and_its_licence(tmp_path: Path) -> None:
     assert model.tokenizer.target_prefix(pair) == (_SIZE + 2,)
     ids = model.tokenizer.encode_source("the", pair)
     assert (ids[0], ids[-1]) == (_SIZE + 1, model.config.eos_id)
+
+
+@pytest.mark.parametrize(
+    ("card", "license"),
+    [
+        ("---\nlicense: mit\ntags:\n- translation\n---\n# A model", "mit"),
+        ("# A model\nlicense: mit\n", "not stated"),
+        ("---\nlicense: [\n---\n", "not stated"),
+    ],
+)
+def test_the_licence_is_that_of_the_card(card: str, license: str, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "source", small_model(_SIZE, _SIZE))
+    (folder / "README.md").write_text(card)
+
+    report = import_model(folder, tmp_path / "model", **_LANGUAGES)
+
+    assert report.metadata.license == license
+    assert "README.md" in report.metadata.origin.sha256  # type: ignore[union-attr]
+    given = import_model(folder, tmp_path / "model", **_LANGUAGES, license="Apache-2.0")
+    assert given.metadata.license == "Apache-2.0"
+
+
+_M2M = ("__de__", "__en__", "__fr__", "__ru__")
+_NLLB = ("deu_Latn", "eng_Latn", "fra_Latn", "rus_Cyrl")
+_MANY = {"decoder_start_token": "</s>", "add_source_eos": False}
+
+
+@pytest.mark.parametrize("languages", [_M2M, _NLLB])
+def test_a_shorter_vocabulary_changes_nothing(languages: tuple[str, ...], tmp_path: Path) -> None:
+    names = [*NAMES[:20], "▁Москва", "дом", *languages, *NAMES[20:], "東京"]
+    size = len(names) + 2  # rows without a piece
+    folder = write_folder(
+        tmp_path / "source", small_model(size, size), names=(names,), config=_MANY
+    )
+    texts = ["the old man sees a red car", "my sister likes it", "12 % the"]
+    report = import_model(folder, tmp_path / "short", languages=["en", "de"], texts=texts)
+    import_model(folder, tmp_path / "whole")
+    short, whole = load_checkpoint(tmp_path / "short"), load_checkpoint(tmp_path / "whole")
+
+    assert report.metadata.source_languages == report.metadata.target_languages == ("en", "de")
+    note = f"{_SIZE + 2} of {size} pieces are kept; 3 of 3 given lines are the same pieces as"
+    assert any(note in each for each in report.notes)
+    kept = [_place(whole, name) for name in json.loads(short.tokenizer.files["vocabulary.json"])]
+    for name, weight in short.model.named_parameters():
+        before = dict(whole.model.named_parameters())[name].detach()
+        torch.testing.assert_close(
+            weight.detach(), before[kept] if len(before) == size else before, rtol=0, atol=0
+        )
+    own = whole.metadata.languages
+    pair = Pair(str(own.source("en")), str(own.target("de")))
+    rows = [
+        short.tokenizer.encode_source(texts[0], Pair("en", "de")),
+        whole.tokenizer.encode_source(texts[0], pair),
+    ]
+    assert [kept[token] for token in rows[0]] == list(rows[1])
+    assert [kept[each] for each in short.tokenizer.target_prefix(Pair("en", "de"))] == list(
+        whole.tokenizer.target_prefix(pair)
+    )
+    encoded = [
+        model.model.encode(torch.tensor([row]), torch.tensor([len(row)]))
+        for model, row in zip((short, whole), rows, strict=True)
+    ]
+    torch.testing.assert_close(*encoded)
+
+
+def test_languages_are_kept_of_models_of_many_alone(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "source", small_model(_SIZE, _SIZE))
+    assert "no vocabulary of many languages" in _reasons(
+        folder, tmp_path / "model", languages=["en", "de"]
+    )
+    names = [*NAMES, *_NLLB]
+    size = len(names)
+    many = write_folder(tmp_path / "many", small_model(size, size), names=(names,), config=_MANY)
+    with pytest.raises(ImportRefusedError, match="the language 'xx' must be one of deu_Latn, eng"):
+        import_model(many, tmp_path / "model", languages=["en", "xx"])
 
 
 def test_languages_of_mbart_are_refused(tmp_path: Path) -> None:
