@@ -183,4 +183,7 @@ def _format(source: Path) -> Format:
         if each.detect(source):
             return each
     known = ", or ".join(each.title for each in FORMATS)
-    raise CheckpointError(f"{source} must be a model of {known}, but is not")
+    raise CheckpointError(
+        f"{source} must be a model of {known}, but is not: convert others, such as fairseq's or "
+        "OpenNMT-py's, with CTranslate2, and import what it makes"
+    )
