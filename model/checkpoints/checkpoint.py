@@ -245,14 +245,8 @@ def write_checkpoint(
             (working / name).write_bytes(content)
         if shortlist is not None:
             (working / SHORTLIST_FILE).write_bytes(shortlist.to_bytes())
-        manifest = {
-            "format_version": FORMAT_VERSION,
-            **asdict(replace(metadata, shortlist=shortlist is not None)),
-            "model": config.to_dict(),
-            "generation": asdict(generation),
-        }
-        text = json.dumps(manifest, indent=2, ensure_ascii=False)
-        (working / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+        metadata = replace(metadata, shortlist=shortlist is not None)
+        _write_manifest(working, config, metadata, generation)
         write_checksums(working)
         # Temporary folders and safetensors' files are for their owner alone; a model need not be.
         working.chmod(0o755)
@@ -264,6 +258,22 @@ def write_checkpoint(
     except BaseException:
         shutil.rmtree(working, ignore_errors=True)
         raise
+
+
+def _write_manifest(
+    directory: Path,
+    config: TransformerConfig,
+    metadata: ModelMetadata,
+    generation: GenerationConfig,
+) -> None:
+    manifest = {
+        "format_version": FORMAT_VERSION,
+        **asdict(metadata),
+        "model": config.to_dict(),
+        "generation": asdict(generation),
+    }
+    text = json.dumps(manifest, indent=2, ensure_ascii=False)
+    (directory / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def _refuse_other_content(directory: Path, *, replace_model: bool) -> None:

@@ -140,10 +140,7 @@ def read_folder(
     """
     settings = read_object(files, _CONFIG)
     binary = _read_binary(files, name)
-    shape = Ctranslate2Options(binary, settings, problems)
-    if not shape.is_supported_kind():
-        problems.raise_any()
-    shape.check_parts()
+    shape = _shape(binary, settings, problems)
     special = _special(binary, shape, settings, problems)
     embeddings = shape.source_embedding, shape.target_embedding
     source_size, target_size = (binary.shapes.get(each, (0,))[0] for each in embeddings)
@@ -171,9 +168,7 @@ def read_folder(
     problems.raise_any()
     written, notes = tokenizer_files(names, contents), _notes(files, languages, special, note)
     if kept is not None:
-        ids = SpecialIds(config.pad_id, config.bos_id, config.eos_id, config.unk_id)
-        tokenizer = languages.tokenizer
-        notes.append(trim_note(whole.source, kept, written, tokenizer, ids, options.texts))
+        notes.append(_trim_note(whole, kept, written, languages, config, options))
     return ReadFolder(
         weights=weights,
         tokenizer_files=written,
@@ -182,6 +177,16 @@ def read_folder(
         targets=languages.targets,
         notes=tuple(notes),
     )
+
+
+def _shape(
+    binary: Ctranslate2Binary, settings: Mapping[str, Any], problems: Problems
+) -> Ctranslate2Options:
+    shape = Ctranslate2Options(binary, settings, problems)
+    if not shape.is_supported_kind():
+        problems.raise_any()
+    shape.check_parts()
+    return shape
 
 
 def _read_binary(files: SourceFiles, name: str) -> Ctranslate2Binary:
@@ -349,6 +354,18 @@ def _kept(
     except CheckpointError as error:
         problems.add(str(error))
         return None
+
+
+def _trim_note(
+    whole: Names,
+    kept: Sequence[int],
+    written: Mapping[str, bytes],
+    languages: _Languages,
+    config: TransformerConfig,
+    options: ImportOptions,
+) -> str:
+    special = SpecialIds(config.pad_id, config.bos_id, config.eos_id, config.unk_id)
+    return trim_note(whole.source, kept, written, languages.tokenizer, special, options.texts)
 
 
 def _language_of_target(

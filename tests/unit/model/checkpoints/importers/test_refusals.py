@@ -158,7 +158,7 @@ _CASES: list[tuple[str, Make]] = [
         _ctranslate2({"encoder/layer_0/ffn/linear_0_noact/weight": np.ones((12, 8), _F4)}),
     ),
     ("CTranslate2: ALiBi", _ctranslate2({"decoder/alibi": np.array(1, np.int8)})),
-    ("CTranslate2: 4 bits", _ctranslate2(config={"quantization_type": "awq", "quantization_bits": 4})),
+    ("CTranslate2: 4 bits", _ctranslate2(config={"quantization_type": "awq"})),
     ("CTranslate2: a version to come", _ctranslate2(version=7)),
     ("CTranslate2: no SentencePiece model beside it", _ctranslate2(pieces=None)),
     ("Argos: packages with bpe.model", _argos("bpe.model")),
