@@ -10,12 +10,14 @@ from model.checkpoints.manifest import Manifest, read_manifest
 from model.config import EngineConfig, TransformerConfig
 from model.engine.backends import chosen_dtype, num_slots, num_threads
 from model.errors import CheckpointError
-from model.network.memory import scratch_bytes, slot_bytes, weights_bytes
+from model.network.memory import scratch_bytes, shortlist_bytes, slot_bytes, weights_bytes
 
 __all__ = ["ModelMemory", "model_memory"]
 
 _BYTES_PER_PIECE = 165
 """Of a tokenizer: its pieces, and SentencePiece's tables for finding them."""
+_USUAL_SHORTLIST = 1024
+"""Target ids for a sentence; long ones have up to eight times as many."""
 _ROUNDING_BYTES = 1 << 20
 """Weights lie on large pages, whose last one is seldom full."""
 
@@ -28,7 +30,8 @@ class ModelMemory:
     vocabulary: int
     """Tokenizer and shortlist."""
     slot: int
-    """Of the cache, for a hypothesis whose source and target are the longest."""
+    """Of the cache, for a hypothesis whose source and target are the longest; and of a shortlist as
+    they usually are."""
     num_slots: int
     scratch: int
     """Of all threads."""
@@ -52,11 +55,14 @@ def model_memory(directory: Path, engine: EngineConfig) -> ModelMemory:
     """
     manifest = read_manifest(directory)
     config, dtype = manifest.config, chosen_dtype(engine)
+    listed = 0
+    if manifest.metadata.shortlist and engine.shortlist:
+        listed = shortlist_bytes(config, dtype, _USUAL_SHORTLIST)
     longest = min(manifest.metadata.max_source_tokens or config.max_positions, config.max_positions)
     return ModelMemory(
         weights=weights_bytes(config, dtype),
         vocabulary=_BYTES_PER_PIECE * _num_pieces(config) + _shortlist_bytes(directory, manifest),
-        slot=slot_bytes(config, dtype, max_source_tokens=longest),
+        slot=slot_bytes(config, dtype, max_source_tokens=longest) + listed,
         num_slots=num_slots(engine),
         scratch=num_threads(engine) * scratch_bytes(config),
     )

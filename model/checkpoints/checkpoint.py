@@ -15,11 +15,13 @@ it. Only weights that are to become a Transformer, or come from one, need torch.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -206,6 +208,7 @@ def write_checkpoint(
     *,
     shortlist: Shortlist | None = None,
     dtype: StoredDtype = "float16",
+    replace_model: bool = True,
 ) -> None:
     """`save_checkpoint` of what is no Transformer, without torch.
 
@@ -218,10 +221,12 @@ def write_checkpoint(
         generation: how it searches when nobody says.
         shortlist: of likely targets; `metadata` is written as it is here.
         dtype: of the stored weights.
+        replace_model: whether a model that is there is replaced.
 
     Raises:
-        CheckpointError: `directory` holds something else, the tokenizer does not fit the model, or
-            a weight does not fit into `dtype`, or is missing, unknown or of another shape.
+        CheckpointError: `directory` holds something else or a model that must stay, the tokenizer
+            does not fit the model, or a weight does not fit into `dtype`, or is missing, unknown or
+            of another shape.
     """
     make_tokenizer(tokenizer_files, config, metadata)
     for name, content in tokenizer_files.items():
@@ -229,8 +234,9 @@ def write_checkpoint(
     if shortlist is not None:
         shortlist.check(config)
     directory = directory.resolve()  # what a link points to is replaced, not the link
-    _refuse_other_content(directory)
     directory.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(directory.parent):
+        _refuse_other_content(directory, replace_model=replace_model)
     working = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
         items = weights.items() if isinstance(weights, Mapping) else weights
@@ -239,36 +245,62 @@ def write_checkpoint(
             (working / name).write_bytes(content)
         if shortlist is not None:
             (working / SHORTLIST_FILE).write_bytes(shortlist.to_bytes())
-        manifest = {
-            "format_version": FORMAT_VERSION,
-            **asdict(replace(metadata, shortlist=shortlist is not None)),
-            "model": config.to_dict(),
-            "generation": asdict(generation),
-        }
-        text = json.dumps(manifest, indent=2, ensure_ascii=False)
-        (working / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+        metadata = replace(metadata, shortlist=shortlist is not None)
+        _write_manifest(working, config, metadata, generation)
         write_checksums(working)
         # Temporary folders and safetensors' files are for their owner alone; a model need not be.
         working.chmod(0o755)
         for path in working.iterdir():
             path.chmod(0o644)
-        _put_in_place(working, directory)
+        with _locked(directory.parent):
+            _refuse_other_content(directory, replace_model=replace_model)
+            _put_in_place(working, directory)
     except BaseException:
         shutil.rmtree(working, ignore_errors=True)
         raise
 
 
-def _refuse_other_content(directory: Path) -> None:
+def _write_manifest(
+    directory: Path,
+    config: TransformerConfig,
+    metadata: ModelMetadata,
+    generation: GenerationConfig,
+) -> None:
+    manifest = {
+        "format_version": FORMAT_VERSION,
+        **asdict(metadata),
+        "model": config.to_dict(),
+        "generation": asdict(generation),
+    }
+    text = json.dumps(manifest, indent=2, ensure_ascii=False)
+    (directory / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def _refuse_other_content(directory: Path, *, replace_model: bool) -> None:
     """A slip in a path must not cost anybody their files."""
     if not directory.exists():
         return
     if not directory.is_dir():
         raise CheckpointError(f"a model must be a directory, but {directory} is none")
     names = {path.name for path in directory.iterdir()}
+    if names and not replace_model:
+        raise CheckpointError(f"{directory} must be empty or absent, but is there already")
     if not {CONFIG_FILE, CHECKSUM_FILE} <= names and names - {CARD_FILE}:
         raise CheckpointError(
             f"{directory} must be a model, empty or absent, but holds {sorted(names)[:5]}"
         )
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One process at a time puts a model into a folder, as far as its file system has locks."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _put_in_place(working: Path, directory: Path) -> None:

@@ -17,12 +17,15 @@ from safetensors.numpy import load, save
 from model.checkpoints.files import SHORTLIST_FILE, read_file
 from model.config import TransformerConfig
 from model.errors import CheckpointError
+from model.network.memory import shortlist_limit
 
 __all__ = ["Shortlist", "read_shortlist"]
 
 _DTYPES = {"offsets": np.int64, "ids": np.int32, "first": np.int64}
 _BYTES_PER_ID = 2048
 """Most of the file for each source id: 500 targets; usual are 50."""
+_MOST_TARGETS = 1024
+"""Most targets of one source id."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -41,7 +44,7 @@ class Shortlist:
         """Holds it against the shape of a model.
 
         Raises:
-            CheckpointError: an offset or an id is out of bounds.
+            CheckpointError: an offset or an id is out of bounds, or too many are likely.
         """
         offsets, ids = self.offsets, self.ids
         if offsets.ndim != 1 or not 1 <= len(offsets) <= config.src_vocab_size + 1:
@@ -59,6 +62,15 @@ class Shortlist:
             raise CheckpointError(
                 f"a shortlist must have target ids below {config.tgt_vocab_size}, but has others"
             )
+        longest = int(np.diff(offsets).max(initial=0))
+        for name, count, most in (
+            ("first ids", self.first, shortlist_limit(config)),
+            ("targets of a source id", longest, _MOST_TARGETS),
+        ):
+            if count > most:
+                raise CheckpointError(
+                    f"a shortlist must have at most {most} {name}, but has {count}"
+                )
 
     def to_bytes(self) -> bytes:
         """The content of the file."""
@@ -70,11 +82,14 @@ class Shortlist:
             }
         )
 
-    def candidates(self, source_ids: Iterable[int], config: TransformerConfig) -> NDArray[np.int32]:
+    def candidates(
+        self, source_ids: Iterable[int], config: TransformerConfig
+    ) -> NDArray[np.int32] | None:
         """The target ids that may be predicted for a source, in ascending order.
 
         They are the first ones, the likely ones of each of its ids, those ids themselves where both
-        sides share their vocabulary, and the end token.
+        sides share their vocabulary, and the end token. None, which is all, if they are more than
+        `shortlist_limit`: a runner copies their rows of the projection for each sequence.
         """
         source = np.unique(np.fromiter(source_ids, np.int64))
         listed = source[source < len(self.offsets) - 1]
@@ -82,7 +97,8 @@ class Shortlist:
         if config.shared_embeddings:
             lists.append(source.astype(np.int32))
         always = np.arange(self.first, dtype=np.int32)
-        return np.unique(np.concatenate([always, *lists, np.array([config.eos_id], np.int32)]))
+        likely = np.unique(np.concatenate([always, *lists, np.array([config.eos_id], np.int32)]))
+        return likely if likely.size <= shortlist_limit(config) else None
 
 
 def read_shortlist(directory: Path, config: TransformerConfig) -> Shortlist:

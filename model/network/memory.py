@@ -7,7 +7,14 @@ import math
 from model.config import DecoderKind, TransformerConfig
 from model.network.shapes import weight_shapes
 
-__all__ = ["WEIGHT_BYTES", "scratch_bytes", "slot_bytes", "weights_bytes"]
+__all__ = [
+    "WEIGHT_BYTES",
+    "scratch_bytes",
+    "shortlist_bytes",
+    "shortlist_limit",
+    "slot_bytes",
+    "weights_bytes",
+]
 
 WEIGHT_BYTES = {"int8": 1, "bfloat16": 2, "float32": 4, "float64": 8}
 """Bytes of an entry of a matrix, by the engine's dtype."""
@@ -59,6 +66,23 @@ def scratch_bytes(config: TransformerConfig) -> int:
     """Most bytes in which a thread of the native engine keeps activations, while it works."""
     widest = max(config.d_ff, 3 * config.d_model)
     return _ROWS * (3 * config.d_model + widest) * 4 * 3 // 2  # half as much again: they grow so
+
+
+def shortlist_limit(config: TransformerConfig) -> int:
+    """Most target ids of a sequence's shortlist: a quarter of the vocabulary, but 1,024 to 8,192.
+
+    A sequence with more is searched without one: of a quarter, little time is saved.
+    """
+    return max(1024, min(config.tgt_vocab_size // 4, 8192))
+
+
+def shortlist_bytes(config: TransformerConfig, dtype: str, num_ids: int) -> int:
+    """Bytes that a sequence with a shortlist of `num_ids` takes beside its slots.
+
+    They are the native engine's copy of the rows of the projection that the shortlist names.
+    """
+    rows = _up(min(num_ids, shortlist_limit(config), config.tgt_vocab_size))
+    return rows * (_up(config.d_model) * WEIGHT_BYTES[dtype] + 2 * 4) + 4 * rows
 
 
 def _up(width: int) -> int:

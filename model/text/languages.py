@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
+
+from model.text.language_tags import bcp47
 
 __all__ = ["Languages", "Pair", "listed"]
 
@@ -38,6 +41,14 @@ class Languages:
     def _targets(self) -> dict[str, str]:
         return {code.casefold(): code for code in self.targets}
 
+    @cached_property
+    def _source_tags(self) -> dict[str, str]:
+        return _by_tag(self.sources)
+
+    @cached_property
+    def _target_tags(self) -> dict[str, str]:
+        return _by_tag(self.targets)
+
     @property
     def num_pairs(self) -> int:
         """How many pairs there are."""
@@ -61,12 +72,14 @@ class Languages:
         return Pair(known_source, known_target)
 
     def source(self, code: str) -> str | None:
-        """The source of a code in any letter case; None if there is none."""
-        return self._sources.get(code.casefold())
+        """The source of a code in any letter case or, if there is none, of another name that it has
+        by BCP 47, as "de" is one of "deu_Latn"; None if that is none either, or could be several.
+        """
+        return self._sources.get(code.casefold()) or self._source_tags.get(bcp47(code))
 
     def target(self, code: str) -> str | None:
-        """The target of a code in any letter case; None if there is none."""
-        return self._targets.get(code.casefold())
+        """The target of a code, as `source`."""
+        return self._targets.get(code.casefold()) or self._target_tags.get(bcp47(code))
 
     def __str__(self) -> str:
         """For a person, in a few words: the pairs, or how many languages there are."""
@@ -83,6 +96,12 @@ def listed(codes: Iterable[str]) -> str:
     more = len(ordered) - _MOST_NAMED
     names = ", ".join(ordered[:_MOST_NAMED])
     return f"{names} and {more} more" if more > 0 else names
+
+
+def _by_tag(codes: tuple[str, ...]) -> dict[str, str]:
+    """Codes by their tags of BCP 47, where these are of one code alone."""
+    counted = Counter(map(bcp47, codes))
+    return {tag: code for code in codes if counted[tag := bcp47(code)] == 1}
 
 
 def _counted(codes: tuple[str, ...]) -> str:

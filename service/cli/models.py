@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -152,7 +153,7 @@ def list_() -> None:
 
     rows = [("NAME", "LANGUAGES", "SIZE", "LICENCE", "SOURCE")]
     for directory in (*EMBEDDED.values(), *installed_models()):
-        size = _mebibytes(sum(path.stat().st_size for path in directory.iterdir()))
+        size = _mebibytes(_size(directory))
         try:
             metadata = read_manifest(directory).metadata
         except CheckpointError as error:
@@ -331,6 +332,7 @@ def _import_all(
 def _import(path: Path, options: ImportOptions, to: Path | None, *, replace: bool) -> ImportReport:
     """Imports a model under the name that it is given, or has."""
     from model.checkpoints.embedded import EMBEDDED
+    from model.checkpoints.files import CONFIG_FILE
     from model.checkpoints.importers.registry import read_model, write_model
     from model.checkpoints.installed import models_folder, require_model_name
     from model.errors import CheckpointError
@@ -344,12 +346,12 @@ def _import(path: Path, options: ImportOptions, to: Path | None, *, replace: boo
                 f"{name} is a model that comes with the project: give another `--name`"
             )
         to = models_folder() / name
-    if not replace and to.is_dir() and any(to.iterdir()):
+    if not replace and os.path.exists(to / CONFIG_FILE):
         raise CheckpointError(
             f"{to} is there already: give another `--name`, or `--replace` to replace it"
         )
     try:
-        return write_model(imported, to)
+        return write_model(imported, to, replace_model=replace)
     except OSError as error:
         raise CheckpointError(f"cannot write {to}: {error}") from error
 
@@ -379,6 +381,16 @@ def _print_memory(directory: Path) -> None:
 
 def _origin(metadata: ModelMetadata) -> str:
     return "trained here" if metadata.origin is None else metadata.origin.source
+
+
+def _size(directory: Path) -> int:
+    """Bytes of the files of a directory, as far as they can be seen: links may lead nowhere."""
+    total = 0
+    with suppress(OSError):
+        for path in directory.iterdir():
+            with suppress(OSError):
+                total += path.stat().st_size
+    return total
 
 
 def _mebibytes(size: int) -> str:

@@ -24,7 +24,8 @@ def fetch_argos(name: str, downloader: Downloader) -> Fetched:
         DownloadError: there is none, or it cannot be had.
     """
     source, target = language_pair("argos:", name)
-    index = read_index(downloader, os.environ.get("POLYHEAD_ARGOS_INDEX", _INDEX), list)
+    address = os.environ.get("POLYHEAD_ARGOS_INDEX", _INDEX)
+    index = read_index(downloader, address, list)
     packages = [
         each
         for each in index
@@ -47,7 +48,7 @@ def fetch_argos(name: str, downloader: Downloader) -> Fetched:
     failure = DownloadError(f"the package {name} must have an address of https, but has none")
     for link in _links(package):
         try:
-            path = downloader.file(link, f"{source}_{target}.argosmodel")
+            path = downloader.file(link, f"{source}_{target}.argosmodel", named_by=address)
             break
         except DownloadError as error:
             failure = error

@@ -12,6 +12,7 @@ import ipaddress
 import json
 import os
 import re
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -62,17 +63,27 @@ class Downloader:
     """Only what has been downloaded before is there."""
 
     def file(
-        self, address: str, name: str, *, sha256: str | None = None, most: int = MAX_MODEL_BYTES
+        self,
+        address: str,
+        name: str,
+        *,
+        named_by: str | None = None,
+        sha256: str | None = None,
+        most: int = MAX_MODEL_BYTES,
     ) -> Path:
         """The file at an address, downloaded unless it is here and has not changed there.
 
         Args:
             address: https://, or http:// for this machine.
             name: what the file is called here; a plain name.
+            named_by: the address of the list that has `address`: one that everybody reaches must
+                not lead to what only this machine or its network does. None: the user gave it.
             sha256: hexadecimal, if it is known.
             most: bytes of the largest that is of use.
         """
-        _require_address(_url(address), local=True)
+        url = _url(address)
+        inside = named_by is None or self.offline or _is_inside(_url(named_by))
+        _require_address(url, inside=inside, what="an address in a public list")
         transfer = _Transfer(
             address=address,
             path=self.folder / hashlib.sha256(address.encode()).hexdigest()[:32] / name,
@@ -220,14 +231,13 @@ def _answer(
 ) -> Iterator[httpx2.Response]:
     """The answer at an address, behind redirections to permitted ones."""
     url = httpx2.URL(address)
-    local = _is_local(url)
     for _ in range(_MOST_REDIRECTS + 1):
         with client.stream("GET", url, headers=headers, follow_redirects=False) as response:
             if not response.has_redirect_location:
                 yield response
                 return
             url = _joined(url, response.headers["location"])
-        _require_address(url, local=local)
+        _require_address(url, inside=_is_inside(httpx2.URL(address)), what="a redirection")
     raise DownloadError(f"{shown(address)} must redirect at most {_MOST_REDIRECTS} times, but does")
 
 
@@ -245,9 +255,9 @@ def _joined(url: httpx2.URL, place: str) -> httpx2.URL:
         raise DownloadError(f"a redirection must be well-formed, but is not: {error}") from None
 
 
-def _require_address(url: httpx2.URL, *, local: bool) -> None:
-    """Nothing is asked of addresses that somebody on the way could answer for, or, unless `local`,
-    of this machine.
+def _require_address(url: httpx2.URL, *, inside: bool, what: str) -> None:
+    """Nothing is asked of addresses that somebody on the way could answer for, or, unless
+    `inside`, of this machine and its network.
 
     Raises:
         DownloadError: it is not permitted.
@@ -255,22 +265,32 @@ def _require_address(url: httpx2.URL, *, local: bool) -> None:
     address = shown(str(url))
     if url.userinfo:
         raise DownloadError(f"{address} must be given without a user, but has one")
-    if _is_local(url):
-        if not local:
-            raise DownloadError(
-                f"an address must not redirect to this machine, but does: {address}"
-            )
-    elif url.scheme != "https" or not url.host:
+    if not (_is_local(url) or (url.scheme == "https" and url.host)):
         raise DownloadError(f"an address must begin with https://, but is {address}")
+    if not inside and _is_inside(url):
+        raise DownloadError(
+            f"{what} must not lead to this machine or its network, but does: {address}"
+        )
 
 
 def _is_local(url: httpx2.URL) -> bool:
+    """Whether an address says that it is of this machine."""
     if url.scheme not in ("http", "https"):
         return False
     try:
         return ipaddress.ip_address(url.host).is_loopback
     except ValueError:
         return url.host == "localhost"
+
+
+def _is_inside(url: httpx2.URL) -> bool:
+    """Whether an address is of this machine or its network, whatever its name is."""
+    try:
+        found = socket.getaddrinfo(url.host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):  # who downloads from it will say so
+        return _is_local(url)
+    places = (ipaddress.ip_address(str(each[4][0]).partition("%")[0]) for each in found)
+    return not all(place.is_global for place in places)
 
 
 @contextmanager
@@ -304,7 +324,8 @@ def _version_of(path: Path) -> str | None:
     """What the server called the version of a file."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         version = json.loads(path.with_name(f"{path.name}.json").read_text())["etag"]
-        return version if isinstance(version, str) else None
+        # Others cannot be asked for: headers are ASCII.
+        return version if isinstance(version, str) and version.isascii() else None
     return None
 
 

@@ -41,7 +41,8 @@ def fetch_firefox(name: str, downloader: Downloader) -> Fetched:
     """
     pair, _, architecture = name.partition("@")
     source, target = language_pair("firefox:", pair)
-    registry = read_index(downloader, os.environ.get("POLYHEAD_FIREFOX_REGISTRY", _REGISTRY), dict)
+    address = os.environ.get("POLYHEAD_FIREFOX_REGISTRY", _REGISTRY)
+    registry = read_index(downloader, address, dict)
     record = _chosen(registry, f"{source}-{target}", architecture)
     base = registry.get("baseUrl")
     if not isinstance(base, str):
@@ -50,7 +51,7 @@ def fetch_firefox(name: str, downloader: Downloader) -> Fetched:
     version = str(PurePosixPath(_text(files["model"], "path")).parent)
     folder = downloader.folder / "firefox" / hashlib.sha256(version.encode()).hexdigest()[:32]
     for each in files.values():
-        _fetch(each, base.rstrip("/"), folder, downloader)
+        _fetch(each, base.rstrip("/"), folder, downloader, registry=address)
     return Fetched(
         path=folder,
         source=f"firefox:{name}",
@@ -115,7 +116,9 @@ def _text(values: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _fetch(values: Mapping[str, Any], base: str, folder: Path, downloader: Downloader) -> None:
+def _fetch(
+    values: Mapping[str, Any], base: str, folder: Path, downloader: Downloader, *, registry: str
+) -> None:
     """One file, decompressed: the registry's checksums and sizes are of what is inside."""
     place = _text(values, "path")
     name = PurePosixPath(place).name
@@ -128,8 +131,9 @@ def _fetch(values: Mapping[str, Any], base: str, folder: Path, downloader: Downl
     path = folder / name.removesuffix(".gz")
     if expected is not None and path.is_file() and sha256_of(path) == expected:
         return
-    most = size if isinstance(size, int) else _MOST_BYTES
-    compressed = downloader.file(f"{base}/{place.lstrip('/')}", name, most=_MOST_BYTES)
+    most = size if isinstance(size, int) and 0 <= size <= _MOST_BYTES else _MOST_BYTES
+    address = f"{base}/{place.lstrip('/')}"
+    compressed = downloader.file(address, name, named_by=registry, most=_MOST_BYTES)
     folder.mkdir(parents=True, exist_ok=True)
     working = path.with_name(f".{path.name}-{os.getpid()}")
     try:

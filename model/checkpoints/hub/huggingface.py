@@ -34,6 +34,7 @@ _OTHERS = (
     "config.json", "generation_config.json", "tokenizer_config.json", "special_tokens_map.json",
     "README.md", "vocab.json", "target_vocab.json", "shared_vocabulary.*", "source_vocabulary.*",
     "target_vocabulary.*", "*.spm", "*.model", "vocab.yml", "*.vocab.yml", "decoder.yml",
+    "tokenizer.json", "added_tokens.json", "vmap.txt",
 )  # fmt: skip
 """All else that importers read."""
 _NAME = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?")

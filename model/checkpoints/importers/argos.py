@@ -17,8 +17,8 @@ from model.checkpoints.files import open_file
 from model.checkpoints.importers.archive_files import ARCHIVE_ERRORS, ArchiveFiles, check_archive
 from model.checkpoints.importers.ctranslate2 import WEIGHTS, given_pieces, read_folder
 from model.checkpoints.importers.huggingface_options import read_object
-from model.checkpoints.importers.huggingface_source import license_notes
 from model.checkpoints.importers.imported import ImportedModel, ImportOptions
+from model.checkpoints.importers.licenses import UNKNOWN_LICENSE, card_license, license_notes
 from model.checkpoints.importers.problems import Problems
 from model.checkpoints.importers.source_files import SourceFiles
 from model.checkpoints.manifest import ModelMetadata, Origin
@@ -94,6 +94,7 @@ def read_argos(source: Path, options: ImportOptions) -> ImportedModel:
             pieces=_pieces(package.outer, options, problems),
             target_prefix=str(values.get("target_prefix") or ""),
         )
+        license_ = card_license(package.outer)
         checksums = package.checksums()
     try:
         metadata = ModelMetadata(
@@ -101,7 +102,7 @@ def read_argos(source: Path, options: ImportOptions) -> ImportedModel:
             version=options.version,
             source_languages=read.sources,
             target_languages=read.targets,
-            license=options.license or "not stated",
+            license=options.license or license_ or UNKNOWN_LICENSE,
             tokenizer=read.tokenizer,
             origin=Origin(
                 source=str(source.resolve()),

@@ -22,16 +22,30 @@ from model.checkpoints.importers.ctranslate2_vocabulary import (
 )
 from model.checkpoints.importers.ctranslate2_weights import ignored_tensors, weight_table
 from model.checkpoints.importers.huggingface_options import read_object
-from model.checkpoints.importers.huggingface_source import license_notes
 from model.checkpoints.importers.imported import ImportedModel, ImportOptions
-from model.checkpoints.importers.language_codes import chosen_tokens
+from model.checkpoints.importers.language_codes import (
+    M2M_TOKEN,
+    NLLB_TOKEN,
+    SMALL_100_LAYERS,
+    chosen_tokens,
+    target_tokens,
+    tokens_of,
+)
+from model.checkpoints.importers.licenses import (
+    NLLB_LICENSE,
+    UNKNOWN_LICENSE,
+    card_license,
+    license_notes,
+)
 from model.checkpoints.importers.problems import Problems
 from model.checkpoints.importers.source_files import MAX_MODEL_BYTES, SourceFiles
 from model.checkpoints.importers.tensors import ImportedWeights
+from model.checkpoints.importers.vocabulary_trim import NOT_TRIMMED, kept_ids, trim_note
 from model.checkpoints.manifest import ModelMetadata, Origin
 from model.config import GenerationConfig, LengthNormalization, TransformerConfig
 from model.errors import CheckpointError, InvalidRequestError
 from model.text.tokenizer_config import SOURCE, TARGET, TEXT, TokenizerConfig, TokenizerKind
+from model.text.vocabulary import SpecialIds
 
 __all__ = [
     "WEIGHTS",
@@ -44,18 +58,10 @@ __all__ = [
 
 WEIGHTS = "model.bin"
 _CONFIG = "config.json"
-_UNKNOWN_LICENSE = "not stated"
 
-_TAG = re.compile(r">>([A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*)<<")
-"""The language in OPUS-MT: that of the target, before the source."""
-_M2M = re.compile(r"__([A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*)__")
-_NLLB = re.compile(r"([a-z]{3}_[A-Z][a-z]{3})")
-"""Tokens of M2M-100 and NLLB-200: each side begins with its language."""
-_NLLB_LICENSE = "CC-BY-NC-4.0"
 _MBART = re.compile(r"[a-z]{2}_[A-Z]{2}")
 _MBART_LANGUAGES = 20
 """It has 25 or 50."""
-_SMALL_100_LAYERS = 3
 _GENERATION = GenerationConfig(
     beam_size=2, length_penalty=1.0, length_normalization=LengthNormalization.MEAN
 )
@@ -134,10 +140,7 @@ def read_folder(
     """
     settings = read_object(files, _CONFIG)
     binary = _read_binary(files, name)
-    shape = Ctranslate2Options(binary, settings, problems)
-    if not shape.is_supported_kind():
-        problems.raise_any()
-    shape.check_parts()
+    shape = _shape(binary, settings, problems)
     special = _special(binary, shape, settings, problems)
     embeddings = shape.source_embedding, shape.target_embedding
     source_size, target_size = (binary.shapes.get(each, (0,))[0] for each in embeddings)
@@ -147,6 +150,9 @@ def read_folder(
         raise AssertionError("there must have been a problem")
     contents, note = find_pieces(files, pieces, names, special, problems)
     languages = _languages(names, special, shape, options, target_prefix, problems)
+    whole, kept = names, _kept(names, languages, special, options, problems)
+    if kept is not None:
+        names = names.only(kept)
     shared = names.source == names.target and binary.are_same(*embeddings)
     if shape.starts_from_zero:
         names = names.with_zero_row(shared=shared)
@@ -160,14 +166,27 @@ def read_folder(
         problems=problems,
     )
     problems.raise_any()
+    written, notes = tokenizer_files(names, contents), _notes(files, languages, special, note)
+    if kept is not None:
+        notes.append(_trim_note(whole, kept, written, languages, config, options))
     return ReadFolder(
         weights=weights,
-        tokenizer_files=tokenizer_files(names, contents),
+        tokenizer_files=written,
         tokenizer=languages.tokenizer,
         sources=languages.sources,
         targets=languages.targets,
-        notes=tuple(_notes(files, languages.tokenizer, special, note)),
+        notes=tuple(notes),
     )
+
+
+def _shape(
+    binary: Ctranslate2Binary, settings: Mapping[str, Any], problems: Problems
+) -> Ctranslate2Options:
+    shape = Ctranslate2Options(binary, settings, problems)
+    if not shape.is_supported_kind():
+        problems.raise_any()
+    shape.check_parts()
+    return shape
 
 
 def _read_binary(files: SourceFiles, name: str) -> Ctranslate2Binary:
@@ -210,9 +229,11 @@ def given_pieces(files: SourceFiles, options: ImportOptions) -> dict[str, bytes]
     """
     contents = {}
     for path in options.tokenizer:
+        alike = [other for other in options.tokenizer if other.name == path.name]
+        name = path.name if len(alike) == 1 else str(path)
         beside = SourceFiles(path.parent)
-        contents[path.name] = beside.read(path.name)
-        files.checksums |= beside.checksums
+        contents[name] = beside.read(path.name)
+        files.checksums[name] = beside.checksums[path.name]
     return contents or None
 
 
@@ -273,7 +294,10 @@ def _languages(
     before, prefix, known = _named(names, shape, options, target_prefix)
     starts_with_language = special.start is None and not shape.starts_from_zero
     tokens: dict[str, str] = {}
-    sides = {SOURCE: options.source_languages, TARGET: options.target_languages}
+    sides = {
+        SOURCE: options.source_languages or options.languages,
+        TARGET: options.target_languages or options.languages,
+    }
     for mark, wanted in sides.items():
         if mark in (*before, *prefix) or (mark == TARGET and starts_with_language):
             try:
@@ -307,6 +331,43 @@ def _languages(
     )
 
 
+def _kept(
+    names: Names,
+    languages: _Languages,
+    special: SpecialTokens,
+    options: ImportOptions,
+    problems: Problems,
+) -> list[int] | None:
+    """Ids that are taken if languages were chosen; None: all."""
+    if not options.languages:
+        return None
+    tokens = languages.tokenizer.language_tokens.values()
+    form = next(
+        (each for each in (M2M_TOKEN, NLLB_TOKEN) if all(map(each.fullmatch, tokens))), None
+    )
+    if not tokens or form is None or names.source != names.target:
+        problems.add(NOT_TRIMMED)
+        return None
+    always = {special.unk, special.bos, special.eos, languages.start, "<pad>"}
+    try:
+        return kept_ids(names.source, tokens, always, form)
+    except CheckpointError as error:
+        problems.add(str(error))
+        return None
+
+
+def _trim_note(
+    whole: Names,
+    kept: Sequence[int],
+    written: Mapping[str, bytes],
+    languages: _Languages,
+    config: TransformerConfig,
+    options: ImportOptions,
+) -> str:
+    special = SpecialIds(config.pad_id, config.bos_id, config.eos_id, config.unk_id)
+    return trim_note(whole.source, kept, written, languages.tokenizer, special, options.texts)
+
+
 def _language_of_target(
     targets: Sequence[str], tokens: Mapping[str, str], problems: Problems
 ) -> str | None:
@@ -325,21 +386,17 @@ def _named(
     """What stands before a source, what before a target, and the tokens of all languages."""
     if target_prefix is not None:
         return (), (target_prefix,) if target_prefix else (), {}
-    if tags := _tokens(names.source, _TAG):
+    if tags := target_tokens(names.source):
         return (TARGET,), (), tags
-    for pattern in (_M2M, _NLLB):
-        known = _tokens(names.source, pattern)
+    for form in (M2M_TOKEN, NLLB_TOKEN):
+        known = tokens_of(names.source, form)
         if len(known) < 2:
             continue
         small = options.target_in_source
         if small is None:
-            small = pattern is _M2M and shape.num_layers("decoder") == _SMALL_100_LAYERS
+            small = form is M2M_TOKEN and shape.num_layers("decoder") == SMALL_100_LAYERS
         return ((TARGET,), (), known) if small else ((SOURCE,), (TARGET,), known)
     return (), (), {}
-
-
-def _tokens(names: Sequence[str], pattern: re.Pattern[str]) -> dict[str, str]:
-    return {found[1]: found[0] for found in map(pattern.fullmatch, names) if found}
 
 
 def _template(
@@ -362,24 +419,25 @@ def _metadata(
             version=options.version,
             source_languages=read.sources,
             target_languages=read.targets,
-            license=options.license or _usual_license(read.tokenizer),
+            license=options.license or _license(read.tokenizer, files),
             tokenizer=read.tokenizer,
             origin=Origin(source=str(directory), format="CTranslate2", sha256=files.checksums),
         )
-    except InvalidRequestError as error:
+    except (InvalidRequestError, CheckpointError) as error:
         problems.add(str(error))
         return None
 
 
-def _usual_license(tokenizer: TokenizerConfig) -> str:
-    of_nllb = any(map(_NLLB.fullmatch, tokenizer.language_tokens.values()))
-    return _NLLB_LICENSE if of_nllb else _UNKNOWN_LICENSE
+def _license(tokenizer: TokenizerConfig, files: SourceFiles) -> str:
+    """What the card says, or what is usual for its kind."""
+    of_nllb = any(map(NLLB_TOKEN.fullmatch, tokenizer.language_tokens.values()))
+    return card_license(files) or (NLLB_LICENSE if of_nllb else UNKNOWN_LICENSE)
 
 
 def _notes(
-    files: SourceFiles, tokenizer: TokenizerConfig, special: SpecialTokens, note: str | None
+    files: SourceFiles, languages: _Languages, special: SpecialTokens, note: str | None
 ) -> list[str]:
-    template = tokenizer.source_template or ()
+    template = languages.tokenizer.source_template or ()
     without = "" if template[-1:] == (special.eos,) else "out"
     notes = [f"Its sources are read with{without} an end token, as is usual for its kind."]
     if note is not None:

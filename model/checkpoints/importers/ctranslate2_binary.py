@@ -24,6 +24,8 @@ __all__ = ["Ctranslate2Binary", "is_ctranslate2_binary"]
 _NEWEST_VERSION = 6
 _MOST_VARIABLES = 100_000
 """A thousand layers have fewer."""
+_MOST_REPEATED = 4
+"""How many times what a file holds its other names may stand for: embeddings have two of them."""
 _MOST_DIMENSIONS = 8
 _MOST_NAME_BYTES = 1000
 _SCALE = "_scale"
@@ -217,6 +219,9 @@ def _variable(reader: _Reader, name: str, version: int) -> _Variable:
 
 
 def _add_aliases(reader: _Reader, variables: dict[str, _Variable]) -> None:
+    """Adds other names of variables; what they stand for is written once for each."""
+    most = _MOST_REPEATED * sum(len(each.data) for each in variables.values())
+    repeated = 0
     added: dict[str, _Variable] = {}
     for _ in range(_count(reader, "other names")):
         alias, name = reader.text("another name"), reader.text("what it stands for")
@@ -224,6 +229,12 @@ def _add_aliases(reader: _Reader, variables: dict[str, _Variable]) -> None:
             raise CheckpointError(f"each name must be given once, but {alias!r} is given again")
         if name not in variables:
             raise CheckpointError(f"{alias!r} must stand for a variable, but {name!r} is none")
+        repeated += len(variables[name].data)
+        if repeated > most:
+            raise CheckpointError(
+                f"its other names must stand for at most {_MOST_REPEATED} times what it holds, "
+                "but stand for more"
+            )
         added[alias] = variables[name]
         if name + _SCALE in variables:
             added[alias + _SCALE] = variables[name + _SCALE]

@@ -185,7 +185,7 @@ class Ctranslate2Options:
                 tgt_vocab_size=target_size,
                 d_model=width,
                 d_ff=ffn,
-                num_heads=int(self._both("num_heads", _HEADS)),
+                num_heads=self._heads(),
                 num_encoder_layers=self.num_layers("encoder"),
                 num_decoder_layers=self.num_layers("decoder"),
                 norm_order=NormOrder.PRE if self._both("pre_norm", 1) else NormOrder.POST,
@@ -222,8 +222,8 @@ class Ctranslate2Options:
                     must = " or ".join(map(str, allowed))
                     self._problems.add(f"`{name}` must be {must}, but is {value}: {meaning}")
         width = self._binary.shapes.get(self.target_embedding, (0, 1))[-1]
-        heads = self._both("num_heads", _HEADS)
-        head_width = width / heads if heads > 0 else math.nan
+        heads = self._heads()
+        head_width = width / heads
         for name, value in self._attributes.items():
             part = name.rpartition("/")[2]
             if part == "queries_scale":
@@ -250,6 +250,14 @@ class Ctranslate2Options:
                 f"`{name}` must be the same in encoder and decoder, but is {ours} and {theirs}"
             )
         return theirs
+
+    def _heads(self) -> int:
+        """Heads of an attention; what is no number of them is a problem, and 1."""
+        value = self._both("num_heads", _HEADS)
+        if not 1 <= value < 2**16 or value != int(value):
+            self._problems.add(f"`num_heads` must be an integer >= 1, but is {value}")
+            return 1
+        return int(value)
 
     def _both_have(self, name: str) -> bool:
         ours, theirs = (f"{stack}/{name}" in self._binary.shapes for stack in STACKS)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import sentencepiece
 
+from model.checkpoints.importers.huggingface_vocabulary import named_ids
 from model.checkpoints.importers.problems import Problems
 from model.checkpoints.importers.source_files import SourceFiles
 from model.errors import CheckpointError
@@ -89,6 +90,13 @@ class Names:
         rows = self.target_rows
         return [token for token, row in enumerate(rows.order) if row >= rows.stored]
 
+    def only(self, ids: Sequence[int]) -> Names:
+        """With some ids alone, if both sides have the same."""
+        rows = self.source_rows
+        rows = replace(rows, order=[rows.order[token] for token in ids])
+        names = tuple(self.source[token] for token in ids)
+        return Names(source=names, target=names, source_rows=rows, target_rows=rows)
+
     def with_zero_row(self, *, shared: bool) -> Names:
         """With an id more behind those of the target, which has no name.
 
@@ -133,7 +141,11 @@ def read_names(
                 f"has {len(names)}"
             )
             return None
-        sides.append(_completed(names, rows, special))
+        try:
+            sides.append(_completed(names, rows, special))
+        except CheckpointError as error:
+            problems.add(str(error))
+            return None
     orders = _orders(sides[0], sides[1], (special.eos, special.unk))
     source, target = (
         tuple(names[place] for place in order) for names, order in zip(sides, orders, strict=True)
@@ -232,7 +244,7 @@ def _completed(names: list[str], rows: int, special: SpecialTokens) -> list[str]
     have none, and the end token, which our ids cannot be without."""
     known = set(names)
     names = names + [each for each in (special.unk,) if each not in known]
-    names += [f"<unused {place}>" for place in range(len(names), rows)]
+    names = named_ids(dict(enumerate(names)), max(rows, len(names)), "its vocabulary")
     return names + [each for each in (special.eos,) if each not in known]
 
 

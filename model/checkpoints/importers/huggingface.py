@@ -13,7 +13,8 @@ from model.checkpoints.importers.m2m100 import read_m2m100
 from model.checkpoints.importers.marian_mt import read_marian_mt
 from model.checkpoints.importers.problems import Problems
 from model.checkpoints.importers.source_files import SourceFiles
-from model.errors import CheckpointError
+from model.checkpoints.importers.vocabulary_trim import NOT_TRIMMED
+from model.errors import CheckpointError, ImportRefusedError
 
 __all__ = ["is_huggingface", "read_huggingface"]
 
@@ -79,17 +80,17 @@ def read_huggingface(source: Path, options: ImportOptions) -> ImportedModel:
     if reader is None:
         problems.add(_refusal(folder.config, model_type))
     if options.languages and model_type != "m2m_100":
-        problems.add(
-            "`languages` must not be given for this model, for it has no vocabulary of many "
-            "languages: name its source and its target"
-        )
+        problems.add(NOT_TRIMMED)
     problems.raise_any()
     assert reader is not None
     try:
         return reader(folder)
+    except ImportRefusedError:
+        raise
     except CheckpointError as error:
+        problems.add(str(error))
         problems.raise_any()
-        raise CheckpointError(f"cannot import {source}: {error}") from error
+        raise
 
 
 def _folder(source: Path) -> Path:

@@ -84,10 +84,12 @@ class HuggingFaceOptions:
         self._problems = problems
 
     def size(self, name: str, default: int | None = None, least: int = 1) -> int:
-        """An integer >= `least`."""
+        """An integer >= `least`, and below 2**24."""
         value = self._value(name, default)
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**24:
-            self._problems.add(f"`{name}` must be an integer >= {least}, but is {_shown(value)}")
+            self._problems.add(
+                f"`{name}` must be an integer from {least} to {2**24 - 1}, but is {_shown(value)}"
+            )
             return least
         return value
 
@@ -104,8 +106,12 @@ class HuggingFaceOptions:
             must = " or ".join(map(str, allowed))
             self._problems.add(f"`{name}` must be {must}, but is {_shown(value)}: {meaning}")
 
-    def layers(self) -> dict[str, Any]:
-        """Those fields of a TransformerConfig that are named alike in all models."""
+    def layers(self, *, scale_embedding: bool) -> dict[str, Any]:
+        """Those fields of a TransformerConfig that are named alike in all models.
+
+        Args:
+            scale_embedding: whether a family scales embeddings where its files do not say.
+        """
         width = self.size("d_model")
         both = {}
         for ours, theirs in (("d_ff", "ffn_dim"), ("num_heads", "attention_heads")):
@@ -130,7 +136,7 @@ class HuggingFaceOptions:
             "num_decoder_layers": self.size("decoder_layers"),
             "activation": _ACTIVATIONS[name],
             "max_positions": self.size("max_position_embeddings", 1024),
-            "scale_embedding": self.truth("scale_embedding", False),
+            "scale_embedding": self.truth("scale_embedding", scale_embedding),
             "layer_norm_eps": 1e-5,
             "dropout": 0.0,
         }

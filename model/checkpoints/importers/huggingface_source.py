@@ -10,19 +10,14 @@ from typing import Any
 
 from model.checkpoints.importers.huggingface_options import read_object
 from model.checkpoints.importers.imported import ImportOptions
-from model.checkpoints.importers.marian_options import read_yaml
+from model.checkpoints.importers.licenses import UNKNOWN_LICENSE, card_license
 from model.checkpoints.importers.problems import Problems
 from model.checkpoints.importers.source_files import SourceFiles
 from model.checkpoints.manifest import ModelMetadata, Origin
 from model.errors import CheckpointError, InvalidRequestError
 from model.text.tokenizer_config import TokenizerConfig
 
-__all__ = ["HuggingFaceSource", "license_notes"]
-
-_CARD = "README.md"
-_MOST_CARD_BYTES = 4 * 2**20
-_UNKNOWN_LICENSE = "not stated"
-_NOT_COMMERCIAL = "-nc"
+__all__ = ["HuggingFaceSource"]
 
 
 @dataclass(frozen=True)
@@ -59,26 +54,6 @@ class HuggingFaceSource:
         return self.config | given
 
     @cached_property
-    def license(self) -> str | None:
-        """The licence in the model's card; None if it says nothing."""
-        if _CARD not in self.files.names():
-            return None
-        text = self.files.read(_CARD, _MOST_CARD_BYTES).decode("utf-8-sig", errors="replace")
-        begin, _, rest = "\n".join(text.splitlines()).partition("---\n")
-        if begin.strip():
-            return None
-        try:
-            card = read_yaml(rest.partition("\n---")[0].encode(), f"the head of {_CARD}")
-        except CheckpointError:  # a card is for people
-            return None
-        value = card.get("license")
-        if value == "other":
-            value = card.get("license_name", value)
-        if isinstance(value, list):
-            value = ", ".join(map(str, value))
-        return value.strip()[:200] if isinstance(value, str) and value.strip() else None
-
-    @cached_property
     def repository(self) -> tuple[str, str | None]:
         """The name of the model at the Hub and its revision, if the folder is of the Hub's cache;
         otherwise the folder and None."""
@@ -102,7 +77,7 @@ class HuggingFaceSource:
         targets: Iterable[str],
         tokenizer: TokenizerConfig,
         format: str,
-        usual_license: str = _UNKNOWN_LICENSE,
+        usual_license: str = UNKNOWN_LICENSE,
     ) -> ModelMetadata | None:
         """What our directory says of the model; None if it breaks a rule, which is a problem."""
         repository, revision = self.repository
@@ -115,7 +90,7 @@ class HuggingFaceSource:
                 version=self.options.version,
                 source_languages=sources,
                 target_languages=targets,
-                license=self.options.license or self.license or usual_license,
+                license=self.options.license or card_license(self.files) or usual_license,
                 tokenizer=tokenizer,
                 origin=Origin(
                     source=repository if revision is None else f"hf:{repository}",
@@ -127,12 +102,3 @@ class HuggingFaceSource:
         except (InvalidRequestError, CheckpointError) as error:
             self.problems.add(str(error))
             return None
-
-
-def license_notes(metadata: ModelMetadata) -> tuple[str, ...]:
-    """What must be known of a licence, in sentences."""
-    if _NOT_COMMERCIAL in metadata.license.casefold():
-        return (f"Its licence is {metadata.license}: it must not be used commercially.",)
-    if metadata.license == _UNKNOWN_LICENSE:
-        return ("Its files state no licence: ask those who made it, or say which it is.",)
-    return (f"Its licence is {metadata.license}.",)

@@ -9,7 +9,10 @@ from model.checkpoints.importers.huggingface_options import read_object
 from model.checkpoints.importers.source_files import MAX_TEXT_BYTES, SourceFiles
 from model.errors import CheckpointError
 
-__all__ = ["added_tokens", "in_order", "read_ids"]
+__all__ = ["added_tokens", "in_order", "named_ids", "read_ids"]
+
+_MOST_UNUSED = 1000
+"""Ids without a piece, beside as many as have one: tables are filled up to round numbers."""
 
 
 def read_ids(files: SourceFiles, name: str) -> dict[str, int]:
@@ -58,14 +61,27 @@ def in_order(ids: Mapping[str, int], size: int, what: str) -> list[str]:
     """The pieces by their ids, `size` of them; ids without a piece get a name that is no text's.
 
     Raises:
-        CheckpointError: an id is not below `size`, or two pieces have one id.
+        CheckpointError: an id is not below `size`, two pieces have one id, or most ids have none.
     """
     by_id = {token: piece for piece, token in ids.items()}
     if len(by_id) < len(ids):
         raise CheckpointError(f"{what} must have each id once, but has some twice")
     if by_id and max(by_id) >= size:
         raise CheckpointError(f"{what} must have ids below {size}, but has {max(by_id)}")
-    return [by_id.get(token, f"<unused {token}>") for token in range(size)]
+    return named_ids(by_id, size, what)
+
+
+def named_ids(names: Mapping[int, str], size: int, what: str) -> list[str]:
+    """The names of `size` ids; those that have none get one that is no text's.
+
+    Raises:
+        CheckpointError: most ids have none, which costs memory and helps nobody.
+    """
+    if size > (most := 2 * len(names) + _MOST_UNUSED):
+        raise CheckpointError(
+            f"{what} must name most of {size} ids, for {len(names)} pieces at most {most}"
+        )
+    return [names.get(token, f"<unused {token}>") for token in range(size)]
 
 
 def _content(token: Any) -> Any:

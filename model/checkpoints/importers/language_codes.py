@@ -1,4 +1,4 @@
-"""Codes of languages: what a model calls "deu_Latn" or "deu" is called "de" by most people."""
+"""Which of a model's language tokens are meant by the codes that people name."""
 
 from __future__ import annotations
 
@@ -8,31 +8,26 @@ from collections.abc import Iterable, Mapping
 from babel.core import get_global
 
 from model.errors import CheckpointError
+from model.text.language_tags import bcp47
 from model.text.languages import listed
 
 __all__ = [
-    "bcp47",
+    "M2M_TOKEN",
+    "NLLB_TOKEN",
+    "SMALL_100_LAYERS",
     "chosen_tokens",
     "is_language",
-    "script",
     "target_tokens",
+    "tokens_of",
 ]
 
 
-def bcp47(code: str) -> str:
-    """The shortest tag of BCP 47 for a code: "de" for "deu_Latn", "zh-Hant" for "zho_Hant"."""
-    language, *rest = re.split("[-_]", code)
-    known = get_global("language_aliases").get(language, language)
-    language, *implied = known.split("_")
-    kept = [part for part in (*implied, *rest) if part != _likely_script(language)]
-    return "-".join((language, *kept))
-
-
-def script(code: str) -> str | None:
-    """The script in which a language is written, in four letters; None if nobody knows."""
-    language, *rest = re.split("[-_]", bcp47(code))
-    stated = [part for part in rest if len(part) == 4 and part.isalpha()]
-    return stated[0] if stated else _likely_script(language)
+_TARGET_TOKEN = re.compile(r">>([A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*)<<")
+M2M_TOKEN = re.compile(r"__([A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*)__")
+NLLB_TOKEN = re.compile(r"([a-z]{3}_[A-Z][a-z]{3})")
+"""Tokens of M2M-100 and NLLB-200: each side begins with its language."""
+SMALL_100_LAYERS = 3
+"""Layers of SMaLL-100's decoder, of which M2M-100's have more."""
 
 
 def is_language(code: str) -> bool:
@@ -40,12 +35,14 @@ def is_language(code: str) -> bool:
     return code != "mul" and bcp47(code) in get_global("likely_subtags")
 
 
-_TARGET_TOKEN = re.compile(r">>([A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*)<<")
-
-
 def target_tokens(pieces: Iterable[str]) -> dict[str, str]:
     """The pieces of OPUS-MT's that name a target language, as in >>deu<<, by its code."""
-    return {found[1]: found[0] for found in map(_TARGET_TOKEN.fullmatch, pieces) if found}
+    return tokens_of(pieces, _TARGET_TOKEN)
+
+
+def tokens_of(pieces: Iterable[str], form: re.Pattern[str]) -> dict[str, str]:
+    """The pieces of a form, by the codes of the languages that they name."""
+    return {found[1]: found[0] for found in map(form.fullmatch, pieces) if found}
 
 
 def chosen_tokens(wanted: Iterable[str], known: Mapping[str, str]) -> dict[str, str]:
@@ -75,8 +72,3 @@ def chosen_tokens(wanted: Iterable[str], known: Mapping[str, str]) -> dict[str, 
             )
         chosen[code] = known[found[0]]
     return chosen
-
-
-def _likely_script(language: str) -> str | None:
-    parts = get_global("likely_subtags").get(language, "").split("_")
-    return parts[1] if len(parts) > 1 else None

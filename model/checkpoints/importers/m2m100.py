@@ -6,12 +6,10 @@ the tokenizer here, which refuses a language that it has no token for.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from model.checkpoints.checkpoint import make_tokenizer
 from model.checkpoints.importers.huggingface_layers import (
     embedding_names,
     final_norms,
@@ -25,14 +23,21 @@ from model.checkpoints.importers.huggingface_options import (
     read_generation,
     special_id,
 )
-from model.checkpoints.importers.huggingface_source import HuggingFaceSource, license_notes
+from model.checkpoints.importers.huggingface_source import HuggingFaceSource
 from model.checkpoints.importers.huggingface_vocabulary import added_tokens, in_order, read_ids
 from model.checkpoints.importers.huggingface_weights import read_tensors
-from model.checkpoints.importers.imported import ImportedModel, ImportOptions
-from model.checkpoints.importers.language_codes import chosen_tokens
+from model.checkpoints.importers.imported import ImportedModel
+from model.checkpoints.importers.language_codes import (
+    M2M_TOKEN,
+    NLLB_TOKEN,
+    SMALL_100_LAYERS,
+    chosen_tokens,
+    tokens_of,
+)
+from model.checkpoints.importers.licenses import NLLB_LICENSE, license_notes
 from model.checkpoints.importers.m2m100_languages import M2M_100, NLLB_200, WMT_21
 from model.checkpoints.importers.tensors import ImportedWeights, Taken
-from model.checkpoints.importers.vocabulary_trim import compare_tokens, needed_pieces
+from model.checkpoints.importers.vocabulary_trim import kept_ids, trim_note
 from model.checkpoints.manifest import ModelMetadata
 from model.config import NormOrder, PositionKind, TransformerConfig
 from model.errors import CheckpointError
@@ -47,7 +52,7 @@ from model.text.tokenizer_config import (
     TokenizerConfig,
     TokenizerKind,
 )
-from model.text.vocabulary import SentencePieceVocabulary
+from model.text.vocabulary import SentencePieceVocabulary, SpecialIds
 
 __all__ = ["read_m2m100"]
 
@@ -58,10 +63,6 @@ _SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 _SPM_SPECIAL = 3
 """SentencePiece's own, which come first in its model."""
 _END, _UNKNOWN, _MASK = "</s>", "<unk>", "<mask>"
-_M2M_TOKEN = re.compile(r"__([A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*)__")
-_NLLB_TOKEN = re.compile(r"([a-z]{3}_[A-Z][a-z]{3})")
-_NLLB_LICENSE = "CC-BY-NC-4.0"
-_SMALL_100_LAYERS = 3
 
 
 def read_m2m100(source: HuggingFaceSource) -> ImportedModel:
@@ -72,14 +73,9 @@ def read_m2m100(source: HuggingFaceSource) -> ImportedModel:
     """
     problems, values = source.problems, source.config
     options = HuggingFaceOptions(values, problems)
-    fields = options.layers()
+    fields = options.layers(scale_embedding=True)
     texts = _read_texts(source, options.size("vocab_size", least=5))
-    try:
-        tensors = read_tensors(source.files)
-    except CheckpointError as error:
-        problems.add(str(error))
-        problems.raise_any()
-        raise
+    tensors = read_tensors(source.files)
     problems.raise_any()
     assert texts is not None
     kept = _kept(source, texts)
@@ -112,7 +108,10 @@ def read_m2m100(source: HuggingFaceSource) -> ImportedModel:
         VOCABULARY_FILE: vocabulary_list([texts.names[token] for token in kept]),
     }
     if len(kept) < len(texts.names):
-        notes.append(_trim_note(source.options, texts, files, config, metadata))
+        special = SpecialIds(config.pad_id, config.bos_id, config.eos_id, config.unk_id)
+        notes.append(
+            trim_note(texts.names, kept, files, metadata.tokenizer, special, source.options.texts)
+        )
     return ImportedModel(
         weights=weights,
         tokenizer_files=files,
@@ -184,16 +183,16 @@ def _read_texts(source: HuggingFaceSource, size: int) -> _Texts | None:
         )
         return None
     is_nllb = _VOCABULARY not in names
-    form = _NLLB_TOKEN if is_nllb else _M2M_TOKEN
+    form = NLLB_TOKEN if is_nllb else M2M_TOKEN
     try:
         pieces = files.read(spm)
         ids = _nllb_ids(pieces) if is_nllb else read_ids(files, _VOCABULARY)
         added = added_tokens(files, tokenizer)
-        if not _languages({*ids, *added}, form):
+        if not tokens_of({*ids, *added}, form):
             behind = enumerate(_usual_tokens(is_nllb, tokenizer), start=len(ids))
             added |= {name: token for token, name in behind if token < size}
         listed = in_order(ids | added, size, "its vocabulary and added tokens")
-        known = _languages(listed, form)
+        known = tokens_of(listed, form)
         options = source.options
         sources = chosen_tokens(options.source_languages or options.languages, known)
         targets = chosen_tokens(options.target_languages or options.languages, known)
@@ -227,17 +226,12 @@ def _usual_tokens(is_nllb: bool, tokenizer: Mapping[str, Any]) -> list[str]:
     return [f"__{code}__" for code in codes]
 
 
-def _languages(names: Iterable[str], form: re.Pattern[str]) -> dict[str, str]:
-    """The tokens of languages among names, by their codes."""
-    return {found[1]: found[0] for found in map(form.fullmatch, names) if found}
-
-
 def _is_small_100(source: HuggingFaceSource, is_nllb: bool) -> bool:
     if source.options.target_in_source is not None:
         return source.options.target_in_source
     class_name = str(source.tokenizer.get("tokenizer_class", ""))
     layers = source.config.get("decoder_layers")
-    return not is_nllb and ("small100" in class_name.casefold() or layers == _SMALL_100_LAYERS)
+    return not is_nllb and ("small100" in class_name.casefold() or layers == SMALL_100_LAYERS)
 
 
 def _kept(source: HuggingFaceSource, texts: _Texts) -> list[int]:
@@ -245,30 +239,19 @@ def _kept(source: HuggingFaceSource, texts: _Texts) -> list[int]:
     everything = list(range(len(texts.names)))
     if not source.options.languages:
         return everything
-    languages = set(texts.tokens.values())
-    form = _NLLB_TOKEN if texts.family == "NLLB-200" else _M2M_TOKEN
-    unwanted = {
-        token
-        for token, name in enumerate(texts.names)
-        if name not in languages and (form.fullmatch(name) or name.startswith("<unused "))
-    }
     special = (
         special_id(source.special, name, len(texts.names), source.problems, default)
         for name, default in (
             ("pad_token_id", 1), ("eos_token_id", 2), ("decoder_start_token_id", 2)
         )
     )  # fmt: skip
-    always = {
-        *special,
-        *(token for token, name in enumerate(texts.names) if name in {*_SPECIAL, *languages}),
-    }
-    codes = [token.strip("_") for token in languages]
+    always = {texts.names[token] for token in special} | {*_SPECIAL}
     try:
-        needed = needed_pieces(texts.names, codes, always)
+        form = NLLB_TOKEN if texts.family == "NLLB-200" else M2M_TOKEN
+        return kept_ids(texts.names, texts.tokens.values(), always, form)
     except CheckpointError as error:
         source.problems.add(str(error))
         return everything
-    return [token for token in needed if token in always or token not in unwanted]
 
 
 def _config(
@@ -307,7 +290,7 @@ def _config(
 def _metadata(source: HuggingFaceSource, texts: _Texts) -> ModelMetadata | None:
     language = TARGET if texts.target_in_source else SOURCE
     template = (TEXT, _END, language) if texts.language_last else (language, TEXT, _END)
-    usual = {"usual_license": _NLLB_LICENSE} if texts.family == "NLLB-200" else {}
+    usual = {"usual_license": NLLB_LICENSE} if texts.family == "NLLB-200" else {}
     return source.metadata(
         sources=texts.sources,
         targets=texts.targets,
@@ -320,24 +303,3 @@ def _metadata(source: HuggingFaceSource, texts: _Texts) -> ModelMetadata | None:
         format=f"M2M100ForConditionalGeneration ({texts.family})",
         **usual,
     )
-
-
-def _trim_note(
-    options: ImportOptions,
-    texts: _Texts,
-    files: dict[str, bytes],
-    config: TransformerConfig,
-    metadata: ModelMetadata,
-) -> str:
-    size = len(texts.names)
-    after = make_tokenizer(files, config, metadata)
-    whole_config = replace(
-        config,
-        src_vocab_size=size,
-        tgt_vocab_size=size,
-        unk_id=texts.names.index(_UNKNOWN),
-    )
-    before = make_tokenizer(
-        files | {VOCABULARY_FILE: vocabulary_list(texts.names)}, whole_config, metadata
-    )
-    return f"The vocabulary is trimmed: {compare_tokens(before, after, options.texts)}"

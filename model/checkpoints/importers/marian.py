@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from model.checkpoints.importers.huggingface_source import license_notes
 from model.checkpoints.importers.imported import ImportedModel, ImportOptions
 from model.checkpoints.importers.language_codes import chosen_tokens, target_tokens
 from model.checkpoints.importers.lexicon import read_binary_lexicon, read_text_lexicon
+from model.checkpoints.importers.licenses import license_notes
 from model.checkpoints.importers.marian_files import (
     MarianFiles,
     find_marian_files,

@@ -23,11 +23,12 @@ from model.checkpoints.importers.huggingface_options import (
     read_generation,
     special_id,
 )
-from model.checkpoints.importers.huggingface_source import HuggingFaceSource, license_notes
+from model.checkpoints.importers.huggingface_source import HuggingFaceSource
 from model.checkpoints.importers.huggingface_vocabulary import in_order, read_ids
 from model.checkpoints.importers.huggingface_weights import read_tensors
 from model.checkpoints.importers.imported import ImportedModel
-from model.checkpoints.importers.language_codes import chosen_tokens, is_language
+from model.checkpoints.importers.language_codes import chosen_tokens, is_language, target_tokens
+from model.checkpoints.importers.licenses import license_notes
 from model.checkpoints.importers.problems import Problems
 from model.checkpoints.importers.tensors import ImportedWeights, Taken, same
 from model.config import PositionKind, TransformerConfig
@@ -49,7 +50,6 @@ __all__ = ["read_marian_mt"]
 _SPM_FILES = ("source.spm", "target.spm")
 _VOCABULARIES = ("vocab.json", "target_vocab.json")
 _END, _UNKNOWN = "</s>", "<unk>"
-_TARGET_TOKEN = re.compile(r">>([A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*)<<")
 _NAME = re.compile(r"opus-mt-(?:tc-[a-z]+-)?([A-Za-z_]+)-([A-Za-z_]+)")
 _REFUSED = (
     ("normalize_before", (False,), "the norms of MarianMTModel stand behind the layers"),
@@ -69,14 +69,9 @@ def read_marian_mt(source: HuggingFaceSource) -> ImportedModel:
     options = HuggingFaceOptions(source.config, problems)
     for each in _REFUSED:
         options.refuse(*each)
-    fields = options.layers()
+    fields = options.layers(scale_embedding=False)
     texts = _read_texts(source, options)
-    try:
-        tensors = read_tensors(source.files)
-    except CheckpointError as error:
-        problems.add(str(error))
-        problems.raise_any()
-        raise
+    tensors = read_tensors(source.files)
     problems.raise_any()
     assert texts is not None
     config = _config(source, options, fields, texts)
@@ -247,7 +242,7 @@ def _languages(
     sources, targets = options.source_languages, options.target_languages
     if not sources and isinstance(guesses[0], str) and is_language(guesses[0]):
         sources = (guesses[0],)
-    known = {found[1]: found[0] for found in map(_TARGET_TOKEN.fullmatch, texts.source) if found}
+    known = target_tokens(texts.source)
     tokens: dict[str, str] = {}
     if known:
         try:

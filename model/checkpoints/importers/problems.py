@@ -14,11 +14,11 @@ class Problems:
 
     def __init__(self, what: object) -> None:
         self.what = what
-        self._reasons: list[str] = []
+        self._reasons: dict[str, None] = {}
 
     def add(self, reason: str) -> None:
-        """One more reason; a sentence without a full stop."""
-        self._reasons.append(reason)
+        """One more reason, if it is new; a sentence without a full stop."""
+        self._reasons[reason] = None
 
     def raise_any(self) -> None:
         """Ends the import, if there is a reason to.
@@ -28,7 +28,7 @@ class Problems:
         """
         if not self._reasons:
             return
-        listed = self._reasons[:_MOST_LISTED]
+        listed = [*self._reasons][:_MOST_LISTED]
         if (more := len(self._reasons) - _MOST_LISTED) > 0:
             listed.append(f"and {more} more")
         raise ImportRefusedError(self.what, listed)

@@ -43,7 +43,7 @@ FORMATS = (
         title="CTranslate2 (a folder with model.bin and vocabularies)",
         detect=is_ctranslate2,
         read=read_ctranslate2,
-        takes=frozenset({"tokenizer"}),
+        takes=frozenset({"tokenizer", "languages", "texts"}),
     ),
     Format(
         title="Argos Translate (an .argosmodel, or the folder of an installed package)",
@@ -131,11 +131,16 @@ def read_model(source: Path, options: ImportOptions) -> ImportedModel:
     return replace(imported, metadata=replace(imported.metadata, origin=origin))
 
 
-def write_model(imported: ImportedModel, to: Path) -> ImportReport:
-    """Writes the model directory `to`, whole or not at all; one that is there is replaced.
+def write_model(imported: ImportedModel, to: Path, *, replace_model: bool = True) -> ImportReport:
+    """Writes the model directory `to`, whole or not at all.
+
+    Args:
+        imported: what was read.
+        to: the directory.
+        replace_model: whether a model that is there is replaced.
 
     Raises:
-        CheckpointError: a value cannot be read or written.
+        CheckpointError: a value cannot be read or written, or a model is there that must stay.
     """
     config = imported.weights.config
     write_checkpoint(
@@ -147,6 +152,7 @@ def write_model(imported: ImportedModel, to: Path) -> ImportReport:
         imported.generation,
         shortlist=imported.shortlist,
         dtype="float32",
+        replace_model=replace_model,
     )
     return ImportReport(
         directory=to,
@@ -177,4 +183,7 @@ def _format(source: Path) -> Format:
         if each.detect(source):
             return each
     known = ", or ".join(each.title for each in FORMATS)
-    raise CheckpointError(f"{source} must be a model of {known}, but is not")
+    raise CheckpointError(
+        f"{source} must be a model of {known}, but is not: convert others, such as fairseq's or "
+        "OpenNMT-py's, with CTranslate2, and import what it makes"
+    )

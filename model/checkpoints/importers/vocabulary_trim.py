@@ -8,16 +8,24 @@ signs, bytes and the letters of ASCII stay, for any text has names and addresses
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from model.checkpoints.importers.language_codes import script
 from model.errors import CheckpointError
-from model.text.tokenizer import Tokenizer
-from model.text.tokenizer_config import VOCABULARY_FILE
+from model.text.language_tags import script
+from model.text.tokenizer import Tokenizer, vocabulary_list
+from model.text.tokenizer_config import VOCABULARY_FILE, TokenizerConfig
+from model.text.vocabulary import SpecialIds
 
-__all__ = ["TrimReport", "compare_tokens", "needed_pieces"]
+__all__ = ["NOT_TRIMMED", "TrimReport", "compare_tokens", "kept_ids", "needed_pieces", "trim_note"]
+
+NOT_TRIMMED = (
+    "`languages` must not be given for this model, for it has no vocabulary of many languages: "
+    "name its source and its target"
+)
+"""Why the vocabulary of some model is not cut."""
 
 _SCRIPTS: dict[str, tuple[str, ...]] = {
     "Arab": ("ARABIC",),
@@ -94,6 +102,66 @@ def needed_pieces(
     return [
         token for token, name in enumerate(names) if token in kept or not any(map(is_foreign, name))
     ]
+
+
+def kept_ids(
+    names: Sequence[str],
+    tokens: Collection[str],
+    always: Collection[str],
+    form: re.Pattern[str],
+) -> list[int]:
+    """Ids of the pieces that a model of many languages needs for some of them, in ascending order.
+
+    Args:
+        names: the pieces, in the order of their ids.
+        tokens: those of the languages, which are kept; those of others are not.
+        always: pieces that are kept anyway.
+        form: of the languages' tokens.
+
+    Raises:
+        CheckpointError: nobody knows the script of a language.
+    """
+    kept = {*tokens, *always}
+    needed = needed_pieces(
+        names,
+        [token.strip("_") for token in tokens],
+        [token for token, name in enumerate(names) if name in kept],
+    )
+    return [
+        token
+        for token in needed
+        if (name := names[token]) in kept
+        or not (form.fullmatch(name) or name.startswith("<unused "))
+    ]
+
+
+def trim_note(
+    names: Sequence[str],
+    kept: Sequence[int],
+    files: Mapping[str, bytes],
+    tokenizer: TokenizerConfig,
+    special: SpecialIds,
+    texts: Sequence[str],
+) -> str:
+    """What a shorter vocabulary does to given texts, in a sentence.
+
+    Args:
+        names: the pieces before, in the order of their ids.
+        kept: those of them that are left.
+        files: the tokenizer with these alone.
+        tokenizer, special: how it is used, and its special ids.
+        texts: sources, or translations that the model is to be able to write.
+
+    Raises:
+        CheckpointError: the files are no tokenizer.
+    """
+    after = Tokenizer.from_files(files, tokenizer, special)
+    before = Tokenizer.from_files(
+        {**files, VOCABULARY_FILE: vocabulary_list(names)},
+        tokenizer,
+        SpecialIds(*(kept[token] for token in special)),
+    )
+    return f"The vocabulary is trimmed: {compare_tokens(before, after, texts)}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from model.checkpoints.manifest import ModelMetadata, Origin, read_manifest
 from model.checkpoints.shortlist import Shortlist, read_shortlist
 from model.config import GenerationConfig
 from model.errors import CheckpointError
+from model.network.memory import shortlist_limit
 from model.network.shapes import weight_shapes
 from model.network.transformer import Transformer
 from model.text.languages import Pair
@@ -219,7 +222,56 @@ def listed_model(directory: Path, **changes: Any) -> None:
     write_checkpoint(
         directory, given["weights"], config, given["files"], given["metadata"],
         GenerationConfig(), dtype="float32", shortlist=given.get("shortlist"),
+        replace_model=given.get("replace_model", True),
     )  # fmt: skip
+
+
+def test_two_writers_put_their_models_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "listed"
+    listed_model(directory)
+    other = threading.Thread(target=listed_model, args=(directory,))
+    waits, placed = threading.Event(), []
+    lock, put = checkpoint.fcntl.flock, checkpoint._put_in_place
+
+    def observed_lock(*arguments: Any) -> None:
+        if threading.current_thread() is other:
+            waits.set()
+        lock(*arguments)
+
+    def observed_put(working: Path, to: Path) -> None:
+        if not placed:
+            other.start()
+            assert waits.wait(60)
+        placed.append(threading.current_thread())
+        put(working, to)
+
+    monkeypatch.setattr(checkpoint.fcntl, "flock", observed_lock)
+    monkeypatch.setattr(checkpoint, "_put_in_place", observed_put)
+    listed_model(directory)
+    other.join(60)
+
+    assert placed == [threading.current_thread(), other]
+    check_checkpoint(directory)
+    assert [path.name for path in tmp_path.iterdir()] == ["listed"]
+
+
+def test_a_model_that_another_process_has_written_meanwhile_stays(tmp_path: Path) -> None:
+    directory = tmp_path / "listed"
+    config = tiny_config(listed_tokenizer().vocab_size)
+
+    def weights() -> Iterator[tuple[str, Any]]:
+        listed_model(directory)
+        for name, shape in weight_shapes(config).items():
+            yield name, np.zeros(shape, np.float32)
+
+    with pytest.raises(CheckpointError, match="must be empty or absent, but is there already"):
+        listed_model(directory, weights=weights(), replace_model=False)
+    with pytest.raises(CheckpointError, match="must be empty or absent, but is there already"):
+        listed_model(directory, replace_model=False)
+    assert load_checkpoint(directory).model.src_embedding.tokens.weight.any()
+    assert [path.name for path in tmp_path.iterdir()] == ["listed"]
 
 
 def test_a_list_of_pieces_and_languages_are_written_and_read(tmp_path: Path) -> None:
@@ -282,7 +334,9 @@ def test_a_shortlist_is_written_and_read(tmp_path: Path) -> None:
     manifest, _ = check_checkpoint(tmp_path / "listed")
     read = read_shortlist(tmp_path / "listed", manifest.config)
     # The first, those of the ids 1 and 2, the ids, for both sides share theirs, and the end token.
-    assert read.candidates([2, 1, 40, 1], manifest.config).tolist() == [0, 1, 2, 7, 9, 40, 50]
+    found = read.candidates([2, 1, 40, 1], manifest.config)
+    assert found is not None
+    assert found.tolist() == [0, 1, 2, 7, 9, 40, 50]
     rewrite_manifest(tmp_path / "listed", lambda values: values.update(shortlist=False))
     with pytest.raises(CheckpointError, match=r"must have shortlist.safetensors if config.json"):
         check_checkpoint(tmp_path / "listed")
@@ -306,6 +360,35 @@ def test_another_shortlist_is_refused(tmp_path: Path, changes: Any) -> None:
     good = {"first": 3, "offsets": np.array([0, 1, 3]), "ids": np.array([9, 50, 7], np.int32)}
     with pytest.raises(CheckpointError, match="a shortlist must have"):
         listed_model(tmp_path / "bad", shortlist=Shortlist(**(good | changes)))
+
+
+def test_a_shortlist_of_much_of_the_vocabulary_is_none() -> None:
+    """A runner copies the listed rows of the projection for each sequence."""
+    config = tiny_config(40_000)
+    lists = np.arange(16_000, dtype=np.int32)
+    shortlist = Shortlist(first=100, offsets=np.arange(0, 16_001, 1000), ids=lists)
+    shortlist.check(config)
+    few, many = (shortlist.candidates(range(1, count), config) for count in (8, 9))
+    assert few is not None
+    assert few.size == 7100 + len({*range(1, 8), config.eos_id} - {*range(100)})
+    assert many is not None  # 8,100
+    assert shortlist.candidates(range(1, 10), config) is None
+    assert shortlist_limit(config) == 8192
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"first": 1025}, "at most 1024 first ids, but has 1025"),
+        ({"offsets": np.array([0, 1025])}, "at most 1024 targets of a source id, but has 1025"),
+    ],
+)
+def test_more_than_are_likely_are_refused(changes: Any, message: str) -> None:
+    ids = np.arange(1025, dtype=np.int32)
+    good = {"first": 3, "offsets": np.array([0, 5, 1000, 1025]), "ids": ids}
+    Shortlist(**good).check(tiny_config(2000))
+    with pytest.raises(CheckpointError, match=message):
+        Shortlist(**(good | changes)).check(tiny_config(2000))
 
 
 @given(st.binary(max_size=300), st.integers(0, 2000))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from model.checkpoints.importers.m2m100_languages import M2M_100, NLLB_200
 from model.text.languages import Languages, Pair, listed
 
 BROAD = tuple(f"l{number:03}_Latn" for number in range(202))
@@ -15,6 +16,38 @@ def test_pairs_are_found_in_any_letter_case() -> None:
         assert languages.find(source, target) is None
     assert languages.pairs == (("en", "de"), ("zh-Hant", "en"), ("zh-Hant", "de"))
     assert languages.num_pairs == 3
+
+
+NLLB = Languages(sources=NLLB_200, targets=NLLB_200)
+
+
+@pytest.mark.parametrize(
+    ("code", "own"),
+    [
+        ("en", "eng_Latn"), ("eng_Latn", "eng_Latn"), ("ENG_latn", "eng_Latn"), ("eng", "eng_Latn"),
+        ("en-Latn", "eng_Latn"), ("de", "deu_Latn"), ("zh", "zho_Hans"), ("zh-Hans", "zho_Hans"),
+        ("zh_hant", "zho_Hant"), ("ko", "kor_Hang"), ("no", "nob_Latn"), ("nb", "nob_Latn"),
+        ("ar", "arb_Arab"), ("fa", "pes_Arab"), ("ps", "pbt_Arab"), ("sr", "srp_Cyrl"),
+        ("he", "heb_Hebr"), ("iw", "heb_Hebr"), ("fil", "tgl_Latn"), ("tl", "tgl_Latn"),
+        ("ak", None), ("sr-Latn", None), ("en-Cyrl", None), ("xx", None), ("", None),
+    ],
+)  # fmt: skip
+def test_models_of_many_languages_know_theirs_by_other_names(code: str, own: str | None) -> None:
+    assert NLLB.source(code) == NLLB.target(code) == own
+
+
+def test_all_of_m2m_100_that_nllb_has_can_be_named_alike() -> None:
+    unknown = {code for code in M2M_100 if NLLB.source(code) is None}
+    assert unknown == {"br", "fy"}
+    assert NLLB.find("en", "eng_Latn") is None
+    other = Languages(sources=M2M_100, targets=M2M_100)
+    assert other.find("eng_Latn", "nb") == ("en", "no")
+
+
+def test_a_code_goes_before_another_name() -> None:
+    languages = Languages(sources=("en", "eng_Latn", "zh", "zho_Hans"), targets=("de",))
+    assert [languages.source(code) for code in languages.sources] == list(languages.sources)
+    assert languages.source("eng") is None  # which it may both be
 
 
 @pytest.mark.parametrize(

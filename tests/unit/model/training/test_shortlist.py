@@ -49,6 +49,7 @@ def test_a_model_with_a_shortlist_says_nothing_else(tmp_path: Path, backend: str
     text = "the red river"
     source = (*tokenizer.tokenize(text), EOS)
     listed = read_shortlist(tmp_path / "part", manifest.config).candidates(source, manifest.config)
+    assert listed is not None
     assert len(listed) < 40
     config = EngineConfig(device="cpu", backend=backend, dtype="float32")
     with Translator.load(tmp_path / "part", config) as translator:

@@ -77,6 +77,15 @@ def test_a_model_is_imported_listed_shown_and_removed(models: Run, folder: Path)
     assert (status, list(folder.iterdir())) == (0, [])
 
 
+def test_a_link_that_leads_nowhere_is_nothing_to_list(models: Run, folder: Path) -> None:
+    build_tiny_model(folder / "mine")
+    (folder / "mine" / "notes").symlink_to(folder / "gone")
+    (folder / "gone-model").symlink_to(folder / "gone")
+    status, output, errors = models("list")
+    assert (status, errors) == (0, "")
+    assert "\nmine " in output
+
+
 def test_nothing_is_replaced_unasked(models: Run, folder: Path) -> None:
     build_tiny_model(folder / "mine")
     before = (folder / "mine" / "config.json").read_bytes()

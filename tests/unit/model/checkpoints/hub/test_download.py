@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 
-from model.checkpoints.hub.download import Downloader, shown
+from model.checkpoints.hub.download import Downloader, _require_address, shown
 from model.errors import DownloadError
 from tests.model_server import Site
 
@@ -157,11 +159,56 @@ def test_other_addresses_are_refused(downloader: Downloader, address: str) -> No
         downloader.file(address, "x")
 
 
-def test_addresses_outside_do_not_lead_to_this_machine() -> None:
-    from model.checkpoints.hub.download import _require_address
+_PLACES = {
+    "public.example": "93.184.215.14", "inner.example": "10.0.0.7", "named.example": "127.0.0.1",
+    "127.1": "127.0.0.1", "[::ffff:10.0.0.7]": "::ffff:10.0.0.7",
+}  # fmt: skip
 
-    with pytest.raises(DownloadError, match="must not redirect to this machine"):
-        _require_address(httpx2.URL("http://127.0.0.1:8265/x"), local=False)
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = socket.getaddrinfo
+
+    def found(host: str, *rest: Any, **more: Any) -> Any:
+        return real(_PLACES.get(host, host), *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://127.0.0.1:8265/x", "http://localhost/x", "https://127.0.0.1/x", "https://127.1/x",
+        "https://[::1]/x", "https://10.0.0.7/x", "https://169.254.169.254/x",
+        "https://inner.example/x", "https://named.example/x", "https://[::ffff:10.0.0.7]/x",
+    ],
+)  # fmt: skip
+def test_a_public_list_does_not_lead_to_this_machine_or_its_network(
+    downloader: Downloader, names: None, address: str
+) -> None:
+    with pytest.raises(DownloadError, match="in a public list must not lead to this machine or"):
+        downloader.file(address, "x", named_by="https://public.example/index.json")
+    with pytest.raises(DownloadError, match="a redirection must not lead to this machine or"):
+        _require_address(httpx2.URL(address), inside=False, what="a redirection")
+
+
+def test_a_list_of_this_network_leads_to_it(
+    site: Site, downloader: Downloader, names: None
+) -> None:
+    address = f"{site.base}/model.bin"
+    for place in (f"{site.base}/index.json", "https://inner.example/index.json", None):
+        assert downloader.file(address, "model.bin", named_by=place).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("etag", ['"ä"', '"\u0663"'])
+def test_a_version_that_no_header_can_name_is_none(
+    site: Site, downloader: Downloader, etag: str
+) -> None:
+    site.headers["etag"] = etag.encode().decode("latin-1")
+    site.breaks["/model.bin"] = [300_000]
+    for _ in range(2):
+        assert downloader.file(f"{site.base}/model.bin", "m").read_bytes() == CONTENT
+    assert not any("if-none-match" in each.headers for each in site.requests)
 
 
 def test_secrets_are_not_shown(downloader: Downloader) -> None:

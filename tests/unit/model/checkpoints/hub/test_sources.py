@@ -9,10 +9,14 @@ import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import pytest
 
+from model.checkpoints.hub.argos import fetch_argos
+from model.checkpoints.hub.download import Downloader
+from model.checkpoints.hub.firefox import fetch_firefox
 from model.checkpoints.hub.huggingface import _chosen
 from model.checkpoints.hub.sources import fetch
 from model.checkpoints.importers.imported import ImportOptions
@@ -162,6 +166,8 @@ def test_of_weights_in_several_forms_the_best_is_fetched() -> None:
     assert _chosen(["model.bin", "shared_vocabulary.json", "[x].model"]) == [
         "model.bin", "shared_vocabulary.json",
     ]  # fmt: skip
+    texts = ["added_tokens.json", "model.bin", "tokenizer.json", "vmap.txt"]
+    assert _chosen([*texts, "trainer.json"]) == texts
 
 
 def test_firefox_takes_the_released_model_and_checks_it(registry: Site) -> None:
@@ -194,6 +200,38 @@ def test_a_file_of_firefox_with_another_checksum_is_not_kept(registry: Site) -> 
         fetch("firefox:en-fr")
     registry.files[place] = gzip.decompress(real)  # by a server that knows better
     assert fetch("firefox:en-fr").path.joinpath("vocab.enfr.spm").exists()
+
+
+@pytest.mark.parametrize("size", [-1, -(10**30), 10**30, "12", None])
+def test_a_size_that_firefox_cannot_mean_is_none(registry: Site, size: object) -> None:
+    listed = firefox_registry(registry)
+    for record in listed["models"]["en-fr"]:
+        record["files"]["vocab"]["uncompressedSize"] = size
+    registry.files["/db/models.json"] = json.dumps(listed).encode()
+    assert fetch("firefox:en-fr").path.joinpath("vocab.enfr.spm").exists()
+
+
+class _Public(Downloader):
+    """As if lists were at a public address."""
+
+    def file(self, address: str, name: str, **more: Any) -> Path:
+        if name == "index.json":
+            return self.folder / name
+        return super().file(address, name, **more)
+
+
+@pytest.mark.parametrize("inside", ["http://127.0.0.1:8265", "https://10.0.0.7"])
+def test_public_lists_do_not_lead_into_this_network(tmp_path: Path, inside: str) -> None:
+    downloader = _Public(folder=tmp_path)
+    package = {"from_code": "ar", "to_code": "en", "links": [f"{inside}/x"]}
+    (tmp_path / "index.json").write_text(json.dumps([package]))
+    with pytest.raises(DownloadError, match="in a public list must not lead to this machine"):
+        fetch_argos("ar-en", downloader)
+    record = {"files": {"model": {"path": "a/m.bin"}, "vocab": {"path": "a/v.spm"}}}
+    listed = {"models": {"en-fr": [record]}, "baseUrl": inside}
+    (tmp_path / "index.json").write_text(json.dumps(listed))
+    with pytest.raises(DownloadError, match="in a public list must not lead to this machine"):
+        fetch_firefox("en-fr", downloader)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +22,7 @@ from model.errors import CheckpointError, ImportRefusedError
 from model.network.positions import sinusoidal_positions
 from model.text.languages import Pair
 from tests.fixtures.ctranslate2 import FIXTURES
+from tests.tiny_model import learn_pieces
 from tests.unit.model.checkpoints.importers.ctranslate2_writing import (
     NAMES,
     PIECES,
@@ -123,6 +126,28 @@ def test_a_tokenizer_that_lies_elsewhere_is_given(tmp_path: Path) -> None:
     )
 
 
+def test_tokenizers_of_one_file_name_are_two(tmp_path: Path) -> None:
+    german = learn_pieces(
+        ["der alte Mann sieht ein rotes Auto"], vocab_size=40, byte_fallback=False
+    )
+    names = tuple(german.source.names())  # type: ignore[attr-defined]
+    folder = write_folder(
+        tmp_path / "source", small_model(_SIZE, len(names)), names=(NAMES, names), pieces=None
+    )
+    given = []
+    for language, pieces in (("en", PIECES), ("de", german)):
+        given.append(tmp_path / language / "spm.model")
+        given[-1].parent.mkdir()
+        given[-1].write_bytes(pieces.files["tokenizer.model"])
+
+    model = _imported(folder, tmp_path / "model", tokenizer=given)
+
+    assert model.tokenizer.files["source.model"] == given[0].read_bytes()
+    assert model.tokenizer.files["target.model"] == given[1].read_bytes()
+    assert model.metadata.origin is not None
+    assert {str(path) for path in given} <= model.metadata.origin.sha256.keys()
+
+
 def test_another_models_tokenizer_is_refused(tmp_path: Path) -> None:
     names = ["<unk>", "<s>", "</s>", *(f"word{place}" for place in range(_SIZE - 3))]
     folder = write_folder(tmp_path / "source", small_model(_SIZE, _SIZE), names=(names,))
@@ -212,6 +237,81 @@ def test_languages_of_nllb_and_its_licence(tmp_path: Path) -> None:
     assert (ids[0], ids[-1]) == (_SIZE + 1, model.config.eos_id)
 
 
+@pytest.mark.parametrize(
+    ("card", "license"),
+    [
+        ("---\nlicense: mit\ntags:\n- translation\n---\n# A model", "mit"),
+        ("# A model\nlicense: mit\n", "not stated"),
+        ("---\nlicense: [\n---\n", "not stated"),
+    ],
+)
+def test_the_licence_is_that_of_the_card(card: str, license: str, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "source", small_model(_SIZE, _SIZE))
+    (folder / "README.md").write_text(card)
+
+    report = import_model(folder, tmp_path / "model", **_LANGUAGES)
+
+    assert report.metadata.license == license
+    assert "README.md" in report.metadata.origin.sha256  # type: ignore[union-attr]
+    given = import_model(folder, tmp_path / "model", **_LANGUAGES, license="Apache-2.0")
+    assert given.metadata.license == "Apache-2.0"
+
+
+_M2M = ("__de__", "__en__", "__fr__", "__ru__")
+_NLLB = ("deu_Latn", "eng_Latn", "fra_Latn", "rus_Cyrl")
+_MANY = {"decoder_start_token": "</s>", "add_source_eos": False}
+
+
+@pytest.mark.parametrize("languages", [_M2M, _NLLB])
+def test_a_shorter_vocabulary_changes_nothing(languages: tuple[str, ...], tmp_path: Path) -> None:
+    names = [*NAMES[:20], "▁Москва", "дом", *languages, *NAMES[20:], "東京"]
+    size = len(names) + 2  # rows without a piece
+    folder = write_folder(
+        tmp_path / "source", small_model(size, size), names=(names,), config=_MANY
+    )
+    texts = ["the old man sees a red car", "my sister likes it", "12 % the"]
+    report = import_model(folder, tmp_path / "short", languages=["en", "de"], texts=texts)
+    import_model(folder, tmp_path / "whole")
+    short, whole = load_checkpoint(tmp_path / "short"), load_checkpoint(tmp_path / "whole")
+
+    assert report.metadata.source_languages == report.metadata.target_languages == ("en", "de")
+    note = f"{_SIZE + 2} of {size} pieces are kept; 3 of 3 given lines are the same pieces as"
+    assert any(note in each for each in report.notes)
+    kept = [_place(whole, name) for name in json.loads(short.tokenizer.files["vocabulary.json"])]
+    for name, weight in short.model.named_parameters():
+        before = dict(whole.model.named_parameters())[name].detach()
+        torch.testing.assert_close(
+            weight.detach(), before[kept] if len(before) == size else before, rtol=0, atol=0
+        )
+    own = whole.metadata.languages
+    pair = Pair(str(own.source("en")), str(own.target("de")))
+    rows = [
+        short.tokenizer.encode_source(texts[0], Pair("en", "de")),
+        whole.tokenizer.encode_source(texts[0], pair),
+    ]
+    assert [kept[token] for token in rows[0]] == list(rows[1])
+    assert [kept[each] for each in short.tokenizer.target_prefix(Pair("en", "de"))] == list(
+        whole.tokenizer.target_prefix(pair)
+    )
+    encoded = [
+        model.model.encode(torch.tensor([row]), torch.tensor([len(row)]))
+        for model, row in zip((short, whole), rows, strict=True)
+    ]
+    torch.testing.assert_close(*encoded)
+
+
+def test_languages_are_kept_of_models_of_many_alone(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "source", small_model(_SIZE, _SIZE))
+    assert "no vocabulary of many languages" in _reasons(
+        folder, tmp_path / "model", languages=["en", "de"]
+    )
+    names = [*NAMES, *_NLLB]
+    size = len(names)
+    many = write_folder(tmp_path / "many", small_model(size, size), names=(names,), config=_MANY)
+    with pytest.raises(ImportRefusedError, match="the language 'xx' must be one of deu_Latn, eng"):
+        import_model(many, tmp_path / "model", languages=["en", "xx"])
+
+
 def test_languages_of_mbart_are_refused(tmp_path: Path) -> None:
     names = [*NAMES, *(f"{letter}{other}_XX" for letter in "abcde" for other in "abcde")]
     folder = write_folder(tmp_path / "source", small_model(len(names), len(names)), names=(names,))
@@ -220,6 +320,10 @@ def test_languages_of_mbart_are_refused(tmp_path: Path) -> None:
 
 
 _INT8, _F4 = np.int8, np.float32
+
+
+def _heads(value: float) -> dict[str, Any]:
+    return {f"{stack}/num_heads": np.array(value, _F4) for stack in ("encoder", "decoder")}
 
 
 @pytest.mark.parametrize(
@@ -239,6 +343,10 @@ _INT8, _F4 = np.int8, np.float32
         ({"decoder/alibi": np.array(1, _INT8)}, "ALiBi"),
         ({"decoder/activation": np.array(9, _INT8)}, "`activation` must be"),
         ({"encoder/num_heads": np.array(4, "<i2")}, "`num_heads` must be the same"),
+        (_heads(np.nan), "`num_heads` must be an integer >= 1, but is nan"),
+        (_heads(np.inf), "`num_heads` must be an integer >= 1, but is inf"),
+        (_heads(2.5), "`num_heads` must be an integer >= 1, but is 2.5"),
+        (_heads(0), "`num_heads` must be an integer >= 1, but is 0"),
         ({"decoder/scale_embeddings": np.array(3.5, _F4)}, "`scale_embeddings` must be"),
         ({"encoder/layer_0/self_attention/num_heads_kv": np.array(1, "<i4")}, "share keys"),
         ({"encoder/layer_0/self_attention/queries_scale": np.array(1, _F4)}, "queries_scale` must"),
@@ -286,6 +394,9 @@ def test_all_reasons_are_told_together(tmp_path: Path) -> None:
 def test_missing_and_wrong_vocabularies(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "source", small_model(_SIZE - 2, _SIZE - 2))
     assert "at most" in _reasons(folder, tmp_path / "model")
+    shutil.rmtree(folder)
+    write_folder(folder, small_model(10_000, 10_000))
+    assert "must name most of 10000 ids" in _reasons(folder, tmp_path / "model")
     (folder / "shared_vocabulary.json").unlink()
     assert "must have shared_vocabulary.json" in _reasons(folder, tmp_path / "model")
 

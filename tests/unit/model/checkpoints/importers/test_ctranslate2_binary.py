@@ -78,6 +78,10 @@ def test_equal_tensors_are_the_same_without_aliases() -> None:
         (ctranslate2_binary(_WHOLE) + b"\0", "must end with its last name, but has 1 more"),
         (ctranslate2_binary(_WHOLE)[:-20], "the file ends after"),
         (ctranslate2_binary(_WHOLE, aliases={"c": "absent"}), "but 'absent' is none"),
+        (
+            ctranslate2_binary(_WHOLE, aliases={f"c{place}": "a/weight" for place in range(100)}),
+            "must stand for at most 4 times what it holds, but stand for more",
+        ),
         (ctranslate2_binary(_WHOLE, aliases={"b/weight": "a/weight"}), "is given again"),
         (ctranslate2_binary({"x": np.zeros((0, 3), np.float32)}), "must have sizes >= 1"),
     ],

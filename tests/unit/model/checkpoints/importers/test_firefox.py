@@ -107,5 +107,6 @@ def test_the_shortlist_has_what_is_predicted(imported: _Imported) -> None:
         source_ids = model.tokenizer.encode_source(text, Pair(source, target))
         ((best,),) = generate(model.model, [source_ids], model.generation)
         candidates = shortlist.candidates(source_ids, model.config)
+        assert candidates is not None
         assert len(candidates) < 2000
         assert set(best.token_ids) <= set(candidates.tolist())

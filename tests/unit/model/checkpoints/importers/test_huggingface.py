@@ -6,6 +6,7 @@ import builtins
 import json
 import pickle
 import shutil
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,32 @@ def test_tokens_that_files_number_go_where_they_say(
 
     assert metadata.source_languages == ("tyv_Cyrl", "eng_Latn")
     assert tokenizer.target_prefix(Pair("tyv_Cyrl", "eng_Latn")) == (size - 1,)
+
+
+@pytest.mark.parametrize(("name", "scaled"), [("m2m-100", True), ("opus-mt, tc-big", False)])
+def test_embeddings_are_scaled_as_the_family_does_if_its_files_do_not_say(
+    saved: Callable[[str], Path], name: str, scaled: bool, tmp_path: Path
+) -> None:
+    source = _copy(saved(name), tmp_path)
+    _change(source, scale_embedding=None)
+    import_model(source, tmp_path / "model")
+
+    assert check_checkpoint(tmp_path / "model")[0].config.scale_embedding is scaled
+
+
+@pytest.mark.parametrize("name", ["m2m-100", "nllb-200", "opus-mt, tc-big"])
+def test_a_vocabulary_of_nothing_costs_no_memory(
+    saved: Callable[[str], Path], name: str, tmp_path: Path
+) -> None:
+    source = _copy(saved(name), tmp_path)
+    tracemalloc.start()
+    for size, told in ((10**7, "must name most of 10000000 ids"), (10**9, "1 to 16777215|5 to 16")):
+        _change(source, vocab_size=size)
+        with pytest.raises(ImportRefusedError, match=told):
+            import_model(source, tmp_path / "model")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**25
 
 
 @pytest.mark.parametrize(("name", "codes"), [("nllb-200", "en de"), ("m2m-100", "en de ru")])

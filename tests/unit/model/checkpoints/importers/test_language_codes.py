@@ -4,32 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from model.checkpoints.importers.language_codes import bcp47, chosen_tokens, is_language, script
+from model.checkpoints.importers.language_codes import chosen_tokens, is_language
 from model.errors import CheckpointError
 
 _KNOWN = {
     code: f"<{code}>" for code in ("eng_Latn", "deu_Latn", "zho_Hant", "aka_Latn", "twi_Latn")
 }
-
-
-@pytest.mark.parametrize(
-    ("code", "tag", "letters"),
-    [
-        ("de", "de", "Latn"),
-        ("deu", "de", "Latn"),
-        ("deu_Latn", "de", "Latn"),
-        ("zho_Hans", "zh", "Hans"),
-        ("zho_Hant", "zh-Hant", "Hant"),
-        ("srp_Cyrl", "sr", "Cyrl"),
-        ("sr-Latn", "sr-Latn", "Latn"),
-        ("pt-BR", "pt-BR", "Latn"),
-        ("prs_Arab", "fa-AF", "Arab"),
-        ("nobody", "nobody", None),
-    ],
-)
-def test_tags_and_scripts(code: str, tag: str, letters: str | None) -> None:
-    assert bcp47(code) == tag
-    assert script(code) == letters
 
 
 def test_groups_are_no_languages() -> None:
