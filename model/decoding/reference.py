@@ -63,9 +63,7 @@ def generate(
         positions = torch.full_like(slots, position)
         active = [searches[i] for i in running]
         attention = zero_attention(active, cache.cross_keys.size(3), device)
-        logits = model.decode_step(
-            token_ids, positions, cache, slots, leads, attention=attention
-        )
+        logits = model.decode_step(token_ids, positions, cache, slots, leads, attention=attention)
         candidates = best_candidates(logits, active, config.eos_id)
         places = attended_places(active, attention)
         moves: list[tuple[int, int]] = []

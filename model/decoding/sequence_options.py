@@ -30,9 +30,7 @@ class SequenceOptions:
     """The places in the source, one after the other, among which that of each target token is
     looked for (`Hypothesis.attended`); None: nobody asks."""
 
-    def check(
-        self, *, vocab_size: int, eos_id: int, max_new_tokens: int, source_len: int
-    ) -> None:
+    def check(self, *, vocab_size: int, eos_id: int, max_new_tokens: int, source_len: int) -> None:
         """Holds it against a model, a limit and a source.
 
         Raises:

@@ -22,9 +22,7 @@ class SearchTrace:
         attended: (R, P) of the same rows, if some of the sequences ask for it.
     """
 
-    def __init__(
-        self, rows: NDArray[np.int32], attended: NDArray[np.int32] | None = None
-    ) -> None:
+    def __init__(self, rows: NDArray[np.int32], attended: NDArray[np.int32] | None = None) -> None:
         # (4, R * 2): entry by entry
         endings = rows[:, -4 * ENDED_PER_SLOT :].reshape(len(rows), 4, ENDED_PER_SLOT)
         log_probs, beams, lengths, last = endings.transpose(1, 0, 2).reshape(4, -1)
