@@ -11,6 +11,7 @@ With `--gold` the result is held against alignments made by hand.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -24,9 +25,9 @@ import torch
 from numpy.typing import NDArray
 
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
-from model.checkpoints.checksums import write_checksums
+from model.checkpoints.checksums import read_checksums
 from model.checkpoints.embedded import model_directory
-from model.checkpoints.files import CONFIG_FILE
+from model.checkpoints.files import CHECKSUM_FILE, CONFIG_FILE
 from model.decoding.reference import pad_sources
 from model.text.alignment import tokens_attended
 from model.text.word_links import WordLink
@@ -34,8 +35,16 @@ from model.text.words import overlapping, words
 from model.training.text import read_pairs
 
 __all__ = [
-    "Choice", "GoldPair", "agreement", "aligner", "alignment_error_rate", "choose", "main",
-    "read_gold", "record",
+    "AlignedPair",
+    "Choice",
+    "GoldPair",
+    "agreement",
+    "alignment_error_rate",
+    "choose",
+    "main",
+    "read_gold",
+    "read_pair",
+    "record",
 ]  # fmt: skip
 
 _MOST_HEADS = 4
@@ -63,7 +72,7 @@ class GoldPair(NamedTuple):
     """The sure ones among them."""
 
 
-class _Aligner(NamedTuple):
+class AlignedPair(NamedTuple):
     """A pair of sentences as a model reads it."""
 
     attention: NDArray[np.float32]
@@ -88,7 +97,7 @@ class _Aligner(NamedTuple):
 
 
 @torch.inference_mode()
-def aligner(checkpoint: Checkpoint, source: str, target: str) -> _Aligner | None:
+def read_pair(checkpoint: Checkpoint, source: str, target: str) -> AlignedPair | None:
     """A sentence pair as a model reads it; None if it is too long for it."""
     tokenizer, pair = checkpoint.tokenizer, checkpoint.metadata.pairs[0]
     encoder = tokenizer.source_encoder(pair)
@@ -100,7 +109,7 @@ def aligner(checkpoint: Checkpoint, source: str, target: str) -> _Aligner | None
     tokens, lengths = pad_sources([source_ids], checkpoint.config.eos_id)
     attention = checkpoint.model.cross_attention(tokens, lengths, torch.tensor([read]))[:, 0]
     first, last = len(encoder.before), len(source_ids) - len(encoder.after)
-    return _Aligner(
+    return AlignedPair(
         attention[:, :, len(prefix) :, first:last].numpy(),
         _words_of(source, encoder.vocabulary.spans(source)),
         _words_of(target, tokenizer.target.spans(target)),
@@ -113,7 +122,7 @@ def _words_of(text: str, spans: Sequence[tuple[int, int]]) -> list[list[tuple[in
 
 
 def choose(
-    forward: Sequence[_Aligner], backward: Sequence[_Aligner]
+    forward: Sequence[AlignedPair], backward: Sequence[AlignedPair]
 ) -> tuple[Choice, Choice, float]:
     """The heads of a model and of its opposite that agree most, and how much they do (F1).
 
@@ -135,7 +144,7 @@ def choose(
     return one, other, f1
 
 
-def _single_heads(pairs: Sequence[_Aligner]) -> list[tuple[Choice, list[Links]]]:
+def _single_heads(pairs: Sequence[AlignedPair]) -> list[tuple[Choice, list[Links]]]:
     layers, heads = pairs[0].attention.shape[:2]
     choices = [
         Choice(((layer, head),), shifted)
@@ -145,7 +154,7 @@ def _single_heads(pairs: Sequence[_Aligner]) -> list[tuple[Choice, list[Links]]]
 
 
 def _with_one_more(
-    pairs: Sequence[_Aligner], choice: Choice, others: Sequence[Links], f1: float
+    pairs: Sequence[AlignedPair], choice: Choice, others: Sequence[Links], f1: float
 ) -> tuple[float, Choice]:
     """The choice with the head that makes it agree more with `others`, if there is one."""
     best = f1 + _GAIN, choice
@@ -221,9 +230,11 @@ def record(directory: Path, choice: Choice) -> None:
         "alignment_heads": [list(pair) for pair in choice.heads],
         "alignment_shifted": choice.shifted,
     }
-    text = json.dumps(values, indent=2, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
-    write_checksums(directory)
+    text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+    sums = read_checksums(directory) | {CONFIG_FILE: hashlib.sha256(text.encode()).hexdigest()}
+    path.write_text(text, encoding="utf-8")
+    lines = [f"{digest}  {name}\n" for name, digest in sums.items()]
+    (directory / CHECKSUM_FILE).write_text("".join(lines), encoding="utf-8")
 
 
 def main() -> None:
@@ -239,7 +250,7 @@ def main() -> None:
     directories = [Path(model_directory(name)) for name in (options.model, options.reverse)]
     models = [load_checkpoint(directory) for directory in directories]
     read = [
-        (aligner(models[0], source, target), aligner(models[1], target, source))
+        (read_pair(models[0], source, target), read_pair(models[1], target, source))
         for source, target in islice(read_pairs(options.pairs), options.lines)
     ]
     both = [(ours, theirs) for ours, theirs in read if ours is not None and theirs is not None]
@@ -265,7 +276,7 @@ def main() -> None:
 
 
 def _error_rate(loaded: Checkpoint, gold: Sequence[GoldPair], choice: Choice) -> float:
-    read = [aligner(loaded, pair.source, pair.target) for pair in gold]
+    read = [read_pair(loaded, pair.source, pair.target) for pair in gold]
     found = [set() if each is None else each.links(choice) for each in read]
     return alignment_error_rate(found, gold)
 
