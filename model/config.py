@@ -6,7 +6,7 @@ All are frozen and keyword-only; a value that breaks a rule is refused when the 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, Self
@@ -126,6 +126,12 @@ class TransformerConfig:
     """A bias on the four projections of attention. The paper's formulas have none; its parameter
     count is about the same with or without, and every public checkpoint carries them."""
     layer_norm_eps: float = 1e-5
+    alignment_heads: tuple[tuple[int, int], ...] = ()
+    """(layer, head) of each head of cross-attention whose weights, summed, tell which source token
+    a target token comes from. Empty: all heads of the last layer but one, or of the second."""
+    alignment_shifted: bool = False
+    """Whether these heads attend to the source of the token that a step reads, and not of the one
+    that it predicts (Chen et al., 2020)."""
     dropout: float = 0.1
     """On embeddings, and on each sub-layer's output before the residual sum (section 5.4)."""
     pad_id: int = 0
@@ -167,7 +173,7 @@ class TransformerConfig:
             )
         for name in (
             "final_norm", "embedding_norm", "scale_embedding", "shared_embeddings",
-            "tied_projection", "projection_bias", "attention_bias",
+            "tied_projection", "projection_bias", "attention_bias", "alignment_shifted",
         ):  # fmt: skip
             require_truth(name, getattr(self, name))
         for name in ("dropout", "layer_norm_eps"):
@@ -178,6 +184,7 @@ class TransformerConfig:
             raise InvalidRequestError(
                 f"`layer_norm_eps` must be in [{_LEAST_EPS}, 1), but is {self.layer_norm_eps}"
             )
+        object.__setattr__(self, "alignment_heads", self._checked_heads())
         smaller = min(self.src_vocab_size, self.tgt_vocab_size)
         for name, end in (
             ("pad_id", self.tgt_vocab_size), ("bos_id", self.tgt_vocab_size),
@@ -188,6 +195,36 @@ class TransformerConfig:
                 raise InvalidRequestError(
                     f"`{name}` must be in [0, {end}), but is {getattr(self, name)}"
                 )
+
+    def _checked_heads(self) -> tuple[tuple[int, int], ...]:
+        given: Any = self.alignment_heads
+        if not isinstance(given, Sequence) or len(given) > _MOST_ALIGNMENT_HEADS:
+            raise InvalidRequestError(
+                f"`alignment_heads` must be a list of at most {_MOST_ALIGNMENT_HEADS} pairs "
+                f"[layer, head], but is {given!r}"
+            )
+        for pair in given:
+            if not isinstance(pair, Sequence) or len(pair) != 2:
+                raise InvalidRequestError(
+                    f"`alignment_heads` must have pairs [layer, head], but has {pair!r}"
+                )
+            layer, head = pair
+            require_integer("alignment_heads[layer]", layer, 0, self.num_decoder_layers - 1)
+            require_integer("alignment_heads[head]", head, 0, self.num_heads - 1)
+        heads = tuple((layer, head) for layer, head in given)
+        if len(set(heads)) < len(heads):
+            raise InvalidRequestError(
+                f"`alignment_heads` must have each head once, but is {given!r}"
+            )
+        return heads
+
+    def alignment_heads_of(self, layer: int) -> tuple[int, ...]:
+        """The heads of a decoder layer that align."""
+        if self.alignment_heads:
+            return tuple(head for each, head in self.alignment_heads if each == layer)
+        # Above all in deep models the last layer prepares the prediction; the first knows little.
+        last = self.num_decoder_layers - 1
+        return tuple(range(self.num_heads)) if layer == max(last - 1, min(1, last)) else ()
 
     @property
     def head_dim(self) -> int:
@@ -238,6 +275,8 @@ _SIZES = {
     "position_offset": (0, 1000),
 }
 """Least and most of each size: far above any model that there is, and what a file may ask for."""
+
+_MOST_ALIGNMENT_HEADS = 1000
 
 _LEAST_EPS = 1e-12
 """Its square root is still far from the least number in single precision."""

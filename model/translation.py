@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from model.decoding.search import FinishReason
+from model.text.word_links import WordLink
 
-__all__ = ["FinishReason", "Translation", "TranslationHypothesis"]
+__all__ = ["FinishReason", "Translation", "TranslationHypothesis", "WordLink"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +17,9 @@ class TranslationHypothesis:
     text: str
     score: float
     """See `Translation.score`."""
+    alignments: tuple[WordLink, ...] | None = None
+    """The words of the text with those of `text` that say the same, in order; None if nobody
+    asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,3 +48,8 @@ class Translation:
     decode_seconds: float = 0.0
     time_to_first_token_seconds: float | None = None
     """The shortest of any segment, from submission; None when there was nothing to translate."""
+
+    @property
+    def alignments(self) -> tuple[WordLink, ...] | None:
+        """Those of the best hypothesis, whose text is `text`."""
+        return self.hypotheses[0].alignments

@@ -27,9 +27,11 @@ from model.errors import (
     QueueFullError,
     UnsupportedLanguageError,
 )
+from model.text.alignment import aligned_words, tokens_attended
 from model.text.languages import Pair, listed
 from model.text.segmentation import Segment, SegmentedText, Segmenter
-from model.text.tokenizer import Tokenizer
+from model.text.tokenizer import SourceEncoder, Tokenizer
+from model.text.word_links import WordLink, kept_words, moved
 from model.translation import FinishReason, Translation, TranslationHypothesis
 
 if TYPE_CHECKING:
@@ -51,11 +53,24 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Cutter:
+    """How the texts of a call are cut."""
+
+    segmenter: Segmenter
+    prefix: tuple[int, ...]
+    """Of every target."""
+    aligned_by: SourceEncoder | None
+    """Their encoder, where words are to be aligned."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Cut:
     """A text in segments, and what the search for each is bound to."""
 
     text: SegmentedText
     options: list[SequenceOptions]
+    aligned_by: SourceEncoder | None
+    """See `_Cutter`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +191,7 @@ class Translator:
         generation: GenerationConfig | None = None,
         deadline: float | None = None,
         priority: Priority = Priority.INTERACTIVE,
+        return_alignments: bool = False,
     ) -> list[Translation]:
         """Translates texts together, and blocks until all are done or one fails.
 
@@ -187,6 +203,7 @@ class Translator:
             generation: how to search; None takes the model's own defaults.
             deadline: `time.monotonic()` seconds.
             priority: whether others go first where several wait.
+            return_alignments: whether hypotheses tell which of their words is which of the text's.
 
         Returns:
             One translation for each text, in their order.
@@ -206,7 +223,8 @@ class Translator:
         """
         _check_texts(texts)
         pair = self.pair(source, target)
-        segmented = _values(self._segment(texts, pair, deadline, priority, self.engine.room))
+        cut = self._cutter(pair, return_alignments)
+        segmented = _values(self._segment(texts, cut, deadline, priority, self.engine.room))
         futures = self._submit(segmented, generation, deadline, priority)
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
@@ -223,6 +241,7 @@ class Translator:
         generation: GenerationConfig | None = None,
         deadline: float | None = None,
         priority: Priority = Priority.INTERACTIVE,
+        return_alignments: bool = False,
     ) -> list[Translation]:
         """`translate` for an event loop, which it never holds up.
 
@@ -234,12 +253,12 @@ class Translator:
         of them: until then they cost nothing, and as many may wait as sentences of theirs may.
         """
         _check_texts(texts)
-        pair = self.pair(source, target)
+        cut = self._cutter(self.pair(source, target), return_alignments)
         if priority is Priority.BATCH:
             async with self._batch_turns.turn(deadline):
-                segmented, futures = await self._begin(texts, pair, generation, deadline, priority)
+                segmented, futures = await self._begin(texts, cut, generation, deadline, priority)
         else:
-            segmented, futures = await self._begin(texts, pair, generation, deadline, priority)
+            segmented, futures = await self._begin(texts, cut, generation, deadline, priority)
         try:
             await _settled(futures)
             results = _results(futures)
@@ -255,6 +274,7 @@ class Translator:
         target: str | None = None,
         generation: GenerationConfig | None = None,
         window: int = 256,
+        return_alignments: bool = False,
     ) -> Iterator[Translation]:
         """Translates texts as they come, in their order, with a bounded look-ahead.
 
@@ -267,11 +287,13 @@ class Translator:
             generation: how to search; None takes the model's own defaults.
             window: most texts in flight. Many keep the engine's batch full; with 1, each text is
                 answered before the next is read.
+            return_alignments: as in `translate`.
         """
         if window < 1:
             raise InvalidRequestError(f"`window` must be at least 1, but is {window}")
         _refuse_single_text(texts)
-        return self._stream(texts, self.pair(source, target), generation, window)
+        cut = self._cutter(self.pair(source, target), return_alignments)
+        return self._stream(texts, cut, generation, window)
 
     def pair(self, source: str | None, target: str | None) -> Pair:
         """The pair of two codes in any letter case, as `translate` takes them.
@@ -307,12 +329,12 @@ class Translator:
     async def _begin(
         self,
         texts: Sequence[str],
-        pair: Pair,
+        cut: _Cutter,
         generation: GenerationConfig | None,
         deadline: float | None,
         priority: Priority,
     ) -> tuple[list[_Cut], list[Future[SequenceResult]]]:
-        steps = self._segment(texts, pair, deadline, priority, self.engine.room)
+        steps = self._segment(texts, cut, deadline, priority, self.engine.room)
         segmented = await self._in_turns(steps)
         return segmented, self._submit(segmented, generation, deadline, priority)
 
@@ -331,7 +353,7 @@ class Translator:
     def _segment(
         self,
         texts: Sequence[str],
-        pair: Pair,
+        cut: _Cutter,
         deadline: float | None,
         priority: Priority,
         room: Callable[[Priority], int],
@@ -340,7 +362,7 @@ class Translator:
 
         Args:
             texts: of one call.
-            pair: of the call.
+            cut: how they are cut.
             deadline: of the call.
             priority: of the call.
             room: how many sentences of a priority the engine could queue now.
@@ -348,16 +370,15 @@ class Translator:
         most = self.engine.max_sources(priority)
         if not room(priority):
             raise QueueFullError(f"of {most} sentences that may wait, there is room for none")
-        segmenter, prefix = self._segmenter(pair), self._tokenizer.target_prefix(pair)
         num_sentences = 0
         for index, text in enumerate(texts):
             pieces: list[Segment | str] = []
             options: list[SequenceOptions] = []
-            for piece in _pieces(segmenter, index, text):
+            for piece in _pieces(cut.segmenter, index, text):
                 pieces.append(piece)
                 if isinstance(piece, Segment):
                     num_sentences += 1
-                    options.append(self._options(piece, prefix))
+                    options.append(self._options(piece, cut))
                 if num_sentences > most:
                     # The engine would say that its queue is full, and it would say so for ever.
                     raise InvalidRequestError(
@@ -371,13 +392,25 @@ class Translator:
                 if deadline is not None and time.monotonic() > deadline:
                     raise DeadlineExceededError("the deadline passed while the texts were cut")
                 yield None
-            yield _Cut(text=SegmentedText.of(pieces), options=options)
+            yield _Cut(text=SegmentedText.of(pieces), options=options, aligned_by=cut.aligned_by)
 
-    def _options(self, segment: Segment, prefix: tuple[int, ...]) -> SequenceOptions:
-        if self._shortlist is None:
-            return SequenceOptions(target_prefix=prefix) if prefix else NO_OPTIONS
-        candidates = self._shortlist.candidates(segment.token_ids, self.engine.model_config)
-        return SequenceOptions(target_prefix=prefix, shortlist=candidates)
+    def _cutter(self, pair: Pair, return_alignments: bool) -> _Cutter:
+        return _Cutter(
+            segmenter=self._segmenter(pair),
+            prefix=self._tokenizer.target_prefix(pair),
+            aligned_by=self._tokenizer.source_encoder(pair) if return_alignments else None,
+        )
+
+    def _options(self, segment: Segment, cut: _Cutter) -> SequenceOptions:
+        encoder, token_ids = cut.aligned_by, segment.token_ids
+        if self._shortlist is None and not cut.prefix and encoder is None:
+            return NO_OPTIONS
+        shortlist = among = None
+        if self._shortlist is not None:
+            shortlist = self._shortlist.candidates(token_ids, self.engine.model_config)
+        if encoder is not None:
+            among = range(len(encoder.before), len(token_ids) - len(encoder.after))
+        return SequenceOptions(target_prefix=cut.prefix, shortlist=shortlist, align_to=among)
 
     def _submit(
         self,
@@ -403,12 +436,12 @@ class Translator:
             self.engine.cancel(unfinished)
 
     def _stream(
-        self, texts: Iterable[str], pair: Pair, generation: GenerationConfig | None, window: int
+        self, texts: Iterable[str], cut: _Cutter, generation: GenerationConfig | None, window: int
     ) -> Iterator[Translation]:
         in_flight: deque[_InFlight] = deque()
         try:
             for text in texts:
-                in_flight.append(self._launch(text, pair, generation, in_flight))
+                in_flight.append(self._launch(text, cut, generation, in_flight))
                 while in_flight and (len(in_flight) >= window or in_flight[0].done):
                     yield self._land(in_flight)
             while in_flight:
@@ -419,14 +452,14 @@ class Translator:
     def _launch(
         self,
         text: str,
-        pair: Pair,
+        cut: _Cutter,
         generation: GenerationConfig | None,
         in_flight: Iterable[_InFlight],
     ) -> _InFlight:
         """Submits one text, once the engine's queue has room for it."""
         _check_texts([text])
         # Where there is no room now, this stream waits for it.
-        steps = self._segment([text], pair, None, Priority.INTERACTIVE, self.engine.max_sources)
+        steps = self._segment([text], cut, None, Priority.INTERACTIVE, self.engine.max_sources)
         segmented = _values(steps)
         while True:
             try:
@@ -453,13 +486,15 @@ class Translator:
         remaining = iter(results)
         for each in texts:
             sequences = list(islice(remaining, len(each.options)))
-            yield from self._translation(each.text, sequences)
+            yield from self._translation(each, sequences)
 
     def _translation(
-        self, text: SegmentedText, results: Sequence[SequenceResult]
+        self, cut: _Cut, results: Sequence[SequenceResult]
     ) -> Iterator[Translation | None]:
+        text = cut.text
         if not results:
-            yield _untouched(text.tail)
+            kept = tuple(kept_words(text.tail)) if cut.aligned_by is not None else None
+            yield _untouched(text.tail, kept)
             return
         hypotheses: list[TranslationHypothesis] = []
         for rank in range(max(len(result.hypotheses) for result in results)):
@@ -467,8 +502,17 @@ class Translator:
             for part in text.joined(self._translated(results, rank)):
                 parts.append(part)
                 yield None
+            links: list[WordLink] | None = None if cut.aligned_by is None else []
+            if cut.aligned_by is not None and links is not None:
+                for of_part in self._aligned(text, cut.aligned_by, results, rank):
+                    links += of_part
+                    yield None
             hypotheses.append(
-                TranslationHypothesis(text="".join(parts), score=_score(results, rank))
+                TranslationHypothesis(
+                    text="".join(parts),
+                    score=_score(results, rank),
+                    alignments=None if links is None else tuple(links),
+                )
             )
         reasons = {result.hypotheses[0].finish_reason for result in results}
         yield Translation(
@@ -493,6 +537,28 @@ class Translator:
         for result in results:
             token_ids = _hypothesis(result, rank).token_ids
             yield self._tokenizer.detokenize(token_ids).strip()
+
+    def _aligned(
+        self,
+        text: SegmentedText,
+        encoder: SourceEncoder,
+        results: Sequence[SequenceResult],
+        rank: int,
+    ) -> Iterator[list[WordLink]]:
+        """The links of each part of a text and its translation."""
+        shifted = self.engine.model_config.alignment_shifted
+        source = target = 0
+        for separator, segment, result in zip(text.separators, text.segments, results, strict=True):
+            yield moved(kept_words(separator), source, target)
+            source, target = source + len(separator), target + len(separator)
+            found = _hypothesis(result, rank)
+            attended = tokens_attended(found.attended, len(found.token_ids), shifted=shifted)
+            translation, links = aligned_words(
+                segment, encoder, self._tokenizer, found.token_ids, attended
+            )
+            yield moved(links, source, target)
+            source, target = source + len(segment.text), target + len(translation)
+        yield moved(kept_words(text.tail), source, target)
 
 
 def _segmenter(
@@ -569,12 +635,12 @@ def _check_texts(texts: Sequence[str]) -> None:
             )
 
 
-def _untouched(text: str) -> Translation:
+def _untouched(text: str, alignments: tuple[WordLink, ...] | None) -> Translation:
     return Translation(
         text=text,
         finish_reason=FinishReason.STOP,
         score=None,
-        hypotheses=(TranslationHypothesis(text=text, score=0.0),),
+        hypotheses=(TranslationHypothesis(text=text, score=0.0, alignments=alignments),),
     )
 
 

@@ -63,6 +63,8 @@ class TranslateCall:
     timeout_seconds: float | None = None
     """Time left until the client's deadline when the call was sent."""
     priority: Priority = Priority.INTERACTIVE
+    return_alignments: bool = False
+    """Whether translations tell which of their words is which of the text's."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -106,6 +106,7 @@ class TranslatorReplica:
                     generation=call.generation,
                     deadline=deadline,
                     priority=call.priority,
+                    return_alignments=call.return_alignments,
                 )
         self._metrics.of(call.model.id).observe_translations(translations)
         trace_phases(translations)

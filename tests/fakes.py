@@ -7,6 +7,7 @@ import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Message
 
 from model.config import GenerationConfig
 from model.text.languages import Languages
+from model.text.word_links import kept_words, moved
 from model.translation import FinishReason, Translation, TranslationHypothesis
 from service.catalog import POOL, CatalogEntry, ChangeKind, ModelStatus
 from service.gateway.admission import Admission
@@ -133,8 +135,11 @@ class FakeBackend:
         return TranslateReply(
             model=self.name,
             translations=tuple(
-                self._translated(text, call.target, generation.num_hypotheses)
-                for text in call.texts
+                _aligned(text, translation) if call.return_alignments else translation
+                for text, translation in (
+                    (text, self._translated(text, call.target, generation.num_hypotheses))
+                    for text in call.texts
+                )
             ),
         )
 
@@ -154,6 +159,14 @@ class FakeBackend:
             encode_seconds=0.002,
             decode_seconds=0.003,
         )
+
+
+def _aligned(text: str, translation: Translation) -> Translation:
+    """With the words of the text, which are behind the code of the target's language."""
+    shift = len(translation.text) - len(text)
+    links = tuple(moved(kept_words(text), 0, shift))
+    hypotheses = tuple(replace(one, alignments=links) for one in translation.hypotheses)
+    return replace(translation, hypotheses=hypotheses)
 
 
 def _translation(

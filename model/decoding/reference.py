@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from model.config import GenerationConfig
+from model.decoding.alignment import attended_places, zero_attention
 from model.decoding.candidates import best_candidates
 from model.decoding.search import BeamSearch, Hypothesis
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
@@ -60,11 +61,14 @@ def generate(
         slots = (leads[:, None] + torch.arange(beam_size, device=device)).flatten()
         token_ids = torch.tensor([last_tokens[i] for i in running], device=device).flatten()
         positions = torch.full_like(slots, position)
-        logits = model.decode_step(token_ids, positions, cache, slots, leads)
-        candidates = best_candidates(logits, [searches[i] for i in running], config.eos_id)
+        active = [searches[i] for i in running]
+        attention = zero_attention(active, cache.cross_keys.size(3), device)
+        logits = model.decode_step(token_ids, positions, cache, slots, leads, attention=attention)
+        candidates = best_candidates(logits, active, config.eos_id)
+        places = attended_places(active, attention)
         moves: list[tuple[int, int]] = []
-        for index, search_candidates in zip(running, candidates, strict=True):
-            survivors = searches[index].advance(search_candidates)
+        for index, best, attended in zip(running, candidates, places, strict=True):
+            survivors = searches[index].advance(best, attended)
             last_tokens[index] = [survivor.token_id for survivor in survivors]
             first = index * beam_size
             moves += [

@@ -37,6 +37,10 @@ class Hypothesis:
     log_prob: float
     """Sum of the natural log-probabilities, the end token's included."""
     finish_reason: FinishReason
+    attended: tuple[int, ...] = ()
+    """For each step, from the one that predicted the first of `token_ids` to the last one, which
+    predicted the end token if there is one: the place in the source to which the model's alignment
+    heads attend most. Empty if nobody asks (`SequenceOptions.align_to`)."""
 
 
 class Candidate(NamedTuple):
@@ -60,6 +64,8 @@ class Survivor(NamedTuple):
 class _Node(NamedTuple):
     token_id: int
     parent: _Node | None
+    attended: int
+    """By the step that predicted it; 0 if nobody asks."""
 
 
 def length_penalty(length: int, generation: GenerationConfig) -> float:
@@ -92,6 +98,7 @@ class BeamSearch:
         self._eos_id = eos_id
         self._max_new_tokens = max_new_tokens
         self._finished: list[Hypothesis] = []
+        self._attended: Sequence[int] = [0] * self.beam_size
         self._live: list[_Node | None] = [None] * self.beam_size
         # One hypothesis to begin with: the other rows are copies that must not be chosen.
         self.live_log_probs = [0.0] + [float("-inf")] * (self.beam_size - 1)
@@ -109,18 +116,23 @@ class BeamSearch:
             return None
         return [Candidate(row, token_id, each) for row, each in enumerate(self.live_log_probs)]
 
-    def advance(self, candidates: Sequence[Candidate]) -> list[Survivor]:
+    def advance(
+        self, candidates: Sequence[Candidate], attended: Sequence[int] | None = None
+    ) -> list[Survivor]:
         """Takes one step.
 
         Args:
             candidates: the best continuations of all live hypotheses, best first; 2 * beam_size of
                 them (1 for a beam of one), so that end tokens cannot crowd out what lives on; or
                 what `forced` gave.
+            attended: where in the source each live hypothesis looks in this step, if asked for.
 
         Returns:
             The `beam_size` survivors in row order, or nothing when the search is done.
         """
         self.num_tokens += 1
+        if attended is not None:
+            self._attended = attended
         full = self.num_tokens >= self._max_new_tokens
         compete = full and self.generation.search is not SearchRules.PAPER
         survivors: list[Candidate] = []
@@ -163,20 +175,25 @@ class BeamSearch:
         return _token_ids(self._live[row])
 
     def _extend(self, candidate: Candidate) -> _Node:
-        return _Node(candidate.token_id, self._live[candidate.parent])
+        parent = candidate.parent
+        return _Node(candidate.token_id, self._live[parent], self._attended[parent])
 
     def _finish(self, candidate: Candidate) -> None:
         """It has ended, by the end token unless the limit forced that, or was cut off."""
         ends = candidate.token_id == self._eos_id
-        node = self._live[candidate.parent] if ends else self._extend(candidate)
+        last = self._extend(candidate)
         full = self.num_tokens >= self._max_new_tokens
         stopped = ends and not (full and self.generation.forced_end)
+        given = len(self.options.target_prefix)
+        token_ids = _token_ids(last.parent if ends else last)
+        asked = self.options.align_to is not None
         self._finished.append(
             Hypothesis(
-                token_ids=tuple(_token_ids(node)[len(self.options.target_prefix) :]),
+                token_ids=tuple(token_ids[given:]),
                 score=candidate.log_prob / length_penalty(self.num_tokens, self.generation),
                 log_prob=candidate.log_prob,
                 finish_reason=FinishReason.STOP if stopped else FinishReason.LENGTH,
+                attended=tuple(_attended(last)[given:]) if asked else (),
             )
         )
         if self.generation.search is SearchRules.TRANSFORMERS:
@@ -212,9 +229,17 @@ class BeamSearch:
         return best_possible <= worst_kept
 
 
-def _token_ids(node: _Node | None) -> list[int]:
-    token_ids = []
+def _path(node: _Node | None) -> list[_Node]:
+    path = []
     while node is not None:
-        token_ids.append(node.token_id)
+        path.append(node)
         node = node.parent
-    return token_ids[::-1]
+    return path[::-1]
+
+
+def _token_ids(node: _Node | None) -> list[int]:
+    return [each.token_id for each in _path(node)]
+
+
+def _attended(node: _Node) -> list[int]:
+    return [each.attended for each in _path(node)]

@@ -26,15 +26,25 @@ class SequenceOptions:
     shortlist: NDArray[np.int32] | None = None
     """(N,) the target ids that alone may be predicted, in ascending order, the end token among
     them; None is all. Probabilities are of what remains. Not to be written to any more."""
+    align_to: range | None = None
+    """The places in the source, one after the other, among which that of each target token is
+    looked for (`Hypothesis.attended`); None: nobody asks."""
 
-    def check(self, *, vocab_size: int, eos_id: int, max_new_tokens: int) -> None:
-        """Holds it against a model and a limit.
+    def check(self, *, vocab_size: int, eos_id: int, max_new_tokens: int, source_len: int) -> None:
+        """Holds it against a model, a limit and a source.
 
         Raises:
             InvalidRequestError: an id is none of the `vocab_size` ones, the prefix has the end
-                token or leaves no token to predict, or the shortlist is not ascending or without
-                the end token.
+                token or leaves no token to predict, the shortlist is not ascending or without the
+                end token, or there is nothing in the source to align to.
         """
+        places = self.align_to
+        if places is not None and (
+            not places or places.step != 1 or places.start < 0 or places.stop > source_len
+        ):
+            raise InvalidRequestError(
+                f"`align_to` must be places in [0, {source_len}), but is {places}"
+            )
         prefix = self.target_prefix
         if prefix and not 0 <= min(prefix) <= max(prefix) < vocab_size:
             raise InvalidRequestError(

@@ -483,7 +483,12 @@ class Engine:
                 f"engine's {len(self._workers)} workers, but is {generation.beam_size}"
             )
         limit = generation.target_limit(len(source), config.max_positions)
-        options.check(vocab_size=config.tgt_vocab_size, eos_id=config.eos_id, max_new_tokens=limit)
+        options.check(
+            vocab_size=config.tgt_vocab_size,
+            eos_id=config.eos_id,
+            max_new_tokens=limit,
+            source_len=len(source),
+        )
         sequence = Sequence(
             source_ids=tuple(source),
             generation=generation,

@@ -112,6 +112,12 @@ class MultiHeadAttention(nn.Module):
         query = self._split_heads(self.q_proj(x))
         return self._join_heads(attend(query, key, value, mask))
 
+    def weights(self, x: Tensor, key: Tensor, mask: Tensor) -> Tensor:
+        """How much (B, Q, D) attends to each of the keys (B, H, M, K): (B, H, Q, M), float32."""
+        scores = torch.matmul(self._split_heads(self.q_proj(x)), key.transpose(-2, -1))
+        scores = scores.float() * (1.0 / math.sqrt(self.head_dim))
+        return torch.softmax(scores.masked_fill(~mask, float("-inf")), dim=-1)
+
     def _split_heads(self, x: Tensor) -> Tensor:
         # (B, M, D) -> (B, M, H, K) -> (B, H, M, K)
         rows, length, _ = x.shape

@@ -217,8 +217,40 @@ class Transformer(nn.Module):
             keys, values = cross_attn.project_keys_values(encoder_output)
             cache.write_cross(index, slots, keys, values, src_lengths)
 
+    def cross_attention(
+        self, src_tokens: Tensor, src_lengths: Tensor, tgt_tokens: Tensor
+    ) -> Tensor:
+        """How much each target token attends to each source token, teacher-forced: (L, B, H, T, S).
+
+        Args: as of `forward`.
+        """
+        encoder_output = self.encode(src_tokens, src_lengths)
+        src_mask = padding_mask(src_lengths, encoder_output.size(1))
+        past = WholeTarget(causal_mask(tgt_tokens.size(1), tgt_tokens.device))
+        x = self.tgt_embedding(
+            tgt_tokens, torch.arange(tgt_tokens.size(1), device=tgt_tokens.device)
+        )
+        weights: list[Tensor] = []
+        for layer in self.decoder_layers:
+
+            def cross_attend(y: Tensor, attn: Any = layer.cross_attn) -> Tensor:
+                key, value = attn.project_keys_values(encoder_output)
+                weights.append(attn.weights(y, key, src_mask))
+                attended: Tensor = attn.attend_projected(y, key, value, src_mask)
+                return attended
+
+            x = layer(x, past, cross_attend)
+        return torch.stack(weights)
+
     def decode_step(
-        self, token_ids: Tensor, positions: Tensor, cache: KVCache, slots: Tensor, sources: Tensor
+        self,
+        token_ids: Tensor,
+        positions: Tensor,
+        cache: KVCache,
+        slots: Tensor,
+        sources: Tensor,
+        *,
+        attention: Tensor | None = None,
     ) -> Tensor:
         """Feeds one token of each row and predicts the next, with the cached past.
 
@@ -229,6 +261,8 @@ class Transformer(nn.Module):
             slots: (B,) each row's slot.
             sources: (N,) the slots of the cross entries; N divides B, and B / N consecutive rows
                 (the beams of one source) share an entry.
+            attention: (B, S) float32, with S the longest of these sources or more; the weights of
+                the alignment heads are added to it.
 
         Returns:
             Logits (B, V).
@@ -245,6 +279,10 @@ class Transformer(nn.Module):
                 source = cache.read_cross(index, sources, max_source_len)
                 # (B, 1, D) -> (N, B / N, D): the beams of a source are queries of one attention
                 y = y.view(len(sources), beams, -1)
+                heads = self.config.alignment_heads_of(index) if attention is not None else ()
+                if attention is not None and heads:
+                    weights = attn.weights(y, source[0], src_mask)[:, heads].sum(1)
+                    attention[:, :max_source_len] += weights.view(len(slots), -1)
                 attended: Tensor = attn.attend_projected(y, *source, src_mask)
                 return attended.view(len(slots), 1, -1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -220,6 +221,17 @@ class Tokenizer:
         return self.target.detokenize(
             [token for token in token_ids if token < size and token not in without_text]
         )
+
+    def surfaces(self, token_ids: Sequence[int]) -> list[tuple[str, int]]:
+        """What `detokenize` writes, white space aside, in parts with the number of ids of each."""
+        size, without_text = self.target.size, self._without_text
+        parts: list[tuple[str, int]] = []
+        for is_text, ids in groupby(
+            token_ids, key=lambda token: token < size and token not in without_text
+        ):
+            run = list(ids)
+            parts += self.target.surfaces(run) if is_text else [("", len(run))]
+        return parts
 
     def check_languages(self, sources: Iterable[str], targets: Iterable[str]) -> None:
         """Whether the model can be told every language that it must be told.

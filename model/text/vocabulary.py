@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
+from itertools import groupby
 from typing import NamedTuple, Protocol
 
 import sentencepiece
@@ -36,6 +37,10 @@ PLACEHOLDER = re.compile(f"([{PLACEHOLDERS[0]}-{PLACEHOLDERS[-1]}])")
 
 _MOST_CHARACTERS = 1000
 """Longest piece: a target has as many pieces as there are steps."""
+
+_BYTE = re.compile("<0x[0-9A-F]{2}>")
+_CHARACTER = re.compile(rb".[\x80-\xbf]*", re.DOTALL)
+"""In UTF-8, or what is left of one."""
 
 _WORD_BEGIN = "\u2581"
 """What SentencePiece writes for a space."""
@@ -78,6 +83,14 @@ class Vocabulary(Protocol):
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
         """The text of ids of pieces."""
+        ...
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Where in `text` each id of `tokenize(text)` begins and ends, perhaps with white space."""
+        ...
+
+    def surfaces(self, token_ids: Sequence[int]) -> list[tuple[str, int]]:
+        """What `detokenize` writes, white space aside, in parts with the number of ids of each."""
         ...
 
     def find(self, piece: str) -> int | None:
@@ -173,6 +186,35 @@ class SentencePieceVocabulary:
             ids = [part for token in ids for part in self._placeholder_bytes.get(token, (token,))]
         return str(self._pieces.DecodeIds(ids))
 
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """Where in `text` each piece of `cut(text)` begins and ends, perhaps with white space."""
+        return [tuple(each) for each in self._pieces.EncodeAsOffsetMapping(text)["offsets"]]
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """See `Vocabulary`."""
+        offsets = self.offsets(text)
+        if not self.has_placeholders or not PLACEHOLDER.search(text):
+            return offsets
+        joined: list[tuple[int, int]] = []
+        for begin, end in offsets:
+            if end == begin + 1 and text[begin] in PLACEHOLDERS:
+                del joined[-2:]  # the bytes before the last have empty spans
+            joined.append((begin, end))
+        return joined
+
+    def surfaces(self, token_ids: Sequence[int]) -> list[tuple[str, int]]:
+        """See `Vocabulary`."""
+        marks = dict(zip(self._placeholder_bytes, PLACEHOLDERS, strict=True))
+        marks = marks if self.has_placeholders else {}
+        unknown = self.special_ids.unk
+        names = [
+            marks.get(token)
+            or (self._pieces.DecodeIds([unknown]) if token == unknown else None)
+            or ("" if self._pieces.IsControl(token) else self._pieces.IdToPiece(token))
+            for token in token_ids
+        ]
+        return written(names)
+
     @cached_property
     def _placeholder_bytes(self) -> dict[int, tuple[int, ...]]:
         """Maps each placeholder's id to the ids of its bytes in UTF-8."""
@@ -266,9 +308,31 @@ class ListedVocabulary:
             [self._names[token] for token in token_ids if token != self._unk_id]
         )
 
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """See `Vocabulary`."""
+        return self._pieces.offsets(text)
+
+    def surfaces(self, token_ids: Sequence[int]) -> list[tuple[str, int]]:
+        """See `Vocabulary`."""
+        names = self._names
+        return written(["" if token == self._unk_id else names[token] for token in token_ids])
+
     def _looked_up(self, pieces: Iterable[str]) -> list[int]:
         ids, unk_id = self._ids, self._unk_id
         return [ids.get(piece, unk_id) for piece in pieces]
+
+
+def written(names: Iterable[str]) -> list[tuple[str, int]]:
+    """What pieces say in parts with the number of pieces of each: bytes of a character are one."""
+    parts: list[tuple[str, int]] = []
+    for is_byte, group in groupby(names, key=lambda name: _BYTE.fullmatch(name) is not None):
+        if is_byte:
+            values = bytes(int(name[3:5], 16) for name in group)
+            for character in _CHARACTER.findall(values):
+                parts.append((character.decode(errors="replace"), len(character)))
+        else:
+            parts += [(name.replace(_WORD_BEGIN, " "), 1) for name in group]
+    return parts
 
 
 def read_vocabulary_list(serialized: bytes) -> list[str]:

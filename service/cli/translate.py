@@ -6,9 +6,10 @@ import gc
 import io
 import json
 import sys
+from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TextIO
 
 import typer
 
@@ -47,6 +48,10 @@ def translate(
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object per line, with scores and token counts.")
     ] = False,
+    alignments: Annotated[
+        bool,
+        typer.Option("--alignments", help="Below each translation, its words with the text's."),
+    ] = False,
 ) -> None:
     """Translate in this process, without a server.
 
@@ -69,6 +74,7 @@ def translate(
         target=target,
         generation=generation,
         as_json=as_json,
+        alignments=alignments,
         # Someone at a terminal waits for each answer before writing the next line.
         one_by_one=text is not None or sys.stdin.isatty(),
         one_line_each=text is None,
@@ -107,6 +113,7 @@ def print_translations(
     target: str | None = None,
     generation: GenerationConfig | None = None,
     as_json: bool = False,
+    alignments: bool = False,
     one_by_one: bool = False,
     one_line_each: bool = False,
     output: TextIO | None = None,
@@ -116,6 +123,7 @@ def print_translations(
 
     Args:
         source, target: languages, where the model has several.
+        alignments: below each translation, its words with those of the text.
         one_by_one: answer each text before the next one is read.
         one_line_each: replace line breaks within a translation by spaces.
         output: stdout by default.
@@ -134,26 +142,46 @@ def print_translations(
         # Full collections would walk through the loaded model and hold the engine up.
         gc.collect()
         gc.freeze()
+        in_flight: deque[str] = deque()
         translations = translator.translate_stream(
-            texts,
+            _noted(texts, in_flight),
             source=source,
             target=target,
             generation=generation,
             window=1 if one_by_one else _LINES_IN_FLIGHT,
+            return_alignments=alignments,
         )
         hidden = one_by_one or not progress.isatty()
         with tqdm(file=progress, unit=" lines", disable=hidden, dynamic_ncols=True) as bar:
             for translation in translations:
+                text = in_flight.popleft()
                 line = _as_json(translation) if as_json else translation.text
                 if one_line_each:
                     # A vocabulary with single bytes contains line breaks.
                     line = line.translate(_NO_LINE_BREAKS)
+                if alignments and not as_json:
+                    line += "\n    " + _readable(text, translation).translate(_NO_LINE_BREAKS)
                 print(line, file=output, flush=True)
                 bar.update()
 
 
+def _noted(texts: Iterable[str], in_flight: deque[str]) -> Iterator[str]:
+    """The same texts, each kept in `in_flight` until it is taken out."""
+    for text in texts:
+        in_flight.append(text)
+        yield text
+
+
+def _readable(text: str, translation: Translation) -> str:
+    """Which words are which, in the order of the text: `The:Das animal:Tier`."""
+    return " ".join(
+        f"{text[slice(*link.source)]}:{translation.text[slice(*link.target)]}"
+        for link in translation.alignments or ()
+    )
+
+
 def _as_json(translation: Translation) -> str:
-    values = {
+    values: dict[str, Any] = {
         "text": translation.text,
         "finish_reason": str(translation.finish_reason),
         "score": translation.score,
@@ -161,6 +189,8 @@ def _as_json(translation: Translation) -> str:
         "source_tokens": translation.source_tokens,
         "target_tokens": translation.target_tokens,
     }
+    if translation.alignments is not None:
+        values["alignments"] = [link._asdict() for link in translation.alignments]
     return json.dumps(values, ensure_ascii=False)
 
 

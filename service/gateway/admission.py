@@ -142,15 +142,31 @@ class Admission:
                     field=f"generation.{name}",
                 )
 
-    def check_answer(self, texts: Sequence[str], num_hypotheses: int, *, field: str) -> None:
-        """InvalidFieldError for an answer that may be too long: hypotheses times characters."""
-        most = self.limits.max_hypothesis_chars // num_hypotheses
+    def check_answer(
+        self,
+        texts: Sequence[str],
+        num_hypotheses: int,
+        *,
+        field: str,
+        return_alignments: bool = False,
+    ) -> None:
+        """InvalidFieldError for an answer that may be too long: hypotheses times characters.
+
+        The alignment of a hypothesis counts as so many hypotheses as it is longer than one.
+        """
+        weight = 1 + _ALIGNMENT_WEIGHT * return_alignments
+        most = self.limits.max_hypothesis_chars // (num_hypotheses * weight)
         if (total := sum(map(len, texts))) > most:
+            aligned = " and their alignments" if return_alignments else ""
             raise InvalidFieldError(
                 f"`{field}` must have at most {most} characters in all with {num_hypotheses} "
-                f"hypotheses, but has {total}",
+                f"hypotheses{aligned}, but has {total}",
                 field=field,
             )
+
+
+_ALIGNMENT_WEIGHT = 8
+"""Times the length of a translation that its alignment has in the answer, in usual text."""
 
 
 def priority_of(header: str | None) -> Priority:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from model.config import GenerationConfig
 from model.decoding.sequence_options import SequenceOptions
 
-__all__ = ["OTHER_SEARCHES", "random_options"]
+__all__ = ["OTHER_SEARCHES", "alignment_options", "random_options"]
 
 OTHER_SEARCHES = [
     GenerationConfig(beam_size=1, max_length_factor=1.5, forced_end=True),
@@ -42,4 +44,15 @@ def random_options(count: int, *, vocab_size: int = 400, seed: int = 0) -> list[
                 shortlist=tokens if index % 4 > 1 else None,
             )
         )
+    return options
+
+
+def alignment_options(sources: Sequence[Sequence[int]]) -> list[SequenceOptions]:
+    """`random_options`, three of four of which ask where their targets come from."""
+    generator = random.Random(1)
+    options = []
+    for index, (source, each) in enumerate(zip(sources, random_options(len(sources)), strict=True)):
+        first = generator.randrange(len(source))
+        places = range(first, generator.randrange(first, len(source)) + 1)
+        options.append(replace(each, align_to=places if index % 8 > 1 else None))
     return options

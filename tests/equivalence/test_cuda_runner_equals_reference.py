@@ -24,7 +24,7 @@ from model.engine.cuda.runner import CudaRunner
 from model.engine.engine import Engine
 from model.engine.sequence import SequenceResult
 from model.network.transformer import Transformer
-from tests.equivalence.sequence_options import OTHER_SEARCHES, random_options
+from tests.equivalence.sequence_options import OTHER_SEARCHES, alignment_options, random_options
 from tests.tiny_model import tiny_transformer
 from tests.unit.model.engine.deferred_stream import DeferredStream
 
@@ -85,8 +85,8 @@ def opened(runner: CudaRunner, transformer: Transformer) -> Iterator[Engine]:
 
 
 def check(result: SequenceResult, wanted: tuple[Hypothesis, ...]) -> None:
-    assert [(h.token_ids, h.finish_reason) for h in result.hypotheses] == [
-        (h.token_ids, h.finish_reason) for h in wanted
+    assert [(h.token_ids, h.finish_reason, h.attended) for h in result.hypotheses] == [
+        (h.token_ids, h.finish_reason, h.attended) for h in wanted
     ]
     for found, hypothesis in zip(result.hypotheses, wanted, strict=True):
         assert found.log_prob == pytest.approx(hypothesis.log_prob, abs=1e-3)
@@ -236,6 +236,18 @@ def test_what_is_a_sequences_own_among_others(transformer, engine, search: int) 
         )
 
 
+@pytest.mark.parametrize("search", [GREEDY, BEAM, GUARDED, *OTHER_SEARCHES], ids=str)
+@pytest.mark.parametrize("hasty", [False, True], ids=["slow device", "slow host"])
+def test_each_step_attends_where_the_reference_does(hasty: bool, search) -> None:
+    transformer = fickle_transformer(alignment_heads=((0, 1), (1, 0), (1, 1)))
+    sources = long_sources(20)
+    options = alignment_options(sources)
+    with opened(make_runner(transformer, hasty=hasty), transformer) as engine:
+        futures = engine.submit(sources, search, options=options)
+        for source, each, future in zip(sources, options, futures, strict=True):
+            check(future.result(timeout=120), generate(transformer, [source], search, [each])[0])
+
+
 SHAPES = [
     {"norm_order": "pre", "final_norm": True, "activation": "gelu"},
     {"norm_order": "post", "final_norm": True, "embedding_norm": True, "position_offset": 2},
@@ -255,11 +267,13 @@ def test_every_shape_of_a_model(monkeypatch, shape: dict[str, object], narrow: i
     monkeypatch.setattr(device_model, "_NARROW", narrow)
     transformer = fickle_transformer(**shape)
     sources = random_sources(6)
+    options = [SequenceOptions(align_to=range(len(source))) for source in sources]
     with opened(make_runner(transformer), transformer) as engine:
         for search in (GREEDY, BEAM):
-            futures = engine.submit(sources, search)
-            for source, future in zip(sources, futures, strict=True):
-                check(future.result(timeout=120), generate(transformer, [source], search)[0])
+            futures = engine.submit(sources, search, options=options)
+            for source, each, future in zip(sources, options, futures, strict=True):
+                wanted = generate(transformer, [source], search, [each])[0]
+                check(future.result(timeout=120), wanted)
 
 
 @pytest.mark.parametrize(("narrow", "searches"), [(0, [0]), (64, [2])])
@@ -283,14 +297,15 @@ def test_the_kernels_all_together(
                 check(future.result(timeout=250), alone[search, index])
 
 
-def test_the_kernels_with_a_prefix_and_a_shortlist(monkeypatch, transformer) -> None:
+def test_the_kernels_with_a_prefix_a_shortlist_and_an_alignment(monkeypatch, transformer) -> None:
     from model.engine.cuda.kernels.fused import FusedOperations
 
     monkeypatch.setattr(packing, "_LARGEST_BUCKET", 16)
     search = GenerationConfig(
         beam_size=2, search="transformers", length_normalization="mean", max_new_tokens=6
     )
-    options = [SequenceOptions(target_prefix=(9, 8), shortlist=np.array([2, 5, 70, 399], np.int32))]
+    allowed = np.array([2, 5, 70, 399], np.int32)
+    options = [SequenceOptions(target_prefix=(9, 8), shortlist=allowed, align_to=range(1, 3))]
     operations = FusedOperations(torch.float32)
     with opened(
         make_runner(transformer, max_slots=2, operations=operations), transformer

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,14 @@ import torch
 
 from model.config import GenerationConfig
 from model.decoding.reference import generate
-from model.decoding.search import Hypothesis
+from model.decoding.search import FinishReason, Hypothesis
 from model.decoding.sequence_options import SequenceOptions
 from model.engine.native.binding import NativeModel
 from model.engine.native.build import build, usable_sets
 from model.network.quantization import narrowed
 from model.network.transformer import Transformer
 from tests.equivalence.native_calls import run, translate
-from tests.equivalence.sequence_options import OTHER_SEARCHES, random_options
+from tests.equivalence.sequence_options import OTHER_SEARCHES, alignment_options, random_options
 from tests.tiny_model import tiny_transformer
 
 GREEDY = GenerationConfig(beam_size=1, max_new_tokens_over_source=12)
@@ -329,3 +330,36 @@ def test_a_vocabulary_smaller_than_the_candidates(beam_size: int, num_hypotheses
     expected = generate(model, sources, generation)
     ours = translate(NativeModel(model, "float32"), sources, generation)
     assert [tokens(h) for h in ours] == [tokens(h) for h in expected]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_each_step_attends_where_the_reference_does(library: Path, shape: str) -> None:
+    heads = ((0, 1), (1, 0), (1, 1))
+    model = tiny_transformer(seed=5, alignment_heads=heads, **SHAPES[shape])
+    weights = NativeModel(model, "float32", library=library)
+    sources = [[5, 6, 7, *source] for source in random_sources(16)]
+    for generation in (GREEDY, BEAM, *OTHER_SEARCHES[1:]):
+        options = alignment_options(sources)
+        expected = generate(model, sources, generation, options)
+        jobs = [(source, generation) for source in sources]
+        found = run(weights, jobs, options, pause=random.Random(1))
+        for index, theirs in enumerate(expected):
+            assert tokens(found[index]) == tokens(theirs)
+            assert [each.attended for each in found[index]] == [each.attended for each in theirs]
+
+
+def test_who_asks_for_no_alignment_gets_the_same_without(library: Path) -> None:
+    weights = NativeModel(tiny_transformer(seed=5), "float32", library=library)
+    sources = random_sources(24)
+    asked = translate(
+        weights, sources, BEAM, [SequenceOptions(align_to=range(len(each))) for each in sources]
+    )
+    for ours, plain in zip(asked, translate(weights, sources, BEAM), strict=True):
+        assert ours == tuple(
+            replace(each, attended=mine.attended) for mine, each in zip(ours, plain, strict=True)
+        )
+        assert all(each.attended == () for each in plain)
+        assert all(
+            len(each.attended) == len(each.token_ids) + (each.finish_reason is FinishReason.STOP)
+            for each in ours
+        )

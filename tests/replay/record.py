@@ -15,7 +15,7 @@ from model.engine.native.c_interface import load
 
 __all__ = ["recorded"]
 
-_MODEL, _LINEAR, _NORM, _POSITIONS, _RUNNER, _EXECUTE = range(1, 7)
+_MODEL, _LINEAR, _NORM, _POSITIONS, _RUNNER, _EXECUTE, _HEADS = range(1, 8)
 # What changes nothing, or what a replay does by itself.
 _UNRECORDED = {
     "ph_model_bytes", "ph_model_free", "ph_model_missing", "ph_runner_free", "ph_runner_interrupt",
@@ -70,6 +70,10 @@ class _Recorder:
         self._write(_POSITIONS, _floats(source, size), _floats(target, size))
         self._library.ph_model_set_positions(model, source, target)
 
+    def ph_model_set_alignment_heads(self, model: Any, pairs: int, count: int) -> Any:
+        self._write(_HEADS, count, ctypes.string_at(pairs, 8 * count))
+        return self._library.ph_model_set_alignment_heads(model, pairs, count)
+
     def ph_runner_new(self, model: Any, max_slots: int) -> Any:
         self._write(_RUNNER, max_slots)
         return self._library.ph_runner_new(model, max_slots)
@@ -95,7 +99,7 @@ class _Recorder:
                 ctypes.string_at(each.shortlist, 4 * each.shortlist_len)
                 if each.shortlist
                 else b"",
-                bytes(each.options),
+                each.align_first, each.align_last, bytes(each.options),
             )  # fmt: skip
         self._write(-1 if active is None else num_active)
         if active is not None:

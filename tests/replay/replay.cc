@@ -87,6 +87,7 @@ class Replay {
           if (runner_ == nullptr) fail("ph_runner_new: no memory");
           break;
         case 6: execute(); break;
+        case 7: set_alignment_heads(); break;
         default: fail("the recording holds an unknown call");
       }
     }
@@ -130,6 +131,13 @@ class Replay {
     if (missing != nullptr) fail(std::string(missing) + " was not recorded");
   }
 
+  void set_alignment_heads() {
+    const int count = recording_.read<int>();
+    const auto pairs = recording_.read<std::int32_t>(2 * static_cast<std::size_t>(count));
+    check("alignment_heads",
+          library_.call<int>("ph_model_set_alignment_heads", model_, pairs.data(), count));
+  }
+
   void execute() {
     const auto removed = recording_.read<std::int64_t>(recording_.read<int>());
     std::vector<PhSequence> newcomers(recording_.read<int>());
@@ -162,6 +170,8 @@ class Replay {
     sequence.shortlist = kept.shortlist.empty() ? nullptr : kept.shortlist.data();
     sequence.source = kept.source.data();
     sequence.slots = kept.slots.data();
+    sequence.align_first = recording_.read<int>();
+    sequence.align_last = recording_.read<int>();
     sequence.options = recording_.read<PhOptions>();
   }
 
@@ -169,6 +179,7 @@ class Replay {
     std::printf("%" PRId64 " %d %016" PRIx64 " %016" PRIx64, hypothesis.id, hypothesis.stopped,
                 bits(hypothesis.score), bits(hypothesis.log_prob));
     for (int i = 0; i < hypothesis.num_tokens; i++) std::printf(" %d", hypothesis.tokens[i]);
+    for (int i = 0; i < hypothesis.num_attended; i++) std::printf(" @%d", hypothesis.attended[i]);
     std::printf("\n");
   }
   static std::uint64_t bits(double x) {

@@ -209,6 +209,8 @@ def _config(
         shared_embeddings=options.truth("share_encoder_decoder_embeddings", True),
         tied_projection=options.truth("tie_word_embeddings", True),
         projection_bias=True,
+        # OPUS-MT trains the first head of the last layer to align (Marian's guided alignment).
+        alignment_heads=((max(fields["num_decoder_layers"] - 1, 0), 0),),
         pad_id=pad_id,
         bos_id=special_id(values, "decoder_start_token_id", size, problems, pad_id),
         eos_id=special_id(values, "eos_token_id", size, problems),

@@ -157,6 +157,7 @@ class MarianOptions:
                 scale_embedding=not learned,
                 decoder_kind=decoder or DecoderKind.ATTENTION,
                 d_average=self._average_width() if decoder is _AVERAGE else 0,
+                alignment_heads=((self._guided_layer(), 0),),
                 shared_embeddings=self.tied_source,
                 tied_projection=self.tied_projection,
                 projection_bias=True,
@@ -170,6 +171,12 @@ class MarianOptions:
         except InvalidRequestError as error:
             self._problems.add(str(error))
             return None
+
+    def _guided_layer(self) -> int:
+        """The decoder layer whose first head is trained to align, if any is."""
+        layers = self._size("dec-depth")
+        number = str(self._values.get("transformer-guided-alignment-layer", "last"))
+        return int(number) - 1 if number in map(str, range(1, layers + 1)) else layers - 1
 
     def _vocabularies(self) -> tuple[int, int]:
         """Sizes of the source's and the target's."""

@@ -1,7 +1,7 @@
 """The running sequences that are decoded together, and the graphs that do it.
 
 Together are those with equally many beams that all have a repetition guard, or none of which has;
-the same for shortlists.
+the same for shortlists, and for asking where the source is attended to.
 """
 
 from __future__ import annotations

@@ -301,7 +301,13 @@ class DeviceModel:
         operations.write_cross(keys_values, tokens[1:], self._memory)
 
     def step(
-        self, rows: Tensor, flags: Tensor, *, constrained: bool, restricted: bool = False
+        self,
+        rows: Tensor,
+        flags: Tensor,
+        *,
+        constrained: bool,
+        restricted: bool = False,
+        aligned: bool = False,
     ) -> None:
         """Feeds one token of each hypothesis, and takes the searches one step on.
 
@@ -310,10 +316,17 @@ class DeviceModel:
             flags: (G,) int32, see `Operations.advance`.
             constrained: whether some search has a repetition guard.
             restricted: whether they have shortlists.
+            aligned: whether they ask where in the source each step attends.
         """
         operations, memory = self._operations, self._memory
         token_ids, positions = operations.read_rows(rows, memory)
-        logits = self._logits(token_ids, positions, rows)
+        attention: Tensor | None = None
+        if aligned:
+            shape = (rows.numel(), memory.max_positions)
+            attention = torch.zeros(shape, dtype=torch.float32, device=rows.device)
+        logits = self._logits(token_ids, positions, rows, attention)
+        if attention is not None:
+            operations.note_attended(attention, rows, positions, memory)
         if restricted:
             operations.restrict(logits, rows, memory)
         beams, eos_id = rows.size(1), self.config.eos_id
@@ -327,15 +340,20 @@ class DeviceModel:
         if beams > 1:
             operations.reorder_beams(rows, positions, memory)
 
-    def _logits(self, token_ids: Tensor, positions: Tensor, rows: Tensor) -> Tensor:
+    def _logits(
+        self, token_ids: Tensor, positions: Tensor, rows: Tensor, attention: Tensor | None
+    ) -> Tensor:
         operations, weights, memory = self._operations, self._weights, self._memory
         x = operations.embed(token_ids, positions, weights.tgt_table)
         stream = _ResidualStream(operations, x, post_norm=self._post_norm)
         for index, layer in enumerate(weights.decoder_layers):
             self._read_past(stream, layer.past, index, rows, positions)
-            attention = layer.cross_attention
-            query = stream.enter(attention.norm, attention.inner, None)
-            stream.add(operations.attend_cross(query, index, rows, memory), attention.outer)
+            cross = layer.cross_attention
+            query = stream.enter(cross.norm, cross.inner, None)
+            heads = self.config.alignment_heads_of(index)
+            if attention is not None and heads:
+                operations.add_attention(attention, query, index, heads, rows, memory)
+            stream.add(operations.attend_cross(query, index, rows, memory), cross.outer)
             self._feed_forward(stream, layer.feed_forward)
         return operations.logits(stream.leave(weights.decoder_norms), weights.projection)
 

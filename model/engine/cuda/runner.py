@@ -125,7 +125,7 @@ class CudaRunner:
         self._model = DeviceModel(model, operations, self._memory, dtype=dtype, device=device)
         # Until here PyTorch has worked on a stream of its own.
         self._stream.settle()
-        self._decode_groups: dict[tuple[int, bool, bool], DecodeGroup] = {}
+        self._decode_groups: dict[tuple[int, bool, bool, bool], DecodeGroup] = {}
         self._running: dict[Sequence, DecodeGroup] = {}
         self._in_flight: deque[_Step] = deque()
         self._admissions: list[_Admission] = []
@@ -194,7 +194,9 @@ class CudaRunner:
             self._encoder(bucket)
         for num_beams in sorted(set(beams)):
             if num_beams <= self.max_slots:
-                group = self._decode_group(num_beams, constrained=False, restricted=False)
+                group = self._decode_group(
+                    num_beams, constrained=False, restricted=False, aligned=False
+                )
                 for bucket in reversed(group.buckets):
                     group.graph(bucket)
         self._stream.settle()
@@ -219,6 +221,7 @@ class CudaRunner:
                 generation.beam_size,
                 constrained=generation.constrained,
                 restricted=sequence.options.shortlist is not None,
+                aligned=sequence.options.align_to is not None,
             )
             group.add(sequence)
             self._running[sequence] = group
@@ -235,6 +238,10 @@ class CudaRunner:
         counters[Counter.LIMIT] = [sequence.max_new_tokens for sequence in newcomers]
         counters[Counter.SOURCE_LEN] = [sequence.source_len for sequence in newcomers]
         counters[Counter.GIVEN] = [len(sequence.options.target_prefix) for sequence in newcomers]
+        for place, sequence in enumerate(newcomers):
+            if (among := sequence.options.align_to) is not None:
+                counters[Counter.ALIGN_FIRST, place] = among.start
+                counters[Counter.ALIGN_END, place] = among.stop
         counters = np.concatenate([counters, integers])
         index = self._stream.upload(leads)
         for table, values in (
@@ -308,23 +315,38 @@ class CudaRunner:
             self._report(finished, outcome)
 
     def _report(self, finished: list[tuple[Sequence, int]], outcome: StepOutcome) -> None:
-        slots = [slot for sequence, _ in finished for slot in sequence.slots]
-        rows = self._stream.fetch(self._memory.trace, np.array(slots, dtype=np.int64))
-        trace = SearchTrace(rows)
+        slots = np.array([slot for each, _ in finished for slot in each.slots], dtype=np.int64)
+        attended = None
+        if any(sequence.options.align_to is not None for sequence, _ in finished):
+            attended = self._stream.fetch(self._memory.attended, slots)
+        trace = SearchTrace(self._stream.fetch(self._memory.trace, slots), attended)
         first = 0
         for sequence, num_ended in finished:
             num_given = len(sequence.options.target_prefix)
-            hypotheses = trace.hypotheses(first, num_ended, sequence.generation, num_given)
+            hypotheses = trace.hypotheses(
+                first,
+                num_ended,
+                sequence.generation,
+                num_given,
+                aligned=sequence.options.align_to is not None,
+            )
             first += sequence.beam_size
             self._drop(sequence)
             outcome.finished.append(FinishedSequence(sequence, hypotheses))
 
-    def _decode_group(self, num_beams: int, *, constrained: bool, restricted: bool) -> DecodeGroup:
-        key = num_beams, constrained, restricted
+    def _decode_group(
+        self, num_beams: int, *, constrained: bool, restricted: bool, aligned: bool
+    ) -> DecodeGroup:
+        key = num_beams, constrained, restricted, aligned
         if key not in self._decode_groups:
             self._decode_groups[key] = DecodeGroup(
                 self._stream,
-                partial(self._model.step, constrained=constrained, restricted=restricted),
+                partial(
+                    self._model.step,
+                    constrained=constrained,
+                    restricted=restricted,
+                    aligned=aligned,
+                ),
                 num_beams=num_beams,
                 capacity=self.max_slots // num_beams,
                 spare=self._memory.spare,

@@ -19,9 +19,10 @@ class SearchTrace:
 
     Args:
         rows: (R, 2P + 8), those of a sequence one behind the other.
+        attended: (R, P) of the same rows, if some of the sequences ask for it.
     """
 
-    def __init__(self, rows: NDArray[np.int32]) -> None:
+    def __init__(self, rows: NDArray[np.int32], attended: NDArray[np.int32] | None = None) -> None:
         # (4, R * 2): entry by entry
         endings = rows[:, -4 * ENDED_PER_SLOT :].reshape(len(rows), 4, ENDED_PER_SLOT)
         log_probs, beams, lengths, last = endings.transpose(1, 0, 2).reshape(4, -1)
@@ -31,9 +32,16 @@ class SearchTrace:
         self._last: list[int] = last.tolist()
         self._max_positions = (rows.shape[1] - 4 * ENDED_PER_SLOT) // 2
         self._rows = rows
+        self._attended = attended
 
     def hypotheses(
-        self, first: int, num_ended: int, generation: GenerationConfig, num_given: int = 0
+        self,
+        first: int,
+        num_ended: int,
+        generation: GenerationConfig,
+        num_given: int = 0,
+        *,
+        aligned: bool = False,
     ) -> tuple[Hypothesis, ...]:
         """The best `num_hypotheses` of a search that is done, best first.
 
@@ -41,6 +49,7 @@ class SearchTrace:
             first: its first row.
             num_ended: hypotheses that have ended, at most 2 * beam_size - 1.
             num_given: tokens of the target prefix.
+            aligned: whether it asks where its steps attend.
 
         Raises:
             RuntimeError: none has, which only numbers that are not finite cause.
@@ -62,6 +71,9 @@ class SearchTrace:
                 finish_reason=FinishReason.STOP
                 if self._last[entry] == ENDED
                 else FinishReason.LENGTH,
+                attended=self._places(first, generation.beam_size, entry)[num_given:]
+                if aligned
+                else (),
             )
             for entry in ranked[: generation.num_hypotheses]
         )
@@ -78,12 +90,27 @@ class SearchTrace:
             history.append(self._last[entry])
         return tuple(history)
 
+    def _places(self, first: int, num_beams: int, entry: int) -> tuple[int, ...]:
+        """Where each step of an ended hypothesis attends."""
+        assert self._attended is not None
+        num_steps = self._lengths[entry]
+        if num_beams == 1:
+            return tuple(self._attended[first, :num_steps].tolist())
+        rows = slice(first, first + num_beams)
+        path = self._path(self._rows[rows], self._beams[entry], num_steps - 1)
+        attended = self._attended[rows, :num_steps].tolist()
+        return tuple(attended[beam][place] for place, beam in enumerate(path))
+
     def _history(self, rows: NDArray[np.int32], beam: int, fed: int) -> list[int]:
-        """The `fed` tokens behind the first, from the last one back to its ancestors."""
+        """The `fed` tokens behind the first."""
         tokens = rows[:, 1 : fed + 1].tolist()
+        path = self._path(rows, beam, fed)
+        return [tokens[beam][place] for place, beam in enumerate(path[1:])]
+
+    def _path(self, rows: NDArray[np.int32], beam: int, fed: int) -> list[int]:
+        """The beam of each of the first `fed + 1` positions, from the last one back."""
         parents = rows[:, self._max_positions + 1 : self._max_positions + fed + 1].tolist()
-        history = []
+        path = [beam]
         for place in reversed(range(fed)):
-            history.append(tokens[beam][place])
-            beam = parents[beam][place]
-        return history[::-1]
+            path.append(parents[path[-1]][place])
+        return path[::-1]

@@ -15,6 +15,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
+from model.decoding.alignment import attended_places, zero_attention
 from model.decoding.candidates import best_candidates
 from model.decoding.reference import pad_sources
 from model.decoding.search import BeamSearch, Candidate
@@ -135,13 +136,17 @@ class EagerRunner:
 
     def _step(self, running: list[_Running], outcome: StepOutcome) -> None:
         """Decodes one token of each hypothesis, and takes it in."""
-        candidates = self._candidates(running, self._decode(running))
+        searches = [item.search for item in running]
+        longest = max(item.sequence.source_len for item in running)
+        attention = zero_attention(searches, longest, self.device)
+        candidates = self._candidates(running, self._decode(running, attention))
+        places = attended_places(searches, attention)
         now = time.monotonic()
         moves: list[tuple[int, int]] = []
-        for item, best in zip(running, candidates, strict=True):
+        for item, best, attended in zip(running, candidates, places, strict=True):
             if item.search.num_tokens == 0:
                 item.sequence.first_token_at = now
-            survivors = item.search.advance(best)
+            survivors = item.search.advance(best, attended)
             if item.search.done:
                 outcome.finished.append(self._finish(item))
                 continue
@@ -159,7 +164,7 @@ class EagerRunner:
         outcome.steps += 1
         outcome.rows += sum(item.search.beam_size for item in running)
 
-    def _decode(self, running: SequenceOf[_Running]) -> Tensor:
+    def _decode(self, running: SequenceOf[_Running], attention: Tensor | None) -> Tensor:
         beams = {item.search.beam_size for item in running}
         # Beams of one source share its cross entry when all sequences have equally many; otherwise
         # each row names the entry for itself.
@@ -180,6 +185,7 @@ class EagerRunner:
             self.cache,
             self._indices(slots),
             self._indices(sources),
+            attention=attention,
         )
 
     def _candidates(self, running: SequenceOf[_Running], logits: Tensor) -> list[list[Candidate]]:

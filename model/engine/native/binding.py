@@ -148,6 +148,18 @@ class NativeModel:
         self._library.ph_model_set_positions(
             self._handle, *(table.ctypes.data for table in self._positions)
         )
+        heads = np.array(
+            [
+                (layer, head)
+                for layer in range(self.config.num_decoder_layers)
+                for head in self.config.alignment_heads_of(layer)
+            ],
+            dtype=np.int32,
+        )
+        status = self._library.ph_model_set_alignment_heads(
+            self._handle, heads.ctypes.data, len(heads)
+        )
+        self._check(status, "alignment_heads")
         if missing := self._library.ph_model_missing(self._handle):
             raise RuntimeError(f"{missing.decode()} was not set")
 
@@ -305,6 +317,8 @@ def _requests(newcomers: Sequence[NativeRequest]) -> tuple[Any, list[NDArray[np.
             shortlist = np.ascontiguousarray(shortlist, dtype=np.int32)
             kept.append(shortlist)
             structure.shortlist, structure.shortlist_len = shortlist.ctypes.data, len(shortlist)
+        if (among := request.options.align_to) is not None:
+            structure.align_first, structure.align_last = among.start, among.stop
         structure.max_new_tokens = _int32(request.max_new_tokens)
         for option in SEQUENCE_OPTIONS:
             setattr(structure.options, option.name, option.in_32_bits(request.generation))
@@ -326,6 +340,7 @@ def _outcome(outcome: COutcome) -> NativeOutcome:
                 score=hypothesis.score,
                 log_prob=hypothesis.log_prob,
                 finish_reason=FinishReason.STOP if hypothesis.stopped else FinishReason.LENGTH,
+                attended=tuple(hypothesis.attended[: hypothesis.num_attended]),
             )
         )
     return NativeOutcome(

@@ -83,6 +83,8 @@ class CSequence(ctypes.Structure):
         ("max_new_tokens", c_int32),
         ("prefix_len", c_int32),
         ("shortlist_len", c_int32),
+        ("align_first", c_int32),
+        ("align_last", c_int32),
         ("options", COptions),
     )
 
@@ -93,7 +95,9 @@ class CHypothesis(ctypes.Structure):
     _fields_ = (
         ("id", c_int64),
         ("tokens", POINTER(c_int32)),
+        ("attended", POINTER(c_int32)),
         ("num_tokens", c_int32),
+        ("num_attended", c_int32),
         ("stopped", c_int32),
         ("score", c_double),
         ("log_prob", c_double),
@@ -122,6 +126,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {  # what is returned, then the argume
     "ph_model_set_linear": (c_int, pointer, c_char_p, pointer, pointer, c_int, c_int),
     "ph_model_set_norm": (c_int, pointer, c_char_p, pointer, pointer),
     "ph_model_set_positions": (None, pointer, pointer, pointer),
+    "ph_model_set_alignment_heads": (c_int, pointer, pointer, c_int),
     "ph_model_missing": (c_char_p, pointer),
     "ph_model_bytes": (c_size_t, pointer),
     "ph_runner_new": (pointer, pointer, c_int),

@@ -56,6 +56,14 @@ PH_EXPORT void ph_model_set_positions(void* model, const float* source, const fl
   static_cast<polyhead::Model*>(model)->source.positions = source;
   static_cast<polyhead::Model*>(model)->target.positions = target;
 }
+// `count` pairs of a decoder layer and a head of its cross-attention.
+PH_EXPORT int ph_model_set_alignment_heads(void* model, const std::int32_t* pairs, int count) {
+  try {
+    return static_cast<polyhead::Model*>(model)->set_alignment_heads(pairs, count);
+  } catch (...) {
+    return kPhOutOfMemory;
+  }
+}
 PH_EXPORT const char* ph_model_missing(void* model) {
   return static_cast<polyhead::Model*>(model)->missing();
 }

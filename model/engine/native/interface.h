@@ -63,13 +63,15 @@ struct PhSequence {
   const std::int32_t* prefix;     // the first target tokens, which are given
   const std::int32_t* shortlist;  // target tokens, ascending, that alone may be predicted; nullptr: all
   std::int32_t source_len, beam_size, max_new_tokens, prefix_len, shortlist_len;
+  std::int32_t align_first, align_last;  // the source tokens that its own may come from; equal: not asked
   PhOptions options;
 };
 
 struct PhHypothesis {
   std::int64_t id;            // of the sequence; its hypotheses come best first, side by side
   const std::int32_t* tokens;  // without the end token; valid until the next call
-  std::int32_t num_tokens;
+  const std::int32_t* attended;  // the source token that each step attends to most, if asked for
+  std::int32_t num_tokens, num_attended;
   std::int32_t stopped;  // 1: the end token; 0: the limit
   double score, log_prob;
 };

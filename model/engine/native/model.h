@@ -33,6 +33,7 @@ struct DecoderLayer {
   Linear ssru;  // what goes in, and the gate
   Linear average_inner, average_outer, input_gate, forget_gate;
   Linear cross_query, cross_out, inner, outer;
+  std::vector<bool> aligns;  // each head of cross-attention
 };
 
 struct Embedding {
@@ -65,6 +66,7 @@ class Model {
     }
     for (std::size_t i = 0; i < decoder.size(); i++) {
       DecoderLayer& layer = decoder[i];
+      layer.aligns.resize(static_cast<std::size_t>(shape.num_heads));
       const std::string prefix = "decoder." + std::to_string(i) + ".";
       name_past(prefix, layer);
       name(prefix,
@@ -105,6 +107,15 @@ class Model {
       return kPhOk;
     }
     return kPhUnknownName;
+  }
+  PhStatus set_alignment_heads(const std::int32_t* pairs, int count) {
+    for (int i = 0; i < count; i++) {
+      const std::int32_t layer = pairs[2 * i], head = pairs[2 * i + 1];
+      if (layer < 0 || layer >= config.num_decoder_layers) return kPhBadShape;
+      if (head < 0 || head >= config.num_heads) return kPhBadShape;
+      decoder[static_cast<std::size_t>(layer)].aligns[static_cast<std::size_t>(head)] = true;
+    }
+    return kPhOk;
   }
   // What has not been set: a name, or nullptr.
   const char* missing() const {

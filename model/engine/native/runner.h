@@ -234,8 +234,9 @@ class CachedRunner : public Runner {
 
   void decode(std::span<Running* const> sequences) {
     rows_.clear();
-    for (const Running* sequence : sequences) add_rows(*sequence);
+    for (Running* sequence : sequences) add_rows(*sequence);
     network_.decode(rows_);
+    for (Running* sequence : sequences) sequence->alignment.end(sequence->num_rows());
     scores_.resize(rows_.size());
     prepare_scores(sequences);
     score(sequences);
@@ -264,16 +265,18 @@ class CachedRunner : public Runner {
     }
   }
 
-  void add_rows(const Running& sequence) {
+  void add_rows(Running& sequence) {
+    sequence.alignment.begin();
     for (int i = 0; i < sequence.num_rows(); i++) {
       rows_.push_back(row(sequence, i, sequence.last_tokens[static_cast<std::size_t>(i)],
                           sequence.position));
+      rows_.back().attention = sequence.alignment.weights(i);
     }
   }
   static Row row(const Running& sequence, int beam, int token, int position) {
     const auto at = static_cast<std::size_t>(beam);
     return {token, position, sequence.slots[at], sequence.slots[0], sequence.source_len,
-            sequence.search.beam_size == 1 ? nullptr : sequence.ancestors[at].data()};
+            sequence.search.beam_size == 1 ? nullptr : sequence.ancestors[at].data(), nullptr};
   }
 
   // All logits of a row are kept only where the repetition guard is about to change some: seldom.
@@ -373,9 +376,11 @@ class CachedRunner : public Runner {
     for (const auto& sequence : finished_) {
       const int count = sequence->search.rank();
       for (int i = 0; i < count; i++) {
-        const FinishedHypothesis& hypothesis = sequence->search.finished[static_cast<std::size_t>(i)];
-        hypotheses_.push_back({sequence->id, hypothesis.tokens.data(),
+        FinishedHypothesis& hypothesis = sequence->search.finished[static_cast<std::size_t>(i)];
+        sequence->alignment.follow(sequence->search, hypothesis);
+        hypotheses_.push_back({sequence->id, hypothesis.tokens.data(), hypothesis.attended.data(),
                                static_cast<std::int32_t>(hypothesis.tokens.size()),
+                               static_cast<std::int32_t>(hypothesis.attended.size()),
                                hypothesis.stopped, hypothesis.score, hypothesis.log_prob});
       }
       // Every candidate was minus infinity.

@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "alignment.h"
 #include "constraints.h"
 #include "interface.h"
 #include "search.h"
@@ -22,6 +23,7 @@ struct Running {
       : id(request.id),
         search(request, eos),
         constraints(request.options),
+        alignment(request),
         slots(request.slots, request.slots + request.beam_size),
         source_len(request.source_len),
         prefix(request.prefix, request.prefix + request.prefix_len),
@@ -45,6 +47,7 @@ struct Running {
   std::int64_t id;
   Search search;
   Constraints constraints;
+  Alignment alignment;
   std::vector<std::int32_t> slots;
   int source_len;
   std::vector<std::int32_t> prefix;
@@ -83,6 +86,8 @@ class Occupancy {
       return 0 <= token && token < config_.src_vocab_size;
     };
     return 0 < request.source_len && request.source_len <= config_.max_positions &&
+           0 <= request.align_first && request.align_first <= request.align_last &&
+           request.align_last <= request.source_len &&
            std::all_of(request.source, request.source + request.source_len, known);
   }
   bool valid_search(const PhSequence& request) const {

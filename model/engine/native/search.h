@@ -24,6 +24,8 @@ struct FinishedHypothesis {
   std::vector<std::int32_t> tokens;
   double score, log_prob;
   bool stopped;
+  int length, last_row;  // its steps, those of the prefix included; the row of the last one
+  std::vector<std::int32_t> attended = {};
 };
 
 class Search {
@@ -100,6 +102,20 @@ class Search {
     return tokens;
   }
 
+  // The rows of a finished hypothesis, from the first step behind the prefix on.
+  std::vector<int> rows_of(const FinishedHypothesis& hypothesis) const {
+    std::vector<int> rows(static_cast<std::size_t>(hypothesis.length - prefix_len_));
+    int row = hypothesis.last_row;
+    for (std::size_t i = rows.size(); i-- > 0;) {
+      rows[i] = row;
+      const std::size_t before = i + static_cast<std::size_t>(prefix_len_);
+      if (before == 0) break;
+      row = parents_[(before - 1) * static_cast<std::size_t>(beam_size) +
+                     static_cast<std::size_t>(row)];
+    }
+    return rows;
+  }
+
   // The best `num_hypotheses` of the finished ones to the front, best first; how many there are.
   int rank() {
     sort_finished();
@@ -130,7 +146,7 @@ class Search {
     tokens.erase(tokens.begin(), tokens.begin() + prefix_len_);
     const bool forced = options_.forced_end != 0 && num_tokens >= max_new_tokens_;
     finished.push_back({std::move(tokens), candidate.log_prob / penalty(num_tokens),
-                        candidate.log_prob, ends && !forced});
+                        candidate.log_prob, ends && !forced, num_tokens, candidate.parent});
     if (as_transformers()) {
       sort_finished();
       if (finished.size() > static_cast<std::size_t>(beam_size)) finished.pop_back();

@@ -19,6 +19,7 @@ struct Row {
   // For each position, this one included, the slot that holds its keys and values, or the state
   // behind it; nullptr: its own.
   const std::int32_t* ancestors;
+  float* attention;  // source_len numbers, to which the alignment heads' weights are added; or nullptr
 };
 
 // The scratch memory of one thread, and the computations in it. T: what the cache stores.
@@ -352,11 +353,19 @@ class Network {
     });
   }
   void attend_cross(int layer, const std::vector<Row>& rows) {
+    const std::vector<bool>& aligns = model_.decoder[static_cast<std::size_t>(layer)].aligns;
     for_each_source(rows, [&](std::size_t first, std::size_t last) {
       const T* source = cache_.cross(layer, rows[first].source_slot);
-      attend_rows(first, last, rows[first].source_len,
-                  [&](std::size_t) { return Contiguous<T>{source, cache_.block_stride}; });
+      const auto past_of = [&](std::size_t) { return Contiguous<T>{source, cache_.block_stride}; };
+      const int count = rows[first].source_len;
+      if (rows[first].attention == nullptr) return attend_rows(first, last, count, past_of);
+      attend_rows(first, last, count, past_of, [&](int head, std::size_t i) {
+        if (aligns[static_cast<std::size_t>(head)]) add(scores_.data(), count, rows[i].attention);
+      });
     });
+  }
+  static void add(const float* weights, int count, float* total) {
+    for (int p = 0; p < count; p++) total[p] += weights[p];
   }
   // Calls with the first and behind the last row of each source: its beams stand side by side.
   template <class Visit>
@@ -367,9 +376,15 @@ class Network {
     }
   }
   // The beams of a source read much the same: head by head, what one has read is in the first-level
-  // cache for the next. A row's query is at the start of its projection.
+  // cache for the next. A row's query is at the start of its projection. `weighed` is called with a head
+  // and a row while `scores_` are its weights.
   template <class PastOf>
   void attend_rows(std::size_t first, std::size_t last, int count, PastOf past_of) {
+    attend_rows(first, last, count, past_of, [](int, std::size_t) {});
+  }
+  template <class PastOf, class Weighed>
+  void attend_rows(std::size_t first, std::size_t last, int count, PastOf past_of,
+                   Weighed weighed) {
     for (int head = 0; head < model_.config.num_heads; head++) {
       const auto column = static_cast<std::size_t>(head * model_.head_dim);
       for (std::size_t i = first; i < last; i++) {
@@ -377,6 +392,7 @@ class Network {
         past.skip(cache_.head_stride * static_cast<std::size_t>(head));
         attend_head(wide_.data() + wide_stride_ * i + column, count, past,
                     attended_row(static_cast<int>(i)) + column);
+        weighed(head, i);
       }
     }
     for (std::size_t i = first; i < last; i++) clear_tail(attended_row(static_cast<int>(i)));

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from model.text.word_links import WordLink
 from model.translation import Translation
 from service.errors import Failure
 from service.gateway.api.contract import Contract
@@ -82,23 +84,30 @@ class NativeApi:
             options=options,
             field="texts" if body.text is None else "text",
             is_list=body.text is None,
+            return_alignments=body.return_alignments,
         )
         answer = _answer(
             reply,
             return_scores=body.return_scores,
+            return_alignments=body.return_alignments,
             return_hypotheses=options.get("num_hypotheses", 1) > 1,
         )
         return Response(to_json(answer, inf_nan_mode="null"), media_type="application/json")
 
 
 def _answer(
-    reply: TranslateReply, *, return_scores: bool, return_hypotheses: bool
+    reply: TranslateReply, *, return_scores: bool, return_hypotheses: bool, return_alignments: bool
 ) -> dict[str, Any]:
     """The fields of a TranslateReplyBody; optional ones only if asked for."""
     translations = reply.translations
     answer = {
         "translations": [
-            _translation(one, return_scores=return_scores, return_hypotheses=return_hypotheses)
+            _translation(
+                one,
+                return_scores=return_scores,
+                return_hypotheses=return_hypotheses,
+                return_alignments=return_alignments,
+            )
             for one in translations
         ],
         "model": reply.model,
@@ -117,15 +126,26 @@ def _answer(
 
 
 def _translation(
-    one: Translation, *, return_scores: bool, return_hypotheses: bool
+    one: Translation, *, return_scores: bool, return_hypotheses: bool, return_alignments: bool
 ) -> dict[str, Any]:
     """The fields of a TranslationBody."""
     fields: dict[str, Any] = {"text": one.text, "finish_reason": one.finish_reason}
     if return_scores:
         fields["score"] = one.score
+    if return_alignments:
+        fields["alignments"] = _alignments(one.alignments)
     if return_hypotheses:
         fields["hypotheses"] = [
-            {"text": other.text, "score": other.score} if return_scores else {"text": other.text}
+            {
+                "text": other.text,
+                **({"score": other.score} if return_scores else {}),
+                **({"alignments": _alignments(other.alignments)} if return_alignments else {}),
+            }
             for other in one.hypotheses
         ]
     return fields
+
+
+def _alignments(links: Sequence[WordLink] | None) -> list[dict[str, Any]]:
+    """The fields of each Alignment."""
+    return [link._asdict() for link in links or ()]

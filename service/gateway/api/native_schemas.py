@@ -13,6 +13,7 @@ from service.gateway.api.contract import Reply
 
 __all__ = [
     "MAX_LISTED_PAIRS",
+    "Alignment",
     "ChangeReply",
     "ErrorBody",
     "ErrorReply",
@@ -115,6 +116,8 @@ class TranslateRequest(_Request):
     generation: GenerationOptions | None = None
     return_scores: bool = False
     """Whether the answer tells each translation's score."""
+    return_alignments: bool = False
+    """Whether the answer tells which words of each translation come from which of the text."""
 
     @model_validator(mode="after")
     def _check_one_form(self) -> Self:
@@ -128,12 +131,24 @@ class TranslateRequest(_Request):
         return (self.text,) if self.text is not None else tuple(self.texts or ())
 
 
+class Alignment(Reply):
+    """A word of a text and one of its translation that say the same."""
+
+    source: tuple[int, int]
+    """Where the word begins in the text, and where the character behind it is, in Unicode code
+    points from 0."""
+    target: tuple[int, int]
+    """The same in the translation."""
+
+
 class Hypothesis(Reply):
     """One of several translations of a text."""
 
     text: str
     score: float | None = None
     """Length-normalised log-probability; there when `return_scores` is true."""
+    alignments: list[Alignment] = Field(default_factory=list)
+    """As those of the best translation; there when `return_alignments` is true."""
 
 
 class TranslationBody(Reply):
@@ -145,6 +160,9 @@ class TranslationBody(Reply):
     score: float | None = None
     """Length-normalised log-probability; there when `return_scores` is true, and null for a text
     without anything to translate."""
+    alignments: list[Alignment] = Field(default_factory=list)
+    """Words of the text with those of the translation, in the order of the text; there when
+    `return_alignments` is true. A word may be in several pairs, or in none."""
     hypotheses: list[Hypothesis] = Field(default_factory=list)
     """All translations, best first; there when `num_hypotheses` is above 1."""
 

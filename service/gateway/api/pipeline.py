@@ -10,7 +10,8 @@ from starlette.requests import Request
 
 from model.config import GenerationConfig, Priority
 from model.errors import InvalidRequestError
-from model.translation import FinishReason, Translation
+from model.text.word_links import composed
+from model.translation import FinishReason, Translation, TranslationHypothesis
 from service.errors import InvalidFieldError
 from service.gateway.admission import PRIORITY_HEADER, TIMEOUT_HEADER, Admission, deadline_of
 from service.gateway.request_context import RequestContext
@@ -65,6 +66,7 @@ class TranslationPipeline:
         options: Mapping[str, Any],
         field: str,
         is_list: bool,
+        return_alignments: bool = False,
     ) -> TranslateReply:
         """The translations, in the order of the texts.
 
@@ -76,6 +78,7 @@ class TranslationPipeline:
             options: fields of GenerationConfig that differ from the model's defaults.
             field: the contract's name for the texts, for errors.
             is_list: whether they came as a list, for errors.
+            return_alignments: whether words are aligned.
         """
         context = RequestContext.of(request.scope)
         self._admission.check_texts(texts, field=field, is_list=is_list)
@@ -88,11 +91,15 @@ class TranslationPipeline:
             _generation(last.info, options),
         ]
         num_hypotheses = (generations[-1] or last.info.generation).num_hypotheses
-        self._admission.check_answer(texts, num_hypotheses, field=field)
+        self._admission.check_answer(
+            texts, num_hypotheses, field=field, return_alignments=return_alignments
+        )
         context.num_texts = len(texts)
         context.source, context.target = route.source, route.target
         with self.router.held(route):
-            replies = await self._translate(context, texts, route, generations, deadline)
+            replies = await self._translate(
+                context, texts, route, generations, deadline, return_alignments=return_alignments
+            )
         return replies[0] if len(replies) == 1 else _joined(replies, route)
 
     async def _translate(
@@ -102,6 +109,8 @@ class TranslationPipeline:
         route: Route,
         generations: Sequence[GenerationConfig | None],
         deadline: float,
+        *,
+        return_alignments: bool,
     ) -> list[TranslateReply]:
         """The replies of the route's models, each of which translates what the last has made."""
         replies: list[TranslateReply] = []
@@ -115,6 +124,7 @@ class TranslationPipeline:
                 target=hop.target,
                 generation=generation,
                 priority=context.priority,
+                return_alignments=return_alignments,
             )
             reply = await self._retrier.translate(hop.model.backend, call, deadline=deadline)
             replies.append(reply)
@@ -171,4 +181,15 @@ def _summed(steps: Sequence[Translation]) -> Translation:
     }  # fmt: skip
     cut = any(step.finish_reason is FinishReason.LENGTH for step in steps)
     reason = FinishReason.LENGTH if cut else FinishReason.STOP
-    return replace(steps[-1], finish_reason=reason, **sums)
+    hypotheses = tuple(_aligned(steps[:-1], one) for one in steps[-1].hypotheses)
+    return replace(steps[-1], finish_reason=reason, hypotheses=hypotheses, **sums)
+
+
+def _aligned(to_pivot: Sequence[Translation], last: TranslationHypothesis) -> TranslationHypothesis:
+    """One of the last translations, with its words aligned to those of the first text."""
+    alignments = last.alignments
+    for step in reversed(to_pivot):
+        if alignments is None or step.alignments is None:
+            return replace(last, alignments=None)
+        alignments = composed(step.alignments, alignments)
+    return replace(last, alignments=alignments)

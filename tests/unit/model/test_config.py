@@ -93,3 +93,35 @@ def test_an_engine_needs_slots_and_a_way_to_run() -> None:
         EngineConfig(dtype="int3")
     with pytest.raises(InvalidRequestError, match="`backend` must be one of auto, eager, native"):
         EngineConfig(backend="abacus")
+
+
+@pytest.mark.parametrize(
+    ("heads", "message"),
+    [
+        ("01", r"`alignment_heads` must have pairs \[layer, head\], but has '0'"),
+        (5, r"`alignment_heads` must be a list"),
+        ([[0]], r"`alignment_heads` must have pairs \[layer, head\], but has \[0\]"),
+        ([[6, 0]], r"`alignment_heads\[layer\]` must be"),
+        ([[0, 8]], r"`alignment_heads\[head\]` must be"),
+        ([[0, True]], r"`alignment_heads\[head\]` must be"),
+        ([[0, 1], [0, 1]], "`alignment_heads` must have each head once"),
+    ],
+)
+def test_alignment_heads_that_are_none_are_refused(heads: object, message: str) -> None:
+    with pytest.raises(InvalidRequestError, match=message):
+        TransformerConfig.base(alignment_heads=heads)
+
+
+@pytest.mark.parametrize(("layers", "aligning"), [(1, 0), (2, 1), (3, 1), (6, 4)])
+def test_without_a_choice_a_late_layer_aligns(layers: int, aligning: int) -> None:
+    config = TransformerConfig.base(num_decoder_layers=layers)
+    heads = [config.alignment_heads_of(layer) for layer in range(layers)]
+    assert heads[aligning] == tuple(range(8))
+    assert sum(map(len, heads)) == 8
+
+
+def test_chosen_heads_align_and_no_others() -> None:
+    config = TransformerConfig.base(alignment_heads=[[5, 0], [2, 7], [5, 3]])
+    assert config.alignment_heads == ((5, 0), (2, 7), (5, 3))
+    assert [config.alignment_heads_of(layer) for layer in (0, 2, 5)] == [(), (7,), (0, 3)]
+    assert TransformerConfig.from_dict(config.to_dict()) == config

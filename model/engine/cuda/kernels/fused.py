@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from model.config import Activation
+from model.engine.cuda.kernels.jit.alignment import add_attention_kernel, note_attended_kernel
 from model.engine.cuda.kernels.jit.attention import (
     attend_beams_kernel,
     attend_self_kernel,
@@ -190,6 +191,36 @@ class FusedOperations(PlainOperations):
             *tensors, **sizes, BEAMS=beams, BEAM_BLOCK=beam_block, num_warps=2 * beam_block
         )
         return out
+
+    def add_attention(
+        self,
+        weights: Tensor,
+        query: Tensor,
+        layer: int,
+        heads: tuple[int, ...],
+        rows: Tensor,
+        memory: SlotMemory,
+    ) -> None:
+        keys = memory.cross_keys[layer]
+        head_dim = keys.size(3)
+        for head in heads:
+            add_attention_kernel[(len(query),)](
+                query, keys, weights, rows, memory.counters[Counter.SOURCE_LEN], head,
+                query.stride(0), weights.stride(0), keys.stride(0), keys.stride(1),
+                1.0 / math.sqrt(head_dim),
+                HEAD_DIM=head_dim, HEAD_BLOCK=triton.next_power_of_2(head_dim), BLOCK=_PAST_BLOCK,
+                BEAMS=rows.size(1), num_warps=2,
+            )  # fmt: skip
+
+    def note_attended(
+        self, weights: Tensor, rows: Tensor, positions: Tensor, memory: SlotMemory
+    ) -> None:
+        counters = memory.counters
+        note_attended_kernel[(len(weights),)](
+            weights, rows, positions, counters[Counter.ALIGN_FIRST], counters[Counter.ALIGN_END],
+            counters[Counter.DONE], memory.attended, weights.stride(0), memory.attended.stride(0),
+            BLOCK=triton.next_power_of_2(weights.size(1)), BEAMS=rows.size(1), num_warps=4,
+        )  # fmt: skip
 
     def constrain(
         self, log_probs: Tensor, rows: Tensor, positions: Tensor, memory: SlotMemory, eos_id: int

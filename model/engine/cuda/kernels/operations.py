@@ -165,6 +165,34 @@ class Operations(Protocol):
     def attend_cross(self, query: Tensor, layer: int, rows: Tensor, memory: SlotMemory) -> Tensor:
         """Attends to the source of each row's group: (R, D) -> (R, D)."""
 
+    def add_attention(
+        self,
+        weights: Tensor,
+        query: Tensor,
+        layer: int,
+        heads: tuple[int, ...],
+        rows: Tensor,
+        memory: SlotMemory,
+    ) -> None:
+        """Adds how much `heads`, at least one, attend to each token of the source.
+
+        Args:
+            weights: (R, P) float32, changed in place; of no meaning behind a source's end.
+            query: (R, D) as in `attend_cross`.
+        """
+
+    def note_attended(
+        self, weights: Tensor, rows: Tensor, positions: Tensor, memory: SlotMemory
+    ) -> None:
+        """Writes where among the tokens to align to the weights are largest, the first of equals.
+
+        Of sequences that are done, nothing is written.
+
+        Args:
+            weights: (R, P) of all alignment heads.
+            positions: (R,) of the step.
+        """
+
     def constrain(
         self, log_probs: Tensor, rows: Tensor, positions: Tensor, memory: SlotMemory, eos_id: int
     ) -> None:

@@ -141,6 +141,38 @@ class PlainOperations:
         attended = _attention(grouped, keys, values, mask[:, None, None])
         return attended.transpose(1, 2).reshape(query.shape).to(self.dtype)
 
+    def add_attention(
+        self,
+        weights: Tensor,
+        query: Tensor,
+        layer: int,
+        heads: tuple[int, ...],
+        rows: Tensor,
+        memory: SlotMemory,
+    ) -> None:
+        leads, num_heads = rows[:, 0], memory.cross_keys.size(2)
+        place = torch.arange(memory.max_positions, device=query.device)
+        mask = place < memory.counters[Counter.SOURCE_LEN, leads][:, None]
+        # (R, D) -> (G, H, beam, K) -> (G, h, beam, K), and the keys (G, h, P, K)
+        queries = query.view(*rows.shape, num_heads, -1).transpose(1, 2)[:, heads].float()
+        keys = memory.cross_keys[layer][leads][:, heads].float()
+        scores = queries @ keys.transpose(-2, -1) / math.sqrt(keys.size(-1))
+        attention = torch.softmax(scores.masked_fill(~mask[:, None, None], -math.inf), dim=-1)
+        weights += attention.sum(1).flatten(0, 1)
+
+    def note_attended(
+        self, weights: Tensor, rows: Tensor, positions: Tensor, memory: SlotMemory
+    ) -> None:
+        first, end, done = (
+            memory.counters[counter, rows[:, 0]].repeat_interleave(rows.size(1))
+            for counter in (Counter.ALIGN_FIRST, Counter.ALIGN_END, Counter.DONE)
+        )
+        place = torch.arange(memory.max_positions, device=rows.device)
+        among = (place >= first[:, None]) & (place < end[:, None])
+        best = weights.masked_fill(~among, -1.0).argmax(dim=1).int()
+        at = (rows.flatten(), positions)
+        memory.attended[at] = torch.where(done > 0, memory.attended[at], best)
+
     def constrain(
         self, log_probs: Tensor, rows: Tensor, positions: Tensor, memory: SlotMemory, eos_id: int
     ) -> None:

@@ -40,6 +40,10 @@ class Counter(IntEnum):
     SOURCE_LEN = 4
     GIVEN = 5
     """Target tokens that are given: those of its prefix."""
+    ALIGN_FIRST = 6
+    """The first of the source tokens to which it is aligned."""
+    ALIGN_END = 7
+    """The one behind the last."""
 
 
 _INTEGERS = [option for option in SEQUENCE_OPTIONS if option.kind is not float]
@@ -131,6 +135,9 @@ class SlotMemory:
         self.trace = allocate(slots, 2 * positions + 4 * ENDED_PER_SLOT, dtype=torch.int32)
         """(N, 2P + 8): the next six, which view it, in one piece for the host to fetch."""
         self._name_trace(positions)
+        self.attended = allocate(slots, positions, dtype=torch.int32)
+        """(N, P) which source token the step at each position attends to most, of sequences that
+        ask for it."""
         self.tokens[:, 0] = config.bos_id
         self.counters[Counter.DONE, self.spare] = 1
         self.counters[Counter.SOURCE_LEN, self.spare] = 1
@@ -163,7 +170,7 @@ class SlotMemory:
         attention = config.decoder_kind is DecoderKind.ATTENTION
         numbers = config.num_decoder_layers * config.d_model
         keys_values = (4 if attention else 2) * numbers * dtype.itemsize
-        per_position = keys_values + 4 * torch.int32.itemsize
+        per_position = keys_values + 5 * torch.int32.itemsize
         integers = 4 * ENDED_PER_SLOT + 1 + len(Counter) + len(_INTEGERS) + _words(config)
         per_slot = 4 * integers + 8 * len(_REALS)
         per_slot += 0 if attention else 2 * numbers * torch.float32.itemsize

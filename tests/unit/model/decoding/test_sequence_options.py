@@ -30,17 +30,21 @@ def shortlist(*ids: int) -> SequenceOptions:
         (shortlist(3, 2), "`shortlist` must be ascending 32-bit integers"),
         (shortlist(2, 10), r"`shortlist` must have ids in \[0, 10\), but has 2 to 10"),
         (shortlist(-1, 2), r"`shortlist` must have ids in \[0, 10\), but has -1 to 2"),
+        (SequenceOptions(align_to=range(4, 6)), r"`align_to` must be places in \[0, 5\), but is "),
+        (SequenceOptions(align_to=range(-1, 2)), "`align_to` must be places"),
+        (SequenceOptions(align_to=range(2, 2)), "`align_to` must be places"),
+        (SequenceOptions(align_to=range(0, 5, 2)), "`align_to` must be places"),
         (SequenceOptions(shortlist=np.array([2])), "`shortlist` must be ascending 32-bit integers"),
     ],
 )
 def test_what_does_not_fit_is_refused(options: SequenceOptions, message: str) -> None:
     with pytest.raises(InvalidRequestError, match=message):
-        options.check(vocab_size=10, eos_id=EOS, max_new_tokens=4)
+        options.check(vocab_size=10, eos_id=EOS, max_new_tokens=4, source_len=5)
 
 
 def test_what_fits_is_not() -> None:
     for options in (NO_OPTIONS, shortlist(2), SequenceOptions(target_prefix=(9, 1, 9))):
-        options.check(vocab_size=10, eos_id=EOS, max_new_tokens=4)
+        options.check(vocab_size=10, eos_id=EOS, max_new_tokens=4, source_len=5)
 
 
 def test_a_prefix_counts_but_is_not_part_of_the_target() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,3 +66,20 @@ def test_a_person_is_told_what_is_waited_for(stream: io.BytesIO, hinted: bool) -
     hint = io.StringIO()
     assert list(read_lines(stream, hint=hint)) == ["a"]
     assert bool(hint.getvalue()) is hinted
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_alignments_are_printed_below_their_line(model: Path, as_json: bool) -> None:
+    output = io.StringIO()
+    print_translations(
+        ["The red house.", "Old bread. 12"], model, engine=EngineConfig(num_threads=1),
+        alignments=True, as_json=as_json, output=output, progress=io.StringIO(),
+    )  # fmt: skip
+    lines = output.getvalue().splitlines()
+    if as_json:
+        answer = json.loads(lines[1])
+        end = len(answer["text"])
+        assert answer["alignments"][-1] == {"source": [11, 13], "target": [end - 2, end]}
+    else:
+        assert lines[3].startswith("    ")
+        assert lines[3].endswith(" 12:12")

@@ -38,6 +38,7 @@ NATIVE = st.fixed_dictionaries(
         "texts": TEXTS | ANY_JSON,
         "generation": OPTIONS | ANY_JSON,
         "return_scores": st.booleans() | ANY_JSON,
+        "return_alignments": st.booleans() | ANY_JSON,
     },
 )
 LIBRETRANSLATE = st.fixed_dictionaries(

@@ -88,6 +88,53 @@ async def test_hypotheses_are_told_when_asked_for() -> None:
     assert translation["hypotheses"][1] == {"text": "de:a (1)", "score": -1.5}
 
 
+async def test_alignments_are_told_when_asked_for() -> None:
+    body = HELLO | {"text": "a 😀b", "return_alignments": True}
+    (translation,) = (await _post(Gateway(), body)).json()["translations"]
+    assert translation == {
+        "text": "de:a 😀b",
+        "finish_reason": "stop",
+        "alignments": [
+            {"source": [0, 1], "target": [3, 4]},
+            {"source": [2, 3], "target": [5, 6]},
+            {"source": [3, 4], "target": [6, 7]},
+        ],
+    }
+    body |= {"generation": {"num_hypotheses": 2}}
+    (translation,) = (await _post(Gateway(), body)).json()["translations"]
+    assert [one["alignments"] for one in translation["hypotheses"]] == 2 * [
+        translation["alignments"]
+    ]
+
+
+async def test_who_asks_for_no_alignments_gets_none_and_the_model_is_not_asked() -> None:
+    gateway = Gateway()
+    (translation,) = (await _post(gateway, HELLO)).json()["translations"]
+    assert "alignments" not in translation
+    assert [call.return_alignments for call in gateway.backend.calls] == [False]
+
+
+async def test_alignments_bound_the_length_of_the_texts() -> None:
+    gateway = Gateway(limits={"max_hypothesis_chars": 18})
+    assert (await _post(gateway, HELLO | {"text": "a b"})).status_code == 200
+    error = await _error(gateway, HELLO | {"text": "a b", "return_alignments": True})
+    assert error["message"] == (
+        "`text` must have at most 2 characters in all with 1 hypotheses and their alignments, "
+        "but has 3"
+    )
+
+
+async def test_alignments_go_through_a_pivot() -> None:
+    gateway = Gateway(FakeBackend("de-en", (("de", "en"),)), FakeBackend("en-fr", (("en", "fr"),)))
+    body = {"text": "zwei drei", "source": "de", "target": "fr", "return_alignments": True}
+    (translation,) = (await _post(gateway, body)).json()["translations"]
+    assert translation["text"] == "fr:en:zwei drei"
+    assert translation["alignments"] == [
+        {"source": [0, 4], "target": [6, 10]},
+        {"source": [5, 9], "target": [11, 15]},
+    ]
+
+
 async def test_without_options_the_model_decides() -> None:
     gateway = Gateway()
     await _post(gateway, HELLO)

@@ -1,0 +1,139 @@
+"""From tokens to words: offsets through placeholders, capitals, punctuation and sentences."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.text.alignment import aligned_words, tokens_attended
+from model.text.languages import Pair
+from model.text.segmentation import Segment, Segmenter
+from model.text.tokenizer import Tokenizer
+from model.text.word_links import WordLink
+from model.text.words import words
+from tests.unit.model.text.listed import listed_tokenizer
+from tests.unit.model.text.tiny_tokenizer import train_tiny_tokenizer
+
+TINY = train_tiny_tokenizer(byte_fallback=True)
+PAIR = Pair("en", "de")
+MASKED = {"placeholders": True, "lowercase_all_caps": True}
+FRAGMENTS = [
+    "the old man", "sees", "a letter", "my sister", "https://example.org/a?b=1", "{name}", "<b>",
+    "</b>", "%s", "a@example.org", "12,5", "né", "e\u0301", "漢字", "😀", "\xad", "don\u2019t",
+    "“two”", "apples.", "THE OLD DOG!", "STRASSE", "ß", "İ", "\ue003", "—", "…", ",", "\n", "- ",
+]  # fmt: skip
+
+
+def copied(
+    text: str, tokenizer: Tokenizer, drop: int | None = None, **options: bool
+) -> list[tuple[Segment, str, list[WordLink]]]:
+    """Each segment of a text, translated by a model that writes what it reads."""
+    encoder = tokenizer.source_encoder(PAIR)
+    segmenter = Segmenter(tokenizer, language="en", target="de", max_tokens=100, **options)
+    results = []
+    for segment in segmenter.segment(text).segments:
+        first, last = len(encoder.before), len(segment.token_ids) - len(encoder.after)
+        places = [place for place in range(first, last) if place != drop]
+        token_ids = [segment.token_ids[place] for place in places]
+        found = aligned_words(segment, encoder, tokenizer, token_ids, places)
+        assert found[0] == segment.rendered(tokenizer.detokenize(token_ids).strip())
+        results.append((segment, *found))
+    return results
+
+
+def check(segment: Segment, translation: str, links: list[WordLink]) -> None:
+    assert links == sorted(set(links))
+    for link in links:
+        for (begin, end), side in zip(link, (segment.text, translation), strict=True):
+            assert 0 <= begin < end <= len(side)
+            assert side[begin:end] == side[begin:end].strip()
+    if segment.masked is not None:
+        for span in segment.masked.spans:
+            of_span = [link for link in links if link.source == (span.begin, span.end)]
+            assert [translation[slice(*link.target)] for link in of_span] == [span.text]
+
+
+TOKENIZERS = {
+    "pieces and bytes": (TINY, {}),
+    "placeholders": (TINY, MASKED),
+    "a list, languages and plain punctuation": (
+        listed_tokenizer(normalize_punctuation=True), {}
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+@given(
+    fragments=st.lists(
+        st.sampled_from(FRAGMENTS) | st.text(st.characters(codec="utf-8"), max_size=5), max_size=12
+    ),
+    space=st.sampled_from([" ", ""]),
+    drop=st.none() | st.integers(0, 8),
+)
+@settings(max_examples=150, deadline=None)
+def test_words_are_within_their_texts_and_what_is_kept_is_itself(
+    kind: str, fragments: list[str], space: str, drop: int | None
+) -> None:
+    tokenizer, options = TOKENIZERS[kind]
+    for segment, translation, links in copied(space.join(fragments), tokenizer, drop, **options):
+        check(segment, translation, links)
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("the old man doesn't see 12 letters, two apples and né!", {}),
+        ("see {name}, https://example.org/a and two apples at <b>my house</b>.", MASKED),
+        ("THE OLD MAN SEES STRASSE AND {name}!", MASKED),
+        ("the é old{name}man", MASKED),
+    ],
+)
+def test_a_copy_has_each_word_with_itself(text: str, options: dict[str, bool]) -> None:
+    for segment, translation, links in copied(text, TINY, **options):
+        check(segment, translation, links)
+        whole = [] if segment.masked is None else segment.masked.spans
+        spans = words(segment.text, whole=[(span.begin, span.end) for span in whole])
+        assert {link.source for link in links} == set(spans)
+        for link in links:
+            assert segment.text[slice(*link.source)] == translation[slice(*link.target)]
+
+
+def test_plain_punctuation_is_followed_to_the_text() -> None:
+    tokenizer = listed_tokenizer(normalize_punctuation=True)
+    text = "the  old\u00a0man… sees—“two apples” , my sister"
+    [(segment, translation, links)] = copied(text, tokenizer)
+    pairs = [
+        (segment.text[slice(*link.source)], translation[slice(*link.target)]) for link in links
+    ]
+    for word in ("the", "old", "man", "two", "apples", "my", "sister"):
+        assert (word, word) in pairs
+        assert all(target == word for source, target in pairs if source == word)
+
+
+def test_a_placeholder_that_the_model_loses_is_itself_where_it_is_put() -> None:
+    encoder = TINY.source_encoder(PAIR)
+    segmenter = Segmenter(TINY, language="en", max_tokens=60, placeholders=True)
+    [segment] = segmenter.segment("the old {name} man sees").segments
+    token_ids = TINY.tokenize("my sister")
+    translation, links = aligned_words(segment, encoder, TINY, token_ids, [0] * len(token_ids))
+    assert translation == "my sister {name}"
+    check(segment, translation, links)
+    assert WordLink((0, 3), (0, 2)) in links
+
+
+def test_which_step_tells_of_which_token() -> None:
+    # Three tokens and the end.
+    assert list(tokens_attended((5, 6, 7, 8), 3, shifted=False)) == [5, 6, 7]
+    assert list(tokens_attended((5, 6, 7, 8), 3, shifted=True)) == [6, 7, 8]
+    # Cut off: nobody has read the last token.
+    assert list(tokens_attended((5, 6, 7), 3, shifted=True)) == [6, 7, 7]
+    assert list(tokens_attended((5,), 0, shifted=True)) == []
+    assert list(tokens_attended((), 0, shifted=False)) == []
+
+
+def test_languages_around_a_text_are_no_words() -> None:
+    tokenizer = listed_tokenizer()
+    [(segment, _, links)] = copied("the old man", tokenizer)
+    assert segment.token_ids[0] == tokenizer.source_encoder(PAIR).before[0]
+    assert links[0] == WordLink((0, 3), (0, 3))
