@@ -7,12 +7,20 @@
 
 namespace polyhead {
 
+// int8: what a word of a row lacks, where the instruction set has to split it (see Int8Dot).
+struct Excess {
+  std::uint32_t offset;  // in bytes, of the line of weights that it meets, in each panel
+  std::uint32_t word;
+};
+
 struct Operand {
   const std::uint32_t* words;
   std::size_t stride;        // words from row to row
   const float* scales;       // int8: of each row
   const std::int32_t* sums;  // int8: 128 times the sum of each row
-  const bool* negative;      // int8: whether any number of each row is
+  // int8 with split words: of each row as many as words, and behind those that count zeros.
+  const Excess* excess;
+  const int* num_excess;
 };
 
 inline int input_words(Precision precision) {
@@ -26,7 +34,8 @@ struct OperandBuffer {
   Buffer<std::uint32_t> words;
   Buffer<float> scales;
   Buffer<std::int32_t> sums;
-  Buffer<bool> negative;
+  Buffer<Excess> excess;
+  Buffer<int> num_excess;
   std::size_t stride = 0;
 
   void reserve(Precision precision, int rows, int columns) {
@@ -37,11 +46,16 @@ struct OperandBuffer {
     words.reserve(stride * static_cast<std::size_t>(rows) + kLanes);
     scales.reserve(static_cast<std::size_t>(rows));
     sums.reserve(static_cast<std::size_t>(rows));
-    negative.reserve(static_cast<std::size_t>(rows));
+    if constexpr (SplitsWords<Int8Dot>) {
+      excess.reserve(stride * static_cast<std::size_t>(rows));
+      num_excess.reserve(static_cast<std::size_t>(rows));
+    }
   }
   Operand operand(int first_row = 0) const {
-    return {words.data() + stride * static_cast<std::size_t>(first_row), stride,
-            scales.data() + first_row, sums.data() + first_row, negative.data() + first_row};
+    const std::size_t at = stride * static_cast<std::size_t>(first_row);
+    return {words.data() + at,       stride,
+            scales.data() + first_row, sums.data() + first_row,
+            excess.data() + at,        num_excess.data() + first_row};
   }
 };
 
@@ -52,44 +66,71 @@ inline void store_whole_numbers(std::uint32_t* words, Ints x) {
   if constexpr (Int8Dot::kInputWords == 1) {
     std::memcpy(words, bytes, sizeof bytes);
   }
-#if defined(__AVX2__)
+#if defined(__SSE2__)
   if constexpr (Int8Dot::kInputWords == 2) {
-    const __m128i signs = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
-    const __m128i sizes = _mm_abs_epi8(signs);
+    const __m128i all = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
+    const __m128i even = _mm_srai_epi16(_mm_slli_epi16(all, 8), 8), odd = _mm_srai_epi16(all, 8);
     auto* to = reinterpret_cast<__m128i*>(words);
-    _mm_storeu_si128(to, _mm_unpacklo_epi32(signs, sizes));
-    _mm_storeu_si128(to + 1, _mm_unpackhi_epi32(signs, sizes));
+    _mm_storeu_si128(to, _mm_unpacklo_epi32(even, odd));
+    _mm_storeu_si128(to + 1, _mm_unpackhi_epi32(even, odd));
   }
-#elif defined(__SSE2__)
-  const __m128i all = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
-  const __m128i even = _mm_srai_epi16(_mm_slli_epi16(all, 8), 8), odd = _mm_srai_epi16(all, 8);
-  auto* to = reinterpret_cast<__m128i*>(words);
-  _mm_storeu_si128(to, _mm_unpacklo_epi32(even, odd));
-  _mm_storeu_si128(to + 1, _mm_unpackhi_epi32(even, odd));
 #endif
 }
 
+#if defined(__AVX2__)
+// Splits the words of a row in which two numbers are too large together, and lists what they lack;
+// returns how many there are. `words` and `excess` reach to a multiple of 16.
+inline int split_words(std::uint32_t* words, int num_words, Excess* excess) {
+  int count = 0;
+  const __m256i most = _mm256_set1_epi16(kMostInputPair), ones = _mm256_set1_epi8(1);
+  for (int first = 0; first < num_words; first += 64) {
+    std::uint64_t large = 0;  // a bit for each word
+    for (int w = first; w < std::min(first + 64, num_words); w += 8) {
+      const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words + w));
+      const __m256i sums = _mm256_abs_epi16(_mm256_maddubs_epi16(ones, bytes));
+      const __m256i above = _mm256_cmpgt_epi16(sums, most);
+      const __m256i either = _mm256_or_si256(above, _mm256_slli_epi32(above, 16));
+      const int bits = _mm256_movemask_ps(_mm256_castsi256_ps(either));
+      large |= static_cast<std::uint64_t>(bits) << (w - first);
+    }
+    // What a vector holds behind the last word is none.
+    if (num_words - first < 64) large &= (std::uint64_t{1} << (num_words - first)) - 1;
+    for (; large != 0; large &= large - 1) {
+      const int place = first + __builtin_ctzll(large);
+      std::int8_t halves[4], rest[4];
+      std::memcpy(halves, words + place, sizeof halves);
+      for (int i = 0; i < 4; i++) {
+        rest[i] = static_cast<std::int8_t>(halves[i] - halves[i] / 2);
+        halves[i] /= 2;
+      }
+      std::memcpy(words + place, halves, sizeof halves);
+      excess[count].offset = static_cast<std::uint32_t>(place) * sizeof(Ints);
+      std::memcpy(&excess[count++].word, rest, sizeof rest);
+    }
+  }
+  std::memset(excess + count, 0, sizeof *excess * static_cast<std::size_t>(num_words - count));
+  return count;
+}
+#endif
+
 // int8. A row that is not finite gets a scale that is not, and so do its products.
 inline void quantise_row(const float* row, int columns, std::uint32_t* words, float* scale,
-                         std::int32_t* sum_times_128, bool* negative) {
+                         std::int32_t* sum_times_128) {
   Floats most = splat(0.0f);
   for (int k = 0; k < columns; k += kLanes) most = maximum(most, absolute(load(row + k)));
   const float top = largest(most);
   const float factor = to_whole_numbers(top);
   const Floats shifter = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds half to even
   Floats totals = splat(0.0f);                // whole numbers below 2^24: exact
-  Floats least = splat(0.0f);
   for (int k = 0; k < columns; k += kLanes) {
     const Floats whole = (load(row + k) * factor + shifter) - shifter;
     totals += whole;
-    least = minimum(least, whole);
     store_whole_numbers(words, to_ints(whole));
     words += kLanes / 4 * Int8Dot::kInputWords;
   }
   const float total = sum(totals);  // NaN if the row has a NaN or an infinity
   *scale = total == total ? top / 127.0f : total;
   *sum_times_128 = total == total ? 128 * static_cast<std::int32_t>(total) : 0;
-  *negative = bits_above(splat(0.0f), least) != 0;
 }
 
 // `row` must be readable up to the next multiple of 16, and zero behind `columns`.
@@ -110,8 +151,11 @@ inline void prepare_row(Precision precision, const float* row, int columns, Oper
       }
       return;
     case Precision::kInt8:
-      quantise_row(row, columns, words, out.scales.data() + index, out.sums.data() + index,
-                   out.negative.data() + index);
+      quantise_row(row, columns, words, out.scales.data() + index, out.sums.data() + index);
+      if constexpr (SplitsWords<Int8Dot>) {
+        Excess* excess = out.excess.data() + out.stride * static_cast<std::size_t>(index);
+        out.num_excess.data()[index] = split_words(words, (columns + 3) / 4, excess);
+      }
   }
 }
 

@@ -167,6 +167,24 @@ template <class Dot, int MR, int NP>
 #pragma GCC unroll 4
     for (auto& word : third) word += Dot::kInputWords;
   }
+  if constexpr (SplitsWords<Dot>) {
+    const Excess* excess = x.excess + stride * static_cast<std::size_t>(row);
+    const int most = *std::max_element(x.num_excess + row, x.num_excess + row + MR);
+    const auto* start = reinterpret_cast<const char*>(lines - num_words * kPanelRegisters);
+    for (int e = 0; e < most; e++, excess++) {
+#pragma GCC unroll 16
+      for (std::size_t m = 0; m < MR; m++) {
+        const Excess& each = excess[stride * m];
+        const typename Dot::Input word = Dot::load(&each.word);
+        const auto* own = reinterpret_cast<const IntRegister*>(start + each.offset);
+#pragma GCC unroll 16
+        for (std::size_t n = 0; n < NR; n++) {
+          const std::size_t at = n / kPanelRegisters * num_words * kPanelRegisters;
+          sums[m][n] = Dot::step(sums[m][n], own[at + n % kPanelRegisters], word);
+        }
+      }
+    }
+  }
   typename Dot::Sum done[MR * NR];  // a copy, for `sums` must live in registers alone
 #pragma GCC unroll 16
   for (std::size_t m = 0; m < MR; m++) {
@@ -235,13 +253,6 @@ void rows_of(const Linear& linear, const Operand& x, int row, int count, int fir
              const Destination& y, Ahead ahead) {
   if constexpr (MR > 1) {
     if (count < MR) return rows_of<Dot, MR - 1>(linear, x, row, count, first, last, y, ahead);
-  }
-  if constexpr (Signed<Dot>) {
-    const bool* end = x.negative + row + MR;
-    if (std::find(x.negative + row, end, true) == end) {
-      using Faster = typename Dot::OfNonNegative;
-      return rows_of<Faster, MR>(linear, x, row, count, first, last, y, ahead);
-    }
   }
   panels<Dot, MR, TileShape<Dot>::panels(MR)>(linear, x, row, first, last, y, ahead);
 }
