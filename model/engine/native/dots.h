@@ -81,11 +81,11 @@ struct Int8Dot {
   }
 };
 #elif defined(__AVX2__)
-// vpmaddubsw adds two products in 16 bits. Weights are 1 to 255 here, so two inputs of different sign
-// always fit, and others whose sum is at most 128. A word in which they do not is split in two: the
-// halves of its numbers, and what is left, which comes again at the end of the row (see `Excess`).
+// vpmaddubsw adds two products in 16 bits. Weights are 1 to 255 here: there is room for two inputs of
+// different sign, and for those whose sum is at most 128, for 128 * 255 is 32,640. Words without room,
+// some 4 % with normally distributed numbers, are split: into halves of their numbers, and what is
+// left, which follows when all words have been there (excess.h).
 constexpr bool kWeightsPlus128 = true;
-constexpr int kMostInputPair = 128;  // 128 * 255 = 32,640
 struct Int8Dot {
   using Sum = IntRegister;
   static constexpr int kInputWords = 1;

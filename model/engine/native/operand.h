@@ -2,16 +2,11 @@
 #pragma once
 
 #include "arena.h"
+#include "excess.h"
 #include "linear.h"
 #include "simd.h"
 
 namespace polyhead {
-
-// int8: what a word of a row lacks, where the instruction set has to split it (see Int8Dot).
-struct Excess {
-  std::uint32_t offset;  // in bytes, of the line of weights that it meets, in each panel
-  std::uint32_t word;
-};
 
 struct Operand {
   const std::uint32_t* words;
@@ -76,42 +71,6 @@ inline void store_whole_numbers(std::uint32_t* words, Ints x) {
   }
 #endif
 }
-
-#if defined(__AVX2__)
-// Splits the words of a row in which two numbers are too large together, and lists what they lack;
-// returns how many there are. `words` and `excess` reach to a multiple of 16.
-inline int split_words(std::uint32_t* words, int num_words, Excess* excess) {
-  int count = 0;
-  const __m256i most = _mm256_set1_epi16(kMostInputPair), ones = _mm256_set1_epi8(1);
-  for (int first = 0; first < num_words; first += 64) {
-    std::uint64_t large = 0;  // a bit for each word
-    for (int w = first; w < std::min(first + 64, num_words); w += 8) {
-      const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words + w));
-      const __m256i sums = _mm256_abs_epi16(_mm256_maddubs_epi16(ones, bytes));
-      const __m256i above = _mm256_cmpgt_epi16(sums, most);
-      const __m256i either = _mm256_or_si256(above, _mm256_slli_epi32(above, 16));
-      const int bits = _mm256_movemask_ps(_mm256_castsi256_ps(either));
-      large |= static_cast<std::uint64_t>(bits) << (w - first);
-    }
-    // What a vector holds behind the last word is none.
-    if (num_words - first < 64) large &= (std::uint64_t{1} << (num_words - first)) - 1;
-    for (; large != 0; large &= large - 1) {
-      const int place = first + __builtin_ctzll(large);
-      std::int8_t halves[4], rest[4];
-      std::memcpy(halves, words + place, sizeof halves);
-      for (int i = 0; i < 4; i++) {
-        rest[i] = static_cast<std::int8_t>(halves[i] - halves[i] / 2);
-        halves[i] /= 2;
-      }
-      std::memcpy(words + place, halves, sizeof halves);
-      excess[count].offset = static_cast<std::uint32_t>(place) * sizeof(Ints);
-      std::memcpy(&excess[count++].word, rest, sizeof rest);
-    }
-  }
-  std::memset(excess + count, 0, sizeof *excess * static_cast<std::size_t>(num_words - count));
-  return count;
-}
-#endif
 
 // int8. A row that is not finite gets a scale that is not, and so do its products.
 inline void quantise_row(const float* row, int columns, std::uint32_t* words, float* scale,

@@ -81,6 +81,7 @@ struct Ahead {
 constexpr int kFewBlocks = kRegisterLanes == 16 ? INT32_MAX : 8;
 constexpr int kGroupBytes = 128 << 10;
 constexpr int kPanelRegisters = kLanes / kRegisterLanes;
+constexpr int kWordsATurn = kRegisterLanes == 8 ? 2 : 1;  // of a tile's loop
 
 // How many rows, and for so many rows how many panels, a tile has: what fits into the registers.
 template <class Dot>
@@ -128,6 +129,7 @@ template <class Dot, int MR, int NP>
     third[i] = x.words + stride * (static_cast<std::size_t>(row) + 3 * i);
   }
   const auto input = [&](std::size_t m) { return Dot::load(third[m / 3] + m % 3 * stride); };
+#pragma GCC unroll kWordsATurn
   for (std::size_t w = 0; w < num_words; w++) {
     if constexpr (MR > 1 || kRegisterLanes == 16) {
 #pragma GCC unroll 16
@@ -168,19 +170,20 @@ template <class Dot, int MR, int NP>
     for (auto& word : third) word += Dot::kInputWords;
   }
   if constexpr (SplitsWords<Dot>) {
+    lines -= num_words * kPanelRegisters;
     const Excess* excess = x.excess + stride * static_cast<std::size_t>(row);
     const int most = *std::max_element(x.num_excess + row, x.num_excess + row + MR);
-    const auto* start = reinterpret_cast<const char*>(lines - num_words * kPanelRegisters);
     for (int e = 0; e < most; e++, excess++) {
 #pragma GCC unroll 16
       for (std::size_t m = 0; m < MR; m++) {
         const Excess& each = excess[stride * m];
         const typename Dot::Input word = Dot::load(&each.word);
-        const auto* own = reinterpret_cast<const IntRegister*>(start + each.offset);
+        const auto* met = reinterpret_cast<const IntRegister*>(
+            reinterpret_cast<const char*>(lines) + each.offset);
 #pragma GCC unroll 16
         for (std::size_t n = 0; n < NR; n++) {
           const std::size_t at = n / kPanelRegisters * num_words * kPanelRegisters;
-          sums[m][n] = Dot::step(sums[m][n], own[at + n % kPanelRegisters], word);
+          sums[m][n] = Dot::step(sums[m][n], met[at + n % kPanelRegisters], word);
         }
       }
     }
