@@ -32,6 +32,7 @@ struct OperandBuffer {
   Buffer<Excess> excess;
   Buffer<int> num_excess;
   std::size_t stride = 0;
+  bool splits_words = false;
 
   void reserve(Precision precision, int rows, int columns) {
     const int values = values_per_word(precision);
@@ -41,16 +42,20 @@ struct OperandBuffer {
     words.reserve(stride * static_cast<std::size_t>(rows) + kLanes);
     scales.reserve(static_cast<std::size_t>(rows));
     sums.reserve(static_cast<std::size_t>(rows));
-    if constexpr (SplitsWords<Int8Dot>) {
+    splits_words = SplitsWords<Int8Dot> && precision == Precision::kInt8;
+    if (splits_words) {
       excess.reserve(stride * static_cast<std::size_t>(rows));
       num_excess.reserve(static_cast<std::size_t>(rows));
     }
   }
   Operand operand(int first_row = 0) const {
     const std::size_t at = stride * static_cast<std::size_t>(first_row);
-    return {words.data() + at,       stride,
-            scales.data() + first_row, sums.data() + first_row,
-            excess.data() + at,        num_excess.data() + first_row};
+    return {words.data() + at,
+            stride,
+            scales.data() + first_row,
+            sums.data() + first_row,
+            splits_words ? excess.data() + at : nullptr,
+            splits_words ? num_excess.data() + first_row : nullptr};
   }
 };
 
@@ -111,7 +116,7 @@ inline void prepare_row(Precision precision, const float* row, int columns, Oper
       return;
     case Precision::kInt8:
       quantise_row(row, columns, words, out.scales.data() + index, out.sums.data() + index);
-      if constexpr (SplitsWords<Int8Dot>) {
+      if (out.splits_words) {
         Excess* excess = out.excess.data() + out.stride * static_cast<std::size_t>(index);
         out.num_excess.data()[index] = split_words(words, (columns + 3) / 4, excess);
       }

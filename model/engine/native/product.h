@@ -172,7 +172,9 @@ template <class Dot, int MR, int NP>
   if constexpr (SplitsWords<Dot>) {
     lines -= num_words * kPanelRegisters;
     const Excess* excess = x.excess + stride * static_cast<std::size_t>(row);
-    const int most = *std::max_element(x.num_excess + row, x.num_excess + row + MR);
+    int most = 0;
+#pragma GCC unroll 16
+    for (int m = 0; m < MR; m++) most = std::max(most, x.num_excess[row + m]);
     for (int e = 0; e < most; e++, excess++) {
 #pragma GCC unroll 16
       for (std::size_t m = 0; m < MR; m++) {
@@ -277,17 +279,15 @@ void product(const Linear& linear, const Operand& x, int num_rows, int first, in
   const std::size_t step = blocks > kFewBlocks ? 0
                            : sizeof(Ints) * static_cast<std::size_t>(group) /
                                  static_cast<std::size_t>(blocks);
-  const auto first_row = [&](int block) {  // of blocks as even as can be
-    return static_cast<int>(static_cast<std::int64_t>(num_rows) * block / blocks);
-  };
+  const int rows = num_rows / blocks, larger = num_rows % blocks;  // blocks as even as can be
   for (int panel = first; panel < last; panel += group) {
     const int end = panel + group < last ? panel + group : last;
     auto next = reinterpret_cast<std::uintptr_t>(linear.lines) +
                 sizeof(Ints) * num_words * static_cast<std::size_t>(end);
-    for (int block = 0; block < blocks; block++, next += step * num_words) {
-      const int row = first_row(block);
-      rows_of<Dot, Shape::kMostRows>(linear, x, row, first_row(block + 1) - row, panel, end, y,
-                                     {next, step});
+    for (int block = 0, row = 0; block < blocks; block++, next += step * num_words) {
+      const int count = rows + (block < larger ? 1 : 0);
+      rows_of<Dot, Shape::kMostRows>(linear, x, row, count, panel, end, y, {next, step});
+      row += count;
     }
   }
 }
