@@ -11,9 +11,8 @@ namespace polyhead {
 
 template <class Dot>
 concept RowPairs = Dot::kRowPairs;
-// There is a faster way where no number of the input is negative.
 template <class Dot>
-concept Signed = requires { typename Dot::OfNonNegative; };
+concept SplitsWords = Dot::kSplitsWords;
 
 // A word of the input, in all lanes. N: what it is, float or std::int32_t.
 template <class N>
@@ -82,43 +81,23 @@ struct Int8Dot {
   }
 };
 #elif defined(__AVX2__)
-// The input's signs go over to the weights: |x| times that. vpmaddubsw adds two such products in 16
-// bits, at most 2 * 127 * 127 = 32,258.
-constexpr bool kWeightsPlus128 = false;
-struct NonNegativeInt8Dot;
+// vpmaddubsw adds two products in 16 bits. Weights are 1 to 255 here: there is room for two inputs of
+// different sign, and for those whose sum is at most 128, for 128 * 255 is 32,640. Words without room,
+// some 4 % with normally distributed numbers, are split: into halves of their numbers, and what is
+// left, which follows when all words have been there (excess.h).
+constexpr bool kWeightsPlus128 = true;
 struct Int8Dot {
   using Sum = IntRegister;
-  using OfNonNegative = NonNegativeInt8Dot;
-  static constexpr int kInputWords = 2;  // four bytes, and their absolute values
+  static constexpr int kInputWords = 1;
   static constexpr bool kHeavy = true;
-  struct Input {
-    IntRegister bytes, absolute;
-  };
-  static PH_INLINE Input load(const std::uint32_t* word) {
-    return {broadcast<std::int32_t>(word), broadcast<std::int32_t>(word + 1)};
-  }
+  static constexpr bool kSplitsWords = true;
+  using Input = IntRegister;
+  static PH_INLINE Input load(const std::uint32_t* word) { return broadcast<std::int32_t>(word); }
   static PH_INLINE Sum step(Sum sum, IntRegister line, Input x) {
-    const __m256i signed_line = _mm256_sign_epi8((__m256i)line, (__m256i)x.bytes);
-    return add(sum, (__m256i)x.absolute, signed_line);
-  }
-  static PH_INLINE Sum add(Sum sum, __m256i absolute, __m256i line) {
-    const __m256i pairs = _mm256_maddubs_epi16(absolute, line);
+    const __m256i pairs = _mm256_maddubs_epi16((__m256i)line, (__m256i)x);
     sum += (Sum)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
     asm("" : "+x"(sum));  // GCC 12 would regroup the sums of several steps, and spill them
     return sum;
-  }
-};
-// Of rows without a negative number, such as those behind a ReLU: a quarter less to do.
-struct NonNegativeInt8Dot {
-  using Sum = IntRegister;
-  static constexpr int kInputWords = Int8Dot::kInputWords;
-  static constexpr bool kHeavy = true;
-  using Input = IntRegister;
-  static PH_INLINE Input load(const std::uint32_t* word) {
-    return broadcast<std::int32_t>(word + 1);
-  }
-  static PH_INLINE Sum step(Sum sum, IntRegister line, Input x) {
-    return Int8Dot::add(sum, (__m256i)x, (__m256i)line);
   }
 };
 #elif defined(__SSE2__)

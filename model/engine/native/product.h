@@ -81,6 +81,7 @@ struct Ahead {
 constexpr int kFewBlocks = kRegisterLanes == 16 ? INT32_MAX : 8;
 constexpr int kGroupBytes = 128 << 10;
 constexpr int kPanelRegisters = kLanes / kRegisterLanes;
+constexpr int kWordsATurn = kRegisterLanes == 8 ? 2 : 1;  // of a tile's loop
 
 // How many rows, and for so many rows how many panels, a tile has: what fits into the registers.
 template <class Dot>
@@ -128,6 +129,7 @@ template <class Dot, int MR, int NP>
     third[i] = x.words + stride * (static_cast<std::size_t>(row) + 3 * i);
   }
   const auto input = [&](std::size_t m) { return Dot::load(third[m / 3] + m % 3 * stride); };
+#pragma GCC unroll kWordsATurn
   for (std::size_t w = 0; w < num_words; w++) {
     if constexpr (MR > 1 || kRegisterLanes == 16) {
 #pragma GCC unroll 16
@@ -166,6 +168,27 @@ template <class Dot, int MR, int NP>
     lines += kPanelRegisters;
 #pragma GCC unroll 4
     for (auto& word : third) word += Dot::kInputWords;
+  }
+  if constexpr (SplitsWords<Dot>) {
+    lines -= num_words * kPanelRegisters;
+    const Excess* excess = x.excess + stride * static_cast<std::size_t>(row);
+    int most = 0;
+#pragma GCC unroll 16
+    for (int m = 0; m < MR; m++) most = std::max(most, x.num_excess[row + m]);
+    for (int e = 0; e < most; e++, excess++) {
+#pragma GCC unroll 16
+      for (std::size_t m = 0; m < MR; m++) {
+        const Excess& each = excess[stride * m];
+        const typename Dot::Input word = Dot::load(&each.word);
+        const auto* met = reinterpret_cast<const IntRegister*>(
+            reinterpret_cast<const char*>(lines) + each.offset);
+#pragma GCC unroll 16
+        for (std::size_t n = 0; n < NR; n++) {
+          const std::size_t at = n / kPanelRegisters * num_words * kPanelRegisters;
+          sums[m][n] = Dot::step(sums[m][n], met[at + n % kPanelRegisters], word);
+        }
+      }
+    }
   }
   typename Dot::Sum done[MR * NR];  // a copy, for `sums` must live in registers alone
 #pragma GCC unroll 16
@@ -236,13 +259,6 @@ void rows_of(const Linear& linear, const Operand& x, int row, int count, int fir
   if constexpr (MR > 1) {
     if (count < MR) return rows_of<Dot, MR - 1>(linear, x, row, count, first, last, y, ahead);
   }
-  if constexpr (Signed<Dot>) {
-    const bool* end = x.negative + row + MR;
-    if (std::find(x.negative + row, end, true) == end) {
-      using Faster = typename Dot::OfNonNegative;
-      return rows_of<Faster, MR>(linear, x, row, count, first, last, y, ahead);
-    }
-  }
   panels<Dot, MR, TileShape<Dot>::panels(MR)>(linear, x, row, first, last, y, ahead);
 }
 
@@ -263,17 +279,15 @@ void product(const Linear& linear, const Operand& x, int num_rows, int first, in
   const std::size_t step = blocks > kFewBlocks ? 0
                            : sizeof(Ints) * static_cast<std::size_t>(group) /
                                  static_cast<std::size_t>(blocks);
-  const auto first_row = [&](int block) {  // of blocks as even as can be
-    return static_cast<int>(static_cast<std::int64_t>(num_rows) * block / blocks);
-  };
+  const int rows = num_rows / blocks, larger = num_rows % blocks;  // blocks as even as can be
   for (int panel = first; panel < last; panel += group) {
     const int end = panel + group < last ? panel + group : last;
     auto next = reinterpret_cast<std::uintptr_t>(linear.lines) +
                 sizeof(Ints) * num_words * static_cast<std::size_t>(end);
-    for (int block = 0; block < blocks; block++, next += step * num_words) {
-      const int row = first_row(block);
-      rows_of<Dot, Shape::kMostRows>(linear, x, row, first_row(block + 1) - row, panel, end, y,
-                                     {next, step});
+    for (int block = 0, row = 0; block < blocks; block++, next += step * num_words) {
+      const int count = rows + (block < larger ? 1 : 0);
+      rows_of<Dot, Shape::kMostRows>(linear, x, row, count, panel, end, y, {next, step});
+      row += count;
     }
   }
 }
