@@ -7,6 +7,8 @@ models, workload    which weights, and what is translated
 contender           what translates token ids, and how work comes in: an open loop, batches
 ctranslate2_model   our weights in the form of CTranslate2
 *_contender         ours and others behind one interface
+text_engines        engines that take texts, and no ids
+text_contenders     ours and those behind that interface, from text to text
 machine             what it ran on
 peaks, peak.cc      what the CPUs can do at most, and what a model asks of them
 instruction_sets    how everybody is held to a lesser one
