@@ -47,8 +47,6 @@ class Workload:
 
     sources: tuple[tuple[int, ...], ...]
     """Each ends with the end token."""
-    texts: tuple[str, ...]
-    """(N,) what they were made of; nothing where they are random."""
     references: tuple[str, ...] | None
     """(N,) what each should be translated to, where that is known."""
     planned: tuple[int, ...] | None
@@ -57,6 +55,8 @@ class Workload:
     """The one limit for all targets, since not every contender can have one for each."""
     left_out: int
     """Lines longer than the model may read."""
+    texts: tuple[str, ...] = ()
+    """(N,) what they were made of; nothing where they are random."""
 
 
 def draw_workload(model: BenchModel, text: TextFile, *, count: int | None, seed: int) -> Workload:
