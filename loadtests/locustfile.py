@@ -19,9 +19,7 @@ import argparse
 import math
 import random
 import uuid
-from functools import cache
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 from locust import FastHttpUser, events, task
@@ -30,19 +28,14 @@ from locust.contrib.fasthttp import FastResponse
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
-from loadtests.corpus import DEFAULT_PARAGRAPHS, DEFAULT_SENTENCES, Corpus, LoadTestError
+from loadtests.corpus import Corpus
 from loadtests.mix import MIXES, Mix, Request
-
-
-@cache
-def corpus_of(texts: str, paragraphs: str) -> Corpus:
-    """The texts of two files, or of the project's own where they have no name."""
-    return Corpus.read(Path(texts or DEFAULT_SENTENCES), Path(paragraphs or DEFAULT_PARAGRAPHS))
 
 
 class TranslationUser(FastHttpUser):
     """Asks, waits for the answer, thinks, asks again."""
 
+    corpus = Corpus.read()
     numbers = count()
 
     def __init__(self, environment: Environment) -> None:
@@ -51,9 +44,7 @@ class TranslationUser(FastHttpUser):
         options: Any = environment.parsed_options
         worker = max(0, getattr(environment.runner, "worker_index", 0))
         self.rng = random.Random(f"{options.seed}/{worker}/{next(self.numbers)}")
-        corpus = corpus_of(options.texts, options.paragraphs)
-        self.mix = Mix(options.mix, corpus, options.source, options.target)
-        self.echoes_ids: bool = not options.foreign
+        self.mix = Mix(options.mix, self.corpus, options.source, options.target)
 
     def wait_time(self) -> float:
         """Seconds until the next request: exponential, as independent people are."""
@@ -71,13 +62,12 @@ class TranslationUser(FastHttpUser):
             name=request.kind,
             catch_response=True,
         ) as response:
-            expected_id = request_id if self.echoes_ids else None
-            fault = _fault(response, expected_id, request)
+            fault = _fault(response, request_id, request)
             # Said either way, for locust's own opinion of a status need not be ours.
             response.success() if fault is None else response.failure(fault)
 
 
-def _fault(response: FastResponse, expected_id: str | None, request: Request) -> str | None:
+def _fault(response: FastResponse, request_id: str, request: Request) -> str | None:
     """The first thing wrong with an answer, None if nothing is."""
     if response.status_code == 0:
         # Only answers that never came have it.
@@ -86,7 +76,7 @@ def _fault(response: FastResponse, expected_id: str | None, request: Request) ->
     has_retry_after = bool(headers.get("Retry-After"))
     content = response.content or b""
     fault = request.fault(response.status_code, content, has_retry_after=has_retry_after)
-    if fault is None and expected_id is not None and headers.get("X-Request-Id") != expected_id:
+    if fault is None and headers.get("X-Request-Id") != request_id:
         return "`X-Request-Id` must be echoed"
     return fault
 
@@ -103,28 +93,9 @@ def not_negative(text: str) -> float:
 def add_options(parser: LocustArgumentParser) -> None:
     """The options of this file, beside locust's own."""
     # A master sends the values to its workers, who know no types but those of JSON.
-    parser.add_argument(
-        "--texts",
-        default="",
-        metavar="FILE",
-        help="sentences to translate, one a line (default: the project's own)",
-        include_in_web_ui=False,
-    )
-    parser.add_argument(
-        "--paragraphs",
-        default="",
-        metavar="FILE",
-        help="paragraphs to translate, blank lines between them (default: the project's own)",
-        include_in_web_ui=False,
-    )
     parser.add_argument("--source", default="en", metavar="CODE", help="language of the texts")
     parser.add_argument("--target", default="de", metavar="CODE", help="language wanted")
     parser.add_argument("--mix", choices=list(MIXES), default="realistic", help="kinds of requests")
-    parser.add_argument(
-        "--foreign",
-        action="store_true",
-        help="the service is not Polyhead: it need not echo X-Request-Id",
-    )
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="the same seed draws the same texts"
     )
@@ -135,16 +106,6 @@ def add_options(parser: LocustArgumentParser) -> None:
         metavar="SECONDS",
         help="mean pause of a user between an answer and the next request (default: none)",
     )
-
-
-@events.init.add_listener
-def check_corpus(environment: Environment, **_: Any) -> None:
-    """Before the first user is made, ends the run where the texts are no good."""
-    options: Any = environment.parsed_options
-    try:
-        corpus_of(options.texts, options.paragraphs)
-    except LoadTestError as error:
-        raise SystemExit(f"locust: {error}") from error
 
 
 @events.quitting.add_listener

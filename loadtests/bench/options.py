@@ -108,12 +108,18 @@ class BenchOptions:
                 f"use, but is {self.threads}"
             )
         for peer in self.peers:
-            if find_spec(peer) is None:
-                raise BenchError(
-                    f"`peer` {peer} is not installed: pip install 'polyhead[bench]' brings it"
-                )
+            if find_spec(peer.replace("-", "_")) is None:
+                package = f"{peer}" if peer.takes_text else "'polyhead[bench]'"
+                raise BenchError(f"`peer` {peer} is not installed: pip install {package} brings it")
+        if self.texts:
+            self._check_texts()
         if self.text.references and self.model in RANDOM_MODELS:
             raise BenchError(f"the random weights of {self.model} cannot be held to references")
+
+    @property
+    def texts(self) -> bool:
+        """Whether contenders go from text to text, as a peer takes no token ids."""
+        return any(peer.takes_text for peer in self.peers)
 
     @property
     def cores(self) -> tuple[int, ...]:
@@ -147,7 +153,25 @@ class BenchOptions:
             return None
         return _RANDOM_SENTENCES if self.model in RANDOM_MODELS else _TRAINED_SENTENCES
 
+    def _check_texts(self) -> None:
+        """Of those who take texts each takes one at a time, on CPUs, and searches greedily."""
+        of_texts = {
+            "peer": (self.peers, tuple(peer for peer in Peer if peer.takes_text)),
+            "regime": (self.regimes, (Regime.LATENCY, Regime.THROUGHPUT)),
+            "search": (self.searches, (Search.GREEDY,)),
+            "device": ((self.device,), ("cpu",)),
+            "instruction_set": ((self.forced_set,), (None,)),
+        }
+        for name, (given, possible) in of_texts.items():
+            if not set(given) <= set(possible):
+                raise BenchError(
+                    f"`{name}` must be of {', '.join(map(str, possible))} beside peers that take "
+                    f"texts, but is {', '.join(map(str, given))}"
+                )
+
     def _nearest_dtype(self, peer: Peer, dtype: str, cpu_flags: Iterable[str]) -> str:
+        if peer.takes_text:
+            return "int8" if peer is Peer.FXTRANSLATE else "float32"
         if self.peer_dtype is not None:
             return self.peer_dtype
         on_cpu = self.device == "cpu"

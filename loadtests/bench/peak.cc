@@ -60,34 +60,27 @@ double peak(int operations, double seconds, const Step& step) {
   });
 }
 
+#define PEAK(Sum, Operand, operations, step) \
+  return peak<Sum, Operand>(operations, seconds, [&](auto sum, auto a, auto b) { return step; })
+
 double float32(double seconds) {
 #if defined(__AVX512F__)
-  return peak<__m512, __m512>(32, seconds, [](auto sum, auto a, auto b) {
-    return _mm512_fmadd_ps(a, b, sum);
-  });
+  PEAK(__m512, __m512, 32, _mm512_fmadd_ps(a, b, sum));
 #elif defined(__FMA__)
-  return peak<__m256, __m256>(16, seconds, [](auto sum, auto a, auto b) {
-    return _mm256_fmadd_ps(a, b, sum);
-  });
+  PEAK(__m256, __m256, 16, _mm256_fmadd_ps(a, b, sum));
 #elif defined(__aarch64__)
-  return peak<float32x4_t, float32x4_t>(8, seconds, [](auto sum, auto a, auto b) {
-    return vfmaq_f32(sum, a, b);
-  });
+  PEAK(float32x4_t, float32x4_t, 8, vfmaq_f32(sum, a, b));
 #else
   typedef float Floats __attribute__((vector_size(16)));
-  return peak<Floats, Floats>(8, seconds, [](auto sum, auto a, auto b) { return sum + a * b; });
+  PEAK(Floats, Floats, 8, sum + a * b);
 #endif
 }
 
 double bfloat16([[maybe_unused]] double seconds) {
 #if defined(__AVX512BF16__)
-  return peak<__m512, __m512i>(64, seconds, [](auto sum, auto a, auto b) {
-    return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
-  });
+  PEAK(__m512, __m512i, 64, _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b));
 #elif defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
-  return peak<float32x4_t, uint16x8_t>(32, seconds, [](auto sum, auto a, auto b) {
-    return vbfmmlaq_f32(sum, (bfloat16x8_t)a, (bfloat16x8_t)b);
-  });
+  PEAK(float32x4_t, uint16x8_t, 32, vbfmmlaq_f32(sum, (bfloat16x8_t)a, (bfloat16x8_t)b));
 #else
   return 0;
 #endif
@@ -95,30 +88,19 @@ double bfloat16([[maybe_unused]] double seconds) {
 
 double int8([[maybe_unused]] double seconds) {
 #if defined(__AVX512VNNI__)
-  return peak<__m512i, __m512i>(128, seconds, [](auto sum, auto a, auto b) {
-    return _mm512_dpbusd_epi32(sum, a, b);
-  });
+  PEAK(__m512i, __m512i, 128, _mm512_dpbusd_epi32(sum, a, b));
 #elif defined(__AVXVNNI__)
-  return peak<__m256i, __m256i>(64, seconds, [](auto sum, auto a, auto b) {
-    return _mm256_dpbusd_avx_epi32(sum, a, b);
-  });
+  PEAK(__m256i, __m256i, 64, _mm256_dpbusd_avx_epi32(sum, a, b));
 #elif defined(__AVX2__)
   const __m256i ones = _mm256_set1_epi16(1);
-  return peak<__m256i, __m256i>(64, seconds, [ones](auto sum, auto a, auto b) {
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), ones));
-  });
+  PEAK(__m256i, __m256i, 64,
+       _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), ones)));
 #elif defined(__x86_64__)  // SSE2 has no product of bytes
-  return peak<__m128i, __m128i>(16, seconds, [](auto sum, auto a, auto b) {
-    return _mm_add_epi32(sum, _mm_madd_epi16(a, b));
-  });
+  PEAK(__m128i, __m128i, 16, _mm_add_epi32(sum, _mm_madd_epi16(a, b)));
 #elif defined(__ARM_FEATURE_MATMUL_INT8)
-  return peak<int32x4_t, int8x16_t>(64, seconds, [](auto sum, auto a, auto b) {
-    return vmmlaq_s32(sum, a, b);
-  });
+  PEAK(int32x4_t, int8x16_t, 64, vmmlaq_s32(sum, a, b));
 #elif defined(__ARM_FEATURE_DOTPROD)
-  return peak<int32x4_t, int8x16_t>(32, seconds, [](auto sum, auto a, auto b) {
-    return vdotq_s32(sum, a, b);
-  });
+  PEAK(int32x4_t, int8x16_t, 32, vdotq_s32(sum, a, b));
 #else
   return 0;
 #endif

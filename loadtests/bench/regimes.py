@@ -53,7 +53,7 @@ _UNSETTLED = 0.2
 _TRIAL = 0.25
 """Length of a trial run, as a share of an online round."""
 
-Score = Callable[[Search, Sequence[Sequence[int]]], dict[str, float]]
+Score = Callable[[Search, Translated], dict[str, float]]
 """What is to be said of a search's targets of as many first sources, by name: their BLEU."""
 
 
@@ -297,13 +297,14 @@ class _ClosedJob(Job):
         facts: dict[str, Any] = {
             "sentences": len(targets),
             "output_tokens": turn.num_tokens,
-            "operations": operations(self.worker.spec.model.config, source_tokens, rows),
         }
+        if turn.texts is None:
+            facts["operations"] = operations(self.worker.spec.model.config, source_tokens, rows)
         if planned is not None:
             hits = [len(t) + 1 == n for t, n in zip(targets, planned, strict=False)]
             facts["planned_lengths"] = sum(hits) / len(hits)
         if self.score is not None:
-            facts |= self.score(self.task.search, targets)
+            facts |= self.score(self.task.search, turn)
         return facts
 
     @property

@@ -56,6 +56,7 @@ def as_object(
         "ratios": {key: round(spread["median"], 4) for key, spread in compared.items()},
         "ratio_rounds": {key: spread["rounds"] for key, spread in compared.items()},
         "model": options.model,
+        "from": "texts" if options.texts else "token ids",
         "regimes": options.regimes,
         "seed": options.seed,
         "rounds": min(rounds, default=0),
@@ -198,12 +199,12 @@ def as_tables(values: Mapping[str, Any]) -> str:
     """A table for each regime, search and load of such an object; ratios, memory and notes."""
     if "lengths" in values:
         return _length_tables(values)
-    hardware, sentences = values["hardware"], values["sentences"]
+    hardware, sentences, form = values["hardware"], values["sentences"], values["from"]
     parts = [
         f"{values['model']}: {sentences} sentences of {values['source_tokens'] / sentences:.1f} "
         f"tokens on average, {hardware['cores']} of {hardware['cores_of_machine']} CPUs "
         f"({hardware['cpu']}), {values['rounds']} rounds, seed {values['seed']}\n"
-        "Medians, with the smallest and the largest round; token ids in, token ids out.\n"
+        f"Medians, with the smallest and the largest round; {form} in, {form} out.\n"
         + _machine_lines(values)
     ]
     # Measurements of one table stand together only once they are sorted.

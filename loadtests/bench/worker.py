@@ -177,6 +177,8 @@ def _serve(pipe: Connection, spec: ContenderSpec) -> None:
 
 
 def _become(spec: ContenderSpec) -> tuple[Contender, str]:
+    if spec.texts is not None:
+        return _text_contender(spec), spec.weights_digest or ""
     if spec.name == Peer.CTRANSLATE2:
         # It would import torch for its converters, and so hold memory that it can do without.
         sys.modules["torch"] = None  # type: ignore[assignment]
@@ -192,14 +194,28 @@ def _become(spec: ContenderSpec) -> tuple[Contender, str]:
     from loadtests.bench.polyhead_contender import PolyheadContender
 
     ours = PolyheadContender(spec, weights)
-    # As a replica does.
-    gc.collect()
-    gc.freeze()
+    _freeze()
     if spec.device == "cuda":
         # To look for cycles among tens of thousands of queued sequences takes twice as long as the
         # engine's own work on them; a service has shorter queues.
         gc.disable()
     return ours, weights_digest
+
+
+def _text_contender(spec: ContenderSpec) -> Contender:
+    from loadtests.bench.text_contenders import PolyheadTexts, TextPeer
+
+    if spec.name in list(Peer):
+        return TextPeer(spec)
+    ours = PolyheadTexts(spec)
+    _freeze()
+    return ours
+
+
+def _freeze() -> None:
+    """Spares the collector what lives as long as the process, as a replica does."""
+    gc.collect()
+    gc.freeze()
 
 
 class Field(AbstractContextManager["Field"]):

@@ -16,11 +16,8 @@ from loadtests.bench.models import (
     length_token,
 )
 from loadtests.corpus import DEFAULT_SENTENCES
-from model.checkpoints.embedded import DEFAULT
 from model.config import TransformerConfig
 from model.errors import RecipeError
-from model.text.tokenizer import Tokenizer
-from model.text.tokenizer_config import PIECES_FILE
 from model.training.text import read_pairs
 
 __all__ = ["TextFile", "Workload", "draw_workload", "poisson_arrivals"]
@@ -58,6 +55,8 @@ class Workload:
     """The one limit for all targets, since not every contender can have one for each."""
     left_out: int
     """Lines longer than the model may read."""
+    texts: tuple[str, ...] = ()
+    """(N,) what they were made of; nothing where they are random."""
 
 
 def draw_workload(model: BenchModel, text: TextFile, *, count: int | None, seed: int) -> Workload:
@@ -72,8 +71,7 @@ def draw_workload(model: BenchModel, text: TextFile, *, count: int | None, seed:
     Raises:
         BenchError: the file cannot be used, or has no references although they are asked for.
     """
-    directory = model.directory or DEFAULT
-    tokenizer = Tokenizer.from_file(directory / PIECES_FILE)
+    tokenizer = model.tokenizer()
     lines = list(_read(text))
     tokenized = [
         (*ids, tokenizer.eos_id) for ids in tokenizer.tokenize_batch([s for s, _ in lines])
@@ -85,14 +83,16 @@ def draw_workload(model: BenchModel, text: TextFile, *, count: int | None, seed:
         )
     generator = random.Random(seed)
     drawn = list(islice(_rounds(usable, generator), count or len(usable)))
-    planned = None
+    planned, texts = None, tuple[str, ...]()
     if model.directory is None:
         lengths = [len(tokenized[i]) for i in drawn]
         sources, planned = _random_sources(lengths, model.config, generator)
     else:
         sources = tuple(tokenized[i] for i in drawn)
+        texts = tuple(lines[i][0] for i in drawn)
     return Workload(
         sources=sources,
+        texts=texts,
         references=tuple(lines[i][1] for i in drawn) if text.references else None,
         planned=planned,
         max_new_tokens=min(max(map(len, sources)) + _ROOM, model.config.max_positions),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from time import sleep
@@ -63,15 +63,20 @@ def _kill(title: str) -> Callable[[Service], None]:
     return lambda service: os.kill(service.pids(title)[0], signal.SIGKILL)
 
 
+def _stop(pid: int, seconds: float, still_there: Callable[[], bool] = lambda: True) -> None:
+    """SIGSTOP, and SIGCONT after a while, unless it was killed meanwhile, as hopeless."""
+    os.kill(pid, signal.SIGSTOP)
+    sleep(seconds)
+    if still_there():
+        os.kill(pid, signal.SIGCONT)
+
+
 def _hang(title: str) -> Callable[[Service], None]:
-    """SIGSTOP for the youngest process with that title, and SIGCONT after a while."""
+    """Stops the youngest process with that title for a while."""
 
     def inject(service: Service) -> None:
         pid = service.pids(title)[-1]
-        os.kill(pid, signal.SIGSTOP)
-        sleep(_STOPPED_SECONDS)
-        if pid in service.pids(title):  # else it was killed meanwhile, as hopeless
-            os.kill(pid, signal.SIGCONT)
+        _stop(pid, _STOPPED_SECONDS, lambda: pid in service.pids(title))
 
     return inject
 
@@ -108,9 +113,7 @@ def _leave_node(service: Cluster) -> None:
 
 def _hang_raylet(service: Cluster) -> None:
     [raylet, *_] = pids(service.node_of(service.pids(TRANSLATOR)[0]).pid, "raylet")
-    os.kill(raylet, signal.SIGSTOP)
-    sleep(_STOPPED_SECONDS)
-    os.kill(raylet, signal.SIGCONT)
+    _stop(raylet, _STOPPED_SECONDS)
 
 
 def _restart_head(service: Cluster) -> None:
@@ -137,19 +140,13 @@ def _kill_of(node: int, title: str) -> Callable[[Cluster], None]:
 
 
 def _hang_of(node: int, title: str) -> Callable[[Cluster], None]:
-    """SIGSTOP for the process of that node, and SIGCONT after a minute."""
+    """Stops the process of that node for a minute."""
 
     def inject(service: Cluster) -> None:
         [pid, *_] = pids(service.nodes[node].pid, title)
-        os.kill(pid, signal.SIGSTOP)
-        sleep(_LONG_STOPPED_SECONDS)
-        os.kill(pid, signal.SIGCONT)
+        _stop(pid, _LONG_STOPPED_SECONDS)
 
     return inject
-
-
-def _is_led(service: Cluster) -> bool:
-    return service.is_running()
 
 
 def _is_led_anew(service: Cluster) -> bool:
@@ -173,30 +170,35 @@ _CLUSTER: dict[str, Any] = {
 }
 
 
-def _cluster(folder: Path) -> Service:
+@contextmanager
+def _started(folder: Path, *, with_redis: bool = False) -> Iterator[Cluster]:
+    """A cluster that is closed, with its Redis, unless all goes well."""
     with ExitStack() as stack:
-        cluster = Cluster(folder)
+        redis = RedisServer(folder) if with_redis else None
+        if redis is not None:
+            stack.callback(redis.close)
+        cluster = Cluster(folder, redis=redis)
         stack.callback(cluster.close)
+        yield cluster
+        stack.pop_all()
+
+
+def _cluster(folder: Path) -> Service:
+    with _started(folder) as cluster:
         cluster.deploy(**_CLUSTER)
         # Only now, for where there is room, Serve would put gateways as well.
         if not wait_for(lambda: len(cluster.pids(GATEWAY)) == 2, _PLACING_SECONDS):
             raise ServiceError("the gateways did not start")
         for _ in range(2):
             cluster.add_worker()
-        stack.pop_all()
     return cluster
 
 
 def _cluster_with_redis(folder: Path) -> Service:
     """A head that only leads, and a worker with everything else, its own front included."""
-    with ExitStack() as stack:
-        redis = RedisServer(folder)
-        stack.callback(redis.close)
-        cluster = Cluster(folder, redis=redis)
-        stack.callback(cluster.close)
+    with _started(folder, with_redis=True) as cluster:
         cluster.add_worker(cpus=1 + 2 * TRANSLATOR_CPUS, front="127.0.0.2")
         cluster.deploy(**_CLUSTER)
-        stack.pop_all()
     return cluster
 
 
@@ -204,16 +206,11 @@ def _supervised_cluster(folder: Path) -> Service:
     """A head that only leads, with Redis behind it, and two workers, each with a front, a gateway
     and a translator. What ends is started again. The load goes to the last worker's front.
     """
-    with ExitStack() as stack:
-        redis = RedisServer(folder)
-        stack.callback(redis.close)
-        cluster = Cluster(folder, redis=redis)
-        stack.callback(cluster.close)
+    with _started(folder, with_redis=True) as cluster:
         for host in ("127.0.0.2", "127.0.0.3"):
             cluster.add_worker(cpus=1 + TRANSLATOR_CPUS, front=host)
         cluster.deploy(**(_CLUSTER | {"gateways_per_node": 1}))
         cluster.supervise()
-        stack.pop_all()
     return cluster
 
 
@@ -257,18 +254,20 @@ CASES: dict[str, Case] = {
         needs=RedisServer.PROGRAM,
     ),
     "gcs-killed": _supervised("the GCS is killed", _kill_of(0, "gcs_server"), _is_led_anew),
-    "gcs-hung": _supervised("the GCS hangs for a minute", _hang_of(0, "gcs_server"), _is_led),
+    "gcs-hung": _supervised(
+        "the GCS hangs for a minute", _hang_of(0, "gcs_server"), Cluster.is_running
+    ),
     "head-raylet-killed": _supervised(
         "the head's raylet is killed", _kill_of(0, "raylet"), _is_led_anew
     ),
     "head-raylet-hung": _supervised(
-        "the head's raylet hangs for a minute", _hang_of(0, "raylet"), _is_led
+        "the head's raylet hangs for a minute", _hang_of(0, "raylet"), Cluster.is_running
     ),
     "worker-raylet-killed": _supervised(
         "a worker's raylet is killed", _kill_of(1, "raylet"), _is_led_anew
     ),
     "worker-raylet-hung": _supervised(
-        "a worker's raylet hangs for a minute", _hang_of(1, "raylet"), _is_led
+        "a worker's raylet hangs for a minute", _hang_of(1, "raylet"), Cluster.is_running
     ),
     "redeploy": Case("`serve deploy` with other settings", _redeploy, _cluster, replaces_all=True),
 }

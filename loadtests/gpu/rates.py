@@ -71,11 +71,10 @@ def measure_peers(figures: Figures, peers: Mapping[Peer, BenchOptions] = PEERS) 
             print(f"{peer}: skipped, since it is not installed", flush=True)
             continue
         try:
-            notes = measure("peer", replace(options, peers=(peer,)), figures)
+            measure("peer", replace(options, peers=(peer,)), figures)
         except BenchError as error:
-            notes = [f"{peer} was excluded: {error}"]
-            print(*notes, flush=True)
-        missing += [note for note in notes if "was excluded" in note]
+            missing.append(f"{peer} was excluded: {error}")
+            print(missing[-1], flush=True)
     return missing
 
 

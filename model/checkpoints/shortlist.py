@@ -91,14 +91,18 @@ class Shortlist:
         sides share their vocabulary, and the end token. None, which is all, if they are more than
         `shortlist_limit`: a runner copies their rows of the projection for each sequence.
         """
-        source = np.unique(np.fromiter(source_ids, np.int64))
-        listed = source[source < len(self.offsets) - 1]
-        lists = [self.ids[self.offsets[each] : self.offsets[each + 1]] for each in listed]
+        likely = np.zeros(config.tgt_vocab_size, dtype=np.bool_)
+        likely[: self.first] = True
+        likely[config.eos_id] = True
+        source = np.array(list(set(source_ids)), dtype=np.int64)
         if config.shared_embeddings:
-            lists.append(source.astype(np.int32))
-        always = np.arange(self.first, dtype=np.int32)
-        likely = np.unique(np.concatenate([always, *lists, np.array([config.eos_id], np.int32)]))
-        return likely if likely.size <= shortlist_limit(config) else None
+            likely[source] = True
+        listed = source[source < len(self.offsets) - 1]
+        bounds = zip(self.offsets[listed].tolist(), self.offsets[listed + 1].tolist(), strict=True)
+        lists = [self.ids[begin:end] for begin, end in bounds]
+        likely[np.concatenate([self.ids[:0], *lists])] = True
+        candidates = np.flatnonzero(likely).astype(np.int32)
+        return candidates if candidates.size <= shortlist_limit(config) else None
 
 
 def read_shortlist(directory: Path, config: TransformerConfig) -> Shortlist:

