@@ -16,14 +16,13 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple, Self
 
 from model.errors import InvalidRequestError
 from model.text.languages import Pair
-from model.text.protection import WEB_ADDRESS, Masked, Masker, is_mark, longest
+from model.text.protection import WEB_ADDRESS, Bounds, Masked, Masker, is_mark, longest
 from model.text.sentences import split_sentences
 from model.text.tokenizer import Tokenizer
 from model.text.vocabulary import PLACEHOLDERS
@@ -123,6 +122,8 @@ _SPACE = re.compile(r"\s+")
 _WORD = re.compile(r"[^\W\d_]+")
 _SHORT = 200
 """Characters of a sentence that is found, and looked through, within microseconds."""
+_BATCH = 1000
+"""Characters of short sentences that are cut together, within a millisecond or two."""
 _SURELY_TOO_MANY = 1.3
 """Times the most tokens of a segment: a part for which so many are expected is cut unread."""
 _MOST_NOISE = 32
@@ -195,35 +196,116 @@ class Segmenter:
             raise InvalidRequestError(
                 f"a text must be valid Unicode, but has a lone surrogate at character {error.start}"
             ) from None
-        lines: _Cut = {}
-        cut = partial(self._line, sentences={})
-        for part in _BREAK.split(text):
-            yield from _once(part, lines, cut)
+        batch: list[_Part] = []
+        size = 0
+        for part in self._parts(text):
+            if isinstance(part, _Sentence) and len(part.text) > _SHORT:
+                yield from self._cut_batch(batch)
+                yield from self._cut_long(part)
+                batch, size = [], 0
+                continue
+            batch.append(part)
+            size += len(part) if isinstance(part, str) else len(part.text)
+            if size > _BATCH:
+                yield from self._cut_batch(batch)
+                batch, size = [], 0
+        yield from self._cut_batch(batch)
 
-    def _line(self, line: str, sentences: _Cut) -> Iterator[Segment | str]:
+    def _parts(self, text: str) -> Iterator[_Part]:
+        """What of `text` is kept, and its sentences. Lines and sentences that come again, as they
+        do in tables, are the same objects."""
+        lines: dict[str, list[_Part]] = {}
+        sentences: dict[str, _Sentence] = {}
+        for line in _BREAK.split(text):
+            if (parts := lines.get(line)) is not None:
+                yield from parts
+            elif len(line) > _SHORT:
+                yield from self._parts_of_line(line, sentences)
+            else:
+                parts = lines[line] = list(self._parts_of_line(line, sentences))
+                yield from parts
+
+    def _parts_of_line(self, line: str, sentences: dict[str, _Sentence]) -> Iterator[_Part]:
         if not _says_something(line):
             yield line
             return
         start = _LINE_START.match(line)
-        begin = start.end() if start else 0
-        if begin:
+        if start and (begin := start.end()):
             yield line[:begin]
-        for sentence in split_sentences(line[begin:], self._language):
-            if len(sentence) == len(line):  # which is remembered itself
-                yield from self._sentence(sentence)
-            else:
-                yield from _once(sentence, sentences, self._sentence)
+            line = line[begin:]
+        for text in split_sentences(line, self._language):
+            sentence = sentences.get(text)
+            if sentence is None:
+                sentence = sentences[text] = _Sentence(text)
+            yield sentence
 
-    def _sentence(self, sentence: str) -> Iterator[Segment | str]:
-        if len(sentence) > _SHORT:
-            yield ""  # it took its time to be found
-        bounds = () if self._masker is None else self._masker.bounds(sentence)
-        if len(sentence) > _SHORT:
-            yield ""  # and what is to be kept in it
+    def _cut_batch(self, batch: Sequence[_Part]) -> Iterator[Segment | str]:
+        """The pieces of some short parts; sentences that are new are read together."""
+        new = {part: None for part in batch if isinstance(part, _Sentence) and not part.pieces}
+        if new:
+            self._cut_short(list(new))
+        for part in batch:
+            if isinstance(part, str):
+                yield part
+            else:
+                yield from part.pieces
+
+    def _cut_short(self, sentences: Sequence[_Sentence]) -> None:
+        """Cuts short sentences, most of which are one segment."""
+        all_bounds = self._bounds([sentence.text for sentence in sentences])
+        drafts: list[tuple[_Sentence, Bounds, int, _Draft]] = []
+        for sentence, bounds in zip(sentences, all_bounds, strict=True):
+            text = sentence.text
+            begin, end = _core(text, 0, len(text))
+            core = text[begin:end]
+            if _says_something(core):
+                kept = longest(_within(bounds, begin, end)) if bounds else bounds
+                drafts.append((sentence, bounds, begin, self._draft(core, begin, kept)))
+            else:
+                sentence.pieces.append(text)
+        rows = self._encoder.encode_batch([draft.read for *_, draft in drafts])
+        for (sentence, bounds, begin, draft), token_ids in zip(drafts, rows, strict=True):
+            piece = self._whole(draft, token_ids, is_part=False)
+            if piece is None:
+                density = len(token_ids) / draft.to_read
+                sentence.pieces.extend(self._segments(sentence.text, bounds, density))
+                continue
+            if begin:
+                sentence.pieces.append(sentence.text[:begin])
+            sentence.pieces.append(piece)
+            if tail := sentence.text[begin + len(draft.core) :]:
+                sentence.pieces.append(tail)
+
+    def _cut_long(self, sentence: _Sentence) -> Iterator[Segment | str]:
+        """The pieces of a long sentence as they are found."""
+        if sentence.pieces:
+            yield from sentence.pieces
+            return
+        yield ""  # it took its time to be found
+        [bounds] = self._bounds([sentence.text])
+        yield ""  # and what is to be kept in it
+        for piece in self._segments(sentence.text, bounds, 0.0):
+            sentence.pieces.append(piece)
+            yield piece
+
+    def _bounds(self, sentences: Sequence[str]) -> Sequence[Bounds]:
+        """Where spans to be kept are in each of some sentences."""
+        if self._masker is None:
+            return [()] * len(sentences)
+        return self._masker.bounds_batch(sentences)
+
+    def _segments(self, sentence: str, bounds: Bounds, density: float) -> Iterator[Segment | str]:
+        """The pieces of a sentence that may be too long.
+
+        Args:
+            sentence: any.
+            bounds: of what is to be kept in it.
+            density: its tokens per character read, or 0 if unknown.
+        """
         most_masked = len(PLACEHOLDERS) * max((end - begin - 1 for begin, end in bounds), default=0)
-        # In the order of the text from the last one on; parts with the tokens per character read,
-        # in what they are a part of, or 0 if unknown.
-        left: list[str | tuple[int, int, float]] = [(0, len(sentence), 0.0)]
+        # In the order of the text from the last one on; parts with the density of what they are a
+        # part of.
+        left: list[str | tuple[int, int, float]] = [(0, len(sentence), density)]
         while left:
             part = left.pop()
             if isinstance(part, str):
@@ -238,16 +320,16 @@ class Segmenter:
             if first < begin:
                 yield sentence[first:begin]
             if len(core) == 1 or not self._is_too_long(density, len(core) - most_masked):
-                kept = longest(_within(bounds, begin, end)) if bounds else bounds
-                to_read = len(core) - sum(right - left - 1 for left, right in kept)
-                if len(core) == 1 or not self._is_too_long(density, to_read):
-                    segment = self._read(core, begin, kept)
-                    if (piece := self._whole(segment, density > 0)) is not None:
+                draft = self._draft(core, begin, longest(_within(bounds, begin, end)))
+                if len(core) == 1 or not self._is_too_long(density, draft.to_read):
+                    token_ids = self._encoder.encode(draft.read)
+                    piece = self._whole(draft, token_ids, is_part=density > 0)
+                    if piece is not None:
                         yield piece
                         if end < last:
                             yield sentence[end:last]
                         continue
-                    density = len(segment.token_ids) / to_read
+                    density = len(token_ids) / draft.to_read
             cut = _cut(sentence, begin, end, bounds)
             left += (sentence[end:last], (cut, end, density), (begin, cut, density))
 
@@ -255,74 +337,74 @@ class Segmenter:
         """Whether a part of so many characters is surely cut, which need not be read for that."""
         return density * to_read >= _SURELY_TOO_MANY * self._max_tokens
 
-    def _whole(self, segment: Segment, is_part: bool) -> Segment | str | None:
-        """The segment, or its text if that is kept; None if it must be cut."""
-        if len(segment.token_ids) <= self._max_tokens:
-            return segment if self._knows(segment, is_part) else segment.text
-        # A character of too many tokens is kept.
-        return segment.text if len(segment.text) == 1 else None
-
-    def _read(self, core: str, begin: int, kept: _Bounds) -> Segment:
-        """`core`, which begins at `begin` of its sentence, as a segment of any length."""
+    def _draft(self, core: str, begin: int, kept: Bounds) -> _Draft:
+        """`core`, which begins at `begin` of its sentence, as it is read."""
         masked = None
+        read = core
         if self._masker is not None:
-            bounds = [(left - begin, right - begin) for left, right in kept]
+            bounds = [(left - begin, right - begin) for left, right in kept] if begin else kept
             masked = self._masker.mask(core, bounds)
-        read = core if masked is None else masked.text
+            read = masked.text
         all_caps = self._lowercase_all_caps and _is_all_caps(read)
-        return Segment(
-            text=core,
-            token_ids=self._encoder.encode(read.lower() if all_caps else read),
-            all_caps=all_caps,
-            masked=masked,
-        )
+        to_read = len(core) - sum(right - left - 1 for left, right in kept)
+        return _Draft(core, read.lower() if all_caps else read, all_caps, masked, to_read)
 
-    def _knows(self, segment: Segment, is_part: bool) -> bool:
+    def _whole(
+        self, draft: _Draft, token_ids: tuple[int, ...], *, is_part: bool
+    ) -> Segment | str | None:
+        """The segment, or its text if that is kept; None if it must be cut."""
+        text = draft.core
+        if len(token_ids) <= self._max_tokens:
+            if self._knows(text, token_ids, is_part):
+                return Segment(text, token_ids, draft.all_caps, draft.masked)
+            return text
+        # A character of too many tokens is kept.
+        return text if len(text) == 1 else None
+
+    def _knows(self, text: str, token_ids: tuple[int, ...], is_part: bool) -> bool:
         """Whether the vocabulary has any of the letters, and the rest is no noise."""
         before, after = len(self._encoder.before), len(self._encoder.after)
         fallback_ids = self._tokenizer.fallback_ids
-        if fallback_ids.isdisjoint(segment.token_ids):
-            return len(segment.token_ids) > before + after
-        token_ids = segment.token_ids[before : len(segment.token_ids) - after]
+        if fallback_ids.isdisjoint(token_ids):
+            return len(token_ids) > before + after
+        token_ids = token_ids[before : len(token_ids) - after]
         unknown = sum(map(fallback_ids.__contains__, token_ids))
         if (is_part or unknown > _MOST_NOISE) and (
             4 * unknown > 3 * len(token_ids)
-            or (2 * unknown > len(token_ids) and _is_mostly_marks(segment.text))
+            or (2 * unknown > len(token_ids) and _is_mostly_marks(text))
         ):
             return False
         return any(map(self._tokenizer.has_letter, token_ids))
 
 
-_Cut = dict[str, list[Segment | str]]
-"""What of a text has been cut, and into which pieces."""
+class _Sentence:
+    """A sentence of a text."""
+
+    __slots__ = ("pieces", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.pieces: list[Segment | str] = []
+        """Those of `Segmenter.pieces`, once it is cut."""
 
 
-def _once(
-    text: str, done: _Cut, cut: Callable[[str], Iterator[Segment | str]]
-) -> Iterable[Segment | str]:
-    """The pieces that `cut` makes of `text`: the same ones if it comes again, as in tables."""
-    if text in done:
-        return done[text]
-    if len(text) > _SHORT:
-        return _remembered(text, done, cut)
-    pieces = done[text] = list(cut(text))
-    return pieces
+_Part = str | _Sentence
+"""What is kept between sentences, or one of them."""
 
 
-def _remembered(
-    text: str, done: _Cut, cut: Callable[[str], Iterator[Segment | str]]
-) -> Iterator[Segment | str]:
-    pieces = done[text] = []
-    for piece in cut(text):
-        pieces.append(piece)
-        yield piece
+class _Draft(NamedTuple):
+    """A segment before it has token ids."""
+
+    core: str
+    read: str
+    """What the encoder reads for it."""
+    all_caps: bool
+    masked: Masked | None
+    to_read: int
+    """Characters of `core`, a span that is kept being one."""
 
 
-_Bounds = Sequence[tuple[int, int]]
-"""Where spans to be kept begin and end: in order, none touching another."""
-
-
-def _within(bounds: _Bounds, begin: int, end: int) -> _Bounds:
+def _within(bounds: Bounds, begin: int, end: int) -> Bounds:
     """The parts of `bounds` between `begin` and `end`."""
     low = bisect_right(bounds, begin, key=lambda bound: bound[1])
     high = bisect_left(bounds, end, key=lambda bound: bound[0])
@@ -367,7 +449,7 @@ def _core(sentence: str, begin: int, end: int) -> tuple[int, int]:
     return begin, end
 
 
-def _cut(sentence: str, begin: int, end: int, kept: _Bounds) -> int:
+def _cut(sentence: str, begin: int, end: int, kept: Bounds) -> int:
     """The best place near the middle to part `sentence[begin:end]`, two characters or more, but not
     what is to be kept in it.
 
@@ -403,7 +485,7 @@ def _outwards(places: Sequence[int], middle: int) -> Iterator[int]:
             right += 1
 
 
-def _span_at(place: int, kept: _Bounds) -> tuple[()] | tuple[int, int]:
+def _span_at(place: int, kept: Bounds) -> tuple[()] | tuple[int, int]:
     """Where what is kept begins and ends, if `place` is within."""
     number = bisect_left(kept, place, key=lambda bound: bound[0]) - 1
     return kept[number] if number >= 0 and place < kept[number][1] else ()
