@@ -83,7 +83,7 @@ _FORMAT = (
     r"[sdiouxXfgcpn@](?![a-z])"
 )
 _GAP = r"[^\S\n]"
-"""White space within a line: nothing that is kept goes beyond one, so lines are searched together."""
+"""White space within a line. Nothing that is kept goes beyond one: they are searched together."""
 _KEPT = re.compile(
     "|".join(
         [
@@ -180,6 +180,8 @@ class Masker:
             bounds: the `bounds` of the sentence, or of a longer one for this part of it.
         """
         chosen = longest(self.bounds(sentence) if bounds is None else bounds)
+        if not chosen and _RARE.isdisjoint(sentence):
+            return Masked(sentence, sentence)
         return Masked(self._masked(sentence, chosen, PLACEHOLDERS), sentence, chosen)
 
     def mask_pair(self, source: str, target: str, first: int = 0) -> tuple[str, str]:

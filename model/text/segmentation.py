@@ -15,9 +15,10 @@ The cost of any text grows with its length: each character is looked at a bounde
 from __future__ import annotations
 
 import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple, Self
 
 from model.errors import InvalidRequestError
@@ -165,7 +166,9 @@ class Segmenter:
         least = len(self._encoder.before) + len(self._encoder.after) + 1
         if max_tokens < least:
             raise InvalidRequestError(f"`max_tokens` must be at least {least}, but is {max_tokens}")
-        self._tokenizer = tokenizer
+        self._fallback_ids = tokenizer.fallback_ids
+        self._has_letter = tokenizer.has_letter
+        self._least_tokens = least
         self._language = language
         self._max_tokens = max_tokens
         self._lowercase_all_caps = lowercase_all_caps
@@ -196,96 +199,82 @@ class Segmenter:
             raise InvalidRequestError(
                 f"a text must be valid Unicode, but has a lone surrogate at character {error.start}"
             ) from None
-        batch: list[_Part] = []
-        size = 0
-        for part in self._parts(text):
-            if isinstance(part, _Sentence) and len(part.text) > _SHORT:
-                yield from self._cut_batch(batch)
-                yield from self._cut_long(part)
-                batch, size = [], 0
-                continue
-            batch.append(part)
-            size += len(part) if isinstance(part, str) else len(part.text)
-            if size > _BATCH:
-                yield from self._cut_batch(batch)
-                batch, size = [], 0
+        batch = _Batch()
+        lines: dict[str, list[_Part]] = {}
+        for line in _BREAK.split(text):
+            parts: Iterable[_Part] | None = lines.get(line)
+            if parts is None:
+                parts = self._parts(line, batch)
+                if len(line) <= _SHORT:
+                    parts = lines[line] = list(parts)
+            for part in parts:
+                batch.parts.append(part)
+                if batch.size > _BATCH:
+                    yield from self._cut_batch(batch)
+            batch.size += 1
         yield from self._cut_batch(batch)
 
-    def _parts(self, text: str) -> Iterator[_Part]:
-        """What of `text` is kept, and its sentences. Lines and sentences that come again, as they
-        do in tables, are the same objects."""
-        lines: dict[str, list[_Part]] = {}
-        sentences: dict[str, _Sentence] = {}
-        for line in _BREAK.split(text):
-            if (parts := lines.get(line)) is not None:
-                yield from parts
-            elif len(line) > _SHORT:
-                yield from self._parts_of_line(line, sentences)
-            else:
-                parts = lines[line] = list(self._parts_of_line(line, sentences))
-                yield from parts
-
-    def _parts_of_line(self, line: str, sentences: dict[str, _Sentence]) -> Iterator[_Part]:
+    def _parts(self, line: str, batch: _Batch) -> Iterator[_Part]:
+        """The pieces of what of a line is kept, and of its sentences, which `batch` gets to cut."""
         if not _says_something(line):
-            yield line
+            yield (line,)
             return
         start = _LINE_START.match(line)
         if start and (begin := start.end()):
-            yield line[:begin]
+            yield (line[:begin],)
             line = line[begin:]
-        for text in split_sentences(line, self._language):
-            sentence = sentences.get(text)
-            if sentence is None:
-                sentence = sentences[text] = _Sentence(text)
-            yield sentence
-
-    def _cut_batch(self, batch: Sequence[_Part]) -> Iterator[Segment | str]:
-        """The pieces of some short parts; sentences that are new are read together."""
-        new = {part: None for part in batch if isinstance(part, _Sentence) and not part.pieces}
-        if new:
-            self._cut_short(list(new))
-        for part in batch:
-            if isinstance(part, str):
-                yield part
+        for sentence in split_sentences(line, self._language):
+            if (pieces := batch.sentences.get(sentence)) is not None:
+                yield pieces
+                continue
+            pieces = batch.sentences[sentence] = []
+            batch.size += len(sentence)
+            if len(sentence) > _SHORT:
+                yield self._cut_long(sentence, pieces)
             else:
-                yield from part.pieces
+                batch.short[sentence] = pieces
+                yield pieces
 
-    def _cut_short(self, sentences: Sequence[_Sentence]) -> None:
-        """Cuts short sentences, most of which are one segment."""
-        all_bounds = self._bounds([sentence.text for sentence in sentences])
-        drafts: list[tuple[_Sentence, Bounds, int, _Draft]] = []
-        for sentence, bounds in zip(sentences, all_bounds, strict=True):
-            text = sentence.text
-            begin, end = _core(text, 0, len(text))
-            core = text[begin:end]
+    def _cut_batch(self, batch: _Batch) -> Iterator[Segment | str]:
+        """The pieces of all parts, which leaves the batch without any."""
+        if batch.short:
+            self._cut_short(batch.short)
+        parts, batch.parts, batch.short, batch.size = batch.parts, [], {}, 0
+        return chain.from_iterable(parts)
+
+    def _cut_short(self, sentences: dict[str, list[Segment | str]]) -> None:
+        """Adds the pieces of short sentences, most of which are one segment."""
+        drafts: list[tuple[str, list[Segment | str], Bounds, int, str, _Read]] = []
+        all_bounds = self._bounds(list(sentences))
+        for (sentence, pieces), bounds in zip(sentences.items(), all_bounds, strict=True):
+            begin, end = _core(sentence, 0, len(sentence))
+            core = sentence[begin:end]
             if _says_something(core):
-                kept = longest(_within(bounds, begin, end)) if bounds else bounds
-                drafts.append((sentence, bounds, begin, self._draft(core, begin, kept)))
+                read = self._read(core, begin, longest(_within(bounds, begin, end)))
+                drafts.append((sentence, pieces, bounds, begin, core, read))
             else:
-                sentence.pieces.append(text)
-        rows = self._encoder.encode_batch([draft.read for *_, draft in drafts])
-        for (sentence, bounds, begin, draft), token_ids in zip(drafts, rows, strict=True):
-            piece = self._whole(draft, token_ids, is_part=False)
+                pieces.append(sentence)
+        rows = self._encoder.encode_batch([draft[-1].text for draft in drafts])
+        for (sentence, pieces, bounds, begin, core, read), token_ids in zip(
+            drafts, rows, strict=True
+        ):
+            piece = self._whole(core, read, token_ids, is_part=False)
             if piece is None:
-                density = len(token_ids) / draft.to_read
-                sentence.pieces.extend(self._segments(sentence.text, bounds, density))
+                pieces.extend(self._segments(sentence, bounds))
                 continue
             if begin:
-                sentence.pieces.append(sentence.text[:begin])
-            sentence.pieces.append(piece)
-            if tail := sentence.text[begin + len(draft.core) :]:
-                sentence.pieces.append(tail)
+                pieces.append(sentence[:begin])
+            pieces.append(piece)
+            if tail := sentence[begin + len(core) :]:
+                pieces.append(tail)
 
-    def _cut_long(self, sentence: _Sentence) -> Iterator[Segment | str]:
-        """The pieces of a long sentence as they are found."""
-        if sentence.pieces:
-            yield from sentence.pieces
-            return
+    def _cut_long(self, sentence: str, pieces: list[Segment | str]) -> Iterator[Segment | str]:
+        """The pieces of a long sentence as they are found, which are added to `pieces`."""
         yield ""  # it took its time to be found
-        [bounds] = self._bounds([sentence.text])
+        [bounds] = self._bounds([sentence])
         yield ""  # and what is to be kept in it
-        for piece in self._segments(sentence.text, bounds, 0.0):
-            sentence.pieces.append(piece)
+        for piece in self._segments(sentence, bounds):
+            pieces.append(piece)
             yield piece
 
     def _bounds(self, sentences: Sequence[str]) -> Sequence[Bounds]:
@@ -294,18 +283,12 @@ class Segmenter:
             return [()] * len(sentences)
         return self._masker.bounds_batch(sentences)
 
-    def _segments(self, sentence: str, bounds: Bounds, density: float) -> Iterator[Segment | str]:
-        """The pieces of a sentence that may be too long.
-
-        Args:
-            sentence: any.
-            bounds: of what is to be kept in it.
-            density: its tokens per character read, or 0 if unknown.
-        """
+    def _segments(self, sentence: str, bounds: Bounds) -> Iterator[Segment | str]:
+        """The pieces of a sentence that may be too long."""
         most_masked = len(PLACEHOLDERS) * max((end - begin - 1 for begin, end in bounds), default=0)
-        # In the order of the text from the last one on; parts with the density of what they are a
-        # part of.
-        left: list[str | tuple[int, int, float]] = [(0, len(sentence), density)]
+        # In the order of the text from the last one on; parts with the tokens per character read,
+        # in what they are a part of, or 0 if unknown.
+        left: list[str | tuple[int, int, float]] = [(0, len(sentence), 0.0)]
         while left:
             part = left.pop()
             if isinstance(part, str):
@@ -320,16 +303,18 @@ class Segmenter:
             if first < begin:
                 yield sentence[first:begin]
             if len(core) == 1 or not self._is_too_long(density, len(core) - most_masked):
-                draft = self._draft(core, begin, longest(_within(bounds, begin, end)))
-                if len(core) == 1 or not self._is_too_long(density, draft.to_read):
-                    token_ids = self._encoder.encode(draft.read)
-                    piece = self._whole(draft, token_ids, is_part=density > 0)
+                kept = longest(_within(bounds, begin, end))
+                to_read = len(core) - sum(right - left - 1 for left, right in kept)
+                if len(core) == 1 or not self._is_too_long(density, to_read):
+                    read = self._read(core, begin, kept)
+                    token_ids = self._encoder.encode(read.text)
+                    piece = self._whole(core, read, token_ids, is_part=density > 0)
                     if piece is not None:
                         yield piece
                         if end < last:
                             yield sentence[end:last]
                         continue
-                    density = len(token_ids) / draft.to_read
+                    density = len(token_ids) / to_read
             cut = _cut(sentence, begin, end, bounds)
             left += (sentence[end:last], (cut, end, density), (begin, cut, density))
 
@@ -337,36 +322,35 @@ class Segmenter:
         """Whether a part of so many characters is surely cut, which need not be read for that."""
         return density * to_read >= _SURELY_TOO_MANY * self._max_tokens
 
-    def _draft(self, core: str, begin: int, kept: Bounds) -> _Draft:
-        """`core`, which begins at `begin` of its sentence, as it is read."""
-        masked = None
-        read = core
+    def _read(self, core: str, begin: int, kept: Bounds) -> _Read:
+        """How `core`, which begins at `begin` of its sentence, is read."""
+        text, masked = core, None
         if self._masker is not None:
-            bounds = [(left - begin, right - begin) for left, right in kept] if begin else kept
-            masked = self._masker.mask(core, bounds)
-            read = masked.text
-        all_caps = self._lowercase_all_caps and _is_all_caps(read)
-        to_read = len(core) - sum(right - left - 1 for left, right in kept)
-        return _Draft(core, read.lower() if all_caps else read, all_caps, masked, to_read)
+            if begin:
+                kept = [(left - begin, right - begin) for left, right in kept]
+            masked = self._masker.mask(core, kept)
+            text = masked.text
+        if self._lowercase_all_caps and _is_all_caps(text):
+            return _Read(text.lower(), True, masked)
+        return _Read(text, False, masked)
 
     def _whole(
-        self, draft: _Draft, token_ids: tuple[int, ...], *, is_part: bool
+        self, core: str, read: _Read, token_ids: tuple[int, ...], *, is_part: bool
     ) -> Segment | str | None:
         """The segment, or its text if that is kept; None if it must be cut."""
-        text = draft.core
         if len(token_ids) <= self._max_tokens:
-            if self._knows(text, token_ids, is_part):
-                return Segment(text, token_ids, draft.all_caps, draft.masked)
-            return text
+            if self._knows(core, token_ids, is_part):
+                return Segment(core, token_ids, read.all_caps, read.masked)
+            return core
         # A character of too many tokens is kept.
-        return text if len(text) == 1 else None
+        return core if len(core) == 1 else None
 
     def _knows(self, text: str, token_ids: tuple[int, ...], is_part: bool) -> bool:
         """Whether the vocabulary has any of the letters, and the rest is no noise."""
-        before, after = len(self._encoder.before), len(self._encoder.after)
-        fallback_ids = self._tokenizer.fallback_ids
+        fallback_ids = self._fallback_ids
         if fallback_ids.isdisjoint(token_ids):
-            return len(token_ids) > before + after
+            return len(token_ids) >= self._least_tokens
+        before, after = len(self._encoder.before), len(self._encoder.after)
         token_ids = token_ids[before : len(token_ids) - after]
         unknown = sum(map(fallback_ids.__contains__, token_ids))
         if (is_part or unknown > _MOST_NOISE) and (
@@ -374,41 +358,44 @@ class Segmenter:
             or (2 * unknown > len(token_ids) and _is_mostly_marks(text))
         ):
             return False
-        return any(map(self._tokenizer.has_letter, token_ids))
+        return any(map(self._has_letter, token_ids))
 
 
-class _Sentence:
-    """A sentence of a text."""
-
-    __slots__ = ("pieces", "text")
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.pieces: list[Segment | str] = []
-        """Those of `Segmenter.pieces`, once it is cut."""
+_Part = Iterable[Segment | str]
+"""The pieces of a sentence, or of what is kept between two."""
 
 
-_Part = str | _Sentence
-"""What is kept between sentences, or one of them."""
+class _Batch:
+    """Parts of a text that are cut together."""
+
+    __slots__ = ("parts", "sentences", "short", "size")
+
+    def __init__(self) -> None:
+        self.parts: list[_Part] = []
+        self.short: dict[str, list[Segment | str]] = {}
+        """Sentences among them whose pieces are not found yet."""
+        self.size = 0
+        """In characters, about."""
+        self.sentences: dict[str, list[Segment | str]] = {}
+        """All of the text so far: those that come again, as in tables, have the same pieces."""
 
 
-class _Draft(NamedTuple):
-    """A segment before it has token ids."""
+class _Read(NamedTuple):
+    """What the encoder reads for a text."""
 
-    core: str
-    read: str
-    """What the encoder reads for it."""
+    text: str
     all_caps: bool
     masked: Masked | None
-    to_read: int
-    """Characters of `core`, a span that is kept being one."""
 
 
 def _within(bounds: Bounds, begin: int, end: int) -> Bounds:
     """The parts of `bounds` between `begin` and `end`."""
-    low = bisect_right(bounds, begin, key=lambda bound: bound[1])
-    high = bisect_left(bounds, end, key=lambda bound: bound[0])
-    within = list(bounds[low:high])
+    if not bounds:
+        return bounds
+    low = bisect_left(bounds, (begin,))
+    if low and bounds[low - 1][1] > begin:
+        low -= 1
+    within = list(bounds[low : bisect_left(bounds, (end,))])
     if within:
         within[0] = (max(within[0][0], begin), within[0][1])
         within[-1] = (within[-1][0], min(within[-1][1], end))
@@ -422,11 +409,9 @@ def _is_mostly_marks(text: str) -> bool:
 
 def _says_something(text: str) -> bool:
     """Whether there are words in `text`, besides addresses."""
-    if not any(map(str.isalpha, text)):
-        return False
     # Most texts have none of these, and to look for addresses costs as much as to tokenise.
     if "@" not in text and "://" not in text and "www." not in text:
-        return True
+        return any(map(str.isalpha, text))
     return any(
         found["letter"] and found[0].isalpha() for found in _ADDRESS_OR_LETTER.finditer(text)
     )
@@ -487,7 +472,7 @@ def _outwards(places: Sequence[int], middle: int) -> Iterator[int]:
 
 def _span_at(place: int, kept: Bounds) -> tuple[()] | tuple[int, int]:
     """Where what is kept begins and ends, if `place` is within."""
-    number = bisect_left(kept, place, key=lambda bound: bound[0]) - 1
+    number = bisect_left(kept, (place,)) - 1
     return kept[number] if number >= 0 and place < kept[number][1] else ()
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from heapq import merge
@@ -80,7 +80,7 @@ _LOOK_BACK = 40
 """Characters before a boundary that are enough to know an abbreviation."""
 
 
-def split_sentences(line: str, language: str) -> Iterator[str]:
+def split_sentences(line: str, language: str) -> Iterable[str]:
     """The sentences of `line`, each with the white space after it; joined they are `line`.
 
     They are looked for as they are asked for, a few thousand characters at a time.
@@ -90,11 +90,23 @@ def split_sentences(line: str, language: str) -> Iterator[str]:
         language: the code of its language; only the part before a "-" or "_" counts, and a language
             without rules of its own is split by those that most have in common.
     """
-    if len(line) <= _LONG_QUOTATION and line.isascii() and line.replace(" ", "").isalnum():
-        yield line  # there is nothing with which a sentence could end
-        return
     language = _base_language(language)
     corrections = _CORRECTIONS.get(language, _NO_CORRECTIONS)
+    if len(line) <= _LONG_QUOTATION and _is_one_sentence(line, language, corrections):
+        return [line]
+    return _sentences(line, language, corrections)
+
+
+def _is_one_sentence(line: str, language: str, corrections: _Corrections) -> bool:
+    """Whether a short line surely is; most that are, are found out here, which costs little."""
+    if line.isascii() and line.replace(" ", "").isalnum():
+        return True  # there is nothing with which a sentence could end
+    if corrections.words and "." in line and _WORD_AND_GAP.search(line):
+        return False
+    return len(sentencex.segment(language, line)) == 1
+
+
+def _sentences(line: str, language: str, corrections: _Corrections) -> Iterator[str]:
     ends: Iterator[int] = (
         end for end in _ends(line, language) if not _continues(line, end, corrections)
     )

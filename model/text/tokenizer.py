@@ -41,6 +41,8 @@ __all__ = [
 _MOST_PAIRS = 1024
 """Pairs of languages whose encoders are kept; to make one takes microseconds."""
 
+_MOST_PIECES = 10_000
+"""Pieces of which it is remembered whether they have letters."""
 _FEWEST_TOGETHER = 24
 """Texts that cost less together, where SentencePiece starts a thread, than one by one."""
 
@@ -113,6 +115,8 @@ class Tokenizer:
         self._target_names.check(config.target_prefix)
         self.fallback_ids: frozenset[int] = source.fallback_ids
         """What characters of a source outside the vocabulary become: the unknown id, or bytes."""
+        self.has_letter = lru_cache(_MOST_PIECES)(source.has_letter)
+        """Whether the text of an id of a source has a letter that the vocabulary knows."""
         self.has_placeholders: bool = source.has_placeholders and target.has_placeholders
         """Whether `PLACEHOLDERS` are one token each."""
         self._without_text = {
@@ -203,10 +207,6 @@ class Tokenizer:
     def target_vocab_size(self) -> int:
         """Number of the target's pieces, the special ones included."""
         return self.target.size
-
-    def has_letter(self, token: int) -> bool:
-        """Whether the text of an id of a source has a letter that the vocabulary knows."""
-        return self.source.has_letter(token)
 
     def tokenize(self, text: str) -> list[int]:
         """Ids of a source, as it is, without any special id."""
