@@ -127,6 +127,8 @@ _BATCH = 1000
 """Characters of short sentences that are cut together, within a millisecond or two."""
 _SURELY_TOO_MANY = 1.3
 """Times the most tokens of a segment: a part for which so many are expected is cut unread."""
+_NEAR = 32
+"""Characters around the best place to part a sentence that are searched first."""
 _MOST_NOISE = 32
 """Tokens outside the vocabulary (`Tokenizer.fallback_ids`). A sentence with more, or a part of one
 that was too long, is kept if they are more than three in four; or one in two, if two letters have
@@ -446,15 +448,27 @@ def _cut(sentence: str, begin: int, end: int, kept: Bounds) -> int:
     # Without white space there is no boundary, which takes a fraction of the search to find out.
     is_one_word = window.isascii() and window.split() == [window]
     for boundary in () if is_one_word else (_CLAUSE_END, _SPACE):
-        places = [match.end() for match in boundary.finditer(sentence, low, high)]
-        for place in _outwards(places, middle):
-            if begin < place < end and not _span_at(place, kept):
-                return place
+        for places in _boundaries(boundary, sentence, low, middle, high):
+            for place in _outwards(places, middle):
+                if begin < place < end and not _span_at(place, kept):
+                    return place
     cut = middle
     while cut > max(begin + 1, middle - 16) and _is_one_character(sentence[cut - 1], sentence[cut]):
         cut -= 1
     edges = [edge for edge in _span_at(cut, kept) if low < edge < high]
     return min(edges, key=lambda edge: abs(edge - middle), default=cut)
+
+
+def _boundaries(
+    boundary: re.Pattern[str], sentence: str, low: int, middle: int, high: int
+) -> Iterator[list[int]]:
+    """Where `boundary` ends in `sentence[low:high]`: first those near the middle, then all."""
+    left, right = middle - _NEAR, middle + _NEAR
+    if low < left and right < high:
+        left = low + len(sentence[low:left].rstrip())  # white space is a boundary as a whole
+        near = [match.end() for match in boundary.finditer(sentence, left, right)]
+        yield [place for place in near if place < right]
+    yield [match.end() for match in boundary.finditer(sentence, low, high)]
 
 
 def _outwards(places: Sequence[int], middle: int) -> Iterator[int]:

@@ -27,6 +27,8 @@ _SMALL_WINDOW = 1000
 _MANY_SENTENCES = 100
 """Sentences of a small window. They are looked for in that alone: where characters have several
 bytes, the cost of sentencex grows with the square of their number."""
+_MOST_MARKS = 50
+"""Quotation marks in a window: the cost of sentencex grows with their number times its length."""
 _LONG_QUOTATION = 200
 """A sentence with more characters is also split where a sentence inside its quotation marks or
 brackets ends; shorter ones are better off as a whole, with both of their marks."""
@@ -73,6 +75,11 @@ _NO_CORRECTIONS = _Corrections()
 
 _OPENING_MARK = re.compile(r"(?<!\S)[\"“”„«»\u2018\u2019(\[]")
 _CLOSING_MARK = re.compile(r"(?<=\S)[\"“”«»)\]]")
+_FEW_MARKS = re.compile(
+    r"(?:[^MARKS]*[MARKS]){0,NUMBER}[^MARKS]*".replace("NUMBER", str(_MOST_MARKS)).replace(
+        "MARKS", "\"'`“”„«»‘’‚‹›「」『』《》"
+    )
+)
 _LAST_WORD = re.compile(r"(?<!\w)([^\W\d_]+)\.\s+$")
 _LAST_ORDINAL = re.compile(r"(?<![\w.,:])\d{1,2}\.\s+$")
 _WORD_AND_GAP = re.compile(r"(?<!\w)([^\W\d_]+)\.\s+(?=[^\W\d_])")
@@ -102,6 +109,8 @@ def _is_one_sentence(line: str, language: str, corrections: _Corrections) -> boo
     if line.isascii() and line.replace(" ", "").isalnum():
         return True  # there is nothing with which a sentence could end
     if corrections.words and "." in line and _WORD_AND_GAP.search(line):
+        return False
+    if len(line) > _MOST_MARKS and len(_window(line, 0, language)) < len(line):
         return False
     return len(sentencex.segment(language, line)) == 1
 
@@ -140,13 +149,15 @@ def _ends(line: str, language: str) -> Iterator[int]:
         is_last = start + len(window) >= len(line)
         if len(ends) > 1 and not is_last and not (short and ends[-2] < len(window) // 2):
             ends = ends[:-1]  # the window may have cut it short: the next one sees it whole
-        yield from (start + end for end in ends)
+        is_found = is_last or len(window) in (_WINDOW, _SMALL_WINDOW)
+        yield from (start + end for end in ends if is_found or end < len(window))
         start += ends[-1]
         short = ends[-1] < len(window) // 2  # not twice in a row, or there were many windows
 
 
 def _window(line: str, start: int, language: str) -> str:
-    window = line[start : start + _WINDOW]
+    few_marks = _FEW_MARKS.match(line, start, start + _WINDOW)
+    window = few_marks[0] if few_marks else ""
     if len(window) > _SMALL_WINDOW and not window.isascii():
         small = window[:_SMALL_WINDOW]
         if len(sentencex.segment(language, small)) > _MANY_SENTENCES:
