@@ -75,11 +75,8 @@ _NO_CORRECTIONS = _Corrections()
 
 _OPENING_MARK = re.compile(r"(?<!\S)[\"“”„«»\u2018\u2019(\[]")
 _CLOSING_MARK = re.compile(r"(?<=\S)[\"“”«»)\]]")
-_FEW_MARKS = re.compile(
-    r"(?:[^MARKS]*[MARKS]){0,NUMBER}[^MARKS]*".replace("NUMBER", str(_MOST_MARKS)).replace(
-        "MARKS", "\"'`“”„«»‘’‚‹›「」『』《》"
-    )
-)
+_MARKS = "\"'`\u2018-\u201a\u201c-\u201e\xab\xbb\u2039\u203a\u300a-\u300f"
+_FEW_MARKS = re.compile(rf"(?:[^{_MARKS}]*[{_MARKS}]){{0,{_MOST_MARKS}}}[^{_MARKS}]*")
 _LAST_WORD = re.compile(r"(?<!\w)([^\W\d_]+)\.\s+$")
 _LAST_ORDINAL = re.compile(r"(?<![\w.,:])\d{1,2}\.\s+$")
 _WORD_AND_GAP = re.compile(r"(?<!\w)([^\W\d_]+)\.\s+(?=[^\W\d_])")
@@ -99,20 +96,28 @@ def split_sentences(line: str, language: str) -> Iterable[str]:
     """
     language = _base_language(language)
     corrections = _CORRECTIONS.get(language, _NO_CORRECTIONS)
-    if len(line) <= _LONG_QUOTATION and _is_one_sentence(line, language, corrections):
-        return [line]
-    return _sentences(line, language, corrections)
-
-
-def _is_one_sentence(line: str, language: str, corrections: _Corrections) -> bool:
-    """Whether a short line surely is; most that are, are found out here, which costs little."""
+    if len(line) > _LONG_QUOTATION or not _has_few_marks(line):
+        return _sentences(line, language, corrections)
     if line.isascii() and line.replace(" ", "").isalnum():
-        return True  # there is nothing with which a sentence could end
-    if corrections.words and "." in line and _WORD_AND_GAP.search(line):
-        return False
-    if len(line) > _MOST_MARKS and len(_window(line, 0, language)) < len(line):
-        return False
-    return len(sentencex.segment(language, line)) == 1
+        return [line]  # there is nothing with which a sentence could end
+    return _short_sentences(line, language, corrections)
+
+
+def _short_sentences(line: str, language: str, corrections: _Corrections) -> list[str]:
+    """What `_sentences` finds in a short line, which costs less to find at once."""
+    ends = _ends_in_window(line, language)
+    if len(ends) > 1:
+        ends = [end for end in ends if not _continues(line, end, corrections)]
+    if corrections.words and "." in line:
+        ends = sorted({*ends, *_ends_of_words(line, corrections.words)})
+    return [line[start:end] for start, end in pairwise([0, *ends])]
+
+
+def _has_few_marks(line: str) -> bool:
+    if len(line) <= _MOST_MARKS:
+        return True
+    few = _FEW_MARKS.match(line)
+    return few is not None and few.end() == len(line)
 
 
 def _sentences(line: str, language: str, corrections: _Corrections) -> Iterator[str]:

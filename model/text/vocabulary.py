@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
@@ -30,8 +30,6 @@ _UNUSED_BYTES = range(0xF5, 0x100)
 PLACEHOLDERS = tuple(chr(_FIRST_PLACEHOLDER + number) for number in range(len(_UNUSED_BYTES)))
 """Characters for private use (U+E000 and on) that stand for something else in a sentence, and are
 one token each where the vocabulary has bytes."""
-
-_PLACEHOLDERS = frozenset(PLACEHOLDERS)
 
 PLACEHOLDER = re.compile(f"([{PLACEHOLDERS[0]}-{PLACEHOLDERS[-1]}])")
 """Any of them."""
@@ -115,9 +113,7 @@ class SentencePieceVocabulary:
         )
         """Those that the model defines; -1 for others."""
         self._bytes = [self._pieces.PieceToId(f"<0x{byte:02X}>") for byte in range(256)]
-        self.has_placeholders: bool = (
-            all(map(self._pieces.IsByte, self._bytes)) and self.size <= sys.maxunicode
-        )
+        self.has_placeholders: bool = all(map(self._pieces.IsByte, self._bytes))
         self.fallback_ids = frozenset(
             {self.special_ids.unk, *filter(self._pieces.IsByte, self._bytes)}
         )
@@ -186,26 +182,28 @@ class SentencePieceVocabulary:
         }
 
     @cached_property
-    def _placeholder_ids(self) -> dict[str, tuple[str, str]]:
-        """Maps each placeholder to the ids of its bytes, and to its own, as characters."""
-        return {
-            mark: ("".join(map(chr, of_bytes)), chr(token))
-            for mark, (token, of_bytes) in zip(
-                PLACEHOLDERS, self._placeholder_bytes.items(), strict=True
-            )
-        }
+    def _placeholders_by_bytes(self) -> dict[tuple[int, ...], int]:
+        """Maps the ids of each placeholder's bytes in UTF-8 to its id."""
+        return {of_bytes: token for token, of_bytes in self._placeholder_bytes.items()}
 
     def _with_placeholders(self, text: str, ids: list[int]) -> list[int]:
         """`ids` of `text` with one id for each placeholder, instead of its three bytes."""
-        if text.isascii() or not self.has_placeholders:
+        if text.isascii() or not self.has_placeholders or not PLACEHOLDER.search(text):
             return ids
-        marks = _PLACEHOLDERS.intersection(text)
-        if not marks:
-            return ids
-        written = "".join(map(chr, ids))
-        for mark in marks:
-            written = written.replace(*self._placeholder_ids[mark])
-        return list(map(ord, written))
+        first = self._bytes[PLACEHOLDERS[0].encode()[0]]
+        joined: list[int] = []
+        at = place = 0
+        with suppress(ValueError):  # until there is no other one
+            while True:
+                place = ids.index(first, place)
+                mark = self._placeholders_by_bytes.get(tuple(ids[place : place + 3]))
+                if mark is None:
+                    place += 1
+                    continue
+                joined += ids[at:place]
+                joined.append(mark)
+                at = place = place + 3
+        return joined + ids[at:]
 
 
 class ListedVocabulary:
