@@ -265,16 +265,17 @@ class Masker:
         if not found:
             return signs
         merged: list[tuple[int, int]] = []
-        first = last = -1
-        for begin, end in sorted(found + signs):
-            if begin <= last or (last >= 0 and _is_gap(text[last:begin])):
-                if end > last:
-                    last = end
-            else:
-                merged.append((first, last))
-                first, last = begin, end
-        merged.append((first, last))
-        return merged[1:]
+        last = -1
+        for bound in sorted(found + signs):
+            begin, end = bound
+            gap = text[last:begin]
+            if begin > last and not (gap.isspace() and "\n" not in gap):
+                merged.append(bound)
+                last = end
+            elif end > last:
+                merged[-1] = (merged[-1][0], end)
+                last = end
+        return merged
 
     def _strange(self, sentence: str) -> set[str]:
         """The characters that the vocabulary lacks."""
@@ -292,11 +293,6 @@ class Masker:
                 if known:
                     self._never_strange.add(sign)
         return known
-
-
-def _is_gap(text: str) -> bool:
-    """Whether all of it is white space within a line."""
-    return text.isspace() and "\n" not in text
 
 
 def _foreign_words(text: str, strange: set[str]) -> list[tuple[int, int]]:

@@ -250,28 +250,28 @@ class Segmenter:
     def _cut_short(self, sentences: dict[str, list[Segment | str]]) -> None:
         """Adds the pieces of short sentences, most of which are one segment."""
         drafts: list[tuple[str, list[Segment | str], Bounds, int, str, _Read]] = []
+        texts: list[str] = []
         all_bounds = self._bounds(list(sentences))
         for (sentence, pieces), bounds in zip(sentences.items(), all_bounds, strict=True):
             begin, end = _core(sentence, 0, len(sentence))
             core = sentence[begin:end]
-            if _says_something(core):
-                read = self._read(core, begin, longest(_within(bounds, begin, end)))
-                drafts.append((sentence, pieces, bounds, begin, core, read))
-            else:
+            if not _says_something(core):
                 pieces.append(sentence)
-        rows = self._encoder.encode_batch([draft[-1].text for draft in drafts])
-        for (sentence, pieces, bounds, begin, core, read), token_ids in zip(
-            drafts, rows, strict=True
-        ):
+                continue
+            kept = longest(_within(bounds, begin, end)) if bounds else bounds
+            read = self._read(core, begin, kept)
+            drafts.append((sentence, pieces, bounds, begin, core, read))
+            texts.append(read[0])
+        rows = self._encoder.encode_batch(texts)
+        for draft, token_ids in zip(drafts, rows, strict=True):
+            sentence, pieces, bounds, begin, core, read = draft
             piece = self._whole(core, read, token_ids, is_part=False)
             if piece is None:
                 pieces.extend(self._segments(sentence, bounds))
-                continue
-            if begin:
-                pieces.append(sentence[:begin])
-            pieces.append(piece)
-            if tail := sentence[begin + len(core) :]:
-                pieces.append(tail)
+            elif len(core) == len(sentence):
+                pieces.append(piece)
+            else:
+                pieces += (sentence[:begin], piece, sentence[begin + len(core) :])
 
     def _cut_long(self, sentence: str, pieces: list[Segment | str]) -> Iterator[Segment | str]:
         """The pieces of a long sentence as they are found, which are added to `pieces`."""
@@ -312,7 +312,7 @@ class Segmenter:
                 to_read = len(core) - sum(right - left - 1 for left, right in kept)
                 if len(core) == 1 or not self._is_too_long(density, to_read):
                     read = self._read(core, begin, kept)
-                    token_ids = self._encoder.encode(read.text)
+                    token_ids = self._encoder.encode(read[0])
                     piece = self._whole(core, read, token_ids, is_part=density > 0)
                     if piece is not None:
                         yield piece
@@ -336,8 +336,8 @@ class Segmenter:
             masked = self._masker.mask(core, kept)
             text = masked.text
         if self._lowercase_all_caps and _is_all_caps(text):
-            return _Read(text.lower(), True, masked)
-        return _Read(text, False, masked)
+            return text.lower(), True, masked
+        return text, False, masked
 
     def _whole(
         self, core: str, read: _Read, token_ids: tuple[int, ...], *, is_part: bool
@@ -345,7 +345,7 @@ class Segmenter:
         """The segment, or its text if that is kept; None if it must be cut."""
         if len(token_ids) <= self._max_tokens:
             if self._knows(core, token_ids, is_part):
-                return Segment(core, token_ids, read.all_caps, read.masked)
+                return Segment(core, token_ids, *read[1:])
             return core
         # A character of too many tokens is kept.
         return core if len(core) == 1 else None
@@ -385,12 +385,8 @@ class _Batch:
         """All of the text so far: those that come again, as in tables, have the same pieces."""
 
 
-class _Read(NamedTuple):
-    """What the encoder reads for a text."""
-
-    text: str
-    all_caps: bool
-    masked: Masked | None
+_Read = tuple[str, bool, Masked | None]
+"""What the encoder reads for a text; whether that was all capitals; and what else it lacks."""
 
 
 def _within(bounds: Bounds, begin: int, end: int) -> Bounds:
@@ -416,7 +412,7 @@ def _says_something(text: str) -> bool:
     """Whether there are words in `text`, besides addresses."""
     # Most texts have none of these, and to look for addresses costs as much as to tokenise.
     if "@" not in text and "://" not in text and "www." not in text:
-        return any(map(str.isalpha, text))
+        return text[:1].isalpha() or any(map(str.isalpha, text))
     return any(
         found["letter"] and found[0].isalpha() for found in _ADDRESS_OR_LETTER.finditer(text)
     )
@@ -432,6 +428,8 @@ def _is_all_caps(sentence: str) -> bool:
 
 def _core(sentence: str, begin: int, end: int) -> tuple[int, int]:
     """Where the part of `sentence[begin:end]` that is translated begins and ends."""
+    if begin < end and sentence[begin].isalpha() and sentence[end - 1].isalpha():
+        return begin, end  # as most do, which this finds out faster
     if edge := _EDGE.match(sentence, begin, end):
         begin = edge.end()
     while begin < end and _EDGE.match(sentence, end - 1, end):

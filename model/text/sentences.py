@@ -94,12 +94,13 @@ def split_sentences(line: str, language: str) -> Iterable[str]:
         language: the code of its language; only the part before a "-" or "_" counts, and a language
             without rules of its own is split by those that most have in common.
     """
+    is_short = len(line) <= _LONG_QUOTATION
+    if is_short and line.isascii() and line.replace(" ", "").isalnum():
+        return [line]  # there is nothing with which a sentence could end
     language = _base_language(language)
     corrections = _CORRECTIONS.get(language, _NO_CORRECTIONS)
-    if len(line) > _LONG_QUOTATION or not _has_few_marks(line):
+    if not is_short or not _has_few_marks(line):
         return _sentences(line, language, corrections)
-    if line.isascii() and line.replace(" ", "").isalnum():
-        return [line]  # there is nothing with which a sentence could end
     return _short_sentences(line, language, corrections)
 
 

@@ -42,11 +42,11 @@ class ReferenceSegmenter(Segmenter):
         to_read = len(core) - masked
         if len(core) == 1 or density * to_read < _SURELY_TOO_MANY * self._max_tokens:
             read = self._read(core, begin, longest(kept))
-            token_ids = self._encoder.encode(read.text)
+            token_ids = self._encoder.encode(read[0])
             if len(token_ids) <= self._max_tokens or len(core) == 1:
                 fits = len(token_ids) <= self._max_tokens
                 is_segment = fits and self._knows(core, token_ids, density > 0)
-                segment = Segment(core, token_ids, read.all_caps, read.masked)
+                segment = Segment(core, token_ids, *read[1:])
                 yield segment if is_segment else core
                 yield sentence[end:last]
                 return
