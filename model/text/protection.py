@@ -182,7 +182,7 @@ class Masker:
         chosen = longest(self.bounds(sentence) if bounds is None else bounds)
         if not chosen and _RARE.isdisjoint(sentence):
             return Masked(sentence, sentence)
-        return Masked(self._masked(sentence, chosen, PLACEHOLDERS), sentence, chosen)
+        return Masked(self._masked(sentence, chosen, PLACEHOLDERS), sentence, tuple(chosen))
 
     def mask_pair(self, source: str, target: str, first: int = 0) -> tuple[str, str]:
         """Both sides with the same placeholders for the same spans; unchanged if one lacks any.

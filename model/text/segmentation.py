@@ -258,7 +258,7 @@ class Segmenter:
             if not _says_something(core):
                 pieces.append(sentence)
                 continue
-            kept = longest(_within(bounds, begin, end)) if bounds else bounds
+            kept = bounds if core == sentence else _within(bounds, begin, end)
             read = self._read(core, begin, kept)
             drafts.append((sentence, pieces, bounds, begin, core, read))
             texts.append(read[0])
@@ -331,7 +331,7 @@ class Segmenter:
         """How `core`, which begins at `begin` of its sentence, is read."""
         text, masked = core, None
         if self._masker is not None:
-            if begin:
+            if begin and kept:
                 kept = [(left - begin, right - begin) for left, right in kept]
             masked = self._masker.mask(core, kept)
             text = masked.text

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from heapq import merge
@@ -106,12 +106,14 @@ def split_sentences(line: str, language: str) -> Iterable[str]:
 
 def _short_sentences(line: str, language: str, corrections: _Corrections) -> list[str]:
     """What `_sentences` finds in a short line, which costs less to find at once."""
-    ends = _ends_in_window(line, language)
-    if len(ends) > 1:
-        ends = [end for end in ends if not _continues(line, end, corrections)]
+    pieces = sentencex.segment(language, line)
+    ends = [len(line)]
+    if len(pieces) > 1:
+        found = _ends_of_pieces(pieces, line, language)
+        ends = [end for end in found if not _continues(line, end, corrections)]
     if corrections.words and "." in line:
         ends = sorted({*ends, *_ends_of_words(line, corrections.words)})
-    return [line[start:end] for start, end in pairwise([0, *ends])]
+    return [line[start:end] for start, end in pairwise([0, *ends]) if start < end]
 
 
 def _has_few_marks(line: str) -> bool:
@@ -172,7 +174,10 @@ def _window(line: str, start: int, language: str) -> str:
 
 
 def _ends_in_window(window: str, language: str) -> list[int]:
-    pieces = sentencex.segment(language, window)
+    return _ends_of_pieces(sentencex.segment(language, window), window, language)
+
+
+def _ends_of_pieces(pieces: Sequence[str], window: str, language: str) -> list[int]:
     if len(pieces) == 1 and len(window) <= _LONG_QUOTATION:
         return [len(window)]
     ends = list(accumulate(map(len, pieces)))
