@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 from string import ascii_letters
 from typing import NamedTuple
 
 from model.text.tokenizer import Tokenizer
 from model.text.vocabulary import PLACEHOLDER, PLACEHOLDERS
 
-__all__ = ["WEB_ADDRESS", "Masked", "Masker", "Span", "is_mark", "longest"]
+__all__ = ["WEB_ADDRESS", "Bounds", "Masked", "Masker", "is_mark", "longest"]
 
 _HINT = re.compile(r"[#<&{%\\/_`$\uE000-\uE00A]|@(?<![\w/&@]@)[A-Za-z_]|\.[\w-]|www\.|--|localhost")
 """Without any of these there is no match of `_KEPT`, which takes several times as long."""
@@ -30,42 +32,67 @@ WEB_ADDRESS = r"""
 """
 """An address with a scheme, or that begins with www; a pattern to be compiled as verbose."""
 
-# What begins with a sign has it first and what must not stand before it behind, so that `re` tries
-# at each character only what can begin with it. At one within a word, nothing begins.
+_BEGINS_WITH_SIGN = {
+    "placeholder": r"[\uE000-\uE00A]",  # in the text already
+    "code": r"""
+        `(?<![\w`]`)(?P<ticks>`{0,2})(?=[^\s`])(?:[^`'\n]|'[^`'\n]*'){1,200}`(?P=ticks)(?![\w`])""",
+    "account": r"@(?<![\w/&@]@)[A-Za-z_]\w*(?:@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5})?",
+    "topic": r"\#(?<![\w/&\#]\#)[A-Za-z_]\w*",
+    "tag": r"""
+        </?[A-Za-z][\w:-]*(?:GAP+[\w:@.-]+=(?:"[^"<\n]*"|'[^'<\n]*'|[^\s"'<>]+))*
+        (?:GAP+(?:disabled|checked|selected|required|readonly|hidden|controls|open))?GAP*/?>""",
+    "entity": r"&(?:[A-Za-z]{2,8}[0-9]{0,2}|\#[0-9]{1,6}|\#x[0-9A-Fa-f]{1,5});",
+    "message": r"""
+        \{GAP*\w{1,32}GAP*,GAP*(?:plural|select|selectordinal)GAP*,
+        (?:[^{}\n]|\{[^{}\n]{0,200}\}){0,500}\}""",
+    "template": r"\{\{[^{}\n]{1,100}\}\}|\{%[^{}\n]{1,100}%\}",
+    "variable": r"""
+        [$%\#{](?:(?<=\{)|(?<!\{)\{)\ ?[^{}\s]{1,64}\ ?\}
+        |\$(?<![\w$]\$)[a-z_]\w*|%(?<![\w%]%)[A-Za-z_]\w+%
+        |%(?<![\w%]%)(?:%|FORMAT)(?:%(?:%|FORMAT))*""",
+    "path": r"""
+        ~(?<![\w/.~-]~)/(?:[\w.-]+/)*[\w.-]*\w
+        |/(?<![\w/.~-]/)(?:[\w.-]+/)+[\w.-]*\w""",
+    "line break of a program, LaTeX": r"\\(?:[nrt](?=[A-Z\s\\]|$)|[A-Za-z]{2,20}\{)",
+}
+"""What is kept, with its first sign first and what must not stand before it behind, so that `re`
+tries at each character only what can begin with it."""
+
+_BEGINS_WORD = {
+    "web address": WEB_ADDRESS,
+    "this machine": r"(?<!\.)localhost(?::[0-9]{1,5})?(?:/[\w./%?&=~-]*\w)?",
+    "mail address": r"(?<![.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}",
+    "domain": r"""
+        (?<![.@/-])(?:[A-Za-z0-9-]{1,63}\.){1,5}(?:com|org|net|io|edu|gov|de|ch|eu|dev|info|co\.uk)
+        \b(?!\.?\w)(?:/[\w./%?&=~-]*\w)?""",
+    "path": r"""
+        (?<!\\)[A-Za-z]:\\(?:[\w.$~-]+\\)*[\w.$~-]*\w
+        |(?<![/.~-])\.{1,2}/(?:[\w.-]+/)*[\w.-]*\w""",
+    "file, name in a program": r"""
+        (?<![.-])(?:[\w-]{1,64}(?:\.[\w-]{1,16}){0,3}\.(?i:txt|pdf|docx?|xlsx?|pptx?|odt|csv|jpe?g
+        |png|gif|svg|zip|gz|html?|xml|json|ya?ml|toml|ini|log|md|py|js|css|sh|cpp|java|exe|mp[34])\b
+        |(?!\w*_in(?:nen)?\b)[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+(?![\w-]))
+        |__\w+__(?!\w)""",
+    "option of a command": r"""
+        (?<!-)--[a-z][a-z0-9]*(?:(?:-[a-z0-9]+)+(?:=[\w./]*\w)?|=[\w./]*\w)""",
+}
+"""What is kept and begins where no letter or digit stands before it."""
+
+_FORMAT = (
+    r"(?:\(\w{1,32}\))?(?:[0-9]\$)?[-+0\#]?[0-9]{0,3}(?:\.[0-9]{1,3})?(?:l{0,2}|h|z)"
+    r"[sdiouxXfgcpn@](?![a-z])"
+)
+_GAP = r"[^\S\n]"
+"""White space within a line. Nothing that is kept goes beyond one: they are searched together."""
 _KEPT = re.compile(
-    r"""
-    [\uE000-\uE00A]                                         # in the text already
-    |`(?<![\w`]`)(?P<ticks>`{0,2})(?=[^\s`])(?:[^`'\n]|'[^`'\n]*'){1,200}`(?P=ticks)(?![\w`]) # code
-    |@(?<![\w/&@]@)[A-Za-z_]\w*(?:@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5})?   # account
-    |\#(?<![\w/&\#]\#)[A-Za-z_]\w*                          # topic
-    |</?[A-Za-z][\w:-]*(?:\s+[\w:@.-]+=(?:"[^"<]*"|'[^'<]*'|[^\s"'<>]+))*  # tag
-     (?:\s+(?:disabled|checked|selected|required|readonly|hidden|controls|open))?\s*/?>
-    |&(?:[A-Za-z]{2,8}[0-9]{0,2}|\#[0-9]{1,6}|\#x[0-9A-Fa-f]{1,5});     # entity
-    |\{\s*\w{1,32}\s*,\s*(?:plural|select|selectordinal)\s*,(?:[^{}]|\{[^{}]{0,200}\}){0,500}\}
-    |\{\{[^{}\n]{1,100}\}\}|\{%[^{}\n]{1,100}%\}            # of templates
-    |[$%\#{](?:(?<=\{)|(?<!\{)\{)\ ?[^{}\s]{1,64}\ ?\}    # variable
-    |\$(?<![\w$]\$)[a-z_]\w*|%(?<![\w%]%)[A-Za-z_]\w+%
-    |%(?<![\w%]%)(?:%|FORMAT)(?:%(?:%|FORMAT))*
-    |~(?<![\w/.~-]~)/(?:[\w.-]+/)*[\w.-]*\w                 # path
-    |/(?<![\w/.~-]/)(?:[\w.-]+/)+[\w.-]*\w
-    |\\(?:[nrt](?=[A-Z\s\\]|$)|[A-Za-z]{2,20}\{)            # line break in a program, LaTeX
-    |(?<!\w)(?=[^\W_]*+[.@:_+-]|localhost)(?:WEB_ADDRESS
-    |(?<!\.)localhost(?::[0-9]{1,5})?(?:/[\w./%?&=~-]*\w)?
-    |(?<![.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}        # mail address
-    |(?<![.@/-])(?:[A-Za-z0-9-]{1,63}\.){1,5}(?:com|org|net|io|edu|gov|de|ch|eu|dev|info|co\.uk)
-     \b(?!\.?\w)(?:/[\w./%?&=~-]*\w)?
-    |(?<!\\)[A-Za-z]:\\(?:[\w.$~-]+\\)*[\w.$~-]*\w          # path
-    |(?<![/.~-])\.{1,2}/(?:[\w.-]+/)*[\w.-]*\w
-    |(?<![.-])(?:[\w-]{1,64}(?:\.[\w-]{1,16}){0,3}\.(?i:txt|pdf|docx?|xlsx?|pptx?|odt|csv|jpe?g|png
-     |gif|svg|zip|gz|html?|xml|json|ya?ml|toml|ini|log|md|py|js|css|sh|cpp|java|exe|mp[34])\b
-    |(?!\w*_in(?:nen)?\b)[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+(?![\w-]))  # name in a program
-    |__\w+__(?!\w)
-    |(?<!-)--[a-z][a-z0-9]*(?:(?:-[a-z0-9]+)+(?:=[\w./]*\w)?|=[\w./]*\w))  # option of a command
-    """.replace("WEB_ADDRESS", WEB_ADDRESS).replace(
-        "FORMAT",
-        r"(?:\(\w{1,32}\))?(?:[0-9]\$)?[-+0\#]?[0-9]{0,3}(?:\.[0-9]{1,3})?(?:l{0,2}|h|z)"
-        r"[sdiouxXfgcpn@](?![a-z])",
-    ),
+    "|".join(
+        [
+            *_BEGINS_WITH_SIGN.values(),
+            rf"(?<!\w)(?=[^\W_]*+[.@:_+-]|localhost)(?:{'|'.join(_BEGINS_WORD.values())})",
+        ]
+    )
+    .replace("FORMAT", _FORMAT)
+    .replace("GAP", _GAP),
     re.VERBOSE,
 )
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
@@ -81,60 +108,56 @@ _READ_AS = {
 vocabularies that lack them: the translation has those of its own language."""
 _STAND_IN = "\ud800"
 """For a sign that is to be kept: no text can hold a lone surrogate."""
-_STAND_INS = re.compile(rf"{_STAND_IN}(?:\s*{_STAND_IN})*")
+_STAND_INS = re.compile(rf"{_STAND_IN}(?:[^\S\n]*{_STAND_IN})*")
 _RARE = frozenset(PLACEHOLDERS).union(_READ_AS)
-_NEVER_STRANGE = frozenset(ascii_letters + "ẞ")
-"""Letters that a small vocabulary may lack: no word is foreign for them."""
+_NEVER_STRANGE = frozenset(ascii_letters + "ẞ\n")
+"""Letters that a small vocabulary may lack, for which no word is foreign, and the end of a line."""
 _MOST_CHARACTERS = 20_000
 """Strings for which a masker remembers whether the vocabulary has them."""
 
 
-class Span(NamedTuple):
-    """A part of a sentence that is kept."""
-
-    begin: int
-    """Its first character in the sentence."""
-    text: str
-    before: str
-    """The character right before it; white space, or none at the beginning, says that it stands
-    alone there."""
-    behind: str
-
-    @property
-    def end(self) -> int:
-        """The character behind its last."""
-        return self.begin + len(self.text)
+Bounds = Sequence[tuple[int, int]]
+"""Where spans of a sentence that are kept begin and end: in order, none touching another."""
 
 
 class Masked(NamedTuple):
     """A sentence with placeholders, and what they stand for."""
 
     text: str
-    spans: tuple[Span, ...] = ()
+    sentence: str
+    bounds: Bounds = ()
     """At most as many as there are placeholders; the first is the first one's."""
+
+    @property
+    def spans(self) -> list[str]:
+        """What each placeholder stands for."""
+        return [self.sentence[begin:end] for begin, end in self.bounds]
 
     def filled(self, translation: str) -> str:
         """The translation of `text` with each span once: where its placeholder is first, or at the
         end where the translation has lost it. Placeholders of no span are left out.
         """
         first, *rest = PLACEHOLDER.split(translation)
-        if not rest and not self.spans:
+        if not rest and not self.bounds:
             return translation
-        waiting = dict(zip(PLACEHOLDERS, self.spans, strict=False))
+        sentence = self.sentence
+        waiting = dict(zip(PLACEHOLDERS, self.bounds, strict=False))
         filled = first
         for mark, behind in zip(rest[::2], rest[1::2], strict=True):
-            span = waiting.pop(mark, None)
-            if span is None:
+            bound = waiting.pop(mark, None)
+            if bound is None:
                 behind = behind if filled else behind.lstrip()
                 filled = (filled if behind[:1].isalnum() else filled.rstrip()) + behind
                 continue
+            begin, end = bound
             # 5 € was €5 and stays apart; <b>5 was joined and is.
-            if _alike(span.before, filled.rstrip()[-1:]):
+            if _alike(sentence[begin - 1 : begin], filled.rstrip()[-1:]):
                 filled = filled.rstrip()
-            if _alike(span.behind, behind.lstrip()[:1]):
+            if _alike(sentence[end : end + 1], behind.lstrip()[:1]):
                 behind = behind.lstrip()
-            filled += span.text + behind
-        return " ".join(filter(None, [filled, *(span.text for span in waiting.values())]))
+            filled += sentence[begin:end] + behind
+        lost = (sentence[begin:end] for begin, end in waiting.values())
+        return " ".join(filter(None, [filled, *lost]))
 
 
 class Masker:
@@ -150,14 +173,16 @@ class Masker:
         self._writable: dict[str, bool] = {}
         self._never_strange = set(_NEVER_STRANGE | _READ_AS.keys())
 
-    def mask(self, sentence: str, bounds: Sequence[tuple[int, int]] | None = None) -> Masked:
+    def mask(self, sentence: str, bounds: Bounds | None = None) -> Masked:
         """`sentence` with placeholders, for the longest spans if there are more than those.
 
         Args:
             bounds: the `bounds` of the sentence, or of a longer one for this part of it.
         """
         chosen = longest(self.bounds(sentence) if bounds is None else bounds)
-        return self._masked(sentence, chosen, PLACEHOLDERS)
+        if not chosen and _RARE.isdisjoint(sentence):
+            return Masked(sentence, sentence)
+        return Masked(self._masked(sentence, chosen, PLACEHOLDERS), sentence, tuple(chosen))
 
     def mask_pair(self, source: str, target: str, first: int = 0) -> tuple[str, str]:
         """Both sides with the same placeholders for the same spans; unchanged if one lacks any.
@@ -178,32 +203,27 @@ class Masker:
             place = left.index(text)
             order.append(marks.pop(place))
             del left[place]
-        return masked.text, self._masked(target, bounds[1], order).text
+        return masked, self._masked(target, bounds[1], order)
 
-    def _masked(
-        self, sentence: str, bounds: Sequence[tuple[int, int]], marks: Sequence[str]
-    ) -> Masked:
+    def _masked(self, sentence: str, bounds: Bounds, marks: Sequence[str]) -> str:
         read_as = self._read_as(sentence)
         if not bounds:
-            return Masked(text=sentence.translate(read_as) if read_as else sentence)
+            return sentence.translate(read_as) if read_as else sentence
         parts: list[str] = []
-        spans: list[Span] = []
         at = 0
         for mark, (begin, end) in zip(marks, bounds, strict=False):
-            before, behind = sentence[begin - 1 : begin], sentence[end : end + 1]
-            spans.append(Span(begin, sentence[begin:end], before, behind))
             # A word's pieces are others where no space stands before it.
             parts += (
                 sentence[at:begin],
-                " " if before.isalnum() else "",
+                " " if sentence[begin - 1 : begin].isalnum() else "",
                 mark,
-                " " if behind.isalnum() else "",
+                " " if sentence[end : end + 1].isalnum() else "",
             )
             at = end
         parts.append(sentence[at:])
         if read_as:
             parts[::4] = [part.translate(read_as) for part in parts[::4]]
-        return Masked(text="".join(parts), spans=tuple(spans))
+        return "".join(parts)
 
     def _read_as(self, sentence: str) -> dict[int, str]:
         """Common signs for those of `sentence` that the vocabulary lacks, and nothing for the
@@ -217,26 +237,45 @@ class Masker:
             if sign in PLACEHOLDERS or not self._is_writable(sign)
         }
 
-    def bounds(self, sentence: str) -> list[tuple[int, int]]:
+    def bounds(self, sentence: str) -> Bounds:
         """Where spans begin and end; those with nothing but white space between them are one."""
-        strange = self._strange(sentence)
-        signs = _strange_signs(sentence, strange)
-        found = _foreign_words(sentence, strange)
-        if _HINT.search(sentence):
-            found += [match.span() for match in _KEPT.finditer(sentence)]
+        return self.bounds_batch([sentence])[0]
+
+    def bounds_batch(self, sentences: Sequence[str]) -> list[Bounds]:
+        """`bounds` of many sentences at once, none of which has a line break."""
+        text = "\n".join(sentences)
+        spans = self._spans(text)
+        if len(sentences) == 1 or not spans:
+            return [spans] * len(sentences)
+        starts = [0, *accumulate(len(sentence) + 1 for sentence in sentences)]
+        bounds: list[list[tuple[int, int]]] = [[] for _ in sentences]
+        for begin, end in spans:
+            number = bisect_right(starts, begin) - 1
+            start = starts[number]
+            bounds[number].append((begin - start, end - start))
+        return list(bounds)
+
+    def _spans(self, text: str) -> list[tuple[int, int]]:
+        """The bounds of all spans in lines of text; no pattern goes beyond the end of a line."""
+        strange = self._strange(text)
+        signs = _strange_signs(text, strange)
+        found = _foreign_words(text, strange)
+        if _HINT.search(text):
+            found += [match.span() for match in _KEPT.finditer(text)]
         if not found:
             return signs
         merged: list[tuple[int, int]] = []
-        first = last = -1
-        for begin, end in sorted(found + signs):
-            if begin <= last or (last >= 0 and sentence[last:begin].isspace()):
-                if end > last:
-                    last = end
-            else:
-                merged.append((first, last))
-                first, last = begin, end
-        merged.append((first, last))
-        return merged[1:]
+        last = -1
+        for bound in sorted(found + signs):
+            begin, end = bound
+            gap = text[last:begin]
+            if begin > last and not (gap.isspace() and "\n" not in gap):
+                merged.append(bound)
+                last = end
+            elif end > last:
+                merged[-1] = (merged[-1][0], end)
+                last = end
+        return merged
 
     def _strange(self, sentence: str) -> set[str]:
         """The characters that the vocabulary lacks."""
@@ -256,16 +295,21 @@ class Masker:
         return known
 
 
-def _foreign_words(sentence: str, strange: set[str]) -> list[tuple[int, int]]:
+def _foreign_words(text: str, strange: set[str]) -> list[tuple[int, int]]:
     """Where words stand that are foreign for their `strange` characters."""
     if not any(map(_OF_WORD.match, strange)):
         return []
-    shouted = sentence.isupper()
-    return [
-        word.span()
-        for word in _WORD.finditer(sentence)
-        if not strange.isdisjoint(word[0]) and _is_foreign(word[0], strange, shouted)
-    ]
+    found: list[tuple[int, int]] = []
+    line_end, is_shouted = -1, False
+    for word in _WORD.finditer(text):
+        if strange.isdisjoint(word[0]):
+            continue
+        if (begin := word.start()) > line_end:
+            line_end = text.find("\n", begin) % (len(text) + 1)
+            is_shouted = text[text.rfind("\n", 0, begin) + 1 : line_end].isupper()
+        if _is_foreign(word[0], strange, is_shouted):
+            found.append(word.span())
+    return found
 
 
 def _strange_signs(sentence: str, strange: set[str]) -> list[tuple[int, int]]:
@@ -291,7 +335,7 @@ def _strange_signs(sentence: str, strange: set[str]) -> list[tuple[int, int]]:
     return [match.span() for match in _STAND_INS.finditer("".join(parts))]
 
 
-def longest(bounds: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
+def longest(bounds: Bounds) -> Bounds:
     """The longest of `bounds`, in their order: as many as there are placeholders."""
     if len(bounds) <= len(PLACEHOLDERS):
         return bounds
@@ -300,9 +344,9 @@ def longest(bounds: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
     return [bounds[number] for number in sorted(chosen)]
 
 
-def _is_foreign(word: str, strange: set[str], shouted: bool) -> bool:
+def _is_foreign(word: str, strange: set[str], is_shouted: bool) -> bool:
     """Whether it is a name, or most of its letters are strange."""
-    if word[0].isupper() and not shouted:
+    if word[0].isupper() and not is_shouted:
         return True
     letters = [letter for letter in word if letter.isalpha()]
     return 2 * sum(letter in strange for letter in letters) > len(letters)

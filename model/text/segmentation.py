@@ -15,15 +15,15 @@ The cost of any text grows with its length: each character is looked at a bounde
 from __future__ import annotations
 
 import re
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from itertools import chain
 from typing import NamedTuple, Self
 
 from model.errors import InvalidRequestError
 from model.text.languages import Pair
-from model.text.protection import WEB_ADDRESS, Masked, Masker, is_mark, longest
+from model.text.protection import WEB_ADDRESS, Bounds, Masked, Masker, is_mark, longest
 from model.text.sentences import split_sentences
 from model.text.tokenizer import Tokenizer
 from model.text.vocabulary import PLACEHOLDERS
@@ -115,16 +115,23 @@ _EDGE = re.compile(
 )
 """Characters that are kept, and not translated, where a sentence begins or ends."""
 
-_CLAUSE_END = re.compile(
-    r"(?<=[;:,\u2013—)\]}»”])\s+"
-    r"|(?<=[、」\uff0c\uff1b\uff1a\uff09])"  # full-width ones, which no space follows
+_FULL_WIDTH = r"、」\uff0c\uff1b\uff1a\uff09"
+_BOUNDARIES = (
+    # The mark first, for which `re` searches fast; no space follows full-width ones.
+    (re.compile(rf"[;:,\u2013—)\]}}»”{_FULL_WIDTH}](?:(?<=[{_FULL_WIDTH}])|\s+)"), 1),
+    (re.compile(r"\s+"), 0),
 )
-_SPACE = re.compile(r"\s+")
+"""Where a sentence is best parted: behind a clause, or a word. With each, how many characters of a
+match may stand before the part that is searched."""
 _WORD = re.compile(r"[^\W\d_]+")
 _SHORT = 200
 """Characters of a sentence that is found, and looked through, within microseconds."""
+_BATCH = 1000
+"""Characters of short sentences that are cut together, within a millisecond or two."""
 _SURELY_TOO_MANY = 1.3
 """Times the most tokens of a segment: a part for which so many are expected is cut unread."""
+_NEAR = 32
+"""Characters around the best place to part a sentence that are searched first."""
 _MOST_NOISE = 32
 """Tokens outside the vocabulary (`Tokenizer.fallback_ids`). A sentence with more, or a part of one
 that was too long, is kept if they are more than three in four; or one in two, if two letters have
@@ -164,7 +171,9 @@ class Segmenter:
         least = len(self._encoder.before) + len(self._encoder.after) + 1
         if max_tokens < least:
             raise InvalidRequestError(f"`max_tokens` must be at least {least}, but is {max_tokens}")
-        self._tokenizer = tokenizer
+        self._fallback_ids = tokenizer.fallback_ids
+        self._has_letter = tokenizer.has_letter
+        self._least_tokens = least
         self._language = language
         self._max_tokens = max_tokens
         self._lowercase_all_caps = lowercase_all_caps
@@ -195,31 +204,92 @@ class Segmenter:
             raise InvalidRequestError(
                 f"a text must be valid Unicode, but has a lone surrogate at character {error.start}"
             ) from None
-        lines: _Cut = {}
-        cut = partial(self._line, sentences={})
-        for part in _BREAK.split(text):
-            yield from _once(part, lines, cut)
+        batch = _Batch()
+        lines: dict[str, list[_Part]] = {}
+        for line in _BREAK.split(text):
+            parts: Iterable[_Part] | None = lines.get(line)
+            if parts is None:
+                parts = self._parts(line, batch)
+                if len(line) <= _SHORT:
+                    parts = lines[line] = list(parts)
+            for part in parts:
+                batch.parts.append(part)
+                if batch.size > _BATCH:
+                    yield from self._cut_batch(batch)
+            batch.size += 1
+        yield from self._cut_batch(batch)
 
-    def _line(self, line: str, sentences: _Cut) -> Iterator[Segment | str]:
+    def _parts(self, line: str, batch: _Batch) -> Iterator[_Part]:
+        """The pieces of what of a line is kept, and of its sentences, which `batch` gets to cut."""
         if not _says_something(line):
-            yield line
+            yield (line,)
             return
         start = _LINE_START.match(line)
-        begin = start.end() if start else 0
-        if begin:
-            yield line[:begin]
-        for sentence in split_sentences(line[begin:], self._language):
-            if len(sentence) == len(line):  # which is remembered itself
-                yield from self._sentence(sentence)
+        if start and (begin := start.end()):
+            yield (line[:begin],)
+            line = line[begin:]
+        for sentence in split_sentences(line, self._language):
+            if (pieces := batch.sentences.get(sentence)) is not None:
+                yield pieces
+                continue
+            pieces = batch.sentences[sentence] = []
+            batch.size += len(sentence)
+            if len(sentence) > _SHORT:
+                yield self._cut_long(sentence, pieces)
             else:
-                yield from _once(sentence, sentences, self._sentence)
+                batch.short[sentence] = pieces
+                yield pieces
 
-    def _sentence(self, sentence: str) -> Iterator[Segment | str]:
-        if len(sentence) > _SHORT:
-            yield ""  # it took its time to be found
-        bounds = () if self._masker is None else self._masker.bounds(sentence)
-        if len(sentence) > _SHORT:
-            yield ""  # and what is to be kept in it
+    def _cut_batch(self, batch: _Batch) -> Iterator[Segment | str]:
+        """The pieces of all parts, which leaves the batch without any."""
+        if batch.short:
+            self._cut_short(batch.short)
+        parts, batch.parts, batch.short, batch.size = batch.parts, [], {}, 0
+        return chain.from_iterable(parts)
+
+    def _cut_short(self, sentences: dict[str, list[Segment | str]]) -> None:
+        """Adds the pieces of short sentences, most of which are one segment."""
+        drafts: list[tuple[str, list[Segment | str], Bounds, int, str, _Read]] = []
+        texts: list[str] = []
+        all_bounds = self._bounds(list(sentences))
+        for (sentence, pieces), bounds in zip(sentences.items(), all_bounds, strict=True):
+            begin, end = _core(sentence, 0, len(sentence))
+            core = sentence[begin:end]
+            if not _says_something(core):
+                pieces.append(sentence)
+                continue
+            kept = bounds if core == sentence else _within(bounds, begin, end)
+            read = self._read(core, begin, kept)
+            drafts.append((sentence, pieces, bounds, begin, core, read))
+            texts.append(read[0])
+        rows = self._encoder.encode_batch(texts)
+        for draft, token_ids in zip(drafts, rows, strict=True):
+            sentence, pieces, bounds, begin, core, read = draft
+            piece = self._whole(core, read, token_ids, is_part=False)
+            if piece is None:
+                pieces.extend(self._segments(sentence, bounds))
+            elif len(core) == len(sentence):
+                pieces.append(piece)
+            else:
+                pieces += (sentence[:begin], piece, sentence[begin + len(core) :])
+
+    def _cut_long(self, sentence: str, pieces: list[Segment | str]) -> Iterator[Segment | str]:
+        """The pieces of a long sentence as they are found, which are added to `pieces`."""
+        yield ""  # it took its time to be found
+        [bounds] = self._bounds([sentence])
+        yield ""  # and what is to be kept in it
+        for piece in self._segments(sentence, bounds):
+            pieces.append(piece)
+            yield piece
+
+    def _bounds(self, sentences: Sequence[str]) -> Sequence[Bounds]:
+        """Where spans to be kept are in each of some sentences."""
+        if self._masker is None:
+            return [()] * len(sentences)
+        return self._masker.bounds_batch(sentences)
+
+    def _segments(self, sentence: str, bounds: Bounds) -> Iterator[Segment | str]:
+        """The pieces of a sentence that may be too long."""
         most_masked = len(PLACEHOLDERS) * max((end - begin - 1 for begin, end in bounds), default=0)
         # In the order of the text from the last one on; parts with the tokens per character read,
         # in what they are a part of, or 0 if unknown.
@@ -238,16 +308,18 @@ class Segmenter:
             if first < begin:
                 yield sentence[first:begin]
             if len(core) == 1 or not self._is_too_long(density, len(core) - most_masked):
-                kept = longest(_within(bounds, begin, end)) if bounds else bounds
+                kept = longest(_within(bounds, begin, end))
                 to_read = len(core) - sum(right - left - 1 for left, right in kept)
                 if len(core) == 1 or not self._is_too_long(density, to_read):
-                    segment = self._read(core, begin, kept)
-                    if (piece := self._whole(segment, density > 0)) is not None:
+                    read = self._read(core, begin, kept)
+                    token_ids = self._encoder.encode(read[0])
+                    piece = self._whole(core, read, token_ids, is_part=density > 0)
+                    if piece is not None:
                         yield piece
                         if end < last:
                             yield sentence[end:last]
                         continue
-                    density = len(segment.token_ids) / to_read
+                    density = len(token_ids) / to_read
             cut = _cut(sentence, begin, end, bounds)
             left += (sentence[end:last], (cut, end, density), (begin, cut, density))
 
@@ -255,78 +327,76 @@ class Segmenter:
         """Whether a part of so many characters is surely cut, which need not be read for that."""
         return density * to_read >= _SURELY_TOO_MANY * self._max_tokens
 
-    def _whole(self, segment: Segment, is_part: bool) -> Segment | str | None:
-        """The segment, or its text if that is kept; None if it must be cut."""
-        if len(segment.token_ids) <= self._max_tokens:
-            return segment if self._knows(segment, is_part) else segment.text
-        # A character of too many tokens is kept.
-        return segment.text if len(segment.text) == 1 else None
-
-    def _read(self, core: str, begin: int, kept: _Bounds) -> Segment:
-        """`core`, which begins at `begin` of its sentence, as a segment of any length."""
-        masked = None
+    def _read(self, core: str, begin: int, kept: Bounds) -> _Read:
+        """How `core`, which begins at `begin` of its sentence, is read."""
+        text, masked = core, None
         if self._masker is not None:
-            bounds = [(left - begin, right - begin) for left, right in kept]
-            masked = self._masker.mask(core, bounds)
-        read = core if masked is None else masked.text
-        all_caps = self._lowercase_all_caps and _is_all_caps(read)
-        return Segment(
-            text=core,
-            token_ids=self._encoder.encode(read.lower() if all_caps else read),
-            all_caps=all_caps,
-            masked=masked,
-        )
+            if begin and kept:
+                kept = [(left - begin, right - begin) for left, right in kept]
+            masked = self._masker.mask(core, kept)
+            text = masked.text
+        if self._lowercase_all_caps and _is_all_caps(text):
+            return text.lower(), True, masked
+        return text, False, masked
 
-    def _knows(self, segment: Segment, is_part: bool) -> bool:
+    def _whole(
+        self, core: str, read: _Read, token_ids: tuple[int, ...], *, is_part: bool
+    ) -> Segment | str | None:
+        """The segment, or its text if that is kept; None if it must be cut."""
+        if len(token_ids) <= self._max_tokens:
+            if self._knows(core, token_ids, is_part):
+                return Segment(core, token_ids, *read[1:])
+            return core
+        # A character of too many tokens is kept.
+        return core if len(core) == 1 else None
+
+    def _knows(self, text: str, token_ids: tuple[int, ...], is_part: bool) -> bool:
         """Whether the vocabulary has any of the letters, and the rest is no noise."""
+        fallback_ids = self._fallback_ids
+        if fallback_ids.isdisjoint(token_ids):
+            return len(token_ids) >= self._least_tokens
         before, after = len(self._encoder.before), len(self._encoder.after)
-        fallback_ids = self._tokenizer.fallback_ids
-        if fallback_ids.isdisjoint(segment.token_ids):
-            return len(segment.token_ids) > before + after
-        token_ids = segment.token_ids[before : len(segment.token_ids) - after]
+        token_ids = token_ids[before : len(token_ids) - after]
         unknown = sum(map(fallback_ids.__contains__, token_ids))
         if (is_part or unknown > _MOST_NOISE) and (
             4 * unknown > 3 * len(token_ids)
-            or (2 * unknown > len(token_ids) and _is_mostly_marks(segment.text))
+            or (2 * unknown > len(token_ids) and _is_mostly_marks(text))
         ):
             return False
-        return any(map(self._tokenizer.has_letter, token_ids))
+        return any(map(self._has_letter, token_ids))
 
 
-_Cut = dict[str, list[Segment | str]]
-"""What of a text has been cut, and into which pieces."""
+_Part = Iterable[Segment | str]
+"""The pieces of a sentence, or of what is kept between two."""
 
 
-def _once(
-    text: str, done: _Cut, cut: Callable[[str], Iterator[Segment | str]]
-) -> Iterable[Segment | str]:
-    """The pieces that `cut` makes of `text`: the same ones if it comes again, as in tables."""
-    if text in done:
-        return done[text]
-    if len(text) > _SHORT:
-        return _remembered(text, done, cut)
-    pieces = done[text] = list(cut(text))
-    return pieces
+class _Batch:
+    """Parts of a text that are cut together."""
+
+    __slots__ = ("parts", "sentences", "short", "size")
+
+    def __init__(self) -> None:
+        self.parts: list[_Part] = []
+        self.short: dict[str, list[Segment | str]] = {}
+        """Sentences among them whose pieces are not found yet."""
+        self.size = 0
+        """In characters, about."""
+        self.sentences: dict[str, list[Segment | str]] = {}
+        """All of the text so far: those that come again, as in tables, have the same pieces."""
 
 
-def _remembered(
-    text: str, done: _Cut, cut: Callable[[str], Iterator[Segment | str]]
-) -> Iterator[Segment | str]:
-    pieces = done[text] = []
-    for piece in cut(text):
-        pieces.append(piece)
-        yield piece
+_Read = tuple[str, bool, Masked | None]
+"""What the encoder reads for a text; whether that was all capitals; and what else it lacks."""
 
 
-_Bounds = Sequence[tuple[int, int]]
-"""Where spans to be kept begin and end: in order, none touching another."""
-
-
-def _within(bounds: _Bounds, begin: int, end: int) -> _Bounds:
+def _within(bounds: Bounds, begin: int, end: int) -> Bounds:
     """The parts of `bounds` between `begin` and `end`."""
-    low = bisect_right(bounds, begin, key=lambda bound: bound[1])
-    high = bisect_left(bounds, end, key=lambda bound: bound[0])
-    within = list(bounds[low:high])
+    if not bounds:
+        return bounds
+    low = bisect_left(bounds, (begin,))
+    if low and bounds[low - 1][1] > begin:
+        low -= 1
+    within = list(bounds[low : bisect_left(bounds, (end,))])
     if within:
         within[0] = (max(within[0][0], begin), within[0][1])
         within[-1] = (within[-1][0], min(within[-1][1], end))
@@ -340,11 +410,9 @@ def _is_mostly_marks(text: str) -> bool:
 
 def _says_something(text: str) -> bool:
     """Whether there are words in `text`, besides addresses."""
-    if not any(map(str.isalpha, text)):
-        return False
     # Most texts have none of these, and to look for addresses costs as much as to tokenise.
     if "@" not in text and "://" not in text and "www." not in text:
-        return True
+        return text[:1].isalpha() or any(map(str.isalpha, text))
     return any(
         found["letter"] and found[0].isalpha() for found in _ADDRESS_OR_LETTER.finditer(text)
     )
@@ -360,6 +428,8 @@ def _is_all_caps(sentence: str) -> bool:
 
 def _core(sentence: str, begin: int, end: int) -> tuple[int, int]:
     """Where the part of `sentence[begin:end]` that is translated begins and ends."""
+    if begin < end and sentence[begin].isalpha() and sentence[end - 1].isalpha():
+        return begin, end  # as most do, which this finds out faster
     if edge := _EDGE.match(sentence, begin, end):
         begin = edge.end()
     while begin < end and _EDGE.match(sentence, end - 1, end):
@@ -367,7 +437,7 @@ def _core(sentence: str, begin: int, end: int) -> tuple[int, int]:
     return begin, end
 
 
-def _cut(sentence: str, begin: int, end: int, kept: _Bounds) -> int:
+def _cut(sentence: str, begin: int, end: int, kept: Bounds) -> int:
     """The best place near the middle to part `sentence[begin:end]`, two characters or more, but not
     what is to be kept in it.
 
@@ -378,16 +448,28 @@ def _cut(sentence: str, begin: int, end: int, kept: _Bounds) -> int:
     window = sentence[low:high]
     # Without white space there is no boundary, which takes a fraction of the search to find out.
     is_one_word = window.isascii() and window.split() == [window]
-    for boundary in () if is_one_word else (_CLAUSE_END, _SPACE):
-        places = [match.end() for match in boundary.finditer(sentence, low, high)]
-        for place in _outwards(places, middle):
-            if begin < place < end and not _span_at(place, kept):
-                return place
+    for boundary, before in () if is_one_word else _BOUNDARIES:
+        for places in _places(boundary, before, sentence, low, middle, high):
+            for place in _outwards(places, middle):
+                if begin < place < end and not _span_at(place, kept):
+                    return place
     cut = middle
     while cut > max(begin + 1, middle - 16) and _is_one_character(sentence[cut - 1], sentence[cut]):
         cut -= 1
     edges = [edge for edge in _span_at(cut, kept) if low < edge < high]
     return min(edges, key=lambda edge: abs(edge - middle), default=cut)
+
+
+def _places(
+    boundary: re.Pattern[str], before: int, sentence: str, low: int, middle: int, high: int
+) -> Iterator[list[int]]:
+    """Where `boundary` ends in `sentence[low:high]`: first those near the middle, then all."""
+    left, right = middle - _NEAR, middle + _NEAR
+    if low < left and right < high:
+        left = low + len(sentence[low:left].rstrip())  # white space is a boundary as a whole
+        near = [m.end() for m in boundary.finditer(sentence, max(0, left - before), right)]
+        yield [place for place in near if place < right]
+    yield [m.end() for m in boundary.finditer(sentence, max(0, low - before), high)]
 
 
 def _outwards(places: Sequence[int], middle: int) -> Iterator[int]:
@@ -403,9 +485,9 @@ def _outwards(places: Sequence[int], middle: int) -> Iterator[int]:
             right += 1
 
 
-def _span_at(place: int, kept: _Bounds) -> tuple[()] | tuple[int, int]:
+def _span_at(place: int, kept: Bounds) -> tuple[()] | tuple[int, int]:
     """Where what is kept begins and ends, if `place` is within."""
-    number = bisect_left(kept, place, key=lambda bound: bound[0]) - 1
+    number = bisect_left(kept, (place,)) - 1
     return kept[number] if number >= 0 and place < kept[number][1] else ()
 
 

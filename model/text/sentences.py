@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from heapq import merge
@@ -27,6 +27,8 @@ _SMALL_WINDOW = 1000
 _MANY_SENTENCES = 100
 """Sentences of a small window. They are looked for in that alone: where characters have several
 bytes, the cost of sentencex grows with the square of their number."""
+_MOST_MARKS = 50
+"""Quotation marks in a window: the cost of sentencex grows with their number times its length."""
 _LONG_QUOTATION = 200
 """A sentence with more characters is also split where a sentence inside its quotation marks or
 brackets ends; shorter ones are better off as a whole, with both of their marks."""
@@ -73,6 +75,8 @@ _NO_CORRECTIONS = _Corrections()
 
 _OPENING_MARK = re.compile(r"(?<!\S)[\"“”„«»\u2018\u2019(\[]")
 _CLOSING_MARK = re.compile(r"(?<=\S)[\"“”«»)\]]")
+_MARKS = "\"'`\u2018-\u201a\u201c-\u201e\xab\xbb\u2039\u203a\u300a-\u300f"
+_FEW_MARKS = re.compile(rf"(?:[^{_MARKS}]*[{_MARKS}]){{0,{_MOST_MARKS}}}[^{_MARKS}]*")
 _LAST_WORD = re.compile(r"(?<!\w)([^\W\d_]+)\.\s+$")
 _LAST_ORDINAL = re.compile(r"(?<![\w.,:])\d{1,2}\.\s+$")
 _WORD_AND_GAP = re.compile(r"(?<!\w)([^\W\d_]+)\.\s+(?=[^\W\d_])")
@@ -80,7 +84,7 @@ _LOOK_BACK = 40
 """Characters before a boundary that are enough to know an abbreviation."""
 
 
-def split_sentences(line: str, language: str) -> Iterator[str]:
+def split_sentences(line: str, language: str) -> Iterable[str]:
     """The sentences of `line`, each with the white space after it; joined they are `line`.
 
     They are looked for as they are asked for, a few thousand characters at a time.
@@ -90,11 +94,36 @@ def split_sentences(line: str, language: str) -> Iterator[str]:
         language: the code of its language; only the part before a "-" or "_" counts, and a language
             without rules of its own is split by those that most have in common.
     """
-    if len(line) <= _LONG_QUOTATION and line.isascii() and line.replace(" ", "").isalnum():
-        yield line  # there is nothing with which a sentence could end
-        return
+    is_short = len(line) <= _LONG_QUOTATION
+    if is_short and line.isascii() and line.replace(" ", "").isalnum():
+        return [line]  # there is nothing with which a sentence could end
     language = _base_language(language)
     corrections = _CORRECTIONS.get(language, _NO_CORRECTIONS)
+    if not is_short or not _has_few_marks(line):
+        return _sentences(line, language, corrections)
+    return _short_sentences(line, language, corrections)
+
+
+def _short_sentences(line: str, language: str, corrections: _Corrections) -> list[str]:
+    """What `_sentences` finds in a short line, which costs less to find at once."""
+    pieces = sentencex.segment(language, line)
+    ends = [len(line)]
+    if len(pieces) > 1:
+        found = _ends_of_pieces(pieces, line, language)
+        ends = [end for end in found if not _continues(line, end, corrections)]
+    if corrections.words and "." in line:
+        ends = sorted({*ends, *_ends_of_words(line, corrections.words)})
+    return [line[start:end] for start, end in pairwise([0, *ends]) if start < end]
+
+
+def _has_few_marks(line: str) -> bool:
+    if len(line) <= _MOST_MARKS:
+        return True
+    few = _FEW_MARKS.match(line)
+    return few is not None and few.end() == len(line)
+
+
+def _sentences(line: str, language: str, corrections: _Corrections) -> Iterator[str]:
     ends: Iterator[int] = (
         end for end in _ends(line, language) if not _continues(line, end, corrections)
     )
@@ -128,13 +157,15 @@ def _ends(line: str, language: str) -> Iterator[int]:
         is_last = start + len(window) >= len(line)
         if len(ends) > 1 and not is_last and not (short and ends[-2] < len(window) // 2):
             ends = ends[:-1]  # the window may have cut it short: the next one sees it whole
-        yield from (start + end for end in ends)
+        is_found = is_last or len(window) in (_WINDOW, _SMALL_WINDOW)
+        yield from (start + end for end in ends if is_found or end < len(window))
         start += ends[-1]
         short = ends[-1] < len(window) // 2  # not twice in a row, or there were many windows
 
 
 def _window(line: str, start: int, language: str) -> str:
-    window = line[start : start + _WINDOW]
+    few_marks = _FEW_MARKS.match(line, start, start + _WINDOW)
+    window = few_marks[0] if few_marks else ""
     if len(window) > _SMALL_WINDOW and not window.isascii():
         small = window[:_SMALL_WINDOW]
         if len(sentencex.segment(language, small)) > _MANY_SENTENCES:
@@ -143,7 +174,10 @@ def _window(line: str, start: int, language: str) -> str:
 
 
 def _ends_in_window(window: str, language: str) -> list[int]:
-    pieces = sentencex.segment(language, window)
+    return _ends_of_pieces(sentencex.segment(language, window), window, language)
+
+
+def _ends_of_pieces(pieces: Sequence[str], window: str, language: str) -> list[int]:
     if len(pieces) == 1 and len(window) <= _LONG_QUOTATION:
         return [len(window)]
     ends = list(accumulate(map(len, pieces)))

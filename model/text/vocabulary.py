@@ -224,25 +224,27 @@ class SentencePieceVocabulary:
         }
 
     @cached_property
-    def _placeholders_by_last_byte(self) -> dict[int, int]:
-        """Maps the id of each placeholder's last byte in UTF-8, in which they differ, to its id."""
-        return {ids[-1]: placeholder for placeholder, ids in self._placeholder_bytes.items()}
+    def _placeholders_by_bytes(self) -> dict[tuple[int, ...], int]:
+        """Maps the ids of each placeholder's bytes in UTF-8 to its id."""
+        return {of_bytes: token for token, of_bytes in self._placeholder_bytes.items()}
 
     def _with_placeholders(self, text: str, ids: list[int]) -> list[int]:
         """`ids` of `text` with one id for each placeholder, instead of its three bytes."""
         if text.isascii() or not self.has_placeholders or not PLACEHOLDER.search(text):
             return ids
-        first, second, *_ = (self._bytes[byte] for byte in PLACEHOLDERS[0].encode())
+        first = self._bytes[PLACEHOLDERS[0].encode()[0]]
         joined: list[int] = []
         at = place = 0
         with suppress(ValueError):  # until there is no other one
             while True:
-                place = ids.index(second, place + 1, len(ids) - 1)
-                mark = self._placeholders_by_last_byte.get(ids[place + 1])
-                if mark is not None and ids[place - 1] == first:
-                    joined += ids[at : place - 1]
-                    joined.append(mark)
-                    at = place + 2
+                place = ids.index(first, place)
+                mark = self._placeholders_by_bytes.get(tuple(ids[place : place + 3]))
+                if mark is None:
+                    place += 1
+                    continue
+                joined += ids[at:place]
+                joined.append(mark)
+                at = place = place + 3
         return joined + ids[at:]
 
 

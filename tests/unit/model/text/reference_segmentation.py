@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator
 
-from model.text.protection import longest
+from model.text.protection import Bounds, longest
 from model.text.segmentation import (
-    _CLAUSE_END,
-    _SPACE,
     _SURELY_TOO_MANY,
     Segment,
     Segmenter,
@@ -18,14 +17,15 @@ from model.text.segmentation import (
 )
 from model.text.segmentation import _cut as cut_anywhere
 
-Bounds = Sequence[tuple[int, int]]
-
 
 class ReferenceSegmenter(Segmenter):
-    """Cuts sentences by recursion, and reads all that a part has before it is cut."""
+    """Cuts sentences by recursion, one by one, and reads all that a part has before it is cut."""
 
-    def _sentence(self, sentence: str) -> Iterator[Segment | str]:
-        bounds = () if self._masker is None else self._masker.bounds(sentence)
+    def _cut_short(self, sentences: dict[str, list[Segment | str]]) -> None:
+        for sentence, pieces in sentences.items():
+            pieces.extend(self._segments(sentence, self._bounds([sentence])[0]))
+
+    def _segments(self, sentence: str, bounds: Bounds) -> Iterator[Segment | str]:
         yield from self._part(sentence, bounds, 0, len(sentence), 0.0)
 
     def _part(
@@ -41,18 +41,27 @@ class ReferenceSegmenter(Segmenter):
         masked = sum(right - left - 1 for left, right in longest(kept))
         to_read = len(core) - masked
         if len(core) == 1 or density * to_read < _SURELY_TOO_MANY * self._max_tokens:
-            segment = self._read(core, begin, kept)
-            num_tokens = len(segment.token_ids)
-            if num_tokens <= self._max_tokens or len(core) == 1:
-                fits = num_tokens <= self._max_tokens
-                yield segment if fits and self._knows(segment, density > 0) else core
+            read = self._read(core, begin, longest(kept))
+            token_ids = self._encoder.encode(read[0])
+            if len(token_ids) <= self._max_tokens or len(core) == 1:
+                fits = len(token_ids) <= self._max_tokens
+                is_segment = fits and self._knows(core, token_ids, density > 0)
+                segment = Segment(core, token_ids, *read[1:])
+                yield segment if is_segment else core
                 yield sentence[end:last]
                 return
-            density = num_tokens / to_read
+            density = len(token_ids) / to_read
         cut = _cut(sentence, begin, end, kept)
         yield from self._part(sentence, bounds, begin, cut, density)
         yield from self._part(sentence, bounds, cut, end, density)
         yield sentence[end:last]
+
+
+_CLAUSE_END = re.compile(
+    r"(?<=[;:,\u2013—)\]}»”])\s+"
+    r"|(?<=[、」\uff0c\uff1b\uff1a\uff09])"  # full-width ones, which no space follows
+)
+_SPACE = re.compile(r"\s+")
 
 
 def _cut(sentence: str, begin: int, end: int, kept: Bounds) -> int:

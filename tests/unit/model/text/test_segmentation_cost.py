@@ -1,9 +1,12 @@
 """What it costs to cut a text: no more than its length, whatever stands in it."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice, product
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sentencex
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 
 from loadtests.corpus import Corpus
 from model.checkpoints.embedded import EMBEDDED
+from model.text.protection import Masker
 from model.text.segmentation import Segmenter
 from model.text.sentences import split_sentences
 from model.text.tokenizer import Tokenizer
@@ -33,19 +37,46 @@ HARD = [
 ]  # fmt: skip
 
 
+LINES = ["ab\n", "a,b\n", "a. \n", "<a>b\n", "И a\n", "\\a\t", "@a. `b\t", "。\n"]
+
+
 @contextmanager
 def counting(owner: object, name: str) -> Iterator[list[int]]:
-    """The lengths of the texts that a function is called with."""
+    """The characters that a function is called with, each time."""
     function: Callable[..., object] = getattr(owner, name)
     lengths: list[int] = []
 
-    def count(*args: object) -> object:
-        lengths.append(len(str(args[-1])))
-        return function(*args)
+    def count(*args: Any, **options: Any) -> object:
+        text = args[-1]
+        lengths.append(len(text) if isinstance(text, str) else sum(map(len, text)))
+        return function(*args, **options)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(owner, name, count)
         yield lengths
+
+
+def numbered(line: str, length: int) -> str:
+    """Different lines that begin with a number in letters."""
+    numbers = map("".join, product("abcdefghij", repeat=4))
+    return "".join(number + line for number in islice(numbers, length // (len(line) + 4)))
+
+
+def num_calls(cutter: Segmenter, text: str) -> int:
+    """How many functions are called to cut a text, those written in C included."""
+    calls = 0
+
+    def count(_frame: object, event: str, _function: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        cutter.segment(text)
+    finally:
+        sys.setprofile(before)
+    return calls
 
 
 def segmenter(*, placeholders: bool) -> Segmenter:
@@ -67,14 +98,48 @@ def test_each_character_is_read_a_few_times(unit: str, placeholders: bool) -> No
     text = (unit * 8000)[:8000]
     cutter = segmenter(placeholders=placeholders)
     with (
-        counting(TOKENIZER, "tokenize") as tokenized,
+        counting(TOKENIZER.source, "tokenize") as tokenized,
+        counting(TOKENIZER.source, "tokenize_batch") as tokenized_together,
         counting(sentencex, "segment") as split,
     ):
         pieces = list(cutter.pieces(text))
     assert "".join(p if isinstance(p, str) else p.text for p in pieces) == text
-    assert sum(tokenized) <= 5 * len(text)
+    assert sum(tokenized) + sum(tokenized_together) <= 5 * len(text)
     assert sum(split) <= 5 * len(text)
     assert len(tokenized) <= len(text)
+
+
+@pytest.mark.parametrize("unit", HARD)
+def test_a_character_costs_a_few_calls(unit: str) -> None:
+    cutter = segmenter(placeholders=True)
+    cutter.segment(unit)
+    assert num_calls(cutter, (unit * 8000)[:8000]) <= 11 * 8000
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_short_line_costs_some_dozen_calls(line: str) -> None:
+    cutter = segmenter(placeholders=True)
+    cutter.segment(line)
+    text = numbered(line, 8000)
+    assert num_calls(cutter, text) <= 125 * len(cutter.segment(text).segments)
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_short_lines_are_read_together(line: str) -> None:
+    text = numbered(line, 8000)
+    cutter = segmenter(placeholders=True)
+    cutter.segment(text)
+    with (
+        counting(TOKENIZER.source, "tokenize") as alone,
+        counting(TOKENIZER.source, "tokenize_batch") as together,
+        counting(Masker, "bounds_batch") as protected,
+        counting(sentencex, "segment") as split,
+    ):
+        cutter.segment(text)
+    assert len(alone) < 24  # those of the last, short batch
+    assert 0 < len(together) <= len(protected) <= 10
+    assert sum(split) <= len(text)
+    assert len(list(cutter.pieces(text)))
 
 
 @pytest.mark.parametrize("unit", HARD)
@@ -122,6 +187,22 @@ def test_many_short_sentences_are_looked_for_in_small_windows(unit: str) -> None
     # What sentencex costs grows with the square of this.
     assert max(split) <= 1000
     assert sum(split) <= 3 * len(text)
+
+
+@pytest.mark.parametrize("unit", ["`é`", "‚é`", "'é\"", "「é‚", "‹é“", "A `b` "])
+def test_many_quotation_marks_are_looked_for_in_small_windows(unit: str) -> None:
+    text = unit * 3000
+    seen: list[str] = []
+    segment = sentencex.segment
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            sentencex, "segment", lambda _, part: seen.append(part) or segment("en", part)
+        )
+        assert "".join(split_sentences(text, "en")) == text
+    # What sentencex costs grows with the marks times the length.
+    assert max(sum(not c.isalnum() and c != " " for c in part) for part in seen) <= 50
+    assert sum(map(len, seen)) <= 3 * len(text)
+    assert len(list(split_sentences(text, "en"))) <= 2
 
 
 @pytest.mark.parametrize("line", ["ab 12", "Hello world 3", "a" * 200])

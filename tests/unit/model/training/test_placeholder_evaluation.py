@@ -16,4 +16,4 @@ def test_what_was_put_in_can_be_taken_out() -> None:
 def test_everything_is_of_a_kind_that_is_recognised() -> None:
     masker = Masker(Tokenizer.from_file(EMBEDDED["en-de"] / "tokenizer.model"))
     for thing in THINGS:
-        assert [span.text for span in masker.mask(f"the {thing} dog").spans] == [thing]
+        assert masker.mask(f"the {thing} dog").spans == [thing]
