@@ -28,7 +28,7 @@ _MANY_SENTENCES = 100
 """Sentences of a small window. They are looked for in that alone: where characters have several
 bytes, the cost of sentencex grows with the square of their number."""
 _MOST_MARKS = 50
-"""Quotation marks in a window: the cost of sentencex grows with their number times its length."""
+"""Quotation marks in a window, of the kinds whose number times its length sentencex costs."""
 _LONG_QUOTATION = 200
 """A sentence with more characters is also split where a sentence inside its quotation marks or
 brackets ends; shorter ones are better off as a whole, with both of their marks."""
@@ -75,7 +75,7 @@ _NO_CORRECTIONS = _Corrections()
 
 _OPENING_MARK = re.compile(r"(?<!\S)[\"“”„«»\u2018\u2019(\[]")
 _CLOSING_MARK = re.compile(r"(?<=\S)[\"“”«»)\]]")
-_MARKS = "\"'`\u2018-\u201a\u201c-\u201e\xab\xbb\u2039\u203a\u300a-\u300f"
+_MARKS = "'`\u2018\u201a\u201c\u201e\xab\xbb\u2039\u300a\u300c"
 _FEW_MARKS = re.compile(rf"(?:[^{_MARKS}]*[{_MARKS}]){{0,{_MOST_MARKS}}}[^{_MARKS}]*")
 _LAST_WORD = re.compile(r"(?<!\w)([^\W\d_]+)\.\s+$")
 _LAST_ORDINAL = re.compile(r"(?<![\w.,:])\d{1,2}\.\s+$")
