@@ -81,7 +81,6 @@ struct Ahead {
 constexpr int kFewBlocks = kRegisterLanes == 16 ? INT32_MAX : 8;
 constexpr int kGroupBytes = 128 << 10;
 constexpr int kPanelRegisters = kLanes / kRegisterLanes;
-constexpr int kWordsATurn = kRegisterLanes == 8 ? 2 : 1;  // of a tile's loop
 
 // How many rows, and for so many rows how many panels, a tile has: what fits into the registers.
 template <class Dot>
@@ -129,8 +128,7 @@ template <class Dot, int MR, int NP>
     third[i] = x.words + stride * (static_cast<std::size_t>(row) + 3 * i);
   }
   const auto input = [&](std::size_t m) { return Dot::load(third[m / 3] + m % 3 * stride); };
-#pragma GCC unroll kWordsATurn
-  for (std::size_t w = 0; w < num_words; w++) {
+  const auto next_word = [&]() __attribute__((always_inline)) {
     if constexpr (MR > 1 || kRegisterLanes == 16) {
 #pragma GCC unroll 16
       for (std::size_t n = 0; n < NP; n++) {
@@ -168,6 +166,12 @@ template <class Dot, int MR, int NP>
     lines += kPanelRegisters;
 #pragma GCC unroll 4
     for (auto& word : third) word += Dot::kInputWords;
+  };
+  if constexpr (SplitsWords<Dot>) {
+#pragma GCC unroll 2
+    for (std::size_t w = 0; w < num_words; w++) next_word();
+  } else {
+    for (std::size_t w = 0; w < num_words; w++) next_word();
   }
   if constexpr (SplitsWords<Dot>) {
     lines -= num_words * kPanelRegisters;
