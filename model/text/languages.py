@@ -14,6 +14,8 @@ __all__ = ["Languages", "Pair", "listed"]
 
 _MOST_NAMED = 20
 """Languages that a message lists."""
+_MOST_CHARACTERS = 35
+"""The longest tags that RFC 5646 asks everybody to bear (section 4.4.1)."""
 _MOST_PAIRS = 4
 """Pairs that a line about a model lists."""
 
@@ -75,11 +77,11 @@ class Languages:
         """The source of a code in any letter case or, if there is none, of another name that it has
         by BCP 47, as "de" is one of "deu_Latn"; None if that is none either, or could be several.
         """
-        return self._sources.get(code.casefold()) or self._source_tags.get(bcp47(code))
+        return self._sources.get(code.casefold()) or _tagged(code, self._source_tags)
 
     def target(self, code: str) -> str | None:
         """The target of a code, as `source`."""
-        return self._targets.get(code.casefold()) or self._target_tags.get(bcp47(code))
+        return self._targets.get(code.casefold()) or _tagged(code, self._target_tags)
 
     def __str__(self) -> str:
         """For a person, in a few words: the pairs, or how many languages there are."""
@@ -102,6 +104,10 @@ def _by_tag(codes: tuple[str, ...]) -> dict[str, str]:
     """Codes by their tags of BCP 47, where these are of one code alone."""
     counted = Counter(map(bcp47, codes))
     return {tag: code for code in codes if counted[tag := bcp47(code)] == 1}
+
+
+def _tagged(code: str, tags: dict[str, str]) -> str | None:
+    return tags.get(bcp47(code)) if len(code) <= _MOST_CHARACTERS else None
 
 
 def _counted(codes: tuple[str, ...]) -> str:

@@ -144,20 +144,18 @@ def read_folder(
     special = _special(binary, shape, settings, problems)
     embeddings = shape.source_embedding, shape.target_embedding
     source_size, target_size = (binary.shapes.get(each, (0,))[0] for each in embeddings)
-    names = read_names(files, special, (source_size, target_size), problems)
-    if names is None:
+    whole = read_names(files, special, (source_size, target_size), problems)
+    if whole is None:
         problems.raise_any()
         raise AssertionError("there must have been a problem")
-    contents, note = find_pieces(files, pieces, names, special, problems)
-    languages = _languages(names, special, shape, options, target_prefix, problems)
-    whole, kept = names, _kept(names, languages, special, options, problems)
-    if kept is not None:
-        names = names.only(kept)
+    contents, note = find_pieces(files, pieces, whole, special, problems)
+    languages = _languages(whole, special, shape, options, target_prefix, problems)
+    kept = _kept(whole, languages, special, options, problems)
+    names = whole if kept is None else whole.only(kept)
     shared = names.source == names.target and binary.are_same(*embeddings)
     if shape.starts_from_zero:
         names = names.with_zero_row(shared=shared)
-    start = len(names.target) if shape.starts_from_zero else names.id(languages.start)
-    config = _config(shape, names, special, start, problems, shared=shared)
+    config = _config(shape, names, special, languages.start, problems, shared=shared)
     weights = ImportedWeights(
         config,
         binary,
@@ -200,7 +198,7 @@ def _config(
     shape: Ctranslate2Options,
     names: Names,
     special: SpecialTokens,
-    start: int,
+    start: str,
     problems: Problems,
     *,
     shared: bool,
@@ -209,7 +207,7 @@ def _config(
         source_size=len(names.source_rows.order),
         target_size=len(names.target_rows.order),
         shared=shared,
-        start=start,
+        start=len(names.target) if shape.starts_from_zero else names.id(start),
         eos_id=names.id(special.eos),
         unk_id=names.id(special.unk),
         bias=bool(names.added),

@@ -30,6 +30,7 @@ NLLB = Languages(sources=NLLB_200, targets=NLLB_200)
         ("ar", "arb_Arab"), ("fa", "pes_Arab"), ("ps", "pbt_Arab"), ("sr", "srp_Cyrl"),
         ("he", "heb_Hebr"), ("iw", "heb_Hebr"), ("fil", "tgl_Latn"), ("tl", "tgl_Latn"),
         ("ak", None), ("sr-Latn", None), ("en-Cyrl", None), ("xx", None), ("", None),
+        ("en" * 10**6, None),
     ],
 )  # fmt: skip
 def test_models_of_many_languages_know_theirs_by_other_names(code: str, own: str | None) -> None:
