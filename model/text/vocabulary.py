@@ -188,7 +188,8 @@ class SentencePieceVocabulary:
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Where in `text` each piece of `cut(text)` begins and ends, perhaps with white space."""
-        return [tuple(each) for each in self._pieces.EncodeAsOffsetMapping(text)["offsets"]]
+        found = self._pieces.Encode(text, return_type="offset_mapping")
+        return [tuple(each) for each in found["offsets"]]
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """See `Vocabulary`."""

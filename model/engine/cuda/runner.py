@@ -194,9 +194,7 @@ class CudaRunner:
             self._encoder(bucket)
         for num_beams in sorted(set(beams)):
             if num_beams <= self.max_slots:
-                group = self._decode_group(
-                    num_beams, constrained=False, restricted=False, aligned=False
-                )
+                group = self._decode_group(num_beams, constrained=False, restricted=False)
                 for bucket in reversed(group.buckets):
                     group.graph(bucket)
         self._stream.settle()
@@ -335,7 +333,7 @@ class CudaRunner:
             outcome.finished.append(FinishedSequence(sequence, hypotheses))
 
     def _decode_group(
-        self, num_beams: int, *, constrained: bool, restricted: bool, aligned: bool
+        self, num_beams: int, *, constrained: bool, restricted: bool, aligned: bool = False
     ) -> DecodeGroup:
         key = num_beams, constrained, restricted, aligned
         if key not in self._decode_groups:

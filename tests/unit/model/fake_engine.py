@@ -21,6 +21,7 @@ def echo(source: Sequence[int], *, num_hypotheses: int = 1, **changes: object) -
             score=-0.1 * (rank + 1),
             log_prob=-0.2 * (rank + 1),
             finish_reason=FinishReason.STOP,
+            attended=tuple(range(max(1, len(tokens) - rank) + 1)),
         )
         for rank in range(num_hypotheses)
     )

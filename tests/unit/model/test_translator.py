@@ -16,7 +16,7 @@ from typing import TypeVar, cast
 import pytest
 
 from model.checkpoints.manifest import ModelMetadata
-from model.config import EngineConfig, GenerationConfig, Priority
+from model.config import EngineConfig, GenerationConfig, Priority, TransformerConfig
 from model.decoding.search import FinishReason
 from model.engine.engine import Engine
 from model.errors import (
@@ -26,6 +26,7 @@ from model.errors import (
     InvalidRequestError,
     QueueFullError,
 )
+from model.text.words import words
 from model.translation import Translation, TranslationHypothesis
 from model.translator import Translator
 from tests.tiny_model import build_tiny_model
@@ -300,6 +301,50 @@ def translate_held(
         wait_until(lambda: engine.num_submissions or call.done())
         act()
         return call.result(30)
+
+
+def aligning() -> Translator:
+    """What comes out is what went in, and each token comes from itself."""
+    translator, engine = make_translator()
+    engine.model_config = TransformerConfig.base(TOKENIZER.vocab_size)  # type: ignore[attr-defined]
+    return translator
+
+
+@pytest.mark.parametrize("text", [PARAGRAPH, "", " 12 - 13\n", "the old man.\n\n7) a \tletter 😀!"])
+async def test_words_are_aligned_over_all_of_a_text(text: str) -> None:
+    translator = aligning()
+    [translation] = translator.translate([text], return_alignments=True)
+    links = translation.alignments
+    assert links is not None
+    assert translation.text == text
+    assert [text[slice(*link.source)] for link in links] == [
+        text[begin:end] for begin, end in words(text)
+    ]
+    assert all(link.source == link.target for link in links)
+    assert await translator.translate_async([text], return_alignments=True) == [translation]
+    assert list(translator.translate_stream([text], return_alignments=True)) == [translation]
+    [unasked] = translator.translate([text])
+    assert unasked.alignments is None
+
+
+def test_each_hypothesis_has_an_alignment_of_its_own() -> None:
+    engine = FakeEngine(held=True)
+    engine.model_config = TransformerConfig.base(TOKENIZER.vocab_size)  # type: ignore[attr-defined]
+    translator, _ = make_translator(engine)
+    text = "the old man sees."
+    with elsewhere(
+        engine, lambda: translator.translate([text], return_alignments=True)
+    ) as translating:
+        wait_until(lambda: engine.futures)
+        engine.finish(0, hypotheses=echo(engine.sources[0], num_hypotheses=2).hypotheses)
+        [translation] = translating.result(timeout=30)
+    best, second = translation.hypotheses
+    assert translation.alignments == best.alignments
+    assert best.alignments is not None
+    assert second.alignments == tuple(
+        link for link in best.alignments if link.target[1] <= len(second.text)
+    )
+    assert engine.options[0].align_to == range(len(engine.sources[0]) - 1)
 
 
 def test_results_may_arrive_in_any_order() -> None:

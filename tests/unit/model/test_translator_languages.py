@@ -140,7 +140,9 @@ def test_each_sentence_has_its_shortlist() -> None:
         expected = {*range(5), *source, 0}
         expected.update(*(ids[offsets[token] : offsets[token + 1]].tolist() for token in source))
         assert set(options.shortlist.tolist()) == expected
-        options.check(vocab_size=config.tgt_vocab_size, eos_id=0, max_new_tokens=60)
+        options.check(
+            vocab_size=config.tgt_vocab_size, eos_id=0, max_new_tokens=60, source_len=len(source)
+        )
 
 
 def test_a_whole_model_of_three_languages(tmp_path: Path) -> None:
