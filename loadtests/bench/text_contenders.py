@@ -91,9 +91,10 @@ class PolyheadTexts(TextContender):
         }
 
     def translate_texts(self, task: Task, texts: Sequence[str]) -> list[str]:
-        """All are submitted at once."""
+        """A stream, of which the first are translated while the others are cut."""
         search = replace(self._translator.generation, beam_size=task.search.beam_size)
-        return [each.text for each in self._translator.translate(texts, generation=search)]
+        found = self._translator.translate_stream(texts, generation=search)
+        return [each.text for each in found]
 
     def close(self) -> None:
         """Ends the engine."""

