@@ -55,8 +55,7 @@ def aligned_words(
     """
     source_spans = _source_spans(segment, encoder)
     text, target_spans, kept = _target_spans(segment, tokenizer, token_ids)
-    spans = () if segment.masked is None else segment.masked.spans
-    whole = [(span.begin, span.end) for span in spans]
+    whole = [] if segment.masked is None else list(segment.masked.bounds)
     source_words = words(segment.text, whole=whole, boundaries=_begins(source_spans))
     target_words = words(text, whole=sorted(kept), boundaries=_begins(target_spans))
     fixed = set(zip(whole, kept, strict=True))
@@ -100,11 +99,11 @@ def _source_spans(segment: Segment, encoder: SourceEncoder) -> list[Span]:
 
 def _origins_of_masked(text: str, masked: Masked | None) -> list[Span]:
     """Where in `text` each character of the masked one comes from."""
-    if masked is None or (not masked.spans and masked.text == text):
+    if masked is None or (not masked.bounds and masked.text == text):
         return [(place, place + 1) for place in range(len(text))]
-    parts = PLACEHOLDER.split(masked.text) if masked.spans else [masked.text]
+    parts = PLACEHOLDER.split(masked.text) if masked.bounds else [masked.text]
     origins: list[Span] = []
-    bounds = [(0, 0), *((span.begin, span.end) for span in masked.spans), (len(text), len(text))]
+    bounds = [(0, 0), *masked.bounds, (len(text), len(text))]
     for number, ((_, begin), (end, behind)) in enumerate(pairwise(bounds)):
         part = parts[2 * number]
         origins += [
@@ -183,14 +182,14 @@ def _found(surfaces: Iterable[tuple[str, int]], text: str) -> list[Span]:
 def _places_in_filled(written: str, masked: Masked, filled: str) -> tuple[list[Span], list[Span]]:
     """Where in `filled` each character of `written` is, and each span of `masked`."""
     waiting = dict(zip(PLACEHOLDERS, enumerate(masked.spans), strict=False))
-    kept: list[Span] = [(0, 0)] * len(masked.spans)
+    kept: list[Span] = [(0, 0)] * len(masked.bounds)
     places: list[Span] = []
     at = 0
-    takes_out = bool(masked.spans) or bool(PLACEHOLDER.search(written))
+    takes_out = bool(masked.bounds) or bool(PLACEHOLDER.search(written))
     for sign in written:
         if takes_out and sign in PLACEHOLDERS:
             number, span = waiting.pop(sign, (-1, None))
-            length = 0 if span is None else len(span.text)
+            length = 0 if span is None else len(span)
             if span is not None:
                 kept[number] = (at, at + length)
         else:
@@ -199,8 +198,8 @@ def _places_in_filled(written: str, masked: Masked, filled: str) -> tuple[list[S
         at += length
     for number, span in waiting.values():
         at += int(at > 0)  # a space
-        kept[number] = (at, at + len(span.text))
-        at += len(span.text)
+        kept[number] = (at, at + len(span))
+        at += len(span)
     return places, kept
 
 
