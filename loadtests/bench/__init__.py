@@ -15,7 +15,7 @@ instruction_sets    how everybody is held to a lesser one
 worker              a contender's process, and all of them, one at a time at work
 options, budget     what is to be measured, and as much of it as the time allows
 regimes             latency, throughput and Poisson arrivals, as jobs in turns
-lengths             time, memory and attention's share by length
+lengths             time, memory and attention's share by length; lengths_plot draws them
 report              what came of it
 benchmark           one run
 

@@ -58,6 +58,7 @@ def bench(
     quick: bool,
     as_json: bool,
     results: Path | None,
+    plot: Path | None,
     **options: Any,
 ) -> None:
     """Measures and prints: options are those of the command line, which says what they mean.
@@ -79,8 +80,8 @@ def bench(
         text=TextFile(path=text, references=references),
         **options,
     )
-    if results is not None:
-        append(results, "", error=BenchError)  # what cannot be written is known at once
+    for file in filter(None, (results, plot)):
+        append(file, "", error=BenchError)  # what cannot be written is known at once
     result = run_lengths(wanted) if regimes == (Regime.LENGTH,) else run(wanted)
     line = json.dumps(result, ensure_ascii=False)
     if not as_json:
@@ -88,6 +89,10 @@ def bench(
     print(line)
     if results is not None:
         append(results, line + "\n", error=BenchError)
+    if plot is not None and "lengths" in result:
+        from loadtests.bench.lengths_plot import draw
+
+        draw(result, plot)
 
 
 def run(options: BenchOptions) -> dict[str, Any]:

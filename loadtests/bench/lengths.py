@@ -31,6 +31,7 @@ __all__ = [
     "length_tables",
     "measure_lengths",
     "points",
+    "side_points",
 ]
 
 SEQUENCES = 16
@@ -170,7 +171,7 @@ def _not_negative(terms: NDArray[np.float64]) -> NDArray[np.float64]:
     return found
 
 
-def _side_points(one: Mapping[str, Any], side: str) -> list[Mapping[str, Any]]:
+def side_points(one: Mapping[str, Any], side: str) -> list[Mapping[str, Any]]:
     """The points of a contender where only this side changes, shortest first."""
     other = "target" if side == "source" else "source"
     chosen = [point for point in one["points"] if point[other] == _OTHER and point[side] > 1]
@@ -184,7 +185,7 @@ def length_tables(measured: Sequence[Mapping[str, Any]]) -> str:
         for side in ("source", "target"):
             rows = []
             half = math.nan
-            for point in _side_points(one, side):
+            for point in side_points(one, side):
                 seconds = point["seconds"]["median"]
                 rows.append(
                     [

@@ -145,6 +145,7 @@ def bench(
     seed: Annotated[int, typer.Option(help="Of texts, arrivals and random weights.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="The line of JSON alone.")] = False,
     results: Annotated[Path | None, typer.Option(help="A file to add that line to.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Of length: a file, .png or .svg.")] = None,
 ) -> None:
     """Measure the engine, and others beside it on the same weights, texts and CPUs.
 

@@ -105,11 +105,13 @@ def test_lengths_of_a_tiny_model(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     model: Path,
+    tmp_path: Path,
 ) -> None:
+    plot = tmp_path / "lengths.svg"
     status = _bench(
         monkeypatch,
         "--regime", "length", "--model", str(model), "--quick", "--peer", "ctranslate2",
-        "--instruction-set", "baseline", "--json",
+        "--instruction-set", "baseline", "--json", "--plot", str(plot),
     )  # fmt: skip
     output, progress = capfd.readouterr()
     assert status == 0, progress
@@ -118,6 +120,7 @@ def test_lengths_of_a_tiny_model(
     assert line["forced"]["CT2_FORCE_CPU_ISA"] == "GENERIC"
     labels = {one["contender"] for one in line["lengths"]}
     assert labels == {"polyhead-int8", "ctranslate2-int8"}
+    assert plot.stat().st_size > 1000
 
 
 def test_a_peer_keeps_the_plan_in_int8(

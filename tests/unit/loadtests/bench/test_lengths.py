@@ -12,6 +12,7 @@ from loadtests.bench import lengths
 from loadtests.bench.budget import Budget
 from loadtests.bench.contender import Search, Task, TokenIds, Translated
 from loadtests.bench.lengths import attention_shares, measure_lengths, points
+from loadtests.bench.lengths_plot import draw
 from loadtests.bench.models import BenchModel
 from loadtests.bench.options import BenchOptions
 from loadtests.bench.report import as_lengths, as_tables
@@ -70,7 +71,7 @@ def test_noise_makes_no_share_negative() -> None:
     assert 0.001 < error < 0.1
 
 
-def test_every_contender_has_every_length(model: BenchModel) -> None:
+def test_every_contender_has_every_length(model: BenchModel, tmp_path: Path) -> None:
     field: Any = FakeField(_Worker("polyhead-int8", 0.1), _Worker("ctranslate2-int8", 0.1))
     measured = measure_lengths(field, model, (Search.GREEDY,), 2, Budget(None))
     assert [one["contender"] for one in measured] == ["polyhead-int8", "ctranslate2-int8"]
@@ -91,15 +92,22 @@ def test_every_contender_has_every_length(model: BenchModel) -> None:
     times = {(p["source"], p["target"]): p["seconds"]["median"] for p in first["points"]}
     [row, *_] = [row.split() for row in text.splitlines() if row.startswith("16 ")]
     assert row[2] == f"{times[16, 64] / times[8, 64]:.2f}"
+    draw(values, tmp_path / "plot.svg")
+    assert "tokens of the source" in (tmp_path / "plot.svg").read_text(encoding="utf-8")
 
 
 _HARDWARE = {"cpu": "A CPU", "cores": 2, "cores_of_machine": 4}
 
 
-def test_when_time_is_up_the_longest_are_left_out(model: BenchModel) -> None:
+def test_when_time_is_up_the_longest_are_left_out(model: BenchModel, tmp_path: Path) -> None:
     field: Any = FakeField(_Worker("polyhead-int8", 0.1))
     [one] = measure_lengths(field, model, (Search.GREEDY,), 3, Budget(1e-9))
     assert [(point["source"], point["target"]) for point in one["points"]] == [(8, 1)]
+    values = as_lengths(
+        BenchOptions(), [one], idle_cpu={}, hardware=_HARDWARE, instruction_set="avx2", forced={}
+    )
+    draw(values, tmp_path / "plot.svg")
+    assert (tmp_path / "plot.svg").exists()
 
 
 def test_endless_weights_never_say_the_end(tmp_path: Path) -> None:

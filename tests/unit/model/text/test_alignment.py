@@ -49,9 +49,9 @@ def check(segment: Segment, translation: str, links: list[WordLink]) -> None:
             assert 0 <= begin < end <= len(side)
             assert side[begin:end] == side[begin:end].strip()
     if segment.masked is not None:
-        for span in segment.masked.spans:
-            of_span = [link for link in links if link.source == (span.begin, span.end)]
-            assert [translation[slice(*link.target)] for link in of_span] == [span.text]
+        for bound, span in zip(segment.masked.bounds, segment.masked.spans, strict=True):
+            of_span = [link for link in links if link.source == bound]
+            assert [translation[slice(*link.target)] for link in of_span] == [span]
 
 
 TOKENIZERS = {
@@ -92,8 +92,8 @@ def test_words_are_within_their_texts_and_what_is_kept_is_itself(
 def test_a_copy_has_each_word_with_itself(text: str, options: dict[str, bool]) -> None:
     for segment, translation, links in copied(text, TINY, **options):
         check(segment, translation, links)
-        whole = [] if segment.masked is None else segment.masked.spans
-        spans = words(segment.text, whole=[(span.begin, span.end) for span in whole])
+        whole = () if segment.masked is None else segment.masked.bounds
+        spans = words(segment.text, whole=list(whole))
         assert {link.source for link in links} == set(spans)
         for link in links:
             assert segment.text[slice(*link.source)] == translation[slice(*link.target)]
