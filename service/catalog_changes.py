@@ -344,6 +344,7 @@ class CatalogClient:
         self._arguments = (application, gateway, settings, base)
         self._store = store
         self._metrics = metrics
+        self._reading = asyncio.Lock()
 
     async def submit(self, kind: ChangeKind, name: str, record: ModelRecord | None) -> None:
         """Accepts a change; raises what `CatalogActor.submit` does."""
@@ -351,7 +352,8 @@ class CatalogClient:
 
     async def status(self, name: str) -> ModelStatus | None:
         """How the last change of a model goes, or why it failed."""
-        async with asyncio.timeout(_CALL_SECONDS):
+        # One after the other: whoever asks, the GCS is not flooded.
+        async with asyncio.timeout(_CALL_SECONDS), self._reading:
             changes = await asyncio.to_thread(self._store.read)
         return changes.statuses.get(name)
 

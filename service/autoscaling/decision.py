@@ -37,8 +37,6 @@ __all__ = [
 
 LONGEST_QUEUE_SECONDS = 3600.0
 """Upper bound of an estimate."""
-_IDLE_TOKENS_PER_SECOND = 1e-3
-"""Arrival rate below which nothing arrives: it fades, and never becomes 0."""
 _MOST_REPLICAS = 1e9
 """Upper bound of a computed number of replicas."""
 _RELEASE_MARGIN = 0.8
@@ -187,6 +185,7 @@ class Autoscaler:
         self._config = config
         self._capacity = 0.0
         self._tokens_per_request = 0.0
+        self._arriving = 0.0
         self._queue_times: deque[tuple[float, list[float]]] = deque()
         self._needs: deque[tuple[float, int]] = deque()
         """Moments and what they needed, each more than all that came later."""
@@ -204,7 +203,7 @@ class Autoscaler:
         queue_seconds = self._queue_seconds(load, demand)
         needed, kept, reason = self._needed(load, demand, queue_seconds)
         if load.min_replicas == 0 and load.reports:
-            busy = _is_busy(load, demand)
+            busy = self._is_busy(load, demand)
             needed, kept = (max(needed, 1), max(kept, 1)) if busy else (0, 0)
         most = max(1, load.target_replicas, _ceil(self._config.max_growth * load.running_replicas))
         needed = min(max(needed, load.min_replicas), most, load.max_replicas)
@@ -220,6 +219,16 @@ class Autoscaler:
             arriving_tokens_per_second=demand.arriving,
             capacity_tokens_per_second=self._capacity,
         )
+
+    def _is_busy(self, load: ModelLoad, demand: _Demand) -> bool:
+        """Whether there is anything to do, or was since the last decision.
+
+        The rate of arrival fades for minutes after the last request; with each new one it rises.
+        """
+        before, self._arriving = self._arriving, demand.arriving
+        requests = load.assigned_requests + load.unassigned_requests
+        tokens = demand.waiting_tokens + demand.running_tokens
+        return requests >= 1 or tokens >= 1 or demand.arriving > before
 
     def _demand(self, load: ModelLoad) -> _Demand:
         """Sums the reports; a silent replica counts as the average of the others."""
@@ -281,10 +290,7 @@ class Autoscaler:
         # With a queue, the throughput is the capacity.
         rate = self._capacity or (demand.admitted / len(load.reports) if late else 0.0)
         if rate <= 0:
-            idle = (
-                demand.arriving < _IDLE_TOKENS_PER_SECOND
-                and demand.waiting_tokens + demand.running_tokens < 1
-            )
+            idle = demand.arriving < 1e-3 and demand.waiting_tokens + demand.running_tokens < 1
             probed = 0 if idle else math.floor((1 - _PROBING_SHARE) * load.target_replicas)
             if demand.slots_share * load.target_replicas > _PROBING_SLOTS * probed:
                 probed = load.target_replicas
@@ -412,13 +418,6 @@ class _Rate:
     def value(self) -> float:
         seconds = max(self._seconds, self._least_seconds)
         return self._tokens / seconds if seconds else 0.0
-
-
-def _is_busy(load: ModelLoad, demand: _Demand) -> bool:
-    """Whether there is, or was in the last minutes, anything for a replica to do."""
-    requests = load.assigned_requests + load.unassigned_requests
-    tokens = demand.waiting_tokens + demand.running_tokens
-    return requests >= 1 or tokens >= 1 or demand.arriving >= _IDLE_TOKENS_PER_SECOND
 
 
 def _queue_seconds(tokens: float, rate: float) -> float:

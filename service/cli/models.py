@@ -286,7 +286,7 @@ def remove(
 
         service = RunningService(url)
         service.remove(name)
-        service.wait(name, seconds)
+        service.wait(name, seconds, until="gone")
         print(f"{name} is not served any more")
         return
     from model.checkpoints.embedded import EMBEDDED

@@ -69,26 +69,29 @@ class RunningService:
         """Begins to remove a model."""
         self._call("DELETE", f"/v1/models/{urllib.parse.quote(name, safe='')}")
 
-    def wait(self, name: str, seconds: float) -> dict[str, Any] | None:
-        """The model's state once its change is done; None if it is gone.
+    def wait(self, name: str, seconds: float, *, until: str = "ready") -> None:
+        """Returns when a model is in a state, or "gone".
 
         Raises:
             ServiceError: the change failed, or takes longer.
         """
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            try:
-                state = self._call("GET", f"/v1/models/{urllib.parse.quote(name, safe='')}")
-            except ServiceError as error:
-                if error.status == 404:
-                    return None
-                raise
+            state = self._state(name)
             if state["state"] == "failed":
                 raise ServiceError(state.get("problem") or "it failed")
-            if state["state"] == "ready":
-                return state
+            if state["state"] == until:
+                return
             time.sleep(_LOOK_SECONDS)
         raise ServiceError(f"{name} is not done after {seconds:.0f} s; it goes on")
+
+    def _state(self, name: str) -> dict[str, Any]:
+        try:
+            return self._call("GET", f"/v1/models/{urllib.parse.quote(name, safe='')}")
+        except ServiceError as error:
+            if error.status == 404:
+                return {"state": "gone"}
+            raise
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         content = None if body is None else json.dumps(body).encode()

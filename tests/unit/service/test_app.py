@@ -10,64 +10,91 @@ import pytest
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
-from model.checkpoints.embedded import DEFAULT, EMBEDDED
-from service.app import build, engine_config, model_directories, translator_name
+from model.errors import InvalidRequestError
+from service.app import build
+from service.catalog import POOL
+from service.catalog_entries import catalog_of, engine_config
+from service.deployments import model_application
 from service.settings import Autoscaling, EngineSettings, Settings
+from tests.tiny_model import build_tiny_model
 
 ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Directories of two models."""
+    folder = tmp_path_factory.mktemp("models")
+    return [str(build_tiny_model(folder / name)) for name in ("en-de", "en-fr")]
 
 
 def _deployments(settings: Settings) -> dict[str, Any]:
     """The deployments of a built application, by name."""
     gateway = build(settings)._bound_deployment
-    [_, models] = gateway._replica_config.init_args
-    bound = [gateway, *(model._bound_deployment for model in models.values())]
-    return {deployment.name: deployment for deployment in bound}
+    [_, _, bound] = gateway._replica_config.init_args
+    return {one.name: one for one in (gateway, *(m._bound_deployment for m in bound.values()))}
 
 
-def test_one_deployment_of_translators_per_model() -> None:
-    settings = Settings(models=["/models/en-de", "/models/en-fr"], replicas=3, gateway_replicas=2)
+def test_one_deployment_of_translators_per_dedicated_model(models: list[str]) -> None:
+    settings = Settings(models=models, replicas=3, gateway_replicas=2)
     deployments = _deployments(settings)
-    assert set(deployments) == {"Gateway", "Translator-en-de", "Translator-en-fr"}
+    assert set(deployments) == {"Gateway", POOL, "Translator-en-de", "Translator-en-fr"}
     assert deployments["Gateway"].num_replicas == 2
     assert deployments["Translator-en-fr"].num_replicas == 3
+    # Nobody needs the pool yet.
+    assert deployments[POOL]._deployment_config.autoscaling_config.min_replicas == 0
 
 
-@pytest.mark.parametrize(
-    "models", ["/models/en-de,/models/en-fr", '["/models/en-de", "/models/en-fr"]']
-)
-def test_the_arguments_of_serve_run_are_strings(models: str) -> None:
-    settings = Settings.model_validate({"models": models, "replicas": "2"})
-    assert model_directories(settings) == [Path("/models/en-de"), Path("/models/en-fr")]
-    assert settings.replicas == 2
+def test_small_models_share_a_pool(models: list[str]) -> None:
+    settings = Settings(models=models, shared_replicas=2, shared_memory_mib=300)
+    deployments = _deployments(settings)
+    assert set(deployments) == {"Gateway", POOL}
+    assert deployments[POOL].num_replicas == 2
+    arguments = deployments[POOL]._replica_config.init_kwargs
+    assert arguments["memory_budget"] == 300 * 2**20
+
+
+def test_a_model_may_have_replicas_of_its_own(models: list[str]) -> None:
+    records = [
+        {"model": models[0], "replicas": 4},
+        {"model": models[1], "autoscaling": {"min_replicas": 0, "max_replicas": 2}},
+    ]
+    deployments = _deployments(Settings.model_validate({"models": records}))
+    assert deployments["Translator-en-de"].num_replicas == 4
+    config = deployments["Translator-en-fr"]._deployment_config.autoscaling_config
+    assert (config.min_replicas, config.max_replicas) == (0, 2)
+    assert config.policy.policy_kwargs["model"] == "en-fr"
+
+
+def test_an_application_of_a_model_has_no_ingress_that_runs(models: list[str]) -> None:
+    settings = Settings(models=models, replicas=2)
+    [entry, _] = catalog_of(settings, application="polyhead")
+    ingress = model_application(settings, entry, hub="polyhead")._bound_deployment
+    assert ingress._deployment_config.autoscaling_config.initial_replicas == 0
+    [translator] = ingress._replica_config.init_args
+    translator = translator._bound_deployment
+    assert (translator.name, translator.num_replicas) == ("Translator-en-de", 2)
+    assert translator._replica_config.init_args == ((entry.hosted,),)
+    assert translator._replica_config.init_kwargs["hub"] == "polyhead"
 
 
 def test_the_embedded_models_are_the_default() -> None:
-    assert model_directories(Settings()) == list(EMBEDDED.values())
-    names = {"Gateway", "Translator-en-de", "Translator-de-en"}
-    assert set(_deployments(Settings())) == names
-    assert model_directories(Settings(models=["de-en"])) == [EMBEDDED["de-en"]]
+    names = {"Gateway", POOL, "Translator-en-de", "Translator-de-en"}
+    assert set(_deployments(Settings(replicas=2))) == names
 
 
-def test_an_embedded_model_may_lie_elsewhere_on_another_node() -> None:
-    settings = Settings(models=["en-de", str(EMBEDDED["de-en"]), "/models/en-fr"])
-    deployments = _deployments(settings)
-    deployments.pop("Gateway")
-    given = [translator._replica_config.init_args[0] for translator in deployments.values()]
-    assert given == ["en-de", "de-en", "/models/en-fr"]
-
-
-def test_two_models_of_one_name_are_refused() -> None:
-    with pytest.raises(ValueError, match="different names, but two are called 'en-de'"):
-        build(Settings(models=["/a/en-de", "/b/en-de"]))
+def test_two_models_of_one_name_are_refused(tmp_path: Path, models: list[str]) -> None:
+    other = str(build_tiny_model(tmp_path / "en-de"))
+    with pytest.raises(InvalidRequestError, match="different names, but two are called 'en-de'"):
+        build(Settings(models=[models[0], other]))
 
 
 def test_serve_lets_through_what_gateways_and_engines_want() -> None:
-    settings = Settings()
+    settings = Settings(replicas=2)
     deployments = _deployments(settings)
     gateway = deployments["Gateway"]
     assert gateway.max_ongoing_requests > settings.limits.max_in_flight
-    translator = deployments[translator_name(DEFAULT)]
+    translator = deployments["Translator-en-de"]
     assert translator.max_ongoing_requests >= settings.limits.max_in_flight
     for deployment in deployments.values():
         assert deployment.logging_config["enable_access_log"] is False
@@ -75,7 +102,7 @@ def test_serve_lets_through_what_gateways_and_engines_want() -> None:
 
 def test_autoscaling_takes_the_place_of_a_number_of_replicas() -> None:
     autoscaling = Autoscaling(min_replicas=2, max_replicas=5, target_queue_seconds=7)
-    translator = _deployments(Settings(autoscaling=autoscaling))[translator_name(DEFAULT)]
+    translator = _deployments(Settings(autoscaling=autoscaling))["Translator-en-de"]
     config = translator._deployment_config.autoscaling_config
     assert (config.min_replicas, config.max_replicas) == (2, 5)
     assert config.policy.policy_function == "service.autoscaling.policy:QueueTimePolicy"
@@ -91,8 +118,8 @@ def test_only_gateways_are_kept_apart() -> None:
 
 
 def test_replicas_ask_ray_for_what_they_use() -> None:
-    settings = Settings(num_cpus_per_replica=3.5, num_gpus_per_replica=0.25)
-    translator = _deployments(settings)[translator_name(DEFAULT)]
+    settings = Settings(replicas=2, num_cpus_per_replica=3.5, num_gpus_per_replica=0.25)
+    translator = _deployments(settings)["Translator-en-de"]
     assert translator.ray_actor_options["num_cpus"] == 3.5
     assert translator.ray_actor_options["num_gpus"] == 0.25
 

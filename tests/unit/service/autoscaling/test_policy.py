@@ -238,11 +238,13 @@ def test_a_model_falls_asleep_after_a_while_without_anything_to_do(
         return policy(_context({"a": (clock.now, load)}, **_NONE, **changes))[0]
 
     assert [target(idle, total_running_requests=1.0) for _ in range(100)] == [1] * 100
-    fading = [replace(idle, arriving_tokens_per_second=100 / 2**second) for second in range(20)]
-    assert [target(load) for load in fading] == [1] * 20
-    targets = [target(idle) for _ in range(60)]
+    # The rate of arrival fades for long, and rises with each request that nobody saw in work.
+    fading = [replace(idle, arriving_tokens_per_second=100 * 0.9**second) for second in range(60)]
+    assert [target(load) for load in fading[:25]] == [1] * 25
+    assert target(replace(idle, arriving_tokens_per_second=9)) == 1
+    targets = [target(load) for load in fading[25:]]
     assert targets == sorted(targets, reverse=True)
-    assert (targets[20], targets[-1]) == (1, 0)
+    assert (targets[25], targets[-1]) == (1, 0)
 
 
 def test_a_model_that_always_has_a_replica_keeps_it(hub: _Hub, clock: SimpleNamespace) -> None:

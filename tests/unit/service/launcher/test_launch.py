@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import signal
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ray.serve._private import client
 from model.engine.backends import build_runners
 from model.engine.native import build as native_build
 from model.errors import CheckpointError
-from service.app import engine_config
+from service.catalog_entries import engine_config
 from service.launcher import launch
 from service.launcher.forced_stop import STOP_SIGNALS
 from service.launcher.launch import (
@@ -30,6 +31,7 @@ from service.launcher.launch import (
 )
 from service.launcher.local_ray import LaunchError
 from service.settings import Autoscaling, EngineSettings, Settings
+from tests.fakes import catalog_entry
 from tests.tiny_model import build_tiny_model, tiny_transformer
 
 
@@ -104,7 +106,7 @@ def test_every_model_is_checked(tmp_path: Path) -> None:
 
 def test_two_models_of_one_name(tmp_path: Path) -> None:
     models = [str(build_tiny_model(tmp_path / parent / "tiny")) for parent in ("a", "b")]
-    with pytest.raises(LaunchError, match="different names, but two are called 'tiny'"):
+    with pytest.raises(LaunchError, match=r"`--model`: .* different names, but two are .* 'tiny'"):
         check_models(Settings(models=models))
 
 
@@ -119,25 +121,27 @@ def _machine(monkeypatch: pytest.MonkeyPatch, **resources: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "cpus", "threads"),
+    ("settings", "threads"),
     [
-        (Settings(models=["a"]), 2.0, 2),
-        (Settings(models=["a"], replicas=2), 1.0, 1),
-        (Settings(models=["a"], replicas=3), 0.666, 1),
-        (Settings(models=["a", "b"], replicas=2), 0.5, 1),
+        (Settings(models=["a"]), 2),
+        (Settings(models=["a"], replicas=2), 1),
+        (Settings(models=["a"], replicas=3), 1),
+        (Settings(models=["a", "b"], replicas=2), 1),
         # The two that come with the project: each may have all CPUs while the other one rests.
-        (Settings(), 1.0, 2),
-        (Settings(models=["a"], autoscaling=Autoscaling(max_replicas=4)), 0.5, 1),
-        (Settings(num_cpus_per_replica=1.5), 1.5, 1),
-        (Settings(engine=EngineSettings(num_threads=7)), 1.0, 7),
+        (Settings(), 2),
+        (Settings(models=["a"], autoscaling=Autoscaling(max_replicas=4)), 1),
+        (Settings(num_cpus_per_replica=1.5), 1),
+        (Settings(engine=EngineSettings(num_threads=7)), 7),
     ],
 )
 def test_replicas_share_the_cpus(
-    settings: Settings, cpus: float, threads: int, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _machine(monkeypatch, CPU=2.0)
     fitted = with_default_resources(settings)
-    assert fitted.num_cpus_per_replica == cpus
+    # Ray reserves none, so that there is a place for models that are added.
+    given = settings.model_dump(include=set(settings.model_fields_set))
+    assert fitted.num_cpus_per_replica == given.get("num_cpus_per_replica", 0)
     assert engine_config(fitted).num_threads == threads
     assert fitted.num_gpus_per_replica == 0
     assert fitted.graceful_shutdown_seconds < 10
@@ -203,14 +207,6 @@ def test_with_the_compiled_engine_nothing_is_said_or_changed(
     assert capsys.readouterr().out == ""
 
 
-def test_the_last_line_of_a_traceback_is_what_was_wrong() -> None:
-    error = "Deploying failed:\n\x1b[36mray::X\x1b[39m\n  File ...\nValueError: no such device\n\n"
-    assert launch._root_cause(error) == "ValueError: no such device"
-    error = error.replace("ValueError", "model.errors.CheckpointError")
-    assert launch._root_cause(error) == "no such device"
-    assert launch._root_cause("") == "it did not say why"
-
-
 def test_one_signal_stops_and_the_next_ones_change_nothing() -> None:
     before = [signal.getsignal(number) for number in STOP_SIGNALS]
     with launch._stop_by_signal():
@@ -263,10 +259,10 @@ def test_few_open_files_mean_fewer_requests_at_once(monkeypatch: pytest.MonkeyPa
     settings = with_default_limits(Settings(engine=EngineSettings(device="cpu")))
     assert settings.limits.max_in_flight == 64
     monkeypatch.setattr(launch, "free_threads", lambda: None)
-    check_process_limits(settings)
+    check_process_limits(settings, [])
     asked = Settings.model_validate({"limits": {"max_in_flight": 65}})
     with pytest.raises(LaunchError, match="must be at least 258 for `max_in_flight` 65, but is 25"):
-        check_process_limits(asked)
+        check_process_limits(asked, [])
 
 
 def test_too_little_memory_is_said_before_anything_starts(
@@ -275,18 +271,32 @@ def test_too_little_memory_is_said_before_anything_starts(
     monkeypatch.setattr(launch, "raise_open_files", lambda: 4096)
     monkeypatch.setattr(launch, "free_threads", lambda: None)
     monkeypatch.setattr(launch, "memory_limit", lambda: 345 * 2**20)
-    check_process_limits(Settings(models=["a"], replicas=1))
-    words = "memory must be at least 495 MiB, .* for 3 replicas in all, but .* has 345 MiB"
+    large = replace(catalog_entry("a"), loaded_bytes=20 * 2**20)
+    small = [replace(catalog_entry(name, shared=True), loaded_bytes=2**20) for name in "xyz"]
+    check_process_limits(Settings(replicas=1), [])
+    words = "memory must be at least 555 MiB, 60 of them .* for 3 replicas in all, but .* 345 MiB"
     with pytest.raises(LaunchError, match=words):
-        check_process_limits(Settings(models=["a"], replicas=3))
+        check_process_limits(Settings(replicas=3), [large])
+    # Models that share a replica are not there all at once.
+    with pytest.raises(LaunchError, match="at least 496 MiB, 1 of them for models, for 3 rep"):
+        check_process_limits(Settings(shared_replicas=3), small)
+
+
+def test_a_model_that_can_never_fit_is_refused_with_the_numbers(tmp_path: Path) -> None:
+    model = str(build_tiny_model(tmp_path / "tiny"))
+    settings = Settings(models=["en-de", model], shared_memory_mib=16, engine={"device": "cpu"})
+    with pytest.raises(
+        LaunchError, match=r"en-de takes \d+ MiB .* the 16 MiB of `shared_memory_mib`"
+    ):
+        check_models(settings)
 
 
 def test_too_few_threads_are_said_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "raise_open_files", lambda: 4096)
     monkeypatch.setattr(launch, "free_threads", lambda: 439)
-    check_process_limits(Settings(models=["a"], replicas=1))
+    check_process_limits(Settings(), [catalog_entry("a")])
     with pytest.raises(LaunchError, match=r"about 440 threads are needed, but .* only 439 more"):
-        check_process_limits(Settings(models=["a", "b"], replicas=1, gateway_replicas=2))
+        check_process_limits(Settings(gateway_replicas=2), [catalog_entry("a"), catalog_entry("b")])
 
 
 def test_serve_waits_between_looks_as_expected() -> None:

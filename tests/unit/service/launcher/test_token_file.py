@@ -1,0 +1,77 @@
+"""The operator's token of `polyhead serve`: for its own user alone, and as long as it runs."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from service.launcher.local_ray import LaunchError
+from service.launcher.token_file import read_token, token_file
+
+NONE = SecretStr("")
+
+
+@pytest.fixture(params=["XDG_RUNTIME_DIR", "XDG_STATE_HOME", "HOME"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(request.param, str(tmp_path))
+    return tmp_path
+
+
+def _file(folder: Path) -> Path:
+    [path] = folder.rglob("admin-token-*")
+    return path
+
+
+def test_only_its_own_user_can_read_it_and_it_goes(folder: Path) -> None:
+    with token_file(8000, NONE) as token, token_file(9000, NONE) as other:
+        paths = list(folder.rglob("admin-token-*"))
+        assert {stat.S_IMODE(path.stat().st_mode) for path in paths} == {0o600}
+        assert {stat.S_IMODE(path.parent.stat().st_mode) for path in paths} == {0o700}
+        assert read_token(8000) == token.get_secret_value() != other.get_secret_value()
+        assert len(token.get_secret_value()) > 40
+    assert list(folder.rglob("admin-token-*")) == []
+    assert read_token(8000) is None
+
+
+def test_a_token_of_the_operators_own_is_in_no_file(folder: Path) -> None:
+    with token_file(8000, SecretStr("mine")) as token:
+        assert token.get_secret_value() == "mine"
+        assert read_token(8000) is None
+    assert list(folder.rglob("*")) == []
+
+
+def test_what_a_killed_service_left_is_replaced(folder: Path) -> None:
+    with token_file(8000, NONE):
+        path = _file(folder)
+    path.write_text("old")
+    path.chmod(0o666)
+    with token_file(8000, NONE) as token:
+        assert path.read_text() == token.get_secret_value()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_links_are_neither_followed_nor_believed(folder: Path, tmp_path: Path) -> None:
+    with token_file(8000, NONE):
+        path = _file(folder)
+    target = tmp_path / "target"
+    target.write_text("theirs")
+    path.symlink_to(target)
+    assert read_token(8000) is None
+    with token_file(8000, NONE):
+        assert not path.is_symlink()
+    assert target.read_text() == "theirs"
+    os.mkfifo(path)
+    assert read_token(9000) is None
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "polyhead").write_text("a file")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    with pytest.raises(LaunchError, match=r"cannot write .*; set POLYHEAD_ADMIN_TOKEN instead"):
+        token_file(8000, NONE).__enter__()
