@@ -251,8 +251,9 @@ class ModelPool:
                 await self._load_within_budget(entry)
         except ModelNotLoadedError as error:
             self._fail(entry, error)
-        except Exception:  # of whatever kind: files, memory, threads
-            LOGGER.exception("the model %s cannot be loaded", entry.model.id)
+        except Exception as error:  # of whatever kind: files, memory, threads
+            # Its message may be told: no request's text has been looked at yet.
+            LOGGER.exception("the model %s cannot be loaded: %s", entry.model.id, error)
             message = f"the model {entry.model.id} cannot be loaded now; the server's log tells why"
             self._fail(entry, ModelNotLoadedError(message))
         finally:
