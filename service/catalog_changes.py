@@ -147,14 +147,29 @@ class CatalogActor:
                 f"{name} is a part of the application {self._application}, as it was deployed: "
                 "change its configuration, and deploy it anew"
             )
-        if kind is ChangeKind.REMOVE and len(known) == 1:
+        if kind is ChangeKind.REMOVE:
+            self._require_another(name)
+
+    def _require_another(self, name: str) -> None:
+        if len(self._current()) == 1:
             raise ModelConflictError(f"one model must stay, and there is none but {name}")
 
     def _current(self) -> dict[str, CatalogEntry]:
         return {entry.id: entry for entry in self._changes.applied_to(self._base)}
 
     async def _run(self) -> None:
-        """Makes the changes one by one; ends this process when there have been none for a while."""
+        """Works until there has been nothing to do for a while; then ends this process."""
+        try:
+            await self._make_changes()
+        except Exception:
+            # Ray starts another one, which finds in the store how far this one came.
+            LOGGER.exception("the catalog cannot be changed")
+            ray.kill(ray.get_runtime_context().current_actor, no_restart=False)
+        else:
+            ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
+
+    async def _make_changes(self) -> None:
+        """Makes the changes one by one; returns when there have been none for a while."""
         while not self._recovered.is_set():
             try:
                 await self._recover()
@@ -166,17 +181,16 @@ class CatalogActor:
             try:
                 change = await asyncio.wait_for(self._waiting.get(), IDLE_SECONDS)
             except TimeoutError:
-                break
+                return
             await self._make(change)
-        ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
 
     async def _recover(self) -> None:
         """Reads the store; what was in work when an actor died has failed, and is cleaned up."""
         self._changes = await asyncio.to_thread(self._store.read)
+        await self._clean_up()
         for name, status in self._changes.statuses.items():
             if status.state is not ModelState.FAILED:
                 await self._fail(name, status.change, "the change was interrupted; try it again")
-        await self._clean_up()
 
     async def _make(self, change: _Change) -> None:
         LOGGER.info("the catalog: %s %s", change.kind, change.name)
@@ -198,6 +212,8 @@ class CatalogActor:
         record = old.record if old is not None else change.record
         if record is None:
             raise UnknownModelError(f"there must be a model {change.name}, but there is none")
+        # A link may lead to a directory of another name by now.
+        record = record.model_copy(update={"id": change.name})
         entry = await asyncio.to_thread(self._read, record)
         if entry.application is not None:
             await self._deploy(entry)
@@ -206,6 +222,7 @@ class CatalogActor:
         await self._note(entry.id, None)
 
     async def _remove(self, name: str) -> None:
+        self._require_another(name)  # there were two when both were to go
         old = self._current().get(name)
         of_base = any(entry.id == name for entry in self._base)
         await self._write(self._changes.without_entry(name, hides=of_base))
@@ -227,7 +244,7 @@ class CatalogActor:
         others = [each for each in self._current().values() if each.id != entry.id]
         check_names([*others, entry], self._settings)
         # Of several machines it is not known which one it will be.
-        alone = len(ray.nodes()) == 1  # type: ignore[no-untyped-call]
+        alone = sum(node["Alive"] for node in ray.nodes()) == 1  # type: ignore[no-untyped-call]
         require_memory(entry, self._settings, free_memory() if alone else None)
         return entry
 
@@ -255,15 +272,18 @@ class CatalogActor:
         await self._wait(self._all_have_taken, _GATEWAY_SECONDS)
         if old is None:
             return
-        longest = self._settings.limits.request_timeout_seconds + _MARGIN_SECONDS
-        key = old.hosted.key
+        await self._released(old.hosted.key)
+        if old.application is not None:
+            await self._delete(old.application)
+
+    async def _released(self, key: str) -> None:
+        """Returns when no gateway has a request for a model that has left the catalog."""
 
         async def released() -> bool:
             return not any(key in report.held for report in self._fresh_reports())
 
+        longest = self._settings.limits.request_timeout_seconds + _MARGIN_SECONDS
         await self._wait(released, longest)
-        if old.application is not None:
-            await self._delete(old.application)
 
     async def _all_have_taken(self) -> bool:
         """Whether all gateways that run use the version that is stored."""
@@ -300,9 +320,13 @@ class CatalogActor:
         """Deletes the applications that were called after this one and are not in the catalog."""
         wanted = {entry.application for entry in self._current().values()}
         status = await asyncio.to_thread(serve.status)
+        prefix = f"{self._application}@"
         for name in status.applications:
-            if name.startswith(f"{self._application}@") and name not in wanted:
+            if name.startswith(prefix) and name not in wanted:
                 LOGGER.warning("the catalog: %s is nobody's, and is deleted", name)
+                if self._changes.in_work:  # it may have left the catalog a moment ago
+                    await self._wait(self._all_have_taken, _GATEWAY_SECONDS)
+                    await self._released(name.removeprefix(prefix))
                 await self._delete(name)
 
     async def _delete(self, name: str) -> None:

@@ -65,8 +65,10 @@ class CatalogWatch:
             self._report(self._changes.version)
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        while not self._closing.wait(_BUSY_LOOK_SECONDS if self._changes.in_work else LOOK_SECONDS):
+        while True:
             try:
                 self.look(loop)
             except Exception as error:  # Ray's, of many kinds; the thread must go on
                 LOGGER.warning("the catalog cannot be read: %s", type(error).__name__)
+            if self._closing.wait(_BUSY_LOOK_SECONDS if self._changes.in_work else LOOK_SECONDS):
+                return

@@ -77,7 +77,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> _Serve:
         monkeypatch.setattr(catalog_changes.serve, name, getattr(served, name))
     monkeypatch.setattr(catalog_changes, "model_application", lambda *_, **__: object())
     monkeypatch.setattr(catalog_changes, "_LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(catalog_changes.ray, "nodes", lambda: [1])
+    monkeypatch.setattr(catalog_changes.ray, "nodes", lambda: [{"Alive": True}])
     monkeypatch.setattr(catalog_changes.serve, "RunTarget", _target)
     served.applications["polyhead@base@1"] = ApplicationStatus.RUNNING
     return served
@@ -261,6 +261,72 @@ async def test_an_actor_that_died_in_the_middle_leaves_no_orphan(
         )  # fmt: skip
     finally:
         await service.close()
+
+
+async def test_an_orphan_that_gateways_have_calls_for_is_waited_for(served: _Serve) -> None:
+    store = _Store()
+    loading = ModelStatus(state=ModelState.LOADING, change=ChangeKind.RELOAD)
+    # The actor died just after the new revision had taken the old one's place.
+    store.changes = store.changes.with_entry(catalog_entry("base", 5)).with_status("base", loading)
+    served.applications["polyhead@base@5"] = ApplicationStatus.RUNNING
+    service = _Service(served, store)
+    service.held = frozenset({"base@1"})
+    try:
+        await asyncio.sleep(0.1)
+        assert served.events == []
+        service.held = frozenset()
+        await service.done()
+        assert served.events == ["delete polyhead@base@1"]
+    finally:
+        await service.close()
+
+
+async def test_a_store_that_fails_lets_ray_start_another_actor(
+    service: _Service, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = []
+    monkeypatch.setattr(
+        catalog_changes.ray, "get_runtime_context", lambda: SimpleNamespace(current_actor="me")
+    )
+    monkeypatch.setattr(
+        catalog_changes.ray, "kill", lambda actor, no_restart: ended.append((actor, no_restart))
+    )
+    await service.change(ChangeKind.ADD, "new", tiny)
+
+    def fail(changes: CatalogChanges) -> None:
+        raise ConnectionError("the GCS is away")
+
+    monkeypatch.setattr(service.store, "write", fail)
+    await until(lambda: ended == [("me", False)])
+
+
+async def test_of_the_last_two_models_one_stays(service: _Service) -> None:
+    await service.actor._recovered.wait()
+    await asyncio.gather(
+        service.change(ChangeKind.REMOVE, "base"), service.change(ChangeKind.REMOVE, "small")
+    )
+    await service.done()
+    assert service.keys == ["small@1"]
+    status = service.status("small")
+    assert status is not None
+    assert "one model must stay" in (status.problem or "")
+
+
+async def test_a_link_may_lead_elsewhere_when_it_is_loaded_anew(
+    service: _Service, tiny: Path, tmp_path: Path
+) -> None:
+    link = tmp_path / "current"
+    link.symlink_to(tiny)
+    await service.change(ChangeKind.ADD, "current", link)
+    await service.done()
+    link.unlink()
+    link.symlink_to(build_tiny_model(tmp_path / "v2"))
+    await service.change(ChangeKind.RELOAD, "current")
+    await service.done()
+    assert [key.partition("@")[0] for key in service.keys] == ["base", "small", "current"]
+    entry = service.store.changes.entries["current"]
+    assert entry is not None
+    assert entry.hosted.directory == str(tmp_path / "v2")
 
 
 async def test_what_the_catalog_does_not_allow(service: _Service, tiny: Path) -> None:
