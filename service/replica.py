@@ -23,7 +23,7 @@ from service.model_pool import ModelPool, shared_engine, summed
 from service.observability.hub import HubClient
 from service.observability.logs import configure_logging
 from service.observability.metrics import TranslatorMetrics
-from service.observability.snapshot import Snapshot, merge, take_snapshot
+from service.observability.snapshot import Snapshot
 from service.observability.tracing import trace_phases
 from service.protocol import HostedModel, LoadedModel, ModelInfo, TranslateCall, TranslateReply
 from service.settings import LogLevel
@@ -184,7 +184,7 @@ class TranslatorReplica:
             self._metrics.of(name).set_engine(stats[name])
             self._metrics.of(name).set_load(load)
         self._metrics.set_loaded(self._pool.loaded())
-        return merge(take_snapshot(registry) for registry in self._metrics.registries)
+        return self._metrics.snapshot()
 
 
 class LoadMeters:

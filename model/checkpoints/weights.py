@@ -61,6 +61,8 @@ _SAMPLE = 4096
 """So many numbers are looked at first: in most matrices, all are different."""
 _NUMBERS_AT_A_TIME = 2**22
 """Numbers of a weight that are read at once: some 20 MB with their copy."""
+_PLACES_AT_A_TIME = 2**16
+"""NumPy makes 64 bits of each place."""
 _HEADER_BYTES = 2**16
 _HEADER_BYTES_PER_WEIGHT = 512
 """Most bytes of the headers of all files together: a weight takes some 150, and a file some."""
@@ -175,8 +177,9 @@ class StoredTensor:
             array = np.empty(self.shape, np.float32)
             file.seek(self.offset)
             flat = array.reshape(-1)
-            for start in range(0, flat.size, _NUMBERS_AT_A_TIME):
-                self._read_part(file, flat[start : start + _NUMBERS_AT_A_TIME], values)
+            step = _NUMBERS_AT_A_TIME if values is None else _PLACES_AT_A_TIME
+            for start in range(0, flat.size, step):
+                self._read_part(file, flat[start : start + step], values)
         except (OSError, MemoryError) as error:
             raise CheckpointError(f"cannot read {file.name}: {error}") from error
         return array
@@ -190,7 +193,7 @@ class StoredTensor:
                 raise CheckpointError(
                     f"{file.name} must have places below {len(values)}, but has {stored.max()}"
                 )
-            np.take(values, stored, out=part)
+            np.take(values, stored, out=part, mode="clip")
         elif self.dtype == "BF16":
             np.left_shift(stored, 16, out=part.view(np.uint32), dtype=np.uint32)
         else:

@@ -170,7 +170,7 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME", help=_NAMES)]) -> N
 
     The memory is of one process on a CPU, beside some 100 MB for the process itself: loaded and
     idle, and what is added by work. A hypothesis takes a slot, of which there are 64 for each
-    thread, or 16 where models share a process. NAME may be a directory, too.
+    thread, or 32 where models share a process. NAME may be a directory, too.
 
     \b
     Examples:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from model.engine.native.binding import NativeModel, NativeState
+from model.engine.native.binding import PRECISIONS, NativeModel, NativeState
 from model.network.memory import WEIGHT_BYTES, slot_bytes, weights_bytes
 from model.network.shapes import num_parameters
 from tests.tiny_model import tiny_config, tiny_transformer
 
 
-@pytest.mark.parametrize("dtype", WEIGHT_BYTES)
+@pytest.mark.parametrize("dtype", PRECISIONS)
 @pytest.mark.parametrize(
     "changes",
     [{}, {"decoder_kind": "ssru"}, {"decoder_kind": "average_attention", "max_positions": 50}],

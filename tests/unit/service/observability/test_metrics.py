@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -14,8 +15,10 @@ from service.observability.metrics import (
     STEP_BUCKETS,
     GatewayMetrics,
     ModelMetrics,
+    TranslatorMetrics,
 )
 from service.observability.snapshot import Family, take_snapshot
+from service.protocol import LoadedModel
 from service.settings import Limits
 
 _STEP = StepStats(
@@ -196,3 +199,28 @@ def test_buckets_reach_from_a_millisecond_to_the_longest_request() -> None:
     assert LATENCY_BUCKETS[-1] == Limits().request_timeout_seconds
     for buckets in (LATENCY_BUCKETS, STEP_BUCKETS):
         assert sorted(set(buckets)) == list(buckets)
+
+
+def test_what_has_not_changed_is_not_collected_anew() -> None:
+    metrics = TranslatorMetrics()
+    model, other = metrics.of("a"), metrics.of("b")
+    before, idle = model.snapshot(), other.snapshot()
+    assert model.snapshot() is before
+    changes: list[Callable[[], None]] = [
+        lambda: model.observe_translations([_TRANSLATION]),
+        lambda: model.observe_steps([_STEP]),
+        model.evictions.inc,
+        lambda: metrics.observe_load("a", 0.1),
+        lambda: metrics.set_loaded(
+            [LoadedModel(key="a@1", id="a", bytes=7, pinned=False, calls=0)]
+        ),
+    ]
+    for change in changes:
+        change()
+        assert model.snapshot() is not before
+        before = model.snapshot()
+    assert other.snapshot() is idle
+    snapshot = metrics.snapshot()
+    assert _sample(snapshot, "polyhead_model_memory_bytes", model_name="a") == 7
+    assert _sample(snapshot, "polyhead_models_loaded", model_name="b") == 0
+    assert _sample(snapshot, "polyhead_model_load_seconds_count") == 1
