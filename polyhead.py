@@ -25,6 +25,7 @@ from model.errors import (
     TooLongForDeadlineError,
     UnsupportedLanguageError,
 )
+from model.text.word_links import WordLink
 from model.translation import FinishReason, Translation, TranslationHypothesis
 from model.translator import Translator
 
@@ -49,4 +50,5 @@ __all__ = [
     "TranslationHypothesis",
     "Translator",
     "UnsupportedLanguageError",
+    "WordLink",
 ]

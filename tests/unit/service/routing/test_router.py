@@ -35,6 +35,13 @@ def test_the_first_of_two_models_serves_the_pair_they_share() -> None:
     assert router.find("en", "fr").hops[0].model.backend is second
 
 
+def test_a_model_of_the_codes_themselves_goes_before_one_of_other_names_for_them() -> None:
+    broad = FakeBackend("broad", (("eng_Latn", "deu_Latn"), ("eng_Latn", "fra_Latn")))
+    router = _router(broad, narrow := FakeBackend("narrow"))
+    assert router.find("en", "de").hops[0].model.backend is narrow
+    assert router.find("EN", "fr").hops[0].model.backend is broad
+
+
 def test_letter_case_does_not_matter() -> None:
     route = _router(FakeBackend(pairs=(("en", "zh-Hant"),))).find("EN", "ZH-hant")
     assert (route.source, route.target) == ("en", "zh-Hant")
