@@ -12,11 +12,10 @@ REPLICAS :=
 MODEL :=
 # The interpreter that .venv is made with; empty takes the first one that is good enough.
 PYTHON :=
-# What `make test` runs, in this order: the fast ones first.
-TESTS := tests/unit tests/equivalence tests/robustness tests/integration tests/system
 # The architecture that `make wheel` compiles for: x86_64 or aarch64; this machine's, unless told.
 MACHINE = $(shell uname -m)
-# More options of pytest: `make test TESTS=tests/unit PYTEST_ARGS="-k tokenizer -x"`.
+# Some tests, and more options of pytest: `make test TESTS=tests/unit PYTEST_ARGS="-k tokenizer -x"`.
+TESTS :=
 PYTEST_ARGS :=
 
 VENV := .venv
