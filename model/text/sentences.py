@@ -81,8 +81,9 @@ _LAST_WORD = re.compile(r"(?<!\w)([^\W\d_]+)\.\s+$")
 _LAST_ORDINAL = re.compile(r"(?<![\w.,:])\d{1,2}\.\s+$")
 _WORD_AND_GAP = re.compile(r"(?<!\w)([^\W\d_]+)\.\s+(?=[^\W\d_])")
 _WIDE_SPACE_BEFORE_STOP = re.compile(r"\.(?<=[^\S\x00-\x7f]\.)")
-_WIDE_SPACE_AFTER_CAPITAL = re.compile(r"([A-Z]\s*)[^\S\x00-\x7f](?=\.)")
-"""White space of several bytes, before a full stop, with which sentencex fails behind a capital."""
+_WIDE_SPACE_BEHIND_CAPITAL = re.compile(r"([A-Z.]\s*)[^\S\x00-\x7f](?=\.)")
+"""White space of several bytes before a full stop: sentencex fails with it behind a capital, or
+behind another stop."""
 _LOOK_BACK = 40
 """Characters before a boundary that are enough to know an abbreviation."""
 
@@ -123,7 +124,7 @@ def _pieces(text: str, language: str) -> Sequence[str]:
     """What sentencex cuts `text` into."""
     if text.isascii() or not _WIDE_SPACE_BEFORE_STOP.search(text):
         return _found_pieces(text, language)
-    pieces = _found_pieces(_WIDE_SPACE_AFTER_CAPITAL.sub(r"\1 ", text), language)
+    pieces = _found_pieces(_WIDE_SPACE_BEHIND_CAPITAL.sub(r"\1 ", text), language)
     ends = list(accumulate(map(len, pieces)))
     return [text[start:end] for start, end in pairwise([0, *ends])]
 

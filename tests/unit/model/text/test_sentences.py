@@ -97,8 +97,10 @@ def test_sentences_are_the_line(line: str, language: str) -> None:
     assert all(sentences)
 
 
-@pytest.mark.parametrize("space", ["\u00a0", "\u2003", "\u3000", " \u202f", "\u3000\u00a0"])
-@pytest.mark.parametrize("language", ["en", "de", "fr", "zh", "xx"])
+@pytest.mark.parametrize(
+    "space", ["\u00a0", "\u2003", "\u3000", " \u202f", "\u3000\u00a0", ". \u00a0"]
+)
+@pytest.mark.parametrize("language", ["en", "de", "fr", "kk", "zh", "xx"])
 def test_wide_space_between_a_capital_and_its_stop(space: str, language: str) -> None:
     line = f"Take plan B{space}. Tom left. {'It was late. ' * 30}I{space}."
     sentences = list(split_sentences(line, language))
