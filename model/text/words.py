@@ -66,10 +66,12 @@ def _words_within(text: str, begin: int, end: int, boundaries: Collection[int]) 
 
 def _without_marks(part: str) -> str:
     """As long as `part`, with a letter for what is combined with the character before it."""
+    if all(map(_stands_alone, set(part))):
+        return part
     signs = list(part)
     for place in range(1, len(signs)):
         joined = part[place - 1] == "\u200d" or not _stands_alone(part[place])
-        if joined and not part[place - 1].isspace():
+        if joined and not part[place - 1].isspace() and not part[place].isspace():
             signs[place] = _STAND_IN
             if not signs[place - 1].isalnum():
                 signs[place - 1] = _STAND_IN
