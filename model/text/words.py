@@ -7,7 +7,7 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Sequence
 
-__all__ = ["Span", "overlapping", "words"]
+__all__ = ["Span", "each_word", "overlapping", "words"]
 
 Span = tuple[int, int]
 """Where something begins and ends in a text, in code points; the end is behind the last."""
@@ -41,6 +41,11 @@ def words(
             found.append((begin, end))
         at = end
     return found
+
+
+def each_word(text: str) -> Iterator[Span]:
+    """`words`, as they are found."""
+    return _words_within(text, 0, len(text), frozenset())
 
 
 def overlapping(spans: Sequence[Span], begin: int, end: int) -> range:
