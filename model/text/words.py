@@ -13,6 +13,8 @@ Span = tuple[int, int]
 """Where something begins and ends in a text, in code points; the end is behind the last."""
 
 _STAND_IN = "a"
+_WITHIN_WORDS = "\xad\u200c\u200d"
+"""A soft hyphen, and what keeps letters apart (in Persian above all) or joins them."""
 _WORD = re.compile(r"\d+(?:[.,:]\d+)+|\w+(?:['\u2019]\w+)*|\S")
 _WITHOUT_SPACES = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
@@ -88,7 +90,7 @@ def _stands_alone(sign: str) -> bool:
     if sign.isascii() or sign.isalpha():
         return True
     return not (
-        sign == "\u200d"
+        sign in _WITHIN_WORDS
         or "\U0001f3fb" <= sign <= "\U0001f3ff"
         or unicodedata.category(sign).startswith("M")
     )
