@@ -46,6 +46,9 @@ __all__ = ["Translator"]
 _SLICE_SECONDS = 0.002
 """For how long texts are cut, or put together, before the event loop does other things."""
 
+_WORDS_TOGETHER = 500
+"""Words that are kept and aligned in less than a slice."""
+
 _MOST_PAIRS = 256
 """Pairs of languages whose segmenters are kept; to make one takes microseconds."""
 
@@ -493,8 +496,11 @@ class Translator:
     ) -> Iterator[Translation | None]:
         text = cut.text
         if not results:
-            kept = tuple(kept_words(text.tail)) if cut.aligned_by is not None else None
-            yield _untouched(text.tail, kept)
+            kept: list[WordLink] = []
+            for some in _kept(text.tail, 0, 0) if cut.aligned_by is not None else ():
+                kept += some
+                yield None
+            yield _untouched(text.tail, None if cut.aligned_by is None else tuple(kept))
             return
         hypotheses: list[TranslationHypothesis] = []
         for rank in range(max(len(result.hypotheses) for result in results)):
@@ -545,11 +551,11 @@ class Translator:
         results: Sequence[SequenceResult],
         rank: int,
     ) -> Iterator[list[WordLink]]:
-        """The links of each part of a text and its translation."""
+        """The links of a text and its translation, part by part."""
         shifted = self.engine.model_config.alignment_shifted
         source = target = 0
         for separator, segment, result in zip(text.separators, text.segments, results, strict=True):
-            yield moved(kept_words(separator), source, target)
+            yield from _kept(separator, source, target)
             source, target = source + len(separator), target + len(separator)
             found = _hypothesis(result, rank)
             attended = tokens_attended(found.attended, len(found.token_ids), shifted=shifted)
@@ -558,7 +564,14 @@ class Translator:
             )
             yield moved(links, source, target)
             source, target = source + len(segment.text), target + len(translation)
-        yield moved(kept_words(text.tail), source, target)
+        yield from _kept(text.tail, source, target)
+
+
+def _kept(text: str, source: int, target: int) -> Iterator[list[WordLink]]:
+    """The words of a kept part, some at a time, which begins at `source` and `target`."""
+    links = kept_words(text)
+    while some := moved(islice(links, _WORDS_TOGETHER), source, target):
+        yield some
 
 
 def _segmenter(

@@ -67,7 +67,8 @@ class Limits(_Section):
     many of ordinary English with the usual beam of 4, and 32 s with all that a request may ask for
     (the widest beam, with repetition guards): about a quarter of `request_timeout_seconds`."""
     max_hypothesis_chars: int = Field(default=160_000, ge=1)
-    """Most characters in all texts of one request times its hypotheses, which bounds the answer."""
+    """Most characters in all texts of one request times its hypotheses, which bounds the answer. A
+    hypothesis with its alignment counts as nine: 17,777 characters for one with the default."""
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
     """Largest request body, in bytes, whether its length was announced or it came in chunks.
     HAProxy takes in whole requests and answers, each in a buffer of 64 KiB more than this."""

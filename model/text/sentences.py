@@ -4,7 +4,7 @@ The rules are those of sentencex, which knows about 300 languages, keeps every c
 microseconds a sentence. Four things are put right on top: its cost, which grows with the square of
 the length for some quotation marks; long quotations, which it never splits; full stops inside names
 (`System.Out`); and, for the languages below, abbreviations that it does not know and words that it
-takes for abbreviations.
+takes for abbreviations. Text with which it fails is one sentence.
 """
 
 from __future__ import annotations
@@ -80,6 +80,10 @@ _FEW_MARKS = re.compile(rf"(?:[^{_MARKS}]*[{_MARKS}]){{0,{_MOST_MARKS}}}[^{_MARK
 _LAST_WORD = re.compile(r"(?<!\w)([^\W\d_]+)\.\s+$")
 _LAST_ORDINAL = re.compile(r"(?<![\w.,:])\d{1,2}\.\s+$")
 _WORD_AND_GAP = re.compile(r"(?<!\w)([^\W\d_]+)\.\s+(?=[^\W\d_])")
+_WIDE_SPACE_BEFORE_STOP = re.compile(r"\.(?<=[^\S\x00-\x7f]\.)")
+_WIDE_SPACE_BEHIND_CAPITAL = re.compile(r"([A-Z.]\s*)[^\S\x00-\x7f](?=\.)")
+"""White space of several bytes before a full stop: sentencex fails with it behind a capital, or
+behind another stop."""
 _LOOK_BACK = 40
 """Characters before a boundary that are enough to know an abbreviation."""
 
@@ -106,7 +110,7 @@ def split_sentences(line: str, language: str) -> Iterable[str]:
 
 def _short_sentences(line: str, language: str, corrections: _Corrections) -> list[str]:
     """What `_sentences` finds in a short line, which costs less to find at once."""
-    pieces = sentencex.segment(language, line)
+    pieces = _pieces(line, language)
     ends = [len(line)]
     if len(pieces) > 1:
         found = _ends_of_pieces(pieces, line, language)
@@ -114,6 +118,26 @@ def _short_sentences(line: str, language: str, corrections: _Corrections) -> lis
     if corrections.words and "." in line:
         ends = sorted({*ends, *_ends_of_words(line, corrections.words)})
     return [line[start:end] for start, end in pairwise([0, *ends]) if start < end]
+
+
+def _pieces(text: str, language: str) -> Sequence[str]:
+    """What sentencex cuts `text` into."""
+    if text.isascii() or not _WIDE_SPACE_BEFORE_STOP.search(text):
+        return _found_pieces(text, language)
+    pieces = _found_pieces(_WIDE_SPACE_BEHIND_CAPITAL.sub(r"\1 ", text), language)
+    ends = list(accumulate(map(len, pieces)))
+    return [text[start:end] for start, end in pairwise([0, *ends])]
+
+
+def _found_pieces(text: str, language: str) -> Sequence[str]:
+    try:
+        pieces: list[str] = sentencex.segment(language, text)
+    except BaseException as error:
+        # Of Rust, by which it is no Exception, so that it would end whoever called.
+        if type(error).__name__ != "PanicException":
+            raise
+        return [text]
+    return pieces
 
 
 def _has_few_marks(line: str) -> bool:
@@ -168,13 +192,13 @@ def _window(line: str, start: int, language: str) -> str:
     window = few_marks[0] if few_marks else ""
     if len(window) > _SMALL_WINDOW and not window.isascii():
         small = window[:_SMALL_WINDOW]
-        if len(sentencex.segment(language, small)) > _MANY_SENTENCES:
+        if len(_pieces(small, language)) > _MANY_SENTENCES:
             return small
     return window
 
 
 def _ends_in_window(window: str, language: str) -> list[int]:
-    return _ends_of_pieces(sentencex.segment(language, window), window, language)
+    return _ends_of_pieces(_pieces(window, language), window, language)
 
 
 def _ends_of_pieces(pieces: Sequence[str], window: str, language: str) -> list[int]:
@@ -187,7 +211,7 @@ def _ends_of_pieces(pieces: Sequence[str], window: str, language: str) -> list[i
         if end - start > _LONG_QUOTATION:
             # Stand-ins that mark no quotation; an apostrophe may follow a full stop.
             unmarked = _CLOSING_MARK.sub("\u2019", _OPENING_MARK.sub("_", window[start:end]))
-            within = accumulate(map(len, sentencex.segment(language, unmarked)))
+            within = accumulate(map(len, _pieces(unmarked, language)))
             ends.extend(start + length for length in within)
     return sorted(set(ends))
 

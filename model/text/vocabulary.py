@@ -86,7 +86,9 @@ class Vocabulary(Protocol):
         ...
 
     def spans(self, text: str) -> list[tuple[int, int]]:
-        """Where in `text` each id of `tokenize(text)` begins and ends, perhaps with white space."""
+        """Where in `text` each id of `tokenize(text)` begins and ends, perhaps with white space;
+        ids of one character have the same span.
+        """
         ...
 
     def surfaces(self, token_ids: Sequence[int]) -> list[tuple[str, int]]:
@@ -188,20 +190,24 @@ class SentencePieceVocabulary:
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Where in `text` each piece of `cut(text)` begins and ends, perhaps with white space."""
-        found = self._pieces.Encode(text, return_type="offset_mapping")
-        return [tuple(each) for each in found["offsets"]]
+        return _of_whole_characters(self._offsets(text))
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """See `Vocabulary`."""
-        offsets = self.offsets(text)
-        if not self.has_placeholders or not PLACEHOLDER.search(text):
-            return offsets
-        joined: list[tuple[int, int]] = []
-        for begin, end in offsets:
-            if end == begin + 1 and text[begin] in PLACEHOLDERS:
-                del joined[-2:]  # the bytes before the last have empty spans
-            joined.append((begin, end))
-        return joined
+        offsets = self._offsets(text)
+        if self.has_placeholders and PLACEHOLDER.search(text):
+            joined: list[tuple[int, int]] = []
+            for begin, end in offsets:
+                if end == begin + 1 and text[begin] in PLACEHOLDERS:
+                    del joined[-2:]  # the bytes before the last have empty spans
+                joined.append((begin, end))
+            offsets = joined
+        return _of_whole_characters(offsets)
+
+    def _offsets(self, text: str) -> list[tuple[int, int]]:
+        """As the library has them: of the pieces of a character, all but the last are empty."""
+        found = self._pieces.Encode(text, return_type="offset_mapping")
+        return [tuple(each) for each in found["offsets"]]
 
     def surfaces(self, token_ids: Sequence[int]) -> list[tuple[str, int]]:
         """See `Vocabulary`."""
@@ -323,6 +329,15 @@ class ListedVocabulary:
     def _looked_up(self, pieces: Iterable[str]) -> list[int]:
         ids, unk_id = self._ids, self._unk_id
         return [ids.get(piece, unk_id) for piece in pieces]
+
+
+def _of_whole_characters(offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """`offsets` in which what is empty has what follows it at the same place."""
+    spans: list[tuple[int, int]] = []
+    for begin, end in reversed(offsets):
+        follows = begin == end and spans and spans[-1][0] == begin
+        spans.append(spans[-1] if follows else (begin, end))
+    return spans[::-1]
 
 
 def written(names: Iterable[str]) -> list[tuple[str, int]]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from model.text.words import Span, words
+from model.text.words import Span, each_word
 
 __all__ = ["WordLink", "composed", "kept_words", "moved"]
 
@@ -38,9 +38,9 @@ def composed(first: Sequence[WordLink], second: Sequence[WordLink]) -> tuple[Wor
     return tuple(sorted(links))
 
 
-def kept_words(text: str) -> list[WordLink]:
-    """The words of a text that stays as it is, each with itself."""
-    return [WordLink(span, span) for span in words(text)]
+def kept_words(text: str) -> Iterator[WordLink]:
+    """The words of a text that stays as it is, each with itself, as they are found."""
+    return (WordLink(span, span) for span in each_word(text))
 
 
 def moved(links: Iterable[WordLink], source: int, target: int) -> list[WordLink]:

@@ -7,12 +7,14 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Sequence
 
-__all__ = ["Span", "overlapping", "words"]
+__all__ = ["Span", "each_word", "overlapping", "words"]
 
 Span = tuple[int, int]
 """Where something begins and ends in a text, in code points; the end is behind the last."""
 
 _STAND_IN = "a"
+_WITHIN_WORDS = "\xad\u200c\u200d"
+"""A soft hyphen, and what keeps letters apart (in Persian above all) or joins them."""
 _WORD = re.compile(r"\d+(?:[.,:]\d+)+|\w+(?:['\u2019]\w+)*|\S")
 _WITHOUT_SPACES = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
@@ -43,6 +45,11 @@ def words(
     return found
 
 
+def each_word(text: str) -> Iterator[Span]:
+    """`words`, as they are found."""
+    return _words_within(text, 0, len(text), frozenset())
+
+
 def overlapping(spans: Sequence[Span], begin: int, end: int) -> range:
     """Which of `spans`, in order and apart from each other, have a character in common with one."""
     first = bisect_right(spans, begin, key=lambda span: span[1])
@@ -66,10 +73,12 @@ def _words_within(text: str, begin: int, end: int, boundaries: Collection[int]) 
 
 def _without_marks(part: str) -> str:
     """As long as `part`, with a letter for what is combined with the character before it."""
+    if all(map(_stands_alone, set(part))):
+        return part
     signs = list(part)
     for place in range(1, len(signs)):
         joined = part[place - 1] == "\u200d" or not _stands_alone(part[place])
-        if joined and not part[place - 1].isspace():
+        if joined and not part[place - 1].isspace() and not part[place].isspace():
             signs[place] = _STAND_IN
             if not signs[place - 1].isalnum():
                 signs[place - 1] = _STAND_IN
@@ -81,7 +90,7 @@ def _stands_alone(sign: str) -> bool:
     if sign.isascii() or sign.isalpha():
         return True
     return not (
-        sign == "\u200d"
+        sign in _WITHIN_WORDS
         or "\U0001f3fb" <= sign <= "\U0001f3ff"
         or unicodedata.category(sign).startswith("M")
     )

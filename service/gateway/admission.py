@@ -157,10 +157,11 @@ class Admission:
         weight = 1 + _ALIGNMENT_WEIGHT * return_alignments
         most = self.limits.max_hypothesis_chars // (num_hypotheses * weight)
         if (total := sum(map(len, texts))) > most:
-            aligned = " and their alignments" if return_alignments else ""
+            hypotheses = "1 hypothesis" if num_hypotheses == 1 else f"{num_hypotheses} hypotheses"
+            aligned = " and `return_alignments`" if return_alignments else ""
             raise InvalidFieldError(
-                f"`{field}` must have at most {most} characters in all with {num_hypotheses} "
-                f"hypotheses{aligned}, but has {total}",
+                f"`{field}` must have at most {most} characters in all with {hypotheses}{aligned}, "
+                f"but has {total}",
                 field=field,
             )
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from model.text.language_tags import bcp47
 from model.text.languages import listed
 from service.errors import InvalidFieldError, LanguageNotServedError, ModelUnavailableError, shown
 from service.protocol import HostedModel, ModelInfo, TranslateCall, TranslateReply
@@ -240,10 +241,12 @@ class Router:
     def _route(self, source: str, target: str) -> Route | None:
         if (hop := self._hop(source, target)) is not None:
             return Route(hops=(hop,))
-        if self._pivot is None or source.casefold() == target.casefold():
+        if self._pivot is None:
             return None
         first, second = self._hop(source, self._pivot), self._hop(self._pivot, target)
-        return None if first is None or second is None else Route(hops=(first, second))
+        if first is None or second is None or bcp47(first.source) == bcp47(second.target):
+            return None
+        return Route(hops=(first, second))
 
     def _reachable(self) -> dict[str, tuple[str, ...]]:
         """Each language, and those that it can be translated into."""
@@ -264,12 +267,13 @@ class Router:
         return {code: tuple(sorted(targets[code] - {code})) for code in sorted(targets)}
 
     def _not_served(self, source: str, target: str) -> LanguageNotServedError:
-        known = {code.casefold(): into for code, into in self._languages.items() if into}
-        targets = known.get(source.casefold())
+        known = {code: into for code, into in self._languages.items() if into}
+        by_code = {code.casefold(): into for code, into in known.items()}
+        by_tag = {bcp47(code): into for code, into in known.items()}
+        targets = by_code.get(source.casefold()) or by_tag.get(bcp47(source))
         if targets is None:
-            sources = [code for code, into in self._languages.items() if into]
             return LanguageNotServedError(
-                f"`source` must be one of {listed(sources)}, but is {shown(source)}",
+                f"`source` must be one of {listed(known)}, but is {shown(source)}",
                 field="source",
             )
         return LanguageNotServedError(

@@ -15,7 +15,7 @@ from model.engine.eager.runner import EagerRunner
 from model.engine.engine import Engine
 from model.engine.sequence import SequenceResult
 from model.network.transformer import Transformer
-from tests.equivalence.sequence_options import OTHER_SEARCHES, random_options
+from tests.equivalence.sequence_options import OTHER_SEARCHES, alignment_options, random_options
 from tests.tiny_model import poison, tiny_transformer
 
 GREEDY = GenerationConfig(beam_size=1, max_new_tokens_over_source=12)
@@ -41,12 +41,15 @@ PATHS = {
 }
 
 
-def open_engine(path: Path, max_slots: int = 64, **config: object) -> Engine:
+def open_engine(
+    path: Path, max_slots: int = 64, *, alignment_heads: object = (), **config: object
+) -> Engine:
     """With `max_slots` for each worker."""
     values = {**path.config, **config}
     workers = values.get("num_threads", 1) if values["backend"] == "native" else 1
     values["max_slots"] = max_slots * workers  # type: ignore[operator]
-    return Engine(tiny_transformer(seed=5), EngineConfig(**values))  # type: ignore[arg-type]
+    model = tiny_transformer(seed=5, alignment_heads=alignment_heads)
+    return Engine(model, EngineConfig(**values))  # type: ignore[arg-type]
 
 
 def random_sources(model: Transformer, count: int, seed: int = 0) -> list[list[int]]:
@@ -117,6 +120,25 @@ def test_what_is_a_sequences_own_among_others(model, engine, search: GenerationC
     for source, each, result in zip(sources, options, results, strict=True):
         [hypotheses] = generate(model, [source], search, [each])
         assert tokens(result) == [hypothesis.token_ids for hypothesis in hypotheses]
+
+
+@pytest.mark.parametrize("search", range(len(SEARCHES)))
+def test_alignments_are_the_same_among_others(path, search: int) -> None:
+    heads = ((0, 1), (1, 0), (1, 1))
+    model = path.reference(tiny_transformer(seed=5, alignment_heads=heads))
+    sources = [[5, 6, 7, *source] for source in random_sources(model, 16)]
+    options = alignment_options(sources)
+    with closing(open_engine(path, max_slots=16, alignment_heads=heads)) as engine:
+        results = wait(engine.submit(sources, SEARCHES[search], options=options))
+    asked = 0
+    for source, each, result in zip(sources, options, results, strict=True):
+        [hypotheses] = generate(model, [source], SEARCHES[search], [each])
+        assert tokens(result) == [hypothesis.token_ids for hypothesis in hypotheses]
+        for found, expected in zip(result.hypotheses, hypotheses, strict=True):
+            assert found.attended == expected.attended
+            asked += len(found.attended) if each.align_to is not None else 0
+            assert bool(found.attended) == (each.align_to is not None)
+    assert asked > 100
 
 
 def test_searches_of_every_kind_share_a_batch(model, alone, engine) -> None:

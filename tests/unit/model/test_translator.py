@@ -327,6 +327,22 @@ async def test_words_are_aligned_over_all_of_a_text(text: str) -> None:
     assert unasked.alignments is None
 
 
+@pytest.mark.parametrize("text", ["!" * 5000, "the old man.\n" + "!" * 5000])
+async def test_many_words_that_are_kept_do_not_hold_up_the_event_loop(
+    shortest_slices: None, text: str
+) -> None:
+    task = asyncio.create_task(aligning().translate_async([text], return_alignments=True))
+    turns = 0
+    async with asyncio.timeout(60):
+        while not task.done():
+            turns += 1
+            await asyncio.sleep(0)
+    [translation] = await task
+    assert translation.alignments is not None
+    assert len(translation.alignments) >= 5000
+    assert turns >= 10
+
+
 def test_each_hypothesis_has_an_alignment_of_its_own() -> None:
     engine = FakeEngine(held=True)
     engine.model_config = TransformerConfig.base(TOKENIZER.vocab_size)  # type: ignore[attr-defined]

@@ -99,6 +99,18 @@ def test_a_copy_has_each_word_with_itself(text: str, options: dict[str, bool]) -
             assert segment.text[slice(*link.source)] == translation[slice(*link.target)]
 
 
+@pytest.mark.parametrize("place", range(3))
+def test_each_byte_of_a_character_is_all_of_it(place: int) -> None:
+    encoder = TINY.source_encoder(PAIR)
+    text = "the \u6f22 old man"
+    [segment] = Segmenter(TINY, language="en", max_tokens=60).segment(text).segments
+    first = segment.token_ids.index(TINY.source.find("<0xE6>"))
+    token_ids = TINY.tokenize("man")
+    attended = [first + place] * len(token_ids)
+    _, links = aligned_words(segment, encoder, TINY, token_ids, attended)
+    assert links == [WordLink((4, 5), (0, 3))]
+
+
 def test_plain_punctuation_is_followed_to_the_text() -> None:
     tokenizer = listed_tokenizer(normalize_punctuation=True)
     text = "the  old\u00a0man… sees—“two apples” , my sister"

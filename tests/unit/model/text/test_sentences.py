@@ -95,3 +95,37 @@ def test_sentences_are_the_line(line: str, language: str) -> None:
     sentences = list(split_sentences(line, language))
     assert "".join(sentences) == line
     assert all(sentences)
+
+
+@pytest.mark.parametrize(
+    "space", ["\u00a0", "\u2003", "\u3000", " \u202f", "\u3000\u00a0", ". \u00a0"]
+)
+@pytest.mark.parametrize("language", ["en", "de", "fr", "kk", "zh", "xx"])
+def test_wide_space_between_a_capital_and_its_stop(space: str, language: str) -> None:
+    line = f"Take plan B{space}. Tom left. {'It was late. ' * 30}I{space}."
+    sentences = list(split_sentences(line, language))
+    assert "".join(sentences) == line
+    assert len(sentences) > 30
+
+
+class PanicException(BaseException):
+    """As pyo3 names what it raises when Rust code fails."""
+
+
+@pytest.mark.parametrize("times", [1, 40])
+def test_what_cannot_be_split_is_one_sentence(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    def fail(language: str, text: str) -> list[str]:
+        raise PanicException(text)
+
+    line = "It is! Yes? " * times
+    monkeypatch.setattr("sentencex.segment", fail)
+    assert list(split_sentences(line, "en")) == [line]
+
+
+def test_an_interruption_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(language: str, text: str) -> list[str]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sentencex.segment", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(split_sentences("It is! Yes?", "en"))

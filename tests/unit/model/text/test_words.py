@@ -17,6 +17,8 @@ from model.text.words import overlapping, words
         ("well-known (yes)", ["well", "-", "known", "(", "yes", ")"]),
         ("हिन्दी भाषा", ["हिन्दी", "भाषा"]),
         ("👨\u200d👩\u200d👧 👍🏽!", ["👨\u200d👩\u200d👧", "👍🏽", "!"]),
+        ("ab\u200d c\u200d\u3000. \u200d d", ["ab\u200d", "c\u200d", ".", "\u200d", "d"]),
+        ("an o\xadpen می\u200cخواهم.", ["an", "o\xadpen", "می\u200cخواهم", "."]),
         (" \n ", []),
     ],
 )

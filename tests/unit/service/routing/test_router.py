@@ -122,6 +122,23 @@ def test_a_pair_that_no_model_has_goes_through_the_pivot() -> None:
         router.find("de", "xx")
 
 
+@pytest.mark.parametrize(
+    ("source", "target", "words"),
+    [
+        ("de", "deu", "`target` must be one of en, fr for source de, but is 'deu'"),
+        ("deu_Latn", "DE", "`target` must be one of en, fr for source deu_Latn, but is 'DE'"),
+        ("deu", "xx", "`target` must be one of en, fr for source deu, but is 'xx'"),
+        ("xx", "de", "`source` must be one of de, en, but is 'xx'"),
+    ],
+)
+def test_other_names_of_a_language_are_that_language(source: str, target: str, words: str) -> None:
+    back = FakeBackend("back", (("en", "de"), ("en", "fr")))
+    router = _router(FakeBackend("de-en", (("de", "en"),)), back, pivot="en")
+    assert len(router.find("deu", "fra_Latn").hops) == 2
+    with pytest.raises(LanguageNotServedError, match=words):
+        router.find(source, target)
+
+
 def test_a_model_of_its_own_goes_before_the_pivot() -> None:
     backends = [
         FakeBackend("de-en", (("de", "en"),)),

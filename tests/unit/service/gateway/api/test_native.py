@@ -119,7 +119,7 @@ async def test_alignments_bound_the_length_of_the_texts() -> None:
     assert (await _post(gateway, HELLO | {"text": "a b"})).status_code == 200
     error = await _error(gateway, HELLO | {"text": "a b", "return_alignments": True})
     assert error["message"] == (
-        "`text` must have at most 2 characters in all with 1 hypotheses and their alignments, "
+        "`text` must have at most 2 characters in all with 1 hypothesis and `return_alignments`, "
         "but has 3"
     )
 
