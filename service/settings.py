@@ -332,6 +332,12 @@ class Settings(BaseSettings):
     log_requests: bool = True
     """One log line for each request (at level "info"); never with a user's text."""
 
+    @field_validator("admin_token")
+    @classmethod
+    def _strip_token(cls, value: SecretStr) -> SecretStr:
+        """Without the end of the line that a file has."""
+        return SecretStr(value.get_secret_value().strip())
+
     @field_validator("models", mode="before")
     @classmethod
     def _split_models(cls, value: Any) -> Any:
