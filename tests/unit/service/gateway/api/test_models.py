@@ -108,6 +108,20 @@ async def test_a_model_that_is_not_there(method: str, path: str) -> None:
     assert "but is 'xx'" in answer.json()["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/v1/models", "GET, POST"),
+        ("/v1/models/en-de", "DELETE, GET"),
+        ("/v1/models/en-de/reload", "POST"),
+    ],
+)
+async def test_another_method_is_told_all_that_there_are(path: str, allowed: str) -> None:
+    answer = await _send(_gateway(), "PUT", path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+    assert f"must be {allowed} at" in answer.json()["error"]["message"]
+
+
 async def test_a_models_state_and_where_it_is_loaded() -> None:
     gateway = _gateway()
     gateway.changes.sizes = {"en-de": {"Pool#b": 20, "Pool#a": 10}}
