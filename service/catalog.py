@@ -59,6 +59,11 @@ class CatalogEntry:
         """The number of its own replicas where it is fixed."""
         return self.record.replicas or settings.replicas
 
+    def least_replicas(self, settings: Settings) -> int:
+        """The number of its own replicas that are always there."""
+        scaling = self.autoscaling(settings)
+        return self.num_replicas(settings) if scaling is None else scaling.min_replicas
+
     @property
     def names(self) -> tuple[str, ...]:
         """The id and the aliases."""

@@ -41,7 +41,8 @@ def require_memory(entry: CatalogEntry, settings: Settings, free: int | None = N
         needed, available = memory.loaded + memory.working, shared_memory(settings)
         place = "of `shared_memory_mib`"
     elif free is not None:
-        needed = memory_of(entry.hosted, engine).loaded
+        replicas = max(1, entry.least_replicas(settings))
+        needed = memory_of(entry.hosted, engine).loaded * replicas
         available, place = free, "that are left"
     else:
         return
