@@ -35,7 +35,12 @@ from service.catalog import (
 from service.catalog_entries import check_names, read_entry
 from service.catalog_store import CatalogStore
 from service.deployments import model_application
-from service.errors import ModelConflictError, OverloadedError, UnknownModelError
+from service.errors import (
+    ModelConflictError,
+    ModelUnavailableError,
+    OverloadedError,
+    UnknownModelError,
+)
 from service.memory_budget import require_memory
 from service.memory_limit import free_memory
 from service.observability.logs import configure_logging
@@ -181,7 +186,9 @@ class CatalogActor:
             try:
                 change = await asyncio.wait_for(self._waiting.get(), IDLE_SECONDS)
             except TimeoutError:
-                return
+                if self._waiting.empty():  # one may have come at the last moment
+                    return
+                continue
             await self._make(change)
 
     async def _recover(self) -> None:
@@ -369,6 +376,7 @@ class CatalogClient:
         self._store = store
         self._metrics = metrics
         self._reading = asyncio.Lock()
+        self._read = CatalogChanges()
 
     async def submit(self, kind: ChangeKind, name: str, record: ModelRecord | None) -> None:
         """Accepts a change; raises what `CatalogActor.submit` does."""
@@ -376,10 +384,17 @@ class CatalogClient:
 
     async def status(self, name: str) -> ModelStatus | None:
         """How the last change of a model goes, or why it failed."""
-        # One after the other: whoever asks, the GCS is not flooded.
-        async with asyncio.timeout(_CALL_SECONDS), self._reading:
-            changes = await asyncio.to_thread(self._store.read)
-        return changes.statuses.get(name)
+        # One after the other, and what is large only when it has changed: whoever asks, the GCS is
+        # not flooded.
+        try:
+            async with asyncio.timeout(_CALL_SECONDS), self._reading:
+                if await asyncio.to_thread(self._store.version) != self._read.version:
+                    self._read = await asyncio.to_thread(self._store.read)
+        except (TimeoutError, RayError) as error:
+            raise ModelUnavailableError(
+                "the catalog cannot be read now; try again later"
+            ) from error
+        return self._read.statuses.get(name)
 
     async def loaded(self, name: str) -> Mapping[str, int]:
         """The replicas that have a model in memory, and its bytes there."""

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.exceptions import RaySystemError
 from ray.serve._private.common import ReplicaState
 from ray.serve.schema import ApplicationStatus
 
@@ -16,7 +17,12 @@ from model.errors import CheckpointError
 from service import catalog_changes
 from service.catalog import CatalogChanges, CatalogEntry, ChangeKind, ModelState, ModelStatus
 from service.catalog_changes import CatalogActor, CatalogClient, root_cause
-from service.errors import ModelConflictError, OverloadedError, UnknownModelError
+from service.errors import (
+    ModelConflictError,
+    ModelUnavailableError,
+    OverloadedError,
+    UnknownModelError,
+)
 from service.settings import ModelRecord, Settings
 from tests.fakes import catalog_entry, until
 from tests.tiny_model import build_tiny_model
@@ -30,6 +36,9 @@ class _Store:
 
     def read(self) -> CatalogChanges:
         return self.changes
+
+    def version(self) -> int:
+        return self.changes.version
 
     def write(self, changes: CatalogChanges) -> None:
         assert changes.version >= self.changes.version
@@ -242,6 +251,48 @@ async def test_what_does_not_fit_is_refused_with_the_numbers(
     assert service.served.events == []
 
 
+async def test_all_replicas_of_a_model_must_fit(
+    service: _Service, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog_changes, "free_memory", lambda: 256 * 2**20)
+    record = ModelRecord(model=str(tiny), id="new", replicas=1000)
+    await service.actor.submit(ChangeKind.ADD, "new", record)
+    await service.done()
+    status = service.status("new")
+    assert status is not None
+    assert "which must fit into the 256 MiB that are left" in (status.problem or "")
+
+
+async def test_a_change_that_comes_when_the_actor_is_about_to_end_is_made(
+    served: _Serve, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[object] = []
+    context = SimpleNamespace(current_actor="me")
+    monkeypatch.setattr(catalog_changes.ray, "get_runtime_context", lambda: context)
+    monkeypatch.setattr(catalog_changes.ray, "kill", lambda actor, **_: ended.append(actor))
+    monkeypatch.setattr(catalog_changes, "IDLE_SECONDS", 0.2)
+    wait_for, late = asyncio.wait_for, False
+
+    async def wait_and_submit(waiting: Any, seconds: float) -> Any:
+        nonlocal late
+        try:
+            return await wait_for(waiting, seconds)
+        except TimeoutError:
+            if not late:
+                late = True
+                await service.change(ChangeKind.ADD, "new", tiny)
+            raise
+
+    monkeypatch.setattr(catalog_changes.asyncio, "wait_for", wait_and_submit)
+    service = _Service(served, _Store(), engine={"device": "cpu"})
+    try:
+        await until(lambda: bool(ended))
+        assert service.keys[-1].startswith("new@")
+        assert service.status("new") is None
+    finally:
+        await service.close()
+
+
 async def test_an_actor_that_died_in_the_middle_leaves_no_orphan(
     served: _Serve, tiny: Path
 ) -> None:
@@ -379,6 +430,39 @@ async def test_the_metrics_tell_where_a_model_is_loaded() -> None:
     families.clear()
     assert await client.loaded("a") == {}
     assert await client.status("a") is None
+
+
+async def test_what_has_not_changed_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = _Store()
+    failed = ModelStatus(state=ModelState.FAILED, change=ChangeKind.ADD)
+    store.changes = store.changes.with_status("a", failed)
+    reads = []
+    monkeypatch.setattr(store, "read", lambda: reads.append(1) or store.changes)
+    client = CatalogClient("polyhead", "Gateway", Settings(), (), store, _no_metrics)  # type: ignore[arg-type]
+    for _ in range(3):
+        assert await client.status("a") is failed
+    assert len(reads) == 1
+    store.changes = store.changes.with_status("a", None)
+    assert await client.status("a") is None
+
+
+@pytest.mark.parametrize("error", [RaySystemError("away"), TimeoutError()])
+async def test_a_store_that_is_away_is_no_fault_of_the_gateways(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = _Store()
+
+    def fail() -> int:
+        raise error
+
+    monkeypatch.setattr(store, "version", fail)
+    client = CatalogClient("polyhead", "Gateway", Settings(), (), store, _no_metrics)  # type: ignore[arg-type]
+    with pytest.raises(ModelUnavailableError, match="the catalog cannot be read now"):
+        await client.status("a")
+
+
+async def _no_metrics() -> dict[str, Any]:
+    return {}
 
 
 def test_the_last_line_of_a_traceback_is_what_was_wrong() -> None:
