@@ -50,6 +50,8 @@ class _Entry:
 
     model: HostedModel
     pinned: bool = False
+    engine: EngineConfig | None = None
+    """As it is run."""
     memory: ModelMemory | None = None
     translator: Translator | None = None
     calls: int = 0
@@ -270,8 +272,11 @@ class ModelPool:
 
     async def _load_within_budget(self, entry: _Entry) -> bool:
         """Makes the model ready; False where there is no room for it now."""
-        if entry.memory is None:
-            entry.memory = await asyncio.to_thread(memory_of, entry.model, self._engine)
+        if entry.engine is None or entry.memory is None:
+            assert self._budget is not None
+            arguments = entry.model, self._engine, self._budget
+            entry.engine = await asyncio.to_thread(shared_engine, *arguments)
+            entry.memory = await asyncio.to_thread(memory_of, entry.model, entry.engine)
         if _is_dead(entry):
             await self._unload(entry)
         needed = entry.memory.working + (0 if entry.translator else entry.memory.loaded)
@@ -280,7 +285,8 @@ class ModelPool:
         self._reserve(entry, needed)
         if entry.translator is None:
             started = time.monotonic()
-            entry.translator = await asyncio.to_thread(self._load_or_drop, entry.model)
+            loading = asyncio.to_thread(self._load_or_drop, entry.model, entry.engine)
+            entry.translator = await loading
             self._note_loaded(entry, time.monotonic() - started)
             LOGGER.info("the model %s is loaded", entry.model.id)
         entry.ready = True
@@ -389,9 +395,9 @@ class ModelPool:
         for note in entry.translator.engine.notes:
             LOGGER.warning(note)
 
-    def _load_or_drop(self, model: HostedModel) -> Translator:
+    def _load_or_drop(self, model: HostedModel, engine: EngineConfig) -> Translator:
         """On a thread, which cannot be stopped when the replica ends."""
-        translator = _load(model, own_engine(model, self._engine))
+        translator = _load(model, engine)
         give_back_free_memory()  # weights were read through it
         if self._closed:
             translator.close()
@@ -419,13 +425,25 @@ class ModelPool:
         self._freed.set()
 
 
-def shared_engine(engine: EngineConfig) -> EngineConfig:
-    """The engine of a model that shares its process with many others."""
-    if engine.max_slots is not None:
-        return engine
+def shared_engine(model: HostedModel, engine: EngineConfig, budget: int) -> EngineConfig:
+    """The engine of a model that shares its process with many others.
+
+    It has fewer threads where all of them would take more than half of the budget, in bytes: many
+    CPUs may come with little memory.
+
+    Raises:
+        CheckpointError: as `memory_of` does.
+    """
     from model.engine.backends import num_threads
 
-    return replace(engine, max_slots=num_threads(engine) * _SHARED_SLOTS)
+    engine = own_engine(model, engine)
+    if engine.max_slots is not None:
+        return engine
+    threads = num_threads(engine)
+    memory = memory_of(model, replace(engine, max_slots=threads * _SHARED_SLOTS))
+    fitting = max(0, budget // 2 - memory.loaded) * threads // memory.working
+    threads = max(1, min(threads, fitting))
+    return replace(engine, num_threads=threads, max_slots=threads * _SHARED_SLOTS)
 
 
 def own_engine(model: HostedModel, engine: EngineConfig) -> EngineConfig:

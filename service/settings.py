@@ -280,7 +280,8 @@ class Settings(BaseSettings):
     """Replicas for the models that share them."""
     shared_memory_mib: int | None = Field(default=None, ge=16)
     """Memory for the models that one of these replicas holds at a time, as computed, in MiB; null
-    for half of what the machine or the container has."""
+    for half of what the machine or the container has. A model has fewer threads where all of them
+    would make it take more than half of this."""
     admin_token: SecretStr = SecretStr("")
     """Who sends it (`Authorization: Bearer ...`) may change the models while they are served; empty
     lets nobody. `polyhead serve` makes one for its own user where none is set."""

@@ -382,7 +382,7 @@ async def test_an_evicted_model_gives_its_memory_back(open_pool: OpenPool) -> No
 
 
 async def test_the_numbers_are_what_the_process_grows_by(open_pool: OpenPool) -> None:
-    engine = shared_engine(EngineConfig(backend="native", num_threads=2))
+    engine = EngineConfig(backend="native", num_threads=2)
     models = [HostedModel(key=f"{n}@1", id=str(n), directory="en-de") for n in range(5)]
     pool = open_pool(engine=engine)
     await touch(pool, models[0])  # what the first one loads besides: libraries
@@ -392,7 +392,20 @@ async def test_the_numbers_are_what_the_process_grows_by(open_pool: OpenPool) ->
         await touch(pool, model)
     await until(lambda: not any(_uses_memory(pool)))
     grown = (_resident() - before) / 4
+    engine = shared_engine(models[0], engine, 1024 * MIB)
+    assert (engine.num_threads, engine.max_slots) == (2, 64)
     assert grown == pytest.approx(memory_of(models[0], engine).loaded, rel=0.25)
+
+
+async def test_many_cpus_with_little_memory_leave_room_for_two(open_pool: OpenPool) -> None:
+    en_de, de_en = (HostedModel(key=f"{n}@1", id=n, directory=n) for n in ("en-de", "de-en"))
+    engine = EngineConfig(backend="native", num_threads=64)
+    pool = open_pool(200 * MIB, engine)
+    async with pool.use(en_de) as first, pool.use(de_en) as second:
+        assert (await first.translate_async(["Red."]))[0].text
+        assert (await second.translate_async(["Rot."]))[0].text
+        assert first.engine.max_beam_size >= 8
+    assert shared_engine(en_de, engine, 2**20).num_threads == 1
 
 
 def _uses_memory(pool: ModelPool) -> list[bool]:
