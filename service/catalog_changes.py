@@ -19,7 +19,7 @@ from typing import Any
 
 import ray
 from ray import serve
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 from ray.serve._private.common import ReplicaState
 from ray.serve.schema import ApplicationStatus
 
@@ -421,9 +421,10 @@ class CatalogClient:
                 if isinstance(error.cause, PolyheadError):
                     raise error.cause from None
                 raise
-            except RayActorError:
+            except (RayError, ValueError) as error:  # ValueError: while another one makes the actor
                 if last:  # once, it may have been about to end itself
-                    raise
+                    message = "the models cannot be changed now; try again later"
+                    raise ModelUnavailableError(message) from error
             except (TimeoutError, concurrent.futures.CancelledError):
                 raise DeadlineExceededError from None
 

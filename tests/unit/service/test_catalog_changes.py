@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ray.exceptions import RaySystemError
+from ray.exceptions import ActorDiedError, RaySystemError
 from ray.serve._private.common import ReplicaState
 from ray.serve.schema import ApplicationStatus
 
@@ -459,6 +459,23 @@ async def test_a_store_that_is_away_is_no_fault_of_the_gateways(
     client = CatalogClient("polyhead", "Gateway", Settings(), (), store, _no_metrics)  # type: ignore[arg-type]
     with pytest.raises(ModelUnavailableError, match="the catalog cannot be read now"):
         await client.status("a")
+
+
+@pytest.mark.parametrize("error", [ActorDiedError(), ValueError("an actor of that name")])
+async def test_an_actor_that_cannot_be_reached_is_asked_twice(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = CatalogClient("polyhead", "Gateway", Settings(), (), _Store(), _no_metrics)  # type: ignore[arg-type]
+    asked = []
+
+    def ask() -> Any:
+        asked.append(1)
+        raise error
+
+    monkeypatch.setattr(client, "_actor", ask)
+    with pytest.raises(ModelUnavailableError, match="the models cannot be changed now"):
+        await client.submit(ChangeKind.REMOVE, "a", None)
+    assert len(asked) == 2
 
 
 async def _no_metrics() -> dict[str, Any]:
