@@ -14,7 +14,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
@@ -221,7 +221,9 @@ class CatalogActor:
             raise UnknownModelError(f"there must be a model {change.name}, but there is none")
         # A link may lead to a directory of another name by now.
         record = record.model_copy(update={"id": change.name})
+        base = {entry.id: entry.record for entry in self._base}
         entry = await asyncio.to_thread(self._read, record)
+        entry = replace(entry, base_record=base.get(change.name))
         if entry.application is not None:
             await self._deploy(entry)
         await self._write(self._changes.with_entry(entry))

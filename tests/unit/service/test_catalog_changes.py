@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -185,6 +186,19 @@ async def test_what_gateways_have_calls_for_stays(service: _Service) -> None:
     assert service.served.events == ["delete polyhead@base@1"]
 
 
+async def test_what_takes_the_place_of_a_model_of_the_base_notes_what_it_was(
+    service: _Service, tiny: Path
+) -> None:
+    await service.change(ChangeKind.REMOVE, "base")
+    await service.done()
+    await service.change(ChangeKind.ADD, "base", tiny)
+    await service.done()
+    entry = service.store.changes.entries["base"]
+    assert entry is not None
+    assert entry.base_record == BASE[0].record
+    assert service.keys[0] == entry.hosted.key
+
+
 async def test_a_gateway_that_has_not_taken_the_change_is_waited_for(
     service: _Service,
 ) -> None:
@@ -318,7 +332,8 @@ async def test_an_orphan_that_gateways_have_calls_for_is_waited_for(served: _Ser
     store = _Store()
     loading = ModelStatus(state=ModelState.LOADING, change=ChangeKind.RELOAD)
     # The actor died just after the new revision had taken the old one's place.
-    store.changes = store.changes.with_entry(catalog_entry("base", 5)).with_status("base", loading)
+    reloaded = replace(catalog_entry("base", 5), base_record=BASE[0].record)
+    store.changes = store.changes.with_entry(reloaded).with_status("base", loading)
     served.applications["polyhead@base@5"] = ApplicationStatus.RUNNING
     service = _Service(served, store)
     service.held = frozenset({"base@1"})
@@ -402,8 +417,6 @@ async def test_what_the_catalog_does_not_allow(service: _Service, tiny: Path) ->
 
 
 async def test_a_deployment_of_the_configuration_is_changed_there(served: _Serve) -> None:
-    from dataclasses import replace
-
     deployed: tuple[CatalogEntry, ...] = (replace(BASE[0], application=None), BASE[1])
     actor = CatalogActor("polyhead", "Gateway", Settings(), deployed, _Store())  # type: ignore[arg-type]
     try:
