@@ -339,7 +339,10 @@ class CatalogActor:
                 await self._delete(name)
 
     async def _delete(self, name: str) -> None:
-        await asyncio.to_thread(serve.delete, name)
+        try:
+            await asyncio.to_thread(serve.delete, name)
+        except TimeoutError:  # Serve goes on with it
+            LOGGER.warning("the catalog: %s takes long to end; it is not waited for", name)
 
     async def _fail(self, name: str, kind: ChangeKind, problem: str) -> None:
         LOGGER.warning("the catalog: %s %s: %s", kind, name, problem)

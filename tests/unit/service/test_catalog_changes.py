@@ -199,6 +199,21 @@ async def test_what_takes_the_place_of_a_model_of_the_base_notes_what_it_was(
     assert service.keys[0] == entry.hosted.key
 
 
+async def test_what_takes_long_to_end_lets_the_change_succeed(
+    service: _Service, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await service.change(ChangeKind.ADD, "new", tiny)
+    await service.done()
+
+    def delete(name: str) -> None:
+        raise TimeoutError(name)
+
+    monkeypatch.setattr(catalog_changes.serve, "delete", delete)
+    await service.change(ChangeKind.RELOAD, "new")
+    await service.done()
+    assert service.status("new") is None
+
+
 async def test_a_gateway_that_has_not_taken_the_change_is_waited_for(
     service: _Service,
 ) -> None:
