@@ -45,6 +45,8 @@ class CatalogEntry:
     """Of memory that it takes in a replica which does not use it, on a CPU."""
     can_sleep: bool = False
     """Whether it may have no replica at all."""
+    base_record: ModelRecord | None = None
+    """Of a change: the record that the base had for the id when it was made."""
 
     @property
     def id(self) -> str:
@@ -58,6 +60,11 @@ class CatalogEntry:
     def num_replicas(self, settings: Settings) -> int:
         """The number of its own replicas where it is fixed."""
         return self.record.replicas or settings.replicas
+
+    def least_replicas(self, settings: Settings) -> int:
+        """The number of its own replicas that are always there."""
+        scaling = self.autoscaling(settings)
+        return self.num_replicas(settings) if scaling is None else scaling.min_replicas
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -112,9 +119,15 @@ class CatalogChanges:
         )
 
     def applied_to(self, base: Iterable[CatalogEntry]) -> tuple[CatalogEntry, ...]:
-        """The models that there are now, those of the base in its order."""
+        """The models that there are now, those of the base in its order.
+
+        A base that has got another record for a model since is newer than its change.
+        """
         current: dict[str, CatalogEntry | None] = {entry.id: entry for entry in base}
-        current.update(self.entries)
+        for name, entry in self.entries.items():
+            known = current.get(name)
+            if entry is None or known is None or entry.base_record == known.record:
+                current[name] = entry
         return tuple(entry for entry in current.values() if entry is not None)
 
     def with_entry(self, entry: CatalogEntry) -> CatalogChanges:

@@ -14,12 +14,12 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
 from ray import serve
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 from ray.serve._private.common import ReplicaState
 from ray.serve.schema import ApplicationStatus
 
@@ -35,7 +35,12 @@ from service.catalog import (
 from service.catalog_entries import check_names, read_entry
 from service.catalog_store import CatalogStore
 from service.deployments import model_application
-from service.errors import ModelConflictError, OverloadedError, UnknownModelError
+from service.errors import (
+    ModelConflictError,
+    ModelUnavailableError,
+    OverloadedError,
+    UnknownModelError,
+)
 from service.memory_budget import require_memory
 from service.memory_limit import free_memory
 from service.observability.logs import configure_logging
@@ -181,7 +186,9 @@ class CatalogActor:
             try:
                 change = await asyncio.wait_for(self._waiting.get(), IDLE_SECONDS)
             except TimeoutError:
-                return
+                if self._waiting.empty():  # one may have come at the last moment
+                    return
+                continue
             await self._make(change)
 
     async def _recover(self) -> None:
@@ -214,7 +221,9 @@ class CatalogActor:
             raise UnknownModelError(f"there must be a model {change.name}, but there is none")
         # A link may lead to a directory of another name by now.
         record = record.model_copy(update={"id": change.name})
+        base = {entry.id: entry.record for entry in self._base}
         entry = await asyncio.to_thread(self._read, record)
+        entry = replace(entry, base_record=base.get(change.name))
         if entry.application is not None:
             await self._deploy(entry)
         await self._write(self._changes.with_entry(entry))
@@ -330,7 +339,10 @@ class CatalogActor:
                 await self._delete(name)
 
     async def _delete(self, name: str) -> None:
-        await asyncio.to_thread(serve.delete, name)
+        try:
+            await asyncio.to_thread(serve.delete, name)
+        except TimeoutError:  # Serve goes on with it
+            LOGGER.warning("the catalog: %s takes long to end; it is not waited for", name)
 
     async def _fail(self, name: str, kind: ChangeKind, problem: str) -> None:
         LOGGER.warning("the catalog: %s %s: %s", kind, name, problem)
@@ -369,6 +381,7 @@ class CatalogClient:
         self._store = store
         self._metrics = metrics
         self._reading = asyncio.Lock()
+        self._read = CatalogChanges()
 
     async def submit(self, kind: ChangeKind, name: str, record: ModelRecord | None) -> None:
         """Accepts a change; raises what `CatalogActor.submit` does."""
@@ -376,10 +389,17 @@ class CatalogClient:
 
     async def status(self, name: str) -> ModelStatus | None:
         """How the last change of a model goes, or why it failed."""
-        # One after the other: whoever asks, the GCS is not flooded.
-        async with asyncio.timeout(_CALL_SECONDS), self._reading:
-            changes = await asyncio.to_thread(self._store.read)
-        return changes.statuses.get(name)
+        # One after the other, and what is large only when it has changed: whoever asks, the GCS is
+        # not flooded.
+        try:
+            async with asyncio.timeout(_CALL_SECONDS), self._reading:
+                if await asyncio.to_thread(self._store.version) != self._read.version:
+                    self._read = await asyncio.to_thread(self._store.read)
+        except (TimeoutError, RayError) as error:
+            raise ModelUnavailableError(
+                "the catalog cannot be read now; try again later"
+            ) from error
+        return self._read.statuses.get(name)
 
     async def loaded(self, name: str) -> Mapping[str, int]:
         """The replicas that have a model in memory, and its bytes there."""
@@ -406,9 +426,10 @@ class CatalogClient:
                 if isinstance(error.cause, PolyheadError):
                     raise error.cause from None
                 raise
-            except RayActorError:
+            except (RayError, ValueError) as error:  # ValueError: while another one makes the actor
                 if last:  # once, it may have been about to end itself
-                    raise
+                    message = "the models cannot be changed now; try again later"
+                    raise ModelUnavailableError(message) from error
             except (TimeoutError, concurrent.futures.CancelledError):
                 raise DeadlineExceededError from None
 

@@ -122,6 +122,10 @@ def read_entry(
     )
     fits = device == "cpu" and memory.loaded + memory.working <= _SHARED_BYTES
     shared = _is_shared(record, settings, fits=fits)
+    if not shared and "#" in name:  # Serve parts the names of its replicas there
+        raise InvalidRequestError(
+            f"`id` of a model with replicas of its own must not have '#', but is {name!r}"
+        )
     scaling = own_autoscaling(record, settings)
     return CatalogEntry(
         record=record,

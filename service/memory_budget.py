@@ -37,11 +37,13 @@ def require_memory(entry: CatalogEntry, settings: Settings, free: int | None = N
         return
     engine = engine_config(settings)
     if entry.shared:
-        memory = memory_of(entry.hosted, shared_engine(engine))
-        needed, available = memory.loaded + memory.working, shared_memory(settings)
+        available = shared_memory(settings)
+        memory = memory_of(entry.hosted, shared_engine(entry.hosted, engine, available))
+        needed = memory.loaded + memory.working
         place = "of `shared_memory_mib`"
     elif free is not None:
-        needed = memory_of(entry.hosted, engine).loaded
+        replicas = max(1, entry.least_replicas(settings))
+        needed = memory_of(entry.hosted, engine).loaded * replicas
         available, place = free, "that are left"
     else:
         return

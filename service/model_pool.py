@@ -50,6 +50,8 @@ class _Entry:
 
     model: HostedModel
     pinned: bool = False
+    engine: EngineConfig | None = None
+    """As it is run."""
     memory: ModelMemory | None = None
     translator: Translator | None = None
     calls: int = 0
@@ -76,7 +78,8 @@ class ModelPool:
     A model takes what `ModelMemory.loaded` says as long as it is loaded, and `working` more while
     there are calls for it; a second later its engine has given that back. Where the budget is used
     up, the idle models go first that have not been asked for the longest. Models are loaded one at
-    a time, in the order in which they were asked for.
+    a time, in the order in which they were asked for; one for which there is no room yet lets the
+    others go first.
 
     Args:
         engine: how each model's engine is run, but for what the model itself says.
@@ -212,7 +215,7 @@ class ModelPool:
         if self._closed:
             raise EngineDeadError("the replica has been closed")
         entry = self._entries.get(model.key)
-        if entry is not None and entry.translator is not None and not entry.alive:
+        if entry is not None and _is_dead(entry) and entry.preparing is None:
             if entry.pinned:
                 raise EngineDeadError(f"the engine of {model.id} has stopped")
             self._remove(entry)
@@ -247,8 +250,15 @@ class ModelPool:
     async def _make_ready(self, entry: _Entry) -> None:
         """A task of its own, so that the calls that wait for it may come and go."""
         try:
-            async with self._one_at_a_time:
-                await self._load_within_budget(entry)
+            while entry.calls:
+                async with self._one_at_a_time:
+                    if await self._load_within_budget(entry):
+                        break
+                if entry.calls:
+                    self._freed.clear()
+                    await self._freed.wait()
+            if entry.translator is None:  # nobody wants it any more
+                self._remove(entry)
         except ModelNotLoadedError as error:
             self._fail(entry, error)
         except Exception as error:  # of whatever kind: files, memory, threads
@@ -260,24 +270,31 @@ class ModelPool:
             entry.preparing = None
             self._rest(entry)
 
-    async def _load_within_budget(self, entry: _Entry) -> None:
-        if entry.memory is None:
-            entry.memory = await asyncio.to_thread(memory_of, entry.model, self._engine)
+    async def _load_within_budget(self, entry: _Entry) -> bool:
+        """Makes the model ready; False where there is no room for it now."""
+        if entry.engine is None or entry.memory is None:
+            assert self._budget is not None
+            arguments = entry.model, self._engine, self._budget
+            entry.engine = await asyncio.to_thread(shared_engine, *arguments)
+            entry.memory = await asyncio.to_thread(memory_of, entry.model, entry.engine)
+        if _is_dead(entry):
+            await self._unload(entry)
         needed = entry.memory.working + (0 if entry.translator else entry.memory.loaded)
         if not await self._make_room(entry, needed):
-            if entry.translator is None:
-                self._remove(entry)
-            return
+            return False
         self._reserve(entry, needed)
         if entry.translator is None:
             started = time.monotonic()
-            entry.translator = await asyncio.to_thread(self._load_or_drop, entry.model)
+            loading = asyncio.to_thread(self._load_or_drop, entry.model, entry.engine)
+            entry.translator = await loading
             self._note_loaded(entry, time.monotonic() - started)
             LOGGER.info("the model %s is loaded", entry.model.id)
         entry.ready = True
+        return True
 
     async def _make_room(self, entry: _Entry, needed: int) -> bool:
-        """Evicts and waits until the bytes fit; False when nobody wants the model any more."""
+        """Evicts until the bytes fit; False where what is in use leaves too few, or nobody wants
+        the model any more."""
         least = needed + (0 if entry.translator is None else entry.loaded_bytes)
         assert self._budget is not None
         if least > (most := self._budget - self._pinned_bytes()):
@@ -288,24 +305,34 @@ class ModelPool:
         while entry.calls:
             if self._fits(needed):
                 return True
-            idle = [each for each in self._entries.values() if _is_idle(each, but=entry)]
-            if self._fits(needed - sum(each.reserved for each in idle)):
-                await self._evict(idle[0])
-                continue
-            self._freed.clear()
-            await self._freed.wait()
+            unused = [each for each in self._entries.values() if _is_unused(each, but=entry)]
+            if not self._fits(needed - sum(each.reserved for each in unused)):
+                return False
+            # What others wait for, too, goes last.
+            await self._evict(min(unused, key=lambda each: each.calls > 0))
         return False
 
     async def _evict(self, entry: _Entry) -> None:
         LOGGER.info("the model %s is evicted", entry.model.id)
         self._metrics.of(entry.model.id).evictions.inc()
-        self._remove(entry)
+        if entry.preparing is None:
+            self._remove(entry)
+            await self._dispose(entry)
+        else:  # it waits for room to work in, and is loaded anew when it has its turn
+            await self._unload(entry)
+
+    async def _unload(self, entry: _Entry) -> None:
+        self._note_departure(entry)
         await self._dispose(entry)
 
     def _remove(self, entry: _Entry) -> None:
         """From now on its model counts as not loaded."""
         if self._entries.get(entry.model.key) is entry:
             del self._entries[entry.model.key]
+        self._note_departure(entry)
+
+    def _note_departure(self, entry: _Entry) -> None:
+        """What its engine has counted stays counted."""
         translator = entry.translator
         if translator is None:
             return
@@ -324,11 +351,13 @@ class ModelPool:
         """Gives the memory of what was removed back, to the system and to the budget."""
         translator, entry.translator = entry.translator, None
         entry.ready = False
-        if translator is not None:
-            await asyncio.to_thread(translator.close)
-            del translator
-            await asyncio.to_thread(give_back_free_memory)
-        self._unreserve(entry, entry.reserved)
+        try:
+            if translator is not None:
+                await asyncio.to_thread(translator.close)
+                del translator
+                await asyncio.to_thread(give_back_free_memory)
+        finally:
+            self._unreserve(entry, entry.reserved)
 
     def _rest(self, entry: _Entry) -> None:
         """Takes note that a call has ended; without calls a model needs no memory to work in."""
@@ -366,9 +395,9 @@ class ModelPool:
         for note in entry.translator.engine.notes:
             LOGGER.warning(note)
 
-    def _load_or_drop(self, model: HostedModel) -> Translator:
+    def _load_or_drop(self, model: HostedModel, engine: EngineConfig) -> Translator:
         """On a thread, which cannot be stopped when the replica ends."""
-        translator = _load(model, own_engine(model, self._engine))
+        translator = _load(model, engine)
         give_back_free_memory()  # weights were read through it
         if self._closed:
             translator.close()
@@ -396,13 +425,25 @@ class ModelPool:
         self._freed.set()
 
 
-def shared_engine(engine: EngineConfig) -> EngineConfig:
-    """The engine of a model that shares its process with many others."""
-    if engine.max_slots is not None:
-        return engine
+def shared_engine(model: HostedModel, engine: EngineConfig, budget: int) -> EngineConfig:
+    """The engine of a model that shares its process with many others.
+
+    It has fewer threads where all of them would take more than half of the budget, in bytes: many
+    CPUs may come with little memory.
+
+    Raises:
+        CheckpointError: as `memory_of` does.
+    """
     from model.engine.backends import num_threads
 
-    return replace(engine, max_slots=num_threads(engine) * _SHARED_SLOTS)
+    engine = own_engine(model, engine)
+    if engine.max_slots is not None:
+        return engine
+    threads = num_threads(engine)
+    memory = memory_of(model, replace(engine, max_slots=threads * _SHARED_SLOTS))
+    fitting = max(0, budget // 2 - memory.loaded) * threads // memory.working
+    threads = max(1, min(threads, fitting))
+    return replace(engine, num_threads=threads, max_slots=threads * _SHARED_SLOTS)
 
 
 def own_engine(model: HostedModel, engine: EngineConfig) -> EngineConfig:
@@ -443,7 +484,11 @@ def _load(model: HostedModel, engine: EngineConfig) -> Translator:
     return Translator.load(directory, engine, generation=model.generation)
 
 
-def _is_idle(entry: _Entry, *, but: _Entry) -> bool:
-    """Whether it may be evicted for another one."""
-    loaded = entry.translator is not None and entry.preparing is None
-    return loaded and not entry.pinned and not entry.calls and entry is not but
+def _is_dead(entry: _Entry) -> bool:
+    return entry.translator is not None and not entry.alive
+
+
+def _is_unused(entry: _Entry, *, but: _Entry) -> bool:
+    """Whether it may be evicted for another one: calls for it wait at most."""
+    loaded = entry.translator is not None and not entry.ready
+    return loaded and not entry.pinned and entry is not but

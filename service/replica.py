@@ -19,7 +19,7 @@ from model.config import EngineConfig, Priority
 from model.engine.cpus import granted_cpus
 from model.errors import QueueFullError
 from service.autoscaling.decision import LoadMeter, ReplicaLoad
-from service.model_pool import ModelPool, shared_engine, summed
+from service.model_pool import ModelPool, summed
 from service.observability.hub import HubClient
 from service.observability.logs import configure_logging
 from service.observability.metrics import TranslatorMetrics
@@ -68,8 +68,6 @@ class TranslatorReplica:
         configure_logging(log_level, sys.__stderr__)
         if engine.num_threads is not None:
             engine = replace(engine, num_threads=min(engine.num_threads, granted_cpus()))
-        if memory_budget is not None:
-            engine = shared_engine(engine)
         self._max_batch_calls = max_batch_calls
         self._num_batch_calls = 0
         self._metrics = TranslatorMetrics(memory_budget)

@@ -281,7 +281,8 @@ class Settings(BaseSettings):
     """Replicas for the models that share them."""
     shared_memory_mib: int | None = Field(default=None, ge=16)
     """Memory for the models that one of these replicas holds at a time, as computed, in MiB; null
-    for half of what the machine or the container has."""
+    for half of what the machine or the container has. A model has fewer threads where all of them
+    would make it take more than half of this."""
     admin_token: SecretStr = SecretStr("")
     """Who sends it (`Authorization: Bearer ...`) may change the models while they are served; empty
     lets nobody. `polyhead serve` makes one for its own user where none is set."""
@@ -332,6 +333,12 @@ class Settings(BaseSettings):
     """Least serious kind of log line that is written."""
     log_requests: bool = True
     """One log line for each request (at level "info"); never with a user's text."""
+
+    @field_validator("admin_token")
+    @classmethod
+    def _strip_token(cls, value: SecretStr) -> SecretStr:
+        """Without the end of the line that a file has."""
+        return SecretStr(value.get_secret_value().strip())
 
     @field_validator("models", mode="before")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import time
 import urllib.error
@@ -41,12 +42,10 @@ class RunningService:
 
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
-        parts = urllib.parse.urlsplit(self._url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ServiceError(f"`--url` must begin with http:// or https://, but is {url!r}")
-        token = Settings().admin_token.get_secret_value()
-        if not token and parts.hostname in _LOOPBACK:
-            token = read_token(parts.port or 80) or ""
+        scheme, host, port = _place(self._url)
+        token = _token_of_environment()
+        if not token and host in _LOOPBACK:
+            token = read_token(port or (443 if scheme == "https" else 80)) or ""
         if not token:
             raise ServiceError(
                 f"{self._url} must be a service that this user has started here, or "
@@ -54,12 +53,12 @@ class RunningService:
             )
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         # Never through a proxy of the environment: it would be told the token.
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        # Nor to where an answer leads.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirections)
 
     def add(self, record: dict[str, Any]) -> str:
         """Begins to add a model; returns its id."""
-        answer = self._call("POST", "/v1/models", record)
-        return str(answer["id"])
+        return self._told(self._call("POST", "/v1/models", record), "id")
 
     def reload(self, name: str) -> None:
         """Begins to load a model anew."""
@@ -77,10 +76,11 @@ class RunningService:
         """
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            state = self._state(name)
-            if state["state"] == "failed":
-                raise ServiceError(state.get("problem") or "it failed")
-            if state["state"] == until:
+            answer = self._state(name)
+            state = self._told(answer, "state")
+            if state == "failed":
+                raise ServiceError(str(answer.get("problem") or "it failed"))
+            if state == until:
                 return
             time.sleep(_LOOK_SECONDS)
         raise ServiceError(f"{name} is not done after {seconds:.0f} s; it goes on")
@@ -100,13 +100,50 @@ class RunningService:
         )
         try:
             with self._opener.open(request, timeout=_CALL_SECONDS) as answer:
-                value: dict[str, Any] = json.loads(answer.read(_MOST_BYTES))
-                return value
+                value = json.loads(answer.read(_MOST_BYTES))
+                return value if isinstance(value, dict) else {}
         except urllib.error.HTTPError as error:
             raise ServiceError(_message(error), error.code) from None
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "reason", None) or error
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", None) or str(error) or type(error).__name__
             raise ServiceError(f"{self._url} does not answer: {reason}") from None
+
+    def _told(self, answer: dict[str, Any], name: str) -> str:
+        if name not in answer:
+            raise ServiceError(f"{self._url} must be a service of Polyhead, but answers otherwise")
+        return str(answer[name])
+
+
+class _NoRedirections(urllib.request.HTTPRedirectHandler):
+    """Takes redirections as answers: the token is for the service alone."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """None: not to be followed."""
+
+
+def _place(url: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port; ServiceError for what is no URL."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname:
+            return parts.scheme, parts.hostname, parts.port
+    except ValueError:  # a port beyond 65535
+        pass
+    raise ServiceError(
+        f"`--url` must be as http://127.0.0.1:8000 is, or https://..., but is {url!r}"
+    )
+
+
+def _token_of_environment() -> str:
+    try:
+        token = Settings().admin_token.get_secret_value()
+    except ValueError:  # it would tell what was given, the token perhaps
+        raise ServiceError(
+            "the variables POLYHEAD_... must be settings of the service, but one of them is not"
+        ) from None
+    if not (token.isascii() and token.isprintable()):  # no header can have it
+        raise ServiceError("POLYHEAD_ADMIN_TOKEN must be printable characters of ASCII")
+    return token
 
 
 def _message(error: urllib.error.HTTPError) -> str:

@@ -34,10 +34,13 @@ class AdminToken:
             raise ForbiddenError(
                 "models must be changed by the service's own settings: `admin_token` is not set"
             )
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != _SCHEME or not secrets.compare_digest(
-            given.strip().encode(), self._token
-        ):
+        if not self.is_in(headers):
             raise UnauthenticatedError(
                 "the request must have `Authorization: Bearer` and the operator's token"
             )
+
+    def is_in(self, headers: Headers) -> bool:
+        """Whether there is a token, and the request has it."""
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        same = secrets.compare_digest(given.strip().encode(), self._token)
+        return scheme.lower() == _SCHEME and bool(self._token) and same

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from model.errors import PolyheadError
 from service import version
@@ -116,4 +117,15 @@ class _ErrorResponses:
 
     async def answer(self, request: Request, exc: Exception) -> Response:
         """FastAPI's exception handler."""
+        if isinstance(exc, HTTPException) and exc.status_code == 405:
+            exc = HTTPException(405, headers={"Allow": _allowed(request)})
         return self.response(RequestContext.of(request.scope), exc)
+
+
+def _allowed(request: Request) -> str:
+    """The methods of all routes at the request's path; Starlette names those of the first alone."""
+    methods: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            methods |= route.methods
+    return ", ".join(sorted(methods))

@@ -26,7 +26,7 @@ from model.checkpoints.embedded import model_directory
 from model.engine.backends import may_use_cuda
 from model.engine.cpus import granted_cpus
 from model.errors import InvalidRequestError
-from service.catalog import CatalogEntry
+from service.catalog import CatalogEntry, own_autoscaling
 from service.catalog_entries import catalog_of, model_records
 from service.launcher.compilation import compile_ahead
 from service.launcher.forced_stop import STOP_SIGNALS, forced_stop
@@ -38,7 +38,7 @@ from service.memory_budget import require_memory
 from service.memory_limit import memory_limit
 
 if TYPE_CHECKING:
-    from service.settings import Settings
+    from service.settings import ModelRecord, Settings
 
 __all__ = [
     "Address",
@@ -205,7 +205,7 @@ def check_process_limits(settings: Settings, entries: Sequence[CatalogEntry]) ->
             f"the limit of open files must be at least {files_needed} for `max_in_flight` "
             f"{settings.limits.max_in_flight}, but is {open_files}; raise it (ulimit -Hn)"
         )
-    dedicated = [(entry, _least_replicas(settings, entry)) for entry in entries if not entry.shared]
+    dedicated = [(entry, entry.least_replicas(settings)) for entry in entries if not entry.shared]
     shared = [entry.loaded_bytes for entry in entries if entry.shared]
     replicas = sum(count for _, count in dedicated) + (settings.shared_replicas if shared else 0)
     needed = _THREADS * (_OTHER_PROCESSES + settings.gateway_replicas + replicas)
@@ -217,11 +217,6 @@ def check_process_limits(settings: Settings, entries: Sequence[CatalogEntry]) ->
     # Those that share replicas are not there all at once.
     weights = max(shared, default=0) + sum(count * each.loaded_bytes for each, count in dedicated)
     _check_memory(settings.gateway_replicas, replicas, math.ceil(weights / 2**20))
-
-
-def _least_replicas(settings: Settings, entry: CatalogEntry) -> int:
-    scaling = entry.autoscaling(settings)
-    return entry.num_replicas(settings) if scaling is None else scaling.min_replicas
 
 
 def _check_memory(gateways: int, replicas: int, weights: int) -> None:
@@ -316,7 +311,7 @@ def with_default_resources(settings: Settings) -> Settings:
         raise LaunchError("`--device` is cuda, but this machine has no CUDA device")
     scaling = settings.autoscaling
     replicas_per_model = settings.replicas if scaling is None else scaling.max_replicas
-    replicas = replicas_per_model * len(model_records(settings))
+    replicas = sum(_most_replicas(record, settings) for record in model_records(settings))
     defaults: dict[str, Any] = {
         "num_cpus_per_replica": 0.0,
         # Ray takes a share from a single GPU, so the fullest GPU counts.
@@ -331,6 +326,11 @@ def with_default_resources(settings: Settings) -> Settings:
         threads = max(1, int(cpus / replicas_per_model))
         update["engine"] = settings.engine.model_copy(update={"num_threads": threads})
     return settings.model_copy(update=update)
+
+
+def _most_replicas(record: ModelRecord, settings: Settings) -> int:
+    scaling = own_autoscaling(record, settings)
+    return record.replicas or settings.replicas if scaling is None else scaling.max_replicas
 
 
 def with_default_limits(settings: Settings) -> Settings:

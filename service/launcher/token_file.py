@@ -46,8 +46,10 @@ def token_file(port: int, given: SecretStr) -> Iterator[SecretStr]:
     try:
         yield SecretStr(token)
     finally:
-        with suppress(OSError):
-            path.unlink()
+        # Another service of this user may have come, on this port of another address.
+        if read_token(port) == token:
+            with suppress(OSError):
+                path.unlink()
 
 
 def read_token(port: int) -> str | None:

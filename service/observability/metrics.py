@@ -298,6 +298,10 @@ class ModelMetrics(_Metrics):
         self._generation_len = self._histogram(
             "request_generation_tokens", "Target tokens of a text.", TOKEN_BUCKETS
         )
+        self._add_engine()
+
+    def _add_engine(self) -> None:
+        """The metrics of its engine's steps and slots."""
         self._inter_token = self._step_histogram(
             "inter_token_latency_seconds",
             "Time between two target tokens of a sentence.",

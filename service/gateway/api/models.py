@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -54,6 +54,22 @@ class ModelChanges(Protocol):
 
 MODELS = Contract(error_form=native_error)
 
+
+class _OperatorsRoute(JsonRoute):
+    """A route of `ModelsApi` whose body is not looked at without the operator's token."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Checks the token, and goes on as any route with a body."""
+        handle = super().get_route_handler()
+        api: ModelsApi = getattr(self.endpoint, "__self__")  # noqa: B009 (unknown to mypy)
+
+        async def checked(request: Request) -> Response:
+            api.check_token(request)
+            return await handle(request)
+
+        return checked
+
+
 _CHANGE_ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"model": ErrorReply, "description": "The operator's token is missing or wrong"},
     403: {"model": ErrorReply, "description": "There is no operator's token"},
@@ -81,6 +97,10 @@ class ModelsApi:
         self._changes = changes
         self._token = token
 
+    def check_token(self, request: Request) -> None:
+        """Raises what `AdminToken.check` does."""
+        self._token.check(request.headers)
+
     @MODELS.route(
         "/v1/models",
         summary="The models and their languages",
@@ -96,7 +116,7 @@ class ModelsApi:
         methods=["POST"],
         summary="Add a model",
         responses=_CHANGE_ERRORS | {422: {"model": ErrorReply, "description": "A bad record"}},
-        route_class_override=JsonRoute,
+        route_class_override=_OperatorsRoute,
         **_ACCEPTED,
     )
     async def add(self, request: Request, body: ModelRecord) -> Response:
@@ -104,7 +124,6 @@ class ModelsApi:
 
         For operators. The answer comes at once; `GET /v1/models/{id}` tells how it goes.
         """
-        self._token.check(request.headers)
         name = body.id or body.model.rstrip("/").rpartition("/")[2]
         if name in ("", ".", "..") or len(name) > 100 or not name.isprintable():
             raise InvalidFieldError(
@@ -120,8 +139,8 @@ class ModelsApi:
         responses=_UNKNOWN,
         tags=["models"],
     )
-    async def model(self, id: str) -> Response:
-        """A model's state: loading, ready, failed (with the reason), or removing."""
+    async def model(self, request: Request, id: str) -> Response:
+        """A model's state: loading, ready, failed (for operators with the reason), or removing."""
         status = await self._changes.status(id)
         model = next((each for each in self._router.models if each.hosted.id == id), None)
         if status is None and model is None:
@@ -131,7 +150,8 @@ class ModelsApi:
             id=id,
             state=ModelState.READY if status is None else status.state,
             change=None if status is None else status.change,
-            problem=None if status is None else status.problem,
+            # It may name folders of the server.
+            problem=status.problem if status and self._token.is_in(request.headers) else None,
             model=None if model is None else _model(model),
             shared=None if model is None else model.shared,
             loaded=[
@@ -150,7 +170,7 @@ class ModelsApi:
     )
     async def remove(self, request: Request, id: str) -> Response:
         """Removes a model once the requests that it has are answered. For operators."""
-        self._token.check(request.headers)
+        self.check_token(request)
         return await self._submit(ChangeKind.REMOVE, id)
 
     @MODELS.route(
@@ -165,7 +185,7 @@ class ModelsApi:
 
         For operators. What cannot be loaded is refused, and the old one goes on.
         """
-        self._token.check(request.headers)
+        self.check_token(request)
         return await self._submit(ChangeKind.RELOAD, id)
 
     async def _submit(

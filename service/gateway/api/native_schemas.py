@@ -276,7 +276,7 @@ class ModelDetails(Reply):
     change: ChangeKind | None = None
     """What is being done, or has failed; what serves meanwhile is `model`."""
     problem: str | None = None
-    """Why it failed."""
+    """Why it failed; there for operators, whose token the request has."""
     model: Model | None = None
     """What requests are translated with; null if there is nothing yet."""
     shared: bool | None = None

@@ -11,6 +11,7 @@ from service.catalog import (
     ModelState,
     ModelStatus,
 )
+from service.settings import ModelRecord
 from tests.fakes import catalog_entry
 
 
@@ -18,17 +19,29 @@ def _ids(changes: CatalogChanges, *base: CatalogEntry) -> list[str]:
     return [entry.hosted.key for entry in changes.applied_to(base)]
 
 
+def _reloaded(name: str, revision: int) -> CatalogEntry:
+    return replace(catalog_entry(name, revision), base_record=catalog_entry(name).record)
+
+
 def test_changes_lie_over_the_base() -> None:
     base = catalog_entry("a"), catalog_entry("b")
     changes = CatalogChanges()
     assert _ids(changes, *base) == ["a@1", "b@1"]
-    changes = changes.with_entry(catalog_entry("c", 2)).with_entry(catalog_entry("a", 3))
+    changes = changes.with_entry(catalog_entry("c", 2)).with_entry(_reloaded("a", 3))
     assert _ids(changes, *base) == ["a@3", "b@1", "c@2"]
     changes = changes.without_entry("b", hides=True).without_entry("c", hides=False)
     assert _ids(changes, *base) == ["a@3"]
     assert changes.version == 4
     assert changes.entries.keys() == {"a", "b"}
-    assert _ids(changes.with_entry(catalog_entry("b", 5)), *base) == ["a@3", "b@5"]
+    assert _ids(changes.with_entry(_reloaded("b", 5)), *base) == ["a@3", "b@5"]
+
+
+def test_what_is_configured_anew_is_newer_than_a_change() -> None:
+    changes = CatalogChanges().with_entry(_reloaded("a", 3)).with_entry(catalog_entry("c", 2))
+    moved = replace(catalog_entry("a"), record=ModelRecord(model="elsewhere", id="a"))
+    assert _ids(changes, catalog_entry("a")) == ["a@3", "c@2"]
+    assert _ids(changes, moved) == ["a@1", "c@2"]
+    assert _ids(changes, catalog_entry("a"), catalog_entry("c")) == ["a@3", "c@1"]
 
 
 def test_a_change_is_in_work_until_it_is_done_or_has_failed() -> None:

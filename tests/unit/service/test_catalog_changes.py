@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.exceptions import ActorDiedError, RaySystemError
 from ray.serve._private.common import ReplicaState
 from ray.serve.schema import ApplicationStatus
 
@@ -16,7 +18,12 @@ from model.errors import CheckpointError
 from service import catalog_changes
 from service.catalog import CatalogChanges, CatalogEntry, ChangeKind, ModelState, ModelStatus
 from service.catalog_changes import CatalogActor, CatalogClient, root_cause
-from service.errors import ModelConflictError, OverloadedError, UnknownModelError
+from service.errors import (
+    ModelConflictError,
+    ModelUnavailableError,
+    OverloadedError,
+    UnknownModelError,
+)
 from service.settings import ModelRecord, Settings
 from tests.fakes import catalog_entry, until
 from tests.tiny_model import build_tiny_model
@@ -30,6 +37,9 @@ class _Store:
 
     def read(self) -> CatalogChanges:
         return self.changes
+
+    def version(self) -> int:
+        return self.changes.version
 
     def write(self, changes: CatalogChanges) -> None:
         assert changes.version >= self.changes.version
@@ -176,6 +186,34 @@ async def test_what_gateways_have_calls_for_stays(service: _Service) -> None:
     assert service.served.events == ["delete polyhead@base@1"]
 
 
+async def test_what_takes_the_place_of_a_model_of_the_base_notes_what_it_was(
+    service: _Service, tiny: Path
+) -> None:
+    await service.change(ChangeKind.REMOVE, "base")
+    await service.done()
+    await service.change(ChangeKind.ADD, "base", tiny)
+    await service.done()
+    entry = service.store.changes.entries["base"]
+    assert entry is not None
+    assert entry.base_record == BASE[0].record
+    assert service.keys[0] == entry.hosted.key
+
+
+async def test_what_takes_long_to_end_lets_the_change_succeed(
+    service: _Service, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await service.change(ChangeKind.ADD, "new", tiny)
+    await service.done()
+
+    def delete(name: str) -> None:
+        raise TimeoutError(name)
+
+    monkeypatch.setattr(catalog_changes.serve, "delete", delete)
+    await service.change(ChangeKind.RELOAD, "new")
+    await service.done()
+    assert service.status("new") is None
+
+
 async def test_a_gateway_that_has_not_taken_the_change_is_waited_for(
     service: _Service,
 ) -> None:
@@ -242,6 +280,48 @@ async def test_what_does_not_fit_is_refused_with_the_numbers(
     assert service.served.events == []
 
 
+async def test_all_replicas_of_a_model_must_fit(
+    service: _Service, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog_changes, "free_memory", lambda: 256 * 2**20)
+    record = ModelRecord(model=str(tiny), id="new", replicas=1000)
+    await service.actor.submit(ChangeKind.ADD, "new", record)
+    await service.done()
+    status = service.status("new")
+    assert status is not None
+    assert "which must fit into the 256 MiB that are left" in (status.problem or "")
+
+
+async def test_a_change_that_comes_when_the_actor_is_about_to_end_is_made(
+    served: _Serve, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[object] = []
+    context = SimpleNamespace(current_actor="me")
+    monkeypatch.setattr(catalog_changes.ray, "get_runtime_context", lambda: context)
+    monkeypatch.setattr(catalog_changes.ray, "kill", lambda actor, **_: ended.append(actor))
+    monkeypatch.setattr(catalog_changes, "IDLE_SECONDS", 0.2)
+    wait_for, late = asyncio.wait_for, False
+
+    async def wait_and_submit(waiting: Any, seconds: float) -> Any:
+        nonlocal late
+        try:
+            return await wait_for(waiting, seconds)
+        except TimeoutError:
+            if not late:
+                late = True
+                await service.change(ChangeKind.ADD, "new", tiny)
+            raise
+
+    monkeypatch.setattr(catalog_changes.asyncio, "wait_for", wait_and_submit)
+    service = _Service(served, _Store(), engine={"device": "cpu"})
+    try:
+        await until(lambda: bool(ended))
+        assert service.keys[-1].startswith("new@")
+        assert service.status("new") is None
+    finally:
+        await service.close()
+
+
 async def test_an_actor_that_died_in_the_middle_leaves_no_orphan(
     served: _Serve, tiny: Path
 ) -> None:
@@ -267,7 +347,8 @@ async def test_an_orphan_that_gateways_have_calls_for_is_waited_for(served: _Ser
     store = _Store()
     loading = ModelStatus(state=ModelState.LOADING, change=ChangeKind.RELOAD)
     # The actor died just after the new revision had taken the old one's place.
-    store.changes = store.changes.with_entry(catalog_entry("base", 5)).with_status("base", loading)
+    reloaded = replace(catalog_entry("base", 5), base_record=BASE[0].record)
+    store.changes = store.changes.with_entry(reloaded).with_status("base", loading)
     served.applications["polyhead@base@5"] = ApplicationStatus.RUNNING
     service = _Service(served, store)
     service.held = frozenset({"base@1"})
@@ -351,8 +432,6 @@ async def test_what_the_catalog_does_not_allow(service: _Service, tiny: Path) ->
 
 
 async def test_a_deployment_of_the_configuration_is_changed_there(served: _Serve) -> None:
-    from dataclasses import replace
-
     deployed: tuple[CatalogEntry, ...] = (replace(BASE[0], application=None), BASE[1])
     actor = CatalogActor("polyhead", "Gateway", Settings(), deployed, _Store())  # type: ignore[arg-type]
     try:
@@ -379,6 +458,56 @@ async def test_the_metrics_tell_where_a_model_is_loaded() -> None:
     families.clear()
     assert await client.loaded("a") == {}
     assert await client.status("a") is None
+
+
+async def test_what_has_not_changed_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = _Store()
+    failed = ModelStatus(state=ModelState.FAILED, change=ChangeKind.ADD)
+    store.changes = store.changes.with_status("a", failed)
+    reads = []
+    monkeypatch.setattr(store, "read", lambda: reads.append(1) or store.changes)
+    client = CatalogClient("polyhead", "Gateway", Settings(), (), store, _no_metrics)  # type: ignore[arg-type]
+    for _ in range(3):
+        assert await client.status("a") is failed
+    assert len(reads) == 1
+    store.changes = store.changes.with_status("a", None)
+    assert await client.status("a") is None
+
+
+@pytest.mark.parametrize("error", [RaySystemError("away"), TimeoutError()])
+async def test_a_store_that_is_away_is_no_fault_of_the_gateways(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = _Store()
+
+    def fail() -> int:
+        raise error
+
+    monkeypatch.setattr(store, "version", fail)
+    client = CatalogClient("polyhead", "Gateway", Settings(), (), store, _no_metrics)  # type: ignore[arg-type]
+    with pytest.raises(ModelUnavailableError, match="the catalog cannot be read now"):
+        await client.status("a")
+
+
+@pytest.mark.parametrize("error", [ActorDiedError(), ValueError("an actor of that name")])
+async def test_an_actor_that_cannot_be_reached_is_asked_twice(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = CatalogClient("polyhead", "Gateway", Settings(), (), _Store(), _no_metrics)  # type: ignore[arg-type]
+    asked = []
+
+    def ask() -> Any:
+        asked.append(1)
+        raise error
+
+    monkeypatch.setattr(client, "_actor", ask)
+    with pytest.raises(ModelUnavailableError, match="the models cannot be changed now"):
+        await client.submit(ChangeKind.REMOVE, "a", None)
+    assert len(asked) == 2
+
+
+async def _no_metrics() -> dict[str, Any]:
+    return {}
 
 
 def test_the_last_line_of_a_traceback_is_what_was_wrong() -> None:

@@ -152,6 +152,9 @@ def test_what_is_no_model_or_no_option_is_refused(tmp_path: Path, tiny: Path) ->
         _entry(tiny, generation={"beam_size": 0})
     with pytest.raises(InvalidRequestError, match="printable names"):
         _entry(build_tiny_model(tmp_path / "a\x1b[31mb"))
+    assert _entry(tiny, id="a#b").shared
+    with pytest.raises(InvalidRequestError, match="must not have '#', but is 'a#b'"):
+        _entry(tiny, id="a#b", placement="dedicated")
 
 
 @pytest.mark.parametrize(

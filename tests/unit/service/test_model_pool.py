@@ -10,7 +10,7 @@ import shutil
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import pytest
 from model.checkpoints.embedded import EMBEDDED
 from model.config import EngineConfig
 from model.errors import DeadlineExceededError, EngineDeadError, ModelNotLoadedError
+from model.memory import ModelMemory
 from model.translator import Translator
 from service import model_pool
 from service.model_pool import ModelPool, memory_of, shared_engine
@@ -163,6 +164,76 @@ async def test_who_stops_waiting_keeps_nobody_else_from_it(
     await second
     assert loads.names == ["a", "c"]
     assert pool._reserved == pool._entries["c@1"].loaded_bytes
+
+
+@pytest.fixture
+def sizes(monkeypatch: pytest.MonkeyPatch) -> Callable[[Mapping[str, tuple[int, int]]], None]:
+    """Sets what models take, by name: in MiB, while they are loaded and while they work."""
+
+    def set_sizes(sizes: Mapping[str, tuple[int, int]]) -> None:
+        rounding = ModelMemory(weights=0, vocabulary=0, slot=0, num_slots=0, scratch=0).loaded
+
+        def memory_of(model: HostedModel, _: EngineConfig) -> ModelMemory:
+            loaded, working = (size * MIB for size in sizes[model.id])
+            return ModelMemory(
+                weights=loaded - rounding, vocabulary=0, slot=0, num_slots=0, scratch=working
+            )
+
+        monkeypatch.setattr(model_pool, "memory_of", memory_of)
+
+    return set_sizes
+
+
+Sizes = Callable[[Mapping[str, tuple[int, int]]], None]
+
+
+async def test_those_who_wait_for_room_do_not_wait_for_each_other(
+    open_pool: OpenPool, hosted: Hosted, sizes: Sizes
+) -> None:
+    sizes({"idle": (40, 30), "busy": (30, 20), "new": (60, 20)})
+    pool = open_pool(100 * MIB)
+    for name in ("busy", "idle"):
+        await touch(pool, hosted(name))
+    async with pool.use(hosted("busy")):
+        waiting = [asyncio.create_task(touch(pool, hosted(name))) for name in ("new", "idle")]
+        await asyncio.sleep(0.1)
+        assert not any(each.done() for each in waiting)
+    async with asyncio.timeout(30):
+        await asyncio.gather(*waiting)
+    assert pool._reserved == sum(each.bytes for each in pool.loaded())
+
+
+async def test_a_model_without_room_holds_no_other_up(
+    open_pool: OpenPool, hosted: Hosted, sizes: Sizes
+) -> None:
+    sizes({"busy": (30, 20), "large": (60, 20), "small": (10, 10)})
+    pool = open_pool(100 * MIB)
+    async with pool.use(hosted("busy")):
+        large = asyncio.create_task(touch(pool, hosted("large")))
+        await asyncio.sleep(0.05)
+        async with asyncio.timeout(30):
+            await touch(pool, hosted("small"))
+        assert not large.done()
+    await large
+
+
+async def test_an_engine_that_dies_while_its_model_waits_is_replaced(
+    open_pool: OpenPool, hosted: Hosted, sizes: Sizes
+) -> None:
+    sizes({"a": (40, 30), "busy": (30, 20)})
+    pool = open_pool(100 * MIB)
+    for name in ("busy", "a"):
+        await touch(pool, hosted(name))
+    async with pool.use(hosted("busy")):
+        waiting = asyncio.create_task(touch(pool, hosted("a")))
+        await asyncio.sleep(0.05)
+        pool._entries["a@1"].translator.engine.close()  # type: ignore[union-attr]
+        also = asyncio.create_task(touch(pool, hosted("a")))
+        await asyncio.sleep(0.05)
+    async with asyncio.timeout(30):
+        await asyncio.gather(waiting, also)
+    await until(lambda: not pool._tasks)
+    assert pool._reserved == sum(each.bytes for each in pool.loaded())
 
 
 async def test_a_model_that_never_fits_is_refused_with_both_numbers(
@@ -311,7 +382,7 @@ async def test_an_evicted_model_gives_its_memory_back(open_pool: OpenPool) -> No
 
 
 async def test_the_numbers_are_what_the_process_grows_by(open_pool: OpenPool) -> None:
-    engine = shared_engine(EngineConfig(backend="native", num_threads=2))
+    engine = EngineConfig(backend="native", num_threads=2)
     models = [HostedModel(key=f"{n}@1", id=str(n), directory="en-de") for n in range(5)]
     pool = open_pool(engine=engine)
     await touch(pool, models[0])  # what the first one loads besides: libraries
@@ -321,7 +392,20 @@ async def test_the_numbers_are_what_the_process_grows_by(open_pool: OpenPool) ->
         await touch(pool, model)
     await until(lambda: not any(_uses_memory(pool)))
     grown = (_resident() - before) / 4
+    engine = shared_engine(models[0], engine, 1024 * MIB)
+    assert (engine.num_threads, engine.max_slots) == (2, 64)
     assert grown == pytest.approx(memory_of(models[0], engine).loaded, rel=0.25)
+
+
+async def test_many_cpus_with_little_memory_leave_room_for_two(open_pool: OpenPool) -> None:
+    en_de, de_en = (HostedModel(key=f"{n}@1", id=n, directory=n) for n in ("en-de", "de-en"))
+    engine = EngineConfig(backend="native", num_threads=64)
+    pool = open_pool(200 * MIB, engine)
+    async with pool.use(en_de) as first, pool.use(de_en) as second:
+        assert (await first.translate_async(["Red."]))[0].text
+        assert (await second.translate_async(["Rot."]))[0].text
+        assert first.engine.max_beam_size >= 8
+    assert shared_engine(en_de, engine, 2**20).num_threads == 1
 
 
 def _uses_memory(pool: ModelPool) -> list[bool]:

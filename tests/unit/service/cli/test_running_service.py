@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,7 +16,7 @@ from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from service.cli import app, running_service
-from service.cli.running_service import ServiceError
+from service.cli.running_service import RunningService, ServiceError
 from service.launcher.token_file import token_file
 
 
@@ -48,6 +49,8 @@ class _Handler(BaseHTTPRequestHandler):
         status, value = self.server.answers.pop(0)
         content = json.dumps(value).encode()
         self.send_response(status)
+        if status == 302:
+            self.send_header("Location", f"{value}{self.path}")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
@@ -126,6 +129,7 @@ def test_a_model_is_loaded_anew_and_removed(service: _Service) -> None:
     [
         ([(409, {"error": {"message": "there is one"}})], "there is one"),
         ([(500, "x")], "the service answered 500"),
+        ([(302, "http://127.0.0.1:1")], "the service answered 302"),
         (
             [(202, {"id": "a"}), (200, {"state": "failed", "problem": "damaged"})],
             "damaged",
@@ -160,4 +164,74 @@ def test_no_service_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     error = str(_run("reload", "a", "--url", "http://127.0.0.1:1").exception)
     assert error.startswith("http://127.0.0.1:1 does not answer")
     error = str(_run("reload", "a", "--url", "ftp://x").exception)
-    assert "must begin with http" in error
+    assert "`--url` must be as http://127.0.0.1:8000" in error
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999", "http://[::1", "http://"])
+def test_what_is_no_url(url: str) -> None:
+    with pytest.raises(ServiceError, match="`--url` must be as http"):
+        RunningService(url)
+
+
+def test_a_redirection_is_not_followed_with_the_token(
+    service: _Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLYHEAD_ADMIN_TOKEN", "theirs")
+    service.answers = [(302, service.url), (200, {"state": "ready"})]
+    with pytest.raises(ServiceError, match="answered 302"):
+        RunningService(service.url).wait("a", 10)
+    assert len(service.requests) == 1
+
+
+@pytest.mark.parametrize("answer", [[], {}, {"status": "fine"}])
+def test_another_service_is_told_from_ours(service: _Service, answer: Any) -> None:
+    service.answers = [(200, answer), (200, answer)]
+    with _own(service):
+        running = RunningService(service.url)
+        with pytest.raises(ServiceError, match="must be a service of Polyhead"):
+            running.add({"model": "a"})
+        with pytest.raises(ServiceError, match="must be a service of Polyhead"):
+            running.wait("a", 10)
+
+
+def test_what_does_not_speak_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLYHEAD_ADMIN_TOKEN", "theirs")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"220 mail\r\n")
+
+        thread = Thread(target=greet)
+        thread.start()
+        with pytest.raises(ServiceError, match="does not answer: 220 mail"):
+            RunningService(f"http://127.0.0.1:{server.getsockname()[1]}").reload("a")
+        thread.join()
+
+
+@pytest.mark.parametrize("token", ["secret\ntoken", "secret token€"])
+def test_a_token_that_no_header_can_have_is_not_printed(
+    token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLYHEAD_ADMIN_TOKEN", token)
+    with pytest.raises(ServiceError, match="must be printable") as raised:
+        RunningService("http://127.0.0.1:1").reload("a")
+    assert "secret" not in str(raised.value)
+
+
+def test_settings_that_are_wrong_are_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLYHEAD_ADMIN_TOKEN", "secret")
+    monkeypatch.setenv("POLYHEAD_REPLICAS", "none")
+    with pytest.raises(ServiceError, match="must be settings of the service"):
+        RunningService("http://127.0.0.1:1")
+
+
+def test_a_token_of_a_file_may_end_its_line(
+    service: _Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLYHEAD_ADMIN_TOKEN", "theirs\n")
+    service.answers = [(202, {"id": "a"})]
+    RunningService(service.url).reload("a")
+    assert service.requests[0][2] == "Bearer theirs"

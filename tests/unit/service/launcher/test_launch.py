@@ -30,7 +30,7 @@ from service.launcher.launch import (
     with_default_resources,
 )
 from service.launcher.local_ray import LaunchError
-from service.settings import Autoscaling, EngineSettings, Settings
+from service.settings import Autoscaling, EngineSettings, ModelRecord, Settings
 from tests.fakes import catalog_entry
 from tests.tiny_model import build_tiny_model, tiny_transformer
 
@@ -170,6 +170,13 @@ def test_replicas_share_the_gpus(
     for engine in (EngineSettings(device="cpu"), EngineSettings(backend="native")):
         on_cpu = Settings(replicas=replicas, engine=engine)
         assert with_default_resources(on_cpu).num_gpus_per_replica == 0
+
+
+def test_a_models_own_replicas_share_a_gpu_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    _machine(monkeypatch, CPU=16.0, GPU=1.0)
+    scaling = Autoscaling(max_replicas=2)
+    records = [ModelRecord(model="a", replicas=3), ModelRecord(model="b", autoscaling=scaling)]
+    assert with_default_resources(Settings(models=records)).num_gpus_per_replica == 0.2
 
 
 def test_the_models_that_come_with_it_share_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

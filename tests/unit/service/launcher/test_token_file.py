@@ -56,6 +56,15 @@ def test_what_a_killed_service_left_is_replaced(folder: Path) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_the_file_of_a_service_that_came_later_stays(folder: Path) -> None:
+    first = token_file(8000, NONE)  # on 127.0.0.1
+    first.__enter__()
+    with token_file(8000, NONE) as token:  # on 127.0.0.2
+        first.__exit__(None, None, None)
+        assert read_token(8000) == token.get_secret_value()
+    assert list(folder.rglob("admin-token-*")) == []
+
+
 def test_links_are_neither_followed_nor_believed(folder: Path, tmp_path: Path) -> None:
     with token_file(8000, NONE):
         path = _file(folder)

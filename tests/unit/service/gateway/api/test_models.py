@@ -41,6 +41,13 @@ async def test_changes_are_for_who_has_the_token(method: str, path: str, body: A
     assert gateway.changes.submitted == []
 
 
+async def test_without_the_token_a_body_is_not_looked_at() -> None:
+    bad = {f"field{index}": 1 for index in range(10)}
+    answer = await _send(_gateway(), "POST", "/v1/models", bad, Authorization="Bearer wrong")
+    assert answer.status_code == 401
+    assert (await _send(_gateway(), "POST", "/v1/models", bad)).status_code == 422
+
+
 async def test_changes_are_accepted_at_once() -> None:
     gateway = _gateway()
     answers = [await _send(gateway, method, path, body) for method, path, body in CHANGES]
@@ -101,6 +108,20 @@ async def test_a_model_that_is_not_there(method: str, path: str) -> None:
     assert "but is 'xx'" in answer.json()["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/v1/models", "GET, POST"),
+        ("/v1/models/en-de", "DELETE, GET"),
+        ("/v1/models/en-de/reload", "POST"),
+    ],
+)
+async def test_another_method_is_told_all_that_there_are(path: str, allowed: str) -> None:
+    answer = await _send(_gateway(), "PUT", path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+    assert f"must be {allowed} at" in answer.json()["error"]["message"]
+
+
 async def test_a_models_state_and_where_it_is_loaded() -> None:
     gateway = _gateway()
     gateway.changes.sizes = {"en-de": {"Pool#b": 20, "Pool#a": 10}}
@@ -123,8 +144,23 @@ async def test_a_change_that_is_in_work_or_has_failed_is_told_to_everybody() -> 
     answer = await _send(gateway, "GET", "/v1/models/new", x="y")
     assert answer.json() == {"id": "new", "state": "loading", "change": "add", "loaded": []}
     answer = await _send(gateway, "GET", "/v1/models/en-de", x="y")
-    assert (answer.json()["state"], answer.json()["problem"]) == ("failed", "why")
+    assert answer.json()["state"] == "failed"
     assert answer.json()["model"]["name"] == "en-de"
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"), [(TOKEN, "why"), ({"Authorization": "Bearer "}, None), ({"x": "y"}, None)]
+)
+async def test_why_a_change_failed_is_told_to_operators(
+    headers: dict[str, str], told: str | None
+) -> None:
+    for gateway in (_gateway(), Gateway()):
+        gateway.changes.statuses = {
+            "new": ModelStatus(state=ModelState.FAILED, change=ChangeKind.ADD, problem="why")
+        }
+        answer = await _send(gateway, "GET", "/v1/models/new", **headers)
+        assert answer.json().get("problem") == told
+        told = None  # there is no token
 
 
 async def test_the_list_has_aliases_and_wakes_nobody() -> None:
