@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -46,14 +47,16 @@ class CpuPlaces:
                 own.set()
             else:
                 self._waiting.append((own, interrupt))
-        while not own.wait(_SLICE_SECONDS):
-            self._interrupt_the_first()
         try:
+            while not own.wait(_SLICE_SECONDS):
+                self._interrupt_the_first()
             yield
         finally:
             with self._lock:
-                del self._taken[own]
-                self._pass_on()
+                if self._taken.pop(own, None) is None:
+                    self._waiting.remove((own, interrupt))
+                else:
+                    self._pass_on()
 
     def _interrupt_the_first(self) -> None:
         with self._lock:
@@ -77,3 +80,7 @@ class CpuPlaces:
 def places_of_process() -> CpuPlaces:
     """Those that all engines of this process share."""
     return CpuPlaces(granted_cpus())
+
+
+# The threads that have places in the parent are not in the child.
+os.register_at_fork(after_in_child=places_of_process.cache_clear)
