@@ -70,6 +70,19 @@ def test_a_place_is_free_again_when_work_fails() -> None:
             raise RuntimeError
 
 
+def test_however_many_wait_who_computes_has_its_slice(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    places = CpuPlaces(2)
+    interrupted: list[str] = []
+    with places.place(lambda: interrupted.append("a")):
+        now[0] = 0.004
+        with places.place(lambda: interrupted.append("b")):
+            for now[0] in (0.005, 0.011, 0.012, 0.013, 0.015, 0.016, 0.022, 0.023):
+                places._interrupt_the_first()
+    assert interrupted == ["a", "b", "a"]
+
+
 def test_who_cannot_interrupt_another_leaves_no_place_taken() -> None:
     places = CpuPlaces(1)
 
