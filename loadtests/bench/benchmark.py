@@ -42,6 +42,7 @@ from model.engine.native.build import NativeBuildError, detect
 
 __all__ = ["bench", "run", "run_lengths"]
 
+_FIREFOX_WEIGHTS = "model.*.bin"
 _QUICK = {"minutes": 0.9, "rounds": 1}
 _COMPARED_SENTENCES = 128
 """That are translated in float32 beside everything else."""
@@ -180,22 +181,23 @@ def _model(options: BenchOptions, folder: Path) -> BenchModel:
         CheckpointError: it cannot be read.
     """
     original = Path(options.model)
+    if options.texts and not (is_marian(original) and any(original.glob(_FIREFOX_WEIGHTS))):
+        raise BenchError(
+            f"`model` must be the folder of a Firefox model for these peers, but is {original}, "
+            f"which has no {_FIREFOX_WEIGHTS} of one"
+        )
     if is_marian(original):
         imported = folder / "imported"
         import_model(original, imported)
         model = BenchModel.named(str(imported), seed=options.seed)
         return replace(model, name=options.model, original=original)
-    if options.texts:
-        raise BenchError(
-            f"`model` must be the folder of a Firefox model for these peers, but is {original}"
-        )
     return BenchModel.named(options.model, seed=options.seed)
 
 
 def _of_texts(spec: ContenderSpec, workload: Workload) -> ContenderSpec:
     """`spec` for who goes from text to text, and all from the same file of weights."""
     assert spec.model.original is not None
-    weights = next(spec.model.original.glob("model.*.bin")).read_bytes()
+    weights = next(spec.model.original.glob(_FIREFOX_WEIGHTS)).read_bytes()
     texts = dict(zip(workload.sources, workload.texts, strict=True))
     return replace(spec, texts=texts, weights_digest=hashlib.sha256(weights).hexdigest())
 

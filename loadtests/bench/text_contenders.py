@@ -9,6 +9,7 @@ import sys
 from abc import abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from queue import SimpleQueue
 from typing import NoReturn
@@ -183,10 +184,12 @@ class TextPeer(TextContender):
         process = self._free.get()
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(json.dumps(text) + "\n")
-        process.stdin.flush()
-        answer = process.stdout.readline()
-        self._free.put(process)
+        answer = ""
+        with suppress(OSError):  # it has ended
+            process.stdin.write(json.dumps(text) + "\n")
+            process.stdin.flush()
+            answer = process.stdout.readline()
+        self._free.put(process)  # or others would wait for it for ever
         if not answer:
             raise BenchError(f"{self._spec.name} has ended before its time")
         return str(json.loads(answer))

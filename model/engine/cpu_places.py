@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,8 +28,8 @@ class CpuPlaces:
     def __init__(self, count: int) -> None:
         self._lock = threading.Lock()
         self._num_free = count
-        self._taken: dict[threading.Event, Callable[[], None]] = {}
-        """Those who compute, the longest first, and how each is interrupted."""
+        self._taken: dict[threading.Event, tuple[float, Callable[[], None]]] = {}
+        """Those who compute: since when, the longest first, and how each is interrupted."""
         self._waiting: deque[tuple[threading.Event, Callable[[], None]]] = deque()
 
     @contextmanager
@@ -42,25 +44,30 @@ class CpuPlaces:
         with self._lock:
             if self._num_free:
                 self._num_free -= 1
-                self._taken[own] = interrupt
+                self._taken[own] = time.monotonic(), interrupt
                 own.set()
             else:
                 self._waiting.append((own, interrupt))
-        while not own.wait(_SLICE_SECONDS):
-            self._interrupt_the_first()
         try:
+            while not own.wait(_SLICE_SECONDS):
+                self._interrupt_the_first()
             yield
         finally:
             with self._lock:
-                del self._taken[own]
-                self._pass_on()
+                if self._taken.pop(own, None) is None:
+                    self._waiting.remove((own, interrupt))
+                else:
+                    self._pass_on()
 
     def _interrupt_the_first(self) -> None:
+        """However many wait and call it, nobody is interrupted before its slice ends."""
         with self._lock:
-            first = next(iter(self._taken), None)
-            if first is not None:
+            first, (since, interrupt) = next(iter(self._taken.items()))
+            now = time.monotonic()
+            if now - since >= _SLICE_SECONDS:
                 # To the end of the line: the next who waits interrupts another one.
-                interrupt = self._taken[first] = self._taken.pop(first)
+                del self._taken[first]
+                self._taken[first] = now, interrupt
                 interrupt()
 
     def _pass_on(self) -> None:
@@ -69,7 +76,7 @@ class CpuPlaces:
             self._num_free += 1
             return
         following, interrupt = self._waiting.popleft()
-        self._taken[following] = interrupt
+        self._taken[following] = time.monotonic(), interrupt
         following.set()
 
 
@@ -77,3 +84,7 @@ class CpuPlaces:
 def places_of_process() -> CpuPlaces:
     """Those that all engines of this process share."""
     return CpuPlaces(granted_cpus())
+
+
+# The threads that have places in the parent are not in the child.
+os.register_at_fork(after_in_child=places_of_process.cache_clear)

@@ -56,6 +56,8 @@ _FLAGS = (
     "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-Wno-psabi", "-pthread",
     # Loads that ARM's compiler moves to the front leave too few registers for sums.
     "-fno-schedule-insns",
+    # A loop of products that begins within a cache line takes up to a tenth longer on Zen 3.
+    "-falign-loops=64",
 )  # fmt: skip
 _PORTABLE_FLAGS = ("-DPH_PORTABLE", "-s")
 _BUILD_SECONDS = 300

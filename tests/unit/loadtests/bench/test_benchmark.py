@@ -9,6 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from loadtests.bench import worker
@@ -194,6 +195,14 @@ def test_what_is_wrong_is_one_line(
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("polyhead: ")
     assert problem in line
+
+
+def test_peers_of_firefox_models_do_not_take_others_of_marians(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "model.npz", weights=np.zeros(1))
+    assert _bench(monkeypatch, "--model", str(tmp_path), "--peer", "fxtranslate") == 1
+    assert "which has no model.*.bin of one" in capsys.readouterr().err
 
 
 def test_a_results_file_that_cannot_be_written(

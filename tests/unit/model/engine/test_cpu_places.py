@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 
@@ -66,6 +68,48 @@ def test_a_place_is_free_again_when_work_fails() -> None:
     for _ in range(2):
         with pytest.raises(RuntimeError), places.place(lambda: None):
             raise RuntimeError
+
+
+def test_however_many_wait_who_computes_has_its_slice(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    places = CpuPlaces(2)
+    interrupted: list[str] = []
+    with places.place(lambda: interrupted.append("a")):
+        now[0] = 0.004
+        with places.place(lambda: interrupted.append("b")):
+            for now[0] in (0.005, 0.011, 0.012, 0.013, 0.015, 0.016, 0.022, 0.023):
+                places._interrupt_the_first()
+    assert interrupted == ["a", "b", "a"]
+
+
+def test_who_cannot_interrupt_another_leaves_no_place_taken() -> None:
+    places = CpuPlaces(1)
+
+    def fail() -> None:
+        raise RuntimeError("this runner is broken")
+
+    broken = pytest.raises(RuntimeError, match="broken")
+    with places.place(fail), broken, places.place(lambda: None):
+        pass
+    assert (places._num_free, places._taken, len(places._waiting)) == (1, {}, 0)
+
+
+def test_a_forked_process_has_places_of_its_own() -> None:
+    program = """
+import os, signal
+from model.engine.cpu_places import places_of_process
+places = places_of_process()
+with places._lock:
+    places._num_free = 0  # taken by threads that the child has not got
+    child = os.fork()
+    if not child:
+        signal.alarm(20)
+        with places_of_process().place(lambda: None):
+            os._exit(0)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 0
 
 
 def test_engines_take_turns_on_the_cpus_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
