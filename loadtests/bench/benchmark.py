@@ -36,8 +36,6 @@ from loadtests.bench.report import as_lengths, as_object, as_tables
 from loadtests.bench.worker import Field, Worker, convert_for_ctranslate2
 from loadtests.bench.workload import TextFile, Workload, draw_workload
 from loadtests.report import append
-from model.checkpoints.importers.marian import is_marian
-from model.checkpoints.importers.registry import import_model
 from model.engine.native.build import NativeBuildError, detect
 
 __all__ = ["bench", "run", "run_lengths"]
@@ -180,6 +178,10 @@ def _model(options: BenchOptions, folder: Path) -> BenchModel:
         BenchError: it is none of these, and a peer reads nothing else.
         CheckpointError: it cannot be read.
     """
+    # Here, so that machines without all that importers need can measure other models.
+    from model.checkpoints.importers.marian import is_marian
+    from model.checkpoints.importers.registry import import_model
+
     original = Path(options.model)
     if options.texts and not (is_marian(original) and any(original.glob(_FIREFOX_WEIGHTS))):
         raise BenchError(

@@ -115,7 +115,8 @@ def _check_shape(recipe: Recipe, beginning: str) -> None:
 def differing_shape(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """Where two configurations differ so that weights of one mean nothing in the other; or ""."""
     learned = wanted["positions"] == PositionKind.LEARNED
-    indifferent = {"dropout"} if learned else {"dropout", "max_positions"}
+    indifferent = {"dropout", "alignment_heads", "alignment_shifted"}
+    indifferent |= set() if learned else {"max_positions"}
     return ", ".join(
         f"{name} {found[name]} instead of {value}"
         for name, value in wanted.items()
