@@ -15,7 +15,7 @@ from model.network.memory import scratch_bytes, shortlist_bytes, slot_bytes, wei
 __all__ = ["ModelMemory", "model_memory"]
 
 _BYTES_PER_PIECE = 165
-"""Of a tokenizer: its pieces, and SentencePiece's tables for finding them."""
+"""Bytes of a tokenizer for each piece, SentencePiece's tables for finding it included."""
 _USUAL_SHORTLIST = 1024
 """Target ids for a sentence; long ones have up to eight times as many."""
 _ROUNDING_BYTES = 1 << 20
@@ -30,11 +30,11 @@ class ModelMemory:
     vocabulary: int
     """Tokenizer and shortlist."""
     slot: int
-    """Of the cache, for a hypothesis whose source and target are the longest; and of a shortlist as
+    """The cache of a hypothesis whose source and target are the longest; and a shortlist's rows as
     they usually are."""
     num_slots: int
     scratch: int
-    """Of all threads."""
+    """Activations of all threads."""
 
     @property
     def loaded(self) -> int:

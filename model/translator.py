@@ -61,7 +61,7 @@ class _Cutter:
 
     segmenter: Segmenter
     prefix: tuple[int, ...]
-    """Of every target."""
+    """The first tokens of every target."""
     aligned_by: SourceEncoder | None
     """Their encoder, where words are to be aligned."""
 

@@ -42,11 +42,11 @@ class CatalogEntry:
     """The Serve application of its deployment; None for that of the gateways."""
     deployment: str
     loaded_bytes: int
-    """Of memory that it takes in a replica which does not use it, on a CPU."""
+    """Memory that it takes in a replica which does not use it, on a CPU."""
     can_sleep: bool = False
     """Whether it may have no replica at all."""
     base_record: ModelRecord | None = None
-    """Of a change: the record that the base had for the id when it was made."""
+    """For a change: the record that the base had for the id when it was made."""
 
     @property
     def id(self) -> str:

@@ -463,7 +463,7 @@ def memory_of(model: HostedModel, engine: EngineConfig) -> ModelMemory:
 
 
 def summed(stats: Sequence[EngineStats]) -> EngineStats:
-    """Of several engines together."""
+    """Figures of several engines together."""
     from model.engine.engine import EngineStats
 
     since = [each.waiting_since for each in stats if each.waiting_since is not None]

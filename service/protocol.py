@@ -42,7 +42,7 @@ class LoadedModel:
     key: str
     id: str
     bytes: int
-    """Of memory, as computed before it was loaded."""
+    """Its memory, as computed before it was loaded."""
     pinned: bool
     """Loaded at the replica's start, and never evicted."""
     calls: int

@@ -154,7 +154,7 @@ class BenchOptions:
         return _RANDOM_SENTENCES if self.model in RANDOM_MODELS else _TRAINED_SENTENCES
 
     def _check_texts(self) -> None:
-        """Of those who take texts each takes one at a time, on CPUs, and searches greedily."""
+        """Those who take texts take one at a time, on CPUs, and search greedily."""
         of_texts = {
             "peer": (self.peers, tuple(peer for peer in Peer if peer.takes_text)),
             "regime": (self.regimes, (Regime.LATENCY, Regime.THROUGHPUT)),

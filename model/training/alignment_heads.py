@@ -78,9 +78,9 @@ class AlignedPair(NamedTuple):
     attention: NDArray[np.float32]
     """(L, H, T + 1, S) of the steps that predict the T target tokens and the end."""
     source_words: list[list[tuple[int, int]]]
-    """Of each of the S source tokens that are text."""
+    """The word of each of the S source tokens that are text."""
     target_words: list[list[tuple[int, int]]]
-    """Of each of the T."""
+    """The word of each of the T target tokens."""
 
     def links(self, choice: Choice) -> Links:
         """Which words belong together."""

@@ -261,7 +261,7 @@ class ModelMetrics(_Metrics):
             Counter, "model_evictions", "Times that a model made room for another."
         )
         self._seen: tuple[object, ...] = ()
-        """Of what the gauges were set to last, and how much had been counted then."""
+        """What the gauges were set to last, and how much had been counted then."""
         self._snapshot: Snapshot | None = None
         self._stats: EngineStats | None = None
         self._rates: tuple[float, ...] = ()

@@ -24,7 +24,7 @@ class Attempt:
         """Unique in this process; the `session_id` of the call's handle."""
         self.beside = beside
         self.model: str | None = None
-        """Of a deployment that loads models on demand, the one that the call is for."""
+        """The model that the call is for, where a deployment loads them on demand."""
         self.replica: object = None
         """Where the call was sent last; None until then."""
         self.has_alternative: Callable[[], bool] = _never

@@ -11,7 +11,7 @@ __all__ = ["NLLB_LICENSE", "UNKNOWN_LICENSE", "card_license", "license_notes"]
 
 UNKNOWN_LICENSE = "not stated"
 NLLB_LICENSE = "CC-BY-NC-4.0"
-"""Of all models of NLLB-200, whoever converted them."""
+"""The licence of NLLB-200's models, whoever converted them."""
 
 _CARD = "README.md"
 _MOST_CARD_BYTES = 4 * 2**20
