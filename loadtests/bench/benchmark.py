@@ -192,7 +192,7 @@ def _model(options: BenchOptions, folder: Path) -> BenchModel:
         imported = folder / "imported"
         import_model(original, imported)
         model = BenchModel.named(str(imported), seed=options.seed)
-        return replace(model, name=options.model, original=original)
+        return replace(model, name=original.resolve().name, original=original)
     return BenchModel.named(options.model, seed=options.seed)
 
 

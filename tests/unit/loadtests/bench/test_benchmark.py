@@ -163,6 +163,7 @@ def test_from_text_to_text(
     assert all(m["bleu"] == pytest.approx(100.0) for m in line["measurements"])
     assert len({m["output_tokens"] for m in line["measurements"]}) == 1
     assert line["weights"].startswith("d968735704c75e33")
+    assert line["model"] == model.name  # and not where it lies on the machine
     assert set(line["ratios"]) == {
         f"{regime}/{peer}/greedy"
         for regime in ("latency", "throughput")
