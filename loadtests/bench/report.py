@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from loadtests.bench.contender import Regime
@@ -55,7 +56,7 @@ def as_object(
         "schema": SCHEMA,
         "ratios": {key: round(spread["median"], 4) for key, spread in compared.items()},
         "ratio_rounds": {key: spread["rounds"] for key, spread in compared.items()},
-        "model": options.model,
+        "model": Path(options.model).resolve().name,  # not where it lies on this machine
         "from": "texts" if options.texts else "token ids",
         "regimes": options.regimes,
         "seed": options.seed,
@@ -94,7 +95,7 @@ def as_lengths(
     rounds = min(len(point["seconds"]["rounds"]) for one in measured for point in one["points"])
     return {
         "schema": SCHEMA,
-        "model": options.model,
+        "model": Path(options.model).resolve().name,  # not where it lies on this machine
         "regimes": options.regimes,
         "seed": options.seed,
         "rounds": rounds,
