@@ -68,7 +68,7 @@ def fork_server(directory: Path) -> Iterator[Path]:
         variables = {"RAY_RAYLET_PID": str(os.getpid()), "RAY_JOB_ID": _NO_JOB}
         # Titles must not be written over the variables, by which a reaper knows its processes.
         variables["SPT_NOENV"] = "1"
-        # A worker has thirty threads, few of which allocate: an arena for each keeps 3 MB for nothing.
+        # Few of a worker's thirty threads allocate: an arena for each keeps 3 MB for nothing.
         variables["MALLOC_ARENA_MAX"] = os.environ.get("MALLOC_ARENA_MAX", "2")
         server = subprocess.Popen(
             [*command, json.dumps(sys.path)],
