@@ -21,8 +21,8 @@ from model.config import EngineConfig
 from model.errors import DeadlineExceededError, EngineDeadError, ModelNotLoadedError
 from model.memory import ModelMemory
 from model.translator import Translator
-from service import model_pool
-from service.model_pool import ModelPool, memory_of, shared_engine
+from service.hosting import model_pool
+from service.hosting.model_pool import ModelPool, memory_of, shared_engine
 from service.observability.metrics import TranslatorMetrics
 from service.protocol import HostedModel
 from tests.fakes import until

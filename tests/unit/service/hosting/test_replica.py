@@ -24,8 +24,8 @@ from model.errors import (
 )
 from model.translator import Translator
 from service.autoscaling.decision import ReplicaLoad
+from service.hosting.replica import TranslatorReplica
 from service.protocol import HostedModel, TranslateCall
-from service.replica import TranslatorReplica
 from tests.fakes import until
 from tests.tiny_model import build_tiny_model
 
@@ -72,7 +72,7 @@ def call(tiny_model: Path) -> Call:
 def test_no_more_threads_than_cpus_are_granted(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch, granted: int, threads: int
 ) -> None:
-    monkeypatch.setattr("service.replica.granted_cpus", lambda: granted)
+    monkeypatch.setattr("service.hosting.replica.granted_cpus", lambda: granted)
     replica = TranslatorReplica((_hosted(tiny_model),), replace(_ENGINE, num_threads=3))
     assert _translator(replica).engine.config.num_threads == threads
     replica.close()

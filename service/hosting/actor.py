@@ -3,57 +3,52 @@
 A model that is added, or loaded anew, is deployed beside the others and comes into the catalog when
 it runs; what leaves the catalog is deleted when no gateway has a request for it any more. What the
 store does not name is nobody's: an actor that starts after another one has died deletes it.
+
+So is the catalog of a service that is deployed anew with other settings: it takes the place of the
+one before as a whole, for the gateways that are there as for those that come.
 """
 
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import logging
-import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TypeVar
 
 import ray
-from ray import serve
-from ray.exceptions import RayError, RayTaskError
-from ray.serve._private.common import ReplicaState
-from ray.serve.schema import ApplicationStatus
 
 from model.checkpoints.embedded import model_directory
-from model.errors import CheckpointError, DeadlineExceededError, PolyheadError
-from service.catalog import (
+from model.errors import CheckpointError, PolyheadError
+from service.catalog.changes import (
+    CatalogBase,
     CatalogChanges,
-    CatalogEntry,
     ChangeKind,
     ModelState,
     ModelStatus,
 )
-from service.catalog_entries import check_names, read_entry
-from service.catalog_store import CatalogStore
-from service.deployments import model_application
+from service.catalog.directories import check_names, read_entry
+from service.catalog.entry import CatalogEntry
 from service.errors import (
     ModelConflictError,
     ModelUnavailableError,
     OverloadedError,
     UnknownModelError,
 )
-from service.memory_budget import require_memory
-from service.memory_limit import free_memory
+from service.hosting.applications import Applications
+from service.hosting.deployments import made_of
+from service.hosting.memory_budget import require_memory, require_resources
+from service.hosting.memory_limit import free_memory
+from service.hosting.own_thread import start_thread
+from service.hosting.store import CatalogStore
 from service.observability.logs import configure_logging
-from service.settings import ModelRecord, Settings
+from service.settings import LogLevel, ModelRecord, Settings
 
-__all__ = ["CatalogActor", "CatalogClient", "deployment_problem", "root_cause"]
+__all__ = ["CatalogActor"]
 
 IDLE_SECONDS = 60.0
 """Time without any change after which the actor ends itself."""
-START_SECONDS = 300.0
-"""Time for the replicas of a model to start."""
-MOST_WAITING = 16
-"""Changes that may wait for their turn."""
 _LOOK_SECONDS = 0.25
 _FRESH_SECONDS = 5.0
 """Age of a gateway's report from which it counts as gone."""
@@ -61,12 +56,10 @@ _GATEWAY_SECONDS = 90.0
 """Time for all gateways to take over a change: in less, Serve replaces one that hangs."""
 _MARGIN_SECONDS = 30.0
 """More than the longest request for what the gateways have to be released."""
-_CALL_SECONDS = 10.0
-_NAMESPACE = "polyhead"
-_ACTOR_NAME = "polyhead-catalog-"
-_MEMORY = "polyhead_model_memory_bytes"
 
 LOGGER = logging.getLogger("polyhead.catalog")
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +82,7 @@ class CatalogActor:
     Args:
         application: name of the gateways' application.
         gateway: name of their deployment.
-        settings: of the service.
-        base: the models of the settings.
+        log_level: for its JSON log.
         store: where the changes are kept.
     """
 
@@ -98,22 +90,22 @@ class CatalogActor:
         self,
         application: str,
         gateway: str,
-        settings: Settings,
-        base: tuple[CatalogEntry, ...],
+        log_level: LogLevel = LogLevel.INFO,
         store: CatalogStore | None = None,
     ) -> None:
-        configure_logging(settings.log_level)
+        configure_logging(log_level)
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         self._application = application
-        self._gateway = gateway
-        self._settings = settings
-        self._base = base
+        self._applications = Applications(application, gateway)
         self._store = store or CatalogStore(application)
         self._changes = CatalogChanges()
         self._reports: dict[str, _Report] = {}
-        self._waiting: asyncio.Queue[_Change] = asyncio.Queue(MOST_WAITING)
+        self._waiting: asyncio.Queue[_Change] = asyncio.Queue()
         self._recovered = asyncio.Event()
+        self._turn = asyncio.Lock()
+        """Whoever changes the catalog now."""
         self._writing = asyncio.Lock()
+        self._adoptions: set[asyncio.Task[None]] = set()
         self._work = asyncio.get_running_loop().create_task(self._run())
 
     async def submit(self, kind: ChangeKind, name: str, record: ModelRecord | None) -> None:
@@ -124,15 +116,38 @@ class CatalogActor:
         """
         await self._recovered.wait()
         self._check(kind, name)
-        if self._waiting.full():
-            raise OverloadedError(f"at most {MOST_WAITING} changes may wait, and as many do")
+        most = self._settings.max_waiting_changes
+        if self._waiting.qsize() >= most:
+            raise OverloadedError(
+                f"at most {most} changes may wait (`max_waiting_changes`), and as many do"
+            )
         state = ModelState.REMOVING if kind is ChangeKind.REMOVE else ModelState.LOADING
         self._waiting.put_nowait(_Change(kind=kind, name=name, record=record))
         await self._note(name, ModelStatus(state=state, change=kind))
 
+    async def adopt(self, base: CatalogBase) -> None:
+        """Has a new base take the place of the one before; returns when its models serve.
+
+        Raises:
+            CheckpointError, InvalidRequestError: one of its models cannot be used; all is as it
+                was before.
+        """
+        await self._recovered.wait()
+        adopted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(self._adopt(base, adopted))
+        self._adoptions.add(task)
+        task.add_done_callback(self._adoptions.discard)
+        await asyncio.shield(adopted)
+
     async def report(self, gateway: str, version: int, held: frozenset[str]) -> None:
         """Takes note of a gateway's version of the catalog, and the models it has calls for."""
         self._reports[gateway] = _Report(version=version, held=held, at=time.monotonic())
+
+    @property
+    def _settings(self) -> Settings:
+        if self._changes.base is None:
+            raise ModelUnavailableError("the service is about to start; try again later")
+        return self._changes.base.settings
 
     def _check(self, kind: ChangeKind, name: str) -> None:
         status = self._changes.statuses.get(name)
@@ -145,13 +160,8 @@ class CatalogActor:
                     f"the id of a model must be new, but there is {name}: reload or remove it"
                 )
             return
-        if (entry := known.get(name)) is None:
+        if name not in known:
             raise UnknownModelError(f"there must be a model {name}, but there is none")
-        if entry.application is None and not entry.shared:
-            raise ModelConflictError(
-                f"{name} is a part of the application {self._application}, as it was deployed: "
-                "change its configuration, and deploy it anew"
-            )
         if kind is ChangeKind.REMOVE:
             self._require_another(name)
 
@@ -160,7 +170,7 @@ class CatalogActor:
             raise ModelConflictError(f"one model must stay, and there is none but {name}")
 
     def _current(self) -> dict[str, CatalogEntry]:
-        return {entry.id: entry for entry in self._changes.applied_to(self._base)}
+        return {entry.id: entry for entry in self._changes.applied_to(())}
 
     async def _run(self) -> None:
         """Works until there has been nothing to do for a while; then ends this process."""
@@ -169,9 +179,9 @@ class CatalogActor:
         except Exception:
             # Ray starts another one, which finds in the store how far this one came.
             LOGGER.exception("the catalog cannot be changed")
-            ray.kill(ray.get_runtime_context().current_actor, no_restart=False)
+            _end(restart=True)
         else:
-            ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
+            _end(restart=False)
 
     async def _make_changes(self) -> None:
         """Makes the changes one by one; returns when there have been none for a while."""
@@ -186,18 +196,105 @@ class CatalogActor:
             try:
                 change = await asyncio.wait_for(self._waiting.get(), IDLE_SECONDS)
             except TimeoutError:
-                if self._waiting.empty():  # one may have come at the last moment
+                # One may have come at the last moment.
+                if self._waiting.empty() and not self._adoptions:
                     return
                 continue
-            await self._make(change)
+            async with self._turn:
+                await self._make(change)
 
     async def _recover(self) -> None:
         """Reads the store; what was in work when an actor died has failed, and is cleaned up."""
-        self._changes = await asyncio.to_thread(self._store.read)
+        self._changes, problem = await asyncio.to_thread(self._store.read_or_begin)
+        if problem is not None:
+            LOGGER.error("the catalog: %s", problem)
+        if self._changes.base is None:  # nobody knows yet what is wanted
+            return
         await self._clean_up()
         for name, status in self._changes.statuses.items():
             if status.state is not ModelState.FAILED:
                 await self._fail(name, status.change, "the change was interrupted; try it again")
+        if self._changes.adopting:
+            await self._write(self._changes.with_adopting(False))
+
+    async def _adopt(self, base: CatalogBase, adopted: asyncio.Future[None]) -> None:
+        async with self._turn:
+            try:
+                if self._changes.base != base:
+                    await self._write(self._changes.with_adopting(True))
+                    await self._take_over(base)
+                adopted.set_result(None)
+                if self._changes.adopting:
+                    await self._retire_all_unwanted()
+            except Exception as error:
+                LOGGER.exception("the catalog: the new settings cannot be taken over")
+                if not adopted.done():
+                    adopted.set_exception(error)
+                if not isinstance(error, PolyheadError):  # as in `_run`
+                    _end(restart=True)
+            if self._changes.adopting:
+                await self._write(self._changes.with_adopting(False))
+
+    async def _take_over(self, base: CatalogBase) -> None:
+        """Deploys what is new or has changed, and makes `base` the base of the catalog."""
+        before, after = self._changes, replace(self._changes, base=base)
+        entries = after.applied_to(())
+        check_names(entries, base.settings)
+        if before.base is not None:
+            known = {entry.hosted for entry in before.applied_to(())}
+            for entry in entries:
+                if entry.hosted not in known and base.serve == before.base.serve:
+                    await self._read_whole(entry, base.settings)
+        await self._deploy_changed(before, base, entries)
+        await self._write(self._changes.with_base(base, adopting=True))
+
+    async def _deploy_changed(
+        self, before: CatalogChanges, base: CatalogBase, entries: tuple[CatalogEntry, ...]
+    ) -> None:
+        """Deploys each model whose replicas are not there, or are made of something else.
+
+        Raises:
+            CheckpointError: one of the base does not start; what ran before is deployed again.
+        """
+        running = set(await self._applications.names())
+        old = {entry.application(self._application): entry for entry in before.applied_to(())}
+        changed: list[CatalogEntry] = []
+        replaced: list[CatalogEntry] = []
+        for entry in entries:
+            name = entry.application(self._application)
+            if entry.shared:
+                continue
+            if name in running and name in old and before.base is not None:
+                if made_of(before.base.settings, old[name]) == made_of(base.settings, entry):
+                    continue
+                replaced.append(old[name])
+            changed.append(entry)
+        seconds = base.settings.start_timeout_seconds
+        problems = await self._applications.deploy(base.settings, changed, seconds)
+        # A model that was added may be lost with its directory: that keeps no service from
+        # starting.
+        ours = {entry.id for entry in base.entries if entry in entries}
+        failed = [f"{name} did not start: {problems[name]}" for name in problems if name in ours]
+        if failed:
+            if before.base is not None:
+                await self._applications.restore(before.base.settings, replaced)
+            for name in {entry.application(self._application) for entry in changed} - running:
+                await self._applications.delete(name)
+            raise CheckpointError("; ".join(failed))
+        for name, problem in problems.items():
+            await self._write(self._changes.without_entry(name, hides=False))
+            await self._fail(name, ChangeKind.ADD, problem)
+        if problems:  # the base may have other models of these names
+            entries = replace(self._changes, base=base).applied_to(())
+            await self._deploy_changed(before, base, entries)
+
+    async def _retire_all_unwanted(self) -> None:
+        await self._wait(self._all_have_taken, _GATEWAY_SECONDS)
+        await self._clean_up()
+        await self._applications.retain(self._keys())
+
+    def _keys(self) -> frozenset[str]:
+        return frozenset(entry.hosted.key for entry in self._changes.applied_to(()))
 
     async def _make(self, change: _Change) -> None:
         LOGGER.info("the catalog: %s %s", change.kind, change.name)
@@ -221,10 +318,10 @@ class CatalogActor:
             raise UnknownModelError(f"there must be a model {change.name}, but there is none")
         # A link may lead to a directory of another name by now.
         record = record.model_copy(update={"id": change.name})
-        base = {entry.id: entry.record for entry in self._base}
-        entry = await asyncio.to_thread(self._read, record)
+        base = {entry.id: entry.record for entry in self._base_entries()}
+        entry = await self._read(record)
         entry = replace(entry, base_record=base.get(change.name))
-        if entry.application is not None:
+        if not entry.shared:
             await self._deploy(entry)
         await self._write(self._changes.with_entry(entry))
         await self._retire(old)
@@ -233,48 +330,57 @@ class CatalogActor:
     async def _remove(self, name: str) -> None:
         self._require_another(name)  # there were two when both were to go
         old = self._current().get(name)
-        of_base = any(entry.id == name for entry in self._base)
+        of_base = any(entry.id == name for entry in self._base_entries())
         await self._write(self._changes.without_entry(name, hides=of_base))
         await self._retire(old)
         await self._note(name, None)
 
-    def _read(self, record: ModelRecord) -> CatalogEntry:
-        """The entry of a record, if its directory is whole and it fits."""
-        # With what it takes to read a tokenizer.
-        from model.checkpoints.checkpoint import check_checkpoint
+    def _base_entries(self) -> tuple[CatalogEntry, ...]:
+        return () if self._changes.base is None else self._changes.base.entries
 
-        check_checkpoint(model_directory(record.model))
-        entry = read_entry(
-            record,
-            self._settings,
-            revision=self._changes.version + 1,
-            application=self._application,
+    async def _read(self, record: ModelRecord) -> CatalogEntry:
+        """The entry of a record, if its directory is whole and it fits."""
+        settings, revision = self._settings, self._changes.version + 1
+        entry = await self._in_time(
+            record.id or record.model, lambda: read_entry(record, settings, revision=revision)
         )
+        await self._read_whole(entry, settings)
         others = [each for each in self._current().values() if each.id != entry.id]
-        check_names([*others, entry], self._settings)
+        check_names([*others, entry], settings)
         # Of several machines it is not known which one it will be.
-        alone = sum(node["Alive"] for node in ray.nodes()) == 1  # type: ignore[no-untyped-call]
-        require_memory(entry, self._settings, free_memory() if alone else None)
+        if sum(node["Alive"] for node in ray.nodes()) == 1:  # type: ignore[no-untyped-call]
+            require_memory(entry, settings, free_memory())
+            require_resources(entry, settings, ray.available_resources())  # type: ignore[no-untyped-call]
         return entry
+
+    async def _read_whole(self, entry: CatalogEntry, settings: Settings) -> None:
+        """Returns if the directory of a model is whole, and the model fits into its memory."""
+
+        def check() -> None:
+            # With what it takes to read a tokenizer.
+            from model.checkpoints.checkpoint import check_checkpoint
+
+            check_checkpoint(model_directory(entry.record.model))
+            require_memory(entry, settings)
+
+        await self._in_time(entry.id, check)
+
+    async def _in_time(self, name: str, call: Callable[[], _T]) -> _T:
+        seconds = self._settings.load_timeout_seconds
+        try:
+            return await asyncio.wait_for(start_thread(call), seconds)
+        except TimeoutError:
+            raise CheckpointError(
+                f"{name} must be read within {seconds:g} s (`load_timeout_seconds`), but was not"
+            ) from None
 
     async def _deploy(self, entry: CatalogEntry) -> None:
         """Returns when the model's application runs; CheckpointError if it does not start."""
-        name = entry.application
-        assert name is not None
-        application = model_application(self._settings, entry, hub=self._application)
-        target = serve.RunTarget(application, name, None)
-        await asyncio.to_thread(serve.run_many, [target], wait_for_applications_running=False)
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            status = await asyncio.to_thread(_application_status, name)
-            if status is ApplicationStatus.RUNNING:
-                return
-            if status in (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.UNHEALTHY):
-                break
-            await asyncio.sleep(_LOOK_SECONDS)
-        problem = await asyncio.to_thread(deployment_problem, name)
-        await self._delete(name)
-        raise CheckpointError(f"{entry.id} did not start: {problem}")
+        seconds = self._settings.start_timeout_seconds
+        problems = await self._applications.deploy(self._settings, [entry], seconds)
+        if problems:
+            await self._applications.delete(entry.application(self._application))
+            raise CheckpointError(f"{entry.id} did not start: {problems[entry.id]}")
 
     async def _retire(self, old: CatalogEntry | None) -> None:
         """Waits until no gateway needs what has left the catalog, and deletes it."""
@@ -282,8 +388,10 @@ class CatalogActor:
         if old is None:
             return
         await self._released(old.hosted.key)
-        if old.application is not None:
-            await self._delete(old.application)
+        if old.shared:
+            await self._applications.retain(self._keys())
+        else:
+            await self._applications.delete(old.application(self._application))
 
     async def _released(self, key: str) -> None:
         """Returns when no gateway has a request for a model that has left the catalog."""
@@ -296,7 +404,7 @@ class CatalogActor:
 
     async def _all_have_taken(self) -> bool:
         """Whether all gateways that run use the version that is stored."""
-        running = await asyncio.to_thread(self._num_gateways)
+        running = await self._applications.num_gateways()
         versions = [report.version for report in self._fresh_reports()]
         return len(versions) >= running and all(
             version >= self._changes.version for version in versions
@@ -311,12 +419,6 @@ class CatalogActor:
         }
         return list(self._reports.values())
 
-    def _num_gateways(self) -> int:
-        application = serve.status().applications.get(self._application)
-        if application is None or self._gateway not in application.deployments:
-            return 0
-        return application.deployments[self._gateway].replica_states.get(ReplicaState.RUNNING, 0)
-
     async def _wait(self, holds: Callable[[], Awaitable[bool]], seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while not await holds():
@@ -327,22 +429,14 @@ class CatalogActor:
 
     async def _clean_up(self) -> None:
         """Deletes the applications that were called after this one and are not in the catalog."""
-        wanted = {entry.application for entry in self._current().values()}
-        status = await asyncio.to_thread(serve.status)
-        prefix = f"{self._application}@"
-        for name in status.applications:
-            if name.startswith(prefix) and name not in wanted:
-                LOGGER.warning("the catalog: %s is nobody's, and is deleted", name)
+        wanted = {entry.application(self._application) for entry in self._current().values()}
+        for name in await self._applications.names():
+            if name not in wanted:
+                LOGGER.info("the catalog: %s is not wanted any more, and is deleted", name)
                 if self._changes.in_work:  # it may have left the catalog a moment ago
                     await self._wait(self._all_have_taken, _GATEWAY_SECONDS)
-                    await self._released(name.removeprefix(prefix))
-                await self._delete(name)
-
-    async def _delete(self, name: str) -> None:
-        try:
-            await asyncio.to_thread(serve.delete, name)
-        except TimeoutError:  # Serve goes on with it
-            LOGGER.warning("the catalog: %s takes long to end; it is not waited for", name)
+                    await self._released(name.removeprefix(f"{self._application}@"))
+                await self._applications.delete(name)
 
     async def _fail(self, name: str, kind: ChangeKind, problem: str) -> None:
         LOGGER.warning("the catalog: %s %s: %s", kind, name, problem)
@@ -358,114 +452,6 @@ class CatalogActor:
             await asyncio.to_thread(self._store.write, self._changes)
 
 
-class CatalogClient:
-    """A gateway's way to the actor; see `service.gateway.api.models.ModelChanges`.
-
-    Args:
-        application, gateway, settings, base: as for `CatalogActor`.
-        store: where the changes are kept.
-        metrics: the metrics of all processes, which know what is loaded where.
-    """
-
-    def __init__(
-        self,
-        application: str,
-        gateway: str,
-        settings: Settings,
-        base: tuple[CatalogEntry, ...],
-        store: CatalogStore,
-        metrics: Callable[[], Awaitable[Mapping[str, Any]]],
-    ) -> None:
-        self._name = _ACTOR_NAME + application
-        self._arguments = (application, gateway, settings, base)
-        self._store = store
-        self._metrics = metrics
-        self._reading = asyncio.Lock()
-        self._read = CatalogChanges()
-
-    async def submit(self, kind: ChangeKind, name: str, record: ModelRecord | None) -> None:
-        """Accepts a change; raises what `CatalogActor.submit` does."""
-        await asyncio.to_thread(self._submit, kind, name, record)
-
-    async def status(self, name: str) -> ModelStatus | None:
-        """How the last change of a model goes, or why it failed."""
-        # One after the other, and what is large only when it has changed: whoever asks, the GCS is
-        # not flooded.
-        try:
-            async with asyncio.timeout(_CALL_SECONDS), self._reading:
-                if await asyncio.to_thread(self._store.version) != self._read.version:
-                    self._read = await asyncio.to_thread(self._store.read)
-        except (TimeoutError, RayError) as error:
-            raise ModelUnavailableError(
-                "the catalog cannot be read now; try again later"
-            ) from error
-        return self._read.statuses.get(name)
-
-    async def loaded(self, name: str) -> Mapping[str, int]:
-        """The replicas that have a model in memory, and its bytes there."""
-        family = (await self._metrics()).get(_MEMORY)
-        loaded = {}
-        for (_, labels), size in family.samples.items() if family is not None else ():
-            of = dict(labels)
-            if of.get("model_name") == name and size > 0:
-                loaded[of.get("replica", "")] = int(size)
-        return loaded
-
-    def report(self, gateway: str, version: int, held: frozenset[str]) -> None:
-        """Tells the actor what this gateway uses, if there is one; waits for no answer."""
-        with suppress(ValueError, RayError):  # ValueError where there is none
-            ray.get_actor(self._name, namespace=_NAMESPACE).report.remote(gateway, version, held)
-
-    def _submit(self, kind: ChangeKind, name: str, record: ModelRecord | None) -> None:
-        for last in (False, True):
-            try:
-                answer = self._actor().submit.remote(kind, name, record)
-                answer.future().result(_CALL_SECONDS)
-                return
-            except RayTaskError as error:
-                if isinstance(error.cause, PolyheadError):
-                    raise error.cause from None
-                raise
-            except (RayError, ValueError) as error:  # ValueError: while another one makes the actor
-                if last:  # once, it may have been about to end itself
-                    message = "the models cannot be changed now; try again later"
-                    raise ModelUnavailableError(message) from error
-            except (TimeoutError, concurrent.futures.CancelledError):
-                raise DeadlineExceededError from None
-
-    def _actor(self) -> Any:
-        options = ray.remote(CatalogActor).options(
-            name=self._name,
-            namespace=_NAMESPACE,
-            lifetime="detached",
-            get_if_exists=True,
-            num_cpus=0,
-            max_restarts=-1,
-            max_task_retries=0,
-            enable_task_events=False,
-        )
-        return options.remote(*self._arguments)
-
-
-def deployment_problem(application: str) -> str:
-    """Why an application does not run: the exception of a replica, if there is one."""
-    status = serve.status().applications.get(application)
-    if status is None:
-        return "it is gone"
-    for deployment in status.deployments.values():
-        if deployment.message:
-            return root_cause(deployment.message)
-    return root_cause(status.message)
-
-
-def root_cause(error: str) -> str:
-    """The last line of a traceback: its exception."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", error)
-    lines = [line.strip() for line in plain.splitlines() if line.strip()]
-    # Without the class if it is one of ours, whose messages are for users.
-    return re.sub(r"^model\.errors\.\w+: ", "", lines[-1]) if lines else "it did not say why"
-
-
-def _application_status(name: str) -> ApplicationStatus | None:
-    application = serve.status().applications.get(name)
-    return None if application is None else application.status
+def _end(*, restart: bool) -> None:
+    """Ends this actor; Ray may start it anew."""
+    ray.kill(ray.get_runtime_context().current_actor, no_restart=not restart)

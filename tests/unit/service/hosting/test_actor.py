@@ -15,15 +15,18 @@ from ray.serve._private.common import ReplicaState
 from ray.serve.schema import ApplicationStatus
 
 from model.errors import CheckpointError
-from service import catalog_changes
-from service.catalog import CatalogChanges, CatalogEntry, ChangeKind, ModelState, ModelStatus
-from service.catalog_changes import CatalogActor, CatalogClient, root_cause
+from service.catalog.changes import CatalogBase, CatalogChanges, ChangeKind, ModelState, ModelStatus
+from service.catalog.entry import CatalogEntry
 from service.errors import (
     ModelConflictError,
     ModelUnavailableError,
     OverloadedError,
     UnknownModelError,
 )
+from service.hosting import actor, applications
+from service.hosting.actor import CatalogActor
+from service.hosting.applications import root_cause
+from service.hosting.client import CatalogClient
 from service.settings import ModelRecord, Settings
 from tests.fakes import catalog_entry, until
 from tests.tiny_model import build_tiny_model
@@ -31,12 +34,18 @@ from tests.tiny_model import build_tiny_model
 BASE = (catalog_entry("base"), catalog_entry("small", shared=True))
 
 
-class _Store:
-    def __init__(self) -> None:
-        self.changes = CatalogChanges()
+def _base(entries: tuple[CatalogEntry, ...] = BASE, serve: str = "1", **given: Any) -> CatalogBase:
+    settings = Settings.model_validate({"engine": {"device": "cpu"}, **given})
+    return CatalogBase(settings=settings, entries=entries, serve=serve)
 
-    def read(self) -> CatalogChanges:
-        return self.changes
+
+class _Store:
+    def __init__(self, base: CatalogBase | None = None) -> None:
+        self.changes = CatalogChanges(base=base or _base())
+        self.problem: str | None = None
+
+    def read_or_begin(self) -> tuple[CatalogChanges, str | None]:
+        return self.changes, self.problem
 
     def version(self) -> int:
         return self.changes.version
@@ -53,6 +62,8 @@ class _Serve:
         self.applications: dict[str, ApplicationStatus] = {"polyhead": ApplicationStatus.RUNNING}
         self.num_gateways = 1
         self.next_status = ApplicationStatus.RUNNING
+        self.statuses: dict[str, ApplicationStatus] = {}
+        self.retained: list[frozenset[str]] = []
         self.events: list[str] = []
 
     def status(self) -> Any:
@@ -71,9 +82,17 @@ class _Serve:
         return SimpleNamespace(applications=applications)
 
     def run_many(self, targets: list[Any], **_: Any) -> None:
-        [target] = targets
-        self.events.append(f"deploy {target.name}")
-        self.applications[target.name] = self.next_status
+        for target in targets:
+            self.events.append(f"deploy {target.name}")
+            self.applications[target.name] = self.statuses.get(target.name, self.next_status)
+
+    def get_deployment_handle(self, name: str, application: str, **_: Any) -> Any:
+        def broadcast(method: str, keys: frozenset[str]) -> Any:
+            assert (name, application, method) == ("TranslatorPool", "polyhead", "retain")
+            self.retained.append(keys)
+            return SimpleNamespace(results=lambda timeout_s: [])
+
+        return SimpleNamespace(broadcast=broadcast)
 
     def delete(self, name: str) -> None:
         self.events.append(f"delete {name}")
@@ -83,12 +102,14 @@ class _Serve:
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> _Serve:
     served = _Serve()
-    for name in ("status", "run_many", "delete"):
-        monkeypatch.setattr(catalog_changes.serve, name, getattr(served, name))
-    monkeypatch.setattr(catalog_changes, "model_application", lambda *_, **__: object())
-    monkeypatch.setattr(catalog_changes, "_LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(catalog_changes.ray, "nodes", lambda: [{"Alive": True}])
-    monkeypatch.setattr(catalog_changes.serve, "RunTarget", _target)
+    for name in ("status", "run_many", "delete", "get_deployment_handle"):
+        monkeypatch.setattr(applications.serve, name, getattr(served, name))
+    monkeypatch.setattr(applications, "model_application", lambda *_, **__: object())
+    for module in (actor, applications):
+        monkeypatch.setattr(module, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(actor.ray, "nodes", lambda: [{"Alive": True}])
+    monkeypatch.setattr(actor.ray, "available_resources", lambda: {"CPU": 4.0})
+    monkeypatch.setattr(applications.serve, "RunTarget", _target)
     served.applications["polyhead@base@1"] = ApplicationStatus.RUNNING
     return served
 
@@ -100,11 +121,11 @@ def _target(application: object, name: str, route_prefix: None) -> Any:
 class _Service:
     """The actor, and one gateway that reports."""
 
-    def __init__(self, served: _Serve, store: _Store, **settings: Any) -> None:
+    def __init__(self, served: _Serve, store: _Store) -> None:
         self.served = served
         self.store = store
         self.actor = CatalogActor(
-            "polyhead", "Gateway", Settings(**settings), BASE, store,  # type: ignore[arg-type]
+            "polyhead", "Gateway", store=store,  # type: ignore[arg-type]
         )  # fmt: skip
         self.held: frozenset[str] = frozenset()
         self.reports = True
@@ -130,7 +151,7 @@ class _Service:
 
     @property
     def keys(self) -> list[str]:
-        return [entry.hosted.key for entry in self.store.changes.applied_to(BASE)]
+        return [entry.hosted.key for entry in self.store.changes.applied_to(())]
 
     async def close(self) -> None:
         tasks = (self._gateway, self.actor._work)
@@ -141,7 +162,7 @@ class _Service:
 
 @pytest.fixture
 async def service(served: _Serve) -> AsyncIterator[_Service]:
-    service = _Service(served, _Store(), engine={"device": "cpu"})
+    service = _Service(served, _Store())
     yield service
     await service.close()
 
@@ -208,7 +229,7 @@ async def test_what_takes_long_to_end_lets_the_change_succeed(
     def delete(name: str) -> None:
         raise TimeoutError(name)
 
-    monkeypatch.setattr(catalog_changes.serve, "delete", delete)
+    monkeypatch.setattr(applications.serve, "delete", delete)
     await service.change(ChangeKind.RELOAD, "new")
     await service.done()
     assert service.status("new") is None
@@ -269,7 +290,7 @@ async def test_a_model_that_does_not_start_leaves_nothing(service: _Service, tin
 async def test_what_does_not_fit_is_refused_with_the_numbers(
     service: _Service, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog_changes, "free_memory", lambda: 1000)
+    monkeypatch.setattr(actor, "free_memory", lambda: 1000)
     await service.change(ChangeKind.ADD, "new", tiny)
     await service.done()
     status = service.status("new")
@@ -283,7 +304,7 @@ async def test_what_does_not_fit_is_refused_with_the_numbers(
 async def test_all_replicas_of_a_model_must_fit(
     service: _Service, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog_changes, "free_memory", lambda: 256 * 2**20)
+    monkeypatch.setattr(actor, "free_memory", lambda: 256 * 2**20)
     record = ModelRecord(model=str(tiny), id="new", replicas=1000)
     await service.actor.submit(ChangeKind.ADD, "new", record)
     await service.done()
@@ -297,9 +318,9 @@ async def test_a_change_that_comes_when_the_actor_is_about_to_end_is_made(
 ) -> None:
     ended: list[object] = []
     context = SimpleNamespace(current_actor="me")
-    monkeypatch.setattr(catalog_changes.ray, "get_runtime_context", lambda: context)
-    monkeypatch.setattr(catalog_changes.ray, "kill", lambda actor, **_: ended.append(actor))
-    monkeypatch.setattr(catalog_changes, "IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(actor.ray, "get_runtime_context", lambda: context)
+    monkeypatch.setattr(actor.ray, "kill", lambda actor, **_: ended.append(actor))
+    monkeypatch.setattr(actor, "IDLE_SECONDS", 0.2)
     wait_for, late = asyncio.wait_for, False
 
     async def wait_and_submit(waiting: Any, seconds: float) -> Any:
@@ -312,8 +333,8 @@ async def test_a_change_that_comes_when_the_actor_is_about_to_end_is_made(
                 await service.change(ChangeKind.ADD, "new", tiny)
             raise
 
-    monkeypatch.setattr(catalog_changes.asyncio, "wait_for", wait_and_submit)
-    service = _Service(served, _Store(), engine={"device": "cpu"})
+    monkeypatch.setattr(actor.asyncio, "wait_for", wait_and_submit)
+    service = _Service(served, _Store())
     try:
         await until(lambda: bool(ended))
         assert service.keys[-1].startswith("new@")
@@ -367,10 +388,10 @@ async def test_a_store_that_fails_lets_ray_start_another_actor(
 ) -> None:
     ended = []
     monkeypatch.setattr(
-        catalog_changes.ray, "get_runtime_context", lambda: SimpleNamespace(current_actor="me")
+        actor.ray, "get_runtime_context", lambda: SimpleNamespace(current_actor="me")
     )
     monkeypatch.setattr(
-        catalog_changes.ray, "kill", lambda actor, no_restart: ended.append((actor, no_restart))
+        actor.ray, "kill", lambda actor, no_restart: ended.append((actor, no_restart))
     )
     await service.change(ChangeKind.ADD, "new", tiny)
 
@@ -425,21 +446,10 @@ async def test_what_the_catalog_does_not_allow(service: _Service, tiny: Path) ->
     await until(lambda: service.keys == ["base@1"])
     with pytest.raises(ModelConflictError, match="one model must stay"):
         await service.change(ChangeKind.REMOVE, "base")
-    for number in range(catalog_changes.MOST_WAITING):
+    for number in range(Settings().max_waiting_changes):
         await service.change(ChangeKind.ADD, f"m{number}", tiny)
     with pytest.raises(OverloadedError, match="at most 16 changes may wait"):
         await service.change(ChangeKind.ADD, "one too many", tiny)
-
-
-async def test_a_deployment_of_the_configuration_is_changed_there(served: _Serve) -> None:
-    deployed: tuple[CatalogEntry, ...] = (replace(BASE[0], application=None), BASE[1])
-    actor = CatalogActor("polyhead", "Gateway", Settings(), deployed, _Store())  # type: ignore[arg-type]
-    try:
-        with pytest.raises(ModelConflictError, match="base is a part of the application polyhead"):
-            await actor.submit(ChangeKind.RELOAD, "base", None)
-    finally:
-        actor._work.cancel()
-        await asyncio.gather(actor._work, return_exceptions=True)
 
 
 async def test_the_metrics_tell_where_a_model_is_loaded() -> None:
@@ -453,7 +463,7 @@ async def test_the_metrics_tell_where_a_model_is_loaded() -> None:
     async def metrics() -> dict[str, Any]:
         return families
 
-    client = CatalogClient("polyhead", "Gateway", Settings(), (), _Store(), metrics)  # type: ignore[arg-type]
+    client = CatalogClient("polyhead", "Gateway", _base(), _Store(), metrics)  # type: ignore[arg-type]
     assert await client.loaded("a") == {"P#1": 10}
     families.clear()
     assert await client.loaded("a") == {}
@@ -465,8 +475,8 @@ async def test_what_has_not_changed_is_read_once(monkeypatch: pytest.MonkeyPatch
     failed = ModelStatus(state=ModelState.FAILED, change=ChangeKind.ADD)
     store.changes = store.changes.with_status("a", failed)
     reads = []
-    monkeypatch.setattr(store, "read", lambda: reads.append(1) or store.changes)
-    client = CatalogClient("polyhead", "Gateway", Settings(), (), store, _no_metrics)  # type: ignore[arg-type]
+    monkeypatch.setattr(store, "read_or_begin", lambda: reads.append(1) or (store.changes, None))
+    client = CatalogClient("polyhead", "Gateway", _base(), store, _no_metrics)  # type: ignore[arg-type]
     for _ in range(3):
         assert await client.status("a") is failed
     assert len(reads) == 1
@@ -484,7 +494,7 @@ async def test_a_store_that_is_away_is_no_fault_of_the_gateways(
         raise error
 
     monkeypatch.setattr(store, "version", fail)
-    client = CatalogClient("polyhead", "Gateway", Settings(), (), store, _no_metrics)  # type: ignore[arg-type]
+    client = CatalogClient("polyhead", "Gateway", _base(), store, _no_metrics)  # type: ignore[arg-type]
     with pytest.raises(ModelUnavailableError, match="the catalog cannot be read now"):
         await client.status("a")
 
@@ -493,7 +503,7 @@ async def test_a_store_that_is_away_is_no_fault_of_the_gateways(
 async def test_an_actor_that_cannot_be_reached_is_asked_twice(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = CatalogClient("polyhead", "Gateway", Settings(), (), _Store(), _no_metrics)  # type: ignore[arg-type]
+    client = CatalogClient("polyhead", "Gateway", _base(), _Store(), _no_metrics)  # type: ignore[arg-type]
     asked = []
 
     def ask() -> Any:
