@@ -241,7 +241,7 @@ class CatalogActor:
         entries = after.applied_to(())
         check_names(entries, base.settings)
         if before.base is not None:
-            known = {entry.hosted for entry in before.applied_to(())}
+            known = [entry.hosted for entry in before.applied_to(())]
             for entry in entries:
                 if entry.hosted not in known and base.serve == before.base.serve:
                     await self._read_whole(entry, base.settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from ray.serve.schema import ApplicationStatus
 
 from model.errors import CheckpointError
 from service.catalog.changes import CatalogBase, CatalogChanges, ChangeKind, ModelState, ModelStatus
+from service.catalog.directories import read_entry
 from service.catalog.entry import CatalogEntry
 from service.errors import (
     ModelConflictError,
@@ -450,6 +452,197 @@ async def test_what_the_catalog_does_not_allow(service: _Service, tiny: Path) ->
         await service.change(ChangeKind.ADD, f"m{number}", tiny)
     with pytest.raises(OverloadedError, match="at most 16 changes may wait"):
         await service.change(ChangeKind.ADD, "one too many", tiny)
+
+
+@pytest.fixture
+def whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Directories that are not there count as whole."""
+
+    async def read_whole(*_: object) -> None:
+        return
+
+    monkeypatch.setattr(CatalogActor, "_read_whole", read_whole)
+
+
+def _names(service: _Service) -> list[str]:
+    return sorted(service.served.applications.keys() - {"polyhead"})
+
+
+@pytest.mark.usefixtures("whole")
+async def test_a_new_base_takes_the_place_of_the_old_one(service: _Service) -> None:
+    entries = (BASE[1], catalog_entry("more", 2), catalog_entry("base", 3))
+    service.held = frozenset({"base@1"})
+    await service.actor.adopt(_base(entries))
+    # What is new runs before anybody hears of it; what is old stays while there are calls for it.
+    assert service.keys == ["small@1", "more@2", "base@3"]
+    assert service.served.events == ["deploy polyhead@more@2", "deploy polyhead@base@3"]
+    await asyncio.sleep(0.1)
+    assert service.store.changes.in_work
+    service.held = frozenset()
+    await service.done()
+    assert service.served.events[2:] == ["delete polyhead@base@1"]
+    assert service.served.retained == [frozenset({"small@1", "more@2", "base@3"})]
+    # Who comes later with the same one finds it there.
+    await service.actor.adopt(_base(entries))
+    assert len(service.served.events) == 3
+
+
+@pytest.mark.usefixtures("whole")
+async def test_what_was_changed_stays_over_a_new_base_unless_its_record_is_new(
+    service: _Service, tiny: Path
+) -> None:
+    await service.change(ChangeKind.ADD, "new", tiny)
+    await service.change(ChangeKind.REMOVE, "base")
+    await service.done()
+    new = service.keys[-1]
+    await service.actor.adopt(_base((*BASE, catalog_entry("more"))))
+    await service.done()
+    assert service.keys == ["small@1", "more@1", new]
+    assert _names(service) == ["polyhead@more@1", f"polyhead@{new}"]
+
+
+@pytest.mark.usefixtures("whole")
+async def test_replicas_are_replaced_in_place_where_only_the_settings_are_new(
+    service: _Service,
+) -> None:
+    await service.actor.adopt(_base(replicas=2))
+    await service.done()
+    assert service.served.events == ["deploy polyhead@base@1"]
+    await service.actor.adopt(_base(replicas=2, log_requests=False))
+    await service.done()
+    assert service.served.events == ["deploy polyhead@base@1"]
+    assert service.store.changes.base == _base(replicas=2, log_requests=False)
+
+
+@pytest.mark.usefixtures("whole")
+async def test_a_base_that_does_not_start_changes_nothing(service: _Service) -> None:
+    service.served.statuses["polyhead@more@1"] = ApplicationStatus.DEPLOY_FAILED
+    entries = (*BASE, catalog_entry("more"), catalog_entry("other"))
+    with pytest.raises(CheckpointError, match="more did not start: no room"):
+        await service.actor.adopt(_base(entries, replicas=2))
+    await service.done()
+    assert service.keys == ["base@1", "small@1"]
+    assert service.store.changes.base == _base()
+    # What ran before runs as it did before.
+    assert service.served.events.count("deploy polyhead@base@1") == 2
+    assert _names(service) == ["polyhead@base@1"]
+
+
+async def test_a_damaged_directory_in_a_new_base_is_refused_before_anything_is_deployed(
+    service: _Service, tmp_path: Path
+) -> None:
+    directory = build_tiny_model(tmp_path / "m")
+    entry = read_entry(ModelRecord(model=str(directory), placement="dedicated"), _base().settings)
+    (directory / "tokenizer.model").write_bytes(b"x")
+    with pytest.raises(CheckpointError, match="must have SHA-256"):
+        await service.actor.adopt(_base((*BASE, entry)))
+    assert service.served.events == []
+    assert service.keys == ["base@1", "small@1"]
+
+
+async def test_after_a_shutdown_of_serve_all_that_is_stored_is_deployed_again(
+    served: _Serve, tiny: Path
+) -> None:
+    store = _Store()
+    for name in ("new", "lost"):
+        store.changes = store.changes.with_entry(catalog_entry(name, 5))
+    served.applications.pop("polyhead@base@1")
+    served.statuses["polyhead@lost@5"] = ApplicationStatus.DEPLOY_FAILED
+    service = _Service(served, store)
+    try:
+        await service.actor.adopt(_base(serve="2"))
+        await service.done()
+        assert service.keys == ["base@1", "small@1", "new@5"]
+        assert _names(service) == ["polyhead@base@1", "polyhead@new@5"]
+        status = service.status("lost")
+        assert status is not None
+        assert (status.state, status.problem) == (ModelState.FAILED, "no room")
+    finally:
+        await service.close()
+
+
+async def test_of_a_store_that_cannot_be_read_the_settings_are_taken(
+    served: _Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = _Store()
+    store.changes, store.problem = CatalogChanges(version=7), "it cannot be read"
+    served.applications["polyhead@new@5"] = ApplicationStatus.RUNNING
+    service = _Service(served, store)
+    try:
+        await service.actor._recovered.wait()
+        assert served.events == []
+        with pytest.raises(ModelUnavailableError, match="is about to start"):
+            await service.change(ChangeKind.ADD, "x")
+        await service.actor.adopt(_base())
+        await service.done()
+        assert (service.keys, _names(service)) == (["base@1", "small@1"], ["polyhead@base@1"])
+    finally:
+        await service.close()
+
+
+async def test_a_disk_that_does_not_answer_holds_no_other_change_up(
+    service: _Service, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, answered = actor.read_entry, threading.Event()
+
+    def read(record: ModelRecord, *arguments: Any, **options: Any) -> CatalogEntry:
+        if record.id == "slow":
+            answered.wait(60)
+        return own(record, *arguments, **options)
+
+    monkeypatch.setattr(actor, "read_entry", read)
+    await service.actor.adopt(_base(load_timeout_seconds=0.5))
+    await service.change(ChangeKind.ADD, "slow", tiny)
+    await service.done()
+    status = service.status("slow")
+    assert status is not None
+    assert status.problem == "slow must be read within 0.5 s (`load_timeout_seconds`), but was not"
+    answered.set()
+
+
+async def test_what_does_not_start_in_time_is_given_up(service: _Service, tiny: Path) -> None:
+    service.served.next_status = ApplicationStatus.DEPLOYING
+    await service.actor.adopt(_base(start_timeout_seconds=0.2))
+    await service.change(ChangeKind.ADD, "new", tiny)
+    await service.done()
+    status = service.status("new")
+    assert status is not None
+    assert status.problem == (
+        "new did not start: not within 0.2 s (`start_timeout_seconds`): no room"
+    )
+    assert _names(service) == ["polyhead@base@1"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"num_gpus_per_replica": 0.5}, "0.5 GPU (`num_gpus_per_replica`) for each of 1 replicas, "
+         "which must fit into the 0.25 that are free"),
+        ({"num_cpus_per_replica": 3, "replicas": 2}, "3 CPU (`num_cpus_per_replica`) for each of 2 "
+         "replicas, which must fit into the 4 that are free"),
+    ],
+)  # fmt: skip
+async def test_what_ray_has_no_room_for_is_refused_at_once(
+    service: _Service, tiny: Path, settings: dict[str, Any], words: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    free = {"CPU": 4.0, "GPU": 0.25}
+    monkeypatch.setattr(actor.ray, "available_resources", lambda: free)
+    await service.actor.adopt(_base(**settings))
+    await service.done()
+    events = list(service.served.events)
+    await service.change(ChangeKind.ADD, "new", tiny)
+    await service.done()
+    status = service.status("new")
+    assert status is not None
+    assert words in (status.problem or "")
+    assert service.served.events == events
+
+
+async def test_shared_replicas_let_go_of_what_has_left(service: _Service) -> None:
+    await service.change(ChangeKind.REMOVE, "small")
+    await service.done()
+    assert service.served.retained == [frozenset({"base@1"})]
 
 
 async def test_the_metrics_tell_where_a_model_is_loaded() -> None:
