@@ -16,6 +16,8 @@ from tests.integration.clients import ask, busy
 from tests.integration.service_process import wait_for
 
 _TOKEN = "an-operator-of-the-test"
+_SECONDS = 240
+"""For what an idle machine does in some seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -70,16 +72,16 @@ def test_no_request_fails_while_serve_deploy_adds_changes_and_removes_models(
     small = {"model": str(models / "small"), "placement": "shared"}
     news = {"model": str(models / "news"), "id": "news", "placement": "dedicated"}
     _deploy(cluster, base, small)
-    wait_for(lambda: _is_settled(cluster, "base", "small"))
+    wait_for(lambda: _is_settled(cluster, "base", "small"), _SECONDS)
     with busy(cluster.url, None, "base", "small"):
         _deploy(cluster, base, small, news)
-        wait_for(lambda: _is_settled(cluster, "base", "small", "news"))
+        wait_for(lambda: _is_settled(cluster, "base", "small", "news"), _SECONDS)
     assert ask(cluster.url, "news").json()["model"] == "news"
     with busy(cluster.url, None, "base", "small", "news"):
         before = cluster.pids(":Translator-news")
         _deploy(cluster, base, small, {**news, "model": str(models / "news2")})
-        wait_for(lambda: not set(cluster.pids(":Translator-news")) & set(before))
-        wait_for(lambda: _is_settled(cluster, "base", "small", "news"))
+        wait_for(lambda: not set(cluster.pids(":Translator-news")) & set(before), _SECONDS)
+        wait_for(lambda: _is_settled(cluster, "base", "small", "news"), _SECONDS)
         # Whoever has the token may do so, too.
         before = cluster.pids(":Translator-base")
         answer = httpx.post(
@@ -87,10 +89,10 @@ def test_no_request_fails_while_serve_deploy_adds_changes_and_removes_models(
             headers={"Authorization": f"Bearer {_TOKEN}"},
         )  # fmt: skip
         assert answer.status_code == 202
-        wait_for(lambda: not set(cluster.pids(":Translator-base")) & set(before))
+        wait_for(lambda: not set(cluster.pids(":Translator-base")) & set(before), _SECONDS)
     with busy(cluster.url, None, "small", "news"):
         _deploy(cluster, small, {**news, "model": str(models / "news2")})
-        wait_for(lambda: _is_settled(cluster, "small", "news"))
+        wait_for(lambda: _is_settled(cluster, "small", "news"), _SECONDS)
 
 
 def test_a_damaged_model_in_serve_yaml_keeps_what_is_served(cluster: Cluster, models: Path) -> None:
@@ -98,5 +100,5 @@ def test_a_damaged_model_in_serve_yaml_keeps_what_is_served(cluster: Cluster, mo
     before = _ids(cluster)
     with busy(cluster.url, None):
         _deploy(cluster, str(models / "base"), max_models=100)
-        wait_for(lambda: "must have SHA-256" in cluster.problem())
+        wait_for(lambda: "must have SHA-256" in cluster.problem(), _SECONDS)
     assert _ids(cluster) == before
