@@ -15,6 +15,7 @@ from loadtests.faults.cluster import Cluster
 from tests.integration.clients import ask, busy
 from tests.integration.service_process import wait_for
 
+pytestmark = pytest.mark.timeout(1200)
 _TOKEN = "an-operator-of-the-test"
 _SECONDS = 240
 """For what an idle machine does in some seconds."""
@@ -22,12 +23,10 @@ _SECONDS = 240
 
 @pytest.fixture(scope="module")
 def models(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Copies of one model under several names; "news2" is another revision of it."""
+    """Copies of one model under several names; "news2" is where another revision would be."""
     folder = tmp_path_factory.mktemp("deployed")
     for name in ("base", "small", "news", "news2"):
         shutil.copytree(tiny_model, folder / name)
-    with (folder / "news2" / "SHA256SUMS").open("a") as sums:
-        sums.write("")
     return folder
 
 

