@@ -1,7 +1,7 @@
 """The application that Ray Serve runs: gateways, and the replicas that models share.
 
 Models with replicas of their own are applications of their own, which the catalog's actor deploys
-before the first gateway is ready. `serve run service.app:build models=path/to/model` and
+for the gateways. `serve run service.app:build models=path/to/model` and
 deploy/serve.yaml both come here.
 """
 
@@ -57,8 +57,7 @@ class Gateway:
         pool: the deployment of the models that share replicas.
 
     Raises:
-        PolyheadError: a model of the settings cannot be used. Gateways that were there before go on
-            with what they have.
+        PolyheadError: a model of the settings cannot be used, and there are none from before.
     """
 
     def __init__(
@@ -89,7 +88,7 @@ class Gateway:
             store,
             self._merged_metrics,
         )
-        changes = self._client.adopt()
+        changes = self._client.begin()
         self._application = context.app_name
         self._backends: dict[str, ServeBackend] = {}
         """By application."""

@@ -332,18 +332,10 @@ class Cluster:
 
     def is_running(self) -> bool:
         """Whether Serve leads: the application runs, and each node's front is healthy."""
-        status = self._status()
+        status = self._ask_dashboard("/api/serve/applications/").json()
         fronts = [front["status"] for front in status["proxies"].values()]
         running: bool = status["applications"][APPLICATION]["status"] == "RUNNING"
         return running and fronts == ["HEALTHY"] * len(self._nodes)
-
-    def problem(self) -> str:
-        """What Serve says of the application's deployments that are not well."""
-        deployments = self._status()["applications"][APPLICATION]["deployments"]
-        return " ".join(each["message"] for each in deployments.values())
-
-    def _status(self) -> Any:
-        return self._ask_dashboard("/api/serve/applications/").json()
 
     def _dashboard_answers(self) -> bool:
         return self._ask_dashboard("/api/version").is_success

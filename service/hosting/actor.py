@@ -230,10 +230,19 @@ class CatalogActor:
                 LOGGER.exception("the catalog: the new settings cannot be taken over")
                 if not adopted.done():
                     adopted.set_exception(error)
-                if not isinstance(error, PolyheadError):  # as in `_run`
+                if isinstance(error, PolyheadError):
+                    await self._tell_failure(base, str(error))
+                else:  # as in `_run`
                     _end(restart=True)
             if self._changes.adopting:
                 await self._write(self._changes.with_adopting(False))
+
+    async def _tell_failure(self, base: CatalogBase, problem: str) -> None:
+        """Notes for each model that was to come why it has not."""
+        known = [entry.hosted for entry in self._changes.applied_to(())]
+        for entry in base.entries:
+            if entry.hosted not in known:
+                await self._fail(entry.id, ChangeKind.ADD, problem)
 
     async def _take_over(self, base: CatalogBase) -> None:
         """Deploys what is new or has changed, and makes `base` the base of the catalog."""
@@ -246,6 +255,10 @@ class CatalogActor:
                 if entry.hosted not in known and base.serve == before.base.serve:
                     await self._read_whole(entry, base.settings)
         await self._deploy_changed(before, base, entries)
+        for entry in base.entries:  # what has failed before
+            status = self._changes.statuses.get(entry.id)
+            if status is not None and status.state is ModelState.FAILED:
+                await self._note(entry.id, None)
         await self._write(self._changes.with_base(base, adopting=True))
 
     async def _deploy_changed(

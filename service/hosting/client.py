@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
+import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -59,9 +60,30 @@ class CatalogClient:
         self._reading = asyncio.Lock()
         self._read = CatalogChanges()
 
-    def adopt(self) -> CatalogChanges:
-        """The catalog, once it is that with which this service was deployed. Blocks until the
-        models that have replicas of their own run.
+    def begin(self) -> CatalogChanges:
+        """The catalog to begin with. Has that of this service take the place of the one before.
+
+        Where there is one before, this gateway serves it until then, as others do; else it blocks
+        until the models that have replicas of their own run.
+
+        Raises:
+            PolyheadError: there is none before, and a model cannot be used.
+        """
+        changes, _ = self._store.read_or_begin()
+        if changes.base is None or changes.base.serve != self._base.serve:
+            return self._adopt()
+        if changes.base != self._base:
+            threading.Thread(target=self._adopt_later, name="adoption", daemon=True).start()
+        return changes
+
+    def _adopt_later(self) -> None:
+        try:
+            self._adopt()
+        except Exception as error:  # Ray's, of many kinds
+            LOGGER.error("the new settings: the models stay what they are: %s", error)
+
+    def _adopt(self) -> CatalogChanges:
+        """The catalog, once it is that with which this service was deployed.
 
         Raises:
             PolyheadError: one of its models cannot be used, or the actor cannot be reached; the

@@ -64,6 +64,15 @@ def _is_settled(cluster: Cluster, *ids: str) -> bool:
     return cluster.is_running() and _ids(cluster) == set(ids) and len(running) == len(replicas)
 
 
+def _problem(cluster: Cluster, model: str) -> str:
+    """Why a model is not what it was to become, as an operator is told."""
+    headers = {"Authorization": f"Bearer {_TOKEN}"}
+    answer = httpx.get(
+        f"{cluster.url}/v1/models/{model}", headers=headers, timeout=60, trust_env=False
+    )
+    return str(answer.json().get("problem"))
+
+
 def test_no_request_fails_while_serve_deploy_adds_changes_and_removes_models(
     cluster: Cluster, models: Path
 ) -> None:
@@ -99,5 +108,6 @@ def test_a_damaged_model_in_serve_yaml_keeps_what_is_served(cluster: Cluster, mo
     before = _ids(cluster)
     with busy(cluster.url, None):
         _deploy(cluster, str(models / "base"), max_models=100)
-        wait_for(lambda: "must have SHA-256" in cluster.problem(), _SECONDS)
+        wait_for(lambda: "must have SHA-256" in _problem(cluster, "base"), _SECONDS)
+        wait_for(cluster.is_running, _SECONDS)
     assert _ids(cluster) == before

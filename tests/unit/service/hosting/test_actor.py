@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ray.exceptions import ActorDiedError, RaySystemError
+from ray.exceptions import ActorDiedError, RaySystemError, RayTaskError
 from ray.serve._private.common import ReplicaState
 from ray.serve.schema import ApplicationStatus
 
@@ -523,9 +523,23 @@ async def test_a_base_that_does_not_start_changes_nothing(service: _Service) -> 
     await service.done()
     assert service.keys == ["base@1", "small@1"]
     assert service.store.changes.base == _base()
+    failed = service.status("more"), service.status("other")
+    assert [each.problem for each in failed if each] == ["more did not start: no room"] * 2
     # What ran before runs as it did before.
     assert service.served.events.count("deploy polyhead@base@1") == 2
     assert _names(service) == ["polyhead@base@1"]
+
+
+@pytest.mark.usefixtures("whole")
+async def test_what_has_failed_once_may_succeed(service: _Service) -> None:
+    service.served.statuses["polyhead@more@1"] = ApplicationStatus.DEPLOY_FAILED
+    base = _base((*BASE, catalog_entry("more")))
+    with pytest.raises(CheckpointError):
+        await service.actor.adopt(base)
+    service.served.statuses.clear()
+    await service.actor.adopt(base)
+    await service.done()
+    assert (service.keys[-1], service.status("more")) == ("more@1", None)
 
 
 async def test_a_damaged_directory_in_a_new_base_is_refused_before_anything_is_deployed(
@@ -690,6 +704,68 @@ async def test_a_store_that_is_away_is_no_fault_of_the_gateways(
     client = CatalogClient("polyhead", "Gateway", _base(), store, _no_metrics)  # type: ignore[arg-type]
     with pytest.raises(ModelUnavailableError, match="the catalog cannot be read now"):
         await client.status("a")
+
+
+class _Actor:
+    """Takes bases over into the store, or fails."""
+
+    def __init__(self, store: _Store, error: Exception | None = None) -> None:
+        self.adopt = self
+        self._store = store
+        self._error = error
+        self.bases: list[CatalogBase] = []
+
+    def remote(self, base: CatalogBase) -> _Actor:
+        self.bases.append(base)
+        return self
+
+    def future(self) -> _Actor:
+        return self
+
+    def result(self, seconds: float) -> None:
+        assert seconds > 600
+        if self._error is not None:
+            raise self._error
+        self._store.changes = self._store.changes.with_base(self.bases[-1], adopting=False)
+
+
+@pytest.mark.parametrize(
+    ("before", "waits", "asks"),
+    [
+        (None, True, True),
+        (_base(serve="0"), True, True),
+        (_base(replicas=2), False, True),
+        (_base(), False, False),
+    ],
+    ids=["the first", "another Serve", "other settings", "the same"],
+)
+async def test_a_gateway_waits_for_its_models_where_there_are_none_from_before(
+    before: CatalogBase | None, waits: bool, asks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = _Store()
+    store.changes = CatalogChanges(base=before)
+    client = CatalogClient("polyhead", "Gateway", _base(), store, _no_metrics)  # type: ignore[arg-type]
+    worker = _Actor(store)
+    monkeypatch.setattr(client, "_actor", lambda: worker)
+    found = await asyncio.to_thread(client.begin)
+    assert found.base == (_base() if waits else before)
+    await until(lambda: store.changes.base == _base())
+    assert worker.bases == [_base()] * asks
+
+
+async def test_models_from_before_go_on_where_new_ones_cannot_be_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = _Store(_base(replicas=2))
+    client = CatalogClient("polyhead", "Gateway", _base(), store, _no_metrics)  # type: ignore[arg-type]
+    cause = CheckpointError("more did not start")
+    worker = _Actor(store, RayTaskError("adopt", "a traceback", cause))
+    monkeypatch.setattr(client, "_actor", lambda: worker)
+    assert client.begin().base == _base(replicas=2)
+    await until(lambda: bool(worker.bases))
+    store.changes = CatalogChanges()
+    with pytest.raises(CheckpointError, match="more did not start"):
+        client.begin()
 
 
 @pytest.mark.parametrize("error", [ActorDiedError(), ValueError("an actor of that name")])
