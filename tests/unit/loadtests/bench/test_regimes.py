@@ -89,9 +89,9 @@ def test_a_bounded_time_makes_jobs_smaller(monkeypatch: pytest.MonkeyPatch) -> N
     found = measure(field, jobs, settings, seconds=5.2)
     # A round of 2.6 s has two searches, whose sentence costs 1, 2 and 10 ms.
     assert [m["sentences"] for m in found] == [100] * 6
-    # Set-ups see fewer as well: of 0.11 s for each job, a seventh of it.
+    # Set-ups see fewer as well: of 0.26 s for each job, a seventh of it.
     samples = [entry[3] for entry in field.log if entry[1] == "prepare"]
-    assert samples == [15, 8, 8] * 2
+    assert samples == [37, 18, 8] * 2
 
 
 def test_rounds_that_would_end_too_late_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
