@@ -14,6 +14,7 @@ from tests.integration.service_process import wait_for
 __all__ = ["ask", "busy"]
 
 _CLIENTS = 16
+_PAUSE_SECONDS = 0.1
 
 
 def ask(url: str, model: str | None = None) -> httpx.Response:
@@ -26,7 +27,7 @@ def ask(url: str, model: str | None = None) -> httpx.Response:
 
 @contextmanager
 def busy(url: str, *models: str | None) -> Iterator[Counter[str]]:
-    """16 clients that ask for one of the models each; yields the outcomes so far.
+    """16 clients that ask for one of the models each, again and again; yields the outcomes so far.
 
     At the end every client has been answered some more times, and all answers must be 200.
     """
@@ -41,6 +42,7 @@ def busy(url: str, *models: str | None) -> Iterator[Counter[str]]:
             except httpx.HTTPError as error:
                 outcome = repr(error)
             outcomes[outcome] += 1
+            closing.wait(_PAUSE_SECONDS)  # who changes something needs a CPU, too
 
     clients = [
         threading.Thread(target=run, args=(models[number % len(models)],))
