@@ -1,6 +1,8 @@
-"""The application that Ray Serve runs: gateways, and the deployments of translators.
+"""The application that Ray Serve runs: gateways, and the replicas that models share.
 
-`serve run service.app:build models=path/to/model` and deploy/serve.yaml both come here.
+Models with replicas of their own are applications of their own, which the catalog's actor deploys
+for the gateways. `serve run service.app:build models=path/to/model` and
+deploy/serve.yaml both come here.
 """
 
 # Serve inspects the annotation of `build`: it must be the class, not a string.
@@ -16,15 +18,16 @@ from ray import serve
 from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
 
-from service.catalog import POOL, CatalogChanges, CatalogEntry
-from service.catalog_changes import CatalogClient
-from service.catalog_entries import catalog_of
-from service.catalog_store import CatalogStore
-from service.catalog_watch import CatalogWatch
-from service.deployments import common_options, pool_deployment, translator_deployment
+from service.catalog.changes import CatalogChanges
+from service.catalog.directories import catalog_of
+from service.catalog.entry import CatalogEntry
 from service.gateway.admission import Admission
 from service.gateway.application import build_gateway
 from service.gateway.upgrades import ignore_upgrades
+from service.hosting.client import CatalogClient
+from service.hosting.deployments import common_options, pool_deployment
+from service.hosting.store import CatalogStore, base_of
+from service.hosting.watch import CatalogWatch
 from service.observability.hub import HubClient
 from service.observability.logs import configure_logging
 from service.observability.metrics import GatewayMetrics
@@ -51,21 +54,24 @@ class Gateway:
     Args:
         settings: as everywhere.
         base: the models of the settings; what was changed since comes from Ray's store.
-        handles: the deployments of the gateways' own application by name.
+        pool: the deployment of the models that share replicas.
+
+    Raises:
+        PolyheadError: a model of the settings cannot be used, and there are none from before.
     """
 
     def __init__(
         self,
         settings: Settings,
         base: tuple[CatalogEntry, ...],
-        handles: dict[str, DeploymentHandle[Any]],
+        pool: DeploymentHandle[Any],
     ) -> None:
         # Not sys.stderr, which Serve may have wrapped.
         configure_logging(settings.log_level, sys.__stderr__)
         gc.set_threshold(_COLLECT_AFTER_OBJECTS)
         self._settings = settings
         self._base = base
-        self._handles = handles
+        self._pool = pool
         self._metrics = GatewayMetrics(
             max_pairs=settings.max_pairs_in_metrics, max_models=settings.max_models
         )
@@ -75,17 +81,24 @@ class Gateway:
         )
         context = serve.get_replica_context()
         store = CatalogStore(context.app_name)
-        changes = store.read()
-        self._backends: dict[tuple[str | None, str], ServeBackend] = {}
+        self._client = CatalogClient(
+            context.app_name,
+            GATEWAY,
+            base_of(settings, base),
+            store,
+            self._merged_metrics,
+        )
+        changes = self._client.begin()
+        self._application = context.app_name
+        self._backends: dict[str, ServeBackend] = {}
+        """By application."""
         self._closing: set[asyncio.Task[None]] = set()
         self._router = Router(
             self._routed(changes),
             pivot=settings.pivot or None,
             info_timeout_seconds=settings.info_timeout_seconds,
         )
-        self._client = CatalogClient(
-            context.app_name, GATEWAY, settings, base, store, self._merged_metrics
-        )
+        self._metrics.set_models(_placements(self._router))
         self._watch = CatalogWatch(
             store,
             changes,
@@ -129,14 +142,11 @@ class Gateway:
         ]
 
     def _backend(self, entry: CatalogEntry) -> ServeBackend:
-        place = entry.application, entry.deployment
+        place = entry.application(self._application)
         if place not in self._backends:
-            if entry.application is None:
-                handle = self._handles[entry.deployment]
-            else:
-                handle = serve.get_deployment_handle(
-                    entry.deployment, entry.application, _check_exists=False
-                )
+            handle = self._pool
+            if not entry.shared:
+                handle = serve.get_deployment_handle(entry.deployment, place, _check_exists=False)
             self._backends[place] = ServeBackend(_with_pickle(handle), shared=entry.shared)
         return self._backends[place]
 
@@ -145,8 +155,9 @@ class Gateway:
         before = {model.backend: model.hosted.key for model in self._router.models}
         self._router.update(self._routed(changes))
         used = {model.backend for model in self._router.models}
+        self._metrics.set_models(_placements(self._router))
         for place, backend in list(self._backends.items()):
-            if backend not in used and place[0] is not None:
+            if backend not in used and place != self._application:
                 del self._backends[place]
                 task = asyncio.create_task(self._close(backend, before.get(backend, "")))
                 self._closing.add(task)
@@ -160,7 +171,8 @@ class Gateway:
 
     async def _merged_metrics(self) -> Mapping[str, Any]:
         timeout = self._settings.metrics_timeout_seconds
-        return await asyncio.to_thread(self._hub.merged, timeout=timeout)
+        models = frozenset(_placements(self._router))
+        return await asyncio.to_thread(self._hub.merged, models, timeout=timeout)
 
     async def _render_metrics(self) -> bytes:
         return render(await self._merged_metrics())
@@ -173,32 +185,23 @@ class Gateway:
 
 
 def build(settings: Settings) -> Application:
-    """The Serve application for `settings`, with all of its models.
+    """The Serve application for `settings`; models with replicas of their own have others.
 
     Raises:
         CheckpointError, InvalidRequestError: the models cannot be used; see `catalog_of`.
     """
-    entries = catalog_of(settings)
-    return gateways(
-        settings,
-        entries,
-        {
-            entry.deployment: translator_deployment(settings, entry)
-            for entry in entries
-            if not entry.shared
-        },
-    )
+    return gateways(settings, catalog_of(settings))
 
 
 def gateways(
-    settings: Settings, base: tuple[CatalogEntry, ...], models: dict[str, Application]
+    settings: Settings, base: tuple[CatalogEntry, ...], pool: Application | None = None
 ) -> Application:
-    """The gateways' deployment, bound to the pool and to the deployments in its own application.
+    """The gateways' deployment, bound to that of the models which share replicas.
 
     Args:
         settings: as everywhere.
         base: the catalog.
-        models: by the deployment's name.
+        pool: in place of the usual one.
     """
     placement: dict[str, Any] = {}
     if settings.gateways_per_node is not None:
@@ -214,13 +217,19 @@ def gateways(
         **placement,
         **common_options(settings),
     )(Gateway)
-    pool = pool_deployment(settings, can_sleep=_pool_can_sleep(base))
-    return gateway.bind(settings, base, models | {POOL: pool})
+    if pool is None:
+        pool = pool_deployment(settings, can_sleep=_pool_can_sleep(base))
+    return gateway.bind(settings, base, pool)
 
 
 def _pool_can_sleep(base: tuple[CatalogEntry, ...]) -> bool:
     """Whether no model of the settings needs the shared replicas."""
     return not any(entry.shared for entry in base)
+
+
+def _placements(router: Router) -> dict[str, bool]:
+    """Whether models share replicas, by id."""
+    return {model.hosted.id: model.shared for model in router.models}
 
 
 def _with_pickle(handle: DeploymentHandle[Any]) -> DeploymentHandle[Any]:

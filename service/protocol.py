@@ -33,6 +33,9 @@ class HostedModel:
     """Instead of the engine's."""
     generation: Mapping[str, Any] = field(default_factory=dict)
     """Fields of GenerationConfig that replace the model's own defaults."""
+    fingerprint: str = ""
+    """What the directory held when it was read: another content is another revision. Empty: not
+    looked at."""
 
 
 @dataclass(frozen=True, kw_only=True)

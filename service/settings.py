@@ -278,11 +278,24 @@ class Settings(BaseSettings):
     max_models: int = Field(default=200, ge=1, le=10_000)
     """Most models, those added while it serves included."""
     shared_replicas: int = Field(default=1, ge=1, le=1000)
-    """Replicas for the models that share them."""
+    """Replicas for the models that share them, when there is no `shared_autoscaling`."""
+    shared_autoscaling: Autoscaling | None = None
+    """Lets the number of these replicas follow the load of their models instead."""
+    shared_model_share: float = Field(default=0.5, gt=0, le=1)
+    """Share of `max_ongoing_requests` up to which requests for one model may be at one of these
+    replicas, so that there is a place for the others; one more is answered 503."""
     shared_memory_mib: int | None = Field(default=None, ge=16)
     """Memory for the models that one of these replicas holds at a time, as computed, in MiB; null
     for half of what the machine or the container has. A model has fewer threads where all of them
     would make it take more than half of this."""
+    load_timeout_seconds: float = Field(default=120.0, gt=0, le=3600)
+    """Time in which a shared replica must have loaded a model, and a model that is added must have
+    been read: a disk that does not answer holds nobody else up."""
+    start_timeout_seconds: float = Field(default=300.0, gt=0, le=86_400)
+    """Time in which the replicas of a model that is added or reloaded must have started, the wait
+    for CPUs and GPUs included; else the change fails, and what was served goes on."""
+    max_waiting_changes: int = Field(default=16, ge=1, le=1000)
+    """Changes of models that may wait for their turn; one more is answered 503."""
     admin_token: SecretStr = SecretStr("")
     """Who sends it (`Authorization: Bearer ...`) may change the models while they are served; empty
     lets nobody. `polyhead serve` makes one for its own user where none is set."""
@@ -333,6 +346,18 @@ class Settings(BaseSettings):
     """Least serious kind of log line that is written."""
     log_requests: bool = True
     """One log line for each request (at level "info"); never with a user's text."""
+
+    @property
+    def most_shared_replicas(self) -> int:
+        """The number of shared replicas at most."""
+        scaling = self.shared_autoscaling
+        return self.shared_replicas if scaling is None else scaling.max_replicas
+
+    @property
+    def least_shared_replicas(self) -> int:
+        """The number of shared replicas at least, where a model needs them."""
+        scaling = self.shared_autoscaling
+        return self.shared_replicas if scaling is None else scaling.min_replicas
 
     @field_validator("admin_token")
     @classmethod

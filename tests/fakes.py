@@ -18,7 +18,8 @@ from model.config import GenerationConfig
 from model.text.languages import Languages
 from model.text.word_links import kept_words, moved
 from model.translation import FinishReason, Translation, TranslationHypothesis
-from service.catalog import POOL, CatalogEntry, ChangeKind, ModelStatus
+from service.catalog.changes import ChangeKind, ModelStatus
+from service.catalog.entry import CatalogEntry
 from service.gateway.admission import Admission
 from service.gateway.application import build_gateway
 from service.observability.metrics import GatewayMetrics
@@ -193,8 +194,6 @@ def catalog_entry(name: str, revision: int = 1, *, shared: bool = False) -> Cata
         hosted=HostedModel(key=key, id=name, directory=name),
         info=info,
         shared=shared,
-        application=None if shared else f"polyhead@{key}",
-        deployment=POOL if shared else f"Translator-{name}",
         loaded_bytes=1000,
     )
 

@@ -20,5 +20,5 @@ report              what came of it
 benchmark           one run
 
 Each contender lives in a process of its own, so that memory and threads are its own too. Parent and
-workers talk through pipes; only workers import torch, CTranslate2 or transformers.
+workers talk through pipes; only workers import torch or CTranslate2.
 """

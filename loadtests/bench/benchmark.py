@@ -103,7 +103,7 @@ def run(options: BenchOptions) -> dict[str, Any]:
     started, clock = datetime.now(UTC), time.monotonic()
     budget = Budget(options.minutes)
     conditions = _conditions(options, started)
-    pairs = options.pairs(conditions["hardware"]["cpu_flags"])
+    pairs = options.pairs()
     with tempfile.TemporaryDirectory(prefix="polyhead-bench-") as folder:
         model = _model(options, Path(folder))
         workload = draw_workload(model, options.text, count=options.count(), seed=options.seed)
@@ -141,7 +141,7 @@ def run_lengths(options: BenchOptions) -> dict[str, Any]:
     budget = Budget(options.minutes)
     model = replace(BenchModel.named(options.model, seed=options.seed), endless=True)
     conditions = _conditions(options, started)
-    pairs = options.pairs(conditions["hardware"]["cpu_flags"])
+    pairs = options.pairs()
     limit = model.config.max_positions
     _tell("starting contenders")
     with tempfile.TemporaryDirectory(prefix="polyhead-bench-") as folder:

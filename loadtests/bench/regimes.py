@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from loadtests.bench.budget import Budget, fitting
-from loadtests.bench.contender import Peer, Regime, Search, Setup, Task, TokenIds, Translated
+from loadtests.bench.contender import Regime, Search, Setup, Task, TokenIds, Translated
 from loadtests.bench.options import BenchOptions, Pair
 from loadtests.bench.peaks import operations
 from loadtests.bench.worker import SETTLE_SECONDS, Field, Worker
@@ -46,8 +46,6 @@ _PREPARING = 0.3
 """Most of a bounded time that goes into set-ups, as a share."""
 _WAYS = 7
 """How often a contender may go through the sample for that: six set-ups, and the best again."""
-_SLOW_SHARE = 4
-_LEAST_PORTION = 16
 _UNSETTLED = 0.2
 """First part of an online round that does not count: the queue has to find its level."""
 _TRIAL = 0.25
@@ -267,7 +265,7 @@ class _ClosedJob(Job):
         most = max(_PROBE, int(fitting(seconds, {self.name: _WAYS * rough}, most=most)))
         setup = self.worker.prepare(self.task, sources[:most])
         each = self._seconds_each(most) if most > _PROBE else rough
-        self.cost = each / (_SLOW_SHARE if self._is_slow else 1)
+        self.cost = each
         return setup
 
     def _seconds_each(self, count: int) -> float:
@@ -307,18 +305,9 @@ class _ClosedJob(Job):
             facts |= self.score(self.task.search, turn)
         return facts
 
-    @property
-    def _is_slow(self) -> bool:
-        """Whether a part of the sentences is enough for it: for a rate, and not for a mean."""
-        is_rate = self.task.regime is Regime.THROUGHPUT
-        return is_rate and self.worker.spec.name == Peer.TRANSFORMERS
-
     def _sources(self) -> Sequence[TokenIds]:
         """Those of a round."""
-        size = int(self.size)
-        if self._is_slow:
-            size = max(min(_LEAST_PORTION, size), size // _SLOW_SHARE)
-        return self.workload.sources[:size]
+        return self.workload.sources[: int(self.size)]
 
 
 @dataclass(kw_only=True)

@@ -187,10 +187,6 @@ def _become(spec: ContenderSpec) -> tuple[Contender, str]:
         return CTranslate2Contender(spec), spec.weights_digest or ""
     weights = spec.model.load()
     weights_digest = digest(weights)
-    if spec.name == Peer.TRANSFORMERS:
-        from loadtests.bench.transformers_contender import TransformersContender
-
-        return TransformersContender(spec, weights), weights_digest
     from loadtests.bench.polyhead_contender import PolyheadContender
 
     ours = PolyheadContender(spec, weights)

@@ -22,7 +22,7 @@ def main() -> None:
         with own(**options):
             # Not before Ray has started, for Ray reads its environment when it is imported.
             from loadtests.faults.sabotage import FragileReplica
-            from service import deployments
+            from service.hosting import deployments
 
             vars(deployments)["TranslatorReplica"] = FragileReplica
             yield

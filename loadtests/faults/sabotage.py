@@ -15,7 +15,7 @@ from model.engine import engine as engine_module
 from model.engine.backends import build_runners
 from model.engine.runner import Runner, StepOutcome
 from model.engine.scheduler import StepPlan
-from service.replica import TranslatorReplica
+from service.hosting.replica import TranslatorReplica
 
 __all__ = ["FOLDER", "FragileReplica"]
 

@@ -16,7 +16,8 @@ from loadtests.gateway_cost.contender import ANSWER, MODEL, PAIR, REQUEST, TEXTS
 from model.config import GenerationConfig
 from model.text.languages import Languages
 from model.translation import FinishReason, Translation, TranslationHypothesis
-from service.catalog import CatalogEntry, ChangeKind
+from service.catalog.changes import ChangeKind
+from service.catalog.entry import POOL, CatalogEntry
 from service.gateway.api.native_schemas import TranslateReplyBody, TranslateRequest
 from service.gateway.application import build_gateway
 from service.observability.logs import configure_logging
@@ -100,17 +101,23 @@ class NoChanges:
         return {}
 
 
-def ray_application(settings: Settings) -> Application:
-    """Gateways as `settings` have them, and one replica of the fake model."""
+def ray_application(settings: Settings, application: str) -> Application:
+    """Gateways as `settings` have them, and one replica of the fake model.
+
+    Args:
+        settings: of the service.
+        application: what it will be called.
+    """
     # Not before Ray has started, for Ray reads its environment when it is imported.
     from ray import serve
 
     from service.app import gateways
-    from service.deployments import common_options
+    from service.hosting.deployments import common_options
+    from service.hosting.store import CatalogStore
     from service.routing.replica_health import HealthAwareRouter
 
     fake = serve.deployment(
-        name=f"Translator-{MODEL}",
+        name=POOL,
         ray_actor_options={"num_cpus": 0},
         max_ongoing_requests=settings.max_ongoing_requests,
         request_router_config={"request_router_class": HealthAwareRouter},
@@ -120,12 +127,12 @@ def ray_application(settings: Settings) -> Application:
         record=ModelRecord(model=MODEL),
         hosted=HOSTED,
         info=INFO,
-        shared=False,
-        application=None,
-        deployment=f"Translator-{MODEL}",
+        shared=True,
         loaded_bytes=0,
     )
-    return gateways(settings, (entry,), {entry.deployment: fake.bind()})
+    # As stored, so that no gateway looks for somebody who would deploy it.
+    CatalogStore(application).begin(settings, (entry,))
+    return gateways(settings, (entry,), fake.bind())
 
 
 def gateway_alone() -> FastAPI:

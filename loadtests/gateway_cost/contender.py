@@ -173,7 +173,7 @@ def _serve_with_ray(port: int, *, haproxy: bool) -> None:
         quiet = LoggingConfig(enable_access_log=False, log_level="WARNING")
         serve.start(http_options={"host": _HOST, "port": port}, logging_config=quiet)
         settings = Settings(num_cpus_per_gateway=0.0, graceful_shutdown_seconds=1.0)
-        serve.run(ray_application(settings), name="polyhead", route_prefix="/")
+        serve.run(ray_application(settings, "polyhead"), name="polyhead", route_prefix="/")
         sys.stdin.buffer.read()
 
 

@@ -29,7 +29,6 @@ RATES = {
 """What is measured of the engine alone, by stage."""
 PEERS = {
     Peer.CTRANSLATE2: replace(_BASE, peer_dtype="float16", sentences=4096),
-    Peer.TRANSFORMERS: replace(_BASE, peer_dtype="float16", sentences=512),
 }
 """What each peer is measured in, with as many sentences as the batches that suit it need."""
 

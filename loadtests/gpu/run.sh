@@ -2,8 +2,8 @@
 # The whole check of the CUDA engine on one GPU; each stage has a time limit, nine minutes in all.
 #
 # What is needed there: this checkout, and a Python of 3.11 or later with torch, triton, numpy,
-# safetensors, sentencepiece, sacrebleu, pyyaml, tqdm, pytest and hypothesis; transformers for one of
-# the peers; pytest-xdist makes the first stage shorter. No network, no Ray, no FastAPI.
+# safetensors, sentencepiece, sacrebleu, pyyaml, tqdm, pytest and hypothesis;
+# pytest-xdist makes the first stage shorter. No network, no Ray, no FastAPI.
 #
 # CTranslate2 may be carried as a wheel for that machine's Python, in a folder named by WHEELS:
 #     pip download --no-deps --only-binary=:all: --python-version 3.12 \

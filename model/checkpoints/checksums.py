@@ -17,11 +17,20 @@ from model.checkpoints.files import (
 from model.errors import CheckpointError
 from model.text.tokenizer_config import PIECES_FILE, PIECES_FILES, TOKENIZER_FILES
 
-__all__ = ["read_checksums", "verify_checksums", "write_checksums"]
+__all__ = ["fingerprint", "read_checksums", "verify_checksums", "write_checksums"]
 
 _LINE = re.compile(r"(?P<digest>[0-9a-f]{64})  (?P<name>[^\x00-\x1f\x7f]{1,255})")
 
 _SMALL_FILES = {CONFIG_FILE, SHORTLIST_FILE, *TOKENIZER_FILES}
+
+
+def fingerprint(directory: Path) -> str:
+    """The SHA-256 of SHA256SUMS: what the whole directory holds.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    return hashlib.sha256(read_file(directory, CHECKSUM_FILE)).hexdigest()
 
 
 def read_checksums(directory: Path) -> dict[str, str]:

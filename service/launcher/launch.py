@@ -26,16 +26,16 @@ from model.checkpoints.embedded import model_directory
 from model.engine.backends import may_use_cuda
 from model.engine.cpus import granted_cpus
 from model.errors import InvalidRequestError
-from service.catalog import CatalogEntry, own_autoscaling
-from service.catalog_entries import catalog_of, model_records
+from service.catalog.directories import catalog_of, model_records
+from service.catalog.entry import CatalogEntry, own_autoscaling
+from service.hosting.memory_budget import require_memory
+from service.hosting.memory_limit import memory_limit
 from service.launcher.compilation import compile_ahead
 from service.launcher.forced_stop import STOP_SIGNALS, forced_stop
 from service.launcher.haproxy_rules import HAProxyOptions
 from service.launcher.local_ray import LaunchError, local_ray, wait_for_ray_exit
 from service.launcher.process_limits import free_threads, raise_open_files
 from service.launcher.token_file import token_file
-from service.memory_budget import require_memory
-from service.memory_limit import memory_limit
 
 if TYPE_CHECKING:
     from service.settings import ModelRecord, Settings
@@ -207,7 +207,8 @@ def check_process_limits(settings: Settings, entries: Sequence[CatalogEntry]) ->
         )
     dedicated = [(entry, entry.least_replicas(settings)) for entry in entries if not entry.shared]
     shared = [entry.loaded_bytes for entry in entries if entry.shared]
-    replicas = sum(count for _, count in dedicated) + (settings.shared_replicas if shared else 0)
+    least_shared = max(1, settings.least_shared_replicas) if shared else 0
+    replicas = sum(count for _, count in dedicated) + least_shared
     needed = _THREADS * (_OTHER_PROCESSES + settings.gateway_replicas + replicas)
     if threads is not None and threads < needed:
         raise LaunchError(
@@ -376,7 +377,8 @@ def _start(settings: Settings, address: Address) -> tuple[CatalogEntry, ...]:
     from ray.serve.schema import LoggingConfig
 
     from service.app import gateways
-    from service.deployments import model_application
+    from service.hosting.deployments import model_application
+    from service.hosting.store import CatalogStore
 
     # It would look once a second whether the application runs, or has ended.
     client.CLIENT_POLLING_INTERVAL_S = _LOOK_SECONDS  # type: ignore[attr-defined]
@@ -386,12 +388,14 @@ def _start(settings: Settings, address: Address) -> tuple[CatalogEntry, ...]:
     options = {"host": "127.0.0.1", "port": address.port}
     try:
         serve.start(http_options=options, logging_config=quiet)
-        entries = catalog_of(settings, application=APPLICATION)
-        targets = [serve.RunTarget(gateways(settings, entries, {}), APPLICATION, "/")]
+        entries = catalog_of(settings)
+        # All at once: no gateway has to have models deployed that are not there.
+        CatalogStore(APPLICATION).begin(settings, entries)
+        targets = [serve.RunTarget(gateways(settings, entries), APPLICATION, "/")]
         for entry in entries:
-            if entry.application is not None:
+            if not entry.shared:
                 application = model_application(settings, entry, hub=APPLICATION)
-                targets.append(serve.RunTarget(application, entry.application, None))
+                targets.append(serve.RunTarget(application, entry.application(APPLICATION), None))
         serve.run_many(targets)
     except (RuntimeError, ValueError, RayError) as error:  # ValueError: a name that Serve refuses
         raise LaunchError(f"the service did not start: {_reason(str(error))}") from None
@@ -402,7 +406,7 @@ def _reason(error: str) -> str:
     """The root cause of a failed start: a replica's message, else that of `error`."""
     from ray import serve
 
-    from service.catalog_changes import root_cause
+    from service.hosting.applications import root_cause
 
     with suppress(Exception):
         for application in serve.status().applications.values():
@@ -477,7 +481,10 @@ def _print_banner(
 
 def _replicas(settings: Settings, entry: CatalogEntry) -> str:
     if entry.shared:
-        return f"{_counted(settings.shared_replicas)}, shared"
+        scaling = settings.shared_autoscaling
+        if scaling is None:
+            return f"{_counted(settings.shared_replicas)}, shared"
+        return f"{scaling.min_replicas} to {scaling.max_replicas} replicas, shared"
     if (scaling := entry.autoscaling(settings)) is not None:
         return f"{scaling.min_replicas} to {scaling.max_replicas} replicas"
     return _counted(entry.num_replicas(settings))

@@ -28,7 +28,15 @@ import ray
 from ray.exceptions import RayError
 
 from model.errors import DeadlineExceededError
-from service.observability.snapshot import Snapshot, cumulative_only, labelled_gauges, merge
+from service.detached_actors import find_actor, find_or_create_actor
+from service.observability.metrics import NO_MODEL, SHARED_MODELS
+from service.observability.snapshot import (
+    Snapshot,
+    cumulative_only,
+    labelled_gauges,
+    merge,
+    of_models,
+)
 
 __all__ = [
     "Aggregator",
@@ -52,7 +60,6 @@ CALL_SECONDS = 5.0
 """Timeout of a call to the hub."""
 LOOK_UP_SECONDS = 10.0
 """Between two look-ups of the hub by a client that does not wait for answers."""
-_NAMESPACE = "polyhead"
 _HUB_NAME = "polyhead-metrics-"
 _OVERLOADED = "polyhead_http_requests_overloaded"
 
@@ -102,18 +109,24 @@ class Aggregator:
         for name in silent[: max(0, len(silent) - MAX_SILENT)]:
             self._retire(name)
 
-    def merged(self) -> Snapshot:
-        """Counters and histograms of all processes ever, gauges of those that are not silent."""
+    def merged(self, models: frozenset[str]) -> Snapshot:
+        """Counters and histograms of all processes ever, gauges of those that are not silent.
+
+        Args:
+            models: ids of the models that there are; what was counted for others is forgotten.
+        """
+        self._forget(models)
         current = (
             labelled_gauges(known.snapshot, name)
             if self._fresh(known)
             else cumulative_only(known.snapshot)
             for name, known in self._sources.items()
         )
-        return merge([self._retired, *current])
+        return of_models(merge([self._retired, *current]), models | NO_MODEL)
 
     def refused(self) -> dict[str, float]:
-        """All requests ever refused for overload, at all gateways, by model.
+        """All requests ever refused for overload, at all gateways, by model; and for all models
+        together that share replicas, as `SHARED_MODELS`.
 
         Only these are demand that more replicas could serve. A 503 may also mean a dead replica or
         a draining gateway, and a 429 that a client's quota is used up.
@@ -122,8 +135,12 @@ class Aggregator:
         for snapshot in (self._retired, *(known.snapshot for known in self._sources.values())):
             if _OVERLOADED in snapshot:
                 for (_, labels), value in snapshot[_OVERLOADED].samples.items():
-                    name = dict(labels).get("model_name", "")
-                    refused[name] = refused.get(name, 0.0) + value
+                    of = dict(labels)
+                    names = [of.get("model_name", "")]
+                    if of.get("placement") == "shared":
+                        names.append(SHARED_MODELS)
+                    for name in names:
+                        refused[name] = refused.get(name, 0.0) + value
         return refused
 
     def backup(self) -> HubBackup:
@@ -152,6 +169,14 @@ class Aggregator:
                 self._sources[name] = _Source(snapshot=snapshot, seen_at=None)
                 self._sources.move_to_end(name, last=False)
 
+    def _forget(self, models: frozenset[str]) -> None:
+        """Drops what processes that are no more have counted for models that are no more."""
+        names = models | NO_MODEL
+        self._retired = of_models(self._retired, names)
+        for known in self._sources.values():
+            if not self._fresh(known):
+                known.snapshot = of_models(known.snapshot, names)
+
     def _fresh(self, known: _Source) -> bool:
         return known.seen_at is not None and self._clock() - known.seen_at < STALE_SECONDS
 
@@ -179,16 +204,19 @@ class MetricsHub:
         self._aggregator.push(source, snapshot, final=final)
         return self._incarnation
 
-    async def merged(self, incarnation: str | None) -> tuple[str, Snapshot | None]:
+    async def merged(
+        self, incarnation: str | None, models: frozenset[str]
+    ) -> tuple[str, Snapshot | None]:
         """The incarnation and the sum of all, or None for a caller that must restore first.
 
         Args:
             incarnation: of the hub that the caller called last.
+            models: as for `Aggregator.merged`.
         """
         if incarnation is not None and incarnation != self._incarnation:
             return self._incarnation, None
         await asyncio.sleep(max(0.0, self._settled_at - time.monotonic()))
-        return self._incarnation, self._aggregator.merged()
+        return self._incarnation, self._aggregator.merged(models)
 
     async def refused(self) -> dict[str, float]:
         """All requests ever refused for overload, by model."""
@@ -275,8 +303,12 @@ class HubClient:
         except _HUB_ERRORS:
             logger.info("the metrics hub was gone before this process")
 
-    def merged(self, *, timeout: float) -> Snapshot:
+    def merged(self, models: frozenset[str], *, timeout: float) -> Snapshot:
         """The sum of all processes, this one up to date. Blocks for at most `timeout` seconds.
+
+        Args:
+            models: ids of the models that there are.
+            timeout: in seconds.
 
         Raises:
             DeadlineExceededError: the hub did not answer in time.
@@ -287,7 +319,7 @@ class HubClient:
                 break
             try:
                 self._push(timeout=left)
-                _, merged = self._call("merged", self._incarnation, timeout=left)
+                _, merged = self._call("merged", self._incarnation, models, timeout=left)
                 if merged is not None:
                     sum_of_all: Snapshot = merged
                     return sum_of_all
@@ -321,28 +353,13 @@ class HubClient:
 
     def _call(self, method: str, *args: Any, timeout: float, **kwargs: Any) -> Any:
         if self._hub is None:
-            self._hub = self._find_or_create()
+            self._hub = find_or_create_actor(MetricsHub, self._name)
         try:
             # Not ray.get, which takes a thread of an asyncio actor for its event loop and warns.
             return getattr(self._hub, method).remote(*args, **kwargs).future().result(timeout)
         except (RayError, TimeoutError, concurrent.futures.CancelledError):
             self._hub = None
             raise
-
-    def _find_or_create(self) -> Any:
-        # Detached, to outlive the replica that creates it; it ends itself.
-        options = ray.remote(MetricsHub).options(
-            name=self._name,
-            namespace=_NAMESPACE,
-            lifetime="detached",
-            get_if_exists=True,
-            num_cpus=0,
-            max_restarts=-1,
-            max_task_retries=0,
-            # Else Ray's head keeps a record of each call, several a second.
-            enable_task_events=False,
-        )
-        return options.remote()
 
 
 class NonBlockingHubClient:
@@ -368,7 +385,7 @@ class NonBlockingHubClient:
         if now >= self._look_up_at:
             self._look_up_at = now + LOOK_UP_SECONDS
             try:
-                self._hub = ray.get_actor(self._name, namespace=_NAMESPACE)
+                self._hub = find_actor(self._name)
             except _HUB_ERRORS:  # ValueError where there is none
                 self._hub = None
                 self._look_up_at = now + PUSH_SECONDS

@@ -26,7 +26,17 @@ if TYPE_CHECKING:
     from service.autoscaling.decision import ReplicaLoad, ScalingDecision
     from service.protocol import LoadedModel
 
-__all__ = ["AutoscalerMetrics", "GatewayMetrics", "ModelMetrics", "TranslatorMetrics"]
+__all__ = [
+    "NO_MODEL",
+    "SHARED_MODELS",
+    "AutoscalerMetrics",
+    "GatewayMetrics",
+    "ModelMetrics",
+    "TranslatorMetrics",
+]
+
+SHARED_MODELS = "/shared"
+"""All models that share replicas, to their autoscaler. No model has such an id."""
 
 LATENCY_BUCKETS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
@@ -61,7 +71,9 @@ _FIELDS = {"target_replicas": "replicas", "queue_time_seconds": "queue_seconds"}
 """Fields of `service.autoscaling.decision` that a gauge shows under another name."""
 
 _OTHER = "other"
-"""The languages of pairs beyond the limit."""
+"""The languages of pairs, or the models, beyond the limit."""
+NO_MODEL = frozenset({"", _OTHER})
+"""Values of the label `model_name` that are not the id of a model."""
 
 _Metric = TypeVar("_Metric", Counter, Gauge, Histogram)
 
@@ -155,14 +167,31 @@ class GatewayMetrics(_ProcessMetrics):
             "polyhead_http_requests_overloaded",
             "HTTP requests that were refused since there was too much to do, by model. What is "
             "refused before its model is known counts for those in work, by their shares.",
-            ("model_name",),
+            ("model_name", "placement"),
             registry=self.registry,
         )
         self._names: set[str] = {""}
+        self._shared: Mapping[str, bool] = {}
 
     def read_in_flight(self, source: Callable[[], Mapping[str, int]]) -> None:
         """Reads the requests in flight by route from `source`, which must be thread-safe."""
         self._in_flight.source = source
+
+    def set_models(self, shared: Mapping[str, bool]) -> None:
+        """Sets which models there are; what was counted for others is forgotten.
+
+        Args:
+            shared: whether they share replicas, by id.
+        """
+        for name, placement in list(self._overloaded._metrics):
+            if name not in NO_MODEL and placement != self._placement(name, shared):
+                self._overloaded.remove(name, placement)
+        self._names &= {"", *shared}
+        self._shared = shared
+
+    @staticmethod
+    def _placement(name: str, shared: Mapping[str, bool]) -> str:
+        return ("shared" if shared[name] else "dedicated") if name in shared else ""
 
     def observe_request(
         self, route: str, status: int, seconds: float, *, source: str = "", target: str = ""
@@ -193,7 +222,8 @@ class GatewayMetrics(_ProcessMetrics):
             known = name in self._names or len(self._names) <= self._max_models
             if known:
                 self._names.add(name)
-            self._overloaded.labels(name if known else _OTHER).inc(share)
+            placement = self._placement(name, self._shared)
+            self._overloaded.labels(name if known else _OTHER, placement).inc(share)
 
     def count_retry(self, reason: str) -> None:
         """Counts an attempt after another one, or beside it."""
@@ -224,6 +254,10 @@ class TranslatorMetrics(_ProcessMetrics):
         if (known := self._models.get(model_name)) is not None:
             return known
         return self._models.setdefault(model_name, ModelMetrics(model_name))
+
+    def keep_models(self, names: set[str]) -> None:
+        """Forgets all models but these."""
+        self._models = {name: each for name, each in self._models.items() if name in names}
 
     def snapshot(self) -> Snapshot:
         """All of them; what has not changed is not collected anew. On one thread."""

@@ -18,6 +18,7 @@ __all__ = [
     "cumulative_only",
     "labelled_gauges",
     "merge",
+    "of_models",
     "render",
     "take_snapshot",
 ]
@@ -81,6 +82,23 @@ def merge(snapshots: Iterable[Snapshot]) -> dict[str, Family]:
 def cumulative_only(snapshot: Snapshot) -> dict[str, Family]:
     """The counters and histograms, which outlive their process."""
     return {name: family for name, family in snapshot.items() if family.cumulative}
+
+
+def of_models(snapshot: Snapshot, names: frozenset[str]) -> Snapshot:
+    """The snapshot without samples whose label `model_name` is none of these; itself if it has
+    none of those."""
+
+    def belongs(key: SampleKey) -> bool:
+        return all(value in names for label, value in key[1] if label == "model_name")
+
+    if all(belongs(key) for family in snapshot.values() for key in family.samples):
+        return snapshot
+    return {
+        name: replace(
+            family, samples={key: value for key, value in family.samples.items() if belongs(key)}
+        )
+        for name, family in snapshot.items()
+    }
 
 
 def labelled_gauges(snapshot: Snapshot, replica: str) -> dict[str, Family]:

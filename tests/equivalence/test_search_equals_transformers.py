@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from loadtests.bench.transformers_contender import to_transformers
 from model.config import GenerationConfig
 from model.decoding.reference import generate, pad_sources
 from model.decoding.search import FinishReason, Hypothesis
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 from model.network.transformer import Transformer
 from tests.tiny_model import tiny_transformer
+from tests.transformers_models import to_transformers
 
 EOS, LIMIT, NUM_SOURCES = 2, 16, 200
 SHAPES: list[dict[str, Any]] = [

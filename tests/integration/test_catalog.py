@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.integration.clients import ask, busy
 from tests.integration.service_process import ServiceProcess, start_polyhead, wait_for
 
-_CLIENTS = 16
 _COMMAND_SECONDS = 240
 """For what an idle machine does in some seconds."""
 
@@ -67,65 +64,25 @@ def _command(service: ServiceProcess, *arguments: str) -> tuple[int, str]:
     return process.returncode, output.decode()
 
 
-def _ask(service: ServiceProcess, model: str | None = None) -> httpx.Response:
-    body = {"text": "The red house.", "source": "en", "target": "de"}
-    if model is not None:
-        body["model"] = model
-    return httpx.post(f"{service.url}/v1/translate", json=body, timeout=120, trust_env=False)
-
-
-@contextmanager
-def _load(service: ServiceProcess, *models: str | None) -> Iterator[Counter[str]]:
-    """Clients that ask for one of the models each, all the time; the outcomes so far."""
-    outcomes: Counter[str] = Counter()
-    closing = threading.Event()
-
-    def ask(model: str | None) -> None:
-        while not closing.is_set():
-            try:
-                answer = _ask(service, model)
-                outcome = "200" if answer.status_code == 200 else answer.text
-            except httpx.HTTPError as error:
-                outcome = repr(error)
-            outcomes[outcome] += 1
-
-    clients = [
-        threading.Thread(target=ask, args=(models[number % len(models)],))
-        for number in range(_CLIENTS)
-    ]
-    for client in clients:
-        client.start()
-    try:
-        yield outcomes
-        answered = outcomes.total()
-        wait_for(lambda: outcomes.total() >= answered + 4 * _CLIENTS)
-    finally:
-        closing.set()
-        for client in clients:
-            client.join()
-    print(f"{outcomes.total()} requests: {dict(outcomes)}")
-    assert outcomes.keys() == {"200"}
-
-
 def test_no_request_fails_while_models_come_change_and_go(
     changing: ServiceProcess, models: Path
 ) -> None:
     news = str(models / "news")
-    with _load(changing, None, "base"):
+    with busy(changing.url, None, "base"):
         assert _command(changing, "add", news) == (0, "news is served\n")
-        assert _ask(changing, "news").json()["model"] == "news"
+        assert ask(changing.url, "news").json()["model"] == "news"
         assert _command(changing, "reload", "base") == (0, "base is loaded anew\n")
         wait_for(lambda: len(changing.pids(":Translator-base")) == 1)
-    with _load(changing, None, "base", "news"):
+    with busy(changing.url, None, "base", "news"):
         assert _command(changing, "reload", "news") == (0, "news is loaded anew\n")
         (models / "base" / "tokenizer.model").write_bytes(b"damaged")
         status, said = _command(changing, "reload", "base")
         assert (status, "tokenizer.model must have SHA-256" in said) == (1, True)
-    with _load(changing, None, "news"):
+    with busy(changing.url, None, "news"):
         # The pair goes on to the models that are left.
         assert _command(changing, "remove", "base") == (0, "base is not served any more\n")
     assert changing.pids(":Translator-base") == []
-    answer = _ask(changing, "base")
+    answer = ask(changing.url, "base")
     assert (answer.status_code, answer.json()["error"]["field"]) == (422, "model")
 
 
@@ -149,7 +106,7 @@ def test_a_change_whose_actor_dies_leaves_nothing(changing: ServiceProcess, mode
     if state() == "failed":
         wait_for(lambda: changing.pids(":Translator-doomed") == [])
         assert _command(changing, "add", str(models / "news"), "--id", "doomed")[0] == 0
-    assert _ask(changing, "doomed").status_code == 200
+    assert ask(changing.url, "doomed").status_code == 200
     assert _command(changing, "remove", "doomed")[0] == 0
     wait_for(lambda: changing.pids(":Translator-doomed") == [])
 
@@ -163,10 +120,10 @@ def test_a_model_that_sleeps_wakes_for_a_request_and_for_nothing_else(
         assert httpx.get(f"{changing.url}{path}", timeout=60, trust_env=False).status_code == 200
     assert changing.pids(title) == []
     started = time.monotonic()
-    answer = _ask(changing, "sleeper")
+    answer = ask(changing.url, "sleeper")
     print(f"from nothing to the first answer: {time.monotonic() - started:.1f} s")
     assert (answer.status_code, answer.json()["model"]) == (200, "sleeper")
     assert len(changing.pids(title)) == 1
-    with _load(changing, "sleeper"):
+    with busy(changing.url, "sleeper"):
         pass
     wait_for(lambda: changing.pids(title) == [])

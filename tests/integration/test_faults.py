@@ -135,7 +135,7 @@ def fragile(
     from ray.serve.schema import LoggingConfig
 
     from loadtests.faults.sabotage import FOLDER, FragileReplica
-    from service import deployments
+    from service.hosting import deployments
 
     folder = tmp_path_factory.mktemp("sabotage")
     with pytest.MonkeyPatch.context() as patch:

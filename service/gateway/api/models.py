@@ -11,7 +11,7 @@ from fastapi.security import HTTPBearer
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from service.catalog import ChangeKind, ModelState, ModelStatus
+from service.catalog.changes import ChangeKind, ModelState, ModelStatus
 from service.errors import InvalidFieldError, UnknownModelError, shown
 from service.gateway.admin_token import AdminToken
 from service.gateway.api.contract import Contract

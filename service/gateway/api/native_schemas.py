@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from model.config import GENERATION_OPTIONS
 from model.options import Option
-from service.catalog import ChangeKind, ModelState
+from service.catalog.changes import ChangeKind, ModelState
 from service.gateway.api.contract import Reply
 
 __all__ = [

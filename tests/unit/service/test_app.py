@@ -12,9 +12,10 @@ from ray.serve.schema import ServeDeploySchema
 
 from model.errors import InvalidRequestError
 from service.app import build
-from service.catalog import POOL
-from service.catalog_entries import catalog_of, engine_config
-from service.deployments import model_application
+from service.catalog.directories import catalog_of, engine_config
+from service.catalog.entry import POOL
+from service.hosting.deployments import made_of, model_application, translator_deployment
+from service.observability.metrics import SHARED_MODELS
 from service.settings import Autoscaling, EngineSettings, Settings
 from tests.tiny_model import build_tiny_model
 
@@ -31,8 +32,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def _deployments(settings: Settings) -> dict[str, Any]:
     """The deployments of a built application, by name."""
     gateway = build(settings)._bound_deployment
-    [_, _, bound] = gateway._replica_config.init_args
-    return {one.name: one for one in (gateway, *(m._bound_deployment for m in bound.values()))}
+    [_, entries, pool] = gateway._replica_config.init_args
+    translators = (translator_deployment(settings, entry) for entry in entries if not entry.shared)
+    bound = (gateway, pool._bound_deployment, *(each._bound_deployment for each in translators))
+    return {one.name: one for one in bound}
 
 
 def test_one_deployment_of_translators_per_dedicated_model(models: list[str]) -> None:
@@ -66,9 +69,39 @@ def test_a_model_may_have_replicas_of_its_own(models: list[str]) -> None:
     assert config.policy.policy_kwargs["model"] == "en-fr"
 
 
+def test_the_number_of_shared_replicas_may_follow_their_load(models: list[str]) -> None:
+    scaling = {"min_replicas": 1, "max_replicas": 3, "target_queue_seconds": 2}
+    given: dict[str, Any] = {"models": models, "shared_autoscaling": scaling}
+    pool = _deployments(Settings.model_validate(given))[POOL]
+    config = pool._deployment_config.autoscaling_config
+    assert (config.min_replicas, config.max_replicas) == (1, 3)
+    assert config.policy.policy_kwargs["model"] == SHARED_MODELS
+    assert config.policy.policy_kwargs["target_queue_seconds"] == 2
+    # All of them together have the memory that is for models.
+    one = _deployments(Settings(models=models))[POOL]._replica_config.init_kwargs
+    assert pool._replica_config.init_kwargs["memory_budget"] == one["memory_budget"] // 3
+    # Of a pool that nobody needs yet there is nothing.
+    unused = _deployments(Settings.model_validate({**given, "replicas": 2}))[POOL]
+    config = unused._deployment_config.autoscaling_config
+    assert (config.min_replicas, config.max_replicas) == (0, 3)
+
+
+def test_what_replicas_are_made_of(models: list[str]) -> None:
+    def made(**given: Any) -> tuple[object, ...]:
+        settings = Settings.model_validate({"models": models, "replicas": 2, **given})
+        return made_of(settings, catalog_of(settings)[0])
+
+    assert made() == made(log_requests=False, gateway_replicas=4)
+    for given in (
+        {"engine": {"max_slots": 8}}, {"replicas": 3}, {"autoscaling": {}},
+        {"num_cpus_per_replica": 2}, {"graceful_shutdown_seconds": 1},
+    ):  # fmt: skip
+        assert made() != made(**given)
+
+
 def test_an_application_of_a_model_has_no_ingress_that_runs(models: list[str]) -> None:
     settings = Settings(models=models, replicas=2)
-    [entry, _] = catalog_of(settings, application="polyhead")
+    [entry, _] = catalog_of(settings)
     ingress = model_application(settings, entry, hub="polyhead")._bound_deployment
     assert ingress._deployment_config.autoscaling_config.initial_replicas == 0
     [translator] = ingress._replica_config.init_args

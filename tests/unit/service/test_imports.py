@@ -14,7 +14,7 @@ REPLICA = """
 import asyncio, sys
 from model.config import EngineConfig
 from service.protocol import HostedModel, TranslateCall
-from service.replica import TranslatorReplica
+from service.hosting.replica import TranslatorReplica
 
 async def main():
     hosted = HostedModel(key="en-de@1", id="en-de", directory="en-de")

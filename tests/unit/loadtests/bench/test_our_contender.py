@@ -1,4 +1,4 @@
-"""Our engine and transformers behind the one interface, on a tiny model in this process."""
+"""Our engine behind the interface of all contenders, on a tiny model in this process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 from loadtests.bench.contender import Contender, ContenderSpec, Regime, Search, Task
 from loadtests.bench.models import BenchModel
 from loadtests.bench.polyhead_contender import PolyheadContender, generation
-from loadtests.bench.transformers_contender import TransformersContender
 from model.decoding.reference import generate
 from tests.tiny_model import build_tiny_model
 
@@ -24,8 +23,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> BenchModel:
     return BenchModel.named(str(directory), seed=0)
 
 
-@pytest.fixture(scope="module", params=[PolyheadContender, TransformersContender])
-def contender(request: pytest.FixtureRequest, model: BenchModel) -> Iterator[Contender]:
+@pytest.fixture(scope="module")
+def contender(model: BenchModel) -> Iterator[Contender]:
     spec = ContenderSpec(
         name="one of them",
         dtype="float32",
@@ -34,7 +33,7 @@ def contender(request: pytest.FixtureRequest, model: BenchModel) -> Iterator[Con
         model=model,
         max_new_tokens=_LIMIT,
     )
-    made = request.param(spec, model.load())
+    made = PolyheadContender(spec, model.load())
     yield made
     made.close()
 

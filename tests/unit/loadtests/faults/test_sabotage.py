@@ -10,7 +10,7 @@ import pytest
 import tests.ray_serve  # noqa: F401
 from loadtests.faults import sabotage
 from loadtests.faults.sabotage import FOLDER, FragileReplica
-from service.replica import TranslatorReplica
+from service.hosting.replica import TranslatorReplica
 
 
 class _Runner:

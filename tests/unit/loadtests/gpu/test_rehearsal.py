@@ -140,14 +140,14 @@ def test_peers(figures: Figures, tmp_path: Path, model: BenchModel) -> None:
 def test_a_ratio_is_named_by_the_peer_and_its_type(
     figures: Figures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ratios = {"bfloat16-over-ctranslate2-float16/greedy": 3.5, "transformers-bfloat16/beam4": 9.0}
+    ratios = {"bfloat16-over-ctranslate2-float16/greedy": 3.5, "other-bfloat16/beam4": 9.0}
     result = {"measurements": [], "ratios": ratios, "notes": []}
     monkeypatch.setattr(rates, "run", lambda options: result)
     assert measure_peers(figures, {Peer.CTRANSLATE2: BenchOptions()}) == []
     found = recorded(tmp_path)
     assert found == {
         "ratio_ctranslate2-float16_greedy": 3.5,
-        "ratio_transformers-bfloat16_beam4": 9.0,
+        "ratio_other-bfloat16_beam4": 9.0,
     }
     assert "ratio_ctranslate2-float16_greedy" in TARGETS
 

@@ -15,7 +15,7 @@ from ray.serve._private import client
 from model.engine.backends import build_runners
 from model.engine.native import build as native_build
 from model.errors import CheckpointError
-from service.catalog_entries import engine_config
+from service.catalog.directories import engine_config
 from service.launcher import launch
 from service.launcher.forced_stop import STOP_SIGNALS
 from service.launcher.launch import (

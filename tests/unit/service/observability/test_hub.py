@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from service.observability import hub as metrics_hub
 from service.observability.hub import MAX_SILENT, STALE_SECONDS, Aggregator, HubBackup, HubClient
-from service.observability.metrics import GatewayMetrics
+from service.observability.metrics import SHARED_MODELS, GatewayMetrics
 from service.observability.snapshot import Family, Snapshot, take_snapshot
 
 
@@ -37,12 +37,12 @@ def _snapshot(requests: float, running: float = 1.0) -> Snapshot:
 
 
 def _sum(aggregator: Aggregator) -> float:
-    merged = aggregator.merged()
+    merged = aggregator.merged(frozenset())
     return merged["requests"].samples["requests_total", ()] if "requests" in merged else 0.0
 
 
 def _gauges(aggregator: Aggregator) -> dict[str, float]:
-    merged = aggregator.merged()
+    merged = aggregator.merged(frozenset())
     if "running" not in merged:
         return {}
     return {
@@ -65,7 +65,7 @@ def test_rays_head_keeps_no_record_of_the_pushes(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(metrics_hub.ray, "remote", Remote)
     with pytest.raises(NotImplementedError):
-        HubClient("an application", "a gateway", lambda: {}).merged(timeout=1.0)
+        HubClient("an application", "a gateway", lambda: {}).merged(frozenset(), timeout=1.0)
     assert created[0]["enable_task_events"] is False
 
 
@@ -198,6 +198,33 @@ def test_refused_requests_are_counted_over_all_who_ever_were() -> None:
     aggregator.push("early", _overloaded(GatewayMetrics(), 5))
     aggregator.push("translator", _snapshot(3))
     assert aggregator.refused() == {"a": 3, "b": 3, "": 5}
+
+
+def test_what_is_refused_for_shared_models_is_told_together_as_well() -> None:
+    metrics = GatewayMetrics()
+    metrics.set_models({"a": True, "b": True, "c": False})
+    aggregator = Aggregator(clock=_Clock())
+    aggregator.push("here", _overloaded(metrics, 4, a=0.25, b=0.5, c=0.25))
+    assert aggregator.refused() == {"a": 1, "b": 2, "c": 1, SHARED_MODELS: 3}
+
+
+def test_what_was_counted_for_models_that_are_no_more_is_forgotten() -> None:
+    clock = _Clock()
+    aggregator = Aggregator(clock=clock)
+    aggregator.push("gone", _overloaded(GatewayMetrics(), 1, a=0.5, b=0.5), final=True)
+    aggregator.push("silent", _overloaded(GatewayMetrics(), 2, a=0.5, b=0.5))
+    clock.now += STALE_SECONDS
+    aggregator.push("here", _overloaded(GatewayMetrics(), 4, a=0.5, b=0.5))
+    aggregator.push("too", _overloaded(GatewayMetrics(), 8))
+
+    def counted(*models: str) -> dict[str, float]:
+        family = aggregator.merged(frozenset(models))["polyhead_http_requests_overloaded"]
+        return {dict(labels)["model_name"]: value for (_, labels), value in family.samples.items()}
+
+    assert counted("a", "b") == {"a": 3.5, "b": 3.5, "": 8}
+    assert counted("a") == {"a": 3.5, "": 8}
+    # Of those that are gone it was forgotten for good; those that are there tell it again.
+    assert counted("a", "b") == {"a": 3.5, "b": 2, "": 8}
 
 
 @pytest.mark.parametrize("status", [200, 429, 500, 503, 504])

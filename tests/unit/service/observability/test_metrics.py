@@ -224,3 +224,24 @@ def test_what_has_not_changed_is_not_collected_anew() -> None:
     assert _sample(snapshot, "polyhead_model_memory_bytes", model_name="a") == 7
     assert _sample(snapshot, "polyhead_models_loaded", model_name="b") == 0
     assert _sample(snapshot, "polyhead_model_load_seconds_count") == 1
+
+
+def test_a_gateway_forgets_what_it_counted_for_models_that_have_gone() -> None:
+    metrics = GatewayMetrics(max_models=2)
+    metrics.set_models({"a": True, "b": False})
+    for name in ("a", "b", "c"):
+        metrics.count_overload({name: 1.0})
+    metrics.count_overload({})
+
+    def counted() -> dict[tuple[str, str], float]:
+        family = take_snapshot(metrics.registry)["polyhead_http_requests_overloaded"]
+        return {
+            (dict(labels)["model_name"], dict(labels)["placement"]): value
+            for (_, labels), value in family.samples.items()
+        }
+
+    others = {("other", ""): 1.0, ("", ""): 1.0}
+    assert counted() == {("a", "shared"): 1, ("b", "dedicated"): 1, **others}
+    metrics.set_models({"a": True, "d": False})
+    metrics.count_overload({"d": 1.0})
+    assert counted() == {("a", "shared"): 1, ("d", "dedicated"): 1, **others}

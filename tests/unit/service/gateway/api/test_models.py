@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.catalog import ChangeKind, ModelState, ModelStatus
+from service.catalog.changes import ChangeKind, ModelState, ModelStatus
 from service.errors import ModelConflictError, OverloadedError
 from service.settings import ModelRecord
 from tests.fakes import FakeBackend, Gateway

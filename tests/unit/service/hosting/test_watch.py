@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from service import catalog_watch
-from service.catalog import CatalogChanges, ChangeKind, ModelState, ModelStatus
-from service.catalog_watch import CatalogWatch
+from service.catalog.changes import CatalogChanges, ChangeKind, ModelState, ModelStatus
+from service.hosting import watch
+from service.hosting.watch import CatalogWatch
 from tests.fakes import catalog_entry, until
 
 _LOADING = ModelStatus(state=ModelState.LOADING, change=ChangeKind.ADD)
@@ -49,7 +49,7 @@ class _Gateway:
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog_watch, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.01)
 
 
 async def test_changes_are_taken_over_once_and_reported_while_one_is_in_work() -> None:

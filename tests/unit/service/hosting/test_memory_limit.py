@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from service.memory_limit import free_memory, memory_limit
+from service.hosting.memory_limit import free_memory, memory_limit
 from tests.cgroup_files import system_with
 
 

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from service.catalog import CatalogChanges
-from service.catalog_store import CatalogStore
+from service.catalog.changes import CatalogChanges
+from service.hosting.store import CatalogStore
 
 __all__ = ["CatalogWatch"]
 

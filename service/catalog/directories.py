@@ -5,10 +5,13 @@ Free of Ray and of tensors.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
+from model.checkpoints.checksums import fingerprint
 from model.checkpoints.embedded import EMBEDDED, model_directory
 from model.checkpoints.manifest import read_manifest
 from model.config import EngineConfig
@@ -18,7 +21,7 @@ from model.memory import model_memory
 from model.network.memory import WEIGHT_BYTES
 from model.network.shapes import num_parameters
 from model.text.languages import Languages
-from service.catalog import POOL, CatalogEntry, own_autoscaling
+from service.catalog.entry import CatalogEntry, own_autoscaling
 from service.protocol import HostedModel, ModelInfo
 from service.settings import ModelRecord, Settings
 
@@ -57,21 +60,15 @@ def engine_config(settings: Settings) -> EngineConfig:
     return replace(config, num_threads=max(1, int(settings.num_cpus_per_replica)))
 
 
-def catalog_of(settings: Settings, *, application: str | None = None) -> tuple[CatalogEntry, ...]:
+def catalog_of(settings: Settings) -> tuple[CatalogEntry, ...]:
     """The catalog of the settings, read from the models' directories.
-
-    Args:
-        application: name of the gateways' application where each dedicated model has one of its
-            own, called after it; None where the gateways' has them all.
 
     Raises:
         CheckpointError: a directory is missing, or its `config.json` damaged.
         InvalidRequestError: there are too many models, two have one name, or a record asks for
             what the model does not have.
     """
-    entries = tuple(
-        read_entry(record, settings, application=application) for record in model_records(settings)
-    )
+    entries = tuple(read_entry(record, settings) for record in model_records(settings))
     check_names(entries, settings)
     return entries
 
@@ -93,13 +90,13 @@ def check_names(entries: Sequence[CatalogEntry], settings: Settings) -> None:
 
 
 def read_entry(
-    record: ModelRecord, settings: Settings, *, revision: int = 1, application: str | None = None
+    record: ModelRecord, settings: Settings, *, revision: int | None = None
 ) -> CatalogEntry:
     """The entry of a record, from the `config.json` of its directory.
 
     Args:
-        revision: grows with each reload.
-        application: as for `catalog_of`.
+        revision: of a model that was added or reloaded; None for one of the settings, which is
+            called after what is loaded.
 
     Raises:
         CheckpointError, InvalidRequestError: as for `catalog_of`.
@@ -111,7 +108,6 @@ def read_entry(
         raise InvalidRequestError(
             f"models must be directories of printable names, but one is called {name!r}"
         )
-    key = f"{name}@{revision}"
     engine = _own_engine(record, engine_config(settings))
     device, dtype = _device_and_dtype(engine, settings)
     # On a CPU, also for a GPU: what is on that one is Ray's affair.
@@ -129,14 +125,7 @@ def read_entry(
     scaling = own_autoscaling(record, settings)
     return CatalogEntry(
         record=record,
-        hosted=HostedModel(
-            key=key,
-            id=name,
-            directory=_known_everywhere(directory),
-            device=record.device,
-            dtype=record.dtype,
-            generation=record.generation,
-        ),
+        hosted=_hosted(record, directory, revision),
         info=ModelInfo(
             name=name,
             languages=_languages(record, manifest.metadata.languages, name),
@@ -147,11 +136,27 @@ def read_entry(
             generation=replace(manifest.generation, **record.generation),
         ),
         shared=shared,
-        application=None if shared or application is None else f"{application}@{key}",
-        deployment=POOL if shared else f"Translator-{name}",
         loaded_bytes=memory.loaded,
         can_sleep=not shared and scaling is not None and scaling.min_replicas == 0,
     )
+
+
+def _hosted(record: ModelRecord, directory: Path, revision: int | None) -> HostedModel:
+    """What a replica must know of a model."""
+    name = model_id(record)
+    hosted = HostedModel(
+        key=f"{name}@{revision}",
+        id=name,
+        directory=_known_everywhere(directory),
+        device=record.device,
+        dtype=record.dtype,
+        generation=record.generation,
+        fingerprint=fingerprint(directory),
+    )
+    if revision is not None:
+        return hosted
+    digest = hashlib.sha256(json.dumps(asdict(hosted), sort_keys=True).encode()).hexdigest()
+    return replace(hosted, key=f"{name}@{digest[:8]}")
 
 
 def _own_engine(record: ModelRecord, engine: EngineConfig) -> EngineConfig:

@@ -1,4 +1,4 @@
-"""The catalog: which models the service has, what is known of each, and where each one runs.
+"""The state of the catalog: what the service was deployed with, and what was changed since.
 
 Models of the settings are its base. What is changed while it serves lies over the base, one entry
 for each model that was added, reloaded or removed.
@@ -10,66 +10,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from service.protocol import HostedModel, ModelInfo
-from service.settings import Autoscaling, ModelRecord, Settings
+from pydantic import SecretStr
 
-__all__ = [
-    "POOL",
-    "CatalogChanges",
-    "CatalogEntry",
-    "ChangeKind",
-    "ModelState",
-    "ModelStatus",
-    "own_autoscaling",
-]
+from service.catalog.entry import CatalogEntry
+from service.settings import Settings
 
-POOL = "TranslatorPool"
-"""Name of the deployment of the models that share replicas."""
+__all__ = ["CatalogBase", "CatalogChanges", "ChangeKind", "ModelState", "ModelStatus"]
+
 _MOST_STATES = 64
 """States of models that are kept: those of changes that failed would pile up else."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CatalogEntry:
-    """One model of the catalog."""
-
-    record: ModelRecord
-    hosted: HostedModel
-    info: ModelInfo
-    shared: bool
-    """Whether it is loaded on demand, by replicas that hold many."""
-    application: str | None
-    """The Serve application of its deployment; None for that of the gateways."""
-    deployment: str
-    loaded_bytes: int
-    """Memory that it takes in a replica which does not use it, on a CPU."""
-    can_sleep: bool = False
-    """Whether it may have no replica at all."""
-    base_record: ModelRecord | None = None
-    """For a change: the record that the base had for the id when it was made."""
-
-    @property
-    def id(self) -> str:
-        """What clients and operators call it."""
-        return self.hosted.id
-
-    def autoscaling(self, settings: Settings) -> Autoscaling | None:
-        """How its own replicas follow the load; None for a fixed number of them."""
-        return own_autoscaling(self.record, settings)
-
-    def num_replicas(self, settings: Settings) -> int:
-        """The number of its own replicas where it is fixed."""
-        return self.record.replicas or settings.replicas
-
-    def least_replicas(self, settings: Settings) -> int:
-        """The number of its own replicas that are always there."""
-        scaling = self.autoscaling(settings)
-        return self.num_replicas(settings) if scaling is None else scaling.min_replicas
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The id and the aliases."""
-        return (self.id, *self.record.aliases)
 
 
 class ModelState(StrEnum):
@@ -100,11 +49,31 @@ class ModelStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CatalogBase:
+    """What the service was deployed with."""
+
+    settings: Settings
+    """Without the operator's token, for which a store is no place."""
+    entries: tuple[CatalogEntry, ...]
+    """The models of the settings."""
+    serve: str
+    """Which Ray Serve: another one has none of the applications that the one before had."""
+
+    def __post_init__(self) -> None:
+        settings = self.settings.model_copy(update={"admin_token": SecretStr("")})
+        object.__setattr__(self, "settings", settings)
+
+
+@dataclass(frozen=True, kw_only=True)
 class CatalogChanges:
-    """What was changed since the service was deployed."""
+    """What the service was deployed with, and what was changed since."""
 
     version: int = 0
     """Counts the changes of this object."""
+    base: CatalogBase | None = None
+    """None before the first gateway has started."""
+    adopting: bool = False
+    """Whether the models of a new base take the place of those before."""
     entries: Mapping[str, CatalogEntry | None] = field(default_factory=dict)
     """By id: what was added or reloaded; None for what was removed."""
     statuses: Mapping[str, ModelStatus] = field(default_factory=dict)
@@ -113,7 +82,7 @@ class CatalogChanges:
     @property
     def in_work(self) -> bool:
         """Whether a change is in work."""
-        return any(
+        return self.adopting or any(
             status.state in (ModelState.LOADING, ModelState.REMOVING)
             for status in self.statuses.values()
         )
@@ -122,13 +91,26 @@ class CatalogChanges:
         """The models that there are now, those of the base in its order.
 
         A base that has got another record for a model since is newer than its change.
+
+        Args:
+            base: in place of the stored one, if there is none.
         """
+        if self.base is not None:
+            base = self.base.entries
         current: dict[str, CatalogEntry | None] = {entry.id: entry for entry in base}
         for name, entry in self.entries.items():
             known = current.get(name)
             if entry is None or known is None or entry.base_record == known.record:
                 current[name] = entry
         return tuple(entry for entry in current.values() if entry is not None)
+
+    def with_base(self, base: CatalogBase, *, adopting: bool) -> CatalogChanges:
+        """These changes, over another base."""
+        return replace(self, version=self.version + 1, base=base, adopting=adopting)
+
+    def with_adopting(self, adopting: bool) -> CatalogChanges:
+        """These changes, while a new base is taken over, or not."""
+        return replace(self, version=self.version + 1, adopting=adopting)
 
     def with_entry(self, entry: CatalogEntry) -> CatalogChanges:
         """These changes, with a model that is new or was loaded anew."""
@@ -150,8 +132,3 @@ class CatalogChanges:
         for key in failed[: max(0, len(statuses) - _MOST_STATES)]:
             del statuses[key]
         return replace(self, version=self.version + 1, statuses=statuses)
-
-
-def own_autoscaling(record: ModelRecord, settings: Settings) -> Autoscaling | None:
-    """How a model's own replicas follow the load; None for a fixed number of them."""
-    return record.autoscaling or (None if record.replicas else settings.autoscaling)

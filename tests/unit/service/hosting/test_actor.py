@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,20 +11,24 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ray.exceptions import ActorDiedError, RaySystemError
+from ray.exceptions import ActorDiedError, RaySystemError, RayTaskError
 from ray.serve._private.common import ReplicaState
 from ray.serve.schema import ApplicationStatus
 
 from model.errors import CheckpointError
-from service import catalog_changes
-from service.catalog import CatalogChanges, CatalogEntry, ChangeKind, ModelState, ModelStatus
-from service.catalog_changes import CatalogActor, CatalogClient, root_cause
+from service.catalog.changes import CatalogBase, CatalogChanges, ChangeKind, ModelState, ModelStatus
+from service.catalog.directories import read_entry
+from service.catalog.entry import CatalogEntry
 from service.errors import (
     ModelConflictError,
     ModelUnavailableError,
     OverloadedError,
     UnknownModelError,
 )
+from service.hosting import actor, applications
+from service.hosting.actor import CatalogActor
+from service.hosting.applications import root_cause
+from service.hosting.client import CatalogClient
 from service.settings import ModelRecord, Settings
 from tests.fakes import catalog_entry, until
 from tests.tiny_model import build_tiny_model
@@ -31,12 +36,18 @@ from tests.tiny_model import build_tiny_model
 BASE = (catalog_entry("base"), catalog_entry("small", shared=True))
 
 
-class _Store:
-    def __init__(self) -> None:
-        self.changes = CatalogChanges()
+def _base(entries: tuple[CatalogEntry, ...] = BASE, serve: str = "1", **given: Any) -> CatalogBase:
+    settings = Settings.model_validate({"engine": {"device": "cpu"}, **given})
+    return CatalogBase(settings=settings, entries=entries, serve=serve)
 
-    def read(self) -> CatalogChanges:
-        return self.changes
+
+class _Store:
+    def __init__(self, base: CatalogBase | None = None) -> None:
+        self.changes = CatalogChanges(base=base or _base())
+        self.problem: str | None = None
+
+    def read_or_begin(self) -> tuple[CatalogChanges, str | None]:
+        return self.changes, self.problem
 
     def version(self) -> int:
         return self.changes.version
@@ -53,6 +64,8 @@ class _Serve:
         self.applications: dict[str, ApplicationStatus] = {"polyhead": ApplicationStatus.RUNNING}
         self.num_gateways = 1
         self.next_status = ApplicationStatus.RUNNING
+        self.statuses: dict[str, ApplicationStatus] = {}
+        self.retained: list[frozenset[str]] = []
         self.events: list[str] = []
 
     def status(self) -> Any:
@@ -71,9 +84,17 @@ class _Serve:
         return SimpleNamespace(applications=applications)
 
     def run_many(self, targets: list[Any], **_: Any) -> None:
-        [target] = targets
-        self.events.append(f"deploy {target.name}")
-        self.applications[target.name] = self.next_status
+        for target in targets:
+            self.events.append(f"deploy {target.name}")
+            self.applications[target.name] = self.statuses.get(target.name, self.next_status)
+
+    def get_deployment_handle(self, name: str, application: str, **_: Any) -> Any:
+        def broadcast(method: str, keys: frozenset[str]) -> Any:
+            assert (name, application, method) == ("TranslatorPool", "polyhead", "retain")
+            self.retained.append(keys)
+            return SimpleNamespace(results=lambda timeout_s: [])
+
+        return SimpleNamespace(broadcast=broadcast)
 
     def delete(self, name: str) -> None:
         self.events.append(f"delete {name}")
@@ -83,12 +104,14 @@ class _Serve:
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> _Serve:
     served = _Serve()
-    for name in ("status", "run_many", "delete"):
-        monkeypatch.setattr(catalog_changes.serve, name, getattr(served, name))
-    monkeypatch.setattr(catalog_changes, "model_application", lambda *_, **__: object())
-    monkeypatch.setattr(catalog_changes, "_LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(catalog_changes.ray, "nodes", lambda: [{"Alive": True}])
-    monkeypatch.setattr(catalog_changes.serve, "RunTarget", _target)
+    for name in ("status", "run_many", "delete", "get_deployment_handle"):
+        monkeypatch.setattr(applications.serve, name, getattr(served, name))
+    monkeypatch.setattr(applications, "model_application", lambda *_, **__: object())
+    for module in (actor, applications):
+        monkeypatch.setattr(module, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(actor.ray, "nodes", lambda: [{"Alive": True}])
+    monkeypatch.setattr(actor.ray, "available_resources", lambda: {"CPU": 4.0})
+    monkeypatch.setattr(applications.serve, "RunTarget", _target)
     served.applications["polyhead@base@1"] = ApplicationStatus.RUNNING
     return served
 
@@ -100,11 +123,11 @@ def _target(application: object, name: str, route_prefix: None) -> Any:
 class _Service:
     """The actor, and one gateway that reports."""
 
-    def __init__(self, served: _Serve, store: _Store, **settings: Any) -> None:
+    def __init__(self, served: _Serve, store: _Store) -> None:
         self.served = served
         self.store = store
         self.actor = CatalogActor(
-            "polyhead", "Gateway", Settings(**settings), BASE, store,  # type: ignore[arg-type]
+            "polyhead", "Gateway", store=store,  # type: ignore[arg-type]
         )  # fmt: skip
         self.held: frozenset[str] = frozenset()
         self.reports = True
@@ -130,7 +153,7 @@ class _Service:
 
     @property
     def keys(self) -> list[str]:
-        return [entry.hosted.key for entry in self.store.changes.applied_to(BASE)]
+        return [entry.hosted.key for entry in self.store.changes.applied_to(())]
 
     async def close(self) -> None:
         tasks = (self._gateway, self.actor._work)
@@ -141,7 +164,7 @@ class _Service:
 
 @pytest.fixture
 async def service(served: _Serve) -> AsyncIterator[_Service]:
-    service = _Service(served, _Store(), engine={"device": "cpu"})
+    service = _Service(served, _Store())
     yield service
     await service.close()
 
@@ -208,7 +231,7 @@ async def test_what_takes_long_to_end_lets_the_change_succeed(
     def delete(name: str) -> None:
         raise TimeoutError(name)
 
-    monkeypatch.setattr(catalog_changes.serve, "delete", delete)
+    monkeypatch.setattr(applications.serve, "delete", delete)
     await service.change(ChangeKind.RELOAD, "new")
     await service.done()
     assert service.status("new") is None
@@ -269,7 +292,7 @@ async def test_a_model_that_does_not_start_leaves_nothing(service: _Service, tin
 async def test_what_does_not_fit_is_refused_with_the_numbers(
     service: _Service, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog_changes, "free_memory", lambda: 1000)
+    monkeypatch.setattr(actor, "free_memory", lambda: 1000)
     await service.change(ChangeKind.ADD, "new", tiny)
     await service.done()
     status = service.status("new")
@@ -283,7 +306,7 @@ async def test_what_does_not_fit_is_refused_with_the_numbers(
 async def test_all_replicas_of_a_model_must_fit(
     service: _Service, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog_changes, "free_memory", lambda: 256 * 2**20)
+    monkeypatch.setattr(actor, "free_memory", lambda: 256 * 2**20)
     record = ModelRecord(model=str(tiny), id="new", replicas=1000)
     await service.actor.submit(ChangeKind.ADD, "new", record)
     await service.done()
@@ -297,9 +320,9 @@ async def test_a_change_that_comes_when_the_actor_is_about_to_end_is_made(
 ) -> None:
     ended: list[object] = []
     context = SimpleNamespace(current_actor="me")
-    monkeypatch.setattr(catalog_changes.ray, "get_runtime_context", lambda: context)
-    monkeypatch.setattr(catalog_changes.ray, "kill", lambda actor, **_: ended.append(actor))
-    monkeypatch.setattr(catalog_changes, "IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(actor.ray, "get_runtime_context", lambda: context)
+    monkeypatch.setattr(actor.ray, "kill", lambda actor, **_: ended.append(actor))
+    monkeypatch.setattr(actor, "IDLE_SECONDS", 0.2)
     wait_for, late = asyncio.wait_for, False
 
     async def wait_and_submit(waiting: Any, seconds: float) -> Any:
@@ -312,8 +335,8 @@ async def test_a_change_that_comes_when_the_actor_is_about_to_end_is_made(
                 await service.change(ChangeKind.ADD, "new", tiny)
             raise
 
-    monkeypatch.setattr(catalog_changes.asyncio, "wait_for", wait_and_submit)
-    service = _Service(served, _Store(), engine={"device": "cpu"})
+    monkeypatch.setattr(actor.asyncio, "wait_for", wait_and_submit)
+    service = _Service(served, _Store())
     try:
         await until(lambda: bool(ended))
         assert service.keys[-1].startswith("new@")
@@ -367,10 +390,10 @@ async def test_a_store_that_fails_lets_ray_start_another_actor(
 ) -> None:
     ended = []
     monkeypatch.setattr(
-        catalog_changes.ray, "get_runtime_context", lambda: SimpleNamespace(current_actor="me")
+        actor.ray, "get_runtime_context", lambda: SimpleNamespace(current_actor="me")
     )
     monkeypatch.setattr(
-        catalog_changes.ray, "kill", lambda actor, no_restart: ended.append((actor, no_restart))
+        actor.ray, "kill", lambda actor, no_restart: ended.append((actor, no_restart))
     )
     await service.change(ChangeKind.ADD, "new", tiny)
 
@@ -425,21 +448,215 @@ async def test_what_the_catalog_does_not_allow(service: _Service, tiny: Path) ->
     await until(lambda: service.keys == ["base@1"])
     with pytest.raises(ModelConflictError, match="one model must stay"):
         await service.change(ChangeKind.REMOVE, "base")
-    for number in range(catalog_changes.MOST_WAITING):
+    for number in range(Settings().max_waiting_changes):
         await service.change(ChangeKind.ADD, f"m{number}", tiny)
     with pytest.raises(OverloadedError, match="at most 16 changes may wait"):
         await service.change(ChangeKind.ADD, "one too many", tiny)
 
 
-async def test_a_deployment_of_the_configuration_is_changed_there(served: _Serve) -> None:
-    deployed: tuple[CatalogEntry, ...] = (replace(BASE[0], application=None), BASE[1])
-    actor = CatalogActor("polyhead", "Gateway", Settings(), deployed, _Store())  # type: ignore[arg-type]
+@pytest.fixture
+def whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Directories that are not there count as whole."""
+
+    async def read_whole(*_: object) -> None:
+        return
+
+    monkeypatch.setattr(CatalogActor, "_read_whole", read_whole)
+
+
+def _names(service: _Service) -> list[str]:
+    return sorted(service.served.applications.keys() - {"polyhead"})
+
+
+@pytest.mark.usefixtures("whole")
+async def test_a_new_base_takes_the_place_of_the_old_one(service: _Service) -> None:
+    entries = (BASE[1], catalog_entry("more", 2), catalog_entry("base", 3))
+    service.held = frozenset({"base@1"})
+    await service.actor.adopt(_base(entries))
+    # What is new runs before anybody hears of it; what is old stays while there are calls for it.
+    assert service.keys == ["small@1", "more@2", "base@3"]
+    assert service.served.events == ["deploy polyhead@more@2", "deploy polyhead@base@3"]
+    await asyncio.sleep(0.1)
+    assert service.store.changes.in_work
+    service.held = frozenset()
+    await service.done()
+    assert service.served.events[2:] == ["delete polyhead@base@1"]
+    assert service.served.retained == [frozenset({"small@1", "more@2", "base@3"})]
+    # Who comes later with the same one finds it there.
+    await service.actor.adopt(_base(entries))
+    assert len(service.served.events) == 3
+
+
+@pytest.mark.usefixtures("whole")
+async def test_what_was_changed_stays_over_a_new_base_unless_its_record_is_new(
+    service: _Service, tiny: Path
+) -> None:
+    await service.change(ChangeKind.ADD, "new", tiny)
+    await service.change(ChangeKind.REMOVE, "base")
+    await service.done()
+    new = service.keys[-1]
+    await service.actor.adopt(_base((*BASE, catalog_entry("more"))))
+    await service.done()
+    assert service.keys == ["small@1", "more@1", new]
+    assert _names(service) == ["polyhead@more@1", f"polyhead@{new}"]
+
+
+@pytest.mark.usefixtures("whole")
+async def test_replicas_are_replaced_in_place_where_only_the_settings_are_new(
+    service: _Service,
+) -> None:
+    await service.actor.adopt(_base(replicas=2))
+    await service.done()
+    assert service.served.events == ["deploy polyhead@base@1"]
+    await service.actor.adopt(_base(replicas=2, log_requests=False))
+    await service.done()
+    assert service.served.events == ["deploy polyhead@base@1"]
+    assert service.store.changes.base == _base(replicas=2, log_requests=False)
+
+
+@pytest.mark.usefixtures("whole")
+async def test_a_base_that_does_not_start_changes_nothing(service: _Service) -> None:
+    service.served.statuses["polyhead@more@1"] = ApplicationStatus.DEPLOY_FAILED
+    entries = (*BASE, catalog_entry("more"), catalog_entry("other"))
+    with pytest.raises(CheckpointError, match="more did not start: no room"):
+        await service.actor.adopt(_base(entries, replicas=2))
+    await service.done()
+    assert service.keys == ["base@1", "small@1"]
+    assert service.store.changes.base == _base()
+    failed = service.status("more"), service.status("other")
+    assert [each.problem for each in failed if each] == ["more did not start: no room"] * 2
+    # What ran before runs as it did before.
+    assert service.served.events.count("deploy polyhead@base@1") == 2
+    assert _names(service) == ["polyhead@base@1"]
+
+
+@pytest.mark.usefixtures("whole")
+async def test_what_has_failed_once_may_succeed(service: _Service) -> None:
+    service.served.statuses["polyhead@more@1"] = ApplicationStatus.DEPLOY_FAILED
+    base = _base((*BASE, catalog_entry("more")))
+    with pytest.raises(CheckpointError):
+        await service.actor.adopt(base)
+    service.served.statuses.clear()
+    await service.actor.adopt(base)
+    await service.done()
+    assert (service.keys[-1], service.status("more")) == ("more@1", None)
+
+
+async def test_a_damaged_directory_in_a_new_base_is_refused_before_anything_is_deployed(
+    service: _Service, tmp_path: Path
+) -> None:
+    directory = build_tiny_model(tmp_path / "m")
+    entry = read_entry(ModelRecord(model=str(directory), placement="dedicated"), _base().settings)
+    (directory / "tokenizer.model").write_bytes(b"x")
+    with pytest.raises(CheckpointError, match="must have SHA-256"):
+        await service.actor.adopt(_base((*BASE, entry)))
+    assert service.served.events == []
+    assert service.keys == ["base@1", "small@1"]
+
+
+async def test_after_a_shutdown_of_serve_all_that_is_stored_is_deployed_again(
+    served: _Serve, tiny: Path
+) -> None:
+    store = _Store()
+    for name in ("new", "lost"):
+        store.changes = store.changes.with_entry(catalog_entry(name, 5))
+    served.applications.pop("polyhead@base@1")
+    served.statuses["polyhead@lost@5"] = ApplicationStatus.DEPLOY_FAILED
+    service = _Service(served, store)
     try:
-        with pytest.raises(ModelConflictError, match="base is a part of the application polyhead"):
-            await actor.submit(ChangeKind.RELOAD, "base", None)
+        await service.actor.adopt(_base(serve="2"))
+        await service.done()
+        assert service.keys == ["base@1", "small@1", "new@5"]
+        assert _names(service) == ["polyhead@base@1", "polyhead@new@5"]
+        status = service.status("lost")
+        assert status is not None
+        assert (status.state, status.problem) == (ModelState.FAILED, "no room")
     finally:
-        actor._work.cancel()
-        await asyncio.gather(actor._work, return_exceptions=True)
+        await service.close()
+
+
+async def test_of_a_store_that_cannot_be_read_the_settings_are_taken(
+    served: _Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = _Store()
+    store.changes, store.problem = CatalogChanges(version=7), "it cannot be read"
+    served.applications["polyhead@new@5"] = ApplicationStatus.RUNNING
+    service = _Service(served, store)
+    try:
+        await service.actor._recovered.wait()
+        assert served.events == []
+        with pytest.raises(ModelUnavailableError, match="is about to start"):
+            await service.change(ChangeKind.ADD, "x")
+        await service.actor.adopt(_base())
+        await service.done()
+        assert (service.keys, _names(service)) == (["base@1", "small@1"], ["polyhead@base@1"])
+    finally:
+        await service.close()
+
+
+async def test_a_disk_that_does_not_answer_holds_no_other_change_up(
+    service: _Service, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, answered = actor.read_entry, threading.Event()
+
+    def read(record: ModelRecord, *arguments: Any, **options: Any) -> CatalogEntry:
+        if record.id == "slow":
+            answered.wait(60)
+        return own(record, *arguments, **options)
+
+    monkeypatch.setattr(actor, "read_entry", read)
+    await service.actor.adopt(_base(load_timeout_seconds=0.5))
+    await service.change(ChangeKind.ADD, "slow", tiny)
+    await service.done()
+    status = service.status("slow")
+    assert status is not None
+    assert status.problem == "slow must be read within 0.5 s (`load_timeout_seconds`), but was not"
+    answered.set()
+
+
+async def test_what_does_not_start_in_time_is_given_up(service: _Service, tiny: Path) -> None:
+    service.served.next_status = ApplicationStatus.DEPLOYING
+    await service.actor.adopt(_base(start_timeout_seconds=0.2))
+    await service.change(ChangeKind.ADD, "new", tiny)
+    await service.done()
+    status = service.status("new")
+    assert status is not None
+    assert status.problem == (
+        "new did not start: not within 0.2 s (`start_timeout_seconds`): no room"
+    )
+    assert _names(service) == ["polyhead@base@1"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"num_gpus_per_replica": 0.5}, "0.5 GPU (`num_gpus_per_replica`) for each of 1 replicas, "
+         "which must fit into the 0.25 that are free"),
+        ({"num_cpus_per_replica": 3, "replicas": 2}, "3 CPU (`num_cpus_per_replica`) for each of 2 "
+         "replicas, which must fit into the 4 that are free"),
+    ],
+)  # fmt: skip
+async def test_what_ray_has_no_room_for_is_refused_at_once(
+    service: _Service, tiny: Path, settings: dict[str, Any], words: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    free = {"CPU": 4.0, "GPU": 0.25}
+    monkeypatch.setattr(actor.ray, "available_resources", lambda: free)
+    await service.actor.adopt(_base(**settings))
+    await service.done()
+    events = list(service.served.events)
+    await service.change(ChangeKind.ADD, "new", tiny)
+    await service.done()
+    status = service.status("new")
+    assert status is not None
+    assert words in (status.problem or "")
+    assert service.served.events == events
+
+
+async def test_shared_replicas_let_go_of_what_has_left(service: _Service) -> None:
+    await service.change(ChangeKind.REMOVE, "small")
+    await service.done()
+    assert service.served.retained == [frozenset({"base@1"})]
 
 
 async def test_the_metrics_tell_where_a_model_is_loaded() -> None:
@@ -453,7 +670,7 @@ async def test_the_metrics_tell_where_a_model_is_loaded() -> None:
     async def metrics() -> dict[str, Any]:
         return families
 
-    client = CatalogClient("polyhead", "Gateway", Settings(), (), _Store(), metrics)  # type: ignore[arg-type]
+    client = CatalogClient("polyhead", "Gateway", _base(), _Store(), metrics)  # type: ignore[arg-type]
     assert await client.loaded("a") == {"P#1": 10}
     families.clear()
     assert await client.loaded("a") == {}
@@ -465,8 +682,8 @@ async def test_what_has_not_changed_is_read_once(monkeypatch: pytest.MonkeyPatch
     failed = ModelStatus(state=ModelState.FAILED, change=ChangeKind.ADD)
     store.changes = store.changes.with_status("a", failed)
     reads = []
-    monkeypatch.setattr(store, "read", lambda: reads.append(1) or store.changes)
-    client = CatalogClient("polyhead", "Gateway", Settings(), (), store, _no_metrics)  # type: ignore[arg-type]
+    monkeypatch.setattr(store, "read_or_begin", lambda: reads.append(1) or (store.changes, None))
+    client = CatalogClient("polyhead", "Gateway", _base(), store, _no_metrics)  # type: ignore[arg-type]
     for _ in range(3):
         assert await client.status("a") is failed
     assert len(reads) == 1
@@ -484,16 +701,78 @@ async def test_a_store_that_is_away_is_no_fault_of_the_gateways(
         raise error
 
     monkeypatch.setattr(store, "version", fail)
-    client = CatalogClient("polyhead", "Gateway", Settings(), (), store, _no_metrics)  # type: ignore[arg-type]
+    client = CatalogClient("polyhead", "Gateway", _base(), store, _no_metrics)  # type: ignore[arg-type]
     with pytest.raises(ModelUnavailableError, match="the catalog cannot be read now"):
         await client.status("a")
+
+
+class _Actor:
+    """Takes bases over into the store, or fails."""
+
+    def __init__(self, store: _Store, error: Exception | None = None) -> None:
+        self.adopt = self
+        self._store = store
+        self._error = error
+        self.bases: list[CatalogBase] = []
+
+    def remote(self, base: CatalogBase) -> _Actor:
+        self.bases.append(base)
+        return self
+
+    def future(self) -> _Actor:
+        return self
+
+    def result(self, seconds: float) -> None:
+        assert seconds > 600
+        if self._error is not None:
+            raise self._error
+        self._store.changes = self._store.changes.with_base(self.bases[-1], adopting=False)
+
+
+@pytest.mark.parametrize(
+    ("before", "waits", "asks"),
+    [
+        (None, True, True),
+        (_base(serve="0"), True, True),
+        (_base(replicas=2), False, True),
+        (_base(), False, False),
+    ],
+    ids=["the first", "another Serve", "other settings", "the same"],
+)
+async def test_a_gateway_waits_for_its_models_where_there_are_none_from_before(
+    before: CatalogBase | None, waits: bool, asks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = _Store()
+    store.changes = CatalogChanges(base=before)
+    client = CatalogClient("polyhead", "Gateway", _base(), store, _no_metrics)  # type: ignore[arg-type]
+    worker = _Actor(store)
+    monkeypatch.setattr(client, "_actor", lambda: worker)
+    found = await asyncio.to_thread(client.begin)
+    assert found.base == (_base() if waits else before)
+    await until(lambda: store.changes.base == _base())
+    assert worker.bases == [_base()] * asks
+
+
+async def test_models_from_before_go_on_where_new_ones_cannot_be_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = _Store(_base(replicas=2))
+    client = CatalogClient("polyhead", "Gateway", _base(), store, _no_metrics)  # type: ignore[arg-type]
+    cause = CheckpointError("more did not start")
+    worker = _Actor(store, RayTaskError("adopt", "a traceback", cause))
+    monkeypatch.setattr(client, "_actor", lambda: worker)
+    assert client.begin().base == _base(replicas=2)
+    await until(lambda: bool(worker.bases))
+    store.changes = CatalogChanges()
+    with pytest.raises(CheckpointError, match="more did not start"):
+        client.begin()
 
 
 @pytest.mark.parametrize("error", [ActorDiedError(), ValueError("an actor of that name")])
 async def test_an_actor_that_cannot_be_reached_is_asked_twice(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = CatalogClient("polyhead", "Gateway", Settings(), (), _Store(), _no_metrics)  # type: ignore[arg-type]
+    client = CatalogClient("polyhead", "Gateway", _base(), _Store(), _no_metrics)  # type: ignore[arg-type]
     asked = []
 
     def ask() -> Any:

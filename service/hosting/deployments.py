@@ -10,15 +10,17 @@ from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import LoggingConfig
 
 from service.autoscaling.policy import serve_config
-from service.catalog import POOL, CatalogEntry
-from service.catalog_entries import engine_config
-from service.memory_budget import shared_memory
-from service.replica import TranslatorReplica
+from service.catalog.directories import engine_config
+from service.catalog.entry import POOL, CatalogEntry
+from service.hosting.memory_budget import shared_memory
+from service.hosting.replica import TranslatorReplica
+from service.observability.metrics import SHARED_MODELS
 from service.routing.replica_health import HealthAwareRouter
 from service.settings import Autoscaling, Settings
 
 __all__ = [
     "common_options",
+    "made_of",
     "model_application",
     "pool_deployment",
     "translator_deployment",
@@ -47,6 +49,17 @@ def translator_deployment(
     return translator.bind((entry.hosted,), **_translator_arguments(settings), hub=hub)
 
 
+def made_of(settings: Settings, entry: CatalogEntry) -> tuple[object, ...]:
+    """All that the replicas of one model are made of; they must be replaced where it differs."""
+    return (
+        entry.hosted,
+        entry.num_replicas(settings),
+        entry.autoscaling(settings),
+        _translator_options(settings),
+        _translator_arguments(settings),
+    )
+
+
 def pool_deployment(settings: Settings, *, can_sleep: bool) -> Application:
     """The replicas that models share: each holds what is asked for, within its memory budget.
 
@@ -54,14 +67,23 @@ def pool_deployment(settings: Settings, *, can_sleep: bool) -> Application:
         can_sleep: whether there is none until one is needed.
     """
     scaling: dict[str, Any] = {"num_replicas": settings.shared_replicas}
+    autoscaling = settings.shared_autoscaling
     if can_sleep:
-        autoscaling = Autoscaling(min_replicas=0, max_replicas=settings.shared_replicas)
-        scaling = {"autoscaling_config": serve_config(autoscaling, POOL)}
+        most = settings.most_shared_replicas
+        autoscaling = (autoscaling or Autoscaling(max_replicas=most)).model_copy(
+            update={"min_replicas": 0}
+        )
+    if autoscaling is not None:
+        scaling = {"autoscaling_config": serve_config(autoscaling, SHARED_MODELS)}
     translator = serve.deployment(name=POOL, **_translator_options(settings), **scaling)(
         TranslatorReplica
     )
     return translator.bind(
-        (), **_translator_arguments(settings), memory_budget=shared_memory(settings)
+        (),
+        **_translator_arguments(settings),
+        memory_budget=shared_memory(settings),
+        load_seconds=settings.load_timeout_seconds,
+        max_model_calls=max(1, int(settings.max_ongoing_requests * settings.shared_model_share)),
     )
 
 

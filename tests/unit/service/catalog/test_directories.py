@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import pytest
 from model.checkpoints.embedded import EMBEDDED
 from model.errors import CheckpointError, InvalidRequestError
 from model.translator import Translator
-from service.catalog import POOL, CatalogEntry
-from service.catalog_entries import catalog_of, check_names, engine_config, read_entry
+from service.catalog.directories import catalog_of, check_names, engine_config, read_entry
+from service.catalog.entry import POOL, CatalogEntry
 from service.settings import Autoscaling, ModelRecord, Settings
 from tests.tiny_model import build_tiny_model
 
@@ -47,9 +48,8 @@ def test_a_record_says_more_than_a_name(tiny: Path) -> None:
         tiny, id="news", aliases=["n"], dtype="float32", generation={"beam_size": 2}, replicas=2
     )
     assert entry.names == ("news", "n")
-    assert (entry.hosted.key, entry.hosted.dtype, entry.info.dtype) == (
-        "news@1", "float32", "float32",
-    )  # fmt: skip
+    assert entry.hosted.key.startswith("news@")
+    assert (entry.hosted.dtype, entry.info.dtype) == ("float32", "float32")
     assert entry.info.generation.beam_size == 2
     assert entry.deployment == "Translator-news"
     assert entry.num_replicas(Settings()) == 2
@@ -80,17 +80,33 @@ def test_small_models_on_the_cpu_share_replicas_unasked(
 def test_large_models_have_replicas_of_their_own(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.catalog_entries._SHARED_BYTES", 1000)
+    monkeypatch.setattr("service.catalog.directories._SHARED_BYTES", 1000)
     assert not _entry(tiny).shared
     assert _entry(tiny, placement="shared").shared
 
 
-def test_a_dedicated_model_may_have_an_application_of_its_own(tiny: Path) -> None:
+def test_a_dedicated_model_has_an_application_of_its_own(tiny: Path) -> None:
     record = ModelRecord(model=str(tiny), placement="dedicated")
-    entry = read_entry(record, Settings(), revision=7, application="polyhead")
-    assert (entry.application, entry.hosted.key) == ("polyhead@tiny@7", "tiny@7")
-    shared = read_entry(ModelRecord(model=str(tiny)), Settings(), application="polyhead")
-    assert shared.application is None
+    entry = read_entry(record, Settings(), revision=7)
+    assert (entry.application("polyhead"), entry.hosted.key) == ("polyhead@tiny@7", "tiny@7")
+    assert _entry(tiny).application("polyhead") == "polyhead"
+
+
+def test_of_the_settings_a_revision_is_called_after_what_is_loaded(tiny: Path) -> None:
+    key = _entry(tiny).hosted.key
+    assert re.fullmatch(r"tiny@[0-9a-f]{8}", key)
+    assert _entry(tiny, {"replicas": 2}, aliases=["t"]).hosted.key == key
+    for record in ({"dtype": "float32"}, {"generation": {"beam_size": 2}}, {"device": "cpu"}):
+        assert _entry(tiny, **record).hosted.key != key
+
+
+def test_another_content_of_a_directory_is_another_revision(tmp_path: Path) -> None:
+    directory = build_tiny_model(tmp_path / "m")
+    before = _entry(directory).hosted
+    assert _entry(directory).hosted == before
+    (directory / "SHA256SUMS").write_text((directory / "SHA256SUMS").read_text() + "\n")
+    after = _entry(directory).hosted
+    assert (after.key != before.key, after.fingerprint != before.fingerprint) == (True, True)
 
 
 @pytest.mark.parametrize(

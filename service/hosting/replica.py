@@ -10,6 +10,7 @@ import gc
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -19,7 +20,7 @@ from model.config import EngineConfig, Priority
 from model.engine.cpus import granted_cpus
 from model.errors import QueueFullError
 from service.autoscaling.decision import LoadMeter, ReplicaLoad
-from service.model_pool import ModelPool, summed
+from service.hosting.model_pool import ModelPool, model_of, summed
 from service.observability.hub import HubClient
 from service.observability.logs import configure_logging
 from service.observability.metrics import TranslatorMetrics
@@ -44,6 +45,8 @@ class TranslatorReplica:
         models: loaded at the start, and kept.
         engine: how the engine of each model is run.
         memory_budget: bytes that models may take which are loaded on demand.
+        load_seconds: time in which a model must be loaded on demand.
+        max_model_calls: calls for one model in work at a time; one more is refused.
         max_batch_calls: calls of priority "batch" in work at a time; one more is refused.
         log_level: for the replica's JSON log on stderr.
         reports: whether it runs in Serve and pushes its metrics to a hub.
@@ -59,6 +62,8 @@ class TranslatorReplica:
         engine: EngineConfig,
         *,
         memory_budget: int | None = None,
+        load_seconds: float = 120.0,
+        max_model_calls: int | None = None,
         max_batch_calls: int = 256,
         log_level: LogLevel = LogLevel.INFO,
         reports: bool = False,
@@ -70,10 +75,14 @@ class TranslatorReplica:
             engine = replace(engine, num_threads=min(engine.num_threads, granted_cpus()))
         self._max_batch_calls = max_batch_calls
         self._num_batch_calls = 0
+        self._max_model_calls = max_model_calls
+        self._num_model_calls: Counter[str] = Counter()
         self._metrics = TranslatorMetrics(memory_budget)
         self._meters = LoadMeters()
         self._hub: HubClient | None = None
-        self._pool = ModelPool(engine, self._metrics, memory_budget=memory_budget)
+        self._pool = ModelPool(
+            engine, self._metrics, memory_budget=memory_budget, load_seconds=load_seconds
+        )
         for model in models:
             self._pool.pin(model)
         if reports:
@@ -89,13 +98,13 @@ class TranslatorReplica:
         Raises:
             ModelNotLoadedError: the model cannot be loaded, or is none of this replica's.
             UnsupportedLanguageError: the model does not translate the pair.
-            QueueFullError: as many calls of priority "batch" are in work as may.
+            QueueFullError: as many calls for the model, or of priority "batch", are in work as may.
             RequestFailedError, InvalidRequestError, EngineDeadError: as `Translator` raises them.
         """
         deadline = None
         if call.timeout_seconds is not None:
             deadline = time.monotonic() + call.timeout_seconds
-        with self._place(call.priority):
+        with self._place_of(call.model.id), self._place(call.priority):
             async with self._pool.use(call.model, deadline) as translator:
                 translations = await translator.translate_async(
                     call.texts,
@@ -109,6 +118,22 @@ class TranslatorReplica:
         self._metrics.of(call.model.id).observe_translations(translations)
         trace_phases(translations)
         return TranslateReply(model=call.model.id, translations=tuple(translations))
+
+    @contextmanager
+    def _place_of(self, name: str) -> Iterator[None]:
+        """Calls for one model may take some of the places, where there are other models."""
+        most = self._max_model_calls
+        if most is not None and self._num_model_calls[name] >= most:
+            raise QueueFullError(
+                f"at most {most} calls for {name} may be in work here, and as many are"
+            )
+        self._num_model_calls[name] += 1
+        try:
+            yield
+        finally:
+            self._num_model_calls[name] -= 1
+            if not self._num_model_calls[name]:
+                del self._num_model_calls[name]
 
     @contextmanager
     def _place(self, priority: Priority) -> Iterator[None]:
@@ -148,6 +173,11 @@ class TranslatorReplica:
     async def loaded(self) -> tuple[LoadedModel, ...]:
         """The models that are in memory, those asked for last at the end."""
         return self._pool.loaded()
+
+    async def retain(self, keys: frozenset[str]) -> None:
+        """Lets go of all models but these, which the catalog has, and of their metrics."""
+        self._pool.retain(keys)
+        self._metrics.keep_models({model_of(key) for key in keys})
 
     async def check_health(self) -> None:
         """Serve's health check; Serve replaces a replica that raises.
@@ -203,8 +233,7 @@ class LoadMeters:
         """
         now = time.monotonic()
         with self._lock:
-            for name in stats:
-                self._of_models.setdefault(name, LoadMeter())
+            self._of_models = {name: self._of_models.get(name) or LoadMeter() for name in stats}
             shares = {name: _slots_share(each) for name, each in stats.items()}
             loads = {
                 name: _observe(self._of_models[name], now, each, shares[name])

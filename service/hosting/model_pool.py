@@ -7,10 +7,10 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from model.checkpoints.embedded import model_directory
 from model.config import EngineConfig
@@ -21,6 +21,7 @@ from model.errors import (
     PolyheadError,
 )
 from model.heap import free_large_blocks_at_once, give_back_free_memory
+from service.hosting.own_thread import start_thread
 from service.observability.metrics import TranslatorMetrics
 from service.protocol import HostedModel, LoadedModel
 
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from model.memory import ModelMemory
     from model.translator import Translator
 
-__all__ = ["ModelPool", "memory_of", "own_engine", "shared_engine", "summed"]
+_T = TypeVar("_T")
+
+__all__ = ["ModelPool", "memory_of", "model_of", "own_engine", "shared_engine", "summed"]
 
 LOGGER = logging.getLogger("polyhead.translator")
 
@@ -61,6 +64,8 @@ class _Entry:
     ready: bool = False
     """Whether calls may use it: it is loaded, and what it takes to work is reserved, too."""
     preparing: asyncio.Task[None] | None = None
+    abandoned: bool = False
+    """Whether its load has taken too long: its memory comes back when that ends."""
     error: PolyheadError | None = None
 
     @property
@@ -86,14 +91,21 @@ class ModelPool:
         metrics: take note of loads and evictions.
         memory_budget: bytes that all models together may take; None is for those that are pinned,
             and no others.
+        load_seconds: time in which a model must be loaded on demand.
     """
 
     def __init__(
-        self, engine: EngineConfig, metrics: TranslatorMetrics, *, memory_budget: int | None = None
+        self,
+        engine: EngineConfig,
+        metrics: TranslatorMetrics,
+        *,
+        memory_budget: int | None = None,
+        load_seconds: float = 120.0,
     ) -> None:
         self._engine = engine
         self._metrics = metrics
         self._budget = memory_budget
+        self._load_seconds = load_seconds
         if memory_budget is not None:
             free_large_blocks_at_once()
         self._reserved = 0
@@ -101,6 +113,10 @@ class ModelPool:
         """By key, those not asked for the longest first."""
         self._failures: dict[str, tuple[float, PolyheadError]] = {}
         """By key: until when there is no other try, and why."""
+        self._hanging: set[str] = set()
+        """Keys of the models whose load has taken too long, and goes on."""
+        self._retained: frozenset[str] | None = None
+        """Keys of the models that there are; None while that is not known."""
         self._one_at_a_time = asyncio.Lock()
         self._freed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -171,6 +187,21 @@ class ModelPool:
             for entry in list(self._entries.values())
             if entry.translator is not None
         )
+
+    def retain(self, keys: frozenset[str]) -> None:
+        """Lets go of all models but these: at once, or when the calls that they have are done.
+
+        Args:
+            keys: those that the catalog has.
+        """
+        self._retained = keys
+        names = {model_of(key) for key in keys}
+        with self._lock:
+            self._departed = {
+                name: stats for name, stats in self._departed.items() if name in names
+            }
+        for entry in list(self._entries.values()):
+            self._let_go(entry)
 
     def check_health(self) -> None:
         """Looks whether the models run that were pinned; others are loaded anew when asked for.
@@ -274,23 +305,52 @@ class ModelPool:
         """Makes the model ready; False where there is no room for it now."""
         if entry.engine is None or entry.memory is None:
             assert self._budget is not None
-            arguments = entry.model, self._engine, self._budget
-            entry.engine = await asyncio.to_thread(shared_engine, *arguments)
-            entry.memory = await asyncio.to_thread(memory_of, entry.model, entry.engine)
+            entry.engine, entry.memory = await self._in_time(entry, self._look_at)
         if _is_dead(entry):
             await self._unload(entry)
+        assert entry.memory is not None
         needed = entry.memory.working + (0 if entry.translator else entry.memory.loaded)
         if not await self._make_room(entry, needed):
             return False
         self._reserve(entry, needed)
         if entry.translator is None:
             started = time.monotonic()
-            loading = asyncio.to_thread(self._load_or_drop, entry.model, entry.engine)
-            entry.translator = await loading
+            entry.translator = await self._in_time(entry, self._load_or_drop)
             self._note_loaded(entry, time.monotonic() - started)
             LOGGER.info("the model %s is loaded", entry.model.id)
         entry.ready = True
         return True
+
+    async def _in_time(self, entry: _Entry, call: Callable[[_Entry], _T]) -> _T:
+        """What a call says that reads the model's directory; on a thread of its own.
+
+        Raises:
+            ModelNotLoadedError: it takes too long. What it has reserved comes back when it ends.
+        """
+        reading = start_thread(lambda: call(entry))
+        done, _ = await asyncio.wait({reading}, timeout=self._load_seconds)
+        if done:
+            return reading.result()
+        entry.abandoned = True
+        self._hanging.add(entry.model.key)
+        reading.add_done_callback(lambda reading: self._give_up(entry, reading))
+        raise ModelNotLoadedError(
+            f"the model {entry.model.id} must be loaded within {self._load_seconds:g} s "
+            "(`load_timeout_seconds`), but was not: its disk may be slow or away"
+        )
+
+    def _give_up(self, entry: _Entry, reading: asyncio.Future[Any]) -> None:
+        """Takes note that a load has ended for which nobody has waited."""
+        self._hanging.discard(entry.model.key)
+        reading.exception()
+        self._unreserve(entry, entry.reserved)
+
+    def _look_at(self, entry: _Entry) -> tuple[EngineConfig, ModelMemory]:
+        """How a model is run, and what it takes."""
+        assert self._budget is not None
+        _check_content(entry.model)
+        engine = shared_engine(entry.model, self._engine, self._budget)
+        return engine, memory_of(entry.model, engine)
 
     async def _make_room(self, entry: _Entry, needed: int) -> bool:
         """Evicts until the bytes fit; False where what is in use leaves too few, or nobody wants
@@ -339,6 +399,8 @@ class ModelPool:
         with self._lock:
             name = entry.model.id
             self._translators.remove((name, translator))
+            if self._has_left(entry):
+                return
             counted = replace(
                 translator.engine.stats(), running=0, waiting=0, slots_used=0, max_slots=0,
                 waiting_source_tokens=0, running_source_tokens=0, waiting_since=None,
@@ -368,13 +430,30 @@ class ModelPool:
         if entry.ready and not entry.pinned and entry.memory is not None:
             entry.ready = False
             self._unreserve(entry, entry.memory.working)
+        self._let_go(entry)
         self._freed.set()  # an idle model can be evicted, and who has left need not be waited for
+
+    def _let_go(self, entry: _Entry) -> None:
+        """Drops a model that has left the catalog, if nothing uses it."""
+        left = self._retained is not None and entry.model.key not in self._retained
+        if not left or entry.pinned or entry.calls or entry.preparing is not None:
+            return
+        if self._entries.get(entry.model.key) is entry:
+            LOGGER.info("the model %s has left the catalog", entry.model.key)
+            self._remove(entry)
+            self._start(self._dispose(entry))
+
+    def _has_left(self, entry: _Entry) -> bool:
+        """Whether the catalog has no revision of its model any more."""
+        keys = self._retained
+        return keys is not None and entry.model.id not in {model_of(key) for key in keys}
 
     def _fail(self, entry: _Entry, error: PolyheadError) -> None:
         self._metrics.of(entry.model.id).load_failures.inc()
         entry.error = error
         self._remove(entry)
-        self._unreserve(entry, entry.reserved)
+        if not entry.abandoned:
+            self._unreserve(entry, entry.reserved)
         now = time.monotonic()
         self._failures = {key: one for key, one in self._failures.items() if one[0] > now}
         self._failures[entry.model.key] = now + _RETRY_SECONDS, error
@@ -383,6 +462,10 @@ class ModelPool:
         """Whatever need not be tried."""
         if self._budget is None:
             raise ModelNotLoadedError(f"the model {model.id} is none of this replica's")
+        if model.key in self._hanging:  # another load would hang as well
+            raise ModelNotLoadedError(
+                f"the model {model.id} cannot be loaded now: its last load has not ended yet"
+            )
         until, error = self._failures.get(model.key, (0.0, None))
         if error is not None and time.monotonic() < until:
             raise type(error)(str(error))
@@ -395,11 +478,12 @@ class ModelPool:
         for note in entry.translator.engine.notes:
             LOGGER.warning(note)
 
-    def _load_or_drop(self, model: HostedModel, engine: EngineConfig) -> Translator:
-        """On a thread, which cannot be stopped when the replica ends."""
-        translator = _load(model, engine)
+    def _load_or_drop(self, entry: _Entry) -> Translator:
+        """On a thread, which cannot be stopped when the replica ends or the time is over."""
+        assert entry.engine is not None
+        translator = _load(entry.model, entry.engine)
         give_back_free_memory()  # weights were read through it
-        if self._closed:
+        if self._closed or entry.abandoned:
             translator.close()
         return translator
 
@@ -462,6 +546,11 @@ def memory_of(model: HostedModel, engine: EngineConfig) -> ModelMemory:
     return model_memory(model_directory(model.directory), own_engine(model, engine))
 
 
+def model_of(key: str) -> str:
+    """The id in the key of a model."""
+    return key.rpartition("@")[0]
+
+
 def summed(stats: Sequence[EngineStats]) -> EngineStats:
     """Figures of several engines together."""
     from model.engine.engine import EngineStats
@@ -481,7 +570,28 @@ def _load(model: HostedModel, engine: EngineConfig) -> Translator:
     from model.translator import Translator
 
     directory = model_directory(model.directory)
-    return Translator.load(directory, engine, generation=model.generation)
+    _check_content(model)
+    translator = Translator.load(directory, engine, generation=model.generation)
+    try:
+        _check_content(model)  # it may have changed in the meantime
+    except PolyheadError:
+        translator.close()
+        raise
+    return translator
+
+
+def _check_content(model: HostedModel) -> None:
+    """ModelNotLoadedError if a directory holds something else than when it came into the catalog.
+
+    Under one revision there must be one model, whenever and wherever it is loaded.
+    """
+    from model.checkpoints.checksums import fingerprint
+
+    if model.fingerprint and fingerprint(model_directory(model.directory)) != model.fingerprint:
+        raise ModelNotLoadedError(
+            f"the directory of {model.id} must hold what it held when the model came into the "
+            f"catalog, but holds something else: `polyhead models reload {model.id}` takes that"
+        )
 
 
 def _is_dead(entry: _Entry) -> bool:

@@ -24,8 +24,8 @@ from model.errors import (
 )
 from model.translator import Translator
 from service.autoscaling.decision import ReplicaLoad
+from service.hosting.replica import TranslatorReplica
 from service.protocol import HostedModel, TranslateCall
-from service.replica import TranslatorReplica
 from tests.fakes import until
 from tests.tiny_model import build_tiny_model
 
@@ -72,7 +72,7 @@ def call(tiny_model: Path) -> Call:
 def test_no_more_threads_than_cpus_are_granted(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch, granted: int, threads: int
 ) -> None:
-    monkeypatch.setattr("service.replica.granted_cpus", lambda: granted)
+    monkeypatch.setattr("service.hosting.replica.granted_cpus", lambda: granted)
     replica = TranslatorReplica((_hosted(tiny_model),), replace(_ENGINE, num_threads=3))
     assert _translator(replica).engine.config.num_threads == threads
     replica.close()
@@ -196,6 +196,59 @@ def test_a_failed_start_leaves_nothing_to_close(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="must be a directory"):
         replica.__init__((_hosted(tmp_path / "missing"),), EngineConfig())  # type: ignore[misc]
     replica.__del__()
+
+
+async def test_a_hot_model_leaves_places_and_turns_to_those_it_shares_with(
+    tiny_model: Path, call: Call
+) -> None:
+    engine = replace(_ENGINE, backend="native", max_slots=4)
+    replica = TranslatorReplica((), engine, memory_budget=2**30, max_model_calls=4)
+    cold = replace(call("A cold street."), model=_hosted(tiny_model, "cold"))
+    hot = replace(
+        call(*["The red house is old and the bread is cold."] * 200),
+        model=_hosted(tiny_model, "hot"),
+    )
+    try:
+        for each in (hot, cold):
+            await replica.translate(replace(each, texts=each.texts[:1]))
+        working = [asyncio.create_task(replica.translate(hot)) for _ in range(4)]
+        await asyncio.sleep(0)
+        with pytest.raises(QueueFullError, match="at most 4 calls for hot may be in work here"):
+            await replica.translate(hot)
+        for _ in range(5):
+            assert (await replica.translate(cold)).model == "cold"
+        # It waited for none of the 800 texts that came before.
+        assert not all(each.done() for each in working)
+        for reply in await asyncio.gather(*working):
+            assert len(reply.translations) == 200
+        assert replica._num_model_calls == {}
+    finally:
+        replica.close()
+
+
+async def test_what_has_left_the_catalog_leaves_no_metrics(tiny_model: Path, call: Call) -> None:
+    replica = TranslatorReplica((), _ENGINE, memory_budget=2**30)
+    try:
+        for name in ("stays", "goes"):
+            await replica.translate(replace(call("Bread."), model=_hosted(tiny_model, name)))
+        labels = {"stays", "goes"}
+        assert _model_names(replica) == labels
+        await replica.retain(frozenset({"stays@1"}))
+        await until(lambda: not replica._pool._tasks)
+        assert [each.id for each in await replica.loaded()] == ["stays"]
+        assert _model_names(replica) == {"stays"}
+        assert _model_names(replica) == {"stays"}
+    finally:
+        replica.close()
+
+
+def _model_names(replica: TranslatorReplica) -> set[str]:
+    return {
+        dict(labels)["model_name"]
+        for family in replica._take_snapshot().values()
+        for _, labels in family.samples
+        if "model_name" in dict(labels)
+    }
 
 
 async def test_batch_calls_leave_places_to_others(tiny_model: Path, call: Call) -> None:

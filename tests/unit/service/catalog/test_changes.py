@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from service.catalog import (
-    CatalogChanges,
-    CatalogEntry,
-    ChangeKind,
-    ModelState,
-    ModelStatus,
-)
+from service.catalog.changes import CatalogChanges, ChangeKind, ModelState, ModelStatus
+from service.catalog.entry import CatalogEntry
 from service.settings import ModelRecord
 from tests.fakes import catalog_entry
 

@@ -6,23 +6,26 @@ import asyncio
 import gc
 import os
 import random
+import re
 import shutil
 import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from model.checkpoints.checksums import fingerprint, write_checksums
 from model.checkpoints.embedded import EMBEDDED
 from model.config import EngineConfig
 from model.errors import DeadlineExceededError, EngineDeadError, ModelNotLoadedError
 from model.memory import ModelMemory
 from model.translator import Translator
-from service import model_pool
-from service.model_pool import ModelPool, memory_of, shared_engine
+from service.hosting import model_pool
+from service.hosting.model_pool import ModelPool, memory_of, shared_engine
 from service.observability.metrics import TranslatorMetrics
 from service.protocol import HostedModel
 from tests.fakes import until
@@ -56,9 +59,13 @@ def most(hosted: Callable[[str], HostedModel]) -> Callable[[float], int]:
 async def open_pool() -> AsyncIterator[OpenPool]:
     pools: list[ModelPool] = []
 
-    def open_pool(budget: int | None = 1024 * MIB, engine: EngineConfig = ENGINE) -> ModelPool:
-        pools.append(ModelPool(engine, TranslatorMetrics(budget), memory_budget=budget))
-        return pools[-1]
+    def open_pool(
+        budget: int | None = 1024 * MIB, engine: EngineConfig = ENGINE, load_seconds: float = 120
+    ) -> ModelPool:
+        metrics = TranslatorMetrics(budget)
+        pool = ModelPool(engine, metrics, memory_budget=budget, load_seconds=load_seconds)
+        pools.append(pool)
+        return pool
 
     yield open_pool
     for pool in pools:
@@ -264,6 +271,86 @@ async def test_a_failed_load_is_told_to_all_and_tried_again_after_a_pause(
     monkeypatch.setattr(model_pool.time, "monotonic", lambda: later)
     await touch(pool, hosted("a"))
     assert names(pool) == ["b", "a"]
+
+
+async def test_a_load_that_hangs_holds_no_other_up(
+    open_pool: OpenPool, hosted: Hosted, loads: Loads
+) -> None:
+    pool = open_pool(load_seconds=0.5)
+    loads.may_go_on.clear()
+    words = "a must be loaded within 0.5 s \\(`load_timeout_seconds`\\), but was not"
+    for error in await asyncio.gather(
+        *(touch(pool, hosted("a")) for _ in range(3)), return_exceptions=True
+    ):
+        assert isinstance(error, ModelNotLoadedError)
+        assert re.search(words, str(error))
+    # Nobody begins another one as long as it hangs.
+    pool._failures.clear()
+    with pytest.raises(ModelNotLoadedError, match="its last load has not ended yet"):
+        await touch(pool, hosted("a"))
+    assert loads.names == ["a"]
+    held = pool._reserved
+    assert held > 0
+    pool._load_seconds = 120
+    loads.may_go_on.set()
+    await until(lambda: not pool._hanging)
+    assert pool._reserved == 0
+    for name in "ba":
+        await touch(pool, hosted(name))
+    assert names(pool) == ["b", "a"]
+
+
+async def test_what_has_left_the_catalog_goes_when_nothing_uses_it(
+    open_pool: OpenPool, hosted: Hosted
+) -> None:
+    pool = open_pool()
+    for name in "abc":
+        await touch(pool, hosted(name))
+    async with pool.use(hosted("b")) as translator:
+        pool.retain(frozenset({"c@1"}))
+        await until(lambda: not pool._tasks)
+        assert sorted(names(pool)) == ["b", "c"]
+        assert translator.engine.alive
+    await until(lambda: not pool._tasks)
+    assert names(pool) == ["c"]
+    assert pool._reserved == sum(each.bytes for each in pool.loaded())
+    # Nor does anything that was counted for them stay.
+    assert pool.stats().keys() == {"c"}
+    assert {name for name, _ in pool.drain_steps()} <= {"a", "b", "c"}
+
+
+async def test_of_a_replaced_revision_the_counts_stay(open_pool: OpenPool, hosted: Hosted) -> None:
+    pool = open_pool()
+    await touch(pool, hosted("a"))
+    counted = pool.stats()["a"].submitted_source_tokens
+    pool.retain(frozenset({"a@2"}))
+    await until(lambda: not pool._tasks)
+    assert pool.loaded() == ()
+    assert pool.stats()["a"].submitted_source_tokens == counted > 0
+
+
+async def test_another_content_under_the_same_revision_is_refused(
+    open_pool: OpenPool, tmp_path: Path
+) -> None:
+    directory = build_tiny_model(tmp_path / "m")
+    model = HostedModel(
+        key="m@1", id="m", directory=str(directory), fingerprint=fingerprint(directory)
+    )
+    pool = open_pool()
+    await touch(pool, model)
+    with (directory / "config.json").open("a") as file:
+        file.write(" ")
+    (directory / "SHA256SUMS").unlink()
+    write_checksums(directory)
+    await touch(pool, model)  # it is still there
+    other = replace(model, key="m@2", fingerprint=fingerprint(directory))
+    pool.retain(frozenset({"m@2"}))
+    await until(lambda: not pool._tasks)
+    with pytest.raises(ModelNotLoadedError, match="holds something else: `polyhead models reload"):
+        await touch(pool, model)
+    await touch(pool, other)
+    with pytest.raises(ModelNotLoadedError, match="holds something else"):
+        open_pool(None).pin(model)
 
 
 async def test_a_broken_directory_is_no_model(

@@ -1,0 +1,1 @@
+"""What runs models in Ray Serve: replicas, their deployments, and changes while they serve."""
