@@ -107,6 +107,16 @@ class TextOptions:
                     "keep",
                 )
 
+    def for_texts(self, indices: Sequence[int]) -> Self:
+        """For a call with these of the request's texts alone."""
+        numbers = {index: number for number, index in enumerate(indices)}
+        spans = tuple(
+            span._replace(text=numbers[span.text])
+            for span in self.keep_spans
+            if span.text in numbers
+        )
+        return replace(self, keep_spans=spans)
+
     def to_pivot(self) -> Self:
         """For the model on the way to the last one: what is kept is kept, and terms of the glossary
         are too, so that the last one finds them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -34,6 +34,8 @@ class RequestContext:
     target: str = ""
     model: str = ""
     """Id of the model that is asked now, or was asked last."""
+    timings: Mapping[str, float] = field(default_factory=dict)
+    """Seconds inside the models by phase."""
 
     def attach(self, scope: MutableMapping[str, Any]) -> None:
         """Stores this in `scope`, where `of` finds it."""

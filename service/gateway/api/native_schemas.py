@@ -25,6 +25,7 @@ __all__ = [
     "MAX_LISTED_PAIRS",
     "Alignment",
     "ChangeReply",
+    "DetectedLanguage",
     "ErrorBody",
     "ErrorReply",
     "GenerationDefaults",
@@ -166,8 +167,9 @@ class TranslateRequest(_Request):
     """The text to translate. Either this or `texts`."""
     texts: list[str] | None = Field(default=None, min_length=1, fail_fast=True)
     """The texts to translate; the answer keeps their order."""
-    source: LanguageCode
-    """Language code of the text, as `GET /v1/models` lists them."""
+    source: LanguageCode | None = None
+    """Language code of the text: as `GET /v1/models` lists them, or one that means the same ("en-US",
+    "deu_Latn"). Without it, the language of each text is detected."""
     target: LanguageCode
     """Language code of the translation."""
     model: ModelName | None = None
@@ -244,6 +246,15 @@ class Alignment(Reply):
     """The same in the translation."""
 
 
+class DetectedLanguage(Reply):
+    """The language that a text was found to be in."""
+
+    language: str
+    """Its code, of those from which the target can be reached, and the target's own."""
+    confidence: float
+    """From 0 to 1; 0 for a text that tells nothing."""
+
+
 class Hypothesis(Reply):
     """One of several translations of a text."""
 
@@ -260,6 +271,8 @@ class TranslationBody(Reply):
     text: str
     finish_reason: Literal["stop", "length"]
     """"stop": the model came to its end. "length": a sentence was cut at `max_new_tokens`."""
+    detected_source: DetectedLanguage | None = None
+    """There when the request has no `source`. A text in the target's language stays as it is."""
     score: float | None = None
     """Length-normalised log-probability; there when `return_scores` is true, and null for a text
     without anything to translate."""
@@ -297,6 +310,8 @@ class TranslateReplyBody(Reply):
                 {
                     "translations": [{"text": _TRANSLATION, "finish_reason": "stop"}],
                     "model": "en-de",
+                    "source": "en",
+                    "target": "de",
                     "usage": {"source_tokens": 14, "target_tokens": 13},
                     "timings": {
                         "queue_seconds": 0.0004,
@@ -311,7 +326,12 @@ class TranslateReplyBody(Reply):
     translations: list[TranslationBody]
     """In the order of the texts."""
     model: str
-    """Name of the model that translated, or of both, with " + " between them."""
+    """Name of the model that translated, or of both, with " + " between them; of all for texts in
+    several languages, with ", "."""
+    source: str | None = None
+    """Language of the texts, by the code that the model has for it; not there if they have several."""
+    target: str
+    """Language of the translations, by the code that the model has for it."""
     pivot: str | None = None
     """The language between two models; there if no model has the pair and two together do."""
     usage: Usage
