@@ -182,6 +182,9 @@ class Autoscaling(_Section):
 
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^/\x00-\x1f]+$")]
 _Code = Annotated[str, StringConstraints(min_length=1, max_length=35)]
+_Origin = Annotated[
+    str, StringConstraints(max_length=300, pattern=r"^(\*|[a-z][a-z0-9+.-]*://[^\s/,;'\"\\]+)$")
+]
 _MAX_ALIASES = 16
 _MAX_LANGUAGES = 1000
 _OPTIONS = frozenset(option.name for option in GENERATION_OPTIONS)
@@ -321,6 +324,11 @@ class Settings(BaseSettings):
     connections: Connections = Field(default_factory=Connections)
     engine: EngineSettings = Field(default_factory=EngineSettings)
     retry: RetrySettings = Field(default_factory=RetrySettings)
+    cors_origins: Annotated[list[_Origin] | None, NoDecode] = None
+    """Origins of the web pages that may call the translating routes from a browser, such as
+    "https://app.example", or "*" for all; in the environment separated by commas. Null lets all
+    call LibreTranslate's API, as they may there, and nobody the others; empty lets nobody.
+    Credentials are never allowed."""
     pivot: str = Field(default="en", max_length=35)
     """Language through which pairs are translated that no model has, by two models one after the
     other; empty refuses them."""
@@ -351,6 +359,13 @@ class Settings(BaseSettings):
     def _strip_token(cls, value: SecretStr) -> SecretStr:
         """Without the end of the line that a file has."""
         return SecretStr(value.get_secret_value().strip())
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return [origin for part in value.split(",") if (origin := part.strip().rstrip("/"))]
+        return value
 
     @field_validator("models", mode="before")
     @classmethod

@@ -72,7 +72,7 @@ def _runs(text: str) -> Iterator[str]:
 
 
 def _probabilities(words: str, codes: Collection[str]) -> dict[str, float]:
-    """How likely each of some languages is, by tag, 1 together; nothing if it knows none of them."""
+    """How likely each of some languages is, by tag; nothing if the model knows none."""
     model = _model()
     for least in (_LEAST_PROBABILITY, 0.0):
         found: dict[str, float] = {}

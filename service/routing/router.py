@@ -197,6 +197,10 @@ class Router:
         """The language that is translated into where `code` is asked for, as `source`."""
         return self._target(code)
 
+    def served(self, code: str) -> str | None:
+        """The language, be it a source or a target, that `code` means, as `source`."""
+        return self.source(code) or self.target(code)
+
     def sources_for(self, target: str, name: str | None = None) -> tuple[str, ...]:
         """The languages from which another can be reached, and that one itself.
 

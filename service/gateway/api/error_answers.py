@@ -28,5 +28,6 @@ CONTRACT_TEMPLATES = RouteTemplates(
 
 
 def error_answer(failure: Failure, context: RequestContext) -> Response:
-    """The answer for a failure on `context.route`, in the native form if no contract has it."""
-    return _FORMS.get(context.route, NATIVE.error_form)(failure, context)
+    """The answer for a failure, in the form of the route's contract, or of the one that was meant;
+    in the native form if there is none."""
+    return _FORMS.get(context.meant or context.route, NATIVE.error_form)(failure, context)

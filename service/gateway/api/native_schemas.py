@@ -168,8 +168,8 @@ class TranslateRequest(_Request):
     texts: list[str] | None = Field(default=None, min_length=1, fail_fast=True)
     """The texts to translate; the answer keeps their order."""
     source: LanguageCode | None = None
-    """Language code of the text: as `GET /v1/models` lists them, or one that means the same ("en-US",
-    "deu_Latn"). Without it, the language of each text is detected."""
+    """Language code of the text: as `GET /v1/models` lists them, or one that means the same, as
+    "en-US" and "deu_Latn" do. Without it, the language of each text is detected."""
     target: LanguageCode
     """Language code of the translation."""
     model: ModelName | None = None
@@ -329,7 +329,8 @@ class TranslateReplyBody(Reply):
     """Name of the model that translated, or of both, with " + " between them; of all for texts in
     several languages, with ", "."""
     source: str | None = None
-    """Language of the texts, by the code that the model has for it; not there if they have several."""
+    """Language of the texts, by the code that the model has for it; not there if they have
+    several."""
     target: str
     """Language of the translations, by the code that the model has for it."""
     pivot: str | None = None
