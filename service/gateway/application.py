@@ -20,6 +20,7 @@ from service.errors import Failure, failure_of
 from service.gateway.admin_token import AdminToken
 from service.gateway.admission import Admission
 from service.gateway.answer_headers import AnswerHeaders, CrossOrigin
+from service.gateway.api.deepl import DEEPL, DeepLApi
 from service.gateway.api.docs_page import DocsPage
 from service.gateway.api.error_answers import error_answer
 from service.gateway.api.libretranslate import LIBRETRANSLATE, LibreTranslateApi
@@ -90,6 +91,7 @@ def build_gateway(
     token = AdminToken(settings.admin_token.get_secret_value())
     MODELS.add_to(app, ModelsApi(router, changes, token))
     LIBRETRANSLATE.add_to(app, LibreTranslateApi(pipeline, settings.limits, app))
+    DEEPL.add_to(app, DeepLApi(pipeline, settings.limits))
     Probes(router, render_metrics, timeout_seconds=settings.metrics_timeout_seconds).add_to(app)
     DocsPage(title=app.title, openapi_url=str(app.openapi_url)).add_to(app)
     errors = _ErrorResponses(metrics, router)
@@ -98,7 +100,7 @@ def build_gateway(
     cross_origin = CrossOrigin(
         settings.cors_origins,
         open_routes=LIBRETRANSLATE.templates,
-        routes=LIBRETRANSLATE.templates | NATIVE.templates,
+        routes=LIBRETRANSLATE.templates | NATIVE.templates | DEEPL.templates,
     )
     templates = RouteTemplates(app.routes)
     app.add_middleware(GZipMiddleware, minimum_size=_COMPRESSED_BYTES, compresslevel=_GZIP_LEVEL)
@@ -166,6 +168,7 @@ def _allowed(routes: Sequence[BaseRoute], scope: Scope) -> str:
     for route in routes:
         if route.matches(scope)[0] is not Match.NONE:
             methods |= getattr(route, "methods", None) or {"GET"}
-    if "GET" in methods:
-        methods.add("HEAD")
-    return ", ".join(sorted(methods | {"OPTIONS"})) if methods else ""
+    if not methods:
+        return ""
+    more = ["HEAD", "OPTIONS"] if "GET" in methods else ["OPTIONS"]
+    return ", ".join([*sorted(methods - {"HEAD"}), *more])

@@ -33,7 +33,7 @@ async def _post(gateway: Gateway, body: Any, **headers: str) -> httpx.Response:
 async def _error(gateway: Gateway, body: Any, status: int = 422) -> dict[str, Any]:
     answer = await _post(gateway, body)
     assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
     assert answer.json().keys() == {"error", "request_id"}
     error: dict[str, Any] = answer.json()["error"]
     return error
@@ -42,7 +42,7 @@ async def _error(gateway: Gateway, body: Any, status: int = 422) -> dict[str, An
 async def test_one_text() -> None:
     answer = await _post(Gateway(), HELLO)
     assert answer.status_code == 200
-    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
     assert answer.json() == {
         "translations": [{"text": "de:Hello there", "finish_reason": "stop"}],
         "model": "en-de",
