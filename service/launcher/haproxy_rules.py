@@ -218,6 +218,7 @@ def frontend_rules(options: HAProxyOptions) -> str:
 {_variable("refusal", "unavailable", _UNAVAILABLE)}\
     http-after-response set-status 503 if {{ res.hdr(x-refused) -m found }}
     http-after-response del-header x-refused
+    http-after-response del-header server
     http-after-response set-header connection close if {{ fe_conn gt {crowded} }}
     http-after-response set-header keep-alive timeout={int(options.idle_seconds)} \
 if !{{ fe_conn gt {crowded} }}

@@ -134,11 +134,7 @@ async def test_without_alternatives_the_model_decides() -> None:
             {"source": "de", "target": "EN"},
             "English (en) is not available as a target language from German (de)",
         ),
-        (
-            {"source": "auto"},
-            "Invalid request: source must be a language code that GET /languages lists, "
-            "but is auto: this server does not detect languages",
-        ),
+        ({"source": "auto", "target": "fr"}, "fr is not supported"),
         ({"format": "html"}, "html format is not supported"),
         ({"format": "xml"}, "xml format is not supported"),
         ({"format": 5}, "5 format is not supported"),
@@ -258,7 +254,8 @@ def _part(name: str, headers: str = "") -> bytes:
     [
         (b"{", JSON, "the body must be JSON in UTF-8"),
         (b'{"q":"\\ud800","source":"en","target":"de"}', JSON, "the body must be JSON in UTF-8"),
-        (b"{}", JSON | {"content-encoding": "gzip"}, "the body must not be compressed"),
+        (b"{}", JSON | {"content-encoding": "gzip"}, "the body must be compressed by gzip"),
+        (b"{}", JSON | {"content-encoding": "br"}, "the Content-Encoding must be gzip"),
         (b"q=%ff&source=en&target=de", FORM, "form fields must be in UTF-8"),
         (b"q=\xff&source=en&target=de", FORM, "form fields must be in UTF-8"),
         (b"q=%ed%a0%80&source=en&target=de", FORM, "form fields must be in UTF-8"),
@@ -351,15 +348,12 @@ async def test_every_language_is_listed_with_its_targets() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("source", "words"),
-    [("auto", "does not detect languages"), ("x" * 36, f"{'x' * 35}… is not supported")],
-)
-async def test_what_can_never_be_served_is_no_reason_to_try_again(source: str, words: str) -> None:
+async def test_what_can_never_be_served_is_no_reason_to_try_again() -> None:
     async with Gateway(FakeBackend("en-de")).client() as client:
-        answer = await client.post("/translate", json={"q": "a", "source": source, "target": "de"})
+        body = {"q": "a", "source": "x" * 36, "target": "de"}
+        answer = await client.post("/translate", json=body)
     assert answer.status_code == 400
-    assert words in answer.json()["error"]
+    assert f"{'x' * 35}… is not supported" in answer.json()["error"]
 
 
 async def test_what_can_be_reached_through_the_pivot_is_listed_and_served() -> None:
