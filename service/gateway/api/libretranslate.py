@@ -221,6 +221,8 @@ def _problem(error: ErrorDetails) -> str:
     if error["type"] == "missing":
         return f"Invalid request: missing {field} parameter"
     match field:
+        case "q" if error["loc"] == ("q",) and error["type"] == "string_type":
+            return "Invalid request: q must be a string"
         case "q":
             return "Invalid request: q must be a string or a list of strings"
         case "format":

@@ -11,8 +11,8 @@ import pytest
 from model.config import Priority
 from model.errors import DeadlineExceededError, QueueFullError, RequestCancelledError
 from service.errors import ModelUnavailableError
-from service.gateway.answer_headers import AnswerHeaders, CrossOrigin
 from service.gateway.admission import Admission
+from service.gateway.answer_headers import AnswerHeaders, CrossOrigin
 from service.gateway.middleware import AdmissionMiddleware, ObservabilityMiddleware
 from service.gateway.request_context import RequestContext
 from service.routing.router import ReplicaLostError
