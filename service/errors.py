@@ -214,7 +214,9 @@ def _failure_of_http(exc: HTTPException) -> Failure:
     if exc.status_code == 404:
         message = "there is nothing at this path; /docs lists what there is"
     if exc.status_code == 405:
-        message = f"the method must be {headers.get('Allow', 'another one')} at this path"
+        methods = headers.get("Allow", "another one").split(", ")
+        main = ", ".join(one for one in methods if one not in ("HEAD", "OPTIONS"))
+        message = f"the method must be {main} at this path"
     kind = _KIND_OF_STATUS.get(exc.status_code, "http_error")
     return Failure(status=exc.status_code, kind=kind, message=message, headers=headers)
 

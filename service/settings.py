@@ -78,6 +78,18 @@ class Limits(_Section):
     """Most translations of one text a request may ask for."""
     max_new_tokens: int = Field(default=512, ge=1)
     """Longest translation of one sentence a request may ask for, in tokens."""
+    max_glossary_entries: int = Field(default=1000, ge=0, le=10_000)
+    """Most terms in the glossary of a request."""
+    max_term_forms: int = Field(default=20, ge=1)
+    """Most translations of a term, of which the model takes the one that fits."""
+    max_term_chars: int = Field(default=100, ge=1)
+    """Longest term, translation of a term, string that is kept, and banned term, in characters."""
+    max_kept: int = Field(default=200, ge=0, le=10_000)
+    """Most strings and spans that a request may ask to keep."""
+    max_banned_terms: int = Field(default=50, ge=0, le=1000)
+    """Most terms that a request may ban from its translations."""
+    max_prefix_chars: int = Field(default=1000, ge=0)
+    """Longest beginning of a translation that a request may give, in characters."""
     request_timeout_seconds: float = Field(default=120.0, gt=0, le=3600)
     """Time a translation may take; the header x-request-timeout-seconds may ask for less."""
     body_timeout_seconds: float = Field(default=30.0, gt=0, le=3600)
@@ -170,6 +182,9 @@ class Autoscaling(_Section):
 
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^/\x00-\x1f]+$")]
 _Code = Annotated[str, StringConstraints(min_length=1, max_length=35)]
+_Origin = Annotated[
+    str, StringConstraints(max_length=300, pattern=r"^(\*|[a-z][a-z0-9+.-]*://[^\s/,;'\"\\]+)$")
+]
 _MAX_ALIASES = 16
 _MAX_LANGUAGES = 1000
 _OPTIONS = frozenset(option.name for option in GENERATION_OPTIONS)
@@ -322,6 +337,11 @@ class Settings(BaseSettings):
     connections: Connections = Field(default_factory=Connections)
     engine: EngineSettings = Field(default_factory=EngineSettings)
     retry: RetrySettings = Field(default_factory=RetrySettings)
+    cors_origins: Annotated[list[_Origin] | None, NoDecode] = None
+    """Origins of the web pages that may call the translating routes from a browser, such as
+    "https://app.example", or "*" for all; in the environment separated by commas. Null lets all
+    call LibreTranslate's API, as they may there, and nobody the others; empty lets nobody.
+    Credentials are never allowed."""
     pivot: str = Field(default="en", max_length=35)
     """Language through which pairs are translated that no model has, by two models one after the
     other; empty refuses them."""
@@ -364,6 +384,13 @@ class Settings(BaseSettings):
     def _strip_token(cls, value: SecretStr) -> SecretStr:
         """Without the end of the line that a file has."""
         return SecretStr(value.get_secret_value().strip())
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return [origin for part in value.split(",") if (origin := part.strip().rstrip("/"))]
+        return value
 
     @field_validator("models", mode="before")
     @classmethod

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match
+from starlette.routing import BaseRoute, Match
+from starlette.types import Scope
 
 from model.errors import PolyheadError
 from service import version
-from service.errors import failure_of
+from service.errors import Failure, failure_of
 from service.gateway.admin_token import AdminToken
 from service.gateway.admission import Admission
+from service.gateway.answer_headers import AnswerHeaders, CrossOrigin
+from service.gateway.api.deepl import DEEPL, DeepLApi
 from service.gateway.api.docs_page import DocsPage
 from service.gateway.api.error_answers import error_answer
 from service.gateway.api.libretranslate import LIBRETRANSLATE, LibreTranslateApi
+from service.gateway.api.meant_paths import is_same_but_slashes, meant_path, relative_to
 from service.gateway.api.models import MODELS, ModelChanges, ModelsApi
 from service.gateway.api.native import NATIVE, NativeApi
 from service.gateway.api.pipeline import TranslationPipeline
 from service.gateway.api.probes import Probes
 from service.gateway.api.route_templates import RouteTemplates
+from service.gateway.methods import MethodsMiddleware
 from service.gateway.middleware import AdmissionMiddleware, ObservabilityMiddleware
 from service.gateway.request_context import RequestContext
 from service.observability.logs import log_failure
@@ -33,6 +40,10 @@ from service.routing.router import Router
 from service.settings import Settings
 
 __all__ = ["build_gateway"]
+
+_COMPRESSED_BYTES = 2048
+"""Answers from so many bytes on are compressed for who accepts it; of less, little is gained."""
+_GZIP_LEVEL = 4
 
 _DESCRIPTION = (
     "Machine translation on a Transformer of its own. Every answer carries an `X-Request-Id`, the "
@@ -79,18 +90,33 @@ def build_gateway(
     NATIVE.add_to(app, NativeApi(pipeline))
     token = AdminToken(settings.admin_token.get_secret_value())
     MODELS.add_to(app, ModelsApi(router, changes, token))
-    LIBRETRANSLATE.add_to(app, LibreTranslateApi(pipeline, settings.limits))
+    LIBRETRANSLATE.add_to(app, LibreTranslateApi(pipeline, settings.limits, app))
+    DEEPL.add_to(app, DeepLApi(pipeline, settings.limits))
     Probes(router, render_metrics, timeout_seconds=settings.metrics_timeout_seconds).add_to(app)
     DocsPage(title=app.title, openapi_url=str(app.openapi_url)).add_to(app)
     errors = _ErrorResponses(metrics, router)
     for kind in (PolyheadError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, errors.answer)
+    cross_origin = CrossOrigin(
+        settings.cors_origins,
+        open_routes=LIBRETRANSLATE.templates,
+        routes=LIBRETRANSLATE.templates | NATIVE.templates | DEEPL.templates,
+    )
+    templates = RouteTemplates(app.routes)
+    app.add_middleware(GZipMiddleware, minimum_size=_COMPRESSED_BYTES, compresslevel=_GZIP_LEVEL)
+    app.add_middleware(
+        MethodsMiddleware,
+        allowed=lambda scope: _allowed(app.routes, scope),
+        cross_origin=cross_origin,
+    )
     app.add_middleware(AdmissionMiddleware, admission=admission)
     app.add_middleware(
         ObservabilityMiddleware,
         metrics=metrics,
-        template_of=RouteTemplates(app.routes).template_of,
+        template_of=templates.template_of,
+        meant_by=partial(meant_path, known=templates.plain_paths),
         error_response=errors.response,
+        answer_headers=AnswerHeaders(cross_origin),
         log_requests=settings.log_requests,
         echo_request_id=echo_request_id,
     )
@@ -117,15 +143,32 @@ class _ErrorResponses:
 
     async def answer(self, request: Request, exc: Exception) -> Response:
         """FastAPI's exception handler."""
+        context = RequestContext.of(request.scope)
         if isinstance(exc, HTTPException) and exc.status_code == 405:
-            exc = HTTPException(405, headers={"Allow": _allowed(request)})
-        return self.response(RequestContext.of(request.scope), exc)
+            allowed = _allowed(request.app.routes, request.scope)
+            exc = HTTPException(405, headers={"Allow": allowed})
+        if isinstance(exc, HTTPException) and exc.status_code == 404 and context.meant:
+            return error_answer(_other_path(request.scope, context.meant), context)
+        return self.response(context, exc)
 
 
-def _allowed(request: Request) -> str:
+def _other_path(scope: Scope, meant: str) -> Failure:
+    """What a client is told who asked for a path that has no route, but nearly one."""
+    path, query = scope["path"], scope["query_string"].decode("latin-1")
+    message = f"there is nothing at this path; {meant} is probably meant"
+    if not is_same_but_slashes(path, meant):
+        return Failure(status=404, kind="not_found", message=message)
+    location = relative_to(path, meant) + (f"?{query}" if query else "")
+    return Failure(status=308, kind="moved", message=message, headers={"Location": location})
+
+
+def _allowed(routes: Sequence[BaseRoute], scope: Scope) -> str:
     """The methods of all routes at the request's path; Starlette names those of the first alone."""
     methods: set[str] = set()
-    for route in request.app.routes:
-        if route.matches(request.scope)[0] is not Match.NONE:
-            methods |= route.methods
-    return ", ".join(sorted(methods))
+    for route in routes:
+        if route.matches(scope)[0] is not Match.NONE:
+            methods |= getattr(route, "methods", None) or {"GET"}
+    if not methods:
+        return ""
+    more = ["HEAD", "OPTIONS"] if "GET" in methods else ["OPTIONS"]
+    return ", ".join([*sorted(methods - {"HEAD"}), *more])

@@ -1,8 +1,10 @@
 """ASGI middleware around every route: identity, observability, limits, client disconnects.
 
-    ObservabilityMiddleware     request id, log line, metrics; answers for uncaught exceptions
+    ObservabilityMiddleware     request id, headers, log line, metrics; answers for exceptions
     └── AdmissionMiddleware     admission, the body within its limits, cancellation
-        └── FastAPI             routes and their handlers
+        └── MethodsMiddleware   OPTIONS, and HEAD as GET
+            └── GZipMiddleware  Starlette's: long answers, compressed
+                └── FastAPI     routes and their handlers
 
 A handler is cancelled when its client disconnects: Ray Serve's proxy does that itself, and
 AdmissionMiddleware does it for every other server.
@@ -15,18 +17,26 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import CLIENT_CLOSED_REQUEST, BodyTimeoutError, BodyTooLargeError
 from service.gateway.admission import PRIORITY_HEADER, Admission, priority_of
-from service.gateway.request_context import REQUEST_ID_HEADER, RequestContext, request_id_from
+from service.gateway.answer_headers import AnswerHeaders
+from service.gateway.request_bodies import is_compressed, uncompressed
+from service.gateway.request_context import (
+    OTHER_ROUTE,
+    REQUEST_ID_HEADER,
+    RequestContext,
+    request_id_from,
+)
 from service.observability.logs import log_failure, log_request
 from service.observability.metrics import GatewayMetrics
 
 __all__ = ["AdmissionMiddleware", "ObservabilityMiddleware"]
 
+_REQUEST_ID = REQUEST_ID_HEADER.lower().encode()
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 ErrorResponse = Callable[[RequestContext, BaseException], Response]
@@ -42,14 +52,18 @@ class ObservabilityMiddleware:
         *,
         metrics: GatewayMetrics,
         template_of: Callable[[Scope], str],
+        meant_by: Callable[[str], str],
         error_response: ErrorResponse,
+        answer_headers: AnswerHeaders,
         log_requests: bool,
         echo_request_id: bool,
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._template_of = template_of
+        self._meant_by = meant_by
         self._error_response = error_response
+        self._answer_headers = answer_headers
         self._log_requests = log_requests
         self._echo_request_id = echo_request_id
 
@@ -58,7 +72,7 @@ class ObservabilityMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        context, echo = self._begin(scope)
+        context, origin, echo = self._begin(scope)
         status = CLIENT_CLOSED_REQUEST
         started = False
 
@@ -67,8 +81,10 @@ class ObservabilityMiddleware:
             if message["type"] == "http.response.start":
                 started = True
                 status = message["status"]
+                headers = message["headers"] = list(message.get("headers", ()))
+                self._answer_headers.add_to(headers, context, origin)
                 if echo:
-                    MutableHeaders(scope=message)[REQUEST_ID_HEADER] = context.request_id
+                    headers.append((_REQUEST_ID, context.request_id.encode()))
             await send(message)
 
         try:
@@ -89,12 +105,16 @@ class ObservabilityMiddleware:
             if self._log_requests:
                 log_request(context, method=scope["method"], status=status)
 
-    def _begin(self, scope: Scope) -> tuple[RequestContext, bool]:
-        """The request's context, and whether the answer still needs its id."""
-        given = Headers(scope=scope).get(REQUEST_ID_HEADER)
-        context = RequestContext(request_id=request_id_from(given), route=self._template_of(scope))
+    def _begin(self, scope: Scope) -> tuple[RequestContext, str | None, bool]:
+        """The request's context, its origin, and whether the answer still needs its id."""
+        headers = Headers(scope=scope)
+        given = headers.get(REQUEST_ID_HEADER)
+        route = self._template_of(scope)
+        context = RequestContext(request_id=request_id_from(given), route=route)
+        if route == OTHER_ROUTE:
+            context.meant = self._meant_by(scope["path"])
         context.attach(scope)
-        return context, self._echo_request_id or context.request_id != given
+        return context, headers.get("origin"), self._echo_request_id or context.request_id != given
 
 
 class AdmissionMiddleware:
@@ -116,7 +136,10 @@ class AdmissionMiddleware:
             return
         context.priority = priority_of(Headers(scope=scope).get(PRIORITY_HEADER))
         with self._admission.slot(context, has_body=True):
+            compressed = is_compressed(Headers(scope=scope).get("content-encoding"))
             body = await self._read_body(scope, receive)
+            if body is not None and compressed:
+                body = uncompressed(body, self._admission.limits.max_body_bytes)
             if body is not None:
                 await self._run_while_connected(scope, body, receive, send)
 

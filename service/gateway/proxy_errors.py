@@ -80,4 +80,5 @@ def _answer(scope: Scope, error: PolyheadError) -> Response:
     context = RequestContext(request_id=request_id, route=CONTRACT_TEMPLATES.template_of(scope))
     answer = error_answer(failure_of(error), context)
     answer.headers[REQUEST_ID_HEADER] = request_id
+    answer.headers["Content-Type"] = f"{answer.media_type}; charset=utf-8"
     return answer

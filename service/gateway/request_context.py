@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from model.config import Priority
 
-__all__ = ["REQUEST_ID_HEADER", "RequestContext", "is_safe_id", "request_id_from"]
+__all__ = ["OTHER_ROUTE", "REQUEST_ID_HEADER", "RequestContext", "is_safe_id", "request_id_from"]
 
+OTHER_ROUTE = "other"
+"""The template of every path that belongs to no route, which keeps the set bounded."""
 REQUEST_ID_HEADER = "X-Request-Id"
 _SCOPE_KEY = "polyhead.request"
 _SAFE_ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}")
@@ -25,6 +27,8 @@ class RequestContext:
     request_id: str
     route: str
     """Template of the path, or "other": a bounded set."""
+    meant: str = ""
+    """The route that was probably meant, where the path has none; its contract answers."""
     started: float = field(default_factory=time.monotonic)
     """time.monotonic() when the request came in."""
     priority: Priority = Priority.INTERACTIVE
@@ -34,6 +38,8 @@ class RequestContext:
     target: str = ""
     model: str = ""
     """Id of the model that is asked now, or was asked last."""
+    timings: Mapping[str, float] = field(default_factory=dict)
+    """Seconds inside the models by phase."""
 
     def attach(self, scope: MutableMapping[str, Any]) -> None:
         """Stores this in `scope`, where `of` finds it."""

@@ -9,7 +9,7 @@ that buffer, for a limited time.
 from __future__ import annotations
 
 import resource
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ __all__ = [
     "COUNTERS",
     "ERROR",
     "MOST_HEADERS",
+    "OPEN_APIS",
     "REFUSAL",
     "HAProxyOptions",
     "backend_rules",
@@ -25,6 +26,8 @@ __all__ = [
 ]
 
 _PREFIX = "POLYHEAD_HAPROXY_"
+OPEN_APIS = "open"
+"""For `HAProxyOptions.cors_origins`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +66,9 @@ class HAProxyOptions:
     """Time without any progress in receiving or sending."""
     request_seconds: float = 60.0
     """Time for a gateway to answer."""
+    cors_origins: str = OPEN_APIS
+    """Origins of web pages that may read HAProxy's own answers, separated by spaces; "*" for all,
+    "open" for all where the API lets them."""
     max_body_bytes: int = 1024 * 1024
     """Largest body. A buffer has 64 KiB more, which is also room for the head."""
 
@@ -138,7 +144,11 @@ the others those of each address."""
 
 # As the gateway has them: what a safe id is, and the contracts' error forms.
 _ID = "req.fhdr(x-request-id,1)"
-_LIBRETRANSLATE_PATHS = "path,url_dec /translate /languages"
+_LIBRETRANSLATE_PATHS = (
+    "path,url_dec -m reg "
+    "^/+(translate/+)?(translate|detect|languages|suggest|translate_file|frontend/settings|spec)/*$"
+)
+_DEEPL_PATHS = "path,url_dec -m reg ^/+v2/"
 _ID_OF_REQUEST = "%[var(txn.request_id)]"
 _PROBES = "path /health /ready /metrics"
 _IS_BATCH = "req.hdr(x-request-priority) batch"
@@ -154,14 +164,17 @@ def _native(kind: str, message: str, request_id: str = _ID_OF_REQUEST) -> str:
     return f'{{"error":{{"type":"{kind}","message":"{message}"}},"request_id":"{request_id}"}}'
 
 
-def _libretranslate(message: str) -> str:
-    return f'{{"error":"{message}"}}'
+def _in_each_form(kind: str, message: str) -> Iterator[tuple[str, str]]:
+    """The body of an error in the form of each API, and the condition for a path to be of it."""
+    yield f"{{ {_LIBRETRANSLATE_PATHS} }}", f'{{"error":"{message}"}}'
+    yield f"{{ {_DEEPL_PATHS} }}", f'{{"message":"{message}"}}'
+    yield f"!{{ {_LIBRETRANSLATE_PATHS} }} !{{ {_DEEPL_PATHS} }}", _native(kind, message)
 
 
 def _json(body: str, request_id: str = _ID_OF_REQUEST) -> str:
     return (
-        f"content-type application/json lf-string '{body}' hdr X-Request-Id {request_id} "
-        "hdr Cache-Control no-store"
+        f"content-type \"application/json; charset=utf-8\" lf-string '{body}' "
+        f"hdr X-Request-Id {request_id}"
     )
 
 
@@ -173,21 +186,18 @@ ERROR = f"{REFUSAL} hdr X-Refused yes"
 
 def _variable(name: str, kind: str, message: str) -> str:
     """Rules that set the variable to an error's body in the form of the requested API."""
-    native, other = _native(kind, message), _libretranslate(message)
-    return f"""\
-    http-request set-var-fmt(txn.{name}) '{native}' if !{{ {_LIBRETRANSLATE_PATHS} }}
-    http-request set-var-fmt(txn.{name}) '{other}' if {{ {_LIBRETRANSLATE_PATHS} }}
-"""
+    return "".join(
+        f"    http-request set-var-fmt(txn.{name}) '{body}' if {condition}\n"
+        for condition, body in _in_each_form(kind, message)
+    )
 
 
 def _refused(status: int, kind: str, message: str, condition: str, headers: str = "") -> str:
     """Rules that answer a request which meets the condition, in the form of the requested API."""
-    native, other = _native(kind, message), _libretranslate(message)
-    answer = f"    http-request return status {status}"
-    return f"""\
-{answer} {_json(native)}{headers} if !{{ {_LIBRETRANSLATE_PATHS} }} {condition}
-{answer} {_json(other)}{headers} if {{ {_LIBRETRANSLATE_PATHS} }} {condition}
-"""
+    return "".join(
+        f"    http-request return status {status} {_json(body)}{headers} if {condition} {of_form}\n"
+        for of_form, body in _in_each_form(kind, message)
+    )
 
 
 def frontend_rules(options: HAProxyOptions) -> str:
@@ -208,13 +218,43 @@ def frontend_rules(options: HAProxyOptions) -> str:
 {_variable("refusal", "unavailable", _UNAVAILABLE)}\
     http-after-response set-status 503 if {{ res.hdr(x-refused) -m found }}
     http-after-response del-header x-refused
+    http-after-response del-header server
     http-after-response set-header connection close if {{ fe_conn gt {crowded} }}
+    http-after-response set-header keep-alive timeout={int(options.idle_seconds)} \
+if !{{ fe_conn gt {crowded} }}
+{_own_headers(options)}\
 {_refusals(options)}\
     # There is nothing to upgrade to.
     http-request del-header upgrade
     http-request del-header http2-settings
     http-request use-service prometheus-exporter if {{ path /metrics/haproxy }}
 """
+
+
+def _own_headers(options: HAProxyOptions) -> str:
+    """Rules that give HAProxy's own answers the headers that a gateway's have."""
+    own = "!{ res.hdr(x-content-type-options) -m found }"
+    rules = [
+        f"set-header {name} {own}"
+        for name in (
+            "cache-control no-store if",
+            "x-frame-options DENY if",
+            "referrer-policy no-referrer if",
+            "content-security-policy \"default-src 'none'; frame-ancestors 'none'\" if",
+        )
+    ]
+    origins = options.cors_origins.split()
+    if options.cors_origins == OPEN_APIS:
+        value, asked = "str(*)", f"{{ {_LIBRETRANSLATE_PATHS} }}"
+    elif "*" in origins:
+        value, asked = "str(*)", "TRUE"
+    else:
+        value, asked = "req.hdr(origin)", f"{{ req.hdr(origin) -m str {' '.join(origins)} }}"
+    first = f"    http-request set-var(txn.origin) {value} if {asked}\n" if origins else ""
+    allowed = f"{own} {{ var(txn.origin) -m found }}"
+    rules.append(f"set-header access-control-allow-origin %[var(txn.origin)] if {allowed}")
+    rules.append(f"set-header x-content-type-options nosniff if {own}")
+    return first + "".join(f"    http-after-response {rule}\n" for rule in rules)
 
 
 def _refusals(options: HAProxyOptions) -> str:

@@ -32,7 +32,7 @@ from service.hosting.memory_budget import require_memory
 from service.hosting.memory_limit import memory_limit
 from service.launcher.compilation import compile_ahead
 from service.launcher.forced_stop import STOP_SIGNALS, forced_stop
-from service.launcher.haproxy_rules import HAProxyOptions
+from service.launcher.haproxy_rules import OPEN_APIS, HAProxyOptions
 from service.launcher.local_ray import LaunchError, local_ray, wait_for_ray_exit
 from service.launcher.process_limits import free_threads, raise_open_files
 from service.launcher.token_file import token_file
@@ -292,6 +292,9 @@ def haproxy_options(settings: Settings, address: Address) -> HAProxyOptions:
         stall_seconds=connections.stall_seconds,
         request_seconds=limits.request_timeout_seconds,
         max_body_bytes=limits.max_body_bytes,
+        cors_origins=OPEN_APIS
+        if settings.cors_origins is None
+        else " ".join(settings.cors_origins),
     )
 
 

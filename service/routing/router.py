@@ -7,15 +7,19 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Protocol
 
-from model.text.language_tags import bcp47
+from model.text.language_tags import bcp47, closest
 from model.text.languages import listed
 from service.errors import InvalidFieldError, LanguageNotServedError, ModelUnavailableError, shown
 from service.protocol import HostedModel, ModelInfo, TranslateCall, TranslateReply
 from service.routing.attempts import Attempt
 
 __all__ = ["Backend", "Hop", "ReplicaLostError", "Route", "RoutedModel", "Router"]
+
+_MOST_KNOWN_CODES = 1024
+"""Codes of which the router remembers what serves for them."""
 
 
 class ReplicaLostError(Exception):
@@ -131,6 +135,10 @@ class Router:
             name: model for model in models for name in (model.hosted.id, *model.aliases)
         }
         self._languages = self._reachable()
+        sources = [code for code, into in self._languages.items() if into]
+        targets = sorted({code for into in self._languages.values() for code in into})
+        self._source = lru_cache(_MOST_KNOWN_CODES)(partial(closest, among=sources))
+        self._target = lru_cache(_MOST_KNOWN_CODES)(partial(closest, among=targets))
 
     @property
     def models(self) -> tuple[RoutedModel, ...]:
@@ -175,7 +183,50 @@ class Router:
             raise ModelUnavailableError("there is no model; try again later")
         if (route := self._route(source, target)) is not None:
             return route
+        nearest = self.source(source) or source, self.target(target) or target
+        if nearest != (source, target) and (route := self._route(*nearest)) is not None:
+            return route
         raise self._not_served(source, target)
+
+    def source(self, code: str) -> str | None:
+        """The language that is translated from where `code` is asked for: "en" for "en-US", "de"
+        for "deu_Latn". None if there is none."""
+        return self._source(code)
+
+    def target(self, code: str) -> str | None:
+        """The language that is translated into where `code` is asked for, as `source`."""
+        return self._target(code)
+
+    def served(self, code: str) -> str | None:
+        """The language, be it a source or a target, that `code` means, as `source`."""
+        return self.source(code) or self.target(code)
+
+    def sources_for(self, target: str, name: str | None = None) -> tuple[str, ...]:
+        """The languages from which another can be reached, and that one itself.
+
+        Args:
+            target: in any letter case, and with any region.
+            name: id or alias of the only model that may be taken.
+
+        Raises:
+            InvalidFieldError, LanguageNotServedError, ModelUnavailableError: as `find`.
+        """
+        if name is not None:
+            if (model := self._by_name.get(name)) is None:
+                raise self._unknown(name)
+            own = model.info.languages
+            reached = dict.fromkeys(own.sources, own.targets)
+        elif self._models:
+            reached = dict(self._languages)
+        else:
+            raise ModelUnavailableError("there is no model; try again later")
+        targets = {code for into in reached.values() for code in into}
+        served = closest(target, sorted(targets)) if name is not None else self.target(target)
+        if served is None:
+            raise LanguageNotServedError(
+                f"`target` must be one of {listed(targets)}, but is {shown(target)}", field="target"
+            )
+        return (*(code for code, into in reached.items() if served in into), served)
 
     @contextmanager
     def held(self, route: Route) -> Iterator[None]:
@@ -203,17 +254,25 @@ class Router:
     def _named(self, name: str, source: str, target: str) -> Hop:
         model = self._by_name.get(name)
         if model is None:
-            raise InvalidFieldError(
-                f"`model` must be one of {listed(self._models)}, but is {shown(name)}",
-                field="model",
-            )
-        if (hop := _hop(model, source, target)) is None:
+            raise self._unknown(name)
+        languages = model.info.languages
+        hop = _hop(model, source, target) or _hop(
+            model,
+            closest(source, languages.sources) or source,
+            closest(target, languages.targets) or target,
+        )
+        if hop is None:
             raise InvalidFieldError(
                 f"`model` must be one that translates {shown(source)} to {shown(target)}, "
                 f"but {name} has {model.info.languages}",
                 field="model",
             )
         return hop
+
+    def _unknown(self, name: str) -> InvalidFieldError:
+        return InvalidFieldError(
+            f"`model` must be one of {listed(self._models)}, but is {shown(name)}", field="model"
+        )
 
     async def _ask(self, backend: Backend) -> str | None:
         """The problem of a backend; None if it answers."""
@@ -267,15 +326,14 @@ class Router:
         return {code: tuple(sorted(targets[code] - {code})) for code in sorted(targets)}
 
     def _not_served(self, source: str, target: str) -> LanguageNotServedError:
-        known = {code: into for code, into in self._languages.items() if into}
-        by_code = {code.casefold(): into for code, into in known.items()}
-        by_tag = {bcp47(code): into for code, into in known.items()}
-        targets = by_code.get(source.casefold()) or by_tag.get(bcp47(source))
-        if targets is None:
+        served = self.source(source)
+        if served is None:
+            known = [code for code, into in self._languages.items() if into]
             return LanguageNotServedError(
                 f"`source` must be one of {listed(known)}, but is {shown(source)}",
                 field="source",
             )
+        targets = self._languages[served]
         return LanguageNotServedError(
             f"`target` must be one of {listed(targets)} for source {source}, "
             f"but is {shown(target)}",

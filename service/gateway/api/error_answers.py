@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from service.errors import Failure
 from service.gateway.api.contract import ErrorForm
+from service.gateway.api.deepl import DEEPL
 from service.gateway.api.libretranslate import LIBRETRANSLATE
 from service.gateway.api.models import MODELS
 from service.gateway.api.native import NATIVE
@@ -16,7 +17,7 @@ from service.gateway.request_context import RequestContext
 
 __all__ = ["CONTRACT_TEMPLATES", "error_answer"]
 
-_CONTRACTS = (NATIVE, MODELS, LIBRETRANSLATE)
+_CONTRACTS = (NATIVE, MODELS, LIBRETRANSLATE, DEEPL)
 _FORMS: Mapping[str, ErrorForm] = {
     template: contract.error_form for contract in _CONTRACTS for template in contract.templates
 }
@@ -28,5 +29,6 @@ CONTRACT_TEMPLATES = RouteTemplates(
 
 
 def error_answer(failure: Failure, context: RequestContext) -> Response:
-    """The answer for a failure on `context.route`, in the native form if no contract has it."""
-    return _FORMS.get(context.route, NATIVE.error_form)(failure, context)
+    """The answer for a failure, in the form of the route's contract, or of the one that was meant;
+    in the native form if there is none."""
+    return _FORMS.get(context.meant or context.route, NATIVE.error_form)(failure, context)

@@ -1,4 +1,4 @@
-"""Form fields from a request's body and its query string."""
+"""Fields from a request's body, as JSON or a form, and from its query string."""
 
 from __future__ import annotations
 
@@ -6,19 +6,38 @@ from collections.abc import Collection
 from typing import Any
 from urllib.parse import parse_qsl
 
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from service.errors import MalformedBodyError
+from service.gateway.api.charsets import charset_of, in_utf8
+from service.gateway.api.json_body import is_json, looks_like_json, read_json
 
-__all__ = ["read_form"]
+__all__ = ["read_fields"]
 
 _MAX_PART_BYTES = 16 * 1024 * 1024
 """Above the limit of the whole body, which holds instead."""
 
 
-async def read_form(
-    request: Request, *, max_fields: int, lists: Collection[str]
+async def read_fields(request: Request, *, max_fields: int, lists: Collection[str]) -> Any:
+    """The value in a JSON body, or the fields of a form as `_read_form` reads them.
+
+    JSON is also taken from those who declare it as nothing, or as what their program sends by
+    default.
+
+    Raises:
+        MalformedBodyError, MediaTypeError: the body cannot be read.
+    """
+    headers = request.headers
+    body = b"" if _is_multipart(headers) else await request.body()
+    if is_json(headers) or looks_like_json(headers, body):
+        return read_json(headers, body)
+    return await _read_form(request, body, max_fields=max_fields, lists=lists)
+
+
+async def _read_form(
+    request: Request, body: bytes, *, max_fields: int, lists: Collection[str]
 ) -> dict[str, str | list[str]]:
     """The fields of the query string and of an urlencoded or multipart body.
 
@@ -27,10 +46,10 @@ async def read_form(
     more than `max_fields` fields and for bytes that are not UTF-8.
     """
     pairs = _parse(request.scope.get("query_string", b""), max_fields)
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "application/x-www-form-urlencoded":
-        pairs += _parse(await request.body(), max_fields)
-    elif kind == "multipart/form-data":
+    if _kind(request.headers) == "application/x-www-form-urlencoded":
+        charset = charset_of(request.headers)
+        pairs += _parse(in_utf8(request.headers, body), max_fields, charset)
+    elif _is_multipart(request.headers):
         pairs += await _parse_multipart(request, max_fields)
     fields: dict[str, Any] = {}
     for name, value in pairs:
@@ -43,16 +62,27 @@ async def read_form(
     return fields
 
 
-def _parse(encoded: bytes, max_fields: int) -> list[tuple[str, str]]:
+def _kind(headers: Headers) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _is_multipart(headers: Headers) -> bool:
+    return _kind(headers) == "multipart/form-data"
+
+
+def _parse(encoded: bytes, max_fields: int, charset: str = "utf-8") -> list[tuple[str, str]]:
+    """`charset` is that of what is percent-encoded."""
     try:
         return parse_qsl(
             encoded.decode("utf-8"),
             keep_blank_values=True,
+            encoding=charset,
             errors="strict",
             max_num_fields=max_fields,
         )
     except UnicodeDecodeError:
-        raise MalformedBodyError("form fields must be in UTF-8, but are not") from None
+        name = charset.upper()
+        raise MalformedBodyError(f"form fields must be in {name}, but are not") from None
     except ValueError:
         raise MalformedBodyError(
             f"a form must have at most {max_fields} fields, but has more"

@@ -1,4 +1,4 @@
-"""Strict reading of JSON bodies: media type, UTF-8, no lone surrogates, no NaN."""
+"""Strict reading of JSON bodies: media type, character set, no lone surrogates, no NaN."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.errors import MalformedBodyError, MediaTypeError, shown
+from service.gateway.api.charsets import in_utf8
 
-__all__ = ["JsonRoute", "is_json", "read_json"]
+__all__ = ["JsonRoute", "is_json", "looks_like_json", "read_json"]
+
+_UNSAID = ("", "text/plain", "application/x-www-form-urlencoded", "application/octet-stream")
+"""What programs send that do not say what the body is."""
 
 
 def is_json(headers: Headers) -> bool:
@@ -26,13 +30,15 @@ def is_json(headers: Headers) -> bool:
     )
 
 
+def looks_like_json(headers: Headers, body: bytes) -> bool:
+    """Whether the body is a JSON object that is not declared to be one."""
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind in _UNSAID and body[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
+
+
 def read_json(headers: Headers, body: bytes) -> Any:
     """The value in `body`; MediaTypeError or MalformedBodyError if it cannot be read."""
-    encoding = headers.get("content-encoding", "identity").strip().lower()
-    if encoding != "identity":
-        raise MediaTypeError(
-            f"the body must not be compressed, but its Content-Encoding is {shown(encoding)}"
-        )
+    body = in_utf8(headers, body)
     if not body:
         raise MalformedBodyError("the body must be a JSON object, but is empty")
     try:

@@ -1,38 +1,45 @@
-"""LibreTranslate's API: POST /translate and GET /languages.
-
-HTML and language detection are not supported, and refused with a clear error.
-"""
+"""LibreTranslate's API: translation, detection, languages, and what its clients ask first."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
+from fastapi import FastAPI
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, to_json
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from model.errors import InvalidRequestError
-from model.translation import Translation
-from service.errors import Failure, LanguageNotServedError, shown
+from model.text.language_detection import Detection
+from model.text_options import TextOptions
+from service.errors import Failure, ForbiddenError, LanguageNotServedError, shown
 from service.gateway.api.contract import Contract
-from service.gateway.api.form_body import read_form
-from service.gateway.api.json_body import is_json, read_json
+from service.gateway.api.detection import rank_languages
+from service.gateway.api.form_body import read_fields
 from service.gateway.api.language_names import language_name
 from service.gateway.api.libretranslate_schemas import (
+    LibreTranslateDetection,
+    LibreTranslateDetectRequest,
     LibreTranslateError,
     LibreTranslateLanguage,
     LibreTranslateReply,
     LibreTranslateRequest,
+    LibreTranslateSettings,
 )
-from service.gateway.api.pipeline import REQUEST_HEADERS, TranslationPipeline
+from service.gateway.api.pipeline import REQUEST_HEADERS, Translated, TranslationPipeline
 from service.gateway.request_context import RequestContext
 from service.settings import Limits
 
 __all__ = ["LIBRETRANSLATE", "LibreTranslateApi"]
 
+_Request = TypeVar("_Request", LibreTranslateRequest, LibreTranslateDetectRequest)
+
 _MAX_CODE_LEN = 35
+_OLD_CODES = {"zt": "zh-Hant", "pb": "pt-BR"}
+"""Codes of older versions that are none of BCP 47."""
+_AUTO = "auto"
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": LibreTranslateError, "description": description}
     for status, description in (
@@ -43,14 +50,15 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
         (504, "The time for the request ran out"),
     )
 }
-
-_REQUEST_BODY: dict[str, Any] = {
-    "required": True,
-    "content": {
-        kind: {"schema": LibreTranslateRequest.model_json_schema()}
-        for kind in ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
-    },
+_DISABLED: dict[int | str, dict[str, Any]] = {
+    403: {"model": LibreTranslateError, "description": "This server does not do that"}
 }
+
+
+def _request_body(model: type[LibreTranslateRequest | LibreTranslateDetectRequest]) -> Any:
+    schema = {"schema": model.model_json_schema()}
+    forms = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
+    return {"required": True, "content": dict.fromkeys(forms, schema)}
 
 
 def _error_form(failure: Failure, context: RequestContext) -> Response:
@@ -66,9 +74,11 @@ LIBRETRANSLATE = Contract(error_form=_error_form)
 class LibreTranslateApi:
     """The handlers of LibreTranslate's API."""
 
-    def __init__(self, pipeline: TranslationPipeline, limits: Limits) -> None:
+    def __init__(self, pipeline: TranslationPipeline, limits: Limits, app: FastAPI) -> None:
+        """`app` is the one that is described by `GET /spec`."""
         self._pipeline = pipeline
         self._limits = limits
+        self._app = app
         self._listed: tuple[Mapping[str, tuple[str, ...]], bytes] = {}, b"[]"
         """The languages of `Router.languages`, and the answer that was made of them."""
 
@@ -78,28 +88,54 @@ class LibreTranslateApi:
         summary="Translate, in LibreTranslate's form",
         response_model=LibreTranslateReply,
         responses=_ERRORS,
-        openapi_extra={"parameters": REQUEST_HEADERS, "requestBody": _REQUEST_BODY},
+        openapi_extra={
+            "parameters": REQUEST_HEADERS,
+            "requestBody": _request_body(LibreTranslateRequest),
+        },
         tags=["LibreTranslate"],
     )
     async def translate(self, request: Request) -> Response:
         """Translates `q`, a text or a list of texts, from JSON, a form or the query string."""
-        wanted = await _read(request, max_fields=self._limits.max_texts + 32)
+        fields = await read_fields(request, max_fields=self._limits.max_texts + 32, lists=("q",))
+        wanted = _validated(LibreTranslateRequest, fields)
         _check_limits(wanted, self._limits)
         _check_codes(wanted)
+        source, target = _current_code(wanted.source), _current_code(wanted.target)
         try:
-            options = self._options(wanted)
             reply = await self._pipeline.translate(
                 request,
                 wanted.all_texts(),
-                source=wanted.source,
-                target=wanted.target,
-                options=options,
+                source=None if source == _AUTO else source,
+                target=target,
+                options={},
+                alternatives=wanted.alternatives,
                 field="q",
                 is_list=wanted.is_list,
+                text_options=TextOptions(format=wanted.format),
             )
         except LanguageNotServedError:
-            raise self._not_served(wanted) from None
-        return Response(to_json(_answer(wanted, reply.translations)), media_type="application/json")
+            raise self._not_served(wanted, source, target) from None
+        return Response(to_json(_answer(wanted, reply)), media_type="application/json")
+
+    @LIBRETRANSLATE.route(
+        "/detect",
+        methods=["POST"],
+        summary="Detect the language of a text, in LibreTranslate's form",
+        response_model=list[LibreTranslateDetection],
+        responses=_ERRORS,
+        openapi_extra={"requestBody": _request_body(LibreTranslateDetectRequest)},
+        tags=["LibreTranslate"],
+    )
+    async def detect(self, request: Request) -> Response:
+        """The languages of this server that the text `q` may be in, likeliest first."""
+        fields = await read_fields(request, max_fields=32, lists=())
+        wanted = _validated(LibreTranslateDetectRequest, fields)
+        _check_sizes([len(wanted.q)], self._limits)
+        languages = self._pipeline.router.languages
+        [ranks] = await rank_languages([wanted.q], languages)
+        if not ranks:
+            ranks = [Detection("en" if "en" in languages else min(languages, default="en"), 0.0)]
+        return Response(to_json([_detected(one) for one in ranks]), media_type="application/json")
 
     @LIBRETRANSLATE.route(
         "/languages",
@@ -116,48 +152,77 @@ class LibreTranslateApi:
             self._listed = targets, to_json([_language(code, targets[code]) for code in targets])
         return Response(self._listed[1], media_type="application/json")
 
-    def _options(self, wanted: LibreTranslateRequest) -> dict[str, Any]:
-        if wanted.alternatives == 0:
-            return {}
-        route = self._pipeline.router.find(wanted.source, wanted.target)
-        count = wanted.alternatives + 1
-        beam_size = max(route.hops[-1].info.generation.beam_size, count)
-        return {"num_hypotheses": count, "beam_size": beam_size}
+    @LIBRETRANSLATE.route(
+        "/frontend/settings",
+        summary="What this server can do and allows, in LibreTranslate's form",
+        response_model=LibreTranslateSettings,
+        tags=["LibreTranslate"],
+    )
+    async def settings(self) -> LibreTranslateSettings:
+        """What LibreTranslate's page and some clients ask before anything else."""
+        return LibreTranslateSettings.of(self._limits, self._pipeline.router.languages)
 
-    def _not_served(self, wanted: LibreTranslateRequest) -> InvalidRequestError:
+    @LIBRETRANSLATE.route(
+        "/suggest",
+        methods=["POST"],
+        summary="Suggest a better translation: not accepted",
+        responses=_DISABLED,
+        tags=["LibreTranslate"],
+    )
+    async def suggest(self) -> Response:
+        """Refuses the suggestion: there is no place for any."""
+        raise ForbiddenError("Suggestions are disabled on this server.")
+
+    @LIBRETRANSLATE.route(
+        "/translate_file",
+        methods=["POST"],
+        summary="Translate a file: not accepted",
+        responses=_DISABLED,
+        tags=["LibreTranslate"],
+    )
+    async def translate_file(self) -> Response:
+        """Refuses the file."""
+        raise ForbiddenError("Files translation are disabled on this server.")
+
+    @LIBRETRANSLATE.route("/spec", include_in_schema=False)
+    async def spec(self) -> JSONResponse:
+        """The description of all APIs."""
+        return JSONResponse(self._app.openapi())
+
+    def _not_served(
+        self, wanted: LibreTranslateRequest, source: str, target: str
+    ) -> InvalidRequestError:
         """The error for a pair that is not served, in LibreTranslate's wording."""
-        targets = self._pipeline.router.languages
-        known = {code.casefold(): code for code in targets}
-        for code in (wanted.source, wanted.target):
-            if code.casefold() not in known:
-                return InvalidRequestError(f"{code} is not supported")
-        source, target = known[wanted.source.casefold()], known[wanted.target.casefold()]
+        router = self._pipeline.router
+        served_source = router.served(source)
+        served_target = router.served(target)
+        if served_source is None and source != _AUTO:
+            return InvalidRequestError(f"{wanted.source} is not supported")
+        if served_target is None or served_source is None:
+            return InvalidRequestError(f"{wanted.target} is not supported")
         return InvalidRequestError(
-            f"{language_name(target)} ({target}) is not available as a target language "
-            f"from {language_name(source)} ({source})"
+            f"{language_name(served_target)} ({served_target}) is not available as a target "
+            f"language from {language_name(served_source)} ({served_source})"
         )
 
 
-async def _read(request: Request, *, max_fields: int) -> LibreTranslateRequest:
-    """The request from JSON, a form or the query string; InvalidRequestError if it is invalid."""
-    if is_json(request.headers):
-        fields = read_json(request.headers, await request.body())
-    else:
-        fields = await read_form(request, max_fields=max_fields, lists=("q",))
+def _validated(model: type[_Request], fields: Any) -> _Request:
     try:
-        return LibreTranslateRequest.model_validate(fields)
+        return model.model_validate(fields)
     except ValidationError as exc:
         raise InvalidRequestError(_problem(exc.errors(include_url=False)[0])) from None
 
 
 def _problem(error: ErrorDetails) -> str:
-    """A validation error of LibreTranslateRequest, in LibreTranslate's wording."""
+    """A validation error of a request, in LibreTranslate's wording."""
     if not error["loc"]:
         return "Invalid JSON format"
     field, was = error["loc"][0], error["input"]
     if error["type"] == "missing":
         return f"Invalid request: missing {field} parameter"
     match field:
+        case "q" if error["loc"] == ("q",) and error["type"] == "string_type":
+            return "Invalid request: q must be a string"
         case "q":
             return "Invalid request: q must be a string or a list of strings"
         case "format":
@@ -171,13 +236,14 @@ def _problem(error: ErrorDetails) -> str:
             return f"Invalid request: {field} must be a language code, but is {shown(was)}"
 
 
+def _current_code(code: str) -> str:
+    """A code as it is written today."""
+    lowered = code.lower()
+    return _AUTO if lowered == _AUTO else _OLD_CODES.get(lowered, code)
+
+
 def _check_codes(wanted: LibreTranslateRequest) -> None:
     """Refuses what no model can serve, whether all of them are ready or not."""
-    if wanted.source.casefold() == "auto":
-        raise InvalidRequestError(
-            "Invalid request: source must be a language code that GET /languages lists, "
-            "but is auto: this server does not detect languages"
-        )
     for code in (wanted.source, wanted.target):
         if len(code) > _MAX_CODE_LEN:
             raise InvalidRequestError(f"{code[:_MAX_CODE_LEN]}… is not supported")
@@ -190,11 +256,7 @@ def _check_limits(wanted: LibreTranslateRequest, limits: Limits) -> None:
             f"Invalid request: request ({len(texts)}) exceeds batch limit ({limits.max_texts})"
         )
     sizes = [len(text) for text in texts]
-    for size, limit in ((max(sizes), limits.max_text_chars), (sum(sizes), limits.max_total_chars)):
-        if size > limit:
-            raise InvalidRequestError(
-                f"Invalid request: request ({size}) exceeds text limit ({limit})"
-            )
+    _check_sizes(sizes, limits)
     most = min(limits.max_num_hypotheses, limits.max_beam_size) - 1
     if wanted.alternatives > most:
         raise InvalidRequestError(f"Invalid request: alternatives parameter must be <= {most}")
@@ -206,21 +268,34 @@ def _check_limits(wanted: LibreTranslateRequest, limits: Limits) -> None:
         )
 
 
-def _answer(wanted: LibreTranslateRequest, translations: Sequence[Translation]) -> dict[str, Any]:
-    texts: list[Any] = [one.text for one in translations]
-    answer = {"translatedText": texts if wanted.is_list else texts[0]}
+def _check_sizes(sizes: Sequence[int], limits: Limits) -> None:
+    for size, limit in ((max(sizes), limits.max_text_chars), (sum(sizes), limits.max_total_chars)):
+        if size > limit:
+            raise InvalidRequestError(
+                f"Invalid request: request ({size}) exceeds text limit ({limit})"
+            )
+
+
+def _answer(wanted: LibreTranslateRequest, reply: Translated) -> dict[str, Any]:
+    lists: dict[str, list[Any]] = {"translatedText": [one.text for one in reply.translations]}
     if wanted.alternatives > 0:
-        others: list[Any] = [_others(one, wanted.alternatives) for one in translations]
-        answer["alternatives"] = others if wanted.is_list else others[0]
-    return answer
+        lists["alternatives"] = [
+            _others([each.text for each in one.hypotheses], wanted.alternatives)
+            for one in reply.translations
+        ]
+    if reply.detections is not None:
+        lists["detectedLanguage"] = [_detected(one) for one in reply.detections]
+    return {name: values if wanted.is_list else values[0] for name, values in lists.items()}
 
 
-def _others(translation: Translation, most: int) -> list[str]:
-    """At most `most` other translations, distinct, best first."""
-    texts = dict.fromkeys(
-        one.text for one in translation.hypotheses if one.text != translation.text
-    )
-    return list(texts)[:most]
+def _others(texts: Sequence[str], most: int) -> list[str]:
+    """At most `most` texts that are not the first, distinct, best first."""
+    return [text for text in dict.fromkeys(texts) if text != texts[0]][:most]
+
+
+def _detected(detection: Detection) -> dict[str, Any]:
+    confidence = round(100 * detection.confidence, 1)
+    return {"confidence": confidence, "language": detection.language}
 
 
 def _language(code: str, targets: tuple[str, ...]) -> LibreTranslateLanguage:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, field_validator, model_validator
 
+from model.text_options import TextFormat
 from service.gateway.api.contract import Reply
+from service.gateway.api.language_names import language_name
+from service.settings import Limits
 
 __all__ = [
+    "LibreTranslateDetectRequest",
+    "LibreTranslateDetection",
     "LibreTranslateError",
     "LibreTranslateLanguage",
     "LibreTranslateReply",
     "LibreTranslateRequest",
+    "LibreTranslateSettings",
 ]
 
 _SHORT_NUMBER = re.compile(r"[0-9]{1,9}")
@@ -21,28 +28,10 @@ _TEXT = "The animal didn't cross the street because it was tired."
 _TRANSLATION = "Das Tier überquerte die Straße nicht, weil es müde war."
 
 
-class LibreTranslateRequest(BaseModel):
-    """A request in LibreTranslate's form; fields it does not know are ignored."""
+class _Request(BaseModel):
+    """Fields in LibreTranslate's form; those it does not know are ignored."""
 
-    model_config = ConfigDict(
-        strict=True,
-        frozen=True,
-        use_attribute_docstrings=True,
-        json_schema_extra={"examples": [{"q": _TEXT, "source": "en", "target": "de"}]},
-    )
-
-    q: str | Annotated[list[str], Field(fail_fast=True)]
-    """The text or the texts to translate."""
-    source: str
-    """Language code of the text."""
-    target: str
-    """Language code of the translation."""
-    format: Literal["text"] = "text"
-    """Only plain text is translated."""
-    alternatives: int = Field(default=0, ge=0)
-    """How many further translations of each text to return."""
-    api_key: SkipValidation[str] = ""
-    """Not read: no key is needed."""
+    model_config = ConfigDict(strict=True, frozen=True, use_attribute_docstrings=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -54,6 +43,27 @@ class LibreTranslateRequest(BaseModel):
         if known.get("q") == []:
             del known["q"]
         return {name: value for name, value in known.items() if value not in (None, "")}
+
+
+class LibreTranslateRequest(_Request):
+    """A request to translate, in LibreTranslate's form."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"q": _TEXT, "source": "en", "target": "de"}]},
+    )
+
+    q: str | Annotated[list[str], Field(fail_fast=True)]
+    """The text or the texts to translate."""
+    source: str
+    """Language code of the text, or "auto": it is detected for each text."""
+    target: str
+    """Language code of the translation."""
+    format: Literal[TextFormat.TEXT] = TextFormat.TEXT
+    """Only plain text is translated."""
+    alternatives: int = Field(default=0, ge=0)
+    """How many further translations of each text to return."""
+    api_key: SkipValidation[str] = ""
+    """Not read: no key is needed."""
 
     @field_validator("alternatives", mode="before")
     @classmethod
@@ -73,6 +83,30 @@ class LibreTranslateRequest(BaseModel):
         return tuple(self.q) if isinstance(self.q, list) else (self.q,)
 
 
+class LibreTranslateDetectRequest(_Request):
+    """A request to detect a language, in LibreTranslate's form."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"q": _TRANSLATION}]})
+
+    q: str
+    """The text."""
+    api_key: SkipValidation[str] = ""
+    """Not read: no key is needed."""
+
+
+class LibreTranslateDetection(Reply):
+    """A language that a text may be in."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"confidence": 99.7, "language": "de"}]}
+    )
+
+    confidence: float
+    """From 0 to 100."""
+    language: str
+    """Its code."""
+
+
 class LibreTranslateReply(Reply):
     """A translation, or a list of them where `q` was a list."""
 
@@ -81,6 +115,8 @@ class LibreTranslateReply(Reply):
     translatedText: str | list[str]  # noqa: N815 - the wire's name
     alternatives: list[str] | list[list[str]] = Field(default_factory=list)
     """Further translations; there when the request asks for any."""
+    detectedLanguage: LibreTranslateDetection | list[LibreTranslateDetection] | None = None  # noqa: N815
+    """There when `source` is "auto"; a list, for each text, where `q` is one."""
 
 
 class LibreTranslateError(Reply):
@@ -103,3 +139,46 @@ class LibreTranslateLanguage(Reply):
     """In English."""
     targets: list[str]
     """Languages it can be translated into."""
+
+
+class _NamedLanguage(Reply):
+    """A language, as a page offers it."""
+
+    code: str
+    name: str
+
+
+class _Direction(Reply):
+    """The languages that a page begins with."""
+
+    source: _NamedLanguage
+    target: _NamedLanguage
+
+
+class LibreTranslateSettings(Reply):
+    """What a page of LibreTranslate's must know of its server."""
+
+    apiKeys: bool = False  # noqa: N815
+    """Whether there are keys."""
+    charLimit: int  # noqa: N815
+    """Most characters of a text."""
+    filesTranslation: bool = False  # noqa: N815
+    frontendTimeout: int = 500  # noqa: N815
+    """Milliseconds that a page waits for more to be typed."""
+    keyRequired: bool = False  # noqa: N815
+    language: _Direction
+    suggestions: bool = False
+    supportedFilesFormat: list[str] = Field(default_factory=list)  # noqa: N815
+
+    @classmethod
+    def of(cls, limits: Limits, languages: Mapping[str, Sequence[str]]) -> Self:
+        """For a server with these limits and languages, each with what it is translated into."""
+        targets = sorted({code for into in languages.values() for code in into} - {"en"})
+        target = targets[0] if targets else "en"
+        return cls(
+            charLimit=min(limits.max_text_chars, limits.max_total_chars),
+            language=_Direction(
+                source=_NamedLanguage(code="auto", name="Auto Detect"),
+                target=_NamedLanguage(code=target, name=language_name(target)),
+            ),
+        )

@@ -9,6 +9,7 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from model.text.language_detection import Detection
 from model.text.word_links import WordLink
 from model.translation import Translation
 from service.errors import Failure
@@ -20,9 +21,8 @@ from service.gateway.api.native_schemas import (
     TranslateReplyBody,
     TranslateRequest,
 )
-from service.gateway.api.pipeline import REQUEST_HEADERS, TranslationPipeline
+from service.gateway.api.pipeline import REQUEST_HEADERS, Translated, TranslationPipeline
 from service.gateway.request_context import RequestContext
-from service.protocol import TranslateReply
 
 __all__ = ["NATIVE", "NativeApi", "native_error"]
 
@@ -85,6 +85,7 @@ class NativeApi:
             field="texts" if body.text is None else "text",
             is_list=body.text is None,
             return_alignments=body.return_alignments,
+            text_options=body.text_options(),
         )
         answer = _answer(
             reply,
@@ -96,21 +97,24 @@ class NativeApi:
 
 
 def _answer(
-    reply: TranslateReply, *, return_scores: bool, return_hypotheses: bool, return_alignments: bool
+    reply: Translated, *, return_scores: bool, return_hypotheses: bool, return_alignments: bool
 ) -> dict[str, Any]:
     """The fields of a TranslateReplyBody; optional ones only if asked for."""
     translations = reply.translations
-    answer = {
+    detections = reply.detections or (None,) * len(translations)
+    answer: dict[str, Any] = {
         "translations": [
             _translation(
                 one,
+                detection,
                 return_scores=return_scores,
                 return_hypotheses=return_hypotheses,
                 return_alignments=return_alignments,
             )
-            for one in translations
+            for one, detection in zip(translations, detections, strict=True)
         ],
         "model": reply.model,
+        "target": reply.target,
         "usage": {
             "source_tokens": sum(one.source_tokens for one in translations),
             "target_tokens": sum(one.target_tokens for one in translations),
@@ -120,16 +124,25 @@ def _answer(
             for name in ("queue_seconds", "encode_seconds", "decode_seconds")
         },
     }
+    if len(set(reply.sources)) == 1:
+        answer["source"] = reply.sources[0]
     if reply.pivot is not None:
         answer["pivot"] = reply.pivot
     return answer
 
 
 def _translation(
-    one: Translation, *, return_scores: bool, return_hypotheses: bool, return_alignments: bool
+    one: Translation,
+    detection: Detection | None,
+    *,
+    return_scores: bool,
+    return_hypotheses: bool,
+    return_alignments: bool,
 ) -> dict[str, Any]:
     """The fields of a TranslationBody."""
     fields: dict[str, Any] = {"text": one.text, "finish_reason": one.finish_reason}
+    if detection is not None:
+        fields["detected_source"] = detection._asdict()
     if return_scores:
         fields["score"] = one.score
     if return_alignments:

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    create_model,
+    model_validator,
+)
 
 from model.config import GENERATION_OPTIONS
 from model.options import Option
+from model.text_options import GlossaryEntry, KeptSpan, TextFormat, TextOptions
 from service.catalog.changes import ChangeKind, ModelState
 from service.gateway.api.contract import Reply
 
@@ -15,16 +25,19 @@ __all__ = [
     "MAX_LISTED_PAIRS",
     "Alignment",
     "ChangeReply",
+    "DetectedLanguage",
     "ErrorBody",
     "ErrorReply",
     "GenerationDefaults",
     "GenerationOptions",
+    "GlossaryTerm",
     "Hypothesis",
     "LanguagePair",
     "LoadedReplica",
     "Model",
     "ModelDetails",
     "ModelList",
+    "TextSpan",
     "Timings",
     "TranslateReplyBody",
     "TranslateRequest",
@@ -38,6 +51,8 @@ MAX_LISTED_PAIRS = 64
 """Most pairs of a model that are listed one by one; the broadest models have 40,602."""
 _MAX_FIELDS = 64
 """Most fields of one object in a request; more than any has."""
+_MAX_TERMS = 10_000
+"""Most entries of a glossary that are looked at; more than `limits` may allow."""
 
 ModelName = Annotated[str, Field(min_length=1, max_length=100)]
 LanguageCode = Annotated[str, Field(min_length=1, max_length=_MAX_CODE_LEN)]
@@ -84,6 +99,52 @@ class GenerationOptions(create_model("_GenerationOptions", __base__=_Request, **
     """How to search for the translation; what is left out is the model's own default."""
 
 
+def _one_error_for_many(value: Any) -> Any:
+    """Refuses more than any setting allows before each of them becomes an error of its own."""
+    if isinstance(value, dict) and len(value) > _MAX_TERMS:
+        raise ValueError(f"`glossary` must have at most {_MAX_TERMS} entries, but has {len(value)}")
+    return value
+
+
+def _json_type(value: Any) -> str:
+    return "text" if isinstance(value, str) else "list" if isinstance(value, list) else "object"
+
+
+Term = Annotated[str, Field(min_length=1)]
+
+
+class GlossaryTerm(_Request):
+    """How a term is translated."""
+
+    forms: list[Term] = Field(min_length=1, fail_fast=True)
+    """Its translations, such as the cases of a noun: the model takes the one that fits."""
+    case_sensitive: bool = False
+    """Whether the term must be written exactly so, and its translation is; else it is found in
+    capitals too, and its translation is capitalised as it is."""
+
+
+class TextSpan(_Request):
+    """A part of a text."""
+
+    text: int = Field(default=0, ge=0)
+    """Which of `texts`, from 0."""
+    begin: int = Field(ge=0)
+    """In Unicode code points, from 0."""
+    end: int = Field(ge=1)
+    """Behind the last."""
+
+
+_Translation = Annotated[
+    Annotated[Term, Tag("text")]
+    | Annotated[list[Term], Field(min_length=1, fail_fast=True), Tag("list")]
+    | Annotated[GlossaryTerm, Tag("object")],
+    Discriminator(_json_type),
+]
+_Kept = Annotated[
+    Annotated[Term, Tag("text")] | Annotated[TextSpan, Tag("object")], Discriminator(_json_type)
+]
+
+
 class TranslateRequest(_Request):
     """One text or several, of one language pair."""
 
@@ -106,8 +167,9 @@ class TranslateRequest(_Request):
     """The text to translate. Either this or `texts`."""
     texts: list[str] | None = Field(default=None, min_length=1, fail_fast=True)
     """The texts to translate; the answer keeps their order."""
-    source: LanguageCode
-    """Language code of the text, as `GET /v1/models` lists them."""
+    source: LanguageCode | None = None
+    """Language code of the text: as `GET /v1/models` lists them, or one that means the same, as
+    "en-US" and "deu_Latn" do. Without it, the language of each text is detected."""
     target: LanguageCode
     """Language code of the translation."""
     model: ModelName | None = None
@@ -118,6 +180,20 @@ class TranslateRequest(_Request):
     """Whether the answer tells each translation's score."""
     return_alignments: bool = False
     """Whether the answer tells which words of each translation come from which of the text."""
+    glossary: Annotated[dict[Term, _Translation], BeforeValidator(_one_error_for_many)] = Field(
+        default_factory=dict
+    )
+    """Terms and how they are translated, wherever a term stands as a word of its own: by one form,
+    or by the one of several that fits. Case is kept, unless an entry says otherwise."""
+    keep: list[_Kept] = Field(default_factory=list, fail_fast=True)
+    """What is not translated: strings, wherever they are, and parts of the texts, in order."""
+    banned_terms: list[Term] = Field(default_factory=list, fail_fast=True)
+    """Words that no translation has, in any case."""
+    target_prefix: str = ""
+    """How the translation of the only text begins: the model goes on from there, and the answer
+    has it as it is given."""
+    format: TextFormat = Field(default=TextFormat.TEXT, strict=False)
+    """What the texts are written in."""
 
     @model_validator(mode="after")
     def _check_one_form(self) -> Self:
@@ -130,6 +206,35 @@ class TranslateRequest(_Request):
         """The texts, whichever form they came in."""
         return (self.text,) if self.text is not None else tuple(self.texts or ())
 
+    def text_options(self) -> TextOptions:
+        """What is kept, which terms are used, how the translation begins.
+
+        Raises:
+            InvalidOptionError: a rule is broken that the schema does not tell.
+        """
+        return TextOptions(
+            keep=tuple(each for each in self.keep if isinstance(each, str)),
+            keep_spans=tuple(
+                KeptSpan(each.text, each.begin, each.end)
+                for each in self.keep
+                if isinstance(each, TextSpan)
+            ),
+            glossary=tuple(_entry(*item) for item in self.glossary.items()),
+            banned_terms=tuple(self.banned_terms),
+            target_prefix=self.target_prefix,
+            format=self.format,
+        )
+
+
+def _entry(term: str, translation: str | list[str] | GlossaryTerm) -> GlossaryEntry:
+    match translation:
+        case str():
+            return GlossaryEntry(term, (translation,))
+        case list():
+            return GlossaryEntry(term, tuple(translation))
+        case _:
+            return GlossaryEntry(term, tuple(translation.forms), translation.case_sensitive)
+
 
 class Alignment(Reply):
     """A word of a text and one of its translation that say the same."""
@@ -139,6 +244,15 @@ class Alignment(Reply):
     points from 0."""
     target: tuple[int, int]
     """The same in the translation."""
+
+
+class DetectedLanguage(Reply):
+    """The language that a text was found to be in."""
+
+    language: str
+    """Its code, of those from which the target can be reached, and the target's own."""
+    confidence: float
+    """From 0 to 1; 0 for a text that tells nothing."""
 
 
 class Hypothesis(Reply):
@@ -157,6 +271,8 @@ class TranslationBody(Reply):
     text: str
     finish_reason: Literal["stop", "length"]
     """"stop": the model came to its end. "length": a sentence was cut at `max_new_tokens`."""
+    detected_source: DetectedLanguage | None = None
+    """There when the request has no `source`. A text in the target's language stays as it is."""
     score: float | None = None
     """Length-normalised log-probability; there when `return_scores` is true, and null for a text
     without anything to translate."""
@@ -194,6 +310,8 @@ class TranslateReplyBody(Reply):
                 {
                     "translations": [{"text": _TRANSLATION, "finish_reason": "stop"}],
                     "model": "en-de",
+                    "source": "en",
+                    "target": "de",
                     "usage": {"source_tokens": 14, "target_tokens": 13},
                     "timings": {
                         "queue_seconds": 0.0004,
@@ -208,7 +326,13 @@ class TranslateReplyBody(Reply):
     translations: list[TranslationBody]
     """In the order of the texts."""
     model: str
-    """Name of the model that translated, or of both, with " + " between them."""
+    """Name of the model that translated, or of both, with " + " between them; of all for texts in
+    several languages, with ", "."""
+    source: str | None = None
+    """Language of the texts, by the code that the model has for it; not there if they have
+    several."""
+    target: str
+    """Language of the translations, by the code that the model has for it."""
     pivot: str | None = None
     """The language between two models; there if no model has the pair and two together do."""
     usage: Usage

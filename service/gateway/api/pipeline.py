@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+import asyncio
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 
 from model.config import GenerationConfig, Priority
 from model.errors import InvalidRequestError
-from model.text.word_links import composed
+from model.text.language_detection import Detection
+from model.text.language_tags import bcp47
+from model.text.word_links import composed, kept_words
+from model.text_options import NO_TEXT_OPTIONS, TextOptions
 from model.translation import FinishReason, Translation, TranslationHypothesis
 from service.errors import InvalidFieldError
 from service.gateway.admission import PRIORITY_HEADER, TIMEOUT_HEADER, Admission, deadline_of
+from service.gateway.api.detection import detect_languages
 from service.gateway.request_context import RequestContext
 from service.protocol import ModelInfo, TranslateCall, TranslateReply
 from service.routing.retry import Retrier
 from service.routing.router import Route, Router
 
-__all__ = ["REQUEST_HEADERS", "TranslationPipeline"]
+__all__ = ["REQUEST_HEADERS", "Translated", "TranslationPipeline"]
+
+_T = TypeVar("_T")
 
 REQUEST_HEADERS: list[dict[str, Any]] = [
     {
@@ -47,6 +54,44 @@ REQUEST_HEADERS: list[dict[str, Any]] = [
 """The headers that every translating route reads, for the OpenAPI document."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Translated:
+    """What came of a request's texts."""
+
+    model: str
+    """Name of the model; of two by way of a pivot with " + " between them, of several for texts in
+    different languages with ", "."""
+    translations: tuple[Translation, ...]
+    """In the order of the texts."""
+    sources: tuple[str, ...]
+    """The language of each text, as the model writes its code."""
+    target: str
+    """The language of the translations, as the model writes its code."""
+    detections: tuple[Detection, ...] | None = None
+    """What the language of each text was found to be; None where the request said it."""
+    pivot: str | None = None
+    """The language between two models, if all texts took one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """Texts of a request that are in one language, and the way they go."""
+
+    indices: tuple[int, ...]
+    source: str
+    target: str
+    route: Route | None
+    """None for texts that are in the target's language already."""
+    generations: tuple[GenerationConfig | None, ...] = ()
+
+    @property
+    def num_hypotheses(self) -> int:
+        """How many translations of each text there will be."""
+        if self.route is None:
+            return 1
+        return (self.generations[-1] or self.route.hops[-1].info.generation).num_hypotheses
+
+
 class TranslationPipeline:
     """Checks a request against the limits, finds its route, and sends each model of it one call."""
 
@@ -60,47 +105,116 @@ class TranslationPipeline:
         request: Request,
         texts: tuple[str, ...],
         *,
-        source: str,
+        source: str | None,
         target: str,
         model: str | None = None,
         options: Mapping[str, Any],
+        alternatives: int = 0,
         field: str,
         is_list: bool,
         return_alignments: bool = False,
-    ) -> TranslateReply:
+        text_options: TextOptions = NO_TEXT_OPTIONS,
+    ) -> Translated:
         """The translations, in the order of the texts.
 
         Args:
             request: its headers may set the deadline.
             texts: at least one.
-            source, target: language codes in any letter case.
+            source: code of the texts' language in any letter case; None to find it for each text.
+            target: code of the translations' language.
             model: id or alias of the model to take; None for the first one that has the pair.
             options: fields of GenerationConfig that differ from the model's defaults.
+            alternatives: more translations of each text, by a beam as wide as they need.
             field: the contract's name for the texts, for errors.
             is_list: whether they came as a list, for errors.
             return_alignments: whether words are aligned.
+            text_options: what is kept, which terms are used, how the translation begins.
         """
         context = RequestContext.of(request.scope)
         self._admission.check_texts(texts, field=field, is_list=is_list)
+        self._admission.check_text_options(text_options)
+        text_options.check_texts(texts)
         self._admission.check_generation(options)
         deadline = deadline_of(context, request.headers.get(TIMEOUT_HEADER), self._admission.limits)
-        route = self.router.find(source, target, model)
-        *to_pivot, last = route.hops
-        generations = [
-            *(_generation(hop.info, _for_pivot(options), num_hypotheses=1) for hop in to_pivot),
-            _generation(last.info, options),
-        ]
-        num_hypotheses = (generations[-1] or last.info.generation).num_hypotheses
+        detections = None
+        if source is None:
+            among = self.router.sources_for(target, model)
+            detections = await detect_languages(texts, among)
+        parts = self._parts(len(texts), source, detections, target, model, options, alternatives)
         self._admission.check_answer(
-            texts, num_hypotheses, field=field, return_alignments=return_alignments
-        )
+            texts, max(part.num_hypotheses for part in parts), field=field,
+            return_alignments=return_alignments,
+        )  # fmt: skip
         context.num_texts = len(texts)
-        context.source, context.target = route.source, route.target
-        with self.router.held(route):
-            replies = await self._translate(
-                context, texts, route, generations, deadline, return_alignments=return_alignments
+        context.source, context.target = parts[0].source, parts[0].target
+        replies = await _all_or_none(
+            self._translate_part(
+                context, texts, part, deadline,
+                return_alignments=return_alignments, text_options=text_options,
             )
-        return replies[0] if len(replies) == 1 else _joined(replies, route)
+            for part in parts
+        )  # fmt: skip
+        context.timings = _timings(replies)
+        return _put_together(parts, replies, detections)
+
+    def _parts(
+        self,
+        num_texts: int,
+        source: str | None,
+        detections: Sequence[Detection] | None,
+        target: str,
+        model: str | None,
+        options: Mapping[str, Any],
+        alternatives: int,
+    ) -> list[_Part]:
+        """The texts by their language, each with its route; those of the most texts first."""
+        indices: dict[str, list[int]] = {}
+        for index in range(num_texts):
+            code = detections[index].language if detections else source or ""
+            indices.setdefault(code, []).append(index)
+        parts = []
+        for code, of_code in sorted(indices.items(), key=lambda item: -len(item[1])):
+            if detections and bcp47(code) == bcp47(served := self.router.target(target) or target):
+                parts.append(_Part(indices=tuple(of_code), source=code, target=served, route=None))
+                continue
+            route = self.router.find(code, target, model)
+            *to_pivot, last = route.hops
+            own = _with_alternatives(options, alternatives, last.info)
+            generations = [
+                *(_generation(hop.info, _for_pivot(own), num_hypotheses=1) for hop in to_pivot),
+                _generation(last.info, own),
+            ]
+            parts.append(
+                _Part(
+                    indices=tuple(of_code), source=route.source, target=route.target,
+                    route=route, generations=tuple(generations),
+                )
+            )  # fmt: skip
+        return parts
+
+    async def _translate_part(
+        self,
+        context: RequestContext,
+        texts: tuple[str, ...],
+        part: _Part,
+        deadline: float,
+        *,
+        return_alignments: bool,
+        text_options: TextOptions,
+    ) -> TranslateReply:
+        """The reply for those of the texts that are of the part."""
+        if len(part.indices) < len(texts):
+            text_options = text_options.for_texts(part.indices)
+            texts = tuple(texts[index] for index in part.indices)
+        if part.route is None:
+            unchanged = (_unchanged(text, return_alignments=return_alignments) for text in texts)
+            return TranslateReply(model="", translations=tuple(unchanged))
+        with self.router.held(part.route):
+            replies = await self._translate(
+                context, texts, part.route, part.generations, deadline,
+                return_alignments=return_alignments, text_options=text_options,
+            )  # fmt: skip
+        return replies[0] if len(replies) == 1 else _joined(replies, part.route)
 
     async def _translate(
         self,
@@ -111,11 +225,15 @@ class TranslationPipeline:
         deadline: float,
         *,
         return_alignments: bool,
+        text_options: TextOptions,
     ) -> list[TranslateReply]:
         """The replies of the route's models, each of which translates what the last has made."""
         replies: list[TranslateReply] = []
+        hop_options = text_options if len(route.hops) == 1 else text_options.to_pivot()
         for hop, generation in zip(route.hops, generations, strict=True):
             context.model = hop.model.hosted.id
+            if replies:
+                hop_options = text_options.from_pivot(texts)
             call = TranslateCall(
                 request_id=context.request_id,
                 model=hop.model.hosted,
@@ -125,6 +243,7 @@ class TranslationPipeline:
                 generation=generation,
                 priority=context.priority,
                 return_alignments=return_alignments,
+                text_options=hop_options,
             )
             reply = await self._retrier.translate(hop.model.backend, call, deadline=deadline)
             replies.append(reply)
@@ -134,6 +253,16 @@ class TranslationPipeline:
                     f"{len(replies[-1].translations)}"
                 )
         return replies
+
+
+def _with_alternatives(
+    options: Mapping[str, Any], alternatives: int, info: ModelInfo
+) -> Mapping[str, Any]:
+    if alternatives == 0:
+        return options
+    count = alternatives + 1
+    beam_size = max(info.generation.beam_size, count)
+    return {**options, "num_hypotheses": count, "beam_size": beam_size}
 
 
 def _generation(
@@ -193,3 +322,62 @@ def _aligned(to_pivot: Sequence[Translation], last: TranslationHypothesis) -> Tr
             return replace(last, alignments=None)
         alignments = composed(step.alignments, alignments)
     return replace(last, alignments=alignments)
+
+
+def _unchanged(text: str, *, return_alignments: bool) -> Translation:
+    """A text that is in the target's language already."""
+    alignments = tuple(kept_words(text)) if return_alignments else None
+    return Translation(
+        text=text,
+        finish_reason=FinishReason.STOP,
+        score=None,
+        hypotheses=(TranslationHypothesis(text=text, score=0.0, alignments=alignments),),
+    )
+
+
+def _put_together(
+    parts: Sequence[_Part],
+    replies: Sequence[TranslateReply],
+    detections: tuple[Detection, ...] | None,
+) -> Translated:
+    """The answer to a request, whose texts are in its order again."""
+    by_index = {
+        index: (part.source, translation)
+        for part, reply in zip(parts, replies, strict=True)
+        for index, translation in zip(part.indices, reply.translations, strict=True)
+    }
+    in_order = [by_index[index] for index in range(len(by_index))]
+    pivots = {reply.pivot for reply in replies if reply.model}
+    return Translated(
+        model=", ".join(dict.fromkeys(reply.model for reply in replies if reply.model)),
+        translations=tuple(translation for _, translation in in_order),
+        sources=tuple(source for source, _ in in_order),
+        target=parts[0].target,
+        detections=detections,
+        pivot=pivots.pop() if len(pivots) == 1 else None,
+    )
+
+
+def _timings(replies: Sequence[TranslateReply]) -> dict[str, float]:
+    """Seconds inside the models by phase, of the text that took longest in it."""
+    return {
+        name: max(
+            getattr(translation, f"{name}_seconds")
+            for reply in replies
+            for translation in reply.translations
+        )
+        for name in ("queue", "encode", "decode")
+    }
+
+
+async def _all_or_none(calls: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:
+    """What all calls return; when one fails, the others are cancelled and its error is raised."""
+    first, *more = calls
+    if not more:
+        return [await first]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(call) for call in (first, *more)]
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]

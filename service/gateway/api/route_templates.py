@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from starlette.routing import BaseRoute, Host, Match, Mount, Route
 from starlette.types import Scope
 
-__all__ = ["OTHER_ROUTE", "RouteTemplates"]
+from service.gateway.request_context import OTHER_ROUTE
 
-OTHER_ROUTE = "other"
-"""The template of every path that belongs to no route, which keeps the set bounded."""
+__all__ = ["RouteTemplates"]
 
 
 class RouteTemplates:
@@ -39,6 +38,11 @@ class RouteTemplates:
                 for method in route.methods or ():
                     scope = {"type": "http", "method": method, "path": route.path, "headers": []}
                     self._known[method, route.path] = _template(routes, scope) or OTHER_ROUTE
+
+    @property
+    def plain_paths(self) -> frozenset[str]:
+        """The paths of all routes that have no parameters."""
+        return frozenset(path for _, path in self._known)
 
     def template_of(self, scope: Scope) -> str:
         """The template for an HTTP request; that of the route also where its method is wrong."""

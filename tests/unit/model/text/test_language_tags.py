@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from model.text.language_tags import bcp47, script
+from model.text.language_tags import bcp47, closest, script
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,32 @@ from model.text.language_tags import bcp47, script
 def test_tags_and_scripts(code: str, tag: str, letters: str | None) -> None:
     assert bcp47(code) == tag
     assert script(code) == letters
+
+
+@pytest.mark.parametrize(
+    ("code", "among", "expected"),
+    [
+        ("en-US", ("de", "en"), "en"),
+        ("EN_us", ("en-GB", "en"), "en"),
+        ("en-US", ("en-GB", "en-US"), "en-US"),
+        ("de_AT", ("deu_Latn",), "deu_Latn"),
+        ("ger", ("de",), "de"),
+        ("de-DE-1996", ("de",), "de"),
+        ("zh-TW", ("zh-Hans", "zh-Hant"), "zh-Hant"),
+        ("zh_HK", ("zho_Hans", "zho_Hant"), "zho_Hant"),
+        ("zh-CN", ("zh-Hant", "zh"), "zh"),
+        ("zh-TW", ("zh",), None),
+        ("sr-Latn", ("sr",), None),
+        ("pt", ("pt-PT", "pt-BR"), "pt-BR"),
+        ("pt-AO", ("pt-PT", "pt-BR"), "pt-PT"),
+        ("l001", ("L001",), "L001"),
+        ("nn", ("nb",), None),
+        ("fr", ("de",), None),
+        ("en-", ("en",), None),
+        ("", ("en",), None),
+        ("en-" + "a" * 40, ("en",), None),
+        ("not a code!", ("en",), None),
+    ],
+)
+def test_the_closest_code(code: str, among: tuple[str, ...], expected: str | None) -> None:
+    assert closest(code, among) == expected

@@ -12,11 +12,14 @@ from model.config import Priority
 from model.errors import DeadlineExceededError, QueueFullError, RequestCancelledError
 from service.errors import ModelUnavailableError
 from service.gateway.admission import Admission
+from service.gateway.answer_headers import AnswerHeaders, CrossOrigin
 from service.gateway.middleware import AdmissionMiddleware, ObservabilityMiddleware
 from service.gateway.request_context import RequestContext
 from service.routing.router import ReplicaLostError
 from service.settings import Limits
 from tests.fakes import Connection, FakeBackend, Gateway, until
+
+NO_ORIGIN = AnswerHeaders(CrossOrigin([], open_routes=(), routes=()))
 
 BODY = json.dumps({"text": "Hello", "source": "en", "target": "de"}).encode()
 FINISHED = "polyhead_http_requests_total"
@@ -128,7 +131,7 @@ async def test_a_service_that_is_not_ready_is_no_demand() -> None:
     [
         ("GET", "/v1/documents/7", 200, "/v1/documents/{id}"),
         ("GET", "/v1/documents/8", 200, "/v1/documents/{id}"),
-        ("HEAD", "/v1/documents/7", 405, "/v1/documents/{id}"),
+        ("HEAD", "/v1/documents/7", 200, "/v1/documents/{id}"),
         ("POST", "/v1/documents/7", 405, "/v1/documents/{id}"),
         ("GET", "/v1/documents/7/8", 404, "other"),
         ("GET", "/docs/files/swagger-ui.css", 200, "/docs/files"),
@@ -470,6 +473,8 @@ async def test_an_exception_within_an_answer_breaks_the_connection() -> None:
         app,
         metrics=gateway.metrics,
         template_of=lambda scope: str(scope["path"]),
+        meant_by=lambda path: "",
+        answer_headers=NO_ORIGIN,
         error_response=lambda context, exc: pytest.fail("the status line is out already"),
         log_requests=False,
         echo_request_id=True,
@@ -491,6 +496,8 @@ async def test_what_is_not_http_passes_through() -> None:
         AdmissionMiddleware(app, admission=Admission(Limits())),
         metrics=gateway.metrics,
         template_of=lambda scope: str(scope["path"]),
+        meant_by=lambda path: "",
+        answer_headers=NO_ORIGIN,
         error_response=lambda context, exc: pytest.fail("there is no error"),
         log_requests=False,
         echo_request_id=True,

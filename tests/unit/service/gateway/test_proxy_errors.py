@@ -64,7 +64,7 @@ async def test_plain_text_of_the_proxy_becomes_an_error_of_the_api(
     connection = await _asked(_Proxy(*_answer(status, b"Path '/v1/translate' not found", _PLAIN)))
     assert connection.status == heard
     assert connection.json()["error"]["type"] == kind
-    assert connection.headers["content-type"] == "application/json"
+    assert connection.headers["content-type"] == "application/json; charset=utf-8"
     assert ("retry-after" in connection.headers) == retry
     assert connection.json()["request_id"] == "made-by-serve"
     assert connection.headers["x-request-id"] == "made-by-serve"

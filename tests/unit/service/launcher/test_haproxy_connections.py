@@ -367,7 +367,7 @@ REFUSED = {
 def test_what_is_refused_is_refused_in_json(patient: Front, case: str) -> None:
     head, status, kind = REFUSED[case]
     was, headers, body = patient.answer(head + b"Connection: close\r\n\r\n")
-    assert (was, headers["content-type"]) == (status, "application/json")
+    assert (was, headers["content-type"]) == (status, "application/json; charset=utf-8")
     answer = json.loads(body)
     assert answer["error"]["type"] == kind
     assert answer["request_id"] == headers["x-request-id"]

@@ -134,11 +134,7 @@ async def test_without_alternatives_the_model_decides() -> None:
             {"source": "de", "target": "EN"},
             "English (en) is not available as a target language from German (de)",
         ),
-        (
-            {"source": "auto"},
-            "Invalid request: source must be a language code that GET /languages lists, "
-            "but is auto: this server does not detect languages",
-        ),
+        ({"source": "auto", "target": "fr"}, "fr is not supported"),
         ({"format": "html"}, "html format is not supported"),
         ({"format": "xml"}, "xml format is not supported"),
         ({"format": 5}, "5 format is not supported"),
@@ -258,7 +254,8 @@ def _part(name: str, headers: str = "") -> bytes:
     [
         (b"{", JSON, "the body must be JSON in UTF-8"),
         (b'{"q":"\\ud800","source":"en","target":"de"}', JSON, "the body must be JSON in UTF-8"),
-        (b"{}", JSON | {"content-encoding": "gzip"}, "the body must not be compressed"),
+        (b"{}", JSON | {"content-encoding": "gzip"}, "the body must be compressed by gzip"),
+        (b"{}", JSON | {"content-encoding": "br"}, "the Content-Encoding must be gzip"),
         (b"q=%ff&source=en&target=de", FORM, "form fields must be in UTF-8"),
         (b"q=\xff&source=en&target=de", FORM, "form fields must be in UTF-8"),
         (b"q=%ed%a0%80&source=en&target=de", FORM, "form fields must be in UTF-8"),
@@ -351,15 +348,12 @@ async def test_every_language_is_listed_with_its_targets() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("source", "words"),
-    [("auto", "does not detect languages"), ("x" * 36, f"{'x' * 35}… is not supported")],
-)
-async def test_what_can_never_be_served_is_no_reason_to_try_again(source: str, words: str) -> None:
+async def test_what_can_never_be_served_is_no_reason_to_try_again() -> None:
     async with Gateway(FakeBackend("en-de")).client() as client:
-        answer = await client.post("/translate", json={"q": "a", "source": source, "target": "de"})
+        body = {"q": "a", "source": "x" * 36, "target": "de"}
+        answer = await client.post("/translate", json=body)
     assert answer.status_code == 400
-    assert words in answer.json()["error"]
+    assert f"{'x' * 35}… is not supported" in answer.json()["error"]
 
 
 async def test_what_can_be_reached_through_the_pivot_is_listed_and_served() -> None:
@@ -404,3 +398,126 @@ async def test_a_broad_models_languages_are_listed_with_their_targets() -> None:
 )
 def test_languages_have_names(code: str, name: str) -> None:
     assert language_name(code) == name
+
+
+ENGLISH, GERMAN = "The shop opens at nine.", "Wir öffnen morgen um neun."
+
+
+def _both_ways() -> Gateway:
+    return Gateway(FakeBackend("a", (("en", "de"),)), FakeBackend("b", (("de", "en"),)))
+
+
+async def test_the_language_of_a_text_is_found() -> None:
+    answer = await _post(_both_ways(), json={"q": GERMAN, "source": "AUTO", "target": "en-US"})
+    detected = answer.json()["detectedLanguage"]
+    assert answer.json() == {"translatedText": f"en:{GERMAN}", "detectedLanguage": detected}
+    assert detected["language"] == "de"
+    assert 90 < detected["confidence"] <= 100
+
+
+async def test_the_language_of_each_text_of_a_list_is_found() -> None:
+    body = {"q": [GERMAN, ENGLISH, " ", "😀"], "source": "auto", "target": "de", "alternatives": 1}
+    answer = (await _post(_both_ways(), json=body)).json()
+    assert answer["translatedText"] == [GERMAN, f"de:{ENGLISH}", " ", answer["translatedText"][3]]
+    assert answer["alternatives"][:2] == [[], [f"de:{ENGLISH} (1)"]]
+    assert [one["language"] for one in answer["detectedLanguage"]][:2] == ["de", "en"]
+    assert answer["detectedLanguage"][2]["confidence"] == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "target"), [("en-US", "de_AT"), ("EN-gb", "deu"), ("eng_Latn", "DE-CH")]
+)
+async def test_regions_and_longer_codes_mean_the_language(source: str, target: str) -> None:
+    answer = await _post(Gateway(), json=HELLO | {"source": source, "target": target})
+    assert answer.json() == {"translatedText": "de:Hello"}
+
+
+async def test_codes_of_older_versions() -> None:
+    gateway = Gateway(FakeBackend(sources=("en",), targets=("zho_Hant", "pt")))
+    for code, served in (("zt", "zho_Hant"), ("pb", "pt")):
+        answer = await _post(gateway, json=HELLO | {"target": code})
+        assert answer.json() == {"translatedText": f"{served}:Hello"}
+
+
+async def test_a_region_that_is_not_served_is_told_as_it_was_asked_for() -> None:
+    answer = await _post(Gateway(), json=HELLO | {"target": "fr-CA"})
+    assert answer.json() == {"error": "fr-CA is not supported"}
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"json": {"q": GERMAN}},
+        {"data": {"q": GERMAN, "api_key": ""}},
+        {"params": {"q": GERMAN}},
+        {"files": {"q": (None, GERMAN)}},
+    ],
+)
+async def test_detection_alone(kwargs: dict[str, Any]) -> None:
+    async with _both_ways().client() as client:
+        answer = await client.post("/detect", **kwargs)
+        assert (await client.get("/detect")).status_code == 405
+    assert answer.status_code == 200
+    assert answer.json()[0]["language"] == "de"
+    assert answer.json()[0]["confidence"] > 90
+
+
+async def test_detection_of_nothing_is_english_by_no_confidence() -> None:
+    async with _both_ways().client() as client:
+        answer = await client.post("/detect", json={"q": "123"})
+    assert answer.json() == [{"confidence": 0.0, "language": "en"}]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, "Invalid request: missing q parameter"),
+        ({"q": ""}, "Invalid request: missing q parameter"),
+        ({"q": ["a"]}, "Invalid request: q must be a string"),
+        ({"q": "a" * 20_001}, "Invalid request: request (20001) exceeds text limit (20000)"),
+        ([], "Invalid JSON format"),
+    ],
+)
+async def test_what_cannot_be_detected(fields: Any, words: str) -> None:
+    async with _both_ways().client() as client:
+        answer = await client.post("/detect", json=fields)
+    assert (answer.status_code, answer.json()) == (400, {"error": words})
+
+
+async def test_what_a_page_asks_first() -> None:
+    async with Gateway(limits={"max_text_chars": 7}).client() as client:
+        answer = await client.get("/frontend/settings")
+        wrong = await client.post("/frontend/settings")
+    assert answer.json() == {
+        "apiKeys": False,
+        "charLimit": 7,
+        "filesTranslation": False,
+        "frontendTimeout": 500,
+        "keyRequired": False,
+        "language": {
+            "source": {"code": "auto", "name": "Auto Detect"},
+            "target": {"code": "de", "name": "German"},
+        },
+        "suggestions": False,
+        "supportedFilesFormat": [],
+    }
+    assert (wrong.status_code, list(wrong.json())) == (405, ["error"])
+
+
+async def test_what_is_not_done_here_says_so() -> None:
+    async with Gateway().client() as client:
+        suggestion = await client.post("/suggest", data={"q": "a", "s": "b"})
+        file = await client.post("/translate_file", files={"file": ("a.txt", b"a")})
+    assert (suggestion.status_code, suggestion.json()) == (
+        403,
+        {"error": "Suggestions are disabled on this server."},
+    )
+    assert (file.status_code, list(file.json())) == (403, ["error"])
+
+
+async def test_the_description_of_the_apis() -> None:
+    async with Gateway().client() as client:
+        spec, document = await client.get("/spec"), await client.get("/openapi.json")
+        assert spec.json() == document.json()
+        for path in ("/spec", "/languages", "/health"):
+            assert (await client.post(path)).status_code == 405

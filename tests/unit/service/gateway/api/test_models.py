@@ -118,7 +118,8 @@ async def test_a_model_that_is_not_there(method: str, path: str) -> None:
 )
 async def test_another_method_is_told_all_that_there_are(path: str, allowed: str) -> None:
     answer = await _send(_gateway(), "PUT", path)
-    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+    assert answer.status_code == 405
+    assert answer.headers["allow"].startswith(f"{allowed}, ")
     assert f"must be {allowed} at" in answer.json()["error"]["message"]
 
 

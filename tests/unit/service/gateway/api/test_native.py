@@ -33,7 +33,7 @@ async def _post(gateway: Gateway, body: Any, **headers: str) -> httpx.Response:
 async def _error(gateway: Gateway, body: Any, status: int = 422) -> dict[str, Any]:
     answer = await _post(gateway, body)
     assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
     assert answer.json().keys() == {"error", "request_id"}
     error: dict[str, Any] = answer.json()["error"]
     return error
@@ -42,10 +42,12 @@ async def _error(gateway: Gateway, body: Any, status: int = 422) -> dict[str, An
 async def test_one_text() -> None:
     answer = await _post(Gateway(), HELLO)
     assert answer.status_code == 200
-    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
     assert answer.json() == {
         "translations": [{"text": "de:Hello there", "finish_reason": "stop"}],
         "model": "en-de",
+        "source": "en",
+        "target": "de",
         "usage": {"source_tokens": 3, "target_tokens": 3},
         "timings": {"queue_seconds": 0.001, "encode_seconds": 0.002, "decode_seconds": 0.003},
     }
@@ -166,11 +168,11 @@ async def test_options_change_the_models_own_defaults() -> None:
         ({"text": None, "texts": "a"}, "texts", "`texts` must be a list, but is 'a'"),
         ({"text": None, "texts": []}, "texts", "`texts` must have at least 1 item.*, but has 0"),
         ({"text": None, "texts": ["a", 5]}, "texts[1]", r"`texts\[1\]` must be a string, but is 5"),
-        ({"source": None}, "source", "`source` must be a string, but is null"),
+        ({"source": 5}, "source", "`source` must be a string, but is 5"),
         ({"source": ""}, "source", "`source` must have at least 1 character"),
         ({"source": "x" * 36}, "source", "`source` must have at most 35 characters"),
         ({"target": ["de"]}, "target", "`target` must be a string, but is a list"),
-        ({"format": "html"}, "format", "`format` is not a field of this request"),
+        ({"tone": "formal"}, "tone", "`tone` is not a field of this request"),
         ({"return_scores": "yes"}, "return_scores", "`return_scores` must be true or false"),
         ({"generation": []}, "generation", "`generation` must be a JSON object, but is a list"),
         (
@@ -235,12 +237,12 @@ async def test_a_field_that_breaks_a_rule(
 
 async def test_missing_fields_are_all_named() -> None:
     error = await _error(Gateway(), {"text": "a"})
-    assert error["message"] == "`source` is required; `target` is required"
+    assert error["message"] == "`target` is required"
 
 
 async def test_a_long_list_of_problems_is_cut() -> None:
     error = await _error(Gateway(), {f"field{index}": 1 for index in range(20)})
-    assert error["message"].endswith("; and 17 more")
+    assert error["message"].endswith("; and 16 more")
     assert error["message"].count(";") == 5
 
 
@@ -300,7 +302,7 @@ NO_JSON = {
     "surrogates the wrong way": b'{"text": "\\udc00\\ud800", "source": "en", "target": "de"}',
     "NaN": b'{"text": "a", "source": "en", "target": "de", "generation": {"length_penalty": NaN}}',
     "two values": b'{"text": "a", "source": "en", "target": "de"} {}',
-    "UTF-16": '{"text": "ä", "source": "en", "target": "de"}'.encode("utf-16"),
+    "UTF-16 that ends within a letter": '{"text": "ä"}'.encode("utf-16")[:-1],
     "deep": b"[" * 100_000,
     "ten thousand digits": b'{"generation": {"beam_size": ' + b"9" * 10_000 + b"}}",
 }
@@ -335,8 +337,12 @@ async def test_a_number_beyond_all_numbers_is_refused() -> None:
         ({"content-type": "multipart/form-data; boundary=x"}, "must be application/json"),
         ({"content-type": "application/jsonp"}, "must be application/json"),
         (
-            {"content-type": "application/json", "content-encoding": "gzip"},
-            "the body must not be compressed, but its Content-Encoding is 'gzip'",
+            {"content-type": "application/json", "content-encoding": "br"},
+            "the Content-Encoding must be gzip, or the body not compressed, but is 'br'",
+        ),
+        (
+            {"content-type": "application/json; charset=idna"},
+            "the charset must be utf-8 or another one for text, but is 'idna'",
         ),
     ],
 )
@@ -357,12 +363,12 @@ async def test_json_by_its_other_names(kind: str) -> None:
     assert answer.status_code == 200
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "BREW"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "HEAD", "BREW"])
 async def test_a_wrong_method(method: str) -> None:
     async with Gateway().client() as client:
         answer = await client.request(method, "/v1/translate")
     assert answer.status_code == 405
-    assert answer.headers["allow"] == "POST"
+    assert answer.headers["allow"] == "POST, OPTIONS"
     assert answer.headers["X-Request-Id"]
     if method != "HEAD":
         assert answer.json()["error"] == {
@@ -371,7 +377,7 @@ async def test_a_wrong_method(method: str) -> None:
         }
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/translate/", "/v2/translate", "/v1/models/x"])
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/x/translates", "/v3/documents", "/v1/models/x"])
 async def test_a_path_that_does_not_exist(path: str) -> None:
     async with Gateway().client() as client:
         answer = await client.get(path)

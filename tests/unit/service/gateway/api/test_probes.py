@@ -85,4 +85,4 @@ async def test_metrics_that_do_not_come_are_waited_for_in_vain_only_so_long() ->
 async def test_a_wrong_method(path: str) -> None:
     async with Gateway().client() as client:
         answer = await client.post(path, json={})
-    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, OPTIONS")

@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Host, Mount, Route
 
 from service.errors import Failure, OverloadedError, failure_of
 from service.gateway.api.contract import Contract
+from service.gateway.api.deepl import DEEPL
 from service.gateway.api.error_answers import CONTRACT_TEMPLATES, error_answer
 from service.gateway.api.libretranslate import LIBRETRANSLATE
 from service.gateway.api.models import MODELS
@@ -111,7 +112,7 @@ def test_each_contract_says_how_its_errors_look() -> None:
     failure = failure_of(OverloadedError("full"))
     forms = {
         template: set(_error(failure, template))
-        for contract in (NATIVE, MODELS, LIBRETRANSLATE)
+        for contract in (NATIVE, MODELS, LIBRETRANSLATE, DEEPL)
         for template in contract.templates
     }
     assert forms == {
@@ -120,7 +121,15 @@ def test_each_contract_says_how_its_errors_look() -> None:
         "/v1/models/{id}": {"error", "request_id"},
         "/v1/models/{id}/reload": {"error", "request_id"},
         "/translate": {"error"},
+        "/detect": {"error"},
         "/languages": {"error"},
+        "/frontend/settings": {"error"},
+        "/suggest": {"error"},
+        "/translate_file": {"error"},
+        "/spec": {"error"},
+        "/v2/translate": {"message"},
+        "/v2/languages": {"message"},
+        "/v2/usage": {"message"},
     }
     assert set(_error(failure, "other")) == {"error", "request_id"}
 

@@ -1,0 +1,146 @@
+"""The wire types of DeepL's API (v2), as pydantic models; `/openapi.json` shows them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from service.gateway.api.contract import Reply
+
+__all__ = [
+    "DeepLError",
+    "DeepLLanguage",
+    "DeepLReply",
+    "DeepLTranslateRequest",
+    "DeepLTranslation",
+    "DeepLUsage",
+]
+
+_TEXT = "The animal didn't cross the street because it was tired."
+_TRANSLATION = "Das Tier überquerte die Straße nicht, weil es müde war."
+_Texts = Annotated[list[str], Field(min_length=1, fail_fast=True)]
+_MAX_CODE_LEN = 35
+
+
+class DeepLTranslateRequest(BaseModel):
+    """A request to translate; fields that it does not know are ignored."""
+
+    model_config = ConfigDict(
+        strict=True,
+        frozen=True,
+        use_attribute_docstrings=True,
+        json_schema_extra={"examples": [{"text": [_TEXT], "target_lang": "DE"}]},
+    )
+
+    text: _Texts | str
+    """The texts to translate; in a form the field may be repeated."""
+    target_lang: str = Field(max_length=_MAX_CODE_LEN)
+    """Language code of the translations, such as "DE", "EN-US" or "PT-BR"."""
+    source_lang: str | None = Field(default=None, max_length=_MAX_CODE_LEN)
+    """Language code of the texts; without it, the language of each is detected."""
+    formality: Literal["default", "more", "less", "prefer_more", "prefer_less"] = "default"
+    """Read, and without effect: the models have one way of address."""
+    split_sentences: Literal["0", "1", "nonewlines"] = "1"
+    """Read, and without effect: texts are split into sentences, and line ends are kept."""
+    model_type: (
+        Literal["latency_optimized", "quality_optimized", "prefer_quality_optimized"] | None
+    ) = None
+    """Read, and told in the answer: there is one kind of model."""
+    tag_handling: Literal["html", "xml"] | None = None
+    """What the texts are written in."""
+    glossary_id: str | None = None
+    """A stored glossary; there are none."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_what_is_empty(cls, fields: Any) -> Any:
+        """Null and "" are no values, but for a text."""
+        if not isinstance(fields, dict):
+            return fields
+        known = {name: fields[name] for name in cls.model_fields if name in fields}
+        if isinstance(known.get("split_sentences"), (bool, int)):
+            known["split_sentences"] = str(int(known["split_sentences"]))
+        return {
+            name: value
+            for name, value in known.items()
+            if value is not None and (value != "" or name == "text")
+        }
+
+    def all_texts(self) -> tuple[str, ...]:
+        """The texts, whichever form they came in."""
+        return (self.text,) if isinstance(self.text, str) else tuple(self.text)
+
+
+class DeepLTranslation(Reply):
+    """The translation of one text."""
+
+    detected_source_language: str
+    """As the request says it, or as it was detected."""
+    text: str
+    billed_characters: int
+    """The characters of the source text. Nobody is billed."""
+    model_type_used: str | None = None
+    """There when the request has a `model_type`."""
+
+
+class DeepLReply(Reply):
+    """The translations, in the order of the texts."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "translations": [
+                        {
+                            "detected_source_language": "EN",
+                            "text": _TRANSLATION,
+                            "billed_characters": len(_TEXT),
+                        }
+                    ]
+                }
+            ]
+        }
+    )
+
+    translations: list[DeepLTranslation]
+
+
+class DeepLLanguage(Reply):
+    """A language of the service."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"language": "DE", "name": "German", "supports_formality": False}]
+        }
+    )
+
+    language: str
+    """Its code, in capitals."""
+    name: str
+    """In English."""
+    supports_formality: bool | None = None
+    """There for targets."""
+
+
+class DeepLUsage(Reply):
+    """How many characters were translated, and may be."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"character_count": 0, "character_limit": 10**12}]}
+    )
+
+    character_count: int
+    """0: nothing is counted."""
+    character_limit: int
+    """As a service without a limit says it."""
+
+
+class DeepLError(Reply):
+    """Any answer in DeepL's form that is not a success."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"message": "Value for 'target_lang' not supported."}]}
+    )
+
+    message: str
