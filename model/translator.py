@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -67,8 +67,6 @@ class _Cutter:
     """The first tokens of every target."""
     encoder: SourceEncoder
     """What makes ids of them."""
-    guarded: GuardedTokens | None
-    """What only a phrase may write."""
     aligned: bool
     """Whether words are to be aligned."""
 
@@ -138,9 +136,7 @@ class Translator:
         self._segmenter = lru_cache(_MOST_PAIRS)(
             partial(_segmenter, tokenizer, metadata, self.max_source_tokens)
         )
-        self._guarded = guarded_tokens(
-            tokenizer, engine.model_config.tgt_vocab_size, placeholders=metadata.placeholders
-        )
+        self._placeholders = metadata.placeholders
         self._batch_turns = BatchTurns(
             engine.max_sources(Priority.BATCH), lambda: engine.wants_batch
         )
@@ -419,9 +415,14 @@ class Translator:
             segmenter=self._segmenter(pair),
             prefix=self._tokenizer.target_prefix(pair),
             encoder=self._tokenizer.source_encoder(pair),
-            guarded=self._guarded,
             aligned=return_alignments,
         )
+
+    @cached_property
+    def _guarded(self) -> GuardedTokens | None:
+        """What only a phrase may write."""
+        vocab_size = self.engine.model_config.tgt_vocab_size
+        return guarded_tokens(self._tokenizer, vocab_size, placeholders=self._placeholders)
 
     def _options(self, segment: Segment, cut: _Cutter) -> SequenceOptions:
         encoder, token_ids, reading = cut.encoder, segment.token_ids, segment.reading
@@ -440,7 +441,7 @@ class Translator:
             shortlist=shortlist,
             align_to=among,
             phrases=phrases,
-            guarded=cut.guarded if phrases else None,
+            guarded=self._guarded if phrases else None,
         )
 
     def _submit(

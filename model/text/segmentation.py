@@ -24,7 +24,7 @@ from typing import NamedTuple, Self
 from model.errors import InvalidRequestError
 from model.text.languages import Pair
 from model.text.protection import WEB_ADDRESS, Protection, is_mark
-from model.text.runs import NO_RUNS, Reading, Run, RunReader, Runs
+from model.text.runs import Reading, Run, RunReader, Runs
 from model.text.sentences import split_sentences
 from model.text.tokenizer import Tokenizer
 
@@ -277,8 +277,6 @@ class Segmenter:
 
     def _runs(self, sentences: Sequence[str]) -> Sequence[Runs]:
         """What is not the model's to translate in each of some sentences."""
-        if not self.reader.marks:
-            return [NO_RUNS] * len(sentences)
         return [
             [Run(begin, end, final=sentence[begin:end]) for begin, end in bounds]
             for sentence, bounds in zip(
