@@ -26,6 +26,7 @@ _FIRST_DIGITS = {
 """The zero of each of CLDR's decimal systems in which a language is written by default."""
 _SHORT_UNGROUPED = frozenset(("es", "pl", "pt-PT", "bg", "et", "lv", "hu"))
 """Languages that do not group four digits (CLDR's minimumGroupingDigits, which babel lacks)."""
+_PATTERN = re.compile(r"[#0][#0.,]*")
 _TWO_ORDERS = frozenset(("en",))
 """Languages without a region in which 03/04 is a day in March to some, in April to others."""
 
@@ -54,6 +55,10 @@ class Conventions:
     """What stands between hours and minutes."""
     half_days: bool
     """Whether a clock has twelve hours."""
+    percent: str
+    """How a percentage is written, as "{number}{unit}"."""
+    currency: str
+    """How an amount of a currency is written with its sign, as `percent`."""
     digits: str
     """The ten digits, where they are not ASCII's by default; else empty."""
     native_decimal: str
@@ -94,9 +99,17 @@ def conventions(code: str) -> Conventions | None:
         date_order=order if sorted(order) == ["d", "m", "y"] else "",
         date_mark="" if date is None else date["mark"],
         date_certain=tag not in _TWO_ORDERS,
-        clock_mark="." if re.search("[Hh].mm", clock, re.DOTALL) and "." in clock else ":",
+        clock_mark="." if re.search(r"[Hh]\.mm", clock) else ":",
         half_days="h" in clock,
+        percent=_pattern(locale.percent_formats[None].pattern, "%"),
+        currency=_pattern(locale.currency_formats["standard"].pattern, "\xa4"),
         digits="" if zero is None else "".join(chr(zero + value) for value in range(10)),
         native_decimal=native["decimal"],
         native_group=native["group"],
     )
+
+
+def _pattern(pattern: str, sign: str) -> str:
+    """CLDR's pattern with names for its parts."""
+    positive = pattern.translate(_UNSEEN).split(";")[0]
+    return _PATTERN.sub("{number}", positive).replace(sign, "{unit}")

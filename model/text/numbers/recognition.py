@@ -70,12 +70,13 @@ _SHORT = 24
 
 _SIGN_BEFORE = re.compile(r"(?<![^\s(\[{\"'\u201c\u201e\xab\u2018|=~<>\u2248])[-+\xb1\u2212\u2013]")
 _POINT_BEFORE = re.compile(r"(?<![\w.])\.")
-_PERCENT = re.compile(rf"[ {SPACES}]?([%\u2030\u066a])(?!\w)")
-_APOSTROPHES = re.compile(
-    r"([1-9]\d{0,2}(?:'\d{3})+|[1-9]\d{0,2}(?:\u2019\d{3})+)(?:[.,](\d+))?"
-)
+_CURRENCIES = "$\xa2-\xa5\u058f\u060b\u09f2\u09f3\u0af1\u0bf9\u0e3f\u17db\u20a0-\u20c0\ufdfc"
+_UNIT = re.compile(rf"[ {SPACES}]?([%\u2030\u066a{_CURRENCIES}])(?![\w{_CURRENCIES}])")
+_CURRENCY_BEFORE = re.compile(rf"(?:(?<![^\W\d_])[A-Z]{{1,3}})?[{_CURRENCIES}][ {SPACES}]?\Z")
+_MOST_BEFORE = len("US$ ")
+_APOSTROPHES = re.compile(r"([1-9]\d{0,2}(?:'\d{3})+|[1-9]\d{0,2}(?:\u2019\d{3})+)(?:[.,](\d+))?")
 _CLOCK = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d))?")
-_HOUR = re.compile(r"([01]?\d|2[0-4])(?:[.:]([0-5]\d))?")
+_HOUR = re.compile(r"([01]?[0-9]|2[0-4])(?:[.:]([0-5][0-9]))?")
 _JOINT = re.compile(rf"[{_JOINTS}]")
 
 
@@ -109,59 +110,67 @@ def _numbers(text: str, rules: Conventions) -> Iterator[Number]:
             continue
         written = match[0]
         value = (_remembered if len(written) <= _SHORT else _value)(written, rules)
-        if before == "." and isinstance(value, Quantity) and rules.decimal == ".":
-            if begin > last and _POINT_BEFORE.match(text, begin - 1) and written.isdecimal():
-                value = Quantity("", _ascii(written), native=not written.isascii())
-                begin -= 1
-                before = text[begin - 1 : begin]
+        if before == "." == rules.decimal and begin > last and written.isdecimal():
+            value, begin = _with_point(text, begin, value)
+            before = text[begin - 1 : begin]
         if text[at : at + 2].strip():
             value, at = _with_suffix(text, begin, at, value, rules)
         if before and begin > last and isinstance(value, Quantity):
-            if _SIGN_BEFORE.match(text, begin - 1):
-                begin -= 1
-                value = value._replace(sign=text[begin])
+            value, begin = _with_prefix(text, last, begin, value)
         yield Number(begin, at, text[begin:at], value)
         last = at
+
+
+def _with_point(text: str, begin: int, value: Value) -> tuple[Value, int]:
+    """Digits with a decimal point before them, if that is what it is, and where that begins."""
+    if isinstance(value, Quantity) and _POINT_BEFORE.match(text, begin - 1):
+        return Quantity("", value.whole, native=value.native), begin - 1
+    return value, begin
+
+
+def _with_prefix(text: str, last: int, begin: int, value: Quantity) -> tuple[Quantity, int]:
+    """A quantity with what stands before it, behind `last`, and where that begins."""
+    if not value.unit and text[begin - 1] not in "-+(":
+        first = max(last, begin - _MOST_BEFORE)
+        if unit := _CURRENCY_BEFORE.search(text[first:begin]):
+            begin = first + unit.start()
+            value = value._replace(unit=unit[0].rstrip())
+    if begin > last and _SIGN_BEFORE.match(text, begin - 1):
+        begin -= 1
+        value = value._replace(sign=text[begin])
+    return value, begin
 
 
 def _with_suffix(
     text: str, begin: int, end: int, value: Value, rules: Conventions
 ) -> tuple[Value, int]:
     """What a number is with what follows it, and where that ends."""
-    if isinstance(value, Quantity) and (percent := _PERCENT.match(text, end)):
-        return value._replace(percent="%" if percent[1] == "\u066a" else percent[1]), percent.end()
+    if isinstance(value, Quantity) and (unit := _UNIT.match(text, end)):
+        return value._replace(unit="%" if unit[1] == "\u066a" else unit[1]), unit.end()
     if end - begin > len("00:00:00") or not isinstance(value, Quantity | Clock | Unchanged):
         return value, end
     known = suffixes(rules.language)
-    if known.half and (half := known.half.match(text, end)):
-        if (clock := _clock(text[begin:end], half[1][0].lower() + "m")) is not None:
-            return clock, half.end()
-    if known.hour and (hour := known.hour.match(text, end)):
-        minutes = hour["minutes"]
-        if (clock := _clock(text[begin:end])) is not None and not (minutes and clock.minutes):
-            if minutes:
-                return clock._replace(minutes=(minutes,)), hour.end("minutes")
-            return clock, hour.end("within")
-    if known.clock_before and known.clock_before.search(text, max(0, begin - 8), begin):
-        if (clock := _clock(text[begin:end])) is not None:
+    written = text[begin:end]
+    clock = _clock(written)
+    if clock is not None:
+        if known.half and (half := known.half.match(text, end)) and 1 <= int(clock.hour) <= 12:
+            return clock._replace(half=half[1][0].lower() + "m"), half.end()
+        if known.hour and (hour := known.hour.match(text, end)):
+            if not hour["minutes"]:
+                return clock, hour.end("within")
+            if not clock.minutes:
+                return clock._replace(minutes=(hour["minutes"],)), hour.end("minutes")
+        if known.clock_before and known.clock_before.search(text, max(0, begin - 8), begin):
             return clock, end
-    if (
-        known.ordinal
-        and isinstance(value, Quantity)
-        and value.whole == text[begin:end]
-        and (ordinal := known.ordinal.match(text, end))
-    ):
-        if ordinal[0] != "." or len(value.whole) <= 3:
-            return Ordinal(value.whole), ordinal.end()
+    if known.ordinal and written.isdecimal() and (ordinal := known.ordinal.match(text, end)):
+        return Ordinal(_ascii(written)), ordinal.end()
     return value, end
 
 
-def _clock(written: str, half: str = "") -> Clock | None:
-    """A time of day in digits."""
+def _clock(written: str) -> Clock | None:
+    """A time of day in digits, if something else says that it is one."""
     match = _HOUR.fullmatch(written)
-    if match is None or (half and not 1 <= int(match[1]) <= 12) or not written.isascii():
-        return None
-    return Clock(match[1], (match[2],) if match[2] else (), half)
+    return match and Clock(match[1], (match[2],) if match[2] else ())
 
 
 def _value(written: str, rules: Conventions) -> Value:
@@ -198,9 +207,7 @@ def _ascii(text: str) -> str:
     """`text` with ASCII digits."""
     if text.isascii():
         return text
-    return "".join(
-        str(unicodedata.decimal(sign)) if sign.isdecimal() else sign for sign in text
-    )
+    return "".join(str(unicodedata.decimal(sign)) if sign.isdecimal() else sign for sign in text)
 
 
 def _quantity(text: str, native: bool, rules: Conventions) -> Quantity | None:

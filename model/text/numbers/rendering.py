@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
 
 from model.text.numbers.conventions import Conventions, conventions
 from model.text.numbers.values import Clock, Compound, Date, Number, Ordinal, Quantity, Value
-from model.text.numbers.words import number_words, ordinals, range_word
+from model.text.numbers.words import number_words, ordinals, range_word, unit_names
 
 __all__ = ["written"]
 
 _MOST_FORMS = 24
 _DASHES = ("-", "\u2013")
-_PERCENT_WORDS = {
-    "en": ("percent", "per cent"), "de": ("Prozent",), "pt": ("por cento",), "fr": ("pour cent",),
-    "es": ("por ciento",), "it": ("per cento",), "nl": ("procent",), "sv": ("procent",),
-    "da": ("procent",),
-}  # fmt: skip
-_SPACE_BEFORE_PERCENT = frozenset(
-    ("de", "fr", "es", "sv", "da", "nb", "fi", "cs", "sk", "ru", "uk", "hu")
-)
 
 
 def written(number: Number, target: str) -> tuple[str, ...]:
@@ -50,21 +41,23 @@ def _forms(value: Value, rules: Conventions) -> Iterator[str]:
 
 
 def _quantity(value: Quantity, rules: Conventions) -> Iterator[str]:
-    plain = list(_plain(value, rules))
-    plain = [value.sign + each for each in plain]
-    if not value.percent:
+    plain = [value.sign + each for each in _plain(value, rules)]
+    if not value.unit:
         yield from plain
-        if not (value.sign or value.fraction or value.grouped) and len(value.whole) < 3:
+        if value.whole.isdecimal() and value == Quantity(str(int(value.whole))):
             words = number_words(rules.language)
-            if value.whole == str(int(value.whole)) and 2 <= int(value.whole) < len(words):
+            if 2 <= int(value.whole) < len(words):
                 yield from words[int(value.whole)]
         return
-    spaces = ("\u00a0", "") if rules.language in _SPACE_BEFORE_PERCENT else ("", "\u00a0")
-    for space, each in product(spaces, plain):
-        yield f"{each}{space}{value.percent}"
-    if value.percent == "%":
-        for word, each in product(_PERCENT_WORDS.get(rules.language, ()), plain):
-            yield f"{each} {word}"
+    pattern = rules.percent if value.unit in "%\u2030" else rules.currency
+    for each in plain:
+        with_unit = pattern.format(number=each.removeprefix(value.sign), unit=value.unit)
+        yield value.sign + with_unit
+        if value.unit in "%\u2030":
+            yield each + value.unit
+    for name in unit_names(value.unit, rules.language):
+        for each in plain:
+            yield f"{each} {name}"
 
 
 def _plain(value: Quantity, rules: Conventions) -> Iterator[str]:

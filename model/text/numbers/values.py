@@ -20,8 +20,8 @@ class Quantity(NamedTuple):
     """Whether it is written in other digits than ASCII's."""
     sign: str = ""
     """Before it, as written: "-", "+", "\u00b1" and the like."""
-    percent: str = ""
-    """Behind it: "%" or "\u2030"."""
+    unit: str = ""
+    """With it: "%", "\u2030" or the sign of a currency."""
 
 
 class Ordinal(NamedTuple):

@@ -6,11 +6,11 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-__all__ = ["MOST_IN_WORDS", "Suffixes", "number_words", "ordinals", "range_word", "suffixes"]
+__all__ = ["Suffixes", "number_words", "ordinals", "range_word", "suffixes", "unit_names"]
 
 _NEITHER = r"(?!\w)"
 _HALF = re.compile(rf"[ \u00a0\u202f]?([AaPp]\.[Mm]\.|[AaPp][Mm]){_NEITHER}")
-_DOT = re.compile(r"\.(?=[ \u00a0][^\W\d_])")
+_DOT = re.compile(r"(?<!\d{4})\.(?=[ \u00a0][^\W\d_])")
 _ORDINALS = {
     "en": re.compile(rf"(?:st|nd|rd|th|ST|ND|RD|TH){_NEITHER}"),
     "fr": re.compile(rf"(?:er|re|\xe8re|e|\xe8me|nde?){_NEITHER}"),
@@ -26,9 +26,7 @@ _ORDINALS = {
     ),
 }  # fmt: skip
 _UHR = re.compile(r"(?P<within>)[ \u00a0\u202f]?Uhr(?!\w)(?P<minutes>(?!))?")
-_H = re.compile(
-    r"(?P<within>[ \u00a0\u202f]?h)(?:[ \u00a0\u202f]?(?P<minutes>[0-5]\d))?(?!\w)"
-)
+_H = re.compile(r"(?P<within>[ \u00a0\u202f]?h)(?:[ \u00a0\u202f]?(?P<minutes>[0-5]\d))?(?!\w)")
 _HOURS = {"de": _UHR, **dict.fromkeys(("fr", "pt", "es", "it", "gl", "ca", "ro"), _H)}
 _CLOCK_BEFORE = {
     "pt": re.compile(r"(?<!\w)(?:[\xe0\xc0]s|das|[\xe0\xc0]) $"),
@@ -75,7 +73,6 @@ def range_word(language: str) -> str | None:
     return _RANGE_WORDS.get(language)
 
 
-MOST_IN_WORDS = 12
 _NUMBER_WORDS = {
     "en": "zero one two three four five six seven eight nine ten eleven twelve",
     "de": "null eins zwei drei vier f\xfcnf sechs sieben acht neun zehn elf zw\xf6lf",
@@ -133,7 +130,9 @@ def ordinals(digits: str, language: str) -> tuple[str, ...]:
     words = _FIRST_TO_TWELFTH.get(language, "").split()
     if 1 <= value <= len(words):
         for word in words[value - 1].split("|"):
-            forms += [word + end for end in ("", "n", "r", "s", "m")] if language == "de" else [word]
+            forms += (
+                [word + end for end in ("", "n", "r", "s", "m")] if language == "de" else [word]
+            )
     if language in _ROMAN and 1 <= value <= 39:
         forms.append(_roman(value))
     return tuple(forms)
@@ -142,3 +141,26 @@ def ordinals(digits: str, language: str) -> tuple[str, ...]:
 def _roman(value: int) -> str:
     tens, ones = divmod(value, 10)
     return "X" * tens + ("", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX")[ones]
+
+
+_CURRENCY_NAMES = {
+    "en": {"$": "dollars", "\u20ac": "euros", "\xa3": "pounds"},
+    "de": {"$": "Dollar", "\u20ac": "Euro", "\xa3": "Pfund"},
+    "pt": {"$": "d\xf3lares", "\u20ac": "euros", "\xa3": "libras"},
+    "fr": {"$": "dollars", "\u20ac": "euros", "\xa3": "livres"},
+    "es": {"$": "d\xf3lares", "\u20ac": "euros", "\xa3": "libras"},
+    "it": {"$": "dollari", "\u20ac": "euro", "\xa3": "sterline"},
+    "nl": {"$": "dollar", "\u20ac": "euro", "\xa3": "pond"},
+}
+_PERCENT = {
+    "en": "percent|per cent", "de": "Prozent", "pt": "por cento", "fr": "pour cent",
+    "es": "por ciento", "it": "per cento", "nl": "procent", "sv": "procent", "da": "procent",
+}  # fmt: skip
+
+
+def unit_names(unit: str, language: str) -> tuple[str, ...]:
+    """What a language calls a percent sign or the sign of a currency, for many; else nothing."""
+    if unit == "%":
+        return tuple(filter(None, _PERCENT.get(language, "").split("|")))
+    name = _CURRENCY_NAMES.get(language, {}).get(unit)
+    return () if name is None else (name,)
