@@ -8,12 +8,17 @@ from functools import lru_cache
 
 from model.text.language_tags import bcp47
 
-__all__ = ["SPACES", "Conventions", "conventions"]
+__all__ = ["CURRENCIES", "SPACES", "Conventions", "conventions"]
 
 _MOST_LANGUAGES = 512
 """Languages whose conventions are kept, some hundred bytes each."""
 SPACES = "\u00a0\u202f\u2009"
 """Spaces that group digits in any language."""
+CURRENCIES = frozenset(
+    "$\xa2\xa3\xa4\xa5\u058f\u060b\u09f2\u09f3\u0af1\u0bf9\u0e3f\u17db\ufdfc"
+    + "".join(map(chr, range(0x20A0, 0x20C1)))
+)
+"""Signs of currencies."""
 _DATE = re.compile(r"(?P<first>[dMy])+(?P<mark>[./-])([dMy])+(?P=mark)([dMy])+")
 _UNSEEN = dict.fromkeys(map(ord, "\u200e\u200f\u061c"))
 """Marks of direction."""
@@ -31,9 +36,9 @@ _TWO_ORDERS = frozenset(("en",))
 """Languages without a region in which 03/04 is a day in March to some, in April to others."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Conventions:
-    """How one language writes numbers."""
+    """How one language writes numbers; one object for each."""
 
     language: str
     """Without its region."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from model.text.numbers.conventions import SPACES, Conventions, conventions
+from model.text.numbers.conventions import CURRENCIES, SPACES, Conventions, conventions
 from model.text.numbers.values import (
     Clock,
     Compound,
@@ -31,7 +32,8 @@ __all__ = ["DIGIT_LIKE", "find"]
 
 DIGIT_LIKE = (
     "\xb2\xb3\xb9\xbc-\xbe\u2070\u2074-\u2079\u2080-\u2089\u2150-\u215f\u2189\u2460-\u249b\u24ea"
-    "\u3250-\u325f\u32b1-\u32bf\u32c0-\u32cb\u3358-\u3370\u33e0-\u33fe\U0001f100-\U0001f10a"
+    "\u3251-\u325f\u32b1-\u32cb\u3358-\u3370\u3378\u3379\u339f-\u33a6\u33a8\u33af\u33e0-\u33fe"
+    "\U0001f100-\U0001f10a"
 )
 """Characters, as ranges of a pattern, that are no digits but have them in their compatibility
 decomposition (NFKC), which is what most vocabularies read."""
@@ -64,13 +66,17 @@ _MOST_CHARACTERS = 64
 """Of a number that is understood; a longer one is no value that anybody writes out."""
 _MOST_PARTS = 4
 """Of what is joined by signs."""
+_MOST_NUMBERS = 200
+"""Of a text that are understood: no model reads more at once, and lists of digits cost little."""
 _MOST_REMEMBERED = 4096
 _SHORT = 24
 """Characters of what is remembered."""
 
 _SIGN_BEFORE = re.compile(r"(?<![^\s(\[{\"'\u201c\u201e\xab\u2018|=~<>\u2248])[-+\xb1\u2212\u2013]")
+_SIGNS = frozenset("-+\xb1\u2212\u2013")
+_ANY_SPACE = frozenset(f" {SPACES}")
 _POINT_BEFORE = re.compile(r"(?<![\w.])\.")
-_CURRENCIES = "$\xa2-\xa5\u058f\u060b\u09f2\u09f3\u0af1\u0bf9\u0e3f\u17db\u20a0-\u20c0\ufdfc"
+_CURRENCIES = "".join(sorted(CURRENCIES))
 _UNIT = re.compile(rf"[ {SPACES}]?([%\u2030\u066a{_CURRENCIES}])(?![\w{_CURRENCIES}])")
 _CURRENCY_BEFORE = re.compile(rf"(?:(?<![^\W\d_])[A-Z]{{1,3}})?[{_CURRENCIES}][ {SPACES}]?\Z")
 _MOST_BEFORE = len("US$ ")
@@ -78,6 +84,8 @@ _APOSTROPHES = re.compile(r"([1-9]\d{0,2}(?:'\d{3})+|[1-9]\d{0,2}(?:\u2019\d{3})
 _CLOCK = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d))?")
 _HOUR = re.compile(r"([01]?[0-9]|2[0-4])(?:[.:]([0-5][0-9]))?")
 _JOINT = re.compile(rf"[{_JOINTS}]")
+_OF_NAME = re.compile("[A-Z_a-z\xaa\xb5\xba\xc0-\xd6\xd8-\xf6\xf8-\u052f]")
+"""Before a digit, as in MP3, v2.5 and CO\u2082. Scripts without spaces between words have none."""
 
 
 def find(text: str, language: str) -> list[Number]:
@@ -91,34 +99,44 @@ def find(text: str, language: str) -> list[Number]:
         return []
     rules = conventions(language)
     if rules is None:
-        return [
-            Number(match.start(), match.end(), match[0], Unchanged())
-            for match in _GROUPS_BY_SIGN.finditer(text)
-        ]
-    return list(_numbers(text, rules))
+        return _unchanged(text, 0)
+    numbers = list(islice(_numbers(text, rules), _MOST_NUMBERS))
+    return numbers + _unchanged(text, numbers[-1].end)
+
+
+def _unchanged(text: str, begin: int) -> list[Number]:
+    """All numbers from a place on, as they are."""
+    return [
+        Number(match.start(), match.end(), match[0], Unchanged())
+        for match in _GROUPS_BY_SIGN.finditer(text, begin)
+    ]
 
 
 def _numbers(text: str, rules: Conventions) -> Iterator[Number]:
     pattern = _GROUPS_BY_SPACE if rules.groups_by_space else _GROUPS_BY_SIGN
-    at, last = 0, 0
+    at = 0
     while (match := pattern.search(text, at)) is not None:
+        last = at
         begin, at = match.span()
-        before = text[begin - 1 : begin]
-        if before.isalpha() or before == "_":  # MP3, v2.5, CO\u2082
-            yield Number(begin, at, text[begin:at], Unchanged() if at - begin > 1 else _ONE)
-            last = at
-            continue
         written = match[0]
+        before = text[begin - 1 : begin]
+        if before and _OF_NAME.match(before):
+            yield Number(begin, at, written, Unchanged())
+            continue
         value = (_remembered if len(written) <= _SHORT else _value)(written, rules)
         if before == "." == rules.decimal and begin > last and written.isdecimal():
             value, begin = _with_point(text, begin, value)
             before = text[begin - 1 : begin]
-        if text[at : at + 2].strip():
+        behind = text[at : at + 1]
+        if behind in _ANY_SPACE:
+            behind = text[at + 1 : at + 2]
+        if not behind.isdecimal() and (behind or "." in written):
             value, at = _with_suffix(text, begin, at, value, rules)
-        if before and begin > last and isinstance(value, Quantity):
+        if before in _ANY_SPACE:
+            before = text[begin - 2 : begin - 1] if begin > last + 1 else ""
+        if (before in _SIGNS or before in CURRENCIES) and isinstance(value, Quantity):
             value, begin = _with_prefix(text, last, begin, value)
         yield Number(begin, at, text[begin:at], value)
-        last = at
 
 
 def _with_point(text: str, begin: int, value: Value) -> tuple[Value, int]:
@@ -200,7 +218,6 @@ def _value(written: str, rules: Conventions) -> Value:
 
 
 _remembered = lru_cache(_MOST_REMEMBERED)(_value)
-_ONE = Unchanged()
 
 
 def _ascii(text: str) -> str:
