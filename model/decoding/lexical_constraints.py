@@ -86,7 +86,9 @@ class LexicalConstraints:
             _raise_to(log_probs, free, begun, log_probs[best])
         self._take_away(log_probs, possible, end=not step.required)
         if self.matcher.guards(state.last):
-            log_probs -= _log_sum(log_probs)
+            total = _log_sum(log_probs)
+            if total > _NEVER:
+                log_probs -= total
         if log_probs.max() == _NEVER:
             log_probs[self._eos_id] = 0.0
         return begun
@@ -202,7 +204,7 @@ def _raise_to(
 def _log_sum(values: NDArray[np.float32]) -> np.float32:
     most = values.max()
     if most == _NEVER:
-        return np.float32(_NEVER if len(values) else 0)
+        return np.float32(_NEVER)
     return np.float32(most + np.log(np.exp(values - most).sum()))
 
 

@@ -1,4 +1,4 @@
-"""What lexically constrained searches write, by the plain loop: phrases once each, all else as told."""
+"""What lexically constrained searches write, by the plain loop and by the compiled engine."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from model.decoding.phrases import trace
 from model.decoding.reference import generate
 from model.decoding.search import FinishReason, Hypothesis
 from model.decoding.sequence_options import SequenceOptions
+from model.engine.native.binding import NativeModel
+from tests.equivalence.native_calls import translate
 from tests.equivalence.sequence_options import OTHER_SEARCHES, lexical_options
 from tests.tiny_model import tiny_transformer
 
@@ -72,3 +74,18 @@ def check(hypothesis: Hypothesis, options: SequenceOptions) -> None:
         for end in range(len(tokens), len(hypothesis.token_ids) + 1):
             if hypothesis.token_ids[end - len(tokens) : end] == tokens:
                 assert end - 1 in inside
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("search", SEARCHES, ids=range(len(SEARCHES)))
+def test_the_compiled_engine_gives_the_same(search: GenerationConfig, seed: int) -> None:
+    sources, options = sources_and_options(48, seed=10 + seed)
+    model = tiny_transformer(seed=5)
+    expected = generate(model, sources, search, options)
+    found = translate(NativeModel(model, "float32"), sources, search, options)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert [each.token_ids for each in ours] == [each.token_ids for each in theirs]
+        for mine, other in zip(ours, theirs, strict=True):
+            assert mine.score == pytest.approx(other.score, abs=1e-3)
+            assert mine.finish_reason is other.finish_reason
+            assert mine.attended == other.attended
