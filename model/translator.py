@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 from model.batch_turns import BatchTurns
 from model.checkpoints.embedded import DEFAULT, model_directory
 from model.config import EngineConfig, GenerationConfig, Priority
-from model.decoding.phrases import GuardedTokens, Phrase, trace
+from model.decoding.phrases import Phrase, trace
 from model.decoding.run_phrases import guarded_tokens, phrases_of
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 from model.errors import (
@@ -31,7 +31,7 @@ from model.errors import (
 )
 from model.text.alignment import aligned_words, tokens_attended
 from model.text.languages import Pair, listed
-from model.text.runs import Rendered, RunReader
+from model.text.runs import Reading, Rendered, RunReader
 from model.text.segmentation import Segment, SegmentedText, Segmenter
 from model.text.tokenizer import SourceEncoder, Tokenizer
 from model.text.word_links import WordLink, kept_words, moved
@@ -67,8 +67,6 @@ class _Cutter:
     """The first tokens of every target."""
     encoder: SourceEncoder
     """What makes ids of them."""
-    guarded: GuardedTokens | None
-    """What only a phrase may write."""
     aligned: bool
     """Whether words are to be aligned."""
 
@@ -138,8 +136,13 @@ class Translator:
         self._segmenter = lru_cache(_MOST_PAIRS)(
             partial(_segmenter, tokenizer, metadata, self.max_source_tokens)
         )
-        self._guarded = guarded_tokens(
-            tokenizer, engine.model_config.tgt_vocab_size, placeholders=metadata.placeholders
+        self._guarded = lru_cache(2)(
+            partial(
+                guarded_tokens,
+                tokenizer,
+                engine.model_config.tgt_vocab_size,
+                placeholders=metadata.placeholders,
+            )
         )
         self._batch_turns = BatchTurns(
             engine.max_sources(Priority.BATCH), lambda: engine.wants_batch
@@ -419,7 +422,6 @@ class Translator:
             segmenter=self._segmenter(pair),
             prefix=self._tokenizer.target_prefix(pair),
             encoder=self._tokenizer.source_encoder(pair),
-            guarded=self._guarded,
             aligned=return_alignments,
         )
 
@@ -440,7 +442,7 @@ class Translator:
             shortlist=shortlist,
             align_to=among,
             phrases=phrases,
-            guarded=cut.guarded if phrases else None,
+            guarded=self._guarded(digits=_has_digits(reading)) if reading and phrases else None,
         )
 
     def _submit(
@@ -614,6 +616,11 @@ class Translator:
             yield moved(links, source, target)
             source, target = source + len(segment.text), target + len(translation)
         yield from _kept(text.tail, source, target)
+
+
+def _has_digits(reading: Reading) -> bool:
+    """Whether a translation has digits, which must be those of its source."""
+    return any(map(str.isdecimal, chain.from_iterable(chain.from_iterable(reading.forms))))
 
 
 def _kept(text: str, source: int, target: int) -> Iterator[list[WordLink]]:

@@ -6,7 +6,7 @@ never gets another value, for all that is certain. Both are deterministic and ta
 """
 
 from model.text.numbers.recognition import find
-from model.text.numbers.rendering import written
+from model.text.numbers.rendering import spellings, written
 from model.text.numbers.values import Number
 
-__all__ = ["Number", "find", "written"]
+__all__ = ["Number", "find", "spellings", "written"]

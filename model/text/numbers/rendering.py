@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from model.text.numbers.conventions import Conventions, conventions
-from model.text.numbers.values import Clock, Compound, Date, Number, Ordinal, Quantity, Value
+from model.text.numbers.values import Clock, Compound, Date, Number, Ordinal, Quantity
 from model.text.numbers.words import number_words, ordinals, range_word, unit_names
 
-__all__ = ["written"]
+__all__ = ["spellings", "written"]
 
 _MOST_FORMS = 24
 _DASHES = ("-", "\u2013")
+_RATES = "%\u2030"
 
 
 def written(number: Number, target: str) -> tuple[str, ...]:
@@ -19,45 +20,65 @@ def written(number: Number, target: str) -> tuple[str, ...]:
 
     What has no value, or a target that CLDR does not know, leaves it as it stands.
     """
+    return tuple(dict.fromkeys(spellings(number, target).values()))
+
+
+def spellings(number: Number, target: str) -> dict[str, str]:
+    """What a model may write for a number, and which form of `written` is meant by that.
+
+    A form can be spelt with other spaces, or with a sign on its other side.
+    """
     rules = conventions(target)
     if rules is None:
-        return (number.text,)
-    forms = dict.fromkeys(_forms(number.value, rules))
-    return tuple(forms)[:_MOST_FORMS] or (number.text,)
+        return {number.text: number.text}
+    forms: dict[str, str] = {}
+    for form, *others in _forms(number, rules):
+        for each in (form, *others):
+            forms.setdefault(each, form)
+    return dict(list(forms.items())[:_MOST_FORMS]) or {number.text: number.text}
 
 
-def _forms(value: Value, rules: Conventions) -> Iterator[str]:
-    match value:
-        case Quantity():
+def _forms(number: Number, rules: Conventions) -> Iterator[tuple[str, ...]]:
+    """Forms of a number, each with its other spellings behind it."""
+    match number.value:
+        case Quantity() as value:
             yield from _quantity(value, rules)
-        case Compound():
+        case Compound() as value:
             yield from _compound(value, rules)
-        case Clock():
-            yield from _clock(value, rules)
-        case Date():
-            yield from _date(value, rules)
-        case Ordinal():
-            yield from ordinals(value.digits, rules.language)
+        case Clock() as value:
+            yield from ((form,) for form in _clock(value, rules))
+        case Date() as value:
+            yield tuple(_date(value, rules))
+        case Ordinal() as value:
+            yield from ((form,) for form in ordinals(value.digits, rules.language))
 
 
-def _quantity(value: Quantity, rules: Conventions) -> Iterator[str]:
+def _quantity(value: Quantity, rules: Conventions) -> Iterator[tuple[str, ...]]:
     plain = [value.sign + each for each in _plain(value, rules)]
-    if not value.unit:
-        yield from plain
-        if value.whole.isdecimal() and value == Quantity(str(int(value.whole))):
-            words = number_words(rules.language)
-            if 2 <= int(value.whole) < len(words):
-                yield from words[int(value.whole)]
-        return
-    pattern = rules.percent if value.unit in "%\u2030" else rules.currency
-    for each in plain:
-        with_unit = pattern.format(number=each.removeprefix(value.sign), unit=value.unit)
-        yield value.sign + with_unit
-        if value.unit in "%\u2030":
-            yield each + value.unit
-    for name in unit_names(value.unit, rules.language):
+    if value.unit:
         for each in plain:
-            yield f"{each} {name}"
+            yield tuple(_with_unit(each.removeprefix(value.sign), value, rules))
+        for name in unit_names(value.unit, rules.language):
+            yield from ((f"{each} {name}",) for each in plain)
+        return
+    yield from ((each,) for each in plain)
+    if value.whole.isdecimal() and value == Quantity(str(int(value.whole))):
+        words = number_words(rules.language)
+        if 2 <= int(value.whole) < len(words):
+            yield from ((word,) for word in words[int(value.whole)])
+
+
+def _with_unit(number: str, value: Quantity, rules: Conventions) -> Iterator[str]:
+    unit, sign = value.unit, value.sign
+    pattern = rules.percent if unit in _RATES else rules.currency
+    yield sign + pattern.format(number=number, unit=unit)
+    yield f"{sign}{number} {unit}"
+    yield f"{sign}{number}{unit}"
+    if unit not in _RATES:
+        yield f"{unit}{sign}{number}"
+        yield f"{unit} {sign}{number}"
+        yield f"{sign}{unit}{number}"
+        yield f"{sign}{unit} {number}"
 
 
 def _plain(value: Quantity, rules: Conventions) -> Iterator[str]:
@@ -92,23 +113,25 @@ def _grouped(digits: str, mark: str, two_after_three: bool) -> str:
     return mark.join((*reversed(groups), digits[end:]))
 
 
-def _compound(value: Compound, rules: Conventions) -> Iterator[str]:
+def _compound(value: Compound, rules: Conventions) -> Iterator[tuple[str, ...]]:
     parts = [next(_plain(part, rules)) for part in value.parts]
-    yield _joined(parts, value.signs)
+    same = _joined(parts, value.signs)
     if len(parts) != 2:
+        yield (same,)
         return
     [sign] = value.signs
+    dashed = [_joined(parts, (dash,)) for dash in _DASHES]
     short = all(len(part.whole) <= 2 and not part.fraction for part in value.parts)
     if sign in _DASHES:
-        for dash in _DASHES:
-            yield _joined(parts, (dash,))
+        yield (same, *dashed)
         if (word := range_word(rules.language)) is not None:
-            yield f"{parts[0]} {word} {parts[1]}"
+            yield (f"{parts[0]} {word} {parts[1]}",)
         if short and rules.language == "de":
-            yield _joined(parts, (":",))
-    elif sign == ":" and short and rules.language != "de":
-        for dash in _DASHES:
-            yield _joined(parts, (dash,))
+            yield (_joined(parts, (":",)),)
+    else:
+        yield (same,)
+        if sign == ":" and short and rules.language != "de":
+            yield tuple(dashed)
 
 
 def _joined(parts: list[str], signs: tuple[str, ...]) -> str:

@@ -78,8 +78,8 @@ def test_a_number_is_read_and_written_as_each_language_does(source: str, target:
         ("en", "de", "from 5 -7", ["-7"]),
         # With a unit
         ("de", "en", "um 12,5 %", ["12.5%", "12.5 percent", "12.5 per cent"]),
-        ("en", "de", "by 12.5%", ["12,5\xa0%", "12,5%", "12,5 Prozent"]),
-        ("en", "fr", "by 5%", ["5\xa0%", "5%", "5 pour cent"]),
+        ("en", "de", "by 12.5%", ["12,5\xa0%", "12,5 Prozent"]),
+        ("en", "fr", "by 5%", ["5\xa0%", "5 pour cent"]),
         ("en", "de", "for $318.45", ["318,45\xa0$", "318,45 Dollar"]),
         ("en", "de", "for €294.10", ["294,10\xa0€", "294,10 Euro"]),
         ("de", "en", "für 294,10 €", ["€294.10", "294.10 euros"]),
@@ -90,13 +90,13 @@ def test_a_number_is_read_and_written_as_each_language_does(source: str, target:
         ("en", "de", "EUR 25 each", ["25"]),
         ("en", "de", "a 5 km walk", ["5", "fünf"]),
         # Several together
-        ("de", "en", "25-70 Tage", ["25-70", "25\u201370", "25 to 70"]),
-        ("en", "de", "pages 25\u201370", ["25\u201370", "25-70", "25 bis 70", "25:70"]),
-        ("de", "en", "1.500-2.500 Euro", ["1,500-2,500", "1,500\u20132,500", "1,500 to 2,500"]),
+        ("de", "en", "25-70 Tage", ["25-70", "25 to 70"]),
+        ("en", "de", "pages 25\u201370", ["25\u201370", "25 bis 70", "25:70"]),
+        ("de", "en", "1.500-2.500 Euro", ["1,500-2,500", "1,500 to 2,500"]),
         ("de", "en", "Maßstab 1:100.000", ["1:100,000"]),
         ("en", "de", "1/2 cup", ["1/2"]),
-        ("de", "en", "gewann 3:2", ["3:2", "3-2", "3\u20132"]),
-        ("en", "de", "won 3-2", ["3-2", "3\u20132", "3 bis 2", "3:2"]),
+        ("de", "en", "gewann 3:2", ["3:2", "3-2"]),
+        ("en", "de", "won 3-2", ["3-2", "3 bis 2", "3:2"]),
         # In an order
         ("en", "de", "the 21st of May", ["21.", "21"]),
         ("de", "en", "am 3. Oktober", ["3rd", "3", "third"]),
@@ -127,7 +127,7 @@ def test_a_number_is_read_and_written_as_each_language_does(source: str, target:
         ("fr", "en", "à 8h05", ["8:05"]),
         ("pt", "en", "às 9h", ["9", "9:00"]),
         # Dates
-        ("de", "en", "am 24.12.2024", ["12/24/2024", "24/12/2024", "24.12.2024"]),
+        ("de", "en", "am 24.12.2024", ["12/24/2024"]),
         ("de", "en", "am 3.4.2024", ["3.4.2024"]),
         ("de", "pt", "am 3.4.2024", ["3/4/2024"]),
         ("pt", "de", "em 03/04/2024", ["03.04.2024"]),
