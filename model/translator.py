@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
-from itertools import islice
+from functools import lru_cache, partial
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -31,7 +31,7 @@ from model.errors import (
 )
 from model.text.alignment import aligned_words, tokens_attended
 from model.text.languages import Pair, listed
-from model.text.runs import Rendered, RunReader
+from model.text.runs import Reading, Rendered, RunReader
 from model.text.segmentation import Segment, SegmentedText, Segmenter
 from model.text.tokenizer import SourceEncoder, Tokenizer
 from model.text.word_links import WordLink, kept_words, moved
@@ -136,7 +136,9 @@ class Translator:
         self._segmenter = lru_cache(_MOST_PAIRS)(
             partial(_segmenter, tokenizer, metadata, self.max_source_tokens)
         )
-        self._placeholders = metadata.placeholders
+        self._guarded = lru_cache(2)(
+            partial(guarded_tokens, tokenizer, placeholders=metadata.placeholders)
+        )
         self._batch_turns = BatchTurns(
             engine.max_sources(Priority.BATCH), lambda: engine.wants_batch
         )
@@ -418,12 +420,6 @@ class Translator:
             aligned=return_alignments,
         )
 
-    @cached_property
-    def _guarded(self) -> GuardedTokens | None:
-        """What only a phrase may write."""
-        vocab_size = self.engine.model_config.tgt_vocab_size
-        return guarded_tokens(self._tokenizer, vocab_size, placeholders=self._placeholders)
-
     def _options(self, segment: Segment, cut: _Cutter) -> SequenceOptions:
         encoder, token_ids, reading = cut.encoder, segment.token_ids, segment.reading
         phrases: tuple[Phrase, ...] = ()
@@ -441,8 +437,13 @@ class Translator:
             shortlist=shortlist,
             align_to=among,
             phrases=phrases,
-            guarded=self._guarded if phrases else None,
+            guarded=self._guarded_for(reading) if reading and phrases else None,
         )
+
+    def _guarded_for(self, reading: Reading) -> GuardedTokens | None:
+        """What only a phrase of a sentence may write."""
+        vocab_size = self.engine.model_config.tgt_vocab_size
+        return self._guarded(vocab_size, digits=_has_digits(reading))
 
     def _submit(
         self,
@@ -615,6 +616,11 @@ class Translator:
             yield moved(links, source, target)
             source, target = source + len(segment.text), target + len(translation)
         yield from _kept(text.tail, source, target)
+
+
+def _has_digits(reading: Reading) -> bool:
+    """Whether a translation has digits, which must be those of its source."""
+    return any(map(str.isdecimal, chain.from_iterable(chain.from_iterable(reading.forms))))
 
 
 def _kept(text: str, source: int, target: int) -> Iterator[list[WordLink]]:

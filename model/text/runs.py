@@ -42,6 +42,8 @@ class Run(NamedTuple):
     """What stands in the translation, whatever form was written; None: that form."""
     required: bool = True
     """Whether no translation ends without it."""
+    finals: tuple[str, ...] = ()
+    """What stands in the translation for each of `forms`; none: the form."""
 
 
 Runs = Sequence[Run]
@@ -294,6 +296,8 @@ class _Writer:
             text = text.upper() if self._reading.all_caps else text
         elif (final := self._reading.runs[run].final) is not None:
             text = _with_final(text, self._reading.forms[run], final)
+        else:
+            text = _with_finals(text, self._reading.runs[run])
         self._add(text, first, last, run)
 
     def _add(self, text: str, first: int, last: int, run: int | None) -> None:
@@ -324,7 +328,7 @@ class _Writer:
         ):
             if number in written or not run.required:
                 continue
-            lost = forms[0] if run.final is None else run.final
+            lost = (run.finals or forms)[0] if run.final is None else run.final
             text += f" {lost}" if text else lost
             begin = len(text) - len(lost)
             self._parts.append(Part(begin, len(text), num_tokens, num_tokens, number))
@@ -337,6 +341,18 @@ def _with_final(text: str, forms: Sequence[str], final: str) -> str:
         if form in text:
             return text.replace(form, final, 1)
     return text[: len(text) - len(text.lstrip())] + final
+
+
+def _with_finals(text: str, run: Run) -> str:
+    """`text`, which has one of a run's forms, with what stands for that form."""
+    for form, final in sorted(zip(run.forms, run.finals, strict=False), key=_by_length):
+        if form in text:
+            return text if form == final else text.replace(form, final, 1)
+    return text
+
+
+def _by_length(pair: tuple[str, str]) -> int:
+    return -len(pair[0])
 
 
 def _joint(left: str, right: str, beside: str, other: str, *, closing: str) -> tuple[str, str]:

@@ -23,8 +23,9 @@ from typing import NamedTuple, Self
 
 from model.errors import InvalidRequestError
 from model.text.languages import Pair
+from model.text.number_runs import NumberReader
 from model.text.protection import WEB_ADDRESS, Protection, is_mark
-from model.text.runs import Reading, Run, RunReader, Runs
+from model.text.runs import Reading, Run, RunReader, Runs, combined
 from model.text.sentences import split_sentences
 from model.text.tokenizer import Tokenizer
 
@@ -169,6 +170,7 @@ class Segmenter:
         self._max_tokens = max_tokens
         self._lowercase_all_caps = lowercase_all_caps
         self._protection = Protection(tokenizer)
+        self._numbers = NumberReader(tokenizer, source=language, target=target or language)
         self.reader = RunReader(tokenizer, placeholders=placeholders)
         """Reads what is cut, and puts the translations of segments together."""
 
@@ -277,12 +279,15 @@ class Segmenter:
 
     def _runs(self, sentences: Sequence[str]) -> Sequence[Runs]:
         """What is not the model's to translate in each of some sentences."""
-        return [
-            [Run(begin, end, final=sentence[begin:end]) for begin, end in bounds]
-            for sentence, bounds in zip(
-                sentences, self._protection.bounds_batch(sentences), strict=True
-            )
-        ]
+        found: list[Runs] = []
+        for sentence, bounds in zip(
+            sentences, self._protection.bounds_batch(sentences), strict=True
+        ):
+            bounds = bounds if bounds and self.reader.marks else ()
+            kept = [Run(begin, end, final=sentence[begin:end]) for begin, end in bounds]
+            numbers = self._numbers.runs(sentence, bounds, self._protection.read_as(sentence))
+            found.append(combined(kept, numbers))
+        return found
 
     def _segments(self, sentence: str, runs: Runs) -> Iterator[Segment | str]:
         """The pieces of a sentence that may be too long."""

@@ -52,7 +52,7 @@ _MOST_FORMS = 10_000
 """Texts whose forms are remembered."""
 _NOT_JOINED = '("/-'
 """Signs before a text that may show how its pieces are without a space before them."""
-_BEHIND = ".,;:!?)%"
+_BEHIND = ".,;:!?"
 """Signs that a piece may have behind a digit."""
 _FEWEST_TOGETHER = 24
 """Texts that cost less together, where SentencePiece starts a thread, than one by one."""
@@ -273,6 +273,17 @@ class Tokenizer:
             run = list(ids)
             parts += self.target.surfaces(run) if is_text else [("", len(run))]
         return parts
+
+    @property
+    def texts(self) -> list[str]:
+        """What each id of a target writes by itself, with the space before it; nothing for those
+        of special meaning."""
+        return [
+            "".join(text for text, _ in self.target.surfaces([token]))
+            if token not in self._without_text
+            else ""
+            for token in range(self.target.size)
+        ]
 
     def check_languages(self, sources: Iterable[str], targets: Iterable[str]) -> None:
         """Whether the model can be told every language that it must be told.
