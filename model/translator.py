@@ -81,6 +81,8 @@ class _Cut:
     """What has read the segments."""
     aligned_by: SourceEncoder | None
     """The encoder, where words are to be aligned."""
+    origins: Sequence[int] | None
+    """Where in the text each character of what was cut is from; None: at its place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -410,6 +412,7 @@ class Translator:
                 options=options,
                 reader=cut.segmenter.reader,
                 aligned_by=cut.encoder if cut.aligned else None,
+                origins=cut.segmenter.origins(text) if cut.aligned else None,
             )
 
     def _cutter(self, pair: Pair, return_alignments: bool) -> _Cutter:
@@ -547,7 +550,7 @@ class Translator:
                 TranslationHypothesis(
                     text="".join(parts),
                     score=_score(results, rank),
-                    alignments=None if links is None else tuple(links),
+                    alignments=None if links is None else _at_origins(links, cut.origins),
                 )
             )
         reasons = {result.hypotheses[0].finish_reason for result in results}
@@ -628,6 +631,16 @@ def _kept(text: str, source: int, target: int) -> Iterator[list[WordLink]]:
     links = kept_words(text)
     while some := moved(islice(links, _WORDS_TOGETHER), source, target):
         yield some
+
+
+def _at_origins(links: Sequence[WordLink], origins: Sequence[int] | None) -> tuple[WordLink, ...]:
+    """The links with the places of the text that was given, where it was cut of another order."""
+    if origins is None:
+        return tuple(links)
+    moved_links = (
+        WordLink((origins[begin], origins[end - 1] + 1), target) for (begin, end), target in links
+    )
+    return tuple(sorted({link for link in moved_links if link.source[0] < link.source[1]}))
 
 
 def _segmenter(

@@ -23,6 +23,7 @@ from typing import NamedTuple, Self
 
 from model.errors import InvalidRequestError
 from model.text.languages import Pair
+from model.text.messages import kept_and_said, origins
 from model.text.number_runs import NumberReader
 from model.text.protection import Bounds, Protection, is_mark
 from model.text.runs import Reading, Run, RunReader, Runs, combined
@@ -206,7 +207,10 @@ class Segmenter:
             ) from None
         batch = _Batch()
         lines: dict[str, list[_Part]] = {}
-        for line in _BREAK.split(text):
+        for line, is_kept in _lines(text, self._language):
+            if is_kept:
+                batch.parts.append((line,))
+                continue
             parts: Iterable[_Part] | None = lines.get(line)
             if parts is None:
                 parts = self._parts(line, batch)
@@ -218,6 +222,10 @@ class Segmenter:
                     yield from self._cut_batch(batch)
             batch.size += 1
         yield from self._cut_batch(batch)
+
+    def origins(self, text: str) -> Sequence[int] | None:
+        """Where in `text` each character of its pieces is from; None: from its own place."""
+        return origins(text, self._language)
 
     def _parts(self, line: str, batch: _Batch) -> Iterator[_Part]:
         """The pieces of what of a line is kept, and of its sentences, which `batch` gets to cut."""
@@ -377,6 +385,15 @@ class Segmenter:
         ):
             return False
         return any(map(self._has_letter, token_ids))
+
+
+def _lines(text: str, language: str) -> Iterator[tuple[str, bool]]:
+    """The lines of `text`, and what is between them; and whether each is kept."""
+    for piece in kept_and_said(text, language):
+        if piece.is_kept:
+            yield piece.text, True
+        else:
+            yield from ((line, False) for line in _BREAK.split(piece.text))
 
 
 _Part = Iterable[Segment | str]
