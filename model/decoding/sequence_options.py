@@ -39,7 +39,7 @@ class SequenceOptions:
     """Token sequences that the target has not, unless a phrase has them."""
 
     @property
-    def steered(self) -> bool:
+    def lexically_constrained(self) -> bool:
         """Whether phrases, guarded tokens or banned sequences change predictions."""
         return bool(self.phrases or self.guarded is not None or self.banned)
 
@@ -80,10 +80,10 @@ class SequenceOptions:
             )
         if self.shortlist is not None:
             _check_shortlist(self.shortlist, vocab_size, eos_id)
-        if self.steered:
-            self._check_steering(vocab_size, eos_id, source_len)
+        if self.lexically_constrained:
+            self._check_phrases(vocab_size, eos_id, source_len)
 
-    def _check_steering(self, vocab_size: int, eos_id: int, source_len: int) -> None:
+    def _check_phrases(self, vocab_size: int, eos_id: int, source_len: int) -> None:
         for phrase in self.phrases:
             if not phrase.forms:
                 raise InvalidRequestError("a phrase must have at least one form, but has none")
