@@ -266,7 +266,7 @@ def _with_replaced(
     return (
         reading._replace(
             runs=(*reading.runs, *more),
-            forms=(*reading.forms, *((each.final,) for each in replaced)),
+            forms=(*reading.forms, *((),) * len(more)),
         ),
         sorted([*spans, *numbered]),
     )
@@ -354,7 +354,12 @@ class _Writer:
 
     def _add(self, text: str, first: int, last: int, run: int | None) -> None:
         left, last_kept = self._text, self._last
-        is_kept = run is not None and self._reading.runs[run].final is not None
+        # What replaces other words stands where they stood.
+        is_kept = (
+            run is not None
+            and run < len(self._reading.places)
+            and self._reading.runs[run].final is not None
+        )
         if last_kept is not None and is_kept:
             text = text if left[-1:].isspace() or text[:1].isspace() else f" {text}"
         elif is_kept and run is not None:
