@@ -38,6 +38,7 @@ from model.text.alignment import (
     target_spans,
     tokens_attended,
 )
+from model.text.banned_terms import BannedTerms
 from model.text.glossary import Glossary, TermMatch
 from model.text.languages import Pair, listed
 from model.text.runs import Reading, Rendered, Replaced, RunReader
@@ -71,6 +72,9 @@ _MOST_PAIRS = 256
 _MOST_GLOSSARIES = 64
 """Glossaries that are kept, by their entries, as they are searched with."""
 
+_MOST_BANNED = 1000
+"""Banned terms of which the token sequences are kept."""
+
 _MOST_SCORE_FOR_TERMS = 1.0
 """Most of its score that a hypothesis may be worse than the best one, to be taken for its terms."""
 
@@ -98,6 +102,8 @@ class _Cutter:
     num_hypotheses: int
     target: str
     """Code of the language into which they are translated."""
+    banned: tuple[tuple[int, ...], ...] = ()
+    """Token sequences that no target has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +183,7 @@ class Translator:
             partial(_segmenter, tokenizer, metadata, self.max_source_tokens)
         )
         self._glossary = lru_cache(_MOST_GLOSSARIES)(Glossary)
+        self._banned_sequences = lru_cache(_MOST_BANNED)(BannedTerms(tokenizer).sequences)
         self._prefix_tokenizer = cache(partial(PrefixTokenizer, tokenizer))
         self._guarded = guarded_tokens(
             tokenizer, engine.model_config.tgt_vocab_size, placeholders=metadata.placeholders
@@ -438,6 +445,12 @@ class Translator:
         most = self.engine.max_sources(priority)
         if not room(priority):
             raise QueueFullError(f"of {most} sentences that may wait, there is room for none")
+        banned: list[tuple[int, ...]] = []
+        for term in cut.text_options.banned_terms:
+            banned += self._banned_sequences(term)
+            yield None
+        if banned:
+            cut = replace(cut, banned=tuple(banned))
         num_sentences = 0
         for index, text in enumerate(texts):
             pieces: list[Segment | str] = []
@@ -498,7 +511,7 @@ class Translator:
         if reading is not None:
             phrases = phrases_of(reading, token_ids, encoder, self._tokenizer)
         aligned = aligned or cut.aligned
-        if self._shortlist is None and not (cut.prefix or aligned or phrases):
+        if self._shortlist is None and not (cut.prefix or aligned or phrases or cut.banned):
             return NO_OPTIONS
         shortlist = among = None
         if self._shortlist is not None:
@@ -511,6 +524,7 @@ class Translator:
             align_to=among,
             phrases=phrases,
             guarded=cut.guarded if phrases else None,
+            banned=cut.banned,
         )
 
     def _submit(
