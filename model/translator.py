@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial
-from itertools import islice, repeat
+from itertools import chain, islice, repeat
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -92,8 +92,6 @@ class _Cutter:
     """The first tokens of every target."""
     encoder: SourceEncoder
     """What makes ids of them."""
-    guarded: GuardedTokens | None
-    """What only a phrase may write."""
     aligned: bool
     """Whether words are to be aligned."""
     text_options: TextOptions
@@ -185,8 +183,8 @@ class Translator:
         self._glossary = lru_cache(_MOST_GLOSSARIES)(Glossary)
         self._banned_sequences = lru_cache(_MOST_BANNED)(BannedTerms(tokenizer).sequences)
         self._prefix_tokenizer = cache(partial(PrefixTokenizer, tokenizer))
-        self._guarded = guarded_tokens(
-            tokenizer, engine.model_config.tgt_vocab_size, placeholders=metadata.placeholders
+        self._guarded = lru_cache(2)(
+            partial(guarded_tokens, tokenizer, placeholders=metadata.placeholders)
         )
         self._batch_turns = BatchTurns(
             engine.max_sources(Priority.BATCH), lambda: engine.wants_batch
@@ -497,7 +495,6 @@ class Translator:
             segmenter=self._segmenter(pair),
             prefix=self._tokenizer.target_prefix(pair),
             encoder=self._tokenizer.source_encoder(pair),
-            guarded=self._guarded,
             aligned=return_alignments,
             text_options=text_options,
             glossary=self._glossary(text_options.glossary) if text_options.glossary else None,
@@ -523,9 +520,14 @@ class Translator:
             shortlist=shortlist,
             align_to=among,
             phrases=phrases,
-            guarded=cut.guarded if phrases else None,
+            guarded=self._guarded_for(reading) if reading and phrases else None,
             banned=cut.banned,
         )
+
+    def _guarded_for(self, reading: Reading) -> GuardedTokens | None:
+        """What only a phrase of a sentence may write."""
+        vocab_size = self.engine.model_config.tgt_vocab_size
+        return self._guarded(vocab_size, digits=_has_digits(reading))
 
     def _submit(
         self,
@@ -860,6 +862,11 @@ class Translator:
             yield moved(links, source, target)
             source, target = source + len(segment.text), target + len(translation)
         yield from _kept(text.tail, source, target)
+
+
+def _has_digits(reading: Reading) -> bool:
+    """Whether a translation has digits, which must be those of its source."""
+    return any(map(str.isdecimal, chain.from_iterable(chain.from_iterable(reading.forms))))
 
 
 def _kept(text: str, source: int, target: int) -> Iterator[list[WordLink]]:
