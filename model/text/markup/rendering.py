@@ -1,0 +1,98 @@
+"""A block's translation with its inline elements: each around the words that say what its own do.
+
+An element encloses one range of the translation. It lies within that of the element around it, and
+no two beside each other overlap: the tree of elements is that of the source, in the order in which
+their words stand now. What has no words stands where its neighbours' words do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from model.text.markup.block import Block, Document, Inline
+from model.text.markup.places import Placing
+from model.text.markup.spelling import spelled
+from model.text.markup.words import AlignedSpan, AlignedWords
+
+__all__ = ["AlignedSpan", "Translated", "render", "render_block"]
+
+
+class Translated(NamedTuple):
+    """The translation of a block's text."""
+
+    text: str
+    alignment: Sequence[AlignedSpan] = ()
+
+
+class _Placed(NamedTuple):
+    """An inline element and its range of the translation."""
+
+    begin: int
+    end: int
+    inline: Inline
+    children: tuple[_Placed, ...] = ()
+
+
+def render(document: Document, translations: Iterable[Translated]) -> str:
+    """The document with the translations of its blocks, one for each."""
+    remaining = iter(translations)
+    return "".join(
+        part if isinstance(part, str) else render_block(part, next(remaining))
+        for part in document.parts
+    )
+
+
+def render_block(block: Block, translated: Translated) -> str:
+    """The source of the block's translation."""
+    source, target = block.text + block.behind, translated.text + block.behind
+    words = AlignedWords(source, target, translated.alignment)
+    placing = Placing(source, target, words)
+    placed = _placed(placing, block.inlines, (0, len(source)), (0, len(target)))
+    written = spelled(
+        target, block.spellings, syntax=block.syntax, cuts=frozenset(_places(placed))
+    )
+    for place, spaces in placing.spaces(block.spaces).items():
+        written[place] = spaces
+    return block.before + "".join(_written(placed, 0, len(target), written))
+
+
+def _placed(
+    placing: Placing, inlines: Sequence[Inline], outer: tuple[int, int], room: tuple[int, int]
+) -> tuple[_Placed, ...]:
+    """The inline elements in the order of the translation, of those in one element.
+
+    Args:
+        outer: the range of the source that the element around them has.
+        room: the range of the translation that it has.
+    """
+    covers = [placing.cover(inline, outer, room) for inline in inlines]
+    placed: list[_Placed] = []
+    cursor = room[0]
+    for index in sorted(range(len(covers)), key=lambda index: (covers[index][0], index)):
+        inline = inlines[index]
+        begin = max(covers[index][0], cursor)
+        end = cursor = max(covers[index][1], begin)
+        children = _placed(placing, inline.children, (inline.begin, inline.end), (begin, end))
+        placed.append(_Placed(begin, end, inline, children))
+    return tuple(placed)
+
+
+def _places(placed: Iterable[_Placed]) -> Iterable[int]:
+    for each in placed:
+        yield each.begin
+        yield each.end
+        yield from _places(each.children)
+
+
+def _written(
+    placed: Sequence[_Placed], begin: int, end: int, written: Sequence[str]
+) -> Iterable[str]:
+    for each in placed:
+        yield from written[begin : each.begin]
+        yield each.inline.opening
+        if not each.inline.verbatim:
+            yield from _written(each.children, each.begin, each.end, written)
+        yield each.inline.closing
+        begin = each.end
+    yield from written[begin:end]
