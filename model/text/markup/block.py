@@ -30,6 +30,8 @@ class Inline:
 class Block:
     """A text that is translated as one, and how its source is written."""
 
+    source: str
+    """All of it, as it is written."""
     text: str
     """What a reader sees; white space is single, a line feed is a forced line break. It neither
     begins nor ends with either."""
@@ -39,9 +41,10 @@ class Block:
     spaces: dict[int, str]
     """How a space or a line break of `text` is written in the source, where it is otherwise."""
     spellings: dict[str, tuple[str, ...]]
-    """How the characters are written, in their order, of which the source has references."""
+    """How the characters are written, in their order, of which the source has references; in
+    Markdown, all that are neither letters nor digits."""
     syntax: str
-    """`html` or `xml`: which characters cannot stand for themselves."""
+    """`html`, `xml` or `markdown`: which characters cannot stand for themselves."""
     before: str = ""
     """What of the source comes first and is kept."""
 

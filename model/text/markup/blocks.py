@@ -23,7 +23,7 @@ def cut(source: str, tokens: Sequence[Token], *, syntax: str) -> Document:
     """The document of `source`, whose tokens are given.
 
     Args:
-        syntax: `html` or `xml`: how translations are written.
+        syntax: `html`, `xml` or `markdown`: how translations are written.
     """
     ends = _block_ends(tokens)
     parts: list[str | Block] = []
@@ -49,9 +49,7 @@ def _block_ends(tokens: Sequence[Token]) -> list[bool]:
         if token.kind is Kind.OPEN and len(stack) < MAX_DEPTH:
             stack.append(index)
             is_open[token.text] += 1
-        elif token.kind is Kind.OPEN:
-            ending = True
-        elif token.kind is Kind.CLOSE and not is_open[token.text]:
+        elif token.kind is Kind.OPEN or (token.kind is Kind.CLOSE and not is_open[token.text]):
             ending = True
         elif token.kind is Kind.CLOSE:
             partner = stack.pop()
@@ -78,7 +76,7 @@ def _part(source: str, tokens: Sequence[Token], syntax: str) -> str | Block:
     builder = _BlockBuilder(source)
     for token in tokens:
         builder.add(token)
-    return builder.block(syntax)
+    return builder.block(source[tokens[0].begin : tokens[-1].end], syntax)
 
 
 class _BlockBuilder:
@@ -168,17 +166,20 @@ class _BlockBuilder:
         elif self._last is not None:
             self._last.opening += spelled
 
-    def block(self, syntax: str) -> Block:
+    def block(self, source: str, syntax: str) -> Block:
         """What was added, as a block."""
         text = "".join(self._text)
         return Block(
+            source=source,
             text=text.rstrip(" \n"),
             behind=text[len(text.rstrip(" \n")) :],
             inlines=tuple(self._open[0].children),
             spaces=self._spaces,
             spellings={
-                character: tuple(self._spellings[character]) for character in self._references
-                if character in self._spellings
+                character: tuple(ways)
+                for character, ways in self._spellings.items()
+                if character in self._references
+                or (syntax == "markdown" and not character.isalnum())
             },
             syntax=syntax,
             before="".join(self._before),

@@ -7,6 +7,7 @@ they say it does. Time is linear.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass
 from itertools import accumulate
@@ -18,22 +19,27 @@ from model.text.markup.tokens import Kind, Token
 
 __all__ = ["read_html"]
 
-_BLOCKS = frozenset(
+
+def _names(names: str) -> frozenset[str]:
+    return frozenset(names.split())
+
+
+_BLOCKS = _names(
     """
     address article aside base blockquote body button caption center col colgroup datalist dd
     details dialog dir div dl dt fieldset figcaption figure footer form frame frameset h1 h2 h3 h4
     h5 h6 head header hgroup hr html label legend li link main menu meta nav noscript ol optgroup
     option p param search section select slot summary table tbody td tfoot th thead title tr ul
-    """.split()
+    """
 )
-_KEPT = frozenset(
+_KEPT = _names(
     """
     applet audio canvas iframe listing math noembed noframes object plaintext pre script style svg
     template textarea video xmp
-    """.split()
+    """
 )
-_VERBATIM = frozenset("code kbd samp tt var".split())
-_POINTS = frozenset("area bgsound embed img input keygen source track wbr".split())
+_VERBATIM = _names("code kbd samp tt var")
+_POINTS = _names("area bgsound embed img input keygen source track wbr")
 _ENDS_AS_MEANT = {"<![CDATA[": "]]>", "<?": "?>"}
 
 
@@ -49,9 +55,7 @@ def read_html(source: str) -> list[Token]:
     """The tokens of an HTML document, or of a part of one."""
     pieces = _pieces(source)
     closing = _closing_tags(pieces)
-    boundaries = list(
-        accumulate((piece.kind is Kind.BOUNDARY for piece in pieces), initial=0)
-    )
+    boundaries = list(accumulate((piece.kind is Kind.BOUNDARY for piece in pieces), initial=0))
     unfinished: set[str] = set()
     tokens: list[Token] = []
     index = end = 0
@@ -72,8 +76,9 @@ def read_html(source: str) -> list[Token]:
                 text = "".join(_text(each, source[each.begin : each.end]) for each in inner)
                 index, end = stop + 1, pieces[stop].end
                 kind = Kind.VERBATIM if text.strip() else Kind.POINT
-        elif _is_kept(piece.token) and stop >= index:
-            index, end = stop + 1, pieces[stop].end
+        elif _is_kept(piece.token):
+            index = _behind_kept(pieces, index, stop, boundaries)
+            end = pieces[index - 1].end
         elif kind is Kind.POINT:
             end = _end_as_meant(source, begin, end, unfinished)
         tokens.append(Token(kind, begin, end, text))
@@ -126,6 +131,20 @@ def _is_kept(token: HtmlToken) -> bool:
     return token.type is TokenType.START_TAG and (
         token.tag in _KEPT or (token.tag in _BLOCKS and _is_untranslated(token))
     )
+
+
+def _behind_kept(pieces: list[_Piece], index: int, stop: int, boundaries: list[int]) -> int:
+    """Where that ends of which the piece before `index` is the start tag.
+
+    Without an end tag, a paragraph ends at the next boundary; a script, with the document.
+    """
+    if stop >= index:
+        return stop + 1
+    if pieces[index - 1].token.self_closing:
+        return index
+    if pieces[index - 1].token.tag in _KEPT:
+        return len(pieces)
+    return bisect_right(boundaries, boundaries[index]) - 1
 
 
 def _text(piece: _Piece, spelled: str) -> str:

@@ -12,6 +12,7 @@ __all__ = ["Placing"]
 
 _NEAR = 40
 """Characters around the words that say the same in which a verbatim text is looked for."""
+_LONGEST_WORD = 100
 _SPACES = (" ", "\n")
 
 
@@ -85,25 +86,26 @@ class Placing:
             at = self._point(begin, outer, room)
             return at, at
         first, last = words.target.begins[targets[0]], words.target.ends[targets[-1]]
-        if begin > words.source.begins[sources[0]]:
-            first = self._within(begin, sources[0], targets[0], first)
-        if end < words.source.ends[sources[-1]]:
-            last = self._within(end, sources[-1], targets[-1], last)
+        first = self._within(begin, targets[0], first)
+        last = self._within(end, targets[-1], last)
         if last <= first:
             first, last = words.target.begins[targets[0]], words.target.ends[targets[-1]]
         first, last = self._with_punctuation(begin, end, first, last, room)
         first, last = max(first, room[0]), min(last, room[1])
         return (first, last) if first < last else (min(first, room[1]),) * 2
 
-    def _within(self, place: int, source: int, target: int, otherwise: int) -> int:
-        """The place within a word of the target that is `place` within a word of the source."""
+    def _within(self, place: int, target: int, otherwise: int) -> int:
+        """The place within a word of the target that is `place` within one of the source."""
         words = self._words
-        begin, end = words.source.begins[source], words.source.ends[source]
-        word = self._target[words.target.begins[target] : words.target.ends[target]]
-        if word.startswith(self._source[begin:place]):
-            return words.target.begins[target] + place - begin
-        if word.endswith(self._source[place:end]):
-            return words.target.ends[target] - (end - place)
+        for word in words.whole.among(place - 1, place):
+            begin, end = words.whole.begins[word], words.whole.ends[word]
+            if not begin < place < end or end - begin > _LONGEST_WORD:
+                break
+            first, last = words.target.begins[target], words.target.ends[target]
+            if self._target.startswith(self._source[begin:place], first, last):
+                return first + place - begin
+            if self._target.endswith(self._source[place:end], first, last):
+                return last - (end - place)
         return otherwise
 
     def _with_punctuation(
@@ -148,12 +150,10 @@ class Placing:
     def _point(self, place: int, outer: tuple[int, int], room: tuple[int, int]) -> int:
         """The place in the translation of one between two characters of the source."""
         words = self._words
-        here = words.source.among(place - 1, place + 1)
-        if len(here) == 1 and words.source.begins[here[0]] < place < words.source.ends[here[0]]:
-            targets = words.targets(here)
-            if targets:
-                end = words.target.ends[targets[-1]]
-                return _clipped(self._within(place, here[0], targets[-1], end), room)
+        if targets := words.targets(words.source.among(place - 1, place)):
+            found = self._within(place, targets[-1], -1)
+            if found >= 0:
+                return _clipped(found, room)
         first, last = self._stripped(self._source, *outer)
         if place <= first:
             return self._skipped(room[0], place - outer[0], room)
@@ -161,12 +161,14 @@ class Placing:
             return self._skipped(room[1], place - outer[1], room)
         before = words.source.among(outer[0], place)
         behind = words.source.among(place, outer[1])
-        after = self._after(before[-1] if before else None, place, room)
-        ahead = self._ahead(behind[0] if behind else None, place, room)
+        near = [
+            self._after(before[-1] if before else None, place, room),
+            self._ahead(behind[0] if behind else None, place, room),
+        ]
         if self._source[place - 1] in _SPACES and self._source[place] not in _SPACES:
-            after, ahead = ahead, after
-        found = after if after is not None else ahead
-        return _clipped(room[1] if found is None else found, room)
+            near.reverse()
+        found = next((at for at in near if at is not None), room[1])
+        return _clipped(found, room)
 
     def _after(self, word: int | None, place: int, room: tuple[int, int]) -> int | None:
         """The place behind what says the last word before `place`."""

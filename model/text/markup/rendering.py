@@ -8,12 +8,14 @@ their words stand now. What has no words stands where its neighbours' words do.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from model.text.markup.block import Block, Document, Inline
+from model.text.markup.markdown_structure import markdown_structure
 from model.text.markup.places import Placing
 from model.text.markup.spelling import spelled
-from model.text.markup.words import AlignedSpan, AlignedWords
+from model.text.markup.words import AlignedSpan, AlignedWords, Words
 
 __all__ = ["AlignedSpan", "Translated", "render", "render_block"]
 
@@ -44,16 +46,47 @@ def render(document: Document, translations: Iterable[Translated]) -> str:
 
 
 def render_block(block: Block, translated: Translated) -> str:
-    """The source of the block's translation."""
+    """The source of the block's translation.
+
+    Whether marks of Markdown are marks depends on what they stand beside: where the translation
+    would have others than the source even with all signs of its text escaped, the source stays.
+    """
+    if block.syntax != "markdown":
+        return _rendered(block, translated)
+    if translated.text == block.text:
+        return block.source
+    words = Words(block.text)
+    spans = zip(words.begins, words.ends, strict=True)
+    unchanged = Translated(block.text, [AlignedSpan(*span, *span) for span in spans])
+    wanted = markdown_structure(_rendered(_without_soft_breaks(block), unchanged))
+    for way in (block, replace(block, spellings={})):
+        if markdown_structure(_rendered(_without_soft_breaks(way), translated)) == wanted:
+            return _rendered(way, translated)
+    return block.source
+
+
+def _without_soft_breaks(block: Block) -> Block:
+    spaces = {
+        place: spelled.split("\n")[0] + "\n"
+        for place, spelled in block.spaces.items()
+        if block.text[place : place + 1] == "\n"
+    }
+    return replace(block, spaces=spaces)
+
+
+def _rendered(block: Block, translated: Translated) -> str:
     source, target = block.text + block.behind, translated.text + block.behind
-    words = AlignedWords(source, target, translated.alignment)
+    cuts = sorted(_edges(block.inlines))
+    words = AlignedWords(source, target, translated.alignment, cuts)
     placing = Placing(source, target, words)
     placed = _placed(placing, block.inlines, (0, len(source)), (0, len(target)))
-    written = spelled(
-        target, block.spellings, syntax=block.syntax, cuts=frozenset(_places(placed))
-    )
+    edges = frozenset(_places(placed))
+    written = spelled(target, block.spellings, syntax=block.syntax, cuts=edges)
     for place, spaces in placing.spaces(block.spaces).items():
-        written[place] = spaces
+        # In Markdown, a line that begins with another sign may be a block of its own.
+        begins_line = "\n" in spaces and target[place] != "\n" and place + 1 not in edges
+        if block.syntax != "markdown" or not begins_line or target[place + 1 : place + 2].isalpha():
+            written[place] = spaces
     return block.before + "".join(_written(placed, 0, len(target), written))
 
 
@@ -76,6 +109,13 @@ def _placed(
         children = _placed(placing, inline.children, (inline.begin, inline.end), (begin, end))
         placed.append(_Placed(begin, end, inline, children))
     return tuple(placed)
+
+
+def _edges(inlines: Iterable[Inline]) -> Iterable[int]:
+    for inline in inlines:
+        yield inline.begin
+        yield inline.end
+        yield from _edges(inline.children)
 
 
 def _places(placed: Iterable[_Placed]) -> Iterable[int]:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import html
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
+from string import ascii_letters
 
 __all__ = ["spelled"]
 
 _LONGEST_REFERENCE = 36
 """Characters that a name of the HTML standard has at most, and some."""
+_BEHIND_A_TAGS_BEGINNING = frozenset("/!?" + ascii_letters)
+_OF_MARKDOWN = frozenset("\\`*_[]<~|")
+"""Signs that begin or end inline elements of Markdown, or cells."""
 _NAMES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 
@@ -24,7 +28,7 @@ def spelled(
 
     Args:
         spellings: see `Block.spellings`.
-        syntax: `html` or `xml`.
+        syntax: `html`, `xml` or `markdown`.
         cuts: the places in `text` before which a tag comes.
     """
     counts: Counter[str] = Counter()
@@ -37,9 +41,11 @@ def spelled(
         following = "" if place + 1 in cuts else text[place + 1 : place + _LONGEST_REFERENCE]
         if form == character:
             before = text[max(place - 2, 0) : place]
-            if character in _NAMES and _is_markup(character, before, following, syntax):
+            if syntax == "markdown" and character in _OF_MARKDOWN and not ways:
+                form = "\\" + character
+            elif character in _NAMES and _is_markup(character, before, following, syntax):
                 form = _NAMES[character]
-        elif not form.endswith(";"):
+        elif form.startswith("&") and not form.endswith(";"):
             reads = html.unescape(form + following[:1] + ";")
             form += "" if reads == character + following[:1] + ";" else ";"
         written.append(form)
@@ -53,7 +59,9 @@ def _is_markup(character: str, before: str, following: str, syntax: str) -> bool
     if syntax == "xml":
         return True
     if character == "<":
-        return following[:1] in {"/", "!", "?"} or following[:1].isascii() and following[:1].isalpha()
+        return following[:1] in {"/", "!", "?"} or (
+            following[:1].isascii() and following[:1].isalpha()
+        )
     if following[:1] == "#":
         return True
     return not html.unescape("&" + following).startswith("&" + following[:1])

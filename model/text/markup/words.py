@@ -11,7 +11,8 @@ from itertools import accumulate
 __all__ = ["AlignedSpan", "AlignedWords", "Words"]
 
 _UNSPACED = (
-    "\\u0e00-\\u0eff\\u1000-\\u109f\\u1780-\\u17ff\\u3040-\\u30ff\\u3400-\\u4dbf\\u4e00-\\u9fff\\uf900-\\ufaff"
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
+    r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 )
 """Letters of scripts without spaces between words: each is looked at by itself."""
 _WORD = re.compile(
@@ -30,12 +31,27 @@ class AlignedSpan:
 
 
 class Words:
-    """The words of a text, and its punctuation marks, with their places."""
+    """The words of a text, and its punctuation marks, with their places.
 
-    def __init__(self, text: str) -> None:
-        spans = [match.span() for match in _WORD.finditer(text)]
-        self.begins = [begin for begin, _ in spans]
-        self.ends = [end for _, end in spans]
+    Args:
+        cuts: places, in order, at which a word ends in any case.
+    """
+
+    def __init__(self, text: str, cuts: Iterable[int] = ()) -> None:
+        self.begins: list[int] = []
+        self.ends: list[int] = []
+        remaining = iter(cuts)
+        cut = next(remaining, len(text))
+        for match in _WORD.finditer(text):
+            begin, end = match.span()
+            while cut < end:
+                if cut > begin:
+                    self.begins.append(begin)
+                    self.ends.append(cut)
+                    begin = cut
+                cut = next(remaining, len(text))
+            self.begins.append(begin)
+            self.ends.append(end)
 
     def __len__(self) -> int:
         return len(self.begins)
@@ -50,10 +66,14 @@ class AlignedWords:
 
     Args:
         pairs: in any order; time is linear in the words that they span.
+        cuts: see `Words`; of the source.
     """
 
-    def __init__(self, source: str, target: str, pairs: Iterable[AlignedSpan]) -> None:
-        self.source = Words(source)
+    def __init__(
+        self, source: str, target: str, pairs: Iterable[AlignedSpan], cuts: Iterable[int] = ()
+    ) -> None:
+        self.source = Words(source, cuts)
+        self.whole = Words(source)
         self.target = Words(target)
         self._of_source: list[list[int]] = [[] for _ in self.source.begins]
         self._targets: list[range] = []
