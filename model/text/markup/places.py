@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from model.text.markup.block import Inline
-from model.text.markup.words import AlignedWords
+from model.text.markup.words import AlignedSpan, AlignedWords
 
 __all__ = ["Placing"]
 
@@ -23,12 +23,19 @@ class Placing:
         source: the block's text.
         target: its translation.
         words: those of both.
+        pairs: what of both says the same.
     """
 
-    def __init__(self, source: str, target: str, words: AlignedWords) -> None:
+    def __init__(
+        self, source: str, target: str, words: AlignedWords, pairs: Iterable[AlignedSpan]
+    ) -> None:
         self._source = source
         self._target = target
         self._words = words
+        self._pairs = {
+            (pair.source_begin, pair.source_end): (pair.target_begin, pair.target_end)
+            for pair in pairs
+        }
 
     def cover(
         self, inline: Inline, outer: tuple[int, int], room: tuple[int, int]
@@ -49,10 +56,16 @@ class Placing:
         else:
             found = self._words_of(begin, end, outer, room)
         if inline.verbatim:
-            found = self._verbatim(self._source[begin:end], found, room)
+            found = self._verbatim(begin, end, found, room)
         if found[0] == found[1]:
             return found
         return self._with_spaces(inline, *found, room)
+
+    def copy_of(self, begin: int, end: int) -> tuple[int, int] | None:
+        """Where in the translation the very characters of the source are that stand there."""
+        pair = self._pairs.get((begin, end))
+        is_copy = pair is not None and self._target[slice(*pair)] == self._source[begin:end]
+        return pair if is_copy else None
 
     def spaces(self, spaces: Mapping[int, str]) -> dict[int, str]:
         """How white space of the translation is written, by its place, as `Block.spaces` says it.
@@ -127,8 +140,12 @@ class Placing:
         return first, last
 
     def _verbatim(
-        self, text: str, found: tuple[int, int], room: tuple[int, int]
+        self, begin: int, end: int, found: tuple[int, int], room: tuple[int, int]
     ) -> tuple[int, int]:
+        text = self._source[begin:end]
+        pair = self.copy_of(begin, end)
+        if pair is not None and room[0] <= pair[0] and pair[1] <= room[1]:
+            return pair
         first = max(room[0], found[0] - len(text) - _NEAR)
         last = min(room[1], found[1] + len(text) + _NEAR)
         at = self._target.find(text, found[0], last)

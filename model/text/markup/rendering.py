@@ -78,10 +78,12 @@ def _rendered(block: Block, translated: Translated) -> str:
     source, target = block.text + block.behind, translated.text + block.behind
     cuts = sorted(_edges(block.inlines))
     words = AlignedWords(source, target, translated.alignment, cuts)
-    placing = Placing(source, target, words)
+    placing = Placing(source, target, words, translated.alignment)
     placed = _placed(placing, block.inlines, (0, len(source)), (0, len(target)))
     edges = frozenset(_places(placed))
     written = spelled(target, block.spellings, syntax=block.syntax, cuts=edges)
+    for begin, end in _copies_elsewhere(placed, placing):
+        written[begin:end] = [""] * (end - begin)
     for place, spaces in placing.spaces(block.spaces).items():
         # In Markdown, a line that begins with another sign may be a block of its own.
         begins_line = "\n" in spaces and target[place] != "\n" and place + 1 not in edges
@@ -109,6 +111,16 @@ def _placed(
         children = _placed(placing, inline.children, (inline.begin, inline.end), (begin, end))
         placed.append(_Placed(begin, end, inline, children))
     return tuple(placed)
+
+
+def _copies_elsewhere(placed: Iterable[_Placed], placing: Placing) -> Iterable[tuple[int, int]]:
+    """Where verbatim texts are in the translation whose elements had to stay somewhere else."""
+    for each in placed:
+        if each.inline.verbatim:
+            copy = placing.copy_of(each.inline.begin, each.inline.end)
+            if copy is not None and copy != (each.begin, each.end):
+                yield copy
+        yield from _copies_elsewhere(each.children, placing)
 
 
 def _edges(inlines: Iterable[Inline]) -> Iterable[int]:

@@ -42,7 +42,7 @@ def _calls(work: Callable[[], object]) -> int:
 @pytest.mark.parametrize("unit", HARD)
 def test_work_grows_with_the_length(unit: str) -> None:
     short, long = (
-        _calls(lambda times=times: identity(html_document(unit * times))) for times in (100, 200)
+        _calls(lambda times=times: identity(html_document(unit * times))) for times in (150, 300)
     )
     assert long < 2.2 * short + 200
 
@@ -52,7 +52,7 @@ def test_work_grows_with_the_length_of_what_is_nested(unit: str) -> None:
     ends = "</b>" if "<i>" not in unit else "</b></i>"
     short, long = (
         _calls(lambda times=times: identity(html_document(unit * times + ends * times)))
-        for times in (100, 200)
+        for times in (150, 300)
     )
     assert long < 2.2 * short + 200
 
