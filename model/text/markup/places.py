@@ -1,0 +1,235 @@
+"""The range of a translation that an inline element of the source encloses."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping
+
+from model.text.markup.block import Inline
+from model.text.markup.words import AlignedSpan, AlignedWords
+
+__all__ = ["Placing"]
+
+_NEAR = 40
+"""Characters around the words that say the same in which a verbatim text is looked for."""
+_LONGEST_WORD = 100
+_SPACES = (" ", "\n")
+
+
+class Placing:
+    """Finds the places of a block's inline elements in its translation.
+
+    Args:
+        source: the block's text.
+        target: its translation.
+        words: those of both.
+        pairs: what of both says the same.
+    """
+
+    def __init__(
+        self, source: str, target: str, words: AlignedWords, pairs: Iterable[AlignedSpan]
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._words = words
+        self._pairs = {
+            (pair.source_begin, pair.source_end): (pair.target_begin, pair.target_end)
+            for pair in pairs
+        }
+
+    def cover(
+        self, inline: Inline, outer: tuple[int, int], room: tuple[int, int]
+    ) -> tuple[int, int]:
+        """The range of the translation that the element encloses, without regard to others.
+
+        Args:
+            outer: the range of the source that the element around it has.
+            room: the range of the translation that this one has.
+        """
+        begin, end = self._stripped(self._source, inline.begin, inline.end)
+        if begin == end:
+            at = self._point(inline.begin, outer, room)
+            width = inline.end - inline.begin
+            return at, at + width * self._is_space(self._target, at, room)
+        if (begin, end) == self._stripped(self._source, *outer):
+            found = self._stripped(self._target, *room)
+        else:
+            found = self._words_of(begin, end, outer, room)
+        if inline.verbatim:
+            found = self._verbatim(begin, end, found, room)
+        if found[0] == found[1]:
+            return found
+        return self._with_spaces(inline, *found, room)
+
+    def copy_of(self, begin: int, end: int) -> tuple[int, int] | None:
+        """Where in the translation the very characters of the source are that stand there."""
+        pair = self._pairs.get((begin, end))
+        is_copy = pair is not None and self._target[slice(*pair)] == self._source[begin:end]
+        return pair if is_copy else None
+
+    def spaces(self, spaces: Mapping[int, str]) -> dict[int, str]:
+        """How white space of the translation is written, by its place, as `Block.spaces` says it.
+
+        A forced line break that the translation lacks comes before the word that it stands
+        before.
+        """
+        breaks = [place for place, character in enumerate(self._target) if character == "\n"]
+        breaks.reverse()
+        written: dict[int, str] = {}
+        for place, spelling in spaces.items():
+            outer, room = (0, len(self._source)), (0, len(self._target))
+            if self._source[place] == "\n" and breaks:
+                written[breaks.pop()] = spelling
+                continue
+            at = self._point(place, outer, room)
+            if self._is_space(self._target, at, room) and at not in written:
+                written[at] = spelling
+            elif self._source[place] == "\n":
+                at = min(at, len(self._target) - 1)
+                written[at] = spelling + written.get(at, self._target[at])
+        return written
+
+    def _words_of(
+        self, begin: int, end: int, outer: tuple[int, int], room: tuple[int, int]
+    ) -> tuple[int, int]:
+        words = self._words
+        sources = words.source.among(begin, end)
+        targets = words.cover(sources)
+        if not targets:
+            at = self._point(begin, outer, room)
+            return at, at
+        first, last = words.target.begins[targets[0]], words.target.ends[targets[-1]]
+        first = self._within(begin, targets[0], first)
+        last = self._within(end, targets[-1], last)
+        if last <= first:
+            first, last = words.target.begins[targets[0]], words.target.ends[targets[-1]]
+        first, last = self._with_punctuation(begin, end, first, last, room)
+        first, last = max(first, room[0]), min(last, room[1])
+        return (first, last) if first < last else (min(first, room[1]),) * 2
+
+    def _within(self, place: int, target: int, otherwise: int) -> int:
+        """The place within a word of the target that is `place` within one of the source."""
+        words = self._words
+        for word in words.whole.among(place - 1, place):
+            begin, end = words.whole.begins[word], words.whole.ends[word]
+            if not begin < place < end or end - begin > _LONGEST_WORD:
+                break
+            first, last = words.target.begins[target], words.target.ends[target]
+            if self._target.startswith(self._source[begin:place], first, last):
+                return first + place - begin
+            if self._target.endswith(self._source[place:end], first, last):
+                return last - (end - place)
+        return otherwise
+
+    def _with_punctuation(
+        self, begin: int, end: int, first: int, last: int, room: tuple[int, int]
+    ) -> tuple[int, int]:
+        """The range with punctuation at its edges where the source has some, else without."""
+        target, source = self._target, self._source
+        if not _is_punctuation(source[end - 1]):
+            while last - 1 > first and _is_punctuation(target[last - 1]):
+                last -= 1
+        elif last < room[1] and _is_punctuation(target[last]) and target[last - 1].isalnum():
+            last += 1
+        if not _is_punctuation(source[begin]):
+            while first + 1 < last and _is_punctuation(target[first]):
+                first += 1
+        elif first > room[0] and _is_punctuation(target[first - 1]) and target[first].isalnum():
+            first -= 1
+        first, last = self._stripped(target, first, last)
+        return first, last
+
+    def _verbatim(
+        self, begin: int, end: int, found: tuple[int, int], room: tuple[int, int]
+    ) -> tuple[int, int]:
+        text = self._source[begin:end]
+        pair = self.copy_of(begin, end)
+        if pair is not None and room[0] <= pair[0] and pair[1] <= room[1]:
+            return pair
+        first = max(room[0], found[0] - len(text) - _NEAR)
+        last = min(room[1], found[1] + len(text) + _NEAR)
+        at = self._target.find(text, found[0], last)
+        at = self._target.rfind(text, first, last) if at < 0 else at
+        return found if at < 0 else (at, at + len(text))
+
+    def _with_spaces(
+        self, inline: Inline, first: int, last: int, room: tuple[int, int]
+    ) -> tuple[int, int]:
+        """The range with the white space that the element has at its edges."""
+        if inline.verbatim:
+            return first, last
+        if self._source[inline.begin] in _SPACES and self._is_space(self._target, first - 1, room):
+            first -= 1
+        if self._source[inline.end - 1] in _SPACES and self._is_space(self._target, last, room):
+            last += 1
+        return first, last
+
+    def _point(self, place: int, outer: tuple[int, int], room: tuple[int, int]) -> int:
+        """The place in the translation of one between two characters of the source."""
+        words = self._words
+        if targets := words.targets(words.source.among(place - 1, place)):
+            found = self._within(place, targets[-1], -1)
+            if found >= 0:
+                return _clipped(found, room)
+        first, last = self._stripped(self._source, *outer)
+        if place <= first:
+            return self._skipped(room[0], place - outer[0], room)
+        if place >= last:
+            return self._skipped(room[1], place - outer[1], room)
+        before = words.source.among(outer[0], place)
+        behind = words.source.among(place, outer[1])
+        near = [
+            self._after(before[-1] if before else None, place, room),
+            self._ahead(behind[0] if behind else None, place, room),
+        ]
+        if self._source[place - 1] in _SPACES and self._source[place] not in _SPACES:
+            near.reverse()
+        found = next((at for at in near if at is not None), room[1])
+        return _clipped(found, room)
+
+    def _after(self, word: int | None, place: int, room: tuple[int, int]) -> int | None:
+        """The place behind what says the last word before `place`."""
+        aligned = None if word is None else self._words.last_before(word)
+        if word is None or aligned is None:
+            return None
+        at = self._words.target.ends[self._words.targets([aligned])[-1]]
+        gap = self._words.source.ends[aligned], self._words.source.ends[word]
+        for mark in self._source[gap[0] : min(gap[1], gap[0] + _NEAR)]:
+            at += mark == self._target[at : at + 1] and _is_punctuation(mark)
+        return self._skipped(at, place - self._words.source.ends[word], room)
+
+    def _ahead(self, word: int | None, place: int, room: tuple[int, int]) -> int | None:
+        """The place before what says the first word behind `place`."""
+        aligned = None if word is None else self._words.first_behind(word)
+        if word is None or aligned is None:
+            return None
+        at = self._words.target.begins[self._words.targets([aligned])[0]]
+        return self._skipped(at, place - self._words.source.begins[word], room)
+
+    def _skipped(self, at: int, spaces: int, room: tuple[int, int]) -> int:
+        """The place at most so many characters of white space behind, or before if negative."""
+        while spaces > 0 and self._is_space(self._target, at, room):
+            at, spaces = at + 1, spaces - 1
+        while spaces < 0 and self._is_space(self._target, at - 1, room):
+            at, spaces = at - 1, spaces + 1
+        return at
+
+    @staticmethod
+    def _is_space(text: str, place: int, room: tuple[int, int]) -> bool:
+        return room[0] <= place < room[1] and text[place] in _SPACES
+
+    @staticmethod
+    def _stripped(text: str, begin: int, end: int) -> tuple[int, int]:
+        while begin < end and text[begin] in _SPACES:
+            begin += 1
+        while begin < end and text[end - 1] in _SPACES:
+            end -= 1
+        return begin, end
+
+
+def _clipped(place: int, room: tuple[int, int]) -> int:
+    return min(max(place, room[0]), room[1])
+
+
+def _is_punctuation(character: str) -> bool:
+    return unicodedata.category(character).startswith("P")
