@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Block", "Document", "Inline"]
+from model.text.words import Span
+
+__all__ = ["OBJECT", "Attribute", "Block", "Document", "Inline"]
+
+OBJECT = "\ufffc"
+"""Stands in a block's text for an element that is not translated, such as code: Unicode's own sign
+for that. No vocabulary has it, so that it is carried through as other signs are."""
 
 
 @dataclass(slots=True)
@@ -21,7 +27,7 @@ class Inline:
     closing: str = ""
     """Its end tag."""
     verbatim: bool = False
-    """Whether the text in it is part of `opening`."""
+    """Whether its text is an OBJECT."""
     children: list[Inline] = field(default_factory=list)
     """In the order of the source; within `begin` and `end`, apart from each other."""
 
@@ -35,6 +41,8 @@ class Block:
     text: str
     """What a reader sees; white space is single, a line feed is a forced line break. It neither
     begins nor ends with either."""
+    spans: Sequence[Span]
+    """Where in the document each character of `text` is written."""
     behind: str
     """White space behind `text`, as single as in it."""
     inlines: tuple[Inline, ...]
@@ -48,17 +56,17 @@ class Block:
     before: str = ""
     """What of the source comes first and is kept."""
 
-    @property
-    def protected(self) -> tuple[tuple[int, int], ...]:
-        """The ranges of `text` that a translation must carry through unchanged."""
-        return tuple(_protected(self.inlines))
 
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """The value of an attribute that is read by people, such as `alt`."""
 
-def _protected(inlines: Sequence[Inline]) -> Iterator[tuple[int, int]]:
-    for inline in inlines:
-        if inline.verbatim:
-            yield inline.begin, inline.end
-        yield from _protected(inline.children)
+    begin: int
+    """Its first character in the document, quotation marks included."""
+    end: int
+    block: Block
+    quote: str
+    """The quotation mark around it, if any."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +75,10 @@ class Document:
 
     parts: tuple[str | Block, ...]
     """Its blocks, and what is kept between them, in the order of the source."""
+    attributes: tuple[Attribute, ...] = ()
+    """In their order; none unless they are to be translated."""
 
     @property
     def blocks(self) -> tuple[Block, ...]:
-        """What is translated."""
+        """What is translated, attributes aside."""
         return tuple(part for part in self.parts if isinstance(part, Block))

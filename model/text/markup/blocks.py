@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from model.text.markup.block import Block, Document, Inline
+from model.text.markup.block import OBJECT, Attribute, Block, Document, Inline
 from model.text.markup.tokens import Kind, Token
+from model.text.words import Span
 
 __all__ = ["MAX_DEPTH", "cut"]
 
@@ -19,11 +20,14 @@ MAX_DEPTH = 64
 _WHITE_SPACE = " \t\n\r\f\xa0"
 
 
-def cut(source: str, tokens: Sequence[Token], *, syntax: str) -> Document:
+def cut(
+    source: str, tokens: Sequence[Token], *, syntax: str, attributes: Sequence[Attribute] = ()
+) -> Document:
     """The document of `source`, whose tokens are given.
 
     Args:
         syntax: `html`, `xml` or `markdown`: how translations are written.
+        attributes: that are translated.
     """
     ends = _block_ends(tokens)
     parts: list[str | Block] = []
@@ -35,7 +39,7 @@ def cut(source: str, tokens: Sequence[Token], *, syntax: str) -> Document:
         if index < len(tokens):
             parts.append(source[tokens[index].begin : tokens[index].end])
         first = index + 1
-    return Document(parts=tuple(parts))
+    return Document(parts=tuple(parts), attributes=tuple(attributes))
 
 
 def _block_ends(tokens: Sequence[Token]) -> list[bool]:
@@ -90,6 +94,7 @@ class _BlockBuilder:
         self._source = source
         self._before: list[str] = []
         self._text: list[str] = []
+        self._spans: list[Span] = []
         self._spaces: dict[int, str] = {}
         self._spellings: defaultdict[str, list[str]] = defaultdict(list)
         self._references: set[str] = set()
@@ -103,13 +108,13 @@ class _BlockBuilder:
         place = len(self._text)
         match token.kind:
             case Kind.TEXT:
-                for character in token.text:
-                    self._write(character, character)
+                for at, character in enumerate(token.text, token.begin):
+                    self._write(character, character, at)
             case Kind.REFERENCE:
-                self._refer(token.text, spelled)
+                self._refer(token.text, spelled, token.begin)
             case Kind.BREAK if place:
                 self._spaces[place] = spelled
-                self._text.append("\n")
+                self._append("\n", spelled, token.begin)
                 self._last = None
             case Kind.OPEN:
                 self._open.append(self._begin(Inline(place, place, spelled)))
@@ -118,10 +123,8 @@ class _BlockBuilder:
                 inline.end, inline.closing = place, spelled
                 self._last, self._closed = inline, True
             case Kind.VERBATIM:
-                for character in " ".join(token.text.split()):
-                    self._spellings[character].append(character)
-                    self._text.append(character)
-                self._begin(Inline(place, len(self._text), spelled, verbatim=True))
+                self._append(OBJECT, spelled, token.begin)
+                self._begin(Inline(place, place + 1, spelled, verbatim=True))
             case _:
                 self._begin(Inline(place, place, spelled))
 
@@ -130,25 +133,29 @@ class _BlockBuilder:
         self._last, self._closed = inline, False
         return inline
 
-    def _refer(self, characters: str, spelled: str) -> None:
+    def _append(self, character: str, spelled: str, begin: int) -> None:
+        self._text.append(character)
+        self._spans.append((begin, begin + len(spelled)))
+
+    def _refer(self, characters: str, spelled: str, begin: int) -> None:
         # &copyright is &copy and letters that stand for themselves.
+        letters = ""
         while len(characters) > 1 and spelled.endswith(characters[-1]):
-            characters, rest = characters[:-1], characters[-1]
-            spelled = spelled[:-1]
-            self._refer(characters, spelled)
-            self._write(rest, rest)
-            return
+            letters = characters[-1] + letters
+            characters, spelled = characters[:-1], spelled[:-1]
         if len(characters) == 1:
             self._references.add(characters)
-            self._write(characters, spelled)
+            self._write(characters, spelled, begin)
         else:
             # One reference for two characters: kept.
             self._begin(Inline(len(self._text), len(self._text), spelled))
+        for at, letter in enumerate(letters, begin + len(spelled)):
+            self._write(letter, letter, at)
 
-    def _write(self, character: str, spelled: str) -> None:
+    def _write(self, character: str, spelled: str, begin: int) -> None:
         if character not in _WHITE_SPACE:
             self._spellings[character].append(spelled)
-            self._text.append(character)
+            self._append(character, spelled, begin)
             self._last = None
             return
         place = len(self._text)
@@ -159,7 +166,7 @@ class _BlockBuilder:
         elif place and self._text[-1] not in " \n":
             if spelled != " ":
                 self._spaces[place] = spelled
-            self._text.append(" ")
+            self._append(" ", spelled, begin)
             self._last = None
         elif self._last is not None and self._closed:
             self._last.closing += spelled
@@ -172,6 +179,7 @@ class _BlockBuilder:
         return Block(
             source=source,
             text=text.rstrip(" \n"),
+            spans=self._spans[: len(text.rstrip(" \n"))],
             behind=text[len(text.rstrip(" \n")) :],
             inlines=tuple(self._open[0].children),
             spaces=self._spaces,

@@ -1,12 +1,11 @@
 """HTML as tokens, by the tokenizer of the HTML standard, broken markup included.
 
-Elements that a browser shows as blocks end a block of text, all others are inline. What the
-standard takes for a comment but people write as CDATA or as a processing instruction ends where
-they say it does. Time is linear.
+Elements that a browser shows as blocks end a block of text, all others are inline. Time is linear.
 """
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass
@@ -40,7 +39,11 @@ _KEPT = _names(
 )
 _VERBATIM = _names("code kbd samp tt var")
 _POINTS = _names("area bgsound embed img input keygen source track wbr")
-_ENDS_AS_MEANT = {"<![CDATA[": "]]>", "<?": "?>"}
+_ENDS = {"<!--": "-->", "<![CDATA[": "]]>", "<?": "?>"}
+_BEGINS = re.compile("|".join(map(re.escape, _ENDS)))
+_NOSCRIPT = re.compile(r"(?<=<)(/?)noscript(?![^\s/>])", re.IGNORECASE)
+_LIKE_NOSCRIPT = r"\1fieldset"
+"""As long as it, and a block as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,32 +59,28 @@ def read_html(source: str) -> list[Token]:
     pieces = _pieces(source)
     closing = _closing_tags(pieces)
     boundaries = list(accumulate((piece.kind is Kind.BOUNDARY for piece in pieces), initial=0))
-    unfinished: set[str] = set()
     tokens: list[Token] = []
     index = end = 0
     while index < len(pieces):
         piece, stop = pieces[index], closing.get(index, index)
-        begin, kind = max(piece.begin, end), piece.kind
+        begin, end, kind = piece.begin, piece.end, piece.kind
+        text = _text(piece, source[begin:end])
         index += 1
-        if begin >= piece.end:
-            continue
-        end, text = piece.end, _text(piece, source[begin : piece.end])
-        if begin > piece.begin and piece.token.type is not TokenType.TEXT:
-            kind = Kind.BOUNDARY
+        if kind is Kind.VERBATIM and stop < index:
+            kind, text = Kind.OPEN, piece.token.tag or ""
+        elif kind is Kind.VERBATIM and boundaries[stop] > boundaries[index]:
+            kind, index, end = Kind.BOUNDARY, stop + 1, pieces[stop].end
         elif kind is Kind.VERBATIM:
-            if stop < index or boundaries[stop] > boundaries[index]:
-                kind = Kind.OPEN
-            else:
-                inner = pieces[index:stop]
-                text = "".join(_text(each, source[each.begin : each.end]) for each in inner)
-                index, end = stop + 1, pieces[stop].end
-                kind = Kind.VERBATIM if text.strip() else Kind.POINT
+            is_empty = not any(
+                _text(each, source[each.begin : each.end]).strip() for each in pieces[index:stop]
+            )
+            index, end = stop + 1, pieces[stop].end
+            kind = Kind.POINT if is_empty else kind
         elif _is_kept(piece.token):
             index = _behind_kept(pieces, index, stop, boundaries)
             end = pieces[index - 1].end
-        elif kind is Kind.POINT:
-            end = _end_as_meant(source, begin, end, unfinished)
-        tokens.append(Token(kind, begin, end, text))
+        if begin < end:
+            tokens.append(Token(kind, begin, end, text))
     if end < len(source):
         # A tag without an end: no token, and no browser shows it.
         tokens.append(Token(Kind.BOUNDARY, end, len(source)))
@@ -89,15 +88,41 @@ def read_html(source: str) -> list[Token]:
 
 
 def _pieces(source: str) -> list[_Piece]:
-    # Line ends are one character to the tokenizer; places have to stay.
-    normalized = source.replace("\r\n", " \n").replace("\r", "\n")
     pieces: list[_Piece] = []
     begin = 0
-    for token in tokenize(normalized, resolve_references=False, capture_source=True):
+    for token in tokenize(_as_meant(source), resolve_references=False, capture_source=True):
         end = begin + len((token.data if token.source is None else token.source) or "")
         pieces.append(_Piece(token, begin, end, _kind(token)))
         begin = end
     return pieces
+
+
+def _as_meant(source: str) -> str:
+    """A document of the same length which the tokenizer reads as people mean `source`.
+
+    Line ends are one character each. What the standard takes for a comment, but people write as
+    CDATA or as a processing instruction, ends where they end it. What is for browsers without
+    scripts is markup too.
+    """
+    parts: list[str] = []
+    unfinished: set[str] = set()
+    at = 0
+    for found in _BEGINS.finditer(source):
+        begin, opening = found.start(), found[0]
+        if begin < at or opening in unfinished:
+            continue
+        end = source.find(_ENDS[opening], found.end())
+        if end < 0:
+            unfinished.add(opening)
+            continue
+        end += len(_ENDS[opening])
+        if opening == "<!--":
+            parts.append(source[at:end])
+        else:
+            parts += (source[at:begin], opening[:2], "x" * (end - begin - 3), ">")
+        at = end
+    text = "".join([*parts, source[at:]])
+    return _NOSCRIPT.sub(_LIKE_NOSCRIPT, text.replace("\r\n", " \n").replace("\r", "\n"))
 
 
 def _kind(token: HtmlToken) -> Kind:
@@ -168,19 +193,3 @@ def _closing_tags(pieces: list[_Piece]) -> dict[int, int]:
         elif piece.token.type is TokenType.END_TAG and waiting[piece.token.tag or ""]:
             closing[waiting[piece.token.tag or ""].pop()] = index
     return closing
-
-
-def _end_as_meant(source: str, begin: int, end: int, unfinished: set[str]) -> int:
-    """Where a comment of the tokenizer's ends for whoever has written it.
-
-    Args:
-        unfinished: endings that the source does not have any more; changed in place.
-    """
-    for opening, ending in _ENDS_AS_MEANT.items():
-        if source.startswith(opening, begin) and ending not in unfinished:
-            found = source.find(ending, begin + len(opening))
-            if found < 0:
-                unfinished.add(ending)
-            else:
-                return max(end, found + len(ending))
-    return end

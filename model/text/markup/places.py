@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
-from model.text.markup.block import Inline
-from model.text.markup.words import AlignedSpan, AlignedWords
+from model.text.markup.block import OBJECT, Inline
+from model.text.markup.words import AlignedWords
+from model.text.word_links import WordLink
+from model.text.words import overlapping
 
 __all__ = ["Placing"]
 
 _NEAR = 40
-"""Characters around the words that say the same in which a verbatim text is looked for."""
+"""Punctuation marks behind a word that are held against those of the source."""
 _LONGEST_WORD = 100
 _SPACES = (" ", "\n")
 
@@ -22,20 +24,18 @@ class Placing:
     Args:
         source: the block's text.
         target: its translation.
-        words: those of both.
-        pairs: what of both says the same.
+        links: which of their words say the same.
+        cuts: the places in the source, in order, where elements begin or end.
     """
 
     def __init__(
-        self, source: str, target: str, words: AlignedWords, pairs: Iterable[AlignedSpan]
+        self, source: str, target: str, links: Sequence[WordLink], cuts: Sequence[int]
     ) -> None:
         self._source = source
         self._target = target
-        self._words = words
-        self._pairs = {
-            (pair.source_begin, pair.source_end): (pair.target_begin, pair.target_end)
-            for pair in pairs
-        }
+        self._words = AlignedWords(source, target, links, cuts)
+        self.objects = _objects(source, target, links)
+        """Where in the translation each OBJECT of the source is that it has."""
 
     def cover(
         self, inline: Inline, outer: tuple[int, int], room: tuple[int, int]
@@ -51,21 +51,16 @@ class Placing:
             at = self._point(inline.begin, outer, room)
             width = inline.end - inline.begin
             return at, at + width * self._is_space(self._target, at, room)
+        if inline.verbatim:
+            at = self.objects.get(begin, -1)
+            if room[0] <= at < room[1]:
+                return at, at + 1
+            return (self._point(begin, outer, room),) * 2
         if (begin, end) == self._stripped(self._source, *outer):
             found = self._stripped(self._target, *room)
         else:
             found = self._words_of(begin, end, outer, room)
-        if inline.verbatim:
-            found = self._verbatim(begin, end, found, room)
-        if found[0] == found[1]:
-            return found
-        return self._with_spaces(inline, *found, room)
-
-    def copy_of(self, begin: int, end: int) -> tuple[int, int] | None:
-        """Where in the translation the very characters of the source are that stand there."""
-        pair = self._pairs.get((begin, end))
-        is_copy = pair is not None and self._target[slice(*pair)] == self._source[begin:end]
-        return pair if is_copy else None
+        return found if found[0] == found[1] else self._with_spaces(inline, *found, room)
 
     def spaces(self, spaces: Mapping[int, str]) -> dict[int, str]:
         """How white space of the translation is written, by its place, as `Block.spaces` says it.
@@ -93,16 +88,16 @@ class Placing:
         self, begin: int, end: int, outer: tuple[int, int], room: tuple[int, int]
     ) -> tuple[int, int]:
         words = self._words
-        sources = words.source.among(begin, end)
+        sources = overlapping(words.source, begin, end)
         targets = words.cover(sources)
         if not targets:
             at = self._point(begin, outer, room)
             return at, at
-        first, last = words.target.begins[targets[0]], words.target.ends[targets[-1]]
+        first, last = words.target[targets[0]][0], words.target[targets[-1]][1]
         first = self._within(begin, targets[0], first)
         last = self._within(end, targets[-1], last)
         if last <= first:
-            first, last = words.target.begins[targets[0]], words.target.ends[targets[-1]]
+            first, last = words.target[targets[0]][0], words.target[targets[-1]][1]
         first, last = self._with_punctuation(begin, end, first, last, room)
         first, last = max(first, room[0]), min(last, room[1])
         return (first, last) if first < last else (min(first, room[1]),) * 2
@@ -110,11 +105,11 @@ class Placing:
     def _within(self, place: int, target: int, otherwise: int) -> int:
         """The place within a word of the target that is `place` within one of the source."""
         words = self._words
-        for word in words.whole.among(place - 1, place):
-            begin, end = words.whole.begins[word], words.whole.ends[word]
+        for word in overlapping(words.whole, place - 1, place):
+            begin, end = words.whole[word]
             if not begin < place < end or end - begin > _LONGEST_WORD:
                 break
-            first, last = words.target.begins[target], words.target.ends[target]
+            first, last = words.target[target]
             if self._target.startswith(self._source[begin:place], first, last):
                 return first + place - begin
             if self._target.endswith(self._source[place:end], first, last):
@@ -139,25 +134,10 @@ class Placing:
         first, last = self._stripped(target, first, last)
         return first, last
 
-    def _verbatim(
-        self, begin: int, end: int, found: tuple[int, int], room: tuple[int, int]
-    ) -> tuple[int, int]:
-        text = self._source[begin:end]
-        pair = self.copy_of(begin, end)
-        if pair is not None and room[0] <= pair[0] and pair[1] <= room[1]:
-            return pair
-        first = max(room[0], found[0] - len(text) - _NEAR)
-        last = min(room[1], found[1] + len(text) + _NEAR)
-        at = self._target.find(text, found[0], last)
-        at = self._target.rfind(text, first, last) if at < 0 else at
-        return found if at < 0 else (at, at + len(text))
-
     def _with_spaces(
         self, inline: Inline, first: int, last: int, room: tuple[int, int]
     ) -> tuple[int, int]:
         """The range with the white space that the element has at its edges."""
-        if inline.verbatim:
-            return first, last
         if self._source[inline.begin] in _SPACES and self._is_space(self._target, first - 1, room):
             first -= 1
         if self._source[inline.end - 1] in _SPACES and self._is_space(self._target, last, room):
@@ -167,7 +147,7 @@ class Placing:
     def _point(self, place: int, outer: tuple[int, int], room: tuple[int, int]) -> int:
         """The place in the translation of one between two characters of the source."""
         words = self._words
-        if targets := words.targets(words.source.among(place - 1, place)):
+        if targets := words.targets(overlapping(words.source, place - 1, place)):
             found = self._within(place, targets[-1], -1)
             if found >= 0:
                 return _clipped(found, room)
@@ -176,8 +156,8 @@ class Placing:
             return self._skipped(room[0], place - outer[0], room)
         if place >= last:
             return self._skipped(room[1], place - outer[1], room)
-        before = words.source.among(outer[0], place)
-        behind = words.source.among(place, outer[1])
+        before = overlapping(words.source, outer[0], place)
+        behind = overlapping(words.source, place, outer[1])
         near = [
             self._after(before[-1] if before else None, place, room),
             self._ahead(behind[0] if behind else None, place, room),
@@ -192,19 +172,19 @@ class Placing:
         aligned = None if word is None else self._words.last_before(word)
         if word is None or aligned is None:
             return None
-        at = self._words.target.ends[self._words.targets([aligned])[-1]]
-        gap = self._words.source.ends[aligned], self._words.source.ends[word]
+        at = self._words.target[self._words.targets([aligned])[-1]][1]
+        gap = self._words.source[aligned][1], self._words.source[word][1]
         for mark in self._source[gap[0] : min(gap[1], gap[0] + _NEAR)]:
             at += mark == self._target[at : at + 1] and _is_punctuation(mark)
-        return self._skipped(at, place - self._words.source.ends[word], room)
+        return self._skipped(at, place - self._words.source[word][1], room)
 
     def _ahead(self, word: int | None, place: int, room: tuple[int, int]) -> int | None:
         """The place before what says the first word behind `place`."""
         aligned = None if word is None else self._words.first_behind(word)
         if word is None or aligned is None:
             return None
-        at = self._words.target.begins[self._words.targets([aligned])[0]]
-        return self._skipped(at, place - self._words.source.begins[word], room)
+        at = self._words.target[self._words.targets([aligned])[0]][0]
+        return self._skipped(at, place - self._words.source[word][0], room)
 
     def _skipped(self, at: int, spaces: int, room: tuple[int, int]) -> int:
         """The place at most so many characters of white space behind, or before if negative."""
@@ -225,6 +205,22 @@ class Placing:
         while begin < end and text[end - 1] in _SPACES:
             end -= 1
         return begin, end
+
+
+def _objects(source: str, target: str, links: Sequence[WordLink]) -> dict[int, int]:
+    """Where OBJECTs of `source` are in `target`: where links say, the others in their order."""
+    places = [place for place, character in enumerate(source) if character == OBJECT]
+    if not places:
+        return {}
+    found: dict[int, int] = {}
+    for (first, last), (begin, end) in links:
+        if OBJECT in source[first:last] and source[first:last] == target[begin:end]:
+            for place in range(first, last):
+                if source[place] == OBJECT:
+                    found[place] = begin + place - first
+    taken = set(found.values())
+    left = [at for at, character in enumerate(target) if character == OBJECT and at not in taken]
+    return found | dict(zip((each for each in places if each not in found), left, strict=False))
 
 
 def _clipped(place: int, room: tuple[int, int]) -> int:

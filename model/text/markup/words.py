@@ -1,86 +1,37 @@
-"""Words of a text, and which words of two texts say the same."""
+"""Which words of a translation say the same as words of its source."""
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 
-__all__ = ["AlignedSpan", "AlignedWords", "Words"]
+from model.text.word_links import WordLink
+from model.text.words import Span, overlapping, words
 
-_UNSPACED = (
-    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
-    r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-)
-"""Letters of scripts without spaces between words: each is looked at by itself."""
-_WORD = re.compile(
-    rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])\w)+(?:['\u2019](?:(?![{_UNSPACED}])\w)+)*|[^\w\s]"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class AlignedSpan:
-    """Characters of a source, and those of its translation that say the same."""
-
-    source_begin: int
-    source_end: int
-    target_begin: int
-    target_end: int
-
-
-class Words:
-    """The words of a text, and its punctuation marks, with their places.
-
-    Args:
-        cuts: places, in order, at which a word ends in any case.
-    """
-
-    def __init__(self, text: str, cuts: Iterable[int] = ()) -> None:
-        self.begins: list[int] = []
-        self.ends: list[int] = []
-        remaining = iter(cuts)
-        cut = next(remaining, len(text))
-        for match in _WORD.finditer(text):
-            begin, end = match.span()
-            while cut < end:
-                if cut > begin:
-                    self.begins.append(begin)
-                    self.ends.append(cut)
-                    begin = cut
-                cut = next(remaining, len(text))
-            self.begins.append(begin)
-            self.ends.append(end)
-
-    def __len__(self) -> int:
-        return len(self.begins)
-
-    def among(self, begin: int, end: int) -> range:
-        """The words of which some character is in the range."""
-        return range(bisect_right(self.ends, begin), bisect_left(self.begins, end))
+__all__ = ["AlignedWords"]
 
 
 class AlignedWords:
-    """The words of a source and of its translation.
+    """The words of a source and of its translation. Time is linear in the words that links span.
 
     Args:
-        pairs: in any order; time is linear in the words that they span.
-        cuts: see `Words`; of the source.
+        links: in any order.
+        cuts: places in the source, in order, at which a word ends in any case.
     """
 
     def __init__(
-        self, source: str, target: str, pairs: Iterable[AlignedSpan], cuts: Iterable[int] = ()
+        self, source: str, target: str, links: Sequence[WordLink], cuts: Sequence[int] = ()
     ) -> None:
-        self.source = Words(source, cuts)
-        self.whole = Words(source)
-        self.target = Words(target)
-        self._of_source: list[list[int]] = [[] for _ in self.source.begins]
+        self.whole = words(source, boundaries={place for link in links for place in link.source})
+        self.source = _cut(self.whole, cuts)
+        self.target = words(target, boundaries={place for link in links for place in link.target})
+        self._of_source: list[list[int]] = [[] for _ in self.source]
         self._targets: list[range] = []
         aligned = [0] * len(self.target)
-        for pair in pairs:
-            sources = self.source.among(pair.source_begin, pair.source_end)
-            targets = self.target.among(pair.target_begin, pair.target_end)
+        for link in links:
+            sources = overlapping(self.source, *link.source)
+            targets = overlapping(self.target, *link.target)
             if not sources or not targets:
                 continue
             for word in sources:
@@ -89,18 +40,14 @@ class AlignedWords:
                 aligned[word] = 1
             self._targets.append(targets)
         self._num_aligned = list(accumulate(aligned, initial=0))
-        words = range(len(self.source))
-        self._before = _nearest(words, self._of_source)
-        self._behind = _nearest(reversed(words), self._of_source)
-
-    def is_aligned(self, word: int) -> bool:
-        """Whether a word of the target says what some of the source does."""
-        return self._num_aligned[word + 1] > self._num_aligned[word]
+        places = range(len(self.source))
+        self._before = _nearest(places, self._of_source)
+        self._behind = _nearest(reversed(places), self._of_source)
 
     def targets(self, words: Iterable[int]) -> list[int]:
         """The words of the target, in order, that say what these of the source do."""
-        pairs = {pair for word in words for pair in self._of_source[word]}
-        return sorted({word for pair in pairs for word in self._targets[pair]})
+        links = {link for word in words for link in self._of_source[word]}
+        return sorted({word for link in links for word in self._targets[link]})
 
     def cover(self, words: range) -> range:
         """The words of the target that say together what these of the source do.
@@ -131,10 +78,23 @@ class AlignedWords:
         return self._behind[word]
 
 
-def _nearest(words: Iterable[int], pairs: Sequence[Sequence[int]]) -> dict[int, int | None]:
+def _cut(spans: Iterable[Span], cuts: Sequence[int]) -> list[Span]:
+    """`spans`, in order, parted at `cuts`."""
+    parts: list[Span] = []
+    for begin, end in spans:
+        place = bisect_left(cuts, begin + 1)
+        while place < len(cuts) and cuts[place] < end:
+            parts.append((begin, cuts[place]))
+            begin = cuts[place]
+            place = bisect_left(cuts, begin + 1)
+        parts.append((begin, end))
+    return parts
+
+
+def _nearest(words: Iterable[int], links: Sequence[Sequence[int]]) -> dict[int, int | None]:
     nearest: dict[int, int | None] = {}
     last: int | None = None
     for word in words:
-        last = word if pairs[word] else last
+        last = word if links[word] else last
         nearest[word] = last
     return nearest
