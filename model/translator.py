@@ -32,6 +32,7 @@ from model.text.languages import Pair, listed
 from model.text.segmentation import Segment, SegmentedText, Segmenter
 from model.text.tokenizer import SourceEncoder, Tokenizer
 from model.text.word_links import WordLink, kept_words, moved
+from model.text_options import NO_TEXT_OPTIONS, TextOptions
 from model.translation import FinishReason, Translation, TranslationHypothesis
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class _Cutter:
     """The first tokens of every target."""
     aligned_by: SourceEncoder | None
     """Their encoder, where words are to be aligned."""
+    text_options: TextOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +197,7 @@ class Translator:
         deadline: float | None = None,
         priority: Priority = Priority.INTERACTIVE,
         return_alignments: bool = False,
+        text_options: TextOptions = NO_TEXT_OPTIONS,
     ) -> list[Translation]:
         """Translates texts together, and blocks until all are done or one fails.
 
@@ -207,6 +210,7 @@ class Translator:
             deadline: `time.monotonic()` seconds.
             priority: whether others go first where several wait.
             return_alignments: whether hypotheses tell which of their words is which of the text's.
+            text_options: what is kept, which terms are used, how the translation begins.
 
         Returns:
             One translation for each text, in their order.
@@ -226,7 +230,8 @@ class Translator:
         """
         _check_texts(texts)
         pair = self.pair(source, target)
-        cut = self._cutter(pair, return_alignments)
+        text_options.check_texts(texts)
+        cut = self._cutter(pair, return_alignments, text_options)
         segmented = _values(self._segment(texts, cut, deadline, priority, self.engine.room))
         futures = self._submit(segmented, generation, deadline, priority)
         try:
@@ -245,6 +250,7 @@ class Translator:
         deadline: float | None = None,
         priority: Priority = Priority.INTERACTIVE,
         return_alignments: bool = False,
+        text_options: TextOptions = NO_TEXT_OPTIONS,
     ) -> list[Translation]:
         """`translate` for an event loop, which it never holds up.
 
@@ -256,7 +262,8 @@ class Translator:
         of them: until then they cost nothing, and as many may wait as sentences of theirs may.
         """
         _check_texts(texts)
-        cut = self._cutter(self.pair(source, target), return_alignments)
+        text_options.check_texts(texts)
+        cut = self._cutter(self.pair(source, target), return_alignments, text_options)
         if priority is Priority.BATCH:
             async with self._batch_turns.turn(deadline):
                 segmented, futures = await self._begin(texts, cut, generation, deadline, priority)
@@ -278,6 +285,7 @@ class Translator:
         generation: GenerationConfig | None = None,
         window: int = 256,
         return_alignments: bool = False,
+        text_options: TextOptions = NO_TEXT_OPTIONS,
     ) -> Iterator[Translation]:
         """Translates texts as they come, in their order, with a bounded look-ahead.
 
@@ -290,12 +298,12 @@ class Translator:
             generation: how to search; None takes the model's own defaults.
             window: most texts in flight. Many keep the engine's batch full; with 1, each text is
                 answered before the next is read.
-            return_alignments: as in `translate`.
+            return_alignments, text_options: as in `translate`.
         """
         if window < 1:
             raise InvalidRequestError(f"`window` must be at least 1, but is {window}")
         _refuse_single_text(texts)
-        cut = self._cutter(self.pair(source, target), return_alignments)
+        cut = self._cutter(self.pair(source, target), return_alignments, text_options)
         return self._stream(texts, cut, generation, window)
 
     def pair(self, source: str | None, target: str | None) -> Pair:
@@ -397,11 +405,12 @@ class Translator:
                 yield None
             yield _Cut(text=SegmentedText.of(pieces), options=options, aligned_by=cut.aligned_by)
 
-    def _cutter(self, pair: Pair, return_alignments: bool) -> _Cutter:
+    def _cutter(self, pair: Pair, return_alignments: bool, text_options: TextOptions) -> _Cutter:
         return _Cutter(
             segmenter=self._segmenter(pair),
             prefix=self._tokenizer.target_prefix(pair),
             aligned_by=self._tokenizer.source_encoder(pair) if return_alignments else None,
+            text_options=text_options,
         )
 
     def _options(self, segment: Segment, cut: _Cutter) -> SequenceOptions:
@@ -443,7 +452,9 @@ class Translator:
     ) -> Iterator[Translation]:
         in_flight: deque[_InFlight] = deque()
         try:
-            for text in texts:
+            for number, text in enumerate(texts):
+                if number and cut.text_options.target_prefix:
+                    cut.text_options.check_texts([text] * 2)
                 in_flight.append(self._launch(text, cut, generation, in_flight))
                 while in_flight and (len(in_flight) >= window or in_flight[0].done):
                     yield self._land(in_flight)
