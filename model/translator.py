@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
@@ -21,6 +21,7 @@ from model.batch_turns import BatchTurns
 from model.checkpoints.embedded import DEFAULT, model_directory
 from model.config import EngineConfig, GenerationConfig, Priority
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
+from model.documents import Documents
 from model.errors import (
     DeadlineExceededError,
     InvalidRequestError,
@@ -32,7 +33,7 @@ from model.text.languages import Pair, listed
 from model.text.segmentation import Segment, SegmentedText, Segmenter
 from model.text.tokenizer import SourceEncoder, Tokenizer
 from model.text.word_links import WordLink, kept_words, moved
-from model.text_options import NO_TEXT_OPTIONS, TextOptions
+from model.text_options import NO_TEXT_OPTIONS, TextFormat, TextOptions
 from model.translation import FinishReason, Translation, TranslationHypothesis
 
 if TYPE_CHECKING:
@@ -49,6 +50,9 @@ _SLICE_SECONDS = 0.002
 
 _WORDS_TOGETHER = 500
 """Words that are kept and aligned in less than a slice."""
+
+_AT_ONCE = 500
+"""Characters of documents that are read, or written, in about a slice."""
 
 _MOST_PAIRS = 256
 """Pairs of languages whose segmenters are kept; to make one takes microseconds."""
@@ -229,9 +233,16 @@ class Translator:
             EngineDeadError: the engine has stopped.
         """
         _check_texts(texts)
-        pair = self.pair(source, target)
         text_options.check_texts(texts)
-        cut = self._cutter(pair, return_alignments, text_options)
+        if text_options.format is not TextFormat.TEXT:
+            documents = Documents(texts, text_options)
+            found = self.translate(
+                documents.texts, source=source, target=target, generation=generation,
+                deadline=deadline, priority=priority, return_alignments=True,
+                text_options=documents.text_options,
+            )  # fmt: skip
+            return _values(documents.translations(found, return_alignments))
+        cut = self._cutter(self.pair(source, target), return_alignments, text_options)
         segmented = _values(self._segment(texts, cut, deadline, priority, self.engine.room))
         futures = self._submit(segmented, generation, deadline, priority)
         try:
@@ -263,6 +274,17 @@ class Translator:
         """
         _check_texts(texts)
         text_options.check_texts(texts)
+        if text_options.format is not TextFormat.TEXT:
+            size = sum(map(len, texts))
+            documents = await self._aside(partial(Documents, texts, text_options), size)
+            found = await self.translate_async(
+                documents.texts, source=source, target=target, generation=generation,
+                deadline=deadline, priority=priority, return_alignments=True,
+                text_options=documents.text_options,
+            )  # fmt: skip
+            steps = documents.translations(found, return_alignments)
+            size *= max((len(each.hypotheses) for each in found), default=1)
+            return await self._aside(partial(_values, steps), size)
         cut = self._cutter(self.pair(source, target), return_alignments, text_options)
         if priority is Priority.BATCH:
             async with self._batch_turns.turn(deadline):
@@ -303,6 +325,9 @@ class Translator:
         if window < 1:
             raise InvalidRequestError(f"`window` must be at least 1, but is {window}")
         _refuse_single_text(texts)
+        if text_options.format is not TextFormat.TEXT:
+            cut = self._cutter(self.pair(source, target), True, text_options)
+            return self._stream_documents(texts, cut, generation, window, return_alignments)
         cut = self._cutter(self.pair(source, target), return_alignments, text_options)
         return self._stream(texts, cut, generation, window)
 
@@ -360,6 +385,14 @@ class Translator:
                 await asyncio.sleep(0)  # what else the event loop has to do goes first
                 if _advance(steps, values):
                     return values
+
+    async def _aside(self, work: Callable[[], _T], size: int) -> _T:
+        """Does work of so many characters; much of it in another thread, in turns with others."""
+        if size <= _AT_ONCE:
+            return work()
+        turn = self._turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+        async with turn:
+            return await asyncio.to_thread(work)
 
     def _segment(
         self,
@@ -462,6 +495,21 @@ class Translator:
                 yield self._land(in_flight)
         finally:
             self._cancel_unfinished(future for item in in_flight for future in item.futures)
+
+    def _stream_documents(
+        self,
+        sources: Iterable[str],
+        cut: _Cutter,
+        generation: GenerationConfig | None,
+        window: int,
+        return_alignments: bool,
+    ) -> Iterator[Translation]:
+        for source in sources:
+            _check_texts([source])
+            documents = Documents([source], cut.text_options)
+            of_document = replace(cut, text_options=documents.text_options)
+            found = list(self._stream(documents.texts, of_document, generation, window))
+            yield from _values(documents.translations(found, return_alignments))
 
     def _launch(
         self,

@@ -1,4 +1,4 @@
-"""Values of attributes that people read, such as `alt`, and the document with their translations."""
+"""Values of attributes that people read, such as `alt`, and documents with their translations."""
 
 from __future__ import annotations
 
@@ -17,16 +17,23 @@ from model.text.markup.tokens import Kind, Token
 
 __all__ = ["html_attributes", "with_attributes"]
 
-_READ_BY_PEOPLE = frozenset(
+
+def _names(names: str) -> frozenset[str]:
+    return frozenset(names.split())
+
+
+_READ_BY_PEOPLE = _names(
     """
     abbr alt aria-braillelabel aria-description aria-label aria-placeholder aria-roledescription
     aria-valuetext label placeholder summary title
-    """.split()
+    """
 )
-_BUTTONS = frozenset(["button", "reset", "submit"])
-_DESCRIPTIONS = frozenset(
-    ["description", "og:description", "og:image:alt", "og:title", "twitter:description"]
-    + ["twitter:image:alt", "twitter:title"]
+_BUTTONS = _names("button reset submit")
+_DESCRIPTIONS = _names(
+    """
+    description og:description og:image:alt og:title twitter:description twitter:image:alt
+    twitter:title
+    """
 )
 _ATTRIBUTE = re.compile(r"""([^\s"'<>/=]+)\s*=\s*("[^"]*"|'[^']*'|[^\s"'>]+)""")
 _QUOTES = {'"': "&quot;", "'": "&#39;"}
