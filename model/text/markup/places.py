@@ -92,7 +92,9 @@ class Placing:
         targets = words.cover(sources)
         if not targets:
             at = self._point(begin, outer, room)
-            return at, at
+            targets = words.unaligned(at)
+            if not targets or not self._has_letter(begin, end):
+                return at, at
         first, last = words.target[targets[0]][0], words.target[targets[-1]][1]
         first = self._within(begin, targets[0], first)
         last = self._within(end, targets[-1], last)
@@ -101,6 +103,9 @@ class Placing:
         first, last = self._with_punctuation(begin, end, first, last, room)
         first, last = max(first, room[0]), min(last, room[1])
         return (first, last) if first < last else (min(first, room[1]),) * 2
+
+    def _has_letter(self, begin: int, end: int) -> bool:
+        return any(map(str.isalnum, self._source[begin:end]))
 
     def _within(self, place: int, target: int, otherwise: int) -> int:
         """The place within a word of the target that is `place` within one of the source."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
 from model.text.word_links import WordLink
@@ -14,6 +15,9 @@ __all__ = ["AlignedWords"]
 
 class AlignedWords:
     """The words of a source and of its translation. Time is linear in the words that links span.
+
+    Links are what a model attended to. Those between a word and a punctuation mark say nothing, and
+    a word that both texts have is the same one, whatever else it is linked to.
 
     Args:
         links: in any order.
@@ -28,8 +32,8 @@ class AlignedWords:
         self.target = words(target, boundaries={place for link in links for place in link.target})
         self._of_source: list[list[int]] = [[] for _ in self.source]
         self._targets: list[range] = []
-        aligned = [0] * len(self.target)
-        for link in links:
+        num_links = [0] * len(self.target)
+        for link in _telling(source, target, links):
             sources = overlapping(self.source, *link.source)
             targets = overlapping(self.target, *link.target)
             if not sources or not targets:
@@ -37,9 +41,15 @@ class AlignedWords:
             for word in sources:
                 self._of_source[word].append(len(self._targets))
             for word in targets:
-                aligned[word] = 1
+                num_links[word] += len(sources)
             self._targets.append(targets)
-        self._num_aligned = list(accumulate(aligned, initial=0))
+        self._num_links = num_links
+        self._num_aligned = list(accumulate(map(bool, num_links), initial=0))
+        self._unaligned = [
+            word
+            for word, (begin, end) in enumerate(self.target)
+            if not num_links[word] and target[begin].isalnum()
+        ]
         places = range(len(self.source))
         self._before = _nearest(places, self._of_source)
         self._behind = _nearest(reversed(places), self._of_source)
@@ -53,21 +63,56 @@ class AlignedWords:
         """The words of the target that say together what these of the source do.
 
         Where words that say something else stand between, those count for the most that have the
-        fewest of them. Empty where nothing says it.
+        fewest of them; a word that others say too counts for as much of it as these say. Empty
+        where nothing says it.
         """
-        targets = self.targets(words)
-        best, first, score = range(0), 0, 0
-        best_score = 0
-        for index, word in enumerate(targets):
-            if index:
-                previous = targets[index - 1] + 1
-                score -= self._num_aligned[word] - self._num_aligned[previous]
+        shares = Counter(
+            target
+            for word in words
+            for link in self._of_source[word]
+            for target in self._targets[link]
+        )
+        best, first, last, score, best_score = range(0), 0, 0, 0.0, 0.0
+        for target in sorted(shares):
+            score -= self._num_aligned[target] - self._num_aligned[last]
+            last = target + 1
             if score <= 0:
-                first, score = word, 0
-            score += 1
+                first, score = target, 0.0
+            score += shares[target] / self._num_links[target]
             if score > best_score:
-                best, best_score = range(first, word + 1), score
-        return best
+                best, best_score = range(first, target + 1), score
+        return self._with_edges(words, best) if best else best
+
+    def _with_edges(self, words: range, cover: range) -> range:
+        """With a word on each side that is linked to nothing, where the source's own is neither."""
+        first, last = cover.start, cover.stop
+        if not self._of_source[words[0]] and self._is_unaligned(first - 1):
+            first -= 1
+        if not self._of_source[words[-1]] and self._is_unaligned(last):
+            last += 1
+        return range(first, last)
+
+    def _is_unaligned(self, word: int) -> bool:
+        at = bisect_left(self._unaligned, word)
+        return at < len(self._unaligned) and self._unaligned[at] == word
+
+    def unaligned(self, place: int) -> range:
+        """Words of the target beside each other, near a place in it, that say nothing known."""
+        near = self._unaligned
+        if not near:
+            return range(0)
+        index = min(bisect_left(self.target, (place,)), len(self.target) - 1)
+        at = bisect_left(near, index)
+        at = min(
+            (each for each in (at - 1, at) if 0 <= each < len(near)),
+            key=lambda each: abs(near[each] - index),
+        )
+        first = last = at
+        while first and near[first - 1] == near[first] - 1:
+            first -= 1
+        while last + 1 < len(near) and near[last + 1] == near[last] + 1:
+            last += 1
+        return range(near[first], near[last] + 1)
 
     def last_before(self, word: int) -> int | None:
         """The last word of the source up to this one that the target says."""
@@ -76,6 +121,19 @@ class AlignedWords:
     def first_behind(self, word: int) -> int | None:
         """The first word of the source from this one on that the target says."""
         return self._behind[word]
+
+
+def _telling(source: str, target: str, links: Sequence[WordLink]) -> Iterator[WordLink]:
+    said = [(source[slice(*link.source)], target[slice(*link.target)]) for link in links]
+    same = [link for link, (word, other) in zip(links, said, strict=True) if word == other]
+    sources, targets = {link.source for link in same}, {link.target for link in same}
+    for link, (word, other) in zip(links, said, strict=True):
+        if word == other or not (
+            link.source in sources
+            or link.target in targets
+            or any(map(str.isalnum, word)) != any(map(str.isalnum, other))
+        ):
+            yield link
 
 
 def _cut(spans: Iterable[Span], cuts: Sequence[int]) -> list[Span]:
