@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
 from model.text.markup.block import OBJECT, Inline
@@ -36,6 +37,7 @@ class Placing:
         self._words = AlignedWords(source, target, links, cuts)
         self.objects = _objects(source, target, links)
         """Where in the translation each OBJECT of the source is that it has."""
+        self._breaks, self._target_breaks = _breaks(source), _breaks(target)
 
     def cover(
         self, inline: Inline, outer: tuple[int, int], room: tuple[int, int]
@@ -47,6 +49,34 @@ class Placing:
             room: the range of the translation that this one has.
         """
         begin, end = self._stripped(self._source, inline.begin, inline.end)
+        room, breaks = self._lines(inline, room)
+        if breaks is not None:
+            first, last = self._cover(inline, begin, end, outer, room)
+            return (min(first, breaks[0]), max(last, breaks[1])) if first < last else breaks
+        return self._cover(inline, begin, end, outer, room)
+
+    def _lines(
+        self, inline: Inline, room: tuple[int, int]
+    ) -> tuple[tuple[int, int], tuple[int, int] | None]:
+        """The part of `room` that has the lines of the element, and where its own breaks are."""
+        breaks = self._target_breaks
+        if not breaks or len(breaks) != len(self._breaks):
+            return room, None
+        first = bisect_left(self._breaks, inline.begin)
+        last = bisect_left(self._breaks, inline.end)
+        begin = breaks[first - 1] + 1 if first else 0
+        end = breaks[last] if last < len(breaks) else len(self._target)
+        within = (breaks[first], breaks[last - 1] + 1) if first < last else None
+        return (_clipped(begin, room), _clipped(end, room)), within
+
+    def _cover(
+        self,
+        inline: Inline,
+        begin: int,
+        end: int,
+        outer: tuple[int, int],
+        room: tuple[int, int],
+    ) -> tuple[int, int]:
         if begin == end:
             at = self._point(inline.begin, outer, room)
             width = inline.end - inline.begin
@@ -68,8 +98,7 @@ class Placing:
         A forced line break that the translation lacks comes before the word that it stands
         before.
         """
-        breaks = [place for place, character in enumerate(self._target) if character == "\n"]
-        breaks.reverse()
+        breaks = self._target_breaks[::-1]
         written: dict[int, str] = {}
         for place, spelling in spaces.items():
             outer, room = (0, len(self._source)), (0, len(self._target))
@@ -92,7 +121,7 @@ class Placing:
         targets = words.cover(sources)
         if not targets:
             at = self._point(begin, outer, room)
-            targets = words.unaligned(at)
+            targets = words.unaligned(room, at, len(sources))
             if not targets or not self._has_letter(begin, end):
                 return at, at
         first, last = words.target[targets[0]][0], words.target[targets[-1]][1]
@@ -210,6 +239,10 @@ class Placing:
         while begin < end and text[end - 1] in _SPACES:
             end -= 1
         return begin, end
+
+
+def _breaks(text: str) -> list[int]:
+    return [place for place, character in enumerate(text) if character == "\n"]
 
 
 def _objects(source: str, target: str, links: Sequence[WordLink]) -> dict[int, int]:

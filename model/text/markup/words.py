@@ -96,23 +96,22 @@ class AlignedWords:
         at = bisect_left(self._unaligned, word)
         return at < len(self._unaligned) and self._unaligned[at] == word
 
-    def unaligned(self, place: int) -> range:
-        """Words of the target beside each other, near a place in it, that say nothing known."""
+    def unaligned(self, room: Span, place: int, most: int) -> range:
+        """Words beside each other within a range of the target that are linked to nothing: those
+        next to `place`, `most` of them at most."""
+        within = overlapping(self.target, *room)
         near = self._unaligned
-        if not near:
+        first, last = bisect_left(near, within.start), bisect_left(near, within.stop)
+        if first == last:
             return range(0)
-        index = min(bisect_left(self.target, (place,)), len(self.target) - 1)
-        at = bisect_left(near, index)
-        at = min(
-            (each for each in (at - 1, at) if 0 <= each < len(near)),
-            key=lambda each: abs(near[each] - index),
-        )
-        first = last = at
-        while first and near[first - 1] == near[first] - 1:
-            first -= 1
-        while last + 1 < len(near) and near[last + 1] == near[last] + 1:
-            last += 1
-        return range(near[first], near[last] + 1)
+        index = bisect_left(self.target, (place,))
+        at = bisect_left(near, index, first, last)
+        if at == last or (at > first and index - near[at - 1] <= near[at] - index):
+            at -= 1
+        begin = end = at
+        while end + 1 < last and end - begin + 1 < most and near[end + 1] == near[end] + 1:
+            end += 1
+        return range(near[begin], near[end] + 1)
 
     def last_before(self, word: int) -> int | None:
         """The last word of the source up to this one that the target says."""

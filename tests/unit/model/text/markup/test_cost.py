@@ -5,13 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import FrameType
 
 import pytest
 
 from model.errors import InvalidRequestError
-from model.text.markup.documents import html_document, xml_document
+from model.text.markup.documents import read_document
+from model.text_options import TextFormat
 from tests.unit.model.text.markup.word_translators import identity
+
+html_document = partial(read_document, syntax=TextFormat.HTML)
+xml_document = partial(read_document, syntax=TextFormat.XML)
 
 HARD = [
     "<a ", "&", "<b>", "</b>", "<b>x", "<b>x</b>", "<b>x</b> ", "<i>x<b>y</i>z</b>", "<!--", "<!",

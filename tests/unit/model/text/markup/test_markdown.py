@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from random import Random
 
 import pytest
@@ -10,9 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from model.text.markup.documents import markdown_document
-from model.text.markup.rendering import Translated, render
-from tests.unit.model.text.markup.word_translators import by_table, identity, shuffled
+from model.text.markup.block import OBJECT
+from model.text.markup.documents import read_document
+from model.text.markup.rendering import Translated
+from model.text_options import TextFormat
+from tests.unit.model.text.markup.word_translators import by_table, identity, rendered, shuffled
+
+markdown_document = partial(read_document, syntax=TextFormat.MARKDOWN)
 
 PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 PAGE = """---
@@ -61,9 +66,9 @@ twice
 """.replace("{TWO_SPACES}", "  ")
 TEXTS = [
     "Setup",
-    'Run pip install -U "demo[extra]" first, then:',
+    f"Run {OBJECT} first, then:",
     "See the big manual and read it twice * & x. Second line\nafter a break\n"
-    "more html https://a.example gone both",
+    f"more html {OBJECT} gone both",
     "open the box",
     "plug it in continued",
     "deeper",
@@ -71,7 +76,7 @@ TEXTS = [
     "Name",
     "Age | x",
     "Old oak tree",
-    "250 a|b",
+    f"250 {OBJECT}",
     "b",
     "Underlined twice",
     "Some HTML text",
@@ -94,9 +99,9 @@ def test_marks_move_with_their_words() -> None:
         "I": "Ich", "have": "habe", "read": "gelesen", "the": "das", "good": "gute",
         "book": "Buch", "today": "heute", ".": ".",
     }  # fmt: skip
-    target = "Ich habe heute das gute Buch x|y * gelesen."
+    target = f"Ich habe heute das gute Buch {OBJECT} * gelesen."
     (block,) = document.blocks
-    assert render(document, [by_table(block, target, table)]) == (
+    assert rendered(document, [by_table(block, target, table)]) == (
         'Ich habe heute [das *gute* Buch](/a_b "T") `x|y` \\* **gelesen**.\n'
     )
 
@@ -104,7 +109,7 @@ def test_marks_move_with_their_words() -> None:
 def test_signs_of_the_translators_are_no_marks() -> None:
     source = "Two times three.\n"
     target = "2*3*4 _a_ [x](y) `z` <b> a|b &amp; \\"
-    translated = render(markdown_document(source), [Translated(target)])
+    translated = rendered(markdown_document(source), [Translated(target)])
     (inline,) = [token for token in PARSER.parse(translated) if token.type == "inline"]
     assert [child.type for child in inline.children or ()] == ["text"]
     assert (inline.children or [])[0].content == target
@@ -161,7 +166,7 @@ def test_a_page_with_its_own_texts_is_itself(source: str) -> None:
 @given(source=PAGES, random=st.randoms(use_true_random=False))
 def test_a_page_keeps_its_structure(source: str, random: Random) -> None:
     document = markdown_document(source)
-    translated = render(
+    translated = rendered(
         document, [shuffled(block, random, losing=0.0) for block in document.blocks]
     )
     assert _structure(translated) == _structure(source)
