@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -30,10 +30,17 @@ from model.errors import (
     QueueFullError,
     UnsupportedLanguageError,
 )
-from model.text.alignment import aligned_words, tokens_attended
+from model.text.alignment import (
+    aligned_words,
+    source_spans,
+    target_spans,
+    tokens_attended,
+)
+from model.text.glossary import Glossary, TermMatch
 from model.text.languages import Pair, listed
-from model.text.runs import Rendered, RunReader
+from model.text.runs import Reading, Rendered, Replaced, RunReader
 from model.text.segmentation import Segment, SegmentedText, Segmenter
+from model.text.terms import TargetText, num_written, placed_terms
 from model.text.tokenizer import SourceEncoder, Tokenizer
 from model.text.word_links import WordLink, kept_words, moved
 from model.text_options import NO_TEXT_OPTIONS, TextFormat, TextOptions
@@ -60,6 +67,12 @@ _AT_ONCE = 500
 _MOST_PAIRS = 256
 """Pairs of languages whose segmenters are kept; to make one takes microseconds."""
 
+_MOST_GLOSSARIES = 64
+"""Glossaries that are kept, by their entries, as they are searched with."""
+
+_MOST_SCORE_FOR_TERMS = 1.0
+"""Most of its score that a hypothesis may be worse than the best one, to be taken for its terms."""
+
 _T = TypeVar("_T")
 
 
@@ -77,6 +90,9 @@ class _Cutter:
     aligned: bool
     """Whether words are to be aligned."""
     text_options: TextOptions
+    glossary: Glossary | None
+    """The terms that are looked for."""
+    num_hypotheses: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +103,13 @@ class _Cut:
     options: list[SequenceOptions]
     reader: RunReader
     """What has read the segments."""
-    aligned_by: SourceEncoder | None
-    """The encoder, where words are to be aligned."""
+    terms: list[tuple[TermMatch, ...]]
+    """Those of each segment."""
+    encoder: SourceEncoder
+    """What has made ids of the segments."""
+    aligned: bool
+    """Whether words are to be aligned."""
+    num_hypotheses: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +165,7 @@ class Translator:
         self._segmenter = lru_cache(_MOST_PAIRS)(
             partial(_segmenter, tokenizer, metadata, self.max_source_tokens)
         )
+        self._glossary = lru_cache(_MOST_GLOSSARIES)(Glossary)
         self._guarded = guarded_tokens(
             tokenizer, engine.model_config.tgt_vocab_size, placeholders=metadata.placeholders
         )
@@ -254,7 +276,7 @@ class Translator:
                 text_options=documents.text_options,
             )  # fmt: skip
             return _values(documents.translations(found, return_alignments))
-        cut = self._cutter(self.pair(source, target), return_alignments, text_options)
+        cut = self._cutter(self.pair(source, target), return_alignments, text_options, generation)
         segmented = _values(self._segment(texts, cut, deadline, priority, self.engine.room))
         futures = self._submit(segmented, generation, deadline, priority)
         try:
@@ -297,7 +319,7 @@ class Translator:
             steps = documents.translations(found, return_alignments)
             size *= max((len(each.hypotheses) for each in found), default=1)
             return await self._aside(partial(_values, steps), size)
-        cut = self._cutter(self.pair(source, target), return_alignments, text_options)
+        cut = self._cutter(self.pair(source, target), return_alignments, text_options, generation)
         if priority is Priority.BATCH:
             async with self._batch_turns.turn(deadline):
                 segmented, futures = await self._begin(texts, cut, generation, deadline, priority)
@@ -338,9 +360,11 @@ class Translator:
             raise InvalidRequestError(f"`window` must be at least 1, but is {window}")
         _refuse_single_text(texts)
         if text_options.format is not TextFormat.TEXT:
-            cut = self._cutter(self.pair(source, target), True, text_options)
-            return self._stream_documents(texts, cut, generation, window, return_alignments)
-        cut = self._cutter(self.pair(source, target), return_alignments, text_options)
+            cutter = partial(self._cutter, self.pair(source, target), True, generation=generation)
+            return self._stream_documents(
+                _documents(texts, text_options), cutter, generation, window, return_alignments
+            )
+        cut = self._cutter(self.pair(source, target), return_alignments, text_options, generation)
         return self._stream(texts, cut, generation, window)
 
     def pair(self, source: str | None, target: str | None) -> Pair:
@@ -430,11 +454,13 @@ class Translator:
         for index, text in enumerate(texts):
             pieces: list[Segment | str] = []
             options: list[SequenceOptions] = []
+            terms: list[tuple[TermMatch, ...]] = []
             for piece in _pieces(cut.segmenter, index, text):
                 pieces.append(piece)
                 if isinstance(piece, Segment):
                     num_sentences += 1
-                    options.append(self._options(piece, cut))
+                    terms.append(_terms(piece, cut.glossary))
+                    options.append(self._options(piece, cut, aligned=bool(terms[-1])))
                 if num_sentences > most:
                     # The engine would say that its queue is full, and it would say so for ever.
                     raise InvalidRequestError(
@@ -452,10 +478,19 @@ class Translator:
                 text=SegmentedText.of(pieces),
                 options=options,
                 reader=cut.segmenter.reader,
-                aligned_by=cut.encoder if cut.aligned else None,
+                terms=terms,
+                encoder=cut.encoder,
+                aligned=cut.aligned,
+                num_hypotheses=cut.num_hypotheses,
             )
 
-    def _cutter(self, pair: Pair, return_alignments: bool, text_options: TextOptions) -> _Cutter:
+    def _cutter(
+        self,
+        pair: Pair,
+        return_alignments: bool,
+        text_options: TextOptions,
+        generation: GenerationConfig | None,
+    ) -> _Cutter:
         return _Cutter(
             segmenter=self._segmenter(pair),
             prefix=self._tokenizer.target_prefix(pair),
@@ -463,19 +498,22 @@ class Translator:
             guarded=self._guarded,
             aligned=return_alignments,
             text_options=text_options,
+            glossary=self._glossary(text_options.glossary) if text_options.glossary else None,
+            num_hypotheses=(generation or self.generation).num_hypotheses,
         )
 
-    def _options(self, segment: Segment, cut: _Cutter) -> SequenceOptions:
+    def _options(self, segment: Segment, cut: _Cutter, *, aligned: bool) -> SequenceOptions:
         encoder, token_ids, reading = cut.encoder, segment.token_ids, segment.reading
         phrases: tuple[Phrase, ...] = ()
         if reading is not None:
             phrases = phrases_of(reading, token_ids, encoder, self._tokenizer)
-        if self._shortlist is None and not (cut.prefix or cut.aligned or phrases):
+        aligned = aligned or cut.aligned
+        if self._shortlist is None and not (cut.prefix or aligned or phrases):
             return NO_OPTIONS
         shortlist = among = None
         if self._shortlist is not None:
             shortlist = self._shortlist.candidates(token_ids, self.engine.model_config)
-        if cut.aligned or any(phrase.places is not None for phrase in phrases):
+        if aligned or any(phrase.places is not None for phrase in phrases):
             among = range(len(encoder.before), len(token_ids) - len(encoder.after))
         return SequenceOptions(
             target_prefix=cut.prefix,
@@ -495,9 +533,13 @@ class Translator:
         sources = [segment.token_ids for each in texts for segment in each.text.segments]
         if not sources:
             return []
+        search = generation or self.generation
+        # Of all that the beam has found, those are preferred that have the terms.
+        whole_beam = replace(search, num_hypotheses=search.beam_size)
+        has_terms = [bool(terms) for each in texts for terms in each.terms]
         return self.engine.submit(
             sources,
-            generation or self.generation,
+            [whole_beam if each else search for each in has_terms] if any(has_terms) else search,
             options=[options for each in texts for options in each.options],
             deadline=deadline,
             priority=priority,
@@ -526,18 +568,16 @@ class Translator:
 
     def _stream_documents(
         self,
-        sources: Iterable[str],
-        cut: _Cutter,
+        documents: Iterable[Documents],
+        cutter: Callable[[TextOptions], _Cutter],
         generation: GenerationConfig | None,
         window: int,
         return_alignments: bool,
     ) -> Iterator[Translation]:
-        for source in sources:
-            _check_texts([source])
-            documents = Documents([source], cut.text_options)
-            of_document = replace(cut, text_options=documents.text_options)
-            found = list(self._stream(documents.texts, of_document, generation, window))
-            yield from _values(documents.translations(found, return_alignments))
+        for document in documents:
+            cut = cutter(document.text_options)
+            found = list(self._stream(document.texts, cut, generation, window))
+            yield from _values(document.translations(found, return_alignments))
 
     def _launch(
         self,
@@ -584,27 +624,27 @@ class Translator:
         text = cut.text
         if not results:
             kept: list[WordLink] = []
-            for some in _kept(text.tail, 0, 0) if cut.aligned_by is not None else ():
+            for some in _kept(text.tail, 0, 0) if cut.aligned else ():
                 kept += some
                 yield None
-            yield _untouched(text.tail, None if cut.aligned_by is None else tuple(kept))
+            yield _untouched(text.tail, tuple(kept) if cut.aligned else None)
             return
+        results = [*map(self._with_terms, cut.terms, results, repeat(cut.num_hypotheses))]
         hypotheses: list[TranslationHypothesis] = []
         for rank in range(max(len(result.hypotheses) for result in results)):
             parts: list[str] = []
             for part in text.joined(self._translated(cut, results, rank)):
                 parts.append(part)
                 yield None
-            links: list[WordLink] | None = None if cut.aligned_by is None else []
-            if cut.aligned_by is not None and links is not None:
-                for of_part in self._aligned(cut, cut.aligned_by, results, rank):
-                    links += of_part
-                    yield None
+            links: list[WordLink] = []
+            for of_part in self._aligned(cut, results, rank) if cut.aligned else ():
+                links += of_part
+                yield None
             hypotheses.append(
                 TranslationHypothesis(
                     text="".join(parts),
                     score=_score(results, rank),
-                    alignments=None if links is None else tuple(links),
+                    alignments=tuple(links) if cut.aligned else None,
                 )
             )
         reasons = {result.hypotheses[0].finish_reason for result in results}
@@ -626,49 +666,81 @@ class Translator:
             ),
         )
 
+    def _with_terms(
+        self, terms: Sequence[TermMatch], result: SequenceResult, num_hypotheses: int
+    ) -> SequenceResult:
+        """A result with as many hypotheses, those first that say most of the terms as asked."""
+        if not terms or len(found := result.hypotheses) == 1:
+            return result
+
+        def rank(hypothesis: Hypothesis) -> int:
+            if hypothesis.score < found[0].score - _MOST_SCORE_FOR_TERMS:
+                return 1
+            return -num_written(terms, self._tokenizer.detokenize(hypothesis.token_ids))
+
+        ranked = sorted(found, key=rank)[:num_hypotheses]
+        return replace(result, hypotheses=tuple(ranked))
+
     def _translated(self, cut: _Cut, results: Sequence[SequenceResult], rank: int) -> Iterator[str]:
-        for segment, options, result in zip(cut.text.segments, cut.options, results, strict=True):
-            token_ids = _hypothesis(result, rank).token_ids
-            rendered = self._rendered(cut, segment, options, token_ids)
+        for number, result in enumerate(results):
+            hypothesis = _hypothesis(result, rank)
+            rendered = self._rendered(cut, number, hypothesis)
             if rendered is None:
-                yield self._tokenizer.detokenize(token_ids).strip()
+                yield self._tokenizer.detokenize(hypothesis.token_ids).strip()
             else:
                 yield rendered.text
 
-    def _rendered(
-        self, cut: _Cut, segment: Segment, options: SequenceOptions, token_ids: Sequence[int]
-    ) -> Rendered | None:
-        """A translation of what is not read as it is; None of what is."""
-        if segment.reading is None:
+    def _rendered(self, cut: _Cut, number: int, hypothesis: Hypothesis) -> Rendered | None:
+        """A translation of a segment that is not as the model writes it; None of what is."""
+        segment, token_ids = cut.text.segments[number], hypothesis.token_ids
+        reading, spans, replaced = segment.reading, [], []
+        if reading is not None:
+            spans = trace(token_ids, cut.options[number])
+        if terms := cut.terms[number]:
+            placed = placed_terms(
+                terms,
+                source_spans(segment, cut.encoder),
+                self._attended(hypothesis),
+                TargetText(*target_spans(self._tokenizer, token_ids)),
+                [(span.begin, span.end) for span in spans],
+            )
+            replaced = [
+                Replaced((terms[each.number].begin, terms[each.number].end), *each[1:])
+                for each in placed
+            ]
+            if replaced and reading is None:
+                reading = Reading(segment.text, segment.text)
+        if reading is None:
             return None
-        spans = trace(token_ids, options)
-        return cut.reader.rendered(segment.reading, token_ids, spans)
+        return cut.reader.rendered(reading, token_ids, spans, replaced)
+
+    def _attended(self, hypothesis: Hypothesis) -> Sequence[int]:
+        """The place in the source of each of its tokens."""
+        shifted = self.engine.model_config.alignment_shifted
+        return tokens_attended(hypothesis.attended, len(hypothesis.token_ids), shifted=shifted)
 
     def _aligned(
         self,
         cut: _Cut,
-        encoder: SourceEncoder,
         results: Sequence[SequenceResult],
         rank: int,
     ) -> Iterator[list[WordLink]]:
         """The links of a text and its translation, part by part."""
-        shifted = self.engine.model_config.alignment_shifted
         text = cut.text
         source = target = 0
-        for separator, segment, options, result in zip(
-            text.separators, text.segments, cut.options, results, strict=True
+        for number, (separator, segment, result) in enumerate(
+            zip(text.separators, text.segments, results, strict=True)
         ):
             yield from _kept(separator, source, target)
             source, target = source + len(separator), target + len(separator)
             found = _hypothesis(result, rank)
-            attended = tokens_attended(found.attended, len(found.token_ids), shifted=shifted)
             translation, links = aligned_words(
                 segment,
-                encoder,
+                cut.encoder,
                 self._tokenizer,
                 found.token_ids,
-                attended,
-                self._rendered(cut, segment, options, found.token_ids),
+                self._attended(found),
+                self._rendered(cut, number, found),
             )
             yield moved(links, source, target)
             source, target = source + len(segment.text), target + len(translation)
@@ -680,6 +752,14 @@ def _kept(text: str, source: int, target: int) -> Iterator[list[WordLink]]:
     links = kept_words(text)
     while some := moved(islice(links, _WORDS_TOGETHER), source, target):
         yield some
+
+
+def _terms(segment: Segment, glossary: Glossary | None) -> tuple[TermMatch, ...]:
+    """The terms of a segment, outside of what the encoder reads marks for."""
+    if glossary is None:
+        return ()
+    runs = () if segment.reading is None else segment.reading.runs
+    return glossary.find(segment.text, [(run.begin, run.end) for run in runs])
 
 
 def _segmenter(
@@ -754,6 +834,12 @@ def _check_texts(texts: Sequence[str]) -> None:
             raise InvalidRequestError(
                 f"`texts[{index}]` must be a string, but is {type(text).__name__}"
             )
+
+
+def _documents(texts: Iterable[str], options: TextOptions) -> Iterator[Documents]:
+    for text in texts:
+        _check_texts([text])
+        yield Documents([text], options)
 
 
 def _untouched(text: str, alignments: tuple[WordLink, ...] | None) -> Translation:

@@ -18,7 +18,18 @@ from model.text.tokenizer import Tokenizer
 from model.text.vocabulary import PLACEHOLDERS
 from model.text.words import Span
 
-__all__ = ["NO_RUNS", "Part", "Reading", "Rendered", "Run", "RunReader", "Runs", "combined", "read"]
+__all__ = [
+    "NO_RUNS",
+    "Part",
+    "Reading",
+    "Rendered",
+    "Replaced",
+    "Run",
+    "RunReader",
+    "Runs",
+    "combined",
+    "read",
+]
 
 STAND_INS = tuple(
     letter + str((number + turn) % 9 + 1)
@@ -93,6 +104,18 @@ class Written(NamedTuple):
     """Its number; -1 for a mark of none, which is left out."""
 
 
+class Replaced(NamedTuple):
+    """Tokens of a target in whose place another string is put."""
+
+    source: Span
+    """What it stands for in the source."""
+    final: str
+    first: int
+    """Of the tokens."""
+    last: int
+    """Behind the last of them."""
+
+
 class Rendered(NamedTuple):
     """A translation with the final strings of its runs, and where it is from."""
 
@@ -164,7 +187,11 @@ class RunReader:
         return read(sentence, runs, marks, read_as, all_caps=all_caps)
 
     def rendered(
-        self, reading: Reading, token_ids: Sequence[int], spans: Sequence[tuple[int, int, int]]
+        self,
+        reading: Reading,
+        token_ids: Sequence[int],
+        spans: Sequence[tuple[int, int, int]],
+        replaced: Sequence[Replaced] = (),
     ) -> Rendered:
         """A translation, with each run's final string once: where it was written, and at the end
         what was lost.
@@ -173,7 +200,10 @@ class RunReader:
             reading: of the source.
             token_ids: of the target.
             spans: begin, end and run of what the search has found written.
+            replaced: what else is put in the place of tokens, apart from those of `spans`.
         """
+        if replaced:
+            reading, spans = _with_replaced(reading, spans, replaced)
         surfaces = _Surfaces(self._tokenizer.surfaces(token_ids))
         found = _with_strays(surfaces, reading, spans)
         writer = _Writer(reading)
@@ -221,6 +251,25 @@ def read(
 
 def _lowered(text: str, all_caps: bool) -> str:
     return text.lower() if all_caps else text
+
+
+def _with_replaced(
+    reading: Reading, spans: Sequence[tuple[int, int, int]], replaced: Sequence[Replaced]
+) -> tuple[Reading, list[tuple[int, int, int]]]:
+    """`reading` and `spans` with a run more for each of `replaced`."""
+    more = [
+        Run(*each.source, read_as="", final=each.final.upper() if reading.all_caps else each.final)
+        for each in replaced
+    ]
+    first = len(reading.runs)
+    numbered = [(each.first, each.last, first + n) for n, each in enumerate(replaced)]
+    return (
+        reading._replace(
+            runs=(*reading.runs, *more),
+            forms=(*reading.forms, *((each.final,) for each in replaced)),
+        ),
+        sorted([*spans, *numbered]),
+    )
 
 
 class _Surfaces:
