@@ -62,6 +62,8 @@ class TextOptions:
     target_prefix: str = ""
     """The beginning of the translation of a request's only text, which goes on from there."""
     format: TextFormat = TextFormat.TEXT
+    translate_attributes: bool = False
+    """Whether attributes of HTML that people read, such as `alt` and `title`, are translated."""
 
     def __post_init__(self) -> None:
         for name in ("keep", "banned_terms"):
@@ -80,6 +82,11 @@ class TextOptions:
             raise InvalidOptionError(
                 f"`format` must be one of {', '.join(TextFormat)}, but is {self.format!r:.50}",
                 "format",
+            )
+        if self.target_prefix and self.format is not TextFormat.TEXT:
+            raise InvalidOptionError(
+                f"`target_prefix` must come with plain text, but comes with {self.format}",
+                "target_prefix",
             )
 
     def check_texts(self, texts: Sequence[str]) -> None:

@@ -25,6 +25,7 @@ from model.config import EngineConfig, GenerationConfig, Priority
 from model.decoding.phrases import GuardedTokens, Phrase, trace
 from model.decoding.run_phrases import guarded_tokens, phrases_of
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
+from model.documents import Documents
 from model.errors import (
     DeadlineExceededError,
     InvalidOptionError,
@@ -48,7 +49,7 @@ from model.text.target_prefix import PrefixTokenizer, Seam
 from model.text.terms import TargetText, num_written, placed_terms
 from model.text.tokenizer import SourceEncoder, Tokenizer
 from model.text.word_links import WordLink, kept_words, moved
-from model.text_options import NO_TEXT_OPTIONS, TextOptions
+from model.text_options import NO_TEXT_OPTIONS, TextFormat, TextOptions
 from model.translation import FinishReason, Translation, TranslationHypothesis
 
 if TYPE_CHECKING:
@@ -65,6 +66,9 @@ _SLICE_SECONDS = 0.002
 
 _WORDS_TOGETHER = 500
 """Words that are kept and aligned in less than a slice."""
+
+_AT_ONCE = 500
+"""Characters of documents that are read, or written, in about a slice."""
 
 _MOST_PAIRS = 256
 """Pairs of languages whose segmenters are kept; to make one takes microseconds."""
@@ -284,9 +288,16 @@ class Translator:
             EngineDeadError: the engine has stopped.
         """
         _check_texts(texts)
-        pair = self.pair(source, target)
         text_options.check_texts(texts)
-        cut = self._cutter(pair, return_alignments, text_options, generation)
+        if text_options.format is not TextFormat.TEXT:
+            documents = Documents(texts, text_options)
+            found = self.translate(
+                documents.texts, source=source, target=target, generation=generation,
+                deadline=deadline, priority=priority, return_alignments=True,
+                text_options=documents.text_options,
+            )  # fmt: skip
+            return _values(documents.translations(found, return_alignments))
+        cut = self._cutter(self.pair(source, target), return_alignments, text_options, generation)
         segmented = _values(self._segment(texts, cut, deadline, priority, self.engine.room))
         segmented = self._with_seam_now(segmented, generation, deadline, priority)
         futures = self._submit(segmented, generation, deadline, priority)
@@ -319,6 +330,17 @@ class Translator:
         """
         _check_texts(texts)
         text_options.check_texts(texts)
+        if text_options.format is not TextFormat.TEXT:
+            size = sum(map(len, texts))
+            documents = await self._aside(partial(Documents, texts, text_options), size)
+            found = await self.translate_async(
+                documents.texts, source=source, target=target, generation=generation,
+                deadline=deadline, priority=priority, return_alignments=True,
+                text_options=documents.text_options,
+            )  # fmt: skip
+            steps = documents.translations(found, return_alignments)
+            size *= max((len(each.hypotheses) for each in found), default=1)
+            return await self._aside(partial(_values, steps), size)
         cut = self._cutter(self.pair(source, target), return_alignments, text_options, generation)
         if priority is Priority.BATCH:
             async with self._batch_turns.turn(deadline):
@@ -359,6 +381,11 @@ class Translator:
         if window < 1:
             raise InvalidRequestError(f"`window` must be at least 1, but is {window}")
         _refuse_single_text(texts)
+        if text_options.format is not TextFormat.TEXT:
+            cutter = partial(self._cutter, self.pair(source, target), True, generation=generation)
+            return self._stream_documents(
+                _documents(texts, text_options), cutter, generation, window, return_alignments
+            )
         cut = self._cutter(self.pair(source, target), return_alignments, text_options, generation)
         return self._stream(texts, cut, generation, window)
 
@@ -422,6 +449,14 @@ class Translator:
                 await asyncio.sleep(0)  # what else the event loop has to do goes first
                 if _advance(steps, values):
                     return values
+
+    async def _aside(self, work: Callable[[], _T], size: int) -> _T:
+        """Does work of so many characters; much of it in another thread, in turns with others."""
+        if size <= _AT_ONCE:
+            return work()
+        turn = self._turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+        async with turn:
+            return await asyncio.to_thread(work)
 
     def _segment(
         self,
@@ -683,6 +718,19 @@ class Translator:
                 yield self._land(in_flight)
         finally:
             self._cancel_unfinished(future for item in in_flight for future in item.futures)
+
+    def _stream_documents(
+        self,
+        documents: Iterable[Documents],
+        cutter: Callable[[TextOptions], _Cutter],
+        generation: GenerationConfig | None,
+        window: int,
+        return_alignments: bool,
+    ) -> Iterator[Translation]:
+        for document in documents:
+            cut = cutter(document.text_options)
+            found = list(self._stream(document.texts, cut, generation, window))
+            yield from _values(document.translations(found, return_alignments))
 
     def _launch(
         self,
@@ -956,6 +1004,12 @@ def _check_texts(texts: Sequence[str]) -> None:
             raise InvalidRequestError(
                 f"`texts[{index}]` must be a string, but is {type(text).__name__}"
             )
+
+
+def _documents(texts: Iterable[str], options: TextOptions) -> Iterator[Documents]:
+    for text in texts:
+        _check_texts([text])
+        yield Documents([text], options)
 
 
 def _untouched(text: str, alignments: tuple[WordLink, ...] | None) -> Translation:
