@@ -22,12 +22,22 @@ from service.cli.model_options import (
     TargetOption,
     resolve,
 )
+from service.cli.text_options import (
+    AttributesOption,
+    BanOption,
+    FormatOption,
+    GlossaryOption,
+    KeepOption,
+    PrefixOption,
+    text_options,
+)
 
 if TYPE_CHECKING:
     from model.config import EngineConfig, GenerationConfig
+    from model.text_options import TextOptions
     from model.translation import Translation
 
-__all__ = ["print_translations", "read_lines", "translate"]
+__all__ = ["print_translations", "read_document", "read_lines", "translate"]
 
 _LINES_IN_FLIGHT = 1024
 """Many more than slots, since finished lines wait for a long one before them: with 256 a third of
@@ -52,10 +62,17 @@ def translate(
         bool,
         typer.Option("--alignments", help="Below each translation, its words with the text's."),
     ] = False,
+    glossary: GlossaryOption = None,
+    keep: KeepOption = None,
+    ban: BanOption = None,
+    prefix: PrefixOption = "",
+    text_format: FormatOption = "text",
+    attributes: AttributesOption = False,
 ) -> None:
     """Translate in this process, without a server.
 
-    Lines keep their order: line by line, output belongs to input.
+    Lines keep their order: line by line, output belongs to input. A document with markup is read
+    as a whole.
 
     \b
     Examples:
@@ -64,8 +81,18 @@ def translate(
       polyhead translate --model de-en "Das Tier war zu müde."
       polyhead translate --model ./nllb --source eng_Latn --target fra_Latn "Good evening."
       polyhead translate --beam-size 1 --json < english.txt
+      polyhead translate --glossary terms.tsv --keep Polyhead < english.txt
+      polyhead translate --prefix "Das Tier" "The animal was tired."
+      polyhead translate --format html < page.en.html > page.de.html
     """
+    from model.errors import InvalidRequestError
+
+    options = text_options(glossary, keep, ban, prefix, text_format, attributes)
+    if prefix and text is None:
+        raise InvalidRequestError("`--prefix` must come with a text, but lines are read")
     directory, engine, generation = resolve(model, device, dtype, beam_size)
+    if text is None and options.format != "text":
+        text = read_document(sys.stdin.buffer, hint=sys.stderr)
     print_translations(
         [text] if text is not None else read_lines(sys.stdin.buffer, hint=sys.stderr),
         directory,
@@ -75,10 +102,27 @@ def translate(
         generation=generation,
         as_json=as_json,
         alignments=alignments,
+        options=options,
         # Someone at a terminal waits for each answer before writing the next line.
         one_by_one=text is not None or sys.stdin.isatty(),
         one_line_each=text is None,
     )
+
+
+def read_document(stream: BinaryIO, *, hint: TextIO) -> str:
+    """All of a UTF-8 stream; `hint` as in `read_lines`.
+
+    Raises:
+        InvalidRequestError: it is not UTF-8.
+    """
+    from model.errors import InvalidRequestError
+
+    if stream.isatty():
+        print("Write a document to translate; Ctrl-D ends.", file=hint)
+    try:
+        return stream.read().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidRequestError("the input must be UTF-8, but is not") from None
 
 
 def read_lines(stream: BinaryIO, *, hint: TextIO) -> Iterator[str]:
@@ -114,6 +158,7 @@ def print_translations(
     generation: GenerationConfig | None = None,
     as_json: bool = False,
     alignments: bool = False,
+    options: TextOptions | None = None,
     one_by_one: bool = False,
     one_line_each: bool = False,
     output: TextIO | None = None,
@@ -124,6 +169,7 @@ def print_translations(
     Args:
         source, target: languages, where the model has several.
         alignments: below each translation, its words with those of the text.
+        options: what is kept, which terms are used, how the translation begins.
         one_by_one: answer each text before the next one is read.
         one_line_each: replace line breaks within a translation by spaces.
         output: stdout by default.
@@ -132,6 +178,7 @@ def print_translations(
     """
     from tqdm import tqdm
 
+    from model.text_options import NO_TEXT_OPTIONS
     from model.translator import Translator
 
     output = output or _utf8_stdout()
@@ -150,6 +197,7 @@ def print_translations(
             generation=generation,
             window=1 if one_by_one else _LINES_IN_FLIGHT,
             return_alignments=alignments,
+            text_options=options or NO_TEXT_OPTIONS,
         )
         hidden = one_by_one or not progress.isatty()
         with tqdm(file=progress, unit=" lines", disable=hidden, dynamic_ncols=True) as bar:
@@ -161,7 +209,9 @@ def print_translations(
                     line = line.translate(_NO_LINE_BREAKS)
                 if alignments and not as_json:
                     line += "\n    " + _readable(text, translation).translate(_NO_LINE_BREAKS)
-                print(line, file=output, flush=True)
+                # A document that ends with a line break has its own.
+                is_whole = not one_line_each and not alignments and line.endswith("\n")
+                print(line, file=output, end="" if is_whole else "\n", flush=True)
                 bar.update()
 
 
