@@ -31,7 +31,7 @@ _BEGINS_WITH_SIGN = {
     "variable: @@x@@": r"@(?<![\w@]@)@[\w.-]{1,64}@@",
     "variable: ###x###, #x#": r"""
         \#(?<![\w\#]\#)(?P<hashes>\#{0,3})[\w.-]{1,64}\#(?P=hashes)(?![\w\#])""",
-    "number sign": r"\#(?<![\w\#]\#)(?![\w\#])",
+    "number sign": r"\#(?<![\w\#]\#)(?![\w\#{])",
     "colour": r"\#(?<![\w&\#]\#)[0-9A-Fa-f]{6}(?:[0-9A-Fa-f]{2})?(?!\w)",
     "topic": r"\#(?<![\w/&\#]\#)[^\W\d]\w*",
     "index: <sub>2</sub>": r"<(?P<index>su[bp])>[^<>\n]{1,20}</(?P=index)>",
@@ -39,7 +39,7 @@ _BEGINS_WITH_SIGN = {
         </?[A-Za-z][\w:-]*
         (?:GAP+[\w:@.-]+=(?:"[^"<\n]*"|'[^'<\n]*'|\\"[^"<\n]*\\"|[^\s"'<>]+))*
         (?:GAP+(?:disabled|checked|selected|required|readonly|hidden|controls|open))?GAP*/?>""",
-    "comment": r"<!--(?:[^-\n]|-(?!->)){0,500}-->",
+    "comment": r"<!--(?:[^-<\n]|<(?!!--)|-(?!->)){0,500}-->",
     "template: <<x>>": r"<<[\w.:-]{1,64}>>",
     "template: <% x %>": r"<%[^%\n]{1,200}%>",
     "entity": r"&(?:[A-Za-z]{2,8}[0-9]{0,2}|\#[0-9]{1,6}|\#x[0-9A-Fa-f]{1,5});",
