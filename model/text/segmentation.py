@@ -25,8 +25,9 @@ from model.errors import InvalidRequestError
 from model.text.languages import Pair
 from model.text.messages import kept_and_said, origins
 from model.text.number_runs import NumberReader
+from model.text.numbers import has_digits
 from model.text.protection import Bounds, Protection, is_mark
-from model.text.runs import Reading, Run, RunReader, Runs, combined
+from model.text.runs import NO_RUNS, Reading, Run, RunReader, Runs, combined
 from model.text.sentences import split_sentences
 from model.text.tokenizer import Tokenizer
 from model.text.verbatim import WEB_ADDRESS
@@ -293,16 +294,20 @@ class Segmenter:
     def _runs(self, sentences: Sequence[str]) -> Sequence[Runs]:
         """What is not the model's to translate in each of some sentences."""
         found: list[Runs] = []
+        numbers = self._numbers if has_digits("\n".join(sentences)) else None
         for sentence, bounds in zip(
             sentences, self._protection.bounds_batch(sentences), strict=True
         ):
-            if len(bounds) > _FEW_KEPT and _is_mostly_kept(sentence, bounds):
-                found.append([Run(0, len(sentence), final=sentence)])
-                continue
-            bounds = bounds if bounds and self.reader.marks else ()
-            kept = [Run(begin, end, final=sentence[begin:end]) for begin, end in bounds]
-            numbers = self._numbers.runs(sentence, bounds, self._protection.read_as(sentence))
-            found.append(combined(kept, numbers))
+            kept: Runs = NO_RUNS
+            if bounds and self.reader.marks:
+                if len(bounds) > _FEW_KEPT and _is_mostly_kept(sentence, bounds):
+                    bounds = [(0, len(sentence))]
+                kept = [Run(begin, end, None, (), sentence[begin:end]) for begin, end in bounds]
+            if numbers is not None:
+                read_as = self._protection.read_as(sentence)
+                bounds = [(run.begin, run.end) for run in kept]
+                kept = combined(kept, numbers.runs(sentence, bounds, read_as))
+            found.append(kept)
         return found
 
     def _segments(self, sentence: str, runs: Runs) -> Iterator[Segment | str]:
@@ -486,6 +491,8 @@ def _says_something(text: str) -> bool:
 
 def _is_all_caps(sentence: str, kept: Runs) -> bool:
     """Whether capitals are how it is said, what is kept aside: not an abbreviation or two."""
+    if sentence.islower():
+        return False
     if kept:
         ends = [0, *(run.end for run in kept)]
         begins = [*(run.begin for run in kept), len(sentence)]
