@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from model.text.numbers.conventions import CURRENCIES, SPACES, Conventions, conventions
+from model.text.numbers.conventions import CODES, CURRENCIES, SPACES, Conventions, conventions
 from model.text.numbers.values import (
     Clock,
     Compound,
@@ -74,12 +74,21 @@ _SHORT = 24
 
 _SIGN_BEFORE = re.compile(r"(?<![^\s(\[{\"'\u201c\u201e\xab\u2018|=~<>\u2248])[-+\xb1\u2212\u2013]")
 _SIGNS = frozenset("-+\xb1\u2212\u2013")
+_ENDS_OF_CODES = frozenset(code[-1] for code in CODES)
 _ANY_SPACE = frozenset(f" {SPACES}")
 _POINT_BEFORE = re.compile(r"(?<![\w.])\.")
 _CURRENCIES = "".join(sorted(CURRENCIES))
-_UNIT = re.compile(rf"[ {SPACES}]?([%\u2030\u066a{_CURRENCIES}])(?![\w{_CURRENCIES}])")
-_CURRENCY_BEFORE = re.compile(rf"(?:(?<![^\W\d_])[A-Z]{{1,3}})?[{_CURRENCIES}][ {SPACES}]?\Z")
-_MOST_BEFORE = len("US$ ")
+_CODES = "|".join(CODES)
+_MEASURES = "[kKMGTP]i?B|[kMGT]?Hz|[kMG]Wh?|mAh|dB|\xb0[CF]"
+"""Units that all languages write alike, and that nobody spells out."""
+_UNIT = re.compile(
+    rf"[ {SPACES}]?(?:([%\u2030\u066a{_CURRENCIES}])(?![\w{_CURRENCIES}])"
+    rf"|({_CODES}|{_MEASURES})(?!\w))"
+)
+_UNIT_BEFORE = re.compile(
+    rf"(?:(?:(?<![^\W\d_])[A-Z]{{1,3}})?[{_CURRENCIES}]|(?<!\w)(?:{_CODES}))[ {SPACES}]?\Z"
+)
+_MOST_BEFORE = len(" US$ ")
 _APOSTROPHES = re.compile(r"([1-9]\d{0,2}(?:'\d{3})+|[1-9]\d{0,2}(?:\u2019\d{3})+)(?:[.,](\d+))?")
 _CLOCK = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d))?")
 _HOUR = re.compile(r"([01]?[0-9]|2[0-4])(?:[.:]([0-5][0-9]))?")
@@ -134,7 +143,8 @@ def _numbers(text: str, rules: Conventions) -> Iterator[Number]:
             value, at = _with_suffix(text, begin, at, value, rules)
         if before in _ANY_SPACE:
             before = text[begin - 2 : begin - 1] if begin > last + 1 else ""
-        if (before in _SIGNS or before in CURRENCIES) and isinstance(value, Quantity):
+        is_near = before in _SIGNS or before in CURRENCIES or before in _ENDS_OF_CODES
+        if is_near and isinstance(value, Quantity):
             value, begin = _with_prefix(text, last, begin, value)
         yield Number(begin, at, text[begin:at], value)
 
@@ -150,7 +160,7 @@ def _with_prefix(text: str, last: int, begin: int, value: Quantity) -> tuple[Qua
     """A quantity with what stands before it, behind `last`, and where that begins."""
     if not value.unit and text[begin - 1] not in "-+(":
         first = max(last, begin - _MOST_BEFORE)
-        if unit := _CURRENCY_BEFORE.search(text[first:begin]):
+        if unit := _UNIT_BEFORE.search(text[first:begin]):
             begin = first + unit.start()
             value = value._replace(unit=unit[0].rstrip())
     if begin > last and _SIGN_BEFORE.match(text, begin - 1):
@@ -164,7 +174,8 @@ def _with_suffix(
 ) -> tuple[Value, int]:
     """What a number is with what follows it, and where that ends."""
     if isinstance(value, Quantity) and (unit := _UNIT.match(text, end)):
-        return value._replace(unit="%" if unit[1] == "\u066a" else unit[1]), unit.end()
+        sign = unit[1] or unit[2]
+        return value._replace(unit="%" if sign == "\u066a" else sign), unit.end()
     if end - begin > len("00:00:00") or not isinstance(value, Quantity | Clock | Unchanged):
         return value, end
     known = suffixes(rules.language)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from model.text.numbers.conventions import Conventions, conventions
+from model.text.numbers.conventions import CODES, CURRENCIES, Conventions, conventions
 from model.text.numbers.values import Clock, Compound, Date, Number, Ordinal, Quantity
 from model.text.numbers.words import number_words, ordinals, range_word, unit_names
 
@@ -70,15 +70,21 @@ def _quantity(value: Quantity, rules: Conventions) -> Iterator[tuple[str, ...]]:
 
 def _with_unit(number: str, value: Quantity, rules: Conventions) -> Iterator[str]:
     unit, sign = value.unit, value.sign
-    pattern = rules.percent if unit in _RATES else rules.currency
-    yield sign + pattern.format(number=number, unit=unit)
+    is_currency = unit in CODES or unit[-1] in CURRENCIES
+    if is_currency and unit.isalpha():
+        # As CLDR has it: with a space between letters and digits.
+        first = rules.currency.startswith("{unit}")
+        yield f"{unit}\xa0{sign}{number}" if first else f"{sign}{number}\xa0{unit}"
+    elif is_currency:
+        yield sign + rules.currency.format(number=number, unit=unit)
+    elif unit in _RATES:
+        yield sign + rules.percent.format(number=number, unit=unit)
     yield f"{sign}{number} {unit}"
     yield f"{sign}{number}{unit}"
-    if unit not in _RATES:
-        yield f"{unit}{sign}{number}"
-        yield f"{unit} {sign}{number}"
-        yield f"{sign}{unit}{number}"
-        yield f"{sign}{unit} {number}"
+    if is_currency:
+        for space in ("", " "):
+            yield f"{unit}{space}{sign}{number}"
+            yield f"{sign}{unit}{space}{number}"
 
 
 def _plain(value: Quantity, rules: Conventions) -> Iterator[str]:
@@ -126,8 +132,6 @@ def _compound(value: Compound, rules: Conventions) -> Iterator[tuple[str, ...]]:
         yield (same, *dashed)
         if (word := range_word(rules.language)) is not None:
             yield (f"{parts[0]} {word} {parts[1]}",)
-        if short and rules.language == "de":
-            yield (_joined(parts, (":",)),)
     else:
         yield (same,)
         if sign == ":" and short and rules.language != "de":

@@ -21,7 +21,7 @@ class Quantity(NamedTuple):
     sign: str = ""
     """Before it, as written: "-", "+", "\u00b1" and the like."""
     unit: str = ""
-    """With it: "%", "\u2030" or the sign of a currency."""
+    """With it: "%", "\u2030", the sign or the code of a currency, or what is measured, as "MB"."""
 
 
 class Ordinal(NamedTuple):

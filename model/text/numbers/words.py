@@ -6,6 +6,8 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from model.text.numbers.conventions import CODES
+
 __all__ = ["Suffixes", "number_words", "ordinals", "range_word", "suffixes", "unit_names"]
 
 _NEITHER = r"(?!\w)"
@@ -162,5 +164,5 @@ def unit_names(unit: str, language: str) -> tuple[str, ...]:
     """What a language calls a percent sign or the sign of a currency, for many; else nothing."""
     if unit == "%":
         return tuple(filter(None, _PERCENT.get(language, "").split("|")))
-    name = _CURRENCY_NAMES.get(language, {}).get(unit)
+    name = _CURRENCY_NAMES.get(language, {}).get(CODES.get(unit, unit))
     return () if name is None else (name,)
