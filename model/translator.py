@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 from model.batch_turns import BatchTurns
 from model.checkpoints.embedded import DEFAULT, model_directory
 from model.config import EngineConfig, GenerationConfig, Priority
-from model.decoding.phrases import Phrase, trace
+from model.decoding.phrases import GuardedTokens, Phrase, trace
 from model.decoding.run_phrases import guarded_tokens, phrases_of
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 from model.errors import (
@@ -81,6 +81,8 @@ class _Cut:
     """What has read the segments."""
     aligned_by: SourceEncoder | None
     """The encoder, where words are to be aligned."""
+    origins: Sequence[int] | None
+    """Where in the text each character of what was cut is from; None: at its place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,12 +139,7 @@ class Translator:
             partial(_segmenter, tokenizer, metadata, self.max_source_tokens)
         )
         self._guarded = lru_cache(2)(
-            partial(
-                guarded_tokens,
-                tokenizer,
-                engine.model_config.tgt_vocab_size,
-                placeholders=metadata.placeholders,
-            )
+            partial(guarded_tokens, tokenizer, placeholders=metadata.placeholders)
         )
         self._batch_turns = BatchTurns(
             engine.max_sources(Priority.BATCH), lambda: engine.wants_batch
@@ -415,6 +412,7 @@ class Translator:
                 options=options,
                 reader=cut.segmenter.reader,
                 aligned_by=cut.encoder if cut.aligned else None,
+                origins=cut.segmenter.origins(text) if cut.aligned else None,
             )
 
     def _cutter(self, pair: Pair, return_alignments: bool) -> _Cutter:
@@ -442,8 +440,13 @@ class Translator:
             shortlist=shortlist,
             align_to=among,
             phrases=phrases,
-            guarded=self._guarded(digits=_has_digits(reading)) if reading and phrases else None,
+            guarded=self._guarded_for(reading) if reading and phrases else None,
         )
+
+    def _guarded_for(self, reading: Reading) -> GuardedTokens | None:
+        """What only a phrase of a sentence may write."""
+        vocab_size = self.engine.model_config.tgt_vocab_size
+        return self._guarded(vocab_size, digits=_has_digits(reading))
 
     def _submit(
         self,
@@ -547,7 +550,7 @@ class Translator:
                 TranslationHypothesis(
                     text="".join(parts),
                     score=_score(results, rank),
-                    alignments=None if links is None else tuple(links),
+                    alignments=None if links is None else _at_origins(links, cut.origins),
                 )
             )
         reasons = {result.hypotheses[0].finish_reason for result in results}
@@ -628,6 +631,16 @@ def _kept(text: str, source: int, target: int) -> Iterator[list[WordLink]]:
     links = kept_words(text)
     while some := moved(islice(links, _WORDS_TOGETHER), source, target):
         yield some
+
+
+def _at_origins(links: Sequence[WordLink], origins: Sequence[int] | None) -> tuple[WordLink, ...]:
+    """The links with the places of the text that was given, where it was cut of another order."""
+    if origins is None:
+        return tuple(links)
+    moved_links = (
+        WordLink((origins[begin], origins[end - 1] + 1), target) for (begin, end), target in links
+    )
+    return tuple(sorted({link for link in moved_links if link.source[0] < link.source[1]}))
 
 
 def _segmenter(

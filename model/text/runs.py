@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -20,13 +21,6 @@ from model.text.words import Span
 
 __all__ = ["NO_RUNS", "Part", "Reading", "Rendered", "Run", "RunReader", "Runs", "combined", "read"]
 
-STAND_INS = tuple(
-    letter + str((number + turn) % 9 + 1)
-    for turn in range(9)
-    for number, letter in enumerate("ZKXBWJQ")
-)
-"""Marks for models without placeholders. Neighbours differ in both signs, so that none is taken for
-another one: models lose or confuse one in a hundred, and five times as many of X1, X2, X3."""
 _WITHOUT_SPACES = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef"
     "\U00020000-\U0003ffff]"
@@ -132,13 +126,12 @@ class RunReader:
 
     def __init__(self, tokenizer: Tokenizer, *, placeholders: bool) -> None:
         self._tokenizer = tokenizer
-        trained = PLACEHOLDERS if placeholders and tokenizer.has_placeholders else ()
-        self.marks = (*trained, *filter(self._is_known, STAND_INS))
-        """What may be read for a run, those to be taken first first."""
+        self._placeholders = PLACEHOLDERS if placeholders and tokenizer.has_placeholders else ()
 
-    def _is_known(self, mark: str) -> bool:
-        ids = self._tokenizer.tokenize(mark)
-        return self._tokenizer.fallback_ids.isdisjoint(ids) and bool(self._tokenizer.forms(mark))
+    @cached_property
+    def marks(self) -> tuple[str, ...]:
+        """What may be read for a run, those to be taken first first; of some vocabularies none."""
+        return (*self._placeholders, *self._tokenizer.stand_ins)
 
     def chosen(self, runs: Runs) -> Runs:
         """Those of `runs` that can be read: all, or the longest ones where there are more than

@@ -23,11 +23,13 @@ from typing import NamedTuple, Self
 
 from model.errors import InvalidRequestError
 from model.text.languages import Pair
+from model.text.messages import kept_and_said, origins
 from model.text.number_runs import NumberReader
-from model.text.protection import WEB_ADDRESS, Protection, is_mark
+from model.text.protection import Bounds, Protection, is_mark
 from model.text.runs import Reading, Run, RunReader, Runs, combined
 from model.text.sentences import split_sentences
 from model.text.tokenizer import Tokenizer
+from model.text.verbatim import WEB_ADDRESS
 
 __all__ = ["Segment", "SegmentedText", "Segmenter"]
 
@@ -120,6 +122,10 @@ _SHORT = 200
 """Characters of a sentence that is found, and looked through, within microseconds."""
 _BATCH = 1000
 """Characters of short sentences that are cut together, within a millisecond or two."""
+_FEW_KEPT = 8
+"""Strings that are kept in a sentence and are looked at one by one, however little else it has."""
+_MOST_BETWEEN = 3
+"""Characters between two of more strings than that, on average, if there is nothing to say."""
 _SURELY_TOO_MANY = 1.3
 """Times the most tokens of a segment: a part for which so many are expected is cut unread."""
 _NEAR = 32
@@ -201,7 +207,10 @@ class Segmenter:
             ) from None
         batch = _Batch()
         lines: dict[str, list[_Part]] = {}
-        for line in _BREAK.split(text):
+        for line, is_kept in _lines(text, self._language):
+            if is_kept:
+                batch.parts.append((line,))
+                continue
             parts: Iterable[_Part] | None = lines.get(line)
             if parts is None:
                 parts = self._parts(line, batch)
@@ -213,6 +222,10 @@ class Segmenter:
                     yield from self._cut_batch(batch)
             batch.size += 1
         yield from self._cut_batch(batch)
+
+    def origins(self, text: str) -> Sequence[int] | None:
+        """Where in `text` each character of its pieces is from; None: from its own place."""
+        return origins(text, self._language)
 
     def _parts(self, line: str, batch: _Batch) -> Iterator[_Part]:
         """The pieces of what of a line is kept, and of its sentences, which `batch` gets to cut."""
@@ -250,7 +263,7 @@ class Segmenter:
         for (sentence, pieces), runs in zip(sentences.items(), all_runs, strict=True):
             begin, end = _core(sentence, 0, len(sentence))
             core = sentence[begin:end]
-            if not _says_something(core):
+            if _is_all_kept(runs, begin, end) or not _says_something(core):
                 pieces.append(sentence)
                 continue
             kept = runs if core == sentence else _within(runs, begin, end)
@@ -283,7 +296,10 @@ class Segmenter:
         for sentence, bounds in zip(
             sentences, self._protection.bounds_batch(sentences), strict=True
         ):
-            bounds = bounds if self.reader.marks else ()
+            if len(bounds) > _FEW_KEPT and _is_mostly_kept(sentence, bounds):
+                found.append([Run(0, len(sentence), final=sentence)])
+                continue
+            bounds = bounds if bounds and self.reader.marks else ()
             kept = [Run(begin, end, final=sentence[begin:end]) for begin, end in bounds]
             numbers = self._numbers.runs(sentence, bounds, self._protection.read_as(sentence))
             found.append(combined(kept, numbers))
@@ -303,7 +319,7 @@ class Segmenter:
             first, last, density = part
             begin, end = _core(sentence, first, last)
             core = sentence[begin:end]
-            if not _says_something(core):
+            if _is_all_kept(runs, begin, end) or not _says_something(core):
                 yield sentence[first:last]
                 continue
             if first < begin:
@@ -371,6 +387,15 @@ class Segmenter:
         return any(map(self._has_letter, token_ids))
 
 
+def _lines(text: str, language: str) -> Iterator[tuple[str, bool]]:
+    """The lines of `text`, and what is between them; and whether each is kept."""
+    for piece in kept_and_said(text, language):
+        if piece.is_kept:
+            yield piece.text, True
+        else:
+            yield from ((line, False) for line in _BREAK.split(piece.text))
+
+
 _Part = Iterable[Segment | str]
 """The pieces of a sentence, or of what is kept between two."""
 
@@ -388,6 +413,20 @@ class _Batch:
         """In characters, about."""
         self.sentences: dict[str, list[Segment | str]] = {}
         """All of the text so far: those that come again, as in tables, have the same pieces."""
+
+
+def _is_mostly_kept(sentence: str, bounds: Bounds) -> bool:
+    """Whether hardly a letter stands between two strings that are kept: code, or noise, of which
+    there is nothing to translate."""
+    kept = sum(end - begin for begin, end in bounds)
+    return len(sentence) - kept <= _MOST_BETWEEN * len(bounds)
+
+
+def _is_all_kept(runs: Runs, begin: int, end: int) -> bool:
+    """Whether the part of a sentence is within one string that is kept."""
+    return (
+        len(runs) == 1 and runs[0].read_as is None and runs[0].begin <= begin and end <= runs[0].end
+    )
 
 
 def _saved(run: Run) -> int:
