@@ -102,7 +102,7 @@ class LexicalConstraints:
         if state.bound and step.complete is None:
             _keep_only(log_probs, free, step.continuing)
             return Ruling()
-        offers = self._offers(free, state, step.complete)
+        offers = self._offers(free, state)
         possible = step.continuing.union(*step.starts.values())
         exempt = self._lift_guard(log_probs, free, step.continuing, possible)
         begun = frozenset[int]()
@@ -150,11 +150,11 @@ class LexicalConstraints:
                 return Missed(span.begin, state.best_offers[span.number][1])
         return None
 
-    def _offers(
-        self, free: NDArray[np.float32], state: PhraseState, complete: int | None
-    ) -> dict[int, float]:
+    def _offers(self, free: NDArray[np.float32], state: PhraseState) -> dict[int, float]:
+        if state.run:
+            return {}
         phrases = self.matcher.phrases
-        left = (n for n in self.matcher.left(state.spans) if phrases[n].required and n != complete)
+        left = (n for n in self.matcher.left(state.spans) if phrases[n].required)
         return {n: float(free[[form[0] for form in phrases[n].forms]].max()) for n in left}
 
     def _lift_guard(

@@ -235,21 +235,19 @@ class LexicalConstraints {
   // The first tokens of required phrases, if some are left that a row could begin; else nullptr.
   const Shortlist* beginnings(std::size_t row) const {
     const PhraseState& state = states_[row].phrases;
-    const int complete = matcher_.complete(state);
-    if (!beginnings_ || (state.bound && complete < 0)) return nullptr;
+    if (!beginnings_ || !state.run.empty()) return nullptr;
     for (std::size_t i = 0; i < matcher_.phrases.size(); i++) {
-      if (required(state, i) && static_cast<int>(i) != complete) return beginnings_.get();
+      if (required(state, i)) return beginnings_.get();
     }
     return nullptr;
   }
   // Their logits in this step.
   void offer(std::size_t row, const float* logits, float log_normaliser) {
     const PhraseState& state = states_[row].phrases;
-    const int complete = matcher_.complete(state);
     std::vector<float>& offers = rulings_[row].offers;
     offers.assign(matcher_.phrases.size(), NAN);
     for (std::size_t i = 0; i < offers.size(); i++) {
-      if (!required(state, i) || static_cast<int>(i) == complete) continue;
+      if (!required(state, i)) continue;
       float most = -INFINITY;
       for (const Tokens& form : matcher_.phrases[i].forms) {
         most = std::max(most, logits[beginnings_->place(form[0])]);
