@@ -23,7 +23,14 @@ from model.text.numbers.values import (
     Unchanged,
     Value,
 )
-from model.text.numbers.words import suffixes
+from model.text.numbers.words import (
+    has_magnitude,
+    names_part,
+    percent_word,
+    range_word,
+    suffixes,
+    thousand,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,7 +117,8 @@ def find(text: str, language: str) -> list[Number]:
     if rules is None:
         return _unchanged(text, 0)
     numbers = list(islice(_numbers(text, rules), _MOST_NUMBERS))
-    return numbers + _unchanged(text, numbers[-1].end)
+    rest = _unchanged(text, numbers[-1].end)
+    return _with_ranges(text, numbers, rules.language) + rest
 
 
 def _unchanged(text: str, begin: int) -> list[Number]:
@@ -145,8 +153,43 @@ def _numbers(text: str, rules: Conventions) -> Iterator[Number]:
             before = text[begin - 2 : begin - 1] if begin > last + 1 else ""
         is_near = before in _SIGNS or before in CURRENCIES or before in _ENDS_OF_CODES
         if is_near and isinstance(value, Quantity):
-            value, begin = _with_prefix(text, last, begin, value)
+            value, begin = _with_prefix(text, last, begin, at, value)
+        if "." in written and isinstance(value, Quantity) and names_part(text, begin):
+            value = Unchanged()
         yield Number(begin, at, text[begin:at], value)
+
+
+def _with_ranges(text: str, numbers: list[Number], language: str) -> list[Number]:
+    """`numbers` with those that a word makes a range as one."""
+    word = range_word(language)
+    if word is None or f" {word} " not in text:
+        return numbers
+    joined: list[Number] = []
+    for number in numbers:
+        if joined and _is_range(text, joined[-1], number, word):
+            first = joined.pop()
+            value = Compound((_plain(first), _plain(number)), (f" {word} ",))
+            number = Number(first.begin, number.end, text[first.begin : number.end], value)
+        joined.append(number)
+    return joined
+
+
+def _is_range(text: str, first: Number, last: Number, word: str) -> bool:
+    return (
+        text[first.end : last.begin] == f" {word} "
+        and _is_plain(first.value)
+        and _is_plain(last.value)
+    )
+
+
+def _is_plain(value: Value) -> bool:
+    """Whether it is nothing but digits, and signs between them."""
+    return isinstance(value, Quantity) and not (value.sign or value.unit or value.thousands)
+
+
+def _plain(number: Number) -> Quantity:
+    assert isinstance(number.value, Quantity)
+    return number.value
 
 
 def _with_point(text: str, begin: int, value: Value) -> tuple[Value, int]:
@@ -156,9 +199,12 @@ def _with_point(text: str, begin: int, value: Value) -> tuple[Value, int]:
     return value, begin
 
 
-def _with_prefix(text: str, last: int, begin: int, value: Quantity) -> tuple[Quantity, int]:
+def _with_prefix(
+    text: str, last: int, begin: int, end: int, value: Quantity
+) -> tuple[Quantity, int]:
     """A quantity with what stands before it, behind `last`, and where that begins."""
-    if not value.unit and text[begin - 1] not in "-+(":
+    # Of $5 million, the sign may be far from the digits.
+    if not value.unit and not has_magnitude(text, end):
         first = max(last, begin - _MOST_BEFORE)
         if unit := _UNIT_BEFORE.search(text[first:begin]):
             begin = first + unit.start()
@@ -176,22 +222,30 @@ def _with_suffix(
     if isinstance(value, Quantity) and (unit := _UNIT.match(text, end)):
         sign = unit[1] or unit[2]
         return value._replace(unit="%" if sign == "\u066a" else sign), unit.end()
+    known = thousand(rules.language)
+    is_short = isinstance(value, Quantity) and value.whole == text[begin:end] and end - begin <= 3
+    if is_short and known and (match := known.match(text, end)):
+        thousands = Quantity(f"{_ascii(text[begin:end])}000", grouped=True, thousands=True)
+        return thousands, match.end()
+    word = percent_word(rules.language)
+    if isinstance(value, Quantity) and word and (match := word.match(text, end)):
+        return value._replace(unit="%"), match.end()
     if end - begin > len("00:00:00") or not isinstance(value, Quantity | Clock | Unchanged):
         return value, end
-    known = suffixes(rules.language)
+    around = suffixes(rules.language)
     written = text[begin:end]
     clock = _clock(written)
     if clock is not None:
-        if known.half and (half := known.half.match(text, end)) and 1 <= int(clock.hour) <= 12:
+        if around.half and (half := around.half.match(text, end)) and 1 <= int(clock.hour) <= 12:
             return clock._replace(half=half[1][0].lower() + "m"), half.end()
-        if known.hour and (hour := known.hour.match(text, end)):
+        if around.hour and (hour := around.hour.match(text, end)):
             if not hour["minutes"]:
                 return clock, hour.end("within")
             if not clock.minutes:
                 return clock._replace(minutes=(hour["minutes"],)), hour.end("minutes")
-        if known.clock_before and known.clock_before.search(text, max(0, begin - 8), begin):
+        if around.clock_before and around.clock_before.search(text, max(0, begin - 8), begin):
             return clock, end
-    if known.ordinal and written.isdecimal() and (ordinal := known.ordinal.match(text, end)):
+    if around.ordinal and written.isdecimal() and (ordinal := around.ordinal.match(text, end)):
         return Ordinal(_ascii(written)), ordinal.end()
     return value, end
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from model.text.numbers.conventions import CODES, CURRENCIES, Conventions, conventions
 from model.text.numbers.values import Clock, Compound, Date, Number, Ordinal, Quantity
-from model.text.numbers.words import number_words, ordinals, range_word, unit_names
+from model.text.numbers.words import number_words, ordinals, range_word, thousand_word, unit_names
 
 __all__ = ["spellings", "written"]
 
@@ -46,7 +46,8 @@ def _forms(number: Number, rules: Conventions) -> Iterator[tuple[str, ...]]:
         case Compound() as value:
             yield from _compound(value, rules)
         case Clock() as value:
-            yield from ((form,) for form in _clock(value, rules))
+            # Models of many texts write 8.30 as well.
+            yield from ((form, form.replace(":", ".")) for form in _clock(value, rules))
         case Date() as value:
             yield tuple(_date(value, rules))
         case Ordinal() as value:
@@ -62,6 +63,8 @@ def _quantity(value: Quantity, rules: Conventions) -> Iterator[tuple[str, ...]]:
             yield from ((f"{each} {name}",) for each in plain)
         return
     yield from ((each,) for each in plain)
+    if value.thousands and (word := thousand_word(rules.language)) is not None:
+        yield (f"{value.sign}{value.whole[:-3]} {word}",)
     if value.whole.isdecimal() and value == Quantity(str(int(value.whole))):
         words = number_words(rules.language)
         if 2 <= int(value.whole) < len(words):
@@ -128,10 +131,14 @@ def _compound(value: Compound, rules: Conventions) -> Iterator[tuple[str, ...]]:
     [sign] = value.signs
     dashed = [_joined(parts, (dash,)) for dash in _DASHES]
     short = all(len(part.whole) <= 2 and not part.fraction for part in value.parts)
+    word = range_word(rules.language)
+    worded = [] if word is None else [(f"{parts[0]} {word} {parts[1]}",)]
     if sign in _DASHES:
         yield (same, *dashed)
-        if (word := range_word(rules.language)) is not None:
-            yield (f"{parts[0]} {word} {parts[1]}",)
+        yield from worded
+    elif sign[0].isspace():
+        yield from worded
+        yield tuple(dashed[::-1])
     else:
         yield (same,)
         if sign == ":" and short and rules.language != "de":
