@@ -25,14 +25,12 @@ def guarded_tokens(
         digits: whether all that has a digit is among it.
     """
     ids: set[int] = set()
-    joined: set[int] = set()
     if placeholders and tokenizer.has_placeholders:
         ids = {tokenizer.forms(mark)[0][-1] for mark in PLACEHOLDERS}
-    if digits:
-        for token, text in enumerate(tokenizer.texts):
-            if any(map(str.isdecimal, text)):
-                (ids if text[0].isspace() else joined).add(token)
-    return GuardedTokens(ids, vocab_size, joined) if ids or joined else None
+    with_digits = tokenizer.ids_with_digits() if digits else {}
+    joined = [token for token, is_joined in with_digits.items() if is_joined]
+    ids |= with_digits.keys()
+    return GuardedTokens(ids, vocab_size, joined) if ids else None
 
 
 def phrases_of(

@@ -345,8 +345,8 @@ class _Writer:
             text = text.upper() if self._reading.all_caps else text
         elif (final := self._reading.runs[run].final) is not None:
             text = _with_final(text, self._reading.forms[run], final)
-        else:
-            text = _with_finals(text, self._reading.runs[run])
+        elif self._reading.runs[run].finals:
+            text = _apart(self._text, _with_finals(text, self._reading.runs[run]))
         self._add(text, first, last, run)
 
     def _add(self, text: str, first: int, last: int, run: int | None) -> None:
@@ -403,6 +403,12 @@ def _with_finals(text: str, run: Run) -> str:
         if form in text:
             return text if form == final else text.replace(form, final, 1)
     return text
+
+
+def _apart(left: str, number: str) -> str:
+    """`number` with a space before it, where it would be one with the number on its left."""
+    before = left.rstrip(".,:")[-1:] if left[-1:] in ".,:" else left[-1:]
+    return f" {number}" if before.isdecimal() and number[:1].isdecimal() else number
 
 
 def _by_length(pair: tuple[str, str]) -> int:

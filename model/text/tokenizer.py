@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -25,6 +26,8 @@ from model.text.tokenizer_config import (
     TokenizerKind,
 )
 from model.text.vocabulary import (
+    BYTE,
+    WORD_BEGIN,
     ListedVocabulary,
     SentencePieceVocabulary,
     SpecialIds,
@@ -54,6 +57,9 @@ _NOT_JOINED = '("/-'
 """Signs before a text that may show how its pieces are without a space before them."""
 _BEHIND = ".,;:!?"
 """Signs that a piece may have behind a digit."""
+_BEFORE = '("[-/$#'
+"""Signs that a piece may have before a digit."""
+_DIGIT = re.compile(r"\d")
 _FEWEST_TOGETHER = 24
 """Texts that cost less together, where SentencePiece starts a thread, than one by one."""
 
@@ -274,16 +280,20 @@ class Tokenizer:
             parts += self.target.surfaces(run) if is_text else [("", len(run))]
         return parts
 
-    @property
-    def texts(self) -> list[str]:
-        """What each id of a target writes by itself, with the space before it; nothing for those
-        of special meaning."""
-        return [
-            "".join(text for text, _ in self.target.surfaces([token]))
-            if token not in self._without_text
-            else ""
-            for token in range(self.target.size)
-        ]
+    @cached_property
+    def signs_before_digits(self) -> frozenset[str]:
+        """Signs that are in one piece of a target with a digit behind them."""
+        names = (name.removeprefix(WORD_BEGIN) for name in self.target.names())
+        return frozenset(name[0] for name in names if name[1:2].isdecimal() and name[0] in _BEFORE)
+
+    def ids_with_digits(self) -> dict[int, bool]:
+        """The ids by which a target says digits; for each whether it is one word with what stands
+        before it."""
+        return {
+            token: not name.startswith(WORD_BEGIN)
+            for token, name in enumerate(self.target.names())
+            if token not in self._without_text and _DIGIT.search(_said(name))
+        }
 
     def check_languages(self, sources: Iterable[str], targets: Iterable[str]) -> None:
         """Whether the model can be told every language that it must be told.
@@ -358,6 +368,12 @@ class _Forms:
             if any(find(f"{digit}{sign}") is not None for digit in "0123456789")
         )
         return [("", None), *((sign, find(sign)) for sign in joined)]
+
+
+def _said(name: str) -> str:
+    """What a piece says; of a byte, what it says alone."""
+    byte = BYTE.fullmatch(name)
+    return name if byte is None else chr(int(byte[1], 16))
 
 
 class _TokenNames:

@@ -10,7 +10,10 @@ import pytest
 import torch
 
 from model.config import EngineConfig, GenerationConfig
+from model.decoding.phrases import Phrase, trace
 from model.decoding.reference import generate
+from model.decoding.second_pass import second_pass
+from model.decoding.sequence_options import SequenceOptions
 from model.engine.eager.runner import EagerRunner
 from model.engine.engine import Engine
 from model.engine.sequence import SequenceResult
@@ -212,3 +215,30 @@ def test_nobody_reads_a_slot_that_is_not_theirs(changes: dict[str, object]) -> N
         results = wait(engine.submit(sources, BEAM))
     for source, result in zip(sources, results, strict=True):
         assert tokens(result) == [h.token_ids for h in generate(model, [source], BEAM)[0]]
+
+
+def test_a_phrase_that_misses_its_place_is_searched_for_again(
+    path: Path, model: Transformer
+) -> None:
+    """Of several passes the last one tells the whole target, with all of its phrases."""
+    search = GenerationConfig(beam_size=1, max_new_tokens_over_source=25)
+    sources = [[5, 6, 7, *source] for source in random_sources(model, 24)]
+    first = [
+        SequenceOptions(phrases=(Phrase(((seed + 4, 399),)),), target_prefix=(9,) * (seed % 3))
+        for seed in range(len(sources))
+    ]
+    once = [found[0] for found in generate(model, sources, search, first)]
+    assert sum(each.missed is not None for each in once) > 3
+    with closing(open_engine(path)) as engine:
+        found = wait(
+            [
+                engine.submit([source], search, options=[each])[0]
+                for source, each in zip(sources, first, strict=True)
+            ]
+        )
+    for source, options, plain, result in zip(sources, first, once, found, strict=True):
+        expected, again = plain, None
+        while (again := second_pass((expected,), options, again)) is not None:
+            expected = again.whole(generate(model, [source], search, [again.options])[0][0])
+        assert tokens(result) == [expected.token_ids]
+        assert [span.number for span in trace(expected.token_ids, options)] == [0]

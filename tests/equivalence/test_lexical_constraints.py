@@ -44,7 +44,7 @@ def sources_and_options(count: int, seed: int) -> tuple[list[list[int]], list[Se
 def test_phrases_are_written_once_and_nothing_else_that_is_guarded(
     search: GenerationConfig,
 ) -> None:
-    sources, options = sources_and_options(64, seed=1)
+    sources, options = sources_and_options(40, seed=1)
     found = generate(tiny_transformer(seed=5), sources, search, options)
     for source, bound, hypotheses in zip(sources, options, found, strict=True):
         assert hypotheses
@@ -76,10 +76,10 @@ def check(hypothesis: Hypothesis, options: SequenceOptions) -> None:
                 assert end - 1 in inside
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("search", SEARCHES, ids=range(len(SEARCHES)))
 def test_the_compiled_engine_gives_the_same(search: GenerationConfig, seed: int) -> None:
-    sources, options = sources_and_options(48, seed=10 + seed)
+    sources, options = sources_and_options(32, seed=10 + seed)
     model = tiny_transformer(seed=5)
     expected = generate(model, sources, search, options)
     found = translate(NativeModel(model, "float32"), sources, search, options)
@@ -89,3 +89,4 @@ def test_the_compiled_engine_gives_the_same(search: GenerationConfig, seed: int)
             assert mine.score == pytest.approx(other.score, abs=1e-3)
             assert mine.finish_reason is other.finish_reason
             assert mine.attended == other.attended
+            assert mine.missed == other.missed

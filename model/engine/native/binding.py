@@ -21,6 +21,7 @@ from model.config import (
     NormOrder,
     TransformerConfig,
 )
+from model.decoding.lexical_constraints import Missed
 from model.decoding.search import FinishReason, Hypothesis
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 from model.engine.native.build import build
@@ -372,6 +373,9 @@ def _outcome(outcome: COutcome) -> NativeOutcome:
                 log_prob=hypothesis.log_prob,
                 finish_reason=FinishReason.STOP if hypothesis.stopped else FinishReason.LENGTH,
                 attended=tuple(hypothesis.attended[: hypothesis.num_attended]),
+                missed=None
+                if hypothesis.missed_begin < 0
+                else Missed(hypothesis.missed_begin, hypothesis.missed_step),
             )
         )
     return NativeOutcome(

@@ -118,6 +118,8 @@ class CHypothesis(ctypes.Structure):
         ("num_tokens", c_int32),
         ("num_attended", c_int32),
         ("stopped", c_int32),
+        ("missed_begin", c_int32),
+        ("missed_step", c_int32),
         ("score", c_double),
         ("log_prob", c_double),
     )

@@ -85,6 +85,7 @@ struct PhHypothesis {
   const std::int32_t* attended;  // the source token that each step attends to most, if asked for
   std::int32_t num_tokens, num_attended;
   std::int32_t stopped;  // 1: the end token; 0: the limit
+  std::int32_t missed_begin, missed_step;  // of the first phrase that has missed its place, or -1
   double score, log_prob;
 };
 

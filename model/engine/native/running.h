@@ -37,7 +37,8 @@ struct Running {
       shortlist = std::make_unique<Shortlist>(projection, request.shortlist, request.shortlist_len);
     }
     if (request.num_phrases + request.num_banned > 0 || request.guarded != nullptr) {
-      lexical = std::make_unique<LexicalConstraints>(request, config.tgt_vocab_size, config.eos_id);
+      lexical = std::make_unique<LexicalConstraints>(request, projection, config.tgt_vocab_size,
+                                                      config.eos_id);
     }
   }
 
