@@ -92,6 +92,7 @@ class BeamSearch:
         eos_id: the end token.
         max_new_tokens: most tokens of a hypothesis, those of its prefix and the end token included.
         options: of the sequence; its prefix is forced, step by step.
+        source_copies: `most_copies` of the source.
     """
 
     def __init__(
@@ -101,10 +102,12 @@ class BeamSearch:
         eos_id: int,
         max_new_tokens: int,
         options: SequenceOptions = NO_OPTIONS,
+        source_copies: int = 1,
     ) -> None:
         self.beam_size = generation.beam_size
         self.generation = generation
         self.options = options
+        self.source_copies = source_copies
         self._eos_id = eos_id
         self._max_new_tokens = max_new_tokens
         self._finished: list[Hypothesis] = []
