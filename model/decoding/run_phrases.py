@@ -47,9 +47,20 @@ def phrases_of(
     if not reading.runs:
         return ()
     places = _token_places(reading, token_ids, encoder)
+    sentence = reading.sentence
     return tuple(
         Phrase(
-            forms=tuple(dict.fromkeys(ids for form in forms for ids in tokenizer.forms(form))),
+            forms=tuple(
+                dict.fromkeys(
+                    ids
+                    for form in forms
+                    for ids in tokenizer.forms(
+                        form,
+                        before=sentence[max(0, run.begin - 1) : run.begin],
+                        behind=sentence[run.end : run.end + 1],
+                    )
+                )
+            ),
             places=place,
             required=run.required,
         )

@@ -357,7 +357,10 @@ class _Writer:
             and run < len(self._reading.places)
             and self._reading.runs[run].final is not None
         )
-        if last_kept is not None and is_kept:
+        final = self._reading.runs[run].final if is_kept and run is not None else None
+        if final is not None and not text.lstrip().startswith(final):
+            pass  # a sign of the model's own stands before it
+        elif last_kept is not None and is_kept:
             text = text if left[-1:].isspace() or text[:1].isspace() else f" {text}"
         elif is_kept and run is not None:
             begin = self._reading.runs[run].begin
@@ -372,7 +375,7 @@ class _Writer:
         if shown := text.strip():
             begin = len(self._text) - len(text.lstrip())
             self._parts.append(Part(begin, begin + len(shown), first, last, run))
-            self._last = run if is_kept else None
+            self._last = run if final is not None and shown.endswith(final) else None
 
     def rendered(self, written: set[int], num_tokens: int) -> Rendered:
         """All parts, with those that are not among `written` at the end."""
