@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import Self, TypeVar
@@ -25,6 +26,8 @@ from model.text.tokenizer_config import (
     TokenizerKind,
 )
 from model.text.vocabulary import (
+    BYTE,
+    WORD_BEGIN,
     ListedVocabulary,
     SentencePieceVocabulary,
     SpecialIds,
@@ -41,6 +44,22 @@ __all__ = [
 
 _MOST_PIECES = 10_000
 """Pieces of which it is remembered whether they have letters."""
+_STAND_INS = tuple(
+    letter + str((number + turn) % 9 + 1)
+    for turn in range(9)
+    for number, letter in enumerate("ZKXBWJQ")
+)
+"""Neighbours differ in both signs, so that models take none for another one: of these they lose or
+confuse one in a hundred, of X1, X2, X3 twice as many."""
+_MOST_FORMS = 10_000
+"""Texts whose forms are remembered."""
+_NOT_JOINED = '("/-'
+"""Signs before a text that may show how its pieces are without a space before them."""
+_BEHIND = ".,"
+"""Signs that stand behind a text in any target."""
+_BEFORE = '("[-/$#'
+"""Signs that a piece may have before a digit."""
+_DIGIT = re.compile(r"\d")
 _FEWEST_TOGETHER = 24
 """Texts that cost less together, where SentencePiece starts a thread, than one by one."""
 
@@ -115,6 +134,12 @@ class Tokenizer:
         """What characters of a source outside the vocabulary become: the unknown id, or bytes."""
         self.has_letter = lru_cache(_MOST_PIECES)(source.has_letter)
         """Whether the text of an id of a source has a letter that the vocabulary knows."""
+        self.forms: Callable[..., tuple[tuple[int, ...], ...]] = lru_cache(_MOST_FORMS)(
+            _Forms(target, self.unk_id)
+        )
+        """The ids by which a target may say a text: with a space before it and without one; where
+        one piece has both, with a sign behind it too, and with the signs given as `before` and
+        `behind` it. None for what the vocabulary lacks."""
         self.has_placeholders: bool = source.has_placeholders and target.has_placeholders
         """Whether `PLACEHOLDERS` are one token each."""
         self._without_text = {
@@ -194,6 +219,16 @@ class Tokenizer:
             sides += pieces
         return cls(sides[0], sides[-1], special=special, config=config, files=dict(files))
 
+    @cached_property
+    def stand_ins(self) -> tuple[str, ...]:
+        """What models copy though they were not trained to: a letter and a digit each."""
+        return tuple(
+            mark
+            for mark in _STAND_INS
+            if self.fallback_ids.isdisjoint(self.source.tokenize(mark))
+            and self.target.fallback_ids.isdisjoint(self.target.tokenize(mark))
+        )
+
     @property
     def vocab_size(self) -> int:
         """Number of the source's pieces, the special ones included."""
@@ -246,6 +281,21 @@ class Tokenizer:
             parts += self.target.surfaces(run) if is_text else [("", len(run))]
         return parts
 
+    @cached_property
+    def signs_before_digits(self) -> frozenset[str]:
+        """Signs that are in one piece of a target with a digit behind them."""
+        names = (name.removeprefix(WORD_BEGIN) for name in self.target.names())
+        return frozenset(name[0] for name in names if name[1:2].isdecimal() and name[0] in _BEFORE)
+
+    def ids_with_digits(self) -> dict[int, bool]:
+        """The ids by which a target says digits; for each whether it is one word with what stands
+        before it."""
+        return {
+            token: not name.startswith(WORD_BEGIN)
+            for token, name in enumerate(self.target.names())
+            if token not in self._without_text and _DIGIT.search(_said(name))
+        }
+
     def check_languages(self, sources: Iterable[str], targets: Iterable[str]) -> None:
         """Whether the model can be told every language that it must be told.
 
@@ -277,6 +327,77 @@ class Tokenizer:
             after=(self.eos_id,) if template is None else names.ids(template[place + 1 :], pair),
             normalizer=PunctuationNormalizer(pair.source) if normalize else None,
         )
+
+
+class _Forms:
+    """Finds `Tokenizer.forms`. Safe to use from several threads."""
+
+    def __init__(self, vocabulary: Vocabulary, unk_id: int) -> None:
+        self._vocabulary = vocabulary
+        self._unk_id = unk_id
+        self._signs: dict[str, bool] = {}
+        """Whether pieces have a digit and that before or behind it."""
+
+    def __call__(
+        self, text: str, before: str = "", behind: str = ""
+    ) -> tuple[tuple[int, ...], ...]:
+        """The ids by which a target may say `text`; see `Tokenizer.forms`."""
+        forms: dict[tuple[int, ...], None] = {}
+        signs = [sign for sign in dict.fromkeys((*_BEHIND, behind)) if self._is_joined(sign)]
+        for sign in ("", *signs):
+            alone = self._vocabulary.find(sign) if sign else None
+            joined = False
+            for context, ids_before, has_sign in self._contexts(before):
+                if joined and not has_sign:
+                    continue
+                ids = self._vocabulary.tokenize(context + text + sign)
+                if self._unk_id in ids or (sign and ids[-1] == alone):
+                    break  # or as without the sign
+                place = len(ids_before)
+                if tuple(ids[:place]) != ids_before:
+                    continue
+                if not has_sign:
+                    joined = context != ""
+                elif tuple(ids[place:]) in forms or self._is_apart(ids[place:], context):
+                    continue
+                forms[tuple(ids[place:])] = None
+        return tuple(forms)
+
+    def _contexts(self, before: str) -> Iterator[tuple[str, tuple[int, ...], bool]]:
+        """What may stand before a text, the ids of that which are none of the text's form, and
+        whether there is a sign that is one piece with the text."""
+        yield "", (), False
+        for sign in _NOT_JOINED:
+            yield sign, tuple(self._vocabulary.tokenize(sign)), False
+        if self._is_joined(before):
+            yield before, (), True
+            yield f"a{before}", tuple(self._vocabulary.tokenize("a")), True
+
+    def _is_apart(self, ids: Sequence[int], context: str) -> bool:
+        """Whether the sign before a text is a piece of its own."""
+        alone = self._vocabulary.tokenize(context)[len(context) - 1 :]
+        return list(ids[: len(alone)]) == alone
+
+    def _is_joined(self, sign: str) -> bool:
+        if not sign or sign.isalnum() or sign.isspace():
+            return False
+        known = self._signs.get(sign)
+        if known is None:
+            find = self._vocabulary.find
+            known = any(
+                find(piece) is not None
+                for digit in "0123456789"
+                for piece in (f"{digit}{sign}", f"{sign}{digit}", f"{WORD_BEGIN}{sign}{digit}")
+            )
+            if len(self._signs) < _MOST_PIECES:
+                self._signs[sign] = known
+        return known
+
+
+def _said(name: str) -> str:
+    """What a piece says; of a byte, what it says alone."""
+    byte = BYTE.fullmatch(name)
+    return name if byte is None else chr(int(byte[1], 16))
 
 
 class _TokenNames:

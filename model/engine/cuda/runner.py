@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from model.config import GenerationConfig
+from model.decoding.repeats import most_copies
 from model.engine.cuda.budget import MemoryBudget, slots_within
 from model.engine.cuda.decode_group import DecodeGroup
 from model.engine.cuda.device_model import DeviceModel
@@ -237,6 +238,8 @@ class CudaRunner:
         counters[Counter.SOURCE_LEN] = [sequence.source_len for sequence in newcomers]
         counters[Counter.GIVEN] = [len(sequence.options.target_prefix) for sequence in newcomers]
         for place, sequence in enumerate(newcomers):
+            if sequence.generation.limit_repeats:
+                counters[Counter.SOURCE_COPIES, place] = most_copies(sequence.source_ids)
             if (among := sequence.options.align_to) is not None:
                 counters[Counter.ALIGN_FIRST, place] = among.start
                 counters[Counter.ALIGN_END, place] = among.stop

@@ -18,6 +18,7 @@ from torch import Tensor
 from model.decoding.alignment import attended_places, zero_attention
 from model.decoding.candidates import best_candidates
 from model.decoding.reference import pad_sources
+from model.decoding.repeats import most_copies
 from model.decoding.search import BeamSearch, Candidate
 from model.engine.runner import FinishedSequence, StepOutcome
 from model.engine.scheduler import StepPlan
@@ -119,6 +120,7 @@ class EagerRunner:
                 eos_id=config.eos_id,
                 max_new_tokens=sequence.max_new_tokens,
                 options=sequence.options,
+                source_copies=most_copies(sequence.source_ids),
             )
             self._running[id(sequence)] = _Running(
                 sequence=sequence,
@@ -139,8 +141,9 @@ class EagerRunner:
         searches = [item.search for item in running]
         longest = max(item.sequence.source_len for item in running)
         attention = zero_attention(searches, longest, self.device)
-        candidates = self._candidates(running, self._decode(running, attention))
+        logits = self._decode(running, attention)
         places = attended_places(searches, attention)
+        candidates = self._candidates(running, logits, places)
         now = time.monotonic()
         moves: list[tuple[int, int]] = []
         for item, best, attended in zip(running, candidates, places, strict=True):
@@ -188,13 +191,18 @@ class EagerRunner:
             attention=attention,
         )
 
-    def _candidates(self, running: SequenceOf[_Running], logits: Tensor) -> list[list[Candidate]]:
+    def _candidates(
+        self, running: SequenceOf[_Running], logits: Tensor, places: list[list[int] | None]
+    ) -> list[list[Candidate]]:
         candidates: list[list[Candidate]] = []
         row = 0
         for beam_size, group in groupby(running, key=lambda item: item.search.beam_size):
             searches = [item.search for item in group]
             end = row + beam_size * len(searches)
-            candidates += best_candidates(logits[row:end], searches, self._model.config.eos_id)
+            attended = places[len(candidates) : len(candidates) + len(searches)]
+            candidates += best_candidates(
+                logits[row:end], searches, self._model.config.eos_id, attended
+            )
             row = end
         return candidates
 

@@ -26,6 +26,7 @@ struct FinishedHypothesis {
   bool stopped;
   int length, last_row;  // its steps, those of the prefix included; the row of the last one
   std::vector<std::int32_t> attended = {};
+  int missed_begin = -1, missed_step = -1;  // see LexicalConstraints::find_missed
 };
 
 class Search {
@@ -47,6 +48,7 @@ class Search {
     }
   }
 
+  int max_new_tokens() const { return max_new_tokens_; }
   // Whether the next token is the end token, whatever the predictions.
   bool end_is_forced() const {
     return options_.forced_end != 0 && num_tokens + 1 == max_new_tokens_;
