@@ -71,6 +71,7 @@ class TextOptions:
                 _check_term(name, f"`{name}[{number}]`", term)
         _check_spans(self.keep_spans)
         _check_glossary(self.glossary)
+        _check_banned(self.glossary, self.banned_terms)
         _check_unicode("target_prefix", "`target_prefix`", self.target_prefix)
         if self.target_prefix and not self.target_prefix.strip():
             raise InvalidOptionError(
@@ -191,6 +192,17 @@ def _check_glossary(entries: Iterable[GlossaryEntry]) -> None:
                 f"`glossary` must have each term once, but entries {other} and {number} are of the "
                 f"same one{'' if exact else ', case aside'}",
                 "glossary",
+            )
+
+
+def _check_banned(entries: Iterable[GlossaryEntry], banned_terms: Iterable[str]) -> None:
+    banned = {term.casefold() for term in banned_terms}
+    for number, entry in enumerate(entries):
+        if any(form.casefold() in banned for form in entry.targets):
+            raise InvalidOptionError(
+                f"`banned_terms` must not have what `glossary` asks for, but have a form of entry "
+                f"{number}",
+                "banned_terms",
             )
 
 

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
-from itertools import islice, repeat
+from functools import cache, lru_cache, partial
+from itertools import chain, islice, repeat
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakValueDictionary
+
+import numpy as np
 
 from model.batch_turns import BatchTurns
 from model.checkpoints.embedded import DEFAULT, model_directory
@@ -26,6 +28,7 @@ from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 from model.documents import Documents
 from model.errors import (
     DeadlineExceededError,
+    InvalidOptionError,
     InvalidRequestError,
     QueueFullError,
     UnsupportedLanguageError,
@@ -36,10 +39,13 @@ from model.text.alignment import (
     target_spans,
     tokens_attended,
 )
+from model.text.banned_terms import BannedTerms
 from model.text.glossary import Glossary, TermMatch
 from model.text.languages import Pair, listed
 from model.text.runs import Reading, Rendered, Replaced, RunReader
 from model.text.segmentation import Segment, SegmentedText, Segmenter
+from model.text.sentences import split_sentences
+from model.text.target_prefix import PrefixTokenizer, Seam
 from model.text.terms import TargetText, num_written, placed_terms
 from model.text.tokenizer import SourceEncoder, Tokenizer
 from model.text.word_links import WordLink, kept_words, moved
@@ -70,8 +76,13 @@ _MOST_PAIRS = 256
 _MOST_GLOSSARIES = 64
 """Glossaries that are kept, by their entries, as they are searched with."""
 
+_MOST_BANNED = 1000
+"""Banned terms of which the token sequences are kept."""
+
 _MOST_SCORE_FOR_TERMS = 1.0
 """Most of its score that a hypothesis may be worse than the best one, to be taken for its terms."""
+
+_SENTENCE_ENDS = tuple(".!?\u2026\u3002\uff01\uff1f")
 
 _T = TypeVar("_T")
 
@@ -85,14 +96,16 @@ class _Cutter:
     """The first tokens of every target."""
     encoder: SourceEncoder
     """What makes ids of them."""
-    guarded: GuardedTokens | None
-    """What only a phrase may write."""
     aligned: bool
     """Whether words are to be aligned."""
     text_options: TextOptions
     glossary: Glossary | None
     """The terms that are looked for."""
     num_hypotheses: int
+    target: str
+    """Code of the language into which they are translated."""
+    banned: tuple[tuple[int, ...], ...] = ()
+    """Token sequences that no target has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +123,12 @@ class _Cut:
     aligned: bool
     """Whether words are to be aligned."""
     num_hypotheses: int
+    given: str = ""
+    """What stands before the translation of the first segment, in place of all before it."""
+    num_given: int = 0
+    """Characters of the source that it stands for, of what is not translated any more."""
+    seam: Seam | None = None
+    """How the first segment's target begins, until it is known how it goes on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,8 +185,10 @@ class Translator:
             partial(_segmenter, tokenizer, metadata, self.max_source_tokens)
         )
         self._glossary = lru_cache(_MOST_GLOSSARIES)(Glossary)
-        self._guarded = guarded_tokens(
-            tokenizer, engine.model_config.tgt_vocab_size, placeholders=metadata.placeholders
+        self._banned_sequences = lru_cache(_MOST_BANNED)(BannedTerms(tokenizer).sequences)
+        self._prefix_tokenizer = cache(partial(PrefixTokenizer, tokenizer))
+        self._guarded = lru_cache(2)(
+            partial(guarded_tokens, tokenizer, placeholders=metadata.placeholders)
         )
         self._batch_turns = BatchTurns(
             engine.max_sources(Priority.BATCH), lambda: engine.wants_batch
@@ -278,6 +299,7 @@ class Translator:
             return _values(documents.translations(found, return_alignments))
         cut = self._cutter(self.pair(source, target), return_alignments, text_options, generation)
         segmented = _values(self._segment(texts, cut, deadline, priority, self.engine.room))
+        segmented = self._with_seam_now(segmented, generation, deadline, priority)
         futures = self._submit(segmented, generation, deadline, priority)
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
@@ -408,6 +430,12 @@ class Translator:
     ) -> tuple[list[_Cut], list[Future[SequenceResult]]]:
         steps = self._segment(texts, cut, deadline, priority, self.engine.room)
         segmented = await self._in_turns(steps)
+        seams = self._search_seam(segmented, generation, deadline, priority)
+        try:
+            await _settled(seams)
+            segmented = self._with_seam(segmented, _results(seams))
+        finally:
+            self._cancel_unfinished(seams)
         return segmented, self._submit(segmented, generation, deadline, priority)
 
     async def _in_turns(self, steps: Iterator[_T | None]) -> list[_T]:
@@ -450,6 +478,12 @@ class Translator:
         most = self.engine.max_sources(priority)
         if not room(priority):
             raise QueueFullError(f"of {most} sentences that may wait, there is room for none")
+        banned: list[tuple[int, ...]] = []
+        for term in cut.text_options.banned_terms:
+            banned += self._banned_sequences(term)
+            yield None
+        if banned:
+            cut = replace(cut, banned=tuple(banned))
         num_sentences = 0
         for index, text in enumerate(texts):
             pieces: list[Segment | str] = []
@@ -474,7 +508,7 @@ class Translator:
                 if deadline is not None and time.monotonic() > deadline:
                     raise DeadlineExceededError("the deadline passed while the texts were cut")
                 yield None
-            yield _Cut(
+            whole = _Cut(
                 text=SegmentedText.of(pieces),
                 options=options,
                 reader=cut.segmenter.reader,
@@ -483,6 +517,7 @@ class Translator:
                 aligned=cut.aligned,
                 num_hypotheses=cut.num_hypotheses,
             )
+            yield self._with_prefix(whole, cut) if cut.text_options.target_prefix else whole
 
     def _cutter(
         self,
@@ -495,11 +530,11 @@ class Translator:
             segmenter=self._segmenter(pair),
             prefix=self._tokenizer.target_prefix(pair),
             encoder=self._tokenizer.source_encoder(pair),
-            guarded=self._guarded,
             aligned=return_alignments,
             text_options=text_options,
             glossary=self._glossary(text_options.glossary) if text_options.glossary else None,
             num_hypotheses=(generation or self.generation).num_hypotheses,
+            target=pair.target,
         )
 
     def _options(self, segment: Segment, cut: _Cutter, *, aligned: bool) -> SequenceOptions:
@@ -508,7 +543,7 @@ class Translator:
         if reading is not None:
             phrases = phrases_of(reading, token_ids, encoder, self._tokenizer)
         aligned = aligned or cut.aligned
-        if self._shortlist is None and not (cut.prefix or aligned or phrases):
+        if self._shortlist is None and not (cut.prefix or aligned or phrases or cut.banned):
             return NO_OPTIONS
         shortlist = among = None
         if self._shortlist is not None:
@@ -520,8 +555,14 @@ class Translator:
             shortlist=shortlist,
             align_to=among,
             phrases=phrases,
-            guarded=cut.guarded if phrases else None,
+            guarded=self._guarded_for(reading) if reading and phrases else None,
+            banned=cut.banned,
         )
+
+    def _guarded_for(self, reading: Reading) -> GuardedTokens | None:
+        """What only a phrase of a sentence may write."""
+        vocab_size = self.engine.model_config.tgt_vocab_size
+        return self._guarded(vocab_size, digits=_has_digits(reading))
 
     def _submit(
         self,
@@ -544,6 +585,118 @@ class Translator:
             deadline=deadline,
             priority=priority,
         )
+
+    def _with_prefix(self, whole: _Cut, cut: _Cutter) -> _Cut:
+        """A text whose translation begins with what is given.
+
+        Where that has several sentences, as many of the text are not translated any more.
+        """
+        if not whole.text.segments:
+            raise InvalidOptionError(
+                "`target_prefix` must come with a text that is translated, but there is nothing to "
+                "translate in it",
+                "target_prefix",
+            )
+        given = cut.text_options.target_prefix
+        *done, last = split_sentences(given, cut.target)
+        if given[-1].isspace() and last.rstrip()[-1:] in _SENTENCE_ENDS:
+            done, last = [*done, last], ""
+        number = min(len(done), len(whole.text.segments) - 1)
+        before = "".join(done[:number])
+        last = given[len(before) :]
+        text = whole.text
+        kept = (*text.separators[: number + 1], *(each.text for each in text.segments[:number]))
+        return replace(
+            whole,
+            text=SegmentedText(
+                segments=text.segments[number:],
+                separators=("", *text.separators[number + 1 :]),
+                tail=text.tail,
+            ),
+            options=whole.options[number:],
+            terms=whole.terms[number:],
+            given=given,
+            num_given=sum(map(len, kept)),
+            seam=self._seam(last, text.segments[number].reading),
+        )
+
+    def _seam(self, begun: str, reading: Reading | None) -> Seam | None:
+        """How the target of a segment begins whose text is `begun`."""
+        if not begun.strip():
+            return None
+        if reading is not None and reading.all_caps:  # as the model writes it
+            begun = begun[:1] + begun[1:].lower()
+        return self._prefix_tokenizer().seam(begun)
+
+    def _search_seam(
+        self,
+        texts: Sequence[_Cut],
+        generation: GenerationConfig | None,
+        deadline: float | None,
+        priority: Priority,
+    ) -> list[Future[SequenceResult]]:
+        """The search for the token behind what is given, if it matters which one it is."""
+        seam = texts[0].seam if texts else None
+        if seam is None or seam.following is None:
+            return []
+        first, options = texts[0].text.segments[0], texts[0].options[0]
+        following = np.union1d(seam.following, np.int32(self.engine.model_config.eos_id))
+        prefix = options.target_prefix + seam.token_ids
+        search = replace(
+            generation or self.generation,
+            beam_size=2,
+            num_hypotheses=2,
+            forced_end=False,
+            max_new_tokens=len(prefix) + 1,
+        )
+        bound = SequenceOptions(
+            target_prefix=prefix, shortlist=following.astype(np.int32), banned=options.banned
+        )
+        return self.engine.submit(
+            [first.token_ids], search, options=[bound], deadline=deadline, priority=priority
+        )
+
+    def _with_seam(self, texts: list[_Cut], results: Sequence[SequenceResult]) -> list[_Cut]:
+        """The texts, of which the first begins with its seam and the token that was found."""
+        seam = texts[0].seam if texts else None
+        if seam is None:
+            return texts
+        first, prefix, given = texts[0], seam.token_ids, texts[0].given
+        found = (
+            hypothesis.token_ids[0]
+            for result in results
+            for hypothesis in result.hypotheses
+            if hypothesis.token_ids
+        )
+        token = next(found, None)
+        if token is not None:
+            [(surface, _)] = self._tokenizer.surfaces([token])
+            prefix += (token,)
+            more = surface[len(seam.rest) :]
+            reading = first.text.segments[0].reading
+            more = more.upper() if reading is not None and reading.all_caps else more
+            given += more.lstrip() if given[-1].isspace() else more
+        elif seam.rest:
+            prefix = self._prefix_tokenizer().whole(given)
+        options = first.options[0]
+        begun = replace(options, target_prefix=options.target_prefix + prefix)
+        first = replace(first, options=[begun, *first.options[1:]], given=given, seam=None)
+        return [first, *texts[1:]]
+
+    def _with_seam_now(
+        self,
+        texts: list[_Cut],
+        generation: GenerationConfig | None,
+        deadline: float | None,
+        priority: Priority,
+    ) -> list[_Cut]:
+        """`_with_seam` when its search is done."""
+        seams = self._search_seam(texts, generation, deadline, priority)
+        try:
+            wait(seams)
+            return self._with_seam(texts, _results(seams))
+        finally:
+            self._cancel_unfinished(seams)
 
     def _cancel_unfinished(self, futures: Iterable[Future[SequenceResult]]) -> None:
         unfinished = [future for future in futures if not future.done()]
@@ -591,6 +744,7 @@ class Translator:
         # Where there is no room now, this stream waits for it.
         steps = self._segment([text], cut, None, Priority.INTERACTIVE, self.engine.max_sources)
         segmented = _values(steps)
+        segmented = self._with_seam_now(segmented, generation, None, Priority.INTERACTIVE)
         while True:
             try:
                 futures = self._submit(segmented, generation, None, Priority.INTERACTIVE)
@@ -686,9 +840,18 @@ class Translator:
             hypothesis = _hypothesis(result, rank)
             rendered = self._rendered(cut, number, hypothesis)
             if rendered is None:
-                yield self._tokenizer.detokenize(hypothesis.token_ids).strip()
+                text = self._tokenizer.detokenize(hypothesis.token_ids).strip()
             else:
-                yield rendered.text
+                text = rendered.text
+            yield text if number else self._behind_given(cut, hypothesis) + text
+
+    def _behind_given(self, cut: _Cut, hypothesis: Hypothesis) -> str:
+        """What is given, with the space behind it."""
+        given = cut.given
+        if not given or given[-1].isspace() or not hypothesis.token_ids:
+            return given
+        begin = self._tokenizer.surfaces(hypothesis.token_ids[:1])[0][0]
+        return given + " " * begin[:1].isspace()
 
     def _rendered(self, cut: _Cut, number: int, hypothesis: Hypothesis) -> Rendered | None:
         """A translation of a segment that is not as the model writes it; None of what is."""
@@ -734,6 +897,8 @@ class Translator:
             yield from _kept(separator, source, target)
             source, target = source + len(separator), target + len(separator)
             found = _hypothesis(result, rank)
+            if number == 0 and cut.given:
+                source, target = cut.num_given, len(self._behind_given(cut, found))
             translation, links = aligned_words(
                 segment,
                 cut.encoder,
@@ -745,6 +910,11 @@ class Translator:
             yield moved(links, source, target)
             source, target = source + len(segment.text), target + len(translation)
         yield from _kept(text.tail, source, target)
+
+
+def _has_digits(reading: Reading) -> bool:
+    """Whether a translation has digits, which must be those of its source."""
+    return any(map(str.isdecimal, chain.from_iterable(chain.from_iterable(reading.forms))))
 
 
 def _kept(text: str, source: int, target: int) -> Iterator[list[WordLink]]:
