@@ -34,6 +34,8 @@ CAT = GlossaryEntry("cat", ("Katze",))
             "banned_terms",
             "must not have what `glossary` asks for",
         ),
+        ({"banned_terms": "cat"}, "banned_terms", "`banned_terms` must be a tuple, but is str"),
+        ({"glossary": (GlossaryEntry("a", "b"),)}, "glossary", "a tuple of forms, but has str"),  # type: ignore[arg-type]
         ({"target_prefix": "  "}, "target_prefix", "must have more than white space"),
         ({"format": "rtf"}, "format", "must be one of text, html, xml, markdown, but is 'rtf'"),
         ({"keep_spans": (KeptSpan(0, 2, 2),)}, "keep", "`begin` < `end`, but number 0 has 2 and 2"),
