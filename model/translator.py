@@ -582,7 +582,6 @@ def _segmenter(
         language=pair.source,
         target=pair.target,
         max_tokens=max_tokens,
-        lowercase_all_caps=metadata.lowercase_all_caps,
         placeholders=metadata.placeholders,
     )
 

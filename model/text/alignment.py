@@ -13,6 +13,7 @@ from itertools import accumulate, pairwise
 from model.text.protection import Masked
 from model.text.segmentation import Segment
 from model.text.tokenizer import SourceEncoder, Tokenizer
+from model.text.visible import origins as seen_from
 from model.text.vocabulary import PLACEHOLDER, PLACEHOLDERS
 from model.text.word_links import WordLink
 from model.text.words import Span, overlapping, words
@@ -80,14 +81,10 @@ def _begins(spans: Iterable[Span]) -> frozenset[int]:
 
 def _source_spans(segment: Segment, encoder: SourceEncoder) -> list[Span]:
     """Where in `segment.text` each of its ids is; those that are no text have empty spans."""
-    read = segment.text if segment.masked is None else segment.masked.text
-    origins = _origins_of_masked(segment.text, segment.masked)
-    if segment.all_caps:
-        lowered = [len(sign.lower()) for sign in read]
-        origins = [
-            origin for origin, count in zip(origins, lowered, strict=True) for _ in range(count)
-        ]
-        read = read.lower()
+    masked = segment.text if segment.masked is None else segment.masked.text
+    of_masked = _origins_of_masked(segment.text, segment.masked)
+    origins = [_joined(of_masked[begin:end]) for begin, end in seen_from(masked)]
+    read = segment.read
     if encoder.normalizer is not None:
         normal = encoder.normalizer.normalize(read)
         origins = [_joined(origins[begin:end]) for begin, end in _followed(normal, read)]

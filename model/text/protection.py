@@ -16,6 +16,7 @@ from string import ascii_letters
 from typing import NamedTuple
 
 from model.text.tokenizer import Tokenizer
+from model.text.visible import INVISIBLE
 from model.text.vocabulary import PLACEHOLDER, PLACEHOLDERS
 
 __all__ = ["WEB_ADDRESS", "Bounds", "Masked", "Masker", "is_mark", "longest"]
@@ -171,7 +172,7 @@ class Masker:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._writable: dict[str, bool] = {}
-        self._never_strange = set(_NEVER_STRANGE | _READ_AS.keys())
+        self._never_strange = set(_NEVER_STRANGE | _READ_AS.keys() | INVISIBLE)
 
     def mask(self, sentence: str, bounds: Bounds | None = None) -> Masked:
         """`sentence` with placeholders, for the longest spans if there are more than those.

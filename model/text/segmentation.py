@@ -23,9 +23,11 @@ from typing import NamedTuple, Self
 
 from model.errors import InvalidRequestError
 from model.text.languages import Pair
+from model.text.letter_case import LetterCase, Truecaser
 from model.text.protection import WEB_ADDRESS, Bounds, Masked, Masker, is_mark, longest
 from model.text.sentences import split_sentences
 from model.text.tokenizer import Tokenizer
+from model.text.visible import visible
 from model.text.vocabulary import PLACEHOLDERS
 
 __all__ = ["Segment", "SegmentedText", "Segmenter"]
@@ -38,8 +40,10 @@ class Segment(NamedTuple):
     """What is translated; it neither begins nor ends with white space."""
     token_ids: tuple[int, ...]
     """`text` as the encoder reads it, with the end token and those of languages."""
+    read: str = ""
+    """What `token_ids` were made of: `text` with placeholders, as it is seen and usually cased."""
     all_caps: bool = False
-    """The encoder reads small letters, and the translation is put into capitals."""
+    """The translation is put into capitals, as `text` is."""
     masked: Masked | None = None
     """What the encoder reads placeholders for; None where it knows none."""
 
@@ -123,7 +127,6 @@ _BOUNDARIES = (
 )
 """Where a sentence is best parted: behind a clause, or a word. With each, how many characters of a
 match may stand before the part that is searched."""
-_WORD = re.compile(r"[^\W\d_]+")
 _SHORT = 200
 """Characters of a sentence that is found, and looked through, within microseconds."""
 _BATCH = 1000
@@ -136,8 +139,6 @@ _MOST_NOISE = 32
 """Tokens outside the vocabulary (`Tokenizer.fallback_ids`). A sentence with more, or a part of one
 that was too long, is kept if they are more than three in four; or one in two, if two letters have
 more than three combining marks. Fully vocalised Arabic or Hebrew has less than either."""
-_SHORTEST_SHOUT = 8
-"""Letters: "DO NOT TOUCH" is one, "USA, UK" is none."""
 
 
 class Segmenter:
@@ -148,7 +149,6 @@ class Segmenter:
         language: code of the texts' language, for the rules of where sentences end.
         target: code of the language that they are translated into, for models that read it.
         max_tokens: most token ids of a segment, all that the encoder reads included.
-        lowercase_all_caps: read sentences that are all capitals in small letters.
         placeholders: read a placeholder for what is kept within a sentence.
 
     Raises:
@@ -164,7 +164,6 @@ class Segmenter:
         language: str,
         target: str = "",
         max_tokens: int,
-        lowercase_all_caps: bool = False,
         placeholders: bool = False,
     ) -> None:
         self._encoder = tokenizer.source_encoder(Pair(language, target))
@@ -176,7 +175,7 @@ class Segmenter:
         self._least_tokens = least
         self._language = language
         self._max_tokens = max_tokens
-        self._lowercase_all_caps = lowercase_all_caps
+        self._truecaser = Truecaser(tokenizer.source, language)
         self._masker = Masker(tokenizer) if placeholders else None
 
     def segment(self, text: str) -> SegmentedText:
@@ -335,9 +334,8 @@ class Segmenter:
                 kept = [(left - begin, right - begin) for left, right in kept]
             masked = self._masker.mask(core, kept)
             text = masked.text
-        if self._lowercase_all_caps and _is_all_caps(text):
-            return text.lower(), True, masked
-        return text, False, masked
+        text, case = self._truecaser.read(visible(text))
+        return text, case is LetterCase.CAPITALS, masked
 
     def _whole(
         self, core: str, read: _Read, token_ids: tuple[int, ...], *, is_part: bool
@@ -345,7 +343,7 @@ class Segmenter:
         """The segment, or its text if that is kept; None if it must be cut."""
         if len(token_ids) <= self._max_tokens:
             if self._knows(core, token_ids, is_part):
-                return Segment(core, token_ids, *read[1:])
+                return Segment(core, token_ids, *read)
             return core
         # A character of too many tokens is kept.
         return core if len(core) == 1 else None
@@ -416,14 +414,6 @@ def _says_something(text: str) -> bool:
     return any(
         found["letter"] and found[0].isalpha() for found in _ADDRESS_OR_LETTER.finditer(text)
     )
-
-
-def _is_all_caps(sentence: str) -> bool:
-    """Whether capitals are how it is said: not an abbreviation or two."""
-    if sentence.upper() != sentence:
-        return False
-    words = [word for word in _WORD.findall(sentence) if len(word) > 1]
-    return len(words) > 1 and sum(map(len, words)) >= _SHORTEST_SHOUT
 
 
 def _core(sentence: str, begin: int, end: int) -> tuple[int, int]:

@@ -46,7 +46,7 @@ class ReferenceSegmenter(Segmenter):
             if len(token_ids) <= self._max_tokens or len(core) == 1:
                 fits = len(token_ids) <= self._max_tokens
                 is_segment = fits and self._knows(core, token_ids, density > 0)
-                segment = Segment(core, token_ids, *read[1:])
+                segment = Segment(core, token_ids, *read)
                 yield segment if is_segment else core
                 yield sentence[end:last]
                 return
