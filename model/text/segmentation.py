@@ -258,7 +258,7 @@ class Segmenter:
                 pieces.append(sentence)
                 continue
             kept = bounds if core == sentence else _within(bounds, begin, end)
-            read = self._read(core, begin, kept)
+            read = self._read(core, begin, kept, is_part=False)
             drafts.append((sentence, pieces, bounds, begin, core, read))
             texts.append(read[0])
         rows = self._encoder.encode_batch(texts)
@@ -310,7 +310,7 @@ class Segmenter:
                 kept = longest(_within(bounds, begin, end))
                 to_read = len(core) - sum(right - left - 1 for left, right in kept)
                 if len(core) == 1 or not self._is_too_long(density, to_read):
-                    read = self._read(core, begin, kept)
+                    read = self._read(core, begin, kept, is_part=density > 0)
                     token_ids = self._encoder.encode(read[0])
                     piece = self._whole(core, read, token_ids, is_part=density > 0)
                     if piece is not None:
@@ -326,7 +326,7 @@ class Segmenter:
         """Whether a part of so many characters is surely cut, which need not be read for that."""
         return density * to_read >= _SURELY_TOO_MANY * self._max_tokens
 
-    def _read(self, core: str, begin: int, kept: Bounds) -> _Read:
+    def _read(self, core: str, begin: int, kept: Bounds, *, is_part: bool) -> _Read:
         """How `core`, which begins at `begin` of its sentence, is read."""
         text, masked = core, None
         if self._masker is not None:
@@ -334,8 +334,11 @@ class Segmenter:
                 kept = [(left - begin, right - begin) for left, right in kept]
             masked = self._masker.mask(core, kept)
             text = masked.text
-        text, case = self._truecaser.read(visible(text))
-        return text, case is LetterCase.CAPITALS, masked
+        text = visible(text)
+        read, case = self._truecaser.read(text)
+        if is_part and case is not LetterCase.CAPITALS:
+            read = text  # of a part, letter case says nothing about the sentence
+        return read, case is LetterCase.CAPITALS, masked
 
     def _whole(
         self, core: str, read: _Read, token_ids: tuple[int, ...], *, is_part: bool

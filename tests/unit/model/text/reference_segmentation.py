@@ -41,7 +41,7 @@ class ReferenceSegmenter(Segmenter):
         masked = sum(right - left - 1 for left, right in longest(kept))
         to_read = len(core) - masked
         if len(core) == 1 or density * to_read < _SURELY_TOO_MANY * self._max_tokens:
-            read = self._read(core, begin, longest(kept))
+            read = self._read(core, begin, longest(kept), is_part=density > 0)
             token_ids = self._encoder.encode(read[0])
             if len(token_ids) <= self._max_tokens or len(core) == 1:
                 fits = len(token_ids) <= self._max_tokens
