@@ -17,6 +17,7 @@ from model.errors import (
     DownloadError,
     EngineDeadError,
     ImportRefusedError,
+    InvalidOptionError,
     InvalidRequestError,
     PolyheadError,
     QueueFullError,
@@ -26,6 +27,7 @@ from model.errors import (
     UnsupportedLanguageError,
 )
 from model.text.word_links import WordLink
+from model.text_options import GlossaryEntry, KeptSpan, TextFormat, TextOptions
 from model.translation import FinishReason, Translation, TranslationHypothesis
 from model.translator import Translator
 
@@ -38,13 +40,18 @@ __all__ = [
     "EngineDeadError",
     "FinishReason",
     "GenerationConfig",
+    "GlossaryEntry",
     "ImportRefusedError",
+    "InvalidOptionError",
     "InvalidRequestError",
+    "KeptSpan",
     "PolyheadError",
     "Priority",
     "QueueFullError",
     "RequestCancelledError",
     "RequestFailedError",
+    "TextFormat",
+    "TextOptions",
     "TooLongForDeadlineError",
     "Translation",
     "TranslationHypothesis",

@@ -3,6 +3,7 @@
 PolyheadError
 ├── InvalidRequestError      this request cannot be served: the caller must change it
 │   ├── UnsupportedLanguageError
+│   ├── InvalidOptionError   an option of its texts breaks a rule
 │   ├── TooLongForDeadlineError  its own work would take longer than its deadline allows
 │   └── BackendUnavailableError  this machine cannot run the engine that was asked for
 ├── RequestFailedError       this request failed, the next one may succeed
@@ -30,6 +31,14 @@ class InvalidRequestError(PolyheadError, ValueError):
 
 class UnsupportedLanguageError(InvalidRequestError):
     """No loaded model translates between the two languages."""
+
+
+class InvalidOptionError(InvalidRequestError):
+    """An option of the texts breaks a rule; `field` is its name."""
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class TooLongForDeadlineError(InvalidRequestError):

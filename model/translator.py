@@ -20,6 +20,8 @@ from weakref import WeakValueDictionary
 from model.batch_turns import BatchTurns
 from model.checkpoints.embedded import DEFAULT, model_directory
 from model.config import EngineConfig, GenerationConfig, Priority
+from model.decoding.phrases import GuardedTokens, Phrase, trace
+from model.decoding.run_phrases import guarded_tokens, phrases_of
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 from model.errors import (
     DeadlineExceededError,
@@ -29,9 +31,11 @@ from model.errors import (
 )
 from model.text.alignment import aligned_words, tokens_attended
 from model.text.languages import Pair, listed
+from model.text.runs import Rendered, RunReader
 from model.text.segmentation import Segment, SegmentedText, Segmenter
 from model.text.tokenizer import SourceEncoder, Tokenizer
 from model.text.word_links import WordLink, kept_words, moved
+from model.text_options import NO_TEXT_OPTIONS, TextOptions
 from model.translation import FinishReason, Translation, TranslationHypothesis
 
 if TYPE_CHECKING:
@@ -62,8 +66,13 @@ class _Cutter:
     segmenter: Segmenter
     prefix: tuple[int, ...]
     """The first tokens of every target."""
-    aligned_by: SourceEncoder | None
-    """Their encoder, where words are to be aligned."""
+    encoder: SourceEncoder
+    """What makes ids of them."""
+    guarded: GuardedTokens | None
+    """What only a phrase may write."""
+    aligned: bool
+    """Whether words are to be aligned."""
+    text_options: TextOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +81,10 @@ class _Cut:
 
     text: SegmentedText
     options: list[SequenceOptions]
+    reader: RunReader
+    """What has read the segments."""
     aligned_by: SourceEncoder | None
-    """See `_Cutter`."""
+    """The encoder, where words are to be aligned."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +139,9 @@ class Translator:
         # Of what holds no translator: one that is let go gives its memory back at once.
         self._segmenter = lru_cache(_MOST_PAIRS)(
             partial(_segmenter, tokenizer, metadata, self.max_source_tokens)
+        )
+        self._guarded = guarded_tokens(
+            tokenizer, engine.model_config.tgt_vocab_size, placeholders=metadata.placeholders
         )
         self._batch_turns = BatchTurns(
             engine.max_sources(Priority.BATCH), lambda: engine.wants_batch
@@ -195,6 +209,7 @@ class Translator:
         deadline: float | None = None,
         priority: Priority = Priority.INTERACTIVE,
         return_alignments: bool = False,
+        text_options: TextOptions = NO_TEXT_OPTIONS,
     ) -> list[Translation]:
         """Translates texts together, and blocks until all are done or one fails.
 
@@ -207,6 +222,7 @@ class Translator:
             deadline: `time.monotonic()` seconds.
             priority: whether others go first where several wait.
             return_alignments: whether hypotheses tell which of their words is which of the text's.
+            text_options: what is kept, which terms are used, how the translation begins.
 
         Returns:
             One translation for each text, in their order.
@@ -226,7 +242,8 @@ class Translator:
         """
         _check_texts(texts)
         pair = self.pair(source, target)
-        cut = self._cutter(pair, return_alignments)
+        text_options.check_texts(texts)
+        cut = self._cutter(pair, return_alignments, text_options)
         segmented = _values(self._segment(texts, cut, deadline, priority, self.engine.room))
         futures = self._submit(segmented, generation, deadline, priority)
         try:
@@ -245,6 +262,7 @@ class Translator:
         deadline: float | None = None,
         priority: Priority = Priority.INTERACTIVE,
         return_alignments: bool = False,
+        text_options: TextOptions = NO_TEXT_OPTIONS,
     ) -> list[Translation]:
         """`translate` for an event loop, which it never holds up.
 
@@ -256,7 +274,8 @@ class Translator:
         of them: until then they cost nothing, and as many may wait as sentences of theirs may.
         """
         _check_texts(texts)
-        cut = self._cutter(self.pair(source, target), return_alignments)
+        text_options.check_texts(texts)
+        cut = self._cutter(self.pair(source, target), return_alignments, text_options)
         if priority is Priority.BATCH:
             async with self._batch_turns.turn(deadline):
                 segmented, futures = await self._begin(texts, cut, generation, deadline, priority)
@@ -278,6 +297,7 @@ class Translator:
         generation: GenerationConfig | None = None,
         window: int = 256,
         return_alignments: bool = False,
+        text_options: TextOptions = NO_TEXT_OPTIONS,
     ) -> Iterator[Translation]:
         """Translates texts as they come, in their order, with a bounded look-ahead.
 
@@ -290,12 +310,12 @@ class Translator:
             generation: how to search; None takes the model's own defaults.
             window: most texts in flight. Many keep the engine's batch full; with 1, each text is
                 answered before the next is read.
-            return_alignments: as in `translate`.
+            return_alignments, text_options: as in `translate`.
         """
         if window < 1:
             raise InvalidRequestError(f"`window` must be at least 1, but is {window}")
         _refuse_single_text(texts)
-        cut = self._cutter(self.pair(source, target), return_alignments)
+        cut = self._cutter(self.pair(source, target), return_alignments, text_options)
         return self._stream(texts, cut, generation, window)
 
     def pair(self, source: str | None, target: str | None) -> Pair:
@@ -395,25 +415,42 @@ class Translator:
                 if deadline is not None and time.monotonic() > deadline:
                     raise DeadlineExceededError("the deadline passed while the texts were cut")
                 yield None
-            yield _Cut(text=SegmentedText.of(pieces), options=options, aligned_by=cut.aligned_by)
+            yield _Cut(
+                text=SegmentedText.of(pieces),
+                options=options,
+                reader=cut.segmenter.reader,
+                aligned_by=cut.encoder if cut.aligned else None,
+            )
 
-    def _cutter(self, pair: Pair, return_alignments: bool) -> _Cutter:
+    def _cutter(self, pair: Pair, return_alignments: bool, text_options: TextOptions) -> _Cutter:
         return _Cutter(
             segmenter=self._segmenter(pair),
             prefix=self._tokenizer.target_prefix(pair),
-            aligned_by=self._tokenizer.source_encoder(pair) if return_alignments else None,
+            encoder=self._tokenizer.source_encoder(pair),
+            guarded=self._guarded,
+            aligned=return_alignments,
+            text_options=text_options,
         )
 
     def _options(self, segment: Segment, cut: _Cutter) -> SequenceOptions:
-        encoder, token_ids = cut.aligned_by, segment.token_ids
-        if self._shortlist is None and not cut.prefix and encoder is None:
+        encoder, token_ids, reading = cut.encoder, segment.token_ids, segment.reading
+        phrases: tuple[Phrase, ...] = ()
+        if reading is not None:
+            phrases = phrases_of(reading, token_ids, encoder, self._tokenizer)
+        if self._shortlist is None and not (cut.prefix or cut.aligned or phrases):
             return NO_OPTIONS
         shortlist = among = None
         if self._shortlist is not None:
             shortlist = self._shortlist.candidates(token_ids, self.engine.model_config)
-        if encoder is not None:
+        if cut.aligned or any(phrase.places is not None for phrase in phrases):
             among = range(len(encoder.before), len(token_ids) - len(encoder.after))
-        return SequenceOptions(target_prefix=cut.prefix, shortlist=shortlist, align_to=among)
+        return SequenceOptions(
+            target_prefix=cut.prefix,
+            shortlist=shortlist,
+            align_to=among,
+            phrases=phrases,
+            guarded=cut.guarded if phrases else None,
+        )
 
     def _submit(
         self,
@@ -443,7 +480,9 @@ class Translator:
     ) -> Iterator[Translation]:
         in_flight: deque[_InFlight] = deque()
         try:
-            for text in texts:
+            for number, text in enumerate(texts):
+                if number and cut.text_options.target_prefix:
+                    cut.text_options.check_texts([text] * 2)
                 in_flight.append(self._launch(text, cut, generation, in_flight))
                 while in_flight and (len(in_flight) >= window or in_flight[0].done):
                     yield self._land(in_flight)
@@ -505,12 +544,12 @@ class Translator:
         hypotheses: list[TranslationHypothesis] = []
         for rank in range(max(len(result.hypotheses) for result in results)):
             parts: list[str] = []
-            for part in text.joined(self._translated(results, rank)):
+            for part in text.joined(self._translated(cut, results, rank)):
                 parts.append(part)
                 yield None
             links: list[WordLink] | None = None if cut.aligned_by is None else []
             if cut.aligned_by is not None and links is not None:
-                for of_part in self._aligned(text, cut.aligned_by, results, rank):
+                for of_part in self._aligned(cut, cut.aligned_by, results, rank):
                     links += of_part
                     yield None
             hypotheses.append(
@@ -539,28 +578,49 @@ class Translator:
             ),
         )
 
-    def _translated(self, results: Sequence[SequenceResult], rank: int) -> Iterator[str]:
-        for result in results:
+    def _translated(self, cut: _Cut, results: Sequence[SequenceResult], rank: int) -> Iterator[str]:
+        for segment, options, result in zip(cut.text.segments, cut.options, results, strict=True):
             token_ids = _hypothesis(result, rank).token_ids
-            yield self._tokenizer.detokenize(token_ids).strip()
+            rendered = self._rendered(cut, segment, options, token_ids)
+            if rendered is None:
+                yield self._tokenizer.detokenize(token_ids).strip()
+            else:
+                yield rendered.text
+
+    def _rendered(
+        self, cut: _Cut, segment: Segment, options: SequenceOptions, token_ids: Sequence[int]
+    ) -> Rendered | None:
+        """A translation of what is not read as it is; None of what is."""
+        if segment.reading is None:
+            return None
+        spans = trace(token_ids, options)
+        return cut.reader.rendered(segment.reading, token_ids, spans)
 
     def _aligned(
         self,
-        text: SegmentedText,
+        cut: _Cut,
         encoder: SourceEncoder,
         results: Sequence[SequenceResult],
         rank: int,
     ) -> Iterator[list[WordLink]]:
         """The links of a text and its translation, part by part."""
         shifted = self.engine.model_config.alignment_shifted
+        text = cut.text
         source = target = 0
-        for separator, segment, result in zip(text.separators, text.segments, results, strict=True):
+        for separator, segment, options, result in zip(
+            text.separators, text.segments, cut.options, results, strict=True
+        ):
             yield from _kept(separator, source, target)
             source, target = source + len(separator), target + len(separator)
             found = _hypothesis(result, rank)
             attended = tokens_attended(found.attended, len(found.token_ids), shifted=shifted)
             translation, links = aligned_words(
-                segment, encoder, self._tokenizer, found.token_ids, attended
+                segment,
+                encoder,
+                self._tokenizer,
+                found.token_ids,
+                attended,
+                self._rendered(cut, segment, options, found.token_ids),
             )
             yield moved(links, source, target)
             source, target = source + len(segment.text), target + len(translation)

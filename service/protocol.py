@@ -12,6 +12,7 @@ from typing import Any
 
 from model.config import GenerationConfig, Priority
 from model.text.languages import Languages
+from model.text_options import NO_TEXT_OPTIONS, TextOptions
 from model.translation import Translation
 
 __all__ = ["HostedModel", "LoadedModel", "ModelInfo", "TranslateCall", "TranslateReply"]
@@ -65,6 +66,8 @@ class TranslateCall:
     priority: Priority = Priority.INTERACTIVE
     return_alignments: bool = False
     """Whether translations tell which of their words is which of the text's."""
+    text_options: TextOptions = NO_TEXT_OPTIONS
+    """What is kept, which terms are used, how the translation begins."""
 
 
 @dataclass(frozen=True, kw_only=True)

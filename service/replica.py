@@ -105,6 +105,7 @@ class TranslatorReplica:
                     deadline=deadline,
                     priority=call.priority,
                     return_alignments=call.return_alignments,
+                    text_options=call.text_options,
                 )
         self._metrics.of(call.model.id).observe_translations(translations)
         trace_phases(translations)

@@ -78,6 +78,18 @@ class Limits(_Section):
     """Most translations of one text a request may ask for."""
     max_new_tokens: int = Field(default=512, ge=1)
     """Longest translation of one sentence a request may ask for, in tokens."""
+    max_glossary_entries: int = Field(default=1000, ge=0, le=10_000)
+    """Most terms in the glossary of a request."""
+    max_term_forms: int = Field(default=20, ge=1)
+    """Most translations of a term, of which the model takes the one that fits."""
+    max_term_chars: int = Field(default=100, ge=1)
+    """Longest term, translation of a term, string that is kept, and banned term, in characters."""
+    max_kept: int = Field(default=200, ge=0, le=10_000)
+    """Most strings and spans that a request may ask to keep."""
+    max_banned_terms: int = Field(default=50, ge=0, le=1000)
+    """Most terms that a request may ban from its translations."""
+    max_prefix_chars: int = Field(default=1000, ge=0)
+    """Longest beginning of a translation that a request may give, in characters."""
     request_timeout_seconds: float = Field(default=120.0, gt=0, le=3600)
     """Time a translation may take; the header x-request-timeout-seconds may ask for less."""
     body_timeout_seconds: float = Field(default=30.0, gt=0, le=3600)

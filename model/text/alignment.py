@@ -1,20 +1,21 @@
 """From aligned tokens to aligned words: pairs of spans of a text and of its translation.
 
-Between a text and the ids that are read of it stand placeholders, small letters and plain
-punctuation; between the ids that are written and the translation, placeholders and capitals. Here
+Between a text and the ids that are read of it stand marks, small letters and plain punctuation;
+between the ids that are written and the translation, final strings and capitals. Here
 each character is followed through all of them. It costs time, and only who asks for it pays.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate
 
-from model.text.protection import Masked
+from model.text.runs import Reading, Rendered
 from model.text.segmentation import Segment
 from model.text.tokenizer import SourceEncoder, Tokenizer
 from model.text.visible import origins as seen_from
-from model.text.vocabulary import PLACEHOLDER, PLACEHOLDERS
+from model.text.visible import visible
 from model.text.word_links import WordLink
 from model.text.words import Span, overlapping, words
 
@@ -44,6 +45,7 @@ def aligned_words(
     tokenizer: Tokenizer,
     token_ids: Sequence[int],
     attended: Sequence[int],
+    rendered: Rendered | None,
 ) -> tuple[str, list[WordLink]]:
     """A segment's translation, and its words with those of `segment.text`, both in order.
 
@@ -53,13 +55,15 @@ def aligned_words(
         tokenizer: of the model.
         token_ids: of the translation.
         attended: the place in the segment's ids of each of them.
+        rendered: the translation, if the segment is not read as it is.
     """
     source_spans = _source_spans(segment, encoder)
-    text, target_spans, kept = _target_spans(segment, tokenizer, token_ids)
-    whole = [] if segment.masked is None else list(segment.masked.bounds)
+    text, target_spans = _target_spans(tokenizer, token_ids, rendered)
+    fixed = _fixed(segment.reading, rendered)
+    whole = [source for source, _ in fixed]
+    kept = [target for _, target in fixed]
     source_words = words(segment.text, whole=whole, boundaries=_begins(source_spans))
     target_words = words(text, whole=sorted(kept), boundaries=_begins(target_spans))
-    fixed = set(zip(whole, kept, strict=True))
     protected_sources, protected_targets = set(whole), set(kept)
     links = {WordLink(*pair) for pair in fixed}
     for target_span, place in zip(target_spans, attended, strict=True):
@@ -72,6 +76,18 @@ def aligned_words(
     return text, sorted(links)
 
 
+def _fixed(reading: Reading | None, rendered: Rendered | None) -> list[tuple[Span, Span]]:
+    """Where each run is in the source and in the translation."""
+    if reading is None or rendered is None:
+        return []
+    found = {part.run: (part.begin, part.end) for part in rendered.parts if part.run is not None}
+    return [
+        ((run.begin, run.end), found[number])
+        for number, run in enumerate(reading.runs)
+        if number in found
+    ]
+
+
 def _begins(spans: Iterable[Span]) -> frozenset[int]:
     return frozenset(begin for begin, _ in spans)
 
@@ -81,10 +97,11 @@ def _begins(spans: Iterable[Span]) -> frozenset[int]:
 
 def _source_spans(segment: Segment, encoder: SourceEncoder) -> list[Span]:
     """Where in `segment.text` each of its ids is; those that are no text have empty spans."""
-    masked = segment.text if segment.masked is None else segment.masked.text
-    of_masked = _origins_of_masked(segment.text, segment.masked)
-    origins = [_joined(of_masked[begin:end]) for begin, end in seen_from(masked)]
-    read = segment.read
+    reading = segment.reading
+    read = segment.text if reading is None else reading.text
+    origins = [(place, place + 1) for place in range(len(read))]
+    if reading is not None:
+        origins = _origins(reading)
     if encoder.normalizer is not None:
         normal = encoder.normalizer.normalize(read)
         origins = [_joined(origins[begin:end]) for begin, end in _followed(normal, read)]
@@ -94,21 +111,49 @@ def _source_spans(segment: Segment, encoder: SourceEncoder) -> list[Span]:
     return [*[(0, 0)] * before, *spans, *[(0, 0)] * after]
 
 
-def _origins_of_masked(text: str, masked: Masked | None) -> list[Span]:
-    """Where in `text` each character of the masked one comes from."""
-    if masked is None or (not masked.bounds and masked.text == text):
-        return [(place, place + 1) for place in range(len(text))]
-    parts = PLACEHOLDER.split(masked.text) if masked.bounds else [masked.text]
+def _origins(reading: Reading) -> list[Span]:
+    """Where in the sentence each character that is read of it comes from."""
     origins: list[Span] = []
-    bounds = [(0, 0), *masked.bounds, (len(text), len(text))]
-    for number, ((_, begin), (end, behind)) in enumerate(pairwise(bounds)):
-        part = parts[2 * number]
+    sentence = reading.sentence
+    at = place = 0
+    ends = [(len(sentence), len(sentence))]
+    for (begin, end), (first, last) in zip(
+        [*((run.begin, run.end) for run in reading.runs), *ends],
+        [*reading.places, (len(reading.text), len(reading.text))],
+        strict=True,
+    ):
+        part = sentence[at:begin]
         origins += [
-            (begin + left, begin + right) for left, right in _followed(part, text[begin:end])
+            (at + left, at + right)
+            for left, right in _origins_of_part(reading.text[place:first], part)
         ]
-        if end < behind:
-            origins.append((end, behind))
+        origins += [(begin, end)] * (last - first)
+        at, place = end, last
     return origins
+
+
+def _origins_of_part(read: str, part: str) -> list[Span]:
+    """Where in `part` each character is from that is read of it."""
+    seen = seen_from(part)
+    followed = _followed(_caseless(read), _caseless(visible(part)))
+    return [
+        _joined(seen[begin:end]) if begin < end else _between(seen, begin)
+        for begin, end in followed
+    ]
+
+
+def _between(spans: Sequence[Span], place: int) -> Span:
+    """An empty span before the one at `place`."""
+    at = spans[place][0] if place < len(spans) else spans[-1][1] if spans else 0
+    return at, at
+
+
+def _caseless(text: str) -> str:
+    """In small letters, as long as before."""
+    small = text.lower()
+    if len(small) == len(text):
+        return small
+    return "".join(sign.lower() if len(sign.lower()) == 1 else sign for sign in text)
 
 
 def _followed(text: str, origin: str) -> list[Span]:
@@ -144,21 +189,33 @@ def _difference(text: str, place: int, origin: str, at: int) -> tuple[int, bool]
 
 
 def _target_spans(
-    segment: Segment, tokenizer: Tokenizer, token_ids: Sequence[int]
-) -> tuple[str, list[Span], list[Span]]:
-    """The translation, where in it each id is, and where what the placeholders stand for is."""
-    written = tokenizer.detokenize(token_ids).strip()
-    spans = _found(tokenizer.surfaces(token_ids), written)
-    if segment.all_caps:
-        ends = [0, *accumulate(len(sign.upper()) for sign in written)]
-        spans = [(ends[begin], ends[end]) for begin, end in spans]
-        written = written.upper()
-    if segment.masked is None:
-        return written, spans, []
-    filled = segment.masked.filled(written)
-    places, kept = _places_in_filled(written, segment.masked, filled)
-    spans = [_joined(places[begin:end]) for begin, end in spans]
-    return filled, spans, kept
+    tokenizer: Tokenizer, token_ids: Sequence[int], rendered: Rendered | None
+) -> tuple[str, list[Span]]:
+    """The translation, and where in it each id is."""
+    surfaces = tokenizer.surfaces(token_ids)
+    if rendered is None:
+        written = tokenizer.detokenize(token_ids).strip()
+        return written, _found(surfaces, written)
+    spans: list[Span] = []
+    ends = list(accumulate(count for _, count in surfaces))
+    for part in rendered.parts:
+        if part.first == part.last:
+            continue
+        spans += [(part.begin, part.begin)] * (part.first - len(spans))  # what was left out
+        if part.run is not None:
+            spans += [(part.begin, part.end)] * (part.last - part.first)
+            continue
+        some = surfaces[bisect_right(ends, part.first) : bisect_right(ends, part.last)]
+        text = rendered.text[part.begin : part.end]
+        found = _found(some, text) if not rendered.all_caps else _found_capitals(some, text)
+        spans += [(part.begin + begin, part.begin + end) for begin, end in found]
+    end = len(rendered.text)
+    return rendered.text, [*spans, *[(end, end)] * (len(token_ids) - len(spans))]
+
+
+def _found_capitals(surfaces: Iterable[tuple[str, int]], text: str) -> list[Span]:
+    """`_found` of what is put into capitals, which may have more letters."""
+    return _found([(surface.upper(), count) for surface, count in surfaces], text)
 
 
 def _found(surfaces: Iterable[tuple[str, int]], text: str) -> list[Span]:
@@ -174,30 +231,6 @@ def _found(surfaces: Iterable[tuple[str, int]], text: str) -> list[Span]:
                 at = place + 1
         spans += [(at if begin is None else begin, at)] * count
     return spans
-
-
-def _places_in_filled(written: str, masked: Masked, filled: str) -> tuple[list[Span], list[Span]]:
-    """Where in `filled` each character of `written` is, and each span of `masked`."""
-    waiting = dict(zip(PLACEHOLDERS, enumerate(masked.spans), strict=False))
-    kept: list[Span] = [(0, 0)] * len(masked.bounds)
-    places: list[Span] = []
-    at = 0
-    takes_out = bool(masked.bounds) or bool(PLACEHOLDER.search(written))
-    for sign in written:
-        if takes_out and sign in PLACEHOLDERS:
-            number, span = waiting.pop(sign, (-1, None))
-            length = 0 if span is None else len(span)
-            if span is not None:
-                kept[number] = (at, at + length)
-        else:
-            length = int(filled.startswith(sign, at))
-        places.append((at, at + length))
-        at += length
-    for number, span in waiting.values():
-        at += int(at > 0)  # a space
-        kept[number] = (at, at + len(span))
-        at += len(span)
-    return places, kept
 
 
 def _joined(spans: Sequence[Span]) -> Span:

@@ -9,9 +9,11 @@ every model, whatever it was trained on.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from enum import Enum
 
 from model.text.vocabulary import Vocabulary
+from model.text.words import Span
 
 __all__ = ["LetterCase", "Truecaser", "letter_case"]
 
@@ -28,6 +30,10 @@ _SHORTEST_TITLED_WORD = 4
 """Letters: in Title Case, shorter words may be small."""
 _NOUNS_ARE_CAPITALISED = frozenset({"de", "lb"})
 _DOTLESS_I = frozenset({"tr", "az"})
+
+
+_NO_LETTER = "\ue00f"
+"""For private use."""
 
 
 class LetterCase(Enum):
@@ -51,11 +57,20 @@ class Truecaser:
         self._titles = base not in _NOUNS_ARE_CAPITALISED
         self._usual = _UsualCase(vocabulary, dotless=base in _DOTLESS_I)
 
-    def read(self, sentence: str) -> tuple[str, LetterCase | None]:
+    def read(self, sentence: str, kept: Sequence[Span] = ()) -> tuple[str, LetterCase | None]:
         """`sentence` as it is better read, as long as it is, and how all of it was written.
 
         None and the sentence itself where its letter case tells words apart.
+
+        Args:
+            kept: parts whose letters do not count, and stay; in order.
         """
+        if not kept:
+            return self._read(sentence)
+        read, case = self._read(_with(sentence, kept, _NO_LETTER * len(sentence)))
+        return _with(read, kept, sentence), case
+
+    def _read(self, sentence: str) -> tuple[str, LetterCase | None]:
         parts = _WORD.split(sentence)
         words = parts[1::2]
         case = letter_case(sentence, words)
@@ -151,6 +166,16 @@ def letter_case(sentence: str, words: list[str]) -> LetterCase | None:
     long = [word for word in words if len(word) >= _SHORTEST_TITLED_WORD]
     titled = len(long) > 1 and all(word.istitle() for word in long)
     return LetterCase.TITLE if titled and words[0][:1].isupper() else None
+
+
+def _with(text: str, spans: Sequence[Span], other: str) -> str:
+    """`text` with what another one has in its spans."""
+    parts: list[str] = []
+    at = 0
+    for begin, end in spans:
+        parts += (text[at:begin], other[begin:end])
+        at = end
+    return "".join([*parts, text[at:]])
 
 
 def _capital(word: str) -> str:

@@ -13,13 +13,12 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 from string import ascii_letters
-from typing import NamedTuple
 
 from model.text.tokenizer import Tokenizer
 from model.text.visible import INVISIBLE
-from model.text.vocabulary import PLACEHOLDER, PLACEHOLDERS
+from model.text.vocabulary import PLACEHOLDERS
 
-__all__ = ["WEB_ADDRESS", "Bounds", "Masked", "Masker", "is_mark", "longest"]
+__all__ = ["WEB_ADDRESS", "Bounds", "Protection", "is_mark"]
 
 _HINT = re.compile(r"[#<&{%\\/_`$\uE000-\uE00A]|@(?<![\w/&@]@)[A-Za-z_]|\.[\w-]|www\.|--|localhost")
 """Without any of these there is no match of `_KEPT`, which takes several times as long."""
@@ -114,55 +113,15 @@ _RARE = frozenset(PLACEHOLDERS).union(_READ_AS)
 _NEVER_STRANGE = frozenset(ascii_letters + "ẞ\n")
 """Letters that a small vocabulary may lack, for which no word is foreign, and the end of a line."""
 _MOST_CHARACTERS = 20_000
-"""Strings for which a masker remembers whether the vocabulary has them."""
+"""Strings of which it is remembered whether the vocabulary has them."""
 
 
 Bounds = Sequence[tuple[int, int]]
 """Where spans of a sentence that are kept begin and end: in order, none touching another."""
 
 
-class Masked(NamedTuple):
-    """A sentence with placeholders, and what they stand for."""
-
-    text: str
-    sentence: str
-    bounds: Bounds = ()
-    """At most as many as there are placeholders; the first is the first one's."""
-
-    @property
-    def spans(self) -> list[str]:
-        """What each placeholder stands for."""
-        return [self.sentence[begin:end] for begin, end in self.bounds]
-
-    def filled(self, translation: str) -> str:
-        """The translation of `text` with each span once: where its placeholder is first, or at the
-        end where the translation has lost it. Placeholders of no span are left out.
-        """
-        first, *rest = PLACEHOLDER.split(translation)
-        if not rest and not self.bounds:
-            return translation
-        sentence = self.sentence
-        waiting = dict(zip(PLACEHOLDERS, self.bounds, strict=False))
-        filled = first
-        for mark, behind in zip(rest[::2], rest[1::2], strict=True):
-            bound = waiting.pop(mark, None)
-            if bound is None:
-                behind = behind if filled else behind.lstrip()
-                filled = (filled if behind[:1].isalnum() else filled.rstrip()) + behind
-                continue
-            begin, end = bound
-            # 5 € was €5 and stays apart; <b>5 was joined and is.
-            if _alike(sentence[begin - 1 : begin], filled.rstrip()[-1:]):
-                filled = filled.rstrip()
-            if _alike(sentence[end : end + 1], behind.lstrip()[:1]):
-                behind = behind.lstrip()
-            filled += sentence[begin:end] + behind
-        lost = (sentence[begin:end] for begin, end in waiting.values())
-        return " ".join(filter(None, [filled, *lost]))
-
-
-class Masker:
-    """Puts placeholders into sentences. Safe to use from several threads.
+class Protection:
+    """Finds what stays as it is in sentences. Safe to use from several threads.
 
     Args:
         tokenizer: the model's. What it can only write as bytes is kept as well: signs, and names
@@ -174,61 +133,9 @@ class Masker:
         self._writable: dict[str, bool] = {}
         self._never_strange = set(_NEVER_STRANGE | _READ_AS.keys() | INVISIBLE)
 
-    def mask(self, sentence: str, bounds: Bounds | None = None) -> Masked:
-        """`sentence` with placeholders, for the longest spans if there are more than those.
-
-        Args:
-            bounds: the `bounds` of the sentence, or of a longer one for this part of it.
-        """
-        chosen = longest(self.bounds(sentence) if bounds is None else bounds)
-        if not chosen and _RARE.isdisjoint(sentence):
-            return Masked(sentence, sentence)
-        return Masked(self._masked(sentence, chosen, PLACEHOLDERS), sentence, tuple(chosen))
-
-    def mask_pair(self, source: str, target: str, first: int = 0) -> tuple[str, str]:
-        """Both sides with the same placeholders for the same spans; unchanged if one lacks any.
-
-        Args:
-            first: the placeholder to begin with, or an earlier one if too few are left then.
-        """
-        bounds = [self.bounds(side) for side in (source, target)]
-        left = [source[begin:end] for begin, end in bounds[0]]
-        found = [target[begin:end] for begin, end in bounds[1]]
-        if not 0 < len(left) <= len(PLACEHOLDERS) or sorted(left) != sorted(found):
-            return source, target
-        first = min(first, len(PLACEHOLDERS) - len(left))
-        marks = list(PLACEHOLDERS[first : first + len(left)])
-        masked = self._masked(source, bounds[0], marks)
-        order = []
-        for text in found:
-            place = left.index(text)
-            order.append(marks.pop(place))
-            del left[place]
-        return masked, self._masked(target, bounds[1], order)
-
-    def _masked(self, sentence: str, bounds: Bounds, marks: Sequence[str]) -> str:
-        read_as = self._read_as(sentence)
-        if not bounds:
-            return sentence.translate(read_as) if read_as else sentence
-        parts: list[str] = []
-        at = 0
-        for mark, (begin, end) in zip(marks, bounds, strict=False):
-            # A word's pieces are others where no space stands before it.
-            parts += (
-                sentence[at:begin],
-                " " if sentence[begin - 1 : begin].isalnum() else "",
-                mark,
-                " " if sentence[end : end + 1].isalnum() else "",
-            )
-            at = end
-        parts.append(sentence[at:])
-        if read_as:
-            parts[::4] = [part.translate(read_as) for part in parts[::4]]
-        return "".join(parts)
-
-    def _read_as(self, sentence: str) -> dict[int, str]:
+    def read_as(self, sentence: str) -> dict[int, str]:
         """Common signs for those of `sentence` that the vocabulary lacks, and nothing for the
-        placeholders that it brings itself where there were none left to stand for them.
+        placeholders that it brings itself where there were no marks left to stand for them.
         """
         if _RARE.isdisjoint(sentence):
             return {}
@@ -336,15 +243,6 @@ def _strange_signs(sentence: str, strange: set[str]) -> list[tuple[int, int]]:
     return [match.span() for match in _STAND_INS.finditer("".join(parts))]
 
 
-def longest(bounds: Bounds) -> Bounds:
-    """The longest of `bounds`, in their order: as many as there are placeholders."""
-    if len(bounds) <= len(PLACEHOLDERS):
-        return bounds
-    lengths = [begin - end for begin, end in bounds]
-    chosen = sorted(range(len(bounds)), key=lengths.__getitem__)[: len(PLACEHOLDERS)]
-    return [bounds[number] for number in sorted(chosen)]
-
-
 def _is_foreign(word: str, strange: set[str], is_shouted: bool) -> bool:
     """Whether it is a name, or most of its letters are strange."""
     if word[0].isupper() and not is_shouted:
@@ -361,12 +259,3 @@ def is_mark(sign: str) -> bool:
 def _is_star_of_word(sentence: str, place: int) -> bool:
     """Whether the star is that of a German word for all genders."""
     return sentence[place - 1 : place].isalpha() and sentence.startswith("in", place + 1)
-
-
-def _alike(one: str, other: str) -> bool:
-    """Whether both are letters, or digits and the like, or other signs, and neither is white."""
-    return bool(one.strip() and other.strip()) and _kind(one) == _kind(other)
-
-
-def _kind(sign: str) -> tuple[bool, bool]:
-    return sign.isalpha(), sign.isnumeric()

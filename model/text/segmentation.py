@@ -18,17 +18,17 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate, chain
 from typing import NamedTuple, Self
 
 from model.errors import InvalidRequestError
 from model.text.languages import Pair
 from model.text.letter_case import LetterCase, Truecaser
-from model.text.protection import WEB_ADDRESS, Bounds, Masked, Masker, is_mark, longest
+from model.text.protection import WEB_ADDRESS, Protection, is_mark
+from model.text.runs import NO_RUNS, Reading, Run, RunReader, Runs
 from model.text.sentences import split_sentences
 from model.text.tokenizer import Tokenizer
 from model.text.visible import visible
-from model.text.vocabulary import PLACEHOLDERS
 
 __all__ = ["Segment", "SegmentedText", "Segmenter"]
 
@@ -40,17 +40,8 @@ class Segment(NamedTuple):
     """What is translated; it neither begins nor ends with white space."""
     token_ids: tuple[int, ...]
     """`text` as the encoder reads it, with the end token and those of languages."""
-    read: str = ""
-    """What `token_ids` were made of: `text` with placeholders, as it is seen and usually cased."""
-    all_caps: bool = False
-    """The translation is put into capitals, as `text` is."""
-    masked: Masked | None = None
-    """What the encoder reads placeholders for; None where it knows none."""
-
-    def rendered(self, translation: str) -> str:
-        """The translation of `token_ids` as that of `text`."""
-        translation = translation.upper() if self.all_caps else translation
-        return translation if self.masked is None else self.masked.filled(translation)
+    reading: Reading | None = None
+    """How the encoder reads `text`; None: as it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,10 +76,8 @@ class SegmentedText:
 
     def joined(self, translations: Iterable[str]) -> Iterator[str]:
         """The parts of `join`: one for each segment, as its translation is read, and the tail."""
-        for separator, segment, translation in zip(
-            self.separators, self.segments, translations, strict=True
-        ):
-            yield separator + segment.rendered(translation)
+        for separator, translation in zip(self.separators, translations, strict=True):
+            yield separator + translation
         yield self.tail
 
 
@@ -149,7 +138,7 @@ class Segmenter:
         language: code of the texts' language, for the rules of where sentences end.
         target: code of the language that they are translated into, for models that read it.
         max_tokens: most token ids of a segment, all that the encoder reads included.
-        placeholders: read a placeholder for what is kept within a sentence.
+        placeholders: whether the model was trained to read one for what is kept within a sentence.
 
     Raises:
         InvalidRequestError: `max_tokens` leaves no room for a token besides the end token and
@@ -176,7 +165,9 @@ class Segmenter:
         self._language = language
         self._max_tokens = max_tokens
         self._truecaser = Truecaser(tokenizer.source, language)
-        self._masker = Masker(tokenizer) if placeholders else None
+        self._protection = Protection(tokenizer)
+        self.reader = RunReader(tokenizer, placeholders=placeholders)
+        """Reads what is cut, and puts the translations of segments together."""
 
     def segment(self, text: str) -> SegmentedText:
         """Cuts `text`.
@@ -248,25 +239,25 @@ class Segmenter:
 
     def _cut_short(self, sentences: dict[str, list[Segment | str]]) -> None:
         """Adds the pieces of short sentences, most of which are one segment."""
-        drafts: list[tuple[str, list[Segment | str], Bounds, int, str, _Read]] = []
+        drafts: list[tuple[str, list[Segment | str], Runs, int, str, Reading | None]] = []
         texts: list[str] = []
-        all_bounds = self._bounds(list(sentences))
-        for (sentence, pieces), bounds in zip(sentences.items(), all_bounds, strict=True):
+        all_runs = self._runs(list(sentences))
+        for (sentence, pieces), runs in zip(sentences.items(), all_runs, strict=True):
             begin, end = _core(sentence, 0, len(sentence))
             core = sentence[begin:end]
             if not _says_something(core):
                 pieces.append(sentence)
                 continue
-            kept = bounds if core == sentence else _within(bounds, begin, end)
-            read = self._read(core, begin, kept, is_part=False)
-            drafts.append((sentence, pieces, bounds, begin, core, read))
-            texts.append(read[0])
+            kept = runs if core == sentence else _within(runs, begin, end)
+            reading = self._read(core, begin, kept, is_part=False)
+            drafts.append((sentence, pieces, runs, begin, core, reading))
+            texts.append(core if reading is None else reading.text)
         rows = self._encoder.encode_batch(texts)
         for draft, token_ids in zip(drafts, rows, strict=True):
-            sentence, pieces, bounds, begin, core, read = draft
-            piece = self._whole(core, read, token_ids, is_part=False)
+            sentence, pieces, runs, begin, core, reading = draft
+            piece = self._whole(core, reading, token_ids, is_part=False)
             if piece is None:
-                pieces.extend(self._segments(sentence, bounds))
+                pieces.extend(self._segments(sentence, runs))
             elif len(core) == len(sentence):
                 pieces.append(piece)
             else:
@@ -275,21 +266,26 @@ class Segmenter:
     def _cut_long(self, sentence: str, pieces: list[Segment | str]) -> Iterator[Segment | str]:
         """The pieces of a long sentence as they are found, which are added to `pieces`."""
         yield ""  # it took its time to be found
-        [bounds] = self._bounds([sentence])
+        [runs] = self._runs([sentence])
         yield ""  # and what is to be kept in it
-        for piece in self._segments(sentence, bounds):
+        for piece in self._segments(sentence, runs):
             pieces.append(piece)
             yield piece
 
-    def _bounds(self, sentences: Sequence[str]) -> Sequence[Bounds]:
-        """Where spans to be kept are in each of some sentences."""
-        if self._masker is None:
-            return [()] * len(sentences)
-        return self._masker.bounds_batch(sentences)
+    def _runs(self, sentences: Sequence[str]) -> Sequence[Runs]:
+        """What is not the model's to translate in each of some sentences."""
+        if not self.reader.marks:
+            return [NO_RUNS] * len(sentences)
+        return [
+            [Run(begin, end, final=sentence[begin:end]) for begin, end in bounds]
+            for sentence, bounds in zip(
+                sentences, self._protection.bounds_batch(sentences), strict=True
+            )
+        ]
 
-    def _segments(self, sentence: str, bounds: Bounds) -> Iterator[Segment | str]:
+    def _segments(self, sentence: str, runs: Runs) -> Iterator[Segment | str]:
         """The pieces of a sentence that may be too long."""
-        most_masked = len(PLACEHOLDERS) * max((end - begin - 1 for begin, end in bounds), default=0)
+        saved = [0, *accumulate(map(_saved, runs))]
         # In the order of the text from the last one on; parts with the tokens per character read,
         # in what they are a part of, or 0 if unknown.
         left: list[str | tuple[int, int, float]] = [(0, len(sentence), 0.0)]
@@ -306,53 +302,64 @@ class Segmenter:
                 continue
             if first < begin:
                 yield sentence[first:begin]
-            if len(core) == 1 or not self._is_too_long(density, len(core) - most_masked):
-                kept = longest(_within(bounds, begin, end))
-                to_read = len(core) - sum(right - left - 1 for left, right in kept)
+            most_saved = saved[bisect_left(runs, (end,))] - saved[bisect_left(runs, (begin,))]
+            if len(core) == 1 or not self._is_too_long(density, len(core) - most_saved):
+                kept = self.reader.chosen(_within(runs, begin, end))
+                to_read = len(core) - sum(map(_saved, kept))
                 if len(core) == 1 or not self._is_too_long(density, to_read):
-                    read = self._read(core, begin, kept, is_part=density > 0)
-                    token_ids = self._encoder.encode(read[0])
-                    piece = self._whole(core, read, token_ids, is_part=density > 0)
+                    reading = self._read(core, begin, kept, is_part=density > 0)
+                    token_ids = self._encoder.encode(core if reading is None else reading.text)
+                    piece = self._whole(core, reading, token_ids, is_part=density > 0)
                     if piece is not None:
                         yield piece
                         if end < last:
                             yield sentence[end:last]
                         continue
                     density = len(token_ids) / to_read
-            cut = _cut(sentence, begin, end, bounds)
+            cut = _cut(sentence, begin, end, runs)
             left += (sentence[end:last], (cut, end, density), (begin, cut, density))
 
     def _is_too_long(self, density: float, to_read: int) -> bool:
         """Whether a part of so many characters is surely cut, which need not be read for that."""
         return density * to_read >= _SURELY_TOO_MANY * self._max_tokens
 
-    def _read(self, core: str, begin: int, kept: Bounds, *, is_part: bool) -> _Read:
+    def _read(self, core: str, begin: int, kept: Runs, *, is_part: bool) -> Reading | None:
         """How `core`, which begins at `begin` of its sentence, is read."""
-        text, masked = core, None
-        if self._masker is not None:
-            if begin and kept:
-                kept = [(left - begin, right - begin) for left, right in kept]
-            masked = self._masker.mask(core, kept)
-            text = masked.text
-        text = visible(text)
-        read, case = self._truecaser.read(text)
-        if is_part and case is not LetterCase.CAPITALS:
-            read = text  # of a part, letter case says nothing about the sentence
-        return read, case is LetterCase.CAPITALS, masked
+        if begin and kept:
+            kept = [run._replace(begin=run.begin - begin, end=run.end - begin) for run in kept]
+        read_as = self._protection.read_as(core)
+        if kept or read_as or visible(core) != core:
+            reading = self.reader.read(core, self.reader.chosen(kept), read_as=read_as)
+        else:
+            reading = Reading(core, core)
+        marks = [
+            place
+            for place, run in zip(reading.places, reading.runs, strict=True)
+            if run.read_as is None
+        ]
+        text, case = self._truecaser.read(reading.text, marks)
+        # Of a part, small letters say nothing about the sentence.
+        if text != reading.text and not (is_part and case is not LetterCase.CAPITALS):
+            return reading._replace(text=text, all_caps=case is LetterCase.CAPITALS)
+        return reading if kept or reading.text != core else None
 
     def _whole(
-        self, core: str, read: _Read, token_ids: tuple[int, ...], *, is_part: bool
+        self, core: str, reading: Reading | None, token_ids: tuple[int, ...], *, is_part: bool
     ) -> Segment | str | None:
         """The segment, or its text if that is kept; None if it must be cut."""
         if len(token_ids) <= self._max_tokens:
-            if self._knows(core, token_ids, is_part):
-                return Segment(core, token_ids, *read)
+            if self._knows(core, reading, token_ids, is_part):
+                return Segment(core, token_ids, reading)
             return core
         # A character of too many tokens is kept.
         return core if len(core) == 1 else None
 
-    def _knows(self, text: str, token_ids: tuple[int, ...], is_part: bool) -> bool:
+    def _knows(
+        self, text: str, reading: Reading | None, token_ids: tuple[int, ...], is_part: bool
+    ) -> bool:
         """Whether the vocabulary has any of the letters, and the rest is no noise."""
+        if reading is not None and reading.runs and not _has_letter_outside(text, reading.runs):
+            return False
         fallback_ids = self._fallback_ids
         if fallback_ids.isdisjoint(token_ids):
             return len(token_ids) >= self._least_tokens
@@ -386,22 +393,44 @@ class _Batch:
         """All of the text so far: those that come again, as in tables, have the same pieces."""
 
 
-_Read = tuple[str, bool, Masked | None]
-"""What the encoder reads for a text; whether that was all capitals; and what else it lacks."""
+def _saved(run: Run) -> int:
+    """How many characters are not read for what is kept."""
+    return run.end - run.begin - 1 if run.read_as is None else 0
 
 
-def _within(bounds: Bounds, begin: int, end: int) -> Bounds:
-    """The parts of `bounds` between `begin` and `end`."""
-    if not bounds:
-        return bounds
-    low = bisect_left(bounds, (begin,))
-    if low and bounds[low - 1][1] > begin:
+def _within(runs: Runs, begin: int, end: int) -> Runs:
+    """The parts of `runs` between `begin` and `end`."""
+    if not runs:
+        return runs
+    low = bisect_left(runs, (begin,))
+    if low and runs[low - 1].end > begin:
         low -= 1
-    within = list(bounds[low : bisect_left(bounds, (end,))])
-    if within:
-        within[0] = (max(within[0][0], begin), within[0][1])
-        within[-1] = (within[-1][0], min(within[-1][1], end))
-    return within
+    parts = runs[low : bisect_left(runs, (end,))]
+    if parts and (parts[0].begin < begin or parts[-1].end > end):
+        return [part for run in parts if (part := _part(run, begin, end)) is not None]
+    return parts
+
+
+def _part(run: Run, begin: int, end: int) -> Run | None:
+    """What of `run` is between `begin` and `end`; None if it is nothing without the rest."""
+    if begin <= run.begin and run.end <= end:
+        return run
+    if run.final is None or len(run.final) != run.end - run.begin:
+        return None
+    first, last = max(begin, run.begin), min(end, run.end)
+    final = run.final[first - run.begin : last - run.begin]
+    return run._replace(begin=first, end=last, final=final)
+
+
+def _has_letter_outside(text: str, runs: Runs) -> bool:
+    """Whether there is a letter besides what is kept."""
+    at = 0
+    for run in runs:
+        if run.read_as is None:
+            if any(map(str.isalpha, text[at : run.begin])):
+                return True
+            at = run.end
+    return any(map(str.isalpha, text[at:]))
 
 
 def _is_mostly_marks(text: str) -> bool:
@@ -430,7 +459,7 @@ def _core(sentence: str, begin: int, end: int) -> tuple[int, int]:
     return begin, end
 
 
-def _cut(sentence: str, begin: int, end: int, kept: Bounds) -> int:
+def _cut(sentence: str, begin: int, end: int, kept: Runs) -> int:
     """The best place near the middle to part `sentence[begin:end]`, two characters or more, but not
     what is to be kept in it.
 
@@ -478,10 +507,10 @@ def _outwards(places: Sequence[int], middle: int) -> Iterator[int]:
             right += 1
 
 
-def _span_at(place: int, kept: Bounds) -> tuple[()] | tuple[int, int]:
+def _span_at(place: int, kept: Runs) -> tuple[()] | tuple[int, int]:
     """Where what is kept begins and ends, if `place` is within."""
     number = bisect_left(kept, (place,)) - 1
-    return kept[number] if number >= 0 and place < kept[number][1] else ()
+    return kept[number][:2] if number >= 0 and place < kept[number].end else ()
 
 
 def _is_one_character(left: str, right: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import groupby
 from pathlib import Path
 from typing import Self, TypeVar
@@ -41,6 +41,12 @@ __all__ = [
 
 _MOST_PIECES = 10_000
 """Pieces of which it is remembered whether they have letters."""
+_MOST_FORMS = 10_000
+"""Texts whose forms are remembered."""
+_NOT_JOINED = '("/-'
+"""Signs before a text that may show how its pieces are without a space before them."""
+_BEHIND = ".,;:!?)%"
+"""Signs that a piece may have behind a digit."""
 _FEWEST_TOGETHER = 24
 """Texts that cost less together, where SentencePiece starts a thread, than one by one."""
 
@@ -115,6 +121,11 @@ class Tokenizer:
         """What characters of a source outside the vocabulary become: the unknown id, or bytes."""
         self.has_letter = lru_cache(_MOST_PIECES)(source.has_letter)
         """Whether the text of an id of a source has a letter that the vocabulary knows."""
+        self.forms: Callable[[str], tuple[tuple[int, ...], ...]] = lru_cache(_MOST_FORMS)(
+            partial(_forms, target, self.unk_id, _signs_in_pieces(target))
+        )
+        """The ids by which a target may say a text: with a space before it and without one, and
+        with a sign behind it where one piece has both; none for what the vocabulary lacks."""
         self.has_placeholders: bool = source.has_placeholders and target.has_placeholders
         """Whether `PLACEHOLDERS` are one token each."""
         self._without_text = {
@@ -277,6 +288,40 @@ class Tokenizer:
             after=(self.eos_id,) if template is None else names.ids(template[place + 1 :], pair),
             normalizer=PunctuationNormalizer(pair.source) if normalize else None,
         )
+
+
+def _signs_in_pieces(vocabulary: Vocabulary) -> str:
+    """Those of `_BEHIND` that are in one piece with a digit before them."""
+    return "".join(
+        sign
+        for sign in _BEHIND
+        if any(vocabulary.find(f"{digit}{sign}") is not None for digit in "0123456789")
+    )
+
+
+def _forms(
+    vocabulary: Vocabulary, unk_id: int, signs: str, text: str
+) -> tuple[tuple[int, ...], ...]:
+    """See `Tokenizer.forms`."""
+    forms: dict[tuple[int, ...], None] = {}
+    for sign in ("", *signs):
+        for before in ("", *_NOT_JOINED):
+            is_joined = bool(before)
+            ids = vocabulary.tokenize(before + text + sign)
+            if unk_id in ids:
+                break
+            parts = vocabulary.surfaces(ids)
+            if sign and parts[-1][0].strip() == sign:
+                break  # as without the sign
+            while before and parts and parts[0][0].strip() in ("", before):
+                surface, count = parts.pop(0)
+                before = "" if surface.strip() else before
+                del ids[:count]
+            if not before and "".join(part for part, _ in parts).strip() == text + sign:
+                forms[tuple(ids)] = None
+                if is_joined:
+                    break
+    return tuple(forms)
 
 
 class _TokenNames:

@@ -22,9 +22,18 @@ from service.cli.model_options import (
     TargetOption,
     resolve,
 )
+from service.cli.text_options import (
+    BanOption,
+    FormatOption,
+    GlossaryOption,
+    KeepOption,
+    PrefixOption,
+    text_options,
+)
 
 if TYPE_CHECKING:
     from model.config import EngineConfig, GenerationConfig
+    from model.text_options import TextOptions
     from model.translation import Translation
 
 __all__ = ["print_translations", "read_lines", "translate"]
@@ -52,6 +61,11 @@ def translate(
         bool,
         typer.Option("--alignments", help="Below each translation, its words with the text's."),
     ] = False,
+    glossary: GlossaryOption = None,
+    keep: KeepOption = None,
+    ban: BanOption = None,
+    prefix: PrefixOption = "",
+    text_format: FormatOption = "text",
 ) -> None:
     """Translate in this process, without a server.
 
@@ -64,7 +78,14 @@ def translate(
       polyhead translate --model de-en "Das Tier war zu müde."
       polyhead translate --model ./nllb --source eng_Latn --target fra_Latn "Good evening."
       polyhead translate --beam-size 1 --json < english.txt
+      polyhead translate --glossary terms.tsv --keep Polyhead < english.txt
+      polyhead translate --prefix "Das Tier" "The animal was tired."
     """
+    from model.errors import InvalidRequestError
+
+    options = text_options(glossary, keep, ban, prefix, text_format)
+    if prefix and text is None:
+        raise InvalidRequestError("`--prefix` must come with a text, but lines are read")
     directory, engine, generation = resolve(model, device, dtype, beam_size)
     print_translations(
         [text] if text is not None else read_lines(sys.stdin.buffer, hint=sys.stderr),
@@ -75,6 +96,7 @@ def translate(
         generation=generation,
         as_json=as_json,
         alignments=alignments,
+        options=options,
         # Someone at a terminal waits for each answer before writing the next line.
         one_by_one=text is not None or sys.stdin.isatty(),
         one_line_each=text is None,
@@ -114,6 +136,7 @@ def print_translations(
     generation: GenerationConfig | None = None,
     as_json: bool = False,
     alignments: bool = False,
+    options: TextOptions | None = None,
     one_by_one: bool = False,
     one_line_each: bool = False,
     output: TextIO | None = None,
@@ -124,6 +147,7 @@ def print_translations(
     Args:
         source, target: languages, where the model has several.
         alignments: below each translation, its words with those of the text.
+        options: what is kept, which terms are used, how the translation begins.
         one_by_one: answer each text before the next one is read.
         one_line_each: replace line breaks within a translation by spaces.
         output: stdout by default.
@@ -132,6 +156,7 @@ def print_translations(
     """
     from tqdm import tqdm
 
+    from model.text_options import NO_TEXT_OPTIONS
     from model.translator import Translator
 
     output = output or _utf8_stdout()
@@ -150,6 +175,7 @@ def print_translations(
             generation=generation,
             window=1 if one_by_one else _LINES_IN_FLIGHT,
             return_alignments=alignments,
+            text_options=options or NO_TEXT_OPTIONS,
         )
         hidden = one_by_one or not progress.isatty()
         with tqdm(file=progress, unit=" lines", disable=hidden, dynamic_ncols=True) as bar:

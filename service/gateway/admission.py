@@ -6,11 +6,12 @@ import asyncio
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from model.config import Priority
+from model.text_options import TextOptions
 from service.errors import InvalidFieldError, ModelUnavailableError, OverloadedError, shown
 from service.gateway.request_context import RequestContext
 from service.settings import Limits
@@ -142,6 +143,32 @@ class Admission:
                     field=f"generation.{name}",
                 )
 
+    def check_text_options(self, options: TextOptions) -> None:
+        """InvalidFieldError for more terms than the limits allow, or longer ones."""
+        limits = self.limits
+        forms = [form for entry in options.glossary for form in entry.targets]
+        for field, what, was, most in (
+            ("glossary", "entries", len(options.glossary), limits.max_glossary_entries),
+            (
+                "glossary",
+                "forms for an entry",
+                max((len(entry.targets) for entry in options.glossary), default=0),
+                limits.max_term_forms,
+            ),
+            ("glossary", *_longest([*(e.source for e in options.glossary), *forms], limits)),
+            ("keep", "entries", len(options.keep) + len(options.keep_spans), limits.max_kept),
+            ("keep", *_longest(options.keep, limits)),
+            ("banned_terms", "terms", len(options.banned_terms), limits.max_banned_terms),
+            ("banned_terms", *_longest(options.banned_terms, limits)),
+            (
+                "target_prefix", "characters", len(options.target_prefix), limits.max_prefix_chars,
+            ),
+        ):  # fmt: skip
+            if was > most:
+                raise InvalidFieldError(
+                    f"`{field}` must have at most {most} {what}, but has {was}", field=field
+                )
+
     def check_answer(
         self,
         texts: Sequence[str],
@@ -164,6 +191,11 @@ class Admission:
                 f"but has {total}",
                 field=field,
             )
+
+
+def _longest(terms: Iterable[str], limits: Limits) -> tuple[str, int, int]:
+    """What is limited of each of `terms`, the most of it that one has, and the limit."""
+    return "characters in a term", max(map(len, terms), default=0), limits.max_term_chars
 
 
 _ALIGNMENT_WEIGHT = 8

@@ -85,6 +85,7 @@ class NativeApi:
             field="texts" if body.text is None else "text",
             is_list=body.text is None,
             return_alignments=body.return_alignments,
+            text_options=body.text_options(),
         )
         answer = _answer(
             reply,

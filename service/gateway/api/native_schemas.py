@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    create_model,
+    model_validator,
+)
 
 from model.config import GENERATION_OPTIONS
 from model.options import Option
+from model.text_options import GlossaryEntry, KeptSpan, TextFormat, TextOptions
 from service.catalog import ChangeKind, ModelState
 from service.gateway.api.contract import Reply
 
@@ -19,12 +29,14 @@ __all__ = [
     "ErrorReply",
     "GenerationDefaults",
     "GenerationOptions",
+    "GlossaryTerm",
     "Hypothesis",
     "LanguagePair",
     "LoadedReplica",
     "Model",
     "ModelDetails",
     "ModelList",
+    "TextSpan",
     "Timings",
     "TranslateReplyBody",
     "TranslateRequest",
@@ -38,6 +50,8 @@ MAX_LISTED_PAIRS = 64
 """Most pairs of a model that are listed one by one; the broadest models have 40,602."""
 _MAX_FIELDS = 64
 """Most fields of one object in a request; more than any has."""
+_MAX_TERMS = 10_000
+"""Most entries of a glossary that are looked at; more than `limits` may allow."""
 
 ModelName = Annotated[str, Field(min_length=1, max_length=100)]
 LanguageCode = Annotated[str, Field(min_length=1, max_length=_MAX_CODE_LEN)]
@@ -84,6 +98,52 @@ class GenerationOptions(create_model("_GenerationOptions", __base__=_Request, **
     """How to search for the translation; what is left out is the model's own default."""
 
 
+def _one_error_for_many(value: Any) -> Any:
+    """Refuses more than any setting allows before each of them becomes an error of its own."""
+    if isinstance(value, dict) and len(value) > _MAX_TERMS:
+        raise ValueError(f"`glossary` must have at most {_MAX_TERMS} entries, but has {len(value)}")
+    return value
+
+
+def _json_type(value: Any) -> str:
+    return "text" if isinstance(value, str) else "list" if isinstance(value, list) else "object"
+
+
+Term = Annotated[str, Field(min_length=1)]
+
+
+class GlossaryTerm(_Request):
+    """How a term is translated."""
+
+    forms: list[Term] = Field(min_length=1, fail_fast=True)
+    """Its translations, such as the cases of a noun: the model takes the one that fits."""
+    case_sensitive: bool = False
+    """Whether the term must be written exactly so, and its translation is; else it is found in
+    capitals too, and its translation is capitalised as it is."""
+
+
+class TextSpan(_Request):
+    """A part of a text."""
+
+    text: int = Field(default=0, ge=0)
+    """Which of `texts`, from 0."""
+    begin: int = Field(ge=0)
+    """In Unicode code points, from 0."""
+    end: int = Field(ge=1)
+    """Behind the last."""
+
+
+_Translation = Annotated[
+    Annotated[Term, Tag("text")]
+    | Annotated[list[Term], Field(min_length=1, fail_fast=True), Tag("list")]
+    | Annotated[GlossaryTerm, Tag("object")],
+    Discriminator(_json_type),
+]
+_Kept = Annotated[
+    Annotated[Term, Tag("text")] | Annotated[TextSpan, Tag("object")], Discriminator(_json_type)
+]
+
+
 class TranslateRequest(_Request):
     """One text or several, of one language pair."""
 
@@ -118,6 +178,20 @@ class TranslateRequest(_Request):
     """Whether the answer tells each translation's score."""
     return_alignments: bool = False
     """Whether the answer tells which words of each translation come from which of the text."""
+    glossary: Annotated[dict[Term, _Translation], BeforeValidator(_one_error_for_many)] = Field(
+        default_factory=dict
+    )
+    """Terms and how they are translated, wherever a term stands as a word of its own: by one form,
+    or by the one of several that fits. Case is kept, unless an entry says otherwise."""
+    keep: list[_Kept] = Field(default_factory=list, fail_fast=True)
+    """What is not translated: strings, wherever they are, and parts of the texts, in order."""
+    banned_terms: list[Term] = Field(default_factory=list, fail_fast=True)
+    """Words that no translation has, in any case."""
+    target_prefix: str = ""
+    """How the translation of the only text begins: the model goes on from there, and the answer
+    has it as it is given."""
+    format: TextFormat = Field(default=TextFormat.TEXT, strict=False)
+    """What the texts are written in."""
 
     @model_validator(mode="after")
     def _check_one_form(self) -> Self:
@@ -129,6 +203,35 @@ class TranslateRequest(_Request):
     def all_texts(self) -> tuple[str, ...]:
         """The texts, whichever form they came in."""
         return (self.text,) if self.text is not None else tuple(self.texts or ())
+
+    def text_options(self) -> TextOptions:
+        """What is kept, which terms are used, how the translation begins.
+
+        Raises:
+            InvalidOptionError: a rule is broken that the schema does not tell.
+        """
+        return TextOptions(
+            keep=tuple(each for each in self.keep if isinstance(each, str)),
+            keep_spans=tuple(
+                KeptSpan(each.text, each.begin, each.end)
+                for each in self.keep
+                if isinstance(each, TextSpan)
+            ),
+            glossary=tuple(_entry(*item) for item in self.glossary.items()),
+            banned_terms=tuple(self.banned_terms),
+            target_prefix=self.target_prefix,
+            format=self.format,
+        )
+
+
+def _entry(term: str, translation: str | list[str] | GlossaryTerm) -> GlossaryEntry:
+    match translation:
+        case str():
+            return GlossaryEntry(term, (translation,))
+        case list():
+            return GlossaryEntry(term, tuple(translation))
+        case _:
+            return GlossaryEntry(term, tuple(translation.forms), translation.case_sensitive)
 
 
 class Alignment(Reply):

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from model.config import GenerationConfig, Priority
 from model.errors import InvalidRequestError
 from model.text.word_links import composed
+from model.text_options import NO_TEXT_OPTIONS, TextOptions
 from model.translation import FinishReason, Translation, TranslationHypothesis
 from service.errors import InvalidFieldError
 from service.gateway.admission import PRIORITY_HEADER, TIMEOUT_HEADER, Admission, deadline_of
@@ -67,6 +68,7 @@ class TranslationPipeline:
         field: str,
         is_list: bool,
         return_alignments: bool = False,
+        text_options: TextOptions = NO_TEXT_OPTIONS,
     ) -> TranslateReply:
         """The translations, in the order of the texts.
 
@@ -79,9 +81,12 @@ class TranslationPipeline:
             field: the contract's name for the texts, for errors.
             is_list: whether they came as a list, for errors.
             return_alignments: whether words are aligned.
+            text_options: what is kept, which terms are used, how the translation begins.
         """
         context = RequestContext.of(request.scope)
         self._admission.check_texts(texts, field=field, is_list=is_list)
+        self._admission.check_text_options(text_options)
+        text_options.check_texts(texts)
         self._admission.check_generation(options)
         deadline = deadline_of(context, request.headers.get(TIMEOUT_HEADER), self._admission.limits)
         route = self.router.find(source, target, model)
@@ -98,8 +103,9 @@ class TranslationPipeline:
         context.source, context.target = route.source, route.target
         with self.router.held(route):
             replies = await self._translate(
-                context, texts, route, generations, deadline, return_alignments=return_alignments
-            )
+                context, texts, route, generations, deadline,
+                return_alignments=return_alignments, text_options=text_options,
+            )  # fmt: skip
         return replies[0] if len(replies) == 1 else _joined(replies, route)
 
     async def _translate(
@@ -111,11 +117,15 @@ class TranslationPipeline:
         deadline: float,
         *,
         return_alignments: bool,
+        text_options: TextOptions,
     ) -> list[TranslateReply]:
         """The replies of the route's models, each of which translates what the last has made."""
         replies: list[TranslateReply] = []
+        hop_options = text_options if len(route.hops) == 1 else text_options.to_pivot()
         for hop, generation in zip(route.hops, generations, strict=True):
             context.model = hop.model.hosted.id
+            if replies:
+                hop_options = text_options.from_pivot(texts)
             call = TranslateCall(
                 request_id=context.request_id,
                 model=hop.model.hosted,
@@ -125,6 +135,7 @@ class TranslationPipeline:
                 generation=generation,
                 priority=context.priority,
                 return_alignments=return_alignments,
+                text_options=hop_options,
             )
             reply = await self._retrier.translate(hop.model.backend, call, deadline=deadline)
             replies.append(reply)

@@ -170,7 +170,7 @@ async def test_options_change_the_models_own_defaults() -> None:
         ({"source": ""}, "source", "`source` must have at least 1 character"),
         ({"source": "x" * 36}, "source", "`source` must have at most 35 characters"),
         ({"target": ["de"]}, "target", "`target` must be a string, but is a list"),
-        ({"format": "html"}, "format", "`format` is not a field of this request"),
+        ({"tone": "formal"}, "tone", "`tone` is not a field of this request"),
         ({"return_scores": "yes"}, "return_scores", "`return_scores` must be true or false"),
         ({"generation": []}, "generation", "`generation` must be a JSON object, but is a list"),
         (
