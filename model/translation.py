@@ -34,8 +34,10 @@ class Translation:
     """Mean of the segments' scores (length-normalised log-probabilities), weighted by their target
     tokens; of a single sentence it is the sentence's. None when there was nothing to translate."""
     hypotheses: tuple[TranslationHypothesis, ...]
-    """Best first, at least one. The i-th joins the i-th of every segment, or a segment's last where
-    it has fewer. A text with nothing to translate is its own only hypothesis, certain (score 0)."""
+    """Best first, at least one. Those of a segment differ in words, not only in punctuation or
+    letter case; those of several segments are combined to the best scores. There may be fewer than
+    were asked for. A text with nothing to translate is its own only hypothesis, certain (score 0).
+    """
     source_tokens: int = 0
     """Source tokens of all segments, end tokens included."""
     target_tokens: int = 0

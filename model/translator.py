@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
@@ -30,6 +30,7 @@ from model.errors import (
     UnsupportedLanguageError,
 )
 from model.text.alignment import aligned_words, tokens_attended
+from model.text.alternatives import best_sums, different
 from model.text.languages import Pair, listed
 from model.text.runs import Rendered, RunReader
 from model.text.segmentation import Segment, SegmentedText, Segmenter
@@ -248,7 +249,7 @@ class Translator:
         futures = self._submit(segmented, generation, deadline, priority)
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
-            return _values(self._assemble(segmented, _results(futures)))
+            return _values(self._assemble(segmented, _results(futures), generation))
         finally:
             self._cancel_unfinished(futures)
 
@@ -286,7 +287,7 @@ class Translator:
             results = _results(futures)
         finally:
             self._cancel_unfinished(futures)
-        return await self._in_turns(self._assemble(segmented, results))
+        return await self._in_turns(self._assemble(segmented, results, generation))
 
     def translate_stream(
         self,
@@ -462,9 +463,13 @@ class Translator:
         sources = [segment.token_ids for each in texts for segment in each.text.segments]
         if not sources:
             return []
+        search = generation or self.generation
+        if search.num_hypotheses > 1:
+            # All that the search finds: some differ in nothing but punctuation.
+            search = replace(search, num_hypotheses=search.beam_size)
         return self.engine.submit(
             sources,
-            generation or self.generation,
+            search,
             options=[options for each in texts for options in each.options],
             deadline=deadline,
             priority=priority,
@@ -485,9 +490,9 @@ class Translator:
                     cut.text_options.check_texts([text] * 2)
                 in_flight.append(self._launch(text, cut, generation, in_flight))
                 while in_flight and (len(in_flight) >= window or in_flight[0].done):
-                    yield self._land(in_flight)
+                    yield self._land(in_flight, generation)
             while in_flight:
-                yield self._land(in_flight)
+                yield self._land(in_flight, generation)
         finally:
             self._cancel_unfinished(future for item in in_flight for future in item.futures)
 
@@ -513,25 +518,32 @@ class Translator:
                     raise  # it is not this stream that fills the queue
                 wait(oldest.futures, return_when=FIRST_EXCEPTION)
 
-    def _land(self, in_flight: deque[_InFlight]) -> Translation:
+    def _land(
+        self, in_flight: deque[_InFlight], generation: GenerationConfig | None
+    ) -> Translation:
         """Waits for the oldest text; it stays in flight until it has arrived."""
         oldest = in_flight[0]
         wait(oldest.futures, return_when=FIRST_EXCEPTION)
-        [translation] = _values(self._assemble([oldest.text], _results(oldest.futures)))
+        results = _results(oldest.futures)
+        [translation] = _values(self._assemble([oldest.text], results, generation))
         in_flight.popleft()
         return translation
 
     def _assemble(
-        self, texts: Sequence[_Cut], results: Sequence[SequenceResult]
+        self,
+        texts: Sequence[_Cut],
+        results: Sequence[SequenceResult],
+        generation: GenerationConfig | None,
     ) -> Iterator[Translation | None]:
         """Each text's translation, and None after each step towards it."""
+        most = (generation or self.generation).num_hypotheses
         remaining = iter(results)
         for each in texts:
             sequences = list(islice(remaining, len(each.options)))
-            yield from self._translation(each, sequences)
+            yield from self._translation(each, sequences, most)
 
     def _translation(
-        self, cut: _Cut, results: Sequence[SequenceResult]
+        self, cut: _Cut, results: Sequence[SequenceResult], most: int
     ) -> Iterator[Translation | None]:
         text = cut.text
         if not results:
@@ -542,20 +554,24 @@ class Translator:
             yield _untouched(text.tail, None if cut.aligned_by is None else tuple(kept))
             return
         hypotheses: list[TranslationHypothesis] = []
-        for rank in range(max(len(result.hypotheses) for result in results)):
+        combined: list[list[Hypothesis]] = []
+        for step in self._combined(results, most):
+            combined = step or combined
+            yield None
+        for chosen in combined:
             parts: list[str] = []
-            for part in text.joined(self._translated(cut, results, rank)):
+            for part in text.joined(self._translated(cut, chosen)):
                 parts.append(part)
                 yield None
             links: list[WordLink] | None = None if cut.aligned_by is None else []
             if cut.aligned_by is not None and links is not None:
-                for of_part in self._aligned(cut, cut.aligned_by, results, rank):
+                for of_part in self._aligned(cut, cut.aligned_by, chosen):
                     links += of_part
                     yield None
             hypotheses.append(
                 TranslationHypothesis(
                     text="".join(parts),
-                    score=_score(results, rank),
+                    score=_score(results, chosen),
                     alignments=None if links is None else tuple(links),
                 )
             )
@@ -578,9 +594,37 @@ class Translator:
             ),
         )
 
-    def _translated(self, cut: _Cut, results: Sequence[SequenceResult], rank: int) -> Iterator[str]:
-        for segment, options, result in zip(cut.text.segments, cut.options, results, strict=True):
-            token_ids = _hypothesis(result, rank).token_ids
+    def _combined(
+        self, results: Sequence[SequenceResult], most: int
+    ) -> Iterator[list[list[Hypothesis]] | None]:
+        """The best hypotheses of a text, a hypothesis for each of its segments: None after each
+        step towards them, and then they."""
+        if most == 1:
+            yield [[result.hypotheses[0] for result in results]]
+            return
+        segments: list[list[Hypothesis]] = []
+        for result in results:
+            texts = [self._tokenizer.detokenize(each.token_ids) for each in result.hypotheses]
+            segments.append([result.hypotheses[number] for number in different(texts)])
+            yield None
+        weights = _weights(results)
+        scores = [
+            [weight * each.score for each in segment]
+            for weight, segment in zip(weights, segments, strict=True)
+        ]
+        for choices in best_sums(scores, most):
+            yield (
+                None
+                if choices is None
+                else [
+                    [segment[number] for segment, number in zip(segments, choice, strict=True)]
+                    for choice in choices
+                ]
+            )
+
+    def _translated(self, cut: _Cut, chosen: Sequence[Hypothesis]) -> Iterator[str]:
+        for segment, options, found in zip(cut.text.segments, cut.options, chosen, strict=True):
+            token_ids = found.token_ids
             rendered = self._rendered(cut, segment, options, token_ids)
             if rendered is None:
                 yield self._tokenizer.detokenize(token_ids).strip()
@@ -600,19 +644,17 @@ class Translator:
         self,
         cut: _Cut,
         encoder: SourceEncoder,
-        results: Sequence[SequenceResult],
-        rank: int,
+        chosen: Sequence[Hypothesis],
     ) -> Iterator[list[WordLink]]:
         """The links of a text and its translation, part by part."""
         shifted = self.engine.model_config.alignment_shifted
         text = cut.text
         source = target = 0
-        for separator, segment, options, result in zip(
-            text.separators, text.segments, cut.options, results, strict=True
+        for separator, segment, options, found in zip(
+            text.separators, text.segments, cut.options, chosen, strict=True
         ):
             yield from _kept(separator, source, target)
             source, target = source + len(separator), target + len(separator)
-            found = _hypothesis(result, rank)
             attended = tokens_attended(found.attended, len(found.token_ids), shifted=shifted)
             translation, links = aligned_words(
                 segment,
@@ -646,17 +688,15 @@ def _segmenter(
     )
 
 
-def _hypothesis(result: SequenceResult, rank: int) -> Hypothesis:
-    """The result's hypothesis of a rank, or its last where it has fewer."""
-    return result.hypotheses[min(rank, len(result.hypotheses) - 1)]
+def _weights(results: Sequence[SequenceResult]) -> list[int]:
+    # The best hypotheses' weights for all, so that scores fall with the rank. One that was cut off
+    # with the end token, or behind what was given, has no token of its own.
+    return [max(1, result.target_tokens) for result in results]
 
 
-def _score(results: Sequence[SequenceResult], rank: int) -> float:
-    # The best hypotheses' weights for every rank, so that scores fall with the rank. One that was
-    # cut off with the end token, or behind what was given, has no token of its own.
-    weights = [max(1, result.target_tokens) for result in results]
-    scores = [_hypothesis(result, rank).score for result in results]
-    total = sum(weight * score for weight, score in zip(weights, scores, strict=True))
+def _score(results: Sequence[SequenceResult], chosen: Sequence[Hypothesis]) -> float:
+    weights = _weights(results)
+    total = sum(weight * each.score for weight, each in zip(weights, chosen, strict=True))
     return total / sum(weights)
 
 
