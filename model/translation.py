@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from model.decoding.search import FinishReason
 from model.text.word_links import WordLink
 
-__all__ = ["FinishReason", "Translation", "TranslationHypothesis", "WordLink"]
+if TYPE_CHECKING:
+    from model.network.weights import Floats
+
+__all__ = [
+    "FinishReason",
+    "HeadMaps",
+    "SentenceAttention",
+    "Translation",
+    "TranslationHypothesis",
+    "WordLink",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,3 +66,30 @@ class Translation:
     def alignments(self) -> tuple[WordLink, ...] | None:
         """Those of the best hypothesis, whose text is `text`."""
         return self.hypotheses[0].alignments
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadMaps:
+    """One kind of attention of a model, by layer and head."""
+
+    maps: Floats
+    """(L, H, Q, M): how much position Q attends to each M; a row is 1 in sum."""
+    entropies: tuple[tuple[float, ...], ...]
+    """Of each layer's heads, the mean entropy of their rows, in nats."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentenceAttention:
+    """Where the heads of a model attend for one sentence: clues to what it does, no proof."""
+
+    translation: Translation
+    source_tokens: tuple[str, ...]
+    """What the encoder reads (S)."""
+    target_tokens: tuple[str, ...]
+    """What the decoder reads (T): the start token, then each token of the translation."""
+    encoder: HeadMaps
+    """(L, H, S, S)."""
+    decoder: HeadMaps | None
+    """(L, H, T, T); None of a decoder without self-attention."""
+    cross: HeadMaps
+    """(L, H, T, S)."""

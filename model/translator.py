@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -29,6 +29,8 @@ from model.errors import (
     QueueFullError,
     UnsupportedLanguageError,
 )
+from model.network.attention_maps import map_size
+from model.sentence_attention import sentence_attention
 from model.text.alignment import aligned_words, tokens_attended
 from model.text.alternatives import best_sums, different
 from model.text.languages import Pair, listed
@@ -37,7 +39,12 @@ from model.text.segmentation import Segment, SegmentedText, Segmenter
 from model.text.tokenizer import SourceEncoder, Tokenizer
 from model.text.word_links import WordLink, kept_words, moved
 from model.text_options import NO_TEXT_OPTIONS, TextOptions
-from model.translation import FinishReason, Translation, TranslationHypothesis
+from model.translation import (
+    FinishReason,
+    SentenceAttention,
+    Translation,
+    TranslationHypothesis,
+)
 
 if TYPE_CHECKING:
     from model.checkpoints.manifest import ModelMetadata
@@ -45,6 +52,7 @@ if TYPE_CHECKING:
     from model.decoding.search import Hypothesis
     from model.engine.engine import Engine
     from model.engine.sequence import SequenceResult
+    from model.network.weights import Weights
 
 __all__ = ["Translator"]
 
@@ -108,6 +116,7 @@ class Translator:
         tokenizer: the model's.
         metadata: names and languages.
         shortlist: the likely targets of each source id; None predicts any.
+        weights: of the model, for `attention_async`.
         generation: how to search when a call does not say.
         device: where the engine computes, for information.
         dtype: in what type it computes, for information.
@@ -121,6 +130,7 @@ class Translator:
         *,
         metadata: ModelMetadata,
         shortlist: Shortlist | None = None,
+        weights: Weights | None = None,
         generation: GenerationConfig,
         device: str,
         dtype: str,
@@ -137,6 +147,10 @@ class Translator:
         trained = metadata.max_source_tokens or engine.max_source_tokens
         self.max_source_tokens = min(trained, engine.max_source_tokens)
         self._shortlist = shortlist
+        self._weights = weights
+        self._attention_thread = ThreadPoolExecutor(1, thread_name_prefix="attention")
+        """Begins with the first call; one sentence at a time, for weights are read anew for each.
+        """
         # Of what holds no translator: one that is let go gives its memory back at once.
         self._segmenter = lru_cache(_MOST_PAIRS)(
             partial(_segmenter, tokenizer, metadata, self.max_source_tokens)
@@ -188,12 +202,14 @@ class Translator:
         shortlist = None
         if manifest.metadata.shortlist and config.shortlist:
             shortlist = read_shortlist(directory, manifest.config)
-        started = Engine(stored_weights(directory, manifest.config), config)
+        weights = stored_weights(directory, manifest.config)
+        started = Engine(weights, config)
         return cls(
             started,
             tokenizer,
             metadata=manifest.metadata,
             shortlist=shortlist,
+            weights=weights,
             generation=search,
             device=started.device,
             dtype=started.dtype,
@@ -289,6 +305,67 @@ class Translator:
             self._cancel_unfinished(futures)
         return await self._in_turns(self._assemble(segmented, results, generation))
 
+    async def attention_async(
+        self,
+        text: str,
+        *,
+        most_numbers: int,
+        source: str | None = None,
+        target: str | None = None,
+        deadline: float | None = None,
+        priority: Priority = Priority.INTERACTIVE,
+    ) -> SentenceAttention:
+        """Where each head attends for one sentence and its translation; never holds up the loop.
+
+        The network runs once more for it, in float32, on a thread of its own.
+
+        Args:
+            text: one sentence that fits the model; what stands around it does not matter.
+            most_numbers: that the maps may have in all.
+            source, target, deadline, priority: as in `translate`.
+
+        Raises:
+            InvalidRequestError: the text is not one sentence, or the maps are larger.
+            CheckpointError: the weights cannot be read any more.
+            PolyheadError: as `translate` does.
+        """
+        if (weights := self._weights) is None:
+            raise InvalidRequestError("the model must be read from a directory, but is not")
+        _check_texts([text])
+        cut = self._cutter(self.pair(source, target), False, NO_TEXT_OPTIONS)
+        steps = self._segment([text], cut, deadline, priority, self.engine.room)
+        [segmented] = await self._in_turns(steps)
+        if len(segmented.options) != 1:
+            raise InvalidRequestError(
+                f"the text must be one sentence, but has {len(segmented.options)}"
+            )
+        [segment] = segmented.text.segments
+        config = self.engine.model_config
+        _check_size(map_size(config, len(segment.token_ids), 1), most_numbers)
+        futures = self._submit([segmented], self.generation, deadline, priority)
+        try:
+            await _settled(futures)
+            results = _results(futures)
+        finally:
+            self._cancel_unfinished(futures)
+        written = results[0].hypotheses[0].token_ids
+        target_ids = [config.bos_id, *segmented.options[0].target_prefix, *written]
+        target_ids = target_ids[: config.max_positions]
+        _check_size(map_size(config, len(segment.token_ids), len(target_ids)), most_numbers)
+        [translation] = _values(self._assemble([segmented], results, self.generation))
+        return await asyncio.get_running_loop().run_in_executor(
+            self._attention_thread,
+            lambda: sentence_attention(
+                weights,
+                self._tokenizer,
+                cut.encoder,
+                segment,
+                target_ids,
+                translation,
+                check=lambda: _check_deadline(deadline),
+            ),
+        )
+
     def translate_stream(
         self,
         texts: Iterable[str],
@@ -337,6 +414,7 @@ class Translator:
 
     def close(self) -> None:
         """Ends the engine; what is in flight fails."""
+        self._attention_thread.shutdown(wait=False, cancel_futures=True)
         self.engine.close()
 
     def __enter__(self) -> Self:
@@ -667,6 +745,18 @@ class Translator:
             yield moved(links, source, target)
             source, target = source + len(segment.text), target + len(translation)
         yield from _kept(text.tail, source, target)
+
+
+def _check_size(size: int, most: int) -> None:
+    if size > most:
+        raise InvalidRequestError(
+            f"the maps of a sentence must have at most {most} numbers, but have {size}"
+        )
+
+
+def _check_deadline(deadline: float | None) -> None:
+    if deadline is not None and time.monotonic() > deadline:
+        raise DeadlineExceededError("the deadline passed before the attention was known")
 
 
 def _kept(text: str, source: int, target: int) -> Iterator[list[WordLink]]:

@@ -257,6 +257,14 @@ class Tokenizer:
             parts += self.target.surfaces(run) if is_text else [("", len(run))]
         return parts
 
+    def special_name(self, token: int) -> str:
+        """What a token is called that stands for no text: the end, a language or another one."""
+        if token == self.eos_id:
+            return "</s>"
+        names = {**self._source_names.languages, **self._target_names.languages}
+        code = next((code for code, known in names.items() if known == token), None)
+        return f"<{token}>" if code is None else self.config.language_tokens[code]
+
     def check_languages(self, sources: Iterable[str], targets: Iterable[str]) -> None:
         """Whether the model can be told every language that it must be told.
 
