@@ -24,6 +24,9 @@ from service.gateway.api.contract import Reply
 __all__ = [
     "MAX_LISTED_PAIRS",
     "Alignment",
+    "AttentionMapsBody",
+    "AttentionReply",
+    "AttentionRequest",
     "ChangeReply",
     "ErrorBody",
     "ErrorReply",
@@ -316,6 +319,58 @@ class TranslateReplyBody(Reply):
     """The language between two models; there if no model has the pair and two together do."""
     usage: Usage
     timings: Timings
+
+
+class AttentionRequest(_Request):
+    """A sentence whose attention is asked for."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"text": _SENTENCE, "source": "en", "target": "de"}]}
+    )
+
+    text: str
+    """One sentence, short enough for the model to read it as a whole."""
+    source: LanguageCode
+    """Language code of the sentence."""
+    target: LanguageCode
+    """Language code of the translation."""
+    model: ModelName | None = None
+    """Id or alias of the model, as for a translation."""
+
+
+class AttentionMapsBody(Reply):
+    """How much each token attends to each, by layer and head."""
+
+    maps: list[list[list[list[float]]]]
+    """Of each layer, of each head, a row for each token that attends: its shares of those that it
+    attends to, 1 in sum, rounded to four digits."""
+    entropies: list[list[float]]
+    """Of each layer, of each head: the mean entropy of its rows in nats. 0: each token attends to
+    one other; the logarithm of their number: to all alike."""
+
+
+class AttentionReply(Reply):
+    """Where the heads of a model attend for a sentence.
+
+    Clues to what a model does, no proof: what a head attends to need not be what decides, and a
+    head with even attention may matter as much as one with a sharp one. The maps are those of the
+    weights in float32, for the translation that the search has found.
+    """
+
+    translation: str
+    model: str
+    """Name of the model."""
+    source_tokens: list[str]
+    """What the encoder reads: pieces of the sentence, and the end token at least."""
+    target_tokens: list[str]
+    """What the decoder reads: the start token, then the pieces of the translation. The row of each
+    is the step that predicts the one behind it, or the end."""
+    encoder: AttentionMapsBody
+    """The source to itself."""
+    decoder: AttentionMapsBody | None
+    """The translation so far to itself; null of a decoder without self-attention."""
+    cross: AttentionMapsBody
+    """The translation to the source."""
 
 
 class LanguagePair(Reply):

@@ -69,6 +69,7 @@ class TranslationPipeline:
         is_list: bool,
         return_alignments: bool = False,
         text_options: TextOptions = NO_TEXT_OPTIONS,
+        with_attention: bool = False,
     ) -> TranslateReply:
         """The translations, in the order of the texts.
 
@@ -82,6 +83,7 @@ class TranslationPipeline:
             is_list: whether they came as a list, for errors.
             return_alignments: whether words are aligned.
             text_options: what is kept, which terms are used, how the translation begins.
+            with_attention: whether the only text, one sentence, comes with maps of the attention.
         """
         context = RequestContext.of(request.scope)
         self._admission.check_texts(texts, field=field, is_list=is_list)
@@ -90,6 +92,12 @@ class TranslationPipeline:
         self._admission.check_generation(options)
         deadline = deadline_of(context, request.headers.get(TIMEOUT_HEADER), self._admission.limits)
         route = self.router.find(source, target, model)
+        if with_attention and len(route.hops) > 1:
+            raise InvalidFieldError(
+                f"`target` must be a language of a model that translates {route.source}, but it "
+                f"takes two to translate into {route.target}",
+                field="target",
+            )
         *to_pivot, last = route.hops
         generations = [
             *(_generation(hop.info, _for_pivot(options), num_hypotheses=1) for hop in to_pivot),
@@ -105,6 +113,7 @@ class TranslationPipeline:
             replies = await self._translate(
                 context, texts, route, generations, deadline,
                 return_alignments=return_alignments, text_options=text_options,
+                with_attention=with_attention,
             )  # fmt: skip
         return replies[0] if len(replies) == 1 else _joined(replies, route)
 
@@ -118,10 +127,12 @@ class TranslationPipeline:
         *,
         return_alignments: bool,
         text_options: TextOptions,
+        with_attention: bool,
     ) -> list[TranslateReply]:
         """The replies of the route's models, each of which translates what the last has made."""
         replies: list[TranslateReply] = []
         hop_options = text_options if len(route.hops) == 1 else text_options.to_pivot()
+        most_numbers = self._admission.limits.max_attention_numbers if with_attention else None
         for hop, generation in zip(route.hops, generations, strict=True):
             context.model = hop.model.hosted.id
             if replies:
@@ -136,6 +147,7 @@ class TranslationPipeline:
                 priority=context.priority,
                 return_alignments=return_alignments,
                 text_options=hop_options,
+                max_attention_numbers=most_numbers,
             )
             reply = await self._retrier.translate(hop.model.backend, call, deadline=deadline)
             replies.append(reply)
