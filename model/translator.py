@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -34,7 +34,7 @@ from model.sentence_attention import sentence_attention
 from model.text.alignment import aligned_words, tokens_attended
 from model.text.alternatives import best_sums, different
 from model.text.languages import Pair, listed
-from model.text.runs import Rendered, RunReader
+from model.text.runs import Reading, Rendered, RunReader
 from model.text.segmentation import Segment, SegmentedText, Segmenter
 from model.text.tokenizer import SourceEncoder, Tokenizer
 from model.text.word_links import WordLink, kept_words, moved
@@ -77,8 +77,6 @@ class _Cutter:
     """The first tokens of every target."""
     encoder: SourceEncoder
     """What makes ids of them."""
-    guarded: GuardedTokens | None
-    """What only a phrase may write."""
     aligned: bool
     """Whether words are to be aligned."""
     text_options: TextOptions
@@ -155,8 +153,8 @@ class Translator:
         self._segmenter = lru_cache(_MOST_PAIRS)(
             partial(_segmenter, tokenizer, metadata, self.max_source_tokens)
         )
-        self._guarded = guarded_tokens(
-            tokenizer, engine.model_config.tgt_vocab_size, placeholders=metadata.placeholders
+        self._guarded = lru_cache(2)(
+            partial(guarded_tokens, tokenizer, placeholders=metadata.placeholders)
         )
         self._batch_turns = BatchTurns(
             engine.max_sources(Priority.BATCH), lambda: engine.wants_batch
@@ -506,7 +504,6 @@ class Translator:
             segmenter=self._segmenter(pair),
             prefix=self._tokenizer.target_prefix(pair),
             encoder=self._tokenizer.source_encoder(pair),
-            guarded=self._guarded,
             aligned=return_alignments,
             text_options=text_options,
         )
@@ -528,8 +525,13 @@ class Translator:
             shortlist=shortlist,
             align_to=among,
             phrases=phrases,
-            guarded=cut.guarded if phrases else None,
+            guarded=self._guarded_for(reading) if reading and phrases else None,
         )
+
+    def _guarded_for(self, reading: Reading) -> GuardedTokens | None:
+        """What only a phrase of a sentence may write."""
+        vocab_size = self.engine.model_config.tgt_vocab_size
+        return self._guarded(vocab_size, digits=_has_digits(reading))
 
     def _submit(
         self,
@@ -745,6 +747,11 @@ class Translator:
             yield moved(links, source, target)
             source, target = source + len(segment.text), target + len(translation)
         yield from _kept(text.tail, source, target)
+
+
+def _has_digits(reading: Reading) -> bool:
+    """Whether a translation has digits, which must be those of its source."""
+    return any(map(str.isdecimal, chain.from_iterable(chain.from_iterable(reading.forms))))
 
 
 def _check_size(size: int, most: int) -> None:

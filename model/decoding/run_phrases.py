@@ -14,7 +14,7 @@ __all__ = ["guarded_tokens", "phrases_of"]
 
 
 def guarded_tokens(
-    tokenizer: Tokenizer, vocab_size: int, *, placeholders: bool
+    tokenizer: Tokenizer, vocab_size: int, *, placeholders: bool, digits: bool
 ) -> GuardedTokens | None:
     """What only a phrase may write; None: nothing.
 
@@ -22,10 +22,17 @@ def guarded_tokens(
         tokenizer: the model's.
         vocab_size: of the model's targets.
         placeholders: whether the model was trained with them.
+        digits: whether all that has a digit is among it.
     """
-    if not (placeholders and tokenizer.has_placeholders):
-        return None
-    return GuardedTokens({tokenizer.forms(mark)[0][-1] for mark in PLACEHOLDERS}, vocab_size)
+    ids: set[int] = set()
+    joined: set[int] = set()
+    if placeholders and tokenizer.has_placeholders:
+        ids = {tokenizer.forms(mark)[0][-1] for mark in PLACEHOLDERS}
+    if digits:
+        for token, text in enumerate(tokenizer.texts):
+            if any(map(str.isdecimal, text)):
+                (ids if text[0].isspace() else joined).add(token)
+    return GuardedTokens(ids, vocab_size, joined) if ids or joined else None
 
 
 def phrases_of(

@@ -1,8 +1,5 @@
-"""Protection of what stays as it is within a sentence: addresses, tags, variables, code.
-
-A model that has learnt placeholders (model/training/variations.py) reads one in the place of each
-of them, and writes it where it belongs in the translation. So nothing of an address is translated,
-misspelt or lost, and it costs two tokens where its own spelling takes dozens.
+"""Where a sentence has strings that stay as they are: of the kinds in model/text/verbatim.py, and
+those that a vocabulary cannot write.
 """
 
 from __future__ import annotations
@@ -15,86 +12,12 @@ from itertools import accumulate
 from string import ascii_letters
 
 from model.text.tokenizer import Tokenizer
+from model.text.verbatim import DIGITS_HINT, SIGNS_HINT, WITH_DIGITS, WITH_SIGNS
 from model.text.visible import INVISIBLE
 from model.text.vocabulary import PLACEHOLDERS
 
-__all__ = ["WEB_ADDRESS", "Bounds", "Protection", "is_mark"]
+__all__ = ["Bounds", "Protection", "is_mark"]
 
-_HINT = re.compile(r"[#<&{%\\/_`$\uE000-\uE00A]|@(?<![\w/&@]@)[A-Za-z_]|\.[\w-]|www\.|--|localhost")
-"""Without any of these there is no match of `_KEPT`, which takes several times as long."""
-
-# Each scan ends after a bounded number of characters, or where no other one begins: time is linear.
-WEB_ADDRESS = r"""
-    (?<=\()(?<![\w+.-])[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s<>"()]*[^\s<>"().,;:!?]
-    |(?:(?<![\w+.-])[A-Za-z][A-Za-z0-9+.-]{1,20}://|(?<![\w.])www\.)  # but not the
-     [^\s<>"\u201c-\u201e\xab\xbb\u2039\u203a]*         # marks that end a sentence
-     [^\s<>"\u2018-\u201e\xab\xbb\u2039\u203a\u2026'.,;:!?)\]}*]
-"""
-"""An address with a scheme, or that begins with www; a pattern to be compiled as verbose."""
-
-_BEGINS_WITH_SIGN = {
-    "placeholder": r"[\uE000-\uE00A]",  # in the text already
-    "code": r"""
-        `(?<![\w`]`)(?P<ticks>`{0,2})(?=[^\s`])(?:[^`'\n]|'[^`'\n]*'){1,200}`(?P=ticks)(?![\w`])""",
-    "account": r"@(?<![\w/&@]@)[A-Za-z_]\w*(?:@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5})?",
-    "topic": r"\#(?<![\w/&\#]\#)[A-Za-z_]\w*",
-    "tag": r"""
-        </?[A-Za-z][\w:-]*(?:GAP+[\w:@.-]+=(?:"[^"<\n]*"|'[^'<\n]*'|[^\s"'<>]+))*
-        (?:GAP+(?:disabled|checked|selected|required|readonly|hidden|controls|open))?GAP*/?>""",
-    "entity": r"&(?:[A-Za-z]{2,8}[0-9]{0,2}|\#[0-9]{1,6}|\#x[0-9A-Fa-f]{1,5});",
-    "message": r"""
-        \{GAP*\w{1,32}GAP*,GAP*(?:plural|select|selectordinal)GAP*,
-        (?:[^{}\n]|\{[^{}\n]{0,200}\}){0,500}\}""",
-    "template": r"\{\{[^{}\n]{1,100}\}\}|\{%[^{}\n]{1,100}%\}",
-    "variable": r"""
-        [$%\#{](?:(?<=\{)|(?<!\{)\{)\ ?[^{}\s]{1,64}\ ?\}
-        |\$(?<![\w$]\$)[a-z_]\w*|%(?<![\w%]%)[A-Za-z_]\w+%
-        |%(?<![\w%]%)(?:%|FORMAT)(?:%(?:%|FORMAT))*""",
-    "path": r"""
-        ~(?<![\w/.~-]~)/(?:[\w.-]+/)*[\w.-]*\w
-        |/(?<![\w/.~-]/)(?:[\w.-]+/)+[\w.-]*\w""",
-    "line break of a program, LaTeX": r"\\(?:[nrt](?=[A-Z\s\\]|$)|[A-Za-z]{2,20}\{)",
-}
-"""What is kept, with its first sign first and what must not stand before it behind, so that `re`
-tries at each character only what can begin with it."""
-
-_BEGINS_WORD = {
-    "web address": WEB_ADDRESS,
-    "this machine": r"(?<!\.)localhost(?::[0-9]{1,5})?(?:/[\w./%?&=~-]*\w)?",
-    "mail address": r"(?<![.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}",
-    "domain": r"""
-        (?<![.@/-])(?:[A-Za-z0-9-]{1,63}\.){1,5}(?:com|org|net|io|edu|gov|de|ch|eu|dev|info|co\.uk)
-        \b(?!\.?\w)(?:/[\w./%?&=~-]*\w)?""",
-    "path": r"""
-        (?<!\\)[A-Za-z]:\\(?:[\w.$~-]+\\)*[\w.$~-]*\w
-        |(?<![/.~-])\.{1,2}/(?:[\w.-]+/)*[\w.-]*\w""",
-    "file, name in a program": r"""
-        (?<![.-])(?:[\w-]{1,64}(?:\.[\w-]{1,16}){0,3}\.(?i:txt|pdf|docx?|xlsx?|pptx?|odt|csv|jpe?g
-        |png|gif|svg|zip|gz|html?|xml|json|ya?ml|toml|ini|log|md|py|js|css|sh|cpp|java|exe|mp[34])\b
-        |(?!\w*_in(?:nen)?\b)[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+(?![\w-]))
-        |__\w+__(?!\w)""",
-    "option of a command": r"""
-        (?<!-)--[a-z][a-z0-9]*(?:(?:-[a-z0-9]+)+(?:=[\w./]*\w)?|=[\w./]*\w)""",
-}
-"""What is kept and begins where no letter or digit stands before it."""
-
-_FORMAT = (
-    r"(?:\(\w{1,32}\))?(?:[0-9]\$)?[-+0\#]?[0-9]{0,3}(?:\.[0-9]{1,3})?(?:l{0,2}|h|z)"
-    r"[sdiouxXfgcpn@](?![a-z])"
-)
-_GAP = r"[^\S\n]"
-"""White space within a line. Nothing that is kept goes beyond one: they are searched together."""
-_KEPT = re.compile(
-    "|".join(
-        [
-            *_BEGINS_WITH_SIGN.values(),
-            rf"(?<!\w)(?=[^\W_]*+[.@:_+-]|localhost)(?:{'|'.join(_BEGINS_WORD.values())})",
-        ]
-    )
-    .replace("FORMAT", _FORMAT)
-    .replace("GAP", _GAP),
-    re.VERBOSE,
-)
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
 _OF_WORD = re.compile(r"[^\W\d_]|['\u2019-]")
 """What a `_WORD` is made of."""
@@ -168,8 +91,10 @@ class Protection:
         strange = self._strange(text)
         signs = _strange_signs(text, strange)
         found = _foreign_words(text, strange)
-        if _HINT.search(text):
-            found += [match.span() for match in _KEPT.finditer(text)]
+        if SIGNS_HINT.search(text):
+            found += [match.span() for match in WITH_SIGNS.finditer(text)]
+        if DIGITS_HINT.search(text):
+            found += [match.span() for match in WITH_DIGITS.finditer(text)]
         if not found:
             return signs
         merged: list[tuple[int, int]] = []

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -21,13 +22,6 @@ from model.text.words import Span
 
 __all__ = ["NO_RUNS", "Part", "Reading", "Rendered", "Run", "RunReader", "Runs", "combined", "read"]
 
-STAND_INS = tuple(
-    letter + str((number + turn) % 9 + 1)
-    for turn in range(9)
-    for number, letter in enumerate("ZKXBWJQ")
-)
-"""Marks for models without placeholders. Neighbours differ in both signs, so that none is taken for
-another one: models lose or confuse one in a hundred, and five times as many of X1, X2, X3."""
 _WITHOUT_SPACES = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef"
     "\U00020000-\U0003ffff]"
@@ -49,6 +43,8 @@ class Run(NamedTuple):
     """What stands in the translation, whatever form was written; None: that form."""
     required: bool = True
     """Whether no translation ends without it."""
+    finals: tuple[str, ...] = ()
+    """What stands in the translation for each of `forms`; none: the form."""
 
 
 Runs = Sequence[Run]
@@ -131,13 +127,12 @@ class RunReader:
 
     def __init__(self, tokenizer: Tokenizer, *, placeholders: bool) -> None:
         self._tokenizer = tokenizer
-        trained = PLACEHOLDERS if placeholders and tokenizer.has_placeholders else ()
-        self.marks = (*trained, *filter(self._is_known, STAND_INS))
-        """What may be read for a run, those to be taken first first."""
+        self._placeholders = PLACEHOLDERS if placeholders and tokenizer.has_placeholders else ()
 
-    def _is_known(self, mark: str) -> bool:
-        ids = self._tokenizer.tokenize(mark)
-        return self._tokenizer.fallback_ids.isdisjoint(ids) and bool(self._tokenizer.forms(mark))
+    @cached_property
+    def marks(self) -> tuple[str, ...]:
+        """What may be read for a run, those to be taken first first; of some vocabularies none."""
+        return (*self._placeholders, *self._tokenizer.stand_ins)
 
     def chosen(self, runs: Runs) -> Runs:
         """Those of `runs` that can be read: all, or the longest ones where there are more than
@@ -293,6 +288,8 @@ class _Writer:
             text = text.upper() if self._reading.all_caps else text
         elif (final := self._reading.runs[run].final) is not None:
             text = _with_final(text, self._reading.forms[run], final)
+        else:
+            text = _with_finals(text, self._reading.runs[run])
         self._add(text, first, last, run)
 
     def _add(self, text: str, first: int, last: int, run: int | None) -> None:
@@ -323,7 +320,7 @@ class _Writer:
         ):
             if number in written or not run.required:
                 continue
-            lost = forms[0] if run.final is None else run.final
+            lost = (run.finals or forms)[0] if run.final is None else run.final
             text += f" {lost}" if text else lost
             begin = len(text) - len(lost)
             self._parts.append(Part(begin, len(text), num_tokens, num_tokens, number))
@@ -336,6 +333,18 @@ def _with_final(text: str, forms: Sequence[str], final: str) -> str:
         if form in text:
             return text.replace(form, final, 1)
     return text[: len(text) - len(text.lstrip())] + final
+
+
+def _with_finals(text: str, run: Run) -> str:
+    """`text`, which has one of a run's forms, with what stands for that form."""
+    for form, final in sorted(zip(run.forms, run.finals, strict=False), key=_by_length):
+        if form in text:
+            return text if form == final else text.replace(form, final, 1)
+    return text
+
+
+def _by_length(pair: tuple[str, str]) -> int:
+    return -len(pair[0])
 
 
 def _joint(left: str, right: str, beside: str, other: str, *, closing: str) -> tuple[str, str]:

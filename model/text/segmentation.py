@@ -24,10 +24,12 @@ from typing import NamedTuple, Self
 from model.errors import InvalidRequestError
 from model.text.languages import Pair
 from model.text.letter_case import LetterCase, Truecaser
-from model.text.protection import WEB_ADDRESS, Protection, is_mark
-from model.text.runs import NO_RUNS, Reading, Run, RunReader, Runs
+from model.text.number_runs import NumberReader
+from model.text.protection import Bounds, Protection, is_mark
+from model.text.runs import Reading, Run, RunReader, Runs, combined
 from model.text.sentences import split_sentences
 from model.text.tokenizer import Tokenizer
+from model.text.verbatim import WEB_ADDRESS
 from model.text.visible import visible
 
 __all__ = ["Segment", "SegmentedText", "Segmenter"]
@@ -120,6 +122,10 @@ _SHORT = 200
 """Characters of a sentence that is found, and looked through, within microseconds."""
 _BATCH = 1000
 """Characters of short sentences that are cut together, within a millisecond or two."""
+_FEW_KEPT = 8
+"""Strings that are kept in a sentence and are looked at one by one, however little else it has."""
+_MOST_BETWEEN = 3
+"""Characters between two of more strings than that, on average, if there is nothing to say."""
 _SURELY_TOO_MANY = 1.3
 """Times the most tokens of a segment: a part for which so many are expected is cut unread."""
 _NEAR = 32
@@ -166,6 +172,7 @@ class Segmenter:
         self._max_tokens = max_tokens
         self._truecaser = Truecaser(tokenizer.source, language)
         self._protection = Protection(tokenizer)
+        self._numbers = NumberReader(tokenizer, source=language, target=target or language)
         self.reader = RunReader(tokenizer, placeholders=placeholders)
         """Reads what is cut, and puts the translations of segments together."""
 
@@ -245,7 +252,7 @@ class Segmenter:
         for (sentence, pieces), runs in zip(sentences.items(), all_runs, strict=True):
             begin, end = _core(sentence, 0, len(sentence))
             core = sentence[begin:end]
-            if not _says_something(core):
+            if _is_all_kept(runs, begin, end) or not _says_something(core):
                 pieces.append(sentence)
                 continue
             kept = runs if core == sentence else _within(runs, begin, end)
@@ -274,14 +281,18 @@ class Segmenter:
 
     def _runs(self, sentences: Sequence[str]) -> Sequence[Runs]:
         """What is not the model's to translate in each of some sentences."""
-        if not self.reader.marks:
-            return [NO_RUNS] * len(sentences)
-        return [
-            [Run(begin, end, final=sentence[begin:end]) for begin, end in bounds]
-            for sentence, bounds in zip(
-                sentences, self._protection.bounds_batch(sentences), strict=True
-            )
-        ]
+        found: list[Runs] = []
+        for sentence, bounds in zip(
+            sentences, self._protection.bounds_batch(sentences), strict=True
+        ):
+            if len(bounds) > _FEW_KEPT and _is_mostly_kept(sentence, bounds):
+                found.append([Run(0, len(sentence), final=sentence)])
+                continue
+            bounds = bounds if bounds and self.reader.marks else ()
+            kept = [Run(begin, end, final=sentence[begin:end]) for begin, end in bounds]
+            numbers = self._numbers.runs(sentence, bounds, self._protection.read_as(sentence))
+            found.append(combined(kept, numbers))
+        return found
 
     def _segments(self, sentence: str, runs: Runs) -> Iterator[Segment | str]:
         """The pieces of a sentence that may be too long."""
@@ -297,7 +308,7 @@ class Segmenter:
             first, last, density = part
             begin, end = _core(sentence, first, last)
             core = sentence[begin:end]
-            if not _says_something(core):
+            if _is_all_kept(runs, begin, end) or not _says_something(core):
                 yield sentence[first:last]
                 continue
             if first < begin:
@@ -391,6 +402,20 @@ class _Batch:
         """In characters, about."""
         self.sentences: dict[str, list[Segment | str]] = {}
         """All of the text so far: those that come again, as in tables, have the same pieces."""
+
+
+def _is_mostly_kept(sentence: str, bounds: Bounds) -> bool:
+    """Whether hardly a letter stands between two strings that are kept: code, or noise, of which
+    there is nothing to translate."""
+    kept = sum(end - begin for begin, end in bounds)
+    return len(sentence) - kept <= _MOST_BETWEEN * len(bounds)
+
+
+def _is_all_kept(runs: Runs, begin: int, end: int) -> bool:
+    """Whether the part of a sentence is within one string that is kept."""
+    return (
+        len(runs) == 1 and runs[0].read_as is None and runs[0].begin <= begin and end <= runs[0].end
+    )
 
 
 def _saved(run: Run) -> int:

@@ -6,9 +6,8 @@ from hypothesis import strategies as st
 
 from model.errors import InvalidRequestError
 from model.text.letter_case import Truecaser
-from model.text.protection import _READ_AS
-from model.text.segmentation import SegmentedText, Segmenter
-from model.text.vocabulary import PLACEHOLDERS
+from model.text.segmentation import Segment, SegmentedText, Segmenter
+from model.text.vocabulary import PLACEHOLDER, PLACEHOLDERS
 from tests.unit.model.text.tiny_tokenizer import train_tiny_tokenizer
 
 LIMIT = 24
@@ -18,6 +17,21 @@ NO_BYTES = train_tiny_tokenizer(byte_fallback=False)
 
 def segment(text: str, *, max_tokens: int = 512) -> SegmentedText:
     return Segmenter(BYTES, language="en", max_tokens=max_tokens).segment(text)
+
+
+def rendered(segmenter: Segmenter, segmented: SegmentedText, *translations: str) -> str:
+    """The text with translations that a model has written."""
+    parts = []
+    for each, translation in zip(segmented.segments, translations, strict=True):
+        if each.reading is not None:
+            token_ids = BYTES.tokenize(translation)
+            translation = segmenter.reader.rendered(each.reading, token_ids, ()).text
+        parts.append(translation)
+    return segmented.join(parts)
+
+
+def all_caps(segment: Segment) -> bool:
+    return segment.reading is not None and segment.reading.all_caps
 
 
 def shown(text: str, *, max_tokens: int = 512) -> str:
@@ -168,7 +182,7 @@ def test_a_limit_without_room_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "all_caps"),
+    ("text", "shouted"),
     [
         ("CLOSE THE DOOR!", True),
         ("WE HAVE 24 DOGS", True),
@@ -179,16 +193,16 @@ def test_a_limit_without_room_is_refused() -> None:
         ("HELP!", False),
     ],
 )
-def test_capitals_are_read_as_words_usually_are(text: str, all_caps: bool) -> None:
+def test_capitals_are_read_as_words_usually_are(text: str, shouted: bool) -> None:
     segmenter = Segmenter(BYTES, language="en", max_tokens=512)
     segmented = segmenter.segment(f"- {text}\none dog")
     first, second = segmented.segments
-    assert (first.text, first.all_caps, second.all_caps) == (text, all_caps, False)
+    assert (first.text, all_caps(first), all_caps(second)) == (text, shouted, False)
     read = Truecaser(BYTES.source, "en").read(text)[0]
-    assert (read != text) is all_caps
+    assert (read != text) is shouted
     assert first.token_ids == (*BYTES.tokenize(read), BYTES.eos_id)
-    expected = "ZWEI FÜSSE" if all_caps else "zwei Füße"
-    assert segmented.join(["zwei Füße", "ein Hund"]) == f"- {expected}\nein Hund"
+    expected = "ZWEI FÜSSE" if shouted else "zwei Füße"
+    assert rendered(segmenter, segmented, "zwei Füße", "ein Hund") == f"- {expected}\nein Hund"
 
 
 def test_what_is_kept_is_a_placeholder_where_a_model_knows_them() -> None:
@@ -199,11 +213,11 @@ def test_what_is_kept_is_a_placeholder_where_a_model_knows_them() -> None:
     assert first.text == "the <b>dog</b> at https://a.b/c"
     assert first.token_ids == (*BYTES.tokenize(read), BYTES.eos_id)
     der_hund = f"{PLACEHOLDERS[2]}: der {PLACEHOLDERS[0]} Hund {PLACEHOLDERS[1]}"
-    assert segmented.join([der_hund, f"ein {PLACEHOLDERS[0]}Hund"]) == (
+    assert rendered(segmenter, segmented, der_hund, "ein Hund") == (
         "- https://a.b/c: der <b>Hund</b>\nein Hund"
     )
     [plain, _] = segment("- the <b>dog</b> at https://a.b/c\none dog").segments
-    assert plain.masked is None
+    assert plain.reading is None
     assert plain.token_ids == (*BYTES.tokenize(plain.text), BYTES.eos_id)
 
 
@@ -211,9 +225,11 @@ def test_what_is_kept_is_not_all_caps() -> None:
     segmenter = Segmenter(BYTES, language="en", max_tokens=512, placeholders=True)
     segmented = segmenter.segment("WRITE TO <b>anna@a.de</b> NOW")
     [only] = segmented.segments
-    assert only.all_caps
+    assert all_caps(only)
     assert only.token_ids == (*BYTES.tokenize(f"write to {PLACEHOLDERS[0]} now"), BYTES.eos_id)
-    assert segmented.join([f"jetzt an {PLACEHOLDERS[0]}"]) == "JETZT AN <b>anna@a.de</b>"
+    assert (
+        rendered(segmenter, segmented, f"jetzt an {PLACEHOLDERS[0]}") == "JETZT AN <b>anna@a.de</b>"
+    )
 
 
 def test_a_sentence_of_many_addresses_is_not_cut() -> None:
@@ -280,15 +296,18 @@ def test_capitals_leave_no_trace(text: str) -> None:
 
 
 @given(st.one_of(TEXTS, PROSE), st.booleans())
-def test_placeholders_leave_no_trace(text: str, all_caps: bool) -> None:
+def test_placeholders_leave_no_trace(text: str, shouted: bool) -> None:
     segmenter = Segmenter(BYTES, language="en", max_tokens=LIMIT, placeholders=True)
-    segmented = segmenter.segment(text.upper() if all_caps else text)
-    read = [s.masked.text if s.masked else s.text for s in segmented.segments]
-    # Of quotation marks that the vocabulary lacks, a common one is read.
-    common = str.maketrans(_READ_AS)
-    expected = text.upper() if all_caps else text
-    assert segmented.join(read).translate(common) == expected.translate(common)
-    assert all(len(s.token_ids) <= LIMIT for s in segmented.segments)
+    segmented = segmenter.segment(text.upper() if shouted else text)
+    assert segmented.join([each.text for each in segmented.segments]) == (
+        text.upper() if shouted else text
+    )
+    for each in segmented.segments:
+        assert len(each.token_ids) <= LIMIT
+        if each.reading is not None:
+            written = segmenter.reader.rendered(each.reading, BYTES.tokenize(each.reading.text), ())
+            assert all(run.final in written.text for run in each.reading.runs)
+            assert not PLACEHOLDER.search(written.text) or PLACEHOLDER.search(text)
 
 
 @given(TEXTS)
