@@ -185,7 +185,7 @@ def test_a_limit_without_room_is_refused() -> None:
     ("text", "shouted"),
     [
         ("CLOSE THE DOOR!", True),
-        ("WE HAVE 24 DOGS", True),
+        ("WE HAVE MANY DOGS", True),
         ("DIE STRASSE IST ZU", True),
         ("Close the door!", False),
         ("CLOSE THE DOORs", False),
