@@ -62,6 +62,8 @@ class TextOptions:
     target_prefix: str = ""
     """The beginning of the translation of a request's only text, which goes on from there."""
     format: TextFormat = TextFormat.TEXT
+    translate_attributes: bool = False
+    """Whether attributes of HTML that people read, such as `alt` and `title`, are translated."""
 
     def __post_init__(self) -> None:
         for name in ("keep", "banned_terms"):
@@ -69,6 +71,7 @@ class TextOptions:
                 _check_term(name, f"`{name}[{number}]`", term)
         _check_spans(self.keep_spans)
         _check_glossary(self.glossary)
+        _check_banned(self.glossary, self.banned_terms)
         _check_unicode("target_prefix", "`target_prefix`", self.target_prefix)
         if self.target_prefix and not self.target_prefix.strip():
             raise InvalidOptionError(
@@ -79,6 +82,11 @@ class TextOptions:
             raise InvalidOptionError(
                 f"`format` must be one of {', '.join(TextFormat)}, but is {self.format!r:.50}",
                 "format",
+            )
+        if self.target_prefix and self.format is not TextFormat.TEXT:
+            raise InvalidOptionError(
+                f"`target_prefix` must come with plain text, but comes with {self.format}",
+                "target_prefix",
             )
 
     def check_texts(self, texts: Sequence[str]) -> None:
@@ -184,6 +192,17 @@ def _check_glossary(entries: Iterable[GlossaryEntry]) -> None:
                 f"`glossary` must have each term once, but entries {other} and {number} are of the "
                 f"same one{'' if exact else ', case aside'}",
                 "glossary",
+            )
+
+
+def _check_banned(entries: Iterable[GlossaryEntry], banned_terms: Iterable[str]) -> None:
+    banned = {term.casefold() for term in banned_terms}
+    for number, entry in enumerate(entries):
+        if any(form.casefold() in banned for form in entry.targets):
+            raise InvalidOptionError(
+                f"`banned_terms` must not have what `glossary` asks for, but have a form of entry "
+                f"{number}",
+                "banned_terms",
             )
 
 

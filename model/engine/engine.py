@@ -192,7 +192,7 @@ class Engine:
     def submit(
         self,
         sources: SequenceOf[SequenceOf[int]],
-        generation: GenerationConfig,
+        generation: GenerationConfig | SequenceOf[GenerationConfig],
         *,
         options: SequenceOf[SequenceOptions] | None = None,
         deadline: float | None = None,
@@ -202,7 +202,7 @@ class Engine:
 
         Args:
             sources: token ids, each ending with the end token.
-            generation: how to search, for all of them.
+            generation: how to search, for all of them, or for each with beams of the same width.
             options: what is each source's own; None is nothing.
             deadline: `time.monotonic()` seconds; a sequence that is not finished by then fails with
                 DeadlineExceededError.
@@ -224,15 +224,19 @@ class Engine:
         if deadline is not None and math.isnan(deadline):
             raise InvalidRequestError(f"`deadline` must be seconds, but is {deadline}")
         now = time.monotonic()
+        if isinstance(generation, GenerationConfig):
+            generation = [generation] * len(sources)
         light_steps = steps_as_light(
             num_sources=len(sources),
             source_tokens=sum(map(len, sources)),
-            beam_size=generation.beam_size,
+            beam_size=max((each.beam_size for each in generation), default=1),
             max_slots=self._max_slots,
         )
         sequences = [
-            self._sequence(source, each, generation, deadline, priority, now, light_steps)
-            for source, each in zip(sources, options or [NO_OPTIONS] * len(sources), strict=True)
+            self._sequence(source, each, search, deadline, priority, now, light_steps)
+            for source, each, search in zip(
+                sources, options or [NO_OPTIONS] * len(sources), generation, strict=True
+            )
         ]
         with self._changed:
             if self._stopping:

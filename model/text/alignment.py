@@ -19,7 +19,7 @@ from model.text.visible import visible
 from model.text.word_links import WordLink
 from model.text.words import Span, overlapping, words
 
-__all__ = ["aligned_words", "tokens_attended"]
+__all__ = ["aligned_words", "source_spans", "target_spans", "tokens_attended"]
 
 _NEAR = 8
 """Characters within which two texts that differ are looked through for where they go on."""
@@ -57,17 +57,17 @@ def aligned_words(
         attended: the place in the segment's ids of each of them.
         rendered: the translation, if the segment is not read as it is.
     """
-    source_spans = _source_spans(segment, encoder)
-    text, target_spans = _target_spans(tokenizer, token_ids, rendered)
+    of_source = source_spans(segment, encoder)
+    text, of_target = target_spans(tokenizer, token_ids, rendered)
     fixed = _fixed(segment.reading, rendered)
     whole = [source for source, _ in fixed]
     kept = [target for _, target in fixed]
-    source_words = words(segment.text, whole=whole, boundaries=_begins(source_spans))
-    target_words = words(text, whole=sorted(kept), boundaries=_begins(target_spans))
+    source_words = words(segment.text, whole=whole, boundaries=_begins(of_source))
+    target_words = words(text, whole=sorted(kept), boundaries=_begins(of_target))
     protected_sources, protected_targets = set(whole), set(kept)
     links = {WordLink(*pair) for pair in fixed}
-    for target_span, place in zip(target_spans, attended, strict=True):
-        source_span = source_spans[place]
+    for target_span, place in zip(of_target, attended, strict=True):
+        source_span = of_source[place]
         for i in overlapping(source_words, *source_span):
             for j in overlapping(target_words, *target_span):
                 link = WordLink(source_words[i], target_words[j])
@@ -95,7 +95,7 @@ def _begins(spans: Iterable[Span]) -> frozenset[int]:
 # ---- From the source's ids back to its text ------------------------------------------------------
 
 
-def _source_spans(segment: Segment, encoder: SourceEncoder) -> list[Span]:
+def source_spans(segment: Segment, encoder: SourceEncoder) -> list[Span]:
     """Where in `segment.text` each of its ids is; those that are no text have empty spans."""
     reading = segment.reading
     read = segment.text if reading is None else reading.text
@@ -188,10 +188,10 @@ def _difference(text: str, place: int, origin: str, at: int) -> tuple[int, bool]
 # ---- From the target's ids to the translation ----------------------------------------------------
 
 
-def _target_spans(
-    tokenizer: Tokenizer, token_ids: Sequence[int], rendered: Rendered | None
+def target_spans(
+    tokenizer: Tokenizer, token_ids: Sequence[int], rendered: Rendered | None = None
 ) -> tuple[str, list[Span]]:
-    """The translation, and where in it each id is."""
+    """The translation, as it is written or as it is rendered, and where in it each id is."""
     surfaces = tokenizer.surfaces(token_ids)
     if rendered is None:
         written = tokenizer.detokenize(token_ids).strip()

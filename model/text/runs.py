@@ -20,7 +20,18 @@ from model.text.visible import visible
 from model.text.vocabulary import PLACEHOLDERS
 from model.text.words import Span
 
-__all__ = ["NO_RUNS", "Part", "Reading", "Rendered", "Run", "RunReader", "Runs", "combined", "read"]
+__all__ = [
+    "NO_RUNS",
+    "Part",
+    "Reading",
+    "Rendered",
+    "Replaced",
+    "Run",
+    "RunReader",
+    "Runs",
+    "combined",
+    "read",
+]
 
 _WITHOUT_SPACES = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef"
@@ -90,6 +101,18 @@ class Written(NamedTuple):
     """Its number; -1 for a mark of none, which is left out."""
 
 
+class Replaced(NamedTuple):
+    """Tokens of a target in whose place another string is put."""
+
+    source: Span
+    """What it stands for in the source."""
+    final: str
+    first: int
+    """Of the tokens."""
+    last: int
+    """Behind the last of them."""
+
+
 class Rendered(NamedTuple):
     """A translation with the final strings of its runs, and where it is from."""
 
@@ -157,7 +180,11 @@ class RunReader:
         return read(sentence, runs, marks, read_as)
 
     def rendered(
-        self, reading: Reading, token_ids: Sequence[int], spans: Sequence[tuple[int, int, int]]
+        self,
+        reading: Reading,
+        token_ids: Sequence[int],
+        spans: Sequence[tuple[int, int, int]],
+        replaced: Sequence[Replaced] = (),
     ) -> Rendered:
         """A translation, with each run's final string once: where it was written, and at the end
         what was lost.
@@ -166,7 +193,10 @@ class RunReader:
             reading: of the source.
             token_ids: of the target.
             spans: begin, end and run of what the search has found written.
+            replaced: what else is put in the place of tokens, apart from those of `spans`.
         """
+        if replaced:
+            reading, spans = _with_replaced(reading, spans, replaced)
         surfaces = _Surfaces(self._tokenizer.surfaces(token_ids))
         found = _with_strays(surfaces, reading, spans)
         writer = _Writer(reading)
@@ -208,6 +238,25 @@ def read(
         forms.append(run.forms or (written,))
     text += visible(sentence[at:]).translate(read_as)
     return Reading(text, sentence, runs=tuple(taken), places=tuple(places), forms=tuple(forms))
+
+
+def _with_replaced(
+    reading: Reading, spans: Sequence[tuple[int, int, int]], replaced: Sequence[Replaced]
+) -> tuple[Reading, list[tuple[int, int, int]]]:
+    """`reading` and `spans` with a run more for each of `replaced`."""
+    more = [
+        Run(*each.source, read_as="", final=each.final.upper() if reading.all_caps else each.final)
+        for each in replaced
+    ]
+    first = len(reading.runs)
+    numbered = [(each.first, each.last, first + n) for n, each in enumerate(replaced)]
+    return (
+        reading._replace(
+            runs=(*reading.runs, *more),
+            forms=(*reading.forms, *((),) * len(more)),
+        ),
+        sorted([*spans, *numbered]),
+    )
 
 
 class _Surfaces:
@@ -294,7 +343,12 @@ class _Writer:
 
     def _add(self, text: str, first: int, last: int, run: int | None) -> None:
         left, last_kept = self._text, self._last
-        is_kept = run is not None and self._reading.runs[run].final is not None
+        # What replaces other words stands where they stood.
+        is_kept = (
+            run is not None
+            and run < len(self._reading.places)
+            and self._reading.runs[run].final is not None
+        )
         if last_kept is not None and is_kept:
             text = text if left[-1:].isspace() or text[:1].isspace() else f" {text}"
         elif is_kept and run is not None:

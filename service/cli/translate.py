@@ -23,6 +23,7 @@ from service.cli.model_options import (
     resolve,
 )
 from service.cli.text_options import (
+    AttributesOption,
     BanOption,
     FormatOption,
     GlossaryOption,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from model.text_options import TextOptions
     from model.translation import Translation
 
-__all__ = ["print_translations", "read_lines", "translate"]
+__all__ = ["print_translations", "read_document", "read_lines", "translate"]
 
 _LINES_IN_FLIGHT = 1024
 """Many more than slots, since finished lines wait for a long one before them: with 256 a third of
@@ -66,10 +67,12 @@ def translate(
     ban: BanOption = None,
     prefix: PrefixOption = "",
     text_format: FormatOption = "text",
+    attributes: AttributesOption = False,
 ) -> None:
     """Translate in this process, without a server.
 
-    Lines keep their order: line by line, output belongs to input.
+    Lines keep their order: line by line, output belongs to input. A document with markup is read
+    as a whole.
 
     \b
     Examples:
@@ -80,13 +83,16 @@ def translate(
       polyhead translate --beam-size 1 --json < english.txt
       polyhead translate --glossary terms.tsv --keep Polyhead < english.txt
       polyhead translate --prefix "Das Tier" "The animal was tired."
+      polyhead translate --format html < page.en.html > page.de.html
     """
     from model.errors import InvalidRequestError
 
-    options = text_options(glossary, keep, ban, prefix, text_format)
+    options = text_options(glossary, keep, ban, prefix, text_format, attributes)
     if prefix and text is None:
         raise InvalidRequestError("`--prefix` must come with a text, but lines are read")
     directory, engine, generation = resolve(model, device, dtype, beam_size)
+    if text is None and options.format != "text":
+        text = read_document(sys.stdin.buffer, hint=sys.stderr)
     print_translations(
         [text] if text is not None else read_lines(sys.stdin.buffer, hint=sys.stderr),
         directory,
@@ -101,6 +107,22 @@ def translate(
         one_by_one=text is not None or sys.stdin.isatty(),
         one_line_each=text is None,
     )
+
+
+def read_document(stream: BinaryIO, *, hint: TextIO) -> str:
+    """All of a UTF-8 stream; `hint` as in `read_lines`.
+
+    Raises:
+        InvalidRequestError: it is not UTF-8.
+    """
+    from model.errors import InvalidRequestError
+
+    if stream.isatty():
+        print("Write a document to translate; Ctrl-D ends.", file=hint)
+    try:
+        return stream.read().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidRequestError("the input must be UTF-8, but is not") from None
 
 
 def read_lines(stream: BinaryIO, *, hint: TextIO) -> Iterator[str]:
@@ -187,7 +209,9 @@ def print_translations(
                     line = line.translate(_NO_LINE_BREAKS)
                 if alignments and not as_json:
                     line += "\n    " + _readable(text, translation).translate(_NO_LINE_BREAKS)
-                print(line, file=output, flush=True)
+                # A document that ends with a line break has its own.
+                is_whole = not one_line_each and not alignments and line.endswith("\n")
+                print(line, file=output, end="" if is_whole else "\n", flush=True)
                 bar.update()
 
 

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from model.errors import InvalidRequestError
+from model.text_options import TextFormat, TextOptions
 from model.translation import Translation
 from service.errors import Failure, LanguageNotServedError, shown
 from service.gateway.api.contract import Contract
@@ -96,6 +97,7 @@ class LibreTranslateApi:
                 options=options,
                 field="q",
                 is_list=wanted.is_list,
+                text_options=TextOptions(format=TextFormat(wanted.format)),
             )
         except LanguageNotServedError:
             raise self._not_served(wanted) from None

@@ -37,8 +37,8 @@ class LibreTranslateRequest(BaseModel):
     """Language code of the text."""
     target: str
     """Language code of the translation."""
-    format: Literal["text"] = "text"
-    """Only plain text is translated."""
+    format: Literal["text", "html"] = "text"
+    """Of HTML, the text is translated; all else is as it was."""
     alternatives: int = Field(default=0, ge=0)
     """How many further translations of each text to return."""
     api_key: SkipValidation[str] = ""

@@ -194,7 +194,12 @@ class TranslateRequest(_Request):
     """How the translation of the only text begins: the model goes on from there, and the answer
     has it as it is given."""
     format: TextFormat = Field(default=TextFormat.TEXT, strict=False)
-    """What the texts are written in."""
+    """What the texts are written in. Of a document with markup, the text of its blocks is
+    translated, and inline elements stay around their words. Comments, scripts, code, and what has
+    `translate="no"` or the class `notranslate` come back as they are."""
+    translate_attributes: bool = False
+    """Whether attributes of HTML that people read are translated too: `alt`, `title`,
+    `placeholder`, `aria-label` and the like."""
 
     @model_validator(mode="after")
     def _check_one_form(self) -> Self:
@@ -224,6 +229,7 @@ class TranslateRequest(_Request):
             banned_terms=tuple(self.banned_terms),
             target_prefix=self.target_prefix,
             format=self.format,
+            translate_attributes=self.translate_attributes,
         )
 
 
