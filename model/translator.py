@@ -25,7 +25,7 @@ from model.config import EngineConfig, GenerationConfig, Priority
 from model.decoding.phrases import GuardedTokens, Phrase, trace
 from model.decoding.run_phrases import guarded_tokens, phrases_of
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
-from model.documents import Documents
+from model.documents import Documents, WrappedTexts, read_texts
 from model.errors import (
     DeadlineExceededError,
     InvalidOptionError,
@@ -307,7 +307,7 @@ class Translator:
         _check_texts(texts)
         text_options.check_texts(texts)
         if text_options.format is not TextFormat.TEXT:
-            documents = Documents(texts, text_options)
+            documents = read_texts(texts, text_options)
             found = self.translate(
                 documents.texts, source=source, target=target, generation=generation,
                 deadline=deadline, priority=priority, return_alignments=True,
@@ -349,7 +349,7 @@ class Translator:
         text_options.check_texts(texts)
         if text_options.format is not TextFormat.TEXT:
             size = sum(map(len, texts))
-            documents = await self._aside(partial(Documents, texts, text_options), size)
+            documents = await self._aside(partial(read_texts, texts, text_options), size)
             found = await self.translate_async(
                 documents.texts, source=source, target=target, generation=generation,
                 deadline=deadline, priority=priority, return_alignments=True,
@@ -803,7 +803,7 @@ class Translator:
 
     def _stream_documents(
         self,
-        documents: Iterable[Documents],
+        documents: Iterable[Documents | WrappedTexts],
         cutter: Callable[[TextOptions], _Cutter],
         generation: GenerationConfig | None,
         window: int,
@@ -1126,10 +1126,10 @@ def _check_texts(texts: Sequence[str]) -> None:
             )
 
 
-def _documents(texts: Iterable[str], options: TextOptions) -> Iterator[Documents]:
+def _documents(texts: Iterable[str], options: TextOptions) -> Iterator[Documents | WrappedTexts]:
     for text in texts:
         _check_texts([text])
-        yield Documents([text], options)
+        yield read_texts([text], options)
 
 
 def _untouched(text: str, alignments: tuple[WordLink, ...] | None) -> Translation:
