@@ -1,14 +1,18 @@
-"""Words with a full stop that end no sentence, by language: a table to be read and added to.
+"""Abbreviations by language: which end no sentence, and which are read as what they stand for.
 
-sentencex has lists of its own; here is what they lack, and what they have by mistake.
+Tables to be read and added to. sentencex has lists of its own; here is what they lack, and what
+they have by mistake.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from string import ascii_uppercase
 
-__all__ = ["Corrections", "corrections_of"]
+__all__ = ["Corrections", "corrections_of", "expansions"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,3 +123,63 @@ _NO_CORRECTIONS = Corrections()
 def corrections_of(language: str) -> Corrections:
     """Those of a language, whose code has no region."""
     return _CORRECTIONS.get(language, _NO_CORRECTIONS)
+
+
+_WRITTEN_OUT = {
+    # What stands before a number or a name alone has that behind it: `0` and `A`.
+    "de": {
+        "Hrn.": "Herrn", "Hr.": "Herr", "Fr. A": "Frau", "Frl.": "Fräulein", "Fa.": "Firma",
+        "u. A": "und", "u. a.": "unter anderem", "u. U.": "unter Umständen", "v. a.": "vor allem",
+        "z. B.": "zum Beispiel", "z. T.": "zum Teil", "z. Hd.": "zu Händen", "z. Zt.": "zurzeit",
+        "d. h.": "das heißt", "i. d. R.": "in der Regel", "s. o.": "siehe oben",
+        "s. u.": "siehe unten", "usw.": "und so weiter", "bzw.": "beziehungsweise",
+        "vgl.": "vergleiche", "ca.": "circa", "evtl.": "eventuell", "ggf.": "gegebenenfalls",
+        "inkl.": "inklusive", "exkl.": "exklusive", "zzgl.": "zuzüglich", "mind.": "mindestens",
+        "Jh.": "Jahrhundert", "Tel.": "Telefon", "Nr. 0": "Nummer", "S. 0": "Seite",
+        "Abs. 0": "Absatz", "Art. 0": "Artikel", "Kap. 0": "Kapitel", "Abb. 0": "Abbildung",
+        "Bd. 0": "Band",
+    },
+    "en": {
+        "e. g.": "for example", "i. e.": "that is", "approx.": "approximately",
+        "incl.": "including", "vs.": "versus", "Dept.": "Department", "No. 0": "number",
+    },
+}  # fmt: skip
+"""Those whose meaning is certain. A small model has seen few of them."""
+_STREET = re.compile(r"(?<=[a-zäöüß])str\.")
+_WHAT_FOLLOWS = {  # a number may be no part of the text, which ends before it
+    "0": r"(?=\s?(?:\d|$))",
+    "A": r"(?=\s[^\W\d_a-zäöüß])",
+}
+
+
+def expansions(text: str, language: str) -> Iterator[tuple[int, int, str]]:
+    """Where in `text` abbreviations are that are read as what they stand for: begin, end, and what.
+
+    One at the end has its full stop, which may be the sentence's, too.
+    """
+    pattern, words = _pattern(language)
+    if pattern is None or "." not in text:
+        return
+    for found in pattern.finditer(text):
+        read = words["".join(found[0].split())]
+        stop = "." if found.end() == len(text) else ""
+        yield found.start(), found.end(), read + stop
+    if language == "de":
+        for found in _STREET.finditer(text):
+            yield found.start(), found.end(), "straße"
+
+
+@cache
+def _pattern(language: str) -> tuple[re.Pattern[str] | None, dict[str, str]]:
+    """What finds the abbreviations of a language, and what they are read as, without spaces."""
+    table = _WRITTEN_OUT.get(language)
+    if table is None:
+        return None, {}
+    patterns: list[str] = []
+    words: dict[str, str] = {}
+    for written in sorted(table, key=len, reverse=True):
+        short, _, follows = written.rpartition(" ") if written[-1] in "0A" else (written, "", "")
+        behind = _WHAT_FOLLOWS.get(follows, r"(?!\w)")
+        patterns.append(re.escape(short).replace(r"\ ", r"\s?") + behind)
+        words[short.replace(" ", "")] = table[written]
+    return re.compile(rf"(?<![\w.])(?:{'|'.join(patterns)})"), words

@@ -125,17 +125,17 @@ def _origins(reading: Reading) -> list[Span]:
         part = sentence[at:begin]
         origins += [
             (at + left, at + right)
-            for left, right in _origins_of_part(reading.text[place:first], part)
+            for left, right in _origins_of_part(reading.text[place:first], part, reading.language)
         ]
         origins += [(begin, end)] * (last - first)
         at, place = end, last
     return origins
 
 
-def _origins_of_part(read: str, part: str) -> list[Span]:
+def _origins_of_part(read: str, part: str, language: str) -> list[Span]:
     """Where in `part` each character is from that is read of it."""
-    seen = seen_from(part)
-    followed = _followed(_caseless(read), _caseless(visible(part)))
+    seen = seen_from(part, language)
+    followed = _followed(_caseless(read), _caseless(visible(part, language)))
     return [
         _joined(seen[begin:end]) if begin < end else _between(seen, begin)
         for begin, end in followed

@@ -77,6 +77,8 @@ class Reading(NamedTuple):
     """Where in `text` each is."""
     forms: tuple[tuple[str, ...], ...] = ()
     """What may be written for each."""
+    language: str = ""
+    """Whose abbreviations are read in full."""
 
 
 class Part(NamedTuple):
@@ -167,17 +169,20 @@ class RunReader:
         left_out = set(marked[len(self.marks) :])
         return [run for number, run in enumerate(runs) if number not in left_out]
 
-    def read(self, sentence: str, runs: Runs, *, read_as: dict[int, str]) -> Reading:
+    def read(
+        self, sentence: str, runs: Runs, *, read_as: dict[int, str], language: str = ""
+    ) -> Reading:
         """`sentence` as the encoder reads it.
 
         Args:
             sentence: without white space at its ends.
             runs: of it, as many as `chosen` lets.
             read_as: signs that the vocabulary lacks, and others that say the same.
+            language: whose abbreviations are read in full.
         """
         # What the sentence has itself would be one of its own words.
         marks = (mark for mark in self.marks if mark not in sentence)
-        return read(sentence, runs, marks, read_as)
+        return read(sentence, runs, marks, read_as, language)
 
     def rendered(
         self,
@@ -214,6 +219,7 @@ def read(
     runs: Runs,
     marks: Iterable[str],
     read_as: dict[int, str],
+    language: str = "",
 ) -> Reading:
     """`RunReader.read` with `marks`, in their order, as far as they go."""
     waiting = iter(marks)
@@ -226,7 +232,7 @@ def read(
         is_marked = written is None
         if written is None and (written := next(waiting, None)) is None:
             continue
-        text += visible(sentence[at : run.begin]).translate(read_as)
+        text += visible(sentence[at : run.begin], language).translate(read_as)
         if is_marked and text[-1:].isalnum():
             text += " "  # a word's pieces are others where no space stands before it
         places.append((len(text), len(text) + len(written)))
@@ -236,8 +242,15 @@ def read(
             text += " "
         taken.append(run)
         forms.append(run.forms or (written,))
-    text += visible(sentence[at:]).translate(read_as)
-    return Reading(text, sentence, runs=tuple(taken), places=tuple(places), forms=tuple(forms))
+    text += visible(sentence[at:], language).translate(read_as)
+    return Reading(
+        text,
+        sentence,
+        runs=tuple(taken),
+        places=tuple(places),
+        forms=tuple(forms),
+        language=language,
+    )
 
 
 def _with_replaced(

@@ -27,7 +27,7 @@ from model.text.letter_case import LetterCase, Truecaser
 from model.text.number_runs import NumberReader
 from model.text.protection import Bounds, Protection, is_mark
 from model.text.runs import Reading, Run, RunReader, Runs, combined
-from model.text.sentences import split_sentences
+from model.text.sentences import base_language, split_sentences
 from model.text.tokenizer import Tokenizer
 from model.text.verbatim import WEB_ADDRESS
 from model.text.visible import visible
@@ -169,6 +169,7 @@ class Segmenter:
         self._has_letter = tokenizer.has_letter
         self._least_tokens = least
         self._language = language
+        self._base_language = base_language(language)
         self._max_tokens = max_tokens
         self._truecaser = Truecaser(tokenizer.source, language)
         self._protection = Protection(tokenizer)
@@ -339,8 +340,10 @@ class Segmenter:
         if begin and kept:
             kept = [run._replace(begin=run.begin - begin, end=run.end - begin) for run in kept]
         read_as = self._protection.read_as(core)
-        if kept or read_as or visible(core) != core:
-            reading = self.reader.read(core, self.reader.chosen(kept), read_as=read_as)
+        if kept or read_as or visible(core, self._base_language) != core:
+            reading = self.reader.read(
+                core, self.reader.chosen(kept), read_as=read_as, language=self._base_language
+            )
         else:
             reading = Reading(core, core)
         marks = [

@@ -20,7 +20,7 @@ import sentencex  # type: ignore[import-untyped]
 
 from model.text.abbreviations import Corrections, corrections_of
 
-__all__ = ["split_sentences"]
+__all__ = ["base_language", "split_sentences"]
 
 _WINDOW = 4000
 """Characters looked at together. A longer sentence has to be split for its length anyway."""
@@ -63,7 +63,7 @@ def split_sentences(line: str, language: str) -> Iterable[str]:
     is_short = len(line) <= _LONG_QUOTATION
     if is_short and line.isascii() and line.replace(" ", "").isalnum():
         return [line]  # there is nothing with which a sentence could end
-    language = _base_language(language)
+    language = base_language(language)
     corrections = corrections_of(language)
     if not is_short or not _has_few_marks(line):
         return _sentences(line, language, corrections)
@@ -123,7 +123,8 @@ def _sentences(line: str, language: str, corrections: Corrections) -> Iterator[s
 
 
 @cache
-def _base_language(code: str) -> str:
+def base_language(code: str) -> str:
+    """A language's code without script or region."""
     return re.split("[-_]", code, maxsplit=1)[0].lower()
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+from model.text.abbreviations import expansions
 
 __all__ = ["INVISIBLE", "changes", "origins", "visible"]
 
@@ -47,22 +49,32 @@ _MAYBE = re.compile(rf"[{_INVISIBLE}{_MARKS}\u1100-\u11ff\u200c\u200d{_OTHER}]")
 """Without any of these there is no match of `_CHANGED`."""
 
 
-def visible(text: str) -> str:
-    """`text` as it is seen."""
-    if text.isascii() or not _MAYBE.search(text):
-        return text
+def visible(text: str, language: str = "") -> str:
+    """`text` as it is seen, with the abbreviations of a language in full."""
     parts: list[str] = []
     at = 0
-    for begin, end, seen in changes(text):
+    for begin, end, seen in changes(text, language):
         parts += (text[at:begin], seen)
         at = end
-    return "".join([*parts, text[at:]])
+    return "".join([*parts, text[at:]]) if parts else text
 
 
-def changes(text: str) -> Iterator[tuple[int, int, str]]:
-    """Where a text is seen otherwise than it is written: begin, end, and as what."""
-    if text.isascii() or not _MAYBE.search(text):
-        return
+def changes(text: str, language: str = "") -> Sequence[tuple[int, int, str]]:
+    """Where a text is read otherwise than it is written: begin, end, and as what; in order."""
+    found = list(expansions(text, language)) if language and "." in text else []
+    if not text.isascii() and _MAYBE.search(text):
+        found += _unseen(text)
+    if len(found) < 2:
+        return found
+    found.sort()
+    apart = found[:1]
+    for change in found[1:]:
+        if change[0] >= apart[-1][1]:
+            apart.append(change)
+    return apart
+
+
+def _unseen(text: str) -> Iterator[tuple[int, int, str]]:
     for found in _CHANGED.finditer(text):
         written = found[0]
         if found["invisible"]:
@@ -75,11 +87,11 @@ def changes(text: str) -> Iterator[tuple[int, int, str]]:
             yield *found.span(), seen
 
 
-def origins(text: str) -> list[tuple[int, int]]:
-    """Where in `text` each character of `visible(text)` comes from."""
+def origins(text: str, language: str = "") -> list[tuple[int, int]]:
+    """Where in `text` each character of `visible(text, language)` comes from."""
     spans: list[tuple[int, int]] = []
     at = 0
-    for begin, end, seen in changes(text):
+    for begin, end, seen in changes(text, language):
         spans += [(place, place + 1) for place in range(at, begin)]
         if len(seen) == end - begin:
             spans += [(place, place + 1) for place in range(begin, end)]

@@ -54,3 +54,23 @@ def test_every_character_has_an_origin(text: str) -> None:
         unchanged = not any(left < end and begin < right for left, right, _ in changes(text))
         assert not unchanged or text[begin:end] == sign
     assert unicodedata.is_normalized("NFC", seen) or not unicodedata.is_normalized("NFC", text)
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "read"),
+    [
+        ("de", "Bitte bei Hrn. Lenz, Fa. Kern u. Co.", "Bitte bei Herrn Lenz, Firma Kern und Co."),
+        ("de", "z. B. Brot, z.B. Käse usw.", "zum Beispiel Brot, zum Beispiel Käse und so weiter."),
+        ("de", "d. h. in der Schulstr. 5 (vgl. Nr. 5)", "das heißt in der Schulstraße 5 (vergleiche Nummer 5)"),
+        ("de", "Am Fr. um acht, Nr. eins, am S. vorbei", "Am Fr. um acht, Nr. eins, am S. vorbei"),
+        ("de", "Das Bzw. Co.usw. bleibt", "Das Bzw. Co.usw. bleibt"),
+        ("en", "fruit, e.g. apples, vs. bread", "fruit, for example apples, versus bread"),
+        ("en", "z. B. Hrn. Lenz", "z. B. Hrn. Lenz"),
+    ],
+)  # fmt: skip
+def test_abbreviations_are_read_in_full(language: str, text: str, read: str) -> None:
+    assert visible(text, language) == read
+    assert visible(text) == text
+    places = origins(text, language)
+    assert len(places) == len(read)
+    assert places == sorted(places)
