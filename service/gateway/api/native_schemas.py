@@ -194,7 +194,8 @@ class TranslateRequest(_Request):
     """How the translation of the only text begins: the model goes on from there, and the answer
     has it as it is given."""
     format: TextFormat = Field(default=TextFormat.TEXT, strict=False)
-    """What the texts are written in. Of a document with markup, the text of its blocks is
+    """What the texts are written in; "wrapped" is text whose paragraphs are broken into lines of
+    some width: they are joined, and wrapped again. Of a document with markup, the text of its blocks is
     translated, and inline elements stay around their words. Comments, scripts, code, and what has
     `translate="no"` or the class `notranslate` come back as they are."""
     translate_attributes: bool = False
@@ -276,7 +277,8 @@ class TranslationBody(Reply):
     """Words of the text with those of the translation, in the order of the text; there when
     `return_alignments` is true. A word may be in several pairs, or in none."""
     hypotheses: list[Hypothesis] = Field(default_factory=list)
-    """All translations, best first; there when `num_hypotheses` is above 1."""
+    """All translations, best first; there when `num_hypotheses` is above 1. They differ in words,
+    so there may be fewer; a wider beam finds more."""
 
 
 class Usage(Reply):
