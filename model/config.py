@@ -363,7 +363,8 @@ class GenerationConfig:
         1,
         least=1,
         per_sequence=True,
-        request="How many translations of each text to return, best first; at most `beam_size`.",
+        request="How many translations of each text to return, best first; at most `beam_size`. "
+        "There are fewer where not as many differ in words.",
     )
     """How many finished hypotheses to return, best first; at most `beam_size`."""
     no_repeat_ngram_size: int = option(

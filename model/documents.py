@@ -5,18 +5,20 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import accumulate, islice
 
 from model.errors import InvalidRequestError
+from model.text.alternatives import best_sums
 from model.text.markup.attributes import with_attributes
 from model.text.markup.block import Block, Document
 from model.text.markup.documents import read_document
 from model.text.markup.rendering import Rendered, Translated, render
 from model.text.word_links import WordLink
+from model.text.wrapping import unwrapped
 from model.text_options import KeptSpan, TextFormat, TextOptions
 from model.translation import FinishReason, Translation, TranslationHypothesis
 
-__all__ = ["Documents"]
+__all__ = ["Documents", "WrappedTexts", "read_texts"]
 
 
 class Documents:
@@ -73,8 +75,17 @@ class Documents:
         return_alignments: bool,
     ) -> Iterator[Translation | None]:
         hypotheses: list[TranslationHypothesis] = []
-        for rank in range(max((len(part.hypotheses) for part in parts), default=1)):
-            chosen = [part.hypotheses[min(rank, len(part.hypotheses) - 1)] for part in parts]
+        most = max((len(part.hypotheses) for part in parts), default=1)
+        scores_of_parts = [
+            [*accumulate((weight * each.score for each in part.hypotheses), min)]
+            for weight, part in zip(_weights(parts), parts, strict=True)
+        ]
+        choices: list[list[int]] = []
+        for step in best_sums(scores_of_parts, most):
+            choices = step or choices
+            yield None
+        for choice in choices:
+            chosen = [part.hypotheses[i] for part, i in zip(parts, choice, strict=True)]
             texts: list[str] = []
             links: list[WordLink] = []
             for rendered in self._rendered(source, document, chosen):
@@ -114,15 +125,70 @@ class Documents:
         )
 
 
-def _read(index: int, source: str, options: TextOptions) -> Document:
+class WrappedTexts:
+    """The texts of a call whose paragraphs are hard-wrapped: see `Documents`.
+
+    Raises:
+        InvalidRequestError: one is no valid Unicode.
+    """
+
+    def __init__(self, sources: Sequence[str], options: TextOptions) -> None:
+        for index, source in enumerate(sources):
+            _check_unicode(index, source)
+        self._unwrapped = [unwrapped(source) for source in sources]
+        self.texts = [each.text for each in self._unwrapped]
+        spans = (
+            KeptSpan(span.text, *self._unwrapped[span.text].span(span.begin, span.end))
+            for span in options.keep_spans
+        )
+        self.text_options = replace(options, format=TextFormat.TEXT, keep_spans=tuple(spans))
+
+    def translations(
+        self, of_texts: Iterable[Translation], return_alignments: bool
+    ) -> Iterator[Translation | None]:
+        """See `Documents.translations`."""
+        for text, translation in zip(self._unwrapped, of_texts, strict=True):
+            hypotheses = []
+            for each in translation.hypotheses:
+                wrapped, places = text.wrapped(each.text)
+                links = tuple(
+                    WordLink(text.origin(*source), (places[begin], places[end - 1] + 1))
+                    for source, (begin, end) in each.alignments or ()
+                )
+                hypotheses.append(
+                    replace(each, text=wrapped, alignments=links if return_alignments else None)
+                )
+                yield None
+            yield replace(translation, text=hypotheses[0].text, hypotheses=tuple(hypotheses))
+
+
+def read_texts(sources: Sequence[str], options: TextOptions) -> Documents | WrappedTexts:
+    """Texts in a format that is not plain text, as what a translator reads of them.
+
+    Raises:
+        InvalidRequestError: one is not in that format.
+    """
+    if options.format is TextFormat.WRAPPED:
+        return WrappedTexts(sources, options)
+    return Documents(sources, options)
+
+
+def _check_unicode(index: int, source: str) -> None:
     try:
         source.encode()
-        return read_document(source, options.format, attributes=options.translate_attributes)
     except UnicodeEncodeError as error:
-        reason = f"must be valid Unicode, but has a lone surrogate at character {error.start}"
+        raise InvalidRequestError(
+            f"`texts[{index}]`: must be valid Unicode, but has a lone surrogate at character "
+            f"{error.start}"
+        ) from None
+
+
+def _read(index: int, source: str, options: TextOptions) -> Document:
+    _check_unicode(index, source)
+    try:
+        return read_document(source, options.format, attributes=options.translate_attributes)
     except InvalidRequestError as error:
-        reason = str(error)
-    raise InvalidRequestError(f"`texts[{index}]`: {reason}")
+        raise InvalidRequestError(f"`texts[{index}]`: {error}") from error
 
 
 def _spans_of_block(number: int, block: Block, kept: Iterable[KeptSpan]) -> Iterator[KeptSpan]:

@@ -19,6 +19,8 @@ class TextFormat(StrEnum):
     HTML = "html"
     XML = "xml"
     MARKDOWN = "markdown"
+    WRAPPED = "wrapped"
+    """Text whose paragraphs are broken into lines of some width, as mails are."""
 
 
 class GlossaryEntry(NamedTuple):

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from model.decoding.search import FinishReason
 from model.text.word_links import WordLink
 
-__all__ = ["FinishReason", "Translation", "TranslationHypothesis", "WordLink"]
+if TYPE_CHECKING:
+    from model.network.weights import Floats
+
+__all__ = [
+    "FinishReason",
+    "HeadMaps",
+    "SentenceAttention",
+    "Translation",
+    "TranslationHypothesis",
+    "WordLink",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +45,10 @@ class Translation:
     """Mean of the segments' scores (length-normalised log-probabilities), weighted by their target
     tokens; of a single sentence it is the sentence's. None when there was nothing to translate."""
     hypotheses: tuple[TranslationHypothesis, ...]
-    """Best first, at least one. The i-th joins the i-th of every segment, or a segment's last where
-    it has fewer. A text with nothing to translate is its own only hypothesis, certain (score 0)."""
+    """Best first, at least one. Those of a segment differ in words, not only in punctuation or
+    letter case; those of several segments are combined to the best scores. There may be fewer than
+    were asked for. A text with nothing to translate is its own only hypothesis, certain (score 0).
+    """
     source_tokens: int = 0
     """Source tokens of all segments, end tokens included."""
     target_tokens: int = 0
@@ -53,3 +66,30 @@ class Translation:
     def alignments(self) -> tuple[WordLink, ...] | None:
         """Those of the best hypothesis, whose text is `text`."""
         return self.hypotheses[0].alignments
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadMaps:
+    """One kind of attention of a model, by layer and head."""
+
+    maps: Floats
+    """(L, H, Q, M): how much position Q attends to each M; a row is 1 in sum."""
+    entropies: tuple[tuple[float, ...], ...]
+    """Of each layer's heads, the mean entropy of their rows, in nats."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentenceAttention:
+    """Where the heads of a model attend for one sentence: clues to what it does, no proof."""
+
+    translation: Translation
+    source_tokens: tuple[str, ...]
+    """What the encoder reads (S)."""
+    target_tokens: tuple[str, ...]
+    """What the decoder reads (T): the start token, then each token of the translation."""
+    encoder: HeadMaps
+    """(L, H, S, S)."""
+    decoder: HeadMaps | None
+    """(L, H, T, T); None of a decoder without self-attention."""
+    cross: HeadMaps
+    """(L, H, T, S)."""

@@ -7,11 +7,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial
-from itertools import chain, islice, repeat
+from itertools import accumulate, chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -25,7 +25,7 @@ from model.config import EngineConfig, GenerationConfig, Priority
 from model.decoding.phrases import GuardedTokens, Phrase, trace
 from model.decoding.run_phrases import guarded_tokens, phrases_of
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
-from model.documents import Documents
+from model.documents import Documents, WrappedTexts, read_texts
 from model.errors import (
     DeadlineExceededError,
     InvalidOptionError,
@@ -33,12 +33,15 @@ from model.errors import (
     QueueFullError,
     UnsupportedLanguageError,
 )
+from model.network.attention_maps import map_size
+from model.sentence_attention import sentence_attention
 from model.text.alignment import (
     aligned_words,
     source_spans,
     target_spans,
     tokens_attended,
 )
+from model.text.alternatives import best_sums, different
 from model.text.banned_terms import BannedTerms
 from model.text.glossary import Glossary, TermMatch
 from model.text.kept_strings import KeptStrings, kept_spans
@@ -51,7 +54,12 @@ from model.text.terms import TargetText, num_written, placed_terms
 from model.text.tokenizer import SourceEncoder, Tokenizer
 from model.text.word_links import WordLink, kept_words, moved
 from model.text_options import NO_TEXT_OPTIONS, TextFormat, TextOptions
-from model.translation import FinishReason, Translation, TranslationHypothesis
+from model.translation import (
+    FinishReason,
+    SentenceAttention,
+    Translation,
+    TranslationHypothesis,
+)
 
 if TYPE_CHECKING:
     from model.checkpoints.manifest import ModelMetadata
@@ -59,6 +67,7 @@ if TYPE_CHECKING:
     from model.decoding.search import Hypothesis
     from model.engine.engine import Engine
     from model.engine.sequence import SequenceResult
+    from model.network.weights import Weights
 
 __all__ = ["Translator"]
 
@@ -156,6 +165,7 @@ class Translator:
         tokenizer: the model's.
         metadata: names and languages.
         shortlist: the likely targets of each source id; None predicts any.
+        weights: of the model, for `attention_async`.
         generation: how to search when a call does not say.
         device: where the engine computes, for information.
         dtype: in what type it computes, for information.
@@ -169,6 +179,7 @@ class Translator:
         *,
         metadata: ModelMetadata,
         shortlist: Shortlist | None = None,
+        weights: Weights | None = None,
         generation: GenerationConfig,
         device: str,
         dtype: str,
@@ -185,6 +196,10 @@ class Translator:
         trained = metadata.max_source_tokens or engine.max_source_tokens
         self.max_source_tokens = min(trained, engine.max_source_tokens)
         self._shortlist = shortlist
+        self._weights = weights
+        self._attention_thread = ThreadPoolExecutor(1, thread_name_prefix="attention")
+        """Begins with the first call; one sentence at a time, for weights are read anew for each.
+        """
         # Of what holds no translator: one that is let go gives its memory back at once.
         self._segmenter = lru_cache(_MOST_PAIRS)(
             partial(_segmenter, tokenizer, metadata, self.max_source_tokens)
@@ -239,12 +254,14 @@ class Translator:
         shortlist = None
         if manifest.metadata.shortlist and config.shortlist:
             shortlist = read_shortlist(directory, manifest.config)
-        started = Engine(stored_weights(directory, manifest.config), config)
+        weights = stored_weights(directory, manifest.config)
+        started = Engine(weights, config)
         return cls(
             started,
             tokenizer,
             metadata=manifest.metadata,
             shortlist=shortlist,
+            weights=weights,
             generation=search,
             device=started.device,
             dtype=started.dtype,
@@ -295,7 +312,7 @@ class Translator:
         _check_texts(texts)
         text_options.check_texts(texts)
         if text_options.format is not TextFormat.TEXT:
-            documents = Documents(texts, text_options)
+            documents = read_texts(texts, text_options)
             found = self.translate(
                 documents.texts, source=source, target=target, generation=generation,
                 deadline=deadline, priority=priority, return_alignments=True,
@@ -337,7 +354,7 @@ class Translator:
         text_options.check_texts(texts)
         if text_options.format is not TextFormat.TEXT:
             size = sum(map(len, texts))
-            documents = await self._aside(partial(Documents, texts, text_options), size)
+            documents = await self._aside(partial(read_texts, texts, text_options), size)
             found = await self.translate_async(
                 documents.texts, source=source, target=target, generation=generation,
                 deadline=deadline, priority=priority, return_alignments=True,
@@ -358,6 +375,67 @@ class Translator:
         finally:
             self._cancel_unfinished(futures)
         return await self._in_turns(self._assemble(segmented, results))
+
+    async def attention_async(
+        self,
+        text: str,
+        *,
+        most_numbers: int,
+        source: str | None = None,
+        target: str | None = None,
+        deadline: float | None = None,
+        priority: Priority = Priority.INTERACTIVE,
+    ) -> SentenceAttention:
+        """Where each head attends for one sentence and its translation; never holds up the loop.
+
+        The network runs once more for it, in float32, on a thread of its own.
+
+        Args:
+            text: one sentence that fits the model; what stands around it does not matter.
+            most_numbers: that the maps may have in all.
+            source, target, deadline, priority: as in `translate`.
+
+        Raises:
+            InvalidRequestError: the text is not one sentence, or the maps are larger.
+            CheckpointError: the weights cannot be read any more.
+            PolyheadError: as `translate` does.
+        """
+        if (weights := self._weights) is None:
+            raise InvalidRequestError("the model must be read from a directory, but is not")
+        _check_texts([text])
+        cut = self._cutter(self.pair(source, target), False, NO_TEXT_OPTIONS, None)
+        steps = self._segment([text], cut, deadline, priority, self.engine.room)
+        [segmented] = await self._in_turns(steps)
+        if len(segmented.options) != 1:
+            raise InvalidRequestError(
+                f"the text must be one sentence, but has {len(segmented.options)}"
+            )
+        [segment] = segmented.text.segments
+        config = self.engine.model_config
+        _check_size(map_size(config, len(segment.token_ids), 1), most_numbers)
+        futures = self._submit([segmented], self.generation, deadline, priority)
+        try:
+            await _settled(futures)
+            results = _results(futures)
+        finally:
+            self._cancel_unfinished(futures)
+        written = results[0].hypotheses[0].token_ids
+        target_ids = [config.bos_id, *segmented.options[0].target_prefix, *written]
+        target_ids = target_ids[: config.max_positions]
+        _check_size(map_size(config, len(segment.token_ids), len(target_ids)), most_numbers)
+        [translation] = _values(self._assemble([segmented], results))
+        return await asyncio.get_running_loop().run_in_executor(
+            self._attention_thread,
+            lambda: sentence_attention(
+                weights,
+                self._tokenizer,
+                cut.encoder,
+                segment,
+                target_ids,
+                translation,
+                check=lambda: _check_deadline(deadline),
+            ),
+        )
 
     def translate_stream(
         self,
@@ -412,6 +490,7 @@ class Translator:
 
     def close(self) -> None:
         """Ends the engine; what is in flight fails."""
+        self._attention_thread.shutdown(wait=False, cancel_futures=True)
         self.engine.close()
 
     def __enter__(self) -> Self:
@@ -583,9 +662,12 @@ class Translator:
         if not sources:
             return []
         search = generation or self.generation
-        # Of all that the beam has found, those are preferred that have the terms.
+        # Of all that the beam has found, those are preferred that have the terms; and of several
+        # asked for, those that differ in more than punctuation.
         whole_beam = replace(search, num_hypotheses=search.beam_size)
-        has_terms = [bool(terms) for each in texts for terms in each.terms]
+        has_terms = [
+            bool(terms) or search.num_hypotheses > 1 for each in texts for terms in each.terms
+        ]
         return self.engine.submit(
             sources,
             [whole_beam if each else search for each in has_terms] if any(has_terms) else search,
@@ -729,7 +811,7 @@ class Translator:
 
     def _stream_documents(
         self,
-        documents: Iterable[Documents],
+        documents: Iterable[Documents | WrappedTexts],
         cutter: Callable[[TextOptions], _Cutter],
         generation: GenerationConfig | None,
         window: int,
@@ -772,7 +854,9 @@ class Translator:
         return translation
 
     def _assemble(
-        self, texts: Sequence[_Cut], results: Sequence[SequenceResult]
+        self,
+        texts: Sequence[_Cut],
+        results: Sequence[SequenceResult],
     ) -> Iterator[Translation | None]:
         """Each text's translation, and None after each step towards it."""
         remaining = iter(results)
@@ -792,21 +876,25 @@ class Translator:
                 yield None
             yield _untouched(text.tail, tuple(kept) if cut.aligned else None)
             return
-        results = [*map(self._with_terms, cut.terms, results, repeat(cut.num_hypotheses))]
+        results = [*map(self._with_terms, cut.terms, results)]
         hypotheses: list[TranslationHypothesis] = []
-        for rank in range(max(len(result.hypotheses) for result in results)):
+        combined: list[list[Hypothesis]] = []
+        for step in self._combined(results, cut.num_hypotheses):
+            combined = step or combined
+            yield None
+        for chosen in combined:
             parts: list[str] = []
-            for part in text.joined(self._translated(cut, results, rank)):
+            for part in text.joined(self._translated(cut, chosen)):
                 parts.append(part)
                 yield None
             links: list[WordLink] = []
-            for of_part in self._aligned(cut, results, rank) if cut.aligned else ():
+            for of_part in self._aligned(cut, chosen) if cut.aligned else ():
                 links += of_part
                 yield None
             hypotheses.append(
                 TranslationHypothesis(
                     text="".join(parts),
-                    score=_score(results, rank),
+                    score=_score(results, chosen),
                     alignments=_at_origins(links, cut.origins) if cut.aligned else None,
                 )
             )
@@ -829,10 +917,37 @@ class Translator:
             ),
         )
 
-    def _with_terms(
-        self, terms: Sequence[TermMatch], result: SequenceResult, num_hypotheses: int
-    ) -> SequenceResult:
-        """A result with as many hypotheses, those first that say most of the terms as asked."""
+    def _combined(
+        self, results: Sequence[SequenceResult], most: int
+    ) -> Iterator[list[list[Hypothesis]] | None]:
+        """The best hypotheses of a text, a hypothesis for each of its segments: None after each
+        step towards them, and then they."""
+        if most == 1:
+            yield [[result.hypotheses[0] for result in results]]
+            return
+        segments: list[list[Hypothesis]] = []
+        for result in results:
+            texts = [self._tokenizer.detokenize(each.token_ids) for each in result.hypotheses]
+            segments.append([result.hypotheses[number] for number in different(texts)])
+            yield None
+        weights = _weights(results)
+        scores = [
+            # Those that have the terms stay first.
+            [*accumulate((weight * each.score for each in segment), min)]
+            for weight, segment in zip(weights, segments, strict=True)
+        ]
+        for choices in best_sums(scores, most):
+            yield (
+                None
+                if choices is None
+                else [
+                    [segment[number] for segment, number in zip(segments, choice, strict=True)]
+                    for choice in choices
+                ]
+            )
+
+    def _with_terms(self, terms: Sequence[TermMatch], result: SequenceResult) -> SequenceResult:
+        """A result whose first hypotheses are those that say most of the terms as asked."""
         if not terms or len(found := result.hypotheses) == 1:
             return result
 
@@ -841,12 +956,10 @@ class Translator:
                 return 1
             return -num_written(terms, self._tokenizer.detokenize(hypothesis.token_ids))
 
-        ranked = sorted(found, key=rank)[:num_hypotheses]
-        return replace(result, hypotheses=tuple(ranked))
+        return replace(result, hypotheses=tuple(sorted(found, key=rank)))
 
-    def _translated(self, cut: _Cut, results: Sequence[SequenceResult], rank: int) -> Iterator[str]:
-        for number, result in enumerate(results):
-            hypothesis = _hypothesis(result, rank)
+    def _translated(self, cut: _Cut, chosen: Sequence[Hypothesis]) -> Iterator[str]:
+        for number, hypothesis in enumerate(chosen):
             rendered = self._rendered(cut, number, hypothesis)
             if rendered is None:
                 text = self._tokenizer.detokenize(hypothesis.token_ids).strip()
@@ -894,18 +1007,16 @@ class Translator:
     def _aligned(
         self,
         cut: _Cut,
-        results: Sequence[SequenceResult],
-        rank: int,
+        chosen: Sequence[Hypothesis],
     ) -> Iterator[list[WordLink]]:
         """The links of a text and its translation, part by part."""
         text = cut.text
         source = target = 0
-        for number, (separator, segment, result) in enumerate(
-            zip(text.separators, text.segments, results, strict=True)
+        for number, (separator, segment, found) in enumerate(
+            zip(text.separators, text.segments, chosen, strict=True)
         ):
             yield from _kept(separator, source, target)
             source, target = source + len(separator), target + len(separator)
-            found = _hypothesis(result, rank)
             if number == 0 and cut.given:
                 source, target = cut.num_given, len(self._behind_given(cut, found))
             translation, links = aligned_words(
@@ -924,6 +1035,18 @@ class Translator:
 def _has_digits(reading: Reading) -> bool:
     """Whether a translation has digits, which must be those of its source."""
     return any(map(str.isdecimal, chain.from_iterable(chain.from_iterable(reading.forms))))
+
+
+def _check_size(size: int, most: int) -> None:
+    if size > most:
+        raise InvalidRequestError(
+            f"the maps of a sentence must have at most {most} numbers, but have {size}"
+        )
+
+
+def _check_deadline(deadline: float | None) -> None:
+    if deadline is not None and time.monotonic() > deadline:
+        raise DeadlineExceededError("the deadline passed before the attention was known")
 
 
 def _kept(text: str, source: int, target: int) -> Iterator[list[WordLink]]:
@@ -982,22 +1105,19 @@ def _segmenter(
         language=pair.source,
         target=pair.target,
         max_tokens=max_tokens,
-        lowercase_all_caps=metadata.lowercase_all_caps,
         placeholders=metadata.placeholders,
     )
 
 
-def _hypothesis(result: SequenceResult, rank: int) -> Hypothesis:
-    """The result's hypothesis of a rank, or its last where it has fewer."""
-    return result.hypotheses[min(rank, len(result.hypotheses) - 1)]
+def _weights(results: Sequence[SequenceResult]) -> list[int]:
+    # The best hypotheses' weights for all, so that scores fall with the rank. One that was cut off
+    # with the end token, or behind what was given, has no token of its own.
+    return [max(1, result.target_tokens) for result in results]
 
 
-def _score(results: Sequence[SequenceResult], rank: int) -> float:
-    # The best hypotheses' weights for every rank, so that scores fall with the rank. One that was
-    # cut off with the end token, or behind what was given, has no token of its own.
-    weights = [max(1, result.target_tokens) for result in results]
-    scores = [_hypothesis(result, rank).score for result in results]
-    total = sum(weight * score for weight, score in zip(weights, scores, strict=True))
+def _score(results: Sequence[SequenceResult], chosen: Sequence[Hypothesis]) -> float:
+    weights = _weights(results)
+    total = sum(weight * each.score for weight, each in zip(weights, chosen, strict=True))
     return total / sum(weights)
 
 
@@ -1048,10 +1168,10 @@ def _check_texts(texts: Sequence[str]) -> None:
             )
 
 
-def _documents(texts: Iterable[str], options: TextOptions) -> Iterator[Documents]:
+def _documents(texts: Iterable[str], options: TextOptions) -> Iterator[Documents | WrappedTexts]:
     for text in texts:
         _check_texts([text])
-        yield Documents([text], options)
+        yield read_texts([text], options)
 
 
 def _untouched(text: str, alignments: tuple[WordLink, ...] | None) -> Translation:

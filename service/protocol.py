@@ -13,7 +13,7 @@ from typing import Any
 from model.config import GenerationConfig, Priority
 from model.text.languages import Languages
 from model.text_options import NO_TEXT_OPTIONS, TextOptions
-from model.translation import Translation
+from model.translation import SentenceAttention, Translation
 
 __all__ = ["HostedModel", "LoadedModel", "ModelInfo", "TranslateCall", "TranslateReply"]
 
@@ -69,6 +69,8 @@ class TranslateCall:
     priority: Priority = Priority.INTERACTIVE
     return_alignments: bool = False
     """Whether translations tell which of their words is which of the text's."""
+    max_attention_numbers: int | None = None
+    """Asks for the attention of the one text, a sentence, in maps of at most so many numbers."""
     text_options: TextOptions = NO_TEXT_OPTIONS
     """What is kept, which terms are used, how the translation begins."""
 
@@ -83,6 +85,8 @@ class TranslateReply:
     """In the order of the call's texts."""
     pivot: str | None = None
     """The language between two models, if there were two."""
+    attention: SentenceAttention | None = None
+    """Of the only text, if that was asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -90,6 +90,9 @@ class Limits(_Section):
     """Most terms that a request may ban from its translations."""
     max_prefix_chars: int = Field(default=1000, ge=0)
     """Longest beginning of a translation that a request may give, in characters."""
+    max_attention_numbers: int = Field(default=500_000, ge=1)
+    """Most numbers in the attention maps of a sentence, of all layers and heads together; in the
+    answer a number has seven bytes. They grow with the square of the sentence's tokens."""
     request_timeout_seconds: float = Field(default=120.0, gt=0, le=3600)
     """Time a translation may take; the header x-request-timeout-seconds may ask for less."""
     body_timeout_seconds: float = Field(default=30.0, gt=0, le=3600)

@@ -11,13 +11,20 @@ from dataclasses import replace
 from typing import Any
 
 import httpx
+import numpy as np
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message
 
 from model.config import GenerationConfig
 from model.text.languages import Languages
 from model.text.word_links import kept_words, moved
-from model.translation import FinishReason, Translation, TranslationHypothesis
+from model.translation import (
+    FinishReason,
+    HeadMaps,
+    SentenceAttention,
+    Translation,
+    TranslationHypothesis,
+)
 from service.catalog.changes import ChangeKind, ModelStatus
 from service.catalog.entry import CatalogEntry
 from service.gateway.admission import Admission
@@ -133,8 +140,12 @@ class FakeBackend:
 
     def _reply(self, call: TranslateCall) -> TranslateReply:
         generation = call.generation or self.generation
+        attention = None
+        if call.max_attention_numbers is not None:
+            attention = _attention(self._translated(call.texts[0], call.target, 1))
         return TranslateReply(
             model=self.name,
+            attention=attention,
             translations=tuple(
                 _aligned(text, translation) if call.return_alignments else translation
                 for text, translation in (
@@ -160,6 +171,16 @@ class FakeBackend:
             encode_seconds=0.002,
             decode_seconds=0.003,
         )
+
+
+def _attention(translation: Translation) -> SentenceAttention:
+    """A layer with one head, two tokens on each side, all of which attend to the first one."""
+    maps = np.array([[[[1.0, 0.0], [0.99996, 0.00004]]]], np.float32)
+    heads = HeadMaps(maps=maps, entropies=((0.25,),))
+    return SentenceAttention(
+        translation=translation, source_tokens=("a", "</s>"), target_tokens=("<s>", "b"),
+        encoder=heads, decoder=None, cross=heads,
+    )  # fmt: skip
 
 
 def _aligned(text: str, translation: Translation) -> Translation:

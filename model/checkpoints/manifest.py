@@ -92,8 +92,8 @@ class ModelMetadata:
     """Longest source it was trained on, the end token included; longer sentences are split, for a
     model falls apart beyond it. None means all the positions it has."""
     lowercase_all_caps: bool = False
-    """Sentences in capitals are read in small letters, and their translations capitalised: for a
-    model whose vocabulary has few words in capitals."""
+    """Says nothing any more, and is read of older directories: model/text/letter_case.py reads the
+    sentences of every model in the case that their words usually have."""
     placeholders: bool = False
     """Addresses, tags and the like within a sentence are placeholders to the model
     (model/text/protection.py), which has learnt to put them in their places."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
@@ -132,6 +132,20 @@ class StoredWeights:
         place = self._places[name]
         with open_file(self._directory, place.shard) as file:
             array = place.read(file)
+        return self._finite(name, place, array)
+
+    def rows(self, name: str, numbers: Sequence[int]) -> Floats:
+        """See `Weights`: no more than these is read.
+
+        Raises:
+            CheckpointError: as `array`.
+        """
+        place = self._places[name]
+        with open_file(self._directory, place.shard) as file:
+            array = np.stack([place.row(number).read(file) for number in numbers])
+        return self._finite(name, place, array)
+
+    def _finite(self, name: str, place: StoredTensor, array: Floats) -> Floats:
         if not math.isfinite(array.min()) or not math.isfinite(array.max()):
             raise CheckpointError(f"{name} in {place.shard} must be finite numbers, but is not")
         return array
@@ -168,6 +182,12 @@ class StoredTensor:
     dtype: str
     values: StoredTensor | None = None
     """The numbers of which it holds the places, if it does."""
+
+    def row(self, number: int) -> StoredTensor:
+        """Where a row of a matrix is."""
+        size = 1 if self.values is not None else np.dtype(_DTYPES[self.dtype]).itemsize
+        offset = self.offset + number * self.shape[1] * size
+        return replace(self, offset=offset, shape=self.shape[1:])
 
     def read(self, file: BufferedReader) -> Floats:
         """The weight in float32, C-contiguous; a part at a time, for the table of a large

@@ -12,7 +12,7 @@ A model is used through three verbs:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -306,6 +306,10 @@ class Transformer(nn.Module):
         weight = self.get_parameter(name).detach()
         array: Floats = weight.to("cpu", torch.float32).contiguous().numpy()
         return array
+
+    def rows(self, name: str, numbers: Sequence[int]) -> Floats:
+        """See `Weights`."""
+        return self.array(name)[list(numbers)]
 
     def transformer(self) -> Transformer:
         """See `Weights`: itself."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -26,6 +27,9 @@ class Weights(Protocol):
 
     def array(self, name: str) -> Floats:
         """A weight by its name in `model.network.shapes`, C-contiguous; not to be written to."""
+
+    def rows(self, name: str, numbers: Sequence[int]) -> Floats:
+        """Some rows of a matrix, by their numbers: what a table of embeddings is read for."""
 
     def transformer(self) -> Transformer:
         """The model in PyTorch, which then is imported."""

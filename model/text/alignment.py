@@ -14,6 +14,8 @@ from itertools import accumulate
 from model.text.runs import Reading, Rendered
 from model.text.segmentation import Segment
 from model.text.tokenizer import SourceEncoder, Tokenizer
+from model.text.visible import origins as seen_from
+from model.text.visible import visible
 from model.text.word_links import WordLink
 from model.text.words import Span, overlapping, words
 
@@ -121,27 +123,37 @@ def _origins(reading: Reading) -> list[Span]:
         strict=True,
     ):
         part = sentence[at:begin]
-        of_part = [
+        origins += [
             (at + left, at + right)
-            for left, right in _followed_lowered(reading, part, place, first)
+            for left, right in _origins_of_part(reading.text[place:first], part, reading.language)
         ]
-        origins += of_part
         origins += [(begin, end)] * (last - first)
         at, place = end, last
     return origins
 
 
-def _followed_lowered(reading: Reading, part: str, first: int, last: int) -> list[Span]:
-    """Where in `part` each character is from that is read of it, from `first` up to `last`."""
-    read = reading.text[first:last]
-    if not reading.all_caps:
-        return _followed(read, part)
-    starts = [place for place, sign in enumerate(part) for _ in sign.lower()]
-    starts.append(len(part))
+def _origins_of_part(read: str, part: str, language: str) -> list[Span]:
+    """Where in `part` each character is from that is read of it."""
+    seen = seen_from(part, language)
+    followed = _followed(_caseless(read), _caseless(visible(part, language)))
     return [
-        (starts[begin], starts[begin] + 1) if begin < end else (starts[begin], starts[begin])
-        for begin, end in _followed(read, part.lower())
+        _joined(seen[begin:end]) if begin < end else _between(seen, begin)
+        for begin, end in followed
     ]
+
+
+def _between(spans: Sequence[Span], place: int) -> Span:
+    """An empty span before the one at `place`."""
+    at = spans[place][0] if place < len(spans) else spans[-1][1] if spans else 0
+    return at, at
+
+
+def _caseless(text: str) -> str:
+    """In small letters, as long as before."""
+    small = text.lower()
+    if len(small) == len(text):
+        return small
+    return "".join(sign.lower() if len(sign.lower()) == 1 else sign for sign in text)
 
 
 def _followed(text: str, origin: str) -> list[Span]:

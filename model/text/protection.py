@@ -13,6 +13,7 @@ from string import ascii_letters
 
 from model.text.tokenizer import Tokenizer
 from model.text.verbatim import DIGITS_HINT, SIGNS_HINT, WITH_DIGITS, WITH_SIGNS
+from model.text.visible import INVISIBLE
 from model.text.vocabulary import PLACEHOLDERS
 
 __all__ = ["Bounds", "Protection", "is_mark"]
@@ -53,7 +54,7 @@ class Protection:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._writable: dict[str, bool] = {}
-        self._never_strange = set(_NEVER_STRANGE | _READ_AS.keys())
+        self._never_strange = set(_NEVER_STRANGE | _READ_AS.keys() | INVISIBLE)
 
     def read_as(self, sentence: str) -> dict[int, str]:
         """Common signs for those of `sentence` that the vocabulary lacks, and nothing for the

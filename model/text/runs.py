@@ -16,6 +16,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from model.text.tokenizer import Tokenizer
+from model.text.visible import visible
 from model.text.vocabulary import PLACEHOLDERS
 from model.text.words import Span
 
@@ -69,13 +70,15 @@ class Reading(NamedTuple):
     """What is tokenised."""
     sentence: str
     all_caps: bool = False
-    """Small letters are read, and the translation is put into capitals."""
+    """The translation is put into capitals."""
     runs: tuple[Run, ...] = ()
     """Those of the sentence that are read as such."""
     places: tuple[Span, ...] = ()
     """Where in `text` each is."""
     forms: tuple[tuple[str, ...], ...] = ()
     """What may be written for each."""
+    language: str = ""
+    """Whose abbreviations are read in full."""
 
 
 class Part(NamedTuple):
@@ -167,7 +170,7 @@ class RunReader:
         return [run for number, run in enumerate(runs) if number not in left_out]
 
     def read(
-        self, sentence: str, runs: Runs, *, read_as: dict[int, str], all_caps: bool = False
+        self, sentence: str, runs: Runs, *, read_as: dict[int, str], language: str = ""
     ) -> Reading:
         """`sentence` as the encoder reads it.
 
@@ -175,11 +178,11 @@ class RunReader:
             sentence: without white space at its ends.
             runs: of it, as many as `chosen` lets.
             read_as: signs that the vocabulary lacks, and others that say the same.
-            all_caps: whether it is read in small letters.
+            language: whose abbreviations are read in full.
         """
         # What the sentence has itself would be one of its own words.
         marks = (mark for mark in self.marks if mark not in sentence)
-        return read(sentence, runs, marks, read_as, all_caps=all_caps)
+        return read(sentence, runs, marks, read_as, language)
 
     def rendered(
         self,
@@ -216,8 +219,7 @@ def read(
     runs: Runs,
     marks: Iterable[str],
     read_as: dict[int, str],
-    *,
-    all_caps: bool = False,
+    language: str = "",
 ) -> Reading:
     """`RunReader.read` with `marks`, in their order, as far as they go."""
     waiting = iter(marks)
@@ -230,7 +232,7 @@ def read(
         is_marked = written is None
         if written is None and (written := next(waiting, None)) is None:
             continue
-        text += _lowered(sentence[at : run.begin].translate(read_as), all_caps)
+        text += visible(sentence[at : run.begin], language).translate(read_as)
         if is_marked and text[-1:].isalnum():
             text += " "  # a word's pieces are others where no space stands before it
         places.append((len(text), len(text) + len(written)))
@@ -240,12 +242,15 @@ def read(
             text += " "
         taken.append(run)
         forms.append(run.forms or (written,))
-    text += _lowered(sentence[at:].translate(read_as), all_caps)
-    return Reading(text, sentence, all_caps, tuple(taken), tuple(places), tuple(forms))
-
-
-def _lowered(text: str, all_caps: bool) -> str:
-    return text.lower() if all_caps else text
+    text += visible(sentence[at:], language).translate(read_as)
+    return Reading(
+        text,
+        sentence,
+        runs=tuple(taken),
+        places=tuple(places),
+        forms=tuple(forms),
+        language=language,
+    )
 
 
 def _with_replaced(

@@ -23,14 +23,16 @@ from typing import NamedTuple, Self
 
 from model.errors import InvalidRequestError
 from model.text.languages import Pair
+from model.text.letter_case import LetterCase, Truecaser
 from model.text.messages import kept_and_said, origins
 from model.text.number_runs import NumberReader
 from model.text.numbers import has_digits
 from model.text.protection import Bounds, Protection, is_mark
 from model.text.runs import NO_RUNS, Reading, Run, RunReader, Runs, combined
-from model.text.sentences import split_sentences
+from model.text.sentences import base_language, split_sentences
 from model.text.tokenizer import Tokenizer
 from model.text.verbatim import WEB_ADDRESS
+from model.text.visible import visible
 
 __all__ = ["Segment", "SegmentedText", "Segmenter"]
 
@@ -118,7 +120,6 @@ _BOUNDARIES = (
 )
 """Where a sentence is best parted: behind a clause, or a word. With each, how many characters of a
 match may stand before the part that is searched."""
-_WORD = re.compile(r"[^\W\d_]+")
 _SHORT = 200
 """Characters of a sentence that is found, and looked through, within microseconds."""
 _BATCH = 1000
@@ -135,8 +136,6 @@ _MOST_NOISE = 32
 """Tokens outside the vocabulary (`Tokenizer.fallback_ids`). A sentence with more, or a part of one
 that was too long, is kept if they are more than three in four; or one in two, if two letters have
 more than three combining marks. Fully vocalised Arabic or Hebrew has less than either."""
-_SHORTEST_SHOUT = 8
-"""Letters: "DO NOT TOUCH" is one, "USA, UK" is none."""
 
 
 class Segmenter:
@@ -147,7 +146,6 @@ class Segmenter:
         language: code of the texts' language, for the rules of where sentences end.
         target: code of the language that they are translated into, for models that read it.
         max_tokens: most token ids of a segment, all that the encoder reads included.
-        lowercase_all_caps: read sentences that are all capitals in small letters.
         placeholders: whether the model was trained to read one for what is kept within a sentence.
 
     Raises:
@@ -163,7 +161,6 @@ class Segmenter:
         language: str,
         target: str = "",
         max_tokens: int,
-        lowercase_all_caps: bool = False,
         placeholders: bool = False,
     ) -> None:
         self._encoder = tokenizer.source_encoder(Pair(language, target))
@@ -174,8 +171,9 @@ class Segmenter:
         self._has_letter = tokenizer.has_letter
         self._least_tokens = least
         self._language = language
+        self._base_language = base_language(language)
         self._max_tokens = max_tokens
-        self._lowercase_all_caps = lowercase_all_caps
+        self._truecaser = Truecaser(tokenizer.source, language)
         self._protection = Protection(tokenizer)
         self._numbers = NumberReader(tokenizer, source=language, target=target or language)
         self.reader = RunReader(tokenizer, placeholders=placeholders)
@@ -268,7 +266,7 @@ class Segmenter:
                 pieces.append(sentence)
                 continue
             kept = runs if core == sentence else _within(runs, begin, end)
-            reading = self._read(core, begin, kept)
+            reading = self._read(core, begin, kept, is_part=False)
             drafts.append((sentence, pieces, runs, begin, core, reading))
             texts.append(core if reading is None else reading.text)
         rows = self._encoder.encode_batch(texts)
@@ -334,7 +332,7 @@ class Segmenter:
                 kept = self.reader.chosen(_within(runs, begin, end))
                 to_read = len(core) - sum(map(_saved, kept))
                 if len(core) == 1 or not self._is_too_long(density, to_read):
-                    reading = self._read(core, begin, kept)
+                    reading = self._read(core, begin, kept, is_part=density > 0)
                     token_ids = self._encoder.encode(core if reading is None else reading.text)
                     piece = self._whole(core, reading, token_ids, is_part=density > 0)
                     if piece is not None:
@@ -350,16 +348,27 @@ class Segmenter:
         """Whether a part of so many characters is surely cut, which need not be read for that."""
         return density * to_read >= _SURELY_TOO_MANY * self._max_tokens
 
-    def _read(self, core: str, begin: int, kept: Runs) -> Reading | None:
+    def _read(self, core: str, begin: int, kept: Runs, *, is_part: bool) -> Reading | None:
         """How `core`, which begins at `begin` of its sentence, is read."""
         if begin and kept:
             kept = [run._replace(begin=run.begin - begin, end=run.end - begin) for run in kept]
         read_as = self._protection.read_as(core)
-        all_caps = self._lowercase_all_caps and _is_all_caps(core, kept)
-        if not (kept or read_as or all_caps):
-            return None
-        kept = self.reader.chosen(kept)
-        return self.reader.read(core, kept, read_as=read_as, all_caps=all_caps)
+        if kept or read_as or visible(core, self._base_language) != core:
+            reading = self.reader.read(
+                core, self.reader.chosen(kept), read_as=read_as, language=self._base_language
+            )
+        else:
+            reading = Reading(core, core)
+        marks = [
+            place
+            for place, run in zip(reading.places, reading.runs, strict=True)
+            if run.read_as is None
+        ]
+        text, case = self._truecaser.read(reading.text, marks)
+        # Of a part, small letters say nothing about the sentence.
+        if text != reading.text and not (is_part and case is not LetterCase.CAPITALS):
+            return reading._replace(text=text, all_caps=case is LetterCase.CAPITALS)
+        return reading if kept or reading.text != core else None
 
     def _whole(
         self, core: str, reading: Reading | None, token_ids: tuple[int, ...], *, is_part: bool
@@ -487,20 +496,6 @@ def _says_something(text: str) -> bool:
     return any(
         found["letter"] and found[0].isalpha() for found in _ADDRESS_OR_LETTER.finditer(text)
     )
-
-
-def _is_all_caps(sentence: str, kept: Runs) -> bool:
-    """Whether capitals are how it is said, what is kept aside: not an abbreviation or two."""
-    if sentence.islower():
-        return False
-    if kept:
-        ends = [0, *(run.end for run in kept)]
-        begins = [*(run.begin for run in kept), len(sentence)]
-        sentence = " ".join(sentence[end:begin] for end, begin in zip(ends, begins, strict=True))
-    if sentence.upper() != sentence:
-        return False
-    words = [word for word in _WORD.findall(sentence) if len(word) > 1]
-    return len(words) > 1 and sum(map(len, words)) >= _SHORTEST_SHOUT
 
 
 def _core(sentence: str, begin: int, end: int) -> tuple[int, int]:

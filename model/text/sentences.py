@@ -3,8 +3,8 @@
 The rules are those of sentencex, which knows about 300 languages, keeps every character and costs
 microseconds a sentence. Four things are put right on top: its cost, which grows with the square of
 the length for some quotation marks; long quotations, which it never splits; full stops inside names
-(`System.Out`); and, for the languages below, abbreviations that it does not know and words that it
-takes for abbreviations. Text with which it fails is one sentence.
+(`System.Out`); and, for the languages of model/text/abbreviations.py, abbreviations that it does
+not know and words that it takes for abbreviations. Text with which it fails is one sentence.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from heapq import merge
 from itertools import accumulate, chain, pairwise
 
 import sentencex  # type: ignore[import-untyped]
 
-__all__ = ["split_sentences"]
+from model.text.abbreviations import Corrections, corrections_of
+
+__all__ = ["base_language", "split_sentences"]
 
 _WINDOW = 4000
 """Characters looked at together. A longer sentence has to be split for its length anyway."""
@@ -33,45 +34,6 @@ _LONG_QUOTATION = 200
 """A sentence with more characters is also split where a sentence inside its quotation marks or
 brackets ends; shorter ones are better off as a whole, with both of their marks."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class _Corrections:
-    """What is different in one language from what sentencex believes."""
-
-    never_last: frozenset[str] = frozenset()
-    """Abbreviations that do not end a sentence, whatever follows."""
-    before_number: frozenset[str] = frozenset()
-    """Abbreviations that do not end a sentence when a number follows: `vol. 2`."""
-    words: frozenset[str] = frozenset()
-    """Plain words that do end a sentence when a capital follows; sentencex thinks otherwise."""
-    ordinals: bool = False
-    """A number with a full stop is an ordinal: `im 19. Jahrhundert`."""
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_CORRECTIONS = {
-    "en": _Corrections(
-        never_last=_words("Ms Mx Messrs Ft Atty Assoc approx incl excl resp"),
-        before_number=_words(
-            "app avg ch chap circa ed eq eqs est ex figs max par para sect tab tel temp vol vols "
-            "App Ch Chap Eq Eqs Ex Figs Max Par Para Sect Tab Tel Vol Vols Approx"
-        ),
-        words=_words("me no ill art miss fed"),
-    ),
-    "de": _Corrections(
-        never_last=_words(
-            "Abb Abs Anm Aufl Ausg Bd Bsp Dipl Exkl Frl Hl Hrsg Inkl Kap Pos Tab Tel Tsd Ziff "
-            "Zzgl allg bes betr dt engl exkl frz geb gest griech inkl jur lat max phil rer "
-            "zzgl"
-        ),
-        words=_words("mich mag Art Bart"),
-        ordinals=True,
-    ),
-}
-_NO_CORRECTIONS = _Corrections()
 
 _OPENING_MARK = re.compile(r"(?<!\S)[\"“”„«»\u2018\u2019(\[]")
 _CLOSING_MARK = re.compile(r"(?<=\S)[\"“”«»)\]]")
@@ -101,14 +63,14 @@ def split_sentences(line: str, language: str) -> Iterable[str]:
     is_short = len(line) <= _LONG_QUOTATION
     if is_short and line.isascii() and line.replace(" ", "").isalnum():
         return [line]  # there is nothing with which a sentence could end
-    language = _base_language(language)
-    corrections = _CORRECTIONS.get(language, _NO_CORRECTIONS)
+    language = base_language(language)
+    corrections = corrections_of(language)
     if not is_short or not _has_few_marks(line):
         return _sentences(line, language, corrections)
     return _short_sentences(line, language, corrections)
 
 
-def _short_sentences(line: str, language: str, corrections: _Corrections) -> list[str]:
+def _short_sentences(line: str, language: str, corrections: Corrections) -> list[str]:
     """What `_sentences` finds in a short line, which costs less to find at once."""
     pieces = _pieces(line, language)
     ends = [len(line)]
@@ -147,7 +109,7 @@ def _has_few_marks(line: str) -> bool:
     return few is not None and few.end() == len(line)
 
 
-def _sentences(line: str, language: str, corrections: _Corrections) -> Iterator[str]:
+def _sentences(line: str, language: str, corrections: Corrections) -> Iterator[str]:
     ends: Iterator[int] = (
         end for end in _ends(line, language) if not _continues(line, end, corrections)
     )
@@ -161,7 +123,8 @@ def _sentences(line: str, language: str, corrections: _Corrections) -> Iterator[
 
 
 @cache
-def _base_language(code: str) -> str:
+def base_language(code: str) -> str:
+    """A language's code without script or region."""
     return re.split("[-_]", code, maxsplit=1)[0].lower()
 
 
@@ -216,7 +179,7 @@ def _ends_of_pieces(pieces: Sequence[str], window: str, language: str) -> list[i
     return sorted(set(ends))
 
 
-def _continues(line: str, end: int, corrections: _Corrections) -> bool:
+def _continues(line: str, end: int, corrections: Corrections) -> bool:
     """Whether the sentence goes on after `end`, against what sentencex believes."""
     if end == len(line):
         return False
@@ -227,7 +190,5 @@ def _continues(line: str, end: int, corrections: _Corrections) -> bool:
         return not own_stop
     before, after = line[max(0, end - _LOOK_BACK) : end], line[end]
     if word := _LAST_WORD.search(before):
-        return word[1] in corrections.never_last or (
-            word[1] in corrections.before_number and after.isdigit()
-        )
+        return corrections.continue_after(word[1], after)
     return corrections.ordinals and after.isupper() and bool(_LAST_ORDINAL.search(before))

@@ -296,6 +296,25 @@ class Tokenizer:
             if token not in self._without_text and _DIGIT.search(_said(name))
         }
 
+    def special_name(self, token: int) -> str:
+        """What a token is called that stands for no text: the end, a language or another one."""
+        if token == self.eos_id:
+            return "</s>"
+        names = {**self._source_names.languages, **self._target_names.languages}
+        code = next((code for code, known in names.items() if known == token), None)
+        return f"<{token}>" if code is None else self.config.language_tokens[code]
+
+    @property
+    def texts(self) -> list[str]:
+        """What each id of a target writes by itself, with the space before it; nothing for those
+        of special meaning."""
+        return [
+            "".join(text for text, _ in self.target.surfaces([token]))
+            if token not in self._without_text
+            else ""
+            for token in range(self.target.size)
+        ]
+
     def check_languages(self, sources: Iterable[str], targets: Iterable[str]) -> None:
         """Whether the model can be told every language that it must be told.
 

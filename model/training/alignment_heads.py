@@ -254,6 +254,11 @@ def main() -> None:
         for source, target in islice(read_pairs(options.pairs), options.lines)
     ]
     both = [(ours, theirs) for ours, theirs in read if ours is not None and theirs is not None]
+    if not both:
+        parser.error(
+            f"one of the first {options.lines} pairs of {options.pairs} must have at most "
+            f"{_MOST_TOKENS} tokens in both models, but none has"
+        )
     *choices, f1 = choose([ours for ours, _ in both], [theirs for _, theirs in both])
     for number, (directory, loaded, choice) in enumerate(
         zip(directories, models, choices, strict=True)

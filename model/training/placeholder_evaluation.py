@@ -100,7 +100,6 @@ def _translations(directory: Path, texts: Sequence[str]) -> tuple[list[str], lis
         checkpoint.tokenizer,
         language=metadata.source_languages[0],
         max_tokens=metadata.max_source_tokens or engine.max_source_tokens,
-        lowercase_all_caps=metadata.lowercase_all_caps,
         placeholders=metadata.placeholders,
     )
     segmented = [segmenter.segment(text) for text in texts]

@@ -47,7 +47,9 @@ PrefixOption = Annotated[
 FormatOption = Annotated[
     str,
     typer.Option(
-        "--format", help="What is translated: text, or a document of html, xml, markdown."
+        "--format",
+        help="What is translated: text, or a document of html, xml, markdown; wrapped: text whose "
+        "paragraphs are broken into lines.",
     ),
 ]
 AttributesOption = Annotated[

@@ -31,6 +31,7 @@ from service.settings import LogLevel
 
 if TYPE_CHECKING:
     from model.engine.engine import EngineStats
+    from model.translator import Translator
 
 __all__ = ["TranslatorReplica"]
 
@@ -106,6 +107,8 @@ class TranslatorReplica:
             deadline = time.monotonic() + call.timeout_seconds
         with self._place_of(call.model.id), self._place(call.priority):
             async with self._pool.use(call.model, deadline) as translator:
+                if call.max_attention_numbers is not None:
+                    return await self._attention(translator, call, deadline)
                 translations = await translator.translate_async(
                     call.texts,
                     source=call.source,
@@ -119,6 +122,23 @@ class TranslatorReplica:
         self._metrics.of(call.model.id).observe_translations(translations)
         trace_phases(translations)
         return TranslateReply(model=call.model.id, translations=tuple(translations))
+
+    async def _attention(
+        self, translator: Translator, call: TranslateCall, deadline: float | None
+    ) -> TranslateReply:
+        """The reply to a call for the attention of a sentence."""
+        attention = await translator.attention_async(
+            call.texts[0],
+            most_numbers=call.max_attention_numbers or 0,
+            source=call.source,
+            target=call.target,
+            deadline=deadline,
+            priority=call.priority,
+        )
+        self._metrics.of(call.model.id).observe_translations([attention.translation])
+        return TranslateReply(
+            model=call.model.id, translations=(attention.translation,), attention=attention
+        )
 
     @contextmanager
     def _place_of(self, name: str) -> Iterator[None]:

@@ -1,7 +1,8 @@
-"""The native API: POST /v1/translate."""
+"""The native API: POST /v1/translate, POST /v1/attention."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,11 +12,13 @@ from starlette.responses import JSONResponse, Response
 
 from model.text.language_detection import Detection
 from model.text.word_links import WordLink
-from model.translation import Translation
+from model.translation import HeadMaps, Translation
 from service.errors import Failure
 from service.gateway.api.contract import Contract
 from service.gateway.api.json_body import JsonRoute
 from service.gateway.api.native_schemas import (
+    AttentionReply,
+    AttentionRequest,
     ErrorBody,
     ErrorReply,
     TranslateReplyBody,
@@ -94,6 +97,61 @@ class NativeApi:
             return_hypotheses=options.get("num_hypotheses", 1) > 1,
         )
         return Response(to_json(answer, inf_nan_mode="null"), media_type="application/json")
+
+    @NATIVE.route(
+        "/v1/attention",
+        methods=["POST"],
+        summary="Where a model attends for one sentence",
+        response_model=AttentionReply,
+        responses=_TRANSLATE_ERRORS,
+        route_class_override=JsonRoute,
+        openapi_extra={"parameters": REQUEST_HEADERS},
+        tags=["native"],
+    )
+    async def attention(self, request: Request, body: AttentionRequest) -> Response:
+        """Translates one sentence and tells how much each token attends to each other one.
+
+        Of all layers and heads, so the sentence must be short: the number of values grows with the
+        square of its tokens. Clues to what the model does, no proof.
+        """
+        reply = await self._pipeline.translate(
+            request,
+            (body.text,),
+            source=body.source,
+            target=body.target,
+            model=body.model,
+            options={},
+            field="text",
+            is_list=False,
+            with_attention=True,
+        )
+        # Up to hundreds of thousands of numbers.
+        return Response(
+            await asyncio.to_thread(_attention_answer, reply), media_type="application/json"
+        )
+
+
+def _attention_answer(reply: Translated) -> bytes:
+    """An AttentionReply in JSON."""
+    attention = reply.attention
+    assert attention is not None  # it was asked for
+    return to_json(
+        {
+            "translation": attention.translation.text,
+            "model": reply.model,
+            "source_tokens": attention.source_tokens,
+            "target_tokens": attention.target_tokens,
+            "encoder": _head_maps(attention.encoder),
+            "decoder": None if attention.decoder is None else _head_maps(attention.decoder),
+            "cross": _head_maps(attention.cross),
+        }
+    )
+
+
+def _head_maps(heads: HeadMaps) -> dict[str, Any]:
+    """The fields of an AttentionMapsBody."""
+    maps = heads.maps.astype(float).round(4).tolist()
+    return {"maps": maps, "entropies": heads.entropies}
 
 
 def _answer(

@@ -24,6 +24,9 @@ from service.gateway.api.contract import Reply
 __all__ = [
     "MAX_LISTED_PAIRS",
     "Alignment",
+    "AttentionMapsBody",
+    "AttentionReply",
+    "AttentionRequest",
     "ChangeReply",
     "DetectedLanguage",
     "ErrorBody",
@@ -214,9 +217,10 @@ class TranslateRequest(_Request):
     """How the translation of the only text begins: the model goes on from there, and the answer
     has it as it is given."""
     format: TextFormat = Field(default=TextFormat.TEXT, strict=False)
-    """What the texts are written in. Of a document with markup, the text of its blocks is
-    translated, and inline elements stay around their words. Comments, scripts, code, and what has
-    `translate="no"` or the class `notranslate` come back as they are."""
+    """What the texts are written in; "wrapped" is text whose paragraphs are broken into lines of
+    some width: they are joined, and wrapped again. Of a document with markup, the text of its
+    blocks is translated, and inline elements stay around their words. Comments, scripts, code, and
+    what has `translate="no"` or the class `notranslate` come back as they are."""
     translate_attributes: bool = False
     """Whether attributes of HTML that people read are translated too: `alt`, `title`,
     `placeholder`, `aria-label` and the like."""
@@ -307,7 +311,8 @@ class TranslationBody(Reply):
     """Words of the text with those of the translation, in the order of the text; there when
     `return_alignments` is true. A word may be in several pairs, or in none."""
     hypotheses: list[Hypothesis] = Field(default_factory=list)
-    """All translations, best first; there when `num_hypotheses` is above 1."""
+    """All translations, best first; there when `num_hypotheses` is above 1. They differ in words,
+    so there may be fewer; a wider beam finds more."""
 
 
 class Usage(Reply):
@@ -364,6 +369,58 @@ class TranslateReplyBody(Reply):
     """The language between two models; there if no model has the pair and two together do."""
     usage: Usage
     timings: Timings
+
+
+class AttentionRequest(_Request):
+    """A sentence whose attention is asked for."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"text": _SENTENCE, "source": "en", "target": "de"}]}
+    )
+
+    text: str
+    """One sentence, short enough for the model to read it as a whole."""
+    source: LanguageCode
+    """Language code of the sentence."""
+    target: LanguageCode
+    """Language code of the translation."""
+    model: ModelName | None = None
+    """Id or alias of the model, as for a translation."""
+
+
+class AttentionMapsBody(Reply):
+    """How much each token attends to each, by layer and head."""
+
+    maps: list[list[list[list[float]]]]
+    """Of each layer, of each head, a row for each token that attends: its shares of those that it
+    attends to, 1 in sum, rounded to four digits."""
+    entropies: list[list[float]]
+    """Of each layer, of each head: the mean entropy of its rows in nats. 0: each token attends to
+    one other; the logarithm of their number: to all alike."""
+
+
+class AttentionReply(Reply):
+    """Where the heads of a model attend for a sentence.
+
+    Clues to what a model does, no proof: what a head attends to need not be what decides, and a
+    head with even attention may matter as much as one with a sharp one. The maps are those of the
+    weights in float32, for the translation that the search has found.
+    """
+
+    translation: str
+    model: str
+    """Name of the model."""
+    source_tokens: list[str]
+    """What the encoder reads: pieces of the sentence, and the end token at least."""
+    target_tokens: list[str]
+    """What the decoder reads: the start token, then the pieces of the translation. The row of each
+    is the step that predicts the one behind it, or the end."""
+    encoder: AttentionMapsBody
+    """The source to itself."""
+    decoder: AttentionMapsBody | None
+    """The translation so far to itself; null of a decoder without self-attention."""
+    cross: AttentionMapsBody
+    """The translation to the source."""
 
 
 class LanguagePair(Reply):

@@ -15,7 +15,7 @@ from model.text.language_detection import Detection
 from model.text.language_tags import bcp47
 from model.text.word_links import composed, kept_words
 from model.text_options import NO_TEXT_OPTIONS, TextOptions
-from model.translation import FinishReason, Translation, TranslationHypothesis
+from model.translation import FinishReason, SentenceAttention, Translation, TranslationHypothesis
 from service.errors import InvalidFieldError
 from service.gateway.admission import PRIORITY_HEADER, TIMEOUT_HEADER, Admission, deadline_of
 from service.gateway.api.detection import detect_languages
@@ -71,6 +71,8 @@ class Translated:
     """What the language of each text was found to be; None where the request said it."""
     pivot: str | None = None
     """The language between two models, if all texts took one."""
+    attention: SentenceAttention | None = None
+    """Where the model attends for the only text; None where nobody asks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +116,7 @@ class TranslationPipeline:
         is_list: bool,
         return_alignments: bool = False,
         text_options: TextOptions = NO_TEXT_OPTIONS,
+        with_attention: bool = False,
     ) -> Translated:
         """The translations, in the order of the texts.
 
@@ -129,6 +132,7 @@ class TranslationPipeline:
             is_list: whether they came as a list, for errors.
             return_alignments: whether words are aligned.
             text_options: what is kept, which terms are used, how the translation begins.
+            with_attention: whether the only text, one sentence, comes with maps of the attention.
         """
         context = RequestContext.of(request.scope)
         self._admission.check_texts(texts, field=field, is_list=is_list)
@@ -141,6 +145,8 @@ class TranslationPipeline:
             among = self.router.sources_for(target, model)
             detections = await detect_languages(texts, among)
         parts = self._parts(len(texts), source, detections, target, model, options, alternatives)
+        if with_attention:
+            _check_attention(parts[0])
         self._admission.check_answer(
             texts, max(part.num_hypotheses for part in parts), field=field,
             return_alignments=return_alignments,
@@ -151,6 +157,7 @@ class TranslationPipeline:
             self._translate_part(
                 context, texts, part, deadline,
                 return_alignments=return_alignments, text_options=text_options,
+                with_attention=with_attention,
             )
             for part in parts
         )  # fmt: skip
@@ -201,6 +208,7 @@ class TranslationPipeline:
         *,
         return_alignments: bool,
         text_options: TextOptions,
+        with_attention: bool,
     ) -> TranslateReply:
         """The reply for those of the texts that are of the part."""
         if len(part.indices) < len(texts):
@@ -213,6 +221,7 @@ class TranslationPipeline:
             replies = await self._translate(
                 context, texts, part.route, part.generations, deadline,
                 return_alignments=return_alignments, text_options=text_options,
+                with_attention=with_attention,
             )  # fmt: skip
         return replies[0] if len(replies) == 1 else _joined(replies, part.route)
 
@@ -226,10 +235,12 @@ class TranslationPipeline:
         *,
         return_alignments: bool,
         text_options: TextOptions,
+        with_attention: bool,
     ) -> list[TranslateReply]:
         """The replies of the route's models, each of which translates what the last has made."""
         replies: list[TranslateReply] = []
         hop_options = text_options if len(route.hops) == 1 else text_options.to_pivot()
+        most_numbers = self._admission.limits.max_attention_numbers if with_attention else None
         for hop, generation in zip(route.hops, generations, strict=True):
             context.model = hop.model.hosted.id
             if replies:
@@ -244,6 +255,7 @@ class TranslationPipeline:
                 priority=context.priority,
                 return_alignments=return_alignments,
                 text_options=hop_options,
+                max_attention_numbers=most_numbers,
             )
             reply = await self._retrier.translate(hop.model.backend, call, deadline=deadline)
             replies.append(reply)
@@ -263,6 +275,17 @@ def _with_alternatives(
     count = alternatives + 1
     beam_size = max(info.generation.beam_size, count)
     return {**options, "num_hypotheses": count, "beam_size": beam_size}
+
+
+def _check_attention(part: _Part) -> None:
+    """InvalidFieldError if no model, or more than one, translates the part."""
+    if part.route is None or len(part.route.hops) > 1:
+        models = 0 if part.route is None else len(part.route.hops)
+        raise InvalidFieldError(
+            f"`target` must be a language of a model that translates {part.source}, but it takes "
+            f"{models} models to translate into {part.target}",
+            field="target",
+        )
 
 
 def _generation(
@@ -355,6 +378,7 @@ def _put_together(
         target=parts[0].target,
         detections=detections,
         pivot=pivots.pop() if len(pivots) == 1 else None,
+        attention=replies[0].attention,
     )
 
 

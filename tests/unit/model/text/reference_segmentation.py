@@ -42,7 +42,7 @@ class ReferenceSegmenter(Segmenter):
         chosen = self.reader.chosen(kept)
         to_read = len(core) - sum(map(_saved, chosen))
         if len(core) == 1 or density * to_read < _SURELY_TOO_MANY * self._max_tokens:
-            reading = self._read(core, begin, chosen)
+            reading = self._read(core, begin, chosen, is_part=density > 0)
             token_ids = self._encoder.encode(core if reading is None else reading.text)
             if len(token_ids) <= self._max_tokens or len(core) == 1:
                 fits = len(token_ids) <= self._max_tokens

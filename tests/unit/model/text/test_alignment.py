@@ -20,7 +20,7 @@ from tests.unit.model.text.tiny_tokenizer import train_tiny_tokenizer
 
 TINY = train_tiny_tokenizer(byte_fallback=True)
 PAIR = Pair("en", "de")
-MASKED = {"placeholders": True, "lowercase_all_caps": True}
+MASKED = {"placeholders": True}
 FRAGMENTS = [
     "the old man", "sees", "a letter", "my sister", "https://example.org/a?b=1", "{name}", "<b>",
     "</b>", "%s", "a@example.org", "12,5", "né", "e\u0301", "漢字", "😀", "\xad", "don\u2019t",

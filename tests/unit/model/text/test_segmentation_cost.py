@@ -84,7 +84,6 @@ def segmenter(*, placeholders: bool) -> Segmenter:
         TOKENIZER,
         language="en",
         max_tokens=100,
-        lowercase_all_caps=True,
         placeholders=placeholders,
     )
 
@@ -121,7 +120,8 @@ def test_a_short_line_costs_some_dozen_calls(line: str) -> None:
     cutter = segmenter(placeholders=True)
     cutter.segment(line)
     text = numbered(line, 8000)
-    assert num_calls(cutter, text) <= 150 * len(cutter.segment(text).segments)
+    # Words in small letters that were never seen take most of them.
+    assert num_calls(cutter, text) <= 200 * len(cutter.segment(text).segments)
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -165,7 +165,7 @@ def test_four_times_the_text_costs_four_times_as_much(unit: str) -> None:
 @example(" a@b. \u0301", False)
 def test_sentences_are_cut_where_the_reference_cuts_them(unit: str, placeholders: bool) -> None:
     text = (unit * 3000)[:3000]
-    options = {"language": "en", "max_tokens": 100, "lowercase_all_caps": True}
+    options = {"language": "en", "max_tokens": 100}
     plain = ReferenceSegmenter(TOKENIZER, placeholders=placeholders, **options)  # type: ignore[arg-type]
     assert segmenter(placeholders=placeholders).segment(text) == plain.segment(text)
 

@@ -129,3 +129,30 @@ def test_an_interruption_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sentencex.segment", interrupted)
     with pytest.raises(KeyboardInterrupt):
         list(split_sentences("It is! Yes?", "en"))
+
+
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [
+        ("de", "Bitte bei Hrn. Lenz oder Fr. Vogt, Fa. Kern u. Co., Schulstr. 5, 2. OG, melden."),
+        ("de", "Rund 5 Mio. Euro, d. h. 12 Euro, z. B. für Schulen (vgl. Nr. 5, S. 12 ff.)."),
+        ("de", "Er wohnt in der Goethestr. Nummer 4, z. Hd. Herrn Maier, Dipl.-Ing. Weber."),
+        ("en", "Open Mon. Tue. and Fri. at 5 Main St., Apt. 4, Dept. Sales, Baker Bros. Inc."),
+        ("pt", "O Sr. Silva, da Cia. Azul Ltda. Brasil, Av. Sul, n. 5, R. Augusta, séc. XX."),
+        ("fr", "M. Dupont et Mme. Durand, av. Foch, bd. Hugo, n. 5."),
+    ],
+)  # fmt: skip
+def test_abbreviations_end_no_sentence(language: str, line: str) -> None:
+    assert split_sentences(line, language) == [line]
+
+
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [
+        ("de", "Er wohnt in der Schulstraße. Sie wohnt am Platz. Das Museum ist zu."),
+        ("pt", "Ele mora na rua. Ela saiu. O museu abre."),
+        ("en", "It was fun. He left the department. We met on Monday."),
+    ],
+)
+def test_a_sentence_ends_behind_a_word(language: str, line: str) -> None:
+    assert len(list(split_sentences(line, language))) == 3

@@ -39,6 +39,7 @@ def test_every_route_is_documented(document: dict[str, Any]) -> None:
     routes = {path: list(methods) for path, methods in document["paths"].items()}
     assert routes == {
         "/v1/translate": ["post"],
+        "/v1/attention": ["post"],
         "/v1/models": ["get", "post"],
         "/v1/models/{id}": ["get", "delete"],
         "/v1/models/{id}/reload": ["post"],

@@ -1,0 +1,185 @@
+"""Abbreviations by language: which end no sentence, and which are read as what they stand for.
+
+Tables to be read and added to. sentencex has lists of its own; here is what they lack, and what
+they have by mistake.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from string import ascii_uppercase
+
+__all__ = ["Corrections", "corrections_of", "expansions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corrections:
+    """What is different in one language from what sentencex believes."""
+
+    never_last: frozenset[str] = frozenset()
+    """Abbreviations that do not end a sentence, whatever follows."""
+    suffixes: tuple[str, ...] = ()
+    """Ends of compounds that are such abbreviations: `Schulstr.`"""
+    before_number: frozenset[str] = frozenset()
+    """Abbreviations that do not end a sentence when a number follows: `vol. 2`."""
+    words: frozenset[str] = frozenset()
+    """Plain words that do end a sentence when a capital follows; sentencex thinks otherwise."""
+    ordinals: bool = False
+    """A number with a full stop is an ordinal: `im 19. Jahrhundert`."""
+
+    def continue_after(self, word: str, following: str) -> bool:
+        """Whether a sentence goes on with the character `following` after `word` and a stop."""
+        return (
+            word in self.never_last
+            or word.endswith(self.suffixes)
+            or (word in self.before_number and following.isdigit())
+        )
+
+
+def _words(*texts: str) -> frozenset[str]:
+    return frozenset(" ".join(texts).split())
+
+
+_TITLES_AND_MONTHS_PT = (
+    "Sr Sra Srta Srs Sras Dr Dra Drs Dras Prof Profa Eng Arq Exmo Exma Ilmo Ilma Exa Excia "
+    "Sto Sta Pe Fr Gen Cel Cap Ten Sgt Maj Alm Dep Sen Gov Pres Min Des Adv "
+    "jan fev mar abr mai jun jul ago set out nov dez"
+)
+_INITIALS = " ".join(ascii_uppercase)
+"""In names. `Plan B.` is rarer."""
+
+_CORRECTIONS = {
+    "en": Corrections(
+        never_last=_words(
+            "Ms Mx Messrs Ft Atty Assoc approx incl excl resp Bros Dept Apt ext "
+            "Mon Tue Tues Wed Thu Thur Thurs Fri"
+        ),
+        before_number=_words(
+            "app avg ch chap circa ed eq eqs est ex figs max par para sect tab tel temp vol vols "
+            "App Ch Chap Eq Eqs Ex Figs Max Par Para Sect Tab Tel Vol Vols Approx"
+        ),
+        words=_words("me no ill art miss fed"),
+    ),
+    "de": Corrections(
+        never_last=_words(
+            # People, firms and places.
+            "Hr Hrn Fr Frl Fa Fam Dir Ing Mag Dipl Hl Prok Gebr Abt Inh Verf Hrsg Adr Bhf Hbf Tel "
+            "Hd Gez gez Str Pl Nr",
+            # Books and laws.
+            "Abb Abs Abschn Anh Anl Anm Aufl Ausg Bd Bde Bsp Kap Lit Pos Rn Rz Tab Ziff lit verb",
+            # Amounts.
+            "Expl Min Mio Mrd Sek Std Stk Tsd max min mind durchschn",
+            # In front of what they say something of.
+            "Exkl Inkl Zzgl allg ausschl bes betr bez bzgl dt ehem einschl engl entspr evtl exkl "
+            "franz frz geb gegr gen gest ggf griech inkl insb jur lat med östl nördl phil rer röm "
+            "sog span südl techn urspr vgl westl zzgl",
+            "Jan Feb Mär Apr Jun Jul Aug Sep Sept Okt Nov Dez",
+        ),
+        suffixes=("str", "pl"),
+        words=_words("mich mag Art Bart"),
+        ordinals=True,
+    ),
+    "pt": Corrections(
+        never_last=_words(
+            _TITLES_AND_MONTHS_PT,
+            "Cia Ltda Av Al Rod Pça Trav Jd Vl apto ap bl próx aprox ex obs Obs tel Tel ref Ref "
+            "Const Dept depto Univ Inst Fac p séc sécs inc incs cap ed",
+            _INITIALS,
+        ),
+        before_number=_words(
+            "n nº no núm num p pp pág págs pag fl fls f art arts Art Arts inc incs cap Cap vol Vol "
+            "ed Ed séc Séc sec tab fig Fig al par v vv"
+        ),
+    ),
+    "fr": Corrections(
+        never_last=_words(
+            "Mme Mmes Mlle Mlles MM Mgr Dr Me Pr St Ste av bd boul pl env cf ex réf tél Tél",
+            _INITIALS,
+        ),
+        before_number=_words("n no nos p pp art chap vol fig tab t éd"),
+    ),
+    "es": Corrections(
+        never_last=_words("Sr Sra Srta Sres Dr Dra D Dña Ud Uds Avda Av Cía Ltda Sto Sta aprox"),
+        before_number=_words("n núm pág págs p pp art cap vol fig tel"),
+    ),
+    "it": Corrections(
+        never_last=_words(
+            "Sig Sigg Sigra Dott Dottssa Prof Avv Ing Arch Geom Rag On Spett Egr Gent ca es cfr",
+            _INITIALS,
+        ),
+        before_number=_words("n p pp pag pagg art artt cap vol fig tel"),
+    ),
+    "nl": Corrections(
+        never_last=_words("dhr mevr mw drs ir ing mr prof dr bijv bv nl ca resp incl excl jl"),
+        before_number=_words("nr blz p pp art hfst fig tel"),
+    ),
+}
+_NO_CORRECTIONS = Corrections()
+
+
+def corrections_of(language: str) -> Corrections:
+    """Those of a language, whose code has no region."""
+    return _CORRECTIONS.get(language, _NO_CORRECTIONS)
+
+
+_WRITTEN_OUT = {
+    # What stands before a number or a name alone has that behind it: `0` and `A`.
+    "de": {
+        "Hrn.": "Herrn", "Hr.": "Herr", "Fr. A": "Frau", "Frl.": "Fräulein", "Fa.": "Firma",
+        "u. A": "und", "u. a.": "unter anderem", "u. U.": "unter Umständen", "v. a.": "vor allem",
+        "z. B.": "zum Beispiel", "z. T.": "zum Teil", "z. Hd.": "zu Händen", "z. Zt.": "zurzeit",
+        "d. h.": "das heißt", "i. d. R.": "in der Regel", "s. o.": "siehe oben",
+        "s. u.": "siehe unten", "usw.": "und so weiter", "bzw.": "beziehungsweise",
+        "vgl.": "vergleiche", "ca.": "circa", "evtl.": "eventuell", "ggf.": "gegebenenfalls",
+        "inkl.": "inklusive", "exkl.": "exklusive", "zzgl.": "zuzüglich", "mind.": "mindestens",
+        "Jh.": "Jahrhundert", "Tel.": "Telefon", "Nr. 0": "Nummer", "S. 0": "Seite",
+        "Abs. 0": "Absatz", "Art. 0": "Artikel", "Kap. 0": "Kapitel", "Abb. 0": "Abbildung",
+        "Bd. 0": "Band",
+    },
+    "en": {
+        "e. g.": "for example", "i. e.": "that is", "approx.": "approximately",
+        "incl.": "including", "vs.": "versus", "Dept.": "Department", "No. 0": "number",
+    },
+}  # fmt: skip
+"""Those whose meaning is certain. A small model has seen few of them."""
+_STREET = re.compile(r"(?<=[a-zäöüß])str\.")
+_WHAT_FOLLOWS = {  # a number may be no part of the text, which ends before it
+    "0": r"(?=\s?(?:\d|$))",
+    "A": r"(?=\s[^\W\d_a-zäöüß])",
+}
+
+
+def expansions(text: str, language: str) -> Iterator[tuple[int, int, str]]:
+    """Where in `text` abbreviations are that are read as what they stand for: begin, end, and what.
+
+    One at the end has its full stop, which may be the sentence's, too.
+    """
+    pattern, words = _pattern(language)
+    if pattern is None or "." not in text:
+        return
+    for found in pattern.finditer(text):
+        read = words["".join(found[0].split())]
+        stop = "." if found.end() == len(text) else ""
+        yield found.start(), found.end(), read + stop
+    if language == "de":
+        for found in _STREET.finditer(text):
+            yield found.start(), found.end(), "straße"
+
+
+@cache
+def _pattern(language: str) -> tuple[re.Pattern[str] | None, dict[str, str]]:
+    """What finds the abbreviations of a language, and what they are read as, without spaces."""
+    table = _WRITTEN_OUT.get(language)
+    if table is None:
+        return None, {}
+    patterns: list[str] = []
+    words: dict[str, str] = {}
+    for written in sorted(table, key=len, reverse=True):
+        short, _, follows = written.rpartition(" ") if written[-1] in "0A" else (written, "", "")
+        behind = _WHAT_FOLLOWS.get(follows, r"(?!\w)")
+        patterns.append(re.escape(short).replace(r"\ ", r"\s?") + behind)
+        words[short.replace(" ", "")] = table[written]
+    return re.compile(rf"(?<![\w.])(?:{'|'.join(patterns)})"), words

@@ -1,0 +1,183 @@
+"""Letter case that says nothing: sentences in capitals, in small letters, headings in Title Case.
+
+A model has read few of them, and a word in capitals falls into many pieces. So the encoder reads
+them as words are usually written, which the vocabulary knows: it has a piece for `Haus` and for
+`house`, for `Berlin`, and none for `haus`, `HOUSE` or `berlin`. This is truecasing; it works for
+every model, whatever it was trained on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from enum import Enum
+
+from model.text.vocabulary import Vocabulary
+from model.text.words import Span
+
+__all__ = ["LetterCase", "Truecaser", "letter_case"]
+
+_WORD = re.compile(r"([^\W\d_]+)")
+_MOST_WORDS = 20_000
+"""Words whose usual case is remembered."""
+_LONGEST_WORD = 40
+"""Letters of a word whose usual case is looked for."""
+_SHORTEST_SHOUT = 8
+"""Letters of two words or more that are capitals as a way of writing, not as abbreviations. Fewer
+are if they have fewer pieces otherwise, and a single word is if it is one piece then."""
+_SHORTEST_SHOUTED_WORD = 4
+_SHORTEST_TITLED_WORD = 4
+"""Letters: in Title Case, shorter words may be small."""
+_NOUNS_ARE_CAPITALISED = frozenset({"de", "lb"})
+_DOTLESS_I = frozenset({"tr", "az"})
+
+
+_NO_LETTER = "\ue00f"
+"""For private use."""
+
+
+class LetterCase(Enum):
+    """How a sentence is written throughout."""
+
+    CAPITALS = "capitals"
+    SMALL = "small"
+    TITLE = "title"
+
+
+class Truecaser:
+    """Sentences of one language with the letter case that words usually have. Thread-safe.
+
+    Args:
+        vocabulary: of the source.
+        language: code of the sentences' language; only the part before a "-" or "_" counts.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, language: str) -> None:
+        base = re.split("[-_]", language, maxsplit=1)[0].lower()
+        self._titles = base not in _NOUNS_ARE_CAPITALISED
+        self._usual = _UsualCase(vocabulary, dotless=base in _DOTLESS_I)
+
+    def read(self, sentence: str, kept: Sequence[Span] = ()) -> tuple[str, LetterCase | None]:
+        """`sentence` as it is better read, as long as it is, and how all of it was written.
+
+        None and the sentence itself where its letter case tells words apart.
+
+        Args:
+            kept: parts whose letters do not count, and stay; in order.
+        """
+        if not kept:
+            return self._read(sentence)
+        read, case = self._read(_with(sentence, kept, _NO_LETTER * len(sentence)))
+        return _with(read, kept, sentence), case
+
+    def _read(self, sentence: str) -> tuple[str, LetterCase | None]:
+        parts = _WORD.split(sentence)
+        words = parts[1::2]
+        case = letter_case(sentence, words)
+        if case is LetterCase.CAPITALS and self._is_shouted(words):
+            parts[1::2] = map(self._usual.__getitem__, words)
+            return "".join(parts), case
+        if case is LetterCase.SMALL and len(words) > 1:
+            parts[1::2] = map(self._usual.__getitem__, words)
+            return "".join(parts), case
+        if case is LetterCase.TITLE and self._titles and (headed := self._heading(words)):
+            parts[1::2] = headed
+            return "".join(parts), case
+        return sentence, None
+
+    def _is_shouted(self, words: list[str]) -> bool:
+        """Whether words in capitals are no abbreviations, or no more than that."""
+        letters = sum(len(word) for word in words if len(word) > 1)
+        several = sum(len(word) > 1 for word in words) > 1
+        if several and letters >= _SHORTEST_SHOUT:
+            return True
+        before = sum(map(self._usual.num_pieces, words))
+        after = sum(self._usual.num_pieces(self._usual[word]) for word in words)
+        is_known = letters >= _SHORTEST_SHOUTED_WORD and after == len(words)
+        return after < before and (several or is_known)
+
+    def _heading(self, words: list[str]) -> list[str] | None:
+        """Words in Title Case with small letters, but for the first one and names; None if all may
+        be names.
+
+        A name is a word that the vocabulary knows better with a capital, with the words beside it
+        of which that cannot be told.
+        """
+        small = list(map(self._usual.lower, words))
+        num_pieces = self._usual.num_pieces
+        gains = [
+            num_pieces(word) - num_pieces(each) for word, each in zip(words, small, strict=True)
+        ]
+        if max(gains) <= 0:
+            return None
+        read = words[:1]
+        at = 0
+        while at < len(words):
+            last = at
+            while last < len(words) and gains[last] <= 0:
+                last += 1
+            is_name = min(gains[at:last], default=0) < 0
+            read += (words if is_name else small)[max(1, at) : last]
+            read += small[max(1, last) : last + 1]
+            at = last + 1
+        return read
+
+
+class _UsualCase(dict[str, str]):
+    """Words as the vocabulary has the fewest pieces for them, by themselves in any case."""
+
+    def __init__(self, vocabulary: Vocabulary, *, dotless: bool) -> None:
+        self._vocabulary = vocabulary
+        self._dotless = dotless
+
+    def __missing__(self, word: str) -> str:
+        usual = self.lower(word)
+        if len(word) <= _LONGEST_WORD:
+            capital = _capital(usual)
+            if self.num_pieces(capital) < self.num_pieces(usual):
+                usual = capital
+            if len(self) < _MOST_WORDS:
+                self[word] = usual
+        return usual
+
+    def num_pieces(self, word: str) -> int:
+        """Of a word alone."""
+        return len(self._vocabulary.tokenize(word))
+
+    def lower(self, word: str) -> str:
+        """In small letters, as long as before."""
+        if self._dotless:
+            word = word.replace("I", "\u0131").replace("\u0130", "i")
+        small = word.lower()
+        if len(small) == len(word):
+            return small
+        return "".join(sign.lower() if len(sign.lower()) == 1 else sign for sign in word)
+
+
+def letter_case(sentence: str, words: list[str]) -> LetterCase | None:
+    """How all `words` of a sentence are written; None where some differ, or have no case."""
+    small = sentence.lower()
+    if sentence == small:
+        return LetterCase.SMALL if sentence.upper() != sentence else None
+    if sentence.upper() == sentence:
+        return LetterCase.CAPITALS
+    if len(words) < 2 or sentence.rstrip()[-1:] in ".;":
+        return None
+    long = [word for word in words if len(word) >= _SHORTEST_TITLED_WORD]
+    titled = len(long) > 1 and all(word.istitle() for word in long)
+    return LetterCase.TITLE if titled and words[0][:1].isupper() else None
+
+
+def _with(text: str, spans: Sequence[Span], other: str) -> str:
+    """`text` with what another one has in its spans."""
+    parts: list[str] = []
+    at = 0
+    for begin, end in spans:
+        parts += (text[at:begin], other[begin:end])
+        at = end
+    return "".join([*parts, text[at:]])
+
+
+def _capital(word: str) -> str:
+    first = word[:1].upper()
+    return first + word[1:] if len(first) == 1 else word

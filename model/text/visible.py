@@ -1,0 +1,110 @@
+"""A text as its reader sees it: without what has no width, its letters in one code point each.
+
+Soft hyphens, marks of direction and the like, accents that follow their letters (as macOS writes
+file names) and letters of another script that look the same are new tokens to a model, which then
+guesses. They change how a text is read alone: what is kept of it stays as it is.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+
+from model.text.abbreviations import expansions
+
+__all__ = ["INVISIBLE", "changes", "origins", "visible"]
+
+INVISIBLE = frozenset(
+    "\xad\u034f\u061c\u180e\u200b\u200e\u200f\ufeff"
+    + "".join(map(chr, (*range(0x202A, 0x202F), *range(0x2060, 0x2070))))
+)
+"""Characters that no reader sees. Those that join or part letters, as in Persian, are none."""
+
+_LATIN_LIKE_CYRILLIC = "ABESIJKMHOPCTYXaesijopcyxhdqw"
+_CYRILLIC = (
+    "\u0410\u0412\u0415\u0405\u0406\u0408\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0423\u0425"
+    "\u0430\u0435\u0455\u0456\u0458\u043e\u0440\u0441\u0443\u0445\u04bb\u0501\u051b\u051d"
+)
+_LATIN_LIKE_GREEK = "ABEZHIKMNOPTYXo"
+_GREEK = (
+    "\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5\u03a7\u03bf"
+)
+"""Letters that are drawn as the Latin ones above."""
+_TO_LATIN = str.maketrans(_CYRILLIC + _GREEK, _LATIN_LIKE_CYRILLIC + _LATIN_LIKE_GREEK)
+_TO_CYRILLIC = str.maketrans(_LATIN_LIKE_CYRILLIC, _CYRILLIC)
+_LATIN, _OTHER = "A-Za-z\u00c0-\u024f", "\u0370-\u03ff\u0400-\u052f"
+_LETTERS = _LATIN + _OTHER
+_SPACELESS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
+"""Thai, Lao, Burmese and Khmer part words with U+200B."""
+_INVISIBLE = "".join(sorted(INVISIBLE))
+_MARKS = "\u0300-\u034e\u0350-\u036f\u3099\u309a"
+_CHANGED = re.compile(
+    rf"(?P<invisible>(?<![{_SPACELESS}])[{_INVISIBLE}]+(?![{_SPACELESS}])"
+    rf"|(?<=[{_LETTERS}])[\u200c\u200d]+(?=[{_LETTERS}]))"
+    rf"|(?P<decomposed>[^\W\d_][{_MARKS}]+|[\u1100-\u11ff]{{2,}})"
+    rf"|(?P<mixed>(?<![{_LETTERS}])(?:[{_LATIN}]+[{_OTHER}]|[{_OTHER}]+[{_LATIN}])[{_LETTERS}]*)"
+)
+_MAYBE = re.compile(rf"[{_INVISIBLE}{_MARKS}\u1100-\u11ff\u200c\u200d{_OTHER}]")
+"""Without any of these there is no match of `_CHANGED`."""
+
+
+def visible(text: str, language: str = "") -> str:
+    """`text` as it is seen, with the abbreviations of a language in full."""
+    parts: list[str] = []
+    at = 0
+    for begin, end, seen in changes(text, language):
+        parts += (text[at:begin], seen)
+        at = end
+    return "".join([*parts, text[at:]]) if parts else text
+
+
+def changes(text: str, language: str = "") -> Sequence[tuple[int, int, str]]:
+    """Where a text is read otherwise than it is written: begin, end, and as what; in order."""
+    found = list(expansions(text, language)) if language and "." in text else []
+    if not text.isascii() and _MAYBE.search(text):
+        found += _unseen(text)
+    if len(found) < 2:
+        return found
+    found.sort()
+    apart = found[:1]
+    for change in found[1:]:
+        if change[0] >= apart[-1][1]:
+            apart.append(change)
+    return apart
+
+
+def _unseen(text: str) -> Iterator[tuple[int, int, str]]:
+    for found in _CHANGED.finditer(text):
+        written = found[0]
+        if found["invisible"]:
+            seen = ""
+        elif found["decomposed"]:
+            seen = unicodedata.normalize("NFC", written)
+        else:
+            seen = _in_one_script(written)
+        if seen != written:
+            yield *found.span(), seen
+
+
+def origins(text: str, language: str = "") -> list[tuple[int, int]]:
+    """Where in `text` each character of `visible(text, language)` comes from."""
+    spans: list[tuple[int, int]] = []
+    at = 0
+    for begin, end, seen in changes(text, language):
+        spans += [(place, place + 1) for place in range(at, begin)]
+        if len(seen) == end - begin:
+            spans += [(place, place + 1) for place in range(begin, end)]
+        else:
+            spans += [(begin, end)] * len(seen)
+        at = end
+    return spans + [(place, place + 1) for place in range(at, len(text))]
+
+
+def _in_one_script(word: str) -> str:
+    """A word of two scripts in one of them, if all letters of the other look like its own."""
+    for table, foreign in ((_TO_LATIN, _OTHER), (_TO_CYRILLIC, f"{_LATIN}\u0370-\u03ff")):
+        written = word.translate(table)
+        if not re.search(f"[{foreign}]", written):
+            return written
+    return word

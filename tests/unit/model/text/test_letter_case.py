@@ -1,0 +1,77 @@
+"""Sentences whose letter case says nothing, as they are better read."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.checkpoints.embedded import EMBEDDED
+from model.text.letter_case import LetterCase, Truecaser
+from model.text.tokenizer import Tokenizer
+
+VOCABULARY = Tokenizer.from_file(Path(EMBEDDED["en-de"]) / "tokenizer.model").source
+ENGLISH, GERMAN = Truecaser(VOCABULARY, "en-GB"), Truecaser(VOCABULARY, "de")
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("HOT SOUP", "hot soup"),
+        ("NO EXIT", "no exit"),
+        ("DID YOU SEE IT?", "did you see it?"),
+        ("CANCEL", "cancel"),
+        ("MARTIN LIVES IN BERLIN.", "Martin lives in Berlin."),
+        ("USA, UK", None),
+        ("UNESCO", None),
+        ("NATO", None),
+        ("EU", None),
+        ("I", None),
+        ("漢字 漢字", None),
+    ],
+)
+def test_capitals_are_read_as_words_usually_are(text: str, read: str | None) -> None:
+    expected = (text, None) if read is None else (read, LetterCase.CAPITALS)
+    assert ENGLISH.read(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("BITTE DIE TÜR SCHLIESSEN", "bitte die Tür schliessen"),
+        ("der hund schläft in berlin", "der Hund schläft in Berlin"),
+        ("Der Hund Schläft In Berlin", "Der Hund Schläft In Berlin"),  # nouns have capitals anyway
+        ("hund", "hund"),
+    ],
+)
+def test_german_nouns_get_their_capitals(text: str, read: str) -> None:
+    assert GERMAN.read(text)[0] == read
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("No Message - Open Full Report", "No message - open full report"),
+        ("Angela Merkel Visits New York", "Angela Merkel visits New York"),
+        ("Frequently Asked Questions", "Frequently asked questions"),
+        ("Peter Smith, Anna Miller", "Peter Smith, Anna Miller"),
+        ("We Saw The Water.", "We Saw The Water."),  # a sentence, however odd
+        ("We saw Angela Merkel", "We saw Angela Merkel"),
+        ("Water", "Water"),
+    ],
+)
+def test_headings_are_read_as_sentences(text: str, read: str) -> None:
+    assert ENGLISH.read(text)[0] == read
+
+
+def test_capitals_of_a_dotless_i_stay_dotless() -> None:
+    assert Truecaser(VOCABULARY, "tr").read("KAPIYI AÇINIZ")[0].lower() == "kapıyı açınız"
+
+
+@given(st.text(st.one_of(st.sampled_from("aBß İŉǆ-1ΣI"), st.characters(exclude_categories=["Cs"]))))
+def test_no_character_more_or_less(text: str) -> None:
+    for each in (text, text.upper(), text.lower(), text.title()):
+        read, case = ENGLISH.read(each)
+        assert len(read) == len(each)
+        assert case is not None or read == each
+        assert read.casefold() == each.casefold() or not each.isascii()

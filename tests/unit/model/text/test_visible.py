@@ -1,0 +1,76 @@
+"""A text as it is seen, and where each of its characters comes from."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.text.visible import changes, origins, visible
+
+CYRILLIC_A, CYRILLIC_O, CYRILLIC_ES = "\u0430", "\u043e", "\u0441"
+PERSIAN = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"
+WOMAN = "\U0001f469\u200d\U0001f52c"
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("plain", "plain"),
+        ("be\u00adstä\u00adtigen\u200b Sie\u2060 das.\ufeff", "bestätigen Sie das."),
+        (unicodedata.normalize("NFD", "Bäcker öffnet, três"), "Bäcker öffnet, três"),
+        (unicodedata.normalize("NFD", "한국어 ガ"), "한국어 ガ"),
+        (f"p{CYRILLIC_A}ssw{CYRILLIC_O}rd", "password"),
+        (f"{CYRILLIC_ES}at", "cat"),
+        # A Latin letter in a Cyrillic word, and a Cyrillic word of look-alikes.
+        ("мocт", "мост"),
+        ("сор", "сор"),
+        ("\u03b1-Wert, кВт and λx", "\u03b1-Wert, кВт and λx"),
+        ("the n\u200cew car", "the new car"),
+        # What joins or parts letters that are seen otherwise then.
+        (PERSIAN, PERSIAN),
+        ("\u0e01\u200b\u0e02", "\u0e01\u200b\u0e02"),
+        (f"{WOMAN} works", f"{WOMAN} works"),
+        ("q\u0301", "q\u0301"),
+    ],
+)  # fmt: skip
+def test_a_text_is_read_as_it_is_seen(text: str, seen: str) -> None:
+    assert visible(text) == seen
+
+
+@given(
+    st.text(
+        st.one_of(
+            st.sampled_from("ab \u00ad\u0301\u0323\u200b\u200c\u1100\u1161аоЖ1"), st.characters()
+        )
+    )
+)
+def test_every_character_has_an_origin(text: str) -> None:
+    seen, places = visible(text), origins(text)
+    assert len(places) == len(seen)
+    assert all(0 <= begin < end <= len(text) for begin, end in places)
+    assert places == sorted(places)
+    for sign, (begin, end) in zip(seen, places, strict=True):
+        unchanged = not any(left < end and begin < right for left, right, _ in changes(text))
+        assert not unchanged or text[begin:end] == sign
+    assert unicodedata.is_normalized("NFC", seen) or not unicodedata.is_normalized("NFC", text)
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "read"),
+    [
+        ("de", "Bitte bei Hrn. Lenz, Fa. Kern u. Co.", "Bitte bei Herrn Lenz, Firma Kern und Co."),
+        ("de", "z. B. Brot, z.B. Käse usw.", "zum Beispiel Brot, zum Beispiel Käse und so weiter."),
+        ("de", "d. h. in der Schulstr. 5 (vgl. Nr. 5)", "das heißt in der Schulstraße 5 (vergleiche Nummer 5)"),
+        ("de", "Am Fr. um acht, Nr. eins, am S. vorbei", "Am Fr. um acht, Nr. eins, am S. vorbei"),
+        ("de", "Das Bzw. Co.usw. bleibt", "Das Bzw. Co.usw. bleibt"),
+        ("en", "fruit, e.g. apples, vs. bread", "fruit, for example apples, versus bread"),
+        ("en", "z. B. Hrn. Lenz", "z. B. Hrn. Lenz"),
+    ],
+)  # fmt: skip
+def test_abbreviations_are_read_in_full(language: str, text: str, read: str) -> None:
+    assert visible(text, language) == read
+    assert visible(text) == text
+    places = origins(text, language)
+    assert len(places) == len(read)
+    assert places == sorted(places)
