@@ -90,7 +90,8 @@ class CatalogChanges:
     def applied_to(self, base: Iterable[CatalogEntry]) -> tuple[CatalogEntry, ...]:
         """The models that there are now, those of the base in its order.
 
-        A base that has got another record for a model since is newer than its change.
+        A base that has got another record for a model since, or none any more, is newer than its
+        change.
 
         Args:
             base: in place of the stored one, if there is none.
@@ -100,7 +101,8 @@ class CatalogChanges:
         current: dict[str, CatalogEntry | None] = {entry.id: entry for entry in base}
         for name, entry in self.entries.items():
             known = current.get(name)
-            if entry is None or known is None or entry.base_record == known.record:
+            record = None if known is None else known.record
+            if entry is None or entry.base_record == record:
                 current[name] = entry
         return tuple(entry for entry in current.values() if entry is not None)
 

@@ -36,6 +36,7 @@ def test_what_is_configured_anew_is_newer_than_a_change() -> None:
     moved = replace(catalog_entry("a"), record=ModelRecord(model="elsewhere", id="a"))
     assert _ids(changes, catalog_entry("a")) == ["a@3", "c@2"]
     assert _ids(changes, moved) == ["a@1", "c@2"]
+    assert _ids(changes, catalog_entry("b")) == ["b@1", "c@2"]
     assert _ids(changes, catalog_entry("a"), catalog_entry("c")) == ["a@3", "c@1"]
 
 
