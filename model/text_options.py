@@ -62,13 +62,21 @@ class TextOptions:
     target_prefix: str = ""
     """The beginning of the translation of a request's only text, which goes on from there."""
     format: TextFormat = TextFormat.TEXT
+    translate_attributes: bool = False
+    """Whether attributes of HTML that people read, such as `alt` and `title`, are translated."""
 
     def __post_init__(self) -> None:
+        for name in ("keep", "keep_spans", "glossary", "banned_terms"):
+            if not isinstance(value := getattr(self, name), tuple):
+                raise InvalidOptionError(
+                    f"`{name}` must be a tuple, but is {type(value).__name__}", name
+                )
         for name in ("keep", "banned_terms"):
             for number, term in enumerate(getattr(self, name)):
                 _check_term(name, f"`{name}[{number}]`", term)
         _check_spans(self.keep_spans)
         _check_glossary(self.glossary)
+        _check_banned(self.glossary, self.banned_terms)
         _check_unicode("target_prefix", "`target_prefix`", self.target_prefix)
         if self.target_prefix and not self.target_prefix.strip():
             raise InvalidOptionError(
@@ -79,6 +87,11 @@ class TextOptions:
             raise InvalidOptionError(
                 f"`format` must be one of {', '.join(TextFormat)}, but is {self.format!r:.50}",
                 "format",
+            )
+        if self.target_prefix and self.format is not TextFormat.TEXT:
+            raise InvalidOptionError(
+                f"`target_prefix` must come with plain text, but comes with {self.format}",
+                "target_prefix",
             )
 
     def check_texts(self, texts: Sequence[str]) -> None:
@@ -183,6 +196,11 @@ def _check_glossary(entries: Iterable[GlossaryEntry]) -> None:
     for number, entry in enumerate(entries):
         name = f"entry {number} of `glossary`"
         _check_term("glossary", name, entry.source)
+        if not isinstance(entry.targets, tuple):
+            raise InvalidOptionError(
+                f"{name} must have a tuple of forms, but has {type(entry.targets).__name__}",
+                "glossary",
+            )
         if not entry.targets:
             raise InvalidOptionError(f"{name} must have one form or more, but has none", "glossary")
         for form in entry.targets:
@@ -194,6 +212,17 @@ def _check_glossary(entries: Iterable[GlossaryEntry]) -> None:
                 f"`glossary` must have each term once, but entries {other} and {number} are of the "
                 f"same one{'' if exact else ', case aside'}",
                 "glossary",
+            )
+
+
+def _check_banned(entries: Iterable[GlossaryEntry], banned_terms: Iterable[str]) -> None:
+    banned = {term.casefold() for term in banned_terms}
+    for number, entry in enumerate(entries):
+        if any(form.casefold() in banned for form in entry.targets):
+            raise InvalidOptionError(
+                f"`banned_terms` must not have what `glossary` asks for, but have a form of entry "
+                f"{number}",
+                "banned_terms",
             )
 
 

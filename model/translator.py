@@ -6,33 +6,51 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import lru_cache, partial
-from itertools import islice
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache, partial
+from itertools import chain, islice, repeat
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakValueDictionary
 
+import numpy as np
+
 from model.batch_turns import BatchTurns
 from model.checkpoints.embedded import DEFAULT, model_directory
 from model.config import EngineConfig, GenerationConfig, Priority
+from model.decoding.phrases import GuardedTokens, Phrase, trace
+from model.decoding.run_phrases import guarded_tokens, phrases_of
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
+from model.documents import Documents
 from model.errors import (
     DeadlineExceededError,
+    InvalidOptionError,
     InvalidRequestError,
     QueueFullError,
     UnsupportedLanguageError,
 )
-from model.text.alignment import aligned_words, tokens_attended
+from model.text.alignment import (
+    aligned_words,
+    source_spans,
+    target_spans,
+    tokens_attended,
+)
+from model.text.banned_terms import BannedTerms
+from model.text.glossary import Glossary, TermMatch
+from model.text.kept_strings import KeptStrings, kept_spans
 from model.text.languages import Pair, listed
+from model.text.runs import Reading, Rendered, Replaced, RunReader
 from model.text.segmentation import Segment, SegmentedText, Segmenter
+from model.text.sentences import split_sentences
+from model.text.target_prefix import PrefixTokenizer, Seam
+from model.text.terms import TargetText, num_written, placed_terms
 from model.text.tokenizer import SourceEncoder, Tokenizer
 from model.text.word_links import WordLink, kept_words, moved
-from model.text_options import NO_TEXT_OPTIONS, TextOptions
+from model.text_options import NO_TEXT_OPTIONS, TextFormat, TextOptions
 from model.translation import FinishReason, Translation, TranslationHypothesis
 
 if TYPE_CHECKING:
@@ -50,8 +68,22 @@ _SLICE_SECONDS = 0.002
 _WORDS_TOGETHER = 500
 """Words that are kept and aligned in less than a slice."""
 
+_AT_ONCE = 500
+"""Characters of documents that are read, or written, in about a slice."""
+
 _MOST_PAIRS = 256
 """Pairs of languages whose segmenters are kept; to make one takes microseconds."""
+
+_MOST_GLOSSARIES = 64
+"""Glossaries that are kept, by their entries, as they are searched with."""
+
+_MOST_BANNED = 1000
+"""Banned terms of which the token sequences are kept."""
+
+_MOST_SCORE_FOR_TERMS = 1.0
+"""Most of its score that a hypothesis may be worse than the best one, to be taken for its terms."""
+
+_SENTENCE_ENDS = tuple(".!?\u2026\u3002\uff01\uff1f")
 
 _T = TypeVar("_T")
 
@@ -63,9 +95,18 @@ class _Cutter:
     segmenter: Segmenter
     prefix: tuple[int, ...]
     """The first tokens of every target."""
-    aligned_by: SourceEncoder | None
-    """Their encoder, where words are to be aligned."""
+    encoder: SourceEncoder
+    """What makes ids of them."""
+    aligned: bool
+    """Whether words are to be aligned."""
     text_options: TextOptions
+    glossary: Glossary | None
+    """The terms that are looked for."""
+    num_hypotheses: int
+    target: str
+    """Code of the language into which they are translated."""
+    banned: tuple[tuple[int, ...], ...] = ()
+    """Token sequences that no target has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +115,25 @@ class _Cut:
 
     text: SegmentedText
     options: list[SequenceOptions]
-    aligned_by: SourceEncoder | None
-    """See `_Cutter`."""
+    reader: RunReader
+    """What has read the segments."""
+    terms: list[tuple[TermMatch, ...]]
+    """Those of each segment."""
+    encoder: SourceEncoder
+    """What has made ids of the segments."""
+    aligned: bool
+    """Whether words are to be aligned."""
+    num_hypotheses: int
+    origins: Sequence[int] | None
+    """Where in the text each character of what was cut is from; None: at its place."""
+    kept: KeptStrings
+    """The text, and what its characters stand for."""
+    given: str = ""
+    """What stands before the translation of the first segment, in place of all before it."""
+    num_given: int = 0
+    """Characters of the source that it stands for, of what is not translated any more."""
+    seam: Seam | None = None
+    """How the first segment's target begins, until it is known how it goes on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +188,12 @@ class Translator:
         # Of what holds no translator: one that is let go gives its memory back at once.
         self._segmenter = lru_cache(_MOST_PAIRS)(
             partial(_segmenter, tokenizer, metadata, self.max_source_tokens)
+        )
+        self._glossary = lru_cache(_MOST_GLOSSARIES)(Glossary)
+        self._banned_sequences = lru_cache(_MOST_BANNED)(BannedTerms(tokenizer).sequences)
+        self._prefix_tokenizer = cache(partial(PrefixTokenizer, tokenizer))
+        self._guarded = lru_cache(2)(
+            partial(guarded_tokens, tokenizer, placeholders=metadata.placeholders)
         )
         self._batch_turns = BatchTurns(
             engine.max_sources(Priority.BATCH), lambda: engine.wants_batch
@@ -229,10 +293,18 @@ class Translator:
             EngineDeadError: the engine has stopped.
         """
         _check_texts(texts)
-        pair = self.pair(source, target)
         text_options.check_texts(texts)
-        cut = self._cutter(pair, return_alignments, text_options)
+        if text_options.format is not TextFormat.TEXT:
+            documents = Documents(texts, text_options)
+            found = self.translate(
+                documents.texts, source=source, target=target, generation=generation,
+                deadline=deadline, priority=priority, return_alignments=True,
+                text_options=documents.text_options,
+            )  # fmt: skip
+            return _values(documents.translations(found, return_alignments))
+        cut = self._cutter(self.pair(source, target), return_alignments, text_options, generation)
         segmented = _values(self._segment(texts, cut, deadline, priority, self.engine.room))
+        segmented = self._with_seam_now(segmented, generation, deadline, priority)
         futures = self._submit(segmented, generation, deadline, priority)
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
@@ -263,7 +335,18 @@ class Translator:
         """
         _check_texts(texts)
         text_options.check_texts(texts)
-        cut = self._cutter(self.pair(source, target), return_alignments, text_options)
+        if text_options.format is not TextFormat.TEXT:
+            size = sum(map(len, texts))
+            documents = await self._aside(partial(Documents, texts, text_options), size)
+            found = await self.translate_async(
+                documents.texts, source=source, target=target, generation=generation,
+                deadline=deadline, priority=priority, return_alignments=True,
+                text_options=documents.text_options,
+            )  # fmt: skip
+            steps = documents.translations(found, return_alignments)
+            size *= max((len(each.hypotheses) for each in found), default=1)
+            return await self._aside(partial(_values, steps), size)
+        cut = self._cutter(self.pair(source, target), return_alignments, text_options, generation)
         if priority is Priority.BATCH:
             async with self._batch_turns.turn(deadline):
                 segmented, futures = await self._begin(texts, cut, generation, deadline, priority)
@@ -303,7 +386,12 @@ class Translator:
         if window < 1:
             raise InvalidRequestError(f"`window` must be at least 1, but is {window}")
         _refuse_single_text(texts)
-        cut = self._cutter(self.pair(source, target), return_alignments, text_options)
+        if text_options.format is not TextFormat.TEXT:
+            cutter = partial(self._cutter, self.pair(source, target), True, generation=generation)
+            return self._stream_documents(
+                _documents(texts, text_options), cutter, generation, window, return_alignments
+            )
+        cut = self._cutter(self.pair(source, target), return_alignments, text_options, generation)
         return self._stream(texts, cut, generation, window)
 
     def pair(self, source: str | None, target: str | None) -> Pair:
@@ -347,6 +435,12 @@ class Translator:
     ) -> tuple[list[_Cut], list[Future[SequenceResult]]]:
         steps = self._segment(texts, cut, deadline, priority, self.engine.room)
         segmented = await self._in_turns(steps)
+        seams = self._search_seam(segmented, generation, deadline, priority)
+        try:
+            await _settled(seams)
+            segmented = self._with_seam(segmented, _results(seams))
+        finally:
+            self._cancel_unfinished(seams)
         return segmented, self._submit(segmented, generation, deadline, priority)
 
     async def _in_turns(self, steps: Iterator[_T | None]) -> list[_T]:
@@ -360,6 +454,14 @@ class Translator:
                 await asyncio.sleep(0)  # what else the event loop has to do goes first
                 if _advance(steps, values):
                     return values
+
+    async def _aside(self, work: Callable[[], _T], size: int) -> _T:
+        """Does work of so many characters; much of it in another thread, in turns with others."""
+        if size <= _AT_ONCE:
+            return work()
+        turn = self._turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+        async with turn:
+            return await asyncio.to_thread(work)
 
     def _segment(
         self,
@@ -381,15 +483,19 @@ class Translator:
         most = self.engine.max_sources(priority)
         if not room(priority):
             raise QueueFullError(f"of {most} sentences that may wait, there is room for none")
+        cut = yield from self._with_banned(cut)
         num_sentences = 0
         for index, text in enumerate(texts):
             pieces: list[Segment | str] = []
             options: list[SequenceOptions] = []
-            for piece in _pieces(cut.segmenter, index, text):
+            terms: list[tuple[TermMatch, ...]] = []
+            kept = _kept_strings(index, text, cut.text_options)
+            for piece in _pieces(cut.segmenter, index, kept.text):
                 pieces.append(piece)
                 if isinstance(piece, Segment):
                     num_sentences += 1
-                    options.append(self._options(piece, cut))
+                    terms.append(_terms(piece, cut.glossary))
+                    options.append(self._options(piece, cut, aligned=bool(terms[-1])))
                 if num_sentences > most:
                     # The engine would say that its queue is full, and it would say so for ever.
                     raise InvalidRequestError(
@@ -403,26 +509,71 @@ class Translator:
                 if deadline is not None and time.monotonic() > deadline:
                     raise DeadlineExceededError("the deadline passed while the texts were cut")
                 yield None
-            yield _Cut(text=SegmentedText.of(pieces), options=options, aligned_by=cut.aligned_by)
+            whole = _Cut(
+                text=SegmentedText.of(pieces),
+                options=options,
+                reader=cut.segmenter.reader,
+                terms=terms,
+                encoder=cut.encoder,
+                aligned=cut.aligned,
+                num_hypotheses=cut.num_hypotheses,
+                origins=cut.segmenter.origins(kept.text) if cut.aligned else None,
+                kept=kept,
+            )
+            yield self._with_prefix(whole, cut) if cut.text_options.target_prefix else whole
 
-    def _cutter(self, pair: Pair, return_alignments: bool, text_options: TextOptions) -> _Cutter:
+    def _with_banned(self, cut: _Cutter) -> Generator[None, None, _Cutter]:
+        """`cut` with what no target has, after a None for each term."""
+        banned: list[tuple[int, ...]] = []
+        for term in cut.text_options.banned_terms:
+            banned += self._banned_sequences(term)
+            yield None
+        return replace(cut, banned=tuple(banned)) if banned else cut
+
+    def _cutter(
+        self,
+        pair: Pair,
+        return_alignments: bool,
+        text_options: TextOptions,
+        generation: GenerationConfig | None,
+    ) -> _Cutter:
         return _Cutter(
             segmenter=self._segmenter(pair),
             prefix=self._tokenizer.target_prefix(pair),
-            aligned_by=self._tokenizer.source_encoder(pair) if return_alignments else None,
+            encoder=self._tokenizer.source_encoder(pair),
+            aligned=return_alignments,
             text_options=text_options,
+            glossary=self._glossary(text_options.glossary) if text_options.glossary else None,
+            num_hypotheses=(generation or self.generation).num_hypotheses,
+            target=pair.target,
         )
 
-    def _options(self, segment: Segment, cut: _Cutter) -> SequenceOptions:
-        encoder, token_ids = cut.aligned_by, segment.token_ids
-        if self._shortlist is None and not cut.prefix and encoder is None:
+    def _options(self, segment: Segment, cut: _Cutter, *, aligned: bool) -> SequenceOptions:
+        encoder, token_ids, reading = cut.encoder, segment.token_ids, segment.reading
+        phrases: tuple[Phrase, ...] = ()
+        if reading is not None:
+            phrases = phrases_of(reading, token_ids, encoder, self._tokenizer)
+        aligned = aligned or cut.aligned
+        if self._shortlist is None and not (cut.prefix or aligned or phrases or cut.banned):
             return NO_OPTIONS
         shortlist = among = None
         if self._shortlist is not None:
             shortlist = self._shortlist.candidates(token_ids, self.engine.model_config)
-        if encoder is not None:
+        if aligned or any(phrase.places is not None for phrase in phrases):
             among = range(len(encoder.before), len(token_ids) - len(encoder.after))
-        return SequenceOptions(target_prefix=cut.prefix, shortlist=shortlist, align_to=among)
+        return SequenceOptions(
+            target_prefix=cut.prefix,
+            shortlist=shortlist,
+            align_to=among,
+            phrases=phrases,
+            guarded=self._guarded_for(reading) if reading and phrases else None,
+            banned=cut.banned,
+        )
+
+    def _guarded_for(self, reading: Reading) -> GuardedTokens | None:
+        """What only a phrase of a sentence may write."""
+        vocab_size = self.engine.model_config.tgt_vocab_size
+        return self._guarded(vocab_size, digits=_has_digits(reading))
 
     def _submit(
         self,
@@ -434,13 +585,129 @@ class Translator:
         sources = [segment.token_ids for each in texts for segment in each.text.segments]
         if not sources:
             return []
+        search = generation or self.generation
+        # Of all that the beam has found, those are preferred that have the terms.
+        whole_beam = replace(search, num_hypotheses=search.beam_size)
+        has_terms = [bool(terms) for each in texts for terms in each.terms]
         return self.engine.submit(
             sources,
-            generation or self.generation,
+            [whole_beam if each else search for each in has_terms] if any(has_terms) else search,
             options=[options for each in texts for options in each.options],
             deadline=deadline,
             priority=priority,
         )
+
+    def _with_prefix(self, whole: _Cut, cut: _Cutter) -> _Cut:
+        """A text whose translation begins with what is given.
+
+        Where that has several sentences, as many of the text are not translated any more.
+        """
+        if not whole.text.segments:
+            raise InvalidOptionError(
+                "`target_prefix` must come with a text that is translated, but there is nothing to "
+                "translate in it",
+                "target_prefix",
+            )
+        given = cut.text_options.target_prefix
+        *done, last = split_sentences(given, cut.target)
+        if given[-1].isspace() and last.rstrip()[-1:] in _SENTENCE_ENDS:
+            done, last = [*done, last], ""
+        number = min(len(done), len(whole.text.segments) - 1)
+        before = "".join(done[:number])
+        last = given[len(before) :]
+        text = whole.text
+        kept = (*text.separators[: number + 1], *(each.text for each in text.segments[:number]))
+        return replace(
+            whole,
+            text=SegmentedText(
+                segments=text.segments[number:],
+                separators=("", *text.separators[number + 1 :]),
+                tail=text.tail,
+            ),
+            options=whole.options[number:],
+            terms=whole.terms[number:],
+            given=given,
+            num_given=sum(map(len, kept)),
+            seam=self._seam(last, text.segments[number].reading),
+        )
+
+    def _seam(self, begun: str, reading: Reading | None) -> Seam | None:
+        """How the target of a segment begins whose text is `begun`."""
+        if not begun.strip():
+            return None
+        if reading is not None and reading.all_caps:  # as the model writes it
+            begun = begun[:1] + begun[1:].lower()
+        return self._prefix_tokenizer().seam(begun)
+
+    def _search_seam(
+        self,
+        texts: Sequence[_Cut],
+        generation: GenerationConfig | None,
+        deadline: float | None,
+        priority: Priority,
+    ) -> list[Future[SequenceResult]]:
+        """The search for the token behind what is given, if it matters which one it is."""
+        seam = texts[0].seam if texts else None
+        if seam is None or seam.following is None:
+            return []
+        first, options = texts[0].text.segments[0], texts[0].options[0]
+        following = np.union1d(seam.following, np.int32(self.engine.model_config.eos_id))
+        prefix = options.target_prefix + seam.token_ids
+        search = replace(
+            generation or self.generation,
+            beam_size=2,
+            num_hypotheses=2,
+            forced_end=False,
+            max_new_tokens=len(prefix) + 1,
+        )
+        bound = SequenceOptions(
+            target_prefix=prefix, shortlist=following.astype(np.int32), banned=options.banned
+        )
+        return self.engine.submit(
+            [first.token_ids], search, options=[bound], deadline=deadline, priority=priority
+        )
+
+    def _with_seam(self, texts: list[_Cut], results: Sequence[SequenceResult]) -> list[_Cut]:
+        """The texts, of which the first begins with its seam and the token that was found."""
+        seam = texts[0].seam if texts else None
+        if seam is None:
+            return texts
+        first, prefix, given = texts[0], seam.token_ids, texts[0].given
+        found = (
+            hypothesis.token_ids[0]
+            for result in results
+            for hypothesis in result.hypotheses
+            if hypothesis.token_ids
+        )
+        token = next(found, None)
+        if token is not None:
+            [(surface, _)] = self._tokenizer.surfaces([token])
+            prefix += (token,)
+            more = surface[len(seam.rest) :]
+            reading = first.text.segments[0].reading
+            more = more.upper() if reading is not None and reading.all_caps else more
+            given += more.lstrip() if given[-1].isspace() else more
+        elif seam.rest:
+            prefix = self._prefix_tokenizer().whole(given)
+        options = first.options[0]
+        begun = replace(options, target_prefix=options.target_prefix + prefix)
+        first = replace(first, options=[begun, *first.options[1:]], given=given, seam=None)
+        return [first, *texts[1:]]
+
+    def _with_seam_now(
+        self,
+        texts: list[_Cut],
+        generation: GenerationConfig | None,
+        deadline: float | None,
+        priority: Priority,
+    ) -> list[_Cut]:
+        """`_with_seam` when its search is done."""
+        seams = self._search_seam(texts, generation, deadline, priority)
+        try:
+            wait(seams)
+            return self._with_seam(texts, _results(seams))
+        finally:
+            self._cancel_unfinished(seams)
 
     def _cancel_unfinished(self, futures: Iterable[Future[SequenceResult]]) -> None:
         unfinished = [future for future in futures if not future.done()]
@@ -463,6 +730,19 @@ class Translator:
         finally:
             self._cancel_unfinished(future for item in in_flight for future in item.futures)
 
+    def _stream_documents(
+        self,
+        documents: Iterable[Documents],
+        cutter: Callable[[TextOptions], _Cutter],
+        generation: GenerationConfig | None,
+        window: int,
+        return_alignments: bool,
+    ) -> Iterator[Translation]:
+        for document in documents:
+            cut = cutter(document.text_options)
+            found = list(self._stream(document.texts, cut, generation, window))
+            yield from _values(document.translations(found, return_alignments))
+
     def _launch(
         self,
         text: str,
@@ -475,6 +755,7 @@ class Translator:
         # Where there is no room now, this stream waits for it.
         steps = self._segment([text], cut, None, Priority.INTERACTIVE, self.engine.max_sources)
         segmented = _values(steps)
+        segmented = self._with_seam_now(segmented, generation, None, Priority.INTERACTIVE)
         while True:
             try:
                 futures = self._submit(segmented, generation, None, Priority.INTERACTIVE)
@@ -500,7 +781,8 @@ class Translator:
         remaining = iter(results)
         for each in texts:
             sequences = list(islice(remaining, len(each.options)))
-            yield from self._translation(each, sequences)
+            for translation in self._translation(each, sequences):
+                yield translation and _shown(translation, each.kept)
 
     def _translation(
         self, cut: _Cut, results: Sequence[SequenceResult]
@@ -508,27 +790,27 @@ class Translator:
         text = cut.text
         if not results:
             kept: list[WordLink] = []
-            for some in _kept(text.tail, 0, 0) if cut.aligned_by is not None else ():
+            for some in _kept(text.tail, 0, 0) if cut.aligned else ():
                 kept += some
                 yield None
-            yield _untouched(text.tail, None if cut.aligned_by is None else tuple(kept))
+            yield _untouched(text.tail, tuple(kept) if cut.aligned else None)
             return
+        results = [*map(self._with_terms, cut.terms, results, repeat(cut.num_hypotheses))]
         hypotheses: list[TranslationHypothesis] = []
         for rank in range(max(len(result.hypotheses) for result in results)):
             parts: list[str] = []
-            for part in text.joined(self._translated(results, rank)):
+            for part in text.joined(self._translated(cut, results, rank)):
                 parts.append(part)
                 yield None
-            links: list[WordLink] | None = None if cut.aligned_by is None else []
-            if cut.aligned_by is not None and links is not None:
-                for of_part in self._aligned(text, cut.aligned_by, results, rank):
-                    links += of_part
-                    yield None
+            links: list[WordLink] = []
+            for of_part in self._aligned(cut, results, rank) if cut.aligned else ():
+                links += of_part
+                yield None
             hypotheses.append(
                 TranslationHypothesis(
                     text="".join(parts),
                     score=_score(results, rank),
-                    alignments=None if links is None else tuple(links),
+                    alignments=_at_origins(links, cut.origins) if cut.aligned else None,
                 )
             )
         reasons = {result.hypotheses[0].finish_reason for result in results}
@@ -550,32 +832,101 @@ class Translator:
             ),
         )
 
-    def _translated(self, results: Sequence[SequenceResult], rank: int) -> Iterator[str]:
-        for result in results:
-            token_ids = _hypothesis(result, rank).token_ids
-            yield self._tokenizer.detokenize(token_ids).strip()
+    def _with_terms(
+        self, terms: Sequence[TermMatch], result: SequenceResult, num_hypotheses: int
+    ) -> SequenceResult:
+        """A result with as many hypotheses, those first that say most of the terms as asked."""
+        if not terms or len(found := result.hypotheses) == 1:
+            return result
+
+        def rank(hypothesis: Hypothesis) -> int:
+            if hypothesis.score < found[0].score - _MOST_SCORE_FOR_TERMS:
+                return 1
+            return -num_written(terms, self._tokenizer.detokenize(hypothesis.token_ids))
+
+        ranked = sorted(found, key=rank)[:num_hypotheses]
+        return replace(result, hypotheses=tuple(ranked))
+
+    def _translated(self, cut: _Cut, results: Sequence[SequenceResult], rank: int) -> Iterator[str]:
+        for number, result in enumerate(results):
+            hypothesis = _hypothesis(result, rank)
+            rendered = self._rendered(cut, number, hypothesis)
+            if rendered is None:
+                text = self._tokenizer.detokenize(hypothesis.token_ids).strip()
+            else:
+                text = rendered.text
+            yield text if number else self._behind_given(cut, hypothesis) + text
+
+    def _behind_given(self, cut: _Cut, hypothesis: Hypothesis) -> str:
+        """What is given, with the space behind it."""
+        given = cut.given
+        if not given or given[-1].isspace() or not hypothesis.token_ids:
+            return given
+        begin = self._tokenizer.surfaces(hypothesis.token_ids[:1])[0][0]
+        return given + " " * begin[:1].isspace()
+
+    def _rendered(self, cut: _Cut, number: int, hypothesis: Hypothesis) -> Rendered | None:
+        """A translation of a segment that is not as the model writes it; None of what is."""
+        segment, token_ids = cut.text.segments[number], hypothesis.token_ids
+        reading, spans, replaced = segment.reading, [], []
+        if reading is not None:
+            spans = trace(token_ids, cut.options[number])
+        if terms := cut.terms[number]:
+            placed = placed_terms(
+                terms,
+                source_spans(segment, cut.encoder),
+                self._attended(hypothesis),
+                TargetText(*target_spans(self._tokenizer, token_ids)),
+                [(span.begin, span.end) for span in spans],
+            )
+            replaced = [
+                Replaced((terms[each.number].begin, terms[each.number].end), *each[1:])
+                for each in placed
+            ]
+            if replaced and reading is None:
+                reading = Reading(segment.text, segment.text)
+        if reading is None:
+            return None
+        return cut.reader.rendered(reading, token_ids, spans, replaced)
+
+    def _attended(self, hypothesis: Hypothesis) -> Sequence[int]:
+        """The place in the source of each of its tokens."""
+        shifted = self.engine.model_config.alignment_shifted
+        return tokens_attended(hypothesis.attended, len(hypothesis.token_ids), shifted=shifted)
 
     def _aligned(
         self,
-        text: SegmentedText,
-        encoder: SourceEncoder,
+        cut: _Cut,
         results: Sequence[SequenceResult],
         rank: int,
     ) -> Iterator[list[WordLink]]:
         """The links of a text and its translation, part by part."""
-        shifted = self.engine.model_config.alignment_shifted
+        text = cut.text
         source = target = 0
-        for separator, segment, result in zip(text.separators, text.segments, results, strict=True):
+        for number, (separator, segment, result) in enumerate(
+            zip(text.separators, text.segments, results, strict=True)
+        ):
             yield from _kept(separator, source, target)
             source, target = source + len(separator), target + len(separator)
             found = _hypothesis(result, rank)
-            attended = tokens_attended(found.attended, len(found.token_ids), shifted=shifted)
+            if number == 0 and cut.given:
+                source, target = cut.num_given, len(self._behind_given(cut, found))
             translation, links = aligned_words(
-                segment, encoder, self._tokenizer, found.token_ids, attended
+                segment,
+                cut.encoder,
+                self._tokenizer,
+                found.token_ids,
+                self._attended(found),
+                self._rendered(cut, number, found),
             )
             yield moved(links, source, target)
             source, target = source + len(segment.text), target + len(translation)
         yield from _kept(text.tail, source, target)
+
+
+def _has_digits(reading: Reading) -> bool:
+    """Whether a translation has digits, which must be those of its source."""
+    return any(map(str.isdecimal, chain.from_iterable(chain.from_iterable(reading.forms))))
 
 
 def _kept(text: str, source: int, target: int) -> Iterator[list[WordLink]]:
@@ -583,6 +934,47 @@ def _kept(text: str, source: int, target: int) -> Iterator[list[WordLink]]:
     links = kept_words(text)
     while some := moved(islice(links, _WORDS_TOGETHER), source, target):
         yield some
+
+
+def _kept_strings(index: int, text: str, options: TextOptions) -> KeptStrings:
+    """The text of a number, with what is to be kept in it."""
+    if not (options.keep or options.keep_spans):
+        return KeptStrings(text, {})
+    spans = [(span.begin, span.end) for span in options.keep_spans if span.text == index]
+    return KeptStrings.of(text, kept_spans(text, options.keep, spans))
+
+
+def _shown(translation: Translation, kept: KeptStrings) -> Translation:
+    """A translation with the strings that were to be kept."""
+    if not kept.strings:
+        return translation
+    hypotheses = tuple(
+        replace(
+            each,
+            text=kept.shown(each.text),
+            alignments=each.alignments and kept.shown_links(each.alignments, each.text),
+        )
+        for each in translation.hypotheses
+    )
+    return replace(translation, text=kept.shown(translation.text), hypotheses=hypotheses)
+
+
+def _at_origins(links: Sequence[WordLink], origins: Sequence[int] | None) -> tuple[WordLink, ...]:
+    """The links with the places of the text that was given, where it was cut of another order."""
+    if origins is None:
+        return tuple(links)
+    moved_links = (
+        WordLink((origins[begin], origins[end - 1] + 1), target) for (begin, end), target in links
+    )
+    return tuple(sorted({link for link in moved_links if link.source[0] < link.source[1]}))
+
+
+def _terms(segment: Segment, glossary: Glossary | None) -> tuple[TermMatch, ...]:
+    """The terms of a segment, outside of what the encoder reads marks for."""
+    if glossary is None:
+        return ()
+    runs = () if segment.reading is None else segment.reading.runs
+    return glossary.find(segment.text, [(run.begin, run.end) for run in runs])
 
 
 def _segmenter(
@@ -657,6 +1049,12 @@ def _check_texts(texts: Sequence[str]) -> None:
             raise InvalidRequestError(
                 f"`texts[{index}]` must be a string, but is {type(text).__name__}"
             )
+
+
+def _documents(texts: Iterable[str], options: TextOptions) -> Iterator[Documents]:
+    for text in texts:
+        _check_texts([text])
+        yield Documents([text], options)
 
 
 def _untouched(text: str, alignments: tuple[WordLink, ...] | None) -> Translation:

@@ -39,6 +39,8 @@ _clean_environment()
 
 # No timing in tests, and the same examples in every run: what fails once fails again.
 settings.register_profile("polyhead", deadline=None, derandomize=True, database=None)
+# `--hypothesis-profile=many`, for those that try many anyway: others than the usual ones.
+settings.register_profile("many", deadline=None, max_examples=10_000, database=None)
 settings.load_profile("polyhead")
 
 

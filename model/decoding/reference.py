@@ -64,8 +64,8 @@ def generate(
         active = [searches[i] for i in running]
         attention = zero_attention(active, cache.cross_keys.size(3), device)
         logits = model.decode_step(token_ids, positions, cache, slots, leads, attention=attention)
-        candidates = best_candidates(logits, active, config.eos_id)
         places = attended_places(active, attention)
+        candidates = best_candidates(logits, active, config.eos_id, places)
         moves: list[tuple[int, int]] = []
         for index, best, attended in zip(running, candidates, places, strict=True):
             survivors = searches[index].advance(best, attended)

@@ -9,10 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from model.config import GenerationConfig, LengthNormalization, SearchRules
+from model.decoding.lexical_constraints import LexicalConstraints
+from model.decoding.phrases import PhraseState
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["BeamSearch", "Candidate", "FinishReason", "Hypothesis", "Survivor", "length_penalty"]
 
@@ -66,6 +72,8 @@ class _Node(NamedTuple):
     parent: _Node | None
     attended: int
     """By the step that predicted it; 0 if nobody asks."""
+    phrases: PhraseState
+    """What is written of them, this token included."""
 
 
 def length_penalty(length: int, generation: GenerationConfig) -> float:
@@ -99,6 +107,10 @@ class BeamSearch:
         self._max_new_tokens = max_new_tokens
         self._finished: list[Hypothesis] = []
         self._attended: Sequence[int] = [0] * self.beam_size
+        self.constraints = (
+            LexicalConstraints(options, eos_id) if options.lexically_constrained else None
+        )
+        self._begun: list[frozenset[int]] = [frozenset()] * self.beam_size
         self._live: list[_Node | None] = [None] * self.beam_size
         # One hypothesis to begin with: the other rows are copies that must not be chosen.
         self.live_log_probs = [0.0] + [float("-inf")] * (self.beam_size - 1)
@@ -162,6 +174,7 @@ class BeamSearch:
         if self.done:
             return []
         self._live = [self._extend(candidate) for candidate in survivors]
+        self._begun = [frozenset()] * self.beam_size
         self.live_log_probs = [candidate.log_prob for candidate in survivors]
         return [Survivor(candidate.parent, candidate.token_id) for candidate in survivors]
 
@@ -174,9 +187,44 @@ class BeamSearch:
         """The target tokens of a live hypothesis so far."""
         return _token_ids(self._live[row])
 
+    def constrain(
+        self,
+        row: int,
+        log_probs: NDArray[np.float32],
+        free: NDArray[np.float32],
+        attended: int | None,
+    ) -> None:
+        """Applies phrases, guarded tokens and banned sequences to the next step of a hypothesis.
+
+        Args:
+            row: of the live hypothesis.
+            log_probs: (V,) its log-probabilities under the repetition guard; changed in place.
+            free: (V,) without it.
+            attended: where in the source it looks in this step, if asked for.
+        """
+        if self.constraints is None or self.live_log_probs[row] == float("-inf"):
+            return
+        self._begun[row] = self.constraints.apply(
+            log_probs,
+            free,
+            self._phrases(row),
+            self.history(row),
+            room=self._max_new_tokens - self.num_tokens,
+            attended=attended,
+        )
+
+    def _phrases(self, row: int) -> PhraseState:
+        node = self._live[row]
+        return PhraseState() if node is None else node.phrases
+
     def _extend(self, candidate: Candidate) -> _Node:
-        parent = candidate.parent
-        return _Node(candidate.token_id, self._live[parent], self._attended[parent])
+        parent, token_id = candidate.parent, candidate.token_id
+        phrases = self._phrases(parent)
+        if self.constraints is not None:
+            phrases = self.constraints.matcher.advance(
+                phrases, token_id, begun=token_id in self._begun[parent]
+            )
+        return _Node(token_id, self._live[parent], self._attended[parent], phrases)
 
     def _finish(self, candidate: Candidate) -> None:
         """It has ended, by the end token unless the limit forced that, or was cut off."""

@@ -192,7 +192,7 @@ class Engine:
     def submit(
         self,
         sources: SequenceOf[SequenceOf[int]],
-        generation: GenerationConfig,
+        generation: GenerationConfig | SequenceOf[GenerationConfig],
         *,
         options: SequenceOf[SequenceOptions] | None = None,
         deadline: float | None = None,
@@ -202,7 +202,7 @@ class Engine:
 
         Args:
             sources: token ids, each ending with the end token.
-            generation: how to search, for all of them.
+            generation: how to search, for all of them, or for each with beams of the same width.
             options: what is each source's own; None is nothing.
             deadline: `time.monotonic()` seconds; a sequence that is not finished by then fails with
                 DeadlineExceededError.
@@ -224,22 +224,22 @@ class Engine:
         if deadline is not None and math.isnan(deadline):
             raise InvalidRequestError(f"`deadline` must be seconds, but is {deadline}")
         now = time.monotonic()
+        if isinstance(generation, GenerationConfig):
+            generation = [generation] * len(sources)
+        bound = zip(sources, options or [NO_OPTIONS] * len(sources), generation, strict=True)
         light_steps = steps_as_light(
             num_sources=len(sources),
             source_tokens=sum(map(len, sources)),
-            beam_size=generation.beam_size,
+            beam_size=max((search.beam_size for search in generation), default=1),
             max_slots=self._max_slots,
         )
-        sequences = [
-            self._sequence(source, each, generation, deadline, priority, now, light_steps)
-            for source, each in zip(sources, options or [NO_OPTIONS] * len(sources), strict=True)
-        ]
+        bound = zip(sources, options or [NO_OPTIONS] * len(sources), generation, strict=True)
+        sequences = [self._sequence(*each, deadline, priority, now, light_steps) for each in bound]
         with self._changed:
             if self._stopping:
                 raise EngineDeadError(self._failure_message())
             if deadline is not None:
-                left = max(0.0, deadline - now)
-                self._refuse_what_comes_too_late(sequences, left)
+                self._refuse_what_comes_too_late(sequences, max(0.0, deadline - now))
             self._waiting.add(sequences)
             self._submitted_source_tokens += sum(sequence.source_len for sequence in sequences)
             for sequence in sequences:

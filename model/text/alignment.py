@@ -1,23 +1,23 @@
 """From aligned tokens to aligned words: pairs of spans of a text and of its translation.
 
-Between a text and the ids that are read of it stand placeholders, small letters and plain
-punctuation; between the ids that are written and the translation, placeholders and capitals. Here
+Between a text and the ids that are read of it stand marks, small letters and plain punctuation;
+between the ids that are written and the translation, final strings and capitals. Here
 each character is followed through all of them. It costs time, and only who asks for it pays.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate
 
-from model.text.protection import Masked
+from model.text.runs import Reading, Rendered
 from model.text.segmentation import Segment
 from model.text.tokenizer import SourceEncoder, Tokenizer
-from model.text.vocabulary import PLACEHOLDER, PLACEHOLDERS
 from model.text.word_links import WordLink
 from model.text.words import Span, overlapping, words
 
-__all__ = ["aligned_words", "tokens_attended"]
+__all__ = ["aligned_words", "source_spans", "target_spans", "tokens_attended"]
 
 _NEAR = 8
 """Characters within which two texts that differ are looked through for where they go on."""
@@ -43,6 +43,7 @@ def aligned_words(
     tokenizer: Tokenizer,
     token_ids: Sequence[int],
     attended: Sequence[int],
+    rendered: Rendered | None,
 ) -> tuple[str, list[WordLink]]:
     """A segment's translation, and its words with those of `segment.text`, both in order.
 
@@ -52,23 +53,37 @@ def aligned_words(
         tokenizer: of the model.
         token_ids: of the translation.
         attended: the place in the segment's ids of each of them.
+        rendered: the translation, if the segment is not read as it is.
     """
-    source_spans = _source_spans(segment, encoder)
-    text, target_spans, kept = _target_spans(segment, tokenizer, token_ids)
-    whole = [] if segment.masked is None else list(segment.masked.bounds)
-    source_words = words(segment.text, whole=whole, boundaries=_begins(source_spans))
-    target_words = words(text, whole=sorted(kept), boundaries=_begins(target_spans))
-    fixed = set(zip(whole, kept, strict=True))
+    of_source = source_spans(segment, encoder)
+    text, of_target = target_spans(tokenizer, token_ids, rendered)
+    fixed = _fixed(segment.reading, rendered)
+    whole = [source for source, _ in fixed]
+    kept = [target for _, target in fixed]
+    source_words = words(segment.text, whole=whole, boundaries=_begins(of_source))
+    target_words = words(text, whole=sorted(kept), boundaries=_begins(of_target))
     protected_sources, protected_targets = set(whole), set(kept)
     links = {WordLink(*pair) for pair in fixed}
-    for target_span, place in zip(target_spans, attended, strict=True):
-        source_span = source_spans[place]
+    for target_span, place in zip(of_target, attended, strict=True):
+        source_span = of_source[place]
         for i in overlapping(source_words, *source_span):
             for j in overlapping(target_words, *target_span):
                 link = WordLink(source_words[i], target_words[j])
                 if link.source not in protected_sources and link.target not in protected_targets:
                     links.add(link)
     return text, sorted(links)
+
+
+def _fixed(reading: Reading | None, rendered: Rendered | None) -> list[tuple[Span, Span]]:
+    """Where each run is in the source and in the translation."""
+    if reading is None or rendered is None:
+        return []
+    found = {part.run: (part.begin, part.end) for part in rendered.parts if part.run is not None}
+    return [
+        ((run.begin, run.end), found[number])
+        for number, run in enumerate(reading.runs)
+        if number in found
+    ]
 
 
 def _begins(spans: Iterable[Span]) -> frozenset[int]:
@@ -78,16 +93,13 @@ def _begins(spans: Iterable[Span]) -> frozenset[int]:
 # ---- From the source's ids back to its text ------------------------------------------------------
 
 
-def _source_spans(segment: Segment, encoder: SourceEncoder) -> list[Span]:
+def source_spans(segment: Segment, encoder: SourceEncoder) -> list[Span]:
     """Where in `segment.text` each of its ids is; those that are no text have empty spans."""
-    read = segment.text if segment.masked is None else segment.masked.text
-    origins = _origins_of_masked(segment.text, segment.masked)
-    if segment.all_caps:
-        lowered = [len(sign.lower()) for sign in read]
-        origins = [
-            origin for origin, count in zip(origins, lowered, strict=True) for _ in range(count)
-        ]
-        read = read.lower()
+    reading = segment.reading
+    read = segment.text if reading is None else reading.text
+    origins = [(place, place + 1) for place in range(len(read))]
+    if reading is not None:
+        origins = _origins(reading)
     if encoder.normalizer is not None:
         normal = encoder.normalizer.normalize(read)
         origins = [_joined(origins[begin:end]) for begin, end in _followed(normal, read)]
@@ -97,21 +109,39 @@ def _source_spans(segment: Segment, encoder: SourceEncoder) -> list[Span]:
     return [*[(0, 0)] * before, *spans, *[(0, 0)] * after]
 
 
-def _origins_of_masked(text: str, masked: Masked | None) -> list[Span]:
-    """Where in `text` each character of the masked one comes from."""
-    if masked is None or (not masked.bounds and masked.text == text):
-        return [(place, place + 1) for place in range(len(text))]
-    parts = PLACEHOLDER.split(masked.text) if masked.bounds else [masked.text]
+def _origins(reading: Reading) -> list[Span]:
+    """Where in the sentence each character that is read of it comes from."""
     origins: list[Span] = []
-    bounds = [(0, 0), *masked.bounds, (len(text), len(text))]
-    for number, ((_, begin), (end, behind)) in enumerate(pairwise(bounds)):
-        part = parts[2 * number]
-        origins += [
-            (begin + left, begin + right) for left, right in _followed(part, text[begin:end])
+    sentence = reading.sentence
+    at = place = 0
+    ends = [(len(sentence), len(sentence))]
+    for (begin, end), (first, last) in zip(
+        [*((run.begin, run.end) for run in reading.runs), *ends],
+        [*reading.places, (len(reading.text), len(reading.text))],
+        strict=True,
+    ):
+        part = sentence[at:begin]
+        of_part = [
+            (at + left, at + right)
+            for left, right in _followed_lowered(reading, part, place, first)
         ]
-        if end < behind:
-            origins.append((end, behind))
+        origins += of_part
+        origins += [(begin, end)] * (last - first)
+        at, place = end, last
     return origins
+
+
+def _followed_lowered(reading: Reading, part: str, first: int, last: int) -> list[Span]:
+    """Where in `part` each character is from that is read of it, from `first` up to `last`."""
+    read = reading.text[first:last]
+    if not reading.all_caps:
+        return _followed(read, part)
+    starts = [place for place, sign in enumerate(part) for _ in sign.lower()]
+    starts.append(len(part))
+    return [
+        (starts[begin], starts[begin] + 1) if begin < end else (starts[begin], starts[begin])
+        for begin, end in _followed(read, part.lower())
+    ]
 
 
 def _followed(text: str, origin: str) -> list[Span]:
@@ -146,22 +176,34 @@ def _difference(text: str, place: int, origin: str, at: int) -> tuple[int, bool]
 # ---- From the target's ids to the translation ----------------------------------------------------
 
 
-def _target_spans(
-    segment: Segment, tokenizer: Tokenizer, token_ids: Sequence[int]
-) -> tuple[str, list[Span], list[Span]]:
-    """The translation, where in it each id is, and where what the placeholders stand for is."""
-    written = tokenizer.detokenize(token_ids).strip()
-    spans = _found(tokenizer.surfaces(token_ids), written)
-    if segment.all_caps:
-        ends = [0, *accumulate(len(sign.upper()) for sign in written)]
-        spans = [(ends[begin], ends[end]) for begin, end in spans]
-        written = written.upper()
-    if segment.masked is None:
-        return written, spans, []
-    filled = segment.masked.filled(written)
-    places, kept = _places_in_filled(written, segment.masked, filled)
-    spans = [_joined(places[begin:end]) for begin, end in spans]
-    return filled, spans, kept
+def target_spans(
+    tokenizer: Tokenizer, token_ids: Sequence[int], rendered: Rendered | None = None
+) -> tuple[str, list[Span]]:
+    """The translation, as it is written or as it is rendered, and where in it each id is."""
+    surfaces = tokenizer.surfaces(token_ids)
+    if rendered is None:
+        written = tokenizer.detokenize(token_ids).strip()
+        return written, _found(surfaces, written)
+    spans: list[Span] = []
+    ends = list(accumulate(count for _, count in surfaces))
+    for part in rendered.parts:
+        if part.first == part.last:
+            continue
+        spans += [(part.begin, part.begin)] * (part.first - len(spans))  # what was left out
+        if part.run is not None:
+            spans += [(part.begin, part.end)] * (part.last - part.first)
+            continue
+        some = surfaces[bisect_right(ends, part.first) : bisect_right(ends, part.last)]
+        text = rendered.text[part.begin : part.end]
+        found = _found(some, text) if not rendered.all_caps else _found_capitals(some, text)
+        spans += [(part.begin + begin, part.begin + end) for begin, end in found]
+    end = len(rendered.text)
+    return rendered.text, [*spans, *[(end, end)] * (len(token_ids) - len(spans))]
+
+
+def _found_capitals(surfaces: Iterable[tuple[str, int]], text: str) -> list[Span]:
+    """`_found` of what is put into capitals, which may have more letters."""
+    return _found([(surface.upper(), count) for surface, count in surfaces], text)
 
 
 def _found(surfaces: Iterable[tuple[str, int]], text: str) -> list[Span]:
@@ -177,30 +219,6 @@ def _found(surfaces: Iterable[tuple[str, int]], text: str) -> list[Span]:
                 at = place + 1
         spans += [(at if begin is None else begin, at)] * count
     return spans
-
-
-def _places_in_filled(written: str, masked: Masked, filled: str) -> tuple[list[Span], list[Span]]:
-    """Where in `filled` each character of `written` is, and each span of `masked`."""
-    waiting = dict(zip(PLACEHOLDERS, enumerate(masked.spans), strict=False))
-    kept: list[Span] = [(0, 0)] * len(masked.bounds)
-    places: list[Span] = []
-    at = 0
-    takes_out = bool(masked.bounds) or bool(PLACEHOLDER.search(written))
-    for sign in written:
-        if takes_out and sign in PLACEHOLDERS:
-            number, span = waiting.pop(sign, (-1, None))
-            length = 0 if span is None else len(span)
-            if span is not None:
-                kept[number] = (at, at + length)
-        else:
-            length = int(filled.startswith(sign, at))
-        places.append((at, at + length))
-        at += length
-    for number, span in waiting.values():
-        at += int(at > 0)  # a space
-        kept[number] = (at, at + len(span))
-        at += len(span)
-    return places, kept
 
 
 def _joined(spans: Sequence[Span]) -> Span:

@@ -1,8 +1,5 @@
-"""Protection of what stays as it is within a sentence: addresses, tags, variables, code.
-
-A model that has learnt placeholders (model/training/variations.py) reads one in the place of each
-of them, and writes it where it belongs in the translation. So nothing of an address is translated,
-misspelt or lost, and it costs two tokens where its own spelling takes dozens.
+"""Where a sentence has strings that stay as they are: of the kinds in model/text/verbatim.py, and
+those that a vocabulary cannot write.
 """
 
 from __future__ import annotations
@@ -13,88 +10,13 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 from string import ascii_letters
-from typing import NamedTuple
 
 from model.text.tokenizer import Tokenizer
-from model.text.vocabulary import PLACEHOLDER, PLACEHOLDERS
+from model.text.verbatim import DIGITS_HINT, SIGNS_HINT, WITH_DIGITS, WITH_SIGNS
+from model.text.vocabulary import PLACEHOLDERS
 
-__all__ = ["WEB_ADDRESS", "Bounds", "Masked", "Masker", "is_mark", "longest"]
+__all__ = ["Bounds", "Protection", "is_mark"]
 
-_HINT = re.compile(r"[#<&{%\\/_`$\uE000-\uE00A]|@(?<![\w/&@]@)[A-Za-z_]|\.[\w-]|www\.|--|localhost")
-"""Without any of these there is no match of `_KEPT`, which takes several times as long."""
-
-# Each scan ends after a bounded number of characters, or where no other one begins: time is linear.
-WEB_ADDRESS = r"""
-    (?<=\()(?<![\w+.-])[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s<>"()]*[^\s<>"().,;:!?]
-    |(?:(?<![\w+.-])[A-Za-z][A-Za-z0-9+.-]{1,20}://|(?<![\w.])www\.)  # but not the
-     [^\s<>"\u201c-\u201e\xab\xbb\u2039\u203a]*         # marks that end a sentence
-     [^\s<>"\u2018-\u201e\xab\xbb\u2039\u203a\u2026'.,;:!?)\]}*]
-"""
-"""An address with a scheme, or that begins with www; a pattern to be compiled as verbose."""
-
-_BEGINS_WITH_SIGN = {
-    "placeholder": r"[\uE000-\uE00A]",  # in the text already
-    "code": r"""
-        `(?<![\w`]`)(?P<ticks>`{0,2})(?=[^\s`])(?:[^`'\n]|'[^`'\n]*'){1,200}`(?P=ticks)(?![\w`])""",
-    "account": r"@(?<![\w/&@]@)[A-Za-z_]\w*(?:@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5})?",
-    "topic": r"\#(?<![\w/&\#]\#)[A-Za-z_]\w*",
-    "tag": r"""
-        </?[A-Za-z][\w:-]*(?:GAP+[\w:@.-]+=(?:"[^"<\n]*"|'[^'<\n]*'|[^\s"'<>]+))*
-        (?:GAP+(?:disabled|checked|selected|required|readonly|hidden|controls|open))?GAP*/?>""",
-    "entity": r"&(?:[A-Za-z]{2,8}[0-9]{0,2}|\#[0-9]{1,6}|\#x[0-9A-Fa-f]{1,5});",
-    "message": r"""
-        \{GAP*\w{1,32}GAP*,GAP*(?:plural|select|selectordinal)GAP*,
-        (?:[^{}\n]|\{[^{}\n]{0,200}\}){0,500}\}""",
-    "template": r"\{\{[^{}\n]{1,100}\}\}|\{%[^{}\n]{1,100}%\}",
-    "variable": r"""
-        [$%\#{](?:(?<=\{)|(?<!\{)\{)\ ?[^{}\s]{1,64}\ ?\}
-        |\$(?<![\w$]\$)[a-z_]\w*|%(?<![\w%]%)[A-Za-z_]\w+%
-        |%(?<![\w%]%)(?:%|FORMAT)(?:%(?:%|FORMAT))*""",
-    "path": r"""
-        ~(?<![\w/.~-]~)/(?:[\w.-]+/)*[\w.-]*\w
-        |/(?<![\w/.~-]/)(?:[\w.-]+/)+[\w.-]*\w""",
-    "line break of a program, LaTeX": r"\\(?:[nrt](?=[A-Z\s\\]|$)|[A-Za-z]{2,20}\{)",
-}
-"""What is kept, with its first sign first and what must not stand before it behind, so that `re`
-tries at each character only what can begin with it."""
-
-_BEGINS_WORD = {
-    "web address": WEB_ADDRESS,
-    "this machine": r"(?<!\.)localhost(?::[0-9]{1,5})?(?:/[\w./%?&=~-]*\w)?",
-    "mail address": r"(?<![.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}",
-    "domain": r"""
-        (?<![.@/-])(?:[A-Za-z0-9-]{1,63}\.){1,5}(?:com|org|net|io|edu|gov|de|ch|eu|dev|info|co\.uk)
-        \b(?!\.?\w)(?:/[\w./%?&=~-]*\w)?""",
-    "path": r"""
-        (?<!\\)[A-Za-z]:\\(?:[\w.$~-]+\\)*[\w.$~-]*\w
-        |(?<![/.~-])\.{1,2}/(?:[\w.-]+/)*[\w.-]*\w""",
-    "file, name in a program": r"""
-        (?<![.-])(?:[\w-]{1,64}(?:\.[\w-]{1,16}){0,3}\.(?i:txt|pdf|docx?|xlsx?|pptx?|odt|csv|jpe?g
-        |png|gif|svg|zip|gz|html?|xml|json|ya?ml|toml|ini|log|md|py|js|css|sh|cpp|java|exe|mp[34])\b
-        |(?!\w*_in(?:nen)?\b)[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+(?![\w-]))
-        |__\w+__(?!\w)""",
-    "option of a command": r"""
-        (?<!-)--[a-z][a-z0-9]*(?:(?:-[a-z0-9]+)+(?:=[\w./]*\w)?|=[\w./]*\w)""",
-}
-"""What is kept and begins where no letter or digit stands before it."""
-
-_FORMAT = (
-    r"(?:\(\w{1,32}\))?(?:[0-9]\$)?[-+0\#]?[0-9]{0,3}(?:\.[0-9]{1,3})?(?:l{0,2}|h|z)"
-    r"[sdiouxXfgcpn@](?![a-z])"
-)
-_GAP = r"[^\S\n]"
-"""White space within a line. Nothing that is kept goes beyond one: they are searched together."""
-_KEPT = re.compile(
-    "|".join(
-        [
-            *_BEGINS_WITH_SIGN.values(),
-            rf"(?<!\w)(?=[^\W_]*+[.@:_+-]|localhost)(?:{'|'.join(_BEGINS_WORD.values())})",
-        ]
-    )
-    .replace("FORMAT", _FORMAT)
-    .replace("GAP", _GAP),
-    re.VERBOSE,
-)
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
 _OF_WORD = re.compile(r"[^\W\d_]|['\u2019-]")
 """What a `_WORD` is made of."""
@@ -113,55 +35,15 @@ _RARE = frozenset(PLACEHOLDERS).union(_READ_AS)
 _NEVER_STRANGE = frozenset(ascii_letters + "ẞ\n")
 """Letters that a small vocabulary may lack, for which no word is foreign, and the end of a line."""
 _MOST_CHARACTERS = 20_000
-"""Strings for which a masker remembers whether the vocabulary has them."""
+"""Strings of which it is remembered whether the vocabulary has them."""
 
 
 Bounds = Sequence[tuple[int, int]]
 """Where spans of a sentence that are kept begin and end: in order, none touching another."""
 
 
-class Masked(NamedTuple):
-    """A sentence with placeholders, and what they stand for."""
-
-    text: str
-    sentence: str
-    bounds: Bounds = ()
-    """At most as many as there are placeholders; the first is the first one's."""
-
-    @property
-    def spans(self) -> list[str]:
-        """What each placeholder stands for."""
-        return [self.sentence[begin:end] for begin, end in self.bounds]
-
-    def filled(self, translation: str) -> str:
-        """The translation of `text` with each span once: where its placeholder is first, or at the
-        end where the translation has lost it. Placeholders of no span are left out.
-        """
-        first, *rest = PLACEHOLDER.split(translation)
-        if not rest and not self.bounds:
-            return translation
-        sentence = self.sentence
-        waiting = dict(zip(PLACEHOLDERS, self.bounds, strict=False))
-        filled = first
-        for mark, behind in zip(rest[::2], rest[1::2], strict=True):
-            bound = waiting.pop(mark, None)
-            if bound is None:
-                behind = behind if filled else behind.lstrip()
-                filled = (filled if behind[:1].isalnum() else filled.rstrip()) + behind
-                continue
-            begin, end = bound
-            # 5 € was €5 and stays apart; <b>5 was joined and is.
-            if _alike(sentence[begin - 1 : begin], filled.rstrip()[-1:]):
-                filled = filled.rstrip()
-            if _alike(sentence[end : end + 1], behind.lstrip()[:1]):
-                behind = behind.lstrip()
-            filled += sentence[begin:end] + behind
-        lost = (sentence[begin:end] for begin, end in waiting.values())
-        return " ".join(filter(None, [filled, *lost]))
-
-
-class Masker:
-    """Puts placeholders into sentences. Safe to use from several threads.
+class Protection:
+    """Finds what stays as it is in sentences. Safe to use from several threads.
 
     Args:
         tokenizer: the model's. What it can only write as bytes is kept as well: signs, and names
@@ -173,61 +55,9 @@ class Masker:
         self._writable: dict[str, bool] = {}
         self._never_strange = set(_NEVER_STRANGE | _READ_AS.keys())
 
-    def mask(self, sentence: str, bounds: Bounds | None = None) -> Masked:
-        """`sentence` with placeholders, for the longest spans if there are more than those.
-
-        Args:
-            bounds: the `bounds` of the sentence, or of a longer one for this part of it.
-        """
-        chosen = longest(self.bounds(sentence) if bounds is None else bounds)
-        if not chosen and _RARE.isdisjoint(sentence):
-            return Masked(sentence, sentence)
-        return Masked(self._masked(sentence, chosen, PLACEHOLDERS), sentence, tuple(chosen))
-
-    def mask_pair(self, source: str, target: str, first: int = 0) -> tuple[str, str]:
-        """Both sides with the same placeholders for the same spans; unchanged if one lacks any.
-
-        Args:
-            first: the placeholder to begin with, or an earlier one if too few are left then.
-        """
-        bounds = [self.bounds(side) for side in (source, target)]
-        left = [source[begin:end] for begin, end in bounds[0]]
-        found = [target[begin:end] for begin, end in bounds[1]]
-        if not 0 < len(left) <= len(PLACEHOLDERS) or sorted(left) != sorted(found):
-            return source, target
-        first = min(first, len(PLACEHOLDERS) - len(left))
-        marks = list(PLACEHOLDERS[first : first + len(left)])
-        masked = self._masked(source, bounds[0], marks)
-        order = []
-        for text in found:
-            place = left.index(text)
-            order.append(marks.pop(place))
-            del left[place]
-        return masked, self._masked(target, bounds[1], order)
-
-    def _masked(self, sentence: str, bounds: Bounds, marks: Sequence[str]) -> str:
-        read_as = self._read_as(sentence)
-        if not bounds:
-            return sentence.translate(read_as) if read_as else sentence
-        parts: list[str] = []
-        at = 0
-        for mark, (begin, end) in zip(marks, bounds, strict=False):
-            # A word's pieces are others where no space stands before it.
-            parts += (
-                sentence[at:begin],
-                " " if sentence[begin - 1 : begin].isalnum() else "",
-                mark,
-                " " if sentence[end : end + 1].isalnum() else "",
-            )
-            at = end
-        parts.append(sentence[at:])
-        if read_as:
-            parts[::4] = [part.translate(read_as) for part in parts[::4]]
-        return "".join(parts)
-
-    def _read_as(self, sentence: str) -> dict[int, str]:
+    def read_as(self, sentence: str) -> dict[int, str]:
         """Common signs for those of `sentence` that the vocabulary lacks, and nothing for the
-        placeholders that it brings itself where there were none left to stand for them.
+        placeholders that it brings itself where there were no marks left to stand for them.
         """
         if _RARE.isdisjoint(sentence):
             return {}
@@ -260,8 +90,10 @@ class Masker:
         strange = self._strange(text)
         signs = _strange_signs(text, strange)
         found = _foreign_words(text, strange)
-        if _HINT.search(text):
-            found += [match.span() for match in _KEPT.finditer(text)]
+        if SIGNS_HINT.search(text):
+            found += [match.span() for match in WITH_SIGNS.finditer(text)]
+        if DIGITS_HINT.search(text):
+            found += [match.span() for match in WITH_DIGITS.finditer(text)]
         if not found:
             return signs
         merged: list[tuple[int, int]] = []
@@ -335,15 +167,6 @@ def _strange_signs(sentence: str, strange: set[str]) -> list[tuple[int, int]]:
     return [match.span() for match in _STAND_INS.finditer("".join(parts))]
 
 
-def longest(bounds: Bounds) -> Bounds:
-    """The longest of `bounds`, in their order: as many as there are placeholders."""
-    if len(bounds) <= len(PLACEHOLDERS):
-        return bounds
-    lengths = [begin - end for begin, end in bounds]
-    chosen = sorted(range(len(bounds)), key=lengths.__getitem__)[: len(PLACEHOLDERS)]
-    return [bounds[number] for number in sorted(chosen)]
-
-
 def _is_foreign(word: str, strange: set[str], is_shouted: bool) -> bool:
     """Whether it is a name, or most of its letters are strange."""
     if word[0].isupper() and not is_shouted:
@@ -360,12 +183,3 @@ def is_mark(sign: str) -> bool:
 def _is_star_of_word(sentence: str, place: int) -> bool:
     """Whether the star is that of a German word for all genders."""
     return sentence[place - 1 : place].isalpha() and sentence.startswith("in", place + 1)
-
-
-def _alike(one: str, other: str) -> bool:
-    """Whether both are letters, or digits and the like, or other signs, and neither is white."""
-    return bool(one.strip() and other.strip()) and _kind(one) == _kind(other)
-
-
-def _kind(sign: str) -> tuple[bool, bool]:
-    return sign.isalpha(), sign.isnumeric()

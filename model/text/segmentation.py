@@ -18,15 +18,19 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate, chain
 from typing import NamedTuple, Self
 
 from model.errors import InvalidRequestError
 from model.text.languages import Pair
-from model.text.protection import WEB_ADDRESS, Bounds, Masked, Masker, is_mark, longest
+from model.text.messages import kept_and_said, origins
+from model.text.number_runs import NumberReader
+from model.text.numbers import has_digits
+from model.text.protection import Bounds, Protection, is_mark
+from model.text.runs import NO_RUNS, Reading, Run, RunReader, Runs, combined
 from model.text.sentences import split_sentences
 from model.text.tokenizer import Tokenizer
-from model.text.vocabulary import PLACEHOLDERS
+from model.text.verbatim import WEB_ADDRESS
 
 __all__ = ["Segment", "SegmentedText", "Segmenter"]
 
@@ -38,15 +42,8 @@ class Segment(NamedTuple):
     """What is translated; it neither begins nor ends with white space."""
     token_ids: tuple[int, ...]
     """`text` as the encoder reads it, with the end token and those of languages."""
-    all_caps: bool = False
-    """The encoder reads small letters, and the translation is put into capitals."""
-    masked: Masked | None = None
-    """What the encoder reads placeholders for; None where it knows none."""
-
-    def rendered(self, translation: str) -> str:
-        """The translation of `token_ids` as that of `text`."""
-        translation = translation.upper() if self.all_caps else translation
-        return translation if self.masked is None else self.masked.filled(translation)
+    reading: Reading | None = None
+    """How the encoder reads `text`; None: as it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,10 +78,8 @@ class SegmentedText:
 
     def joined(self, translations: Iterable[str]) -> Iterator[str]:
         """The parts of `join`: one for each segment, as its translation is read, and the tail."""
-        for separator, segment, translation in zip(
-            self.separators, self.segments, translations, strict=True
-        ):
-            yield separator + segment.rendered(translation)
+        for separator, translation in zip(self.separators, translations, strict=True):
+            yield separator + translation
         yield self.tail
 
 
@@ -128,6 +123,10 @@ _SHORT = 200
 """Characters of a sentence that is found, and looked through, within microseconds."""
 _BATCH = 1000
 """Characters of short sentences that are cut together, within a millisecond or two."""
+_FEW_KEPT = 8
+"""Strings that are kept in a sentence and are looked at one by one, however little else it has."""
+_MOST_BETWEEN = 3
+"""Characters between two of more strings than that, on average, if there is nothing to say."""
 _SURELY_TOO_MANY = 1.3
 """Times the most tokens of a segment: a part for which so many are expected is cut unread."""
 _NEAR = 32
@@ -149,7 +148,7 @@ class Segmenter:
         target: code of the language that they are translated into, for models that read it.
         max_tokens: most token ids of a segment, all that the encoder reads included.
         lowercase_all_caps: read sentences that are all capitals in small letters.
-        placeholders: read a placeholder for what is kept within a sentence.
+        placeholders: whether the model was trained to read one for what is kept within a sentence.
 
     Raises:
         InvalidRequestError: `max_tokens` leaves no room for a token besides the end token and
@@ -177,7 +176,10 @@ class Segmenter:
         self._language = language
         self._max_tokens = max_tokens
         self._lowercase_all_caps = lowercase_all_caps
-        self._masker = Masker(tokenizer) if placeholders else None
+        self._protection = Protection(tokenizer)
+        self._numbers = NumberReader(tokenizer, source=language, target=target or language)
+        self.reader = RunReader(tokenizer, placeholders=placeholders)
+        """Reads what is cut, and puts the translations of segments together."""
 
     def segment(self, text: str) -> SegmentedText:
         """Cuts `text`.
@@ -206,7 +208,10 @@ class Segmenter:
             ) from None
         batch = _Batch()
         lines: dict[str, list[_Part]] = {}
-        for line in _BREAK.split(text):
+        for line, is_kept in _lines(text, self._language):
+            if is_kept:
+                batch.parts.append((line,))
+                continue
             parts: Iterable[_Part] | None = lines.get(line)
             if parts is None:
                 parts = self._parts(line, batch)
@@ -218,6 +223,10 @@ class Segmenter:
                     yield from self._cut_batch(batch)
             batch.size += 1
         yield from self._cut_batch(batch)
+
+    def origins(self, text: str) -> Sequence[int] | None:
+        """Where in `text` each character of its pieces is from; None: from its own place."""
+        return origins(text, self._language)
 
     def _parts(self, line: str, batch: _Batch) -> Iterator[_Part]:
         """The pieces of what of a line is kept, and of its sentences, which `batch` gets to cut."""
@@ -249,25 +258,25 @@ class Segmenter:
 
     def _cut_short(self, sentences: dict[str, list[Segment | str]]) -> None:
         """Adds the pieces of short sentences, most of which are one segment."""
-        drafts: list[tuple[str, list[Segment | str], Bounds, int, str, _Read]] = []
+        drafts: list[tuple[str, list[Segment | str], Runs, int, str, Reading | None]] = []
         texts: list[str] = []
-        all_bounds = self._bounds(list(sentences))
-        for (sentence, pieces), bounds in zip(sentences.items(), all_bounds, strict=True):
+        all_runs = self._runs(list(sentences))
+        for (sentence, pieces), runs in zip(sentences.items(), all_runs, strict=True):
             begin, end = _core(sentence, 0, len(sentence))
             core = sentence[begin:end]
-            if not _says_something(core):
+            if _is_all_kept(runs, begin, end) or not _says_something(core):
                 pieces.append(sentence)
                 continue
-            kept = bounds if core == sentence else _within(bounds, begin, end)
-            read = self._read(core, begin, kept)
-            drafts.append((sentence, pieces, bounds, begin, core, read))
-            texts.append(read[0])
+            kept = runs if core == sentence else _within(runs, begin, end)
+            reading = self._read(core, begin, kept)
+            drafts.append((sentence, pieces, runs, begin, core, reading))
+            texts.append(core if reading is None else reading.text)
         rows = self._encoder.encode_batch(texts)
         for draft, token_ids in zip(drafts, rows, strict=True):
-            sentence, pieces, bounds, begin, core, read = draft
-            piece = self._whole(core, read, token_ids, is_part=False)
+            sentence, pieces, runs, begin, core, reading = draft
+            piece = self._whole(core, reading, token_ids, is_part=False)
             if piece is None:
-                pieces.extend(self._segments(sentence, bounds))
+                pieces.extend(self._segments(sentence, runs))
             elif len(core) == len(sentence):
                 pieces.append(piece)
             else:
@@ -276,21 +285,34 @@ class Segmenter:
     def _cut_long(self, sentence: str, pieces: list[Segment | str]) -> Iterator[Segment | str]:
         """The pieces of a long sentence as they are found, which are added to `pieces`."""
         yield ""  # it took its time to be found
-        [bounds] = self._bounds([sentence])
+        [runs] = self._runs([sentence])
         yield ""  # and what is to be kept in it
-        for piece in self._segments(sentence, bounds):
+        for piece in self._segments(sentence, runs):
             pieces.append(piece)
             yield piece
 
-    def _bounds(self, sentences: Sequence[str]) -> Sequence[Bounds]:
-        """Where spans to be kept are in each of some sentences."""
-        if self._masker is None:
-            return [()] * len(sentences)
-        return self._masker.bounds_batch(sentences)
+    def _runs(self, sentences: Sequence[str]) -> Sequence[Runs]:
+        """What is not the model's to translate in each of some sentences."""
+        found: list[Runs] = []
+        numbers = self._numbers if has_digits("\n".join(sentences)) else None
+        for sentence, bounds in zip(
+            sentences, self._protection.bounds_batch(sentences), strict=True
+        ):
+            kept: Runs = NO_RUNS
+            if bounds and self.reader.marks:
+                if len(bounds) > _FEW_KEPT and _is_mostly_kept(sentence, bounds):
+                    bounds = [(0, len(sentence))]
+                kept = [Run(begin, end, None, (), sentence[begin:end]) for begin, end in bounds]
+            if numbers is not None:
+                read_as = self._protection.read_as(sentence)
+                bounds = [(run.begin, run.end) for run in kept]
+                kept = combined(kept, numbers.runs(sentence, bounds, read_as))
+            found.append(kept)
+        return found
 
-    def _segments(self, sentence: str, bounds: Bounds) -> Iterator[Segment | str]:
+    def _segments(self, sentence: str, runs: Runs) -> Iterator[Segment | str]:
         """The pieces of a sentence that may be too long."""
-        most_masked = len(PLACEHOLDERS) * max((end - begin - 1 for begin, end in bounds), default=0)
+        saved = [0, *accumulate(map(_saved, runs))]
         # In the order of the text from the last one on; parts with the tokens per character read,
         # in what they are a part of, or 0 if unknown.
         left: list[str | tuple[int, int, float]] = [(0, len(sentence), 0.0)]
@@ -302,56 +324,60 @@ class Segmenter:
             first, last, density = part
             begin, end = _core(sentence, first, last)
             core = sentence[begin:end]
-            if not _says_something(core):
+            if _is_all_kept(runs, begin, end) or not _says_something(core):
                 yield sentence[first:last]
                 continue
             if first < begin:
                 yield sentence[first:begin]
-            if len(core) == 1 or not self._is_too_long(density, len(core) - most_masked):
-                kept = longest(_within(bounds, begin, end))
-                to_read = len(core) - sum(right - left - 1 for left, right in kept)
+            most_saved = saved[bisect_left(runs, (end,))] - saved[bisect_left(runs, (begin,))]
+            if len(core) == 1 or not self._is_too_long(density, len(core) - most_saved):
+                kept = self.reader.chosen(_within(runs, begin, end))
+                to_read = len(core) - sum(map(_saved, kept))
                 if len(core) == 1 or not self._is_too_long(density, to_read):
-                    read = self._read(core, begin, kept)
-                    token_ids = self._encoder.encode(read[0])
-                    piece = self._whole(core, read, token_ids, is_part=density > 0)
+                    reading = self._read(core, begin, kept)
+                    token_ids = self._encoder.encode(core if reading is None else reading.text)
+                    piece = self._whole(core, reading, token_ids, is_part=density > 0)
                     if piece is not None:
                         yield piece
                         if end < last:
                             yield sentence[end:last]
                         continue
                     density = len(token_ids) / to_read
-            cut = _cut(sentence, begin, end, bounds)
+            cut = _cut(sentence, begin, end, runs)
             left += (sentence[end:last], (cut, end, density), (begin, cut, density))
 
     def _is_too_long(self, density: float, to_read: int) -> bool:
         """Whether a part of so many characters is surely cut, which need not be read for that."""
         return density * to_read >= _SURELY_TOO_MANY * self._max_tokens
 
-    def _read(self, core: str, begin: int, kept: Bounds) -> _Read:
+    def _read(self, core: str, begin: int, kept: Runs) -> Reading | None:
         """How `core`, which begins at `begin` of its sentence, is read."""
-        text, masked = core, None
-        if self._masker is not None:
-            if begin and kept:
-                kept = [(left - begin, right - begin) for left, right in kept]
-            masked = self._masker.mask(core, kept)
-            text = masked.text
-        if self._lowercase_all_caps and _is_all_caps(text):
-            return text.lower(), True, masked
-        return text, False, masked
+        if begin and kept:
+            kept = [run._replace(begin=run.begin - begin, end=run.end - begin) for run in kept]
+        read_as = self._protection.read_as(core)
+        all_caps = self._lowercase_all_caps and _is_all_caps(core, kept)
+        if not (kept or read_as or all_caps):
+            return None
+        kept = self.reader.chosen(kept)
+        return self.reader.read(core, kept, read_as=read_as, all_caps=all_caps)
 
     def _whole(
-        self, core: str, read: _Read, token_ids: tuple[int, ...], *, is_part: bool
+        self, core: str, reading: Reading | None, token_ids: tuple[int, ...], *, is_part: bool
     ) -> Segment | str | None:
         """The segment, or its text if that is kept; None if it must be cut."""
         if len(token_ids) <= self._max_tokens:
-            if self._knows(core, token_ids, is_part):
-                return Segment(core, token_ids, *read[1:])
+            if self._knows(core, reading, token_ids, is_part):
+                return Segment(core, token_ids, reading)
             return core
         # A character of too many tokens is kept.
         return core if len(core) == 1 else None
 
-    def _knows(self, text: str, token_ids: tuple[int, ...], is_part: bool) -> bool:
+    def _knows(
+        self, text: str, reading: Reading | None, token_ids: tuple[int, ...], is_part: bool
+    ) -> bool:
         """Whether the vocabulary has any of the letters, and the rest is no noise."""
+        if reading is not None and reading.runs and not _has_letter_outside(text, reading.runs):
+            return False
         fallback_ids = self._fallback_ids
         if fallback_ids.isdisjoint(token_ids):
             return len(token_ids) >= self._least_tokens
@@ -364,6 +390,15 @@ class Segmenter:
         ):
             return False
         return any(map(self._has_letter, token_ids))
+
+
+def _lines(text: str, language: str) -> Iterator[tuple[str, bool]]:
+    """The lines of `text`, and what is between them; and whether each is kept."""
+    for piece in kept_and_said(text, language):
+        if piece.is_kept:
+            yield piece.text, True
+        else:
+            yield from ((line, False) for line in _BREAK.split(piece.text))
 
 
 _Part = Iterable[Segment | str]
@@ -385,22 +420,58 @@ class _Batch:
         """All of the text so far: those that come again, as in tables, have the same pieces."""
 
 
-_Read = tuple[str, bool, Masked | None]
-"""What the encoder reads for a text; whether that was all capitals; and what else it lacks."""
+def _is_mostly_kept(sentence: str, bounds: Bounds) -> bool:
+    """Whether hardly a letter stands between two strings that are kept: code, or noise, of which
+    there is nothing to translate."""
+    kept = sum(end - begin for begin, end in bounds)
+    return len(sentence) - kept <= _MOST_BETWEEN * len(bounds)
 
 
-def _within(bounds: Bounds, begin: int, end: int) -> Bounds:
-    """The parts of `bounds` between `begin` and `end`."""
-    if not bounds:
-        return bounds
-    low = bisect_left(bounds, (begin,))
-    if low and bounds[low - 1][1] > begin:
+def _is_all_kept(runs: Runs, begin: int, end: int) -> bool:
+    """Whether the part of a sentence is within one string that is kept."""
+    return (
+        len(runs) == 1 and runs[0].read_as is None and runs[0].begin <= begin and end <= runs[0].end
+    )
+
+
+def _saved(run: Run) -> int:
+    """How many characters are not read for what is kept."""
+    return run.end - run.begin - 1 if run.read_as is None else 0
+
+
+def _within(runs: Runs, begin: int, end: int) -> Runs:
+    """The parts of `runs` between `begin` and `end`."""
+    if not runs:
+        return runs
+    low = bisect_left(runs, (begin,))
+    if low and runs[low - 1].end > begin:
         low -= 1
-    within = list(bounds[low : bisect_left(bounds, (end,))])
-    if within:
-        within[0] = (max(within[0][0], begin), within[0][1])
-        within[-1] = (within[-1][0], min(within[-1][1], end))
-    return within
+    parts = runs[low : bisect_left(runs, (end,))]
+    if parts and (parts[0].begin < begin or parts[-1].end > end):
+        return [part for run in parts if (part := _part(run, begin, end)) is not None]
+    return parts
+
+
+def _part(run: Run, begin: int, end: int) -> Run | None:
+    """What of `run` is between `begin` and `end`; None if it is nothing without the rest."""
+    if begin <= run.begin and run.end <= end:
+        return run
+    if run.final is None or len(run.final) != run.end - run.begin:
+        return None
+    first, last = max(begin, run.begin), min(end, run.end)
+    final = run.final[first - run.begin : last - run.begin]
+    return run._replace(begin=first, end=last, final=final)
+
+
+def _has_letter_outside(text: str, runs: Runs) -> bool:
+    """Whether there is a letter besides what is kept."""
+    at = 0
+    for run in runs:
+        if run.read_as is None:
+            if any(map(str.isalpha, text[at : run.begin])):
+                return True
+            at = run.end
+    return any(map(str.isalpha, text[at:]))
 
 
 def _is_mostly_marks(text: str) -> bool:
@@ -418,8 +489,14 @@ def _says_something(text: str) -> bool:
     )
 
 
-def _is_all_caps(sentence: str) -> bool:
-    """Whether capitals are how it is said: not an abbreviation or two."""
+def _is_all_caps(sentence: str, kept: Runs) -> bool:
+    """Whether capitals are how it is said, what is kept aside: not an abbreviation or two."""
+    if sentence.islower():
+        return False
+    if kept:
+        ends = [0, *(run.end for run in kept)]
+        begins = [*(run.begin for run in kept), len(sentence)]
+        sentence = " ".join(sentence[end:begin] for end, begin in zip(ends, begins, strict=True))
     if sentence.upper() != sentence:
         return False
     words = [word for word in _WORD.findall(sentence) if len(word) > 1]
@@ -437,7 +514,7 @@ def _core(sentence: str, begin: int, end: int) -> tuple[int, int]:
     return begin, end
 
 
-def _cut(sentence: str, begin: int, end: int, kept: Bounds) -> int:
+def _cut(sentence: str, begin: int, end: int, kept: Runs) -> int:
     """The best place near the middle to part `sentence[begin:end]`, two characters or more, but not
     what is to be kept in it.
 
@@ -485,10 +562,10 @@ def _outwards(places: Sequence[int], middle: int) -> Iterator[int]:
             right += 1
 
 
-def _span_at(place: int, kept: Bounds) -> tuple[()] | tuple[int, int]:
+def _span_at(place: int, kept: Runs) -> tuple[()] | tuple[int, int]:
     """Where what is kept begins and ends, if `place` is within."""
     number = bisect_left(kept, (place,)) - 1
-    return kept[number] if number >= 0 and place < kept[number][1] else ()
+    return kept[number][:2] if number >= 0 and place < kept[number].end else ()
 
 
 def _is_one_character(left: str, right: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import Self, TypeVar
@@ -41,6 +41,19 @@ __all__ = [
 
 _MOST_PIECES = 10_000
 """Pieces of which it is remembered whether they have letters."""
+_STAND_INS = tuple(
+    letter + str((number + turn) % 9 + 1)
+    for turn in range(9)
+    for number, letter in enumerate("ZKXBWJQ")
+)
+"""Neighbours differ in both signs, so that models take none for another one: of these they lose or
+confuse one in a hundred, of X1, X2, X3 twice as many."""
+_MOST_FORMS = 10_000
+"""Texts whose forms are remembered."""
+_NOT_JOINED = '("/-'
+"""Signs before a text that may show how its pieces are without a space before them."""
+_BEHIND = ".,;:!?"
+"""Signs that a piece may have behind a digit."""
 _FEWEST_TOGETHER = 24
 """Texts that cost less together, where SentencePiece starts a thread, than one by one."""
 
@@ -115,6 +128,11 @@ class Tokenizer:
         """What characters of a source outside the vocabulary become: the unknown id, or bytes."""
         self.has_letter = lru_cache(_MOST_PIECES)(source.has_letter)
         """Whether the text of an id of a source has a letter that the vocabulary knows."""
+        self.forms: Callable[[str], tuple[tuple[int, ...], ...]] = lru_cache(_MOST_FORMS)(
+            _Forms(target, self.unk_id)
+        )
+        """The ids by which a target may say a text: with a space before it and without one, and
+        with a sign behind it where one piece has both; none for what the vocabulary lacks."""
         self.has_placeholders: bool = source.has_placeholders and target.has_placeholders
         """Whether `PLACEHOLDERS` are one token each."""
         self._without_text = {
@@ -194,6 +212,16 @@ class Tokenizer:
             sides += pieces
         return cls(sides[0], sides[-1], special=special, config=config, files=dict(files))
 
+    @cached_property
+    def stand_ins(self) -> tuple[str, ...]:
+        """What models copy though they were not trained to: a letter and a digit each."""
+        return tuple(
+            mark
+            for mark in _STAND_INS
+            if self.fallback_ids.isdisjoint(self.source.tokenize(mark))
+            and self.target.fallback_ids.isdisjoint(self.target.tokenize(mark))
+        )
+
     @property
     def vocab_size(self) -> int:
         """Number of the source's pieces, the special ones included."""
@@ -246,6 +274,17 @@ class Tokenizer:
             parts += self.target.surfaces(run) if is_text else [("", len(run))]
         return parts
 
+    @property
+    def texts(self) -> list[str]:
+        """What each id of a target writes by itself, with the space before it; nothing for those
+        of special meaning."""
+        return [
+            "".join(text for text, _ in self.target.surfaces([token]))
+            if token not in self._without_text
+            else ""
+            for token in range(self.target.size)
+        ]
+
     def check_languages(self, sources: Iterable[str], targets: Iterable[str]) -> None:
         """Whether the model can be told every language that it must be told.
 
@@ -277,6 +316,48 @@ class Tokenizer:
             after=(self.eos_id,) if template is None else names.ids(template[place + 1 :], pair),
             normalizer=PunctuationNormalizer(pair.source) if normalize else None,
         )
+
+
+class _Forms:
+    """Finds `Tokenizer.forms`."""
+
+    def __init__(self, vocabulary: Vocabulary, unk_id: int) -> None:
+        self._vocabulary = vocabulary
+        self._unk_id = unk_id
+
+    def __call__(self, text: str) -> tuple[tuple[int, ...], ...]:
+        """The ids by which a target may say `text`."""
+        forms: dict[tuple[int, ...], None] = {}
+        tokenize, unk_id = self._vocabulary.tokenize, self._unk_id
+        for sign, alone in self._behind:
+            for before, ids_before in self._before:
+                ids = tokenize(before + text + sign)
+                if unk_id in ids or (sign and ids[-1] == alone):
+                    break  # or as without the sign
+                place = len(ids_before)
+                if tuple(ids[:place]) == ids_before:
+                    forms[tuple(ids[place:])] = None
+                    if before:
+                        break
+        return tuple(forms)
+
+    @cached_property
+    def _before(self) -> list[tuple[str, tuple[int, ...]]]:
+        """What may stand before a text, and its ids: nothing, and then signs that are a piece of
+        their own, so that no space stands before the text."""
+        tokenize = self._vocabulary.tokenize
+        return [("", ()), *((sign, tuple(tokenize(sign))) for sign in _NOT_JOINED)]
+
+    @cached_property
+    def _behind(self) -> list[tuple[str, int | None]]:
+        """Signs that are in one piece with a digit before them, and their ids alone."""
+        find = self._vocabulary.find
+        joined = (
+            sign
+            for sign in _BEHIND
+            if any(find(f"{digit}{sign}") is not None for digit in "0123456789")
+        )
+        return [("", None), *((sign, find(sign)) for sign in joined)]
 
 
 class _TokenNames:

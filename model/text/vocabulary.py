@@ -211,8 +211,9 @@ class SentencePieceVocabulary:
 
     def surfaces(self, token_ids: Sequence[int]) -> list[tuple[str, int]]:
         """See `Vocabulary`."""
-        marks = dict(zip(self._placeholder_bytes, PLACEHOLDERS, strict=True))
-        marks = marks if self.has_placeholders else {}
+        marks: dict[int, str] = {}
+        if self.has_placeholders:
+            marks = dict(zip(self._placeholder_bytes, PLACEHOLDERS, strict=True))
         unknown = self.special_ids.unk
         names = [
             marks.get(token)

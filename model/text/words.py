@@ -7,7 +7,7 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Sequence
 
-__all__ = ["Span", "each_word", "overlapping", "words"]
+__all__ = ["WITHOUT_SPACES", "Span", "each_word", "overlapping", "words"]
 
 Span = tuple[int, int]
 """Where something begins and ends in a text, in code points; the end is behind the last."""
@@ -16,7 +16,7 @@ _STAND_IN = "a"
 _WITHIN_WORDS = "\xad\u200c\u200d"
 """A soft hyphen, and what keeps letters apart (in Persian above all) or joins them."""
 _WORD = re.compile(r"\d+(?:[.,:]\d+)+|\w+(?:['\u2019]\w+)*|\S")
-_WITHOUT_SPACES = re.compile(
+WITHOUT_SPACES = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
     "\U00020000-\U0003ffff]"
 )
@@ -62,9 +62,9 @@ def _words_within(text: str, begin: int, end: int, boundaries: Collection[int]) 
         part = _without_marks(part)
     for match in _WORD.finditer(part):
         first, last = begin + match.start(), begin + match.end()
-        if boundaries and not part.isascii() and _WITHOUT_SPACES.search(text, first, last):
+        if boundaries and not part.isascii() and WITHOUT_SPACES.search(text, first, last):
             for place in range(first + 1, last):
-                near = _WITHOUT_SPACES.search(text, place - 1, place + 1)
+                near = WITHOUT_SPACES.search(text, place - 1, place + 1)
                 if place in boundaries and near and _stands_alone(text[place]):
                     yield first, place
                     first = place

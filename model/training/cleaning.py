@@ -12,9 +12,10 @@ import torch
 from model.checkpoints.checkpoint import load_checkpoint
 from model.errors import CheckpointError, RecipeError
 from model.network.transformer import Transformer
-from model.text.protection import Masker
+from model.text.protection import Protection
 from model.text.tokenizer import Tokenizer
 from model.training.corpus import Rows, encode
+from model.training.placeholders import with_placeholders
 from model.training.precision import compute_dtype
 from model.training.variations import Pair
 
@@ -64,8 +65,10 @@ def without_least_likely(
         checkpoint = load_checkpoint(model)
     except CheckpointError as error:
         raise RecipeError(f"`scorer` must name a model directory: {error}") from error
-    masker = Masker(checkpoint.tokenizer) if checkpoint.metadata.placeholders else None
-    read = pairs if masker is None else [masker.mask_pair(*pair) for pair in pairs]
+    read = pairs
+    if checkpoint.metadata.placeholders:
+        protection = Protection(checkpoint.tokenizer)
+        read = [with_placeholders(protection, *pair) for pair in pairs]
     # What is unlikely is so in bfloat16 too, which is found in less than half the time.
     dtype = compute_dtype("auto", device)
     scores = log_likelihoods(checkpoint.model.to(device), checkpoint.tokenizer, read, dtype)

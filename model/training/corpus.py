@@ -13,9 +13,10 @@ import numpy.typing as npt
 import sentencepiece
 
 from model.errors import RecipeError
-from model.text.protection import Masker
+from model.text.protection import Protection
 from model.text.tokenizer import Tokenizer
 from model.text.vocabulary import PLACEHOLDER, PLACEHOLDERS
+from model.training.placeholders import with_placeholders
 from model.training.recipe import CorpusRecipe, DataRecipe, Recipe
 from model.training.run_folder import written_whole
 from model.training.variations import Pair
@@ -159,15 +160,17 @@ def tokenize(recipe: Recipe, corpora: Iterable[list[Pair]], tokenizer: Tokenizer
     Args:
         corpora: the pairs of each, one after the other: only one is in memory as text.
     """
-    masker = Masker(tokenizer) if recipe.placeholders else None
+    protection = Protection(tokenizer) if recipe.placeholders else None
     generator = random.Random(recipe.training.seed)
     sources: list[Rows] = []
     targets: list[Rows] = []
     parts = []
     for corpus, pairs in zip(recipe.data.train, corpora, strict=True):
         first = sum(len(rows.lengths) for rows in sources)
-        if masker is not None:
-            pairs = [masker.mask_pair(*pair, first=_some_first(generator)) for pair in pairs]
+        if protection is not None:
+            pairs = [
+                with_placeholders(protection, *pair, first=_some_first(generator)) for pair in pairs
+            ]
         src = encode(tokenizer, [source for source, _ in pairs])
         tgt = encode(tokenizer, [target for _, target in pairs])
         fit = _fit(src.lengths - 1, tgt.lengths - 1, recipe.data)

@@ -22,7 +22,7 @@ from model.checkpoints.checkpoint import load_checkpoint
 from model.checkpoints.embedded import model_directory
 from model.config import EngineConfig
 from model.engine.engine import Engine
-from model.text.segmentation import SegmentedText, Segmenter
+from model.text.segmentation import Segment, SegmentedText, Segmenter
 from model.text.vocabulary import PLACEHOLDERS
 from model.training.text import read_pairs
 from model.training.variations import Pair, vary
@@ -110,22 +110,27 @@ def _translations(directory: Path, texts: Sequence[str]) -> tuple[list[str], lis
         ids = [future.result().hypotheses[0].token_ids for future in futures]
     finally:
         engine.close()
-    written = [checkpoint.tokenizer.detokenize(each).strip() for each in ids]
-    return _joined(segmented, written), _placed(segmented, written)
+    tokenizer, reader = checkpoint.tokenizer, segmenter.reader
+    written = [tokenizer.detokenize(each).strip() for each in ids]
+    segments = [segment for text in segmented for segment in text.segments]
+    rendered = [
+        text if segment.reading is None else reader.rendered(segment.reading, each, ()).text
+        for segment, each, text in zip(segments, ids, written, strict=True)
+    ]
+    return _joined(segmented, rendered), _placed(segments, written)
 
 
-def _joined(segmented: Sequence[SegmentedText], written: Sequence[str]) -> list[str]:
-    waiting = iter(written)
+def _joined(segmented: Sequence[SegmentedText], rendered: Sequence[str]) -> list[str]:
+    waiting = iter(rendered)
     return [text.join([next(waiting) for _ in text.segments]) for text in segmented]
 
 
-def _placed(segmented: Sequence[SegmentedText], written: Sequence[str]) -> list[bool]:
-    segments = [segment for text in segmented for segment in text.segments]
+def _placed(segments: Sequence[Segment], written: Sequence[str]) -> list[bool]:
     return [
         sorted(sign for sign in text if sign in PLACEHOLDERS)
-        == list(PLACEHOLDERS[: len(segment.masked.spans)])
+        == list(PLACEHOLDERS[: len(segment.reading.runs)])
         for segment, text in zip(segments, written, strict=True)
-        if segment.masked is not None and segment.masked.spans
+        if segment.reading is not None and segment.reading.runs
     ]
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from model.text_options import GlossaryEntry, TextOptions
 
 __all__ = [
+    "AttributesOption",
     "BanOption",
     "FormatOption",
     "GlossaryOption",
@@ -44,7 +45,14 @@ PrefixOption = Annotated[
     str, typer.Option("--prefix", help="How the translation begins; for one text.")
 ]
 FormatOption = Annotated[
-    str, typer.Option("--format", help="What the texts are: text, html, xml or markdown.")
+    str,
+    typer.Option(
+        "--format", help="What is translated: text, or a document of html, xml, markdown."
+    ),
+]
+AttributesOption = Annotated[
+    bool,
+    typer.Option("--attributes", help="Translate attributes of HTML too, such as alt and title."),
 ]
 
 
@@ -54,6 +62,7 @@ def text_options(
     ban: Sequence[str] | None,
     prefix: str,
     text_format: str,
+    attributes: bool,
 ) -> TextOptions:
     """What the options say.
 
@@ -69,6 +78,7 @@ def text_options(
         banned_terms=tuple(ban or ()),
         target_prefix=prefix,
         format=known.get(text_format, text_format),  # type: ignore[arg-type]  # is refused
+        translate_attributes=attributes,
     )
 
 

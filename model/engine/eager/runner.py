@@ -139,8 +139,9 @@ class EagerRunner:
         searches = [item.search for item in running]
         longest = max(item.sequence.source_len for item in running)
         attention = zero_attention(searches, longest, self.device)
-        candidates = self._candidates(running, self._decode(running, attention))
+        logits = self._decode(running, attention)
         places = attended_places(searches, attention)
+        candidates = self._candidates(running, logits, places)
         now = time.monotonic()
         moves: list[tuple[int, int]] = []
         for item, best, attended in zip(running, candidates, places, strict=True):
@@ -188,13 +189,18 @@ class EagerRunner:
             attention=attention,
         )
 
-    def _candidates(self, running: SequenceOf[_Running], logits: Tensor) -> list[list[Candidate]]:
+    def _candidates(
+        self, running: SequenceOf[_Running], logits: Tensor, places: list[list[int] | None]
+    ) -> list[list[Candidate]]:
         candidates: list[list[Candidate]] = []
         row = 0
         for beam_size, group in groupby(running, key=lambda item: item.search.beam_size):
             searches = [item.search for item in group]
             end = row + beam_size * len(searches)
-            candidates += best_candidates(logits[row:end], searches, self._model.config.eos_id)
+            attended = places[len(candidates) : len(candidates) + len(searches)]
+            candidates += best_candidates(
+                logits[row:end], searches, self._model.config.eos_id, attended
+            )
             row = end
         return candidates
 

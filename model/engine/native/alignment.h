@@ -40,6 +40,12 @@ class Alignment {
     places_.resize(places_.size() + beam_size_ - static_cast<std::size_t>(num_rows));
   }
 
+  // Of the last step; -1 if nobody asks.
+  int attended(int row) const {
+    if (!wanted()) return -1;
+    return places_[places_.size() - beam_size_ + static_cast<std::size_t>(row)];
+  }
+
   // The places of a finished hypothesis, from its first token that is not given to its end.
   void follow(const Search& search, FinishedHypothesis& hypothesis) const {
     if (!wanted()) return;

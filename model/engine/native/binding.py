@@ -24,7 +24,7 @@ from model.config import (
 from model.decoding.search import FinishReason, Hypothesis
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 from model.engine.native.build import build
-from model.engine.native.c_interface import CModelConfig, COutcome, CSequence, Status, load
+from model.engine.native.c_interface import CModelConfig, COutcome, CPhrase, CSequence, Status, load
 from model.engine.native.weights import linears, norms, position_tables
 from model.errors import BackendUnavailableError, InvalidRequestError
 from model.network.weights import Weights
@@ -300,10 +300,10 @@ class NativeState:
         raise InvalidRequestError(f"a newcomer's {broken[Status(status)]}")
 
 
-def _requests(newcomers: Sequence[NativeRequest]) -> tuple[Any, list[NDArray[np.int32]]]:
+def _requests(newcomers: Sequence[NativeRequest]) -> tuple[Any, list[Any]]:
     """The C structures, and the arrays they point into."""
     structures = (CSequence * len(newcomers))()
-    kept = []
+    kept: list[Any] = []
     for structure, request in zip(structures, newcomers, strict=True):
         source = np.array(request.source_ids, dtype=np.int32)
         slots = np.array(request.slots, dtype=np.int32)
@@ -313,16 +313,47 @@ def _requests(newcomers: Sequence[NativeRequest]) -> tuple[Any, list[NDArray[np.
         structure.source, structure.source_len = source.ctypes.data, len(source)
         structure.slots, structure.beam_size = slots.ctypes.data, len(slots)
         structure.prefix, structure.prefix_len = prefix.ctypes.data, len(prefix)
-        if (shortlist := request.options.shortlist) is not None:
+        if (shortlist := request.options.predictable) is not None:
             shortlist = np.ascontiguousarray(shortlist, dtype=np.int32)
             kept.append(shortlist)
             structure.shortlist, structure.shortlist_len = shortlist.ctypes.data, len(shortlist)
         if (among := request.options.align_to) is not None:
             structure.align_first, structure.align_last = among.start, among.stop
+        if request.options.lexically_constrained:
+            kept += _constrain(structure, request.options)
         structure.max_new_tokens = _int32(request.max_new_tokens)
         for option in SEQUENCE_OPTIONS:
             setattr(structure.options, option.name, option.in_32_bits(request.generation))
     return structures, kept
+
+
+def _constrain(structure: CSequence, options: SequenceOptions) -> list[Any]:
+    """Fills in the lexical constraints; returns what the structure points into."""
+    phrases = (CPhrase * len(options.phrases))()
+    for each, phrase in zip(phrases, options.phrases, strict=True):
+        places = phrase.places or range(0)
+        each.num_forms, each.required = len(phrase.forms), phrase.required
+        each.place_first, each.place_last = places.start, places.stop
+    forms = [form for phrase in options.phrases for form in phrase.forms]
+    form_lengths, form_tokens = _concatenated(forms)
+    banned_lengths, banned_tokens = _concatenated(options.banned)
+    structure.phrases, structure.num_phrases = ctypes.addressof(phrases), len(phrases)
+    structure.form_lengths, structure.num_forms = form_lengths.ctypes.data, len(forms)
+    structure.form_tokens, structure.num_form_tokens = form_tokens.ctypes.data, len(form_tokens)
+    structure.banned_lengths, structure.num_banned = banned_lengths.ctypes.data, len(options.banned)
+    structure.banned_tokens = banned_tokens.ctypes.data
+    structure.num_banned_tokens = len(banned_tokens)
+    if options.guarded is not None:
+        structure.guarded = options.guarded.table.ctypes.data
+    return [phrases, form_lengths, form_tokens, banned_lengths, banned_tokens, options.guarded]
+
+
+def _concatenated(
+    lists: Sequence[tuple[int, ...]],
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Their lengths, and all that is in them."""
+    lengths = np.array([len(each) for each in lists], dtype=np.int32)
+    return lengths, np.array([token for each in lists for token in each], dtype=np.int32)
 
 
 def _int32(value: int) -> int:

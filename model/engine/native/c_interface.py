@@ -23,7 +23,7 @@ from typing import Any
 from model.config import SEQUENCE_OPTIONS
 from model.errors import BackendUnavailableError
 
-__all__ = ["CHypothesis", "CModelConfig", "COutcome", "CSequence", "Status", "load"]
+__all__ = ["CHypothesis", "CModelConfig", "COutcome", "CPhrase", "CSequence", "Status", "load"]
 
 
 class Status(IntEnum):
@@ -69,6 +69,14 @@ class CField(ctypes.Structure):
     _fields_ = (("name", c_char_p), ("offset", c_int32), ("size", c_int32))
 
 
+class CPhrase(ctypes.Structure):
+    """PhPhrase."""
+
+    _fields_ = tuple(
+        (name, c_int32) for name in ("num_forms", "place_first", "place_last", "required")
+    )
+
+
 class CSequence(ctypes.Structure):
     """PhSequence."""
 
@@ -85,6 +93,17 @@ class CSequence(ctypes.Structure):
         ("shortlist_len", c_int32),
         ("align_first", c_int32),
         ("align_last", c_int32),
+        ("phrases", pointer),
+        ("form_lengths", pointer),
+        ("form_tokens", pointer),
+        ("guarded", pointer),
+        ("banned_lengths", pointer),
+        ("banned_tokens", pointer),
+        ("num_phrases", c_int32),
+        ("num_forms", c_int32),
+        ("num_form_tokens", c_int32),
+        ("num_banned", c_int32),
+        ("num_banned_tokens", c_int32),
         ("options", COptions),
     )
 

@@ -56,6 +56,13 @@ struct PhField {
   std::int32_t offset, size;
 };
 
+// Token sequences one of which a target has once.
+struct PhPhrase {
+  std::int32_t num_forms;
+  std::int32_t place_first, place_last;  // the source tokens that it stands for; equal: none
+  std::int32_t required;                 // 1 or 0
+};
+
 struct PhSequence {
   std::int64_t id;
   const std::int32_t* source;  // token ids
@@ -64,6 +71,11 @@ struct PhSequence {
   const std::int32_t* shortlist;  // target tokens, ascending, that alone may be predicted; nullptr: all
   std::int32_t source_len, beam_size, max_new_tokens, prefix_len, shortlist_len;
   std::int32_t align_first, align_last;  // the source tokens that its own may come from; equal: not asked
+  const PhPhrase* phrases;
+  const std::int32_t *form_lengths, *form_tokens;  // of all phrases, one behind the other
+  const std::uint8_t* guarded;  // of each target token: 0, 1 guarded, 3 guarded and joined; nullptr: 0
+  const std::int32_t *banned_lengths, *banned_tokens;  // of all banned sequences
+  std::int32_t num_phrases, num_forms, num_form_tokens, num_banned, num_banned_tokens;
   PhOptions options;
 };
 

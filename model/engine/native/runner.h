@@ -174,8 +174,7 @@ class CachedRunner : public Runner {
     }
     const PhModelConfig& config = model_.config;
     for (int i = 0; i < count; i++) {
-      running_.push_back(std::make_unique<Running>(newcomers[i], model_.projection, config.bos_id,
-                                                   config.eos_id));
+      running_.push_back(std::make_unique<Running>(newcomers[i], model_.projection, config));
     }
     read_prefixes(std::span(running_).last(static_cast<std::size_t>(count)));
   }
@@ -301,11 +300,24 @@ class CachedRunner : public Runner {
   }
 
   bool guarded(const Running& sequence, int beam) const {
+    if (lexical(sequence, beam)) {
+      const auto row = static_cast<std::size_t>(beam);
+      if (sequence.lexical->only(row, sequence.room()) >= 0) return false;
+      if (sequence.lexical->concern(row, sequence.room())) return true;
+    }
     return sequence.constraints.any() &&
            sequence.constraints.concern(sequence.search.history(beam), model_.config.eos_id);
   }
+  // Whether lexical constraints concern what follows a row.
+  static bool lexical(const Running& sequence, int beam) {
+    return sequence.lexical && !sequence.search.end_is_forced() &&
+           sequence.search.live_log_probs[static_cast<std::size_t>(beam)] > kNever;
+  }
   std::int32_t place(const Running& sequence, std::int32_t token) const {
     return sequence.shortlist ? sequence.shortlist->place(token) : token;
+  }
+  static std::int32_t token(const Running& sequence, std::int32_t place) {
+    return sequence.shortlist ? sequence.shortlist->token(place) : place;
   }
 
   // Lets one sequence's search choose among its rows' best.
@@ -319,15 +331,20 @@ class CachedRunner : public Runner {
         finite_ = false;
         return;
       }
+      const std::int32_t only =
+          lexical(sequence, i) && scores.all == nullptr ? constrain_best(sequence, i, first_row) : -1;
+      if (only >= 0) {
+        candidates_.push_back({i, only, search.live_log_probs[static_cast<std::size_t>(i)]});
+        continue;
+      }
       if (scores.all != nullptr) {
         constrain(sequence, i, scores);
         log_normaliser = 0.0f;
       }
       const double past = search.live_log_probs[static_cast<std::size_t>(i)];
       for (const Scored& scored : scores.best.kept()) {
-        const std::int32_t token =
-            sequence.shortlist ? sequence.shortlist->token(scored.token) : scored.token;
-        candidates_.push_back({i, token, past + (scored.logit - log_normaliser)});
+        candidates_.push_back(
+            {i, token(sequence, scored.token), past + (scored.logit - log_normaliser)});
       }
     }
     if (search.end_is_forced()) {
@@ -343,9 +360,35 @@ class CachedRunner : public Runner {
     if (!search.done) follow(sequence);
   }
 
+  // The one token that can follow a row, or -1. If one of its best tokens is impossible, its logits are
+  // computed once more, and all of them kept.
+  std::int32_t constrain_best(const Running& sequence, int beam, std::size_t first_row) {
+    const auto row = static_cast<std::size_t>(beam);
+    const std::int32_t only = sequence.lexical->only(row, sequence.room());
+    if (only >= 0) return only;
+    RowScores& scores = scores_[first_row + row];
+    const std::vector<Scored>& kept = scores.best.kept();
+    const bool impossible = std::any_of(kept.begin(), kept.end(), [&](const Scored& scored) {
+      return sequence.lexical->forbids(row, sequence.room(), token(sequence, scored.token),
+                                       [&] { return sequence.search.history(beam); });
+    });
+    if (!impossible) return -1;
+    const Linear& projection =
+        sequence.shortlist ? sequence.shortlist->projection() : model_.projection;
+    row_logits_.reserve(static_cast<std::size_t>(projection.outputs));
+    scores.best.clear(sequence.num_candidates());
+    scores.most = -INFINITY;
+    scores.total = 0.0f;
+    scores.all = row_logits_.data();
+    score_vocabulary(projection, network_.operand().operand(static_cast<int>(first_row) + beam),
+                     &scores, 1, logits_, network_.team);
+    return -1;
+  }
+
   // The rows of the next step take over their parents' pasts.
   void follow(Running& sequence) {
     sequence.position++;
+    if (sequence.lexical) sequence.lexical->follow(sequence.search.survivors);
     if (sequence.search.beam_size == 1) {
       sequence.last_tokens[0] = sequence.search.survivors[0].token;
       return;
@@ -360,15 +403,28 @@ class CachedRunner : public Runner {
     std::swap(sequence.ancestors, sequence.next_ancestors);
   }
 
-  // The guard works on log-probabilities.
-  void constrain(const Running& sequence, int beam, RowScores& scores) {
+  // The guard and the constraints work on log-probabilities.
+  void constrain(Running& sequence, int beam, RowScores& scores) {
     const int count = sequence.shortlist ? sequence.shortlist->projection().outputs
                                          : model_.config.tgt_vocab_size;
     const float log_normaliser = scores.log_normaliser();
     for (int i = 0; i < count; i++) scores.all[i] -= log_normaliser;
-    std::vector<std::int32_t> history = sequence.search.history(beam);
-    for (std::int32_t& token : history) token = place(sequence, token);
-    sequence.constraints.apply(history, place(sequence, model_.config.eos_id), scores.all);
+    const std::vector<std::int32_t> history = sequence.search.history(beam);
+    const float* free = scores.all;
+    if (sequence.lexical && (sequence.lexical->bans() || sequence.constraints.any())) {
+      free_.assign(scores.all, scores.all + count);
+      free = free_.data();
+    }
+    if (sequence.constraints.any()) {
+      std::vector<std::int32_t> places;
+      for (const std::int32_t token : history) places.push_back(place(sequence, token));
+      sequence.constraints.apply(places, place(sequence, model_.config.eos_id), scores.all);
+    }
+    if (lexical(sequence, beam)) {
+      sequence.lexical->apply(static_cast<std::size_t>(beam),
+                              {scores.all, free, count, sequence.shortlist.get()}, history,
+                              sequence.room(), sequence.alignment.attended(beam));
+    }
     for (int i = 0; i < count; i++) scores.best.offer(scores.all[i], i);
   }
 
@@ -402,7 +458,8 @@ class CachedRunner : public Runner {
   std::vector<std::size_t> guarded_;
   std::vector<Candidate> candidates_;
   std::vector<std::int32_t> source_tokens_, source_lengths_, source_slots_;
-  Buffer<float> logits_, all_logits_;
+  Buffer<float> logits_, all_logits_, row_logits_;
+  std::vector<float> free_;  // log-probabilities before the repetition guard
   bool finite_ = true;
   PhStatus status_ = kPhOk;
 };

@@ -47,6 +47,7 @@ class Search {
     }
   }
 
+  int max_new_tokens() const { return max_new_tokens_; }
   // Whether the next token is the end token, whatever the predictions.
   bool end_is_forced() const {
     return options_.forced_end != 0 && num_tokens + 1 == max_new_tokens_;

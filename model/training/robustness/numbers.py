@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Literal
 
 from babel import Locale
 
-from model.training.robustness.cases import Language
+__all__ = ["NumberLanguage", "numbers_kept"]
 
-__all__ = ["numbers_kept"]
+NumberLanguage = Literal["en", "de", "pt"]
 
 _NUMBER = re.compile(r"\d{1,3}(?:[ \u00a0\u202f]\d{3})+(?![\d.,:])|\d+(?:[.,:'\u2019]\d+)*")
 _TIME = re.compile(r"(\d{1,2})((?:[.:]\d\d)*)")
@@ -30,24 +31,50 @@ _ONES = {
     "fifteen sixteen seventeen eighteen nineteen",
     "de": "null eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn vierzehn "
     "fünfzehn sechzehn siebzehn achtzehn neunzehn",
+    "pt": "zero um dois três quatro cinco seis sete oito nove dez onze doze treze catorze "
+    "quinze dezesseis dezessete dezoito dezenove",
 }
 _TENS = {
     "en": "twenty thirty forty fifty sixty seventy eighty ninety",
     "de": "zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig",
+    "pt": "vinte trinta quarenta cinquenta sessenta setenta oitenta noventa",
 }
 _ORDINALS = {
     "en": "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth",
     "de": "erste zweite dritte vierte fünfte sechste siebte achte neunte zehnte elfte zwölfte",
+    "pt": "primeiro segundo terceiro quarto quinto sexto sétimo oitavo nono décimo onzeavo dozeavo",
 }
 _OTHERS = {
     "en": {"a": 1, "an": 1, "once": 1, "twice": 2, "noon": 12, "hundred": 100, "thousand": 1000},
     "de": {"ein": 1, "beide": 2, "mittag": 12, "hundert": 100, "tausend": 1000},
+    "pt": {
+        "uma": 1,
+        "duas": 2,
+        "ambos": 2,
+        "meio-dia": 12,
+        "cem": 100,
+        "mil": 1000,
+        "dezasseis": 16,
+        "dezassete": 17,
+        "dezanove": 19,
+        "quatorze": 14,
+        "primeira": 1,
+        "segunda": 2,
+        "terceira": 3,
+        "quarta": 4,
+        "quinta": 5,
+        "sexta": 6,
+        "sétima": 7,
+        "oitava": 8,
+        "nona": 9,
+        "décima": 10,
+    },
 }
 _GERMAN_ENDING = re.compile(r"(?:e[nrsm]?|(?<=ein)s|mal)$")
 """As in erstes, zweiten, einen, dreimal. Sieben loses it as well, in the table as in the text."""
 
 
-def numbers_kept(source: str, translation: str, target: Language) -> bool:
+def numbers_kept(source: str, translation: str, target: NumberLanguage) -> bool:
     """Whether every number that the source writes in digits is in the translation."""
     found = _found(translation, target)
     return all(
@@ -84,7 +111,7 @@ def _number(whole: str, rest: str = "") -> str:
     return f"{whole}.{rest}" if rest else whole
 
 
-def _found(translation: str, language: Language) -> set[str]:
+def _found(translation: str, language: NumberLanguage) -> set[str]:
     """Every number that the translation may be said to have in it."""
     found: set[str] = set()
     for match in _NUMBER.finditer(translation):
@@ -96,7 +123,7 @@ def _found(translation: str, language: Language) -> set[str]:
     return found
 
 
-def _number_words(language: Language) -> dict[str, int]:
+def _number_words(language: NumberLanguage) -> dict[str, int]:
     """Words in lower case for 0 to 99, most ordinals and the months; German without endings."""
     ones, tens = _ONES[language].split(), _TENS[language].split()
     ordinals = _ORDINALS[language].split()
@@ -115,8 +142,12 @@ def _number_words(language: Language) -> dict[str, int]:
     return {_stem(word.casefold(), language): number for word, number in words.items()}
 
 
-def _stem(word: str, language: Language) -> str:
+def _stem(word: str, language: NumberLanguage) -> str:
     return _GERMAN_ENDING.sub("", word) if language == "de" else word
 
 
-_WORDS: dict[Language, dict[str, int]] = {"en": _number_words("en"), "de": _number_words("de")}
+_WORDS: dict[NumberLanguage, dict[str, int]] = {
+    "en": _number_words("en"),
+    "de": _number_words("de"),
+    "pt": _number_words("pt"),
+}

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from model.errors import InvalidRequestError
 from model.text.language_detection import Detection
-from model.text_options import TextOptions
+from model.text_options import TextFormat, TextOptions
 from service.errors import Failure, ForbiddenError, LanguageNotServedError, shown
 from service.gateway.api.contract import Contract
 from service.gateway.api.detection import rank_languages
@@ -111,7 +111,7 @@ class LibreTranslateApi:
                 alternatives=wanted.alternatives,
                 field="q",
                 is_list=wanted.is_list,
-                text_options=TextOptions(format=wanted.format),
+                text_options=TextOptions(format=TextFormat(wanted.format)),
             )
         except LanguageNotServedError:
             raise self._not_served(wanted, source, target) from None

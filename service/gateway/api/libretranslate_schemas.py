@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, field_validator, model_validator
 
-from model.text_options import TextFormat
 from service.gateway.api.contract import Reply
 from service.gateway.api.language_names import language_name
 from service.settings import Limits
@@ -58,8 +57,8 @@ class LibreTranslateRequest(_Request):
     """Language code of the text, or "auto": it is detected for each text."""
     target: str
     """Language code of the translation."""
-    format: Literal[TextFormat.TEXT] = TextFormat.TEXT
-    """Only plain text is translated."""
+    format: Literal["text", "html"] = "text"
+    """Of HTML, the text is translated; all else is as it was."""
     alternatives: int = Field(default=0, ge=0)
     """How many further translations of each text to return."""
     api_key: SkipValidation[str] = ""

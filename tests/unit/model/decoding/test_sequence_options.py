@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from model.config import GenerationConfig
+from model.decoding.phrases import GuardedTokens, Phrase
 from model.decoding.search import BeamSearch, Candidate, FinishReason
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 from model.errors import InvalidRequestError
@@ -35,6 +38,14 @@ def shortlist(*ids: int) -> SequenceOptions:
         (SequenceOptions(align_to=range(2, 2)), "`align_to` must be places"),
         (SequenceOptions(align_to=range(0, 5, 2)), "`align_to` must be places"),
         (SequenceOptions(shortlist=np.array([2])), "`shortlist` must be ascending 32-bit integers"),
+        (SequenceOptions(phrases=(Phrase(()),)), "a phrase must have at least one form"),
+        (SequenceOptions(phrases=(Phrase(((),)),)), "a phrase's form must be ids"),
+        (SequenceOptions(phrases=(Phrase(((1, EOS),)),)), "without the end token 2"),
+        (SequenceOptions(phrases=(Phrase(((10,),)),)), r"ids in \[0, 10\)"),
+        (SequenceOptions(phrases=(Phrase(((1,),), range(4, 6)),)), "`places` must be places in"),
+        (SequenceOptions(banned=((1, -1),)), "a banned sequence must be ids"),
+        (SequenceOptions(guarded=GuardedTokens([1], 9)), "`guarded` must be made for 10 ids"),
+        (SequenceOptions(guarded=GuardedTokens([EOS], 10)), "without the end token 2"),
     ],
 )
 def test_what_does_not_fit_is_refused(options: SequenceOptions, message: str) -> None:
@@ -83,3 +94,11 @@ def test_targets_are_limited_by_a_factor() -> None:
     assert [generation.target_limit(length, 20) for length in (1, 3, 4, 100)] == [2, 5, 6, 20]
     assert GenerationConfig(max_length_factor=0.0).target_limit(5, 20) == 1
     assert GenerationConfig(max_length_factor=1.5, max_new_tokens=9).target_limit(100, 20) == 9
+
+
+def test_the_tokens_of_phrases_may_be_predicted() -> None:
+    options = replace(shortlist(2, 5), phrases=(Phrase(((7, 3), (5,))),))
+    assert options.predictable is not None
+    assert options.predictable.tolist() == [2, 3, 5, 7]
+    assert options.predictable.dtype == np.int32
+    assert SequenceOptions(phrases=options.phrases).predictable is None

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from model.text.protection import Bounds, longest
+from model.text.runs import Runs
 from model.text.segmentation import (
     _SURELY_TOO_MANY,
     Segment,
     Segmenter,
     _core,
+    _saved,
     _says_something,
     _span_at,
     _within,
@@ -23,13 +24,13 @@ class ReferenceSegmenter(Segmenter):
 
     def _cut_short(self, sentences: dict[str, list[Segment | str]]) -> None:
         for sentence, pieces in sentences.items():
-            pieces.extend(self._segments(sentence, self._bounds([sentence])[0]))
+            pieces.extend(self._segments(sentence, self._runs([sentence])[0]))
 
-    def _segments(self, sentence: str, bounds: Bounds) -> Iterator[Segment | str]:
-        yield from self._part(sentence, bounds, 0, len(sentence), 0.0)
+    def _segments(self, sentence: str, runs: Runs) -> Iterator[Segment | str]:
+        yield from self._part(sentence, runs, 0, len(sentence), 0.0)
 
     def _part(
-        self, sentence: str, bounds: Bounds, first: int, last: int, density: float
+        self, sentence: str, runs: Runs, first: int, last: int, density: float
     ) -> Iterator[Segment | str]:
         begin, end = _core(sentence, first, last)
         core = sentence[begin:end]
@@ -37,23 +38,22 @@ class ReferenceSegmenter(Segmenter):
             yield sentence[first:last]
             return
         yield sentence[first:begin]
-        kept = _within(bounds, begin, end)
-        masked = sum(right - left - 1 for left, right in longest(kept))
-        to_read = len(core) - masked
+        kept = _within(runs, begin, end)
+        chosen = self.reader.chosen(kept)
+        to_read = len(core) - sum(map(_saved, chosen))
         if len(core) == 1 or density * to_read < _SURELY_TOO_MANY * self._max_tokens:
-            read = self._read(core, begin, longest(kept))
-            token_ids = self._encoder.encode(read[0])
+            reading = self._read(core, begin, chosen)
+            token_ids = self._encoder.encode(core if reading is None else reading.text)
             if len(token_ids) <= self._max_tokens or len(core) == 1:
                 fits = len(token_ids) <= self._max_tokens
-                is_segment = fits and self._knows(core, token_ids, density > 0)
-                segment = Segment(core, token_ids, *read[1:])
-                yield segment if is_segment else core
+                is_segment = fits and self._knows(core, reading, token_ids, density > 0)
+                yield Segment(core, token_ids, reading) if is_segment else core
                 yield sentence[end:last]
                 return
             density = len(token_ids) / to_read
         cut = _cut(sentence, begin, end, kept)
-        yield from self._part(sentence, bounds, begin, cut, density)
-        yield from self._part(sentence, bounds, cut, end, density)
+        yield from self._part(sentence, runs, begin, cut, density)
+        yield from self._part(sentence, runs, cut, end, density)
         yield sentence[end:last]
 
 
@@ -64,7 +64,7 @@ _CLAUSE_END = re.compile(
 _SPACE = re.compile(r"\s+")
 
 
-def _cut(sentence: str, begin: int, end: int, kept: Bounds) -> int:
+def _cut(sentence: str, begin: int, end: int, kept: Runs) -> int:
     middle, quarter = (begin + end) // 2, (end - begin) // 4
     for boundary in (_CLAUSE_END, _SPACE):
         found = boundary.finditer(sentence, begin + quarter, end - quarter)

@@ -6,6 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.decoding.phrases import trace
+from model.decoding.run_phrases import phrases_of
+from model.decoding.sequence_options import SequenceOptions
 from model.text.alignment import aligned_words, tokens_attended
 from model.text.languages import Pair
 from model.text.segmentation import Segment, Segmenter
@@ -36,8 +39,12 @@ def copied(
         first, last = len(encoder.before), len(segment.token_ids) - len(encoder.after)
         places = [place for place in range(first, last) if place != drop]
         token_ids = [segment.token_ids[place] for place in places]
-        found = aligned_words(segment, encoder, tokenizer, token_ids, places)
-        assert found[0] == segment.rendered(tokenizer.detokenize(token_ids).strip())
+        rendered = None
+        if segment.reading is not None:
+            phrases = phrases_of(segment.reading, segment.token_ids, encoder, tokenizer)
+            spans = trace(token_ids, SequenceOptions(phrases=phrases))
+            rendered = segmenter.reader.rendered(segment.reading, token_ids, spans)
+        found = aligned_words(segment, encoder, tokenizer, token_ids, places, rendered)
         results.append((segment, *found))
     return results
 
@@ -48,10 +55,12 @@ def check(segment: Segment, translation: str, links: list[WordLink]) -> None:
         for (begin, end), side in zip(link, (segment.text, translation), strict=True):
             assert 0 <= begin < end <= len(side)
             assert side[begin:end] == side[begin:end].strip()
-    if segment.masked is not None:
-        for bound, span in zip(segment.masked.bounds, segment.masked.spans, strict=True):
-            of_span = [link for link in links if link.source == bound]
-            assert [translation[slice(*link.target)] for link in of_span] == [span]
+    if segment.reading is not None:
+        for run in segment.reading.runs:
+            of_run = [link for link in links if link.source == (run.begin, run.end)]
+            said = [translation[slice(*link.target)] for link in of_run]
+            assert len(said) == 1
+            assert said[0] in ((run.finals or run.forms) if run.final is None else (run.final,))
 
 
 TOKENIZERS = {
@@ -92,8 +101,8 @@ def test_words_are_within_their_texts_and_what_is_kept_is_itself(
 def test_a_copy_has_each_word_with_itself(text: str, options: dict[str, bool]) -> None:
     for segment, translation, links in copied(text, TINY, **options):
         check(segment, translation, links)
-        whole = () if segment.masked is None else segment.masked.bounds
-        spans = words(segment.text, whole=list(whole))
+        runs = () if segment.reading is None else segment.reading.runs
+        spans = words(segment.text, whole=[(run.begin, run.end) for run in runs])
         assert {link.source for link in links} == set(spans)
         for link in links:
             assert segment.text[slice(*link.source)] == translation[slice(*link.target)]
@@ -107,7 +116,7 @@ def test_each_byte_of_a_character_is_all_of_it(place: int) -> None:
     first = segment.token_ids.index(TINY.source.find("<0xE6>"))
     token_ids = TINY.tokenize("man")
     attended = [first + place] * len(token_ids)
-    _, links = aligned_words(segment, encoder, TINY, token_ids, attended)
+    _, links = aligned_words(segment, encoder, TINY, token_ids, attended, None)
     assert links == [WordLink((4, 5), (0, 3))]
 
 
@@ -128,7 +137,11 @@ def test_a_placeholder_that_the_model_loses_is_itself_where_it_is_put() -> None:
     segmenter = Segmenter(TINY, language="en", max_tokens=60, placeholders=True)
     [segment] = segmenter.segment("the old {name} man sees").segments
     token_ids = TINY.tokenize("my sister")
-    translation, links = aligned_words(segment, encoder, TINY, token_ids, [0] * len(token_ids))
+    assert segment.reading is not None
+    rendered = segmenter.reader.rendered(segment.reading, token_ids, ())
+    translation, links = aligned_words(
+        segment, encoder, TINY, token_ids, [0] * len(token_ids), rendered
+    )
     assert translation == "my sister {name}"
     check(segment, translation, links)
     assert WordLink((0, 3), (0, 2)) in links

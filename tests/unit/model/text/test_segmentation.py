@@ -5,9 +5,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from model.errors import InvalidRequestError
-from model.text.protection import _READ_AS
-from model.text.segmentation import SegmentedText, Segmenter
-from model.text.vocabulary import PLACEHOLDERS
+from model.text.segmentation import Segment, SegmentedText, Segmenter
+from model.text.tokenizer import Tokenizer
+from model.text.vocabulary import PLACEHOLDER, PLACEHOLDERS
 from tests.unit.model.text.tiny_tokenizer import train_tiny_tokenizer
 
 LIMIT = 24
@@ -17,6 +17,21 @@ NO_BYTES = train_tiny_tokenizer(byte_fallback=False)
 
 def segment(text: str, *, max_tokens: int = 512) -> SegmentedText:
     return Segmenter(BYTES, language="en", max_tokens=max_tokens).segment(text)
+
+
+def rendered(segmenter: Segmenter, segmented: SegmentedText, *translations: str) -> str:
+    """The text with translations that a model has written."""
+    parts = []
+    for each, translation in zip(segmented.segments, translations, strict=True):
+        if each.reading is not None:
+            token_ids = BYTES.tokenize(translation)
+            translation = segmenter.reader.rendered(each.reading, token_ids, ()).text
+        parts.append(translation)
+    return segmented.join(parts)
+
+
+def all_caps(segment: Segment) -> bool:
+    return segment.reading is not None and segment.reading.all_caps
 
 
 def shown(text: str, *, max_tokens: int = 512) -> str:
@@ -91,7 +106,7 @@ def test_what_has_no_words_is_kept_around_what_has(text: str, expected: str) -> 
 
 
 @pytest.mark.parametrize("tokenizer", [BYTES, NO_BYTES])
-def test_a_sentence_of_unknown_letters_is_kept(tokenizer) -> None:
+def test_a_sentence_of_unknown_letters_is_kept(tokenizer: Tokenizer) -> None:
     segmenter = Segmenter(tokenizer, language="en", max_tokens=64)
     assert segmenter.segment("我们去吧。 5 犬") == SegmentedText(
         segments=(), separators=(), tail="我们去吧。 5 犬"
@@ -167,7 +182,7 @@ def test_a_limit_without_room_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "all_caps"),
+    ("text", "shouted"),
     [
         ("CLOSE THE DOOR!", True),
         ("WE HAVE 24 DOGS", True),
@@ -179,18 +194,20 @@ def test_a_limit_without_room_is_refused() -> None:
     ],
 )
 def test_capitals_are_read_as_small_letters_where_a_model_wants_that(
-    text: str, all_caps: bool
+    text: str, shouted: bool
 ) -> None:
     segmenter = Segmenter(BYTES, language="en", max_tokens=512, lowercase_all_caps=True)
     segmented = segmenter.segment(f"- {text}\none dog")
     first, second = segmented.segments
-    assert (first.text, first.all_caps, second.all_caps) == (text, all_caps, False)
-    read = text.lower() if all_caps else text
+    assert (first.text, all_caps(first), all_caps(second)) == (text, shouted, False)
+    read = text.lower() if shouted else text
     assert first.token_ids == (*BYTES.tokenize(read), BYTES.eos_id)
-    expected = "ZWEI FÜSSE" if all_caps else "zwei Füße"
-    assert segmented.join(["zwei Füße", "ein Hund"]) == f"- {expected}\nein Hund"
+    expected = "ZWEI FÜSSE" if shouted else "zwei Füße"
+    written = rendered(segmenter, segmented, "zwei Füße", "ein Hund")
+    assert written.startswith(f"- {expected}")
+    assert written.endswith("\nein Hund")
     [plain, _] = segment(f"- {text}\none dog").segments
-    assert (plain.all_caps, plain.token_ids) == (False, (*BYTES.tokenize(text), BYTES.eos_id))
+    assert (all_caps(plain), plain.token_ids) == (False, (*BYTES.tokenize(text), BYTES.eos_id))
 
 
 def test_what_is_kept_is_a_placeholder_where_a_model_knows_them() -> None:
@@ -201,11 +218,11 @@ def test_what_is_kept_is_a_placeholder_where_a_model_knows_them() -> None:
     assert first.text == "the <b>dog</b> at https://a.b/c"
     assert first.token_ids == (*BYTES.tokenize(read), BYTES.eos_id)
     der_hund = f"{PLACEHOLDERS[2]}: der {PLACEHOLDERS[0]} Hund {PLACEHOLDERS[1]}"
-    assert segmented.join([der_hund, f"ein {PLACEHOLDERS[0]}Hund"]) == (
+    assert rendered(segmenter, segmented, der_hund, "ein Hund") == (
         "- https://a.b/c: der <b>Hund</b>\nein Hund"
     )
     [plain, _] = segment("- the <b>dog</b> at https://a.b/c\none dog").segments
-    assert plain.masked is None
+    assert plain.reading is None
     assert plain.token_ids == (*BYTES.tokenize(plain.text), BYTES.eos_id)
 
 
@@ -215,9 +232,11 @@ def test_what_is_kept_is_not_all_caps() -> None:
     )
     segmented = segmenter.segment("WRITE TO <b>anna@a.de</b> NOW")
     [only] = segmented.segments
-    assert only.all_caps
+    assert all_caps(only)
     assert only.token_ids == (*BYTES.tokenize(f"write to {PLACEHOLDERS[0]} now"), BYTES.eos_id)
-    assert segmented.join([f"jetzt an {PLACEHOLDERS[0]}"]) == "JETZT AN <b>anna@a.de</b>"
+    assert (
+        rendered(segmenter, segmented, f"jetzt an {PLACEHOLDERS[0]}") == "JETZT AN <b>anna@a.de</b>"
+    )
 
 
 def test_a_sentence_of_many_addresses_is_not_cut() -> None:
@@ -268,7 +287,8 @@ def test_any_text_is_its_segments_and_every_segment_fits(text: str, max_tokens: 
     assert segmented.join([s.text for s in segmented.segments]) == text
     for s in segmented.segments:
         assert 2 <= len(s.token_ids) <= max_tokens
-        assert s.token_ids == (*BYTES.tokenize(s.text), BYTES.eos_id)
+        read = s.text if s.reading is None else s.reading.text
+        assert s.token_ids == (*BYTES.tokenize(read), BYTES.eos_id)
         assert s.text == s.text.strip()
         assert any(map(str.isalpha, s.text))
         assert "\n" not in s.text
@@ -284,17 +304,20 @@ def test_capitals_leave_no_trace(text: str) -> None:
 
 
 @given(st.one_of(TEXTS, PROSE), st.booleans())
-def test_placeholders_leave_no_trace(text: str, all_caps: bool) -> None:
+def test_placeholders_leave_no_trace(text: str, shouted: bool) -> None:
     segmenter = Segmenter(
-        BYTES, language="en", max_tokens=LIMIT, lowercase_all_caps=all_caps, placeholders=True
+        BYTES, language="en", max_tokens=LIMIT, lowercase_all_caps=shouted, placeholders=True
     )
-    segmented = segmenter.segment(text.upper() if all_caps else text)
-    read = [s.masked.text if s.masked else s.text for s in segmented.segments]
-    # Of quotation marks that the vocabulary lacks, a common one is read.
-    common = str.maketrans(_READ_AS)
-    expected = text.upper() if all_caps else text
-    assert segmented.join(read).translate(common) == expected.translate(common)
-    assert all(len(s.token_ids) <= LIMIT for s in segmented.segments)
+    segmented = segmenter.segment(text.upper() if shouted else text)
+    assert segmented.join([each.text for each in segmented.segments]) == (
+        text.upper() if shouted else text
+    )
+    for each in segmented.segments:
+        assert len(each.token_ids) <= LIMIT
+        if each.reading is not None:
+            written = segmenter.reader.rendered(each.reading, BYTES.tokenize(each.reading.text), ())
+            assert all((run.final or "") in written.text for run in each.reading.runs)
+            assert not PLACEHOLDER.search(written.text) or PLACEHOLDER.search(text)
 
 
 @given(TEXTS)

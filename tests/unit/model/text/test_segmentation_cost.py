@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from loadtests.corpus import Corpus
 from model.checkpoints.embedded import EMBEDDED
-from model.text.protection import Masker
+from model.text.protection import Protection
 from model.text.segmentation import Segmenter
 from model.text.sentences import split_sentences
 from model.text.tokenizer import Tokenizer
@@ -121,7 +121,7 @@ def test_a_short_line_costs_some_dozen_calls(line: str) -> None:
     cutter = segmenter(placeholders=True)
     cutter.segment(line)
     text = numbered(line, 8000)
-    assert num_calls(cutter, text) <= 125 * len(cutter.segment(text).segments)
+    assert num_calls(cutter, text) <= 150 * len(cutter.segment(text).segments)
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -132,7 +132,7 @@ def test_short_lines_are_read_together(line: str) -> None:
     with (
         counting(TOKENIZER.source, "tokenize") as alone,
         counting(TOKENIZER.source, "tokenize_batch") as together,
-        counting(Masker, "bounds_batch") as protected,
+        counting(Protection, "bounds_batch") as protected,
         counting(sentencex, "segment") as split,
     ):
         cutter.segment(text)

@@ -1,7 +1,7 @@
 """Things put into sentences, and taken out again."""
 
 from model.checkpoints.embedded import EMBEDDED
-from model.text.protection import Masker
+from model.text.protection import Protection
 from model.text.tokenizer import Tokenizer
 from model.text.vocabulary import PLACEHOLDERS
 from model.training.placeholder_evaluation import THINGS, put_in, taken_out
@@ -14,6 +14,6 @@ def test_what_was_put_in_can_be_taken_out() -> None:
 
 
 def test_everything_is_of_a_kind_that_is_recognised() -> None:
-    masker = Masker(Tokenizer.from_file(EMBEDDED["en-de"] / "tokenizer.model"))
+    protection = Protection(Tokenizer.from_file(EMBEDDED["en-de"] / "tokenizer.model"))
     for thing in THINGS:
-        assert masker.mask(f"the {thing} dog").spans == [thing]
+        assert protection.bounds(f"the {thing} dog") == [(4, 4 + len(thing))]

@@ -1,0 +1,163 @@
+"""Documents with markup as texts for a translator, and the translations of those as documents."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+
+from model.errors import InvalidRequestError
+from model.text.markup.attributes import with_attributes
+from model.text.markup.block import Block, Document
+from model.text.markup.documents import read_document
+from model.text.markup.rendering import Rendered, Translated, render
+from model.text.word_links import WordLink
+from model.text_options import KeptSpan, TextFormat, TextOptions
+from model.translation import FinishReason, Translation, TranslationHypothesis
+
+__all__ = ["Documents"]
+
+
+class Documents:
+    """The documents of a call.
+
+    Args:
+        sources: in the markup that `options` says.
+        options: of the call.
+
+    Raises:
+        InvalidRequestError: one is no valid Unicode, or XML that is not well-formed.
+    """
+
+    def __init__(self, sources: Sequence[str], options: TextOptions) -> None:
+        self._sources = sources
+        self._format = options.format
+        self._documents = [_read(index, source, options) for index, source in enumerate(sources)]
+        blocks = [document.blocks for document in self._documents]
+        self.texts: list[str] = []
+        """What is translated of all of them; of each document its blocks, then its attributes."""
+        spans: list[KeptSpan] = []
+        for index, document in enumerate(self._documents):
+            kept = [span for span in options.keep_spans if span.text == index]
+            for block in blocks[index]:
+                spans += _spans_of_block(len(self.texts), block, kept)
+                self.texts.append(block.text)
+            self.texts += (attribute.block.text for attribute in document.attributes)
+        self.text_options = replace(
+            options, format=TextFormat.TEXT, keep_spans=tuple(spans), translate_attributes=False
+        )
+        """Those of `texts`."""
+
+    def translations(
+        self, of_texts: Iterable[Translation], return_alignments: bool
+    ) -> Iterator[Translation | None]:
+        """Each document's translation, and None after each step towards it.
+
+        Args:
+            of_texts: the translations of `texts`, with alignments.
+            return_alignments: whether hypotheses tell which words of the documents say the same.
+        """
+        remaining = iter(of_texts)
+        for source, document in zip(self._sources, self._documents, strict=True):
+            count = len(document.blocks) + len(document.attributes)
+            yield from self._translation(
+                source, document, list(islice(remaining, count)), return_alignments
+            )
+
+    def _translation(
+        self,
+        source: str,
+        document: Document,
+        parts: Sequence[Translation],
+        return_alignments: bool,
+    ) -> Iterator[Translation | None]:
+        hypotheses: list[TranslationHypothesis] = []
+        for rank in range(max((len(part.hypotheses) for part in parts), default=1)):
+            chosen = [part.hypotheses[min(rank, len(part.hypotheses) - 1)] for part in parts]
+            texts: list[str] = []
+            links: list[WordLink] = []
+            for rendered in self._rendered(source, document, chosen):
+                texts.append(rendered.text)
+                links += rendered.links if return_alignments else ()
+                yield None
+            scores = zip((each.score for each in chosen), _weights(parts), strict=True)
+            hypotheses.append(
+                TranslationHypothesis(
+                    text="".join(texts),
+                    score=sum(score * weight for score, weight in scores)
+                    / max(1, sum(_weights(parts))),
+                    alignments=tuple(sorted(links)) if return_alignments else None,
+                )
+            )
+        yield _joined(parts, hypotheses)
+
+    def _rendered(
+        self, source: str, document: Document, chosen: Sequence[TranslationHypothesis]
+    ) -> Iterator[Rendered]:
+        """The parts of a document with hypotheses of its texts."""
+        blocks = document.blocks
+        if document.attributes:
+            texts = [each.text for each in chosen[len(blocks) :]]
+            with_texts = with_attributes(source, document.attributes, texts)
+            parts = read_document(with_texts, self._format).parts
+            spans = iter(block.spans for block in blocks)
+            document = Document(
+                parts=tuple(
+                    part if isinstance(part, str) else replace(part, spans=next(spans))
+                    for part in parts
+                )
+            )
+        return render(
+            document,
+            (Translated(each.text, each.alignments or ()) for each in chosen[: len(blocks)]),
+        )
+
+
+def _read(index: int, source: str, options: TextOptions) -> Document:
+    try:
+        source.encode()
+        return read_document(source, options.format, attributes=options.translate_attributes)
+    except UnicodeEncodeError as error:
+        reason = f"must be valid Unicode, but has a lone surrogate at character {error.start}"
+    except InvalidRequestError as error:
+        reason = str(error)
+    raise InvalidRequestError(f"`texts[{index}]`: {reason}")
+
+
+def _spans_of_block(number: int, block: Block, kept: Iterable[KeptSpan]) -> Iterator[KeptSpan]:
+    """The parts of a block's text that are written within spans of its document."""
+    for span in kept:
+        begin = bisect_right(block.spans, span.begin, key=lambda place: place[1])
+        end = bisect_left(block.spans, span.end, key=lambda place: place[0])
+        if begin < end:
+            yield KeptSpan(number, begin, end)
+
+
+def _weights(parts: Sequence[Translation]) -> list[int]:
+    """Those of the texts' scores in that of the whole, as of sentences in that of a text."""
+    return [part.target_tokens for part in parts]
+
+
+def _joined(
+    parts: Sequence[Translation], hypotheses: Sequence[TranslationHypothesis]
+) -> Translation:
+    """The translation of a document whose texts have those of `parts`."""
+    cut_off = any(part.finish_reason is FinishReason.LENGTH for part in parts)
+    first = (part.time_to_first_token_seconds for part in parts)
+    num_sentences = sum(part.num_sentences for part in parts)
+    return Translation(
+        text=hypotheses[0].text,
+        finish_reason=FinishReason.LENGTH if cut_off else FinishReason.STOP,
+        score=hypotheses[0].score if num_sentences else None,
+        hypotheses=tuple(hypotheses),
+        source_tokens=sum(part.source_tokens for part in parts),
+        target_tokens=sum(part.target_tokens for part in parts),
+        num_sentences=num_sentences,
+        queue_seconds=max((part.queue_seconds for part in parts), default=0.0),
+        encode_seconds=max((part.encode_seconds for part in parts), default=0.0),
+        decode_seconds=max((part.decode_seconds for part in parts), default=0.0),
+        time_to_first_token_seconds=min(
+            (seconds for seconds in first if seconds is not None), default=None
+        ),
+    )

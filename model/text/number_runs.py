@@ -1,0 +1,81 @@
+"""Numbers of a sentence as runs: read as they are, written as the target language writes them."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+
+from model.text.numbers import Number, find, spellings
+from model.text.runs import Run, Runs
+from model.text.tokenizer import Tokenizer
+from model.text.words import Span
+
+__all__ = ["NumberReader"]
+
+
+class NumberReader:
+    """Finds the numbers of sentences. Safe to use from several threads.
+
+    Args:
+        tokenizer: of the model; a number that it cannot write in any form is kept as it is.
+        source: code of the language of the sentences.
+        target: code of the language that they are translated into.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, *, source: str, target: str) -> None:
+        self._tokenizer = tokenizer
+        self._source = source
+        self._target = target
+
+    def runs(self, sentence: str, kept: Sequence[Span], read_as: dict[int, str]) -> Runs:
+        """A run for each number of a sentence.
+
+        Args:
+            sentence: with everything that is kept.
+            kept: where that is; no run is in it.
+            read_as: signs that the encoder reads for others.
+        """
+        return [self._run(number, read_as) for number in _outside(sentence, self._source, kept)]
+
+    def _run(self, number: Number, read_as: dict[int, str]) -> Run:
+        finals: dict[str, str] = {}
+        spelt = spellings(number, self._target)
+        for spelling, final in spelt.items():
+            # As vocabularies know it: without no-break spaces and raised letters.
+            form = unicodedata.normalize("NFKC", spelling)
+            if form not in finals and self._tokenizer.forms(form):
+                finals[form] = final
+        if not finals or number.text != unicodedata.normalize("NFKC", number.text):
+            return Run(number.begin, number.end, final=next(iter(spelt.values())))
+        return Run(
+            number.begin,
+            number.end,
+            read_as=number.text.translate(read_as),
+            forms=tuple(finals),
+            finals=tuple(finals.values()),
+        )
+
+
+def _outside(sentence: str, language: str, kept: Sequence[Span]) -> Iterator[Number]:
+    """The numbers of what of a sentence is not kept."""
+    places = iter(kept)
+    begin, end = next(places, (len(sentence), len(sentence)))
+    for number in find(sentence, language):
+        at = number.begin
+        while end <= at:
+            begin, end = next(places, (len(sentence), len(sentence) + 1))
+        if number.end <= begin:
+            yield number
+            continue
+        # What is left of a number on both sides of what is kept in it.
+        while at < number.end:
+            yield from _of_part(sentence, language, at, min(begin, number.end))
+            at = max(at, end)
+            if end >= number.end:
+                break
+            begin, end = next(places, (len(sentence), len(sentence) + 1))
+
+
+def _of_part(sentence: str, language: str, begin: int, end: int) -> Iterator[Number]:
+    for number in find(sentence[begin:end], language) if begin < end else ():
+        yield number._replace(begin=begin + number.begin, end=begin + number.end)

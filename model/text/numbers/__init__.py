@@ -1,0 +1,12 @@
+"""Numbers of a text: found with their values, and written as another language writes them.
+
+`find` reads digits by the conventions of the text's language (CLDR's, from babel), `written` says
+how a target may write a value. What is not written as its language does is kept as it is: a number
+never gets another value, for all that is certain. Both are deterministic and take linear time.
+"""
+
+from model.text.numbers.recognition import find, has_digits
+from model.text.numbers.rendering import spellings, written
+from model.text.numbers.values import Number
+
+__all__ = ["Number", "find", "has_digits", "spellings", "written"]

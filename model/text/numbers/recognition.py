@@ -1,0 +1,287 @@
+"""Where a text has numbers, and what they mean by the conventions of its language.
+
+Every digit of a text is in one number, those in words, exponents and circles included, so that
+nothing is left that a model would have to copy by itself.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from model.text.numbers.conventions import CURRENCIES, SPACES, Conventions, conventions
+from model.text.numbers.values import (
+    Clock,
+    Compound,
+    Date,
+    Number,
+    Ordinal,
+    Quantity,
+    Unchanged,
+    Value,
+)
+from model.text.numbers.words import suffixes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["DIGIT_LIKE", "find", "has_digits"]
+
+DIGIT_LIKE = (
+    "\xb2\xb3\xb9\xbc-\xbe\u2070\u2074-\u2079\u2080-\u2089\u2150-\u215f\u2189\u2460-\u249b\u24ea"
+    "\u3251-\u325f\u32b1-\u32cb\u3358-\u3370\u3378\u3379\u339f-\u33a6\u33a8\u33af\u33e0-\u33fe"
+    "\U0001f100-\U0001f10a"
+)
+"""Characters, as ranges of a pattern, that are no digits but have them in their compatibility
+decomposition (NFKC), which is what most vocabularies read."""
+
+_MARKS = ".,'\u2019\u066b\u066c"
+_JOINTS = "/:\xd7\u2010-\u2015\u2212-"
+"""Signs between numbers that are read together."""
+_DIGIT = re.compile(rf"[\d{DIGIT_LIKE}]")
+
+
+def _cluster(spaced: str) -> re.Pattern[str]:
+    """What is read together, with `spaced` for groups of digits with spaces between them.
+
+    Each character is looked at a bounded number of times.
+    """
+    part = rf"(?:[1-9]\d{{0,2}}(?:{spaced})(?:[.,]\d+)?|\d++(?:[{_MARKS}]\d++)*+)"
+    return re.compile(
+        rf"{part}(?:[{_JOINTS}]{part})*+(?:[eE][-+]?\d++(?!\w)|[{DIGIT_LIKE}]++)?"
+        rf"|[{DIGIT_LIKE}]++"
+    )
+
+
+_GROUPS_BY_SPACE = _cluster(rf"(?:[ {SPACES}]\d{{3}}(?!\d))++")
+_GROUPS_BY_SIGN = _cluster(
+    rf"(?:[{SPACES}]\d{{3}}(?!\d))++|(?:\ 000(?!\d))++|(?:\ \d{{3}}(?!\d)){{2,}}+"
+)
+"""A usual space may as well part two numbers: one group is not enough."""
+
+_MOST_CHARACTERS = 64
+"""Of a number that is understood; a longer one is no value that anybody writes out."""
+_MOST_PARTS = 4
+"""Of what is joined by signs."""
+_MOST_NUMBERS = 200
+"""Of a text that are understood: no model reads more at once, and lists of digits cost little."""
+_MOST_REMEMBERED = 4096
+_SHORT = 24
+"""Characters of what is remembered."""
+
+_SIGN_BEFORE = re.compile(r"(?<![^\s(\[{\"'\u201c\u201e\xab\u2018|=~<>\u2248])[-+\xb1\u2212\u2013]")
+_SIGNS = frozenset("-+\xb1\u2212\u2013")
+_ANY_SPACE = frozenset(f" {SPACES}")
+_POINT_BEFORE = re.compile(r"(?<![\w.])\.")
+_CURRENCIES = "".join(sorted(CURRENCIES))
+_UNIT = re.compile(rf"[ {SPACES}]?([%\u2030\u066a{_CURRENCIES}])(?![\w{_CURRENCIES}])")
+_CURRENCY_BEFORE = re.compile(rf"(?:(?<![^\W\d_])[A-Z]{{1,3}})?[{_CURRENCIES}][ {SPACES}]?\Z")
+_MOST_BEFORE = len("US$ ")
+_APOSTROPHES = re.compile(r"([1-9]\d{0,2}(?:'\d{3})+|[1-9]\d{0,2}(?:\u2019\d{3})+)(?:[.,](\d+))?")
+_CLOCK = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d))?")
+_HOUR = re.compile(r"([01]?[0-9]|2[0-4])(?:[.:]([0-5][0-9]))?")
+_JOINT = re.compile(rf"[{_JOINTS}]")
+_OF_NAME = re.compile("[A-Z_a-z\xaa\xb5\xba\xc0-\xd6\xd8-\xf6\xf8-\u052f]")
+"""Before a digit, as in MP3, v2.5 and CO\u2082. Scripts without spaces between words have none."""
+
+
+def has_digits(text: str) -> bool:
+    """Whether there may be numbers in a text."""
+    return _DIGIT.search(text) is not None
+
+
+def find(text: str, language: str) -> list[Number]:
+    """All numbers of a text, in order; each of its digits is in one of them.
+
+    Args:
+        text: a sentence, or a longer text.
+        language: its code; of a language that CLDR does not know all numbers are `Unchanged`.
+    """
+    if not _DIGIT.search(text):
+        return []
+    rules = conventions(language)
+    if rules is None:
+        return _unchanged(text, 0)
+    numbers = list(islice(_numbers(text, rules), _MOST_NUMBERS))
+    return numbers + _unchanged(text, numbers[-1].end)
+
+
+def _unchanged(text: str, begin: int) -> list[Number]:
+    """All numbers from a place on, as they are."""
+    return [
+        Number(match.start(), match.end(), match[0], Unchanged())
+        for match in _GROUPS_BY_SIGN.finditer(text, begin)
+    ]
+
+
+def _numbers(text: str, rules: Conventions) -> Iterator[Number]:
+    pattern = _GROUPS_BY_SPACE if rules.groups_by_space else _GROUPS_BY_SIGN
+    at = 0
+    while (match := pattern.search(text, at)) is not None:
+        last = at
+        begin, at = match.span()
+        written = match[0]
+        before = text[begin - 1 : begin]
+        if before and _OF_NAME.match(before):
+            yield Number(begin, at, written, Unchanged())
+            continue
+        value = (_remembered if len(written) <= _SHORT else _value)(written, rules)
+        if before == "." == rules.decimal and begin > last and written.isdecimal():
+            value, begin = _with_point(text, begin, value)
+            before = text[begin - 1 : begin]
+        behind = text[at : at + 1]
+        if behind in _ANY_SPACE:
+            behind = text[at + 1 : at + 2]
+        if not behind.isdecimal() and (behind or "." in written):
+            value, at = _with_suffix(text, begin, at, value, rules)
+        if before in _ANY_SPACE:
+            before = text[begin - 2 : begin - 1] if begin > last + 1 else ""
+        if (before in _SIGNS or before in CURRENCIES) and isinstance(value, Quantity):
+            value, begin = _with_prefix(text, last, begin, value)
+        yield Number(begin, at, text[begin:at], value)
+
+
+def _with_point(text: str, begin: int, value: Value) -> tuple[Value, int]:
+    """Digits with a decimal point before them, if that is what it is, and where that begins."""
+    if isinstance(value, Quantity) and _POINT_BEFORE.match(text, begin - 1):
+        return Quantity("", value.whole, native=value.native), begin - 1
+    return value, begin
+
+
+def _with_prefix(text: str, last: int, begin: int, value: Quantity) -> tuple[Quantity, int]:
+    """A quantity with what stands before it, behind `last`, and where that begins."""
+    if not value.unit and text[begin - 1] not in "-+(":
+        first = max(last, begin - _MOST_BEFORE)
+        if unit := _CURRENCY_BEFORE.search(text[first:begin]):
+            begin = first + unit.start()
+            value = value._replace(unit=unit[0].rstrip())
+    if begin > last and _SIGN_BEFORE.match(text, begin - 1):
+        begin -= 1
+        value = value._replace(sign=text[begin])
+    return value, begin
+
+
+def _with_suffix(
+    text: str, begin: int, end: int, value: Value, rules: Conventions
+) -> tuple[Value, int]:
+    """What a number is with what follows it, and where that ends."""
+    if isinstance(value, Quantity) and (unit := _UNIT.match(text, end)):
+        return value._replace(unit="%" if unit[1] == "\u066a" else unit[1]), unit.end()
+    if end - begin > len("00:00:00") or not isinstance(value, Quantity | Clock | Unchanged):
+        return value, end
+    known = suffixes(rules.language)
+    written = text[begin:end]
+    clock = _clock(written)
+    if clock is not None:
+        if known.half and (half := known.half.match(text, end)) and 1 <= int(clock.hour) <= 12:
+            return clock._replace(half=half[1][0].lower() + "m"), half.end()
+        if known.hour and (hour := known.hour.match(text, end)):
+            if not hour["minutes"]:
+                return clock, hour.end("within")
+            if not clock.minutes:
+                return clock._replace(minutes=(hour["minutes"],)), hour.end("minutes")
+        if known.clock_before and known.clock_before.search(text, max(0, begin - 8), begin):
+            return clock, end
+    if known.ordinal and written.isdecimal() and (ordinal := known.ordinal.match(text, end)):
+        return Ordinal(_ascii(written)), ordinal.end()
+    return value, end
+
+
+def _clock(written: str) -> Clock | None:
+    """A time of day in digits, if something else says that it is one."""
+    match = _HOUR.fullmatch(written)
+    return match and Clock(match[1], (match[2],) if match[2] else ())
+
+
+def _value(written: str, rules: Conventions) -> Value:
+    """What digits and the signs between them mean."""
+    if written.isdecimal() and written.isascii():
+        return Quantity(written)
+    if len(written) > _MOST_CHARACTERS or not written[-1].isdecimal():
+        return Unchanged()
+    text = _ascii(written)
+    native = text != written
+    if (clock := _CLOCK.fullmatch(text)) is not None:
+        return Clock(clock[1], tuple(part for part in clock.groups()[1:] if part))
+    if (date := _date(text, rules)) is not None:
+        return date
+    texts = _JOINT.split(text)
+    if len(texts) > _MOST_PARTS:
+        return Unchanged()
+    parts: list[Quantity] = []
+    for each in texts:
+        quantity = _quantity(each, native, rules)
+        if quantity is None:
+            return Unchanged()
+        parts.append(quantity)
+    if len(parts) == 1:
+        return parts[0]
+    return Compound(tuple(parts), tuple(_JOINT.findall(text)))
+
+
+_remembered = lru_cache(_MOST_REMEMBERED)(_value)
+
+
+def _ascii(text: str) -> str:
+    """`text` with ASCII digits."""
+    if text.isascii():
+        return text
+    return "".join(str(unicodedata.decimal(sign)) if sign.isdecimal() else sign for sign in text)
+
+
+def _quantity(text: str, native: bool, rules: Conventions) -> Quantity | None:
+    """A number by the conventions of its language; None if it is not written by them."""
+    if text.isdecimal():
+        return Quantity(text, native=native)
+    # The signs of Arabic are of one meaning only.
+    decimal, group = rules.decimal, rules.group
+    if "\u066b" in text or "\u066c" in text:
+        decimal, group = "\u066b", "\u066c"
+    if match := _APOSTROPHES.fullmatch(text):
+        return Quantity(_digits(match[1]), match[2] or "", True, native)
+    whole, found, fraction = text.partition(decimal)
+    if found and not fraction.isdecimal():
+        return None
+    if whole.isdecimal():
+        return Quantity(whole, fraction, native=native)
+    marks = {sign for sign in whole if not sign.isdecimal()}
+    if len(marks) > 1:
+        return None
+    mark = marks.pop()
+    if mark != group and not mark.isspace():
+        return None
+    groups = whole.split(mark)
+    if groups[0][0] == "0" or len(groups[0]) > 3 or len(groups[-1]) != 3:
+        return None
+    widths = set(map(len, groups[1:-1]))
+    if widths <= {3} or (widths == {2} and len(groups[0]) < 3 and mark == ","):
+        return Quantity("".join(groups), fraction, True, native)
+    return None
+
+
+def _digits(text: str) -> str:
+    return "".join(filter(str.isdecimal, text))
+
+
+def _date(text: str, rules: Conventions) -> Date | None:
+    """A day in the order of the language; None if it is none, or could as well be another one."""
+    parts = text.split(rules.date_mark) if rules.date_order else []
+    if len(parts) != 3 or not all(map(str.isdecimal, parts)):
+        return None
+    of = dict(zip(rules.date_order, parts, strict=True))
+    day, month, year = of["d"], of["m"], of["y"]
+    if len(year) != 4 or max(len(day), len(month)) > 2 or year[0] not in "12":
+        return None
+    if rules.date_order == "ymd" and rules.date_mark == "-":
+        return None  # as ISO 8601 has it: it is the same everywhere
+    if not rules.date_certain:
+        if int(month) > 12:
+            day, month = month, day
+        elif int(day) <= 12 and day != month:
+            return None
+    if not (1 <= int(day) <= 31 and 1 <= int(month) <= 12):
+        return None
+    return Date(day, month, year)

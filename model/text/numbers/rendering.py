@@ -1,0 +1,185 @@
+"""How a target language writes the value of a number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from model.text.numbers.conventions import Conventions, conventions
+from model.text.numbers.values import Clock, Compound, Date, Number, Ordinal, Quantity
+from model.text.numbers.words import number_words, ordinals, range_word, unit_names
+
+__all__ = ["spellings", "written"]
+
+_MOST_FORMS = 24
+_DASHES = ("-", "\u2013")
+_RATES = "%\u2030"
+
+
+def written(number: Number, target: str) -> tuple[str, ...]:
+    """How a number may be written in a language: the usual form first, at least one, each once.
+
+    What has no value, or a target that CLDR does not know, leaves it as it stands.
+    """
+    return tuple(dict.fromkeys(spellings(number, target).values()))
+
+
+def spellings(number: Number, target: str) -> dict[str, str]:
+    """What a model may write for a number, and which form of `written` is meant by that.
+
+    A form can be spelt with other spaces, or with a sign on its other side.
+    """
+    rules = conventions(target)
+    if rules is None:
+        return {number.text: number.text}
+    forms: dict[str, str] = {}
+    for form, *others in _forms(number, rules):
+        for each in (form, *others):
+            forms.setdefault(each, form)
+    return dict(list(forms.items())[:_MOST_FORMS]) or {number.text: number.text}
+
+
+def _forms(number: Number, rules: Conventions) -> Iterator[tuple[str, ...]]:
+    """Forms of a number, each with its other spellings behind it."""
+    match number.value:
+        case Quantity() as value:
+            yield from _quantity(value, rules)
+        case Compound() as value:
+            yield from _compound(value, rules)
+        case Clock() as value:
+            yield from ((form,) for form in _clock(value, rules))
+        case Date() as value:
+            yield tuple(_date(value, rules))
+        case Ordinal() as value:
+            yield from ((form,) for form in ordinals(value.digits, rules.language))
+
+
+def _quantity(value: Quantity, rules: Conventions) -> Iterator[tuple[str, ...]]:
+    plain = [value.sign + each for each in _plain(value, rules)]
+    if value.unit:
+        for each in plain:
+            yield tuple(_with_unit(each.removeprefix(value.sign), value, rules))
+        for name in unit_names(value.unit, rules.language):
+            yield from ((f"{each} {name}",) for each in plain)
+        return
+    yield from ((each,) for each in plain)
+    if value.whole.isdecimal() and value == Quantity(str(int(value.whole))):
+        words = number_words(rules.language)
+        if 2 <= int(value.whole) < len(words):
+            yield from ((word,) for word in words[int(value.whole)])
+
+
+def _with_unit(number: str, value: Quantity, rules: Conventions) -> Iterator[str]:
+    unit, sign = value.unit, value.sign
+    pattern = rules.percent if unit in _RATES else rules.currency
+    yield sign + pattern.format(number=number, unit=unit)
+    yield f"{sign}{number} {unit}"
+    yield f"{sign}{number}{unit}"
+    if unit not in _RATES:
+        yield f"{unit}{sign}{number}"
+        yield f"{unit} {sign}{number}"
+        yield f"{sign}{unit}{number}"
+        yield f"{sign}{unit} {number}"
+
+
+def _plain(value: Quantity, rules: Conventions) -> Iterator[str]:
+    """The number itself, without what stands around it."""
+    if rules.digits:
+        native = str.maketrans("0123456789", rules.digits)
+        for each in _in_digits(value, rules.native_decimal, rules.native_group, rules):
+            yield each.translate(native)
+    yield from _in_digits(value, rules.decimal, rules.group, rules)
+
+
+def _in_digits(value: Quantity, decimal: str, group: str, rules: Conventions) -> Iterator[str]:
+    fraction = decimal + value.fraction if value.fraction else ""
+    plain = (value.whole or "0") + fraction
+    if not value.grouped:
+        yield plain
+        return
+    grouped = _grouped(value.whole, group, rules.two_after_three) + fraction
+    if len(value.whole) < rules.least_grouped:
+        yield plain
+        yield grouped
+    else:
+        yield grouped
+        if len(value.whole) == 4:
+            yield plain
+
+
+def _grouped(digits: str, mark: str, two_after_three: bool) -> str:
+    end = len(digits) - 3
+    width = 2 if two_after_three else 3
+    groups = [digits[max(0, at - width) : at] for at in range(end, 0, -width)]
+    return mark.join((*reversed(groups), digits[end:]))
+
+
+def _compound(value: Compound, rules: Conventions) -> Iterator[tuple[str, ...]]:
+    parts = [next(_plain(part, rules)) for part in value.parts]
+    same = _joined(parts, value.signs)
+    if len(parts) != 2:
+        yield (same,)
+        return
+    [sign] = value.signs
+    dashed = [_joined(parts, (dash,)) for dash in _DASHES]
+    short = all(len(part.whole) <= 2 and not part.fraction for part in value.parts)
+    if sign in _DASHES:
+        yield (same, *dashed)
+        if (word := range_word(rules.language)) is not None:
+            yield (f"{parts[0]} {word} {parts[1]}",)
+        if short and rules.language == "de":
+            yield (_joined(parts, (":",)),)
+    else:
+        yield (same,)
+        if sign == ":" and short and rules.language != "de":
+            yield tuple(dashed)
+
+
+def _joined(parts: list[str], signs: tuple[str, ...]) -> str:
+    return parts[0] + "".join(sign + part for sign, part in zip(signs, parts[1:], strict=True))
+
+
+def _clock(value: Clock, rules: Conventions) -> Iterator[str]:
+    hour = int(value.hour)
+    if value.half:
+        hour = hour % 12 + 12 * (value.half == "pm")
+    full = value.hour if not value.half else str(hour)
+    rest = value.minutes
+    if not (value.half and rules.half_days):
+        yield from _full_clock(full, rest, rules)
+        if len(full) == 2 and full[0] == "0":
+            yield from _full_clock(full[1], rest, rules)
+    if rules.language == "en" and (value.half or hour >= 13 or hour == 0) and hour < 24:
+        half = "am" if hour < 12 else "pm"
+        short = ":".join((str(hour % 12 or 12), *rest))
+        for name in (half, f"{half[0]}.m.", half.upper()):
+            yield f"{short} {name}"
+            if not rest:
+                yield f"{short}:00 {name}"
+        yield f"{short}{half}"
+    if value.half and rules.half_days:
+        yield from _full_clock(full, rest, rules)
+
+
+def _full_clock(hour: str, minutes: tuple[str, ...], rules: Conventions) -> Iterator[str]:
+    if not minutes:
+        yield hour
+        minutes = ("00",)
+    for mark in dict.fromkeys((rules.clock_mark, ":")):
+        yield mark.join((hour, *minutes))
+    if rules.language in ("fr", "pt") and len(minutes) == 1:
+        yield f"{hour}h" if minutes == ("00",) else f"{hour}h{minutes[0]}"
+
+
+def _date(value: Date, rules: Conventions) -> Iterator[str]:
+    same_everywhere = int(value.day) > 12 or value.day == value.month
+    parts = {"d": value.day, "m": value.month, "y": value.year}
+    if rules.date_order and (rules.date_certain or same_everywhere):
+        order = rules.date_order
+        if order == "ymd":
+            parts |= {"d": value.day.zfill(2), "m": value.month.zfill(2)}
+        yield rules.date_mark.join(parts[part] for part in order)
+    if not rules.date_certain:
+        # With dots it is the day that comes first, whoever reads it.
+        if same_everywhere:
+            yield "/".join(value)
+        yield ".".join(value)

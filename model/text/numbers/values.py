@@ -1,0 +1,74 @@
+"""What numbers mean: the values that recognition finds and rendering writes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+__all__ = ["Clock", "Compound", "Date", "Number", "Ordinal", "Quantity", "Unchanged", "Value"]
+
+
+class Quantity(NamedTuple):
+    """A whole or decimal number."""
+
+    whole: str
+    """ASCII digits, leading zeros as written; empty in ".5"."""
+    fraction: str = ""
+    """ASCII digits behind the decimal sign; empty for whole numbers."""
+    grouped: bool = False
+    """Whether the digits of `whole` are written in groups."""
+    native: bool = False
+    """Whether it is written in other digits than ASCII's."""
+    sign: str = ""
+    """Before it, as written: "-", "+", "\u00b1" and the like."""
+    unit: str = ""
+    """With it: "%", "\u2030" or the sign of a currency."""
+
+
+class Ordinal(NamedTuple):
+    """A place in an order, as 3rd."""
+
+    digits: str
+
+
+class Clock(NamedTuple):
+    """A time of day."""
+
+    hour: str
+    """One or two digits: 0 to 24, or 1 to 12 with `half`."""
+    minutes: tuple[str, ...] = ()
+    """Two digits each: minutes, and perhaps seconds."""
+    half: str = ""
+    """"am" or "pm" if the text tells the halves of a day apart."""
+
+
+class Date(NamedTuple):
+    """A day of the calendar in digits, each part as it is padded."""
+
+    day: str
+    month: str
+    year: str
+
+
+class Unchanged(NamedTuple):
+    """Digits, and signs between them, that are not written as their language writes a value."""
+
+
+class Compound(NamedTuple):
+    """Numbers with signs between them, as in ranges, ratios and scores."""
+
+    parts: tuple[Quantity, ...]
+    signs: tuple[str, ...]
+    """One fewer."""
+
+
+Value: TypeAlias = Quantity | Ordinal | Clock | Date | Compound | Unchanged
+
+
+class Number(NamedTuple):
+    """A number of a text, from `begin` to `end`."""
+
+    begin: int
+    end: int
+    text: str
+    """What stands there."""
+    value: Value

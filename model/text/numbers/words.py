@@ -1,0 +1,166 @@
+"""What stands around digits, language by language: ordinals, times of day, and short words."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+__all__ = ["Suffixes", "number_words", "ordinals", "range_word", "suffixes", "unit_names"]
+
+_NEITHER = r"(?!\w)"
+_HALF = re.compile(rf"[ \u00a0\u202f]?([AaPp]\.[Mm]\.|[AaPp][Mm]){_NEITHER}")
+_DOT = re.compile(r"(?<!\d{4})\.(?=[ \u00a0][^\W\d_])")
+_ORDINALS = {
+    "en": re.compile(rf"(?:st|nd|rd|th|ST|ND|RD|TH){_NEITHER}"),
+    "fr": re.compile(rf"(?:er|re|\xe8re|e|\xe8me|nde?){_NEITHER}"),
+    "nl": re.compile(rf"(?:ste|de|e){_NEITHER}"),
+    "sv": re.compile(rf":[ae]{_NEITHER}"),
+    "ru": re.compile(r"-(?:\u0439|\u044f|\u0435|\u0433\u043e|\u043c\u0443|\u043c|\u0445"
+                     r"|\u043e\u0439|\u0430\u044f|\u043e\u0435|\u043e\u0433\u043e)(?!\w)"),
+    **dict.fromkeys(("pt", "es", "gl", "it"), re.compile("\\.?[\xba\xaa]")),
+    **dict.fromkeys(
+        ("de", "da", "nb", "nn", "no", "pl", "cs", "sk", "sl", "hr", "fi", "et", "lv", "is", "hu",
+         "tr", "eu"),
+        _DOT,
+    ),
+}  # fmt: skip
+_UHR = re.compile(r"(?P<within>)[ \u00a0\u202f]?Uhr(?!\w)(?P<minutes>(?!))?")
+_H = re.compile(r"(?P<within>[ \u00a0\u202f]?h)(?:[ \u00a0\u202f]?(?P<minutes>[0-5]\d))?(?!\w)")
+_HOURS = {"de": _UHR, **dict.fromkeys(("fr", "pt", "es", "it", "gl", "ca", "ro"), _H)}
+_CLOCK_BEFORE = {
+    "pt": re.compile(r"(?<!\w)(?:[\xe0\xc0]s|das|[\xe0\xc0]) $"),
+    "es": re.compile(r"(?<!\w)las $"),
+    "it": re.compile(r"(?<!\w)(?:ore|alle|dalle) $"),
+    "da": re.compile(r"(?<!\w)kl\.? $"),
+    "nb": re.compile(r"(?<!\w)kl\.? $"),
+    "sv": re.compile(r"(?<!\w)(?:kl\.?|klockan) $"),
+    "fi": re.compile(r"(?<!\w)(?:klo|kello) $"),
+}
+
+
+class Suffixes(NamedTuple):
+    """Patterns of what follows digits; None where a language has none."""
+
+    ordinal: re.Pattern[str] | None
+    half: re.Pattern[str] | None
+    """The halves of a day."""
+    hour: re.Pattern[str] | None
+    """What says that digits are an hour; `within` is a part of the number, as are `minutes`."""
+    clock_before: re.Pattern[str] | None
+    """Of what stands before a time of day."""
+
+
+@lru_cache(maxsize=512)
+def suffixes(language: str) -> Suffixes:
+    """Those of a language."""
+    return Suffixes(
+        ordinal=_ORDINALS.get(language),
+        half=_HALF if language == "en" else None,
+        hour=_HOURS.get(language),
+        clock_before=_CLOCK_BEFORE.get(language),
+    )
+
+
+_RANGE_WORDS = {
+    "en": "to", "de": "bis", "pt": "a", "fr": "\xe0", "es": "a", "it": "a", "nl": "tot",
+    "sv": "till", "da": "til", "nb": "til", "pl": "do", "ru": "\u0434\u043e", "cs": "a\u017e",
+}  # fmt: skip
+
+
+def range_word(language: str) -> str | None:
+    """What a language says between the ends of a range."""
+    return _RANGE_WORDS.get(language)
+
+
+_NUMBER_WORDS = {
+    "en": "zero one two three four five six seven eight nine ten eleven twelve",
+    "de": "null eins zwei drei vier f\xfcnf sechs sieben acht neun zehn elf zw\xf6lf",
+    "pt": "zero um dois|duas tr\xeas quatro cinco seis sete oito nove dez onze doze",
+    "fr": "z\xe9ro un deux trois quatre cinq six sept huit neuf dix onze douze",
+    "es": "cero uno dos tres cuatro cinco seis siete ocho nueve diez once doce",
+    "it": "zero uno due tre quattro cinque sei sette otto nove dieci undici dodici",
+    "nl": "nul een twee drie vier vijf zes zeven acht negen tien elf twaalf",
+}
+
+
+@lru_cache(maxsize=512)
+def number_words(language: str) -> tuple[tuple[str, ...], ...]:
+    """The words of a language for 0 to 12, or nothing."""
+    words = _NUMBER_WORDS.get(language, "").split()
+    return tuple(tuple(word.split("|")) for word in words)
+
+
+_FIRST_TO_TWELFTH = {
+    "en": "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth",
+    "de": "erste zweite dritte vierte f\xfcnfte sechste siebte achte neunte zehnte elfte "
+    "zw\xf6lfte",
+    "pt": "primeiro|primeira segundo|segunda terceiro|terceira quarto|quarta quinto|quinta "
+    "sexto|sexta s\xe9timo|s\xe9tima oitavo|oitava nono|nona d\xe9cimo|d\xe9cima",
+}
+_ROMAN = frozenset(("pt", "es", "fr", "it", "ro", "pl", "ru", "ca", "gl"))
+"""Languages that count centuries, kings and congresses in Roman numerals."""
+_ENGLISH_ENDINGS = {1: "st", 2: "nd", 3: "rd"}
+
+
+def ordinals(digits: str, language: str) -> tuple[str, ...]:
+    """How a language writes an ordinal, the most usual first; digits alone if it is not known."""
+    value = int(digits)
+    number = str(value)
+    forms: list[str] = []
+    if language == "en":
+        teen = value % 100 in (11, 12, 13)
+        forms += [number + ("th" if teen else _ENGLISH_ENDINGS.get(value % 10, "th"))]
+    elif language == "fr":
+        forms += ["1er", "1re"] if value == 1 else [f"{number}e", f"{number}\xe8me"]
+    elif language in ("pt", "es", "gl", "it"):
+        forms += [number + each for each in ("\xba", "\xaa", ".\xba", ".\xaa")]
+    elif language == "nl":
+        forms += [f"{number}e", f"{number}ste", f"{number}de"]
+    elif language == "sv":
+        forms += [number + (":a" if value % 10 in (1, 2) and value % 100 not in (11, 12) else ":e")]
+    elif language == "ru":
+        forms += [f"{number}-{end}" for end in ("\u0439", "\u044f", "\u0435", "\u0433\u043e",
+                                                "\u043c", "\u0445")]  # fmt: skip
+    elif language in ("zh", "ja"):
+        forms += [f"\u7b2c{number}"]
+    elif _ORDINALS.get(language) is _DOT:
+        forms += [f"{number}."]
+    forms.append(number)
+    words = _FIRST_TO_TWELFTH.get(language, "").split()
+    if 1 <= value <= len(words):
+        for word in words[value - 1].split("|"):
+            forms += (
+                [word + end for end in ("", "n", "r", "s", "m")] if language == "de" else [word]
+            )
+    if language in _ROMAN and 1 <= value <= 39:
+        forms.append(_roman(value))
+    return tuple(forms)
+
+
+def _roman(value: int) -> str:
+    tens, ones = divmod(value, 10)
+    return "X" * tens + ("", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX")[ones]
+
+
+_CURRENCY_NAMES = {
+    "en": {"$": "dollars", "\u20ac": "euros", "\xa3": "pounds"},
+    "de": {"$": "Dollar", "\u20ac": "Euro", "\xa3": "Pfund"},
+    "pt": {"$": "d\xf3lares", "\u20ac": "euros", "\xa3": "libras"},
+    "fr": {"$": "dollars", "\u20ac": "euros", "\xa3": "livres"},
+    "es": {"$": "d\xf3lares", "\u20ac": "euros", "\xa3": "libras"},
+    "it": {"$": "dollari", "\u20ac": "euro", "\xa3": "sterline"},
+    "nl": {"$": "dollar", "\u20ac": "euro", "\xa3": "pond"},
+}
+_PERCENT = {
+    "en": "percent|per cent", "de": "Prozent", "pt": "por cento", "fr": "pour cent",
+    "es": "por ciento", "it": "per cento", "nl": "procent", "sv": "procent", "da": "procent",
+}  # fmt: skip
+
+
+def unit_names(unit: str, language: str) -> tuple[str, ...]:
+    """What a language calls a percent sign or the sign of a currency, for many; else nothing."""
+    if unit == "%":
+        return tuple(filter(None, _PERCENT.get(language, "").split("|")))
+    name = _CURRENCY_NAMES.get(language, {}).get(unit)
+    return () if name is None else (name,)

@@ -1,0 +1,440 @@
+"""A sentence as runs: what of it is not the model's to translate, and where that is in the end.
+
+A run is a string that stays as it is, a number, a term. For what stays as it is the encoder reads a
+mark: a placeholder where a model has been trained with them, else a letter and a digit, which
+models copy. Numbers and terms it reads as they are. Of each run the search gets a phrase
+(model/decoding/run_phrases.py), which it writes once; where it has, the final string is put.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from itertools import accumulate
+from typing import NamedTuple
+
+from model.text.tokenizer import Tokenizer
+from model.text.vocabulary import PLACEHOLDERS
+from model.text.words import Span
+
+__all__ = [
+    "NO_RUNS",
+    "Part",
+    "Reading",
+    "Rendered",
+    "Replaced",
+    "Run",
+    "RunReader",
+    "Runs",
+    "combined",
+    "read",
+]
+
+_WITHOUT_SPACES = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef"
+    "\U00020000-\U0003ffff]"
+)
+_CLOSES = ".,;:!?)]}\u2026\u201d\u00bb"
+
+
+class Run(NamedTuple):
+    """A part of a sentence that is not the model's to translate."""
+
+    begin: int
+    end: int
+    """Behind the last character."""
+    read_as: str | None = None
+    """What the encoder reads for it; None: a mark."""
+    forms: tuple[str, ...] = ()
+    """What the model may write for it; none: the mark."""
+    final: str | None = None
+    """What stands in the translation, whatever form was written; None: that form."""
+    required: bool = True
+    """Whether no translation ends without it."""
+    finals: tuple[str, ...] = ()
+    """What stands in the translation for each of `forms`; none: the form."""
+
+
+Runs = Sequence[Run]
+"""In the order of the sentence, none overlapping another."""
+NO_RUNS: Runs = ()
+
+
+class Reading(NamedTuple):
+    """A sentence as an encoder reads it."""
+
+    text: str
+    """What is tokenised."""
+    sentence: str
+    all_caps: bool = False
+    """Small letters are read, and the translation is put into capitals."""
+    runs: tuple[Run, ...] = ()
+    """Those of the sentence that are read as such."""
+    places: tuple[Span, ...] = ()
+    """Where in `text` each is."""
+    forms: tuple[tuple[str, ...], ...] = ()
+    """What may be written for each."""
+
+
+class Part(NamedTuple):
+    """A part of a translation."""
+
+    begin: int
+    end: int
+    first: int
+    """Of the tokens that have written it."""
+    last: int
+    """Behind the last of them."""
+    run: int | None
+    """Which of the runs, if it is one."""
+
+
+class Written(NamedTuple):
+    """Where a target has a run: its tokens in [begin, end)."""
+
+    begin: int
+    end: int
+    run: int
+    """Its number; -1 for a mark of none, which is left out."""
+
+
+class Replaced(NamedTuple):
+    """Tokens of a target in whose place another string is put."""
+
+    source: Span
+    """What it stands for in the source."""
+    final: str
+    first: int
+    """Of the tokens."""
+    last: int
+    """Behind the last of them."""
+
+
+class Rendered(NamedTuple):
+    """A translation with the final strings of its runs, and where it is from."""
+
+    text: str
+    parts: tuple[Part, ...]
+    """In order; white space between them is in none. What was lost has no tokens."""
+    all_caps: bool = False
+    """Whether all but runs is in capitals."""
+
+
+def combined(*kinds: Runs) -> Runs:
+    """The runs of several kinds: of those that overlap, those of the kind given first."""
+    given = [runs for runs in kinds if runs]
+    if len(given) < 2:
+        return given[0] if given else NO_RUNS
+    chosen = list(given[0])
+    for runs in given[1:]:
+        begins = [run.begin for run in chosen]
+        added = []
+        for run in runs:
+            place = bisect_left(begins, run.end)
+            if place == 0 or chosen[place - 1].end <= run.begin:
+                added.append(run)
+        chosen = sorted([*chosen, *added])
+    return chosen
+
+
+class RunReader:
+    """Reads sentences with runs, and puts translations together. Safe to use from several threads.
+
+    Args:
+        tokenizer: the model's.
+        placeholders: whether the model was trained with them.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, *, placeholders: bool) -> None:
+        self._tokenizer = tokenizer
+        self._placeholders = PLACEHOLDERS if placeholders and tokenizer.has_placeholders else ()
+
+    @cached_property
+    def marks(self) -> tuple[str, ...]:
+        """What may be read for a run, those to be taken first first; of some vocabularies none."""
+        return (*self._placeholders, *self._tokenizer.stand_ins)
+
+    def chosen(self, runs: Runs) -> Runs:
+        """Those of `runs` that can be read: all, or the longest ones where there are more than
+        marks."""
+        marked = [number for number, run in enumerate(runs) if run.read_as is None]
+        if len(marked) <= len(self.marks):
+            return runs
+        marked.sort(key=lambda number: runs[number].begin - runs[number].end)
+        left_out = set(marked[len(self.marks) :])
+        return [run for number, run in enumerate(runs) if number not in left_out]
+
+    def read(
+        self, sentence: str, runs: Runs, *, read_as: dict[int, str], all_caps: bool = False
+    ) -> Reading:
+        """`sentence` as the encoder reads it.
+
+        Args:
+            sentence: without white space at its ends.
+            runs: of it, as many as `chosen` lets.
+            read_as: signs that the vocabulary lacks, and others that say the same.
+            all_caps: whether it is read in small letters.
+        """
+        # What the sentence has itself would be one of its own words.
+        marks = (mark for mark in self.marks if mark not in sentence)
+        return read(sentence, runs, marks, read_as, all_caps=all_caps)
+
+    def rendered(
+        self,
+        reading: Reading,
+        token_ids: Sequence[int],
+        spans: Sequence[tuple[int, int, int]],
+        replaced: Sequence[Replaced] = (),
+    ) -> Rendered:
+        """A translation, with each run's final string once: where it was written, and at the end
+        what was lost.
+
+        Args:
+            reading: of the source.
+            token_ids: of the target.
+            spans: begin, end and run of what the search has found written.
+            replaced: what else is put in the place of tokens, apart from those of `spans`.
+        """
+        if replaced:
+            reading, spans = _with_replaced(reading, spans, replaced)
+        surfaces = _Surfaces(self._tokenizer.surfaces(token_ids))
+        found = _with_strays(surfaces, reading, spans)
+        writer = _Writer(reading)
+        at = 0
+        for span in found:
+            writer.write(surfaces, at, span.begin)
+            writer.write(surfaces, span.begin, span.end, span.run)
+            at = span.end
+        writer.write(surfaces, at, len(token_ids))
+        return writer.rendered({span.run for span in found}, len(token_ids))
+
+
+def read(
+    sentence: str,
+    runs: Runs,
+    marks: Iterable[str],
+    read_as: dict[int, str],
+    *,
+    all_caps: bool = False,
+) -> Reading:
+    """`RunReader.read` with `marks`, in their order, as far as they go."""
+    waiting = iter(marks)
+    text, at = "", 0
+    taken: list[Run] = []
+    places: list[Span] = []
+    forms: list[tuple[str, ...]] = []
+    for run in runs:
+        written = run.read_as
+        is_marked = written is None
+        if written is None and (written := next(waiting, None)) is None:
+            continue
+        text += _lowered(sentence[at : run.begin].translate(read_as), all_caps)
+        if is_marked and text[-1:].isalnum():
+            text += " "  # a word's pieces are others where no space stands before it
+        places.append((len(text), len(text) + len(written)))
+        text += written
+        at = run.end
+        if is_marked and sentence[at : at + 1].isalnum():
+            text += " "
+        taken.append(run)
+        forms.append(run.forms or (written,))
+    text += _lowered(sentence[at:].translate(read_as), all_caps)
+    return Reading(text, sentence, all_caps, tuple(taken), tuple(places), tuple(forms))
+
+
+def _lowered(text: str, all_caps: bool) -> str:
+    return text.lower() if all_caps else text
+
+
+def _with_replaced(
+    reading: Reading, spans: Sequence[tuple[int, int, int]], replaced: Sequence[Replaced]
+) -> tuple[Reading, list[tuple[int, int, int]]]:
+    """`reading` and `spans` with a run more for each of `replaced`."""
+    more = [
+        Run(*each.source, read_as="", final=each.final.upper() if reading.all_caps else each.final)
+        for each in replaced
+    ]
+    first = len(reading.runs)
+    numbered = [(each.first, each.last, first + n) for n, each in enumerate(replaced)]
+    return (
+        reading._replace(
+            runs=(*reading.runs, *more),
+            forms=(*reading.forms, *((),) * len(more)),
+        ),
+        sorted([*spans, *numbered]),
+    )
+
+
+class _Surfaces:
+    """What tokens write, in parts that cannot be parted: bytes of one character are one."""
+
+    def __init__(self, surfaces: Sequence[tuple[str, int]]) -> None:
+        self.texts = [text for text, _ in surfaces]
+        self.tokens = [0, *accumulate(count for _, count in surfaces)]
+        """The first token of each, and the number of all."""
+
+    def text(self, first: int, last: int) -> str:
+        """What the tokens from `first` up to `last` write."""
+        return "".join(self.texts[slice(*self._numbers(first, last))])
+
+    def _numbers(self, first: int, last: int) -> tuple[int, int]:
+        return bisect_left(self.tokens, first), bisect_left(self.tokens, last)
+
+    def tokens_of(self, begin: int, end: int) -> Span | None:
+        """The tokens that have written the characters from `begin` up to `end`, and nothing more
+        but white space before."""
+        starts = [0, *accumulate(map(len, self.texts))]
+        first = bisect_left(starts, begin + 1) - 1
+        last = bisect_left(starts, end)
+        if starts[last] != end or self.texts[first][: begin - starts[first]].strip():
+            return None
+        return self.tokens[first], self.tokens[last]
+
+
+def _with_strays(
+    surfaces: _Surfaces, reading: Reading, spans: Sequence[tuple[int, int, int]]
+) -> list[Written]:
+    """`spans`, and marks that the model has written besides: for runs that are left, or else for
+    none (the number -1). No other text has a mark: the source has none of those that are taken."""
+    traced = [Written(*span) for span in spans]
+    marks = {
+        forms[0]: number
+        for number, (run, forms) in enumerate(zip(reading.runs, reading.forms, strict=True))
+        if run.read_as is None and not run.forms
+    }
+    text = "".join(surfaces.texts)
+    pattern = "|".join(map(re.escape, marks))
+    if any(sign in text for sign in PLACEHOLDERS):
+        pattern = f"[{PLACEHOLDERS[0]}-{PLACEHOLDERS[-1]}]{'|' if pattern else ''}{pattern}"
+    if not pattern:
+        return traced
+    taken = {span.run for span in traced}
+    places = [(span.begin, span.end) for span in traced]
+    strays: list[Written] = []
+    for match in re.finditer(pattern, text):
+        tokens = surfaces.tokens_of(*match.span())
+        if tokens is None or any(tokens[0] < end and begin < tokens[1] for begin, end in places):
+            continue
+        number = marks.get(match[0], -1)
+        strays.append(Written(*tokens, -1 if number in taken else number))
+        taken.add(number)
+    return sorted([*traced, *strays])
+
+
+class _Writer:
+    """Puts a translation together, part by part."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._text = ""
+        self._parts: list[Part] = []
+        self._last: int | None = None
+        """The kept run that was written last, with nothing behind it."""
+
+    def write(self, surfaces: _Surfaces, first: int, last: int, run: int | None = None) -> None:
+        """Adds what the tokens from `first` up to `last` say: free text, a run, or (-1) nothing."""
+        if first == last:
+            return
+        text = surfaces.text(first, last)
+        if run == -1:
+            self._text = self._text.rstrip()
+            return
+        if run is None:
+            text = text.upper() if self._reading.all_caps else text
+        elif (final := self._reading.runs[run].final) is not None:
+            text = _with_final(text, self._reading.forms[run], final)
+        else:
+            text = _with_finals(text, self._reading.runs[run])
+        self._add(text, first, last, run)
+
+    def _add(self, text: str, first: int, last: int, run: int | None) -> None:
+        left, last_kept = self._text, self._last
+        # What replaces other words stands where they stood.
+        is_kept = (
+            run is not None
+            and run < len(self._reading.places)
+            and self._reading.runs[run].final is not None
+        )
+        if last_kept is not None and is_kept:
+            text = text if left[-1:].isspace() or text[:1].isspace() else f" {text}"
+        elif is_kept and run is not None:
+            begin = self._reading.runs[run].begin
+            beside = self._reading.sentence[max(0, begin - 1) : begin]
+            left, text = _joint(left, text, beside, left.rstrip()[-1:], closing=_CLOSES)
+        elif last_kept is not None:
+            end = self._reading.runs[last_kept].end
+            beside = self._reading.sentence[end : end + 1]
+            left, text = _joint(left, text, beside, text.lstrip()[:1], closing="")
+        text = text if left else text.lstrip()
+        self._text = left + text
+        if shown := text.strip():
+            begin = len(self._text) - len(text.lstrip())
+            self._parts.append(Part(begin, begin + len(shown), first, last, run))
+            self._last = run if is_kept else None
+
+    def rendered(self, written: set[int], num_tokens: int) -> Rendered:
+        """All parts, with those that are not among `written` at the end."""
+        text = self._text.rstrip()
+        for number, (run, forms) in enumerate(
+            zip(self._reading.runs, self._reading.forms, strict=True)
+        ):
+            if number in written or not run.required:
+                continue
+            lost = (run.finals or forms)[0] if run.final is None else run.final
+            text += f" {lost}" if text else lost
+            begin = len(text) - len(lost)
+            self._parts.append(Part(begin, len(text), num_tokens, num_tokens, number))
+        return Rendered(text, tuple(self._parts), self._reading.all_caps)
+
+
+def _with_final(text: str, forms: Sequence[str], final: str) -> str:
+    """`text`, which has one of `forms` and perhaps marks around it, with `final` instead."""
+    for form in sorted(forms, key=len, reverse=True):
+        if form in text:
+            return text.replace(form, final, 1)
+    return text[: len(text) - len(text.lstrip())] + final
+
+
+def _with_finals(text: str, run: Run) -> str:
+    """`text`, which has one of a run's forms, with what stands for that form."""
+    for form, final in sorted(zip(run.forms, run.finals, strict=False), key=_by_length):
+        if form in text:
+            return text if form == final else text.replace(form, final, 1)
+    return text
+
+
+def _by_length(pair: tuple[str, str]) -> int:
+    return -len(pair[0])
+
+
+def _joint(left: str, right: str, beside: str, other: str, *, closing: str) -> tuple[str, str]:
+    """`left` and `right`, one of which is kept, with or without white space between them.
+
+    What was joined to its kind in the source stays so: <b>5 does, 5 EUR that was EUR5 stays apart.
+    What stood alone does not melt into a word.
+
+    Args:
+        left, right: parts of the translation.
+        beside: what stands in the source beside what is kept, where the other part is.
+        other: the sign of the other part that is beside it now.
+        closing: signs behind which a space stands.
+    """
+    if _alike(beside, other) and not _WITHOUT_SPACES.match(beside):
+        return left.rstrip(), right.lstrip()
+    if not left or left[-1].isspace() or right[:1].isspace() or not other:
+        return left, right
+    alone = not beside.strip() or (left[-1].isalnum() and right[0].isalnum())
+    if alone and (other in closing or (other.isalnum() and not _WITHOUT_SPACES.match(other))):
+        return left, f" {right}"
+    return left, right
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether both are letters, or digits and the like, or other signs, and neither is white."""
+    return bool(one.strip() and other.strip()) and _kind(one) == _kind(other)
+
+
+def _kind(sign: str) -> tuple[bool, bool]:
+    return sign.isalpha(), sign.isnumeric()

@@ -1,0 +1,272 @@
+"""Numbers of many languages, and how others write them."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.text.numbers import find, written
+from model.text.numbers.recognition import DIGIT_LIKE
+from model.text.numbers.values import Clock, Compound, Date, Ordinal, Quantity, Unchanged
+
+_CLDR = {
+    "en": "1,234,567.89", "de": "1.234.567,89", "pt": "1.234.567,89", "es": "1.234.567,89",
+    "it": "1.234.567,89", "nl": "1.234.567,89", "da": "1.234.567,89", "zh": "1,234,567.89",
+    "ja": "1,234,567.89", "ar": "1,234,567.89", "hi": "12,34,567.89", "de-CH": "1’234’567.89",
+    "fr": "1\u202f234\u202f567,89", "pl": "1\xa0234\xa0567,89", "ru": "1\xa0234\xa0567,89",
+    "sv": "1\xa0234\xa0567,89", "fa": "۱٬۲۳۴٬۵۶۷٫۸۹", "bn": "১২,৩৪,৫৬৭.৮৯", "tr": "1.234.567,89",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("target", _CLDR)
+@pytest.mark.parametrize("source", _CLDR)
+def test_a_number_is_read_and_written_as_each_language_does(source: str, target: str) -> None:
+    text = f"x {_CLDR[source]} y"
+
+    (number,) = find(text, source)
+
+    assert isinstance(number.value, Quantity)
+    assert (number.value.whole, number.value.fraction) == ("1234567", "89")
+    assert text[number.begin : number.end] == number.text == _CLDR[source]
+    assert written(number, target)[0] == _CLDR[target]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "text", "forms"),
+    [
+        ("de", "en", "rund 3.400.115 Tonnen", ["3,400,115"]),
+        ("de", "en", "1.000.000.000 Euro", ["1,000,000,000"]),
+        ("de", "en", "12,50 Euro", ["12.50"]),
+        ("de", "en", "etwa 1.500 Leute", ["1,500", "1500"]),
+        ("de", "en", "im Jahr 2024", ["2024"]),
+        ("en", "de", "1,500 people", ["1.500", "1500"]),
+        ("en", "de", "about 1.500 kg", ["1,500"]),
+        ("en", "de", "More than 1000000 people", ["1000000"]),
+        ("en", "es", "1,234 people", ["1234", "1.234"]),
+        ("en", "es", "12,345 people", ["12.345"]),
+        ("en", "pt-PT", "1,234 people", ["1234", "1\xa0234"]),
+        ("en", "fr", "12,345 people", ["12\u202f345"]),
+        ("en", "de", "1,234.5 points", ["1.234,5", "1234,5"]),
+        ("fr", "en", "25 300,5 euros", ["25,300.5"]),
+        ("pl", "en", "ponad 10 000 osób", ["10,000"]),
+        ("ru", "de", "более 1 000 000 человек", ["1.000.000"]),
+        ("sv", "en", "12 345 personer", ["12,345"]),
+        ("de", "en", "etwa 10 000 Leute", ["10,000"]),
+        ("de", "en", "1 234 567 Leute", ["1,234,567"]),
+        ("de-CH", "en", "1’234.50 Franken", ["1,234.50", "1234.50"]),
+        ("de", "en", "1'000'000 Franken", ["1,000,000"]),
+        ("hi", "de", "12,34,567 लोग", ["1.234.567"]),
+        ("en", "hi", "1,234,567 people", ["12,34,567"]),
+        ("en", "de", ".5 litres", ["0,5"]),
+        ("en", "de", "007 and no more", ["007"]),
+        ("de", "en", "0,5 Liter", ["0.5"]),
+        ("ar", "en", "٣٫٥ كيلو", ["3.5"]),
+        ("ar", "en", "١٬٢٣٤ كتاب", ["1,234", "1234"]),
+        ("hi", "en", "२५ लोग", ["25"]),
+        ("ja", "en", "約１２３人", ["123"]),
+        ("en", "fa", "25 people", ["۲۵", "25"]),
+        # With a sign
+        ("de", "en", "bei -5 °C", ["-5"]),
+        ("en", "de", "at −5.5 degrees", ["−5,5"]),
+        ("en", "de", "±3 mm", ["±3"]),
+        ("en", "de", "from 5 -7", ["-7"]),
+        # With a unit
+        ("de", "en", "um 12,5 %", ["12.5%", "12.5 percent", "12.5 per cent"]),
+        ("en", "de", "by 12.5%", ["12,5\xa0%", "12,5 Prozent"]),
+        ("en", "fr", "by 5%", ["5\xa0%", "5 pour cent"]),
+        ("en", "de", "for $318.45", ["318,45\xa0$", "318,45 Dollar"]),
+        ("en", "de", "for €294.10", ["294,10\xa0€", "294,10 Euro"]),
+        ("de", "en", "für 294,10 €", ["€294.10", "294.10 euros"]),
+        ("pt", "en", "custa R$ 1.234,50", ["R$1,234.50", "R$1234.50"]),
+        ("en", "pt", "US$5 only", ["US$\xa05"]),
+        ("en", "de", "at -$5", ["-5\xa0$", "-5 Dollar"]),
+        ("en", "ja", "¥1,000,000", ["¥1,000,000"]),
+        ("en", "de", "EUR 25 each", ["25"]),
+        ("en", "de", "a 5 km walk", ["5", "fünf"]),
+        # Several together
+        ("de", "en", "25-70 Tage", ["25-70", "25 to 70"]),
+        ("en", "de", "pages 25\u201370", ["25\u201370", "25 bis 70", "25:70"]),
+        ("de", "en", "1.500-2.500 Euro", ["1,500-2,500", "1,500 to 2,500"]),
+        ("de", "en", "Maßstab 1:100.000", ["1:100,000"]),
+        ("en", "de", "1/2 cup", ["1/2"]),
+        ("de", "en", "gewann 3:2", ["3:2", "3-2"]),
+        ("en", "de", "won 3-2", ["3-2", "3 bis 2", "3:2"]),
+        # In an order
+        ("en", "de", "the 21st of May", ["21.", "21"]),
+        ("de", "en", "am 3. Oktober", ["3rd", "3", "third"]),
+        ("de", "en", "im 21. Jahrhundert", ["21st", "21"]),
+        ("en", "pt", "the 21st century", ["21º", "21ª", "21.º", "21.ª", "21", "XXI"]),
+        ("pt", "en", "o 4º lugar", ["4th", "4", "fourth"]),
+        ("fr", "en", "le 1er mai", ["1st", "1", "first"]),
+        ("en", "fr", "the 2nd one", ["2e", "2ème", "2", "II"]),
+        ("en", "de", "the 112th time", ["112.", "112"]),
+        ("nl", "en", "de 3e keer", ["3rd", "3", "third"]),
+        ("sv", "en", "den 3:e gången", ["3rd", "3", "third"]),
+        ("es", "en", "el 3.º piso", ["3rd", "3", "third"]),
+        ("it", "en", "il 3º piano", ["3rd", "3", "third"]),
+        ("da", "en", "den 3. maj", ["3rd", "3", "third"]),
+        ("pl", "en", "dnia 3. maja", ["3rd", "3", "third"]),
+        ("ru", "en", "3-й этаж", ["3rd", "3", "third"]),
+        ("en", "zh", "the 3rd floor", ["第3", "3"]),
+        # Times
+        ("de", "en", "um 8.30 Uhr", ["8:30"]),
+        ("da", "en", "kl. 8.30", ["8:30"]),
+        ("en", "da", "at 8:30 am", ["8.30", "8:30"]),
+        ("en", "de", "at 5 pm", ["17", "17:00"]),
+        ("en", "de", "at 5:30 p.m.", ["17:30"]),
+        ("en", "de", "at 12:05 am", ["0:05"]),
+        ("en", "pt", "at 12 pm", ["12", "12:00", "12h"]),
+        ("de", "en", "um 17:30 Uhr",
+         ["17:30", "5:30 pm", "5:30 p.m.", "5:30 PM", "5:30pm"]),
+        ("fr", "en", "à 8h05", ["8:05"]),
+        ("pt", "en", "às 9h", ["9", "9:00"]),
+        # Dates
+        ("de", "en", "am 24.12.2024", ["12/24/2024"]),
+        ("de", "en", "am 3.4.2024", ["3.4.2024"]),
+        ("de", "pt", "am 3.4.2024", ["3/4/2024"]),
+        ("pt", "de", "em 03/04/2024", ["03.04.2024"]),
+        ("en", "de", "on 12/24/2024", ["24.12.2024"]),
+        ("en", "de", "on 24/12/2024", ["24.12.2024"]),
+        ("en", "de", "on 3/4/2024", ["3/4/2024"]),
+        ("de", "ja", "am 3.4.2024", ["2024/04/03"]),
+        ("de", "sv", "am 24.12.2024", ["2024-12-24"]),
+        ("nl", "de", "op 24-12-2024", ["24.12.2024"]),
+        ("en", "de", "on 2024-12-24", ["2024-12-24"]),
+        ("sv", "en", "den 2024-12-24", ["2024-12-24"]),
+        # What its language does not write so
+        ("de", "en", "Fassung 2.5", ["2.5"]),
+        ("de", "en", "3,400,115 Tonnen", ["3,400,115"]),
+        ("en", "de", "1.000.000 people", ["1.000.000"]),
+        ("en", "de", "€294,10", ["294,10"]),
+        ("en", "de", "12,34 or so", ["12,34"]),
+        ("en", "de", "1.2.3", ["1.2.3"]),
+        ("en", "de", "v2.5", ["2.5"]),
+        ("en", "de", "1.5e-3 m", ["1.5e-3"]),
+        ("de", "en", "0.500.000", ["0.500.000"]),
+        ("de", "en", "MP3", ["3"]),
+        ("de", "en", "CO₂", ["₂"]),
+        ("de", "en", "2½ Liter", ["2½"]),
+        ("en", "de", "32.13.2024", ["32.13.2024"]),
+        ("xx", "de", "1,234", ["1,234"]),
+        ("en", "xx", "1,234", ["1,234"]),
+    ],
+)  # fmt: skip
+def test_each_kind(source: str, target: str, text: str, forms: list[str]) -> None:
+    number = find(text, source)[-1]
+
+    assert text[number.begin : number.end] == number.text
+    assert list(written(number, target)) == forms
+
+
+def test_the_kinds_are_told_apart() -> None:
+    text = "5 7.5 3rd 5 pm 12/24/2024 5-7 1.2.3"
+
+    kinds = [type(number.value) for number in find(text, "en")]
+
+    assert kinds == [Quantity, Quantity, Ordinal, Clock, Date, Compound, Unchanged]
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "numbers"),
+    [
+        ("en", "In 2024 500 people came.", ["2024", "500"]),
+        ("en", "In 24 500 people came.", ["24", "500"]),
+        ("fr", "En 2024 500 personnes", ["2024", "500"]),
+        ("de", "Das war 1990.", ["1990"]),
+        ("de", "Die Nr. 5. Und 6.", ["5.", "6"]),
+        ("en", "2, 3 and 4, not 5.", ["2", "3", "4", "5"]),
+        ("en", "COVID-19, B2B, 4x4", ["19", "2", "4", "4"]),
+        ("en", "5 € 6 €", ["5 €", "6 €"]),
+        ("en", "Nothing at all", []),
+        ("en", "(5) [6] #7 §8", ["5", "6", "7", "8"]),
+        ("zh", "共有3400115人", ["3400115"]),
+    ],
+)
+def test_where_numbers_begin_and_end(language: str, text: str, numbers: list[str]) -> None:
+    assert [number.text for number in find(text, language)] == numbers
+
+
+@given(st.integers(0, 10**12), st.sampled_from(sorted(_CLDR)), st.sampled_from(sorted(_CLDR)))
+def test_there_and_back_again(value: int, source: str, target: str) -> None:
+    """What is written for a target is read there as the same value."""
+    (plain,) = find(f"{value:,}", "en")
+    for form in written(plain, source):
+        if not form[0].isdecimal():
+            continue  # a word
+        (number,) = find(f"x {form} y", source)
+        back = written(number, target)
+        assert set(back) <= set(written(plain, target))
+        assert back[0] == written(plain, target)[0] or len(str(value)) == 4
+
+
+@given(
+    st.text(st.sampled_from("0123456789.,:/- '%$€stamphUr½²\u066b\u0663\u2009\u2013"), max_size=60),
+    st.sampled_from(("en", "de", "fr", "pt", "ar", "xx")),
+)
+def test_every_digit_is_in_one_number(text: str, language: str) -> None:
+    numbers = find(text, language)
+
+    covered = [place for number in numbers for place in range(number.begin, number.end)]
+    assert len(covered) == len(set(covered))
+    digits = {
+        place
+        for place, sign in enumerate(text)
+        if any(map(str.isdecimal, unicodedata.normalize("NFKC", sign)))
+    }
+    assert digits <= set(covered)
+    for number in numbers:
+        assert number.text == text[number.begin : number.end]
+        assert all(written(number, target) for target in ("en", "de", "fa"))
+
+
+def test_characters_like_digits_are_all_known() -> None:
+    known = re.compile(f"[{DIGIT_LIKE}]")
+    for sign in map(chr, (*range(0x3400), *range(0xF900, 0x20000))):
+        shown = unicodedata.normalize("NFKC", sign)
+        if not sign.isdecimal() and any(map(str.isdecimal, shown)):
+            assert known.match(sign), f"{ord(sign):x} {shown}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1", "1,", "1.2,3", "1 234 ", "1-", "1/2:3", "12,34,", "1'234", "1e", "\xbd", "$1", "1 % ",
+        "-1 ", ".5", "1. a", "5 pm", "1 000 ", "1\xa0000", "8.30 Uhr ",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("language", ["en", "de", "fr", "xx"])
+def test_hostile_digits_cost_linear_work(text: str, language: str) -> None:
+    """What is scanned again and again would take a hundred times as long, not ten times."""
+    few, many = (_seconds(text * times, language) for times in (2_000, 20_000))
+
+    assert many < 40 * few + 0.05
+    assert _calls(text * 200, language) <= 11 * _calls(text * 20, language) + 100
+
+
+def _seconds(text: str, language: str) -> float:
+    started = time.thread_time()
+    find(text, language)
+    return time.thread_time() - started
+
+
+def _calls(text: str, language: str) -> int:
+    """Of functions; what is remembered is."""
+    find(text, language)
+    calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    sys.setprofile(count)
+    try:
+        find(text, language)
+    finally:
+        sys.setprofile(None)
+    return calls
