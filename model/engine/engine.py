@@ -226,24 +226,20 @@ class Engine:
         now = time.monotonic()
         if isinstance(generation, GenerationConfig):
             generation = [generation] * len(sources)
+        bound = zip(sources, options or [NO_OPTIONS] * len(sources), generation, strict=True)
         light_steps = steps_as_light(
             num_sources=len(sources),
             source_tokens=sum(map(len, sources)),
-            beam_size=max((each.beam_size for each in generation), default=1),
+            beam_size=max((search.beam_size for search in generation), default=1),
             max_slots=self._max_slots,
         )
-        sequences = [
-            self._sequence(source, each, search, deadline, priority, now, light_steps)
-            for source, each, search in zip(
-                sources, options or [NO_OPTIONS] * len(sources), generation, strict=True
-            )
-        ]
+        bound = zip(sources, options or [NO_OPTIONS] * len(sources), generation, strict=True)
+        sequences = [self._sequence(*each, deadline, priority, now, light_steps) for each in bound]
         with self._changed:
             if self._stopping:
                 raise EngineDeadError(self._failure_message())
             if deadline is not None:
-                left = max(0.0, deadline - now)
-                self._refuse_what_comes_too_late(sequences, left)
+                self._refuse_what_comes_too_late(sequences, max(0.0, deadline - now))
             self._waiting.add(sequences)
             self._submitted_source_tokens += sum(sequence.source_len for sequence in sequences)
             for sequence in sequences:

@@ -8,7 +8,6 @@ from functools import partial
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
@@ -30,6 +29,7 @@ from service.gateway.api.native import NATIVE, NativeApi
 from service.gateway.api.pipeline import TranslationPipeline
 from service.gateway.api.probes import Probes
 from service.gateway.api.route_templates import RouteTemplates
+from service.gateway.compression import CompressionMiddleware
 from service.gateway.methods import MethodsMiddleware
 from service.gateway.middleware import AdmissionMiddleware, ObservabilityMiddleware
 from service.gateway.request_context import RequestContext
@@ -43,7 +43,6 @@ __all__ = ["build_gateway"]
 
 _COMPRESSED_BYTES = 2048
 """Answers from so many bytes on are compressed for who accepts it; of less, little is gained."""
-_GZIP_LEVEL = 4
 
 _DESCRIPTION = (
     "Machine translation on a Transformer of its own. Every answer carries an `X-Request-Id`, the "
@@ -103,7 +102,7 @@ def build_gateway(
         routes=LIBRETRANSLATE.templates | NATIVE.templates | DEEPL.templates,
     )
     templates = RouteTemplates(app.routes)
-    app.add_middleware(GZipMiddleware, minimum_size=_COMPRESSED_BYTES, compresslevel=_GZIP_LEVEL)
+    app.add_middleware(CompressionMiddleware, least=_COMPRESSED_BYTES)
     app.add_middleware(
         MethodsMiddleware,
         allowed=lambda scope: _allowed(app.routes, scope),

@@ -3,7 +3,7 @@
     ObservabilityMiddleware     request id, headers, log line, metrics; answers for exceptions
     └── AdmissionMiddleware     admission, the body within its limits, cancellation
         └── MethodsMiddleware   OPTIONS, and HEAD as GET
-            └── GZipMiddleware  Starlette's: long answers, compressed
+            └── CompressionMiddleware   long answers, compressed
                 └── FastAPI     routes and their handlers
 
 A handler is cancelled when its client disconnects: Ray Serve's proxy does that itself, and

@@ -33,7 +33,7 @@ from service.settings import Limits
 
 __all__ = ["DEEPL", "DeepLApi"]
 
-_FORMATS: dict[str | None, TextFormat] = {None: TextFormat.TEXT}
+_FORMATS = {None: TextFormat.TEXT, "html": TextFormat.HTML, "xml": TextFormat.XML}
 """By `tag_handling`."""
 _VARIANTS = {"EN": ("EN-GB", "EN-US"), "PT": ("PT-BR", "PT-PT")}
 """Targets of which the client insists on a variant."""
@@ -155,8 +155,6 @@ def _validated(fields: Any) -> DeepLTranslateRequest:
         wanted = DeepLTranslateRequest.model_validate(fields)
     except ValidationError as exc:
         raise _problem(exc.errors(include_url=False)[0]) from None
-    if wanted.tag_handling not in _FORMATS:
-        raise _not_supported("tag_handling")
     if wanted.glossary_id is not None:
         raise _not_supported("glossary_id")
     return wanted

@@ -170,10 +170,14 @@ CASES = {
         200,
         body=(r'\["de:The shop opens at nine.","","  ","Die Tür ist grün."\]', '"language":"de"'),
     ),
-    "html, as long as it is not taken": Case(
-        _request("POST /translate", JSON, body=BODY[:-1] + b', "format": "html"}'),
-        400,
-        body=('"error":"html format is not supported"',),
+    "html whose language is not said": Case(
+        _request(
+            "POST /translate",
+            JSON,
+            body=BODY.replace(b'"de"', b'"auto"')[:-1] + b', "format": "html"}',
+        ),
+        200,
+        body=('"translatedText":"en:', '"language":"de"'),
     ),
     "a form to detect": Case(
         _request("POST /detect", FORM, body=b"q=Wir+%C3%B6ffnen+morgen.&api_key="),

@@ -72,6 +72,13 @@ async def test_a_list_keeps_its_order_and_each_text_its_language() -> None:
         assert found[2][1] == ""
 
 
+@pytest.mark.parametrize("form", ["html", "xml"])
+async def test_tags_are_handled(form: str) -> None:
+    gateway = _gateway()
+    await _post(gateway, json=HELLO | {"tag_handling": form})
+    assert gateway.backend.calls[0].text_options.format == form
+
+
 async def test_the_kind_of_model_is_told() -> None:
     answer = await _post(_gateway(), json=HELLO | {"model_type": "prefer_quality_optimized"})
     assert answer.json()["translations"][0]["model_type_used"] == "quality_optimized"
@@ -95,7 +102,6 @@ async def test_the_kind_of_model_is_told() -> None:
         ({"split_sentences": "2"}, "Value for 'split_sentences' not supported."),
         ({"model_type": "best"}, "Value for 'model_type' not supported."),
         ({"tag_handling": "md"}, "Value for 'tag_handling' not supported."),
-        ({"tag_handling": "html"}, "Value for 'tag_handling' not supported."),
         ({"glossary_id": "x"}, "Value for 'glossary_id' not supported."),
         ({"text": ["a\0"]}, "`text[0]` must not have the character U+0000, but has it at 1"),
     ],
