@@ -389,7 +389,7 @@ class GenerationConfig:
         False,
         per_sequence=True,
         guard=True,
-        request="Whether a translation that repeats itself more often than the text does must go on "
+        request="Whether a translation that repeats itself more often than the text must go on "
         "otherwise: loops end.",
     )
     """Whether a target that repeats a block of tokens again and again, more often than its source
