@@ -32,6 +32,7 @@ from model.engine.cuda.kernels.slot_memory import (
     allowed_words,
     option_columns,
 )
+from model.engine.cuda.lexical import HostConstraints
 from model.engine.cuda.packing import PackedSources, buckets_for_sources, max_blocks, pack
 from model.engine.cuda.search_trace import SearchTrace
 from model.engine.cuda.stream import CudaStream, DeviceStream, Mark
@@ -126,7 +127,8 @@ class CudaRunner:
         self._model = DeviceModel(model, operations, self._memory, dtype=dtype, device=device)
         # Until here PyTorch has worked on a stream of its own.
         self._stream.settle()
-        self._decode_groups: dict[tuple[int, bool, bool, bool], DecodeGroup] = {}
+        self._host_constraints = HostConstraints(self._memory, model.config.eos_id)
+        self._decode_groups: dict[tuple[int, bool, bool, bool, bool], DecodeGroup] = {}
         self._running: dict[Sequence, DecodeGroup] = {}
         self._in_flight: deque[_Step] = deque()
         self._admissions: list[_Admission] = []
@@ -221,6 +223,7 @@ class CudaRunner:
                 constrained=generation.constrained,
                 restricted=sequence.options.shortlist is not None,
                 aligned=sequence.options.align_to is not None,
+                lexical=sequence.options.lexically_constrained,
             )
             group.add(sequence)
             self._running[sequence] = group
@@ -250,6 +253,9 @@ class CudaRunner:
             (self._memory.factors, self._stream.upload(factors)),
         ):
             self._stream.run(partial(_write, table, index, values))
+        for sequence in newcomers:
+            if sequence.options.lexically_constrained:
+                self._stream.run(partial(self._host_constraints.begin, sequence))
         self._give_prefixes(newcomers)
         self._restrict(newcomers)
 
@@ -265,9 +271,9 @@ class CudaRunner:
 
     def _restrict(self, newcomers: tuple[Sequence, ...]) -> None:
         restricted = [
-            (sequence.slots[0], sequence.options.shortlist)
+            (sequence.slots[0], sequence.options.predictable)
             for sequence in newcomers
-            if sequence.options.shortlist is not None
+            if sequence.options.predictable is not None
         ]
         if restricted:
             leads, shortlists = zip(*restricted, strict=True)
@@ -336,9 +342,15 @@ class CudaRunner:
             outcome.finished.append(FinishedSequence(sequence, hypotheses))
 
     def _decode_group(
-        self, num_beams: int, *, constrained: bool, restricted: bool, aligned: bool = False
+        self,
+        num_beams: int,
+        *,
+        constrained: bool,
+        restricted: bool,
+        aligned: bool = False,
+        lexical: bool = False,
     ) -> DecodeGroup:
-        key = num_beams, constrained, restricted, aligned
+        key = num_beams, constrained, restricted, aligned, lexical
         if key not in self._decode_groups:
             self._decode_groups[key] = DecodeGroup(
                 self._stream,
@@ -347,10 +359,12 @@ class CudaRunner:
                     constrained=constrained,
                     restricted=restricted,
                     aligned=aligned,
+                    lexical=self._host_constraints.apply if lexical else None,
                 ),
                 num_beams=num_beams,
                 capacity=self.max_slots // num_beams,
                 spare=self._memory.spare,
+                captured=not lexical,
             )
         return self._decode_groups[key]
 

@@ -32,6 +32,10 @@ class Best {
     if (static_cast<int>(kept_.size()) == width_) threshold = kept_.back().logit;
   }
   const std::vector<Scored>& kept() const { return kept_; }
+  template <typename Predicate>
+  void drop(Predicate predicate) {
+    std::erase_if(kept_, predicate);
+  }
   float threshold = -INFINITY;  // what does not exceed it is not among the best
 
  private:

@@ -286,7 +286,7 @@ class CachedRunner : public Runner {
     for (const Running* sequence : sequences) {
       for (int i = 0; i < sequence->num_rows(); i++, row++) {
         RowScores& scores = scores_[row];
-        scores.best.clear(sequence->num_candidates());
+        scores.best.clear(sequence->num_candidates() + (sequence->lexical ? kSpareCandidates : 0));
         scores.most = -INFINITY;
         scores.total = 0.0f;
         scores.all = nullptr;
@@ -378,19 +378,22 @@ class CachedRunner : public Runner {
     sequence.lexical->offer(row, row_logits_.data(), scores_[first_row + row].log_normaliser());
   }
 
-  // The one token that can follow a row, or -1. If one of its best tokens is impossible, its logits are
-  // computed once more, and all of them kept.
+  // The one token that can follow a row, or -1. If its best token is impossible, or so many of the best
+  // that others are needed, its logits are computed once more, and all of them kept.
   std::int32_t constrain_best(const Running& sequence, int beam, std::size_t first_row) {
     const auto row = static_cast<std::size_t>(beam);
     const std::int32_t only = sequence.lexical->only(row, sequence.room());
     if (only >= 0) return only;
     RowScores& scores = scores_[first_row + row];
-    const std::vector<Scored>& kept = scores.best.kept();
-    const bool impossible = std::any_of(kept.begin(), kept.end(), [&](const Scored& scored) {
+    const auto forbidden = [&](const Scored& scored) {
       return sequence.lexical->forbids(row, sequence.room(), token(sequence, scored.token),
                                        [&] { return sequence.search.history(beam); });
-    });
-    if (!impossible) return -1;
+    };
+    const std::vector<Scored>& kept = scores.best.kept();
+    if (!kept.empty() && !forbidden(kept.front())) {
+      scores.best.drop(forbidden);
+      if (static_cast<int>(kept.size()) >= sequence.num_candidates()) return -1;
+    }
     const Linear& projection =
         sequence.shortlist ? sequence.shortlist->projection() : model_.projection;
     row_logits_.reserve(static_cast<std::size_t>(projection.outputs));
@@ -464,6 +467,7 @@ class CachedRunner : public Runner {
   }
 
   static constexpr int kMostRows = 32;  // that are decoded together
+  static constexpr int kSpareCandidates = 8;  // for those that lexical constraints take away
 
   const Model& model_;
   const int max_slots_;
