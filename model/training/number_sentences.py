@@ -170,8 +170,7 @@ def values_kept(sentence: NumberSentence, translation: str) -> tuple[list[str], 
     lost: list[str] = []
     for slot in sorted(sentence.slots, key=lambda slot: -max(map(len, slot.accepted))):
         for form in sorted(slot.accepted, key=len, reverse=True):
-            edges = (r"(?<!\d)(?<!\d[.,])", r"(?![.,]?\d)")
-            match = re.search(edges[0] + re.escape(form) + edges[1], left, re.IGNORECASE)
+            match = re.search(_pattern(form, slot.kind), left, re.IGNORECASE)
             if match is not None:
                 left = f"{left[: match.start()]}\0{left[match.end() :]}"
                 break
@@ -182,6 +181,13 @@ def values_kept(sentence: NumberSentence, translation: str) -> tuple[list[str], 
         if slot.beside and not any(each.casefold() in said for each in slot.beside):
             lost.append(f"{slot.kind}: sign")
     return lost, bool(_DIGITS.search(left))
+
+
+def _pattern(form: str, kind: str) -> str:
+    """Of a form that stands alone; words for places in an order may have an ending."""
+    if not form[0].isalpha():
+        return rf"(?<!\d)(?<!\d[.,]){re.escape(form)}(?![.,]?\d)"
+    return rf"(?<!\w){re.escape(form)}" + ("" if kind == "ordinal" else r"(?!\w)")
 
 
 def _number(digits: str, fraction: str, language: str, grouped: bool) -> str:

@@ -1,0 +1,90 @@
+"""Numbers of sentences as runs of a model whose vocabulary knows digits one by one."""
+
+from __future__ import annotations
+
+from model.text.number_runs import NumberReader
+from model.text.runs import Run, RunReader
+from model.text.tokenizer import Tokenizer
+from tests.tiny_model import learn_pieces
+
+
+def _tokenizer() -> Tokenizer:
+    texts = [f"{first}{mark}{last} $ (a)" for first in range(10) for last in range(10)
+             for mark in ".,:-"]  # fmt: skip
+    return learn_pieces(texts, vocab_size=60, byte_fallback=False)
+
+
+TOKENIZER = _tokenizer()
+
+
+def _runs(sentence: str, source: str, target: str, *kept: tuple[int, int]) -> list[Run]:
+    return list(NumberReader(TOKENIZER, source=source, target=target).runs(sentence, kept, {}))
+
+
+def test_a_number_is_read_as_it_is_and_written_as_the_target_does() -> None:
+    (run,) = _runs("a 1.234.567,8 a", "de", "en")
+
+    assert run[:2] == (2, 13)
+    assert run.read_as == "1.234.567,8"
+    assert run.forms == run.finals == ("1,234,567.8",)
+    assert run.final is None
+    assert run.required
+
+
+def test_a_form_is_what_the_vocabulary_reads_and_its_final_string_is_what_is_shown() -> None:
+    (run,) = _runs("a 1,234,567 a", "en", "fr")
+
+    assert run.forms == ("1 234 567",)
+    assert run.finals == ("1\u202f234\u202f567",)
+
+
+def test_what_no_form_can_write_is_kept() -> None:
+    (run,) = _runs("a \xbd a", "en", "de")
+
+    assert run == Run(2, 3, final="\xbd")
+
+
+def test_a_number_gives_way_to_what_is_kept() -> None:
+    sentence = "a 1.500 \u20ac 12-34-56 a"
+    kept = ((8, 9), (13, 14))
+
+    runs = _runs(sentence, "de", "en", *kept)
+
+    assert [sentence[run.begin : run.end] for run in runs] == ["1.500", "12", "4-56"]
+    assert runs[0].forms[0] == "1,500"
+
+
+def test_what_was_written_gets_its_final_string() -> None:
+    sentence = "a 1,234,567 a"
+    reader = RunReader(TOKENIZER, placeholders=False)
+    runs = _runs(sentence, "en", "fr")
+    reading = reader.read(sentence, runs, read_as={})
+    token_ids = TOKENIZER.tokenize("a 1 234 567 a")
+    begin = len(TOKENIZER.tokenize("a"))
+    end = len(TOKENIZER.tokenize("a 1 234 567"))
+
+    assert reading.text == sentence
+    rendered = reader.rendered(reading, token_ids, [(begin, end, 0)])
+    assert rendered.text == "a 1\u202f234\u202f567 a"
+    assert reader.rendered(reading, TOKENIZER.tokenize("a"), []).text == "a 1\u202f234\u202f567"
+
+
+def test_numbers_side_by_side_stay_apart() -> None:
+    sentence = "1.5 2.5"
+    reader = RunReader(TOKENIZER, placeholders=False)
+    reading = reader.read(sentence, _runs(sentence, "en", "de"), read_as={})
+    (first, second) = (forms[0] for forms in reading.forms)
+    one, other = TOKENIZER.forms(first)[-1], TOKENIZER.forms(second)[-1]
+
+    rendered = reader.rendered(
+        reading, [*one, *other], [(0, len(one), 0), (len(one), len(one) + len(other), 1)]
+    )
+    assert rendered.text == "1,5 2,5"
+
+
+def test_ids_with_digits_are_told_from_others() -> None:
+    digits = TOKENIZER.ids_with_digits()
+
+    said = {token: TOKENIZER.detokenize([token]) for token in range(TOKENIZER.target_vocab_size)}
+    assert set(digits) == {token for token, text in said.items() if any(map(str.isdecimal, text))}
+    assert digits
