@@ -33,7 +33,7 @@ class AlignedWords:
         self._of_source: list[list[int]] = [[] for _ in self.source]
         self._targets: list[range] = []
         num_links = [0] * len(self.target)
-        for link in _telling(source, target, links):
+        for link in _word_by_word(self.source, _telling(source, target, links)):
             sources = overlapping(self.source, *link.source)
             targets = overlapping(self.target, *link.target)
             if not sources or not targets:
@@ -122,7 +122,10 @@ class AlignedWords:
         return self._behind[word]
 
 
-def _telling(source: str, target: str, links: Sequence[WordLink]) -> Iterator[WordLink]:
+def _telling(
+    source: str, target: str, links: Sequence[WordLink]
+) -> Iterator[tuple[WordLink, bool]]:
+    """The links that say something, and whether both sides are the same."""
     said = [(source[slice(*link.source)], target[slice(*link.target)]) for link in links]
     same = [link for link, (word, other) in zip(links, said, strict=True) if word == other]
     sources, targets = {link.source for link in same}, {link.target for link in same}
@@ -132,7 +135,21 @@ def _telling(source: str, target: str, links: Sequence[WordLink]) -> Iterator[Wo
             or link.target in targets
             or any(map(str.isalnum, word)) != any(map(str.isalnum, other))
         ):
+            yield link, word == other
+
+
+def _word_by_word(
+    words: Sequence[Span], links: Iterable[tuple[WordLink, bool]]
+) -> Iterator[WordLink]:
+    """The links, those of several words that are the same word by word."""
+    for link, same in links:
+        (begin, end), shift = link.source, link.target[0] - link.source[0]
+        if not same:
             yield link
+            continue
+        for word in overlapping(words, begin, end):
+            first, last = max(words[word][0], begin), min(words[word][1], end)
+            yield WordLink((first, last), (first + shift, last + shift))
 
 
 def _cut(spans: Iterable[Span], cuts: Sequence[int]) -> list[Span]:

@@ -42,3 +42,9 @@ def test_a_word_beside_that_nothing_says_belongs_to_it() -> None:
     aligned = _aligned("will to raise it", "wird es zu erhöhen", (0, 0), (2, 3), (3, 1))
     assert aligned.cover(range(1, 3)) == range(2, 4)
     assert aligned.cover(range(2, 3)) == range(3, 4)
+
+
+def test_what_is_the_same_is_so_word_by_word() -> None:
+    aligned = AlignedWords("see old house", "old house sehen", [WordLink((4, 13), (0, 9))])
+    assert aligned.cover(range(1, 2)) == range(0, 1)
+    assert aligned.cover(range(2, 3)) == range(1, 2)
