@@ -37,6 +37,7 @@ from service.cli.text_options import (
 if TYPE_CHECKING:
     from model.config import EngineConfig, GenerationConfig
     from model.translation import Translation
+    from model.translator import Translator
 
 __all__ = ["print_translations", "read_document", "read_lines", "translate"]
 
@@ -177,11 +178,7 @@ def print_translations(
     output = output or _utf8_stdout()
     progress = progress or sys.stderr
     with Translator.load(directory, engine) as translator:
-        for note in translator.engine.notes:
-            print(f"polyhead: {note}", file=progress)
-        # Full collections would walk through the loaded model and hold the engine up.
-        gc.collect()
-        gc.freeze()
+        _settle(translator, progress)
         in_flight: deque[str] = deque()
         translations = translator.translate_stream(
             _noted(texts, in_flight),
@@ -206,6 +203,15 @@ def print_translations(
                 is_whole = not one_line_each and not alignments and line.endswith("\n")
                 print(line, file=output, end="" if is_whole else "\n", flush=True)
                 bar.update()
+
+
+def _settle(translator: Translator, progress: TextIO) -> None:
+    """Tells the engine's notes, and takes the model out of the garbage collector's way."""
+    for note in translator.engine.notes:
+        print(f"polyhead: {note}", file=progress)
+    # Full collections would walk through the loaded model and hold the engine up.
+    gc.collect()
+    gc.freeze()
 
 
 def _noted(texts: Iterable[str], in_flight: deque[str]) -> Iterator[str]:
