@@ -385,6 +385,16 @@ class GenerationConfig:
     )
     """Above 1: log-probabilities of tokens already in the target are multiplied by it; 1 is off."""
 
+    limit_repeats: bool = option(
+        False,
+        per_sequence=True,
+        guard=True,
+        request="Whether a translation that repeats itself more often than the text does must go on "
+        "otherwise: loops end.",
+    )
+    """Whether a target that repeats a block of tokens again and again, more often than its source
+    repeats anything, has to go on otherwise: see `model.decoding.repeats`."""
+
     def __post_init__(self) -> None:
         for each in GENERATION_OPTIONS:
             each.check(value := getattr(self, each.name))

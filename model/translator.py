@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -483,12 +483,7 @@ class Translator:
         most = self.engine.max_sources(priority)
         if not room(priority):
             raise QueueFullError(f"of {most} sentences that may wait, there is room for none")
-        banned: list[tuple[int, ...]] = []
-        for term in cut.text_options.banned_terms:
-            banned += self._banned_sequences(term)
-            yield None
-        if banned:
-            cut = replace(cut, banned=tuple(banned))
+        cut = yield from self._with_banned(cut)
         num_sentences = 0
         for index, text in enumerate(texts):
             pieces: list[Segment | str] = []
@@ -526,6 +521,14 @@ class Translator:
                 kept=kept,
             )
             yield self._with_prefix(whole, cut) if cut.text_options.target_prefix else whole
+
+    def _with_banned(self, cut: _Cutter) -> Generator[None, None, _Cutter]:
+        """`cut` with what no target has, after a None for each term."""
+        banned: list[tuple[int, ...]] = []
+        for term in cut.text_options.banned_terms:
+            banned += self._banned_sequences(term)
+            yield None
+        return replace(cut, banned=tuple(banned)) if banned else cut
 
     def _cutter(
         self,

@@ -20,6 +20,7 @@ from model.text.tokenizer import Tokenizer
 
 __all__ = [
     "build_tiny_model",
+    "ending_transformer",
     "learn_pieces",
     "poison",
     "tiny_config",
@@ -90,3 +91,13 @@ def build_tiny_model(directory: Path, seed: int = 0) -> Path:
     generation = GenerationConfig(beam_size=2, max_new_tokens_over_source=8)
     save_checkpoint(directory, model, tokenizer, metadata, generation)
     return directory
+
+
+def ending_transformer(**shape: object) -> Transformer:
+    """One that says many different things, and ends after a few tokens or after many."""
+    untied = {"tied_projection": False, "shared_embeddings": False, "projection_bias": True}
+    model = tiny_transformer(seed=5, **untied, **shape)
+    with torch.no_grad():
+        model.projection.weight.mul_(5)
+        model.projection.bias[model.config.eos_id] += 2.5
+    return model

@@ -56,7 +56,7 @@ def _constrain(
 ) -> None:
     """Applies all constraints to one row of log-probabilities (V,), in place."""
     free = row.cpu().numpy().copy() if search.constraints else None
-    constrain(row, search.history(beam), search.generation, eos_id)
+    constrain(row, search.history(beam), search.generation, eos_id, search.source_copies)
     if free is not None and search.forced() is None:
         log_probs = row.cpu().numpy()  # on a CPU it is the row itself
         search.constrain(beam, log_probs, free, attended)

@@ -5,13 +5,18 @@ is taken away, and a row whose best token is impossible begins a phrase instead:
 end token, a required one; where it is a guarded token, one that has such tokens. Of several, it is
 the one whose places in the source the row attends to, else the likeliest.
 
+A phrase that begins only because the target could not end without it has missed its place. For each
+required phrase it is remembered at which step its beginning was likeliest.
+
 Phrases that no longer fit before the limit are not begun. Required ones begin, whatever the
 predictions, when only as many tokens are left as their shortest forms have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +24,40 @@ from numpy.typing import NDArray
 from model.decoding.phrases import PhraseMatcher, PhraseState
 from model.decoding.sequence_options import SequenceOptions
 
-__all__ = ["LexicalConstraints"]
+__all__ = ["LexicalConstraints", "LexicalState", "Missed", "Ruling"]
 
 _NEVER = float("-inf")
+
+
+class Missed(NamedTuple):
+    """A phrase that was begun only because the target could not end without it."""
+
+    begin: int
+    """Its first token's place in the target."""
+    step: int
+    """The step before it in which the model was likeliest to begin it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ruling:
+    """What the constraints say of the next token of a hypothesis, beside its probabilities."""
+
+    begun: frozenset[int] = frozenset()
+    """Tokens that begin a phrase which must then be written."""
+    at_end: bool = False
+    """Whether they are begun because the hypothesis would have ended."""
+    offers: Mapping[int, float] = field(default_factory=dict)
+    """Of each required phrase that is left, the log-probability of its likeliest beginning."""
+
+
+class LexicalState(NamedTuple):
+    """What the constraints know of a hypothesis."""
+
+    phrases: PhraseState = PhraseState()
+    best_offers: Mapping[int, tuple[float, int]] = {}
+    """Of each required phrase: the best of the offers that were not taken, and its step."""
+    begun_at_end: tuple[int, ...] = ()
+    """The steps at which phrases were begun because it would have ended."""
 
 
 class LexicalConstraints:
@@ -51,7 +87,7 @@ class LexicalConstraints:
         *,
         room: int,
         attended: int | None = None,
-    ) -> frozenset[int]:
+    ) -> Ruling:
         """Changes a row of log-probabilities (V,) in place.
 
         Args:
@@ -61,21 +97,19 @@ class LexicalConstraints:
             history: its tokens.
             room: tokens that it may still have, the end token included.
             attended: the place in the source to which the row attends most, if it is known.
-
-        Returns:
-            The tokens that begin a phrase which must then be written.
         """
         step = _Step(self, state, room)
         if state.bound and step.complete is None:
             _keep_only(log_probs, free, step.continuing)
-            return frozenset()
+            return Ruling()
+        offers = self._offers(free, state)
         possible = step.continuing.union(*step.starts.values())
         exempt = self._lift_guard(log_probs, free, step.continuing, possible)
         begun = frozenset[int]()
         if step.urgent:
             begun = step.beginning(attended, step.required)
             _keep_only(log_probs, free, begun)
-            return begun
+            return Ruling(begun=begun, offers=offers)
         log_probs[[*_banned(history, self._options.banned) - exempt]] = _NEVER
         best = int(log_probs.argmax())
         if best == self._eos_id and step.required:
@@ -91,7 +125,37 @@ class LexicalConstraints:
                 log_probs -= total
         if log_probs.max() == _NEVER:
             log_probs[self._eos_id] = 0.0
-        return begun
+        return Ruling(begun=begun, at_end=best == self._eos_id, offers=offers)
+
+    def advance(self, state: LexicalState, token_id: int, ruling: Ruling) -> LexicalState:
+        """The state one token later."""
+        step = state.phrases.num_tokens
+        begun = token_id in ruling.begun
+        phrases = self.matcher.advance(state.phrases, token_id, begun=begun)
+        if begun and ruling.at_end:
+            return LexicalState(phrases, state.best_offers, (*state.begun_at_end, step))
+        if phrases.run or len(phrases.spans) > len(state.phrases.spans):
+            return state._replace(phrases=phrases)
+        better = {
+            number: (log_prob, step)
+            for number, log_prob in ruling.offers.items()
+            if number not in state.best_offers or log_prob > state.best_offers[number][0]
+        }
+        return state._replace(phrases=phrases, best_offers={**state.best_offers, **better})
+
+    def missed(self, state: LexicalState) -> Missed | None:
+        """The first phrase that has missed its place in a hypothesis that ends here."""
+        for span in self.matcher.ended(state.phrases).spans:
+            if span.begin in state.begun_at_end and span.number in state.best_offers:
+                return Missed(span.begin, state.best_offers[span.number][1])
+        return None
+
+    def _offers(self, free: NDArray[np.float32], state: PhraseState) -> dict[int, float]:
+        if state.run:
+            return {}
+        phrases = self.matcher.phrases
+        left = (n for n in self.matcher.left(state.spans) if phrases[n].required)
+        return {n: float(free[[form[0] for form in phrases[n].forms]].max()) for n in left}
 
     def _lift_guard(
         self,

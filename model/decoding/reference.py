@@ -10,6 +10,7 @@ from torch import Tensor
 from model.config import GenerationConfig
 from model.decoding.alignment import attended_places, zero_attention
 from model.decoding.candidates import best_candidates
+from model.decoding.repeats import most_copies
 from model.decoding.search import BeamSearch, Hypothesis
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 from model.network.kv_cache import KVCache
@@ -50,8 +51,16 @@ def generate(
     beam_size = generation.beam_size
     limits = [generation.target_limit(len(s), config.max_positions) for s in sources]
     searches = [
-        BeamSearch(generation, eos_id=config.eos_id, max_new_tokens=limit, options=each)
-        for limit, each in zip(limits, options or [NO_OPTIONS] * len(sources), strict=True)
+        BeamSearch(
+            generation,
+            eos_id=config.eos_id,
+            max_new_tokens=limit,
+            options=each,
+            source_copies=most_copies(source),
+        )
+        for source, limit, each in zip(
+            sources, limits, options or [NO_OPTIONS] * len(sources), strict=True
+        )
     ]
     cache = _encoded(model, sources, beam_size, max(limits))
     running = list(range(len(sources)))

@@ -25,14 +25,12 @@ def guarded_tokens(
         digits: whether all that has a digit is among it.
     """
     ids: set[int] = set()
-    joined: set[int] = set()
     if placeholders and tokenizer.has_placeholders:
         ids = {tokenizer.forms(mark)[0][-1] for mark in PLACEHOLDERS}
-    if digits:
-        for token, text in enumerate(tokenizer.texts):
-            if any(map(str.isdecimal, text)):
-                (ids if text[0].isspace() else joined).add(token)
-    return GuardedTokens(ids, vocab_size, joined) if ids or joined else None
+    with_digits = tokenizer.ids_with_digits() if digits else {}
+    joined = [token for token, is_joined in with_digits.items() if is_joined]
+    ids |= with_digits.keys()
+    return GuardedTokens(ids, vocab_size, joined) if ids else None
 
 
 def phrases_of(
@@ -49,9 +47,20 @@ def phrases_of(
     if not reading.runs:
         return ()
     places = _token_places(reading, token_ids, encoder)
+    sentence = reading.sentence
     return tuple(
         Phrase(
-            forms=tuple(dict.fromkeys(ids for form in forms for ids in tokenizer.forms(form))),
+            forms=tuple(
+                dict.fromkeys(
+                    ids
+                    for form in forms
+                    for ids in tokenizer.forms(
+                        form,
+                        before=sentence[max(0, run.begin - 1) : run.begin],
+                        behind=sentence[run.end : run.end + 1],
+                    )
+                )
+            ),
             places=place,
             required=run.required,
         )

@@ -12,8 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from model.config import GenerationConfig, LengthNormalization, SearchRules
-from model.decoding.lexical_constraints import LexicalConstraints
-from model.decoding.phrases import PhraseState
+from model.decoding.lexical_constraints import LexicalConstraints, LexicalState, Missed, Ruling
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 
 if TYPE_CHECKING:
@@ -47,6 +46,9 @@ class Hypothesis:
     """For each step, from the one that predicted the first of `token_ids` to the last one, which
     predicted the end token if there is one: the place in the source to which the model's alignment
     heads attend most. Empty if nobody asks (`SequenceOptions.align_to`)."""
+    missed: Missed | None = None
+    """The first of `SequenceOptions.phrases` that has missed its place; counted from the first of
+    `token_ids`."""
 
 
 class Candidate(NamedTuple):
@@ -72,8 +74,8 @@ class _Node(NamedTuple):
     parent: _Node | None
     attended: int
     """By the step that predicted it; 0 if nobody asks."""
-    phrases: PhraseState
-    """What is written of them, this token included."""
+    lexical: LexicalState
+    """What the lexical constraints know of the target up to this token."""
 
 
 def length_penalty(length: int, generation: GenerationConfig) -> float:
@@ -90,6 +92,7 @@ class BeamSearch:
         eos_id: the end token.
         max_new_tokens: most tokens of a hypothesis, those of its prefix and the end token included.
         options: of the sequence; its prefix is forced, step by step.
+        source_copies: `most_copies` of the source.
     """
 
     def __init__(
@@ -99,10 +102,12 @@ class BeamSearch:
         eos_id: int,
         max_new_tokens: int,
         options: SequenceOptions = NO_OPTIONS,
+        source_copies: int = 1,
     ) -> None:
         self.beam_size = generation.beam_size
         self.generation = generation
         self.options = options
+        self.source_copies = source_copies
         self._eos_id = eos_id
         self._max_new_tokens = max_new_tokens
         self._finished: list[Hypothesis] = []
@@ -110,7 +115,7 @@ class BeamSearch:
         self.constraints = (
             LexicalConstraints(options, eos_id) if options.lexically_constrained else None
         )
-        self._begun: list[frozenset[int]] = [frozenset()] * self.beam_size
+        self._rulings = [Ruling()] * self.beam_size
         self._live: list[_Node | None] = [None] * self.beam_size
         # One hypothesis to begin with: the other rows are copies that must not be chosen.
         self.live_log_probs = [0.0] + [float("-inf")] * (self.beam_size - 1)
@@ -174,7 +179,7 @@ class BeamSearch:
         if self.done:
             return []
         self._live = [self._extend(candidate) for candidate in survivors]
-        self._begun = [frozenset()] * self.beam_size
+        self._rulings = [Ruling()] * self.beam_size
         self.live_log_probs = [candidate.log_prob for candidate in survivors]
         return [Survivor(candidate.parent, candidate.token_id) for candidate in survivors]
 
@@ -204,27 +209,31 @@ class BeamSearch:
         """
         if self.constraints is None or self.live_log_probs[row] == float("-inf"):
             return
-        self._begun[row] = self.constraints.apply(
+        self._rulings[row] = self.constraints.apply(
             log_probs,
             free,
-            self._phrases(row),
+            self._lexical(self._live[row]).phrases,
             self.history(row),
             room=self._max_new_tokens - self.num_tokens,
             attended=attended,
         )
 
-    def _phrases(self, row: int) -> PhraseState:
-        node = self._live[row]
-        return PhraseState() if node is None else node.phrases
+    def _lexical(self, node: _Node | None) -> LexicalState:
+        return LexicalState() if node is None else node.lexical
+
+    def _missed(self, last: _Node | None) -> Missed | None:
+        if self.constraints is None or last is None:
+            return None
+        missed = self.constraints.missed(last.lexical)
+        given = len(self.options.target_prefix)
+        return missed and Missed(missed.begin - given, missed.step - given)
 
     def _extend(self, candidate: Candidate) -> _Node:
         parent, token_id = candidate.parent, candidate.token_id
-        phrases = self._phrases(parent)
+        lexical = self._lexical(self._live[parent])
         if self.constraints is not None:
-            phrases = self.constraints.matcher.advance(
-                phrases, token_id, begun=token_id in self._begun[parent]
-            )
-        return _Node(token_id, self._live[parent], self._attended[parent], phrases)
+            lexical = self.constraints.advance(lexical, token_id, self._rulings[parent])
+        return _Node(token_id, self._live[parent], self._attended[parent], lexical)
 
     def _finish(self, candidate: Candidate) -> None:
         """It has ended, by the end token unless the limit forced that, or was cut off."""
@@ -242,6 +251,7 @@ class BeamSearch:
                 log_prob=candidate.log_prob,
                 finish_reason=FinishReason.STOP if stopped else FinishReason.LENGTH,
                 attended=tuple(_attended(last)[given:]) if asked else (),
+                missed=self._missed(last.parent if ends else last),
             )
         )
         if self.generation.search is SearchRules.TRANSFORMERS:

@@ -24,7 +24,7 @@ from model.engine.backends import build_runners
 from model.engine.cpu_places import places_of_process
 from model.engine.deadlines import Deadlines
 from model.engine.queue_wait import CAUTION, QueueWaitEstimator
-from model.engine.runner import Runner, StepOutcome
+from model.engine.runner import FinishedSequence, Runner, StepOutcome
 from model.engine.scheduler import FairShare, Scheduler, StepPlan, fair_share, steps_as_light
 from model.engine.sequence import Sequence, SequenceResult, SequenceStatus
 from model.engine.service_time import ServiceTimeEstimator
@@ -226,24 +226,20 @@ class Engine:
         now = time.monotonic()
         if isinstance(generation, GenerationConfig):
             generation = [generation] * len(sources)
+        bound = zip(sources, options or [NO_OPTIONS] * len(sources), generation, strict=True)
         light_steps = steps_as_light(
             num_sources=len(sources),
             source_tokens=sum(map(len, sources)),
-            beam_size=max((each.beam_size for each in generation), default=1),
+            beam_size=max((search.beam_size for search in generation), default=1),
             max_slots=self._max_slots,
         )
-        sequences = [
-            self._sequence(source, each, search, deadline, priority, now, light_steps)
-            for source, each, search in zip(
-                sources, options or [NO_OPTIONS] * len(sources), generation, strict=True
-            )
-        ]
+        bound = zip(sources, options or [NO_OPTIONS] * len(sources), generation, strict=True)
+        sequences = [self._sequence(*each, deadline, priority, now, light_steps) for each in bound]
         with self._changed:
             if self._stopping:
                 raise EngineDeadError(self._failure_message())
             if deadline is not None:
-                left = max(0.0, deadline - now)
-                self._refuse_what_comes_too_late(sequences, left)
+                self._refuse_what_comes_too_late(sequences, max(0.0, deadline - now))
             self._waiting.add(sequences)
             self._submitted_source_tokens += sum(sequence.source_len for sequence in sequences)
             for sequence in sequences:
@@ -393,13 +389,36 @@ class Engine:
             )
             if outcome.steps:
                 self._step_stats.append(_step_stats(worker, plan, outcome))
-            finished = [done for done in outcome.finished if worker.scheduler.finish(done.sequence)]
+            finished = [
+                FinishedSequence(sequence, sequence.whole(hypotheses))
+                for sequence, hypotheses in outcome.finished
+                if worker.scheduler.finish(sequence)
+            ]
+            again = self._search_again(finished)
+            finished = [done for done in finished if done.sequence.future not in again]
             for done in finished:
                 del self._open[done.sequence.future]
                 if not done.sequence.heavy:  # heavy ones may have paused for long
                     self._queue_wait.finished(now - done.sequence.scheduled_at)
         for sequence, hypotheses in finished:
             _settle(sequence.future, sequence.result(hypotheses, now))
+
+    def _search_again(
+        self, finished: Iterable[FinishedSequence]
+    ) -> dict[Future[SequenceResult], Sequence]:
+        """Queues further searches for those that need one; with the lock held."""
+        again = {}
+        for sequence, hypotheses in finished:
+            if (following := sequence.again(hypotheses)) is not None:
+                again[sequence.future] = following
+                self._waiting.add([following], admitted=True)
+                self._submitted_source_tokens += following.source_len
+                self._deadlines.add(following)
+        if again:
+            self._open |= again
+            self._changed.notify(len(again))
+            self._interrupt_those_with_room()
+        return again
 
     def _note_speed(self, worker: _Worker, plan: StepPlan, outcome: StepOutcome) -> None:
         """With the lock held."""

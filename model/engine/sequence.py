@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from model.config import GenerationConfig, Priority
 from model.decoding.search import FinishReason, Hypothesis
+from model.decoding.second_pass import SecondPass, second_pass
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 
 __all__ = ["FinishReason", "Sequence", "SequenceResult", "SequenceStatus"]
@@ -61,6 +62,8 @@ class Sequence:
     """Decode steps after which it counts as heavy (see `scheduler`): 0 is from the start, None is
     never."""
     future: Future[SequenceResult] = field(default_factory=Future)
+    second_pass: SecondPass | None = None
+    """Set if it is a further search for its source."""
 
     # The scheduler's.
     status: SequenceStatus = SequenceStatus.WAITING
@@ -89,6 +92,25 @@ class Sequence:
     def source_len(self) -> int:
         """Tokens to encode."""
         return len(self.source_ids)
+
+    def whole(self, hypotheses: tuple[Hypothesis, ...]) -> tuple[Hypothesis, ...]:
+        """What the search has found, best first, with what it was given by an earlier one."""
+        given = self.second_pass
+        return tuple(map(given.whole, hypotheses)) if given else hypotheses
+
+    def again(self, hypotheses: tuple[Hypothesis, ...]) -> Sequence | None:
+        """The next search for its source, if it needs one after these; they are whole."""
+        first = self.second_pass.first if self.second_pass else self.options
+        following = second_pass(hypotheses, first, self.second_pass)
+        if following is None or len(following.options.target_prefix) >= self.max_new_tokens:
+            return None
+        return replace(
+            self,
+            options=following.options,
+            second_pass=following,
+            status=SequenceStatus.WAITING,
+            slots=[],
+        )
 
     def result(self, hypotheses: tuple[Hypothesis, ...], now: float) -> SequenceResult:
         """The outcome, from the search's `hypotheses`, best first, at least one."""

@@ -67,8 +67,12 @@ class WaitingQueue:
         """Sequences."""
         return len(self._request_of)
 
-    def add(self, sequences: SequenceOf[Sequence]) -> None:
+    def add(self, sequences: SequenceOf[Sequence], *, admitted: bool = False) -> None:
         """Puts the sequences of one request, all heavy or all light, in, all or none.
+
+        Args:
+            sequences: they wait from now on.
+            admitted: they have had slots before, and are not refused.
 
         Raises:
             QueueFullError: there is no room for all of them.
@@ -78,7 +82,7 @@ class WaitingQueue:
         priority = sequences[0].priority
         most = self.most(priority)
         free = max(0, most - len(self))
-        if len(sequences) > free:
+        if len(sequences) > free and not admitted:
             raise QueueFullError(
                 f"the waiting queue has room for {free} more sequences "
                 f"(of {most}), but {len(sequences)} were submitted"

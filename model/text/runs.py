@@ -345,8 +345,8 @@ class _Writer:
             text = text.upper() if self._reading.all_caps else text
         elif (final := self._reading.runs[run].final) is not None:
             text = _with_final(text, self._reading.forms[run], final)
-        else:
-            text = _with_finals(text, self._reading.runs[run])
+        elif self._reading.runs[run].finals:
+            text = _apart(self._text, _with_finals(text, self._reading.runs[run]))
         self._add(text, first, last, run)
 
     def _add(self, text: str, first: int, last: int, run: int | None) -> None:
@@ -357,7 +357,10 @@ class _Writer:
             and run < len(self._reading.places)
             and self._reading.runs[run].final is not None
         )
-        if last_kept is not None and is_kept:
+        final = self._reading.runs[run].final if is_kept and run is not None else None
+        if final is not None and not text.lstrip().startswith(final):
+            pass  # a sign of the model's own stands before it
+        elif last_kept is not None and is_kept:
             text = text if left[-1:].isspace() or text[:1].isspace() else f" {text}"
         elif is_kept and run is not None:
             begin = self._reading.runs[run].begin
@@ -372,7 +375,7 @@ class _Writer:
         if shown := text.strip():
             begin = len(self._text) - len(text.lstrip())
             self._parts.append(Part(begin, begin + len(shown), first, last, run))
-            self._last = run if is_kept else None
+            self._last = run if final is not None and shown.endswith(final) else None
 
     def rendered(self, written: set[int], num_tokens: int) -> Rendered:
         """All parts, with those that are not among `written` at the end."""
@@ -403,6 +406,12 @@ def _with_finals(text: str, run: Run) -> str:
         if form in text:
             return text if form == final else text.replace(form, final, 1)
     return text
+
+
+def _apart(left: str, number: str) -> str:
+    """`number` with a space before it, where it would be one with the number on its left."""
+    before = left.rstrip(".,:")[-1:] if left[-1:] in ".,:" else left[-1:]
+    return f" {number}" if before.isdecimal() and number[:1].isdecimal() else number
 
 
 def _by_length(pair: tuple[str, str]) -> int:

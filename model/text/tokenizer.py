@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import groupby
@@ -25,6 +26,8 @@ from model.text.tokenizer_config import (
     TokenizerKind,
 )
 from model.text.vocabulary import (
+    BYTE,
+    WORD_BEGIN,
     ListedVocabulary,
     SentencePieceVocabulary,
     SpecialIds,
@@ -52,8 +55,11 @@ _MOST_FORMS = 10_000
 """Texts whose forms are remembered."""
 _NOT_JOINED = '("/-'
 """Signs before a text that may show how its pieces are without a space before them."""
-_BEHIND = ".,;:!?"
-"""Signs that a piece may have behind a digit."""
+_BEHIND = ".,"
+"""Signs that stand behind a text in any target."""
+_BEFORE = '("[-/$#'
+"""Signs that a piece may have before a digit."""
+_DIGIT = re.compile(r"\d")
 _FEWEST_TOGETHER = 24
 """Texts that cost less together, where SentencePiece starts a thread, than one by one."""
 
@@ -128,11 +134,12 @@ class Tokenizer:
         """What characters of a source outside the vocabulary become: the unknown id, or bytes."""
         self.has_letter = lru_cache(_MOST_PIECES)(source.has_letter)
         """Whether the text of an id of a source has a letter that the vocabulary knows."""
-        self.forms: Callable[[str], tuple[tuple[int, ...], ...]] = lru_cache(_MOST_FORMS)(
+        self.forms: Callable[..., tuple[tuple[int, ...], ...]] = lru_cache(_MOST_FORMS)(
             _Forms(target, self.unk_id)
         )
-        """The ids by which a target may say a text: with a space before it and without one, and
-        with a sign behind it where one piece has both; none for what the vocabulary lacks."""
+        """The ids by which a target may say a text: with a space before it and without one; where
+        one piece has both, with a sign behind it too, and with the signs given as `before` and
+        `behind` it. None for what the vocabulary lacks."""
         self.has_placeholders: bool = source.has_placeholders and target.has_placeholders
         """Whether `PLACEHOLDERS` are one token each."""
         self._without_text = {
@@ -274,16 +281,20 @@ class Tokenizer:
             parts += self.target.surfaces(run) if is_text else [("", len(run))]
         return parts
 
-    @property
-    def texts(self) -> list[str]:
-        """What each id of a target writes by itself, with the space before it; nothing for those
-        of special meaning."""
-        return [
-            "".join(text for text, _ in self.target.surfaces([token]))
-            if token not in self._without_text
-            else ""
-            for token in range(self.target.size)
-        ]
+    @cached_property
+    def signs_before_digits(self) -> frozenset[str]:
+        """Signs that are in one piece of a target with a digit behind them."""
+        names = (name.removeprefix(WORD_BEGIN) for name in self.target.names())
+        return frozenset(name[0] for name in names if name[1:2].isdecimal() and name[0] in _BEFORE)
+
+    def ids_with_digits(self) -> dict[int, bool]:
+        """The ids by which a target says digits; for each whether it is one word with what stands
+        before it."""
+        return {
+            token: not name.startswith(WORD_BEGIN)
+            for token, name in enumerate(self.target.names())
+            if token not in self._without_text and _DIGIT.search(_said(name))
+        }
 
     def check_languages(self, sources: Iterable[str], targets: Iterable[str]) -> None:
         """Whether the model can be told every language that it must be told.
@@ -319,45 +330,74 @@ class Tokenizer:
 
 
 class _Forms:
-    """Finds `Tokenizer.forms`."""
+    """Finds `Tokenizer.forms`. Safe to use from several threads."""
 
     def __init__(self, vocabulary: Vocabulary, unk_id: int) -> None:
         self._vocabulary = vocabulary
         self._unk_id = unk_id
+        self._signs: dict[str, bool] = {}
+        """Whether pieces have a digit and that before or behind it."""
 
-    def __call__(self, text: str) -> tuple[tuple[int, ...], ...]:
-        """The ids by which a target may say `text`."""
+    def __call__(
+        self, text: str, before: str = "", behind: str = ""
+    ) -> tuple[tuple[int, ...], ...]:
+        """The ids by which a target may say `text`; see `Tokenizer.forms`."""
         forms: dict[tuple[int, ...], None] = {}
-        tokenize, unk_id = self._vocabulary.tokenize, self._unk_id
-        for sign, alone in self._behind:
-            for before, ids_before in self._before:
-                ids = tokenize(before + text + sign)
-                if unk_id in ids or (sign and ids[-1] == alone):
+        signs = [sign for sign in dict.fromkeys((*_BEHIND, behind)) if self._is_joined(sign)]
+        for sign in ("", *signs):
+            alone = self._vocabulary.find(sign) if sign else None
+            joined = False
+            for context, ids_before, has_sign in self._contexts(before):
+                if joined and not has_sign:
+                    continue
+                ids = self._vocabulary.tokenize(context + text + sign)
+                if self._unk_id in ids or (sign and ids[-1] == alone):
                     break  # or as without the sign
                 place = len(ids_before)
-                if tuple(ids[:place]) == ids_before:
-                    forms[tuple(ids[place:])] = None
-                    if before:
-                        break
+                if tuple(ids[:place]) != ids_before:
+                    continue
+                if not has_sign:
+                    joined = context != ""
+                elif tuple(ids[place:]) in forms or self._is_apart(ids[place:], context):
+                    continue
+                forms[tuple(ids[place:])] = None
         return tuple(forms)
 
-    @cached_property
-    def _before(self) -> list[tuple[str, tuple[int, ...]]]:
-        """What may stand before a text, and its ids: nothing, and then signs that are a piece of
-        their own, so that no space stands before the text."""
-        tokenize = self._vocabulary.tokenize
-        return [("", ()), *((sign, tuple(tokenize(sign))) for sign in _NOT_JOINED)]
+    def _contexts(self, before: str) -> Iterator[tuple[str, tuple[int, ...], bool]]:
+        """What may stand before a text, the ids of that which are none of the text's form, and
+        whether there is a sign that is one piece with the text."""
+        yield "", (), False
+        for sign in _NOT_JOINED:
+            yield sign, tuple(self._vocabulary.tokenize(sign)), False
+        if self._is_joined(before):
+            yield before, (), True
+            yield f"a{before}", tuple(self._vocabulary.tokenize("a")), True
 
-    @cached_property
-    def _behind(self) -> list[tuple[str, int | None]]:
-        """Signs that are in one piece with a digit before them, and their ids alone."""
-        find = self._vocabulary.find
-        joined = (
-            sign
-            for sign in _BEHIND
-            if any(find(f"{digit}{sign}") is not None for digit in "0123456789")
-        )
-        return [("", None), *((sign, find(sign)) for sign in joined)]
+    def _is_apart(self, ids: Sequence[int], context: str) -> bool:
+        """Whether the sign before a text is a piece of its own."""
+        alone = self._vocabulary.tokenize(context)[len(context) - 1 :]
+        return list(ids[: len(alone)]) == alone
+
+    def _is_joined(self, sign: str) -> bool:
+        if not sign or sign.isalnum() or sign.isspace():
+            return False
+        known = self._signs.get(sign)
+        if known is None:
+            find = self._vocabulary.find
+            known = any(
+                find(piece) is not None
+                for digit in "0123456789"
+                for piece in (f"{digit}{sign}", f"{sign}{digit}", f"{WORD_BEGIN}{sign}{digit}")
+            )
+            if len(self._signs) < _MOST_PIECES:
+                self._signs[sign] = known
+        return known
+
+
+def _said(name: str) -> str:
+    """What a piece says; of a byte, what it says alone."""
+    byte = BYTE.fullmatch(name)
+    return name if byte is None else chr(int(byte[1], 16))
 
 
 class _TokenNames:

@@ -134,7 +134,7 @@ _WITH_DIGITS = {
     "formula: H2O, Ca(OH)2": r"""
         (?=[A-Za-z()]*[0-9\u2080-\u2089])
         (?:[A-Z][a-z]?COUNT|\((?:[A-Z][a-z]?COUNT){1,8}\)COUNT){2,24}
-        (?:[\u207a\u207b]|(?![\w+-]))""".replace("COUNT", r"[0-9\u2080-\u2089]{0,3}"),
+        (?:[\u207a\u207b]|(?![\w(+-]))""".replace("COUNT", r"[0-9\u2080-\u2089]{0,3}"),
     "keycap": r"[0-9]\ufe0f?\u20e3",
 }
 """What begins where no letter or digit stands before it, and has a digit in its first word."""

@@ -15,8 +15,10 @@ import sentencepiece
 from model.errors import CheckpointError
 
 __all__ = [
+    "BYTE",
     "PLACEHOLDER",
     "PLACEHOLDERS",
+    "WORD_BEGIN",
     "ListedVocabulary",
     "SentencePieceVocabulary",
     "SpecialIds",
@@ -38,11 +40,12 @@ PLACEHOLDER = re.compile(f"([{PLACEHOLDERS[0]}-{PLACEHOLDERS[-1]}])")
 _MOST_CHARACTERS = 1000
 """Longest piece: a target has as many pieces as there are steps."""
 
-_BYTE = re.compile("<0x[0-9A-F]{2}>")
+BYTE = re.compile("<0x([0-9A-F]{2})>")
+"""The name of a piece that is one byte of a character."""
 _CHARACTER = re.compile(rb".[\x80-\xbf]*", re.DOTALL)
 """In UTF-8, or what is left of one."""
 
-_WORD_BEGIN = "\u2581"
+WORD_BEGIN = "\u2581"
 """What SentencePiece writes for a space."""
 
 
@@ -101,6 +104,10 @@ class Vocabulary(Protocol):
 
     def has_letter(self, token: int) -> bool:
         """Whether a piece has a letter, and is no fallback and no sign for control."""
+        ...
+
+    def names(self) -> Sequence[str]:
+        """The pieces, in the order of their ids."""
         ...
 
 
@@ -170,7 +177,7 @@ class SentencePieceVocabulary:
 
     def join(self, pieces: Sequence[str]) -> str:
         """The text of pieces, which the model need not know."""
-        return str(self._pieces.DecodePieces(list(pieces))).replace(_WORD_BEGIN, " ")
+        return str(self._pieces.DecodePieces(list(pieces))).replace(WORD_BEGIN, " ")
 
     def tokenize(self, text: str) -> list[int]:
         """See `Vocabulary`."""
@@ -299,6 +306,10 @@ class ListedVocabulary:
         """See `Vocabulary`."""
         return token not in self.fallback_ids and any(map(str.isalpha, self._names[token]))
 
+    def names(self) -> Sequence[str]:
+        """See `Vocabulary`."""
+        return self._names
+
     def find(self, piece: str) -> int | None:
         """See `Vocabulary`."""
         return self._ids.get(piece, self._hidden.get(piece))
@@ -344,13 +355,13 @@ def _of_whole_characters(offsets: Sequence[tuple[int, int]]) -> list[tuple[int, 
 def written(names: Iterable[str]) -> list[tuple[str, int]]:
     """What pieces say in parts with the number of pieces of each: bytes of a character are one."""
     parts: list[tuple[str, int]] = []
-    for is_byte, group in groupby(names, key=lambda name: _BYTE.fullmatch(name) is not None):
+    for is_byte, group in groupby(names, key=lambda name: BYTE.fullmatch(name) is not None):
         if is_byte:
             values = bytes(int(name[3:5], 16) for name in group)
             for character in _CHARACTER.findall(values):
                 parts.append((character.decode(errors="replace"), len(character)))
         else:
-            parts += [(name.replace(_WORD_BEGIN, " "), 1) for name in group]
+            parts += [(name.replace(WORD_BEGIN, " "), 1) for name in group]
     return parts
 
 

@@ -61,7 +61,7 @@ _TEMPLATES = {
         "He ran the {ordinal} kilometre in {small} minutes.",
         "The estate is worth {millions} according to the bank.",
         "The map has a scale of {scale}.",
-        "Between {years} the forest grew by {area} hectares.",
+        "Between {year} and {year} the forest grew by {area} hectares.",
         "Our order of {small} chairs and {small} tables is late.",
         "The lake is {grouped_decimal} metres deep.",
         "She was born in {year}, the {ordinal} of {small} children.",
@@ -87,7 +87,7 @@ _TEMPLATES = {
         "Er lief den {ordinal} Kilometer in {small} Minuten.",
         "Das Anwesen ist laut der Bank {millions} wert.",
         "Die Karte hat einen Maßstab von {scale}.",
-        "Zwischen {years} wuchs der Wald um {area} Hektar.",
+        "Zwischen {year} und {year} wuchs der Wald um {area} Hektar.",
         "Unsere Bestellung von {small} Stühlen und {small} Tischen ist verspätet.",
         "Der See ist {grouped_decimal} Meter tief.",
         "Sie wurde {year} als {ordinal} von {small} Kindern geboren.",
@@ -113,7 +113,7 @@ _TEMPLATES = {
         "Ele correu o {ordinal} quilômetro em {small} minutos.",
         "A propriedade vale {millions} segundo o banco.",
         "O mapa tem uma escala de {scale}.",
-        "Entre {years} a floresta cresceu {area} hectares.",
+        "Entre {year} e {year} a floresta cresceu {area} hectares.",
         "O nosso pedido de {small} cadeiras e {small} mesas está atrasado.",
         "O lago tem {grouped_decimal} metros de profundidade.",
         "Ela nasceu em {year}, a {ordinal_f} de {small} filhos.",
@@ -311,17 +311,6 @@ def _range(random: np.random.Generator, source: str, target: str) -> Slot:
     )  # fmt: skip
 
 
-def _years(random: np.random.Generator, source: str, target: str) -> Slot:
-    low = int(random.integers(1700, 1990))
-    high = low + int(random.integers(1, 30))
-    word = {"en": "and", "de": "und", "pt": "e"}
-    return Slot(
-        kind="years",
-        text=f"{low} {word[source]} {high}",
-        accepted=(f"{low} {word[target]} {high}",),
-    )
-
-
 def _ranges(low: int, high: int, target: str) -> tuple[str, ...]:
     word = {"en": "to", "de": "bis", "pt": "a"}[target]
     return tuple(f"{low}{sign}{high}" for sign in (*_DASHES, *_SPACED, f" {word} "))
@@ -423,7 +412,7 @@ def _zeros(random: np.random.Generator, source: str, target: str) -> Slot:
 
 KINDS: dict[str, _Maker] = {
     "small": _small, "year": _year, "large": _large, "percent": _percent, "negative": _negative,
-    "money": _money, "millions": _millions, "size": _size, "range": _range, "years": _years,
+    "money": _money, "millions": _millions, "size": _size, "range": _range,
     "score": _score, "scale": _scale, "fraction": _fraction, "ordinal": _ordinal,
     "ordinal_f": _ordinal_f, "date": _date, "iso": _iso, "time": _time,
     "scientific": _scientific, "zeros": _zeros,

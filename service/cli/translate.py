@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TextIO
 
 import typer
 
+from model.errors import InvalidRequestError
+from model.text_options import NO_TEXT_OPTIONS, TextOptions
 from service.cli.model_options import (
     BeamOption,
     DeviceOption,
@@ -34,8 +36,8 @@ from service.cli.text_options import (
 
 if TYPE_CHECKING:
     from model.config import EngineConfig, GenerationConfig
-    from model.text_options import TextOptions
     from model.translation import Translation
+    from model.translator import Translator
 
 __all__ = ["print_translations", "read_document", "read_lines", "translate"]
 
@@ -85,8 +87,6 @@ def translate(
       polyhead translate --prefix "Das Tier" "The animal was tired."
       polyhead translate --format html < page.en.html > page.de.html
     """
-    from model.errors import InvalidRequestError
-
     options = text_options(glossary, keep, ban, prefix, text_format, attributes)
     if prefix and text is None:
         raise InvalidRequestError("`--prefix` must come with a text, but lines are read")
@@ -115,8 +115,6 @@ def read_document(stream: BinaryIO, *, hint: TextIO) -> str:
     Raises:
         InvalidRequestError: it is not UTF-8.
     """
-    from model.errors import InvalidRequestError
-
     if stream.isatty():
         print("Write a document to translate; Ctrl-D ends.", file=hint)
     try:
@@ -134,8 +132,6 @@ def read_lines(stream: BinaryIO, *, hint: TextIO) -> Iterator[str]:
     Raises:
         InvalidRequestError: a line is not UTF-8.
     """
-    from model.errors import InvalidRequestError
-
     if stream.isatty():
         print("Write lines to translate; Ctrl-D ends.", file=hint)
     for number, line in enumerate(stream, start=1):
@@ -158,7 +154,7 @@ def print_translations(
     generation: GenerationConfig | None = None,
     as_json: bool = False,
     alignments: bool = False,
-    options: TextOptions | None = None,
+    options: TextOptions = NO_TEXT_OPTIONS,
     one_by_one: bool = False,
     one_line_each: bool = False,
     output: TextIO | None = None,
@@ -173,22 +169,16 @@ def print_translations(
         one_by_one: answer each text before the next one is read.
         one_line_each: replace line breaks within a translation by spaces.
         output: stdout by default.
-        progress: for the engine's notes, and for a progress bar if it is a terminal; stderr by
-            default.
+        progress: for the engine's notes, and on a terminal for a bar; stderr by default.
     """
     from tqdm import tqdm
 
-    from model.text_options import NO_TEXT_OPTIONS
     from model.translator import Translator
 
     output = output or _utf8_stdout()
     progress = progress or sys.stderr
     with Translator.load(directory, engine) as translator:
-        for note in translator.engine.notes:
-            print(f"polyhead: {note}", file=progress)
-        # Full collections would walk through the loaded model and hold the engine up.
-        gc.collect()
-        gc.freeze()
+        _settle(translator, progress)
         in_flight: deque[str] = deque()
         translations = translator.translate_stream(
             _noted(texts, in_flight),
@@ -197,7 +187,7 @@ def print_translations(
             generation=generation,
             window=1 if one_by_one else _LINES_IN_FLIGHT,
             return_alignments=alignments,
-            text_options=options or NO_TEXT_OPTIONS,
+            text_options=options,
         )
         hidden = one_by_one or not progress.isatty()
         with tqdm(file=progress, unit=" lines", disable=hidden, dynamic_ncols=True) as bar:
@@ -208,11 +198,20 @@ def print_translations(
                     # A vocabulary with single bytes contains line breaks.
                     line = line.translate(_NO_LINE_BREAKS)
                 if alignments and not as_json:
-                    line += "\n    " + _readable(text, translation).translate(_NO_LINE_BREAKS)
+                    line += _readable(text, translation)
                 # A document that ends with a line break has its own.
                 is_whole = not one_line_each and not alignments and line.endswith("\n")
                 print(line, file=output, end="" if is_whole else "\n", flush=True)
                 bar.update()
+
+
+def _settle(translator: Translator, progress: TextIO) -> None:
+    """Tells the engine's notes, and takes the model out of the garbage collector's way."""
+    for note in translator.engine.notes:
+        print(f"polyhead: {note}", file=progress)
+    # Full collections would walk through the loaded model and hold the engine up.
+    gc.collect()
+    gc.freeze()
 
 
 def _noted(texts: Iterable[str], in_flight: deque[str]) -> Iterator[str]:
@@ -223,11 +222,12 @@ def _noted(texts: Iterable[str], in_flight: deque[str]) -> Iterator[str]:
 
 
 def _readable(text: str, translation: Translation) -> str:
-    """Which words are which, in the order of the text: `The:Das animal:Tier`."""
-    return " ".join(
+    """Which words are which, in the order of the text and on a line: `The:Das animal:Tier`."""
+    pairs = " ".join(
         f"{text[slice(*link.source)]}:{translation.text[slice(*link.target)]}"
         for link in translation.alignments or ()
     )
+    return "\n    " + pairs.translate(_NO_LINE_BREAKS)
 
 
 def _as_json(translation: Translation) -> str:

@@ -26,7 +26,7 @@ OTHER_SEARCHES = [
     ),
     GenerationConfig(
         beam_size=4, num_hypotheses=4, search="marian", length_normalization="mean",
-        length_penalty=1.0, max_new_tokens_over_source=12,
+        length_penalty=1.0, max_new_tokens_over_source=12, limit_repeats=True,
     ),
 ]  # fmt: skip
 

@@ -8,6 +8,7 @@ time is wrong in every run. What the kernels compute is compared with the plain 
 import random
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,8 +25,13 @@ from model.engine.cuda.runner import CudaRunner
 from model.engine.engine import Engine
 from model.engine.sequence import SequenceResult
 from model.network.transformer import Transformer
-from tests.equivalence.sequence_options import OTHER_SEARCHES, alignment_options, random_options
-from tests.tiny_model import tiny_transformer
+from tests.equivalence.sequence_options import (
+    OTHER_SEARCHES,
+    alignment_options,
+    lexical_options,
+    random_options,
+)
+from tests.tiny_model import ending_transformer, tiny_transformer
 from tests.unit.model.engine.deferred_stream import DeferredStream
 
 GREEDY = GenerationConfig(beam_size=1, max_new_tokens_over_source=12)
@@ -312,3 +318,22 @@ def test_the_kernels_with_a_prefix_a_shortlist_and_an_alignment(monkeypatch, tra
     ) as engine:
         [future] = engine.submit([[5, 6, 2]], search, options=options)
         check(future.result(timeout=250), generate(transformer, [[5, 6, 2]], search, options)[0])
+
+
+@pytest.mark.parametrize("search", [*SEARCHES, *OTHER_SEARCHES], ids=range(8))
+def test_lexical_constraints(search: GenerationConfig) -> None:
+    model = ending_transformer()
+    sources = long_sources(20)
+    said = [found[0].token_ids for found in generate(model, sources, GREEDY)]
+    options = [
+        replace(each, phrases=each.phrases if index % 4 else ())
+        for index, each in enumerate(lexical_options(sources, said))
+    ]
+    runner = make_runner(model)
+    with opened(runner, model) as engine:
+        found = [
+            engine.submit([source], search, options=[each])[0]
+            for source, each in zip(sources, options, strict=True)
+        ]
+        for source, each, future in zip(sources, options, found, strict=True):
+            check(future.result(timeout=120), generate(model, [source], search, [each])[0])

@@ -10,13 +10,16 @@ import pytest
 import torch
 
 from model.config import EngineConfig, GenerationConfig
+from model.decoding.phrases import Phrase, trace
 from model.decoding.reference import generate
+from model.decoding.second_pass import second_pass
+from model.decoding.sequence_options import SequenceOptions
 from model.engine.eager.runner import EagerRunner
 from model.engine.engine import Engine
 from model.engine.sequence import SequenceResult
 from model.network.transformer import Transformer
 from tests.equivalence.sequence_options import OTHER_SEARCHES, alignment_options, random_options
-from tests.tiny_model import poison, tiny_transformer
+from tests.tiny_model import ending_transformer, poison, tiny_transformer
 
 GREEDY = GenerationConfig(beam_size=1, max_new_tokens_over_source=12)
 BEAM = GenerationConfig(beam_size=4, num_hypotheses=3, max_new_tokens_over_source=12)
@@ -42,13 +45,19 @@ PATHS = {
 
 
 def open_engine(
-    path: Path, max_slots: int = 64, *, alignment_heads: object = (), **config: object
+    path: Path,
+    max_slots: int = 64,
+    *,
+    alignment_heads: object = (),
+    model: Transformer | None = None,
+    **config: object,
 ) -> Engine:
     """With `max_slots` for each worker."""
     values = {**path.config, **config}
     workers = values.get("num_threads", 1) if values["backend"] == "native" else 1
     values["max_slots"] = max_slots * workers  # type: ignore[operator]
-    model = tiny_transformer(seed=5, alignment_heads=alignment_heads)
+    if model is None:
+        model = tiny_transformer(seed=5, alignment_heads=alignment_heads)
     return Engine(model, EngineConfig(**values))  # type: ignore[arg-type]
 
 
@@ -212,3 +221,29 @@ def test_nobody_reads_a_slot_that_is_not_theirs(changes: dict[str, object]) -> N
         results = wait(engine.submit(sources, BEAM))
     for source, result in zip(sources, results, strict=True):
         assert tokens(result) == [h.token_ids for h in generate(model, [source], BEAM)[0]]
+
+
+def test_a_phrase_that_misses_its_place_is_searched_for_again(path: Path) -> None:
+    """Of several passes the last one tells the whole target, with all of its phrases."""
+    model = path.reference(ending_transformer())
+    search = GenerationConfig(beam_size=1, max_new_tokens_over_source=25)
+    sources = [[5, 6, 7, *source] for source in random_sources(model, 24)]
+    first = [
+        SequenceOptions(phrases=(Phrase(((seed + 4, 399),)),), target_prefix=(9,) * (seed % 3))
+        for seed in range(len(sources))
+    ]
+    once = [found[0] for found in generate(model, sources, search, first)]
+    assert sum(each.missed is not None for each in once) > 3
+    with closing(open_engine(path, model=model)) as engine:
+        found = wait(
+            [
+                engine.submit([source], search, options=[each])[0]
+                for source, each in zip(sources, first, strict=True)
+            ]
+        )
+    for source, options, plain, result in zip(sources, first, once, found, strict=True):
+        expected, again = plain, None
+        while (again := second_pass((expected,), options, again)) is not None:
+            expected = again.whole(generate(model, [source], search, [again.options])[0][0])
+        assert tokens(result) == [expected.token_ids]
+        assert [span.number for span in trace(expected.token_ids, options)] == [0]

@@ -15,7 +15,7 @@ from model.decoding.sequence_options import SequenceOptions
 from model.engine.native.binding import NativeModel
 from tests.equivalence.native_calls import translate
 from tests.equivalence.sequence_options import OTHER_SEARCHES, lexical_options
-from tests.tiny_model import tiny_transformer
+from tests.tiny_model import ending_transformer
 
 EOS = 2
 SEARCHES = [
@@ -34,9 +34,7 @@ def sources_and_options(count: int, seed: int) -> tuple[list[list[int]], list[Se
         [*(generator.randrange(4, 400) for _ in range(generator.randrange(3, 20))), EOS]
         for _ in range(count)
     ]
-    said = [
-        found[0].token_ids for found in generate(tiny_transformer(seed=5), sources, SEARCHES[0])
-    ]
+    said = [found[0].token_ids for found in generate(ending_transformer(), sources, SEARCHES[0])]
     return sources, lexical_options(sources, said, seed=seed)
 
 
@@ -44,8 +42,11 @@ def sources_and_options(count: int, seed: int) -> tuple[list[list[int]], list[Se
 def test_phrases_are_written_once_and_nothing_else_that_is_guarded(
     search: GenerationConfig,
 ) -> None:
-    sources, options = sources_and_options(64, seed=1)
-    found = generate(tiny_transformer(seed=5), sources, search, options)
+    sources, options = sources_and_options(40, seed=1)
+    found = generate(ending_transformer(), sources, search, options)
+    best = [hypotheses[0] for hypotheses in found]
+    assert sum(each.finish_reason is FinishReason.STOP for each in best) > 5
+    assert any(each.missed is not None for each in best)
     for source, bound, hypotheses in zip(sources, options, found, strict=True):
         assert hypotheses
         for each in hypotheses:
@@ -76,11 +77,11 @@ def check(hypothesis: Hypothesis, options: SequenceOptions) -> None:
                 assert end - 1 in inside
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("search", SEARCHES, ids=range(len(SEARCHES)))
 def test_the_compiled_engine_gives_the_same(search: GenerationConfig, seed: int) -> None:
-    sources, options = sources_and_options(48, seed=10 + seed)
-    model = tiny_transformer(seed=5)
+    sources, options = sources_and_options(32, seed=10 + seed)
+    model = ending_transformer()
     expected = generate(model, sources, search, options)
     found = translate(NativeModel(model, "float32"), sources, search, options)
     for ours, theirs in zip(found, expected, strict=True):
@@ -89,3 +90,4 @@ def test_the_compiled_engine_gives_the_same(search: GenerationConfig, seed: int)
             assert mine.score == pytest.approx(other.score, abs=1e-3)
             assert mine.finish_reason is other.finish_reason
             assert mine.attended == other.attended
+            assert mine.missed == other.missed

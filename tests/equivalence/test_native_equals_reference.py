@@ -173,6 +173,7 @@ def mixed_jobs(count: int) -> list[tuple[list[int], GenerationConfig]]:
                 length_penalty=(0.0, 0.6, 1.5)[index % 3],
                 no_repeat_ngram_size=(0, 4, 2, 1)[index % 4],
                 repetition_penalty=(1.0, 1.0, 1.2, 1.0, 5.0)[index % 5],
+                limit_repeats=index % 3 == 0,
                 max_new_tokens_over_source=index % 13,
             ),
         )

@@ -1,7 +1,7 @@
 """The running sequences that are decoded together, and the graphs that do it.
 
 Together are those with equally many beams that all have a repetition guard, or none of which has;
-the same for shortlists, and for asking where the source is attended to.
+the same for shortlists, for lexical constraints, and for asking where the source is attended to.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class DecodeGroup:
         num_beams: of each sequence.
         capacity: most sequences.
         spare: the slot of what only fills up a bucket.
+        captured: whether steps become graphs; those that wait for the host cannot.
     """
 
     def __init__(
@@ -47,12 +48,14 @@ class DecodeGroup:
         num_beams: int,
         capacity: int,
         spare: int,
+        captured: bool = True,
     ) -> None:
         self.num_beams = num_beams
         self.buckets = buckets_for_sequences(capacity)
         self._stream = stream
         self._step = step
         self._spare = spare
+        self._captured = captured
         self._members: list[Sequence] = []
         self._snapshot: tuple[Sequence, ...] | None = None
         """The members as of the last upload; None when they have changed."""
@@ -99,6 +102,10 @@ class DecodeGroup:
 
     def graph(self, bucket: int) -> Callable[[], None]:
         """What queues a step of `bucket` sequences; captured when first asked for."""
+        if not self._captured:
+            return lambda: self._stream.run(
+                lambda: self._step(self._rows[:bucket], self._flags[:bucket])
+            )
         if bucket not in self._graphs:
             # Capturing executes a step: one in which nobody takes part.
             self._stream.run(self._empty)

@@ -5,6 +5,7 @@ Both run inside CUDA graphs: between two calls only the contents of their tensor
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -308,6 +309,7 @@ class DeviceModel:
         constrained: bool,
         restricted: bool = False,
         aligned: bool = False,
+        lexical: Callable[[Tensor, Tensor, Tensor], None] | None = None,
     ) -> None:
         """Feeds one token of each hypothesis, and takes the searches one step on.
 
@@ -317,6 +319,7 @@ class DeviceModel:
             constrained: whether some search has a repetition guard.
             restricted: whether they have shortlists.
             aligned: whether they ask where in the source each step attends.
+            lexical: applies their lexical constraints, see `HostConstraints.apply`.
         """
         operations, memory = self._operations, self._memory
         token_ids, positions = operations.read_rows(rows, memory)
@@ -332,8 +335,8 @@ class DeviceModel:
         beams, eos_id = rows.size(1), self.config.eos_id
         width = 1 if beams == 1 else min(2 * beams, logits.size(1))
         candidates = (
-            self._constrained_candidates(logits, positions, rows, width)
-            if constrained
+            self._constrained_candidates(logits, positions, rows, width, lexical)
+            if constrained or lexical
             else operations.best_candidates(logits, self._weights.projection.bias, width)
         )
         operations.advance(candidates, rows, memory, flags, eos_id)
@@ -385,13 +388,21 @@ class DeviceModel:
             stream.add_update(own + gate * mean)
 
     def _constrained_candidates(
-        self, logits: Tensor, positions: Tensor, rows: Tensor, width: int
+        self,
+        logits: Tensor,
+        positions: Tensor,
+        rows: Tensor,
+        width: int,
+        lexical: Callable[[Tensor, Tensor, Tensor], None] | None,
     ) -> Candidates:
         operations, bias = self._operations, self._weights.projection.bias
         if bias is not None:
             logits += bias
         log_probs = logits - torch.logsumexp(logits, dim=-1, keepdim=True)
+        free = log_probs.clone() if lexical else log_probs
         operations.constrain(log_probs, rows, positions, self._memory, self.config.eos_id)
+        if lexical:
+            lexical(log_probs, free, rows)
         return operations.best_candidates(log_probs, None, width, normalised=True)
 
     def _feed_forward(self, stream: _ResidualStream, layer: _FeedForward) -> None:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from model.config import GenerationConfig
+from model.decoding.repeats import most_copies
 from model.engine.cuda.budget import MemoryBudget, slots_within
 from model.engine.cuda.decode_group import DecodeGroup
 from model.engine.cuda.device_model import DeviceModel
@@ -31,6 +32,7 @@ from model.engine.cuda.kernels.slot_memory import (
     allowed_words,
     option_columns,
 )
+from model.engine.cuda.lexical import HostConstraints
 from model.engine.cuda.packing import PackedSources, buckets_for_sources, max_blocks, pack
 from model.engine.cuda.search_trace import SearchTrace
 from model.engine.cuda.stream import CudaStream, DeviceStream, Mark
@@ -125,7 +127,8 @@ class CudaRunner:
         self._model = DeviceModel(model, operations, self._memory, dtype=dtype, device=device)
         # Until here PyTorch has worked on a stream of its own.
         self._stream.settle()
-        self._decode_groups: dict[tuple[int, bool, bool, bool], DecodeGroup] = {}
+        self._host_constraints = HostConstraints(self._memory, model.config.eos_id)
+        self._decode_groups: dict[tuple[int, bool, bool, bool, bool], DecodeGroup] = {}
         self._running: dict[Sequence, DecodeGroup] = {}
         self._in_flight: deque[_Step] = deque()
         self._admissions: list[_Admission] = []
@@ -220,6 +223,7 @@ class CudaRunner:
                 constrained=generation.constrained,
                 restricted=sequence.options.shortlist is not None,
                 aligned=sequence.options.align_to is not None,
+                lexical=sequence.options.lexically_constrained,
             )
             group.add(sequence)
             self._running[sequence] = group
@@ -237,6 +241,8 @@ class CudaRunner:
         counters[Counter.SOURCE_LEN] = [sequence.source_len for sequence in newcomers]
         counters[Counter.GIVEN] = [len(sequence.options.target_prefix) for sequence in newcomers]
         for place, sequence in enumerate(newcomers):
+            if sequence.generation.limit_repeats:
+                counters[Counter.SOURCE_COPIES, place] = most_copies(sequence.source_ids)
             if (among := sequence.options.align_to) is not None:
                 counters[Counter.ALIGN_FIRST, place] = among.start
                 counters[Counter.ALIGN_END, place] = among.stop
@@ -247,6 +253,9 @@ class CudaRunner:
             (self._memory.factors, self._stream.upload(factors)),
         ):
             self._stream.run(partial(_write, table, index, values))
+        for sequence in newcomers:
+            if sequence.options.lexically_constrained:
+                self._stream.run(partial(self._host_constraints.begin, sequence))
         self._give_prefixes(newcomers)
         self._restrict(newcomers)
 
@@ -262,9 +271,9 @@ class CudaRunner:
 
     def _restrict(self, newcomers: tuple[Sequence, ...]) -> None:
         restricted = [
-            (sequence.slots[0], sequence.options.shortlist)
+            (sequence.slots[0], sequence.options.predictable)
             for sequence in newcomers
-            if sequence.options.shortlist is not None
+            if sequence.options.predictable is not None
         ]
         if restricted:
             leads, shortlists = zip(*restricted, strict=True)
@@ -333,9 +342,15 @@ class CudaRunner:
             outcome.finished.append(FinishedSequence(sequence, hypotheses))
 
     def _decode_group(
-        self, num_beams: int, *, constrained: bool, restricted: bool, aligned: bool = False
+        self,
+        num_beams: int,
+        *,
+        constrained: bool,
+        restricted: bool,
+        aligned: bool = False,
+        lexical: bool = False,
     ) -> DecodeGroup:
-        key = num_beams, constrained, restricted, aligned
+        key = num_beams, constrained, restricted, aligned, lexical
         if key not in self._decode_groups:
             self._decode_groups[key] = DecodeGroup(
                 self._stream,
@@ -344,10 +359,12 @@ class CudaRunner:
                     constrained=constrained,
                     restricted=restricted,
                     aligned=aligned,
+                    lexical=self._host_constraints.apply if lexical else None,
                 ),
                 num_beams=num_beams,
                 capacity=self.max_slots // num_beams,
                 spare=self._memory.spare,
+                captured=not lexical,
             )
         return self._decode_groups[key]
 

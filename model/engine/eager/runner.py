@@ -18,6 +18,7 @@ from torch import Tensor
 from model.decoding.alignment import attended_places, zero_attention
 from model.decoding.candidates import best_candidates
 from model.decoding.reference import pad_sources
+from model.decoding.repeats import most_copies
 from model.decoding.search import BeamSearch, Candidate
 from model.engine.runner import FinishedSequence, StepOutcome
 from model.engine.scheduler import StepPlan
@@ -119,6 +120,7 @@ class EagerRunner:
                 eos_id=config.eos_id,
                 max_new_tokens=sequence.max_new_tokens,
                 options=sequence.options,
+                source_copies=most_copies(sequence.source_ids),
             )
             self._running[id(sequence)] = _Running(
                 sequence=sequence,

@@ -21,6 +21,7 @@ from model.config import (
     NormOrder,
     TransformerConfig,
 )
+from model.decoding.lexical_constraints import Missed
 from model.decoding.search import FinishReason, Hypothesis
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 from model.engine.native.build import build
@@ -60,6 +61,8 @@ class NativeRequest:
     generation: GenerationConfig
     options: SequenceOptions = NO_OPTIONS
     max_new_tokens: int
+    source_copies: int = 1
+    """`most_copies` of the source; of interest to a search that limits repeats."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,6 +324,7 @@ def _requests(newcomers: Sequence[NativeRequest]) -> tuple[Any, list[Any]]:
             structure.align_first, structure.align_last = among.start, among.stop
         if request.options.lexically_constrained:
             kept += _constrain(structure, request.options)
+        structure.source_copies = request.source_copies
         structure.max_new_tokens = _int32(request.max_new_tokens)
         for option in SEQUENCE_OPTIONS:
             setattr(structure.options, option.name, option.in_32_bits(request.generation))
@@ -372,6 +376,9 @@ def _outcome(outcome: COutcome) -> NativeOutcome:
                 log_prob=hypothesis.log_prob,
                 finish_reason=FinishReason.STOP if hypothesis.stopped else FinishReason.LENGTH,
                 attended=tuple(hypothesis.attended[: hypothesis.num_attended]),
+                missed=None
+                if hypothesis.missed_begin < 0
+                else Missed(hypothesis.missed_begin, hypothesis.missed_step),
             )
         )
     return NativeOutcome(

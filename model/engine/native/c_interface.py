@@ -91,6 +91,7 @@ class CSequence(ctypes.Structure):
         ("max_new_tokens", c_int32),
         ("prefix_len", c_int32),
         ("shortlist_len", c_int32),
+        ("source_copies", c_int32),
         ("align_first", c_int32),
         ("align_last", c_int32),
         ("phrases", pointer),
@@ -118,6 +119,8 @@ class CHypothesis(ctypes.Structure):
         ("num_tokens", c_int32),
         ("num_attended", c_int32),
         ("stopped", c_int32),
+        ("missed_begin", c_int32),
+        ("missed_step", c_int32),
         ("score", c_double),
         ("log_prob", c_double),
     )

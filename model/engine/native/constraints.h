@@ -13,15 +13,16 @@ namespace polyhead {
 
 class Constraints {
  public:
-  explicit Constraints(const PhOptions& options) : options_(options) {}
+  explicit Constraints(const PhSequence& request)
+      : options_(request.options), source_copies_(static_cast<std::size_t>(request.source_copies)) {}
 
-  bool any() const { return penalises() || bans_ngrams(); }
+  bool any() const { return penalises() || bans(); }
 
   // Whether `apply` would change anything, after this history.
   bool concern(const std::vector<std::int32_t>& history, std::int32_t eos) const {
     if (penalises()) return !history.empty();
     bool any = false;
-    if (bans_ngrams()) each_banned(history, eos, [&](std::int32_t) { any = true; });
+    if (bans()) each_banned(history, eos, [&](std::int32_t) { any = true; });
     return any;
   }
 
@@ -29,7 +30,7 @@ class Constraints {
   // end token is never banned: a hypothesis must be able to end.
   void apply(const std::vector<std::int32_t>& history, std::int32_t eos, float* log_probs) const {
     if (penalises()) penalise(history, log_probs);
-    if (bans_ngrams()) {
+    if (bans()) {
       each_banned(history, eos, [&](std::int32_t token) {
         if (token >= 0) log_probs[token] = -INFINITY;
       });
@@ -38,7 +39,7 @@ class Constraints {
 
  private:
   bool penalises() const { return options_.repetition_penalty != 1.0; }
-  bool bans_ngrams() const { return options_.no_repeat_ngram_size > 0; }
+  bool bans() const { return options_.no_repeat_ngram_size > 0 || options_.limit_repeats != 0; }
 
   // Each token once, however often it was said.
   void penalise(std::vector<std::int32_t> history, float* log_probs) const {
@@ -48,9 +49,27 @@ class Constraints {
       if (token >= 0) log_probs[token] *= static_cast<float>(options_.repetition_penalty);
     }
   }
-  // Tokens that would complete an n-gram which the history already has.
   template <typename Use>
   void each_banned(const std::vector<std::int32_t>& history, std::int32_t eos, Use use) const {
+    if (options_.no_repeat_ngram_size > 0) each_of_ngrams(history, eos, use);
+    if (options_.limit_repeats != 0) each_of_repeats(history, eos, use);
+  }
+  // Tokens that would begin one copy too many of the block that the history ends with.
+  template <typename Use>
+  void each_of_repeats(const std::vector<std::int32_t>& history, std::int32_t eos, Use use) const {
+    constexpr std::size_t kLongestBlock = 32;
+    const auto last = history.rbegin();
+    for (std::size_t size = 1; size <= std::min(kLongestBlock, history.size()); size++) {
+      const std::size_t needed = size * (source_copies_ + (size < 3 ? 4 - size : 1) - 1);
+      if (history.size() < needed + size) continue;
+      const auto begin = static_cast<std::ptrdiff_t>(size), count = static_cast<std::ptrdiff_t>(needed);
+      const std::int32_t token = last[begin - 1];
+      if (token != eos && std::equal(last, last + count, last + begin)) use(token);
+    }
+  }
+  // Tokens that would complete an n-gram which the history already has.
+  template <typename Use>
+  void each_of_ngrams(const std::vector<std::int32_t>& history, std::int32_t eos, Use use) const {
     const std::int64_t tail = options_.no_repeat_ngram_size - 1;
     const auto last = static_cast<std::int64_t>(history.size()) - tail;
     for (std::int64_t start = 0; start < last; start++) {
@@ -61,6 +80,7 @@ class Constraints {
   }
 
   PhOptions options_;
+  std::size_t source_copies_;
 };
 
 }  // namespace polyhead

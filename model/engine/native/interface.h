@@ -42,7 +42,8 @@ struct PhModelConfig {
   OPTION(std::int32_t, forced_end)              \
   OPTION(std::int32_t, num_hypotheses)          \
   OPTION(std::int32_t, no_repeat_ngram_size)    \
-  OPTION(double, repetition_penalty)
+  OPTION(double, repetition_penalty)            \
+  OPTION(std::int32_t, limit_repeats)
 
 struct PhOptions {
 #define PH_DECLARE(type, name) type name;
@@ -70,6 +71,7 @@ struct PhSequence {
   const std::int32_t* prefix;     // the first target tokens, which are given
   const std::int32_t* shortlist;  // target tokens, ascending, that alone may be predicted; nullptr: all
   std::int32_t source_len, beam_size, max_new_tokens, prefix_len, shortlist_len;
+  std::int32_t source_copies;  // most_copies() of model/decoding/repeats.py; >= 1
   std::int32_t align_first, align_last;  // the source tokens that its own may come from; equal: not asked
   const PhPhrase* phrases;
   const std::int32_t *form_lengths, *form_tokens;  // of all phrases, one behind the other
@@ -85,6 +87,7 @@ struct PhHypothesis {
   const std::int32_t* attended;  // the source token that each step attends to most, if asked for
   std::int32_t num_tokens, num_attended;
   std::int32_t stopped;  // 1: the end token; 0: the limit
+  std::int32_t missed_begin, missed_step;  // of the first phrase that has missed its place, or -1
   double score, log_prob;
 };
 

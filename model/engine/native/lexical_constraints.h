@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "phrases.h"
@@ -41,7 +42,7 @@ struct LexicalStep {
     std::size_t need = 0;
     for (std::size_t i = 0; i < phrases.size(); i++) {
       const Phrase& phrase = phrases[i];
-      if (state.written[i] || static_cast<int>(i) == complete) continue;
+      if (state.written(i) || static_cast<int>(i) == complete) continue;
       if (!phrase.required || phrase.shortest >= room) continue;
       required.push_back(i);
       need += phrase.shortest;
@@ -54,7 +55,7 @@ struct LexicalStep {
     find_continuing(phrases, state, fits);
     bool any = !unbound().empty();
     for (std::size_t i = 0; i < phrases.size(); i++) {
-      if (state.written[i] || static_cast<int>(i) == complete) continue;
+      if (state.written(i) || static_cast<int>(i) == complete) continue;
       for (const Tokens& form : phrases[i].forms) {
         if (fits(i, form.size()) && !matcher.joins(state, form[0])) starts[i].add(form[0]);
       }
@@ -98,7 +99,7 @@ struct LexicalStep {
     if (run.empty()) return;
     TokenSet all;
     for (std::size_t i = 0; i < phrases.size(); i++) {
-      if (state.written[i]) continue;
+      if (state.written(i)) continue;
       for (const Tokens& form : phrases[i].forms) {
         if (form.size() <= run.size() || !std::equal(run.begin(), run.end(), form.begin())) continue;
         all.add(form[run.size()]);
@@ -122,14 +123,35 @@ struct LexicalRow {
   }
 };
 
+// What the constraints know of a hypothesis.
+struct LexicalState {
+  PhraseState phrases;
+  std::vector<float> best_offers;  // of each phrase, of those that were not taken
+  std::vector<int> best_steps;     // theirs; -1: there was none
+  std::vector<int> begun_at_end;   // the steps at which phrases were begun because it would have ended
+};
+
+// What they say of the next token of a hypothesis, beside its probabilities.
+struct Ruling {
+  TokenSet begun;             // tokens that begin a phrase which must then be written
+  bool at_end = false;        // whether they are begun because the hypothesis would have ended
+  std::vector<float> offers;  // of each phrase, the log-probability of its likeliest beginning
+};
+
 class LexicalConstraints {
  public:
-  LexicalConstraints(const PhSequence& request, int vocab_size, std::int32_t eos)
-      : matcher_(request, vocab_size),
-        eos_(eos),
-        states_(static_cast<std::size_t>(request.beam_size), matcher_.start()),
-        next_states_(states_),
-        begun_(states_.size()) {
+  LexicalConstraints(const PhSequence& request, const Linear& projection, int vocab_size,
+                     std::int32_t eos)
+      : matcher_(request, vocab_size), eos_(eos) {
+    LexicalState start{matcher_.start(), std::vector<float>(matcher_.phrases.size()),
+                       std::vector<int>(matcher_.phrases.size(), -1), {}};
+    for (int i = 0; i < request.prefix_len; i++) {
+      matcher_.advance(start.phrases, request.prefix[i], false);
+    }
+    states_.assign(static_cast<std::size_t>(request.beam_size), start);
+    next_states_ = states_;
+    rulings_.resize(states_.size());
+    find_beginnings(projection);
     const std::int32_t* token = request.banned_tokens;
     for (int i = 0; i < request.num_banned; i++) {
       banned_.emplace_back(token, token + request.banned_lengths[i]);
@@ -142,23 +164,20 @@ class LexicalConstraints {
       }
       guarded_.push_back(guarded);
     }
-    for (int i = 0; i < request.prefix_len; i++) {
-      for (PhraseState& state : states_) matcher_.advance(state, request.prefix[i], false);
-    }
   }
 
   bool bans() const { return !banned_.empty(); }
 
   // The one token that can follow a row, or -1.
   std::int32_t only(std::size_t row, std::size_t room) const {
-    const PhraseState& state = states_[row];
+    const PhraseState& state = states_[row].phrases;
     if (!state.bound || matcher_.complete(state) >= 0) return -1;
     const LexicalStep step(matcher_, state, room);
     return step.continuing.size() == 1 ? *step.continuing.begin() : -1;
   }
   // Whether a row's predictions are changed, whatever they are.
   bool concern(std::size_t row, std::size_t room) const {
-    const PhraseState& state = states_[row];
+    const PhraseState& state = states_[row].phrases;
     if (state.bound || matcher_.guards(state.last)) return true;
     std::size_t need = 0;
     for (std::size_t i = 0; i < matcher_.phrases.size(); i++) {
@@ -169,7 +188,7 @@ class LexicalConstraints {
   // Whether one of its best tokens is impossible; `history` gives those of the hypothesis.
   template <typename History>
   bool forbids(std::size_t row, std::size_t room, std::int32_t token, History history) const {
-    const PhraseState& state = states_[row];
+    const PhraseState& state = states_[row].phrases;
     if (token == eos_) {
       for (std::size_t i = 0; i < matcher_.phrases.size(); i++) {
         if (required(state, i)) return !LexicalStep(matcher_, state, room).required.empty();
@@ -187,24 +206,25 @@ class LexicalConstraints {
   // which it attends most, or -1.
   void apply(std::size_t row, const LexicalRow& scores, const Tokens& history, std::size_t room,
              int attended) {
-    const PhraseState& state = states_[row];
+    const PhraseState& state = states_[row].phrases;
     const LexicalStep step(matcher_, state, room);
     if (state.bound && step.complete < 0) return keep_only(scores, step.continuing);
     lift_guard(scores, step.continuing);
     const auto is_required = [&](std::size_t i) { return step.requires_phrase(i); };
     if (step.urgent) {
-      begun_[row] = step.beginning(matcher_.phrases, attended, is_required);
-      return keep_only(scores, begun_[row]);
+      rulings_[row].begun = step.beginning(matcher_.phrases, attended, is_required);
+      return keep_only(scores, rulings_[row].begun);
     }
     ban(scores, history, step);
     const float* most = std::max_element(scores.log_probs, scores.log_probs + scores.count);
     const std::int32_t best = scores.token(static_cast<int>(most - scores.log_probs));
+    rulings_[row].at_end = best == eos_;
     if (best == eos_ && !step.required.empty()) {
-      begun_[row] = step.beginning(matcher_.phrases, attended, is_required);
+      rulings_[row].begun = step.beginning(matcher_.phrases, attended, is_required);
     } else if (matcher_.guards(best) && !step.possible(best)) {
-      begun_[row] = step.beginning(matcher_.phrases, attended, [&](std::size_t i) { return guarded_[i]; });
+      rulings_[row].begun = step.beginning(matcher_.phrases, attended, [&](std::size_t i) { return guarded_[i]; });
     }
-    if (!begun_[row].empty()) raise(scores, begun_[row], *most);
+    if (!rulings_[row].begun.empty()) raise(scores, rulings_[row].begun, *most);
     take_away(scores, step);
     if (matcher_.guards(state.last)) normalise(scores);
     if (*std::max_element(scores.log_probs, scores.log_probs + scores.count) == -INFINITY) {
@@ -212,26 +232,101 @@ class LexicalConstraints {
     }
   }
 
+  // The first tokens of required phrases, if some are left that a row could begin; else nullptr.
+  const Shortlist* beginnings(std::size_t row) const {
+    const PhraseState& state = states_[row].phrases;
+    if (!beginnings_ || !state.run.empty()) return nullptr;
+    for (std::size_t i = 0; i < matcher_.phrases.size(); i++) {
+      if (required(state, i)) return beginnings_.get();
+    }
+    return nullptr;
+  }
+  // Their logits in this step.
+  void offer(std::size_t row, const float* logits, float log_normaliser) {
+    const PhraseState& state = states_[row].phrases;
+    std::vector<float>& offers = rulings_[row].offers;
+    offers.assign(matcher_.phrases.size(), NAN);
+    for (std::size_t i = 0; i < offers.size(); i++) {
+      if (!required(state, i)) continue;
+      float most = -INFINITY;
+      for (const Tokens& form : matcher_.phrases[i].forms) {
+        most = std::max(most, logits[beginnings_->place(form[0])]);
+      }
+      offers[i] = most - log_normaliser;
+    }
+  }
+
   // The rows of the next step.
   void follow(const std::vector<Candidate>& survivors) {
     for (std::size_t i = 0; i < states_.size(); i++) {
       const auto parent = static_cast<std::size_t>(survivors[i].parent);
-      next_states_[i] = states_[parent];
-      matcher_.advance(next_states_[i], survivors[i].token, begun_[parent].has(survivors[i].token));
+      next_states_[i] = advanced(parent, survivors[i].token);
     }
     std::swap(states_, next_states_);
-    std::fill(begun_.begin(), begun_.end(), TokenSet());
+    std::fill(rulings_.begin(), rulings_.end(), Ruling());
+  }
+
+  // The first phrase that has missed its place in a hypothesis that ends with this step.
+  void find_missed(FinishedHypothesis& hypothesis, int prefix_len) const {
+    const auto row = static_cast<std::size_t>(hypothesis.last_row);
+    const bool cut_off = static_cast<int>(hypothesis.tokens.size()) + prefix_len == hypothesis.length;
+    LexicalState state = cut_off ? advanced(row, hypothesis.tokens.back()) : states_[row];
+    matcher_.end(state.phrases);
+    int first = -1;
+    for (std::size_t i = 0; i < matcher_.phrases.size(); i++) {
+      const int begin = state.phrases.begins[i];
+      const auto& late = state.begun_at_end;
+      if (begin < 0 || std::find(late.begin(), late.end(), begin) == late.end()) continue;
+      if (state.best_steps[i] < 0 || (first >= 0 && begin > first)) continue;
+      first = begin;
+      hypothesis.missed_begin = begin - prefix_len;
+      hypothesis.missed_step = state.best_steps[i] - prefix_len;
+    }
   }
 
  private:
   bool required(const PhraseState& state, std::size_t number) const {
-    return matcher_.phrases[number].required && !state.written[number];
+    return matcher_.phrases[number].required && !state.written(number);
   }
   static bool ends_with(const Tokens& history, const Tokens& tokens) {
     const std::size_t before = tokens.size() - 1;
     return history.size() >= before &&
            std::equal(tokens.begin(), tokens.end() - 1,
                       history.end() - static_cast<std::ptrdiff_t>(before));
+  }
+
+  LexicalState advanced(std::size_t row, std::int32_t token) const {
+    const Ruling& ruling = rulings_[row];
+    LexicalState state = states_[row];
+    const bool begun = ruling.begun.has(token);
+    const int step = state.phrases.num_tokens;
+    const std::vector<int> begins = state.phrases.begins;
+    matcher_.advance(state.phrases, token, begun);
+    if (begun && ruling.at_end) {
+      state.begun_at_end.push_back(step);
+      return state;
+    }
+    if (!state.phrases.run.empty() || begins != state.phrases.begins) return state;
+    for (std::size_t i = 0; i < ruling.offers.size(); i++) {
+      const float offer = ruling.offers[i];
+      if (std::isnan(offer)) continue;
+      if (state.best_steps[i] >= 0 && !(offer > state.best_offers[i])) continue;
+      state.best_offers[i] = offer;
+      state.best_steps[i] = step;
+    }
+    return state;
+  }
+  void find_beginnings(const Linear& projection) {
+    Tokens tokens;
+    for (const Phrase& phrase : matcher_.phrases) {
+      for (const Tokens& form : phrase.forms) {
+        if (phrase.required) tokens.push_back(form[0]);
+      }
+    }
+    std::sort(tokens.begin(), tokens.end());
+    tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
+    if (tokens.empty()) return;
+    beginnings_ = std::make_unique<Shortlist>(projection, tokens.data(), static_cast<int>(tokens.size()));
   }
 
   // What no repetition guard concerns.
@@ -304,8 +399,9 @@ class LexicalConstraints {
   std::int32_t eos_;
   std::vector<Tokens> banned_;
   std::vector<bool> guarded_;                    // whether a phrase has guarded tokens
-  std::vector<PhraseState> states_, next_states_;  // of each row
-  std::vector<TokenSet> begun_;                  // what begins a phrase that must then be written
+  std::unique_ptr<const Shortlist> beginnings_;    // first tokens of required phrases
+  std::vector<LexicalState> states_, next_states_;  // of each row
+  std::vector<Ruling> rulings_;
 };
 
 }  // namespace polyhead

@@ -20,10 +20,13 @@ struct Phrase {
 
 // What of its phrases a hypothesis has written.
 struct PhraseState {
-  std::vector<bool> written;  // of each phrase
-  Tokens run;                 // the last tokens, if they begin a form of one that is left
-  std::int32_t last = -1;     // token
-  bool bound = false;         // whether `run` must become a form
+  bool written(std::size_t number) const { return begins[number] >= 0; }
+
+  std::vector<int> begins;  // of each phrase: its first token's place, or -1
+  int num_tokens = 0;
+  Tokens run;              // the last tokens, if they begin a form of one that is left
+  std::int32_t last = -1;  // token
+  bool bound = false;      // whether `run` must become a form
 };
 
 class PhraseMatcher {
@@ -46,7 +49,11 @@ class PhraseMatcher {
     }
   }
 
-  PhraseState start() const { return {std::vector<bool>(phrases.size()), {}, -1, false}; }
+  PhraseState start() const {
+    PhraseState state;
+    state.begins.assign(phrases.size(), -1);
+    return state;
+  }
   bool guards_any() const { return !guarded_.empty(); }
   bool guards(std::int32_t token) const {
     return guards_any() && token >= 0 && guarded_[static_cast<std::size_t>(token)] != 0;
@@ -59,23 +66,21 @@ class PhraseMatcher {
   void advance(PhraseState& state, std::int32_t token, bool begun) const {
     Tokens& run = state.run;
     run.push_back(token);
+    state.num_tokens++;
     while (!run.empty() && !continued(state, run.size(), false)) {
-      std::size_t length = run.size();
-      int number = -1;
-      while (length > 0 && (number = form(state, length)) < 0) length--;
-      if (number >= 0) state.written[static_cast<std::size_t>(number)] = true;
-      run.erase(run.begin(), run.begin() + static_cast<std::ptrdiff_t>(std::max<std::size_t>(length, 1)));
+      take_longest(state);
       state.bound = false;
     }
     const int number = complete(state);
-    if (number >= 0 && !continued(state, run.size(), true)) {
-      state.written[static_cast<std::size_t>(number)] = true;
-      run.clear();
-    }
+    if (number >= 0 && !continued(state, run.size(), true)) take(state, number, run.size());
     state.bound = !run.empty() &&
                   (state.bound || begun ||
                    std::any_of(run.begin(), run.end(), [this](auto each) { return guards(each); }));
     state.last = token;
+  }
+  // If nothing follows.
+  void end(PhraseState& state) const {
+    while (!state.run.empty()) take_longest(state);
   }
 
   // The phrase that is left and has the form `run`, or -1.
@@ -88,10 +93,24 @@ class PhraseMatcher {
     return form.size() >= length &&
            std::equal(form.begin(), form.begin() + static_cast<std::ptrdiff_t>(length), run.begin());
   }
+  // The longest form that the run begins with, or else its first token.
+  void take_longest(PhraseState& state) const {
+    std::size_t length = state.run.size();
+    int number = -1;
+    while (length > 0 && (number = form(state, length)) < 0) length--;
+    take(state, number, std::max<std::size_t>(length, 1));
+  }
+  static void take(PhraseState& state, int number, std::size_t length) {
+    if (number >= 0) {
+      state.begins[static_cast<std::size_t>(number)] =
+          state.num_tokens - static_cast<int>(state.run.size());
+    }
+    state.run.erase(state.run.begin(), state.run.begin() + static_cast<std::ptrdiff_t>(length));
+  }
   // Whether a form that is left begins with so much of the run; `on`: and goes on.
   bool continued(const PhraseState& state, std::size_t length, bool on) const {
     for (std::size_t i = 0; i < phrases.size(); i++) {
-      if (state.written[i]) continue;
+      if (state.written(i)) continue;
       for (const Tokens& form : phrases[i].forms) {
         if (form.size() >= length + (on ? 1 : 0) && begins(form, state.run, length)) return true;
       }
@@ -102,7 +121,7 @@ class PhraseMatcher {
   int form(const PhraseState& state, std::size_t length) const {
     if (length == 0) return -1;
     for (std::size_t i = 0; i < phrases.size(); i++) {
-      if (state.written[i]) continue;
+      if (state.written(i)) continue;
       for (const Tokens& form : phrases[i].forms) {
         if (form.size() == length && begins(form, state.run, length)) return static_cast<int>(i);
       }

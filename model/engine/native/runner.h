@@ -331,6 +331,7 @@ class CachedRunner : public Runner {
         finite_ = false;
         return;
       }
+      if (lexical(sequence, i)) offer_beginnings(sequence, i, first_row);
       const std::int32_t only =
           lexical(sequence, i) && scores.all == nullptr ? constrain_best(sequence, i, first_row) : -1;
       if (only >= 0) {
@@ -357,7 +358,24 @@ class CachedRunner : public Runner {
     const auto most = static_cast<std::size_t>(sequence.num_candidates());
     if (candidates_.size() > most) candidates_.resize(most);
     search.advance(candidates_);
+    if (sequence.lexical) {
+      for (FinishedHypothesis& hypothesis : search.finished) {
+        if (hypothesis.length != search.num_tokens) continue;  // it ended before
+        sequence.lexical->find_missed(hypothesis, static_cast<int>(sequence.prefix.size()));
+      }
+    }
     if (!search.done) follow(sequence);
+  }
+
+  void offer_beginnings(Running& sequence, int beam, std::size_t first_row) {
+    const auto row = static_cast<std::size_t>(beam);
+    const Shortlist* beginnings = sequence.lexical->beginnings(row);
+    if (beginnings == nullptr) return;
+    const Linear& projection = beginnings->projection();
+    row_logits_.reserve(static_cast<std::size_t>(projection.num_panels * kLanes));
+    apply(projection, network_.operand().operand(static_cast<int>(first_row) + beam), 1,
+          row_logits_.data(), static_cast<std::size_t>(projection.num_panels * kLanes), nullptr);
+    sequence.lexical->offer(row, row_logits_.data(), scores_[first_row + row].log_normaliser());
   }
 
   // The one token that can follow a row, or -1. If one of its best tokens is impossible, its logits are
@@ -437,7 +455,8 @@ class CachedRunner : public Runner {
         hypotheses_.push_back({sequence->id, hypothesis.tokens.data(), hypothesis.attended.data(),
                                static_cast<std::int32_t>(hypothesis.tokens.size()),
                                static_cast<std::int32_t>(hypothesis.attended.size()),
-                               hypothesis.stopped, hypothesis.score, hypothesis.log_prob});
+                               hypothesis.stopped, hypothesis.missed_begin,
+                               hypothesis.missed_step, hypothesis.score, hypothesis.log_prob});
       }
       // Every candidate was minus infinity.
       if (count == 0) finite_ = false;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence as SequenceOf
 
+from model.decoding.repeats import most_copies
 from model.decoding.search import Hypothesis
 from model.engine.native.binding import PRECISIONS, NativeModel, NativeRequest, NativeState
 from model.engine.runner import FinishedSequence, StepOutcome
@@ -102,4 +103,5 @@ def _request(sequence: Sequence) -> NativeRequest:
         generation=sequence.generation,
         options=sequence.options,
         max_new_tokens=sequence.max_new_tokens,
+        source_copies=most_copies(sequence.source_ids) if sequence.generation.limit_repeats else 1,
     )

@@ -23,7 +23,7 @@ struct Running {
   Running(const PhSequence& request, const Linear& projection, const PhModelConfig& config)
       : id(request.id),
         search(request, config.eos_id),
-        constraints(request.options),
+        constraints(request),
         alignment(request),
         slots(request.slots, request.slots + request.beam_size),
         source_len(request.source_len),
@@ -37,7 +37,8 @@ struct Running {
       shortlist = std::make_unique<Shortlist>(projection, request.shortlist, request.shortlist_len);
     }
     if (request.num_phrases + request.num_banned > 0 || request.guarded != nullptr) {
-      lexical = std::make_unique<LexicalConstraints>(request, config.tgt_vocab_size, config.eos_id);
+      lexical = std::make_unique<LexicalConstraints>(request, projection, config.tgt_vocab_size,
+                                                      config.eos_id);
     }
   }
 
@@ -106,7 +107,7 @@ class Occupancy {
            valid_prefix(request) && valid_shortlist(request) && valid_phrases(request) &&
            valid_lists(request.banned_lengths, request.num_banned, request.banned_tokens,
                        request.num_banned_tokens) &&
-           0 <= options.no_repeat_ngram_size &&
+           0 <= options.no_repeat_ngram_size && 0 < request.source_copies &&
            0.0 <= options.length_penalty && options.length_penalty <= FLT_MAX &&
            1.0 <= options.repetition_penalty && options.repetition_penalty <= FLT_MAX;
   }

@@ -26,6 +26,7 @@ struct FinishedHypothesis {
   bool stopped;
   int length, last_row;  // its steps, those of the prefix included; the row of the last one
   std::vector<std::int32_t> attended = {};
+  int missed_begin = -1, missed_step = -1;  // see LexicalConstraints::find_missed
 };
 
 class Search {

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from model.text.language_tags import bcp47
 
-__all__ = ["CURRENCIES", "SPACES", "Conventions", "conventions"]
+__all__ = ["CODES", "CURRENCIES", "SPACES", "Conventions", "conventions"]
 
 _MOST_LANGUAGES = 512
 """Languages whose conventions are kept, some hundred bytes each."""
@@ -19,6 +19,14 @@ CURRENCIES = frozenset(
     + "".join(map(chr, range(0x20A0, 0x20C1)))
 )
 """Signs of currencies."""
+CODES = {
+    "USD": "$", "EUR": "\u20ac", "GBP": "\xa3", "JPY": "\xa5", "CHF": "CHF", "CNY": "", "CAD": "",
+    "AUD": "", "NZD": "", "BRL": "R$", "INR": "\u20b9", "RUB": "\u20bd", "SEK": "", "NOK": "",
+    "DKK": "", "PLN": "", "CZK": "", "HUF": "", "RON": "", "KRW": "\u20a9", "ILS": "", "ZAR": "",
+    "MXN": "", "SGD": "", "HKD": "", "THB": "", "UAH": "", "AED": "", "SAR": "", "EGP": "",
+    "IDR": "", "PHP": "", "VND": "", "TWD": "", "ARS": "", "CLP": "", "COP": "", "NGN": "",
+}  # fmt: skip
+"""Codes of currencies that are no words in capitals, as ALL and TRY are, with their signs."""
 _DATE = re.compile(r"(?P<first>[dMy])+(?P<mark>[./-])([dMy])+(?P=mark)([dMy])+")
 _UNSEEN = dict.fromkeys(map(ord, "\u200e\u200f\u061c"))
 """Marks of direction."""

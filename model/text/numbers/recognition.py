@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from model.text.numbers.conventions import CURRENCIES, SPACES, Conventions, conventions
+from model.text.numbers.conventions import CODES, CURRENCIES, SPACES, Conventions, conventions
 from model.text.numbers.values import (
     Clock,
     Compound,
@@ -23,7 +23,14 @@ from model.text.numbers.values import (
     Unchanged,
     Value,
 )
-from model.text.numbers.words import suffixes
+from model.text.numbers.words import (
+    has_magnitude,
+    names_part,
+    percent_word,
+    range_word,
+    suffixes,
+    thousand,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,12 +81,21 @@ _SHORT = 24
 
 _SIGN_BEFORE = re.compile(r"(?<![^\s(\[{\"'\u201c\u201e\xab\u2018|=~<>\u2248])[-+\xb1\u2212\u2013]")
 _SIGNS = frozenset("-+\xb1\u2212\u2013")
+_ENDS_OF_CODES = frozenset(code[-1] for code in CODES)
 _ANY_SPACE = frozenset(f" {SPACES}")
 _POINT_BEFORE = re.compile(r"(?<![\w.])\.")
 _CURRENCIES = "".join(sorted(CURRENCIES))
-_UNIT = re.compile(rf"[ {SPACES}]?([%\u2030\u066a{_CURRENCIES}])(?![\w{_CURRENCIES}])")
-_CURRENCY_BEFORE = re.compile(rf"(?:(?<![^\W\d_])[A-Z]{{1,3}})?[{_CURRENCIES}][ {SPACES}]?\Z")
-_MOST_BEFORE = len("US$ ")
+_CODES = "|".join(CODES)
+_MEASURES = "[kKMGTP]i?B|[kMGT]?Hz|[kMG]Wh?|mAh|dB|\xb0[CF]"
+"""Units that all languages write alike, and that nobody spells out."""
+_UNIT = re.compile(
+    rf"[ {SPACES}]?(?:([%\u2030\u066a{_CURRENCIES}])(?![\w{_CURRENCIES}])"
+    rf"|({_CODES}|{_MEASURES})(?!\w))"
+)
+_UNIT_BEFORE = re.compile(
+    rf"(?:(?:(?<![^\W\d_])[A-Z]{{1,3}})?[{_CURRENCIES}]|(?<!\w)(?:{_CODES}))[ {SPACES}]?\Z"
+)
+_MOST_BEFORE = len(" US$ ")
 _APOSTROPHES = re.compile(r"([1-9]\d{0,2}(?:'\d{3})+|[1-9]\d{0,2}(?:\u2019\d{3})+)(?:[.,](\d+))?")
 _CLOCK = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d))?")
 _HOUR = re.compile(r"([01]?[0-9]|2[0-4])(?:[.:]([0-5][0-9]))?")
@@ -106,7 +122,8 @@ def find(text: str, language: str) -> list[Number]:
     if rules is None:
         return _unchanged(text, 0)
     numbers = list(islice(_numbers(text, rules), _MOST_NUMBERS))
-    return numbers + _unchanged(text, numbers[-1].end)
+    rest = _unchanged(text, numbers[-1].end)
+    return _with_ranges(text, numbers, rules.language) + rest
 
 
 def _unchanged(text: str, begin: int) -> list[Number]:
@@ -139,9 +156,45 @@ def _numbers(text: str, rules: Conventions) -> Iterator[Number]:
             value, at = _with_suffix(text, begin, at, value, rules)
         if before in _ANY_SPACE:
             before = text[begin - 2 : begin - 1] if begin > last + 1 else ""
-        if (before in _SIGNS or before in CURRENCIES) and isinstance(value, Quantity):
-            value, begin = _with_prefix(text, last, begin, value)
+        is_near = before in _SIGNS or before in CURRENCIES or before in _ENDS_OF_CODES
+        if is_near and isinstance(value, Quantity):
+            value, begin = _with_prefix(text, last, begin, at, value)
+        if "." in written and isinstance(value, Quantity) and names_part(text, begin):
+            value = Unchanged()
         yield Number(begin, at, text[begin:at], value)
+
+
+def _with_ranges(text: str, numbers: list[Number], language: str) -> list[Number]:
+    """`numbers` with those that a word makes a range as one."""
+    word = range_word(language)
+    if word is None or f" {word} " not in text:
+        return numbers
+    joined: list[Number] = []
+    for number in numbers:
+        if joined and _is_range(text, joined[-1], number, word):
+            first = joined.pop()
+            value = Compound((_plain(first), _plain(number)), (f" {word} ",))
+            number = Number(first.begin, number.end, text[first.begin : number.end], value)
+        joined.append(number)
+    return joined
+
+
+def _is_range(text: str, first: Number, last: Number, word: str) -> bool:
+    return (
+        text[first.end : last.begin] == f" {word} "
+        and _is_plain(first.value)
+        and _is_plain(last.value)
+    )
+
+
+def _is_plain(value: Value) -> bool:
+    """Whether it is nothing but digits, and signs between them."""
+    return isinstance(value, Quantity) and not (value.sign or value.unit or value.thousands)
+
+
+def _plain(number: Number) -> Quantity:
+    assert isinstance(number.value, Quantity)
+    return number.value
 
 
 def _with_point(text: str, begin: int, value: Value) -> tuple[Value, int]:
@@ -151,11 +204,14 @@ def _with_point(text: str, begin: int, value: Value) -> tuple[Value, int]:
     return value, begin
 
 
-def _with_prefix(text: str, last: int, begin: int, value: Quantity) -> tuple[Quantity, int]:
+def _with_prefix(
+    text: str, last: int, begin: int, end: int, value: Quantity
+) -> tuple[Quantity, int]:
     """A quantity with what stands before it, behind `last`, and where that begins."""
-    if not value.unit and text[begin - 1] not in "-+(":
+    # Of $5 million, the sign may be far from the digits.
+    if not value.unit and not has_magnitude(text, end):
         first = max(last, begin - _MOST_BEFORE)
-        if unit := _CURRENCY_BEFORE.search(text[first:begin]):
+        if unit := _UNIT_BEFORE.search(text[first:begin]):
             begin = first + unit.start()
             value = value._replace(unit=unit[0].rstrip())
     if begin > last and _SIGN_BEFORE.match(text, begin - 1):
@@ -169,23 +225,32 @@ def _with_suffix(
 ) -> tuple[Value, int]:
     """What a number is with what follows it, and where that ends."""
     if isinstance(value, Quantity) and (unit := _UNIT.match(text, end)):
-        return value._replace(unit="%" if unit[1] == "\u066a" else unit[1]), unit.end()
+        sign = unit[1] or unit[2]
+        return value._replace(unit="%" if sign == "\u066a" else sign), unit.end()
+    known = thousand(rules.language)
+    is_short = isinstance(value, Quantity) and value.whole == text[begin:end] and end - begin <= 3
+    if is_short and known and (match := known.match(text, end)):
+        thousands = Quantity(f"{_ascii(text[begin:end])}000", grouped=True, thousands=True)
+        return thousands, match.end()
+    word = percent_word(rules.language)
+    if isinstance(value, Quantity) and word and (match := word.match(text, end)):
+        return value._replace(unit="%"), match.end()
     if end - begin > len("00:00:00") or not isinstance(value, Quantity | Clock | Unchanged):
         return value, end
-    known = suffixes(rules.language)
+    around = suffixes(rules.language)
     written = text[begin:end]
     clock = _clock(written)
     if clock is not None:
-        if known.half and (half := known.half.match(text, end)) and 1 <= int(clock.hour) <= 12:
+        if around.half and (half := around.half.match(text, end)) and 1 <= int(clock.hour) <= 12:
             return clock._replace(half=half[1][0].lower() + "m"), half.end()
-        if known.hour and (hour := known.hour.match(text, end)):
+        if around.hour and (hour := around.hour.match(text, end)):
             if not hour["minutes"]:
                 return clock, hour.end("within")
             if not clock.minutes:
                 return clock._replace(minutes=(hour["minutes"],)), hour.end("minutes")
-        if known.clock_before and known.clock_before.search(text, max(0, begin - 8), begin):
+        if around.clock_before and around.clock_before.search(text, max(0, begin - 8), begin):
             return clock, end
-    if known.ordinal and written.isdecimal() and (ordinal := known.ordinal.match(text, end)):
+    if around.ordinal and written.isdecimal() and (ordinal := around.ordinal.match(text, end)):
         return Ordinal(_ascii(written)), ordinal.end()
     return value, end
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from model.text.numbers.conventions import Conventions, conventions
+from model.text.numbers.conventions import CODES, CURRENCIES, Conventions, conventions
 from model.text.numbers.values import Clock, Compound, Date, Number, Ordinal, Quantity
-from model.text.numbers.words import number_words, ordinals, range_word, unit_names
+from model.text.numbers.words import number_words, ordinals, range_word, thousand_word, unit_names
 
 __all__ = ["spellings", "written"]
 
@@ -46,7 +46,8 @@ def _forms(number: Number, rules: Conventions) -> Iterator[tuple[str, ...]]:
         case Compound() as value:
             yield from _compound(value, rules)
         case Clock() as value:
-            yield from ((form,) for form in _clock(value, rules))
+            # Models of many texts write 8.30 as well.
+            yield from ((form, form.replace(":", ".")) for form in _clock(value, rules))
         case Date() as value:
             yield tuple(_date(value, rules))
         case Ordinal() as value:
@@ -62,6 +63,8 @@ def _quantity(value: Quantity, rules: Conventions) -> Iterator[tuple[str, ...]]:
             yield from ((f"{each} {name}",) for each in plain)
         return
     yield from ((each,) for each in plain)
+    if value.thousands and (word := thousand_word(rules.language)) is not None:
+        yield (f"{value.sign}{value.whole[:-3]} {word}",)
     if value.whole.isdecimal() and value == Quantity(str(int(value.whole))):
         words = number_words(rules.language)
         if 2 <= int(value.whole) < len(words):
@@ -70,15 +73,21 @@ def _quantity(value: Quantity, rules: Conventions) -> Iterator[tuple[str, ...]]:
 
 def _with_unit(number: str, value: Quantity, rules: Conventions) -> Iterator[str]:
     unit, sign = value.unit, value.sign
-    pattern = rules.percent if unit in _RATES else rules.currency
-    yield sign + pattern.format(number=number, unit=unit)
+    is_currency = unit in CODES or unit[-1] in CURRENCIES
+    if is_currency and unit.isalpha():
+        # As CLDR has it: with a space between letters and digits.
+        first = rules.currency.startswith("{unit}")
+        yield f"{unit}\xa0{sign}{number}" if first else f"{sign}{number}\xa0{unit}"
+    elif is_currency:
+        yield sign + rules.currency.format(number=number, unit=unit)
+    elif unit in _RATES:
+        yield sign + rules.percent.format(number=number, unit=unit)
     yield f"{sign}{number} {unit}"
     yield f"{sign}{number}{unit}"
-    if unit not in _RATES:
-        yield f"{unit}{sign}{number}"
-        yield f"{unit} {sign}{number}"
-        yield f"{sign}{unit}{number}"
-        yield f"{sign}{unit} {number}"
+    if is_currency:
+        for space in ("", " "):
+            yield f"{unit}{space}{sign}{number}"
+            yield f"{sign}{unit}{space}{number}"
 
 
 def _plain(value: Quantity, rules: Conventions) -> Iterator[str]:
@@ -122,12 +131,14 @@ def _compound(value: Compound, rules: Conventions) -> Iterator[tuple[str, ...]]:
     [sign] = value.signs
     dashed = [_joined(parts, (dash,)) for dash in _DASHES]
     short = all(len(part.whole) <= 2 and not part.fraction for part in value.parts)
+    word = range_word(rules.language)
+    worded = [] if word is None else [(f"{parts[0]} {word} {parts[1]}",)]
     if sign in _DASHES:
         yield (same, *dashed)
-        if (word := range_word(rules.language)) is not None:
-            yield (f"{parts[0]} {word} {parts[1]}",)
-        if short and rules.language == "de":
-            yield (_joined(parts, (":",)),)
+        yield from worded
+    elif sign[0].isspace():
+        yield from worded
+        yield tuple(dashed[::-1])
     else:
         yield (same,)
         if sign == ":" and short and rules.language != "de":

@@ -20,8 +20,10 @@ class Quantity(NamedTuple):
     """Whether it is written in other digits than ASCII's."""
     sign: str = ""
     """Before it, as written: "-", "+", "\u00b1" and the like."""
+    thousands: bool = False
+    """Whether the last three zeros are a word."""
     unit: str = ""
-    """With it: "%", "\u2030" or the sign of a currency."""
+    """With it: "%", "\u2030", the sign or the code of a currency, or what is measured, as "MB"."""
 
 
 class Ordinal(NamedTuple):

@@ -6,7 +6,21 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-__all__ = ["Suffixes", "number_words", "ordinals", "range_word", "suffixes", "unit_names"]
+from model.text.numbers.conventions import CODES
+
+__all__ = [
+    "Suffixes",
+    "has_magnitude",
+    "names_part",
+    "number_words",
+    "ordinals",
+    "percent_word",
+    "range_word",
+    "suffixes",
+    "thousand",
+    "thousand_word",
+    "unit_names",
+]
 
 _NEITHER = r"(?!\w)"
 _HALF = re.compile(rf"[ \u00a0\u202f]?([AaPp]\.[Mm]\.|[AaPp][Mm]){_NEITHER}")
@@ -114,7 +128,7 @@ def ordinals(digits: str, language: str) -> tuple[str, ...]:
     elif language == "fr":
         forms += ["1er", "1re"] if value == 1 else [f"{number}e", f"{number}\xe8me"]
     elif language in ("pt", "es", "gl", "it"):
-        forms += [number + each for each in ("\xba", "\xaa", ".\xba", ".\xaa")]
+        forms += [number + each for each in ("\xba", "\xaa")]
     elif language == "nl":
         forms += [f"{number}e", f"{number}ste", f"{number}de"]
     elif language == "sv":
@@ -158,9 +172,65 @@ _PERCENT = {
 }  # fmt: skip
 
 
+_MAGNITUDES = re.compile(
+    "[ \u00a0\u202f-]?(?:thousand|hundred|tausend|hundert|mil(?:h(?:ar|\xe3|\xf5)|l|j|iard|ion|a)?"
+    "|bil|tril|mio|mrd|mld|bn|mn|tn|[kmb]|lakh|crore|ts[dn]"
+    "|\u0442\u044b\u0441|\u043c\u043b\u043d|\u043c\u043b\u0440\u0434|\u043c\u0438\u043b\u043b"
+    "|[\u4e07\u842c\u5104\u4ebf\u5146\ub9cc\uc5b5])",
+    re.IGNORECASE,
+)
+
+
+def has_magnitude(text: str, place: int) -> bool:
+    """Whether a word there, such as million, multiplies the number before it."""
+    return _MAGNITUDES.match(text, place) is not None
+
+
+_THOUSAND = {
+    "en": "thousand", "de": "Tausend|tausend", "pt": "mil", "es": "mil", "fr": "mille",
+    "it": "mila", "nl": "duizend", "sv": "tusen", "da": "tusind",
+}  # fmt: skip
+
+
+@lru_cache(maxsize=512)
+def thousand(language: str) -> re.Pattern[str] | None:
+    """What a language says for three zeros, alone."""
+    if (words := _THOUSAND.get(language)) is None:
+        return None
+    return re.compile(rf"[ \u00a0\u202f](?:{words})(?!\w|[ \u00a0]mil)")
+
+
+def thousand_word(language: str) -> str | None:
+    """A word of a language for a thousand."""
+    words = _THOUSAND.get(language)
+    return words and words.rsplit("|", maxsplit=1)[-1]
+
+
+_PARTS = re.compile(
+    r"(?<!\w)(?:fig(?:ur[ea]s?)?|sections?|chapters?|tables?|versions?|abb(?:ildung)?|abschnitt"
+    r"|kapitel|tabelle|fassung|figura|se\xe7\xe3o|sec\xe7\xe3o|cap\xedtulo|tabela|vers\xe3o|version|ver)"
+    r"\.?[ \u00a0]\Z",
+    re.IGNORECASE,
+)
+_LONGEST_PART = 12
+
+
+def names_part(text: str, begin: int) -> bool:
+    """Whether what stands before a place makes of 1.2 the second part of the first one."""
+    return _PARTS.search(text[max(0, begin - _LONGEST_PART) : begin]) is not None
+
+
+@lru_cache(maxsize=512)
+def percent_word(language: str) -> re.Pattern[str] | None:
+    """What a language says for a percent sign."""
+    if (words := _PERCENT.get(language)) is None:
+        return None
+    return re.compile(rf"[ \u00a0\u202f-]?(?:{words})(?!\w)")
+
+
 def unit_names(unit: str, language: str) -> tuple[str, ...]:
     """What a language calls a percent sign or the sign of a currency, for many; else nothing."""
     if unit == "%":
         return tuple(filter(None, _PERCENT.get(language, "").split("|")))
-    name = _CURRENCY_NAMES.get(language, {}).get(unit)
+    name = _CURRENCY_NAMES.get(language, {}).get(CODES.get(unit, unit))
     return () if name is None else (name,)

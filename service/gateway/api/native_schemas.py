@@ -79,6 +79,8 @@ class _Request(BaseModel):
 
 def _request_field(option: Option) -> Any:
     """The field of a request that chooses an option."""
+    if option.kind is bool:
+        return bool | None, Field(default=None, description=option.request)
     rules = Field(
         default=None, ge=option.least, le=option.most_in_requests, description=option.request
     )

@@ -91,4 +91,5 @@ def test_runners_read_what_a_sequence_does_not_carry_otherwise() -> None:
 @pytest.mark.parametrize("each", [each for each in GENERATION_OPTIONS if each.guard])
 def test_a_guard_that_is_not_at_its_default_constrains(each: Any) -> None:
     assert not GenerationConfig().constrained
-    assert GenerationConfig(**{each.name: each.default + 2}).constrained
+    other = True if each.kind is bool else each.default + 2
+    assert GenerationConfig(**{each.name: other}).constrained

@@ -233,6 +233,7 @@ class FusedOperations(PlainOperations):
             VOCABULARY=log_probs.size(1), BEAMS=rows.size(1),
             BLOCK=triton.next_power_of_2(memory.max_positions), num_warps=4,
         )  # fmt: skip
+        self.limit_repeats(log_probs, rows, positions, memory, eos_id)
 
     def restrict(self, scores: Tensor, rows: Tensor, memory: SlotMemory) -> None:
         num_rows, vocabulary = scores.shape

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from model.config import Activation
+from model.decoding.repeats import LONGEST_BLOCK
 from model.engine.cuda.kernels.operations import Candidates, Linear, Norm, Table
 from model.engine.cuda.kernels.slot_memory import (
     CUT_OFF,
@@ -199,6 +200,29 @@ class PlainOperations:
         ends = history.gather(1, (index + ngram - 1).clamp(0, last))
         banned = torch.zeros_like(seen)
         banned.scatter_(1, torch.where(agrees & (ends != eos_id), ends, spare), True)
+        log_probs.masked_fill_(banned[:, :vocabulary], -math.inf)
+        self.limit_repeats(log_probs, rows, positions, memory, eos_id)
+
+    def limit_repeats(
+        self, log_probs: Tensor, rows: Tensor, positions: Tensor, memory: SlotMemory, eos_id: int
+    ) -> None:
+        """Applies `model.decoding.repeats.banned_by_repeats`, of searches that ask for it."""
+        place = torch.arange(1, memory.max_positions, device=rows.device)
+        history = memory.tokens[_holders(rows, positions, memory)[:, 1:], place].long()
+        length, last = positions[:, None], history.size(1) - 1
+        copies = memory.counters[Counter.SOURCE_COPIES, rows[:, 0]].repeat_interleave(rows.size(1))
+        wanted = _option("limit_repeats", rows, memory) > 0
+        vocabulary = log_probs.size(1)
+        banned = torch.zeros(len(log_probs), vocabulary + 1, dtype=torch.bool, device=rows.device)
+        for size in range(1, min(LONGEST_BLOCK, last) + 1):
+            # Where it differs from what stands one block before, counted from the end.
+            at = length - place
+            same = history.gather(1, at.clamp(min=0)) == history.gather(1, (at - size).clamp(min=0))
+            matching = (same & (at >= size)).long().cumprod(dim=1).sum(dim=1, keepdim=True)
+            needed = size * (copies[:, None] + max(1, 4 - size) - 1)
+            ends = history.gather(1, (length - size).clamp(0, last))
+            too_many = wanted & (matching >= needed) & (ends != eos_id)
+            banned.scatter_(1, torch.where(too_many, ends, vocabulary), True)
         log_probs.masked_fill_(banned[:, :vocabulary], -math.inf)
 
     def restrict(self, scores: Tensor, rows: Tensor, memory: SlotMemory) -> None:

@@ -44,6 +44,8 @@ class Counter(IntEnum):
     """The first of the source tokens to which it is aligned."""
     ALIGN_END = 7
     """The one behind the last."""
+    SOURCE_COPIES = 8
+    """`most_copies` of the source, of searches that limit repeats."""
 
 
 _INTEGERS = [option for option in SEQUENCE_OPTIONS if option.kind is not float]

@@ -14,16 +14,17 @@ from service.cli.text_options import read_glossary, text_options
 def test_options_become_those_of_the_translator(tmp_path: Path) -> None:
     path = tmp_path / "terms.tsv"
     path.write_text("cat\tMieze\n", encoding="utf-8")
-    assert text_options(path, ["X"], ["Hund"], "Die", "html") == TextOptions(
+    assert text_options(path, ["X"], ["Hund"], "Die", "text", False) == TextOptions(
         keep=("X",),
         glossary=(GlossaryEntry("cat", ("Mieze",)),),
         banned_terms=("Hund",),
         target_prefix="Die",
-        format=TextFormat.HTML,
     )
-    assert text_options(None, None, None, "", "text") == NO_TEXT_OPTIONS
+    html = text_options(None, None, None, "", "html", True)
+    assert html == TextOptions(format=TextFormat.HTML, translate_attributes=True)
+    assert text_options(None, None, None, "", "text", False) == NO_TEXT_OPTIONS
     with pytest.raises(InvalidRequestError, match="`format` must be one of text, html"):
-        text_options(None, None, None, "", "rtf")
+        text_options(None, None, None, "", "rtf", False)
 
 
 def test_a_glossary_is_a_term_and_its_forms_a_line(tmp_path: Path) -> None:
@@ -55,7 +56,7 @@ def test_a_glossary_that_is_not_there_or_too_large(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "terms.tsv"
-    with pytest.raises(InvalidRequestError, match="cannot read .*terms.tsv: No such file"):
+    with pytest.raises(InvalidRequestError, match=r"cannot read .*terms.tsv: No such file"):
         read_glossary(path)
     monkeypatch.setattr("service.cli.text_options._MOST_BYTES", 8)
     path.write_text("cat\tMieze", encoding="utf-8")

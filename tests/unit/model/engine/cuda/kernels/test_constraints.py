@@ -7,6 +7,7 @@ import torch
 
 from model.config import GenerationConfig
 from model.decoding.constraints import constrain
+from model.engine.cuda.kernels.slot_memory import Counter
 from tests.unit.model.engine.cuda.kernels.arena import (
     arena_config,
     groups_at,
@@ -24,8 +25,12 @@ def test_constraints(operations, device, beams: int, ngram: int) -> None:
     """Histories are of six tokens, the end token among them, so they repeat all the time."""
     memory = random_memory(arena_config(), len(POSITIONS) * beams, device, torch.float32)
     rows = groups_at(memory, POSITIONS, [1] * len(POSITIONS), beams, seed=ngram)
-    generation = GenerationConfig(no_repeat_ngram_size=ngram, repetition_penalty=1.25)
+    generation = GenerationConfig(
+        no_repeat_ngram_size=ngram, repetition_penalty=1.25, limit_repeats=ngram != 1
+    )
     set_options(memory, slice(None), generation)
+    copies = torch.arange(len(rows), device=device) % 2 + 1
+    memory.counters[Counter.SOURCE_COPIES, rows[:, 0]] = copies.int()
     _, positions = operations.read_rows(rows, memory)
     generator = torch.Generator().manual_seed(1)
     log_probs = torch.randn(rows.numel(), 50, generator=generator).log_softmax(dim=1)
@@ -36,7 +41,7 @@ def test_constraints(operations, device, beams: int, ngram: int) -> None:
         if beams == 1:
             holders = [slot] * (position + 1)
         history = [int(memory.tokens[holders[p], p]) for p in range(1, position + 1)]
-        constrain(wanted[row], history, generation, EOS)
+        constrain(wanted[row], history, generation, EOS, copies=1 + row // beams % 2)
 
     found = log_probs.to(device)
     operations.constrain(found, rows, positions, memory, EOS)

@@ -1,0 +1,42 @@
+"""Loops: a target that repeats a block of tokens again and again, one copy behind the other.
+
+A block may come as often as the source has copies of any block, and once more; one of one or two
+tokens three times or twice more. So what the source repeats, the target may.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = ["LONGEST_BLOCK", "banned_by_repeats", "most_copies"]
+
+LONGEST_BLOCK = 32
+"""Tokens of a block whose copies are counted."""
+
+
+def most_copies(source_ids: Sequence[int]) -> int:
+    """How many copies of a block are one behind the other in a source, at most; at least one."""
+    most = 1
+    for size in range(1, min(LONGEST_BLOCK, len(source_ids) // 2) + 1):
+        matching = 0
+        for token, before in zip(source_ids[size:], source_ids, strict=False):
+            matching = matching + 1 if token == before else 0
+            most = max(most, 1 + matching // size)
+    return most
+
+
+def banned_by_repeats(history: Sequence[int], copies: int) -> set[int]:
+    """Tokens that would begin one copy too many of the block that `history` ends with.
+
+    Args:
+        history: the target so far.
+        copies: `most_copies` of the source.
+    """
+    banned = set()
+    for size in range(1, min(LONGEST_BLOCK, len(history)) + 1):
+        needed = size * (copies + max(1, 4 - size) - 1)
+        if len(history) >= needed + size and all(
+            history[-place] == history[-place - size] for place in range(1, needed + 1)
+        ):
+            banned.add(history[-size])
+    return banned
