@@ -60,8 +60,20 @@ class Placing:
         first, last = self._cover(inline, begin, end, outer, room)
         if len(lines) == 1:
             return first, last
-        own = breaks[lines[0]], breaks[lines[-2]] + 1
+        own = self._with_breaks(inline, lines, room)
         return (min(first, own[0]), max(last, own[1])) if first < last else own
+
+    def _with_breaks(self, inline: Inline, lines: range, room: tuple[int, int]) -> tuple[int, int]:
+        """The range from the element's first break to its last, with what white space it has before
+        and behind them."""
+        first, last = self._target_breaks[lines[0]], self._target_breaks[lines[-2]] + 1
+        before = self._source[inline.begin : self._breaks[lines[0]]]
+        behind = self._source[self._breaks[lines[-2]] + 1 : inline.end]
+        if before.isspace():
+            first = self._skipped(first, -len(before), room)
+        if behind.isspace():
+            last = self._skipped(last, len(behind), room)
+        return first, last
 
     def _cover(
         self,

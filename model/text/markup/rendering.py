@@ -152,7 +152,7 @@ def _objects(placed: Iterable[_Placed], placing: Placing) -> Iterator[int]:
     for each in placed:
         if each.inline.verbatim:
             place = placing.objects.get(each.inline.begin)
-            if place is not None and place != each.begin:
+            if place is not None and not each.begin <= place < each.end:
                 yield place
         yield from _objects(each.children, placing)
 
