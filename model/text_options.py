@@ -68,6 +68,11 @@ class TextOptions:
     """Whether attributes of HTML that people read, such as `alt` and `title`, are translated."""
 
     def __post_init__(self) -> None:
+        for name in ("keep", "keep_spans", "glossary", "banned_terms"):
+            if not isinstance(value := getattr(self, name), tuple):
+                raise InvalidOptionError(
+                    f"`{name}` must be a tuple, but is {type(value).__name__}", name
+                )
         for name in ("keep", "banned_terms"):
             for number, term in enumerate(getattr(self, name)):
                 _check_term(name, f"`{name}[{number}]`", term)
@@ -183,6 +188,11 @@ def _check_glossary(entries: Iterable[GlossaryEntry]) -> None:
     for number, entry in enumerate(entries):
         name = f"entry {number} of `glossary`"
         _check_term("glossary", name, entry.source)
+        if not isinstance(entry.targets, tuple):
+            raise InvalidOptionError(
+                f"{name} must have a tuple of forms, but has {type(entry.targets).__name__}",
+                "glossary",
+            )
         if not entry.targets:
             raise InvalidOptionError(f"{name} must have one form or more, but has none", "glossary")
         for form in entry.targets:

@@ -44,6 +44,7 @@ from model.text.alignment import (
 from model.text.alternatives import best_sums, different
 from model.text.banned_terms import BannedTerms
 from model.text.glossary import Glossary, TermMatch
+from model.text.kept_strings import KeptStrings, kept_spans
 from model.text.languages import Pair, listed
 from model.text.runs import Reading, Rendered, Replaced, RunReader
 from model.text.segmentation import Segment, SegmentedText, Segmenter
@@ -132,6 +133,10 @@ class _Cut:
     aligned: bool
     """Whether words are to be aligned."""
     num_hypotheses: int
+    origins: Sequence[int] | None
+    """Where in the text each character of what was cut is from; None: at its place."""
+    kept: KeptStrings
+    """The text, and what its characters stand for."""
     given: str = ""
     """What stands before the translation of the first segment, in place of all before it."""
     num_given: int = 0
@@ -568,7 +573,8 @@ class Translator:
             pieces: list[Segment | str] = []
             options: list[SequenceOptions] = []
             terms: list[tuple[TermMatch, ...]] = []
-            for piece in _pieces(cut.segmenter, index, text):
+            kept = _kept_strings(index, text, cut.text_options)
+            for piece in _pieces(cut.segmenter, index, kept.text):
                 pieces.append(piece)
                 if isinstance(piece, Segment):
                     num_sentences += 1
@@ -595,6 +601,8 @@ class Translator:
                 encoder=cut.encoder,
                 aligned=cut.aligned,
                 num_hypotheses=cut.num_hypotheses,
+                origins=cut.segmenter.origins(kept.text) if cut.aligned else None,
+                kept=kept,
             )
             yield self._with_prefix(whole, cut) if cut.text_options.target_prefix else whole
 
@@ -854,7 +862,8 @@ class Translator:
         remaining = iter(results)
         for each in texts:
             sequences = list(islice(remaining, len(each.options)))
-            yield from self._translation(each, sequences)
+            for translation in self._translation(each, sequences):
+                yield translation and _shown(translation, each.kept)
 
     def _translation(
         self, cut: _Cut, results: Sequence[SequenceResult]
@@ -886,7 +895,7 @@ class Translator:
                 TranslationHypothesis(
                     text="".join(parts),
                     score=_score(results, chosen),
-                    alignments=tuple(links) if cut.aligned else None,
+                    alignments=_at_origins(links, cut.origins) if cut.aligned else None,
                 )
             )
         reasons = {result.hypotheses[0].finish_reason for result in results}
@@ -1045,6 +1054,39 @@ def _kept(text: str, source: int, target: int) -> Iterator[list[WordLink]]:
     links = kept_words(text)
     while some := moved(islice(links, _WORDS_TOGETHER), source, target):
         yield some
+
+
+def _kept_strings(index: int, text: str, options: TextOptions) -> KeptStrings:
+    """The text of a number, with what is to be kept in it."""
+    if not (options.keep or options.keep_spans):
+        return KeptStrings(text, {})
+    spans = [(span.begin, span.end) for span in options.keep_spans if span.text == index]
+    return KeptStrings.of(text, kept_spans(text, options.keep, spans))
+
+
+def _shown(translation: Translation, kept: KeptStrings) -> Translation:
+    """A translation with the strings that were to be kept."""
+    if not kept.strings:
+        return translation
+    hypotheses = tuple(
+        replace(
+            each,
+            text=kept.shown(each.text),
+            alignments=each.alignments and kept.shown_links(each.alignments, each.text),
+        )
+        for each in translation.hypotheses
+    )
+    return replace(translation, text=kept.shown(translation.text), hypotheses=hypotheses)
+
+
+def _at_origins(links: Sequence[WordLink], origins: Sequence[int] | None) -> tuple[WordLink, ...]:
+    """The links with the places of the text that was given, where it was cut of another order."""
+    if origins is None:
+        return tuple(links)
+    moved_links = (
+        WordLink((origins[begin], origins[end - 1] + 1), target) for (begin, end), target in links
+    )
+    return tuple(sorted({link for link in moved_links if link.source[0] < link.source[1]}))
 
 
 def _terms(segment: Segment, glossary: Glossary | None) -> tuple[TermMatch, ...]:

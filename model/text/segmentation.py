@@ -24,9 +24,11 @@ from typing import NamedTuple, Self
 from model.errors import InvalidRequestError
 from model.text.languages import Pair
 from model.text.letter_case import LetterCase, Truecaser
+from model.text.messages import kept_and_said, origins
 from model.text.number_runs import NumberReader
+from model.text.numbers import has_digits
 from model.text.protection import Bounds, Protection, is_mark
-from model.text.runs import Reading, Run, RunReader, Runs, combined
+from model.text.runs import NO_RUNS, Reading, Run, RunReader, Runs, combined
 from model.text.sentences import base_language, split_sentences
 from model.text.tokenizer import Tokenizer
 from model.text.verbatim import WEB_ADDRESS
@@ -204,7 +206,10 @@ class Segmenter:
             ) from None
         batch = _Batch()
         lines: dict[str, list[_Part]] = {}
-        for line in _BREAK.split(text):
+        for line, is_kept in _lines(text, self._language):
+            if is_kept:
+                batch.parts.append((line,))
+                continue
             parts: Iterable[_Part] | None = lines.get(line)
             if parts is None:
                 parts = self._parts(line, batch)
@@ -216,6 +221,10 @@ class Segmenter:
                     yield from self._cut_batch(batch)
             batch.size += 1
         yield from self._cut_batch(batch)
+
+    def origins(self, text: str) -> Sequence[int] | None:
+        """Where in `text` each character of its pieces is from; None: from its own place."""
+        return origins(text, self._language)
 
     def _parts(self, line: str, batch: _Batch) -> Iterator[_Part]:
         """The pieces of what of a line is kept, and of its sentences, which `batch` gets to cut."""
@@ -283,16 +292,20 @@ class Segmenter:
     def _runs(self, sentences: Sequence[str]) -> Sequence[Runs]:
         """What is not the model's to translate in each of some sentences."""
         found: list[Runs] = []
+        numbers = self._numbers if has_digits("\n".join(sentences)) else None
         for sentence, bounds in zip(
             sentences, self._protection.bounds_batch(sentences), strict=True
         ):
-            if len(bounds) > _FEW_KEPT and _is_mostly_kept(sentence, bounds):
-                found.append([Run(0, len(sentence), final=sentence)])
-                continue
-            bounds = bounds if bounds and self.reader.marks else ()
-            kept = [Run(begin, end, final=sentence[begin:end]) for begin, end in bounds]
-            numbers = self._numbers.runs(sentence, bounds, self._protection.read_as(sentence))
-            found.append(combined(kept, numbers))
+            kept: Runs = NO_RUNS
+            if bounds and self.reader.marks:
+                if len(bounds) > _FEW_KEPT and _is_mostly_kept(sentence, bounds):
+                    bounds = [(0, len(sentence))]
+                kept = [Run(begin, end, None, (), sentence[begin:end]) for begin, end in bounds]
+            if numbers is not None:
+                read_as = self._protection.read_as(sentence)
+                bounds = [(run.begin, run.end) for run in kept]
+                kept = combined(kept, numbers.runs(sentence, bounds, read_as))
+            found.append(kept)
         return found
 
     def _segments(self, sentence: str, runs: Runs) -> Iterator[Segment | str]:
@@ -386,6 +399,15 @@ class Segmenter:
         ):
             return False
         return any(map(self._has_letter, token_ids))
+
+
+def _lines(text: str, language: str) -> Iterator[tuple[str, bool]]:
+    """The lines of `text`, and what is between them; and whether each is kept."""
+    for piece in kept_and_said(text, language):
+        if piece.is_kept:
+            yield piece.text, True
+        else:
+            yield from ((line, False) for line in _BREAK.split(piece.text))
 
 
 _Part = Iterable[Segment | str]

@@ -139,9 +139,9 @@ def _own_words(
 
     group = max(groups, key=length)
     first, last = group[0], group[-1]
-    while first < last and _is_small(text[slice(*said[first])]):
+    while first < last and _is_small(text, said[first]):
         first += 1
-    while first < last and _is_small(text[slice(*said[last])]):
+    while first < last and _is_small(text, said[last]):
         last -= 1
     return said[first][0], said[last][1]
 
@@ -157,9 +157,12 @@ def _groups(votes: Sequence[int]) -> list[list[int]]:
     return groups
 
 
-def _is_small(word: str) -> bool:
+def _is_small(text: str, span: Span) -> bool:
     """Whether it is a sign, or an article and the like."""
-    return not any(map(str.isalnum, word)) or (len(word) <= _MOST_LETTERS and word.islower())
+    word = text[slice(*span)]
+    if not any(map(str.isalnum, word)):
+        return True
+    return len(word) <= _MOST_LETTERS and (word.islower() or _begins(text, span[0]))
 
 
 def _fitting(term: TermMatch, own: str) -> str:

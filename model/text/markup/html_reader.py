@@ -41,6 +41,8 @@ _VERBATIM = _names("code kbd samp tt var")
 _POINTS = _names("area bgsound embed img input keygen source track wbr")
 _ENDS = {"<!--": "-->", "<![CDATA[": "]]>", "<?": "?>"}
 _BEGINS = re.compile("|".join(map(re.escape, _ENDS)))
+_WRITES_TEXT = ("<?=", "<?php echo ")
+"""Instructions with which templates of PHP put in a word."""
 _NOSCRIPT = re.compile(r"(?<=<)(/?)noscript(?![^\s/>])", re.IGNORECASE)
 _LIKE_NOSCRIPT = r"\1fieldset"
 """As long as it, and a block as well."""
@@ -76,6 +78,8 @@ def read_html(source: str) -> list[Token]:
             )
             index, end = stop + 1, pieces[stop].end
             kind = Kind.POINT if is_empty else kind
+        elif source.startswith(_WRITES_TEXT, begin) and kind is Kind.POINT:
+            kind = Kind.VERBATIM
         elif _is_kept(piece.token):
             index = _behind_kept(pieces, index, stop, boundaries)
             end = pieces[index - 1].end

@@ -49,25 +49,19 @@ class Placing:
             room: the range of the translation that this one has.
         """
         begin, end = self._stripped(self._source, inline.begin, inline.end)
-        room, breaks = self._lines(inline, room)
-        if breaks is not None:
-            first, last = self._cover(inline, begin, end, outer, room)
-            return (min(first, breaks[0]), max(last, breaks[1])) if first < last else breaks
-        return self._cover(inline, begin, end, outer, room)
-
-    def _lines(
-        self, inline: Inline, room: tuple[int, int]
-    ) -> tuple[tuple[int, int], tuple[int, int] | None]:
-        """The part of `room` that has the lines of the element, and where its own breaks are."""
+        lines = range(
+            bisect_left(self._breaks, inline.begin), bisect_left(self._breaks, inline.end) + 1
+        )
         breaks = self._target_breaks
         if not breaks or len(breaks) != len(self._breaks):
-            return room, None
-        first = bisect_left(self._breaks, inline.begin)
-        last = bisect_left(self._breaks, inline.end)
-        begin = breaks[first - 1] + 1 if first else 0
-        end = breaks[last] if last < len(breaks) else len(self._target)
-        within = (breaks[first], breaks[last - 1] + 1) if first < last else None
-        return (_clipped(begin, room), _clipped(end, room)), within
+            return self._cover(inline, begin, end, outer, room)
+        outer = _of_lines(lines, self._breaks, outer)
+        room = _of_lines(lines, breaks, room)
+        first, last = self._cover(inline, begin, end, outer, room)
+        if len(lines) == 1:
+            return first, last
+        own = breaks[lines[0]], breaks[lines[-2]] + 1
+        return (min(first, own[0]), max(last, own[1])) if first < last else own
 
     def _cover(
         self,
@@ -243,6 +237,13 @@ class Placing:
 
 def _breaks(text: str) -> list[int]:
     return [place for place, character in enumerate(text) if character == "\n"]
+
+
+def _of_lines(lines: range, breaks: Sequence[int], around: tuple[int, int]) -> tuple[int, int]:
+    """The part of a range that has some lines."""
+    begin = breaks[lines[0] - 1] + 1 if lines[0] else 0
+    end = breaks[lines[-1]] if lines[-1] < len(breaks) else around[1]
+    return _clipped(begin, around), _clipped(end, around)
 
 
 def _objects(source: str, target: str, links: Sequence[WordLink]) -> dict[int, int]:

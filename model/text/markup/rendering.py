@@ -46,14 +46,20 @@ class _Placed(NamedTuple):
 
 
 def render(document: Document, translations: Iterable[Translated]) -> Iterator[Rendered]:
-    """The document with the translations of its blocks, one for each, part by part."""
+    """The document with the translations of its blocks, one for each, part by part.
+
+    A block whose text stays as it is stays as it was written.
+    """
     remaining = iter(translations)
     at = 0
     for part in document.parts:
         if isinstance(part, str):
             rendered = Rendered(part, ())
         else:
-            rendered = render_block(part, next(remaining))
+            translated = next(remaining)
+            rendered = render_block(part, translated)
+            if translated.text == part.text and rendered.text != part.source:
+                rendered = Rendered(part.source, ())
         yield Rendered(rendered.text, moved(rendered.links, 0, at))
         at += len(rendered.text)
 

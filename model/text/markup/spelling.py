@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from string import ascii_letters
@@ -12,6 +13,7 @@ __all__ = ["spelled"]
 _LONGEST_REFERENCE = 36
 """Characters that a name of the HTML standard has at most, and some."""
 _BEHIND_A_TAGS_BEGINNING = frozenset("/!?" + ascii_letters)
+_NUMBER = re.compile("#(?:[0-9]|[xX][0-9A-Fa-f])")
 _OF_MARKDOWN = frozenset("\\`*_[]<~|")
 """Signs that begin or end inline elements of Markdown, or cells."""
 _NAMES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
@@ -63,5 +65,5 @@ def _is_markup(character: str, before: str, following: str, syntax: str) -> bool
             following[:1].isascii() and following[:1].isalpha()
         )
     if following[:1] == "#":
-        return True
+        return _NUMBER.match(following) is not None
     return not html.unescape("&" + following).startswith("&" + following[:1])

@@ -5,8 +5,8 @@ how a target may write a value. What is not written as its language does is kept
 never gets another value, for all that is certain. Both are deterministic and take linear time.
 """
 
-from model.text.numbers.recognition import find
+from model.text.numbers.recognition import find, has_digits
 from model.text.numbers.rendering import spellings, written
 from model.text.numbers.values import Number
 
-__all__ = ["Number", "find", "spellings", "written"]
+__all__ = ["Number", "find", "has_digits", "spellings", "written"]

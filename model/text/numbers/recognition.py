@@ -28,7 +28,7 @@ from model.text.numbers.words import suffixes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["DIGIT_LIKE", "find"]
+__all__ = ["DIGIT_LIKE", "find", "has_digits"]
 
 DIGIT_LIKE = (
     "\xb2\xb3\xb9\xbc-\xbe\u2070\u2074-\u2079\u2080-\u2089\u2150-\u215f\u2189\u2460-\u249b\u24ea"
@@ -86,6 +86,11 @@ _HOUR = re.compile(r"([01]?[0-9]|2[0-4])(?:[.:]([0-5][0-9]))?")
 _JOINT = re.compile(rf"[{_JOINTS}]")
 _OF_NAME = re.compile("[A-Z_a-z\xaa\xb5\xba\xc0-\xd6\xd8-\xf6\xf8-\u052f]")
 """Before a digit, as in MP3, v2.5 and CO\u2082. Scripts without spaces between words have none."""
+
+
+def has_digits(text: str) -> bool:
+    """Whether there may be numbers in a text."""
+    return _DIGIT.search(text) is not None
 
 
 def find(text: str, language: str) -> list[Number]:

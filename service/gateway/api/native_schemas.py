@@ -101,11 +101,32 @@ class GenerationOptions(create_model("_GenerationOptions", __base__=_Request, **
     """How to search for the translation; what is left out is the model's own default."""
 
 
-def _one_error_for_many(value: Any) -> Any:
-    """Refuses more than any setting allows before each of them becomes an error of its own."""
-    if isinstance(value, dict) and len(value) > _MAX_TERMS:
+def _check_entries(value: Any) -> Any:
+    """Refuses the first wrong entry of a glossary, and more of them than any setting allows."""
+    if not isinstance(value, dict):
+        return value
+    if len(value) > _MAX_TERMS:
         raise ValueError(f"`glossary` must have at most {_MAX_TERMS} entries, but has {len(value)}")
+    for number, (term, translation) in enumerate(value.items()):
+        if not term or not _is_translation(translation):
+            raise ValueError(
+                "`glossary` must have a translation for each term: text, a list of forms, or an "
+                f"object with `forms` and perhaps `case_sensitive`; but entry {number} has not"
+            )
     return value
+
+
+def _is_translation(value: Any) -> bool:
+    if isinstance(value, dict):
+        if not value.keys() <= {"forms", "case_sensitive"}:
+            return False
+        if not isinstance(value.get("case_sensitive", False), bool):
+            return False
+        value = value.get("forms")
+        if not isinstance(value, list):
+            return False
+    forms = value if isinstance(value, list) else [value]
+    return bool(forms) and all(isinstance(form, str) and form for form in forms)
 
 
 def _json_type(value: Any) -> str:
@@ -181,7 +202,7 @@ class TranslateRequest(_Request):
     """Whether the answer tells each translation's score."""
     return_alignments: bool = False
     """Whether the answer tells which words of each translation come from which of the text."""
-    glossary: Annotated[dict[Term, _Translation], BeforeValidator(_one_error_for_many)] = Field(
+    glossary: Annotated[dict[Term, _Translation], BeforeValidator(_check_entries)] = Field(
         default_factory=dict
     )
     """Terms and how they are translated, wherever a term stands as a word of its own: by one form,

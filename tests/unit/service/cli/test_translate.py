@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from model.config import EngineConfig
-from service.cli.translate import print_translations, read_lines
+from model.errors import InvalidRequestError
+from model.text_options import TextFormat, TextOptions
+from service.cli.translate import print_translations, read_document, read_lines
 from tests.tiny_model import build_tiny_model
 
 
@@ -40,6 +42,25 @@ def test_progress_is_drawn_on_a_terminal_only(
     )
     assert ("2 lines" in progress.getvalue()) is drawn
     assert "lines [" not in output.getvalue()
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_document_is_read_and_written_as_a_whole(model: Path, end: str) -> None:
+    page = f"<p>12</p>\n<pre>The red\nhouse.</pre>{end}"
+    assert read_document(io.BytesIO(page.encode()), hint=io.StringIO()) == page
+    output = io.StringIO()
+    print_translations(
+        [page], model, engine=EngineConfig(num_threads=1), output=output, progress=io.StringIO(),
+        options=TextOptions(format=TextFormat.HTML),
+    )  # fmt: skip
+    assert output.getvalue() == page.removesuffix("\n") + "\n"
+
+
+def test_a_document_must_be_utf_8() -> None:
+    hint = io.StringIO()
+    with pytest.raises(InvalidRequestError, match="the input must be UTF-8, but is not"):
+        read_document(_Keyboard(b"\xff"), hint=hint)
+    assert "Ctrl-D" in hint.getvalue()
 
 
 def test_one_by_one_answers_before_it_reads_on(model: Path) -> None:

@@ -156,13 +156,13 @@ def _structure(source: str) -> tuple[list[str], Counter[str]]:
     return blocks, inlines
 
 
-@settings(max_examples=max(300, settings().max_examples))
+@settings(max_examples=max(100, settings().max_examples))
 @given(source=st.one_of(PAGES, st.text()))
 def test_a_page_with_its_own_texts_is_itself(source: str) -> None:
     assert identity(markdown_document(source)) == source
 
 
-@settings(max_examples=max(300, settings().max_examples))
+@settings(max_examples=max(100, settings().max_examples))
 @given(source=PAGES, random=st.randoms(use_true_random=False))
 def test_a_page_keeps_its_structure(source: str, random: Random) -> None:
     document = markdown_document(source)

@@ -6,7 +6,7 @@ from collections import Counter
 from random import Random
 
 import pytest
-from turbohtml import Element, Text, parse
+from turbohtml import Element, Node, Text, parse
 
 from model.text.markup.block import Document
 from model.text.markup.documents import read_document
@@ -22,7 +22,7 @@ def test_the_pages_are_different() -> None:
 def _tree(page: str) -> Counter[tuple[str, ...]]:
     """How often each path of elements, with their attributes, is in what a browser makes of it."""
     paths: Counter[tuple[str, ...]] = Counter()
-    waiting = [((), parse(page))]
+    waiting: list[tuple[tuple[str, ...], Node]] = [((), parse(page))]
     while waiting:
         path, node = waiting.pop()
         for child in node.children:

@@ -21,7 +21,7 @@ from tests.unit.model.text.markup.word_translators import identity, rendered, sh
 html_document = partial(read_document, syntax=TextFormat.HTML)
 xml_document = partial(read_document, syntax=TextFormat.XML)
 
-MANY = settings(max_examples=max(300, settings().max_examples), deadline=None)
+MANY = settings(max_examples=max(100, settings().max_examples), deadline=None)
 
 WORDS = st.sampled_from(
     [

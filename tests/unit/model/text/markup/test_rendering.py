@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 
 import pytest
 
@@ -139,6 +140,36 @@ EXAMPLES = {
         'Wir öffnen morgen. <a href="https://a.example/?x=1&amp;y=2" class="mention">#<span>Garten'
         "</span></a>",
     ),
+    "its word is where the model attended to a punctuation mark": (
+        "I do <b>not</b> understand the question.",
+        "Ich verstehe die Frage nicht.",
+        {"I": "Ich", "understand": "verstehe", "the": "die", "question": "Frage", ".": "nicht"},
+        "Ich verstehe die Frage <b>nicht</b>.",
+    ),
+    "with a small word beside its own that nothing else says": (
+        "Sie hat beschlossen, Steuern <b>zu erhöhen</b>.",
+        "She decided to raise taxes.",
+        {"Sie": "She", "beschlossen": "decided", "Steuern": "taxes", "erhöhen": "raise", ".": "."},
+        "She decided <b>to raise</b> taxes.",
+    ),
+    "on its own line": (
+        "One <b>two<br>three</b> four<br><i>five</i>",
+        "Eins zwei\ndrei vier\nfünf",
+        {"One": "Eins", "two": "zwei", "three": "drei", "four": "vier"},
+        "Eins <b>zwei<br>drei</b> vier<br><i>fünf</i>",
+    ),
+    "what a template writes": (
+        "Good <em>morning</em>, <?= $name ?>!",
+        f"Guten Morgen, {OBJECT}!",
+        {"Good": "Guten", "morning": "Morgen", OBJECT: OBJECT},
+        "Guten <em>Morgen</em>, <?= $name ?>!",
+    ),
+    "code that has lost its place": (
+        "Run <code>a</code> and <b><code>b</code></b>.",
+        f"Starten Sie {OBJECT} und.",
+        {"Run": "Starten", "and": "und"},
+        "Starten Sie <code>a</code> und<b><code>b</code></b>.",
+    ),
     "letters of a script without spaces": (
         "The <b>red</b> house",
         "红色的房子",
@@ -196,6 +227,14 @@ def test_blocks_are_translated_one_by_one() -> None:
         ("- <b>%</b>", []),
         ("<?php if ($a > 1) { ?>Yes<?php } ?>", ["Yes"]),
         ("<svg><text>Kept</text></svg> Yes", ["Yes"]),
+        (
+            "<noscript class=a><p>Please turn <b>on</b></p></NOSCRIPT> Yes",
+            ["Please turn on", "Yes"],
+        ),
+        ("<?php echo '<script>' ?> Yes <![CDATA[ <title> ]]> and no", ["\ufffc Yes and no"]),
+        ("<span translate=no>Acme <p>Ltd</p></span> Yes", ["Yes"]),
+        ("<code>unclosed <b>Yes</b>", ["unclosed Yes"]),
+        ("The <noscriptx>Yes</noscriptx>", ["The Yes"]),
         ("<x/>Hello", ["Hello"]),
     ],
 )
@@ -213,4 +252,27 @@ def test_xml_has_inline_elements_where_there_is_text() -> None:
     )
     document = xml_document(source)
     assert [block.text for block in document.blocks] == ["Title < 3", "See the figure now."]
+    assert identity(document) == source
+
+
+def test_text_that_stays_as_it_is_is_not_written_anew() -> None:
+    source = "<title>a <b> &#x1 & b</title>"
+    document = html_document(source)
+    assert rendered(document, [Translated(document.blocks[0].text)]) == source
+
+
+def test_a_sign_of_the_text_itself_is_no_element() -> None:
+    document = html_document("The \ufffc <code>x</code> sign")
+    (block,) = document.blocks
+    assert rendered(document, [Translated(block.text.replace("The", "Das"))]) == (
+        "Das \ufffc <code>x</code> sign"
+    )
+
+
+def test_entities_of_xml_do_not_grow() -> None:
+    names = "abcdefgh"
+    entities = "".join(f'<!ENTITY {b} "{f"&{a};" * 10}">' for a, b in pairwise(names))
+    source = f'<!DOCTYPE r [<!ENTITY a "ha">{entities}]><r>Text &h; <b x="y">and</b></r>'
+    document = xml_document(source)
+    assert [block.text for block in document.blocks] == ["Text and"]
     assert identity(document) == source

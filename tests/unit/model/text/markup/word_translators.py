@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from random import Random
 
 from model.text.markup.block import OBJECT, Block, Document
-from model.text.markup.rendering import Translated, render
+from model.text.markup.rendering import Translated, render, render_block
 from model.text.word_links import WordLink, kept_words
 from model.text.words import words
 
@@ -69,5 +69,8 @@ def by_table(block: Block, target: str, table: Mapping[str, str]) -> Translated:
 
 
 def identity(document: Document) -> str:
-    """The document with its own texts as translations."""
-    return rendered(document, map(unchanged, document.blocks))
+    """The document with its own texts as translations, each written anew."""
+    return "".join(
+        part if isinstance(part, str) else render_block(part, unchanged(part)).text
+        for part in document.parts
+    )

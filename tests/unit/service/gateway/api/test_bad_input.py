@@ -39,6 +39,10 @@ NATIVE = st.fixed_dictionaries(
         "generation": OPTIONS | ANY_JSON,
         "return_scores": st.booleans() | ANY_JSON,
         "return_alignments": st.booleans() | ANY_JSON,
+        "glossary": st.dictionaries(ANY_TEXT, ANY_TEXT | TEXTS, max_size=3) | ANY_JSON,
+        "keep": TEXTS | ANY_JSON,
+        "banned_terms": TEXTS | ANY_JSON,
+        "target_prefix": ANY_TEXT | ANY_JSON,
     },
 )
 LIBRETRANSLATE = st.fixed_dictionaries(

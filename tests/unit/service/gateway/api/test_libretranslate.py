@@ -27,6 +27,17 @@ async def test_one_text() -> None:
     assert (answer.status_code, answer.json()) == (200, {"translatedText": "de:Hello"})
 
 
+@pytest.mark.parametrize(
+    ("given", "format"), [({}, "text"), ({"format": "text"}, "text"), ({"format": "html"}, "html")]
+)
+async def test_the_format_reaches_the_model(given: dict[str, Any], format: str) -> None:
+    gateway = Gateway()
+    for request in ({"json": HELLO | given}, {"data": HELLO | given}, {"params": HELLO | given}):
+        answer = await _post(gateway, **request)
+        assert answer.status_code == 200
+    assert [call.text_options.format for call in gateway.backend.calls] == [format] * 3
+
+
 async def test_a_list_is_one_call_and_keeps_its_order() -> None:
     gateway = Gateway()
     texts = [f"text {index}" for index in range(100)]
@@ -139,7 +150,6 @@ async def test_without_alternatives_the_model_decides() -> None:
             "Invalid request: source must be a language code that GET /languages lists, "
             "but is auto: this server does not detect languages",
         ),
-        ({"format": "html"}, "html format is not supported"),
         ({"format": "xml"}, "xml format is not supported"),
         ({"format": 5}, "5 format is not supported"),
         ({"format": "x" * 99}, "x" * 35 + " format is not supported"),
@@ -175,7 +185,7 @@ async def test_what_breaks_a_rule_is_a_400_with_a_string(
         ({"q": []}, "q"),
         ({"source": ""}, "source"),
         ({"target": 5}, "target"),
-        ({"format": "html"}, "format"),
+        ({"format": "xml"}, "format"),
         ({"alternatives": True}, "alternatives"),
         ({"alternatives": 2.0}, "alternatives"),
         ({"alternatives": "+2"}, "alternatives"),

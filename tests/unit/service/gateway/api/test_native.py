@@ -107,6 +107,19 @@ async def test_alignments_are_told_when_asked_for() -> None:
     ]
 
 
+async def test_the_format_and_its_options_reach_the_model() -> None:
+    gateway = Gateway()
+    body = HELLO | {"text": "<p title=a>b", "format": "html", "translate_attributes": True}
+    async with gateway.client() as client:
+        answer = await client.post("/v1/translate", json=body)
+        refused = await client.post("/v1/translate", json=body | {"format": "pdf"})
+    assert answer.status_code == 200
+    [call] = gateway.backend.calls
+    assert (call.text_options.format, call.text_options.translate_attributes) == ("html", True)
+    assert refused.status_code == 422
+    assert "'text', 'html', 'xml' or 'markdown'" in refused.text
+
+
 async def test_who_asks_for_no_alignments_gets_none_and_the_model_is_not_asked() -> None:
     gateway = Gateway()
     (translation,) = (await _post(gateway, HELLO)).json()["translations"]

@@ -1,0 +1,95 @@
+"""Where terms are in a translation, and what is replaced by them."""
+
+from __future__ import annotations
+
+import pytest
+
+from model.text.glossary import Glossary
+from model.text.terms import TargetText, num_written, placed_terms
+from model.text.words import Span
+from model.text_options import GlossaryEntry
+
+
+def tokens(text: str) -> list[Span]:
+    """A token for each word, with the space before it, and for each sign."""
+    spans, at = [], 0
+    for word in text.replace(".", " .").replace(",", " ,").split():
+        at = text.index(word, at)
+        spans.append((at, at + len(word)))
+        at += len(word)
+    return spans
+
+
+def place(
+    source: str, target: str, attended: list[int], *entries: tuple[str, ...], taken: list[Span] = ()  # type: ignore[assignment]
+) -> str:  # fmt: skip
+    terms = Glossary([GlossaryEntry(term, forms) for term, *forms in entries]).find(source)  # type: ignore[arg-type]
+    spans = tokens(target)
+    placed = placed_terms(terms, tokens(source), attended, TargetText(target, spans), taken)
+    for each in reversed(placed):
+        begin, end = spans[each.first][0], spans[each.last - 1][1]
+        target = target[:begin] + each.form + target[end:]
+    return target
+
+
+def test_the_words_that_attend_to_a_term_are_replaced() -> None:
+    source, target = "The cat sleeps.", "Die Katze schläft."
+    assert place(source, target, [0, 1, 2, 3], ("cat", "Mieze")) == "Die Mieze schläft."
+    # An article that attends to its noun stays.
+    assert place(source, target, [1, 1, 2, 3], ("cat", "Mieze")) == "Die Mieze schläft."
+
+
+def test_what_has_a_form_stays() -> None:
+    source, target = "The cat sees a cat.", "Die Mieze sieht Miezen."
+    attended = [0, 1, 2, 4, 5]
+    assert place(source, target, attended, ("cat", "Mieze", "Miezen")) == target
+    assert place(source, target, attended, ("cat", "Mieze")) == "Die Mieze sieht Mieze."
+
+
+def test_nothing_is_put_where_the_model_says_nothing() -> None:
+    assert place("The cat sleeps.", "Es schläft.", [2, 2, 3], ("cat", "Mieze")) == "Es schläft."
+
+
+def test_a_word_becomes_one_term_only() -> None:
+    source, target = "cat food.", "Katzenfutter."
+    replaced = place(source, target, [0, 2], ("cat", "Mieze"), ("food", "Futter"))
+    assert replaced == "Mieze."
+
+
+def test_several_words_become_one_term() -> None:
+    source, target = "A credit card.", "Uma carta de crédito."
+    attended = [0, 2, 2, 1, 3]
+    assert place(source, target, attended, ("credit card", "cartão")) == "Uma cartão."
+
+
+@pytest.mark.parametrize(("own", "form"), [("Katzen", "Hunden"), ("Katze", "Hunde")])
+def test_of_several_forms_the_one_with_the_ending_of_the_own_word_is_taken(
+    own: str, form: str
+) -> None:
+    forms = ("cat", "Hund", "Hunde", "Hunden")
+    assert place("the cat", f"den {own}", [0, 1], forms) == f"den {form}"
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "expected"),
+    [
+        ("cats are here", "Animais aqui", "Gatos aqui"),
+        ("cats are here", "animais aqui", "gatos aqui"),
+        ("CATS are here", "animais aqui", "GATOS aqui"),
+        ("Here are Cats", "aqui animais", "aqui Gatos"),
+        ("cats are here", "GATOS aqui", "Gatos aqui"),
+    ],
+)
+def test_case_is_kept(source: str, target: str, expected: str) -> None:
+    assert place(source, target, [0, 2], ("cats", "gatos")) == expected
+
+
+def test_what_is_taken_stays() -> None:
+    source, target = "a cat", "eine Katze"
+    assert place(source, target, [0, 1], ("cat", "Mieze"), taken=[(1, 2)]) == target
+
+
+def test_terms_are_counted_once_for_each_place() -> None:
+    terms = Glossary([GlossaryEntry("cat", ("Katze",))]).find("cat and cat")
+    assert [num_written(terms, text) for text in ("Katze", "Katze, KATZE", "Katzen")] == [1, 2, 0]
+    assert placed_terms(terms, [], [], TargetText("Katze", [])) == []
