@@ -160,7 +160,7 @@ class Recipe:
     source_language: str
     target_language: str
     lowercase_all_caps: bool = False
-    """The model reads sentences in capitals in small letters (model/text/segmentation.py)."""
+    """Says nothing any more, and is read of older recipes."""
     placeholders: bool = False
     """The model reads placeholders for what is kept in a sentence (model/text/protection.py)."""
     data: DataRecipe

@@ -283,8 +283,9 @@ def test_any_text_is_its_segments_and_every_segment_fits(text: str, max_tokens: 
     assert segmented.join([s.text for s in segmented.segments]) == text
     for s in segmented.segments:
         assert 2 <= len(s.token_ids) <= max_tokens
-        assert s.token_ids == (*BYTES.tokenize(s.read), BYTES.eos_id)
-        assert len(s.read) <= len(s.text) == len(s.text.strip())
+        read = s.text if s.reading is None else s.reading.text
+        assert s.token_ids == (*BYTES.tokenize(read), BYTES.eos_id)
+        assert s.text == s.text.strip()
         assert any(map(str.isalpha, s.text))
         assert "\n" not in s.text
 
