@@ -37,7 +37,10 @@ TOKENIZER = train_tiny_tokenizer(byte_fallback=True)
 GENERATION = GenerationConfig(beam_size=2)
 PARAGRAPH = "  the old man sees a letter.  my sister waits!\r\n\r\n- two apples 😀\n"
 T = TypeVar("T")
-LARGE = "".join(f"the old man sees letter {number}.\n" for number in range(1000))
+LARGE = "".join(
+    f"The old man sees letter {''.join(name)}.\n"
+    for name in itertools.product("abcdefghij", repeat=3)
+)
 THREE = ["the red car.", "a small dog. my sister.", "two apples."]
 
 
@@ -195,7 +198,8 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     tokenize, tokenize_batch = TOKENIZER.source.tokenize, TOKENIZER.source.tokenize_batch
 
     def note(text: str) -> list[int]:
-        texts.append(text)
+        if " " in text.strip():  # words and signs are looked up alone, too
+            texts.append(text)
         return tokenize(text)
 
     def note_batch(batch: Sequence[str]) -> list[list[int]]:
@@ -360,9 +364,9 @@ def test_each_hypothesis_has_an_alignment_of_its_own() -> None:
     best, second = translation.hypotheses
     assert translation.alignments == best.alignments
     assert best.alignments is not None
-    assert second.alignments == tuple(
-        link for link in best.alignments if link.target[1] <= len(second.text)
-    )
+    assert second.alignments is not None
+    assert {link.source for link in second.alignments} <= {link.source for link in best.alignments}
+    assert all(link.target[1] <= len(second.text) for link in second.alignments)
     assert engine.options[0].align_to == range(len(engine.sources[0]) - 1)
 
 
