@@ -407,7 +407,7 @@ def finished(*results: dict[str, object]) -> Translation:
 
     engine.submit = submit_and_finish  # type: ignore[method-assign]
     sentences = ["the old man sees a letter", "my sister waits", "two apples"]
-    most = max(each.get("num_hypotheses", 1) for each in results)
+    most = max(cast(int, each.get("num_hypotheses", 1)) for each in results)
     [translation] = translator.translate(
         ["\n".join(sentences[: len(results)])], generation=GenerationConfig(num_hypotheses=most)
     )
