@@ -17,6 +17,7 @@ from model.training.alignment_heads import (
     agreement,
     alignment_error_rate,
     choose,
+    main,
     read_gold,
     record,
 )
@@ -85,3 +86,14 @@ def test_heads_are_recorded_and_the_directory_stays_whole(tmp_path: Path) -> Non
     assert manifest.config.alignment_shifted is True
     text = (directory / "config.json").read_text(encoding="utf-8")
     assert json.loads(text)["model"]["alignment_heads"] == [[0, 1], [1, 3]]
+
+
+def test_pairs_that_are_all_too_long_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("word " * 200 + "\t" + "Wort " * 200 + "\n", encoding="utf-8")
+    monkeypatch.setattr("sys.argv", ["alignment_heads", "en-de", "de-en", str(pairs)])
+    with pytest.raises(SystemExit):
+        main()
+    assert "must have at most 100 tokens in both models, but none has" in capsys.readouterr().err
