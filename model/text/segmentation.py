@@ -127,6 +127,10 @@ _FEW_KEPT = 8
 """Strings that are kept in a sentence and are looked at one by one, however little else it has."""
 _MOST_BETWEEN = 3
 """Characters between two of more strings than that, on average, if there is nothing to say."""
+_MANY_KEPT = 64
+"""Strings that are kept in a sentence that may have words; more are in tables and code."""
+_MOST_BETWEEN_MANY = 12
+"""As `_MOST_BETWEEN`, for more than those."""
 _SURELY_TOO_MANY = 1.3
 """Times the most tokens of a segment: a part for which so many are expected is cut unread."""
 _NEAR = 32
@@ -424,7 +428,8 @@ def _is_mostly_kept(sentence: str, bounds: Bounds) -> bool:
     """Whether hardly a letter stands between two strings that are kept: code, or noise, of which
     there is nothing to translate."""
     kept = sum(end - begin for begin, end in bounds)
-    return len(sentence) - kept <= _MOST_BETWEEN * len(bounds)
+    most = _MOST_BETWEEN if len(bounds) <= _MANY_KEPT else _MOST_BETWEEN_MANY
+    return len(sentence) - kept <= most * len(bounds)
 
 
 def _is_all_kept(runs: Runs, begin: int, end: int) -> bool:
