@@ -35,22 +35,16 @@ class NumberReader:
             kept: where that is; no run is in it.
             read_as: signs that the encoder reads for others.
         """
-        return [
-            self._run(number, sentence[max(0, number.begin - 1) : number.begin], read_as)
-            for number in _outside(sentence, self._source, kept)
-        ]
+        return [self._run(number, read_as) for number in _outside(sentence, self._source, kept)]
 
-    def _run(self, number: Number, before: str, read_as: dict[int, str]) -> Run:
+    def _run(self, number: Number, read_as: dict[int, str]) -> Run:
         finals: dict[str, str] = {}
         spelt = spellings(number, self._target)
         for spelling, final in spelt.items():
             # As vocabularies know it: without no-break spaces and raised letters.
             form = unicodedata.normalize("NFKC", spelling)
-            if form not in finals and self._tokenizer.forms(form):
+            if form not in finals and self._is_writable(form):
                 finals[form] = final
-        if before and before in self._tokenizer.signs_before_digits:
-            # One piece may have both.
-            finals |= {before + form: before + final for form, final in finals.items()}
         if not finals or number.text != unicodedata.normalize("NFKC", number.text):
             return Run(number.begin, number.end, final=next(iter(spelt.values())))
         return Run(
@@ -60,6 +54,9 @@ class NumberReader:
             forms=tuple(finals),
             finals=tuple(finals.values()),
         )
+
+    def _is_writable(self, form: str) -> bool:
+        return self._tokenizer.unk_id not in self._tokenizer.target.tokenize(form)
 
 
 def _outside(sentence: str, language: str, kept: Sequence[Span]) -> Iterator[Number]:

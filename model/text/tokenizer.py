@@ -57,8 +57,6 @@ _NOT_JOINED = '("/-'
 """Signs before a text that may show how its pieces are without a space before them."""
 _BEHIND = ".,"
 """Signs that stand behind a text in any target."""
-_BEFORE = '("[-/$#'
-"""Signs that a piece may have before a digit."""
 _DIGIT = re.compile(r"\d")
 _FEWEST_TOGETHER = 24
 """Texts that cost less together, where SentencePiece starts a thread, than one by one."""
@@ -280,12 +278,6 @@ class Tokenizer:
             run = list(ids)
             parts += self.target.surfaces(run) if is_text else [("", len(run))]
         return parts
-
-    @cached_property
-    def signs_before_digits(self) -> frozenset[str]:
-        """Signs that are in one piece of a target with a digit behind them."""
-        names = (name.removeprefix(WORD_BEGIN) for name in self.target.names())
-        return frozenset(name[0] for name in names if name[1:2].isdecimal() and name[0] in _BEFORE)
 
     def ids_with_digits(self) -> dict[int, bool]:
         """The ids by which a target says digits; for each whether it is one word with what stands

@@ -24,6 +24,9 @@ _GROUPED = re.compile(r"\d{1,3}([.,'\u2019 \u00a0\u202f])\d{3}(?:\1\d{3})*")
 _DECIMAL = re.compile(
     r"(?P<whole>\d+|\d{1,3}(?:(?P<mark>[.,'\u2019])\d{3})+(?!(?P=mark)))[.,:](?P<rest>\d+)"
 )
+_THOUSAND = re.compile(r"\s(?:mil|thousand|tausend)\b", re.IGNORECASE)
+_ROMAN = re.compile(r"\b(X{0,3})(IX|IV|V?I{0,3})\b")
+"""Of centuries and kings, as Portuguese writes them."""
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 
 _ONES = {
@@ -85,6 +88,8 @@ def numbers_kept(source: str, translation: str, target: NumberLanguage) -> bool:
 
 def _source_readings(source: str, match: re.Match[str]) -> Iterator[set[str]]:
     yield from _readings(match[0])
+    if _THOUSAND.match(source, match.end()):
+        yield from _readings(f"{match[0]}000")
     time = _TIME.fullmatch(match[0])
     if time and (":" in match[0] or _CLOCK.match(source, match.end())):
         # The clock of the other language may have 12 hours, or 24.
@@ -116,11 +121,18 @@ def _found(translation: str, language: NumberLanguage) -> set[str]:
     found: set[str] = set()
     for match in _NUMBER.finditer(translation):
         found = found.union(*_readings(match[0]))
+    if language == "pt":
+        found |= {_roman(*match.groups()) for match in _ROMAN.finditer(translation) if match[0]}
     words = _WORDS[language]
     for match in _WORD.finditer(translation.casefold()):
         if (number := words.get(_stem(match[0], language))) is not None:
             found.add(str(number))
     return found
+
+
+def _roman(tens: str, ones: str) -> str:
+    numerals = ("", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX")
+    return str(10 * len(tens) + numerals.index(ones))
 
 
 def _number_words(language: NumberLanguage) -> dict[str, int]:

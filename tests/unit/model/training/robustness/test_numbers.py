@@ -63,3 +63,9 @@ def test_kept(source: str, translation: str, target: Language) -> None:
 )
 def test_lost(source: str, translation: str, target: Language) -> None:
     assert not numbers_kept(source, translation, target)
+
+
+def test_portuguese_counts_centuries_in_roman_numerals_and_thousands_in_words() -> None:
+    assert numbers_kept("the 19th century", "o século XIX", "pt")
+    assert not numbers_kept("the 19th century", "o século XX", "pt")
+    assert numbers_kept("cerca de 24 mil casas", "about 24,000 houses", "en")
