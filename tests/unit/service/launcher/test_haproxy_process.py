@@ -121,7 +121,9 @@ def test_what_serve_will_start_is_tried_with_a_gateway(
         assert problem in ran.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize("path", ["/v1/translate", "/translate", "/languages", "/ready", "/none"])
+@pytest.mark.parametrize(
+    "path", ["/v1/translate", "/translate", "/detect", "/v2/translate", "/ready", "/none"]
+)
 @pytest.mark.parametrize("given", ["my-id.1", None, "two words", "a,b", "x" * 129])
 def test_a_refusal_is_what_the_gateway_would_say(alone: str, path: str, given: str | None) -> None:
     headers = {} if given is None else {"X-Request-Id": given}
@@ -136,7 +138,7 @@ def test_a_refusal_is_what_the_gateway_would_say(alone: str, path: str, given: s
     failure = dataclasses.replace(failure_of(ModelUnavailableError()), message=message)
     ours = error_answer(failure, RequestContext(request_id=request_id, route=path))
     assert (answer.status_code, answer.json()) == (ours.status_code, json.loads(bytes(ours.body)))
-    assert answer.headers["Content-Type"] == ours.headers["Content-Type"]
+    assert answer.headers["Content-Type"] == f"{ours.headers['Content-Type']}; charset=utf-8"
     assert answer.headers["Retry-After"] == "1"
     assert answer.headers["Cache-Control"] == "no-store"
     assert "X-Refused" not in answer.headers
