@@ -61,7 +61,11 @@ def test_every_character_has_an_origin(text: str) -> None:
     [
         ("de", "Bitte bei Hrn. Lenz, Fa. Kern u. Co.", "Bitte bei Herrn Lenz, Firma Kern und Co."),
         ("de", "z. B. Brot, z.B. Käse usw.", "zum Beispiel Brot, zum Beispiel Käse und so weiter."),
-        ("de", "d. h. in der Schulstr. 5 (vgl. Nr. 5)", "das heißt in der Schulstraße 5 (vergleiche Nummer 5)"),
+        (
+            "de",
+            "d. h. in der Schulstr. 5 (vgl. Nr. 5)",
+            "das heißt in der Schulstraße 5 (vergleiche Nummer 5)",
+        ),
         ("de", "Am Fr. um acht, Nr. eins, am S. vorbei", "Am Fr. um acht, Nr. eins, am S. vorbei"),
         ("de", "Das Bzw. Co.usw. bleibt", "Das Bzw. Co.usw. bleibt"),
         ("en", "fruit, e.g. apples, vs. bread", "fruit, for example apples, versus bread"),

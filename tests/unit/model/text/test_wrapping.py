@@ -47,10 +47,10 @@ def test_a_paragraph_is_one_line_and_wrapped_again(prefix: str, further: str) ->
         "One line.\nAnother line.\n\nA third.",
         "- wash the car and everything that is in it today\n- feed the cat and the neighbours' dog",
         "| a table with some words in it | and others here |\n| a table with some words | others |",
-        "Roses are red, violets are blue,\nsugar is sweet, and so are you.\nA poem's lines are short.",
+        "Roses are red, violets are blue,\nsugar is sweet, and so are you.\nA poem is short.",
         "> a quotation that is as long as a line can be, I think\nand an answer to what was said",
         "Dear Sir or Madam, how are you all doing on this day?\n\nPlease find the letter enclosed.",
-        "columns\tof a table that has many words in each of them\tand more\nof them are here\tagain",
+        "columns\tof a table that has many words in each one\tand more\nof them are here\tagain",
     ],
 )
 def test_other_lines_stay(text: str) -> None:
