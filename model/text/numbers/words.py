@@ -173,8 +173,8 @@ _PERCENT = {
 
 
 _MAGNITUDES = re.compile(
-    "[ \u00a0\u202f-]?(?:thousand|hundred|tausend|hundert|mil(?:h(?:ar|\xe3|\xf5)|l|j|iard|ion|a)?"
-    "|bil|tril|mio|mrd|mld|bn|mn|tn|[kmb]|lakh|crore|ts[dn]"
+    "[ \u00a0\u202f-]?(?:thousand|hundred|tausend|hundert|mil(?:h[\xe3\xf5]|l|j|iard|ion|a?\\b)"
+    "|bil[lhj]|tril|mio\\b|mrd\\b|mld\\b|(?:bn|mn|tn|[kmb])\\b|lakh|crore|tsd\\b"
     "|\u0442\u044b\u0441|\u043c\u043b\u043d|\u043c\u043b\u0440\u0434|\u043c\u0438\u043b\u043b"
     "|[\u4e07\u842c\u5104\u4ebf\u5146\ub9cc\uc5b5])",
     re.IGNORECASE,
