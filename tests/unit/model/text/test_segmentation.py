@@ -319,3 +319,8 @@ def test_a_vocabulary_without_bytes_takes_any_text_too(text: str) -> None:
     segmented = Segmenter(NO_BYTES, language="de", max_tokens=LIMIT).segment(text)
     assert segmented.join([s.text for s in segmented.segments]) == text
     assert all(len(s.token_ids) <= LIMIT for s in segmented.segments)
+
+
+def test_a_table_of_numbers_is_kept() -> None:
+    text = "x1 " * 300
+    assert segment(text).segments == ()

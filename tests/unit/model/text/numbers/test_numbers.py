@@ -258,9 +258,11 @@ def test_characters_like_digits_are_all_known() -> None:
 @pytest.mark.parametrize("language", ["en", "de", "fr", "xx"])
 def test_hostile_digits_cost_linear_work(text: str, language: str) -> None:
     """What is scanned again and again would take a hundred times as long, not ten times."""
-    few, many = (_seconds(text * times, language) for times in (2_000, 20_000))
+    few, many = (
+        min(_seconds(text * times, language) for _ in range(2)) for times in (2_000, 20_000)
+    )
 
-    assert many < 40 * few + 0.05
+    assert many < 60 * few + 0.5
     assert _calls(text * 200, language) <= 11 * _calls(text * 20, language) + 100
 
 
