@@ -85,8 +85,12 @@ class SegmentedText:
         yield self.tail
 
 
-# A tab parts the columns of a table, so it ends a sentence as a line break does.
-_BREAK = re.compile(r"([\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+)")
+# A tab parts the columns of a table, so it ends a sentence as a line break does; so do both as
+# programs write them, but in a path.
+_BREAK = re.compile(
+    r"([\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+"
+    r"|(?<!\\)(?<!\b[A-Za-z]:)(?:\\[nrt])+(?![a-z{\\]))"
+)
 
 _LINE_START = re.compile(
     r"\s*(?:>\ ?)*"  # the quoted lines of an answer
@@ -415,7 +419,8 @@ def _lines(text: str, language: str) -> Iterator[tuple[str, bool]]:
         if piece.is_kept:
             yield piece.text, True
         else:
-            yield from ((line, False) for line in _BREAK.split(piece.text))
+            parts = _BREAK.split(piece.text)
+            yield from ((part, number % 2 == 1) for number, part in enumerate(parts))
 
 
 _Part = Iterable[Segment | str]

@@ -46,7 +46,8 @@ _BEGINS_WITH_SIGN = {
     "template: {{x}}, {% x %}": r"\{\{\{?[^{}\n]{1,100}\}\}\}?|\{%[^{}\n]{1,100}%\}",
     "template: [[x]], [%x%]": r"\[\[[^\[\]\n]{1,100}\]\]|\[%[^%\n]{1,100}%\]",
     "variable: {x}, ${x}, %{x}, #{x}": r"""
-        [$%\#{](?:(?<=\{)|(?<!\{)\{)\ ?[^{}\s]{1,64}\ ?\}""",
+        [$%\#{](?:(?<=\{)|(?<!\{)\{)(?!\ (?:or|and|to|oder|und|bis|ou|et)\ )
+        \ ?[^{}\s]{1,64}\ ?\}""",
     "variable: $x, $t(x)": r"\$(?<![\w$]\$)(?:t\([^()\n]{1,100}\)|[A-Za-z_]\w*)",
     "variable: %x%": r"%(?<![\w%]%)[A-Za-z_]\w+%",
     "variable of printf": r"%(?<![\w%]%)(?:%|FORMAT)(?:%(?:%|FORMAT))*",
@@ -89,10 +90,12 @@ _BEGINS_WORD = {
     "file": r"""
         (?<![./~-])(?:[\w-]{1,64}(?:\.[\w-]{1,16}){0,3}\.(?i:EXTENSIONS))\b
         |__\w+__(?!\w)""",
+    "letter with an index: x<sub>2</sub>": r"""
+        [A-Za-z](?:<(?P<letter>su[bp])>[^<>\n]{1,20}</(?P=letter)>){1,3}(?!\w)""",
     "name in a program: a_b, f()": r"""
         (?<![.-])(?!\w*_in(?:nen)?\b)[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+(?![\w-])""",
 }
-"""What begins where no letter or digit stands before it, with one of .@:_+- behind a word."""
+"""What begins where no letter or digit stands before it, with one of .@:_+<- behind a word."""
 _BEGINS_WITH_SIGNS = {
     "path: ./a": r"(?<![\w/.~-])\.{1,2}/(?:[\w.-]+/)*[\w.-]*\w",
     "option of a command": r"""
@@ -176,7 +179,7 @@ WITH_SIGNS = _compiled(
         [
             *_BEGINS_WITH_SIGN.values(),
             *_BEGINS_WITH_SIGNS.values(),
-            rf"(?<!\w)(?=[^\W_]*+[.@:_+-]|localhost)(?:{'|'.join(_BEGINS_WORD.values())})",
+            rf"(?<!\w)(?=[^\W_]*+[.@:_+<-]|localhost)(?:{'|'.join(_BEGINS_WORD.values())})",
         ]
     )
 )

@@ -215,9 +215,12 @@ def _with_prefix(
         if unit := _UNIT_BEFORE.search(text[first:begin]):
             begin = first + unit.start()
             value = value._replace(unit=unit[0].rstrip())
-    if begin > last and _SIGN_BEFORE.match(text, begin - 1):
+    elif value.unit in CODES and text[begin - 1] in CURRENCIES and begin > last:
         begin -= 1
         value = value._replace(sign=text[begin])
+    if begin > last and _SIGN_BEFORE.match(text, begin - 1):
+        begin -= 1
+        value = value._replace(sign=text[begin] + value.sign)
     return value, begin
 
 

@@ -321,6 +321,20 @@ def test_a_vocabulary_without_bytes_takes_any_text_too(text: str) -> None:
     assert all(len(s.token_ids) <= LIMIT for s in segmented.segments)
 
 
+@pytest.mark.parametrize(
+    ("text", "segments"),
+    [
+        ("Title:\\n- First\\n- <b>Second</b>\\nThe end.",
+         ["Title:", "First", "<b>Second</b>", "The end."]),
+        ("Name\\tAge\\r\\nOld", ["Name", "Age", "Old"]),
+        ("One line\\nthat goes on", ["One line\\nthat goes on"]),
+        ("See C:\\n\\Tools and \\\\host\\new.", ["See C:\\n\\Tools and \\\\host\\new."]),
+    ],
+)  # fmt: skip
+def test_a_line_break_of_a_program_ends_a_sentence(text: str, segments: list[str]) -> None:
+    assert [segment.text for segment in segment(text).segments] == segments
+
+
 def test_a_table_of_numbers_is_kept() -> None:
     text = "x1 " * 300
     assert segment(text).segments == ()
