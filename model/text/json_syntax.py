@@ -11,6 +11,7 @@ from model.text.words import Span
 __all__ = ["json_syntax"]
 
 _LINE = re.compile(r"^[^\S\n]*([\[{].*[\]}]),?[^\S\n]*$", re.MULTILINE)
+_DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*+)"(\s*:)?')
 
 
@@ -35,7 +36,7 @@ def _is_json(text: str) -> bool:
     if text[:1] + text[-1:] not in ("[]", "{}") or '"' not in text:
         return False
     try:
-        json.loads(text, parse_int=str, parse_float=str)
+        _DECODER.decode(text)
     except (ValueError, RecursionError):
         return False
     return True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 
 from model.text.numbers import Number, Value, find, spellings
 from model.text.runs import Run, Runs
@@ -16,8 +15,6 @@ __all__ = ["NumberReader"]
 _SHORT = 24
 """Characters of a number of which it is remembered what may be written for it."""
 _MOST_REMEMBERED = 4096
-_USUAL = "0123456789.,:/- "
-"""What most numbers are made of."""
 
 
 class NumberReader:
@@ -33,6 +30,8 @@ class NumberReader:
         self._tokenizer = tokenizer
         self._source = source
         self._target = target
+        self._signs: dict[str, bool] = {}
+        """Characters of numbers, of which there are hundreds, and whether they can be written."""
         self._remembered: dict[tuple[str, Value], tuple[tuple[str, ...], tuple[str, ...]]] = {}
 
     def runs(self, sentence: str, kept: Sequence[Span], read_as: dict[int, str]) -> Runs:
@@ -72,12 +71,14 @@ class NumberReader:
         return tuple(finals), tuple(finals.values())
 
     def _is_writable(self, form: str) -> bool:
-        return self._usual.issuperset(form) or self._is_known(form)
-
-    @cached_property
-    def _usual(self) -> frozenset[str]:
-        """Those of the usual characters that the vocabulary has."""
-        return frozenset(sign for sign in _USUAL if self._is_known(f"1{sign}1"))
+        """Whether the vocabulary has each character, or else the form."""
+        signs = self._signs
+        for sign in form:
+            if (is_known := signs.get(sign)) is None:
+                is_known = signs[sign] = self._is_known(f"1{sign}1")
+            if not is_known:
+                return self._is_known(form)
+        return True
 
     def _is_known(self, form: str) -> bool:
         return self._tokenizer.unk_id not in self._tokenizer.target.tokenize(form)

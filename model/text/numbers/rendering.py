@@ -29,8 +29,10 @@ def spellings(number: Number, target: str) -> dict[str, str]:
     A form can be spelt with other spaces, or with a sign on its other side.
     """
     rules = conventions(target)
-    if rules is None:
-        return {number.text: number.text}
+    text, value = number.text, number.value
+    is_plain = isinstance(value, Quantity) and value.whole == text and len(text) > 2
+    if rules is None or (is_plain and not rules.digits):
+        return {text: text}
     forms: dict[str, str] = {}
     for form, *others in _forms(number, rules):
         for each in (form, *others):
