@@ -86,10 +86,10 @@ class SegmentedText:
 
 
 # A tab parts the columns of a table, so it ends a sentence as a line break does; so do both as
-# programs write them, but in a path.
+# programs write them, but in a path, or where they are what is spoken of.
 _BREAK = re.compile(
     r"([\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+"
-    r"|(?<!\\)(?<!\b[A-Za-z]:)(?:\\[nrt])+(?![a-z{\\]))"
+    r"|(?<![\\\s])(?<!\b[A-Za-z]:)(?:\\[nrt])+(?![a-z{\\'\"`]))"
 )
 
 _LINE_START = re.compile(

@@ -215,9 +215,11 @@ def _with_prefix(
         if unit := _UNIT_BEFORE.search(text[first:begin]):
             begin = first + unit.start()
             value = value._replace(unit=unit[0].rstrip())
-    elif value.unit in CODES and text[begin - 1] in CURRENCIES and begin > last:
-        begin -= 1
-        value = value._replace(sign=text[begin])
+    elif value.unit in CODES:
+        first = begin - (text[begin - 1] in _ANY_SPACE)
+        if first > last and text[first - 1] in CURRENCIES:
+            begin = first - 1
+            value = value._replace(sign=text[begin])
     if begin > last and _SIGN_BEFORE.match(text, begin - 1):
         begin -= 1
         value = value._replace(sign=text[begin] + value.sign)

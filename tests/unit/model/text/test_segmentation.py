@@ -327,6 +327,7 @@ def test_a_vocabulary_without_bytes_takes_any_text_too(text: str) -> None:
         ("Title:\\n- First\\n- <b>Second</b>\\nThe end.",
          ["Title:", "First", "<b>Second</b>", "The end."]),
         ("Name\\tAge\\r\\nOld", ["Name", "Age", "Old"]),
+        ("Use \\t or '\\n' here", ["Use \\t or '\\n' here"]),
         ("One line\\nthat goes on", ["One line\\nthat goes on"]),
         ("See C:\\n\\Tools and \\\\host\\new.", ["See C:\\n\\Tools and \\\\host\\new."]),
     ],

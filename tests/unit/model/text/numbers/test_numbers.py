@@ -110,6 +110,7 @@ def test_a_number_is_read_and_written_as_each_language_does(source: str, target:
         ("en", "de", "$2.3bn", ["2,3"]),
         ("de", "en", "EUR 969 bezahlt", ["EUR\xa0969", "969 euros"]),
         ("en", "de", "cost $1,318.45 USD", ["$1.318,45\xa0USD", "$1318,45\xa0USD"]),
+        ("de", "en", "für $ 25 USD", ["USD\xa0$25"]),
         ("en", "pt", "cost -£12.50 GBP", ["GBP\xa0-£12,50"]),
         ("pt", "en", "cerca de 24 mil casas", ["24,000", "24 thousand"]),
         ("pt", "en", "9 mil milhões", ["9", "nine"]),
