@@ -89,7 +89,7 @@ class SegmentedText:
 # programs write them, but in a path, or where they are what is spoken of.
 _BREAK = re.compile(
     r"([\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+"
-    r"|(?<![\\\s])(?<!\b[A-Za-z]:)(?:\\[nrt])+(?![a-z{\\'\"`]))"
+    r"|(?<![\\\s])(?<!\\[nrt])(?<!\b[A-Za-z]:)(?:\\[nrt])++(?![a-z{\\'\"`]))"
 )
 
 _LINE_START = re.compile(

@@ -159,6 +159,14 @@ def test_four_times_the_text_costs_four_times_as_much(unit: str) -> None:
     assert seconds(16_000) <= 10 * min(seconds(4000), seconds(4000)) + 0.1
 
 
+def test_line_breaks_of_a_program_are_read_once() -> None:
+    cutter = segmenter(placeholders=True)
+    start = time.thread_time()
+    cutter.segment("\\n" * 100_000 + "a")
+    # With each tried up to the end it took minutes.
+    assert time.thread_time() - start < 20
+
+
 @settings(max_examples=40, deadline=None)
 @given(UNITS, st.booleans())
 @example("\\a{", True)
