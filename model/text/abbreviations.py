@@ -152,20 +152,25 @@ _WHAT_FOLLOWS = {  # a number may be no part of the text, which ends before it
 }
 
 
+_MOST_BEFORE_STOP = 12
+"""Characters of an abbreviation before its first full stop."""
+
+
 def expansions(text: str, language: str) -> Iterator[tuple[int, int, str]]:
     """Where in `text` abbreviations are that are read as what they stand for: begin, end, and what.
 
     One at the end has its full stop, which may be the sentence's, too.
     """
     pattern, words = _pattern(language)
-    if pattern is None or "." not in text:
+    stop_at = text.find(".")
+    if pattern is None or stop_at < 0:
         return
-    for found in pattern.finditer(text):
+    for found in pattern.finditer(text, max(0, stop_at - _MOST_BEFORE_STOP)):
         read = words["".join(found[0].split())]
         stop = "." if found.end() == len(text) else ""
         yield found.start(), found.end(), read + stop
     if language == "de":
-        for found in _STREET.finditer(text):
+        for found in _STREET.finditer(text, max(0, stop_at - _MOST_BEFORE_STOP)):
             yield found.start(), found.end(), "straße"
 
 

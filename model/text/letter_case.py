@@ -9,8 +9,10 @@ every model, whatever it was trained on.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from enum import Enum
+from operator import mul, sub
 
 from model.text.vocabulary import Vocabulary
 from model.text.words import Span
@@ -20,6 +22,8 @@ __all__ = ["LetterCase", "Truecaser", "letter_case"]
 _WORD = re.compile(r"([^\W\d_]+)")
 _MOST_WORDS = 20_000
 """Words whose usual case is remembered."""
+_FEWEST_TOGETHER = 50
+"""Words for which a call that takes them all pays: it starts a thread."""
 _LONGEST_WORD = 40
 """Letters of a word whose usual case is looked for."""
 _SHORTEST_SHOUT = 8
@@ -71,19 +75,21 @@ class Truecaser:
         return _with(read, kept, sentence), case
 
     def _read(self, sentence: str) -> tuple[str, LetterCase | None]:
+        case = letter_case(sentence)
+        if case is None or (case is LetterCase.TITLE and not self._titles):
+            return sentence, None
         parts = _WORD.split(sentence)
         words = parts[1::2]
-        case = letter_case(sentence, words)
-        if case is LetterCase.CAPITALS and self._is_shouted(words):
-            parts[1::2] = map(self._usual.__getitem__, words)
-            return "".join(parts), case
-        if case is LetterCase.SMALL and len(words) > 1:
-            parts[1::2] = map(self._usual.__getitem__, words)
-            return "".join(parts), case
-        if case is LetterCase.TITLE and self._titles and (headed := self._heading(words)):
-            parts[1::2] = headed
-            return "".join(parts), case
-        return sentence, None
+        if case is LetterCase.TITLE:
+            read = self._heading(words)
+        elif case is LetterCase.CAPITALS:
+            read = self._usual.of(words) if self._is_shouted(words) else None
+        else:
+            read = self._usual.of(words) if len(words) > 1 else None
+        if not read:
+            return sentence, None
+        parts[1::2] = read
+        return "".join(parts), case
 
     def _is_shouted(self, words: list[str]) -> bool:
         """Whether words in capitals are no abbreviations, or no more than that."""
@@ -91,8 +97,10 @@ class Truecaser:
         several = sum(len(word) > 1 for word in words) > 1
         if several and letters >= _SHORTEST_SHOUT:
             return True
-        before = sum(map(self._usual.num_pieces, words))
-        after = sum(self._usual.num_pieces(self._usual[word]) for word in words)
+        times = Counter(words)
+        usual = self._usual.of(list(times))
+        before = sum(map(mul, self._usual.num_pieces(list(times)), times.values()))
+        after = sum(map(mul, self._usual.num_pieces(usual), times.values()))
         is_known = letters >= _SHORTEST_SHOUTED_WORD and after == len(words)
         return after < before and (several or is_known)
 
@@ -105,9 +113,7 @@ class Truecaser:
         """
         small = list(map(self._usual.lower, words))
         num_pieces = self._usual.num_pieces
-        gains = [
-            num_pieces(word) - num_pieces(each) for word, each in zip(words, small, strict=True)
-        ]
+        gains = list(map(sub, num_pieces(words), num_pieces(small)))
         if max(gains) <= 0:
             return None
         read = words[:1]
@@ -130,19 +136,27 @@ class _UsualCase(dict[str, str]):
         self._vocabulary = vocabulary
         self._dotless = dotless
 
-    def __missing__(self, word: str) -> str:
-        usual = self.lower(word)
-        if len(word) <= _LONGEST_WORD:
-            capital = _capital(usual)
-            if self.num_pieces(capital) < self.num_pieces(usual):
-                usual = capital
-            if len(self) < _MOST_WORDS:
+    def of(self, words: list[str]) -> list[str]:
+        """The usual form of each of some words."""
+        missing = [word for word in dict.fromkeys(words) if word not in self]
+        if not missing:
+            return [self[word] for word in words]
+        small = [self.lower(word) for word in missing]
+        capital = [_capital(word) for word in small]
+        pieces = self.num_pieces(small + capital)
+        found: dict[str, str] = {}
+        for number, word in enumerate(missing):
+            is_better = pieces[len(small) + number] < pieces[number]
+            found[word] = usual = capital[number] if is_better else small[number]
+            if len(self) < _MOST_WORDS and len(word) <= _LONGEST_WORD:
                 self[word] = usual
-        return usual
+        return [found[word] if word in found else self[word] for word in words]
 
-    def num_pieces(self, word: str) -> int:
-        """Of a word alone."""
-        return len(self._vocabulary.tokenize(word))
+    def num_pieces(self, words: list[str]) -> list[int]:
+        """Of each of some words, alone."""
+        if len(words) < _FEWEST_TOGETHER:
+            return [len(self._vocabulary.tokenize(word)) for word in words]
+        return list(map(len, self._vocabulary.tokenize_batch(words)))
 
     def lower(self, word: str) -> str:
         """In small letters, as long as before."""
@@ -154,18 +168,21 @@ class _UsualCase(dict[str, str]):
         return "".join(sign.lower() if len(sign.lower()) == 1 else sign for sign in word)
 
 
-def letter_case(sentence: str, words: list[str]) -> LetterCase | None:
-    """How all `words` of a sentence are written; None where some differ, or have no case."""
+def letter_case(sentence: str) -> LetterCase | None:
+    """How all words of a sentence are written; None where some differ, or have no case."""
     small = sentence.lower()
     if sentence == small:
         return LetterCase.SMALL if sentence.upper() != sentence else None
     if sentence.upper() == sentence:
         return LetterCase.CAPITALS
-    if len(words) < 2 or sentence.rstrip()[-1:] in ".;":
+    if sentence.rstrip()[-1:] in ".;":
+        return None
+    words = _WORD.findall(sentence)
+    if len(words) < 2 or not words[0][:1].isupper():
         return None
     long = [word for word in words if len(word) >= _SHORTEST_TITLED_WORD]
     titled = len(long) > 1 and all(word.istitle() for word in long)
-    return LetterCase.TITLE if titled and words[0][:1].isupper() else None
+    return LetterCase.TITLE if titled else None
 
 
 def _with(text: str, spans: Sequence[Span], other: str) -> str:
@@ -180,4 +197,4 @@ def _with(text: str, spans: Sequence[Span], other: str) -> str:
 
 def _capital(word: str) -> str:
     first = word[:1].upper()
-    return first + word[1:] if len(first) == 1 else word
+    return word if first[1:] else first + word[1:]

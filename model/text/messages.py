@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from model.text.code_blocks import code_blocks
+from model.text.json_syntax import json_syntax
 from model.text.sentences import split_sentences
 from model.text.words import Span
 
@@ -58,8 +59,8 @@ def origins(text: str, language: str) -> Sequence[int] | None:
 
 
 def kept_and_said(text: str, language: str) -> Iterator[Piece]:
-    """All of `text` in pieces: blocks of code and the syntax of messages, which are kept, and what
-    is between them.
+    """All of `text` in pieces: blocks of code and the syntax of JSON and of messages, which are
+    kept, and what is between them.
 
     Args:
         text: of any kind.
@@ -74,11 +75,22 @@ def kept_and_said(text: str, language: str) -> Iterator[Piece]:
 
 
 def _said(text: str, begin: int, end: int, language: str) -> Iterator[Piece]:
+    """The pieces of what is no code."""
     part = text[begin:end]
+    at = 0
+    for first, last in json_syntax(part):
+        yield from _with_messages(part[at:first], begin + at, language)
+        yield Piece(part[first:last], True, range(begin + first, begin + last))
+        at = last
+    yield from _with_messages(part[at:], begin + at, language)
+
+
+def _with_messages(part: str, begin: int, language: str) -> Iterator[Piece]:
+    places = range(begin, begin + len(part))
     if "{" in part and ("plural" in part or "select" in part):
-        yield from _pieces(part, range(begin, end), language)
+        yield from _pieces(part, places, language)
     elif part:
-        yield Piece(part, False, range(begin, end))
+        yield Piece(part, False, places)
 
 
 def _pieces(

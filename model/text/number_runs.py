@@ -5,12 +5,16 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from model.text.numbers import Number, find, spellings
+from model.text.numbers import Number, Value, find, spellings
 from model.text.runs import Run, Runs
 from model.text.tokenizer import Tokenizer
 from model.text.words import Span
 
 __all__ = ["NumberReader"]
+
+_SHORT = 24
+"""Characters of a number of which it is remembered what may be written for it."""
+_MOST_REMEMBERED = 4096
 
 
 class NumberReader:
@@ -26,6 +30,9 @@ class NumberReader:
         self._tokenizer = tokenizer
         self._source = source
         self._target = target
+        self._signs: dict[str, bool] = {}
+        """Characters of numbers, of which there are hundreds, and whether they can be written."""
+        self._remembered: dict[tuple[str, Value], tuple[tuple[str, ...], tuple[str, ...]]] = {}
 
     def runs(self, sentence: str, kept: Sequence[Span], read_as: dict[int, str]) -> Runs:
         """A run for each number of a sentence.
@@ -38,6 +45,20 @@ class NumberReader:
         return [self._run(number, read_as) for number in _outside(sentence, self._source, kept)]
 
     def _run(self, number: Number, read_as: dict[int, str]) -> Run:
+        known = self._remembered.get((number.text, number.value))
+        if known is None:
+            known = self._forms(number)
+            if len(number.text) <= _SHORT and len(self._remembered) < _MOST_REMEMBERED:
+                self._remembered[number.text, number.value] = known
+        forms, finals = known
+        if not forms:
+            return Run(number.begin, number.end, final=finals[0])
+        text = number.text.translate(read_as) if read_as else number.text
+        return Run(number.begin, number.end, text, forms, finals=finals)
+
+    def _forms(self, number: Number) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What the model may write for a number, and what is meant by each; nothing, and what
+        stands for it, if it is kept."""
         finals: dict[str, str] = {}
         spelt = spellings(number, self._target)
         for spelling, final in spelt.items():
@@ -46,16 +67,20 @@ class NumberReader:
             if form not in finals and self._is_writable(form):
                 finals[form] = final
         if not finals or number.text != unicodedata.normalize("NFKC", number.text):
-            return Run(number.begin, number.end, final=next(iter(spelt.values())))
-        return Run(
-            number.begin,
-            number.end,
-            read_as=number.text.translate(read_as),
-            forms=tuple(finals),
-            finals=tuple(finals.values()),
-        )
+            return (), (next(iter(spelt.values())),)
+        return tuple(finals), tuple(finals.values())
 
     def _is_writable(self, form: str) -> bool:
+        """Whether the vocabulary has each character, or else the form."""
+        signs = self._signs
+        for sign in form:
+            if (is_known := signs.get(sign)) is None:
+                is_known = signs[sign] = self._is_known(f"1{sign}1")
+            if not is_known:
+                return self._is_known(form)
+        return True
+
+    def _is_known(self, form: str) -> bool:
         return self._tokenizer.unk_id not in self._tokenizer.target.tokenize(form)
 
 

@@ -91,7 +91,7 @@ class Protection:
         strange = self._strange(text)
         signs = _strange_signs(text, strange)
         found = _foreign_words(text, strange)
-        if SIGNS_HINT.search(text):
+        if SIGNS_HINT.search(text) or "localhost" in text:
             found += [match.span() for match in WITH_SIGNS.finditer(text)]
         if DIGITS_HINT.search(text):
             found += [match.span() for match in WITH_DIGITS.finditer(text)]

@@ -232,7 +232,8 @@ def read(
         is_marked = written is None
         if written is None and (written := next(waiting, None)) is None:
             continue
-        text += visible(sentence[at : run.begin], language).translate(read_as)
+        between = visible(sentence[at : run.begin], language)
+        text += between.translate(read_as) if read_as else between
         if is_marked and text[-1:].isalnum():
             text += " "  # a word's pieces are others where no space stands before it
         places.append((len(text), len(text) + len(written)))
@@ -242,7 +243,8 @@ def read(
             text += " "
         taken.append(run)
         forms.append(run.forms or (written,))
-    text += visible(sentence[at:], language).translate(read_as)
+    between = visible(sentence[at:], language)
+    text += between.translate(read_as) if read_as else between
     return Reading(
         text,
         sentence,

@@ -85,8 +85,12 @@ class SegmentedText:
         yield self.tail
 
 
-# A tab parts the columns of a table, so it ends a sentence as a line break does.
-_BREAK = re.compile(r"([\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+)")
+# A tab parts the columns of a table, so it ends a sentence as a line break does; so do both as
+# programs write them, but in a path, or where they are what is spoken of.
+_BREAK = re.compile(
+    r"([\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+"
+    r"|(?<![\\\s])(?<!\\[nrt])(?<!\b[A-Za-z]:)(?:\\[nrt])++(?![a-z{\\'\"`]))"
+)
 
 _LINE_START = re.compile(
     r"\s*(?:>\ ?)*"  # the quoted lines of an answer
@@ -132,6 +136,9 @@ _MANY_KEPT = 64
 """Strings that are kept in a sentence that may have words; more are in tables and code."""
 _MOST_BETWEEN_MANY = 12
 """As `_MOST_BETWEEN`, for more than those."""
+_MANY_NUMBERS = 200
+"""Numbers of a sentence that may have words, if hardly more than those are between two."""
+_NUMBERS = re.compile(r"\d+")
 _SURELY_TOO_MANY = 1.3
 """Times the most tokens of a segment: a part for which so many are expected is cut unread."""
 _NEAR = 32
@@ -301,11 +308,14 @@ class Segmenter:
             sentences, self._protection.bounds_batch(sentences), strict=True
         ):
             kept: Runs = NO_RUNS
+            if len(sentence) > 2 * _MANY_NUMBERS and numbers and _is_mostly_numbers(sentence):
+                found.append([Run(0, len(sentence), None, (), sentence)])
+                continue
             if bounds and self.reader.marks:
                 if len(bounds) > _FEW_KEPT and _is_mostly_kept(sentence, bounds):
                     bounds = [(0, len(sentence))]
                 kept = [Run(begin, end, None, (), sentence[begin:end]) for begin, end in bounds]
-            if numbers is not None:
+            if numbers is not None and has_digits(sentence):
                 read_as = self._protection.read_as(sentence)
                 bounds = [(run.begin, run.end) for run in kept]
                 kept = combined(kept, numbers.runs(sentence, bounds, read_as))
@@ -357,22 +367,20 @@ class Segmenter:
         if begin and kept:
             kept = [run._replace(begin=run.begin - begin, end=run.end - begin) for run in kept]
         read_as = self._protection.read_as(core)
+        reading, marks = None, []
         if kept or read_as or visible(core, self._base_language) != core:
             reading = self.reader.read(
                 core, self.reader.chosen(kept), read_as=read_as, language=self._base_language
             )
-        else:
-            reading = Reading(core, core)
-        marks = [
-            place
-            for place, run in zip(reading.places, reading.runs, strict=True)
-            if run.read_as is None
-        ]
-        text, case = self._truecaser.read(reading.text, marks)
+            runs = zip(reading.places, reading.runs, strict=True)
+            marks = [place for place, run in runs if run.read_as is None]
+        before = core if reading is None else reading.text
+        text, case = self._truecaser.read(before, marks)
         # Of a part, small letters say nothing about the sentence.
-        if text != reading.text and not (is_part and case is not LetterCase.CAPITALS):
+        if text != before and not (is_part and case is not LetterCase.CAPITALS):
+            reading = reading or Reading(core, core)
             return reading._replace(text=text, all_caps=case is LetterCase.CAPITALS)
-        return reading if kept or reading.text != core else None
+        return reading if kept or before != core else None
 
     def _whole(
         self, core: str, reading: Reading | None, token_ids: tuple[int, ...], *, is_part: bool
@@ -411,7 +419,8 @@ def _lines(text: str, language: str) -> Iterator[tuple[str, bool]]:
         if piece.is_kept:
             yield piece.text, True
         else:
-            yield from ((line, False) for line in _BREAK.split(piece.text))
+            parts = _BREAK.split(piece.text)
+            yield from ((part, number % 2 == 1) for number, part in enumerate(parts))
 
 
 _Part = Iterable[Segment | str]
@@ -439,6 +448,13 @@ def _is_mostly_kept(sentence: str, bounds: Bounds) -> bool:
     kept = sum(end - begin for begin, end in bounds)
     most = _MOST_BETWEEN if len(bounds) <= _MANY_KEPT else _MOST_BETWEEN_MANY
     return len(sentence) - kept <= most * len(bounds)
+
+
+def _is_mostly_numbers(sentence: str) -> bool:
+    """Whether it has so many numbers, with little between them, that it is a table or noise."""
+    words = _NUMBERS.split(sentence)
+    between = sum(map(len, words))
+    return len(words) > _MANY_NUMBERS and between <= _MOST_BETWEEN_MANY * len(words)
 
 
 def _is_all_kept(runs: Runs, begin: int, end: int) -> bool:

@@ -77,7 +77,7 @@ def _short_sentences(line: str, language: str, corrections: Corrections) -> list
     if len(pieces) > 1:
         found = _ends_of_pieces(pieces, line, language)
         ends = [end for end in found if not _continues(line, end, corrections)]
-    if corrections.words and "." in line:
+    if corrections.words and "." in line[:-1]:
         ends = sorted({*ends, *_ends_of_words(line, corrections.words)})
     return [line[start:end] for start, end in pairwise([0, *ends]) if start < end]
 

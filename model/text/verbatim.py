@@ -46,7 +46,8 @@ _BEGINS_WITH_SIGN = {
     "template: {{x}}, {% x %}": r"\{\{\{?[^{}\n]{1,100}\}\}\}?|\{%[^{}\n]{1,100}%\}",
     "template: [[x]], [%x%]": r"\[\[[^\[\]\n]{1,100}\]\]|\[%[^%\n]{1,100}%\]",
     "variable: {x}, ${x}, %{x}, #{x}": r"""
-        [$%\#{](?:(?<=\{)|(?<!\{)\{)\ ?[^{}\s]{1,64}\ ?\}""",
+        [$%\#{](?:(?<=\{)|(?<!\{)\{)(?!\ (?:or|and|to|oder|und|bis|ou|et)\ )
+        \ ?[^{}\s]{1,64}\ ?\}""",
     "variable: $x, $t(x)": r"\$(?<![\w$]\$)(?:t\([^()\n]{1,100}\)|[A-Za-z_]\w*)",
     "variable: %x%": r"%(?<![\w%]%)[A-Za-z_]\w+%",
     "variable of printf": r"%(?<![\w%]%)(?:%|FORMAT)(?:%(?:%|FORMAT))*",
@@ -89,10 +90,12 @@ _BEGINS_WORD = {
     "file": r"""
         (?<![./~-])(?:[\w-]{1,64}(?:\.[\w-]{1,16}){0,3}\.(?i:EXTENSIONS))\b
         |__\w+__(?!\w)""",
+    "letter with an index: x<sub>2</sub>": r"""
+        [A-Za-z](?:<(?P<letter>su[bp])>[^<>\n]{1,20}</(?P=letter)>){1,3}(?!\w)""",
     "name in a program: a_b, f()": r"""
         (?<![.-])(?!\w*_in(?:nen)?\b)[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+(?![\w-])""",
 }
-"""What begins where no letter or digit stands before it, with one of .@:_+- behind a word."""
+"""What begins where no letter or digit stands before it, with one of .@:_+<- behind a word."""
 _BEGINS_WITH_SIGNS = {
     "path: ./a": r"(?<![\w/.~-])\.{1,2}/(?:[\w.-]+/)*[\w.-]*\w",
     "option of a command": r"""
@@ -163,23 +166,27 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern.replace("EXTENSIONS", "|".join(_EXTENSIONS.split())), re.VERBOSE)
 
 
+# Sets of characters come first: `re` looks for those alone many times as fast.
 SIGNS_HINT = re.compile(
-    r"[#<&{%\\/_`$\uE000-\uE00A\[]|@(?<![\w/&@]@)[A-Za-z_@]|:(?<![\w:/]:)[A-Za-z0-9_+]"
-    rf"|\]\(|\.[\w-]|www\.|--|localhost|[(+][0-9]|{_EMOJI}"
+    rf"[#<&{{%\\/_`$\uE000-\uE00A\[@:\].\-(+{_EMOJI[1:-1]}]"
+    r"(?:(?<![@:\].\-(+])|(?<=@)(?<![\w/&@]@)[A-Za-z_@]|(?<=:)(?<![\w:/]:)[A-Za-z0-9_+]"
+    r"|(?<=\])\(|(?<=\.)(?:[\w-]|(?<=www\.))|(?<=-)-|(?<=[(+])[0-9])"
 )
-"""Without any of these there is no match of `WITH_SIGNS`, which takes several times as long."""
+"""Without any of these, and `localhost`, there is no match of `WITH_SIGNS`, which takes several
+times as long."""
 WITH_SIGNS = _compiled(
     "|".join(
         [
             *_BEGINS_WITH_SIGN.values(),
             *_BEGINS_WITH_SIGNS.values(),
-            rf"(?<!\w)(?=[^\W_]*+[.@:_+-]|localhost)(?:{'|'.join(_BEGINS_WORD.values())})",
+            rf"(?<!\w)(?=[^\W_]*+[.@:_+<-]|localhost)(?:{'|'.join(_BEGINS_WORD.values())})",
         ]
     )
 )
 DIGITS_HINT = re.compile(
-    r"[0-9][ \xa0\u202f]?[A-Za-z\xb5\u03bc\u03a9\xb0:./\ufe0f\u20e3-]|[A-Za-z)][0-9\u2080-\u2089]"
-    r"|[0-9]{4}[ -][0-9]{4}|0[0-9]+ [0-9]|[0-9]{7}"
+    r"[0-9\u2080-\u2089](?:(?<=[A-Za-z)].)|(?<=[0-9])"
+    r"(?:[ \xa0\u202f]?[A-Za-z\xb5\u03bc\u03a9\xb0:./\ufe0f\u20e3-]"
+    r"|[0-9]{3}[ -][0-9]{4}|(?<=0)[0-9]+ [0-9]|[0-9]{6}))"
 )
 """Without any of these there is no match of `WITH_DIGITS`."""
 WITH_DIGITS = _compiled(

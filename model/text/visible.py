@@ -51,6 +51,8 @@ _MAYBE = re.compile(rf"[{_INVISIBLE}{_MARKS}\u1100-\u11ff\u200c\u200d{_OTHER}]")
 
 def visible(text: str, language: str = "") -> str:
     """`text` as it is seen, with the abbreviations of a language in full."""
+    if text.isascii() and "." not in text:
+        return text
     parts: list[str] = []
     at = 0
     for begin, end, seen in changes(text, language):

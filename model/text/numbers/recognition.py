@@ -69,6 +69,7 @@ _GROUPS_BY_SIGN = _cluster(
 )
 """A usual space may as well part two numbers: one group is not enough."""
 
+_UNCHANGED = Unchanged()
 _MOST_CHARACTERS = 64
 """Of a number that is understood; a longer one is no value that anybody writes out."""
 _MOST_PARTS = 4
@@ -129,7 +130,7 @@ def find(text: str, language: str) -> list[Number]:
 def _unchanged(text: str, begin: int) -> list[Number]:
     """All numbers from a place on, as they are."""
     return [
-        Number(match.start(), match.end(), match[0], Unchanged())
+        Number(match.start(), match.end(), match[0], _UNCHANGED)
         for match in _GROUPS_BY_SIGN.finditer(text, begin)
     ]
 
@@ -143,7 +144,7 @@ def _numbers(text: str, rules: Conventions) -> Iterator[Number]:
         written = match[0]
         before = text[begin - 1 : begin]
         if before and _OF_NAME.match(before):
-            yield Number(begin, at, written, Unchanged())
+            yield Number(begin, at, written, _UNCHANGED)
             continue
         value = (_remembered if len(written) <= _SHORT else _value)(written, rules)
         if before == "." == rules.decimal and begin > last and written.isdecimal():
@@ -160,7 +161,7 @@ def _numbers(text: str, rules: Conventions) -> Iterator[Number]:
         if is_near and isinstance(value, Quantity):
             value, begin = _with_prefix(text, last, begin, at, value)
         if "." in written and isinstance(value, Quantity) and names_part(text, begin):
-            value = Unchanged()
+            value = _UNCHANGED
         yield Number(begin, at, text[begin:at], value)
 
 
@@ -214,9 +215,14 @@ def _with_prefix(
         if unit := _UNIT_BEFORE.search(text[first:begin]):
             begin = first + unit.start()
             value = value._replace(unit=unit[0].rstrip())
+    elif value.unit in CODES:
+        first = begin - (text[begin - 1] in _ANY_SPACE)
+        if first > last and text[first - 1] in CURRENCIES:
+            begin = first - 1
+            value = value._replace(sign=text[begin])
     if begin > last and _SIGN_BEFORE.match(text, begin - 1):
         begin -= 1
-        value = value._replace(sign=text[begin])
+        value = value._replace(sign=text[begin] + value.sign)
     return value, begin
 
 
@@ -266,7 +272,7 @@ def _value(written: str, rules: Conventions) -> Value:
     if written.isdecimal() and written.isascii():
         return Quantity(written)
     if len(written) > _MOST_CHARACTERS or not written[-1].isdecimal():
-        return Unchanged()
+        return _UNCHANGED
     text = _ascii(written)
     native = text != written
     if (clock := _CLOCK.fullmatch(text)) is not None:
@@ -275,12 +281,12 @@ def _value(written: str, rules: Conventions) -> Value:
         return date
     texts = _JOINT.split(text)
     if len(texts) > _MOST_PARTS:
-        return Unchanged()
+        return _UNCHANGED
     parts: list[Quantity] = []
     for each in texts:
         quantity = _quantity(each, native, rules)
         if quantity is None:
-            return Unchanged()
+            return _UNCHANGED
         parts.append(quantity)
     if len(parts) == 1:
         return parts[0]

@@ -29,8 +29,10 @@ def spellings(number: Number, target: str) -> dict[str, str]:
     A form can be spelt with other spaces, or with a sign on its other side.
     """
     rules = conventions(target)
-    if rules is None:
-        return {number.text: number.text}
+    text, value = number.text, number.value
+    is_plain = isinstance(value, Quantity) and value.whole == text and len(text) > 2
+    if rules is None or (is_plain and not rules.digits):
+        return {text: text}
     forms: dict[str, str] = {}
     for form, *others in _forms(number, rules):
         for each in (form, *others):
@@ -59,7 +61,8 @@ def _quantity(value: Quantity, rules: Conventions) -> Iterator[tuple[str, ...]]:
     if value.unit:
         for each in plain:
             yield tuple(_with_unit(each.removeprefix(value.sign), value, rules))
-        for name in unit_names(value.unit, rules.language):
+        names = unit_names(value.unit, rules.language)
+        for name in () if value.sign[-1:] in CURRENCIES else names:
             yield from ((f"{each} {name}",) for each in plain)
         return
     yield from ((each,) for each in plain)
@@ -88,6 +91,8 @@ def _with_unit(number: str, value: Quantity, rules: Conventions) -> Iterator[str
         for space in ("", " "):
             yield f"{unit}{space}{sign}{number}"
             yield f"{sign}{unit}{space}{number}"
+        if unit[0].isalpha() and not unit.isalpha():
+            yield f"{sign}{unit[-1]}{number}"  # as $5 for US$5
 
 
 def _plain(value: Quantity, rules: Conventions) -> Iterator[str]:

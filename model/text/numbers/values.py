@@ -19,7 +19,7 @@ class Quantity(NamedTuple):
     native: bool = False
     """Whether it is written in other digits than ASCII's."""
     sign: str = ""
-    """Before it, as written: "-", "+", "\u00b1" and the like."""
+    """Before it, as written: "-", "+", "\u00b1" and the like; "$" if the unit is a code, too."""
     thousands: bool = False
     """Whether the last three zeros are a word."""
     unit: str = ""

@@ -91,7 +91,7 @@ def test_what_a_sentence_keeps(sentence: str, expected: list[str]) -> None:
         "We're #1 (or 1.5 or 2).", "Is 19 $ / month ok?",
         "\u201cYes\u201d, he said; \u201cno\u201d\u2026", "",
         "The man --who was tall-- left.", "Alle Lehrer_innen und Lehrer*innen, bitte!",
-        "Ein-/Aus-/Umschalten der Ton-/Bild-Daten", "It is /really/ good.", "So a\u0308 here",
+        "Ein-/Aus-/Umschalten der Ton-/Bild-Daten", "It is /really/ good.", "So \xe4 here",
         "Use the `foo' option, or `bar', ``so''.", "Wie geht`s? Gibt`s was?", "DIE STRA\u1e9eE",
     ],
 )  # fmt: skip

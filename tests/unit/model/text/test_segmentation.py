@@ -319,3 +319,23 @@ def test_a_vocabulary_without_bytes_takes_any_text_too(text: str) -> None:
     segmented = Segmenter(NO_BYTES, language="de", max_tokens=LIMIT).segment(text)
     assert segmented.join([s.text for s in segmented.segments]) == text
     assert all(len(s.token_ids) <= LIMIT for s in segmented.segments)
+
+
+@pytest.mark.parametrize(
+    ("text", "segments"),
+    [
+        ("Title:\\n- First\\n- <b>Second</b>\\nThe end.",
+         ["Title:", "First", "<b>Second</b>", "The end."]),
+        ("Name\\tAge\\r\\nOld", ["Name", "Age", "Old"]),
+        ("Use \\t or '\\n' here", ["Use \\t or '\\n' here"]),
+        ("One line\\nthat goes on", ["One line\\nthat goes on"]),
+        ("See C:\\n\\Tools and \\\\host\\new.", ["See C:\\n\\Tools and \\\\host\\new."]),
+    ],
+)  # fmt: skip
+def test_a_line_break_of_a_program_ends_a_sentence(text: str, segments: list[str]) -> None:
+    assert [segment.text for segment in segment(text).segments] == segments
+
+
+def test_a_table_of_numbers_is_kept() -> None:
+    text = "x1 " * 300
+    assert segment(text).segments == ()

@@ -38,6 +38,11 @@ def found(sentence: str) -> list[str]:
         ),
         ("Write to anna.b+c@mail.example.org!", ["anna.b+c@mail.example.org"]),
         (
+            "E<sub>kin</sub> or y<sup>2</sup>, but the word<sup>1</sup>",
+            ["E<sub>kin</sub>", "y<sup>2</sup>", "<sup>1</sup>"],
+        ),
+        ("Press { or }, { name } or {und}", ["{ name }", "{und}"]),
+        (
             "10.0.0.1, 192.168.0.0/24, 10.0.0.1:8080.",
             ["10.0.0.1", "192.168.0.0/24", "10.0.0.1:8080"],
         ),

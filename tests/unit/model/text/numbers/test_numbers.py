@@ -109,6 +109,9 @@ def test_a_number_is_read_and_written_as_each_language_does(source: str, target:
         ("en", "de", "$2.3 billion", ["2,3"]),
         ("en", "de", "$2.3bn", ["2,3"]),
         ("de", "en", "EUR 969 bezahlt", ["EUR\xa0969", "969 euros"]),
+        ("en", "de", "cost $1,318.45 USD", ["$1.318,45\xa0USD", "$1318,45\xa0USD"]),
+        ("de", "en", "für $ 25 USD", ["USD\xa0$25"]),
+        ("en", "pt", "cost -£12.50 GBP", ["GBP\xa0-£12,50"]),
         ("pt", "en", "cerca de 24 mil casas", ["24,000", "24 thousand"]),
         ("pt", "en", "9 mil milhões", ["9", "nine"]),
         ("en", "de", "see Figure 1.1", ["1.1"]),
@@ -258,9 +261,11 @@ def test_characters_like_digits_are_all_known() -> None:
 @pytest.mark.parametrize("language", ["en", "de", "fr", "xx"])
 def test_hostile_digits_cost_linear_work(text: str, language: str) -> None:
     """What is scanned again and again would take a hundred times as long, not ten times."""
-    few, many = (_seconds(text * times, language) for times in (2_000, 20_000))
+    few, many = (
+        min(_seconds(text * times, language) for _ in range(2)) for times in (2_000, 20_000)
+    )
 
-    assert many < 40 * few + 0.05
+    assert many < 60 * few + 0.5
     assert _calls(text * 200, language) <= 11 * _calls(text * 20, language) + 100
 
 
