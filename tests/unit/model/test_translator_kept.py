@@ -66,3 +66,12 @@ def test_links_of_a_message_are_within_the_text(translator: Translator) -> None:
     for (begin, end), (first, last) in links:
         assert 0 <= begin < end <= len(TEXTS[2])
         assert 0 <= first < last <= len(translation.text)
+
+
+def test_a_span_of_a_stream_is_one_of_its_text() -> None:
+    translator, engine = echoing()
+    options = TextOptions(keep_spans=(KeptSpan(1, 0, 3),))
+    list(translator.translate_stream(["the man", "the dog"], text_options=options))
+    alone, _ = echoing()
+    assert engine.sources[0] == sources_of(alone, "the man")
+    assert engine.sources[1] != sources_of(alone, "the dog")
