@@ -85,7 +85,8 @@ sanitize: $(DEV) ## run the engine's tests on one that watches its memory (ASan,
 	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0 \
 	$(BIN)/python -m pytest -p tests.sanitized tests/unit/model/engine/native \
-		tests/equivalence/test_native_equals_reference.py -o timeout=1800 $(PYTEST_ARGS)
+		tests/equivalence/test_native_equals_reference.py \
+		tests/equivalence/test_lexical_constraints.py -o timeout=1800 $(PYTEST_ARGS)
 
 # auditwheel refuses libraries that ask for more than those systems have. Of another architecture it
 # knows no names, so there it says itself which systems are meant.

@@ -110,7 +110,8 @@ class LexicalConstraints:
             begun = step.beginning(attended, step.required)
             _keep_only(log_probs, free, begun)
             return Ruling(begun=begun, offers=offers)
-        log_probs[[*_banned(history, self._options.banned) - exempt]] = _NEVER
+        banned = _banned(history, self._options.banned)
+        log_probs[[*banned - exempt]] = _NEVER
         best = int(log_probs.argmax())
         if best == self._eos_id and step.required:
             begun = step.beginning(attended, step.required)
@@ -118,6 +119,7 @@ class LexicalConstraints:
             begun = step.beginning(attended, [n for n in step.starts if self._guarded[n]])
         if begun:
             _raise_to(log_probs, free, begun, log_probs[best])
+        begun |= banned & step.continuing  # they may only be written as the phrase's
         self._take_away(log_probs, possible, end=not step.required)
         if self.matcher.guards(state.last):
             total = _log_sum(log_probs)

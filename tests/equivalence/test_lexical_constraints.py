@@ -91,3 +91,15 @@ def test_the_compiled_engine_gives_the_same(search: GenerationConfig, seed: int)
             assert mine.finish_reason is other.finish_reason
             assert mine.attended == other.attended
             assert mine.missed == other.missed
+
+
+def test_what_is_banned_does_not_slip_in_behind_the_beginning_of_a_phrase() -> None:
+    sources, options = sources_and_options(12, seed=1007)
+    source, bound = sources[3], options[3]
+    assert any(len(tokens) == 1 for tokens in bound.banned)
+    model = ending_transformer()
+    [expected] = generate(model, [source], SEARCHES[1], [bound])
+    [found] = translate(NativeModel(model, "float32"), [source], SEARCHES[1], [bound])
+    assert [each.token_ids for each in found] == [each.token_ids for each in expected]
+    for each in expected:
+        check(each, bound)

@@ -179,6 +179,7 @@ class LexicalConstraints {
   bool concern(std::size_t row, std::size_t room) const {
     const PhraseState& state = states_[row].phrases;
     if (state.bound || matcher_.guards(state.last)) return true;
+    if (bans() && !state.run.empty()) return true;  // what continues a phrase may be banned
     std::size_t need = 0;
     for (std::size_t i = 0; i < matcher_.phrases.size(); i++) {
       if (required(state, i)) need += matcher_.phrases[i].shortest;
@@ -225,6 +226,7 @@ class LexicalConstraints {
       rulings_[row].begun = step.beginning(matcher_.phrases, attended, [&](std::size_t i) { return guarded_[i]; });
     }
     if (!rulings_[row].begun.empty()) raise(scores, rulings_[row].begun, *most);
+    bind_banned(history, step, rulings_[row].begun);
     take_away(scores, step);
     if (matcher_.guards(state.last)) normalise(scores);
     if (*std::max_element(scores.log_probs, scores.log_probs + scores.count) == -INFINITY) {
@@ -346,6 +348,13 @@ class LexicalConstraints {
       if (place < 0 || !ends_with(history, tokens) || step.continuing.has(token)) continue;
       if (matcher_.guards(token) && step.possible(token)) continue;
       scores.log_probs[place] = -INFINITY;
+    }
+  }
+  // Banned tokens that continue the run may only be written as the phrase's.
+  void bind_banned(const Tokens& history, const LexicalStep& step, TokenSet& begun) const {
+    for (const Tokens& tokens : banned_) {
+      const std::int32_t token = tokens.back();
+      if (step.continuing.has(token) && ends_with(history, tokens)) begun.add(token);
     }
   }
   // Guarded tokens, but for those that are possible, and the end where something is left.

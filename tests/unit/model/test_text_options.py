@@ -37,7 +37,11 @@ CAT = GlossaryEntry("cat", ("Katze",))
         ({"banned_terms": "cat"}, "banned_terms", "`banned_terms` must be a tuple, but is str"),
         ({"glossary": (GlossaryEntry("a", "b"),)}, "glossary", "a tuple of forms, but has str"),  # type: ignore[arg-type]
         ({"target_prefix": "  "}, "target_prefix", "must have more than white space"),
-        ({"format": "rtf"}, "format", "must be one of text, html, xml, markdown, but is 'rtf'"),
+        (
+            {"format": "rtf"},
+            "format",
+            "must be one of text, html, xml, markdown, wrapped, but is 'rtf'",
+        ),
         ({"keep_spans": (KeptSpan(0, 2, 2),)}, "keep", "`begin` < `end`, but number 0 has 2 and 2"),
         (
             {"keep_spans": (KeptSpan(0, 2, 4), KeptSpan(0, 3, 5))},

@@ -214,7 +214,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def shortest_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """A step is a slice."""
-    monkeypatch.setattr("model.translator._SLICE_SECONDS", 0.0)
+    monkeypatch.setattr("model.time_slices._SLICE_SECONDS", 0.0)
 
 
 async def test_more_sentences_than_can_ever_wait_are_refused_for_good(read: list[str]) -> None:
@@ -562,10 +562,10 @@ async def test_a_shorter_text_does_not_wait_for_the_end_of_longer_ones(
 
 async def test_a_small_text_does_not_wait_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     translator, engine = make_translator()
-    monkeypatch.setattr("model.translator._SLICE_SECONDS", 0.0)
+    monkeypatch.setattr("model.time_slices._SLICE_SECONDS", 0.0)
     task = asyncio.create_task(translator.translate_async([LARGE]))
-    await until(lambda: translator._turns)
-    monkeypatch.setattr("model.translator._SLICE_SECONDS", 30.0)
+    await until(lambda: translator._slices._turns)
+    monkeypatch.setattr("model.time_slices._SLICE_SECONDS", 30.0)
     call = translator.translate_async(["a letter"])
     call.send(None)  # goes on until it waits for something
     assert engine.num_submissions == 1
@@ -584,7 +584,7 @@ def test_event_loops_do_not_take_turns_with_each_other(shortest_slices: None) ->
     with ThreadPoolExecutor(2) as pool:
         for call in [pool.submit(asyncio.run, several()) for _ in range(2)]:
             assert [texts_of(texts) for texts in call.result(90)] == [[LARGE[: 27 * 50]]] * 3
-    assert not translator._turns
+    assert not translator._slices._turns
 
 
 async def test_async_results_come_from_another_thread_in_any_order() -> None:

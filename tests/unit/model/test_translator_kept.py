@@ -66,3 +66,10 @@ def test_links_of_a_message_are_within_the_text(translator: Translator) -> None:
     for (begin, end), (first, last) in links:
         assert 0 <= begin < end <= len(TEXTS[2])
         assert 0 <= first < last <= len(translation.text)
+
+
+def test_a_span_is_one_of_a_text_in_a_stream_too(translator: Translator) -> None:
+    texts, options = ["the old man.", "the red car."], TextOptions(keep_spans=(KeptSpan(1, 4, 7),))
+    found = [each.text for each in translator.translate_stream(texts, text_options=options)]
+    assert found == [each.text for each in translator.translate(texts, text_options=options)]
+    assert "red" in found[1]

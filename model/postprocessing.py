@@ -1,0 +1,274 @@
+"""What the engine has found for the segments of texts, as translations of the texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import accumulate, islice
+from typing import TYPE_CHECKING
+
+from model.decoding.phrases import trace
+from model.preprocessing import PreparedText
+from model.text.alignment import aligned_words, source_spans, target_spans, tokens_attended
+from model.text.alternatives import best_sums, different
+from model.text.glossary import TermMatch
+from model.text.kept_strings import KeptStrings
+from model.text.runs import Reading, Rendered, Replaced
+from model.text.terms import TargetText, num_written, placed_terms
+from model.text.tokenizer import Tokenizer
+from model.text.word_links import WordLink, kept_words, moved
+from model.translation import FinishReason, Translation, TranslationHypothesis
+
+if TYPE_CHECKING:
+    from model.decoding.search import Hypothesis
+    from model.engine.sequence import SequenceResult
+
+__all__ = ["Postprocessor"]
+
+_WORDS_TOGETHER = 500
+"""Words that are kept and aligned at a step."""
+
+_MOST_SCORE_FOR_TERMS = 1.0
+"""Most of its score that a hypothesis may be worse than the best one, to be taken for its terms."""
+
+
+class Postprocessor:
+    """What makes translations of the results of the search.
+
+    Args:
+        tokenizer: the model's.
+        alignment_shifted: see `TransformerConfig.alignment_shifted`.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, *, alignment_shifted: bool) -> None:
+        self._tokenizer = tokenizer
+        self._alignment_shifted = alignment_shifted
+
+    def translations(
+        self, texts: Sequence[PreparedText], results: Sequence[SequenceResult]
+    ) -> Iterator[Translation | None]:
+        """Each text's translation, and None after each step towards it."""
+        remaining = iter(results)
+        for each in texts:
+            sequences = list(islice(remaining, len(each.options)))
+            for translation in self._translation(each, sequences):
+                yield translation and _shown(translation, each.kept)
+
+    def _translation(
+        self, cut: PreparedText, results: Sequence[SequenceResult]
+    ) -> Iterator[Translation | None]:
+        text = cut.text
+        if not results:
+            kept: list[WordLink] = []
+            for some in _kept(text.tail, 0, 0) if cut.aligned else ():
+                kept += some
+                yield None
+            yield _untouched(text.tail, tuple(kept) if cut.aligned else None)
+            return
+        results = [*map(self._with_terms, cut.terms, results)]
+        hypotheses: list[TranslationHypothesis] = []
+        combined: list[list[Hypothesis]] = []
+        for step in self._combined(results, cut.num_hypotheses):
+            combined = step or combined
+            yield None
+        for chosen in combined:
+            parts: list[str] = []
+            for part in text.joined(self._translated(cut, chosen)):
+                parts.append(part)
+                yield None
+            links: list[WordLink] = []
+            for of_part in self._aligned(cut, chosen) if cut.aligned else ():
+                links += of_part
+                yield None
+            hypotheses.append(
+                TranslationHypothesis(
+                    text="".join(parts),
+                    score=_score(results, chosen),
+                    alignments=_at_origins(links, cut.origins) if cut.aligned else None,
+                )
+            )
+        reasons = {result.hypotheses[0].finish_reason for result in results}
+        yield Translation(
+            text=hypotheses[0].text,
+            finish_reason=FinishReason.LENGTH
+            if FinishReason.LENGTH in reasons
+            else FinishReason.STOP,
+            score=hypotheses[0].score,
+            hypotheses=tuple(hypotheses),
+            source_tokens=sum(result.source_tokens for result in results),
+            target_tokens=sum(result.target_tokens for result in results),
+            num_sentences=len(results),
+            queue_seconds=max(result.queue_seconds for result in results),
+            encode_seconds=max(result.encode_seconds for result in results),
+            decode_seconds=max(result.decode_seconds for result in results),
+            time_to_first_token_seconds=min(
+                result.time_to_first_token_seconds for result in results
+            ),
+        )
+
+    def _combined(
+        self, results: Sequence[SequenceResult], most: int
+    ) -> Iterator[list[list[Hypothesis]] | None]:
+        """The best hypotheses of a text, a hypothesis for each of its segments: None after each
+        step towards them, and then they."""
+        if most == 1:
+            yield [[result.hypotheses[0] for result in results]]
+            return
+        segments: list[list[Hypothesis]] = []
+        for result in results:
+            texts = [self._tokenizer.detokenize(each.token_ids) for each in result.hypotheses]
+            segments.append([result.hypotheses[number] for number in different(texts)])
+            yield None
+        weights = _weights(results)
+        scores = [
+            # Those that have the terms stay first.
+            [*accumulate((weight * each.score for each in segment), min)]
+            for weight, segment in zip(weights, segments, strict=True)
+        ]
+        for choices in best_sums(scores, most):
+            yield (
+                None
+                if choices is None
+                else [
+                    [segment[number] for segment, number in zip(segments, choice, strict=True)]
+                    for choice in choices
+                ]
+            )
+
+    def _with_terms(self, terms: Sequence[TermMatch], result: SequenceResult) -> SequenceResult:
+        """A result whose first hypotheses are those that say most of the terms as asked."""
+        if not terms or len(found := result.hypotheses) == 1:
+            return result
+
+        def rank(hypothesis: Hypothesis) -> int:
+            if hypothesis.score < found[0].score - _MOST_SCORE_FOR_TERMS:
+                return 1
+            return -num_written(terms, self._tokenizer.detokenize(hypothesis.token_ids))
+
+        return replace(result, hypotheses=tuple(sorted(found, key=rank)))
+
+    def _translated(self, cut: PreparedText, chosen: Sequence[Hypothesis]) -> Iterator[str]:
+        for number, hypothesis in enumerate(chosen):
+            rendered = self._rendered(cut, number, hypothesis)
+            if rendered is None:
+                text = self._tokenizer.detokenize(hypothesis.token_ids).strip()
+            else:
+                text = rendered.text
+            yield text if number else self._behind_given(cut, hypothesis) + text
+
+    def _behind_given(self, cut: PreparedText, hypothesis: Hypothesis) -> str:
+        """What is given, with the space behind it."""
+        given = cut.given
+        if not given or given[-1].isspace() or not hypothesis.token_ids:
+            return given
+        begin = self._tokenizer.surfaces(hypothesis.token_ids[:1])[0][0]
+        return given + " " * begin[:1].isspace()
+
+    def _rendered(self, cut: PreparedText, number: int, hypothesis: Hypothesis) -> Rendered | None:
+        """A translation of a segment that is not as the model writes it; None of what is."""
+        segment, token_ids = cut.text.segments[number], hypothesis.token_ids
+        reading, spans, replaced = segment.reading, [], []
+        if reading is not None:
+            spans = trace(token_ids, cut.options[number])
+        if terms := cut.terms[number]:
+            placed = placed_terms(
+                terms,
+                source_spans(segment, cut.encoder),
+                self._attended(hypothesis),
+                TargetText(*target_spans(self._tokenizer, token_ids)),
+                [(span.begin, span.end) for span in spans],
+            )
+            replaced = [
+                Replaced((terms[each.number].begin, terms[each.number].end), *each[1:])
+                for each in placed
+            ]
+            if replaced and reading is None:
+                reading = Reading(segment.text, segment.text)
+        if reading is None:
+            return None
+        return cut.reader.rendered(reading, token_ids, spans, replaced)
+
+    def _attended(self, hypothesis: Hypothesis) -> Sequence[int]:
+        """The place in the source of each of its tokens."""
+        shifted = self._alignment_shifted
+        return tokens_attended(hypothesis.attended, len(hypothesis.token_ids), shifted=shifted)
+
+    def _aligned(
+        self,
+        cut: PreparedText,
+        chosen: Sequence[Hypothesis],
+    ) -> Iterator[list[WordLink]]:
+        """The links of a text and its translation, part by part."""
+        text = cut.text
+        source = target = 0
+        for number, (separator, segment, found) in enumerate(
+            zip(text.separators, text.segments, chosen, strict=True)
+        ):
+            yield from _kept(separator, source, target)
+            source, target = source + len(separator), target + len(separator)
+            if number == 0 and cut.given:
+                source, target = cut.num_given, len(self._behind_given(cut, found))
+            translation, links = aligned_words(
+                segment,
+                cut.encoder,
+                self._tokenizer,
+                found.token_ids,
+                self._attended(found),
+                self._rendered(cut, number, found),
+            )
+            yield moved(links, source, target)
+            source, target = source + len(segment.text), target + len(translation)
+        yield from _kept(text.tail, source, target)
+
+
+def _kept(text: str, source: int, target: int) -> Iterator[list[WordLink]]:
+    """The words of a kept part, some at a time, which begins at `source` and `target`."""
+    links = kept_words(text)
+    while some := moved(islice(links, _WORDS_TOGETHER), source, target):
+        yield some
+
+
+def _shown(translation: Translation, kept: KeptStrings) -> Translation:
+    """A translation with the strings that were to be kept."""
+    if not kept.strings:
+        return translation
+    hypotheses = tuple(
+        replace(
+            each,
+            text=kept.shown(each.text),
+            alignments=each.alignments and kept.shown_links(each.alignments, each.text),
+        )
+        for each in translation.hypotheses
+    )
+    return replace(translation, text=kept.shown(translation.text), hypotheses=hypotheses)
+
+
+def _at_origins(links: Sequence[WordLink], origins: Sequence[int] | None) -> tuple[WordLink, ...]:
+    """The links with the places of the text that was given, where it was cut of another order."""
+    if origins is None:
+        return tuple(links)
+    moved_links = (
+        WordLink((origins[begin], origins[end - 1] + 1), target) for (begin, end), target in links
+    )
+    return tuple(sorted({link for link in moved_links if link.source[0] < link.source[1]}))
+
+
+def _untouched(text: str, alignments: tuple[WordLink, ...] | None) -> Translation:
+    return Translation(
+        text=text,
+        finish_reason=FinishReason.STOP,
+        score=None,
+        hypotheses=(TranslationHypothesis(text=text, score=0.0, alignments=alignments),),
+    )
+
+
+def _weights(results: Sequence[SequenceResult]) -> list[int]:
+    # The best hypotheses' weights for all, so that scores fall with the rank. One that was cut off
+    # with the end token, or behind what was given, has no token of its own.
+    return [max(1, result.target_tokens) for result in results]
+
+
+def _score(results: Sequence[SequenceResult], chosen: Sequence[Hypothesis]) -> float:
+    weights = _weights(results)
+    total = sum(weight * each.score for weight, each in zip(weights, chosen, strict=True))
+    return total / sum(weights)
