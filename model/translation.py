@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from model.decoding.search import FinishReason
+from model.decoding.finish_reason import FinishReason
 from model.text.word_links import WordLink
 
 if TYPE_CHECKING:

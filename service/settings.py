@@ -81,7 +81,8 @@ class Limits(_Section):
     max_glossary_entries: int = Field(default=1000, ge=0, le=10_000)
     """Most terms in the glossary of a request."""
     max_term_forms: int = Field(default=20, ge=1)
-    """Most translations of a term, of which the model takes the one that fits."""
+    """Most translations of a term, of which the model takes the one that fits; 20,000 of all terms
+    together."""
     max_term_chars: int = Field(default=100, ge=1)
     """Longest term, translation of a term, string that is kept, and banned term, in characters."""
     max_kept: int = Field(default=200, ge=0, le=10_000)

@@ -50,18 +50,7 @@ def generate(
     config, device = model.config, model.projection.weight.device
     beam_size = generation.beam_size
     limits = [generation.target_limit(len(s), config.max_positions) for s in sources]
-    searches = [
-        BeamSearch(
-            generation,
-            eos_id=config.eos_id,
-            max_new_tokens=limit,
-            options=each,
-            source_copies=most_copies(source),
-        )
-        for source, limit, each in zip(
-            sources, limits, options or [NO_OPTIONS] * len(sources), strict=True
-        )
-    ]
+    searches = _searches(config.eos_id, sources, generation, limits, options)
     cache = _encoded(model, sources, beam_size, max(limits))
     running = list(range(len(sources)))
     last_tokens = [[config.bos_id] * beam_size for _ in sources]
@@ -92,6 +81,28 @@ def generate(
             from_slots, to_slots = torch.tensor(moves, device=device).unbind(1)
             cache.reorder_self(from_slots, to_slots, position + 1)
     return [search.hypotheses() for search in searches]
+
+
+def _searches(
+    eos_id: int,
+    sources: Sequence[Sequence[int]],
+    generation: GenerationConfig,
+    limits: Sequence[int],
+    options: Sequence[SequenceOptions] | None,
+) -> list[BeamSearch]:
+    """The search for each source, of at most so many tokens."""
+    return [
+        BeamSearch(
+            generation,
+            eos_id=eos_id,
+            max_new_tokens=limit,
+            options=each,
+            source_copies=most_copies(source),
+        )
+        for source, limit, each in zip(
+            sources, limits, options or [NO_OPTIONS] * len(sources), strict=True
+        )
+    ]
 
 
 def _encoded(

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from model.config import GenerationConfig, LengthNormalization, SearchRules
+from model.decoding.finish_reason import FinishReason
 from model.decoding.lexical_constraints import LexicalConstraints, LexicalState, Missed, Ruling
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 
@@ -20,15 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["BeamSearch", "Candidate", "FinishReason", "Hypothesis", "Survivor", "length_penalty"]
-
-
-class FinishReason(StrEnum):
-    """Why a hypothesis, and with its best one a sequence, ended."""
-
-    STOP = "stop"
-    """The end token was predicted."""
-    LENGTH = "length"
-    """The limit of target tokens was reached."""
 
 
 @dataclass(frozen=True, kw_only=True)

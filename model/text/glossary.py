@@ -17,8 +17,6 @@ _SAME = {
     **dict.fromkeys("\u2010\u2011\u2012\u2212", "-"),
 }
 _INVISIBLE = frozenset("\xad\u200b\u2060\ufeff")
-_END = ""
-"""The key of a node of the tree under which the entries are that end there."""
 
 
 class LetterCase(NamedTuple):
@@ -50,22 +48,25 @@ class Glossary:
     """
 
     def __init__(self, entries: Sequence[GlossaryEntry]) -> None:
-        self._tree: dict[str, object] = {}
+        self._entries: dict[str, list[GlossaryEntry]] = {}
+        """By their terms, folded."""
+        lengths: dict[str, set[int]] = {}
         for entry in entries:
-            node = self._tree
-            for sign in folded(entry.source)[0]:
-                node = node.setdefault(sign, {})  # type: ignore[assignment]
-            node.setdefault(_END, []).append(entry)  # type: ignore[attr-defined]
+            if term := folded(entry.source)[0]:
+                self._entries.setdefault(term, []).append(entry)
+                lengths.setdefault(term[0], set()).add(len(term))
+        self._lengths = {sign: sorted(each) for sign, each in lengths.items()}
+        """Of the terms that begin with a character."""
 
     def find(self, sentence: str, taken: Sequence[Span] = ()) -> tuple[TermMatch, ...]:
         """The terms of `sentence`, in order, none touching another or one of `taken`.
 
-        It takes time in proportion to the characters.
+        It takes time in proportion to the characters, and to the lengths that terms have.
         """
-        if not self._tree:
+        if not self._entries:
             return ()
         text, origins = folded(sentence)
-        if self._tree.keys().isdisjoint(text):
+        if self._lengths.keys().isdisjoint(text):
             return ()
         found = [*self._candidates(sentence, text, origins)]
         found.sort(key=lambda match: (match.begin - match.end, match.begin))
@@ -83,20 +84,19 @@ class Glossary:
         self, sentence: str, text: str, origins: Sequence[int] | None
     ) -> Iterator[TermMatch]:
         """All terms, those included that overlap."""
-        tree = self._tree
         for start, sign in enumerate(text):
-            if sign not in tree or not _parts(text, start):
+            if sign not in self._lengths or not _parts(text, start):
                 continue
-            node, at = tree[sign], start + 1
-            while True:
-                if (entries := node.get(_END)) and _parts(text, at):  # type: ignore[attr-defined]
-                    begin, end = _of_sentence(start, at, origins)
-                    entry = _fitting(entries, sentence[begin:end])
-                    if entry is not None:
-                        yield TermMatch(begin, end, entry, _case(sentence, begin, end, entry))
-                if at == len(text) or (deeper := node.get(text[at])) is None:  # type: ignore[attr-defined]
+            for length in self._lengths[sign]:
+                if (at := start + length) > len(text):
                     break
-                node, at = deeper, at + 1
+                entries = self._entries.get(text[start:at])
+                if entries is None or not _parts(text, at):
+                    continue
+                begin, end = _of_sentence(start, at, origins)
+                entry = _fitting(entries, sentence[begin:end])
+                if entry is not None:
+                    yield TermMatch(begin, end, entry, _case(sentence, begin, end, entry))
 
 
 def folded(text: str, *, keep_case: bool = False) -> tuple[str, list[int] | None]:

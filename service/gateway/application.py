@@ -31,7 +31,7 @@ from service.gateway.api.probes import Probes
 from service.gateway.api.route_templates import RouteTemplates
 from service.gateway.compression import CompressionMiddleware
 from service.gateway.methods import MethodsMiddleware
-from service.gateway.middleware import AdmissionMiddleware, ObservabilityMiddleware
+from service.gateway.middleware import AdmissionMiddleware, ErrorResponse, ObservabilityMiddleware
 from service.gateway.request_context import RequestContext
 from service.observability.logs import log_failure
 from service.observability.metrics import GatewayMetrics
@@ -96,6 +96,22 @@ def build_gateway(
     errors = _ErrorResponses(metrics, router)
     for kind in (PolyheadError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, errors.answer)
+    _add_middleware(
+        app, settings, admission, metrics, errors.response, echo_request_id=echo_request_id
+    )
+    return app
+
+
+def _add_middleware(
+    app: FastAPI,
+    settings: Settings,
+    admission: Admission,
+    metrics: GatewayMetrics,
+    error_response: ErrorResponse,
+    *,
+    echo_request_id: bool,
+) -> None:
+    """Puts the middleware around an application that has all its routes; the innermost first."""
     cross_origin = CrossOrigin(
         settings.cors_origins,
         open_routes=LIBRETRANSLATE.templates,
@@ -114,12 +130,11 @@ def build_gateway(
         metrics=metrics,
         template_of=templates.template_of,
         meant_by=partial(meant_path, known=templates.plain_paths),
-        error_response=errors.response,
+        error_response=error_response,
         answer_headers=AnswerHeaders(cross_origin),
         log_requests=settings.log_requests,
         echo_request_id=echo_request_id,
     )
-    return app
 
 
 class _ErrorResponses:

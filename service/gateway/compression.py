@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 
 from starlette.datastructures import Headers
@@ -10,6 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 __all__ = ["CompressionMiddleware"]
 
 _LEVEL = 4
+_BYTES_AT_ONCE = 65536
+"""More are compressed on a thread: answers with attention maps have millions."""
 
 
 class CompressionMiddleware:
@@ -39,7 +42,10 @@ class CompressionMiddleware:
                 begin, start = start, {}
                 body = message.get("body", b"")
                 if not message.get("more_body", False) and len(body) >= self._least:
-                    begin, message = _compressed(begin, message)
+                    if len(body) <= _BYTES_AT_ONCE:
+                        begin, message = _compressed(begin, message)
+                    else:
+                        begin, message = await asyncio.to_thread(_compressed, begin, message)
                 await send(begin)
             await send(message)
 

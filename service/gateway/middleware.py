@@ -34,7 +34,7 @@ from service.gateway.request_context import (
 from service.observability.logs import log_failure, log_request
 from service.observability.metrics import GatewayMetrics
 
-__all__ = ["AdmissionMiddleware", "ObservabilityMiddleware"]
+__all__ = ["AdmissionMiddleware", "ErrorResponse", "ObservabilityMiddleware"]
 
 _REQUEST_ID = REQUEST_ID_HEADER.lower().encode()
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})

@@ -10,6 +10,8 @@ __all__ = ["is_compressed", "uncompressed"]
 
 _GZIP = 16 + zlib.MAX_WBITS
 _KINDS = ("gzip", "x-gzip")
+_MOST_MEMBERS = 64
+"""Parts that a gzip may have. Each costs a copy of what is behind it, and most have one."""
 
 
 def is_compressed(encoding: str | None) -> bool:
@@ -38,7 +40,9 @@ def uncompressed(body: bytes, most: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     try:
-        while body:  # it may have several members
+        for _ in range(_MOST_MEMBERS):
+            if not body:
+                break
             reader = zlib.decompressobj(_GZIP)
             parts.append(reader.decompress(body, most - size + 1))
             size += len(parts[-1])
@@ -53,4 +57,8 @@ def uncompressed(body: bytes, most: int) -> bytes:
         raise MalformedBodyError(
             f"the body must be compressed by gzip, but is not: {error}"
         ) from None
+    if body:
+        raise MalformedBodyError(
+            f"the body's gzip must have at most {_MOST_MEMBERS} members, but has more"
+        )
     return b"".join(parts)

@@ -14,15 +14,26 @@ from tests.integration.service_process import wait_for
 __all__ = ["ask", "busy"]
 
 _CLIENTS = 16
-_PAUSE_SECONDS = 0.1
+_PAUSE_SECONDS = 0.2
 
 
 def ask(url: str, model: str | None = None) -> httpx.Response:
     """One request."""
+    with _client() as client:
+        return _ask(client, url, model)
+
+
+def _ask(client: httpx.Client, url: str, model: str | None) -> httpx.Response:
     body = {"text": "The red house.", "source": "en", "target": "de"}
     if model is not None:
         body["model"] = model
-    return httpx.post(f"{url}/v1/translate", json=body, timeout=120, trust_env=False)
+    return client.post(f"{url}/v1/translate", json=body)
+
+
+def _client() -> httpx.Client:
+    """Makes a new connection for each request."""
+    limits = httpx.Limits(max_keepalive_connections=0)
+    return httpx.Client(limits=limits, timeout=120, trust_env=False, verify=False)
 
 
 @contextmanager
@@ -35,14 +46,15 @@ def busy(url: str, *models: str | None) -> Iterator[Counter[str]]:
     closing = threading.Event()
 
     def run(model: str | None) -> None:
-        while not closing.is_set():
-            try:
-                answer = ask(url, model)
-                outcome = "200" if answer.status_code == 200 else answer.text
-            except httpx.HTTPError as error:
-                outcome = repr(error)
-            outcomes[outcome] += 1
-            closing.wait(_PAUSE_SECONDS)  # who changes something needs a CPU, too
+        with _client() as client:
+            while not closing.is_set():
+                try:
+                    answer = _ask(client, url, model)
+                    outcome = "200" if answer.status_code == 200 else answer.text
+                except httpx.HTTPError as error:
+                    outcome = repr(error)
+                outcomes[outcome] += 1
+                closing.wait(_PAUSE_SECONDS)  # who changes something needs a CPU, too
 
     clients = [
         threading.Thread(target=run, args=(models[number % len(models)],))

@@ -55,7 +55,9 @@ MAX_LISTED_PAIRS = 64
 _MAX_FIELDS = 64
 """Most fields of one object in a request; more than any has."""
 _MAX_TERMS = 10_000
-"""Most entries of a glossary that are looked at; more than `limits` may allow."""
+"""Most entries of a glossary, and of `keep`, that are looked at; more than `limits` may allow."""
+_MAX_FORMS = 20_000
+"""Most translations of all terms together: a millisecond for each thousand."""
 
 ModelName = Annotated[str, Field(min_length=1, max_length=100)]
 LanguageCode = Annotated[str, Field(min_length=1, max_length=_MAX_CODE_LEN)]
@@ -110,12 +112,27 @@ def _check_entries(value: Any) -> Any:
         return value
     if len(value) > _MAX_TERMS:
         raise ValueError(f"`glossary` must have at most {_MAX_TERMS} entries, but has {len(value)}")
+    if (forms := sum(map(_num_forms, value.values()))) > _MAX_FORMS:
+        raise ValueError(f"`glossary` must have at most {_MAX_FORMS} forms, but has {forms}")
     for number, (term, translation) in enumerate(value.items()):
         if not term or not _is_translation(translation):
             raise ValueError(
                 "`glossary` must have a translation for each term: text, a list of forms, or an "
                 f"object with `forms` and perhaps `case_sensitive`; but entry {number} has not"
             )
+    return value
+
+
+def _num_forms(translation: Any) -> int:
+    if isinstance(translation, dict):
+        translation = translation.get("forms")
+    return len(translation) if isinstance(translation, list) else 1
+
+
+def _check_number(value: Any) -> Any:
+    """Refuses a list of more terms than any setting allows, before any of them is read."""
+    if isinstance(value, list) and len(value) > _MAX_TERMS:
+        raise ValueError(f"a list must have at most {_MAX_TERMS} terms, but has {len(value)}")
     return value
 
 
@@ -211,9 +228,13 @@ class TranslateRequest(_Request):
     )
     """Terms and how they are translated, wherever a term stands as a word of its own: by one form,
     or by the one of several that fits. Case is kept, unless an entry says otherwise."""
-    keep: list[_Kept] = Field(default_factory=list, fail_fast=True)
+    keep: Annotated[list[_Kept], BeforeValidator(_check_number)] = Field(
+        default_factory=list, fail_fast=True
+    )
     """What is not translated: strings, wherever they are, and parts of the texts, in order."""
-    banned_terms: list[Term] = Field(default_factory=list, fail_fast=True)
+    banned_terms: Annotated[list[Term], BeforeValidator(_check_number)] = Field(
+        default_factory=list, fail_fast=True
+    )
     """Words that no translation has, in any case."""
     target_prefix: str = ""
     """How the translation of the only text begins: the model goes on from there, and the answer

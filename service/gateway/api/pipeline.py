@@ -142,8 +142,7 @@ class TranslationPipeline:
         deadline = deadline_of(context, request.headers.get(TIMEOUT_HEADER), self._admission.limits)
         detections = None
         if source is None:
-            among = self.router.sources_for(target, model)
-            detections = await detect_languages(texts, among)
+            detections = await detect_languages(texts, self.router.sources_for(target, model))
         parts = self._parts(len(texts), source, detections, target, model, options, alternatives)
         if with_attention:
             _check_attention(parts[0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -121,3 +123,15 @@ def test_work_grows_with_the_characters_alone() -> None:
         assert len(glossary.find("no term number 7 of it " * 100)) == 100
         counts.append(Counting.looked_up)
     assert counts[0] == counts[1] <= 3 * 23 * 100
+
+
+def test_a_large_glossary_takes_little_memory() -> None:
+    tracemalloc.start()
+    try:
+        entries = [GlossaryEntry(f"{n:03}" + "abcdefghij" * 9, ("x",)) for n in range(1000)]
+        before, _ = tracemalloc.get_traced_memory()
+        glossary = Glossary(entries)
+        assert tracemalloc.get_traced_memory()[0] - before < 2_000_000
+    finally:
+        tracemalloc.stop()
+    assert [match.entry for match in glossary.find(entries[7].source)] == [entries[7]]

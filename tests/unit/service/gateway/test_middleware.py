@@ -104,13 +104,13 @@ async def test_only_overload_is_counted_as_demand() -> None:
     async with gateway.client() as client:
         for _ in range(4):
             await client.post("/v1/translate", content=BODY, headers=JSON)
-        assert gateway.count(OVERLOADED, model_name="en-de") == 1
+        assert gateway.count(OVERLOADED, model_name="en-de", placement="") == 1
         gateway.backend.hold_next()
         held = asyncio.create_task(client.post("/v1/translate", content=BODY, headers=JSON))
         await _wait_for_call(gateway.backend)
         assert (await client.post("/translate", content=BODY, headers=JSON)).status_code == 503
         # Refused before its model is known: it counts for what is in work.
-        assert gateway.count(OVERLOADED, model_name="en-de") == 2
+        assert gateway.count(OVERLOADED, model_name="en-de", placement="") == 2
         held.cancel()
         await asyncio.gather(held, return_exceptions=True)
 
@@ -123,7 +123,7 @@ async def test_a_service_that_is_not_ready_is_no_demand() -> None:
     async with gateway.client() as client:
         assert (await client.get("/ready")).status_code == 503
         assert (await client.post("/v1/translate", content=BODY, headers=JSON)).status_code == 503
-    assert gateway.count(OVERLOADED, model_name="en-de") == 0
+    assert gateway.count(OVERLOADED, model_name="en-de", placement="") == 0
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,10 @@ def test_one_byte_more_than_may_be(body: bytes) -> None:
         uncompressed(body, 4)
 
 
-def test_members_without_content_are_bounded_by_the_body_alone() -> None:
-    assert uncompressed(gzip.compress(b"") * 1000, 4) == b""
+def test_members_are_bounded_in_number() -> None:
+    assert uncompressed(gzip.compress(b"") * 64, 4) == b""
+    with pytest.raises(MalformedBodyError, match="at most 64 members"):
+        uncompressed(gzip.compress(b"") * 65, 4)
 
 
 @pytest.mark.parametrize(

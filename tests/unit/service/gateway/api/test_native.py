@@ -119,7 +119,7 @@ async def test_the_format_and_its_options_reach_the_model() -> None:
     [call] = gateway.backend.calls
     assert (call.text_options.format, call.text_options.translate_attributes) == ("html", True)
     assert refused.status_code == 422
-    assert "'text', 'html', 'xml' or 'markdown'" in refused.text
+    assert "'text', 'html', 'xml', 'markdown' or 'wrapped'" in refused.text
 
 
 async def test_who_asks_for_no_alignments_gets_none_and_the_model_is_not_asked() -> None:

@@ -117,6 +117,7 @@ def test_each_contract_says_how_its_errors_look() -> None:
     }
     assert forms == {
         "/v1/translate": {"error", "request_id"},
+        "/v1/attention": {"error", "request_id"},
         "/v1/models": {"error", "request_id"},
         "/v1/models/{id}": {"error", "request_id"},
         "/v1/models/{id}/reload": {"error", "request_id"},

@@ -98,6 +98,9 @@ async def test_of_two_models_the_first_keeps_terms_and_the_last_translates_them(
         ({"glossary": {"cat": list("abc")}}, "glossary", "at most 2 forms for an entry, but has 3"),
         ({"glossary": {"c" * 9: "x"}}, "glossary", "at most 8 characters in a term, but has 9"),
         ({"glossary": {str(n): 1 for n in range(10_001)}}, "glossary", "at most 10000 entries"),
+        ({"glossary": {"cat": ["x"] * 20_001}}, "glossary", "at most 20000 forms, but has 20001"),
+        ({"keep": ["a"] * 10_001}, "keep", "must have at most 10000 terms, but has 10001"),
+        ({"banned_terms": ["a"] * 10_001}, "banned_terms", "at most 10000 terms, but has 10001"),
         ({"keep": ["a", 5]}, "keep[1].object", "must be a JSON object, but is 5"),
         ({"keep": ["a", "b", "c"]}, "keep", "at most 2 entries, but has 3"),
         ({"keep": [{"begin": 0, "end": 12}]}, "keep", "its text of 11 characters"),
@@ -105,7 +108,7 @@ async def test_of_two_models_the_first_keeps_terms_and_the_last_translates_them(
         ({"banned_terms": ["a", "b"]}, "banned_terms", "at most 1 terms, but has 2"),
         ({"target_prefix": "x" * 6}, "target_prefix", "at most 5 characters, but has 6"),
         ({"text": None, "texts": ["a", "b"], "target_prefix": "x"}, "target_prefix", "with 2"),
-        ({"format": "rtf"}, "format", "'text', 'html', 'xml' or 'markdown', but is 'rtf'"),
+        ({"format": "rtf"}, "format", "'markdown' or 'wrapped', but is 'rtf'"),
     ],
 )
 async def test_what_breaks_a_rule_is_refused(
