@@ -459,13 +459,15 @@ class Translator:
         search = generation or self.generation
         # Of all that the beam has found, those are preferred that have the terms; and of several
         # asked for, those that differ in more than punctuation.
-        whole_beam = replace(search, num_hypotheses=search.beam_size)
-        has_terms = [
-            bool(terms) or search.num_hypotheses > 1 for each in texts for terms in each.terms
-        ]
+        several = search.num_hypotheses > 1
+        whole = [several or bool(terms) for each in texts for terms in each.terms]
+        searches: GenerationConfig | list[GenerationConfig] = search
+        if any(whole):
+            whole_beam = replace(search, num_hypotheses=search.beam_size)
+            searches = [whole_beam if each else search for each in whole]
         return self.engine.submit(
             sources,
-            [whole_beam if each else search for each in has_terms] if any(has_terms) else search,
+            searches,
             options=[options for each in texts for options in each.options],
             deadline=deadline,
             priority=priority,

@@ -226,7 +226,6 @@ class Engine:
         now = time.monotonic()
         if isinstance(generation, GenerationConfig):
             generation = [generation] * len(sources)
-        bound = zip(sources, options or [NO_OPTIONS] * len(sources), generation, strict=True)
         light_steps = steps_as_light(
             num_sources=len(sources),
             source_tokens=sum(map(len, sources)),
