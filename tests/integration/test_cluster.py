@@ -19,6 +19,7 @@ from tests.integration.service_process import (
     parse_samples,
     processes,
     replicas,
+    title_of,
     total,
     wait_for,
 )
