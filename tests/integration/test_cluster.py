@@ -19,6 +19,7 @@ from tests.integration.service_process import (
     parse_samples,
     processes,
     replicas,
+    title_of,
     total,
     wait_for,
 )
@@ -81,6 +82,12 @@ class _Load:
                     self.statuses.append(outcome)
 
 
+def translators(application: str) -> list[int]:
+    """Processes of the models, each of which is an application of its own."""
+    found = processes(f"ServeReplica:{application}@")
+    return [pid for pid in found if ":Translator-" in title_of(pid)]
+
+
 @pytest.mark.usefixtures("cluster")
 def test_scales_up_and_survives_a_killed_replica(tiny_model: Path) -> None:
     from ray.serve.schema import LoggingConfig
@@ -118,13 +125,12 @@ def test_scales_up_and_survives_a_killed_replica(tiny_model: Path) -> None:
     wait_for(lambda: len(replicas(samples(), "translator")) == 1)
     with _Load(url) as load:
         wait_for(lambda: len(replicas(samples(), "translator")) == 2)
-        title = f"ServeReplica:{application}:Translator"
-        before = processes(title)
+        before = translators(application)
         assert len(before) == 2
         answered = len(load.statuses)
         os.kill(before[0], signal.SIGKILL)
         # One is left, then there are two again, and all the while there are answers.
-        wait_for(lambda: len(processes(title)) == 2 and processes(title) != before)
+        wait_for(lambda: len(translators(application)) == 2 and translators(application) != before)
         wait_for(lambda: len(load.statuses) > answered + 10 * _CLIENTS)
     assert set(load.statuses) == {200}
     ok = {"status": "200", "route": "/v1/translate"}

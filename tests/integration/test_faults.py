@@ -19,6 +19,7 @@ from tests.integration.service_process import (
     parse_samples,
     processes,
     replicas,
+    title_of,
     total,
     wait_for,
 )
@@ -118,7 +119,8 @@ class _FragileService:
 
     def titles(self) -> list[int]:
         """Process ids of the translators."""
-        return processes(f"ServeReplica:{self.name}:Translator")
+        found = processes(f"ServeReplica:{self.name}@")
+        return [pid for pid in found if ":Translator-" in title_of(pid)]
 
     def retries(self, reason: str) -> float:
         """The sum over both gateways so far."""
@@ -149,6 +151,8 @@ def fragile(
             object_store_memory=100 * 2**20,
             log_to_driver=False,
             logging_level="ERROR",
+            # The actor of the catalog deploys the models, in a process of its own.
+            runtime_env={"worker_process_setup_hook": "loadtests.faults.sabotage.install"},
         )
         try:
             serve.start(
