@@ -190,18 +190,7 @@ class Preprocessor:
                     num_sentences += 1
                     terms.append(_terms(piece, cut.glossary))
                     options.append(self._options(piece, cut, aligned=bool(terms[-1])))
-                if num_sentences > most:
-                    # The engine would say that its queue is full, and it would say so for ever.
-                    raise InvalidRequestError(
-                        f"`texts` must have at most {most} sentences in all, but have more"
-                    )
-                if num_sentences > (left := room()):
-                    raise QueueFullError(
-                        f"of {most} sentences that may wait, there is room for {left}, but the "
-                        "texts have more"
-                    )
-                if deadline is not None and time.monotonic() > deadline:
-                    raise DeadlineExceededError("the deadline passed while the texts were cut")
+                _check_room(num_sentences, most, room(), deadline)
                 yield None
             yield PreparedText(
                 text=SegmentedText.of(pieces),
@@ -249,6 +238,21 @@ class Preprocessor:
         """What only a phrase of a sentence may write."""
         vocab_size = self._config.tgt_vocab_size
         return self._guarded(vocab_size, digits=_has_digits(reading))
+
+
+def _check_room(num_sentences: int, most: int, left: int, deadline: float | None) -> None:
+    """Raises what `Preprocessor.prepared` does if there is no room, or no time, for as many."""
+    if num_sentences > most:
+        # The engine would say that its queue is full, and it would say so for ever.
+        raise InvalidRequestError(
+            f"`texts` must have at most {most} sentences in all, but have more"
+        )
+    if num_sentences > left:
+        raise QueueFullError(
+            f"of {most} sentences that may wait, there is room for {left}, but the texts have more"
+        )
+    if deadline is not None and time.monotonic() > deadline:
+        raise DeadlineExceededError("the deadline passed while the texts were cut")
 
 
 def check_texts(texts: Sequence[str]) -> None:

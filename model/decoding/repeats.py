@@ -7,6 +7,7 @@ tokens three times or twice more. So what the source repeats, the target may.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import eq
 
 __all__ = ["LONGEST_BLOCK", "banned_by_repeats", "most_copies"]
 
@@ -18,10 +19,9 @@ def most_copies(source_ids: Sequence[int]) -> int:
     """How many copies of a block are one behind the other in a source, at most; at least one."""
     most = 1
     for size in range(1, min(LONGEST_BLOCK, len(source_ids) // 2) + 1):
-        matching = 0
-        for token, before in zip(source_ids[size:], source_ids, strict=False):
-            matching = matching + 1 if token == before else 0
-            most = max(most, 1 + matching // size)
+        matches = bytes(map(eq, source_ids[size:], source_ids))
+        if matches.count(1) >= size * most:  # else there is no further copy
+            most = max(most, 1 + max(map(len, matches.split(b"\0"))) // size)
     return most
 
 
