@@ -112,7 +112,7 @@ class _FragileService:
         )
 
     def deploy(self) -> None:
-        """Every replica is a new one afterwards: Serve takes each call for another version."""
+        """Replicas are new ones afterwards if their settings have changed."""
         from service.app import build
 
         serve.run(build(self.settings), name=self.name, route_prefix="/")
@@ -198,8 +198,12 @@ def test_a_replica_hangs(fragile: _FragileService) -> None:
 
 
 def test_another_version_is_deployed(fragile: _FragileService) -> None:
+    from service.settings import EngineSettings
+
     before = fragile.titles()
     assert len(before) == 2
+    engine = EngineSettings(num_threads=1, max_slots=8)
+    fragile.settings = fragile.settings.model_copy(update={"engine": engine})
     with _load(fragile.url) as load:
         _wait_for_more(load)
         fragile.deploy()
