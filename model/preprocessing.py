@@ -33,7 +33,7 @@ __all__ = ["CallOptions", "PreparedText", "Preprocessor", "check_texts", "refuse
 _MOST_PAIRS = 256
 """Pairs of languages whose segmenters are kept; to make one takes microseconds."""
 
-_MOST_GLOSSARIES = 64
+_MOST_GLOSSARIES = 16
 """Glossaries that are kept, by their entries, as they are searched with."""
 
 _MOST_BANNED = 1000
