@@ -47,7 +47,7 @@ class Ruling:
     at_end: bool = False
     """Whether they are begun because the hypothesis would have ended."""
     offers: Mapping[int, float] = field(default_factory=dict)
-    """Of each required phrase that is left, the log-probability of its likeliest beginning."""
+    """For each required phrase that is left, the log-probability of its likeliest beginning."""
 
 
 class LexicalState(NamedTuple):
@@ -55,7 +55,7 @@ class LexicalState(NamedTuple):
 
     phrases: PhraseState = PhraseState()
     best_offers: Mapping[int, tuple[float, int]] = {}
-    """Of each required phrase: the best of the offers that were not taken, and its step."""
+    """For each required phrase: the best of the offers that were not taken, and its step."""
     begun_at_end: tuple[int, ...] = ()
     """The steps at which phrases were begun because it would have ended."""
 

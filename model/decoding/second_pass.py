@@ -28,7 +28,7 @@ class SecondPass:
 
     @property
     def options(self) -> SequenceOptions:
-        """Of the search."""
+        """What the search is bound to: the hypothesis so far is given."""
         return replace(self.first, target_prefix=self.first.target_prefix + self.token_ids)
 
     def whole(self, hypothesis: Hypothesis) -> Hypothesis:

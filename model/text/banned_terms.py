@@ -18,7 +18,7 @@ to the others."""
 _LONGEST_PIECE = 24
 """Most characters of a piece that is looked for."""
 _MOST_JOINED = 4
-"""Of these, those that are banned behind a sign too."""
+"""How many of these are banned behind a sign too."""
 _SIGNS = tuple("\"'(/-[\u2013\u2014\u201c\u201e\u201a\u2018\u00ab\u00bb\u00bf\u00a1")
 """What a word may follow without a space between."""
 

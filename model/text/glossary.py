@@ -56,7 +56,7 @@ class Glossary:
                 self._entries.setdefault(term, []).append(entry)
                 lengths.setdefault(term[0], set()).add(len(term))
         self._lengths = {sign: sorted(each) for sign, each in lengths.items()}
-        """Of the terms that begin with a character."""
+        """The lengths of the terms that begin with a character."""
 
     def find(self, sentence: str, taken: Sequence[Span] = ()) -> tuple[TermMatch, ...]:
         """The terms of `sentence`, in order, none touching another or one of `taken`.

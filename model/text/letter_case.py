@@ -153,7 +153,7 @@ class _UsualCase(dict[str, str]):
         return [found[word] if word in found else self[word] for word in words]
 
     def num_pieces(self, words: list[str]) -> list[int]:
-        """Of each of some words, alone."""
+        """How many pieces each of some words is, alone."""
         if len(words) < _FEWEST_TOGETHER:
             return [len(self._vocabulary.tokenize(word)) for word in words]
         return list(map(len, self._vocabulary.tokenize_batch(words)))

@@ -71,11 +71,11 @@ _GROUPS_BY_SIGN = _cluster(
 
 _UNCHANGED = Unchanged()
 _MOST_CHARACTERS = 64
-"""Of a number that is understood; a longer one is no value that anybody writes out."""
+"""The most characters of a number that is understood; a longer one is no value that anybody writes out."""
 _MOST_PARTS = 4
-"""Of what is joined by signs."""
+"""The most numbers that signs join to one."""
 _MOST_NUMBERS = 200
-"""Of a text that are understood: no model reads more at once, and lists of digits cost little."""
+"""The most numbers of a text that are understood: no model reads more at once."""
 _MOST_REMEMBERED = 4096
 _SHORT = 24
 """Characters of what is remembered."""

@@ -62,7 +62,7 @@ class Suffixes(NamedTuple):
     hour: re.Pattern[str] | None
     """What says that digits are an hour; `within` is a part of the number, as are `minutes`."""
     clock_before: re.Pattern[str] | None
-    """Of what stands before a time of day."""
+    """What stands before a time of day."""
 
 
 @lru_cache(maxsize=512)
