@@ -75,7 +75,7 @@ class HeadMaps:
     maps: Floats
     """(L, H, Q, M): how much position Q attends to each M; a row is 1 in sum."""
     entropies: tuple[tuple[float, ...], ...]
-    """Of each layer's heads, the mean entropy of their rows, in nats."""
+    """For each layer's heads, the mean entropy of their rows, in nats."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,7 +86,7 @@ class TranslateReply:
     pivot: str | None = None
     """The language between two models, if there were two."""
     attention: SentenceAttention | None = None
-    """Of the only text, if that was asked for."""
+    """Where the model attends for the only text, if that was asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)

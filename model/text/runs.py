@@ -87,7 +87,7 @@ class Part(NamedTuple):
     begin: int
     end: int
     first: int
-    """Of the tokens that have written it."""
+    """The first of the tokens that have written it."""
     last: int
     """Behind the last of them."""
     run: int | None
@@ -110,7 +110,7 @@ class Replaced(NamedTuple):
     """What it stands for in the source."""
     final: str
     first: int
-    """Of the tokens."""
+    """The first of the tokens."""
     last: int
     """Behind the last of them."""
 

@@ -16,7 +16,7 @@ from model.text.words import Span, overlapping, words
 __all__ = ["PlacedTerm", "TargetText", "num_written", "placed_terms"]
 
 _MOST_LETTERS = 3
-"""Of an article or preposition beside the word that is replaced."""
+"""The most letters of an article or preposition beside the word that is replaced."""
 
 
 class TargetText(NamedTuple):
@@ -31,10 +31,10 @@ class PlacedTerm(NamedTuple):
     """Where a form of a term is to be put."""
 
     number: int
-    """Of the term."""
+    """Which term it is."""
     form: str
     first: int
-    """Of the tokens that it replaces."""
+    """The first of the tokens that it replaces."""
     last: int
     """Behind the last of them."""
 

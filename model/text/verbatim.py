@@ -78,7 +78,7 @@ _EXTENSIONS = """
     tar html? xhtml xml json ya?ml toml ini cfg conf log md rst tex srt vtt py ipynb js ts jsx
     tsx css scss sh bat ps1 cpp hpp java php sql exe dll dmg apk iso mp[34] wav ogg flac avi mkv
     webm epub psd ttf woff2?"""
-"""Of files; but not those that are words or abbreviations, as in d.h."""
+"""The endings of files; but not those that are words or abbreviations, as in d.h."""
 _BEGINS_WORD = {
     "web address": WEB_ADDRESS,
     "this machine": r"(?<!\.)localhost(?::[0-9]{1,5})?(?:/[\w./%?&=~-]*\w)?",

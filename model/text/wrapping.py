@@ -63,7 +63,7 @@ class Unwrapped(NamedTuple):
     origins: list[int]
     """Where in the text as it was each character was."""
     paragraphs: list[_Paragraph | None]
-    """Of each line of `text`; None: it was one line."""
+    """What is known of each line of `text`; None: it was one line."""
 
     def span(self, begin: int, end: int) -> Span:
         """Where a part of the text as it was is in `text`."""

@@ -15,7 +15,7 @@ from service.settings import Settings
 __all__ = ["require_memory", "require_resources", "shared_memory"]
 
 _ROUNDING = 1e-4
-"""Of Ray's books."""
+"""The precision of Ray's books."""
 
 
 def shared_memory(settings: Settings) -> int:

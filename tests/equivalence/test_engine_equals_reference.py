@@ -224,7 +224,7 @@ def test_nobody_reads_a_slot_that_is_not_theirs(changes: dict[str, object]) -> N
 
 
 def test_a_phrase_that_misses_its_place_is_searched_for_again(path: Path) -> None:
-    """Of several passes the last one tells the whole target, with all of its phrases."""
+    """The last one of several passes tells the whole target, with all of its phrases."""
     model = path.reference(ending_transformer())
     search = GenerationConfig(beam_size=1, max_new_tokens_over_source=25)
     sources = [[5, 6, 7, *source] for source in random_sources(model, 24)]

@@ -17,7 +17,7 @@ from tests.robustness.firefox_models import FIREFOX, model_of_pair
 
 HERE = Path(__file__).parent
 LEAST = 0.9
-"""Of all cases; of those with the models that come with the project it was 0.98."""
+"""The share of all cases; of those with the models that come with the project it was 0.98."""
 
 
 class Case(NamedTuple):

@@ -71,7 +71,7 @@ _GROUPS_BY_SIGN = _cluster(
 
 _UNCHANGED = Unchanged()
 _MOST_CHARACTERS = 64
-"""The most characters of a number that is understood; a longer one is no value that anybody writes out."""
+"""The most characters of a number that is understood; longer ones are no values."""
 _MOST_PARTS = 4
 """The most numbers that signs join to one."""
 _MOST_NUMBERS = 200

@@ -26,7 +26,7 @@ _DECIMAL = re.compile(
 )
 _THOUSAND = re.compile(r"\s(?:mil|thousand|tausend)\b", re.IGNORECASE)
 _ROMAN = re.compile(r"\b(X{0,3})(IX|IV|V?I{0,3})\b")
-"""Of centuries and kings, as Portuguese writes them."""
+"""Numbers of centuries and kings, as Portuguese writes them."""
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 
 _ONES = {

@@ -58,7 +58,7 @@ class LibreTranslateRequest(_Request):
     target: str
     """Language code of the translation."""
     format: Literal["text", "html"] = "text"
-    """Of HTML, the text is translated; all else is as it was."""
+    """In HTML, the text is translated; all else is as it was."""
     alternatives: int = Field(default=0, ge=0)
     """How many further translations of each text to return."""
     api_key: SkipValidation[str] = ""

@@ -415,10 +415,10 @@ class AttentionMapsBody(Reply):
     """How much each token attends to each, by layer and head."""
 
     maps: list[list[list[list[float]]]]
-    """Of each layer, of each head, a row for each token that attends: its shares of those that it
+    """For each layer and head, a row for each token that attends: its shares of those that it
     attends to, 1 in sum, rounded to four digits."""
     entropies: list[list[float]]
-    """Of each layer, of each head: the mean entropy of its rows in nats. 0: each token attends to
+    """For each layer and head, the mean entropy of its rows in nats. 0: each token attends to
     one other; the logarithm of their number: to all alike."""
 
 

@@ -30,7 +30,7 @@ def test_sentences_have_all_kinds_and_are_the_same_again(source: str, target: st
 
 @pytest.mark.parametrize(("source", "target"), PAIRS)
 def test_all_values_are_found_and_written_rightly(source: str, target: str) -> None:
-    """Of what is written for the numbers of a sentence, in their places, nothing is missed."""
+    """Nothing is missed of what is written for the numbers of a sentence, in their places."""
     for sentence in number_sentences(source, target, 96):
         parts, at = [], 0
         for number in find(sentence.text, source):

@@ -276,7 +276,7 @@ def _seconds(text: str, language: str) -> float:
 
 
 def _calls(text: str, language: str) -> int:
-    """Of functions; what is remembered is."""
+    """How many calls of functions; what is remembered is."""
     find(text, language)
     calls = 0
 
