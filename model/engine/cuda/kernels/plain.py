@@ -216,7 +216,7 @@ class PlainOperations:
         banned = torch.zeros(len(log_probs), vocabulary + 1, dtype=torch.bool, device=rows.device)
         for size in range(1, min(LONGEST_BLOCK, last) + 1):
             # Where it differs from what stands one block before, counted from the end.
-            at = length - place
+            at = (length - place).clamp(max=last)
             same = history.gather(1, at.clamp(min=0)) == history.gather(1, (at - size).clamp(min=0))
             matching = (same & (at >= size)).long().cumprod(dim=1).sum(dim=1, keepdim=True)
             needed = size * (copies[:, None] + max(1, 4 - size) - 1)
