@@ -45,6 +45,8 @@ _TARGETS = (
 ANSWER: dict[str, Any] = {
     "translations": [{"text": target, "finish_reason": "stop"} for target in _TARGETS],
     "model": MODEL,
+    "source": PAIR[0],
+    "target": PAIR[1],
     "usage": {"source_tokens": 22, "target_tokens": 20},
     "timings": {"queue_seconds": 0.0, "encode_seconds": 0.0, "decode_seconds": 0.0},
 }
