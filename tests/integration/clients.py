@@ -15,7 +15,6 @@ __all__ = ["ask", "busy"]
 
 _CLIENTS = 16
 _PAUSE_SECONDS = 0.2
-_CLOSED = "closed without an answer"
 
 
 def ask(url: str, model: str | None = None) -> httpx.Response:
@@ -41,9 +40,7 @@ def _client() -> httpx.Client:
 def busy(url: str, *models: str | None) -> Iterator[Counter[str]]:
     """16 clients that ask for one of the models each, again and again; yields the outcomes so far.
 
-    At the end every client has been answered some more times, and all answers must be 200. One
-    connection of a thousand may be closed without any: where applications come and go, HAProxy is
-    replaced by another process, and a machine that is short of CPUs has shown one of 1,922.
+    At the end every client has been answered some more times, and all answers must be 200.
     """
     outcomes: Counter[str] = Counter()
     closing = threading.Event()
@@ -54,8 +51,6 @@ def busy(url: str, *models: str | None) -> Iterator[Counter[str]]:
                 try:
                     answer = _ask(client, url, model)
                     outcome = "200" if answer.status_code == 200 else answer.text
-                except httpx.RemoteProtocolError:
-                    outcome = _CLOSED
                 except httpx.HTTPError as error:
                     outcome = repr(error)
                 outcomes[outcome] += 1
@@ -76,5 +71,4 @@ def busy(url: str, *models: str | None) -> Iterator[Counter[str]]:
         for client in clients:
             client.join()
     print(f"{outcomes.total()} requests: {dict(outcomes)}")
-    assert outcomes[_CLOSED] <= outcomes.total() / 1000
-    assert outcomes.keys() <= {"200", _CLOSED}
+    assert outcomes.keys() == {"200"}

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from service.errors import Failure
 from service.gateway.request_context import RequestContext
 
-__all__ = ["Contract", "ErrorForm", "Reply"]
+__all__ = ["Contract", "ErrorForm", "Reply", "translation_errors"]
 
 ErrorForm = Callable[[Failure, RequestContext], Response]
 """Makes the answer for a failure, as a contract defines it."""
@@ -60,6 +60,20 @@ class Contract:
         """Adds the routes, handled by the declared methods of `handlers`."""
         for path, name, options in self._routes:
             app.router.add_api_route(path, getattr(handlers, name), **options)
+
+
+def translation_errors(model: type[Reply]) -> dict[int | str, dict[str, Any]]:
+    """How a route that translates may fail, for its documentation, with bodies of type `model`."""
+    return {
+        status: {"model": model, "description": description}
+        for status, description in (
+            (400, "The request breaks a rule, or a language is not served"),
+            (408, "The body did not arrive in time"),
+            (413, "The body is too large"),
+            (503, "Too much to do, or no replica: see Retry-After"),
+            (504, "The time for the request ran out"),
+        )
+    }
 
 
 def _nothing() -> None:

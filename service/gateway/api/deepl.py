@@ -17,7 +17,7 @@ from model.errors import InvalidRequestError
 from model.text.language_tags import bcp47
 from model.text_options import TextFormat, TextOptions
 from service.errors import Failure, InvalidFieldError, LanguageNotServedError
-from service.gateway.api.contract import Contract
+from service.gateway.api.contract import Contract, translation_errors
 from service.gateway.api.deepl_schemas import (
     DeepLError,
     DeepLLanguage,
@@ -38,16 +38,7 @@ _FORMATS = {None: TextFormat.TEXT, "html": TextFormat.HTML, "xml": TextFormat.XM
 _VARIANTS = {"EN": ("EN-GB", "EN-US"), "PT": ("PT-BR", "PT-PT")}
 """Targets of which the client insists on a variant."""
 _UNLIMITED = 10**12
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": DeepLError, "description": description}
-    for status, description in (
-        (400, "The request breaks a rule, or a language is not served"),
-        (408, "The body did not arrive in time"),
-        (413, "The body is too large"),
-        (503, "Too much to do, or no replica: see Retry-After"),
-        (504, "The time for the request ran out"),
-    )
-}
+_ERRORS = translation_errors(DeepLError)
 _SCHEMA = {"schema": DeepLTranslateRequest.model_json_schema()}
 _REQUEST_BODY = {
     "required": True,

@@ -15,7 +15,7 @@ from model.errors import InvalidRequestError
 from model.text.language_detection import Detection
 from model.text_options import TextFormat, TextOptions
 from service.errors import Failure, ForbiddenError, LanguageNotServedError, shown
-from service.gateway.api.contract import Contract
+from service.gateway.api.contract import Contract, translation_errors
 from service.gateway.api.detection import rank_languages
 from service.gateway.api.form_body import read_fields
 from service.gateway.api.language_names import language_name
@@ -40,16 +40,7 @@ _MAX_CODE_LEN = 35
 _OLD_CODES = {"zt": "zh-Hant", "pb": "pt-BR"}
 """Codes of older versions that are none of BCP 47."""
 _AUTO = "auto"
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": LibreTranslateError, "description": description}
-    for status, description in (
-        (400, "The request breaks a rule, or a language is not served"),
-        (408, "The body did not arrive in time"),
-        (413, "The body is too large"),
-        (503, "Too much to do, or no replica: see Retry-After"),
-        (504, "The time for the request ran out"),
-    )
-}
+_ERRORS = translation_errors(LibreTranslateError)
 _DISABLED: dict[int | str, dict[str, Any]] = {
     403: {"model": LibreTranslateError, "description": "This server does not do that"}
 }
