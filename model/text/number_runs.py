@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate
 
 from model.text.numbers import Number, Value, find, spellings
 from model.text.runs import Run, Runs
@@ -34,15 +36,41 @@ class NumberReader:
         """Characters of numbers, of which there are hundreds, and whether they can be written."""
         self._remembered: dict[tuple[str, Value], tuple[tuple[str, ...], tuple[str, ...]]] = {}
 
-    def runs(self, sentence: str, kept: Sequence[Span], read_as: dict[int, str]) -> Runs:
-        """A run for each number of a sentence.
+    def runs(
+        self,
+        sentences: Sequence[str],
+        kept: Sequence[Sequence[Span]],
+        read_as: Callable[[str], dict[int, str]],
+    ) -> list[Runs]:
+        """A run for each number of some sentences without line breaks.
 
         Args:
-            sentence: with everything that is kept.
-            kept: where that is; no run is in it.
-            read_as: signs that the encoder reads for others.
+            sentences: with everything that is kept.
+            kept: where that is in each of them; no run is in it.
+            read_as: the signs that the encoder reads for others of a sentence.
         """
-        return [self._run(number, read_as) for number in _outside(sentence, self._source, kept)]
+        if len(sentences) == 1:
+            numbers = [find(sentences[0], self._source)]
+        else:
+            numbers = self._found_together(sentences)
+        runs: list[Runs] = []
+        for sentence, found, spans in zip(sentences, numbers, kept, strict=True):
+            if found and spans:
+                found = list(_outside(sentence, found, self._source, spans))
+            signs = read_as(sentence) if found else {}
+            runs.append([self._run(number, signs) for number in found])
+        return runs
+
+    def _found_together(self, sentences: Sequence[str]) -> list[list[Number]]:
+        """The numbers of each of some sentences."""
+        found: list[list[Number]] = [[] for _ in sentences]
+        starts = [0, *accumulate(len(sentence) + 1 for sentence in sentences)]
+        text = "\n".join(sentences)
+        for begin, end, written, value in find(text, self._source, most=len(text)):
+            place = bisect_right(starts, begin) - 1
+            start = starts[place]
+            found[place].append(Number(begin - start, end - start, written, value))
+        return found
 
     def _run(self, number: Number, read_as: dict[int, str]) -> Run:
         known = self._remembered.get((number.text, number.value))
@@ -84,11 +112,13 @@ class NumberReader:
         return self._tokenizer.unk_id not in self._tokenizer.target.tokenize(form)
 
 
-def _outside(sentence: str, language: str, kept: Sequence[Span]) -> Iterator[Number]:
+def _outside(
+    sentence: str, numbers: Iterable[Number], language: str, kept: Sequence[Span]
+) -> Iterator[Number]:
     """The numbers of what of a sentence is not kept."""
     places = iter(kept)
     begin, end = next(places, (len(sentence), len(sentence)))
-    for number in find(sentence, language):
+    for number in numbers:
         at = number.begin
         while end <= at:
             begin, end = next(places, (len(sentence), len(sentence) + 1))
