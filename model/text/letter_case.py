@@ -9,9 +9,8 @@ every model, whatever it was trained on.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from enum import Enum
-from itertools import chain
 from typing import NamedTuple
 
 from model.text.vocabulary import Vocabulary
@@ -82,14 +81,14 @@ class Truecaser:
         cased = [each for each in found if each is not None]
         if not cased:
             return [(sentence, None) for sentence, _ in sentences]
-        counts = self._num_pieces({form for each in cased for form in each.forms})
+        words = self._words_of(cased)
         read: list[tuple[str, LetterCase | None]] = []
         for (sentence, kept), each in zip(sentences, found, strict=True):
-            words = None if each is None else _as_usual(each, counts)
-            if each is None or words is None:
+            better = None if each is None else _better_read(each, words)
+            if each is None or better is None:
                 read.append((sentence, None))
                 continue
-            each.parts[1::2] = words
+            each.parts[1::2] = better
             text = "".join(each.parts)
             read.append((_with(text, kept, sentence) if kept else text, each.case))
         return read
@@ -106,8 +105,18 @@ class Truecaser:
         parts = _WORD.split(sentence)
         if case is LetterCase.SMALL and len(parts) <= _PARTS_OF_ONE_WORD:
             return None
-        small = list(map(self._lower, parts[1::2]))
-        return _CasedSentence(case, parts, small, list(map(_capital, small)))
+        return _CasedSentence(case, parts)
+
+    def _words_of(self, sentences: Sequence[_CasedSentence]) -> _Words:
+        """What is known of the words of some sentences."""
+        small = {word: self._lower(word) for each in sentences for word in set(each.parts[1::2])}
+        capital = {word: _capital(each) for word, each in small.items()}
+        counts = self._num_pieces({*small, *small.values(), *capital.values()})
+        usual = {
+            word: capital[word] if counts[capital[word]] < counts[each] else each
+            for word, each in small.items()
+        }
+        return _Words(small, usual, counts)
 
     def _lower(self, word: str) -> str:
         """In small letters, as long as before."""
@@ -125,19 +134,17 @@ class _CasedSentence(NamedTuple):
     case: LetterCase
     parts: list[str]
     """The words, at odd places, and what is between them."""
-    small: list[str]
-    """The words in small letters."""
-    capital: list[str]
-    """The words with a capital and small letters."""
 
-    @property
-    def words(self) -> list[str]:
-        return self.parts[1::2]
 
-    @property
-    def forms(self) -> Iterator[str]:
-        """All forms of all words."""
-        return chain(self.words, self.small, self.capital)
+class _Words(NamedTuple):
+    """What is known of words."""
+
+    small: dict[str, str]
+    """Each in small letters."""
+    usual: dict[str, str]
+    """Each as it has the fewest pieces, by itself in any case."""
+    counts: dict[str, int]
+    """The pieces of each, and of its other forms."""
 
 
 class _PieceCounts:
@@ -155,9 +162,9 @@ class _PieceCounts:
         if not missing:
             return counts
         if len(missing) < _FEWEST_TOGETHER:
-            rows = map(self._vocabulary.tokenize, missing)
+            rows = [self._vocabulary.tokenize(word) for word in missing]
         else:
-            rows = iter(self._vocabulary.tokenize_batch(missing))
+            rows = self._vocabulary.tokenize_batch(missing)
         counts |= zip(missing, map(len, rows), strict=True)
         if len(known) + len(missing) > _MOST_FORMS:
             known.clear()
@@ -166,40 +173,39 @@ class _PieceCounts:
         return counts
 
 
-def _as_usual(sentence: _CasedSentence, counts: Mapping[str, int]) -> list[str] | None:
+def _better_read(sentence: _CasedSentence, known: _Words) -> list[str] | None:
     """The words of a sentence as they are usually written; None if they may be so already."""
+    words = sentence.parts[1::2]
     if sentence.case is LetterCase.TITLE:
-        return _heading(sentence, counts)
-    usual = [
-        capital if counts[capital] < counts[small] else small
-        for small, capital in zip(sentence.small, sentence.capital, strict=True)
-    ]
-    if sentence.case is LetterCase.CAPITALS and not _is_shouted(sentence.words, usual, counts):
+        return _heading(words, known)
+    if sentence.case is LetterCase.CAPITALS and not _is_shouted(words, known):
         return None
-    return usual
+    return [known.usual[word] for word in words]
 
 
-def _is_shouted(words: list[str], usual: list[str], counts: Mapping[str, int]) -> bool:
+def _is_shouted(words: list[str], known: _Words) -> bool:
     """Whether words in capitals are no abbreviations, or no more than that."""
     letters = sum(len(word) for word in words if len(word) > 1)
     several = sum(len(word) > 1 for word in words) > 1
     if several and letters >= _SHORTEST_SHOUT:
         return True
-    before = sum(map(counts.__getitem__, words))
-    after = sum(map(counts.__getitem__, usual))
+    before = sum([known.counts[word] for word in words])
+    after = sum([known.counts[known.usual[word]] for word in words])
     is_known = letters >= _SHORTEST_SHOUTED_WORD and after == len(words)
     return after < before and (several or is_known)
 
 
-def _heading(sentence: _CasedSentence, counts: Mapping[str, int]) -> list[str] | None:
+def _heading(words: list[str], known: _Words) -> list[str] | None:
     """Words in Title Case with small letters, but for the first one and names; None if all may
     be names.
 
     A name is a word that the vocabulary knows better with a capital, with the words beside it
     of which that cannot be told.
     """
-    words, small = sentence.words, sentence.small
-    gains = [counts[word] - counts[each] for word, each in zip(words, small, strict=True)]
+    small = [known.small[word] for word in words]
+    gains = [
+        known.counts[word] - known.counts[each] for word, each in zip(words, small, strict=True)
+    ]
     if max(gains) <= 0:
         return None
     read = words[:1]

@@ -5,10 +5,14 @@ from __future__ import annotations
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import accumulate
+from string import digits as ascii_digits
 
 from model.text.numbers import Number, Value, find, spellings
-from model.text.runs import Run, Runs
+from model.text.numbers.conventions import conventions
+from model.text.numbers.values import Quantity
+from model.text.runs import NO_RUNS, Run, Runs
 from model.text.tokenizer import Tokenizer
 from model.text.words import Span
 
@@ -16,6 +20,8 @@ __all__ = ["NumberReader"]
 
 _SHORT = 24
 """Characters of a number of which it is remembered what may be written for it."""
+_MOST_SPELT = 2
+"""Digits of a number that may be written as a word."""
 _MOST_REMEMBERED = 4096
 
 
@@ -49,40 +55,59 @@ class NumberReader:
             kept: where that is in each of them; no run is in it.
             read_as: the signs that the encoder reads for others of a sentence.
         """
-        if len(sentences) == 1:
-            numbers = [find(sentences[0], self._source)]
-        else:
-            numbers = self._found_together(sentences)
-        runs: list[Runs] = []
-        for sentence, found, spans in zip(sentences, numbers, kept, strict=True):
-            if found and spans:
-                found = list(_outside(sentence, found, self._source, spans))
-            signs = read_as(sentence) if found else {}
-            runs.append([self._run(number, signs) for number in found])
+        runs: list[Runs] = [NO_RUNS] * len(sentences)
+        for place, numbers in self._found(sentences).items():
+            sentence = sentences[place]
+            if spans := kept[place]:
+                numbers = list(_outside(sentence, numbers, self._source, spans))
+            signs = read_as(sentence)
+            runs[place] = [self._run(number, signs) for number in numbers]
         return runs
 
-    def _found_together(self, sentences: Sequence[str]) -> list[list[Number]]:
-        """The numbers of each of some sentences."""
-        found: list[list[Number]] = [[] for _ in sentences]
+    def _found(self, sentences: Sequence[str]) -> dict[int, list[Number]]:
+        """The numbers of those of some sentences that have any, by their places."""
+        if len(sentences) == 1:
+            return {0: find(sentences[0], self._source)}
+        found: dict[int, list[Number]] = {}
         starts = [0, *accumulate(len(sentence) + 1 for sentence in sentences)]
         text = "\n".join(sentences)
         for begin, end, written, value in find(text, self._source, most=len(text)):
             place = bisect_right(starts, begin) - 1
             start = starts[place]
-            found[place].append(Number(begin - start, end - start, written, value))
+            number = Number(begin - start, end - start, written, value)
+            found.setdefault(place, []).append(number)
         return found
 
+    @cached_property
+    def _keeps_digits(self) -> bool:
+        """Whether the target language has ASCII's digits, and the vocabulary has them."""
+        rules = conventions(self._target)
+        return (rules is None or not rules.digits) and self._is_writable(ascii_digits)
+
     def _run(self, number: Number, read_as: dict[int, str]) -> Run:
-        known = self._remembered.get((number.text, number.value))
+        text = number.text
+        if self._is_plain(number):
+            return Run(number.begin, number.end, text, (text,), finals=(text,))
+        known = self._remembered.get((text, number.value))
         if known is None:
             known = self._forms(number)
-            if len(number.text) <= _SHORT and len(self._remembered) < _MOST_REMEMBERED:
-                self._remembered[number.text, number.value] = known
+            if len(text) <= _SHORT and len(self._remembered) < _MOST_REMEMBERED:
+                self._remembered[text, number.value] = known
         forms, finals = known
         if not forms:
             return Run(number.begin, number.end, final=finals[0])
-        text = number.text.translate(read_as) if read_as else number.text
+        text = text.translate(read_as) if read_as else text
         return Run(number.begin, number.end, text, forms, finals=finals)
+
+    def _is_plain(self, number: Number) -> bool:
+        """Whether it is digits that every language writes as they are."""
+        value = number.value
+        return (
+            isinstance(value, Quantity)
+            and number.text == value.whole
+            and len(value.whole) > _MOST_SPELT
+            and self._keeps_digits
+        )
 
     def _forms(self, number: Number) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What the model may write for a number, and what is meant by each; nothing, and what

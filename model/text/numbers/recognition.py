@@ -139,7 +139,10 @@ def _unchanged(text: str, begin: int) -> list[Number]:
 def _numbers(text: str, rules: Conventions) -> Iterator[Number]:
     pattern = _GROUPS_BY_SPACE if rules.groups_by_space else _GROUPS_BY_SIGN
     at = 0
-    while (match := pattern.search(text, at)) is not None:
+    while (digit := _DIGIT.search(text, at)) is not None:
+        # Each of what is read together begins with a digit, for which alone `re` looks fast.
+        if (match := pattern.match(text, digit.start())) is None:
+            break
         last = at
         begin, at = match.span()
         written = match[0]
