@@ -38,7 +38,9 @@ HARD = [
 ]  # fmt: skip
 
 
-LINES = ["ab\n", "a,b\n", "a. \n", "<a>b\n", "И a\n", "\\a\t", "@a. `b\t", "。\n"]
+PLAIN_LINES = ["ab\n", "a,b\n", "a. \n"]
+LINES_WITH_KEPT = ["<a>b\n", "И a\n", "\\a\t", "@a. `b\t", "。\n"]
+LINES = PLAIN_LINES + LINES_WITH_KEPT
 
 
 @contextmanager
@@ -121,7 +123,8 @@ def test_a_short_line_costs_some_dozen_calls(line: str) -> None:
     cutter = segmenter(placeholders=True)
     cutter.segment(line)
     text = numbered(line, 8000)
-    assert num_calls(cutter, text) <= 125 * len(cutter.segment(text).segments)
+    most = 125 if line in PLAIN_LINES else 215
+    assert num_calls(cutter, text) <= most * len(cutter.segment(text).segments)
 
 
 @pytest.mark.parametrize("line", LINES)
