@@ -227,10 +227,7 @@ class RunReader:
 
 def _is_read_as_written(sentence: str, runs: Runs) -> bool:
     """Whether the encoder reads for each of some runs what stands there."""
-    for run in runs:
-        if not run.forms or run.read_as != sentence[run.begin : run.end]:
-            return False
-    return True
+    return all(run.forms and run.read_as == sentence[run.begin : run.end] for run in runs)
 
 
 def read(

@@ -322,8 +322,7 @@ class Segmenter:
         spans = [[(run.begin, run.end) for run in runs] for runs in kept]
         numbers = self._numbers.runs(sentences, spans, self._protection.read_as)
         return [
-            combined(runs, more) if more else runs
-            for runs, more in zip(kept, numbers, strict=True)
+            combined(runs, more) if more else runs for runs, more in zip(kept, numbers, strict=True)
         ]
 
     def _kept(self, sentence: str, bounds: Bounds) -> Runs:

@@ -158,7 +158,7 @@ def test_four_times_the_text_costs_four_times_as_much(unit: str) -> None:
         return time.thread_time() - start
 
     assert num_calls(cutter, many) <= 5 * num_calls(cutter, few) + 1000
-    # What a pattern tries again has no other measure: with the square it takes sixteen times as long.
+    # What a pattern tries again has no other measure; with the square it is sixteen times as much.
     assert min(seconds(many) for _ in range(2)) <= 10 * min(seconds(few) for _ in range(2)) + 0.1
 
 
