@@ -28,7 +28,7 @@ __all__ = [
     "Priority",
     "SearchRules",
     "TransformerConfig",
-    "with_present_names",
+    "without_retired_fields",
 ]
 
 MAX_POSITIONS = 2**14
@@ -504,21 +504,13 @@ class EngineConfig:
         _require_one_of("dtype", self.dtype, _DTYPES)
 
 
-_RENAMED = {"lower_shouting": "lowercase_all_caps"}
-"""Old names of fields in model directories and recipes, with the present ones."""
+_RETIRED_FIELDS = frozenset(("lower_shouting", "lowercase_all_caps"))
+"""Fields of older model directories and recipes that say nothing any more."""
 
 
-def with_present_names(values: Mapping[str, Any]) -> dict[str, Any]:
-    """`values` of a file, perhaps an old one, under the present names of their fields.
-
-    Raises:
-        InvalidRequestError: a field is given under both names.
-    """
-    if twice := [name for name in _RENAMED if name in values and _RENAMED[name] in values]:
-        raise InvalidRequestError(
-            f"`{_RENAMED[twice[0]]}` must be given once, but is also given as `{twice[0]}`"
-        )
-    return {_RENAMED.get(name, name): value for name, value in values.items()}
+def without_retired_fields(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` of a file, perhaps an old one, without the fields that say nothing any more."""
+    return {name: value for name, value in values.items() if name not in _RETIRED_FIELDS}
 
 
 def _require_one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:

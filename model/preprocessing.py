@@ -130,6 +130,7 @@ class Preprocessor:
         self._segmenter = lru_cache(_MOST_PAIRS)(
             partial(_segmenter, tokenizer, metadata, max_source_tokens)
         )
+        self._encoder = lru_cache(_MOST_PAIRS)(tokenizer.source_encoder)
         self._glossary = lru_cache(_MOST_GLOSSARIES)(Glossary)
         self._banned_sequences = lru_cache(_MOST_BANNED)(BannedTerms(tokenizer).sequences)
         self._guarded = lru_cache(2)(
@@ -143,7 +144,7 @@ class Preprocessor:
         return CallOptions(
             segmenter=self._segmenter(pair),
             prefix=self._tokenizer.target_prefix(pair),
-            encoder=self._tokenizer.source_encoder(pair),
+            encoder=self._encoder(pair),
             aligned=return_alignments,
             text_options=text_options,
             glossary=self._glossary(text_options.glossary) if text_options.glossary else None,

@@ -482,6 +482,8 @@ class Translator:
     ) -> list[PreparedText]:
         """The texts when it is known how a prefix goes on."""
         searches = self._search_prefix(prepared, generation, deadline, priority)
+        if not searches:
+            return self._prefix_search.continued(prepared, [])
         try:
             wait(searches)
             return self._prefix_search.continued(prepared, results(searches))

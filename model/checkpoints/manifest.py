@@ -20,7 +20,7 @@ from model.config import (
     MAX_POSITIONS,
     GenerationConfig,
     TransformerConfig,
-    with_present_names,
+    without_retired_fields,
 )
 from model.errors import CheckpointError, InvalidRequestError
 from model.options import require_integer
@@ -91,9 +91,6 @@ class ModelMetadata:
     max_source_tokens: int | None = None
     """Longest source it was trained on, the end token included; longer sentences are split, for a
     model falls apart beyond it. None means all the positions it has."""
-    lowercase_all_caps: bool = False
-    """Says nothing any more, and is read of older directories: model/text/letter_case.py reads the
-    sentences of every model in the case that their words usually have."""
     placeholders: bool = False
     """Addresses, tags and the like within a sentence are placeholders to the model
     (model/text/protection.py), which has learnt to put them in their places."""
@@ -121,7 +118,7 @@ class ModelMetadata:
             )
         if self.max_source_tokens is not None:
             require_integer("max_source_tokens", self.max_source_tokens, 2, MAX_POSITIONS)
-        for name in ("lowercase_all_caps", "placeholders", "shortlist"):
+        for name in ("placeholders", "shortlist"):
             if not isinstance(value := getattr(self, name), bool):
                 raise InvalidRequestError(f"`{name}` must be true or false, but is {value!r}")
 
@@ -177,7 +174,7 @@ def _manifest(values: Any) -> Manifest:
     version = values.get("format_version")
     if type(version) is not int or version != FORMAT_VERSION:
         raise InvalidRequestError(f"`format_version` must be {FORMAT_VERSION}, but is {version!r}")
-    values = with_present_names(values)
+    values = without_retired_fields(values)
     metadata = {field.name for field in fields(ModelMetadata)}
     _require_fields("the file", values, metadata | {"format_version", "model", "generation"})
     required = ("name", "version", "source_languages", "target_languages", "license", "model")

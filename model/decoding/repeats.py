@@ -18,6 +18,8 @@ LONGEST_BLOCK = 32
 def most_copies(source_ids: Sequence[int]) -> int:
     """How many copies of a block are one behind the other in a source, at most; at least one."""
     most = 1
+    if len(set(source_ids)) == len(source_ids):
+        return most
     for size in range(1, min(LONGEST_BLOCK, len(source_ids) // 2) + 1):
         matches = bytes(map(eq, source_ids[size:], source_ids))
         if matches.count(1) >= size * most:  # else there is no further copy

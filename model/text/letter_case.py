@@ -9,10 +9,9 @@ every model, whatever it was trained on.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import Enum
-from operator import mul, sub
+from typing import NamedTuple
 
 from model.text.vocabulary import Vocabulary
 from model.text.words import Span
@@ -20,12 +19,14 @@ from model.text.words import Span
 __all__ = ["LetterCase", "Truecaser", "letter_case"]
 
 _WORD = re.compile(r"([^\W\d_]+)")
-_MOST_WORDS = 20_000
-"""Words whose usual case is remembered."""
+_PARTS_OF_ONE_WORD = 3
+"""What `_WORD` splits one word into, with what is around it."""
+_MOST_FORMS = 40_000
+"""Forms of words of which the number of pieces is remembered."""
 _FEWEST_TOGETHER = 50
 """Words for which a call that takes them all pays: it starts a thread."""
 _LONGEST_WORD = 40
-"""Letters of a word whose usual case is looked for."""
+"""Letters of a word of which it is remembered."""
 _SHORTEST_SHOUT = 8
 """Letters of two words or more that are capitals as a way of writing, not as abbreviations. Fewer
 are if they have fewer pieces otherwise, and a single word is if it is one piece then."""
@@ -59,7 +60,8 @@ class Truecaser:
     def __init__(self, vocabulary: Vocabulary, language: str) -> None:
         base = re.split("[-_]", language, maxsplit=1)[0].lower()
         self._titles = base not in _NOUNS_ARE_CAPITALISED
-        self._usual = _UsualCase(vocabulary, dotless=base in _DOTLESS_I)
+        self._dotless = base in _DOTLESS_I
+        self._num_pieces = _PieceCounts(vocabulary)
 
     def read(self, sentence: str, kept: Sequence[Span] = ()) -> tuple[str, LetterCase | None]:
         """`sentence` as it is better read, as long as it is, and how all of it was written.
@@ -69,96 +71,54 @@ class Truecaser:
         Args:
             kept: parts whose letters do not count, and stay; in order.
         """
-        if not kept:
-            return self._read(sentence)
-        read, case = self._read(_with(sentence, kept, _NO_LETTER * len(sentence)))
-        return _with(read, kept, sentence), case
+        return self.read_batch([(sentence, kept)])[0]
 
-    def _read(self, sentence: str) -> tuple[str, LetterCase | None]:
-        case = letter_case(sentence)
-        if case is None or (case is LetterCase.TITLE and not self._titles):
-            return sentence, None
-        parts = _WORD.split(sentence)
-        words = parts[1::2]
-        if case is LetterCase.TITLE:
-            read = self._heading(words)
-        elif case is LetterCase.CAPITALS:
-            read = self._usual.of(words) if self._is_shouted(words) else None
-        else:
-            read = self._usual.of(words) if len(words) > 1 else None
-        if not read:
-            return sentence, None
-        parts[1::2] = read
-        return "".join(parts), case
-
-    def _is_shouted(self, words: list[str]) -> bool:
-        """Whether words in capitals are no abbreviations, or no more than that."""
-        letters = sum(len(word) for word in words if len(word) > 1)
-        several = sum(len(word) > 1 for word in words) > 1
-        if several and letters >= _SHORTEST_SHOUT:
-            return True
-        times = Counter(words)
-        usual = self._usual.of(list(times))
-        before = sum(map(mul, self._usual.num_pieces(list(times)), times.values()))
-        after = sum(map(mul, self._usual.num_pieces(usual), times.values()))
-        is_known = letters >= _SHORTEST_SHOUTED_WORD and after == len(words)
-        return after < before and (several or is_known)
-
-    def _heading(self, words: list[str]) -> list[str] | None:
-        """Words in Title Case with small letters, but for the first one and names; None if all may
-        be names.
-
-        A name is a word that the vocabulary knows better with a capital, with the words beside it
-        of which that cannot be told.
-        """
-        small = list(map(self._usual.lower, words))
-        num_pieces = self._usual.num_pieces
-        gains = list(map(sub, num_pieces(words), num_pieces(small)))
-        if max(gains) <= 0:
-            return None
-        read = words[:1]
-        at = 0
-        while at < len(words):
-            last = at
-            while last < len(words) and gains[last] <= 0:
-                last += 1
-            is_name = min(gains[at:last], default=0) < 0
-            read += (words if is_name else small)[max(1, at) : last]
-            read += small[max(1, last) : last + 1]
-            at = last + 1
+    def read_batch(
+        self, sentences: Sequence[tuple[str, Sequence[Span]]]
+    ) -> list[tuple[str, LetterCase | None]]:
+        """`read` of many sentences at once, each with its `kept`."""
+        found = [self._cased(sentence, kept) for sentence, kept in sentences]
+        cased = [each for each in found if each is not None]
+        if not cased:
+            return [(sentence, None) for sentence, _ in sentences]
+        words = self._words_of(cased)
+        read: list[tuple[str, LetterCase | None]] = []
+        for (sentence, kept), each in zip(sentences, found, strict=True):
+            better = None if each is None else _better_read(each, words)
+            if each is None or better is None:
+                read.append((sentence, None))
+                continue
+            each.parts[1::2] = better
+            text = "".join(each.parts)
+            read.append((_with(text, kept, sentence) if kept else text, each.case))
         return read
 
+    def _cased(self, sentence: str, kept: Sequence[Span]) -> _CasedSentence | None:
+        """The words of a sentence whose letter case says nothing."""
+        if kept:
+            sentence = _with(sentence, kept, _NO_LETTER * len(sentence))
+        case = letter_case(sentence)
+        if case is None or (case is LetterCase.TITLE and not self._titles):
+            return None
+        if case is LetterCase.SMALL and sentence.isalpha():
+            return None  # a word, of which it cannot be told
+        parts = _WORD.split(sentence)
+        if case is LetterCase.SMALL and len(parts) <= _PARTS_OF_ONE_WORD:
+            return None
+        return _CasedSentence(case, parts)
 
-class _UsualCase(dict[str, str]):
-    """Words as the vocabulary has the fewest pieces for them, by themselves in any case."""
+    def _words_of(self, sentences: Sequence[_CasedSentence]) -> _Words:
+        """What is known of the words of some sentences."""
+        small = {word: self._lower(word) for each in sentences for word in set(each.parts[1::2])}
+        capital = {word: _capital(each) for word, each in small.items()}
+        counts = self._num_pieces({*small, *small.values(), *capital.values()})
+        usual = {
+            word: capital[word] if counts[capital[word]] < counts[each] else each
+            for word, each in small.items()
+        }
+        return _Words(small, usual, counts)
 
-    def __init__(self, vocabulary: Vocabulary, *, dotless: bool) -> None:
-        self._vocabulary = vocabulary
-        self._dotless = dotless
-
-    def of(self, words: list[str]) -> list[str]:
-        """The usual form of each of some words."""
-        missing = [word for word in dict.fromkeys(words) if word not in self]
-        if not missing:
-            return [self[word] for word in words]
-        small = [self.lower(word) for word in missing]
-        capital = [_capital(word) for word in small]
-        pieces = self.num_pieces(small + capital)
-        found: dict[str, str] = {}
-        for number, word in enumerate(missing):
-            is_better = pieces[len(small) + number] < pieces[number]
-            found[word] = usual = capital[number] if is_better else small[number]
-            if len(self) < _MOST_WORDS and len(word) <= _LONGEST_WORD:
-                self[word] = usual
-        return [found[word] if word in found else self[word] for word in words]
-
-    def num_pieces(self, words: list[str]) -> list[int]:
-        """How many pieces each of some words is, alone."""
-        if len(words) < _FEWEST_TOGETHER:
-            return [len(self._vocabulary.tokenize(word)) for word in words]
-        return list(map(len, self._vocabulary.tokenize_batch(words)))
-
-    def lower(self, word: str) -> str:
+    def _lower(self, word: str) -> str:
         """In small letters, as long as before."""
         if self._dotless:
             word = word.replace("I", "\u0131").replace("\u0130", "i")
@@ -166,6 +126,99 @@ class _UsualCase(dict[str, str]):
         if len(small) == len(word):
             return small
         return "".join(sign.lower() if len(sign.lower()) == 1 else sign for sign in word)
+
+
+class _CasedSentence(NamedTuple):
+    """A sentence whose letter case says nothing."""
+
+    case: LetterCase
+    parts: list[str]
+    """The words, at odd places, and what is between them."""
+
+
+class _Words(NamedTuple):
+    """What is known of words."""
+
+    small: dict[str, str]
+    """Each in small letters."""
+    usual: dict[str, str]
+    """Each as it has the fewest pieces, by itself in any case."""
+    counts: dict[str, int]
+    """The pieces of each, and of its other forms."""
+
+
+class _PieceCounts:
+    """How many pieces words are, alone: those that were asked for last are remembered."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._known: dict[str, int] = {}
+
+    def __call__(self, words: Collection[str]) -> dict[str, int]:
+        """The number of pieces of each of some words."""
+        known = self._known
+        counts = {word: known.get(word, 0) for word in words}
+        missing = [word for word, count in counts.items() if not count]
+        if not missing:
+            return counts
+        if len(missing) < _FEWEST_TOGETHER:
+            rows = [self._vocabulary.tokenize(word) for word in missing]
+        else:
+            rows = self._vocabulary.tokenize_batch(missing)
+        counts |= zip(missing, map(len, rows), strict=True)
+        if len(known) + len(missing) > _MOST_FORMS:
+            known.clear()
+        short = (word for word in missing[:_MOST_FORMS] if len(word) <= _LONGEST_WORD)
+        known |= {word: counts[word] for word in short}
+        return counts
+
+
+def _better_read(sentence: _CasedSentence, known: _Words) -> list[str] | None:
+    """The words of a sentence as they are usually written; None if they may be so already."""
+    words = sentence.parts[1::2]
+    if sentence.case is LetterCase.TITLE:
+        return _heading(words, known)
+    if sentence.case is LetterCase.CAPITALS and not _is_shouted(words, known):
+        return None
+    return [known.usual[word] for word in words]
+
+
+def _is_shouted(words: list[str], known: _Words) -> bool:
+    """Whether words in capitals are no abbreviations, or no more than that."""
+    letters = sum(len(word) for word in words if len(word) > 1)
+    several = sum(len(word) > 1 for word in words) > 1
+    if several and letters >= _SHORTEST_SHOUT:
+        return True
+    before = sum([known.counts[word] for word in words])
+    after = sum([known.counts[known.usual[word]] for word in words])
+    is_known = letters >= _SHORTEST_SHOUTED_WORD and after == len(words)
+    return after < before and (several or is_known)
+
+
+def _heading(words: list[str], known: _Words) -> list[str] | None:
+    """Words in Title Case with small letters, but for the first one and names; None if all may
+    be names.
+
+    A name is a word that the vocabulary knows better with a capital, with the words beside it
+    of which that cannot be told.
+    """
+    small = [known.small[word] for word in words]
+    gains = [
+        known.counts[word] - known.counts[each] for word, each in zip(words, small, strict=True)
+    ]
+    if max(gains) <= 0:
+        return None
+    read = words[:1]
+    at = 0
+    while at < len(words):
+        last = at
+        while last < len(words) and gains[last] <= 0:
+            last += 1
+        is_name = min(gains[at:last], default=0) < 0
+        read += (words if is_name else small)[max(1, at) : last]
+        read += small[max(1, last) : last + 1]
+        at = last + 1
+    return read
 
 
 def letter_case(sentence: str) -> LetterCase | None:

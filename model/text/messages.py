@@ -109,14 +109,14 @@ def _pieces(
         behind = message.begin
         for first, last in message.branches:
             yield from _piece(text, places, behind, first, is_kept=True)
-            said = [(begin, message.begin), (first, last), (message.end, end)]
-            yield from _pieces(
-                "".join(text[left:right] for left, right in said),
-                [place for left, right in said for place in places[left:right]],
-                language,
-                depth + 1,
-                said_times,
-            )
+            said = text[begin : message.begin] + text[first:last] + text[message.end : end]
+            origins = [
+                *places[begin : message.begin], *places[first:last], *places[message.end : end]
+            ]  # fmt: skip
+            if "{" in said:
+                yield from _pieces(said, origins, language, depth + 1, said_times)
+            elif said:
+                yield Piece(said, False, origins)
             behind = last
         yield from _piece(text, places, behind, message.end, is_kept=True)
         at = end

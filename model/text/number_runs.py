@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import accumulate
+from string import digits as ascii_digits
 
 from model.text.numbers import Number, Value, find, spellings
-from model.text.runs import Run, Runs
+from model.text.numbers.conventions import conventions
+from model.text.numbers.values import Quantity
+from model.text.runs import NO_RUNS, Run, Runs
 from model.text.tokenizer import Tokenizer
 from model.text.words import Span
 
@@ -14,6 +20,8 @@ __all__ = ["NumberReader"]
 
 _SHORT = 24
 """Characters of a number of which it is remembered what may be written for it."""
+_MOST_SPELT = 2
+"""Digits of a number that may be written as a word."""
 _MOST_REMEMBERED = 4096
 
 
@@ -34,27 +42,72 @@ class NumberReader:
         """Characters of numbers, of which there are hundreds, and whether they can be written."""
         self._remembered: dict[tuple[str, Value], tuple[tuple[str, ...], tuple[str, ...]]] = {}
 
-    def runs(self, sentence: str, kept: Sequence[Span], read_as: dict[int, str]) -> Runs:
-        """A run for each number of a sentence.
+    def runs(
+        self,
+        sentences: Sequence[str],
+        kept: Sequence[Sequence[Span]],
+        read_as: Callable[[str], dict[int, str]],
+    ) -> list[Runs]:
+        """A run for each number of some sentences without line breaks.
 
         Args:
-            sentence: with everything that is kept.
-            kept: where that is; no run is in it.
-            read_as: signs that the encoder reads for others.
+            sentences: with everything that is kept.
+            kept: where that is in each of them; no run is in it.
+            read_as: the signs that the encoder reads for others of a sentence.
         """
-        return [self._run(number, read_as) for number in _outside(sentence, self._source, kept)]
+        runs: list[Runs] = [NO_RUNS] * len(sentences)
+        for place, numbers in self._found(sentences).items():
+            sentence = sentences[place]
+            if spans := kept[place]:
+                numbers = list(_outside(sentence, numbers, self._source, spans))
+            signs = read_as(sentence)
+            runs[place] = [self._run(number, signs) for number in numbers]
+        return runs
+
+    def _found(self, sentences: Sequence[str]) -> dict[int, list[Number]]:
+        """The numbers of those of some sentences that have any, by their places."""
+        if len(sentences) == 1:
+            return {0: find(sentences[0], self._source)}
+        found: dict[int, list[Number]] = {}
+        starts = [0, *accumulate(len(sentence) + 1 for sentence in sentences)]
+        text = "\n".join(sentences)
+        for begin, end, written, value in find(text, self._source, most=len(text)):
+            place = bisect_right(starts, begin) - 1
+            start = starts[place]
+            number = Number(begin - start, end - start, written, value)
+            found.setdefault(place, []).append(number)
+        return found
+
+    @cached_property
+    def _keeps_digits(self) -> bool:
+        """Whether the target language has ASCII's digits, and the vocabulary has them."""
+        rules = conventions(self._target)
+        return (rules is None or not rules.digits) and self._is_writable(ascii_digits)
 
     def _run(self, number: Number, read_as: dict[int, str]) -> Run:
-        known = self._remembered.get((number.text, number.value))
+        text = number.text
+        if self._is_plain(number):
+            return Run(number.begin, number.end, text, (text,), finals=(text,))
+        known = self._remembered.get((text, number.value))
         if known is None:
             known = self._forms(number)
-            if len(number.text) <= _SHORT and len(self._remembered) < _MOST_REMEMBERED:
-                self._remembered[number.text, number.value] = known
+            if len(text) <= _SHORT and len(self._remembered) < _MOST_REMEMBERED:
+                self._remembered[text, number.value] = known
         forms, finals = known
         if not forms:
             return Run(number.begin, number.end, final=finals[0])
-        text = number.text.translate(read_as) if read_as else number.text
+        text = text.translate(read_as) if read_as else text
         return Run(number.begin, number.end, text, forms, finals=finals)
+
+    def _is_plain(self, number: Number) -> bool:
+        """Whether it is digits that every language writes as they are."""
+        value = number.value
+        return (
+            isinstance(value, Quantity)
+            and number.text == value.whole
+            and len(value.whole) > _MOST_SPELT
+            and self._keeps_digits
+        )
 
     def _forms(self, number: Number) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What the model may write for a number, and what is meant by each; nothing, and what
@@ -84,11 +137,13 @@ class NumberReader:
         return self._tokenizer.unk_id not in self._tokenizer.target.tokenize(form)
 
 
-def _outside(sentence: str, language: str, kept: Sequence[Span]) -> Iterator[Number]:
+def _outside(
+    sentence: str, numbers: Iterable[Number], language: str, kept: Sequence[Span]
+) -> Iterator[Number]:
     """The numbers of what of a sentence is not kept."""
     places = iter(kept)
     begin, end = next(places, (len(sentence), len(sentence)))
-    for number in find(sentence, language):
+    for number in numbers:
         at = number.begin
         while end <= at:
             begin, end = next(places, (len(sentence), len(sentence) + 1))

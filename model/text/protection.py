@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from string import ascii_letters
 
@@ -35,6 +35,8 @@ _STAND_INS = re.compile(rf"{_STAND_IN}(?:[^\S\n]*{_STAND_IN})*")
 _RARE = frozenset(PLACEHOLDERS).union(_READ_AS)
 _NEVER_STRANGE = frozenset(ascii_letters + "ẞ\n")
 """Letters that a small vocabulary may lack, for which no word is foreign, and the end of a line."""
+_MOST_LETTERS = 3
+"""That a ligature within a word is of; U+FDFA, the longest one, is of four words."""
 _MOST_CHARACTERS = 20_000
 """Strings of which it is remembered whether the vocabulary has them."""
 
@@ -60,7 +62,7 @@ class Protection:
         """Common signs for those of `sentence` that the vocabulary lacks, and nothing for the
         placeholders that it brings itself where there were no marks left to stand for them.
         """
-        if _RARE.isdisjoint(sentence):
+        if (sentence.isascii() and "`" not in sentence) or _RARE.isdisjoint(sentence):
             return {}
         return {
             ord(sign): _READ_AS.get(sign, "")
@@ -91,10 +93,11 @@ class Protection:
         strange = self._strange(text)
         signs = _strange_signs(text, strange)
         found = _foreign_words(text, strange)
-        if SIGNS_HINT.search(text) or "localhost" in text:
+        if "localhost" in text:
             found += [match.span() for match in WITH_SIGNS.finditer(text)]
-        if DIGITS_HINT.search(text):
-            found += [match.span() for match in WITH_DIGITS.finditer(text)]
+        else:
+            found += _spans_in_lines(WITH_SIGNS, SIGNS_HINT, text)
+        found += _spans_in_lines(WITH_DIGITS, DIGITS_HINT, text)
         if not found:
             return signs
         merged: list[tuple[int, int]] = []
@@ -128,6 +131,17 @@ class Protection:
         return known
 
 
+def _spans_in_lines(
+    pattern: re.Pattern[str], hint: re.Pattern[str], text: str
+) -> Iterator[tuple[int, int]]:
+    """Where `pattern` is in those lines of a text that have the hint of it."""
+    at = 0
+    while found := hint.search(text, at):
+        begin = text.rfind("\n", 0, found.start()) + 1
+        at = text.find("\n", found.end()) % (len(text) + 1)
+        yield from (match.span() for match in pattern.finditer(text, begin, at))
+
+
 def _foreign_words(text: str, strange: set[str]) -> list[tuple[int, int]]:
     """Where words stand that are foreign for their `strange` characters."""
     if not any(map(_OF_WORD.match, strange)):
@@ -146,9 +160,9 @@ def _foreign_words(text: str, strange: set[str]) -> list[tuple[int, int]]:
 
 
 def _strange_signs(sentence: str, strange: set[str]) -> list[tuple[int, int]]:
-    """Where those of `strange` stand that are no letters; those with nothing but white space
-    between them are one."""
-    signs = {sign for sign in strange if not sign.isalpha()}
+    """Where those of `strange` stand that are no letters, or ligatures of whole words; those with
+    nothing but white space between them are one."""
+    signs = {sign for sign in strange if not sign.isalpha() or _is_ligature(sign)}
     if not signs:
         return []
     marks = {sign for sign in signs if is_mark(sign)}
@@ -166,6 +180,11 @@ def _strange_signs(sentence: str, strange: set[str]) -> list[tuple[int, int]]:
         parts.append(_STAND_IN if is_kept else sign)
         before = sign
     return [match.span() for match in _STAND_INS.finditer("".join(parts))]
+
+
+def _is_ligature(sign: str) -> bool:
+    """Whether it is as many letters as a word has, of which each may be some tokens."""
+    return len(unicodedata.normalize("NFKC", sign)) > _MOST_LETTERS
 
 
 def _is_foreign(word: str, strange: set[str], is_shouted: bool) -> bool:

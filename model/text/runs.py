@@ -162,6 +162,8 @@ class RunReader:
     def chosen(self, runs: Runs) -> Runs:
         """Those of `runs` that can be read: all, or the longest ones where there are more than
         marks."""
+        if len(runs) <= len(self.marks):
+            return runs
         marked = [number for number, run in enumerate(runs) if run.read_as is None]
         if len(marked) <= len(self.marks):
             return runs
@@ -180,6 +182,15 @@ class RunReader:
             read_as: signs that the vocabulary lacks, and others that say the same.
             language: whose abbreviations are read in full.
         """
+        if sentence.isascii() and "." not in sentence and _is_read_as_written(sentence, runs):
+            return Reading(
+                sentence,
+                sentence,
+                runs=tuple(runs),
+                places=tuple([(run.begin, run.end) for run in runs]),
+                forms=tuple([run.forms for run in runs]),
+                language=language,
+            )
         # What the sentence has itself would be one of its own words.
         marks = (mark for mark in self.marks if mark not in sentence)
         return read(sentence, runs, marks, read_as, language)
@@ -212,6 +223,11 @@ class RunReader:
             at = span.end
         writer.write(surfaces, at, len(token_ids))
         return writer.rendered({span.run for span in found}, len(token_ids))
+
+
+def _is_read_as_written(sentence: str, runs: Runs) -> bool:
+    """Whether the encoder reads for each of some runs what stands there."""
+    return all(run.forms and run.read_as == sentence[run.begin : run.end] for run in runs)
 
 
 def read(

@@ -18,7 +18,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain
+from itertools import accumulate, chain, starmap
 from typing import NamedTuple, Self
 
 from model.errors import InvalidRequestError
@@ -33,6 +33,7 @@ from model.text.sentences import base_language, split_sentences
 from model.text.tokenizer import Tokenizer
 from model.text.verbatim import WEB_ADDRESS
 from model.text.visible import visible
+from model.text.words import Span
 
 __all__ = ["Segment", "SegmentedText", "Segmenter"]
 
@@ -87,10 +88,14 @@ class SegmentedText:
 
 # A tab parts the columns of a table, so it ends a sentence as a line break does; so do both as
 # programs write them, but in a path, or where they are what is spoken of.
+_ENDS_LINE = r"[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]"
 _BREAK = re.compile(
-    r"([\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+"
+    rf"({_ENDS_LINE}+"
     r"|(?<![\\\s])(?<!\\[nrt])(?<!\b[A-Za-z]:)(?:\\[nrt])++(?![a-z{\\'\"`]))"
 )
+_BREAK_WITHOUT_PROGRAMS = re.compile(f"({_ENDS_LINE}{_ENDS_LINE}*)")
+"""`_BREAK` of a text without backslashes: a set of characters comes first, for which `re` looks
+many times as fast."""
 
 _LINE_START = re.compile(
     r"\s*(?:>\ ?)*"  # the quoted lines of an answer
@@ -116,7 +121,8 @@ _EDGE = re.compile(
 )
 """Characters that are kept, and not translated, where a sentence begins or ends."""
 
-_FULL_WIDTH = r"、」\uff0c\uff1b\uff1a\uff09"
+_FULL_WIDTH = "、」\uff0c\uff1b\uff1a\uff09"
+_FULL_WIDTH_MARKS = frozenset(_FULL_WIDTH)
 _BOUNDARIES = (
     # The mark first, for which `re` searches fast; no space follows full-width ones.
     (re.compile(rf"[;:,\u2013—)\]}}»”{_FULL_WIDTH}](?:(?<=[{_FULL_WIDTH}])|\s+)"), 1),
@@ -267,8 +273,8 @@ class Segmenter:
 
     def _cut_short(self, sentences: dict[str, list[Segment | str]]) -> None:
         """Adds the pieces of short sentences, most of which are one segment."""
-        drafts: list[tuple[str, list[Segment | str], Runs, int, str, Reading | None]] = []
-        texts: list[str] = []
+        drafts: list[tuple[str, list[Segment | str], Runs]] = []
+        cores: list[tuple[str, int, Runs]] = []
         all_runs = self._runs(list(sentences))
         for (sentence, pieces), runs in zip(sentences.items(), all_runs, strict=True):
             begin, end = _core(sentence, 0, len(sentence))
@@ -277,12 +283,18 @@ class Segmenter:
                 pieces.append(sentence)
                 continue
             kept = runs if core == sentence else _within(runs, begin, end)
-            reading = self._read(core, begin, kept, is_part=False)
-            drafts.append((sentence, pieces, runs, begin, core, reading))
-            texts.append(core if reading is None else reading.text)
-        rows = self._encoder.encode_batch(texts)
-        for draft, token_ids in zip(drafts, rows, strict=True):
-            sentence, pieces, runs, begin, core, reading = draft
+            drafts.append((sentence, pieces, runs))
+            cores.append((core, begin, kept))
+        readings = self._read_batch(cores, is_part=False)
+        rows = self._encoder.encode_batch(
+            [
+                core if reading is None else reading.text
+                for (core, _, _), reading in zip(cores, readings, strict=True)
+            ]
+        )
+        for (sentence, pieces, runs), (core, begin, _), reading, token_ids in zip(
+            drafts, cores, readings, rows, strict=True
+        ):
             piece = self._whole(core, reading, token_ids, is_part=False)
             if piece is None:
                 pieces.extend(self._segments(sentence, runs))
@@ -302,25 +314,24 @@ class Segmenter:
 
     def _runs(self, sentences: Sequence[str]) -> Sequence[Runs]:
         """What is not the model's to translate in each of some sentences."""
-        found: list[Runs] = []
-        numbers = self._numbers if has_digits("\n".join(sentences)) else None
-        for sentence, bounds in zip(
-            sentences, self._protection.bounds_batch(sentences), strict=True
-        ):
-            kept: Runs = NO_RUNS
-            if len(sentence) > 2 * _MANY_NUMBERS and numbers and _is_mostly_numbers(sentence):
-                found.append([Run(0, len(sentence), None, (), sentence)])
-                continue
-            if bounds and self.reader.marks:
-                if len(bounds) > _FEW_KEPT and _is_mostly_kept(sentence, bounds):
-                    bounds = [(0, len(sentence))]
-                kept = [Run(begin, end, None, (), sentence[begin:end]) for begin, end in bounds]
-            if numbers is not None and has_digits(sentence):
-                read_as = self._protection.read_as(sentence)
-                bounds = [(run.begin, run.end) for run in kept]
-                kept = combined(kept, numbers.runs(sentence, bounds, read_as))
-            found.append(kept)
-        return found
+        if len(sentences) == 1 and _is_mostly_numbers(sentences[0]):
+            return [[Run(0, len(sentences[0]), None, (), sentences[0])]]
+        kept = list(map(self._kept, sentences, self._protection.bounds_batch(sentences)))
+        if not has_digits("".join(sentences)):
+            return kept
+        spans = [[(run.begin, run.end) for run in runs] for runs in kept]
+        numbers = self._numbers.runs(sentences, spans, self._protection.read_as)
+        return [
+            combined(runs, more) if more else runs for runs, more in zip(kept, numbers, strict=True)
+        ]
+
+    def _kept(self, sentence: str, bounds: Bounds) -> Runs:
+        """The runs of what is kept in a sentence."""
+        if not (bounds and self.reader.marks):
+            return NO_RUNS
+        if len(bounds) > _FEW_KEPT and _is_mostly_kept(sentence, bounds):
+            bounds = [(0, len(sentence))]
+        return [Run(begin, end, None, (), sentence[begin:end]) for begin, end in bounds]
 
     def _segments(self, sentence: str, runs: Runs) -> Iterator[Segment | str]:
         """The pieces of a sentence that may be too long."""
@@ -364,23 +375,40 @@ class Segmenter:
 
     def _read(self, core: str, begin: int, kept: Runs, *, is_part: bool) -> Reading | None:
         """How `core`, which begins at `begin` of its sentence, is read."""
-        if begin and kept:
-            kept = [run._replace(begin=run.begin - begin, end=run.end - begin) for run in kept]
+        return self._read_batch([(core, begin, kept)], is_part=is_part)[0]
+
+    def _read_batch(
+        self, cores: Sequence[tuple[str, int, Runs]], *, is_part: bool
+    ) -> list[Reading | None]:
+        """`_read` of many at once."""
+        seen = list(starmap(self._seen, cores))
+        shown = [
+            (core, ()) if reading is None else (reading.text, _marks(reading))
+            for (core, _, _), reading in zip(cores, seen, strict=True)
+        ]
+        readings: list[Reading | None] = []
+        for (core, _, _), reading, (before, _), (text, case) in zip(
+            cores, seen, shown, self._truecaser.read_batch(shown), strict=True
+        ):
+            # Of a part, small letters say nothing about the sentence.
+            if text != before and not (is_part and case is not LetterCase.CAPITALS):
+                reading = reading or Reading(core, core)
+                reading = reading._replace(text=text, all_caps=case is LetterCase.CAPITALS)
+            readings.append(reading)
+        return readings
+
+    def _seen(self, core: str, begin: int, kept: Runs) -> Reading | None:
+        """How `core` is read, whatever the case of its letters; None: as it is."""
         read_as = self._protection.read_as(core)
-        reading, marks = None, []
-        if kept or read_as or visible(core, self._base_language) != core:
-            reading = self.reader.read(
-                core, self.reader.chosen(kept), read_as=read_as, language=self._base_language
-            )
-            runs = zip(reading.places, reading.runs, strict=True)
-            marks = [place for place, run in runs if run.read_as is None]
-        before = core if reading is None else reading.text
-        text, case = self._truecaser.read(before, marks)
-        # Of a part, small letters say nothing about the sentence.
-        if text != before and not (is_part and case is not LetterCase.CAPITALS):
-            reading = reading or Reading(core, core)
-            return reading._replace(text=text, all_caps=case is LetterCase.CAPITALS)
-        return reading if kept or before != core else None
+        if not kept:
+            text = visible(core, self._base_language)
+            text = text.translate(read_as) if read_as else text
+            return None if text == core else Reading(text, core, language=self._base_language)
+        if begin:
+            kept = [run._replace(begin=run.begin - begin, end=run.end - begin) for run in kept]
+        return self.reader.read(
+            core, self.reader.chosen(kept), read_as=read_as, language=self._base_language
+        )
 
     def _whole(
         self, core: str, reading: Reading | None, token_ids: tuple[int, ...], *, is_part: bool
@@ -419,7 +447,8 @@ def _lines(text: str, language: str) -> Iterator[tuple[str, bool]]:
         if piece.is_kept:
             yield piece.text, True
         else:
-            parts = _BREAK.split(piece.text)
+            pattern = _BREAK if "\\" in piece.text else _BREAK_WITHOUT_PROGRAMS
+            parts = pattern.split(piece.text)
             yield from ((part, number % 2 == 1) for number, part in enumerate(parts))
 
 
@@ -452,9 +481,22 @@ def _is_mostly_kept(sentence: str, bounds: Bounds) -> bool:
 
 def _is_mostly_numbers(sentence: str) -> bool:
     """Whether it has so many numbers, with little between them, that it is a table or noise."""
+    if len(sentence) <= 2 * _MANY_NUMBERS:
+        return False
     words = _NUMBERS.split(sentence)
     between = sum(map(len, words))
     return len(words) > _MANY_NUMBERS and between <= _MOST_BETWEEN_MANY * len(words)
+
+
+def _marks(reading: Reading) -> Sequence[Span]:
+    """Where a mark is read for what is kept."""
+    if reading.text == reading.sentence:
+        return ()
+    return [
+        place
+        for place, run in zip(reading.places, reading.runs, strict=True)
+        if run.read_as is None
+    ]
 
 
 def _is_all_kept(runs: Runs, begin: int, end: int) -> bool:
@@ -539,8 +581,10 @@ def _cut(sentence: str, begin: int, end: int, kept: Runs) -> int:
     middle, quarter = (begin + end) // 2, (end - begin) // 4
     low, high = begin + quarter, end - quarter
     window = sentence[low:high]
-    # Without white space there is no boundary, which takes a fraction of the search to find out.
-    is_one_word = window.isascii() and window.split() == [window]
+    # Without these there is no boundary, which takes a fraction of the search to find out.
+    is_one_word = window.split() == [window] and (
+        window.isascii() or _FULL_WIDTH_MARKS.isdisjoint(window)
+    )
     for boundary, before in () if is_one_word else _BOUNDARIES:
         for places in _places(boundary, before, sentence, low, middle, high):
             for place in _outwards(places, middle):

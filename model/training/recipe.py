@@ -16,7 +16,7 @@ import yaml
 
 from model.checkpoints.embedded import model_directory
 from model.checkpoints.manifest import ModelMetadata
-from model.config import GenerationConfig, TransformerConfig, with_present_names
+from model.config import GenerationConfig, TransformerConfig, without_retired_fields
 from model.errors import InvalidRequestError, RecipeError
 from model.training.precision import Precision
 from model.training.variations import Kind
@@ -159,8 +159,6 @@ class Recipe:
     license: str
     source_language: str
     target_language: str
-    lowercase_all_caps: bool = False
-    """Says nothing any more, and is read of older recipes."""
     placeholders: bool = False
     """The model reads placeholders for what is kept in a sentence (model/text/protection.py)."""
     data: DataRecipe
@@ -186,7 +184,6 @@ class Recipe:
                 target_languages=(self.target_language,),
                 license=self.license,
                 max_source_tokens=self.data.max_tokens,
-                lowercase_all_caps=self.lowercase_all_caps,
                 placeholders=self.placeholders,
             )
         except InvalidRequestError as error:
@@ -306,10 +303,7 @@ def _read(path: Path, extended_by: tuple[Path, ...]) -> Any:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"cannot read the recipe {path}: {error}") from error
     if isinstance(values, dict):
-        try:
-            values = with_present_names(values)
-        except InvalidRequestError as error:
-            raise RecipeError(f"{path}: {error}") from error
+        values = without_retired_fields(values)
     values = _with_paths(values, path.parent)
     if not isinstance(values, dict) or "extends" not in values:
         return values

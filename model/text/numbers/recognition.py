@@ -110,20 +110,21 @@ def has_digits(text: str) -> bool:
     return _DIGIT.search(text) is not None
 
 
-def find(text: str, language: str) -> list[Number]:
+def find(text: str, language: str, *, most: int = _MOST_NUMBERS) -> list[Number]:
     """All numbers of a text, in order; each of its digits is in one of them.
 
     Args:
-        text: a sentence, or a longer text.
+        text: a sentence, or a longer text; what a line has says nothing about the next one.
         language: its code; of a language that CLDR does not know all numbers are `Unchanged`.
+        most: numbers that are understood.
     """
     if not _DIGIT.search(text):
         return []
     rules = conventions(language)
     if rules is None:
         return _unchanged(text, 0)
-    numbers = list(islice(_numbers(text, rules), _MOST_NUMBERS))
-    rest = _unchanged(text, numbers[-1].end)
+    numbers = list(islice(_numbers(text, rules), most))
+    rest = _unchanged(text, numbers[-1].end) if len(numbers) == most else []
     return _with_ranges(text, numbers, rules.language) + rest
 
 
@@ -138,7 +139,10 @@ def _unchanged(text: str, begin: int) -> list[Number]:
 def _numbers(text: str, rules: Conventions) -> Iterator[Number]:
     pattern = _GROUPS_BY_SPACE if rules.groups_by_space else _GROUPS_BY_SIGN
     at = 0
-    while (match := pattern.search(text, at)) is not None:
+    while (digit := _DIGIT.search(text, at)) is not None:
+        # Each of what is read together begins with a digit, for which alone `re` looks fast.
+        if (match := pattern.match(text, digit.start())) is None:
+            break
         last = at
         begin, at = match.span()
         written = match[0]
@@ -146,14 +150,18 @@ def _numbers(text: str, rules: Conventions) -> Iterator[Number]:
         if before and _OF_NAME.match(before):
             yield Number(begin, at, written, _UNCHANGED)
             continue
-        value = (_remembered if len(written) <= _SHORT else _value)(written, rules)
+        value: Value
+        if written.isdecimal() and written.isascii():
+            value = Quantity(written)
+        else:
+            value = (_remembered if len(written) <= _SHORT else _value)(written, rules)
         if before == "." == rules.decimal and begin > last and written.isdecimal():
             value, begin = _with_point(text, begin, value)
             before = text[begin - 1 : begin]
         behind = text[at : at + 1]
         if behind in _ANY_SPACE:
             behind = text[at + 1 : at + 2]
-        if not behind.isdecimal() and (behind or "." in written):
+        if not behind.isdecimal() and (behind.strip("\n") or "." in written):
             value, at = _with_suffix(text, begin, at, value, rules)
         if before in _ANY_SPACE:
             before = text[begin - 2 : begin - 1] if begin > last + 1 else ""
@@ -269,8 +277,6 @@ def _clock(written: str) -> Clock | None:
 
 def _value(written: str, rules: Conventions) -> Value:
     """What digits and the signs between them mean."""
-    if written.isdecimal() and written.isascii():
-        return Quantity(written)
     if len(written) > _MOST_CHARACTERS or not written[-1].isdecimal():
         return _UNCHANGED
     text = _ascii(written)

@@ -43,13 +43,13 @@ _UHR = re.compile(r"(?P<within>)[ \u00a0\u202f]?Uhr(?!\w)(?P<minutes>(?!))?")
 _H = re.compile(r"(?P<within>[ \u00a0\u202f]?h)(?:[ \u00a0\u202f]?(?P<minutes>[0-5]\d))?(?!\w)")
 _HOURS = {"de": _UHR, **dict.fromkeys(("fr", "pt", "es", "it", "gl", "ca", "ro"), _H)}
 _CLOCK_BEFORE = {
-    "pt": re.compile(r"(?<!\w)(?:[\xe0\xc0]s|das|[\xe0\xc0]) $"),
-    "es": re.compile(r"(?<!\w)las $"),
-    "it": re.compile(r"(?<!\w)(?:ore|alle|dalle) $"),
-    "da": re.compile(r"(?<!\w)kl\.? $"),
-    "nb": re.compile(r"(?<!\w)kl\.? $"),
-    "sv": re.compile(r"(?<!\w)(?:kl\.?|klockan) $"),
-    "fi": re.compile(r"(?<!\w)(?:klo|kello) $"),
+    "pt": re.compile(r"(?<!\w)(?:[\xe0\xc0]s|das|[\xe0\xc0]) \Z"),
+    "es": re.compile(r"(?<!\w)las \Z"),
+    "it": re.compile(r"(?<!\w)(?:ore|alle|dalle) \Z"),
+    "da": re.compile(r"(?<!\w)kl\.? \Z"),
+    "nb": re.compile(r"(?<!\w)kl\.? \Z"),
+    "sv": re.compile(r"(?<!\w)(?:kl\.?|klockan) \Z"),
+    "fi": re.compile(r"(?<!\w)(?:klo|kello) \Z"),
 }
 
 

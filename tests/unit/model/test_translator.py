@@ -847,15 +847,11 @@ def test_a_sentence_longer_than_what_the_model_was_trained_on_is_split(tmp_path:
     assert sentences() > 1
 
 
-def test_a_model_says_that_it_wants_small_letters(tmp_path: Path) -> None:
+def test_a_sentence_in_capitals_is_read_in_small_letters(tmp_path: Path) -> None:
     directory = build_tiny_model(tmp_path / "tiny")
-    change_config(directory, lowercase_all_caps=True)
     with Translator.load(directory, EngineConfig(device="cpu", num_threads=1)) as translator:
         said, shouted = translator.translate(["the old house", "THE OLD HOUSE"])
     assert shouted.text == said.text.upper()
-    change_config(directory, lowercase_all_caps="yes")
-    with pytest.raises(CheckpointError, match="`lowercase_all_caps` must be true or false"):
-        Translator.load(directory)
 
 
 def test_a_model_says_that_it_knows_placeholders(tmp_path: Path) -> None:

@@ -23,7 +23,6 @@ VALID: dict[str, Any] = {
     "source_languages": ["en", "pt-BR"],
     "target_languages": ["deu_Latn"],
     "max_source_tokens": 30,
-    "lowercase_all_caps": True,
     "placeholders": False,
     "shortlist": False,
     "tokenizer": {

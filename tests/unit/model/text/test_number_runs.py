@@ -18,7 +18,9 @@ TOKENIZER = _tokenizer()
 
 
 def _runs(sentence: str, source: str, target: str, *kept: tuple[int, int]) -> list[Run]:
-    return list(NumberReader(TOKENIZER, source=source, target=target).runs(sentence, kept, {}))
+    reader = NumberReader(TOKENIZER, source=source, target=target)
+    [runs] = reader.runs([sentence], [kept], lambda _: {})
+    return list(runs)
 
 
 def test_a_number_is_read_as_it_is_and_written_as_the_target_does() -> None:

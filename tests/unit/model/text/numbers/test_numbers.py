@@ -265,7 +265,7 @@ def test_hostile_digits_cost_linear_work(text: str, language: str) -> None:
         min(_seconds(text * times, language) for _ in range(2)) for times in (2_000, 20_000)
     )
 
-    assert many < 60 * few + 0.5
+    assert many < 40 * few + 0.05
     assert _calls(text * 200, language) <= 11 * _calls(text * 20, language) + 100
 
 
