@@ -363,4 +363,6 @@ def _cluster_variables(folder: Path) -> dict[str, str]:
         "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "service.gateway.proxy_headers:middlewares",
         **serve_variables(folder, HAProxyOptions(host="127.0.0.1", admin_host="")),
+        # As in deploy/: longer than HAProxy takes, on a busy machine, to hear of a gateway's end.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "15",
     }
