@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from ray._private import ray_constants
 
 import tests.ray_serve  # noqa: F401
 from loadtests.faults import fragile_serve
 from loadtests.faults.sabotage import FragileReplica
-from ray._private import ray_constants
 from service.hosting import deployments
 from service.launcher import launch
 

@@ -1,4 +1,4 @@
-"""HAProxy before gateways that go away: a request is sent to another one, or refused in our form."""
+"""HAProxy before gateways that go away: requests go to another one, or are refused in our form."""
 
 from __future__ import annotations
 
