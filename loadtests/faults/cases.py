@@ -85,6 +85,10 @@ def _break_step(service: Service) -> None:
     (service.folder / "break-step").touch()
 
 
+def _has_broken(service: Service) -> bool:
+    return not (service.folder / "break-step").exists()
+
+
 def _run_out_of_memory(service: Service) -> None:
     """One translator dies, and those that should take its place cannot load."""
     (service.folder / "break-load").write_text(str(_FAILED_LOADS))
@@ -223,7 +227,7 @@ def _supervised(
 CASES: dict[str, Case] = {
     "translator-killed": Case("a translator is killed", _kill(TRANSLATOR)),
     "gateway-killed": Case("a gateway is killed", _kill(GATEWAY)),
-    "engine-error": Case("a step of an engine fails", _break_step),
+    "engine-error": Case("a step of an engine fails", _break_step, over=_has_broken),
     "load-out-of-memory": Case(
         "a translator is killed, and four that follow cannot load",
         _run_out_of_memory,

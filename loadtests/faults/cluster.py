@@ -160,6 +160,10 @@ class _Node:
     log: Path
     process: subprocess.Popen[bytes]
 
+    def has_started(self) -> bool:
+        """Whether it is there, with its raylet."""
+        return "Ray runtime started" in self.log.read_text()
+
 
 class Cluster:
     """A head that holds the front and the gateways, and workers with room for one translator each.
@@ -211,7 +215,9 @@ class Cluster:
         else:
             options.append(f"--redis-password={self._redis.password}")
             self._head = self._start_node(*options, "--num-cpus=0", variables=self._redis.variables)
-        if not wait_for(self._dashboard_answers, _START_SECONDS):
+        if not wait_for(
+            lambda: self._head.has_started() and self._dashboard_answers(), _START_SECONDS
+        ):
             raise ServiceError("the head did not start")
 
     def add_worker(self, *, cpus: int = TRANSLATOR_CPUS, front: str | None = None) -> None:
@@ -228,12 +234,12 @@ class Cluster:
         if front is not None:
             directory = self.folder / f"front-{front}"
             directory.mkdir()
-            variables = serve_variables(directory, HAProxyOptions(host=front, admin_host=""))
+            variables = _front_variables(directory, front)
             self.url = f"http://{front}:{self.port}"
         node = self._start_node(
             f"--address={self._address}", f"--num-cpus={cpus}", variables=variables
         )
-        if not wait_for(lambda: "Ray runtime started" in node.log.read_text(), _START_SECONDS):
+        if not wait_for(node.has_started, _START_SECONDS):
             raise ServiceError("a worker did not join")
 
     def supervise(self) -> None:
@@ -362,5 +368,13 @@ def _cluster_variables(folder: Path) -> dict[str, str]:
         # As KubeRay has it. After Ray's minute, nodes would end for a head that is slow to start.
         "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "service.gateway.proxy_headers:middlewares",
-        **serve_variables(folder, HAProxyOptions(host="127.0.0.1", admin_host="")),
+        **_front_variables(folder, "127.0.0.1"),
+    }
+
+
+def _front_variables(folder: Path, host: str) -> dict[str, str]:
+    """What a node must have for a HAProxy at that address."""
+    return serve_variables(folder, HAProxyOptions(host=host, admin_host="")) | {
+        # As Ray has it by default, longer than HAProxy takes to hear that a gateway ends.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "15",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,19 +13,23 @@ from service.launcher.local_ray import local_ray
 
 __all__ = ["main"]
 
+_WORKERS_RUN = "__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR"
+"""Names a function that Ray's workers call when they start."""
+
 
 def main() -> None:
     """The command line, with a replica that can be broken."""
     own = local_ray
 
     @contextmanager
-    def fragile(**options: Any) -> Iterator[None]:
-        with own(**options):
+    def fragile(*arguments: Any, **options: Any) -> Iterator[None]:
+        # Models with replicas of their own are deployed by a worker, the shared ones from here.
+        os.environ[_WORKERS_RUN] = "loadtests.faults.sabotage.install"
+        with own(*arguments, **options):
             # Not before Ray has started, for Ray reads its environment when it is imported.
-            from loadtests.faults.sabotage import FragileReplica
-            from service.hosting import deployments
+            from loadtests.faults import sabotage
 
-            vars(deployments)["TranslatorReplica"] = FragileReplica
+            sabotage.install()
             yield
 
     vars(launch)["local_ray"] = fragile

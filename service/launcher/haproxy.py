@@ -54,10 +54,15 @@ WITHOUT_HAPROXY = {
 """Variables instead of `serve_variables` for Serve's own proxy, in Python."""
 
 _DRAIN_SECONDS = 1.0
+"""For which a gateway that is told to end still takes requests. Here all of them end at once; where
+they are replaced, it must be longer than HAProxy takes to hear of it."""
 # Translating is idempotent, so the requests of a dead gateway are retried. A gateway that fails
 # three checks gets no more requests; a busy one answers within one. Its own requests stay: with
 # `on-marked-down shutdown-sessions`, one that is being retried would end without an answer.
 _RETRY_ON = "conn-failure empty-response"
+_RETRIES = 8
+"""Three refusals each take a gateway out, and then the rest: two that are gone, one that loses a
+request first, and Serve's proxy behind them, which knows others."""
 _CHECKS = "inter 1s fastinter 250ms fall 3"
 
 
@@ -362,7 +367,21 @@ def _load_rules(options: HAProxyOptions) -> tuple[Rule, ...]:
             r"^( *)(tune\.bufsize .+)$",
             rf"\g<0>\n\1tune.http.maxhdr {MOST_HEADERS}\n\1tune.stick-counters 4",
         ),
-        Rule("lost requests are retried", r"^( *retry-on) .+$", rf"\1 {_RETRY_ON}"),
+        Rule(
+            "lost requests are retried",
+            r"^( *)retry-on .+$",
+            rf"\1retry-on {_RETRY_ON}\n\1retries {_RETRIES}",
+        ),
+        Rule(
+            # A request that is lost on a connection which has served others, and that nobody else
+            # takes, gets no answer from HAProxy: it closes the client's connection, which must not
+            # be a new one.
+            "the first request of a connection is always answered",
+            r"^( *http-reuse) always$",
+            r"\1 safe",
+            times=None,
+            each=r"^ *http-reuse\b",
+        ),
         # Splicing can hide a disconnect after the end of the body.
         Rule("disconnects are noticed", r"^ *option splice-(?:request|response)\n", "", times=2),
     )

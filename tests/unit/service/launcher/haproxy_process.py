@@ -26,11 +26,21 @@ def written_by_serve(
     *,
     port: int = 18_000,
     gateway_port: int = 30_000,
+    fallback_port: int | None = None,
     log_target: str = "127.0.0.1:514",
 ) -> Path:
-    """The file of a configuration as Serve generates it, with one gateway."""
+    """The file of a configuration as Serve generates it, with one gateway.
+
+    Args:
+        fallback_port: of Serve's own proxy, which takes what no gateway does.
+    """
     gateway = ServerConfig(name="gateway", host="127.0.0.1", port=gateway_port)
-    backend = BackendConfig(name="polyhead", path_prefix="/", servers=[gateway])
+    fallback = None
+    if fallback_port is not None:
+        fallback = ServerConfig(name="proxy", host="127.0.0.1", port=fallback_port)
+    backend = BackendConfig(
+        name="polyhead", path_prefix="/", servers=[gateway], fallback_server=fallback
+    )
     path = folder / "cfg"
     api = HAProxyApi(
         cfg=HAProxyConfig(

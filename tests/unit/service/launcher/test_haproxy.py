@@ -48,6 +48,7 @@ listen stats
   stats enable
 backend http-polyhead
     log global
+    http-reuse always
     server gateway-1 127.0.0.1:30000 check observe layer4 error-limit 3 on-error mark-down
     server proxy 127.0.0.1:8500 check backup
 """
@@ -126,9 +127,11 @@ def test_what_a_silent_gateway_has_is_sent_to_another_one() -> None:
     lines = _rewritten()
     servers = [line for line in lines if line.startswith("server ")]
     assert all(line.endswith(" fall 3") for line in servers)
-    assert [line for line in lines if line.startswith("retry-on")] == [
-        "retry-on conn-failure empty-response"
+    assert [line for line in lines if line.startswith("retr")] == [
+        "retry-on conn-failure empty-response",
+        "retries 8",
     ]
+    assert "http-reuse safe" in lines
 
 
 def test_probes_go_first_and_batch_work_last() -> None:
@@ -174,7 +177,7 @@ def test_options_travel_in_the_environment() -> None:
 
 def test_all_else_stays_as_it_is() -> None:
     changed = [line for line in CONFIG.splitlines() if line.strip() not in _rewritten()]
-    assert len(changed) == 20
+    assert len(changed) == 21
 
 
 def test_it_writes_no_log() -> None:
@@ -213,6 +216,7 @@ def test_the_program_is_for_us_alone_and_any_folder(tmp_path: Path) -> None:
         ("tune.bufsize 16384", "", "requests and answers fit", "1 times, but matches 0 "),
         ("maxconn 4096", "", "bounded connections", "1 times, but matches 0 "),
         ("retry-on conn-failure", "", "lost requests are retried", "1 times, but matches 0 "),
+        ("http-reuse always", "http-reuse aggressive", "the first request", "1 times, but"),
         ("option splice-response", "", "disconnects are noticed", "2 times, but matches 1 "),
         ("local0 info", "local0", "no log target", "1 times, but matches 0 "),
         ("log global", "log global len 80", "no log in any", "2 times, but matches 0 "),
