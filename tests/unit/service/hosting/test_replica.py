@@ -155,7 +155,7 @@ async def test_tells_the_autoscaler_of_its_load(replica: TranslatorReplica, call
     assert during["waiting_tokens"] > 0
     assert during["running_tokens"] > 0
     # What /metrics says, when it asks for it.
-    gauges = replica._take_snapshot()
+    gauges = replica.snapshot()
     for name in ("waiting_source_tokens", "capacity_source_tokens_per_second"):
         assert f"polyhead_{name}" in gauges
     working.cancel()
@@ -245,7 +245,7 @@ async def test_what_has_left_the_catalog_leaves_no_metrics(tiny_model: Path, cal
 def _model_names(replica: TranslatorReplica) -> set[str]:
     return {
         dict(labels)["model_name"]
-        for family in replica._take_snapshot().values()
+        for family in replica.snapshot().values()
         for _, labels in family.samples
         if "model_name" in dict(labels)
     }
