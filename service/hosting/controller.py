@@ -199,6 +199,10 @@ class CatalogController:
         """Takes note of a gateway's version of the catalog, and the models it has calls for."""
         self._reports[gateway] = _Report(version=version, held=held, at=time.monotonic())
 
+    def close(self) -> None:
+        """Ends the work, where there is no process to end with it."""
+        self._work.cancel()
+
     @property
     def _settings(self) -> Settings:
         if self._changes.base is None:
@@ -527,4 +531,3 @@ class CatalogController:
         if restart:
             self._recovered.clear()
             self._work = asyncio.get_running_loop().create_task(self._run())
-
