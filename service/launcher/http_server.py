@@ -32,6 +32,11 @@ _LOOK_TICKS = 5
 """Tenths of a second between two looks at the connections."""
 _END_SECONDS = 1
 """Time for connections to end, of which none has a request any more."""
+_UNREAD_BYTES = 64 * 1024
+"""Of the answers before, at most, when the next request of a connection is begun."""
+_MOST_ANSWER_BYTES = 16 * 2**20
+"""More than any answer has: it is written as a whole, and its place is free."""
+_READ_LOOK_SECONDS = 0.05
 _MOST_HEAD_BYTES = 64 * 1024
 """Beside the chunk with which it begins; what is shorter and still too long gets an answer."""
 _BYTES_PER_BODY_BYTE = 8
@@ -135,6 +140,7 @@ class _BoundedProtocol(HttpToolsProtocol):
             transport.abort()
             return
         self.of_address[self._network] += 1
+        transport.set_write_buffer_limits(high=_MOST_ANSWER_BYTES)
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -165,7 +171,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._in_head = True
         self._message_bytes = 0
         # The application waits until the answers before have been read.
-        self.scope["extensions"] = {WRITABLE: self.flow.drain}  # type: ignore[dict-item]
+        self.scope["extensions"] = {WRITABLE: self._writable}  # type: ignore[dict-item]
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_head:  # else it is a trailer
@@ -194,6 +200,14 @@ class _BoundedProtocol(HttpToolsProtocol):
             self._unsent, self._unsent_since = unsent, now
         elif now - self._unsent_since > self.limits.stall_seconds:
             self.transport.abort()
+
+    async def _writable(self) -> None:
+        """Returns when the client has read its answers, or the connection is at its end."""
+        while (
+            not self.transport.is_closing()
+            and self.transport.get_write_buffer_size() > _UNREAD_BYTES
+        ):
+            await asyncio.sleep(_READ_LOOK_SECONDS)
 
     @property
     def _is_idle(self) -> bool:

@@ -26,6 +26,7 @@ from model.translator import Translator
 from service.autoscaling.decision import ReplicaLoad
 from service.hosting.replica import TranslatorReplica
 from service.protocol import HostedModel, TranslateCall
+from service.settings import LogLevel
 from tests.fakes import until
 from tests.tiny_model import build_tiny_model
 
@@ -185,7 +186,7 @@ def test_says_once_what_an_operator_should_know_of_its_engine(
     module = SimpleNamespace(build_native_runners=build_native_runners)
     monkeypatch.setitem(sys.modules, "model.engine.native.runner", module)
     config = EngineConfig(device="cpu", max_slots=16, num_threads=1)
-    TranslatorReplica((_hosted(tiny_model),), config).close()
+    TranslatorReplica((_hosted(tiny_model),), config, log_level=LogLevel.INFO).close()
     [line] = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     assert line["level"] == "warning"
     assert "plain PyTorch, which is slower: there is no compiler" in line["message"]
