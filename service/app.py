@@ -18,6 +18,7 @@ from ray import serve
 from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
 
+from model.errors import InvalidRequestError
 from service.catalog.changes import CatalogChanges
 from service.catalog.directories import catalog_of
 from service.catalog.entry import CatalogEntry
@@ -187,6 +188,8 @@ def build(settings: Settings) -> Application:
     Raises:
         CheckpointError, InvalidRequestError: the models cannot be used; see `catalog_of`.
     """
+    if settings.single_process:
+        raise InvalidRequestError("`single_process` must be false with Ray Serve, but is true")
     return gateways(settings, catalog_of(settings))
 
 

