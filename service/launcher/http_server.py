@@ -152,10 +152,11 @@ class _BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._is_idle and not self._in_head:
+        if self._is_idle:
             if self._head_since is None:
                 self._head_since = self.loop.time()
-            data = _without_upgrade(data)
+            if not self._in_head:
+                data = _without_upgrade(data)
         was_in_head = self._in_head
         super().data_received(data)
         self._message_bytes += len(data)
