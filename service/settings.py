@@ -318,6 +318,10 @@ class Settings(BaseSettings):
     admin_token: SecretStr = SecretStr("")
     """Who sends it (`Authorization: Bearer ...`) may change the models while they are served; empty
     lets nobody. `polyhead serve` makes one for its own user where none is set."""
+    single_process: bool = False
+    """Whether `polyhead serve` is one process, without Ray: a gateway, and a replica on the CPU
+    that all models share. Then `replicas`, `gateway_replicas`, `shared_replicas` and autoscaling
+    have no place, nor what Ray reserves or checks."""
     replicas: int = Field(default=1, ge=1, le=1000)
     """Translator replicas of each model, when there is no `autoscaling`; with more than 1, models
     without a placement have replicas of their own."""

@@ -37,6 +37,7 @@ _NEGLIGIBLE_MS = 0.005
 _COMPARED = (
     (Front.PYTHON_PROXY, Front.HAPROXY),
     (Front.HAPROXY, Front.ALONE),
+    (Front.SINGLE_PROCESS, Front.ALONE),
     (Front.ALONE, Front.BARE),
 )
 """Whose cost is told as a multiple of whose."""

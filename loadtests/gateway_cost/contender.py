@@ -11,7 +11,7 @@ import sys
 import threading
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import psutil
 
@@ -20,6 +20,9 @@ from loadtests.mix import Kind, Request
 from loadtests.open_loop.generator import Load, generate_load
 from loadtests.processes import CpuTimes, cpu_times, end, start_python, wait_for
 from service.launcher.ports import free_port
+
+if TYPE_CHECKING:
+    import uvicorn
 
 __all__ = ["ANSWER", "MODEL", "PAIR", "REQUEST", "TEXTS", "Contender", "Front"]
 
@@ -62,6 +65,8 @@ class Front(StrEnum):
     """The gateway behind Ray Serve's own proxy, as Serve comes."""
     ALONE = "alone"
     """The gateway's application in one process of uvicorn, which is the model as well: no Ray."""
+    SINGLE_PROCESS = "single-process"
+    """The same behind the server of `polyhead serve --single-process`."""
     BARE = "bare"
     """One process of uvicorn and FastAPI, without gateway, Ray or model."""
 
@@ -130,6 +135,8 @@ def main() -> None:
     front, port = Front(sys.argv[1]), int(sys.argv[2])
     if front in (Front.BARE, Front.ALONE):
         _serve_with_uvicorn(front, port)
+    elif front is Front.SINGLE_PROCESS:
+        _serve_in_a_single_process(port)
     else:
         _serve_with_ray(port, haproxy=front is Front.HAPROXY)
 
@@ -151,13 +158,30 @@ def _serve_with_uvicorn(front: Front, port: int) -> None:
         timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)
+    _end_with_parent(server)
+    server.run()
 
-    def end_with_parent() -> None:
+
+def _serve_in_a_single_process(port: int) -> None:
+    from loadtests.gateway_cost.applications import gateway_alone
+    from service.gateway.front import FrontMiddleware
+    from service.launcher.http_server import HttpServer, listening_socket
+    from service.launcher.single_process import connection_limits
+    from service.settings import Settings
+
+    settings = Settings()
+    front = FrontMiddleware(gateway_alone(), settings.limits, settings.connections)
+    server = HttpServer(front, connection_limits(settings))
+    _end_with_parent(server)
+    server.run([listening_socket(_HOST, port)])
+
+
+def _end_with_parent(server: uvicorn.Server) -> None:
+    def wait() -> None:
         sys.stdin.buffer.read()
         server.should_exit = True
 
-    threading.Thread(target=end_with_parent, daemon=True).start()
-    server.run()
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _serve_with_ray(port: int, *, haproxy: bool) -> None:

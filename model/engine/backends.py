@@ -7,6 +7,7 @@ where there is a GPU.
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
 from model.config import EngineConfig
@@ -119,8 +120,9 @@ def may_use_cuda(config: EngineConfig) -> bool:
 
 
 def may_fall_back(config: EngineConfig) -> bool:
-    """Whether plain PyTorch may take the place of a backend that cannot be had."""
-    return config.backend == "auto" and config.dtype != "int8"
+    """Whether plain PyTorch may take the place of a backend that cannot be had; not where it is not
+    installed."""
+    return config.backend == "auto" and config.dtype != "int8" and _has_torch()
 
 
 def fallback_note(error: BackendUnavailableError) -> str:
@@ -133,7 +135,9 @@ def resolve_device(name: str) -> torch.device:
 
     Raises:
         InvalidRequestError: CUDA is asked for and there is none, or the name is unknown.
+        BackendUnavailableError: PyTorch, which looks for it, is not installed.
     """
+    _require_torch(f"the device {name}")
     import torch
 
     name = _device_type(name) if name == "auto" else name
@@ -175,9 +179,27 @@ def _device_type(name: str) -> str:
         return name.split(":")[0]
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or not _gpu_driver():
         return "cpu"
+    if not _has_torch():
+        return "cpu"  # without it there is no engine for a GPU
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _has_torch() -> bool:
+    """Whether PyTorch is installed; it is not imported."""
+    try:
+        return find_spec("torch") is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _require_torch(what: str) -> None:
+    if not _has_torch():
+        raise BackendUnavailableError(
+            f"{what} needs PyTorch, which is not installed: `pip install torch`, or the device cpu "
+            "with the native engine, which needs none"
+        )
 
 
 def _gpu_driver() -> bool:
@@ -208,6 +230,7 @@ def _native_runners(weights: Weights, config: EngineConfig) -> list[Runner]:
 
 
 def _cuda_runners(weights: Weights, config: EngineConfig) -> list[Runner]:
+    _require_torch("the backend cuda")
     from model.engine.cuda.runner import CudaRunner
 
     device = resolve_device(_device_name(config))
@@ -218,6 +241,7 @@ def _cuda_runners(weights: Weights, config: EngineConfig) -> list[Runner]:
 
 
 def _eager_runners(weights: Weights, config: EngineConfig, notes: tuple[str, ...]) -> list[Runner]:
+    _require_torch("the backend eager")
     from model.engine.eager.runner import EagerRunner
 
     device = resolve_device(_device_name(config))

@@ -110,6 +110,8 @@ def read_entry(
         )
     engine = _own_engine(record, engine_config(settings))
     device, dtype = _device_and_dtype(engine, settings)
+    if settings.single_process:
+        _check_for_single_process(record, name, device)
     # On a CPU, also for a GPU: what is on that one is Ray's affair.
     dtype_there = dtype if dtype in WEIGHT_BYTES else "float32"
     memory = model_memory(
@@ -179,11 +181,26 @@ def _device_and_dtype(engine: EngineConfig, settings: Settings) -> tuple[str, st
 
 
 def _is_shared(record: ModelRecord, settings: Settings, *, fits: bool) -> bool:
+    if settings.single_process:
+        return True
     if record.placement != "auto":
         return record.placement == "shared"
     if record.replicas or record.autoscaling or settings.autoscaling or settings.replicas > 1:
         return False
     return fits
+
+
+def _check_for_single_process(record: ModelRecord, name: str, device: str) -> None:
+    """InvalidRequestError for what takes other processes, or more than CPUs."""
+    if record.placement == "dedicated" or record.replicas or record.autoscaling:
+        raise InvalidRequestError(
+            f"{name} must not ask for replicas of its own (`placement` dedicated, `replicas`, "
+            "`autoscaling`) in a single process, but does"
+        )
+    if device != "cpu":
+        raise InvalidRequestError(
+            f"`device` of {name} must be cpu in a single process, but is {device}"
+        )
 
 
 def _known_everywhere(directory: Path) -> str:

@@ -17,6 +17,7 @@ import typer
 from service import version as installed_version
 from service.cli import measuring, models, serve, training, translate
 from service.cli.messages import fail
+from service.cli.missing_packages import explained
 
 __all__ = ["app", "main"]
 
@@ -33,7 +34,8 @@ app = typer.Typer(
 
 
 def main() -> NoReturn:
-    """Runs the command line; a PolyheadError becomes one line on stderr and status 1."""
+    """Runs the command line; a PolyheadError becomes one line on stderr and status 1, and so does
+    a package that this installation leaves out."""
     if sys.version_info < _OLDEST_PYTHON:
         fail(f"Python must be 3.11 or newer, but is {sys.version.split()[0]}")
     from model.errors import PolyheadError
@@ -42,6 +44,10 @@ def main() -> NoReturn:
         app()
     except PolyheadError as error:
         fail(str(error))
+    except ModuleNotFoundError as error:
+        if (told := explained(error)) is None:
+            raise
+        fail(str(told))
     sys.exit(0)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from service.cli.messages import fail
+from service.cli.missing_packages import require
 from service.cli.model_options import AUTO_DTYPE, DTYPES
+
+if TYPE_CHECKING:
+    from service.settings import Settings
 
 __all__ = ["serve"]
 
@@ -35,6 +39,12 @@ def serve(
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda  [default: auto]")] = None,
     dtype: Annotated[str | None, typer.Option(help=f"{DTYPES}  [default: {AUTO_DTYPE}]")] = None,
+    single_process: Annotated[
+        bool,
+        typer.Option(
+            "--single-process", help="One process on the CPU, without Ray: for small machines."
+        ),
+    ] = False,
 ) -> None:
     """Serve translations over HTTP from this machine, until Ctrl-C.
 
@@ -44,9 +54,9 @@ def serve(
     Examples:
       polyhead serve
       polyhead serve --port 9000 --replicas 2
+      polyhead serve --single-process
       polyhead serve --model path/to/model --dtype float32
     """
-    from service.launcher.launch import Address, run
     from service.settings import Settings
 
     given: dict[str, Any] = {}
@@ -56,13 +66,30 @@ def serve(
         given["autoscaling"] = {"min_replicas": replicas or 1, "max_replicas": max_replicas}
     if model:
         given["models"] = model
+    if single_process:
+        given["single_process"] = True
     engine = {"device": device, "dtype": dtype}
     given["engine"] = {name: value for name, value in engine.items() if value is not None}
     try:
         settings = Settings(**given)
     except ValueError as error:  # pydantic's, or a variable that is not JSON
         fail(_first_problem(error))
-    run(settings, Address(host=host, port=port))
+    _run(settings, host, port)
+
+
+def _run(settings: Settings, host: str, port: int) -> NoReturn:
+    """Serves in one process, or with Ray, which one process does not need."""
+    from service.launcher.launch import Address
+
+    address = Address(host=host, port=port)
+    if settings.single_process:
+        from service.launcher import single_process
+
+        single_process.run(settings, address)
+    require("ray")
+    from service.launcher import launch
+
+    launch.run(settings, address)
 
 
 def _first_problem(error: Exception) -> str:

@@ -27,6 +27,7 @@ from service.gateway.answer_headers import AnswerHeaders
 from service.gateway.request_bodies import is_compressed, uncompressed
 from service.gateway.request_context import (
     OTHER_ROUTE,
+    REFUSAL,
     REQUEST_ID_HEADER,
     RequestContext,
     request_id_from,
@@ -129,6 +130,8 @@ class AdmissionMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if (refusal := scope.get(REFUSAL)) is not None:
+            raise refusal
         context = RequestContext.of(scope)
         if not _has_body(scope):
             with self._admission.slot(context, has_body=False):

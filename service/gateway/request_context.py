@@ -11,11 +11,20 @@ from typing import Any, Self
 
 from model.config import Priority
 
-__all__ = ["OTHER_ROUTE", "REQUEST_ID_HEADER", "RequestContext", "is_safe_id", "request_id_from"]
+__all__ = [
+    "OTHER_ROUTE",
+    "REFUSAL",
+    "REQUEST_ID_HEADER",
+    "RequestContext",
+    "is_safe_id",
+    "request_id_from",
+]
 
 OTHER_ROUTE = "other"
 """The template of every path that belongs to no route, which keeps the set bounded."""
 REQUEST_ID_HEADER = "X-Request-Id"
+REFUSAL = "polyhead.refusal"
+"""Key in the ASGI scope: why whoever stands before the gateway refuses the request."""
 _SCOPE_KEY = "polyhead.request"
 _SAFE_ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}")
 

@@ -8,12 +8,15 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 
+import ray
 from ray import serve
 from ray.serve._private.common import ReplicaState
 from ray.serve.schema import ApplicationStatus
 
 from service.catalog.entry import POOL, CatalogEntry
-from service.hosting.deployments import model_application
+from service.hosting.deployments import made_of, model_application
+from service.hosting.memory_budget import require_memory, require_resources
+from service.hosting.memory_limit import free_memory
 from service.settings import Settings
 
 __all__ = ["Applications", "deployment_problem", "root_cause"]
@@ -25,7 +28,8 @@ LOGGER = logging.getLogger("polyhead.catalog")
 
 
 class Applications:
-    """What Ray Serve runs beside the gateways of one service, and is told to.
+    """What Ray Serve runs beside the gateways of one service, and is told to: the hosts of a
+    `CatalogController`.
 
     Args:
         gateways: name of their application.
@@ -40,6 +44,18 @@ class Applications:
         """The applications of models that there are, wanted or not."""
         status = await asyncio.to_thread(serve.status)
         return [name for name in status.applications if name.startswith(f"{self._gateways}@")]
+
+    def made_of(self, settings: Settings, entry: CatalogEntry) -> tuple[object, ...]:
+        """All that the replicas of one model are made of; they must be replaced where it
+        differs."""
+        return made_of(settings, entry)
+
+    async def require_room(self, entry: CatalogEntry, settings: Settings) -> None:
+        """InvalidRequestError where a model has no place on the only machine."""
+        # Of several machines it is not known which one it will be.
+        if sum(node["Alive"] for node in ray.nodes()) == 1:  # type: ignore[no-untyped-call]
+            require_memory(entry, settings, free_memory())
+            require_resources(entry, settings, ray.available_resources())  # type: ignore[no-untyped-call]
 
     async def deploy(
         self, settings: Settings, entries: Sequence[CatalogEntry], seconds: float

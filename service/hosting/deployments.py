@@ -10,10 +10,9 @@ from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import LoggingConfig
 
 from service.autoscaling.policy import serve_config
-from service.catalog.directories import engine_config
 from service.catalog.entry import POOL, CatalogEntry
-from service.hosting.memory_budget import shared_memory
 from service.hosting.replica import TranslatorReplica
+from service.hosting.replica_options import replica_options, shared_replica_options
 from service.observability.metrics import SHARED_MODELS
 from service.routing.replica_health import HealthAwareRouter
 from service.settings import Autoscaling, Settings
@@ -46,7 +45,9 @@ def translator_deployment(
     translator = serve.deployment(
         name=entry.deployment, **_translator_options(settings), **scaling
     )(TranslatorReplica)
-    return translator.bind((entry.hosted,), **_translator_arguments(settings), hub=hub)
+    return translator.bind(
+        (entry.hosted,), **replica_options(settings), **_reports(settings), hub=hub
+    )
 
 
 def made_of(settings: Settings, entry: CatalogEntry) -> tuple[object, ...]:
@@ -56,7 +57,8 @@ def made_of(settings: Settings, entry: CatalogEntry) -> tuple[object, ...]:
         entry.num_replicas(settings),
         entry.autoscaling(settings),
         _translator_options(settings),
-        _translator_arguments(settings),
+        replica_options(settings),
+        _reports(settings),
     )
 
 
@@ -78,13 +80,7 @@ def pool_deployment(settings: Settings, *, can_sleep: bool) -> Application:
     translator = serve.deployment(name=POOL, **_translator_options(settings), **scaling)(
         TranslatorReplica
     )
-    return translator.bind(
-        (),
-        **_translator_arguments(settings),
-        memory_budget=shared_memory(settings),
-        load_seconds=settings.load_timeout_seconds,
-        max_model_calls=max(1, int(settings.max_ongoing_requests * settings.shared_model_share)),
-    )
+    return translator.bind((), **shared_replica_options(settings), **_reports(settings))
 
 
 def model_application(settings: Settings, entry: CatalogEntry, *, hub: str) -> Application:
@@ -135,10 +131,5 @@ def _translator_options(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _translator_arguments(settings: Settings) -> dict[str, Any]:
-    return {
-        "engine": engine_config(settings),
-        "max_batch_calls": int(settings.max_ongoing_requests * settings.engine.batch_share),
-        "log_level": settings.log_level,
-        "reports": True,
-    }
+def _reports(settings: Settings) -> dict[str, Any]:
+    return {"log_level": settings.log_level, "reports": True}

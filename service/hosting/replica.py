@@ -1,7 +1,8 @@
-"""The Ray Serve deployment that hosts models: one engine for each that is loaded.
+"""A replica that hosts models: one engine for each that is loaded.
 
-Imported wherever the application is built or called; only the replica imports NumPy, and torch
-where an engine is not the native one.
+What a Ray Serve deployment runs, and a single process beside its gateway: Ray is imported only
+where there is a hub to report to. Imported wherever the application is built or called; only the
+replica imports NumPy, and torch where an engine is not the native one.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from model.engine.cpus import granted_cpus
 from model.errors import QueueFullError
 from service.autoscaling.decision import LoadMeter, ReplicaLoad
 from service.hosting.model_pool import ModelPool, model_of, summed
-from service.observability.hub import HubClient
 from service.observability.logs import configure_logging
 from service.observability.metrics import TranslatorMetrics
 from service.observability.snapshot import Snapshot
@@ -32,12 +32,13 @@ from service.settings import LogLevel
 if TYPE_CHECKING:
     from model.engine.engine import EngineStats
     from model.translator import Translator
+    from service.observability.hub import HubClient
 
 __all__ = ["TranslatorReplica"]
 
 
 class TranslatorReplica:
-    """A Serve replica with models; concurrent calls for one of them share its engine's batches.
+    """A replica with models; concurrent calls for one of them share its engine's batches.
 
     With a `memory_budget` it is a shared replica: it loads what it is asked for, and drops what has
     not been asked for the longest. Without one it has the models it starts with, and no others.
@@ -49,7 +50,7 @@ class TranslatorReplica:
         load_seconds: time in which a model must be loaded on demand.
         max_model_calls: calls for one model in work at a time; one more is refused.
         max_batch_calls: calls of priority "batch" in work at a time; one more is refused.
-        log_level: for the replica's JSON log on stderr.
+        log_level: for the replica's JSON log on stderr; None where the process has its own already.
         reports: whether it runs in Serve and pushes its metrics to a hub.
         hub: the application whose hub that is; None is its own.
 
@@ -66,12 +67,13 @@ class TranslatorReplica:
         load_seconds: float = 120.0,
         max_model_calls: int | None = None,
         max_batch_calls: int = 256,
-        log_level: LogLevel = LogLevel.INFO,
+        log_level: LogLevel | None = None,
         reports: bool = False,
         hub: str | None = None,
     ) -> None:
-        # Not sys.stderr, which Serve may have wrapped.
-        configure_logging(log_level, sys.__stderr__)
+        if log_level is not None:
+            # Not sys.stderr, which Serve may have wrapped.
+            configure_logging(log_level, sys.__stderr__)
         if engine.num_threads is not None:
             engine = replace(engine, num_threads=min(engine.num_threads, granted_cpus()))
         self._max_batch_calls = max_batch_calls
@@ -87,7 +89,9 @@ class TranslatorReplica:
         for model in models:
             self._pool.pin(model)
         if reports:
-            self._hub = HubClient.of_this_replica(self._take_snapshot, application=hub)
+            from service.observability.hub import HubClient
+
+            self._hub = HubClient.of_this_replica(self.snapshot, application=hub)
             self._hub.start()
             # Else every full collection would walk through the loaded model and stop the engine.
             gc.collect()
@@ -214,6 +218,18 @@ class TranslatorReplica:
         """The load, which Serve hands to `service.autoscaling.policy` in its controller."""
         return asdict(self._meters.observe(self._pool.stats())[0])
 
+    def snapshot(self) -> Snapshot:
+        """The metrics of now. On any thread, but one at a time."""
+        for name, steps in self._pool.drain_steps():
+            self._metrics.of(name).observe_steps(steps)
+        stats = self._pool.stats()
+        _, loads = self._meters.observe(stats)
+        for name, load in loads.items():
+            self._metrics.of(name).set_engine(stats[name])
+            self._metrics.of(name).set_load(load)
+        self._metrics.set_loaded(self._pool.loaded())
+        return self._metrics.snapshot()
+
     def close(self) -> None:
         """Pushes the last metrics and ends the engines. Idempotent."""
         if self._hub is not None:
@@ -224,17 +240,6 @@ class TranslatorReplica:
         # Serve calls this at the end of a graceful shutdown, also after a failed __init__.
         if hasattr(self, "_pool"):
             self.close()
-
-    def _take_snapshot(self) -> Snapshot:
-        for name, steps in self._pool.drain_steps():
-            self._metrics.of(name).observe_steps(steps)
-        stats = self._pool.stats()
-        _, loads = self._meters.observe(stats)
-        for name, load in loads.items():
-            self._metrics.of(name).set_engine(stats[name])
-            self._metrics.of(name).set_load(load)
-        self._metrics.set_loaded(self._pool.loaded())
-        return self._metrics.snapshot()
 
 
 class LoadMeters:

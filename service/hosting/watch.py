@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from service.catalog.changes import CatalogChanges
-from service.hosting.store import CatalogStore
+from service.hosting.controller import ChangesStore
 
 __all__ = ["CatalogWatch"]
 
@@ -35,7 +35,7 @@ class CatalogWatch:
 
     def __init__(
         self,
-        store: CatalogStore,
+        store: ChangesStore,
         changes: CatalogChanges,
         *,
         take: Callable[[CatalogChanges], Coroutine[Any, Any, None]],

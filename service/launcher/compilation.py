@@ -50,5 +50,7 @@ def compile_ahead(
         if may_fall_back(engine):
             return replace(engine, backend="eager"), fallback_note(error)
         what = "`dtype` int8" if engine.dtype == "int8" else "`backend` native"
+        if engine.backend == "auto" and engine.dtype != "int8":
+            what = "an installation without PyTorch"
         raise NativeBuildError(f"{what} needs the compiled engine, but {error}") from error
     return engine, None

@@ -9,7 +9,6 @@ import logging
 import math
 import os
 import shlex
-import signal
 import socket
 import sys
 import threading
@@ -18,7 +17,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from model.checkpoints.checkpoint import check_checkpoint
@@ -31,10 +29,16 @@ from service.catalog.entry import CatalogEntry, own_autoscaling
 from service.hosting.memory_budget import require_memory
 from service.hosting.memory_limit import memory_limit
 from service.launcher.compilation import compile_ahead
-from service.launcher.forced_stop import STOP_SIGNALS, forced_stop
+from service.launcher.forced_stop import forced_stop
 from service.launcher.haproxy_rules import OPEN_APIS, HAProxyOptions
 from service.launcher.local_ray import LaunchError, local_ray, wait_for_ray_exit
 from service.launcher.process_limits import free_threads, raise_open_files
+from service.launcher.stop_signals import (
+    raise_on_stop,
+    stop_by_signal,
+    stopped_quietly,
+    stopping,
+)
 from service.launcher.token_file import token_file
 
 if TYPE_CHECKING:
@@ -46,6 +50,7 @@ __all__ = [
     "check_models",
     "check_process_limits",
     "haproxy_options",
+    "print_banner",
     "reserved",
     "run",
     "with_compiled_engine",
@@ -58,12 +63,12 @@ READY_SECONDS = 180.0
 """Start-up timeout: a large model on a slow disk takes a while."""
 DRAIN_SECONDS = 3.0
 """Default time for requests in flight to finish after Ctrl-C."""
-_IN_FLIGHT_PER_CPU = 64
+IN_FLIGHT_PER_CPU = 64
 """Twice what keeps the batch full. With an embedded model the last of them waits half a second."""
-_LEAST_IN_FLIGHT = 16
+LEAST_IN_FLIGHT = 16
 _FILES_PER_REQUEST = 2
 """HAProxy's connections to the client and to the gateway."""
-_OTHER_FILES = 128
+OTHER_FILES = 128
 """Open files of a process that belong to no request, at most."""
 _THREADS = 40
 """Threads of each process: most are Ray's."""
@@ -81,10 +86,6 @@ _SERVE_STOP_SECONDS = 3.0
 """Time for Serve to shut down after that."""
 _STOP_SECONDS = 9.5
 """From the first signal to the end, by force if need be; `graceful_shutdown_seconds` is added."""
-
-
-class _StopRequested(BaseException):
-    """A signal asked for shutdown. Not an Exception, so that no handler swallows it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +130,7 @@ def run(settings: Settings, address: Address) -> NoReturn:
     entries = check_models(settings)
     check_gateways(settings)
     check_address(address)
-    with reserved(address), _stopped_quietly():
+    with reserved(address), stopped_quietly():
         _serve(settings, entries, address)
     sys.stdout.flush()
     # Without Python's own end: threads of a Ray whose start was interrupted crash in it.
@@ -141,7 +142,7 @@ def _serve(settings: Settings, entries: Sequence[CatalogEntry], address: Address
     given = "graceful_shutdown_seconds" in settings.model_fields_set
     stop_seconds = _STOP_SECONDS + (settings.graceful_shutdown_seconds if given else 0.0)
     # While Ray starts, its own handler of SIGTERM raises SystemExit.
-    with _stop_by_signal(), forced_stop(stop_seconds):
+    with stop_by_signal(), forced_stop(stop_seconds):
         settings = with_default_limits(settings)
         check_process_limits(settings, entries)
         settings, note = with_compiled_engine(settings)
@@ -151,7 +152,7 @@ def _serve(settings: Settings, entries: Sequence[CatalogEntry], address: Address
             local_ray(options, fork_workers=settings.fork_workers),
         ):
             settings = settings.model_copy(update={"admin_token": token})
-            _set_handlers(_raise_stopped)
+            raise_on_stop()
             drain_seconds = 0.0
             lost = False
             try:
@@ -159,12 +160,12 @@ def _serve(settings: Settings, entries: Sequence[CatalogEntry], address: Address
                 entries = _start(settings, address)
                 _wait_until_ready(address)
                 drain_seconds = settings.graceful_shutdown_seconds
-                _print_banner(address, entries, settings, time.monotonic() - started_at, note)
+                print_banner(address, entries, settings, time.monotonic() - started_at, note)
                 wait_for_ray_exit()
                 lost = True
                 raise LaunchError("Ray has died, and with it the service")
             finally:
-                _set_handlers(_do_nothing)  # a second signal ends it by force
+                stopping()  # a second signal ends it by force
                 # A call to a Ray that has died would end this process at once.
                 if not lost:
                     _stop_serve(drain_seconds)
@@ -199,7 +200,7 @@ def check_process_limits(settings: Settings, entries: Sequence[CatalogEntry]) ->
     Raises both limits as far as the user may.
     """
     open_files, threads = raise_open_files(), free_threads()
-    files_needed = _OTHER_FILES + _FILES_PER_REQUEST * settings.limits.max_in_flight
+    files_needed = OTHER_FILES + _FILES_PER_REQUEST * settings.limits.max_in_flight
     if open_files < files_needed:
         raise LaunchError(
             f"the limit of open files must be at least {files_needed} for `max_in_flight` "
@@ -343,9 +344,9 @@ def with_default_limits(settings: Settings) -> Settings:
     uses_gpu = has_gpu and may_use_cuda(settings.engine.to_config())
     if uses_gpu or "max_in_flight" in settings.limits.model_fields_set:
         return settings
-    most = _IN_FLIGHT_PER_CPU * granted_cpus() // settings.gateway_replicas
-    most = min(most, (raise_open_files() - _OTHER_FILES) // _FILES_PER_REQUEST)
-    limits = settings.limits.model_copy(update={"max_in_flight": max(_LEAST_IN_FLIGHT, most)})
+    most = IN_FLIGHT_PER_CPU * granted_cpus() // settings.gateway_replicas
+    most = min(most, (raise_open_files() - OTHER_FILES) // _FILES_PER_REQUEST)
+    limits = settings.limits.model_copy(update={"max_in_flight": max(LEAST_IN_FLIGHT, most)})
     return settings.model_copy(update={"limits": limits})
 
 
@@ -453,13 +454,14 @@ def _wait_until_ready(address: Address) -> None:
     raise LaunchError(f"the service was not ready within {READY_SECONDS:.0f} s")
 
 
-def _print_banner(
+def print_banner(
     address: Address,
     entries: Sequence[CatalogEntry],
     settings: Settings,
     seconds: float,
     note: str | None,
 ) -> None:
+    """Says that the service is ready, what it has, and how it is asked."""
     reach = "all who can reach this machine" if address.public else "this machine only"
     print(f"Polyhead is ready after {seconds:.1f} s")
     print(f"  address  {address.url}   for {reach}; {address.url}/docs describes it")
@@ -483,6 +485,8 @@ def _print_banner(
 
 
 def _replicas(settings: Settings, entry: CatalogEntry) -> str:
+    if settings.single_process:
+        return "in this process"
     if entry.shared:
         scaling = settings.shared_autoscaling
         if scaling is None:
@@ -495,56 +499,3 @@ def _replicas(settings: Settings, entry: CatalogEntry) -> str:
 
 def _counted(replicas: int) -> str:
     return "1 replica" if replicas == 1 else f"{replicas} replicas"
-
-
-@contextmanager
-def _stopped_quietly() -> Iterator[None]:
-    """Ends without an error where a signal was what ended the block.
-
-    Ray's own code in C lets no exception through that it does not know: of a signal that comes
-    while it waits there, it makes a SystemError.
-    """
-    try:
-        yield
-    except SystemExit:
-        return
-    except BaseException as error:
-        if not any(isinstance(cause, _StopRequested) for cause in _causes(error)):
-            raise
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    """The exception and all that led to it, explicitly or not."""
-    found = [error]
-    for one in found:
-        for cause in (one.__cause__, one.__context__):
-            if cause is not None and all(cause is not known for known in found):
-                found.append(cause)
-    return found
-
-
-@contextmanager
-def _stop_by_signal() -> Iterator[None]:
-    before = [signal.getsignal(number) for number in STOP_SIGNALS]
-    _set_handlers(_raise_stopped)
-    try:
-        yield
-    finally:
-        for number, handler in zip(STOP_SIGNALS, before, strict=True):
-            signal.signal(number, handler)
-
-
-def _set_handlers(handler: Any) -> None:
-    for number in STOP_SIGNALS:
-        # SIGHUP stays ignored under nohup.
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, handler)
-
-
-def _raise_stopped(number: int, frame: FrameType | None) -> None:
-    _set_handlers(_do_nothing)
-    raise _StopRequested
-
-
-def _do_nothing(number: int, frame: FrameType | None) -> None:
-    """Handles a signal that `forced_stop` sees; SIG_IGN would keep it from there."""

@@ -22,7 +22,7 @@ from service.settings import LogLevel
 if TYPE_CHECKING:
     from service.gateway.request_context import RequestContext
 
-__all__ = ["JsonFormatter", "configure_logging", "log_failure", "log_request"]
+__all__ = ["JsonFormatter", "configure_logging", "flush_log", "log_failure", "log_request"]
 
 LOGGER = logging.getLogger("polyhead.gateway")
 
@@ -64,6 +64,13 @@ def configure_logging(level: LogLevel, stream: TextIO | None = None) -> None:
     logger.handlers[:] = [handler]
     logger.setLevel(level.upper())
     logger.propagate = False
+
+
+def flush_log() -> None:
+    """Waits until what was logged is written, for a second at most."""
+    for handler in logging.getLogger("polyhead").handlers:
+        if isinstance(handler, _DroppingQueueHandler) and isinstance(handler.queue, queue.Queue):
+            _flush(handler.queue)
 
 
 class _DroppingQueueHandler(QueueHandler):

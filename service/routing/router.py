@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Protocol
+from typing import Protocol, Self
 
 from model.text.language_tags import bcp47, closest
 from model.text.languages import listed
+from service.catalog.entry import CatalogEntry
 from service.errors import InvalidFieldError, LanguageNotServedError, ModelUnavailableError, shown
 from service.protocol import HostedModel, ModelInfo, TranslateCall, TranslateReply
 from service.routing.attempts import Attempt
@@ -62,6 +63,18 @@ class RoutedModel:
     """Whether its replicas hold many models, loaded on demand."""
     can_sleep: bool = False
     """Whether it may have no replica, and is not to be woken by a probe."""
+
+    @classmethod
+    def of(cls, entry: CatalogEntry, backend: Backend, *, can_sleep: bool = False) -> Self:
+        """A model of the catalog at this backend."""
+        return cls(
+            hosted=entry.hosted,
+            info=entry.info,
+            backend=backend,
+            aliases=tuple(entry.record.aliases),
+            shared=entry.shared,
+            can_sleep=can_sleep,
+        )
 
     @property
     def asleep(self) -> bool:
@@ -144,6 +157,11 @@ class Router:
     def models(self) -> tuple[RoutedModel, ...]:
         """The models, ready or not."""
         return tuple(self._models.values())
+
+    @property
+    def placements(self) -> dict[str, bool]:
+        """Whether models share replicas, by id."""
+        return {name: model.shared for name, model in self._models.items()}
 
     @property
     def languages(self) -> Mapping[str, tuple[str, ...]]:

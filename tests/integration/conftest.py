@@ -1,4 +1,5 @@
-"""One running service, with two gateways and two translators, for all tests that only use it."""
+"""Two running services, for all tests that only use them: one on Ray, with two gateways and two
+translators, and one in a single process, where nothing of Ray or PyTorch can be imported."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import pytest
 from tests.integration.collector import Collector
 from tests.integration.service_process import ServiceProcess, replicas, wait_for
 from tests.tiny_model import build_tiny_model
+from tests.without_packages import REFUSING
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +42,30 @@ def service(
         yield started
     finally:
         started.close()
+
+
+@pytest.fixture(scope="session")
+def single_service(
+    tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServiceProcess]:
+    """`polyhead serve --single-process`."""
+    started = ServiceProcess(
+        tmp_path_factory.mktemp("single"), "--single-process", "--model", str(tiny_model),
+        prelude=REFUSING,
+    )  # fmt: skip
+    try:
+        started.wait_until_ready()
+        yield started
+    finally:
+        started.close()
+
+
+@pytest.fixture(params=["service", "single_service"], ids=["ray", "single process"])
+def any_service(request: pytest.FixtureRequest) -> ServiceProcess:
+    """Either way to run it."""
+    started = request.getfixturevalue(request.param)
+    assert isinstance(started, ServiceProcess)
+    return started
 
 
 @pytest.fixture

@@ -28,7 +28,9 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 class ServiceProcess:
     """Started at once; `close` kills whatever it leaves behind, found by its session."""
 
-    def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
+    def __init__(
+        self, folder: Path, *arguments: str, prelude: str = "", **environment: str
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.output = folder / "stdout"
@@ -43,6 +45,7 @@ class ServiceProcess:
                 errors=errors,
                 folder=folder,
                 environment=environment,
+                prelude=prelude,
             )
         self.client = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
 
@@ -99,10 +102,15 @@ def start_polyhead(
     errors: IO[bytes] | int,
     folder: Path,
     environment: dict[str, str] | None = None,
+    prelude: str = "",
 ) -> subprocess.Popen[bytes]:
-    """The command line as the console script runs it, from a folder that is not the project's."""
+    """The command line as the console script runs it, from a folder that is not the project's.
+
+    Args:
+        prelude: what the program does first.
+    """
     return subprocess.Popen(
-        [sys.executable, "-c", "from service.cli import main; main()", *arguments],
+        [sys.executable, "-c", f"{prelude}\nfrom service.cli import main; main()", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=errors,

@@ -38,7 +38,8 @@ def _measuring(folder: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]
 
 
 def test_who_serves_is_counted_by_kind(tmp_path: Path) -> None:
-    fronts = ("--front", "haproxy", "--front", "alone", "--front", "bare")
+    names = ("haproxy", "alone", "single-process", "bare")
+    fronts = [word for name in names for word in ("--front", name)]
     results = tmp_path / "results" / "gateway.jsonl"
     short = ("--rounds", "1", "--seconds", "0.3", "--results", str(results))
     with _measuring(tmp_path, *fronts, *short) as ran:
@@ -48,7 +49,7 @@ def test_who_serves_is_counted_by_kind(tmp_path: Path) -> None:
     last = printed.splitlines()[-1]
     assert results.read_text() == last + "\n"
     measured: dict[str, Any] = {m["front"]: m for m in json.loads(last)["measurements"]}
-    assert set(measured) == {"haproxy", "alone", "bare"}
+    assert set(measured) == set(names)
     assert all(m["requests"] >= 2 for m in measured.values())
     assert {"gateway", "model replica", "HAProxy", "raylet", "GCS"} <= set(
         measured["haproxy"]["core_ms_by_kind"]

@@ -19,21 +19,21 @@ from tests.integration.service_process import ServiceProcess, listening, total, 
 from tests.page_links import links
 
 
-def test_translates_texts_in_their_order(service: ServiceProcess) -> None:
+def test_translates_texts_in_their_order(any_service: ServiceProcess) -> None:
     texts = ["The red house.", "A quiet street. The train is late.", "", "Old bread!"]
-    together = service.translate(*texts)
+    together = any_service.translate(*texts)
     assert together.status_code == 200
     answer = together.json()
     assert answer["model"] == "tiny-en-de"
     assert answer["usage"]["source_tokens"] > 10
-    alone = [service.translate(text).json()["translations"][0] for text in texts]
+    alone = [any_service.translate(text).json()["translations"][0] for text in texts]
     assert answer["translations"] == alone
     assert [one["text"] == "" for one in alone] == [False, False, True, False]
 
 
-def test_errors_of_the_model_side_cross_the_processes(service: ServiceProcess) -> None:
+def test_errors_of_the_model_side_cross_the_processes(any_service: ServiceProcess) -> None:
     # Within the gateway's limits, but more sentences than an engine ever queues.
-    response = service.translate(*["It is. " * 500] * 10)
+    response = any_service.translate(*["It is. " * 500] * 10)
     assert response.status_code == 422
     assert "at most 2048 sentences" in response.json()["error"]["message"]
 
@@ -42,16 +42,16 @@ def test_errors_of_the_model_side_cross_the_processes(service: ServiceProcess) -
     "name",
     ["X-Request-Id", "x-request-disconnect-disabled", "x-session-id", "serve_multiplexed_model_id"],
 )
-def test_a_header_that_cannot_be_read_does_no_harm(service: ServiceProcess, name: str) -> None:
-    answer = httpx.get(f"{service.url}/v1/models", headers={name: b"\xff"}, trust_env=False)
+def test_a_header_that_cannot_be_read_does_no_harm(any_service: ServiceProcess, name: str) -> None:
+    answer = httpx.get(f"{any_service.url}/v1/models", headers={name: b"\xff"}, trust_env=False)
     assert answer.status_code == 200
     [request_id] = answer.headers.get_list("X-Request-Id")
     assert request_id.isalnum() or "-" in request_id
 
 
-def test_a_timeout_that_cannot_be_read_is_refused(service: ServiceProcess) -> None:
+def test_a_timeout_that_cannot_be_read_is_refused(any_service: ServiceProcess) -> None:
     answer = httpx.post(
-        f"{service.url}/v1/translate",
+        f"{any_service.url}/v1/translate",
         json={"text": "Old bread.", "source": "en", "target": "de"},
         headers={"x-request-timeout-seconds": b"\xff"},
         trust_env=False,
@@ -62,9 +62,9 @@ def test_a_timeout_that_cannot_be_read_is_refused(service: ServiceProcess) -> No
 
 @pytest.mark.parametrize("seconds", ["0.000001", "0.001", "0.01"])
 def test_no_time_at_all_is_said_in_our_words_whoever_notices_first(
-    service: ServiceProcess, seconds: str
+    any_service: ServiceProcess, seconds: str
 ) -> None:
-    answer = service.client.post(
+    answer = any_service.client.post(
         "/v1/translate",
         json={"texts": ["The train is late. " * 100] * 8, "source": "en", "target": "de"},
         headers={"x-request-timeout-seconds": seconds, "X-Request-Id": "r-1"},
@@ -75,25 +75,25 @@ def test_no_time_at_all_is_said_in_our_words_whoever_notices_first(
     assert answer.headers.get_list("X-Request-Id") == ["r-1"]
 
 
-def test_an_id_is_echoed_once(service: ServiceProcess) -> None:
+def test_an_id_is_echoed_once(any_service: ServiceProcess) -> None:
     for given, echoed in (("order-4711", True), ("an id", False), ("x" * 200, False)):
         answer = httpx.get(
-            f"{service.url}/nothing", headers={"X-Request-Id": given}, trust_env=False
+            f"{any_service.url}/nothing", headers={"X-Request-Id": given}, trust_env=False
         )
         [request_id] = answer.headers.get_list("X-Request-Id")
         assert request_id == answer.json()["request_id"]
         assert (request_id == given) == echoed
 
 
-def test_a_browser_gets_the_whole_documentation_from_here(service: ServiceProcess) -> None:
-    page = service.client.get("/docs")
+def test_a_browser_gets_the_whole_documentation_from_here(any_service: ServiceProcess) -> None:
+    page = any_service.client.get("/docs")
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
     found = links(page.text)
     assert "docs/files/swagger-ui-bundle.js" in found
     for link in found:
         url = page.url.join(link)
-        assert (url.host, url.port) == ("127.0.0.1", service.port)
-        answer = service.client.get(url)
+        assert (url.host, url.port) == ("127.0.0.1", any_service.port)
+        answer = any_service.client.get(url)
         assert answer.status_code == 200
         assert answer.num_bytes_downloaded == int(answer.headers["content-length"])
 
@@ -137,7 +137,14 @@ def _refuses_without_token(port: int) -> bool:
 
 
 def test_slots_are_free_when_the_client_has_gone(whole_service: ServiceProcess) -> None:
-    service = whole_service
+    _test_slots_are_free(whole_service)
+
+
+def test_slots_are_free_in_a_single_process_too(single_service: ServiceProcess) -> None:
+    _test_slots_are_free(single_service)
+
+
+def _test_slots_are_free(service: ServiceProcess) -> None:
     before = service.samples()
     # Many seconds of work, if it were done to its end.
     body = json.dumps(
@@ -185,19 +192,7 @@ def test_nobodys_text_is_written_anywhere(
     whole_service: ServiceProcess, collector: Collector
 ) -> None:
     service = whole_service
-    with contextlib.ExitStack() as stack:
-        syslog = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-        with contextlib.suppress(OSError):  # taken, or not permitted
-            syslog.bind(("127.0.0.1", 514))
-        syslog.setblocking(False)
-        statuses = {answer.status_code for answer in _texts_everywhere(service.url)}
-        assert statuses >= {200, 400, 404, 405, 422, 431}
-        # What is malformed gets no answer.
-        with socket.create_connection(("127.0.0.1", service.port), timeout=60) as client:
-            client.sendall(f"POST /{MARKER}\xff HTTP/1.1\r\nHost: {MARKER}\r\n\r\n".encode())
-            assert client.recv(100) == b""
-        with pytest.raises(BlockingIOError):
-            syslog.recv(65_536)
+    _send_texts_everywhere(service)
     [haproxy, *_] = service.pids("haproxy")
     admin = psutil.Process(haproxy).environ()["RAY_SERVE_HAPROXY_SOCKET_PATH"]
     private = Path(admin).parents[1]
@@ -210,6 +205,29 @@ def test_nobodys_text_is_written_anywhere(
     kept = {a.key for span in spans for a in span.attributes if MARKER in str(a)}
     assert kept == set()
     assert not any(MARKER in str(span) for span in spans)
+
+
+def test_nor_by_a_single_process(single_service: ServiceProcess) -> None:
+    _send_texts_everywhere(single_service)
+    for written in (single_service.output, single_service.errors):
+        assert MARKER.encode() not in written.read_bytes()
+    assert MARKER not in single_service.client.get("/metrics").text
+
+
+def _send_texts_everywhere(service: ServiceProcess) -> None:
+    """Sends texts in all places; none of them may reach the machine's log."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as syslog:
+        with contextlib.suppress(OSError):  # taken, or not permitted
+            syslog.bind(("127.0.0.1", 514))
+        syslog.setblocking(False)
+        statuses = {answer.status_code for answer in _texts_everywhere(service.url)}
+        assert statuses >= {200, 400, 404, 405, 422, 431}
+        # What is malformed is told nothing of itself.
+        with socket.create_connection(("127.0.0.1", service.port), timeout=60) as client:
+            client.sendall(f"POST /{MARKER}\xff HTTP/1.1\r\nHost: {MARKER}\r\n\r\n".encode())
+            assert MARKER.encode() not in client.recv(10_000)
+        with pytest.raises(BlockingIOError):
+            syslog.recv(65_536)
 
 
 def _texts_everywhere(url: str) -> Iterator[httpx.Response]:

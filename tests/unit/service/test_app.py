@@ -116,6 +116,11 @@ def test_the_embedded_models_are_the_default() -> None:
     assert set(_deployments(Settings(replicas=2))) == names
 
 
+def test_what_asks_for_no_ray_is_refused() -> None:
+    with pytest.raises(InvalidRequestError, match="`single_process` must be false with Ray Serve"):
+        build(Settings(single_process=True))
+
+
 def test_two_models_of_one_name_are_refused(tmp_path: Path, models: list[str]) -> None:
     other = str(build_tiny_model(tmp_path / "en-de"))
     with pytest.raises(InvalidRequestError, match="different names, but two are called 'en-de'"):

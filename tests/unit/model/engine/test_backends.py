@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from model.config import EngineConfig
+from model.engine import backends
 from model.engine.backends import (
     build_runners,
+    check_device,
     chosen_backend,
     chosen_dtype,
     may_use_cuda,
@@ -190,3 +192,22 @@ print(backends.chosen_backend(config), backends.chosen_dtype(config), "torch" in
 )
 def test_a_gpu_is_for_those_who_would_use_it(config: dict[str, str], may: bool) -> None:
     assert may_use_cuda(EngineConfig(**config)) is may  # type: ignore[arg-type]
+
+
+def test_without_pytorch_there_is_the_native_engine_or_an_error_that_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(backends, "find_spec", lambda name: None)
+    monkeypatch.setattr(backends, "_gpu_driver", lambda: True)
+    usual = EngineConfig()
+    assert (backends.chosen_backend(usual), backends.chosen_dtype(usual)) == ("native", "int8")
+    assert not backends.may_fall_back(usual)
+    check_device(usual)
+    for config in (
+        EngineConfig(device="cuda"),
+        EngineConfig(backend="cuda"),
+        EngineConfig(backend="eager"),
+        EngineConfig(dtype="float64"),
+    ):
+        with pytest.raises(BackendUnavailableError, match="needs PyTorch, which is not installed"):
+            build_runners(tiny_transformer(), config)

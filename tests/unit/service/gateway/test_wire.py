@@ -1,4 +1,7 @@
-"""What clients send over the wire, to a gateway and through HAProxy: one table for both."""
+"""What clients send over the wire: to a gateway, through HAProxy, and to a single process's server.
+
+One table for all of them.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,12 @@ import pytest
 import uvicorn
 from starlette.responses import Response
 
+from service.gateway.front import FrontMiddleware
 from service.launcher.haproxy import HAProxyOptions
 from service.launcher.ports import free_port
 from tests.fakes import FakeBackend, Gateway
 from tests.integration.service_process import wait_for
+from tests.unit.service.launcher.bounded_server import limits, serving
 from tests.unit.service.launcher.haproxy_process import running_haproxy, written_by_serve
 
 MAX_BODY = 64 * 1024
@@ -247,7 +252,7 @@ CASES = {
         (r"server-timing: total;dur=\S+, queue;dur=1.0, encode;dur=2.0, decode;dur=3.0\r\n",),
     ),
 }
-BY_HAPROXY = {
+BY_THE_FRONT = {
     "a url too long": Case(
         _request(f"GET /translate?q={'a' * 17_000}"),
         414,
@@ -270,11 +275,16 @@ BY_HAPROXY = {
 }
 
 
+def _gateway() -> Gateway:
+    """A gateway that has German, English and Portuguese."""
+    backends = FakeBackend("a", (("en", "de"),)), FakeBackend("b", (("de", "en"), ("pt", "en")))
+    return Gateway(*backends, limits={"max_body_bytes": MAX_BODY})
+
+
 @pytest.fixture(scope="module")
 def gateway_port() -> Iterator[int]:
-    """A gateway that has German, English and Portuguese, on a port of its own."""
-    backends = FakeBackend("a", (("en", "de"),)), FakeBackend("b", (("de", "en"), ("pt", "en")))
-    gateway = Gateway(*backends, limits={"max_body_bytes": MAX_BODY})
+    """A gateway on a port of its own."""
+    gateway = _gateway()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         # Serve's part of a gateway's process answers the health checks.
@@ -310,6 +320,15 @@ def front_port(gateway_port: int, tmp_path_factory: pytest.TempPathFactory) -> I
         yield port
 
 
+@pytest.fixture(scope="module")
+def single_port() -> Iterator[int]:
+    """The server of a single process."""
+    gateway = _gateway()
+    front = FrontMiddleware(gateway.app, gateway.settings.limits, gateway.settings.connections)
+    with serving(front, limits(idle_seconds=2.0, max_body_bytes=MAX_BODY)) as port:
+        yield port
+
+
 def _check(port: int, case: Case) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         client.sendall(case.sent)
@@ -337,9 +356,18 @@ def test_the_gateway_answers(gateway_port: int, case: Case) -> None:
     _check(gateway_port, case)
 
 
-@pytest.mark.parametrize("case", [*CASES.values(), *BY_HAPROXY.values()], ids=CASES | BY_HAPROXY)
+@pytest.mark.parametrize(
+    "case", [*CASES.values(), *BY_THE_FRONT.values()], ids=CASES | BY_THE_FRONT
+)
 def test_haproxy_in_front_changes_nothing(front_port: int, case: Case) -> None:
     _check(front_port, case)
+
+
+@pytest.mark.parametrize(
+    "case", [*CASES.values(), *BY_THE_FRONT.values()], ids=CASES | BY_THE_FRONT
+)
+def test_the_server_of_a_single_process_answers_the_same(single_port: int, case: Case) -> None:
+    _check(single_port, case)
 
 
 def test_a_connection_is_kept_for_the_time_that_is_said(front_port: int) -> None:

@@ -25,7 +25,7 @@ from service.errors import (
     OverloadedError,
     UnknownModelError,
 )
-from service.hosting import actor, applications
+from service.hosting import actor, applications, controller
 from service.hosting.actor import CatalogActor
 from service.hosting.applications import root_cause
 from service.hosting.client import CatalogClient
@@ -107,10 +107,10 @@ def served(monkeypatch: pytest.MonkeyPatch) -> _Serve:
     for name in ("status", "run_many", "delete", "get_deployment_handle"):
         monkeypatch.setattr(applications.serve, name, getattr(served, name))
     monkeypatch.setattr(applications, "model_application", lambda *_, **__: object())
-    for module in (actor, applications):
+    for module in (controller, applications):
         monkeypatch.setattr(module, "_LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(actor.ray, "nodes", lambda: [{"Alive": True}])
-    monkeypatch.setattr(actor.ray, "available_resources", lambda: {"CPU": 4.0})
+    monkeypatch.setattr(applications.ray, "nodes", lambda: [{"Alive": True}])
+    monkeypatch.setattr(applications.ray, "available_resources", lambda: {"CPU": 4.0})
     monkeypatch.setattr(applications.serve, "RunTarget", _target)
     served.applications["polyhead@base@1"] = ApplicationStatus.RUNNING
     return served
@@ -292,7 +292,7 @@ async def test_a_model_that_does_not_start_leaves_nothing(service: _Service, tin
 async def test_what_does_not_fit_is_refused_with_the_numbers(
     service: _Service, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(actor, "free_memory", lambda: 1000)
+    monkeypatch.setattr(applications, "free_memory", lambda: 1000)
     await service.change(ChangeKind.ADD, "new", tiny)
     await service.done()
     status = service.status("new")
@@ -306,7 +306,7 @@ async def test_what_does_not_fit_is_refused_with_the_numbers(
 async def test_all_replicas_of_a_model_must_fit(
     service: _Service, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(actor, "free_memory", lambda: 256 * 2**20)
+    monkeypatch.setattr(applications, "free_memory", lambda: 256 * 2**20)
     record = ModelRecord(model=str(tiny), id="new", replicas=1000)
     await service.actor.submit(ChangeKind.ADD, "new", record)
     await service.done()
@@ -335,7 +335,7 @@ async def test_a_change_that_comes_when_the_actor_is_about_to_end_is_made(
                 await service.change(ChangeKind.ADD, "new", tiny)
             raise
 
-    monkeypatch.setattr(actor.asyncio, "wait_for", wait_and_submit)
+    monkeypatch.setattr(controller.asyncio, "wait_for", wait_and_submit)
     service = _Service(served, _Store())
     try:
         await until(lambda: bool(ended))
@@ -597,14 +597,14 @@ async def test_of_a_store_that_cannot_be_read_the_settings_are_taken(
 async def test_a_disk_that_does_not_answer_holds_no_other_change_up(
     service: _Service, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own, answered = actor.read_entry, threading.Event()
+    own, answered = controller.read_entry, threading.Event()
 
     def read(record: ModelRecord, *arguments: Any, **options: Any) -> CatalogEntry:
         if record.id == "slow":
             answered.wait(60)
         return own(record, *arguments, **options)
 
-    monkeypatch.setattr(actor, "read_entry", read)
+    monkeypatch.setattr(controller, "read_entry", read)
     await service.actor.adopt(_base(load_timeout_seconds=0.5))
     await service.change(ChangeKind.ADD, "slow", tiny)
     await service.done()
@@ -641,7 +641,7 @@ async def test_what_ray_has_no_room_for_is_refused_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     free = {"CPU": 4.0, "GPU": 0.25}
-    monkeypatch.setattr(actor.ray, "available_resources", lambda: free)
+    monkeypatch.setattr(applications.ray, "available_resources", lambda: free)
     await service.actor.adopt(_base(**settings))
     await service.done()
     events = list(service.served.events)

@@ -26,6 +26,7 @@ from model.translator import Translator
 from service.autoscaling.decision import ReplicaLoad
 from service.hosting.replica import TranslatorReplica
 from service.protocol import HostedModel, TranslateCall
+from service.settings import LogLevel
 from tests.fakes import until
 from tests.tiny_model import build_tiny_model
 
@@ -155,7 +156,7 @@ async def test_tells_the_autoscaler_of_its_load(replica: TranslatorReplica, call
     assert during["waiting_tokens"] > 0
     assert during["running_tokens"] > 0
     # What /metrics says, when it asks for it.
-    gauges = replica._take_snapshot()
+    gauges = replica.snapshot()
     for name in ("waiting_source_tokens", "capacity_source_tokens_per_second"):
         assert f"polyhead_{name}" in gauges
     working.cancel()
@@ -185,7 +186,7 @@ def test_says_once_what_an_operator_should_know_of_its_engine(
     module = SimpleNamespace(build_native_runners=build_native_runners)
     monkeypatch.setitem(sys.modules, "model.engine.native.runner", module)
     config = EngineConfig(device="cpu", max_slots=16, num_threads=1)
-    TranslatorReplica((_hosted(tiny_model),), config).close()
+    TranslatorReplica((_hosted(tiny_model),), config, log_level=LogLevel.INFO).close()
     [line] = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     assert line["level"] == "warning"
     assert "plain PyTorch, which is slower: there is no compiler" in line["message"]
@@ -245,7 +246,7 @@ async def test_what_has_left_the_catalog_leaves_no_metrics(tiny_model: Path, cal
 def _model_names(replica: TranslatorReplica) -> set[str]:
     return {
         dict(labels)["model_name"]
-        for family in replica._take_snapshot().values()
+        for family in replica.snapshot().values()
         for _, labels in family.samples
         if "model_name" in dict(labels)
     }

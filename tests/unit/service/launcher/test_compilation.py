@@ -142,3 +142,12 @@ def test_it_is_compiled_where_the_engine_would_choose_it(
     engine = EngineConfig(backend=backend, device=device, dtype=dtype)
     compile_ahead(engine, notify=lambda line: None)
     assert bool(built) == (chosen_backend(engine) == "native")
+
+
+def test_without_a_compiler_and_without_pytorch_it_is_said_what_is_needed(
+    no_compiler: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model.engine.backends.find_spec", lambda name: None)
+    message = "an installation without PyTorch needs the compiled engine, but no C\\+\\+ compiler"
+    with pytest.raises(NativeBuildError, match=message):
+        compile_ahead(EngineConfig(device="cpu"), notify=lambda line: None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import signal
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,6 @@ from model.engine.native import build as native_build
 from model.errors import CheckpointError
 from service.catalog.directories import engine_config
 from service.launcher import launch
-from service.launcher.forced_stop import STOP_SIGNALS
 from service.launcher.launch import (
     Address,
     check_address,
@@ -214,16 +212,6 @@ def test_with_the_compiled_engine_nothing_is_said_or_changed(
     assert capsys.readouterr().out == ""
 
 
-def test_one_signal_stops_and_the_next_ones_change_nothing() -> None:
-    before = [signal.getsignal(number) for number in STOP_SIGNALS]
-    with launch._stop_by_signal():
-        with pytest.raises(launch._StopRequested):
-            signal.raise_signal(signal.SIGTERM)
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGTERM)
-    assert [signal.getsignal(number) for number in STOP_SIGNALS] == before
-
-
 def test_cpus_get_no_more_requests_than_they_answer_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "granted_cpus", lambda: 4)
     on_cpu = {"engine": {"device": "cpu"}}
@@ -236,28 +224,6 @@ def test_cpus_get_no_more_requests_than_they_answer_soon(monkeypatch: pytest.Mon
     assert most(**on_cpu, gateway_replicas=100) == 16
     assert most(**on_cpu, limits={"max_in_flight": 7}) == 7
     assert most(engine={"device": "cuda"}) == 512
-
-
-def test_a_signal_in_the_midst_of_rays_own_code_ends_quietly() -> None:
-    with launch._stopped_quietly():
-        try:
-            raise launch._StopRequested
-        except launch._StopRequested as stopped:
-            raise SystemError("returned a result with an exception set") from stopped
-    with pytest.raises(SystemError), launch._stopped_quietly():
-        raise SystemError("something else")
-
-
-def test_a_signal_is_found_behind_any_chain_of_exceptions() -> None:
-    with launch._stopped_quietly():
-        try:
-            raise launch._StopRequested
-        except launch._StopRequested:
-            raise LaunchError("a replica did not start") from KeyError("explicit")
-    first, second = KeyError(), ValueError()
-    first.__cause__, second.__context__ = second, first
-    with pytest.raises(KeyError), launch._stopped_quietly():
-        raise first
 
 
 def test_few_open_files_mean_fewer_requests_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
