@@ -158,6 +158,7 @@ class FakeBackend:
                 for word in re.findall(r"\S+\s*|^\s+", translation.text):
                     yield (TextDelta(index, word),)
                     if isinstance(self.after_first_delta, BaseException):
+                        await asyncio.sleep(0.02)  # until the first delta has been sent
                         raise self.after_first_delta
                     if self.after_first_delta is not None:
                         await self.after_first_delta.wait()

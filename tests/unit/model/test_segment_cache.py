@@ -67,7 +67,8 @@ def test_results_are_the_same_as_without(
                         found = _untimed(translator.translate(TEXTS, **arguments))  # type: ignore[arg-type]
                         assert found == plain
     counts = cache.take_counts()["m"]
-    assert counts == CacheCounts(hits=8 * 6, misses=8 * 2)
+    # What is aligned anyway, for what it has to keep, is the same whether links are asked for.
+    assert counts == CacheCounts(hits=52, misses=12)
     assert cache.take_counts() == {}
 
 
