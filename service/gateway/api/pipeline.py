@@ -35,6 +35,8 @@ __all__ = ["REQUEST_HEADERS", "Translated", "TranslationPipeline"]
 
 _T = TypeVar("_T")
 
+CACHE_HEADER = "Cache-Control"
+
 REQUEST_HEADERS: list[dict[str, Any]] = [
     {
         "name": TIMEOUT_HEADER,
@@ -49,6 +51,13 @@ REQUEST_HEADERS: list[dict[str, Any]] = [
         "description": "Batch work has its turn when nobody waits, and one turn in eight else.",
         "schema": {"type": "string", "enum": list(Priority), "default": Priority.INTERACTIVE},
         "example": Priority.BATCH,
+    },
+    {
+        "name": CACHE_HEADER,
+        "in": "header",
+        "description": "With `no-cache`, nothing is taken that was kept of the same sentences.",
+        "schema": {"type": "string"},
+        "example": "no-cache",
     },
     {
         "name": "X-Request-Id",
@@ -161,6 +170,7 @@ class TranslationPipeline:
             texts, max(part.num_hypotheses for part in parts), field=field,
             return_alignments=return_alignments,
         )  # fmt: skip
+        use_cache = use_cache and "no-cache" not in request.headers.get(CACHE_HEADER, "").lower()
         context.num_texts = len(texts)
         context.source, context.target = parts[0].source, parts[0].target
         replies = await _all_or_none(

@@ -112,9 +112,7 @@ async def test_what_says_the_languages(body: dict[str, str], pair: tuple[str, st
     told = [{"role": "system", "content": system}] if system else []
     text = {"role": "user", "content": "The house is old and it stands by the river."}
     async with gateway.client() as client:
-        answer = await client.post(
-            "/v1/chat/completions", json={**body, "messages": [*told, text]}
-        )
+        answer = await client.post("/v1/chat/completions", json={**body, "messages": [*told, text]})
     assert answer.status_code == 200, answer.text
     [call] = [call for backend in gateway.backends for call in backend.calls]
     assert (call.source, call.target) == pair
