@@ -42,8 +42,12 @@ class DecidedSegments:
         """Whether the event loop has been called since it last looked."""
         self._unfinished = 0
 
-    def watcher(self, number: int) -> Callable[[tuple[int, ...]], None]:
-        """What the engine calls with tokens of a segment."""
+    @property
+    def watchers(self) -> list[Callable[[tuple[int, ...]], None]]:
+        """What the engine calls with tokens of each segment."""
+        return list(map(self._watcher, range(len(self.token_ids))))
+
+    def _watcher(self, number: int) -> Callable[[tuple[int, ...]], None]:
 
         def add(token_ids: tuple[int, ...]) -> None:
             self.token_ids[number].extend(token_ids)

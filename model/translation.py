@@ -73,8 +73,8 @@ class Translation:
 class TextDelta(NamedTuple):
     """A further part of a translation: those of a text, joined, are its translation."""
 
-    index: int
-    """Which of the texts, from 0."""
+    number: int
+    """Of its text, from 0."""
     text: str
 
 

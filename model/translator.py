@@ -325,7 +325,7 @@ class Translator:
                     deltas += await self._slices.aside(write, len(translation.text))
                 if deltas := tuple(delta for delta in deltas if delta.text):
                     for delta in deltas:
-                        written[delta.index] += delta.text
+                        written[delta.number] += delta.text
                     yield Progress(deltas)
                 deltas = ()
         steps = documents.translations(found, return_alignments)
@@ -611,7 +611,7 @@ class Translator:
                 options=[options for each in texts for options in each.options],
                 deadline=deadline,
                 priority=priority,
-                on_decided=decided and [decided.watcher(n) for n in range(len(sources))],
+                on_decided=decided.watchers if decided is not None else None,
                 use_cache=use_cache,
             )
         if decided is not None:

@@ -29,7 +29,7 @@ from service.gateway.api.native_schemas import (
 from service.gateway.api.pipeline import REQUEST_HEADERS, Translated, TranslationPipeline
 from service.gateway.request_context import RequestContext
 
-__all__ = ["NATIVE", "TRANSLATE_ERRORS", "NativeApi", "native_error"]
+__all__ = ["NATIVE", "STREAMED", "TRANSLATE_ERRORS", "NativeApi", "native_error"]
 
 TRANSLATE_ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorReply, "description": "The body is not JSON in UTF-8"},
@@ -43,6 +43,11 @@ TRANSLATE_ERRORS: dict[int | str, dict[str, Any]] = {
     },
     503: {"model": ErrorReply, "description": "Too much to do, or no replica: see Retry-After"},
     504: {"model": ErrorReply, "description": "The time for the request ran out"},
+}
+
+STREAMED: dict[str, Any] = {
+    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    "description": "The answer, or with `stream` server-sent events",
 }
 
 
@@ -69,7 +74,7 @@ class NativeApi:
         methods=["POST"],
         summary="Translate one text or several",
         response_model=TranslateReplyBody,
-        responses=TRANSLATE_ERRORS,
+        responses={200: STREAMED} | TRANSLATE_ERRORS,
         route_class_override=JsonRoute,
         openapi_extra={"parameters": REQUEST_HEADERS},
         tags=["native"],
@@ -145,7 +150,7 @@ class _NativeEvents:
 
     def delta(self, delta: TextDelta) -> bytes:
         """See `EventForm`."""
-        return event(to_json(delta._asdict()), b"delta")
+        return event(to_json({"index": delta.number, "text": delta.text}), b"delta")
 
     def result(self, translated: Translated) -> bytes:
         """See `EventForm`."""

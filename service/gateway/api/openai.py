@@ -25,7 +25,7 @@ from service.gateway.api.deltas import Deltas
 from service.gateway.api.event_stream import event, event_stream
 from service.gateway.api.json_body import JsonRoute
 from service.gateway.api.language_names import language_name
-from service.gateway.api.native import TRANSLATE_ERRORS, native_error
+from service.gateway.api.native import STREAMED, TRANSLATE_ERRORS, native_error
 from service.gateway.api.native_schemas import LanguageCode, ModelName
 from service.gateway.api.pipeline import REQUEST_HEADERS, Translated, TranslationPipeline
 from service.gateway.request_context import RequestContext
@@ -139,7 +139,7 @@ class OpenAIApi:
         methods=["POST"],
         summary="Translate, in OpenAI's form",
         response_model=ChatCompletion,
-        responses=TRANSLATE_ERRORS,
+        responses={200: STREAMED} | TRANSLATE_ERRORS,
         route_class_override=JsonRoute,
         openapi_extra={"parameters": REQUEST_HEADERS},
         tags=["OpenAI"],

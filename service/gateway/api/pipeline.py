@@ -236,7 +236,7 @@ class TranslationPipeline:
         if len(part.indices) < len(texts):
             text_options = text_options.for_texts(part.indices)
             texts = tuple(texts[index] for index in part.indices)
-        on_deltas = deltas and deltas.of_part(part.indices)
+        on_deltas = None if deltas is None else deltas.of_part(part.indices)
         if part.route is None:
             unchanged = (_unchanged(text, return_alignments=return_alignments) for text in texts)
             reply = TranslateReply(model="", translations=tuple(unchanged))

@@ -208,7 +208,7 @@ async def test_later_texts_wait_for_those_before() -> None:
     await asyncio.to_thread(engine.finish, 0)
     progress = await first
     assert [each.text for each in progress.done] == THREE
-    assert [each.index for each in progress.deltas] == [0, 1, 2]
+    assert [each.number for each in progress.deltas] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("begun", [False, True])

@@ -277,7 +277,7 @@ async def test_a_stream_tells_parts_and_then_the_plain_reply(
     assert [each.text for each in reply.translations] == [each.text for each in plain.translations]
     deltas = [delta for event in events if isinstance(event, tuple) for delta in event]
     for index, translation in enumerate(plain.translations):
-        parts = [delta.text for delta in deltas if delta.index == index]
+        parts = [delta.text for delta in deltas if delta.number == index]
         assert "".join(parts) == translation.text
 
 
