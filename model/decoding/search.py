@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["BeamSearch", "Candidate", "FinishReason", "Hypothesis", "Survivor", "length_penalty"]
+__all__ = [
+    "BeamSearch",
+    "Candidate",
+    "FinishReason",
+    "Hypothesis",
+    "Survivor",
+    "common_beginning",
+    "length_penalty",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +81,17 @@ def length_penalty(length: int, generation: GenerationConfig) -> float:
     """What the log-probability of so many tokens is divided by: see LengthNormalization."""
     gnmt = generation.length_normalization is LengthNormalization.GNMT
     return float(((5 + length) / 6 if gnmt else length) ** generation.length_penalty)
+
+
+def common_beginning(histories: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """The tokens with which all of some hypotheses begin; there is at least one."""
+    first, *others = histories
+    count = 0
+    for token_id, *of_others in zip(first, *others, strict=False):
+        if any(other != token_id for other in of_others):
+            break
+        count += 1
+    return first[:count]
 
 
 class BeamSearch:
@@ -194,13 +213,7 @@ class BeamSearch:
         ]
         if self._finished:
             candidates.append(max(self._finished, key=lambda each: each.score).token_ids)
-        first, *others = candidates
-        count = 0
-        while count < len(first) and all(
-            each[count : count + 1] == first[count : count + 1] for each in others
-        ):
-            count += 1
-        return first[:count]
+        return common_beginning(candidates)
 
     def constrain(
         self,

@@ -82,7 +82,12 @@ def _references(value: Any) -> set[str]:
 def test_the_headers_are_documented(document: dict[str, Any], path: str) -> None:
     parameters = document["paths"][path]["post"]["parameters"]
     names = [parameter["name"] for parameter in parameters]
-    assert names == ["x-request-timeout-seconds", "x-request-priority", "X-Request-Id"]
+    assert names == [
+        "x-request-timeout-seconds",
+        "x-request-priority",
+        "Cache-Control",
+        "X-Request-Id",
+    ]
 
 
 def test_errors_are_documented_in_the_form_they_have(document: dict[str, Any]) -> None:
