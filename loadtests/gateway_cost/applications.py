@@ -7,7 +7,7 @@ behind Ray Serve is Ray Serve's.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from fastapi import FastAPI
 from prometheus_client import generate_latest
@@ -23,7 +23,6 @@ from service.gateway.application import build_gateway
 from service.observability.logs import configure_logging
 from service.observability.metrics import GatewayMetrics
 from service.protocol import HostedModel, ModelInfo, TranslateCall, TranslateReply
-from service.routing.call_stream import CallStream
 from service.routing.router import RoutedModel, Router
 from service.settings import ModelRecord, Settings
 
@@ -63,7 +62,7 @@ class FakeTranslator:
             ),
         )
 
-    async def stream(self, call: TranslateCall, attempt: object = None) -> CallStream:
+    async def stream(self, call: TranslateCall, attempt: object = None) -> NoReturn:
         """Nobody asks for one."""
         raise NotImplementedError
 

@@ -240,17 +240,7 @@ class Engine:
         for sequence, watcher in zip(sequences, on_decided or (), strict=bool(on_decided)):
             sequence.on_decided = watcher
         with self._changed:
-            if self._stopping:
-                raise EngineDeadError(self._failure_message())
-            if deadline is not None:
-                self._refuse_what_comes_too_late(sequences, max(0.0, deadline - now))
-            self._waiting.add(sequences)
-            self._submitted_source_tokens += sum(sequence.source_len for sequence in sequences)
-            for sequence in sequences:
-                self._open[sequence.future] = sequence
-                self._deadlines.add(sequence)
-            self._changed.notify(len(sequences))
-            self._interrupt_those_with_room()
+            self._queue(sequences, None if deadline is None else max(0.0, deadline - now))
         return [sequence.future for sequence in sequences]
 
     def cancel(self, futures: Iterable[Future[SequenceResult]]) -> None:
@@ -350,6 +340,20 @@ class Engine:
             self._note_admission(_source_tokens(plan), waiting_since, now)
             self._interrupt_those_with_room()  # somebody else is next now, who may fit elsewhere
         return plan
+
+    def _queue(self, sequences: SequenceOf[Sequence], seconds_left: float | None) -> None:
+        """Accepts sequences or raises what `submit` does; with the lock held."""
+        if self._stopping:
+            raise EngineDeadError(self._failure_message())
+        if seconds_left is not None:
+            self._refuse_what_comes_too_late(sequences, seconds_left)
+        self._waiting.add(sequences)
+        self._submitted_source_tokens += sum(sequence.source_len for sequence in sequences)
+        for sequence in sequences:
+            self._open[sequence.future] = sequence
+            self._deadlines.add(sequence)
+        self._changed.notify(len(sequences))
+        self._interrupt_those_with_room()
 
     def _note_admission(self, num_tokens: int, waiting_since: float | None, now: float) -> None:
         self._admitted_source_tokens += num_tokens
