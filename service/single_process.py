@@ -26,6 +26,7 @@ from service.observability.snapshot import (
 )
 from service.protocol import TranslateCall, TranslateReply
 from service.routing.attempts import Attempt
+from service.routing.call_stream import CallStream
 from service.routing.router import RoutedModel, Router
 from service.settings import ModelRecord, Settings
 
@@ -57,6 +58,10 @@ class InProcessBackend:
     ) -> TranslateReply:
         """The replica's reply; see `service.routing.router.Backend`."""
         return await self._replica.translate(call)
+
+    async def stream(self, call: TranslateCall, attempt: Attempt | None = None) -> CallStream:
+        """The events of the replica; see `service.routing.router.Backend`."""
+        return await CallStream.begun(self._replica.stream(call))
 
 
 class SingleProcess:

@@ -7,7 +7,7 @@ behind Ray Serve is Ray Serve's.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from fastapi import FastAPI
 from prometheus_client import generate_latest
@@ -61,6 +61,10 @@ class FakeTranslator:
                 for translation in ANSWER["translations"]
             ),
         )
+
+    async def stream(self, call: TranslateCall, attempt: object = None) -> NoReturn:
+        """Nobody asks for one."""
+        raise NotImplementedError
 
     @property
     def num_replicas(self) -> int:

@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["BeamSearch", "Candidate", "FinishReason", "Hypothesis", "Survivor", "length_penalty"]
+__all__ = [
+    "BeamSearch",
+    "Candidate",
+    "FinishReason",
+    "Hypothesis",
+    "Survivor",
+    "common_beginning",
+    "length_penalty",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +81,17 @@ def length_penalty(length: int, generation: GenerationConfig) -> float:
     """What the log-probability of so many tokens is divided by: see LengthNormalization."""
     gnmt = generation.length_normalization is LengthNormalization.GNMT
     return float(((5 + length) / 6 if gnmt else length) ** generation.length_penalty)
+
+
+def common_beginning(histories: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """The tokens with which all of some hypotheses begin; there is at least one."""
+    first, *others = histories
+    count = 0
+    for token_id, *of_others in zip(first, *others, strict=False):
+        if any(other != token_id for other in of_others):
+            break
+        count += 1
+    return first[:count]
 
 
 class BeamSearch:
@@ -182,6 +201,19 @@ class BeamSearch:
     def history(self, row: int) -> list[int]:
         """The target tokens of a live hypothesis so far."""
         return _token_ids(self._live[row])
+
+    def decided(self) -> tuple[int, ...]:
+        """The first tokens, behind the prefix, of whatever hypothesis becomes the best: those that
+        all live ones have, and the best of the finished ones."""
+        given = len(self.options.target_prefix)
+        candidates = [
+            tuple(_token_ids(node)[given:])
+            for node, log_prob in zip(self._live, self.live_log_probs, strict=True)
+            if log_prob > float("-inf")
+        ]
+        if self._finished:
+            candidates.append(max(self._finished, key=lambda each: each.score).token_ids)
+        return common_beginning(candidates)
 
     def constrain(
         self,

@@ -16,6 +16,7 @@ def replica_options(settings: Settings) -> dict[str, Any]:
     return {
         "engine": engine_config(settings),
         "max_batch_calls": int(settings.max_ongoing_requests * settings.engine.batch_share),
+        "cache_bytes": settings.segment_cache_mib * 1024 * 1024,
     }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import openai
 import psutil
 import pytest
 
@@ -29,6 +30,39 @@ def test_translates_texts_in_their_order(any_service: ServiceProcess) -> None:
     alone = [any_service.translate(text).json()["translations"][0] for text in texts]
     assert answer["translations"] == alone
     assert [one["text"] == "" for one in alone] == [False, False, True, False]
+
+
+def test_a_stream_comes_in_parts_through_all_processes(any_service: ServiceProcess) -> None:
+    text = "The red house is old. A quiet street. " * 40
+    service = any_service
+    plain = service.translate(text).json()
+    body = {"text": text, "source": "en", "target": "de", "stream": True}
+    joined, num_deltas, result = "", 0, None
+    with service.client.stream("POST", "/v1/translate", json=body) as answer:
+        assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+        assert "content-encoding" not in answer.headers
+        for line in answer.iter_lines():
+            if line.startswith('data: {"index"'):
+                assert result is None
+                joined += json.loads(line.removeprefix("data: "))["text"]
+                num_deltas += 1
+            elif line.startswith("data: "):
+                result = json.loads(line.removeprefix("data: "))
+    assert result is not None
+    assert joined == plain["translations"][0]["text"] == result["translations"][0]["text"]
+    assert num_deltas > 1
+
+
+def test_the_client_of_openai_has_a_text_translated(any_service: ServiceProcess) -> None:
+    service = any_service
+    plain = service.translate("The red house.").json()["translations"][0]["text"]
+    with openai.OpenAI(base_url=f"{service.url}/v1", api_key="none") as client:
+        [name] = [model.id for model in client.models.list()]
+        messages: list[Any] = [{"role": "user", "content": "The red house."}]
+        whole = client.chat.completions.create(model=name, messages=messages)
+        chunks = client.chat.completions.create(model=name, messages=messages, stream=True)
+        joined = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+    assert whole.choices[0].message.content == joined == plain
 
 
 def test_errors_of_the_model_side_cross_the_processes(any_service: ServiceProcess) -> None:
@@ -136,15 +170,21 @@ def _refuses_without_token(port: int) -> bool:
         return False
 
 
-def test_slots_are_free_when_the_client_has_gone(whole_service: ServiceProcess) -> None:
-    _test_slots_are_free(whole_service)
+@pytest.mark.parametrize("stream", [False, True])
+def test_slots_are_free_when_the_client_has_gone(
+    whole_service: ServiceProcess, stream: bool
+) -> None:
+    _test_slots_are_free(whole_service, stream)
 
 
-def test_slots_are_free_in_a_single_process_too(single_service: ServiceProcess) -> None:
-    _test_slots_are_free(single_service)
+@pytest.mark.parametrize("stream", [False, True])
+def test_slots_are_free_in_a_single_process_too(
+    single_service: ServiceProcess, stream: bool
+) -> None:
+    _test_slots_are_free(single_service, stream)
 
 
-def _test_slots_are_free(service: ServiceProcess) -> None:
+def _test_slots_are_free(service: ServiceProcess, stream: bool) -> None:
     before = service.samples()
     # Many seconds of work, if it were done to its end.
     body = json.dumps(
@@ -153,6 +193,7 @@ def _test_slots_are_free(service: ServiceProcess) -> None:
             "source": "en",
             "target": "de",
             "generation": {"beam_size": 8, "max_new_tokens": 60},
+            "stream": stream,
         }
     ).encode()
     head = (
@@ -161,6 +202,9 @@ def _test_slots_are_free(service: ServiceProcess) -> None:
     )
     with socket.create_connection(("127.0.0.1", service.port)) as client:
         client.sendall(head.encode() + body)
+        if stream:
+            client.settimeout(60)
+            assert b"text/event-stream" in client.recv(65_536)
         wait_for(lambda: total(service.samples(), "polyhead_slots_in_use") > 0)
 
     def is_idle() -> bool:

@@ -36,7 +36,7 @@ from model.engine.cuda.lexical import HostConstraints
 from model.engine.cuda.packing import PackedSources, buckets_for_sources, max_blocks, pack
 from model.engine.cuda.search_trace import SearchTrace
 from model.engine.cuda.stream import CudaStream, DeviceStream, Mark
-from model.engine.runner import FinishedSequence, StepOutcome
+from model.engine.runner import DecidedTokens, FinishedSequence, StepOutcome
 from model.engine.scheduler import StepPlan
 from model.engine.sequence import Sequence
 from model.errors import BackendUnavailableError
@@ -60,6 +60,18 @@ class _Admission:
     ended: Mark
 
 
+class _Told(NamedTuple):
+    """What searches have come to after a step, to be read once its mark has been waited for."""
+
+    sequences: tuple[Sequence, ...]
+    trace: Tensor
+    """(R, 2P + 8) rows of all their slots, on the host, as are the two that follow."""
+    counters: Tensor
+    """(R, C + I)"""
+    live_log_probs: Tensor
+    """(R, 1)"""
+
+
 class _GroupStep(NamedTuple):
     group: DecodeGroup
     members: tuple[Sequence, ...]
@@ -74,6 +86,8 @@ class _Step:
     groups: list[_GroupStep]
     admissions: list[_Admission] = field(default_factory=list)
     """Whose first step it is."""
+    told: _Told | None = None
+    """For who asks for what is decided."""
     began: Mark
     ended: Mark
 
@@ -132,6 +146,8 @@ class CudaRunner:
         self._running: dict[Sequence, DecodeGroup] = {}
         self._in_flight: deque[_Step] = deque()
         self._admissions: list[_Admission] = []
+        self._num_told: dict[Sequence, int] = {}
+        """Tokens of which it has been told that they are decided."""
         self._interrupted = threading.Event()
         self._encoders: dict[int, tuple[Tensor, Callable[[], None]]] = {}
         self._capture(beams)
@@ -145,7 +161,7 @@ class CudaRunner:
         if plan.newcomers:
             self._admit(plan.newcomers)
         while self._running and outcome.steps < plan.max_steps:
-            self._queue_step(outcome)
+            self._queue_step(outcome, is_last=outcome.steps + 1 == plan.max_steps)
             if len(self._in_flight) >= _MAX_IN_FLIGHT:
                 self._collect(self._in_flight.popleft(), outcome)
             if outcome.finished or self._interrupted.is_set():
@@ -167,6 +183,7 @@ class CudaRunner:
         """See `Runner`."""
         self._stream.settle()
         self._running.clear()
+        self._num_told.clear()
         self._in_flight.clear()
         self._admissions.clear()
         self._decode_groups.clear()
@@ -204,6 +221,7 @@ class CudaRunner:
 
     def _drop(self, sequence: Sequence) -> None:
         group = self._running.pop(sequence, None)
+        self._num_told.pop(sequence, None)
         if group is not None:
             group.remove(sequence)
 
@@ -282,21 +300,68 @@ class CudaRunner:
             values = self._stream.upload(words)
             self._stream.run(partial(_write_rows, self._memory.allowed, index, values))
 
-    def _queue_step(self, outcome: StepOutcome) -> None:
+    def _queue_step(self, outcome: StepOutcome, *, is_last: bool) -> None:
         began = self._stream.mark()
         groups = [
             _GroupStep(group, *group.queue_step())
             for group in self._decode_groups.values()
             if len(group)
         ]
+        told = self._queue_telling() if is_last else None
         self._in_flight.append(
             _Step(
-                groups=groups, admissions=self._admissions, began=began, ended=self._stream.mark()
+                groups=groups,
+                admissions=self._admissions,
+                told=told,
+                began=began,
+                ended=self._stream.mark(),
             )
         )
         self._admissions = []
         outcome.steps += 1
         outcome.rows += sum(len(step.members) * step.group.num_beams for step in groups)
+
+    def _queue_telling(self) -> _Told | None:
+        """Queues copies of what tells which tokens are decided, for who asks."""
+        sequences = tuple(each for each in self._running if each.reports)
+        if not sequences:
+            return None
+        slots = [slot for each in sequences for slot in each.slots]
+        index = self._stream.upload(np.array(slots, dtype=np.int64))
+        memory = self._memory
+
+        def copied(table: Tensor) -> Tensor:
+            picked = table.new_empty((len(slots), *table.shape[1:]))
+            self._stream.run(partial(_pick, table, index, picked))
+            return self._stream.download(picked)
+
+        return _Told(
+            sequences=sequences,
+            trace=copied(memory.trace),
+            counters=copied(memory.counters.T),
+            live_log_probs=copied(memory.live_log_probs),
+        )
+
+    def _tell(self, told: _Told, outcome: StepOutcome) -> None:
+        trace, counters = SearchTrace(told.trace.numpy()), told.counters.numpy()
+        live = (told.live_log_probs > float("-inf")).numpy()
+        first = 0
+        for sequence in told.sequences:
+            beams = sequence.beam_size
+            position, ended = counters[first, [Counter.POSITION, Counter.ENDED]].tolist()
+            if sequence in self._running and position and not counters[first, Counter.DONE]:
+                token_ids = trace.decided(
+                    first,
+                    position,
+                    ended,
+                    np.flatnonzero(live[first : first + beams]).tolist(),
+                    sequence.generation,
+                    len(sequence.options.target_prefix),
+                )
+                if more := token_ids[self._num_told.get(sequence, 0) :]:
+                    outcome.decided.append(DecidedTokens(sequence, more))
+                    self._num_told[sequence] = len(token_ids)
+            first += beams
 
     def _collect(self, step: _Step, outcome: StepOutcome) -> None:
         """Waits for a step, and for what has finished in it."""
@@ -320,6 +385,8 @@ class CudaRunner:
                     finished.append((members[place], int(ended[place]) - 1))
         if finished:
             self._report(finished, outcome)
+        if step.told is not None:
+            self._tell(step.told, outcome)
 
     def _report(self, finished: list[tuple[Sequence, int]], outcome: StepOutcome) -> None:
         slots = np.array([slot for each, _ in finished for slot in each.slots], dtype=np.int64)
@@ -382,6 +449,10 @@ class CudaRunner:
             )
             self._encoders[bucket] = buffer, graph
         return self._encoders[bucket]
+
+
+def _pick(table: Tensor, rows: Tensor, out: Tensor) -> None:
+    out.copy_(table.index_select(0, rows))
 
 
 def _write(table: Tensor, columns: Tensor, values: Tensor) -> None:

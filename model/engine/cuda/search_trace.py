@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from model.config import GenerationConfig
-from model.decoding.search import FinishReason, Hypothesis, length_penalty
+from model.decoding.search import FinishReason, Hypothesis, common_beginning, length_penalty
 from model.engine.cuda.kernels.slot_memory import ENDED, ENDED_PER_SLOT
 
 __all__ = ["SearchTrace"]
@@ -77,6 +79,39 @@ class SearchTrace:
             )
             for entry in ranked[: generation.num_hypotheses]
         )
+
+    def decided(
+        self,
+        first: int,
+        position: int,
+        num_ended: int,
+        live: Sequence[int],
+        generation: GenerationConfig,
+        num_given: int,
+    ) -> tuple[int, ...]:
+        """See `BeamSearch.decided`.
+
+        Args:
+            first: the search's first row.
+            position: of the tokens that are fed next: the number of those that there are.
+            num_ended: hypotheses that have ended.
+            live: the beams that go on, at least one.
+            generation: how it searches.
+            num_given: tokens of the target prefix.
+        """
+        num_beams = generation.beam_size
+        rows = self._rows[first : first + num_beams]
+        histories = [tuple(self._history(rows, beam, position)) for beam in live]
+        if num_ended:
+            entries = range(ENDED_PER_SLOT * first, ENDED_PER_SLOT * first + num_ended)
+            best = max(
+                entries,
+                key=lambda entry: (
+                    self._log_probs[entry] / length_penalty(self._lengths[entry], generation)
+                ),
+            )
+            histories.append(self._token_ids(first, num_beams, best))
+        return common_beginning(histories)[num_given:]
 
     def _token_ids(self, first: int, num_beams: int, entry: int) -> tuple[int, ...]:
         """Without the end token."""

@@ -7,7 +7,7 @@ import time
 
 from model.config import GenerationConfig, Priority
 from model.decoding.search import FinishReason, Hypothesis
-from model.engine.runner import FinishedSequence, StepOutcome
+from model.engine.runner import DecidedTokens, FinishedSequence, StepOutcome
 from model.engine.scheduler import StepPlan
 from model.engine.sequence import Sequence
 
@@ -92,6 +92,11 @@ class FakeRunner:
             if self._interrupted:
                 self._interrupted = False
                 break
+        outcome.decided = [
+            DecidedTokens(sequence, (9,) * outcome.steps)
+            for sequence in self.running
+            if sequence.reports and outcome.steps
+        ]
         self.outcomes.append(outcome)
         return outcome
 

@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from model.config import EngineConfig, GenerationConfig, Priority
+from model.decoding.phrases import Phrase
+from model.decoding.sequence_options import SequenceOptions
 from model.engine.engine import Engine
 from model.engine.runner import StepOutcome
 from model.engine.scheduler import MAX_STEPS, StepPlan
@@ -763,3 +765,43 @@ def test_a_runner_may_report_a_finish_one_call_late() -> None:
     results = [f.result(timeout=60) for f in engine.submit([source()] * 20, SHORT)]
     assert len(results) == 20
     engine.close()
+
+
+# --- What is decided before the end
+
+
+def test_who_asks_is_told_of_tokens_as_they_are_decided(start: Open) -> None:
+    engine, [runner] = start()
+    told: list[tuple[int, ...]] = []
+    first, second = engine.submit([source(), source()], ENDLESS, on_decided=[told.append, None])
+    runner.step(MAX_STEPS + 1)
+    until(lambda: told)
+    assert set(sum(told, ())) == {9}
+    before = len(told)
+    engine.cancel([first])
+    runner.step(MAX_STEPS + 1)
+    assert len(told) <= before + 1  # a call of the runner may have been about to end
+    runner.ending = True
+    runner.may_step.release(100)
+    assert second.result(timeout=60).hypotheses[0].token_ids
+
+
+def test_what_a_listener_raises_concerns_nobody_else(start: Open) -> None:
+    engine, [runner] = start(gated=False)
+
+    def fail(token_ids: tuple[int, ...]) -> None:
+        raise ValueError(token_ids)
+
+    [future] = engine.submit([source()], ENDLESS, on_decided=[fail])
+    assert future.result(timeout=60).hypotheses
+    assert engine.alive
+    assert runner.outcomes
+
+
+def test_a_source_with_phrases_is_not_told_of() -> None:
+    options = SequenceOptions(phrases=(Phrase(forms=((5,),)),))
+    sequence = make()
+    sequence.on_decided = print
+    assert sequence.reports
+    sequence.options = options
+    assert not sequence.reports

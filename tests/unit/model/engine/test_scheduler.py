@@ -455,3 +455,23 @@ def test_a_random_life_neither_leaks_nor_starves(seed: int) -> None:
         assert not scheduler.running
         scheduler.check_idle()
     assert len(admitted) == len(set(admitted))
+
+
+def test_plans_are_short_while_somebody_wants_to_hear_of_tokens() -> None:
+    desk = Desk()
+    plain, told = make(), make()
+    told.on_decided = print
+    desk.add(plain)
+    steps = []
+    for newcomer in (None, told, None, None):
+        if newcomer is not None:
+            desk.add(newcomer)
+        plan = desk.plan()
+        assert plan is not None
+        steps.append(plan.max_steps)
+        desk.schedulers[0].executed(1, 0.002)
+    desk.schedulers[0].finish(told)
+    plan = desk.plan()
+    assert plan is not None
+    assert steps == [MAX_STEPS, 2, 2, 2]
+    assert plan.max_steps == MAX_STEPS

@@ -40,6 +40,7 @@ def test_every_route_is_documented(document: dict[str, Any]) -> None:
     assert routes == {
         "/v1/translate": ["post"],
         "/v1/attention": ["post"],
+        "/v1/chat/completions": ["post"],
         "/v1/models": ["get", "post"],
         "/v1/models/{id}": ["get", "delete"],
         "/v1/models/{id}/reload": ["post"],
@@ -81,7 +82,12 @@ def _references(value: Any) -> set[str]:
 def test_the_headers_are_documented(document: dict[str, Any], path: str) -> None:
     parameters = document["paths"][path]["post"]["parameters"]
     names = [parameter["name"] for parameter in parameters]
-    assert names == ["x-request-timeout-seconds", "x-request-priority", "X-Request-Id"]
+    assert names == [
+        "x-request-timeout-seconds",
+        "x-request-priority",
+        "Cache-Control",
+        "X-Request-Id",
+    ]
 
 
 def test_errors_are_documented_in_the_form_they_have(document: dict[str, Any]) -> None:
