@@ -121,7 +121,8 @@ class _Paragraph:
                 self._pieces.append([node])
                 run = []
             else:
-                run.append(node)
+                # Nothing but the break may stand between two words.
+                run += [Text(" ", _last_style(run)), node] if is_break else [node]
         self._add(run)
         self.units = [piece for piece in self._pieces if isinstance(piece, InlineUnit)]
 
@@ -188,6 +189,10 @@ def _ends(run: Sequence[Node]) -> bool:
     """Whether a sentence ends before a line break: one that a person has wrapped ends none."""
     last = run[-1] if run else None
     return not isinstance(last, Text) or has_end(last.text)
+
+
+def _last_style(run: Sequence[Node]) -> Style:
+    return next((node.style for node in reversed(run) if isinstance(node, Text)), ())
 
 
 def _collapsed(text: str | None) -> str:

@@ -6,13 +6,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from service.documents.inline import InlineUnit, Node, Text, says_words
+from service.documents.inline import InlineUnit, Node, Style, Text, says_words
 from service.documents.xml_files import Element
 
-__all__ = ["BREAK", "Item", "Segment", "segments"]
-
-BREAK = "break"
-"""Between two items: a forced line break, at which a sentence ends unless it goes on."""
+__all__ = ["Item", "Segment", "segments"]
 
 _ENDS_SENTENCE = re.compile(r"[.!?:;\u2026\u3002\uff01\uff1f][\s\"'\u201d\u2019\u00bb)\]]*$")
 
@@ -61,7 +58,8 @@ def segments(items: Iterable[Item], build: Callable[[Node], list[Element]]) -> I
     for place, item in enumerate(found):
         ends = item.node is None or (item.is_break and not _goes_on(found, place))
         if not ends:
-            run.append(item)
+            # Nothing but the break may stand between two words.
+            run += [Item([], Text(" ", _style(run))), item] if item.is_break else [item]
             continue
         yield from _segment(run, build)
         run = []
@@ -71,6 +69,11 @@ def segments(items: Iterable[Item], build: Callable[[Node], list[Element]]) -> I
 def _segment(run: list[Item], build: Callable[[Node], list[Element]]) -> Iterator[Segment]:
     if says_words(item.node for item in run if item.node is not None):
         yield Segment(run, build)
+
+
+def _style(run: Sequence[Item]) -> Style:
+    last = run[-1].node if run else None
+    return last.style if isinstance(last, Text) else ""
 
 
 def _goes_on(items: Sequence[Item], place: int) -> bool:

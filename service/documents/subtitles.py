@@ -252,9 +252,17 @@ def _goes_on(part: _Part, following: _Part) -> bool:
     before, behind = _plain(part.nodes).strip(), _plain(following.nodes).strip()
     if not before or not behind or following.dash or _ENDS.search(before):
         return False
+    if _voice(part) != _voice(following):
+        return False
     first = next(filter(str.isalnum, behind), "")
     is_capital = first.isupper() and not before.isupper()
     return not is_capital or before.endswith(",") or re.match(r"I\b", behind) is not None
+
+
+def _voice(part: _Part) -> str:
+    """The tag that says who speaks, if there is one."""
+    tags = (tag for node in part.nodes if isinstance(node, Text) for tag in node.style)
+    return next((tag for tag in tags if _name(tag) == "v"), "")
 
 
 def _sentences(parts: list[_Part], language: str) -> Iterator[_Sentence]:
