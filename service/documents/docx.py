@@ -7,6 +7,7 @@ for links and the entries of a table of contents.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -35,6 +36,7 @@ _CHOICES = {"comboBox", "date", "dropDownList", "checkbox", "picture"}
 """Content controls whose text is chosen, not written."""
 _TEXT_OF = {"noBreakHyphen": "\u2011"}
 _TRANSPARENT_FIELDS = ("TOC", "HYPERLINK")
+_RANGE = re.compile("(.*)(?:Start|End)")
 _PRESERVED = "{http://www.w3.org/XML/1998/namespace}space"
 _NOT_SEEN = {"lang", "noProof"}
 """Properties of a run that change nothing that people see."""
@@ -127,7 +129,7 @@ class _Story:
             elif name.endswith("Pr"):
                 continue
             else:
-                yield Item([element], Point([element]))
+                yield Item([element], Point([element], _range(element)))
 
     def _run(self, run: Element) -> Item:
         content = next((each for each in run if _name(each) != "rPr"), None)
@@ -196,6 +198,12 @@ class _Story:
         text.text = node.text
         text.set(_PRESERVED, "preserve")
         return run
+
+
+def _range(element: Element) -> str:
+    """The range that an element begins or ends: of a bookmark, of a comment."""
+    kind = _RANGE.fullmatch(_name(element))
+    return f"{kind[1]} {_attribute(element, 'id')}" if kind else ""
 
 
 def _content(container: Element) -> Element:

@@ -8,8 +8,8 @@ have, or is a group, and `<x id="3"/>` is a point. The translator moves them wit
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 from xml.sax.saxutils import escape
 
@@ -40,6 +40,8 @@ class Point:
     """What stands between words and is kept."""
 
     content: Any
+    mark: str = ""
+    """What it begins or ends with another point of the same mark: the order of both is kept."""
 
 
 @dataclass(slots=True)
@@ -120,7 +122,9 @@ class InlineUnit:
             )
         missing = {number for number, part in enumerate(self._parts) if isinstance(part, Point)}
         nodes = self._children(root, self._style, missing)
-        return [*nodes, *(self._parts[number] for number in sorted(missing))]
+        nodes += (self._parts[number] for number in sorted(missing))
+        _put_in_order(nodes, [part for part in self._parts if isinstance(part, Point)])
+        return nodes
 
     def _children(self, element: Any, style: Style, missing: set[int]) -> list[Node]:
         nodes: list[Node] = [Text(element.text or "", style)]
@@ -129,7 +133,7 @@ class InlineUnit:
             part = self._parts[number] if 0 <= number < len(self._parts) else None
             if isinstance(part, Point):
                 if number in missing:
-                    nodes.append(part)
+                    nodes.append(replace(part))
                 missing.discard(number)
             elif isinstance(part, Text):
                 nodes += self._children(child, part.style, missing)
@@ -140,6 +144,23 @@ class InlineUnit:
                 nodes += self._children(child, style, missing)
             nodes.append(Text(child.tail or "", style))
         return nodes
+
+
+def _put_in_order(nodes: Sequence[Node], points: Sequence[Point]) -> None:
+    """Has points of one mark in the order that they had in the source."""
+    for mark in {point.mark for point in points} - {""}:
+        contents = [point.content for point in points if point.mark == mark]
+        places = [point for point in _points(nodes) if point.mark == mark]
+        for place, content in zip(places, contents, strict=False):
+            place.content = content
+
+
+def _points(nodes: Iterable[Node]) -> Iterator[Point]:
+    for node in nodes:
+        if isinstance(node, Point):
+            yield node
+        elif isinstance(node, Group):
+            yield from _points(node.children)
 
 
 def _merged(nodes: Iterable[Node]) -> list[Node]:

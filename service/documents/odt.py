@@ -29,6 +29,8 @@ _DC = "http://purl.org/dc/elements/1.1/"
 _KEPT = {f"{{{_OFFICE}}}annotation", f"{{{_TEXT}}}tracked-changes", f"{{{_TEXT}}}ruby-text"}
 """Elements in which nothing is translated."""
 _DROPPED = {f"{{{_TEXT}}}soft-page-break"}
+_RANGE = re.compile("(.*)-(?:start|end)")
+_RANGE_NAMES = ((_TEXT, "change-id"), (_TEXT, "name"), (_OFFICE, "name"))
 _NOT_SEEN = ("rsid", "paragraph-rsid", "language", "country", "script", "rfc-language-tag")
 """Attributes of a style that change nothing that people see, by the ends of their names."""
 _MEDIA_TYPE = "opendocument.text"
@@ -141,7 +143,7 @@ class _Paragraph:
             elif name == "a":
                 yield Group(child, list(self._nodes(child, ())))
             elif child.tag not in _DROPPED:
-                yield Point(child)
+                yield Point(child, _range(child))
             yield Text(_collapsed(child.tail), style)
 
     def _style(self, spans: tuple[Element, ...]) -> Style:
@@ -189,6 +191,15 @@ def _ends(run: Sequence[Node]) -> bool:
     """Whether a sentence ends before a line break: one that a person has wrapped ends none."""
     last = run[-1] if run else None
     return not isinstance(last, Text) or has_end(last.text)
+
+
+def _range(element: Element) -> str:
+    """The range that an element begins or ends: of a change, of a bookmark, of a comment."""
+    kind = _RANGE.fullmatch(local_name(element))
+    if kind is None:
+        return ""
+    told = (element.get(f"{{{space}}}{name}") for space, name in _RANGE_NAMES)
+    return f"{kind[1]} {next(filter(None, told), '')}"
 
 
 def _last_style(run: Sequence[Node]) -> Style:

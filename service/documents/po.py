@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from babel.messages.plurals import get_plural
 
@@ -40,6 +41,14 @@ _PERCENT = re.compile(
 )
 _BRACES = re.compile(r"\{[^{}]*\}")
 _WIDTH = 79
+
+
+class _Style(NamedTuple):
+    """How lines are written."""
+
+    line_break: str
+    wraps: bool
+    """Whether long strings have several."""
 
 
 @dataclass(slots=True)
@@ -78,17 +87,20 @@ def read(data: bytes, options: DocumentOptions) -> Document:
     header = next((each for each in messages if each.is_header), None)
     forms, said = _header(header, options.target)
     wanted = [each for each in messages if _is_wanted(each, text, options)]
-    wraps = not any(len(line) > _WIDTH + 2 for line in text.splitlines() if line[:1] in '"m')
+    style = _Style(
+        "\r\n" if "\r\n" in text else "\n",
+        wraps=not any(len(line) > _WIDTH + 2 for line in text.splitlines() if line[:1] in '"m'),
+    )
 
     def write(translations: Sequence[str]) -> bytes:
         remaining = iter(translations)
         edits: list[tuple[int, int, str]] = []
         if header is not None and (place := header.fields.get("msgstr")) is not None:
-            edits.append((place.begin, place.end, _spelled("msgstr", said, text, wraps=False)))
+            edits.append((place.begin, place.end, _spelled("msgstr", said, style._replace(wraps=False))))
         for message in wanted:
             sources = _sources(message)
             strings = [_filled(source, next(remaining)) for source in sources]
-            edits += _edits(message, text, sources, strings, forms, wraps)
+            edits += _edits(message, text, sources, strings, forms, style)
         return catalog.encoded(edited(text, sorted(edits)))
 
     units = [with_markup(trimmed(source)[1]) for each in wanted for source in _sources(each)]
@@ -206,7 +218,7 @@ def _edits(
     sources: Sequence[str],
     strings: Sequence[str],
     forms: int,
-    wraps: bool,
+    style: _Style,
 ) -> Iterator[tuple[int, int, str]]:
     """What of the catalog is written anew for a message."""
     flags = _flags(message, text)
@@ -218,14 +230,13 @@ def _edits(
     names = [f"msgstr[{number}]" for number in range(len(strings))]
     names = names if len(sources) > 1 else ["msgstr"]
     written = "".join(
-        _spelled(name, string, text, wraps=wraps)
+        _spelled(name, string, style)
         for name, string in zip(names, strings, strict=True)
     )
     yield min(each.begin for each in targets), max(each.end for each in targets), written
     kept = [flag for flag in flags if flag != "fuzzy"]
     kept = ["fuzzy", *kept] if is_fuzzy else kept
-    line_break = _line_break(text)
-    line = f"#, {', '.join(kept)}{line_break}" if kept else ""
+    line = f"#, {', '.join(kept)}{style.line_break}" if kept else ""
     if message.flags is not None and kept != flags:
         yield *message.flags, line
     elif message.flags is None and kept:
@@ -244,22 +255,17 @@ def _has_placeholders(flags: Sequence[str], source: str, translation: str) -> bo
     return Counter(pattern.findall(source)) == Counter(pattern.findall(translation))
 
 
-def _line_break(text: str) -> str:
-    return "\r\n" if "\r\n" in text else "\n"
-
-
-def _spelled(keyword: str, string: str, text: str, *, wraps: bool) -> str:
+def _spelled(keyword: str, string: str, style: _Style) -> str:
     """A keyword with its string, in as many lines as it needs."""
     lines = [
         "".join(_SPELLED.get(character, character) for character in line)
         for line in string.splitlines(keepends=True)
     ] or [""]
-    if wraps:
+    if style.wraps:
         lines = [part for line in lines for part in _wrapped(line)]
-    if len(lines) > 1 or (wraps and len(keyword) + len(lines[0]) + 3 > _WIDTH):
+    if len(lines) > 1 or (style.wraps and len(keyword) + len(lines[0]) + 3 > _WIDTH):
         lines = ["", *lines]
-    line_break = _line_break(text)
-    return f"{keyword} " + "".join(f'"{line}"{line_break}' for line in lines)
+    return f"{keyword} " + "".join(f'"{line}"{style.line_break}' for line in lines)
 
 
 def _wrapped(line: str) -> Iterator[str]:

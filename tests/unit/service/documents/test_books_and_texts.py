@@ -69,6 +69,12 @@ def test_spans_that_look_alike_are_one() -> None:
     )
 
 
+def test_what_begins_a_range_comes_before_what_ends_it() -> None:
+    begin, end = '<text:change-start text:change-id="c"/>', '<text:change-end text:change-id="c"/>'
+    found = body(f"<text:p>The train{begin} is {end}late.</text:p>")
+    assert 0 < found.index(begin) < found.index(end)
+
+
 def test_what_is_within_paragraphs_stays() -> None:
     text = (
         '<text:p text:style-name="P1">The<text:s text:c="2"/>old <text:a xlink:href="x">red</text:a>'
