@@ -97,9 +97,9 @@ class InlineUnit:
     def _tagged(self, node: Text, style: Style) -> str:
         before, core, behind = trimmed(node.text)
         if node.style == style or not core:
-            return escape(node.text)
+            return escape(xml_characters(node.text))
         self._parts.append(node)
-        return f'{before}<g id="{len(self._parts) - 1}">{escape(core)}</g>{behind}'
+        return f'{before}<g id="{len(self._parts) - 1}">{escape(xml_characters(core))}</g>{behind}'
 
     def nodes(self, translation: str) -> list[Node]:
         """The translation as nodes. Points that it lacks come last.

@@ -34,6 +34,7 @@ _RANGE_NAMES = ((_TEXT, "change-id"), (_TEXT, "name"), (_OFFICE, "name"))
 _NOT_SEEN = ("rsid", "paragraph-rsid", "language", "country", "script", "rfc-language-tag")
 """Attributes of a style that change nothing that people see, by the ends of their names."""
 _MEDIA_TYPE = "opendocument.text"
+_MANIFEST = "META-INF/manifest.xml"
 _WHITE_SPACE = re.compile(r"[ \t\r\n]+")
 
 
@@ -42,6 +43,8 @@ def read(data: bytes, options: DocumentOptions) -> Document:
     archive = DocumentArchive(data, options.limits)
     if "mimetype" not in archive or _MEDIA_TYPE not in archive.read("mimetype").decode("ascii"):
         raise DamagedDocumentError("the document must be an OpenDocument text, but is not")
+    if _MANIFEST in archive and b"encryption-data" in archive.read(_MANIFEST):
+        raise DamagedDocumentError("the document must not be encrypted, but is")
     names = [name for name in ("content.xml", "styles.xml") if name in archive or name[0] == "c"]
     files = {name: XmlFile(archive.read(name), options.limits, name) for name in names}
     if "meta.xml" in archive and options.target:

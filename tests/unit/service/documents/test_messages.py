@@ -127,7 +127,8 @@ XLIFF = """<?xml version='1.0' encoding='UTF-8'?>
   <trans-unit id="4"><source>a <bpt id="1">&lt;b></bpt>bold<ept id="1">&lt;/b></ept> word</source>
    <target state="new">a bold word</target></trans-unit>
   <trans-unit id="5"><source>One. Two.</source>
-   <seg-source><mrk mtype="seg" mid="1">One.</mrk> <mrk mtype="seg" mid="2">Two.</mrk></seg-source></trans-unit>
+   <seg-source><mrk mtype="seg" mid="1">One.</mrk> <mrk mtype="seg" mid="2">Two.</mrk></seg-source>
+  </trans-unit>
  </body></file>
 </xliff>"""
 
@@ -143,11 +144,13 @@ def test_xliff_1() -> None:
     assert "<target>ein Wort</target>" in found
     assert "<source>Name here</source></trans-unit>" in found
     assert (
-        '<target state="translated">word <bpt id="1">&lt;b&gt;</bpt>bold<ept id="1">&lt;/b&gt;</ept> a'
+        '<target state="translated">word <bpt id="1">&lt;b&gt;</bpt>bold'
+        '<ept id="1">&lt;/b&gt;</ept> a'
         "</target>"
     ) in found
     assert (
-        '<target state="translated"><mrk mtype="seg" mid="1">One.</mrk> <mrk mtype="seg" mid="2">Two.'
+        '<target state="translated"><mrk mtype="seg" mid="1">One.</mrk> '
+        '<mrk mtype="seg" mid="2">Two.'
         "</mrk></target>"
     ) in found
     everything = DocumentOptions(target="de", retranslate=True)
@@ -156,8 +159,10 @@ def test_xliff_1() -> None:
     )
 
 
-XLIFF_2 = """<xliff xmlns="urn:oasis:names:tc:xliff:document:2.0" version="2.0" srcLang="en" trgLang="xx">
- <file id="f"><unit id="1"><segment><source>The <pc id="1">red</pc> house<ph id="2"/></source></segment>
+XLIFF_2 = """<xliff xmlns="urn:oasis:names:tc:xliff:document:2.0" version="2.0"
+ srcLang="en" trgLang="xx">
+ <file id="f"><unit id="1">
+  <segment><source>The <pc id="1">red</pc> house<ph id="2"/></source></segment>
   <ignorable><source> </source></ignorable></unit>
  <unit id="2" translate="no"><segment><source>Name</source></segment></unit></file></xliff>"""
 
