@@ -142,10 +142,8 @@ def translate_file(
             )
             return [translation.text for translation in translations]
 
-        with tqdm(
-            total=document.num_characters, file=progress, unit=" characters",
-            disable=not progress.isatty(), dynamic_ncols=True,
-        ) as bar:  # fmt: skip
+        size, hidden = document.num_characters, not progress.isatty()
+        with tqdm(total=size, file=progress, unit=" characters", disable=hidden) as bar:
             written = translated(document, translate, bar.update)
     _write(place, written)
     return place
