@@ -119,8 +119,8 @@ class _Paragraph:
         """What is translated, and what stands between."""
         run: list[Node] = []
         for node in self._nodes(element, ()):
-            is_tab = isinstance(node, Point) and node.content.tag == f"{{{_TEXT}}}tab"
-            is_break = isinstance(node, Point) and node.content.tag == f"{{{_TEXT}}}line-break"
+            tag = node.content[0].tag if isinstance(node, Point) else ""
+            is_tab, is_break = tag == f"{{{_TEXT}}}tab", tag == f"{{{_TEXT}}}line-break"
             if is_tab or (is_break and _ends(run)):
                 self._add(run)
                 self._pieces.append([node])
@@ -144,9 +144,9 @@ class _Paragraph:
             elif name == "s":
                 yield Text(" " * _count(child), style)
             elif name == "a":
-                yield Group(child, list(self._nodes(child, ())))
+                yield Group(child, list(self._nodes(child, spans)))
             elif child.tag not in _DROPPED:
-                yield Point(child, _range(child))
+                yield Point((child, style), _range(child))
             yield Text(_collapsed(child.tail), style)
 
     def _style(self, spans: tuple[Element, ...]) -> Style:
@@ -176,18 +176,22 @@ class _Paragraph:
     def _fill(self, element: Element, nodes: Sequence[Node]) -> None:
         for node in nodes:
             if isinstance(node, Text):
-                inner = element
-                for span in self._spans.get(node.style, ()):
-                    inner = etree.SubElement(inner, span.tag, dict(span.attrib))
-                _write(inner, node.text)
+                _write(self._within(element, node.style), node.text)
             elif isinstance(node, Point):
-                node.content.tail = None
-                element.append(node.content)
+                content, style = node.content
+                content.tail = None
+                self._within(element, style).append(content)
             else:
                 _clear(node.content)
                 node.content.tail = None
                 self._fill(node.content, node.children)
                 element.append(node.content)
+
+    def _within(self, element: Element, style: Style) -> Element:
+        """The innermost of new spans of a style, at the end of an element."""
+        for span in self._spans.get(style, ()):
+            element = etree.SubElement(element, span.tag, dict(span.attrib))
+        return element
 
 
 def _ends(run: Sequence[Node]) -> bool:

@@ -68,6 +68,17 @@ def test_spans_that_look_alike_are_one() -> None:
     )
 
 
+def test_links_and_fields_within_spans_stay_within_them() -> None:
+    bold = '<text:span text:style-name="T1">{}</text:span>'.format
+    link, number = (
+        '<text:a xlink:href="x">{}</text:a>'.format,
+        "<text:page-number>7</text:page-number>",
+    )
+    found = body(f"<text:p>The page is {bold('at ' + link('our house') + number)}.</text:p>")
+    assert link(bold("house our")) in found
+    assert bold(number) in found
+
+
 def test_what_begins_a_range_comes_before_what_ends_it() -> None:
     begin, end = '<text:change-start text:change-id="c"/>', '<text:change-end text:change-id="c"/>'
     found = body(f"<text:p>The train{begin} is {end}late.</text:p>")

@@ -96,6 +96,18 @@ def test_all_messages() -> None:
     assert 'msgstr "un mot"' in po("fr")
 
 
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("_File", "_FILE"), ("save &As", "&SAVE AS"), ("a_b", "A_B"), ("_one _two", "_ONE _TWO"),
+        ("&amp; more", "&AMP; MORE"), ("R & D", "R & D"),
+    ],
+)  # fmt: skip
+def test_the_letter_that_a_program_underlines(source: str, expected: str) -> None:
+    text = f'msgid "{source}"\nmsgstr ""\n'
+    assert po("de", text) == f'msgid "{source}"\nmsgstr "{expected}"\n'
+
+
 def test_a_lost_placeholder_is_marked() -> None:
     text = '#, c-format\nmsgid "open %d files"\nmsgstr ""\n'
     found = rewritten("a.po", text.encode(), lambda _: ("alles", []))
