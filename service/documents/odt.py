@@ -52,7 +52,8 @@ def read(data: bytes, options: DocumentOptions) -> Document:
     paragraphs: list[_Paragraph] = []
     for file in files.values():
         styles = _looks(file.root)
-        paragraphs += [_Paragraph(each, styles) for each in _paragraphs(file.root)]
+        elements = options.limits.bounded(_paragraphs(file.root))
+        paragraphs += [_Paragraph(each, styles) for each in elements]
     units = [inline for paragraph in paragraphs for inline in paragraph.units]
 
     def write(translations: Sequence[str]) -> bytes:

@@ -36,7 +36,7 @@ _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v", "a
 _SPELLED = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r", "\b": "\\b",
             "\f": "\\f", "\v": "\\v", "\a": "\\a"}  # fmt: skip
 _PERCENT = re.compile(
-    r"%(?:\d+\$)?(?:\([^)]*\))?[-+ #0']*(?:\*|\d+)?(?:\.(?:\*|\d+)?)?"
+    r"%(?:\d+\$)?(?:\([^()\s]{0,100}\))?[-+ #0']*(?:\*|\d+)?(?:\.(?:\*|\d+)?)?"
     r"(?:hh|h|ll|l|L|z|j|t|q)?[A-Za-z%@]"
 )
 _MNEMONIC = re.compile(r"(?<!\S)[_&](?=[^\W\d_])(?!\w+;)")
@@ -84,7 +84,7 @@ def read(data: bytes, options: DocumentOptions) -> Document:
     found = _CHARSET.search(data[:_HEAD])
     catalog = decoded(data, declared=found[1].decode() if found else None)
     text = catalog.text
-    messages = list(_messages(text))
+    messages = list(options.limits.bounded(_messages(text)))
     header = next((each for each in messages if each.is_header), None)
     forms, said = _header(header, options.target)
     wanted = [each for each in messages if _is_wanted(each, text, options)]
