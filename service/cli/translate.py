@@ -8,7 +8,8 @@ import io
 import json
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TextIO
 
@@ -37,14 +38,20 @@ from service.cli.text_options import (
 
 if TYPE_CHECKING:
     from model.config import EngineConfig, GenerationConfig
-    from model.translation import Translation
+    from model.translation import Progress, Translation
     from model.translator import Translator
 
-__all__ = ["print_stream", "print_translations", "read_document", "read_lines", "translate"]
+__all__ = ["print_translations", "read_document", "read_lines", "translate"]
 
 _LINES_IN_FLIGHT = 1024
 """Many more than slots, since finished lines wait for a long one before them: with 256 a third of
 the slots was in use, with 1,024 three quarters."""
+_AlignmentsOption = Annotated[
+    bool, typer.Option("--alignments", help="Below each translation, its words with the text's.")
+]
+_StreamOption = Annotated[
+    bool, typer.Option("--stream", help="Write each part of a translation once it is decided.")
+]
 _NO_LINE_BREAKS = str.maketrans("\r\n", "  ")
 
 
@@ -61,13 +68,8 @@ def translate(
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object per line, with scores and token counts.")
     ] = False,
-    alignments: Annotated[
-        bool,
-        typer.Option("--alignments", help="Below each translation, its words with the text's."),
-    ] = False,
-    stream: Annotated[
-        bool, typer.Option("--stream", help="Write each part of a translation once it is decided.")
-    ] = False,
+    alignments: _AlignmentsOption = False,
+    stream: _StreamOption = False,
     glossary: GlossaryOption = None,
     keep: KeepOption = None,
     ban: BanOption = None,
@@ -95,26 +97,11 @@ def translate(
     options = text_options(glossary, keep, ban, prefix, text_format, attributes)
     if prefix and text is None:
         raise InvalidRequestError("`--prefix` must come with a text, but lines are read")
-    if stream and (as_json or alignments):
-        raise InvalidRequestError("`--stream` must come without `--json` and `--alignments`")
     directory, engine, generation = resolve(model, device, dtype, beam_size)
     if text is None and options.format != "text":
         text = read_document(sys.stdin.buffer, hint=sys.stderr)
-    texts = [text] if text is not None else read_lines(sys.stdin.buffer, hint=sys.stderr)
-    if stream:
-        print_stream(
-            texts,
-            directory,
-            engine=engine,
-            source=source,
-            target=target,
-            generation=generation,
-            options=options,
-            one_line_each=text is None,
-        )
-        return
     print_translations(
-        texts,
+        [text] if text is not None else read_lines(sys.stdin.buffer, hint=sys.stderr),
         directory,
         engine=engine,
         source=source,
@@ -122,6 +109,7 @@ def translate(
         generation=generation,
         as_json=as_json,
         alignments=alignments,
+        stream=stream,
         options=options,
         # Someone at a terminal waits for each answer before writing the next line.
         one_by_one=text is not None or sys.stdin.isatty(),
@@ -164,47 +152,6 @@ def read_lines(stream: BinaryIO, *, hint: TextIO) -> Iterator[str]:
         yield text.removesuffix("\n").removesuffix("\r")
 
 
-def print_stream(
-    texts: Iterable[str],
-    directory: Path,
-    *,
-    engine: EngineConfig,
-    source: str | None = None,
-    target: str | None = None,
-    generation: GenerationConfig | None = None,
-    options: TextOptions = NO_TEXT_OPTIONS,
-    one_line_each: bool = False,
-    output: TextIO | None = None,
-) -> None:
-    """Translates `texts` one after the other, and writes each part as soon as it is decided.
-
-    Args:
-        source, target, generation, options, one_line_each, output: as in `print_translations`.
-    """
-    from model.translator import Translator
-
-    output = output or _utf8_stdout()
-
-    async def write(translator: Translator, text: str) -> None:
-        last = ""
-        async for progress in translator.stream_async(
-            [text], source=source, target=target, generation=generation, text_options=options
-        ):
-            for delta in progress.deltas:
-                last = delta.text.translate(_NO_LINE_BREAKS) if one_line_each else delta.text
-                print(last, file=output, end="", flush=True)
-        if not last.endswith("\n"):
-            print(file=output, flush=True)
-
-    async def write_all(translator: Translator) -> None:
-        for text in texts:
-            await write(translator, text)
-
-    with Translator.load(directory, engine) as translator:
-        _settle(translator, sys.stderr)
-        asyncio.run(write_all(translator))
-
-
 def print_translations(
     texts: Iterable[str],
     directory: Path,
@@ -215,6 +162,7 @@ def print_translations(
     generation: GenerationConfig | None = None,
     as_json: bool = False,
     alignments: bool = False,
+    stream: bool = False,
     options: TextOptions = NO_TEXT_OPTIONS,
     one_by_one: bool = False,
     one_line_each: bool = False,
@@ -226,6 +174,7 @@ def print_translations(
     Args:
         source, target: languages, where the model has several.
         alignments: below each translation, its words with those of the text.
+        stream: write each part of a translation once it is decided, one text after the other.
         options: what is kept, which terms are used, how the translation begins.
         one_by_one: answer each text before the next one is read.
         one_line_each: replace line breaks within a translation by spaces.
@@ -238,8 +187,17 @@ def print_translations(
 
     output = output or _utf8_stdout()
     progress = progress or sys.stderr
+    if stream and (as_json or alignments):
+        raise InvalidRequestError("`--stream` must come without `--json` and `--alignments`")
     with Translator.load(directory, engine) as translator:
         _settle(translator, progress)
+        if stream:
+            ask = partial(
+                translator.stream_async, source=source, target=target, generation=generation,
+                text_options=options,
+            )  # fmt: skip
+            asyncio.run(_print_stream(texts, ask, output, one_line_each=one_line_each))
+            return
         in_flight: deque[str] = deque()
         translations = translator.translate_stream(
             _noted(texts, in_flight),
@@ -253,17 +211,44 @@ def print_translations(
         hidden = one_by_one or not progress.isatty()
         with tqdm(file=progress, unit=" lines", disable=hidden, dynamic_ncols=True) as bar:
             for translation in translations:
-                text = in_flight.popleft()
-                line = _as_json(translation) if as_json else translation.text
-                if one_line_each:
-                    # A vocabulary with single bytes contains line breaks.
-                    line = line.translate(_NO_LINE_BREAKS)
-                if alignments and not as_json:
-                    line += _readable(text, translation)
-                # A document that ends with a line break has its own.
-                is_whole = not one_line_each and not alignments and line.endswith("\n")
-                print(line, file=output, end="" if is_whole else "\n", flush=True)
+                line = _line(
+                    in_flight.popleft(), translation, as_json=as_json, alignments=alignments,
+                    one_line_each=one_line_each,
+                )  # fmt: skip
+                print(line, file=output, end="", flush=True)
                 bar.update()
+
+
+def _line(
+    text: str, translation: Translation, *, as_json: bool, alignments: bool, one_line_each: bool
+) -> str:
+    """What is written of a text's translation, with the end of its line."""
+    line = _as_json(translation) if as_json else translation.text
+    if one_line_each:
+        # A vocabulary with single bytes contains line breaks.
+        line = line.translate(_NO_LINE_BREAKS)
+    if alignments and not as_json:
+        line += _readable(text, translation)
+    # A document that ends with a line break has its own.
+    is_whole = not one_line_each and not alignments and line.endswith("\n")
+    return line if is_whole else f"{line}\n"
+
+
+async def _print_stream(
+    texts: Iterable[str],
+    ask: Callable[[list[str]], AsyncGenerator[Progress]],
+    output: TextIO,
+    *,
+    one_line_each: bool,
+) -> None:
+    for text in texts:
+        last = ""
+        async for progress in ask([text]):
+            for delta in progress.deltas:
+                last = delta.text.translate(_NO_LINE_BREAKS) if one_line_each else delta.text
+                print(last, file=output, end="", flush=True)
+        if not last.endswith("\n"):
+            print(file=output, flush=True)
 
 
 def _settle(translator: Translator, progress: TextIO) -> None:
