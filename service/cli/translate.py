@@ -185,28 +185,23 @@ def print_translations(
 
     from model.translator import Translator
 
-    output = output or _utf8_stdout()
-    progress = progress or sys.stderr
+    output, progress = output or _utf8_stdout(), progress or sys.stderr
     if stream and (as_json or alignments):
         raise InvalidRequestError("`--stream` must come without `--json` and `--alignments`")
+    asked: dict[str, Any] = {"source": source, "target": target, "generation": generation}
     with Translator.load(directory, engine) as translator:
         _settle(translator, progress)
         if stream:
-            ask = partial(
-                translator.stream_async, source=source, target=target, generation=generation,
-                text_options=options,
-            )  # fmt: skip
+            ask = partial(translator.stream_async, text_options=options, **asked)
             asyncio.run(_print_stream(texts, ask, output, one_line_each=one_line_each))
             return
         in_flight: deque[str] = deque()
         translations = translator.translate_stream(
             _noted(texts, in_flight),
-            source=source,
-            target=target,
-            generation=generation,
             window=1 if one_by_one else _LINES_IN_FLIGHT,
             return_alignments=alignments,
             text_options=options,
+            **asked,
         )
         hidden = one_by_one or not progress.isatty()
         with tqdm(file=progress, unit=" lines", disable=hidden, dynamic_ncols=True) as bar:
