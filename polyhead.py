@@ -28,7 +28,13 @@ from model.errors import (
 )
 from model.text.word_links import WordLink
 from model.text_options import GlossaryEntry, KeptSpan, TextFormat, TextOptions
-from model.translation import FinishReason, Translation, TranslationHypothesis
+from model.translation import (
+    FinishReason,
+    Progress,
+    TextDelta,
+    Translation,
+    TranslationHypothesis,
+)
 from model.translator import Translator
 
 __all__ = [
@@ -47,9 +53,11 @@ __all__ = [
     "KeptSpan",
     "PolyheadError",
     "Priority",
+    "Progress",
     "QueueFullError",
     "RequestCancelledError",
     "RequestFailedError",
+    "TextDelta",
     "TextFormat",
     "TextOptions",
     "TooLongForDeadlineError",

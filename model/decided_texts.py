@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 
@@ -129,22 +129,22 @@ class TextWriter:
         """Whether all segments have results."""
         return all(future.done() for future in self._futures)
 
-    def more(self) -> str:
-        """What has been decided since the last call."""
-        more: list[str] = []
+    def more(self) -> Iterator[str]:
+        """What has been decided since the last call, segment by segment; may be empty."""
         while self._number < len(self._futures) and self._futures[self._number].done():
             result = self._futures[self._number].result()
             whole = self._before() + self._postprocessor.segment(self._text, self._number, result)
-            more.append(self._behind_begun(whole))
+            more = self._behind_begun(whole)
             self._number += 1
             self._begun = ""
+            yield self._shown(more)
         if self._number < len(self._futures):
             token_ids = self._token_ids[self._number]
             begun = self._before()
             begun += self._postprocessor.begun(self._text, self._number, token_ids)
-            more.append(self._behind_begun(begun))
+            more = self._behind_begun(begun)
             self._begun = begun
-        return self._shown("".join(more))
+            yield self._shown(more)
 
     def rest(self, translation: str) -> str:
         """What is left of the whole translation.

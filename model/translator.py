@@ -189,8 +189,7 @@ class Translator:
 
         Args:
             texts: of any length; all their sentences join the engine's batch at once.
-            source: code of their language; None is the model's only one, or any where the model
-                need not be told.
+            source: code of their language; None: the model's only one, or any if it need not know.
             target: code of the language to translate into; None as with `source`.
             generation: how to search; None takes the model's own defaults.
             deadline: `time.monotonic()` seconds.
@@ -205,9 +204,8 @@ class Translator:
         Raises:
             UnsupportedLanguageError: the model does not translate from `source` into `target`.
             InvalidRequestError: a language must be given and is not, a text is no string or no
-                valid Unicode, there are more sentences
-                than the engine can ever queue (the rest of the texts is not looked at then), or its
-                slots are too few for the beam.
+                valid Unicode, there are more sentences than the engine can ever queue (the rest of
+                the texts is not looked at then), or its slots are too few for the beam.
             QueueFullError: the engine's waiting queue has no room for all sentences now, or is so
                 long that the deadline would pass. What there is no room for is not cut.
             TooLongForDeadlineError: this much takes longer than until the deadline.
@@ -506,7 +504,7 @@ class Translator:
                         results([future for future in futures if future.done()])
                     if writer.done:
                         break
-                    if more := writer.more():
+                    if more := "".join(await self._slices.values(writer.more())):
                         deltas.append(TextDelta(index, more))
                     if deltas or done:
                         yield Progress(tuple(deltas), tuple(done))

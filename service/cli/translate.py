@@ -1,4 +1,4 @@
-"""`polyhead translate`: a text, a document, or line by line, through a model in this process."""
+"""`polyhead translate`: a text, or line by line, through a model in this process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import io
 import json
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TextIO
 
@@ -47,17 +48,10 @@ from service.cli.text_options import (
 
 if TYPE_CHECKING:
     from model.config import EngineConfig, GenerationConfig
-    from model.translation import Translation
+    from model.translation import Progress, Translation
     from model.translator import Translator
 
-__all__ = [
-    "print_stream",
-    "print_translations",
-    "read_document",
-    "read_lines",
-    "settle",
-    "translate",
-]
+__all__ = ["print_translations", "read_document", "read_lines", "settle", "translate"]
 
 _LINES_IN_FLIGHT = 1024
 """Many more than slots, since finished lines wait for a long one before them: with 256 a third of
@@ -75,7 +69,6 @@ _JsonOption = Annotated[
 _AlignmentsOption = Annotated[
     bool, typer.Option("--alignments", help="Below each translation, its words with the text's.")
 ]
-
 _StreamOption = Annotated[
     bool, typer.Option("--stream", help="Write each part of a translation once it is decided.")
 ]
@@ -114,15 +107,15 @@ def translate(
       polyhead translate < english.txt > german.txt
       polyhead translate report.docx --to bericht.docx
       polyhead translate --model de-en "Das Tier war zu müde."
-      polyhead translate --model ./nllb --source eng_Latn --target fra_Latn "Good evening."
-      polyhead translate --beam-size 1 --json < english.txt
+      polyhead translate --model nllb --source eng_Latn --target fra_Latn "Good evening."
       polyhead translate --glossary terms.tsv --keep Polyhead < english.txt
       polyhead translate --prefix "Das Tier" "The animal was tired."
       polyhead translate --format html < page.en.html > page.de.html
       polyhead translate --stream "A long text, the beginning of which is wanted soon."
     """
     options = text_options(glossary, keep, ban, prefix, text_format, attributes)
-    _check_together(text, prefix, stream=stream, as_lines=as_json or alignments)
+    if prefix and text is None:
+        raise InvalidRequestError("`--prefix` must come with a text, but lines are read")
     document = document_path(text, to)
     directory, engine, generation = resolve(model, device, dtype, beam_size)
     how: dict[str, Any] = {
@@ -133,31 +126,14 @@ def translate(
         place = translate_file(document, to, directory, options=own, text_options=options, **how)
         remark(f"{place} is the translation")
         return
-    how["one_line_each"] = text is None and options.format == "text"
-    if stream:
-        print_stream(_texts(text, options), directory, options=options, **how)
-        return
+    if text is None and options.format != "text":
+        text = read_document(sys.stdin.buffer, hint=sys.stderr)
     print_translations(
-        _texts(text, options), directory, options=options, as_json=as_json,
-        alignments=alignments, one_by_one=text is not None or sys.stdin.isatty(), **how,
+        [text] if text is not None else read_lines(sys.stdin.buffer, hint=sys.stderr),
+        directory, options=options, as_json=as_json, alignments=alignments, stream=stream,
+        # Someone at a terminal waits for each answer before writing the next line.
+        one_by_one=text is not None or sys.stdin.isatty(), one_line_each=text is None, **how,
     )  # fmt: skip
-
-
-def _check_together(text: str | None, prefix: str, *, stream: bool, as_lines: bool) -> None:
-    """Raises InvalidRequestError for options that do not go together."""
-    if prefix and text is None:
-        raise InvalidRequestError("`--prefix` must come with a text, but lines are read")
-    if stream and as_lines:
-        raise InvalidRequestError("`--stream` must come without `--json` and `--alignments`")
-
-
-def _texts(text: str | None, options: TextOptions) -> Iterable[str]:
-    """The given text, or those of standard input: a document with markup, or lines."""
-    if text is not None:
-        return [text]
-    if options.format != "text":
-        return [read_document(sys.stdin.buffer, hint=sys.stderr)]
-    return read_lines(sys.stdin.buffer, hint=sys.stderr)
 
 
 def read_document(stream: BinaryIO, *, hint: TextIO) -> str:
@@ -195,47 +171,6 @@ def read_lines(stream: BinaryIO, *, hint: TextIO) -> Iterator[str]:
         yield text.removesuffix("\n").removesuffix("\r")
 
 
-def print_stream(
-    texts: Iterable[str],
-    directory: Path,
-    *,
-    engine: EngineConfig,
-    source: str | None = None,
-    target: str | None = None,
-    generation: GenerationConfig | None = None,
-    options: TextOptions = NO_TEXT_OPTIONS,
-    one_line_each: bool = False,
-    output: TextIO | None = None,
-) -> None:
-    """Translates `texts` one after the other, and writes each part as soon as it is decided.
-
-    Args:
-        source, target, generation, options, one_line_each, output: as in `print_translations`.
-    """
-    from model.translator import Translator
-
-    output = output or _utf8_stdout()
-
-    async def write(translator: Translator, text: str) -> None:
-        last = ""
-        async for progress in translator.stream_async(
-            [text], source=source, target=target, generation=generation, text_options=options
-        ):
-            for delta in progress.deltas:
-                last = delta.text.translate(_NO_LINE_BREAKS) if one_line_each else delta.text
-                print(last, file=output, end="", flush=True)
-        if not last.endswith("\n"):
-            print(file=output, flush=True)
-
-    async def write_all(translator: Translator) -> None:
-        for text in texts:
-            await write(translator, text)
-
-    with Translator.load(directory, engine) as translator:
-        settle(translator, sys.stderr)
-        asyncio.run(write_all(translator))
-
-
 def print_translations(
     texts: Iterable[str],
     directory: Path,
@@ -246,6 +181,7 @@ def print_translations(
     generation: GenerationConfig | None = None,
     as_json: bool = False,
     alignments: bool = False,
+    stream: bool = False,
     options: TextOptions = NO_TEXT_OPTIONS,
     one_by_one: bool = False,
     one_line_each: bool = False,
@@ -257,6 +193,7 @@ def print_translations(
     Args:
         source, target: languages, where the model has several.
         alignments: below each translation, its words with those of the text.
+        stream: write each part of a translation once it is decided, one text after the other.
         options: what is kept, which terms are used, how the translation begins.
         one_by_one: answer each text before the next one is read.
         one_line_each: replace line breaks within a translation by spaces.
@@ -267,34 +204,65 @@ def print_translations(
 
     from model.translator import Translator
 
-    output = output or _utf8_stdout()
-    progress = progress or sys.stderr
+    output, progress = output or _utf8_stdout(), progress or sys.stderr
+    if stream and (as_json or alignments):
+        raise InvalidRequestError("`--stream` must come without `--json` and `--alignments`")
+    asked: dict[str, Any] = {"source": source, "target": target, "generation": generation}
     with Translator.load(directory, engine) as translator:
         settle(translator, progress)
+        if stream:
+            ask = partial(translator.stream_async, text_options=options, **asked)
+            asyncio.run(_print_stream(texts, ask, output, one_line_each=one_line_each))
+            return
         in_flight: deque[str] = deque()
         translations = translator.translate_stream(
             _noted(texts, in_flight),
-            source=source,
-            target=target,
-            generation=generation,
             window=1 if one_by_one else _LINES_IN_FLIGHT,
             return_alignments=alignments,
             text_options=options,
+            **asked,
         )
         hidden = one_by_one or not progress.isatty()
         with tqdm(file=progress, unit=" lines", disable=hidden, dynamic_ncols=True) as bar:
             for translation in translations:
-                text = in_flight.popleft()
-                line = _as_json(translation) if as_json else translation.text
-                if one_line_each:
-                    # A vocabulary with single bytes contains line breaks.
-                    line = line.translate(_NO_LINE_BREAKS)
-                if alignments and not as_json:
-                    line += _readable(text, translation)
-                # A document that ends with a line break has its own.
-                is_whole = not one_line_each and not alignments and line.endswith("\n")
-                print(line, file=output, end="" if is_whole else "\n", flush=True)
+                line = _line(
+                    in_flight.popleft(), translation, as_json=as_json, alignments=alignments,
+                    one_line_each=one_line_each,
+                )  # fmt: skip
+                print(line, file=output, end="", flush=True)
                 bar.update()
+
+
+def _line(
+    text: str, translation: Translation, *, as_json: bool, alignments: bool, one_line_each: bool
+) -> str:
+    """What is written of a text's translation, with the end of its line."""
+    line = _as_json(translation) if as_json else translation.text
+    if one_line_each:
+        # A vocabulary with single bytes contains line breaks.
+        line = line.translate(_NO_LINE_BREAKS)
+    if alignments and not as_json:
+        line += _readable(text, translation)
+    # A document that ends with a line break has its own.
+    is_whole = not one_line_each and not alignments and line.endswith("\n")
+    return line if is_whole else f"{line}\n"
+
+
+async def _print_stream(
+    texts: Iterable[str],
+    ask: Callable[[list[str]], AsyncGenerator[Progress]],
+    output: TextIO,
+    *,
+    one_line_each: bool,
+) -> None:
+    for text in texts:
+        last = ""
+        async for progress in ask([text]):
+            for delta in progress.deltas:
+                last = delta.text.translate(_NO_LINE_BREAKS) if one_line_each else delta.text
+                print(last, file=output, end="", flush=True)
+        if not last.endswith("\n"):
+            print(file=output, flush=True)
 
 
 def settle(translator: Translator, progress: TextIO) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
@@ -48,11 +48,14 @@ class ChatPart(_Request):
     text: str = ""
 
 
+_Parts = Annotated[list[ChatPart], Field(max_length=_MAX_MESSAGES, fail_fast=True)]
+
+
 class ChatMessage(_Request):
     """A message of a conversation."""
 
     role: str = Field(max_length=100)
-    content: str | list[ChatPart] | None = None
+    content: str | _Parts | None = None
 
     @property
     def text(self) -> str:
@@ -255,11 +258,11 @@ _MOST_TOLD = 2000
 
 def _told(instruction: str, router: Router) -> tuple[str | None, str | None]:
     """The languages that an instruction names: "from English to German", "into pt-BR"."""
+    if not instruction or not router.languages:
+        return None, None
     names = {code.casefold(): code for code in router.languages}
     names |= {language_name(code).casefold(): code for code in router.languages}
     any_name = "|".join(sorted(map(re.escape, names), key=len, reverse=True))
-    if not instruction or not any_name:
-        return None, None
     found = [
         re.search(rf"\b{word} ({any_name})\b", instruction, re.IGNORECASE)
         for word in ("from", "(?:in)?to")

@@ -141,13 +141,11 @@ class TranslationPipeline:
         Args:
             request: its headers may set the deadline.
             texts: at least one.
-            source: code of the texts' language in any letter case; None to find it for each text.
-            target: code of the translations' language.
+            source, target: codes in any letter case; None finds the language of each text.
             model: id or alias of the model to take; None for the first one that has the pair.
             options: fields of GenerationConfig that differ from the model's defaults.
             alternatives: more translations of each text, by a beam as wide as they need.
-            field: the contract's name for the texts, for errors.
-            is_list: whether they came as a list, for errors.
+            field, is_list: the contract's name for the texts, and whether they came as a list.
             return_alignments: whether words are aligned.
             text_options: what is kept, which terms are used, how the translation begins.
             with_attention: whether the only text, one sentence, comes with maps of the attention.
@@ -155,10 +153,7 @@ class TranslationPipeline:
             deltas: gets what is decided of the translations while they are made.
         """
         context = RequestContext.of(request.scope)
-        self._admission.check_texts(texts, field=field, is_list=is_list)
-        self._admission.check_text_options(text_options)
-        text_options.check_texts(texts)
-        self._admission.check_generation(options)
+        self._check(texts, options, text_options, field=field, is_list=is_list)
         deadline = deadline_of(context, request.headers.get(TIMEOUT_HEADER), self._admission.limits)
         detections = None
         if source is None:
@@ -170,19 +165,34 @@ class TranslationPipeline:
             texts, max(part.num_hypotheses for part in parts), field=field,
             return_alignments=return_alignments,
         )  # fmt: skip
-        use_cache = use_cache and "no-cache" not in request.headers.get(CACHE_HEADER, "").lower()
         context.num_texts = len(texts)
         context.source, context.target = parts[0].source, parts[0].target
         replies = await _all_or_none(
             self._translate_part(
                 context, texts, part, deadline,
                 return_alignments=return_alignments, text_options=text_options,
-                with_attention=with_attention, use_cache=use_cache, deltas=deltas,
+                with_attention=with_attention, deltas=deltas,
+                use_cache=use_cache and _allows_cache(request),
             )
             for part in parts
         )  # fmt: skip
         context.timings = _timings(replies)
         return _put_together(parts, replies, detections)
+
+    def _check(
+        self,
+        texts: tuple[str, ...],
+        options: Mapping[str, Any],
+        text_options: TextOptions,
+        *,
+        field: str,
+        is_list: bool,
+    ) -> None:
+        """Raises what is wrong with a request whatever its languages are."""
+        self._admission.check_texts(texts, field=field, is_list=is_list)
+        self._admission.check_text_options(text_options)
+        text_options.check_texts(texts)
+        self._admission.check_generation(options)
 
     def _parts(
         self,
@@ -301,6 +311,10 @@ class TranslationPipeline:
                     f"{len(replies[-1].translations)}"
                 )
         return replies
+
+
+def _allows_cache(request: Request) -> bool:
+    return "no-cache" not in request.headers.get(CACHE_HEADER, "").lower()
 
 
 def _with_alternatives(

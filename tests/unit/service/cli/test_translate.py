@@ -12,7 +12,7 @@ import pytest
 from model.config import EngineConfig
 from model.errors import InvalidRequestError
 from model.text_options import TextFormat, TextOptions
-from service.cli.translate import print_stream, print_translations, read_document, read_lines
+from service.cli.translate import print_translations, read_document, read_lines
 from tests.tiny_model import build_tiny_model
 
 
@@ -124,7 +124,16 @@ def test_a_stream_is_written_as_it_is_decided(model: Path) -> None:
     print_translations(
         texts, model, engine=config, output=plain, one_line_each=True, progress=io.StringIO()
     )
-    print_stream(texts, model, engine=config, output=output, one_line_each=True)
+    print_translations(
+        texts, model, engine=config, output=output, one_line_each=True, stream=True,
+        progress=io.StringIO(),
+    )  # fmt: skip
     assert output.getvalue() == plain.getvalue()
     assert len(output.shown) > len(texts)
     assert all(plain.getvalue().startswith(shown) for shown in output.shown)
+
+
+@pytest.mark.parametrize("other", ["as_json", "alignments"])
+def test_a_stream_has_nothing_but_text(model: Path, other: str) -> None:
+    with pytest.raises(InvalidRequestError, match="`--stream` must come without"):
+        print_translations([], model, engine=EngineConfig(), stream=True, **{other: True})
