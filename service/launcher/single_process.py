@@ -38,6 +38,7 @@ from service.launcher.process_limits import forbid_core_dumps, raise_open_files
 from service.launcher.stop_signals import stop_by_signal, stopped_quietly, stopping
 from service.launcher.token_file import token_file
 from service.observability.logs import configure_logging, flush_log
+from service.observability.tracing import serve_variables
 from service.settings import Settings
 from service.single_process import SingleProcess
 
@@ -92,11 +93,20 @@ def _serve(settings: Settings, address: Address) -> None:
             server = _ServerThread(settings, entries, address)
             try:
                 server.wait_until_ready()
-                print_banner(address, entries, settings, time.monotonic() - started_at, note)
+                print_banner(
+                    address, entries, settings, time.monotonic() - started_at, note or _note()
+                )
                 server.wait()
             finally:
                 stopping()  # a second signal ends it by force
                 server.stop(settings.graceful_shutdown_seconds)
+
+
+def _note() -> str | None:
+    """What an operator should know who expects what Ray would do."""
+    if serve_variables(os.environ):
+        return "a single process sends no traces, for which OTEL_EXPORTER_OTLP_... asks"
+    return None
 
 
 def _import_engine() -> None:
