@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import uvicorn
 
 from model.engine.cpus import granted_cpus
+from service.catalog.directories import catalog_of
 from service.catalog.entry import CatalogEntry
 from service.hosting.memory_limit import memory_limit
 from service.launcher.forced_stop import forced_stop
@@ -86,7 +87,7 @@ def _serve(settings: Settings, address: Address) -> None:
         forbid_core_dumps()
         settings, note = with_compiled_engine(settings)
         _import_engine()
-        entries = check_models(settings)
+        entries = catalog_of(settings)
         _check_memory(entries)
         with token_file(address.port, settings.admin_token) as token:
             settings = settings.model_copy(update={"admin_token": token})
