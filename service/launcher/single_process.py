@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import uvicorn
 
 from model.engine.cpus import granted_cpus
+from service.catalog.directories import catalog_of
 from service.catalog.entry import CatalogEntry
 from service.hosting.memory_limit import memory_limit
 from service.launcher.forced_stop import forced_stop
@@ -38,6 +39,7 @@ from service.launcher.process_limits import forbid_core_dumps, raise_open_files
 from service.launcher.stop_signals import stop_by_signal, stopped_quietly, stopping
 from service.launcher.token_file import token_file
 from service.observability.logs import configure_logging, flush_log
+from service.observability.tracing import serve_variables
 from service.settings import Settings
 from service.single_process import SingleProcess
 
@@ -85,18 +87,27 @@ def _serve(settings: Settings, address: Address) -> None:
         forbid_core_dumps()
         settings, note = with_compiled_engine(settings)
         _import_engine()
-        entries = check_models(settings)
+        entries = catalog_of(settings)
         _check_memory(entries)
         with token_file(address.port, settings.admin_token) as token:
             settings = settings.model_copy(update={"admin_token": token})
             server = _ServerThread(settings, entries, address)
             try:
                 server.wait_until_ready()
-                print_banner(address, entries, settings, time.monotonic() - started_at, note)
+                print_banner(
+                    address, entries, settings, time.monotonic() - started_at, note or _note()
+                )
                 server.wait()
             finally:
                 stopping()  # a second signal ends it by force
                 server.stop(settings.graceful_shutdown_seconds)
+
+
+def _note() -> str | None:
+    """What an operator should know who expects what Ray would do."""
+    if serve_variables(os.environ):
+        return "a single process sends no traces, for which OTEL_EXPORTER_OTLP_... asks"
+    return None
 
 
 def _import_engine() -> None:

@@ -13,16 +13,24 @@ import uvicorn
 from libretranslate_aio import AsyncLibreTranslate, ForbiddenError, LibreTranslate
 from libretranslatepy import LibreTranslateAPI
 
+from service.gateway.front import FrontMiddleware
 from tests.fakes import FakeBackend, Gateway
 from tests.integration.service_process import wait_for
+from tests.unit.service.launcher.bounded_server import limits, serving
 
 ENGLISH, GERMAN = "The shop opens at nine.", "Wir öffnen morgen um neun."
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """The address of a gateway that has English and German."""
+@pytest.fixture(scope="module", params=["gateway", "single process"])
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a gateway that has English and German, or of a single process with it."""
     gateway = Gateway(FakeBackend("a", (("en", "de"),)), FakeBackend("b", (("de", "en"),)))
+    if request.param == "single process":
+        settings = gateway.settings
+        front = FrontMiddleware(gateway.app, settings.limits, settings.connections)
+        with serving(front, limits()) as port:
+            yield f"http://127.0.0.1:{port}"
+        return
     config = uvicorn.Config(gateway.app, log_config=None, access_log=False, lifespan="off")
     server = uvicorn.Server(config)
     with socket.socket() as listening:

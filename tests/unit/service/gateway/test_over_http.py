@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import httpx
 import pytest
 import uvicorn
 from uvicorn.config import WS_PROTOCOLS
 
+from service.gateway.front import FrontMiddleware
 from service.gateway.upgrades import ignore_upgrades
+from service.launcher.http_server import HttpServer, listening_socket
 from tests.fakes import Gateway, until
+from tests.unit.service.launcher.bounded_server import limits
+
+Serve = Callable[[Gateway], AbstractAsyncContextManager[int]]
 
 BODY = json.dumps({"text": "Hello", "source": "en", "target": "de"}).encode()
 
@@ -25,7 +31,30 @@ async def _served(gateway: Gateway) -> AsyncIterator[int]:
         gateway.app, host="127.0.0.1", port=0, log_config=None, access_log=False, lifespan="off"
     )
     server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve())
+    async with _running(server) as port:
+        yield port
+
+
+@asynccontextmanager
+async def _served_by_a_single_process(gateway: Gateway) -> AsyncIterator[int]:
+    """The same with the server of a single process, and what stands before the gateway there."""
+    settings = gateway.settings
+    front = FrontMiddleware(gateway.app, settings.limits, settings.connections)
+    server = HttpServer(front, limits())
+    async with _running(server, listening_socket("127.0.0.1", 0)) as port:
+        yield port
+
+
+@pytest.fixture(params=[_served, _served_by_a_single_process], ids=["gateway", "single process"])
+def served(request: pytest.FixtureRequest) -> Serve:
+    """Either way to serve a gateway."""
+    serve: Serve = request.param
+    return serve
+
+
+@asynccontextmanager
+async def _running(server: uvicorn.Server, *sockets: socket.socket) -> AsyncIterator[int]:
+    serving = asyncio.create_task(server.serve(list(sockets) or None))
     await until(lambda: server.started)
     try:
         yield server.servers[0].sockets[0].getsockname()[1]
@@ -40,11 +69,11 @@ def _head(path: str, *lines: str) -> bytes:
 
 
 @pytest.mark.parametrize("path", ["/v1/translate", "/translate"])
-async def test_a_client_that_hangs_up_takes_its_work_along(path: str) -> None:
+async def test_a_client_that_hangs_up_takes_its_work_along(served: Serve, path: str) -> None:
     gateway = Gateway()
     gateway.backend.hold_next()
     body = BODY if path == "/v1/translate" else BODY.replace(b'"text"', b'"q"')
-    async with _served(gateway) as port:
+    async with served(gateway) as port:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(_head(path, f"Content-Length: {len(body)}") + body)
         await until(lambda: gateway.backend.num_active == 1)
@@ -59,9 +88,9 @@ async def test_a_client_that_hangs_up_takes_its_work_along(path: str) -> None:
     assert answer.status_code == 200
 
 
-async def test_a_chunked_body_without_end_is_cut_off() -> None:
+async def test_a_chunked_body_without_end_is_cut_off(served: Serve) -> None:
     gateway = Gateway(limits={"max_body_bytes": 1024})
-    async with _served(gateway) as port:
+    async with served(gateway) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(_head("/v1/translate", "Transfer-Encoding: chunked"))
         writer.write((b"200\r\n" + b" " * 512 + b"\r\n") * 3)
@@ -94,10 +123,10 @@ async def test_who_asks_for_a_websocket_is_answered(
     assert b"the body must be a JSON object, but is empty" in answer
 
 
-async def test_requests_follow_each_other_on_one_connection() -> None:
+async def test_requests_follow_each_other_on_one_connection(served: Serve) -> None:
     gateway = Gateway()
     async with (
-        _served(gateway) as port,
+        served(gateway) as port,
         httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{port}", limits=httpx.Limits(max_connections=1)
         ) as client,
@@ -109,10 +138,10 @@ async def test_requests_follow_each_other_on_one_connection() -> None:
             assert answer.headers.get_list("X-Request-Id") == ["r-1"]
 
 
-async def test_a_number_of_clients_at_a_time() -> None:
+async def test_a_number_of_clients_at_a_time(served: Serve) -> None:
     gateway = Gateway()
     async with (
-        _served(gateway) as port,
+        served(gateway) as port,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client,
     ):
         answers = await asyncio.gather(

@@ -66,3 +66,10 @@ def test_too_little_memory_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     single_process._check_memory(entries[:1])
     with pytest.raises(LaunchError, match="at least 170 MiB, 20 of them for the largest model"):
         single_process._check_memory(entries)
+
+
+def test_who_wants_traces_is_told_that_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
+    assert single_process._note() is None
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
+    assert "sends no traces" in (single_process._note() or "")
