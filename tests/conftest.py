@@ -28,6 +28,8 @@ def _clean_environment() -> None:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     # Nor what models the user has.
     os.environ["POLYHEAD_MODELS_FOLDER"] = str(_TESTS / "no-models")
+    # Nor what is stored: a test says where its own store is.
+    os.environ["POLYHEAD_STORE_URL"] = "sqlite:////dev/null/store.db"
     # Tiny models are slower on several threads, and test processes share the cores.
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["MKL_NUM_THREADS"] = "1"
