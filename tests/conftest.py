@@ -46,6 +46,13 @@ settings.register_profile("many", deadline=None, max_examples=10_000, database=N
 settings.load_profile("polyhead")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What some tests do more of when asked to."""
+    parser.addoption(
+        "--kills", type=int, default=20, help="how often a writer of the store is killed"
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """`-m unit` and its like select by folder; no test marks itself."""
     for item in items:

@@ -96,6 +96,7 @@ class AccessControl:
         """Writes what was used, and ends. Idempotent."""
         await self._keys.close()
         await self._ledger.close()
+        await self._windows.close()
 
     async def admit(
         self, scope: Scope, needed: KeyScope | None, given: str | None = None

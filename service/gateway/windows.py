@@ -21,6 +21,8 @@ from model.errors import PolyheadError
 __all__ = ["MemoryWindows", "MinuteWindows", "RedisWindows"]
 
 _MINUTE = 60.0
+_CONNECTIONS = 32
+"""To Redis; who finds none free waits for one."""
 _PAUSE_SECONDS = 5.0
 """Time for which a Redis that failed is not asked again."""
 
@@ -41,6 +43,10 @@ class MinuteWindows(Protocol):
         Returns:
             Seconds until it may be tried again, and nothing was counted; 0 if it was counted.
         """
+        ...
+
+    async def close(self) -> None:
+        """Ends its connections."""
         ...
 
 
@@ -84,6 +90,9 @@ class MemoryWindows:
         rest = _MINUTE * (1 - (limit - min(cost, limit)) / window.now)
         return _MINUTE - passed + max(0.0, rest)
 
+    async def close(self) -> None:
+        """There is nothing to end."""
+
     def _window(self, name: str, minute: int) -> _Window:
         window = self._windows.get(name)
         if window is None:
@@ -116,16 +125,21 @@ class RedisWindows:
             from limits.aio.strategies import SlidingWindowCounterRateLimiter
             from limits.errors import ConfigurationError
             from limits.storage import storage_from_string
+            from redis.asyncio import BlockingConnectionPool
         except ImportError:
             raise PolyheadError(_NOT_INSTALLED) from None
         try:
-            storage = storage_from_string(
-                f"async+{url}", implementation="redispy", key_prefix="polyhead"
+            self._pool: Any = BlockingConnectionPool.from_url(
+                url, max_connections=_CONNECTIONS, timeout=timeout_seconds
+            )
+            storage: Any = storage_from_string(
+                f"async+{url}",
+                implementation="redispy",
+                key_prefix="polyhead",
+                connection_pool=self._pool,
             )
         except (ConfigurationError, ValueError):  # the URL may have a password
             raise PolyheadError("`access.limiter_url` must be as redis://host:6379/0") from None
-        except ImportError:
-            raise PolyheadError(_NOT_INSTALLED) from None
         self._limiter: Any = SlidingWindowCounterRateLimiter(storage)
         self._item = RateLimitItemPerMinute
         self._timeout_seconds = timeout_seconds
@@ -149,6 +163,10 @@ class RedisWindows:
             )
             return await self._memory.hit(name, limit, cost)
         return min(_MINUTE, max(1.0, float(stats.reset_time) - time.time()))
+
+    async def close(self) -> None:
+        """Ends the connections."""
+        await self._pool.disconnect()
 
 
 _NOT_INSTALLED = (

