@@ -132,7 +132,7 @@ class RedisWindows:
             self._pool: Any = BlockingConnectionPool.from_url(
                 url, max_connections=_CONNECTIONS, timeout=timeout_seconds
             )
-            storage: Any = storage_from_string(
+            storage: Any = storage_from_string(  # type: ignore[arg-type]  # as it documents
                 f"async+{url}",
                 implementation="redispy",
                 key_prefix="polyhead",
