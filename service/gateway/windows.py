@@ -132,11 +132,11 @@ class RedisWindows:
             self._pool: Any = BlockingConnectionPool.from_url(
                 url, max_connections=_CONNECTIONS, timeout=timeout_seconds
             )
-            storage: Any = storage_from_string(  # type: ignore[arg-type]  # as it documents
+            storage: Any = storage_from_string(
                 f"async+{url}",
                 implementation="redispy",
                 key_prefix="polyhead",
-                connection_pool=self._pool,
+                connection_pool=self._pool,  # type: ignore[arg-type]  # as its guide has it
             )
         except (ConfigurationError, ValueError):  # the URL may have a password
             raise PolyheadError("`access.limiter_url` must be as redis://host:6379/0") from None
