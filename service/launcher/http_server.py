@@ -78,7 +78,7 @@ class HttpServer(uvicorn.Server):
             app,
             http=_protocol(limits),
             ws="none",
-            lifespan="off",
+            lifespan="auto",
             log_config=None,
             access_log=False,
             # Addresses are those of connections, whatever a client says.

@@ -30,6 +30,7 @@ from service.gateway.api.native_schemas import LanguageCode, ModelName
 from service.gateway.api.pipeline import REQUEST_HEADERS, Translated, TranslationPipeline
 from service.gateway.request_context import RequestContext
 from service.routing.router import Router
+from service.store.records import Scope
 
 __all__ = ["OPENAI", "OpenAIApi"]
 
@@ -139,6 +140,7 @@ class OpenAIApi:
 
     @OPENAI.route(
         "/v1/chat/completions",
+        scope=Scope.TRANSLATE,
         methods=["POST"],
         summary="Translate, in OpenAI's form",
         response_model=ChatCompletion,

@@ -23,6 +23,7 @@ from model.translation import (
     TranslationHypothesis,
 )
 from service.errors import InvalidFieldError
+from service.gateway.access import AccessControl
 from service.gateway.admission import PRIORITY_HEADER, TIMEOUT_HEADER, Admission, deadline_of
 from service.gateway.api.deltas import Deltas, PartSink
 from service.gateway.api.detection import detect_languages
@@ -113,10 +114,13 @@ class _Part:
 class TranslationPipeline:
     """Checks a request against the limits, finds its route, and sends each model of it one call."""
 
-    def __init__(self, router: Router, retrier: Retrier, admission: Admission) -> None:
+    def __init__(
+        self, router: Router, retrier: Retrier, admission: Admission, access: AccessControl
+    ) -> None:
         self.router = router
         self._retrier = retrier
         self._admission = admission
+        self._access = access
 
     async def translate(
         self,
@@ -167,15 +171,16 @@ class TranslationPipeline:
         )  # fmt: skip
         context.num_texts = len(texts)
         context.source, context.target = parts[0].source, parts[0].target
-        replies = await _all_or_none(
-            self._translate_part(
-                context, texts, part, deadline,
-                return_alignments=return_alignments, text_options=text_options,
-                with_attention=with_attention, deltas=deltas,
-                use_cache=use_cache and _allows_cache(request),
-            )
-            for part in parts
-        )  # fmt: skip
+        async with self._access.spending(request.scope, sum(map(len, texts))):
+            replies = await _all_or_none(
+                self._translate_part(
+                    context, texts, part, deadline,
+                    return_alignments=return_alignments, text_options=text_options,
+                    with_attention=with_attention, deltas=deltas,
+                    use_cache=use_cache and _allows_cache(request),
+                )
+                for part in parts
+            )  # fmt: skip
         context.timings = _timings(replies)
         return _put_together(parts, replies, detections)
 
