@@ -29,6 +29,7 @@ from service.gateway.api.native import NATIVE, NativeApi
 from service.gateway.api.pipeline import TranslationPipeline
 from service.gateway.api.probes import Probes
 from service.gateway.api.route_templates import RouteTemplates
+from service.gateway.api.web_page import WebPage
 from service.gateway.compression import CompressionMiddleware
 from service.gateway.methods import MethodsMiddleware
 from service.gateway.middleware import AdmissionMiddleware, ErrorResponse, ObservabilityMiddleware
@@ -92,6 +93,8 @@ def build_gateway(
     LIBRETRANSLATE.add_to(app, LibreTranslateApi(pipeline, settings.limits, app))
     DEEPL.add_to(app, DeepLApi(pipeline, settings.limits))
     Probes(router, render_metrics, timeout_seconds=settings.metrics_timeout_seconds).add_to(app)
+    if settings.web_page:
+        WebPage().add_to(app)
     DocsPage(title=app.title, openapi_url=str(app.openapi_url)).add_to(app)
     errors = _ErrorResponses(metrics, router)
     for kind in (PolyheadError, HTTPException, RequestValidationError):
