@@ -58,7 +58,7 @@ class TranslationUser(FastHttpUser):
         with self.client.post(
             request.path,
             json=request.body,
-            headers={"X-Request-Id": request_id},
+            headers={"X-Request-Id": request_id, "Cache-Control": "no-cache"},
             name=request.kind,
             catch_response=True,
         ) as response:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate, islice
 
@@ -16,9 +17,13 @@ from model.text.markup.rendering import Rendered, Translated, render
 from model.text.word_links import WordLink
 from model.text.wrapping import unwrapped
 from model.text_options import KeptSpan, TextFormat, TextOptions
-from model.translation import FinishReason, Translation, TranslationHypothesis
+from model.translation import FinishReason, TextDelta, Translation, TranslationHypothesis
 
-__all__ = ["Documents", "WrappedTexts", "read_texts"]
+__all__ = ["DocumentWriter", "Documents", "WrappedTexts", "read_texts"]
+
+DocumentWriter = Generator[tuple[TextDelta, ...], Translation, None]
+"""What is written of documents: it is sent the translations of their texts one by one, and gives
+what is decided by each. The first value is what needs none of them."""
 
 
 class Documents:
@@ -66,6 +71,30 @@ class Documents:
             yield from self._translation(
                 source, document, list(islice(remaining, count)), return_alignments
             )
+
+    def writer(self) -> DocumentWriter:
+        """What writes the documents, block by block; one with attributes as a whole."""
+        decided: list[TextDelta] = []
+        for index, (source, document) in enumerate(
+            zip(self._sources, self._documents, strict=True)
+        ):
+            if document.attributes:
+                chosen = []
+                for _ in range(len(document.blocks) + len(document.attributes)):
+                    chosen.append((yield tuple(decided)).hypotheses[0])
+                    decided.clear()
+                whole = "".join(each.text for each in self._rendered(source, document, chosen))
+                decided.append(TextDelta(index, whole))
+                continue
+            translated: deque[Translated] = deque()
+            rendered = render(document, iter(translated.popleft, None))
+            for part in document.parts:
+                if isinstance(part, Block):
+                    translation = yield tuple(decided)
+                    decided.clear()
+                    translated.append(Translated(translation.text, translation.alignments or ()))
+                decided.append(TextDelta(index, next(rendered).text))
+        yield tuple(decided)
 
     def _translation(
         self,
@@ -142,6 +171,15 @@ class WrappedTexts:
             for span in options.keep_spans
         )
         self.text_options = replace(options, format=TextFormat.TEXT, keep_spans=tuple(spans))
+
+    def writer(self) -> DocumentWriter:
+        """See `Documents.writer`; each text is written as a whole."""
+        decided: tuple[TextDelta, ...] = ()
+        for index, text in enumerate(self._unwrapped):
+            translation = yield decided
+            wrapped, _ = text.wrapped(translation.text)
+            decided = (TextDelta(index, wrapped),)
+        yield decided
 
     def translations(
         self, of_texts: Iterable[Translation], return_alignments: bool

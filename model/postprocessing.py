@@ -8,6 +8,7 @@ from itertools import accumulate, islice
 from typing import TYPE_CHECKING
 
 from model.decoding.phrases import trace
+from model.decoding.search import Hypothesis
 from model.preprocessing import PreparedText
 from model.text.alignment import aligned_words, source_spans, target_spans, tokens_attended
 from model.text.alternatives import best_sums, different
@@ -20,13 +21,15 @@ from model.text.word_links import WordLink, kept_words, moved
 from model.translation import FinishReason, Translation, TranslationHypothesis
 
 if TYPE_CHECKING:
-    from model.decoding.search import Hypothesis
     from model.engine.sequence import SequenceResult
 
 __all__ = ["Postprocessor"]
 
 _WORDS_TOGETHER = 500
 """Words that are kept and aligned at a step."""
+
+_UNREADABLE = "\ufffd"
+"""What bytes become that are no character, such as the first ones of one."""
 
 _MOST_SCORE_FOR_TERMS = 1.0
 """Most of its score that a hypothesis may be worse than the best one, to be taken for its terms."""
@@ -53,6 +56,28 @@ class Postprocessor:
             sequences = list(islice(remaining, len(each.options)))
             for translation in self._translation(each, sequences):
                 yield translation and _shown(translation, each.kept)
+
+    def segment(self, cut: PreparedText, number: int, result: SequenceResult) -> str:
+        """What a text's translation has for one of its segments, but for strings that are kept."""
+        best = self._with_terms(cut.terms[number], result).hypotheses[0]
+        return self._translated_segment(cut, number, best)
+
+    def begun(self, cut: PreparedText, number: int, token_ids: Sequence[int]) -> str:
+        """What `segment` will begin with.
+
+        Args:
+            cut: the text.
+            number: which of its segments.
+            token_ids: what the target of the segment begins with, behind its prefix.
+        """
+        reading = cut.text.segments[number].reading
+        if cut.terms[number] or cut.options[number].phrases or (reading and reading.runs):
+            return ""
+        hypothesis = Hypothesis(
+            token_ids=tuple(token_ids), score=0.0, log_prob=0.0, finish_reason=FinishReason.LENGTH
+        )
+        text = self._translated_segment(cut, number, hypothesis)
+        return text.rstrip().rstrip(_UNREADABLE).rstrip()
 
     def _translation(
         self, cut: PreparedText, results: Sequence[SequenceResult]
@@ -149,12 +174,15 @@ class Postprocessor:
 
     def _translated(self, cut: PreparedText, chosen: Sequence[Hypothesis]) -> Iterator[str]:
         for number, hypothesis in enumerate(chosen):
-            rendered = self._rendered(cut, number, hypothesis)
-            if rendered is None:
-                text = self._tokenizer.detokenize(hypothesis.token_ids).strip()
-            else:
-                text = rendered.text
-            yield text if number else self._behind_given(cut, hypothesis) + text
+            yield self._translated_segment(cut, number, hypothesis)
+
+    def _translated_segment(self, cut: PreparedText, number: int, hypothesis: Hypothesis) -> str:
+        rendered = self._rendered(cut, number, hypothesis)
+        if rendered is None:
+            text = self._tokenizer.detokenize(hypothesis.token_ids).strip()
+        else:
+            text = rendered.text
+        return text if number else self._behind_given(cut, hypothesis) + text
 
     def _behind_given(self, cut: PreparedText, hypothesis: Hypothesis) -> str:
         """What is given, with the space behind it."""

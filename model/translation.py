@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from model.decoding.finish_reason import FinishReason
 from model.text.word_links import WordLink
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 __all__ = [
     "FinishReason",
     "HeadMaps",
+    "Progress",
     "SentenceAttention",
+    "TextDelta",
     "Translation",
     "TranslationHypothesis",
     "WordLink",
@@ -66,6 +68,24 @@ class Translation:
     def alignments(self) -> tuple[WordLink, ...] | None:
         """Those of the best hypothesis, whose text is `text`."""
         return self.hypotheses[0].alignments
+
+
+class TextDelta(NamedTuple):
+    """A further part of a translation: those of a text, joined, are its translation."""
+
+    number: int
+    """Of its text, from 0."""
+    text: str
+
+
+class Progress(NamedTuple):
+    """What is known of the translations of a call since it was told last."""
+
+    deltas: tuple[TextDelta, ...] = ()
+    """In reading order: those of a text follow when all of the text before is there."""
+    done: tuple[Translation, ...] = ()
+    """The translations of the next texts, all of which is among `deltas`, these and those
+    before."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from model.batch_turns import BatchTurns
 from model.checkpoints.embedded import DEFAULT, model_directory
 from model.config import EngineConfig, GenerationConfig, Priority
+from model.decided_texts import DecidedSegments, TextWriter
 from model.documents import read_texts
 from model.engine.futures import results, settled
 from model.errors import DeadlineExceededError, InvalidRequestError, UnsupportedLanguageError
@@ -28,13 +30,14 @@ from model.preprocessing import (
     check_texts,
     refuse_single_text,
 )
+from model.segment_cache import CachedSearches, ModelCache
 from model.sentence_attention import sentence_attention
 from model.text.languages import Pair, listed
 from model.text.tokenizer import Tokenizer
 from model.text_options import NO_TEXT_OPTIONS, TextFormat, TextOptions
 from model.text_stream import TextStream
 from model.time_slices import TimeSlices, values
-from model.translation import SentenceAttention, Translation
+from model.translation import Progress, SentenceAttention, TextDelta, Translation
 
 if TYPE_CHECKING:
     from model.checkpoints.manifest import ModelMetadata
@@ -44,6 +47,13 @@ if TYPE_CHECKING:
     from model.network.weights import Weights
 
 __all__ = ["Translator"]
+
+_PAUSE_SECONDS = 0.01
+"""Between two deltas of a call."""
+_PAUSE_OF_OTHERS_SECONDS = 0.002
+"""What each other call adds to it that is told of deltas: all of them together are told so often
+at most. To tell one costs the processes on the way to its client half a millisecond, with which the
+engine decodes some tokens."""
 
 
 class Translator:
@@ -56,6 +66,7 @@ class Translator:
         shortlist: the likely targets of each source id; None predicts any.
         weights: of the model, for `attention_async`.
         generation: how to search when a call does not say.
+        cache: where results of segments are kept that may come again; None keeps none.
         device: where the engine computes, for information.
         dtype: in what type it computes, for information.
         num_parameters: of the model, for information.
@@ -70,6 +81,7 @@ class Translator:
         shortlist: Shortlist | None = None,
         weights: Weights | None = None,
         generation: GenerationConfig,
+        cache: ModelCache | None = None,
         device: str,
         dtype: str,
         num_parameters: int,
@@ -95,10 +107,13 @@ class Translator:
         self._postprocessor = Postprocessor(
             tokenizer, alignment_shifted=engine.model_config.alignment_shifted
         )
+        self._searches = CachedSearches(engine, cache)
         self._batch_turns = BatchTurns(
             engine.max_sources(Priority.BATCH), lambda: engine.wants_batch
         )
         self._slices = TimeSlices()
+        self._num_told = 0
+        """Calls that are told of deltas now."""
 
     @classmethod
     def load(
@@ -107,6 +122,7 @@ class Translator:
         engine: EngineConfig | None = None,
         *,
         generation: Mapping[str, Any] | None = None,
+        cache: ModelCache | None = None,
     ) -> Self:
         """Loads a model and starts an engine for it.
 
@@ -115,6 +131,7 @@ class Translator:
                 the user has imported.
             engine: how the engine is run; None takes what suits the machine.
             generation: fields of GenerationConfig, instead of the model's own defaults.
+            cache: as in the constructor; which model it is, is found here.
 
         Raises:
             CheckpointError: the directory holds no model, or it is damaged.
@@ -123,6 +140,7 @@ class Translator:
         """
         # Here, so that to know of this class costs little.
         from model.checkpoints.checkpoint import check_checkpoint, stored_weights
+        from model.checkpoints.checksums import fingerprint
         from model.checkpoints.shortlist import read_shortlist
         from model.engine.backends import check_device
         from model.engine.engine import Engine
@@ -138,6 +156,9 @@ class Translator:
             shortlist = read_shortlist(directory, manifest.config)
         weights = stored_weights(directory, manifest.config)
         started = Engine(weights, config)
+        if cache is not None:
+            computed = started.device, started.dtype, shortlist is not None
+            cache = cache._replace(model=(fingerprint(directory), *computed))
         return cls(
             started,
             tokenizer,
@@ -145,6 +166,7 @@ class Translator:
             shortlist=shortlist,
             weights=weights,
             generation=search,
+            cache=cache,
             device=started.device,
             dtype=started.dtype,
             num_parameters=num_parameters(manifest.config),
@@ -161,6 +183,7 @@ class Translator:
         priority: Priority = Priority.INTERACTIVE,
         return_alignments: bool = False,
         text_options: TextOptions = NO_TEXT_OPTIONS,
+        use_cache: bool = True,
     ) -> list[Translation]:
         """Translates texts together, and blocks until all are done or one fails.
 
@@ -174,6 +197,7 @@ class Translator:
             priority: whether others go first where several wait.
             return_alignments: whether hypotheses tell which of their words is which of the text's.
             text_options: what is kept, which terms are used, how the translation begins.
+            use_cache: whether results may be those of equal segments before, where such are kept.
 
         Returns:
             One translation for each text, in their order.
@@ -198,13 +222,13 @@ class Translator:
             found = self.translate(
                 documents.texts, source=source, target=target, generation=generation,
                 deadline=deadline, priority=priority, return_alignments=True,
-                text_options=documents.text_options,
+                text_options=documents.text_options, use_cache=use_cache,
             )  # fmt: skip
             return values(documents.translations(found, return_alignments))
         call = self._call(source, target, return_alignments, text_options, generation)
         prepared = values(self._prepared(texts, call, deadline, priority))
         prepared = self._continued(prepared, generation, deadline, priority)
-        futures = self._submit(prepared, generation, deadline, priority)
+        futures = self._submit(prepared, generation, deadline, priority, use_cache)
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
             return values(self._postprocessor.translations(prepared, results(futures)))
@@ -222,6 +246,7 @@ class Translator:
         priority: Priority = Priority.INTERACTIVE,
         return_alignments: bool = False,
         text_options: TextOptions = NO_TEXT_OPTIONS,
+        use_cache: bool = True,
     ) -> list[Translation]:
         """`translate` for an event loop, which it never holds up.
 
@@ -240,23 +265,75 @@ class Translator:
             found = await self.translate_async(
                 documents.texts, source=source, target=target, generation=generation,
                 deadline=deadline, priority=priority, return_alignments=True,
-                text_options=documents.text_options,
+                text_options=documents.text_options, use_cache=use_cache,
             )  # fmt: skip
             steps = documents.translations(found, return_alignments)
             size *= max((len(each.hypotheses) for each in found), default=1)
             return await self._slices.aside(partial(values, steps), size)
         call = self._call(source, target, return_alignments, text_options, generation)
-        if priority is Priority.BATCH:
-            async with self._batch_turns.turn(deadline):
-                prepared, futures = await self._begin(texts, call, generation, deadline, priority)
-        else:
-            prepared, futures = await self._begin(texts, call, generation, deadline, priority)
+        prepared, futures, _ = await self._begin(
+            texts, call, generation, deadline, priority, use_cache
+        )
         try:
             await settled(futures)
             sequences = results(futures)
         finally:
             self._cancel_unfinished(futures)
         return await self._slices.values(self._postprocessor.translations(prepared, sequences))
+
+    async def stream_async(
+        self,
+        texts: Sequence[str],
+        *,
+        source: str | None = None,
+        target: str | None = None,
+        generation: GenerationConfig | None = None,
+        deadline: float | None = None,
+        priority: Priority = Priority.INTERACTIVE,
+        return_alignments: bool = False,
+        text_options: TextOptions = NO_TEXT_OPTIONS,
+        use_cache: bool = True,
+    ) -> AsyncGenerator[Progress]:
+        """`translate_async` that tells what is decided of the translations while it goes on.
+
+        In reading order, sentence by sentence, and within a sentence without runs and terms: see
+        `model.decided_texts`. Of a document with markup, block by block. Who reads slowly gets more
+        at a time; closing the generator drops what is in flight.
+        """
+        check_texts(texts)
+        text_options.check_texts(texts)
+        if text_options.format is TextFormat.TEXT:
+            call = self._call(source, target, return_alignments, text_options, generation)
+            progress = self._progress(texts, call, generation, deadline, priority, use_cache)
+            async with aclosing(progress):
+                async for each in progress:
+                    yield each
+            return
+        size = sum(map(len, texts))
+        documents = await self._slices.aside(partial(read_texts, texts, text_options), size)
+        call = self._call(source, target, True, documents.text_options, generation)
+        writer = documents.writer()
+        written = ["" for _ in texts]
+        found: list[Translation] = []
+        deltas = next(writer)
+        progress = self._progress(documents.texts, call, generation, deadline, priority, use_cache)
+        async with aclosing(progress):
+            async for each in progress:
+                for translation in each.done:
+                    found.append(translation)
+                    write = partial(writer.send, translation)
+                    deltas += await self._slices.aside(write, len(translation.text))
+                if deltas := tuple(delta for delta in deltas if delta.text):
+                    for delta in deltas:
+                        written[delta.number] += delta.text
+                    yield Progress(deltas)
+                deltas = ()
+        steps = documents.translations(found, return_alignments)
+        size *= max((len(each.hypotheses) for each in found), default=1)
+        translations = await self._slices.aside(partial(values, steps), size)
+        if [each.text for each in translations] != written:
+            raise RuntimeError("the parts of a document must be what it is as a whole, but are not")
+        yield Progress(done=tuple(translations))
 
     async def attention_async(
         self,
@@ -397,6 +474,55 @@ class Translator:
             pair, return_alignments, text_options, num_hypotheses
         )
 
+    async def _progress(
+        self,
+        texts: Sequence[str],
+        call: CallOptions,
+        generation: GenerationConfig | None,
+        deadline: float | None,
+        priority: Priority,
+        use_cache: bool,
+    ) -> AsyncGenerator[Progress]:
+        """What is decided of plain texts."""
+        prepared, futures, decided = await self._begin(
+            texts, call, generation, deadline, priority, use_cache, told=True
+        )
+        assert decided is not None
+        deltas: list[TextDelta] = []
+        done: list[Translation] = []
+        self._num_told += 1
+        try:
+            first, pause = 0, 0.0
+            for index, text in enumerate(prepared):
+                last = first + len(text.options)
+                of_text = futures[first:last]
+                writer = TextWriter(
+                    self._postprocessor, text, of_text, decided.token_ids[first:last]
+                )
+                first = last
+                while True:
+                    decided.look()
+                    if decided.failed:
+                        results([future for future in futures if future.done()])
+                    if writer.done:
+                        break
+                    if more := writer.more():
+                        deltas.append(TextDelta(index, more))
+                    if deltas or done:
+                        yield Progress(tuple(deltas), tuple(done))
+                        deltas, done = [], []
+                        pause = _PAUSE_SECONDS + _PAUSE_OF_OTHERS_SECONDS * (self._num_told - 1)
+                    await decided.wait(pause)
+                steps = self._postprocessor.translations([text], results(of_text))
+                [translation] = await self._slices.values(steps)
+                done.append(translation)
+                if rest := writer.rest(translation.text):
+                    deltas.append(TextDelta(index, rest))
+            yield Progress(tuple(deltas), tuple(done))
+        finally:
+            self._num_told -= 1
+            self._cancel_unfinished(futures)
+
     async def _begin(
         self,
         texts: Sequence[str],
@@ -404,15 +530,27 @@ class Translator:
         generation: GenerationConfig | None,
         deadline: float | None,
         priority: Priority,
-    ) -> tuple[list[PreparedText], list[Future[SequenceResult]]]:
-        prepared = await self._slices.values(self._prepared(texts, call, deadline, priority))
-        searches = self._search_prefix(prepared, generation, deadline, priority)
-        try:
-            await settled(searches)
-            prepared = self._prefix_search.continued(prepared, results(searches))
-        finally:
-            self._cancel_unfinished(searches)
-        return prepared, self._submit(prepared, generation, deadline, priority)
+        use_cache: bool,
+        *,
+        told: bool = False,
+    ) -> tuple[list[PreparedText], list[Future[SequenceResult]], DecidedSegments | None]:
+        """The texts in segments, what will come of each of these, and what is decided of them, if
+        somebody is to be told."""
+        async with AsyncExitStack() as turn:
+            if priority is Priority.BATCH:
+                await turn.enter_async_context(self._batch_turns.turn(deadline))
+            prepared = await self._slices.values(self._prepared(texts, call, deadline, priority))
+            searches = self._search_prefix(prepared, generation, deadline, priority)
+            try:
+                await settled(searches)
+                prepared = self._prefix_search.continued(prepared, results(searches))
+            finally:
+                self._cancel_unfinished(searches)
+            decided = None
+            if told:
+                decided = DecidedSegments(sum(len(each.options) for each in prepared))
+            futures = self._submit(prepared, generation, deadline, priority, use_cache, decided)
+        return prepared, futures, decided
 
     def _prepared(
         self,
@@ -452,26 +590,33 @@ class Translator:
         generation: GenerationConfig | None,
         deadline: float | None,
         priority: Priority,
+        use_cache: bool = False,
+        decided: DecidedSegments | None = None,
     ) -> list[Future[SequenceResult]]:
         sources = [segment.token_ids for each in texts for segment in each.text.segments]
-        if not sources:
-            return []
-        search = generation or self.generation
-        # Of all that the beam has found, those are preferred that have the terms; and of several
-        # asked for, those that differ in more than punctuation.
-        several = search.num_hypotheses > 1
-        whole = [several or bool(terms) for each in texts for terms in each.terms]
-        searches: GenerationConfig | list[GenerationConfig] = search
-        if any(whole):
-            whole_beam = replace(search, num_hypotheses=search.beam_size)
-            searches = [whole_beam if each else search for each in whole]
-        return self.engine.submit(
-            sources,
-            searches,
-            options=[options for each in texts for options in each.options],
-            deadline=deadline,
-            priority=priority,
-        )
+        futures: list[Future[SequenceResult]] = []
+        if sources:
+            search = generation or self.generation
+            # Of all that the beam has found, those are preferred that have the terms; and of
+            # several asked for, those that differ in more than punctuation.
+            several = search.num_hypotheses > 1
+            whole = [several or bool(terms) for each in texts for terms in each.terms]
+            searches: GenerationConfig | list[GenerationConfig] = search
+            if any(whole):
+                whole_beam = replace(search, num_hypotheses=search.beam_size)
+                searches = [whole_beam if each else search for each in whole]
+            futures = self._searches.submit(
+                sources,
+                searches,
+                options=[options for each in texts for options in each.options],
+                deadline=deadline,
+                priority=priority,
+                on_decided=decided.watchers if decided is not None else None,
+                use_cache=use_cache,
+            )
+        if decided is not None:
+            decided.watch(futures)
+        return futures
 
     def _continued(
         self,

@@ -73,6 +73,8 @@ class TranslateCall:
     """Asks for the attention of the one text, a sentence, in maps of at most so many numbers."""
     text_options: TextOptions = NO_TEXT_OPTIONS
     """What is kept, which terms are used, how the translation begins."""
+    use_cache: bool = True
+    """Whether results of equal segments before may be taken."""
 
 
 @dataclass(frozen=True, kw_only=True)

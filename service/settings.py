@@ -331,6 +331,11 @@ class Settings(BaseSettings):
     max_ongoing_requests: int = Field(default=512, ge=1)
     """Requests in work at one translator replica; should be well above its engine's slots, or
     batches never fill."""
+    segment_cache_mib: int = Field(default=16, ge=0, le=65_536)
+    """Memory of one translator replica for the results of sentences that may come again, in MiB, of
+    all its models together; 0 keeps none. The same sentence with the same options is then not
+    translated anew; a request may ask for that (`"cache": false`). What is kept is tokens, in
+    memory alone."""
     num_cpus_per_replica: float = Field(default=1.0, ge=0)
     """CPUs that Ray reserves for one translator replica."""
     num_gpus_per_replica: float = Field(default=0.0, ge=0)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -22,6 +23,7 @@ from model.translation import (
     FinishReason,
     HeadMaps,
     SentenceAttention,
+    TextDelta,
     Translation,
     TranslationHypothesis,
 )
@@ -32,6 +34,7 @@ from service.gateway.application import build_gateway
 from service.observability.metrics import GatewayMetrics
 from service.protocol import HostedModel, ModelInfo, TranslateCall, TranslateReply
 from service.routing.attempts import Attempt
+from service.routing.call_stream import CallEvent, CallStream
 from service.routing.router import RoutedModel, Router
 from service.settings import ModelRecord, RetrySettings, Settings
 
@@ -81,6 +84,8 @@ class FakeBackend:
         self.check_answers.set()
         self.check_error: Exception | None = None
         self._behaviours: deque[BaseException | asyncio.Event] = deque()
+        self.after_first_delta: BaseException | asyncio.Event | None = None
+        """What streams raise, or wait for, when they have begun."""
 
     def fail_next(self, *errors: BaseException) -> None:
         """Each of the next calls raises one of these."""
@@ -137,6 +142,31 @@ class FakeBackend:
         finally:
             self.num_active -= 1
         return self._reply(call)
+
+    async def stream(self, call: TranslateCall, attempt: Attempt | None = None) -> CallStream:
+        """As `translate`, word by word."""
+        return await CallStream.begun(self._events(call, attempt))
+
+    async def _events(
+        self, call: TranslateCall, attempt: Attempt | None
+    ) -> AsyncGenerator[CallEvent]:
+        reply = await self.translate(call, attempt)
+        self.num_active += 1
+        done = False
+        try:
+            for index, translation in enumerate(reply.translations):
+                for word in re.findall(r"\S+\s*|^\s+", translation.text):
+                    yield (TextDelta(index, word),)
+                    if isinstance(self.after_first_delta, BaseException):
+                        await asyncio.sleep(0.02)  # until the first delta has been sent
+                        raise self.after_first_delta
+                    if self.after_first_delta is not None:
+                        await self.after_first_delta.wait()
+            done = True
+            yield reply
+        finally:
+            self.num_active -= 1
+            self.num_cancelled += not done
 
     def _reply(self, call: TranslateCall) -> TranslateReply:
         generation = call.generation or self.generation

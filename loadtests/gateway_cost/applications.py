@@ -23,6 +23,7 @@ from service.gateway.application import build_gateway
 from service.observability.logs import configure_logging
 from service.observability.metrics import GatewayMetrics
 from service.protocol import HostedModel, ModelInfo, TranslateCall, TranslateReply
+from service.routing.call_stream import CallStream
 from service.routing.router import RoutedModel, Router
 from service.settings import ModelRecord, Settings
 
@@ -61,6 +62,10 @@ class FakeTranslator:
                 for translation in ANSWER["translations"]
             ),
         )
+
+    async def stream(self, call: TranslateCall, attempt: object = None) -> CallStream:
+        """Nobody asks for one."""
+        raise NotImplementedError
 
     @property
     def num_replicas(self) -> int:

@@ -90,7 +90,10 @@ class Profile:
 
 def _post(body: bytes, *headers: str, length: int | None = None) -> bytes:
     """A POST whose head may promise another length than the body has."""
-    first = ("POST /v1/translate HTTP/1.1", "Host: x", "Content-Type: application/json")
+    first = (
+        "POST /v1/translate HTTP/1.1", "Host: x", "Content-Type: application/json",
+        "Cache-Control: no-cache",
+    )  # fmt: skip
     length = len(body) if length is None else length
     return "\r\n".join([*first, f"Content-Length: {length}", *headers, "", ""]).encode() + body
 

@@ -43,6 +43,7 @@ class Client:
         self._path = parts.path.rstrip("/")
         self._head = (
             f"Host: {parts.netloc.rpartition('@')[2]}\r\nContent-Type: application/json\r\n"
+            "Cache-Control: no-cache\r\n"  # texts come again, and are to be translated again
         )
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -51,6 +52,8 @@ class GuardedTokens:
         """(V,) 0 for a token that is not guarded, GUARDED, or GUARDED | JOINED."""
         self.table[list(ids)] = self.GUARDED
         self.table[list(joined)] = self.GUARDED | self.JOINED
+        self.digest = blake2b(self.table.tobytes(), digest_size=16).digest()
+        """Of the table: equal where that is."""
 
 
 class PhraseSpan(NamedTuple):

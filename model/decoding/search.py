@@ -183,6 +183,25 @@ class BeamSearch:
         """The target tokens of a live hypothesis so far."""
         return _token_ids(self._live[row])
 
+    def decided(self) -> tuple[int, ...]:
+        """The first tokens, behind the prefix, of whatever hypothesis becomes the best: those that
+        all live ones have, and the best of the finished ones."""
+        given = len(self.options.target_prefix)
+        candidates = [
+            tuple(_token_ids(node)[given:])
+            for node, log_prob in zip(self._live, self.live_log_probs, strict=True)
+            if log_prob > float("-inf")
+        ]
+        if self._finished:
+            candidates.append(max(self._finished, key=lambda each: each.score).token_ids)
+        first, *others = candidates
+        count = 0
+        while count < len(first) and all(
+            each[count : count + 1] == first[count : count + 1] for each in others
+        ):
+            count += 1
+        return first[:count]
+
     def constrain(
         self,
         row: int,

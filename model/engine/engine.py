@@ -13,7 +13,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from collections.abc import Sequence as SequenceOf
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from model.engine.backends import build_runners
 from model.engine.cpu_places import places_of_process
 from model.engine.deadlines import Deadlines
 from model.engine.queue_wait import CAUTION, QueueWaitEstimator
-from model.engine.runner import FinishedSequence, Runner, StepOutcome
+from model.engine.runner import DecidedTokens, FinishedSequence, Runner, StepOutcome
 from model.engine.scheduler import FairShare, Scheduler, StepPlan, fair_share, steps_as_light
 from model.engine.sequence import Sequence, SequenceResult, SequenceStatus
 from model.engine.service_time import ServiceTimeEstimator
@@ -197,6 +197,7 @@ class Engine:
         options: SequenceOf[SequenceOptions] | None = None,
         deadline: float | None = None,
         priority: Priority = Priority.INTERACTIVE,
+        on_decided: SequenceOf[Callable[[tuple[int, ...]], None] | None] | None = None,
     ) -> list[Future[SequenceResult]]:
         """Queues one request's sources, all of them or none.
 
@@ -207,6 +208,8 @@ class Engine:
             deadline: `time.monotonic()` seconds; a sequence that is not finished by then fails with
                 DeadlineExceededError.
             priority: whether others go first where several wait.
+            on_decided: for each source, what is called with tokens as soon as its best hypothesis
+                will have them whatever follows (`Sequence.on_decided`); it must be quick.
 
         Returns:
             One future for each source.
@@ -234,6 +237,8 @@ class Engine:
         )
         bound = zip(sources, options or [NO_OPTIONS] * len(sources), generation, strict=True)
         sequences = [self._sequence(*each, deadline, priority, now, light_steps) for each in bound]
+        for sequence, watcher in zip(sequences, on_decided or (), strict=bool(on_decided)):
+            sequence.on_decided = watcher
         with self._changed:
             if self._stopping:
                 raise EngineDeadError(self._failure_message())
@@ -399,8 +404,15 @@ class Engine:
                 del self._open[done.sequence.future]
                 if not done.sequence.heavy:  # heavy ones may have paused for long
                     self._queue_wait.finished(now - done.sequence.scheduled_at)
+            decided = [
+                each
+                for each in outcome.decided
+                if self._open.get(each.sequence.future) is each.sequence
+            ]
         for sequence, hypotheses in finished:
             _settle(sequence.future, sequence.result(hypotheses, now))
+        for each in decided:
+            _tell(each)
 
     def _search_again(
         self, finished: Iterable[FinishedSequence]
@@ -539,6 +551,13 @@ def _settle(future: Future[SequenceResult], outcome: SequenceResult | Exception)
             future.set_exception(outcome)
         else:
             future.set_result(outcome)
+
+
+def _tell(decided: DecidedTokens) -> None:
+    """Calls who asked for them; as with futures, what that raises concerns nobody else."""
+    with contextlib.suppress(BaseException):
+        if decided.sequence.on_decided is not None:
+            decided.sequence.on_decided(decided.token_ids)
 
 
 def _step_stats(worker: _Worker, plan: StepPlan, outcome: StepOutcome) -> StepStats:

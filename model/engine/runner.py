@@ -9,7 +9,7 @@ from model.decoding.search import Hypothesis
 from model.engine.scheduler import StepPlan
 from model.engine.sequence import Sequence
 
-__all__ = ["FinishedSequence", "Runner", "StepOutcome"]
+__all__ = ["DecidedTokens", "FinishedSequence", "Runner", "StepOutcome"]
 
 
 class FinishedSequence(NamedTuple):
@@ -20,11 +20,21 @@ class FinishedSequence(NamedTuple):
     """Best first, at least one, at most `num_hypotheses`."""
 
 
+class DecidedTokens(NamedTuple):
+    """What is decided of a sequence whose search goes on."""
+
+    sequence: Sequence
+    token_ids: tuple[int, ...]
+    """Behind those that were reported before: what its best hypothesis will have next."""
+
+
 @dataclass(kw_only=True)
 class StepOutcome:
     """What came of one plan."""
 
     finished: list[FinishedSequence] = field(default_factory=list)
+    decided: list[DecidedTokens] = field(default_factory=list)
+    """Of those of the sequences that ask for it (`Sequence.reports`); a runner may tell it late."""
     steps: int = 0
     """Decode steps taken."""
     rows: int = 0

@@ -30,6 +30,9 @@ __all__ = ["MAX_STEPS", "FairShare", "Scheduler", "StepPlan", "fair_share", "ste
 MAX_STEPS = 16
 """Most decode steps of one plan. An arrival that can be admitted, a cancellation and a finish end a
 plan sooner, so this bounds only how late a deadline is noticed and how old the statistics are."""
+_REPORT_SECONDS = 0.005
+"""About how long a plan takes, if that is less, while somebody wants to hear of tokens as soon as
+they are decided."""
 
 _ADMISSION_DIVISOR = 8
 """Newcomers come by at least 1 / 8 of the slots at a time, unless fewer wait: encoding one source
@@ -86,6 +89,8 @@ class Scheduler:
         # With the number of steps after which each is heavy.
         self._light: dict[Sequence, float] = {}
         self._num_steps = 0
+        self._num_reporting = 0
+        self._step_seconds = 0.001
         self._next_demotion = 0
         self._can_pause = can_pause
         self._time = TimeShare()
@@ -124,12 +129,14 @@ class Scheduler:
             removed=removed,
             newcomers=tuple(newcomers),
             active=tuple(self._light) if paused else None,
-            max_steps=1 if in_turns or self.can_admit(waiting, share) else MAX_STEPS,
+            max_steps=1 if in_turns or self.can_admit(waiting, share) else self._most_steps(),
         )
 
     def executed(self, num_steps: int, seconds: float) -> None:
         """Takes note of how many steps the last plan took, and how long that was."""
         self._num_steps += num_steps
+        if num_steps:
+            self._step_seconds = seconds / num_steps
         self._time.end(seconds)
 
     def finish(self, sequence: Sequence) -> bool:
@@ -153,6 +160,12 @@ class Scheduler:
         """
         if not self.running and self.slots.num_used:
             raise RuntimeError(f"{self.slots.num_used} slots are in use, but no sequence runs")
+
+    def _most_steps(self) -> int:
+        """Most steps of a plan that nothing else keeps short."""
+        if not self._num_reporting:
+            return MAX_STEPS
+        return max(1, min(MAX_STEPS, int(_REPORT_SECONDS / max(1e-6, self._step_seconds))))
 
     def _next_class(
         self, waiting: WaitingQueue, share: FairShare, others_come: bool = False
@@ -197,6 +210,7 @@ class Scheduler:
             sequence.status = SequenceStatus.RUNNING
             sequence.scheduled_at = now
             self.running.add(sequence)
+            self._num_reporting += sequence.reports
             if not heavy:
                 steps = sequence.light_steps
                 self._light[sequence] = math.inf if steps is None else self._num_steps + steps
@@ -217,6 +231,7 @@ class Scheduler:
         if sequence not in self.running:
             return False
         self.running.remove(sequence)
+        self._num_reporting -= sequence.reports
         self.slots.release(sequence.slots)
         if self._light.pop(sequence, None) is not None:
             self.light_rows -= sequence.beam_size

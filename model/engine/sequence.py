@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
@@ -64,6 +65,9 @@ class Sequence:
     future: Future[SequenceResult] = field(default_factory=Future)
     second_pass: SecondPass | None = None
     """Set if it is a further search for its source."""
+    on_decided: Callable[[tuple[int, ...]], None] | None = None
+    """Called on an engine's thread with tokens that its best hypothesis will have, behind those of
+    the calls before; None if nobody asks."""
 
     # The scheduler's.
     status: SequenceStatus = SequenceStatus.WAITING
@@ -92,6 +96,12 @@ class Sequence:
     def source_len(self) -> int:
         """Tokens to encode."""
         return len(self.source_ids)
+
+    @property
+    def reports(self) -> bool:
+        """Whether runners tell which of its tokens are decided. Where there are phrases, none is
+        before the end: a second search may begin anywhere."""
+        return self.on_decided is not None and not self.options.phrases
 
     def whole(self, hypotheses: tuple[Hypothesis, ...]) -> tuple[Hypothesis, ...]:
         """What the search has found, best first, with what it was given by an earlier one."""

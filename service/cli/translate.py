@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import io
 import json
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from model.translation import Translation
     from model.translator import Translator
 
-__all__ = ["print_translations", "read_document", "read_lines", "translate"]
+__all__ = ["print_stream", "print_translations", "read_document", "read_lines", "translate"]
 
 _LINES_IN_FLIGHT = 1024
 """Many more than slots, since finished lines wait for a long one before them: with 256 a third of
@@ -64,6 +65,9 @@ def translate(
         bool,
         typer.Option("--alignments", help="Below each translation, its words with the text's."),
     ] = False,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Write each part of a translation once it is decided.")
+    ] = False,
     glossary: GlossaryOption = None,
     keep: KeepOption = None,
     ban: BanOption = None,
@@ -86,15 +90,31 @@ def translate(
       polyhead translate --glossary terms.tsv --keep Polyhead < english.txt
       polyhead translate --prefix "Das Tier" "The animal was tired."
       polyhead translate --format html < page.en.html > page.de.html
+      polyhead translate --stream "A long text, the beginning of which is wanted soon."
     """
     options = text_options(glossary, keep, ban, prefix, text_format, attributes)
     if prefix and text is None:
         raise InvalidRequestError("`--prefix` must come with a text, but lines are read")
+    if stream and (as_json or alignments):
+        raise InvalidRequestError("`--stream` must come without `--json` and `--alignments`")
     directory, engine, generation = resolve(model, device, dtype, beam_size)
     if text is None and options.format != "text":
         text = read_document(sys.stdin.buffer, hint=sys.stderr)
+    texts = [text] if text is not None else read_lines(sys.stdin.buffer, hint=sys.stderr)
+    if stream:
+        print_stream(
+            texts,
+            directory,
+            engine=engine,
+            source=source,
+            target=target,
+            generation=generation,
+            options=options,
+            one_line_each=text is None,
+        )
+        return
     print_translations(
-        [text] if text is not None else read_lines(sys.stdin.buffer, hint=sys.stderr),
+        texts,
         directory,
         engine=engine,
         source=source,
@@ -142,6 +162,47 @@ def read_lines(stream: BinaryIO, *, hint: TextIO) -> Iterator[str]:
                 f"line {number} of the input must be UTF-8, but is not"
             ) from None
         yield text.removesuffix("\n").removesuffix("\r")
+
+
+def print_stream(
+    texts: Iterable[str],
+    directory: Path,
+    *,
+    engine: EngineConfig,
+    source: str | None = None,
+    target: str | None = None,
+    generation: GenerationConfig | None = None,
+    options: TextOptions = NO_TEXT_OPTIONS,
+    one_line_each: bool = False,
+    output: TextIO | None = None,
+) -> None:
+    """Translates `texts` one after the other, and writes each part as soon as it is decided.
+
+    Args:
+        source, target, generation, options, one_line_each, output: as in `print_translations`.
+    """
+    from model.translator import Translator
+
+    output = output or _utf8_stdout()
+
+    async def write(translator: Translator, text: str) -> None:
+        last = ""
+        async for progress in translator.stream_async(
+            [text], source=source, target=target, generation=generation, text_options=options
+        ):
+            for delta in progress.deltas:
+                last = delta.text.translate(_NO_LINE_BREAKS) if one_line_each else delta.text
+                print(last, file=output, end="", flush=True)
+        if not last.endswith("\n"):
+            print(file=output, flush=True)
+
+    async def write_all(translator: Translator) -> None:
+        for text in texts:
+            await write(translator, text)
+
+    with Translator.load(directory, engine) as translator:
+        _settle(translator, sys.stderr)
+        asyncio.run(write_all(translator))
 
 
 def print_translations(

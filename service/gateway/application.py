@@ -26,6 +26,7 @@ from service.gateway.api.libretranslate import LIBRETRANSLATE, LibreTranslateApi
 from service.gateway.api.meant_paths import is_same_but_slashes, meant_path, relative_to
 from service.gateway.api.models import MODELS, ModelChanges, ModelsApi
 from service.gateway.api.native import NATIVE, NativeApi
+from service.gateway.api.openai import OPENAI, OpenAIApi
 from service.gateway.api.pipeline import TranslationPipeline
 from service.gateway.api.probes import Probes
 from service.gateway.api.route_templates import RouteTemplates
@@ -90,6 +91,7 @@ def build_gateway(
     NATIVE.add_to(app, NativeApi(pipeline))
     token = AdminToken(settings.admin_token.get_secret_value())
     MODELS.add_to(app, ModelsApi(router, changes, token))
+    OPENAI.add_to(app, OpenAIApi(pipeline))
     LIBRETRANSLATE.add_to(app, LibreTranslateApi(pipeline, settings.limits, app))
     DEEPL.add_to(app, DeepLApi(pipeline, settings.limits))
     Probes(router, render_metrics, timeout_seconds=settings.metrics_timeout_seconds).add_to(app)
@@ -118,7 +120,7 @@ def _add_middleware(
     cross_origin = CrossOrigin(
         settings.cors_origins,
         open_routes=LIBRETRANSLATE.templates,
-        routes=LIBRETRANSLATE.templates | NATIVE.templates | DEEPL.templates,
+        routes=(LIBRETRANSLATE.templates | NATIVE.templates | OPENAI.templates | DEEPL.templates),
     )
     templates = RouteTemplates(app.routes)
     app.add_middleware(CompressionMiddleware, least=_COMPRESSED_BYTES)

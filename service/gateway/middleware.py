@@ -97,6 +97,7 @@ class ObservabilityMiddleware:
             response = self._error_response(context, exc)
             await response(scope, receive, send_observed)
         finally:
+            status = context.ended_with or status
             seconds = time.monotonic() - context.started
             source, target = context.source, context.target
             self._metrics.observe_request(

@@ -40,6 +40,9 @@ class RequestContext:
     """Id of the model that is asked now, or was asked last."""
     timings: Mapping[str, float] = field(default_factory=dict)
     """Seconds inside the models by phase."""
+    ended_with: int | None = None
+    """Status of the error with which an answer ends that has begun well; None if it does not. The
+    client has read another status."""
 
     def attach(self, scope: MutableMapping[str, Any]) -> None:
         """Stores this in `scope`, where `of` finds it."""

@@ -139,6 +139,7 @@ def _translator_arguments(settings: Settings) -> dict[str, Any]:
     return {
         "engine": engine_config(settings),
         "max_batch_calls": int(settings.max_ongoing_requests * settings.engine.batch_share),
+        "cache_bytes": settings.segment_cache_mib * 1024 * 1024,
         "log_level": settings.log_level,
         "reports": True,
     }

@@ -28,6 +28,7 @@ from service.protocol import HostedModel, LoadedModel
 if TYPE_CHECKING:
     from model.engine.engine import EngineStats, StepStats
     from model.memory import ModelMemory
+    from model.segment_cache import SegmentCache
     from model.translator import Translator
 
 _T = TypeVar("_T")
@@ -89,6 +90,7 @@ class ModelPool:
     Args:
         engine: how each model's engine is run, but for what the model itself says.
         metrics: take note of loads and evictions.
+        cache: where results of segments are kept, of all models together; None keeps none.
         memory_budget: bytes that all models together may take; None is for those that are pinned,
             and no others.
         load_seconds: time in which a model must be loaded on demand.
@@ -99,11 +101,13 @@ class ModelPool:
         engine: EngineConfig,
         metrics: TranslatorMetrics,
         *,
+        cache: SegmentCache | None = None,
         memory_budget: int | None = None,
         load_seconds: float = 120.0,
     ) -> None:
         self._engine = engine
         self._metrics = metrics
+        self._cache = cache
         self._budget = memory_budget
         self._load_seconds = load_seconds
         if memory_budget is not None:
@@ -140,7 +144,7 @@ class ModelPool:
         entry = _Entry(model, pinned=True, ready=True)
         started = time.monotonic()
         entry.memory = memory_of(model, self._engine)
-        entry.translator = _load(model, own_engine(model, self._engine))
+        entry.translator = _load(model, own_engine(model, self._engine), self._cache)
         warm_up(entry.translator.engine)
         self._entries[model.key] = entry
         self._reserve(entry, entry.memory.loaded + entry.memory.working)
@@ -481,7 +485,7 @@ class ModelPool:
     def _load_or_drop(self, entry: _Entry) -> Translator:
         """On a thread, which cannot be stopped when the replica ends or the time is over."""
         assert entry.engine is not None
-        translator = _load(entry.model, entry.engine)
+        translator = _load(entry.model, entry.engine, self._cache)
         give_back_free_memory()  # weights were read through it
         if self._closed or entry.abandoned:
             translator.close()
@@ -566,12 +570,14 @@ def summed(stats: Sequence[EngineStats]) -> EngineStats:
     )
 
 
-def _load(model: HostedModel, engine: EngineConfig) -> Translator:
+def _load(model: HostedModel, engine: EngineConfig, cache: SegmentCache | None) -> Translator:
+    from model.segment_cache import ModelCache
     from model.translator import Translator
 
     directory = model_directory(model.directory)
     _check_content(model)
-    translator = Translator.load(directory, engine, generation=model.generation)
+    own = None if cache is None else ModelCache(cache, label=model.id)
+    translator = Translator.load(directory, engine, generation=model.generation, cache=own)
     try:
         _check_content(model)  # it may have changed in the meantime
     except PolyheadError:

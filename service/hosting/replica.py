@@ -11,10 +11,10 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from model.config import EngineConfig, Priority
 from model.engine.cpus import granted_cpus
@@ -31,6 +31,8 @@ from service.settings import LogLevel
 
 if TYPE_CHECKING:
     from model.engine.engine import EngineStats
+    from model.segment_cache import SegmentCache
+    from model.translation import TextDelta, Translation
     from model.translator import Translator
 
 __all__ = ["TranslatorReplica"]
@@ -49,6 +51,7 @@ class TranslatorReplica:
         load_seconds: time in which a model must be loaded on demand.
         max_model_calls: calls for one model in work at a time; one more is refused.
         max_batch_calls: calls of priority "batch" in work at a time; one more is refused.
+        cache_bytes: that results of segments may take which may come again; 0 keeps none.
         log_level: for the replica's JSON log on stderr.
         reports: whether it runs in Serve and pushes its metrics to a hub.
         hub: the application whose hub that is; None is its own.
@@ -66,6 +69,7 @@ class TranslatorReplica:
         load_seconds: float = 120.0,
         max_model_calls: int | None = None,
         max_batch_calls: int = 256,
+        cache_bytes: int = 0,
         log_level: LogLevel = LogLevel.INFO,
         reports: bool = False,
         hub: str | None = None,
@@ -81,9 +85,11 @@ class TranslatorReplica:
         self._metrics = TranslatorMetrics(memory_budget)
         self._meters = LoadMeters()
         self._hub: HubClient | None = None
+        self._cache = _segment_cache(cache_bytes)
         self._pool = ModelPool(
-            engine, self._metrics, memory_budget=memory_budget, load_seconds=load_seconds
-        )
+            engine, self._metrics, cache=self._cache, memory_budget=memory_budget,
+            load_seconds=load_seconds,
+        )  # fmt: skip
         for model in models:
             self._pool.pin(model)
         if reports:
@@ -102,23 +108,47 @@ class TranslatorReplica:
             QueueFullError: as many calls for the model, or of priority "batch", are in work as may.
             RequestFailedError, InvalidRequestError, EngineDeadError: as `Translator` raises them.
         """
-        deadline = None
-        if call.timeout_seconds is not None:
-            deadline = time.monotonic() + call.timeout_seconds
+        deadline = _deadline(call)
+        async with self._translator(call, deadline) as translator:
+            if call.max_attention_numbers is not None:
+                return await self._attention(translator, call, deadline)
+            translations = await translator.translate_async(
+                call.texts, **_arguments(call), deadline=deadline
+            )
+        return self._reply(call, translations)
+
+    async def stream(
+        self, call: TranslateCall
+    ) -> AsyncGenerator[tuple[TextDelta, ...] | TranslateReply]:
+        """Translates the call's texts, and tells what is decided of them meanwhile.
+
+        Yields:
+            Deltas as in `Progress`, and at last the reply.
+
+        Raises:
+            PolyheadError: as `translate`.
+        """
+        deadline = _deadline(call)
+        translations: list[Translation] = []
+        async with self._translator(call, deadline) as translator:
+            progress = translator.stream_async(call.texts, **_arguments(call), deadline=deadline)
+            async with aclosing(progress):
+                async for each in progress:
+                    translations += each.done
+                    if each.deltas:
+                        yield each.deltas
+        yield self._reply(call, translations)
+
+    @asynccontextmanager
+    async def _translator(
+        self, call: TranslateCall, deadline: float | None
+    ) -> AsyncIterator[Translator]:
+        """The model of a call, which has a place in work meanwhile."""
         with self._place_of(call.model.id), self._place(call.priority):
             async with self._pool.use(call.model, deadline) as translator:
-                if call.max_attention_numbers is not None:
-                    return await self._attention(translator, call, deadline)
-                translations = await translator.translate_async(
-                    call.texts,
-                    source=call.source,
-                    target=call.target,
-                    generation=call.generation,
-                    deadline=deadline,
-                    priority=call.priority,
-                    return_alignments=call.return_alignments,
-                    text_options=call.text_options,
-                )
+                yield translator
+
+    def _reply(self, call: TranslateCall, translations: list[Translation]) -> TranslateReply:
         self._metrics.of(call.model.id).observe_translations(translations)
         trace_phases(translations)
         return TranslateReply(model=call.model.id, translations=tuple(translations))
@@ -234,7 +264,38 @@ class TranslatorReplica:
             self._metrics.of(name).set_engine(stats[name])
             self._metrics.of(name).set_load(load)
         self._metrics.set_loaded(self._pool.loaded())
+        if self._cache is not None:
+            self._metrics.set_cache(self._cache.size_bytes)
+            for name, counts in self._cache.take_counts().items():
+                self._metrics.of(name).count_cached(counts)
         return self._metrics.snapshot()
+
+
+def _segment_cache(size: int) -> SegmentCache | None:
+    """A cache of so many bytes; None for 0."""
+    if not size:
+        return None
+    from model.segment_cache import SegmentCache
+
+    return SegmentCache(size)
+
+
+def _deadline(call: TranslateCall) -> float | None:
+    seconds = call.timeout_seconds
+    return None if seconds is None else time.monotonic() + seconds
+
+
+def _arguments(call: TranslateCall) -> dict[str, Any]:
+    """How a translator is to do what is asked."""
+    return {
+        "source": call.source,
+        "target": call.target,
+        "generation": call.generation,
+        "priority": call.priority,
+        "return_alignments": call.return_alignments,
+        "text_options": call.text_options,
+        "use_cache": call.use_cache,
+    }
 
 
 class LoadMeters:

@@ -205,6 +205,7 @@ def frontend_rules(options: HAProxyOptions) -> str:
     silent = "".join(f"    errorfile {status} /dev/null\n" for status in _UNREAD)
     head, crowded = _seconds(options.head_seconds), _crowded(options.connections)
     return f"""\
+    option http-no-delay
     timeout client {_seconds(options.stall_seconds)}
     timeout client-fin {_FIN_SECONDS}s
     timeout http-request {head}
@@ -323,6 +324,7 @@ def backend_rules(name: str, options: HAProxyOptions) -> str:
     long = f"{{ req.body_size gt {_SMALL_BODY_BYTES} }}"
     text = "{ res.hdr(content-type) -m beg text/plain }"
     return f"""\
+    option http-no-delay
     timeout server {_seconds(options.request_seconds + _ANSWER_SECONDS)}
     timeout server-fin {_FIN_SECONDS}s
     timeout tunnel {_FIN_SECONDS}s

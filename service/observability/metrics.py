@@ -22,6 +22,7 @@ from service.observability.snapshot import Snapshot, merge, take_snapshot
 
 if TYPE_CHECKING:
     from model.engine.engine import EngineStats, StepStats
+    from model.segment_cache import CacheCounts
     from model.translation import Translation
     from service.autoscaling.decision import ReplicaLoad, ScalingDecision
     from service.protocol import LoadedModel
@@ -248,6 +249,11 @@ class TranslatorMetrics(_ProcessMetrics):
         self._load_time = self._new(
             Histogram, "model_load_seconds", "Time to load a model.", buckets=LATENCY_BUCKETS
         )
+        self._cache_bytes = self._new(
+            Gauge,
+            "segment_cache_bytes",
+            "Memory of a process for results of segments that may come again, by estimate.",
+        )
 
     def of(self, model_name: str) -> ModelMetrics:
         """Those of one model. They stay when it goes, so that its counters only grow."""
@@ -268,6 +274,10 @@ class TranslatorMetrics(_ProcessMetrics):
         """Records that a model has been loaded."""
         self._load_time.observe(seconds)
         self.of(model_name).loads.inc()
+
+    def set_cache(self, size: int) -> None:
+        """Sets the bytes of the cache of segments."""
+        self._cache_bytes.set(size)
 
     def set_loaded(self, loaded: Iterable[LoadedModel]) -> None:
         """Sets the gauges of what is in memory."""
@@ -308,6 +318,12 @@ class ModelMetrics(_Metrics):
         self._prompt_tokens = self._new(Counter, "prompt_tokens", "Source tokens translated.")
         self._generation_tokens = self._new(Counter, "generation_tokens", "Target tokens produced.")
         self._sentences = self._new(Counter, "sentences", "Sentences translated.")
+        self._cache_hits = self._new(
+            Counter, "segment_cache_hits", "Sentences whose result was kept from before."
+        )
+        self._cache_misses = self._new(
+            Counter, "segment_cache_misses", "Sentences that were looked for and not kept."
+        )
         self._success = Counter(
             "polyhead_request_success",
             "Texts translated, by the reason for their end.",
@@ -373,6 +389,12 @@ class ModelMetrics(_Metrics):
             self._decode_time.observe(translation.decode_seconds)
             self._prompt_len.observe(translation.source_tokens)
             self._generation_len.observe(translation.target_tokens)
+
+    def count_cached(self, counts: CacheCounts) -> None:
+        """Adds what was counted of the cache of segments."""
+        self._num_changes += 1
+        self._cache_hits.inc(counts.hits)
+        self._cache_misses.inc(counts.misses)
 
     def observe_steps(self, steps: Iterable[StepStats]) -> None:
         """Records steps of the engine's runners."""

@@ -3,6 +3,9 @@
 No layer below repeats the work of a replica that died. Invalid requests, and work that the client
 cancelled, are never retried. Budgets bound retries to a share of all requests.
 
+A call that tells of its translations as they are decided is repeated as any other until its first
+event has come; then it is not any more, for its client may have seen it.
+
 Slowness ends no attempt: an answer that takes long is not begun anew. But a network that drops
 packets gives no error either, and one lost call cannot be told from a slow one. So an attempt that
 takes very long gets a second one beside it, on another replica if there is one: the first reply is
@@ -14,16 +17,18 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from model.config import Priority
 from model.errors import DeadlineExceededError, EngineDeadError, TooLongForDeadlineError
+from model.translation import TextDelta
 from service.errors import ModelUnavailableError
 from service.observability.metrics import GatewayMetrics
 from service.protocol import TranslateCall, TranslateReply
 from service.routing.attempts import Attempt
+from service.routing.call_stream import CallStream
 from service.routing.router import Backend, ReplicaLostError
 from service.settings import RetrySettings
 
@@ -57,6 +62,10 @@ _REASONS: Mapping[type[Exception], str] = {
 """Errors that are retried, and their labels in the metrics. Translating is idempotent."""
 
 _NO_TIME = "the deadline leaves no time for another attempt"
+_LOST_LATE = "the replica ended after a part of its translation; ask again"
+
+_T = TypeVar("_T", TranslateReply, CallStream)
+_Send = Callable[[TranslateCall, Attempt], Awaitable[_T]]
 
 
 class Retrier:
@@ -82,13 +91,49 @@ class Retrier:
             DeadlineExceededError: the deadline passed.
             ModelUnavailableError: every attempt failed, or the retry budget is used up.
         """
+        return await self._repeat(backend.translate, call, deadline)
+
+    async def stream(
+        self,
+        backend: Backend,
+        call: TranslateCall,
+        on_deltas: Callable[[tuple[TextDelta, ...]], None],
+        *,
+        deadline: float,
+    ) -> TranslateReply:
+        """The first reply, and what is decided of its translations before that.
+
+        Args:
+            on_deltas: is called with it.
+            deadline: in time.monotonic() seconds.
+
+        Raises:
+            DeadlineExceededError: the deadline passed.
+            ModelUnavailableError: as `translate`; or the replica was lost when it had begun.
+        """
+        stream = await self._repeat(backend.stream, call, deadline)
+        try:
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                async for event in stream:
+                    if isinstance(event, TranslateReply):
+                        return event
+                    on_deltas(event)
+        except TimeoutError:
+            raise DeadlineExceededError("the deadline passed during an attempt") from None
+        except tuple(_REASONS) as error:
+            raise ModelUnavailableError(_LOST_LATE) from error
+        finally:
+            await stream.close()
+        raise ModelUnavailableError(_LOST_LATE)
+
+    async def _repeat(self, send: _Send[_T], call: TranslateCall, deadline: float) -> _T:
         self._timeouts.deposit()
         self._losses.deposit()
         attempt = 0
         while True:
             attempt += 1
             try:
-                return await self._attempt(backend, call, deadline=deadline)
+                return await self._attempt(send, call, deadline=deadline)
             except TooLongForDeadlineError as error:
                 if attempt == 1:
                     raise
@@ -104,12 +149,10 @@ class Retrier:
                 )
             await self._pause(attempt, deadline)
 
-    async def _attempt(
-        self, backend: Backend, call: TranslateCall, *, deadline: float
-    ) -> TranslateReply:
+    async def _attempt(self, send: _Send[_T], call: TranslateCall, *, deadline: float) -> _T:
         """The reply of one attempt, or of the second one beside it."""
         attempt = Attempt()
-        sent = [_send(backend, call, attempt, deadline)]
+        sent = [_sent(send, call, attempt, deadline)]
         try:
             limit = self._settings.attempt_timeout_seconds
             if limit < _seconds_left(deadline):
@@ -121,8 +164,10 @@ class Retrier:
                 ):
                     self._metrics.count_retry("timeout")
                     second = replace(call, priority=Priority.BATCH)
-                    sent.append(_send(backend, second, Attempt(beside=attempt), deadline))
-            return await _first_reply(sent, deadline)
+                    sent.append(_sent(send, second, Attempt(beside=attempt), deadline))
+            reply = await _first_reply(sent, deadline)
+            sent = [each for each in sent if not _is(each, reply)]
+            return reply
         finally:
             for each in sent:
                 each.add_done_callback(_discard)
@@ -137,16 +182,14 @@ class Retrier:
         await asyncio.sleep(pause)
 
 
-def _send(
-    backend: Backend, call: TranslateCall, attempt: Attempt, deadline: float
-) -> asyncio.Future[TranslateReply]:
+def _sent(
+    send: _Send[_T], call: TranslateCall, attempt: Attempt, deadline: float
+) -> asyncio.Future[_T]:
     call = replace(call, timeout_seconds=_seconds_left(deadline))
-    return asyncio.ensure_future(backend.translate(call, attempt))
+    return asyncio.ensure_future(send(call, attempt))
 
 
-async def _first_reply(
-    sent: Sequence[asyncio.Future[TranslateReply]], deadline: float
-) -> TranslateReply:
+async def _first_reply(sent: Sequence[asyncio.Future[_T]], deadline: float) -> _T:
     """The reply that comes first, or the error of the first attempt.
 
     That error waits for the second attempt's reply if it would be retried.
@@ -167,8 +210,12 @@ async def _first_reply(
     return sent[0].result()
 
 
-def _failed(sent: asyncio.Future[TranslateReply]) -> bool:
+def _failed(sent: asyncio.Future[Any]) -> bool:
     return sent.done() and (sent.cancelled() or sent.exception() is not None)
+
+
+def _is(sent: asyncio.Future[Any], reply: object) -> bool:
+    return sent.done() and not _failed(sent) and sent.result() is reply
 
 
 def _seconds_left(deadline: float) -> float:
@@ -178,7 +225,12 @@ def _seconds_left(deadline: float) -> float:
     return left
 
 
+_CLOSING: set[asyncio.Task[None]] = set()
+
+
 def _discard(sent: asyncio.Future[Any]) -> None:
-    """Retrieves the error of an abandoned attempt, else asyncio logs it."""
-    if not sent.cancelled():
-        sent.exception()
+    """Retrieves the error of an abandoned attempt, else asyncio logs it; gives up its stream."""
+    if not sent.cancelled() and sent.exception() is None and isinstance(sent.result(), CallStream):
+        task = asyncio.ensure_future(sent.result().close())
+        _CLOSING.add(task)
+        task.add_done_callback(_CLOSING.discard)

@@ -15,6 +15,7 @@ from model.text.languages import listed
 from service.errors import InvalidFieldError, LanguageNotServedError, ModelUnavailableError, shown
 from service.protocol import HostedModel, ModelInfo, TranslateCall, TranslateReply
 from service.routing.attempts import Attempt
+from service.routing.call_stream import CallStream
 
 __all__ = ["Backend", "Hop", "ReplicaLostError", "Route", "RoutedModel", "Router"]
 
@@ -29,7 +30,7 @@ class ReplicaLostError(Exception):
 class Backend(Protocol):
     """The replicas of one deployment, which host one model or many.
 
-    Both methods raise what the replica raised (`model.errors`), ReplicaLostError, or
+    All methods raise what the replica raised (`model.errors`), ReplicaLostError, or
     ModelUnavailableError when no replica accepts calls. Cancelling a call cancels the replica's
     work.
     """
@@ -47,6 +48,11 @@ class Backend(Protocol):
         self, call: TranslateCall, attempt: Attempt | None = None
     ) -> TranslateReply:
         """One attempt, which `attempt` tells of; `service.routing.retry` repeats it."""
+        ...
+
+    async def stream(self, call: TranslateCall, attempt: Attempt | None = None) -> CallStream:
+        """One attempt at a call that tells of its translations as they are decided. Later events
+        may raise as well; to close the stream cancels the replica's work."""
         ...
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -24,6 +26,7 @@ from model.errors import EngineDeadError, PolyheadError
 from service.errors import ModelUnavailableError
 from service.protocol import TranslateCall, TranslateReply
 from service.routing.attempts import Attempt, num_replicas
+from service.routing.call_stream import CallEvent, CallStream
 from service.routing.router import ReplicaLostError
 
 if TYPE_CHECKING:
@@ -85,34 +88,69 @@ class ServeBackend:
         reply: TranslateReply = await self._call("translate", call, attempt=attempt)
         return reply
 
+    async def stream(self, call: TranslateCall, attempt: Attempt | None = None) -> CallStream:
+        """The events of one replica; see `service.routing.router.Backend`."""
+        return await CallStream.begun(self._events(call, attempt or Attempt()))
+
+    async def _events(self, call: TranslateCall, attempt: Attempt) -> AsyncGenerator[CallEvent]:
+        attempt.model = call.model.id if self._shared else None
+        reply: TranslateReply | None = None
+        with attempt:
+            handle = self._handle.options(
+                method_name="stream", session_id=attempt.call_id, stream=True
+            )
+            events: Any = handle.remote(call)
+            done = False
+            try:
+                async with _our_errors(events, attempt):
+                    async for event in events:
+                        if isinstance(event, TranslateReply):
+                            reply = event  # to the end, or Serve would take it for cancelled
+                        else:
+                            yield event
+                    done = True
+            finally:
+                if not done:
+                    events.cancel()
+        if reply is None:
+            raise ReplicaLostError("the replica ended the call without a reply")
+        yield reply
+
     async def _call(self, method: str, *args: Any, attempt: Attempt | None = None) -> Any:
         with attempt or Attempt() as attempt:
             handle = self._handle.options(method_name=method, session_id=attempt.call_id)
             response: Any = handle.remote(*args)
-            attempt.cancel = response.cancel
-            try:
+            async with _our_errors(response, attempt):
                 return await response
-            except asyncio.CancelledError:
-                # Serve cancels the replica's work when the client's request is cancelled, but not
-                # when only this attempt is.
-                response.cancel()
-                if (task := asyncio.current_task()) is None or task.cancelling():
-                    raise
-                # If the client has disconnected, this task is cancelled next.
-                await asyncio.sleep(_CANCELLATION_SECONDS)
-                raise ReplicaLostError("the replica cancelled the call") from None
-            except _REPLICA_LOST as error:
-                raise ReplicaLostError("the replica ended before the call") from error
-            except RayTaskError as error:
-                if isinstance(error.cause, EngineDeadError):
-                    attempt.exclude_replica()
-                # The message of Ray's wrapper is a traceback of another process.
-                if isinstance(error.cause, PolyheadError):
-                    raise error.cause from None
-                raise
-            except grpc.aio.AioRpcError as error:
-                if error.code() in _BROKEN_CONNECTION:
-                    raise ReplicaLostError("the connection to the replica ended") from error
-                raise
-            except (BackPressureError, DeploymentUnavailableError) as error:
-                raise ModelUnavailableError("no replica of the model takes calls now") from error
+
+
+@asynccontextmanager
+async def _our_errors(response: Any, attempt: Attempt) -> AsyncIterator[None]:
+    """What a response raises in our own terms; it is cancelled where who waits for it is."""
+    attempt.cancel = response.cancel
+    try:
+        yield
+    except asyncio.CancelledError:
+        # Serve cancels the replica's work when the client's request is cancelled, but not when only
+        # this attempt is.
+        response.cancel()
+        if (task := asyncio.current_task()) is None or task.cancelling():
+            raise
+        # If the client has disconnected, this task is cancelled next.
+        await asyncio.sleep(_CANCELLATION_SECONDS)
+        raise ReplicaLostError("the replica cancelled the call") from None
+    except _REPLICA_LOST as error:
+        raise ReplicaLostError("the replica ended before the call") from error
+    except RayTaskError as error:
+        if isinstance(error.cause, EngineDeadError):
+            attempt.exclude_replica()
+        # The message of Ray's wrapper is a traceback of another process.
+        if isinstance(error.cause, PolyheadError):
+            raise error.cause from None
+        raise
+    except grpc.aio.AioRpcError as error:
+        if error.code() in _BROKEN_CONNECTION:
+            raise ReplicaLostError("the connection to the replica ended") from error
+        raise
+    except (BackPressureError, DeploymentUnavailableError) as error:
+        raise ModelUnavailableError("no replica of the model takes calls now") from error

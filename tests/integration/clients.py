@@ -33,7 +33,10 @@ def _ask(client: httpx.Client, url: str, model: str | None) -> httpx.Response:
 def _client() -> httpx.Client:
     """Makes a new connection for each request."""
     limits = httpx.Limits(max_keepalive_connections=0)
-    return httpx.Client(limits=limits, timeout=120, trust_env=False, verify=False)
+    return httpx.Client(
+        limits=limits, timeout=120, trust_env=False, verify=False,
+        headers={"Cache-Control": "no-cache"},
+    )  # fmt: skip
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from model.decoding.candidates import best_candidates
 from model.decoding.reference import pad_sources
 from model.decoding.repeats import most_copies
 from model.decoding.search import BeamSearch, Candidate
-from model.engine.runner import FinishedSequence, StepOutcome
+from model.engine.runner import DecidedTokens, FinishedSequence, StepOutcome
 from model.engine.scheduler import StepPlan
 from model.engine.sequence import Sequence
 from model.network.kv_cache import KVCache
@@ -37,6 +37,8 @@ class _Running:
     search: BeamSearch
     last_tokens: list[int]
     """What each live hypothesis feeds into the next step."""
+    num_told: int = 0
+    """Tokens of which it has been told that they are decided."""
 
 
 class EagerRunner:
@@ -90,6 +92,7 @@ class EagerRunner:
                 break
         outcome.encode_seconds = encoded - started
         outcome.decode_seconds = time.monotonic() - encoded
+        outcome.decided = self._decided()
         return outcome
 
     def interrupt(self) -> None:
@@ -205,6 +208,18 @@ class EagerRunner:
             )
             row = end
         return candidates
+
+    def _decided(self) -> list[DecidedTokens]:
+        """What is decided since the last call."""
+        decided = []
+        for item in self._running.values():
+            if not item.sequence.reports:
+                continue
+            token_ids = item.search.decided()
+            if more := token_ids[item.num_told :]:
+                decided.append(DecidedTokens(item.sequence, more))
+            item.num_told = len(token_ids)
+        return decided
 
     def _finish(self, item: _Running) -> FinishedSequence:
         hypotheses = item.search.hypotheses()

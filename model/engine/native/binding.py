@@ -63,6 +63,8 @@ class NativeRequest:
     max_new_tokens: int
     source_copies: int = 1
     """`most_copies` of the source; of interest to a search that limits repeats."""
+    reports: bool = False
+    """Whether outcomes tell which of its tokens are decided."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +73,9 @@ class NativeOutcome:
 
     finished: dict[int, tuple[Hypothesis, ...]]
     """By id, best first."""
+    decided: dict[int, tuple[int, ...]]
+    """By id, of those that run on and report: further tokens that the best hypothesis will have,
+    whatever follows."""
     steps: int
     rows: int
     encode_seconds: float
@@ -325,6 +330,7 @@ def _requests(newcomers: Sequence[NativeRequest]) -> tuple[Any, list[Any]]:
         if request.options.lexically_constrained:
             kept += _constrain(structure, request.options)
         structure.source_copies = request.source_copies
+        structure.reports = request.reports
         structure.max_new_tokens = _int32(request.max_new_tokens)
         for option in SEQUENCE_OPTIONS:
             setattr(structure.options, option.name, option.in_32_bits(request.generation))
@@ -383,6 +389,10 @@ def _outcome(outcome: COutcome) -> NativeOutcome:
         )
     return NativeOutcome(
         finished={key: tuple(hypotheses) for key, hypotheses in finished.items()},
+        decided={
+            each.id: tuple(each.tokens[: each.num_tokens])
+            for each in outcome.decided[: outcome.num_decided]
+        },
         steps=outcome.steps,
         rows=outcome.rows,
         encode_seconds=outcome.encode_seconds,

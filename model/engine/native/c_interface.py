@@ -23,7 +23,15 @@ from typing import Any
 from model.config import SEQUENCE_OPTIONS
 from model.errors import BackendUnavailableError
 
-__all__ = ["CHypothesis", "CModelConfig", "COutcome", "CPhrase", "CSequence", "Status", "load"]
+__all__ = [
+    "CHypothesis",
+    "CModelConfig",
+    "COutcome",
+    "CPhrase",
+    "CSequence",
+    "Status",
+    "load",
+]
 
 
 class Status(IntEnum):
@@ -105,6 +113,7 @@ class CSequence(ctypes.Structure):
         ("num_form_tokens", c_int32),
         ("num_banned", c_int32),
         ("num_banned_tokens", c_int32),
+        ("reports", c_int32),
         ("options", COptions),
     )
 
@@ -126,12 +135,24 @@ class CHypothesis(ctypes.Structure):
     )
 
 
+class CDecided(ctypes.Structure):
+    """PhDecided."""
+
+    _fields_ = (
+        ("id", c_int64),
+        ("tokens", POINTER(c_int32)),
+        ("num_tokens", c_int32),
+    )
+
+
 class COutcome(ctypes.Structure):
     """PhOutcome."""
 
     _fields_ = (
         ("hypotheses", POINTER(CHypothesis)),
+        ("decided", POINTER(CDecided)),
         ("num_hypotheses", c_int32),
+        ("num_decided", c_int32),
         ("steps", c_int32),
         ("rows", c_int64),
         ("encode_seconds", c_double),

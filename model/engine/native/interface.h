@@ -78,6 +78,7 @@ struct PhSequence {
   const std::uint8_t* guarded;  // of each target token: 0, 1 guarded, 3 guarded and joined; nullptr: 0
   const std::int32_t *banned_lengths, *banned_tokens;  // of all banned sequences
   std::int32_t num_phrases, num_forms, num_form_tokens, num_banned, num_banned_tokens;
+  std::int32_t reports;  // 1: calls tell which of its tokens are decided; or 0
   PhOptions options;
 };
 
@@ -91,9 +92,18 @@ struct PhHypothesis {
   double score, log_prob;
 };
 
+// Tokens that the best hypothesis of a running sequence will have, whatever follows.
+struct PhDecided {
+  std::int64_t id;             // of the sequence
+  const std::int32_t* tokens;  // behind those of earlier calls; valid until the next one
+  std::int32_t num_tokens;
+};
+
 struct PhOutcome {
   const PhHypothesis* hypotheses;
+  const PhDecided* decided;
   std::int32_t num_hypotheses;
+  std::int32_t num_decided;
   std::int32_t steps;
   std::int64_t rows;              // summed over the steps
   double encode_seconds;          // of the newcomers

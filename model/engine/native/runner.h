@@ -66,10 +66,13 @@ class CachedRunner : public Runner {
     activate(active, num_active);
     take_steps(max_steps, outcome);
     list_hypotheses();
+    list_decided();
     status_ = finite_ ? kPhOk : kPhNotFinite;
     outcome.status = status_;
     outcome.hypotheses = hypotheses_.data();
     outcome.num_hypotheses = static_cast<std::int32_t>(hypotheses_.size());
+    outcome.decided = decided_.data();
+    outcome.num_decided = static_cast<std::int32_t>(decided_.size());
     return outcome;
   }
   std::size_t num_running() const override { return running_.size(); }
@@ -466,6 +469,17 @@ class CachedRunner : public Runner {
     }
   }
 
+  void list_decided() {
+    decided_.clear();
+    for (const auto& sequence : running_) {
+      if (!sequence->reports) continue;
+      const std::size_t told = sequence->decided.size();
+      sequence->decided = sequence->search.decided();
+      const auto count = static_cast<std::int32_t>(sequence->decided.size() - told);
+      if (count > 0) decided_.push_back({sequence->id, sequence->decided.data() + told, count});
+    }
+  }
+
   static constexpr int kMostRows = 32;  // that are decoded together
   static constexpr int kSpareCandidates = 8;  // for those that lexical constraints take away
 
@@ -476,6 +490,7 @@ class CachedRunner : public Runner {
   std::vector<std::unique_ptr<Running>> running_, finished_;
   std::vector<Running*> active_;  // in this call; of no use once a sequence has finished
   std::vector<PhHypothesis> hypotheses_;
+  std::vector<PhDecided> decided_;
   std::vector<Row> rows_;
   std::vector<RowScores> scores_;
   std::vector<std::size_t> guarded_;

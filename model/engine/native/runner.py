@@ -8,7 +8,7 @@ from collections.abc import Sequence as SequenceOf
 from model.decoding.repeats import most_copies
 from model.decoding.search import Hypothesis
 from model.engine.native.binding import PRECISIONS, NativeModel, NativeRequest, NativeState
-from model.engine.runner import FinishedSequence, StepOutcome
+from model.engine.runner import DecidedTokens, FinishedSequence, StepOutcome
 from model.engine.scheduler import StepPlan
 from model.engine.sequence import Sequence
 from model.errors import BackendUnavailableError
@@ -72,6 +72,10 @@ class NativeRunner:
             sequence.first_token_at = sequence.encoded_at + outcome.first_step_seconds
         return StepOutcome(
             finished=[self._finished(*item) for item in outcome.finished.items()],
+            decided=[
+                DecidedTokens(self._running[key], token_ids)
+                for key, token_ids in outcome.decided.items()
+            ],
             steps=outcome.steps,
             rows=outcome.rows,
             encode_seconds=outcome.encode_seconds,
@@ -104,4 +108,5 @@ def _request(sequence: Sequence) -> NativeRequest:
         options=sequence.options,
         max_new_tokens=sequence.max_new_tokens,
         source_copies=most_copies(sequence.source_ids) if sequence.generation.limit_repeats else 1,
+        reports=sequence.reports,
     )

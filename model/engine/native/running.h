@@ -31,7 +31,8 @@ struct Running {
         position(request.prefix_len),
         last_tokens(slots.size(), prefix.empty() ? config.bos_id : prefix.back()),
         ancestors(slots.size()),
-        next_ancestors(slots.size()) {
+        next_ancestors(slots.size()),
+        reports(request.reports != 0) {
     ancestors[0].assign(prefix.size() + 1, slots[0]);
     if (request.shortlist != nullptr) {
       shortlist = std::make_unique<Shortlist>(projection, request.shortlist, request.shortlist_len);
@@ -67,6 +68,8 @@ struct Running {
   // [row][position]: whose slot holds the keys and values. Beams trade places by trading this list;
   // what is in the cache stays where it is.
   std::vector<std::vector<std::int32_t>> ancestors, next_ancestors;
+  bool reports;  // whether calls tell which of its tokens are decided
+  std::vector<std::int32_t> decided;  // those that have been told
 };
 
 // Who runs and what they hold. A request that nobody checked could otherwise read or write anywhere, or

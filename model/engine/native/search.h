@@ -93,14 +93,38 @@ class Search {
 
   // The target tokens of a live hypothesis so far.
   std::vector<std::int32_t> history(int row) const {
-    std::vector<std::int32_t> tokens;
+    return history(row, tokens_.size() / static_cast<std::size_t>(beam_size));
+  }
+
+  // The first tokens, behind the prefix, of whatever hypothesis becomes the best: those that all live
+  // ones have, and the best of the finished ones.
+  std::vector<std::int32_t> decided() const {
     const auto width = static_cast<std::size_t>(beam_size);
-    for (std::size_t step = tokens_.size() / width; step-- > 0;) {
-      const std::size_t at = step * width + static_cast<std::size_t>(row);
-      tokens.push_back(tokens_[at]);
-      row = parents_[at];
+    std::vector<bool> rows(width), parents(width);
+    for (std::size_t i = 0; i < width; i++) rows[i] = live_log_probs[i] > kNever;
+    // Back to where all are one. Live hypotheses differ, so they have no more in common than that.
+    std::size_t step = tokens_.size() / width;
+    while (step > 0 && std::count(rows.begin(), rows.end(), true) != 1) {
+      step--;
+      std::fill(parents.begin(), parents.end(), false);
+      for (std::size_t i = 0; i < width; i++) {
+        if (rows[i]) parents[static_cast<std::size_t>(parents_[step * width + i])] = true;
+      }
+      rows.swap(parents);
     }
-    std::reverse(tokens.begin(), tokens.end());
+    const auto given = static_cast<std::size_t>(prefix_len_);
+    if (step <= given) return {};
+    const auto row = std::find(rows.begin(), rows.end(), true) - rows.begin();
+    std::vector<std::int32_t> tokens = history(static_cast<int>(row), step);
+    tokens.erase(tokens.begin(), tokens.begin() + prefix_len_);
+    const FinishedHypothesis* best = nullptr;
+    for (const FinishedHypothesis& each : finished) {
+      if (best == nullptr || each.score > best->score) best = &each;
+    }
+    if (best == nullptr) return tokens;
+    const auto differs = std::mismatch(tokens.begin(), tokens.end(), best->tokens.begin(),
+                                       best->tokens.end());
+    tokens.erase(differs.first, tokens.end());
     return tokens;
   }
 
@@ -132,6 +156,17 @@ class Search {
   std::vector<FinishedHypothesis> finished;
 
  private:
+  // The tokens of its first `steps` steps, of which `row` is the last one's.
+  std::vector<std::int32_t> history(int row, std::size_t steps) const {
+    std::vector<std::int32_t> tokens(steps);
+    while (steps-- > 0) {
+      const std::size_t at = steps * static_cast<std::size_t>(beam_size) + static_cast<std::size_t>(row);
+      tokens[steps] = tokens_[at];
+      row = parents_[at];
+    }
+    return tokens;
+  }
+
   bool as_transformers() const { return options_.search == 1; }
   bool as_marian() const { return options_.search == 2; }
   // ((5 + length) / 6) ** alpha, from Wu et al. (2016), or length ** alpha.

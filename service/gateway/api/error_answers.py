@@ -12,12 +12,13 @@ from service.gateway.api.deepl import DEEPL
 from service.gateway.api.libretranslate import LIBRETRANSLATE
 from service.gateway.api.models import MODELS
 from service.gateway.api.native import NATIVE
+from service.gateway.api.openai import OPENAI
 from service.gateway.api.route_templates import RouteTemplates
 from service.gateway.request_context import RequestContext
 
 __all__ = ["CONTRACT_TEMPLATES", "error_answer"]
 
-_CONTRACTS = (NATIVE, MODELS, LIBRETRANSLATE, DEEPL)
+_CONTRACTS = (NATIVE, MODELS, OPENAI, LIBRETRANSLATE, DEEPL)
 _FORMS: Mapping[str, ErrorForm] = {
     template: contract.error_form for contract in _CONTRACTS for template in contract.templates
 }

@@ -16,6 +16,7 @@ from model.text.language_detection import Detection
 from model.text_options import TextFormat, TextOptions
 from service.errors import Failure, ForbiddenError, LanguageNotServedError, shown
 from service.gateway.api.contract import Contract, translation_errors
+from service.gateway.api.deeplx import is_deeplx, translate_deeplx
 from service.gateway.api.detection import rank_languages
 from service.gateway.api.form_body import read_fields
 from service.gateway.api.language_names import language_name
@@ -86,8 +87,13 @@ class LibreTranslateApi:
         tags=["LibreTranslate"],
     )
     async def translate(self, request: Request) -> Response:
-        """Translates `q`, a text or a list of texts, from JSON, a form or the query string."""
+        """Translates `q`, a text or a list of texts, from JSON, a form or the query string.
+
+        Also takes the form of DeepLX: `text`, `source_lang` and `target_lang`.
+        """
         fields = await read_fields(request, max_fields=self._limits.max_texts + 32, lists=("q",))
+        if is_deeplx(fields):
+            return await translate_deeplx(request, self._pipeline, fields)
         wanted = _validated(LibreTranslateRequest, fields)
         _check_limits(wanted, self._limits)
         _check_codes(wanted)

@@ -21,6 +21,7 @@ from service.gateway.api.native_schemas import (
     MAX_LISTED_PAIRS,
     ChangeReply,
     ErrorReply,
+    ListedModel,
     LoadedReplica,
     Model,
     ModelDetails,
@@ -109,7 +110,8 @@ class ModelsApi:
     )
     async def models(self) -> ModelList:
         """The models, with their languages, device and defaults; none is loaded for it."""
-        return ModelList(models=[_model(each) for each in self._router.models])
+        models = [_model(each) for each in self._router.models]
+        return ModelList(models=models, data=[ListedModel(id=each.name) for each in models])
 
     @MODELS.route(
         "/v1/models",

@@ -12,9 +12,11 @@ from starlette.responses import JSONResponse, Response
 
 from model.text.language_detection import Detection
 from model.text.word_links import WordLink
-from model.translation import HeadMaps, Translation
+from model.translation import HeadMaps, TextDelta, Translation
 from service.errors import Failure
 from service.gateway.api.contract import Contract
+from service.gateway.api.deltas import Deltas
+from service.gateway.api.event_stream import event, event_stream
 from service.gateway.api.json_body import JsonRoute
 from service.gateway.api.native_schemas import (
     AttentionReply,
@@ -27,9 +29,9 @@ from service.gateway.api.native_schemas import (
 from service.gateway.api.pipeline import REQUEST_HEADERS, Translated, TranslationPipeline
 from service.gateway.request_context import RequestContext
 
-__all__ = ["NATIVE", "NativeApi", "native_error"]
+__all__ = ["NATIVE", "STREAMED", "TRANSLATE_ERRORS", "NativeApi", "native_error"]
 
-_TRANSLATE_ERRORS: dict[int | str, dict[str, Any]] = {
+TRANSLATE_ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorReply, "description": "The body is not JSON in UTF-8"},
     408: {"model": ErrorReply, "description": "The body did not arrive in time"},
     413: {"model": ErrorReply, "description": "The body is too large"},
@@ -41,6 +43,11 @@ _TRANSLATE_ERRORS: dict[int | str, dict[str, Any]] = {
     },
     503: {"model": ErrorReply, "description": "Too much to do, or no replica: see Retry-After"},
     504: {"model": ErrorReply, "description": "The time for the request ran out"},
+}
+
+STREAMED: dict[str, Any] = {
+    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    "description": "The answer, or with `stream` server-sent events",
 }
 
 
@@ -67,7 +74,7 @@ class NativeApi:
         methods=["POST"],
         summary="Translate one text or several",
         response_model=TranslateReplyBody,
-        responses=_TRANSLATE_ERRORS,
+        responses={200: STREAMED} | TRANSLATE_ERRORS,
         route_class_override=JsonRoute,
         openapi_extra={"parameters": REQUEST_HEADERS},
         tags=["native"],
@@ -76,11 +83,17 @@ class NativeApi:
         """Translates one text (`text`) or several (`texts`); the answer keeps their order.
 
         Texts may have many sentences and paragraphs. Fields that are not listed are refused.
+
+        With `stream`, the answer is server-sent events: `delta` with an `index` and a part of that
+        text's translation, as soon as it is decided and in reading order; at last `result` with
+        what the answer is without `stream`, or `error` with the body of an error.
         """
+        texts = body.all_texts()
         options = body.generation.model_dump(exclude_none=True) if body.generation else {}
-        reply = await self._pipeline.translate(
+        deltas = Deltas(len(texts)) if body.stream else None
+        translating = self._pipeline.translate(
             request,
-            body.all_texts(),
+            texts,
             source=body.source,
             target=body.target,
             model=body.model,
@@ -89,21 +102,19 @@ class NativeApi:
             is_list=body.text is None,
             return_alignments=body.return_alignments,
             text_options=body.text_options(),
+            use_cache=body.cache,
+            deltas=deltas,
         )
-        answer = _answer(
-            reply,
-            return_scores=body.return_scores,
-            return_alignments=body.return_alignments,
-            return_hypotheses=options.get("num_hypotheses", 1) > 1,
-        )
-        return Response(to_json(answer, inf_nan_mode="null"), media_type="application/json")
+        if deltas is not None:
+            return await event_stream(request, deltas, translating, _NativeEvents(body))
+        return Response(_answer(await translating, body), media_type="application/json")
 
     @NATIVE.route(
         "/v1/attention",
         methods=["POST"],
         summary="Where a model attends for one sentence",
         response_model=AttentionReply,
-        responses=_TRANSLATE_ERRORS,
+        responses=TRANSLATE_ERRORS,
         route_class_override=JsonRoute,
         openapi_extra={"parameters": REQUEST_HEADERS},
         tags=["native"],
@@ -129,6 +140,25 @@ class NativeApi:
         return Response(
             await asyncio.to_thread(_attention_answer, reply), media_type="application/json"
         )
+
+
+class _NativeEvents:
+    """The events of an answer to a request: see `EventForm`."""
+
+    def __init__(self, body: TranslateRequest) -> None:
+        self._body = body
+
+    def delta(self, delta: TextDelta) -> bytes:
+        """See `EventForm`."""
+        return event(to_json({"index": delta.number, "text": delta.text}), b"delta")
+
+    def result(self, translated: Translated) -> bytes:
+        """See `EventForm`."""
+        return event(_answer(translated, self._body), b"result")
+
+    def error(self, body: bytes) -> bytes:
+        """See `EventForm`."""
+        return event(body, b"error")
 
 
 def _attention_answer(reply: Translated) -> bytes:
@@ -158,10 +188,9 @@ def _json_object(**fields: bytes) -> bytes:
     return b"{%b}" % b",".join(b'"%b":%b' % (name.encode(), fields[name]) for name in fields)
 
 
-def _answer(
-    reply: Translated, *, return_scores: bool, return_hypotheses: bool, return_alignments: bool
-) -> dict[str, Any]:
-    """The fields of a TranslateReplyBody; optional ones only if asked for."""
+def _answer(reply: Translated, body: TranslateRequest) -> bytes:
+    """A TranslateReplyBody in JSON; optional fields only if asked for."""
+    generation = body.generation
     translations = reply.translations
     detections = reply.detections or (None,) * len(translations)
     answer: dict[str, Any] = {
@@ -169,9 +198,9 @@ def _answer(
             _translation(
                 one,
                 detection,
-                return_scores=return_scores,
-                return_hypotheses=return_hypotheses,
-                return_alignments=return_alignments,
+                return_scores=body.return_scores,
+                return_hypotheses=generation is not None and (generation.num_hypotheses or 1) > 1,
+                return_alignments=body.return_alignments,
             )
             for one, detection in zip(translations, detections, strict=True)
         ],
@@ -190,7 +219,7 @@ def _answer(
         answer["source"] = reply.sources[0]
     if reply.pivot is not None:
         answer["pivot"] = reply.pivot
-    return answer
+    return to_json(answer, inf_nan_mode="null")
 
 
 def _translation(

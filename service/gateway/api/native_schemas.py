@@ -35,11 +35,14 @@ __all__ = [
     "GenerationOptions",
     "GlossaryTerm",
     "Hypothesis",
+    "LanguageCode",
     "LanguagePair",
+    "ListedModel",
     "LoadedReplica",
     "Model",
     "ModelDetails",
     "ModelList",
+    "ModelName",
     "TextSpan",
     "Timings",
     "TranslateReplyBody",
@@ -247,6 +250,12 @@ class TranslateRequest(_Request):
     translate_attributes: bool = False
     """Whether attributes of HTML that people read are translated too: `alt`, `title`,
     `placeholder`, `aria-label` and the like."""
+    stream: bool = False
+    """Whether the answer is server-sent events: parts of the translations as they are decided, and
+    at last what the answer is otherwise."""
+    cache: bool = True
+    """Whether what the server has kept of the same sentences with the same options may be taken;
+    the answer is the same, if it comes of the same model."""
 
     @model_validator(mode="after")
     def _check_one_form(self) -> Self:
@@ -484,10 +493,22 @@ class Model(Reply):
     generation: GenerationDefaults
 
 
+class ListedModel(Reply):
+    """A model as OpenAI's clients list it."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: Literal[0] = 0
+    owned_by: Literal["polyhead"] = "polyhead"
+
+
 class ModelList(Reply):
     """The models of the service."""
 
     models: list[Model]
+    object: Literal["list"] = "list"
+    """For clients of OpenAI's API, as is `data`."""
+    data: list[ListedModel]
 
 
 class LoadedReplica(Reply):

@@ -15,9 +15,16 @@ from model.text.language_detection import Detection
 from model.text.language_tags import bcp47
 from model.text.word_links import composed, kept_words
 from model.text_options import NO_TEXT_OPTIONS, TextOptions
-from model.translation import FinishReason, SentenceAttention, Translation, TranslationHypothesis
+from model.translation import (
+    FinishReason,
+    SentenceAttention,
+    TextDelta,
+    Translation,
+    TranslationHypothesis,
+)
 from service.errors import InvalidFieldError
 from service.gateway.admission import PRIORITY_HEADER, TIMEOUT_HEADER, Admission, deadline_of
+from service.gateway.api.deltas import Deltas, PartSink
 from service.gateway.api.detection import detect_languages
 from service.gateway.request_context import RequestContext
 from service.protocol import ModelInfo, TranslateCall, TranslateReply
@@ -27,6 +34,8 @@ from service.routing.router import Route, Router
 __all__ = ["REQUEST_HEADERS", "Translated", "TranslationPipeline"]
 
 _T = TypeVar("_T")
+
+CACHE_HEADER = "Cache-Control"
 
 REQUEST_HEADERS: list[dict[str, Any]] = [
     {
@@ -42,6 +51,13 @@ REQUEST_HEADERS: list[dict[str, Any]] = [
         "description": "Batch work has its turn when nobody waits, and one turn in eight else.",
         "schema": {"type": "string", "enum": list(Priority), "default": Priority.INTERACTIVE},
         "example": Priority.BATCH,
+    },
+    {
+        "name": CACHE_HEADER,
+        "in": "header",
+        "description": "With `no-cache`, nothing is taken that was kept of the same sentences.",
+        "schema": {"type": "string"},
+        "example": "no-cache",
     },
     {
         "name": "X-Request-Id",
@@ -117,6 +133,8 @@ class TranslationPipeline:
         return_alignments: bool = False,
         text_options: TextOptions = NO_TEXT_OPTIONS,
         with_attention: bool = False,
+        use_cache: bool = True,
+        deltas: Deltas | None = None,
     ) -> Translated:
         """The translations, in the order of the texts.
 
@@ -133,6 +151,8 @@ class TranslationPipeline:
             return_alignments: whether words are aligned.
             text_options: what is kept, which terms are used, how the translation begins.
             with_attention: whether the only text, one sentence, comes with maps of the attention.
+            use_cache: whether models may take what they have kept of equal sentences.
+            deltas: gets what is decided of the translations while they are made.
         """
         context = RequestContext.of(request.scope)
         self._admission.check_texts(texts, field=field, is_list=is_list)
@@ -150,13 +170,14 @@ class TranslationPipeline:
             texts, max(part.num_hypotheses for part in parts), field=field,
             return_alignments=return_alignments,
         )  # fmt: skip
+        use_cache = use_cache and "no-cache" not in request.headers.get(CACHE_HEADER, "").lower()
         context.num_texts = len(texts)
         context.source, context.target = parts[0].source, parts[0].target
         replies = await _all_or_none(
             self._translate_part(
                 context, texts, part, deadline,
                 return_alignments=return_alignments, text_options=text_options,
-                with_attention=with_attention,
+                with_attention=with_attention, use_cache=use_cache, deltas=deltas,
             )
             for part in parts
         )  # fmt: skip
@@ -208,21 +229,30 @@ class TranslationPipeline:
         return_alignments: bool,
         text_options: TextOptions,
         with_attention: bool,
+        use_cache: bool,
+        deltas: Deltas | None,
     ) -> TranslateReply:
         """The reply for those of the texts that are of the part."""
         if len(part.indices) < len(texts):
             text_options = text_options.for_texts(part.indices)
             texts = tuple(texts[index] for index in part.indices)
+        on_deltas = None if deltas is None else deltas.of_part(part.indices)
         if part.route is None:
             unchanged = (_unchanged(text, return_alignments=return_alignments) for text in texts)
-            return TranslateReply(model="", translations=tuple(unchanged))
-        with self.router.held(part.route):
-            replies = await self._translate(
-                context, texts, part.route, part.generations, deadline,
-                return_alignments=return_alignments, text_options=text_options,
-                with_attention=with_attention,
-            )  # fmt: skip
-        return replies[0] if len(replies) == 1 else _joined(replies, part.route)
+            reply = TranslateReply(model="", translations=tuple(unchanged))
+            if on_deltas:
+                on_deltas(tuple(TextDelta(*each) for each in enumerate(texts)))
+        else:
+            with self.router.held(part.route):
+                replies = await self._translate(
+                    context, texts, part.route, part.generations, deadline,
+                    return_alignments=return_alignments, text_options=text_options,
+                    with_attention=with_attention, use_cache=use_cache, on_deltas=on_deltas,
+                )  # fmt: skip
+            reply = replies[0] if len(replies) == 1 else _joined(replies, part.route)
+        if deltas:
+            deltas.end(part.indices)
+        return reply
 
     async def _translate(
         self,
@@ -235,6 +265,8 @@ class TranslationPipeline:
         return_alignments: bool,
         text_options: TextOptions,
         with_attention: bool,
+        use_cache: bool,
+        on_deltas: PartSink | None,
     ) -> list[TranslateReply]:
         """The replies of the route's models, each of which translates what the last has made."""
         replies: list[TranslateReply] = []
@@ -255,8 +287,13 @@ class TranslationPipeline:
                 return_alignments=return_alignments,
                 text_options=hop_options,
                 max_attention_numbers=most_numbers,
+                use_cache=use_cache,
             )
-            reply = await self._retrier.translate(hop.model.backend, call, deadline=deadline)
+            backend = hop.model.backend
+            if on_deltas is not None and hop is route.hops[-1]:
+                reply = await self._retrier.stream(backend, call, on_deltas, deadline=deadline)
+            else:
+                reply = await self._retrier.translate(backend, call, deadline=deadline)
             replies.append(reply)
             if len(replies[-1].translations) != len(texts):
                 raise RuntimeError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 
 from model.config import EngineConfig, GenerationConfig, Priority
@@ -55,6 +55,8 @@ class FakeEngine:
         self.num_submissions = 0
         self.futures: list[Future[SequenceResult]] = []
         """One for each source."""
+        self.on_decided: list[Callable[[tuple[int, ...]], None] | None] = []
+        """What is called with decided tokens of each source."""
         self.num_cancelled = 0
         self.most_in_flight = 0
         self.alive = True
@@ -74,6 +76,7 @@ class FakeEngine:
         options: Sequence[SequenceOptions] | None = None,
         deadline: float | None = None,
         priority: Priority = Priority.INTERACTIVE,
+        on_decided: Sequence[Callable[[tuple[int, ...]], None] | None] | None = None,
     ) -> list[Future[SequenceResult]]:
         options = options or [NO_OPTIONS] * len(sources)
         assert len(options) == len(sources)
@@ -86,6 +89,7 @@ class FakeEngine:
         self.sources += [list(source) for source in sources]
         self.options += options
         self.futures += futures
+        self.on_decided += on_decided or [None] * len(sources)
         self.generations.append(generation)
         self.deadlines.append(deadline)
         self.priorities.append(priority)

@@ -12,7 +12,7 @@ import pytest
 from model.config import EngineConfig
 from model.errors import InvalidRequestError
 from model.text_options import TextFormat, TextOptions
-from service.cli.translate import print_translations, read_document, read_lines
+from service.cli.translate import print_stream, print_translations, read_document, read_lines
 from tests.tiny_model import build_tiny_model
 
 
@@ -104,3 +104,27 @@ def test_alignments_are_printed_below_their_line(model: Path, as_json: bool) -> 
     else:
         assert lines[3].startswith("    ")
         assert lines[3].endswith(" 12:12")
+
+
+class _Written(io.StringIO):
+    """Takes note of what is there whenever it is shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: list[str] = []
+
+    def flush(self) -> None:
+        self.shown.append(self.getvalue())
+
+
+def test_a_stream_is_written_as_it_is_decided(model: Path) -> None:
+    texts = ["The red house. Old bread.\n\nA street.", "", "Old bread."]
+    plain, output = io.StringIO(), _Written()
+    config = EngineConfig(num_threads=1)
+    print_translations(
+        texts, model, engine=config, output=plain, one_line_each=True, progress=io.StringIO()
+    )
+    print_stream(texts, model, engine=config, output=output, one_line_each=True)
+    assert output.getvalue() == plain.getvalue()
+    assert len(output.shown) > len(texts)
+    assert all(plain.getvalue().startswith(shown) for shown in output.shown)

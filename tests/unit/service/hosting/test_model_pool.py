@@ -83,12 +83,12 @@ class Loads:
         self.error: Exception | None = None
         own = model_pool._load
 
-        def load(model: HostedModel, engine: EngineConfig) -> Translator:
+        def load(model: HostedModel, engine: EngineConfig, cache: None) -> Translator:
             self.names.append(model.id)
             assert self.may_go_on.wait(60)
             if self.error is not None:
                 raise self.error
-            return own(model, engine)
+            return own(model, engine, cache)
 
         monkeypatch.setattr(model_pool, "_load", load)
 

@@ -25,7 +25,7 @@ from model.errors import (
 from model.translator import Translator
 from service.autoscaling.decision import ReplicaLoad
 from service.hosting.replica import TranslatorReplica
-from service.protocol import HostedModel, TranslateCall
+from service.protocol import HostedModel, TranslateCall, TranslateReply
 from tests.fakes import until
 from tests.tiny_model import build_tiny_model
 
@@ -264,3 +264,44 @@ async def test_batch_calls_leave_places_to_others(tiny_model: Path, call: Call) 
         assert (await replica.translate(batch)).translations
     finally:
         replica.close()
+
+
+async def test_a_stream_tells_parts_and_then_the_plain_reply(
+    replica: TranslatorReplica, call: Call
+) -> None:
+    asked = call("The red house. Two old trains.", "A river.")
+    plain = await replica.translate(asked)
+    events = [event async for event in replica.stream(asked)]
+    reply = events.pop()
+    assert isinstance(reply, TranslateReply)
+    assert [each.text for each in reply.translations] == [each.text for each in plain.translations]
+    deltas = [delta for event in events if isinstance(event, tuple) for delta in event]
+    for index, translation in enumerate(plain.translations):
+        parts = [delta.text for delta in deltas if delta.number == index]
+        assert "".join(parts) == translation.text
+
+
+async def test_who_leaves_a_stream_frees_the_slots(replica: TranslatorReplica, call: Call) -> None:
+    stream = replica.stream(call("The red house. " * 50))
+    await anext(stream)
+    await stream.aclose()
+    engine = _translator(replica).engine
+    assert (engine.stats().waiting, engine.stats().running) == (0, 0)
+    assert not replica._num_model_calls
+
+
+async def test_what_is_kept_of_segments_is_counted(tiny_model: Path, call: Call) -> None:
+    replica = TranslatorReplica((_hosted(tiny_model),), _ENGINE, cache_bytes=1 << 20)
+    try:
+        first = await replica.translate(call("The red house."))
+        second = await replica.translate(call("The red house."))
+        third = await replica.translate(replace(call("The red house."), use_cache=False))
+        assert len({each.translations[0].text for each in (first, second, third)}) == 1
+        snapshot = replica._take_snapshot()
+    finally:
+        replica.close()
+    counted = {
+        name: sum(snapshot[name].samples.values())
+        for name in ("polyhead_segment_cache_hits", "polyhead_segment_cache_misses")
+    }
+    assert counted == {"polyhead_segment_cache_hits": 1, "polyhead_segment_cache_misses": 1}

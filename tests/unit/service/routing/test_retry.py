@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
 
@@ -20,10 +21,12 @@ from model.errors import (
     RequestCancelledError,
     TooLongForDeadlineError,
 )
+from model.translation import TextDelta
 from service.errors import ModelUnavailableError
 from service.observability.metrics import GatewayMetrics
 from service.protocol import TranslateCall, TranslateReply
 from service.routing.attempts import Attempt
+from service.routing.call_stream import CallEvent, CallStream
 from service.routing.retry import Retrier, RetryBudget
 from service.routing.router import Backend, ReplicaLostError
 from service.settings import RetrySettings
@@ -42,6 +45,9 @@ class _Backend:
         self.calls: list[TranslateCall] = []
         self.attempts: list[Attempt] = []
         self.num_cancelled = 0
+        self.num_closed = 0
+        self.later: Exception | None = None
+        """What streams raise behind their first event."""
 
     async def check(self) -> None:
         raise NotImplementedError
@@ -66,6 +72,21 @@ class _Backend:
             raise
         return _REPLY
 
+    async def stream(self, call: TranslateCall, attempt: Attempt | None = None) -> CallStream:
+        return await CallStream.begun(self._events(call, attempt))
+
+    async def _events(
+        self, call: TranslateCall, attempt: Attempt | None
+    ) -> AsyncGenerator[CallEvent]:
+        await self.translate(call, attempt)
+        try:
+            yield (TextDelta(0, "a"),)
+            if self.later:
+                raise self.later
+            yield _REPLY
+        finally:
+            self.num_closed += 1
+
     @property
     def num_attempts(self) -> int:
         return len(self.calls)
@@ -81,6 +102,13 @@ class _Gateway:
 
     async def send(self, backend: Backend, *, seconds: float = 30) -> TranslateReply:
         return await self._retrier.translate(backend, _CALL, deadline=time.monotonic() + seconds)
+
+    async def stream(self, backend: Backend, *, seconds: float = 30) -> list[Any]:
+        """All deltas, and the reply."""
+        found: list[Any] = []
+        deadline = time.monotonic() + seconds
+        found.append(await self._retrier.stream(backend, _CALL, found.extend, deadline=deadline))
+        return found
 
     @property
     def retries(self) -> dict[str, float]:
@@ -364,3 +392,56 @@ def test_the_budget_is_a_share_of_the_requests_after_a_burst() -> None:
     for _ in range(100):
         budget.deposit()
     assert [budget.try_withdraw() for _ in range(3)] == [True, True, False]
+
+
+# --- calls that tell what is decided --------------------------------------------------------------
+
+_TOLD = [TextDelta(0, "a"), _REPLY]
+
+
+@pytest.mark.parametrize("error", [ReplicaLostError(), EngineDeadError("stopped")])
+async def test_a_stream_is_repeated_until_it_has_begun(error: Exception) -> None:
+    gateway, backend = _Gateway(), _Backend(error, error, "ok")
+    assert await gateway.stream(backend) == _TOLD
+    assert (backend.num_attempts, backend.num_closed) == (3, 1)
+
+
+@pytest.mark.parametrize("error", [ReplicaLostError(), EngineDeadError("stopped")])
+async def test_a_stream_that_has_begun_is_not_repeated(error: Exception) -> None:
+    gateway, backend = _Gateway(), _Backend("ok", "ok")
+    backend.later = error
+    with pytest.raises(ModelUnavailableError, match="a part of its translation"):
+        await gateway.stream(backend)
+    assert (backend.num_attempts, backend.num_closed) == (1, 1)
+
+
+async def test_what_any_attempt_would_say_ends_a_stream() -> None:
+    gateway, backend = _Gateway(), _Backend("ok")
+    backend.later = InvalidRequestError("wrong")
+    with pytest.raises(InvalidRequestError, match="wrong"):
+        await gateway.stream(backend)
+
+
+async def test_the_deadline_ends_a_stream_that_has_begun() -> None:
+    class Slow(_Backend):
+        async def _events(
+            self, call: TranslateCall, attempt: Attempt | None
+        ) -> AsyncGenerator[CallEvent]:
+            try:
+                yield (TextDelta(0, "a"),)
+                await asyncio.Event().wait()
+            finally:
+                self.num_closed += 1
+
+    gateway, backend = _Gateway(), Slow()
+    with pytest.raises(DeadlineExceededError):
+        await gateway.stream(backend, seconds=0.05)
+    assert backend.num_closed == 1
+
+
+async def test_of_two_attempts_the_one_that_begins_is_told_of() -> None:
+    gateway = _Gateway(attempt_timeout_seconds=0.01)
+    backend = _Backend("hang", "ok")
+    assert await gateway.stream(backend) == _TOLD
+    await until(lambda: backend.num_cancelled == 1)
+    assert gateway.retries == {"timeout": 1}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Generator
+from collections.abc import AsyncIterator, Generator
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, NodeDiedError,
 from ray.serve.exceptions import BackPressureError, RequestCancelledError
 
 from model.errors import DeadlineExceededError, EngineDeadError, InvalidRequestError, QueueFullError
+from model.translation import TextDelta
 from service.errors import ModelUnavailableError
 from service.observability.metrics import GatewayMetrics
 from service.protocol import TranslateCall, TranslateReply
@@ -44,6 +45,15 @@ class _Response:
             raise self._outcome
         return self._outcome
 
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        """Of a stream: a list of events, of which the last may be an error or never come."""
+        for event in self._outcome:
+            if isinstance(event, asyncio.Event):
+                await event.wait()
+            if isinstance(event, BaseException):
+                raise event
+            yield event
+
     def cancel(self) -> None:
         self.cancelled = True
 
@@ -59,7 +69,7 @@ class _Handle:
         self.attempts: list[Attempt] = []
         self.excluded: list[str] = []
 
-    def options(self, *, method_name: str, session_id: str) -> _Handle:
+    def options(self, *, method_name: str, session_id: str, stream: bool = False) -> _Handle:
         attempt = attempt_of(session_id)
         assert attempt is not None
         attempt.exclude_replica = lambda: self.excluded.append(method_name)
@@ -223,3 +233,66 @@ async def test_a_check_is_the_health_check_of_a_replica() -> None:
     with pytest.raises(EngineDeadError):
         await backend.check()
     assert handle.excluded == ["check_health"]
+
+
+# --- streams --------------------------------------------------------------------------------------
+
+_DELTAS = (TextDelta(0, "a"),)
+
+
+async def test_a_stream_has_all_events() -> None:
+    backend, handle = _backend([_DELTAS, _DELTAS, _REPLY])
+    stream = await backend.stream(_CALL)
+    assert attempt_of(handle.attempts[0].call_id) is handle.attempts[0]
+    assert [event async for event in stream] == [_DELTAS, _DELTAS, _REPLY]
+    await stream.close()
+    assert not handle.responses[0].cancelled
+    assert attempt_of(handle.attempts[0].call_id) is None
+
+
+async def test_closing_a_stream_cancels_the_replicas_work() -> None:
+    backend, handle = _backend([_DELTAS, asyncio.Event()])
+    stream = await backend.stream(_CALL)
+    await stream.close()
+    assert handle.responses[0].cancelled
+    assert attempt_of(handle.attempts[0].call_id) is None
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_giving_up_a_stream_cancels_the_replicas_work(begun: bool) -> None:
+    backend, handle = _backend([*[_DELTAS] * begun, asyncio.Event()])
+
+    async def read() -> None:
+        async for _ in await backend.stream(_CALL):
+            pass
+
+    reading = asyncio.create_task(read())
+    await until(lambda: handle.responses != [])
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    await until(lambda: handle.responses[0].cancelled)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("error", _LOST)
+async def test_a_lost_stream_is_one_error(error: Exception, begun: bool) -> None:
+    backend, _ = _backend([*[_DELTAS] * begun, error])
+    with pytest.raises(ReplicaLostError):
+        async for _ in await backend.stream(_CALL):
+            pass
+
+
+async def test_a_stream_without_a_reply_is_lost() -> None:
+    backend, _ = _backend([_DELTAS])
+    with pytest.raises(ReplicaLostError, match="without a reply"):
+        async for _ in await backend.stream(_CALL):
+            pass
+
+
+async def test_our_own_errors_in_a_stream_arrive_as_they_were_raised() -> None:
+    backend, handle = _backend([_DELTAS, _carried(EngineDeadError("dead"))])
+    with pytest.raises(EngineDeadError, match="dead"):
+        async for _ in await backend.stream(_CALL):
+            pass
+    assert handle.excluded == ["stream"]

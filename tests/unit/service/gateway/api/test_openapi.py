@@ -40,6 +40,7 @@ def test_every_route_is_documented(document: dict[str, Any]) -> None:
     assert routes == {
         "/v1/translate": ["post"],
         "/v1/attention": ["post"],
+        "/v1/chat/completions": ["post"],
         "/v1/models": ["get", "post"],
         "/v1/models/{id}": ["get", "delete"],
         "/v1/models/{id}/reload": ["post"],
