@@ -420,6 +420,8 @@ class Settings(BaseSettings):
     "https://app.example", or "*" for all; in the environment separated by commas. Null lets all
     call LibreTranslate's API, as they may there, and nobody the others; empty lets nobody.
     Credentials are never allowed."""
+    web_page: bool = True
+    """Whether `GET /` serves the page on which people translate and look inside."""
     pivot: str = Field(default="en", max_length=35)
     """Language through which pairs are translated that no model has, by two models one after the
     other; empty refuses them."""

@@ -35,6 +35,7 @@ from service.gateway.api.pipeline import TranslationPipeline
 from service.gateway.api.probes import Probes
 from service.gateway.api.route_templates import RouteTemplates
 from service.gateway.api.stored_glossaries import StoredGlossaries
+from service.gateway.api.web_page import WebPage
 from service.gateway.compression import CompressionMiddleware
 from service.gateway.methods import MethodsMiddleware
 from service.gateway.middleware import AdmissionMiddleware, ErrorResponse, ObservabilityMiddleware
@@ -110,6 +111,8 @@ def build_gateway(
     for contract, handler in handlers.items():
         contract.add_to(app, handler, keys_required=settings.access.keys == "required")
     Probes(router, render_metrics, timeout_seconds=settings.metrics_timeout_seconds).add_to(app)
+    if settings.web_page:
+        WebPage().add_to(app)
     DocsPage(title=app.title, openapi_url=str(app.openapi_url)).add_to(app)
     errors = _ErrorResponses(metrics, router)
     for kind in (PolyheadError, HTTPException, RequestValidationError):

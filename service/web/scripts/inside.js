@@ -1,0 +1,171 @@
+// Where each head of a model looks, for one sentence, and which words of both languages belong together.
+import { post } from "./api.js";
+import { drawHeads, drawMap, drawWeb, HABITS, habitOf, meanOf, pngOf } from "./attention.js";
+import { byId, element, save, showProblem } from "./elements.js";
+import { fromCodePoints, sentenceAt } from "./sentences.js";
+
+const ALL = "all";
+
+export class InsideView {
+  constructor(languages) {
+    this.languages = languages;
+    this.answer = null;
+    this.habit = null;
+    languages.fillSources(byId("inside-source"), { auto: false });
+    languages.fillTargets(byId("inside-target"), byId("inside-source").value);
+    byId("inside-source").addEventListener("change", () =>
+      languages.fillTargets(byId("inside-target"), byId("inside-source").value));
+    byId("inside-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.look();
+    });
+    for (const radio of document.getElementsByName("kind")) radio.addEventListener("change", () => this.#showKind());
+    for (const id of ["layer", "head"]) byId(id).addEventListener("change", () => this.#showHead());
+    byId("order").addEventListener("change", () => this.#showHeads());
+    byId("save-svg").addEventListener("click", () =>
+      save("attention.svg", new XMLSerializer().serializeToString(this.svg), "image/svg+xml"));
+    byId("save-png").addEventListener("click", async () => save("attention.png", await pngOf(this.svg), "image/png"));
+    byId("save-json").addEventListener("click", () =>
+      save("attention.json", JSON.stringify(this.answer), "application/json"));
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redraw());
+  }
+
+  /** Looks into the first sentence of a text. */
+  show({ text, source, target }) {
+    const begin = text.length - text.trimStart().length;
+    const first = sentenceAt(text, begin, source);
+    byId("sentence").value = text.slice(first.begin, first.end);
+    byId("inside-source").value = source;
+    this.languages.fillTargets(byId("inside-target"), source);
+    byId("inside-target").value = target;
+    this.look();
+  }
+
+  async look() {
+    const asked = {
+      text: byId("sentence").value, source: byId("inside-source").value, target: byId("inside-target").value,
+    };
+    try {
+      const [answer, aligned] = await Promise.all([
+        post("v1/attention", asked), post("v1/translate", { ...asked, return_alignments: true }),
+      ]);
+      this.answer = answer;
+      byId("inside-result").hidden = false;
+      showProblem(byId("inside-problem"), null);
+      this.#showPair(asked.text, aligned.translations[0]);
+      document.querySelector("[name=kind][value=decoder]").disabled = !answer.decoder;
+      if (!answer.decoder && this.#kind() === "decoder") document.querySelector("[name=kind]").checked = true;
+      this.#showKind();
+    } catch (error) {
+      showProblem(byId("inside-problem"), error, () => this.look());
+    }
+  }
+
+  redraw() {
+    if (this.answer) this.#showKind();
+  }
+
+  #kind() {
+    return document.querySelector("[name=kind]:checked").value;
+  }
+
+  #tokens() {
+    const { source_tokens: source, target_tokens: target } = this.answer;
+    return { encoder: [source, source], cross: [target, source], decoder: [target, target] }[this.#kind()];
+  }
+
+  #showKind() {
+    const { maps, entropies } = this.answer[this.#kind()];
+    const isSelf = this.#kind() !== "cross";
+    this.heads = maps.flatMap((layer, number) => layer.map((map, head) => ({
+      layer: number, head, map, entropy: entropies[number][head], habit: habitOf(map, entropies[number][head], isSelf),
+    })));
+    const fill = (select, count, last, more) => {
+      const before = select.value;
+      const options = [...Array(count).keys()].map((at) => element("option", { value: String(at) }, String(at + 1)));
+      select.replaceChildren(...options, ...more);
+      select.value = before;
+      if (!select.value) select.selectedIndex = last;
+    };
+    fill(byId("layer"), maps.length, maps.length - 1, []);
+    fill(byId("head"), maps[0].length, maps[0].length, [element("option", { value: ALL }, "mean of all")]);
+    this.#showHead();
+    this.#showHeads();
+  }
+
+  #showHead() {
+    const layer = this.answer[this.#kind()].maps[Number(byId("layer").value)];
+    const head = byId("head").value;
+    const map = head === ALL ? meanOf(layer) : layer[Number(head)];
+    const [from, to] = this.#tokens();
+    this.svg = drawWeb(map, from, to);
+    byId("web").replaceChildren(this.svg);
+    drawMap(byId("map"), map, from, to, (words) => (byId("cell").textContent = words));
+    for (const [at, button] of [...byId("heads").children].entries()) {
+      button.setAttribute("aria-pressed", String(this.#isChosen(this.listed[at])));
+    }
+  }
+
+  #isChosen({ layer, head }) {
+    return byId("layer").value === String(layer) && byId("head").value === String(head);
+  }
+
+  #showHeads() {
+    const counts = HABITS.map((habit) => [habit, this.heads.filter((one) => one.habit === habit).length]);
+    byId("habits").replaceChildren(...counts.filter(([, count]) => count).map(([habit, count]) => {
+      const chip = element("button", { type: "button", "aria-pressed": String(this.habit === habit) }, `${habit}: ${count}`);
+      chip.addEventListener("click", () => {
+        this.habit = this.habit === habit ? null : habit;
+        this.#showHeads();
+      });
+      return chip;
+    }));
+    const orders = {
+      layer: (one, other) => one.layer - other.layer || one.head - other.head,
+      entropy: (one, other) => one.entropy - other.entropy,
+      habit: (one, other) => HABITS.indexOf(one.habit) - HABITS.indexOf(other.habit) || one.entropy - other.entropy,
+    };
+    this.listed = this.heads.filter((one) => !this.habit || one.habit === this.habit).sort(orders[byId("order").value]);
+    if (!this.listed.length) this.listed = this.heads;
+    drawHeads(byId("heads"), this.listed, (one) => this.#isChosen(one), ({ layer, head }) => {
+      byId("layer").value = String(layer);
+      byId("head").value = String(head);
+      this.#showHead();
+    });
+  }
+
+  #showPair(text, { text: translation, alignments = [] }) {
+    const sides = [[byId("pair-source"), text, "source"], [byId("pair-target"), translation, "target"]];
+    for (const [box, whole, side] of sides) {
+      const place = fromCodePoints(whole);
+      const words = new Map();
+      alignments.forEach(({ [side]: [begin, end] }, number) => {
+        const key = `${place(begin)} ${place(end)}`;
+        words.set(key, [...(words.get(key) ?? []), number]);
+      });
+      const parts = [];
+      let at = 0;
+      const spans = [...words].map(([key, numbers]) => [...key.split(" ").map(Number), numbers]);
+      for (const [begin, end, numbers] of spans.sort((one, other) => one[0] - other[0])) {
+        if (begin < at) continue;
+        parts.push(whole.slice(at, begin), this.#word(whole.slice(begin, end), numbers));
+        at = end;
+      }
+      box.replaceChildren(...parts, whole.slice(at));
+    }
+  }
+
+  #word(text, numbers) {
+    const word = element("span", { dataset: { pairs: numbers.join(" ") } }, text);
+    const light = (isLit) => {
+      const wanted = new Set(numbers.map(String));
+      for (const other of document.querySelectorAll("[data-pairs]")) {
+        const isPartner = other.dataset.pairs.split(" ").some((each) => wanted.has(each));
+        other.classList.toggle("lit", isLit && isPartner);
+      }
+    };
+    word.addEventListener("pointerenter", () => light(true));
+    word.addEventListener("pointerleave", () => light(false));
+    return word;
+  }
+}

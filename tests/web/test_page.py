@@ -1,0 +1,296 @@
+"""What people do on the page, in a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, Route, expect
+
+from tests.web.conftest import open_page
+
+SENTENCE = "The animal didn't cross the street because it was tired."
+MARKUP = '<img src=x onerror="document.title=1"><script>document.title=2</script><b>Hello</b>'
+WEB = Path(__file__).parents[2] / "service/web"
+
+
+def type_text(page: Page, text: str) -> None:
+    page.locator("#text").fill(text)
+
+
+def translated(page: Page, text: str) -> str:
+    """The whole translation of a text that is typed."""
+    type_text(page, text)
+    with page.expect_response("**/v1/translate") as answer:
+        pass
+    answer.value.finished()
+    expect(page.locator("#translation")).not_to_be_empty()
+    expect(page.locator("#state")).not_to_have_text("…")
+    return page.locator("#translation").inner_text()
+
+
+def click_on_word(page: Page, word: str) -> None:
+    """Clicks on a word of the translation."""
+    x, y = page.evaluate(
+        """word => {
+          const node = document.querySelector("#translation").firstChild;
+          const begin = node.data.indexOf(word);
+          const range = document.createRange();
+          range.setStart(node, begin);
+          range.setEnd(node, begin + word.length);
+          const box = range.getBoundingClientRect();
+          return [box.x + box.width / 2, box.y + box.height / 2];
+        }""",
+        word,
+    )
+    page.mouse.click(x, y)
+
+
+def violations(page: Page) -> list[str]:
+    """What is not accessible, by axe."""
+    found = Axe().run(page).response["violations"]
+    return [f"{each['id']}: {each['nodes'][0]['html'][:120]}" for each in found]
+
+
+def test_what_is_typed_is_translated_as_it_comes(page: Page) -> None:
+    shown: list[str] = []
+    page.expose_function("saw", shown.append)
+    page.evaluate(
+        """() => new MutationObserver(() => saw(document.querySelector("#translation").textContent))
+             .observe(document.querySelector("#translation"), {childList: true})"""
+    )
+    whole = translated(page, f"{SENTENCE} We will meet again tomorrow. The weather is nice.")
+    assert whole.startswith("Das Tier") and whole.count(".") == 3
+    parts = [part for part in shown if part and part != whole]
+    assert parts and all(whole.startswith(part) for part in parts)
+
+
+def test_the_language_is_detected_and_the_target_is_another_one(page: Page) -> None:
+    assert page.locator("#target").input_value() == "en"
+    assert translated(page, "Good morning!") == "Guten Morgen!"
+    assert page.locator("#target").input_value() == "de"
+    expect(page.locator("#detected")).to_have_text("English found")
+
+
+def test_languages_are_swapped_with_the_texts(page: Page) -> None:
+    translated(page, "Good morning!")
+    page.keyboard.press("Control+Shift+S")
+    expect(page.locator("#text")).to_have_value("Guten Morgen!")
+    expect(page.locator("#translation")).to_have_text("Good morning!")
+    assert page.locator("#source").input_value() == "de"
+
+
+def test_older_requests_are_not_waited_for(page: Page) -> None:
+    held: list[Route] = []
+
+    def hold_first(route: Route) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/v1/translate", hold_first)
+    type_text(page, "Good night!")
+    page.wait_for_timeout(400)
+    assert translated(page, "Good morning!") == "Guten Morgen!"
+    held[0].abort()
+    page.wait_for_timeout(300)
+    assert page.locator("#translation").inner_text() == "Guten Morgen!"
+    expect(page.locator("#problem")).to_be_hidden()
+
+
+def test_a_clicked_word_has_alternatives(page: Page) -> None:
+    before = translated(page, f"{SENTENCE} We will meet again tomorrow.")
+    click_on_word(page, "überquerte")
+    options = page.locator("#alternatives [role=option]")
+    expect(options.first).to_be_focused()
+    assert options.count() >= 2
+    chosen = options.nth(1).inner_text()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator("#alternatives")).to_be_hidden()
+    after = page.locator("#translation").inner_text()
+    assert after.startswith(chosen) and after != before
+    assert after.endswith(before.rpartition(". ")[2])
+
+
+def test_the_glossary_and_settings_are_used_and_kept(page: Page) -> None:
+    page.locator("#glossary-side summary").click()
+    page.get_by_label("Term").fill("street")
+    page.get_by_label("Translation", exact=True).last.fill("Gasse")
+    page.locator("#settings-side summary").click()
+    page.locator("#beam").fill("2")
+    assert "Gasse" in translated(page, "The street is old.")
+    open_page(page)
+    assert page.locator("#beam").input_value() == "2"
+    assert "Gasse" in translated(page, "The street is old.")
+
+
+def test_the_history_is_kept_only_on_request(page: Page) -> None:
+    translated(page, "Good morning!")
+    assert page.evaluate("() => localStorage.getItem('history')") is None
+    page.locator("#settings-side summary").click()
+    page.locator("#remember").check()
+    translated(page, "Good evening!")
+    page.locator("#history-side summary").click()
+    expect(page.locator("#history li")).to_have_count(1)
+    page.locator("#forget").click()
+    expect(page.locator("#history li")).to_have_count(0)
+
+
+def test_a_link_has_the_text_behind_its_fragment(page: Page) -> None:
+    open_page(page, "/#translate?source=en&target=de&text=Good%20morning!")
+    expect(page.locator("#translation")).to_have_text("Guten Morgen!")
+    assert page.locator("#source").input_value() == "en"
+
+
+def test_markup_in_a_text_stays_text(page: Page) -> None:
+    translated(page, MARKUP)
+    assert page.locator("#translation *").count() == 0
+    assert page.title() == "Polyhead"
+
+
+def test_markup_in_an_answer_stays_text(page: Page) -> None:
+    reply = {"translations": [{"text": MARKUP, "alignments": []}], "source": "en", "target": "de"}
+    events = [("delta", {"index": 0, "text": MARKUP}), ("result", reply)]
+    body = "".join(f"event: {name}\ndata: {json.dumps(data)}\n\n" for name, data in events)
+    page.route("**/v1/translate", lambda route: route.fulfill(
+        content_type="text/event-stream", body=body
+    ))  # fmt: skip
+    type_text(page, "Hello")
+    expect(page.locator("#translation")).to_have_text(MARKUP)
+    page.locator("[data-view=use]").click()
+    assert page.locator("main img, main script").count() == 0
+    assert page.title() == "Polyhead"
+
+
+def test_an_error_is_told_in_plain_words_and_tried_again(page: Page) -> None:
+    error = {"error": {"type": "overloaded", "message": "too many requests wait"}}
+    page.route("**/v1/translate", lambda route: route.fulfill(
+        status=503, headers={"Retry-After": "2"}, content_type="application/json",
+        body=json.dumps(error),
+    ))  # fmt: skip
+    type_text(page, "Good morning!")
+    expect(page.locator("#problem")).to_contain_text("too much to do")
+    page.unroute("**/v1/translate")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#translation")).to_have_text("Guten Morgen!")
+    expect(page.locator("#problem")).to_be_hidden()
+
+
+def test_a_service_that_goes_away_and_comes_back(page: Page) -> None:
+    translated(page, "Good morning!")
+    page.context.set_offline(True)
+    type_text(page, "Good evening!")
+    expect(page.locator("#problem")).to_contain_text("cannot be reached")
+    page.context.set_offline(False)
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#translation")).to_have_text("Guten Abend!")
+
+
+def test_a_stream_that_breaks_off_says_so(page: Page) -> None:
+    body = 'event: delta\ndata: {"index": 0, "text": "Guten"}\n\n'
+    page.route("**/v1/translate", lambda route: route.fulfill(
+        content_type="text/event-stream", body=body
+    ))  # fmt: skip
+    type_text(page, "Good morning!")
+    expect(page.locator("#problem")).to_contain_text("broke off")
+
+
+def test_what_is_too_long_is_told_before_it_is_sent(page: Page) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    type_text(page, "a" * 20_001)
+    expect(page.locator("#count")).to_contain_text("too long")
+    page.wait_for_timeout(500)
+    assert not [url for url in asked if url.endswith("/v1/translate")]
+
+
+def test_heads_are_looked_into(page: Page) -> None:
+    translated(page, SENTENCE)
+    page.locator("#look").click()
+    expect(page.locator("#web line").first).to_be_attached()
+    expect(page.locator("#heads button")).to_have_count(24)
+    assert "it" in page.locator("#web text.token").all_inner_texts()
+    token = page.locator("#web text.token", has_text=re.compile(r"^it$"))
+    token.hover()
+    lit = page.locator("#web rect").evaluate_all(
+        "boxes => boxes.filter(box => Number(box.getAttribute('fill-opacity')) > 0).length"
+    )
+    assert lit > 1
+    page.locator("#heads button").nth(3).click()
+    assert page.locator("#head").input_value() == "3"
+    page.get_by_label("the translation to the text").check()
+    expect(page.locator("#heads button")).to_have_count(8)
+    page.locator("#map").hover()
+    expect(page.locator("#cell")).to_contain_text("%")
+    page.locator("#pair-source span", has_text="animal").hover()
+    expect(page.locator("#pair-target .lit")).to_have_text("Tier")
+
+
+@pytest.mark.parametrize(("button", "begin"), [
+    ("SVG", b"<svg"), ("PNG", b"\x89PNG"), ("JSON", b"{"),
+])  # fmt: skip
+def test_pictures_are_saved(page: Page, tmp_path: Path, button: str, begin: bytes) -> None:
+    page.locator("[data-view=inside]").click()
+    page.get_by_role("button", name="Look", exact=True).click()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name=button, exact=True).click()
+    saved.value.save_as(tmp_path / "saved")
+    assert (tmp_path / "saved").read_bytes().startswith(begin)
+
+
+def test_all_heads_of_forty_tokens_are_drawn_at_once(page: Page) -> None:
+    # How long it takes says the browser's own clock; here only that it is no work of seconds.
+    milliseconds = page.evaluate(
+        """async () => {
+          const { drawHeads } = await import("./web/scripts/attention.js");
+          const map = Array.from({length: 40}, () => new Array(40).fill(1 / 40));
+          const heads = Array.from({length: 144}, (_, at) => (
+            {layer: at >> 3, head: at % 8, map, entropy: 1, habit: "itself"}));
+          const start = performance.now();
+          drawHeads(document.querySelector("#heads"), heads, () => false, () => {});
+          return performance.now() - start;
+        }"""
+    )
+    assert page.locator("#heads canvas").count() == 144
+    assert milliseconds < 5000
+
+
+def test_samples_have_what_was_translated(page: Page, page_service: object) -> None:
+    translated(page, "It's five o'clock.")
+    page.locator("[data-view=use]").click()
+    codes = page.locator("#samples code").all_inner_texts()
+    assert len(codes) == 5
+    assert r"It'\''s five" in codes[0] and "127.0.0.1" in codes[0]
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+def test_all_views_are_accessible(page: Page, colours: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.locator("#theme").select_option(colours)
+    translated(page, SENTENCE)
+    click_on_word(page, "Tier")
+    expect(page.locator("#alternatives")).to_be_visible()
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    page.locator("#look").click()
+    expect(page.locator("#inside-result")).to_be_visible()
+    assert violations(page) == []
+    page.locator("[data-view=use]").click()
+    assert violations(page) == []
+    overflow = "() => document.documentElement.scrollWidth > document.documentElement.clientWidth"
+    assert not page.evaluate(overflow)
+
+
+def test_right_to_left_texts_run_so(page: Page) -> None:
+    type_text(page, "مرحبا بالعالم")
+    assert page.locator("#text").evaluate("box => getComputedStyle(box).direction") == "rtl"
+
+
+def test_the_page_is_small() -> None:
+    assert sum(file.stat().st_size for file in WEB.rglob("*") if file.is_file()) <= 200_000
