@@ -32,6 +32,8 @@ are if they have fewer pieces otherwise, and a single word is if it is one piece
 _SHORTEST_SHOUTED_WORD = 4
 _SHORTEST_TITLED_WORD = 4
 """Letters: in Title Case, shorter words may be small."""
+_ENDS = ".!?\u2026"
+"""What a sentence ends with; else it may be a part of one."""
 _NOUNS_ARE_CAPITALISED = frozenset({"de", "lb"})
 _DOTLESS_I = frozenset({"tr", "az"})
 
@@ -88,6 +90,8 @@ class Truecaser:
             read = self._usual.of(words) if len(words) > 1 else None
         if not read:
             return sentence, None
+        if not parts[0] and _is_sentence(sentence, read):
+            read[0] = _capital(read[0])
         parts[1::2] = read
         return "".join(parts), case
 
@@ -183,6 +187,14 @@ def letter_case(sentence: str) -> LetterCase | None:
     long = [word for word in words if len(word) >= _SHORTEST_TITLED_WORD]
     titled = len(long) > 1 and all(word.istitle() for word in long)
     return LetterCase.TITLE if titled else None
+
+
+def _is_sentence(written: str, read: Sequence[str]) -> bool:
+    """Whether the first letter would be a capital if there were any: at the beginning of a sentence,
+    and where other words have got theirs."""
+    if len(read) < 2:
+        return False
+    return written.rstrip()[-1] in _ENDS or any(word[0].isupper() for word in read[1:])
 
 
 def _with(text: str, spans: Sequence[Span], other: str) -> str:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property, partial
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -170,7 +170,13 @@ class RunReader:
         return [run for number, run in enumerate(runs) if number not in left_out]
 
     def read(
-        self, sentence: str, runs: Runs, *, read_as: dict[int, str], language: str = ""
+        self,
+        sentence: str,
+        runs: Runs,
+        *,
+        read_as: dict[int, str],
+        language: str = "",
+        seen: Callable[[str], str] | None = None,
     ) -> Reading:
         """`sentence` as the encoder reads it.
 
@@ -179,10 +185,11 @@ class RunReader:
             runs: of it, as many as `chosen` lets.
             read_as: signs that the vocabulary lacks, and others that say the same.
             language: whose abbreviations are read in full.
+            seen: what is read of what stands between runs; None: what `visible` says.
         """
         # What the sentence has itself would be one of its own words.
         marks = (mark for mark in self.marks if mark not in sentence)
-        return read(sentence, runs, marks, read_as, language)
+        return read(sentence, runs, marks, read_as, language, seen)
 
     def rendered(
         self,
@@ -220,8 +227,10 @@ def read(
     marks: Iterable[str],
     read_as: dict[int, str],
     language: str = "",
+    seen: Callable[[str], str] | None = None,
 ) -> Reading:
     """`RunReader.read` with `marks`, in their order, as far as they go."""
+    seen = seen or partial(visible, language=language)
     waiting = iter(marks)
     text, at = "", 0
     taken: list[Run] = []
@@ -232,7 +241,7 @@ def read(
         is_marked = written is None
         if written is None and (written := next(waiting, None)) is None:
             continue
-        between = visible(sentence[at : run.begin], language)
+        between = seen(sentence[at : run.begin])
         text += between.translate(read_as) if read_as else between
         if is_marked and text[-1:].isalnum():
             text += " "  # a word's pieces are others where no space stands before it
@@ -243,7 +252,7 @@ def read(
             text += " "
         taken.append(run)
         forms.append(run.forms or (written,))
-    between = visible(sentence[at:], language)
+    between = seen(sentence[at:])
     text += between.translate(read_as) if read_as else between
     return Reading(
         text,

@@ -31,6 +31,7 @@ from model.text.protection import Bounds, Protection, is_mark
 from model.text.runs import NO_RUNS, Reading, Run, RunReader, Runs, combined
 from model.text.sentences import base_language, split_sentences
 from model.text.tokenizer import Tokenizer
+from model.text.umlauts import UmlautReader
 from model.text.verbatim import WEB_ADDRESS
 from model.text.visible import visible
 
@@ -185,6 +186,7 @@ class Segmenter:
         self._base_language = base_language(language)
         self._max_tokens = max_tokens
         self._truecaser = Truecaser(tokenizer.source, language)
+        self._umlauts = UmlautReader(tokenizer.source) if self._base_language == "de" else None
         self._protection = Protection(tokenizer)
         self._numbers = NumberReader(tokenizer, source=language, target=target or language)
         self.reader = RunReader(tokenizer, placeholders=placeholders)
@@ -368,9 +370,13 @@ class Segmenter:
             kept = [run._replace(begin=run.begin - begin, end=run.end - begin) for run in kept]
         read_as = self._protection.read_as(core)
         reading, marks = None, []
-        if kept or read_as or visible(core, self._base_language) != core:
+        if kept or read_as or self._seen(core) != core:
             reading = self.reader.read(
-                core, self.reader.chosen(kept), read_as=read_as, language=self._base_language
+                core,
+                self.reader.chosen(kept),
+                read_as=read_as,
+                language=self._base_language,
+                seen=self._seen,
             )
             runs = zip(reading.places, reading.runs, strict=True)
             marks = [place for place, run in runs if run.read_as is None]
@@ -381,6 +387,11 @@ class Segmenter:
             reading = reading or Reading(core, core)
             return reading._replace(text=text, all_caps=case is LetterCase.CAPITALS)
         return reading if kept or before != core else None
+
+    def _seen(self, text: str) -> str:
+        """What is read of a part without runs, letter case aside."""
+        text = visible(text, self._base_language)
+        return text if self._umlauts is None else self._umlauts.read(text)
 
     def _whole(
         self, core: str, reading: Reading | None, token_ids: tuple[int, ...], *, is_part: bool

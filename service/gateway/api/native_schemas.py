@@ -245,8 +245,9 @@ class TranslateRequest(_Request):
     blocks is translated, and inline elements stay around their words. Comments, scripts, code, and
     what has `translate="no"` or the class `notranslate` come back as they are."""
     translate_attributes: bool = False
-    """Whether attributes of HTML that people read are translated too: `alt`, `title`,
-    `placeholder`, `aria-label` and the like."""
+    """Whether attributes of HTML and XML that people read are translated too: `alt`, `title`,
+    `placeholder`, `aria-label` and the like; of Markdown descriptions of images and titles of
+    links."""
 
     @model_validator(mode="after")
     def _check_one_form(self) -> Self:

@@ -19,7 +19,7 @@ ENGLISH, GERMAN = Truecaser(VOCABULARY, "en-GB"), Truecaser(VOCABULARY, "de")
     [
         ("HOT SOUP", "hot soup"),
         ("NO EXIT", "no exit"),
-        ("DID YOU SEE IT?", "did you see it?"),
+        ("DID YOU SEE IT?", "Did you see it?"),
         ("CANCEL", "cancel"),
         ("MARTIN LIVES IN BERLIN.", "Martin lives in Berlin."),
         ("USA, UK", None),
@@ -38,10 +38,13 @@ def test_capitals_are_read_as_words_usually_are(text: str, read: str | None) -> 
 @pytest.mark.parametrize(
     ("text", "read"),
     [
-        ("BITTE DIE TÜR SCHLIESSEN", "bitte die Tür schliessen"),
-        ("der hund schläft in berlin", "der Hund schläft in Berlin"),
+        ("BITTE DIE TÜR SCHLIESSEN", "Bitte die Tür schliessen"),
+        ("der hund schläft in berlin", "Der Hund schläft in Berlin"),
         ("Der Hund Schläft In Berlin", "Der Hund Schläft In Berlin"),  # nouns have capitals anyway
         ("hund", "hund"),
+        ("schnell und leise", "schnell und leise"),
+        ("er ist müde.", "Er ist müde."),
+        ("2 hunde sind müde.", "2 Hunde sind müde."),
     ],
 )
 def test_german_nouns_get_their_capitals(text: str, read: str) -> None:
