@@ -32,6 +32,10 @@ are if they have fewer pieces otherwise, and a single word is if it is one piece
 _SHORTEST_SHOUTED_WORD = 4
 _SHORTEST_TITLED_WORD = 4
 """Letters: in Title Case, shorter words may be small."""
+_WHOLE_WORD = re.compile(r"(?<![\w'\u2019])[^\W\d_]+")
+"""No part of one behind an apostrophe."""
+_FEWEST_TITLED_WORDS = 4
+"""Of a sentence, and in a language that writes nouns with capitals."""
 _ENDS = ".!?\u2026"
 """What a sentence ends with; else it may be a part of one."""
 _NOUNS_ARE_CAPITALISED = frozenset({"de", "lb"})
@@ -78,7 +82,9 @@ class Truecaser:
 
     def _read(self, sentence: str) -> tuple[str, LetterCase | None]:
         case = letter_case(sentence)
-        if case is None or (case is LetterCase.TITLE and not self._titles):
+        if case is None:
+            return sentence, None
+        if case is LetterCase.TITLE and not (self._titles or _is_titled_sentence(sentence)):
             return sentence, None
         parts = _WORD.split(sentence)
         words = parts[1::2]
@@ -180,7 +186,7 @@ def letter_case(sentence: str) -> LetterCase | None:
     if sentence.upper() == sentence:
         return LetterCase.CAPITALS
     if sentence.rstrip()[-1:] in ".;":
-        return None
+        return LetterCase.TITLE if _is_titled_throughout(sentence) else None
     words = _WORD.findall(sentence)
     if len(words) < 2 or not words[0][:1].isupper():
         return None
@@ -189,9 +195,20 @@ def letter_case(sentence: str) -> LetterCase | None:
     return LetterCase.TITLE if titled else None
 
 
+def _is_titled_throughout(sentence: str) -> bool:
+    """Whether all words begin with a capital, short ones too, and there are enough to tell."""
+    words = _WHOLE_WORD.findall(sentence)
+    return len(words) >= _FEWEST_TITLED_WORDS and all(map(str.istitle, words))
+
+
+def _is_titled_sentence(sentence: str) -> bool:
+    """Whether it is no heading, where nouns, of which headings consist, have capitals anyway."""
+    return sentence.rstrip()[-1] in _ENDS and _is_titled_throughout(sentence)
+
+
 def _is_sentence(written: str, read: Sequence[str]) -> bool:
-    """Whether the first letter would be a capital if there were any: at the beginning of a sentence,
-    and where other words have got theirs."""
+    """Whether the first letter would be a capital if there were any: of a sentence, and where other
+    words have got theirs."""
     if len(read) < 2:
         return False
     return written.rstrip()[-1] in _ENDS or any(word[0].isupper() for word in read[1:])

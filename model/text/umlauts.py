@@ -17,15 +17,34 @@ _MOST_WORDS = 20_000
 _LONGEST_WORD = 40
 _WORD = re.compile(r"[^\W\d_]+")
 _UMLAUTS = re.compile("[äöüÄÖÜ]")
-_TO_UMLAUT = re.compile(r"ae|oe|(?<![aeqAEQ])ue", re.IGNORECASE)
+_TO_UMLAUT = re.compile("[aouAOU][eE](?<![aeqAEQ][uU][eE])")
 _DOTTED = {"a": "ä", "o": "ö", "u": "ü", "A": "Ä", "O": "Ö", "U": "Ü"}
-_STEMS = "gro grö stra fu fü gru grü blo spa spä sto stö sü mä sä gefä so"
+_LONG_VOWELS = [
+    *("gross", "gröss", "strass", "[a-zäöü][aeä]uss", "\\bäuss", "eiss", "iess"),
+    *(
+        f"\\b{stem}ss"
+        for stem in [
+            "fu",
+            "fü",
+            "gru",
+            "grü",
+            "blo",
+            "spa",
+            "spä",
+            "sto",
+            "stö",
+            "sü",
+            "mä",
+            "gemä",
+            "gefä",
+            "so",
+        ]
+    ),
+]
 _TO_SHARP_S = re.compile(
-    rf"(?:(?<![a-zäöü])(?:{'|'.join(_STEMS.split())})|(?<=stra)|(?<=gro)"
-    r"|(?<=[a-zäöü])[aeä]u|(?<![a-zäöü])(?:äu|au(?=sse[nr]\b))|ei|ie)(ss)",
-    re.IGNORECASE,
+    f"[sS]{{2}}(?i:{'|'.join(f'(?<={vowel})' for vowel in _LONG_VOWELS)}|(?<=\\bauss)(?=e[rn]\\b))"
 )
-"""Behind a long vowel: a diphthong, or in one of few stems. Old spellings, such as `gewiß`, have ß
+"""Behind a long vowel, a diphthong or one of few stems. Old spellings, such as `gewiß`, have ß
 elsewhere as well."""
 
 
@@ -48,9 +67,9 @@ class UmlautReader:
         """
         small = text.lower()
         umlauts = "ae" in small or "oe" in small or "ue" in small
-        umlauts = umlauts and not _UMLAUTS.search(text)
+        umlauts = umlauts and not _UMLAUTS.search(text) and bool(_TO_UMLAUT.search(text))
         sharp_s = "ss" in small and "ß" not in text
-        if not (umlauts or sharp_s):
+        if not (umlauts or (sharp_s and _TO_SHARP_S.search(text))):
             return text
         parts: list[str] = []
         at = 0
@@ -66,13 +85,13 @@ class UmlautReader:
 
     def _as_spelled(self, word: str, umlauts: bool, sharp_s: bool) -> tuple[str, bool]:
         """A word with what makes fewest pieces of it, and whether that is surely no name."""
-        if len(word) > _LONGEST_WORD or not word.isascii() and not sharp_s:
+        if len(word) > _LONGEST_WORD:
             return word, False
         ways = [word]
         if umlauts:
             ways.append(_TO_UMLAUT.sub(lambda found: _DOTTED[found[0][0]], word))
         if sharp_s:
-            ways += [_TO_SHARP_S.sub(_with_sharp_s, way) for way in ways]
+            ways += [_TO_SHARP_S.sub(lambda s: "ẞ" if s[0] == "SS" else "ß", way) for way in ways]
         best = min(dict.fromkeys(ways), key=self._num_pieces)
         if best == word:
             return word, False
@@ -84,7 +103,3 @@ class UmlautReader:
         small = word.lower()
         cases = (small, small[0].upper() + small[1:])
         return min(len(self._vocabulary.tokenize(each)) for each in cases)
-
-
-def _with_sharp_s(found: re.Match[str]) -> str:
-    return found[0][:-2] + ("ẞ" if found[1].isupper() else "ß")

@@ -58,7 +58,9 @@ def test_german_nouns_get_their_capitals(text: str, read: str) -> None:
         ("Angela Merkel Visits New York", "Angela Merkel visits New York"),
         ("Frequently Asked Questions", "Frequently asked questions"),
         ("Peter Smith, Anna Miller", "Peter Smith, Anna Miller"),
-        ("We Saw The Water.", "We Saw The Water."),  # a sentence, however odd
+        ("We Saw The Water.", "We saw the water."),
+        ("Peter Smith Saw Anna Miller.", "Peter Smith saw Anna Miller."),
+        ("Mr. Peter Smith.", "Mr. Peter Smith."),
         ("We saw Angela Merkel", "We saw Angela Merkel"),
         ("Water", "Water"),
     ],
