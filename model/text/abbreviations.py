@@ -174,10 +174,10 @@ _WHAT_FOLLOWS = {  # a number may be no part of the text, which ends before it
 }
 
 
-def contractions(text: str, language: str) -> Iterator[tuple[int, int, str]]:
+def contractions(text: str) -> Iterator[tuple[int, int, str]]:
     """Where in `text` English contractions lack their apostrophe: begin, end, and as what they are
     read."""
-    if language != "en" or _MAY_LACK_ONE.isdisjoint(text.split()):
+    if _MAY_LACK_ONE.isdisjoint(text.split()):
         return  # which is found out several times as fast
     for found in _CONTRACTION.finditer(text):
         written = found[0]

@@ -96,7 +96,8 @@ class Truecaser:
             read = self._usual.of(words) if len(words) > 1 else None
         if not read:
             return sentence, None
-        if not parts[0] and _is_sentence(sentence, read):
+        if not parts[0] and read[1:] != _WORD.findall(sentence.lower())[1:]:
+            # Whose other words have lost their capitals has lost that of its beginning as well.
             read[0] = _capital(read[0])
         parts[1::2] = read
         return "".join(parts), case
@@ -192,7 +193,7 @@ def letter_case(sentence: str) -> LetterCase | None:
         return None
     long = [word for word in words if len(word) >= _SHORTEST_TITLED_WORD]
     titled = len(long) > 1 and all(word.istitle() for word in long)
-    return LetterCase.TITLE if titled else None
+    return LetterCase.TITLE if titled or _is_titled_throughout(sentence) else None
 
 
 def _is_titled_throughout(sentence: str) -> bool:
@@ -204,14 +205,6 @@ def _is_titled_throughout(sentence: str) -> bool:
 def _is_titled_sentence(sentence: str) -> bool:
     """Whether it is no heading, where nouns, of which headings consist, have capitals anyway."""
     return sentence.rstrip()[-1] in _ENDS and _is_titled_throughout(sentence)
-
-
-def _is_sentence(written: str, read: Sequence[str]) -> bool:
-    """Whether the first letter would be a capital if there were any: of a sentence, and where other
-    words have got theirs."""
-    if len(read) < 2:
-        return False
-    return written.rstrip()[-1] in _ENDS or any(word[0].isupper() for word in read[1:])
 
 
 def _with(text: str, spans: Sequence[Span], other: str) -> str:

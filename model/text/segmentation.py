@@ -390,8 +390,8 @@ class Segmenter:
 
     def _seen(self, text: str) -> str:
         """What is read of a part without runs, letter case aside."""
-        text = visible(text, self._base_language)
-        return text if self._umlauts is None else self._umlauts.read(text)
+        seen = visible(text, self._base_language)
+        return seen if self._umlauts is None else self._umlauts.read(seen)
 
     def _whole(
         self, core: str, reading: Reading | None, token_ids: tuple[int, ...], *, is_part: bool

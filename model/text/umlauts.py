@@ -19,27 +19,10 @@ _WORD = re.compile(r"[^\W\d_]+")
 _UMLAUTS = re.compile("[äöüÄÖÜ]")
 _TO_UMLAUT = re.compile("[aouAOU][eE](?<![aeqAEQ][uU][eE])")
 _DOTTED = {"a": "ä", "o": "ö", "u": "ü", "A": "Ä", "O": "Ö", "U": "Ü"}
+_STEMS = "fu fü gru grü blo spa spä sto stö sü mä gemä gefä so"
 _LONG_VOWELS = [
     *("gross", "gröss", "strass", "[a-zäöü][aeä]uss", "\\bäuss", "eiss", "iess"),
-    *(
-        f"\\b{stem}ss"
-        for stem in [
-            "fu",
-            "fü",
-            "gru",
-            "grü",
-            "blo",
-            "spa",
-            "spä",
-            "sto",
-            "stö",
-            "sü",
-            "mä",
-            "gemä",
-            "gefä",
-            "so",
-        ]
-    ),
+    *(f"\\b{stem}ss" for stem in _STEMS.split()),
 ]
 _TO_SHARP_S = re.compile(
     f"[sS]{{2}}(?i:{'|'.join(f'(?<={vowel})' for vowel in _LONG_VOWELS)}|(?<=\\bauss)(?=e[rn]\\b))"

@@ -67,8 +67,10 @@ def visible(text: str, language: str = "") -> str:
 def changes(text: str, language: str = "") -> Sequence[tuple[int, int, str]]:
     """Where a text is read otherwise than it is written: begin, end, and as what; in order."""
     found = list(expansions(text, language)) if language and "." in text else []
-    found += contractions(text, language)
-    found += ((*mark.span(), f"{mark[0]} ") for mark in _UNSPACED.finditer(text))
+    if language == "en":
+        found += contractions(text)
+    for mark in _UNSPACED.finditer(text):
+        found.append((mark.end(), mark.end(), " "))
     if not text.isascii() and _MAYBE.search(text):
         found += _unseen(text)
     if len(found) < 2:
