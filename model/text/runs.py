@@ -37,6 +37,13 @@ _WITHOUT_SPACES = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef"
     "\U00020000-\U0003ffff]"
 )
+_HALF_OF_DAY = re.compile(r"\s?(?:[ap]\.\s?m\b\.?|[ap]m\b|[AP]\.?\s?M\b\.?)")
+_TELLS_HALF = re.compile(
+    r"(?<=\d)\s?[AaPp]\.?[Mm]\b|[AaPp]\.\s?[Mm]\b|Morgen|morgens|(?i:früh|mittag|abend|nacht"
+    r"|manhã|tarde|noite|madrugada|mañana|noche|matin|midi|soir|nuit"
+    r"|mattin|pomeriggi|sera\b|nott|ochtend|middag|avond)"
+)
+"""Parts of the day, by which a source says which half of it is meant."""
 _CLOSES = ".,;:!?)]}\u2026\u201d\u00bb"
 
 
@@ -359,6 +366,8 @@ class _Writer:
             return
         if run is None:
             text = text.upper() if self._reading.all_caps else text
+            if self._parts and self._parts[-1].run is not None and self._text[-1:].isdecimal():
+                text = _without_half(text, self._reading.sentence)
         elif (final := self._reading.runs[run].final) is not None:
             text = _with_final(text, self._reading.forms[run], final)
         elif self._reading.runs[run].finals:
@@ -414,6 +423,19 @@ def _with_final(text: str, forms: Sequence[str], final: str) -> str:
         if form in text:
             return text.replace(form, final, 1)
     return text[: len(text) - len(text.lstrip())] + final
+
+
+def _without_half(text: str, sentence: str) -> str:
+    """`text`, which follows a number, without an `a.m.` or `p.m.` that the source does not tell.
+
+    Models make it up behind an hour of 24.
+    """
+    found = _HALF_OF_DAY.match(text)
+    if found is None or _TELLS_HALF.search(sentence):
+        return text
+    rest = text[found.end() :]
+    ends_here = not rest.strip() and found[0].endswith(".") and sentence.endswith(".")
+    return "." if ends_here else rest
 
 
 def _with_finals(text: str, run: Run) -> str:
