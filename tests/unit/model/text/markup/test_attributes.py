@@ -89,7 +89,7 @@ def _shown(source: str) -> list[tuple[str, str, list[str]]]:
         (
             token.type,
             child.type,
-            [value for name, value in child.attrs.items() if name in ("href", "src")],
+            [str(value) for name, value in child.attrs.items() if name in ("href", "src")],
         )
         for token in PARSER.parse(source)
         for child in token.children or [token]
