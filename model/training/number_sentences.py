@@ -178,7 +178,8 @@ def values_kept(sentence: NumberSentence, translation: str) -> tuple[list[str], 
                 break
         else:
             lost.append(slot.kind)
-    lost += ["time: half of the day" for _ in _STRAY_HALF.finditer(left)]
+    if not any(slot.text.endswith("m") for slot in sentence.slots if slot.kind == "time"):
+        lost += ["time: half of the day" for _ in _STRAY_HALF.finditer(left)]
     said = translation.casefold()
     for slot in sentence.slots:
         if slot.beside and not any(each.casefold() in said for each in slot.beside):
