@@ -139,19 +139,28 @@ class Documents:
         blocks = document.blocks
         if document.attributes:
             texts = [each.text for each in chosen[len(blocks) :]]
-            with_texts = with_attributes(source, document.attributes, texts)
-            parts = read_document(with_texts, self._format).parts
-            spans = iter(block.spans for block in blocks)
-            document = Document(
-                parts=tuple(
-                    part if isinstance(part, str) else replace(part, spans=next(spans))
-                    for part in parts
-                )
-            )
+            document = _with_attributes(source, document, texts, self._format)
         return render(
             document,
             (Translated(each.text, each.alignments or ()) for each in chosen[: len(blocks)]),
         )
+
+
+def _with_attributes(
+    source: str, document: Document, texts: Sequence[str], syntax: TextFormat
+) -> Document:
+    """`document` with the translations of its attributes."""
+    blocks = document.blocks
+    written = read_document(with_attributes(source, document, texts), syntax)
+    if [block.text for block in written.blocks] != [block.text for block in blocks]:
+        return document  # a sign of a translation would be markup
+    spans = iter(block.spans for block in blocks)
+    return Document(
+        parts=tuple(
+            part if isinstance(part, str) else replace(part, spans=next(spans))
+            for part in written.parts
+        )
+    )
 
 
 class WrappedTexts:

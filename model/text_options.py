@@ -65,7 +65,8 @@ class TextOptions:
     """The beginning of the translation of a request's only text, which goes on from there."""
     format: TextFormat = TextFormat.TEXT
     translate_attributes: bool = False
-    """Whether attributes of HTML that people read, such as `alt` and `title`, are translated."""
+    """Whether attributes that people read, such as `alt` and `title`, are translated; of Markdown,
+    descriptions of images and titles of links."""
 
     def __post_init__(self) -> None:
         for name in ("keep", "keep_spans", "glossary", "banned_terms"):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from string import ascii_uppercase
 
-__all__ = ["Corrections", "corrections_of", "expansions"]
+__all__ = ["Corrections", "contractions", "corrections_of", "expansions"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,11 +145,45 @@ _WRITTEN_OUT = {
     },
 }  # fmt: skip
 """Those whose meaning is certain. A small model has seen few of them."""
+_CONTRACTIONS = {
+    "nt": "do does did is are was were has have had would could should must ca",
+    "ve": "i you they", "re": "you they", "ll": "you they it that",
+    "s": "that what who where there here she",
+}  # fmt: skip
+"""Endings of English words, as they are written, and what they stand behind. Those that are words
+without an apostrophe as well are not there: `its`, `were`, `ill`, `lets`."""
+_WITHOUT_APOSTROPHE = {
+    word + ending: len(word) + (ending == "nt")
+    for ending, words in _CONTRACTIONS.items()
+    for word in words.split()
+}
+"""Where it belongs."""
+_CONTRACTION = re.compile(
+    rf"(?<![\w'\u2019.@/-])(?:(?i:{'|'.join(_WITHOUT_APOSTROPHE)})|[Ii]m(?=\s[a-z]))(?![\w'\u2019@/-])"
+)
+"""`im` is a German word as well, in front of a noun."""
+_MAY_LACK_ONE = frozenset(
+    spelled
+    for word in (*_WITHOUT_APOSTROPHE, "im")
+    for spelled in (word, word.upper(), word.capitalize())
+)
 _STREET = re.compile(r"(?<=[a-zäöüß])str\.")
 _WHAT_FOLLOWS = {  # a number may be no part of the text, which ends before it
     "0": r"(?=\s?(?:\d|$))",
     "A": r"(?=\s[^\W\d_a-zäöüß])",
 }
+
+
+def contractions(text: str) -> Iterator[tuple[int, int, str]]:
+    """Where in `text` English contractions lack their apostrophe: begin, end, and as what they are
+    read."""
+    if _MAY_LACK_ONE.isdisjoint(text.split()):
+        return  # which is found out several times as fast
+    for found in _CONTRACTION.finditer(text):
+        written = found[0]
+        mark = _WITHOUT_APOSTROPHE.get(written.lower(), 1)
+        before = "I" if mark == 1 else written[:mark]
+        yield *found.span(), f"{before}'{written[mark:]}"
 
 
 _MOST_BEFORE_STOP = 12

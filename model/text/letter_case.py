@@ -33,6 +33,12 @@ are if they have fewer pieces otherwise, and a single word is if it is one piece
 _SHORTEST_SHOUTED_WORD = 4
 _SHORTEST_TITLED_WORD = 4
 """Letters: in Title Case, shorter words may be small."""
+_WHOLE_WORD = re.compile(r"(?<![\w'\u2019])[^\W\d_]+")
+"""No part of one behind an apostrophe."""
+_FEWEST_TITLED_WORDS = 4
+"""Of a sentence, and in a language that writes nouns with capitals."""
+_ENDS = ".!?\u2026"
+"""What a sentence ends with; else it may be a part of one."""
 _NOUNS_ARE_CAPITALISED = frozenset({"de", "lb"})
 _DOTLESS_I = frozenset({"tr", "az"})
 
@@ -88,6 +94,9 @@ class Truecaser:
             if each is None or better is None:
                 read.append((sentence, None))
                 continue
+            if not each.parts[0] and better[1:] != [words.small[w] for w in each.parts[3::2]]:
+                # Whose other words have lost their capitals has lost that of its beginning as well.
+                better[0] = _capital(better[0])
             each.parts[1::2] = better
             text = "".join(each.parts)
             read.append((_with(text, kept, sentence) if kept else text, each.case))
@@ -98,7 +107,9 @@ class Truecaser:
         if kept:
             sentence = _with(sentence, kept, _NO_LETTER * len(sentence))
         case = letter_case(sentence)
-        if case is None or (case is LetterCase.TITLE and not self._titles):
+        if case is None:
+            return None
+        if case is LetterCase.TITLE and not (self._titles or _is_titled_sentence(sentence)):
             return None
         if case is LetterCase.SMALL and sentence.isalpha():
             return None  # a word, of which it cannot be told
@@ -180,7 +191,7 @@ def _better_read(sentence: _CasedSentence, known: _Words) -> list[str] | None:
         return _heading(words, known)
     if sentence.case is LetterCase.CAPITALS and not _is_shouted(words, known):
         return None
-    return [known.usual[word] for word in words]
+    return [known.usual[word] for word in words] or None
 
 
 def _is_shouted(words: list[str], known: _Words) -> bool:
@@ -229,13 +240,24 @@ def letter_case(sentence: str) -> LetterCase | None:
     if sentence.upper() == sentence:
         return LetterCase.CAPITALS
     if sentence.rstrip()[-1:] in ".;":
-        return None
+        return LetterCase.TITLE if _is_titled_throughout(sentence) else None
     words = _WORD.findall(sentence)
     if len(words) < 2 or not words[0][:1].isupper():
         return None
     long = [word for word in words if len(word) >= _SHORTEST_TITLED_WORD]
     titled = len(long) > 1 and all(word.istitle() for word in long)
-    return LetterCase.TITLE if titled else None
+    return LetterCase.TITLE if titled or _is_titled_throughout(sentence) else None
+
+
+def _is_titled_throughout(sentence: str) -> bool:
+    """Whether all words begin with a capital, short ones too, and there are enough to tell."""
+    words = _WHOLE_WORD.findall(sentence)
+    return len(words) >= _FEWEST_TITLED_WORDS and all(map(str.istitle, words))
+
+
+def _is_titled_sentence(sentence: str) -> bool:
+    """Whether it is no heading, where nouns, of which headings consist, have capitals anyway."""
+    return sentence.rstrip()[-1] in _ENDS and _is_titled_throughout(sentence)
 
 
 def _with(text: str, spans: Sequence[Span], other: str) -> str:

@@ -59,16 +59,22 @@ class Protection:
         self._never_strange = set(_NEVER_STRANGE | _READ_AS.keys() | INVISIBLE)
 
     def read_as(self, sentence: str) -> dict[int, str]:
-        """Common signs for those of `sentence` that the vocabulary lacks, and nothing for the
-        placeholders that it brings itself where there were no marks left to stand for them.
+        """Common signs for those of `sentence` that the vocabulary lacks, small letters for
+        capitals, and nothing for the placeholders that it brings itself where there were no marks
+        left to stand for them.
         """
-        if (sentence.isascii() and "`" not in sentence) or _RARE.isdisjoint(sentence):
+        if sentence.isascii() and "`" not in sentence:
             return {}
-        return {
-            ord(sign): _READ_AS.get(sign, "")
-            for sign in _RARE.intersection(sentence)
-            if sign in PLACEHOLDERS or not self._is_writable(sign)
-        }
+        read_as = {}
+        if not (sentence.isascii() or sentence.islower()):
+            for sign in filter(str.isupper, self._strange(sentence)):
+                if len(small := sign.lower()) == 1 and self._is_writable(small):
+                    read_as[ord(sign)] = small
+        if not _RARE.isdisjoint(sentence):
+            for sign in _RARE.intersection(sentence):
+                if sign in PLACEHOLDERS or not self._is_writable(sign):
+                    read_as[ord(sign)] = _READ_AS.get(sign, "")
+        return read_as
 
     def bounds(self, sentence: str) -> Bounds:
         """Where spans begin and end; those with nothing but white space between them are one."""
@@ -92,7 +98,7 @@ class Protection:
         """The bounds of all spans in lines of text; no pattern goes beyond the end of a line."""
         strange = self._strange(text)
         signs = _strange_signs(text, strange)
-        found = _foreign_words(text, strange)
+        found = self._foreign_words(text, strange)
         if "localhost" in text:
             found += [match.span() for match in WITH_SIGNS.finditer(text)]
         else:
@@ -120,6 +126,27 @@ class Protection:
         signs = set(sentence) - self._never_strange
         return {sign for sign in signs if not self._is_writable(sign)}
 
+    def _foreign_words(self, text: str, strange: set[str]) -> list[tuple[int, int]]:
+        """Where words stand that are foreign for their `strange` characters."""
+        if not any(map(_OF_WORD.match, strange)):
+            return []
+        found: list[tuple[int, int]] = []
+        line_end, is_shouted = -1, False
+        for word in _WORD.finditer(text):
+            if strange.isdisjoint(word[0]):
+                continue
+            if (begin := word.start()) > line_end:
+                line_end = text.find("\n", begin) % (len(text) + 1)
+                is_shouted = text[text.rfind("\n", 0, begin) + 1 : line_end].isupper()
+            if _is_foreign(word[0], strange, is_shouted) and not self._is_capitalised(word[0]):
+                found.append(word.span())
+        return found
+
+    def _is_capitalised(self, word: str) -> bool:
+        """Whether it is a common word with a capital that the vocabulary has as a small letter."""
+        small = word.lower()
+        return word[1:] == small[1:] and len(self._tokenizer.tokenize(small)) == 1
+
     def _is_writable(self, sign: str) -> bool:
         known = self._writable.get(sign)
         if known is None:
@@ -140,23 +167,6 @@ def _spans_in_lines(
         begin = text.rfind("\n", 0, found.start()) + 1
         at = text.find("\n", found.end()) % (len(text) + 1)
         yield from (match.span() for match in pattern.finditer(text, begin, at))
-
-
-def _foreign_words(text: str, strange: set[str]) -> list[tuple[int, int]]:
-    """Where words stand that are foreign for their `strange` characters."""
-    if not any(map(_OF_WORD.match, strange)):
-        return []
-    found: list[tuple[int, int]] = []
-    line_end, is_shouted = -1, False
-    for word in _WORD.finditer(text):
-        if strange.isdisjoint(word[0]):
-            continue
-        if (begin := word.start()) > line_end:
-            line_end = text.find("\n", begin) % (len(text) + 1)
-            is_shouted = text[text.rfind("\n", 0, begin) + 1 : line_end].isupper()
-        if _is_foreign(word[0], strange, is_shouted):
-            found.append(word.span())
-    return found
 
 
 def _strange_signs(sentence: str, strange: set[str]) -> list[tuple[int, int]]:

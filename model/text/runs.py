@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property, partial
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -37,6 +37,13 @@ _WITHOUT_SPACES = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef"
     "\U00020000-\U0003ffff]"
 )
+_HALF_OF_DAY = re.compile(r"\s?(?:[ap]\.\s?m\b\.?|[ap]m\b|[AP]\.?\s?M\b\.?)")
+_TELLS_HALF = re.compile(
+    r"(?<=\d)\s?[AaPp]\.?[Mm]\b|[AaPp]\.\s?[Mm]\b|Morgen|morgens|(?i:früh|mittag|abend|nacht"
+    r"|manhã|tarde|noite|madrugada|mañana|noche|matin|midi|soir|nuit"
+    r"|mattin|pomeriggi|sera\b|nott|ochtend|middag|avond)"
+)
+"""Parts of the day, by which a source says which half of it is meant."""
 _CLOSES = ".,;:!?)]}\u2026\u201d\u00bb"
 
 
@@ -172,7 +179,13 @@ class RunReader:
         return [run for number, run in enumerate(runs) if number not in left_out]
 
     def read(
-        self, sentence: str, runs: Runs, *, read_as: dict[int, str], language: str = ""
+        self,
+        sentence: str,
+        runs: Runs,
+        *,
+        read_as: dict[int, str],
+        language: str = "",
+        seen: Callable[[str], str] | None = None,
     ) -> Reading:
         """`sentence` as the encoder reads it.
 
@@ -181,6 +194,7 @@ class RunReader:
             runs: of it, as many as `chosen` lets.
             read_as: signs that the vocabulary lacks, and others that say the same.
             language: whose abbreviations are read in full.
+            seen: what is read of what stands between runs; None: what `visible` says.
         """
         if sentence.isascii() and "." not in sentence and _is_read_as_written(sentence, runs):
             return Reading(
@@ -193,7 +207,7 @@ class RunReader:
             )
         # What the sentence has itself would be one of its own words.
         marks = (mark for mark in self.marks if mark not in sentence)
-        return read(sentence, runs, marks, read_as, language)
+        return read(sentence, runs, marks, read_as, language, seen)
 
     def rendered(
         self,
@@ -236,8 +250,10 @@ def read(
     marks: Iterable[str],
     read_as: dict[int, str],
     language: str = "",
+    seen: Callable[[str], str] | None = None,
 ) -> Reading:
     """`RunReader.read` with `marks`, in their order, as far as they go."""
+    seen = seen or partial(visible, language=language)
     waiting = iter(marks)
     text, at = "", 0
     taken: list[Run] = []
@@ -248,7 +264,7 @@ def read(
         is_marked = written is None
         if written is None and (written := next(waiting, None)) is None:
             continue
-        between = visible(sentence[at : run.begin], language)
+        between = seen(sentence[at : run.begin])
         text += between.translate(read_as) if read_as else between
         if is_marked and text[-1:].isalnum():
             text += " "  # a word's pieces are others where no space stands before it
@@ -259,7 +275,7 @@ def read(
             text += " "
         taken.append(run)
         forms.append(run.forms or (written,))
-    between = visible(sentence[at:], language)
+    between = seen(sentence[at:])
     text += between.translate(read_as) if read_as else between
     return Reading(
         text,
@@ -366,6 +382,8 @@ class _Writer:
             return
         if run is None:
             text = text.upper() if self._reading.all_caps else text
+            if self._parts and self._parts[-1].run is not None and self._text[-1:].isdecimal():
+                text = _without_half(text, self._reading.sentence)
         elif (final := self._reading.runs[run].final) is not None:
             text = _with_final(text, self._reading.forms[run], final)
         elif self._reading.runs[run].finals:
@@ -421,6 +439,19 @@ def _with_final(text: str, forms: Sequence[str], final: str) -> str:
         if form in text:
             return text.replace(form, final, 1)
     return text[: len(text) - len(text.lstrip())] + final
+
+
+def _without_half(text: str, sentence: str) -> str:
+    """`text`, which follows a number, without an `a.m.` or `p.m.` that the source does not tell.
+
+    Models make it up behind an hour of 24.
+    """
+    found = _HALF_OF_DAY.match(text)
+    if found is None or _TELLS_HALF.search(sentence):
+        return text
+    rest = text[found.end() :]
+    ends_here = not rest.strip() and found[0].endswith(".") and sentence.endswith(".")
+    return "." if ends_here else rest
 
 
 def _with_finals(text: str, run: Run) -> str:

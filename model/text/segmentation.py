@@ -31,6 +31,7 @@ from model.text.protection import Bounds, Protection, is_mark
 from model.text.runs import NO_RUNS, Reading, Run, RunReader, Runs, combined
 from model.text.sentences import base_language, split_sentences
 from model.text.tokenizer import Tokenizer
+from model.text.umlauts import UmlautReader
 from model.text.verbatim import WEB_ADDRESS
 from model.text.visible import visible
 from model.text.words import Span
@@ -191,6 +192,7 @@ class Segmenter:
         self._base_language = base_language(language)
         self._max_tokens = max_tokens
         self._truecaser = Truecaser(tokenizer.source, language)
+        self._umlauts = UmlautReader(tokenizer.source) if self._base_language == "de" else None
         self._protection = Protection(tokenizer)
         self._numbers = NumberReader(tokenizer, source=language, target=target or language)
         self.reader = RunReader(tokenizer, placeholders=placeholders)
@@ -401,14 +403,23 @@ class Segmenter:
         """How `core` is read, whatever the case of its letters; None: as it is."""
         read_as = self._protection.read_as(core)
         if not kept:
-            text = visible(core, self._base_language)
+            text = self._shown(core)
             text = text.translate(read_as) if read_as else text
             return None if text == core else Reading(text, core, language=self._base_language)
         if begin:
             kept = [run._replace(begin=run.begin - begin, end=run.end - begin) for run in kept]
         return self.reader.read(
-            core, self.reader.chosen(kept), read_as=read_as, language=self._base_language
+            core,
+            self.reader.chosen(kept),
+            read_as=read_as,
+            language=self._base_language,
+            seen=self._shown,
         )
+
+    def _shown(self, text: str) -> str:
+        """What is read of a part without runs, letter case aside."""
+        seen = visible(text, self._base_language)
+        return seen if self._umlauts is None else self._umlauts.read(seen)
 
     def _whole(
         self, core: str, reading: Reading | None, token_ids: tuple[int, ...], *, is_part: bool

@@ -45,6 +45,9 @@ _BEGINS_WITH_SIGN = {
     "entity": r"&(?:[A-Za-z]{2,8}[0-9]{0,2}|\#[0-9]{1,6}|\#x[0-9A-Fa-f]{1,5});",
     "template: {{x}}, {% x %}": r"\{\{\{?[^{}\n]{1,100}\}\}\}?|\{%[^{}\n]{1,100}%\}",
     "template: [[x]], [%x%]": r"\[\[[^\[\]\n]{1,100}\]\]|\[%[^%\n]{1,100}%\]",
+    "argument of a message: {x, date, long}": r"""
+        \{\ ?[\w.-]{1,64}\ ?,\ ?(?:number|date|time|spellout|ordinal|duration)
+        (?:\ ?,[^{}\n]{1,100})?\ ?\}""",
     "variable: {x}, ${x}, %{x}, #{x}": r"""
         [$%\#{](?:(?<=\{)|(?<!\{)\{)(?!\ (?:or|and|to|oder|und|bis|ou|et)\ )
         \ ?[^{}\s]{1,64}\ ?\}""",

@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from model.text.abbreviations import expansions
+from model.text.abbreviations import contractions, expansions
 
 __all__ = ["INVISIBLE", "changes", "origins", "visible"]
 
@@ -49,10 +49,13 @@ _MAYBE = re.compile(rf"[{_INVISIBLE}{_MARKS}\u1100-\u11ff\u200c\u200d{_OTHER}]")
 """Without any of these there is no match of `_CHANGED`."""
 
 
+_UNSPACED = re.compile(r"[,;!?](?<=[^\W\d_]{2}.)(?=[^\W\d_]{2})")
+"""A mark that no space follows, between two words."""
+
+
 def visible(text: str, language: str = "") -> str:
-    """`text` as it is seen, with the abbreviations of a language in full."""
-    if text.isascii() and "." not in text:
-        return text
+    """`text` as it is seen, with the abbreviations of a language in full, and with the apostrophes
+    and spaces that were left out."""
     parts: list[str] = []
     at = 0
     for begin, end, seen in changes(text, language):
@@ -64,6 +67,10 @@ def visible(text: str, language: str = "") -> str:
 def changes(text: str, language: str = "") -> Sequence[tuple[int, int, str]]:
     """Where a text is read otherwise than it is written: begin, end, and as what; in order."""
     found = list(expansions(text, language)) if language and "." in text else []
+    if language == "en":
+        found += contractions(text)
+    for mark in _UNSPACED.finditer(text):
+        found.append((mark.end(), mark.end(), " "))
     if not text.isascii() and _MAYBE.search(text):
         found += _unseen(text)
     if len(found) < 2:

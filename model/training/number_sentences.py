@@ -133,6 +133,8 @@ _TH = {
     "pt": "primeir segund terceir quart quint sext sétim oitav non décim 11 12",
 }
 _DIGITS = re.compile(r"\d")
+_STRAY_HALF = re.compile(r"\0\s?[ap]\.?m\b", re.IGNORECASE)
+"""Behind a value that was found without it."""
 
 _Maker = Callable[[np.random.Generator, str, str], Slot]
 
@@ -176,6 +178,8 @@ def values_kept(sentence: NumberSentence, translation: str) -> tuple[list[str], 
                 break
         else:
             lost.append(slot.kind)
+    if not any(slot.text.endswith("m") for slot in sentence.slots if slot.kind == "time"):
+        lost += ["time: half of the day" for _ in _STRAY_HALF.finditer(left)]
     said = translation.casefold()
     for slot in sentence.slots:
         if slot.beside and not any(each.casefold() in said for each in slot.beside):

@@ -54,7 +54,11 @@ FormatOption = Annotated[
 ]
 AttributesOption = Annotated[
     bool,
-    typer.Option("--attributes", help="Translate attributes of HTML too, such as alt and title."),
+    typer.Option(
+        "--attributes",
+        help="Translate attributes too, such as alt and title; of Markdown, descriptions of images "
+        "and titles of links.",
+    ),
 ]
 
 

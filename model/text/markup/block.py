@@ -62,11 +62,11 @@ class Attribute:
     """The value of an attribute that is read by people, such as `alt`."""
 
     begin: int
-    """Its first character in the document, quotation marks included."""
+    """Its first character in the document, marks around it included."""
     end: int
     block: Block
-    quote: str
-    """The quotation mark around it, if any."""
+    marks: str
+    """The quotation marks or brackets around it, if any."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from model.text.markup.attributes import html_attributes
+from model.text.markup.attributes import attributes_of
 from model.text.markup.block import Document
 from model.text.markup.blocks import cut
 from model.text.markup.html_reader import read_html
@@ -12,6 +12,12 @@ from model.text_options import TextFormat
 
 __all__ = ["read_document"]
 
+_READERS = {
+    TextFormat.HTML: read_html,
+    TextFormat.XML: read_xml,
+    TextFormat.MARKDOWN: read_markdown,
+}
+
 
 def read_document(source: str, syntax: TextFormat, *, attributes: bool = False) -> Document:
     """A document, or a part of one. Time is linear in its length.
@@ -20,15 +26,12 @@ def read_document(source: str, syntax: TextFormat, *, attributes: bool = False) 
 
     Args:
         syntax: what it is written in; not plain text.
-        attributes: whether those of HTML that people read are translated.
+        attributes: whether those that people read are translated, and texts of Markdown that stand
+            in no block.
 
     Raises:
         InvalidRequestError: it is XML and not well-formed.
     """
-    if syntax is TextFormat.XML:
-        return cut(source, read_xml(source), syntax=syntax)
-    if syntax is TextFormat.MARKDOWN:
-        return cut(source, read_markdown(source), syntax=syntax)
-    tokens = read_html(source)
-    found = html_attributes(source, tokens) if attributes else ()
+    tokens = _READERS[syntax](source)
+    found = attributes_of(source, tokens, syntax) if attributes else ()
     return cut(source, tokens, syntax=syntax, attributes=tuple(found))

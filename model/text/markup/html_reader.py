@@ -16,7 +16,7 @@ from turbohtml import TokenType, tokenize
 
 from model.text.markup.tokens import Kind, Token
 
-__all__ = ["read_html"]
+__all__ = ["is_untranslated", "read_html"]
 
 
 def _names(names: str) -> frozenset[str]:
@@ -148,17 +148,18 @@ def _kind(token: HtmlToken) -> Kind:
         return Kind.POINT
     if token.type is TokenType.END_TAG:
         return Kind.CLOSE
-    return Kind.VERBATIM if name in _VERBATIM or _is_untranslated(token) else Kind.OPEN
+    return Kind.VERBATIM if name in _VERBATIM or is_untranslated(token) else Kind.OPEN
 
 
-def _is_untranslated(token: HtmlToken) -> bool:
+def is_untranslated(token: HtmlToken) -> bool:
+    """Whether a start tag says that its element is not translated."""
     classes = (token.attr("class") or "").split()
     return (token.attr("translate") or "").lower() == "no" or "notranslate" in classes
 
 
 def _is_kept(token: HtmlToken) -> bool:
     return token.type is TokenType.START_TAG and (
-        token.tag in _KEPT or (token.tag in _BLOCKS and _is_untranslated(token))
+        token.tag in _KEPT or (token.tag in _BLOCKS and is_untranslated(token))
     )
 
 

@@ -10,6 +10,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 from markdown_it import MarkdownIt, rules_block, rules_inline
 from markdown_it.parser_inline import ParserInline
@@ -18,6 +19,7 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token as MarkdownToken
 
 from model.text.markup.html_reader import read_html
+from model.text.markup.link_texts import DEFINITION
 from model.text.markup.tokens import Kind, Token
 
 __all__ = ["read_markdown"]
@@ -135,7 +137,8 @@ def read_markdown(source: str) -> list[Token]:
     # Where in the text a line end has one character less than in the source.
     shorter = [match.start() - index for index, match in enumerate(_LONG_LINE_END.finditer(source))]
     tokens: list[Token] = []
-    for token in _block_tokens(body):
+    # Definitions stand between blocks, of which each begins and ends with a boundary.
+    for token in sorted(_block_tokens(body), key=lambda token: token.begin):
         first, last = (
             place + bisect_left(shorter, place)
             for place in (begin + token.begin, begin + token.end)
@@ -146,10 +149,12 @@ def read_markdown(source: str) -> list[Token]:
 
 
 def _block_tokens(body: str) -> Iterator[Token]:
-    """The tokens of blocks with text, each between two boundaries."""
+    """The tokens of blocks with text, each between two boundaries, and then definitions of links
+    that are one line each."""
     lines = [0, *(place + 1 for place, character in enumerate(body) if character == "\n")]
     row: tuple[int, int] = (-1, 0)  # where the last cell's line begins, and where it ended
-    for token in _parser().parse(body):
+    found: dict[str, Any] = {}
+    for token in _parser().parse(body, found):
         if token.type == "html_block" and token.map is not None:
             first = lines[token.map[0]]
             last = lines[token.map[1]] if token.map[1] < len(lines) else len(body)
@@ -162,6 +167,11 @@ def _block_tokens(body: str) -> Iterator[Token]:
             if places:
                 yield Token(Kind.BOUNDARY, places[0], places[0])
                 yield from _inline_tokens(body, token, places)
+    for definition in found.get("references", {}).values():
+        first, last = definition["map"]
+        if last == first + 1:
+            end = lines[last] if last < len(lines) else len(body)
+            yield Token(Kind.BOUNDARY, lines[first], end, DEFINITION)
 
 
 def _end_of_front_matter(source: str) -> int:

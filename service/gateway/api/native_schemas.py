@@ -256,8 +256,9 @@ class TranslateRequest(NativeRequest):
     blocks is translated, and inline elements stay around their words. Comments, scripts, code, and
     what has `translate="no"` or the class `notranslate` come back as they are."""
     translate_attributes: bool = False
-    """Whether attributes of HTML that people read are translated too: `alt`, `title`,
-    `placeholder`, `aria-label` and the like."""
+    """Whether attributes of HTML and XML that people read are translated too: `alt`, `title`,
+    `placeholder`, `aria-label` and the like; of Markdown descriptions of images and titles of
+    links."""
     stream: bool = False
     """Whether the answer is server-sent events: parts of the translations as they are decided, and
     at last what the answer is otherwise."""

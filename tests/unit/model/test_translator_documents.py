@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -99,6 +100,34 @@ def test_attributes_are_translated_on_request() -> None:
     assert len(engine.sources) == 3
     [translation] = translator.translate([source], text_options=HTML)
     assert len(engine.sources) == 4
+
+
+@pytest.mark.parametrize(
+    ("syntax", "source"),
+    [
+        (TextFormat.XML, "<a title='my &amp; dog'><b>two apples</b></a>"),
+        (TextFormat.MARKDOWN, 'two ![my dog](a.png "one \\"car\\"") apples\n'),
+    ],
+)
+def test_attributes_of_xml_and_titles_of_markdown_are_too(syntax: TextFormat, source: str) -> None:
+    translator, engine = echoing()
+    options = TextOptions(format=syntax, translate_attributes=True)
+    [translation] = translator.translate([source], text_options=options)
+    assert translation.text == source
+    assert len(engine.sources) == source.count("my") + source.count("two") + source.count("one")
+    documents = Documents([source], options)
+    texts = [f'x ) " {text}' for text in documents.texts]
+    translated = next(
+        each for each in documents.translations([_translation(t) for t in texts], False) if each
+    ).text
+    assert Documents([translated], options).texts == texts
+
+
+def _translation(text: str) -> Translation:
+    translator, _ = echoing()
+    [translation] = translator.translate(["a"])
+    hypothesis = replace(translation.hypotheses[0], text=text, alignments=())
+    return replace(translation, text=text, hypotheses=(hypothesis,))
 
 
 def test_spans_of_a_document_that_are_kept_are_spans_of_its_texts() -> None:

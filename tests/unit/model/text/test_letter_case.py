@@ -38,10 +38,13 @@ def test_capitals_are_read_as_words_usually_are(text: str, read: str | None) -> 
 @pytest.mark.parametrize(
     ("text", "read"),
     [
-        ("BITTE DIE TÜR SCHLIESSEN", "bitte die Tür schliessen"),
-        ("der hund schläft in berlin", "der Hund schläft in Berlin"),
+        ("BITTE DIE TÜR SCHLIESSEN", "Bitte die Tür schliessen"),
+        ("der hund schläft in berlin", "Der Hund schläft in Berlin"),
         ("Der Hund Schläft In Berlin", "Der Hund Schläft In Berlin"),  # nouns have capitals anyway
         ("hund", "hund"),
+        ("schnell und leise", "schnell und leise"),
+        ("er ist müde.", "er ist müde."),
+        ("2 hunde sind müde.", "2 Hunde sind müde."),
     ],
 )
 def test_german_nouns_get_their_capitals(text: str, read: str) -> None:
@@ -55,7 +58,10 @@ def test_german_nouns_get_their_capitals(text: str, read: str) -> None:
         ("Angela Merkel Visits New York", "Angela Merkel visits New York"),
         ("Frequently Asked Questions", "Frequently asked questions"),
         ("Peter Smith, Anna Miller", "Peter Smith, Anna Miller"),
-        ("We Saw The Water.", "We Saw The Water."),  # a sentence, however odd
+        ("We Saw The Water.", "We saw the water."),
+        ("Peter Smith Saw Anna Miller.", "Peter Smith saw Anna Miller."),
+        ("Mr. Peter Smith.", "Mr. Peter Smith."),
+        ("How To Buy A Ticket", "How to buy a ticket"),
         ("We saw Angela Merkel", "We saw Angela Merkel"),
         ("Water", "Water"),
     ],

@@ -1,6 +1,7 @@
 """What is kept within a sentence, and what a translation does with it."""
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import example, given
@@ -46,6 +47,10 @@ def kept(sentence: str) -> list[str]:
         ("Write to anna.b+c@mail.example.org!", ["anna.b+c@mail.example.org"]),
         ("Thanks, @anna, for #summer", ["@anna", "#summer"]),
         ("This is <b>very</b> good.", ["<b>", "</b>"]),
+        (
+            "Pay {sum, number, ::currency/EUR} on {day,date}",
+            ["{sum, number, ::currency/EUR}", "{day,date}"],
+        ),
         ('A <a href="x>y" class=z>link</a>', ['<a href="x>y" class=z>', "</a>"]),
         ("One<br/>two &amp; three", ["<br/>", "&amp;"]),
         ("Hello {name}, {{count}} new in ${folder}", ["{name}", "{{count}}", "${folder}"]),
@@ -219,3 +224,21 @@ def _plain(text: str) -> str:
     """As the vocabulary reads it, without white space."""
     read_as = text.translate({ord(sign): said for sign, said in _READ_AS.items()})
     return "".join(TOKENIZER.detokenize(TOKENIZER.tokenize(read_as)).split())
+
+
+class _WithoutCapitals:
+    """A vocabulary of `às` and of single letters, which lacks accented capitals."""
+
+    fallback_ids = frozenset({0})
+
+    def tokenize(self, text: str) -> list[int]:
+        if text == "às":
+            return [1]
+        return [0 if letter in "ÀÂ" else 2 for letter in text]
+
+
+def test_a_common_word_is_not_foreign_for_its_capital() -> None:
+    protection = Protection(cast(Tokenizer, _WithoutCapitals()))
+    sentence = "Às onze, Ângela"
+    assert [sentence[slice(*bound)] for bound in protection.bounds(sentence)] == ["Ângela"]
+    assert sentence[:8].translate(protection.read_as(sentence)) == "às onze,"

@@ -87,6 +87,25 @@ def test_a_form_that_was_written_has_its_final_string() -> None:
     assert rendered(reading, "es sind five Hunde") == "es sind # Hunde"
 
 
+@pytest.mark.parametrize(
+    ("sentence", "translation", "expected"),
+    [
+        ("Um 7:10 Uhr.", "At 7:10 p.m.", "At 7:10."),
+        ("Um 7:10 Uhr kam er.", "At 7:10 p.m. he came.", "At 7:10 he came."),
+        ("Um 7:10 Uhr", "At 7:10 PM", "At 7:10"),
+        ("Um 7:10 Uhr abends.", "At 7:10 p.m.", "At 7:10 p.m."),
+        ("At 7:10 p.m.", "At 7:10 p.m.", "At 7:10 p.m."),
+        ("Um 7:10 Uhr", "At 7:10 amid it", "At 7:10 amid it"),
+    ],
+)
+def test_a_half_of_the_day_is_none_of_the_models(
+    sentence: str, translation: str, expected: str
+) -> None:
+    run = Run(3, 7, read_as="7:10", forms=("7:10",), finals=("7:10",))
+    reading = PLAIN.read(sentence, [run], read_as={})
+    assert rendered(reading, translation) == expected
+
+
 def test_capitals_are_for_what_the_model_says() -> None:
     reading = PLAIN.read("SEE {x} NOW", [Run(4, 7, final="{x}")], read_as={})
     reading = reading._replace(text=reading.text.lower(), all_caps=True)

@@ -64,3 +64,17 @@ def test_what_is_lost_or_added_is_told(translation: str, lost: list[str], has_mo
     )
 
     assert values_kept(sentence, translation) == (lost, has_more)
+
+
+@pytest.mark.parametrize(
+    ("translation", "lost"),
+    [
+        ("It opens at 7:10.", []),
+        ("It opens at 7:10 a.m.", []),
+        ("It opens at 7:10 p.m.", ["time: half of the day"]),
+    ],
+)
+def test_an_hour_of_the_other_half_of_the_day_is_another(translation: str, lost: list[str]) -> None:
+    slot = Slot(kind="time", text="7.10 Uhr", accepted=("7:10", "7:10 a.m"))
+    sentence = NumberSentence(text="Es öffnet um 7.10 Uhr.", slots=(slot,))
+    assert values_kept(sentence, translation) == (lost, False)
