@@ -170,7 +170,7 @@ _CLUSTER: dict[str, Any] = {
     "num_cpus_per_replica": TRANSLATOR_CPUS,
     "engine": {"num_threads": 1},
     "num_cpus_per_gateway": 0.5,
-    "graceful_shutdown_seconds": 20,
+    "graceful_shutdown_seconds": 60,
 }
 
 

@@ -45,7 +45,7 @@ def cluster() -> Iterator[Cluster]:
 def _deploy(cluster: Cluster, *models: dict[str, Any] | str, **settings: Any) -> None:
     cluster.deploy(
         models=list(models), gateway_replicas=2, num_cpus_per_gateway=0, num_cpus_per_replica=0.1,
-        admin_token=_TOKEN, graceful_shutdown_seconds=20, **settings,
+        admin_token=_TOKEN, graceful_shutdown_seconds=60, **settings,
     )  # fmt: skip
 
 
