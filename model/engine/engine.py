@@ -197,6 +197,7 @@ class Engine:
         options: SequenceOf[SequenceOptions] | None = None,
         deadline: float | None = None,
         priority: Priority = Priority.INTERACTIVE,
+        admitted: bool = False,
     ) -> list[Future[SequenceResult]]:
         """Queues one request's sources, all of them or none.
 
@@ -207,6 +208,8 @@ class Engine:
             deadline: `time.monotonic()` seconds; a sequence that is not finished by then fails with
                 DeadlineExceededError.
             priority: whether others go first where several wait.
+            admitted: whether they are further searches for sources that had slots before, which are
+                not refused for want of room.
 
         Returns:
             One future for each source.
@@ -237,9 +240,9 @@ class Engine:
         with self._changed:
             if self._stopping:
                 raise EngineDeadError(self._failure_message())
-            if deadline is not None:
+            if deadline is not None and not admitted:
                 self._refuse_what_comes_too_late(sequences, max(0.0, deadline - now))
-            self._waiting.add(sequences)
+            self._waiting.add(sequences, admitted=admitted)
             self._submitted_source_tokens += sum(sequence.source_len for sequence in sequences)
             for sequence in sequences:
                 self._open[sequence.future] = sequence
