@@ -12,8 +12,9 @@ from starlette.responses import JSONResponse, Response
 
 from model.text.language_detection import Detection
 from model.text.word_links import WordLink
-from model.translation import HeadMaps, Translation
+from model.translation import Translation
 from service.errors import Failure
+from service.gateway.api.attention_json import attention_json
 from service.gateway.api.contract import Contract
 from service.gateway.api.json_body import JsonRoute
 from service.gateway.api.native_schemas import (
@@ -125,37 +126,9 @@ class NativeApi:
             is_list=False,
             with_attention=True,
         )
-        # Up to hundreds of thousands of numbers.
-        return Response(
-            await asyncio.to_thread(_attention_answer, reply), media_type="application/json"
-        )
-
-
-def _attention_answer(reply: Translated) -> bytes:
-    """An AttentionReply in JSON."""
-    attention = reply.attention
-    assert attention is not None  # it was asked for
-    return _json_object(
-        translation=to_json(attention.translation.text),
-        model=to_json(reply.model),
-        source_tokens=to_json(attention.source_tokens),
-        target_tokens=to_json(attention.target_tokens),
-        encoder=_head_maps(attention.encoder),
-        decoder=b"null" if attention.decoder is None else _head_maps(attention.decoder),
-        cross=_head_maps(attention.cross),
-    )
-
-
-def _head_maps(heads: HeadMaps) -> bytes:
-    """An AttentionMapsBody in JSON."""
-    # The GIL is held while a list is written: by layers, the event loop has its turn between them.
-    layers = (to_json(layer.astype(float).round(4).tolist()) for layer in heads.maps)
-    return _json_object(maps=b"[%b]" % b",".join(layers), entropies=to_json(heads.entropies))
-
-
-def _json_object(**fields: bytes) -> bytes:
-    """An object with these values, which are in JSON already."""
-    return b"{%b}" % b",".join(b'"%b":%b' % (name.encode(), fields[name]) for name in fields)
+        assert reply.attention is not None  # it was asked for
+        answer = await asyncio.to_thread(attention_json, reply.attention, reply.model)
+        return Response(answer, media_type="application/json")
 
 
 def _answer(
