@@ -29,6 +29,7 @@ from model.preprocessing import (
     refuse_single_text,
 )
 from model.sentence_attention import sentence_attention
+from model.term_search import TermPass, TermSearch
 from model.text.languages import Pair, listed
 from model.text.tokenizer import Tokenizer
 from model.text_options import NO_TEXT_OPTIONS, TextFormat, TextOptions
@@ -92,9 +93,10 @@ class Translator:
             tokenizer, metadata, shortlist, engine.model_config, self.max_source_tokens
         )
         self._prefix_search = PrefixSearch(tokenizer, engine.model_config.eos_id)
-        self._postprocessor = Postprocessor(
+        self._term_search = TermSearch(
             tokenizer, alignment_shifted=engine.model_config.alignment_shifted
         )
+        self._postprocessor = Postprocessor(tokenizer, self._term_search)
         self._batch_turns = BatchTurns(
             engine.max_sources(Priority.BATCH), lambda: engine.wants_batch
         )
@@ -205,11 +207,8 @@ class Translator:
         prepared = values(self._prepared(texts, call, deadline, priority))
         prepared = self._continued(prepared, generation, deadline, priority)
         futures = self._submit(prepared, generation, deadline, priority)
-        try:
-            wait(futures, return_when=FIRST_EXCEPTION)
-            return values(self._postprocessor.translations(prepared, results(futures)))
-        finally:
-            self._cancel_unfinished(futures)
+        done = self._with_terms(prepared, self._waited(futures), generation, deadline, priority)
+        return values(self._postprocessor.translations(done.texts, done.results))
 
     async def translate_async(
         self,
@@ -251,12 +250,15 @@ class Translator:
                 prepared, futures = await self._begin(texts, call, generation, deadline, priority)
         else:
             prepared, futures = await self._begin(texts, call, generation, deadline, priority)
-        try:
-            await settled(futures)
-            sequences = results(futures)
-        finally:
-            self._cancel_unfinished(futures)
-        return await self._slices.values(self._postprocessor.translations(prepared, sequences))
+        found = await self._settled(futures)
+        while True:
+            [done] = await self._slices.values(self._term_search.steps(prepared, found))
+            if not done.again:
+                break
+            futures = self._submit_again(done, generation, deadline, priority)
+            prepared, found = done.texts, done.merged(await self._settled(futures))
+        translations = self._postprocessor.translations(done.texts, done.results)
+        return await self._slices.values(translations)
 
     async def attention_async(
         self,
@@ -295,11 +297,7 @@ class Translator:
         config = self.engine.model_config
         _check_size(map_size(config, len(segment.token_ids), 1), most_numbers)
         futures = self._submit([prepared], self.generation, deadline, priority)
-        try:
-            await settled(futures)
-            found = results(futures)
-        finally:
-            self._cancel_unfinished(futures)
+        found = await self._settled(futures)
         written = found[0].hypotheses[0].token_ids
         target_ids = [config.bos_id, *prepared.options[0].target_prefix, *written]
         target_ids = target_ids[: config.max_positions]
@@ -407,11 +405,7 @@ class Translator:
     ) -> tuple[list[PreparedText], list[Future[SequenceResult]]]:
         prepared = await self._slices.values(self._prepared(texts, call, deadline, priority))
         searches = self._search_prefix(prepared, generation, deadline, priority)
-        try:
-            await settled(searches)
-            prepared = self._prefix_search.continued(prepared, results(searches))
-        finally:
-            self._cancel_unfinished(searches)
+        prepared = self._prefix_search.continued(prepared, await self._settled(searches))
         return prepared, self._submit(prepared, generation, deadline, priority)
 
     def _prepared(
@@ -473,6 +467,54 @@ class Translator:
             priority=priority,
         )
 
+    def _with_terms(
+        self,
+        texts: list[PreparedText],
+        found: list[SequenceResult],
+        generation: GenerationConfig | None,
+        deadline: float | None,
+        priority: Priority,
+    ) -> TermPass:
+        """What has been found, after further searches for terms."""
+        while True:
+            [done] = values(self._term_search.steps(texts, found))
+            if not done.again:
+                return done
+            futures = self._submit_again(done, generation, deadline, priority)
+            texts, found = done.texts, done.merged(self._waited(futures))
+
+    def _submit_again(
+        self,
+        done: TermPass,
+        generation: GenerationConfig | None,
+        deadline: float | None,
+        priority: Priority,
+    ) -> list[Future[SequenceResult]]:
+        search = generation or self.generation
+        return self.engine.submit(
+            done.sources,
+            replace(search, num_hypotheses=search.beam_size),
+            options=done.options,
+            deadline=deadline,
+            priority=priority,
+            admitted=True,
+        )
+
+    def _waited(self, futures: list[Future[SequenceResult]]) -> list[SequenceResult]:
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+            return results(futures)
+        finally:
+            self._cancel_unfinished(futures)
+
+    async def _settled(self, futures: list[Future[SequenceResult]]) -> list[SequenceResult]:
+        """`_waited` for an event loop."""
+        try:
+            await settled(futures)
+            return results(futures)
+        finally:
+            self._cancel_unfinished(futures)
+
     def _continued(
         self,
         prepared: list[PreparedText],
@@ -482,11 +524,7 @@ class Translator:
     ) -> list[PreparedText]:
         """The texts when it is known how a prefix goes on."""
         searches = self._search_prefix(prepared, generation, deadline, priority)
-        try:
-            wait(searches)
-            return self._prefix_search.continued(prepared, results(searches))
-        finally:
-            self._cancel_unfinished(searches)
+        return self._prefix_search.continued(prepared, self._waited(searches))
 
     def _cancel_unfinished(self, futures: Iterable[Future[SequenceResult]]) -> None:
         unfinished = [future for future in futures if not future.done()]
@@ -510,10 +548,16 @@ class Translator:
             prepared = [self._prefix_search.begun(each, own) for each in values(steps)]
             return self._continued(prepared, generation, None, priority)
 
+        def assemble(
+            texts: list[PreparedText], found: list[SequenceResult]
+        ) -> Iterator[Translation | None]:
+            done = self._with_terms(texts, found, generation, None, priority)
+            return self._postprocessor.translations(done.texts, done.results)
+
         stream = TextStream(
             prepare,
             lambda prepared: self._submit(prepared, generation, None, priority),
-            self._postprocessor.translations,
+            assemble,
             self._cancel_unfinished,
         )
         return stream.translations(texts, window)

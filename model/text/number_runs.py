@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from model.text.numbers import Number, Value, find, spellings
+from model.text.numbers import Number, Value, find, spellings, unit_spellings
 from model.text.runs import Run, Runs
 from model.text.tokenizer import Tokenizer
 from model.text.words import Span
@@ -54,7 +54,8 @@ class NumberReader:
         if not forms:
             return Run(number.begin, number.end, final=finals[0])
         text = number.text.translate(read_as) if read_as else number.text
-        return Run(number.begin, number.end, text, forms, finals=finals)
+        units = unit_spellings(number, self._target)
+        return Run(number.begin, number.end, text, forms, finals=finals, units=units)
 
     def _forms(self, number: Number) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What the model may write for a number, and what is meant by each; nothing, and what

@@ -88,3 +88,20 @@ def test_ids_with_digits_are_told_from_others() -> None:
     said = {token: TOKENIZER.detokenize([token]) for token in range(TOKENIZER.target_vocab_size)}
     assert set(digits) == {token for token, text in said.items() if any(map(str.isdecimal, text))}
     assert digits
+
+
+def test_a_unit_is_said_once() -> None:
+    sentence = "a $5.50 a"
+    reader = RunReader(TOKENIZER, placeholders=False)
+    (run,) = _runs(sentence, "en", "de")
+    assert run.units[:2] == ("$", "USD")
+    reading = reader.read(sentence, [run], read_as={})
+    [form, *_] = TOKENIZER.forms(reading.forms[0][0])
+    before = TOKENIZER.tokenize("a")
+    for said, expected in (("$ a", "a"), ("$a", "$a"), (": $", ": $")):
+        token_ids = [*before, *form, *TOKENIZER.tokenize(said)]
+        span = len(before), len(before) + len(form), 0
+        written = reader.rendered(reading, token_ids, [span])
+        assert written.text == f"a {run.finals[0]} {expected}"
+    (both,) = _runs("a $5.50 USD a", "en", "de")
+    assert both.units == ()
