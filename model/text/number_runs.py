@@ -6,6 +6,8 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 
 from model.text.numbers import Number, Value, find, spellings, unit_spellings
+from model.text.numbers.conventions import CURRENCIES
+from model.text.numbers.values import Quantity
 from model.text.runs import Run, Runs
 from model.text.tokenizer import Tokenizer
 from model.text.words import Span
@@ -43,6 +45,13 @@ class NumberReader:
             read_as: signs that the encoder reads for others.
         """
         return [self._run(number, read_as) for number in _outside(sentence, self._source, kept)]
+
+    def with_units(self, kept: Run) -> Run:
+        """What is kept, with the ways to say it if it is the sign of a currency."""
+        if kept.final not in CURRENCIES:
+            return kept
+        amount = Number(0, 0, "", Quantity("", unit=kept.final))
+        return kept._replace(units=unit_spellings(amount, self._target))
 
     def _run(self, number: Number, read_as: dict[int, str]) -> Run:
         known = self._remembered.get((number.text, number.value))

@@ -342,7 +342,7 @@ class _Writer:
         self._last: int | None = None
         """The kept run that was written last, with nothing behind it."""
         self._units: tuple[str, ...] = ()
-        """Of the run that was written last, with nothing behind it."""
+        """Of the runs that were written last, with nothing behind them."""
 
     def write(self, surfaces: _Surfaces, first: int, last: int, run: int | None = None) -> None:
         """Adds what the tokens from `first` up to `last` say: free text, a run, or (-1) nothing."""
@@ -361,7 +361,10 @@ class _Writer:
             number = self._reading.runs[run]
             before = self._reading.sentence[max(0, number.begin - 1) : number.begin]
             text = _apart(self._text, _with_finals(text, number), before)
-        self._units = () if run is None else self._reading.runs[run].units
+        if run is not None:
+            self._units += self._reading.runs[run].units
+        elif text.strip():
+            self._units = ()
         self._add(text, first, last, run)
 
     def _add(self, text: str, first: int, last: int, run: int | None) -> None:

@@ -329,6 +329,7 @@ class Segmenter:
                     kept = [_counted(run, count) for run in kept]
             if numbers is not None and has_digits(sentence):
                 read_as = self._protection.read_as(sentence)
+                kept = [numbers.with_units(run) for run in kept]
                 bounds = [(run.begin, run.end) for run in kept]
                 kept = combined(kept, numbers.runs(sentence, bounds, read_as))
             found.append(kept)
