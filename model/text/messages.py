@@ -43,7 +43,7 @@ class Piece(NamedTuple):
     is_kept: bool
     origins: Sequence[int]
     """Where in the text each character is from."""
-    count: str = ""
+    number: str = ""
     """The number that `#` stands for in it, or one that takes the same form of the words beside it;
     empty where `#` is a sign."""
 
@@ -51,7 +51,7 @@ class Piece(NamedTuple):
 class _Branch(NamedTuple):
     begin: int
     end: int
-    count: str
+    number: str
     """As of a piece; empty in a message that counts nothing."""
 
 

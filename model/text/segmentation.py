@@ -438,7 +438,7 @@ def _lines(text: str, language: str) -> Iterator[tuple[str, bool, str]]:
             yield piece.text, True, ""
         else:
             parts = _BREAK.split(piece.text)
-            yield from ((part, number % 2 == 1, piece.count) for number, part in enumerate(parts))
+            yield from ((part, number % 2 == 1, piece.number) for number, part in enumerate(parts))
 
 
 _Part = Iterable[Segment | str]
