@@ -208,8 +208,7 @@ class Engine:
             deadline: `time.monotonic()` seconds; a sequence that is not finished by then fails with
                 DeadlineExceededError.
             priority: whether others go first where several wait.
-            admitted: whether they are further searches for sources that had slots before, which are
-                not refused for want of room.
+            admitted: whether they had slots before; then there is always room for them.
 
         Returns:
             One future for each source.

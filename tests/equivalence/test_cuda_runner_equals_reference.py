@@ -333,7 +333,8 @@ def test_lexical_constraints(search: GenerationConfig) -> None:
     wanted = [
         searched(model, source, search, each) for source, each in zip(sources, options, strict=True)
     ]
-    assert any(passes for _, passes in wanted)
+    if search in (GREEDY, BEAM):
+        assert any(passes for _, passes in wanted)
     runner = make_runner(model)
     with opened(runner, model) as engine:
         found = [
