@@ -250,13 +250,13 @@ class Translator:
                 prepared, futures = await self._begin(texts, call, generation, deadline, priority)
         else:
             prepared, futures = await self._begin(texts, call, generation, deadline, priority)
-        found = await self._settled(futures)
+        sequences = await self._settled(futures)
         while True:
-            [done] = await self._slices.values(self._term_search.steps(prepared, found))
+            [done] = await self._slices.values(self._term_search.steps(prepared, sequences))
             if not done.again:
                 break
             futures = self._submit_again(done, generation, deadline, priority)
-            prepared, found = done.texts, done.merged(await self._settled(futures))
+            prepared, sequences = done.texts, done.merged(await self._settled(futures))
         translations = self._postprocessor.translations(done.texts, done.results)
         return await self._slices.values(translations)
 
