@@ -45,7 +45,7 @@ def shown(target: str, attended: list[int]) -> str:
         ("on 29 June and on 8 May", [7, 8, 9, 6, 0, 1, 2], "on 29 June and on 8 May"),
         ("8 May and 29 June", [1, 2, 6, 8, 9], "8 May and 29 June"),
         # Nothing is told by what is beside them.
-        ("29 x and 8 y", [8, 11, 11, 1, 11], "29 x and 8 y"),
+        ("29 x and 8 y", [8, 12, 12, 1, 12], "29 x and 8 y"),
         # A share stands in no place of another number.
         ("5 May and 8 June", [11, 2, 6, 1, 9], "5 % May and 8 June"),
     ],
