@@ -3,7 +3,8 @@
 A sentence is written from its beginning on as its tokens are decided. What may still change in it
 waits: white space and half of a character at the end of what there is. A sentence with runs or
 terms waits as a whole, since where they stand, and what stands beside them, is known when all of it
-is written; and a second search may begin anywhere in it.
+is written; and a second search may begin anywhere in it. One that is searched for again for its
+terms waits for all of its text.
 """
 
 from __future__ import annotations
@@ -133,8 +134,10 @@ class TextWriter:
         """What has been decided since the last call, segment by segment; may be empty."""
         while self._number < len(self._futures) and self._futures[self._number].done():
             result = self._futures[self._number].result()
-            whole = self._before() + self._postprocessor.segment(self._text, self._number, result)
-            more = self._behind_begun(whole)
+            segment = self._postprocessor.segment(self._text, self._number, result)
+            if segment is None:
+                return  # and what follows waits with it
+            more = self._behind_begun(self._before() + segment)
             self._number += 1
             self._begun = ""
             yield self._shown(more)

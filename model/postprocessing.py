@@ -7,15 +7,14 @@ from dataclasses import replace
 from itertools import accumulate, islice
 from typing import TYPE_CHECKING
 
-from model.decoding.phrases import trace
 from model.decoding.search import Hypothesis
 from model.preprocessing import PreparedText
-from model.text.alignment import aligned_words, source_spans, target_spans, tokens_attended
+from model.term_search import TermSearch
+from model.text.alignment import aligned_words
 from model.text.alternatives import best_sums, different
-from model.text.glossary import TermMatch
 from model.text.kept_strings import KeptStrings
+from model.text.number_order import in_order
 from model.text.runs import Reading, Rendered, Replaced
-from model.text.terms import TargetText, num_written, placed_terms
 from model.text.tokenizer import Tokenizer
 from model.text.word_links import WordLink, kept_words, moved
 from model.translation import FinishReason, Translation, TranslationHypothesis
@@ -31,21 +30,18 @@ _WORDS_TOGETHER = 500
 _UNREADABLE = "\ufffd"
 """What bytes become that are no character, such as the first ones of one."""
 
-_MOST_SCORE_FOR_TERMS = 1.0
-"""Most of its score that a hypothesis may be worse than the best one, to be taken for its terms."""
-
 
 class Postprocessor:
     """What makes translations of the results of the search.
 
     Args:
         tokenizer: the model's.
-        alignment_shifted: see `TransformerConfig.alignment_shifted`.
+        term_search: what has ranked the results, and knows where terms are.
     """
 
-    def __init__(self, tokenizer: Tokenizer, *, alignment_shifted: bool) -> None:
+    def __init__(self, tokenizer: Tokenizer, term_search: TermSearch) -> None:
         self._tokenizer = tokenizer
-        self._alignment_shifted = alignment_shifted
+        self._term_search = term_search
 
     def translations(
         self, texts: Sequence[PreparedText], results: Sequence[SequenceResult]
@@ -57,10 +53,14 @@ class Postprocessor:
             for translation in self._translation(each, sequences):
                 yield translation and _shown(translation, each.kept)
 
-    def segment(self, cut: PreparedText, number: int, result: SequenceResult) -> str:
-        """What a text's translation has for one of its segments, but for strings that are kept."""
-        best = self._with_terms(cut.terms[number], result).hypotheses[0]
-        return self._translated_segment(cut, number, best)
+    def segment(self, cut: PreparedText, number: int, result: SequenceResult) -> str | None:
+        """What a text's translation has for one of its segments, but for strings that are kept;
+        None if it is to be searched for again for its terms."""
+        if cut.terms[number]:
+            result, lost = self._term_search.ranked(cut, number, result)
+            if lost:
+                return None
+        return self._translated_segment(cut, number, result.hypotheses[0])
 
     def begun(self, cut: PreparedText, number: int, token_ids: Sequence[int]) -> str:
         """What `segment` will begin with.
@@ -90,7 +90,6 @@ class Postprocessor:
                 yield None
             yield _untouched(text.tail, tuple(kept) if cut.aligned else None)
             return
-        results = [*map(self._with_terms, cut.terms, results)]
         hypotheses: list[TranslationHypothesis] = []
         combined: list[list[Hypothesis]] = []
         for step in self._combined(results, cut.num_hypotheses):
@@ -160,18 +159,6 @@ class Postprocessor:
                 ]
             )
 
-    def _with_terms(self, terms: Sequence[TermMatch], result: SequenceResult) -> SequenceResult:
-        """A result whose first hypotheses are those that say most of the terms as asked."""
-        if not terms or len(found := result.hypotheses) == 1:
-            return result
-
-        def rank(hypothesis: Hypothesis) -> int:
-            if hypothesis.score < found[0].score - _MOST_SCORE_FOR_TERMS:
-                return 1
-            return -num_written(terms, self._tokenizer.detokenize(hypothesis.token_ids))
-
-        return replace(result, hypotheses=tuple(sorted(found, key=rank)))
-
     def _translated(self, cut: PreparedText, chosen: Sequence[Hypothesis]) -> Iterator[str]:
         for number, hypothesis in enumerate(chosen):
             yield self._translated_segment(cut, number, hypothesis)
@@ -194,32 +181,23 @@ class Postprocessor:
 
     def _rendered(self, cut: PreparedText, number: int, hypothesis: Hypothesis) -> Rendered | None:
         """A translation of a segment that is not as the model writes it; None of what is."""
-        segment, token_ids = cut.text.segments[number], hypothesis.token_ids
-        reading, spans, replaced = segment.reading, [], []
-        if reading is not None:
-            spans = trace(token_ids, cut.options[number])
-        if terms := cut.terms[number]:
-            placed = placed_terms(
-                terms,
-                source_spans(segment, cut.encoder),
-                self._attended(hypothesis),
-                TargetText(*target_spans(self._tokenizer, token_ids)),
-                [(span.begin, span.end) for span in spans],
-            )
-            replaced = [
-                Replaced((terms[each.number].begin, terms[each.number].end), *each[1:])
-                for each in placed
-            ]
-            if replaced and reading is None:
-                reading = Reading(segment.text, segment.text)
-        if reading is None:
+        segment, terms = cut.text.segments[number], cut.terms[number]
+        reading = segment.reading
+        if reading is None and not terms:
             return None
-        return cut.reader.rendered(reading, token_ids, spans, replaced)
-
-    def _attended(self, hypothesis: Hypothesis) -> Sequence[int]:
-        """The place in the source of each of its tokens."""
-        shifted = self._alignment_shifted
-        return tokens_attended(hypothesis.attended, len(hypothesis.token_ids), shifted=shifted)
+        spans, places = self._term_search.traced(cut, number, hypothesis)
+        if reading is not None and len(spans) > 1 and hypothesis.attended:
+            of_runs = [phrase.places for phrase in cut.options[number].phrases]
+            reading = in_order(reading, spans, of_runs, self._term_search.attended(hypothesis))
+        replaced = [
+            Replaced((terms[each.number].begin, terms[each.number].end), *each[1:])
+            for each in places.placed
+        ]
+        if reading is None:
+            if not replaced:
+                return None
+            reading = Reading(segment.text, segment.text)
+        return cut.reader.rendered(reading, hypothesis.token_ids, spans, replaced)
 
     def _aligned(
         self,
@@ -241,7 +219,7 @@ class Postprocessor:
                 cut.encoder,
                 self._tokenizer,
                 found.token_ids,
-                self._attended(found),
+                self._term_search.attended(found),
                 self._rendered(cut, number, found),
             )
             yield moved(links, source, target)

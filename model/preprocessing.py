@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -100,6 +100,8 @@ class PreparedText:
     """What stands before the translation of the first segment, in place of all before it."""
     num_given: int = 0
     """Characters of the source that it stands for, of what is not translated any more."""
+    term_phrases: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    """Of segments that are searched for again: the terms whose phrases are behind those of runs."""
     seam: Seam | None = None
     """How the first segment's target begins, until it is known how it goes on."""
 

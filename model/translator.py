@@ -32,6 +32,7 @@ from model.preprocessing import (
 )
 from model.segment_cache import CachedSearches, ModelCache
 from model.sentence_attention import sentence_attention
+from model.term_search import TermPass, TermSearch
 from model.text.languages import Pair, listed
 from model.text.tokenizer import Tokenizer
 from model.text_options import NO_TEXT_OPTIONS, TextFormat, TextOptions
@@ -104,10 +105,11 @@ class Translator:
             tokenizer, metadata, shortlist, engine.model_config, self.max_source_tokens
         )
         self._prefix_search = PrefixSearch(tokenizer, engine.model_config.eos_id)
-        self._postprocessor = Postprocessor(
+        self._term_search = TermSearch(
             tokenizer, alignment_shifted=engine.model_config.alignment_shifted
         )
         self._searches = CachedSearches(engine, cache)
+        self._postprocessor = Postprocessor(tokenizer, self._term_search)
         self._batch_turns = BatchTurns(
             engine.max_sources(Priority.BATCH), lambda: engine.wants_batch
         )
@@ -227,11 +229,8 @@ class Translator:
         prepared = values(self._prepared(texts, call, deadline, priority))
         prepared = self._continued(prepared, generation, deadline, priority)
         futures = self._submit(prepared, generation, deadline, priority, use_cache)
-        try:
-            wait(futures, return_when=FIRST_EXCEPTION)
-            return values(self._postprocessor.translations(prepared, results(futures)))
-        finally:
-            self._cancel_unfinished(futures)
+        done = self._with_terms(prepared, self._waited(futures), generation, deadline, priority)
+        return values(self._postprocessor.translations(done.texts, done.results))
 
     async def translate_async(
         self,
@@ -272,12 +271,11 @@ class Translator:
         prepared, futures, _ = await self._begin(
             texts, call, generation, deadline, priority, use_cache
         )
-        try:
-            await settled(futures)
-            sequences = results(futures)
-        finally:
-            self._cancel_unfinished(futures)
-        return await self._slices.values(self._postprocessor.translations(prepared, sequences))
+        done = await self._with_terms_async(
+            prepared, await self._settled(futures), generation, deadline, priority
+        )
+        translations = self._postprocessor.translations(done.texts, done.results)
+        return await self._slices.values(translations)
 
     async def stream_async(
         self,
@@ -370,11 +368,7 @@ class Translator:
         config = self.engine.model_config
         _check_size(map_size(config, len(segment.token_ids), 1), most_numbers)
         futures = self._submit([prepared], self.generation, deadline, priority)
-        try:
-            await settled(futures)
-            found = results(futures)
-        finally:
-            self._cancel_unfinished(futures)
+        found = await self._settled(futures)
         written = found[0].hypotheses[0].token_ids
         target_ids = [config.bos_id, *prepared.options[0].target_prefix, *written]
         target_ids = target_ids[: config.max_positions]
@@ -511,7 +505,10 @@ class Translator:
                         deltas, done = [], []
                         pause = _PAUSE_SECONDS + _PAUSE_OF_OTHERS_SECONDS * (self._num_told - 1)
                     await decided.wait(pause)
-                steps = self._postprocessor.translations([text], results(of_text))
+                found = await self._with_terms_async(
+                    [text], results(of_text), generation, deadline, priority
+                )
+                steps = self._postprocessor.translations(found.texts, found.results)
                 [translation] = await self._slices.values(steps)
                 done.append(translation)
                 if rest := writer.rest(translation.text):
@@ -539,11 +536,8 @@ class Translator:
                 await turn.enter_async_context(self._batch_turns.turn(deadline))
             prepared = await self._slices.values(self._prepared(texts, call, deadline, priority))
             searches = self._search_prefix(prepared, generation, deadline, priority)
-            try:
-                await settled(searches)
-                prepared = self._prefix_search.continued(prepared, results(searches))
-            finally:
-                self._cancel_unfinished(searches)
+            found = await self._settled(searches) if searches else []
+            prepared = self._prefix_search.continued(prepared, found)
             decided = None
             if told:
                 decided = DecidedSegments(sum(len(each.options) for each in prepared))
@@ -616,6 +610,70 @@ class Translator:
             decided.watch(futures)
         return futures
 
+    def _with_terms(
+        self,
+        texts: list[PreparedText],
+        found: list[SequenceResult],
+        generation: GenerationConfig | None,
+        deadline: float | None,
+        priority: Priority,
+    ) -> TermPass:
+        """What has been found, after further searches for terms."""
+        while True:
+            [done] = values(self._term_search.steps(texts, found))
+            if not done.again:
+                return done
+            futures = self._submit_again(done, generation, deadline, priority)
+            texts, found = done.texts, done.merged(self._waited(futures))
+
+    async def _with_terms_async(
+        self,
+        texts: list[PreparedText],
+        found: list[SequenceResult],
+        generation: GenerationConfig | None,
+        deadline: float | None,
+        priority: Priority,
+    ) -> TermPass:
+        """`_with_terms` for an event loop."""
+        while True:
+            [done] = await self._slices.values(self._term_search.steps(texts, found))
+            if not done.again:
+                return done
+            futures = self._submit_again(done, generation, deadline, priority)
+            texts, found = done.texts, done.merged(await self._settled(futures))
+
+    def _submit_again(
+        self,
+        done: TermPass,
+        generation: GenerationConfig | None,
+        deadline: float | None,
+        priority: Priority,
+    ) -> list[Future[SequenceResult]]:
+        search = generation or self.generation
+        return self.engine.submit(
+            done.sources,
+            replace(search, num_hypotheses=search.beam_size),
+            options=done.options,
+            deadline=deadline,
+            priority=priority,
+            admitted=True,
+        )
+
+    def _waited(self, futures: list[Future[SequenceResult]]) -> list[SequenceResult]:
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+            return results(futures)
+        finally:
+            self._cancel_unfinished(futures)
+
+    async def _settled(self, futures: list[Future[SequenceResult]]) -> list[SequenceResult]:
+        """`_waited` for an event loop."""
+        try:
+            await settled(futures)
+            return results(futures)
+        finally:
+            self._cancel_unfinished(futures)
+
     def _continued(
         self,
         prepared: list[PreparedText],
@@ -625,13 +683,8 @@ class Translator:
     ) -> list[PreparedText]:
         """The texts when it is known how a prefix goes on."""
         searches = self._search_prefix(prepared, generation, deadline, priority)
-        if not searches:
-            return self._prefix_search.continued(prepared, [])
-        try:
-            wait(searches)
-            return self._prefix_search.continued(prepared, results(searches))
-        finally:
-            self._cancel_unfinished(searches)
+        found = self._waited(searches) if searches else []
+        return self._prefix_search.continued(prepared, found)
 
     def _cancel_unfinished(self, futures: Iterable[Future[SequenceResult]]) -> None:
         unfinished = [future for future in futures if not future.done()]
@@ -655,10 +708,16 @@ class Translator:
             prepared = [self._prefix_search.begun(each, own) for each in values(steps)]
             return self._continued(prepared, generation, None, priority)
 
+        def assemble(
+            texts: list[PreparedText], found: list[SequenceResult]
+        ) -> Iterator[Translation | None]:
+            done = self._with_terms(texts, found, generation, None, priority)
+            return self._postprocessor.translations(done.texts, done.results)
+
         stream = TextStream(
             prepare,
             lambda prepared: self._submit(prepared, generation, None, priority),
-            self._postprocessor.translations,
+            assemble,
             self._cancel_unfinished,
         )
         return stream.translations(texts, window)

@@ -102,8 +102,9 @@ class Limits(_Section):
     body_timeout_seconds: float = Field(default=30.0, gt=0, le=3600)
     """Time a client may take to send its request body."""
     max_in_flight: int = Field(default=512, ge=1)
-    """Requests with a body that one gateway works on at a time; one more is answered 503. Where it
-    is not set, `polyhead serve` admits 64 for each CPU, unless there is a GPU."""
+    """Requests with a body that one gateway works on at a time; one more is answered 503. One whose
+    texts are in several languages counts once for each call to a model that it makes at a time.
+    Where it is not set, `polyhead serve` admits 64 for each CPU, unless there is a GPU."""
     batch_share: float = Field(default=0.5, ge=0, le=1)
     """Share of `max_in_flight` up to which requests of priority "batch" are admitted."""
 

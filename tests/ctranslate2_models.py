@@ -104,6 +104,7 @@ def difference(
     names = {side: vocabulary_names(ours, side) for side in ("source", "target")}
     generation = replace(
         ours.generation,
+        limit_repeats=False,  # which CTranslate2 does not do
         beam_size=beam_size,
         num_hypotheses=beam_size,
         length_penalty=1.0,

@@ -198,6 +198,7 @@ class Engine:
         deadline: float | None = None,
         priority: Priority = Priority.INTERACTIVE,
         on_decided: SequenceOf[Callable[[tuple[int, ...]], None] | None] | None = None,
+        admitted: bool = False,
     ) -> list[Future[SequenceResult]]:
         """Queues one request's sources, all of them or none.
 
@@ -210,6 +211,7 @@ class Engine:
             priority: whether others go first where several wait.
             on_decided: for each source, what is called with tokens as soon as its best hypothesis
                 will have them whatever follows (`Sequence.on_decided`); it must be quick.
+            admitted: whether they had slots before; then there is always room for them.
 
         Returns:
             One future for each source.
@@ -240,7 +242,10 @@ class Engine:
         for sequence, watcher in zip(sequences, on_decided or (), strict=bool(on_decided)):
             sequence.on_decided = watcher
         with self._changed:
-            self._queue(sequences, None if deadline is None else max(0.0, deadline - now))
+            seconds_left = None
+            if deadline is not None and not admitted:
+                seconds_left = max(0.0, deadline - now)
+            self._queue(sequences, seconds_left, admitted=admitted)
         return [sequence.future for sequence in sequences]
 
     def cancel(self, futures: Iterable[Future[SequenceResult]]) -> None:
@@ -341,13 +346,15 @@ class Engine:
             self._interrupt_those_with_room()  # somebody else is next now, who may fit elsewhere
         return plan
 
-    def _queue(self, sequences: SequenceOf[Sequence], seconds_left: float | None) -> None:
+    def _queue(
+        self, sequences: SequenceOf[Sequence], seconds_left: float | None, *, admitted: bool
+    ) -> None:
         """Accepts sequences or raises what `submit` does; with the lock held."""
         if self._stopping:
             raise EngineDeadError(self._failure_message())
         if seconds_left is not None:
             self._refuse_what_comes_too_late(sequences, seconds_left)
-        self._waiting.add(sequences)
+        self._waiting.add(sequences, admitted=admitted)
         self._submitted_source_tokens += sum(sequence.source_len for sequence in sequences)
         for sequence in sequences:
             self._open[sequence.future] = sequence

@@ -104,9 +104,8 @@ class Sequence:
         return self.on_decided is not None and not self.options.phrases
 
     def whole(self, hypotheses: tuple[Hypothesis, ...]) -> tuple[Hypothesis, ...]:
-        """What the search has found, best first, with what it was given by an earlier one."""
-        given = self.second_pass
-        return tuple(map(given.whole, hypotheses)) if given else hypotheses
+        """All that has been found, best first: what the search has, with what earlier ones have."""
+        return self.second_pass.whole(hypotheses) if self.second_pass else hypotheses
 
     def again(self, hypotheses: tuple[Hypothesis, ...]) -> Sequence | None:
         """The next search for its source, if it needs one after these; they are whole."""

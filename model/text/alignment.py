@@ -96,7 +96,8 @@ def _begins(spans: Iterable[Span]) -> frozenset[int]:
 
 
 def source_spans(segment: Segment, encoder: SourceEncoder) -> list[Span]:
-    """Where in `segment.text` each of its ids is; those that are no text have empty spans."""
+    """Where in `segment.text` each of its ids is, in order; those that are no text have empty spans
+    at its ends."""
     reading = segment.reading
     read = segment.text if reading is None else reading.text
     origins = [(place, place + 1) for place in range(len(read))]
@@ -108,7 +109,8 @@ def source_spans(segment: Segment, encoder: SourceEncoder) -> list[Span]:
         read = normal
     spans = [_joined(origins[begin:end]) for begin, end in encoder.vocabulary.spans(read)]
     before, after = len(encoder.before), len(encoder.after)
-    return [*[(0, 0)] * before, *spans, *[(0, 0)] * after]
+    end = len(segment.text)
+    return [*[(0, 0)] * before, *spans, *[(end, end)] * after]
 
 
 def _origins(reading: Reading) -> list[Span]:

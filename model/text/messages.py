@@ -20,14 +20,16 @@ from model.text.words import Span
 
 __all__ = ["Piece", "kept_and_said", "origins"]
 
-_HEAD = re.compile(
-    r"\{\s{0,20}[\w.-]{1,64}\s{0,20},\s{0,20}(?:plural|select|selectordinal)\s{0,20},"
-)
+_HEAD = re.compile(r"\{\s{0,20}[\w.-]{1,64}\s{0,20},\s{0,20}(plural|select|selectordinal)\s{0,20},")
 _BRACE = re.compile(r"'[{}][^'\n]{0,200}'|[{}]")
 """A brace, or quoted ones, which are text."""
-_BRANCH = re.compile(r"\s{0,200}(?:offset:\d{1,9}\s{1,200})?(?:=\d{1,9}|\w{1,64})\s{0,20}\{")
+_BRANCH = re.compile(r"\s{0,200}(?:offset:\d{1,9}\s{1,200})?(?:=(\d{1,9})|(\w{1,64}))\s{0,20}\{")
 _END = re.compile(r"\s{0,200}\}")
 _BREAK = re.compile(r"[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]")
+_COUNTS = {"zero": "0", "one": "1", "two": "2", "few": "3"}
+"""A number that takes the form of a branch, in most languages with such a one."""
+_COUNT = "5"
+"""One for all other branches."""
 _DEEPEST = 3
 """Messages within each other whose branches are told apart."""
 _MOST_AROUND = 500
@@ -41,12 +43,22 @@ class Piece(NamedTuple):
     is_kept: bool
     origins: Sequence[int]
     """Where in the text each character is from."""
+    number: str = ""
+    """The number that `#` stands for in it, or one that takes the same form of the words beside it;
+    empty where `#` is a sign."""
+
+
+class _Branch(NamedTuple):
+    begin: int
+    end: int
+    number: str
+    """As of a piece; empty in a message that counts nothing."""
 
 
 class _Message(NamedTuple):
     begin: int
     end: int
-    branches: tuple[Span, ...]
+    branches: tuple[_Branch, ...]
 
 
 def origins(text: str, language: str) -> Sequence[int] | None:
@@ -94,7 +106,13 @@ def _with_messages(part: str, begin: int, language: str) -> Iterator[Piece]:
 
 
 def _pieces(
-    text: str, places: Sequence[int], language: str, depth: int = 0, times: int = 1
+    text: str,
+    places: Sequence[int],
+    language: str,
+    *,
+    depth: int = 0,
+    times: int = 1,
+    count: str = "",
 ) -> Iterator[Piece]:
     """The pieces of a text that is said `times` times, within `depth` messages."""
     at = 0
@@ -105,29 +123,35 @@ def _pieces(
         begin, end = _sentence(text, message, at, language, _MOST_AROUND // said_times)
         if begin == message.begin and end == message.end:
             said_times = times
-        yield from _piece(text, places, at, begin, is_kept=False)
+        yield from _piece(text, places, at, begin, count)
         behind = message.begin
-        for first, last in message.branches:
-            yield from _piece(text, places, behind, first, is_kept=True)
+        for first, last, own in message.branches:
+            yield from _kept(text, places, behind, first)
             said = text[begin : message.begin] + text[first:last] + text[message.end : end]
             origins = [
                 *places[begin : message.begin], *places[first:last], *places[message.end : end]
             ]  # fmt: skip
+            number = own or count
             if "{" in said:
-                yield from _pieces(said, origins, language, depth + 1, said_times)
+                yield from _pieces(
+                    said, origins, language, depth=depth + 1, times=said_times, count=number
+                )
             elif said:
-                yield Piece(said, False, origins)
+                yield Piece(said, False, origins, number)
             behind = last
-        yield from _piece(text, places, behind, message.end, is_kept=True)
+        yield from _kept(text, places, behind, message.end)
         at = end
-    yield from _piece(text, places, at, len(text), is_kept=False)
+    yield from _piece(text, places, at, len(text), count)
 
 
-def _piece(
-    text: str, places: Sequence[int], begin: int, end: int, *, is_kept: bool
-) -> Iterator[Piece]:
+def _piece(text: str, places: Sequence[int], begin: int, end: int, count: str) -> Iterator[Piece]:
     if begin < end:
-        yield Piece(text[begin:end], is_kept, places[begin:end])
+        yield Piece(text[begin:end], False, places[begin:end], count)
+
+
+def _kept(text: str, places: Sequence[int], begin: int, end: int) -> Iterator[Piece]:
+    if begin < end:
+        yield Piece(text[begin:end], True, places[begin:end])
 
 
 def _messages(text: str) -> Iterator[_Message]:
@@ -140,7 +164,7 @@ def _messages(text: str) -> Iterator[_Message]:
         end = closing.get(begin)
         if begin < at or end is None:
             continue
-        branches = _branches(text, head.end(), end, closing)
+        branches = _branches(text, head.end(), end, closing, counts=head[1] != "select")
         if branches:
             yield _Message(begin, end + 1, branches)
             at = end + 1
@@ -158,14 +182,17 @@ def _closing_braces(text: str) -> dict[int, int]:
     return closing
 
 
-def _branches(text: str, at: int, end: int, closing: dict[int, int]) -> tuple[Span, ...]:
-    """Where the branches of a message are that ends at `end`; none if it is no message."""
-    branches: list[Span] = []
+def _branches(
+    text: str, at: int, end: int, closing: dict[int, int], *, counts: bool
+) -> tuple[_Branch, ...]:
+    """The branches of a message that ends at `end`; none if it is no message."""
+    branches: list[_Branch] = []
     while branch := _BRANCH.match(text, at, end):
         last = closing.get(branch.end() - 1)
         if last is None:
             return ()
-        branches.append((branch.end(), last))
+        count = branch[1] or _COUNTS.get(branch[2], _COUNT)
+        branches.append(_Branch(branch.end(), last, count if counts else ""))
         at = last + 1
     done = _END.match(text, at)
     return tuple(branches) if done and done.end() == end + 1 else ()

@@ -9,8 +9,8 @@ from functools import cached_property
 from itertools import accumulate
 from string import digits as ascii_digits
 
-from model.text.numbers import Number, Value, find, spellings
-from model.text.numbers.conventions import conventions
+from model.text.numbers import Number, Value, find, spellings, unit_spellings
+from model.text.numbers.conventions import CURRENCIES, conventions
 from model.text.numbers.values import Quantity
 from model.text.runs import NO_RUNS, Run, Runs
 from model.text.tokenizer import Tokenizer
@@ -84,6 +84,13 @@ class NumberReader:
         rules = conventions(self._target)
         return (rules is None or not rules.digits) and self._is_writable(ascii_digits)
 
+    def with_units(self, kept: Run) -> Run:
+        """What is kept, with the ways to say it if it is the sign of a currency."""
+        if kept.final not in CURRENCIES:
+            return kept
+        amount = Number(0, 0, "", Quantity("", unit=kept.final))
+        return kept._replace(units=unit_spellings(amount, self._target))
+
     def _run(self, number: Number, read_as: dict[int, str]) -> Run:
         text = number.text
         if self._is_plain(number):
@@ -97,7 +104,8 @@ class NumberReader:
         if not forms:
             return Run(number.begin, number.end, final=finals[0])
         text = text.translate(read_as) if read_as else text
-        return Run(number.begin, number.end, text, forms, finals=finals)
+        units = unit_spellings(number, self._target)
+        return Run(number.begin, number.end, text, forms, finals=finals, units=units)
 
     def _is_plain(self, number: Number) -> bool:
         """Whether it is digits that every language writes as they are."""

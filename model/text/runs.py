@@ -63,6 +63,8 @@ class Run(NamedTuple):
     """Whether no translation ends without it."""
     finals: tuple[str, ...] = ()
     """What stands in the translation for each of `forms`; none: the form."""
+    units: tuple[str, ...] = ()
+    """Ways to say what each of them has, which is left out where it is said once more behind it."""
 
 
 Runs = Sequence[Run]
@@ -371,6 +373,8 @@ class _Writer:
         self._parts: list[Part] = []
         self._last: int | None = None
         """The kept run that was written last, with nothing behind it."""
+        self._units: tuple[str, ...] = ()
+        """Of the runs that were written last, with nothing behind them."""
 
     def write(self, surfaces: _Surfaces, first: int, last: int, run: int | None = None) -> None:
         """Adds what the tokens from `first` up to `last` say: free text, a run, or (-1) nothing."""
@@ -381,13 +385,20 @@ class _Writer:
             self._text = self._text.rstrip()
             return
         if run is None:
+            text = _without_units(text, self._units)
             text = text.upper() if self._reading.all_caps else text
             if self._parts and self._parts[-1].run is not None and self._text[-1:].isdecimal():
                 text = _without_half(text, self._reading.sentence)
         elif (final := self._reading.runs[run].final) is not None:
             text = _with_final(text, self._reading.forms[run], final)
         elif self._reading.runs[run].finals:
-            text = _apart(self._text, _with_finals(text, self._reading.runs[run]))
+            number = self._reading.runs[run]
+            before = self._reading.sentence[max(0, number.begin - 1) : number.begin]
+            text = _apart(self._text, _with_finals(text, number), before)
+        if run is not None:
+            self._units += self._reading.runs[run].units
+        elif text.strip():
+            self._units = ()
         self._add(text, first, last, run)
 
     def _add(self, text: str, first: int, last: int, run: int | None) -> None:
@@ -462,10 +473,24 @@ def _with_finals(text: str, run: Run) -> str:
     return text
 
 
-def _apart(left: str, number: str) -> str:
-    """`number` with a space before it, where it would be one with the number on its left."""
+def _without_units(text: str, units: Sequence[str]) -> str:
+    """`text` without the unit that stands before it already, if it begins with that."""
+    begin = text.lstrip()
+    for unit in sorted(units, key=len, reverse=True):
+        if begin.startswith(unit) and not begin[len(unit) : len(unit) + 1].isalnum():
+            return begin[len(unit) :]
+    return text
+
+
+def _apart(left: str, number: str, beside: str) -> str:
+    """`number` with a space before it, where it would be one with what is on its left: a number, or
+    a word where the source has none `beside` it."""
+    if not number[:1].isdecimal():
+        return number
+    if left[-1:].isalpha() and not beside.isalpha() and not _WITHOUT_SPACES.match(left[-1]):
+        return f" {number}"
     before = left.rstrip(".,:")[-1:] if left[-1:] in ".,:" else left[-1:]
-    return f" {number}" if before.isdecimal() and number[:1].isdecimal() else number
+    return f" {number}" if before.isdecimal() else number
 
 
 def _by_length(pair: tuple[str, str]) -> int:

@@ -225,13 +225,13 @@ class Segmenter:
             ) from None
         batch = _Batch()
         lines: dict[str, list[_Part]] = {}
-        for line, is_kept in _lines(text, self._language):
+        for line, is_kept, count in _lines(text, self._language):
             if is_kept:
                 batch.parts.append((line,))
                 continue
             parts: Iterable[_Part] | None = lines.get(line)
             if parts is None:
-                parts = self._parts(line, batch)
+                parts = self._parts(line, batch, count)
                 if len(line) <= _SHORT:
                     parts = lines[line] = list(parts)
             for part in parts:
@@ -245,13 +245,16 @@ class Segmenter:
         """Where in `text` each character of its pieces is from; None: from its own place."""
         return origins(text, self._language)
 
-    def _parts(self, line: str, batch: _Batch) -> Iterator[_Part]:
-        """The pieces of what of a line is kept, and of its sentences, which `batch` gets to cut."""
+    def _parts(self, line: str, batch: _Batch, count: str) -> Iterator[_Part]:
+        """The pieces of what of a line is kept, and of its sentences, which `batch` gets to cut.
+
+        `count`: what `#` stands for in it (`messages.Piece`).
+        """
         if not _says_something(line):
             yield (line,)
             return
         start = _LINE_START.match(line)
-        if start and (begin := start.end()):
+        if start and (begin := start.end()) and not (count and "#" in start[0]):
             yield (line[:begin],)
             line = line[begin:]
         for sentence in split_sentences(line, self._language):
@@ -259,9 +262,11 @@ class Segmenter:
                 yield pieces
                 continue
             pieces = batch.sentences[sentence] = []
+            if count and "#" in sentence:
+                batch.counts[sentence] = count
             batch.size += len(sentence)
             if len(sentence) > _SHORT:
-                yield self._cut_long(sentence, pieces)
+                yield self._cut_long(sentence, pieces, batch.counts)
             else:
                 batch.short[sentence] = pieces
                 yield pieces
@@ -269,15 +274,15 @@ class Segmenter:
     def _cut_batch(self, batch: _Batch) -> Iterator[Segment | str]:
         """The pieces of all parts, which leaves the batch without any."""
         if batch.short:
-            self._cut_short(batch.short)
+            self._cut_short(batch.short, batch.counts)
         parts, batch.parts, batch.short, batch.size = batch.parts, [], {}, 0
         return chain.from_iterable(parts)
 
-    def _cut_short(self, sentences: dict[str, list[Segment | str]]) -> None:
+    def _cut_short(self, sentences: dict[str, list[Segment | str]], counts: dict[str, str]) -> None:
         """Adds the pieces of short sentences, most of which are one segment."""
         drafts: list[tuple[str, list[Segment | str], Runs]] = []
         cores: list[tuple[str, int, Runs]] = []
-        all_runs = self._runs(list(sentences))
+        all_runs = self._runs(list(sentences), counts)
         for (sentence, pieces), runs in zip(sentences.items(), all_runs, strict=True):
             begin, end = _core(sentence, 0, len(sentence))
             core = sentence[begin:end]
@@ -305,22 +310,33 @@ class Segmenter:
             else:
                 pieces += (sentence[:begin], piece, sentence[begin + len(core) :])
 
-    def _cut_long(self, sentence: str, pieces: list[Segment | str]) -> Iterator[Segment | str]:
+    def _cut_long(
+        self, sentence: str, pieces: list[Segment | str], counts: dict[str, str]
+    ) -> Iterator[Segment | str]:
         """The pieces of a long sentence as they are found, which are added to `pieces`."""
         yield ""  # it took its time to be found
-        [runs] = self._runs([sentence])
+        [runs] = self._runs([sentence], counts)
         yield ""  # and what is to be kept in it
         for piece in self._segments(sentence, runs):
             pieces.append(piece)
             yield piece
 
-    def _runs(self, sentences: Sequence[str]) -> Sequence[Runs]:
-        """What is not the model's to translate in each of some sentences."""
+    def _runs(self, sentences: Sequence[str], counts: dict[str, str]) -> Sequence[Runs]:
+        """What is not the model's to translate in each of some sentences.
+
+        `counts`: what `#` stands for in some of them.
+        """
         if len(sentences) == 1 and _is_mostly_numbers(sentences[0]):
             return [[Run(0, len(sentences[0]), None, (), sentences[0])]]
         kept = list(map(self._kept, sentences, self._protection.bounds_batch(sentences)))
+        if counts:
+            kept = [
+                _with_count(runs, sentence, counts.get(sentence, ""))
+                for sentence, runs in zip(sentences, kept, strict=True)
+            ]
         if not has_digits("".join(sentences)):
             return kept
+        kept = [runs and list(map(self._numbers.with_units, runs)) for runs in kept]
         spans = [[(run.begin, run.end) for run in runs] for runs in kept]
         numbers = self._numbers.runs(sentences, spans, self._protection.read_as)
         return [
@@ -452,15 +468,24 @@ class Segmenter:
         return any(map(self._has_letter, token_ids))
 
 
-def _lines(text: str, language: str) -> Iterator[tuple[str, bool]]:
-    """The lines of `text`, and what is between them; and whether each is kept."""
+def _with_count(runs: Runs, sentence: str, count: str) -> Runs:
+    """`runs` of a sentence, of which a sign for a number in a message is read as `count`."""
+    if not count or count in sentence:
+        return runs
+    return [
+        run._replace(read_as=count, forms=(count,)) if run.final == "#" else run for run in runs
+    ]
+
+
+def _lines(text: str, language: str) -> Iterator[tuple[str, bool, str]]:
+    """The lines of `text`, and what is between them; whether each is kept; what `#` stands for."""
     for piece in kept_and_said(text, language):
         if piece.is_kept:
-            yield piece.text, True
+            yield piece.text, True, ""
         else:
             pattern = _BREAK if "\\" in piece.text else _BREAK_WITHOUT_PROGRAMS
             parts = pattern.split(piece.text)
-            yield from ((part, number % 2 == 1) for number, part in enumerate(parts))
+            yield from ((part, number % 2 == 1, piece.number) for number, part in enumerate(parts))
 
 
 _Part = Iterable[Segment | str]
@@ -470,7 +495,7 @@ _Part = Iterable[Segment | str]
 class _Batch:
     """Parts of a text that are cut together."""
 
-    __slots__ = ("parts", "sentences", "short", "size")
+    __slots__ = ("counts", "parts", "sentences", "short", "size")
 
     def __init__(self) -> None:
         self.parts: list[_Part] = []
@@ -478,6 +503,8 @@ class _Batch:
         """Sentences among them whose pieces are not found yet."""
         self.size = 0
         """In characters, about."""
+        self.counts: dict[str, str] = {}
+        """What `#` stands for in some of the sentences."""
         self.sentences: dict[str, list[Segment | str]] = {}
         """All of the text so far: those that come again, as in tables, have the same pieces."""
 

@@ -7,13 +7,14 @@ words are those whose tokens attend most to the term.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from model.text.glossary import TermMatch, cased, folded
-from model.text.words import Span, overlapping, words
+from model.text.words import WITHOUT_SPACES, Span, overlapping, words
 
-__all__ = ["PlacedTerm", "TargetText", "num_written", "placed_terms"]
+__all__ = ["PlacedTerm", "TargetText", "TermPlaces", "num_written", "term_places"]
 
 _MOST_LETTERS = 3
 """The most letters of an article or preposition beside the word that is replaced."""
@@ -39,19 +40,30 @@ class PlacedTerm(NamedTuple):
     """Behind the last of them."""
 
 
+class TermPlaces(NamedTuple):
+    """Where the terms of a sentence are in its translation."""
+
+    placed: list[PlacedTerm]
+    """What has to be replaced, in the order of the translation, none touching another."""
+    lost: list[int]
+    """The numbers of those for which the translation has no place."""
+
+
 def num_written(terms: Sequence[TermMatch], text: str) -> int:
     """How many of the terms a translation has in one of their forms, case aside."""
     return sum(found is not None for found in _written(terms, text))
 
 
-def placed_terms(
+def term_places(
     terms: Sequence[TermMatch],
     source_spans: Sequence[Span],
     attended: Sequence[int],
     target: TargetText,
     taken: Sequence[Span] = (),
-) -> list[PlacedTerm]:
-    """What has to be replaced, in the order of the translation, none touching another.
+    *,
+    searched: Mapping[int, Span] = MappingProxyType({}),
+) -> TermPlaces:
+    """Where each term is, or belongs.
 
     Args:
         terms: of the source.
@@ -59,16 +71,22 @@ def placed_terms(
         attended: the token of the source to which each of the target's attends most.
         target: what the model has written.
         taken: tokens of the target, from the first up to behind the last, that stay.
+        searched: the tokens with which the search itself has written a term, by its number. Others
+            may have been joined to them.
     """
     text, spans = target
     found = _written(terms, text)
     kept = [span for span in found if span is not None]
     kept += [(spans[first][0], spans[last - 1][1]) for first, last in taken if first < last]
     placed = []
+    lost = []
     for number, (term, span) in enumerate(zip(terms, found, strict=True)):
         if span is None:
-            own = _own_words(term, source_spans, attended, target, kept)
+            own = _around(text, spans, searched.get(number), kept) or _own_words(
+                term, source_spans, attended, target, kept
+            )
             if own is None:
+                lost.append(number)
                 continue
             kept.append(own)
             form = _fitting(term, text[slice(*own)])
@@ -79,7 +97,24 @@ def placed_terms(
         tokens = overlapping(spans, *own)
         if form != text[slice(*own)] and tokens:
             placed.append(PlacedTerm(number, form, tokens.start, tokens.stop))
-    return _apart(sorted(placed, key=lambda each: each.first))
+    placed.sort(key=lambda each: each.first)
+    apart = _apart(placed)
+    lost += [each.number for each in placed if each not in apart and found[each.number] is None]
+    return TermPlaces(apart, lost)
+
+
+def _around(
+    text: str, spans: Sequence[Span], tokens: Span | None, kept: Iterable[Span]
+) -> Span | None:
+    """The words that some tokens are of, if they are nobody else's."""
+    if tokens is None:
+        return None
+    said = words(text)
+    within = overlapping(said, spans[tokens[0]][0], spans[tokens[1] - 1][1])
+    if not within:
+        return None
+    begin, end = said[within.start][0], said[within.stop - 1][1]
+    return None if any(begin < right and left < end for left, right in kept) else (begin, end)
 
 
 def _written(terms: Sequence[TermMatch], text: str) -> list[Span | None]:
@@ -101,10 +136,15 @@ def _written(terms: Sequence[TermMatch], text: str) -> list[Span | None]:
 
 
 def _occurrences(form: str, text: str) -> Iterator[Span]:
-    before = r"(?<!\w)" if form[:1].isalnum() else ""
-    behind = r"(?!\w)" if form[-1:].isalnum() else ""
+    before = r"(?<!\w)" if _has_bounds(form[:1]) else ""
+    behind = r"(?!\w)" if _has_bounds(form[-1:]) else ""
     pattern = before + re.escape(form) + behind
     return (match.span() for match in re.finditer(pattern, text, re.IGNORECASE))
+
+
+def _has_bounds(sign: str) -> bool:
+    """Whether a word with it must be apart from other letters."""
+    return sign.isalnum() and not WITHOUT_SPACES.match(sign)
 
 
 def _own_words(

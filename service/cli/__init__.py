@@ -2,6 +2,7 @@
 
 serve       `polyhead serve`
 translate   `polyhead translate`
+attention   `polyhead attention`
 models      `polyhead models import`, `list`, `show`, `remove`, `add`, `reload`
 training    `polyhead train`, `polyhead evaluate`
 measuring   `polyhead bench`, `polyhead loadtest`
@@ -15,7 +16,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from service import version as installed_version
-from service.cli import keys, measuring, models, serve, stored, training, translate
+from service.cli import attention, keys, measuring, models, serve, stored, training, translate
 from service.cli.messages import fail
 from service.cli.missing_packages import explained
 
@@ -81,6 +82,7 @@ def polyhead(
 for _command in (
     serve.serve,
     translate.translate,
+    attention.attention,
     training.train,
     training.evaluate,
     measuring.bench,

@@ -46,6 +46,7 @@ class Admission:
         self.draining = False
         self._in_flight: Counter[tuple[str, bool]] = Counter()
         """Keys are a route and whether the request has a body."""
+        self._further_calls = 0
         self._drained = asyncio.Event()
 
     @contextmanager
@@ -68,6 +69,18 @@ class Admission:
             if self.draining and not self._num_to_drain():
                 self._drained.set()
 
+    @contextmanager
+    def further_calls(self, priority: Priority, wanted: int) -> Iterator[int]:
+        """Counts calls to models that an admitted request makes at a time, beside its first one, as
+        requests in flight: as many of those wanted as half of the room that is left is enough for.
+        """
+        now = max(0, min(wanted, (self._most(priority) - self._num_with_body()) // 2))
+        self._further_calls += now
+        try:
+            yield now
+        finally:
+            self._further_calls -= now
+
     async def drain(self) -> None:
         """Refuses requests from now on; returns when all admitted ones are answered."""
         self.draining = True
@@ -89,15 +102,21 @@ class Admission:
         )
 
     def _check_capacity(self, priority: Priority) -> None:
-        most = self.limits.max_in_flight
-        if priority is Priority.BATCH:
-            most = int(most * self.limits.batch_share)
-        now = sum(count for (_, has_body), count in self._in_flight.items() if has_body)
-        if now >= most:
+        now = self._num_with_body()
+        if now >= self._most(priority):
             raise OverloadedError(
                 f"the server works on {now} requests, as many as it may for priority {priority}; "
                 "try again later"
             )
+
+    def _most(self, priority: Priority) -> int:
+        most = self.limits.max_in_flight
+        return int(most * self.limits.batch_share) if priority is Priority.BATCH else most
+
+    def _num_with_body(self) -> int:
+        """Requests with a body that are in flight, and their further calls."""
+        counts = (count for (_, has_body), count in self._in_flight.items() if has_body)
+        return sum(counts) + self._further_calls
 
     def check_texts(self, texts: Sequence[str], *, field: str, is_list: bool) -> None:
         """InvalidFieldError for too many texts, too long ones, and invalid characters.

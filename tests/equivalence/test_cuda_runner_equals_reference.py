@@ -17,6 +17,7 @@ import torch
 from model.config import EngineConfig, GenerationConfig
 from model.decoding.reference import generate
 from model.decoding.search import Hypothesis
+from model.decoding.second_pass import second_pass
 from model.decoding.sequence_options import SequenceOptions
 from model.engine.cuda import device_model, packing
 from model.engine.cuda.kernels.operations import Operations
@@ -329,11 +330,32 @@ def test_lexical_constraints(search: GenerationConfig) -> None:
         replace(each, phrases=each.phrases if index % 4 else ())
         for index, each in enumerate(lexical_options(sources, said))
     ]
+    wanted = [
+        searched(model, source, search, each) for source, each in zip(sources, options, strict=True)
+    ]
+    if search in (GREEDY, BEAM):
+        assert any(passes for _, passes in wanted)
     runner = make_runner(model)
     with opened(runner, model) as engine:
         found = [
             engine.submit([source], search, options=[each])[0]
             for source, each in zip(sources, options, strict=True)
         ]
-        for source, each, future in zip(sources, options, found, strict=True):
-            check(future.result(timeout=120), generate(model, [source], search, [each])[0])
+        for (expected, _), future in zip(wanted, found, strict=True):
+            result = future.result(timeout=120)
+            check(result, expected)
+            assert [each.missed for each in result.hypotheses] == [each.missed for each in expected]
+
+
+def searched(
+    model: Transformer, source: list[int], search: GenerationConfig, options: SequenceOptions
+) -> tuple[tuple[Hypothesis, ...], int]:
+    """What the plain loop finds with all passes, and how many came after the first."""
+    limit = search.target_limit(len(source), 64)
+    found, again, passes = generate(model, [source], search, [options])[0], None, 0
+    while (again := second_pass(found, options, again)) is not None:
+        if len(again.options.target_prefix) >= limit:
+            break
+        found = again.whole(generate(model, [source], search, [again.options])[0])
+        passes += 1
+    return found, passes

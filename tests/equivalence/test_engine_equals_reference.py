@@ -223,17 +223,20 @@ def test_nobody_reads_a_slot_that_is_not_theirs(changes: dict[str, object]) -> N
         assert tokens(result) == [h.token_ids for h in generate(model, [source], BEAM)[0]]
 
 
-def test_a_phrase_that_misses_its_place_is_searched_for_again(path: Path) -> None:
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_a_phrase_that_misses_its_place_is_searched_for_again(path: Path, beam_size: int) -> None:
     """The last one of several passes tells the whole target, with all of its phrases."""
     model = path.reference(ending_transformer())
-    search = GenerationConfig(beam_size=1, max_new_tokens_over_source=25)
+    search = GenerationConfig(
+        beam_size=beam_size, num_hypotheses=beam_size, max_new_tokens_over_source=25
+    )
     sources = [[5, 6, 7, *source] for source in random_sources(model, 24)]
     first = [
         SequenceOptions(phrases=(Phrase(((seed + 4, 399),)),), target_prefix=(9,) * (seed % 3))
         for seed in range(len(sources))
     ]
-    once = [found[0] for found in generate(model, sources, search, first)]
-    assert sum(each.missed is not None for each in once) > 3
+    once = generate(model, sources, search, first)
+    assert sum(each.missed is not None for found in once for each in found) > 3
     with closing(open_engine(path, model=model)) as engine:
         found = wait(
             [
@@ -243,7 +246,8 @@ def test_a_phrase_that_misses_its_place_is_searched_for_again(path: Path) -> Non
         )
     for source, options, plain, result in zip(sources, first, once, found, strict=True):
         expected, again = plain, None
-        while (again := second_pass((expected,), options, again)) is not None:
-            expected = again.whole(generate(model, [source], search, [again.options])[0][0])
-        assert tokens(result) == [expected.token_ids]
-        assert [span.number for span in trace(expected.token_ids, options)] == [0]
+        while (again := second_pass(expected, options, again)) is not None:
+            expected = again.whole(generate(model, [source], search, [again.options])[0])
+        assert tokens(result) == [each.token_ids for each in expected]
+        for each in expected:
+            assert [span.number for span in trace(each.token_ids, options)] == [0]

@@ -149,7 +149,8 @@ def write_model(imported: ImportedModel, to: Path, *, replace_model: bool = True
         config,
         imported.tokenizer_files,
         imported.metadata,
-        imported.generation,
+        # What only ends loops; the rest is as the model was used.
+        replace(imported.generation, limit_repeats=True),
         shortlist=imported.shortlist,
         dtype="float32",
         replace_model=replace_model,

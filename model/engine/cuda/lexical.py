@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from model.decoding.lexical_constraints import LexicalConstraints, LexicalState, Ruling
+from model.decoding.lexical_constraints import LexicalConstraints, LexicalState, Missed, Ruling
 from model.engine.cuda.kernels.slot_memory import Counter, SlotMemory
 from model.engine.sequence import Sequence
 
@@ -28,6 +28,8 @@ class _Search:
     states: list[LexicalState]
     histories: list[tuple[int, ...]]
     rulings: dict[int, Ruling] = field(default_factory=dict)
+    steps: list[tuple[list[LexicalState], dict[int, Ruling]]] = field(default_factory=list)
+    """The states and rulings of the steps before this one."""
 
 
 class HostConstraints:
@@ -51,6 +53,25 @@ class HostConstraints:
             states=[LexicalState()] * sequence.beam_size,
             histories=[()] * sequence.beam_size,
         )
+
+    def missed(self, lead: int, beam: int, num_steps: int, last: int) -> Missed | None:
+        """The first phrase that has missed its place in a hypothesis that has ended.
+
+        Args:
+            lead: the first slot of its sequence, whose last steps these were.
+            beam: its row in the last step.
+            num_steps: that it has, those of the target prefix included.
+            last: the token of the last step, if the limit and not the end token ended it; else
+                below 0.
+        """
+        search = self._searches[lead]
+        states, rulings = [*search.steps, (search.states, search.rulings)][num_steps - 1]
+        state = states[beam]
+        if last >= 0:
+            state = search.constraints.advance(state, last, rulings.get(beam, Ruling()))
+        missed = search.constraints.missed(state)
+        given = len(search.sequence.options.target_prefix)
+        return missed and Missed(missed.begin - given, missed.step - given)
 
     def apply(self, log_probs: Tensor, free: Tensor, rows: Tensor) -> None:
         """Changes the predictions of a step.
@@ -76,6 +97,7 @@ class HostConstraints:
     def _follow(self, search: _Search, slots: list[int], position: int) -> None:
         if position == search.position:
             return
+        search.steps.append((search.states, search.rulings))
         index = torch.tensor(slots, device=self._memory.tokens.device)
         tokens = self._memory.tokens[index, position].tolist()
         alone = len(slots) == 1

@@ -403,6 +403,9 @@ class CudaRunner:
                 sequence.generation,
                 num_given,
                 aligned=sequence.options.align_to is not None,
+                missed=partial(self._host_constraints.missed, sequence.slots[0])
+                if sequence.options.phrases
+                else None,
             )
             first += sequence.beam_size
             self._drop(sequence)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.config import GenerationConfig
+from model.decoding.lexical_constraints import Missed
 from model.decoding.search import FinishReason, Hypothesis, common_beginning, length_penalty
 from model.engine.cuda.kernels.slot_memory import ENDED, ENDED_PER_SLOT
 
@@ -44,6 +45,7 @@ class SearchTrace:
         num_given: int = 0,
         *,
         aligned: bool = False,
+        missed: Callable[[int, int, int], Missed | None] | None = None,
     ) -> tuple[Hypothesis, ...]:
         """The best `num_hypotheses` of a search that is done, best first.
 
@@ -52,6 +54,8 @@ class SearchTrace:
             num_ended: hypotheses that have ended, at most 2 * beam_size - 1.
             num_given: tokens of the target prefix.
             aligned: whether it asks where its steps attend.
+            missed: the phrase that has missed its place, by the last beam of a hypothesis, its
+                steps and its last token, which is below 0 for the end token.
 
         Raises:
             RuntimeError: none has, which only numbers that are not finite cause.
@@ -76,6 +80,8 @@ class SearchTrace:
                 attended=self._places(first, generation.beam_size, entry)[num_given:]
                 if aligned
                 else (),
+                missed=missed
+                and missed(self._beams[entry], self._lengths[entry], self._last[entry]),
             )
             for entry in ranked[: generation.num_hypotheses]
         )

@@ -6,7 +6,7 @@ never gets another value, for all that is certain. Both are deterministic and ta
 """
 
 from model.text.numbers.recognition import find, has_digits
-from model.text.numbers.rendering import spellings, written
+from model.text.numbers.rendering import spellings, unit_spellings, written
 from model.text.numbers.values import Number, Value
 
-__all__ = ["Number", "Value", "find", "has_digits", "spellings", "written"]
+__all__ = ["Number", "Value", "find", "has_digits", "spellings", "unit_spellings", "written"]

@@ -8,7 +8,7 @@ from model.text.numbers.conventions import CODES, CURRENCIES, Conventions, conve
 from model.text.numbers.values import Clock, Compound, Date, Number, Ordinal, Quantity
 from model.text.numbers.words import number_words, ordinals, range_word, thousand_word, unit_names
 
-__all__ = ["spellings", "written"]
+__all__ = ["spellings", "unit_spellings", "written"]
 
 _MOST_FORMS = 24
 _DASHES = ("-", "\u2013")
@@ -38,6 +38,22 @@ def spellings(number: Number, target: str) -> dict[str, str]:
         for each in (form, *others):
             forms.setdefault(each, form)
     return dict(list(forms.items())[:_MOST_FORMS]) or {number.text: number.text}
+
+
+def unit_spellings(number: Number, target: str) -> tuple[str, ...]:
+    """What a language says for the unit of a number, if that is a currency or a share: beside it,
+    each would be said twice."""
+    value, rules = number.value, conventions(target)
+    if not isinstance(value, Quantity) or not value.unit or rules is None:
+        return ()
+    if value.sign[-1:] in CURRENCIES:
+        return ()
+    sign = CODES.get(value.unit) or value.unit
+    codes = tuple(code for code, of_code in CODES.items() if of_code == sign)
+    is_money = value.unit in CODES or value.unit[-1] in CURRENCIES
+    if not is_money and value.unit not in _RATES:
+        return ()
+    return tuple(dict.fromkeys((sign, *codes, *unit_names(value.unit, rules.language))))
 
 
 def _forms(number: Number, rules: Conventions) -> Iterator[tuple[str, ...]]:

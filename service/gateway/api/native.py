@@ -14,8 +14,9 @@ from starlette.responses import JSONResponse, Response
 from model.text.language_detection import Detection
 from model.text.word_links import WordLink
 from model.text_options import TextOptions
-from model.translation import HeadMaps, TextDelta, Translation
+from model.translation import TextDelta, Translation
 from service.errors import Failure, InvalidFieldError
+from service.gateway.api.attention_json import attention_json
 from service.gateway.api.contract import Contract
 from service.gateway.api.deltas import Deltas
 from service.gateway.api.event_stream import event, event_stream
@@ -147,10 +148,9 @@ class NativeApi:
             is_list=False,
             with_attention=True,
         )
-        # Up to hundreds of thousands of numbers.
-        return Response(
-            await asyncio.to_thread(_attention_answer, reply), media_type="application/json"
-        )
+        assert reply.attention is not None  # it was asked for
+        answer = await asyncio.to_thread(attention_json, reply.attention, reply.model)
+        return Response(answer, media_type="application/json")
 
     async def _text_options(self, request: Request, body: TranslateRequest) -> TextOptions:
         """What the request asks of its texts, with the terms of the stored glossary."""
@@ -182,33 +182,6 @@ class _NativeEvents:
     def error(self, body: bytes) -> bytes:
         """See `EventForm`."""
         return event(body, b"error")
-
-
-def _attention_answer(reply: Translated) -> bytes:
-    """An AttentionReply in JSON."""
-    attention = reply.attention
-    assert attention is not None  # it was asked for
-    return _json_object(
-        translation=to_json(attention.translation.text),
-        model=to_json(reply.model),
-        source_tokens=to_json(attention.source_tokens),
-        target_tokens=to_json(attention.target_tokens),
-        encoder=_head_maps(attention.encoder),
-        decoder=b"null" if attention.decoder is None else _head_maps(attention.decoder),
-        cross=_head_maps(attention.cross),
-    )
-
-
-def _head_maps(heads: HeadMaps) -> bytes:
-    """An AttentionMapsBody in JSON."""
-    # The GIL is held while a list is written: by layers, the event loop has its turn between them.
-    layers = (to_json(layer.astype(float).round(4).tolist()) for layer in heads.maps)
-    return _json_object(maps=b"[%b]" % b",".join(layers), entropies=to_json(heads.entropies))
-
-
-def _json_object(**fields: bytes) -> bytes:
-    """An object with these values, which are in JSON already."""
-    return b"{%b}" % b",".join(b'"%b":%b' % (name.encode(), fields[name]) for name in fields)
 
 
 def _answer(reply: Translated, body: TranslateRequest) -> bytes:

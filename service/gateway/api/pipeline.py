@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -172,14 +174,11 @@ class TranslationPipeline:
         context.num_texts = len(texts)
         context.source, context.target = parts[0].source, parts[0].target
         async with self._access.spending(request.scope, sum(map(len, texts))):
-            replies = await _all_or_none(
-                self._translate_part(
-                    context, texts, part, deadline,
-                    return_alignments=return_alignments, text_options=text_options,
-                    with_attention=with_attention, deltas=deltas,
-                    use_cache=use_cache and _allows_cache(request),
-                )
-                for part in parts
+            replies = await self._replies(
+                context, texts, parts, deadline,
+                return_alignments=return_alignments, text_options=text_options,
+                with_attention=with_attention, deltas=deltas,
+                use_cache=use_cache and _allows_cache(request),
             )  # fmt: skip
         context.timings = _timings(replies)
         return _put_together(parts, replies, detections)
@@ -234,6 +233,28 @@ class TranslationPipeline:
             )  # fmt: skip
         return parts
 
+    async def _replies(
+        self,
+        context: RequestContext,
+        texts: tuple[str, ...],
+        parts: Sequence[_Part],
+        deadline: float,
+        **asked: Any,
+    ) -> list[TranslateReply]:
+        """The reply to each part; `asked` as in `_translate_part`.
+
+        As many parts are in work at a time as there are places for; the models of all are held.
+        """
+        calls = [
+            partial(self._translate_part, context, texts, part, deadline, **asked) for part in parts
+        ]
+        routes = [part.route for part in parts if part.route is not None]
+        with ExitStack() as held:
+            for route in routes:
+                held.enter_context(self.router.held(route))
+            further = self._admission.further_calls(context.priority, len(routes) - 1)
+            return await _all_or_none(calls, at_once=1 + held.enter_context(further))
+
     async def _translate_part(
         self,
         context: RequestContext,
@@ -258,12 +279,11 @@ class TranslationPipeline:
             if on_deltas:
                 on_deltas(tuple(TextDelta(*each) for each in enumerate(texts)))
         else:
-            with self.router.held(part.route):
-                replies = await self._translate(
-                    context, texts, part.route, part.generations, deadline,
-                    return_alignments=return_alignments, text_options=text_options,
-                    with_attention=with_attention, use_cache=use_cache, on_deltas=on_deltas,
-                )  # fmt: skip
+            replies = await self._translate(
+                context, texts, part.route, part.generations, deadline,
+                return_alignments=return_alignments, text_options=text_options,
+                with_attention=with_attention, use_cache=use_cache, on_deltas=on_deltas,
+            )  # fmt: skip
             reply = replies[0] if len(replies) == 1 else _joined(replies, part.route)
         if deltas:
             deltas.end(part.indices)
@@ -449,14 +469,22 @@ def _timings(replies: Sequence[TranslateReply]) -> dict[str, float]:
     }
 
 
-async def _all_or_none(calls: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:
-    """What all calls return; when one fails, the others are cancelled and its error is raised."""
-    first, *more = calls
-    if not more:
-        return [await first]
+async def _all_or_none(
+    calls: Sequence[Callable[[], Coroutine[Any, Any, _T]]], *, at_once: int
+) -> list[_T]:
+    """What all calls return, of which so many run at a time; when one fails, the others are
+    cancelled and its error is raised."""
+    if len(calls) == 1:
+        return [await calls[0]()]
+    turns = asyncio.Semaphore(at_once)
+
+    async def in_turn(call: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        async with turns:
+            return await call()
+
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(call) for call in (first, *more)]
+            tasks = [group.create_task(in_turn(call)) for call in calls]
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
     return [task.result() for task in tasks]

@@ -77,11 +77,12 @@ class FakeEngine:
         deadline: float | None = None,
         priority: Priority = Priority.INTERACTIVE,
         on_decided: Sequence[Callable[[tuple[int, ...]], None] | None] | None = None,
+        admitted: bool = False,
     ) -> list[Future[SequenceResult]]:
         options = options or [NO_OPTIONS] * len(sources)
         assert len(options) == len(sources)
         assert all(0 < len(source) <= self.max_source_tokens for source in sources)
-        if len(self.in_flight) + len(sources) > self.config.max_waiting:
+        if not admitted and len(self.in_flight) + len(sources) > self.config.max_waiting:
             raise QueueFullError("full")
         futures: list[Future[SequenceResult]] = [Future() for _ in sources]
         for future in futures:

@@ -22,9 +22,9 @@ from model.text.segmentation import _cut as cut_anywhere
 class ReferenceSegmenter(Segmenter):
     """Cuts sentences by recursion, one by one, and reads all that a part has before it is cut."""
 
-    def _cut_short(self, sentences: dict[str, list[Segment | str]]) -> None:
+    def _cut_short(self, sentences: dict[str, list[Segment | str]], counts: dict[str, str]) -> None:
         for sentence, pieces in sentences.items():
-            pieces.extend(self._segments(sentence, self._runs([sentence])[0]))
+            pieces.extend(self._segments(sentence, self._runs([sentence], counts)[0]))
 
     def _segments(self, sentence: str, runs: Runs) -> Iterator[Segment | str]:
         yield from self._part(sentence, runs, 0, len(sentence), 0.0)

@@ -84,3 +84,10 @@ def test_a_text_grows_by_a_bounded_part_of_itself(unit: str) -> None:
     pieces = list(kept_and_said(text, "en"))
     assert sum(len(piece.text) for piece in pieces) <= 7 * len(text)
     assert len(pieces) <= len(text)
+
+
+def test_each_branch_tells_what_its_sign_for_the_number_stands_for() -> None:
+    text = "{n, plural, =0 {a} one {b} two {c} few {d} =12 {e} other {{g, select, f {h} m {i}}}} #"
+    counts = {piece.text[0]: piece.number for piece in kept_and_said(text, "en") if piece.number}
+    assert counts == {"a": "0", "b": "1", "c": "2", "d": "3", "e": "12", "h": "5", "i": "5"}
+    assert not any(piece.number for piece in kept_and_said("{g, select, f {#} m {#}} #", "en"))

@@ -90,3 +90,38 @@ def test_ids_with_digits_are_told_from_others() -> None:
     said = {token: TOKENIZER.detokenize([token]) for token in range(TOKENIZER.target_vocab_size)}
     assert set(digits) == {token for token, text in said.items() if any(map(str.isdecimal, text))}
     assert digits
+
+
+def test_a_unit_is_said_once() -> None:
+    sentence = "a $5.50 a"
+    reader = RunReader(TOKENIZER, placeholders=False)
+    (run,) = _runs(sentence, "en", "de")
+    assert run.units[:2] == ("$", "USD")
+    reading = reader.read(sentence, [run], read_as={})
+    [form, *_] = TOKENIZER.forms(reading.forms[0][0])
+    before = TOKENIZER.tokenize("a")
+    for said, expected in (("$ a", "a"), ("$a", "$a"), (": $", ": $")):
+        token_ids = [*before, *form, *TOKENIZER.tokenize(said)]
+        span = len(before), len(before) + len(form), 0
+        written = reader.rendered(reading, token_ids, [span])
+        assert written.text == f"a {run.finals[0]} {expected}"
+    (both,) = _runs("a $5.50 USD a", "en", "de")
+    assert both.units == ()
+
+
+def test_the_sign_of_a_currency_that_is_kept_has_a_unit_too() -> None:
+    reader = NumberReader(TOKENIZER, source="en", target="de")
+    assert reader.with_units(Run(2, 3, final="€")).units == ("€", "EUR", "Euro")
+    name = Run(2, 6, final="{x}")
+    assert reader.with_units(name) is name
+    euro = reader.with_units(Run(2, 3, final="€"))
+    (amount,) = _runs("a €5 a", "en", "de", (2, 3))
+    plain = RunReader(TOKENIZER, placeholders=False)
+    reading = plain.read("a €5 a", [euro._replace(read_as="$", forms=("$",)), amount], read_as={})
+    parts = [TOKENIZER.tokenize(text) for text in ("a", "$", "5", "$ a")]
+    token_ids = [token for part in parts for token in part]
+    first, second = len(parts[0]), len(parts[0]) + len(parts[1])
+    spans = [(first, second, 0), (second, second + len(parts[2]), 1)]
+    assert plain.rendered(reading, token_ids, spans).text == "a €5 $ a"
+    said = [*token_ids[: second + len(parts[2])], *TOKENIZER.tokenize("a")]
+    assert plain.rendered(reading, said, spans).text == "a €5 a"

@@ -1,9 +1,12 @@
 """Texts in pieces, and whole again."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from model.checkpoints.embedded import EMBEDDED
 from model.errors import InvalidRequestError
 from model.text.letter_case import Truecaser
 from model.text.segmentation import Segment, SegmentedText, Segmenter
@@ -339,3 +342,22 @@ def test_a_line_break_of_a_program_ends_a_sentence(text: str, segments: list[str
 def test_a_table_of_numbers_is_kept() -> None:
     text = "x1 " * 300
     assert segment(text).segments == ()
+
+
+def test_the_number_of_a_message_is_read_as_one() -> None:
+    tokenizer = Tokenizer.from_file(Path(EMBEDDED["en-de"]) / "tokenizer.model")
+    segmenter = Segmenter(tokenizer, language="en", max_tokens=64)
+    text = "{n, plural, one {# file} other {# files}} of # is red, 5 are not"
+    segments = segmenter.segment(text).segments
+    texts = [segment.text for segment in segments]
+    assert texts == ["# file of # is red, 5 are not", "# files of # is red, 5 are not"]
+    one, other = (segment.reading for segment in segments)
+    assert one is not None
+    assert one.text == "1 file of 1 is red, 5 are not"
+    assert [run.final for run in one.runs] == ["#", "#", None]
+    # Where the sentence has the number itself, it could not be told from that.
+    assert other is not None
+    assert not other.text.startswith("5")
+    [alone] = segmenter.segment("Lot # is red").segments
+    assert alone.reading is not None
+    assert alone.reading.runs[0].read_as is None

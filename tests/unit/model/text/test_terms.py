@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import pytest
 
 from model.text.glossary import Glossary
-from model.text.terms import TargetText, num_written, placed_terms
+from model.text.terms import TargetText, num_written, term_places
 from model.text.words import Span
 from model.text_options import GlossaryEntry
 
@@ -21,11 +23,20 @@ def tokens(text: str) -> list[Span]:
 
 
 def place(
-    source: str, target: str, attended: list[int], *entries: tuple[str, ...], taken: list[Span] = ()  # type: ignore[assignment]
-) -> str:  # fmt: skip
+    source: str,
+    target: str,
+    attended: list[int],
+    *entries: tuple[str, ...],
+    taken: Sequence[Span] = (),
+    searched: Mapping[int, Span] | None = None,
+    lost: Sequence[int] = (),
+) -> str:
     terms = Glossary([GlossaryEntry(term, forms) for term, *forms in entries]).find(source)  # type: ignore[arg-type]
     spans = tokens(target)
-    placed = placed_terms(terms, tokens(source), attended, TargetText(target, spans), taken)
+    placed, left_out = term_places(
+        terms, tokens(source), attended, TargetText(target, spans), taken, searched=searched or {}
+    )
+    assert left_out == list(lost)
     for each in reversed(placed):
         begin, end = spans[each.first][0], spans[each.last - 1][1]
         target = target[:begin] + each.form + target[end:]
@@ -47,13 +58,15 @@ def test_what_has_a_form_stays() -> None:
 
 
 def test_nothing_is_put_where_the_model_says_nothing() -> None:
-    assert place("The cat sleeps.", "Es schläft.", [2, 2, 3], ("cat", "Mieze")) == "Es schläft."
+    source, target = "The cat sleeps.", "Es schläft."
+    assert place(source, target, [2, 2, 3], ("cat", "Mieze"), lost=[0]) == target
 
 
 def test_a_word_becomes_one_term_only() -> None:
     source, target = "cat food.", "Katzenfutter."
-    replaced = place(source, target, [0, 2], ("cat", "Mieze"), ("food", "Futter"))
-    assert replaced == "Mieze."
+    source, target = "cat food.", "Katzenfutter."
+    entries = ("cat", "Mieze"), ("food", "Futter")
+    assert place(source, target, [0, 2], *entries, lost=[1]) == "Mieze."
 
 
 def test_several_words_become_one_term() -> None:
@@ -86,10 +99,30 @@ def test_case_is_kept(source: str, target: str, expected: str) -> None:
 
 def test_what_is_taken_stays() -> None:
     source, target = "a cat", "eine Katze"
-    assert place(source, target, [0, 1], ("cat", "Mieze"), taken=[(1, 2)]) == target
+    assert place(source, target, [0, 1], ("cat", "Mieze"), taken=[(1, 2)], lost=[0]) == target
 
 
 def test_terms_are_counted_once_for_each_place() -> None:
     terms = Glossary([GlossaryEntry("cat", ("Katze",))]).find("cat and cat")
     assert [num_written(terms, text) for text in ("Katze", "Katze, KATZE", "Katzen")] == [1, 2, 0]
-    assert placed_terms(terms, [], [], TargetText("Katze", [])) == []
+    assert term_places(terms[:1], [], [], TargetText("Katze", [])) == ([], [])
+
+
+def test_what_the_search_has_written_is_where_it_wrote_it() -> None:
+    source, target = "The cat sleeps.", "Es schläft Miezen da."
+    entry = ("cat", "Mieze")
+    assert place(source, target, [2, 2, 2, 2, 3], entry, lost=[0]) == target
+    # The token of the term and one that has been joined to it are one word.
+    searched = {0: (2, 3)}
+    placed = place(source, target, [2, 2, 2, 2, 3], entry, searched=searched)
+    assert placed == "Es schläft Mieze da."
+    # What is another one's is not taken.
+    with_taken = place(
+        source, target, [2, 2, 2, 2, 3], entry, searched=searched, taken=[(2, 3)], lost=[0]
+    )
+    assert with_taken == target
+
+
+def test_a_script_without_spaces_has_terms_within_others_letters() -> None:
+    terms = Glossary([GlossaryEntry("cat", ("猫",))]).find("a cat")
+    assert num_written(terms, "一只猫在睡觉") == 1

@@ -166,3 +166,22 @@ def test_any_other_request_id_is_replaced(given: str | None) -> None:
 def test_a_scope_without_a_context_is_a_mistake_of_ours() -> None:
     with pytest.raises(TypeError, match="must hold a RequestContext"):
         RequestContext.of({"polyhead.request": None})
+
+
+def test_further_calls_of_a_request_count_as_requests() -> None:
+    admission = Admission(Limits(max_in_flight=6, batch_share=0.5))
+    with admission.slot(INTERACTIVE, has_body=True):
+        with admission.further_calls(Priority.INTERACTIVE, 1) as few:
+            assert few == 1
+        with admission.further_calls(Priority.BATCH, 20) as some:
+            assert some == 1
+        with admission.further_calls(Priority.INTERACTIVE, 20) as many:
+            assert many == 2  # and leave room to others
+            assert admission.in_flight() == {"/translate": 1}
+            with ExitStack() as stack:
+                for _ in range(3):
+                    stack.enter_context(admission.slot(INTERACTIVE, has_body=True))
+                with pytest.raises(OverloadedError, match="works on 6 requests"):
+                    stack.enter_context(admission.slot(INTERACTIVE, has_body=True))
+        with admission.further_calls(Priority.INTERACTIVE, -1) as none:
+            assert none == 0

@@ -77,6 +77,7 @@ def test_names_and_settings_are_firefoxs(imported: _Imported) -> None:
     assert digest in model.metadata.origin.sha256.values()
     assert model.config.decoder_kind is DecoderKind.SSRU
     assert model.generation.beam_size == 1
+    assert model.generation.limit_repeats
 
 
 def test_translations_are_those_of_the_oracle(imported: _Imported) -> None:

@@ -47,7 +47,10 @@ def _copy(variant: str, to: Path) -> Path:
 
 def _hypotheses(model: Checkpoint, text: str, beam_size: int) -> list[_Scored]:
     source = model.tokenizer.encode_source(text, Pair("en", "pt"))
-    generation = replace(model.generation, beam_size=beam_size, num_hypotheses=beam_size)
+    # Without what Marian does not do.
+    generation = replace(
+        model.generation, beam_size=beam_size, num_hypotheses=beam_size, limit_repeats=False
+    )
     (found,) = generate(model.model, [source], generation)
     return [(each.token_ids, each.score) for each in found]
 

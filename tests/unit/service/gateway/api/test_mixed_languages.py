@@ -147,3 +147,22 @@ async def test_codes_mean_what_is_served(source: str, target: str) -> None:
     assert (answer["source"], answer["target"]) == ("de", "en")
     body = {"text": GERMAN, "source": source, "target": target, "model": "de-en"}
     assert (await _post(_gateway(), body))["source"] == "de"
+
+
+@pytest.mark.parametrize(("places", "at_once"), [(1, 1), (2, 1), (3, 2), (64, 2)])
+async def test_calls_to_several_models_have_places_of_their_own(places: int, at_once: int) -> None:
+    gateway = _gateway(limits={"max_in_flight": places})
+    releases = [backend.hold_next() for backend in gateway.backends[:2]]
+    body = {"texts": [GERMAN, PORTUGUESE, GERMAN], "target": "en"}
+    task = asyncio.create_task(_post(gateway, body))
+    await until(lambda: sum(each.num_active for each in gateway.backends) == at_once)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert [each.num_active for each in gateway.backends[:2]] == [1, at_once - 1]
+    assert gateway.router.held_keys == {"de-en@1", "pt-en@1"}
+    for release in releases:
+        release.set()
+    answer = await task
+    assert [one["text"] for one in answer["translations"]] == [
+        f"en:{GERMAN}", f"en:{PORTUGUESE}", f"en:{GERMAN}",
+    ]  # fmt: skip

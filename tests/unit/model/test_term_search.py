@@ -1,0 +1,128 @@
+"""Terms that a translation has no place for are searched for again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+
+import pytest
+
+from model.config import GenerationConfig, Priority, TransformerConfig
+from model.decoding.search import FinishReason, Hypothesis
+from model.decoding.sequence_options import SequenceOptions
+from model.engine.sequence import SequenceResult
+from model.text_options import GlossaryEntry, TextOptions
+from model.translation import Translation
+from model.translator import Translator
+from tests.unit.model.fake_engine import FakeEngine, echo
+from tests.unit.model.test_translator import TOKENIZER, make_translator
+
+TEXT = "the old man sees a letter"
+OPTIONS = TextOptions(
+    glossary=(GlossaryEntry("man", ("sister",)), GlossaryEntry("letter", ("apples",)))
+)
+
+
+class _Engine(FakeEngine):
+    """Says what a test lets it say for each search: texts, all of whose tokens attend to the first
+    place of the source."""
+
+    def __init__(self, *said: Sequence[str]) -> None:
+        super().__init__(held=True)
+        self.model_config = TransformerConfig.base(TOKENIZER.vocab_size)
+        self.said = list(said)
+        self.admitted: list[bool] = []
+
+    def submit(
+        self,
+        sources: Sequence[Sequence[int]],
+        generation: GenerationConfig,
+        *,
+        options: Sequence[SequenceOptions] | None = None,
+        deadline: float | None = None,
+        priority: Priority = Priority.INTERACTIVE,
+        admitted: bool = False,
+    ) -> list[Future[SequenceResult]]:
+        first = len(self.futures)
+        futures = super().submit(sources, generation, options=options, admitted=admitted)
+        self.admitted.append(admitted)
+        for number in range(first, len(self.futures)):
+            said = self.said.pop(0)
+            self.finish(number, hypotheses=tuple(map(_hypothesis, said, range(len(said)))))
+        return futures
+
+
+def _hypothesis(text: str, rank: int) -> Hypothesis:
+    token_ids = tuple(TOKENIZER.tokenize(text))
+    return Hypothesis(
+        token_ids=token_ids,
+        score=-0.1 * rank,
+        log_prob=-1.0,
+        finish_reason=FinishReason.STOP,
+        attended=(0,) * (len(token_ids) + 1),
+    )
+
+
+def _all(translator: Translator, search: GenerationConfig | None) -> list[Translation]:
+    return translator.translate([TEXT], generation=search, text_options=OPTIONS)
+
+
+def _stream(translator: Translator, search: GenerationConfig | None) -> list[Translation]:
+    return list(translator.translate_stream([TEXT], generation=search, text_options=OPTIONS))
+
+
+def _task(translator: Translator, search: GenerationConfig | None) -> list[Translation]:
+    return asyncio.run(translator.translate_async([TEXT], generation=search, text_options=OPTIONS))
+
+
+WAYS = pytest.mark.parametrize("way", [_all, _stream, _task])
+Way = Callable[[Translator, GenerationConfig | None], list[Translation]]
+
+
+@WAYS
+def test_first_with_the_phrases_of_lost_terms_then_with_those_of_all(way: Way) -> None:
+    engine = _Engine(["the sister waits"], ["the apples wait"], ["the apples see the sister"])
+    [translation] = way(make_translator(engine)[0], None)
+    assert translation.text == "the apples see the sister"
+    none, some, both = (options.phrases for options in engine.options)
+    assert none == ()
+    assert [phrase.forms[0] for phrase in some] == [tuple(TOKENIZER.tokenize("apples"))]
+    assert [phrase.forms[0] for phrase in both] == [
+        tuple(TOKENIZER.tokenize(word)) for word in ("sister", "apples")
+    ]
+    assert all(phrase.required for phrase in both)
+    for phrase, word in zip(both, ("man", "letter"), strict=True):
+        assert phrase.places is not None
+        read = [engine.sources[0][place] for place in phrase.places]
+        assert TOKENIZER.detokenize(read).strip() == word
+    assert engine.admitted == [False, True, True]
+
+
+@WAYS
+def test_of_several_each_has_the_terms(way: Way) -> None:
+    good = "a sister sees two apples"
+    engine = _Engine(
+        ["the sister waits", good, "a letter"],
+        ["two apples see a sister", good, "the apples", "the sister"],
+    )
+    search = GenerationConfig(beam_size=4, num_hypotheses=3)
+    [translation] = way(make_translator(engine)[0], search)
+    texts = [each.text for each in translation.hypotheses]
+    assert texts == ["two apples see a sister", good]
+
+
+def test_no_search_without_end() -> None:
+    engine = _Engine(*[["the sister waits"]] * 5)
+    [translation] = _all(make_translator(engine)[0], None)
+    assert translation.text == "the sister waits"
+    assert len(engine.sources) == 3
+
+
+def test_times_are_those_of_all_searches() -> None:
+    engine = _Engine(["the sister waits"], ["the apples see the sister"])
+    engine.finish = lambda number, **changes: engine.futures[number].set_result(  # type: ignore[method-assign]
+        echo(engine.sources[number], decode_seconds=1.5, queue_seconds=0.5, **changes)  # type: ignore[arg-type]
+    )
+    [translation] = _all(make_translator(engine)[0], None)
+    assert (translation.decode_seconds, translation.queue_seconds) == (3.0, 1.0)
