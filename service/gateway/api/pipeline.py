@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -165,13 +166,12 @@ class TranslationPipeline:
         parts = self._parts(len(texts), source, detections, target, model, options, alternatives)
         if with_attention:
             _check_attention(parts[0])
-        self._admission.check_answer(
-            texts, max(part.num_hypotheses for part in parts), field=field,
-            return_alignments=return_alignments,
-        )  # fmt: skip
+        most = max(part.num_hypotheses for part in parts)
+        self._admission.check_answer(texts, most, field=field, return_alignments=return_alignments)
         context.num_texts = len(texts)
         context.source, context.target = parts[0].source, parts[0].target
-        async with self._access.spending(request.scope, sum(map(len, texts))):
+        characters, sent = sum(map(len, texts)), partial(_sent_characters, texts, deltas)
+        async with self._access.spending(request.scope, characters, sent=sent):
             replies = await _all_or_none(
                 self._translate_part(
                     context, texts, part, deadline,
@@ -316,6 +316,11 @@ class TranslationPipeline:
                     f"{len(replies[-1].translations)}"
                 )
         return replies
+
+
+def _sent_characters(texts: Sequence[str], deltas: Deltas | None) -> int:
+    """Characters of the texts of whose translations a part has come."""
+    return 0 if deltas is None else sum(len(texts[index]) for index in deltas.begun)
 
 
 def _allows_cache(request: Request) -> bool:
