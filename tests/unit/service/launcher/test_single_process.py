@@ -83,8 +83,9 @@ def test_a_store_with_keys_must_be_there(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_what_keeps_it_from_starting_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     error = PolyheadError("`access.limiter_url` must be as redis://host:6379/0")
     monkeypatch.setattr(single_process, "SingleProcess", Mock(side_effect=error))
+    monkeypatch.setattr(single_process, "listening_socket", Mock())
     server = single_process._ServerThread(Settings(), (), Address(host="127.0.0.1", port=0))
-    with pytest.raises(LaunchError, match="has ended: .* must be as redis"):
+    with pytest.raises(LaunchError, match=r"has ended: .* must be as redis"):
         server.wait_until_ready()
 
 
