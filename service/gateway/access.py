@@ -9,7 +9,7 @@ import asyncio
 import calendar
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -132,13 +132,16 @@ class AccessControl:
         return context.caller
 
     @asynccontextmanager
-    async def spending(self, scope: Scope, characters: int) -> AsyncIterator[None]:
-        """Counts characters for the request's client. What fails in the block does not count in
-        the month.
+    async def spending(
+        self, scope: Scope, characters: int, *, sent: Callable[[], int]
+    ) -> AsyncIterator[None]:
+        """Counts characters for the request's client. Of a block that fails, those count in the
+        month for which the client was sent something.
 
         Args:
             scope: of the request.
             characters: of its texts.
+            sent: characters of those texts of whose translations a part has come, when it fails.
 
         Raises:
             RateLimitedError, QuotaExceededError: they are too many now, or in this month.
@@ -150,7 +153,8 @@ class AccessControl:
         try:
             yield
         except BaseException:
-            self.give_back(caller, characters)
+            kept = sent()
+            self.give_back(caller, characters - kept, requests=0 if kept else 1)
             raise
         self._metrics.count_characters(characters)
 
@@ -167,10 +171,10 @@ class AccessControl:
         if self._is_kept(caller):
             self._ledger.add(caller.subject, characters)
 
-    def give_back(self, caller: Caller, characters: int) -> None:
+    def give_back(self, caller: Caller, characters: int, *, requests: int = 1) -> None:
         """Takes back what was counted for the month."""
         if caller.subject and self._is_kept(caller):
-            self._ledger.add(caller.subject, -characters, requests=-1)
+            self._ledger.add(caller.subject, -characters, requests=-requests)
 
     def month_of(self, caller: Caller) -> tuple[int, int | None]:
         """The characters that a client has used in this month, and those that it may."""

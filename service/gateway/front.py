@@ -24,6 +24,7 @@ from service.errors import (
     VersionNotSupportedError,
     WebSocketError,
 )
+from service.gateway.addresses import ADDRESS_HEADER
 from service.gateway.request_context import REFUSAL
 from service.settings import Connections, Limits
 
@@ -38,6 +39,8 @@ _SMALL_BODY_BYTES = 64 * 1024
 _RETRY_AFTER_SECONDS = 1.0
 """A refusal for its own client's sake comes when that may try again: nobody gains by asking in a
 loop."""
+_ADDRESS = ADDRESS_HEADER.encode()
+"""A proxy of the service's own would say it; here the connection does, whatever a client says."""
 _PROBES = frozenset({"/health", "/ready", "/metrics"})
 _MOST_PROBES = 16
 """Probes of one address at a time."""
@@ -77,6 +80,7 @@ class FrontMiddleware:
             return
         if (writable := scope.get("extensions", {}).get(WRITABLE)) is not None:
             await writable()
+        scope = {**scope, "headers": [one for one in scope["headers"] if one[0] != _ADDRESS]}
         key = network_of(scope["client"]), scope["path"] in _PROBES
         problem = _problem_of_head(scope)
         if problem is None and (problem := self._problem_of_share(*key)) is not None:

@@ -17,6 +17,8 @@ __all__ = ["UsageLedger"]
 
 _LAST_FLUSHES = 3
 """Attempts to write the last of it when the gateway ends."""
+_LAST_SECONDS = 2.0
+"""Time for them, which is less than the gateway has to end."""
 _ADDRESS = "@"
 """Begins the subjects that are addresses, and no keys."""
 
@@ -110,11 +112,13 @@ class UsageLedger:
             with suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
-        for _ in range(_LAST_FLUSHES):
-            with suppress(StoreUnavailableError):
-                await self.flush()
-            if not (self._pending or self._writing):
-                return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_SECONDS):
+                for _ in range(_LAST_FLUSHES):
+                    with suppress(StoreUnavailableError):
+                        await self.flush()
+                    if not (self._pending or self._writing):
+                        return
         LOGGER.error("what was used last could not be written to the store")
 
     async def _flush_forever(self) -> None:

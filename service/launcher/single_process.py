@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import uvicorn
 
 from model.engine.cpus import granted_cpus
+from model.errors import PolyheadError
 from service.catalog.directories import catalog_of
 from service.catalog.entry import CatalogEntry
 from service.hosting.memory_limit import memory_limit
@@ -30,6 +31,7 @@ from service.launcher.launch import (
     Address,
     check_address,
     check_models,
+    check_store,
     print_banner,
     reserved,
     with_compiled_engine,
@@ -66,12 +68,14 @@ def run(settings: Settings, address: Address) -> NoReturn:
 
     Raises:
         CheckpointError: a model directory is missing or damaged.
-        LaunchError: the address or the settings cannot be used, or the service has ended by itself.
+        LaunchError: the address, the settings or the store of API keys cannot be used, or the
+            service has ended by itself.
         NativeBuildError: the engine cannot be compiled, and has no fallback.
     """
     check_settings(settings)
     settings = with_defaults(settings)
     check_models(settings)
+    check_store(settings)
     check_address(address)
     with reserved(address), stopped_quietly():
         _serve(settings, address)
@@ -219,7 +223,9 @@ class _ServerThread:
             self._ended.wait()
 
     def _raise_ended(self) -> NoReturn:
-        raise LaunchError(f"the service has ended: {type(self._error).__name__}")
+        error = self._error
+        reason = str(error) if isinstance(error, PolyheadError) else type(error).__name__
+        raise LaunchError(f"the service has ended: {reason}")
 
     def _run(self) -> None:
         try:

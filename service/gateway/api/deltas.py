@@ -23,6 +23,8 @@ class Deltas:
     def __init__(self, num_texts: int) -> None:
         self.changed = asyncio.Event()
         """Set when there is something to take; cleared by who takes it."""
+        self.begun: set[int] = set()
+        """Texts of which a part has come."""
         self._num_texts = num_texts
         self._waiting: dict[int, list[str]] = {}
         """Parts by the text that they are of."""
@@ -42,6 +44,7 @@ class Deltas:
                 self._ended.update(indices[begun:number])
                 begun = number
                 self._waiting.setdefault(indices[number], []).append(text)
+                self.begun.add(indices[number])
             self.changed.set()
 
         return add

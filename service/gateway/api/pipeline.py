@@ -167,13 +167,12 @@ class TranslationPipeline:
         parts = self._parts(len(texts), source, detections, target, model, options, alternatives)
         if with_attention:
             _check_attention(parts[0])
-        self._admission.check_answer(
-            texts, max(part.num_hypotheses for part in parts), field=field,
-            return_alignments=return_alignments,
-        )  # fmt: skip
+        most = max(part.num_hypotheses for part in parts)
+        self._admission.check_answer(texts, most, field=field, return_alignments=return_alignments)
         context.num_texts = len(texts)
         context.source, context.target = parts[0].source, parts[0].target
-        async with self._access.spending(request.scope, sum(map(len, texts))):
+        characters, sent = sum(map(len, texts)), partial(_sent_characters, texts, deltas)
+        async with self._access.spending(request.scope, characters, sent=sent):
             replies = await self._replies(
                 context, texts, parts, deadline,
                 return_alignments=return_alignments, text_options=text_options,
@@ -336,6 +335,11 @@ class TranslationPipeline:
                     f"{len(replies[-1].translations)}"
                 )
         return replies
+
+
+def _sent_characters(texts: Sequence[str], deltas: Deltas | None) -> int:
+    """Characters of the texts of whose translations a part has come."""
+    return 0 if deltas is None else sum(len(texts[index]) for index in deltas.begun)
 
 
 def _allows_cache(request: Request) -> bool:

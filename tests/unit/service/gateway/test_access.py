@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import openai
 import pytest
 
+from model.errors import DeadlineExceededError
 from service.settings import Quota
 from service.store.records import Count, Scope
 from service.store.usage import month_of
-from tests.fakes import Gateway
+from tests.fakes import Connection, Gateway, until
 from tests.stores import new_database, store_of
 
 NATIVE = ("/v1/translate", {"text": "Hello", "source": "en", "target": "de"})
@@ -300,6 +303,73 @@ async def test_what_fails_does_not_count_in_the_month(tmp_path: Path) -> None:
         assert statuses == [500, 422, 200]
     assert await service.used() == Count(1, 5)
     assert service.gateway.count("polyhead_characters_total") == 5
+
+
+@pytest.mark.parametrize("error", [DeadlineExceededError("late"), None], ids=["fails", "leaves"])
+async def test_a_stream_that_ends_early_counts_what_had_begun(
+    tmp_path: Path, error: Exception | None
+) -> None:
+    service = _Service(tmp_path)
+    key = await service.add_key()
+    backend = service.gateway.backend
+    backend.after_first_delta = error or asyncio.Event()
+    body = {"texts": ["Hello you", "not any more"], "source": "en", "target": "de", "stream": True}
+    async with service.client():
+        connection = Connection(headers={"authorization": f"Bearer {key}"})
+        connection.body(json.dumps(body).encode())
+        answered = connection.start(service.gateway.app)
+        await until(lambda: any(one.get("body") for one in connection.sent))
+        if error is None:
+            connection.disconnect()
+        await answered
+        backend.after_first_delta = None
+        backend.fail_next(DeadlineExceededError("late"))
+        connection = Connection(headers={"authorization": f"Bearer {key}"})
+        connection.body(json.dumps(body).encode())
+        await connection.start(service.gateway.app)
+        assert connection.status == 504
+    assert await service.used() == Count(1, len("Hello you"))
+
+
+async def test_a_whole_stream_counts_once(tmp_path: Path) -> None:
+    service = _Service(tmp_path)
+    key = await service.add_key()
+    chat = {"model": "en-de", "messages": [{"role": "user", "content": "Hello"}], "stream": True}
+    deeplx = {"text": "Hello", "source_lang": "en", "target_lang": "de"}
+    async with service.client() as client:
+        for path, body in (
+            (NATIVE[0], NATIVE[1] | {"stream": True}), ("/v1/chat/completions", chat),
+            ("/translate", deeplx), ("/translate", deeplx | {"api_key": key}),
+        ):  # fmt: skip
+            headers = {} if "api_key" in body else _bearer(key)
+            answer = await client.post(path, json=body, headers=headers)
+            assert answer.status_code == 200, answer.text
+            refused = await client.post(path, json={**body, "api_key": "wrong"})
+            assert refused.status_code in (401, 403)
+            assert refused.headers["content-type"].startswith("application/json")
+    assert await service.used() == Count(4, 20)
+
+
+async def test_openais_client_understands_what_is_refused(tmp_path: Path) -> None:
+    service = _Service(tmp_path)
+    month = await service.add_key("month", quota=Quota(characters_per_month=3))
+    minute = await service.add_key("minute", quota=Quota(requests_per_minute=1))
+    messages: Any = [{"role": "user", "content": "Hello"}]
+    async with service.client() as http:
+        client = openai.AsyncOpenAI(
+            base_url="http://gateway/v1", api_key="wrong", http_client=http, max_retries=0
+        )
+        for key, error, said in (
+            ("wrong", openai.AuthenticationError, "must be one of this service"),
+            (month, openai.RateLimitError, "Quota exceeded"),
+            (minute, openai.RateLimitError, "Slowdown: 1 per 1 minute"),
+        ):
+            asking = client.with_options(api_key=key).chat.completions
+            if key == minute:
+                await asking.create(model="en-de", messages=messages)
+            with pytest.raises(error, match=said) as caught:
+                await asking.create(model="en-de", messages=messages, stream=True)
+            assert caught.value.response.headers["content-type"].startswith("application/json")
 
 
 async def test_no_count_is_lost_or_doubled(tmp_path: Path) -> None:

@@ -32,6 +32,20 @@ def test_whose_limits_a_client_counts_for(host: str, network: str) -> None:
     assert network_of(None) == ""
 
 
+async def test_nobody_says_the_address_of_another() -> None:
+    gateway = Gateway(access={"per_address": {"requests_per_minute": 1}})
+    front = _front(gateway)
+    statuses = []
+    for address in ("192.0.2.1", "192.0.2.2"):
+        connection = Connection(
+            headers={"content-length": str(len(BODY)), "x-polyhead-address": address}
+        )
+        connection.body(BODY)
+        await connection.start(front)
+        statuses.append(connection.status)
+    assert statuses == [200, 429]
+
+
 async def test_a_request_has_a_place_when_all_of_it_is_there() -> None:
     gateway = Gateway(limits={"max_in_flight": 1})
     front = _front(gateway)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -153,4 +154,17 @@ async def test_what_cannot_be_written_at_the_end_is_told(
     ledger = _ledger(table)
     ledger.add("a", 10)
     await ledger.close()
+    assert "could not be written" in caplog.text
+
+
+async def test_the_end_does_not_wait_for_a_store_that_says_nothing(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage_module, "_LAST_SECONDS", 0.01)
+    table = _Store()
+    monkeypatch.setattr(table, "add", lambda *_: asyncio.Event().wait())
+    ledger = _ledger(table)
+    ledger.add("a", 10)
+    async with asyncio.timeout(20):
+        await ledger.close()
     assert "could not be written" in caplog.text

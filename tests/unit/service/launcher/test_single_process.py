@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from model.errors import PolyheadError
 from service.launcher import single_process
+from service.launcher.launch import Address
 from service.launcher.local_ray import LaunchError
+from service.launcher.ports import free_port
 from service.launcher.single_process import check_settings, connection_limits, with_defaults
 from service.settings import Settings
 from tests.fakes import catalog_entry
@@ -66,6 +70,23 @@ def test_too_little_memory_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     single_process._check_memory(entries[:1])
     with pytest.raises(LaunchError, match="at least 170 MiB, 20 of them for the largest model"):
         single_process._check_memory(entries)
+
+
+def test_a_store_with_keys_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(single_process, "check_models", lambda settings: ())
+    monkeypatch.setattr(single_process, "_serve", lambda *_: pytest.fail("it was started"))
+    settings = Settings(access={"keys": "required"}, store_url="mysql://host/name")
+    with pytest.raises(LaunchError, match="API keys cannot be looked up: `store_url` must be as"):
+        single_process.run(settings, Address(host="127.0.0.1", port=free_port()))
+
+
+def test_what_keeps_it_from_starting_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = PolyheadError("`access.limiter_url` must be as redis://host:6379/0")
+    monkeypatch.setattr(single_process, "SingleProcess", Mock(side_effect=error))
+    monkeypatch.setattr(single_process, "listening_socket", Mock())
+    server = single_process._ServerThread(Settings(), (), Address(host="127.0.0.1", port=0))
+    with pytest.raises(LaunchError, match=r"has ended: .* must be as redis"):
+        server.wait_until_ready()
 
 
 def test_who_wants_traces_is_told_that_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
