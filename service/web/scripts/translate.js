@@ -35,7 +35,8 @@ export class TranslateView {
 
   #request() {
     const { source, target } = this.#pair();
-    const body = { text: byId("text").value, target, return_alignments: true };
+    const body = { text: byId("text").value, target };
+    if (this.length() <= this.limit / 2) body.return_alignments = true; // longer answers with them may not be had
     if (source) body.source = source;
     if (byId("model").value) body.model = byId("model").value;
     if (byId("format").value !== "text") body.format = byId("format").value;
@@ -165,7 +166,11 @@ export class TranslateView {
     try {
       const found = await alternativesAt(shown, place);
       byId("state").textContent = "";
-      if (this.shown !== shown || !found) return;
+      if (this.shown !== shown) return;
+      if (!found) {
+        byId("state").textContent = "No alternatives here";
+        return;
+      }
       this.choice.open(where, found.texts, found.sentence, (text) => {
         const { translation } = shown;
         shown.translation = translation.slice(0, found.begin) + text + translation.slice(found.end);
