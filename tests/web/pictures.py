@@ -1,6 +1,6 @@
 """Pictures of the page on a real service, and its times by the browser's own clock.
 
-    python -m tests.web.pictures [--url http://127.0.0.1:8000] [FOLDER]
+    python -m tests.web.pictures [--url http://127.0.0.1:8000] FOLDER
 
 Without a URL it starts `polyhead serve --single-process`. A picture has at most 100 KB.
 """
@@ -60,7 +60,7 @@ WATCH = """() => {
 def main() -> None:
     """Takes the pictures, and prints the times."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent / "pictures")
+    parser.add_argument("folder", type=Path)
     parser.add_argument("--url", help="a service that runs; otherwise one is started")
     given = parser.parse_args()
     expect.set_options(timeout=60_000)

@@ -7,6 +7,7 @@ import { history, settings } from "./kept.js";
 import { AUTO } from "./languages.js";
 
 const PAUSE_MS = 120; // between the last key and the request
+const FIRST_LINE = 44; // pixels from the top of the translation to below it
 const REMEMBERED = ["source", "target", "model", "beam", "length-penalty", "format", "keep"];
 
 export class TranslateView {
@@ -140,6 +141,7 @@ export class TranslateView {
       request.source || !only.detected_source ? "" : `${this.languages.name(source)} found`;
     this.#setBusy(false);
     if (only.finish_reason === "length") byId("state").textContent = "cut: the model found no end";
+    else if (only.text === text) byId("state").textContent = "as it was";
     if (byId("remember").checked) {
       history.add({ text, source, target: answer.target, translation: only.text });
       this.#listHistory();
@@ -199,8 +201,10 @@ export class TranslateView {
     const output = byId("translation");
     const isInside = selection.rangeCount && output.contains(selection.anchorNode);
     const range = isInside ? selection.getRangeAt(0) : null;
-    const box = (range && !range.collapsed ? range : output).getBoundingClientRect();
-    this.#alternatives(range?.startOffset ?? 0, { x: box.left, y: range ? box.bottom : box.top });
+    const isMarked = range && !range.collapsed;
+    const box = (isMarked ? range : output).getBoundingClientRect();
+    const place = range?.startContainer.nodeType === Node.TEXT_NODE ? range.startOffset : 0;
+    this.#alternatives(place, { x: box.left, y: isMarked ? box.bottom : box.top + FIRST_LINE });
   }
 
   // -- the rest of the page
