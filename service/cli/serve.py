@@ -45,6 +45,9 @@ def serve(
             "--single-process", help="One process on the CPU, without Ray: for small machines."
         ),
     ] = False,
+    open_page: Annotated[
+        bool, typer.Option("--open", help="Open the page in your browser when it is ready.")
+    ] = False,
 ) -> None:
     """Serve translations over HTTP from this machine, until Ctrl-C.
 
@@ -52,7 +55,7 @@ def serve(
 
     \b
     Examples:
-      polyhead serve
+      polyhead serve --open
       polyhead serve --port 9000 --replicas 2
       polyhead serve --single-process
       polyhead serve --model path/to/model --dtype float32
@@ -74,10 +77,10 @@ def serve(
         settings = Settings(**given)
     except ValueError as error:  # pydantic's, or a variable that is not JSON
         fail(_first_problem(error))
-    _run(settings, host, port)
+    _run(settings, host, port, opens_browser=open_page)
 
 
-def _run(settings: Settings, host: str, port: int) -> NoReturn:
+def _run(settings: Settings, host: str, port: int, *, opens_browser: bool) -> NoReturn:
     """Serves in one process, or with Ray, which one process does not need."""
     from service.launcher.launch import Address
 
@@ -85,11 +88,11 @@ def _run(settings: Settings, host: str, port: int) -> NoReturn:
     if settings.single_process:
         from service.launcher import single_process
 
-        single_process.run(settings, address)
+        single_process.run(settings, address, opens_browser=opens_browser)
     require("ray")
     from service.launcher import launch
 
-    launch.run(settings, address)
+    launch.run(settings, address, opens_browser=opens_browser)
 
 
 def _first_problem(error: Exception) -> str:

@@ -29,6 +29,7 @@ from service.catalog.directories import catalog_of, model_records
 from service.catalog.entry import CatalogEntry, own_autoscaling
 from service.hosting.memory_budget import require_memory
 from service.hosting.memory_limit import memory_limit
+from service.launcher.browser import open_browser
 from service.launcher.compilation import compile_ahead
 from service.launcher.forced_stop import forced_stop
 from service.launcher.haproxy_rules import OPEN_APIS, HAProxyOptions
@@ -53,6 +54,7 @@ __all__ = [
     "check_process_limits",
     "check_store",
     "haproxy_options",
+    "page_url",
     "print_banner",
     "reserved",
     "run",
@@ -122,7 +124,7 @@ class Address:
             return self.host != "localhost"
 
 
-def run(settings: Settings, address: Address) -> NoReturn:
+def run(settings: Settings, address: Address, *, opens_browser: bool = False) -> NoReturn:
     """Serves until SIGINT, SIGTERM or SIGHUP, then ends all it started, and this process.
 
     That takes ten seconds at most, plus `graceful_shutdown_seconds` where it is set. A second
@@ -139,13 +141,19 @@ def run(settings: Settings, address: Address) -> NoReturn:
     check_store(settings)
     check_address(address)
     with reserved(address), stopped_quietly():
-        _serve(settings, entries, address)
+        _serve(settings, entries, address, opens_browser=opens_browser)
     sys.stdout.flush()
     # Without Python's own end: threads of a Ray whose start was interrupted crash in it.
     os._exit(0)
 
 
-def _serve(settings: Settings, entries: Sequence[CatalogEntry], address: Address) -> None:
+def _serve(
+    settings: Settings,
+    entries: Sequence[CatalogEntry],
+    address: Address,
+    *,
+    opens_browser: bool,
+) -> None:
     started_at = time.monotonic()
     given = "graceful_shutdown_seconds" in settings.model_fields_set
     stop_seconds = _STOP_SECONDS + (settings.graceful_shutdown_seconds if given else 0.0)
@@ -169,6 +177,8 @@ def _serve(settings: Settings, entries: Sequence[CatalogEntry], address: Address
                 _wait_until_ready(address)
                 drain_seconds = settings.graceful_shutdown_seconds
                 print_banner(address, entries, settings, time.monotonic() - started_at, note)
+                if opens_browser:
+                    open_browser(page_url(address, settings))
                 wait_for_ray_exit()
                 lost = True
                 raise LaunchError("Ray has died, and with it the service")
@@ -478,6 +488,11 @@ def _wait_until_ready(address: Address) -> None:
     raise LaunchError(f"the service was not ready within {READY_SECONDS:.0f} s")
 
 
+def page_url(address: Address, settings: Settings) -> str:
+    """What people open: the page, or the API's where there is none."""
+    return address.url if settings.web_page else f"{address.url}/docs"
+
+
 def print_banner(
     address: Address,
     entries: Sequence[CatalogEntry],
@@ -488,7 +503,8 @@ def print_banner(
     """Says that the service is ready, what it has, and how it is asked."""
     reach = "all who can reach this machine" if address.public else "this machine only"
     print(f"Polyhead is ready after {seconds:.1f} s")
-    print(f"  address  {address.url}   for {reach}; {address.url}/docs describes it")
+    print(f"  {'page' if settings.web_page else 'address':<8} {address.url}   for {reach}")
+    print(f"  API      {address.url}/docs")
     for entry in entries[:_MOST_LISTED]:
         info = entry.info
         size = f"{info.num_parameters / 1e6:.0f} M parameters"

@@ -21,6 +21,7 @@ from model.errors import PolyheadError
 from service.catalog.directories import catalog_of
 from service.catalog.entry import CatalogEntry
 from service.hosting.memory_limit import memory_limit
+from service.launcher.browser import open_browser
 from service.launcher.forced_stop import forced_stop
 from service.launcher.http_server import ConnectionLimits, HttpServer, listening_socket
 from service.launcher.launch import (
@@ -32,6 +33,7 @@ from service.launcher.launch import (
     check_address,
     check_models,
     check_store,
+    page_url,
     print_banner,
     reserved,
     with_compiled_engine,
@@ -60,7 +62,7 @@ _COLLECT_AFTER_OBJECTS = 10_000
 LOGGER = logging.getLogger("polyhead.server")
 
 
-def run(settings: Settings, address: Address) -> NoReturn:
+def run(settings: Settings, address: Address, *, opens_browser: bool = False) -> NoReturn:
     """Serves until SIGINT, SIGTERM or SIGHUP, then ends this process.
 
     Requests in work are finished, for `graceful_shutdown_seconds`, or three seconds where that is
@@ -78,14 +80,14 @@ def run(settings: Settings, address: Address) -> NoReturn:
     check_store(settings)
     check_address(address)
     with reserved(address), stopped_quietly():
-        _serve(settings, address)
+        _serve(settings, address, opens_browser=opens_browser)
     flush_log()
     sys.stdout.flush()
     # Without Python's own end, which waits for threads that may read from a disk that hangs.
     os._exit(0)
 
 
-def _serve(settings: Settings, address: Address) -> None:
+def _serve(settings: Settings, address: Address, *, opens_browser: bool) -> None:
     started_at = time.monotonic()
     with stop_by_signal(), forced_stop(settings.graceful_shutdown_seconds + _END_SECONDS):
         forbid_core_dumps()
@@ -101,6 +103,8 @@ def _serve(settings: Settings, address: Address) -> None:
                 print_banner(
                     address, entries, settings, time.monotonic() - started_at, note or _note()
                 )
+                if opens_browser:
+                    open_browser(page_url(address, settings))
                 server.wait()
             finally:
                 stopping()  # a second signal ends it by force

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.integration.service_process import ServiceProcess
 
@@ -16,10 +16,9 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of the system's browser."""
-    for name in BROWSERS:
-        if (path := shutil.which(name)) is not None:
-            return path
-    pytest.skip(f"needs a browser on the PATH, one of {', '.join(BROWSERS)}")
+    if (path := browser_path()) is None:
+        pytest.skip(f"needs a browser on the PATH, one of {', '.join(BROWSERS)}")
+    return path
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +51,7 @@ def context(browser: Browser, page_service: ServiceProcess) -> Iterator[BrowserC
         base_url=page_service.url, viewport={"width": 1280, "height": 860}, locale="en-GB"
     )
     opened.set_default_timeout(60_000)
+    expect.set_options(timeout=60_000)
     yield opened
     opened.close()
 
@@ -75,3 +75,8 @@ def open_page(page: Page, address: str = "/") -> None:
     """Opens the page and waits for its languages."""
     page.goto(address)
     page.wait_for_selector("html[data-ready]", state="attached")
+
+
+def browser_path() -> str | None:
+    """The system's browser, if it has one that is like Chromium."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
@@ -44,11 +44,14 @@ class _Files(StaticFiles):
 class WebPage:
     """The page and its files."""
 
+    def __init__(self) -> None:
+        self._files = _Files(directory=_FILES)
+
     def add_to(self, app: FastAPI) -> None:
         """Adds the routes."""
         app.add_api_route("/", self.page, methods=["GET", "HEAD"], include_in_schema=False)
-        app.mount(f"/{_PATH}", _Files(directory=_FILES))
+        app.mount(f"/{_PATH}", self._files)
 
     async def page(self, request: Request) -> Response:
         """The page, which is the same for everybody."""
-        return FileResponse(_FILES / "index.html", headers=_HEADERS)
+        return await self._files.get_response("index.html", request.scope)

@@ -64,7 +64,7 @@ export class Choice {
   open({ x, y }, texts, sentence, choose) {
     this.leave = () => document.querySelector("#translation").focus();
     const options = texts.map((text) => {
-      const option = element("div", { role: "option", tabIndex: -1, dir: "auto", "aria-selected": "false" });
+      const option = element("div", { role: "option", tabIndex: 0, dir: "auto", "aria-selected": "false" });
       option.append(...differing(text, sentence));
       const take = () => {
         this.close();
@@ -74,7 +74,7 @@ export class Choice {
       option.addEventListener("keydown", (event) => event.key === "Enter" && take());
       return option;
     });
-    const nothing = element("div", { role: "option", "aria-disabled": "true", "aria-selected": "false", tabIndex: -1 },
+    const nothing = element("div", { role: "option", "aria-disabled": "true", "aria-selected": "false", tabIndex: 0 },
       "The model has no other way to say it.");
     this.box.replaceChildren(...(options.length ? options : [nothing]));
     this.box.hidden = false;

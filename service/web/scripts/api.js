@@ -16,10 +16,12 @@ async function problemOf(response) {
     // not by us: a proxy's page, say
   }
   const message = typeof error === "string" ? error : error.message;
+  if (response.status === 401) {
+    return new Problem(key() ? "This key is not valid." : "This service asks for a key.", { status: 401 });
+  }
   const wait = Number(response.headers.get("Retry-After")) || 0;
   const canRetry = response.status >= 500 || response.status === 429 || response.status === 408;
   const said = {
-    401: "A key is needed here.",
     413: "The text is too long.",
     429: `Too many requests${wait ? `: try again in ${wait} s` : ""}.`,
     503: "The service has too much to do just now.",
@@ -103,7 +105,12 @@ export async function upload(file, fields, signal) {
   const form = new FormData();
   for (const [name, value] of Object.entries(fields)) form.append(name, value);
   form.append("file", file);
-  return (await send("v1/documents", { method: "POST", body: form, signal })).json();
+  try {
+    return await (await send("v1/documents", { method: "POST", body: form, signal })).json();
+  } catch (error) {
+    if (error.status === 404) error.message = "This service translates no documents. Paste the text instead.";
+    throw error;
+  }
 }
 
 export const download = async (path) => (await send(path)).blob();

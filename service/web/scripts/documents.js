@@ -1,6 +1,6 @@
 // Documents that are dropped or chosen: sent, watched, fetched.
 import { download, get, remove, upload } from "./api.js";
-import { byId, element, save } from "./elements.js";
+import { byId, element, save, showProblem } from "./elements.js";
 
 const PAUSE_MS = 700;
 
@@ -56,11 +56,24 @@ export class Documents {
       said.textContent = "";
       const fetched = element("button", { type: "button", className: "main" }, "Save");
       fetched.addEventListener("click", async () => {
-        save(job.result_name ?? file.name, await download(`v1/documents/${job.id}/result`));
+        try {
+          save(job.result_name ?? file.name, await download(`v1/documents/${job.id}/result`));
+        } catch (error) {
+          said.textContent = error.message;
+        }
       });
       away.textContent = "Remove";
       row.insertBefore(fetched, away);
     } catch (error) {
+      if (!isWanted) return;
+      if (error.status === 401) {
+        row.remove();
+        showProblem(byId("problem"), error, () => {
+          showProblem(byId("problem"), null);
+          this.translate(file);
+        });
+        return;
+      }
       bar.remove();
       said.textContent = error.message;
       away.textContent = "Remove";

@@ -45,6 +45,8 @@ export class InsideView {
     const asked = {
       text: byId("sentence").value, source: byId("inside-source").value, target: byId("inside-target").value,
     };
+    const button = document.querySelector("#inside-form button");
+    button.disabled = true;
     try {
       const [answer, aligned] = await Promise.all([
         post("v1/attention", asked), post("v1/translate", { ...asked, return_alignments: true }),
@@ -58,6 +60,8 @@ export class InsideView {
       this.#showKind();
     } catch (error) {
       showProblem(byId("inside-problem"), error, () => this.look());
+    } finally {
+      button.disabled = false;
     }
   }
 

@@ -38,8 +38,9 @@ async function languages() {
       }
       throw new Error("The service has no model yet.");
     } catch (error) {
+      const said = `${error.message} Trying again…`;
       box.hidden = false;
-      box.textContent = `${error.message} Trying again…`;
+      if (box.textContent !== said) box.textContent = said; // screen readers tell it once
     }
     await new Promise((go) => setTimeout(go, RETRY_MS));
   }

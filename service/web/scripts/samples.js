@@ -1,5 +1,5 @@
 // Programs that do what was just done here.
-import { byId, element } from "./elements.js";
+import { byId, copyText, element } from "./elements.js";
 
 const shell = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
@@ -34,7 +34,7 @@ export function showSamples(translated) {
   const url = (location.origin + location.pathname).replace(/\/$/, "");
   byId("samples").replaceChildren(...programs(translated, url).map(([name, code]) => {
     const copy = element("button", { type: "button" }, "Copy");
-    copy.addEventListener("click", () => navigator.clipboard?.writeText(code));
+    copy.addEventListener("click", () => copyText(copy, code));
     const shown = element("pre", { tabIndex: 0, "aria-label": name }, element("code", {}, code));
     return element("div", { className: "sample" }, element("h2", {}, name, copy), shown);
   }));

@@ -2,11 +2,12 @@
 import { alternativesAt, Choice } from "./alternatives.js";
 import { get, stream } from "./api.js";
 import { Documents } from "./documents.js";
-import { byId, element, showProblem } from "./elements.js";
+import { byId, copyText, element, showProblem } from "./elements.js";
 import { history, settings } from "./kept.js";
 import { AUTO } from "./languages.js";
 
 const PAUSE_MS = 120; // between the last key and the request
+const FIRST_LINE = 44; // pixels from the top of the translation to below it
 const REMEMBERED = ["source", "target", "model", "beam", "length-penalty", "format", "keep"];
 
 export class TranslateView {
@@ -23,7 +24,7 @@ export class TranslateView {
     this.#listen();
     this.#loadLimits();
     this.fromFragment();
-    this.#count();
+    this.soon(); // what was typed before the page was ready
   }
 
   // -- what is asked for
@@ -35,7 +36,8 @@ export class TranslateView {
 
   #request() {
     const { source, target } = this.#pair();
-    const body = { text: byId("text").value, target, return_alignments: true };
+    const body = { text: byId("text").value, target };
+    if (this.length() <= this.limit / 2) body.return_alignments = true; // longer answers with them may not be had
     if (source) body.source = source;
     if (byId("model").value) body.model = byId("model").value;
     if (byId("format").value !== "text") body.format = byId("format").value;
@@ -62,30 +64,47 @@ export class TranslateView {
   soon() {
     this.asked?.abort();
     clearTimeout(this.timer);
+    this.swapsNext = false;
     this.#count();
+    this.#showSwap();
     const isEmpty = !byId("text").value.trim();
-    byId("translation").classList.toggle("stale", !isEmpty && byId("translation").textContent !== "");
+    const isAsked = !isEmpty && this.length() <= this.limit;
+    this.#setBusy(isAsked);
+    byId("translation").classList.toggle("stale", !isEmpty);
     if (isEmpty) {
       byId("translation").replaceChildren();
       byId("state").textContent = "";
       byId("detected").textContent = "";
       this.shown = null;
       showProblem(byId("problem"), null);
-    } else if (this.length() <= this.limit) this.timer = setTimeout(() => this.translate(), PAUSE_MS);
+    } else if (isAsked) this.timer = setTimeout(() => this.translate(), PAUSE_MS);
+  }
+
+  #isBusy() {
+    return byId("translation").ariaBusy === "true";
+  }
+
+  /** Screen readers wait for the whole translation. */
+  #setBusy(isBusy) {
+    byId("translation").setAttribute("aria-busy", String(isBusy));
+    byId("state").textContent = isBusy ? "…" : "";
   }
 
   async translate() {
     const asked = (this.asked = new AbortController());
     const request = this.#request();
     const output = byId("translation");
-    byId("state").textContent = "…";
-    let begun = false;
+    this.#setBusy(true);
+    const before = output.textContent;
+    const written = new Text();
+    const rest = element("span", { className: "stale" }); // what was there, until it is written over: nothing jumps
     const onDelta = (text) => {
       if (asked.signal.aborted) return;
-      if (!begun) output.replaceChildren();
-      begun = true;
+      written.data += text;
+      rest.textContent = before.slice(written.length);
+      if (written.parentNode) return;
       output.classList.remove("stale");
-      output.append(text);
+      output.replaceChildren(written, rest);
     };
     try {
       const answer = await stream(request, onDelta, asked.signal);
@@ -95,7 +114,8 @@ export class TranslateView {
       showProblem(byId("problem"), null);
     } catch (error) {
       if (error.name === "AbortError" || asked.signal.aborted) return;
-      byId("state").textContent = "";
+      this.#setBusy(false);
+      this.swapsNext = false;
       showProblem(byId("problem"), error, () => this.translate());
     }
   }
@@ -119,18 +139,23 @@ export class TranslateView {
     this.#write(only.text);
     byId("detected").textContent =
       request.source || !only.detected_source ? "" : `${this.languages.name(source)} found`;
-    byId("state").textContent = only.finish_reason === "length" ? "cut: the model found no end" : "";
+    this.#setBusy(false);
+    if (only.finish_reason === "length") byId("state").textContent = "cut: the model found no end";
+    else if (only.text === text) byId("state").textContent = "as it was";
     if (byId("remember").checked) {
       history.add({ text, source, target: answer.target, translation: only.text });
       this.#listHistory();
     }
+    if (!Number.isFinite(this.limit)) this.#loadLimits(); // it may be there by now
+    this.#showSwap();
+    if (this.swapsNext) this.#swap();
     this.onResult({ text, source, target: answer.target, translation: only.text });
   }
 
   #write(text) {
     const output = byId("translation");
     output.classList.remove("stale");
-    if (output.textContent !== text) output.replaceChildren(text);
+    output.replaceChildren(text);
     output.lang = this.shown.target;
   }
 
@@ -138,12 +163,16 @@ export class TranslateView {
 
   async #alternatives(place, where) {
     const shown = this.shown;
-    if (!shown) return;
+    if (!shown || this.#isBusy()) return;
     byId("state").textContent = "…";
     try {
       const found = await alternativesAt(shown, place);
       byId("state").textContent = "";
-      if (this.shown !== shown || !found) return;
+      if (this.shown !== shown) return;
+      if (!found) {
+        byId("state").textContent = "No alternatives here";
+        return;
+      }
       this.choice.open(where, found.texts, found.sentence, (text) => {
         const { translation } = shown;
         shown.translation = translation.slice(0, found.begin) + text + translation.slice(found.end);
@@ -153,7 +182,7 @@ export class TranslateView {
       });
     } catch (error) {
       byId("state").textContent = "";
-      showProblem(byId("problem"), error);
+      showProblem(byId("problem"), error, () => this.#alternatives(place, where));
     }
   }
 
@@ -172,8 +201,10 @@ export class TranslateView {
     const output = byId("translation");
     const isInside = selection.rangeCount && output.contains(selection.anchorNode);
     const range = isInside ? selection.getRangeAt(0) : null;
-    const box = (range && !range.collapsed ? range : output).getBoundingClientRect();
-    this.#alternatives(range?.startOffset ?? 0, { x: box.left, y: range ? box.bottom : box.top });
+    const isMarked = range && !range.collapsed;
+    const box = (isMarked ? range : output).getBoundingClientRect();
+    const place = range?.startContainer.nodeType === Node.TEXT_NODE ? range.startOffset : 0;
+    this.#alternatives(place, { x: box.left, y: isMarked ? box.bottom : box.top + FIRST_LINE });
   }
 
   // -- the rest of the page
@@ -241,13 +272,25 @@ export class TranslateView {
     if (target && [...byId("target").options].some(({ value }) => value === target)) byId("target").value = target;
   }
 
+  #source() {
+    return byId("source").value === AUTO ? this.shown?.source : byId("source").value;
+  }
+
+  #showSwap() {
+    const source = this.#source();
+    byId("swap").disabled = Boolean(source) && !this.languages.targetsOf(byId("target").value).includes(source);
+  }
+
   #swap() {
-    const source = byId("source").value === AUTO ? this.shown?.source : byId("source").value;
+    const source = this.#source();
     const target = byId("target").value;
+    if (this.#isBusy()) {
+      this.swapsNext = true; // with the whole translation
+      return;
+    }
     if (!source || !this.languages.targetsOf(target).includes(source)) return;
-    const text = this.shown && !byId("translation").classList.contains("stale") ? this.shown.translation : null;
     this.#choose(target, source);
-    if (text !== null) byId("text").value = text;
+    if (this.shown) byId("text").value = this.shown.translation;
     this.#keepSettings();
     this.soon();
   }
@@ -289,17 +332,6 @@ export class TranslateView {
     this.soon();
   }
 
-  #copied(button, text) {
-    navigator.clipboard?.writeText(text).then(() => this.#say(button, "Copied"), () => this.#say(button, "Not allowed"));
-  }
-
-  #say(button, words) {
-    const before = button.dataset.words ?? button.textContent;
-    button.dataset.words = before;
-    button.textContent = words;
-    setTimeout(() => (button.textContent = before), 1200);
-  }
-
   #link() {
     const { source, target } = this.#pair();
     const query = new URLSearchParams({ source: source ?? AUTO, target, text: byId("text").value });
@@ -328,17 +360,16 @@ export class TranslateView {
     });
     byId("swap").addEventListener("click", () => this.#swap());
     byId("clear").addEventListener("click", () => this.#clear());
-    byId("copy").addEventListener("click", () => this.#copied(byId("copy"), byId("translation").textContent));
-    byId("link").addEventListener("click", () => this.#copied(byId("link"), this.#link()));
+    byId("copy").addEventListener("click", () => copyText(byId("copy"), byId("translation").textContent));
+    byId("link").addEventListener("click", () => copyText(byId("link"), this.#link()));
     byId("others").addEventListener("click", () => this.#ofMarked());
     byId("translation").addEventListener("click", (event) => this.#clicked(event));
     document.addEventListener("keydown", (event) => this.#pressed(event));
   }
 
   #clear() {
-    byId("text").value = "";
-    byId("text").focus();
-    this.soon();
+    byId("text").select();
+    document.execCommand("delete"); // unlike a new value, it can be undone
   }
 
   #pressed(event) {
