@@ -124,6 +124,8 @@ class TextWriter:
         self._written: list[str] = []
         self._begun = ""
         """What is written of that segment."""
+        self._lacks_terms = False
+        """Whether it is to be searched for again, so that the rest of the text waits."""
 
     @property
     def done(self) -> bool:
@@ -132,11 +134,14 @@ class TextWriter:
 
     def more(self) -> Iterator[str]:
         """What has been decided since the last call, segment by segment; may be empty."""
+        if self._lacks_terms:
+            return
         while self._number < len(self._futures) and self._futures[self._number].done():
             result = self._futures[self._number].result()
             segment = self._postprocessor.segment(self._text, self._number, result)
             if segment is None:
-                return  # and what follows waits with it
+                self._lacks_terms = True
+                return
             more = self._behind_begun(self._before() + segment)
             self._number += 1
             self._begun = ""

@@ -8,7 +8,7 @@ target must have.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -67,21 +67,31 @@ class TermSearch:
         self._alignment_shifted = alignment_shifted
 
     def steps(
-        self, texts: Sequence[PreparedText], results: Sequence[SequenceResult]
+        self,
+        texts: Sequence[PreparedText],
+        results: Sequence[SequenceResult],
+        searched: Iterable[int] | None = None,
     ) -> Iterator[TermPass | None]:
         """What is to be searched for again, after a None for each segment with terms.
 
         Each segment is searched for three times at most: the second time with what it lacks, the
         third time with all terms.
+
+        Args:
+            texts: with what their segments were bound to.
+            results: of each segment.
+            searched: which of `results` a further search has changed; None before the first one.
+                The order of the others is decided.
         """
         texts = list(texts)
+        new = None if searched is None else set(searched)
         remaining = iter(results)
         ranked: list[SequenceResult] = []
         done = TermPass(texts=texts, results=ranked, again=[], sources=[], options=[])
         for place, text in enumerate(texts):
             for number, result in enumerate(islice(remaining, len(text.options))):
                 ranked.append(result)
-                if not text.terms[number]:
+                if not text.terms[number] or (new is not None and len(ranked) - 1 not in new):
                     continue
                 ranked[-1], lost = self.ranked(texts[place], number, result)
                 if lost and (more := self._with_phrases(texts[place], number, lost)) is not None:

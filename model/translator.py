@@ -619,12 +619,14 @@ class Translator:
         priority: Priority,
     ) -> TermPass:
         """What has been found, after further searches for terms."""
+        searched: list[int] | None = None
         while True:
-            [done] = values(self._term_search.steps(texts, found))
+            [done] = values(self._term_search.steps(texts, found, searched))
             if not done.again:
                 return done
             futures = self._submit_again(done, generation, deadline, priority)
-            texts, found = done.texts, done.merged(self._waited(futures))
+            found = done.merged(self._waited(futures))
+            texts, searched = done.texts, done.again
 
     async def _with_terms_async(
         self,
@@ -635,12 +637,14 @@ class Translator:
         priority: Priority,
     ) -> TermPass:
         """`_with_terms` for an event loop."""
+        searched: list[int] | None = None
         while True:
-            [done] = await self._slices.values(self._term_search.steps(texts, found))
+            [done] = await self._slices.values(self._term_search.steps(texts, found, searched))
             if not done.again:
                 return done
             futures = self._submit_again(done, generation, deadline, priority)
-            texts, found = done.texts, done.merged(await self._settled(futures))
+            found = done.merged(await self._settled(futures))
+            texts, searched = done.texts, done.again
 
     def _submit_again(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import aclosing
 
 import pytest
 
@@ -42,6 +43,7 @@ class _Engine(FakeEngine):
         options: Sequence[SequenceOptions] | None = None,
         deadline: float | None = None,
         priority: Priority = Priority.INTERACTIVE,
+        on_decided: object = None,
         admitted: bool = False,
     ) -> list[Future[SequenceResult]]:
         first = len(self.futures)
@@ -76,7 +78,27 @@ def _task(translator: Translator, search: GenerationConfig | None) -> list[Trans
     return asyncio.run(translator.translate_async([TEXT], generation=search, text_options=OPTIONS))
 
 
-WAYS = pytest.mark.parametrize("way", [_all, _stream, _task])
+def _told(translator: Translator, search: GenerationConfig | None) -> list[Translation]:
+    return asyncio.run(_told_of(translator, [TEXT], search))
+
+
+async def _told_of(
+    translator: Translator, texts: list[str], search: GenerationConfig | None
+) -> list[Translation]:
+    """Translations, of which the parts are told."""
+    parts = [""] * len(texts)
+    found: list[Translation] = []
+    stream = translator.stream_async(texts, generation=search, text_options=OPTIONS)
+    async with aclosing(stream):
+        async for progress in stream:
+            for delta in progress.deltas:
+                parts[delta.number] += delta.text
+            found += progress.done
+    assert parts == [each.text for each in found]
+    return found
+
+
+WAYS = pytest.mark.parametrize("way", [_all, _stream, _task, _told])
 Way = Callable[[Translator, GenerationConfig | None], list[Translation]]
 
 
@@ -117,6 +139,25 @@ def test_no_search_without_end() -> None:
     [translation] = _all(make_translator(engine)[0], None)
     assert translation.text == "the sister waits"
     assert len(engine.sources) == 3
+
+
+def test_further_searches_of_others_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.term_search._MOST_SCORE_FOR_TERMS", 0.15)
+    # The best one lacks a term; the third one has most, but is too much worse than it.
+    several = ["the old house", "the apples", "the apples see the sister"]
+    said = [several, ["the sister waits"], ["the sister sees apples"]]
+    search = GenerationConfig(beam_size=4, num_hypotheses=2)
+    texts = ["man sees a letter", "a letter waits"]
+    alone, _ = make_translator(_Engine(several))
+    [expected] = alone.translate(texts[:1], generation=search, text_options=OPTIONS)
+    assert expected.text == "sister apples"  # what is no place of a term is put in its place
+    for way in (texts, ["! ".join(texts)]):
+        together = make_translator(_Engine(*said))[0].translate(
+            way, generation=search, text_options=OPTIONS
+        )
+        told = asyncio.run(_told_of(make_translator(_Engine(*said))[0], way, search))
+        assert [each.text for each in told] == [each.text for each in together]
+        assert together[0].text.startswith(expected.text)
 
 
 def test_times_are_those_of_all_searches() -> None:
