@@ -70,17 +70,21 @@ class ServiceProcess:
         os.kill(min(self.pids(title)), signal.SIGKILL)
 
     def translate(self, *texts: str) -> httpx.Response:
-        """A request over a connection of its own, so that each goes to any gateway."""
+        """A request over a connection of its own, so that each goes to any gateway.
+
+        Here and elsewhere httpx reads no certificates: that takes longer than the request.
+        """
         return httpx.post(
             f"{self.url}/v1/translate",
             json={"texts": list(texts), "source": "en", "target": "de"},
             timeout=60,
             trust_env=False,
+            verify=False,
         )
 
     def samples(self) -> Samples:
         """One scrape; raises httpx.HTTPError when there is no answer."""
-        response = httpx.get(f"{self.url}/metrics", timeout=30, trust_env=False)
+        response = httpx.get(f"{self.url}/metrics", timeout=30, trust_env=False, verify=False)
         response.raise_for_status()
         return parse_samples(response.text)
 

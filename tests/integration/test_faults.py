@@ -62,7 +62,8 @@ def test_haproxy_is_killed(whole_service: ServiceProcess) -> None:
 
     def is_ready() -> bool:
         with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"{service.url}/ready", timeout=10, trust_env=False).is_success
+            url = f"{service.url}/ready"
+            return httpx.get(url, timeout=10, trust_env=False, verify=False).is_success
         return False
 
     wait_for(lambda: set(service.pids("/haproxy -db")) - before)
@@ -74,7 +75,8 @@ def test_readiness_tells_that_nobody_can_translate(whole_service: ServiceProcess
 
     def status() -> int:
         # Over a connection of its own, so that it may come to either gateway.
-        return httpx.get(f"{service.url}/ready", timeout=30, trust_env=False).status_code
+        url = f"{service.url}/ready"
+        return httpx.get(url, timeout=30, trust_env=False, verify=False).status_code
 
     def signal_translators(number: int) -> None:
         for pid in service.pids(":Translator"):
@@ -124,7 +126,7 @@ class _FragileService:
 
     def retries(self, reason: str) -> float:
         """The sum over both gateways so far."""
-        answer = httpx.get(f"{self.url}/metrics", timeout=60, trust_env=False)
+        answer = httpx.get(f"{self.url}/metrics", timeout=60, trust_env=False, verify=False)
         samples = parse_samples(answer.raise_for_status().text)
         assert len(replicas(samples, "gateway")) == 2
         return total(samples, _RETRIES, reason=reason)

@@ -294,9 +294,10 @@ def _texts_everywhere(url: str) -> Iterator[httpx.Response]:
         {"json": {}, "headers": {"x-long": MARKER * 5000}},
     ]
     paths = ("/v1/translate", "/translate", "/languages", "/v1/models", "/health", f"/{MARKER}")
+    client: dict[str, Any] = {"timeout": 60, "trust_env": False, "verify": False}
     for path in paths:
         for body in bodies:
             for query in ("", f"?q={MARKER}&source=en&target=de"):
-                yield httpx.post(f"{url}{path}{query}", timeout=60, trust_env=False, **body)
+                yield httpx.post(f"{url}{path}{query}", **client, **body)
         for method in ("GET", "DELETE", "TRACE", "OPTIONS", MARKER.upper()):
-            yield httpx.request(method, f"{url}{path}?q={MARKER}", timeout=60, trust_env=False)
+            yield httpx.request(method, f"{url}{path}?q={MARKER}", **client)
