@@ -6,6 +6,7 @@ They extend the tree of `model.errors`.
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -34,13 +35,20 @@ __all__ = [
     "Failure",
     "ForbiddenError",
     "InvalidFieldError",
+    "InvalidKeyError",
     "LanguageNotServedError",
     "MalformedBodyError",
     "MediaTypeError",
+    "MissingKeyError",
     "ModelConflictError",
     "ModelUnavailableError",
     "OverloadedError",
+    "QuotaExceededError",
+    "RateLimitedError",
+    "StoreFullError",
+    "StoreUnavailableError",
     "UnauthenticatedError",
+    "UnknownGlossaryError",
     "UnknownModelError",
     "failure_of",
     "shown",
@@ -98,12 +106,48 @@ class ModelConflictError(InvalidRequestError):
     """The catalog's state does not allow the change."""
 
 
+class UnknownGlossaryError(InvalidFieldError):
+    """The client has no glossary of that id."""
+
+
 class UnauthenticatedError(InvalidRequestError):
     """The token of the operator is missing or wrong."""
 
 
+class MissingKeyError(UnauthenticatedError):
+    """The request must have an API key, and has none."""
+
+
+class InvalidKeyError(UnauthenticatedError):
+    """There is no such API key, or not any more."""
+
+
 class ForbiddenError(InvalidRequestError):
-    """Nobody may do this over HTTP here."""
+    """Nobody may do this over HTTP here, or not with this key."""
+
+
+class _LimitError(InvalidRequestError):
+    """A client has used what it may for now; `seconds` until it may go on."""
+
+    def __init__(self, message: str, *, seconds: float) -> None:
+        super().__init__(message)
+        self.headers = {"Retry-After": str(max(1, math.ceil(seconds)))}
+
+
+class RateLimitedError(_LimitError):
+    """A client asks for more in a minute than it may."""
+
+
+class QuotaExceededError(_LimitError):
+    """A client has used what it may in a month."""
+
+
+class StoreUnavailableError(RequestFailedError):
+    """The database or the blobs cannot be used now; the message is for the log."""
+
+
+class StoreFullError(StoreUnavailableError):
+    """There is no room on the disk of the database or the blobs."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +177,7 @@ _RETRY_LATER = MappingProxyType({"Retry-After": "5"})
 """A replica is replaced in about five seconds."""
 _CLOSE = MappingProxyType({"Connection": "close"})
 """The client may still be sending its body."""
+_BEARER = MappingProxyType({"WWW-Authenticate": "Bearer"})
 
 # A class not listed is answered as its nearest base class. A message here replaces the exception's
 # own, which may describe the machine.
@@ -162,10 +207,20 @@ _TABLE: Mapping[type[BaseException], Failure] = {
     ModelUnavailableError: Failure(503, "unavailable", headers=_RETRY_LATER),
     UnknownModelError: Failure(404, "not_found"),
     ModelConflictError: Failure(409, "conflict"),
-    UnauthenticatedError: Failure(
-        401, "unauthenticated", headers=MappingProxyType({"WWW-Authenticate": "Bearer"})
-    ),
+    UnauthenticatedError: Failure(401, "unauthenticated", headers=_BEARER),
+    MissingKeyError: Failure(401, "missing_api_key", headers=_BEARER),
+    InvalidKeyError: Failure(401, "invalid_api_key", headers=_BEARER),
     ForbiddenError: Failure(403, "forbidden"),
+    UnknownGlossaryError: Failure(404, "not_found"),
+    RateLimitedError: Failure(429, "rate_limited"),
+    QuotaExceededError: Failure(429, "quota_exceeded"),
+    StoreUnavailableError: Failure(
+        503,
+        "store_unavailable",
+        "what is stored cannot be reached now; try again later",
+        headers=_RETRY_LATER,
+    ),
+    StoreFullError: Failure(507, "store_full", "there is no room to store anything now"),
 }
 _INTERNAL = Failure(
     500, "internal_error", "the server failed to answer; its log tells more under the request id"
@@ -184,7 +239,12 @@ def failure_of(exc: BaseException) -> Failure:
     if isinstance(exc, HTTPException):
         return _failure_of_http(exc)
     row = next((_TABLE[cls] for cls in type(exc).__mro__ if cls in _TABLE), _INTERNAL)
-    return replace(row, message=row.message or str(exc), field=getattr(exc, "field", None))
+    return replace(
+        row,
+        message=row.message or str(exc),
+        field=getattr(exc, "field", None),
+        headers={**row.headers, **(exc.headers if isinstance(exc, _LimitError) else {})},
+    )
 
 
 def shown(value: object) -> str:

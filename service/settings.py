@@ -18,6 +18,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    IPvAnyNetwork,
     SecretStr,
     StringConstraints,
     Tag,
@@ -29,12 +30,14 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from model.config import GENERATION_OPTIONS, EngineConfig
 
 __all__ = [
+    "Access",
     "Autoscaling",
     "Connections",
     "EngineSettings",
     "Limits",
     "LogLevel",
     "ModelRecord",
+    "Quota",
     "RetrySettings",
     "Settings",
 ]
@@ -128,6 +131,54 @@ class Connections(_Section):
     """Time for the next request on a connection, and for the end of an answer that is not read."""
     stall_seconds: float = Field(default=20.0, gt=0, le=3600)
     """Time in which a body must go on, or an answer be read on."""
+
+
+class Quota(_Section):
+    """What one client may use; null is no limit."""
+
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    """Requests in a sliding minute; one more is answered 429."""
+    characters_per_minute: int | None = Field(default=None, ge=1)
+    """Characters of texts in a sliding minute; beyond, 429."""
+    characters_per_month: int | None = Field(default=None, ge=1)
+    """Characters of texts in a calendar month of UTC; beyond, 429 (DeepL: 456)."""
+
+    @property
+    def limits_anything(self) -> bool:
+        """Whether there is any limit."""
+        return any(getattr(self, name) is not None for name in type(self).model_fields)
+
+
+class Access(_Section):
+    """Who may use the service, and how much of it."""
+
+    keys: Literal["off", "optional", "required"] = "off"
+    """API keys (`polyhead keys`). "off": none is looked at. "optional": who sends one must send a
+    valid one, and has its quota. "required": who sends none may only ask for languages, probes and
+    descriptions."""
+    per_key: Quota = Field(default_factory=Quota)
+    """What each key may use that has no quota of its own."""
+    per_address: Quota = Field(default_factory=Quota)
+    """What each client without a key may use, by its IPv4 address or IPv6 /64."""
+    trusted_proxies: list[IPvAnyNetwork] = Field(default_factory=list, max_length=1000)
+    """Networks of the proxies in front, such as ["10.0.0.0/8"], whose X-Forwarded-For is believed:
+    the last address there that is not one of them is the client."""
+    limiter_url: SecretStr = SecretStr("")
+    """Where requests and characters of a minute are counted for all gateways together:
+    redis://HOST:PORT/NUMBER. Empty counts in memory, where each gateway grants its share."""
+    limiter_timeout_seconds: float = Field(default=0.5, gt=0, le=10)
+    """Time that Redis has to answer; else a request is counted in memory."""
+    max_tracked_clients: int = Field(default=20_000, ge=100, le=10_000_000)
+    """Clients of a minute that a gateway counts in memory; of more, those are forgotten that it
+    heard of least lately."""
+    refresh_seconds: float = Field(default=5.0, ge=0.1, le=300)
+    """Seconds after which a key that was added, revoked or changed is known to every gateway."""
+    stale_seconds: float = Field(default=300.0, ge=1, le=86_400)
+    """Time for which known keys are taken while the store cannot be reached; then requests with a
+    key are answered 503."""
+    flush_seconds: float = Field(default=1.0, ge=0.05, le=60)
+    """Seconds between two writes of what was used; what a killed gateway had not written is not
+    counted."""
 
 
 class RetrySettings(_Section):
@@ -341,6 +392,20 @@ class Settings(BaseSettings):
     connections: Connections = Field(default_factory=Connections)
     engine: EngineSettings = Field(default_factory=EngineSettings)
     retry: RetrySettings = Field(default_factory=RetrySettings)
+    access: Access = Field(default_factory=Access)
+    store_url: SecretStr = SecretStr("")
+    """Database for API keys, usage, glossaries and suggestions: postgresql://USER:PASSWORD@HOST/NAME
+    (for several nodes), or sqlite:////FOLDER/FILE on a local disk; empty for polyhead/store.db in
+    the user's data folder (XDG_DATA_HOME). It is opened when it is needed first."""
+    blobs_url: str = Field(default="", max_length=4096)
+    """Folder for the contents of files, or a URL that fsspec knows, such as s3://BUCKET/FOLDER;
+    empty for polyhead/blobs in the user's data folder."""
+    max_glossaries: int = Field(default=100, ge=0, le=100_000)
+    """Most stored glossaries of a key, or of all clients together where there are no keys."""
+    suggestions: bool = False
+    """Whether suggested translations (LibreTranslate's /suggest) are stored."""
+    max_suggestions: int = Field(default=10_000, ge=0, le=10_000_000)
+    """Most suggestions that are stored."""
     cors_origins: Annotated[list[_Origin] | None, NoDecode] = None
     """Origins of the web pages that may call the translating routes from a browser, such as
     "https://app.example", or "*" for all; in the environment separated by commas. Null lets all

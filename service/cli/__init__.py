@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from service import version as installed_version
-from service.cli import measuring, models, serve, training, translate
+from service.cli import keys, measuring, models, serve, stored, training, translate
 from service.cli.messages import fail
 
 __all__ = ["app", "main"]
@@ -79,6 +79,9 @@ for _command in (
     training.evaluate,
     measuring.bench,
     measuring.loadtest,
+    stored.suggestions,
 ):
     app.command()(_command)
 app.add_typer(models.app, name="models")
+app.add_typer(keys.app, name="keys")
+app.add_typer(stored.app, name="store")

@@ -1,0 +1,158 @@
+"""Contents that are too large for a table: in a folder, or where fsspec writes to (s3://...)."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import re
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from service.errors import StoreFullError, StoreUnavailableError
+
+__all__ = ["Blobs"]
+
+_NAME = re.compile(r"[0-9a-z][0-9a-z-]{0,63}")
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_TEMPORARY = ".new"
+
+LOGGER = logging.getLogger("polyhead.store")
+
+
+class Blobs:
+    """Contents by name: up to 64 of 0-9, a-z and "-".
+
+    Args:
+        place: a folder, or a URL that fsspec knows; what comes before names.
+    """
+
+    def __init__(self, place: str) -> None:
+        is_url = "://" in place and not place.startswith("file://")
+        self._place: _Folder | _Remote
+        self._place = _Remote(place) if is_url else _Folder(Path(place.removeprefix("file://")))
+
+    async def write(self, name: str, content: bytes) -> None:
+        """Stores a content, in place of another of the name. When it returns, that is durable.
+
+        Raises:
+            StoreFullError, StoreUnavailableError: it cannot be stored.
+        """
+        await _run(self._place.write, _checked(name), content)
+
+    async def read(self, name: str) -> bytes | None:
+        """The content; None if there is none of that name."""
+        content: bytes | None = await _run(self._place.read, _checked(name))
+        return content
+
+    async def delete(self, name: str) -> None:
+        """Deletes a content, if it is there."""
+        await _run(self._place.delete, _checked(name))
+
+    async def names(self) -> list[str]:
+        """The names of all that is stored."""
+        names: list[str] = await _run(self._place.names)
+        return sorted(name for name in names if _NAME.fullmatch(name))
+
+
+class _Folder:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self, name: str, content: bytes) -> None:
+        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Another name until all of it is on the disk: who reads never finds a part.
+        descriptor, temporary = tempfile.mkstemp(suffix=_TEMPORARY, dir=self._path)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, self._path / name)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+        self._sync()
+
+    def read(self, name: str) -> bytes | None:
+        try:
+            return (self._path / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def delete(self, name: str) -> None:
+        with suppress(FileNotFoundError):
+            (self._path / name).unlink()
+
+    def names(self) -> list[str]:
+        try:
+            return os.listdir(self._path)
+        except FileNotFoundError:
+            return []
+
+    def _sync(self) -> None:
+        """Makes the name durable, too."""
+        folder = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+class _Remote:
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+        self._found: tuple[Any, str] | None = None
+
+    def write(self, name: str, content: bytes) -> None:
+        system, root = self._system()
+        system.makedirs(root, exist_ok=True)
+        system.pipe_file(f"{root}/{name}", content)
+
+    def read(self, name: str) -> bytes | None:
+        system, root = self._system()
+        try:
+            content: bytes = system.cat_file(f"{root}/{name}")
+        except FileNotFoundError:
+            return None
+        return content
+
+    def delete(self, name: str) -> None:
+        system, root = self._system()
+        with suppress(FileNotFoundError):
+            system.rm_file(f"{root}/{name}")
+
+    def names(self) -> list[str]:
+        system, root = self._system()
+        try:
+            return [path.rpartition("/")[2] for path in system.ls(root, detail=False)]
+        except FileNotFoundError:
+            return []
+
+    def _system(self) -> tuple[Any, str]:
+        if self._found is None:
+            from fsspec.core import url_to_fs
+
+            self._found = url_to_fs(self._url)
+        return self._found
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"the name of a blob must be of 0-9, a-z and '-', but is {name[:64]!r}")
+    return name
+
+
+async def _run(call: Any, *arguments: Any) -> Any:
+    try:
+        return await asyncio.to_thread(call, *arguments)
+    except Exception as error:  # of any library
+        reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')[:200]}"
+        LOGGER.warning("the store of blobs cannot be used: %s", reason)
+        if isinstance(error, OSError) and error.errno in _FULL:
+            raise StoreFullError(reason) from error
+        raise StoreUnavailableError(reason) from error
