@@ -1,4 +1,4 @@
-"""`polyhead translate`: a text, or line by line, through a model in this process."""
+"""`polyhead translate`: a text, a document, or line by line, through a model in this process."""
 
 from __future__ import annotations
 
@@ -15,6 +15,16 @@ import typer
 
 from model.errors import InvalidRequestError
 from model.text_options import NO_TEXT_OPTIONS, TextOptions
+from service.cli.document_files import (
+    AllOption,
+    ColumnsOption,
+    KeysOption,
+    ToOption,
+    document_options,
+    document_path,
+    translate_file,
+)
+from service.cli.messages import remark
 from service.cli.model_options import (
     BeamOption,
     DeviceOption,
@@ -39,47 +49,57 @@ if TYPE_CHECKING:
     from model.translation import Translation
     from model.translator import Translator
 
-__all__ = ["print_translations", "read_document", "read_lines", "translate"]
+__all__ = ["print_translations", "read_document", "read_lines", "settle", "translate"]
 
 _LINES_IN_FLIGHT = 1024
 """Many more than slots, since finished lines wait for a long one before them: with 256 a third of
 the slots was in use, with 1,024 three quarters."""
 _NO_LINE_BREAKS = str.maketrans("\r\n", "  ")
+_TextArgument = Annotated[
+    str | None,
+    typer.Argument(
+        help="What to translate, or the name of a document; without it, lines of standard input."
+    ),
+]
+_JsonOption = Annotated[
+    bool, typer.Option("--json", help="One JSON object per line, with scores and token counts.")
+]
+_AlignmentsOption = Annotated[
+    bool, typer.Option("--alignments", help="Below each translation, its words with the text's.")
+]
 
 
 def translate(
-    text: Annotated[
-        str | None, typer.Argument(help="What to translate; without it, lines of standard input.")
-    ] = None,
+    text: _TextArgument = None,
+    to: ToOption = None,
     model: ModelOption = None,
     source: SourceOption = None,
     target: TargetOption = None,
     beam_size: BeamOption = None,
     device: DeviceOption = "auto",
     dtype: EngineDtypeOption = "auto",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object per line, with scores and token counts.")
-    ] = False,
-    alignments: Annotated[
-        bool,
-        typer.Option("--alignments", help="Below each translation, its words with the text's."),
-    ] = False,
+    as_json: _JsonOption = False,
+    alignments: _AlignmentsOption = False,
     glossary: GlossaryOption = None,
     keep: KeepOption = None,
     ban: BanOption = None,
     prefix: PrefixOption = "",
     text_format: FormatOption = "text",
     attributes: AttributesOption = False,
+    columns: ColumnsOption = None,
+    keys: KeysOption = None,
+    retranslate: AllOption = False,
 ) -> None:
     """Translate in this process, without a server.
 
     Lines keep their order: line by line, output belongs to input. A document with markup is read
-    as a whole.
+    as a whole, one of an office program or another known format by its name.
 
     \b
     Examples:
       polyhead translate "The animal didn't cross the street because it was tired."
       polyhead translate < english.txt > german.txt
+      polyhead translate report.docx --to bericht.docx
       polyhead translate --model de-en "Das Tier war zu müde."
       polyhead translate --model ./nllb --source eng_Latn --target fra_Latn "Good evening."
       polyhead translate --beam-size 1 --json < english.txt
@@ -90,7 +110,16 @@ def translate(
     options = text_options(glossary, keep, ban, prefix, text_format, attributes)
     if prefix and text is None:
         raise InvalidRequestError("`--prefix` must come with a text, but lines are read")
+    document = document_path(text, to)
     directory, engine, generation = resolve(model, device, dtype, beam_size)
+    if document is not None:
+        place = translate_file(
+            document, to, directory, options=document_options(columns, keys, retranslate),
+            engine=engine, source=source, target=target, generation=generation,
+            text_options=options,
+        )  # fmt: skip
+        remark(f"{place} is the translation")
+        return
     if text is None and options.format != "text":
         text = read_document(sys.stdin.buffer, hint=sys.stderr)
     print_translations(
@@ -178,7 +207,7 @@ def print_translations(
     output = output or _utf8_stdout()
     progress = progress or sys.stderr
     with Translator.load(directory, engine) as translator:
-        _settle(translator, progress)
+        settle(translator, progress)
         in_flight: deque[str] = deque()
         translations = translator.translate_stream(
             _noted(texts, in_flight),
@@ -205,7 +234,7 @@ def print_translations(
                 bar.update()
 
 
-def _settle(translator: Translator, progress: TextIO) -> None:
+def settle(translator: Translator, progress: TextIO) -> None:
     """Tells the engine's notes, and takes the model out of the garbage collector's way."""
     for note in translator.engine.notes:
         print(f"polyhead: {note}", file=progress)

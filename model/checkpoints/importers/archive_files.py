@@ -24,16 +24,20 @@ _MOST_GROWTH = 16
 """How many times larger than itself a member may be inside: weights hardly shrink."""
 
 
-def check_archive(path: Path, archive: zipfile.ZipFile) -> None:
+def check_archive(path: Path, archive: zipfile.ZipFile, most_members: int = _MOST_MEMBERS) -> None:
     """Whether an archive has only files and folders, each once, all of them within it.
+
+    Args:
+        path: what errors call it.
+        most_members: files and folders that it may have.
 
     Raises:
         CheckpointError: it is not so.
     """
     members = archive.infolist()
-    if len(members) > _MOST_MEMBERS:
+    if len(members) > most_members:
         raise CheckpointError(
-            f"{path} must have at most {_MOST_MEMBERS} files, but has {len(members)}"
+            f"{path} must have at most {most_members} files, but has {len(members)}"
         )
     seen = set()
     for member in members:

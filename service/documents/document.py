@@ -1,0 +1,104 @@
+"""A document as texts to translate, and what is asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from model.errors import InvalidRequestError
+from model.text_options import TextFormat
+from service.documents.limits import DocumentLimits
+
+__all__ = ["Batch", "Document", "DocumentOptions", "Unit"]
+
+
+class Unit(NamedTuple):
+    """A text that is translated as one."""
+
+    text: str
+    """With something to translate; white space neither begins nor ends it, unless a format of
+    lines (`wrapped`, `markdown`, `html`) says what it is."""
+    format: TextFormat = TextFormat.TEXT
+
+
+class Batch(NamedTuple):
+    """Units of one format, to be translated together."""
+
+    format: TextFormat
+    texts: list[str]
+    places: list[int]
+    """Which of the document's units they are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentOptions:
+    """What is asked of a document."""
+
+    source: str | None = None
+    """Code of its language, where it is known."""
+    target: str | None = None
+    """Code of the language that it is translated into: where a format says its language, this is
+    said instead."""
+    retranslate: bool = False
+    """Whether messages of .po and .xliff that have a translation get a new one."""
+    keys: tuple[str, ...] = ()
+    """Of .json: which strings are translated: names, or paths of names such as `menu.*.title`,
+    where `*` is any name or number; none for all."""
+    columns: tuple[str, ...] = ()
+    """Of .csv: which columns are translated: numbers from 1, or names in the first line; none for
+    all."""
+    header: bool = True
+    """Of .csv: whether the first line has names of columns, which stay."""
+    limits: DocumentLimits = field(default_factory=DocumentLimits)
+
+
+class Document:
+    """A document that has been read.
+
+    Args:
+        units: what is translated of it.
+        write: makes the translated file of the units' translations; called once.
+    """
+
+    def __init__(self, units: Sequence[Unit], write: Callable[[Sequence[str]], bytes]) -> None:
+        self.units = tuple(units)
+        self._write = write
+
+    @property
+    def num_characters(self) -> int:
+        """Characters of all units together, markup included."""
+        return sum(len(unit.text) for unit in self.units)
+
+    def batches(self, most_texts: int = 64, most_characters: int = 8000) -> Iterator[Batch]:
+        """All units, those of one format together. One that is longer than `most_characters` comes
+        alone."""
+        formats = dict.fromkeys(unit.format for unit in self.units)
+        for text_format in formats:
+            batch = Batch(text_format, [], [])
+            size = 0
+            for place, unit in enumerate(self.units):
+                if unit.format is not text_format:
+                    continue
+                is_full = len(batch.texts) >= most_texts or size + len(unit.text) > most_characters
+                if batch.texts and is_full:
+                    yield batch
+                    batch, size = Batch(text_format, [], []), 0
+                batch.texts.append(unit.text)
+                batch.places.append(place)
+                size += len(unit.text)
+            if batch.texts:
+                yield batch
+
+    def written(self, translations: Sequence[str]) -> bytes:
+        """The file with translations, one for each unit. It can be written once.
+
+        Raises:
+            InvalidRequestError: there are more of them, or fewer.
+        """
+        if len(translations) != len(self.units):
+            raise InvalidRequestError(
+                f"a document with {len(self.units)} units must have as many translations, but has "
+                f"{len(translations)}"
+            )
+        return self._write(translations)

@@ -1,0 +1,39 @@
+"""A document translated in this thread, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from model.text_options import TextFormat
+from service.documents.document import Document
+
+__all__ = ["Translate", "translated"]
+
+
+class Translate(Protocol):
+    """Translates texts that are written in a format."""
+
+    def __call__(self, texts: Sequence[str], text_format: TextFormat) -> Sequence[str]:
+        """A translation for each text, in the same format."""
+
+
+def translated(
+    document: Document, translate: Translate, progress: Callable[[int], object] | None = None
+) -> bytes:
+    """The file with translations.
+
+    Args:
+        document: which has not been written yet.
+        translate: is given one batch after another.
+        progress: is told how many characters a batch had, behind each; what it raises ends the
+            work.
+    """
+    translations = [""] * len(document.units)
+    for batch in document.batches():
+        found = translate(batch.texts, batch.format)
+        for place, text in zip(batch.places, found, strict=True):
+            translations[place] = text
+        if progress is not None:
+            progress(sum(map(len, batch.texts)))
+    return document.written(translations)

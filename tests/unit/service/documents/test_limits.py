@@ -1,0 +1,142 @@
+"""Documents that are made to harm: bombs, entities, nesting, names out of the archive."""
+
+from __future__ import annotations
+
+import io
+import random
+import zipfile
+from dataclasses import replace
+
+import pytest
+
+from service.documents.document import DocumentOptions
+from service.documents.errors import (
+    DamagedDocumentError,
+    DocumentError,
+    DocumentTooLargeError,
+    UnsupportedDocumentError,
+)
+from service.documents.formats import DOCUMENT_FORMATS, find_format
+from service.documents.limits import DocumentLimits
+from tests.document_words import rewritten
+from tests.office_files import docx_file, zip_file
+
+PARAGRAPH = "<w:p><w:r><w:t>text</w:t></w:r></w:p>"
+
+
+def read(data: bytes, name: str = "a.docx", **limits: int) -> None:
+    options = DocumentOptions(limits=replace(DocumentLimits(), **limits))
+    find_format(name).read(data, options)
+
+
+@pytest.mark.parametrize(
+    ("limit", "data", "name"),
+    [
+        ("max_bytes", b"a" * 100, "a.txt"),
+        ("max_characters", b"a text " * 10, "a.txt"),
+        ("max_units", b'["a", "b", "c", "d"]', "a.json"),
+        ("max_members", docx_file(PARAGRAPH), "a.docx"),
+        ("max_unpacked_bytes", docx_file(PARAGRAPH), "a.docx"),
+        ("max_xml_bytes", docx_file(PARAGRAPH), "a.docx"),
+        ("max_depth", b"[[[[[]]]]]", "a.json"),
+        ("max_depth", b"<xliff><a><b><c><d/></c></b></a></xliff>", "a.xlf"),
+    ],
+)
+def test_every_limit_holds_and_is_named(limit: str, data: bytes, name: str) -> None:
+    read(data, name)
+    with pytest.raises(DocumentError, match=r"at most 2|most 2 files"):
+        read(data, name, **{limit: 2})
+
+
+def test_a_zip_bomb_is_refused() -> None:
+    bomb = docx_file(PARAGRAPH + " " * (64 * 2**20 // 4))
+    assert len(bomb) < 2**16
+    with pytest.raises(DocumentTooLargeError, match="max_growth"):
+        read(bomb)
+
+
+@pytest.mark.parametrize("name", ["../a.xml", "/a.xml", "a\\b.xml", "word/document.xml"])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_names_out_of_the_archive_or_twice_are_refused(name: str) -> None:
+    data = io.BytesIO(docx_file(PARAGRAPH))
+    with zipfile.ZipFile(data, "a") as archive:
+        archive.writestr(name, "text")
+    with pytest.raises(DamagedDocumentError, match=r"names within it|each file once"):
+        read(data.getvalue())
+
+
+_BILLION = '<!DOCTYPE a [<!ENTITY b "text"><!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;">]>'
+_OUTSIDE = '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]>'
+
+
+@pytest.mark.parametrize("doctype", [_BILLION, _OUTSIDE])
+def test_entities_are_refused(doctype: str) -> None:
+    xliff = f"{doctype}<xliff version='1.2'><trans-unit><source>&b;</source></trans-unit></xliff>"
+    with pytest.raises(DamagedDocumentError, match="must define no entities"):
+        read(xliff.encode(), "a.xliff")
+
+
+def test_an_external_dtd_is_never_read() -> None:
+    xliff = "<!DOCTYPE xliff SYSTEM 'http://127.0.0.1:9/a.dtd'><xliff version='1.2'/>"
+    read(xliff.encode(), "a.xliff")
+
+
+def test_deep_nesting_is_refused() -> None:
+    with pytest.raises(DamagedDocumentError):
+        read(b"<a>" * 100_000 + b"</a>" * 100_000, "a.xliff")
+    with pytest.raises(DocumentError):
+        read(docx_file("<w:a>" * 100_000 + "</w:a>" * 100_000))
+
+
+def test_what_is_encrypted_is_refused() -> None:
+    data = bytearray(docx_file(PARAGRAPH))
+    for sign in (b"PK\1\2", b"PK\3\4"):
+        at = -1
+        while (at := data.find(sign, at + 1)) >= 0:
+            data[at + (8 if sign == b"PK\1\2" else 6)] |= 1
+    with pytest.raises(DamagedDocumentError, match="must not be encrypted"):
+        read(bytes(data))
+
+
+@pytest.mark.parametrize("each", DOCUMENT_FORMATS, ids=lambda each: each.name)
+def test_damage_is_one_clear_error(each: object) -> None:
+    name = f"a.{each.name}"  # type: ignore[attr-defined]
+    generator = random.Random(0)
+    noise = generator.randbytes(3000)
+    for data in (b"", b"PK\3\4" + noise, noise, b"\xff" * 20, docx_file(PARAGRAPH)[:-30]):
+        try:
+            rewritten(name, data)
+        except DocumentError as error:
+            assert "\n" not in str(error)
+
+
+def test_damaged_members_and_flipped_bytes() -> None:
+    data = docx_file(PARAGRAPH * 50)
+    generator = random.Random(1)
+    for _ in range(300):
+        damaged = bytearray(data)
+        for _ in range(generator.randint(1, 4)):
+            damaged[generator.randrange(len(damaged))] = generator.randrange(256)
+        try:
+            rewritten("a.docx", bytes(damaged))
+        except DocumentError:
+            pass
+
+
+def test_an_empty_document_comes_back() -> None:
+    assert rewritten("a.txt", b"") == b""
+    assert rewritten("a.csv", b"") == b""
+    assert rewritten("a.vtt", b"WEBVTT\n") == b"WEBVTT\n"
+    empty = zip_file({"a": ""})
+    with pytest.raises(DamagedDocumentError):
+        rewritten("a.docx", empty)
+
+
+def test_formats_are_found() -> None:
+    assert find_format("A.DOCX").name == "docx"
+    assert find_format("a.htm").name == "html"
+    assert find_format(None, "text/csv; charset=utf-8").name == "csv"
+    assert find_format("upload", "application/epub+zip").media_type == "application/epub+zip"
+    for name in ("a.pdf", "a", ".docx/..", ""):
+        with pytest.raises(UnsupportedDocumentError, match="must be one of .txt, .md"):
+            find_format(name)
