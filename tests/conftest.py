@@ -28,6 +28,8 @@ def _clean_environment() -> None:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     # Nor what models the user has.
     os.environ["POLYHEAD_MODELS_FOLDER"] = str(_TESTS / "no-models")
+    # Nor what is stored: a test says where its own store is.
+    os.environ["POLYHEAD_STORE_URL"] = "sqlite:////dev/null/store.db"
     # Tiny models are slower on several threads, and test processes share the cores.
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["MKL_NUM_THREADS"] = "1"
@@ -42,6 +44,13 @@ settings.register_profile("polyhead", deadline=None, derandomize=True, database=
 # `--hypothesis-profile=many`, for those that try many anyway: others than the usual ones.
 settings.register_profile("many", deadline=None, max_examples=10_000, database=None)
 settings.load_profile("polyhead")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What some tests do more of when asked to."""
+    parser.addoption(
+        "--kills", type=int, default=20, help="how often a writer of the store is killed"
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -285,6 +285,12 @@ class Gateway:
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
             yield client
 
+    @asynccontextmanager
+    async def running_client(self) -> AsyncIterator[httpx.AsyncClient]:
+        """The same, with what runs beside the requests: keys are read, and usage is written."""
+        async with self.app.router.lifespan_context(self.app), self.client() as client:
+            yield client
+
     def count(self, name: str, **labels: str) -> float:
         """A sample of the metrics; 0 when there is none."""
         return self.metrics.registry.get_sample_value(name, labels) or 0.0

@@ -42,5 +42,9 @@ class AdminToken:
     def is_in(self, headers: Headers) -> bool:
         """Whether there is a token, and the request has it."""
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        same = secrets.compare_digest(given.strip().encode(), self._token)
-        return scheme.lower() == _SCHEME and bool(self._token) and same
+        return scheme.lower() == _SCHEME and self.matches(given.strip())
+
+    def matches(self, given: str) -> bool:
+        """Whether there is a token, and this is it."""
+        same = secrets.compare_digest(given.encode(), self._token)
+        return bool(self._token) and same

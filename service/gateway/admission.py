@@ -16,7 +16,14 @@ from service.errors import InvalidFieldError, ModelUnavailableError, OverloadedE
 from service.gateway.request_context import RequestContext
 from service.settings import Limits
 
-__all__ = ["PRIORITY_HEADER", "TIMEOUT_HEADER", "Admission", "deadline_of", "priority_of"]
+__all__ = [
+    "PRIORITY_HEADER",
+    "TIMEOUT_HEADER",
+    "Admission",
+    "deadline_of",
+    "priority_of",
+    "problem_of_characters",
+]
 
 TIMEOUT_HEADER = "x-request-timeout-seconds"
 PRIORITY_HEADER = "x-request-priority"
@@ -121,13 +128,7 @@ class Admission:
         most = self.limits.max_text_chars
         if len(text) > most:
             return f"have at most {most} characters, but has {len(text)}"
-        if "\0" in text:
-            return f"not have the character U+0000, but has it at {text.index(chr(0))}"
-        try:
-            text.encode()
-        except UnicodeEncodeError as exc:
-            return f"not have half of a surrogate pair, but has one at {exc.start}"
-        return None
+        return problem_of_characters(text)
 
     def check_generation(self, options: Mapping[str, Any]) -> None:
         """InvalidFieldError for a search that costs more than the limits allow."""
@@ -191,6 +192,17 @@ class Admission:
                 f"but has {total}",
                 field=field,
             )
+
+
+def problem_of_characters(text: str) -> str | None:
+    """What a text must not have, and has; None if there is nothing."""
+    if "\0" in text:
+        return f"not have the character U+0000, but has it at {text.index(chr(0))}"
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        return f"not have half of a surrogate pair, but has one at {exc.start}"
+    return None
 
 
 def _longest(terms: Iterable[str], limits: Limits) -> tuple[str, int, int]:

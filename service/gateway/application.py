@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 
 from fastapi import FastAPI
@@ -16,12 +17,15 @@ from starlette.types import Scope
 from model.errors import PolyheadError
 from service import version
 from service.errors import Failure, failure_of
+from service.gateway.access import AccessControl, AccessMiddleware
 from service.gateway.admin_token import AdminToken
 from service.gateway.admission import Admission
 from service.gateway.answer_headers import AnswerHeaders, CrossOrigin
 from service.gateway.api.deepl import DEEPL, DeepLApi
+from service.gateway.api.deepl_glossaries import DEEPL_GLOSSARIES, DeepLGlossariesApi
 from service.gateway.api.docs_page import DocsPage
-from service.gateway.api.error_answers import error_answer
+from service.gateway.api.error_answers import KEY_IN_FIELDS, KEY_SCOPES, error_answer
+from service.gateway.api.glossaries import GLOSSARIES, GlossariesApi
 from service.gateway.api.libretranslate import LIBRETRANSLATE, LibreTranslateApi
 from service.gateway.api.meant_paths import is_same_but_slashes, meant_path, relative_to
 from service.gateway.api.models import MODELS, ModelChanges, ModelsApi
@@ -29,6 +33,7 @@ from service.gateway.api.native import NATIVE, NativeApi
 from service.gateway.api.pipeline import TranslationPipeline
 from service.gateway.api.probes import Probes
 from service.gateway.api.route_templates import RouteTemplates
+from service.gateway.api.stored_glossaries import StoredGlossaries
 from service.gateway.compression import CompressionMiddleware
 from service.gateway.methods import MethodsMiddleware
 from service.gateway.middleware import AdmissionMiddleware, ErrorResponse, ObservabilityMiddleware
@@ -38,6 +43,7 @@ from service.observability.metrics import GatewayMetrics
 from service.routing.retry import Retrier
 from service.routing.router import Router
 from service.settings import Settings
+from service.store.store import Store
 
 __all__ = ["build_gateway"]
 
@@ -73,6 +79,9 @@ def build_gateway(
         echo_request_id: False where a proxy repeats a request's X-Request-Id in the answer, as Ray
             Serve's does; the gateway then adds only an id that replaces an unsafe one.
     """
+    store = Store(settings)
+    token = AdminToken(settings.admin_token.get_secret_value())
+    access = AccessControl(settings, store, token, metrics)
     app = FastAPI(
         title="Polyhead",
         version=version() or "0",
@@ -80,32 +89,51 @@ def build_gateway(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        lifespan=lambda _: _running(access, store),
         # FastAPI's own spans hold the query string, in which there may be texts.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     admission = admission or Admission(settings.limits)
     metrics.read_in_flight(admission.in_flight)
-    pipeline = TranslationPipeline(router, Retrier(settings.retry, metrics), admission)
-    NATIVE.add_to(app, NativeApi(pipeline))
-    token = AdminToken(settings.admin_token.get_secret_value())
-    MODELS.add_to(app, ModelsApi(router, changes, token))
-    LIBRETRANSLATE.add_to(app, LibreTranslateApi(pipeline, settings.limits, app))
-    DEEPL.add_to(app, DeepLApi(pipeline, settings.limits))
+    pipeline = TranslationPipeline(router, Retrier(settings.retry, metrics), admission, access)
+    glossaries = StoredGlossaries(store, admission, most=settings.max_glossaries)
+    handlers = {
+        NATIVE: NativeApi(pipeline, glossaries),
+        GLOSSARIES: GlossariesApi(glossaries),
+        MODELS: ModelsApi(router, changes, token, access),
+        LIBRETRANSLATE: LibreTranslateApi(pipeline, settings, app, access, store),
+        DEEPL: DeepLApi(pipeline, settings.limits, access, glossaries),
+        DEEPL_GLOSSARIES: DeepLGlossariesApi(glossaries, router),
+    }
+    for contract, handler in handlers.items():
+        contract.add_to(app, handler, keys_required=settings.access.keys == "required")
     Probes(router, render_metrics, timeout_seconds=settings.metrics_timeout_seconds).add_to(app)
     DocsPage(title=app.title, openapi_url=str(app.openapi_url)).add_to(app)
     errors = _ErrorResponses(metrics, router)
     for kind in (PolyheadError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, errors.answer)
     _add_middleware(
-        app, settings, admission, metrics, errors.response, echo_request_id=echo_request_id
+        app, settings, admission, access, metrics, errors.response, echo_request_id=echo_request_id
     )
     return app
+
+
+@asynccontextmanager
+async def _running(access: AccessControl, store: Store) -> AsyncIterator[None]:
+    """What runs beside the requests, as long as the application does."""
+    await access.start()
+    try:
+        yield
+    finally:
+        await access.close()
+        await store.close()
 
 
 def _add_middleware(
     app: FastAPI,
     settings: Settings,
     admission: Admission,
+    access: AccessControl,
     metrics: GatewayMetrics,
     error_response: ErrorResponse,
     *,
@@ -118,6 +146,12 @@ def _add_middleware(
         routes=LIBRETRANSLATE.templates | NATIVE.templates | DEEPL.templates,
     )
     templates = RouteTemplates(app.routes)
+    app.add_middleware(
+        AccessMiddleware,
+        access=access,
+        needed=KEY_SCOPES,
+        in_fields=KEY_IN_FIELDS,
+    )
     app.add_middleware(CompressionMiddleware, least=_COMPRESSED_BYTES)
     app.add_middleware(
         MethodsMiddleware,

@@ -11,6 +11,7 @@ from __future__ import annotations
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.gateway.addresses import ADDRESS_HEADER
 from service.gateway.proxy_errors import ProxyErrorMiddleware
 from service.gateway.request_context import is_safe_id
 from service.gateway.upgrades import ignore_upgrades
@@ -21,10 +22,13 @@ _SERVE_HEADERS = frozenset(
     {"serve_multiplexed_model_id", "x_session_id", "x_request_disconnect_disabled"}
 )
 """Headers that control the proxy, which treats "-" and "_" alike."""
+_ADDRESS = ADDRESS_HEADER.replace("-", "_")
+_LOOPBACK = ("127.0.0.1", "::1")
 
 
 class SanitizeHeadersMiddleware:
-    """ASGI middleware that drops headers that control the proxy, unsafe ids and invalid UTF-8."""
+    """ASGI middleware that drops headers that control the proxy, unsafe ids and invalid UTF-8, and
+    says in another one what address the client has."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -32,7 +36,7 @@ class SanitizeHeadersMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
         if "headers" in scope:
-            scope = {**scope, "headers": _sanitized(scope["headers"])}
+            scope = {**scope, "headers": _sanitized(scope["headers"], scope.get("client"))}
         await self._app(scope, receive, send)
 
 
@@ -42,13 +46,21 @@ def middlewares() -> list[Middleware]:
     return [Middleware(ProxyErrorMiddleware), Middleware(SanitizeHeadersMiddleware)]
 
 
-def _sanitized(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def _sanitized(
+    headers: list[tuple[bytes, bytes]], client: tuple[str, int] | None
+) -> list[tuple[bytes, bytes]]:
     sanitized = []
+    # HAProxy is on this machine, and has said it already.
+    local = client is None or client[0] in _LOOPBACK
     for name, value in headers:
         text = value.decode("utf-8", errors="replace")
         key = name.decode("latin-1").lower().replace("-", "_")
         # The proxy makes a new id for a request without one, and the gateway keeps it.
         if key in _SERVE_HEADERS or (key == "x_request_id" and not is_safe_id(text)):
             continue
+        if key == _ADDRESS and not local:
+            continue
         sanitized.append((name, text.encode()))
+    if client is not None and not local:
+        sanitized.append((ADDRESS_HEADER.encode(), client[0].encode()))
     return sanitized

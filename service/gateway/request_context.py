@@ -10,14 +10,36 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from model.config import Priority
+from service.settings import Quota
+from service.store.records import Scope
 
-__all__ = ["OTHER_ROUTE", "REQUEST_ID_HEADER", "RequestContext", "is_safe_id", "request_id_from"]
+__all__ = [
+    "OTHER_ROUTE",
+    "REQUEST_ID_HEADER",
+    "Caller",
+    "RequestContext",
+    "is_safe_id",
+    "request_id_from",
+]
 
 OTHER_ROUTE = "other"
 """The template of every path that belongs to no route, which keeps the set bounded."""
 REQUEST_ID_HEADER = "X-Request-Id"
 _SCOPE_KEY = "polyhead.request"
 _SAFE_ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who sends a request, as far as it matters."""
+
+    subject: str
+    """Whose use is counted: the id of a key, or "@" and an address; "" counts nothing."""
+    owner: str | None
+    """Whose stored things they see and change: the id of a key; "" where all clients share them,
+    None for who may store nothing."""
+    scopes: frozenset[Scope]
+    quota: Quota
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,6 +54,8 @@ class RequestContext:
     started: float = field(default_factory=time.monotonic)
     """time.monotonic() when the request came in."""
     priority: Priority = Priority.INTERACTIVE
+    caller: Caller | None = None
+    """None until it is known: `AccessControl.admit`."""
     num_texts: int = 0
     source: str = ""
     """Empty until the pair is known to be served, so values form a bounded set."""

@@ -148,7 +148,7 @@ _LIBRETRANSLATE_PATHS = (
     "path,url_dec -m reg "
     "^/+(translate/+)?(translate|detect|languages|suggest|translate_file|frontend/settings|spec)/*$"
 )
-_DEEPL_PATHS = "path,url_dec -m reg ^/+v2/"
+_DEEPL_PATHS = "path,url_dec -m reg ^/+v[23]/"
 _ID_OF_REQUEST = "%[var(txn.request_id)]"
 _PROBES = "path /health /ready /metrics"
 _IS_BATCH = "req.hdr(x-request-priority) batch"
@@ -227,6 +227,8 @@ if !{{ fe_conn gt {crowded} }}
     # There is nothing to upgrade to.
     http-request del-header upgrade
     http-request del-header http2-settings
+    # What a client says of it is not believed.
+    http-request set-header x-polyhead-address %[src]
     http-request use-service prometheus-exporter if {{ path /metrics/haproxy }}
 """
 

@@ -170,6 +170,17 @@ class GatewayMetrics(_ProcessMetrics):
             ("model_name", "placement"),
             registry=self.registry,
         )
+        self._refused = Counter(
+            "polyhead_http_requests_refused",
+            "HTTP requests that their client may not make, or not now, by the kind of the error.",
+            ("reason",),
+            registry=self.registry,
+        )
+        self._characters = Counter(
+            "polyhead_characters",
+            "Characters of the texts of requests that succeeded, which count for quotas.",
+            registry=self.registry,
+        )
         self._names: set[str] = {""}
         self._shared: Mapping[str, bool] = {}
 
@@ -224,6 +235,14 @@ class GatewayMetrics(_ProcessMetrics):
                 self._names.add(name)
             placement = self._placement(name, self._shared)
             self._overloaded.labels(name if known else _OTHER, placement).inc(share)
+
+    def count_refusal(self, reason: str) -> None:
+        """Counts a request for whose client it was refused: its key, or what it may use."""
+        self._refused.labels(reason).inc()
+
+    def count_characters(self, characters: int) -> None:
+        """Counts the characters of the texts of a request that succeeded."""
+        self._characters.inc(characters)
 
     def count_retry(self, reason: str) -> None:
         """Counts an attempt after another one, or beside it."""

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ __all__ = ["Blobs"]
 _NAME = re.compile(r"[0-9a-z][0-9a-z-]{0,63}")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _TEMPORARY = ".new"
+_LEFT_SECONDS = 3600.0
+"""Nobody writes for so long."""
 
 LOGGER = logging.getLogger("polyhead.store")
 
@@ -90,9 +93,19 @@ class _Folder:
 
     def names(self) -> list[str]:
         try:
-            return os.listdir(self._path)
+            names = os.listdir(self._path)
         except FileNotFoundError:
             return []
+        for name in names:
+            if name.endswith(_TEMPORARY):
+                self._remove_left(self._path / name)
+        return names
+
+    def _remove_left(self, path: Path) -> None:
+        """Deletes what a process was about to write when it was killed."""
+        with suppress(FileNotFoundError):
+            if time.time() > path.stat().st_mtime + _LEFT_SECONDS:
+                path.unlink()
 
     def _sync(self) -> None:
         """Makes the name durable, too."""

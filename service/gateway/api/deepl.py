@@ -1,11 +1,12 @@
 """DeepL's API (v2): POST /v2/translate, GET /v2/languages and /v2/usage.
 
-No key is needed: any is accepted, since its client cannot do without one.
+Where keys are off, any is accepted, since its client cannot do without one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -17,6 +18,7 @@ from model.errors import InvalidRequestError
 from model.text.language_tags import bcp47
 from model.text_options import TextFormat, TextOptions
 from service.errors import Failure, InvalidFieldError, LanguageNotServedError
+from service.gateway.access import AccessControl
 from service.gateway.api.contract import Contract, translation_errors
 from service.gateway.api.deepl_schemas import (
     DeepLError,
@@ -28,17 +30,21 @@ from service.gateway.api.deepl_schemas import (
 from service.gateway.api.form_body import read_fields
 from service.gateway.api.language_names import language_name
 from service.gateway.api.pipeline import REQUEST_HEADERS, Translated, TranslationPipeline
+from service.gateway.api.stored_glossaries import StoredGlossaries
 from service.gateway.request_context import RequestContext
 from service.settings import Limits
+from service.store.records import Scope
 
-__all__ = ["DEEPL", "DeepLApi"]
+__all__ = ["DEEPL", "DeepLApi", "not_supported", "problem_of"]
 
 _FORMATS = {None: TextFormat.TEXT, "html": TextFormat.HTML, "xml": TextFormat.XML}
 """By `tag_handling`."""
 _VARIANTS = {"EN": ("EN-GB", "EN-US"), "PT": ("PT-BR", "PT-PT")}
 """Targets of which the client insists on a variant."""
 _UNLIMITED = 10**12
-_ERRORS = translation_errors(DeepLError)
+_ERRORS = translation_errors(DeepLError) | {
+    456: {"model": DeepLError, "description": "The characters of this month are used up"}
+}
 _SCHEMA = {"schema": DeepLTranslateRequest.model_json_schema()}
 _REQUEST_BODY = {
     "required": True,
@@ -50,10 +56,16 @@ _REQUEST_BODY = {
 }
 
 
+_STATUSES = {401: 403, 415: 400, 422: 400}
+"""Those that DeepL has in place of ours."""
+
+
 def _error_form(failure: Failure, context: RequestContext) -> Response:
     """A failure in DeepL's form, which has one status for all invalid requests."""
     del context
-    status = 400 if failure.status in (415, 422) else failure.status
+    status = _STATUSES.get(failure.status, failure.status)
+    if failure.kind == "quota_exceeded":
+        status = 456
     return JSONResponse({"message": failure.message}, status_code=status, headers=failure.headers)
 
 
@@ -63,12 +75,21 @@ DEEPL = Contract(error_form=_error_form)
 class DeepLApi:
     """The handlers of DeepL's API."""
 
-    def __init__(self, pipeline: TranslationPipeline, limits: Limits) -> None:
+    def __init__(
+        self,
+        pipeline: TranslationPipeline,
+        limits: Limits,
+        access: AccessControl,
+        glossaries: StoredGlossaries,
+    ) -> None:
         self._pipeline = pipeline
         self._limits = limits
+        self._access = access
+        self._glossaries = glossaries
 
     @DEEPL.route(
         "/v2/translate",
+        scope=Scope.TRANSLATE,
         methods=["POST"],
         summary="Translate, in DeepL's form",
         response_model=DeepLReply,
@@ -90,15 +111,16 @@ class DeepLApi:
                 options={},
                 field="text",
                 is_list=True,
-                text_options=TextOptions(format=_FORMATS[wanted.tag_handling]),
+                text_options=await self._text_options(request, wanted),
             )
         except LanguageNotServedError as error:
-            raise _not_supported(f"{error.field}_lang") from None
+            raise not_supported(f"{error.field}_lang") from None
         answer = {"translations": _translations(wanted, texts, reply)}
         return Response(to_json(answer), media_type="application/json")
 
     @DEEPL.route(
         "/v2/languages",
+        scope=Scope.TRANSLATE,
         summary="The languages, in DeepL's form",
         response_model=list[DeepLLanguage],
         response_model_exclude_none=True,
@@ -128,30 +150,48 @@ class DeepLApi:
                 each.model_copy(update={"supports_formality": False})
                 for each in _listed(targets, with_variants=True)
             ]
-        raise _not_supported("type")
+        raise not_supported("type")
 
     @DEEPL.route(
         "/v2/usage",
+        scope=Scope.TRANSLATE,
         summary="The characters translated and allowed, in DeepL's form",
         response_model=DeepLUsage,
         tags=["DeepL"],
     )
-    async def usage(self) -> DeepLUsage:
-        """As a service without a limit answers: nothing is counted."""
-        return DeepLUsage(character_count=0, character_limit=_UNLIMITED)
+    async def usage(self, request: Request) -> DeepLUsage:
+        """Those of the API key in this month; a service without a limit tells a large one."""
+        caller = await self._access.admit(request.scope, Scope.TRANSLATE)
+        used, limit = self._access.month_of(caller)
+        return DeepLUsage(character_count=used, character_limit=limit or _UNLIMITED)
+
+    async def _text_options(self, request: Request, wanted: DeepLTranslateRequest) -> TextOptions:
+        """What the request asks of its texts, with the terms of its glossary."""
+        options = TextOptions(format=_FORMATS[wanted.tag_handling])
+        if wanted.glossary_id is None:
+            return options
+        if wanted.source_lang is None:
+            raise InvalidFieldError(
+                "Parameter 'source_lang' not specified, as it must be with a glossary.",
+                field="source_lang",
+            )
+        try:
+            entries = await self._glossaries.entries(
+                request, wanted.glossary_id, wanted.source_lang, wanted.target_lang
+            )
+        except InvalidFieldError:
+            raise not_supported("glossary_id") from None
+        return replace(options, glossary=entries)
 
 
 def _validated(fields: Any) -> DeepLTranslateRequest:
     try:
-        wanted = DeepLTranslateRequest.model_validate(fields)
+        return DeepLTranslateRequest.model_validate(fields)
     except ValidationError as exc:
-        raise _problem(exc.errors(include_url=False)[0]) from None
-    if wanted.glossary_id is not None:
-        raise _not_supported("glossary_id")
-    return wanted
+        raise problem_of(exc.errors(include_url=False)[0]) from None
 
 
-def _problem(error: ErrorDetails) -> InvalidRequestError:
+def problem_of(error: ErrorDetails) -> InvalidRequestError:
     """A validation error in DeepL's wording."""
     if not error["loc"]:
         return InvalidRequestError("The body must be a JSON object or a form.")
@@ -160,10 +200,11 @@ def _problem(error: ErrorDetails) -> InvalidRequestError:
         return InvalidFieldError(f"Parameter '{field}' not specified.", field=field)
     if field == "text":
         return InvalidFieldError("Parameter 'text' must be a list of strings.", field=field)
-    return _not_supported(field)
+    return not_supported(field)
 
 
-def _not_supported(field: str) -> InvalidFieldError:
+def not_supported(field: str) -> InvalidFieldError:
+    """The error for a value, in DeepL's wording."""
     return InvalidFieldError(f"Value for '{field}' not supported.", field=field)
 
 

@@ -50,7 +50,7 @@ class DeepLTranslateRequest(BaseModel):
     tag_handling: Literal["html", "xml"] | None = None
     """What the texts are written in."""
     glossary_id: str | None = None
-    """A stored glossary; there are none."""
+    """Id of a stored glossary; `source_lang` must be given then."""
 
     @model_validator(mode="before")
     @classmethod
@@ -79,7 +79,7 @@ class DeepLTranslation(Reply):
     """As the request says it, or as it was detected."""
     text: str
     billed_characters: int
-    """The characters of the source text. Nobody is billed."""
+    """The characters of the source text."""
     model_type_used: str | None = None
     """There when the request has a `model_type`."""
 
@@ -131,9 +131,9 @@ class DeepLUsage(Reply):
     )
 
     character_count: int
-    """0: nothing is counted."""
+    """Used in this month with the API key; 0 where there are none."""
     character_limit: int
-    """As a service without a limit says it."""
+    """Of the API key in a month; 10^12 where there is no limit."""
 
 
 class DeepLError(Reply):

@@ -9,15 +9,18 @@ from starlette.responses import Response
 from service.errors import Failure
 from service.gateway.api.contract import ErrorForm
 from service.gateway.api.deepl import DEEPL
+from service.gateway.api.deepl_glossaries import DEEPL_GLOSSARIES
+from service.gateway.api.glossaries import GLOSSARIES
 from service.gateway.api.libretranslate import LIBRETRANSLATE
 from service.gateway.api.models import MODELS
 from service.gateway.api.native import NATIVE
 from service.gateway.api.route_templates import RouteTemplates
 from service.gateway.request_context import RequestContext
+from service.store.records import Scope
 
-__all__ = ["CONTRACT_TEMPLATES", "error_answer"]
+__all__ = ["CONTRACT_TEMPLATES", "KEY_IN_FIELDS", "KEY_SCOPES", "error_answer"]
 
-_CONTRACTS = (NATIVE, MODELS, LIBRETRANSLATE, DEEPL)
+_CONTRACTS = (NATIVE, GLOSSARIES, MODELS, LIBRETRANSLATE, DEEPL, DEEPL_GLOSSARIES)
 _FORMS: Mapping[str, ErrorForm] = {
     template: contract.error_form for contract in _CONTRACTS for template in contract.templates
 }
@@ -26,6 +29,16 @@ CONTRACT_TEMPLATES = RouteTemplates(
     [route for contract in _CONTRACTS for route in contract.bare_routes()]
 )
 """Templates of all contracts, for the proxy, which has no routes of its own."""
+
+
+KEY_SCOPES: Mapping[tuple[str, str], Scope] = {
+    route: scope for contract in _CONTRACTS for route, scope in contract.scopes.items()
+}
+"""What an API key must be good for, by method and template."""
+KEY_IN_FIELDS = frozenset[str]().union(
+    *(contract.templates for contract in _CONTRACTS if contract.key_in_fields)
+)
+"""Templates of the routes whose key may also be in the body or the query string."""
 
 
 def error_answer(failure: Failure, context: RequestContext) -> Response:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from fastapi import FastAPI
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, to_json
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -15,6 +15,8 @@ from model.errors import InvalidRequestError
 from model.text.language_detection import Detection
 from model.text_options import TextFormat, TextOptions
 from service.errors import Failure, ForbiddenError, LanguageNotServedError, shown
+from service.gateway.access import AccessControl
+from service.gateway.admission import problem_of_characters
 from service.gateway.api.contract import Contract, translation_errors
 from service.gateway.api.detection import rank_languages
 from service.gateway.api.form_body import read_fields
@@ -27,14 +29,20 @@ from service.gateway.api.libretranslate_schemas import (
     LibreTranslateReply,
     LibreTranslateRequest,
     LibreTranslateSettings,
+    LibreTranslateSuccess,
+    LibreTranslateSuggestRequest,
 )
 from service.gateway.api.pipeline import REQUEST_HEADERS, Translated, TranslationPipeline
 from service.gateway.request_context import RequestContext
-from service.settings import Limits
+from service.settings import Limits, Settings
+from service.store.records import Scope
+from service.store.store import Store
 
 __all__ = ["LIBRETRANSLATE", "LibreTranslateApi"]
 
-_Request = TypeVar("_Request", LibreTranslateRequest, LibreTranslateDetectRequest)
+_Request = TypeVar(
+    "_Request", LibreTranslateRequest, LibreTranslateDetectRequest, LibreTranslateSuggestRequest
+)
 
 _MAX_CODE_LEN = 35
 _OLD_CODES = {"zt": "zh-Hant", "pb": "pt-BR"}
@@ -46,35 +54,56 @@ _DISABLED: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _request_body(model: type[LibreTranslateRequest | LibreTranslateDetectRequest]) -> Any:
+def _request_body(model: type[BaseModel]) -> Any:
     schema = {"schema": model.model_json_schema()}
     forms = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
     return {"required": True, "content": dict.fromkeys(forms, schema)}
 
 
+_KEY_ERRORS = {
+    "missing_api_key": (400, "Please contact the server operator to get an API key"),
+    "invalid_api_key": (403, "Invalid API key"),
+}
+"""Status and message, by the kind of a failure."""
+
+
 def _error_form(failure: Failure, context: RequestContext) -> Response:
     """A failure in LibreTranslate's form, which has one status for all invalid requests."""
     del context  # the id is in the header; a field more could break a strict client
-    status = 400 if failure.status in (415, 422) else failure.status
-    return JSONResponse({"error": failure.message}, status_code=status, headers=failure.headers)
+    status, message = 400 if failure.status in (415, 422) else failure.status, failure.message
+    if failure.kind in _KEY_ERRORS:
+        status, message = _KEY_ERRORS[failure.kind]
+        return JSONResponse({"error": message}, status_code=status)
+    return JSONResponse({"error": message}, status_code=status, headers=failure.headers)
 
 
-LIBRETRANSLATE = Contract(error_form=_error_form)
+LIBRETRANSLATE = Contract(error_form=_error_form, key_in_fields=True)
 
 
 class LibreTranslateApi:
     """The handlers of LibreTranslate's API."""
 
-    def __init__(self, pipeline: TranslationPipeline, limits: Limits, app: FastAPI) -> None:
+    def __init__(
+        self,
+        pipeline: TranslationPipeline,
+        settings: Settings,
+        app: FastAPI,
+        access: AccessControl,
+        store: Store,
+    ) -> None:
         """`app` is the one that is described by `GET /spec`."""
         self._pipeline = pipeline
-        self._limits = limits
+        self._settings = settings
+        self._limits = settings.limits
+        self._access = access
+        self._store = store
         self._app = app
         self._listed: tuple[Mapping[str, tuple[str, ...]], bytes] = {}, b"[]"
         """The languages of `Router.languages`, and the answer that was made of them."""
 
     @LIBRETRANSLATE.route(
         "/translate",
+        scope=Scope.TRANSLATE,
         methods=["POST"],
         summary="Translate, in LibreTranslate's form",
         response_model=LibreTranslateReply,
@@ -88,6 +117,7 @@ class LibreTranslateApi:
     async def translate(self, request: Request) -> Response:
         """Translates `q`, a text or a list of texts, from JSON, a form or the query string."""
         fields = await read_fields(request, max_fields=self._limits.max_texts + 32, lists=("q",))
+        await self._admit(request, fields)
         wanted = _validated(LibreTranslateRequest, fields)
         _check_limits(wanted, self._limits)
         _check_codes(wanted)
@@ -110,6 +140,7 @@ class LibreTranslateApi:
 
     @LIBRETRANSLATE.route(
         "/detect",
+        scope=Scope.TRANSLATE,
         methods=["POST"],
         summary="Detect the language of a text, in LibreTranslate's form",
         response_model=list[LibreTranslateDetection],
@@ -120,6 +151,7 @@ class LibreTranslateApi:
     async def detect(self, request: Request) -> Response:
         """The languages of this server that the text `q` may be in, likeliest first."""
         fields = await read_fields(request, max_fields=32, lists=())
+        await self._admit(request, fields)
         wanted = _validated(LibreTranslateDetectRequest, fields)
         _check_sizes([len(wanted.q)], self._limits)
         languages = self._pipeline.router.languages
@@ -151,18 +183,35 @@ class LibreTranslateApi:
     )
     async def settings(self) -> LibreTranslateSettings:
         """What LibreTranslate's page and some clients ask before anything else."""
-        return LibreTranslateSettings.of(self._limits, self._pipeline.router.languages)
+        return LibreTranslateSettings.of(self._settings, self._pipeline.router.languages)
 
     @LIBRETRANSLATE.route(
         "/suggest",
+        scope=Scope.TRANSLATE,
         methods=["POST"],
-        summary="Suggest a better translation: not accepted",
-        responses=_DISABLED,
+        summary="Suggest a better translation, in LibreTranslate's form",
+        response_model=LibreTranslateSuccess,
+        responses={status: _ERRORS[status] for status in (400, 408, 413, 429, 503)} | _DISABLED,
+        openapi_extra={"requestBody": _request_body(LibreTranslateSuggestRequest)},
         tags=["LibreTranslate"],
     )
-    async def suggest(self) -> Response:
-        """Refuses the suggestion: there is no place for any."""
-        raise ForbiddenError("Suggestions are disabled on this server.")
+    async def suggest(self, request: Request) -> LibreTranslateSuccess:
+        """Stores `s` as the translation of `q` for who runs the service, where that is allowed."""
+        if not self._settings.suggestions:
+            raise ForbiddenError("Suggestions are disabled on this server.")
+        fields = await read_fields(request, max_fields=32, lists=())
+        await self._admit(request, fields)
+        wanted = _validated(LibreTranslateSuggestRequest, fields)
+        _check_sizes([len(wanted.q), len(wanted.s)], self._limits)
+        for name, text in (("q", wanted.q), ("s", wanted.s)):
+            if (problem := problem_of_characters(text)) is not None:
+                raise InvalidRequestError(f"Invalid request: {name} must {problem}")
+        most = self._settings.max_suggestions
+        if not await self._store.suggestions.add(
+            wanted.source, wanted.target, wanted.q, wanted.s, most=most
+        ):
+            raise ForbiddenError(f"This server has {most} suggestions, as many as it keeps.")
+        return LibreTranslateSuccess()
 
     @LIBRETRANSLATE.route(
         "/translate_file",
@@ -179,6 +228,14 @@ class LibreTranslateApi:
     async def spec(self) -> JSONResponse:
         """The description of all APIs."""
         return JSONResponse(self._app.openapi())
+
+    async def _admit(self, request: Request, fields: Any) -> None:
+        """Admits a request whose key may be in its fields."""
+        key = None
+        if isinstance(fields, dict):
+            key = fields.get("api_key") or fields.get("apiKey")
+        given = key if isinstance(key, str) else None
+        await self._access.admit(request.scope, Scope.TRANSLATE, given)
 
     def _not_served(
         self, wanted: LibreTranslateRequest, source: str, target: str
@@ -214,6 +271,8 @@ def _problem(error: ErrorDetails) -> str:
     match field:
         case "q" if error["loc"] == ("q",) and error["type"] == "string_type":
             return "Invalid request: q must be a string"
+        case "s" if error["type"] == "string_type":
+            return "Invalid request: s must be a string"
         case "q":
             return "Invalid request: q must be a string or a list of strings"
         case "format":

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SkipValidation, field_validat
 
 from service.gateway.api.contract import Reply
 from service.gateway.api.language_names import language_name
-from service.settings import Limits
+from service.settings import Settings
 
 __all__ = [
     "LibreTranslateDetectRequest",
@@ -20,8 +20,11 @@ __all__ = [
     "LibreTranslateReply",
     "LibreTranslateRequest",
     "LibreTranslateSettings",
+    "LibreTranslateSuccess",
+    "LibreTranslateSuggestRequest",
 ]
 
+_CODE = r"^[A-Za-z0-9_-]{1,35}$"
 _SHORT_NUMBER = re.compile(r"[0-9]{1,9}")
 _TEXT = "The animal didn't cross the street because it was tired."
 _TRANSLATION = "Das Tier überquerte die Straße nicht, weil es müde war."
@@ -62,7 +65,7 @@ class LibreTranslateRequest(_Request):
     alternatives: int = Field(default=0, ge=0)
     """How many further translations of each text to return."""
     api_key: SkipValidation[str] = ""
-    """Not read: no key is needed."""
+    """The API key, where there must be one and no header has it."""
 
     @field_validator("alternatives", mode="before")
     @classmethod
@@ -90,7 +93,36 @@ class LibreTranslateDetectRequest(_Request):
     q: str
     """The text."""
     api_key: SkipValidation[str] = ""
-    """Not read: no key is needed."""
+    """The API key, where there must be one and no header has it."""
+
+
+class LibreTranslateSuggestRequest(_Request):
+    """A better translation, in LibreTranslate's form."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"q": _TEXT, "s": _TRANSLATION, "source": "en", "target": "de"}]
+        },
+    )
+
+    q: str
+    """The text."""
+    s: str
+    """Its translation, as it should be."""
+    source: str = Field(pattern=_CODE)
+    """Language code of the text."""
+    target: str = Field(pattern=_CODE)
+    """Language code of the translation."""
+    api_key: SkipValidation[str] = ""
+    """The API key, where there must be one and no header has it."""
+
+
+class LibreTranslateSuccess(Reply):
+    """What was sent is stored."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"success": True}]})
+
+    success: bool = True
 
 
 class LibreTranslateDetection(Reply):
@@ -157,25 +189,30 @@ class _Direction(Reply):
 class LibreTranslateSettings(Reply):
     """What a page of LibreTranslate's must know of its server."""
 
-    apiKeys: bool = False  # noqa: N815
+    apiKeys: bool  # noqa: N815
     """Whether there are keys."""
     charLimit: int  # noqa: N815
     """Most characters of a text."""
     filesTranslation: bool = False  # noqa: N815
     frontendTimeout: int = 500  # noqa: N815
     """Milliseconds that a page waits for more to be typed."""
-    keyRequired: bool = False  # noqa: N815
+    keyRequired: bool  # noqa: N815
     language: _Direction
-    suggestions: bool = False
+    suggestions: bool
+    """Whether they are stored."""
     supportedFilesFormat: list[str] = Field(default_factory=list)  # noqa: N815
 
     @classmethod
-    def of(cls, limits: Limits, languages: Mapping[str, Sequence[str]]) -> Self:
-        """For a server with these limits and languages, each with what it is translated into."""
+    def of(cls, settings: Settings, languages: Mapping[str, Sequence[str]]) -> Self:
+        """For a server with these settings and languages, each with what it is translated into."""
+        limits, keys = settings.limits, settings.access.keys
         targets = sorted({code for into in languages.values() for code in into} - {"en"})
         target = targets[0] if targets else "en"
         return cls(
+            apiKeys=keys != "off",
             charLimit=min(limits.max_text_chars, limits.max_total_chars),
+            keyRequired=keys == "required",
+            suggestions=settings.suggestions,
             language=_Direction(
                 source=_NamedLanguage(code="auto", name="Auto Detect"),
                 target=_NamedLanguage(code=target, name=language_name(target)),

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from service.catalog.changes import ChangeKind, ModelState, ModelStatus
 from service.errors import InvalidFieldError, UnknownModelError, shown
+from service.gateway.access import AccessControl
 from service.gateway.admin_token import AdminToken
 from service.gateway.api.contract import Contract
 from service.gateway.api.json_body import JsonRoute
@@ -26,8 +27,10 @@ from service.gateway.api.native_schemas import (
     ModelDetails,
     ModelList,
 )
+from service.gateway.request_context import RequestContext
 from service.routing.router import RoutedModel, Router
 from service.settings import ModelRecord
+from service.store.records import Scope
 
 __all__ = ["MODELS", "ModelChanges", "ModelsApi"]
 
@@ -64,7 +67,7 @@ class _OperatorsRoute(JsonRoute):
         api: ModelsApi = getattr(self.endpoint, "__self__")  # noqa: B009 (unknown to mypy)
 
         async def checked(request: Request) -> Response:
-            api.check_token(request)
+            await api.check_operator(request)
             return await handle(request)
 
         return checked
@@ -72,7 +75,7 @@ class _OperatorsRoute(JsonRoute):
 
 _CHANGE_ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"model": ErrorReply, "description": "The operator's token is missing or wrong"},
-    403: {"model": ErrorReply, "description": "There is no operator's token"},
+    403: {"model": ErrorReply, "description": "There is no operator's token, or no such scope"},
     409: {"model": ErrorReply, "description": "The catalog does not allow the change now"},
     503: {"model": ErrorReply, "description": "Too many changes wait: see Retry-After"},
 }
@@ -92,17 +95,28 @@ _ACCEPTED: dict[str, Any] = {
 class ModelsApi:
     """The handlers of /v1/models."""
 
-    def __init__(self, router: Router, changes: ModelChanges, token: AdminToken) -> None:
+    def __init__(
+        self, router: Router, changes: ModelChanges, token: AdminToken, access: AccessControl
+    ) -> None:
         self._router = router
         self._changes = changes
         self._token = token
+        self._access = access
 
-    def check_token(self, request: Request) -> None:
-        """Raises what `AdminToken.check` does."""
+    async def check_operator(self, request: Request) -> None:
+        """Returns if the request has the operator's token, or a key of the scope admin.
+
+        Raises:
+            As `AdminToken.check` and `AccessControl.admit`.
+        """
+        if not self._token.is_in(request.headers) and self._access.has_keys:
+            await self._access.admit(request.scope, Scope.ADMIN)
+            return
         self._token.check(request.headers)
 
     @MODELS.route(
         "/v1/models",
+        scope=Scope.TRANSLATE,
         summary="The models and their languages",
         response_model=ModelList,
         tags=["native"],
@@ -134,6 +148,7 @@ class ModelsApi:
 
     @MODELS.route(
         "/v1/models/{id}",
+        scope=Scope.TRANSLATE,
         summary="A model's state, and where it is loaded",
         response_model=ModelDetails,
         responses=_UNKNOWN,
@@ -151,7 +166,7 @@ class ModelsApi:
             state=ModelState.READY if status is None else status.state,
             change=None if status is None else status.change,
             # It may name folders of the server.
-            problem=status.problem if status and self._token.is_in(request.headers) else None,
+            problem=status.problem if status and self._is_operator(request) else None,
             model=None if model is None else _model(model),
             shared=None if model is None else model.shared,
             loaded=[
@@ -170,7 +185,7 @@ class ModelsApi:
     )
     async def remove(self, request: Request, id: str) -> Response:
         """Removes a model once the requests that it has are answered. For operators."""
-        self.check_token(request)
+        await self.check_operator(request)
         return await self._submit(ChangeKind.REMOVE, id)
 
     @MODELS.route(
@@ -185,8 +200,13 @@ class ModelsApi:
 
         For operators. What cannot be loaded is refused, and the old one goes on.
         """
-        self.check_token(request)
+        await self.check_operator(request)
         return await self._submit(ChangeKind.RELOAD, id)
+
+    def _is_operator(self, request: Request) -> bool:
+        caller = RequestContext.of(request.scope).caller
+        has_scope = caller is not None and Scope.ADMIN in caller.scopes
+        return has_scope or self._token.is_in(request.headers)
 
     async def _submit(
         self, kind: ChangeKind, name: str, record: ModelRecord | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic_core import to_json
@@ -12,8 +13,9 @@ from starlette.responses import JSONResponse, Response
 
 from model.text.language_detection import Detection
 from model.text.word_links import WordLink
+from model.text_options import TextOptions
 from model.translation import HeadMaps, Translation
-from service.errors import Failure
+from service.errors import Failure, InvalidFieldError
 from service.gateway.api.contract import Contract
 from service.gateway.api.json_body import JsonRoute
 from service.gateway.api.native_schemas import (
@@ -25,12 +27,17 @@ from service.gateway.api.native_schemas import (
     TranslateRequest,
 )
 from service.gateway.api.pipeline import REQUEST_HEADERS, Translated, TranslationPipeline
+from service.gateway.api.stored_glossaries import StoredGlossaries, joined
 from service.gateway.request_context import RequestContext
+from service.store.records import Scope
 
 __all__ = ["NATIVE", "NativeApi", "native_error"]
 
 _TRANSLATE_ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorReply, "description": "The body is not JSON in UTF-8"},
+    401: {"model": ErrorReply, "description": "There must be an API key, or a valid one"},
+    403: {"model": ErrorReply, "description": "The API key is for something else"},
+    404: {"model": ErrorReply, "description": "There is no such stored glossary"},
     408: {"model": ErrorReply, "description": "The body did not arrive in time"},
     413: {"model": ErrorReply, "description": "The body is too large"},
     415: {"model": ErrorReply, "description": "The body is not declared to be JSON"},
@@ -39,6 +46,7 @@ _TRANSLATE_ERRORS: dict[int | str, dict[str, Any]] = {
         "description": "A field breaks a rule, a language is not served, or the texts are too long "
         "for the deadline",
     },
+    429: {"model": ErrorReply, "description": "Too many requests or characters: see Retry-After"},
     503: {"model": ErrorReply, "description": "Too much to do, or no replica: see Retry-After"},
     504: {"model": ErrorReply, "description": "The time for the request ran out"},
 }
@@ -59,11 +67,13 @@ NATIVE = Contract(error_form=native_error)
 class NativeApi:
     """The handlers of the native API."""
 
-    def __init__(self, pipeline: TranslationPipeline) -> None:
+    def __init__(self, pipeline: TranslationPipeline, glossaries: StoredGlossaries) -> None:
         self._pipeline = pipeline
+        self._glossaries = glossaries
 
     @NATIVE.route(
         "/v1/translate",
+        scope=Scope.TRANSLATE,
         methods=["POST"],
         summary="Translate one text or several",
         response_model=TranslateReplyBody,
@@ -88,7 +98,7 @@ class NativeApi:
             field="texts" if body.text is None else "text",
             is_list=body.text is None,
             return_alignments=body.return_alignments,
-            text_options=body.text_options(),
+            text_options=await self._text_options(request, body),
         )
         answer = _answer(
             reply,
@@ -100,6 +110,7 @@ class NativeApi:
 
     @NATIVE.route(
         "/v1/attention",
+        scope=Scope.TRANSLATE,
         methods=["POST"],
         summary="Where a model attends for one sentence",
         response_model=AttentionReply,
@@ -129,6 +140,18 @@ class NativeApi:
         return Response(
             await asyncio.to_thread(_attention_answer, reply), media_type="application/json"
         )
+
+    async def _text_options(self, request: Request, body: TranslateRequest) -> TextOptions:
+        """What the request asks of its texts, with the terms of the stored glossary."""
+        options = body.text_options()
+        if body.glossary_id is None:
+            return options
+        if body.source is None:
+            raise InvalidFieldError(
+                "`source` must be given with `glossary_id`, but is not", field="source"
+            )
+        stored = await self._glossaries.entries(request, body.glossary_id, body.source, body.target)
+        return replace(options, glossary=joined(stored, options.glossary))
 
 
 def _attention_answer(reply: Translated) -> bytes:

@@ -34,18 +34,23 @@ __all__ = [
     "GenerationDefaults",
     "GenerationOptions",
     "GlossaryTerm",
+    "GlossaryTranslation",
     "Hypothesis",
     "LanguagePair",
     "LoadedReplica",
     "Model",
     "ModelDetails",
     "ModelList",
+    "NativeRequest",
+    "Term",
     "TextSpan",
     "Timings",
     "TranslateReplyBody",
     "TranslateRequest",
     "TranslationBody",
     "Usage",
+    "check_entries",
+    "glossary_entries",
 ]
 
 _MAX_CODE_LEN = 35
@@ -66,8 +71,8 @@ _SENTENCE = "The animal didn't cross the street because it was tired."
 _TRANSLATION = "Das Tier überquerte die Straße nicht, weil es müde war."
 
 
-class _Request(BaseModel):
-    """A request object: unknown fields are refused, and no type is converted."""
+class NativeRequest(BaseModel):
+    """An object in a request: unknown fields are refused, and no type is converted."""
 
     model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
 
@@ -102,11 +107,11 @@ def _reply_field(option: Option) -> Any:
 _CHOICES = {option.name: _request_field(option) for option in GENERATION_OPTIONS if option.request}
 
 
-class GenerationOptions(create_model("_GenerationOptions", __base__=_Request, **_CHOICES)):  # type: ignore[misc]
+class GenerationOptions(create_model("_GenerationOptions", __base__=NativeRequest, **_CHOICES)):  # type: ignore[misc]
     """How to search for the translation; what is left out is the model's own default."""
 
 
-def _check_entries(value: Any) -> Any:
+def check_entries(value: Any) -> Any:
     """Refuses the first wrong entry of a glossary, and more of them than any setting allows."""
     if not isinstance(value, dict):
         return value
@@ -156,7 +161,7 @@ def _json_type(value: Any) -> str:
 Term = Annotated[str, Field(min_length=1)]
 
 
-class GlossaryTerm(_Request):
+class GlossaryTerm(NativeRequest):
     """How a term is translated."""
 
     forms: list[Term] = Field(min_length=1, fail_fast=True)
@@ -166,7 +171,7 @@ class GlossaryTerm(_Request):
     capitals too, and its translation is capitalised as it is."""
 
 
-class TextSpan(_Request):
+class TextSpan(NativeRequest):
     """A part of a text."""
 
     text: int = Field(default=0, ge=0)
@@ -177,7 +182,7 @@ class TextSpan(_Request):
     """Behind the last."""
 
 
-_Translation = Annotated[
+GlossaryTranslation = Annotated[
     Annotated[Term, Tag("text")]
     | Annotated[list[Term], Field(min_length=1, fail_fast=True), Tag("list")]
     | Annotated[GlossaryTerm, Tag("object")],
@@ -188,7 +193,7 @@ _Kept = Annotated[
 ]
 
 
-class TranslateRequest(_Request):
+class TranslateRequest(NativeRequest):
     """One text or several, of one language pair."""
 
     model_config = ConfigDict(
@@ -223,11 +228,14 @@ class TranslateRequest(_Request):
     """Whether the answer tells each translation's score."""
     return_alignments: bool = False
     """Whether the answer tells which words of each translation come from which of the text."""
-    glossary: Annotated[dict[Term, _Translation], BeforeValidator(_check_entries)] = Field(
+    glossary: Annotated[dict[Term, GlossaryTranslation], BeforeValidator(check_entries)] = Field(
         default_factory=dict
     )
     """Terms and how they are translated, wherever a term stands as a word of its own: by one form,
     or by the one of several that fits. Case is kept, unless an entry says otherwise."""
+    glossary_id: str | None = Field(default=None, min_length=1, max_length=64)
+    """Id of a stored glossary, whose terms are used beside those of `glossary`, which take their
+    place where both have a term. `source` must be given."""
     keep: Annotated[list[_Kept], BeforeValidator(_check_number)] = Field(
         default_factory=list, fail_fast=True
     )
@@ -272,12 +280,19 @@ class TranslateRequest(_Request):
                 for each in self.keep
                 if isinstance(each, TextSpan)
             ),
-            glossary=tuple(_entry(*item) for item in self.glossary.items()),
+            glossary=glossary_entries(self.glossary),
             banned_terms=tuple(self.banned_terms),
             target_prefix=self.target_prefix,
             format=self.format,
             translate_attributes=self.translate_attributes,
         )
+
+
+def glossary_entries(
+    glossary: dict[str, str | list[str] | GlossaryTerm],
+) -> tuple[GlossaryEntry, ...]:
+    """The entries of a glossary."""
+    return tuple(_entry(*item) for item in glossary.items())
 
 
 def _entry(term: str, translation: str | list[str] | GlossaryTerm) -> GlossaryEntry:
@@ -394,7 +409,7 @@ class TranslateReplyBody(Reply):
     timings: Timings
 
 
-class AttentionRequest(_Request):
+class AttentionRequest(NativeRequest):
     """A sentence whose attention is asked for."""
 
     model_config = ConfigDict(

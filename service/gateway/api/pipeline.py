@@ -17,6 +17,7 @@ from model.text.word_links import composed, kept_words
 from model.text_options import NO_TEXT_OPTIONS, TextOptions
 from model.translation import FinishReason, SentenceAttention, Translation, TranslationHypothesis
 from service.errors import InvalidFieldError
+from service.gateway.access import AccessControl
 from service.gateway.admission import PRIORITY_HEADER, TIMEOUT_HEADER, Admission, deadline_of
 from service.gateway.api.detection import detect_languages
 from service.gateway.request_context import RequestContext
@@ -97,10 +98,13 @@ class _Part:
 class TranslationPipeline:
     """Checks a request against the limits, finds its route, and sends each model of it one call."""
 
-    def __init__(self, router: Router, retrier: Retrier, admission: Admission) -> None:
+    def __init__(
+        self, router: Router, retrier: Retrier, admission: Admission, access: AccessControl
+    ) -> None:
         self.router = router
         self._retrier = retrier
         self._admission = admission
+        self._access = access
 
     async def translate(
         self,
@@ -152,14 +156,15 @@ class TranslationPipeline:
         )  # fmt: skip
         context.num_texts = len(texts)
         context.source, context.target = parts[0].source, parts[0].target
-        replies = await _all_or_none(
-            self._translate_part(
-                context, texts, part, deadline,
-                return_alignments=return_alignments, text_options=text_options,
-                with_attention=with_attention,
-            )
-            for part in parts
-        )  # fmt: skip
+        async with self._access.spending(request.scope, sum(map(len, texts))):
+            replies = await _all_or_none(
+                self._translate_part(
+                    context, texts, part, deadline,
+                    return_alignments=return_alignments, text_options=text_options,
+                    with_attention=with_attention,
+                )
+                for part in parts
+            )  # fmt: skip
         context.timings = _timings(replies)
         return _put_together(parts, replies, detections)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 import uuid
 from pathlib import Path
 
@@ -71,3 +72,13 @@ async def test_what_cannot_be_written_leaves_nothing(
         await blobs.write("a", b"after")
     assert os.listdir(tmp_path) == ["a"]
     assert await blobs.read("a") == b"before"
+
+
+async def test_what_a_killed_writer_has_left_is_removed_in_time(tmp_path: Path) -> None:
+    blobs = Blobs(str(tmp_path))
+    await blobs.write("a", b"x")
+    for name, age in (("old.new", 7200), ("young.new", 60)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    assert await blobs.names() == ["a"]
+    assert sorted(os.listdir(tmp_path)) == ["a", "young.new"]

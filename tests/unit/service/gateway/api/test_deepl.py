@@ -102,7 +102,11 @@ async def test_the_kind_of_model_is_told() -> None:
         ({"split_sentences": "2"}, "Value for 'split_sentences' not supported."),
         ({"model_type": "best"}, "Value for 'model_type' not supported."),
         ({"tag_handling": "md"}, "Value for 'tag_handling' not supported."),
-        ({"glossary_id": "x"}, "Value for 'glossary_id' not supported."),
+        ({"glossary_id": "x", "source_lang": "EN"}, "Value for 'glossary_id' not supported."),
+        (
+            {"glossary_id": "x"},
+            "Parameter 'source_lang' not specified, as it must be with a glossary.",
+        ),
         ({"text": ["a\0"]}, "`text[0]` must not have the character U+0000, but has it at 1"),
     ],
 )

@@ -1,0 +1,144 @@
+"""What clients use in a month: added up in memory, written to the store in the background."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Collection
+from contextlib import suppress
+
+from service.errors import StoreUnavailableError
+from service.store.records import Count
+from service.store.store import Store
+
+__all__ = ["UsageLedger"]
+
+_LAST_FLUSHES = 3
+"""Attempts to write the last of it when the gateway ends."""
+_ADDRESS = "@"
+"""Begins the subjects that are addresses, and no keys."""
+
+LOGGER = logging.getLogger("polyhead.access")
+
+_Counts = dict[tuple[str, str], Count]
+
+
+class UsageLedger:
+    """Belongs to one event loop. A request never waits for it.
+
+    Args:
+        store: where it is written, and what other gateways wrote is read.
+        flush_seconds: between two writes.
+        max_addresses: addresses of which it is known at a time what they used.
+    """
+
+    def __init__(self, store: Store, *, flush_seconds: float, max_addresses: int) -> None:
+        self._store = store
+        self._flush_seconds = flush_seconds
+        self._max_addresses = max_addresses
+        self._month = ""
+        self._known: dict[str, int] = {}
+        """Characters of this month in the store, by subject."""
+        self._wanted: set[str] = set()
+        """Subjects of which that has yet to be read."""
+        self._pending: _Counts = {}
+        self._writing: tuple[str, _Counts] | None = None
+        """The name of a batch and what is in it: until it is known to be in the store."""
+        self._lock = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+
+    def characters(self, subject: str) -> int:
+        """What a subject has used in this month, as far as it is known here."""
+        month = self._this_month()
+        if subject not in self._known:
+            self._wanted.add(subject)
+        key = (subject, month)
+        written = self._writing[1].get(key, Count()) if self._writing else Count()
+        return (
+            self._known.get(subject, 0)
+            + written.characters
+            + self._pending.get(key, Count()).characters
+        )
+
+    def add(self, subject: str, characters: int, *, requests: int = 1) -> None:
+        """Counts what a subject uses; negative numbers take it back."""
+        key = (subject, self._this_month())
+        if subject.startswith(_ADDRESS) and len(self._pending) >= self._max_addresses:
+            return
+        count = self._pending.get(key, Count())
+        self._pending[key] = Count(count.requests + requests, count.characters + characters)
+
+    def start(self) -> None:
+        """Begins to write. Idempotent."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._flush_forever())
+
+    async def read(self, subjects: Collection[str]) -> None:
+        """Reads what subjects have used, from the store."""
+        month = self._this_month()
+        counts = await self._store.usage.of_month(month, subjects)
+        if month == self._month:
+            self._known |= {name: counts.get(name, Count()).characters for name in subjects}
+
+    async def flush(self) -> None:
+        """Writes what has not been written, and reads what others wrote of the same subjects.
+
+        Raises:
+            StoreUnavailableError: it cannot be done now; nothing is lost, and nothing will be
+                counted twice.
+        """
+        async with self._lock:
+            if self._writing is None and self._pending:
+                self._writing, self._pending = (uuid.uuid4().hex, self._pending), {}
+            subjects = set(self._wanted)
+            if self._writing is not None:
+                await self._store.usage.add(*self._writing)
+                subjects |= {subject for subject, _ in self._writing[1]}
+            if subjects:
+                await self.read(subjects)
+            # At once with what was read: what was written counts once.
+            self._writing = None
+            self._wanted -= subjects
+            self._forget_addresses()
+
+    async def close(self) -> None:
+        """Ends, once all is written, or it cannot be."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+        for _ in range(_LAST_FLUSHES):
+            with suppress(StoreUnavailableError):
+                await self.flush()
+            if not (self._pending or self._writing):
+                return
+        LOGGER.error("what was used last could not be written to the store")
+
+    async def _flush_forever(self) -> None:
+        month = self._this_month()
+        while True:
+            await asyncio.sleep(self._flush_seconds)
+            try:
+                if self._pending or self._writing or self._wanted:
+                    await self.flush()
+                if month != (now := self._this_month()):
+                    await self._store.usage.forget(_ADDRESS, before=now)
+                    month = now
+            except StoreUnavailableError:
+                continue  # it is in the log
+            except Exception:
+                LOGGER.exception("what was used could not be written")
+
+    def _this_month(self) -> str:
+        month = time.strftime("%Y-%m", time.gmtime())
+        if month != self._month:
+            self._month, self._known = month, {}
+        return month
+
+    def _forget_addresses(self) -> None:
+        addresses = [subject for subject in self._known if subject.startswith(_ADDRESS)]
+        for subject in addresses[: max(0, len(addresses) - self._max_addresses)]:
+            del self._known[subject]

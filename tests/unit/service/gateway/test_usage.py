@@ -1,0 +1,156 @@
+"""What was used is written once, whatever fails, and requests never wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from service.errors import StoreUnavailableError
+from service.gateway import usage as usage_module
+from service.gateway.usage import UsageLedger
+from service.store.records import Count
+from tests.stores import new_database, store_of
+
+
+class _Store:
+    """A table in memory, which fails on demand: before it counts, or after."""
+
+    def __init__(self) -> None:
+        self.counts: dict[tuple[str, str], Count] = {}
+        self.batches: set[str] = set()
+        self.fail_before = self.fail_after = self.fail_read = 0
+
+    async def add(self, batch: str, counts: Mapping[tuple[str, str], Count]) -> None:
+        if self.fail_before:
+            self.fail_before -= 1
+            raise StoreUnavailableError("x")
+        if batch not in self.batches:
+            self.batches.add(batch)
+            for key, count in counts.items():
+                old = self.counts.get(key, Count())
+                self.counts[key] = Count(
+                    old.requests + count.requests, old.characters + count.characters
+                )
+        if self.fail_after:
+            self.fail_after -= 1
+            raise StoreUnavailableError("x")
+
+    async def of_month(self, month: str, subjects: Collection[str]) -> dict[str, Count]:
+        if self.fail_read:
+            self.fail_read -= 1
+            raise StoreUnavailableError("x")
+        return {
+            subject: count
+            for (subject, of), count in self.counts.items()
+            if of == month and subject in subjects
+        }
+
+    @property
+    def total(self) -> int:
+        return sum(count.characters for count in self.counts.values())
+
+
+def _ledger(table: Any, max_addresses: int = 10) -> UsageLedger:
+    store: Any = SimpleNamespace(usage=table)
+    return UsageLedger(store, flush_seconds=0.05, max_addresses=max_addresses)
+
+
+@pytest.mark.parametrize("failure", ["fail_before", "fail_after", "fail_read"])
+async def test_a_flush_that_fails_counts_once_in_the_end(failure: str) -> None:
+    table = _Store()
+    ledger = _ledger(table)
+    ledger.add("a", 10)
+    setattr(table, failure, 2)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailableError):
+            await ledger.flush()
+        assert ledger.characters("a") >= 10
+    ledger.add("a", 5)
+    await ledger.flush()
+    await ledger.flush()
+    assert (table.total, ledger.characters("a")) == (15, 15)
+
+
+async def test_what_others_write_is_seen() -> None:
+    table = _Store()
+    first, second = _ledger(table), _ledger(table)
+    first.add("a", 10)
+    await first.flush()
+    assert second.characters("a") == 0  # nobody has asked yet
+    await second.flush()
+    assert second.characters("a") == 10
+    second.add("a", 1)
+    await second.flush()
+    first.add("a", 1)
+    assert first.characters("a") == 11
+    await first.flush()
+    assert first.characters("a") == 12
+
+
+async def test_what_is_given_back_is_not_written() -> None:
+    table = _Store()
+    ledger = _ledger(table)
+    ledger.add("a", 10)
+    ledger.add("a", -10, requests=-1)
+    await ledger.flush()
+    assert list(table.counts.values()) == [Count(0, 0)]
+
+
+async def test_a_new_month_begins_with_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = _Store()
+    ledger = _ledger(table)
+    months = ["2026-11"]
+    monkeypatch.setattr(usage_module.time, "strftime", lambda *_: months[0])
+    ledger.add("a", 10)
+    await ledger.flush()
+    assert ledger.characters("a") == 10
+    ledger.add("a", 1)
+    months[0] = "2026-12"
+    assert ledger.characters("a") == 0
+    ledger.add("a", 2)
+    await ledger.flush()
+    assert table.counts == {("a", "2026-11"): Count(2, 11), ("a", "2026-12"): Count(1, 2)}
+    assert ledger.characters("a") == 2
+
+
+async def test_addresses_are_bounded_and_keys_are_not() -> None:
+    table = _Store()
+    ledger = _ledger(table, max_addresses=3)
+    for number in range(10):
+        ledger.add(f"@{number}", 1)
+        ledger.add(f"key{number}", 1)
+    await ledger.flush()
+    assert {subject for subject, _ in table.counts} >= {f"key{number}" for number in range(10)}
+    assert sum(subject.startswith("@") for subject, _ in table.counts) <= 3
+    for number in range(10, 20):
+        ledger.add(f"@{number}", 1)
+        await ledger.flush()
+    assert len(ledger._known) <= 10 + 3
+
+
+async def test_the_last_of_it_is_written_at_the_end(tmp_path: Path) -> None:
+    url = new_database(None, tmp_path)
+    store = store_of(url, tmp_path)
+    ledger = UsageLedger(store, flush_seconds=1000, max_addresses=10)
+    ledger.start()
+    ledger.add("a", 10)
+    await ledger.close()
+    await ledger.close()
+    month = usage_module.time.strftime("%Y-%m", usage_module.time.gmtime())
+    assert await store.usage.of_month(month, ["a"]) == {"a": Count(1, 10)}
+    await store.close()
+
+
+async def test_what_cannot_be_written_at_the_end_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    table = _Store()
+    table.fail_before = 100
+    ledger = _ledger(table)
+    ledger.add("a", 10)
+    await ledger.close()
+    assert "could not be written" in caplog.text
