@@ -96,7 +96,9 @@ def read(data: bytes, options: DocumentOptions) -> Document:
         remaining = iter(translations)
         edits: list[tuple[int, int, str]] = []
         if header is not None and (place := header.fields.get("msgstr")) is not None:
-            edits.append((place.begin, place.end, _spelled("msgstr", said, style._replace(wraps=False))))
+            edits.append(
+                (place.begin, place.end, _spelled("msgstr", said, style._replace(wraps=False)))
+            )
         for message in wanted:
             sources = _sources(message)
             strings = [_filled(source, next(remaining)) for source in sources]
@@ -230,8 +232,7 @@ def _edits(
     names = [f"msgstr[{number}]" for number in range(len(strings))]
     names = names if len(sources) > 1 else ["msgstr"]
     written = "".join(
-        _spelled(name, string, style)
-        for name, string in zip(names, strings, strict=True)
+        _spelled(name, string, style) for name, string in zip(names, strings, strict=True)
     )
     yield min(each.begin for each in targets), max(each.end for each in targets), written
     kept = [flag for flag in flags if flag != "fuzzy"]

@@ -62,10 +62,8 @@ def test_spans_that_look_alike_are_one() -> None:
     assert body(
         f"<text:p>The {span('T1', 're')}{span('T3', 'd')}{span('T2', ' hou')}se.</text:p>"
     ) == (f"<text:p>house {span('T1', 'red')} The.</text:p>")
-    assert (
-        body(f"<text:p>{span('T2', 'The')}{span('T1', ' red')}</text:p>")
-        == (f"<text:p>{span('T1', 'red')} The</text:p>")
-       
+    assert body(f"<text:p>{span('T2', 'The')}{span('T1', ' red')}</text:p>") == (
+        f"<text:p>{span('T1', 'red')} The</text:p>"
     )
 
 
