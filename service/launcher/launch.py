@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import ipaddress
 import json
@@ -25,7 +26,7 @@ from model.checkpoints.checkpoint import check_checkpoint
 from model.checkpoints.embedded import model_directory
 from model.engine.backends import may_use_cuda
 from model.engine.cpus import granted_cpus
-from model.errors import InvalidRequestError
+from model.errors import InvalidRequestError, PolyheadError
 from service.catalog.directories import catalog_of, model_records
 from service.catalog.entry import CatalogEntry, own_autoscaling
 from service.hosting.memory_budget import require_memory
@@ -36,6 +37,7 @@ from service.launcher.haproxy_rules import OPEN_APIS, HAProxyOptions
 from service.launcher.local_ray import LaunchError, local_ray, wait_for_ray_exit
 from service.launcher.process_limits import free_threads, raise_open_files
 from service.launcher.token_file import token_file
+from service.store.store import Store
 
 if TYPE_CHECKING:
     from service.settings import ModelRecord, Settings
@@ -45,6 +47,7 @@ __all__ = [
     "check_address",
     "check_models",
     "check_process_limits",
+    "check_store",
     "haproxy_options",
     "reserved",
     "run",
@@ -76,6 +79,10 @@ _LEAST_REPLICA_MIB = 75
 """Without a model's weights."""
 _MOST_LISTED = 10
 """Models that the banner lists."""
+_OPEN = (
+    "no API key is needed: whoever reaches this address may translate. POLYHEAD_ACCESS__KEYS="
+    "required asks for keys, `polyhead keys add NAME` makes one"
+)
 _LOOK_SECONDS = 0.1
 _SERVE_STOP_SECONDS = 3.0
 """Time for Serve to shut down after that."""
@@ -128,6 +135,7 @@ def run(settings: Settings, address: Address) -> NoReturn:
     """
     entries = check_models(settings)
     check_gateways(settings)
+    check_store(settings)
     check_address(address)
     with reserved(address), _stopped_quietly():
         _serve(settings, entries, address)
@@ -191,6 +199,22 @@ def check_gateways(settings: Settings) -> None:
             f"`gateway_replicas` must be at most `gateways_per_node`, {most}, on one machine, but "
             f"is {settings.gateway_replicas}"
         )
+
+
+def check_store(settings: Settings) -> None:
+    """LaunchError for a store that cannot be opened, where API keys are in it. Migrates it."""
+    if settings.access.keys == "off":
+        return
+    store = Store(settings)
+
+    async def open_it() -> None:
+        await store.database.open()
+        await store.close()
+
+    try:
+        asyncio.run(open_it())
+    except PolyheadError as error:
+        raise LaunchError(f"API keys cannot be looked up: {error}") from error
 
 
 def check_process_limits(settings: Settings, entries: Sequence[CatalogEntry]) -> None:
@@ -472,6 +496,8 @@ def _print_banner(
         print(f"  models   {more} more; {address.url}/v1/models lists them")
     if note is not None:
         print(f"  note     {note}")
+    if address.public and settings.access.keys == "off":
+        print(f"  WARNING  {_OPEN}")
     source, target = entries[0].info.languages.pairs[0]
     body = json.dumps({"text": "Good morning!", "source": source, "target": target})
     print("Try it:")

@@ -172,7 +172,11 @@ _Fields = TypeVar("_Fields", bound=BaseModel)
 
 
 def _body(model: type[BaseModel]) -> dict[str, Any]:
-    schema = {"schema": model.model_json_schema()}
+    described = model.model_json_schema()
+    if definitions := described.pop("$defs", None):
+        # Within a description of routes there is no place for them.
+        described["properties"]["dictionaries"]["items"] = definitions["DeepLDictionary"]
+    schema = {"schema": described}
     content = {"application/json": schema}
     if model is DeepLNewGlossary:
         content["application/x-www-form-urlencoded"] = schema

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import datetime
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import deepl
 import pytest
 import uvicorn
-from libretranslate_aio import AsyncLibreTranslate, ForbiddenError, LibreTranslate
+from deepl.api_data import MultilingualGlossaryDictionaryEntries
+from libretranslate_aio import AsyncLibreTranslate, ForbiddenError, LibreTranslate, RateLimitError
 from libretranslatepy import LibreTranslateAPI
 
+from service.settings import Quota
 from tests.fakes import FakeBackend, Gateway
 from tests.integration.service_process import wait_for
+from tests.stores import new_database, store_of
 
 ENGLISH, GERMAN = "The shop opens at nine.", "Wir öffnen morgen um neun."
 
@@ -22,8 +29,35 @@ ENGLISH, GERMAN = "The shop opens at nine.", "Wir öffnen morgen um neun."
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     """The address of a gateway that has English and German."""
-    gateway = Gateway(FakeBackend("a", (("en", "de"),)), FakeBackend("b", (("de", "en"),)))
-    config = uvicorn.Config(gateway.app, log_config=None, access_log=False, lifespan="off")
+    with _served(_gateway()) as url:
+        yield url
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """The address of one that needs keys and takes suggestions, and a key of 100 characters."""
+    database = new_database(None, tmp_path)
+
+    async def new_key() -> str:
+        store = store_of(database, tmp_path)
+        _, key = await store.keys.add("alice", quota=Quota(characters_per_month=100))
+        await store.close()
+        return key
+
+    key = asyncio.run(new_key())
+    settings = {"access": {"keys": "required"}, "store_url": database, "suggestions": True}
+    with _served(_gateway(**settings)) as url:
+        yield url, key
+
+
+def _gateway(**settings: Any) -> Gateway:
+    backends = FakeBackend("a", (("en", "de"),)), FakeBackend("b", (("de", "en"),))
+    return Gateway(*backends, **settings)
+
+
+@contextlib.contextmanager
+def _served(gateway: Gateway) -> Iterator[str]:
+    config = uvicorn.Config(gateway.app, log_config=None, access_log=False, lifespan="on")
     server = uvicorn.Server(config)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
@@ -103,3 +137,92 @@ def test_deepl(url: str) -> None:
         ):
             with pytest.raises(deepl.DeepLException, match=words):
                 client.translate_text("a", source_lang=source, target_lang=target)
+
+
+def test_libretranslate_with_keys(closed: tuple[str, str]) -> None:
+    url, key = closed
+    client = LibreTranslateAPI(f"{url}/", api_key=key)
+    assert client.translate(ENGLISH, "en", "de") == f"de:{ENGLISH}"
+    with LibreTranslate(url, api_key=key) as other:
+        assert other.translate("a", source="en", target="de").translated_text == "de:a"
+        settings = other.frontend_settings()
+        assert (settings.key_required, settings.api_keys, settings.suggestions) == (True,) * 3
+        assert other.suggest("a", "b", "en", "de")
+        with pytest.raises(RateLimitError):
+            other.translate("x" * 101, source="en", target="de")
+    with LibreTranslate(url, api_key="wrong") as stranger, pytest.raises(ForbiddenError):
+        stranger.translate("a", source="en", target="de")
+
+
+def test_deepl_with_keys(closed: tuple[str, str]) -> None:
+    url, key = closed
+    with contextlib.closing(deepl.DeepLClient(key, server_url=url)) as client:
+        assert str(client.translate_text("Hello", target_lang="DE")) == "de:Hello"
+        usage = client.get_usage()
+        assert (usage.character.count, usage.character.limit) == (5, 100)
+        with pytest.raises(deepl.QuotaExceededException):
+            client.translate_text("x" * 96, target_lang="DE")
+    with contextlib.closing(deepl.DeepLClient("wrong", server_url=url)) as stranger:
+        for call in (stranger.get_usage, stranger.get_source_languages, stranger.list_glossaries):
+            with pytest.raises(deepl.AuthorizationException):
+                call()
+
+
+def test_deepl_glossaries(closed: tuple[str, str]) -> None:
+    url, key = closed
+    entries = {"cat": "Katze", "dog": "Hund"}
+    with contextlib.closing(deepl.DeepLClient(key, server_url=url)) as client:
+        assert [
+            (pair.source_lang, pair.target_lang) for pair in client.get_glossary_languages()
+        ] == [("de", "en"), ("en", "de")]
+        glossary = client.create_glossary("animals", "EN", "DE", entries)
+        assert (glossary.name, glossary.ready, glossary.entry_count) == ("animals", True, 2)
+        assert (glossary.source_lang, glossary.target_lang) == ("EN", "DE")
+        age = datetime.datetime.now(datetime.UTC) - glossary.creation_time
+        assert abs(age.total_seconds()) < 600
+        assert client.get_glossary(glossary.glossary_id).name == "animals"
+        assert client.get_glossary_entries(glossary) == entries
+        with_terms = client.translate_text(
+            "a", source_lang="EN", target_lang="DE", glossary=glossary
+        )
+        assert str(with_terms) == "de:a"
+        assert str(client.translate_text_with_glossary("a", glossary)) == "de:a"
+        csv = client.create_glossary_from_csv("more", "EN", "DE", "cow,Kuh\n")
+        assert client.get_glossary_entries(csv) == {"cow": "Kuh"}
+        assert {each.name for each in client.list_glossaries()} == {"animals", "more"}
+        client.delete_glossary(glossary)
+        with pytest.raises(deepl.GlossaryNotFoundException):
+            client.get_glossary(glossary.glossary_id)
+
+
+def test_deepl_multilingual_glossaries(closed: tuple[str, str]) -> None:
+    url, key = closed
+    new = MultilingualGlossaryDictionaryEntries
+    with contextlib.closing(deepl.DeepLClient(key, server_url=url)) as client:
+        glossary = client.create_multilingual_glossary(
+            "animals", [new("EN", "DE", {"cat": "Katze"}), new("DE", "EN", {"Hund": "dog"})]
+        )
+        assert [(one.source_lang, one.target_lang) for one in glossary.dictionaries] == [
+            ("DE", "EN"), ("EN", "DE"),
+        ]  # fmt: skip
+        renamed = client.update_multilingual_glossary_name(glossary, "Tiere")
+        assert renamed.name == "Tiere"
+        client.update_multilingual_glossary_dictionary(
+            glossary, new("EN", "DE", {"cat": "Mieze", "cow": "Kuh"})
+        )
+        [found] = client.get_multilingual_glossary_entries(glossary, "EN", "DE").dictionaries
+        assert found.entries == {"cat": "Mieze", "cow": "Kuh"}
+        replaced = client.replace_multilingual_glossary_dictionary(
+            glossary, new("EN", "DE", {"pig": "Schwein"})
+        )
+        assert replaced.entry_count == 1
+        translated = client.translate_text(
+            "a", source_lang="EN", target_lang="DE", glossary=glossary
+        )
+        assert str(translated) == "de:a"
+        client.delete_multilingual_glossary_dictionary(glossary, source_lang="EN", target_lang="DE")
+        left = client.get_multilingual_glossary(glossary.glossary_id)
+        assert [one.source_lang for one in left.dictionaries] == ["DE"]
+        assert [one.name for one in client.list_multilingual_glossaries()] == ["Tiere"]
+        client.delete_multilingual_glossary(glossary)
+        assert client.list_multilingual_glossaries() == []

@@ -24,6 +24,7 @@ from service.launcher.launch import (
     check_gateways,
     check_models,
     check_process_limits,
+    check_store,
     reserved,
     with_compiled_engine,
     with_default_limits,
@@ -33,6 +34,17 @@ from service.launcher.local_ray import LaunchError
 from service.settings import Autoscaling, EngineSettings, ModelRecord, Settings
 from tests.fakes import catalog_entry
 from tests.tiny_model import build_tiny_model, tiny_transformer
+
+
+def test_a_store_with_keys_must_be_there(tmp_path: Path) -> None:
+    check_store(Settings())  # where there are no keys, none is looked for
+    with pytest.raises(LaunchError, match="API keys cannot be looked up"):
+        check_store(Settings(access={"keys": "required"}))
+    with pytest.raises(LaunchError, match="`store_url` must be as"):
+        check_store(Settings(access={"keys": "optional"}, store_url="mysql://host/name"))
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    check_store(Settings(access={"keys": "required"}, store_url=url))
+    assert (tmp_path / "store.db").exists()
 
 
 @pytest.mark.parametrize(
