@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 
 from model.documents import read_texts
 from model.text.word_links import WordLink
-from model.text_options import TextFormat, TextOptions
+from model.text_options import TextFormat
 from model.translation import FinishReason, Translation, TranslationHypothesis
-from service.documents.document import DocumentOptions
+from service.documents.document import Batch, DocumentOptions
 from service.documents.formats import find_format
 from service.documents.translation import translated
 
@@ -37,8 +37,8 @@ def rewritten(
     """
     document = find_format(name).read(data, options or DocumentOptions())
 
-    def translate(texts: Sequence[str], text_format: TextFormat) -> Sequence[str]:
-        return _translations(texts, text_format, change or in_capitals)
+    def translate(batch: Batch) -> Sequence[str]:
+        return _translations(batch, change or in_capitals)
 
     return translated(document, translate)
 
@@ -66,14 +66,10 @@ def in_reverse(text: str) -> Changed:
     return "".join([*parts, text[at:]]), sorted(links)
 
 
-def _translations(
-    texts: Sequence[str], text_format: TextFormat, change: Callable[[str], Changed]
-) -> list[str]:
-    if text_format is TextFormat.TEXT:
-        return [change(text)[0] for text in texts]
-    is_html = text_format is TextFormat.HTML
-    options = TextOptions(format=text_format, translate_attributes=is_html)
-    documents = read_texts(texts, options)
+def _translations(batch: Batch, change: Callable[[str], Changed]) -> list[str]:
+    if batch.format is TextFormat.TEXT:
+        return [change(text)[0] for text in batch.texts]
+    documents = read_texts(batch.texts, batch.text_options())
     found = (_translation(*change(text)) for text in documents.texts)
     return [each.text for each in documents.translations(found, False) if each is not None]
 

@@ -6,7 +6,6 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
@@ -16,7 +15,7 @@ import typer
 if TYPE_CHECKING:
     from model.config import EngineConfig, GenerationConfig
     from model.text_options import TextOptions
-    from service.documents.document import DocumentOptions
+    from service.documents.document import Batch, DocumentOptions
 
 __all__ = [
     "AllOption",
@@ -118,7 +117,6 @@ def translate_file(
     """
     from tqdm import tqdm
 
-    from model.text_options import TextFormat
     from model.translator import Translator
     from service.cli.translate import settle
     from service.documents.formats import find_format
@@ -134,18 +132,15 @@ def translate_file(
         options = replace(options, source=pair.source, target=pair.target)
         document = document_format.read(data, options)
 
-        def translate(texts: Sequence[str], text_format: TextFormat) -> list[str]:
-            is_html = text_format is TextFormat.HTML
-            own = replace(text_options, format=text_format, translate_attributes=is_html)
+        def translate(batch: Batch) -> list[str]:
+            own = batch.text_options(text_options)
             translations = translator.translate(
-                texts, source=source, target=target, generation=generation, text_options=own
+                batch.texts, source=source, target=target, generation=generation, text_options=own
             )
             return [translation.text for translation in translations]
 
-        with tqdm(
-            total=document.num_characters, file=progress, unit=" characters",
-            disable=not progress.isatty(), dynamic_ncols=True,
-        ) as bar:  # fmt: skip
+        size, hidden = document.num_characters, not progress.isatty()
+        with tqdm(total=size, file=progress, unit=" characters", disable=hidden) as bar:
             written = translated(document, translate, bar.update)
     _write(place, written)
     return place

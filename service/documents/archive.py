@@ -16,6 +16,8 @@ from service.documents.limits import DocumentLimits
 __all__ = ["DocumentArchive"]
 
 _FREE_GROWTH = 2**20
+_OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+"""What compound files begin with: what Office wrote before, and what it puts encrypted ones in."""
 _MIMETYPE = "mimetype"
 """The file that OpenDocument and EPUB want first, as it is."""
 
@@ -34,8 +36,13 @@ class DocumentArchive:
 
     def __init__(self, data: bytes, limits: DocumentLimits) -> None:
         self.limits = limits
+        if data.startswith(_OLD_OFFICE):
+            raise DamagedDocumentError(
+                "the document must be neither encrypted nor of an older format (.doc, .xls, .ppt), "
+                "but is"
+            )
         try:
-            self._archive = zipfile.ZipFile(io.BytesIO(data))
+            self._archive = _opened(data)
             check_archive(Path("the document"), self._archive, limits.max_members)
         except CheckpointError as error:
             raise DamagedDocumentError(str(error)) from error
@@ -95,3 +102,11 @@ class DocumentArchive:
             raise DamagedDocumentError(
                 f"{member.filename[:100]!r} of the document is damaged"
             ) from error
+
+
+def _opened(data: bytes) -> zipfile.ZipFile:
+    """The archive. Names that do not tell their encoding are UTF-8, as most programs mean them."""
+    try:
+        return zipfile.ZipFile(io.BytesIO(data), metadata_encoding="utf-8")
+    except UnicodeDecodeError:
+        return zipfile.ZipFile(io.BytesIO(data))

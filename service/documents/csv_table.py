@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import NamedTuple
 
 from service.documents.document import Document, DocumentOptions
@@ -32,16 +34,16 @@ def read(data: bytes, options: DocumentOptions) -> Document:
     """See `DocumentFormat.read`."""
     source = decoded(data)
     delimiter = _delimiter(source.text[:_SAMPLE])
-    cells = list(_cells(source.text, delimiter))
-    columns = _columns(cells, options)
-    edits = [
+    first = list(takewhile(lambda cell: not cell.row, _cells(source.text, delimiter)))
+    columns = _columns(first, options)
+    edits = (
         _edit(cell, delimiter)
-        for cell in cells
+        for cell in _cells(source.text, delimiter)
         if (cell.row or not options.header)
         and (columns is None or cell.column in columns)
         and has_words(cell.value)
-    ]
-    return text_document(source.text, edits, source.encoded)
+    )
+    return text_document(source.text, list(options.limits.bounded(edits)), source.encoded)
 
 
 def _delimiter(sample: str) -> str:
@@ -61,6 +63,7 @@ def _delimiter(sample: str) -> str:
 
 
 def _cells(text: str, delimiter: str) -> Iterator[_Cell]:
+    ends = re.compile(f"[{re.escape(delimiter)}\r\n]")
     row = column = at = 0
     while at < len(text):
         begin = at
@@ -74,8 +77,8 @@ def _cells(text: str, delimiter: str) -> Iterator[_Cell]:
             else:
                 at = end + 1
                 yield _Cell(row, column, begin, at, text[begin + 1 : end].replace('""', '"'), True)
-        while at < len(text) and text[at] not in f"{delimiter}\r\n":
-            at += 1
+        found = ends.search(text, at)
+        at = found.start() if found else len(text)
         if not is_quoted:
             yield _Cell(row, column, begin, at, text[begin:at], False)
         if text[at : at + 1] == delimiter:
@@ -86,7 +89,7 @@ def _cells(text: str, delimiter: str) -> Iterator[_Cell]:
         at += 1
 
 
-def _columns(cells: list[_Cell], options: DocumentOptions) -> set[int] | None:
+def _columns(first: list[_Cell], options: DocumentOptions) -> set[int] | None:
     """The columns that are translated; None for all.
 
     Raises:
@@ -94,12 +97,9 @@ def _columns(cells: list[_Cell], options: DocumentOptions) -> set[int] | None:
     """
     if not options.columns:
         return None
-    width = max((cell.column for cell in cells), default=-1) + 1
-    names: dict[str, int] = {}
-    for cell in cells:
-        if cell.row or not options.header:
-            break
-        names.setdefault(cell.value.strip(), cell.column)
+    width = len(first)
+    named = reversed(first if options.header else [])
+    names = {cell.value.strip(): cell.column for cell in named}
     columns = set()
     for column in options.columns:
         if column in names:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from model.errors import InvalidRequestError
-from model.text_options import TextFormat
+from model.text_options import NO_TEXT_OPTIONS, TextFormat, TextOptions
 from service.documents.limits import DocumentLimits
 
 __all__ = ["Batch", "Document", "DocumentOptions", "Unit"]
@@ -29,6 +29,11 @@ class Batch(NamedTuple):
     texts: list[str]
     places: list[int]
     """Which of the document's units they are."""
+
+    def text_options(self, options: TextOptions = NO_TEXT_OPTIONS) -> TextOptions:
+        """What is asked of the texts: `options`, in this format; of HTML attributes too."""
+        is_html = self.format is TextFormat.HTML
+        return replace(options, format=self.format, translate_attributes=is_html)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,6 +36,8 @@ _CHOICES = {"comboBox", "date", "dropDownList", "checkbox", "picture"}
 """Content controls whose text is chosen, not written."""
 _TEXT_OF = {"noBreakHyphen": "\u2011"}
 _TRANSPARENT_FIELDS = ("TOC", "HYPERLINK")
+_MOST_FIELDS = 50
+"""Fields within each other that are told apart."""
 _RANGE = re.compile("(.*)(?:Start|End)")
 _PRESERVED = "{http://www.w3.org/XML/1998/namespace}space"
 _NOT_SEEN = {"lang", "noProof"}
@@ -47,7 +49,7 @@ def read(data: bytes, options: DocumentOptions) -> Document:
     package = OoxmlPackage(data, options, "wordprocessingml", "ms-word")
     found: list[Segment] = []
     for name, part in package.parts(*_TEXTS, "wordprocessingml.styles"):
-        found += _Story(part.root).segments()
+        found += options.limits.bounded(_Story(part.root).segments())
         _set_language(part.root, options.target)
         package.change(name, part)
     return package.document([*found, *package.drawn()])
@@ -152,7 +154,7 @@ class _Story:
         return Item([run], None if name in ("tab", "ptab") else Point([run]))
 
     def _field_mark(self, run: Element, kind: str) -> Item:
-        if kind == "begin":
+        if kind == "begin" and len(self._fields) < _MOST_FIELDS:
             self._fields.append(_Field())
         elif self._fields and kind == "separate":
             self._fields[-1].has_result = True

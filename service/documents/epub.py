@@ -40,6 +40,7 @@ class _Book:
     def add_page(self, name: str) -> None:
         """A page of XHTML."""
         page = decoded_page(self._archive.read(name))
+        self._options.limits.check("max_characters", "the characters of a page", len(page.text))
         edits = list(html_edits(page.text))
 
         def write(translations: Sequence[str]) -> bytes:

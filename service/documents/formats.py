@@ -26,6 +26,7 @@ from service.documents import (
 from service.documents.document import Document, DocumentOptions
 from service.documents.errors import (
     DamagedDocumentError,
+    DocumentError,
     UnsupportedDocumentError,
 )
 
@@ -61,9 +62,11 @@ class DocumentFormat:
         limits.check("max_bytes", "the bytes of a document", len(data))
         try:
             document = self.reader(data, options)
+        except DocumentError:
+            raise
         except (
             etree.LxmlError, LookupError, OSError, RecursionError, TypeError, AttributeError,
-            UnicodeError,
+            ValueError,
         ) as error:  # fmt: skip
             raise DamagedDocumentError(
                 f"the document must be a .{self.name} file, but is damaged"

@@ -27,7 +27,7 @@ _CLOSED = re.compile(
     r"<(?:iframe|noembed|noframes|noscript|script|style|textarea|title|xmp)\b[^<>]*/>",
     re.IGNORECASE,
 )
-_ROOT = re.compile(r"<html\b[^>]*>", re.IGNORECASE)
+_ROOT = re.compile(r"<html\b[^<>]*>", re.IGNORECASE)
 _LANGUAGE = re.compile(r"""(\slang\s*=\s*)(?:"[^"]*"|'[^']*'|[^\s"'>]+)""", re.IGNORECASE)
 _XML_LANGUAGE = re.compile(r"""(\sxml:lang\s*=\s*)(?:"[^"]*"|'[^']*')""", re.IGNORECASE)
 
@@ -35,6 +35,7 @@ _XML_LANGUAGE = re.compile(r"""(\sxml:lang\s*=\s*)(?:"[^"]*"|'[^']*')""", re.IGN
 def read(data: bytes, options: DocumentOptions) -> Document:
     """See `DocumentFormat.read`. Attributes that people read are left to who translates."""
     page = decoded_page(data)
+    options.limits.check("max_characters", "the characters of a page", len(page.text))
     return text_document(
         page.text,
         list(html_edits(page.text)),

@@ -7,7 +7,7 @@ have, or is a group, and `<x id="3"/>` is a point. The translator moves them wit
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -97,9 +97,9 @@ class InlineUnit:
     def _tagged(self, node: Text, style: Style) -> str:
         before, core, behind = trimmed(node.text)
         if node.style == style or not core:
-            return escape(node.text)
+            return escape(xml_characters(node.text))
         self._parts.append(node)
-        return f'{before}<g id="{len(self._parts) - 1}">{escape(core)}</g>{behind}'
+        return f'{before}<g id="{len(self._parts) - 1}">{escape(xml_characters(core))}</g>{behind}'
 
     def nodes(self, translation: str) -> list[Node]:
         """The translation as nodes. Points that it lacks come last.
@@ -148,11 +148,12 @@ class InlineUnit:
 
 def _put_in_order(nodes: Sequence[Node], points: Sequence[Point]) -> None:
     """Has points of one mark in the order that they had in the source."""
-    for mark in {point.mark for point in points} - {""}:
-        contents = [point.content for point in points if point.mark == mark]
-        places = [point for point in _points(nodes) if point.mark == mark]
-        for place, content in zip(places, contents, strict=False):
-            place.content = content
+    contents: defaultdict[str, deque[Any]] = defaultdict(deque)
+    for point in points:
+        contents[point.mark].append(point.content)
+    for place in _points(nodes) if len(contents) > 1 or "" not in contents else ():
+        if place.mark and contents[place.mark]:
+            place.content = contents[place.mark].popleft()
 
 
 def _points(nodes: Iterable[Node]) -> Iterator[Point]:

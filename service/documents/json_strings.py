@@ -56,7 +56,8 @@ def read(data: bytes, options: DocumentOptions) -> Document:
                 continue
             yield Edit(begin, end, with_markup(core), partial(_spelled, before, behind, is_ascii))
 
-    return text_document(source.text, list(edits()), source.encoded)
+    found = list(options.limits.bounded(edits()))
+    return text_document(source.text, found, source.encoded)
 
 
 def _spelled(before: str, behind: str, is_ascii: bool, translation: str) -> str:
@@ -75,7 +76,8 @@ def _is_unicode(text: str) -> bool:
 
 
 def _pattern(key: str) -> re.Pattern[str]:
-    return re.compile("[^.]*".join(map(re.escape, key.split("*"))))
+    steps = ("[^.]*" if step == "*" else re.escape(step) for step in key.split("."))
+    return re.compile(r"\.".join(steps))
 
 
 def _is_chosen(path: list[str], patterns: list[re.Pattern[str]]) -> bool:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from service.documents.errors import DocumentTooLargeError
 
 __all__ = ["DocumentLimits"]
+
+
+_Each = TypeVar("_Each")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +30,8 @@ class DocumentLimits:
     """Most bytes of all files within an archive, unpacked."""
     max_growth: int = 200
     """How many times larger than itself an archive may be, unpacked; 1 MiB is always allowed."""
-    max_xml_bytes: int = 64 * 2**20
-    """Largest XML file; in memory it takes about ten times as much."""
+    max_xml_bytes: int = 32 * 2**20
+    """Largest XML file; in memory it takes ten times as much, and thirty times at most."""
     max_depth: int = 200
     """Elements of XML, or values of JSON, within each other."""
 
@@ -41,3 +46,14 @@ class DocumentLimits:
             raise DocumentTooLargeError(
                 f"{what} must be at most {most} (`{name}`), but {size} was found"
             )
+
+    def bounded(self, units: Iterable[_Each]) -> Iterator[_Each]:
+        """Units as they are found, as long as there are not too many.
+
+        Raises:
+            DocumentTooLargeError: there are more than `max_units`.
+        """
+        for number, unit in enumerate(units, start=1):
+            if number > self.max_units:
+                self.check("max_units", "the texts of a document", number)
+            yield unit

@@ -31,6 +31,7 @@ _LAST_BREAK = re.compile(r"(?:\n|\r\n?)(?:\n|\r\n?)(?P<marker>\S[^\r\n]*)?\Z")
 def read(data: bytes, options: DocumentOptions) -> Document:
     """See `DocumentFormat.read`."""
     source = decoded(data)
+    options.limits.check("max_characters", "the characters of a document", len(source.text))
     return text_document(source.text, list(_edits(source.text)), source.encoded)
 
 

@@ -34,6 +34,7 @@ _RANGE_NAMES = ((_TEXT, "change-id"), (_TEXT, "name"), (_OFFICE, "name"))
 _NOT_SEEN = ("rsid", "paragraph-rsid", "language", "country", "script", "rfc-language-tag")
 """Attributes of a style that change nothing that people see, by the ends of their names."""
 _MEDIA_TYPE = "opendocument.text"
+_MANIFEST = "META-INF/manifest.xml"
 _WHITE_SPACE = re.compile(r"[ \t\r\n]+")
 
 
@@ -42,6 +43,8 @@ def read(data: bytes, options: DocumentOptions) -> Document:
     archive = DocumentArchive(data, options.limits)
     if "mimetype" not in archive or _MEDIA_TYPE not in archive.read("mimetype").decode("ascii"):
         raise DamagedDocumentError("the document must be an OpenDocument text, but is not")
+    if _MANIFEST in archive and b"encryption-data" in archive.read(_MANIFEST):
+        raise DamagedDocumentError("the document must not be encrypted, but is")
     names = [name for name in ("content.xml", "styles.xml") if name in archive or name[0] == "c"]
     files = {name: XmlFile(archive.read(name), options.limits, name) for name in names}
     if "meta.xml" in archive and options.target:
@@ -49,7 +52,8 @@ def read(data: bytes, options: DocumentOptions) -> Document:
     paragraphs: list[_Paragraph] = []
     for file in files.values():
         styles = _looks(file.root)
-        paragraphs += [_Paragraph(each, styles) for each in _paragraphs(file.root)]
+        elements = options.limits.bounded(_paragraphs(file.root))
+        paragraphs += [_Paragraph(each, styles) for each in elements]
     units = [inline for paragraph in paragraphs for inline in paragraph.units]
 
     def write(translations: Sequence[str]) -> bytes:
@@ -116,8 +120,8 @@ class _Paragraph:
         """What is translated, and what stands between."""
         run: list[Node] = []
         for node in self._nodes(element, ()):
-            is_tab = isinstance(node, Point) and node.content.tag == f"{{{_TEXT}}}tab"
-            is_break = isinstance(node, Point) and node.content.tag == f"{{{_TEXT}}}line-break"
+            tag = node.content[0].tag if isinstance(node, Point) else ""
+            is_tab, is_break = tag == f"{{{_TEXT}}}tab", tag == f"{{{_TEXT}}}line-break"
             if is_tab or (is_break and _ends(run)):
                 self._add(run)
                 self._pieces.append([node])
@@ -141,9 +145,9 @@ class _Paragraph:
             elif name == "s":
                 yield Text(" " * _count(child), style)
             elif name == "a":
-                yield Group(child, list(self._nodes(child, ())))
+                yield Group(child, list(self._nodes(child, spans)))
             elif child.tag not in _DROPPED:
-                yield Point(child, _range(child))
+                yield Point((child, style), _range(child))
             yield Text(_collapsed(child.tail), style)
 
     def _style(self, spans: tuple[Element, ...]) -> Style:
@@ -173,18 +177,22 @@ class _Paragraph:
     def _fill(self, element: Element, nodes: Sequence[Node]) -> None:
         for node in nodes:
             if isinstance(node, Text):
-                inner = element
-                for span in self._spans.get(node.style, ()):
-                    inner = etree.SubElement(inner, span.tag, dict(span.attrib))
-                _write(inner, node.text)
+                _write(self._within(element, node.style), node.text)
             elif isinstance(node, Point):
-                node.content.tail = None
-                element.append(node.content)
+                content, style = node.content
+                content.tail = None
+                self._within(element, style).append(content)
             else:
                 _clear(node.content)
                 node.content.tail = None
                 self._fill(node.content, node.children)
                 element.append(node.content)
+
+    def _within(self, element: Element, style: Style) -> Element:
+        """The innermost of new spans of a style, at the end of an element."""
+        for span in self._spans.get(style, ()):
+            element = etree.SubElement(element, span.tag, dict(span.attrib))
+        return element
 
 
 def _ends(run: Sequence[Node]) -> bool:

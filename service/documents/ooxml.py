@@ -31,6 +31,7 @@ class OoxmlPackage:
     """
 
     def __init__(self, data: bytes, options: DocumentOptions, *kinds: str) -> None:
+        self._limits = options.limits
         self._archive = DocumentArchive(data, options.limits)
         self._changed: dict[str, XmlFile] = {}
         types = self._read(_CONTENT_TYPES).root
@@ -61,7 +62,7 @@ class OoxmlPackage:
     def drawn(self) -> Iterator[Segment]:
         """What is translated of charts, diagrams, and shapes in sheets."""
         for name, part in self.parts(*_DRAWINGS):
-            found = list(drawing_segments(part.root))
+            found = list(self._limits.bounded(drawing_segments(part.root)))
             if found:
                 self.change(name, part)
             yield from found

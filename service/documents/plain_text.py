@@ -23,6 +23,7 @@ _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 def read(data: bytes, options: DocumentOptions) -> Document:
     """See `DocumentFormat.read`."""
     source = decoded(data)
+    options.limits.check("max_characters", "the characters of a document", len(source.text))
     return text_document(source.text, list(_edits(source.text)), source.encoded)
 
 

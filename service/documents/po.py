@@ -36,9 +36,10 @@ _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v", "a
 _SPELLED = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r", "\b": "\\b",
             "\f": "\\f", "\v": "\\v", "\a": "\\a"}  # fmt: skip
 _PERCENT = re.compile(
-    r"%(?:\d+\$)?(?:\([^)]*\))?[-+ #0']*(?:\*|\d+)?(?:\.(?:\*|\d+)?)?"
+    r"%(?:\d+\$)?(?:\([^()\s]{0,100}\))?[-+ #0']*(?:\*|\d+)?(?:\.(?:\*|\d+)?)?"
     r"(?:hh|h|ll|l|L|z|j|t|q)?[A-Za-z%@]"
 )
+_MNEMONIC = re.compile(r"(?<!\S)[_&](?=[^\W\d_])(?!\w+;)")
 _BRACES = re.compile(r"\{[^{}]*\}")
 _WIDTH = 79
 
@@ -83,7 +84,7 @@ def read(data: bytes, options: DocumentOptions) -> Document:
     found = _CHARSET.search(data[:_HEAD])
     catalog = decoded(data, declared=found[1].decode() if found else None)
     text = catalog.text
-    messages = list(_messages(text))
+    messages = list(options.limits.bounded(_messages(text)))
     header = next((each for each in messages if each.is_header), None)
     forms, said = _header(header, options.target)
     wanted = [each for each in messages if _is_wanted(each, text, options)]
@@ -105,7 +106,8 @@ def read(data: bytes, options: DocumentOptions) -> Document:
             edits += _edits(message, text, sources, strings, forms, style)
         return catalog.encoded(edited(text, sorted(edits)))
 
-    units = [with_markup(trimmed(source)[1]) for each in wanted for source in _sources(each)]
+    sources = [source for each in wanted for source in _sources(each)]
+    units = [with_markup(_without_mnemonic(trimmed(source)[1])[0]) for source in sources]
     return Document(units, write)
 
 
@@ -184,9 +186,22 @@ def _flags(message: _Message, text: str) -> list[str]:
 
 
 def _filled(source: str, translation: str) -> str:
-    """A translation with the white space that its source has around it."""
-    before, _, behind = trimmed(source)
-    return before + translation.strip() + behind
+    """A translation with the white space that its source has around it, and its mnemonic."""
+    before, core, behind = trimmed(source)
+    translation = translation.strip()
+    if sign := _without_mnemonic(core)[1]:
+        letter = next((at for at, each in enumerate(translation) if each.isalpha()), 0)
+        translation = translation[:letter] + sign + translation[letter:]
+    return before + translation + behind
+
+
+def _without_mnemonic(text: str) -> tuple[str, str]:
+    """A text without the sign before the letter that a program underlines, as in `_File`, and the
+    sign; it has none where there are several, or markup."""
+    found = _MNEMONIC.findall(text)
+    if len(found) != 1 or text.count(found[0]) != 1 or "<" in text:
+        return text, ""
+    return text.replace(found[0], ""), found[0]
 
 
 def _header(header: _Message | None, target: str | None) -> tuple[int, str]:

@@ -15,6 +15,6 @@ def read(data: bytes, options: DocumentOptions) -> Document:
     package = OoxmlPackage(data, options, "presentationml", "ms-powerpoint")
     found: list[Segment] = []
     for name, part in package.parts("presentationml.slide", "presentationml.notesSlide"):
-        found += drawing_segments(part.root)
+        found += options.limits.bounded(drawing_segments(part.root))
         package.change(name, part)
     return package.document([*found, *package.drawn()])

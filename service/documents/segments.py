@@ -41,14 +41,16 @@ class Segment:
     def put(self, translation: str) -> None:
         """Has the translation in the place of the elements."""
         parent = self._elements[0].getparent()
-        place = parent.index(self._elements[0])
+        last = self._elements[0].getprevious()
         for element in self._elements:
             parent.remove(element)
-        built: list[Element] = []
         for node in self.inline.nodes(translation):
-            built += self._build(node)
-        for element in reversed(built):
-            parent.insert(place, element)
+            for element in self._build(node):
+                if last is None:
+                    parent.insert(0, element)
+                else:
+                    last.addnext(element)
+                last = element
 
 
 def segments(items: Iterable[Item], build: Callable[[Node], list[Element]]) -> Iterator[Segment]:

@@ -34,6 +34,7 @@ _DASH = re.compile(r"[ \t]*[-\u2010-\u2015][ \t]*")
 _ENDS = re.compile(r"[.!?\u2026\u3002\uff01\uff1f\u266a\u266b][\s\"'\u201d\u2019\u00bb)\]]*$")
 _WITHOUT_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 """Signs of scripts that put no spaces between words."""
+_MOST_LINES = 100
 _LONGEST_GAP = 2.0
 """Seconds between cues over which a sentence does not run."""
 _MOST_PARTS = 8
@@ -83,7 +84,7 @@ def read(data: bytes, options: DocumentOptions) -> Document:
     source = decoded(data)
     text = source.text
     syntax = _Syntax(is_vtt=text.lstrip("\ufeff").startswith("WEBVTT"))
-    cues = list(_cues(text, syntax))
+    cues = list(options.limits.bounded(_cues(text, syntax)))
     if not cues and not syntax.is_vtt:
         raise DamagedDocumentError("the document must have subtitles with times, but has none")
     sentences = [
@@ -183,7 +184,12 @@ def _cues(text: str, syntax: _Syntax) -> Iterator[_Cue]:
         begin = found.end() + len(region) - len(region.lstrip("\r\n"))
         end = found.end() + len(region.rstrip())
         if begin < end:
-            parts = list(_parts(_LINE_BREAK.split(text[begin:end]), syntax))
+            lines = _LINE_BREAK.split(text[begin:end])
+            if len(lines) > _MOST_LINES:
+                raise DamagedDocumentError(
+                    f"a subtitle must have at most {_MOST_LINES} lines, but has {len(lines)}"
+                )
+            parts = list(_parts(lines, syntax))
             yield _Cue(begin, end, (_seconds(found[1]), _seconds(found[2])), parts)
 
 
@@ -345,7 +351,7 @@ def _lines(part: _Part) -> list[list[Node]]:
     nodes = _stripped(part.written)
     size = _size(nodes)
     width = max(_WIDTH, *part.widths) * 1.1
-    count = max(len(part.widths), math.ceil(size / width))
+    count = max(len(part.widths), min(math.ceil(size / width), _MOST_LINES))
     sizes = part.widths if count == len(part.widths) else [1] * count
     cuts = [0, *_cuts(_plain(nodes), sizes), size]
     lines = [

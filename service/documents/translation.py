@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from model.text_options import TextFormat
-from service.documents.document import Document
+from service.documents.document import Batch, Document
 
 __all__ = ["Translate", "translated"]
 
 
 class Translate(Protocol):
-    """Translates texts that are written in a format."""
+    """Translates texts of one format."""
 
-    def __call__(self, texts: Sequence[str], text_format: TextFormat) -> Sequence[str]:
-        """A translation for each text, in the same format."""
+    def __call__(self, batch: Batch) -> Sequence[str]:
+        """A translation for each text of a batch, in its format."""
 
 
 def translated(
@@ -31,7 +30,7 @@ def translated(
     """
     translations = [""] * len(document.units)
     for batch in document.batches():
-        found = translate(batch.texts, batch.format)
+        found = translate(batch)
         for place, text in zip(batch.places, found, strict=True):
             translations[place] = text
         if progress is not None:

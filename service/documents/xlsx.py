@@ -61,7 +61,8 @@ def read(data: bytes, options: DocumentOptions) -> Document:
         used.look_at(part.root)
     for name, part in package.parts("spreadsheetml.sharedStrings", "spreadsheetml.worksheet"):
         used.look_at(part.root)
-        found = [_String(each) for each in part.root.iter() if local_name(each) in ("si", "is")]
+        elements = (each for each in part.root.iter() if local_name(each) in ("si", "is"))
+        found = [_String(each) for each in options.limits.bounded(elements)]
         if found:
             strings += found
             package.change(name, part)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,7 +29,7 @@ def reversed_file(name: str) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def opened(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """By name of a translated document: what LibreOffice reads in it, as one of its flat files."""
     assert OFFICE is not None
     folder = tmp_path_factory.mktemp("office")
@@ -53,7 +52,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
         )  # fmt: skip
         stem = name.partition(".")[0]
         found[name] = (folder / name.replace(".", "-") / f"{stem}.{kind}").read_text("utf-8")
-    yield found
+    return found
 
 
 def plain(xml: str) -> str:

@@ -44,7 +44,7 @@ def test_what_is_a_document(tmp_path: Path) -> None:
         document_path("Good morning!", tmp_path / "out.txt")
     other = tmp_path / "a.pdf"
     other.write_text("text")
-    with pytest.raises(UnsupportedDocumentError, match="must be one of .txt"):
+    with pytest.raises(UnsupportedDocumentError, match=r"must be one of \.txt"):
         document_path(str(other), None)
 
 

@@ -21,7 +21,8 @@ _NAMES = " ".join(
     )
 )  # fmt: skip
 STYLES = (
-    '<style:style style:name="T1" style:family="text"><style:text-properties fo:font-weight="bold"/>'
+    '<style:style style:name="T1" style:family="text">'
+    '<style:text-properties fo:font-weight="bold"/>'
     '</style:style><style:style style:name="T2" style:family="text"><style:text-properties '
     'officeooo:rsid="0012" fo:language="en"/></style:style>'
     '<style:style style:name="T3" style:family="text"><style:text-properties fo:font-weight="bold" '
@@ -67,6 +68,17 @@ def test_spans_that_look_alike_are_one() -> None:
     )
 
 
+def test_links_and_fields_within_spans_stay_within_them() -> None:
+    bold = '<text:span text:style-name="T1">{}</text:span>'.format
+    link, number = (
+        '<text:a xlink:href="x">{}</text:a>'.format,
+        "<text:page-number>7</text:page-number>",
+    )
+    found = body(f"<text:p>The page is {bold('at ' + link('our house') + number)}.</text:p>")
+    assert link(bold("house our")) in found
+    assert bold(number) in found
+
+
 def test_what_begins_a_range_comes_before_what_ends_it() -> None:
     begin, end = '<text:change-start text:change-id="c"/>', '<text:change-end text:change-id="c"/>'
     found = body(f"<text:p>The train{begin} is {end}late.</text:p>")
@@ -75,7 +87,7 @@ def test_what_begins_a_range_comes_before_what_ends_it() -> None:
 
 def test_what_is_within_paragraphs_stays() -> None:
     text = (
-        '<text:p text:style-name="P1">The<text:s text:c="2"/>old <text:a xlink:href="x">red</text:a>'
+        '<text:p text:style-name="P">The<text:s text:c="2"/>old <text:a xlink:href="x">red</text:a>'
         "<text:note><text:note-citation>1</text:note-citation><text:note-body><text:p>a note"
         "</text:p></text:note-body></text:note> house<text:tab/>a word<text:line-break/>goes on"
         "<text:soft-page-break/></text:p>"
@@ -86,7 +98,8 @@ def test_what_is_within_paragraphs_stays() -> None:
     assert found == (
         text.replace("The<", "THE<").replace("old ", "OLD ").replace(">red", ">RED")
         .replace("a note", "A NOTE").replace(" house", " HOUSE").replace("a word", "A WORD")
-        .replace("<text:line-break/>goes on", " <text:line-break/>GOES ON").replace("<text:soft-page-break/>", "")
+        .replace("<text:line-break/>goes on", " <text:line-break/>GOES ON")
+        .replace("<text:soft-page-break/>", "")
         .replace("text</text:p><text:tr", "TEXT</text:p><text:tr")
     )  # fmt: skip
 
@@ -101,7 +114,8 @@ CONTAINER = (
     '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>'
     '<rootfile full-path="OEBPS/content.opf"/></rootfiles></container>'
 )
-PACKAGE = """<package xmlns="http://www.idpf.org/2007/opf" xmlns:dc="http://purl.org/dc/elements/1.1/">
+PACKAGE = """<package xmlns="http://www.idpf.org/2007/opf"
+ xmlns:dc="http://purl.org/dc/elements/1.1/">
 <metadata><dc:title>The red house</dc:title><dc:language>en</dc:language></metadata>
 <manifest><item id="a" href="text/a%20b.xhtml" media-type="application/xhtml+xml"/>
 <item id="n" href="nav.xhtml" media-type="application/xhtml+xml" properties="nav"/>

@@ -142,7 +142,8 @@ def test_the_language_of_the_text_is_said() -> None:
 
 
 def test_content_controls_that_people_choose_from_stay() -> None:
-    chosen = f"<w:sdt><w:sdtPr><w:dropDownList/></w:sdtPr><w:sdtContent>{run('yes')}</w:sdtContent></w:sdt>"
+    chosen = "<w:sdt><w:sdtPr><w:dropDownList/></w:sdtPr>"
+    chosen += f"<w:sdtContent>{run('yes')}</w:sdtContent></w:sdt>"
     written = (
         f"<w:sdt><w:sdtPr><w:tag/></w:sdtPr><w:sdtContent>{run('word')}</w:sdtContent></w:sdt>"
     )

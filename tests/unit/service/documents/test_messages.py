@@ -96,6 +96,18 @@ def test_all_messages() -> None:
     assert 'msgstr "un mot"' in po("fr")
 
 
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("_File", "_FILE"), ("save &As", "&SAVE AS"), ("a_b", "A_B"), ("_one _two", "_ONE _TWO"),
+        ("&amp; more", "&AMP; MORE"), ("R & D", "R & D"),
+    ],
+)  # fmt: skip
+def test_the_letter_that_a_program_underlines(source: str, expected: str) -> None:
+    text = f'msgid "{source}"\nmsgstr ""\n'
+    assert po("de", text) == f'msgid "{source}"\nmsgstr "{expected}"\n'
+
+
 def test_a_lost_placeholder_is_marked() -> None:
     text = '#, c-format\nmsgid "open %d files"\nmsgstr ""\n'
     found = rewritten("a.po", text.encode(), lambda _: ("alles", []))
@@ -127,7 +139,8 @@ XLIFF = """<?xml version='1.0' encoding='UTF-8'?>
   <trans-unit id="4"><source>a <bpt id="1">&lt;b></bpt>bold<ept id="1">&lt;/b></ept> word</source>
    <target state="new">a bold word</target></trans-unit>
   <trans-unit id="5"><source>One. Two.</source>
-   <seg-source><mrk mtype="seg" mid="1">One.</mrk> <mrk mtype="seg" mid="2">Two.</mrk></seg-source></trans-unit>
+   <seg-source><mrk mtype="seg" mid="1">One.</mrk> <mrk mtype="seg" mid="2">Two.</mrk></seg-source>
+  </trans-unit>
  </body></file>
 </xliff>"""
 
@@ -143,11 +156,13 @@ def test_xliff_1() -> None:
     assert "<target>ein Wort</target>" in found
     assert "<source>Name here</source></trans-unit>" in found
     assert (
-        '<target state="translated">word <bpt id="1">&lt;b&gt;</bpt>bold<ept id="1">&lt;/b&gt;</ept> a'
+        '<target state="translated">word <bpt id="1">&lt;b&gt;</bpt>bold'
+        '<ept id="1">&lt;/b&gt;</ept> a'
         "</target>"
     ) in found
     assert (
-        '<target state="translated"><mrk mtype="seg" mid="1">One.</mrk> <mrk mtype="seg" mid="2">Two.'
+        '<target state="translated"><mrk mtype="seg" mid="1">One.</mrk> '
+        '<mrk mtype="seg" mid="2">Two.'
         "</mrk></target>"
     ) in found
     everything = DocumentOptions(target="de", retranslate=True)
@@ -156,8 +171,10 @@ def test_xliff_1() -> None:
     )
 
 
-XLIFF_2 = """<xliff xmlns="urn:oasis:names:tc:xliff:document:2.0" version="2.0" srcLang="en" trgLang="xx">
- <file id="f"><unit id="1"><segment><source>The <pc id="1">red</pc> house<ph id="2"/></source></segment>
+XLIFF_2 = """<xliff xmlns="urn:oasis:names:tc:xliff:document:2.0" version="2.0"
+ srcLang="en" trgLang="xx">
+ <file id="f"><unit id="1">
+  <segment><source>The <pc id="1">red</pc> house<ph id="2"/></source></segment>
   <ignorable><source> </source></ignorable></unit>
  <unit id="2" translate="no"><segment><source>Name</source></segment></unit></file></xliff>"""
 

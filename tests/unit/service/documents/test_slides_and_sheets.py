@@ -35,7 +35,8 @@ def test_strings_of_cells() -> None:
     strings = f"<si><t>old bread</t></si>{rich}<si><t>12</t></si><si><t>Yes</t></si>"
     cells = (
         "<c r='A1' t='s'><v>0</v></c><c r='B1' t='inlineStr'><is><t>new water</t></is></c>"
-        "<c r='C1' t='str'><f>IF(A1=\"Yes\",\"a word\",A1)</f><v>a word</v></c><c r='D1'><v>7</v></c>"
+        "<c r='C1' t='str'>"
+        '<f>IF(A1="Yes","a word",A1)</f><v>a word</v></c><c r=\'D1\'><v>7</v></c>'
     )
     found = rewritten("a.xlsx", xlsx_file(strings, cells), in_reverse)
     said = member(found, STRINGS)

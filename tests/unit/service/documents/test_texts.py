@@ -114,7 +114,8 @@ def test_a_page_in_the_encoding_that_it_declares() -> None:
 
 JSON = """{
   "title" : "old house", "count": 1.50, "url":"12",
-   "menu": {"file": {"title": "new\\nword", "hint": "a \\"hint\\" <b>here</b>"}, "file.open": "x y"},
+   "menu": {"file": {"title": "new\\nword", "hint": "a \\"hint\\" <b>here</b>"},
+   "file.open": "x y"},
   "list": ["one word", {"title": "deep"}, true, null],\t"empty": ""
 }
 """
