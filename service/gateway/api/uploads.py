@@ -1,0 +1,91 @@
+"""A file and the fields beside it, from a multipart form. They stay in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+
+from service.errors import InvalidFieldError, MalformedBodyError, MediaTypeError
+
+__all__ = ["FORM_BYTES", "Upload", "read_upload"]
+
+FORM_BYTES = 64 * 1024
+"""Bytes of a form besides its file."""
+_MAX_FIELDS = 32
+_CHUNK_BYTES = 256 * 1024
+"""Of a form that are read before others have their turn."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """A form with a file."""
+
+    fields: dict[str, str] = field(repr=False)
+    """The first of each name."""
+    name: str | None = field(repr=False)
+    """Of the file, as the client says it."""
+    media_type: str | None
+    data: bytes = field(repr=False)
+
+    def names(self, name: str) -> tuple[str, ...]:
+        """A field with commas between its values."""
+        given = self.fields.get(name, "").split(",")
+        return tuple(each.strip() for each in given if each.strip())
+
+
+class _InMemory(MultiPartParser):
+    spool_max_size = 0  # no size: the body as a whole is bounded
+
+
+async def read_upload(request: Request, *, field: str = "file") -> Upload:
+    """The form in a request's body.
+
+    Raises:
+        MediaTypeError, MalformedBodyError: it is none.
+        InvalidFieldError: it has no file.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "multipart/form-data":
+        raise MediaTypeError("the Content-Type must be multipart/form-data, for a file")
+    body = await request.body()
+    parser = _InMemory(
+        request.headers, _chunks(body), max_files=1, max_fields=_MAX_FIELDS,
+        max_part_size=FORM_BYTES,
+    )  # fmt: skip
+    try:
+        form = await parser.parse()
+    except (MultiPartException, ValueError, LookupError) as error:
+        reason = error.message if isinstance(error, MultiPartException) else type(error).__name__
+        raise MalformedBodyError(
+            f"the body must be a multipart form of a file and at most {_MAX_FIELDS} fields, but is "
+            f"not: {reason}"
+        ) from None
+    try:
+        return await _upload(form, field)
+    finally:
+        await form.close()
+
+
+async def _upload(form: FormData, field: str) -> Upload:
+    file = form.get(field)
+    if not isinstance(file, UploadFile):
+        raise InvalidFieldError(f"`{field}` must be a file, with its name", field=field)
+    fields: dict[str, str] = {}
+    for name, value in form.multi_items():
+        if isinstance(value, str):
+            fields.setdefault(name, value)
+    return Upload(
+        fields=fields, name=file.filename, media_type=file.content_type, data=await file.read()
+    )
+
+
+async def _chunks(body: bytes) -> AsyncGenerator[bytes, None]:
+    for begin in range(0, len(body), _CHUNK_BYTES):
+        yield body[begin : begin + _CHUNK_BYTES]
+        await asyncio.sleep(0)
+    yield b""
