@@ -41,7 +41,11 @@ __all__ = [
     "Quota",
     "RetrySettings",
     "Settings",
+    "UPLOAD_FORM_BYTES",
 ]
+
+UPLOAD_FORM_BYTES = 64 * 1024
+"""Bytes of a form besides its file."""
 
 
 class LogLevel(StrEnum):

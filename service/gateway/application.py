@@ -41,7 +41,6 @@ from service.gateway.api.pipeline import TranslationPipeline
 from service.gateway.api.probes import Probes
 from service.gateway.api.route_templates import RouteTemplates
 from service.gateway.api.stored_glossaries import StoredGlossaries
-from service.gateway.api.uploads import FORM_BYTES
 from service.gateway.compression import CompressionMiddleware
 from service.gateway.methods import MethodsMiddleware
 from service.gateway.middleware import AdmissionMiddleware, ErrorResponse, ObservabilityMiddleware
@@ -52,7 +51,7 @@ from service.observability.logs import log_failure
 from service.observability.metrics import GatewayMetrics
 from service.routing.retry import Retrier
 from service.routing.router import Router
-from service.settings import Settings
+from service.settings import UPLOAD_FORM_BYTES, Settings
 from service.store.store import Store
 
 __all__ = ["build_gateway"]
@@ -203,7 +202,7 @@ def _add_middleware(
         AdmissionMiddleware,
         admission=admission,
         uploads=_UPLOADS,
-        max_upload_bytes=settings.documents.max_bytes + FORM_BYTES,
+        max_upload_bytes=settings.documents.max_bytes + UPLOAD_FORM_BYTES,
     )
     app.add_middleware(
         ObservabilityMiddleware,

@@ -48,7 +48,7 @@ class NewDocument:
     """None to find it."""
     target: str
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """`model`, `glossary` (terms), fields of DocumentOptions; `open`: its id alone lets one see it."""
+    """`model`, `glossary` (terms), fields of DocumentOptions; `open`: its id alone shows it."""
     secret: str | None = field(default=None, repr=False)
     """What one must have to see it, besides its id."""
 
