@@ -41,11 +41,9 @@ __all__ = [
     "Quota",
     "RetrySettings",
     "Settings",
-    "UPLOAD_FORM_BYTES",
 ]
 
-UPLOAD_FORM_BYTES = 64 * 1024
-"""Bytes of a form besides its file."""
+_FORM_BYTES = 64 * 1024
 
 
 class LogLevel(StrEnum):
@@ -224,6 +222,11 @@ class Documents(_Section):
     """Seconds between two times that what was translated of a document is stored."""
     max_attempts: int = Field(default=5, ge=1, le=100)
     """Times that a document may be begun without getting any further; then it has failed."""
+
+    @property
+    def max_upload_bytes(self) -> int:
+        """The largest body with a file: 64 KiB more, for the form around it."""
+        return self.max_bytes + _FORM_BYTES
 
 
 class RetrySettings(_Section):

@@ -51,7 +51,7 @@ from service.observability.logs import log_failure
 from service.observability.metrics import GatewayMetrics
 from service.routing.retry import Retrier
 from service.routing.router import Router
-from service.settings import UPLOAD_FORM_BYTES, Settings
+from service.settings import Settings
 from service.store.store import Store
 
 __all__ = ["build_gateway"]
@@ -202,7 +202,7 @@ def _add_middleware(
         AdmissionMiddleware,
         admission=admission,
         uploads=_UPLOADS,
-        max_upload_bytes=settings.documents.max_bytes + UPLOAD_FORM_BYTES,
+        max_upload_bytes=settings.documents.max_upload_bytes,
     )
     app.add_middleware(
         ObservabilityMiddleware,

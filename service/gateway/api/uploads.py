@@ -11,11 +11,11 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from service.errors import InvalidFieldError, MalformedBodyError, MediaTypeError
-from service.settings import UPLOAD_FORM_BYTES
 
 __all__ = ["Upload", "read_upload"]
 
 _MAX_FIELDS = 32
+_MAX_FIELD_BYTES = 64 * 1024
 _CHUNK_BYTES = 256 * 1024
 """Of a form that are read before others have their turn."""
 
@@ -54,7 +54,7 @@ async def read_upload(request: Request, *, field: str = "file") -> Upload:
     body = await request.body()
     parser = _InMemory(
         request.headers, _chunks(body), max_files=1, max_fields=_MAX_FIELDS,
-        max_part_size=UPLOAD_FORM_BYTES,
+        max_part_size=_MAX_FIELD_BYTES,
     )  # fmt: skip
     try:
         form = await parser.parse()
