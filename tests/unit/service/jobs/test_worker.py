@@ -27,7 +27,7 @@ from service.store.records import DocumentState, StoredDocument
 from service.store.store import Store
 from service.store.tables import DOCUMENTS
 from tests import document_kills
-from tests.document_kills import LINES, LIMITS, add, jobs_of, translated, worker_of
+from tests.document_kills import LIMITS, LINES, add, jobs_of, translated, worker_of
 
 _SEEN_SECONDS = 60.0
 
