@@ -144,7 +144,7 @@ class ForbiddenError(InvalidRequestError):
 class _LimitError(InvalidRequestError):
     """A client has used what it may for now; `seconds` until it may go on."""
 
-    def __init__(self, message: str, *, seconds: float) -> None:
+    def __init__(self, message: str, *, seconds: float = 1.0) -> None:
         super().__init__(message)
         self.headers = {"Retry-After": str(max(1, math.ceil(seconds)))}
 

@@ -123,7 +123,7 @@ async def _problems(settings: Settings, told: list[str]) -> dict[str, Any]:
     return {
         "confirmed": {kind: len(confirmed.get(kind, ())) for kind in found},
         "lost": {kind: sorted(confirmed.get(kind, set()) - names) for kind, names in found.items()},
-        "counted": total,
+        "counted": int(total or 0),
         "expected": _CHARACTERS * len(batches),
         "sound": is_sound,
     }

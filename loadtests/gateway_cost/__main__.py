@@ -59,6 +59,9 @@ def measure(
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each front.")] = 3,
     seconds: Annotated[float, typer.Option(min=_SHORTEST_TURN, max=600, help="Of a turn.")] = 4.0,
+    key: Annotated[
+        str | None, typer.Option(help="API key to send; POLYHEAD_ACCESS__... ask for it.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Leave the tables out.")] = False,
     results: Annotated[
         Path | None, typer.Option(help="Add the line of JSON to this file, too.")
@@ -71,7 +74,7 @@ def measure(
     if results is not None:
         append(results, "", error=BenchError)
     fronts, users = dict.fromkeys(front or Front), dict.fromkeys(clients or (1, 32, 64))
-    figures = run(tuple(fronts), tuple(users), rounds=rounds, seconds=seconds)
+    figures = run(tuple(fronts), tuple(users), rounds=rounds, seconds=seconds, key=key)
     if not as_json:
         print(as_tables(figures), end="\n\n")
     line = json.dumps(figures, ensure_ascii=False)
@@ -81,7 +84,12 @@ def measure(
 
 
 def run(
-    fronts: Sequence[Front], clients: Sequence[int], *, rounds: int, seconds: float
+    fronts: Sequence[Front],
+    clients: Sequence[int],
+    *,
+    rounds: int,
+    seconds: float,
+    key: str | None = None,
 ) -> dict[str, Any]:
     """Measures, each round beginning with another contender; progress goes to stderr.
 
@@ -95,7 +103,7 @@ def run(
     turns: dict[tuple[Front, int], list[Turn]] = {(f, n): [] for n in clients for f in fronts}
     idle: dict[Front, list[tuple[float, float]]] = {front: [] for front in fronts}
     with tempfile.TemporaryDirectory(prefix="gateway-cost-") as folder, ExitStack() as stack:
-        contenders = [stack.enter_context(Contender(f, Path(folder))) for f in fronts]
+        contenders = [stack.enter_context(Contender(f, Path(folder), key)) for f in fronts]
         for contender in contenders:
             contender.wait_until_ready()
         bar = stack.enter_context(tqdm(total=rounds * len(turns), unit="turn", file=sys.stderr))

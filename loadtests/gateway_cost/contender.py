@@ -72,10 +72,12 @@ class Contender:
     Args:
         front: which one.
         folder: gets what it writes to stdout and stderr, request log lines included.
+        key: API key of the requests.
     """
 
-    def __init__(self, front: Front, folder: Path) -> None:
+    def __init__(self, front: Front, folder: Path, key: str | None = None) -> None:
         self.front = front
+        self._headers = () if key is None else (f"Authorization: Bearer {key}",)
         self._port = free_port()
         self._output = folder / f"{front}.log"
         command = ["-m", "loadtests.gateway_cost.contender", front, str(self._port)]
@@ -90,7 +92,9 @@ class Contender:
             BenchError: an answer was wrong, or none came.
         """
         url = f"http://{_HOST}:{self._port}"
-        load = generate_load(url, [REQUEST], clients=clients, seconds=seconds)
+        load = generate_load(
+            url, [REQUEST], clients=clients, seconds=seconds, headers=self._headers
+        )
         for fault in load.exchanges.faults:
             raise BenchError(f"{self.front}: {fault}")
         return load

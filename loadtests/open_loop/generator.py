@@ -245,7 +245,13 @@ class Load:
 
 
 def generate_load(
-    url: str, requests: Sequence[Request], *, clients: int, seconds: float, seed: int = 0
+    url: str,
+    requests: Sequence[Request],
+    *,
+    clients: int,
+    seconds: float,
+    seed: int = 0,
+    headers: Sequence[str] = (),
 ) -> Load:
     """Has `clients` draw requests and ask for `seconds`; who has asked waits for the answer."""
 
@@ -259,6 +265,7 @@ def generate_load(
                 max_wait=seconds,
                 timeout=_TIMEOUT_SECONDS,
                 echoes_ids=False,
+                headers=headers,
             )
             cpu_before = time.process_time()
             await generator.ask_in_turn(clients, seconds)

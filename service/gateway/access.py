@@ -10,7 +10,7 @@ import calendar
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from starlette.datastructures import Headers
@@ -85,10 +85,13 @@ class AccessControl:
         """
         if not self._store_is_used:
             return
-        with suppress(PolyheadError, TimeoutError):
+        try:
             async with asyncio.timeout(_START_SECONDS):
                 await self._keys.refresh()
                 await self._ledger.read(self._keys.ids)
+        except (PolyheadError, TimeoutError) as error:
+            reason = str(error) or type(error).__name__
+            LOGGER.error("API keys cannot be read, and are answered 503: %s", reason)
         self._keys.start()
         self._ledger.start()
 

@@ -4,7 +4,8 @@
     └── AdmissionMiddleware     admission, the body within its limits, cancellation
         └── MethodsMiddleware   OPTIONS, and HEAD as GET
             └── CompressionMiddleware   long answers, compressed
-                └── FastAPI     routes and their handlers
+                └── AccessMiddleware    API keys, limits of each client (access.py)
+                    └── FastAPI     routes and their handlers
 
 A handler is cancelled when its client disconnects: Ray Serve's proxy does that itself, and
 AdmissionMiddleware does it for every other server.

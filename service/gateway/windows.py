@@ -136,7 +136,7 @@ class RedisWindows:
                 f"async+{url}",
                 implementation="redispy",
                 key_prefix="polyhead",
-                connection_pool=self._pool,
+                connection_pool=self._pool,  # type: ignore[arg-type]  # as its guide has it
             )
         except (ConfigurationError, ValueError):  # the URL may have a password
             raise PolyheadError("`access.limiter_url` must be as redis://host:6379/0") from None

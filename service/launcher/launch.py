@@ -501,9 +501,10 @@ def _print_banner(
         print(f"  WARNING  {_OPEN}")
     source, target = entries[0].info.languages.pairs[0]
     body = json.dumps({"text": "Good morning!", "source": source, "target": target})
+    key = " -H 'Authorization: Bearer KEY'" if settings.access.keys == "required" else ""
     print("Try it:")
     print(
-        f"  curl {address.url}/v1/translate -H 'Content-Type: application/json' "
+        f"  curl {address.url}/v1/translate{key} -H 'Content-Type: application/json' "
         f"-d {shlex.quote(body)}"
     )
     print("Ctrl-C ends it.", flush=True)

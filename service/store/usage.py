@@ -17,6 +17,8 @@ __all__ = ["Usage", "month_of"]
 
 _BATCHES_KEPT_SECONDS = 7 * 86_400
 """Time after which no batch is tried again."""
+_PRUNED_SECONDS = 60
+"""Of so many seconds, those batches remove old ones that are added in the first."""
 _MOST_NAMED = 500
 """Subjects in one statement."""
 
@@ -56,8 +58,9 @@ class Usage:
                 await connection.execute(
                     insert.on_conflict_do_update(index_elements=key, set_=sums), rows
                 )
-            old = USAGE_BATCHES.c.written_at < now - _BATCHES_KEPT_SECONDS
-            await connection.execute(delete(USAGE_BATCHES).where(old))
+            if now % _PRUNED_SECONDS == 0:
+                old = USAGE_BATCHES.c.written_at < now - _BATCHES_KEPT_SECONDS
+                await connection.execute(delete(USAGE_BATCHES).where(old))
 
     async def of_month(self, month: str, subjects: Collection[str]) -> dict[str, Count]:
         """What was used in a month, by subject; those that used nothing are left out."""

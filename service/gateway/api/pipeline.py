@@ -161,9 +161,8 @@ class TranslationPipeline:
         async with self._access.spending(request.scope, sum(map(len, texts))):
             replies = await _all_or_none(
                 self._translate_part(
-                    context, texts, part, deadline,
-                    return_alignments=return_alignments, text_options=text_options,
-                    with_attention=with_attention,
+                    context, texts, part, deadline, return_alignments=return_alignments,
+                    text_options=text_options, with_attention=with_attention,
                 )
                 for part in parts
             )  # fmt: skip

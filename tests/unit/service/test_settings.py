@@ -8,7 +8,15 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from model.config import EngineConfig
-from service.settings import Autoscaling, EngineSettings, Limits, RetrySettings, Settings
+from service.settings import (
+    Access,
+    Autoscaling,
+    EngineSettings,
+    Limits,
+    Quota,
+    RetrySettings,
+    Settings,
+)
 
 
 def test_arguments_come_before_the_environment_and_that_before_defaults(
@@ -75,8 +83,10 @@ def test_a_replica_may_finish_its_longest_request_before_it_goes() -> None:
     assert settings.graceful_shutdown_seconds > settings.limits.request_timeout_seconds
 
 
-@pytest.mark.parametrize("section", [Settings, Limits, RetrySettings, EngineSettings, Autoscaling])
+@pytest.mark.parametrize(
+    "section", [Settings, Limits, RetrySettings, EngineSettings, Autoscaling, Access, Quota]
+)
 def test_every_field_is_described(section: type[BaseModel]) -> None:
-    plain = {"min_replicas", "max_replicas", "limits", "connections", "engine", "retry"}
+    plain = {"min_replicas", "max_replicas", "limits", "connections", "engine", "retry", "access"}
     for name, field in section.model_fields.items():
         assert field.description or name in plain, name

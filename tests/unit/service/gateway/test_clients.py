@@ -211,7 +211,7 @@ def test_deepl_multilingual_glossaries(closed: tuple[str, str]) -> None:
             glossary, new("EN", "DE", {"cat": "Mieze", "cow": "Kuh"})
         )
         [found] = client.get_multilingual_glossary_entries(glossary, "EN", "DE").dictionaries
-        assert found.entries == {"cat": "Mieze", "cow": "Kuh"}
+        assert found.entries == "cat\tMieze\ncow\tKuh"
         replaced = client.replace_multilingual_glossary_dictionary(
             glossary, new("EN", "DE", {"pig": "Schwein"})
         )

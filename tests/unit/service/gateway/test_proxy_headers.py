@@ -8,7 +8,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.gateway.proxy_headers import middlewares
 
 
-async def _seen(*headers: tuple[bytes, bytes]) -> list[tuple[bytes, bytes]]:
+async def _seen(
+    *headers: tuple[bytes, bytes], client: tuple[str, int] | None = None
+) -> list[tuple[bytes, bytes]]:
     """The headers behind the middleware."""
     seen: list[tuple[bytes, bytes]] = []
 
@@ -19,7 +21,7 @@ async def _seen(*headers: tuple[bytes, bytes]) -> list[tuple[bytes, bytes]]:
         raise AssertionError("the headers are all that is looked at")
 
     # Below this path the proxy speaks for itself.
-    scope = {"type": "http", "path": "/-/routes", "headers": list(headers)}
+    scope = {"type": "http", "path": "/-/routes", "headers": list(headers), "client": client}
     await _wrapped(proxy)(scope, nothing, nothing)
     return seen
 
@@ -57,6 +59,16 @@ async def test_an_id_that_is_not_safe_is_taken_away(value: bytes) -> None:
 )
 async def test_a_client_does_not_steer_the_proxy(name: bytes) -> None:
     assert await _seen((name, b"?1")) == []
+
+
+@pytest.mark.parametrize("name", [b"x-polyhead-address", b"X_Polyhead_Address"])
+async def test_a_client_does_not_choose_its_address(name: bytes) -> None:
+    given = (name, b"192.0.2.1")
+    assert await _seen(given, client=("198.51.100.7", 4711)) == [
+        (b"x-polyhead-address", b"198.51.100.7")
+    ]
+    # HAProxy is on this machine, and has said it.
+    assert await _seen(given, client=("127.0.0.1", 4711)) == [given]
 
 
 async def test_every_value_can_be_read() -> None:

@@ -46,7 +46,9 @@ async def _gateway(scope: Any, receive: Callable[..., Any], send: Callable[..., 
         return
     path = scope["path"]
     headers = [name.decode("latin-1") for name, _ in scope["headers"]]
-    answer = json.dumps({"bytes": len(body), "headers": headers}).encode()
+    named = dict(scope["headers"])
+    address = named.get(b"x-polyhead-address", b"").decode()
+    answer = json.dumps({"bytes": len(body), "headers": headers, "address": address}).encode()
     if path.startswith("/bytes/"):
         answer = b"x" * int(path.removeprefix("/bytes/"))
     kind = b"text/plain; charset=utf-8" if path in TEXT_ANSWERS else b"application/json"
@@ -171,6 +173,17 @@ def test_who_asks_for_a_websocket_costs_no_gateway_anything(
             b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n{}"
         )
     assert (status, json.loads(body)["error"]["type"]) == (400, "no_websocket")
+
+
+def test_a_gateway_hears_the_address_from_haproxy_alone(patient: Front) -> None:
+    for claimed in (b"", b"X-Polyhead-Address: 192.0.2.1\r\nx-polyhead-address: 192.0.2.2\r\n"):
+        status, _, body = patient.answer(
+            b"POST /v1/translate HTTP/1.1\r\n" + HEAD + claimed
+            + b"Connection: close\r\nContent-Length: 2\r\n\r\n{}"
+        )  # fmt: skip
+        answer = json.loads(body)
+        assert (status, answer["address"]) == (200, "127.0.0.1")
+        assert answer["headers"].count("x-polyhead-address") == 1
 
 
 @pytest.mark.parametrize("size", [60_000, MAX_BODY])

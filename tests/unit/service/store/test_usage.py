@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+from sqlalchemy import select
+
+from service.store import usage as usage_module
 from service.store.records import Count
 from service.store.store import Store
+from service.store.tables import USAGE_BATCHES
 from service.store.usage import month_of
 
 
@@ -21,6 +26,23 @@ async def test_a_batch_that_is_added_again_changes_nothing(store: Store) -> None
     for _ in range(3):
         await store.usage.add("1", {("a", "2026-11"): Count(1, 10)})
     assert await store.usage.of_month("2026-11", ["a"]) == {"a": Count(1, 10)}
+
+
+async def test_batches_that_nobody_tries_again_are_forgotten(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = 1_795_996_800  # a minute begins
+
+    async def add(batch: str, now: int) -> int:
+        monkeypatch.setattr(usage_module.time, "time", lambda: float(now))
+        await store.usage.add(batch, {("a", "2026-11"): Count(1, 1)})
+        async with store.database.reading() as connection:
+            return len((await connection.execute(select(USAGE_BATCHES))).all())
+
+    assert await add("1", begin) == 1
+    assert await add("2", begin + 60) == 2
+    assert await add("3", begin + 8 * 86_400) == 1
+    assert await store.usage.of_month("2026-11", ["a"]) == {"a": Count(3, 3)}
 
 
 async def test_what_is_given_back_is_taken_off(store: Store) -> None:
