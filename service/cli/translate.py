@@ -124,18 +124,11 @@ def translate(
         text = read_document(sys.stdin.buffer, hint=sys.stderr)
     print_translations(
         [text] if text is not None else read_lines(sys.stdin.buffer, hint=sys.stderr),
-        directory,
-        engine=engine,
-        source=source,
-        target=target,
-        generation=generation,
-        as_json=as_json,
-        alignments=alignments,
-        options=options,
+        directory, engine=engine, source=source, target=target, generation=generation,
+        as_json=as_json, alignments=alignments, options=options,
         # Someone at a terminal waits for each answer before writing the next line.
-        one_by_one=text is not None or sys.stdin.isatty(),
-        one_line_each=text is None,
-    )
+        one_by_one=text is not None or sys.stdin.isatty(), one_line_each=text is None,
+    )  # fmt: skip
 
 
 def read_document(stream: BinaryIO, *, hint: TextIO) -> str:

@@ -17,7 +17,7 @@ from service.documents.errors import DamagedDocumentError
 from service.documents.inline import Group, InlineUnit, Node, Point, Style, Text, says_words
 from service.documents.segments import has_end
 from service.documents.strings import language_code
-from service.documents.xml_files import Element, XmlFile, local_name, namespace
+from service.documents.xml_files import Element, XmlFile, append_text, local_name, namespace
 
 __all__ = ["read"]
 
@@ -241,14 +241,11 @@ def _write(element: Element, text: str) -> None:
 
 
 def _append(element: Element, text: str) -> None:
-    is_begin = not len(element) and not element.text and local_name(element) in ("p", "h")
-    if text.startswith(" ") and is_begin:
+    is_begin = not element.text and next(element.iterchildren(), None) is None
+    if text.startswith(" ") and is_begin and local_name(element) in ("p", "h"):
         etree.SubElement(element, f"{{{_TEXT}}}s")
         text = text[1:]
-    if len(element):
-        element[-1].tail = (element[-1].tail or "") + text
-    else:
-        element.text = (element.text or "") + text
+    append_text(element, text)
 
 
 def _set_language(root: Element, code: str | None) -> None:

@@ -35,6 +35,8 @@ _ENDS = re.compile(r"[.!?\u2026\u3002\uff01\uff1f\u266a\u266b][\s\"'\u201d\u2019
 _WITHOUT_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 """Signs of scripts that put no spaces between words."""
 _MOST_LINES = 100
+_MOST_TAGS = 10
+"""Tags within each other that go with their words."""
 _LONGEST_GAP = 2.0
 """Seconds between cues over which a sentence does not run."""
 _MOST_PARTS = 8
@@ -127,7 +129,7 @@ class _Syntax:
                 same = [place for place, each in enumerate(opened) if _name(each) == name]
                 if same:
                     opened = opened[: same[-1]] + opened[same[-1] + 1 :]
-            elif tag[0] == "<" and tag[1].isalpha():
+            elif tag[0] == "<" and tag[1].isalpha() and len(opened) < _MOST_TAGS:
                 opened = [*opened, tag]
             else:
                 nodes.append(Point(tag))

@@ -15,7 +15,7 @@ from service.documents.document import Document, DocumentOptions
 from service.documents.errors import DamagedDocumentError
 from service.documents.inline import Group, InlineUnit, Node, Point, Text, says_words
 from service.documents.strings import language_code
-from service.documents.xml_files import Element, XmlFile, local_name, namespace
+from service.documents.xml_files import Element, XmlFile, append_text, local_name, namespace
 
 __all__ = ["read"]
 
@@ -177,10 +177,7 @@ def _fill(element: Element, nodes: Sequence[Node]) -> None:
     """Adds nodes at the end of an element; those of the source are copied."""
     for node in nodes:
         if isinstance(node, Text):
-            if len(element):
-                element[-1].tail = (element[-1].tail or "") + node.text
-            else:
-                element.text = (element.text or "") + node.text
+            append_text(element, node.text)
         elif isinstance(node, Point):
             element.append(_copied(node.content))
         elif isinstance(node.content, tuple):

@@ -10,7 +10,7 @@ from lxml import etree
 from service.documents.errors import DamagedDocumentError
 from service.documents.limits import DocumentLimits
 
-__all__ = ["Element", "XmlFile", "local_name", "namespace"]
+__all__ = ["Element", "XmlFile", "append_text", "local_name", "namespace"]
 
 _DECLARATION = re.compile(rb"(?:\xef\xbb\xbf)?<\?xml[^>]*\?>\s*")
 Element: TypeAlias = Any
@@ -75,3 +75,12 @@ def namespace(element: Element) -> str:
     """The namespace of an element; empty for none."""
     tag = element.tag
     return tag[1:].partition("}")[0] if isinstance(tag, str) and tag[:1] == "{" else ""
+
+
+def append_text(element: Element, text: str) -> None:
+    """Adds a text behind all that is in an element."""
+    last = next(element.iterchildren(reversed=True), None)
+    if last is not None:
+        last.tail = (last.tail or "") + text
+    else:
+        element.text = (element.text or "") + text

@@ -151,6 +151,29 @@ def test_damaged_xml_in_archives(name: str) -> None:
             rewritten(name, zip_file(damaged))
 
 
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.srt", b"1\n00:00:01,000 --> 00:00:02,000\n" + b"<i>a " * 20_000),
+        (
+            "a.docx",
+            docx_file("<w:p>" + "<w:r><w:t>a</w:t></w:r><w:r><w:tab/></w:r>" * 2000 + "</w:p>"),
+        ),
+        ("a.html", b"<html" * 200_000),
+        ("a.po", b'#, c-format\nmsgid "a ' + b"%(" * 200_000 + b'"\nmsgstr ""\n'),
+        ("a.csv", b'"' * 500_000),
+        ("a.json", b'"' + b"\\" * 500_000 + b'"'),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.timeout(120)
+def test_repeated_signs_take_linear_time(name: str, data: bytes) -> None:
+    # With work that grows with the square, each of these would take many minutes.
+    with suppress(DocumentError):
+        document = find_format(name).read(data, DocumentOptions())
+        document.written([unit.text for unit in document.units])
+
+
 def test_control_characters_never_break_markup() -> None:
     text = "1\n00:00:01,000 --> 00:00:02,000\none \x01word <b>more</b> here\n"
     text += "and more of it\n" * 10
