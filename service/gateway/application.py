@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
 from fastapi import FastAPI
@@ -96,20 +96,9 @@ def build_gateway(
     admission = admission or Admission(settings.limits, max_uploads=settings.documents.max_uploads)
     pipeline = TranslationPipeline(router, Retrier(settings.retry, metrics), admission, access)
     glossaries = StoredGlossaries(store, admission, most=settings.max_glossaries)
-    jobs, worker, read = _documents(settings, store, pipeline, admission)
-    app = FastAPI(
-        title="Polyhead",
-        version=version() or "0",
-        description=_DESCRIPTION,
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-        lifespan=lambda _: _running(access, store, worker, read),
-        # FastAPI's own spans hold the query string, in which there may be texts.
-        telemetry={"tracing": False, "metrics": False, "logs": False},
-    )
+    documents, worker = _documents(settings, store, pipeline, admission, access, glossaries)
+    app = _new_app(lambda _: _running(access, store, worker))
     metrics.read_in_flight(admission.in_flight)
-    documents = DocumentRequests(jobs, access, glossaries)
     handlers = {
         NATIVE: NativeApi(pipeline, glossaries),
         GLOSSARIES: GlossariesApi(glossaries),
@@ -134,10 +123,30 @@ def build_gateway(
     return app
 
 
+def _new_app(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> FastAPI:
+    """An application without routes."""
+    return FastAPI(
+        title="Polyhead",
+        version=version() or "0",
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        # FastAPI's own spans hold the query string, in which there may be texts.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+
+
 def _documents(
-    settings: Settings, store: Store, pipeline: TranslationPipeline, admission: Admission
-) -> tuple[DocumentJobs, DocumentWorker, ReadDocuments]:
-    """Who takes documents in, who translates them, and who reads them for both."""
+    settings: Settings,
+    store: Store,
+    pipeline: TranslationPipeline,
+    admission: Admission,
+    access: AccessControl,
+    glossaries: StoredGlossaries,
+) -> tuple[DocumentRequests, DocumentWorker]:
+    """Who takes documents in and gives them out, and who translates them."""
     translation = DocumentTranslation(pipeline)
     read = ReadDocuments(settings)
     worker = DocumentWorker(
@@ -146,12 +155,12 @@ def _documents(
     jobs = DocumentJobs(
         settings.documents, store, read, languages=translation.languages, on_new=worker.wake
     )
-    return jobs, worker, read
+    return DocumentRequests(jobs, access, glossaries), worker
 
 
 @asynccontextmanager
 async def _running(
-    access: AccessControl, store: Store, worker: DocumentWorker, read: ReadDocuments
+    access: AccessControl, store: Store, worker: DocumentWorker
 ) -> AsyncIterator[None]:
     """What runs beside the requests, as long as the application does."""
     await access.start()
@@ -160,7 +169,6 @@ async def _running(
         yield
     finally:
         await worker.close()
-        read.close()
         await access.close()
         await store.close()
 

@@ -89,6 +89,7 @@ class DocumentWorker:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_CLOSE_SECONDS)
         self._tasks = []
+        self._read.close()
 
     async def _work_forever(self) -> None:
         while True:
