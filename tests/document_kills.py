@@ -153,7 +153,7 @@ async def _end(settings: Settings, confirmed: dict[str, int], seconds: float) ->
 def main(folder: Path, kills: int) -> dict[str, Any]:
     """Kills gateways so often, two of which work at a time; then lets one end the work."""
     settings = Settings(
-        store_url=f"sqlite:///{folder / 'store.db'}",  # type: ignore[arg-type]
+        store_url=f"sqlite:///{folder / 'store.db'}",
         blobs_url=str(folder / "blobs"),
         documents=LIMITS,
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
+from urllib.parse import unquote_to_bytes
 
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -15,6 +17,8 @@ from service.errors import InvalidFieldError, MalformedBodyError, MediaTypeError
 __all__ = ["Upload", "read_upload"]
 
 _MAX_FIELDS = 32
+_ENCODED_NAME = re.compile(rb";\s*filename\*\s*=\s*utf-8'[^']*'([^;\s]+)", re.IGNORECASE)
+_ANY_NAME = re.compile(rb";\s*filename\*?\s*=\s*(\"[^\"]*\"|[^;]*)", re.IGNORECASE)
 _MAX_FIELD_BYTES = 64 * 1024
 _CHUNK_BYTES = 256 * 1024
 """Of a form that are read before others have their turn."""
@@ -39,6 +43,17 @@ class Upload:
 
 class _InMemory(MultiPartParser):
     spool_max_size = 0  # no size: the body as a whole is bounded
+
+    def on_headers_finished(self) -> None:
+        """Reads a name that is percent-encoded, too, as some programs send those of other letters;
+        the parser would take the file for a field."""
+        part = self._current_part
+        found = _ENCODED_NAME.search(part.content_disposition or b"")
+        if found is not None and part.content_disposition is not None:
+            name = unquote_to_bytes(found[1]).replace(b"\\", b"_").replace(b'"', b"_")
+            plain = _ANY_NAME.sub(b"", part.content_disposition)
+            part.content_disposition = plain + b'; filename="%b"' % name
+        super().on_headers_finished()
 
 
 async def read_upload(request: Request, *, field: str = "file") -> Upload:

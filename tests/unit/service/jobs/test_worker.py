@@ -34,7 +34,7 @@ _SEEN_SECONDS = 60.0
 
 def _settings(folder: Path, **limits: Any) -> Settings:
     return Settings(
-        store_url=f"sqlite:///{folder / 'store.db'}",  # type: ignore[arg-type]
+        store_url=f"sqlite:///{folder / 'store.db'}",
         blobs_url=str(folder / "blobs"),
         documents=LIMITS.model_copy(update=limits),
     )

@@ -23,7 +23,10 @@ PAIR = {"source": "en", "target": "de"}
 
 def gateway_of(folder: Path, **settings: Any) -> Gateway:
     backends = FakeBackend("a", (("en", "de"),)), FakeBackend("b", (("de", "en"),))
-    places = {"store_url": new_database(None, folder), "blobs_url": str(folder / "blobs")}
+    places: dict[str, Any] = {
+        "store_url": new_database(None, folder),
+        "blobs_url": str(folder / "blobs"),
+    }
     return Gateway(*backends, **places, **settings)
 
 
@@ -129,6 +132,23 @@ async def test_a_name_of_other_letters_goes_there_and_back(tmp_path: Path) -> No
             'attachment; filename="_bersicht f_r M_rz.de.txt"; '
             "filename*=UTF-8''%C3%9Cbersicht%20f%C3%BCr%20M%C3%A4rz.de.txt"
         )
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"filename*=UTF-8''%C3%9Cbersicht.txt",
+        b"filename=\"x.txt\"; filename*=utf-8'de'%C3%9Cbersicht.txt",
+    ],
+)
+async def test_a_name_may_be_encoded(tmp_path: Path, said: bytes) -> None:
+    async with _client(tmp_path, documents={"at_a_time": 0}) as (_, client):
+        part = b'--b\r\nContent-Disposition: form-data; name="%b"%b\r\n\r\n%b\r\n'
+        fields = (b"source", b"", b"en"), (b"target", b"", b"de"), (b"file", b"; " + said, TEXT)
+        body = b"".join(part % field for field in fields) + b"--b--\r\n"
+        headers = {"Content-Type": "multipart/form-data; boundary=b"}
+        answer = await client.post("/v1/documents", content=body, headers=headers)
+        assert (answer.status_code, answer.json()["name"]) == (202, "Übersicht.txt"), answer.text
 
 
 async def test_only_its_key_sees_a_document(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_each_contract_says_how_its_errors_look() -> None:
             LIBRETRANSLATE_FILES,
             DEEPL,
             DEEPL_DOCUMENTS,
-        )  # fmt: skip
+        )
         for template in contract.templates
     }
     assert forms == {
