@@ -233,6 +233,8 @@ class Translation:
             self._leased_until = began + lease
 
     def _done_units(self) -> int:
+        if not self._translations:  # not read yet
+            return self._document.done_units
         return sum(text is not None for text in self._translations)
 
     def _seconds_left(self) -> int | None:
