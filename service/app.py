@@ -76,7 +76,7 @@ class Gateway:
         self._metrics = GatewayMetrics(
             max_pairs=settings.max_pairs_in_metrics, max_models=settings.max_models
         )
-        self._admission = Admission(settings.limits)
+        self._admission = Admission(settings.limits, max_uploads=settings.documents.max_uploads)
         self._hub = HubClient.of_this_replica(
             lambda: take_snapshot(self._metrics.registry), keeps_backup=True
         )

@@ -27,11 +27,17 @@ from model.errors import (
     TooLongForDeadlineError,
     UnsupportedLanguageError,
 )
+from service.documents.errors import (
+    DocumentError,
+    DocumentTooLargeError,
+    UnsupportedDocumentError,
+)
 
 __all__ = [
     "CLIENT_CLOSED_REQUEST",
     "BodyTimeoutError",
     "BodyTooLargeError",
+    "DocumentNotReadyError",
     "Failure",
     "ForbiddenError",
     "HeadersTooLargeError",
@@ -49,6 +55,7 @@ __all__ = [
     "StoreFullError",
     "StoreUnavailableError",
     "UnauthenticatedError",
+    "UnknownDocumentError",
     "UnknownGlossaryError",
     "UnknownModelError",
     "UrlTooLongError",
@@ -128,6 +135,14 @@ class ModelConflictError(InvalidRequestError):
 
 class UnknownGlossaryError(InvalidFieldError):
     """The client has no glossary of that id."""
+
+
+class UnknownDocumentError(InvalidRequestError):
+    """The client has no document of that id, or not any more."""
+
+
+class DocumentNotReadyError(InvalidRequestError):
+    """A document has not been translated yet, or could not be."""
 
 
 class UnauthenticatedError(InvalidRequestError):
@@ -236,6 +251,11 @@ _TABLE: Mapping[type[BaseException], Failure] = {
     InvalidKeyError: Failure(401, "invalid_api_key", headers=_BEARER),
     ForbiddenError: Failure(403, "forbidden"),
     UnknownGlossaryError: Failure(404, "not_found"),
+    UnknownDocumentError: Failure(404, "not_found"),
+    DocumentNotReadyError: Failure(409, "document_not_ready"),
+    DocumentError: Failure(422, "invalid_document"),
+    DocumentTooLargeError: Failure(413, "document_too_large"),
+    UnsupportedDocumentError: Failure(415, "unsupported_document"),
     RateLimitedError: Failure(429, "rate_limited"),
     QuotaExceededError: Failure(429, "quota_exceeded"),
     StoreUnavailableError: Failure(

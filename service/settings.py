@@ -33,6 +33,7 @@ __all__ = [
     "Access",
     "Autoscaling",
     "Connections",
+    "Documents",
     "EngineSettings",
     "Limits",
     "LogLevel",
@@ -41,6 +42,8 @@ __all__ = [
     "RetrySettings",
     "Settings",
 ]
+
+_FORM_BYTES = 64 * 1024
 
 
 class LogLevel(StrEnum):
@@ -180,6 +183,51 @@ class Access(_Section):
     flush_seconds: float = Field(default=1.0, ge=0.05, le=60)
     """Seconds between two writes of what was used; what a killed gateway had not written is not
     counted."""
+
+
+class Documents(_Section):
+    """Documents that are translated in the background."""
+
+    enabled: bool = True
+    """Whether documents are taken."""
+    max_bytes: int = Field(default=10 * 2**20, ge=1024, le=2**30)
+    """Largest file, in bytes."""
+    max_characters: int = Field(default=1_000_000, ge=1)
+    """Most characters of a document that are translated."""
+    max_memory_mib: int = Field(default=1024, ge=256)
+    """Memory of the process that reads or writes a document, in MiB; what needs more is refused."""
+    max_seconds: int = Field(default=60, ge=1, le=3600)
+    """CPU time of that process."""
+    max_uploads: int = Field(default=4, ge=1, le=1000)
+    """Files that a gateway takes in at a time, each in its memory; one more is answered 503."""
+    max_waiting: int = Field(default=200, ge=1)
+    """Documents of all clients that wait or are translated; one more is answered 503."""
+    max_waiting_per_client: int = Field(default=20, ge=1)
+    """Documents of one key, or of one address where there is none, that wait or are translated;
+    one more is answered 429."""
+    max_kept: int = Field(default=2000, ge=1)
+    """Documents of all clients that are stored; one more is answered 503."""
+    max_kept_per_client: int = Field(default=200, ge=1)
+    """Documents of one client that are stored; one more is answered 429."""
+    keep_seconds: float = Field(default=86_400.0, ge=1)
+    """Time for which a document is stored after it was sent, and its translation after it was
+    made."""
+    at_a_time: int = Field(default=1, ge=0, le=100)
+    """Documents that a gateway translates at a time; 0 leaves them to other gateways."""
+    batches: int = Field(default=4, ge=1, le=1000)
+    """Calls of a model, of 16 texts and 2,000 characters at most, that a document has at a time."""
+    lease_seconds: float = Field(default=30.0, ge=1, le=3600)
+    """Time after which the document of a gateway that has died goes on at another one. The clocks
+    of nodes must differ by less."""
+    save_seconds: float = Field(default=5.0, ge=0, le=3600)
+    """Seconds between two times that what was translated of a document is stored."""
+    max_attempts: int = Field(default=5, ge=1, le=100)
+    """Times that a document may be begun without getting any further; then it has failed."""
+
+    @property
+    def max_upload_bytes(self) -> int:
+        """The largest body with a file: 64 KiB more, for the form around it."""
+        return self.max_bytes + _FORM_BYTES
 
 
 class RetrySettings(_Section):
@@ -410,6 +458,7 @@ class Settings(BaseSettings):
     blobs_url: str = Field(default="", max_length=4096)
     """Folder for the contents of files, or a URL that fsspec knows, such as s3://BUCKET/FOLDER;
     empty for polyhead/blobs in the user's data folder."""
+    documents: Documents = Field(default_factory=Documents)
     max_glossaries: int = Field(default=100, ge=0, le=100_000)
     """Most stored glossaries of a key, or of all clients together where there are no keys."""
     suggestions: bool = False

@@ -30,7 +30,7 @@ from service.documents.errors import (
     UnsupportedDocumentError,
 )
 
-__all__ = ["DOCUMENT_FORMATS", "DocumentFormat", "find_format"]
+__all__ = ["DOCUMENT_FORMATS", "EXTENSIONS", "DocumentFormat", "find_format"]
 
 _OFFICE = "application/vnd.openxmlformats-officedocument"
 
@@ -149,6 +149,8 @@ _BY_EXTENSION = {
     for each in DOCUMENT_FORMATS
     for extension in each.extensions or (f".{each.name}",)
 }
+EXTENSIONS = tuple(_BY_EXTENSION)
+"""Of all formats, with their dots."""
 _BY_MEDIA_TYPE = {kind: each for each in DOCUMENT_FORMATS for kind in each.media_types}
 
 

@@ -39,32 +39,48 @@ _SERVED_WHILE_DRAINING = frozenset({"/health", "/metrics"})
 
 
 class Admission:
-    """Counts the requests in flight and admits or refuses others. Belongs to one event loop."""
+    """Counts the requests in flight and admits or refuses others. Belongs to one event loop.
 
-    def __init__(self, limits: Limits) -> None:
+    Args:
+        limits: of requests.
+        max_uploads: requests with a file at a time.
+    """
+
+    def __init__(self, limits: Limits, *, max_uploads: int = 4) -> None:
         self.limits = limits
         self.draining = False
+        self._max_uploads = max_uploads
+        self._num_uploads = 0
         self._in_flight: Counter[tuple[str, bool]] = Counter()
         """Keys are a route and whether the request has a body."""
         self._further_calls = 0
         self._drained = asyncio.Event()
 
     @contextmanager
-    def slot(self, context: RequestContext, *, has_body: bool) -> Iterator[None]:
+    def slot(
+        self, context: RequestContext, *, has_body: bool, is_upload: bool = False
+    ) -> Iterator[None]:
         """Admits a request, which counts as in flight until the end of the `with`.
 
         Raises:
             ModelUnavailableError: the gateway is draining.
-            OverloadedError: as many requests with a body are in flight as its priority allows.
+            OverloadedError: as many requests with a body are in flight as its priority allows, or
+                as many with a file as there may be.
         """
         if self.draining and context.route not in _SERVED_WHILE_DRAINING:
             raise ModelUnavailableError("the service is about to end; try again later")
         if has_body and context.route not in _SERVED_WHILE_DRAINING:
             self._check_capacity(context.priority)
+        if is_upload and self._num_uploads >= self._max_uploads:
+            raise OverloadedError(
+                f"the server takes in {self._num_uploads} files, as many as it may; try again later"
+            )
         self._in_flight[context.route, has_body] += 1
+        self._num_uploads += is_upload
         try:
             yield
         finally:
+            self._num_uploads -= is_upload
             self._in_flight[context.route, has_body] -= 1
             if self.draining and not self._num_to_drain():
                 self._drained.set()

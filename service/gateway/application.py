@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
 from fastapi import FastAPI
@@ -22,11 +22,18 @@ from service.gateway.admin_token import AdminToken
 from service.gateway.admission import Admission
 from service.gateway.answer_headers import AnswerHeaders, CrossOrigin
 from service.gateway.api.deepl import DEEPL, DeepLApi
+from service.gateway.api.deepl_documents import DEEPL_DOCUMENTS, DeepLDocumentsApi
 from service.gateway.api.deepl_glossaries import DEEPL_GLOSSARIES, DeepLGlossariesApi
 from service.gateway.api.docs_page import DocsPage
+from service.gateway.api.document_requests import DocumentRequests, DocumentTranslation
+from service.gateway.api.documents import DOCUMENTS, DocumentsApi
 from service.gateway.api.error_answers import KEY_IN_FIELDS, KEY_SCOPES, error_answer
 from service.gateway.api.glossaries import GLOSSARIES, GlossariesApi
 from service.gateway.api.libretranslate import LIBRETRANSLATE, LibreTranslateApi
+from service.gateway.api.libretranslate_files import (
+    LIBRETRANSLATE_FILES,
+    LibreTranslateFilesApi,
+)
 from service.gateway.api.meant_paths import is_same_but_slashes, meant_path, relative_to
 from service.gateway.api.models import MODELS, ModelChanges, ModelsApi
 from service.gateway.api.native import NATIVE, NativeApi
@@ -40,6 +47,8 @@ from service.gateway.compression import CompressionMiddleware
 from service.gateway.methods import MethodsMiddleware
 from service.gateway.middleware import AdmissionMiddleware, ErrorResponse, ObservabilityMiddleware
 from service.gateway.request_context import RequestContext
+from service.jobs.jobs import DocumentJobs, ReadDocuments
+from service.jobs.worker import DocumentWorker
 from service.observability.logs import log_failure
 from service.observability.metrics import GatewayMetrics
 from service.routing.retry import Retrier
@@ -49,6 +58,8 @@ from service.store.store import Store
 
 __all__ = ["build_gateway"]
 
+_UPLOADS = frozenset({"/v1/documents", "/v2/document", "/translate_file"})
+"""Routes that take files."""
 _COMPRESSED_BYTES = 2048
 """Answers from so many bytes on are compressed for who accepts it; of less, little is gained."""
 
@@ -84,29 +95,23 @@ def build_gateway(
     store = Store(settings)
     token = AdminToken(settings.admin_token.get_secret_value())
     access = AccessControl(settings, store, token, metrics)
-    app = FastAPI(
-        title="Polyhead",
-        version=version() or "0",
-        description=_DESCRIPTION,
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-        lifespan=lambda _: _running(access, store),
-        # FastAPI's own spans hold the query string, in which there may be texts.
-        telemetry={"tracing": False, "metrics": False, "logs": False},
-    )
-    admission = admission or Admission(settings.limits)
-    metrics.read_in_flight(admission.in_flight)
+    admission = admission or Admission(settings.limits, max_uploads=settings.documents.max_uploads)
     pipeline = TranslationPipeline(router, Retrier(settings.retry, metrics), admission, access)
     glossaries = StoredGlossaries(store, admission, most=settings.max_glossaries)
+    documents, worker = _documents(settings, store, pipeline, admission, access, glossaries)
+    app = _new_app(lambda _: _running(access, store, worker))
+    metrics.read_in_flight(admission.in_flight)
     handlers = {
         NATIVE: NativeApi(pipeline, glossaries),
         GLOSSARIES: GlossariesApi(glossaries),
+        DOCUMENTS: DocumentsApi(documents),
         MODELS: ModelsApi(router, changes, token, access),
         OPENAI: OpenAIApi(pipeline),
         LIBRETRANSLATE: LibreTranslateApi(pipeline, settings, app, access, store),
+        LIBRETRANSLATE_FILES: LibreTranslateFilesApi(documents, access, settings),
         DEEPL: DeepLApi(pipeline, settings.limits, access, glossaries),
         DEEPL_GLOSSARIES: DeepLGlossariesApi(glossaries, router),
+        DEEPL_DOCUMENTS: DeepLDocumentsApi(documents),
     }
     for contract, handler in handlers.items():
         contract.add_to(app, handler, keys_required=settings.access.keys == "required")
@@ -123,13 +128,52 @@ def build_gateway(
     return app
 
 
+def _new_app(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> FastAPI:
+    """An application without routes."""
+    return FastAPI(
+        title="Polyhead",
+        version=version() or "0",
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        # FastAPI's own spans hold the query string, in which there may be texts.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+
+
+def _documents(
+    settings: Settings,
+    store: Store,
+    pipeline: TranslationPipeline,
+    admission: Admission,
+    access: AccessControl,
+    glossaries: StoredGlossaries,
+) -> tuple[DocumentRequests, DocumentWorker]:
+    """Who takes documents in and gives them out, and who translates them."""
+    translation = DocumentTranslation(pipeline)
+    read = ReadDocuments(settings)
+    worker = DocumentWorker(
+        settings.documents, store, read, translation.batch, is_draining=lambda: admission.draining
+    )
+    jobs = DocumentJobs(
+        settings.documents, store, read, languages=translation.languages, on_new=worker.wake
+    )
+    return DocumentRequests(jobs, access, glossaries), worker
+
+
 @asynccontextmanager
-async def _running(access: AccessControl, store: Store) -> AsyncIterator[None]:
+async def _running(
+    access: AccessControl, store: Store, worker: DocumentWorker
+) -> AsyncIterator[None]:
     """What runs beside the requests, as long as the application does."""
     await access.start()
+    worker.start()
     try:
         yield
     finally:
+        await worker.close()
         await access.close()
         await store.close()
 
@@ -147,8 +191,13 @@ def _add_middleware(
     """Puts the middleware around an application that has all its routes; the innermost first."""
     cross_origin = CrossOrigin(
         settings.cors_origins,
-        open_routes=LIBRETRANSLATE.templates,
-        routes=(LIBRETRANSLATE.templates | NATIVE.templates | OPENAI.templates | DEEPL.templates),
+        open_routes=LIBRETRANSLATE.templates | LIBRETRANSLATE_FILES.templates,
+        routes=LIBRETRANSLATE.templates
+        | LIBRETRANSLATE_FILES.templates
+        | NATIVE.templates
+        | DOCUMENTS.templates
+        | OPENAI.templates
+        | DEEPL.templates,
     )
     templates = RouteTemplates(app.routes)
     app.add_middleware(
@@ -163,7 +212,12 @@ def _add_middleware(
         allowed=lambda scope: _allowed(app.routes, scope),
         cross_origin=cross_origin,
     )
-    app.add_middleware(AdmissionMiddleware, admission=admission)
+    app.add_middleware(
+        AdmissionMiddleware,
+        admission=admission,
+        uploads=_UPLOADS,
+        max_upload_bytes=settings.documents.max_upload_bytes,
+    )
     app.add_middleware(
         ObservabilityMiddleware,
         metrics=metrics,

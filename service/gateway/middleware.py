@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -121,11 +121,27 @@ class ObservabilityMiddleware:
 
 
 class AdmissionMiddleware:
-    """Admits a request and reads its body; cancels it when its client disconnects."""
+    """Admits a request and reads its body; cancels it when its client disconnects.
 
-    def __init__(self, app: ASGIApp, *, admission: Admission) -> None:
+    Args:
+        app: what it is around.
+        admission: of requests.
+        uploads: templates of routes that take files.
+        max_upload_bytes: largest body there, in place of the limit of others.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        admission: Admission,
+        uploads: Collection[str] = (),
+        max_upload_bytes: int = 0,
+    ) -> None:
         self._app = app
         self._admission = admission
+        self._uploads = uploads
+        self._max_upload_bytes = max_upload_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request; one without a body is short and is not cancelled."""
@@ -140,21 +156,22 @@ class AdmissionMiddleware:
                 await self._app(scope, receive, send)
             return
         context.priority = priority_of(Headers(scope=scope).get(PRIORITY_HEADER))
-        with self._admission.slot(context, has_body=True):
+        is_upload = scope["method"] == "POST" and context.route in self._uploads
+        most = self._max_upload_bytes if is_upload else self._admission.limits.max_body_bytes
+        with self._admission.slot(context, has_body=True, is_upload=is_upload):
             compressed = is_compressed(Headers(scope=scope).get("content-encoding"))
-            body = await self._read_body(scope, receive)
+            body = await self._read_body(scope, receive, most)
             if body is not None and compressed:
-                body = uncompressed(body, self._admission.limits.max_body_bytes)
+                body = uncompressed(body, most)
             if body is not None:
                 await self._run_while_connected(scope, body, receive, send)
 
-    async def _read_body(self, scope: Scope, receive: Receive) -> bytes | None:
+    async def _read_body(self, scope: Scope, receive: Receive, most: int) -> bytes | None:
         """The whole body; None when the client disconnected before its end.
 
         Raises:
             BodyTooLargeError, BodyTimeoutError: it exceeds the limit of size or time.
         """
-        most = self._admission.limits.max_body_bytes
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdecimal() and int(announced[:20]) > most:
             raise BodyTooLargeError(f"the body must have at most {most} bytes, but has {announced}")

@@ -71,6 +71,8 @@ class HAProxyOptions:
     "open" for all where the API lets them."""
     max_body_bytes: int = 1024 * 1024
     """Largest body. A buffer has 64 KiB more, which is also room for the head."""
+    max_upload_bytes: int = 10 * 1024 * 1024 + 64 * 1024
+    """Largest body with a file, which goes through a buffer while it comes."""
 
     @classmethod
     def from_environment(cls, variables: Mapping[str, str]) -> Self:
@@ -146,7 +148,10 @@ the others those of each address."""
 _ID = "req.fhdr(x-request-id,1)"
 _LIBRETRANSLATE_PATHS = (
     "path,url_dec -m reg "
-    "^/+(translate/+)?(translate|detect|languages|suggest|translate_file|frontend/settings|spec)/*$"
+    "^/+(translate/+)?(translate|detect|languages|suggest|translate_file|download_file/[^/]*|frontend/settings|spec)/*$"
+)
+_UPLOAD_PATHS = (
+    "path,url_dec -m reg ^/+((translate/+)?translate_file|v1/+documents|v2/+document)/*$"
 )
 _DEEPL_PATHS = "path,url_dec -m reg ^/+v[23]/"
 _ID_OF_REQUEST = "%[var(txn.request_id)]"
@@ -261,7 +266,7 @@ def _own_headers(options: HAProxyOptions) -> str:
 
 
 def _refusals(options: HAProxyOptions) -> str:
-    most = options.max_body_bytes
+    most, most_of_file = options.max_body_bytes, options.max_upload_bytes
     nothing = "there is nothing at this path; /docs lists what there is"
     return (
         _refused(
@@ -310,7 +315,13 @@ if !{{ path_beg / }} || {{ path,url_dec -i /-/routes }}
             413,
             "body_too_large",
             f"the body must have at most {most} bytes, but has %[req.body_size]",
-            f"{{ req.body_size gt {most} }}",
+            f"{{ req.body_size gt {most} }} !{{ {_UPLOAD_PATHS} }}",
+        )
+        + _refused(
+            413,
+            "body_too_large",
+            f"the body must have at most {most_of_file} bytes, but has %[req.body_size]",
+            f"{{ req.body_size gt {most_of_file} }}",
         )
     )
 

@@ -327,6 +327,7 @@ def haproxy_options(settings: Settings, address: Address) -> HAProxyOptions:
         stall_seconds=connections.stall_seconds,
         request_seconds=limits.request_timeout_seconds,
         max_body_bytes=limits.max_body_bytes,
+        max_upload_bytes=settings.documents.max_upload_bytes,
         cors_origins=OPEN_APIS
         if settings.cors_origins is None
         else " ".join(settings.cors_origins),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from model.text_options import GlossaryEntry
 from service.settings import Quota
@@ -14,8 +15,10 @@ __all__ = [
     "Count",
     "Dictionary",
     "DictionaryInfo",
+    "DocumentState",
     "Glossary",
     "Scope",
+    "StoredDocument",
     "Suggestion",
 ]
 
@@ -99,3 +102,51 @@ class Suggestion:
     text: str
     suggestion: str
     created_at: int
+
+
+class DocumentState(StrEnum):
+    """What has become of a document."""
+
+    QUEUED = "queued"
+    TRANSLATING = "translating"
+    DONE = "done"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredDocument:
+    """A document that is to be translated, or was; without its content."""
+
+    id: str
+    owner: str
+    """Id of a key; "@" and the hash of an address for who has none."""
+    created_at: int
+    expires_at: int
+    """When it is deleted, unless its state changes."""
+    state: DocumentState = DocumentState.QUEUED
+    name: str = field(repr=False)
+    """Of its file."""
+    format: str
+    source: str
+    target: str
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What else was asked for."""
+    num_bytes: int
+    num_characters: int
+    done_units: int = 0
+    total_units: int
+    seconds_left: int | None = None
+    secret_hash: bytes | None = field(default=None, repr=False)
+    """SHA-256 of the secret that one must have to see it, besides its id; None for no such one."""
+    source_blob: str | None = None
+    """Its content; None when it is not needed any more."""
+    result_blob: str | None = None
+    """Its translation when it is done; before, what there is of it."""
+    error: str | None = None
+    """What people are told of its failure."""
+    worker: str | None = None
+    """Who translates it."""
+    leased_until: float | None = None
+    """Until when nobody else may."""
+    attempts: int = 0
+    """How often it was begun since it got any further."""

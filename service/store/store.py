@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from service.store.api_keys import ApiKeys
     from service.store.blobs import Blobs
     from service.store.database import Database
+    from service.store.documents import StoredDocuments
     from service.store.glossaries import Glossaries
     from service.store.suggestions import Suggestions
     from service.store.usage import Usage
@@ -72,6 +73,19 @@ class Store:
         from service.store.suggestions import Suggestions
 
         return Suggestions(self.database)
+
+    @cached_property
+    def documents(self) -> StoredDocuments:
+        """The documents."""
+        from service.store.documents import StoredDocuments
+
+        return StoredDocuments(self.database)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether anything may be stored already: False where the database would be a new file."""
+        url = self._settings.store_url.get_secret_value()
+        return "database" in self.__dict__ or bool(url) or (data_folder() / "store.db").exists()
 
     async def close(self) -> None:
         """Ends the connections to the database, if there are any."""

@@ -33,7 +33,7 @@ __all__ = [
     "USAGE_BATCHES",
 ]
 
-SCHEMA = "0001"
+SCHEMA = "0002"
 """The last step of the migrations."""
 
 METADATA = MetaData(
@@ -125,7 +125,7 @@ DOCUMENTS = Table(
     Column("owner", String(64), nullable=False, index=True),
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False, index=True),
-    # queued, translating, done, error, cancelled
+    # queued, translating, done, error
     Column("state", String(16), nullable=False),
     Column("name", Text, nullable=False),
     Column("format", String(32), nullable=False),
@@ -137,9 +137,11 @@ DOCUMENTS = Table(
     Column("num_characters", BigInteger, nullable=False),
     Column("done_units", BigInteger, nullable=False),
     Column("total_units", BigInteger),
+    Column("seconds_left", BigInteger),
     # SHA-256 of the secret with which a contract gives the result out.
     Column("secret_hash", LargeBinary(32)),
     Column("source_blob", String(64)),
+    # The translated file; until there is one, what has been translated of it.
     Column("result_blob", String(64)),
     Column("error", Text),
     # Who works on it, and until when nobody else may.

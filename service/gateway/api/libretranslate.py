@@ -39,7 +39,7 @@ from service.settings import Limits, Settings
 from service.store.records import Scope
 from service.store.store import Store
 
-__all__ = ["LIBRETRANSLATE", "LibreTranslateApi"]
+__all__ = ["LIBRETRANSLATE", "LibreTranslateApi", "current_code"]
 
 _Request = TypeVar(
     "_Request", LibreTranslateRequest, LibreTranslateDetectRequest, LibreTranslateSuggestRequest
@@ -127,7 +127,7 @@ class LibreTranslateApi:
         wanted = _validated(LibreTranslateRequest, fields)
         _check_limits(wanted, self._limits)
         _check_codes(wanted)
-        source, target = _current_code(wanted.source), _current_code(wanted.target)
+        source, target = current_code(wanted.source), current_code(wanted.target)
         try:
             reply = await self._pipeline.translate(
                 request,
@@ -219,17 +219,6 @@ class LibreTranslateApi:
             raise ForbiddenError(f"This server has {most} suggestions, as many as it keeps.")
         return LibreTranslateSuccess()
 
-    @LIBRETRANSLATE.route(
-        "/translate_file",
-        methods=["POST"],
-        summary="Translate a file: not accepted",
-        responses=_DISABLED,
-        tags=["LibreTranslate"],
-    )
-    async def translate_file(self) -> Response:
-        """Refuses the file."""
-        raise ForbiddenError("Files translation are disabled on this server.")
-
     @LIBRETRANSLATE.route("/spec", include_in_schema=False)
     async def spec(self) -> JSONResponse:
         """The description of all APIs."""
@@ -292,7 +281,7 @@ def _problem(error: ErrorDetails) -> str:
             return f"Invalid request: {field} must be a language code, but is {shown(was)}"
 
 
-def _current_code(code: str) -> str:
+def current_code(code: str) -> str:
     """A code as it is written today."""
     lowered = code.lower()
     return _AUTO if lowered == _AUTO else _OLD_CODES.get(lowered, code)

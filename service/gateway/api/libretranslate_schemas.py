@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, field_validator, model_validator
 
+from service.documents.formats import EXTENSIONS
 from service.gateway.api.contract import Reply
 from service.gateway.api.language_names import language_name
 from service.settings import Settings
@@ -193,14 +194,14 @@ class LibreTranslateSettings(Reply):
     """Whether there are keys."""
     charLimit: int  # noqa: N815
     """Most characters of a text."""
-    filesTranslation: bool = False  # noqa: N815
+    filesTranslation: bool  # noqa: N815
     frontendTimeout: int = 500  # noqa: N815
     """Milliseconds that a page waits for more to be typed."""
     keyRequired: bool  # noqa: N815
     language: _Direction
     suggestions: bool
     """Whether they are stored."""
-    supportedFilesFormat: list[str] = Field(default_factory=list)  # noqa: N815
+    supportedFilesFormat: list[str]  # noqa: N815
 
     @classmethod
     def of(cls, settings: Settings, languages: Mapping[str, Sequence[str]]) -> Self:
@@ -213,6 +214,8 @@ class LibreTranslateSettings(Reply):
             charLimit=min(limits.max_text_chars, limits.max_total_chars),
             keyRequired=keys == "required",
             suggestions=settings.suggestions,
+            filesTranslation=settings.documents.enabled,
+            supportedFilesFormat=list(EXTENSIONS) if settings.documents.enabled else [],
             language=_Direction(
                 source=_NamedLanguage(code="auto", name="Auto Detect"),
                 target=_NamedLanguage(code=target, name=language_name(target)),

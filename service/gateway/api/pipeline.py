@@ -39,6 +39,7 @@ __all__ = ["REQUEST_HEADERS", "Translated", "TranslationPipeline"]
 _T = TypeVar("_T")
 
 CACHE_HEADER = "Cache-Control"
+_BACKGROUND = "documents"
 
 REQUEST_HEADERS: list[dict[str, Any]] = [
     {
@@ -181,6 +182,33 @@ class TranslationPipeline:
             )  # fmt: skip
         context.timings = _timings(replies)
         return _put_together(parts, replies, detections)
+
+    async def translate_batch(
+        self,
+        texts: Sequence[str],
+        *,
+        name: str,
+        source: str,
+        target: str,
+        model: str | None,
+        text_options: TextOptions,
+    ) -> list[str]:
+        """Translations of texts for which no request waits, when nobody else does.
+
+        Args:
+            texts: at least one; within no limit of requests.
+            name: in the replicas' logs, as the id of a request.
+            source, target, model, text_options: as of `translate`.
+        """
+        context = RequestContext(request_id=name, route=_BACKGROUND, priority=Priority.BATCH)
+        deadline = context.started + self._admission.limits.request_timeout_seconds
+        [part] = self._parts(len(texts), source, None, target, model, {}, 0)
+        [reply] = await self._replies(
+            context, tuple(texts), [part], deadline,
+            return_alignments=False, text_options=text_options, with_attention=False,
+            deltas=None, use_cache=True,
+        )  # fmt: skip
+        return [translation.text for translation in reply.translations]
 
     def _check(
         self,

@@ -87,6 +87,15 @@ def test_a_replica_may_finish_its_longest_request_before_it_goes() -> None:
     "section", [Settings, Limits, RetrySettings, EngineSettings, Autoscaling, Access, Quota]
 )
 def test_every_field_is_described(section: type[BaseModel]) -> None:
-    plain = {"min_replicas", "max_replicas", "limits", "connections", "engine", "retry", "access"}
+    plain = {
+        "min_replicas",
+        "max_replicas",
+        "limits",
+        "connections",
+        "engine",
+        "retry",
+        "access",
+        "documents",
+    }
     for name, field in section.model_fields.items():
         assert field.description or name in plain, name

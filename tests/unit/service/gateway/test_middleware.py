@@ -129,11 +129,11 @@ async def test_a_service_that_is_not_ready_is_no_demand() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status", "route"),
     [
-        ("GET", "/v1/documents/7", 200, "/v1/documents/{id}"),
-        ("GET", "/v1/documents/8", 200, "/v1/documents/{id}"),
-        ("HEAD", "/v1/documents/7", 200, "/v1/documents/{id}"),
-        ("POST", "/v1/documents/7", 405, "/v1/documents/{id}"),
-        ("GET", "/v1/documents/7/8", 404, "other"),
+        ("GET", "/v1/somethings/7", 200, "/v1/somethings/{id}"),
+        ("GET", "/v1/somethings/8", 200, "/v1/somethings/{id}"),
+        ("HEAD", "/v1/somethings/7", 200, "/v1/somethings/{id}"),
+        ("POST", "/v1/somethings/7", 405, "/v1/somethings/{id}"),
+        ("GET", "/v1/somethings/7/8", 404, "other"),
         ("GET", "/docs/files/swagger-ui.css", 200, "/docs/files"),
         ("GET", "/docs/files/nothing", 404, "/docs/files"),
     ],
@@ -145,7 +145,7 @@ async def test_a_route_with_a_parameter_is_counted_as_one(
         return {"id": id}
 
     gateway = Gateway()
-    gateway.app.add_api_route("/v1/documents/{id}", document)
+    gateway.app.add_api_route("/v1/somethings/{id}", document)
     async with gateway.client() as client:
         answer = await client.request(method, path)
     assert answer.status_code == status

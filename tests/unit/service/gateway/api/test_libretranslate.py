@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from model.config import GenerationConfig
 from model.errors import DeadlineExceededError, QueueFullError, TooLongForDeadlineError
+from service.documents.formats import EXTENSIONS
 from service.gateway.api.language_names import language_name
 from service.gateway.api.libretranslate_schemas import LibreTranslateRequest
 from tests.fakes import FakeBackend, Gateway
@@ -501,7 +502,7 @@ async def test_what_a_page_asks_first() -> None:
     assert answer.json() == {
         "apiKeys": False,
         "charLimit": 7,
-        "filesTranslation": False,
+        "filesTranslation": True,
         "frontendTimeout": 500,
         "keyRequired": False,
         "language": {
@@ -509,13 +510,13 @@ async def test_what_a_page_asks_first() -> None:
             "target": {"code": "de", "name": "German"},
         },
         "suggestions": False,
-        "supportedFilesFormat": [],
+        "supportedFilesFormat": list(EXTENSIONS),
     }
     assert (wrong.status_code, list(wrong.json())) == (405, ["error"])
 
 
 async def test_what_is_not_done_here_says_so() -> None:
-    async with Gateway().client() as client:
+    async with Gateway(documents={"enabled": False}).client() as client:
         suggestion = await client.post("/suggest", data={"q": "a", "s": "b"})
         file = await client.post("/translate_file", files={"file": ("a.txt", b"a")})
     assert (suggestion.status_code, suggestion.json()) == (

@@ -13,8 +13,11 @@ from starlette.routing import BaseRoute, Host, Mount, Route
 from service.errors import Failure, OverloadedError, failure_of
 from service.gateway.api.contract import Contract
 from service.gateway.api.deepl import DEEPL
+from service.gateway.api.deepl_documents import DEEPL_DOCUMENTS
+from service.gateway.api.documents import DOCUMENTS
 from service.gateway.api.error_answers import CONTRACT_TEMPLATES, error_answer
 from service.gateway.api.libretranslate import LIBRETRANSLATE
+from service.gateway.api.libretranslate_files import LIBRETRANSLATE_FILES
 from service.gateway.api.models import MODELS
 from service.gateway.api.native import NATIVE
 from service.gateway.api.route_templates import RouteTemplates
@@ -112,7 +115,15 @@ def test_each_contract_says_how_its_errors_look() -> None:
     failure = failure_of(OverloadedError("full"))
     forms = {
         template: set(_error(failure, template))
-        for contract in (NATIVE, MODELS, LIBRETRANSLATE, DEEPL)
+        for contract in (
+            NATIVE,
+            MODELS,
+            DOCUMENTS,
+            LIBRETRANSLATE,
+            LIBRETRANSLATE_FILES,
+            DEEPL,
+            DEEPL_DOCUMENTS,
+        )
         for template in contract.templates
     }
     assert forms == {
@@ -121,16 +132,23 @@ def test_each_contract_says_how_its_errors_look() -> None:
         "/v1/models": {"error", "request_id"},
         "/v1/models/{id}": {"error", "request_id"},
         "/v1/models/{id}/reload": {"error", "request_id"},
+        "/v1/documents": {"error", "request_id"},
+        "/v1/documents/{id}": {"error", "request_id"},
+        "/v1/documents/{id}/result": {"error", "request_id"},
         "/translate": {"error"},
         "/detect": {"error"},
         "/languages": {"error"},
         "/frontend/settings": {"error"},
         "/suggest": {"error"},
         "/translate_file": {"error"},
+        "/download_file/{file}": {"error"},
         "/spec": {"error"},
         "/v2/translate": {"message"},
         "/v2/languages": {"message"},
         "/v2/usage": {"message"},
+        "/v2/document": {"message"},
+        "/v2/document/{document_id}": {"message"},
+        "/v2/document/{document_id}/result": {"message"},
     }
     assert set(_error(failure, "other")) == {"error", "request_id"}
 
