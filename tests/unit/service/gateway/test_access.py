@@ -28,7 +28,7 @@ CONTRACTS = pytest.mark.parametrize(
     ("path", "body"), [NATIVE, LIBRETRANSLATE, DEEPL], ids=["native", "libretranslate", "deepl"]
 )
 OPEN = [
-    "/languages", "/frontend/settings", "/spec", "/health", "/ready", "/metrics", "/docs",
+    "/", "/languages", "/frontend/settings", "/spec", "/health", "/ready", "/metrics", "/docs",
     "/openapi.json",
 ]  # fmt: skip
 CLOSED = [
