@@ -50,6 +50,18 @@ def click_on_word(page: Page, word: str) -> None:
     page.mouse.click(x, y)
 
 
+def hold_first(page: Page, held: list[Route]) -> None:
+    """Lets the first request for a translation wait, and no other."""
+
+    def answer(route: Route) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/v1/translate", answer)
+
+
 def violations(page: Page) -> list[str]:
     """What is not accessible, by axe."""
     found = Axe().run(page).response["violations"]
@@ -91,12 +103,11 @@ def test_languages_are_swapped_with_the_texts(page: Page) -> None:
 def test_a_swap_waits_for_the_whole_translation(page: Page) -> None:
     choose(page, "en", "de")
     held: list[Route] = []
-    page.route("**/v1/translate", lambda route: held.append(route))
+    hold_first(page, held)
     with page.expect_request("**/v1/translate"):
         type_text(page, "Good morning!")
     page.locator("#swap").click()
     expect(page.locator("#text")).to_have_value("Good morning!")
-    page.unroute("**/v1/translate")
     held[0].continue_()
     expect(page.locator("#text")).to_have_value("Guten Morgen!")
     expect(page.locator("#translation")).to_contain_text("Good morning")
@@ -201,14 +212,7 @@ def test_a_page_without_tls_can_be_copied_from(page: Page) -> None:
 
 def test_older_requests_are_not_waited_for(page: Page) -> None:
     held: list[Route] = []
-
-    def hold_first(route: Route) -> None:
-        if held:
-            route.continue_()
-        else:
-            held.append(route)
-
-    page.route("**/v1/translate", hold_first)
+    hold_first(page, held)
     type_text(page, "Good night!")
     page.wait_for_timeout(400)
     assert translated(page, "Good morning!") == "Guten Morgen!"
