@@ -152,11 +152,19 @@ def test_a_key_is_asked_for_and_kept_in_the_tab(page: Page) -> None:
     page.get_by_label("API key").fill("right")
     page.get_by_role("button", name="Use it").click()
     expect(page.locator("#translation")).to_have_text("Guten Morgen!")
+    expect(page.locator("#text")).to_be_focused()
     expect(page.locator("#problem")).to_be_hidden()
     open_page(page)
     translated(page, "Good morning!")
     assert given == [None, "Bearer wrong", "Bearer right", "Bearer right"]
     assert page.evaluate("() => JSON.stringify(localStorage).includes('right')") is False
+
+
+def test_a_problem_is_seen_on_a_phone(page: Page) -> None:
+    page.set_viewport_size({"width": 360, "height": 640})
+    page.route("**/v1/translate", lambda route: route.fulfill(status=503, json={}))
+    type_text(page, "Good morning!")
+    expect(page.get_by_role("button", name="Try again")).to_be_in_viewport()
 
 
 def test_a_service_without_documents_says_so(page: Page) -> None:
