@@ -10,6 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, Route, expect
 
+from tests.integration.service_process import ServiceProcess, wait_for
 from tests.web.conftest import open_page
 
 SENTENCE = "The animal didn't cross the street because it was tired."
@@ -66,6 +67,17 @@ def violations(page: Page) -> list[str]:
     """What is not accessible, by axe."""
     found = Axe().run(page).response["violations"]
     return [f"{each['id']}: {each['nodes'][0]['html'][:120]}" for each in found]
+
+
+def test_it_is_opened_and_named_first(page_service: ServiceProcess) -> None:
+    opened = page_service.output.parent / "opened"
+    wait_for(lambda: opened.is_file() and opened.read_text())
+    assert opened.read_text() == f"{page_service.url}\n"
+    assert (
+        page_service.output.read_text()
+        .splitlines()[1]
+        .startswith(f"  page     {page_service.url} ")
+    )
 
 
 def test_what_is_typed_is_translated_as_it_comes(page: Page) -> None:
