@@ -45,9 +45,7 @@ def serve(
             "--single-process", help="One process on the CPU, without Ray: for small machines."
         ),
     ] = False,
-    open_page: Annotated[
-        bool, typer.Option("--open", help="Open the page in your browser when it is ready.")
-    ] = False,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
     """Serve translations over HTTP from this machine, until Ctrl-C.
 

@@ -26,7 +26,11 @@ def page_service(
     chromium: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServiceProcess]:
     """`polyhead serve --single-process` with the models that come with it."""
-    started = ServiceProcess(tmp_path_factory.mktemp("page"), "--single-process")
+    folder = tmp_path_factory.mktemp("page")
+    browser = folder / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {folder}/opened\n')
+    browser.chmod(0o755)
+    started = ServiceProcess(folder, "--single-process", "--open", BROWSER=str(browser))
     try:
         started.wait_until_ready()
         yield started

@@ -10,6 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, Route, expect
 
+from tests.integration.service_process import ServiceProcess, wait_for
 from tests.web.conftest import open_page
 
 SENTENCE = "The animal didn't cross the street because it was tired."
@@ -50,10 +51,33 @@ def click_on_word(page: Page, word: str) -> None:
     page.mouse.click(x, y)
 
 
+def hold_first(page: Page, held: list[Route]) -> None:
+    """Lets the first request for a translation wait, and no other."""
+
+    def answer(route: Route) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/v1/translate", answer)
+
+
 def violations(page: Page) -> list[str]:
     """What is not accessible, by axe."""
     found = Axe().run(page).response["violations"]
     return [f"{each['id']}: {each['nodes'][0]['html'][:120]}" for each in found]
+
+
+def test_it_is_opened_and_named_first(page_service: ServiceProcess) -> None:
+    opened = page_service.output.parent / "opened"
+    wait_for(lambda: opened.is_file() and opened.read_text())
+    assert opened.read_text() == f"{page_service.url}\n"
+    assert (
+        page_service.output.read_text()
+        .splitlines()[1]
+        .startswith(f"  page     {page_service.url} ")
+    )
 
 
 def test_what_is_typed_is_translated_as_it_comes(page: Page) -> None:
@@ -91,12 +115,11 @@ def test_languages_are_swapped_with_the_texts(page: Page) -> None:
 def test_a_swap_waits_for_the_whole_translation(page: Page) -> None:
     choose(page, "en", "de")
     held: list[Route] = []
-    page.route("**/v1/translate", lambda route: held.append(route))
+    hold_first(page, held)
     with page.expect_request("**/v1/translate"):
         type_text(page, "Good morning!")
     page.locator("#swap").click()
     expect(page.locator("#text")).to_have_value("Good morning!")
-    page.unroute("**/v1/translate")
     held[0].continue_()
     expect(page.locator("#text")).to_have_value("Guten Morgen!")
     expect(page.locator("#translation")).to_contain_text("Good morning")
@@ -141,11 +164,19 @@ def test_a_key_is_asked_for_and_kept_in_the_tab(page: Page) -> None:
     page.get_by_label("API key").fill("right")
     page.get_by_role("button", name="Use it").click()
     expect(page.locator("#translation")).to_have_text("Guten Morgen!")
+    expect(page.locator("#text")).to_be_focused()
     expect(page.locator("#problem")).to_be_hidden()
     open_page(page)
     translated(page, "Good morning!")
     assert given == [None, "Bearer wrong", "Bearer right", "Bearer right"]
     assert page.evaluate("() => JSON.stringify(localStorage).includes('right')") is False
+
+
+def test_a_problem_is_seen_on_a_phone(page: Page) -> None:
+    page.set_viewport_size({"width": 360, "height": 640})
+    page.route("**/v1/translate", lambda route: route.fulfill(status=503, json={}))
+    type_text(page, "Good morning!")
+    expect(page.get_by_role("button", name="Try again")).to_be_in_viewport()
 
 
 def test_a_service_without_documents_says_so(page: Page) -> None:
@@ -201,14 +232,7 @@ def test_a_page_without_tls_can_be_copied_from(page: Page) -> None:
 
 def test_older_requests_are_not_waited_for(page: Page) -> None:
     held: list[Route] = []
-
-    def hold_first(route: Route) -> None:
-        if held:
-            route.continue_()
-        else:
-            held.append(route)
-
-    page.route("**/v1/translate", hold_first)
+    hold_first(page, held)
     type_text(page, "Good night!")
     page.wait_for_timeout(400)
     assert translated(page, "Good morning!") == "Guten Morgen!"

@@ -67,6 +67,7 @@ function keyForm(retry) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     sessionStorage.setItem("key", input.value.trim());
+    form.closest(".view").querySelector("textarea, input").focus();
     retry();
   });
   return form;

@@ -146,7 +146,7 @@ export class TranslateView {
       history.add({ text, source, target: answer.target, translation: only.text });
       this.#listHistory();
     }
-    if (!Number.isFinite(this.limit)) this.#loadLimits(); // it may be there by now
+    if (byId("model").options.length < 2) this.#loadLimits(); // there may be a key by now
     this.#showSwap();
     if (this.swapsNext) this.#swap();
     this.onResult({ text, source, target: answer.target, translation: only.text });
