@@ -23,6 +23,7 @@ from service.gateway.admission import Admission
 from service.gateway.answer_headers import AnswerHeaders, CrossOrigin
 from service.gateway.api.deepl import DEEPL, DeepLApi
 from service.gateway.api.deepl_glossaries import DEEPL_GLOSSARIES, DeepLGlossariesApi
+from service.gateway.api.description import DescribedApplication
 from service.gateway.api.docs_page import DocsPage
 from service.gateway.api.error_answers import KEY_IN_FIELDS, KEY_SCOPES, error_answer
 from service.gateway.api.glossaries import GLOSSARIES, GlossariesApi
@@ -84,7 +85,7 @@ def build_gateway(
     store = Store(settings)
     token = AdminToken(settings.admin_token.get_secret_value())
     access = AccessControl(settings, store, token, metrics)
-    app = FastAPI(
+    app = DescribedApplication(
         title="Polyhead",
         version=version() or "0",
         description=_DESCRIPTION,
