@@ -19,7 +19,7 @@ from model.text.language_tags import bcp47
 from model.text_options import GlossaryEntry
 from service.errors import UnknownGlossaryError
 from service.gateway.api.contract import Contract, Reply
-from service.gateway.api.deepl import DEEPL, problem_of
+from service.gateway.api.deepl import DEEPL, not_supported, problem_of
 from service.gateway.api.deepl_schemas import DeepLError
 from service.gateway.api.form_body import read_fields
 from service.gateway.api.stored_glossaries import StoredGlossaries, dictionary_for
@@ -270,7 +270,7 @@ class DeepLGlossariesApi:
     async def add(self, request: Request) -> Response:
         """Takes JSON or a form."""
         wanted = await _read(request, DeepLNewGlossary)
-        added = await self._glossaries.add(request, wanted.name, [wanted.to_dictionary()])
+        added = await self._glossaries.add(request, wanted.name, [self._served(wanted)])
         return JSONResponse(_glossary(added).model_dump(), status_code=201)
 
     @DEEPL_GLOSSARIES.route(
@@ -341,7 +341,7 @@ class DeepLGlossariesApi:
     async def add_multilingual(self, request: Request) -> Response:
         """With a dictionary for each pair."""
         wanted = await _read(request, DeepLNewMultilingualGlossary)
-        dictionaries = [each.to_dictionary() for each in wanted.dictionaries]
+        dictionaries = [self._served(each) for each in wanted.dictionaries]
         added = await self._glossaries.add(request, wanted.name, dictionaries)
         return JSONResponse(_multilingual(added).model_dump(), status_code=201)
 
@@ -382,7 +382,7 @@ class DeepLGlossariesApi:
     async def change(self, request: Request, glossary_id: _GlossaryId) -> DeepLMultilingualGlossary:
         """Terms that a dictionary has already get the new translation; others are added."""
         wanted = await _read(request, DeepLGlossaryChange)
-        dictionaries = [each.to_dictionary() for each in wanted.dictionaries]
+        dictionaries = [self._served(each) for each in wanted.dictionaries]
         changed = await self._glossaries.change(
             request, glossary_id, name=wanted.name, dictionaries=dictionaries, merge=True
         )
@@ -434,7 +434,7 @@ class DeepLGlossariesApi:
     )
     async def replace(self, request: Request, glossary_id: _GlossaryId) -> DeepLDictionaryInfo:
         """A dictionary that was not there is added."""
-        dictionary = (await _read(request, DeepLDictionary)).to_dictionary()
+        dictionary = self._served(await _read(request, DeepLDictionary))
         await self._glossaries.change(request, glossary_id, dictionaries=[dictionary])
         return DeepLDictionaryInfo(
             source_lang=dictionary.source,
@@ -459,6 +459,16 @@ class DeepLGlossariesApi:
             request, glossary_id, source.lower(), target.lower()
         )
         return Response(status_code=204)
+
+    def _served(self, wanted: DeepLDictionary) -> Dictionary:
+        """As it is stored; InvalidFieldError where no model has one of its languages."""
+        for name, code in (
+            ("source_lang", wanted.source_lang),
+            ("target_lang", wanted.target_lang),
+        ):
+            if self._router.served(code) is None:
+                raise not_supported(name)
+        return wanted.to_dictionary()
 
 
 async def _read(request: Request, model: type[_Fields]) -> _Fields:
