@@ -118,7 +118,7 @@ def test_the_command_line_of_deepl(url: str) -> None:
     assert said("glossary", "entries", id) == "cat\tKatze\n"
     assert said("text", "--from", "EN", "--to", "DE", "--glossary-id", id, "a") == "de:a\n"
     assert "successfully deleted" in said("glossary", "delete", id)
-    assert "no such glossary" in said("glossary", "get", id, status=1).lower()
+    assert "Glossary not found" in said("glossary", "get", id, status=1)
 
 
 def test_libretranslatepy(url: str) -> None:
