@@ -297,6 +297,8 @@ _OPTIONS = frozenset(option.name for option in GENERATION_OPTIONS)
 class ModelRecord(_Section):
     """A model that the service has: which one, where it runs, and how."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"model": "en-de", "id": "news"}]})
+
     model: str = Field(min_length=1, max_length=4096)
     """Name of a model (`polyhead models list`), or a model directory."""
     id: _Name | None = None

@@ -24,6 +24,7 @@ from service.gateway.answer_headers import AnswerHeaders, CrossOrigin
 from service.gateway.api.deepl import DEEPL, DeepLApi
 from service.gateway.api.deepl_documents import DEEPL_DOCUMENTS, DeepLDocumentsApi
 from service.gateway.api.deepl_glossaries import DEEPL_GLOSSARIES, DeepLGlossariesApi
+from service.gateway.api.description import DescribedApplication
 from service.gateway.api.docs_page import DocsPage
 from service.gateway.api.document_requests import DocumentRequests, DocumentTranslation
 from service.gateway.api.documents import DOCUMENTS, DocumentsApi
@@ -130,7 +131,7 @@ def build_gateway(
 
 def _new_app(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> FastAPI:
     """An application without routes."""
-    return FastAPI(
+    return DescribedApplication(
         title="Polyhead",
         version=version() or "0",
         description=_DESCRIPTION,

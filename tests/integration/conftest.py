@@ -49,9 +49,10 @@ def single_service(
     tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServiceProcess]:
     """`polyhead serve --single-process`."""
+    folder = tmp_path_factory.mktemp("single")
     started = ServiceProcess(
-        tmp_path_factory.mktemp("single"), "--single-process", "--model", str(tiny_model),
-        prelude=REFUSING,
+        folder, "--single-process", "--model", str(tiny_model), prelude=REFUSING,
+        POLYHEAD_STORE_URL=f"sqlite:///{folder}/store.db", POLYHEAD_SUGGESTIONS="true",
     )  # fmt: skip
     try:
         started.wait_until_ready()

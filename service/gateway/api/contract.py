@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from fastapi import Depends, FastAPI
@@ -36,12 +36,21 @@ class Contract:
 
     Args:
         error_form: makes the answer for every error on these routes, 404 and 405 included.
+        errors: how routes that need a key may fail beside what they say themselves, for the
+            description.
         key_in_fields: whether API keys may also be in the body or the query string: handlers then
             admit requests whose headers have none.
     """
 
-    def __init__(self, *, error_form: ErrorForm, key_in_fields: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        error_form: ErrorForm,
+        errors: Mapping[int | str, dict[str, Any]],
+        key_in_fields: bool = False,
+    ) -> None:
         self.error_form = error_form
+        self.errors = errors
         self.key_in_fields = key_in_fields
         self.scopes: dict[tuple[str, str], Scope] = {}
         """What an API key must be good for, by method and template; others need none."""
@@ -86,8 +95,10 @@ class Contract:
         """
         for path, name, options in self._routes:
             methods = options.get("methods", ["GET"])
-            if keys_required and any((method, path) in self.scopes for method in methods):
-                options = {**options, "dependencies": [*options.get("dependencies", ()), _KEY]}
+            if any((method, path) in self.scopes for method in methods):
+                options = {**options, "responses": {**self.errors, **options.get("responses", {})}}
+                if keys_required:
+                    options["dependencies"] = [*options.get("dependencies", ()), _KEY]
             app.router.add_api_route(path, getattr(handlers, name), **options)
 
 

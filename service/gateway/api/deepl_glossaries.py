@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
+from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -18,7 +19,7 @@ from model.text.language_tags import bcp47
 from model.text_options import GlossaryEntry
 from service.errors import UnknownGlossaryError
 from service.gateway.api.contract import Contract, Reply
-from service.gateway.api.deepl import DEEPL, problem_of
+from service.gateway.api.deepl import DEEPL, not_supported, problem_of
 from service.gateway.api.deepl_schemas import DeepLError
 from service.gateway.api.form_body import read_fields
 from service.gateway.api.stored_glossaries import StoredGlossaries, dictionary_for
@@ -27,11 +28,19 @@ from service.store.records import Dictionary, Glossary, Scope
 
 __all__ = ["DEEPL_GLOSSARIES", "DeepLGlossariesApi"]
 
-DEEPL_GLOSSARIES = Contract(error_form=DEEPL.error_form)
+DEEPL_GLOSSARIES = Contract(error_form=DEEPL.error_form, errors=DEEPL.errors)
 
 _Code = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*$", max_length=35)]
 _Name = Annotated[str, Field(min_length=1, max_length=1000)]
 _MAX_DICTIONARIES = 100
+_GlossaryId = Annotated[str, Path(examples=["4fdfb4f6-0a55-4f6c-9d43-6f0f1a2c8d11"])]
+_PAIR = {"source_lang": "en", "target_lang": "de"}
+_TERMS = _PAIR | {"entries": "invoice\tFaktura", "entries_format": "tsv"}
+_ID = {"glossary_id": "4fdfb4f6-0a55-4f6c-9d43-6f0f1a2c8d11", "name": "Invoices"}
+_INFO = _PAIR | {"entry_count": 1}
+_TIME = {"creation_time": "2026-11-29T12:00:00.000000Z"}
+_ONE = _ID | _INFO | _TIME | {"ready": True}
+_MANY = _ID | _TIME | {"dictionaries": [_INFO]}
 _MAX_FIELDS = 32
 _TSV = "text/tab-separated-values"
 _COMMON: dict[str, Any] = {"scope": Scope.TRANSLATE, "tags": ["DeepL"]}
@@ -50,7 +59,9 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 class DeepLDictionary(BaseModel):
     """The terms of a language pair."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        use_attribute_docstrings=True, json_schema_extra={"examples": [_TERMS]}
+    )
 
     source_lang: _Code
     target_lang: _Code
@@ -84,11 +95,17 @@ class DeepLDictionary(BaseModel):
 class DeepLNewGlossary(DeepLDictionary):
     """A glossary of one language pair."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Invoices"} | _TERMS]})
+
     name: _Name
 
 
 class DeepLNewMultilingualGlossary(BaseModel):
     """A glossary of several language pairs."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "Invoices", "dictionaries": [_TERMS]}]}
+    )
 
     name: _Name
     dictionaries: list[DeepLDictionary] = Field(min_length=1, max_length=_MAX_DICTIONARIES)
@@ -98,12 +115,18 @@ class DeepLGlossaryChange(BaseModel):
     """What becomes of a glossary: another name, and terms that are added or take the place of
     others."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "Letters", "dictionaries": [_TERMS]}]}
+    )
+
     name: _Name | None = None
     dictionaries: list[DeepLDictionary] = Field(default_factory=list, max_length=_MAX_DICTIONARIES)
 
 
 class DeepLDictionaryInfo(Reply):
     """A dictionary without its terms."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_INFO]})
 
     source_lang: str
     target_lang: str
@@ -112,6 +135,8 @@ class DeepLDictionaryInfo(Reply):
 
 class DeepLGlossary(DeepLDictionaryInfo):
     """A glossary of one language pair."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_ONE]})
 
     glossary_id: str
     name: str
@@ -122,6 +147,8 @@ class DeepLGlossary(DeepLDictionaryInfo):
 class DeepLMultilingualGlossary(Reply):
     """A glossary of several language pairs."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_MANY]})
+
     glossary_id: str
     name: str
     dictionaries: list[DeepLDictionaryInfo]
@@ -131,11 +158,15 @@ class DeepLMultilingualGlossary(Reply):
 class DeepLGlossaries(Reply):
     """Those of one language pair that a client has."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"glossaries": [_ONE]}]})
+
     glossaries: list[DeepLGlossary]
 
 
 class DeepLMultilingualGlossaries(Reply):
     """Those that a client has."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"glossaries": [_MANY]}]})
 
     glossaries: list[DeepLMultilingualGlossary]
 
@@ -152,6 +183,8 @@ class DeepLDictionaryEntries(Reply):
 class DeepLEntries(Reply):
     """The dictionaries of a glossary with their terms."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"dictionaries": [_TERMS]}]})
+
     dictionaries: list[DeepLDictionaryEntries]
 
 
@@ -164,6 +197,8 @@ class DeepLPair(Reply):
 
 class DeepLPairs(Reply):
     """The language pairs that glossaries may have."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"supported_languages": [_PAIR]}]})
 
     supported_languages: list[DeepLPair]
 
@@ -184,11 +219,11 @@ def _body(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _query() -> dict[str, Any]:
-    schema = {"type": "string", "maxLength": 35}
+    schema = {"type": "string", "minLength": 1, "maxLength": 35}
     return {
         "parameters": [
-            {"name": name, "in": "query", "required": True, "schema": schema}
-            for name in ("source_lang", "target_lang")
+            {"name": name, "in": "query", "required": True, "schema": schema, "example": code}
+            for name, code in _PAIR.items()
         ]
     }
 
@@ -235,7 +270,7 @@ class DeepLGlossariesApi:
     async def add(self, request: Request) -> Response:
         """Takes JSON or a form."""
         wanted = await _read(request, DeepLNewGlossary)
-        added = await self._glossaries.add(request, wanted.name, [wanted.to_dictionary()])
+        added = await self._glossaries.add(request, wanted.name, [self._served(wanted)])
         return JSONResponse(_glossary(added).model_dump(), status_code=201)
 
     @DEEPL_GLOSSARIES.route(
@@ -258,7 +293,7 @@ class DeepLGlossariesApi:
         responses=_ERRORS,
         **_COMMON,
     )
-    async def glossary(self, request: Request, glossary_id: str) -> DeepLGlossary:
+    async def glossary(self, request: Request, glossary_id: _GlossaryId) -> DeepLGlossary:
         """Without its terms."""
         found = await self._glossaries.find(request, glossary_id)
         if len(found.dictionaries) != 1:
@@ -272,7 +307,7 @@ class DeepLGlossariesApi:
         responses=_ERRORS | {200: {"content": {_TSV: {}}, "description": "Its terms"}},
         **_COMMON,
     )
-    async def entries(self, request: Request, glossary_id: str) -> Response:
+    async def entries(self, request: Request, glossary_id: _GlossaryId) -> Response:
         """Lines of a term, a tab and its translation."""
         found = await self._glossaries.dictionaries(request, glossary_id)
         if len(found) != 1:
@@ -288,7 +323,7 @@ class DeepLGlossariesApi:
         responses=_ERRORS,
         **_COMMON,
     )
-    async def remove(self, request: Request, glossary_id: str) -> Response:
+    async def remove(self, request: Request, glossary_id: _GlossaryId) -> Response:
         """Deletes it with all its terms."""
         await self._glossaries.remove(request, glossary_id)
         return Response(status_code=204)
@@ -306,7 +341,7 @@ class DeepLGlossariesApi:
     async def add_multilingual(self, request: Request) -> Response:
         """With a dictionary for each pair."""
         wanted = await _read(request, DeepLNewMultilingualGlossary)
-        dictionaries = [each.to_dictionary() for each in wanted.dictionaries]
+        dictionaries = [self._served(each) for each in wanted.dictionaries]
         added = await self._glossaries.add(request, wanted.name, dictionaries)
         return JSONResponse(_multilingual(added).model_dump(), status_code=201)
 
@@ -329,7 +364,9 @@ class DeepLGlossariesApi:
         responses=_ERRORS,
         **_COMMON,
     )
-    async def multilingual(self, request: Request, glossary_id: str) -> DeepLMultilingualGlossary:
+    async def multilingual(
+        self, request: Request, glossary_id: _GlossaryId
+    ) -> DeepLMultilingualGlossary:
         """Without its terms."""
         return _multilingual(await self._glossaries.find(request, glossary_id))
 
@@ -342,10 +379,10 @@ class DeepLGlossariesApi:
         openapi_extra=_body(DeepLGlossaryChange),
         **_COMMON,
     )
-    async def change(self, request: Request, glossary_id: str) -> DeepLMultilingualGlossary:
+    async def change(self, request: Request, glossary_id: _GlossaryId) -> DeepLMultilingualGlossary:
         """Terms that a dictionary has already get the new translation; others are added."""
         wanted = await _read(request, DeepLGlossaryChange)
-        dictionaries = [each.to_dictionary() for each in wanted.dictionaries]
+        dictionaries = [self._served(each) for each in wanted.dictionaries]
         changed = await self._glossaries.change(
             request, glossary_id, name=wanted.name, dictionaries=dictionaries, merge=True
         )
@@ -360,7 +397,7 @@ class DeepLGlossariesApi:
         responses=_ERRORS,
         **_COMMON,
     )
-    async def remove_multilingual(self, request: Request, glossary_id: str) -> Response:
+    async def remove_multilingual(self, request: Request, glossary_id: _GlossaryId) -> Response:
         """Deletes it with all its dictionaries."""
         return await self.remove(request, glossary_id)
 
@@ -372,7 +409,7 @@ class DeepLGlossariesApi:
         openapi_extra=_query(),
         **_COMMON,
     )
-    async def entries_of_pair(self, request: Request, glossary_id: str) -> DeepLEntries:
+    async def entries_of_pair(self, request: Request, glossary_id: _GlossaryId) -> DeepLEntries:
         """As lines of a term, a tab and its translation."""
         source, target = _pair(request)
         found = await self._glossaries.dictionaries(request, glossary_id)
@@ -395,9 +432,9 @@ class DeepLGlossariesApi:
         openapi_extra=_body(DeepLDictionary),
         **_COMMON,
     )
-    async def replace(self, request: Request, glossary_id: str) -> DeepLDictionaryInfo:
+    async def replace(self, request: Request, glossary_id: _GlossaryId) -> DeepLDictionaryInfo:
         """A dictionary that was not there is added."""
-        dictionary = (await _read(request, DeepLDictionary)).to_dictionary()
+        dictionary = self._served(await _read(request, DeepLDictionary))
         await self._glossaries.change(request, glossary_id, dictionaries=[dictionary])
         return DeepLDictionaryInfo(
             source_lang=dictionary.source,
@@ -415,13 +452,23 @@ class DeepLGlossariesApi:
         openapi_extra=_query(),
         **_COMMON,
     )
-    async def remove_pair(self, request: Request, glossary_id: str) -> Response:
+    async def remove_pair(self, request: Request, glossary_id: _GlossaryId) -> Response:
         """The other pairs stay."""
         source, target = _pair(request)
         await self._glossaries.remove_dictionary(
             request, glossary_id, source.lower(), target.lower()
         )
         return Response(status_code=204)
+
+    def _served(self, wanted: DeepLDictionary) -> Dictionary:
+        """As it is stored; InvalidFieldError where no model has one of its languages."""
+        for name, code in (
+            ("source_lang", wanted.source_lang),
+            ("target_lang", wanted.target_lang),
+        ):
+            if self._router.served(code) is None:
+                raise not_supported(name)
+        return wanted.to_dictionary()
 
 
 async def _read(request: Request, model: type[_Fields]) -> _Fields:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, WithJsonSchema, model_validator
 
 from service.gateway.api.contract import Reply
+from service.gateway.api.empty_values import EmptyValues
 
 __all__ = [
     "DeepLError",
@@ -20,10 +21,14 @@ __all__ = [
 _TEXT = "The animal didn't cross the street because it was tired."
 _TRANSLATION = "Das Tier überquerte die Straße nicht, weil es müde war."
 _Texts = Annotated[list[str], Field(min_length=1, fail_fast=True)]
+_SplitSentences = Annotated[
+    Literal["0", "1", "nonewlines"],
+    WithJsonSchema({"enum": ["0", "1", "nonewlines", 0, 1, False, True]}),
+]
 _MAX_CODE_LEN = 35
 
 
-class DeepLTranslateRequest(BaseModel):
+class DeepLTranslateRequest(EmptyValues):
     """A request to translate; fields that it does not know are ignored."""
 
     model_config = ConfigDict(
@@ -41,7 +46,7 @@ class DeepLTranslateRequest(BaseModel):
     """Language code of the texts; without it, the language of each is detected."""
     formality: Literal["default", "more", "less", "prefer_more", "prefer_less"] = "default"
     """Read, and without effect: the models have one way of address."""
-    split_sentences: Literal["0", "1", "nonewlines"] = "1"
+    split_sentences: _SplitSentences = "1"
     """Read, and without effect: texts are split into sentences, and line ends are kept."""
     model_type: (
         Literal["latency_optimized", "quality_optimized", "prefer_quality_optimized"] | None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import Path
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -16,14 +17,14 @@ from service.gateway.api.glossary_schemas import (
     NewGlossary,
 )
 from service.gateway.api.json_body import JsonRoute
-from service.gateway.api.native import native_error
+from service.gateway.api.native import NATIVE_ERRORS, native_error
 from service.gateway.api.native_schemas import ErrorReply
 from service.gateway.api.stored_glossaries import StoredGlossaries
 from service.store.records import Scope
 
 __all__ = ["GLOSSARIES", "GlossariesApi"]
 
-GLOSSARIES = Contract(error_form=native_error)
+GLOSSARIES = Contract(error_form=native_error, errors=NATIVE_ERRORS)
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorReply, "description": description}
@@ -48,6 +49,7 @@ _BAD: dict[int | str, dict[str, Any]] = {
         (507, "There is no room to store it"),
     )
 }
+_Id = Annotated[str, Path(examples=["4fdfb4f6-0a55-4f6c-9d43-6f0f1a2c8d11"])]
 _COMMON: dict[str, Any] = {"scope": Scope.TRANSLATE, "tags": ["glossaries"]}
 
 
@@ -95,7 +97,7 @@ class GlossariesApi:
         responses=_ERRORS | _UNKNOWN,
         **_COMMON,
     )
-    async def glossary(self, request: Request, id: str) -> GlossaryDetails:
+    async def glossary(self, request: Request, id: _Id) -> GlossaryDetails:
         """Its name, its language pairs, and the terms of each."""
         found = await self._glossaries.find(request, id)
         contents = await self._glossaries.dictionaries(request, id)
@@ -113,7 +115,7 @@ class GlossariesApi:
         responses=_ERRORS | _UNKNOWN,
         **_COMMON,
     )
-    async def remove(self, request: Request, id: str) -> Response:
+    async def remove(self, request: Request, id: _Id) -> Response:
         """Deletes it; other gateways may use it for some seconds more."""
         await self._glossaries.remove(request, id)
         return Response(status_code=204)

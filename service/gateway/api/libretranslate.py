@@ -78,7 +78,7 @@ def _error_form(failure: Failure, context: RequestContext) -> Response:
     return JSONResponse({"error": message}, status_code=status, headers=failure.headers)
 
 
-LIBRETRANSLATE = Contract(error_form=_error_form, key_in_fields=True)
+LIBRETRANSLATE = Contract(error_form=_error_form, errors=_ERRORS, key_in_fields=True)
 
 
 class LibreTranslateApi:

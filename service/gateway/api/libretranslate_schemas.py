@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SkipValidation, field_validator, model_validator
+from pydantic import ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
 from service.documents.formats import EXTENSIONS
 from service.gateway.api.contract import Reply
+from service.gateway.api.empty_values import EmptyValues
 from service.gateway.api.language_names import language_name
 from service.settings import Settings
 
@@ -27,11 +28,23 @@ __all__ = [
 
 _CODE = r"^[A-Za-z0-9_-]{1,35}$"
 _SHORT_NUMBER = re.compile(r"[0-9]{1,9}")
+_Number = Annotated[
+    int,
+    Field(ge=0),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0},
+                {"type": "string", "pattern": "^[0-9]{1,9}$"},
+            ]
+        }
+    ),
+]
 _TEXT = "The animal didn't cross the street because it was tired."
 _TRANSLATION = "Das Tier überquerte die Straße nicht, weil es müde war."
 
 
-class _Request(BaseModel):
+class _Request(EmptyValues):
     """Fields in LibreTranslate's form; those it does not know are ignored."""
 
     model_config = ConfigDict(strict=True, frozen=True, use_attribute_docstrings=True)
@@ -63,10 +76,10 @@ class LibreTranslateRequest(_Request):
     """Language code of the translation."""
     format: Literal["text", "html"] = "text"
     """In HTML, the text is translated; all else is as it was."""
-    alternatives: int = Field(default=0, ge=0)
+    alternatives: _Number = 0
     """How many further translations of each text to return."""
-    api_key: SkipValidation[str] = ""
-    """The API key, where there must be one and no header has it."""
+    api_key: Any = ""
+    """The API key, a string, where there must be one and no header has it."""
 
     @field_validator("alternatives", mode="before")
     @classmethod
@@ -93,8 +106,8 @@ class LibreTranslateDetectRequest(_Request):
 
     q: str
     """The text."""
-    api_key: SkipValidation[str] = ""
-    """The API key, where there must be one and no header has it."""
+    api_key: Any = ""
+    """The API key, a string, where there must be one and no header has it."""
 
 
 class LibreTranslateSuggestRequest(_Request):
@@ -114,8 +127,8 @@ class LibreTranslateSuggestRequest(_Request):
     """Language code of the text."""
     target: str = Field(pattern=_CODE)
     """Language code of the translation."""
-    api_key: SkipValidation[str] = ""
-    """The API key, where there must be one and no header has it."""
+    api_key: Any = ""
+    """The API key, a string, where there must be one and no header has it."""
 
 
 class LibreTranslateSuccess(Reply):
@@ -187,8 +200,20 @@ class _Direction(Reply):
     target: _NamedLanguage
 
 
+_SETTINGS = {
+    "apiKeys": False, "charLimit": 20000, "filesTranslation": False, "frontendTimeout": 500,
+    "keyRequired": False, "suggestions": False, "supportedFilesFormat": [],
+    "language": {
+        "source": {"code": "auto", "name": "Auto Detect"},
+        "target": {"code": "de", "name": "German"},
+    },
+}  # fmt: skip
+
+
 class LibreTranslateSettings(Reply):
     """What a page of LibreTranslate's must know of its server."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_SETTINGS]})
 
     apiKeys: bool  # noqa: N815
     """Whether there are keys."""

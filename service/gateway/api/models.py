@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
-from fastapi import Depends
+from fastapi import Depends, Path
 from fastapi.security import HTTPBearer
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -17,7 +17,7 @@ from service.gateway.access import AccessControl
 from service.gateway.admin_token import AdminToken
 from service.gateway.api.contract import Contract
 from service.gateway.api.json_body import JsonRoute
-from service.gateway.api.native import native_error
+from service.gateway.api.native import NATIVE_ERRORS, native_error
 from service.gateway.api.native_schemas import (
     MAX_LISTED_PAIRS,
     ChangeReply,
@@ -56,7 +56,7 @@ class ModelChanges(Protocol):
         ...
 
 
-MODELS = Contract(error_form=native_error)
+MODELS = Contract(error_form=native_error, errors=NATIVE_ERRORS)
 
 
 class _OperatorsRoute(JsonRoute):
@@ -83,6 +83,7 @@ _CHANGE_ERRORS: dict[int | str, dict[str, Any]] = {
 _UNKNOWN: dict[int | str, dict[str, Any]] = {
     404: {"model": ErrorReply, "description": "There is no such model"}
 }
+_Id = Annotated[str, Path(examples=["en-de"])]
 _OPERATOR = Depends(HTTPBearer(scheme_name="operator", auto_error=False))
 """For the documentation alone: `AdminToken` looks at the header."""
 _ACCEPTED: dict[str, Any] = {
@@ -156,7 +157,7 @@ class ModelsApi:
         responses=_UNKNOWN,
         tags=["models"],
     )
-    async def model(self, request: Request, id: str) -> Response:
+    async def model(self, request: Request, id: _Id) -> Response:
         """A model's state: loading, ready, failed (for operators with the reason), or removing."""
         status = await self._changes.status(id)
         model = next((each for each in self._router.models if each.hosted.id == id), None)
@@ -176,7 +177,8 @@ class ModelsApi:
                 for replica, size in sorted(loaded.items())
             ],
         )
-        return JSONResponse(details.model_dump(mode="json", exclude_none=True))
+        fields = details.model_dump(mode="json")
+        return JSONResponse({name: value for name, value in fields.items() if value is not None})
 
     @MODELS.route(
         "/v1/models/{id}",
@@ -185,7 +187,7 @@ class ModelsApi:
         responses=_CHANGE_ERRORS | _UNKNOWN,
         **_ACCEPTED,
     )
-    async def remove(self, request: Request, id: str) -> Response:
+    async def remove(self, request: Request, id: _Id) -> Response:
         """Removes a model once the requests that it has are answered. For operators."""
         await self.check_operator(request)
         return await self._submit(ChangeKind.REMOVE, id)
@@ -197,7 +199,7 @@ class ModelsApi:
         responses=_CHANGE_ERRORS | _UNKNOWN,
         **_ACCEPTED,
     )
-    async def reload(self, request: Request, id: str) -> Response:
+    async def reload(self, request: Request, id: _Id) -> Response:
         """Loads what the directory holds now, and serves it in place of what was loaded before.
 
         For operators. What cannot be loaded is refused, and the old one goes on.

@@ -34,7 +34,7 @@ from service.gateway.api.stored_glossaries import StoredGlossaries, joined
 from service.gateway.request_context import RequestContext
 from service.store.records import Scope
 
-__all__ = ["NATIVE", "STREAMED", "TRANSLATE_ERRORS", "NativeApi", "native_error"]
+__all__ = ["NATIVE", "NATIVE_ERRORS", "STREAMED", "TRANSLATE_ERRORS", "NativeApi", "native_error"]
 
 TRANSLATE_ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorReply, "description": "The body is not JSON in UTF-8"},
@@ -55,7 +55,9 @@ TRANSLATE_ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 STREAMED: dict[str, Any] = {
-    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    "content": {
+        "text/event-stream": {"example": 'event: delta\ndata: {"index":0,"text":"Gut"}\n\n'}
+    },
     "description": "The answer, or with `stream` server-sent events",
 }
 
@@ -69,7 +71,9 @@ def native_error(failure: Failure, context: RequestContext) -> Response:
     )
 
 
-NATIVE = Contract(error_form=native_error)
+NATIVE_ERRORS = {status: TRANSLATE_ERRORS[status] for status in (401, 403, 429, 503)}
+"""How every route that needs a key may fail."""
+NATIVE = Contract(error_form=native_error, errors=NATIVE_ERRORS)
 
 
 class NativeApi:

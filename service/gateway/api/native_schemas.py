@@ -447,6 +447,13 @@ class AttentionMapsBody(Reply):
     one other; the logarithm of their number: to all alike."""
 
 
+_HEAD = {"maps": [[[[1.0, 0.0], [0.9, 0.1]]]], "entropies": [[0.1625]]}
+_ATTENTION = {
+    "translation": "Hallo", "model": "en-de", "source_tokens": ["▁Hello", "</s>"],
+    "target_tokens": ["<s>", "▁Hallo"], "encoder": _HEAD, "decoder": _HEAD, "cross": _HEAD,
+}  # fmt: skip
+
+
 class AttentionReply(Reply):
     """Where the heads of a model attend for a sentence.
 
@@ -454,6 +461,8 @@ class AttentionReply(Reply):
     head with even attention may matter as much as one with a sharp one. The maps are those of the
     weights in float32, for the translation that the search has found.
     """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_ATTENTION]})
 
     translation: str
     model: str
@@ -483,6 +492,15 @@ _DEFAULTS = {option.name: _reply_field(option) for option in GENERATION_OPTIONS}
 
 class GenerationDefaults(create_model("_GenerationDefaults", __base__=Reply, **_DEFAULTS)):  # type: ignore[misc]
     """How a model searches when a request does not say."""
+
+
+_LISTED = {"id": "en-de", "object": "model", "created": 0, "owned_by": "polyhead"}
+_MODEL = {
+    "name": "en-de", "aliases": [], "asleep": False, "pairs": [{"source": "en", "target": "de"}],
+    "source_languages": ["en"], "target_languages": ["de"], "device": "cpu", "dtype": "int8",
+    "num_parameters": 8894464, "max_source_tokens": 100,
+    "generation": {"beam_size": 4, "length_penalty": 0.6},
+}  # fmt: skip
 
 
 class Model(Reply):
@@ -521,6 +539,20 @@ class ListedModel(Reply):
 class ModelList(Reply):
     """The models of the service."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "models": [_MODEL],
+                    "object": "list",
+                    "data": [
+                        {"id": "en-de", "object": "model", "created": 0, "owned_by": "polyhead"}
+                    ],
+                }
+            ]
+        }
+    )
+
     models: list[Model]
     object: Literal["list"] = "list"
     """For clients of OpenAI's API, as is `data`."""
@@ -539,6 +571,14 @@ class LoadedReplica(Reply):
 class ModelDetails(Reply):
     """A model of the catalog, or one whose addition is in work or has failed."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"id": "en-de", "state": "ready", "model": _MODEL, "shared": False, "loaded": []}
+            ]
+        }
+    )
+
     id: str
     state: ModelState
     change: ChangeKind | None = None
@@ -554,6 +594,8 @@ class ModelDetails(Reply):
 
 class ChangeReply(Reply):
     """A change that has been accepted; `GET /v1/models/{id}` tells how it goes."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"id": "en-de", "change": "reload"}]})
 
     id: str
     change: ChangeKind

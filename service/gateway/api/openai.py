@@ -25,7 +25,7 @@ from service.gateway.api.deltas import Deltas
 from service.gateway.api.event_stream import event, event_stream
 from service.gateway.api.json_body import JsonRoute
 from service.gateway.api.language_names import language_name
-from service.gateway.api.native import STREAMED, TRANSLATE_ERRORS, native_error
+from service.gateway.api.native import NATIVE_ERRORS, STREAMED, TRANSLATE_ERRORS, native_error
 from service.gateway.api.native_schemas import LanguageCode, ModelName
 from service.gateway.api.pipeline import REQUEST_HEADERS, Translated, TranslationPipeline
 from service.gateway.request_context import RequestContext
@@ -35,7 +35,7 @@ from service.store.records import Scope
 __all__ = ["OPENAI", "OpenAIApi"]
 
 _MAX_MESSAGES = 256
-OPENAI = Contract(error_form=native_error)
+OPENAI = Contract(error_form=native_error, errors=NATIVE_ERRORS)
 
 
 class _Request(BaseModel):

@@ -66,8 +66,9 @@ REQUEST_HEADERS: list[dict[str, Any]] = [
     {
         "name": "X-Request-Id",
         "in": "header",
-        "description": "Names the request in answer and log: up to 128 of A-Za-z0-9._:+/=-",
-        "schema": {"type": "string", "maxLength": 128},
+        "description": "Names the request in answer and log: up to 128 of A-Za-z0-9._:+/=-; in the "
+        "place of any other, a new one does.",
+        "schema": {"type": "string"},
         "example": "order-4711",
     },
 ]

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Literal
 
 from fastapi import FastAPI
+from pydantic import ConfigDict
 from starlette.responses import JSONResponse, Response
 
 from model.errors import DeadlineExceededError
@@ -21,6 +22,8 @@ _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 class Health(Reply):
     """The gateway is alive."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok"}]})
 
     status: Literal["ok"] = "ok"
 
@@ -40,6 +43,12 @@ class ModelReadiness(Reply):
 
 class Readiness(Reply):
     """Whether every configured model can answer."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"status": "ready", "models": [{"name": "en-de", "ready": True}]}]
+        }
+    )
 
     status: Literal["ready", "not ready"]
     models: list[ModelReadiness]

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,9 +32,9 @@ ENGLISH, GERMAN = "The shop opens at nine.", "Wir öffnen morgen um neun."
 
 
 @pytest.fixture(scope="module", params=["gateway", "single process"])
-def url(request: pytest.FixtureRequest) -> Iterator[str]:
+def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a gateway that has English and German, or of a single process with it."""
-    gateway = _gateway()
+    gateway = _gateway(store_url=new_database(None, tmp_path_factory.mktemp("store")))
     if request.param == "single process":
         settings = gateway.settings
         front = FrontMiddleware(gateway.app, settings.limits, settings.connections)
@@ -83,6 +86,39 @@ def _served(gateway: Gateway) -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+
+def test_the_command_line_of_deepl(url: str) -> None:
+    """`python -m deepl`, as people call it."""
+    environment = {**os.environ, "DEEPL_SERVER_URL": url, "DEEPL_AUTH_KEY": "any"}
+
+    def said(*arguments: str, status: int = 0, given: str = "") -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "deepl", *arguments], env=environment, input=given,
+            capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == status, done
+        return done.stdout + done.stderr
+
+    text = said("text", "--to", "DE", "--show-detected-source", ENGLISH)
+    assert text == f"Detected source language: EN\nde:{ENGLISH}\n"
+    options = ("--formality", "prefer_more", "--tag-handling", "xml", "--ignore-tags", "a,b")
+    assert said("text", "--to", "EN-US", *options, "-", given=GERMAN) == f"en:{GERMAN}\n"
+    problem = said("text", "--to", "XX", ENGLISH, status=1)
+    assert "Value for 'target_lang' not supported." in problem
+    languages = said("languages")
+    assert "DE: German" in languages
+    assert "EN-US: English (United States)" in languages
+    assert "de, en" in said("languages", "--glossary")
+    assert "Characters: 0 of 1000000000000" in said("usage")
+    made = said("glossary", "create", "--name", "n", "--from", "EN", "--to", "DE", "cat=Katze")
+    id = made.partition("(")[2].partition(")")[0]
+    assert id in said("glossary", "list")
+    assert "EN" in said("glossary", "get", id)
+    assert said("glossary", "entries", id) == "cat\tKatze\n"
+    assert said("text", "--from", "EN", "--to", "DE", "--glossary-id", id, "a") == "de:a\n"
+    assert "successfully deleted" in said("glossary", "delete", id)
+    assert "Glossary not found" in said("glossary", "get", id, status=1)
 
 
 def test_libretranslatepy(url: str) -> None:

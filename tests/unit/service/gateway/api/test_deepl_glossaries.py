@@ -142,3 +142,14 @@ async def test_the_pairs_are_those_that_are_served(tmp_path: Path) -> None:
                 {"source_lang": "en", "target_lang": "de"},
             ]
         }
+
+
+async def test_only_languages_that_are_served(tmp_path: Path) -> None:
+    async with _client(tmp_path) as (_, client):
+        answer = await client.post("/v2/glossaries", json=NEW | {"target_lang": "XX"})
+        expected = (400, {"message": "Value for 'target_lang' not supported."})
+        assert (answer.status_code, answer.json()) == expected
+        one = {"source_lang": "XX", "target_lang": "DE", "entries": "cat\tKatze"}
+        answer = await client.post("/v3/glossaries", json={"name": "a", "dictionaries": [one]})
+        expected = (400, {"message": "Value for 'source_lang' not supported."})
+        assert (answer.status_code, answer.json()) == expected

@@ -164,3 +164,38 @@ def test_the_request_of_libretranslate_is_the_model_that_reads_it(document: dict
     content = document["paths"]["/translate"]["post"]["requestBody"]["content"]
     for form in content.values():
         assert form["schema"] == LibreTranslateRequest.model_json_schema()
+
+
+def test_everything_has_an_example(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    for path, method, operation in _operations(document):
+        for parameter in operation.get("parameters", ()):
+            given = {"example", "examples"} & (parameter.keys() | parameter["schema"].keys())
+            assert given or "enum" in parameter["schema"], (path, method, parameter["name"])
+        bodies = [*operation["responses"].values(), operation.get("requestBody", {})]
+        for content in (body.get("content", {}).get("application/json") for body in bodies):
+            schema = content["schema"] if content else {}
+            schema = schema.get("items", schema)
+            named = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+            assert not named or named.get("examples"), (path, method, named)
+
+
+def test_errors_of_keys_and_limits_are_documented(document: dict[str, Any]) -> None:
+    without_key = {"/languages", "/frontend/settings", "/translate_file"}
+    without_key |= {"/health", "/ready", "/metrics"}
+    for path, method, operation in _operations(document):
+        expected = {"403"} if "/v1/models" in path and method != "get" else {"403", "429", "503"}
+        if path not in without_key:
+            assert operation["responses"].keys() >= expected, (path, method)
+
+
+def test_no_error_of_another_form_is_documented(document: dict[str, Any]) -> None:
+    assert "HTTPValidationError" not in json.dumps(document)
+
+
+def _operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    return [
+        (path, method, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]

@@ -168,7 +168,7 @@ async def test_a_contract_adds_the_methods_that_it_declares() -> None:
     def error_form(failure: Failure, context: RequestContext) -> Response:
         raise NotImplementedError
 
-    contract = Contract(error_form=error_form)
+    contract = Contract(error_form=error_form, errors={})
 
     class Handlers:
         @contract.route("/glossaries/{id}", methods=["GET"], summary="One of them")
