@@ -163,7 +163,7 @@ def test_further_searches_of_others_change_nothing(monkeypatch: pytest.MonkeyPat
 def test_times_are_those_of_all_searches() -> None:
     engine = _Engine(["the sister waits"], ["the apples see the sister"])
     engine.finish = lambda number, **changes: engine.futures[number].set_result(  # type: ignore[method-assign]
-        echo(engine.sources[number], decode_seconds=1.5, queue_seconds=0.5, **changes)  # type: ignore[arg-type]
+        echo(engine.sources[number], decode_seconds=1.5, queue_seconds=0.5, **changes)
     )
     [translation] = _all(make_translator(engine)[0], None)
     assert (translation.decode_seconds, translation.queue_seconds) == (3.0, 1.0)

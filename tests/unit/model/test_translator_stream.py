@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from model.config import EngineConfig, GenerationConfig, Priority, SearchRules
 from model.errors import DeadlineExceededError, InvalidRequestError, QueueFullError
+from model.segment_cache import ModelCache, SegmentCache
 from model.text_options import GlossaryEntry, TextFormat, TextOptions
 from model.translation import Progress, Translation
 from model.translator import Translator
@@ -31,6 +32,17 @@ SENTENCES = [
     "\u6f22\u5b57 and \U0001f600 \u00fc\u00df\u00e9 are here, {name}.",
     "Really",
 ]
+GLOSSARY = [
+    GlossaryEntry("house", ("Geb\u00e4ude",)),
+    GlossaryEntry("red", ("Zinnober Zwiebel", "Rot")),
+    GlossaryEntry("stands by", ("ragt",)),
+    GlossaryEntry("apples", ("\u6f22\u5b57",)),
+    GlossaryEntry("for more", ("wegen Quark",)),
+    GlossaryEntry("the", ("jenes sehr",)),
+    GlossaryEntry("was", ("bleibt st\u00e4ndig",)),
+    GlossaryEntry("already", ("l\u00e4ngst",)),
+]
+"""Of most of these, the model says nothing."""
 BETWEEN = [" ", "\n", "\n\n- ", "  ", "\t", " \u200b", "\r\n1. "]
 
 
@@ -52,7 +64,9 @@ def translator(
     if request.param != "en-de":
         source = build_tiny_model(tmp_path_factory.mktemp("tiny") / "tiny")
         backend = request.param
-    with Translator.load(source, EngineConfig(num_threads=1, backend=backend)) as loaded:
+    config = EngineConfig(num_threads=1, backend=backend)
+    cache = ModelCache(SegmentCache(1 << 24), "all")
+    with Translator.load(source, config, cache=cache) as loaded:
         yield loaded
 
 
@@ -99,20 +113,22 @@ searches = st.builds(
     st.sampled_from([24, 24, 5]),
 )  # fmt: skip
 options = st.builds(
-    lambda terms, keep, banned, markup: TextOptions(
-        glossary=(GlossaryEntry("house", ("Geb\u00e4ude",)),) if terms else (),
+    lambda terms, keep, banned, prefix, markup: TextOptions(
+        glossary=tuple(terms),
         keep=("old man", "12 apples") if keep else (),
         banned_terms=("Haus", "the") if banned else (),
+        target_prefix=prefix if markup is TextFormat.TEXT else "",
         format=markup,
     ),
+    st.just([]) | st.lists(st.sampled_from(GLOSSARY), unique=True, max_size=5),
     st.booleans(),
     st.booleans(),
-    st.booleans(),
+    st.sampled_from(["", "", "Das rote Geb", "Jenes ist alt. Es"]),
     st.sampled_from([TextFormat.TEXT] * 5 + list(TextFormat)),
 )
 
 
-@given(texts=texts, search=searches, options=options, aligned=st.booleans())
+@given(texts=texts, search=searches, options=options, aligned=st.booleans(), cached=st.booleans())
 @settings(max_examples=60)
 def test_joined_parts_are_the_plain_answer(
     translator: Translator,
@@ -120,12 +136,17 @@ def test_joined_parts_are_the_plain_answer(
     search: GenerationConfig,
     options: TextOptions,
     aligned: bool,
+    cached: bool,
 ) -> None:
     if options.format is TextFormat.XML:
         texts = [f"<a>{text.replace('&', '&amp;')}</a>" for text in texts]
+    if len(texts) > 1 or not texts[0].strip():
+        options = replace(options, target_prefix="")  # begins one text
+    if options.target_prefix:
+        search = replace(search, max_new_tokens=40)  # behind it
     arguments = {"generation": search, "text_options": options, "return_alignments": aligned}
-    plain = translator.translate(texts, **arguments)  # type: ignore[arg-type]
-    stream = translator.stream_async(texts, **arguments)  # type: ignore[arg-type]
+    plain = translator.translate(texts, **arguments, use_cache=not cached)  # type: ignore[arg-type]
+    stream = translator.stream_async(texts, **arguments, use_cache=cached)  # type: ignore[arg-type]
     deltas, translations = asyncio.run(told(stream))
     assert joined(deltas, len(texts)) == [each.text for each in plain]
     assert list(map(_untimed, translations)) == list(map(_untimed, plain))
