@@ -44,8 +44,14 @@ class ServiceProcess:
                 output=output,
                 errors=errors,
                 folder=folder,
-                # Tests send the same text again and again, and each is to be work.
-                environment={"POLYHEAD_SEGMENT_CACHE_MIB": "0", **environment},
+                environment={
+                    # Tests send the same text again and again, and each is to be work.
+                    "POLYHEAD_SEGMENT_CACHE_MIB": "0",
+                    # A store as it comes: there is none before somebody stores something.
+                    "POLYHEAD_STORE_URL": "",
+                    "XDG_DATA_HOME": str(folder / "data"),
+                    **environment,
+                },
                 prelude=prelude,
             )
         self.client = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
