@@ -1,4 +1,4 @@
-"""Reads and writes documents in the process of the test, where a child of its own proves nothing."""
+"""Reads and writes documents in the process of the test, where a child proves nothing."""
 
 from __future__ import annotations
 
