@@ -83,7 +83,7 @@ class SingleProcess:
         self._metrics = GatewayMetrics(
             max_pairs=settings.max_pairs_in_metrics, max_models=settings.max_models
         )
-        self._admission = Admission(settings.limits)
+        self._admission = Admission(settings.limits, max_uploads=settings.documents.max_uploads)
         base = CatalogBase(settings=settings, entries=entries, serve="")
         changes = CatalogChanges().with_base(base, adopting=False)
         self._router = Router(

@@ -4,25 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import PurePath
 
-from lxml import etree
-
-from service.documents import (
-    csv_table,
-    docx,
-    epub,
-    html_page,
-    json_strings,
-    markdown_text,
-    odt,
-    plain_text,
-    po,
-    pptx,
-    subtitles,
-    xliff,
-    xlsx,
-)
 from service.documents.document import Document, DocumentOptions
 from service.documents.errors import (
     DamagedDocumentError,
@@ -41,7 +25,9 @@ class DocumentFormat:
 
     name: str
     """Its usual extension, without the dot."""
-    reader: Callable[[bytes, DocumentOptions], Document]
+    module: str
+    """Of this package. Imported when a file is read: gateways only tell what the formats are, and
+    would have 13 MB of libraries for them."""
     media_types: tuple[str, ...]
     """The one that a translated document has comes first."""
     extensions: tuple[str, ...] = ()
@@ -58,10 +44,12 @@ class DocumentFormat:
         Raises:
             DocumentError: it is damaged, too large, or lacks what the options name.
         """
+        from lxml import etree
+
         limits = options.limits
         limits.check("max_bytes", "the bytes of a document", len(data))
         try:
-            document = self.reader(data, options)
+            document = self._reader(data, options)
         except DocumentError:
             raise
         except (
@@ -75,69 +63,75 @@ class DocumentFormat:
         limits.check("max_characters", "the characters of a document", document.num_characters)
         return document
 
+    @property
+    def _reader(self) -> Callable[[bytes, DocumentOptions], Document]:
+        read: Callable[[bytes, DocumentOptions], Document]
+        read = import_module(f"{__package__}.{self.module}").read
+        return read
+
 
 DOCUMENT_FORMATS: tuple[DocumentFormat, ...] = (
     DocumentFormat(
         name="txt",
-        reader=plain_text.read,
+        module="plain_text",
         media_types=("text/plain",),
         extensions=(".txt", ".text"),
     ),
     DocumentFormat(
         name="md",
-        reader=markdown_text.read,
+        module="markdown_text",
         media_types=("text/markdown",),
         extensions=(".md", ".markdown"),
     ),
     DocumentFormat(
         name="html",
-        reader=html_page.read,
+        module="html_page",
         media_types=("text/html", "application/xhtml+xml"),
         extensions=(".html", ".htm", ".xhtml"),
     ),
-    DocumentFormat(name="srt", reader=subtitles.read, media_types=("application/x-subrip",)),
-    DocumentFormat(name="vtt", reader=subtitles.read, media_types=("text/vtt",)),
+    DocumentFormat(name="srt", module="subtitles", media_types=("application/x-subrip",)),
+    DocumentFormat(name="vtt", module="subtitles", media_types=("text/vtt",)),
     DocumentFormat(
         name="docx",
-        reader=docx.read,
+        module="docx",
         media_types=(f"{_OFFICE}.wordprocessingml.document",),
         extensions=(".docx", ".docm", ".dotx"),
     ),
     DocumentFormat(
         name="pptx",
-        reader=pptx.read,
+        module="pptx",
         media_types=(f"{_OFFICE}.presentationml.presentation",),
         extensions=(".pptx", ".pptm", ".potx", ".ppsx"),
     ),
     DocumentFormat(
         name="xlsx",
-        reader=xlsx.read,
+        module="xlsx",
         media_types=(f"{_OFFICE}.spreadsheetml.sheet",),
         extensions=(".xlsx", ".xlsm", ".xltx"),
     ),
     DocumentFormat(
         name="odt",
-        reader=odt.read,
+        module="odt",
         media_types=("application/vnd.oasis.opendocument.text",),
         extensions=(".odt", ".ott"),
     ),
-    DocumentFormat(name="epub", reader=epub.read, media_types=("application/epub+zip",)),
+    DocumentFormat(name="epub", module="epub", media_types=("application/epub+zip",)),
     DocumentFormat(
         name="po",
-        reader=po.read,
+        module="po",
         media_types=("text/x-gettext-translation",),
         extensions=(".po", ".pot"),
     ),
     DocumentFormat(
         name="xliff",
-        reader=xliff.read,
+        module="xliff",
         media_types=("application/xliff+xml", "application/x-xliff+xml"),
         extensions=(".xliff", ".xlf"),
     ),
-    DocumentFormat(name="json", reader=json_strings.read, media_types=("application/json",)),
+    DocumentFormat(name="json", module="json_strings", media_types=("application/json",)),
     DocumentFormat(
         name="csv",
-        reader=csv_table.read,
+        module="csv_table",
         media_types=("text/csv", "text/tab-separated-values"),
         extensions=(".csv", ".tsv"),
     ),

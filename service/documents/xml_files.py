@@ -38,6 +38,8 @@ class XmlFile:
         try:
             self.root: Element = etree.fromstring(data, parser)
         except (etree.XMLSyntaxError, ValueError) as error:
+            if getattr(error, "code", None) == etree.ErrorTypes.ERR_NO_MEMORY:
+                raise MemoryError from error
             raise DamagedDocumentError(f"{name[:100]} must be well-formed XML, but is not: "
                                        f"{str(error)[:200]}") from error  # fmt: skip
         info = self.root.getroottree().docinfo

@@ -174,7 +174,7 @@ def connection_limits(settings: Settings) -> ConnectionLimits:
         head_seconds=given.head_seconds,
         idle_seconds=given.idle_seconds,
         stall_seconds=given.stall_seconds,
-        max_body_bytes=settings.limits.max_body_bytes,
+        max_body_bytes=max(settings.limits.max_body_bytes, settings.documents.max_upload_bytes),
     )
 
 

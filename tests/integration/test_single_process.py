@@ -208,3 +208,26 @@ def test_listens_to_both_families(start: Start) -> None:
     assert f"http://[::1]:{service.port}" in service.wait_until_ready()
     for url in (f"http://[::1]:{service.port}", service.url):
         assert httpx.get(f"{url}/health", timeout=60, trust_env=False).status_code == 200
+
+
+def test_a_document_goes_on_after_a_restart(start: Start, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    service = start(XDG_DATA_HOME=str(data))
+    service.wait_until_ready()
+    assert not data.exists()  # nobody has stored anything
+    lines = b"".join(b"%d old trains are late.\n\n" % number for number in range(400))
+    # Larger than a body that is not a file may be, eight times over.
+    files = {"file": ("trains.txt", lines + b"\n" * 9 * 2**20)}
+    pair = {"source": "en", "target": "de"}
+    answer = service.client.post("/v1/documents", files=files, data=pair)
+    assert answer.status_code == 202, answer.text
+    path = answer.headers["location"]
+    wait_for(lambda: service.client.get(path).json()["progress"] > 0)
+    service.close()
+    again = start(XDG_DATA_HOME=str(data))
+    again.wait_until_ready()
+    assert again.client.get(path).json()["progress"] > 0
+    wait_for(lambda: again.client.get(path).json()["state"] in ("done", "failed"), 180)
+    result = again.client.get(f"{path}/result")
+    assert result.status_code == 200
+    assert result.content.count(b"\n") == files["file"][1].count(b"\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,26 @@ from typing import Any
 import httpx
 import pytest
 
+from service.jobs import jobs
 from service.store.records import Scope
 from service.store.store import Store
+from tests.document_reader import ReaderHere
 from tests.fakes import FakeBackend, Gateway
+from tests.office_files import docx_file
 from tests.stores import new_database
 
 TEXT = b"The cat sleeps.\n\nThe dog barks.\n"
 TRANSLATED = b"de:The cat sleeps.\n\nThe dog barks.\n"
 PAIR = {"source": "en", "target": "de"}
+
+
+@pytest.fixture
+def reader_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each document would be read and written by a Python of its own, three times."""
+    monkeypatch.setattr(jobs, "DocumentProcess", ReaderHere)
+
+
+here = pytest.mark.usefixtures("reader_here")
 
 
 def gateway_of(folder: Path, **settings: Any) -> Gateway:
@@ -86,6 +98,31 @@ async def test_a_document_is_translated_fetched_and_deleted(tmp_path: Path) -> N
         assert not list((tmp_path / "blobs").iterdir())
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "limits", "problem"),
+    [
+        ("bomb.docx", lambda: docx_file(" " * (16 * 2**20)), {}, "`max_growth`"),
+        ("slow.json", lambda: b"[%b1]" % (b"[]," * 2_000_000), {"max_seconds": 1}, "within 1 s"),
+        ("big.xlf", lambda: b"<a>%b</a>" % (b"<b/>" * 2_000_000), {"max_memory_mib": 256}, "MiB"),
+    ],
+    ids=["bomb", "time", "memory"],
+)
+async def test_a_file_harms_only_who_reads_it(
+    tmp_path: Path,
+    name: str,
+    content: Callable[[], bytes],
+    limits: dict[str, int],
+    problem: str,
+) -> None:
+    async with _client(tmp_path, documents=limits) as (_, client):
+        answer = await client.post("/v1/documents", files=_file(content(), name), data=PAIR)
+        error = answer.json()["error"]
+        assert (answer.status_code, error["type"]) == (413, "document_too_large"), error
+        assert problem in error["message"]
+        assert (await client.get("/health")).status_code == 200
+
+
+@here
 async def test_the_language_is_found(tmp_path: Path) -> None:
     async with _client(tmp_path) as (_, client):
         files = _file(b"This is an English text about the weather in London.\n")
@@ -95,6 +132,7 @@ async def test_the_language_is_found(tmp_path: Path) -> None:
         assert (answer.status_code, answer.json()["error"]["field"]) == (422, "target")
 
 
+@here
 @pytest.mark.parametrize(
     ("name", "content", "fields", "status", "kind"),
     [
@@ -121,6 +159,7 @@ async def test_what_is_refused(
         assert not (tmp_path / "blobs").exists()
 
 
+@here
 async def test_a_name_of_other_letters_goes_there_and_back(tmp_path: Path) -> None:
     async with _client(tmp_path) as (_, client):
         files = _file(name="../Übersicht für März.txt")
@@ -134,6 +173,7 @@ async def test_a_name_of_other_letters_goes_there_and_back(tmp_path: Path) -> No
         )
 
 
+@here
 @pytest.mark.parametrize(
     "said",
     [
@@ -151,6 +191,7 @@ async def test_a_name_may_be_encoded(tmp_path: Path, said: bytes) -> None:
         assert (answer.status_code, answer.json()["name"]) == (202, "Übersicht.txt"), answer.text
 
 
+@here
 async def test_only_its_key_sees_a_document(tmp_path: Path) -> None:
     gateway = gateway_of(tmp_path, access={"keys": "required"})
     store = Store(gateway.settings)
@@ -173,6 +214,7 @@ async def test_only_its_key_sees_a_document(tmp_path: Path) -> None:
         assert usage["character_count"] == 0
 
 
+@here
 async def test_there_are_only_so_many(tmp_path: Path) -> None:
     limits = {"max_waiting_per_client": 2, "at_a_time": 0}
     async with _client(tmp_path, documents=limits) as (_, client):
@@ -187,6 +229,7 @@ async def test_there_are_only_so_many(tmp_path: Path) -> None:
         assert answer.status_code == 404
 
 
+@here
 async def test_deepls_form(tmp_path: Path) -> None:
     async with _client(tmp_path) as (_, client):
         data = {"target_lang": "DE", "source_lang": "EN"}
@@ -210,6 +253,7 @@ async def test_deepls_form(tmp_path: Path) -> None:
         assert answer.json() == {"message": "Value for 'target_lang' not supported."}
 
 
+@here
 async def test_deepls_document_is_not_ready(tmp_path: Path) -> None:
     async with _client(tmp_path, documents={"at_a_time": 0}) as (_, client):
         data = {"target_lang": "DE", "source_lang": "EN"}
@@ -219,6 +263,7 @@ async def test_deepls_document_is_not_ready(tmp_path: Path) -> None:
         assert answer.status_code == 503
 
 
+@here
 async def test_libretranslates_form(tmp_path: Path) -> None:
     async with _client(tmp_path) as (_, client):
         answer = await client.post("/translate_file", files=_file(), data=PAIR)
