@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from fastapi import Path
 from pydantic import ConfigDict
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -34,7 +35,7 @@ def _error_form(failure: Failure, context: RequestContext) -> Response:
     return answer
 
 
-DEEPL_DOCUMENTS = Contract(error_form=_error_form)
+DEEPL_DOCUMENTS = Contract(error_form=_error_form, errors=DEEPL.errors)
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": DeepLError, "description": description}
@@ -49,6 +50,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
         (507, "There is no room to store it"),
     )
 }
+_Id = Annotated[str, Path(examples=["4fdfb4f6-0a55-4f6c-9d43-6f0f1a2c8d11"])]
 _COMMON: dict[str, Any] = {"scope": Scope.DOCUMENTS, "methods": ["POST"], "tags": ["DeepL"]}
 _UPLOAD = upload_body(
     ["target_lang"],
@@ -64,6 +66,7 @@ _KEY_SCHEMA = {
         "type": "object",
         "required": ["document_key"],
         "properties": {"document_key": {"type": "string"}},
+        "examples": [{"document_key": "0C1B"}],
     }
 }
 _KEY_BODY = {
@@ -93,6 +96,18 @@ class DeepLDocumentHandle(Reply):
 
 class DeepLDocumentStatus(Reply):
     """How far a document is."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "document_id": "4fdfb4f6-0a55-4f6c-9d43-6f0f1a2c8d11",
+                    "status": "translating",
+                    "seconds_remaining": 42,
+                }
+            ]
+        }
+    )
 
     document_id: str
     status: Literal["queued", "translating", "done", "error"]
@@ -153,7 +168,7 @@ class DeepLDocumentsApi:
         openapi_extra={"requestBody": _KEY_BODY},
         **_COMMON,
     )
-    async def status(self, request: Request, document_id: str) -> Response:
+    async def status(self, request: Request, document_id: _Id) -> Response:
         """Its state; needs the `document_key`."""
         found = await self._found(request, document_id)
         is_done = found.state is DocumentState.DONE
@@ -180,7 +195,7 @@ class DeepLDocumentsApi:
         openapi_extra={"requestBody": _KEY_BODY},
         **_COMMON,
     )
-    async def result(self, request: Request, document_id: str) -> Response:
+    async def result(self, request: Request, document_id: _Id) -> Response:
         """The file, once: it is deleted when all of it has been sent. Needs the `document_key`."""
         found = await self._found(request, document_id)
         return await self._documents.result(found, once=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import Path
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -11,14 +12,14 @@ from service.errors import InvalidFieldError, shown
 from service.gateway.api.contract import Contract
 from service.gateway.api.document_requests import DocumentRequests
 from service.gateway.api.document_schemas import DocumentReply, upload_body
-from service.gateway.api.native import native_error
+from service.gateway.api.native import NATIVE_ERRORS, native_error
 from service.gateway.api.native_schemas import ErrorReply
 from service.gateway.api.uploads import Upload, read_upload
 from service.store.records import Scope
 
 __all__ = ["DOCUMENTS", "DocumentsApi"]
 
-DOCUMENTS = Contract(error_form=native_error)
+DOCUMENTS = Contract(error_form=native_error, errors=NATIVE_ERRORS)
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorReply, "description": description}
@@ -62,6 +63,7 @@ _FILE: dict[int | str, dict[str, Any]] = {
         "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
+_Id = Annotated[str, Path(examples=["4fdfb4f6-0a55-4f6c-9d43-6f0f1a2c8d11"])]
 _COMMON: dict[str, Any] = {"scope": Scope.DOCUMENTS, "tags": ["documents"]}
 
 
@@ -114,7 +116,7 @@ class DocumentsApi:
         responses=_ERRORS | _UNKNOWN,
         **_COMMON,
     )
-    async def document(self, request: Request, id: str) -> DocumentReply:
+    async def document(self, request: Request, id: _Id) -> DocumentReply:
         """Its state, and the share that has been translated."""
         return DocumentReply.of(await self._documents.find(request, id))
 
@@ -125,7 +127,7 @@ class DocumentsApi:
         responses=_ERRORS | _UNKNOWN | _NOT_READY | _FILE,
         **_COMMON,
     )
-    async def result(self, request: Request, id: str) -> Response:
+    async def result(self, request: Request, id: _Id) -> Response:
         """The file, in the format of the one that was sent; as often as wanted until it expires."""
         return await self._documents.result(await self._documents.find(request, id))
 
@@ -138,7 +140,7 @@ class DocumentsApi:
         responses=_ERRORS | _UNKNOWN,
         **_COMMON,
     )
-    async def remove(self, request: Request, id: str) -> Response:
+    async def remove(self, request: Request, id: _Id) -> Response:
         """Deletes it and its translation; if it is being translated, that ends within seconds."""
         await self._documents.remove(await self._documents.find(request, id))
         return Response(status_code=204)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import Path
 from pydantic import ConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
@@ -25,12 +26,15 @@ from service.store.records import DocumentState, Scope, StoredDocument
 
 __all__ = ["LIBRETRANSLATE_FILES", "LibreTranslateFilesApi"]
 
-LIBRETRANSLATE_FILES = Contract(error_form=LIBRETRANSLATE.error_form, key_in_fields=True)
+LIBRETRANSLATE_FILES = Contract(
+    error_form=LIBRETRANSLATE.error_form, errors=LIBRETRANSLATE.errors, key_in_fields=True
+)
 
 _LOOK_SECONDS = (0.1, 1.0)
 """Between two looks whether a document is done: the first, and the most."""
 _WAIT_SHARE = 0.9
 """Of the time of a request, for which it waits for its document."""
+_File = Annotated[str, Path(examples=["4fdfb4f6-0a55-4f6c-9d43-6f0f1a2c8d11.docx"])]
 _ERRORS = translation_errors(LibreTranslateError)
 _MORE: dict[int | str, dict[str, Any]] = {
     404: {"model": LibreTranslateError, "description": "There is no such file, or not any more"},
@@ -128,7 +132,7 @@ class LibreTranslateFilesApi:
         },
         tags=["LibreTranslate"],
     )
-    async def download_file(self, request: Request, file: str) -> Response:
+    async def download_file(self, request: Request, file: _File) -> Response:
         """The file, until it expires; who has its URL needs no API key."""
         found = await self._documents.find(request, file.partition(".")[0])
         return await self._documents.result(await self._waited(request, found))

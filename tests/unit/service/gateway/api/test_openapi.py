@@ -181,7 +181,7 @@ def test_everything_has_an_example(document: dict[str, Any]) -> None:
 
 
 def test_errors_of_keys_and_limits_are_documented(document: dict[str, Any]) -> None:
-    without_key = {"/languages", "/frontend/settings", "/translate_file"}
+    without_key = {"/languages", "/frontend/settings", "/download_file/{file}"}
     without_key |= {"/health", "/ready", "/metrics"}
     for path, method, operation in _operations(document):
         expected = {"403"} if "/v1/models" in path and method != "get" else {"403", "429", "503"}
