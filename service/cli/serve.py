@@ -40,10 +40,7 @@ def serve(
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda  [default: auto]")] = None,
     dtype: Annotated[str | None, typer.Option(help=f"{DTYPES}  [default: {AUTO_DTYPE}]")] = None,
     single_process: Annotated[
-        bool,
-        typer.Option(
-            "--single-process", help="One process on the CPU, without Ray: for small machines."
-        ),
+        bool, typer.Option(help="One process on the CPU, without Ray: for small machines.")
     ] = False,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
