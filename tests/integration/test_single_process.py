@@ -212,7 +212,7 @@ def test_listens_to_both_families(start: Start) -> None:
 
 def test_a_document_goes_on_after_a_restart(start: Start, tmp_path: Path) -> None:
     data = tmp_path / "data"
-    service = start(XDG_DATA_HOME=str(data))
+    service = start(XDG_DATA_HOME=str(data), POLYHEAD_STORE_URL="")
     service.wait_until_ready()
     assert not data.exists()  # nobody has stored anything
     texts = [f"{number} old trains are late." for number in range(400)]
@@ -224,7 +224,7 @@ def test_a_document_goes_on_after_a_restart(start: Start, tmp_path: Path) -> Non
     path = answer.headers["location"]
     wait_for(lambda: service.client.get(path).json()["progress"] > 0)
     service.close()
-    again = start(XDG_DATA_HOME=str(data))
+    again = start(XDG_DATA_HOME=str(data), POLYHEAD_STORE_URL="")
     again.wait_until_ready()
     assert again.client.get(path).json()["progress"] > 0
     wait_for(lambda: again.client.get(path).json()["state"] in ("done", "failed"), 180)

@@ -53,6 +53,7 @@ def test_connections_have_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(single_process, "raise_open_files", lambda: 1024)
     limits = connection_limits(Settings())
     assert (limits.most, limits.most_per_address) == (896, 672)
+    assert limits.max_body_bytes == Settings().documents.max_upload_bytes
     given = {"connections": {"max_connections": 100, "max_per_address": 7}}
     limits = connection_limits(Settings.model_validate(given))
     assert (limits.most, limits.most_per_address) == (100, 7)
