@@ -210,8 +210,9 @@ def test_what_is_wrong_is_one_line_before_anything_starts(
 def test_a_replica_that_cannot_start_says_why(tiny_model: Path, tmp_path: Path) -> None:
     arguments = ("--port", str(free_port()), "--model", str(tiny_model), "--device", "abacus")
     process = start_polyhead(
-        "serve", *arguments, output=subprocess.PIPE, errors=subprocess.PIPE, folder=tmp_path
-    )
+        "serve", *arguments, output=subprocess.PIPE, errors=subprocess.PIPE, folder=tmp_path,
+        environment={"POLYHEAD_STORE_URL": "", "XDG_DATA_HOME": str(tmp_path)},
+    )  # fmt: skip
     output, errors = process.communicate(timeout=START_SECONDS)
     assert process.returncode == 1
     assert output == b""

@@ -215,7 +215,8 @@ def _body(model: type[BaseModel]) -> dict[str, Any]:
     content = {"application/json": schema}
     if model is DeepLNewGlossary:
         content["application/x-www-form-urlencoded"] = schema
-    return {"requestBody": {"required": True, "content": content}}
+    # A change of nothing may be an empty body.
+    return {"requestBody": {"required": model is not DeepLGlossaryChange, "content": content}}
 
 
 def _query() -> dict[str, Any]:

@@ -118,7 +118,9 @@ def test_serve_hands_over_what_was_given(
     polyhead: _Polyhead, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[Any] = []
-    monkeypatch.setattr("service.launcher.launch.run", lambda *arguments, **_: given.extend(arguments))
+    monkeypatch.setattr(
+        "service.launcher.launch.run", lambda *arguments, **_: given.extend(arguments)
+    )
     monkeypatch.setenv("POLYHEAD_GATEWAY_REPLICAS", "3")
     outcome = polyhead(
         "serve", "--port", "9000", "--host", "0.0.0.0", "--replicas", "2",
@@ -136,7 +138,9 @@ def test_serve_takes_the_most_replicas_from_the_command_line_and_the_rest_from_t
     polyhead: _Polyhead, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[Any] = []
-    monkeypatch.setattr("service.launcher.launch.run", lambda *arguments, **_: given.extend(arguments))
+    monkeypatch.setattr(
+        "service.launcher.launch.run", lambda *arguments, **_: given.extend(arguments)
+    )
     monkeypatch.setenv("POLYHEAD_AUTOSCALING__HOLD_SECONDS", "7")
     assert polyhead("serve", "--max-replicas", "5", "--replicas", "2").status == 0
     scaling = given[0].autoscaling
@@ -147,7 +151,9 @@ def test_options_and_the_environment_go_together(
     polyhead: _Polyhead, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[Any] = []
-    monkeypatch.setattr("service.launcher.launch.run", lambda *arguments, **_: given.extend(arguments))
+    monkeypatch.setattr(
+        "service.launcher.launch.run", lambda *arguments, **_: given.extend(arguments)
+    )
     monkeypatch.setenv("POLYHEAD_ENGINE__DTYPE", "float32")
     assert polyhead("serve", "--device", "cpu").status == 0
     settings, _ = given
@@ -158,7 +164,9 @@ def test_serve_listens_on_loopback_port_8000_by_default(
     polyhead: _Polyhead, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[Any] = []
-    monkeypatch.setattr("service.launcher.launch.run", lambda *arguments, **_: given.extend(arguments))
+    monkeypatch.setattr(
+        "service.launcher.launch.run", lambda *arguments, **_: given.extend(arguments)
+    )
     assert polyhead("serve").status == 0
     settings, address = given
     assert (address.host, address.port) == ("127.0.0.1", 8000)
