@@ -45,7 +45,7 @@ def test_refused(option: str, value: str, asked: list[tuple[Any, ...]]) -> None:
 def test_everything_is_measured_unless_told_otherwise(asked: list[tuple[Any, ...]]) -> None:
     ran = CliRunner().invoke(command.app, ["--json"])
     assert (ran.exit_code, ran.stdout) == (0, '{"schema": 1}\n')
-    assert asked == [(tuple(Front), (1, 32, 64), {"rounds": 3, "seconds": 4.0})]
+    assert asked == [(tuple(Front), (1, 32, 64), {"rounds": 3, "seconds": 4.0, "key": None})]
 
 
 def test_what_is_named_twice_is_measured_once(asked: list[tuple[Any, ...]]) -> None:

@@ -461,11 +461,12 @@ async def test_an_evicted_model_gives_its_memory_back(open_pool: OpenPool) -> No
     memory = memory_of(models[0], ENGINE)
     pool = open_pool(int(1.5 * memory.loaded + memory.working))
     sizes = []
-    for turn in range(6):
+    for turn in range(12):
         await touch(pool, models[turn % 2])
         assert len(pool.loaded()) == 1
         sizes.append(_resident())
-    assert max(sizes[2:]) < sizes[1] + memory.loaded / 3
+    # Some megabytes come and go with the allocator; eight models would be sixteen times this.
+    assert max(sizes[4:]) < sizes[3] + memory.loaded / 2
 
 
 async def test_the_numbers_are_what_the_process_grows_by(open_pool: OpenPool) -> None:

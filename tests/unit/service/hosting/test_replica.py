@@ -298,7 +298,7 @@ async def test_what_is_kept_of_segments_is_counted(tiny_model: Path, call: Call)
         second = await replica.translate(call("The red house."))
         third = await replica.translate(replace(call("The red house."), use_cache=False))
         assert len({each.translations[0].text for each in (first, second, third)}) == 1
-        snapshot = replica._take_snapshot()
+        snapshot = replica.snapshot()
     finally:
         replica.close()
     counted = {
