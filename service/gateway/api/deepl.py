@@ -69,7 +69,9 @@ def _error_form(failure: Failure, context: RequestContext) -> Response:
     return JSONResponse({"message": failure.message}, status_code=status, headers=failure.headers)
 
 
-_KEY_ERRORS = {status: _ERRORS[status] for status in (403, 429, 503)}
+_KEY_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: _ERRORS[status] for status in (403, 429, 503)
+}
 DEEPL = Contract(error_form=_error_form, errors=_KEY_ERRORS)
 
 

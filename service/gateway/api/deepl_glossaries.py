@@ -34,13 +34,13 @@ _Code = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*$", 
 _Name = Annotated[str, Field(min_length=1, max_length=1000)]
 _MAX_DICTIONARIES = 100
 _GlossaryId = Annotated[str, Path(examples=["4fdfb4f6-0a55-4f6c-9d43-6f0f1a2c8d11"])]
-_PAIR = {"source_lang": "en", "target_lang": "de"}
-_TERMS = _PAIR | {"entries": "invoice\tFaktura", "entries_format": "tsv"}
-_ID = {"glossary_id": "4fdfb4f6-0a55-4f6c-9d43-6f0f1a2c8d11", "name": "Invoices"}
-_INFO = _PAIR | {"entry_count": 1}
-_TIME = {"creation_time": "2026-11-29T12:00:00.000000Z"}
-_ONE = _ID | _INFO | _TIME | {"ready": True}
-_MANY = _ID | _TIME | {"dictionaries": [_INFO]}
+_PAIR: dict[str, Any] = {"source_lang": "en", "target_lang": "de"}
+_TERMS: dict[str, Any] = _PAIR | {"entries": "invoice\tFaktura", "entries_format": "tsv"}
+_ID: dict[str, Any] = {"glossary_id": "4fdfb4f6-0a55-4f6c-9d43-6f0f1a2c8d11", "name": "Invoices"}
+_INFO: dict[str, Any] = _PAIR | {"entry_count": 1}
+_TIME: dict[str, Any] = {"creation_time": "2026-11-29T12:00:00.000000Z"}
+_ONE: dict[str, Any] = _ID | _INFO | _TIME | {"ready": True}
+_MANY: dict[str, Any] = _ID | _TIME | {"dictionaries": [_INFO]}
 _MAX_FIELDS = 32
 _TSV = "text/tab-separated-values"
 _COMMON: dict[str, Any] = {"scope": Scope.TRANSLATE, "tags": ["DeepL"]}

@@ -200,7 +200,7 @@ class _Direction(Reply):
     target: _NamedLanguage
 
 
-_SETTINGS = {
+_SETTINGS: dict[str, Any] = {
     "apiKeys": False, "charLimit": 20000, "filesTranslation": False, "frontendTimeout": 500,
     "keyRequired": False, "suggestions": False, "supportedFilesFormat": [],
     "language": {

@@ -71,7 +71,9 @@ def native_error(failure: Failure, context: RequestContext) -> Response:
     )
 
 
-NATIVE_ERRORS = {status: TRANSLATE_ERRORS[status] for status in (401, 403, 429, 503)}
+NATIVE_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: TRANSLATE_ERRORS[status] for status in (401, 403, 429, 503)
+}
 """How every route that needs a key may fail."""
 NATIVE = Contract(error_form=native_error, errors=NATIVE_ERRORS)
 

@@ -447,8 +447,8 @@ class AttentionMapsBody(Reply):
     one other; the logarithm of their number: to all alike."""
 
 
-_HEAD = {"maps": [[[[1.0, 0.0], [0.9, 0.1]]]], "entropies": [[0.1625]]}
-_ATTENTION = {
+_HEAD: dict[str, Any] = {"maps": [[[[1.0, 0.0], [0.9, 0.1]]]], "entropies": [[0.1625]]}
+_ATTENTION: dict[str, Any] = {
     "translation": "Hallo", "model": "en-de", "source_tokens": ["▁Hello", "</s>"],
     "target_tokens": ["<s>", "▁Hallo"], "encoder": _HEAD, "decoder": _HEAD, "cross": _HEAD,
 }  # fmt: skip
@@ -494,8 +494,8 @@ class GenerationDefaults(create_model("_GenerationDefaults", __base__=Reply, **_
     """How a model searches when a request does not say."""
 
 
-_LISTED = {"id": "en-de", "object": "model", "created": 0, "owned_by": "polyhead"}
-_MODEL = {
+_LISTED: dict[str, Any] = {"id": "en-de", "object": "model", "created": 0, "owned_by": "polyhead"}
+_MODEL: dict[str, Any] = {
     "name": "en-de", "aliases": [], "asleep": False, "pairs": [{"source": "en", "target": "de"}],
     "source_languages": ["en"], "target_languages": ["de"], "device": "cpu", "dtype": "int8",
     "num_parameters": 8894464, "max_source_tokens": 100,
