@@ -32,7 +32,7 @@ class DecidedSegments:
 
     def __init__(self, count: int) -> None:
         self.token_ids: list[list[int]] = [[] for _ in range(count)]
-        """Of each segment, what its translation begins with."""
+        """What of each segment its translation begins with."""
         self.failed = False
         """Whether a segment has an error."""
         self._loop = asyncio.get_running_loop()

@@ -101,7 +101,7 @@ class PreparedText:
     num_given: int = 0
     """Characters of the source that it stands for, of what is not translated any more."""
     term_phrases: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
-    """Of segments that are searched for again: the terms whose phrases are behind those of runs."""
+    """By segments that are searched for again, the terms whose phrases are behind those of runs."""
     seam: Seam | None = None
     """How the first segment's target begins, until it is known how it goes on."""
 

@@ -39,7 +39,7 @@ class TermPass:
     texts: list[PreparedText]
     """With what the further searches are bound to."""
     results: list[SequenceResult]
-    """Of each segment: first the hypotheses that have most of the terms."""
+    """For each segment, first the hypotheses that have most of the terms."""
     again: list[int]
     """Which of `results` lack a term."""
     sources: list[tuple[int, ...]]

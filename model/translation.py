@@ -74,7 +74,7 @@ class TextDelta(NamedTuple):
     """A further part of a translation: those of a text, joined, are its translation."""
 
     number: int
-    """Of its text, from 0."""
+    """Number of its text, from 0."""
     text: str
 
 

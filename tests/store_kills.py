@@ -30,7 +30,7 @@ from service.store.tables import DOCUMENTS, USAGE, USAGE_BATCHES
 _MONTH = "2026-11"
 _CHARACTERS = 7
 _OPERATIONS = 10_000
-"""Of a writer; it is killed long before."""
+"""Batches of a writer; it is killed long before."""
 
 
 async def _write(settings: Settings, writer: int, again: str, pipe: int) -> None:

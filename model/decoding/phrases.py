@@ -53,7 +53,7 @@ class GuardedTokens:
         self.table[list(ids)] = self.GUARDED
         self.table[list(joined)] = self.GUARDED | self.JOINED
         self.digest = blake2b(self.table.tobytes(), digest_size=16).digest()
-        """Of the table: equal where that is."""
+        """A digest of the table: equal where that is."""
 
 
 class PhraseSpan(NamedTuple):

@@ -34,7 +34,7 @@ class StepOutcome:
 
     finished: list[FinishedSequence] = field(default_factory=list)
     decided: list[DecidedTokens] = field(default_factory=list)
-    """Of those of the sequences that ask for it (`Sequence.reports`); a runner may tell it late."""
+    """Those of the sequences that ask for it (`Sequence.reports`); a runner may tell it late."""
     steps: int = 0
     """Decode steps taken."""
     rows: int = 0

@@ -36,7 +36,7 @@ _SHORTEST_TITLED_WORD = 4
 _WHOLE_WORD = re.compile(r"(?<![\w'\u2019])[^\W\d_]+")
 """No part of one behind an apostrophe."""
 _FEWEST_TITLED_WORDS = 4
-"""Of a sentence, and in a language that writes nouns with capitals."""
+"""In a sentence, and in a language that writes nouns with capitals."""
 _ENDS = ".!?\u2026"
 """What a sentence ends with; else it may be a part of one."""
 _NOUNS_ARE_CAPITALISED = frozenset({"de", "lb"})

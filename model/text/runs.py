@@ -374,7 +374,7 @@ class _Writer:
         self._last: int | None = None
         """The kept run that was written last, with nothing behind it."""
         self._units: tuple[str, ...] = ()
-        """Of the runs that were written last, with nothing behind them."""
+        """The units of the runs that were written last, with nothing behind them."""
 
     def write(self, surfaces: _Surfaces, first: int, last: int, run: int | None = None) -> None:
         """Adds what the tokens from `first` up to `last` say: free text, a run, or (-1) nothing."""

@@ -28,10 +28,10 @@ __all__ = ["attention", "draw"]
 _PICTURES = (".png", ".svg", ".pdf")
 _MOST_NUMBERS = 500_000
 _INCHES = 0.2
-"""Of a token, on either side of a map."""
+"""Size of a token, on either side of a map."""
 _LEAST_INCHES = 1.5
 _MOST_INCHES = 4.0
-"""Of a side of a map."""
+"""Size of a side of a map."""
 
 
 def attention(

@@ -48,13 +48,13 @@ class DocumentOptions:
     retranslate: bool = False
     """Whether messages of .po and .xliff that have a translation get a new one."""
     keys: tuple[str, ...] = ()
-    """Of .json: which strings are translated: names, or paths of names such as `menu.*.title`,
+    """For .json, which strings are translated: names, or paths of names such as `menu.*.title`,
     where `*` is any name or number; none for all."""
     columns: tuple[str, ...] = ()
-    """Of .csv: which columns are translated: numbers from 1, or names in the first line; none for
+    """For .csv, which columns are translated: numbers from 1, or names in the first line; none for
     all."""
     header: bool = True
-    """Of .csv: whether the first line has names of columns, which stay."""
+    """For .csv, whether the first line has names of columns, which stay."""
     limits: DocumentLimits = field(default_factory=DocumentLimits)
 
 

@@ -26,8 +26,8 @@ class DocumentFormat:
     name: str
     """Its usual extension, without the dot."""
     module: str
-    """Of this package. Imported when a file is read: gateways only tell what the formats are, and
-    would have 13 MB of libraries for them."""
+    """A module of this package. Imported when a file is read: gateways only tell what the formats
+    are, and would have 13 MB of libraries for them."""
     media_types: tuple[str, ...]
     """The one that a translated document has comes first."""
     extensions: tuple[str, ...] = ()
@@ -144,7 +144,7 @@ _BY_EXTENSION = {
     for extension in each.extensions or (f".{each.name}",)
 }
 EXTENSIONS = tuple(_BY_EXTENSION)
-"""Of all formats, with their dots."""
+"""Those of all formats, with their dots."""
 _BY_MEDIA_TYPE = {kind: each for each in DOCUMENT_FORMATS for kind in each.media_types}
 
 

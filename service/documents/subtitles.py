@@ -41,7 +41,7 @@ _LONGEST_GAP = 2.0
 """Seconds between cues over which a sentence does not run."""
 _MOST_PARTS = 8
 _MOST_CHARACTERS = 600
-"""Of texts that are read as one."""
+"""A bound for texts that are read as one."""
 _WIDTH = 42
 """Characters of a line from which on it is broken, unless the source has longer ones."""
 _PAUSE_WORTH = 6
@@ -56,7 +56,7 @@ class _Part:
     """Before it."""
     nodes: list[Node]
     widths: list[int]
-    """Of its lines."""
+    """Widths of its lines."""
     written: list[Node] = field(default_factory=list)
     """What is said in the translation."""
 
@@ -65,7 +65,7 @@ class _Part:
 class _Cue:
     begin: int
     end: int
-    """Of its text."""
+    """Where its text ends."""
     times: tuple[float, float]
     parts: list[_Part]
 

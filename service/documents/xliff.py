@@ -59,7 +59,7 @@ def read(data: bytes, options: DocumentOptions) -> Document:
 
 
 def _trans_units(root: Element) -> Iterator[tuple[Element, Element | None]]:
-    """Of version 1.2. A source that is cut into sentences counts as these."""
+    """Version 1.2. A source that is cut into sentences counts as these."""
     for unit in _named(root, "trans-unit"):
         source = _child(unit, "seg-source")
         source = _child(unit, "source") if source is None else source
@@ -68,7 +68,7 @@ def _trans_units(root: Element) -> Iterator[tuple[Element, Element | None]]:
 
 
 def _segments(root: Element) -> Iterator[tuple[Element, Element | None]]:
-    """Of version 2.0."""
+    """Version 2.0."""
     for segment in _named(root, "segment"):
         source = _child(segment, "source")
         if source is not None and not _is_kept(segment):

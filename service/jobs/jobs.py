@@ -41,7 +41,7 @@ class NewDocument:
 
     owner: str
     name: str | None = field(repr=False)
-    """Of its file, as the client has it."""
+    """Name of its file, as the client has it."""
     media_type: str | None = None
     data: bytes = field(repr=False)
     source: str | None

@@ -33,7 +33,7 @@ _LOOK_TICKS = 5
 _END_SECONDS = 1
 """Time for connections to end, of which none has a request any more."""
 _UNREAD_BYTES = 64 * 1024
-"""Of the answers before, at most, when the next request of a connection is begun."""
+"""Bytes of the answers before, at most, when the next request of a connection is begun."""
 _MOST_ANSWER_BYTES = 16 * 2**20
 """More than any answer has: it is written as a whole, and its place is free."""
 _READ_LOOK_SECONDS = 0.05

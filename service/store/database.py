@@ -36,7 +36,7 @@ _PAUSE_SECONDS = 1.0
 _FILE_LOOK_SECONDS = 0.05
 _WRITES = "polyhead_writes"
 _LOCK = 0x706F6C79
-"""Of PostgreSQL, for who migrates."""
+"""A lock of PostgreSQL for who migrates."""
 _FULL = ("disk is full", "no space left", "could not extend file")
 
 LOGGER = logging.getLogger("polyhead.store")

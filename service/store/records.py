@@ -125,7 +125,7 @@ class StoredDocument:
     """When it is deleted, unless its state changes."""
     state: DocumentState = DocumentState.QUEUED
     name: str = field(repr=False)
-    """Of its file."""
+    """Name of its file."""
     format: str
     source: str
     target: str

@@ -18,7 +18,7 @@ __all__ = ["Usage", "month_of"]
 _BATCHES_KEPT_SECONDS = 7 * 86_400
 """Time after which no batch is tried again."""
 _PRUNED_SECONDS = 60
-"""Of so many seconds, those batches remove old ones that are added in the first."""
+"""After so many seconds, batches remove old ones that are added in the first."""
 _MOST_NAMED = 500
 """Subjects in one statement."""
 

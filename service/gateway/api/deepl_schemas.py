@@ -138,7 +138,7 @@ class DeepLUsage(Reply):
     character_count: int
     """Used in this month with the API key; 0 where there are none."""
     character_limit: int
-    """Of the API key in a month; 10^12 where there is no limit."""
+    """Those of the API key in a month; 10^12 where there is no limit."""
 
 
 class DeepLError(Reply):

@@ -46,7 +46,7 @@ class DocumentReply(Reply):
     )
 
     id: str
-    """Of the document; where there are no API keys, who knows it may fetch and delete it."""
+    """Id of the document; where there are no API keys, who knows it may fetch and delete it."""
     state: Literal["waiting", "translating", "done", "failed"]
     """After "done" or "failed" it changes no more."""
     progress: float
@@ -56,9 +56,9 @@ class DocumentReply(Reply):
     problem: str | None
     """Why it failed."""
     name: str
-    """Of the file that was sent."""
+    """Name of the file that was sent."""
     result_name: str
-    """Of the translated file."""
+    """Name of the translated file."""
     format: str
     """Such as "docx"."""
     source: str
@@ -66,7 +66,7 @@ class DocumentReply(Reply):
     target: str
     """Code of the language that it is translated into."""
     characters: int
-    """Of its texts."""
+    """Those of its texts."""
     created_at: int
     """In seconds since 1970."""
     expires_at: int

@@ -108,7 +108,7 @@ class GlossaryReply(Reply):
 
     @classmethod
     def of(cls, glossary: Glossary) -> Self:
-        """Of a stored one."""
+        """What is told of a stored one."""
         return cls(
             id=glossary.id,
             name=glossary.name,
@@ -134,7 +134,7 @@ class DictionaryReply(Reply):
 
     @classmethod
     def of(cls, dictionary: Dictionary) -> Self:
-        """Of a stored one."""
+        """What is told of a stored one."""
         return cls(
             source=dictionary.source,
             target=dictionary.target,

@@ -33,7 +33,7 @@ LIBRETRANSLATE_FILES = Contract(
 _LOOK_SECONDS = (0.1, 1.0)
 """Between two looks whether a document is done: the first, and the most."""
 _WAIT_SHARE = 0.9
-"""Of the time of a request, for which it waits for its document."""
+"""Share of the time of a request for which it waits for its document."""
 _File = Annotated[str, Path(examples=["4fdfb4f6-0a55-4f6c-9d43-6f0f1a2c8d11.docx"])]
 _ERRORS = translation_errors(LibreTranslateError)
 _MORE: dict[int | str, dict[str, Any]] = {

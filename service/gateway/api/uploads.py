@@ -21,7 +21,7 @@ _ENCODED_NAME = re.compile(rb";\s*filename\*\s*=\s*utf-8'[^']*'([^;\s]+)", re.IG
 _ANY_NAME = re.compile(rb";\s*filename\*?\s*=\s*(\"[^\"]*\"|[^;]*)", re.IGNORECASE)
 _MAX_FIELD_BYTES = 64 * 1024
 _CHUNK_BYTES = 256 * 1024
-"""Of a form that are read before others have their turn."""
+"""Bytes of a form that are read before others have their turn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Upload:
     fields: dict[str, str] = field(repr=False)
     """The first of each name."""
     name: str | None = field(repr=False)
-    """Of the file, as the client says it."""
+    """Name of the file, as the client says it."""
     media_type: str | None
     data: bytes = field(repr=False)
 

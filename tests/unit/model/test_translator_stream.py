@@ -42,7 +42,7 @@ GLOSSARY = [
     GlossaryEntry("was", ("bleibt st\u00e4ndig",)),
     GlossaryEntry("already", ("l\u00e4ngst",)),
 ]
-"""Of most of these, the model says nothing."""
+"""Terms; of most the model says nothing."""
 BETWEEN = [" ", "\n", "\n\n- ", "  ", "\t", " \u200b", "\r\n1. "]
 
 

@@ -46,7 +46,7 @@ class _Response:
         return self._outcome
 
     async def __aiter__(self) -> AsyncIterator[Any]:
-        """Of a stream: a list of events, of which the last may be an error or never come."""
+        """For a stream, a list of events, of which the last may be an error or never come."""
         for event in self._outcome:
             if isinstance(event, asyncio.Event):
                 await event.wait()
