@@ -43,7 +43,7 @@ option = $(if $(value $(2)),$(1) '$(subst ','\'',$(value $(2)))')
 
 # Tests that run two at a time, and those that start services, which want the machine for themselves.
 OWN_PROCESS = tests/unit tests/equivalence tests/robustness
-REAL_PROCESSES = tests/integration tests/system
+REAL_PROCESSES = tests/integration tests/system tests/web
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test check check-deploy arm sanitize wheel tree format lock clean
