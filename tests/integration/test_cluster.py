@@ -102,6 +102,7 @@ def test_scales_up_and_survives_a_killed_replica(tiny_model: Path) -> None:
         models=[str(tiny_model)],
         num_cpus_per_gateway=0,
         engine=EngineSettings(max_slots=16),  # so that one replica is not enough
+        segment_cache_mib=0,  # the same text again and again is to be work
         autoscaling=Autoscaling(
             max_replicas=2, target_queue_seconds=0.01, drain_seconds=1, metrics_interval_seconds=0.5
         ),
