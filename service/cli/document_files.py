@@ -58,11 +58,14 @@ def _listed(names: str | None) -> tuple[str, ...]:
     return tuple(name.strip() for name in (names or "").split(",") if name.strip())
 
 
-def document_path(text: str | None, to: Path | None) -> Path | None:
+def document_path(text: str | None, to: Path | None, *, as_lines: bool = False) -> Path | None:
     """The document that the argument names; None if it is a text.
 
+    Args:
+        as_lines: whether options are given that documents do not have.
+
     Raises:
-        InvalidRequestError: there is no such file.
+        InvalidRequestError: there is no such file, or it does not go with the options.
     """
     from model.errors import InvalidRequestError
 
@@ -84,6 +87,10 @@ def document_path(text: str | None, to: Path | None) -> Path | None:
         if to is None and " " in text:
             return None
         raise InvalidRequestError(f"there must be a file {text}, but there is none")
+    if as_lines:
+        raise InvalidRequestError(
+            "`--json`, `--alignments` and `--stream` must come with texts, but come with a document"
+        )
     return Path(text)
 
 

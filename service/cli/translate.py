@@ -116,7 +116,7 @@ def translate(
     options = text_options(glossary, keep, ban, prefix, text_format, attributes)
     if prefix and text is None:
         raise InvalidRequestError("`--prefix` must come with a text, but lines are read")
-    document = document_path(text, to)
+    document = document_path(text, to, as_lines=as_json or alignments or stream)
     directory, engine, generation = resolve(model, device, dtype, beam_size)
     how: dict[str, Any] = {
         "engine": engine, "source": source, "target": target, "generation": generation,

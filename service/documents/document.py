@@ -10,7 +10,7 @@ from model.errors import InvalidRequestError
 from model.text_options import NO_TEXT_OPTIONS, TextFormat, TextOptions
 from service.documents.limits import DocumentLimits
 
-__all__ = ["Batch", "Document", "DocumentOptions", "Unit"]
+__all__ = ["Batch", "Document", "DocumentOptions", "Unit", "batches"]
 
 
 class Unit(NamedTuple):
@@ -76,24 +76,8 @@ class Document:
         return sum(len(unit.text) for unit in self.units)
 
     def batches(self, most_texts: int = 64, most_characters: int = 8000) -> Iterator[Batch]:
-        """All units, those of one format together. One that is longer than `most_characters` comes
-        alone."""
-        formats = dict.fromkeys(unit.format for unit in self.units)
-        for text_format in formats:
-            batch = Batch(text_format, [], [])
-            size = 0
-            for place, unit in enumerate(self.units):
-                if unit.format is not text_format:
-                    continue
-                is_full = len(batch.texts) >= most_texts or size + len(unit.text) > most_characters
-                if batch.texts and is_full:
-                    yield batch
-                    batch, size = Batch(text_format, [], []), 0
-                batch.texts.append(unit.text)
-                batch.places.append(place)
-                size += len(unit.text)
-            if batch.texts:
-                yield batch
+        """`batches` of all units."""
+        return batches(self.units, most_texts, most_characters)
 
     def written(self, translations: Sequence[str]) -> bytes:
         """The file with translations, one for each unit. It can be written once.
@@ -107,3 +91,26 @@ class Document:
                 f"{len(translations)}"
             )
         return self._write(translations)
+
+
+def batches(
+    units: Sequence[Unit], most_texts: int = 64, most_characters: int = 8000
+) -> Iterator[Batch]:
+    """All units, those of one format together. One that is longer than `most_characters` comes
+    alone."""
+    formats = dict.fromkeys(unit.format for unit in units)
+    for text_format in formats:
+        batch = Batch(text_format, [], [])
+        size = 0
+        for place, unit in enumerate(units):
+            if unit.format is not text_format:
+                continue
+            is_full = len(batch.texts) >= most_texts or size + len(unit.text) > most_characters
+            if batch.texts and is_full:
+                yield batch
+                batch, size = Batch(text_format, [], []), 0
+            batch.texts.append(unit.text)
+            batch.places.append(place)
+            size += len(unit.text)
+        if batch.texts:
+            yield batch

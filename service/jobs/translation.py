@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 
 from model.errors import EngineDeadError, PolyheadError, RequestFailedError
-from service.documents.document import Batch, Document, Unit
+from service.documents.document import Batch, Unit, batches
 from service.errors import StoreUnavailableError
 from service.jobs.jobs import ReadDocuments, options_of
 from service.jobs.names import new_blob
@@ -148,8 +148,8 @@ class Translation:
     def _missing(self) -> Iterable[Batch]:
         """What has no translation yet, in batches."""
         places = [place for place, text in enumerate(self._translations) if text is None]
-        rest = Document([self._units[place] for place in places], _not_written)
-        for batch in rest.batches(_MOST_TEXTS, _MOST_CHARACTERS):
+        rest = [self._units[place] for place in places]
+        for batch in batches(rest, _MOST_TEXTS, _MOST_CHARACTERS):
             yield batch._replace(places=[places[place] for place in batch.places])
 
     async def _translated(self, batch: Batch) -> Sequence[str] | None:
@@ -253,7 +253,3 @@ class Translation:
 def _digest(units: Sequence[Unit]) -> str:
     content = json.dumps([[unit.text, unit.format] for unit in units])
     return hashlib.sha256(content.encode()).hexdigest()
-
-
-def _not_written(translations: Sequence[str]) -> bytes:
-    raise NotImplementedError("a part of a document is not written")

@@ -15,7 +15,7 @@ from service.gateway.api.contract import Contract, Reply
 from service.gateway.api.deepl import DEEPL, not_supported
 from service.gateway.api.deepl_schemas import DeepLError
 from service.gateway.api.document_requests import DocumentRequests
-from service.gateway.api.document_schemas import upload_body
+from service.gateway.api.document_schemas import FILE, upload_body
 from service.gateway.api.form_body import read_fields
 from service.gateway.api.uploads import Upload, read_upload
 from service.gateway.request_context import RequestContext
@@ -185,13 +185,7 @@ class DeepLDocumentsApi:
         "/v2/document/{document_id}/result",
         summary="The translated file, in DeepL's form",
         response_class=Response,
-        responses=_ERRORS
-        | {
-            200: {
-                "description": "The translated file",
-                "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
-            }
-        },
+        responses=_ERRORS | FILE,
         openapi_extra={"requestBody": _KEY_BODY},
         **_COMMON,
     )

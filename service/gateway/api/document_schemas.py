@@ -10,7 +10,15 @@ from service.gateway.api.contract import Reply
 from service.jobs.names import result_name
 from service.store.records import DocumentState, StoredDocument
 
-__all__ = ["DocumentReply", "upload_body"]
+__all__ = ["FILE", "DocumentReply", "upload_body"]
+
+FILE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The translated file",
+        "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+"""How the answer with a file is described."""
 
 _STATES: dict[DocumentState, Literal["waiting", "translating", "done", "failed"]] = {
     DocumentState.QUEUED: "waiting",

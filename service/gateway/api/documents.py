@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from service.errors import InvalidFieldError, shown
 from service.gateway.api.contract import Contract
 from service.gateway.api.document_requests import DocumentRequests
-from service.gateway.api.document_schemas import DocumentReply, upload_body
+from service.gateway.api.document_schemas import FILE, DocumentReply, upload_body
 from service.gateway.api.native import NATIVE_ERRORS, native_error
 from service.gateway.api.native_schemas import ErrorReply
 from service.gateway.api.uploads import Upload, read_upload
@@ -57,12 +57,6 @@ _BODY = upload_body(
     columns="Of .csv: names or numbers of the columns to translate, with commas between.",
     retranslate='"true": messages of .po and .xliff that have a translation get a new one.',
 )
-_FILE: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The translated file",
-        "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
-    }
-}
 _Id = Annotated[str, Path(examples=["4fdfb4f6-0a55-4f6c-9d43-6f0f1a2c8d11"])]
 _COMMON: dict[str, Any] = {"scope": Scope.DOCUMENTS, "tags": ["documents"]}
 
@@ -124,7 +118,7 @@ class DocumentsApi:
         "/v1/documents/{id}/result",
         summary="The translated file",
         response_class=Response,
-        responses=_ERRORS | _UNKNOWN | _NOT_READY | _FILE,
+        responses=_ERRORS | _UNKNOWN | _NOT_READY | FILE,
         **_COMMON,
     )
     async def result(self, request: Request, id: _Id) -> Response:

@@ -17,7 +17,7 @@ from service.errors import ForbiddenError, LanguageNotServedError
 from service.gateway.access import AccessControl
 from service.gateway.api.contract import Contract, Reply, translation_errors
 from service.gateway.api.document_requests import DocumentRequests
-from service.gateway.api.document_schemas import upload_body
+from service.gateway.api.document_schemas import FILE, upload_body
 from service.gateway.api.libretranslate import LIBRETRANSLATE, current_code
 from service.gateway.api.libretranslate_schemas import LibreTranslateError
 from service.gateway.api.uploads import read_upload
@@ -122,14 +122,7 @@ class LibreTranslateFilesApi:
         "/download_file/{file}",
         summary="A translated file, in LibreTranslate's form",
         response_class=Response,
-        responses={status: _ERRORS[status] for status in (503,)}
-        | _MORE
-        | {
-            200: {
-                "description": "The translated file",
-                "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
-            }
-        },
+        responses={status: _ERRORS[status] for status in (503,)} | _MORE | FILE,
         tags=["LibreTranslate"],
     )
     async def download_file(self, request: Request, file: _File) -> Response:

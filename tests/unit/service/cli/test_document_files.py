@@ -36,6 +36,8 @@ def test_what_is_a_document(tmp_path: Path) -> None:
     path = tmp_path / "a note.txt"
     path.write_text("text")
     assert document_path(str(path), None) == path
+    with pytest.raises(InvalidRequestError, match="must come with texts, but come with a document"):
+        document_path(str(path), None, as_lines=True)
     for text in (None, "Good morning.", "See readme.txt", "Version 2.10", "a\nb.txt"):
         assert document_path(text, None) is None
     with pytest.raises(InvalidRequestError, match="there must be a file"):

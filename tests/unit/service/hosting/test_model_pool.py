@@ -461,12 +461,12 @@ async def test_an_evicted_model_gives_its_memory_back(open_pool: OpenPool) -> No
     memory = memory_of(models[0], ENGINE)
     pool = open_pool(int(1.5 * memory.loaded + memory.working))
     sizes = []
-    for turn in range(12):
+    for turn in range(14):
         await touch(pool, models[turn % 2])
         assert len(pool.loaded()) == 1
         sizes.append(_resident())
-    # Some megabytes come and go with the allocator; eight models would be sixteen times this.
-    assert max(sizes[4:]) < sizes[3] + memory.loaded / 2
+    # Behind the first turns, in which the allocator warms up.
+    assert max(sizes[8:]) < max(sizes[4:8]) + memory.loaded / 3
 
 
 async def test_the_numbers_are_what_the_process_grows_by(open_pool: OpenPool) -> None:
