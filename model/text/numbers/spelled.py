@@ -1,0 +1,200 @@
+"""Numbers in words that models get wrong: forty-two, siebenundachtzig, nineteen ninety-nine.
+
+Small models know the words up to a dozen and round numbers, and make up the rest: here those have a
+value, so that they are read, and written, in digits. Known are English and German.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+
+from model.text.numbers.values import Number, Quantity
+
+__all__ = ["find_spelled"]
+
+_MOST_CHARACTERS = 80
+"""The most characters of a German number."""
+_MOST_WORDS = 12
+"""The most words of an English number."""
+
+
+def find_spelled(text: str, language: str) -> list[Number]:
+    """The numbers in words of a text, in order; their `text` is how digits say it.
+
+    None are single words of English (twenty), round ones of German (zwanzig, dreitausend), or
+    what may be no number at all, as in "two thirty-five".
+
+    Args:
+        text: a sentence, or a longer text.
+        language: its code.
+    """
+    if (reader := _READERS.get(language)) is None:
+        return []
+    marks, numbers = reader
+    lowered = text.lower()
+    # Letters that are not as long in small ones would move what is behind them.
+    if len(lowered) != len(text) or not any(mark in lowered for mark in marks):
+        return []
+    return [
+        Number(begin, end, str(value), Quantity(str(value)))
+        for begin, end, value in numbers(lowered)
+    ]
+
+
+_DE_UNITS = MappingProxyType({
+    "ein": 1, "zwei": 2, "zwo": 2, "drei": 3, "vier": 4, "f\xfcnf": 5, "fuenf": 5, "sechs": 6,
+    "sieben": 7, "acht": 8, "neun": 9,
+})  # fmt: skip
+_DE_BELOW_TWENTY = _DE_UNITS | {
+    "eins": 1, "zehn": 10, "elf": 11, "zw\xf6lf": 12, "zwoelf": 12, "dreizehn": 13, "vierzehn": 14,
+    "f\xfcnfzehn": 15, "fuenfzehn": 15, "sechzehn": 16, "siebzehn": 17, "achtzehn": 18,
+    "neunzehn": 19,
+}  # fmt: skip
+_DE_TENS = MappingProxyType({
+    "zwanzig": 20, "drei\xdfig": 30, "dreissig": 30, "vierzig": 40, "f\xfcnfzig": 50,
+    "fuenfzig": 50, "sechzig": 60, "siebzig": 70, "achtzig": 80, "neunzig": 90,
+})  # fmt: skip
+_DE_WORD = re.compile(r"[^\W\d_]+")
+
+
+def _german(text: str) -> Iterator[tuple[int, int, int]]:
+    for match in _DE_WORD.finditer(text):
+        word = match[0]
+        if len(word) <= _MOST_CHARACTERS and (value := _german_value(word)) is not None:
+            yield (*match.span(), value)
+
+
+def _german_value(word: str) -> int | None:
+    """What a word means that is a number of several parts and not round; None for others."""
+    thousands, thousand, rest = word.rpartition("tausend")
+    hundreds, hundred, small = rest.rpartition("hundert")
+    below = _german_below_hundred(small.removeprefix("und") if thousand or hundred else small)
+    if not below or not (thousand or hundred or "und" in small):
+        return None
+    total = below
+    if hundred:
+        hundreds = hundreds.removeprefix("und") if thousand else hundreds
+        many = _DE_BELOW_TWENTY.get(hundreds, None if hundreds else 1)
+        if many is None or (thousand and many > 9):
+            return None
+        total += 100 * many
+    if thousand:
+        many = _german_thousands(thousands)
+        if many is None:
+            return None
+        total += 1000 * many
+    return total
+
+
+def _german_thousands(word: str) -> int | None:
+    """What stands before "tausend"."""
+    hundreds, hundred, small = word.rpartition("hundert")
+    below = _german_below_hundred(small.removeprefix("und") if hundred else small)
+    if not word:
+        return 1
+    if not hundred:
+        return below or None
+    many = _DE_UNITS.get(hundreds, None if hundreds else 1)
+    return None if many is None or (small and not below) else 100 * many + (below or 0)
+
+
+def _german_below_hundred(word: str) -> int | None:
+    if (value := _DE_BELOW_TWENTY.get(word) or _DE_TENS.get(word)) is not None:
+        return value
+    unit, _, tens = word.partition("und")
+    if unit in _DE_UNITS and tens in _DE_TENS:
+        return _DE_TENS[tens] + _DE_UNITS[unit]
+    return None
+
+
+_EN_UNITS = MappingProxyType({
+    "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8,
+    "nine": 9,
+})  # fmt: skip
+_EN_TEENS = MappingProxyType({
+    "ten": 10, "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15,
+    "sixteen": 16, "seventeen": 17, "eighteen": 18, "nineteen": 19,
+})  # fmt: skip
+_EN_TENS = MappingProxyType({
+    "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80,
+    "ninety": 90,
+})  # fmt: skip
+_EN_BIG = frozenset(("hundred", "thousand"))
+# Sixty and sixteen before six.
+_EN_PARTS = "|".join((*_EN_TENS, *_EN_TEENS, *_EN_UNITS, *sorted(_EN_BIG)))
+_EN_AND = r"(?:(?<=hundred)|(?<=thousand)),?\ and\ "
+_EN_RUN = re.compile(
+    rf"(?<![\w-])(?:{_EN_PARTS})(?:(?:[- ]|{_EN_AND})(?:{_EN_PARTS}))*+(?!\w)(?!-(?:{_EN_PARTS}))"
+)
+_EN_PART = re.compile(rf"(-| and |, and | )?({_EN_PARTS})")
+
+
+def _english(text: str) -> Iterator[tuple[int, int, int]]:
+    for match in _EN_RUN.finditer(text):
+        parts = _EN_PART.findall(match[0])
+        if 2 <= len(parts) <= _MOST_WORDS and (value := _english_value(parts)) is not None:
+            yield (*match.span(), value)
+
+
+def _english_value(parts: list[tuple[str, str]]) -> int | None:
+    """What words mean, each with what joins it to the one before; None if they are no one number.
+
+    "Two thirty-five" may be a time and "five hundred" is round: models know it.
+    """
+    words = [word for _, word in parts]
+    if (year := _english_year(parts)) is not None:
+        return year
+    thousands: list[tuple[str, str]] = []
+    if "thousand" in words:
+        at = words.index("thousand")
+        thousands, parts = parts[:at], parts[at + 1 :]
+        if (many := _english_below_thousand(thousands)) is None or not parts:
+            return None
+    else:
+        many = 0
+    below = _english_below_thousand(parts)
+    is_round = not many and len(parts) == 2 and parts[-1][1] == "hundred"
+    return None if below is None or is_round else 1000 * many + below
+
+
+def _english_year(parts: list[tuple[str, str]]) -> int | None:
+    """Nineteen ninety-nine, twenty twenty-five."""
+    (_, first), *rest = parts
+    century = _EN_TEENS.get(first) or _EN_TENS.get(first)
+    if century is None or not 17 <= century <= 20 or len(rest) not in (1, 2) or rest[0][0] != " ":
+        return None
+    below = _EN_TEENS.get(rest[0][1]) if len(rest) == 1 else None
+    if below is None and rest[0][1] in _EN_TENS:
+        below = _english_below_hundred([("", rest[0][1]), *rest[1:]])
+    return None if below is None else 100 * century + below
+
+
+def _english_below_thousand(parts: list[tuple[str, str]]) -> int | None:
+    words = [word for _, word in parts]
+    if "hundred" not in words:
+        return _english_below_hundred(parts)
+    if words.index("hundred") != 1 or words[0] not in _EN_UNITS:
+        return None
+    rest = parts[2:]
+    below = _english_below_hundred([("", rest[0][1]), *rest[1:]]) if rest else 0
+    return None if below is None else 100 * _EN_UNITS[words[0]] + below
+
+
+def _english_below_hundred(parts: list[tuple[str, str]]) -> int | None:
+    match [word for _, word in parts]:
+        case [word]:
+            return _EN_UNITS.get(word) or _EN_TEENS.get(word) or _EN_TENS.get(word)
+        case [tens, unit] if tens in _EN_TENS and unit in _EN_UNITS and parts[1][0] == "-":
+            return _EN_TENS[tens] + _EN_UNITS[unit]
+        case _:
+            return None
+
+
+_Spans = Callable[[str], Iterator[tuple[int, int, int]]]
+_READERS: Mapping[str, tuple[tuple[str, ...], _Spans]] = {
+    "de": (("zig", "\xdfig", "ssig", "hundert", "tausend"), _german),
+    "en": (("ty-", "hundred", "thousand", "teen ", "twenty "), _english),
+}
+"""By language, what every such number has one of, and what reads them."""

@@ -1,0 +1,114 @@
+"""Numbers in words."""
+
+from __future__ import annotations
+
+import pytest
+
+from model.text.numbers.spelled import find_spelled
+from model.text.numbers.values import Quantity
+
+_UNITS = {
+    "en": "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+    "fifteen sixteen seventeen eighteen nineteen",
+    "de": "null eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn vierzehn "
+    "fünfzehn sechzehn siebzehn achtzehn neunzehn",
+}
+_TENS = {
+    "en": "twenty thirty forty fifty sixty seventy eighty ninety",
+    "de": "zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig",
+}
+
+
+def _in_english(value: int) -> str:
+    if value >= 1000:
+        rest = value % 1000
+        joint = " and " if 0 < rest < 100 else " "
+        tail = joint + _in_english(rest) if rest else ""
+        return f"{_in_english(value // 1000)} thousand{tail}"
+    if value >= 100:
+        tail = f" and {_in_english(value % 100)}" if value % 100 else ""
+        return f"{_in_english(value // 100)} hundred{tail}"
+    if value < 20:
+        return _UNITS["en"].split()[value]
+    tens = _TENS["en"].split()[value // 10 - 2]
+    return f"{tens}-{_in_english(value % 10)}" if value % 10 else tens
+
+
+def _in_german(value: int, *, last: bool = True) -> str:
+    if value >= 1000:
+        rest = _in_german(value % 1000) if value % 1000 else ""
+        return f"{_in_german(value // 1000, last=False)}tausend{rest}"
+    if value >= 100:
+        rest = _in_german(value % 100, last=last) if value % 100 else ""
+        return f"{_in_german(value // 100, last=False)}hundert{rest}"
+    if value < 20:
+        return "ein" if value == 1 and not last else _UNITS["de"].split()[value]
+    tens = _TENS["de"].split()[value // 10 - 2]
+    return f"{_in_german(value % 10, last=False)}und{tens}" if value % 10 else tens
+
+
+_WRITERS = {"en": _in_english, "de": _in_german}
+
+
+def _is_found(value: int, language: str) -> bool:
+    """Whether models are spared it: round numbers, and short ones, they know."""
+    below = value % 100
+    if language == "de":
+        return below > 0 and (value > 100 or (below > 20 and below % 10 > 0))
+    if value < 100:
+        return below > 20 and below % 10 > 0
+    return value % 1000 > 0 and (value > 1000 or below > 0)
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_every_number_is_read_whole_or_left_to_the_model(language: str) -> None:
+    values = [*range(1, 2500), *range(2500, 1_000_000, 997)]
+    for value in values:
+        word = _WRITERS[language](value)
+        text = f"x {word.capitalize()}, y"
+        wanted = [(2, 2 + len(word), str(value), Quantity(str(value)))]
+        assert find_spelled(text, language) == (wanted if _is_found(value, language) else []), word
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "found"),
+    [
+        ("en", "Forty-two people from twenty-one and thirty-two.", {"42", "21", "32"}),
+        ("en", "born in nineteen ninety-nine or nineteen sixteen", {"1999", "1916"}),
+        ("en", "twenty twenty-five", {"2025"}),
+        ("en", "a twenty-five-year-old man", {"25"}),
+        ("en", "twenty-five million", {"25"}),
+        ("en", "TWENTY-FIVE", {"25"}),
+        ("en", "Two thirty-five, the twenty-first; twenty-five hundred; fifteen twenty.", set()),
+        ("en", "often one or two hundred thirsty teens, sixty, seven", set()),
+        ("de", "Neunzehnhundertneunundneunzig, FÜNFUNDDREISSIG", {"1999", "35"}),
+        ("de", "fuenfundfuenfzig", {"55"}),
+        ("de", "zweiundvierzigste, siebenundachtzigjährig, hundert, Hunderte, und zwanzig", set()),
+        ("de", "Tausendundeine Nacht, hundertprozentig, wunderttausend", set()),
+        ("pt", "quarenta e dois, forty-two, zweiundvierzig", set()),
+    ],
+)  # fmt: skip
+def test_what_is_no_number_is_left_alone(language: str, text: str, found: set[str]) -> None:
+    numbers = find_spelled(text, language)
+    assert {number.text for number in numbers} == found
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_places_are_those_of_the_text(language: str) -> None:
+    """Small letters of some capitals are two characters."""
+    assert find_spelled("\u0130 forty-two zweiundvierzig", language) == []
+    word = {"en": "forty-two", "de": "zweiundvierzig"}[language]
+    (number,) = find_spelled(f"STRASSE \xc4 {word}", language)
+    assert (number.begin, number.end) == (10, 10 + len(word))
+
+
+@pytest.mark.parametrize(
+    "text", ["forty-" * 20_000, "one hundred and " * 10_000, "twenty " * 20_000]
+)
+def test_long_texts_of_number_words_end(text: str) -> None:
+    assert find_spelled(text, "en") == []
+
+
+@pytest.mark.parametrize("text", ["einhundert" * 10_000, "zweiund" * 10_000 + "zwanzig"])
+def test_long_words_are_no_numbers(text: str) -> None:
+    assert find_spelled(text, "de") == []
