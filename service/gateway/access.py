@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from model.errors import InvalidRequestError, PolyheadError
@@ -120,7 +119,7 @@ class AccessControl:
         context = RequestContext.of(scope)
         try:
             if context.caller is None:
-                given = key_in_headers(Headers(scope=scope)) or given
+                given = key_in_headers(scope) or given
                 caller = self._caller(scope, given)
                 await self._count_request(caller)
                 context.caller = caller
@@ -296,7 +295,7 @@ class AccessMiddleware:
             route = RequestContext.of(scope).route
             needed = self._needed.get((scope["method"], route))
             if needed is not None and (
-                route not in self._in_fields or key_in_headers(Headers(scope=scope)) is not None
+                route not in self._in_fields or key_in_headers(scope) is not None
             ):
                 await self._access.admit(scope, needed)
         await self._app(scope, receive, send)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from model.config import Priority
-from model.text_options import TextOptions
+from model.text_options import NO_TEXT_OPTIONS, TextOptions
 from service.errors import InvalidFieldError, ModelUnavailableError, OverloadedError, shown
 from service.gateway.request_context import RequestContext
 from service.settings import Limits
@@ -181,6 +181,8 @@ class Admission:
 
     def check_text_options(self, options: TextOptions) -> None:
         """InvalidFieldError for more terms than the limits allow, or longer ones."""
+        if options is NO_TEXT_OPTIONS:
+            return
         limits = self.limits
         forms = [form for entry in options.glossary for form in entry.targets]
         for field, what, was, most in (

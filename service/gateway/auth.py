@@ -8,9 +8,10 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 
-from starlette.datastructures import Headers
+from starlette.types import Scope
 
 from service.errors import InvalidKeyError, StoreUnavailableError
+from service.gateway.request_context import header
 from service.store.records import ApiKey
 from service.store.store import Store
 
@@ -93,7 +94,7 @@ class KeyRing:
                 LOGGER.exception("the keys could not be read")
 
 
-def key_in_headers(headers: Headers) -> str | None:
+def key_in_headers(scope: Scope) -> str | None:
     """What `Authorization: Bearer ...` or `DeepL-Auth-Key ...` says; None if there is neither."""
-    scheme, _, given = headers.get("authorization", "").partition(" ")
+    scheme, _, given = (header(scope, b"authorization") or "").partition(" ")
     return given.strip() or None if scheme.lower() in _SCHEMES else None

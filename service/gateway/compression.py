@@ -8,6 +8,8 @@ import gzip
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.gateway.request_context import header
+
 __all__ = ["CompressionMiddleware"]
 
 _LEVEL = 4
@@ -28,7 +30,7 @@ class CompressionMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
-        if scope["type"] != "http" or "gzip" not in Headers(scope=scope).get("accept-encoding", ""):
+        if scope["type"] != "http" or "gzip" not in (header(scope, b"accept-encoding") or ""):
             await self._app(scope, receive, send)
             return
         start: Message = {}

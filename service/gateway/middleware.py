@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any
 
-from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -31,6 +30,7 @@ from service.gateway.request_context import (
     REFUSAL,
     REQUEST_ID_HEADER,
     RequestContext,
+    header,
     request_id_from,
 )
 from service.observability.logs import log_failure, log_request
@@ -39,6 +39,7 @@ from service.observability.metrics import GatewayMetrics
 __all__ = ["AdmissionMiddleware", "ErrorResponse", "ObservabilityMiddleware"]
 
 _REQUEST_ID = REQUEST_ID_HEADER.lower().encode()
+_PRIORITY = PRIORITY_HEADER.lower().encode()
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 ErrorResponse = Callable[[RequestContext, BaseException], Response]
@@ -110,14 +111,17 @@ class ObservabilityMiddleware:
 
     def _begin(self, scope: Scope) -> tuple[RequestContext, str | None, bool]:
         """The request's context, its origin, and whether the answer still needs its id."""
-        headers = Headers(scope=scope)
-        given = headers.get(REQUEST_ID_HEADER)
+        given = header(scope, _REQUEST_ID)
         route = self._template_of(scope)
         context = RequestContext(request_id=request_id_from(given), route=route)
         if route == OTHER_ROUTE:
             context.meant = self._meant_by(scope["path"])
         context.attach(scope)
-        return context, headers.get("origin"), self._echo_request_id or context.request_id != given
+        return (
+            context,
+            header(scope, b"origin"),
+            self._echo_request_id or context.request_id != given,
+        )
 
 
 class AdmissionMiddleware:
@@ -155,11 +159,11 @@ class AdmissionMiddleware:
             with self._admission.slot(context, has_body=False):
                 await self._app(scope, receive, send)
             return
-        context.priority = priority_of(Headers(scope=scope).get(PRIORITY_HEADER))
+        context.priority = priority_of(header(scope, _PRIORITY))
         is_upload = scope["method"] == "POST" and context.route in self._uploads
         most = self._max_upload_bytes if is_upload else self._admission.limits.max_body_bytes
         with self._admission.slot(context, has_body=True, is_upload=is_upload):
-            compressed = is_compressed(Headers(scope=scope).get("content-encoding"))
+            compressed = is_compressed(header(scope, b"content-encoding"))
             body = await self._read_body(scope, receive, most)
             if body is not None and compressed:
                 body = uncompressed(body, most)
@@ -172,7 +176,7 @@ class AdmissionMiddleware:
         Raises:
             BodyTooLargeError, BodyTimeoutError: it exceeds the limit of size or time.
         """
-        announced = Headers(scope=scope).get("content-length", "")
+        announced = header(scope, b"content-length") or ""
         if announced.isdecimal() and int(announced[:20]) > most:
             raise BodyTooLargeError(f"the body must have at most {most} bytes, but has {announced}")
         seconds = self._admission.limits.body_timeout_seconds

@@ -12,9 +12,10 @@ import json
 import logging
 import queue
 import sys
+import threading
 import time
 import traceback
-from logging.handlers import QueueHandler, QueueListener
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TextIO
 
 from service.settings import LogLevel
@@ -22,13 +23,25 @@ from service.settings import LogLevel
 if TYPE_CHECKING:
     from service.gateway.request_context import RequestContext
 
-__all__ = ["JsonFormatter", "configure_logging", "flush_log", "log_failure", "log_request"]
+__all__ = [
+    "JsonFormatter",
+    "LineHandler",
+    "configure_logging",
+    "flush_log",
+    "log_failure",
+    "log_request",
+]
 
 LOGGER = logging.getLogger("polyhead.gateway")
 
 _MAX_FRAMES = 20
 _MAX_WAITING_LINES = 10_000
+_MOST_AT_ONCE = 256
+"""Lines."""
 _FLUSH_SECONDS = 1.0
+_GATHER_SECONDS = 0.02
+"""How long a line waits for others: to switch to the thread that writes costs more than a line."""
+_JSON = json.JSONEncoder(ensure_ascii=False, default=str)
 
 
 class JsonFormatter(logging.Formatter):
@@ -36,9 +49,8 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, without a line break."""
-        clock = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         line: dict[str, Any] = {
-            "time": f"{clock}.{int(record.msecs):03d}Z",
+            "time": f"{_clock(int(record.created))}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -46,20 +58,26 @@ class JsonFormatter(logging.Formatter):
         line.update(getattr(record, "fields", {}))
         if record.exc_info and record.exc_info[1] is not None:
             line.update(_exception_fields(record.exc_info[1], with_message=False))
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return _JSON.encode(line)
+
+
+@lru_cache(maxsize=1)
+def _clock(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def configure_logging(level: LogLevel, stream: TextIO | None = None) -> None:
     """Sends the records below "polyhead" to `stream` (default: stderr), and nowhere else.
 
-    Nobody waits for who reads the stream: a thread writes the lines, and while the stream takes
-    none, what is beyond 10,000 lines is dropped.
+    Nobody waits for who reads the stream: a thread writes the lines, many at once where many are
+    logged, and while the stream takes none, what is beyond 10,000 lines is dropped.
     """
     logger = logging.getLogger("polyhead")
-    lines: queue.Queue[logging.LogRecord] = queue.Queue(_MAX_WAITING_LINES)
-    handler = _DroppingQueueHandler(lines)
+    lines: queue.Queue[str] = queue.Queue(_MAX_WAITING_LINES)
+    handler = LineHandler(lines)
     handler.setFormatter(JsonFormatter())
-    QueueListener(lines, logging.StreamHandler(stream or sys.stderr)).start()
+    arguments = (lines, stream or sys.stderr)
+    threading.Thread(target=_write, args=arguments, name="log", daemon=True).start()
     atexit.register(_flush, lines)
     logger.handlers[:] = [handler]
     logger.setLevel(level.upper())
@@ -69,17 +87,39 @@ def configure_logging(level: LogLevel, stream: TextIO | None = None) -> None:
 def flush_log() -> None:
     """Waits until what was logged is written, for a second at most."""
     for handler in logging.getLogger("polyhead").handlers:
-        if isinstance(handler, _DroppingQueueHandler) and isinstance(handler.queue, queue.Queue):
-            _flush(handler.queue)
+        if isinstance(handler, LineHandler):
+            _flush(handler.lines)
 
 
-class _DroppingQueueHandler(QueueHandler):
-    def enqueue(self, record: logging.LogRecord) -> None:
-        with contextlib.suppress(queue.Full):
-            self.queue.put_nowait(record)
+class LineHandler(logging.Handler):
+    """Leaves lines to the thread that writes them; drops those for which there is no room."""
+
+    def __init__(self, lines: queue.Queue[str]) -> None:
+        super().__init__()
+        self.lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler`. No error reaches who logs, and none is told with its message."""
+        with contextlib.suppress(Exception):
+            self.lines.put_nowait(f"{self.format(record)}\n")
 
 
-def _flush(lines: queue.Queue[logging.LogRecord]) -> None:
+def _write(lines: queue.Queue[str], stream: TextIO) -> None:
+    """Writes the lines for as long as the process lives; those that the stream refuses are lost."""
+    while True:
+        waiting = [lines.get()]
+        time.sleep(_GATHER_SECONDS)
+        with contextlib.suppress(queue.Empty):
+            while len(waiting) < _MOST_AT_ONCE:
+                waiting.append(lines.get_nowait())
+        with contextlib.suppress(Exception):
+            stream.write("".join(waiting))
+            stream.flush()
+        for _ in waiting:
+            lines.task_done()
+
+
+def _flush(lines: queue.Queue[str]) -> None:
     deadline = time.monotonic() + _FLUSH_SECONDS
     while lines.unfinished_tasks and time.monotonic() < deadline:
         time.sleep(0.01)

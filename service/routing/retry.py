@@ -157,6 +157,8 @@ class Retrier:
             limit = self._settings.attempt_timeout_seconds
             if limit < _seconds_left(deadline):
                 await asyncio.wait(sent, timeout=limit)
+                if sent[0].done() and not _failed(sent[0]):
+                    return sent.pop().result()
                 if (
                     not sent[0].done()
                     and attempt.has_alternative()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -17,7 +18,13 @@ from pydantic import (
 
 from model.config import GENERATION_OPTIONS
 from model.options import Option
-from model.text_options import GlossaryEntry, KeptSpan, TextFormat, TextOptions
+from model.text_options import (
+    NO_TEXT_OPTIONS,
+    GlossaryEntry,
+    KeptSpan,
+    TextFormat,
+    TextOptions,
+)
 from service.catalog.changes import ChangeKind, ModelState
 from service.gateway.api.contract import Reply
 
@@ -283,6 +290,8 @@ class TranslateRequest(NativeRequest):
         Raises:
             InvalidOptionError: a rule is broken that the schema does not tell.
         """
+        if self.model_fields_set.isdisjoint(_TEXT_OPTIONS):
+            return NO_TEXT_OPTIONS
         return TextOptions(
             keep=tuple(each for each in self.keep if isinstance(each, str)),
             keep_spans=tuple(
@@ -296,6 +305,11 @@ class TranslateRequest(NativeRequest):
             format=self.format,
             translate_attributes=self.translate_attributes,
         )
+
+
+_TEXT_OPTIONS = frozenset(each.name for each in fields(TextOptions)) & frozenset(
+    TranslateRequest.model_fields
+)
 
 
 def glossary_entries(

@@ -29,7 +29,7 @@ from service.gateway.access import AccessControl
 from service.gateway.admission import PRIORITY_HEADER, TIMEOUT_HEADER, Admission, deadline_of
 from service.gateway.api.deltas import Deltas, PartSink
 from service.gateway.api.detection import detect_languages
-from service.gateway.request_context import RequestContext
+from service.gateway.request_context import RequestContext, header
 from service.protocol import ModelInfo, TranslateCall, TranslateReply
 from service.routing.retry import Retrier
 from service.routing.router import Route, Router
@@ -162,7 +162,9 @@ class TranslationPipeline:
         """
         context = RequestContext.of(request.scope)
         self._check(texts, options, text_options, field=field, is_list=is_list)
-        deadline = deadline_of(context, request.headers.get(TIMEOUT_HEADER), self._admission.limits)
+        deadline = deadline_of(
+            context, header(request.scope, TIMEOUT_HEADER.encode()), self._admission.limits
+        )
         detections = None
         if source is None:
             detections = await detect_languages(texts, self.router.sources_for(target, model))
@@ -372,7 +374,7 @@ def _sent_characters(texts: Sequence[str], deltas: Deltas | None) -> int:
 
 
 def _allows_cache(request: Request) -> bool:
-    return "no-cache" not in request.headers.get(CACHE_HEADER, "").lower()
+    return "no-cache" not in (header(request.scope, b"cache-control") or "").lower()
 
 
 def _with_alternatives(
