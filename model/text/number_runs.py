@@ -38,8 +38,9 @@ class NumberReader:
         self._tokenizer = tokenizer
         self._source = source
         self._target = target
-        self._signs: dict[str, bool] = {}
-        """Characters of numbers, of which there are hundreds, and whether they can be written."""
+        self._writable: set[str] = set()
+        """Characters of numbers, of which there are hundreds, that the vocabulary has."""
+        self._unwritable: set[str] = set()
         self._remembered: dict[tuple[str, Value], tuple[tuple[str, ...], tuple[str, ...]]] = {}
 
     def runs(
@@ -56,27 +57,41 @@ class NumberReader:
             read_as: the signs that the encoder reads for others of a sentence.
         """
         runs: list[Runs] = [NO_RUNS] * len(sentences)
-        for place, numbers in self._found(sentences).items():
-            sentence = sentences[place]
-            if spans := kept[place]:
-                numbers = list(_outside(sentence, numbers, self._source, spans))
-            signs = read_as(sentence)
-            runs[place] = [self._run(number, signs) for number in numbers]
+        if len(sentences) == 1:
+            found = find(sentences[0], self._source)
+            runs[0] = self._of_sentence(found, 0, sentences[0], kept[0], read_as(sentences[0]))
+            return runs
+        text = "\n".join(sentences)
+        numbers = find(text, self._source, most=len(text))
+        ends = [*accumulate(len(sentence) + 1 for sentence in sentences)]
+        first = place = 0
+        while first < len(numbers):
+            place = bisect_right(ends, numbers[first].begin, place)
+            last, end = first + 1, ends[place]
+            while last < len(numbers) and numbers[last].begin < end:
+                last += 1
+            sentence, some = sentences[place], numbers[first:last]
+            begin = end - len(sentence) - 1
+            runs[place] = self._of_sentence(some, begin, sentence, kept[place], read_as(sentence))
+            first = last
         return runs
 
-    def _found(self, sentences: Sequence[str]) -> dict[int, list[Number]]:
-        """The numbers of those of some sentences that have any, by their places."""
-        if len(sentences) == 1:
-            return {0: find(sentences[0], self._source)}
-        found: dict[int, list[Number]] = {}
-        starts = [0, *accumulate(len(sentence) + 1 for sentence in sentences)]
-        text = "\n".join(sentences)
-        for begin, end, written, value in find(text, self._source, most=len(text)):
-            place = bisect_right(starts, begin) - 1
-            start = starts[place]
-            number = Number(begin - start, end - start, written, value)
-            found.setdefault(place, []).append(number)
-        return found
+    def _of_sentence(
+        self,
+        numbers: Sequence[Number],
+        begin: int,
+        sentence: str,
+        kept: Sequence[Span],
+        read_as: dict[int, str],
+    ) -> Runs:
+        """The runs of a sentence's numbers, which are given in a text where it begins at `begin`."""
+        if kept:
+            numbers = [
+                number._replace(begin=number.begin - begin, end=number.end - begin)
+                for number in numbers
+            ]
+            numbers, begin = list(_outside(sentence, numbers, self._source, kept)), 0
+        return [self._run(number, begin, read_as) for number in numbers]
 
     @cached_property
     def _keeps_digits(self) -> bool:
@@ -91,29 +106,31 @@ class NumberReader:
         amount = Number(0, 0, "", Quantity("", unit=kept.final))
         return kept._replace(units=unit_spellings(amount, self._target))
 
-    def _run(self, number: Number, read_as: dict[int, str]) -> Run:
-        text = number.text
-        if self._is_plain(number):
-            return Run(number.begin, number.end, text, (text,), finals=(text,))
-        known = self._remembered.get((text, number.value))
+    def _run(self, number: Number, start: int, read_as: dict[int, str]) -> Run:
+        """The run of a number of a sentence that begins at `start`."""
+        begin, end, text, value = number
+        begin -= start
+        end -= start
+        if self._is_plain(text, value):
+            return Run(begin, end, text, forms := (text,), None, True, forms)
+        known = self._remembered.get((text, value))
         if known is None:
             known = self._forms(number)
             if len(text) <= _SHORT and len(self._remembered) < _MOST_REMEMBERED:
-                self._remembered[text, number.value] = known
+                self._remembered[text, value] = known
         forms, finals = known
         if not forms:
-            return Run(number.begin, number.end, final=finals[0])
+            return Run(begin, end, None, (), finals[0])
         text = text.translate(read_as) if read_as else text
         units = unit_spellings(number, self._target)
-        return Run(number.begin, number.end, text, forms, finals=finals, units=units)
+        return Run(begin, end, text, forms, None, True, finals, units)
 
-    def _is_plain(self, number: Number) -> bool:
+    def _is_plain(self, text: str, value: Value) -> bool:
         """Whether it is digits that every language writes as they are."""
-        value = number.value
         return (
-            isinstance(value, Quantity)
-            and number.text == value.whole
-            and len(value.whole) > _MOST_SPELT
+            len(text) > _MOST_SPELT
+            and isinstance(value, Quantity)
+            and text == value.whole
             and self._keeps_digits
         )
 
@@ -133,13 +150,13 @@ class NumberReader:
 
     def _is_writable(self, form: str) -> bool:
         """Whether the vocabulary has each character, or else the form."""
-        signs = self._signs
-        for sign in form:
-            if (is_known := signs.get(sign)) is None:
-                is_known = signs[sign] = self._is_known(f"1{sign}1")
-            if not is_known:
-                return self._is_known(form)
-        return True
+        if self._writable.issuperset(form):
+            return True
+        for sign in set(form) - self._writable:
+            if sign not in self._unwritable:
+                known = self._writable if self._is_known(f"1{sign}1") else self._unwritable
+                known.add(sign)
+        return self._writable.issuperset(form) or self._is_known(form)
 
     def _is_known(self, form: str) -> bool:
         return self._tokenizer.unk_id not in self._tokenizer.target.tokenize(form)

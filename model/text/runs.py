@@ -199,14 +199,9 @@ class RunReader:
             seen: what is read of what stands between runs; None: what `visible` says.
         """
         if sentence.isascii() and "." not in sentence and _is_read_as_written(sentence, runs):
-            return Reading(
-                sentence,
-                sentence,
-                runs=tuple(runs),
-                places=tuple([(run.begin, run.end) for run in runs]),
-                forms=tuple([run.forms for run in runs]),
-                language=language,
-            )
+            places = tuple([run[:2] for run in runs])
+            forms = tuple([run.forms for run in runs])
+            return Reading(sentence, sentence, False, tuple(runs), places, forms, language)
         # What the sentence has itself would be one of its own words.
         marks = (mark for mark in self.marks if mark not in sentence)
         return read(sentence, runs, marks, read_as, language, seen)
@@ -243,7 +238,10 @@ class RunReader:
 
 def _is_read_as_written(sentence: str, runs: Runs) -> bool:
     """Whether the encoder reads for each of some runs what stands there."""
-    return all(run.forms and run.read_as == sentence[run.begin : run.end] for run in runs)
+    for begin, end, read_as, forms, *_ in runs:
+        if not forms or read_as != sentence[begin:end]:
+            return False
+    return True
 
 
 def read(

@@ -18,7 +18,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain, starmap
+from itertools import accumulate, chain, starmap, zip_longest
 from typing import NamedTuple, Self
 
 from model.errors import InvalidRequestError
@@ -224,21 +224,29 @@ class Segmenter:
                 f"a text must be valid Unicode, but has a lone surrogate at character {error.start}"
             ) from None
         batch = _Batch()
-        lines: dict[str, list[_Part]] = {}
-        for line, is_kept, count in _lines(text, self._language):
-            if is_kept:
-                batch.parts.append((line,))
+        lines: dict[str, Sequence[_Part]] = {}
+        for piece in kept_and_said(text, self._language):
+            if piece.is_kept:
+                batch.parts.append((piece.text,))
                 continue
-            parts: Iterable[_Part] | None = lines.get(line)
-            if parts is None:
-                parts = self._parts(line, batch, count)
-                if len(line) <= _SHORT:
-                    parts = lines[line] = list(parts)
-            for part in parts:
-                batch.parts.append(part)
-                if batch.size > _BATCH:
-                    yield from self._cut_batch(batch)
-            batch.size += 1
+            pattern = _BREAK if "\\" in piece.text else _BREAK_WITHOUT_PROGRAMS
+            split = pattern.split(piece.text)
+            for line, end in zip_longest(split[::2], split[1::2]):
+                parts: Iterable[_Part] | None = lines.get(line)
+                if parts is None:
+                    if _is_plain(line):
+                        parts = lines[line] = [batch.pieces(line)]
+                    else:
+                        parts = self._parts(line, batch, piece.number)
+                        if len(line) <= _SHORT:
+                            parts = lines[line] = list(parts)
+                for part in parts:
+                    batch.parts.append(part)
+                    if batch.size > _BATCH:
+                        yield from self._cut_batch(batch)
+                batch.size += 1
+                if end:
+                    batch.parts.append((end,))
         yield from self._cut_batch(batch)
 
     def origins(self, text: str) -> Sequence[int] | None:
@@ -258,18 +266,14 @@ class Segmenter:
             yield (line[:begin],)
             line = line[begin:]
         for sentence in split_sentences(line, self._language):
-            if (pieces := batch.sentences.get(sentence)) is not None:
-                yield pieces
-                continue
-            pieces = batch.sentences[sentence] = []
-            if count and "#" in sentence:
+            if count and "#" in sentence and sentence not in batch.sentences:
                 batch.counts[sentence] = count
-            batch.size += len(sentence)
-            if len(sentence) > _SHORT:
-                yield self._cut_long(sentence, pieces, batch.counts)
+            if len(sentence) <= _SHORT or sentence in batch.sentences:
+                yield batch.pieces(sentence)
             else:
-                batch.short[sentence] = pieces
-                yield pieces
+                batch.size += len(sentence)
+                pieces = batch.sentences[sentence] = []
+                yield self._cut_long(sentence, pieces, batch.counts)
 
     def _cut_batch(self, batch: _Batch) -> Iterator[Segment | str]:
         """The pieces of all parts, which leaves the batch without any."""
@@ -286,7 +290,7 @@ class Segmenter:
         for (sentence, pieces), runs in zip(sentences.items(), all_runs, strict=True):
             begin, end = _core(sentence, 0, len(sentence))
             core = sentence[begin:end]
-            if _is_all_kept(runs, begin, end) or not _says_something(core):
+            if (runs and _is_all_kept(runs, begin, end)) or not _says_something(core):
                 pieces.append(sentence)
                 continue
             kept = runs if core == sentence else _within(runs, begin, end)
@@ -328,7 +332,8 @@ class Segmenter:
         """
         if len(sentences) == 1 and _is_mostly_numbers(sentences[0]):
             return [[Run(0, len(sentences[0]), None, (), sentences[0])]]
-        kept = list(map(self._kept, sentences, self._protection.bounds_batch(sentences)))
+        bounds = self._protection.bounds_batch(sentences)
+        kept = [self._kept(*each) if each[1] else NO_RUNS for each in zip(sentences, bounds, strict=True)]
         if counts:
             kept = [
                 _with_count(runs, sentence, counts.get(sentence, ""))
@@ -337,10 +342,11 @@ class Segmenter:
         if not has_digits("".join(sentences)):
             return kept
         kept = [runs and list(map(self._numbers.with_units, runs)) for runs in kept]
-        spans = [[(run.begin, run.end) for run in runs] for runs in kept]
+        spans = [runs and [(run.begin, run.end) for run in runs] for runs in kept]
         numbers = self._numbers.runs(sentences, spans, self._protection.read_as)
         return [
-            combined(runs, more) if more else runs for runs, more in zip(kept, numbers, strict=True)
+            combined(runs, more) if runs and more else more or runs
+            for runs, more in zip(kept, numbers, strict=True)
         ]
 
     def _kept(self, sentence: str, bounds: Bounds) -> Runs:
@@ -477,15 +483,14 @@ def _with_count(runs: Runs, sentence: str, count: str) -> Runs:
     ]
 
 
-def _lines(text: str, language: str) -> Iterator[tuple[str, bool, str]]:
-    """The lines of `text`, and what is between them; whether each is kept; what `#` stands for."""
-    for piece in kept_and_said(text, language):
-        if piece.is_kept:
-            yield piece.text, True, ""
-        else:
-            pattern = _BREAK if "\\" in piece.text else _BREAK_WITHOUT_PROGRAMS
-            parts = pattern.split(piece.text)
-            yield from ((part, number % 2 == 1, piece.number) for number, part in enumerate(parts))
+def _is_plain(line: str) -> bool:
+    """Whether it is one short sentence for certain: a letter, then letters, digits and spaces."""
+    return (
+        len(line) <= _SHORT
+        and line.isascii()
+        and line[:1].isalpha()
+        and line.replace(" ", "").isalnum()
+    )
 
 
 _Part = Iterable[Segment | str]
@@ -507,6 +512,14 @@ class _Batch:
         """What `#` stands for in some of the sentences."""
         self.sentences: dict[str, list[Segment | str]] = {}
         """All of the text so far: those that come again, as in tables, have the same pieces."""
+
+    def pieces(self, sentence: str) -> list[Segment | str]:
+        """The pieces of a sentence, which if it is short and new will be cut with the batch."""
+        pieces = self.sentences.get(sentence)
+        if pieces is None:
+            pieces = self.sentences[sentence] = self.short[sentence] = []
+            self.size += len(sentence)
+        return pieces
 
 
 def _is_mostly_kept(sentence: str, bounds: Bounds) -> bool:
@@ -578,10 +591,14 @@ def _has_letter_outside(text: str, runs: Runs) -> bool:
     at = 0
     for run in runs:
         if run.read_as is None:
-            if any(map(str.isalpha, text[at : run.begin])):
+            if at < run.begin and _has_letter(text[at : run.begin]):
                 return True
             at = run.end
-    return any(map(str.isalpha, text[at:]))
+    return _has_letter(text[at:] if at else text)
+
+
+def _has_letter(text: str) -> bool:
+    return text[:1].isalpha() or any(map(str.isalpha, text))
 
 
 def _is_mostly_marks(text: str) -> bool:
@@ -593,7 +610,7 @@ def _says_something(text: str) -> bool:
     """Whether there are words in `text`, besides addresses."""
     # Most texts have none of these, and to look for addresses costs as much as to tokenise.
     if "@" not in text and "://" not in text and "www." not in text:
-        return text[:1].isalpha() or any(map(str.isalpha, text))
+        return _has_letter(text)
     return any(
         found["letter"] and found[0].isalpha() for found in _ADDRESS_OR_LETTER.finditer(text)
     )
@@ -601,13 +618,18 @@ def _says_something(text: str) -> bool:
 
 def _core(sentence: str, begin: int, end: int) -> tuple[int, int]:
     """Where the part of `sentence[begin:end]` that is translated begins and ends."""
-    if begin < end and sentence[begin].isalpha() and sentence[end - 1].isalpha():
+    if begin < end and not (_may_be_edge(sentence[begin]) or _may_be_edge(sentence[end - 1])):
         return begin, end  # as most do, which this finds out faster
     if edge := _EDGE.match(sentence, begin, end):
         begin = edge.end()
     while begin < end and _EDGE.match(sentence, end - 1, end):
         end -= 1
     return begin, end
+
+
+def _may_be_edge(sign: str) -> bool:
+    """Whether a character may be kept where a sentence begins or ends."""
+    return sign <= " " or not (sign < "\x7f" or sign.isalpha())
 
 
 def _cut(sentence: str, begin: int, end: int, kept: Runs) -> int:
