@@ -162,11 +162,13 @@ def _spans_in_lines(
     pattern: re.Pattern[str], hint: re.Pattern[str], text: str
 ) -> Iterator[tuple[int, int]]:
     """Where `pattern` is in those lines of a text that have the hint of it."""
-    at = 0
-    while found := hint.search(text, at):
-        begin = text.rfind("\n", 0, found.start()) + 1
-        at = text.find("\n", found.end()) % (len(text) + 1)
-        yield from (match.span() for match in pattern.finditer(text, begin, at))
+    begin = end = 0  # of lines that follow each other, and are looked through together
+    while found := hint.search(text, end):
+        if text.find("\n", end + 1, found.start()) >= 0 or not end:
+            yield from [match.span() for match in pattern.finditer(text, begin, end)]
+            begin = text.rfind("\n", 0, found.start()) + 1
+        end = text.find("\n", found.end()) % (len(text) + 1)
+    yield from [match.span() for match in pattern.finditer(text, begin, end)]
 
 
 def _strange_signs(sentence: str, strange: set[str]) -> list[tuple[int, int]]:

@@ -260,31 +260,30 @@ def read(
     places: list[Span] = []
     forms: list[tuple[str, ...]] = []
     for run in runs:
-        written = run.read_as
+        begin, end, written, may_be_written, *_ = run
         is_marked = written is None
         if written is None and (written := next(waiting, None)) is None:
             continue
-        between = seen(sentence[at : run.begin])
-        text += between.translate(read_as) if read_as else between
+        if at < begin:
+            between = sentence[at:begin]
+            if between != " ":
+                between = seen(between)
+                between = between.translate(read_as) if read_as else between
+            text += between
         if is_marked and text[-1:].isalnum():
             text += " "  # a word's pieces are others where no space stands before it
-        places.append((len(text), len(text) + len(written)))
+        place = len(text)
         text += written
-        at = run.end
+        places.append((place, len(text)))
+        at = end
         if is_marked and sentence[at : at + 1].isalnum():
             text += " "
         taken.append(run)
-        forms.append(run.forms or (written,))
-    between = seen(sentence[at:])
-    text += between.translate(read_as) if read_as else between
-    return Reading(
-        text,
-        sentence,
-        runs=tuple(taken),
-        places=tuple(places),
-        forms=tuple(forms),
-        language=language,
-    )
+        forms.append(may_be_written or (written,))
+    if at < len(sentence):
+        between = seen(sentence[at:])
+        text += between.translate(read_as) if read_as else between
+    return Reading(text, sentence, False, tuple(taken), tuple(places), tuple(forms), language)
 
 
 def _with_replaced(

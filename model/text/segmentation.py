@@ -234,7 +234,7 @@ class Segmenter:
             for line, end in zip_longest(split[::2], split[1::2]):
                 parts: Iterable[_Part] | None = lines.get(line)
                 if parts is None:
-                    if _is_plain(line):
+                    if _is_plain(line) and not (piece.number and "#" in line):
                         parts = lines[line] = [batch.pieces(line)]
                     else:
                         parts = self._parts(line, batch, piece.number)
@@ -289,13 +289,12 @@ class Segmenter:
         all_runs = self._runs(list(sentences), counts)
         for (sentence, pieces), runs in zip(sentences.items(), all_runs, strict=True):
             begin, end = _core(sentence, 0, len(sentence))
-            core = sentence[begin:end]
+            core = sentence if end - begin == len(sentence) else sentence[begin:end]
             if (runs and _is_all_kept(runs, begin, end)) or not _says_something(core):
                 pieces.append(sentence)
                 continue
-            kept = runs if core == sentence else _within(runs, begin, end)
             drafts.append((sentence, pieces, runs))
-            cores.append((core, begin, kept))
+            cores.append((core, begin, runs if core is sentence else _within(runs, begin, end)))
         readings = self._read_batch(cores, is_part=False)
         rows = self._encoder.encode_batch(
             [
@@ -410,16 +409,17 @@ class Segmenter:
             (core, ()) if reading is None else (reading.text, _marks(reading))
             for (core, _, _), reading in zip(cores, seen, strict=True)
         ]
-        readings: list[Reading | None] = []
-        for (core, _, _), reading, (before, _), (text, case) in zip(
-            cores, seen, shown, self._truecaser.read_batch(shown), strict=True
-        ):
+        cased = self._truecaser.read_batch(shown)
+        for place, ((before, _), (text, case)) in enumerate(zip(shown, cased, strict=True)):
             # Of a part, small letters say nothing about the sentence.
-            if text != before and not (is_part and case is not LetterCase.CAPITALS):
-                reading = reading or Reading(core, core)
-                reading = reading._replace(text=text, all_caps=case is LetterCase.CAPITALS)
-            readings.append(reading)
-        return readings
+            if text is not before and text != before:
+                if is_part and case is not LetterCase.CAPITALS:
+                    continue
+                core = cores[place][0]
+                reading = seen[place] or Reading(core, core)
+                all_caps = case is LetterCase.CAPITALS
+                seen[place] = reading._replace(text=text, all_caps=all_caps)
+        return seen
 
     def _seen(self, core: str, begin: int, kept: Runs) -> Reading | None:
         """How `core` is read, whatever the case of its letters; None: as it is."""
@@ -430,9 +430,10 @@ class Segmenter:
             return None if text == core else Reading(text, core, language=self._base_language)
         if begin:
             kept = [run._replace(begin=run.begin - begin, end=run.end - begin) for run in kept]
-        return self.reader.read(
+        reader = self.reader
+        return reader.read(
             core,
-            self.reader.chosen(kept),
+            reader.chosen(kept),
             read_as=read_as,
             language=self._base_language,
             seen=self._shown,
@@ -448,9 +449,8 @@ class Segmenter:
     ) -> Segment | str | None:
         """The segment, or its text if that is kept; None if it must be cut."""
         if len(token_ids) <= self._max_tokens:
-            if self._knows(core, reading, token_ids, is_part):
-                return Segment(core, token_ids, reading)
-            return core
+            known = self._knows(core, reading, token_ids, is_part)
+            return Segment(core, token_ids, reading) if known else core
         # A character of too many tokens is kept.
         return core if len(core) == 1 else None
 
@@ -483,14 +483,15 @@ def _with_count(runs: Runs, sentence: str, count: str) -> Runs:
     ]
 
 
+_MAY_BE_PARTED = re.compile(r"[.!?;:](?=[^\w\s]*\s)|@|://|www\.")
+
+
 def _is_plain(line: str) -> bool:
-    """Whether it is one short sentence for certain: a letter, then letters, digits and spaces."""
-    return (
-        len(line) <= _SHORT
-        and line.isascii()
-        and line[:1].isalpha()
-        and line.replace(" ", "").isalnum()
-    )
+    """Whether it is one short sentence for certain, which begins with a letter and says something:
+    no list marker is before it, no address and no end of a sentence within."""
+    if len(line) > _SHORT or not (line.isascii() and line[:1].isalpha()):
+        return False
+    return line.isalnum() or (line[1] != ")" and _MAY_BE_PARTED.search(line) is None)
 
 
 _Part = Iterable[Segment | str]
@@ -610,7 +611,7 @@ def _says_something(text: str) -> bool:
     """Whether there are words in `text`, besides addresses."""
     # Most texts have none of these, and to look for addresses costs as much as to tokenise.
     if "@" not in text and "://" not in text and "www." not in text:
-        return _has_letter(text)
+        return text[:1].isalpha() or any(map(str.isalpha, text))
     return any(
         found["letter"] and found[0].isalpha() for found in _ADDRESS_OR_LETTER.finditer(text)
     )

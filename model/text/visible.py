@@ -51,26 +51,33 @@ _MAYBE = re.compile(rf"[{_INVISIBLE}{_MARKS}\u1100-\u11ff\u200c\u200d{_OTHER}]")
 
 _UNSPACED = re.compile(r"[,;!?](?<=[^\W\d_]{2}.)(?=[^\W\d_]{2})")
 """A mark that no space follows, between two words."""
+_UNSPACED_MARKS = frozenset(",;!?")
+_SHORTEST_CHANGED = 3
+"""ASCII characters of the shortest text that may be changed, abbreviations aside: `ive`."""
 
 
 def visible(text: str, language: str = "") -> str:
     """`text` as it is seen, with the abbreviations of a language in full, and with the apostrophes
     and spaces that were left out."""
+    if not (found := changes(text, language)):
+        return text
     parts: list[str] = []
     at = 0
-    for begin, end, seen in changes(text, language):
+    for begin, end, seen in found:
         parts += (text[at:begin], seen)
         at = end
-    return "".join([*parts, text[at:]]) if parts else text
+    return "".join([*parts, text[at:]])
 
 
 def changes(text: str, language: str = "") -> Sequence[tuple[int, int, str]]:
     """Where a text is read otherwise than it is written: begin, end, and as what; in order."""
+    if len(text) < _SHORTEST_CHANGED and text.isascii() and "." not in text:
+        return ()
     found = list(expansions(text, language)) if language and "." in text else []
     if language == "en":
         found += contractions(text)
-    for mark in _UNSPACED.finditer(text):
-        found.append((mark.end(), mark.end(), " "))
+    if not _UNSPACED_MARKS.isdisjoint(text):
+        found += [(mark.end(), mark.end(), " ") for mark in _UNSPACED.finditer(text)]
     if not text.isascii() and _MAYBE.search(text):
         found += _unseen(text)
     if len(found) < 2:
