@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate
@@ -59,11 +59,11 @@ class NumberReader:
         runs: list[Runs] = [NO_RUNS] * len(sentences)
         if len(sentences) == 1:
             found = find(sentences[0], self._source)
-            runs[0] = self._of_sentence(found, 0, sentences[0], kept[0], read_as(sentences[0]))
+            runs[0] = self._of_sentence(found, 0, sentences[0], kept[0], read_as)
             return runs
         text = "\n".join(sentences)
         numbers = find(text, self._source, most=len(text))
-        ends = [*accumulate(len(sentence) + 1 for sentence in sentences)]
+        ends = [*accumulate([len(sentence) + 1 for sentence in sentences])]
         first = place = 0
         while first < len(numbers):
             place = bisect_right(ends, numbers[first].begin, place)
@@ -72,7 +72,7 @@ class NumberReader:
                 last += 1
             sentence, some = sentences[place], numbers[first:last]
             begin = end - len(sentence) - 1
-            runs[place] = self._of_sentence(some, begin, sentence, kept[place], read_as(sentence))
+            runs[place] = self._of_sentence(some, begin, sentence, kept[place], read_as)
             first = last
         return runs
 
@@ -82,22 +82,40 @@ class NumberReader:
         begin: int,
         sentence: str,
         kept: Sequence[Span],
-        read_as: dict[int, str],
+        read_as: Callable[[str], dict[int, str]],
     ) -> Runs:
         """The runs of a sentence's numbers, which are given in a text where it begins at `begin`."""
-        if kept:
+        if kept and _is_any_in(numbers, begin, kept):
             numbers = [
                 number._replace(begin=number.begin - begin, end=number.end - begin)
                 for number in numbers
             ]
             numbers, begin = list(_outside(sentence, numbers, self._source, kept)), 0
-        return [self._run(number, begin, read_as) for number in numbers]
+        # No sign of ASCII that a number has is read as another one.
+        signs = read_as(sentence) if not sentence.isascii() else {}
+        return [self._run(number, begin, signs) for number in numbers]
 
     @cached_property
     def _keeps_digits(self) -> bool:
         """Whether the target language has ASCII's digits, and the vocabulary has them."""
         rules = conventions(self._target)
         return (rules is None or not rules.digits) and self._is_writable(ascii_digits)
+
+    @cached_property
+    def _decimal_mark(self) -> str:
+        """The decimal sign of the target language, if that has ASCII's digits, with which it writes
+        all numbers of nothing but a whole and a fraction; else nothing."""
+        rules = conventions(self._target)
+        is_plain = rules is not None and rules.decimal.isascii() and self._keeps_digits
+        return rules.decimal if rules and is_plain and self._is_writable(rules.decimal) else ""
+
+    def _decimal_form(self, value: Value) -> str | None:
+        """How a decimal number without anything beside it is written; None if it is none, or if it
+        takes more to find out."""
+        if not isinstance(value, Quantity) or not value.fraction or not self._decimal_mark:
+            return None
+        whole, fraction, *others = value
+        return f"{whole or '0'}{self._decimal_mark}{fraction}" if not any(others) else None
 
     def with_units(self, kept: Run) -> Run:
         """What is kept, with the ways to say it if it is the sign of a currency."""
@@ -111,8 +129,16 @@ class NumberReader:
         begin, end, text, value = number
         begin -= start
         end -= start
-        if self._is_plain(text, value):
+        if (
+            len(text) > _MOST_SPELT
+            and isinstance(value, Quantity)
+            and text == value.whole
+            and self._keeps_digits
+        ):
+            # Digits that every language writes as they are.
             return Run(begin, end, text, forms := (text,), None, True, forms)
+        if (form := self._decimal_form(value)) is not None:
+            return Run(begin, end, text, forms := (form,), None, True, forms)
         known = self._remembered.get((text, value))
         if known is None:
             known = self._forms(number)
@@ -122,17 +148,9 @@ class NumberReader:
         if not forms:
             return Run(begin, end, None, (), finals[0])
         text = text.translate(read_as) if read_as else text
-        units = unit_spellings(number, self._target)
+        has_unit = isinstance(value, Quantity) and value.unit
+        units = unit_spellings(number, self._target) if has_unit else ()
         return Run(begin, end, text, forms, None, True, finals, units)
-
-    def _is_plain(self, text: str, value: Value) -> bool:
-        """Whether it is digits that every language writes as they are."""
-        return (
-            len(text) > _MOST_SPELT
-            and isinstance(value, Quantity)
-            and text == value.whole
-            and self._keeps_digits
-        )
 
     def _forms(self, number: Number) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What the model may write for a number, and what is meant by each; nothing, and what
@@ -160,6 +178,15 @@ class NumberReader:
 
     def _is_known(self, form: str) -> bool:
         return self._tokenizer.unk_id not in self._tokenizer.target.tokenize(form)
+
+
+def _is_any_in(numbers: Iterable[Number], start: int, kept: Sequence[Span]) -> bool:
+    """Whether any number of a sentence that begins at `start` has a part that is kept."""
+    for number in numbers:
+        place = bisect_left(kept, (number.end - start,)) - 1
+        if place >= 0 and kept[place][1] > number.begin - start:
+            return True
+    return False
 
 
 def _outside(

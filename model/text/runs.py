@@ -198,10 +198,13 @@ class RunReader:
             language: whose abbreviations are read in full.
             seen: what is read of what stands between runs; None: what `visible` says.
         """
-        if sentence.isascii() and "." not in sentence and _is_read_as_written(sentence, runs):
+        if sentence.isascii() and _is_read_as_written(sentence, runs):
             places = tuple([run[:2] for run in runs])
-            forms = tuple([run.forms for run in runs])
-            return Reading(sentence, sentence, False, tuple(runs), places, forms, language)
+            if "." not in sentence or (
+                not read_as and _is_seen_as_written(sentence, places, seen, language)
+            ):
+                forms = tuple([run.forms for run in runs])
+                return Reading(sentence, sentence, False, tuple(runs), places, forms, language)
         # What the sentence has itself would be one of its own words.
         marks = (mark for mark in self.marks if mark not in sentence)
         return read(sentence, runs, marks, read_as, language, seen)
@@ -241,6 +244,19 @@ def _is_read_as_written(sentence: str, runs: Runs) -> bool:
     for begin, end, read_as, forms, *_ in runs:
         if not forms or read_as != sentence[begin:end]:
             return False
+    return True
+
+
+def _is_seen_as_written(
+    sentence: str, spans: Sequence[Span], seen: Callable[[str], str] | None, language: str
+) -> bool:
+    """Whether what stands between some spans is read as it is."""
+    seen = seen or partial(visible, language=language)
+    at = 0
+    for begin, end in (*spans, (len(sentence), len(sentence))):
+        if begin - at > 1 and seen(between := sentence[at:begin]) != between:
+            return False
+        at = end
     return True
 
 

@@ -28,8 +28,8 @@ from model.text.messages import kept_and_said, origins
 from model.text.number_runs import NumberReader
 from model.text.numbers import has_digits
 from model.text.protection import Bounds, Protection, is_mark
-from model.text.runs import NO_RUNS, Reading, Run, RunReader, Runs, combined
-from model.text.sentences import base_language, split_sentences
+from model.text.runs import NO_RUNS, Reading, Run, RunReader, Runs
+from model.text.sentences import base_language, may_have_more, split_sentences
 from model.text.tokenizer import Tokenizer
 from model.text.umlauts import UmlautReader
 from model.text.verbatim import WEB_ADDRESS
@@ -72,8 +72,8 @@ class SegmentedText:
                 kept.append(piece)
             else:
                 segments.append(piece)
-                separators.append("".join(kept))
-                kept.clear()
+                separators.append("".join(kept) if kept else "")
+                kept = []
         return cls(segments=tuple(segments), separators=tuple(separators), tail="".join(kept))
 
     def join(self, translations: Iterable[str]) -> str:
@@ -105,6 +105,9 @@ _LINE_START = re.compile(
     re.VERBOSE,
 )
 """Indentation, and the marker of a quotation, list item, check box or heading; may be empty."""
+
+_NO_MARKER = re.compile(r"[A-Za-z](?!\))|[^\sA-Za-z\d>\-*+#(•‣▪◦·\u2013—]")
+"""The beginning of a line in which `_LINE_START` is empty."""
 
 _ADDRESS_OR_LETTER = re.compile(
     rf"{WEB_ADDRESS}"
@@ -234,7 +237,7 @@ class Segmenter:
             for line, end in zip_longest(split[::2], split[1::2]):
                 parts: Iterable[_Part] | None = lines.get(line)
                 if parts is None:
-                    if _is_plain(line) and not (piece.number and "#" in line):
+                    if self._is_plain(line) and not (piece.number and "#" in line):
                         parts = lines[line] = [batch.pieces(line)]
                     else:
                         parts = self._parts(line, batch, piece.number)
@@ -252,6 +255,18 @@ class Segmenter:
     def origins(self, text: str) -> Sequence[int] | None:
         """Where in `text` each character of its pieces is from; None: from its own place."""
         return origins(text, self._language)
+
+    def _is_plain(self, line: str) -> bool:
+        """Whether it is one short sentence for certain, with no list marker before it."""
+        if len(line) > _SHORT:
+            return False
+        if line.isalnum():
+            return line[0].isalpha()
+        return (
+            _NO_MARKER.match(line) is not None
+            and not may_have_more(line, self._base_language)
+            and _says_something(line)
+        )
 
     def _parts(self, line: str, batch: _Batch, count: str) -> Iterator[_Part]:
         """The pieces of what of a line is kept, and of its sentences, which `batch` gets to cut.
@@ -288,13 +303,16 @@ class Segmenter:
         cores: list[tuple[str, int, Runs]] = []
         all_runs = self._runs(list(sentences), counts)
         for (sentence, pieces), runs in zip(sentences.items(), all_runs, strict=True):
-            begin, end = _core(sentence, 0, len(sentence))
-            core = sentence if end - begin == len(sentence) else sentence[begin:end]
-            if (runs and _is_all_kept(runs, begin, end)) or not _says_something(core):
+            core, begin, kept = sentence, 0, runs
+            if not " " < sentence[0] < "\x7f" > sentence[-1] > " ":
+                begin, end = _core(sentence, 0, len(sentence))
+                if end - begin < len(sentence):
+                    core, kept = sentence[begin:end], _within(runs, begin, end)
+            if (kept and self._is_only_kept(core, begin, kept)) or not _says_something(core):
                 pieces.append(sentence)
                 continue
             drafts.append((sentence, pieces, runs))
-            cores.append((core, begin, runs if core is sentence else _within(runs, begin, end)))
+            cores.append((core, begin, kept))
         readings = self._read_batch(cores, is_part=False)
         rows = self._encoder.encode_batch(
             [
@@ -308,10 +326,18 @@ class Segmenter:
             piece = self._whole(core, reading, token_ids, is_part=False)
             if piece is None:
                 pieces.extend(self._segments(sentence, runs))
-            elif len(core) == len(sentence):
+            elif core is sentence:
                 pieces.append(piece)
             else:
                 pieces += (sentence[:begin], piece, sentence[begin + len(core) :])
+
+    def _is_only_kept(self, core: str, begin: int, kept: Runs) -> bool:
+        """Whether there is no letter besides what is kept of `core`, which begins at `begin` of its
+        sentence, for certain: a mark that it has itself cannot stand for any of that."""
+        if _is_all_kept(kept, begin, begin + len(core)):
+            return True
+        enough = len(kept) + len(core) <= len(self.reader.marks)
+        return enough and not _has_letter_outside(core, kept, begin)
 
     def _cut_long(
         self, sentence: str, pieces: list[Segment | str], counts: dict[str, str]
@@ -340,11 +366,11 @@ class Segmenter:
             ]
         if not has_digits("".join(sentences)):
             return kept
-        kept = [runs and list(map(self._numbers.with_units, runs)) for runs in kept]
+        kept = [runs and [self._numbers.with_units(run) for run in runs] for runs in kept]
         spans = [runs and [(run.begin, run.end) for run in runs] for runs in kept]
         numbers = self._numbers.runs(sentences, spans, self._protection.read_as)
         return [
-            combined(runs, more) if runs and more else more or runs
+            sorted([*runs, *more]) if runs and more else more or runs
             for runs, more in zip(kept, numbers, strict=True)
         ]
 
@@ -406,7 +432,9 @@ class Segmenter:
         """`_read` of many at once."""
         seen = list(starmap(self._seen, cores))
         shown = [
-            (core, ()) if reading is None else (reading.text, _marks(reading))
+            (core, _NO_SPANS)
+            if reading is None or reading.text is core
+            else (reading.text, _marks(reading))
             for (core, _, _), reading in zip(cores, seen, strict=True)
         ]
         cased = self._truecaser.read_batch(shown)
@@ -431,18 +459,16 @@ class Segmenter:
         if begin:
             kept = [run._replace(begin=run.begin - begin, end=run.end - begin) for run in kept]
         reader = self.reader
+        if len(kept) > len(reader.marks):
+            kept = reader.chosen(kept)
         return reader.read(
-            core,
-            reader.chosen(kept),
-            read_as=read_as,
-            language=self._base_language,
-            seen=self._shown,
+            core, kept, read_as=read_as, language=self._base_language, seen=self._shown
         )
 
     def _shown(self, text: str) -> str:
         """What is read of a part without runs, letter case aside."""
-        seen = visible(text, self._base_language)
-        return seen if self._umlauts is None else self._umlauts.read(seen)
+        text = visible(text, self._base_language)
+        return text if self._umlauts is None else self._umlauts.read(text)
 
     def _whole(
         self, core: str, reading: Reading | None, token_ids: tuple[int, ...], *, is_part: bool
@@ -483,17 +509,6 @@ def _with_count(runs: Runs, sentence: str, count: str) -> Runs:
     ]
 
 
-_MAY_BE_PARTED = re.compile(r"[.!?;:](?=[^\w\s]*\s)|@|://|www\.")
-
-
-def _is_plain(line: str) -> bool:
-    """Whether it is one short sentence for certain, which begins with a letter and says something:
-    no list marker is before it, no address and no end of a sentence within."""
-    if len(line) > _SHORT or not (line.isascii() and line[:1].isalpha()):
-        return False
-    return line.isalnum() or (line[1] != ")" and _MAY_BE_PARTED.search(line) is None)
-
-
 _Part = Iterable[Segment | str]
 """The pieces of a sentence, or of what is kept between two."""
 
@@ -521,6 +536,9 @@ class _Batch:
             pieces = self.sentences[sentence] = self.short[sentence] = []
             self.size += len(sentence)
         return pieces
+
+
+_NO_SPANS: Sequence[Span] = ()
 
 
 def _is_mostly_kept(sentence: str, bounds: Bounds) -> bool:
@@ -587,19 +605,17 @@ def _part(run: Run, begin: int, end: int) -> Run | None:
     return run._replace(begin=first, end=last, final=final)
 
 
-def _has_letter_outside(text: str, runs: Runs) -> bool:
-    """Whether there is a letter besides what is kept."""
+def _has_letter_outside(text: str, runs: Runs, begin: int = 0) -> bool:
+    """Whether a text has a letter besides what is kept; its first character is at `begin` for
+    `runs`."""
     at = 0
     for run in runs:
         if run.read_as is None:
-            if at < run.begin and _has_letter(text[at : run.begin]):
+            first = run.begin - begin
+            if at < first and any(map(str.isalpha, text[at:first])):
                 return True
-            at = run.end
-    return _has_letter(text[at:] if at else text)
-
-
-def _has_letter(text: str) -> bool:
-    return text[:1].isalpha() or any(map(str.isalpha, text))
+            at = run.end - begin
+    return text[at : at + 1].isalpha() or any(map(str.isalpha, text[at:]))
 
 
 def _is_mostly_marks(text: str) -> bool:

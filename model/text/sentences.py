@@ -20,7 +20,7 @@ import sentencex  # type: ignore[import-untyped]
 
 from model.text.abbreviations import Corrections, corrections_of
 
-__all__ = ["base_language", "split_sentences"]
+__all__ = ["base_language", "may_have_more", "split_sentences"]
 
 _WINDOW = 4000
 """Characters looked at together. A longer sentence has to be split for its length anyway."""
@@ -59,19 +59,20 @@ _STOPS = (
     "\U00016a00-\U00016fff\U0001bc00-\U0001bcff\U0001da00-\U0001daff"
 )
 """Signs with which sentencex may end a sentence, or that are near them, besides those of ASCII."""
-_STOPS_OF = {"el": ".!?;", "hy": ".!?:;"}
-"""The stops of ASCII in languages that have more."""
+_MAY_END_ASCII = re.compile(r"[.!?;:](?=[^\w\s]*\s)")
+_MAY_END = re.compile(rf"[.!?;:{_STOPS}](?:(?<![.!?;:])|(?=[^\w\s]*(?:\s|[^\x00-\x7f])))")
+"""Without this, a short line is one sentence. Colons and semicolons may end some in Armenian and
+Greek."""
+_WITH_OTHER_STOPS = frozenset(("el", "hy"))
 
 
-@cache
-def _ends_in(language: str, is_ascii: bool) -> re.Pattern[str]:
-    """Without this, a short line is one sentence, for all that sentencex knows."""
-    stops = _STOPS_OF.get(language, ".!?")
-    if is_ascii:
-        return re.compile(rf"[{stops}](?=[^\w\s]*\s)")
-    return re.compile(
-        rf"[{stops}{_STOPS}](?:(?<![{stops}])|(?=[^\w\s]*(?:\s|[^\x00-\x7f])))"
-    )
+def may_have_more(line: str, language: str) -> bool:
+    """Whether a short line may be more than one sentence."""
+    pattern = _MAY_END_ASCII if line.isascii() else _MAY_END
+    found = pattern.search(line)
+    if found is not None and found[0] in ":;" and language not in _WITH_OTHER_STOPS:
+        return any(match[0] not in ":;" for match in pattern.finditer(line, found.end()))
+    return found is not None
 
 
 def split_sentences(line: str, language: str) -> Iterable[str]:
@@ -88,7 +89,7 @@ def split_sentences(line: str, language: str) -> Iterable[str]:
     if is_short and line.isascii() and line.replace(" ", "").isalnum():
         return [line]  # there is nothing with which a sentence could end
     language = base_language(language)
-    if is_short and line and not _ends_in(language, line.isascii()).search(line):
+    if is_short and line and not may_have_more(line, language):
         return [line]
     corrections = corrections_of(language)
     if not is_short or not _has_few_marks(line):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
 from functools import cached_property
 from itertools import groupby
 from typing import NamedTuple, Protocol
@@ -185,7 +184,9 @@ class SentencePieceVocabulary:
 
     def tokenize_batch(self, texts: Sequence[str], *, num_threads: int = 1) -> list[list[int]]:
         """See `Vocabulary`."""
-        rows = self._pieces.Encode(list(texts), num_threads=num_threads)
+        rows: list[list[int]] = self._pieces.Encode(list(texts), num_threads=num_threads)
+        if not self.has_placeholders or not PLACEHOLDER.search("".join(texts)):
+            return rows
         return [self._with_placeholders(text, ids) for text, ids in zip(texts, rows, strict=True)]
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
@@ -250,16 +251,15 @@ class SentencePieceVocabulary:
         first = self._bytes[PLACEHOLDERS[0].encode()[0]]
         joined: list[int] = []
         at = place = 0
-        with suppress(ValueError):  # until there is no other one
-            while True:
-                place = ids.index(first, place)
-                mark = self._placeholders_by_bytes.get(tuple(ids[place : place + 3]))
-                if mark is None:
-                    place += 1
-                    continue
-                joined += ids[at:place]
-                joined.append(mark)
-                at = place = place + 3
+        for _ in range(ids.count(first)):
+            place = ids.index(first, place)
+            mark = self._placeholders_by_bytes.get(tuple(ids[place : place + 3]))
+            if mark is None:
+                place += 1
+                continue
+            joined += ids[at:place]
+            joined.append(mark)
+            at = place = place + 3
         return joined + ids[at:]
 
 

@@ -143,7 +143,7 @@ def _unchanged(text: str, begin: int) -> list[Number]:
 def _numbers(text: str, rules: Conventions) -> Iterator[Number]:
     pattern = _GROUPS_BY_SPACE if rules.groups_by_space else _GROUPS_BY_SIGN
     suffix, clock_before = _any_suffix(rules.language), suffixes(rules.language).clock_before
-    last = 0
+    decimal, last = rules.decimal, 0
     matches = pattern.finditer(text)
     while (match := next(matches, None)) is not None:
         begin, end = span = match.span()
@@ -154,11 +154,16 @@ def _numbers(text: str, rules: Conventions) -> Iterator[Number]:
             last = end
             continue
         value: Value
-        if written.isdecimal() and written.isascii():
-            value = Quantity(written)
+        whole, mark, fraction = written.partition(decimal)
+        if (
+            whole.isdecimal()
+            and written.isascii()
+            and (not mark or (fraction.isdecimal() and end - begin <= _MOST_CHARACTERS))
+        ):
+            value = Quantity(whole, fraction)
         else:
-            value = (_remembered if len(written) <= _SHORT else _value)(written, rules)
-        if before == "." == rules.decimal and begin > last and written.isdecimal():
+            value = (_remembered if end - begin <= _SHORT else _value)(written, rules)
+        if before == "." == decimal and begin > last and written.isdecimal():
             value, begin = _with_point(text, begin, value)
             before = text[begin - 1 : begin]
         follows = text[end : end + 1]
@@ -325,9 +330,6 @@ def _value(written: str, rules: Conventions) -> Value:
         return _UNCHANGED
     text = _ascii(written)
     native = text != written
-    whole, mark, fraction = text.partition(rules.decimal)
-    if mark and whole.isdecimal() and fraction.isdecimal():
-        return Quantity(whole, fraction, native=native)
     if (clock := _CLOCK.fullmatch(text)) is not None:
         return Clock(clock[1], tuple(part for part in clock.groups()[1:] if part))
     if (date := _date(text, rules)) is not None:
