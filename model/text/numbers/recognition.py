@@ -210,6 +210,8 @@ def _is_near(text: str, last: int, begin: int, before: str) -> bool:
     """Whether what `_with_prefix` looks for may stand before a number, whose neighbour is `before`,
     behind `last`."""
     place = begin
+    if before == "\n":
+        return False
     if before in _ANY_SPACE:
         if begin <= last + 1:
             return False
