@@ -20,6 +20,8 @@ __all__ = ["NumberReader"]
 
 _SHORT = 24
 """Characters of a number of which it is remembered what may be written for it."""
+_ANY = "\1"
+"""Stands for the digits of any amount."""
 _MOST_SPELT = 2
 """Digits of a number that may be written as a word."""
 _MOST_REMEMBERED = 4096
@@ -41,6 +43,8 @@ class NumberReader:
         self._writable: set[str] = set()
         """Characters of numbers, of which there are hundreds, that the vocabulary has."""
         self._unwritable: set[str] = set()
+        self._amounts: dict[tuple[str, str], Sequence[tuple[str, str]]] = {}
+        """By sign and unit."""
         self._remembered: dict[tuple[str, Value], tuple[tuple[str, ...], tuple[str, ...]]] = {}
 
     def runs(
@@ -155,6 +159,8 @@ class NumberReader:
     def _forms(self, number: Number) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What the model may write for a number, and what is meant by each; nothing, and what
         stands for it, if it is kept."""
+        if (known := self._amount_forms(number)) is not None:
+            return known
         finals: dict[str, str] = {}
         spelt = spellings(number, self._target)
         for spelling, final in spelt.items():
@@ -165,6 +171,37 @@ class NumberReader:
         if not finals or number.text != unicodedata.normalize("NFKC", number.text):
             return (), (next(iter(spelt.values())),)
         return tuple(finals), tuple(finals.values())
+
+    def _amount_forms(self, number: Number) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+        """`_forms` of an amount as of any other one with its unit; None if it takes more to find
+        out."""
+        value, mark = number.value, self._decimal_mark
+        if not (mark and isinstance(value, Quantity) and value.unit):
+            return None
+        whole, fraction, grouped, native, sign, thousands, unit = value
+        if grouped or native or thousands or not unicodedata.is_normalized("NFKC", number.text):
+            return None
+        around = self._amounts.get((sign, unit))
+        if around is None:
+            around = self._around(value)
+            if len(self._amounts) < _MOST_REMEMBERED:
+                self._amounts[sign, unit] = around
+        if not around:
+            return None
+        digits = f"{whole or '0'}{mark}{fraction}" if fraction else whole or "0"
+        forms = tuple([form.replace(_ANY, digits) for form, _ in around])
+        return forms, tuple([final.replace(_ANY, digits) for _, final in around])
+
+    def _around(self, value: Quantity) -> Sequence[tuple[str, str]]:
+        """The forms of an amount, and what is meant by each, with `_ANY` for its digits; none if the
+        vocabulary lacks one of their signs, or a digit."""
+        any_amount = Number(0, 0, "", value._replace(whole=_ANY, fraction=""))
+        found: dict[str, str] = {}
+        for spelling, final in spellings(any_amount, self._target).items():
+            found.setdefault(unicodedata.normalize("NFKC", spelling), final)
+        signs = {*ascii_digits, *"".join(found)} - {_ANY}
+        self._is_writable("".join(signs))
+        return list(found.items()) if self._writable.issuperset(signs) else ()
 
     def _is_writable(self, form: str) -> bool:
         """Whether the vocabulary has each character, or else the form."""
