@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from model.text.tokenizer import Tokenizer
 from model.text.visible import visible
-from model.text.vocabulary import PLACEHOLDERS
+from model.text.vocabulary import PLACEHOLDER, PLACEHOLDERS
 from model.text.words import Span
 
 __all__ = [
@@ -282,7 +282,8 @@ def read(
             continue
         if at < begin:
             between = sentence[at:begin]
-            if between != " ":
+            # Of a single character of ASCII, no other one is read but for a backquote.
+            if begin - at > 1 or between == "`" or not between.isascii():
                 between = seen(between)
                 between = between.translate(read_as) if read_as else between
             text += between
@@ -360,7 +361,7 @@ def _with_strays(
     }
     text = "".join(surfaces.texts)
     pattern = "|".join(map(re.escape, marks))
-    if any(sign in text for sign in PLACEHOLDERS):
+    if not text.isascii() and PLACEHOLDER.search(text):
         pattern = f"[{PLACEHOLDERS[0]}-{PLACEHOLDERS[-1]}]{'|' if pattern else ''}{pattern}"
     if not pattern:
         return traced

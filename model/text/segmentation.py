@@ -308,7 +308,8 @@ class Segmenter:
                 begin, end = _core(sentence, 0, len(sentence))
                 if end - begin < len(sentence):
                     core, kept = sentence[begin:end], _within(runs, begin, end)
-            if (kept and self._is_only_kept(core, begin, kept)) or not _says_something(core):
+            is_kept = kept and kept[0].read_as is None and self._is_only_kept(core, begin, kept)
+            if is_kept or not _says_something(core):
                 pieces.append(sentence)
                 continue
             drafts.append((sentence, pieces, runs))
@@ -384,7 +385,7 @@ class Segmenter:
 
     def _segments(self, sentence: str, runs: Runs) -> Iterator[Segment | str]:
         """The pieces of a sentence that may be too long."""
-        saved = [0, *accumulate(map(_saved, runs))]
+        saved = [0, *accumulate(map(_saved, runs))] if runs else [0]
         # In the order of the text from the last one on; parts with the tokens per character read,
         # in what they are a part of, or 0 if unknown.
         left: list[str | tuple[int, int, float]] = [(0, len(sentence), 0.0)]
@@ -457,7 +458,7 @@ class Segmenter:
             text = text.translate(read_as) if read_as else text
             return None if text == core else Reading(text, core, language=self._base_language)
         if begin:
-            kept = [run._replace(begin=run.begin - begin, end=run.end - begin) for run in kept]
+            kept = [Run(run.begin - begin, run.end - begin, *run[2:]) for run in kept]
         reader = self.reader
         if len(kept) > len(reader.marks):
             kept = reader.chosen(kept)

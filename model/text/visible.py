@@ -35,6 +35,11 @@ _TO_LATIN = str.maketrans(_CYRILLIC + _GREEK, _LATIN_LIKE_CYRILLIC + _LATIN_LIKE
 _TO_CYRILLIC = str.maketrans(_LATIN_LIKE_CYRILLIC, _CYRILLIC)
 _LATIN, _OTHER = "A-Za-z\u00c0-\u024f", "\u0370-\u03ff\u0400-\u052f"
 _LETTERS = _LATIN + _OTHER
+_SCRIPTS = (
+    (_TO_LATIN, re.compile(f"[{_OTHER}]")),
+    (_TO_CYRILLIC, re.compile(f"[{_LATIN}\u0370-\u03ff]")),
+)
+"""What puts a word into a script, and letters of others."""
 _SPACELESS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 """Thai, Lao, Burmese and Khmer part words with U+200B."""
 _INVISIBLE = "".join(sorted(INVISIBLE))
@@ -119,8 +124,8 @@ def origins(text: str, language: str = "") -> list[tuple[int, int]]:
 
 def _in_one_script(word: str) -> str:
     """A word of two scripts in one of them, if all letters of the other look like its own."""
-    for table, foreign in ((_TO_LATIN, _OTHER), (_TO_CYRILLIC, f"{_LATIN}\u0370-\u03ff")):
+    for table, foreign in _SCRIPTS:
         written = word.translate(table)
-        if not re.search(f"[{foreign}]", written):
+        if not foreign.search(written):
             return written
     return word

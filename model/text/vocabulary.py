@@ -219,17 +219,35 @@ class SentencePieceVocabulary:
 
     def surfaces(self, token_ids: Sequence[int]) -> list[tuple[str, int]]:
         """See `Vocabulary`."""
-        marks: dict[int, str] = {}
-        if self.has_placeholders:
-            marks = dict(zip(self._placeholder_bytes, PLACEHOLDERS, strict=True))
+        if self._byte_ids.isdisjoint(token_ids):
+            alone = self._surfaces
+            return [alone[token] for token in token_ids]
+        return written(map(self._shown_names.__getitem__, token_ids))
+
+    @cached_property
+    def _shown_names(self) -> list[str]:
+        """What each id is in a target: its piece, a placeholder, or nothing."""
         unknown = self.special_ids.unk
         names = [
-            marks.get(token)
-            or (self._pieces.DecodeIds([unknown]) if token == unknown else None)
-            or ("" if self._pieces.IsControl(token) else self._pieces.IdToPiece(token))
-            for token in token_ids
+            "" if self._pieces.IsControl(token) else name for token, name in enumerate(self.names())
         ]
-        return written(names)
+        if unknown >= 0:
+            names[unknown] = self._pieces.DecodeIds([unknown]) or names[unknown]
+        if self.has_placeholders:
+            for token, mark in zip(self._placeholder_bytes, PLACEHOLDERS, strict=True):
+                names[token] = mark
+        return names
+
+    @cached_property
+    def _byte_ids(self) -> frozenset[int]:
+        """Ids that are written together with those beside them."""
+        names = self._shown_names
+        return frozenset(token for token, name in enumerate(names) if BYTE.fullmatch(name))
+
+    @cached_property
+    def _surfaces(self) -> list[tuple[str, int]]:
+        """What each id writes that is no byte."""
+        return [(name.replace(WORD_BEGIN, " "), 1) for name in self._shown_names]
 
     @cached_property
     def _placeholder_bytes(self) -> dict[int, tuple[int, ...]]:
