@@ -88,7 +88,7 @@ class NumberReader:
         kept: Sequence[Span],
         read_as: Callable[[str], dict[int, str]],
     ) -> Runs:
-        """The runs of a sentence's numbers, which are given in a text where it begins at `begin`."""
+        """The runs of a sentence's numbers, given in a text where the sentence begins at `begin`."""
         if kept and _is_any_in(numbers, begin, kept):
             numbers = [
                 number._replace(begin=number.begin - begin, end=number.end - begin)
@@ -140,9 +140,11 @@ class NumberReader:
             and self._keeps_digits
         ):
             # Digits that every language writes as they are.
-            return Run(begin, end, text, forms := (text,), None, True, forms)
+            own = (text,)
+            return Run(begin, end, text, own, None, True, own)
         if (form := self._decimal_form(value)) is not None:
-            return Run(begin, end, text, forms := (form,), None, True, forms)
+            decimal = (form,)
+            return Run(begin, end, text, decimal, None, True, decimal)
         known = self._remembered.get((text, value))
         if known is None:
             known = self._forms(number)
@@ -193,8 +195,8 @@ class NumberReader:
         return forms, tuple([final.replace(_ANY, digits) for _, final in around])
 
     def _around(self, value: Quantity) -> Sequence[tuple[str, str]]:
-        """The forms of an amount, and what is meant by each, with `_ANY` for its digits; none if the
-        vocabulary lacks one of their signs, or a digit."""
+        """The forms of an amount, and what is meant by each, with `_ANY` for its digits; none if
+        the vocabulary lacks one of their signs, or a digit."""
         any_amount = Number(0, 0, "", value._replace(whole=_ANY, fraction=""))
         found: dict[str, str] = {}
         for spelling, final in spellings(any_amount, self._target).items():

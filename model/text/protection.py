@@ -91,7 +91,8 @@ class Protection:
             return [spans] * len(sentences)
         bounds: list[Bounds] = [()] * len(sentences)
         ends = [*accumulate([len(sentence) + 1 for sentence in sentences])]
-        number, start, found = -1, 0, []
+        number, start = -1, 0
+        found: list[tuple[int, int]] = []
         for begin, end in spans:
             if number < 0 or begin >= ends[number]:
                 number = bisect_right(ends, begin, number + 1)
@@ -150,14 +151,13 @@ class Protection:
         return [word.span() for word in words if word[0] not in common]
 
     def _capitalised(self, words: Collection[str]) -> set[str]:
-        """Those that are common words, with a capital, which the vocabulary has in small letters.
-        """
+        """Those that are common words, with a capital, that the vocabulary has in small letters."""
         small = {word: word.lower() for word in words}
         small = {word: each for word, each in small.items() if word[1:] == each[1:]}
         if len(small) < _FEWEST_TOGETHER:
-            rows = map(self._tokenizer.tokenize, small.values())
+            rows = [self._tokenizer.tokenize(each) for each in small.values()]
         else:
-            rows = iter(self._tokenizer.tokenize_batch(list(small.values())))
+            rows = self._tokenizer.tokenize_batch(list(small.values()))
         return {word for word, ids in zip(small, rows, strict=True) if len(ids) == 1}
 
     def _is_writable(self, sign: str) -> bool:

@@ -29,7 +29,6 @@ __all__ = [
     "Run",
     "RunReader",
     "Runs",
-    "combined",
     "read",
 ]
 
@@ -132,23 +131,6 @@ class Rendered(NamedTuple):
     """In order; white space between them is in none. What was lost has no tokens."""
     all_caps: bool = False
     """Whether all but runs is in capitals."""
-
-
-def combined(*kinds: Runs) -> Runs:
-    """The runs of several kinds: of those that overlap, those of the kind given first."""
-    given = [runs for runs in kinds if runs]
-    if len(given) < 2:
-        return given[0] if given else NO_RUNS
-    chosen = list(given[0])
-    for runs in given[1:]:
-        begins = [run.begin for run in chosen]
-        added = []
-        for run in runs:
-            place = bisect_left(begins, run.end)
-            if place == 0 or chosen[place - 1].end <= run.begin:
-                added.append(run)
-        chosen = sorted([*chosen, *added])
-    return chosen
 
 
 class RunReader:

@@ -359,7 +359,10 @@ class Segmenter:
         if len(sentences) == 1 and _is_mostly_numbers(sentences[0]):
             return [[Run(0, len(sentences[0]), None, (), sentences[0])]]
         bounds = self._protection.bounds_batch(sentences)
-        kept = [self._kept(*each) if each[1] else NO_RUNS for each in zip(sentences, bounds, strict=True)]
+        kept = [
+            self._kept(*each) if each[1] else NO_RUNS
+            for each in zip(sentences, bounds, strict=True)
+        ]
         if counts:
             kept = [
                 _with_count(runs, sentence, counts.get(sentence, ""))
@@ -368,7 +371,9 @@ class Segmenter:
         if not has_digits("".join(sentences)):
             return kept
         kept = [runs and [self._numbers.with_units(run) for run in runs] for runs in kept]
-        spans = [runs and [(run.begin, run.end) for run in runs] for runs in kept]
+        spans: list[Sequence[Span]] = [
+            [(run.begin, run.end) for run in runs] if runs else _NO_SPANS for runs in kept
+        ]
         numbers = self._numbers.runs(sentences, spans, self._protection.read_as)
         return [
             sorted([*runs, *more]) if runs and more else more or runs

@@ -212,7 +212,27 @@ _PARTS = re.compile(
     r"\.?[ \u00a0]\Z",
     re.IGNORECASE,
 )
-_ENDS_OF_PARTS = frozenset("ig re es ra as on ns er rs le bb ng tt el \xe3o lo la".split())
+_ENDS_OF_PARTS = frozenset(
+    [
+        "ig",
+        "re",
+        "es",
+        "ra",
+        "as",
+        "on",
+        "ns",
+        "er",
+        "rs",
+        "le",
+        "bb",
+        "ng",
+        "tt",
+        "el",
+        "ão",
+        "lo",
+        "la",
+    ]
+)
 """The last two letters of each of them."""
 _LONGEST_PART = 12
 
