@@ -88,6 +88,8 @@ class PhraseMatcher:
     def __init__(self, phrases: Sequence[Phrase], guarded: GuardedTokens | None = None) -> None:
         self.phrases = phrases
         self._guarded = guarded
+        self._first = frozenset(form[0] for phrase in phrases for form in phrase.forms if form)
+        """What phrases begin with."""
 
     def guards(self, token_id: int) -> bool:
         """Whether only a phrase may write it."""
@@ -102,6 +104,8 @@ class PhraseMatcher:
     def advance(self, state: PhraseState, token_id: int, *, begun: bool = False) -> PhraseState:
         """The state one token later; `begun` if the search has begun a phrase with it."""
         spans = state.spans
+        if not state.run and token_id not in self._first:
+            return PhraseState(state.num_tokens + 1, token_id, spans)
         pending = (*state.run, token_id)
         begin = state.num_tokens - len(state.run)
         bound = state.bound

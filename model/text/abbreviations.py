@@ -7,7 +7,7 @@ they have by mistake.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from string import ascii_uppercase
@@ -174,11 +174,15 @@ _WHAT_FOLLOWS = {  # a number may be no part of the text, which ends before it
 }
 
 
-def contractions(text: str) -> Iterator[tuple[int, int, str]]:
+def contractions(text: str) -> Iterable[tuple[int, int, str]]:
     """Where in `text` English contractions lack their apostrophe: begin, end, and as what they are
     read."""
     if _MAY_LACK_ONE.isdisjoint(text.split()):
-        return  # which is found out several times as fast
+        return ()  # which is found out several times as fast
+    return _contractions(text)
+
+
+def _contractions(text: str) -> Iterator[tuple[int, int, str]]:
     for found in _CONTRACTION.finditer(text):
         written = found[0]
         mark = _WITHOUT_APOSTROPHE.get(written.lower(), 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate
@@ -20,6 +20,8 @@ __all__ = ["NumberReader"]
 
 _SHORT = 24
 """Characters of a number of which it is remembered what may be written for it."""
+_ANY = "\1"
+"""Stands for the digits of any amount."""
 _MOST_SPELT = 2
 """Digits of a number that may be written as a word."""
 _MOST_REMEMBERED = 4096
@@ -38,8 +40,11 @@ class NumberReader:
         self._tokenizer = tokenizer
         self._source = source
         self._target = target
-        self._signs: dict[str, bool] = {}
-        """Characters of numbers, of which there are hundreds, and whether they can be written."""
+        self._writable: set[str] = set()
+        """Characters of numbers, of which there are hundreds, that the vocabulary has."""
+        self._unwritable: set[str] = set()
+        self._amounts: dict[tuple[str, str], Sequence[tuple[str, str]]] = {}
+        """By sign and unit."""
         self._remembered: dict[tuple[str, Value], tuple[tuple[str, ...], tuple[str, ...]]] = {}
 
     def runs(
@@ -56,33 +61,65 @@ class NumberReader:
             read_as: the signs that the encoder reads for others of a sentence.
         """
         runs: list[Runs] = [NO_RUNS] * len(sentences)
-        for place, numbers in self._found(sentences).items():
-            sentence = sentences[place]
-            if spans := kept[place]:
-                numbers = list(_outside(sentence, numbers, self._source, spans))
-            signs = read_as(sentence)
-            runs[place] = [self._run(number, signs) for number in numbers]
+        if len(sentences) == 1:
+            found = find(sentences[0], self._source)
+            runs[0] = self._of_sentence(found, 0, sentences[0], kept[0], read_as)
+            return runs
+        text = "\n".join(sentences)
+        numbers = find(text, self._source, most=len(text))
+        ends = [*accumulate([len(sentence) + 1 for sentence in sentences])]
+        first = place = 0
+        while first < len(numbers):
+            place = bisect_right(ends, numbers[first].begin, place)
+            last, end = first + 1, ends[place]
+            while last < len(numbers) and numbers[last].begin < end:
+                last += 1
+            sentence, some = sentences[place], numbers[first:last]
+            begin = end - len(sentence) - 1
+            runs[place] = self._of_sentence(some, begin, sentence, kept[place], read_as)
+            first = last
         return runs
 
-    def _found(self, sentences: Sequence[str]) -> dict[int, list[Number]]:
-        """The numbers of those of some sentences that have any, by their places."""
-        if len(sentences) == 1:
-            return {0: find(sentences[0], self._source)}
-        found: dict[int, list[Number]] = {}
-        starts = [0, *accumulate(len(sentence) + 1 for sentence in sentences)]
-        text = "\n".join(sentences)
-        for begin, end, written, value in find(text, self._source, most=len(text)):
-            place = bisect_right(starts, begin) - 1
-            start = starts[place]
-            number = Number(begin - start, end - start, written, value)
-            found.setdefault(place, []).append(number)
-        return found
+    def _of_sentence(
+        self,
+        numbers: Sequence[Number],
+        begin: int,
+        sentence: str,
+        kept: Sequence[Span],
+        read_as: Callable[[str], dict[int, str]],
+    ) -> Runs:
+        """The runs of a sentence's numbers, given in a text where the sentence begins at `begin`."""
+        if kept and _is_any_in(numbers, begin, kept):
+            numbers = [
+                number._replace(begin=number.begin - begin, end=number.end - begin)
+                for number in numbers
+            ]
+            numbers, begin = list(_outside(sentence, numbers, self._source, kept)), 0
+        # No sign of ASCII that a number has is read as another one.
+        signs = read_as(sentence) if not sentence.isascii() else {}
+        return [self._run(number, begin, signs) for number in numbers]
 
     @cached_property
     def _keeps_digits(self) -> bool:
         """Whether the target language has ASCII's digits, and the vocabulary has them."""
         rules = conventions(self._target)
         return (rules is None or not rules.digits) and self._is_writable(ascii_digits)
+
+    @cached_property
+    def _decimal_mark(self) -> str:
+        """The decimal sign of the target language, if that has ASCII's digits, with which it writes
+        all numbers of nothing but a whole and a fraction; else nothing."""
+        rules = conventions(self._target)
+        is_plain = rules is not None and rules.decimal.isascii() and self._keeps_digits
+        return rules.decimal if rules and is_plain and self._is_writable(rules.decimal) else ""
+
+    def _decimal_form(self, value: Value) -> str | None:
+        """How a decimal number without anything beside it is written; None if it is none, or if it
+        takes more to find out."""
+        if not isinstance(value, Quantity) or not value.fraction or not self._decimal_mark:
+            return None
+        whole, fraction, *others = value
+        return f"{whole or '0'}{self._decimal_mark}{fraction}" if not any(others) else None
 
     def with_units(self, kept: Run) -> Run:
         """What is kept, with the ways to say it if it is the sign of a currency."""
@@ -91,35 +128,41 @@ class NumberReader:
         amount = Number(0, 0, "", Quantity("", unit=kept.final))
         return kept._replace(units=unit_spellings(amount, self._target))
 
-    def _run(self, number: Number, read_as: dict[int, str]) -> Run:
-        text = number.text
-        if self._is_plain(number):
-            return Run(number.begin, number.end, text, (text,), finals=(text,))
-        known = self._remembered.get((text, number.value))
+    def _run(self, number: Number, start: int, read_as: dict[int, str]) -> Run:
+        """The run of a number of a sentence that begins at `start`."""
+        begin, end, text, value = number
+        begin -= start
+        end -= start
+        if (
+            len(text) > _MOST_SPELT
+            and isinstance(value, Quantity)
+            and text == value.whole
+            and self._keeps_digits
+        ):
+            # Digits that every language writes as they are.
+            own = (text,)
+            return Run(begin, end, text, own, None, True, own)
+        if (form := self._decimal_form(value)) is not None:
+            decimal = (form,)
+            return Run(begin, end, text, decimal, None, True, decimal)
+        known = self._remembered.get((text, value))
         if known is None:
             known = self._forms(number)
             if len(text) <= _SHORT and len(self._remembered) < _MOST_REMEMBERED:
-                self._remembered[text, number.value] = known
+                self._remembered[text, value] = known
         forms, finals = known
         if not forms:
-            return Run(number.begin, number.end, final=finals[0])
+            return Run(begin, end, None, (), finals[0])
         text = text.translate(read_as) if read_as else text
-        units = unit_spellings(number, self._target)
-        return Run(number.begin, number.end, text, forms, finals=finals, units=units)
-
-    def _is_plain(self, number: Number) -> bool:
-        """Whether it is digits that every language writes as they are."""
-        value = number.value
-        return (
-            isinstance(value, Quantity)
-            and number.text == value.whole
-            and len(value.whole) > _MOST_SPELT
-            and self._keeps_digits
-        )
+        has_unit = isinstance(value, Quantity) and value.unit
+        units = unit_spellings(number, self._target) if has_unit else ()
+        return Run(begin, end, text, forms, None, True, finals, units)
 
     def _forms(self, number: Number) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What the model may write for a number, and what is meant by each; nothing, and what
         stands for it, if it is kept."""
+        if (known := self._amount_forms(number)) is not None:
+            return known
         finals: dict[str, str] = {}
         spelt = spellings(number, self._target)
         for spelling, final in spelt.items():
@@ -131,18 +174,58 @@ class NumberReader:
             return (), (next(iter(spelt.values())),)
         return tuple(finals), tuple(finals.values())
 
+    def _amount_forms(self, number: Number) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+        """`_forms` of an amount as of any other one with its unit; None if it takes more to find
+        out."""
+        value, mark = number.value, self._decimal_mark
+        if not (mark and isinstance(value, Quantity) and value.unit):
+            return None
+        whole, fraction, grouped, native, sign, thousands, unit = value
+        if grouped or native or thousands or not unicodedata.is_normalized("NFKC", number.text):
+            return None
+        around = self._amounts.get((sign, unit))
+        if around is None:
+            around = self._around(value)
+            if len(self._amounts) < _MOST_REMEMBERED:
+                self._amounts[sign, unit] = around
+        if not around:
+            return None
+        digits = f"{whole or '0'}{mark}{fraction}" if fraction else whole or "0"
+        forms = tuple([form.replace(_ANY, digits) for form, _ in around])
+        return forms, tuple([final.replace(_ANY, digits) for _, final in around])
+
+    def _around(self, value: Quantity) -> Sequence[tuple[str, str]]:
+        """The forms of an amount, and what is meant by each, with `_ANY` for its digits; none if
+        the vocabulary lacks one of their signs, or a digit."""
+        any_amount = Number(0, 0, "", value._replace(whole=_ANY, fraction=""))
+        found: dict[str, str] = {}
+        for spelling, final in spellings(any_amount, self._target).items():
+            found.setdefault(unicodedata.normalize("NFKC", spelling), final)
+        signs = {*ascii_digits, *"".join(found)} - {_ANY}
+        self._is_writable("".join(signs))
+        return list(found.items()) if self._writable.issuperset(signs) else ()
+
     def _is_writable(self, form: str) -> bool:
         """Whether the vocabulary has each character, or else the form."""
-        signs = self._signs
-        for sign in form:
-            if (is_known := signs.get(sign)) is None:
-                is_known = signs[sign] = self._is_known(f"1{sign}1")
-            if not is_known:
-                return self._is_known(form)
-        return True
+        if self._writable.issuperset(form):
+            return True
+        for sign in set(form) - self._writable:
+            if sign not in self._unwritable:
+                known = self._writable if self._is_known(f"1{sign}1") else self._unwritable
+                known.add(sign)
+        return self._writable.issuperset(form) or self._is_known(form)
 
     def _is_known(self, form: str) -> bool:
         return self._tokenizer.unk_id not in self._tokenizer.target.tokenize(form)
+
+
+def _is_any_in(numbers: Iterable[Number], start: int, kept: Sequence[Span]) -> bool:
+    """Whether any number of a sentence that begins at `start` has a part that is kept."""
+    for number in numbers:
+        place = bisect_left(kept, (number.end - start,)) - 1
+        if place >= 0 and kept[place][1] > number.begin - start:
+            return True
+    return False
 
 
 def _outside(

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from itertools import accumulate
 from string import ascii_letters
 
@@ -29,6 +29,7 @@ _READ_AS = {
 }
 """Quotation marks, apostrophes and hyphens, last a soft one, that say the same as common ones, for
 vocabularies that lack them: the translation has those of its own language."""
+_AS_IT_IS: dict[int, str] = {}
 _STAND_IN = "\ud800"
 """For a sign that is to be kept: no text can hold a lone surrogate."""
 _STAND_INS = re.compile(rf"{_STAND_IN}(?:[^\S\n]*{_STAND_IN})*")
@@ -37,6 +38,8 @@ _NEVER_STRANGE = frozenset(ascii_letters + "ẞ\n")
 """Letters that a small vocabulary may lack, for which no word is foreign, and the end of a line."""
 _MOST_LETTERS = 3
 """That a ligature within a word is of; U+FDFA, the longest one, is of four words."""
+_FEWEST_TOGETHER = 24
+"""Words for which a call that takes them all pays: it starts a thread."""
 _MOST_CHARACTERS = 20_000
 """Strings of which it is remembered whether the vocabulary has them."""
 
@@ -64,7 +67,7 @@ class Protection:
         left to stand for them.
         """
         if sentence.isascii() and "`" not in sentence:
-            return {}
+            return _AS_IT_IS
         read_as = {}
         if not (sentence.isascii() or sentence.islower()):
             for sign in filter(str.isupper, self._strange(sentence)):
@@ -86,13 +89,17 @@ class Protection:
         spans = self._spans(text)
         if len(sentences) == 1 or not spans:
             return [spans] * len(sentences)
-        starts = [0, *accumulate(len(sentence) + 1 for sentence in sentences)]
-        bounds: list[list[tuple[int, int]]] = [[] for _ in sentences]
+        bounds: list[Bounds] = [()] * len(sentences)
+        ends = [*accumulate([len(sentence) + 1 for sentence in sentences])]
+        number, start = -1, 0
+        found: list[tuple[int, int]] = []
         for begin, end in spans:
-            number = bisect_right(starts, begin) - 1
-            start = starts[number]
-            bounds[number].append((begin - start, end - start))
-        return list(bounds)
+            if number < 0 or begin >= ends[number]:
+                number = bisect_right(ends, begin, number + 1)
+                start = ends[number] - len(sentences[number]) - 1
+                bounds[number] = found = []
+            found.append((begin - start, end - start))
+        return bounds
 
     def _spans(self, text: str) -> list[tuple[int, int]]:
         """The bounds of all spans in lines of text; no pattern goes beyond the end of a line."""
@@ -130,7 +137,7 @@ class Protection:
         """Where words stand that are foreign for their `strange` characters."""
         if not any(map(_OF_WORD.match, strange)):
             return []
-        found: list[tuple[int, int]] = []
+        words: list[re.Match[str]] = []
         line_end, is_shouted = -1, False
         for word in _WORD.finditer(text):
             if strange.isdisjoint(word[0]):
@@ -138,14 +145,20 @@ class Protection:
             if (begin := word.start()) > line_end:
                 line_end = text.find("\n", begin) % (len(text) + 1)
                 is_shouted = text[text.rfind("\n", 0, begin) + 1 : line_end].isupper()
-            if _is_foreign(word[0], strange, is_shouted) and not self._is_capitalised(word[0]):
-                found.append(word.span())
-        return found
+            if _is_foreign(word[0], strange, is_shouted):
+                words.append(word)
+        common = self._capitalised({word[0] for word in words})
+        return [word.span() for word in words if word[0] not in common]
 
-    def _is_capitalised(self, word: str) -> bool:
-        """Whether it is a common word with a capital that the vocabulary has as a small letter."""
-        small = word.lower()
-        return word[1:] == small[1:] and len(self._tokenizer.tokenize(small)) == 1
+    def _capitalised(self, words: Collection[str]) -> set[str]:
+        """Those that are common words, with a capital, that the vocabulary has in small letters."""
+        small = {word: word.lower() for word in words}
+        small = {word: each for word, each in small.items() if word[1:] == each[1:]}
+        if len(small) < _FEWEST_TOGETHER:
+            rows = [self._tokenizer.tokenize(each) for each in small.values()]
+        else:
+            rows = self._tokenizer.tokenize_batch(list(small.values()))
+        return {word for word, ids in zip(small, rows, strict=True) if len(ids) == 1}
 
     def _is_writable(self, sign: str) -> bool:
         known = self._writable.get(sign)
@@ -160,13 +173,17 @@ class Protection:
 
 def _spans_in_lines(
     pattern: re.Pattern[str], hint: re.Pattern[str], text: str
-) -> Iterator[tuple[int, int]]:
+) -> list[tuple[int, int]]:
     """Where `pattern` is in those lines of a text that have the hint of it."""
+    if len(hint.findall(text)) > text.count("\n") // 2:
+        return [match.span() for match in pattern.finditer(text)]
+    found: list[tuple[int, int]] = []
     at = 0
-    while found := hint.search(text, at):
-        begin = text.rfind("\n", 0, found.start()) + 1
-        at = text.find("\n", found.end()) % (len(text) + 1)
-        yield from (match.span() for match in pattern.finditer(text, begin, at))
+    while hinted := hint.search(text, at):
+        begin = text.rfind("\n", 0, hinted.start()) + 1
+        at = text.find("\n", hinted.end()) % (len(text) + 1)
+        found += [match.span() for match in pattern.finditer(text, begin, at)]
+    return found
 
 
 def _strange_signs(sentence: str, strange: set[str]) -> list[tuple[int, int]]:
@@ -201,8 +218,8 @@ def _is_foreign(word: str, strange: set[str], is_shouted: bool) -> bool:
     """Whether it is a name, or most of its letters are strange."""
     if word[0].isupper() and not is_shouted:
         return True
-    letters = [letter for letter in word if letter.isalpha()]
-    return 2 * sum(letter in strange for letter in letters) > len(letters)
+    letters = word if word.isalpha() else "".join(filter(str.isalpha, word))
+    return 2 * sum(map(strange.__contains__, letters)) > len(letters)
 
 
 def is_mark(sign: str) -> bool:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from model.text.tokenizer import Tokenizer
 from model.text.visible import visible
-from model.text.vocabulary import PLACEHOLDERS
+from model.text.vocabulary import PLACEHOLDER, PLACEHOLDERS
 from model.text.words import Span
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "Run",
     "RunReader",
     "Runs",
-    "combined",
     "read",
 ]
 
@@ -134,23 +133,6 @@ class Rendered(NamedTuple):
     """Whether all but runs is in capitals."""
 
 
-def combined(*kinds: Runs) -> Runs:
-    """The runs of several kinds: of those that overlap, those of the kind given first."""
-    given = [runs for runs in kinds if runs]
-    if len(given) < 2:
-        return given[0] if given else NO_RUNS
-    chosen = list(given[0])
-    for runs in given[1:]:
-        begins = [run.begin for run in chosen]
-        added = []
-        for run in runs:
-            place = bisect_left(begins, run.end)
-            if place == 0 or chosen[place - 1].end <= run.begin:
-                added.append(run)
-        chosen = sorted([*chosen, *added])
-    return chosen
-
-
 class RunReader:
     """Reads sentences with runs, and puts translations together. Safe to use from several threads.
 
@@ -198,15 +180,13 @@ class RunReader:
             language: whose abbreviations are read in full.
             seen: what is read of what stands between runs; None: what `visible` says.
         """
-        if sentence.isascii() and "." not in sentence and _is_read_as_written(sentence, runs):
-            return Reading(
-                sentence,
-                sentence,
-                runs=tuple(runs),
-                places=tuple([(run.begin, run.end) for run in runs]),
-                forms=tuple([run.forms for run in runs]),
-                language=language,
-            )
+        if sentence.isascii() and _is_read_as_written(sentence, runs):
+            places = tuple([run[:2] for run in runs])
+            if "." not in sentence or (
+                not read_as and _is_seen_as_written(sentence, places, seen, language)
+            ):
+                forms = tuple([run.forms for run in runs])
+                return Reading(sentence, sentence, False, tuple(runs), places, forms, language)
         # What the sentence has itself would be one of its own words.
         marks = (mark for mark in self.marks if mark not in sentence)
         return read(sentence, runs, marks, read_as, language, seen)
@@ -243,7 +223,23 @@ class RunReader:
 
 def _is_read_as_written(sentence: str, runs: Runs) -> bool:
     """Whether the encoder reads for each of some runs what stands there."""
-    return all(run.forms and run.read_as == sentence[run.begin : run.end] for run in runs)
+    for begin, end, read_as, forms, *_ in runs:
+        if not forms or read_as != sentence[begin:end]:
+            return False
+    return True
+
+
+def _is_seen_as_written(
+    sentence: str, spans: Sequence[Span], seen: Callable[[str], str] | None, language: str
+) -> bool:
+    """Whether what stands between some spans is read as it is."""
+    seen = seen or partial(visible, language=language)
+    at = 0
+    for begin, end in (*spans, (len(sentence), len(sentence))):
+        if begin - at > 1 and seen(between := sentence[at:begin]) != between:
+            return False
+        at = end
+    return True
 
 
 def read(
@@ -262,31 +258,31 @@ def read(
     places: list[Span] = []
     forms: list[tuple[str, ...]] = []
     for run in runs:
-        written = run.read_as
+        begin, end, written, may_be_written, *_ = run
         is_marked = written is None
         if written is None and (written := next(waiting, None)) is None:
             continue
-        between = seen(sentence[at : run.begin])
-        text += between.translate(read_as) if read_as else between
+        if at < begin:
+            between = sentence[at:begin]
+            # Of a single character of ASCII, no other one is read but for a backquote.
+            if begin - at > 1 or between == "`" or not between.isascii():
+                between = seen(between)
+                between = between.translate(read_as) if read_as else between
+            text += between
         if is_marked and text[-1:].isalnum():
             text += " "  # a word's pieces are others where no space stands before it
-        places.append((len(text), len(text) + len(written)))
+        place = len(text)
         text += written
-        at = run.end
+        places.append((place, len(text)))
+        at = end
         if is_marked and sentence[at : at + 1].isalnum():
             text += " "
         taken.append(run)
-        forms.append(run.forms or (written,))
-    between = seen(sentence[at:])
-    text += between.translate(read_as) if read_as else between
-    return Reading(
-        text,
-        sentence,
-        runs=tuple(taken),
-        places=tuple(places),
-        forms=tuple(forms),
-        language=language,
-    )
+        forms.append(may_be_written or (written,))
+    if at < len(sentence):
+        between = seen(sentence[at:])
+        text += between.translate(read_as) if read_as else between
+    return Reading(text, sentence, False, tuple(taken), tuple(places), tuple(forms), language)
 
 
 def _with_replaced(
@@ -347,7 +343,7 @@ def _with_strays(
     }
     text = "".join(surfaces.texts)
     pattern = "|".join(map(re.escape, marks))
-    if any(sign in text for sign in PLACEHOLDERS):
+    if not text.isascii() and PLACEHOLDER.search(text):
         pattern = f"[{PLACEHOLDERS[0]}-{PLACEHOLDERS[-1]}]{'|' if pattern else ''}{pattern}"
     if not pattern:
         return traced

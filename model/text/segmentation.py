@@ -18,7 +18,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain, starmap
+from itertools import accumulate, chain, starmap, zip_longest
 from typing import NamedTuple, Self
 
 from model.errors import InvalidRequestError
@@ -28,8 +28,8 @@ from model.text.messages import kept_and_said, origins
 from model.text.number_runs import NumberReader
 from model.text.numbers import has_digits
 from model.text.protection import Bounds, Protection, is_mark
-from model.text.runs import NO_RUNS, Reading, Run, RunReader, Runs, combined
-from model.text.sentences import base_language, split_sentences
+from model.text.runs import NO_RUNS, Reading, Run, RunReader, Runs
+from model.text.sentences import base_language, may_have_more, split_sentences
 from model.text.tokenizer import Tokenizer
 from model.text.umlauts import UmlautReader
 from model.text.verbatim import WEB_ADDRESS
@@ -72,8 +72,8 @@ class SegmentedText:
                 kept.append(piece)
             else:
                 segments.append(piece)
-                separators.append("".join(kept))
-                kept.clear()
+                separators.append("".join(kept) if kept else "")
+                kept = []
         return cls(segments=tuple(segments), separators=tuple(separators), tail="".join(kept))
 
     def join(self, translations: Iterable[str]) -> str:
@@ -105,6 +105,9 @@ _LINE_START = re.compile(
     re.VERBOSE,
 )
 """Indentation, and the marker of a quotation, list item, check box or heading; may be empty."""
+
+_NO_MARKER = re.compile(r"[A-Za-z](?!\))|[^\sA-Za-z\d>\-*+#(•‣▪◦·\u2013—]")
+"""The beginning of a line in which `_LINE_START` is empty."""
 
 _ADDRESS_OR_LETTER = re.compile(
     rf"{WEB_ADDRESS}"
@@ -224,26 +227,46 @@ class Segmenter:
                 f"a text must be valid Unicode, but has a lone surrogate at character {error.start}"
             ) from None
         batch = _Batch()
-        lines: dict[str, list[_Part]] = {}
-        for line, is_kept, count in _lines(text, self._language):
-            if is_kept:
-                batch.parts.append((line,))
+        lines: dict[str, Sequence[_Part]] = {}
+        for piece in kept_and_said(text, self._language):
+            if piece.is_kept:
+                batch.parts.append((piece.text,))
                 continue
-            parts: Iterable[_Part] | None = lines.get(line)
-            if parts is None:
-                parts = self._parts(line, batch, count)
-                if len(line) <= _SHORT:
-                    parts = lines[line] = list(parts)
-            for part in parts:
-                batch.parts.append(part)
-                if batch.size > _BATCH:
-                    yield from self._cut_batch(batch)
-            batch.size += 1
+            pattern = _BREAK if "\\" in piece.text else _BREAK_WITHOUT_PROGRAMS
+            split = pattern.split(piece.text)
+            for line, end in zip_longest(split[::2], split[1::2]):
+                parts: Iterable[_Part] | None = lines.get(line)
+                if parts is None:
+                    if self._is_plain(line) and not (piece.number and "#" in line):
+                        parts = lines[line] = [batch.pieces(line)]
+                    else:
+                        parts = self._parts(line, batch, piece.number)
+                        if len(line) <= _SHORT:
+                            parts = lines[line] = list(parts)
+                for part in parts:
+                    batch.parts.append(part)
+                    if batch.size > _BATCH:
+                        yield from self._cut_batch(batch)
+                batch.size += 1
+                if end:
+                    batch.parts.append((end,))
         yield from self._cut_batch(batch)
 
     def origins(self, text: str) -> Sequence[int] | None:
         """Where in `text` each character of its pieces is from; None: from its own place."""
         return origins(text, self._language)
+
+    def _is_plain(self, line: str) -> bool:
+        """Whether it is one short sentence for certain, with no list marker before it."""
+        if len(line) > _SHORT:
+            return False
+        if line.isalnum():
+            return line[0].isalpha()
+        return (
+            _NO_MARKER.match(line) is not None
+            and not may_have_more(line, self._base_language)
+            and _says_something(line)
+        )
 
     def _parts(self, line: str, batch: _Batch, count: str) -> Iterator[_Part]:
         """The pieces of what of a line is kept, and of its sentences, which `batch` gets to cut.
@@ -258,18 +281,14 @@ class Segmenter:
             yield (line[:begin],)
             line = line[begin:]
         for sentence in split_sentences(line, self._language):
-            if (pieces := batch.sentences.get(sentence)) is not None:
-                yield pieces
-                continue
-            pieces = batch.sentences[sentence] = []
-            if count and "#" in sentence:
+            if count and "#" in sentence and sentence not in batch.sentences:
                 batch.counts[sentence] = count
-            batch.size += len(sentence)
-            if len(sentence) > _SHORT:
-                yield self._cut_long(sentence, pieces, batch.counts)
+            if len(sentence) <= _SHORT or sentence in batch.sentences:
+                yield batch.pieces(sentence)
             else:
-                batch.short[sentence] = pieces
-                yield pieces
+                batch.size += len(sentence)
+                pieces = batch.sentences[sentence] = []
+                yield self._cut_long(sentence, pieces, batch.counts)
 
     def _cut_batch(self, batch: _Batch) -> Iterator[Segment | str]:
         """The pieces of all parts, which leaves the batch without any."""
@@ -284,12 +303,15 @@ class Segmenter:
         cores: list[tuple[str, int, Runs]] = []
         all_runs = self._runs(list(sentences), counts)
         for (sentence, pieces), runs in zip(sentences.items(), all_runs, strict=True):
-            begin, end = _core(sentence, 0, len(sentence))
-            core = sentence[begin:end]
-            if _is_all_kept(runs, begin, end) or not _says_something(core):
+            core, begin, kept = sentence, 0, runs
+            if not " " < sentence[0] < "\x7f" > sentence[-1] > " ":
+                begin, end = _core(sentence, 0, len(sentence))
+                if end - begin < len(sentence):
+                    core, kept = sentence[begin:end], _within(runs, begin, end)
+            is_kept = kept and kept[0].read_as is None and self._is_only_kept(core, begin, kept)
+            if is_kept or not _says_something(core):
                 pieces.append(sentence)
                 continue
-            kept = runs if core == sentence else _within(runs, begin, end)
             drafts.append((sentence, pieces, runs))
             cores.append((core, begin, kept))
         readings = self._read_batch(cores, is_part=False)
@@ -305,10 +327,18 @@ class Segmenter:
             piece = self._whole(core, reading, token_ids, is_part=False)
             if piece is None:
                 pieces.extend(self._segments(sentence, runs))
-            elif len(core) == len(sentence):
+            elif core is sentence:
                 pieces.append(piece)
             else:
                 pieces += (sentence[:begin], piece, sentence[begin + len(core) :])
+
+    def _is_only_kept(self, core: str, begin: int, kept: Runs) -> bool:
+        """Whether there is no letter besides what is kept of `core`, which begins at `begin` of its
+        sentence, for certain: a mark that it has itself cannot stand for any of that."""
+        if _is_all_kept(kept, begin, begin + len(core)):
+            return True
+        enough = len(kept) + len(core) <= len(self.reader.marks)
+        return enough and not _has_letter_outside(core, kept, begin)
 
     def _cut_long(
         self, sentence: str, pieces: list[Segment | str], counts: dict[str, str]
@@ -328,7 +358,11 @@ class Segmenter:
         """
         if len(sentences) == 1 and _is_mostly_numbers(sentences[0]):
             return [[Run(0, len(sentences[0]), None, (), sentences[0])]]
-        kept = list(map(self._kept, sentences, self._protection.bounds_batch(sentences)))
+        bounds = self._protection.bounds_batch(sentences)
+        kept = [
+            self._kept(*each) if each[1] else NO_RUNS
+            for each in zip(sentences, bounds, strict=True)
+        ]
         if counts:
             kept = [
                 _with_count(runs, sentence, counts.get(sentence, ""))
@@ -336,11 +370,14 @@ class Segmenter:
             ]
         if not has_digits("".join(sentences)):
             return kept
-        kept = [runs and list(map(self._numbers.with_units, runs)) for runs in kept]
-        spans = [[(run.begin, run.end) for run in runs] for runs in kept]
+        kept = [runs and [self._numbers.with_units(run) for run in runs] for runs in kept]
+        spans: list[Sequence[Span]] = [
+            [(run.begin, run.end) for run in runs] if runs else _NO_SPANS for runs in kept
+        ]
         numbers = self._numbers.runs(sentences, spans, self._protection.read_as)
         return [
-            combined(runs, more) if more else runs for runs, more in zip(kept, numbers, strict=True)
+            sorted([*runs, *more]) if runs and more else more or runs
+            for runs, more in zip(kept, numbers, strict=True)
         ]
 
     def _kept(self, sentence: str, bounds: Bounds) -> Runs:
@@ -353,7 +390,7 @@ class Segmenter:
 
     def _segments(self, sentence: str, runs: Runs) -> Iterator[Segment | str]:
         """The pieces of a sentence that may be too long."""
-        saved = [0, *accumulate(map(_saved, runs))]
+        saved = [0, *accumulate(map(_saved, runs))] if runs else [0]
         # In the order of the text from the last one on; parts with the tokens per character read,
         # in what they are a part of, or 0 if unknown.
         left: list[str | tuple[int, int, float]] = [(0, len(sentence), 0.0)]
@@ -401,19 +438,22 @@ class Segmenter:
         """`_read` of many at once."""
         seen = list(starmap(self._seen, cores))
         shown = [
-            (core, ()) if reading is None else (reading.text, _marks(reading))
+            (core, _NO_SPANS)
+            if reading is None or reading.text is core
+            else (reading.text, _marks(reading))
             for (core, _, _), reading in zip(cores, seen, strict=True)
         ]
-        readings: list[Reading | None] = []
-        for (core, _, _), reading, (before, _), (text, case) in zip(
-            cores, seen, shown, self._truecaser.read_batch(shown), strict=True
-        ):
+        cased = self._truecaser.read_batch(shown)
+        for place, ((before, _), (text, case)) in enumerate(zip(shown, cased, strict=True)):
             # Of a part, small letters say nothing about the sentence.
-            if text != before and not (is_part and case is not LetterCase.CAPITALS):
-                reading = reading or Reading(core, core)
-                reading = reading._replace(text=text, all_caps=case is LetterCase.CAPITALS)
-            readings.append(reading)
-        return readings
+            if text is not before and text != before:
+                if is_part and case is not LetterCase.CAPITALS:
+                    continue
+                core = cores[place][0]
+                reading = seen[place] or Reading(core, core)
+                all_caps = case is LetterCase.CAPITALS
+                seen[place] = reading._replace(text=text, all_caps=all_caps)
+        return seen
 
     def _seen(self, core: str, begin: int, kept: Runs) -> Reading | None:
         """How `core` is read, whatever the case of its letters; None: as it is."""
@@ -423,28 +463,26 @@ class Segmenter:
             text = text.translate(read_as) if read_as else text
             return None if text == core else Reading(text, core, language=self._base_language)
         if begin:
-            kept = [run._replace(begin=run.begin - begin, end=run.end - begin) for run in kept]
-        return self.reader.read(
-            core,
-            self.reader.chosen(kept),
-            read_as=read_as,
-            language=self._base_language,
-            seen=self._shown,
+            kept = [Run(run.begin - begin, run.end - begin, *run[2:]) for run in kept]
+        reader = self.reader
+        if len(kept) > len(reader.marks):
+            kept = reader.chosen(kept)
+        return reader.read(
+            core, kept, read_as=read_as, language=self._base_language, seen=self._shown
         )
 
     def _shown(self, text: str) -> str:
         """What is read of a part without runs, letter case aside."""
-        seen = visible(text, self._base_language)
-        return seen if self._umlauts is None else self._umlauts.read(seen)
+        text = visible(text, self._base_language)
+        return text if self._umlauts is None else self._umlauts.read(text)
 
     def _whole(
         self, core: str, reading: Reading | None, token_ids: tuple[int, ...], *, is_part: bool
     ) -> Segment | str | None:
         """The segment, or its text if that is kept; None if it must be cut."""
         if len(token_ids) <= self._max_tokens:
-            if self._knows(core, reading, token_ids, is_part):
-                return Segment(core, token_ids, reading)
-            return core
+            known = self._knows(core, reading, token_ids, is_part)
+            return Segment(core, token_ids, reading) if known else core
         # A character of too many tokens is kept.
         return core if len(core) == 1 else None
 
@@ -477,17 +515,6 @@ def _with_count(runs: Runs, sentence: str, count: str) -> Runs:
     ]
 
 
-def _lines(text: str, language: str) -> Iterator[tuple[str, bool, str]]:
-    """The lines of `text`, and what is between them; whether each is kept; what `#` stands for."""
-    for piece in kept_and_said(text, language):
-        if piece.is_kept:
-            yield piece.text, True, ""
-        else:
-            pattern = _BREAK if "\\" in piece.text else _BREAK_WITHOUT_PROGRAMS
-            parts = pattern.split(piece.text)
-            yield from ((part, number % 2 == 1, piece.number) for number, part in enumerate(parts))
-
-
 _Part = Iterable[Segment | str]
 """The pieces of a sentence, or of what is kept between two."""
 
@@ -507,6 +534,17 @@ class _Batch:
         """What `#` stands for in some of the sentences."""
         self.sentences: dict[str, list[Segment | str]] = {}
         """All of the text so far: those that come again, as in tables, have the same pieces."""
+
+    def pieces(self, sentence: str) -> list[Segment | str]:
+        """The pieces of a sentence, which if it is short and new will be cut with the batch."""
+        pieces = self.sentences.get(sentence)
+        if pieces is None:
+            pieces = self.sentences[sentence] = self.short[sentence] = []
+            self.size += len(sentence)
+        return pieces
+
+
+_NO_SPANS: Sequence[Span] = ()
 
 
 def _is_mostly_kept(sentence: str, bounds: Bounds) -> bool:
@@ -573,15 +611,17 @@ def _part(run: Run, begin: int, end: int) -> Run | None:
     return run._replace(begin=first, end=last, final=final)
 
 
-def _has_letter_outside(text: str, runs: Runs) -> bool:
-    """Whether there is a letter besides what is kept."""
+def _has_letter_outside(text: str, runs: Runs, begin: int = 0) -> bool:
+    """Whether a text has a letter besides what is kept; its first character is at `begin` for
+    `runs`."""
     at = 0
     for run in runs:
         if run.read_as is None:
-            if any(map(str.isalpha, text[at : run.begin])):
+            first = run.begin - begin
+            if at < first and any(map(str.isalpha, text[at:first])):
                 return True
-            at = run.end
-    return any(map(str.isalpha, text[at:]))
+            at = run.end - begin
+    return text[at : at + 1].isalpha() or any(map(str.isalpha, text[at:]))
 
 
 def _is_mostly_marks(text: str) -> bool:
@@ -601,13 +641,18 @@ def _says_something(text: str) -> bool:
 
 def _core(sentence: str, begin: int, end: int) -> tuple[int, int]:
     """Where the part of `sentence[begin:end]` that is translated begins and ends."""
-    if begin < end and sentence[begin].isalpha() and sentence[end - 1].isalpha():
+    if begin < end and not (_may_be_edge(sentence[begin]) or _may_be_edge(sentence[end - 1])):
         return begin, end  # as most do, which this finds out faster
     if edge := _EDGE.match(sentence, begin, end):
         begin = edge.end()
     while begin < end and _EDGE.match(sentence, end - 1, end):
         end -= 1
     return begin, end
+
+
+def _may_be_edge(sign: str) -> bool:
+    """Whether a character may be kept where a sentence begins or ends."""
+    return sign <= " " or not (sign < "\x7f" or sign.isalpha())
 
 
 def _cut(sentence: str, begin: int, end: int, kept: Runs) -> int:

@@ -20,7 +20,7 @@ import sentencex  # type: ignore[import-untyped]
 
 from model.text.abbreviations import Corrections, corrections_of
 
-__all__ = ["base_language", "split_sentences"]
+__all__ = ["base_language", "may_have_more", "split_sentences"]
 
 _WINDOW = 4000
 """Characters looked at together. A longer sentence has to be split for its length anyway."""
@@ -50,6 +50,31 @@ _LOOK_BACK = 40
 """Characters before a boundary that are enough to know an abbreviation."""
 
 
+_STOPS = (
+    "\u0589\u061d-\u061f\u06d4\u0700-\u0702\u07f9\u0837\u0839\u083d\u083e\u0964\u0965\u104a\u104b\u104f"
+    "\u055c\u1362\u1367\u1368\u166e\u1735\u1736\u1803\u1809\u1944\u1945\u1aa8-\u1aab\u1b5a\u1b5b\u1b5e\u1b5f"
+    "\u1b7d\u1b7e\u1c3b\u1c3c\u1c7e\u1c7f\u2024\u2026\u203c\u203d\u2047-\u2049\u2e2e\u2e3c\u2e53\u2e54\u3002\ua4ff"
+    "\ua60e\ua60f\ua6f3\ua6f7\ua876\ua877\ua8ce\ua8cf\ua92f\ua9c8\ua9c9\uaa5d-\uaa5f\uaaf0\uaaf1\uabeb"
+    "\ufe52\ufe56\ufe57\uff01\uff0e\uff1f\uff61\U00010a00-\U00010fff\U00011000-\U00011fff"
+    "\U00016a00-\U00016fff\U0001bc00-\U0001bcff\U0001da00-\U0001daff"
+)
+"""Signs with which sentencex may end a sentence, or that are near them, besides those of ASCII."""
+_MAY_END_ASCII = re.compile(r"[.!?;:](?=[^\w\s]*\s)")
+_MAY_END = re.compile(rf"[.!?;:{_STOPS}](?:(?<![.!?;:])|(?=[^\w\s]*(?:\s|[^\x00-\x7f])))")
+"""Without this, a short line is one sentence. Colons and semicolons may end some in Armenian and
+Greek."""
+_WITH_OTHER_STOPS = frozenset(("el", "hy"))
+
+
+def may_have_more(line: str, language: str) -> bool:
+    """Whether a short line may be more than one sentence."""
+    pattern = _MAY_END_ASCII if line.isascii() else _MAY_END
+    found = pattern.search(line)
+    if found is not None and found[0] in ":;" and language not in _WITH_OTHER_STOPS:
+        return any(match[0] not in ":;" for match in pattern.finditer(line, found.end()))
+    return found is not None
+
+
 def split_sentences(line: str, language: str) -> Iterable[str]:
     """The sentences of `line`, each with the white space after it; joined they are `line`.
 
@@ -64,6 +89,8 @@ def split_sentences(line: str, language: str) -> Iterable[str]:
     if is_short and line.isascii() and line.replace(" ", "").isalnum():
         return [line]  # there is nothing with which a sentence could end
     language = base_language(language)
+    if is_short and line and not may_have_more(line, language):
+        return [line]
     corrections = corrections_of(language)
     if not is_short or not _has_few_marks(line):
         return _sentences(line, language, corrections)

@@ -55,6 +55,7 @@ _MOST_FORMS = 10_000
 """Texts whose forms are remembered."""
 _NOT_JOINED = '("/-'
 """Signs before a text that may show how its pieces are without a space before them."""
+_LETTER = "a"
 _BEHIND = ".,"
 """Signs that stand behind a text in any target."""
 _DIGIT = re.compile(r"\d")
@@ -271,6 +272,8 @@ class Tokenizer:
     def surfaces(self, token_ids: Sequence[int]) -> list[tuple[str, int]]:
         """What `detokenize` writes, white space aside, in parts with the number of ids of each."""
         size, without_text = self.target.size, self._without_text
+        if without_text.isdisjoint(token_ids) and max(token_ids, default=0) < size:
+            return self.target.surfaces(token_ids)
         parts: list[tuple[str, int]] = []
         for is_text, ids in groupby(
             token_ids, key=lambda token: token < size and token not in without_text
@@ -348,6 +351,9 @@ class _Forms:
         self._unk_id = unk_id
         self._signs: dict[str, bool] = {}
         """Whether pieces have a digit and that before or behind it."""
+        self._ids_before = {
+            sign: tuple(vocabulary.tokenize(sign)) for sign in (*_NOT_JOINED, _LETTER)
+        }
 
     def __call__(
         self, text: str, before: str = "", behind: str = ""
@@ -379,10 +385,10 @@ class _Forms:
         whether there is a sign that is one piece with the text."""
         yield "", (), False
         for sign in _NOT_JOINED:
-            yield sign, tuple(self._vocabulary.tokenize(sign)), False
+            yield sign, self._ids_before[sign], False
         if self._is_joined(before):
             yield before, (), True
-            yield f"a{before}", tuple(self._vocabulary.tokenize("a")), True
+            yield f"{_LETTER}{before}", self._ids_before[_LETTER], True
 
     def _is_apart(self, ids: Sequence[int], context: str) -> bool:
         """Whether the sign before a text is a piece of its own."""

@@ -172,8 +172,8 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 # Sets of characters come first: `re` looks for those alone many times as fast.
 SIGNS_HINT = re.compile(
     rf"[#<&{{%\\/_`$\uE000-\uE00A\[@:\].\-(+{_EMOJI[1:-1]}]"
-    r"(?:(?<![@:\].\-(+])|(?<=@)(?<![\w/&@]@)[A-Za-z_@]|(?<=:)(?<![\w:/]:)[A-Za-z0-9_+]"
-    r"|(?<=\])\(|(?<=\.)(?:[\w-]|(?<=www\.))|(?<=-)-|(?<=[(+])[0-9])"
+    r"(?:(?<![@:\].\-(+])|(?<=@)(?:(?<![\w/&@]@)[A-Za-z_@]|[\w-]{1,63}\.[0-9])|(?<=:)(?<![\w:/]:)[A-Za-z0-9_+]"
+    r"|(?<=\])\(|(?<=\.)(?:[^\W\d]|-|7[zZ]|(?<=www\.))|(?<=-)-|(?<=[(+])[0-9])"
 )
 """Without any of these, and `localhost`, there is no match of `WITH_SIGNS`, which takes several
 times as long."""
@@ -187,8 +187,9 @@ WITH_SIGNS = _compiled(
     )
 )
 DIGITS_HINT = re.compile(
-    r"[0-9\u2080-\u2089](?:(?<=[A-Za-z)].)|(?<=[0-9])"
-    r"(?:[ \xa0\u202f]?[A-Za-z\xb5\u03bc\u03a9\xb0:./\ufe0f\u20e3-]"
+    r"[0-9\u2080-\u2089](?:(?<=[A-Za-z)].)"
+    r"|(?<=[vVn.][ .].)(?:(?<=[vV]..)|(?<=[vV]\. .)|(?<=ersion .))|(?<=[0-9])"
+    r"(?:[ \xa0\u202f]?[A-Za-z\xb5\u03bc\u03a9\xb0:/\ufe0f\u20e3-]|\.[0-9]{1,5}\."
     r"|[0-9]{3}[ -][0-9]{4}|(?<=0)[0-9]+ [0-9]|[0-9]{6}))"
 )
 """Without any of these there is no match of `WITH_DIGITS`."""

@@ -35,6 +35,11 @@ _TO_LATIN = str.maketrans(_CYRILLIC + _GREEK, _LATIN_LIKE_CYRILLIC + _LATIN_LIKE
 _TO_CYRILLIC = str.maketrans(_LATIN_LIKE_CYRILLIC, _CYRILLIC)
 _LATIN, _OTHER = "A-Za-z\u00c0-\u024f", "\u0370-\u03ff\u0400-\u052f"
 _LETTERS = _LATIN + _OTHER
+_SCRIPTS = (
+    (_TO_LATIN, re.compile(f"[{_OTHER}]")),
+    (_TO_CYRILLIC, re.compile(f"[{_LATIN}\u0370-\u03ff]")),
+)
+"""What puts a word into a script, and letters of others."""
 _SPACELESS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 """Thai, Lao, Burmese and Khmer part words with U+200B."""
 _INVISIBLE = "".join(sorted(INVISIBLE))
@@ -51,26 +56,33 @@ _MAYBE = re.compile(rf"[{_INVISIBLE}{_MARKS}\u1100-\u11ff\u200c\u200d{_OTHER}]")
 
 _UNSPACED = re.compile(r"[,;!?](?<=[^\W\d_]{2}.)(?=[^\W\d_]{2})")
 """A mark that no space follows, between two words."""
+_UNSPACED_MARKS = frozenset(",;!?")
+_SHORTEST_CHANGED = 3
+"""ASCII characters of the shortest text that may be changed, abbreviations aside: `ive`."""
 
 
 def visible(text: str, language: str = "") -> str:
     """`text` as it is seen, with the abbreviations of a language in full, and with the apostrophes
     and spaces that were left out."""
+    if not (found := changes(text, language)):
+        return text
     parts: list[str] = []
     at = 0
-    for begin, end, seen in changes(text, language):
+    for begin, end, seen in found:
         parts += (text[at:begin], seen)
         at = end
-    return "".join([*parts, text[at:]]) if parts else text
+    return "".join([*parts, text[at:]])
 
 
 def changes(text: str, language: str = "") -> Sequence[tuple[int, int, str]]:
     """Where a text is read otherwise than it is written: begin, end, and as what; in order."""
+    if len(text) < _SHORTEST_CHANGED and text.isascii() and "." not in text:
+        return ()
     found = list(expansions(text, language)) if language and "." in text else []
     if language == "en":
         found += contractions(text)
-    for mark in _UNSPACED.finditer(text):
-        found.append((mark.end(), mark.end(), " "))
+    if not _UNSPACED_MARKS.isdisjoint(text):
+        found += [(mark.end(), mark.end(), " ") for mark in _UNSPACED.finditer(text)]
     if not text.isascii() and _MAYBE.search(text):
         found += _unseen(text)
     if len(found) < 2:
@@ -112,8 +124,8 @@ def origins(text: str, language: str = "") -> list[tuple[int, int]]:
 
 def _in_one_script(word: str) -> str:
     """A word of two scripts in one of them, if all letters of the other look like its own."""
-    for table, foreign in ((_TO_LATIN, _OTHER), (_TO_CYRILLIC, f"{_LATIN}\u0370-\u03ff")):
+    for table, foreign in _SCRIPTS:
         written = word.translate(table)
-        if not re.search(f"[{foreign}]", written):
+        if not foreign.search(written):
             return written
     return word

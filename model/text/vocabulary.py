@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
 from functools import cached_property
 from itertools import groupby
 from typing import NamedTuple, Protocol
@@ -185,7 +184,9 @@ class SentencePieceVocabulary:
 
     def tokenize_batch(self, texts: Sequence[str], *, num_threads: int = 1) -> list[list[int]]:
         """See `Vocabulary`."""
-        rows = self._pieces.Encode(list(texts), num_threads=num_threads)
+        rows: list[list[int]] = self._pieces.Encode(list(texts), num_threads=num_threads)
+        if not self.has_placeholders or not PLACEHOLDER.search("".join(texts)):
+            return rows
         return [self._with_placeholders(text, ids) for text, ids in zip(texts, rows, strict=True)]
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
@@ -218,17 +219,35 @@ class SentencePieceVocabulary:
 
     def surfaces(self, token_ids: Sequence[int]) -> list[tuple[str, int]]:
         """See `Vocabulary`."""
-        marks: dict[int, str] = {}
-        if self.has_placeholders:
-            marks = dict(zip(self._placeholder_bytes, PLACEHOLDERS, strict=True))
+        if self._byte_ids.isdisjoint(token_ids):
+            alone = self._surfaces
+            return [alone[token] for token in token_ids]
+        return written(map(self._shown_names.__getitem__, token_ids))
+
+    @cached_property
+    def _shown_names(self) -> list[str]:
+        """What each id is in a target: its piece, a placeholder, or nothing."""
         unknown = self.special_ids.unk
         names = [
-            marks.get(token)
-            or (self._pieces.DecodeIds([unknown]) if token == unknown else None)
-            or ("" if self._pieces.IsControl(token) else self._pieces.IdToPiece(token))
-            for token in token_ids
+            "" if self._pieces.IsControl(token) else name for token, name in enumerate(self.names())
         ]
-        return written(names)
+        if unknown >= 0:
+            names[unknown] = self._pieces.DecodeIds([unknown]) or names[unknown]
+        if self.has_placeholders:
+            for token, mark in zip(self._placeholder_bytes, PLACEHOLDERS, strict=True):
+                names[token] = mark
+        return names
+
+    @cached_property
+    def _byte_ids(self) -> frozenset[int]:
+        """Ids that are written together with those beside them."""
+        names = self._shown_names
+        return frozenset(token for token, name in enumerate(names) if BYTE.fullmatch(name))
+
+    @cached_property
+    def _surfaces(self) -> list[tuple[str, int]]:
+        """What each id writes that is no byte."""
+        return [(name.replace(WORD_BEGIN, " "), 1) for name in self._shown_names]
 
     @cached_property
     def _placeholder_bytes(self) -> dict[int, tuple[int, ...]]:
@@ -250,16 +269,15 @@ class SentencePieceVocabulary:
         first = self._bytes[PLACEHOLDERS[0].encode()[0]]
         joined: list[int] = []
         at = place = 0
-        with suppress(ValueError):  # until there is no other one
-            while True:
-                place = ids.index(first, place)
-                mark = self._placeholders_by_bytes.get(tuple(ids[place : place + 3]))
-                if mark is None:
-                    place += 1
-                    continue
-                joined += ids[at:place]
-                joined.append(mark)
-                at = place = place + 3
+        for _ in range(ids.count(first)):
+            place = ids.index(first, place)
+            mark = self._placeholders_by_bytes.get(tuple(ids[place : place + 3]))
+            if mark is None:
+                place += 1
+                continue
+            joined += ids[at:place]
+            joined.append(mark)
+            at = place = place + 3
         return joined + ids[at:]
 
 

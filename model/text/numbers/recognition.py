@@ -57,9 +57,11 @@ def _cluster(spaced: str) -> re.Pattern[str]:
     Each character is looked at a bounded number of times.
     """
     part = rf"(?:[1-9]\d{{0,2}}(?:{spaced})(?:[.,]\d+)?|\d++(?:[{_MARKS}]\d++)*+)"
+    # `re` looks fast for what begins with a set of characters, which is the first digit here.
+    first = rf"(?:(?<=[1-9])\d{{0,2}}(?:{spaced})(?:[.,]\d+)?|\d*+(?:[{_MARKS}]\d++)*+)"
     return re.compile(
-        rf"{part}(?:[{_JOINTS}]{part})*+(?:[eE][-+]?\d++(?!\w)|[{DIGIT_LIKE}]++)?"
-        rf"|[{DIGIT_LIKE}]++"
+        rf"[\d{DIGIT_LIKE}](?:(?<=\d){first}(?:[{_JOINTS}]{part})*+"
+        rf"(?:[eE][-+]?\d++(?!\w)|[{DIGIT_LIKE}]++)?|(?<=[{DIGIT_LIKE}])[{DIGIT_LIKE}]*+)"
     )
 
 
@@ -83,6 +85,7 @@ _SHORT = 24
 _SIGN_BEFORE = re.compile(r"(?<![^\s(\[{\"'\u201c\u201e\xab\u2018|=~<>\u2248])[-+\xb1\u2212\u2013]")
 _SIGNS = frozenset("-+\xb1\u2212\u2013")
 _ENDS_OF_CODES = frozenset(code[-1] for code in CODES)
+_CODE_LENGTH = 3
 _ANY_SPACE = frozenset(f" {SPACES}")
 _POINT_BEFORE = re.compile(r"(?<![\w.])\.")
 _CURRENCIES = "".join(sorted(CURRENCIES))
@@ -97,6 +100,7 @@ _UNIT_BEFORE = re.compile(
     rf"(?:(?:(?<![^\W\d_])[A-Z]{{1,3}})?[{_CURRENCIES}]|(?<!\w)(?:{_CODES}))[ {SPACES}]?\Z"
 )
 _MOST_BEFORE = len(" US$ ")
+_MOST_BEFORE_CLOCK = 8
 _APOSTROPHES = re.compile(r"([1-9]\d{0,2}(?:'\d{3})+|[1-9]\d{0,2}(?:\u2019\d{3})+)(?:[.,](\d+))?")
 _CLOCK = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d))?")
 _HOUR = re.compile(r"([01]?[0-9]|2[0-4])(?:[.:]([0-5][0-9]))?")
@@ -138,39 +142,84 @@ def _unchanged(text: str, begin: int) -> list[Number]:
 
 def _numbers(text: str, rules: Conventions) -> Iterator[Number]:
     pattern = _GROUPS_BY_SPACE if rules.groups_by_space else _GROUPS_BY_SIGN
-    at = 0
-    while (digit := _DIGIT.search(text, at)) is not None:
-        # Each of what is read together begins with a digit, for which alone `re` looks fast.
-        if (match := pattern.match(text, digit.start())) is None:
-            break
-        last = at
-        begin, at = match.span()
+    suffix, clock_before = _any_suffix(rules.language), suffixes(rules.language).clock_before
+    decimal, last = rules.decimal, 0
+    matches = pattern.finditer(text)
+    while (match := next(matches, None)) is not None:
+        begin, end = span = match.span()
         written = match[0]
-        before = text[begin - 1 : begin]
-        if before and _OF_NAME.match(before):
-            yield Number(begin, at, written, _UNCHANGED)
+        before = text[begin - 1] if begin else ""
+        if before >= "A" and _OF_NAME.match(before):
+            yield Number(begin, end, written, _UNCHANGED)
+            last = end
             continue
         value: Value
-        if written.isdecimal() and written.isascii():
-            value = Quantity(written)
+        whole, mark, fraction = written.partition(decimal)
+        if (
+            whole.isdecimal()
+            and written.isascii()
+            and (not mark or (fraction.isdecimal() and end - begin <= _MOST_CHARACTERS))
+        ):
+            value = Quantity(whole, fraction)
         else:
-            value = (_remembered if len(written) <= _SHORT else _value)(written, rules)
-        if before == "." == rules.decimal and begin > last and written.isdecimal():
+            value = (_remembered if end - begin <= _SHORT else _value)(written, rules)
+        if before == "." == decimal and begin > last and written.isdecimal():
             value, begin = _with_point(text, begin, value)
             before = text[begin - 1 : begin]
-        behind = text[at : at + 1]
-        if behind in _ANY_SPACE:
-            behind = text[at + 1 : at + 2]
-        if not behind.isdecimal() and (behind.strip("\n") or "." in written):
-            value, at = _with_suffix(text, begin, at, value, rules)
-        if before in _ANY_SPACE:
-            before = text[begin - 2 : begin - 1] if begin > last + 1 else ""
-        is_near = before in _SIGNS or before in CURRENCIES or before in _ENDS_OF_CODES
-        if is_near and isinstance(value, Quantity):
-            value, begin = _with_prefix(text, last, begin, at, value)
+        follows = text[end : end + 1]
+        if (follows and follows != "\n" and suffix.match(text, end)) or (
+            clock_before is not None
+            and before == " "
+            and _is_behind(clock_before, text, begin, written, end)
+        ):
+            value, end = _with_suffix(text, begin, end, value, rules)
+        if _is_near(text, last, begin, before) and isinstance(value, Quantity):
+            value, begin = _with_prefix(text, last, begin, end, value)
         if "." in written and isinstance(value, Quantity) and names_part(text, begin):
             value = _UNCHANGED
-        yield Number(begin, at, text[begin:at], value)
+        if (begin, end) != span:
+            written = text[begin:end]
+            if end != span[1]:
+                matches = pattern.finditer(text, end)
+        yield Number(begin, end, written, value)
+        last = end
+
+
+@lru_cache(maxsize=512)
+def _any_suffix(language: str) -> re.Pattern[str]:
+    """Without this behind a number, there is nothing of what `_with_suffix` looks for there."""
+    around = suffixes(language)
+    known = (thousand(language), percent_word(language), around.ordinal, around.half, around.hour)
+    patterns = [_UNIT, *(each for each in known if each is not None)]
+    return re.compile("|".join(each.pattern for each in patterns))
+
+
+def _is_behind(
+    clock_before: re.Pattern[str], text: str, begin: int, written: str, end: int
+) -> bool:
+    """Whether digits are behind what stands before a time of day, and no number follows."""
+    behind = text[end : end + 1]
+    if behind in _ANY_SPACE:
+        behind = text[end + 1 : end + 2]
+    if behind.isdecimal() or not (behind.strip("\n") or "." in written):
+        return False
+    return clock_before.search(text, max(0, begin - _MOST_BEFORE_CLOCK), begin) is not None
+
+
+def _is_near(text: str, last: int, begin: int, before: str) -> bool:
+    """Whether what `_with_prefix` looks for may stand before a number, whose neighbour is `before`,
+    behind `last`."""
+    place = begin
+    if before == "\n":
+        return False
+    if before in _ANY_SPACE:
+        if begin <= last + 1:
+            return False
+        place = begin - 1
+        before = text[place - 1 : place]
+    if before in _ENDS_OF_CODES:
+        return text[max(0, place - _CODE_LENGTH) : place] in CODES
+    return before in _SIGNS or before in CURRENCIES
 
 
 def _with_ranges(text: str, numbers: list[Number], language: str) -> list[Number]:
@@ -262,7 +311,9 @@ def _with_suffix(
                 return clock, hour.end("within")
             if not clock.minutes:
                 return clock._replace(minutes=(hour["minutes"],)), hour.end("minutes")
-        if around.clock_before and around.clock_before.search(text, max(0, begin - 8), begin):
+        if around.clock_before and around.clock_before.search(
+            text, max(0, begin - _MOST_BEFORE_CLOCK), begin
+        ):
             return clock, end
     if around.ordinal and written.isdecimal() and (ordinal := around.ordinal.match(text, end)):
         return Ordinal(_ascii(written)), ordinal.end()

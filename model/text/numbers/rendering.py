@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from model.text.numbers.conventions import CODES, CURRENCIES, Conventions, conventions
 from model.text.numbers.values import Clock, Compound, Date, Number, Ordinal, Quantity
@@ -13,6 +14,10 @@ __all__ = ["spellings", "unit_spellings", "written"]
 _MOST_FORMS = 24
 _DASHES = ("-", "\u2013")
 _RATES = "%\u2030"
+_NUMBER = "\0"
+"""What stands for a number in the forms that it has with its unit."""
+_MOST_UNITS = 1024
+"""Units and signs of which it is remembered how they stand around numbers."""
 
 
 def written(number: Number, target: str) -> tuple[str, ...]:
@@ -30,9 +35,14 @@ def spellings(number: Number, target: str) -> dict[str, str]:
     """
     rules = conventions(target)
     text, value = number.text, number.value
-    is_plain = isinstance(value, Quantity) and value.whole == text and len(text) > 2
-    if rules is None or (is_plain and not rules.digits):
+    if rules is None:
         return {text: text}
+    if isinstance(value, Quantity) and not (rules.digits or value.grouped or value.unit):
+        if value.whole == text and len(text) > 2:
+            return {text: text}
+        if value.fraction:
+            form = f"{value.sign}{value.whole or '0'}{rules.decimal}{value.fraction}"
+            return {form: form}
     forms: dict[str, str] = {}
     for form, *others in _forms(number, rules):
         for each in (form, *others):
@@ -46,14 +56,18 @@ def unit_spellings(number: Number, target: str) -> tuple[str, ...]:
     value, rules = number.value, conventions(target)
     if not isinstance(value, Quantity) or not value.unit or rules is None:
         return ()
-    if value.sign[-1:] in CURRENCIES:
-        return ()
-    sign = CODES.get(value.unit) or value.unit
+    return () if value.sign[-1:] in CURRENCIES else _names_of_unit(value.unit, rules.language)
+
+
+@lru_cache(maxsize=_MOST_UNITS)
+def _names_of_unit(unit: str, language: str) -> tuple[str, ...]:
+    """The signs, codes and words of a language for a currency or a share; of others nothing."""
+    sign = CODES.get(unit) or unit
     codes = tuple(code for code, of_code in CODES.items() if of_code == sign)
-    is_money = value.unit in CODES or value.unit[-1] in CURRENCIES
-    if not is_money and value.unit not in _RATES:
+    is_money = unit in CODES or unit[-1] in CURRENCIES
+    if not is_money and unit not in _RATES:
         return ()
-    return tuple(dict.fromkeys((sign, *codes, *unit_names(value.unit, rules.language))))
+    return tuple(dict.fromkeys((sign, *codes, *unit_names(unit, language))))
 
 
 def _forms(number: Number, rules: Conventions) -> Iterator[tuple[str, ...]]:
@@ -75,11 +89,11 @@ def _forms(number: Number, rules: Conventions) -> Iterator[tuple[str, ...]]:
 def _quantity(value: Quantity, rules: Conventions) -> Iterator[tuple[str, ...]]:
     plain = [value.sign + each for each in _plain(value, rules)]
     if value.unit:
+        beside, named = _around_number(value.unit, value.sign, rules)
         for each in plain:
-            yield tuple(_with_unit(each.removeprefix(value.sign), value, rules))
-        names = unit_names(value.unit, rules.language)
-        for name in () if value.sign[-1:] in CURRENCIES else names:
-            yield from ((f"{each} {name}",) for each in plain)
+            number = each.removeprefix(value.sign)
+            yield tuple([form.replace(_NUMBER, number) for form in beside])
+        yield from ((form.replace(_NUMBER, each),) for form in named for each in plain)
         return
     yield from ((each,) for each in plain)
     if value.thousands and (word := thousand_word(rules.language)) is not None:
@@ -90,8 +104,18 @@ def _quantity(value: Quantity, rules: Conventions) -> Iterator[tuple[str, ...]]:
             yield from ((word,) for word in words[int(value.whole)])
 
 
-def _with_unit(number: str, value: Quantity, rules: Conventions) -> Iterator[str]:
-    unit, sign = value.unit, value.sign
+@lru_cache(maxsize=_MOST_UNITS)
+def _around_number(
+    unit: str, sign: str, rules: Conventions
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The forms of a unit beside `_NUMBER`, which lacks its sign; and behind it as a word, where it
+    has the sign."""
+    names = () if sign[-1:] in CURRENCIES else unit_names(unit, rules.language)
+    return tuple(_beside_number(unit, sign, rules)), tuple(f"{_NUMBER} {name}" for name in names)
+
+
+def _beside_number(unit: str, sign: str, rules: Conventions) -> Iterator[str]:
+    number = _NUMBER
     is_currency = unit in CODES or unit[-1] in CURRENCIES
     if is_currency and unit.isalpha():
         # As CLDR has it: with a space between letters and digits.

@@ -212,11 +212,39 @@ _PARTS = re.compile(
     r"\.?[ \u00a0]\Z",
     re.IGNORECASE,
 )
+_ENDS_OF_PARTS = frozenset(
+    [
+        "ig",
+        "re",
+        "es",
+        "ra",
+        "as",
+        "on",
+        "ns",
+        "er",
+        "rs",
+        "le",
+        "bb",
+        "ng",
+        "tt",
+        "el",
+        "ão",
+        "lo",
+        "la",
+    ]
+)
+"""The last two letters of each of them."""
 _LONGEST_PART = 12
 
 
 def names_part(text: str, begin: int) -> bool:
     """Whether what stands before a place makes of 1.2 the second part of the first one."""
+    if text[begin - 1 : begin] not in (" ", "\xa0"):
+        return False
+    end = begin - 2 if text[begin - 2 : begin - 1] == "." else begin - 1
+    ending = text[max(0, end - 2) : end]
+    if ending.isascii() and ending.lower() not in _ENDS_OF_PARTS:
+        return False
     return _PARTS.search(text[max(0, begin - _LONGEST_PART) : begin]) is not None
 
 

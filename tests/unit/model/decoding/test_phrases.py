@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from model.decoding.phrases import GuardedTokens, Phrase, trace
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.decoding.phrases import GuardedTokens, Phrase, PhraseMatcher, PhraseState, trace
 from model.decoding.sequence_options import SequenceOptions
 
 TWENTY = Phrase(((5, 3, 1), (3, 1)))
@@ -41,3 +44,21 @@ def test_what_the_prefix_has_is_written_and_not_told() -> None:
 
 def test_guarded_tokens_are_a_table() -> None:
     assert GuardedTokens([3, 5], 8, joined=[5]).table.tolist() == [0, 0, 0, 1, 0, 3, 0, 0]
+
+
+FORM = st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple)
+
+
+@given(
+    st.lists(st.lists(FORM, min_size=1, max_size=2).map(tuple), min_size=1, max_size=3),
+    st.lists(st.integers(1, 7), max_size=12),
+)
+def test_tokens_that_begin_no_phrase_change_nothing(
+    forms: list[tuple[tuple[int, ...], ...]], tokens: list[int]
+) -> None:
+    fast, plain = (PhraseMatcher([Phrase(each) for each in forms]) for _ in range(2))
+    plain._first = frozenset(range(8))
+    one = other = PhraseState()
+    for token in tokens:
+        one, other = fast.advance(one, token), plain.advance(other, token)
+        assert one == other

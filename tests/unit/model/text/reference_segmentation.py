@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
+from model.text.number_runs import NumberReader
+from model.text.numbers import Number, Value
 from model.text.runs import Runs
 from model.text.segmentation import (
     _SURELY_TOO_MANY,
@@ -17,10 +20,31 @@ from model.text.segmentation import (
     _within,
 )
 from model.text.segmentation import _cut as cut_anywhere
+from model.text.tokenizer import Tokenizer
+
+
+class PlainNumberReader(NumberReader):
+    """Finds the forms of each number anew."""
+
+    def _decimal_form(self, value: Value) -> str | None:
+        return None
+
+    def _amount_forms(self, number: Number) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+        return None
 
 
 class ReferenceSegmenter(Segmenter):
-    """Cuts sentences by recursion, one by one, and reads all that a part has before it is cut."""
+    """Cuts sentences by recursion, one by one, and reads all that a part has before it is cut.
+
+    It looks through each line, however plain, for where sentences end.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, *, language: str, target: str = "", **options: Any):
+        super().__init__(tokenizer, language=language, target=target, **options)
+        self._numbers = PlainNumberReader(tokenizer, source=language, target=target or language)
+
+    def _is_plain(self, line: str) -> bool:
+        return False
 
     def _cut_short(self, sentences: dict[str, list[Segment | str]], counts: dict[str, str]) -> None:
         for sentence, pieces in sentences.items():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from model.text.number_runs import NumberReader
 from model.text.runs import Run, RunReader
 from model.text.tokenizer import Tokenizer
 from tests.tiny_model import learn_pieces
+from tests.unit.model.text.reference_segmentation import PlainNumberReader
 
 
 def _tokenizer() -> Tokenizer:
@@ -125,3 +128,16 @@ def test_the_sign_of_a_currency_that_is_kept_has_a_unit_too() -> None:
     assert plain.rendered(reading, token_ids, spans).text == "a €5 $ a"
     said = [*token_ids[: second + len(parts[2])], *TOKENIZER.tokenize("a")]
     assert plain.rendered(reading, said, spans).text == "a €5 a"
+
+
+@pytest.mark.parametrize("source", ["en", "de", "fr"])
+@pytest.mark.parametrize("target", ["de", "en", "fr", "ja", "ar", "hi", "xx"])
+def test_forms_from_those_of_any_amount_are_those_of_each(source: str, target: str) -> None:
+    numbers = ["5", "1234", "12.50", "12,50", ".5", "0.5", "1,234.5", "1.234,5", "007"]
+    around = ["{}", "-{}", "${}", "-${}", "{}%", "{} EUR", "EUR {}", "{} \u20ac", "US${}", "{} kB",
+              "${} USD", "\u2212{}%", "{} thousand", "R${}", "{}\xa0\u2030"]  # fmt: skip
+    fast = NumberReader(TOKENIZER, source=source, target=target)
+    plain = PlainNumberReader(TOKENIZER, source=source, target=target)
+    sentences = [f"a {each.format(number)} a" for each in around for number in numbers]
+    kept = [()] * len(sentences)
+    assert fast.runs(sentences, kept, lambda _: {}) == plain.runs(sentences, kept, lambda _: {})

@@ -13,7 +13,7 @@ from model.decoding.phrases import trace
 from model.decoding.run_phrases import phrases_of
 from model.decoding.sequence_options import SequenceOptions
 from model.text.languages import Pair
-from model.text.runs import Reading, Run, RunReader, combined
+from model.text.runs import Reading, Run, RunReader
 from model.text.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer.from_file(Path(EMBEDDED["en-de"]) / "tokenizer.model")
@@ -110,12 +110,6 @@ def test_capitals_are_for_what_the_model_says() -> None:
     reading = PLAIN.read("SEE {x} NOW", [Run(4, 7, final="{x}")], read_as={})
     reading = reading._replace(text=reading.text.lower(), all_caps=True)
     assert rendered(reading, "sieh jetzt Z1 an") == "SIEH JETZT {x} AN"
-
-
-def test_of_runs_that_overlap_those_given_first_are_taken() -> None:
-    first, second = [Run(2, 5), Run(8, 9)], [Run(0, 2), Run(4, 6), Run(6, 8), Run(8, 10)]
-    assert combined(first, second) == [Run(0, 2), Run(2, 5), Run(6, 8), Run(8, 9)]
-    assert list(combined([], second)) == second
 
 
 @given(

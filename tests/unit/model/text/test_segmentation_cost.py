@@ -123,8 +123,27 @@ def test_a_short_line_costs_some_dozen_calls(line: str) -> None:
     cutter = segmenter(placeholders=True)
     cutter.segment(line)
     text = numbered(line, 8000)
-    most = 125 if line in PLAIN_LINES else 230
+    most = 110 if line in PLAIN_LINES else 215
     assert num_calls(cutter, text) <= most * len(cutter.segment(text).segments)
+
+
+@pytest.mark.parametrize(
+    ("line", "most"),
+    [
+        ("a {}\n", 90),
+        ("a {}.50\n", 110),
+        ("a ${}.50\n", 145),
+        ("{}% a\n", 140),
+        ("a=0{}\n", 150),
+        ("a {}-12\n", 180),
+        ("{{n, plural, one {{# a{}}} other {{# b}}}}\n", 320),
+    ],
+)
+def test_a_line_with_a_number_of_its_own_costs_some_dozen_calls(line: str, most: int) -> None:
+    cutter = segmenter(placeholders=True)
+    cutter.segment(line.format(5))
+    text = "".join(line.format(number) for number in range(100, 1000))
+    assert num_calls(cutter, text) <= most * 900
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -179,6 +198,27 @@ def test_sentences_are_cut_where_the_reference_cuts_them(unit: str, placeholders
     options = {"language": "en", "max_tokens": 100}
     plain = ReferenceSegmenter(TOKENIZER, placeholders=placeholders, **options)  # type: ignore[arg-type]
     assert segmenter(placeholders=placeholders).segment(text) == plain.segment(text)
+
+
+KINDS_OF_LINES = [
+    "a {}", "a {}.5", "{}.5% a", "a ${}.50", "a {},5 EUR", "A {} kg", "{}th a", "a {}-{}", "a={}",
+    "({}) a", "1. a{}", "Dr. A{}", "a{}@b.cc", "a @b{}", "<b>a{}</b>", "a{}\u00b2",
+    "\U0001f600 a {}", "字{}", "И{} a", "e\u0301{}", "a\u00ad{}", "dont {}", "A. {} B.", "{{a{}}}",
+    "a {} pm", "a 12:{}", "v1.{}.2 a", "{{n, plural, one {{# a{}}} other {{# b}}}}", "a `b{}`",
+    "\u2026 {} \u2026 a", "HELLO WORLD {}", "a\tb{}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "target"), [("en", "de"), ("de", "en"), ("pt", "ar")])
+@pytest.mark.parametrize("end", ["\n", ". ", ", "])
+def test_lines_are_cut_as_the_reference_cuts_them(source: str, target: str, end: str) -> None:
+    text = end.join(
+        line.format(number, 7) for line in KINDS_OF_LINES for number in (5, 12, 234, 1234)
+    )
+    options = {"language": source, "target": target, "max_tokens": 100, "placeholders": True}
+    plain = ReferenceSegmenter(TOKENIZER, **options)  # type: ignore[arg-type]
+    fast = Segmenter(TOKENIZER, **options)  # type: ignore[arg-type]
+    assert fast.segment(text) == plain.segment(text)
 
 
 def test_texts_are_cut_where_the_reference_cuts_them() -> None:

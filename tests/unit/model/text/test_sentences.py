@@ -1,10 +1,11 @@
 """Where sentences end."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from model.text.sentences import split_sentences
+from model.text.abbreviations import corrections_of
+from model.text.sentences import _short_sentences, may_have_more, split_sentences
 
 ENGLISH = [
     "Dr. Smith went to Washington D.C. on Jan. 5th.| He paid $3.50 for it, e.g. for a latte.",
@@ -156,3 +157,18 @@ def test_abbreviations_end_no_sentence(language: str, line: str) -> None:
 )
 def test_a_sentence_ends_behind_a_word(language: str, line: str) -> None:
     assert len(list(split_sentences(line, language))) == 3
+
+
+@given(
+    st.lists(
+        st.sampled_from([*"aZ1 .!?;:()\"'“”»[]-,*…éЯ字。।‼）", "\u0301", "\u3000", "\xa0", "Dr"])
+        | st.characters(categories=["P", "S", "Z"], exclude_characters="\u2028\u2029"),
+        max_size=12,
+    ).map("".join),
+    st.sampled_from(["en", "de", "pt", "el", "hy", "hi", "my", "ja", "ru", "ar", "xx"]),
+)
+@settings(max_examples=400, deadline=None)
+@example("\u2026 \u2026*", "sv")
+def test_what_may_not_have_more_sentences_is_one(line: str, language: str) -> None:
+    if line and not may_have_more(line, language):
+        assert _short_sentences(line, language, corrections_of(language)) == [line]

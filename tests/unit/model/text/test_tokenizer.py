@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from model.errors import CheckpointError
 from model.text.tokenizer import Tokenizer
-from model.text.vocabulary import PLACEHOLDERS
+from model.text.vocabulary import PLACEHOLDERS, written
 from tests.unit.model.text.tiny_tokenizer import train_tiny_tokenizer
 
 TOKENIZER = train_tiny_tokenizer(byte_fallback=True)
@@ -163,3 +163,14 @@ def test_a_piece_that_cannot_be_written_is_refused(piece: bytes, message: str) -
 def test_a_damaged_name_of_a_byte_is_refused() -> None:
     with pytest.raises(CheckpointError, match="not a SentencePiece model"):
         Tokenizer.of_sentencepiece(SERIALIZED.replace(b"<0x41>", b"\xff0x41>", 1))
+
+
+def test_surfaces_are_what_the_pieces_say_one_after_the_other() -> None:
+    vocabulary = TOKENIZER.target
+    ids = vocabulary.tokenize(f"{SENTENCE} 字 \U0001f600 {PLACEHOLDERS[2]} {SENTENCE}")
+    names = vocabulary.names()
+    [mark] = (token for token in ids if names[token] == "<0xF7>")
+    pieces = [PLACEHOLDERS[2] if token == mark else names[token] for token in ids]
+    assert vocabulary.surfaces(ids) == written(pieces)
+    without = vocabulary.tokenize(SENTENCE)
+    assert vocabulary.surfaces(without) == written([names[token] for token in without])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.text.numbers import find, written
+from model.text.numbers import find, recognition, words, written
 from model.text.numbers.recognition import DIGIT_LIKE
 from model.text.numbers.values import Clock, Compound, Date, Ordinal, Quantity, Unchanged
 
@@ -290,3 +290,30 @@ def _calls(text: str, language: str) -> int:
     finally:
         sys.setprofile(None)
     return calls
+
+
+_PARTS = [
+    "5", "12", "1234", "1.5", ".", ",", " ", "$", "%", "EUR ", " EUR", "-", "st", " pm", "Uhr",
+    " h ", "30", "Fig. ", "ver ", "a", "\n", "thousand", " to ", "\xbd", "kg", "\xe0s ",
+    "percent", "(", "\xa0", "A",
+]  # fmt: skip
+
+
+@given(
+    st.lists(st.sampled_from(_PARTS), max_size=9).map("".join),
+    st.sampled_from(["en", "de", "pt", "fr", "sv", "ru"]),
+)
+def test_what_is_not_looked_for_is_not_there(text: str, language: str) -> None:
+    found = find(text, language)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recognition, "_any_suffix", lambda _: re.compile(""))
+        patch.setattr(recognition, "_is_near", lambda *_: True)
+        patch.setattr(words, "_ENDS_OF_PARTS", AnyString())
+        assert find(text, language) == found
+
+
+class AnyString(frozenset[str]):
+    """Has any string in it."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
