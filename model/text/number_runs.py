@@ -9,7 +9,15 @@ from functools import cached_property
 from itertools import accumulate
 from string import digits as ascii_digits
 
-from model.text.numbers import Number, Value, find, spellings, unit_spellings
+from model.text.numbers import (
+    Number,
+    Value,
+    find,
+    find_spelled,
+    has_digits,
+    spellings,
+    unit_spellings,
+)
 from model.text.numbers.conventions import CURRENCIES, conventions
 from model.text.numbers.values import Quantity
 from model.text.runs import NO_RUNS, Run, Runs
@@ -62,11 +70,11 @@ class NumberReader:
         """
         runs: list[Runs] = [NO_RUNS] * len(sentences)
         if len(sentences) == 1:
-            found = find(sentences[0], self._source)
+            found = self._found(sentences[0])
             runs[0] = self._of_sentence(found, 0, sentences[0], kept[0], read_as)
             return runs
         text = "\n".join(sentences)
-        numbers = find(text, self._source, most=len(text))
+        numbers = self._found(text, most=len(text))
         ends = [*accumulate([len(sentence) + 1 for sentence in sentences])]
         first = place = 0
         while first < len(numbers):
@@ -80,6 +88,15 @@ class NumberReader:
             first = last
         return runs
 
+    def may_have_numbers(self, text: str) -> bool:
+        """Whether sentences, one behind the other, are to be read."""
+        return has_digits(text) or bool(find_spelled(text, self._source))
+
+    def _found(self, text: str, **limit: int) -> list[Number]:
+        numbers = find(text, self._source, **limit)
+        spelled = find_spelled(text, self._source)
+        return sorted([*numbers, *spelled]) if spelled else numbers
+
     def _of_sentence(
         self,
         numbers: Sequence[Number],
@@ -88,7 +105,7 @@ class NumberReader:
         kept: Sequence[Span],
         read_as: Callable[[str], dict[int, str]],
     ) -> Runs:
-        """The runs of a sentence's numbers, given in a text where the sentence begins at `begin`."""
+        """The runs of a sentence's numbers, in a text where the sentence begins at `begin`."""
         if kept and _is_any_in(numbers, begin, kept):
             numbers = [
                 number._replace(begin=number.begin - begin, end=number.end - begin)

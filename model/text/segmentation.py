@@ -26,7 +26,6 @@ from model.text.languages import Pair
 from model.text.letter_case import LetterCase, Truecaser
 from model.text.messages import kept_and_said, origins
 from model.text.number_runs import NumberReader
-from model.text.numbers import has_digits
 from model.text.protection import Bounds, Protection, is_mark
 from model.text.runs import NO_RUNS, Reading, Run, RunReader, Runs
 from model.text.sentences import base_language, may_have_more, split_sentences
@@ -368,7 +367,7 @@ class Segmenter:
                 _with_count(runs, sentence, counts.get(sentence, ""))
                 for sentence, runs in zip(sentences, kept, strict=True)
             ]
-        if not has_digits("".join(sentences)):
+        if not self._numbers.may_have_numbers("\n".join(sentences)):
             return kept
         kept = [runs and [self._numbers.with_units(run) for run in runs] for runs in kept]
         spans: list[Sequence[Span]] = [

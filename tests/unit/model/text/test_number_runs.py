@@ -36,6 +36,17 @@ def test_a_number_is_read_as_it_is_and_written_as_the_target_does() -> None:
     assert run.required
 
 
+def test_a_number_in_words_is_read_and_written_in_digits() -> None:
+    first, second, third, fourth = _runs("Forty-two of 7 or 12,345 and twenty-one.", "en", "de")
+    assert first[:2] == (0, 9)
+    assert (first.read_as, first.forms) == ("42", ("42",))
+    assert second[:2] == (13, 14)
+    assert (third[:2], third.finals[0]) == ((18, 24), "12.345")
+    assert (fourth[:2], fourth.read_as) == ((29, 39), "21")
+    (kept,) = _runs("Catch forty-two and twenty-one", "en", "de", (6, 11))
+    assert (kept.begin, kept.read_as) == (20, "21")
+
+
 def test_a_form_is_what_the_vocabulary_reads_and_its_final_string_is_what_is_shown() -> None:
     (run,) = _runs("a 1,234,567 a", "en", "fr")
 
