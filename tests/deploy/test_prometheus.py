@@ -82,7 +82,9 @@ def prometheus(
             stdout=log,
             stderr=log,
         )
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False, verify=False) as client:
+    with httpx.Client(
+        base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False, verify=False
+    ) as client:
         try:
             wait_for(lambda: server.poll() is not None or _is_ready(client))
             assert server.poll() is None, (folder / "log").read_text()[-2000:]

@@ -68,7 +68,11 @@ def _problem(cluster: Cluster, model: str) -> str:
     """Why a model is not what it was to become, as an operator is told."""
     headers = {"Authorization": f"Bearer {_TOKEN}"}
     answer = httpx.get(
-        f"{cluster.url}/v1/models/{model}", headers=headers, timeout=60, trust_env=False, verify=False,
+        f"{cluster.url}/v1/models/{model}",
+        headers=headers,
+        timeout=60,
+        trust_env=False,
+        verify=False,
     )
     return str(answer.json().get("problem"))
 

@@ -77,7 +77,9 @@ def test_errors_of_the_model_side_cross_the_processes(any_service: ServiceProces
     ["X-Request-Id", "x-request-disconnect-disabled", "x-session-id", "serve_multiplexed_model_id"],
 )
 def test_a_header_that_cannot_be_read_does_no_harm(any_service: ServiceProcess, name: str) -> None:
-    answer = httpx.get(f"{any_service.url}/v1/models", headers={name: b"\xff"}, trust_env=False, verify=False)
+    answer = httpx.get(
+        f"{any_service.url}/v1/models", headers={name: b"\xff"}, trust_env=False, verify=False
+    )
     assert answer.status_code == 200
     [request_id] = answer.headers.get_list("X-Request-Id")
     assert request_id.isalnum() or "-" in request_id
@@ -113,7 +115,10 @@ def test_no_time_at_all_is_said_in_our_words_whoever_notices_first(
 def test_an_id_is_echoed_once(any_service: ServiceProcess) -> None:
     for given, echoed in (("order-4711", True), ("an id", False), ("x" * 200, False)):
         answer = httpx.get(
-            f"{any_service.url}/nothing", headers={"X-Request-Id": given}, trust_env=False, verify=False,
+            f"{any_service.url}/nothing",
+            headers={"X-Request-Id": given},
+            trust_env=False,
+            verify=False,
         )
         [request_id] = answer.headers.get_list("X-Request-Id")
         assert request_id == answer.json()["request_id"]

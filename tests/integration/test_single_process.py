@@ -213,7 +213,9 @@ def test_listens_to_both_families(start: Start) -> None:
     service = start("--host", "::")
     assert f"http://[::1]:{service.port}" in service.wait_until_ready()
     for url in (f"http://[::1]:{service.port}", service.url):
-        assert httpx.get(f"{url}/health", timeout=60, trust_env=False, verify=False).status_code == 200
+        assert (
+            httpx.get(f"{url}/health", timeout=60, trust_env=False, verify=False).status_code == 200
+        )
 
 
 def test_a_document_goes_on_after_a_restart(start: Start, tmp_path: Path) -> None:

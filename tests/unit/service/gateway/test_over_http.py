@@ -128,7 +128,8 @@ async def test_requests_follow_each_other_on_one_connection(served: Serve) -> No
     async with (
         served(gateway) as port,
         httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}", limits=httpx.Limits(max_connections=1),
+            base_url=f"http://127.0.0.1:{port}",
+            limits=httpx.Limits(max_connections=1),
             verify=False,
         ) as client,
     ):
