@@ -60,8 +60,8 @@ ifdef TESTS
 	$(BIN)/python -m pytest $(TESTS) $(PYTEST_ARGS)
 else
 	@status=0; \
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(OWN_PROCESS) $(PYTEST_ARGS) || status=1; \
-	$(BIN)/python -m pytest $(REAL_PROCESSES) $(PYTEST_ARGS) || status=1; \
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --durations 25 $(OWN_PROCESS) $(PYTEST_ARGS) || status=1; \
+	$(BIN)/python -m pytest --durations 25 $(REAL_PROCESSES) $(PYTEST_ARGS) || status=1; \
 	exit $$status
 endif
 
