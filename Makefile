@@ -42,8 +42,8 @@ NO_PYTHON = Polyhead needs Python 3.11 to 3.14 with its venv module, but $(THEIR
 option = $(if $(value $(2)),$(1) '$(subst ','\'',$(value $(2)))')
 
 # Tests that run two at a time, and those that start services, which want the machine for themselves.
-OWN_PROCESS = tests/unit tests/equivalence tests/robustness
-REAL_PROCESSES = tests/integration tests/system tests/web
+NO_SERVICES = tests/unit tests/equivalence tests/robustness tests/system
+SERVICES = tests/integration tests/web
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test check check-deploy arm sanitize wheel tree format lock clean
@@ -60,8 +60,8 @@ ifdef TESTS
 	$(BIN)/python -m pytest $(TESTS) $(PYTEST_ARGS)
 else
 	@status=0; \
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(OWN_PROCESS) $(PYTEST_ARGS) || status=1; \
-	$(BIN)/python -m pytest $(REAL_PROCESSES) $(PYTEST_ARGS) || status=1; \
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --durations 25 $(NO_SERVICES) $(PYTEST_ARGS) || status=1; \
+	$(BIN)/python -m pytest --durations 25 $(SERVICES) $(PYTEST_ARGS) || status=1; \
 	exit $$status
 endif
 

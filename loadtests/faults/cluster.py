@@ -348,7 +348,9 @@ class Cluster:
 
     def _ask_dashboard(self, path: str) -> httpx.Response:
         token = {"Authorization": f"Bearer {self._variables['RAY_AUTH_TOKEN']}"}
-        return httpx.get(f"{self._dashboard}{path}", headers=token, timeout=5, trust_env=False)
+        return httpx.get(
+            f"{self._dashboard}{path}", headers=token, timeout=5, trust_env=False, verify=False
+        )
 
 
 def _own_address() -> str:

@@ -129,7 +129,9 @@ def build_gateway(
     return app
 
 
-def _new_app(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> FastAPI:
+def _new_app(
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
+) -> DescribedApplication:
     """An application without routes."""
     return DescribedApplication(
         title="Polyhead",

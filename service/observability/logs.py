@@ -1,7 +1,8 @@
 """Structured logging: one JSON object a line, never with a user's text.
 
 An exception's message may quote a text, so a failure is logged by its type and stack frames; the
-message is added at level "debug" only, for development.
+message is added at level "debug" only, for development. Nobody knows what a library quotes, so what
+one logs is written by its place, in the same way.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -42,10 +44,23 @@ _FLUSH_SECONDS = 1.0
 _GATHER_SECONDS = 0.02
 """How long a line waits for others: to switch to the thread that writes costs more than a line."""
 _JSON = json.JSONEncoder(ensure_ascii=False, default=str)
+_OWN = "polyhead"
+"""The logger above all of ours."""
+_PARSERS_OF_BODIES = ("python_multipart",)
+"""Loggers of libraries that tell what is wrong with a body, which its client is told already."""
+_WITHHELD = "withheld, for it may quote a text: level debug shows it"
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record as JSON: time (UTC), level, logger, message, and its own `fields`."""
+    """Formats a record as JSON: time (UTC), level, logger, message, and its own `fields`.
+
+    Args:
+        with_messages: whether libraries' messages are written, and not only where they come from.
+    """
+
+    def __init__(self, *, with_messages: bool = False) -> None:
+        super().__init__()
+        self._with_messages = with_messages
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, without a line break."""
@@ -53,8 +68,12 @@ class JsonFormatter(logging.Formatter):
             "time": f"{_clock(int(record.created))}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
         }
+        if record.name.partition(".")[0] == _OWN or self._with_messages:
+            line["message"] = record.getMessage()
+        else:
+            line["message"] = _WITHHELD
+            line["frames"] = [f"{record.pathname}:{record.lineno} {record.funcName}"]
         line.update(getattr(record, "fields", {}))
         if record.exc_info and record.exc_info[1] is not None:
             line.update(_exception_fields(record.exc_info[1], with_message=False))
@@ -67,26 +86,48 @@ def _clock(second: int) -> str:
 
 
 def configure_logging(level: LogLevel, stream: TextIO | None = None) -> None:
-    """Sends the records below "polyhead" to `stream` (default: stderr), and nowhere else.
+    """Sends what this process logs to `stream` (default: stderr), and nowhere else.
+
+    These are the records below "polyhead" of at least that level, and warnings and errors of
+    libraries, but for those that read bodies; and what comes of Python's own warnings.
 
     Nobody waits for who reads the stream: a thread writes the lines, many at once where many are
     logged, and while the stream takes none, what is beyond 10,000 lines is dropped.
     """
-    logger = logging.getLogger("polyhead")
     lines: queue.Queue[str] = queue.Queue(_MAX_WAITING_LINES)
     handler = LineHandler(lines)
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(JsonFormatter(with_messages=level == LogLevel.DEBUG))
     arguments = (lines, stream or sys.stderr)
     threading.Thread(target=_write, args=arguments, name="log", daemon=True).start()
     atexit.register(_flush, lines)
-    logger.handlers[:] = [handler]
-    logger.setLevel(level.upper())
-    logger.propagate = False
+    own = logging.getLogger(_OWN)
+    own.handlers[:] = [handler]
+    own.setLevel(level.upper())
+    own.propagate = False
+    others = logging.getLogger()
+    others.handlers[:] = [handler]
+    others.setLevel(max(own.level, logging.WARNING))
+    for name in _PARSERS_OF_BODIES:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    warnings.showwarning = _log_warning
+
+
+def _log_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Takes the place of `warnings.showwarning`."""
+    fields = {"error": category.__name__, "frames": [f"{filename}:{lineno}"]}
+    logging.getLogger("py.warnings").warning("%s", message, extra={"fields": fields})
 
 
 def flush_log() -> None:
     """Waits until what was logged is written, for a second at most."""
-    for handler in logging.getLogger("polyhead").handlers:
+    for handler in logging.getLogger(_OWN).handlers:
         if isinstance(handler, LineHandler):
             _flush(handler.lines)
 

@@ -82,7 +82,9 @@ def prometheus(
             stdout=log,
             stderr=log,
         )
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
+    with httpx.Client(
+        base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False, verify=False
+    ) as client:
         try:
             wait_for(lambda: server.poll() is not None or _is_ready(client))
             assert server.poll() is None, (folder / "log").read_text()[-2000:]
@@ -207,7 +209,7 @@ def _use(service: ServiceProcess, left: threading.Event) -> None:
         ("/translate", {"q": "The train is late.", **pair}, {}),
         ("/nothing", {}, {}),
     )
-    with httpx.Client(base_url=service.url, timeout=60, trust_env=False) as client:
+    with httpx.Client(base_url=service.url, timeout=60, trust_env=False, verify=False) as client:
         while not left.wait(0.05):
             for path, body, headers in bodies:
                 with contextlib.suppress(httpx.HTTPError):

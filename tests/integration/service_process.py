@@ -54,7 +54,7 @@ class ServiceProcess:
                 },
                 prelude=prelude,
             )
-        self.client = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
+        self.client = httpx.Client(base_url=self.url, timeout=60, trust_env=False, verify=False)
 
     def wait_until_ready(self) -> str:
         """The banner, which is the last thing that is printed before requests are served."""

@@ -62,7 +62,7 @@ class _Clients:
             thread.join()
 
     def _run(self) -> None:
-        with httpx.Client(base_url=self._url, timeout=60, trust_env=False) as client:
+        with httpx.Client(base_url=self._url, timeout=60, trust_env=False, verify=False) as client:
             while not self._stop.is_set():
                 try:
                     answer = client.post("/v1/translate", json=self._body)

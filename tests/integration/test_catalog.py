@@ -91,7 +91,7 @@ def test_a_change_whose_actor_dies_leaves_nothing(changing: ServiceProcess, mode
     token = (changing.output.parent / "polyhead" / f"admin-token-{changing.port}").read_text()
     record = {"model": str(models / "news"), "id": "doomed", "placement": "dedicated"}
     answer = httpx.post(
-        f"{changing.url}/v1/models", json=record, timeout=60, trust_env=False,
+        f"{changing.url}/v1/models", json=record, timeout=60, trust_env=False, verify=False,
         headers={"Authorization": f"Bearer {token}"},
     )  # fmt: skip
     assert answer.status_code == 202
@@ -99,7 +99,9 @@ def test_a_change_whose_actor_dies_leaves_nothing(changing: ServiceProcess, mode
     changing.kill_one("ray::CatalogActor")
 
     def state() -> str:
-        answer = httpx.get(f"{changing.url}/v1/models/doomed", timeout=60, trust_env=False)
+        answer = httpx.get(
+            f"{changing.url}/v1/models/doomed", timeout=60, trust_env=False, verify=False
+        )
         return str(answer.json().get("state"))
 
     wait_for(lambda: state() in ("failed", "ready"))
@@ -117,7 +119,12 @@ def test_a_model_that_sleeps_wakes_for_a_request_and_for_nothing_else(
     title = ":Translator-sleeper"
     wait_for(lambda: changing.pids(title) == [])
     for path in ("/ready", "/v1/models", "/v1/models/sleeper"):
-        assert httpx.get(f"{changing.url}{path}", timeout=60, trust_env=False).status_code == 200
+        assert (
+            httpx.get(
+                f"{changing.url}{path}", timeout=60, trust_env=False, verify=False
+            ).status_code
+            == 200
+        )
     assert changing.pids(title) == []
     started = time.monotonic()
     answer = ask(changing.url, "sleeper")

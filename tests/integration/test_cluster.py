@@ -70,7 +70,7 @@ class _Load:
 
     def _run(self) -> None:
         body = {"text": "The red house is old. " * 8, "source": "en", "target": "de"}
-        with httpx.Client(base_url=self._url, timeout=600, trust_env=False) as client:
+        with httpx.Client(base_url=self._url, timeout=600, trust_env=False, verify=False) as client:
             while not self._stop.is_set():
                 outcome: object
                 try:
@@ -119,7 +119,7 @@ def test_scales_up_and_survives_a_killed_replica(tiny_model: Path) -> None:
     serve.run(build(settings), name=application, route_prefix="/")
 
     def samples() -> Samples:
-        response = httpx.get(f"{url}/metrics", timeout=60, trust_env=False)
+        response = httpx.get(f"{url}/metrics", timeout=60, trust_env=False, verify=False)
         assert response.status_code == 200
         return parse_samples(response.text)
 

@@ -51,7 +51,7 @@ def _deploy(cluster: Cluster, *models: dict[str, Any] | str, **settings: Any) ->
 
 def _ids(cluster: Cluster) -> set[str]:
     try:
-        answer = httpx.get(f"{cluster.url}/v1/models", timeout=60, trust_env=False)
+        answer = httpx.get(f"{cluster.url}/v1/models", timeout=60, trust_env=False, verify=False)
         return {model["name"] for model in answer.json()["models"]}
     except (httpx.HTTPError, ValueError):  # before there is a gateway
         return set()
@@ -68,7 +68,11 @@ def _problem(cluster: Cluster, model: str) -> str:
     """Why a model is not what it was to become, as an operator is told."""
     headers = {"Authorization": f"Bearer {_TOKEN}"}
     answer = httpx.get(
-        f"{cluster.url}/v1/models/{model}", headers=headers, timeout=60, trust_env=False
+        f"{cluster.url}/v1/models/{model}",
+        headers=headers,
+        timeout=60,
+        trust_env=False,
+        verify=False,
     )
     return str(answer.json().get("problem"))
 

@@ -77,7 +77,9 @@ def test_errors_of_the_model_side_cross_the_processes(any_service: ServiceProces
     ["X-Request-Id", "x-request-disconnect-disabled", "x-session-id", "serve_multiplexed_model_id"],
 )
 def test_a_header_that_cannot_be_read_does_no_harm(any_service: ServiceProcess, name: str) -> None:
-    answer = httpx.get(f"{any_service.url}/v1/models", headers={name: b"\xff"}, trust_env=False)
+    answer = httpx.get(
+        f"{any_service.url}/v1/models", headers={name: b"\xff"}, trust_env=False, verify=False
+    )
     assert answer.status_code == 200
     [request_id] = answer.headers.get_list("X-Request-Id")
     assert request_id.isalnum() or "-" in request_id
@@ -89,6 +91,7 @@ def test_a_timeout_that_cannot_be_read_is_refused(any_service: ServiceProcess) -
         json={"text": "Old bread.", "source": "en", "target": "de"},
         headers={"x-request-timeout-seconds": b"\xff"},
         trust_env=False,
+        verify=False,
     )
     assert answer.status_code == 422
     assert answer.json()["error"]["field"] == "x-request-timeout-seconds"
@@ -112,7 +115,10 @@ def test_no_time_at_all_is_said_in_our_words_whoever_notices_first(
 def test_an_id_is_echoed_once(any_service: ServiceProcess) -> None:
     for given, echoed in (("order-4711", True), ("an id", False), ("x" * 200, False)):
         answer = httpx.get(
-            f"{any_service.url}/nothing", headers={"X-Request-Id": given}, trust_env=False
+            f"{any_service.url}/nothing",
+            headers={"X-Request-Id": given},
+            trust_env=False,
+            verify=False,
         )
         [request_id] = answer.headers.get_list("X-Request-Id")
         assert request_id == answer.json()["request_id"]
@@ -277,6 +283,7 @@ def _send_texts_everywhere(service: ServiceProcess) -> None:
 def _texts_everywhere(url: str) -> Iterator[httpx.Response]:
     """Answers to requests that have a text in every place which one can be in."""
     json_type = {"content-type": "application/json"}
+    form_type = {"content-type": "multipart/form-data; boundary=b"}
     part = f'--b\r\nContent-Disposition: form-data; name="q"\r\n\r\n{MARKER}\r\n--b--\r\n'
     bodies: list[dict[str, Any]] = [
         {"json": {"text": MARKER, "source": "en", "target": "de"}},
@@ -284,7 +291,8 @@ def _texts_everywhere(url: str) -> Iterator[httpx.Response]:
         {"json": {"q": MARKER, "source": "en", "target": MARKER, "format": MARKER}},
         {"json": {"q": MARKER, "source": "en", "target": "de"}},
         {"data": {"q": MARKER, "source": "en", "target": "de"}},
-        {"content": part, "headers": {"content-type": "multipart/form-data; boundary=b"}},
+        {"content": part, "headers": form_type},
+        {"content": f"--b\r\n{MARKER}\r\n\r\n--b--\r\n", "headers": form_type},
         {"content": f'{{"text": "{MARKER}', "headers": json_type},
         {"content": MARKER.encode() + b"\xff", "headers": json_type},
         {"content": MARKER * 80_000, "headers": json_type},

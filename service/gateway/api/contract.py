@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from fastapi import Depends, FastAPI
+from fastapi import Depends
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 from starlette.routing import Route
 
 from service.errors import Failure
+from service.gateway.api.description import DescribedApplication
 from service.gateway.request_context import RequestContext
 from service.store.records import Scope
 
@@ -85,7 +86,9 @@ class Contract:
         """Routes without handlers, for a process that only matches requests."""
         return [Route(path, endpoint=_nothing) for path in sorted(self.templates)]
 
-    def add_to(self, app: FastAPI, handlers: object, *, keys_required: bool = False) -> None:
+    def add_to(
+        self, app: DescribedApplication, handlers: object, *, keys_required: bool = False
+    ) -> None:
         """Adds the routes, handled by the declared methods of `handlers`.
 
         Args:
@@ -95,11 +98,14 @@ class Contract:
         """
         for path, name, options in self._routes:
             methods = options.get("methods", ["GET"])
+            options = dict(options)
+            responses = options.pop("responses", {})
             if any((method, path) in self.scopes for method in methods):
-                options = {**options, "responses": {**self.errors, **options.get("responses", {})}}
+                responses = {**self.errors, **responses}
                 if keys_required:
                     options["dependencies"] = [*options.get("dependencies", ()), _KEY]
             app.router.add_api_route(path, getattr(handlers, name), **options)
+            app.describe(path, responses)
 
 
 def translation_errors(model: type[Reply]) -> dict[int | str, dict[str, Any]]:

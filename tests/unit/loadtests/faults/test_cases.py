@@ -20,6 +20,7 @@ from loadtests.faults.cluster import ServiceError
 from loadtests.processes import start_python, wait_for
 
 _WAITER = "import sys; sys.stdin.read()"
+_NODE = "import signal; print('Ray runtime started.', flush=True); signal.pause()"
 
 
 class _Processes:
@@ -170,7 +171,7 @@ def test_a_supervised_node_that_has_ended_is_started_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def start(_: object, log: Path, *__: object) -> subprocess.Popen[bytes]:
-        return start_python(["-c", "import signal; signal.pause()"], log)
+        return start_python(["-c", _NODE], log)
 
     monkeypatch.setattr(services, "start_python", start)
     monkeypatch.setattr(services, "_RESTART_SECONDS", 0.01)

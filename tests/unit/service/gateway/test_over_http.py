@@ -81,7 +81,7 @@ async def test_a_client_that_hangs_up_takes_its_work_along(served: Serve, path: 
         await until(lambda: gateway.backend.num_cancelled == 1)
         labels = {"route": path, "status": "499", "source": "en", "target": "de"}
         await until(lambda: gateway.count("polyhead_http_requests_total", **labels) == 1)
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", verify=False) as client:
             answer = await client.post(
                 path, content=body, headers={"content-type": "application/json"}
             )
@@ -128,7 +128,9 @@ async def test_requests_follow_each_other_on_one_connection(served: Serve) -> No
     async with (
         served(gateway) as port,
         httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}", limits=httpx.Limits(max_connections=1)
+            base_url=f"http://127.0.0.1:{port}",
+            limits=httpx.Limits(max_connections=1),
+            verify=False,
         ) as client,
     ):
         for content, status in ((BODY, 200), (b"{", 400), (BODY, 200), (b"", 400), (BODY, 200)):
@@ -142,7 +144,7 @@ async def test_a_number_of_clients_at_a_time(served: Serve) -> None:
     gateway = Gateway()
     async with (
         served(gateway) as port,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60, verify=False) as client,
     ):
         answers = await asyncio.gather(
             *(

@@ -316,7 +316,9 @@ def front_port(gateway_port: int, tmp_path_factory: pytest.TempPathFactory) -> I
         host="127.0.0.1", admin_host="", max_body_bytes=MAX_BODY, idle_seconds=2.0
     )
     with running_haproxy(written, port, options) as url:
-        wait_for(lambda: httpx.get(f"{url}/health", trust_env=False).status_code == 200)
+        wait_for(
+            lambda: httpx.get(f"{url}/health", trust_env=False, verify=False).status_code == 200
+        )
         yield port
 
 

@@ -1,4 +1,4 @@
-"""Log lines are JSON, and say nothing that a user wrote."""
+"""Log lines are JSON, and say nothing that a user wrote, whoever logs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,10 +24,22 @@ ReadLines = Callable[[LogLevel], Callable[[], list[dict[str, Any]]]]
 
 
 @pytest.fixture
-def logged() -> Iterator[ReadLines]:
+def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test makes of the process's logging is undone."""
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    loggers = [logging.getLogger(name) for name in ("polyhead", "python_multipart", None)]
+    before = [(list(each.handlers), each.level, each.propagate) for each in loggers]
+    yield
+    for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
+        logger.propagate = propagate
+
+
+@pytest.fixture
+def logged(restored: None) -> ReadLines:
     """Switches the log on at a level; then reads the lines that were written."""
     logger = logging.getLogger("polyhead")
-    before = (list(logger.handlers), logger.level, logger.propagate)
 
     def switch_on(level: LogLevel) -> Callable[[], list[dict[str, Any]]]:
         stream = io.StringIO()
@@ -41,8 +54,7 @@ def logged() -> Iterator[ReadLines]:
 
         return read
 
-    yield switch_on
-    logger.handlers[:], logger.level, logger.propagate = before
+    return switch_on
 
 
 async def test_a_request_is_one_line(logged: ReadLines) -> None:
@@ -147,6 +159,89 @@ def test_an_exception_in_any_of_our_loggers_is_written_without_its_message(
     assert SECRET not in json.dumps(line)
 
 
+MALFORMED_FORMS = (
+    f"{SECRET}--b--",
+    f"--b{SECRET}",
+    f"--b\r\n{SECRET}\r\n\r\n\r\n--b--\r\n",
+    f"--b\r\n: {SECRET}\r\n\r\n--b--\r\n",
+    f'--b\r\nContent-Disposition: form-data; name="q"\r{SECRET}',
+    f'--b\r\nContent-Disposition: form-data; name="q"\r\n\r{SECRET}',
+    f'--b\r\nContent-Disposition: form-data; name="q"\r\n\r\na\r\n--b {SECRET}',
+)
+
+
+@pytest.mark.parametrize("path", ["/translate", "/translate_file"])
+@pytest.mark.parametrize("level", [LogLevel.INFO, LogLevel.DEBUG])
+async def test_what_is_wrong_with_a_form_is_told_to_its_client_alone(
+    logged: ReadLines, monkeypatch: pytest.MonkeyPatch, path: str, level: LogLevel
+) -> None:
+    lines = logged(level)
+    emitted: list[str] = []
+    emit = logging.Logger.callHandlers
+
+    def watched(logger: logging.Logger, record: logging.LogRecord) -> None:
+        emitted.append(record.name)
+        emit(logger, record)
+
+    monkeypatch.setattr(logging.Logger, "callHandlers", watched)
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    async with Gateway().client() as client:
+        for form in MALFORMED_FORMS:
+            answer = await client.post(path, content=form, headers=headers)
+            assert answer.status_code == 400, form
+    assert set(emitted) == {"polyhead.gateway"}
+    written = lines()
+    assert [line["message"] for line in written] == ["request"] * len(MALFORMED_FORMS)
+    assert SECRET not in json.dumps(written)
+
+
+@pytest.mark.parametrize("level", [LogLevel.INFO, LogLevel.WARNING])
+def test_a_library_is_written_down_by_its_place(logged: ReadLines, level: LogLevel) -> None:
+    lines = logged(level)
+    library = logging.getLogger("a_library.parsing")
+    library.info("it has begun")
+    library.warning(f"unknown: {SECRET}")
+    try:
+        raise ValueError(SECRET)
+    except ValueError:
+        library.exception("broken by %s", SECRET)
+    warned, failed = lines()
+    assert (warned["level"], warned["logger"]) == ("warning", "a_library.parsing")
+    [frame] = warned["frames"]
+    assert frame.startswith(f"{__file__}:")
+    assert frame.endswith(" test_a_library_is_written_down_by_its_place")
+    assert (failed["level"], failed["error"]) == ("error", "ValueError")
+    assert SECRET not in json.dumps([warned, failed])
+
+
+def test_what_a_library_says_is_there_for_a_developer(logged: ReadLines) -> None:
+    lines = logged(LogLevel.DEBUG)
+    logging.getLogger("a_library").debug("in detail")
+    logging.getLogger("a_library").warning("unknown: %s", SECRET)
+    (line,) = lines()
+    assert line["message"] == f"unknown: {SECRET}"
+
+
+def test_a_library_is_no_louder_than_we_are(logged: ReadLines) -> None:
+    lines = logged(LogLevel.ERROR)
+    logging.getLogger("a_library").warning("unknown")
+    assert lines() == []
+
+
+def test_a_warning_of_python_is_a_line_like_others(
+    logged: ReadLines, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = logged(LogLevel.INFO)
+    warnings.simplefilter("always")
+    warnings.warn(SECRET, RuntimeWarning, stacklevel=1)
+    (line,) = lines()
+    assert (line["level"], line["error"]) == ("warning", "RuntimeWarning")
+    [frame] = line["frames"]
+    assert frame.startswith(f"{__file__}:")
+    assert SECRET not in json.dumps(line)
+    assert capsys.readouterr().err == ""
+
+
 class StoppedStream(io.StringIO):
     """A stream that takes nothing until `resume` is set."""
 
@@ -159,9 +254,8 @@ class StoppedStream(io.StringIO):
         return super().write(text)
 
 
-def test_nobody_waits_for_a_stream_that_takes_nothing() -> None:
+def test_nobody_waits_for_a_stream_that_takes_nothing(restored: None) -> None:
     logger = logging.getLogger("polyhead")
-    before = (list(logger.handlers), logger.level, logger.propagate)
     stream = StoppedStream()
     try:
         configure_logging(LogLevel.INFO, stream)
@@ -173,7 +267,6 @@ def test_nobody_waits_for_a_stream_that_takes_nothing() -> None:
         handler.lines.join()
     finally:
         stream.resume.set()
-        logger.handlers[:], logger.level, logger.propagate = before
     lines = stream.getvalue().splitlines()
     assert 10_000 <= len(lines) <= 10_256
     assert json.loads(lines[0])["message"] == "line 0"

@@ -14,6 +14,7 @@ from service.errors import Failure, OverloadedError, failure_of
 from service.gateway.api.contract import Contract
 from service.gateway.api.deepl import DEEPL
 from service.gateway.api.deepl_documents import DEEPL_DOCUMENTS
+from service.gateway.api.description import DescribedApplication
 from service.gateway.api.documents import DOCUMENTS
 from service.gateway.api.error_answers import CONTRACT_TEMPLATES, error_answer
 from service.gateway.api.libretranslate import LIBRETRANSLATE
@@ -175,7 +176,7 @@ async def test_a_contract_adds_the_methods_that_it_declares() -> None:
         async def glossary(self, id: str) -> Response:
             return JSONResponse([id])
 
-    app = FastAPI()
+    app = DescribedApplication()
     contract.add_to(app, Handlers())
     assert contract.templates == {"/glossaries/{id}"}
     connection = Connection("/glossaries/7", method="GET")
