@@ -107,9 +107,7 @@ def test_a_user_that_nobody_knows_on_a_disk_that_nobody_writes_to(tmp_path: Path
         assert service.process.wait(timeout=_END_SECONDS) == 0
     finally:
         service.close()
-    lines = [json.loads(line) for line in service.errors.read_text().splitlines()]
-    told = [line["message"] for line in lines if line["logger"] == "polyhead.store"]
-    assert told == [
+    assert _told_of_the_store(service) == [
         "the store /.local/share/polyhead/store.db cannot be used: "
         "OSError: [Errno 30] Read-only file system: '/.local'"
     ]
@@ -202,28 +200,26 @@ def test_a_clock_that_jumps(tiny_model: Path, tmp_path: Path) -> None:
     service = ServiceProcess(
         tmp_path, "--single-process", "--model", str(tiny_model),
         prelude=_JUMPING.format(file=str(ahead)), POLYHEAD_STORE_URL="",
-        POLYHEAD_DOCUMENTS__SAVE_SECONDS="0",
         POLYHEAD_ACCESS__PER_ADDRESS='{"requests_per_minute": 100000}',
     )  # fmt: skip
+    sentences = [f"{number} old trains are late." for number in range(100)]
     documents = []
     try:
         service.wait_until_ready()
         with busy(service.url, None):
-            for seconds in (3600, -3600, 0, 3600, 0):
-                documents.append(_sent(service, f"The train {seconds} is late. " * 40))
-                wait_for(lambda: _progress(service, documents[-1]) > 0)
+            for seconds in (3600, -3600, 0):
+                documents.append(_sent(service, sentences))
+                wait_for(lambda: _state(service, documents[-1])["progress"] > 0)
                 ahead.write_text(str(seconds))
                 assert service.translate("The red house.").status_code == 200
-            for path in documents:
-                wait_for(lambda path=path: _progress(service, path) == 1.0)  # type: ignore[misc]
-                assert service.client.get(f"{path}/result").status_code == 200
+            _are_done(service, documents)
         _ends(service)
     finally:
         service.close()
 
 
 @pytest.mark.usefixtures("namespaces")
-def test_a_disk_that_is_full_and_then_one_to_read_from(start: Start, tmp_path: Path) -> None:
+def test_a_disk_that_is_full(start: Start, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     service = start(
@@ -231,52 +227,100 @@ def test_a_disk_that_is_full_and_then_one_to_read_from(start: Start, tmp_path: P
         POLYHEAD_STORE_URL="", POLYHEAD_DOCUMENTS__LEASE_SECONDS="2",
     )  # fmt: skip
     service.wait_until_ready()
-
-    def remount(options: str) -> None:
-        pid = str(service.process.pid)
-        command = ["nsenter", "--target", pid, "--mount", "mount", "-o", f"remount,{options}"]
-        subprocess.run([*command, str(disk)], check=True, timeout=60)
-
-    confirmed = []
-    problem = None
+    confirmed, problem = [], None
     while problem is None:
         assert len(confirmed) < 100
         try:
-            confirmed.append(_sent(service, "The red house.", padding=100_000))
+            confirmed.append(_sent(service, ["The red house."], padding=100_000))
         except httpx.HTTPStatusError as error:
             problem = error.response
     assert problem.status_code == 507, problem.text
     assert service.translate("The red house.").status_code == 200
-    remount("size=64M")
-    for path in confirmed:
-        wait_for(lambda path=path: _progress(service, path) == 1.0)  # type: ignore[misc]
-    remount("ro")
-    with pytest.raises(httpx.HTTPStatusError, match="503"):
-        _sent(service, "The red house.")
-    assert service.translate("The red house.").status_code == 200
-    remount("rw")
-    for path in (*confirmed, _sent(service, "The red house.")):
-        wait_for(lambda path=path: _progress(service, path) == 1.0)  # type: ignore[misc]
-        assert service.client.get(f"{path}/result").status_code == 200
-    told = [json.loads(line) for line in service.errors.read_text().splitlines()]
-    told = [line["message"] for line in told if line["logger"] == "polyhead.store"]
-    assert any("full" in line or "No space left" in line for line in told)
-    assert len(told) == len(set(told)) < 8
+    command = ["nsenter", "--target", str(service.process.pid), "--mount"]
+    subprocess.run([*command, "mount", "-o", "remount,size=64M", str(disk)], check=True, timeout=60)
+    _are_done(service, confirmed)
+    told = _told_of_the_store(service)
+    assert any("No space left" in line or "disk is full" in line for line in told)
+    assert len(told) == len(set(told))
 
 
-def _sent(service: ServiceProcess, text: str, *, padding: int = 0) -> str:
+_ON_AN_IMAGE = """
+import subprocess
+from tests.surroundings import Surroundings, enter
+
+enter(Surroundings())
+subprocess.run(["mount", "-o", "loop", {image!r}, {disk!r}], check=True)
+"""
+"""A disk that the kernel can be told to find an error on."""
+
+
+@pytest.mark.usefixtures("namespaces")
+def test_a_disk_that_can_only_be_read_from_all_at_once(tiny_model: Path, tmp_path: Path) -> None:
+    image, disk = tmp_path / "image", tmp_path / "disk"
+    disk.mkdir()
+    if not Path("/dev/loop-control").exists() or shutil.which("mkfs.ext4") is None:
+        pytest.skip("there are no loop devices, or no mkfs.ext4")
+    with image.open("wb") as file:
+        file.truncate(16 * 2**20)
+    subprocess.run(["mkfs.ext4", "-q", "-e", "remount-ro", image], check=True, timeout=60)
+    with ExitStack() as ends:
+
+        def start() -> ServiceProcess:
+            started = ServiceProcess(
+                tmp_path, "--single-process", "--model", str(tiny_model),
+                prelude=_ON_AN_IMAGE.format(image=str(image), disk=str(disk)),
+                XDG_DATA_HOME=str(disk), POLYHEAD_STORE_URL="",
+                POLYHEAD_DOCUMENTS__LEASE_SECONDS="2",
+            )  # fmt: skip
+            ends.callback(started.close)
+            started.wait_until_ready()
+            return started
+
+        service = start()
+        confirmed = [_sent(service, ["The red house."])]
+        _are_done(service, confirmed)
+        confirmed.append(_sent(service, [f"{number} old trains." for number in range(300)]))
+        mounts = Path(f"/proc/{service.process.pid}/mountinfo").read_text().splitlines()
+        [device] = [line.split()[-2] for line in mounts if str(disk) in line.split()]
+        Path("/sys/fs/ext4", Path(device).name, "trigger_fs_error").write_text("of a test")
+        for _ in range(3):
+            with pytest.raises(httpx.HTTPStatusError, match="503"):
+                _sent(service, ["The red house."])
+        assert service.translate("The red house.").status_code == 200
+        _are_done(service, confirmed[:1])
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(timeout=_END_SECONDS) == 0
+        told = _told_of_the_store(service)
+        assert told
+        assert len(told) == len(set(told)) <= 4
+        again = start()
+        _are_done(again, confirmed)
+
+
+def _told_of_the_store(service: ServiceProcess) -> list[str]:
+    lines = [json.loads(line) for line in service.errors.read_text().splitlines()]
+    return [line["message"] for line in lines if line["logger"] == "polyhead.store"]
+
+
+def _sent(service: ServiceProcess, texts: list[str], *, padding: int = 0) -> str:
     """The path of a document that is confirmed."""
-    content = json.dumps([text, "A quiet street."]).encode() + b" " * padding
+    content = json.dumps(texts).encode() + b" " * padding
     answer = service.client.post(
         "/v1/documents", files={"file": ("a.json", content)}, data={"source": "en", "target": "de"}
     )
     return str(answer.raise_for_status().headers["location"])
 
 
-def _progress(service: ServiceProcess, path: str) -> float:
-    state = service.client.get(path).json()
-    assert state["state"] not in ("error", "failed"), state
-    return 1.0 if state["state"] == "done" else float(state["progress"])
+def _state(service: ServiceProcess, path: str) -> Any:
+    state = service.client.get(path).raise_for_status().json()
+    assert state["state"] != "failed", state
+    return state
+
+
+def _are_done(service: ServiceProcess, documents: list[str]) -> None:
+    for path in documents:
+        wait_for(lambda path=path: _state(service, path)["state"] == "done")  # type: ignore[misc]
+        assert service.client.get(f"{path}/result").status_code == 200
 
 
 @pytest.mark.usefixtures("namespaces")
