@@ -384,8 +384,13 @@ def _shares(name: str, options: HAProxyOptions) -> str:
 
 
 def more_sections() -> str:
-    """Sections of our own."""
+    """Sections of our own.
+
+    With resolvers of ours, HAProxy opens no socket to the machine's, of which it asks nothing.
+    """
     return f"""\
+resolvers default
+    nameserver nobody 127.0.0.1:53
 backend {_BODIES}
     stick-table type integer size 1 store conn_cur
 backend {_ALL}
