@@ -150,6 +150,34 @@ def test_no_network_but_proxies_for_it(start: Start, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("namespaces")
+def test_two_users_side_by_side(tmp_path: Path) -> None:
+    """On one machine, with one folder for temporary files: each has a port, and a token."""
+    with ExitStack() as ends:
+        services = []
+        for user in (_UNKNOWN_USER, _UNKNOWN_USER + 1):
+            folder = tmp_path / str(user)
+            folder.mkdir()
+            started = ServiceProcess(
+                folder, "--single-process", prelude=Surroundings(user=user).prelude, HOME="/",
+                XDG_DATA_HOME="", **_NO_HOME,
+            )  # fmt: skip
+            ends.callback(started.close)
+            services.append(started)
+        for service in services:
+            service.wait_until_ready()
+            assert service.translate("The red house.").status_code == 200
+        first, second = services
+        _ends(first)
+        assert second.translate("The red house.").status_code == 200
+        token = Path(f"/var/tmp/polyhead-{_UNKNOWN_USER + 1}/admin-token-{second.port}")
+        assert token.stat().st_mode & 0o777 == 0o600
+        _ends(second)
+        assert not token.exists()
+        for user in (_UNKNOWN_USER, _UNKNOWN_USER + 1):
+            Path(f"/var/tmp/polyhead-{user}").rmdir()
+
+
+@pytest.mark.usefixtures("namespaces")
 def test_localhost_may_mean_the_other_family(start: Start, tmp_path: Path) -> None:
     hosts = tmp_path / "hosts"
     hosts.write_text("::1 localhost\n")
