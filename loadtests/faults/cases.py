@@ -357,9 +357,7 @@ CASES: dict[str, Case] = {
     "machines-redeployed": _on_machines(
         "deploy/serve.yaml on machines: other settings", _redeploy_machines, replaces_all=True
     ),
-    "cable-pulled": _on_machines(
-        "a machine has no network for 20 s", _pull_cable(_PULLED_SECONDS)
-    ),
+    "cable-pulled": _on_machines("a machine has no network for 20 s", _pull_cable(_PULLED_SECONDS)),
     "cable-pulled-for-long": _on_machines(
         "a machine has no network for two minutes", _pull_cable(_LONG_PULLED_SECONDS)
     ),

@@ -340,7 +340,7 @@ class Cluster:
             self._network.close()
 
     def _new_machine(self) -> Machine | None:
-        """The machine of the next node, which has Ray's files for itself; None without a network."""
+        """The next node's machine, with files of Ray for itself; None without a network."""
         if self._network is None:
             return None
         files = self.folder / "ray"

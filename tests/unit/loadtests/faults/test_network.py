@@ -36,7 +36,9 @@ def _reaches(machine: Machine, port: int) -> bool:
     """Whether a program there can connect to this process."""
     code = f"import socket; socket.create_connection(('10.77.0.1', {port}), timeout=1)"
     command = [*machine.command, sys.executable, "-c", code]
-    return not subprocess.run(command, stderr=subprocess.DEVNULL, timeout=60, check=False).returncode
+    return not subprocess.run(
+        command, stderr=subprocess.DEVNULL, timeout=60, check=False
+    ).returncode
 
 
 def _try_cables(folder: Path) -> None:

@@ -12,9 +12,7 @@ from service.launcher.service_manager import tell_ready, tell_stopping
 
 
 @pytest.mark.parametrize("abstract", [False, True])
-def test_a_manager_is_told(
-    abstract: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_manager_is_told(abstract: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"@polyhead-{uuid.uuid4().hex}" if abstract else str(tmp_path / "notify")
     monkeypatch.setenv("NOTIFY_SOCKET", name)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:

@@ -91,7 +91,9 @@ async def test_what_is_wrong_is_said_once(
     monkeypatch.setattr("service.store.availability._CALM_SECONDS", 0.0)
 
     def fail(descriptor: int) -> None:
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS), os.readlink(f"/proc/self/fd/{descriptor}"))
+        raise OSError(
+            errno.EROFS, os.strerror(errno.EROFS), os.readlink(f"/proc/self/fd/{descriptor}")
+        )
 
     monkeypatch.setattr(os, "fsync", fail)
     for _ in range(3):
