@@ -49,7 +49,8 @@ ENV PATH=/opt/polyhead/bin:$PATH \
 USER 10001
 WORKDIR /home/polyhead
 EXPOSE 8000
+# Not with urllib, which would ask a proxy of the environment for this address, too.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=120s --retries=3 \
-    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health', timeout=4)"]
+    CMD ["python", "-c", "import http.client as h; c = h.HTTPConnection('127.0.0.1', 8000, timeout=4); c.request('GET', '/health'); raise SystemExit(c.getresponse().status != 200)"]
 ENTRYPOINT ["polyhead"]
 CMD ["serve", "--host", "0.0.0.0"]

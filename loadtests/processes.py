@@ -87,11 +87,20 @@ def start_python(
     variables: Mapping[str, str] = MappingProxyType({}),
     *,
     stdin: int = subprocess.DEVNULL,
+    starter: Sequence[str] = (),
 ) -> subprocess.Popen[bytes]:
-    """This Python with our packages, in a session of its own; what it prints is added to `log`."""
+    """This Python with our packages, in a session of its own; what it prints is added to `log`.
+
+    Args:
+        arguments: of Python.
+        log: a file in the folder where it runs.
+        variables: of the environment, beside those of this process.
+        stdin: as `subprocess` has it.
+        starter: a command that becomes the one behind it.
+    """
     with log.open("ab") as output:
         return subprocess.Popen(
-            [sys.executable, *arguments],
+            [*starter, sys.executable, *arguments],
             stdin=stdin,
             stdout=output,
             stderr=subprocess.STDOUT,

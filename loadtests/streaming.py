@@ -67,7 +67,9 @@ async def _measure(
     root = psutil.Process(pid)
     turns: dict[bool, list[_Turn]] = {False: [], True: []}
     limits = httpx.Limits(max_connections=clients)
-    async with httpx.AsyncClient(base_url=url, timeout=120, limits=limits) as client:
+    async with httpx.AsyncClient(
+        base_url=url, timeout=120, limits=limits, trust_env=False
+    ) as client:
         await _turn(client, root, [texts[0]] * clients, clients, stream=False)
         for number in range(rounds):
             sent = rng.choices(texts, k=requests)

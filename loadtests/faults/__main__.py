@@ -65,7 +65,7 @@ def run_case(name: str, case: Case, plan: Plan) -> Findings:
     with tempfile.TemporaryDirectory(prefix="faults-", dir="/tmp", ignore_cleanup_errors=True) as f:
         service = case.start(Path(f))
         try:
-            if not wait_for(lambda: _is_whole(service), _START_SECONDS):
+            if not wait_for(lambda: _is_whole(service, case.translators), _START_SECONDS):
                 raise ServiceError(f"{name}: the service never had all its replicas")
             return _harm(name, case, service, plan)
         finally:
@@ -112,7 +112,11 @@ def _wait_until_whole(
     wait_for(lambda: _replicas(service) != replicas, 2.0)  # a kill takes a moment to show
     old = set(replicas) if case.replaces_all else set()
     whole = wait_for(
-        lambda: case.over(service) and not old & set(_replicas(service)) and _is_whole(service),
+        lambda: (
+            case.over(service)
+            and not old & set(_replicas(service))
+            and _is_whole(service, case.translators_after)
+        ),
         plan.most_after_seconds,
     )
     whole_after = load.elapsed - fault_at if whole else None
@@ -124,10 +128,10 @@ def _replicas(service: Service) -> list[int]:
     return service.pids(TRANSLATOR) + service.pids(GATEWAY)
 
 
-def _is_whole(service: Service) -> bool:
+def _is_whole(service: Service, translators: int) -> bool:
     """As many replicas as there should be, all of which work, and the front says so."""
     there = {"translator": len(service.pids(TRANSLATOR)), "gateway": len(service.pids(GATEWAY))}
-    wanted = {"translator": 2, "gateway": 2}
+    wanted = {"translator": translators, "gateway": 2}
     return there == wanted == _working(service.url) and _get(f"{service.url}/ready") is not None
 
 
@@ -179,8 +183,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in options.cases or CASES:
         case = CASES[name]
         _say(f"{name}: {case.title}")
-        if case.needs is not None and shutil.which(case.needs) is None:
-            _say(f"{name}: skipped, for {case.needs} must be on the PATH")
+        if missing := [program for program in case.needs if shutil.which(program) is None]:
+            _say(f"{name}: skipped, for {missing[0]} must be on the PATH")
             is_well = is_well and not options.cases
             continue
         try:

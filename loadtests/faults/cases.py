@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -20,7 +21,9 @@ from loadtests.faults.cluster import (
     Service,
     ServiceError,
 )
+from loadtests.faults.network import PROGRAMS, Network
 from loadtests.processes import end, pids, wait_for
+from model.checkpoints.embedded import model_directory
 
 __all__ = ["CASES", "Case"]
 
@@ -31,6 +34,12 @@ _STOPPED_SECONDS = 15.0
 _LONG_STOPPED_SECONDS = 60.0
 _AWAY_SECONDS = 10.0
 _PLACING_SECONDS = 120.0
+_PULLED_SECONDS = 20.0
+_LONG_PULLED_SECONDS = 120.0
+"""More than Ray's head waits for a node before it gives it up."""
+_MACHINES = 3
+"""With room for a gateway and a translator each, beside the head's."""
+_SERVE_FILE = Path(__file__).parents[2] / "deploy" / "serve.yaml"
 _FAILED_LOADS = 4
 """More than the starts that a deployment is given in its settings."""
 
@@ -54,8 +63,12 @@ class Case:
     """It is over when none of the replicas is left that were there before."""
     over: Callable[[Any], bool] = lambda _: True
     """Whether all of it has happened."""
-    needs: str | None = None
-    """A program that must be on the PATH."""
+    needs: Sequence[str] = ()
+    """Programs that must be on the PATH."""
+    translators: int = 2
+    """There must be so many before it."""
+    translators_after: int = 2
+    """And so many when it is over."""
 
 
 def _kill(title: str) -> Callable[[Service], None]:
@@ -175,13 +188,18 @@ _CLUSTER: dict[str, Any] = {
 
 
 @contextmanager
-def _started(folder: Path, *, with_redis: bool = False) -> Iterator[Cluster]:
-    """A cluster that is closed, with its Redis, unless all goes well."""
+def _started(
+    folder: Path, *, with_redis: bool = False, with_network: bool = False
+) -> Iterator[Cluster]:
+    """A cluster that is closed, with its Redis and its network, unless all goes well."""
     with ExitStack() as stack:
         redis = RedisServer(folder) if with_redis else None
         if redis is not None:
             stack.callback(redis.close)
-        cluster = Cluster(folder, redis=redis)
+        network = Network() if with_network else None
+        if network is not None:
+            stack.callback(network.close)
+        cluster = Cluster(folder, redis=redis, network=network)
         stack.callback(cluster.close)
         yield cluster
         stack.pop_all()
@@ -218,10 +236,67 @@ def _supervised_cluster(folder: Path) -> Service:
     return cluster
 
 
+def _machines(translators: int) -> Callable[[Path], Service]:
+    """A head and three workers on machines of a network, with deploy/serve.yaml.
+
+    Models are in a folder that all machines have. The load goes to the head's front.
+    """
+
+    def start(folder: Path) -> Service:
+        with _started(folder, with_network=True) as cluster:
+            shutil.copytree(model_directory("en-de"), folder / "models" / "en-de")
+            for _ in range(_MACHINES):
+                cluster.add_worker(cpus=1 + TRANSLATOR_CPUS)
+            cluster.supervise()
+            cluster.deploy_file(_SERVE_FILE, **_of_machines(cluster, translators))
+        return cluster
+
+    return start
+
+
+def _of_machines(cluster: Cluster, translators: int, **engine: int) -> dict[str, Any]:
+    """What is changed in deploy/serve.yaml for a cluster of machines with two CPUs in all."""
+    return {
+        "models": [str(cluster.folder / "models" / "en-de")],
+        "gateways_per_node": 1,
+        "num_cpus_per_gateway": 0.5,
+        "num_cpus_per_replica": TRANSLATOR_CPUS,
+        "engine": {"num_threads": 1, **engine},
+        "autoscaling": {"min_replicas": translators, "max_replicas": translators},
+        "graceful_shutdown_seconds": 60,
+    }
+
+
+def _scale_machines(service: Cluster) -> None:
+    service.deploy_file(_SERVE_FILE, **_of_machines(service, _MACHINES))
+
+
+def _redeploy_machines(service: Cluster) -> None:
+    service.deploy_file(_SERVE_FILE, **_of_machines(service, _MACHINES, max_slots=48))
+
+
+def _pull_cable(seconds: float) -> Callable[[Cluster], None]:
+    """Takes a machine with a gateway and a translator off the network for a while."""
+
+    def inject(service: Cluster) -> None:
+        machine = service.machine_of(service.pids(GATEWAY)[0])
+        machine.pull()
+        sleep(seconds)
+        machine.plug()
+
+    return inject
+
+
+def _on_machines(title: str, inject: Callable[[Cluster], None], **options: Any) -> Case:
+    start = _machines(options.get("translators", _MACHINES))
+    options = {"translators": _MACHINES, "translators_after": _MACHINES} | options
+    return Case(title, inject, start, needs=PROGRAMS, **options)
+
+
 def _supervised(
     title: str, inject: Callable[[Cluster], None], over: Callable[[Cluster], bool]
 ) -> Case:
-    return Case(title, inject, _supervised_cluster, over=over, needs=RedisServer.PROGRAM)
+    return Case(title, inject, _supervised_cluster, over=over, needs=[RedisServer.PROGRAM])
 
 
 CASES: dict[str, Case] = {
@@ -255,7 +330,7 @@ CASES: dict[str, Case] = {
         "the head is killed and comes back after 10 s, with Redis behind it",
         _restart_head,
         _cluster_with_redis,
-        needs=RedisServer.PROGRAM,
+        needs=[RedisServer.PROGRAM],
     ),
     "gcs-killed": _supervised("the GCS is killed", _kill_of(0, "gcs_server"), _is_led_anew),
     "gcs-hung": _supervised(
@@ -274,5 +349,17 @@ CASES: dict[str, Case] = {
         "a worker's raylet hangs for a minute", _hang_of(1, "raylet"), Cluster.is_running
     ),
     "redeploy": Case("`serve deploy` with other settings", _redeploy, _cluster, replaces_all=True),
+    "machines-added-to": _on_machines(
+        "deploy/serve.yaml on machines: three translators instead of one",
+        _scale_machines,
+        translators=1,
+    ),
+    "machines-redeployed": _on_machines(
+        "deploy/serve.yaml on machines: other settings", _redeploy_machines, replaces_all=True
+    ),
+    "cable-pulled": _on_machines("a machine has no network for 20 s", _pull_cable(_PULLED_SECONDS)),
+    "cable-pulled-for-long": _on_machines(
+        "a machine has no network for two minutes", _pull_cable(_LONG_PULLED_SECONDS)
+    ),
 }
 """All cases, by the names of the command line."""

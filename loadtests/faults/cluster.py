@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Protocol
 import httpx
 import yaml
 
+from loadtests.faults.network import Machine, Network
 from loadtests.processes import end, kill_session, pids, start_python, wait_for
 from service.launcher.haproxy import HAProxyOptions, serve_variables
 from service.launcher.ports import free_port
@@ -158,6 +159,7 @@ class _Node:
     arguments: list[str]
     variables: dict[str, str]
     log: Path
+    machine: Machine | None
     process: subprocess.Popen[bytes]
 
     def has_started(self) -> bool:
@@ -171,25 +173,33 @@ class Cluster:
     It is deployed to as an operator does it: `serve deploy` with a file.
     """
 
-    def __init__(self, folder: Path, *, redis: RedisServer | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, redis: RedisServer | None = None, network: Network | None = None
+    ) -> None:
         """Without workers yet.
 
         Args:
             folder: of all its files.
             redis: keeps what the head knows; the head then holds neither gateways nor translators,
                 and every node has a front.
+            network: each node is a machine there; the head then holds neither, either. It ends
+                with the cluster.
         """
         self.folder = folder
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._dashboard = f"http://127.0.0.1:{free_port()}"
-        self._variables = _cluster_variables(folder)
+        self._network = network
         self._nodes: list[_Node] = []
+        self._head_machine = self._new_machine()
+        host = "127.0.0.1" if self._head_machine is None else self._head_machine.address
+        self.url = f"http://{host}:{self.port}"
+        self._dashboard = f"http://{host}:{free_port()}"
+        self._variables = _cluster_variables() | self._front_variables(host)
         self._closing = threading.Event()
         self._supervisor: threading.Thread | None = None
         self.restarts = 0
         """Nodes that have ended and were started again."""
-        self._address = f"{_own_address()}:{free_port()}"
+        own = _own_address() if self._head_machine is None else host
+        self._address = f"{own}:{free_port()}"
         self._client_port = free_port()
         self._redis = redis
         try:
@@ -210,11 +220,15 @@ class Cluster:
             f"--ray-client-server-port={self._client_port}",
             f"--temp-dir={self.folder / 'ray'}",
         ]
-        if self._redis is None:
-            self._head = self._start_node(*options, f"--num-cpus={_GATEWAYS_CPUS}")
-        else:
+        machine = self._head_machine
+        if machine is not None:
+            options.append(f"--dashboard-host={machine.address}")
+        if self._redis is not None:
             options.append(f"--redis-password={self._redis.password}")
-            self._head = self._start_node(*options, "--num-cpus=0", variables=self._redis.variables)
+        leads_only = self._redis is not None or machine is not None
+        options.append(f"--num-cpus={0 if leads_only else _GATEWAYS_CPUS}")
+        variables = {} if self._redis is None else self._redis.variables
+        self._head = self._start_node(*options, variables=variables, machine=machine)
         if not wait_for(
             lambda: self._head.has_started() and self._dashboard_answers(), _START_SECONDS
         ):
@@ -231,14 +245,14 @@ class Cluster:
             ServiceError: it has not. Two that join at the same moment get in each other's way.
         """
         variables: dict[str, str] = {}
-        if front is not None:
-            directory = self.folder / f"front-{front}"
-            directory.mkdir()
-            variables = _front_variables(directory, front)
+        machine = self._new_machine()
+        if machine is not None:
+            variables = self._front_variables(machine.address)
+        elif front is not None:
+            variables = self._front_variables(front)
             self.url = f"http://{front}:{self.port}"
-        node = self._start_node(
-            f"--address={self._address}", f"--num-cpus={cpus}", variables=variables
-        )
+        options = [f"--address={self._address}", f"--num-cpus={cpus}"]
+        node = self._start_node(*options, variables=variables, machine=machine)
         if not wait_for(node.has_started, _START_SECONDS):
             raise ServiceError("a worker did not join")
 
@@ -262,12 +276,24 @@ class Cluster:
                 }
             ],
         }
+        self._deploy(config)
+
+    def deploy_file(self, file: Path, **settings: Any) -> None:
+        """As `deploy`, with what a file says beside these settings."""
+        config = yaml.safe_load(file.read_text(encoding="utf-8"))
+        config["http_options"]["port"] = self.port
+        [application] = config["applications"]
+        application["args"] |= settings
+        self._deploy(config)
+
+    def _deploy(self, config: dict[str, Any]) -> None:
         file = self.folder / "serve.yaml"
         file.write_text(yaml.safe_dump(config))
         command = [sys.executable, "-m", "ray.serve.scripts", "deploy", str(file)]
         ran = subprocess.run(
             [*command, f"--address={self._dashboard}"],
-            env=os.environ | self._variables,
+            # It would ask a proxy of the environment for loopback, too.
+            env=os.environ | self._variables | {"no_proxy": "*"},
             cwd=self.folder,
             capture_output=True,
             text=True,
@@ -295,6 +321,12 @@ class Cluster:
         """The node that a process runs on."""
         return next(node for node in self.nodes if pid in pids(node.pid))
 
+    def machine_of(self, pid: int) -> Machine:
+        """The machine that a process runs on, where there are several."""
+        machine = next(node.machine for node in self._nodes if pid in pids(node.process.pid))
+        assert machine is not None
+        return machine
+
     def close(self) -> None:
         """Kills all nodes."""
         self._closing.set()
@@ -304,36 +336,68 @@ class Cluster:
             end(node, 0.0)
         if self._redis is not None:
             self._redis.close()
+        if self._network is not None:
+            self._network.close()
+
+    def _new_machine(self) -> Machine | None:
+        """The next node's machine, with files of Ray for itself; None without a network."""
+        if self._network is None:
+            return None
+        files = self.folder / "ray"
+        files.mkdir(exist_ok=True)
+        return self._network.add([files])
+
+    def _front_variables(self, host: str) -> dict[str, str]:
+        """What a node must have for a HAProxy at that address."""
+        directory = self.folder / host
+        directory.mkdir()
+        return serve_variables(directory, HAProxyOptions(host=host, admin_host="")) | {
+            # As Ray has it by default, longer than HAProxy takes to hear that a gateway ends.
+            "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "15",
+        }
 
     def _start_node(
-        self, *arguments: str, variables: Mapping[str, str] = MappingProxyType({})
+        self,
+        *arguments: str,
+        variables: Mapping[str, str] = MappingProxyType({}),
+        machine: Machine | None = None,
     ) -> _Node:
         command = [
             *("-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"),
             *("--object-store-memory", str(100 * 2**20)),
             *("--min-worker-port=0", "--max-worker-port=0", *arguments),
         ]
+        if machine is not None:
+            command.append(f"--node-ip-address={machine.address}")
         log = self.folder / f"node{len(self._nodes)}"
         own = self._variables | dict(variables)
-        node = _Node(command, own, log, self._started(command, own, log))
+        process = self._started(command, own, log, machine)
+        node = _Node(command, own, log, machine, process)
         self._nodes.append(node)
         return node
 
     def _started(
-        self, command: Sequence[str], variables: Mapping[str, str], log: Path
+        self,
+        command: Sequence[str],
+        variables: Mapping[str, str],
+        log: Path,
+        machine: Machine | None,
     ) -> subprocess.Popen[bytes]:
         if "--head" in command:
             # By this file, and the other node's raylet, Ray would take a head that was killed for
             # one that runs. On a machine or in a pod of its own there is neither.
             (self.folder / "ray" / "ray_current_cluster").unlink(missing_ok=True)
-        return start_python(command, log, variables)
+        starter = () if machine is None else machine.command
+        return start_python(command, log, variables, starter=starter)
 
     def _restart_ended(self) -> None:
         while not self._closing.wait(_RESTART_SECONDS):
             for node in self._nodes:
                 if node.process.poll() is not None:
                     kill_session(node.process.pid)
-                    node.process = self._started(node.arguments, node.variables, node.log)
+                    node.process = self._started(
+                        node.arguments, node.variables, node.log, node.machine
+                    )
                     self.restarts += 1
 
     def is_running(self) -> bool:
@@ -361,7 +425,7 @@ def _own_address() -> str:
         return address
 
 
-def _cluster_variables(folder: Path) -> dict[str, str]:
+def _cluster_variables() -> dict[str, str]:
     """What every node must have in its environment."""
     return {
         "RAY_AUTH_MODE": "token",
@@ -370,13 +434,4 @@ def _cluster_variables(folder: Path) -> dict[str, str]:
         # As KubeRay has it. After Ray's minute, nodes would end for a head that is slow to start.
         "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "service.gateway.proxy_headers:middlewares",
-        **_front_variables(folder, "127.0.0.1"),
-    }
-
-
-def _front_variables(folder: Path, host: str) -> dict[str, str]:
-    """What a node must have for a HAProxy at that address."""
-    return serve_variables(folder, HAProxyOptions(host=host, admin_host="")) | {
-        # As Ray has it by default, longer than HAProxy takes to hear that a gateway ends.
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "15",
     }

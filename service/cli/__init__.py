@@ -19,6 +19,7 @@ from service import version as installed_version
 from service.cli import attention, keys, measuring, models, serve, stored, training, translate
 from service.cli.messages import fail
 from service.cli.missing_packages import explained
+from service.cli.utf8_mode import require_utf8
 
 __all__ = ["app", "main"]
 
@@ -37,6 +38,7 @@ app = typer.Typer(
 def main() -> NoReturn:
     """Runs the command line; a PolyheadError becomes one line on stderr and status 1, and so does
     a package that this installation leaves out."""
+    require_utf8()
     if sys.version_info < _OLDEST_PYTHON:
         fail(f"Python must be 3.11 or newer, but is {sys.version.split()[0]}")
     from model.errors import PolyheadError

@@ -68,6 +68,8 @@ class DocumentWorker:
         self._translate = translate
         self._is_draining = is_draining
         self._new = asyncio.Event()
+        self._unused: set[str] = set()
+        """Contents of which the last sweep found no document."""
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -167,14 +169,21 @@ class DocumentWorker:
             await asyncio.sleep(_SWEEP_SECONDS * random.uniform(0.8, 1.2))
 
     async def sweep(self) -> None:
-        """Deletes documents that have expired, some at a time, and contents that belong to none."""
+        """Deletes documents that have expired, some at a time, and contents that belong to none.
+
+        Those must be old, and have belonged to none a sweep ago, either: where the clock is set
+        forward, one may seem old whose document is being stored.
+        """
         expired = await self._store.documents.remove_expired(most=_SWEPT)
         await self._delete_contents(expired)
         names = await self._store.blobs.names()
         old = [name for name in names if blob_age(name) > _UNUSED_SECONDS]
+        unused: set[str] = set()
         for begin in range(0, len(old), _SWEPT):
-            for name in await self._store.documents.unused(old[begin : begin + _SWEPT]):
-                await self._store.blobs.delete(name)
+            unused |= await self._store.documents.unused(old[begin : begin + _SWEPT])
+        again, self._unused = unused & self._unused, unused
+        for name in again:
+            await self._store.blobs.delete(name)
 
     async def _delete_contents(self, documents: Sequence[StoredDocument]) -> None:
         for document in documents:

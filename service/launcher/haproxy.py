@@ -64,6 +64,9 @@ _RETRIES = 8
 """Three refusals each take a gateway out, and then the rest: two that are gone, one that loses a
 request first, and Serve's proxy behind them, which knows others."""
 _CHECKS = "inter 1s fastinter 250ms fall 3"
+_UNACKNOWLEDGED = "tcp-ut 10s"
+"""Then a connection is lost whose machine acknowledges nothing, as one whose cable was pulled.
+Kernels acknowledge, however long a gateway takes or hangs."""
 
 
 BINARY_VARIABLE = "RAY_SERVE_HAPROXY_BINARY_PATH"
@@ -352,7 +355,7 @@ def _load_rules(options: HAProxyOptions) -> tuple[Rule, ...]:
         Rule(
             "bounded requests in flight at a gateway",
             r"^( *server \S+ \S+ check\b.*)$",
-            rf"\1 maxconn {options.max_in_flight} {_CHECKS}",
+            rf"\1 maxconn {options.max_in_flight} {_CHECKS} {_UNACKNOWLEDGED}",
             times=None,
             each=r"^ *server ",
         ),

@@ -341,6 +341,11 @@ def backend_rules(name: str, options: HAProxyOptions) -> str:
     timeout server {_seconds(options.request_seconds + _ANSWER_SECONDS)}
     timeout server-fin {_FIN_SECONDS}s
     timeout tunnel {_FIN_SECONDS}s
+    # A machine that is gone does not say so: what waits for its answer must be sent elsewhere.
+    option srvtcpka
+    srvtcpka-idle 5s
+    srvtcpka-intvl 1s
+    srvtcpka-cnt 5
 {_variable("late", "body_timeout", late)}\
 {_variable("malformed", "malformed_request", _MALFORMED)}\
     http-error status 408 {_json("%[var(txn.late)]")}
@@ -384,8 +389,13 @@ def _shares(name: str, options: HAProxyOptions) -> str:
 
 
 def more_sections() -> str:
-    """Sections of our own."""
+    """Sections of our own.
+
+    With resolvers of ours, HAProxy opens no socket to the machine's, of which it asks nothing.
+    """
     return f"""\
+resolvers default
+    nameserver nobody 127.0.0.1:53
 backend {_BODIES}
     stick-table type integer size 1 store conn_cur
 backend {_ALL}

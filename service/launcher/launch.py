@@ -35,6 +35,7 @@ from service.launcher.forced_stop import forced_stop
 from service.launcher.haproxy_rules import OPEN_APIS, HAProxyOptions
 from service.launcher.local_ray import LaunchError, local_ray, wait_for_ray_exit
 from service.launcher.process_limits import free_threads, raise_open_files
+from service.launcher.service_manager import tell_ready, tell_stopping
 from service.launcher.stop_signals import (
     raise_on_stop,
     stop_by_signal,
@@ -177,6 +178,7 @@ def _serve(
                 _wait_until_ready(address)
                 drain_seconds = settings.graceful_shutdown_seconds
                 print_banner(address, entries, settings, time.monotonic() - started_at, note)
+                tell_ready()
                 if opens_browser:
                     open_browser(page_url(address, settings))
                 wait_for_ray_exit()
@@ -184,6 +186,7 @@ def _serve(
                 raise LaunchError("Ray has died, and with it the service")
             finally:
                 stopping()  # a second signal ends it by force
+                tell_stopping()
                 # A call to a Ray that has died would end this process at once.
                 if not lost:
                     _stop_serve(drain_seconds)

@@ -62,6 +62,7 @@ _ESSENTIAL = frozenset({"gcs_server", "raylet"})
 _POLL_SECONDS = 1.0
 _STOPPED_SECONDS = 10.0
 """After which a worker that is still stopped is killed."""
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _STOP_SECONDS = 3.0
 _KILL_SECONDS = 5.0
 _LEAST_FREE_BYTES = 64 * 2**20
@@ -262,6 +263,7 @@ def _prepare_environment(proxy_variables: dict[str, str]) -> None:
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             **proxy_variables,
             **tracing.serve_variables(os.environ),
+            **_proxy_exceptions(),
             "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": (
                 "service.gateway.proxy_headers:middlewares"
             ),
@@ -292,3 +294,10 @@ def _prepare_environment(proxy_variables: dict[str, str]) -> None:
             "RAY_prestart_worker_first_driver": "0",
         }
     )
+
+
+def _proxy_exceptions() -> dict[str, str]:
+    """Variables that keep Ray's processes from asking a proxy for each other."""
+    given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    names = [*filter(None, map(str.strip, given.split(","))), *_LOOPBACK]
+    return dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(dict.fromkeys(names)))

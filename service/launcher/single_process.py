@@ -40,6 +40,7 @@ from service.launcher.launch import (
 )
 from service.launcher.local_ray import LaunchError
 from service.launcher.process_limits import forbid_core_dumps, raise_open_files
+from service.launcher.service_manager import tell_ready, tell_stopping
 from service.launcher.stop_signals import stop_by_signal, stopped_quietly, stopping
 from service.launcher.token_file import token_file
 from service.observability.logs import configure_logging, flush_log
@@ -103,11 +104,13 @@ def _serve(settings: Settings, address: Address, *, opens_browser: bool) -> None
                 print_banner(
                     address, entries, settings, time.monotonic() - started_at, note or _note()
                 )
+                tell_ready()
                 if opens_browser:
                     open_browser(page_url(address, settings))
                 server.wait()
             finally:
                 stopping()  # a second signal ends it by force
+                tell_stopping()
                 server.stop(settings.graceful_shutdown_seconds)
 
 

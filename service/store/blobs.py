@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import logging
 import os
 import re
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from service.errors import StoreFullError, StoreUnavailableError
+from service.store.availability import Availability
 
 __all__ = ["Blobs"]
 
@@ -22,8 +22,6 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _TEMPORARY = ".new"
 _LEFT_SECONDS = 3600.0
 """Nobody writes for so long."""
-
-LOGGER = logging.getLogger("polyhead.store")
 
 
 class Blobs:
@@ -35,8 +33,10 @@ class Blobs:
 
     def __init__(self, place: str) -> None:
         is_url = "://" in place and not place.startswith("file://")
-        self._place: _Folder | _Remote
-        self._place = _Remote(place) if is_url else _Folder(Path(place.removeprefix("file://")))
+        folder = Path(place.removeprefix("file://"))
+        self._place: _Folder | _Remote = _Remote(place) if is_url else _Folder(folder)
+        # A URL may have a password in it.
+        self._availability = Availability(f"the store of blobs{'' if is_url else f' {folder}'}")
 
     async def write(self, name: str, content: bytes) -> None:
         """Stores a content, in place of another of the name. When it returns, that is durable.
@@ -44,21 +44,36 @@ class Blobs:
         Raises:
             StoreFullError, StoreUnavailableError: it cannot be stored.
         """
-        await _run(self._place.write, _checked(name), content)
+        await self._run(self._place.write, _checked(name), content)
 
     async def read(self, name: str) -> bytes | None:
         """The content; None if there is none of that name."""
-        content: bytes | None = await _run(self._place.read, _checked(name))
+        content: bytes | None = await self._run(self._place.read, _checked(name))
         return content
 
     async def delete(self, name: str) -> None:
         """Deletes a content, if it is there."""
-        await _run(self._place.delete, _checked(name))
+        await self._run(self._place.delete, _checked(name))
 
     async def names(self) -> list[str]:
         """The names of all that is stored."""
-        names: list[str] = await _run(self._place.names)
+        names: list[str] = await self._run(self._place.names)
         return sorted(name for name in names if _NAME.fullmatch(name))
+
+    async def _run(self, call: Any, *arguments: Any) -> Any:
+        use = "reads" if call.__name__ in ("read", "names") else "writes"
+        try:
+            answer = await asyncio.to_thread(call, *arguments)
+        except Exception as error:  # of any library
+            # Its message may name a file that nobody else knows.
+            told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            reason = f"{type(error).__name__}: {next(iter(told.splitlines()), '')[:200]}"
+            self._availability.failed(use, reason)
+            if isinstance(error, OSError) and error.errno in _FULL:
+                raise StoreFullError(reason) from error
+            raise StoreUnavailableError(reason) from error
+        self._availability.worked(use)
+        return answer
 
 
 class _Folder:
@@ -158,14 +173,3 @@ def _checked(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ValueError(f"the name of a blob must be of 0-9, a-z and '-', but is {name[:64]!r}")
     return name
-
-
-async def _run(call: Any, *arguments: Any) -> Any:
-    try:
-        return await asyncio.to_thread(call, *arguments)
-    except Exception as error:  # of any library
-        reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')[:200]}"
-        LOGGER.warning("the store of blobs cannot be used: %s", reason)
-        if isinstance(error, OSError) and error.errno in _FULL:
-            raise StoreFullError(reason) from error
-        raise StoreUnavailableError(reason) from error

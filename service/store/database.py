@@ -7,7 +7,6 @@ other (WAL), writers wait for their turn, and what is committed is on the disk (
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import sqlite3
 import time
@@ -24,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from model.errors import PolyheadError
 from service.errors import StoreFullError, StoreUnavailableError
+from service.store.availability import Availability
 from service.store.tables import SCHEMA
 
 __all__ = ["Database", "StoreError"]
@@ -38,8 +38,6 @@ _WRITES = "polyhead_writes"
 _LOCK = 0x706F6C79
 """A lock of PostgreSQL for who migrates."""
 _FULL = ("disk is full", "no space left", "could not extend file")
-
-LOGGER = logging.getLogger("polyhead.store")
 
 
 class StoreError(PolyheadError):
@@ -62,6 +60,7 @@ class Database:
         self._engine: AsyncEngine | None = None
         self._opening = asyncio.Lock()
         self._failed_at = -_PAUSE_SECONDS
+        self._availability = Availability(f"the store {self._url.database}")
 
     @property
     def is_postgresql(self) -> bool:
@@ -99,7 +98,7 @@ class Database:
             StoreError: they are of a newer one.
             StoreUnavailableError: it cannot be done now.
         """
-        await self._opened()
+        await self._opened("reads")
 
     async def close(self) -> None:
         """Ends all connections. It may be opened again."""
@@ -109,16 +108,18 @@ class Database:
 
     @asynccontextmanager
     async def _transaction(self, *, writes: bool) -> AsyncIterator[AsyncConnection]:
-        engine = await self._opened()
+        use = "writes" if writes else "reads"
+        engine = await self._opened(use)
         try:
             async with engine.connect() as plain:
                 connection = await plain.execution_options(**{_WRITES: writes})
                 async with connection.begin():
                     yield connection
         except (SQLAlchemyError, OSError) as error:
-            raise _unavailable(error) from error
+            raise self._unavailable(error, use) from error
+        self._availability.worked(use)
 
-    async def _opened(self) -> AsyncEngine:
+    async def _opened(self, use: str) -> AsyncEngine:
         if self._engine is not None:
             return self._engine
         async with self._opening:
@@ -126,13 +127,13 @@ class Database:
                 if time.monotonic() < self._failed_at + _PAUSE_SECONDS:
                     raise StoreUnavailableError("the database could not be opened just now")
                 try:
-                    self._engine = await self._open()
+                    self._engine = await self._open(use)
                 except Exception:
                     self._failed_at = time.monotonic()
                     raise
         return self._engine
 
-    async def _open(self) -> AsyncEngine:
+    async def _open(self, use: str) -> AsyncEngine:
         engine = None
         try:
             if not self.is_postgresql:
@@ -148,8 +149,17 @@ class Database:
                 await engine.dispose()
             if isinstance(error, PolyheadError):
                 raise
-            raise _unavailable(error) from error
+            raise self._unavailable(error, use) from error
         return engine
+
+    def _unavailable(self, error: Exception, use: str) -> StoreUnavailableError:
+        """What is said of an error of the database: without statements, which are long."""
+        cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+        reason = f"{type(cause).__name__}: {next(iter(str(cause).splitlines()), '')[:200]}"
+        self._availability.failed(use, reason)
+        if any(words in reason.lower() for words in _FULL):
+            return StoreFullError(reason)
+        return StoreUnavailableError(reason)
 
 
 def _driver_url(url: str) -> URL:
@@ -261,13 +271,3 @@ def _upgrade(connection: Connection) -> None:
             f"the tables of the store must be of version {SCHEMA} or an older one, but are of a "
             "newer version of Polyhead"
         ) from None
-
-
-def _unavailable(error: Exception) -> StoreUnavailableError:
-    """What is said of an error of the database: without statements, which are long."""
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    reason = f"{type(cause).__name__}: {next(iter(str(cause).splitlines()), '')[:200]}"
-    LOGGER.warning("the store cannot be used: %s", reason)
-    if any(words in reason.lower() for words in _FULL):
-        return StoreFullError(reason)
-    return StoreUnavailableError(reason)

@@ -27,6 +27,10 @@ _C = DOCUMENTS.c
 _OPEN = _C.state.in_([DocumentState.QUEUED, DocumentState.TRANSLATING])
 _FREE: dict[str, Any] = {"worker": None, "leased_until": None}
 _RETRY_SECONDS = 30.0
+_MOST_LEASES = 2
+"""From now to the end of a lease that a clock has given which is ahead by less than a lease."""
+_MOST_AFTER_SECONDS = 60.0
+"""The same of a document that was given back for later."""
 
 
 class StoredDocuments:
@@ -76,7 +80,9 @@ class StoredDocuments:
             The document; None if there is none.
         """
         now = time.time()
-        is_free = or_(_C.leased_until.is_(None), _C.leased_until < now)
+        # Where the clock was set back, a lease of before may seem to have hours left.
+        too_long = _C.leased_until > now + _MOST_LEASES * seconds + _MOST_AFTER_SECONDS
+        is_free = or_(_C.leased_until.is_(None), _C.leased_until < now, too_long)
         oldest = (
             select(DOCUMENTS).where(_OPEN, is_free, _C.expires_at > now)
             .order_by(_C.created_at, _C.id).limit(1)

@@ -114,7 +114,7 @@ def test_all_translators_are_of_the_model_that_is_asked(
 ) -> None:
     started: list[str] = []
 
-    def start(arguments: list[str], *_: object) -> None:
+    def start(arguments: list[str], *_: object, **__: object) -> None:
         started.extend(arguments)
         raise ServiceError("it need not run")
 
@@ -170,7 +170,7 @@ def test_one_nodes_raylet_is_killed_or_hangs(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_supervised_node_that_has_ended_is_started_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def start(_: object, log: Path, *__: object) -> subprocess.Popen[bytes]:
+    def start(_: object, log: Path, *__: object, **___: object) -> subprocess.Popen[bytes]:
         return start_python(["-c", _NODE], log)
 
     monkeypatch.setattr(services, "start_python", start)

@@ -423,6 +423,31 @@ def _start(*arguments: str, **streams: Any) -> subprocess.Popen[bytes]:
     )
 
 
+def test_letters_beyond_ascii_in_a_locale_without_them(model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "Übung mit Leerzeichen"
+    shutil.copytree(model, folder / "modèle")
+    (folder / "Tür.txt").write_text("The door – it is grün.\n", encoding="utf-8")
+    variables = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+    def run(*arguments: str) -> tuple[int, bytes, str]:
+        ran = subprocess.run(
+            [sys.executable, "-c", _MAIN, *arguments], cwd=folder, timeout=120, check=False,
+            env=os.environ | {"PYTHONPATH": str(ROOT)} | variables, capture_output=True,
+        )  # fmt: skip
+        return ran.returncode, ran.stdout, ran.stderr.decode()
+
+    status, output, errors = run("translate", "--model", "modèle", "The door – it is grün.")
+    assert (status, errors) == (0, "")
+    assert output.decode().strip()
+    status, _, errors = run("translate", "--model", "modèle", "Tür.txt")
+    assert (status, errors) == (0, "polyhead: Tür.de.txt is the translation\n")
+    translated = (folder / "Tür.de.txt").read_text(encoding="utf-8")
+    assert translated.strip() == output.decode().strip()
+    status, _, errors = run("translate", "--model", "weg ✗", "The door.")
+    assert status == 1
+    assert "weg ✗" in _only_line(errors)
+
+
 _MANY_LINES = b"The red house.\n" * 1100
 """More than are held back to fill the batch, so that an answer shows that it works."""
 

@@ -66,6 +66,8 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[_Servic
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.delenv("POLYHEAD_ADMIN_TOKEN", raising=False)
     monkeypatch.setattr(running_service, "_LOOK_SECONDS", 0.01)
+    for name in ("http_proxy", "https_proxy", "all_proxy"):  # which nobody must ask
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
     server = _Service()
     thread = Thread(target=server.serve_forever)
     thread.start()

@@ -126,7 +126,8 @@ def test_a_gateway_has_a_bounded_number_of_requests_and_few_may_wait() -> None:
 def test_what_a_silent_gateway_has_is_sent_to_another_one() -> None:
     lines = _rewritten()
     servers = [line for line in lines if line.startswith("server ")]
-    assert all(line.endswith(" fall 3") for line in servers)
+    assert all(line.endswith(" fall 3 tcp-ut 10s") for line in servers)
+    assert "option srvtcpka" in lines  # or nobody would ask a machine that is gone
     assert [line for line in lines if line.startswith("retr")] == [
         "retry-on conn-failure empty-response",
         "retries 8",

@@ -178,3 +178,21 @@ def test_without_any_folder_to_write_to_nothing_starts(monkeypatch: pytest.Monke
         local_ray._private_directory(),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("given", "all_of_it"),
+    [
+        ({}, "127.0.0.1,localhost,::1"),
+        ({"NO_PROXY": "corp.example"}, "corp.example,127.0.0.1,localhost,::1"),
+        ({"no_proxy": "localhost, a", "NO_PROXY": "b"}, "localhost,a,127.0.0.1,::1"),
+    ],
+)
+def test_processes_on_this_machine_ask_no_proxy_for_each_other(
+    given: dict[str, str], all_of_it: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert local_ray._proxy_exceptions() == {"no_proxy": all_of_it, "NO_PROXY": all_of_it}

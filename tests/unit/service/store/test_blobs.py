@@ -82,3 +82,28 @@ async def test_what_a_killed_writer_has_left_is_removed_in_time(tmp_path: Path) 
         os.utime(tmp_path / name, (time.time() - age,) * 2)
     assert await blobs.names() == ["a"]
     assert sorted(os.listdir(tmp_path)) == ["a", "young.new"]
+
+
+async def test_what_is_wrong_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs, sync = Blobs(str(tmp_path)), os.fsync
+    monkeypatch.setattr("service.store.availability._CALM_SECONDS", 0.0)
+
+    def fail(descriptor: int) -> None:
+        raise OSError(
+            errno.EROFS, os.strerror(errno.EROFS), os.readlink(f"/proc/self/fd/{descriptor}")
+        )
+
+    monkeypatch.setattr(os, "fsync", fail)
+    for _ in range(3):
+        with pytest.raises(StoreUnavailableError):
+            await blobs.write("a", b"x")
+        await blobs.names()
+    told = f"the store of blobs {tmp_path}"
+    # Of what cannot be written it is no sign that it can be read.
+    assert caplog.messages == [f"{told} cannot be used: OSError: Read-only file system"]
+    monkeypatch.setattr(os, "fsync", sync)
+    for _ in range(3):
+        await blobs.write("a", b"x")
+    assert caplog.messages[1:] == [f"{told} can be used again"]

@@ -149,6 +149,29 @@ async def test_errors_tell_no_values(store: Store, caplog: pytest.LogCaptureFixt
     assert "secret text" not in str(caught.value) + caplog.text
 
 
+async def test_what_is_wrong_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file" / "store.db"
+    path.parent.touch()
+    monkeypatch.setattr("service.store.database._PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("service.store.availability._CALM_SECONDS", 0.0)
+    store = store_of(f"sqlite:///{path}", tmp_path)
+    for _ in range(3):
+        with pytest.raises(StoreUnavailableError):
+            await store.keys.all()
+        with pytest.raises(StoreUnavailableError):
+            await store.usage.add("a", {("a", "2026-11"): Count(1, 1)})
+    [line] = caplog.messages
+    assert line.startswith(f"the store {path} cannot be used: ")
+    path.parent.unlink()
+    for _ in range(3):
+        await store.keys.all()
+        await store.usage.add("a", {("a", "2026-11"): Count(1, 1)})
+    assert caplog.messages[1:] == [f"the store {path} can be used again"]
+    await store.close()
+
+
 def test_the_folder_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert data_folder() == tmp_path / "polyhead"

@@ -89,6 +89,23 @@ async def test_who_has_lost_the_lease_changes_nothing(store: Store) -> None:
     assert renewed.leased_until >= mine.leased_until
 
 
+async def test_a_clock_that_is_set_back_makes_no_lease_longer(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    new = await stored(store, expires_at=int(now) + 7200)
+    with monkeypatch.context() as clock:
+        clock.setattr(time, "time", lambda: now + 3600)
+        assert await store.documents.claim("killed", seconds=30.0) is not None
+    # As long as a lease may be, with clocks that differ, it is another one's.
+    with monkeypatch.context() as clock:
+        clock.setattr(time, "time", lambda: now + 3575)
+        assert await store.documents.claim("too early", seconds=30.0) is None
+    again = await store.documents.claim("next", seconds=30.0)
+    assert again is not None
+    assert again.id == new.id
+
+
 async def test_attempts_count_until_it_gets_further(store: Store) -> None:
     id = (await stored(store)).id
     attempts = []
