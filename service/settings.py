@@ -85,7 +85,10 @@ class Limits(_Section):
     max_new_tokens: int = Field(default=512, ge=1)
     """Longest translation of one sentence a request may ask for, in tokens."""
     max_glossary_entries: int = Field(default=1000, ge=0, le=10_000)
-    """Most terms in the glossary of a request."""
+    """Most terms in the glossary of a request, besides those of a stored one."""
+    max_stored_glossary_entries: int = Field(default=10_000, ge=0, le=10_000)
+    """Most terms in a dictionary of a stored glossary. A request is sent on with those that its
+    texts have."""
     max_term_forms: int = Field(default=20, ge=1)
     """Most translations of a term, of which the model takes the one that fits; 20,000 of all terms
     together."""

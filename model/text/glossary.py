@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from model.text.words import WITHOUT_SPACES, Span
@@ -57,6 +57,16 @@ class Glossary:
                 lengths.setdefault(term[0], set()).add(len(term))
         self._lengths = {sign: sorted(each) for sign, each in lengths.items()}
         """The lengths of the terms that begin with a character."""
+        self.num_entries = len(entries)
+
+    def entries_in(self, texts: Iterable[str]) -> tuple[GlossaryEntry, ...]:
+        """The entries whose terms are somewhere in `texts`, in no order: all that `find` may give
+        for any part of them, and perhaps others. In time as `find`."""
+        found: set[str] = set()
+        for text in texts:
+            form, _ = folded(text)
+            found.update(term for _, _, term in self._places(form))
+        return tuple(entry for term in sorted(found) for entry in self._entries[term])
 
     def find(self, sentence: str, taken: Sequence[Span] = ()) -> tuple[TermMatch, ...]:
         """The terms of `sentence`, in order, none touching another or one of `taken`.
@@ -84,19 +94,23 @@ class Glossary:
         self, sentence: str, text: str, origins: Sequence[int] | None
     ) -> Iterator[TermMatch]:
         """All terms, those included that overlap."""
+        for start, at, term in self._places(text):
+            begin, end = _of_sentence(start, at, origins)
+            entry = _fitting(self._entries[term], sentence[begin:end])
+            if entry is not None:
+                yield TermMatch(begin, end, entry, _case(sentence, begin, end, entry))
+
+    def _places(self, text: str) -> Iterator[tuple[int, int, str]]:
+        """Where a folded text has a term, and which."""
         for start, sign in enumerate(text):
             if sign not in self._lengths or not _parts(text, start):
                 continue
             for length in self._lengths[sign]:
                 if (at := start + length) > len(text):
                     break
-                entries = self._entries.get(text[start:at])
-                if entries is None or not _parts(text, at):
-                    continue
-                begin, end = _of_sentence(start, at, origins)
-                entry = _fitting(entries, sentence[begin:end])
-                if entry is not None:
-                    yield TermMatch(begin, end, entry, _case(sentence, begin, end, entry))
+                term = text[start:at]
+                if self._entries.get(term) is not None and _parts(text, at):
+                    yield start, at, term
 
 
 def folded(text: str, *, keep_case: bool = False) -> tuple[str, list[int] | None]:

@@ -46,6 +46,7 @@ LATENCY_BUCKETS = (
 """120 s is the longest a request may take by default."""
 STEP_BUCKETS = (0.0001, 0.00025, 0.0005, *LATENCY_BUCKETS)
 """0.1 ms is one step of a single sentence with a small model."""
+DOCUMENT_BUCKETS = (1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0)
 ROW_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 TOKEN_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 
@@ -182,6 +183,24 @@ class GatewayMetrics(_ProcessMetrics):
             "Characters of the texts of requests that succeeded, which count for quotas.",
             registry=self.registry,
         )
+        self._documents = Counter(
+            "polyhead_documents",
+            "Documents, by format and what became of them: accepted, done, failed.",
+            ("format", "state"),
+            registry=self.registry,
+        )
+        self._document_time = Histogram(
+            "polyhead_document_duration_seconds",
+            "Time from a document's arrival until it has been translated, by format.",
+            ("format",),
+            buckets=DOCUMENT_BUCKETS,
+            registry=self.registry,
+        )
+        self.documents_in_work = Gauge(
+            "polyhead_documents_in_work",
+            "Documents that are being translated.",
+            registry=self.registry,
+        )
         self._names: set[str] = {""}
         self._shared: Mapping[str, bool] = {}
 
@@ -244,6 +263,18 @@ class GatewayMetrics(_ProcessMetrics):
     def count_characters(self, characters: int) -> None:
         """Counts the characters of the texts of a request that succeeded."""
         self._characters.inc(characters)
+
+    def count_document(self, format: str, state: str, seconds: float | None = None) -> None:
+        """Counts a document.
+
+        Args:
+            format: one of those that are known.
+            state: accepted, done or failed.
+            seconds: since it arrived, if it is done.
+        """
+        self._documents.labels(format, state).inc()
+        if seconds is not None:
+            self._document_time.labels(format).observe(seconds)
 
     def count_retry(self, reason: str) -> None:
         """Counts an attempt after another one, or beside it."""

@@ -58,6 +58,7 @@ _UPLOAD = upload_body(
     target_lang="Language code to translate into.",
     filename="Name of the file, in place of its own.",
     glossary_id="Id of a stored glossary; needs `source_lang`.",
+    glossary_ids="In its place, up to 5 of them, with commas between.",
     output_format="The extension of the file, if any: there is no other one.",
     formality="Read, and without effect.",
 )
@@ -152,7 +153,7 @@ class DeepLDocumentsApi:
                 upload,
                 source=fields.get("source_lang") or None,
                 target=fields["target_lang"],
-                glossary_id=fields.get("glossary_id") or None,
+                glossary_ids=upload.names("glossary_id") or upload.names("glossary_ids"),
                 secret=secret,
             )
         except LanguageNotServedError as error:
