@@ -461,8 +461,9 @@ class Settings(BaseSettings):
     (for several nodes), or sqlite:////FOLDER/FILE on a local disk; empty for polyhead/store.db in
     the user's data folder (XDG_DATA_HOME). It is opened when it is needed first."""
     blobs_url: str = Field(default="", max_length=4096)
-    """Folder for the contents of files, or a URL that fsspec knows, such as s3://BUCKET/FOLDER;
-    empty for polyhead/blobs in the user's data folder."""
+    """Folder for the contents of files, or a URL that fsspec knows, such as s3://BUCKET/FOLDER
+    (`pip install polyhead[s3]`; AWS_... say where and with which key); empty for polyhead/blobs in
+    the user's data folder."""
     documents: Documents = Field(default_factory=Documents)
     max_glossaries: int = Field(default=100, ge=0, le=100_000)
     """Most stored glossaries of a key, or of all clients together where there are no keys."""

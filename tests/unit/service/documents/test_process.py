@@ -22,7 +22,7 @@ process = DocumentProcess(max_memory_bytes=2**30, max_seconds=60)
 data = b"[%b1]" % (b"[]," * 2_000_000)
 threading.Thread(target=process.units, args=("json", data, DocumentOptions())).start()
 readers = []
-while not readers or readers[0].nice() == 0:
+while not readers or readers[0].rlimit(psutil.RLIMIT_AS)[0] != 2**30:
     readers = psutil.Process().children()
 readers[0].suspend()  # it would never end by itself
 print(readers[0].pid, flush=True)
