@@ -189,7 +189,7 @@ class Admission:
 
     def check_stored_glossary(self, entries: Sequence[GlossaryEntry]) -> None:
         """InvalidFieldError for a dictionary that may not be stored."""
-        more = max(0, self.limits.max_stored_glossary_entries - self.limits.max_glossary_entries)
+        more = self.limits.max_stored_glossary_entries - self.limits.max_glossary_entries
         self.check_text_options(TextOptions(glossary=tuple(entries)), num_stored=more)
 
     def check_text_options(self, options: TextOptions, *, num_stored: int = 0) -> None:

@@ -58,8 +58,14 @@ _BODY = upload_body(
     retranslate='"true": messages of .po and .xliff that have a translation get a new one.',
 )
 _Id = Annotated[str, Path(examples=["4fdfb4f6-0a55-4f6c-9d43-6f0f1a2c8d11"])]
-_Limit = Annotated[int, Query(ge=1, le=100)]
-_After = Annotated[str | None, Query(pattern=r"^[0-9]{1,12}-[0-9a-f-]{36}$")]
+_Limit = Annotated[int, Query(ge=1, le=100, examples=[20])]
+_After = Annotated[
+    str | None,
+    Query(
+        pattern=r"^[0-9]{1,12}-[0-9a-f-]{36}$",
+        examples=["1796000000-4fdfb4f6-0a55-4f6c-9d43-6f0f1a2c8d11"],
+    ),
+]
 _COMMON: dict[str, Any] = {"scope": Scope.DOCUMENTS, "tags": ["documents"]}
 
 
