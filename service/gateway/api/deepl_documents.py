@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import Path
@@ -28,7 +29,10 @@ _MAX_FIELDS = 32
 
 
 def _error_form(failure: Failure, context: RequestContext) -> Response:
-    """A failure in DeepL's form; its clients know 503 of a document that is not ready."""
+    """A failure in DeepL's form; its clients know 503 of a document that is not ready, and these
+    words of a file that is none."""
+    if failure.kind == "unsupported_document":
+        failure = replace(failure, message=f"Invalid file extension: {failure.message}")
     answer = DEEPL.error_form(failure, context)
     if failure.kind == "document_not_ready":
         answer.status_code = 503

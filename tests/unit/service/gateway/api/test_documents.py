@@ -315,6 +315,10 @@ async def test_deepls_form(tmp_path: Path) -> None:
         answer = await client.post("/v2/document", files=_file(), data={"target_lang": "XX"})
         assert answer.status_code == 400
         assert answer.json() == {"message": "Value for 'target_lang' not supported."}
+        files = _file(name="cats.exe")
+        answer = await client.post("/v2/document", files=files, data={"target_lang": "DE"})
+        assert answer.status_code == 400
+        assert answer.json()["message"].startswith("Invalid file extension: ")
 
 
 @here
