@@ -163,9 +163,7 @@ class TranslationPipeline:
             deltas: gets what is decided of the translations while they are made.
         """
         context = RequestContext.of(request.scope)
-        self._check(
-            texts, options, text_options, field=field, is_list=is_list, num_stored=num_stored_terms
-        )
+        self._check(texts, options, text_options, num_stored_terms, field=field, is_list=is_list)
         deadline = deadline_of(context, request.headers.get(TIMEOUT_HEADER), self._admission.limits)
         detections = None
         if source is None:
@@ -220,10 +218,10 @@ class TranslationPipeline:
         texts: tuple[str, ...],
         options: Mapping[str, Any],
         text_options: TextOptions,
+        num_stored: int,
         *,
         field: str,
         is_list: bool,
-        num_stored: int,
     ) -> None:
         """Raises what is wrong with a request whatever its languages are."""
         self._admission.check_texts(texts, field=field, is_list=is_list)
