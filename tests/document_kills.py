@@ -82,7 +82,7 @@ def jobs_of(settings: Settings, store: Store) -> DocumentJobs:
     """What a client's request has."""
     read = ReadHere(settings)
     return DocumentJobs(
-        settings.documents, store, read, languages=languages, metrics=GatewayMetrics(),
+        settings.documents, store, read, languages=languages, metrics=GatewayMetrics().documents,
         on_new=lambda: None,
     )  # fmt: skip
 
@@ -90,7 +90,7 @@ def jobs_of(settings: Settings, store: Store) -> DocumentJobs:
 def worker_of(settings: Settings, store: Store, **more: Any) -> DocumentWorker:
     """One that translates as above."""
     options: dict[str, Any] = {
-        "translate": translate, "metrics": GatewayMetrics(), "is_draining": lambda: False, **more,
+        "translate": translate, "metrics": GatewayMetrics().documents, "is_draining": lambda: False, **more,
     }  # fmt: skip
     return DocumentWorker(settings.documents, store, ReadHere(settings), **options)
 

@@ -51,7 +51,7 @@ from service.gateway.request_context import RequestContext
 from service.jobs.jobs import DocumentJobs, ReadDocuments
 from service.jobs.worker import DocumentWorker
 from service.observability.logs import log_failure
-from service.observability.metrics import GatewayMetrics
+from service.observability.metrics import DocumentMetrics, GatewayMetrics
 from service.routing.retry import Retrier
 from service.routing.router import Router
 from service.settings import Settings
@@ -100,7 +100,7 @@ def build_gateway(
     pipeline = TranslationPipeline(router, Retrier(settings.retry, metrics), admission, access)
     glossaries = StoredGlossaries(store, admission, most=settings.max_glossaries)
     documents, worker = _documents(
-        settings, store, pipeline, admission, access, glossaries, metrics
+        settings, store, pipeline, admission, access, glossaries, metrics.documents
     )
     app = _new_app(lambda _: _running(access, store, worker))
     metrics.read_in_flight(admission.in_flight)
@@ -153,7 +153,7 @@ def _documents(
     admission: Admission,
     access: AccessControl,
     glossaries: StoredGlossaries,
-    metrics: GatewayMetrics,
+    metrics: DocumentMetrics,
 ) -> tuple[DocumentRequests, DocumentWorker]:
     """Who takes documents in and gives them out, and who translates them."""
     translation = DocumentTranslation(pipeline)

@@ -27,7 +27,7 @@ from service.errors import (
     UnknownDocumentError,
 )
 from service.jobs.names import new_blob, safe_name
-from service.observability.metrics import GatewayMetrics
+from service.observability.metrics import DocumentMetrics
 from service.settings import Documents, Settings
 from service.store.records import DocumentState, StoredDocument
 from service.store.store import Store
@@ -126,7 +126,7 @@ class DocumentJobs:
         languages: Callable[
             [Sequence[Unit], str | None, str, str | None], Awaitable[tuple[str, str]]
         ],
-        metrics: GatewayMetrics,
+        metrics: DocumentMetrics,
         on_new: Callable[[], None],
     ) -> None:
         self._settings = settings
@@ -186,7 +186,7 @@ class DocumentJobs:
             source_blob=new_blob(),
         )
         await self._store_new(document, new.data, spend, give_back)
-        self._metrics.count_document(document.format, "accepted")
+        self._metrics.count(document.format, "accepted")
         self._on_new()
         return document
 

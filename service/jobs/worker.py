@@ -20,7 +20,7 @@ from service.errors import StoreUnavailableError
 from service.jobs.jobs import ReadDocuments
 from service.jobs.names import blob_age
 from service.jobs.translation import LostLeaseError, Translation
-from service.observability.metrics import GatewayMetrics
+from service.observability.metrics import DocumentMetrics
 from service.settings import Documents
 from service.store.records import StoredDocument
 from service.store.store import Store
@@ -63,7 +63,7 @@ class DocumentWorker:
         read: ReadDocuments,
         translate: TranslateBatch,
         *,
-        metrics: GatewayMetrics,
+        metrics: DocumentMetrics,
         is_draining: Callable[[], bool],
     ) -> None:
         self._settings = settings
@@ -134,11 +134,11 @@ class DocumentWorker:
             is_draining=self._is_draining,
         )  # fmt: skip
         try:
-            with self._metrics.documents_in_work.track_inprogress():
+            with self._metrics.in_work.track_inprogress():
                 is_done = await translation.run()
             if is_done:
                 seconds = max(0.0, time.time() - document.created_at)
-                self._metrics.count_document(document.format, "done", seconds)
+                self._metrics.count(document.format, "done", seconds)
         except LostLeaseError:
             return  # it was deleted, or another one has it
         except asyncio.CancelledError:
@@ -162,7 +162,7 @@ class DocumentWorker:
             document.id, worker, problem, keep_seconds=self._settings.keep_seconds
         )
         if failed:
-            self._metrics.count_document(document.format, "failed")
+            self._metrics.count(document.format, "failed")
             await self._delete_contents([document])
 
     async def _sweep_forever(self) -> None:

@@ -31,6 +31,7 @@ __all__ = [
     "NO_MODEL",
     "SHARED_MODELS",
     "AutoscalerMetrics",
+    "DocumentMetrics",
     "GatewayMetrics",
     "ModelMetrics",
     "TranslatorMetrics",
@@ -123,6 +124,40 @@ class _ProcessMetrics(_Metrics):
         up.labels(component).set(1)
 
 
+class DocumentMetrics:
+    """Metrics of the documents that a gateway takes in and translates; without names or keys."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._documents = Counter(
+            "polyhead_documents",
+            "Documents, by format and what became of them: accepted, done, failed.",
+            ("format", "state"),
+            registry=registry,
+        )
+        self._duration = Histogram(
+            "polyhead_document_duration_seconds",
+            "Time from a document's arrival until it has been translated, by format.",
+            ("format",),
+            buckets=DOCUMENT_BUCKETS,
+            registry=registry,
+        )
+        self.in_work = Gauge(
+            "polyhead_documents_in_work", "Documents that are being translated.", registry=registry
+        )
+
+    def count(self, format: str, state: str, seconds: float | None = None) -> None:
+        """Counts a document.
+
+        Args:
+            format: one of those that are known.
+            state: accepted, done or failed.
+            seconds: since it arrived, if it is done.
+        """
+        self._documents.labels(format, state).inc()
+        if seconds is not None:
+            self._duration.labels(format).observe(seconds)
+
+
 class GatewayMetrics(_ProcessMetrics):
     """Metrics of a gateway. Used on its event loop only.
 
@@ -183,24 +218,7 @@ class GatewayMetrics(_ProcessMetrics):
             "Characters of the texts of requests that succeeded, which count for quotas.",
             registry=self.registry,
         )
-        self._documents = Counter(
-            "polyhead_documents",
-            "Documents, by format and what became of them: accepted, done, failed.",
-            ("format", "state"),
-            registry=self.registry,
-        )
-        self._document_time = Histogram(
-            "polyhead_document_duration_seconds",
-            "Time from a document's arrival until it has been translated, by format.",
-            ("format",),
-            buckets=DOCUMENT_BUCKETS,
-            registry=self.registry,
-        )
-        self.documents_in_work = Gauge(
-            "polyhead_documents_in_work",
-            "Documents that are being translated.",
-            registry=self.registry,
-        )
+        self.documents = DocumentMetrics(self.registry)
         self._names: set[str] = {""}
         self._shared: Mapping[str, bool] = {}
 
@@ -263,18 +281,6 @@ class GatewayMetrics(_ProcessMetrics):
     def count_characters(self, characters: int) -> None:
         """Counts the characters of the texts of a request that succeeded."""
         self._characters.inc(characters)
-
-    def count_document(self, format: str, state: str, seconds: float | None = None) -> None:
-        """Counts a document.
-
-        Args:
-            format: one of those that are known.
-            state: accepted, done or failed.
-            seconds: since it arrived, if it is done.
-        """
-        self._documents.labels(format, state).inc()
-        if seconds is not None:
-            self._document_time.labels(format).observe(seconds)
 
     def count_retry(self, reason: str) -> None:
         """Counts an attempt after another one, or beside it."""
