@@ -90,7 +90,8 @@ def jobs_of(settings: Settings, store: Store) -> DocumentJobs:
 def worker_of(settings: Settings, store: Store, **more: Any) -> DocumentWorker:
     """One that translates as above."""
     options: dict[str, Any] = {
-        "translate": translate, "metrics": GatewayMetrics().documents, "is_draining": lambda: False, **more,
+        "translate": translate, "metrics": GatewayMetrics().documents,
+        "is_draining": lambda: False, **more,
     }  # fmt: skip
     return DocumentWorker(settings.documents, store, ReadHere(settings), **options)
 
