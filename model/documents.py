@@ -19,7 +19,7 @@ from model.text.wrapping import unwrapped
 from model.text_options import KeptSpan, TextFormat, TextOptions
 from model.translation import FinishReason, TextDelta, Translation, TranslationHypothesis
 
-__all__ = ["DocumentWriter", "Documents", "WrappedTexts", "read_texts"]
+__all__ = ["DocumentWriter", "Documents", "WrappedTexts", "plain_texts", "read_texts"]
 
 DocumentWriter = Generator[tuple[TextDelta, ...], Translation, None]
 """What is written of documents: it is sent the translations of their texts one by one, and gives
@@ -40,6 +40,7 @@ class Documents:
     def __init__(self, sources: Sequence[str], options: TextOptions) -> None:
         self._sources = sources
         self._format = options.format
+        self._ignored = options.ignore_tags
         self._documents = [_read(index, source, options) for index, source in enumerate(sources)]
         blocks = [document.blocks for document in self._documents]
         self.texts: list[str] = []
@@ -52,8 +53,9 @@ class Documents:
                 self.texts.append(block.text)
             self.texts += (attribute.block.text for attribute in document.attributes)
         self.text_options = replace(
-            options, format=TextFormat.TEXT, keep_spans=tuple(spans), translate_attributes=False
-        )
+            options, format=TextFormat.TEXT, keep_spans=tuple(spans), translate_attributes=False,
+            ignore_tags=(),
+        )  # fmt: skip
         """Those of `texts`."""
 
     def translations(
@@ -139,7 +141,7 @@ class Documents:
         blocks = document.blocks
         if document.attributes:
             texts = [each.text for each in chosen[len(blocks) :]]
-            document = _with_attributes(source, document, texts, self._format)
+            document = _with_attributes(source, document, texts, self._format, self._ignored)
         return render(
             document,
             (Translated(each.text, each.alignments or ()) for each in chosen[: len(blocks)]),
@@ -147,11 +149,15 @@ class Documents:
 
 
 def _with_attributes(
-    source: str, document: Document, texts: Sequence[str], syntax: TextFormat
+    source: str,
+    document: Document,
+    texts: Sequence[str],
+    syntax: TextFormat,
+    ignored: Sequence[str],
 ) -> Document:
     """`document` with the translations of its attributes."""
     blocks = document.blocks
-    written = read_document(with_attributes(source, document, texts), syntax)
+    written = read_document(with_attributes(source, document, texts), syntax, ignored=ignored)
     if [block.text for block in written.blocks] != [block.text for block in blocks]:
         return document  # a sign of a translation would be markup
     spans = iter(block.spans for block in blocks)
@@ -220,6 +226,12 @@ def read_texts(sources: Sequence[str], options: TextOptions) -> Documents | Wrap
     return Documents(sources, options)
 
 
+def plain_texts(sources: Sequence[str], options: TextOptions) -> Sequence[str]:
+    """What a translator reads of texts, without markup: of plain ones, all; raises as
+    `read_texts`."""
+    return sources if options.format is TextFormat.TEXT else read_texts(sources, options).texts
+
+
 def _check_unicode(index: int, source: str) -> None:
     try:
         source.encode()
@@ -233,7 +245,12 @@ def _check_unicode(index: int, source: str) -> None:
 def _read(index: int, source: str, options: TextOptions) -> Document:
     _check_unicode(index, source)
     try:
-        return read_document(source, options.format, attributes=options.translate_attributes)
+        return read_document(
+            source,
+            options.format,
+            attributes=options.translate_attributes,
+            ignored=options.ignore_tags,
+        )
     except InvalidRequestError as error:
         raise InvalidRequestError(f"`texts[{index}]`: {error}") from error
 

@@ -67,9 +67,11 @@ class TextOptions:
     translate_attributes: bool = False
     """Whether attributes that people read, such as `alt` and `title`, are translated; of Markdown,
     descriptions of images and titles of links."""
+    ignore_tags: tuple[str, ...] = ()
+    """Names of elements of HTML and XML that are not translated, with all that is in them."""
 
     def __post_init__(self) -> None:
-        for name in ("keep", "keep_spans", "glossary", "banned_terms"):
+        for name in ("keep", "keep_spans", "glossary", "banned_terms", "ignore_tags"):
             if not isinstance(value := getattr(self, name), tuple):
                 raise InvalidOptionError(
                     f"`{name}` must be a tuple, but is {type(value).__name__}", name

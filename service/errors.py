@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from enum import Enum
 from types import MappingProxyType
 from typing import Any
 
@@ -46,18 +47,22 @@ __all__ = [
     "LanguageNotServedError",
     "MalformedBodyError",
     "MediaTypeError",
+    "MissingFieldError",
     "MissingKeyError",
     "ModelConflictError",
     "ModelUnavailableError",
     "OverloadedError",
     "QuotaExceededError",
     "RateLimitedError",
+    "Rule",
     "StoreFullError",
     "StoreUnavailableError",
+    "TextTooLongError",
     "UnauthenticatedError",
     "UnknownDocumentError",
     "UnknownGlossaryError",
     "UnknownModelError",
+    "UnknownRequestedModelError",
     "UrlTooLongError",
     "VersionNotSupportedError",
     "WebSocketError",
@@ -73,12 +78,34 @@ _MAX_PROBLEMS = 5
 _MAX_SHOWN = 60
 
 
+class Rule(Enum):
+    """What kind of rule a field breaks, for contracts that tell it."""
+
+    PRESENCE = "presence"
+    TYPE = "type"
+    TEXT_LENGTH = "text_length"
+
+
 class InvalidFieldError(InvalidRequestError):
     """A field breaks a rule; `field` is its path in the request, such as `texts[3]`."""
+
+    rule: Rule | None = None
 
     def __init__(self, message: str, *, field: str) -> None:
         super().__init__(message)
         self.field = field
+
+
+class MissingFieldError(InvalidFieldError):
+    """A field must be there, and is not."""
+
+    rule = Rule.PRESENCE
+
+
+class TextTooLongError(InvalidFieldError):
+    """The texts have more characters than they may."""
+
+    rule = Rule.TEXT_LENGTH
 
 
 class LanguageNotServedError(InvalidFieldError, UnsupportedLanguageError):
@@ -127,6 +154,10 @@ class ModelUnavailableError(RequestFailedError):
 
 class UnknownModelError(InvalidRequestError):
     """There is no model of that name at this path."""
+
+
+class UnknownRequestedModelError(InvalidFieldError, UnknownModelError):
+    """There is no model of the name that a request gives."""
 
 
 class ModelConflictError(InvalidRequestError):
@@ -197,6 +228,8 @@ class Failure:
     """What must be and what was, for people."""
     field: str | None = None
     """Path of the invalid field."""
+    rule: Rule | None = None
+    """What kind of rule it breaks, where that is known."""
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Further headers of the answer: Retry-After, Allow."""
 
@@ -287,6 +320,7 @@ def failure_of(exc: BaseException) -> Failure:
         row,
         message=row.message or str(exc),
         field=getattr(exc, "field", None),
+        rule=getattr(exc, "rule", None),
         headers={**row.headers, **(exc.headers if isinstance(exc, _LimitError) else {})},
     )
 
@@ -335,7 +369,15 @@ def _failure_of_validation(exc: RequestValidationError) -> Failure:
         kind="invalid_request",
         message="; ".join(problems),
         field=_path(errors[0]["loc"]) or None,
+        rule=_rule_of(errors[0]["type"]),
     )
+
+
+def _rule_of(kind: str) -> Rule | None:
+    """What kind of rule a validation error is of."""
+    if kind == "missing":
+        return Rule.PRESENCE
+    return Rule.TYPE if kind in _JSON_NAMES else None
 
 
 _JSON_NAMES: Mapping[str, str] = {

@@ -85,7 +85,10 @@ class Limits(_Section):
     max_new_tokens: int = Field(default=512, ge=1)
     """Longest translation of one sentence a request may ask for, in tokens."""
     max_glossary_entries: int = Field(default=1000, ge=0, le=10_000)
-    """Most terms in the glossary of a request."""
+    """Most terms in the glossary of a request, besides those of a stored one."""
+    max_stored_glossary_entries: int = Field(default=10_000, ge=0, le=10_000)
+    """Most terms in a dictionary of a stored glossary. A request is sent on with those that its
+    texts have."""
     max_term_forms: int = Field(default=20, ge=1)
     """Most translations of a term, of which the model takes the one that fits; 20,000 of all terms
     together."""
@@ -458,8 +461,9 @@ class Settings(BaseSettings):
     (for several nodes), or sqlite:////FOLDER/FILE on a local disk; empty for polyhead/store.db in
     the user's data folder (XDG_DATA_HOME). It is opened when it is needed first."""
     blobs_url: str = Field(default="", max_length=4096)
-    """Folder for the contents of files, or a URL that fsspec knows, such as s3://BUCKET/FOLDER;
-    empty for polyhead/blobs in the user's data folder."""
+    """Folder for the contents of files, or a URL that fsspec knows, such as s3://BUCKET/FOLDER
+    (`pip install polyhead[s3]`; AWS_... say where and with which key); empty for polyhead/blobs in
+    the user's data folder."""
     documents: Documents = Field(default_factory=Documents)
     max_glossaries: int = Field(default=100, ge=0, le=100_000)
     """Most stored glossaries of a key, or of all clients together where there are no keys."""

@@ -25,6 +25,7 @@ from service.documents.document import Batch, DocumentOptions, Unit
 from service.documents.formats import DOCUMENT_FORMATS
 from service.jobs.jobs import DocumentJobs, NewDocument, ReadDocuments
 from service.jobs.worker import DocumentWorker
+from service.observability.metrics import GatewayMetrics
 from service.settings import Documents, Settings
 from service.store import documents  # noqa: F401
 from service.store.records import DocumentState, StoredDocument
@@ -80,12 +81,18 @@ async def languages(
 def jobs_of(settings: Settings, store: Store) -> DocumentJobs:
     """What a client's request has."""
     read = ReadHere(settings)
-    return DocumentJobs(settings.documents, store, read, languages=languages, on_new=lambda: None)
+    return DocumentJobs(
+        settings.documents, store, read, languages=languages, metrics=GatewayMetrics().documents,
+        on_new=lambda: None,
+    )  # fmt: skip
 
 
 def worker_of(settings: Settings, store: Store, **more: Any) -> DocumentWorker:
     """One that translates as above."""
-    options: dict[str, Any] = {"translate": translate, "is_draining": lambda: False, **more}
+    options: dict[str, Any] = {
+        "translate": translate, "metrics": GatewayMetrics().documents,
+        "is_draining": lambda: False, **more,
+    }  # fmt: skip
     return DocumentWorker(settings.documents, store, ReadHere(settings), **options)
 
 

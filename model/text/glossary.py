@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from model.text.words import WITHOUT_SPACES, Span
@@ -16,6 +16,8 @@ _SAME = {
     **dict.fromkeys("\u2018\u2019\u02bc\uff07", "'"),
     **dict.fromkeys("\u2010\u2011\u2012\u2212", "-"),
 }
+_PREFIX = 3
+"""Characters by which terms are told apart before they are looked up."""
 _INVISIBLE = frozenset("\xad\u200b\u2060\ufeff")
 
 
@@ -54,9 +56,21 @@ class Glossary:
         for entry in entries:
             if term := folded(entry.source)[0]:
                 self._entries.setdefault(term, []).append(entry)
-                lengths.setdefault(term[0], set()).add(len(term))
-        self._lengths = {sign: sorted(each) for sign, each in lengths.items()}
-        """The lengths of the terms that begin with a character."""
+                lengths.setdefault(term[:_PREFIX], set()).add(len(term))
+        self._lengths = {prefix: sorted(each) for prefix, each in lengths.items()}
+        """The lengths of the terms that begin so; a term that is shorter than a prefix is one."""
+        self._first = frozenset(prefix[0] for prefix in lengths)
+        """What terms begin with."""
+        self.num_entries = len(entries)
+
+    def entries_in(self, texts: Iterable[str]) -> tuple[GlossaryEntry, ...]:
+        """The entries whose terms are somewhere in `texts`, in no order: all that `find` may give
+        for any part of them, and perhaps others. In time as `find`."""
+        found: set[str] = set()
+        for text in texts:
+            form, _ = folded(text)
+            found.update(term for _, _, term in self._places(form))
+        return tuple(entry for term in sorted(found) for entry in self._entries[term])
 
     def find(self, sentence: str, taken: Sequence[Span] = ()) -> tuple[TermMatch, ...]:
         """The terms of `sentence`, in order, none touching another or one of `taken`.
@@ -66,7 +80,7 @@ class Glossary:
         if not self._entries:
             return ()
         text, origins = folded(sentence)
-        if self._lengths.keys().isdisjoint(text):
+        if self._first.isdisjoint(text):
             return ()
         found = [*self._candidates(sentence, text, origins)]
         found.sort(key=lambda match: (match.begin - match.end, match.begin))
@@ -84,19 +98,25 @@ class Glossary:
         self, sentence: str, text: str, origins: Sequence[int] | None
     ) -> Iterator[TermMatch]:
         """All terms, those included that overlap."""
+        for start, at, term in self._places(text):
+            begin, end = _of_sentence(start, at, origins)
+            entry = _fitting(self._entries[term], sentence[begin:end])
+            if entry is not None:
+                yield TermMatch(begin, end, entry, _case(sentence, begin, end, entry))
+
+    def _places(self, text: str) -> Iterator[tuple[int, int, str]]:
+        """Where a folded text has a term, and which."""
         for start, sign in enumerate(text):
-            if sign not in self._lengths or not _parts(text, start):
+            if sign not in self._first or not _parts(text, start):
                 continue
-            for length in self._lengths[sign]:
-                if (at := start + length) > len(text):
-                    break
-                entries = self._entries.get(text[start:at])
-                if entries is None or not _parts(text, at):
-                    continue
-                begin, end = _of_sentence(start, at, origins)
-                entry = _fitting(entries, sentence[begin:end])
-                if entry is not None:
-                    yield TermMatch(begin, end, entry, _case(sentence, begin, end, entry))
+            left = len(text) - start
+            for size in range(1, min(_PREFIX, left) + 1):
+                for length in self._lengths.get(text[start : start + size], ()):
+                    if length > left:
+                        break
+                    term = text[start : start + length]
+                    if self._entries.get(term) is not None and _parts(text, start + length):
+                        yield start, start + length, term
 
 
 def folded(text: str, *, keep_case: bool = False) -> tuple[str, list[int] | None]:

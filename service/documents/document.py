@@ -21,6 +21,19 @@ class Unit(NamedTuple):
     lines (`wrapped`, `markdown`, `html`) says what it is."""
     format: TextFormat = TextFormat.TEXT
 
+    @property
+    def num_characters(self) -> int:
+        """Characters that count, markup included; of text in lines, blank ones and indentation do
+        not, and a line end within a paragraph counts as the space that it is."""
+        if self.format is not TextFormat.WRAPPED:
+            return len(self.text)
+        total, in_paragraph = 0, False
+        for line in self.text.split("\n"):
+            size = len(line.strip())
+            total += size + (in_paragraph and size > 0)
+            in_paragraph = size > 0
+        return total
+
 
 class Batch(NamedTuple):
     """Units of one format, to be translated together."""
@@ -29,6 +42,11 @@ class Batch(NamedTuple):
     texts: list[str]
     places: list[int]
     """Which of the document's units they are."""
+
+    @property
+    def num_characters(self) -> int:
+        """Those of its units that count."""
+        return sum(Unit(text, self.format).num_characters for text in self.texts)
 
     def text_options(self, options: TextOptions = NO_TEXT_OPTIONS) -> TextOptions:
         """What is asked of the texts: `options`, in this format; of HTML attributes too."""
@@ -72,8 +90,8 @@ class Document:
 
     @property
     def num_characters(self) -> int:
-        """Characters of all units together, markup included."""
-        return sum(len(unit.text) for unit in self.units)
+        """Characters of all units together that count."""
+        return sum(unit.num_characters for unit in self.units)
 
     def batches(self, most_texts: int = 64, most_characters: int = 8000) -> Iterator[Batch]:
         """`batches` of all units."""

@@ -6,6 +6,7 @@ gets one task, a pickle, at its standard input; its answer begins with a byte th
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import pickle
@@ -27,6 +28,8 @@ _UNITS, _FILE, _ERROR = b"U", b"F", b"E"
 _WALL = 10
 """Times the CPU time that a process may take in all, on a machine that is busy."""
 _NICENESS = 10
+_PR_SET_PDEATHSIG = 1
+"""Linux's constant; see prctl(2)."""
 
 
 class ReaderLostError(Exception):
@@ -74,7 +77,7 @@ class DocumentProcess:
         return self._run(task, _FILE)
 
     def _run(self, task: _Task, expected: bytes) -> bytes:
-        limits = str(self.max_memory_bytes), str(self.max_seconds)
+        limits = str(self.max_memory_bytes), str(self.max_seconds), str(os.getpid())
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         try:
             done = subprocess.run(
@@ -114,7 +117,17 @@ def _answer(task: _Task) -> bytes:
     return _UNITS + json.dumps([[unit.text, unit.format] for unit in document.units]).encode()
 
 
-def _main(max_memory_bytes: int, max_seconds: int) -> None:
+def _end_with(parent: int) -> None:
+    """Has this process killed when the one that waits for it ends, however that does."""
+    if sys.platform == "linux":
+        # It is the end of the parent's thread that counts, which waits until this process ends.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        sys.exit(1)
+
+
+def _main(max_memory_bytes: int, max_seconds: int, parent: int) -> None:
+    _end_with(parent)
     os.nice(_NICENESS)
     resource.setrlimit(resource.RLIMIT_AS, (max_memory_bytes, max_memory_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (max_seconds, max_seconds + 1))
@@ -134,4 +147,4 @@ if __name__ == "__main__":
     # The task was made with the classes of the module by its name.
     from service.documents import process
 
-    process._main(int(sys.argv[1]), int(sys.argv[2]))
+    process._main(*map(int, sys.argv[1:]))

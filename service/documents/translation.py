@@ -34,5 +34,5 @@ def translated(
         for place, text in zip(batch.places, found, strict=True):
             translations[place] = text
         if progress is not None:
-            progress(sum(map(len, batch.texts)))
+            progress(batch.num_characters)
     return document.written(translations)

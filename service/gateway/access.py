@@ -202,11 +202,16 @@ class AccessControl:
         if caller.subject and self._is_kept(caller):
             self._ledger.add(caller.subject, -characters, requests=-requests)
 
+    def subject_of_month(self, caller: Caller) -> str | None:
+        """Whose use it counts as what a client uses in a month; None where it does not."""
+        return caller.subject if caller.subject and self._is_kept(caller) else None
+
     def month_of(self, caller: Caller) -> tuple[int, int | None]:
         """The characters that a client has used in this month, and those that it may."""
-        if not caller.subject or not self._is_kept(caller):
+        if (subject := self.subject_of_month(caller)) is None:
             return 0, None
-        return self._ledger.characters(caller.subject), caller.quota.characters_per_month
+        self._ledger.look_again(subject)
+        return self._ledger.characters(subject), caller.quota.characters_per_month
 
     def _caller(self, scope: Scope, given: str | None) -> Caller:
         if not self.has_keys:
@@ -259,6 +264,7 @@ class AccessControl:
             return
         used = self._ledger.characters(caller.subject)
         if used + characters > limit:
+            self._ledger.look_again(caller.subject)
             raise QuotaExceededError(
                 f"Quota exceeded: {used} of {limit} characters per month are used, and the texts "
                 f"have {characters}",

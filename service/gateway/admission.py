@@ -11,8 +11,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from model.config import Priority
-from model.text_options import NO_TEXT_OPTIONS, TextOptions
-from service.errors import InvalidFieldError, ModelUnavailableError, OverloadedError, shown
+from model.text_options import NO_TEXT_OPTIONS, GlossaryEntry, TextOptions
+from service.errors import (
+    InvalidFieldError,
+    ModelUnavailableError,
+    OverloadedError,
+    TextTooLongError,
+    shown,
+)
 from service.gateway.request_context import RequestContext
 from service.settings import Limits
 
@@ -135,7 +141,8 @@ class Admission:
         return sum(counts) + self._further_calls
 
     def check_texts(self, texts: Sequence[str], *, field: str, is_list: bool) -> None:
-        """InvalidFieldError for too many texts, too long ones, and invalid characters.
+        """InvalidFieldError for too many texts, too long ones (TextTooLongError), and invalid
+        characters.
 
         `field` is the contract's name for the texts, or for the text if `is_list` is False.
         """
@@ -148,22 +155,23 @@ class Admission:
         total = 0
         for index, text in enumerate(texts):
             total += len(text)
-            problem = self._problem_of(text)
-            if problem is not None:
-                name = f"{field}[{index}]" if is_list else field
-                raise InvalidFieldError(f"`{name}` must {problem}", field=name)
+            problem, is_long = problem_of_characters(text), len(text) > limits.max_text_chars
+            if problem is None and not is_long:
+                continue
+            name = f"{field}[{index}]" if is_list else field
+            if is_long:
+                raise TextTooLongError(
+                    f"`{name}` must have at most {limits.max_text_chars} characters, but has "
+                    f"{len(text)}",
+                    field=name,
+                )
+            raise InvalidFieldError(f"`{name}` must {problem}", field=name)
         if total > limits.max_total_chars:
-            raise InvalidFieldError(
+            raise TextTooLongError(
                 f"`{field}` must have at most {limits.max_total_chars} characters in all, "
                 f"but has {total}",
                 field=field,
             )
-
-    def _problem_of(self, text: str) -> str | None:
-        most = self.limits.max_text_chars
-        if len(text) > most:
-            return f"have at most {most} characters, but has {len(text)}"
-        return problem_of_characters(text)
 
     def check_generation(self, options: Mapping[str, Any]) -> None:
         """InvalidFieldError for a search that costs more than the limits allow."""
@@ -179,14 +187,27 @@ class Admission:
                     field=f"generation.{name}",
                 )
 
-    def check_text_options(self, options: TextOptions) -> None:
-        """InvalidFieldError for more terms than the limits allow, or longer ones."""
+    def check_stored_glossary(self, entries: Sequence[GlossaryEntry]) -> None:
+        """InvalidFieldError for a dictionary that may not be stored."""
+        more = self.limits.max_stored_glossary_entries - self.limits.max_glossary_entries
+        self.check_text_options(TextOptions(glossary=tuple(entries)), num_stored=more)
+
+    def check_text_options(self, options: TextOptions, *, num_stored: int = 0) -> None:
+        """InvalidFieldError for more terms than the limits allow, or longer ones.
+
+        Args:
+            options: of a request.
+            num_stored: terms of a stored glossary that are among them, and do not count.
+        """
         if options is NO_TEXT_OPTIONS:
             return
         limits = self.limits
         forms = [form for entry in options.glossary for form in entry.targets]
         for field, what, was, most in (
-            ("glossary", "entries", len(options.glossary), limits.max_glossary_entries),
+            (
+                "glossary", "entries", len(options.glossary),
+                limits.max_glossary_entries + num_stored,
+            ),
             (
                 "glossary",
                 "forms for an entry",
@@ -215,7 +236,7 @@ class Admission:
         field: str,
         return_alignments: bool = False,
     ) -> None:
-        """InvalidFieldError for an answer that may be too long: hypotheses times characters.
+        """TextTooLongError for an answer that may be too long: hypotheses times characters.
 
         The alignment of a hypothesis counts as so many hypotheses as it is longer than one.
         """
@@ -224,7 +245,7 @@ class Admission:
         if (total := sum(map(len, texts))) > most:
             hypotheses = "1 hypothesis" if num_hypotheses == 1 else f"{num_hypotheses} hypotheses"
             aligned = " and `return_alignments`" if return_alignments else ""
-            raise InvalidFieldError(
+            raise TextTooLongError(
                 f"`{field}` must have at most {most} characters in all with {hypotheses}{aligned}, "
                 f"but has {total}",
                 field=field,

@@ -51,7 +51,7 @@ from service.gateway.request_context import RequestContext
 from service.jobs.jobs import DocumentJobs, ReadDocuments
 from service.jobs.worker import DocumentWorker
 from service.observability.logs import log_failure
-from service.observability.metrics import GatewayMetrics
+from service.observability.metrics import DocumentMetrics, GatewayMetrics
 from service.routing.retry import Retrier
 from service.routing.router import Router
 from service.settings import Settings
@@ -99,7 +99,9 @@ def build_gateway(
     admission = admission or Admission(settings.limits, max_uploads=settings.documents.max_uploads)
     pipeline = TranslationPipeline(router, Retrier(settings.retry, metrics), admission, access)
     glossaries = StoredGlossaries(store, admission, most=settings.max_glossaries)
-    documents, worker = _documents(settings, store, pipeline, admission, access, glossaries)
+    documents, worker = _documents(
+        settings, store, pipeline, admission, access, glossaries, metrics.documents
+    )
     app = _new_app(lambda _: _running(access, store, worker))
     metrics.read_in_flight(admission.in_flight)
     handlers = {
@@ -153,16 +155,19 @@ def _documents(
     admission: Admission,
     access: AccessControl,
     glossaries: StoredGlossaries,
+    metrics: DocumentMetrics,
 ) -> tuple[DocumentRequests, DocumentWorker]:
     """Who takes documents in and gives them out, and who translates them."""
     translation = DocumentTranslation(pipeline)
     read = ReadDocuments(settings)
     worker = DocumentWorker(
-        settings.documents, store, read, translation.batch, is_draining=lambda: admission.draining
-    )
+        settings.documents, store, read, translation.batch, metrics=metrics,
+        is_draining=lambda: admission.draining,
+    )  # fmt: skip
     jobs = DocumentJobs(
-        settings.documents, store, read, languages=translation.languages, on_new=worker.wake
-    )
+        settings.documents, store, read, languages=translation.languages, metrics=metrics,
+        on_new=worker.wake,
+    )  # fmt: skip
     return DocumentRequests(jobs, access, glossaries), worker
 
 

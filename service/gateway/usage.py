@@ -64,6 +64,12 @@ class UsageLedger:
             + self._pending.get(key, Count()).characters
         )
 
+    def look_again(self, subject: str) -> None:
+        """Has it read soon what a subject has used: less than is known here, where a document has
+        failed, or more, where other gateways count."""
+        if subject in self._known:
+            self._wanted.add(subject)
+
     def add(self, subject: str, characters: int, *, requests: int = 1) -> None:
         """Counts what a subject uses; negative numbers take it back."""
         key = (subject, self._this_month())

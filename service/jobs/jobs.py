@@ -12,8 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from model.documents import plain_texts
+from model.text.glossary import Glossary
 from model.text_options import GlossaryEntry
-from service.documents.document import DocumentOptions, Unit
+from service.documents.document import DocumentOptions, Unit, batches
 from service.documents.errors import DocumentTooLargeError
 from service.documents.formats import find_format
 from service.documents.limits import DocumentLimits
@@ -25,6 +27,7 @@ from service.errors import (
     UnknownDocumentError,
 )
 from service.jobs.names import new_blob, safe_name
+from service.observability.metrics import DocumentMetrics
 from service.settings import Documents, Settings
 from service.store.records import DocumentState, StoredDocument
 from service.store.store import Store
@@ -40,6 +43,8 @@ class NewDocument:
     """A document as it was sent."""
 
     owner: str
+    subject: str | None = None
+    """Whose use its characters count as."""
     name: str | None = field(repr=False)
     """Name of its file, as the client has it."""
     media_type: str | None = None
@@ -48,7 +53,8 @@ class NewDocument:
     """None to find it."""
     target: str
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """`model`, `glossary` (terms), fields of DocumentOptions; `open`: its id alone shows it."""
+    """`model`, `glossary` (a tuple of GlossaryEntry), fields of DocumentOptions; `open`: its id
+    alone shows it."""
     secret: str | None = field(default=None, repr=False)
     """What one must have to see it, besides its id."""
 
@@ -107,6 +113,7 @@ class DocumentJobs:
         read: reads them.
         languages: the languages of a document's texts and the target's, of a source (None to find
             it), a target and perhaps a model; it raises for what is not served.
+        metrics: counts the documents.
         on_new: called when there is a new one.
     """
 
@@ -119,12 +126,14 @@ class DocumentJobs:
         languages: Callable[
             [Sequence[Unit], str | None, str, str | None], Awaitable[tuple[str, str]]
         ],
+        metrics: DocumentMetrics,
         on_new: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._store = store
         self._read = read
         self._languages = languages
+        self._metrics = metrics
         self._on_new = on_new
 
     async def add(
@@ -155,24 +164,29 @@ class DocumentJobs:
         source, target = await self._languages(
             units, new.source, new.target, new.options.get("model")
         )
+        kept = dict(new.options)
+        if entries := kept.pop("glossary", ()):
+            kept["glossary"] = await asyncio.to_thread(_terms_in, units, entries)
         now = time.time()
         document = StoredDocument(
             id=str(uuid.uuid4()),
             owner=new.owner,
+            subject=new.subject,
             created_at=int(now),
             expires_at=int(now + self._settings.keep_seconds) + 1,
             name=safe_name(new.name, f".{found.name}"),
             format=found.name,
             source=source,
             target=target,
-            options=dict(new.options),
+            options=kept,
             num_bytes=len(new.data),
-            num_characters=sum(len(unit.text) for unit in units),
+            num_characters=sum(unit.num_characters for unit in units),
             total_units=len(units),
             secret_hash=None if new.secret is None else _hash(new.secret),
             source_blob=new_blob(),
         )
         await self._store_new(document, new.data, spend, give_back)
+        self._metrics.count(document.format, "accepted")
         self._on_new()
         return document
 
@@ -214,6 +228,14 @@ class DocumentJobs:
             raise UnknownDocumentError("there is no such document, or not any more")
         return found
 
+    async def listed(
+        self, owner: str, *, most: int, after: tuple[int, str] | None
+    ) -> list[StoredDocument]:
+        """An owner's documents, the newest first: see `StoredDocuments.listed`."""
+        if not self._store.is_there:
+            return []
+        return await self._store.documents.listed(owner, most=most, after=after)
+
     async def result(self, document: StoredDocument) -> bytes:
         """The translated file.
 
@@ -253,6 +275,15 @@ def options_of(options: Mapping[str, Any], source: str | None, target: str) -> D
         columns=tuple(options.get("columns", ())),
         header=options.get("header", True),
     )
+
+
+def _terms_in(units: Sequence[Unit], entries: Sequence[GlossaryEntry]) -> list[list[Any]]:
+    """The entries that a document may need, as they are stored with it."""
+    finder = Glossary(entries)
+    found: set[GlossaryEntry] = set()
+    for batch in batches(units):
+        found.update(finder.entries_in(plain_texts(batch.texts, batch.text_options())))
+    return [[*entry] for entry in entries if entry in found]
 
 
 def glossary_of(options: Mapping[str, Any]) -> tuple[GlossaryEntry, ...]:

@@ -81,8 +81,11 @@ class Translation:
         self._characters = 0
         """Translated since then."""
 
-    async def run(self) -> None:
+    async def run(self) -> bool:
         """Translates the document, or gives it back when the gateway is about to end.
+
+        Returns:
+            Whether it has been translated.
 
         Raises:
             LostLeaseError: somebody else has it now, or nobody.
@@ -92,14 +95,16 @@ class Translation:
         work = asyncio.create_task(self._work())
         try:
             await asyncio.wait((beating, work), return_when=asyncio.FIRST_COMPLETED)
-            await (work if work.done() else beating)
+            if not work.done():
+                await beating  # it has failed
+            return await work
         finally:
             for task in (work, beating):
                 task.cancel()
             # What is done to the document behind this is done alone.
             await asyncio.gather(work, beating, return_exceptions=True)
 
-    async def _work(self) -> None:
+    async def _work(self) -> bool:
         data = await self._content(self._document.source_blob)
         if data is None:
             raise ContentLostError("the content of a document is not there")
@@ -117,10 +122,11 @@ class Translation:
         if None in self._translations:  # the gateway is draining
             await self._save()
             await self._store.documents.release(self._document.id, self._worker, started=False)
-            return
+            return False
         found = [text or "" for text in self._translations]
         written = await self._read.written(self._document.format, data, options, found)
         await self._finish(written)
+        return True
 
     async def _translate_all(self) -> None:
         """Fills in the translations, some batches at a time."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -19,6 +20,7 @@ from service.errors import StoreUnavailableError
 from service.jobs.jobs import ReadDocuments
 from service.jobs.names import blob_age
 from service.jobs.translation import LostLeaseError, Translation
+from service.observability.metrics import DocumentMetrics
 from service.settings import Documents
 from service.store.records import StoredDocument
 from service.store.store import Store
@@ -50,6 +52,7 @@ class DocumentWorker:
         read: reads and writes them.
         translate: has a batch of a document translated; it raises InvalidRequestError for what
             will never be translated, and other errors for what may be later.
+        metrics: counts what becomes of the documents.
         is_draining: whether the gateway is about to end, so that others must go on.
     """
 
@@ -60,12 +63,14 @@ class DocumentWorker:
         read: ReadDocuments,
         translate: TranslateBatch,
         *,
+        metrics: DocumentMetrics,
         is_draining: Callable[[], bool],
     ) -> None:
         self._settings = settings
         self._store = store
         self._read = read
         self._translate = translate
+        self._metrics = metrics
         self._is_draining = is_draining
         self._new = asyncio.Event()
         self._unused: set[str] = set()
@@ -131,7 +136,11 @@ class DocumentWorker:
             is_draining=self._is_draining,
         )  # fmt: skip
         try:
-            await translation.run()
+            with self._metrics.in_work.track_inprogress():
+                is_done = await translation.run()
+            if is_done:
+                seconds = max(0.0, time.time() - document.created_at)
+                self._metrics.count(document.format, "done", seconds)
         except LostLeaseError:
             return  # it was deleted, or another one has it
         except asyncio.CancelledError:
@@ -155,6 +164,7 @@ class DocumentWorker:
             document.id, worker, problem, keep_seconds=self._settings.keep_seconds
         )
         if failed:
+            self._metrics.count(document.format, "failed")
             await self._delete_contents([document])
 
     async def _sweep_forever(self) -> None:

@@ -31,6 +31,7 @@ __all__ = [
     "NO_MODEL",
     "SHARED_MODELS",
     "AutoscalerMetrics",
+    "DocumentMetrics",
     "GatewayMetrics",
     "ModelMetrics",
     "TranslatorMetrics",
@@ -46,6 +47,7 @@ LATENCY_BUCKETS = (
 """120 s is the longest a request may take by default."""
 STEP_BUCKETS = (0.0001, 0.00025, 0.0005, *LATENCY_BUCKETS)
 """0.1 ms is one step of a single sentence with a small model."""
+DOCUMENT_BUCKETS = (1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0)
 ROW_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 TOKEN_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 
@@ -122,6 +124,40 @@ class _ProcessMetrics(_Metrics):
         up.labels(component).set(1)
 
 
+class DocumentMetrics:
+    """Metrics of the documents that a gateway takes in and translates; without names or keys."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._documents = Counter(
+            "polyhead_documents",
+            "Documents, by format and what became of them: accepted, done, failed.",
+            ("format", "state"),
+            registry=registry,
+        )
+        self._duration = Histogram(
+            "polyhead_document_duration_seconds",
+            "Time from a document's arrival until it has been translated, by format.",
+            ("format",),
+            buckets=DOCUMENT_BUCKETS,
+            registry=registry,
+        )
+        self.in_work = Gauge(
+            "polyhead_documents_in_work", "Documents that are being translated.", registry=registry
+        )
+
+    def count(self, format: str, state: str, seconds: float | None = None) -> None:
+        """Counts a document.
+
+        Args:
+            format: one of those that are known.
+            state: accepted, done or failed.
+            seconds: since it arrived, if it is done.
+        """
+        self._documents.labels(format, state).inc()
+        if seconds is not None:
+            self._duration.labels(format).observe(seconds)
+
+
 class GatewayMetrics(_ProcessMetrics):
     """Metrics of a gateway. Used on its event loop only.
 
@@ -182,6 +218,7 @@ class GatewayMetrics(_ProcessMetrics):
             "Characters of the texts of requests that succeeded, which count for quotas.",
             registry=self.registry,
         )
+        self.documents = DocumentMetrics(self.registry)
         self._names: set[str] = {""}
         self._shared: Mapping[str, bool] = {}
 

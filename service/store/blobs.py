@@ -138,8 +138,11 @@ class _Remote:
 
     def write(self, name: str, content: bytes) -> None:
         system, root = self._system()
-        system.makedirs(root, exist_ok=True)
-        system.pipe_file(f"{root}/{name}", content)
+        try:
+            system.pipe_file(f"{root}/{name}", content)
+        except FileNotFoundError:  # there is no such folder or bucket yet
+            system.makedirs(root, exist_ok=True)
+            system.pipe_file(f"{root}/{name}", content)
 
     def read(self, name: str) -> bytes | None:
         system, root = self._system()
@@ -156,6 +159,7 @@ class _Remote:
 
     def names(self) -> list[str]:
         system, root = self._system()
+        system.invalidate_cache(root)  # others write there too
         try:
             return [path.rpartition("/")[2] for path in system.ls(root, detail=False)]
         except FileNotFoundError:

@@ -12,14 +12,15 @@ from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import case, delete, func, or_, select, update
+from sqlalchemy import case, delete, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.errors import OverloadedError, RateLimitedError
 from service.settings import Documents
 from service.store.database import Database
 from service.store.records import DocumentState, StoredDocument
-from service.store.tables import DOCUMENTS
+from service.store.tables import DOCUMENTS, USAGE
+from service.store.usage import month_of
 
 __all__ = ["StoredDocuments"]
 
@@ -137,11 +138,47 @@ class StoredDocuments:
         )  # fmt: skip
 
     async def fail(self, id: str, worker: str, error: str, *, keep_seconds: float) -> bool:
-        """A document cannot be translated; whether it was still the worker's."""
-        return await self._change(
-            id, worker, state=DocumentState.ERROR, error=error, source_blob=None, result_blob=None,
-            seconds_left=None, **_kept(keep_seconds),
-        )  # fmt: skip
+        """A document cannot be translated; whether it was still the worker's.
+
+        At once with that, its owner gets back what was counted for it.
+        """
+        failed = {
+            "state": DocumentState.ERROR, "error": error, "source_blob": None, "result_blob": None,
+            "seconds_left": None, **_kept(keep_seconds),
+        }  # fmt: skip
+        mine = _C.id == id, _C.worker == worker
+        async with self._database.writing() as connection:
+            row = (await connection.execute(select(DOCUMENTS).where(*mine))).first()
+            changed = await connection.execute(update(DOCUMENTS).where(*mine).values(failed))
+            if row is None or changed.rowcount != 1:
+                return False
+            if row.subject is not None:
+                counted = USAGE.c.subject == row.subject, USAGE.c.month == month_of(row.created_at)
+                less = {
+                    "requests": USAGE.c.requests - 1,
+                    "characters": USAGE.c.characters - row.num_characters,
+                }
+                await connection.execute(update(USAGE).where(*counted).values(less))
+        return True
+
+    async def listed(
+        self, owner: str, *, most: int, after: tuple[int, str] | None = None
+    ) -> list[StoredDocument]:
+        """An owner's documents that need no secret to be seen, the newest first.
+
+        Args:
+            owner: whose they are.
+            most: as many of them at most.
+            after: `created_at` and `id` of the last one that is known already.
+        """
+        chosen = select(DOCUMENTS).where(
+            _C.owner == owner, _C.secret_hash.is_(None), _C.expires_at > time.time()
+        )
+        if after is not None:
+            chosen = chosen.where(tuple_(_C.created_at, _C.id) < tuple_(*after))
+        newest = chosen.order_by(_C.created_at.desc(), _C.id.desc()).limit(most)
+        async with self._database.reading() as connection:
+            return [_document(row) for row in await connection.execute(newest)]
 
     async def remove_expired(self, *, most: int) -> list[StoredDocument]:
         """Deletes the first that have expired, and on which nobody works; what they were."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -49,7 +49,8 @@ class Glossaries:
                     f"there must be at most {most} glossaries, but there are {has}"
                 )
             await connection.execute(GLOSSARIES.insert(), new)
-            rows = [_columns(str(new["id"]), each) for each in dictionaries]
+            id = str(new["id"])
+            rows = [_columns(id, each, position) for position, each in enumerate(dictionaries)]
             await connection.execute(GLOSSARY_DICTIONARIES.insert(), rows)
             [added] = await _found(connection, GLOSSARIES.c.id == new["id"])
         return added
@@ -65,6 +66,12 @@ class Glossaries:
             found = await _found(connection, _is(owner, id))
             return found[0] if found else None
 
+    async def version(self, owner: str, id: str) -> int | None:
+        """A number that each change of a glossary changes; None if there is no such one."""
+        async with self._database.reading() as connection:
+            version = select(GLOSSARIES.c.version).where(_is(owner, id))
+            return cast("int | None", await connection.scalar(version))
+
     async def dictionaries(self, owner: str, id: str) -> tuple[Dictionary, ...]:
         """The dictionaries of one, with their terms; none if there is no such glossary."""
         async with self._database.reading() as connection:
@@ -72,7 +79,7 @@ class Glossaries:
                 select(GLOSSARY_DICTIONARIES)
                 .join(GLOSSARIES)
                 .where(_is(owner, id))
-                .order_by(GLOSSARY_DICTIONARIES.c.source, GLOSSARY_DICTIONARIES.c.target)
+                .order_by(*_ORDER)
             )
             return tuple(_dictionary(row) for row in rows)
 
@@ -104,10 +111,8 @@ class Glossaries:
         async with self._database.writing() as connection:
             if not await _found(connection, _is(owner, id)):
                 return None
-            if name is not None:
-                await connection.execute(
-                    update(GLOSSARIES).where(GLOSSARIES.c.id == id).values(name=name)
-                )
+            changes = {} if name is None else {"name": name}
+            await _changed(connection, id, **changes)
             for each in dictionaries:
                 await self._put(connection, id, each, merge=merge, most_entries=most_entries)
             [changed] = await _found(connection, GLOSSARIES.c.id == id)
@@ -122,7 +127,12 @@ class Glossaries:
         merge: bool,
         most_entries: int,
     ) -> None:
+        columns = GLOSSARY_DICTIONARIES.c
         same = _is_pair(id, dictionary.source, dictionary.target)
+        position = await connection.scalar(select(columns.position).where(same))
+        if position is None:
+            last = select(func.max(columns.position)).where(columns.glossary_id == id)
+            position = (await connection.scalar(last) or 0) + 1
         if merge:
             rows = await connection.execute(select(GLOSSARY_DICTIONARIES).where(same))
             before = {e.source: e for row in rows for e in _dictionary(row).entries}
@@ -138,13 +148,15 @@ class Glossaries:
                 f"{len(dictionary.entries)}"
             )
         await connection.execute(delete(GLOSSARY_DICTIONARIES).where(same))
-        await connection.execute(GLOSSARY_DICTIONARIES.insert(), _columns(id, dictionary))
+        row = _columns(id, dictionary, position)
+        await connection.execute(GLOSSARY_DICTIONARIES.insert(), row)
 
     async def remove_dictionary(self, owner: str, id: str, source: str, target: str) -> bool:
         """Deletes the dictionary of a pair; whether there was one."""
         async with self._database.writing() as connection:
             if not await _found(connection, _is(owner, id)):
                 return False
+            await _changed(connection, id)
             deleted = await connection.execute(
                 delete(GLOSSARY_DICTIONARIES).where(_is_pair(id, source, target))
             )
@@ -155,6 +167,18 @@ class Glossaries:
         async with self._database.writing() as connection:
             deleted = await connection.execute(delete(GLOSSARIES).where(_is(owner, id)))
             return bool(deleted.rowcount)
+
+
+_ORDER = (
+    GLOSSARY_DICTIONARIES.c.position, GLOSSARY_DICTIONARIES.c.source,
+    GLOSSARY_DICTIONARIES.c.target,
+)  # fmt: skip
+
+
+async def _changed(connection: AsyncConnection, id: str, **values: Any) -> None:
+    """Another version, and perhaps other values."""
+    columns = {"version": GLOSSARIES.c.version + 1, **values}
+    await connection.execute(update(GLOSSARIES).where(GLOSSARIES.c.id == id).values(columns))
 
 
 def _is(owner: str, id: str) -> Any:
@@ -173,7 +197,7 @@ async def _found(connection: AsyncConnection, condition: Any) -> list[Glossary]:
         select(GLOSSARIES, columns.source, columns.target, columns.num_entries)
         .outerjoin(GLOSSARY_DICTIONARIES)
         .where(condition)
-        .order_by(GLOSSARIES.c.created_at, GLOSSARIES.c.id, columns.source, columns.target)
+        .order_by(GLOSSARIES.c.created_at, GLOSSARIES.c.id, *_ORDER)
     )
     by_id: dict[str, list[Any]] = {}
     for row in rows:
@@ -193,11 +217,12 @@ async def _found(connection: AsyncConnection, condition: Any) -> list[Glossary]:
     ]
 
 
-def _columns(id: str, dictionary: Dictionary) -> dict[str, Any]:
+def _columns(id: str, dictionary: Dictionary, position: int) -> dict[str, Any]:
     return {
         "glossary_id": id,
         "source": dictionary.source,
         "target": dictionary.target,
+        "position": position,
         "num_entries": len(dictionary.entries),
         "entries": [[*entry] for entry in dictionary.entries],
     }

@@ -90,7 +90,7 @@ class Glossary:
     name: str
     created_at: int
     dictionaries: tuple[DictionaryInfo, ...]
-    """By their pairs."""
+    """In the order in which they were given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +120,8 @@ class StoredDocument:
     id: str
     owner: str
     """Id of a key; "@" and the hash of an address for who has none."""
+    subject: str | None = None
+    """Whose use its characters count as, in the month of `created_at`; None for nobody's."""
     created_at: int
     expires_at: int
     """When it is deleted, unless its state changes."""

@@ -33,7 +33,7 @@ __all__ = [
     "USAGE_BATCHES",
 ]
 
-SCHEMA = "0002"
+SCHEMA = "0003"
 """The last step of the migrations."""
 
 METADATA = MetaData(
@@ -92,6 +92,8 @@ GLOSSARIES = Table(
     Column("owner", String(64), nullable=False, index=True),
     Column("name", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    # Another one after each change.
+    Column("version", BigInteger, nullable=False, server_default="0"),
 )
 
 GLOSSARY_DICTIONARIES = Table(
@@ -100,6 +102,8 @@ GLOSSARY_DICTIONARIES = Table(
     Column("glossary_id", ForeignKey("glossaries.id", ondelete="CASCADE"), primary_key=True),
     Column("source", String(35), primary_key=True),
     Column("target", String(35), primary_key=True),
+    # Among those of the glossary, as they were given.
+    Column("position", Integer, nullable=False, server_default="0"),
     Column("num_entries", Integer, nullable=False),
     # Of each term: the term, its translations, whether its case counts.
     Column("entries", JSON, nullable=False),
@@ -123,6 +127,8 @@ DOCUMENTS = Table(
     Column("id", String(36), primary_key=True),
     # The id of a key, or the hash of an address.
     Column("owner", String(64), nullable=False, index=True),
+    # Whose characters it counts as, in the month of created_at; null for nobody's.
+    Column("subject", String(64)),
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False, index=True),
     # queued, translating, done, error

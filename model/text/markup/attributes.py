@@ -43,24 +43,31 @@ _DESCRIPTIONS = _names(
 )
 _ATTRIBUTE = re.compile(r"""([^\s"'<>/=]+)\s*=\s*("[^"]*"|'[^']*'|[^\s"'>]+)""")
 _XML_TAG = re.compile(r"""<[^\s"'<>/=!?]+(?:\s+[^\s"'<>/=]+\s*=\s*(?:"[^"]*"|'[^']*'))*\s*/?>""")
+_NAME_END = re.compile(r"[\s/>]")
 _XML_REFERENCE = re.compile(r"&([^;]*);")
 _XML_CHARACTERS = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'"}
 _QUOTES = {'"': "&quot;", "'": "&#39;"}
 
 
-def attributes_of(source: str, tokens: Sequence[Token], syntax: TextFormat) -> Iterator[Attribute]:
+def attributes_of(
+    source: str,
+    tokens: Sequence[Token],
+    syntax: TextFormat,
+    ignored: frozenset[str] = frozenset(),
+) -> Iterator[Attribute]:
     """The values in the tags of a document, in order, but not in those of what is not translated.
 
-    Of Markdown these are also the descriptions of images, and the titles of links and images.
+    `ignored` are names of elements that are not. Of Markdown these are also the descriptions of
+    images, and the titles of links and images.
     """
     for token in tokens:
         if token.kind not in (Kind.OPEN, Kind.CLOSE, Kind.POINT, Kind.BOUNDARY):
             continue
         written = source[token.begin : token.end]
         if syntax is TextFormat.XML:
-            yield from _of_xml_tag(token.begin, written)
+            yield from _of_xml_tag(token.begin, written, ignored)
         elif "=" in written and written[:1] == "<" and written[1:2].isalpha():
-            yield from _of_tag(token.begin, written)
+            yield from _of_tag(token.begin, written, ignored)
         elif syntax is TextFormat.MARKDOWN:
             for begin, end, parts, marks in link_texts(token, written):
                 value = written[begin + 1 : end - 1] if marks else written[begin:end]
@@ -68,10 +75,12 @@ def attributes_of(source: str, tokens: Sequence[Token], syntax: TextFormat) -> I
                     yield Attribute(token.begin + begin, token.begin + end, block, marks)
 
 
-def _of_tag(begin: int, written: str) -> Iterator[Attribute]:
+def _of_tag(begin: int, written: str, ignored: frozenset[str]) -> Iterator[Attribute]:
     tag = next(iter(tokenize(written, capture_source=True)), None)
     if tag is None or tag.type is not TokenType.START_TAG or tag.source != written:
         return  # more than a tag: it stays as it is
+    if is_untranslated(tag, frozenset(map(str.lower, ignored))):
+        return
     seen: set[str] = set()
     for found in _ATTRIBUTE.finditer(written):
         name = found[1].lower()
@@ -88,8 +97,6 @@ def _of_tag(begin: int, written: str) -> Iterator[Attribute]:
 
 
 def _is_read(name: str, tag: HtmlToken) -> bool:
-    if is_untranslated(tag):
-        return False
     if name == "content":
         told = tag.attr("name") or tag.attr("property") or tag.attr("itemprop") or ""
         return tag.tag == "meta" and told.lower() in _DESCRIPTIONS
@@ -98,8 +105,8 @@ def _is_read(name: str, tag: HtmlToken) -> bool:
     return name in _READ_BY_PEOPLE
 
 
-def _of_xml_tag(begin: int, written: str) -> Iterator[Attribute]:
-    if not _XML_TAG.fullmatch(written):
+def _of_xml_tag(begin: int, written: str, ignored: frozenset[str]) -> Iterator[Attribute]:
+    if not _XML_TAG.fullmatch(written) or _NAME_END.split(written[1:], maxsplit=1)[0] in ignored:
         return
     found = list(_ATTRIBUTE.finditer(written))
     if any(each[1] in ("translate", "its:translate") and each[2][1:-1] == "no" for each in found):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from model.text.markup.attributes import attributes_of
 from model.text.markup.block import Document
 from model.text.markup.blocks import cut
@@ -12,14 +14,14 @@ from model.text_options import TextFormat
 
 __all__ = ["read_document"]
 
-_READERS = {
-    TextFormat.HTML: read_html,
-    TextFormat.XML: read_xml,
-    TextFormat.MARKDOWN: read_markdown,
-}
 
-
-def read_document(source: str, syntax: TextFormat, *, attributes: bool = False) -> Document:
+def read_document(
+    source: str,
+    syntax: TextFormat,
+    *,
+    attributes: bool = False,
+    ignored: Collection[str] = (),
+) -> Document:
     """A document, or a part of one. Time is linear in its length.
 
     Markdown is CommonMark with tables, strikethrough, task lists and front matter.
@@ -28,10 +30,17 @@ def read_document(source: str, syntax: TextFormat, *, attributes: bool = False) 
         syntax: what it is written in; not plain text.
         attributes: whether those that people read are translated, and texts of Markdown that stand
             in no block.
+        ignored: names of elements of HTML and XML that are not translated.
 
     Raises:
         InvalidRequestError: it is XML and not well-formed.
     """
-    tokens = _READERS[syntax](source)
-    found = attributes_of(source, tokens, syntax) if attributes else ()
+    names = frozenset(ignored)
+    if syntax is TextFormat.HTML:
+        tokens = read_html(source, names)
+    elif syntax is TextFormat.XML:
+        tokens = read_xml(source, names)
+    else:
+        tokens = read_markdown(source)
+    found = attributes_of(source, tokens, syntax, names) if attributes else ()
     return cut(source, tokens, syntax=syntax, attributes=tuple(found))

@@ -56,9 +56,15 @@ class _Piece:
     kind: Kind
 
 
-def read_html(source: str) -> list[Token]:
-    """The tokens of an HTML document, or of a part of one."""
-    pieces = _pieces(source)
+def read_html(source: str, ignored: frozenset[str] = frozenset()) -> list[Token]:
+    """The tokens of an HTML document, or of a part of one.
+
+    Args:
+        source: the document.
+        ignored: names of elements that are not translated, in any case.
+    """
+    ignored = frozenset(map(str.lower, ignored))
+    pieces = _pieces(source, ignored)
     closing = _closing_tags(pieces)
     boundaries = list(accumulate((piece.kind is Kind.BOUNDARY for piece in pieces), initial=0))
     tokens: list[Token] = []
@@ -80,7 +86,7 @@ def read_html(source: str) -> list[Token]:
             kind = Kind.POINT if is_empty else kind
         elif source.startswith(_WRITES_TEXT, begin) and kind is Kind.POINT:
             kind = Kind.VERBATIM
-        elif _is_kept(piece.token):
+        elif _is_kept(piece.token, ignored):
             index = _behind_kept(pieces, index, stop, boundaries)
             end = pieces[index - 1].end
         if begin < end:
@@ -91,12 +97,12 @@ def read_html(source: str) -> list[Token]:
     return tokens
 
 
-def _pieces(source: str) -> list[_Piece]:
+def _pieces(source: str, ignored: frozenset[str]) -> list[_Piece]:
     pieces: list[_Piece] = []
     begin = 0
     for token in tokenize(_as_meant(source), resolve_references=False, capture_source=True):
         end = begin + len((token.data if token.source is None else token.source) or "")
-        pieces.append(_Piece(token, begin, end, _kind(token)))
+        pieces.append(_Piece(token, begin, end, _kind(token, ignored)))
         begin = end
     return pieces
 
@@ -129,7 +135,7 @@ def _as_meant(source: str) -> str:
     return _NOSCRIPT.sub(_LIKE_NOSCRIPT, text.replace("\r\n", " \n").replace("\r", "\n"))
 
 
-def _kind(token: HtmlToken) -> Kind:
+def _kind(token: HtmlToken, ignored: frozenset[str]) -> Kind:
     match token.type:
         case TokenType.TEXT:
             return Kind.TEXT
@@ -148,18 +154,21 @@ def _kind(token: HtmlToken) -> Kind:
         return Kind.POINT
     if token.type is TokenType.END_TAG:
         return Kind.CLOSE
-    return Kind.VERBATIM if name in _VERBATIM or is_untranslated(token) else Kind.OPEN
+    is_verbatim = name in _VERBATIM or is_untranslated(token, ignored)
+    return Kind.VERBATIM if is_verbatim else Kind.OPEN
 
 
-def is_untranslated(token: HtmlToken) -> bool:
-    """Whether a start tag says that its element is not translated."""
+def is_untranslated(token: HtmlToken, ignored: frozenset[str] = frozenset()) -> bool:
+    """Whether a start tag says that its element is not translated, or its name is `ignored`."""
+    if token.tag in ignored:
+        return True
     classes = (token.attr("class") or "").split()
     return (token.attr("translate") or "").lower() == "no" or "notranslate" in classes
 
 
-def _is_kept(token: HtmlToken) -> bool:
+def _is_kept(token: HtmlToken, ignored: frozenset[str]) -> bool:
     return token.type is TokenType.START_TAG and (
-        token.tag in _KEPT or (token.tag in _BLOCKS and is_untranslated(token))
+        token.tag in _KEPT or (token.tag in _BLOCKS and is_untranslated(token, ignored))
     )
 
 

@@ -37,13 +37,17 @@ class _Event:
     element: _Element
 
 
-def read_xml(source: str) -> list[Token]:
+def read_xml(source: str, ignored: frozenset[str] = frozenset()) -> list[Token]:
     """The tokens of an XML document, or of a part of one. Time is linear.
+
+    Args:
+        source: the document.
+        ignored: names of elements that are not translated, as they are written.
 
     Raises:
         InvalidRequestError: it is not well-formed.
     """
-    events = _Reader(source).events
+    events = _Reader(source, ignored).events
     places = _places(source, [event.begin for event in events])
     tokens: list[Token] = []
     kept: list[_Event] = []  # the start tag of what stays as it is, while that lasts
@@ -101,8 +105,9 @@ def _places(source: str, begins: list[int]) -> list[int]:
 class _Reader:
     """Collects what expat finds in a source."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, ignored: frozenset[str]) -> None:
         self.events: list[_Event] = []
+        self._ignored = ignored
         self._element = _Element(None)
         self._in_cdata = False
         self._parser = expat.ParserCreate("utf-8")
@@ -146,6 +151,7 @@ class _Reader:
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         told = attributes.get("translate", attributes.get("its:translate"))
         untranslated = self._element.untranslated if told is None else told == "no"
+        untranslated |= name in self._ignored
         self._element = _Element(self._element, untranslated)
         self._add(Kind.OPEN, name)
 

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 
 from model.errors import InvalidRequestError
 from model.text.language_tags import bcp47
-from model.text_options import TextFormat, TextOptions
+from model.text_options import GlossaryEntry, TextFormat, TextOptions
 from service.errors import Failure, InvalidFieldError, LanguageNotServedError
 from service.gateway.access import AccessControl
 from service.gateway.api.contract import Contract, translation_errors
@@ -30,7 +30,7 @@ from service.gateway.api.deepl_schemas import (
 from service.gateway.api.form_body import read_fields
 from service.gateway.api.language_names import language_name
 from service.gateway.api.pipeline import REQUEST_HEADERS, Translated, TranslationPipeline
-from service.gateway.api.stored_glossaries import StoredGlossaries
+from service.gateway.api.stored_glossaries import StoredGlossaries, joined
 from service.gateway.request_context import RequestContext
 from service.settings import Limits
 from service.store.records import Scope
@@ -42,6 +42,8 @@ _FORMATS = {None: TextFormat.TEXT, "html": TextFormat.HTML, "xml": TextFormat.XM
 _VARIANTS = {"EN": ("EN-GB", "EN-US"), "PT": ("PT-BR", "PT-PT")}
 """Targets of which the client insists on a variant."""
 _UNLIMITED = 10**12
+_LISTS = ("text", "ignore_tags", "glossary_ids")
+"""Fields that may be repeated in a form."""
 _ERRORS = translation_errors(DeepLError) | {
     456: {"model": DeepLError, "description": "The characters of this month are used up"}
 }
@@ -102,9 +104,10 @@ class DeepLApi:
     )
     async def translate(self, request: Request) -> Response:
         """Translates `text`, a list of texts, from JSON or a form."""
-        fields = await read_fields(request, max_fields=self._limits.max_texts + 64, lists=("text",))
+        fields = await read_fields(request, max_fields=self._limits.max_texts + 64, lists=_LISTS)
         wanted = _validated(fields)
         texts = wanted.all_texts()
+        options = await self._text_options(request, wanted)
         try:
             reply = await self._pipeline.translate(
                 request,
@@ -114,7 +117,8 @@ class DeepLApi:
                 options={},
                 field="text",
                 is_list=True,
-                text_options=await self._text_options(request, wanted),
+                text_options=options,
+                num_stored_terms=len(options.glossary),
             )
         except LanguageNotServedError as error:
             raise not_supported(f"{error.field}_lang") from None
@@ -169,22 +173,26 @@ class DeepLApi:
         return DeepLUsage(character_count=used, character_limit=limit or _UNLIMITED)
 
     async def _text_options(self, request: Request, wanted: DeepLTranslateRequest) -> TextOptions:
-        """What the request asks of its texts, with the terms of its glossary."""
-        options = TextOptions(format=_FORMATS[wanted.tag_handling])
-        if wanted.glossary_id is None:
+        """What the request asks of its texts, with the terms of its glossaries."""
+        options = TextOptions(
+            format=_FORMATS[wanted.tag_handling], ignore_tags=wanted.all_ignored_tags()
+        )
+        if not (ids := wanted.all_glossaries()):
             return options
         if wanted.source_lang is None:
             raise InvalidFieldError(
                 "Parameter 'source_lang' not specified, as it must be with a glossary.",
                 field="source_lang",
             )
+        source, target, texts = wanted.source_lang, wanted.target_lang, wanted.all_texts()
+        terms: tuple[GlossaryEntry, ...] = ()
         try:
-            entries = await self._glossaries.entries(
-                request, wanted.glossary_id, wanted.source_lang, wanted.target_lang
-            )
+            for id in reversed(ids):
+                more = await self._glossaries.terms(request, id, source, target, texts, options)
+                terms = joined(terms, more)
         except InvalidFieldError:
-            raise not_supported("glossary_id") from None
-        return replace(options, glossary=entries)
+            raise not_supported("glossary_id" if wanted.glossary_id else "glossary_ids") from None
+        return replace(options, glossary=terms)
 
 
 def _validated(fields: Any) -> DeepLTranslateRequest:
@@ -196,6 +204,8 @@ def _validated(fields: Any) -> DeepLTranslateRequest:
 
 def problem_of(error: ErrorDetails) -> InvalidRequestError:
     """A validation error in DeepL's wording."""
+    if error["type"] == "value_error":
+        return not_supported(str(error["ctx"]["error"]))
     if not error["loc"]:
         return InvalidRequestError("The body must be a JSON object or a form.")
     field = str(error["loc"][0])

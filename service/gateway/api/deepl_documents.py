@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import Path
@@ -28,7 +29,10 @@ _MAX_FIELDS = 32
 
 
 def _error_form(failure: Failure, context: RequestContext) -> Response:
-    """A failure in DeepL's form; its clients know 503 of a document that is not ready."""
+    """A failure in DeepL's form; its clients know 503 of a document that is not ready, and these
+    words of a file that is none."""
+    if failure.kind == "unsupported_document":
+        failure = replace(failure, message=f"Invalid file extension: {failure.message}")
     answer = DEEPL.error_form(failure, context)
     if failure.kind == "document_not_ready":
         answer.status_code = 503
@@ -58,6 +62,7 @@ _UPLOAD = upload_body(
     target_lang="Language code to translate into.",
     filename="Name of the file, in place of its own.",
     glossary_id="Id of a stored glossary; needs `source_lang`.",
+    glossary_ids="In its place, up to 5 of them, with commas between.",
     output_format="The extension of the file, if any: there is no other one.",
     formality="Read, and without effect.",
 )
@@ -152,7 +157,7 @@ class DeepLDocumentsApi:
                 upload,
                 source=fields.get("source_lang") or None,
                 target=fields["target_lang"],
-                glossary_id=fields.get("glossary_id") or None,
+                glossary_ids=upload.names("glossary_id") or upload.names("glossary_ids"),
                 secret=secret,
             )
         except LanguageNotServedError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, WithJsonSchema, model_validator
 
@@ -26,6 +26,10 @@ _SplitSentences = Annotated[
     WithJsonSchema({"enum": ["0", "1", "nonewlines", 0, 1, False, True]}),
 ]
 _MAX_CODE_LEN = 35
+_MAX_GLOSSARIES = 5
+_MAX_TAGS = 100
+_Names = Annotated[list[Annotated[str, Field(max_length=100)]], Field(fail_fast=True)]
+_ManyNames = Annotated[_Names, Field(max_length=_MAX_TAGS)] | Annotated[str, Field(max_length=9999)]
 
 
 class DeepLTranslateRequest(EmptyValues):
@@ -54,8 +58,14 @@ class DeepLTranslateRequest(EmptyValues):
     """Read, and told in the answer: there is one kind of model."""
     tag_handling: Literal["html", "xml"] | None = None
     """What the texts are written in."""
+    ignore_tags: _ManyNames = ""
+    """Names of elements that are not translated, with `tag_handling`; a list, or with commas
+    between."""
     glossary_id: str | None = None
     """Id of a stored glossary; `source_lang` must be given then."""
+    glossary_ids: _ManyNames = ""
+    """In its place, up to 5 of them, as a list or with commas between: of a term that several have,
+    the first one's translation is taken."""
 
     @model_validator(mode="before")
     @classmethod
@@ -72,9 +82,29 @@ class DeepLTranslateRequest(EmptyValues):
             if value is not None and (value != "" or name == "text")
         }
 
+    @model_validator(mode="after")
+    def _check_glossaries(self) -> Self:
+        if len(self.all_glossaries()) > _MAX_GLOSSARIES or (self.glossary_id and self.glossary_ids):
+            raise ValueError("glossary_ids")
+        return self
+
+    def all_glossaries(self) -> tuple[str, ...]:
+        """The ids of its glossaries, the first one first."""
+        return (self.glossary_id,) if self.glossary_id else _names(self.glossary_ids)
+
+    def all_ignored_tags(self) -> tuple[str, ...]:
+        """Names of elements that are not translated."""
+        return _names(self.ignore_tags)
+
     def all_texts(self) -> tuple[str, ...]:
         """The texts, whichever form they came in."""
         return (self.text,) if isinstance(self.text, str) else tuple(self.text)
+
+
+def _names(given: list[str] | str) -> tuple[str, ...]:
+    """Names from a list of names with commas between, or from one."""
+    listed = ",".join([given] if isinstance(given, str) else given)
+    return tuple(name.strip() for name in listed.split(",") if name.strip())
 
 
 class DeepLTranslation(Reply):

@@ -12,14 +12,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from model.text.language_tags import bcp47
-from model.text_options import TextOptions
+from model.text_options import GlossaryEntry, TextOptions
 from service.documents.document import Batch, Unit
 from service.documents.formats import DOCUMENT_FORMATS
-from service.errors import InvalidFieldError, shown
+from service.errors import ForbiddenError, InvalidFieldError, shown
 from service.gateway.access import AccessControl
 from service.gateway.api.detection import detect_languages
 from service.gateway.api.pipeline import TranslationPipeline
-from service.gateway.api.stored_glossaries import StoredGlossaries
+from service.gateway.api.stored_glossaries import StoredGlossaries, joined
 from service.gateway.api.uploads import Upload
 from service.gateway.request_context import RequestContext
 from service.jobs.jobs import DocumentJobs, NewDocument, glossary_of
@@ -99,7 +99,7 @@ class DocumentRequests:
         *,
         source: str | None,
         target: str,
-        glossary_id: str | None = None,
+        glossary_ids: Sequence[str] = (),
         secret: str | None = None,
         **options: Any,
     ) -> StoredDocument:
@@ -110,7 +110,8 @@ class DocumentRequests:
             upload: the file.
             source: code of its language; None to find it.
             target: code of the language to translate into.
-            glossary_id: of a stored glossary; `source` must be there then.
+            glossary_ids: of stored glossaries; `source` must be there then. The first one that
+                has a term says its translation.
             secret: what one must have to see it, besides its id.
             options: others of `NewDocument`.
         """
@@ -120,15 +121,18 @@ class DocumentRequests:
                     f"`{name}` must be a language code, but is {shown(code)}", field=name
                 )
         caller = await self._access.admit(request.scope, Scope.DOCUMENTS)
-        if glossary_id is not None:
-            if source is None:
-                raise InvalidFieldError(
-                    "`source` must be given with `glossary_id`, but is not", field="source"
-                )
-            entries = await self._glossaries.entries(request, glossary_id, source, target)
-            options["glossary"] = [[*entry] for entry in entries]
+        if glossary_ids and source is None:
+            raise InvalidFieldError(
+                "`source` must be given with `glossary_id`, but is not", field="source"
+            )
+        terms: tuple[GlossaryEntry, ...] = ()
+        for id in reversed(glossary_ids):
+            more = await self._glossaries.entries(request, id, source or "", target)
+            terms = joined(terms, more)
+        options["glossary"] = terms
         new = NewDocument(
             owner=self._owner(request),
+            subject=self._access.subject_of_month(caller),
             name=upload.name,
             media_type=upload.media_type,
             data=upload.data,
@@ -149,6 +153,25 @@ class DocumentRequests:
     async def find(self, request: Request, id: str, *, secret: str | None = None) -> StoredDocument:
         """One that the client may see; raises as `DocumentJobs.find` does."""
         return await self._jobs.find(id, self._owner(request), secret=secret)
+
+    async def listed(
+        self, request: Request, *, most: int, after: tuple[int, str] | None
+    ) -> list[StoredDocument]:
+        """The documents of the request's API key, the newest first.
+
+        Args:
+            request: of the client.
+            most: as many of them at most.
+            after: `created_at` and `id` of the last one that the client knows.
+
+        Raises:
+            ForbiddenError: there is no key. Clients may share an address, so nothing is listed to
+                who has one.
+        """
+        caller = await self._access.admit(request.scope, Scope.DOCUMENTS)
+        if not caller.owner:
+            raise ForbiddenError("the request must have an API key, for a key's documents are told")
+        return await self._jobs.listed(caller.owner, most=most, after=after)
 
     async def result(self, document: StoredDocument, *, once: bool = False) -> Response:
         """The translated file, as a download; raises as `DocumentJobs.result` does.

@@ -10,7 +10,7 @@ from service.gateway.api.contract import Reply
 from service.jobs.names import result_name
 from service.store.records import DocumentState, StoredDocument
 
-__all__ = ["FILE", "DocumentReply", "upload_body"]
+__all__ = ["FILE", "DocumentList", "DocumentReply", "upload_body"]
 
 FILE: dict[int | str, dict[str, Any]] = {
     200: {
@@ -100,6 +100,16 @@ class DocumentReply(Reply):
             created_at=document.created_at,
             expires_at=document.expires_at,
         )
+
+
+class DocumentList(Reply):
+    """Documents of a client, the newest first."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"documents": [], "next": None}]})
+
+    documents: list[DocumentReply]
+    next: str | None
+    """For `after` of the request for those that follow; null where there are none."""
 
 
 def upload_body(required: list[str], **fields: str) -> dict[str, Any]:

@@ -1,17 +1,17 @@
-"""Documents in the native API: POST, GET and DELETE /v1/documents."""
+"""Documents in the native API: POST and GET /v1/documents, GET and DELETE of one."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Path
+from fastapi import Path, Query
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from service.errors import InvalidFieldError, shown
 from service.gateway.api.contract import Contract
 from service.gateway.api.document_requests import DocumentRequests
-from service.gateway.api.document_schemas import FILE, DocumentReply, upload_body
+from service.gateway.api.document_schemas import FILE, DocumentList, DocumentReply, upload_body
 from service.gateway.api.native import NATIVE_ERRORS, native_error
 from service.gateway.api.native_schemas import ErrorReply
 from service.gateway.api.uploads import Upload, read_upload
@@ -52,12 +52,20 @@ _BODY = upload_body(
     source="Language code of the document; found where absent.",
     target="Language code to translate into.",
     model="Id or alias of the model.",
-    glossary_id="Id of a stored glossary; needs `source`.",
+    glossary_id="Id of a stored glossary, or of several, with commas between; needs `source`.",
     keys="Of .json: names or paths of the strings to translate, with commas between.",
     columns="Of .csv: names or numbers of the columns to translate, with commas between.",
     retranslate='"true": messages of .po and .xliff that have a translation get a new one.',
 )
 _Id = Annotated[str, Path(examples=["4fdfb4f6-0a55-4f6c-9d43-6f0f1a2c8d11"])]
+_Limit = Annotated[int, Query(ge=1, le=100, examples=[20])]
+_After = Annotated[
+    str | None,
+    Query(
+        pattern=r"^[0-9]{1,12}-[0-9a-f-]{36}$",
+        examples=["1796000000-4fdfb4f6-0a55-4f6c-9d43-6f0f1a2c8d11"],
+    ),
+]
 _COMMON: dict[str, Any] = {"scope": Scope.DOCUMENTS, "tags": ["documents"]}
 
 
@@ -92,7 +100,7 @@ class DocumentsApi:
             source=fields.get("source") or None,
             target=_required(upload, "target"),
             model=fields.get("model"),
-            glossary_id=fields.get("glossary_id") or None,
+            glossary_ids=upload.names("glossary_id"),
             keys=upload.names("keys"),
             columns=upload.names("columns"),
             retranslate=_flag(upload, "retranslate"),
@@ -102,6 +110,30 @@ class DocumentsApi:
             status_code=202,
             headers={"Location": f"/v1/documents/{added.id}"},
         )
+
+    @DOCUMENTS.route(
+        "/v1/documents",
+        summary="The documents of the API key",
+        response_model=DocumentList,
+        responses=_ERRORS | {422: {"model": ErrorReply, "description": "A bad `limit` or `after`"}},
+        **_COMMON,
+    )
+    async def all(self, request: Request, limit: _Limit = 20, after: _After = None) -> Response:
+        """Those that were sent to this API, the newest first, page by page.
+
+        Without a key nothing is listed: who knows the id of a document may see it.
+        """
+        last = None
+        if after:
+            created_at, _, id = after.partition("-")
+            last = int(created_at), id
+        found = await self._documents.listed(request, most=limit + 1, after=last)
+        page, more = found[:limit], len(found) > limit
+        listed = DocumentList(
+            documents=[DocumentReply.of(each) for each in page],
+            next=f"{page[-1].created_at}-{page[-1].id}" if more else None,
+        )
+        return JSONResponse(listed.model_dump())
 
     @DOCUMENTS.route(
         "/v1/documents/{id}",

@@ -229,6 +229,9 @@ class LibreTranslateApi:
         key = None
         if isinstance(fields, dict):
             key = fields.get("api_key") or fields.get("apiKey")
+            if is_deeplx(fields):
+                # Its clients can set but an address.
+                key = key or request.query_params.get("token")
         given = key if isinstance(key, str) else None
         await self._access.admit(request.scope, Scope.TRANSLATE, given)
 

@@ -17,7 +17,7 @@ from service.gateway.access import AccessControl
 from service.gateway.admin_token import AdminToken
 from service.gateway.api.contract import Contract
 from service.gateway.api.json_body import JsonRoute
-from service.gateway.api.native import NATIVE_ERRORS, native_error
+from service.gateway.api.native import NATIVE_ERRORS
 from service.gateway.api.native_schemas import (
     MAX_LISTED_PAIRS,
     ChangeReply,
@@ -28,6 +28,7 @@ from service.gateway.api.native_schemas import (
     ModelDetails,
     ModelList,
 )
+from service.gateway.api.openai_errors import models_error
 from service.gateway.request_context import RequestContext
 from service.routing.router import RoutedModel, Router
 from service.settings import ModelRecord
@@ -56,7 +57,7 @@ class ModelChanges(Protocol):
         ...
 
 
-MODELS = Contract(error_form=native_error, errors=NATIVE_ERRORS)
+MODELS = Contract(error_form=models_error, errors=NATIVE_ERRORS)
 
 
 class _OperatorsRoute(JsonRoute):

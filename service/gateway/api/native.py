@@ -34,7 +34,15 @@ from service.gateway.api.stored_glossaries import StoredGlossaries, joined
 from service.gateway.request_context import RequestContext
 from service.store.records import Scope
 
-__all__ = ["NATIVE", "NATIVE_ERRORS", "STREAMED", "TRANSLATE_ERRORS", "NativeApi", "native_error"]
+__all__ = [
+    "NATIVE",
+    "NATIVE_ERRORS",
+    "STREAMED",
+    "TRANSLATE_ERRORS",
+    "NativeApi",
+    "native_body",
+    "native_error",
+]
 
 TRANSLATE_ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorReply, "description": "The body is not JSON in UTF-8"},
@@ -62,13 +70,16 @@ STREAMED: dict[str, Any] = {
 }
 
 
+def native_body(failure: Failure, context: RequestContext) -> dict[str, Any]:
+    """The body of a failure in the native API's form."""
+    error = ErrorBody(type=failure.kind, message=failure.message, field=failure.field)
+    return ErrorReply(error=error, request_id=context.request_id).model_dump(exclude_none=True)
+
+
 def native_error(failure: Failure, context: RequestContext) -> Response:
     """A failure in the native API's form."""
-    error = ErrorBody(type=failure.kind, message=failure.message, field=failure.field)
-    body = ErrorReply(error=error, request_id=context.request_id)
-    return JSONResponse(
-        body.model_dump(exclude_none=True), status_code=failure.status, headers=failure.headers
-    )
+    body = native_body(failure, context)
+    return JSONResponse(body, status_code=failure.status, headers=failure.headers)
 
 
 NATIVE_ERRORS: dict[int | str, dict[str, Any]] = {
@@ -108,6 +119,7 @@ class NativeApi:
         texts = body.all_texts()
         options = body.generation.model_dump(exclude_none=True) if body.generation else {}
         deltas = Deltas(len(texts)) if body.stream else None
+        text_options, num_stored = await self._text_options(request, body)
         translating = self._pipeline.translate(
             request,
             texts,
@@ -118,7 +130,8 @@ class NativeApi:
             field="texts" if body.text is None else "text",
             is_list=body.text is None,
             return_alignments=body.return_alignments,
-            text_options=await self._text_options(request, body),
+            text_options=text_options,
+            num_stored_terms=num_stored,
             use_cache=body.cache,
             deltas=deltas,
         )
@@ -158,17 +171,22 @@ class NativeApi:
         answer = await asyncio.to_thread(attention_json, reply.attention, reply.model)
         return Response(answer, media_type="application/json")
 
-    async def _text_options(self, request: Request, body: TranslateRequest) -> TextOptions:
-        """What the request asks of its texts, with the terms of the stored glossary."""
+    async def _text_options(
+        self, request: Request, body: TranslateRequest
+    ) -> tuple[TextOptions, int]:
+        """What the request asks of its texts, with the terms of the stored glossary; and their
+        number."""
         options = body.text_options()
         if body.glossary_id is None:
-            return options
+            return options, 0
         if body.source is None:
             raise InvalidFieldError(
                 "`source` must be given with `glossary_id`, but is not", field="source"
             )
-        stored = await self._glossaries.entries(request, body.glossary_id, body.source, body.target)
-        return replace(options, glossary=joined(stored, options.glossary))
+        stored = await self._glossaries.terms(
+            request, body.glossary_id, body.source, body.target, body.all_texts(), options
+        )
+        return replace(options, glossary=joined(stored, options.glossary)), len(stored)
 
 
 class _NativeEvents:

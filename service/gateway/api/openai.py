@@ -19,14 +19,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from model.translation import TextDelta
-from service.errors import InvalidFieldError, shown
+from service.errors import (
+    InvalidFieldError,
+    MissingFieldError,
+    UnknownRequestedModelError,
+    shown,
+)
 from service.gateway.api.contract import Contract, Reply
 from service.gateway.api.deltas import Deltas
 from service.gateway.api.event_stream import event, event_stream
 from service.gateway.api.json_body import JsonRoute
 from service.gateway.api.language_names import language_name
-from service.gateway.api.native import NATIVE_ERRORS, STREAMED, TRANSLATE_ERRORS, native_error
+from service.gateway.api.native import STREAMED
 from service.gateway.api.native_schemas import LanguageCode, ModelName
+from service.gateway.api.openai_errors import OPENAI_ERRORS, openai_error
 from service.gateway.api.pipeline import REQUEST_HEADERS, Translated, TranslationPipeline
 from service.gateway.request_context import RequestContext
 from service.routing.router import Router
@@ -35,7 +41,7 @@ from service.store.records import Scope
 __all__ = ["OPENAI", "OpenAIApi"]
 
 _MAX_MESSAGES = 256
-OPENAI = Contract(error_form=native_error, errors=NATIVE_ERRORS)
+OPENAI = Contract(error_form=openai_error, errors=OPENAI_ERRORS)
 
 
 class _Request(BaseModel):
@@ -144,7 +150,7 @@ class OpenAIApi:
         methods=["POST"],
         summary="Translate, in OpenAI's form",
         response_model=ChatCompletion,
-        responses={200: STREAMED} | TRANSLATE_ERRORS,
+        responses={200: STREAMED},
         route_class_override=JsonRoute,
         openapi_extra={"parameters": REQUEST_HEADERS},
         tags=["OpenAI"],
@@ -223,7 +229,11 @@ def _usage(translated: Translated) -> dict[str, int]:
 
 
 def _wanted(body: ChatRequest, router: Router) -> _Wanted:
-    """The languages and the model; InvalidFieldError where nothing says the target's."""
+    """The languages and the model.
+
+    Raises:
+        MissingFieldError, UnknownRequestedModelError: nothing says the target's.
+    """
     model = next(
         (each for each in router.models if body.model in (each.hosted.id, *each.aliases)), None
     )
@@ -235,8 +245,15 @@ def _wanted(body: ChatRequest, router: Router) -> _Wanted:
     told = "\n".join(each.text for each in body.messages if each.role in ("system", "developer"))
     told_source, told_target = _told(told[:_MOST_TOLD], router)
     source, target = body.source or source or told_source, body.target or target or told_target
+    if target is None and model is None:
+        raise UnknownRequestedModelError(
+            "`model` must be one that GET /v1/models lists, or a pair such as de-en, where neither "
+            "`target` nor a message of the system says the language to translate into, but is "
+            f"{shown(body.model)}",
+            field="model",
+        )
     if target is None:
-        raise InvalidFieldError(
+        raise MissingFieldError(
             "`target` must be given where neither `model` nor a message of the system says the "
             f"language to translate into, but is not; `model` is {shown(body.model)}",
             field="target",

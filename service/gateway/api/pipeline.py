@@ -140,6 +140,7 @@ class TranslationPipeline:
         is_list: bool,
         return_alignments: bool = False,
         text_options: TextOptions = NO_TEXT_OPTIONS,
+        num_stored_terms: int = 0,
         with_attention: bool = False,
         use_cache: bool = True,
         deltas: Deltas | None = None,
@@ -156,12 +157,13 @@ class TranslationPipeline:
             field, is_list: the contract's name for the texts, and whether they came as a list.
             return_alignments: whether words are aligned.
             text_options: what is kept, which terms are used, how the translation begins.
+            num_stored_terms: how many of the terms are of stored glossaries.
             with_attention: whether the only text, one sentence, comes with maps of the attention.
             use_cache: whether models may take what they have kept of equal sentences.
             deltas: gets what is decided of the translations while they are made.
         """
         context = RequestContext.of(request.scope)
-        self._check(texts, options, text_options, field=field, is_list=is_list)
+        self._check(texts, options, text_options, num_stored_terms, field=field, is_list=is_list)
         deadline = deadline_of(
             context, header(request.scope, TIMEOUT_HEADER.encode()), self._admission.limits
         )
@@ -218,13 +220,14 @@ class TranslationPipeline:
         texts: tuple[str, ...],
         options: Mapping[str, Any],
         text_options: TextOptions,
+        num_stored: int,
         *,
         field: str,
         is_list: bool,
     ) -> None:
         """Raises what is wrong with a request whatever its languages are."""
         self._admission.check_texts(texts, field=field, is_list=is_list)
-        self._admission.check_text_options(text_options)
+        self._admission.check_text_options(text_options, num_stored=num_stored)
         text_options.check_texts(texts)
         self._admission.check_generation(options)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
 
 from starlette.requests import Request
 
+from model.documents import plain_texts
+from model.text.glossary import Glossary as TermFinder
 from model.text.language_tags import closest
 from model.text_options import GlossaryEntry, TextOptions
 from service.errors import ForbiddenError, InvalidFieldError, UnknownGlossaryError, shown
@@ -20,11 +24,29 @@ from service.store.store import Store
 __all__ = ["StoredGlossaries", "dictionary_for", "joined"]
 
 _CACHED = 64
+_CACHED_ENTRIES = 100_000
+"""Terms of all that are cached, at most; each takes some hundred bytes."""
 _CACHE_SECONDS = 5.0
 """Time for which another gateway's change may not be seen here."""
+_FEW_ENTRIES = 1000
+"""Terms of a dictionary up to which it costs no request much to be checked and sent with all."""
 
 _ID = re.compile(r"[0-9a-f-]{36}")
 _Key = tuple[str, str]
+
+
+class _Cached(NamedTuple):
+    """A glossary as it was at a time."""
+
+    read_at: float
+    version: int
+    dictionaries: tuple[Dictionary, ...]
+    finders: dict[tuple[str, str], TermFinder]
+    """By the pairs of large dictionaries, once they were needed."""
+
+    @property
+    def num_entries(self) -> int:
+        return sum(len(each.entries) for each in self.dictionaries)
 
 
 class StoredGlossaries:
@@ -40,7 +62,7 @@ class StoredGlossaries:
         self._store = store
         self._admission = admission
         self._most = most
-        self._cache: OrderedDict[_Key, tuple[float, tuple[Dictionary, ...]]] = OrderedDict()
+        self._cache: OrderedDict[_Key, _Cached] = OrderedDict()
 
     async def add(
         self, request: Request, name: str, dictionaries: Sequence[Dictionary]
@@ -52,7 +74,7 @@ class StoredGlossaries:
             ForbiddenError: this client may store nothing.
         """
         _check_name(name)
-        self._check(dictionaries)
+        await asyncio.to_thread(self._check, dictionaries)
         owner = _owner(request)
         return await self._store.glossaries.add(owner, name, dictionaries, most=self._most)
 
@@ -85,12 +107,12 @@ class StoredGlossaries:
     ) -> Glossary:
         """Gives one another name or other dictionaries; see `service.store.glossaries`."""
         _check_name(name or "")
-        self._check(dictionaries)
+        await asyncio.to_thread(self._check, dictionaries)
         owner = _owner(request)
         _check_id(id)
         changed = await self._store.glossaries.change(
             owner, id, name=name, dictionaries=dictionaries, merge=merge,
-            most_entries=self._admission.limits.max_glossary_entries,
+            most_entries=self._admission.limits.max_stored_glossary_entries,
         )  # fmt: skip
         self._cache.pop((owner, id), None)
         if changed is None:
@@ -124,11 +146,55 @@ class StoredGlossaries:
             UnknownGlossaryError: there is no such glossary.
             InvalidFieldError: it has no dictionary of these languages.
         """
+        _, dictionary = await self._dictionary(request, id, source, target)
+        return dictionary.entries
+
+    async def terms(
+        self,
+        request: Request,
+        id: str,
+        source: str,
+        target: str,
+        texts: Sequence[str],
+        options: TextOptions,
+    ) -> tuple[GlossaryEntry, ...]:
+        """Those of its terms that texts may have, of a large dictionary; else all.
+
+        Args:
+            request: of the client.
+            id: of the glossary.
+            source, target: codes of the languages.
+            texts: that are translated.
+            options: of the texts: what they are written in.
+
+        Raises:
+            UnknownGlossaryError, InvalidFieldError: as `entries`.
+            InvalidRequestError: a text is not in its format.
+        """
+        cached, dictionary = await self._dictionary(request, id, source, target)
+        if len(dictionary.entries) <= _FEW_ENTRIES:
+            return dictionary.entries
+        if sum(map(len, texts)) > self._admission.limits.max_total_chars:
+            return ()  # it will be refused
+        pair = (dictionary.source, dictionary.target)
+        if (finder := cached.finders.get(pair)) is None:
+            finder = await asyncio.to_thread(TermFinder, dictionary.entries)
+            cached.finders[pair] = finder
+
+        def look() -> tuple[GlossaryEntry, ...]:
+            return finder.entries_in(plain_texts(texts, options))
+
+        return await asyncio.to_thread(look)
+
+    async def _dictionary(
+        self, request: Request, id: str, source: str, target: str
+    ) -> tuple[_Cached, Dictionary]:
         owner = _owner(request)
         _check_id(id)
-        found = await self._cached(owner, id)
-        if not found:
+        cached = await self._cached(owner, id)
+        if cached is None or not cached.dictionaries:
             raise _unknown(id)
+        found = cached.dictionaries
         if (dictionary := dictionary_for(found, source, target)) is None:
             pairs = ", ".join(f"{one.source} to {one.target}" for one in found[:8])
             raise InvalidFieldError(
@@ -136,26 +202,34 @@ class StoredGlossaries:
                 f"its dictionaries are of {pairs}",
                 field="glossary_id",
             )
-        return dictionary.entries
+        return cached, dictionary
 
-    async def _cached(self, owner: str, id: str) -> tuple[Dictionary, ...]:
-        key = (owner, id)
-        read_at, found = self._cache.get(key, (0.0, ()))
-        if not found or time.monotonic() > read_at + _CACHE_SECONDS:
-            read_at = time.monotonic()
-            found = await self._store.glossaries.dictionaries(owner, id)
-            self._cache.pop(key, None)
-            if found:
-                self._cache[key] = read_at, found
-            if len(self._cache) > _CACHED:
-                self._cache.popitem(last=False)
-        return found
+    async def _cached(self, owner: str, id: str) -> _Cached | None:
+        key, now = (owner, id), time.monotonic()
+        cached = self._cache.get(key)
+        if cached is not None and now <= cached.read_at + _CACHE_SECONDS:
+            return cached
+        glossaries = self._store.glossaries
+        version = await glossaries.version(owner, id)
+        self._cache.pop(key, None)
+        if version is None:
+            return None
+        if cached is not None and cached.version == version:
+            cached = cached._replace(read_at=now)
+        else:
+            # What is changed meanwhile has another version, and is read again.
+            cached = _Cached(now, version, await glossaries.dictionaries(owner, id), {})
+        self._cache[key] = cached
+        total = sum(each.num_entries for each in self._cache.values())
+        while len(self._cache) > 1 and (len(self._cache) > _CACHED or total > _CACHED_ENTRIES):
+            total -= self._cache.popitem(last=False)[1].num_entries
+        return cached
 
     def _check(self, dictionaries: Iterable[Dictionary]) -> None:
         pairs = set()
         for each in dictionaries:
             # As those of a request: what is stored can be used.
-            self._admission.check_text_options(TextOptions(glossary=each.entries))
+            self._admission.check_stored_glossary(each.entries)
             if (pair := (each.source, each.target)) in pairs:
                 raise InvalidFieldError(
                     "a glossary must have one dictionary for a language pair, but has two from "

@@ -130,3 +130,19 @@ def test_a_large_glossary_takes_little_memory() -> None:
     finally:
         tracemalloc.stop()
     assert [match.entry for match in glossary.find(entries[7].source)] == [entries[7]]
+
+
+@given(
+    st.lists(st.text(alphabet="ca t\u0301ßS猫'-", min_size=1, max_size=6), max_size=8),
+    st.lists(st.text(alphabet="caT \n\u0301ßS猫\u2019-", max_size=30), max_size=3),
+)
+def test_with_the_entries_that_are_in_texts_the_same_is_found(
+    terms: list[str], texts: list[str]
+) -> None:
+    entries = [GlossaryEntry(term, ("x",), bool(n % 2)) for n, term in enumerate(terms)]
+    all_of_them = Glossary(entries)
+    some = Glossary(all_of_them.entries_in(texts))
+    for text in texts:
+        assert some.find(text) == all_of_them.find(text)
+        half = text[: len(text) // 2].rpartition(" ")[0]
+        assert some.find(half) == all_of_them.find(half)

@@ -192,3 +192,20 @@ def test_columns_of_a_table() -> None:
 def test_a_translation_with_the_delimiter_is_quoted() -> None:
     found = rewritten("a.csv", b"a,b\none,two\n", lambda _: ('x, "y"', []))
     assert found == b'a,b\n"x, ""y""","x, ""y"""\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "count"),
+    [
+        ("a.txt", "Two words.", 10),
+        ("a.txt", "\n\nTwo words.\n\n\n  Three more words.\r\n \r\n", 10 + 17),
+        ("a.txt", "One sentence\nin two lines.\n", 26),
+        ("a.txt", "\n \n", 0),
+        ("a.csv", "a,b\nTwo words.,Three more words.\n", 10 + 17),
+        ("a.json", '["Two words.", "", "12"]', 10),
+    ],
+)
+def test_characters_that_count(name: str, text: str, count: int) -> None:
+    document = read(name, text)
+    assert document.num_characters == count
+    assert sum(batch.num_characters for batch in document.batches()) == count

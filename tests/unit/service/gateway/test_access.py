@@ -32,8 +32,8 @@ OPEN = [
     "/openapi.json",
 ]  # fmt: skip
 CLOSED = [
-    "/v1/models", "/v1/models/en-de", "/v1/glossaries", "/v2/languages", "/v2/usage",
-    "/v2/glossaries", "/v3/glossaries", "/v2/glossary-language-pairs",
+    "/v1/models", "/v1/models/en-de", "/v1/glossaries", "/v1/documents", "/v2/languages",
+    "/v2/usage", "/v2/glossaries", "/v3/glossaries", "/v2/glossary-language-pairs",
 ]  # fmt: skip
 
 

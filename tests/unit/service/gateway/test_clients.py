@@ -248,7 +248,7 @@ def test_deepl_multilingual_glossaries(closed: tuple[str, str]) -> None:
             "animals", [new("EN", "DE", {"cat": "Katze"}), new("DE", "EN", {"Hund": "dog"})]
         )
         assert [(one.source_lang, one.target_lang) for one in glossary.dictionaries] == [
-            ("DE", "EN"), ("EN", "DE"),
+            ("EN", "DE"), ("DE", "EN"),
         ]  # fmt: skip
         renamed = client.update_multilingual_glossary_name(glossary, "Tiere")
         assert renamed.name == "Tiere"

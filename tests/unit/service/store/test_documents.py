@@ -11,8 +11,9 @@ import pytest
 
 from service.errors import OverloadedError, RateLimitedError
 from service.settings import Documents
-from service.store.records import DocumentState, StoredDocument
+from service.store.records import Count, DocumentState, StoredDocument
 from service.store.store import Store
+from service.store.usage import month_of
 
 LIMITS = Documents()
 _LONG = 600.0
@@ -142,6 +143,39 @@ async def test_one_ends_done_or_failed(store: Store) -> None:
         assert (each.source_blob, each.worker, each.leased_until) == (None, None, None)
         assert abs(each.expires_at - time.time() - 60) < 30
     assert await store.documents.claim("other", seconds=_LONG) is None
+
+
+async def test_who_fails_gets_back_what_was_counted_and_once(store: Store) -> None:
+    month = month_of(time.time())
+    counts = {("key", month): Count(3, 1000), ("other", month): Count(3, 1000)}
+    await store.usage.add("batch", counts)
+    for subject in ("key", None, "nobody"):
+        id = (await stored(store, subject=subject)).id
+        assert await store.documents.claim("dead", seconds=-1) is not None
+        assert await store.documents.claim("mine", seconds=_LONG) is not None
+        assert not await store.documents.fail(id, "dead", "problem", keep_seconds=60)
+        assert await store.documents.fail(id, "mine", "problem", keep_seconds=60)
+        assert not await store.documents.fail(id, "mine", "problem", keep_seconds=60)
+    assert await store.usage.of_month(month, ["key", "other", "nobody"]) == {
+        "key": Count(2, 800), "other": Count(3, 1000),
+    }  # fmt: skip
+
+
+async def test_an_owners_documents_are_listed_page_by_page(store: Store) -> None:
+    now = int(time.time())
+    mine = [await stored(store, owner="key", created_at=now - age // 2) for age in range(7)]
+    await stored(store, owner="key", secret_hash=b"x")
+    await stored(store, owner="key", expires_at=now - 1)
+    await stored(store, owner="other")
+    newest = sorted(mine, key=lambda each: (each.created_at, each.id), reverse=True)
+    listed: list[StoredDocument] = []
+    after = None
+    while page := await store.documents.listed("key", most=2, after=after):
+        assert len(page) <= 2
+        listed += page
+        after = (page[-1].created_at, page[-1].id)
+        await store.documents.remove(page[-1].id)  # the next page does not miss it
+    assert listed == newest
 
 
 async def test_what_has_expired_goes_unless_it_is_in_work(store: Store) -> None:

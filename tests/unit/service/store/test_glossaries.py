@@ -17,10 +17,10 @@ DE_EN = Dictionary(source="de", target="en", entries=(GlossaryEntry("Ü", ("ü",
 
 async def test_a_glossary_comes_back_as_it_was_stored(store: Store) -> None:
     added = await store.glossaries.add("alice", "Tiere", [EN_DE, DE_EN], most=5)
-    assert added.dictionaries == (DictionaryInfo("de", "en", 1), DictionaryInfo("en", "de", 2))
+    assert added.dictionaries == (DictionaryInfo("en", "de", 2), DictionaryInfo("de", "en", 1))
     assert await store.glossaries.find("alice", added.id) == added
     assert await store.glossaries.all("alice") == [added]
-    assert await store.glossaries.dictionaries("alice", added.id) == (DE_EN, EN_DE)
+    assert await store.glossaries.dictionaries("alice", added.id) == (EN_DE, DE_EN)
 
 
 async def test_nobody_else_sees_or_changes_it(store: Store) -> None:
@@ -57,14 +57,14 @@ async def test_dictionaries_are_merged_replaced_and_added(store: Store) -> None:
         return await store.glossaries.dictionaries("alice", added.id)
 
     merged = (CAT._replace(targets=("Mieze",)), DOG, cow)
-    assert await change(merge=True) == (DE_EN, Dictionary(source="en", target="de", entries=merged))
-    assert await change(merge=False) == (DE_EN, other)
+    assert await change(merge=True) == (Dictionary(source="en", target="de", entries=merged), DE_EN)
+    assert await change(merge=False) == (other, DE_EN)
     assert [each.name for each in await store.glossaries.all("alice")] == ["b"]
     with pytest.raises(InvalidRequestError, match="at most 2 entries, but would have 3"):
         await store.glossaries.change(
             "alice", added.id, dictionaries=[EN_DE], merge=True, most_entries=2
         )
-    assert await store.glossaries.dictionaries("alice", added.id) == (DE_EN, other)
+    assert await store.glossaries.dictionaries("alice", added.id) == (other, DE_EN)
 
 
 async def test_what_is_removed_is_gone(store: Store) -> None:

@@ -54,6 +54,21 @@ def test_what_is_read(syntax: TextFormat, source: str, expected: list[str]) -> N
 
 
 @pytest.mark.parametrize(
+    ("syntax", "source"),
+    [
+        (HTML, '<p>a <RAW title="x y">b</RAW> <raw title="x y"></raw><h2 title="x y">c</h2>'),
+        (XML, '<a>a <raw title="x y">b</raw> <raw title="x y"/><h2 title="x y"><b/></h2></a>'),
+    ],
+)
+def test_elements_that_are_not_translated_keep_their_attributes(
+    syntax: TextFormat, source: str
+) -> None:
+    assert texts(source, syntax) == ["x y"] * 3
+    document = read_document(source, syntax, attributes=True, ignored=["raw", "h2"])
+    assert document.attributes == ()
+
+
+@pytest.mark.parametrize(
     ("syntax", "source", "translation", "expected"),
     [
         (HTML, '<img alt="a dog ">', 'ein "Hund"', '<img alt="ein &quot;Hund&quot; ">'),

@@ -244,6 +244,26 @@ def test_broken_and_odd_markup(source: str, texts: list[str]) -> None:
     assert identity(document) == source
 
 
+@pytest.mark.parametrize(
+    ("source", "syntax", "texts"),
+    [
+        ("<a><b>One</b><raw>Two <i>x</i></raw><b>Three</b></a>", "xml", ["One", "Three"]),
+        ("<a>One <raw>two</raw> three</a>", "xml", ["One \ufffc three"]),
+        ("<a>One <Raw>two</Raw> three</a>", "xml", ["One two three"]),
+        ("<a>One<raw/> two</a><raw>x</raw>", "xml", ["One two"]),
+        ("<p>One</p><RAW>Two <i>x</i></RAW><p>Three", "html", ["One", "Three"]),
+        ("<p>One <raw>two</raw> three<h2>Four</h2>", "html", ["One \ufffc three"]),
+        ("<h2><p>One</p> two</h2> three", "html", ["three"]),
+        ("One <raw>two <b>three</b>", "html", ["One", "two three"]),
+    ],
+)
+def test_elements_that_are_not_translated(source: str, syntax: str, texts: list[str]) -> None:
+    document = read_document(source, TextFormat(syntax), ignored=["raw", "h2"])
+    assert [block.text for block in document.blocks if block.text.strip("\ufffc ")] == texts
+    assert identity(document) == source
+    assert read_document(source, TextFormat(syntax), ignored=["no"]).blocks != ()
+
+
 def test_xml_has_inline_elements_where_there_is_text() -> None:
     source = (
         '<?xml version="1.0"?>\n<doc><head lang="en">Title &lt; 3</head>\n'

@@ -79,6 +79,22 @@ async def test_tags_are_handled(form: str) -> None:
     assert gateway.backend.calls[0].text_options.format == form
 
 
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"json": HELLO | {"ignore_tags": ["raw", "x-y"], "tag_handling": "xml"}},
+        {"json": HELLO | {"ignore_tags": "raw, x-y", "tag_handling": "xml"}},
+        {"data": HELLO | {"ignore_tags": ["raw", "x-y"], "tag_handling": "xml"}},
+        {"data": HELLO | {"ignore_tags": "raw,x-y", "tag_handling": "xml"}},
+    ],
+    ids=["list", "text", "repeated", "form"],
+)
+async def test_ignored_tags(kwargs: dict[str, Any]) -> None:
+    gateway = _gateway()
+    assert (await _post(gateway, **kwargs)).status_code == 200
+    assert gateway.backend.calls[0].text_options.ignore_tags == ("raw", "x-y")
+
+
 async def test_the_kind_of_model_is_told() -> None:
     answer = await _post(_gateway(), json=HELLO | {"model_type": "prefer_quality_optimized"})
     assert answer.json()["translations"][0]["model_type_used"] == "quality_optimized"
@@ -103,6 +119,11 @@ async def test_the_kind_of_model_is_told() -> None:
         ({"model_type": "best"}, "Value for 'model_type' not supported."),
         ({"tag_handling": "md"}, "Value for 'tag_handling' not supported."),
         ({"glossary_id": "x", "source_lang": "EN"}, "Value for 'glossary_id' not supported."),
+        ({"glossary_ids": ["x"], "source_lang": "EN"}, "Value for 'glossary_ids' not supported."),
+        ({"glossary_ids": "a,b,c,d,e,f"}, "Value for 'glossary_ids' not supported."),
+        ({"glossary_ids": ["a"], "glossary_id": "b"}, "Value for 'glossary_ids' not supported."),
+        ({"glossary_ids": [5]}, "Value for 'glossary_ids' not supported."),
+        ({"ignore_tags": {}}, "Value for 'ignore_tags' not supported."),
         (
             {"glossary_id": "x"},
             "Parameter 'source_lang' not specified, as it must be with a glossary.",

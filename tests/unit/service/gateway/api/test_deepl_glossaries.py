@@ -129,9 +129,98 @@ async def test_a_glossary_of_several_pairs_is_none_of_version_2(tmp_path: Path) 
         # In the native API it is the same.
         native = (await client.get(f"/v1/glossaries/{id}")).json()
         assert [one["entries"] for one in native["contents"]] == [
-            {"Katze": "cat"},
             {"cat": "Katze"},
+            {"Katze": "cat"},
         ]
+
+
+async def test_dictionaries_keep_their_order(tmp_path: Path) -> None:
+    pairs = [
+        {"source_lang": "en", "target_lang": "de", "entries": "cat\tKatze"},
+        {"source_lang": "de", "target_lang": "en", "entries": "Katze\tcat"},
+    ]
+
+    async def order(client: httpx.AsyncClient, id: str) -> list[str]:
+        found = (await client.get(f"/v3/glossaries/{id}")).json()
+        listed = (await client.get("/v3/glossaries")).json()["glossaries"]
+        assert found == next(each for each in listed if each["glossary_id"] == id)
+        return [one["source_lang"] for one in found["dictionaries"]]
+
+    async with _client(tmp_path) as (_, client):
+        for given in (pairs, pairs[::-1]):
+            new = {"name": "a", "dictionaries": given}
+            id = (await client.post("/v3/glossaries", json=new)).json()["glossary_id"]
+            first, second = (one["source_lang"] for one in given)
+            assert await order(client, id) == [first, second]
+            path = f"/v3/glossaries/{id}/dictionaries"
+            await client.put(path, json=given[0] | {"entries": "a\tb"})
+            assert await order(client, id) == [first, second]
+            query = {name: given[0][name] for name in ("source_lang", "target_lang")}
+            assert (await client.delete(path, params=query)).status_code == 204
+            await client.patch(f"/v3/glossaries/{id}", json={"dictionaries": given})
+            assert await order(client, id) == [second, first]
+
+
+async def test_several_glossaries_are_used_in_their_order(tmp_path: Path) -> None:
+    async with _client(tmp_path) as (gateway, client):
+        ids = []
+        for entries in ("cat\tKatze\ndog\tHund", "cat\tMieze\ncow\tKuh"):
+            answer = await client.post("/v2/glossaries", json=NEW | {"entries": entries})
+            ids.append(answer.json()["glossary_id"])
+        request = {"text": ["x"], "source_lang": "EN", "target_lang": "DE"}
+        for kwargs in (
+            {"json": request | {"glossary_ids": ids}},
+            {"data": request | {"glossary_ids": ",".join(ids)}},
+        ):
+            assert (await client.post("/v2/translate", **kwargs)).status_code == 200
+            terms = gateway.backend.calls[-1].text_options.glossary
+            assert {entry.source: entry.targets for entry in terms} == {
+                "cat": ("Katze",), "dog": ("Hund",), "cow": ("Kuh",),
+            }  # fmt: skip
+
+
+async def test_of_a_large_glossary_a_request_has_what_its_texts_have(tmp_path: Path) -> None:
+    entries = "\n".join(f"Source-{number}\tTarget-{number}" for number in range(10_000))
+    async with _client(tmp_path) as (gateway, client):
+        added = await client.post("/v2/glossaries", json=NEW | {"entries": entries})
+        assert (added.status_code, added.json()["entry_count"]) == (201, 10_000)
+        id = added.json()["glossary_id"]
+        assert (await client.get(f"/v2/glossaries/{id}/entries")).text == entries
+        request = {"source_lang": "EN", "target_lang": "DE", "glossary_id": id}
+        for more, text, found in (
+            ({}, "Is source-77 here?", [77]),
+            ({}, "Source-770 and Source-7.", [7, 770]),
+            ({}, "Resource-77", []),
+            ({"tag_handling": "html"}, "<p>Sour<b>ce&#45;77</b> <i>x</i></p>", [77]),
+            ({"tag_handling": "xml"}, "<p>Source-7<a/>7</p>", [77]),
+        ):
+            body = request | more | {"text": [text]}
+            assert (await client.post("/v2/translate", json=body)).status_code == 200
+            terms = gateway.backend.calls[-1].text_options.glossary
+            assert [entry.source for entry in terms] == [f"Source-{each}" for each in found]
+        added = await client.post("/v2/glossaries", json=NEW | {"entries": entries + "\na\tb"})
+        assert added.status_code == 400
+        # In a request's own glossary there may be fewer, whatever the stored one has.
+        own = {f"a{number}": "b" for number in range(1001)}
+        native = {
+            "text": "Source-7", "source": "en", "target": "de", "glossary_id": id, "glossary": own,
+        }  # fmt: skip
+        assert (await client.post("/v1/translate", json=native)).status_code == 422
+        own.popitem()
+        assert (await client.post("/v1/translate", json=native)).status_code == 200
+
+
+async def test_many_terms_of_a_large_glossary_are_within_the_limit(tmp_path: Path) -> None:
+    entries = "\n".join(f"s{number}\tt{number}" for number in range(1500))
+    async with _client(tmp_path) as (gateway, client):
+        added = await client.post("/v2/glossaries", json=NEW | {"entries": entries})
+        text = " ".join(f"s{number}" for number in range(1500))
+        body = {
+            "source_lang": "EN", "target_lang": "DE", "text": [text],
+            "glossary_id": added.json()["glossary_id"],
+        }  # fmt: skip
+        assert (await client.post("/v2/translate", json=body)).status_code == 200
+        assert len(gateway.backend.calls[-1].text_options.glossary) == 1500
 
 
 async def test_the_pairs_are_those_that_are_served(tmp_path: Path) -> None:

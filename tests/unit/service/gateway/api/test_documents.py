@@ -11,7 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
+from model.errors import InvalidRequestError
 from service.jobs import jobs
+from service.settings import Quota
 from service.store.records import Scope
 from service.store.store import Store
 from tests.document_reader import ReaderHere
@@ -80,7 +82,7 @@ async def test_a_document_is_translated_fetched_and_deleted(tmp_path: Path) -> N
         done = await ended(client, document["id"])
         assert (done["state"], done["progress"], done["problem"]) == ("done", 1.0, None)
         assert done["result_name"] == "cats.de.txt"
-        assert done["characters"] == len(TEXT.strip())
+        assert done["characters"] == len("The cat sleeps.") + len("The dog barks.")
         for _ in range(2):
             result = await client.get(f"{path}/result")
             assert (result.status_code, result.content) == (200, TRANSLATED)
@@ -215,6 +217,68 @@ async def test_only_its_key_sees_a_document(tmp_path: Path) -> None:
 
 
 @here
+async def test_a_key_has_its_documents_listed(tmp_path: Path) -> None:
+    gateway = gateway_of(tmp_path, access={"keys": "optional"}, documents={"at_a_time": 0})
+    store = Store(gateway.settings)
+    one, two = [
+        {"Authorization": f"Bearer {(await store.keys.add(name))[1]}"} for name in ("one", "two")
+    ]
+    await store.close()
+    async with gateway.running_client() as client:
+        ids = []
+        for _ in range(3):
+            answer = await client.post("/v1/documents", files=_file(), data=PAIR, headers=one)
+            ids.append(answer.json()["id"])
+        await client.post("/v1/documents", files=_file(), data=PAIR)
+        await client.post("/v2/document", files=_file(), data={"target_lang": "DE"}, headers=one)
+        found: list[str] = []
+        query: dict[str, Any] = {"limit": 2}
+        while True:
+            page = (await client.get("/v1/documents", params=query, headers=one)).json()
+            assert {each["name"] for each in page["documents"]} == {"cats.txt"}
+            found += [each["id"] for each in page["documents"]]
+            if page["next"] is None:
+                break
+            query["after"] = page["next"]
+        assert sorted(found) == sorted(ids)
+        empty = (await client.get("/v1/documents", headers=two)).json()
+        assert empty == {"documents": [], "next": None}
+        nobody = await client.get("/v1/documents")
+        assert (nobody.status_code, nobody.json()["error"]["type"]) == (403, "forbidden")
+        for wrong in ({"limit": 0}, {"limit": 101}, {"after": "x"}):
+            answer = await client.get("/v1/documents", params=wrong, headers=one)
+            assert (answer.status_code, answer.json()["error"]["field"]) == (422, *wrong)
+
+
+@here
+async def test_a_failed_document_costs_nothing_and_is_counted(tmp_path: Path) -> None:
+    gateway = gateway_of(tmp_path, access={"keys": "required", "flush_seconds": 0.05})
+    store = Store(gateway.settings)
+    _, secret = await store.keys.add("one", quota=Quota(characters_per_month=100))
+    await store.close()
+    headers = {"Authorization": f"Bearer {secret}"}
+
+    async def used(client: httpx.AsyncClient) -> int:
+        found: int = (await client.get("/v2/usage", headers=headers)).json()["character_count"]
+        return found
+
+    async with gateway.running_client() as client:
+        client.headers.update(headers)
+        await ended(client, (await sent(client))["id"])
+        assert await used(client) == 29
+        gateway.backend.fail_next(InvalidRequestError("no such language"))
+        failed = await ended(client, (await sent(client))["id"])
+        assert (failed["state"], failed["problem"]) == ("failed", "no such language")
+        async with asyncio.timeout(60):
+            while await used(client) != 29:
+                await asyncio.sleep(0.02)
+    for state, count in (("accepted", 2), ("done", 1), ("failed", 1)):
+        assert gateway.count("polyhead_documents_total", format="txt", state=state) == count
+    assert gateway.count("polyhead_document_duration_seconds_count", format="txt") == 1
+    assert gateway.count("polyhead_documents_in_work") == 0
+
+
+@here
 async def test_there_are_only_so_many(tmp_path: Path) -> None:
     limits = {"max_waiting_per_client": 2, "at_a_time": 0}
     async with _client(tmp_path, documents=limits) as (_, client):
@@ -243,7 +307,7 @@ async def test_deepls_form(tmp_path: Path) -> None:
             while (status := (await client.post(path, json=key)).json())["status"] != "done":
                 assert status["status"] in ("queued", "translating")
                 await asyncio.sleep(0.05)
-        assert status["billed_characters"] == len(TEXT.strip())
+        assert status["billed_characters"] == len("The cat sleeps.") + len("The dog barks.")
         result = await client.post(f"{path}/result", data=key)
         assert (result.status_code, result.content) == (200, TRANSLATED)
         assert (await client.post(f"{path}/result", data=key)).status_code == 404
@@ -251,6 +315,10 @@ async def test_deepls_form(tmp_path: Path) -> None:
         answer = await client.post("/v2/document", files=_file(), data={"target_lang": "XX"})
         assert answer.status_code == 400
         assert answer.json() == {"message": "Value for 'target_lang' not supported."}
+        files = _file(name="cats.exe")
+        answer = await client.post("/v2/document", files=files, data={"target_lang": "DE"})
+        assert answer.status_code == 400
+        assert answer.json()["message"].startswith("Invalid file extension: ")
 
 
 @here

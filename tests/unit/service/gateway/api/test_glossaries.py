@@ -128,7 +128,7 @@ async def test_a_request_that_cannot_use_one(
     ],
 )
 async def test_what_breaks_a_rule_is_not_stored(tmp_path: Path, change: dict[str, Any]) -> None:
-    async with _client(tmp_path, limits={"max_glossary_entries": 5}) as (_, client):
+    async with _client(tmp_path, limits={"max_stored_glossary_entries": 5}) as (_, client):
         answer = await client.post("/v1/glossaries", json=NEW | change)
         assert answer.status_code == 422, answer.text
         assert (await client.get("/v1/glossaries")).json() == {"glossaries": []}

@@ -43,7 +43,7 @@ def test_every_route_is_documented(document: dict[str, Any]) -> None:
         "/v1/chat/completions": ["post"],
         "/v1/glossaries": ["get", "post"],
         "/v1/glossaries/{id}": ["get", "delete"],
-        "/v1/documents": ["post"],
+        "/v1/documents": ["post", "get"],
         "/v1/documents/{id}": ["get", "delete"],
         "/v1/documents/{id}/result": ["get"],
         "/v1/models": ["get", "post"],
