@@ -204,7 +204,7 @@ class SentencePass:
 
 def softmax(scores: Floats) -> Floats:
     """Along the last axis."""
-    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    weights: Floats = np.exp(scores - scores.max(axis=-1, keepdims=True))
     weights /= weights.sum(axis=-1, keepdims=True)
     return weights
 

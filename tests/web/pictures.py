@@ -25,7 +25,9 @@ TEXT = (
 )
 SIZES = {"desktop": (1100, 620), "phone": (390, 760)}
 COLOURS = ("light", "dark")
-VIEWS = ("translate", "inside", "watch", "use")
+VIEWS = ("translate", "inside", "search", "watch", "use")
+TOPS = {"search": "#beam-size", "watch": "#charts"}
+"""What is to be at the top, where it is not the page."""
 MOST_BYTES = 100_000
 RUNS = 5
 FIRST_PAINT = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null"
@@ -124,17 +126,17 @@ def _take(browser: Browser, url: str, size: str, colours: str, folder: Path) -> 
     for view in VIEWS:
         if view == "inside":
             page.locator("#look").click()
-            expect(page.locator("#inside-result")).to_be_visible()
-            page.locator("#web text.token", has_text="it").first.hover()
             expect(page.locator("#beam-tree svg")).to_be_visible()
-        elif view == "watch":
-            page.locator("[data-view=watch]").click()
+            page.locator("#web text.token", has_text="it").first.hover()
+        elif view != "search":
+            page.locator(f"[data-view={view}]").click()
+        if view == "watch":
             expect(page.locator("#watch-result")).to_be_visible()
             page.evaluate(WORK)
-            expect(page.locator("#batch-now")).to_contain_text("slots")
-        else:
-            page.locator(f"[data-view={view}]").click()
-        page.evaluate("() => scrollTo(0, 0)")
+            expect(page.locator("#batch-now")).to_contain_text("slot")
+        page.evaluate(
+            "top => scrollTo(0, top ? document.querySelector(top).offsetTop : 0)", TOPS.get(view)
+        )
         path = folder / f"{view}-{size}-{colours}.png"
         page.screenshot(path=path, animations="disabled")
         if (count := path.stat().st_size) > MOST_BYTES:

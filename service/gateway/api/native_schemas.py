@@ -506,7 +506,7 @@ class BeamCandidate(Reply):
     the best one is the translation."""
 
 
-_CANDIDATES: list[dict[str, Any]] = [
+_CANDIDATES: list[Any] = [
     {"parent": None, "token": " Hallo", "log_prob": -0.2, "state": "kept", "score": None},
     {"parent": None, "token": " Guten", "log_prob": -2.1, "state": "pruned", "score": None},
     {"parent": 0, "token": "</s>", "log_prob": -0.3, "state": "ended", "score": -0.26},

@@ -2,7 +2,7 @@
 import { shape } from "./drawing.js";
 import { element } from "./elements.js";
 
-const SECONDS = 90; // that a chart shows
+const SECONDS = 60; // that a chart shows
 const WIDTH = 240;
 const HEIGHT = 56;
 const LEAST_TOP = 1; // a chart of nothing is flat
@@ -13,6 +13,9 @@ export function short(value) {
   const digits = value !== 0 && Math.abs(value) < 10 && !Number.isInteger(value) ? 1 : 0;
   return value.toLocaleString(undefined, { maximumFractionDigits: digits, notation: value < 100_000 ? "standard" : "compact" });
 }
+
+/** So many of something, in words. */
+export const counted = (count, name) => `${short(count)} ${name}${count === 1 ? "" : "s"}`;
 
 /**
  * One chart.

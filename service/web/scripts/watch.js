@@ -1,7 +1,7 @@
 // What the service does now: figures, and the running batch. It is asked only while somebody looks.
 import { live } from "./api.js";
 import { Batch, drawBatch } from "./batch.js";
-import { Chart, short } from "./charts.js";
+import { Chart, counted, short } from "./charts.js";
 import { colours } from "./drawing.js";
 import { byId, element, showProblem } from "./elements.js";
 
@@ -24,15 +24,15 @@ const makeCharts = () => [
     { name: "half, ms", of: (now) => milliseconds(now.p50_seconds) },
     { name: "95 %, ms", of: (now) => milliseconds(now.p95_seconds) },
   ], (now) => `${time(now.p50_seconds)}, 95 % ${time(now.p95_seconds)}`),
-  new Chart("Queue", [{ name: "waiting", of: (now) => now.waiting }], (now) => `${short(now.waiting)} sentences`),
+  new Chart("Queue", [{ name: "waiting", of: (now) => now.waiting }], (now) => counted(now.waiting, "sentence")),
   new Chart("Batch", [
     { name: "rows in a step", of: (now) => now.rows_per_step },
     { name: "slots in use", of: (now) => now.slots_in_use },
   ], (now) => `${short(now.rows_per_step)} rows, ${now.slots_in_use} of ${now.slots} slots`),
-  new Chart("Replicas", [
+  new Chart("In memory", [
     { name: "replicas", of: (now) => now.replicas },
-    { name: "models in memory", of: (now) => now.models.length },
-  ], (now) => `${now.replicas}, ${now.models.length} models`),
+    { name: "models", of: (now) => now.models.length },
+  ], (now) => `${counted(now.replicas, "replica")}, ${counted(now.models.length, "model")}`),
 ];
 
 const sum = (one, other) => (one === null || other === null ? null : one + other);
@@ -147,7 +147,7 @@ export class WatchView {
     const slots = running.reduce((count, { lanes }) => count + lanes.length, 0);
     const { rows, waiting } = batch.step(now);
     say("batch-now", running.length
-      ? `${running.length} ${running.length === 1 ? "sentence" : "sentences"} in ${slots} slots; ${short(rows)} rows in the last step; ${waiting} waiting`
+      ? `${counted(running.length, "sentence")} in ${counted(slots, "slot")}; ${counted(rows, "row")} in the last step; ${waiting} waiting`
       : "nobody runs");
     say("batch-joined", String(batch.joined));
     say("batch-left", String(batch.left));
