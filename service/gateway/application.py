@@ -118,11 +118,8 @@ def build_gateway(
         DEEPL: DeepLApi(pipeline, settings.limits, access, glossaries),
         DEEPL_GLOSSARIES: DeepLGlossariesApi(glossaries, router),
         DEEPL_DOCUMENTS: DeepLDocumentsApi(documents),
+        **_live(look, settings.max_watchers, admission),
     }
-    if look is not None and settings.max_watchers:
-        handlers[LIVE] = LiveApi(
-            look, most=settings.max_watchers, is_draining=lambda: admission.draining
-        )
     for contract, handler in handlers.items():
         contract.add_to(app, handler, keys_required=settings.access.keys == "required")
     Probes(router, render_metrics, timeout_seconds=settings.metrics_timeout_seconds).add_to(app)
@@ -136,6 +133,13 @@ def build_gateway(
         app, settings, admission, access, metrics, errors.response, echo_request_id=echo_request_id
     )
     return app
+
+
+def _live(look: Look | None, most: int, admission: Admission) -> dict[Contract, object]:
+    """What watchers are served by, if there may be any."""
+    if look is None or not most:
+        return {}
+    return {LIVE: LiveApi(look, most=most, is_draining=lambda: admission.draining)}
 
 
 def _new_app(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> FastAPI:

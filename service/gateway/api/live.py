@@ -47,7 +47,12 @@ _EVENTS: dict[int | str, dict[str, Any]] = {
 }
 _Reports = Annotated[
     int,
-    Query(ge=1, le=3600, description="Reports, one a second, after which the answer ends."),
+    Query(
+        ge=1,
+        le=3600,
+        description="Reports, one a second, after which the answer ends.",
+        examples=[60],
+    ),
 ]
 
 

@@ -9,31 +9,22 @@ const START = "<s>";
 
 const WORDS = { kept: "the search went on from it", ended: "a finished translation", pruned: "pruned" };
 
-/** The candidates as nodes with their children, the likeliest first, below a root. */
-function treeOf({ candidates, best }, withPruned) {
+/** The candidates as nodes with their children, by steps: those of a step are in order, the likeliest first. */
+function stepsOf({ candidates, best }, withPruned) {
   const isBest = new Set(best);
-  const root = { token: START, log_prob: 0, state: "kept", isBest: true, children: [], depth: 0, parent: null };
-  const nodes = candidates.map((each, number) => ({ ...each, number, isBest: isBest.has(number), children: [] }));
+  const root = { token: START, log_prob: 0, state: "kept", isBest: true, children: [], depth: 0, row: 0, above: null };
+  const steps = [[root]];
+  const nodes = candidates.map((each, number) => ({ ...each, isBest: isBest.has(number), children: [] }));
   for (const node of nodes) {
-    const parent = node.parent === null ? root : nodes[node.parent];
-    node.above = parent;
-    node.depth = parent.depth + 1;
-    node.share = Math.exp(node.log_prob - parent.log_prob);
-    if (withPruned || node.state !== "pruned") parent.children.push(node);
+    node.above = node.parent === null ? root : nodes[node.parent];
+    node.depth = node.above.depth + 1;
+    node.share = Math.exp(node.log_prob - node.above.log_prob);
+    if (!withPruned && node.state === "pruned") continue;
+    node.above.children.push(node);
+    const step = (steps[node.depth] ??= []);
+    node.row = step.push(node) - 1;
   }
-  const shown = [];
-  const place = (node) => {
-    shown.push(node);
-    if (!node.children.length) {
-      node.row = rows++;
-      return;
-    }
-    node.children.forEach(place);
-    node.row = (node.children[0].row + node.children.at(-1).row) / 2;
-  };
-  let rows = 0;
-  place(root);
-  return { root, shown, rows };
+  return steps;
 }
 
 const labelOf = ({ token }) => token.trim() || "␣";
@@ -48,15 +39,15 @@ function said(node) {
 }
 
 /**
- * Draws the search, from left to right. Arrow keys lead through it.
+ * Draws the search, a step in each column, from left to right. Arrow keys lead through it.
  * @param search the service's answer
  * @param withPruned whether what was pruned is drawn
  * @param tell is told in words what is pointed at
  */
 export function drawBeam(search, withPruned, tell) {
-  const { root, shown, rows } = treeOf(search, withPruned);
-  const widths = [];
-  for (const node of shown) widths[node.depth] = Math.max(widths[node.depth] ?? 0, LETTER * labelOf(node).length + 12);
+  const steps = stepsOf(search, withPruned);
+  const rows = Math.max(...steps.map((step) => step.length));
+  const widths = steps.map((step) => Math.max(...step.map((node) => LETTER * labelOf(node).length + 12)));
   const lefts = widths.reduce((all, width) => [...all, all.at(-1) + width + GAP], [MARGIN]);
   const palette = Object.fromEntries(Object.entries(colours()).map(([name, of]) => [name, `rgb(${of})`]));
   const [width, height] = [lefts.at(-1) - GAP + MARGIN, ROW * rows + 2 * MARGIN];
@@ -65,13 +56,12 @@ export function drawBeam(search, withPruned, tell) {
   const middle = (node) => MARGIN + ROW * (node.row + 0.5);
   const edges = shape("g", { fill: "none" });
   svg.append(edges);
-  const order = [...shown].sort((one, other) => one.isBest - other.isBest); // the best on top
+  const order = steps.flat().sort((one, other) => one.isBest - other.isBest); // the best on top
   for (const node of order) {
     if (node.above) edges.append(edge(node, node.above, lefts, widths, middle, palette));
     svg.append(label(node, lefts[node.depth], widths[node.depth], middle(node), palette, tell));
   }
-  root.element.setAttribute("tabindex", 0);
-  listen(svg, root);
+  listen(svg, steps);
   return svg;
 }
 
@@ -103,19 +93,22 @@ function label(node, left, width, middle, palette, tell) {
   return group;
 }
 
-function listen(svg, root) {
+function listen(svg, steps) {
+  const [[root]] = steps;
   let at = root;
+  root.element.setAttribute("tabindex", 0);
   svg.addEventListener("keydown", (event) => {
-    const beside = at.above?.children ?? [at];
-    const next = {
+    const step = steps[at.depth];
+    const ways = {
       ArrowRight: at.children.find((child) => child.isBest) ?? at.children[0],
       ArrowLeft: at.above,
-      ArrowUp: beside[beside.indexOf(at) - 1],
-      ArrowDown: beside[beside.indexOf(at) + 1],
+      ArrowUp: step[at.row - 1],
+      ArrowDown: step[at.row + 1],
       Home: root,
-    }[event.key];
-    if (!["ArrowRight", "ArrowLeft", "ArrowUp", "ArrowDown", "Home"].includes(event.key)) return;
+    };
+    if (!(event.key in ways)) return;
     event.preventDefault();
+    const next = ways[event.key];
     if (!next) return;
     at.element.setAttribute("tabindex", -1);
     at = next;

@@ -14,7 +14,7 @@ const time = (value) => (value === null ? "–" : value < 1 ? `${Math.round(1000
 const makeCharts = () => [
   new Chart("Translations", [
     { name: "answered", of: (now) => now.requests_per_second },
-    { name: "failed or refused", of: (now) => sum(now.failures_per_second, now.refused_per_second) },
+    { name: "failed", of: (now) => sum(now.failures_per_second, now.refused_per_second) },
   ], (now) => `${short(now.requests_per_second)} a second`),
   new Chart("Tokens", [
     { name: "written", of: (now) => now.target_tokens_per_second },
