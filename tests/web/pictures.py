@@ -26,8 +26,6 @@ TEXT = (
 SIZES = {"desktop": (1100, 620), "phone": (390, 760)}
 COLOURS = ("light", "dark")
 VIEWS = ("translate", "inside", "search", "watch", "use")
-TOPS = {"search": "#beam-size", "watch": "#charts"}
-"""What is to be at the top, where it is not the page."""
 MOST_BYTES = 100_000
 RUNS = 5
 FIRST_PAINT = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null"
@@ -51,7 +49,7 @@ WORK = """async () => {
   });
   const letters = (from, count) => Array.from({length: count}, (_, at) =>
     `Letter ${from + at} has come today${", and we have read it".repeat(at % 4)}.`).join(" ");
-  for (let turn = 0; turn < 12; turn++) {
+  for (let turn = 0; turn < 40; turn++) {
     ask(100 * turn, 2 + 5 * (turn % 3));
     await new Promise((go) => setTimeout(go, 250));
   }
@@ -134,11 +132,11 @@ def _take(browser: Browser, url: str, size: str, colours: str, folder: Path) -> 
             expect(page.locator("#watch-result")).to_be_visible()
             page.evaluate(WORK)
             expect(page.locator("#batch-now")).to_contain_text("slot")
-        page.evaluate(
-            "top => scrollTo(0, top ? document.querySelector(top).offsetTop : 0)", TOPS.get(view)
-        )
+        top = "charts" if view == "watch" else "theme"
+        page.evaluate("id => document.getElementById(id).scrollIntoView()", top)
         path = folder / f"{view}-{size}-{colours}.png"
-        page.screenshot(path=path, animations="disabled")
+        pictured = page.locator("#beam-result") if view == "search" else page
+        pictured.screenshot(path=path, animations="disabled")
         if (count := path.stat().st_size) > MOST_BYTES:
             raise SystemExit(f"{path} has {count} bytes, more than {MOST_BYTES}")
         print(f"{path}: {count} bytes")

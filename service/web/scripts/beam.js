@@ -2,7 +2,7 @@
 import { colours, picture, shape } from "./drawing.js";
 
 const ROW = 22;
-const LETTER = 8;
+const LETTER = 8.6;
 const GAP = 34;
 const MARGIN = 10;
 const START = "<s>";
