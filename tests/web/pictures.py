@@ -132,8 +132,9 @@ def _take(browser: Browser, url: str, size: str, colours: str, folder: Path) -> 
             expect(page.locator("#watch-result")).to_be_visible()
             page.evaluate(WORK)
             expect(page.locator("#batch-now")).to_contain_text("slot")
-        top = "charts" if view == "watch" else "theme"
-        page.evaluate("id => document.getElementById(id).scrollIntoView()", top)
+        page.evaluate("() => scrollTo(0, 0)")
+        if view == "watch":
+            page.evaluate("() => document.getElementById('charts').scrollIntoView()")
         path = folder / f"{view}-{size}-{colours}.png"
         pictured = page.locator("#beam-result") if view == "search" else page
         pictured.screenshot(path=path, animations="disabled")
