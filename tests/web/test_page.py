@@ -71,6 +71,14 @@ def violations(page: Page) -> list[str]:
     return [f"{each['id']}: {each['nodes'][0]['html'][:120]}" for each in found]
 
 
+def overflows(page: Page) -> bool:
+    """Whether the page is wider than its window."""
+    wider: bool = page.evaluate(
+        "() => document.documentElement.scrollWidth > document.documentElement.clientWidth"
+    )
+    return wider
+
+
 def test_it_is_opened_and_named_first(page_service: ServiceProcess) -> None:
     opened = page_service.output.parent / "opened"
     wait_for(lambda: opened.is_file() and opened.read_text())
@@ -594,12 +602,13 @@ def test_all_views_are_accessible(page: Page, colours: str, width: int) -> None:
     page.locator("#look").click()
     expect(page.locator("#beam-tree svg")).to_be_visible()
     assert violations(page) == []
+    assert not overflows(page)
     watch(page)
     assert violations(page) == []
+    assert not overflows(page)
     page.locator("[data-view=use]").click()
     assert violations(page) == []
-    overflow = "() => document.documentElement.scrollWidth > document.documentElement.clientWidth"
-    assert not page.evaluate(overflow)
+    assert not overflows(page)
 
 
 def test_right_to_left_texts_run_so(page: Page) -> None:
