@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from model.decoding.candidate_state import CandidateState
 from model.decoding.finish_reason import FinishReason
 from model.text.word_links import WordLink
 
@@ -12,10 +13,13 @@ if TYPE_CHECKING:
     from model.network.weights import Floats
 
 __all__ = [
+    "CandidateState",
     "FinishReason",
     "HeadMaps",
     "Progress",
+    "SearchCandidate",
     "SentenceAttention",
+    "SentenceSearch",
     "TextDelta",
     "Translation",
     "TranslationHypothesis",
@@ -113,3 +117,32 @@ class SentenceAttention:
     """(L, H, T, T); None of a decoder without self-attention."""
     cross: HeadMaps
     """(L, H, T, S)."""
+
+
+class SearchCandidate(NamedTuple):
+    """A hypothesis that a search has looked at: that of its parent, and one more token."""
+
+    parent: int | None
+    """Number of the candidate that it continues; None for a first token."""
+    token: str
+    """What its token writes, with the space before it, or what it is called."""
+    log_prob: float
+    """Natural log-probability of all of its tokens together."""
+    state: CandidateState
+    score: float | None
+    """Of a finished hypothesis: its log-probability by the length penalty, by which they are
+    ranked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentenceSearch:
+    """The search for the translation of one sentence, in float32."""
+
+    translation: Translation
+    """What has come of it."""
+    beam_size: int
+    """Hypotheses that go on from a step."""
+    candidates: tuple[SearchCandidate, ...]
+    """Step by step, those of a step best first; numbered in this order from 0."""
+    best: tuple[int, ...]
+    """Numbers of the candidates of the best hypothesis, from its first token to its last."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from model.batch_turns import BatchTurns
 from model.checkpoints.embedded import DEFAULT, model_directory
@@ -19,7 +20,12 @@ from model.config import EngineConfig, GenerationConfig, Priority
 from model.decided_texts import DecidedSegments, TextWriter
 from model.documents import read_texts
 from model.engine.futures import results, settled
-from model.errors import DeadlineExceededError, InvalidRequestError, UnsupportedLanguageError
+from model.errors import (
+    DeadlineExceededError,
+    InvalidRequestError,
+    RequestCancelledError,
+    UnsupportedLanguageError,
+)
 from model.network.attention_maps import map_size
 from model.postprocessing import Postprocessor
 from model.prefix_search import PrefixSearch
@@ -32,13 +38,20 @@ from model.preprocessing import (
 )
 from model.segment_cache import CachedSearches, ModelCache
 from model.sentence_attention import sentence_attention
+from model.sentence_search import record_sentence
 from model.term_search import TermPass, TermSearch
 from model.text.languages import Pair, listed
 from model.text.tokenizer import Tokenizer
 from model.text_options import NO_TEXT_OPTIONS, TextFormat, TextOptions
 from model.text_stream import TextStream
 from model.time_slices import TimeSlices, values
-from model.translation import Progress, SentenceAttention, TextDelta, Translation
+from model.translation import (
+    Progress,
+    SentenceAttention,
+    SentenceSearch,
+    TextDelta,
+    Translation,
+)
 
 if TYPE_CHECKING:
     from model.checkpoints.manifest import ModelMetadata
@@ -48,6 +61,8 @@ if TYPE_CHECKING:
     from model.network.weights import Weights
 
 __all__ = ["Translator"]
+
+_T = TypeVar("_T")
 
 _PAUSE_SECONDS = 0.01
 """Between two deltas of a call."""
@@ -65,7 +80,7 @@ class Translator:
         tokenizer: the model's.
         metadata: names and languages.
         shortlist: the likely targets of each source id; None predicts any.
-        weights: of the model, for `attention_async`.
+        weights: of the model, for `attention_async` and `search_async`.
         generation: how to search when a call does not say.
         cache: where results of segments are kept that may come again; None keeps none.
         device: where the engine computes, for information.
@@ -98,7 +113,7 @@ class Translator:
         trained = metadata.max_source_tokens or engine.max_source_tokens
         self.max_source_tokens = min(trained, engine.max_source_tokens)
         self._weights = weights
-        self._attention_thread = ThreadPoolExecutor(1, thread_name_prefix="attention")
+        self._reference_thread = ThreadPoolExecutor(1, thread_name_prefix="reference")
         """Begins with the first call; one sentence at a time, for weights are read anew for each.
         """
         self._preprocessor = Preprocessor(
@@ -355,15 +370,9 @@ class Translator:
             CheckpointError: the weights cannot be read any more.
             PolyheadError: as `translate` does.
         """
-        if (weights := self._weights) is None:
-            raise InvalidRequestError("the model must be read from a directory, but is not")
-        check_texts([text])
+        weights = self._own_weights()
         call = self._call(source, target, False, NO_TEXT_OPTIONS, None)
-        [prepared] = await self._slices.values(self._prepared([text], call, deadline, priority))
-        if len(prepared.options) != 1:
-            raise InvalidRequestError(
-                f"the text must be one sentence, but has {len(prepared.options)}"
-            )
+        prepared = await self._sentence(text, call, deadline, priority)
         [segment] = prepared.text.segments
         config = self.engine.model_config
         _check_size(map_size(config, len(segment.token_ids), 1), most_numbers)
@@ -374,18 +383,106 @@ class Translator:
         target_ids = target_ids[: config.max_positions]
         _check_size(map_size(config, len(segment.token_ids), len(target_ids)), most_numbers)
         [translation] = values(self._postprocessor.translations([prepared], found))
-        return await asyncio.get_running_loop().run_in_executor(
-            self._attention_thread,
-            lambda: sentence_attention(
+        return await self._by_reference(
+            deadline,
+            lambda check: sentence_attention(
                 weights,
                 self._tokenizer,
                 call.encoder,
                 segment,
                 target_ids,
                 translation,
-                check=lambda: _check_deadline(deadline),
+                check=check,
             ),
         )
+
+    async def search_async(
+        self,
+        text: str,
+        *,
+        most_candidates: int,
+        source: str | None = None,
+        target: str | None = None,
+        generation: GenerationConfig | None = None,
+        deadline: float | None = None,
+        priority: Priority = Priority.INTERACTIVE,
+    ) -> SentenceSearch:
+        """The search for the translation of one sentence, with all that it looks at; never holds up
+        the loop.
+
+        It is made anew for that, in float32, on a thread of its own, without the engine.
+
+        Args:
+            text: one sentence that fits the model; what stands around it does not matter.
+            most_candidates: that the search may look at.
+            source, target, generation, deadline, priority: as in `translate`.
+
+        Raises:
+            InvalidRequestError: the text is not one sentence, or the search looks at more.
+            CheckpointError: the weights cannot be read any more.
+            PolyheadError: as `translate` does.
+        """
+        search = generation or self.generation
+        weights = self._own_weights()
+        call = self._call(source, target, False, NO_TEXT_OPTIONS, search)
+        prepared = await self._sentence(text, call, deadline, priority)
+        recorded = await self._by_reference(
+            deadline,
+            lambda check: record_sentence(
+                weights,
+                prepared.text.segments[0],
+                search,
+                prepared.options[0],
+                most_candidates=most_candidates,
+                check=check,
+            ),
+        )
+        [translation] = values(self._postprocessor.translations([prepared], [recorded.result]))
+        return recorded.told(self._tokenizer, search, translation)
+
+    async def _by_reference(
+        self, deadline: float | None, work: Callable[[Callable[[], None]], _T]
+    ) -> _T:
+        """What comes of work on the thread for it, which ends when nobody waits any more.
+
+        Args:
+            deadline: `time.monotonic()` seconds.
+            work: is given what it must call now and then.
+        """
+        left = threading.Event()
+
+        def check() -> None:
+            if left.is_set():
+                raise RequestCancelledError("nobody waits for it any more")
+            if deadline is not None and time.monotonic() > deadline:
+                raise DeadlineExceededError("the deadline passed before it was known")
+
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._reference_thread, lambda: work(check))
+        finally:
+            left.set()
+
+    def _own_weights(self) -> Weights:
+        if self._weights is None:
+            raise InvalidRequestError("the model must be read from a directory, but is not")
+        return self._weights
+
+    async def _sentence(
+        self, text: str, call: CallOptions, deadline: float | None, priority: Priority
+    ) -> PreparedText:
+        """A text that is one sentence.
+
+        Raises:
+            InvalidRequestError: it is not.
+        """
+        check_texts([text])
+        [prepared] = await self._slices.values(self._prepared([text], call, deadline, priority))
+        if len(prepared.options) != 1:
+            raise InvalidRequestError(
+                f"the text must be one sentence, but has {len(prepared.options)}"
+            )
+        return prepared
 
     def translate_stream(
         self,
@@ -438,7 +535,7 @@ class Translator:
 
     def close(self) -> None:
         """Ends the engine; what is in flight fails."""
-        self._attention_thread.shutdown(wait=False, cancel_futures=True)
+        self._reference_thread.shutdown(wait=False, cancel_futures=True)
         self.engine.close()
 
     def __enter__(self) -> Self:
@@ -746,11 +843,6 @@ def _check_size(size: int, most: int) -> None:
         raise InvalidRequestError(
             f"the maps of a sentence must have at most {most} numbers, but have {size}"
         )
-
-
-def _check_deadline(deadline: float | None) -> None:
-    if deadline is not None and time.monotonic() > deadline:
-        raise DeadlineExceededError("the deadline passed before the attention was known")
 
 
 def _given(name: str, code: str | None, codes: tuple[str, ...], told: bool) -> str:

@@ -30,6 +30,7 @@ from service.hosting.deployments import common_options, pool_deployment
 from service.hosting.store import CatalogStore, base_of
 from service.hosting.watch import CatalogWatch
 from service.observability.hub import HubClient
+from service.observability.live import LiveLook
 from service.observability.logs import configure_logging
 from service.observability.metrics import GatewayMetrics
 from service.observability.snapshot import render, take_snapshot
@@ -121,6 +122,7 @@ class Gateway:
             self._render_metrics,
             self._client,
             admission=self._admission,
+            look=self._look,
             echo_request_id=False,  # Serve's proxy repeats the header itself
         )
 
@@ -171,6 +173,11 @@ class Gateway:
         timeout = self._settings.metrics_timeout_seconds
         models = frozenset(self._router.placements)
         return await asyncio.to_thread(self._hub.merged, models, timeout=timeout)
+
+    async def _look(self, after: int | None) -> LiveLook:
+        timeout = self._settings.metrics_timeout_seconds
+        models = frozenset(self._router.placements)
+        return await asyncio.to_thread(self._hub.look, models, after, timeout=timeout)
 
     async def _render_metrics(self) -> bytes:
         return render(await self._merged_metrics())

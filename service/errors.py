@@ -204,6 +204,10 @@ class RateLimitedError(_LimitError):
     """A client asks for more in a minute than it may."""
 
 
+class TooManyWatchersError(_LimitError):
+    """As many watch the service at a gateway as may."""
+
+
 class QuotaExceededError(_LimitError):
     """A client has used what it may in a month."""
 
@@ -290,6 +294,7 @@ _TABLE: Mapping[type[BaseException], Failure] = {
     DocumentTooLargeError: Failure(413, "document_too_large"),
     UnsupportedDocumentError: Failure(415, "unsupported_document"),
     RateLimitedError: Failure(429, "rate_limited"),
+    TooManyWatchersError: Failure(429, "too_many_watchers"),
     QuotaExceededError: Failure(429, "quota_exceeded"),
     StoreUnavailableError: Failure(
         503,

@@ -13,7 +13,7 @@ from typing import Any
 from model.config import GenerationConfig, Priority
 from model.text.languages import Languages
 from model.text_options import NO_TEXT_OPTIONS, TextOptions
-from model.translation import SentenceAttention, Translation
+from model.translation import SentenceAttention, SentenceSearch, Translation
 
 __all__ = ["HostedModel", "LoadedModel", "ModelInfo", "TranslateCall", "TranslateReply"]
 
@@ -71,6 +71,8 @@ class TranslateCall:
     """Whether translations tell which of their words is which of the text's."""
     max_attention_numbers: int | None = None
     """Asks for the attention of the one text, a sentence, in maps of at most so many numbers."""
+    max_search_candidates: int | None = None
+    """Asks for the search for the one text, a sentence, which looks at no more candidates."""
     text_options: TextOptions = NO_TEXT_OPTIONS
     """What is kept, which terms are used, how the translation begins."""
     use_cache: bool = True
@@ -89,6 +91,8 @@ class TranslateReply:
     """The language between two models, if there were two."""
     attention: SentenceAttention | None = None
     """Where the model attends for the only text, if that was asked for."""
+    search: SentenceSearch | None = None
+    """The search for the only text, if that was asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)

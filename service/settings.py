@@ -103,6 +103,9 @@ class Limits(_Section):
     max_attention_numbers: int = Field(default=500_000, ge=1)
     """Most numbers in the attention maps of a sentence, of all layers and heads together; in the
     answer a number has seven bytes. They grow with the square of the sentence's tokens."""
+    max_search_candidates: int = Field(default=2_000, ge=1)
+    """Most candidates that the recorded search for a sentence may look at: twice its beam for each
+    token of the translation, or one for a beam of one; in the answer one has some 90 bytes."""
     request_timeout_seconds: float = Field(default=120.0, gt=0, le=3600)
     """Time a translation may take; the header x-request-timeout-seconds may ask for less."""
     body_timeout_seconds: float = Field(default=30.0, gt=0, le=3600)
@@ -478,6 +481,9 @@ class Settings(BaseSettings):
     Credentials are never allowed."""
     web_page: bool = True
     """Whether `GET /` serves the page on which people translate and look inside."""
+    max_watchers: int = Field(default=16, ge=0, le=1000)
+    """Most who watch what the service does at a time at one gateway (`GET /v1/live`, and the page);
+    one more is answered 429. 0 lets nobody."""
     pivot: str = Field(default="en", max_length=35)
     """Language through which pairs are translated that no model has, by two models one after the
     other; empty refuses them."""

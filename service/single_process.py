@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 
 from starlette.types import ASGIApp
@@ -16,6 +17,7 @@ from service.hosting.controller import CatalogController
 from service.hosting.replica import TranslatorReplica
 from service.hosting.replica_options import shared_replica_options
 from service.hosting.watch import CatalogWatch
+from service.observability.live import BatchRecords, LiveFigures, LiveLook, live_figures
 from service.observability.metrics import NO_MODEL, GatewayMetrics
 from service.observability.snapshot import (
     labelled_gauges,
@@ -98,6 +100,8 @@ class SingleProcess:
         self._watch = CatalogWatch(self._store, changes, take=self._take, report=self._report)
         self._watch.start(self._loop)
         self._looking = asyncio.Lock()
+        self._records = BatchRecords()
+        self._traced = False
         self._looks = self._loop.create_task(self._look_at_engines())
         gateway = build_gateway(
             settings,
@@ -106,6 +110,7 @@ class SingleProcess:
             self._render_metrics,
             self,
             admission=self._admission,
+            look=self._look,
         )
         self.application = FrontMiddleware(gateway, settings.limits, settings.connections)
 
@@ -152,6 +157,25 @@ class SingleProcess:
             await asyncio.sleep(_SNAPSHOT_SECONDS)
             async with self._looking:
                 await asyncio.to_thread(self._replica.snapshot)
+                self._trace(self._records.watched)
+
+    async def _look(self, after: int | None) -> LiveLook:
+        """What there is to see now; from then on batches are watched for a while."""
+        async with self._looking:
+            figures = await asyncio.to_thread(self._figures)
+            self._trace(True)
+            self._records.add(POOL, self._replica.take_traces())
+            number, batches = self._records.look(after)
+        return LiveLook(at=time.monotonic(), number=number, figures=figures, batches=batches)
+
+    def _figures(self) -> LiveFigures:
+        snapshots = [take_snapshot(self._metrics.registry), self._replica.snapshot()]
+        return live_figures(snapshots, frozenset(self._router.placements) | NO_MODEL)
+
+    def _trace(self, on: bool) -> None:
+        if on != self._traced:
+            self._replica.trace(on)
+        self._traced = on
 
     async def _render_metrics(self) -> bytes:
         async with self._looking:

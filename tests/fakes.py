@@ -20,9 +20,12 @@ from model.config import GenerationConfig
 from model.text.languages import Languages
 from model.text.word_links import kept_words, moved
 from model.translation import (
+    CandidateState,
     FinishReason,
     HeadMaps,
+    SearchCandidate,
     SentenceAttention,
+    SentenceSearch,
     TextDelta,
     Translation,
     TranslationHypothesis,
@@ -31,6 +34,7 @@ from service.catalog.changes import ChangeKind, ModelStatus
 from service.catalog.entry import CatalogEntry
 from service.gateway.admission import Admission
 from service.gateway.application import build_gateway
+from service.observability.live import LiveFigures, LiveLook
 from service.observability.metrics import GatewayMetrics
 from service.protocol import HostedModel, ModelInfo, TranslateCall, TranslateReply
 from service.routing.attempts import Attempt
@@ -173,9 +177,13 @@ class FakeBackend:
         attention = None
         if call.max_attention_numbers is not None:
             attention = _attention(self._translated(call.texts[0], call.target, 1))
+        search = None
+        if call.max_search_candidates is not None:
+            search = _search(self._translated(call.texts[0], call.target, 1), generation.beam_size)
         return TranslateReply(
             model=self.name,
             attention=attention,
+            search=search,
             translations=tuple(
                 _aligned(text, translation) if call.return_alignments else translation
                 for text, translation in (
@@ -211,6 +219,20 @@ def _attention(translation: Translation) -> SentenceAttention:
         translation=translation, source_tokens=("a", "</s>"), target_tokens=("<s>", "b"),
         encoder=heads, decoder=None, cross=heads,
     )  # fmt: skip
+
+
+def _search(translation: Translation, beam_size: int) -> SentenceSearch:
+    """Two first tokens, of which one is pruned and the other ends."""
+    return SentenceSearch(
+        translation=translation,
+        beam_size=beam_size,
+        candidates=(
+            SearchCandidate(None, " b", -0.25, CandidateState.KEPT, None),
+            SearchCandidate(None, " c", -2.123456, CandidateState.PRUNED, None),
+            SearchCandidate(0, "</s>", -0.5, CandidateState.ENDED, -0.25),
+        ),
+        best=(0, 2),
+    )
 
 
 def _aligned(text: str, translation: Translation) -> Translation:
@@ -280,6 +302,7 @@ class Gateway:
         self,
         *backends: FakeBackend,
         render_metrics: Callable[[], Any] | None = None,
+        look: Callable[[int | None], Any] | None = None,
         echo_request_id: bool = True,
         **settings: Any,
     ) -> None:
@@ -300,6 +323,7 @@ class Gateway:
             render_metrics or _no_metrics,
             self.changes,
             admission=self.admission,
+            look=look or _no_look,
             echo_request_id=echo_request_id,
         )
 
@@ -397,6 +421,10 @@ class Connection:
 
     async def _send(self, message: Message) -> None:
         self.sent.append(message)
+
+
+async def _no_look(after: int | None) -> LiveLook:
+    return LiveLook(at=1.0, number=0, figures=LiveFigures(), batches=())
 
 
 async def _no_metrics() -> bytes:

@@ -12,23 +12,9 @@ import torch
 from torch import Tensor
 
 from model.config import GenerationConfig
-from model.decoding.repeats import banned_by_repeats
+from model.decoding.repeats import banned_tokens
 
-__all__ = ["banned_by_ngrams", "constrain"]
-
-
-def banned_by_ngrams(history: Sequence[int], ngram_size: int) -> set[int]:
-    """Tokens that would complete an n-gram of `ngram_size` which `history` already has."""
-    if ngram_size < 1 or len(history) < ngram_size - 1:
-        return set()
-    split = len(history) - (ngram_size - 1)
-    tail = tuple(history[split:])
-    starts = range(len(history) - ngram_size + 1)
-    return {
-        history[start + ngram_size - 1]
-        for start in starts
-        if tuple(history[start : start + ngram_size - 1]) == tail
-    }
+__all__ = ["constrain"]
 
 
 def constrain(
@@ -48,9 +34,6 @@ def constrain(
     if generation.repetition_penalty != 1.0:
         seen = log_probs.new_tensor(sorted(set(history)), dtype=torch.long)
         log_probs[seen] *= generation.repetition_penalty
-    banned = banned_by_ngrams(history, generation.no_repeat_ngram_size)
-    if generation.limit_repeats:
-        banned |= banned_by_repeats(history, copies)
-    banned -= {eos_id}
+    banned = banned_tokens(history, generation, eos_id, copies)
     if banned:
         log_probs[log_probs.new_tensor(sorted(banned), dtype=torch.long)] = float("-inf")

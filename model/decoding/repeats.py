@@ -1,7 +1,8 @@
-"""Loops: a target that repeats a block of tokens again and again, one copy behind the other.
+"""What a target may not repeat: n-grams, where a search asks for that, and loops.
 
-A block may come as often as the source has copies of any block, and once more; one of one or two
-tokens three times or twice more. So what the source repeats, the target may.
+A loop is a block of tokens that comes again and again, one copy behind the other. A block may come
+as often as the source has copies of any block, and once more; one of one or two tokens three times
+or twice more. So what the source repeats, the target may.
 """
 
 from __future__ import annotations
@@ -9,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from operator import eq
 
-__all__ = ["LONGEST_BLOCK", "banned_by_repeats", "most_copies"]
+from model.config import GenerationConfig
+
+__all__ = [
+    "LONGEST_BLOCK",
+    "banned_by_ngrams",
+    "banned_by_repeats",
+    "banned_tokens",
+    "most_copies",
+]
 
 LONGEST_BLOCK = 32
 """Tokens of a block whose copies are counted."""
@@ -27,6 +36,20 @@ def most_copies(source_ids: Sequence[int]) -> int:
     return most
 
 
+def banned_by_ngrams(history: Sequence[int], ngram_size: int) -> set[int]:
+    """Tokens that would complete an n-gram of `ngram_size` which `history` already has."""
+    if ngram_size < 1 or len(history) < ngram_size - 1:
+        return set()
+    split = len(history) - (ngram_size - 1)
+    tail = tuple(history[split:])
+    starts = range(len(history) - ngram_size + 1)
+    return {
+        history[start + ngram_size - 1]
+        for start in starts
+        if tuple(history[start : start + ngram_size - 1]) == tail
+    }
+
+
 def banned_by_repeats(history: Sequence[int], copies: int) -> set[int]:
     """Tokens that would begin one copy too many of the block that `history` ends with.
 
@@ -42,3 +65,20 @@ def banned_by_repeats(history: Sequence[int], copies: int) -> set[int]:
         ):
             banned.add(history[-size])
     return banned
+
+
+def banned_tokens(
+    history: Sequence[int], generation: GenerationConfig, eos_id: int, copies: int
+) -> set[int]:
+    """Tokens that may not be next; never the end token: a hypothesis must be able to end.
+
+    Args:
+        history: the target so far.
+        generation: how to search.
+        eos_id: the end token.
+        copies: `most_copies` of the source.
+    """
+    banned = banned_by_ngrams(history, generation.no_repeat_ngram_size)
+    if generation.limit_repeats:
+        banned |= banned_by_repeats(history, copies)
+    return banned - {eos_id}

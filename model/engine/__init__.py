@@ -14,5 +14,6 @@ eager_runner   plain PyTorch, on any device: the reference of the next two
 native_runner  in C++, on the CPU
 cuda_runner    graphs and kernels, on CUDA
 engine         the loop, on a thread for each runner: schedule, execute, deliver
+batch_trace    what happens in the running batch, while somebody watches
 warm_up        work that means nothing, which shows how fast an engine is
 """

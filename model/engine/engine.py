@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from model.config import EngineConfig, GenerationConfig, Priority
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 from model.engine.backends import build_runners
+from model.engine.batch_trace import BatchRecord, BatchTrace
 from model.engine.cpu_places import places_of_process
 from model.engine.deadlines import Deadlines
 from model.engine.queue_wait import CAUTION, QueueWaitEstimator
@@ -87,7 +88,8 @@ class StepStats:
 class _Worker:
     """A runner, its slots, and the thread that drives it."""
 
-    def __init__(self, runner: Runner, config: EngineConfig) -> None:
+    def __init__(self, number: int, runner: Runner, config: EngineConfig) -> None:
+        self.number = number
         self.runner = runner
         self.scheduler = Scheduler(
             max_slots=runner.max_slots,
@@ -99,10 +101,13 @@ class _Worker:
         """Since it last gave its memory back."""
         self.cpu_seconds = 0.0
         """That the thread computed during its last call of the runner."""
+        self.began_at = 0.0
+        """When its last call of the runner began, in monotonic seconds."""
 
     def execute(self, plan: StepPlan) -> StepOutcome:
         places = places_of_process() if self.runner.device == "cpu" else None
         with places.place(self.runner.interrupt) if places else contextlib.nullcontext():
+            self.began_at = time.monotonic()
             started = time.thread_time()
             outcome = self.runner.execute(plan)
             self.cpu_seconds = time.thread_time() - started
@@ -156,7 +161,9 @@ class Engine:
         self._step_stats: deque[StepStats] = deque(maxlen=_MAX_STATS_KEPT)
         self._submitted_source_tokens = 0
         self._admitted_source_tokens = 0
-        self._workers = [_Worker(runner, config) for runner in runners]
+        self._trace: BatchTrace | None = None
+        """There only while somebody watches."""
+        self._workers = [_Worker(*each, config) for each in enumerate(runners)]
         self._threads = [
             threading.Thread(
                 target=self._work, args=(worker,), name=f"polyhead-engine-{number}", daemon=True
@@ -285,6 +292,24 @@ class Engine:
             self._step_stats.clear()
         return stats
 
+    def trace(self, on: bool) -> None:
+        """Begins to take note of what happens in the running batch, or ends it; both may come
+        again."""
+        with self._changed:
+            if not on:
+                self._trace = None
+            elif self._trace is None:
+                self._trace = BatchTrace(
+                    tuple(worker.runner.max_slots for worker in self._workers),
+                    [worker.scheduler.running for worker in self._workers],
+                )
+
+    def take_trace(self) -> BatchRecord | None:
+        """What has happened in the running batch since the last call: the last 1,024 calls of the
+        runners; None if that is nothing, or not taken note of."""
+        with self._changed:
+            return None if self._trace is None else self._trace.take(time.monotonic())
+
     def reset_statistics(self) -> None:
         """Forgets what was counted until now, but not how fast it went."""
         with self._changed:
@@ -404,6 +429,11 @@ class Engine:
             )
             if outcome.steps:
                 self._step_stats.append(_step_stats(worker, plan, outcome))
+            if self._trace is not None:
+                self._trace.add(
+                    worker.number, plan, outcome,
+                    waiting=len(self._waiting), began_at=worker.began_at, ended_at=now,
+                )  # fmt: skip
             finished = [
                 FinishedSequence(sequence, sequence.whole(hypotheses))
                 for sequence, hypotheses in outcome.finished

@@ -40,7 +40,9 @@ __all__ = ["AccessControl", "AccessMiddleware"]
 _START_SECONDS = 15.0
 """Time for the keys to be read when the gateway starts."""
 _WITHOUT_KEY = frozenset({KeyScope.TRANSLATE, KeyScope.DOCUMENTS})
-_ANYBODY = Caller(subject="", owner="", scopes=_WITHOUT_KEY, quota=Quota())
+_WITHOUT_KEYS = _WITHOUT_KEY | {KeyScope.WATCH}
+"""Where there are no keys at all."""
+_ANYBODY = Caller(subject="", owner="", scopes=_WITHOUT_KEYS, quota=Quota())
 _OPERATOR = Caller(subject="", owner="", scopes=frozenset(KeyScope), quota=Quota())
 
 LOGGER = logging.getLogger("polyhead.access")
@@ -230,9 +232,8 @@ class AccessControl:
         subject = f"@{self._addresses.of(scope)}" if self._limits_addresses else ""
         # Where some have keys, nobody without one has things of their own.
         owner = None if self.has_keys else ""
-        return Caller(
-            subject=subject, owner=owner, scopes=_WITHOUT_KEY, quota=self._settings.per_address
-        )
+        scopes = _WITHOUT_KEY if self.has_keys else _WITHOUT_KEYS
+        return Caller(subject=subject, owner=owner, scopes=scopes, quota=self._settings.per_address)
 
     def _is_kept(self, caller: Caller) -> bool:
         """Whether it is kept what a client uses in a month."""

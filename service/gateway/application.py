@@ -21,6 +21,7 @@ from service.gateway.access import AccessControl, AccessMiddleware
 from service.gateway.admin_token import AdminToken
 from service.gateway.admission import Admission
 from service.gateway.answer_headers import AnswerHeaders, CrossOrigin
+from service.gateway.api.contract import Contract
 from service.gateway.api.deepl import DEEPL, DeepLApi
 from service.gateway.api.deepl_documents import DEEPL_DOCUMENTS, DeepLDocumentsApi
 from service.gateway.api.deepl_glossaries import DEEPL_GLOSSARIES, DeepLGlossariesApi
@@ -35,6 +36,7 @@ from service.gateway.api.libretranslate_files import (
     LIBRETRANSLATE_FILES,
     LibreTranslateFilesApi,
 )
+from service.gateway.api.live import LIVE, LiveApi
 from service.gateway.api.meant_paths import is_same_but_slashes, meant_path, relative_to
 from service.gateway.api.models import MODELS, ModelChanges, ModelsApi
 from service.gateway.api.native import NATIVE, NativeApi
@@ -45,6 +47,7 @@ from service.gateway.api.route_templates import RouteTemplates
 from service.gateway.api.stored_glossaries import StoredGlossaries
 from service.gateway.api.web_page import WebPage
 from service.gateway.compression import CompressionMiddleware
+from service.gateway.live import Look
 from service.gateway.methods import MethodsMiddleware
 from service.gateway.middleware import AdmissionMiddleware, ErrorResponse, ObservabilityMiddleware
 from service.gateway.request_context import RequestContext
@@ -79,6 +82,7 @@ def build_gateway(
     changes: ModelChanges,
     *,
     admission: Admission | None = None,
+    look: Look | None = None,
     echo_request_id: bool = True,
 ) -> FastAPI:
     """The application of one gateway.
@@ -90,6 +94,7 @@ def build_gateway(
         render_metrics: makes the body of `GET /metrics`.
         changes: takes the changes of the catalog that operators send.
         admission: for a caller that drains the gateway; a new one by default.
+        look: at the service, for who watches it; None lets nobody.
         echo_request_id: False where a proxy repeats a request's X-Request-Id in the answer, as Ray
             Serve's does; the gateway then adds only an id that replaces an unsafe one.
     """
@@ -104,7 +109,7 @@ def build_gateway(
     )
     app = _new_app(lambda _: _running(access, store, worker))
     metrics.read_in_flight(admission.in_flight)
-    handlers = {
+    handlers: dict[Contract, object] = {
         NATIVE: NativeApi(pipeline, glossaries),
         GLOSSARIES: GlossariesApi(glossaries),
         DOCUMENTS: DocumentsApi(documents),
@@ -115,6 +120,7 @@ def build_gateway(
         DEEPL: DeepLApi(pipeline, settings.limits, access, glossaries),
         DEEPL_GLOSSARIES: DeepLGlossariesApi(glossaries, router),
         DEEPL_DOCUMENTS: DeepLDocumentsApi(documents),
+        **_live(look, settings.max_watchers, admission),
     }
     for contract, handler in handlers.items():
         contract.add_to(app, handler, keys_required=settings.access.keys == "required")
@@ -129,6 +135,13 @@ def build_gateway(
         app, settings, admission, access, metrics, errors.response, echo_request_id=echo_request_id
     )
     return app
+
+
+def _live(look: Look | None, most: int, admission: Admission) -> dict[Contract, object]:
+    """What watchers are served by, if there may be any."""
+    if look is None or not most:
+        return {}
+    return {LIVE: LiveApi(look, most=most, is_draining=lambda: admission.draining)}
 
 
 def _new_app(

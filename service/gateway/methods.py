@@ -11,7 +11,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.gateway.answer_headers import CrossOrigin
 from service.gateway.request_context import RequestContext
 
-__all__ = ["MethodsMiddleware"]
+__all__ = ["IS_HEAD", "MethodsMiddleware"]
+
+IS_HEAD = "polyhead.is_head"
+"""Key of a scope: whether nobody reads the body, for answers that would go on for long."""
 
 
 class MethodsMiddleware:
@@ -39,7 +42,7 @@ class MethodsMiddleware:
             answer = Response(status_code=200, headers={"Allow": methods, **preflight})
             await answer(scope, receive, send)
         elif method == "HEAD":
-            await self._app({**scope, "method": "GET"}, receive, _without_body(send))
+            await self._app({**scope, "method": "GET", IS_HEAD: True}, receive, _without_body(send))
         else:
             await self._app(scope, receive, send)
 

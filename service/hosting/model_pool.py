@@ -26,6 +26,7 @@ from service.observability.metrics import TranslatorMetrics
 from service.protocol import HostedModel, LoadedModel
 
 if TYPE_CHECKING:
+    from model.engine.batch_trace import BatchRecord
     from model.engine.engine import EngineStats, StepStats
     from model.memory import ModelMemory
     from model.segment_cache import SegmentCache
@@ -129,6 +130,8 @@ class ModelPool:
         self._lock = threading.Lock()
         self._translators: list[tuple[str, Translator]] = []
         """With the models' ids, those that run."""
+        self._traced = False
+        """Whether somebody watches the batches."""
         self._departed: dict[str, EngineStats] = {}
         """By id: what engines that are no more have counted."""
         self._departed_steps: deque[tuple[str, list[StepStats]]] = deque(maxlen=_DEPARTURES)
@@ -236,6 +239,20 @@ class ModelPool:
             for name, translator in self._translators:
                 steps.append((name, translator.engine.drain_steps()))
             return steps
+
+    def trace(self, on: bool) -> None:
+        """Whether engines take note of what happens in their batches. On any thread."""
+        with self._lock:
+            self._traced = on
+            for _, translator in self._translators:
+                translator.engine.trace(on)
+
+    def take_traces(self) -> list[tuple[str, BatchRecord]]:
+        """What has happened in the batches since the last call, with the ids of the models. On any
+        thread."""
+        with self._lock:
+            taken = [(name, each.engine.take_trace()) for name, each in self._translators]
+        return [(name, record) for name, record in taken if record is not None]
 
     def close(self) -> None:
         """Ends all engines; nothing can be used any more. On any thread; idempotent."""
@@ -478,6 +495,8 @@ class ModelPool:
         assert entry.translator is not None
         with self._lock:
             self._translators.append((entry.model.id, entry.translator))
+            if self._traced:
+                entry.translator.engine.trace(True)
         self._metrics.observe_load(entry.model.id, seconds)
         for note in entry.translator.engine.notes:
             LOGGER.warning(note)

@@ -30,6 +30,7 @@ from service.protocol import HostedModel, LoadedModel, ModelInfo, TranslateCall,
 from service.settings import LogLevel
 
 if TYPE_CHECKING:
+    from model.engine.batch_trace import BatchRecord
     from model.engine.engine import EngineStats
     from model.segment_cache import SegmentCache
     from model.translation import TextDelta, Translation
@@ -97,7 +98,7 @@ class TranslatorReplica:
         if reports:
             from service.observability.hub import HubClient
 
-            self._hub = HubClient.of_this_replica(self.snapshot, application=hub)
+            self._hub = HubClient.of_this_replica(self.snapshot, application=hub, traces=self._pool)
             self._hub.start()
             # Else every full collection would walk through the loaded model and stop the engine.
             gc.collect()
@@ -116,6 +117,8 @@ class TranslatorReplica:
         async with self._translator(call, deadline) as translator:
             if call.max_attention_numbers is not None:
                 return await self._attention(translator, call, deadline)
+            if call.max_search_candidates is not None:
+                return await self._search(translator, call, deadline)
             translations = await translator.translate_async(
                 call.texts, **_arguments(call), deadline=deadline
             )
@@ -172,6 +175,24 @@ class TranslatorReplica:
         self._metrics.of(call.model.id).observe_translations([attention.translation])
         return TranslateReply(
             model=call.model.id, translations=(attention.translation,), attention=attention
+        )
+
+    async def _search(
+        self, translator: Translator, call: TranslateCall, deadline: float | None
+    ) -> TranslateReply:
+        """The reply to a call for the search for a sentence."""
+        search = await translator.search_async(
+            call.texts[0],
+            most_candidates=call.max_search_candidates or 0,
+            source=call.source,
+            target=call.target,
+            generation=call.generation,
+            deadline=deadline,
+            priority=call.priority,
+        )
+        self._metrics.of(call.model.id).observe_translations([search.translation])
+        return TranslateReply(
+            model=call.model.id, translations=(search.translation,), search=search
         )
 
     @contextmanager
@@ -263,6 +284,15 @@ class TranslatorReplica:
             for name, counts in self._cache.take_counts().items():
                 self._metrics.of(name).count_cached(counts)
         return self._metrics.snapshot()
+
+    def trace(self, on: bool) -> None:
+        """Whether engines take note of what happens in their batches. On any thread."""
+        self._pool.trace(on)
+
+    def take_traces(self) -> list[tuple[str, BatchRecord]]:
+        """What has happened in the batches since the last call, with the ids of the models. On any
+        thread."""
+        return self._pool.take_traces()
 
     def close(self) -> None:
         """Pushes the last metrics and ends the engines. Idempotent."""

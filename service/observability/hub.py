@@ -20,15 +20,22 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import ray
 from ray.exceptions import RayError
 
 from model.errors import DeadlineExceededError
 from service.detached_actors import find_actor, find_or_create_actor
+from service.observability.live import (
+    BatchRecords,
+    LiveFigures,
+    LiveLook,
+    TraceSource,
+    live_figures,
+)
 from service.observability.metrics import NO_MODEL, SHARED_MODELS
 from service.observability.snapshot import (
     Snapshot,
@@ -37,6 +44,9 @@ from service.observability.snapshot import (
     merge,
     of_models,
 )
+
+if TYPE_CHECKING:
+    from model.engine.batch_trace import BatchRecord
 
 __all__ = [
     "Aggregator",
@@ -124,6 +134,14 @@ class Aggregator:
         )
         return of_models(merge([self._retired, *current]), models | NO_MODEL)
 
+    def figures(self, models: frozenset[str]) -> LiveFigures:
+        """Those of this moment; as `merged`, of the few metrics that they are made of."""
+        snapshots = (
+            known.snapshot if self._fresh(known) else cumulative_only(known.snapshot)
+            for known in self._sources.values()
+        )
+        return live_figures([self._retired, *snapshots], models | NO_MODEL)
+
     def refused(self) -> dict[str, float]:
         """All requests ever refused for overload, at all gateways, by model; and for all models
         together that share replicas, as `SHARED_MODELS`.
@@ -193,16 +211,31 @@ class MetricsHub:
 
     def __init__(self) -> None:
         self._aggregator = Aggregator()
+        self._records = BatchRecords()
+        self._figures: tuple[float, frozenset[str], LiveFigures] | None = None
+        """Those told last, when, and of which models: gateways look at nearly the same time."""
         self._incarnation = uuid.uuid4().hex
         self._settled_at = 0.0
         self._pushed_at = time.monotonic()
         self._watch = asyncio.get_running_loop().create_task(self._end_when_idle())
 
-    async def push(self, source: str, snapshot: Snapshot, *, final: bool = False) -> str:
-        """Stores a snapshot; returns the incarnation."""
+    async def push(
+        self,
+        source: str,
+        snapshot: Snapshot,
+        records: Sequence[tuple[str, BatchRecord]] = (),
+        *,
+        final: bool = False,
+    ) -> tuple[str, bool]:
+        """Stores a snapshot, and what has happened in batches, with the ids of their models.
+
+        Returns:
+            The incarnation, and whether anybody watches batches.
+        """
         self._pushed_at = time.monotonic()
         self._aggregator.push(source, snapshot, final=final)
-        return self._incarnation
+        self._records.add(source, records)
+        return self._incarnation, self._records.watched
 
     async def merged(
         self, incarnation: str | None, models: frozenset[str]
@@ -217,6 +250,26 @@ class MetricsHub:
             return self._incarnation, None
         await asyncio.sleep(max(0.0, self._settled_at - time.monotonic()))
         return self._incarnation, self._aggregator.merged(models)
+
+    async def look(
+        self, incarnation: str | None, models: frozenset[str], after: int | None
+    ) -> tuple[str, LiveLook | None]:
+        """The incarnation, and what there is to see; None as for `merged`.
+
+        Args:
+            incarnation, models: as for `merged`.
+            after: number of the record that the caller has had last; None for one that has had
+                none.
+        """
+        if incarnation is not None and incarnation != self._incarnation:
+            return self._incarnation, None
+        now = time.monotonic()
+        known = self._figures
+        if known is None or known[1] != models or now - known[0] >= PUSH_SECONDS:
+            known = self._figures = now, models, self._aggregator.figures(models)
+        number, batches = self._records.look(after)
+        look = LiveLook(at=known[0], number=number, figures=known[2], batches=batches)
+        return self._incarnation, look
 
     async def refused(self) -> dict[str, float]:
         """All requests ever refused for overload, by model."""
@@ -246,6 +299,7 @@ class HubClient:
         source: name of this process, unique in the cluster and over time.
         take: takes the snapshot to push; called on any thread.
         keeps_backup: whether this process keeps a backup of the hub.
+        traces: the engines of this process, if it has any.
     """
 
     def __init__(
@@ -255,11 +309,14 @@ class HubClient:
         take: Callable[[], Snapshot],
         *,
         keeps_backup: bool = False,
+        traces: TraceSource | None = None,
     ) -> None:
         self._name = _HUB_NAME + application
         self._source = source
         self._take = take
         self._keeps_backup = keeps_backup
+        self._traces = traces
+        self._watched = False
         self._hub: Any = None
         self._incarnation: str | None = None
         self._backup: HubBackup | None = None
@@ -274,11 +331,12 @@ class HubClient:
         *,
         application: str | None = None,
         keeps_backup: bool = False,
+        traces: TraceSource | None = None,
     ) -> Self:
         """The client of the Serve replica that runs in this process.
 
         Args:
-            take, keeps_backup: as of the class.
+            take, keeps_backup, traces: as of the class.
             application: whose hub it pushes to; None is the replica's own.
         """
         # Imported here since the hub's process does not need it.
@@ -286,7 +344,10 @@ class HubClient:
 
         context = serve.get_replica_context()
         source = f"{context.deployment}#{context.replica_tag}"
-        return cls(application or context.app_name, source, take, keeps_backup=keeps_backup)
+        return cls(
+            application or context.app_name, source, take,
+            keeps_backup=keeps_backup, traces=traces,
+        )  # fmt: skip
 
     def start(self) -> None:
         """Starts the thread."""
@@ -313,16 +374,33 @@ class HubClient:
         Raises:
             DeadlineExceededError: the hub did not answer in time.
         """
+        sum_of_all: Snapshot = self._asked("merged", models, timeout=timeout)
+        return sum_of_all
+
+    def look(self, models: frozenset[str], after: int | None, *, timeout: float) -> LiveLook:
+        """What there is to see now in all processes; from then on batches are watched for a while.
+
+        Args:
+            models, timeout: as for `merged`.
+            after: the number of the look before, if there was one.
+
+        Raises:
+            DeadlineExceededError: the hub did not answer in time.
+        """
+        look: LiveLook = self._asked("look", models, after, timeout=timeout)
+        return look
+
+    def _asked(self, method: str, *args: Any, timeout: float) -> Any:
+        """What the hub answers that knows this process; blocks."""
         deadline = time.monotonic() + timeout
         while (left := deadline - time.monotonic()) > 0:
             if not self._lock.acquire(timeout=left):
                 break
             try:
                 self._push(timeout=left)
-                _, merged = self._call("merged", self._incarnation, models, timeout=left)
-                if merged is not None:
-                    sum_of_all: Snapshot = merged
-                    return sum_of_all
+                _, answer = self._call(method, self._incarnation, *args, timeout=left)
+                if answer is not None:
+                    return answer
             except _HUB_ERRORS as error:
                 logger.warning("the metrics hub does not answer: %s", type(error).__name__)
                 self._closing.wait(min(0.1, left))
@@ -345,7 +423,13 @@ class HubClient:
                 logger.warning("the metrics hub does not answer: %s", type(error).__name__)
 
     def _push(self, *, timeout: float) -> None:
-        incarnation = self._call("push", self._source, self._take(), timeout=timeout)
+        records = self._traces.take_traces() if self._traces and self._watched else ()
+        incarnation, watched = self._call(
+            "push", self._source, self._take(), records, timeout=timeout
+        )
+        if self._traces and watched != self._watched:
+            self._traces.trace(watched)
+        self._watched = watched
         if incarnation != self._incarnation:
             if self._backup is not None:
                 self._call("restore", self._backup, timeout=timeout)

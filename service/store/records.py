@@ -30,6 +30,8 @@ class Scope(StrEnum):
     """Translate texts, detect languages, keep glossaries, suggest translations."""
     DOCUMENTS = "documents"
     """Translate documents."""
+    WATCH = "watch"
+    """See how much the service has to do, and its batches."""
     ADMIN = "admin"
     """All of it; and change the models, as with the operator's token."""
 

@@ -25,7 +25,7 @@ TEXT = (
 )
 SIZES = {"desktop": (1100, 620), "phone": (390, 760)}
 COLOURS = ("light", "dark")
-VIEWS = ("translate", "inside", "use")
+VIEWS = ("translate", "inside", "search", "watch", "use")
 MOST_BYTES = 100_000
 RUNS = 5
 FIRST_PAINT = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null"
@@ -40,6 +40,19 @@ DRAW_HEADS = """async () => {
   drawHeads(box, heads, () => false, () => {});
   box.getBoundingClientRect(); // with the layout
   return performance.now() - start;
+}"""
+# Requests of several sizes, a few at a time, as several programs would send them.
+WORK = """async () => {
+  const ask = (from, count) => fetch("v1/translate", {
+    method: "POST", headers: {"Content-Type": "application/json"},
+    body: JSON.stringify({source: "en", target: "de", cache: false, text: letters(from, count)}),
+  });
+  const letters = (from, count) => Array.from({length: count}, (_, at) =>
+    `Letter ${from + at} has come today${", and we have read it".repeat(at % 4)}.`).join(" ");
+  for (let turn = 0; turn < 40; turn++) {
+    ask(100 * turn, 2 + 5 * (turn % 3));
+    await new Promise((go) => setTimeout(go, 250));
+  }
 }"""
 # From the last key to the first words of a translation: both are seen in the page.
 WATCH = """() => {
@@ -111,13 +124,20 @@ def _take(browser: Browser, url: str, size: str, colours: str, folder: Path) -> 
     for view in VIEWS:
         if view == "inside":
             page.locator("#look").click()
-            expect(page.locator("#inside-result")).to_be_visible()
+            expect(page.locator("#beam-tree svg")).to_be_visible()
             page.locator("#web text.token", has_text="it").first.hover()
-        else:
+        elif view != "search":
             page.locator(f"[data-view={view}]").click()
+        if view == "watch":
+            expect(page.locator("#watch-result")).to_be_visible()
+            page.evaluate(WORK)
+            expect(page.locator("#batch-now")).to_contain_text("slot")
         page.evaluate("() => scrollTo(0, 0)")
+        if view == "watch":
+            page.evaluate("() => document.getElementById('charts').scrollIntoView()")
         path = folder / f"{view}-{size}-{colours}.png"
-        page.screenshot(path=path, animations="disabled")
+        pictured = page.locator("#beam-result") if view == "search" else page
+        pictured.screenshot(path=path, animations="disabled")
         if (count := path.stat().st_size) > MOST_BYTES:
             raise SystemExit(f"{path} has {count} bytes, more than {MOST_BYTES}")
         print(f"{path}: {count} bytes")

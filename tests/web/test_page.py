@@ -11,10 +11,12 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, Route, expect
 
 from tests.integration.service_process import ServiceProcess, wait_for
+from tests.office_files import docx_file, member
 from tests.web.conftest import open_page
 
 SENTENCE = "The animal didn't cross the street because it was tired."
 MARKUP = '<img src=x onerror="document.title=1"><script>document.title=2</script><b>Hello</b>'
+DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 WEB = Path(__file__).parents[2] / "service/web"
 
 
@@ -67,6 +69,14 @@ def violations(page: Page) -> list[str]:
     """What is not accessible, by axe."""
     found = Axe().run(page).response["violations"]
     return [f"{each['id']}: {each['nodes'][0]['html'][:120]}" for each in found]
+
+
+def overflows(page: Page) -> bool:
+    """Whether the page is wider than its window."""
+    wider: bool = page.evaluate(
+        "() => document.documentElement.scrollWidth > document.documentElement.clientWidth"
+    )
+    return wider
 
 
 def test_it_is_opened_and_named_first(page_service: ServiceProcess) -> None:
@@ -208,6 +218,22 @@ def test_a_document_is_sent_and_fetched(page: Page, tmp_path: Path) -> None:
     assert saved.value.suggested_filename == "letter.de.txt"
     saved.value.save_as(tmp_path / "saved")
     assert (tmp_path / "saved").read_text() == "Guten Morgen!"
+
+
+def test_a_word_document_is_translated(page: Page, tmp_path: Path) -> None:
+    choose(page, "en", "de")
+    body = "<w:p><w:r><w:rPr><w:b/></w:rPr><w:t>Good morning!</w:t></w:r></w:p>"
+    page.locator("#file").set_input_files(
+        {"name": "letter.docx", "mimeType": DOCX, "buffer": docx_file(body)}
+    )
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save").click()
+    assert saved.value.suggested_filename == "letter.de.docx"
+    saved.value.save_as(tmp_path / "saved.docx")
+    document = member((tmp_path / "saved.docx").read_bytes(), "word/document.xml")
+    assert "<w:b/>" in document
+    assert "Guten Morgen!" in document
+    assert "Good" not in document
 
 
 def test_what_was_cleared_can_be_had_back(page: Page) -> None:
@@ -368,8 +394,161 @@ def test_heads_are_looked_into(page: Page) -> None:
     expect(page.locator("#heads button")).to_have_count(8)
     page.locator("#map").hover()
     expect(page.locator("#cell")).to_contain_text("%")
-    page.locator("#pair-source span", has_text="animal").hover()
+    page.locator("#pair-source .word", has_text="animal").hover()
     expect(page.locator("#pair-target .lit")).to_have_text("Tier")
+
+
+def test_words_that_belong_together_are_reached_by_keyboard(page: Page) -> None:
+    translated(page, SENTENCE)
+    page.locator("#look").click()
+    words = page.locator("#pair-source .word")
+    expect(words.first).to_be_visible()
+    words.first.focus()
+    page.keyboard.press("ArrowRight")
+    expect(words.nth(1)).to_be_focused()
+    expect(page.locator("#pair-target .lit")).to_have_text("Tier")
+    expect(page.locator("#pair-said")).to_have_text("animal – Tier")
+    page.keyboard.press("End")
+    expect(words.last).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(words.last).to_be_focused()
+    # All words of a side are one stop of the Tab key.
+    assert page.locator("#pair-source .word[tabindex='0']").count() == 1
+    page.keyboard.press("Tab")
+    expect(page.locator("#pair-target .word").first).to_be_focused()
+
+
+def test_the_search_is_a_tree(page: Page, tmp_path: Path) -> None:
+    translated(page, SENTENCE)
+    page.locator("#look").click()
+    tree = page.locator("#beam-tree svg")
+    expect(tree).to_be_visible()
+    expect(page.locator("#beam-translation")).to_have_text(re.compile("^Das Tier"))
+    pruned = page.locator("#beam-tree .pruned")
+    assert pruned.count() > 10
+    assert page.locator("#beam-tree .ended").count() >= 1
+    expect(page.locator("#candidate")).not_to_contain_text("%")
+    page.locator("#beam-tree [aria-label^='Das: ']").first.hover()
+    expect(page.locator("#candidate")).to_contain_text("Das: ")
+    expect(page.locator("#candidate")).to_contain_text("on the way to the translation")
+    # By keyboard, along the way that was taken.
+    page.locator("#beam-tree [tabindex='0']").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#candidate")).to_contain_text("Das: ")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("#candidate")).not_to_contain_text("on the way")
+    page.locator("#beam-pruned").uncheck()
+    expect(pruned).to_have_count(0)
+    page.locator("#beam-size").fill("1")
+    page.locator("#beam-size").press("Enter")
+    expect(page.locator("#beam-tree .ended")).to_have_count(1)
+    for name, begin in (("SVG", b"<svg"), ("PNG", b"\x89PNG"), ("JSON", b"{")):
+        with page.expect_download() as saved:
+            page.get_by_role("button", name=f"The search as {name}").click()
+        saved.value.save_as(tmp_path / name)
+        assert (tmp_path / name).read_bytes().startswith(begin)
+    search = json.loads((tmp_path / "JSON").read_text())
+    assert search["beam_size"] == 1
+    assert search["best"] == [*range(len(search["candidates"]))]
+
+
+def test_a_search_that_is_too_long_is_told_beside_the_attention(page: Page) -> None:
+    error = {"error": {"type": "invalid_request", "message": "the search must be shorter"}}
+    page.route("**/v1/beam", lambda route: route.fulfill(status=422, json=error))
+    page.locator("[data-view=inside]").click()
+    page.get_by_role("button", name="Look", exact=True).click()
+    expect(page.locator("#beam-problem")).to_contain_text("The search must be shorter.")
+    expect(page.locator("#web line").first).to_be_attached()
+    expect(page.locator("#beam-result")).to_be_hidden()
+
+
+def watch(page: Page) -> None:
+    """Opens the view of what the service does."""
+    page.locator("[data-view=watch]").click()
+    expect(page.locator("#watch-result")).to_be_visible()
+
+
+def test_sentences_join_and_leave_while_one_watches(
+    page: Page, page_service: ServiceProcess
+) -> None:
+    watch(page)
+    drawn = "() => document.querySelector('.chart path').getAttribute('d')"
+    before = page.evaluate(drawn)
+    text = " ".join(f"There are {number} letters in the house." for number in range(2, 32))
+
+    def count(name: str) -> int:
+        return int(page.locator(f"#batch-{name}").inner_text())
+
+    def work() -> bool:
+        body = {"text": text, "source": "en", "target": "de"}
+        answer = page_service.client.post("/v1/translate", json=body)
+        assert answer.status_code == 200
+        page.wait_for_timeout(200)
+        return count("joined") >= 30 and count("left") >= 30
+
+    wait_for(work)
+    assert count("left") <= count("joined")
+    expect(page.locator("#batch-now")).to_have_text(re.compile(r"\d+ sentences? in \d+ slots?"))
+    expect(page.locator("#loaded")).to_contain_text("en-de")
+    assert page.evaluate(drawn) != before
+    values = page.locator(".chart output").all_inner_texts()
+    assert re.search(r"\d", values[0])
+    assert "of" in values[4]
+    inked = """() => {
+      const canvas = document.querySelector("#batch");
+      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      return data.some((value, at) => at % 4 === 3 && value > 0);
+    }"""
+    assert page.evaluate(inked)
+    # Held still, one goes from step to step.
+    page.locator("#batch-pause").click()
+    page.locator("#batch-back").click()
+    assert page.locator("#batch-now").inner_text()
+    page.get_by_role("button", name="Go on").click()
+    expect(page.locator("#batch-back")).to_be_disabled()
+
+
+def test_nobody_is_asked_when_nobody_looks(page: Page, page_service: ServiceProcess) -> None:
+    watch(page)
+    in_flight = 'polyhead_http_requests_in_flight{replica="Gateway",route="/v1/live"}'
+
+    def watchers() -> float:
+        lines = page_service.client.get("/metrics").text.splitlines()
+        found = [line.rpartition(" ")[2] for line in lines if line.startswith(in_flight)]
+        return float(found[0]) if found else 0.0
+
+    wait_for(lambda: watchers() == 1)
+    page.locator("[data-view=translate]").click()
+    wait_for(lambda: watchers() == 0)
+
+
+def test_watching_may_be_off_or_need_a_key(page: Page) -> None:
+    message = "the API key must have the scope watch, but has not"
+    answers = [
+        (404, {"error": {"type": "not_found", "message": "there is nothing at this path"}}),
+        (403, {"error": {"type": "forbidden", "message": message}}),
+    ]
+    keys: list[str | None] = []
+
+    def answer(route: Route) -> None:
+        keys.append(route.request.headers.get("authorization"))
+        if answers:
+            status, body = answers.pop(0)
+            route.fulfill(status=status, json=body)
+        else:
+            route.continue_()
+
+    page.route("**/v1/live*", answer)
+    page.locator("[data-view=watch]").click()
+    expect(page.locator("#watch-problem")).to_contain_text("does not let itself be watched")
+    page.locator("[data-view=translate]").click()
+    page.locator("[data-view=watch]").click()
+    expect(page.locator("#watch-problem")).to_contain_text("scope watch")
+    page.get_by_label("API key").fill("right")
+    page.get_by_role("button", name="Use it").click()
+    expect(page.locator("#watch-result")).to_be_visible()
+    expect(page.locator("#watch-problem")).to_be_hidden()
+    assert keys == [None, None, "Bearer right"]
 
 
 @pytest.mark.parametrize(("button", "begin"), [
@@ -421,12 +600,15 @@ def test_all_views_are_accessible(page: Page, colours: str, width: int) -> None:
     assert violations(page) == []
     page.keyboard.press("Escape")
     page.locator("#look").click()
-    expect(page.locator("#inside-result")).to_be_visible()
+    expect(page.locator("#beam-tree svg")).to_be_visible()
     assert violations(page) == []
+    assert not overflows(page)
+    watch(page)
+    assert violations(page) == []
+    assert not overflows(page)
     page.locator("[data-view=use]").click()
     assert violations(page) == []
-    overflow = "() => document.documentElement.scrollWidth > document.documentElement.clientWidth"
-    assert not page.evaluate(overflow)
+    assert not overflows(page)
 
 
 def test_right_to_left_texts_run_so(page: Page) -> None:

@@ -15,6 +15,7 @@ from service.gateway.api.documents import DOCUMENTS
 from service.gateway.api.glossaries import GLOSSARIES
 from service.gateway.api.libretranslate import LIBRETRANSLATE
 from service.gateway.api.libretranslate_files import LIBRETRANSLATE_FILES
+from service.gateway.api.live import LIVE
 from service.gateway.api.models import MODELS
 from service.gateway.api.native import NATIVE
 from service.gateway.api.openai import OPENAI
@@ -25,8 +26,8 @@ from service.store.records import Scope
 __all__ = ["CONTRACT_TEMPLATES", "KEY_IN_FIELDS", "KEY_SCOPES", "error_answer"]
 
 _CONTRACTS = (
-    NATIVE, GLOSSARIES, DOCUMENTS, MODELS, OPENAI, LIBRETRANSLATE, LIBRETRANSLATE_FILES, DEEPL,
-    DEEPL_GLOSSARIES, DEEPL_DOCUMENTS,
+    NATIVE, GLOSSARIES, DOCUMENTS, MODELS, LIVE, OPENAI, LIBRETRANSLATE, LIBRETRANSLATE_FILES,
+    DEEPL, DEEPL_GLOSSARIES, DEEPL_DOCUMENTS,
 )  # fmt: skip
 _FORMS: Mapping[str, ErrorForm] = {
     template: contract.error_form for contract in _CONTRACTS for template in contract.templates

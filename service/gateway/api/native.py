@@ -1,4 +1,4 @@
-"""The native API: POST /v1/translate, POST /v1/attention."""
+"""The native API: POST /v1/translate, /v1/attention, /v1/beam."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from model.text.language_detection import Detection
 from model.text.word_links import WordLink
 from model.text_options import TextOptions
-from model.translation import TextDelta, Translation
+from model.translation import SentenceSearch, TextDelta, Translation
 from service.errors import Failure, InvalidFieldError
 from service.gateway.api.attention_json import attention_json
 from service.gateway.api.contract import Contract
@@ -24,12 +24,19 @@ from service.gateway.api.json_body import JsonRoute
 from service.gateway.api.native_schemas import (
     AttentionReply,
     AttentionRequest,
+    BeamReply,
+    BeamRequest,
     ErrorBody,
     ErrorReply,
     TranslateReplyBody,
     TranslateRequest,
 )
-from service.gateway.api.pipeline import REQUEST_HEADERS, Translated, TranslationPipeline
+from service.gateway.api.pipeline import (
+    REQUEST_HEADERS,
+    Inside,
+    Translated,
+    TranslationPipeline,
+)
 from service.gateway.api.stored_glossaries import StoredGlossaries, joined
 from service.gateway.request_context import RequestContext
 from service.store.records import Scope
@@ -165,11 +172,44 @@ class NativeApi:
             options={},
             field="text",
             is_list=False,
-            with_attention=True,
+            inside=Inside.ATTENTION,
         )
         assert reply.attention is not None  # it was asked for
         answer = await asyncio.to_thread(attention_json, reply.attention, reply.model)
         return Response(answer, media_type="application/json")
+
+    @NATIVE.route(
+        "/v1/beam",
+        scope=Scope.TRANSLATE,
+        methods=["POST"],
+        summary="The search for the translation of one sentence",
+        response_model=BeamReply,
+        responses=TRANSLATE_ERRORS,
+        route_class_override=JsonRoute,
+        openapi_extra={"parameters": REQUEST_HEADERS},
+        tags=["native"],
+    )
+    async def beam(self, request: Request, body: BeamRequest) -> Response:
+        """Tells which hypotheses the search for a sentence looked at, which ones it pruned, and how
+        likely they are.
+
+        The search is made anew for that, slower than a translation is, so the sentence must be
+        short: at most `limits.max_search_candidates` candidates.
+        """
+        options = body.generation.model_dump(exclude_none=True) if body.generation else {}
+        reply = await self._pipeline.translate(
+            request,
+            (body.text,),
+            source=body.source,
+            target=body.target,
+            model=body.model,
+            options=options,
+            field="text",
+            is_list=False,
+            inside=Inside.SEARCH,
+        )
+        assert reply.search is not None  # it was asked for
+        return Response(_beam(reply.search, reply.model), media_type="application/json")
 
     async def _text_options(
         self, request: Request, body: TranslateRequest
@@ -239,6 +279,25 @@ def _answer(reply: Translated, body: TranslateRequest) -> bytes:
         answer["source"] = reply.sources[0]
     if reply.pivot is not None:
         answer["pivot"] = reply.pivot
+    return to_json(answer, inf_nan_mode="null")
+
+
+def _beam(search: SentenceSearch, model: str) -> bytes:
+    """A BeamReply in JSON."""
+    answer = {
+        "translation": search.translation.text,
+        "model": model,
+        "beam_size": search.beam_size,
+        "candidates": [
+            {
+                **each._asdict(),
+                "log_prob": round(each.log_prob, 4),
+                "score": None if each.score is None else round(each.score, 4),
+            }
+            for each in search.candidates
+        ],
+        "best": search.best,
+    }
     return to_json(answer, inf_nan_mode="null")
 
 

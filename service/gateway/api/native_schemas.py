@@ -25,6 +25,7 @@ from model.text_options import (
     TextFormat,
     TextOptions,
 )
+from model.translation import CandidateState
 from service.catalog.changes import ChangeKind, ModelState
 from service.gateway.api.contract import Reply
 
@@ -34,6 +35,8 @@ __all__ = [
     "AttentionMapsBody",
     "AttentionReply",
     "AttentionRequest",
+    "BeamReply",
+    "BeamRequest",
     "ChangeReply",
     "DetectedLanguage",
     "ErrorBody",
@@ -492,6 +495,66 @@ class AttentionReply(Reply):
     """The translation so far to itself; null of a decoder without self-attention."""
     cross: AttentionMapsBody
     """The translation to the source."""
+
+
+class BeamRequest(AttentionRequest):
+    """A sentence for which the search is asked for."""
+
+    generation: GenerationOptions | None = None
+
+
+class BeamCandidate(Reply):
+    """A hypothesis that the search has looked at: that of its parent, and one more token."""
+
+    parent: int | None
+    """Number of the candidate that it continues, counted from 0; null for a first token."""
+    token: str
+    """What its token writes, with the space before it, or what it is called."""
+    log_prob: float
+    """Natural log-probability of all of its tokens together, rounded to four digits."""
+    state: CandidateState
+    """"kept": the search went on from it; "ended": it is a finished hypothesis; "pruned": others
+    were better, or the search was over."""
+    score: float | None
+    """Of a finished hypothesis: its log-probability by the length penalty, rounded to four digits;
+    the best one is the translation."""
+
+
+_CANDIDATES: list[Any] = [
+    {"parent": None, "token": " Hallo", "log_prob": -0.2, "state": "kept", "score": None},
+    {"parent": None, "token": " Guten", "log_prob": -2.1, "state": "pruned", "score": None},
+    {"parent": 0, "token": "</s>", "log_prob": -0.3, "state": "ended", "score": -0.26},
+]
+
+
+class BeamReply(Reply):
+    """The search for the translation of a sentence: what it looked at, and what it pruned.
+
+    It is made for the answer, with the weights in float32; an engine that calculates in int8 may
+    find another translation.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "translation": "Hallo", "model": "en-de", "beam_size": 1,
+                    "candidates": _CANDIDATES, "best": [0, 2],
+                }
+            ]
+        }
+    )  # fmt: skip
+
+    translation: str
+    """What has come of it."""
+    model: str
+    """Name of the model."""
+    beam_size: int
+    """Hypotheses that go on from a step at most."""
+    candidates: list[BeamCandidate]
+    """Step by step, those of a step best first: twice as many as the beam is wide, or one."""
+    best: list[int]
+    """Numbers of the candidates of the translation, from its first token to its last."""
 
 
 class LanguagePair(Reply):

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 from functools import partial
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from model.text_options import NO_TEXT_OPTIONS, TextOptions
 from model.translation import (
     FinishReason,
     SentenceAttention,
+    SentenceSearch,
     TextDelta,
     Translation,
     TranslationHypothesis,
@@ -34,7 +36,7 @@ from service.protocol import ModelInfo, TranslateCall, TranslateReply
 from service.routing.retry import Retrier
 from service.routing.router import Route, Router
 
-__all__ = ["REQUEST_HEADERS", "Translated", "TranslationPipeline"]
+__all__ = ["REQUEST_HEADERS", "Inside", "Translated", "TranslationPipeline"]
 
 _T = TypeVar("_T")
 
@@ -75,6 +77,13 @@ REQUEST_HEADERS: list[dict[str, Any]] = [
 """The headers that every translating route reads, for the OpenAPI document."""
 
 
+class Inside(Enum):
+    """What can be told of how a model translates a sentence."""
+
+    ATTENTION = auto()
+    SEARCH = auto()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Translated:
     """What came of a request's texts."""
@@ -94,6 +103,8 @@ class Translated:
     """The language between two models, if all texts took one."""
     attention: SentenceAttention | None = None
     """Where the model attends for the only text; None where nobody asks."""
+    search: SentenceSearch | None = None
+    """The search for the only text; None where nobody asks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +152,7 @@ class TranslationPipeline:
         return_alignments: bool = False,
         text_options: TextOptions = NO_TEXT_OPTIONS,
         num_stored_terms: int = 0,
-        with_attention: bool = False,
+        inside: Inside | None = None,
         use_cache: bool = True,
         deltas: Deltas | None = None,
     ) -> Translated:
@@ -158,7 +169,7 @@ class TranslationPipeline:
             return_alignments: whether words are aligned.
             text_options: what is kept, which terms are used, how the translation begins.
             num_stored_terms: how many of the terms are of stored glossaries.
-            with_attention: whether the only text, one sentence, comes with maps of the attention.
+            inside: what else is told of the only text, one sentence.
             use_cache: whether models may take what they have kept of equal sentences.
             deltas: gets what is decided of the translations while they are made.
         """
@@ -171,8 +182,8 @@ class TranslationPipeline:
         if source is None:
             detections = await detect_languages(texts, self.router.sources_for(target, model))
         parts = self._parts(len(texts), source, detections, target, model, options, alternatives)
-        if with_attention:
-            _check_attention(parts[0])
+        if inside is not None:
+            _check_inside(parts[0])
         most = max(part.num_hypotheses for part in parts)
         self._admission.check_answer(texts, most, field=field, return_alignments=return_alignments)
         context.num_texts = len(texts)
@@ -182,7 +193,7 @@ class TranslationPipeline:
             replies = await self._replies(
                 context, texts, parts, deadline,
                 return_alignments=return_alignments, text_options=text_options,
-                with_attention=with_attention, deltas=deltas,
+                inside=inside, deltas=deltas,
                 use_cache=use_cache and _allows_cache(request),
             )  # fmt: skip
         context.timings = _timings(replies)
@@ -210,7 +221,7 @@ class TranslationPipeline:
         [part] = self._parts(len(texts), source, None, target, model, {}, 0)
         [reply] = await self._replies(
             context, tuple(texts), [part], deadline,
-            return_alignments=False, text_options=text_options, with_attention=False,
+            return_alignments=False, text_options=text_options, inside=None,
             deltas=None, use_cache=True,
         )  # fmt: skip
         return [translation.text for translation in reply.translations]
@@ -297,7 +308,7 @@ class TranslationPipeline:
         *,
         return_alignments: bool,
         text_options: TextOptions,
-        with_attention: bool,
+        inside: Inside | None,
         use_cache: bool,
         deltas: Deltas | None,
     ) -> TranslateReply:
@@ -315,7 +326,7 @@ class TranslationPipeline:
             replies = await self._translate(
                 context, texts, part.route, part.generations, deadline,
                 return_alignments=return_alignments, text_options=text_options,
-                with_attention=with_attention, use_cache=use_cache, on_deltas=on_deltas,
+                inside=inside, use_cache=use_cache, on_deltas=on_deltas,
             )  # fmt: skip
             reply = replies[0] if len(replies) == 1 else _joined(replies, part.route)
         if deltas:
@@ -332,14 +343,14 @@ class TranslationPipeline:
         *,
         return_alignments: bool,
         text_options: TextOptions,
-        with_attention: bool,
+        inside: Inside | None,
         use_cache: bool,
         on_deltas: PartSink | None,
     ) -> list[TranslateReply]:
         """The replies of the route's models, each of which translates what the last has made."""
         replies: list[TranslateReply] = []
         hop_options = text_options if len(route.hops) == 1 else text_options.to_pivot()
-        most_numbers = self._admission.limits.max_attention_numbers if with_attention else None
+        limits = self._admission.limits
         for hop, generation in zip(route.hops, generations, strict=True):
             context.model = hop.model.hosted.id
             if replies:
@@ -354,7 +365,12 @@ class TranslationPipeline:
                 priority=context.priority,
                 return_alignments=return_alignments,
                 text_options=hop_options,
-                max_attention_numbers=most_numbers,
+                max_attention_numbers=(
+                    limits.max_attention_numbers if inside is Inside.ATTENTION else None
+                ),
+                max_search_candidates=(
+                    limits.max_search_candidates if inside is Inside.SEARCH else None
+                ),
                 use_cache=use_cache,
             )
             backend = hop.model.backend
@@ -390,7 +406,7 @@ def _with_alternatives(
     return {**options, "num_hypotheses": count, "beam_size": beam_size}
 
 
-def _check_attention(part: _Part) -> None:
+def _check_inside(part: _Part) -> None:
     """InvalidFieldError if no model, or more than one, translates the part."""
     if part.route is None or len(part.route.hops) > 1:
         models = 0 if part.route is None else len(part.route.hops)
@@ -492,6 +508,7 @@ def _put_together(
         detections=detections,
         pivot=pivots.pop() if len(pivots) == 1 else None,
         attention=replies[0].attention,
+        search=replies[0].search,
     )
 
 

@@ -101,6 +101,23 @@ async function* events(body) {
   }
 }
 
+/** What the service does, as events, until the signal ends it. */
+export async function* live(signal) {
+  let response;
+  try {
+    response = await send("v1/live?reports=3600", { signal });
+  } catch (error) {
+    if (error.status === 404) error.message = "This service does not let itself be watched (its setting max_watchers).";
+    throw error;
+  }
+  try {
+    yield* events(response.body);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem("The connection to the service broke.", { canRetry: true });
+  }
+}
+
 export async function upload(file, fields, signal) {
   const form = new FormData();
   for (const [name, value] of Object.entries(fields)) form.append(name, value);

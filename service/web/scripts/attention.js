@@ -1,4 +1,5 @@
 // Attention maps: what heads look at, and pictures of one head, of all heads.
+import { colours, picture, shape } from "./drawing.js";
 import { element } from "./elements.js";
 
 export const HABITS = ["the one before", "the next", "itself", "the end", "much at once", "one or few"];
@@ -7,7 +8,6 @@ const SPREAD = 0.75; // of the most entropy that there can be
 const FAINT = 0.03; // a line that nobody would see
 const ROW = 22;
 const CELL = 18;
-const NS = "http://www.w3.org/2000/svg";
 
 /** What a head looks at most; `map` is square for self-attention, which alone knows "itself". */
 export function habitOf(map, entropy, isSelf) {
@@ -28,20 +28,6 @@ export function habitOf(map, entropy, isSelf) {
 /** The mean of several heads. */
 export function meanOf(maps) {
   return maps[0].map((row, at) => row.map((_, to) => maps.reduce((sum, map) => sum + map[at][to], 0) / maps.length));
-}
-
-const colours = () => {
-  const [ground, ink] = ["--paper", "--accent"].map((name) => rgb(getComputedStyle(document.body).getPropertyValue(name)));
-  return { ground, ink };
-};
-
-function rgb(value) {
-  const probe = element("span");
-  probe.style.color = value;
-  document.body.append(probe);
-  const found = getComputedStyle(probe).color.match(/[\d.]+/g).slice(0, 3).map(Number);
-  probe.remove();
-  return found;
 }
 
 /** Draws a map with a pixel for each pair; a style makes it as large as it is to be. */
@@ -77,27 +63,16 @@ export function drawHeads(box, heads, isChosen, choose) {
   box.replaceChildren(...buttons);
 }
 
-function shape(name, attributes, text) {
-  const made = document.createElementNS(NS, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
-
 /** Tokens in two columns, with lines as strong as the attention. Returns the SVG element. */
 export function drawWeb(map, from, to) {
-  const { ground, ink } = colours();
-  const text = getComputedStyle(document.body).color;
+  const { ground, ink, text: black } = colours();
+  const text = `rgb(${black})`;
   const longest = (tokens) => 9 * Math.max(...tokens.map((token) => token.length)) + 12;
   const left = longest(from);
   const gap = 150;
   const width = left + gap + longest(to);
   const height = ROW * Math.max(from.length, to.length) + 8;
-  const svg = shape("svg", {
-    xmlns: NS, viewBox: `0 0 ${width} ${height}`, width, height, role: "img",
-    "aria-label": "Lines from each token to those that it looks at",
-    "font-family": "system-ui, sans-serif", "font-size": 14,
-  });
+  const svg = picture(width, height, { role: "img", "aria-label": "Lines from each token to those that it looks at" });
   svg.append(shape("rect", { width, height, fill: `rgb(${ground})` }));
   const middle = (at) => ROW * at + ROW / 2 + 4;
   const lines = from.map(() => shape("g", { stroke: `rgb(${ink})`, "stroke-width": 2 }));
@@ -139,19 +114,4 @@ export function drawMap(canvas, map, from, to, tell) {
     if (map[at]?.[place] !== undefined) tell(`${from[at]} → ${to[place]}: ${(100 * map[at][place]).toFixed(1)} %`);
   };
   canvas.onpointerleave = () => tell("");
-}
-
-/** A picture of an SVG element, twice as large. */
-export async function pngOf(svg) {
-  const url = URL.createObjectURL(new Blob([new XMLSerializer().serializeToString(svg)], { type: "image/svg+xml" }));
-  try {
-    const image = new Image();
-    image.src = url;
-    await image.decode();
-    const canvas = element("canvas", { width: 2 * svg.width.baseVal.value, height: 2 * svg.height.baseVal.value });
-    canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
-    return await new Promise((done) => canvas.toBlob(done, "image/png"));
-  } finally {
-    URL.revokeObjectURL(url);
-  }
 }

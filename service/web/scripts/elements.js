@@ -51,7 +51,7 @@ export function showProblem(box, error, retry) {
   box.replaceChildren();
   if (!error) return;
   box.append(error.message);
-  if (error.status === 401) box.append(keyForm(retry));
+  if (error.status === 401 || error.status === 403) box.append(keyForm(retry));
   if (retry && error.canRetry) {
     const button = element("button", { type: "button" }, "Try again");
     button.addEventListener("click", retry);
@@ -67,7 +67,7 @@ function keyForm(retry) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     sessionStorage.setItem("key", input.value.trim());
-    form.closest(".view").querySelector("textarea, input").focus();
+    form.closest(".view").querySelector("textarea, input:not([type=password])")?.focus();
     retry();
   });
   return form;

@@ -1,7 +1,9 @@
 // Where each head of a model looks, for one sentence, and which words of both languages belong together.
 import { post } from "./api.js";
-import { drawHeads, drawMap, drawWeb, HABITS, habitOf, meanOf, pngOf } from "./attention.js";
-import { byId, element, save, showProblem } from "./elements.js";
+import { drawHeads, drawMap, drawWeb, HABITS, habitOf, meanOf } from "./attention.js";
+import { drawBeam } from "./beam.js";
+import { offer } from "./drawing.js";
+import { byId, element, showProblem } from "./elements.js";
 import { fromCodePoints, sentenceAt } from "./sentences.js";
 
 const ALL = "all";
@@ -10,6 +12,7 @@ export class InsideView {
   constructor(languages) {
     this.languages = languages;
     this.answer = null;
+    this.search = null;
     this.habit = null;
     languages.fillSources(byId("inside-source"), { auto: false });
     languages.fillTargets(byId("inside-target"), byId("inside-source").value);
@@ -22,11 +25,10 @@ export class InsideView {
     for (const radio of document.getElementsByName("kind")) radio.addEventListener("change", () => this.#showKind());
     for (const id of ["layer", "head"]) byId(id).addEventListener("change", () => this.#showHead());
     byId("order").addEventListener("change", () => this.#showHeads());
-    byId("save-svg").addEventListener("click", () =>
-      save("attention.svg", new XMLSerializer().serializeToString(this.svg), "image/svg+xml"));
-    byId("save-png").addEventListener("click", async () => save("attention.png", await pngOf(this.svg), "image/png"));
-    byId("save-json").addEventListener("click", () =>
-      save("attention.json", JSON.stringify(this.answer), "application/json"));
+    offer("save", "attention", () => this.svg, () => this.answer);
+    offer("beam", "beam", () => this.tree, () => this.search);
+    byId("beam-pruned").addEventListener("change", () => this.#showBeam());
+    byId("beam-size").addEventListener("change", () => this.#search());
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redraw());
   }
 
@@ -42,9 +44,7 @@ export class InsideView {
   }
 
   async look() {
-    const asked = {
-      text: byId("sentence").value, source: byId("inside-source").value, target: byId("inside-target").value,
-    };
+    const asked = this.#asked();
     const button = document.querySelector("#inside-form button");
     button.disabled = true;
     try {
@@ -58,6 +58,7 @@ export class InsideView {
       document.querySelector("[name=kind][value=decoder]").disabled = !answer.decoder;
       if (!answer.decoder && this.#kind() === "decoder") document.querySelector("[name=kind]").checked = true;
       this.#showKind();
+      this.#search();
     } catch (error) {
       showProblem(byId("inside-problem"), error, () => this.look());
     } finally {
@@ -67,6 +68,41 @@ export class InsideView {
 
   redraw() {
     if (this.answer) this.#showKind();
+    if (this.search) this.#showBeam();
+  }
+
+  #asked() {
+    return {
+      text: byId("sentence").value, source: byId("inside-source").value, target: byId("inside-target").value,
+    };
+  }
+
+  /** Asks for the search, which takes longer than the rest. */
+  async #search() {
+    this.searching?.abort();
+    const { signal } = (this.searching = new AbortController());
+    const size = Number(byId("beam-size").value);
+    const body = size ? { ...this.#asked(), generation: { beam_size: size } } : this.#asked();
+    byId("beam-tree").setAttribute("aria-busy", "true");
+    try {
+      this.search = await post("v1/beam", body, signal);
+      showProblem(byId("beam-problem"), null);
+      this.#showBeam();
+    } catch (error) {
+      if (signal.aborted) return;
+      this.search = null;
+      byId("beam-tree").replaceChildren();
+      showProblem(byId("beam-problem"), error, () => this.#search());
+    } finally {
+      if (!signal.aborted) byId("beam-tree").setAttribute("aria-busy", "false");
+    }
+    byId("beam-result").hidden = !this.search;
+  }
+
+  #showBeam() {
+    this.tree = drawBeam(this.search, byId("beam-pruned").checked, (words) => (byId("candidate").textContent = words));
+    byId("beam-tree").replaceChildren(this.tree);
+    byId("beam-translation").textContent = this.search.translation;
   }
 
   #kind() {
@@ -156,11 +192,15 @@ export class InsideView {
         at = end;
       }
       box.replaceChildren(...parts, whole.slice(at));
+      const [first] = box.querySelectorAll("button");
+      if (first) first.tabIndex = 0; // one stop for all words; arrows lead to the others
     }
   }
 
   #word(text, numbers) {
-    const word = element("span", { dataset: { pairs: numbers.join(" ") } }, text);
+    const word = element("button", {
+      type: "button", className: "word", tabIndex: -1, dataset: { pairs: numbers.join(" ") },
+    }, text);
     const light = (isLit) => {
       const wanted = new Set(numbers.map(String));
       for (const other of document.querySelectorAll("[data-pairs]")) {
@@ -168,8 +208,31 @@ export class InsideView {
         other.classList.toggle("lit", isLit && isPartner);
       }
     };
-    word.addEventListener("pointerenter", () => light(true));
-    word.addEventListener("pointerleave", () => light(false));
+    for (const event of ["pointerenter", "focus"]) word.addEventListener(event, () => light(true));
+    for (const event of ["pointerleave", "blur"]) word.addEventListener(event, () => light(false));
+    word.addEventListener("focus", () => this.#tellPair(numbers));
+    word.addEventListener("pointerenter", () => this.#tellPair(numbers));
+    word.addEventListener("keydown", (event) => {
+      const words = [...word.parentElement.querySelectorAll("button")];
+      const forward = getComputedStyle(word).direction === "rtl" ? -1 : 1;
+      const at = words.indexOf(word);
+      const to = { ArrowRight: at + forward, ArrowLeft: at - forward, Home: 0, End: words.length - 1 }[event.key];
+      if (to === undefined) return;
+      event.preventDefault();
+      const next = words[Math.max(0, Math.min(to, words.length - 1))];
+      word.tabIndex = -1;
+      next.tabIndex = 0;
+      next.focus();
+    });
     return word;
+  }
+
+  /** Says which words belong together, for who cannot see them light up. */
+  #tellPair(numbers) {
+    const wanted = new Set(numbers.map(String));
+    const sides = ["pair-source", "pair-target"].map((id) => [...byId(id).querySelectorAll("button")]
+      .filter((other) => other.dataset.pairs.split(" ").some((each) => wanted.has(each)))
+      .map((other) => other.textContent).join(" "));
+    byId("pair-said").textContent = sides.join(" – ");
   }
 }

@@ -5,9 +5,11 @@ import { settings } from "./kept.js";
 import { Languages } from "./languages.js";
 import { showSamples } from "./samples.js";
 import { TranslateView } from "./translate.js";
+import { WatchView } from "./watch.js";
 
 const RETRY_MS = 2000;
 const views = [...document.querySelectorAll(".view")];
+const watch = new WatchView();
 let last = { text: "Good morning!", source: "en", target: "de" };
 
 function showView() {
@@ -19,6 +21,7 @@ function showView() {
     else link.removeAttribute("aria-current");
   }
   if (shown.id === "use") showSamples(last);
+  watch.show(shown.id === "watch");
 }
 
 function setTheme(theme) {

@@ -13,10 +13,13 @@ import httpx
 import pytest
 
 from model.errors import InvalidRequestError
+from service import single_process
 from service.catalog.directories import catalog_of
 from service.hosting import watch
+from service.observability import live
 from service.settings import Settings
 from service.single_process import SingleProcess
+from tests.fakes import until
 from tests.tiny_model import build_tiny_model
 
 OPERATOR = {"Authorization": "Bearer secret"}
@@ -93,6 +96,52 @@ async def test_translates_and_measures_in_one_process(tiny: Path) -> None:
         'polyhead_models_loaded{model_name="base",replica="TranslatorPool"} 1.0',
     ):
         assert line in metrics
+
+
+async def test_batches_are_watched_while_somebody_looks(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(single_process, "_SNAPSHOT_SECONDS", 0.01)
+    monkeypatch.setattr(live, "WATCH_SECONDS", 60.0)
+    async with _running(_settings(tiny)) as (service, client):
+        traced: list[bool] = []
+        trace = service._replica.trace
+        monkeypatch.setattr(service._replica, "trace", lambda on: trace(on) or traced.append(on))
+        first = await service._look(None)
+        assert (first.figures.replicas, first.figures.gateways, first.batches) == (1, 1, ())
+        assert (await _translate(client)).status_code == 200
+        second = await service._look(first.number)
+        [batch] = second.batches
+        assert (batch.process, batch.model) == ("TranslatorPool", "base")
+        joined = [each.number for step in batch.record.steps for each in step.joined]
+        assert joined == [1]
+        assert [each for step in batch.record.steps for each in step.finished] == joined
+        assert second.figures.requests == first.figures.requests + 1
+        assert second.figures.target_tokens > 0
+        assert second.figures.models[0].name == "base"
+        # Nobody looks any more.
+        [(_, translator)] = service._replica._pool._translators
+        assert translator.engine._trace is not None
+        service._records._watched_until = 0.0
+        await until(lambda: translator.engine._trace is None)
+        assert traced == [True, False]
+
+
+async def test_the_search_for_a_sentence_is_told(tiny: Path) -> None:
+    body = {"text": "The red house.", "source": "en", "target": "de"}
+    async with _running(_settings(tiny)) as (_, client):
+        answer = await client.post("/v1/beam", json=body | {"generation": {"beam_size": 2}})
+        assert answer.status_code == 200
+        found = answer.json()
+        assert (found["model"], found["beam_size"]) == ("base", 2)
+        assert [found["candidates"][number]["state"] for number in found["best"][:-1]] == [
+            "kept"
+        ] * (len(found["best"]) - 1)
+        bounded = _settings(tiny, limits={"max_search_candidates": 3})
+    async with _running(bounded) as (_, client):
+        answer = await client.post("/v1/beam", json=body)
+        assert answer.status_code == 422
+        assert "no more than 3 candidates" in answer.json()["error"]["message"]
 
 
 async def test_models_come_are_loaded_anew_and_go_while_requests_go_on(

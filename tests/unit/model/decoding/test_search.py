@@ -9,7 +9,8 @@ import torch
 
 from model.config import GenerationConfig
 from model.decoding.candidates import best_candidates
-from model.decoding.constraints import banned_by_ngrams, constrain
+from model.decoding.constraints import constrain
+from model.decoding.repeats import banned_by_ngrams
 from model.decoding.search import BeamSearch, Candidate, FinishReason, length_penalty
 
 EOS = 2

@@ -124,6 +124,24 @@ async def test_those_who_ask_at_once_share_a_load(
     assert loads.names == ["a", "b"]
 
 
+async def test_each_engine_takes_note_while_somebody_watches(
+    open_pool: OpenPool, hosted: Hosted
+) -> None:
+    pool = open_pool()
+    await touch(pool, hosted("a"))
+    assert pool.take_traces() == []
+    pool.trace(True)
+    for name in ("a", "b"):  # the second one is loaded only now
+        await touch(pool, hosted(name))
+    taken = pool.take_traces()
+    assert [name for name, _ in taken] == ["a", "b"]
+    assert all(record.steps and not record.running for _, record in taken)
+    pool.trace(False)
+    await touch(pool, hosted("a"))
+    assert pool.take_traces() == []
+    assert all(translator.engine._trace is None for _, translator in pool._translators)
+
+
 async def test_the_one_goes_that_was_not_asked_for_the_longest(
     open_pool: OpenPool, hosted: Hosted, most: Most
 ) -> None:

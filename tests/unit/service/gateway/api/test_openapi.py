@@ -40,6 +40,8 @@ def test_every_route_is_documented(document: dict[str, Any]) -> None:
     assert routes == {
         "/v1/translate": ["post"],
         "/v1/attention": ["post"],
+        "/v1/beam": ["post"],
+        "/v1/live": ["get"],
         "/v1/chat/completions": ["post"],
         "/v1/glossaries": ["get", "post"],
         "/v1/glossaries/{id}": ["get", "delete"],

@@ -19,6 +19,7 @@ from service.gateway.api.documents import DOCUMENTS
 from service.gateway.api.error_answers import CONTRACT_TEMPLATES, error_answer
 from service.gateway.api.libretranslate import LIBRETRANSLATE
 from service.gateway.api.libretranslate_files import LIBRETRANSLATE_FILES
+from service.gateway.api.live import LIVE
 from service.gateway.api.models import MODELS
 from service.gateway.api.native import NATIVE
 from service.gateway.api.route_templates import RouteTemplates
@@ -118,6 +119,7 @@ def test_each_contract_says_how_its_errors_look() -> None:
         template: set(_error(failure, template))
         for contract in (
             NATIVE,
+            LIVE,
             MODELS,
             DOCUMENTS,
             LIBRETRANSLATE,
@@ -130,6 +132,8 @@ def test_each_contract_says_how_its_errors_look() -> None:
     assert forms == {
         "/v1/translate": {"error", "request_id"},
         "/v1/attention": {"error", "request_id"},
+        "/v1/beam": {"error", "request_id"},
+        "/v1/live": {"error", "request_id"},
         "/v1/models": {"error", "request_id"},
         "/v1/models/{id}": {"error", "request_id"},
         "/v1/models/{id}/reload": {"error", "request_id"},
