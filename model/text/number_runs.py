@@ -88,7 +88,7 @@ class NumberReader:
         kept: Sequence[Span],
         read_as: Callable[[str], dict[int, str]],
     ) -> Runs:
-        """The runs of a sentence's numbers, given in a text where the sentence begins at `begin`."""
+        """The runs of a sentence's numbers, given in a text where that begins at `begin`."""
         if kept and _is_any_in(numbers, begin, kept):
             numbers = [
                 number._replace(begin=number.begin - begin, end=number.end - begin)
