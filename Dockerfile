@@ -58,22 +58,22 @@ COPY pyproject.toml README.md LICENSE NOTICE polyhead.py ./
 COPY model model
 COPY service service
 COPY loadtests loadtests
-RUN /opt/build/bin/pip --python /opt/polyhead/bin/python install \
-        --no-build-isolation --no-deps --root /code . \
+RUN /opt/build/bin/pip wheel --no-build-isolation --no-deps --wheel-dir wheels . \
+    && /opt/build/bin/pip --python /opt/polyhead/bin/python install --no-deps --root /code wheels/*.whl \
     && rm -r /code/opt/polyhead/lib/python*/site-packages/model/pretrained
 
 # Lists of what is inside, with licences, in CycloneDX's form.
 FROM slim-dependencies AS slim-sbom
 COPY --from=code /code /
-RUN /opt/build/bin/cyclonedx-py environment --PEP-639 --output-reproducible \
+RUN /opt/build/bin/cyclonedx-py environment --output-reproducible \
     --output-file /sbom.cdx.json /opt/polyhead/bin/python
 FROM cpu-dependencies AS cpu-sbom
 COPY --from=code /code /
-RUN /opt/build/bin/cyclonedx-py environment --PEP-639 --output-reproducible \
+RUN /opt/build/bin/cyclonedx-py environment --output-reproducible \
     --output-file /sbom.cdx.json /opt/polyhead/bin/python
 FROM cuda-dependencies AS cuda-sbom
 COPY --from=code /code /
-RUN /opt/build/bin/cyclonedx-py environment --PEP-639 --output-reproducible \
+RUN /opt/build/bin/cyclonedx-py environment --output-reproducible \
     --output-file /sbom.cdx.json /opt/polyhead/bin/python
 
 # ---- The images. What changes least comes first, so that a change of the code moves little ---------

@@ -22,7 +22,7 @@ def pip_volumes(folder: Path) -> dict[Path, str]:
     """
     settings = _settings()
     merged = folder / "pip.conf"
-    with merged.open("w", encoding="utf-8", opener=_private) as file:
+    with open(merged, "w", encoding="utf-8", opener=_private) as file:
         settings.write(file)
     volumes = {merged: "/etc/pip.conf"}
     for section in settings.sections():
