@@ -26,11 +26,14 @@ RUN python3 -m venv /opt/build \
 
 # Each has what the one before it has, and more.
 FROM build AS slim-dependencies
+COPY deploy/trim.sh /opt/build/bin/
 COPY requirements-slim.txt ./
-RUN /opt/build/bin/pip --python /opt/polyhead/bin/python install -r requirements-slim.txt
+RUN /opt/build/bin/pip --python /opt/polyhead/bin/python install -r requirements-slim.txt \
+    && /opt/build/bin/trim.sh /opt/polyhead
 FROM slim-dependencies AS cpu-dependencies
 COPY requirements-cpu.txt ./
-RUN /opt/build/bin/pip --python /opt/polyhead/bin/python install -r requirements-cpu.txt
+RUN /opt/build/bin/pip --python /opt/polyhead/bin/python install -r requirements-cpu.txt \
+    && /opt/build/bin/trim.sh /opt/polyhead
 FROM cpu-dependencies AS cuda-dependencies
 RUN /opt/build/bin/pip --python /opt/polyhead/bin/python install torch sacrebleu
 
@@ -65,15 +68,15 @@ RUN /opt/build/bin/pip wheel --no-build-isolation --no-deps --wheel-dir wheels .
 # Lists of what is inside, with licences, in CycloneDX's form.
 FROM slim-dependencies AS slim-sbom
 COPY --from=code /code /
-RUN /opt/build/bin/cyclonedx-py environment --output-reproducible \
+RUN /opt/build/bin/cyclonedx-py environment --gather-license-texts --output-reproducible \
     --output-file /sbom.cdx.json /opt/polyhead/bin/python
 FROM cpu-dependencies AS cpu-sbom
 COPY --from=code /code /
-RUN /opt/build/bin/cyclonedx-py environment --output-reproducible \
+RUN /opt/build/bin/cyclonedx-py environment --gather-license-texts --output-reproducible \
     --output-file /sbom.cdx.json /opt/polyhead/bin/python
 FROM cuda-dependencies AS cuda-sbom
 COPY --from=code /code /
-RUN /opt/build/bin/cyclonedx-py environment --output-reproducible \
+RUN /opt/build/bin/cyclonedx-py environment --gather-license-texts --output-reproducible \
     --output-file /sbom.cdx.json /opt/polyhead/bin/python
 
 # ---- The images. What changes least comes first, so that a change of the code moves little ---------

@@ -81,6 +81,7 @@ def _context(folder: Path, *, touched: bool = False) -> Path:
         if source.is_dir():
             shutil.copytree(source, context / name, ignore=ignore)
         else:
+            (context / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, context / name)
     if touched:
         with (context / "service/settings.py").open("a", encoding="utf-8") as file:

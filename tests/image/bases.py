@@ -9,7 +9,8 @@ from tests.image.buildah import Buildah
 __all__ = ["bases"]
 
 _SUITE = "bookworm"
-_BASE = ("python3", "ca-certificates")
+# usr-is-merged in place of usrmerge, which brings Perl.
+_BASE = ("python3", "ca-certificates", "usr-is-merged")
 _BUILD_BASE = (*_BASE, "python3-venv", "g++")
 # As in Debian's own slim images.
 _LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")

@@ -132,12 +132,12 @@ class ContainerService:
 
     @staticmethod
     def _main() -> int:
-        """The first process of the service.
+        """The first process of the service; not the one of buildah that waits for it.
 
         Raises:
             ValueError: there is none.
         """
-        return min(pid for pid, words in _processes() if _PROGRAM in words)
+        return min(pid for pid, words in _processes() if words[1:2] == [_PROGRAM] and b"python" in words[0])
 
 
 def _is_ours(words: Sequence[bytes]) -> bool:
