@@ -413,9 +413,7 @@ def _share(amount: float, count: int) -> float:
     return math.floor(amount / count * 1000) / 1000  # rounded down to Ray's precision
 
 
-def _start(
-    settings: Settings, address: Address, times: StartTimes
-) -> tuple[CatalogEntry, ...]:
+def _start(settings: Settings, address: Address, times: StartTimes) -> tuple[CatalogEntry, ...]:
     """Starts the gateways, and each model that does not share replicas, as applications."""
     from ray import serve
     from ray.exceptions import RayError

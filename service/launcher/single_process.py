@@ -89,9 +89,7 @@ def run(settings: Settings, address: Address, *, opens_browser: bool = False) ->
     os._exit(0)
 
 
-def _serve(
-    settings: Settings, address: Address, times: StartTimes, *, opens_browser: bool
-) -> None:
+def _serve(settings: Settings, address: Address, times: StartTimes, *, opens_browser: bool) -> None:
     with stop_by_signal(), forced_stop(settings.graceful_shutdown_seconds + _END_SECONDS):
         forbid_core_dumps()
         settings, note = with_compiled_engine(settings)

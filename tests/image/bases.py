@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import subprocess
+from shlex import quote
 
 from tests.image.buildah import Buildah
 
 __all__ = ["bases"]
 
 _SUITE = "bookworm"
-# usr-is-merged in place of usrmerge, which brings Perl.
 _BASE = ("python3", "ca-certificates", "usr-is-merged")
 _BUILD_BASE = (*_BASE, "python3-venv", "g++")
 # As in Debian's own slim images.
 _LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 _LICENCES = "/usr/share/doc/*/copyright"
+# With usr-is-merged nothing needs them.
+_PURGED = ("usrmerge", "perl", "perl-modules-.*")
 _SECONDS = 1800
 
 
@@ -38,7 +40,9 @@ def _base(buildah: Buildah, name: str, packages: tuple[str, ...]) -> str:
         subprocess.run(
             [
                 "mmdebstrap", "--variant=minbase", f"--include={','.join(packages)}", *excluded,
-                f"--dpkgopt=path-include={_LICENCES}", _SUITE, str(archive),
+                f"--dpkgopt=path-include={_LICENCES}",
+                f"--customize-hook=chroot \"$1\" apt-get --yes purge {' '.join(map(quote, _PURGED))}",
+                _SUITE, str(archive),
             ],
             check=True,
             timeout=_SECONDS,

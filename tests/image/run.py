@@ -48,7 +48,11 @@ def main() -> int:
         check_contents(report, target, root)
         before = tree(root)
         service = ContainerService(
-            buildah, container, buildah.config(image), Path(scratch), {"POLYHEAD_LOG_LEVEL": "debug"}
+            buildah,
+            container,
+            buildah.config(image),
+            Path(scratch),
+            {"POLYHEAD_LOG_LEVEL": "debug"},
         )
         try:
             _check_running(report, service, buildah.config(image))
@@ -126,9 +130,7 @@ def _check_end(report: Report, service: ContainerService) -> None:
 
 def _check_files(report: Report, changed: list[str]) -> None:
     outside = [
-        path
-        for path in changed
-        if path not in _OF_BUILDAH and not f"{path}/".startswith(_WRITABLE)
+        path for path in changed if path not in _OF_BUILDAH and not f"{path}/".startswith(_WRITABLE)
     ]
     report.check("writes to /tmp and the data folder alone", not outside, outside or "")
     kept = [path for path in changed if path.startswith(f"{_DATA}/share/polyhead/")]

@@ -137,7 +137,9 @@ class ContainerService:
         Raises:
             ValueError: there is none.
         """
-        return min(pid for pid, words in _processes() if words[1:2] == [_PROGRAM] and b"python" in words[0])
+        return min(
+            pid for pid, words in _processes() if words[1:2] == [_PROGRAM] and b"python" in words[0]
+        )
 
 
 def _is_ours(words: Sequence[bytes]) -> bool:

@@ -41,9 +41,7 @@ def test_the_banner_tells_phases_at_debug_alone(
     settings = Settings(log_level=level)
     times = StartTimes()
     times.end("Ray")
-    print_banner(
-        Address(host="127.0.0.1", port=8313), catalog_of(settings), settings, times, None
-    )
+    print_banner(Address(host="127.0.0.1", port=8313), catalog_of(settings), settings, times, None)
     banner = capsys.readouterr().out.splitlines()
     assert banner[0].startswith("Polyhead is ready after ")
     assert sum("  Ray" in line for line in banner) == lines
