@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
-from shlex import quote
 
 from tests.image.buildah import Buildah
 
@@ -37,11 +37,12 @@ def _base(buildah: Buildah, name: str, packages: tuple[str, ...]) -> str:
     if not buildah.has(image):
         archive = buildah.folder / "base.tar"
         excluded = [f"--dpkgopt=path-exclude={each}" for each in _LEFT_OUT]
+        purge = f'chroot "$1" apt-get --yes purge {shlex.join(_PURGED)}'
         subprocess.run(
             [
                 "mmdebstrap", "--variant=minbase", f"--include={','.join(packages)}", *excluded,
                 f"--dpkgopt=path-include={_LICENCES}",
-                f"--customize-hook=chroot \"$1\" apt-get --yes purge {' '.join(map(quote, _PURGED))}",
+                f"--customize-hook={purge}",
                 _SUITE, str(archive),
             ],
             check=True,

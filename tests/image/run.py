@@ -1,7 +1,7 @@
 """Runs an image and checks how it behaves, in namespaces of its own: no network but loopback.
 
-`unshare --net --pid --fork --kill-child --mount-proc python3 -m tests.image.run` with the folder and
-the driver of a storage, an image, and its target.
+`unshare --net --pid --fork --kill-child --mount-proc python3 -m tests.image.run`, with the folder
+and the driver of a storage, an image, and its target.
 """
 
 from __future__ import annotations

@@ -63,9 +63,8 @@ class ContainerService:
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, Any]:
         """Status and JSON of an answer; status 0 if nobody listens."""
-        with suppress(OSError, http.client.HTTPException):
-            with self.open(method, path, body) as answer:
-                return answer.status, json.loads(answer.read() or "null")
+        with suppress(OSError, http.client.HTTPException), self.open(method, path, body) as answer:
+            return answer.status, json.loads(answer.read() or "null")
         return 0, None
 
     def open(

@@ -1,4 +1,4 @@
-"""The images are built from all that an installation has, and from nothing that is not let through."""
+"""The images are built from all that an installation has, and from nothing that is kept out."""
 
 from __future__ import annotations
 
