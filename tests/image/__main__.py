@@ -38,22 +38,31 @@ def main() -> int:
         folder = options.folder or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         buildah, report = Buildah(folder, options.driver), Report()
-        arguments, volumes = bases(buildah), pip_volumes(folder)
-        context = _context(folder)
-        for target in options.targets or ("slim", "cpu"):
-            image = f"localhost/polyhead-check/{target}:latest"
-            print(f"{target}:", flush=True)
-            labels = {f"{_PREFIX}revision": _revision()}
-            build = {"target": target, "arguments": arguments, "labels": labels, "volumes": volumes}
-            buildah.build(context, image, **build)
-            layers = buildah.layers(image)
-            _check_size(report, target, layers)
-            _check_labels(report, buildah, image)
-            report.failures += _run(buildah, image, target)
-            changed = _context(folder, touched=True)
-            buildah.build(changed, f"{image}-changed", **build)
-            _check_moved(report, layers, buildah.layers(f"{image}-changed"))
+        try:
+            for target in options.targets or ("slim", "cpu"):
+                print(f"{target}:", flush=True)
+                _check(report, buildah, target)
+        finally:
+            buildah.unmount()
     return min(report.failures, 1)
+
+
+def _check(report: Report, buildah: Buildah, target: str) -> None:
+    """Builds a target, runs it, and builds it again after a change of the code."""
+    image = f"localhost/polyhead-check/{target}"
+    build = {
+        "target": target,
+        "arguments": bases(buildah),
+        "labels": {f"{_PREFIX}revision": _revision()},
+        "volumes": pip_volumes(buildah.folder),
+    }
+    buildah.build(_context(buildah.folder), f"{image}:latest", **build)
+    layers = buildah.layers(f"{image}:latest")
+    _check_size(report, target, layers)
+    _check_labels(report, buildah, f"{image}:latest")
+    report.failures += _run(buildah, f"{image}:latest", target)
+    buildah.build(_context(buildah.folder, touched=True), f"{image}:changed", **build)
+    _check_moved(report, layers, buildah.layers(f"{image}:changed"))
 
 
 def _options() -> argparse.Namespace:

@@ -52,6 +52,12 @@ class Buildah:
         )  # fmt: skip
         return ran.stdout.strip()
 
+    def unmount(self) -> None:
+        """Ends what the storage has mounted, so that its folder can be removed."""
+        place = self.folder / "storage" / self.driver
+        if place.is_mount():
+            subprocess.run(["umount", "--lazy", str(place)], check=True, timeout=_STEP_SECONDS)
+
     def has(self, image: str) -> bool:
         """Whether there is an image of this name."""
         return any(image in (each["names"] or []) for each in self._images())
