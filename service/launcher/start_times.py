@@ -14,8 +14,9 @@ class StartTimes:
     """The phases of a start, one after the other, of which the first began with this process."""
 
     def __init__(self) -> None:
-        age = max(0.0, time.time() - psutil.Process().create_time())
-        self._began = self._ended = time.monotonic() - age
+        age: float = max(0.0, time.time() - psutil.Process().create_time())
+        self._began: float = time.monotonic() - age
+        self._ended = self._began
         self._phases: list[tuple[str, float]] = []
 
     def end(self, phase: str) -> None:
