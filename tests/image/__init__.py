@@ -1,0 +1,1 @@
+"""The images of the Dockerfile, built from Debian's packages and run: `make check-image`."""
