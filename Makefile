@@ -46,7 +46,7 @@ OWN_PROCESS = tests/unit tests/equivalence tests/robustness
 REAL_PROCESSES = tests/integration tests/system tests/web
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check check-deploy arm sanitize wheel tree format lock clean
+.PHONY: help serve test check check-deploy check-kernels arm sanitize wheel tree format lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -74,6 +74,10 @@ check: $(DEV) ## lint, format, types and import directions, changing nothing
 # Not a part of CI, which cannot count on promtool, prometheus and kubectl.
 check-deploy: $(DEPLOY) ## check deploy/ with the programs that will read it
 	$(BIN)/python -m pytest tests/deploy $(PYTEST_ARGS)
+
+# Minutes of compiling, hence not a part of CI, which has one model's kernels compiled by a test.
+check-kernels: $(DEV) ## compile the GPU's kernels for every shape of model, and hold them to limits
+	$(BIN)/python -m tests.kernels
 
 # With Debian's cross-compiler (g++-aarch64-linux-gnu) and emulator (qemu-user).
 arm: $(DEV) ## hold the engine for ARM, on an emulated processor, against this machine's

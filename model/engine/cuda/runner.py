@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
@@ -47,8 +47,9 @@ __all__ = ["CudaRunner"]
 _MAX_IN_FLIGHT = 2
 """Steps queued and not yet looked at. With two, the device works while the host reads."""
 
-_USUAL_BEAMS = (1, GenerationConfig().beam_size)
-"""Searches whose graphs are captured in advance; others are when they come for the first time."""
+_USUAL_SEARCHES = (GenerationConfig(beam_size=1), GenerationConfig())
+"""Whose graphs are captured in advance when nobody says what is usual; others' are when they come
+for the first time."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -103,7 +104,8 @@ class CudaRunner:
             fit into what is free, within reason, when not given.
         stream: where work is queued; one of the device when not given.
         operations: what it is made of; the fused kernels when not given.
-        beams: searches whose graphs are captured here and now.
+        searches: those that are expected, whose graphs are captured here and now.
+        shortlisted: whether these have shortlists.
 
     Raises:
         BackendUnavailableError: the type is not one of the two, or Triton is not installed.
@@ -120,7 +122,8 @@ class CudaRunner:
         max_slots: int | None = None,
         stream: DeviceStream | None = None,
         operations: Operations | None = None,
-        beams: tuple[int, ...] = _USUAL_BEAMS,
+        searches: Iterable[GenerationConfig] = _USUAL_SEARCHES,
+        shortlisted: bool = False,
     ) -> None:
         if dtype not in (torch.float32, torch.bfloat16):
             raise BackendUnavailableError(
@@ -150,7 +153,7 @@ class CudaRunner:
         """Tokens of which it has been told that they are decided."""
         self._interrupted = threading.Event()
         self._encoders: dict[int, tuple[Tensor, Callable[[], None]]] = {}
-        self._capture(beams)
+        self._capture(searches, shortlisted=shortlisted)
 
     @torch.inference_mode()
     def execute(self, plan: StepPlan) -> StepOutcome:
@@ -179,8 +182,9 @@ class CudaRunner:
     def release_memory(self) -> None:
         """Keeps it all: see `Runner`."""
 
+    @torch.inference_mode()
     def close(self) -> None:
-        """See `Runner`."""
+        """See `Runner`. The device's memory is given back."""
         self._stream.settle()
         self._running.clear()
         self._num_told.clear()
@@ -188,6 +192,9 @@ class CudaRunner:
         self._admissions.clear()
         self._decode_groups.clear()
         self._encoders.clear()
+        # Whoever holds this runner holds no memory of the device any more.
+        del self._host_constraints, self._model, self._memory
+        self._stream.release_memory()
 
     def _slots_and_budget(
         self, model: Transformer, dtype: torch.dtype, max_slots: int | None
@@ -208,13 +215,16 @@ class CudaRunner:
         taken.check(free_bytes, max_slots=max_slots, max_positions=model.config.max_positions)
         return max_slots, taken
 
-    def _capture(self, beams: tuple[int, ...]) -> None:
+    def _capture(self, searches: Iterable[GenerationConfig], *, shortlisted: bool) -> None:
         """The graphs that are always needed, the largest first: its memory has room for all."""
         for bucket in reversed(self._source_buckets):
             self._encoder(bucket)
-        for num_beams in sorted(set(beams)):
+        # In an order that does not depend on who asks.
+        for num_beams, constrained in sorted({(s.beam_size, s.constrained) for s in searches}):
             if num_beams <= self.max_slots:
-                group = self._decode_group(num_beams, constrained=False, restricted=False)
+                group = self._decode_group(
+                    num_beams, constrained=constrained, restricted=shortlisted
+                )
                 for bucket in reversed(group.buckets):
                     group.graph(bucket)
         self._stream.settle()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
+import numpy as np
 import pytest
 import torch
 
 from model.config import GenerationConfig
+from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 from model.engine.cuda.kernels.plain import PlainOperations
 from model.engine.cuda.kernels.slot_memory import Counter
 from model.engine.cuda.runner import CudaRunner
@@ -20,16 +25,22 @@ GREEDY = GenerationConfig(beam_size=1)
 
 def make_runner(**changes: object) -> CudaRunner:
     values: dict[str, object] = {
-        "device": torch.device("cpu"), "dtype": torch.float32, "max_slots": 8, "beams": (),
+        "device": torch.device("cpu"), "dtype": torch.float32, "max_slots": 8, "searches": (),
         "stream": DeferredStream(), "operations": PlainOperations(torch.float32),
     }  # fmt: skip
     return CudaRunner(tiny_transformer(), **(values | changes))  # type: ignore[arg-type]
 
 
-def sequence(slots: list[int], limit: int, generation: GenerationConfig = GREEDY) -> Sequence:
+def sequence(
+    slots: list[int],
+    limit: int,
+    generation: GenerationConfig = GREEDY,
+    options: SequenceOptions = NO_OPTIONS,
+) -> Sequence:
     made = Sequence(
-        source_ids=(7, 8, 2), generation=generation, max_new_tokens=limit, arrived_at=0.0
-    )
+        source_ids=(7, 8, 2), generation=generation, max_new_tokens=limit, arrived_at=0.0,
+        options=options,
+    )  # fmt: skip
     made.slots = slots
     return made
 
@@ -130,9 +141,22 @@ def test_graphs_are_captured_once_for_each_bucket(beam_size: int) -> None:
 
 def test_usual_searches_are_captured_in_advance() -> None:
     stream = DeferredStream()
-    make_runner(stream=stream, max_slots=4, beams=(1, 4, 9))
+    searches = tuple(GenerationConfig(beam_size=beams) for beams in (1, 4, 9))
+    make_runner(stream=stream, max_slots=4, searches=searches)
     # 8 encoders of 16 to 2,048 tokens; 1, 2, 3 and 4 sequences of one beam, and one of four.
     assert stream.captured == 8 + 4 + 1
+
+
+@pytest.mark.parametrize("shortlisted", [False, True])
+def test_a_search_that_is_expected_needs_no_further_graph(shortlisted: bool) -> None:
+    stream = DeferredStream()
+    own = GenerationConfig(beam_size=2, limit_repeats=True)
+    runner = make_runner(stream=stream, searches=(own,), shortlisted=shortlisted)
+    captured = stream.captured
+    allowed = np.array([2, 5, 6, 7], np.int32) if shortlisted else None
+    only = sequence([2, 3], limit=4, generation=own, options=SequenceOptions(shortlist=allowed))
+    assert runner.execute(plan(only)).finished
+    assert stream.captured == captured
 
 
 def test_capturing_changes_nothing_of_those_who_run() -> None:
@@ -163,7 +187,7 @@ def test_numbers_that_are_not_finite_end_it() -> None:
         max_slots=2,
         stream=DeferredStream(),
         operations=PlainOperations(torch.float32),
-        beams=(),
+        searches=(),
     )
     with pytest.raises(RuntimeError, match="must be finite, but are not"):
         runner.execute(plan(sequence([0], limit=5)))
@@ -213,3 +237,12 @@ def test_closing_forgets_everybody() -> None:
     runner.execute(plan(sequence([0], limit=9), max_steps=2))
     runner.close()
     assert runner._running == {}
+
+
+def test_closing_gives_its_memory_back() -> None:
+    runner = make_runner()
+    runner.execute(plan(sequence([0], limit=9), max_steps=2))
+    held = [weakref.ref(runner._memory), weakref.ref(runner._model)]
+    runner.close()
+    gc.collect()
+    assert [each() for each in held] == [None, None]
