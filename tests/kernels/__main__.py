@@ -1,4 +1,4 @@
-"""`python -m tests.kernels`: what each kernel takes, in a table; 1 if one of them takes too much."""
+"""`python -m tests.kernels`: what each kernel takes, in a table; 1 if one takes too much."""
 
 from __future__ import annotations
 

@@ -408,7 +408,7 @@ def _project(
     penalised, banned = _bits_of(guard, rows)
     bias, allowed = projection.bias, memory.allowed
     shape = _PROJECTION_SHAPES[x.dtype.itemsize > 2]
-    tile_rows, depth, warps = next(each for each in shape if each[0] >= num_rows or each is shape[-1])
+    tile_rows, depth, warps = next((each for each in shape if each[0] >= num_rows), shape[-1])
     project_kernel[(triton.cdiv(num_rows, tile_rows), num_tiles)](
         x, projection.weight, x if bias is None else bias, logits, maxima, sums, tops, top_tokens,
         penalised, banned, allowed, rows, num_rows, penalised.stride(0), allowed.stride(0),

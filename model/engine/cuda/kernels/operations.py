@@ -230,9 +230,7 @@ class Operations(Protocol):
             restricted: to what the shortlists have; all else has minus infinity.
         """
 
-    def guarded(
-        self, log_probs: Tensor, guard: Guard, rows: Tensor, memory: SlotMemory
-    ) -> Tensor:
+    def guarded(self, log_probs: Tensor, guard: Guard, rows: Tensor, memory: SlotMemory) -> Tensor:
         """(R, V) anew, as the guard changes them."""
 
     def best(self, log_probs: Tensor, width: int) -> Candidates:

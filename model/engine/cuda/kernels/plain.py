@@ -179,7 +179,7 @@ class PlainOperations:
         history = memory.tokens[_holders(rows, positions, memory)[:, 1:], place].long()
         length = positions[:, None]
         penalty = _option("repetition_penalty", rows, memory)
-        said = (place <= length) & (penalty != 1.0)
+        said = (place <= length) & (penalty > 1.0)
         banned = _marked(*_ends_of_ngrams(history, length, rows, memory), vocab_size, eos_id)
         for ends, where in _ends_of_repeats(history, length, rows, memory):
             banned |= _marked(ends, where, vocab_size, eos_id)

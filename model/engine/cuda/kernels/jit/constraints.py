@@ -49,7 +49,7 @@ def guard_kernel(
     said = index < length
     token = history_token(tokens, ancestor_slots, slot, index, length, trace_stride, said, BEAMS)
     token = tl.maximum(token, 0)
-    changed = said & (tl.load(penalties + lead) != 1.0)
+    changed = index < tl.where(tl.load(penalties + lead) > 1.0, length, 0)
     mark(penalised + row.to(tl.int64) * guard_stride, token, changed)
 
     # An n-gram that begins at `index` is about to come again when what follows agrees with the
@@ -80,6 +80,6 @@ def guard_kernel(
         )
         differs = said & ((index < size) | (token != other))
         matching = length - 1 - tl.max(tl.where(differs, index, -1), axis=0)
-        first = index == length - size
         enough = matching >= size * (copies + tl.maximum(1, 4 - size) - 1)
-        mark(own_banned, token, first & enough & (token != eos_id))
+        first = index == tl.where(enough, length - size, -1)
+        mark(own_banned, token, first & (token != eos_id))

@@ -164,7 +164,8 @@ def pick_kernel(
     tile = tl.arange(0, TILE_BLOCK)
     top = tl.load(tops + wide_row * TILES + tile, mask=tile < TILES, other=float("-inf"))
     own_logits = logits + wide_row * (TILES * TILE)
-    own_penalised, own_banned = penalised + wide_row * guard_stride, banned + wide_row * guard_stride
+    own_penalised = penalised + wide_row * guard_stride
+    own_banned = banned + wide_row * guard_stride
     if KEEP:
         picked = best_tiles(top, TILES, TILE_BLOCK, PICKED, PICKED_BLOCK)
         several = picked[:, None] * TILE + tl.arange(0, TILE)[None, :]

@@ -1,4 +1,4 @@
-"""Every kernel can be compiled for the GPU that it is made for; `make check-kernels` looks closer."""
+"""Every kernel can be compiled for its GPU; `make check-kernels` looks closer."""
 
 from __future__ import annotations
 

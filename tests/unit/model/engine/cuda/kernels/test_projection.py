@@ -1,4 +1,4 @@
-"""The likeliest continuations of each row: by kernels that write no logits, and by the plain way."""
+"""The likeliest continuations of each row: by the kernels, and by the plain way."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from model.config import GenerationConfig
 from model.engine.cuda.kernels.operations import Candidates, Linear
-from model.engine.cuda.kernels.slot_memory import SlotMemory, allowed_words
+from model.engine.cuda.kernels.slot_memory import Counter, SlotMemory, allowed_words
 from tests.unit.model.engine.cuda.kernels.arena import (
     ROUNDING_DTYPE,
     arena_config,
@@ -131,6 +131,7 @@ def test_a_guard_changes_what_is_best(device, beams: int, penalty: float, restri
         no_repeat_ngram_size=2, repetition_penalty=penalty, limit_repeats=True
     )
     set_options(memory, slice(None), generation)
+    memory.counters[Counter.SOURCE_COPIES] = 1
     allowed = allowed_words([np.arange(4, 200, dtype=np.int32)], 300)
     memory.allowed[:-1] = torch.from_numpy(allowed).to(device)
     scores = torch.randn(rows.numel(), 300, generator=torch.Generator().manual_seed(2))
@@ -177,8 +178,6 @@ def test_a_row_does_not_depend_on_its_neighbours(operations, device) -> None:
     second[4] = first[2]
     projection = Linear(torch.randn(200, WIDTH, generator=generator).to(device), None)
     rows = torch.zeros(7, 1, dtype=torch.int32, device=device)
-    alone, among = (
-        operations.candidates(x, projection, 4, rows, memory) for x in (first, second)
-    )
+    alone, among = (operations.candidates(x, projection, 4, rows, memory) for x in (first, second))
     assert torch.equal(alone.scores[2], among.scores[4])
     assert torch.equal(alone.token_ids[2], among.token_ids[4])
