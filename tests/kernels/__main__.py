@@ -7,6 +7,10 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.kernels.compilation import Compiled
 
 
 def main() -> int:
@@ -38,6 +42,7 @@ def _check(arguments: argparse.Namespace) -> int:
             for name in arguments.models or SHAPES:
                 with torch.inference_mode(), compiling_for(target) as found:
                     use_everything(SHAPES[name], getattr(torch, dtype), brief=arguments.brief)
+                print(f"sm_{target} {name} {dtype}: {len(found)} variants", file=sys.stderr)
                 for each in found:
                     rows.append((name, dtype, each))
                     wrong += [
@@ -52,19 +57,18 @@ def _check(arguments: argparse.Namespace) -> int:
     return int(bool(wrong))
 
 
-def _summary(rows: Iterable[tuple[str, str, object]]) -> tuple[list[str], list[list[str]]]:
+def _summary(rows: Iterable[tuple[str, str, Compiled]]) -> tuple[list[str], list[list[str]]]:
     """A line for each kernel and type: how many variants, and the most that one of them takes."""
-    grouped: dict[tuple[str, str], list[object]] = {}
+    grouped: dict[tuple[str, str], list[Compiled]] = {}
     for _, dtype, each in rows:
         grouped.setdefault((each.kernel, dtype), []).append(each)
     heading = ["kernel", "type", "variants", "registers", "shared, B", "spilled, B", "seconds"]
     return heading, [
         [
             kernel, dtype, str(len(variants)),
-            *(
-                f"{max(getattr(each, what) for each in variants):,}"
-                for what in ("registers", "shared", "spilled")
-            ),
+            f"{max(each.registers for each in variants):,}",
+            f"{max(each.shared for each in variants):,}",
+            f"{max(each.spilled for each in variants):,}",
             f"{max(each.seconds for each in variants):.1f}",
         ]
         for (kernel, dtype), variants in sorted(grouped.items())

@@ -14,7 +14,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.runtime.jit import JITFunction
 
-__all__ = ["LIMITS", "Compiled", "compiling_for", "excess"]
+__all__ = ["LIMITS", "Compiled", "Limits", "compiling_for", "excess"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +114,8 @@ def _compile(
     text = log.getvalue()
     if not text:
         return None
-    stack = sum(map(int, re.findall(r"(\d+) bytes (?:stack frame|spill stores)", text)))
+    # Where registers do not suffice, or an array is indexed, a thread has a stack.
+    stack = sum(map(int, re.findall(r"(\d+) bytes stack frame", text)))
     return Compiled(
         kernel=kernel.__name__,
         variant=" ".join(f"{name}={value}" for name, value in options.items()),

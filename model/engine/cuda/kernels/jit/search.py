@@ -8,7 +8,7 @@ import triton.language as tl
 __all__ = ["advance_kernel", "read_rows_kernel", "reorder_beams_kernel"]
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_rows"])
 def read_rows_kernel(
     rows, token_ids, row_positions, positions, done, tokens, tokens_stride, num_rows,
     BEAMS: tl.constexpr, BLOCK: tl.constexpr,
