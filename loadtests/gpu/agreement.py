@@ -13,7 +13,7 @@ from loadtests.bench.models import BenchModel
 from loadtests.bench.polyhead_contender import generation
 from loadtests.bench.workload import TextFile, draw_workload
 from loadtests.gpu.stages import Figures
-from model.config import EngineConfig, GenerationConfig
+from model.config import EngineConfig
 from model.decoding.reference import generate
 from model.decoding.search import Hypothesis
 from model.engine.cuda.kernels.operations import Operations
@@ -58,7 +58,7 @@ def cuda_runner(
         max_slots=max_slots,
         stream=stream,
         operations=operations,
-        searches=[GenerationConfig(beam_size=beam_size) for beam_size in beams],
+        beams=beams,
     )
 
 

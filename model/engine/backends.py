@@ -252,7 +252,7 @@ def _cuda_runners(
     dtype = resolve_dtype(config.dtype, device)
     expected: dict[str, Any] = {}
     if searches:
-        expected = {"searches": searches, "shortlisted": shortlisted}
+        expected = {"beams": (), "searches": searches, "shortlisted": shortlisted}
     return [
         CudaRunner(
             weights.transformer(), device=device, dtype=dtype, max_slots=config.max_slots,

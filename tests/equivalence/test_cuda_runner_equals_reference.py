@@ -80,7 +80,7 @@ def make_runner(
         max_slots=max_slots,
         stream=DeferredStream(hasty=hasty),
         operations=operations or PlainOperations(torch.float32),
-        searches=(),
+        beams=(),
     )
 
 

@@ -70,7 +70,7 @@ def test_it_tells_the_same(rules: SearchRules) -> None:
 def test_cuda_tells_the_same_later(rules: SearchRules) -> None:
     model = ending_transformer()
     cuda = CudaRunner(
-        model, device=torch.device("cpu"), dtype=torch.float32, max_slots=16, searches=(),
+        model, device=torch.device("cpu"), dtype=torch.float32, max_slots=16, beams=(),
         stream=DeferredStream(), operations=PlainOperations(torch.float32),
     )  # fmt: skip
     sequences = _sequences(rules)

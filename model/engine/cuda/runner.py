@@ -47,9 +47,8 @@ __all__ = ["CudaRunner"]
 _MAX_IN_FLIGHT = 2
 """Steps queued and not yet looked at. With two, the device works while the host reads."""
 
-_USUAL_SEARCHES = (GenerationConfig(beam_size=1), GenerationConfig())
-"""Whose graphs are captured in advance when nobody says what is usual; others' are when they come
-for the first time."""
+_USUAL_BEAMS = (1, GenerationConfig().beam_size)
+"""Searches whose graphs are captured in advance; others are when they come for the first time."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -104,7 +103,8 @@ class CudaRunner:
             fit into what is free, within reason, when not given.
         stream: where work is queued; one of the device when not given.
         operations: what it is made of; the fused kernels when not given.
-        searches: those that are expected, whose graphs are captured here and now.
+        beams: of plain searches whose graphs are captured here and now.
+        searches: others that are expected, with their guards, for which the same is done.
         shortlisted: whether these have shortlists.
 
     Raises:
@@ -122,7 +122,8 @@ class CudaRunner:
         max_slots: int | None = None,
         stream: DeviceStream | None = None,
         operations: Operations | None = None,
-        searches: Iterable[GenerationConfig] = _USUAL_SEARCHES,
+        beams: tuple[int, ...] = _USUAL_BEAMS,
+        searches: Iterable[GenerationConfig] = (),
         shortlisted: bool = False,
     ) -> None:
         if dtype not in (torch.float32, torch.bfloat16):
@@ -153,7 +154,10 @@ class CudaRunner:
         """Tokens of which it has been told that they are decided."""
         self._interrupted = threading.Event()
         self._encoders: dict[int, tuple[Tensor, Callable[[], None]]] = {}
-        self._capture(searches, shortlisted=shortlisted)
+        self._capture(
+            {(num_beams, False, False) for num_beams in beams}
+            | {(each.beam_size, each.constrained, shortlisted) for each in searches}
+        )
 
     @torch.inference_mode()
     def execute(self, plan: StepPlan) -> StepOutcome:
@@ -215,15 +219,14 @@ class CudaRunner:
         taken.check(free_bytes, max_slots=max_slots, max_positions=model.config.max_positions)
         return max_slots, taken
 
-    def _capture(self, searches: Iterable[GenerationConfig], *, shortlisted: bool) -> None:
+    def _capture(self, kinds: set[tuple[int, bool, bool]]) -> None:
         """The graphs that are always needed, the largest first: its memory has room for all."""
         for bucket in reversed(self._source_buckets):
             self._encoder(bucket)
-        # In an order that does not depend on who asks.
-        for num_beams, constrained in sorted({(s.beam_size, s.constrained) for s in searches}):
+        for num_beams, constrained, restricted in sorted(kinds):
             if num_beams <= self.max_slots:
                 group = self._decode_group(
-                    num_beams, constrained=constrained, restricted=shortlisted
+                    num_beams, constrained=constrained, restricted=restricted
                 )
                 for bucket in reversed(group.buckets):
                     group.graph(bucket)

@@ -25,7 +25,7 @@ GREEDY = GenerationConfig(beam_size=1)
 
 def make_runner(**changes: object) -> CudaRunner:
     values: dict[str, object] = {
-        "device": torch.device("cpu"), "dtype": torch.float32, "max_slots": 8, "searches": (),
+        "device": torch.device("cpu"), "dtype": torch.float32, "max_slots": 8, "beams": (),
         "stream": DeferredStream(), "operations": PlainOperations(torch.float32),
     }  # fmt: skip
     return CudaRunner(tiny_transformer(), **(values | changes))  # type: ignore[arg-type]
@@ -141,8 +141,7 @@ def test_graphs_are_captured_once_for_each_bucket(beam_size: int) -> None:
 
 def test_usual_searches_are_captured_in_advance() -> None:
     stream = DeferredStream()
-    searches = tuple(GenerationConfig(beam_size=beams) for beams in (1, 4, 9))
-    make_runner(stream=stream, max_slots=4, searches=searches)
+    make_runner(stream=stream, max_slots=4, beams=(1, 4, 9))
     # 8 encoders of 16 to 2,048 tokens; 1, 2, 3 and 4 sequences of one beam, and one of four.
     assert stream.captured == 8 + 4 + 1
 
@@ -187,7 +186,7 @@ def test_numbers_that_are_not_finite_end_it() -> None:
         max_slots=2,
         stream=DeferredStream(),
         operations=PlainOperations(torch.float32),
-        searches=(),
+        beams=(),
     )
     with pytest.raises(RuntimeError, match="must be finite, but are not"):
         runner.execute(plan(sequence([0], limit=5)))
