@@ -33,13 +33,13 @@ def _check(arguments: argparse.Namespace) -> int:
 
     from loadtests.report import as_table
     from tests.kernels.compilation import LIMITS, compiling_for, excess
-    from tests.kernels.shapes import SHAPES, use_everything
+    from tests.kernels.shapes import EXACT_SHAPES, SHAPES, use_everything
 
     wrong = []
     for target in arguments.targets:
         rows = []
         for dtype in arguments.dtypes:
-            for name in arguments.models or SHAPES:
+            for name in arguments.models or (EXACT_SHAPES if dtype == "float32" else SHAPES):
                 with torch.inference_mode(), compiling_for(target) as found:
                     use_everything(SHAPES[name], getattr(torch, dtype), brief=arguments.brief)
                 print(f"sm_{target} {name} {dtype}: {len(found)} variants", file=sys.stderr)

@@ -14,7 +14,7 @@ from model.engine.cuda.kernels.slot_memory import SlotMemory
 from model.engine.cuda.packing import max_blocks
 from model.network.transformer import Transformer
 
-__all__ = ["SHAPES", "use_everything"]
+__all__ = ["EXACT_SHAPES", "SHAPES", "use_everything"]
 
 CPU = torch.device("cpu")
 _TOKENS = 64
@@ -32,6 +32,9 @@ SHAPES = {
     ),
     "256k-words": TransformerConfig.base(256_000, projection_bias=True),
 }  # fmt: skip
+
+EXACT_SHAPES = ("paper-base", "embedded")
+"""Those whose kernels are compiled for float32, too: it is there to be compared with."""
 
 
 def use_everything(config: TransformerConfig, dtype: torch.dtype, *, brief: bool) -> None:
