@@ -49,12 +49,13 @@ _PAST_BLOCK = 32
 _VOCABULARY_TILE = 128
 """Tokens whose logits one program makes, for some rows."""
 
-_PROJECTION_SHAPES = (
-    ((16, 128, 4), (32, 128, 4), (64, 64, 4), (128, 64, 8)),
-    ((16, 32, 4), (64, 32, 8)),
-)
-"""In numbers of two bytes, and of four: rows and depth of a product's tile, and its warps, for as
-many rows at most; the last for all that are more."""
+_PROJECTION_SHAPES = ((16, 128, 4), (32, 128, 4), (64, 64, 4), (128, 64, 8))
+"""Rows and depth of a product's tile, and its warps, for as many rows at most; the last for all
+that are more."""
+_MASKED_SHAPES = ((16, 128, 4), (32, 128, 4), (64, 64, 8))
+"""The same under a guard or shortlists, whose bits take registers, too."""
+_EXACT_SHAPES = ((16, 32, 4), (64, 32, 8))
+"""The same in float32."""
 
 _ENOUGH_PROGRAMS = 128
 """For a device to have something to read everywhere: an H200 has 132 multiprocessors."""
@@ -407,8 +408,10 @@ def _project(
         logits = maxima.new_empty(num_rows, num_tiles * _VOCABULARY_TILE)
     penalised, banned = _bits_of(guard, rows)
     bias, allowed = projection.bias, memory.allowed
-    shape = _PROJECTION_SHAPES[x.dtype.itemsize > 2]
-    tile_rows, depth, warps = next((each for each in shape if each[0] >= num_rows), shape[-1])
+    shapes = _MASKED_SHAPES if guarded or restricted else _PROJECTION_SHAPES
+    if x.dtype is torch.float32:
+        shapes = _EXACT_SHAPES
+    tile_rows, depth, warps = next((each for each in shapes if each[0] >= num_rows), shapes[-1])
     project_kernel[(triton.cdiv(num_rows, tile_rows), num_tiles)](
         x, projection.weight, x if bias is None else bias, logits, maxima, sums, tops, top_tokens,
         penalised, banned, allowed, rows, num_rows, penalised.stride(0), allowed.stride(0),
