@@ -144,7 +144,7 @@ def said_again(
     changed = (tl.load(penalised + token // 32, mask=said, other=0) >> (token % 32)) & 1
     refused = (tl.load(banned + token // 32, mask=said, other=0) >> (token % 32)) & 1
     kept = said & (changed > 0) & (refused == 0)
-    score = (tl.load(logits + token, mask=kept, other=float("-inf")) - norm) * penalty
+    score = (tl.load(logits + token, mask=kept, other=0.0) - norm) * penalty
     return token, tl.where(kept & (score == score), score, float("-inf"))
 
 
