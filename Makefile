@@ -48,7 +48,7 @@ NO_SERVICES = tests/unit tests/equivalence tests/robustness tests/system
 SERVICES = tests/integration tests/web
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check check-deploy check-image arm sanitize wheel tree format lock clean
+.PHONY: help serve test check check-deploy check-image check-kernels arm sanitize wheel tree format lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -81,6 +81,10 @@ check-deploy: $(DEPLOY) ## check deploy/ with the programs that will read it
 check-image: ## build the images and run them, with Debian's buildah and mmdebstrap: IMAGES=
 	$(call require_python)
 	"$(FOUND_PYTHON)" -m tests.image $(IMAGES)
+
+# Minutes of compiling, hence not a part of CI, which has one model's kernels compiled by a test.
+check-kernels: $(DEV) ## compile the GPU's kernels for every shape of model, and hold them to limits
+	$(BIN)/python -m tests.kernels
 
 # With Debian's cross-compiler (g++-aarch64-linux-gnu) and emulator (qemu-user).
 arm: $(DEV) ## hold the engine for ARM, on an emulated processor, against this machine's

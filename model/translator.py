@@ -172,7 +172,9 @@ class Translator:
         if manifest.metadata.shortlist and config.shortlist:
             shortlist = read_shortlist(directory, manifest.config)
         weights = stored_weights(directory, manifest.config)
-        started = Engine(weights, config)
+        # Clients ask for greedy search instead.
+        searches = search, replace(search, beam_size=1, num_hypotheses=1)
+        started = Engine(weights, config, searches=searches, shortlisted=shortlist is not None)
         if cache is not None:
             computed = started.device, started.dtype, shortlist is not None
             cache = cache._replace(model=(fingerprint(directory), *computed))

@@ -53,8 +53,8 @@ class FragileReplica(TranslatorReplica):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self._load_or_fail()
 
-        def fragile(*given: Any) -> list[Any]:
-            return [_FragileRunner(runner) for runner in build_runners(*given)]
+        def fragile(*given: Any, **named: Any) -> list[Any]:
+            return [_FragileRunner(runner) for runner in build_runners(*given, **named)]
 
         # In this process, which is the replica's own.
         vars(engine_module)["build_runners"] = fragile

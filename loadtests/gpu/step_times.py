@@ -126,6 +126,7 @@ def measure_steps(
             other.close()
 
 
+@torch.inference_mode()
 def _step_seconds(runner: CudaRunner, groups: int, beams: int) -> float:
     """Seconds of one step, from real ones in a row, all groups at the same position."""
     group = runner._decode_group(beams, constrained=False, restricted=False)
@@ -150,15 +151,14 @@ def _step_seconds(runner: CudaRunner, groups: int, beams: int) -> float:
 
     stream = runner._stream
     times = []
-    with torch.inference_mode():
-        for _ in range(_REPEATS + 1):
-            stream.run(rewind)
-            began = stream.mark()
-            for _ in range(_STEPS):
-                graph()
-            ended = stream.mark()
-            ended.wait()
-            times.append(ended.seconds_since(began))
+    for _ in range(_REPEATS + 1):
+        stream.run(rewind)
+        began = stream.mark()
+        for _ in range(_STEPS):
+            graph()
+        ended = stream.mark()
+        ended.wait()
+        times.append(ended.seconds_since(began))
     return statistics.median(times[1:]) / _STEPS
 
 

@@ -7,10 +7,11 @@ where there is a GPU.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from model.config import EngineConfig
+from model.config import EngineConfig, GenerationConfig
 from model.engine.cpus import granted_cpus
 from model.engine.runner import Runner
 from model.errors import BackendUnavailableError, InvalidRequestError
@@ -73,7 +74,13 @@ def chosen_dtype(config: EngineConfig) -> str:
     return "bfloat16" if on_cuda else "float32"
 
 
-def build_runners(weights: Weights, config: EngineConfig) -> list[Runner]:
+def build_runners(
+    weights: Weights,
+    config: EngineConfig,
+    *,
+    searches: Sequence[GenerationConfig] = (),
+    shortlisted: bool = False,
+) -> list[Runner]:
     """The runners that `config` stands for on this machine, one for each worker of the engine.
 
     With the backend "auto", what cannot be had is replaced by the eager runner, whose `notes` say
@@ -81,6 +88,8 @@ def build_runners(weights: Weights, config: EngineConfig) -> list[Runner]:
 
     Args:
         weights: belong to the runners from now on.
+        searches: those that are expected, for runners that prepare for some.
+        shortlisted: whether these have shortlists.
 
     Raises:
         CheckpointError: a weight cannot be read.
@@ -94,7 +103,7 @@ def build_runners(weights: Weights, config: EngineConfig) -> list[Runner]:
     if backend != "eager":
         try:
             if backend == "cuda":
-                return _cuda_runners(weights, config)
+                return _cuda_runners(weights, config, searches, shortlisted=shortlisted)
             return _native_runners(weights, config)
         except BackendUnavailableError as error:
             if not may_fall_back(config):
@@ -229,15 +238,27 @@ def _native_runners(weights: Weights, config: EngineConfig) -> list[Runner]:
     return [*build_native_runners(weights, dtype=chosen_dtype(config), max_slots=shares)]
 
 
-def _cuda_runners(weights: Weights, config: EngineConfig) -> list[Runner]:
+def _cuda_runners(
+    weights: Weights,
+    config: EngineConfig,
+    searches: Sequence[GenerationConfig],
+    *,
+    shortlisted: bool,
+) -> list[Runner]:
     _require_torch("the backend cuda")
     from model.engine.cuda.runner import CudaRunner
 
     device = resolve_device(_device_name(config))
     dtype = resolve_dtype(config.dtype, device)
+    expected: dict[str, Any] = {}
+    if searches:
+        expected = {"beams": (), "searches": searches, "shortlisted": shortlisted}
     return [
-        CudaRunner(weights.transformer(), device=device, dtype=dtype, max_slots=config.max_slots)
-    ]
+        CudaRunner(
+            weights.transformer(), device=device, dtype=dtype, max_slots=config.max_slots,
+            **expected,
+        )
+    ]  # fmt: skip
 
 
 def _eager_runners(weights: Weights, config: EngineConfig, notes: tuple[str, ...]) -> list[Runner]:

@@ -125,6 +125,8 @@ class Engine:
         weights: belong to the engine from now on; what its runners do not need is not kept.
         config: sizes, device, backend.
         runners: what executes the plans, one for each worker; those of `config` when not given.
+        searches: those that are expected, the usual one first: runners may prepare for them.
+        shortlisted: whether these have shortlists.
 
     Raises:
         CheckpointError: a weight cannot be read.
@@ -137,10 +139,15 @@ class Engine:
         config: EngineConfig,
         *,
         runners: SequenceOf[Runner] | None = None,
+        searches: SequenceOf[GenerationConfig] = (),
+        shortlisted: bool = False,
     ) -> None:
         self.config = config
+        self.searches = tuple(searches)
         self.model_config = weights.config
-        runners = runners or build_runners(weights, config)
+        runners = runners or build_runners(
+            weights, config, searches=searches, shortlisted=shortlisted
+        )
         self.device = runners[0].device
         """Where it computes, for information, as is `dtype`."""
         self.dtype = runners[0].dtype

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import replace
 
 from model.config import GenerationConfig, Priority
 from model.engine.engine import Engine
@@ -27,8 +28,13 @@ def warm_up(engine: Engine) -> None:
         EngineDeadError: it died of it.
     """
     beam_size = min(_BEAM_SIZE, engine.max_beam_size)
-    most = min(engine.stats().max_slots // beam_size, engine.max_sources(Priority.INTERACTIVE))
     search = GenerationConfig(beam_size=beam_size, max_new_tokens=_NUM_STEPS)
+    expected = [each for each in engine.searches if each.beam_size <= engine.max_beam_size]
+    if engine.device != "cpu" and expected:
+        # A GPU has prepared for these: any other would have it compile, for nothing.
+        search = replace(expected[0], max_new_tokens=_NUM_STEPS)
+    slots = engine.stats().max_slots // search.beam_size
+    most = min(slots, engine.max_sources(Priority.INTERACTIVE))
     sources = _random_sources(engine, most)
     _translate(engine, sources[:1], search)  # the very first call takes longer than any other
     ends = time.monotonic() + _SECONDS

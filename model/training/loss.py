@@ -12,9 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["fused_projection_loss", "reference_loss"]
+__all__ = ["chunk_rows", "fused_projection_loss", "reference_loss"]
 
-_CHUNK_ROWS = 512
+_CPU_ROWS = 512
+_GPU_ROWS = 8192
+_GPU_LOGITS = 2**28
+"""At most in a chunk, 1 GiB. A GPU wants few launches, a CPU its caches."""
 
 
 def reference_loss(hidden: Tensor, weight: Tensor, targets: Tensor, smoothing: float) -> Tensor:
@@ -38,6 +41,13 @@ def fused_projection_loss(
     return loss, nll
 
 
+def chunk_rows(device_type: str, vocab_size: int) -> int:
+    """How many rows have their logits at a time."""
+    if device_type == "cpu":
+        return _CPU_ROWS
+    return max(_CPU_ROWS, min(_GPU_ROWS, _GPU_LOGITS // vocab_size))
+
+
 class _FusedProjectionLoss(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -49,8 +59,9 @@ class _FusedProjectionLoss(torch.autograd.Function):
         weight_grad = torch.zeros_like(weight, dtype=torch.float32)
         loss = torch.zeros((), device=hidden.device)
         nll = torch.zeros((), device=hidden.device)
-        for start in range(0, hidden.size(0), _CHUNK_ROWS):
-            rows = slice(start, start + _CHUNK_ROWS)
+        size = chunk_rows(hidden.device.type, vocab_size)
+        for start in range(0, hidden.size(0), size):
+            rows = slice(start, start + size)
             logits = (hidden[rows] @ working.t()).float()
             # Every pass over the chunk costs as much as a good part of its product.
             log_probs = torch.log_softmax(logits, dim=-1)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from model.network.transformer import Transformer
 from model.training.batches import Batch
+from model.training.corpus import IntArray
 from model.training.loss import fused_projection_loss
 
 __all__ = ["BatchLoss"]
@@ -29,27 +33,54 @@ class BatchLoss(nn.Module):
         self._pad_id = pad_id
         self._label_smoothing = label_smoothing
         self._compute_dtype = compute_dtype
+        self._compiled = compiled
         self._encode, self._decode = model.encode, model.decode_hidden
         if compiled:
             self._encode = torch.compile(model.encode, dynamic=True)
             self._decode = torch.compile(model.decode_hidden, dynamic=True)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The summed smoothed loss, differentiable, and the summed plain one, not: scalars."""
-        device = self.model.projection.weight.device
-        src_tokens, src_lengths, tgt_input, targets = (
-            torch.from_numpy(array).to(device, non_blocking=True)
-            for array in (batch.src_tokens, batch.src_lengths, batch.tgt_input, batch.tgt_output)
-        )
+        """The summed smoothed loss, differentiable, and the summed plain one, not: scalars.
+
+        The host never waits for a GPU: which rows are padding it finds out by itself.
+        """
+        tgt_output = batch.tgt_output.ravel()
+        predicted = np.flatnonzero(tgt_output != self._pad_id)
+        if self._compiled and len(batch.src_tokens) == 1:
+            batch = _twice(batch)
+        src_tokens, src_lengths, tgt_input, wanted, targets = map(
+            self._uploaded,
+            (
+                batch.src_tokens, batch.src_lengths, batch.tgt_input, predicted,
+                tgt_output[predicted],
+            ),
+        )  # fmt: skip
         mixed = self._compute_dtype != torch.float32
-        with torch.autocast(device.type, self._compute_dtype, enabled=mixed):
+        with torch.autocast(src_tokens.device.type, self._compute_dtype, enabled=mixed):
             encoder_output = self._encode(src_tokens, src_lengths)
             hidden = self._decode(tgt_input, encoder_output, src_lengths)
         # Rows of padding predict nothing: (B, T, D) -> (target tokens, D)
-        wanted = targets != self._pad_id
         return fused_projection_loss(
-            hidden[wanted].to(self._compute_dtype),
+            hidden.flatten(0, 1).index_select(0, wanted).to(self._compute_dtype),
             self.model.projection.weight,
-            targets[wanted],
+            targets,
             self._label_smoothing,
         )
+
+    def _uploaded(self, values: IntArray) -> Tensor:
+        device = self.model.projection.weight.device
+        tensor = torch.from_numpy(values)
+        if device.type == "cuda":
+            tensor = tensor.pin_memory()
+        return tensor.to(device, non_blocking=True)
+
+
+def _twice(batch: Batch) -> Batch:
+    """The one pair of a batch in two rows, for what is compiled takes one row for another shape."""
+    return replace(
+        batch,
+        src_tokens=batch.src_tokens.repeat(2, axis=0),
+        src_lengths=batch.src_lengths.repeat(2),
+        tgt_input=batch.tgt_input.repeat(2, axis=0),
+        tgt_output=batch.tgt_output.repeat(2, axis=0),
+    )

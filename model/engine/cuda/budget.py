@@ -46,7 +46,7 @@ class MemoryBudget:
         """The budget of a runner with `max_slots` that encodes at most `encoded_tokens` at once."""
         width, size = config.d_model, dtype.itemsize
         layer = (8 * width + 2 * config.d_ff) * size + 3 * width * 4
-        # Logits twice: a repetition guard works on a copy. The attention to sources, if asked for.
+        # Logits twice: lexical constraints work on a copy. The attention to sources, if asked for.
         step = max_slots * (layer + 2 * config.tgt_vocab_size * 4 + config.max_positions * 4)
         encoding = encoded_tokens * (layer + 2 * config.num_decoder_layers * width * size)
         return cls(

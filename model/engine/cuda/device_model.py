@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from model.config import Activation, DecoderKind, NormOrder, TransformerConfig
-from model.engine.cuda.kernels.operations import Candidates, Linear, Norm, Operations, Table
+from model.engine.cuda.kernels.operations import Linear, Norm, Operations, Table
 from model.engine.cuda.kernels.slot_memory import SlotMemory
 from model.network.attention import MultiHeadAttention, fuse_linears
 from model.network.recurrence import SSRU, AverageAttention
@@ -327,25 +327,36 @@ class DeviceModel:
         if aligned:
             shape = (rows.numel(), memory.max_positions)
             attention = torch.zeros(shape, dtype=torch.float32, device=rows.device)
-        logits = self._logits(token_ids, positions, rows, attention)
+        x = self._decode(token_ids, positions, rows, attention)
         if attention is not None:
             operations.note_attended(attention, rows, positions, memory)
-        if restricted:
-            operations.restrict(logits, rows, memory)
-        beams, eos_id = rows.size(1), self.config.eos_id
-        width = 1 if beams == 1 else min(2 * beams, logits.size(1))
-        candidates = (
-            self._constrained_candidates(logits, positions, rows, width, lexical)
-            if constrained or lexical
-            else operations.best_candidates(logits, self._weights.projection.bias, width)
-        )
+        vocab_size, eos_id = self.config.tgt_vocab_size, self.config.eos_id
+        guard = None
+        if constrained:
+            guard = operations.guard(rows, positions, memory, vocab_size, eos_id)
+        beams = rows.size(1)
+        width = 1 if beams == 1 else min(2 * beams, vocab_size)
+        projection = self._weights.projection
+        if lexical is None:
+            candidates = operations.candidates(
+                x, projection, width, rows, memory, restricted=restricted, guard=guard
+            )
+        else:
+            free = operations.log_probs(x, projection, rows, memory, restricted=restricted)
+            # Changed in place by who looks at both.
+            log_probs = free.clone()
+            if guard is not None:
+                log_probs = operations.guarded(free, guard, rows, memory)
+            lexical(log_probs, free, rows)
+            candidates = operations.best(log_probs, width)
         operations.advance(candidates, rows, memory, flags, eos_id)
         if beams > 1:
             operations.reorder_beams(rows, positions, memory)
 
-    def _logits(
+    def _decode(
         self, token_ids: Tensor, positions: Tensor, rows: Tensor, attention: Tensor | None
     ) -> Tensor:
+        """(R, D) what the decoder makes of a token of each row, to be projected."""
         operations, weights, memory = self._operations, self._weights, self._memory
         x = operations.embed(token_ids, positions, weights.tgt_table)
         stream = _ResidualStream(operations, x, post_norm=self._post_norm)
@@ -358,7 +369,7 @@ class DeviceModel:
                 operations.add_attention(attention, query, index, heads, rows, memory)
             stream.add(operations.attend_cross(query, index, rows, memory), cross.outer)
             self._feed_forward(stream, layer.feed_forward)
-        return operations.logits(stream.leave(weights.decoder_norms), weights.projection)
+        return stream.leave(weights.decoder_norms)
 
     def _read_past(
         self,
@@ -386,24 +397,6 @@ class DeviceModel:
             own = operations.linear(x, layer.input_gate).sigmoid() * x
             gate = operations.linear(mean, layer.forget_gate).sigmoid()
             stream.add_update(own + gate * mean)
-
-    def _constrained_candidates(
-        self,
-        logits: Tensor,
-        positions: Tensor,
-        rows: Tensor,
-        width: int,
-        lexical: Callable[[Tensor, Tensor, Tensor], None] | None,
-    ) -> Candidates:
-        operations, bias = self._operations, self._weights.projection.bias
-        if bias is not None:
-            logits += bias
-        log_probs = logits - torch.logsumexp(logits, dim=-1, keepdim=True)
-        free = log_probs.clone() if lexical else log_probs
-        operations.constrain(log_probs, rows, positions, self._memory, self.config.eos_id)
-        if lexical:
-            lexical(log_probs, free, rows)
-        return operations.best_candidates(log_probs, None, width, normalised=True)
 
     def _feed_forward(self, stream: _ResidualStream, layer: _FeedForward) -> None:
         hidden = stream.enter(layer.norm, layer.inner, self.config.activation)

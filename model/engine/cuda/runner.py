@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
@@ -103,7 +103,9 @@ class CudaRunner:
             fit into what is free, within reason, when not given.
         stream: where work is queued; one of the device when not given.
         operations: what it is made of; the fused kernels when not given.
-        beams: searches whose graphs are captured here and now.
+        beams: of plain searches whose graphs are captured here and now.
+        searches: others that are expected, with their guards, for which the same is done.
+        shortlisted: whether these have shortlists.
 
     Raises:
         BackendUnavailableError: the type is not one of the two, or Triton is not installed.
@@ -121,6 +123,8 @@ class CudaRunner:
         stream: DeviceStream | None = None,
         operations: Operations | None = None,
         beams: tuple[int, ...] = _USUAL_BEAMS,
+        searches: Iterable[GenerationConfig] = (),
+        shortlisted: bool = False,
     ) -> None:
         if dtype not in (torch.float32, torch.bfloat16):
             raise BackendUnavailableError(
@@ -150,7 +154,10 @@ class CudaRunner:
         """Tokens of which it has been told that they are decided."""
         self._interrupted = threading.Event()
         self._encoders: dict[int, tuple[Tensor, Callable[[], None]]] = {}
-        self._capture(beams)
+        self._capture(
+            {(num_beams, False, False) for num_beams in beams}
+            | {(each.beam_size, each.constrained, shortlisted) for each in searches}
+        )
 
     @torch.inference_mode()
     def execute(self, plan: StepPlan) -> StepOutcome:
@@ -179,8 +186,9 @@ class CudaRunner:
     def release_memory(self) -> None:
         """Keeps it all: see `Runner`."""
 
+    @torch.inference_mode()
     def close(self) -> None:
-        """See `Runner`."""
+        """See `Runner`. The device's memory is given back."""
         self._stream.settle()
         self._running.clear()
         self._num_told.clear()
@@ -188,6 +196,9 @@ class CudaRunner:
         self._admissions.clear()
         self._decode_groups.clear()
         self._encoders.clear()
+        # Whoever holds this runner holds no memory of the device any more.
+        del self._host_constraints, self._model, self._memory
+        self._stream.release_memory()
 
     def _slots_and_budget(
         self, model: Transformer, dtype: torch.dtype, max_slots: int | None
@@ -208,13 +219,15 @@ class CudaRunner:
         taken.check(free_bytes, max_slots=max_slots, max_positions=model.config.max_positions)
         return max_slots, taken
 
-    def _capture(self, beams: tuple[int, ...]) -> None:
+    def _capture(self, kinds: set[tuple[int, bool, bool]]) -> None:
         """The graphs that are always needed, the largest first: its memory has room for all."""
         for bucket in reversed(self._source_buckets):
             self._encoder(bucket)
-        for num_beams in sorted(set(beams)):
+        for num_beams, constrained, restricted in sorted(kinds):
             if num_beams <= self.max_slots:
-                group = self._decode_group(num_beams, constrained=False, restricted=False)
+                group = self._decode_group(
+                    num_beams, constrained=constrained, restricted=restricted
+                )
                 for bucket in reversed(group.buckets):
                     group.graph(bucket)
         self._stream.settle()

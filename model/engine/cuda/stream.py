@@ -52,6 +52,9 @@ class DeviceStream(Protocol):
     def free_bytes(self) -> int:
         """Memory that can still be allocated."""
 
+    def release_memory(self) -> None:
+        """Gives back what nobody holds any more."""
+
 
 class _CudaMark:
     def __init__(self, stream: torch.cuda.Stream) -> None:
@@ -128,3 +131,7 @@ class CudaStream:
 
     def free_bytes(self) -> int:
         return torch.cuda.mem_get_info(self.device)[0]
+
+    def release_memory(self) -> None:
+        with torch.cuda.device(self.device):
+            torch.cuda.empty_cache()

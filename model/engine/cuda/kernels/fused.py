@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 import triton
@@ -10,24 +11,32 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from model.config import Activation
+from model.decoding.repeats import LONGEST_BLOCK
 from model.engine.cuda.kernels.jit.alignment import add_attention_kernel, note_attended_kernel
 from model.engine.cuda.kernels.jit.attention import (
     attend_beams_kernel,
     attend_self_kernel,
     attend_source_kernel,
 )
-from model.engine.cuda.kernels.jit.constraints import constrain_kernel, restrict_kernel
+from model.engine.cuda.kernels.jit.constraints import guard_kernel
 from model.engine.cuda.kernels.jit.encoder import attend_packed_kernel, write_cross_kernel
 from model.engine.cuda.kernels.jit.linear import linear_kernel
+from model.engine.cuda.kernels.jit.projection import pick_kernel, project_kernel
 from model.engine.cuda.kernels.jit.recurrence import recur_kernel
 from model.engine.cuda.kernels.jit.search import (
     advance_kernel,
-    best_candidates_kernel,
     read_rows_kernel,
     reorder_beams_kernel,
 )
 from model.engine.cuda.kernels.jit.stream import add_norm_kernel, embed_kernel
-from model.engine.cuda.kernels.operations import PACKED_BLOCK, Candidates, Linear, Norm, Table
+from model.engine.cuda.kernels.operations import (
+    PACKED_BLOCK,
+    Candidates,
+    Guard,
+    Linear,
+    Norm,
+    Table,
+)
 from model.engine.cuda.kernels.plain import PlainOperations
 from model.engine.cuda.kernels.slot_memory import CUT_OFF, ENDED, Counter, SlotMemory
 from model.network.activations import ACTIVATIONS
@@ -37,8 +46,22 @@ __all__ = ["FusedOperations"]
 _PAST_BLOCK = 32
 """Positions that a program of decode attention reads at a time: most sentences need one turn."""
 
-_VOCABULARY_PART = 4096
-"""Logits that one program looks through."""
+_VOCABULARY_TILE = 128
+"""Tokens whose logits one program makes, for some rows."""
+
+_PROJECTION_SHAPES = ((16, 128, 4), (32, 128, 4), (64, 64, 4), (128, 64, 8))
+"""Rows and depth of a product's tile, and its warps, for as many rows at most; the last for all
+that are more."""
+_MASKED_SHAPES = ((16, 128, 4), (32, 128, 4), (64, 64, 8))
+"""The same under a guard or shortlists, whose bits take registers, too."""
+_EXACT_SHAPES = ((16, 32, 4), (64, 32, 8))
+"""The same in float32."""
+
+_ENOUGH_PROGRAMS = 128
+"""For a device to have something to read everywhere: an H200 has 132 multiprocessors."""
+
+_MOST_ARRIVALS = 4096
+"""Tiles of a product whose depth is split."""
 
 _WIDEST_BEAM = 8
 """A search program holds all candidates of a group, whose number grows with the beam squared. Wider
@@ -51,6 +74,10 @@ class FusedOperations(PlainOperations):
     Args:
         dtype: of weights and caches, float32 or bfloat16.
     """
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__(dtype)
+        self._arrivals: Tensor | None = None
 
     def read_rows(self, rows: Tensor, memory: SlotMemory) -> tuple[Tensor, Tensor]:
         num_rows = rows.numel()
@@ -104,19 +131,57 @@ class FusedOperations(PlainOperations):
         self, stream: Tensor, norm: Norm | None, linear: Linear, activation: Activation | None
     ) -> Tensor:
         out = stream.new_empty(len(stream), len(linear.weight), dtype=self.dtype)
-        _launch_linear(stream, norm, linear, activation, None, None, out)
+        self._launch_linear(stream, norm, linear, activation, None, None, out)
         return out
 
     def linear_add(self, x: Tensor, linear: Linear, stream: Tensor, norm: Norm | None) -> Tensor:
         out = torch.empty_like(stream)
-        _launch_linear(x, None, linear, None, stream, norm, out)
+        self._launch_linear(x, None, linear, None, stream, norm, out)
         return out
 
-    def logits(self, x: Tensor, linear: Linear) -> Tensor:
+    def logits(self, x: Tensor, projection: Linear) -> Tensor:
         if self.dtype is torch.float32 or not x.is_cuda:
-            return super().logits(x, linear)
+            return super().logits(x, projection)
         # float32 out of the accumulators, not by way of the type of the weights; CUDA's alone
-        return torch.mm(x, linear.weight.t(), out_dtype=torch.float32)
+        logits = torch.mm(x, projection.weight.t(), out_dtype=torch.float32)
+        return logits if projection.bias is None else logits.add_(projection.bias)
+
+    def _launch_linear(
+        self,
+        x: Tensor,
+        norm: Norm | None,
+        linear: Linear,
+        activation: Activation | None,
+        kept: Tensor | None,
+        kept_norm: Norm | None,
+        out: Tensor,
+    ) -> None:
+        (num_rows, num_columns), width = out.shape, x.size(1)
+        given, given_kept = norm or Norm(x, x, 1.0), kept_norm or Norm(x, x, 1.0)
+        rows, columns, depth = 16, 32, 128
+        grid = (triton.cdiv(num_columns, columns), triton.cdiv(num_rows, rows))
+        splits, part = _depth_split(width, depth, grid[0])
+        if splits > 1 and grid[0] * grid[1] > _MOST_ARRIVALS:
+            splits, part = 1, width
+        parts = x.new_empty((splits, *out.shape) if splits > 1 else 1, dtype=torch.float32)
+        linear_kernel[(*grid, splits)](
+            x, linear.weight, x if linear.bias is None else linear.bias, out,
+            given.weight, given.bias, out if kept is None else kept,
+            given_kept.weight, given_kept.bias, parts, self._arrivals_on(x.device), num_rows,
+            given.eps, given_kept.eps,
+            IN=width, OUT=num_columns, IN_BLOCK=triton.next_power_of_2(width),
+            OUT_BLOCK=triton.next_power_of_2(num_columns), ROWS=rows, COLUMNS=columns,
+            DEPTH=depth, SPLITS=splits, PART=part,
+            BIAS=linear.bias is not None, NORM=norm is not None,
+            ACTIVATION=None if activation is None else activation.value,
+            KEEP=kept is not None, KEEP_NORM=kept_norm is not None, num_warps=4,
+        )  # fmt: skip
+
+    def _arrivals_on(self, device: torch.device) -> Tensor:
+        """Zeros; graphs keep their address, so that they stay."""
+        if self._arrivals is None:
+            self._arrivals = torch.zeros(_MOST_ARRIVALS, dtype=torch.int32, device=device)
+        return self._arrivals
 
     def attend_packed(self, qkv: Tensor, blocks: Tensor, num_heads: int) -> Tensor:
         width = qkv.size(1) // 3
@@ -222,44 +287,57 @@ class FusedOperations(PlainOperations):
             BLOCK=triton.next_power_of_2(weights.size(1)), BEAMS=rows.size(1), num_warps=4,
         )  # fmt: skip
 
-    def constrain(
-        self, log_probs: Tensor, rows: Tensor, positions: Tensor, memory: SlotMemory, eos_id: int
-    ) -> None:
-        ancestors = memory.ancestors
-        constrain_kernel[(len(log_probs),)](
-            log_probs, rows, positions, memory.options["no_repeat_ngram_size"],
-            memory.options["repetition_penalty"], memory.tokens, ancestors,
+    def guard(
+        self, rows: Tensor, positions: Tensor, memory: SlotMemory, vocab_size: int, eos_id: int
+    ) -> Guard:
+        ancestors, options = memory.ancestors, memory.options
+        words = triton.cdiv(vocab_size, 32)
+        penalised, banned = torch.zeros(
+            2, rows.numel(), words, dtype=torch.int32, device=rows.device
+        )
+        guard_kernel[(rows.numel(),)](
+            penalised, banned, rows, positions, options["no_repeat_ngram_size"],
+            options["repetition_penalty"], options["limit_repeats"],
+            memory.counters[Counter.SOURCE_COPIES], memory.tokens, ancestors, words,
             memory.tokens.stride(0), ancestors.stride(0), ancestors.stride(1), eos_id,
-            VOCABULARY=log_probs.size(1), BEAMS=rows.size(1),
+            LONGEST_BLOCK=LONGEST_BLOCK, BEAMS=rows.size(1),
             BLOCK=triton.next_power_of_2(memory.max_positions), num_warps=4,
         )  # fmt: skip
-        self.limit_repeats(log_probs, rows, positions, memory, eos_id)
+        return Guard(penalised, banned)
 
-    def restrict(self, scores: Tensor, rows: Tensor, memory: SlotMemory) -> None:
-        num_rows, vocabulary = scores.shape
-        block = min(_VOCABULARY_PART, triton.next_power_of_2(vocabulary))
-        restrict_kernel[(num_rows, triton.cdiv(vocabulary, block))](
-            scores, rows, memory.allowed, memory.allowed.stride(0),
-            VOCABULARY=vocabulary, BEAMS=rows.size(1), BLOCK=block, num_warps=8,
-        )  # fmt: skip
-
-    def best_candidates(
-        self, scores: Tensor, bias: Tensor | None, width: int, *, normalised: bool = False
+    def candidates(
+        self,
+        x: Tensor,
+        projection: Linear,
+        width: int,
+        rows: Tensor,
+        memory: SlotMemory,
+        *,
+        restricted: bool = False,
+        guard: Guard | None = None,
     ) -> Candidates:
         if width > 2 * _WIDEST_BEAM:
-            return super().best_candidates(scores, bias, width, normalised=normalised)
-        num_rows, vocabulary = scores.shape
-        parts = triton.cdiv(vocabulary, _VOCABULARY_PART)
-        best = scores.new_empty(num_rows, parts, width)
+            return super().candidates(
+                x, projection, width, rows, memory, restricted=restricted, guard=guard
+            )
+        tiles = _project(x, projection, rows, memory, guard, keep=width > 1, restricted=restricted)
+        vocabulary, num_tiles = len(projection.weight), tiles.maxima.size(1)
+        best = tiles.maxima.new_empty(len(x), width)
         token_ids = torch.empty_like(best, dtype=torch.int32)
-        maxima, sums = scores.new_empty(num_rows, parts), scores.new_empty(num_rows, parts)
-        best_candidates_kernel[(num_rows, parts)](
-            scores, scores if bias is None else bias, best, token_ids, maxima, sums,
-            VOCABULARY=vocabulary, PARTS=parts,
-            PART=min(_VOCABULARY_PART, triton.next_power_of_2(vocabulary)), WIDTH=width,
-            BIAS=bias is not None, NORMALISED=normalised, num_warps=8,
+        penalised, banned = _bits_of(guard, rows)
+        picked, ancestors = min(width, num_tiles), memory.ancestors
+        pick_kernel[(len(x),)](
+            tiles.logits, tiles.maxima, tiles.sums, tiles.tops, tiles.top_tokens, penalised,
+            banned, rows, memory.counters[Counter.POSITION], memory.options["repetition_penalty"],
+            memory.tokens, ancestors, best, token_ids, penalised.stride(0),
+            memory.tokens.stride(0), ancestors.stride(0), ancestors.stride(1),
+            VOCABULARY=vocabulary, TILES=num_tiles, TILE_BLOCK=triton.next_power_of_2(num_tiles),
+            TILE=_VOCABULARY_TILE, WIDTH=width, PICKED=picked,
+            PICKED_BLOCK=triton.next_power_of_2(picked), BEAMS=rows.size(1),
+            GUARDED=guard is not None, KEEP=width > 1,
+            HISTORY=triton.next_power_of_2(memory.max_positions), num_warps=4,
         )  # fmt: skip
-        return Candidates(best, token_ids, maxima, sums)
+        return Candidates(best, token_ids)
 
     def advance(
         self, candidates: Candidates, rows: Tensor, memory: SlotMemory, flags: Tensor, eos_id: int
@@ -268,10 +346,10 @@ class FusedOperations(PlainOperations):
         if beams > _WIDEST_BEAM:
             super().advance(candidates, rows, memory, flags, eos_id)
             return
-        _, parts, width = candidates.scores.shape
+        width = candidates.scores.size(1)
         counters = memory.counters
         advance_kernel[(groups,)](
-            candidates.scores, candidates.token_ids, candidates.maxima, candidates.sums, rows,
+            candidates.scores, candidates.token_ids, rows,
             flags, counters[Counter.POSITION], counters[Counter.LIMIT],
             memory.options["num_hypotheses"], counters[Counter.ENDED], counters[Counter.DONE],
             counters[Counter.GIVEN], memory.options["length_penalty"],
@@ -281,9 +359,8 @@ class FusedOperations(PlainOperations):
             memory.ended_lengths, memory.ended_tokens, memory.trace.stride(0), eos_id,
             BEAMS=beams, BEAM_BLOCK=triton.next_power_of_2(beams),
             ENDED_BLOCK=2 * triton.next_power_of_2(beams),
-            PARTS=parts, PART_BLOCK=triton.next_power_of_2(parts), WIDTH=width,
-            BLOCK=triton.next_power_of_2(beams * parts * width),
-            COUNT=1 if beams == 1 else min(2 * beams, beams * parts * width),
+            WIDTH=width, BLOCK=triton.next_power_of_2(beams * width),
+            COUNT=1 if beams == 1 else min(2 * beams, beams * width),
             ENDED=ENDED, CUT_OFF=CUT_OFF,
             num_warps=1 if beams == 1 else 4,
         )  # fmt: skip
@@ -297,26 +374,60 @@ class FusedOperations(PlainOperations):
         )  # fmt: skip
 
 
-def _launch_linear(
+class _Tiles(NamedTuple):
+    """What `project_kernel` leaves: of T tiles of the vocabulary, (R, T) each but for the first."""
+
+    logits: Tensor
+    """(R, T * _VOCABULARY_TILE) float32; of greedy search only those that a guard changes."""
+    maxima: Tensor
+    sums: Tensor
+    tops: Tensor
+    """The highest logits among those that no guard changes."""
+    top_tokens: Tensor
+    """Whose these are; of greedy search alone."""
+
+
+def _project(
     x: Tensor,
-    norm: Norm | None,
-    linear: Linear,
-    activation: Activation | None,
-    kept: Tensor | None,
-    kept_norm: Norm | None,
-    out: Tensor,
-) -> None:
-    num_rows, num_columns = out.shape
-    width = x.size(1)
-    given, given_kept = norm or Norm(x, x, 1.0), kept_norm or Norm(x, x, 1.0)
-    rows, columns = 16, 32
-    linear_kernel[(triton.cdiv(num_columns, columns), triton.cdiv(num_rows, rows))](
-        x, linear.weight, x if linear.bias is None else linear.bias, out,
-        given.weight, given.bias, out if kept is None else kept,
-        given_kept.weight, given_kept.bias, num_rows, given.eps, given_kept.eps,
-        IN=width, OUT=num_columns, IN_BLOCK=triton.next_power_of_2(width),
-        OUT_BLOCK=triton.next_power_of_2(num_columns), ROWS=rows, COLUMNS=columns, DEPTH=128,
-        BIAS=linear.bias is not None, NORM=norm is not None,
-        ACTIVATION=None if activation is None else activation.value,
-        KEEP=kept is not None, KEEP_NORM=kept_norm is not None, num_warps=4,
+    projection: Linear,
+    rows: Tensor,
+    memory: SlotMemory,
+    guard: Guard | None,
+    *,
+    keep: bool,
+    restricted: bool,
+) -> _Tiles:
+    num_rows, vocabulary = len(x), len(projection.weight)
+    num_tiles = triton.cdiv(vocabulary, _VOCABULARY_TILE)
+    maxima, sums = torch.empty(2, num_rows, num_tiles, device=x.device)
+    guarded = guard is not None
+    tops = torch.empty_like(maxima) if guarded else maxima
+    top_tokens = rows if keep else torch.empty_like(maxima, dtype=torch.int32)
+    logits = maxima
+    if keep or guarded:
+        logits = maxima.new_empty(num_rows, num_tiles * _VOCABULARY_TILE)
+    penalised, banned = _bits_of(guard, rows)
+    bias, allowed = projection.bias, memory.allowed
+    shapes = _MASKED_SHAPES if guarded or restricted else _PROJECTION_SHAPES
+    if x.dtype is torch.float32:
+        shapes = _EXACT_SHAPES
+    tile_rows, depth, warps = next((each for each in shapes if each[0] >= num_rows), shapes[-1])
+    project_kernel[(triton.cdiv(num_rows, tile_rows), num_tiles)](
+        x, projection.weight, x if bias is None else bias, logits, maxima, sums, tops, top_tokens,
+        penalised, banned, allowed, rows, num_rows, penalised.stride(0), allowed.stride(0),
+        VOCABULARY=vocabulary, TILES=num_tiles, IN=x.size(1), BEAMS=rows.size(1),
+        ROWS=tile_rows, TILE=_VOCABULARY_TILE, DEPTH=depth, BIAS=bias is not None,
+        RESTRICTED=restricted, GUARDED=guarded, KEEP=keep, num_warps=warps, num_stages=3,
     )  # fmt: skip
+    return _Tiles(logits, maxima, sums, tops, top_tokens)
+
+
+def _bits_of(guard: Guard | None, rows: Tensor) -> tuple[Tensor, Tensor]:
+    return (rows, rows) if guard is None else (guard.penalised, guard.banned)
+
+
+def _depth_split(width: int, depth: int, programs: int) -> tuple[int, int]:
+    """In how many parts a product's depth is multiplied, and how deep each is."""
+    turns = triton.cdiv(width, depth)
+    each = triton.cdiv(turns, min(turns, max(1, _ENOUGH_PROGRAMS // programs)))
+    return triton.cdiv(turns, each), each * depth

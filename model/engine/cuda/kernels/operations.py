@@ -19,7 +19,7 @@ from torch import Tensor
 from model.config import Activation
 from model.engine.cuda.kernels.slot_memory import SlotMemory
 
-__all__ = ["Candidates", "Linear", "Norm", "Operations", "Table"]
+__all__ = ["Candidates", "Guard", "Linear", "Norm", "Operations", "Table"]
 
 
 @dataclass(frozen=True)
@@ -55,18 +55,24 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Guard:
+    """What the repetition guards of the searches change; bit t % 32 of number t / 32 is token t."""
+
+    penalised: Tensor
+    """(R, V / 32) int32: whose log-probability is multiplied by the repetition penalty."""
+    banned: Tensor
+    """(R, V / 32) int32: what may not come next."""
+
+
+@dataclass(frozen=True)
 class Candidates:
-    """The best continuations of each row, split into C parts of the vocabulary."""
+    """The likeliest continuations of each row."""
 
     scores: Tensor
-    """(R, C, W) float32, best first in each part."""
+    """(R, W) float32 log-probabilities, best first, the lowest token first among equals; minus
+    infinity, or no number, for what nothing may be made of."""
     token_ids: Tensor
-    """(R, C, W) int32."""
-    maxima: Tensor
-    """(R, C) float32: with `sums`, the logarithm of what the probabilities must be divided by is
-    the logarithm of the sum over all parts of sums * exp(maxima)."""
-    sums: Tensor
-    """(R, C) float32."""
+    """(R, W) int32."""
 
 
 class Operations(Protocol):
@@ -107,9 +113,6 @@ class Operations(Protocol):
 
     def linear_add(self, x: Tensor, linear: Linear, stream: Tensor, norm: Norm | None) -> Tensor:
         """A new stream: the stream, normalised if there is a norm, plus `linear` of x."""
-
-    def logits(self, x: Tensor, linear: Linear) -> Tensor:
-        """(R, D) -> (R, V) float32, without the bias."""
 
     def attend_packed(self, qkv: Tensor, blocks: Tensor, num_heads: int) -> Tensor:
         """Self-attention of several sources, packed one behind the other.
@@ -193,24 +196,45 @@ class Operations(Protocol):
             positions: (R,) of the step.
         """
 
-    def constrain(
-        self, log_probs: Tensor, rows: Tensor, positions: Tensor, memory: SlotMemory, eos_id: int
-    ) -> None:
-        """The repetition guard of `model.decoding.constraints`, in place on (R, V) float32."""
-
-    def restrict(self, scores: Tensor, rows: Tensor, memory: SlotMemory) -> None:
-        """Minus infinity in (R, V) float32 for what the shortlists do not have, in place."""
-
-    def best_candidates(
-        self, scores: Tensor, bias: Tensor | None, width: int, *, normalised: bool = False
-    ) -> Candidates:
-        """The `width` highest of each part of each row, the lowest token first among equals.
+    def guard(
+        self, rows: Tensor, positions: Tensor, memory: SlotMemory, vocab_size: int, eos_id: int
+    ) -> Guard:
+        """What `model.decoding.constraints` would change, from the histories alone.
 
         Args:
-            scores: (R, V) float32.
-            bias: (V,) added to them.
-            normalised: they are log-probabilities.
+            positions: (R,) of the step.
         """
+
+    def candidates(
+        self,
+        x: Tensor,
+        projection: Linear,
+        width: int,
+        rows: Tensor,
+        memory: SlotMemory,
+        *,
+        restricted: bool = False,
+        guard: Guard | None = None,
+    ) -> Candidates:
+        """The `width` best of each row under the guard, from the decoder's output (R, D).
+
+        What `best(guarded(log_probs(...)))` gives.
+        """
+
+    def log_probs(
+        self, x: Tensor, projection: Linear, rows: Tensor, memory: SlotMemory, *, restricted: bool
+    ) -> Tensor:
+        """(R, D) -> (R, V) float32.
+
+        Args:
+            restricted: to what the shortlists have; all else has minus infinity.
+        """
+
+    def guarded(self, log_probs: Tensor, guard: Guard, rows: Tensor, memory: SlotMemory) -> Tensor:
+        """(R, V) anew, as the guard changes them."""
+
+    def best(self, log_probs: Tensor, width: int) -> Candidates:
+        """The `width` best of each row of (R, V)."""
 
     def advance(
         self, candidates: Candidates, rows: Tensor, memory: SlotMemory, flags: Tensor, eos_id: int

@@ -7,6 +7,7 @@ all positions, under a mask. What a mask hides may be anything, NaN included.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from torch.nn import functional as F
 
 from model.config import Activation
 from model.decoding.repeats import LONGEST_BLOCK
-from model.engine.cuda.kernels.operations import Candidates, Linear, Norm, Table
+from model.engine.cuda.kernels.operations import Candidates, Guard, Linear, Norm, Table
 from model.engine.cuda.kernels.slot_memory import (
     CUT_OFF,
     ENDED,
@@ -73,9 +74,6 @@ class PlainOperations:
     def linear_add(self, x: Tensor, linear: Linear, stream: Tensor, norm: Norm | None) -> Tensor:
         kept = stream if norm is None else _normalised(stream, norm)
         return kept + _linear_float32(x, linear)
-
-    def logits(self, x: Tensor, linear: Linear) -> Tensor:
-        return _linear_float32(x, Linear(linear.weight, None))
 
     def attend_packed(self, qkv: Tensor, blocks: Tensor, num_heads: int) -> Tensor:
         num_tokens = len(qkv)
@@ -174,80 +172,59 @@ class PlainOperations:
         at = (rows.flatten(), positions)
         memory.attended[at] = torch.where(done > 0, memory.attended[at], best)
 
-    def constrain(
-        self, log_probs: Tensor, rows: Tensor, positions: Tensor, memory: SlotMemory, eos_id: int
-    ) -> None:
+    def guard(
+        self, rows: Tensor, positions: Tensor, memory: SlotMemory, vocab_size: int, eos_id: int
+    ) -> Guard:
         place = torch.arange(1, memory.max_positions, device=rows.device)
         history = memory.tokens[_holders(rows, positions, memory)[:, 1:], place].long()
         length = positions[:, None]
-        penalty = _option("repetition_penalty", rows, memory).float()
-        ngram = _option("no_repeat_ngram_size", rows, memory)
-        vocabulary = log_probs.size(1)
-        # One column more, for what is not to be written.
-        spare = torch.full_like(history, vocabulary)
-        seen = torch.zeros(len(log_probs), vocabulary + 1, dtype=torch.bool, device=rows.device)
-        seen.scatter_(1, torch.where(place <= length, history, spare), True)
-        log_probs.copy_(torch.where(seen[:, :vocabulary], log_probs * penalty, log_probs))
-        # An n-gram that begins with history[i] is about to come again when what follows agrees
-        # with the last n - 1 tokens; it ends with history[i + n - 1].
-        index = place - 1
-        agrees = (ngram > 0) & (index <= length - ngram)
-        last = history.size(1) - 1
-        for offset in range(last):
-            there = history.gather(1, (index + offset).clamp(max=last).expand_as(history))
-            tail = history.gather(1, (length - ngram + 1 + offset).clamp(0, last))
-            agrees &= (there == tail) | (offset >= ngram - 1)
-        ends = history.gather(1, (index + ngram - 1).clamp(0, last))
-        banned = torch.zeros_like(seen)
-        banned.scatter_(1, torch.where(agrees & (ends != eos_id), ends, spare), True)
-        log_probs.masked_fill_(banned[:, :vocabulary], -math.inf)
-        self.limit_repeats(log_probs, rows, positions, memory, eos_id)
+        penalty = _option("repetition_penalty", rows, memory)
+        said = (place <= length) & (penalty > 1.0)
+        banned = _marked(*_ends_of_ngrams(history, length, rows, memory), vocab_size, eos_id)
+        for ends, where in _ends_of_repeats(history, length, rows, memory):
+            banned |= _marked(ends, where, vocab_size, eos_id)
+        return Guard(_as_bits(_marked(history, said, vocab_size)), _as_bits(banned))
 
-    def limit_repeats(
-        self, log_probs: Tensor, rows: Tensor, positions: Tensor, memory: SlotMemory, eos_id: int
-    ) -> None:
-        """Applies `model.decoding.repeats.banned_by_repeats`, of searches that ask for it."""
-        place = torch.arange(1, memory.max_positions, device=rows.device)
-        history = memory.tokens[_holders(rows, positions, memory)[:, 1:], place].long()
-        length, last = positions[:, None], history.size(1) - 1
-        copies = memory.counters[Counter.SOURCE_COPIES, rows[:, 0]].repeat_interleave(rows.size(1))
-        wanted = _option("limit_repeats", rows, memory) > 0
-        vocabulary = log_probs.size(1)
-        banned = torch.zeros(len(log_probs), vocabulary + 1, dtype=torch.bool, device=rows.device)
-        for size in range(1, min(LONGEST_BLOCK, last) + 1):
-            # Where it differs from what stands one block before, counted from the end.
-            at = (length - place).clamp(max=last)
-            same = history.gather(1, at.clamp(min=0)) == history.gather(1, (at - size).clamp(min=0))
-            matching = (same & (at >= size)).long().cumprod(dim=1).sum(dim=1, keepdim=True)
-            needed = size * (copies[:, None] + max(1, 4 - size) - 1)
-            ends = history.gather(1, (length - size).clamp(0, last))
-            too_many = wanted & (matching >= needed) & (ends != eos_id)
-            banned.scatter_(1, torch.where(too_many, ends, vocabulary), True)
-        log_probs.masked_fill_(banned[:, :vocabulary], -math.inf)
-
-    def restrict(self, scores: Tensor, rows: Tensor, memory: SlotMemory) -> None:
-        token = torch.arange(scores.size(1), device=scores.device)
-        allowed = memory.allowed[rows[:, 0]][:, token // 32] >> token % 32 & 1
-        scores.masked_fill_((allowed == 0).repeat_interleave(rows.size(1), dim=0), -math.inf)
-
-    def best_candidates(
-        self, scores: Tensor, bias: Tensor | None, width: int, *, normalised: bool = False
+    def candidates(
+        self,
+        x: Tensor,
+        projection: Linear,
+        width: int,
+        rows: Tensor,
+        memory: SlotMemory,
+        *,
+        restricted: bool = False,
+        guard: Guard | None = None,
     ) -> Candidates:
-        if bias is not None:
-            scores = scores + bias
-        maxima = scores.amax(dim=1, keepdim=True)
-        if normalised:
-            # Divide by one, unless there is a NaN.
-            sums = torch.where(maxima.isnan(), maxima, 1.0)
-            maxima = torch.zeros_like(maxima)
-        else:
-            least = torch.finfo(scores.dtype).min
-            sums = (scores - maxima.clamp(min=least)).exp().sum(dim=1, keepdim=True)
-        clean = scores.nan_to_num(nan=-math.inf, posinf=math.inf, neginf=-math.inf)
+        log_probs = self.log_probs(x, projection, rows, memory, restricted=restricted)
+        if guard is not None:
+            log_probs = self.guarded(log_probs, guard, rows, memory)
+        return self.best(log_probs, width)
+
+    def log_probs(
+        self, x: Tensor, projection: Linear, rows: Tensor, memory: SlotMemory, *, restricted: bool
+    ) -> Tensor:
+        logits = self.logits(x, projection)
+        if restricted:
+            allowed = _bits(memory.allowed[rows[:, 0]], logits.size(1))
+            logits.masked_fill_(~allowed.repeat_interleave(rows.size(1), dim=0), -math.inf)
+        return logits.log_softmax(dim=1)
+
+    def logits(self, x: Tensor, projection: Linear) -> Tensor:
+        """(R, D) -> (R, V) float32."""
+        return _linear_float32(x, projection)
+
+    def guarded(self, log_probs: Tensor, guard: Guard, rows: Tensor, memory: SlotMemory) -> Tensor:
+        penalty = _option("repetition_penalty", rows, memory).float()
+        penalised = _bits(guard.penalised, log_probs.size(1))
+        log_probs = torch.where(penalised, log_probs * penalty, log_probs)
+        return log_probs.masked_fill_(_bits(guard.banned, log_probs.size(1)), -math.inf)
+
+    def best(self, log_probs: Tensor, width: int) -> Candidates:
+        clean = log_probs.nan_to_num(nan=-math.inf, posinf=math.inf, neginf=-math.inf)
         # A stable sort keeps the lowest token first among equals.
         order = clean.argsort(dim=1, descending=True, stable=True)[:, :width]
-        best = clean.gather(1, order)
-        return Candidates(best[:, None], order[:, None].int(), maxima, sums)
+        return Candidates(clean.gather(1, order), order.int())
 
     def advance(
         self, candidates: Candidates, rows: Tensor, memory: SlotMemory, flags: Tensor, eos_id: int
@@ -313,22 +290,19 @@ class _Search:
 
         A beam of one needs only the best.
         """
-        maxima, sums = candidates.maxima, candidates.sums
-        top = maxima.amax(dim=1)
-        log_norm = top + (sums * (maxima - top[:, None]).exp()).sum(dim=1).log()
         live = self.memory.live_log_probs[self.rows]
         fresh = torch.full_like(live[0], -math.inf)
         fresh[0] = 0.0
         live = torch.where(self.position[:, None] == 0, fresh, live)
-        totals = candidates.scores - log_norm[:, None, None] + live.flatten()[:, None, None]
+        totals = candidates.scores + live.flatten()[:, None]
         token_ids = candidates.token_ids
         given = self.position < self.memory.counters[Counter.GIVEN, self.rows[:, 0]]
-        forced = (given | self.forced_end).repeat_interleave(self.beams)[:, None, None]
+        forced = (given | self.forced_end).repeat_interleave(self.beams)[:, None]
         following = (self.position + 1).clamp(max=self.memory.max_positions - 1)
         token = torch.where(given, self.memory.tokens[self.rows[:, 0], following], self.eos_id)
-        token = token.int().repeat_interleave(self.beams)[:, None, None]
+        token = token.int().repeat_interleave(self.beams)[:, None]
         only = torch.full_like(totals, -math.inf)
-        only[:, 0, 0] = live.flatten()
+        only[:, 0] = live.flatten()
         totals = torch.where(forced, only, totals)
         token_ids = torch.where(forced, token, token_ids)
         totals = totals.nan_to_num(nan=-math.inf, neginf=-math.inf, posinf=-math.inf)
@@ -438,6 +412,63 @@ def _state_before(layer: int, rows: Tensor, positions: Tensor, memory: SlotMemor
     if rows.size(1) > 1:
         slots = memory.ancestors[positions % 2, slots, before]
     return memory.states[before % 2, layer, slots].masked_fill(positions[:, None] == 0, 0.0)
+
+
+def _ends_of_ngrams(
+    history: Tensor, length: Tensor, rows: Tensor, memory: SlotMemory
+) -> tuple[Tensor, Tensor]:
+    """(R, P) tokens, and which of them would end an n-gram that is there already.
+
+    One that begins with history[i] is about to come again when what follows agrees with the last
+    n - 1 tokens; it ends with history[i + n - 1].
+    """
+    ngram = _option("no_repeat_ngram_size", rows, memory)
+    index, last = torch.arange(history.size(1), device=rows.device), history.size(1) - 1
+    agrees = (ngram > 0) & (index <= length - ngram)
+    for offset in range(last):
+        there = history.gather(1, (index + offset).clamp(max=last).expand_as(history))
+        tail = history.gather(1, (length - ngram + 1 + offset).clamp(0, last))
+        agrees &= (there == tail) | (offset >= ngram - 1)
+    return history.gather(1, (index + ngram - 1).clamp(0, last)), agrees
+
+
+def _ends_of_repeats(
+    history: Tensor, length: Tensor, rows: Tensor, memory: SlotMemory
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """By the size of a block: (R, 1) tokens, and which of them would begin a copy too many.
+
+    `model.decoding.repeats.banned_by_repeats`, of searches that ask for it.
+    """
+    place, last = torch.arange(1, history.size(1) + 1, device=rows.device), history.size(1) - 1
+    copies = memory.counters[Counter.SOURCE_COPIES, rows[:, 0]].repeat_interleave(rows.size(1))
+    wanted = _option("limit_repeats", rows, memory) > 0
+    for size in range(1, min(LONGEST_BLOCK, last) + 1):
+        # Where it differs from what stands one block before, counted from the end.
+        at = (length - place).clamp(max=last)
+        same = history.gather(1, at.clamp(min=0)) == history.gather(1, (at - size).clamp(min=0))
+        matching = (same & (at >= size)).long().cumprod(dim=1).sum(dim=1, keepdim=True)
+        needed = size * (copies[:, None] + max(1, 4 - size) - 1)
+        yield history.gather(1, (length - size).clamp(0, last)), wanted & (matching >= needed)
+
+
+def _marked(tokens: Tensor, where: Tensor, vocab_size: int, but: int = -1) -> Tensor:
+    """(R, V) whether a token is among those of (R, N) that are where, and is not `but`."""
+    # One column more, for what is not to be written.
+    marks = tokens.new_zeros(len(tokens), vocab_size + 1, dtype=torch.bool)
+    marks.scatter_(1, torch.where(where & (tokens != but), tokens, vocab_size), True)
+    return marks[:, :vocab_size]
+
+
+def _as_bits(marks: Tensor) -> Tensor:
+    """(R, V) -> (R, V / 32) int32."""
+    words = F.pad(marks, (0, -marks.size(1) % 32)).view(len(marks), -1, 32).long()
+    return (words << torch.arange(32, device=marks.device)).sum(dim=2).int()
+
+
+def _bits(words: Tensor, vocab_size: int) -> Tensor:
+    """(R, V / 32) int32 -> (R, V)."""
+    token = torch.arange(vocab_size, device=words.device)
+    return (words[:, token // 32] >> token % 32 & 1) > 0
 
 
 def _option(name: str, rows: Tensor, memory: SlotMemory) -> Tensor:

@@ -104,6 +104,9 @@ class DeferredStream:
     def free_bytes(self) -> int:
         return self._free_bytes
 
+    def release_memory(self) -> None:
+        pass
+
 
 def _unwritten(like: Tensor) -> Tensor:
     """What must not be read before it has been written."""

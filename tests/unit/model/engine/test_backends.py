@@ -22,7 +22,8 @@ from model.engine.backends import (
 from model.engine.cpus import granted_cpus
 from model.engine.eager.runner import EagerRunner
 from model.errors import BackendUnavailableError, InvalidRequestError
-from tests.tiny_model import tiny_transformer
+from model.translator import Translator
+from tests.tiny_model import build_tiny_model, tiny_transformer
 from tests.unit.model.engine.fake_runner import FakeRunner
 
 CPU = torch.device("cpu")
@@ -211,3 +212,24 @@ def test_without_pytorch_there_is_the_native_engine_or_an_error_that_says_so(
     ):
         with pytest.raises(BackendUnavailableError, match="needs PyTorch, which is not installed"):
             build_runners(tiny_transformer(), config)
+
+
+def test_a_models_own_search_is_prepared_for(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its guard, and greedy search beside it, which clients ask for instead."""
+    asked: dict[str, object] = {}
+
+    def refuse(model: object, **options: object) -> None:
+        asked.update(options)
+        raise BackendUnavailableError("it was only asked for")
+
+    monkeypatch.setattr("model.engine.cuda.runner.CudaRunner", refuse)
+    monkeypatch.setattr(backends, "chosen_backend", lambda config: "cuda")
+    monkeypatch.setattr(backends, "resolve_device", lambda name: CPU)
+    own = {"beam_size": 3, "num_hypotheses": 2, "limit_repeats": True}
+    directory = build_tiny_model(tmp_path)
+    with Translator.load(directory, EngineConfig(device="cpu"), generation=own) as translator:
+        assert "it was only asked for" in translator.engine.notes[0]
+        searches = translator.engine.searches
+    assert asked["searches"] == searches
+    assert [(each.beam_size, each.constrained) for each in searches] == [(3, True), (1, True)]
+    assert asked["shortlisted"] is False

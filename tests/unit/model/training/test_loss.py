@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from model.training.loss import fused_projection_loss, reference_loss
+from model.training.loss import chunk_rows, fused_projection_loss, reference_loss
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -53,3 +53,17 @@ def test_bfloat16_stays_close() -> None:
     exact = reference_loss(hidden, weight, targets, 0.1)
     rough, _ = fused_projection_loss(hidden.bfloat16(), weight, targets, 0.1)
     assert abs(rough - exact) / exact < 0.01
+
+
+def test_a_gpu_has_few_large_chunks_that_fit() -> None:
+    assert chunk_rows("cpu", 8_000) == 512
+    assert chunk_rows("cuda", 32_000) == 8192
+    assert chunk_rows("cuda", 256_000) * 256_000 <= 2**28
+
+
+def test_large_chunks_give_what_small_ones_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    hidden, weight, targets = torch.randn(700, 8), torch.randn(30, 8), torch.randint(30, (700,))
+    small = fused_projection_loss(hidden, weight, targets, 0.1)
+    monkeypatch.setattr("model.training.loss.chunk_rows", lambda *_: 8192)
+    torch.testing.assert_close(fused_projection_loss(hidden, weight, targets, 0.1), small)

@@ -8,7 +8,7 @@ import triton.language as tl
 __all__ = ["add_attention_kernel", "note_attended_kernel"]
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["head"])
 def add_attention_kernel(
     query, keys, weights, rows, source_lengths, head,
     query_stride, weights_stride, slot_stride, head_stride, scale,

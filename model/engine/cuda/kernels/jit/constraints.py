@@ -1,27 +1,11 @@
-"""The repetition guard on the device."""
+"""The repetition guard on the device: bits of the tokens that it changes."""
 
 from __future__ import annotations
 
 import triton
 import triton.language as tl
 
-__all__ = ["constrain_kernel", "restrict_kernel"]
-
-
-@triton.jit
-def restrict_kernel(
-    scores, rows, allowed, allowed_stride,
-    VOCABULARY: tl.constexpr, BEAMS: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
-    """One program for each row and each BLOCK of the vocabulary."""
-    row = tl.program_id(0)
-    token = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    real = token < VOCABULARY
-    lead = tl.load(rows + row // BEAMS * BEAMS).to(tl.int64)
-    word = tl.load(allowed + lead * allowed_stride + token // 32, mask=real, other=-1)
-    forbidden = ((word >> (token % 32)) & 1) == 0
-    place = row.to(tl.int64) * VOCABULARY + token
-    tl.store(scores + place, float("-inf"), mask=real & forbidden)
+__all__ = ["guard_kernel", "history_token"]
 
 
 @triton.jit
@@ -39,31 +23,38 @@ def history_token(
 
 
 @triton.jit
-def constrain_kernel(
-    log_probs, rows, row_positions, ngrams, penalties, tokens, ancestors,
-    trace_stride, half_stride, ancestors_stride, eos_id,
-    VOCABULARY: tl.constexpr, BEAMS: tl.constexpr, BLOCK: tl.constexpr,
+def mark(words, token, which):
+    """Sets the bits of tokens, of those which."""
+    bit = tl.full(token.shape, 1, tl.int32) << (token % 32)
+    tl.atomic_or(words + token // 32, bit, mask=which, sem="relaxed")
+
+
+@triton.jit
+def guard_kernel(
+    penalised, banned, rows, row_positions, ngrams, penalties, limited, source_copies, tokens,
+    ancestors, guard_stride, trace_stride, half_stride, ancestors_stride, eos_id,
+    LONGEST_BLOCK: tl.constexpr, BEAMS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One program for each row; BLOCK is at least the longest history."""
+    """One program for each row; BLOCK is at least the longest history.
+
+    `penalised` and `banned` are (R, V / 32) bits, all zero.
+    """
     row = tl.program_id(0)
     slot = tl.load(rows + row).to(tl.int64)
     lead = tl.load(rows + row // BEAMS * BEAMS)
     length = tl.load(row_positions + row)
-    ngram = tl.load(ngrams + lead)
-    penalty = tl.load(penalties + lead).to(tl.float32)
     ancestor_slots = ancestors + (length % 2) * half_stride + slot * ancestors_stride
-    mine = log_probs + row.to(tl.int64) * VOCABULARY
+    own_banned = banned + row.to(tl.int64) * guard_stride
     index = tl.arange(0, BLOCK)
     said = index < length
     token = history_token(tokens, ancestor_slots, slot, index, length, trace_stride, said, BEAMS)
-    old = tl.load(mine + token, mask=said, other=0.0)
-    # A token that was said twice is penalised once: all read before any writes.
-    tl.debug_barrier()
-    tl.store(mine + token, old * penalty, mask=said)
-    tl.debug_barrier()
+    token = tl.maximum(token, 0)
+    changed = index < tl.where(tl.load(penalties + lead) > 1.0, length, 0)
+    mark(penalised + row.to(tl.int64) * guard_stride, token, changed)
 
     # An n-gram that begins at `index` is about to come again when what follows agrees with the
     # last n - 1 tokens.
+    ngram = tl.load(ngrams + lead)
     agrees = index <= tl.where(ngram > 0, length - ngram, -1)
     for offset in range(0, ngram - 1):
         there = history_token(
@@ -77,4 +68,18 @@ def constrain_kernel(
     last = history_token(
         tokens, ancestor_slots, slot, index + ngram - 1, length, trace_stride, agrees, BEAMS
     )
-    tl.store(mine + last, float("-inf"), mask=agrees & (last != eos_id))
+    mark(own_banned, tl.maximum(last, 0), agrees & (last != eos_id))
+
+    # A block that the history ends with: as many tokens as agree with those one block before them.
+    copies = tl.load(source_copies + lead)
+    longest = tl.minimum(length // 2, LONGEST_BLOCK)
+    for size in range(1, tl.where(tl.load(limited + lead) > 0, longest, 0) + 1):
+        behind = said & (index >= size)
+        other = history_token(
+            tokens, ancestor_slots, slot, index - size, length, trace_stride, behind, BEAMS
+        )
+        differs = said & ((index < size) | (token != other))
+        matching = length - 1 - tl.max(tl.where(differs, index, -1), axis=0)
+        enough = matching >= size * (copies + tl.maximum(1, 4 - size) - 1)
+        first = index == tl.where(enough, length - size, -1)
+        mark(own_banned, token, first & (token != eos_id))

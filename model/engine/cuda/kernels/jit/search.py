@@ -1,14 +1,14 @@
-"""Search on the device: from logits to candidates, and from candidates to the next step."""
+"""Search on the device: from candidates to the next step."""
 
 from __future__ import annotations
 
 import triton
 import triton.language as tl
 
-__all__ = ["advance_kernel", "best_candidates_kernel", "read_rows_kernel", "reorder_beams_kernel"]
+__all__ = ["advance_kernel", "read_rows_kernel", "reorder_beams_kernel"]
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_rows"])
 def read_rows_kernel(
     rows, token_ids, row_positions, positions, done, tokens, tokens_stride, num_rows,
     BEAMS: tl.constexpr, BLOCK: tl.constexpr,
@@ -26,41 +26,6 @@ def read_rows_kernel(
 
 
 @triton.jit
-def best_candidates_kernel(
-    scores, bias, best_scores, best_tokens, maxima, sums,
-    VOCABULARY: tl.constexpr, PARTS: tl.constexpr, PART: tl.constexpr, WIDTH: tl.constexpr,
-    BIAS: tl.constexpr, NORMALISED: tl.constexpr,
-):  # fmt: skip
-    """One program for each row and each PART of the vocabulary."""
-    row = tl.program_id(0)
-    part = tl.program_id(1)
-    token = part * PART + tl.arange(0, PART)
-    real = token < VOCABULARY
-    score = tl.load(scores + row.to(tl.int64) * VOCABULARY + token, mask=real, other=float("-inf"))
-    if BIAS:
-        score += tl.load(bias + token, mask=real, other=0.0).to(tl.float32)
-    left = tl.where(score == score, score, float("-inf"))
-    top = tl.max(left, axis=0)
-    place = row * PARTS + part
-    if NORMALISED:
-        # Divide by one, unless there is a NaN.
-        unknown = tl.sum((score != score).to(tl.float32), axis=0)
-        tl.store(maxima + place, 0.0)
-        tl.store(sums + place, tl.where(unknown > 0.0, float("nan"), 1.0))
-    else:
-        # Of a part in which all is minus infinity, nothing remains.
-        base = tl.maximum(top, -3.0e38)
-        tl.store(maxima + place, top)
-        tl.store(sums + place, tl.sum(tl.exp(score - base), axis=0))
-    for rank in tl.static_range(WIDTH):
-        best = tl.max(left, axis=0)
-        winner = tl.min(tl.where((left == best) & real, token, PARTS * PART), axis=0)
-        tl.store(best_scores + place * WIDTH + rank, best)
-        tl.store(best_tokens + place * WIDTH + rank, winner)
-        left = tl.where(token == winner, float("-inf"), left)
-
-
-@triton.jit
 def length_penalty(length, alpha, mean):
     """((5 + length) / 6) ^ alpha, or length ^ alpha if `mean`, float64."""
     length = length.to(tl.float64)
@@ -69,34 +34,24 @@ def length_penalty(length, alpha, mean):
 
 @triton.jit
 def candidate_totals(
-    scores, maxima, sums, rows, live, group, position, forced,
-    BEAMS: tl.constexpr, PARTS: tl.constexpr, PART_BLOCK: tl.constexpr, WIDTH: tl.constexpr,
-    BLOCK: tl.constexpr,
+    scores, rows, live, group, position, forced,
+    BEAMS: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """(BLOCK,) log-probabilities of the group's hypotheses with one more token.
 
     If that is `forced`, it is the first candidate of each hypothesis, and costs nothing.
     """
     candidate = tl.arange(0, BLOCK)
-    real = candidate < BEAMS * PARTS * WIDTH
-    row = group * BEAMS + candidate // (PARTS * WIDTH)
-    part = tl.arange(0, PART_BLOCK)
-    there = real[:, None] & (part < PARTS)[None, :]
-    place = row[:, None] * PARTS + part[None, :]
-    part_top = tl.load(maxima + place, mask=there, other=float("-inf"))
-    part_sum = tl.load(sums + place, mask=there, other=0.0)
-    top = tl.where(real, tl.max(part_top, axis=1), 0.0)
-    parts_sum = tl.sum(part_sum * tl.exp(part_top - top[:, None]), axis=1)
-    norm = top + tl.log(tl.where(real, parts_sum, 1.0))
+    real = candidate < BEAMS * WIDTH
+    row = group * BEAMS + candidate // WIDTH
     slot = tl.load(rows + row, mask=real, other=0)
     past = tl.load(live + slot, mask=real, other=0.0)
     # One hypothesis to begin with: the other rows are copies that must not be chosen.
     fresh = tl.where(row == group * BEAMS, 0.0, float("-inf"))
     past = tl.where(position == 0, fresh, past)
-    place = group * BEAMS * PARTS * WIDTH + candidate
-    total = tl.load(scores + place, mask=real, other=float("-inf")) - norm + past
-    only = tl.where(candidate % (PARTS * WIDTH) == 0, past, float("-inf"))
-    total = tl.where(forced, only, total)
+    place = group * BEAMS * WIDTH + candidate
+    total = tl.load(scores + place, mask=real, other=float("-inf")) + past
+    total = tl.where(forced, tl.where(candidate % WIDTH == 0, past, float("-inf")), total)
     # NaN and infinity are what only broken numbers give: nothing may be made of them.
     finite = real & (total == total) & (total < float("inf"))
     return tl.where(finite, total, float("-inf"))
@@ -256,13 +211,13 @@ def store_survivors(
 
 @triton.jit
 def advance_kernel(
-    scores, candidate_tokens, maxima, sums, rows, flags,
+    scores, candidate_tokens, rows, flags,
     positions, limits, wanteds, endeds, dones, givens, alphas, normalizations, searches,
     forced_ends, live_log_probs, tokens, parents,
     ended_log_probs, ended_beams, ended_lengths, ended_tokens, trace_stride, eos_id,
     BEAMS: tl.constexpr, BEAM_BLOCK: tl.constexpr, ENDED_BLOCK: tl.constexpr,
-    PARTS: tl.constexpr, PART_BLOCK: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr,
-    COUNT: tl.constexpr, ENDED: tl.constexpr, CUT_OFF: tl.constexpr,
+    WIDTH: tl.constexpr, BLOCK: tl.constexpr, COUNT: tl.constexpr,
+    ENDED: tl.constexpr, CUT_OFF: tl.constexpr,
 ):  # fmt: skip
     """One program for each group: `BeamSearch.advance`, word by word, with masks for its ifs."""
     group = tl.program_id(0)
@@ -277,12 +232,11 @@ def advance_kernel(
     full, given = length >= limit, position < tl.load(givens + lead)
     forced_end = full & (tl.load(forced_ends + lead) > 0)
     total = candidate_totals(
-        scores, maxima, sums, rows, live_log_probs, group, position, given | forced_end,
-        BEAMS, PARTS, PART_BLOCK, WIDTH, BLOCK,
+        scores, rows, live_log_probs, group, position, given | forced_end, BEAMS, WIDTH, BLOCK,
     )  # fmt: skip
     own = tokens + lead.to(tl.int64) * trace_stride
     forced_token = tl.load(own + length, mask=given, other=eos_id)
-    token = candidate_ids(candidate_tokens, group, BEAMS * PARTS * WIDTH, BLOCK)
+    token = candidate_ids(candidate_tokens, group, BEAMS * WIDTH, BLOCK)
     token = tl.where(given | forced_end, forced_token, token)
     score = ended_scores(
         ended_log_probs, ended_lengths, rows, group, ended, alpha, mean, trace_stride,
@@ -294,7 +248,7 @@ def advance_kernel(
         total, token, score, ended, running, length, length_penalty(length, alpha, mean), eos_id,
         tl.where(forced_end, CUT_OFF, ENDED), as_transformers, as_marian, full,
         ended_log_probs, ended_beams, ended_lengths, ended_tokens, rows, group, trace_stride,
-        BEAMS, BEAM_BLOCK, PARTS * WIDTH, BLOCK, ENDED_BLOCK, COUNT,
+        BEAMS, BEAM_BLOCK, WIDTH, BLOCK, ENDED_BLOCK, COUNT,
     )  # fmt: skip
     ended = cut_off_survivors(
         live, from_beams, next_tokens, wanted - ended, ended,

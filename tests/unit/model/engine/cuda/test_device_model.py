@@ -12,7 +12,7 @@ from model.config import GenerationConfig
 from model.decoding.reference import pad_sources
 from model.engine.cuda import device_model
 from model.engine.cuda.device_model import DeviceModel
-from model.engine.cuda.kernels.operations import Operations
+from model.engine.cuda.kernels.operations import Linear, Operations
 from model.engine.cuda.kernels.plain import PlainOperations
 from model.engine.cuda.kernels.slot_memory import Counter, SlotMemory
 from model.engine.cuda.packing import pack
@@ -41,8 +41,8 @@ class Teacher:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._operations, name)
 
-    def best_candidates(self, scores: Tensor, bias: Tensor, width: int) -> None:
-        self.logits_seen = scores + bias
+    def candidates(self, x: Tensor, projection: Linear, *_: object, **__: object) -> None:
+        self.logits_seen = self._operations.logits(x, projection)
 
     def advance(self, *args: object) -> None:
         pass

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
+import numpy as np
 import pytest
 import torch
 
 from model.config import GenerationConfig
+from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 from model.engine.cuda.kernels.plain import PlainOperations
 from model.engine.cuda.kernels.slot_memory import Counter
 from model.engine.cuda.runner import CudaRunner
@@ -26,10 +31,16 @@ def make_runner(**changes: object) -> CudaRunner:
     return CudaRunner(tiny_transformer(), **(values | changes))  # type: ignore[arg-type]
 
 
-def sequence(slots: list[int], limit: int, generation: GenerationConfig = GREEDY) -> Sequence:
+def sequence(
+    slots: list[int],
+    limit: int,
+    generation: GenerationConfig = GREEDY,
+    options: SequenceOptions = NO_OPTIONS,
+) -> Sequence:
     made = Sequence(
-        source_ids=(7, 8, 2), generation=generation, max_new_tokens=limit, arrived_at=0.0
-    )
+        source_ids=(7, 8, 2), generation=generation, max_new_tokens=limit, arrived_at=0.0,
+        options=options,
+    )  # fmt: skip
     made.slots = slots
     return made
 
@@ -135,6 +146,18 @@ def test_usual_searches_are_captured_in_advance() -> None:
     assert stream.captured == 8 + 4 + 1
 
 
+@pytest.mark.parametrize("shortlisted", [False, True])
+def test_a_search_that_is_expected_needs_no_further_graph(shortlisted: bool) -> None:
+    stream = DeferredStream()
+    own = GenerationConfig(beam_size=2, limit_repeats=True)
+    runner = make_runner(stream=stream, searches=(own,), shortlisted=shortlisted)
+    captured = stream.captured
+    allowed = np.array([2, 5, 6, 7], np.int32) if shortlisted else None
+    only = sequence([2, 3], limit=4, generation=own, options=SequenceOptions(shortlist=allowed))
+    assert runner.execute(plan(only)).finished
+    assert stream.captured == captured
+
+
 def test_capturing_changes_nothing_of_those_who_run() -> None:
     """The second search needs graphs that are captured while the first one runs."""
     runner, wanted = make_runner(), make_runner()
@@ -213,3 +236,12 @@ def test_closing_forgets_everybody() -> None:
     runner.execute(plan(sequence([0], limit=9), max_steps=2))
     runner.close()
     assert runner._running == {}
+
+
+def test_closing_gives_its_memory_back() -> None:
+    runner = make_runner()
+    runner.execute(plan(sequence([0], limit=9), max_steps=2))
+    held = [weakref.ref(runner._memory), weakref.ref(runner._model)]
+    runner.close()
+    gc.collect()
+    assert [each() for each in held] == [None, None]

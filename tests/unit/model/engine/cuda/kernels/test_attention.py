@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from model.engine.cuda.kernels.plain import PlainOperations
 from model.engine.cuda.kernels.slot_memory import Counter, SlotMemory
 from tests.unit.model.engine.cuda.kernels.arena import arena_config, error, groups_at, random_memory
 
@@ -104,7 +105,7 @@ def test_cross_attention_in_half_precision(rounding_operations, device, beams: i
 
 
 def test_a_row_does_not_depend_on_its_neighbours_or_its_slot(operations, device) -> None:
-    """Bit for bit: alone in one slot, and among others in another."""
+    """Alone in one slot, and among others in another: bit for bit, but for a GPU's own library."""
     config = arena_config(head_dim=16)
     qkv = random_rows(2, 3 * config.d_model, device, torch.float32)
     results = []
@@ -126,8 +127,9 @@ def test_a_row_does_not_depend_on_its_neighbours_or_its_slot(operations, device)
         attended = operations.attend_self(mine, 0, rows, at, memory)[place]
         query = mine[:, : config.d_model].contiguous()
         results.append((attended, operations.attend_cross(query, 0, rows, memory)[place]))
+    of_a_library = type(operations) is PlainOperations and device.type != "cpu"
     for alone, among in zip(*results, strict=True):
-        assert torch.equal(alone, among)
+        torch.testing.assert_close(alone, among, rtol=0, atol=1e-6 if of_a_library else 0)
 
 
 def test_who_is_done_is_read_as_if_at_the_beginning(operations, device) -> None:

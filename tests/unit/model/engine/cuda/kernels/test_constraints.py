@@ -43,8 +43,8 @@ def test_constraints(operations, device, beams: int, ngram: int) -> None:
         history = [int(memory.tokens[holders[p], p]) for p in range(1, position + 1)]
         constrain(wanted[row], history, generation, EOS, copies=1 + row // beams % 2)
 
-    found = log_probs.to(device)
-    operations.constrain(found, rows, positions, memory, EOS)
+    guard = operations.guard(rows, positions, memory, 50, EOS)
+    found = operations.guarded(log_probs.to(device), guard, rows, memory)
 
     assert torch.equal(found.cpu(), wanted)
     if 0 < ngram < 3:

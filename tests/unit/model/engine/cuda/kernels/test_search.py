@@ -16,7 +16,7 @@ from model.decoding.candidates import best_candidates
 from model.decoding.search import BeamSearch
 from model.decoding.sequence_options import SequenceOptions
 from model.engine.cuda.kernels.operations import Operations
-from model.engine.cuda.kernels.slot_memory import Counter, SlotMemory, allowed_words
+from model.engine.cuda.kernels.slot_memory import Counter, SlotMemory
 from model.engine.cuda.search_trace import SearchTrace
 from tests.unit.model.engine.cuda.kernels.arena import arena_config, set_options
 
@@ -60,7 +60,7 @@ def step(
     spare = [memory.spare] * beams
     rows = torch.tensor([pair.slots for pair in pairs] + [spare], dtype=torch.int32, device=device)
     _, positions = operations.read_rows(rows, memory)
-    candidates = operations.best_candidates(scores, None, 1 if beams == 1 else 2 * beams)
+    candidates = operations.best(scores.log_softmax(dim=1), 1 if beams == 1 else 2 * beams)
     operations.advance(candidates, rows, memory, flags, EOS)
     if beams > 1:
         operations.reorder_beams(rows, positions, memory)
@@ -214,65 +214,8 @@ def test_of_numbers_that_are_not_finite_nothing_comes(
     scores = torch.zeros(beams, VOCABULARY, device=device)
     scores[:, 5] = number
     flags = torch.zeros(1, dtype=torch.int32, device=device)
-    candidates = operations.best_candidates(scores, None, 2 * beams)
+    candidates = operations.best(scores.log_softmax(dim=1), 2 * beams)
     operations.advance(candidates, rows, memory, flags, EOS)
     assert int(flags[0]) == 1
     with pytest.raises(RuntimeError, match="must be finite, but are not"):
         SearchTrace(memory.trace[pair.slots].cpu().numpy()).hypotheses(0, 0, pair.generation)
-
-
-@pytest.mark.parametrize("beams", [1, 2])
-def test_a_shortlist_leaves_minus_infinity_elsewhere(operations, device, beams: int) -> None:
-    vocabulary = 5000
-    config = arena_config(src_vocab_size=vocabulary, tgt_vocab_size=vocabulary)
-    memory = SlotMemory(config, 8, dtype=torch.float32, device=device)
-    shortlists = [np.array([EOS, 31, 32, 63, 4999], np.int32), np.array([EOS], np.int32)]
-    memory.allowed[torch.tensor([5, 1])] = torch.from_numpy(
-        allowed_words(shortlists, vocabulary)
-    ).to(device)
-    rows = torch.tensor([[5, 3], [1, 2], [8, 8]], dtype=torch.int32, device=device)
-    rows = rows[:, :beams].contiguous()
-    scores = torch.randn(3 * beams, vocabulary).to(device)
-    restricted = scores.clone()
-    operations.restrict(restricted, rows, memory)
-    for group, allowed in enumerate([*shortlists, np.arange(vocabulary, dtype=np.int32)]):
-        mine = slice(group * beams, (group + 1) * beams)
-        wanted = torch.full_like(scores[mine], -math.inf)
-        wanted[:, allowed] = scores[mine][:, allowed]
-        assert torch.equal(restricted[mine], wanted)
-    found = operations.best_candidates(restricted, None, 1)
-    assert found.token_ids.cpu().flatten(1)[beams, 0] == EOS
-    norm = (found.sums * found.maxima.exp()).sum(dim=1).log()
-    torch.testing.assert_close(norm, restricted.logsumexp(dim=1))
-
-
-@pytest.mark.parametrize("vocabulary", [13, 4096, 5000])
-@pytest.mark.parametrize("with_bias", [False, True])
-def test_the_best_of_each_row(operations, device, vocabulary: int, with_bias: bool) -> None:
-    generator = torch.Generator().manual_seed(0)
-    scores = torch.randn(3, vocabulary, generator=generator)
-    # Equals: the lowest token is the better one.
-    scores[1] = 0.0
-    scores[2, 7] = scores[2, 3] = 50.0
-    bias = torch.randn(vocabulary, generator=generator) if with_bias else None
-    found = operations.best_candidates(
-        scores.to(device), None if bias is None else bias.to(device), 4
-    )
-    sums = scores if bias is None else scores + bias
-    flat = found.scores.cpu().flatten(1)
-    best, places = flat.sort(dim=1, descending=True, stable=True)
-    token_ids = found.token_ids.cpu().flatten(1).gather(1, places)[:, :4]
-    wanted = sums.sort(dim=1, descending=True, stable=True)
-    assert torch.equal(best[:, :4], wanted.values[:, :4])
-    assert torch.equal(token_ids.long(), wanted.indices[:, :4])
-    norm = (found.sums * found.maxima.exp()).sum(dim=1).log().cpu()
-    torch.testing.assert_close(norm, sums.logsumexp(dim=1))
-
-
-def test_log_probabilities_are_not_divided_again(operations, device) -> None:
-    scores = torch.randn(2, 20, generator=torch.Generator().manual_seed(0)).to(device)
-    scores[1, 3] = float("nan")
-    found = operations.best_candidates(scores, None, 1, normalised=True)
-    norm = (found.sums * found.maxima.exp()).sum(dim=1).log()
-    assert float(norm[0]) == 0.0
-    assert norm[1].isnan()

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from model.config import Activation
 from model.engine.cuda.kernels.operations import Linear, Norm, Table
-from tests.unit.model.engine.cuda.kernels.arena import error
+from tests.unit.model.engine.cuda.kernels.arena import error, make_operations
 
 WIDTHS = [64, 20]
 ACTIVATIONS = {
@@ -140,7 +140,7 @@ def test_logits(operations, device) -> None:
     linear, x = draw.linear(50, 20), draw.floats(3, 20)
     found = operations.logits(x, linear)
     assert found.dtype == torch.float32
-    assert error(found, product(x, Linear(linear.weight, None))) < 1e-5
+    assert error(found, product(x, linear)) < 1e-5
 
 
 def test_a_row_does_not_depend_on_its_neighbours(operations, device) -> None:
@@ -154,3 +154,24 @@ def test_a_row_does_not_depend_on_its_neighbours(operations, device) -> None:
         lambda x: operations.add_norm(x.clone(), None, norm, keep=False),
     ):
         assert torch.equal(work(first)[2], work(second)[4])
+
+
+def test_a_sum_in_parts_is_the_same_every_time(device) -> None:
+    """Whoever comes last, and however often: it leaves everything as it was."""
+    draw = Draw(device)
+    linear, x, stream = draw.linear(40, 1000), draw.floats(3, 1000), draw.floats(3, 40)
+    operations = make_operations("fused", torch.float32)
+    once, again = (operations.linear_add(x, linear, stream, None) for _ in range(2))
+    assert torch.equal(once, again)
+    assert error(once, stream.double() + product(x, linear)) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("width", "programs", "wanted"),
+    [(512, 16, (4, 128)), (2048, 16, (8, 256)), (512, 64, (2, 256)), (512, 200, (1, 512)),
+     (20, 1, (1, 128))],
+)  # fmt: skip
+def test_a_depth_is_split_until_the_device_is_busy(width, programs, wanted) -> None:
+    from model.engine.cuda.kernels.fused import _depth_split
+
+    assert _depth_split(width, 128, programs) == wanted
