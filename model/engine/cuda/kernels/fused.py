@@ -408,6 +408,7 @@ def _project(
         logits = maxima.new_empty(num_rows, num_tiles * _VOCABULARY_TILE)
     penalised, banned = _bits_of(guard, rows)
     bias, allowed = projection.bias, memory.allowed
+    shapes: tuple[tuple[int, int, int], ...]
     shapes = _MASKED_SHAPES if guarded or restricted else _PROJECTION_SHAPES
     if x.dtype is torch.float32:
         shapes = _EXACT_SHAPES
