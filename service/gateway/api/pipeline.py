@@ -41,6 +41,7 @@ __all__ = ["REQUEST_HEADERS", "Inside", "Translated", "TranslationPipeline"]
 _T = TypeVar("_T")
 
 CACHE_HEADER = "Cache-Control"
+_TIMEOUT = TIMEOUT_HEADER.encode()
 _BACKGROUND = "documents"
 
 REQUEST_HEADERS: list[dict[str, Any]] = [
@@ -175,9 +176,7 @@ class TranslationPipeline:
         """
         context = RequestContext.of(request.scope)
         self._check(texts, options, text_options, num_stored_terms, field=field, is_list=is_list)
-        deadline = deadline_of(
-            context, header(request.scope, TIMEOUT_HEADER.encode()), self._admission.limits
-        )
+        deadline = deadline_of(context, header(request.scope, _TIMEOUT), self._admission.limits)
         detections = None
         if source is None:
             detections = await detect_languages(texts, self.router.sources_for(target, model))
