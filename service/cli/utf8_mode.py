@@ -20,4 +20,5 @@ def require_utf8() -> None:
     if sys.getfilesystemencoding() != "ascii" or sys.flags.utf8_mode:
         return
     os.environ["PYTHONUTF8"] = "1"
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    # The first -X utf8 counts, also where -X utf8=0 or -I sets the variable aside.
+    os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])

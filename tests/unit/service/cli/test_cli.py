@@ -448,6 +448,18 @@ def test_letters_beyond_ascii_in_a_locale_without_them(model: Path, tmp_path: Pa
     assert "weg ✗" in _only_line(errors)
 
 
+def test_utf8_is_required_once_where_the_command_line_is_against_it() -> None:
+    program = (
+        "import sys; from service.cli.utf8_mode import require_utf8; require_utf8(); "
+        "print(sys.getfilesystemencoding(), sys.argv[1])"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-X", "utf8=0", "-c", program, "more"], cwd=ROOT, timeout=60, check=True,
+        env=os.environ | {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}, capture_output=True,
+    )  # fmt: skip
+    assert ran.stdout == b"utf-8 more\n"
+
+
 _MANY_LINES = b"The red house.\n" * 1100
 """More than are held back to fill the batch, so that an answer shows that it works."""
 
