@@ -12,11 +12,13 @@ import contextlib
 import json
 import logging
 import queue
+import select
 import sys
 import threading
 import time
 import traceback
 import warnings
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -153,11 +155,28 @@ def _write(lines: queue.Queue[str], stream: TextIO) -> None:
         with contextlib.suppress(queue.Empty):
             while len(waiting) < _MOST_AT_ONCE:
                 waiting.append(lines.get_nowait())
-        with contextlib.suppress(Exception):
-            stream.write("".join(waiting))
-            stream.flush()
+        for piece in _pieces(waiting):
+            with contextlib.suppress(Exception):
+                stream.write(piece)
+                stream.flush()
         for _ in waiting:
             lines.task_done()
+
+
+def _pieces(lines: Iterable[str]) -> Iterator[str]:
+    """Whole lines together, as many as a pipe takes at once (see pipe(7)): all processes of the
+    service may write to the same one, and between the parts of a longer piece others would."""
+    piece: list[str] = []
+    size = 0
+    for line in lines:
+        length = len(line.encode(errors="replace"))
+        if piece and size + length > select.PIPE_BUF:
+            yield "".join(piece)
+            piece, size = [], 0
+        piece.append(line)
+        size += length
+    if piece:
+        yield "".join(piece)
 
 
 def _flush(lines: queue.Queue[str]) -> None:

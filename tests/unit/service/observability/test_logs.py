@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import select
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -270,3 +271,35 @@ def test_nobody_waits_for_a_stream_that_takes_nothing(restored: None) -> None:
     lines = stream.getvalue().splitlines()
     assert 10_000 <= len(lines) <= 10_256
     assert json.loads(lines[0])["message"] == "line 0"
+
+
+class Pieces(io.StringIO):
+    """A stream that keeps what it is given at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.pieces.append(text)
+        return len(text)
+
+
+def test_processes_with_the_same_pipe_do_not_tear_each_others_lines(restored: None) -> None:
+    logger = logging.getLogger("polyhead")
+    stream = Pieces()
+    configure_logging(LogLevel.INFO, stream)
+    (handler,) = logger.handlers
+    assert isinstance(handler, LineHandler)
+    for number in range(300):
+        logger.info("line %d is long: %s", number, "ü" * 200)
+    logger.info("longer than a pipe takes at once: %s", "ü" * select.PIPE_BUF)
+    handler.lines.join()
+    assert all(piece.endswith("\n") for piece in stream.pieces)
+    lines = "".join(stream.pieces).splitlines()
+    assert len(lines) == 301
+    assert json.loads(lines[299])["message"].startswith("line 299 is long")
+    *fitting, longer = stream.pieces
+    assert max(len(piece.encode()) for piece in fitting) <= select.PIPE_BUF
+    assert longer.count("\n") == 1
+    assert len(fitting) < 100  # many at once
