@@ -97,23 +97,21 @@ class LiveBroadcast:
         try:
             yield watcher
         finally:
+            # A look that is under way is not cancelled when the last one leaves: its thread would
+            # go on, and those who come and go would fill all threads.
             self._watchers.discard(watcher)
-            if not self._watchers and self._looking is not None:
-                self._looking.cancel()
-                self._looking = None
 
     async def _tell_all(self) -> None:
         try:
             await self._look_on()
         finally:
-            if asyncio.current_task() is self._looking:  # else others watch by now
-                for watcher in self._watchers:
-                    watcher.end()
+            for watcher in self._watchers:
+                watcher.end()
 
     async def _look_on(self) -> None:
         clock = asyncio.get_running_loop().time
         reports, number, after = LiveReports(), 0, None
-        while not self._is_draining():
+        while self._watchers and not self._is_draining():
             due = clock() + self._interval
             try:
                 look = await self._look(after)

@@ -187,6 +187,27 @@ async def test_who_reads_slowly_misses_reports() -> None:
         assert found == [b"%d" % number for number in range(seen - 3, seen + 1)]
 
 
+async def test_who_come_and_go_wait_for_the_look_that_is_under_way() -> None:
+    service, begun = Service(), 0
+
+    async def look(after: int | None) -> LiveLook:
+        nonlocal begun
+        begun += 1
+        return await service.look(after)
+
+    service.may_look.clear()
+    broadcast = LiveBroadcast(look, lambda *_: b"seen", most=1, interval_seconds=0.0)
+    for _ in range(10):
+        with broadcast.watch():
+            await until(lambda: begun > 0)
+            await asyncio.sleep(0)  # a look that was begun anew would begin here
+    assert begun == 1
+    with broadcast.watch() as watcher:
+        service.may_look.set()
+        assert await watcher.next() == b"seen"
+    assert service.asked[0] is None
+
+
 async def test_it_is_off_by_a_setting() -> None:
     gateway = Gateway(look=Service().look, max_watchers=0)
     assert (await get(gateway)).status_code == 404
