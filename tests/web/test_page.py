@@ -522,6 +522,24 @@ def test_nobody_is_asked_when_nobody_looks(page: Page, page_service: ServiceProc
     wait_for(lambda: watchers() == 0)
 
 
+def test_without_word_of_it_nothing_is_shown_to_run(page: Page) -> None:
+    """Whoever watches again is told of other sentences by the same numbers, or of none."""
+    shown = page.evaluate(
+        """async () => {
+          const { Batch } = await import("./web/scripts/batch.js");
+          const batch = new Batch();
+          const told = (slot) => ({ steps: [], seconds_ago: 0, running: [
+            { number: 1, worker: 0, slots: [slot], source_tokens: 5 }] });
+          batch.add(told(0), 10);
+          batch.stop(11);
+          const between = batch.at(12).length;
+          batch.add(told(1), 20);
+          return [between, batch.at(20.5).map(({ begin }) => begin), batch.joined, batch.left];
+        }"""
+    )
+    assert shown == [0, [20], 2, 1]
+
+
 def test_watching_may_be_off_or_need_a_key(page: Page) -> None:
     message = "the API key must have the scope watch, but has not"
     answers = [

@@ -18,13 +18,21 @@ _MOST_CHARACTERS = 80
 """The most characters of a German number."""
 _MOST_WORDS = 12
 """The most words of an English number."""
+_MOST_BEFORE = 24
+"""Characters before a number that say what it is a part of."""
+_SPACE = r"[^\S\n]+"
+_WITHIN_WORDS = "\\w\xad\u0300-\u036f\u200b-\u200d\u2060"
+"""Beside a number: it is only a part of a word."""
+_HYPHENS = "\u2010-\u2013\u2212"
+"""That may stand for the common one."""
 
 
 def find_spelled(text: str, language: str) -> list[Number]:
     """The numbers in words of a text, in order; their `text` is how digits say it.
 
-    None are single words of English (twenty), round ones of German (zwanzig, dreitausend), or
-    what may be no number at all, as in "two thirty-five".
+    None are single words of English (twenty), round ones of German (zwanzig, dreitausend), what is
+    part of more, such as an ordinal, a fraction or a longer number, or what may be no number at
+    all, as in "two thirty-five".
 
     Args:
         text: a sentence, or a longer text.
@@ -33,9 +41,9 @@ def find_spelled(text: str, language: str) -> list[Number]:
     if (reader := _READERS.get(language)) is None:
         return []
     marks, numbers = reader
-    lowered = text.lower()
-    # Letters that are not as long in small ones would move what is behind them.
-    if len(lowered) != len(text) or not any(mark in lowered for mark in marks):
+    # The only letter that is longer as a small one would move what is behind it.
+    lowered = text.replace("\u0130", "I").lower()
+    if not any(mark in lowered for mark in marks):
         return []
     return [
         Number(begin, end, str(value), Quantity(str(value)))
@@ -56,14 +64,28 @@ _DE_TENS = MappingProxyType({
     "zwanzig": 20, "drei\xdfig": 30, "dreissig": 30, "vierzig": 40, "f\xfcnfzig": 50,
     "fuenfzig": 50, "sechzig": 60, "siebzig": 70, "achtzig": 80, "neunzig": 90,
 })  # fmt: skip
-_DE_WORD = re.compile(r"[^\W\d_]+")
+_DE_WORD = re.compile(rf"(?<![{_WITHIN_WORDS}])[^\W\d_]+(?![{_WITHIN_WORDS}])")
+_DE_BEFORE = re.compile(
+    rf"(?:hundert|tausend|(?:mill|bill|trill)ion(?:en)?|(?:mill|bill)iarden?|(?<!\w)komma)"
+    rf"(?:{_SPACE}|-)(?:und{_SPACE})?\Z"
+)
+_DE_BEHIND = re.compile(rf"{_SPACE}komma(?!\w)")
 
 
 def _german(text: str) -> Iterator[tuple[int, int, int]]:
     for match in _DE_WORD.finditer(text):
         word = match[0]
-        if len(word) <= _MOST_CHARACTERS and (value := _german_value(word)) is not None:
+        if (
+            len(word) <= _MOST_CHARACTERS
+            and (value := _german_value(word)) is not None
+            and not _DE_BEFORE.search(_before(text, match))
+            and not _DE_BEHIND.match(text, match.end())
+        ):
             yield (*match.span(), value)
+
+
+def _before(text: str, match: re.Match[str]) -> str:
+    return text[max(0, match.start() - _MOST_BEFORE) : match.start()]
 
 
 def _german_value(word: str) -> int | None:
@@ -126,16 +148,47 @@ _EN_BIG = frozenset(("hundred", "thousand"))
 _EN_PARTS = "|".join((*_EN_TENS, *_EN_TEENS, *_EN_UNITS, *sorted(_EN_BIG)))
 _EN_AND = r"(?:(?<=hundred)|(?<=thousand)),?\ and\ "
 _EN_RUN = re.compile(
-    rf"(?<![\w-])(?:{_EN_PARTS})(?:(?:[- ]|{_EN_AND})(?:{_EN_PARTS}))*+(?!\w)(?!-(?:{_EN_PARTS}))"
+    rf"(?<![-{_WITHIN_WORDS}{_HYPHENS}])(?:{_EN_PARTS})(?:(?:[- ]|{_EN_AND})(?:{_EN_PARTS}))*+"
+    rf"(?![{_WITHIN_WORDS}{_HYPHENS}])(?!-(?:{_EN_PARTS}))"
 )
+_EN_BEFORE = re.compile(
+    rf"(?<!\w)(?:(?:hundred|thousand|[mbt]r?illions?),?{_SPACE}(?:and{_SPACE})?"
+    rf"|(?:point|{_EN_PARTS}){_SPACE})\Z"
+)
+_EN_BEHIND = re.compile(rf"{_SPACE}point{_SPACE}(?:zero|oh|{_EN_PARTS})(?!\w)")
+_EN_PAIR = re.compile(r"[a-z]+-[a-z]+")
+"""Twenty-five, and no longer number: of "twenty-five-year-olds", too."""
+_EN_FRACTIONS = "half|halves|thirds?|quarters?|(?:four|fif|six|seven|eigh|nin|ten)ths?"
+_EN_ENDS = re.compile(rf"-\w|{_SPACE}(?:first|second|{_EN_FRACTIONS})(?!\w)")
+"""Of an ordinal or a fraction, or what may have the last words for itself: in "one hundred
+twenty-dollar bills"."""
+_EN_BETWEEN = re.compile(rf"(?<!\w)between{_SPACE}\Z")
+_EN_AT = re.compile(rf"(?<!\w)at{_SPACE}\Z")
 _EN_PART = re.compile(rf"(-| and |, and | )?({_EN_PARTS})")
 
 
 def _english(text: str) -> Iterator[tuple[int, int, int]]:
     for match in _EN_RUN.finditer(text):
         parts = _EN_PART.findall(match[0])
-        if 2 <= len(parts) <= _MOST_WORDS and (value := _english_value(parts)) is not None:
+        if (
+            2 <= len(parts) <= _MOST_WORDS
+            and (value := _english_value(parts)) is not None
+            and not _is_part_in_english(text, match, parts)
+        ):
             yield (*match.span(), value)
+
+
+def _is_part_in_english(text: str, match: re.Match[str], parts: list[tuple[str, str]]) -> bool:
+    """Whether it is, or may be, part of more, or more than one number, or a time of day."""
+    before, end = _before(text, match), match.end()
+    if _EN_BEFORE.search(before) or _EN_BEHIND.match(text, end):
+        return True
+    if _EN_ENDS.match(text, end) and not _EN_PAIR.fullmatch(match[0]):
+        return True
+    if _EN_AT.search(before) and _english_year(parts) is not None:
+        return True
+    is_range = " and " in match[0] and not text.startswith(" and ", end)
+    return is_range and _EN_BETWEEN.search(before) is not None
 
 
 def _english_value(parts: list[tuple[str, str]]) -> int | None:

@@ -42,6 +42,11 @@ export class Batch {
     for (const number of [...this.open.keys()]) if (!numbers.has(number)) this.#leave(number, at, false);
   }
 
+  /** Nobody tells of it any more: what ran is not known to run on, and numbers may begin anew. */
+  stop(at) {
+    for (const number of [...this.open.keys()]) this.#leave(number, at, false);
+  }
+
   #join({ number, worker, slots, source_tokens: tokens }, at) {
     if (this.open.has(number)) return;
     const bar = { number, lanes: slots.map((slot) => this.#lane(worker, slot)), begin: at, end: Infinity, cancelled: false, tokens };

@@ -28,7 +28,7 @@ export class Chart {
     this.lines = lines;
     this.said = said;
     this.values = lines.map(() => []);
-    this.now = element("output", {}, "–");
+    this.now = element("output", { "aria-live": "off" }, "–"); // it changes each second
     this.top = element("span", { className: "quiet" });
     this.paths = lines.map((_, number) => shape("path", { class: `line-${number}`, "vector-effect": "non-scaling-stroke" }));
     const svg = shape("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" });

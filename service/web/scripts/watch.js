@@ -69,6 +69,7 @@ export class WatchView {
     if (!isWanted) {
       this.asked.abort();
       this.asked = null;
+      this.#stop();
       return;
     }
     this.asked = new AbortController();
@@ -76,16 +77,23 @@ export class WatchView {
     this.#animate(this.asked.signal);
   }
 
+  #stop() {
+    for (const batch of this.batches.values()) batch.stop(seconds());
+  }
+
   async #watch(signal) {
     while (!signal.aborted) {
       try {
         for await (const { event, data } of live(signal)) {
+          if (signal.aborted) return;
           showProblem(byId("watch-problem"), null);
           if (event === "figures") this.#tell(data);
           else if (event === "batch") this.#take(data);
         }
+        this.#stop();
       } catch (error) {
         if (signal.aborted) return;
+        this.#stop();
         showProblem(byId("watch-problem"), error, () => {
           this.asked?.abort();
           this.asked = null;

@@ -93,10 +93,57 @@ def test_what_is_no_number_is_left_alone(language: str, text: str, found: set[st
     assert {number.text for number in numbers} == found
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the one hundred and twenty-first time", "one hundred twenty-fifths",
+        "nineteen ninety-ninth", "one hundred and twenty first", "one hundred and two thirds",
+        "ninety-nine point nine", "three point twenty-five",
+        "eighteen twenty-year-olds", "twenty twenty-dollar bills", "two hundred fifty-page books",
+        "one hundred and twenty\u2011five", "twenty\u2011one hundred five",
+        "one hundred and seven\xadteen", "one hundred  twenty-five", "one hundred\xa0twenty-five",
+        "two million twenty-five", "one million, two hundred and five", "mid-nineteen ninety-nine",
+        "between one hundred and one thousand five hundred", "at eighteen thirty",
+    ],
+)  # fmt: skip
+def test_part_of_more_is_no_number_in_english(text: str) -> None:
+    assert find_spelled(text, "en") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2hundertf\xfcnf", "hundertzwo\u0308lf", "einhundertsieben\xadzehn",
+        "eintausend zweihundert f\xfcnfundzwanzig", "zweihundert-f\xfcnfundzwanzig",
+        "zwei Millionen f\xfcnfundzwanzig", "hundert und f\xfcnfundzwanzig",
+        "drei Komma f\xfcnfundzwanzig", "f\xfcnfundzwanzig Komma drei",
+    ],
+)  # fmt: skip
+def test_part_of_more_is_no_number_in_german(text: str) -> None:
+    assert find_spelled(text, "de") == []
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "found"),
+    [
+        ("en", "often twenty-five, thirty-two, forty-five seconds, someone twenty-one",
+         ["25", "32", "45", "21"]),
+        ("en", "between one hundred and five and two hundred and ten", ["105", "210"]),
+        ("en", "born in eighteen thirty\u2014one hundred and five seconds", ["1830", "105"]),
+        ("en", "one hundred\ntwenty-five", ["25"]),
+        ("de", "zwei Millionen\nf\xfcnfundzwanzig, f\xfcnfundzwanzig-j\xe4hrig", ["25", "25"]),
+    ],
+)  # fmt: skip
+def test_neighbours_leave_a_number_what_it_is(language: str, text: str, found: list[str]) -> None:
+    assert [number.text for number in find_spelled(text, language)] == found
+
+
 @pytest.mark.parametrize("language", ["en", "de"])
 def test_places_are_those_of_the_text(language: str) -> None:
-    """Small letters of some capitals are two characters."""
-    assert find_spelled("\u0130 forty-two zweiundvierzig", language) == []
+    """The small letter of one capital is two characters."""
+    text = "\u0130 forty-two zweiundvierzig"
+    (number,) = find_spelled(text, language)
+    assert text[number.begin : number.end] in ("forty-two", "zweiundvierzig")
     word = {"en": "forty-two", "de": "zweiundvierzig"}[language]
     (number,) = find_spelled(f"STRASSE \xc4 {word}", language)
     assert (number.begin, number.end) == (10, 10 + len(word))
