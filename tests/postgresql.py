@@ -101,7 +101,9 @@ def _wait_for(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and server.poll() is None:
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
+            is_open = probe.connect_ex(("127.0.0.1", port)) == 0
+            # Before that it answers that it is starting up.
+            if is_open and "ready to accept connections" in log.read_text(errors="replace"):
                 return
         time.sleep(_LOOK_SECONDS)
     raise RuntimeError(f"PostgreSQL did not start: {log.read_text(errors='replace')[-2000:]}")

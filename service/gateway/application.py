@@ -54,7 +54,7 @@ from service.gateway.request_context import RequestContext
 from service.jobs.jobs import DocumentJobs, ReadDocuments
 from service.jobs.worker import DocumentWorker
 from service.observability.logs import log_failure
-from service.observability.metrics import DocumentMetrics, GatewayMetrics
+from service.observability.metrics import GatewayMetrics
 from service.routing.retry import Retrier
 from service.routing.router import Router
 from service.settings import Settings
@@ -104,9 +104,7 @@ def build_gateway(
     admission = admission or Admission(settings.limits, max_uploads=settings.documents.max_uploads)
     pipeline = TranslationPipeline(router, Retrier(settings.retry, metrics), admission, access)
     glossaries = StoredGlossaries(store, admission, most=settings.max_glossaries)
-    documents, worker = _documents(
-        settings, store, pipeline, admission, access, glossaries, metrics.documents
-    )
+    documents, worker = _jobs(settings, store, pipeline, admission, access, glossaries, metrics)
     app = _new_app(lambda _: _running(access, store, worker))
     metrics.read_in_flight(admission.in_flight)
     handlers: dict[Contract, object] = {
@@ -161,24 +159,24 @@ def _new_app(
     )
 
 
-def _documents(
+def _jobs(
     settings: Settings,
     store: Store,
     pipeline: TranslationPipeline,
     admission: Admission,
     access: AccessControl,
     glossaries: StoredGlossaries,
-    metrics: DocumentMetrics,
+    metrics: GatewayMetrics,
 ) -> tuple[DocumentRequests, DocumentWorker]:
     """Who takes documents in and gives them out, and who translates them."""
     translation = DocumentTranslation(pipeline)
     read = ReadDocuments(settings)
     worker = DocumentWorker(
-        settings.documents, store, read, translation.batch, metrics=metrics,
+        settings.documents, store, read, translation.batch, metrics=metrics.documents,
         is_draining=lambda: admission.draining,
     )  # fmt: skip
     jobs = DocumentJobs(
-        settings.documents, store, read, languages=translation.languages, metrics=metrics,
+        settings.documents, store, read, languages=translation.languages, metrics=metrics.documents,
         on_new=worker.wake,
     )  # fmt: skip
     return DocumentRequests(jobs, access, glossaries), worker

@@ -107,10 +107,12 @@ def test_a_user_that_nobody_knows_on_a_disk_that_nobody_writes_to(tmp_path: Path
         assert service.process.wait(timeout=_END_SECONDS) == 0
     finally:
         service.close()
-    assert _told_of_the_store(service) == [
+    [told] = _told_of_the_store(service)
+    # The first folder that is missing, which depends on the machine.
+    assert told.startswith(
         "the store /.local/share/polyhead/store.db cannot be used: "
-        "OSError: [Errno 30] Read-only file system: '/.local'"
-    ]
+        "OSError: [Errno 30] Read-only file system: '/.local"
+    )
 
 
 @pytest.mark.usefixtures("namespaces")

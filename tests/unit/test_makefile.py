@@ -128,7 +128,7 @@ def test_a_changed_dependency_is_installed(installed: Path, changed: str) -> Non
 def test_help_names_every_target(checkout: Path) -> None:
     shown = _make(checkout, "help").stdout
     assert {line.split()[1] for line in shown.splitlines()} == {
-        "help", "serve", "test", "check", "check-deploy", "check-kernels",
+        "help", "serve", "test", "check", "check-deploy", "check-image", "check-kernels",
         "arm", "sanitize", "wheel", "tree",
         "format", "lock", "clean",
     }  # fmt: skip

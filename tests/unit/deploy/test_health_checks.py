@@ -20,7 +20,7 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY
 
 
 def _of_image() -> list[str]:
-    text = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", "")
     [check] = [line for line in text.splitlines() if line.startswith("HEALTHCHECK ")]
     command: list[str] = json.loads(check.partition(" CMD ")[2])
     return command

@@ -158,7 +158,8 @@ class FusedOperations(PlainOperations):
     ) -> None:
         (num_rows, num_columns), width = out.shape, x.size(1)
         given, given_kept = norm or Norm(x, x, 1.0), kept_norm or Norm(x, x, 1.0)
-        rows, columns, depth = 16, 32, 128
+        # Of float32, twice as much of a row would not fit into registers.
+        rows, columns, depth = 16, 32, 64 if linear.weight.dtype is torch.float32 else 128
         grid = (triton.cdiv(num_columns, columns), triton.cdiv(num_rows, rows))
         splits, part = _depth_split(width, depth, grid[0])
         if splits > 1 and grid[0] * grid[1] > _MOST_ARRIVALS:

@@ -25,6 +25,7 @@ from model.errors import (
 from model.translator import Translator
 from service.autoscaling.decision import ReplicaLoad
 from service.hosting.replica import TranslatorReplica
+from service.observability.logs import flush_log
 from service.protocol import HostedModel, TranslateCall, TranslateReply
 from service.settings import LogLevel
 from tests.fakes import until
@@ -187,6 +188,7 @@ def test_says_once_what_an_operator_should_know_of_its_engine(
     monkeypatch.setitem(sys.modules, "model.engine.native.runner", module)
     config = EngineConfig(device="cpu", max_slots=16, num_threads=1)
     TranslatorReplica((_hosted(tiny_model),), config, log_level=LogLevel.INFO).close()
+    flush_log()
     [line] = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     assert line["level"] == "warning"
     assert "plain PyTorch, which is slower: there is no compiler" in line["message"]
