@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -479,16 +481,23 @@ def test_sentences_join_and_leave_while_one_watches(
     def count(name: str) -> int:
         return int(page.locator(f"#batch-{name}").inner_text())
 
-    def work() -> bool:
-        body = {"text": text, "source": "en", "target": "de"}
-        answer = page_service.client.post("/v1/translate", json=body)
-        assert answer.status_code == 200
-        page.wait_for_timeout(200)
-        return count("joined") >= 30 and count("left") >= 30
+    seen = threading.Event()
 
-    wait_for(work)
+    def work() -> None:
+        body = {"text": text, "source": "en", "target": "de", "cache": False}
+        while not seen.is_set():
+            assert page_service.client.post("/v1/translate", json=body).status_code == 200
+
+    with ThreadPoolExecutor(1) as worker:
+        working = worker.submit(work)
+        try:
+            some = re.compile(r"\d+ sentences? in \d+ slots?")
+            expect(page.locator("#batch-now")).to_have_text(some)
+            expect(page.locator("#batch-left")).to_have_text(re.compile(r"[3-9]\d|\d{3,}"))
+        finally:
+            seen.set()
+        working.result()
     assert count("left") <= count("joined")
-    expect(page.locator("#batch-now")).to_have_text(re.compile(r"\d+ sentences? in \d+ slots?"))
     expect(page.locator("#loaded")).to_contain_text("en-de")
     assert page.evaluate(drawn) != before
     values = page.locator(".chart output").all_inner_texts()
