@@ -34,6 +34,7 @@ from model.engine.cuda.kernels.slot_memory import (
 )
 from model.engine.cuda.lexical import HostConstraints
 from model.engine.cuda.packing import PackedSources, buckets_for_sources, max_blocks, pack
+from model.engine.cuda.program import DeviceProgram
 from model.engine.cuda.search_trace import SearchTrace
 from model.engine.cuda.stream import CudaStream, DeviceStream, Mark
 from model.engine.runner import DecidedTokens, FinishedSequence, StepOutcome
@@ -103,6 +104,7 @@ class CudaRunner:
             fit into what is free, within reason, when not given.
         stream: where work is queued; one of the device when not given.
         operations: what it is made of; the fused kernels when not given.
+        program: what is computed with the slots; the model, by `operations`, when not given.
         beams: searches whose graphs are captured here and now.
 
     Raises:
@@ -120,6 +122,7 @@ class CudaRunner:
         max_slots: int | None = None,
         stream: DeviceStream | None = None,
         operations: Operations | None = None,
+        program: Callable[[SlotMemory], DeviceProgram] | None = None,
         beams: tuple[int, ...] = _USUAL_BEAMS,
     ) -> None:
         if dtype not in (torch.float32, torch.bfloat16):
@@ -134,11 +137,15 @@ class CudaRunner:
         self.notes: tuple[str, ...] = ()
         self.model_config = model.config
         self._stream = stream or CudaStream(device)
-        operations = operations or _fused_operations(dtype)
         self._source_buckets = buckets_for_sources(model.config.max_positions)
         self.max_slots, self.budget = self._slots_and_budget(model, dtype, max_slots)
         self._memory = SlotMemory(model.config, self.max_slots, dtype=dtype, device=device)
-        self._model = DeviceModel(model, operations, self._memory, dtype=dtype, device=device)
+        self._program: DeviceProgram
+        if program is not None:
+            self._program = program(self._memory)
+        else:
+            operations = operations or _fused_operations(dtype)
+            self._program = DeviceModel(model, operations, self._memory, dtype=dtype, device=device)
         # Until here PyTorch has worked on a stream of its own.
         self._stream.settle()
         self._host_constraints = HostConstraints(self._memory, model.config.eos_id)
@@ -425,7 +432,7 @@ class CudaRunner:
             self._decode_groups[key] = DecodeGroup(
                 self._stream,
                 partial(
-                    self._model.step,
+                    self._program.step,
                     constrained=constrained,
                     restricted=restricted,
                     aligned=aligned,
@@ -448,7 +455,7 @@ class CudaRunner:
             buffer = self._stream.upload(np.concatenate([tokens, blocks], axis=None))
             split = 3 * bucket
             graph = self._stream.capture(
-                lambda: self._model.encode(buffer[:split].view(3, -1), buffer[split:].view(-1, 3))
+                lambda: self._program.encode(buffer[:split].view(3, -1), buffer[split:].view(-1, 3))
             )
             self._encoders[bucket] = buffer, graph
         return self._encoders[bucket]
