@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Self
 
 from model.errors import InvalidRequestError
@@ -430,10 +431,20 @@ class GenerationConfig:
             )
         return replace(self, **changes)
 
-    @property
+    @cached_property
     def constrained(self) -> bool:
         """Whether predictions are changed, as by a repetition guard."""
         return any(getattr(self, each.name) != each.default for each in _GUARDS)
+
+    @cached_property
+    def integers(self) -> tuple[int, ...]:
+        """Those of SEQUENCE_OPTIONS that are no real numbers, in their order and in 32 bits."""
+        return tuple(o.in_32_bits(self) for o in SEQUENCE_OPTIONS if o.kind is not float)
+
+    @cached_property
+    def reals(self) -> tuple[float, ...]:
+        """Those of SEQUENCE_OPTIONS that are real numbers, in their order."""
+        return tuple(o.in_32_bits(self) for o in SEQUENCE_OPTIONS if o.kind is float)
 
 
 GENERATION_OPTIONS = options_of(GenerationConfig)

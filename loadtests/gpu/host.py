@@ -8,6 +8,7 @@ the time is told in which it had work.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import random
 import sys
@@ -84,9 +85,10 @@ def measure_runner(load: Load) -> HostFigures:
         share = FairShare(light=load.slots, heavy=load.slots)
         while plan := scheduler.schedule(queue, share, time.monotonic()):
             outcome = runner.execute(plan)
-            for sequence, hypotheses in outcome.finished:
-                scheduler.finish(sequence)
-                tokens += len(hypotheses[0].token_ids) + 1
+            for results in outcome.pending:
+                for sequence, hypotheses in results.wait():
+                    scheduler.finish(sequence)
+                    tokens += len(hypotheses[0].token_ids) + 1
     return HostFigures(tokens, *figures)
 
 
@@ -117,6 +119,8 @@ def _tokens(futures: list[Future[SequenceResult]]) -> int:
 def _measured(stream: ImmediateStream) -> Iterator[list[float]]:
     """The last three of HostFigures, once it is left."""
     figures: list[float] = []
+    gc.collect()
+    gc.freeze()  # as replicas do when they have loaded a model
     stream.reset()
     began, cpu_began = time.perf_counter(), time.process_time()
     yield figures

@@ -94,9 +94,9 @@ class ImmediateStream:
         self._call()
         return _PassedMark(max(self._free_at, time.perf_counter()))
 
-    def fetch(self, table: Tensor, rows: NDArray[np.int64]) -> NDArray[np.int32]:
+    def fetch(self, table: Tensor, rows: NDArray[np.int64]) -> tuple[Tensor, Mark]:
         self._call()
-        return table[torch.from_numpy(rows)].numpy()
+        return table[torch.from_numpy(rows)], _PassedMark(time.perf_counter())
 
     def settle(self) -> None:
         self.mark().wait()

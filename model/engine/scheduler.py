@@ -70,6 +70,8 @@ class StepPlan:
     """Who takes part in the steps, the newcomers included; None is everybody who runs."""
     max_steps: int
     """Most decode steps to take, at least 1."""
+    freed_rows: int = 1
+    """Slots that must become free before the next plan has newcomers; see `Runner.execute`."""
 
 
 class Scheduler:
@@ -130,6 +132,7 @@ class Scheduler:
             newcomers=tuple(newcomers),
             active=tuple(self._light) if paused else None,
             max_steps=1 if in_turns or self.can_admit(waiting, share) else self._most_steps(),
+            freed_rows=self._missing_rows(waiting),
         )
 
     def executed(self, num_steps: int, seconds: float) -> None:
@@ -167,6 +170,15 @@ class Scheduler:
             return MAX_STEPS
         return max(1, min(MAX_STEPS, int(_REPORT_SECONDS / max(1e-6, self._step_seconds))))
 
+    def _missing_rows(self, waiting: WaitingQueue) -> int:
+        """Slots that are too few for the next newcomers, about; 1 if nobody waits."""
+        rows = [
+            max(min(waiting.num_rows(heavy), least), waiting.peek(heavy).beam_size)
+            for heavy, least in self._least_admitted.items()
+            if waiting.num_rows(heavy)
+        ]
+        return max(1, math.ceil(min(rows)) - self.slots.num_free) if rows else 1
+
     def _next_class(
         self, waiting: WaitingQueue, share: FairShare, others_come: bool = False
     ) -> bool | None:
@@ -202,21 +214,42 @@ class Scheduler:
         newcomers: list[Sequence] = []
         num_tokens = 0
         while (heavy := self._next_class(waiting, share, bool(newcomers))) is not None:
-            num_tokens += waiting.peek(heavy).source_len
-            if newcomers and num_tokens > self._encode_token_budgets[heavy]:
-                break
-            sequence = waiting.pop(heavy)
-            sequence.slots = self.slots.acquire(sequence.beam_size)
-            sequence.status = SequenceStatus.RUNNING
-            sequence.scheduled_at = now
-            self.running.add(sequence)
-            self._num_reporting += sequence.reports
-            if not heavy:
-                steps = sequence.light_steps
-                self._light[sequence] = math.inf if steps is None else self._num_steps + steps
-                self.light_rows += sequence.beam_size
-            newcomers.append(sequence)
+            # What follows the first of a class may be of another one: others come with it then.
+            most = math.inf if newcomers else 1
+            taken = 0
+            while taken < most and self._may_follow(waiting, share, heavy, taken):
+                num_tokens += waiting.peek(heavy).source_len
+                if newcomers and num_tokens > self._encode_token_budgets[heavy]:
+                    return newcomers
+                sequence = waiting.pop(heavy)
+                self._begin(sequence, heavy, now)
+                newcomers.append(sequence)
+                taken += 1
         return newcomers
+
+    def _may_follow(
+        self, waiting: WaitingQueue, share: FairShare, heavy: bool, num_taken: int
+    ) -> bool:
+        """Whether one more of a class is next, without a look at the other class.
+
+        Who may come of that one does not change while there are some left of this one.
+        """
+        if not num_taken:
+            return True
+        if not waiting.num_rows(heavy) or self._room(waiting, share, heavy) < 1:
+            return False
+        return self.slots.num_free >= waiting.peek(heavy).beam_size
+
+    def _begin(self, sequence: Sequence, heavy: bool, now: float) -> None:
+        sequence.slots = self.slots.acquire(sequence.beam_size)
+        sequence.status = SequenceStatus.RUNNING
+        sequence.scheduled_at = now
+        self.running.add(sequence)
+        self._num_reporting += sequence.reports
+        if not heavy:
+            steps = sequence.light_steps
+            self._light[sequence] = math.inf if steps is None else self._num_steps + steps
+            self.light_rows += sequence.beam_size
 
     def _demote(self) -> None:
         """Those who have been light for long enough are heavy now. Looked at now and then only."""

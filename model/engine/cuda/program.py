@@ -1,4 +1,4 @@
-"""What a device computes for `CudaRunner`: `DeviceModel`, or what takes its place in a rehearsal."""
+"""What a device computes for `CudaRunner`: `DeviceModel`, or what takes its place."""
 
 from __future__ import annotations
 

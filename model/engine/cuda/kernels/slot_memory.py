@@ -56,11 +56,9 @@ def option_columns(
     generations: Sequence[GenerationConfig],
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """The options of S sequences: (I, S) for the last rows of the counters, (F, S) the factors."""
-    integers, reals = (
-        [[option.in_32_bits(generation) for generation in generations] for option in options]
-        for options in (_INTEGERS, _REALS)
-    )
-    return np.array(integers, dtype=np.int32), np.array(reals, dtype=np.float64)
+    integers = np.array([generation.integers for generation in generations], dtype=np.int32)
+    reals = np.array([generation.reals for generation in generations], dtype=np.float64)
+    return integers.T, reals.T
 
 
 def _option_rows(counters: Tensor, factors: Tensor) -> dict[str, Tensor]:
