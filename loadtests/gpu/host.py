@@ -12,6 +12,7 @@ import gc
 import json
 import random
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -98,21 +99,40 @@ def measure_engine(load: Load) -> HostFigures:
     config = EngineConfig(max_waiting=2 * _OPEN_REQUESTS * _AT_ONCE)
     drawn = list(_drawn(load))
     requests = [drawn[first : first + _AT_ONCE] for first in range(0, len(drawn), _AT_ONCE)]
-    open_requests: deque[list[Future[SequenceResult]]] = deque()
+    open_requests: deque[_Request] = deque()
     tokens = 0
     engine = Engine(_transformer(), config, runners=[runner])
     with closing(engine), _measured(stream) as figures:
         for request in requests:
             if len(open_requests) == _OPEN_REQUESTS:
-                tokens += _tokens(open_requests.popleft())
+                tokens += open_requests.popleft().tokens()
             sources = [source for source, _, _ in request]
-            open_requests.append(engine.submit(sources, [search for _, search, _ in request]))
-        tokens += sum(map(_tokens, open_requests))
+            searches = [search for _, search, _ in request]
+            open_requests.append(_Request(engine.submit(sources, searches)))
+        tokens += sum(request.tokens() for request in open_requests)
     return HostFigures(tokens, *figures)
 
 
-def _tokens(futures: list[Future[SequenceResult]]) -> int:
-    return sum(future.result().target_tokens for future in futures)
+class _Request:
+    """Waits for all futures of a request together, as `model.engine.futures.settled` does."""
+
+    def __init__(self, futures: list[Future[SequenceResult]]) -> None:
+        self._futures = futures
+        self._left = len(futures)
+        self._done = threading.Event()
+        self._lock = threading.Lock()
+        for future in futures:
+            future.add_done_callback(self._count)
+
+    def _count(self, _: Future[SequenceResult]) -> None:
+        with self._lock:
+            self._left -= 1
+            if not self._left:
+                self._done.set()
+
+    def tokens(self) -> int:
+        self._done.wait()
+        return sum(future.result().target_tokens for future in self._futures)
 
 
 @contextmanager

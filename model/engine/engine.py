@@ -416,11 +416,9 @@ class Engine:
             if outcome.steps:
                 self._step_stats.append(_step_stats(worker, plan, outcome))
             for results in outcome.pending:
-                for sequence in results.sequences:
-                    worker.scheduler.finish(sequence)
-            finished = self._completed(
-                [each for each in outcome.finished if worker.scheduler.finish(each.sequence)], now
-            )
+                worker.scheduler.finish_all(results.sequences)
+            worker.scheduler.finish_all([each.sequence for each in outcome.finished])
+            finished = self._completed(outcome.finished, now)
             decided = [
                 each
                 for each in outcome.decided
@@ -448,18 +446,17 @@ class Engine:
 
         Others have left meanwhile, or are searched for again.
         """
-        own = [
-            FinishedSequence(sequence, sequence.whole(hypotheses))
-            for sequence, hypotheses in found
-            if self._open.get(sequence.future) is sequence
-        ]
-        again = self._search_again(own)
-        if again:
+        own = [done for done in found if self._open.get(done.sequence.future) is done.sequence]
+        if any(done.sequence.options.phrases for done in own):
+            own = [FinishedSequence(done.sequence, done.sequence.whole(done[1])) for done in own]
+            again = self._search_again(own)
             own = [done for done in own if done.sequence.future not in again]
         for done in own:
             del self._open[done.sequence.future]
-            if not done.sequence.heavy:  # heavy ones may have paused for long
-                self._queue_wait.finished(now - done.sequence.scheduled_at)
+        # Heavy ones may have paused for long.
+        self._queue_wait.finished(
+            [now - each.sequence.scheduled_at for each in own if not each.sequence.heavy]
+        )
         return own
 
     def _search_again(
@@ -596,9 +593,13 @@ class Engine:
         return "the engine has been closed"
 
 
+_NOTHING = contextlib.suppress(BaseException)
+"""What may come out of a callback; one for all, for there are tens of thousands a second."""
+
+
 def _settle(future: Future[SequenceResult], outcome: SequenceResult | Exception) -> None:
     """Ends a future, whose callbacks are its owner's: what they raise concerns nobody else."""
-    with contextlib.suppress(BaseException):
+    with _NOTHING:
         if isinstance(outcome, Exception):
             future.set_exception(outcome)
         else:

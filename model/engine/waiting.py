@@ -17,6 +17,7 @@ have finished, which each of them does within its own limit of tokens.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterator
 from collections.abc import Sequence as SequenceOf
@@ -139,21 +140,48 @@ class WaitingQueue:
 
     def pop(self, heavy: bool) -> Sequence:
         """Takes out who is next; there must be one."""
-        line = self._next_heavy_line() if heavy else _LIGHT
-        requests = self._requests[line]
-        number, waiting = next(iter(requests.items()))
-        sequence, _ = waiting.popitem(last=False)
-        del self._place_of[sequence]
-        if waiting:
-            requests.move_to_end(number)
-        else:
-            del requests[number]
-        self._leave(sequence, line)
-        if line == _BATCH or not self._requests[_BATCH]:
-            self._turns_since_batch = 0
-        elif line == _HEAVY:
-            self._turns_since_batch += 1
+        [sequence] = self.pop_some(heavy, until_rows=1, free_rows=math.inf, most_tokens=math.inf)
         return sequence
+
+    def pop_some(
+        self, heavy: bool, *, until_rows: float, free_rows: float, most_tokens: float
+    ) -> list[Sequence]:
+        """Takes out those who are next, until there are none or they are enough.
+
+        Args:
+            heavy: of the heavy ones, or of the light ones.
+            until_rows: slots with which they are enough; the last may need more.
+            free_rows: slots that they must fit into.
+            most_tokens: source tokens of all of them.
+        """
+        found: list[Sequence] = []
+        rows, tokens = 0, 0
+        while rows < until_rows:
+            line = self._next_heavy_line() if heavy else _LIGHT
+            requests = self._requests[line]
+            if not requests:
+                break
+            number, waiting = next(iter(requests.items()))
+            sequence = next(iter(waiting))
+            rows += sequence.beam_size
+            tokens += sequence.source_len
+            if rows > free_rows or tokens > most_tokens:
+                break
+            del waiting[sequence], self._place_of[sequence]
+            if waiting:
+                requests.move_to_end(number)
+            else:
+                del requests[number]
+            self._num_rows[line] -= sequence.beam_size
+            self.num_source_tokens -= sequence.source_len
+            found.append(sequence)
+            if line == _BATCH or not self._requests[_BATCH]:
+                self._turns_since_batch = 0
+            elif heavy:
+                self._turns_since_batch += 1
+        if not self._place_of:
+            self.waiting_since = None
+        return found
 
     def remove(self, sequence: Sequence) -> bool:
         """Takes a sequence out, wherever it stands; False when it does not wait."""
@@ -166,14 +194,11 @@ class WaitingQueue:
         del waiting[sequence]
         if not waiting:
             del requests[number]
-        self._leave(sequence, line)
-        return True
-
-    def _leave(self, sequence: Sequence, line: int) -> None:
         self._num_rows[line] -= sequence.beam_size
         self.num_source_tokens -= sequence.source_len
         if not self._place_of:
             self.waiting_since = None
+        return True
 
     def _next_heavy_line(self) -> int:
         if not self._requests[_HEAVY]:

@@ -43,7 +43,8 @@ class DecodeGroup:
         num_beams: of each sequence.
         capacity: most sequences.
         spare: the slot of what only fills up a bucket; all others are below it.
-        captured: whether steps become graphs; those that wait for the host cannot.
+        lexical: whether the host applies lexical constraints. Such steps, which wait for it, do not
+            become graphs.
     """
 
     def __init__(
@@ -54,14 +55,14 @@ class DecodeGroup:
         num_beams: int,
         capacity: int,
         spare: int,
-        captured: bool = True,
+        lexical: bool = False,
     ) -> None:
         self.num_beams = num_beams
+        self.lexical = lexical
         self.buckets = buckets_for_sequences(capacity)
         self._stream = stream
         self._step = step
         self._spare = spare
-        self._captured = captured
         self._size = 0
         self._table = np.full((capacity, num_beams), spare, dtype=np.int32)
         self._places = np.zeros(spare, dtype=np.int32)
@@ -114,7 +115,7 @@ class DecodeGroup:
 
     def graph(self, bucket: int) -> Callable[[], None]:
         """What queues a step of `bucket` sequences; captured when first asked for."""
-        if not self._captured:
+        if self.lexical:
             return lambda: self._stream.run(
                 lambda: self._step(self._rows[:bucket], self._flags[:bucket])
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,14 +22,30 @@ __all__ = ["DoneSearches", "FetchedResults"]
 
 
 class DoneSearches(NamedTuple):
-    """Searches with equally many beams that a step has ended."""
+    """Searches with equally many beams that have ended."""
 
     sequences: list[Sequence]
     slots: Slots
     num_ended: NDArray[np.int32]
     """(S,) hypotheses that have ended."""
-    searches: list[HostSearch | None] | None
-    """What the host knows of those that have phrases; None if none has."""
+    searches: list[HostSearch | None]
+    """What the host knows of each that has phrases."""
+
+    @classmethod
+    def joined(cls, parts: Iterable[DoneSearches]) -> list[DoneSearches]:
+        """Those with equally many beams as one: what is done to many costs little more."""
+        by_beams: dict[int, list[DoneSearches]] = {}
+        for part in parts:
+            by_beams.setdefault(part.slots.shape[1], []).append(part)
+        return [
+            cls(
+                [sequence for part in same for sequence in part.sequences],
+                np.concatenate([part.slots for part in same]),
+                np.concatenate([part.num_ended for part in same]),
+                [search for part in same for search in part.searches],
+            )
+            for same in by_beams.values()
+        ]
 
 
 @dataclass(eq=False, kw_only=True)
@@ -48,6 +65,7 @@ class FetchedResults:
         cls, stream: DeviceStream, memory: SlotMemory, done: list[DoneSearches]
     ) -> FetchedResults:
         """Queues the copies of what the device has of some searches, at least one."""
+        done = DoneSearches.joined(done)
         rows = np.concatenate([each.slots for each in done], axis=None).astype(np.int64)
         trace, copied = stream.fetch(memory.trace, rows)
         attended, marks = None, [copied]

@@ -34,7 +34,7 @@ from model.engine.cuda.kernels.slot_memory import (
     allowed_words,
     option_columns,
 )
-from model.engine.cuda.lexical import HostConstraints
+from model.engine.cuda.lexical import HostConstraints, HostSearch
 from model.engine.cuda.packing import PackedSources, buckets_for_sources, max_blocks, pack
 from model.engine.cuda.program import DeviceProgram
 from model.engine.cuda.results import DoneSearches, FetchedResults
@@ -54,6 +54,10 @@ it does so even if the host is late by a step, as when another thread has the in
 
 _USUAL_BEAMS = (1, GenerationConfig().beam_size)
 """Searches whose graphs are captured in advance; others are when they come for the first time."""
+
+
+_Kind = tuple[int, bool, bool, bool, bool]
+"""Which sequences are decoded together: see `CudaRunner._decode_group`."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -159,10 +163,10 @@ class CudaRunner:
         # Until here PyTorch has worked on a stream of its own.
         self._stream.settle()
         self._host_constraints = HostConstraints(self._memory, model.config.eos_id)
-        self._decode_groups: dict[tuple[int, bool, bool, bool, bool], DecodeGroup] = {}
+        self._decode_groups: dict[_Kind, DecodeGroup] = {}
         # Of each running sequence at its lead, the first of its slots:
-        self._owners: list[Sequence | None] = [None] * self.max_slots
-        self._group_of: list[DecodeGroup | None] = [None] * self.max_slots
+        self._owners = np.full(self.max_slots, None, dtype=object)
+        self._group_of = np.full(self.max_slots, None, dtype=object)
         self._tickets = np.zeros(self.max_slots, dtype=np.int64)
         """A number that no other sequence has; 0 of a lead is nobody's."""
         self._last_ticket = 0
@@ -210,8 +214,8 @@ class CudaRunner:
     def close(self) -> None:
         """See `Runner`."""
         self._stream.settle()
-        self._owners.clear()
-        self._group_of.clear()
+        self._owners.fill(None)
+        self._group_of.fill(None)
         self._num_told.clear()
         self._in_flight.clear()
         self._admissions.clear()
@@ -267,13 +271,9 @@ class CudaRunner:
     ) -> tuple[list[Sequence], Slots]:
         """Forgets sequences of a group."""
         slots = group.remove(leads)
+        sequences: list[Sequence] = self._owners[leads].tolist()
         self._tickets[leads] = 0
-        sequences = []
-        for lead in leads.tolist():
-            sequence = self._owners[lead]
-            assert sequence is not None
-            sequences.append(sequence)
-            self._owners[lead] = self._group_of[lead] = None
+        self._owners[leads] = self._group_of[leads] = None
         if self._num_told:
             for sequence in sequences:
                 self._num_told.pop(sequence, None)
@@ -288,30 +288,21 @@ class CudaRunner:
         self._admissions.append(
             _Admission(sequences=newcomers, began=began, ended=self._stream.mark())
         )
-        kinds: dict[DecodeGroup, list[list[int]]] = {}
+        kinds: dict[_Kind, list[Sequence]] = {}
         for sequence in newcomers:
-            generation, options = sequence.generation, sequence.options
-            if options is NO_OPTIONS:
-                group = self._decode_group(generation.beam_size, constrained=generation.constrained)
-            else:
-                group = self._decode_group(
-                    generation.beam_size,
-                    constrained=generation.constrained,
-                    restricted=options.shortlist is not None,
-                    aligned=options.align_to is not None,
-                    lexical=options.lexically_constrained,
-                )
-            kinds.setdefault(group, []).append(sequence.slots)
-            lead = sequence.slots[0]
-            self._owners[lead] = sequence
-            self._group_of[lead] = group
-            if sequence.reports:
-                self._num_told[sequence] = 0
-        for group, members in kinds.items():
-            slots = np.array(members, dtype=np.int32)
+            kinds.setdefault(_kind(sequence), []).append(sequence)
+        for kind, members in kinds.items():
+            group = self._decode_group(*kind)
+            slots = np.array([sequence.slots for sequence in members], dtype=np.int32)
+            leads = slots[:, 0]
             group.add(slots)
             first, self._last_ticket = self._last_ticket + 1, self._last_ticket + len(slots)
-            self._tickets[slots[:, 0]] = np.arange(first, self._last_ticket + 1)
+            self._tickets[leads] = np.arange(first, self._last_ticket + 1)
+            self._owners[leads] = members
+            self._group_of[leads] = group
+        for sequence in newcomers:
+            if sequence.on_decided is not None and sequence.reports:
+                self._num_told[sequence] = 0
 
     def _encode(self, batch: PackedSources) -> None:
         buffer, graph = self._encoder(batch.tokens.shape[1])
@@ -494,13 +485,11 @@ class CudaRunner:
         if not num_ended.all():  # only numbers that are not finite end nothing
             raise RuntimeError("the model's predictions must be finite, but are not")
         sequences, slots = self._take_out(group, leads)
-        searches = None
-        if any(sequence.options.phrases for sequence in sequences):
+        searches: list[HostSearch | None] = [None] * len(sequences)
+        if group.lexical:
             searches = [
-                self._host_constraints.search(sequence.slots[0])
-                if sequence.options.phrases
-                else None
-                for sequence in sequences
+                self._host_constraints.search(each.slots[0]) if each.options.phrases else None
+                for each in sequences
             ]
         self._done.append(DoneSearches(sequences, slots, num_ended, searches))
         return slots.size
@@ -508,7 +497,6 @@ class CudaRunner:
     def _decode_group(
         self,
         num_beams: int,
-        *,
         constrained: bool,
         restricted: bool = False,
         aligned: bool = False,
@@ -528,7 +516,7 @@ class CudaRunner:
                 num_beams=num_beams,
                 capacity=self.max_slots // num_beams,
                 spare=self._memory.spare,
-                captured=not lexical,
+                lexical=lexical,
             )
         return self._decode_groups[key]
 
@@ -546,6 +534,19 @@ class CudaRunner:
             )
             self._encoders[bucket] = buffer, graph
         return self._encoders[bucket]
+
+
+def _kind(sequence: Sequence) -> _Kind:
+    generation, options = sequence.generation, sequence.options
+    if options is NO_OPTIONS:
+        return generation.beam_size, generation.constrained, False, False, False
+    return (
+        generation.beam_size,
+        generation.constrained,
+        options.shortlist is not None,
+        options.align_to is not None,
+        options.lexically_constrained,
+    )
 
 
 def _pick(table: Tensor, rows: Tensor, out: Tensor) -> None:

@@ -57,14 +57,14 @@ class SearchTraces:
         self,
         sequences: Sequence[SourceSequence],
         num_ended: NDArray[np.int32],
-        searches: Sequence[HostSearch | None] | None = None,
+        searches: Sequence[HostSearch | None],
     ) -> list[tuple[Hypothesis, ...]]:
         """The best `num_hypotheses` of each search, all of which are done, best first.
 
         Args:
             sequences: the S sequences.
             num_ended: (S,) hypotheses that have ended, from 1 to 2K - 1.
-            searches: what the host knows of those that have phrases; None if none has.
+            searches: what the host knows of each that has phrases.
         """
         generations = [sequence.generation for sequence in sequences]
         scores = self._scores(generations, num_ended)
@@ -79,28 +79,30 @@ class SearchTraces:
         paths = self._paths(owners, entries)
         token_ids = self._token_ids(owners, entries, paths, given)
         places = self._places(sequences, owners, entries, paths, given)
-        columns = zip(
-            owners.tolist(),
-            token_ids,
-            scores[owners, entries].tolist(),
-            self._log_probs[owners, entries].tolist(),
-            (self._last[owners, entries] == ENDED).tolist(),
-            strict=True,
-        )
-        found: list[list[Hypothesis]] = [[] for _ in sequences]
-        for number, (owner, tokens, score, log_prob, stopped) in enumerate(columns):
-            search = searches[owner] if searches else None
-            found[owner].append(
-                Hypothesis(
-                    token_ids=tokens,
-                    score=score,
-                    log_prob=log_prob,
-                    finish_reason=FinishReason.STOP if stopped else FinishReason.LENGTH,
-                    attended=places[number] if places else (),
-                    missed=search and self._missed(search, owner, int(entries[number])),
-                )
+        stop, length = FinishReason.STOP, FinishReason.LENGTH
+        found = [
+            Hypothesis(tokens, score, log_prob, stop if stopped else length)
+            for tokens, score, log_prob, stopped in zip(
+                token_ids,
+                scores[owners, entries].tolist(),
+                self._log_probs[owners, entries].tolist(),
+                (self._last[owners, entries] == ENDED).tolist(),
+                strict=True,
             )
-        return [tuple(each) for each in found]
+        ]
+        if places is not None:
+            found = [each._replace(attended=its) for each, its in zip(found, places, strict=True)]
+        for number, owner in enumerate(owners.tolist() if any(searches) else ()):
+            if (search := searches[owner]) is not None:
+                missed = self._missed(search, owner, int(entries[number]))
+                found[number] = found[number]._replace(missed=missed)
+        if len(found) == len(sequences):
+            return [(hypothesis,) for hypothesis in found]
+        begins = first.tolist()
+        return [
+            tuple(found[begin : begin + count])
+            for begin, count in zip(begins, counts.tolist(), strict=True)
+        ]
 
     def decided(
         self,

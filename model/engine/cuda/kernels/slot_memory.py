@@ -56,9 +56,10 @@ def option_columns(
     generations: Sequence[GenerationConfig],
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """The options of S sequences: (I, S) for the last rows of the counters, (F, S) the factors."""
-    integers = np.array([generation.integers for generation in generations], dtype=np.int32)
-    reals = np.array([generation.reals for generation in generations], dtype=np.float64)
-    return integers.T, reals.T
+    packed = [generation.packed for generation in generations]
+    integers = np.frombuffer(b"".join([each[0] for each in packed]), dtype=np.int32)
+    reals = np.frombuffer(b"".join([each[1] for each in packed]), dtype=np.float64)
+    return integers.reshape(len(packed), -1).T, reals.reshape(len(packed), -1).T
 
 
 def _option_rows(counters: Tensor, factors: Tensor) -> dict[str, Tensor]:
