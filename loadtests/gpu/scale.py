@@ -73,7 +73,7 @@ def rehearsal(model: Path) -> Scale:
     """
     packing._LARGEST_BUCKET = 64  # the interpreter takes a second for some hundred tokens
     small = BenchModel.named(str(model), seed=0)
-    config = replace(small.config, max_positions=32, projection_bias=True)
+    config = replace(small.config, projection_bias=True)
 
     def on_cpu(options: BenchOptions, **changes: int | float) -> BenchOptions:
         options = replace(options, model=str(model), device="cpu", rounds=1)
@@ -109,7 +109,7 @@ def make_small_model(directory: Path) -> Path:
     manifest, tokenizer = check_checkpoint(DEFAULT)
     metadata = replace(manifest.metadata, shortlist=False)
     size = tokenizer.vocab_size
-    shape = {"d_model": _WIDTH, "d_ff": 2 * _WIDTH, "num_heads": 2, "max_positions": 64}
+    shape = {"d_model": _WIDTH, "d_ff": 2 * _WIDTH, "num_heads": 2, "max_positions": 24}
     layers = {"num_encoder_layers": 1, "num_decoder_layers": 1}
     torch.manual_seed(0)
     transformer = Transformer(TransformerConfig.base(size, **shape, **layers)).eval()

@@ -168,10 +168,11 @@ class Scheduler:
 
     def remove(self, sequence: Sequence) -> bool:
         """Takes out a sequence that is not done, if it runs here. The next plan says so."""
-        running = self.finish(sequence)
-        if running:
-            self._removed[sequence] = None
-        return running
+        if sequence not in self.running:
+            return False
+        self.finish(sequence)
+        self._removed[sequence] = None
+        return True
 
     def check_idle(self) -> None:
         """With nobody running every slot must be free.

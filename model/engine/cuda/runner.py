@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -339,7 +339,7 @@ class CudaRunner:
     ) -> None:
         """Uploads columns of two tables and where they belong in one piece: calls cost more."""
         leads = np.array([sequence.slots[0] for sequence in newcomers], dtype=np.int64)
-        pieces = [leads, factors, counters]
+        pieces: list[NDArray[Any]] = [leads, factors, counters]
         sent = self._stream.upload(
             np.concatenate([np.ascontiguousarray(piece).view(np.uint8) for piece in pieces], None)
         )

@@ -6,6 +6,7 @@ Tens of thousands of sequences end in a second: those that end together are look
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from model.engine.sequence import Sequence as SourceSequence
 
 __all__ = ["SearchTraces"]
 
-_Integers = NDArray[np.intp]
+_Integers = NDArray[np.signedinteger[Any]]
 
 
 class SearchTraces:
@@ -157,7 +158,8 @@ class SearchTraces:
         lengths = np.maximum(self._lengths, 1).astype(np.float64)
         penalties = np.where(gnmt[:, None], (5 + lengths) / 6, lengths) ** exponents[:, None]
         has_ended = np.arange(lengths.shape[1]) < num_ended[:, None]
-        return np.where(has_ended, self._log_probs, -np.inf) / penalties
+        log_probs: NDArray[np.float64] = np.where(has_ended, self._log_probs, -np.inf)
+        return log_probs / penalties
 
     def _paths(self, owners: _Integers, entries: _Integers) -> _Integers | None:
         """(T, M) row at each position of ended hypotheses; None with one beam, which has one row.
