@@ -502,8 +502,16 @@ class EngineConfig:
     """Whether a model's shortlist is used, if it has one: only those tokens are then predicted that
     words of the source are likely to become. Faster on a CPU; False predicts from all."""
 
+    gpu_share: float = 1.0
+    """Share of a GPU's memory that the engine takes at most, where several share one."""
+
     def __post_init__(self) -> None:
         require_integer("max_waiting", self.max_waiting, 1)
+        require_number("gpu_share", self.gpu_share)
+        if not 0 < self.gpu_share <= 1:
+            raise InvalidRequestError(
+                f"`gpu_share` must be above 0 and at most 1, but is {self.gpu_share!r}"
+            )
         require_integer("encode_token_budget", self.encode_token_budget, 1)
         require_number("batch_share", self.batch_share)
         if not 0 <= self.batch_share <= 1:

@@ -104,6 +104,9 @@ class ImmediateStream:
     def free_bytes(self) -> int:
         return self._free_bytes
 
+    def total_bytes(self) -> int:
+        return self._free_bytes
+
     def _call(self) -> None:
         if self._call_seconds:
             ends = time.perf_counter() + self._call_seconds

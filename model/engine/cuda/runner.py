@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -117,6 +118,7 @@ class CudaRunner:
         operations: what it is made of; the fused kernels when not given.
         program: what is computed with the slots; the model, by `operations`, when not given.
         beams: searches whose graphs are captured here and now.
+        memory_share: of the device's memory, how much it may take at most.
 
     Raises:
         BackendUnavailableError: the type is not one of the two, or Triton is not installed.
@@ -135,6 +137,7 @@ class CudaRunner:
         operations: Operations | None = None,
         program: Callable[[SlotMemory], DeviceProgram] | None = None,
         beams: tuple[int, ...] = _USUAL_BEAMS,
+        memory_share: float = 1.0,
     ) -> None:
         if dtype not in (torch.float32, torch.bfloat16):
             raise BackendUnavailableError(
@@ -157,7 +160,7 @@ class CudaRunner:
                 device=device,
             )
         self._source_buckets = buckets_for_sources(model.config.max_positions)
-        self.max_slots, self.budget = self._slots_and_budget(model, dtype, max_slots)
+        self.max_slots, self.budget = self._slots_and_budget(model, dtype, max_slots, memory_share)
         self._memory = SlotMemory(model.config, self.max_slots, dtype=dtype, device=device)
         self._program = program(self._memory)
         # Until here PyTorch has worked on a stream of its own.
@@ -213,7 +216,8 @@ class CudaRunner:
 
     def close(self) -> None:
         """See `Runner`."""
-        self._stream.settle()
+        with suppress(RuntimeError):  # a device that is lost has nothing to wait for
+            self._stream.settle()
         self._owners.fill(None)
         self._group_of.fill(None)
         self._num_told.clear()
@@ -223,7 +227,11 @@ class CudaRunner:
         self._encoders.clear()
 
     def _slots_and_budget(
-        self, model: Transformer, dtype: torch.dtype, max_slots: int | None
+        self,
+        model: Transformer,
+        dtype: torch.dtype,
+        max_slots: int | None,
+        memory_share: float,
     ) -> tuple[int, MemoryBudget]:
         def budget(slots: int) -> MemoryBudget:
             return MemoryBudget.of(
@@ -234,7 +242,8 @@ class CudaRunner:
                 dtype=dtype,
             )
 
-        free_bytes = self._stream.free_bytes()
+        share = int(memory_share * self._stream.total_bytes())
+        free_bytes = min(self._stream.free_bytes(), share)
         if max_slots is None:
             max_slots = slots_within(free_bytes, budget)
         taken = budget(max_slots)

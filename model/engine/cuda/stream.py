@@ -54,6 +54,9 @@ class DeviceStream(Protocol):
     def free_bytes(self) -> int:
         """Memory that can still be allocated."""
 
+    def total_bytes(self) -> int:
+        """All memory of the device."""
+
 
 class _CudaMark:
     def __init__(self, stream: torch.cuda.Stream) -> None:
@@ -132,3 +135,6 @@ class CudaStream:
 
     def free_bytes(self) -> int:
         return torch.cuda.mem_get_info(self.device)[0]
+
+    def total_bytes(self) -> int:
+        return torch.cuda.mem_get_info(self.device)[1]

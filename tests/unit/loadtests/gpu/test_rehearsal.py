@@ -64,7 +64,7 @@ def figures(tmp_path: Path) -> Figures:
 
 
 def recorded(tmp_path: Path) -> dict[str, float]:
-    found: dict[str, float] = json.loads((tmp_path / "figures.json").read_text())
+    found: dict[str, float] = json.loads((tmp_path / "figures.json").read_text())["figures"]
     return found
 
 
