@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import signal
 import subprocess
@@ -27,6 +28,8 @@ _TESTS = ("tests/unit/model/engine/cuda/kernels", "tests/unit/model/engine/cuda"
 _REHEARSED_TESTS = ("tests/unit/model/engine/cuda/kernels/test_slot_memory.py",)
 _RESERVE = 8.0
 """Seconds for the report."""
+_END_WITH_PARENT = 1
+"""PR_SET_PDEATHSIG of Linux."""
 _FAULTS = ("raise", "exit", "kill", "hang")
 
 
@@ -34,6 +37,8 @@ def main() -> int:
     """Returns the process's exit code."""
     arguments = _parser().parse_args()
     if arguments.child:
+        # A device is nobody else's while a stage runs that nobody waits for.
+        ctypes.CDLL(None).prctl(_END_WITH_PARENT, signal.SIGKILL)
         figures = Figures(arguments.figures)
         _break(arguments.child, arguments.broken)
         wrong = _work(arguments.child, figures, arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -35,11 +36,14 @@ def all_with_placeholders(
     read_portion = partial(_read_portion, protection)
     if num_processes == 1 or len(portions) < 2:
         return [pair for portion in portions for pair in read_portion(portion)]
-    # Forked, they have the vocabulary already; what they are sent is text.
+    # Forked, they have the vocabulary already; what they are sent is text. Python warns of forks
+    # where there are threads, but these processes need nothing that a thread may hold.
     context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(
-        min(num_processes, len(portions)), context, _keep, (read_portion,)
-    ) as processes:
+    count = min(num_processes, len(portions))
+    with (
+        warnings.catch_warnings(action="ignore", category=DeprecationWarning),
+        ProcessPoolExecutor(count, context, _keep, (read_portion,)) as processes,
+    ):
         return [pair for portion in processes.map(_read_kept, portions) for pair in portion]
 
 
