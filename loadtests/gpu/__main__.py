@@ -109,6 +109,7 @@ def _all_stages(arguments: argparse.Namespace) -> int:
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:
     """Has what is left of a stage ended, and its figures noted."""
+    signal.signal(number, signal.SIG_IGN)  # there is little to do, and timeout(1) sends two
     raise SystemExit(128 + number)
 
 

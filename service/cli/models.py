@@ -406,7 +406,7 @@ def _print_gpu_memory(config: TransformerConfig) -> None:
             dtype,
             *(f"{size / 2**20:.1f}" for size in sizes),
             *("none" if found is None else str(found) for found in slots),
-        ))  # type: ignore[arg-type]  # fmt: skip
+        ))  # fmt: skip
     _print_table(rows)
 
 

@@ -158,8 +158,9 @@ class SearchTraces:
         lengths = np.maximum(self._lengths, 1).astype(np.float64)
         penalties = np.where(gnmt[:, None], (5 + lengths) / 6, lengths) ** exponents[:, None]
         has_ended = np.arange(lengths.shape[1]) < num_ended[:, None]
-        log_probs: NDArray[np.float64] = np.where(has_ended, self._log_probs, -np.inf)
-        return log_probs / penalties
+        log_probs = np.where(has_ended, self._log_probs, -np.inf)
+        scores: NDArray[np.float64] = log_probs / penalties
+        return scores
 
     def _paths(self, owners: _Integers, entries: _Integers) -> _Integers | None:
         """(T, M) row at each position of ended hypotheses; None with one beam, which has one row.

@@ -18,9 +18,9 @@ from tests.unit.model.engine.fake_runner import until
 ROOT = Path(__file__).parents[4]
 BREAK = "kernels=exit agreement=raise steps=kill throughput=exit alone=kill online=raise peers=hang"
 ERRORS = {
-    "kernels": "it ended with 3", "agreement": "it ended with 1", "steps": "it was ended by signal 9",
-    "throughput": "it ended with 3", "alone": "it was ended by signal 9",
-    "online": "it ended with 1",
+    "kernels": "it ended with 3", "agreement": "it ended with 1",
+    "steps": "it was ended by signal 9", "throughput": "it ended with 3",
+    "alone": "it was ended by signal 9", "online": "it ended with 1",
 }  # fmt: skip
 
 
