@@ -130,7 +130,7 @@ def _take(browser: Browser, url: str, size: str, colours: str, folder: Path) -> 
             page.locator(f"[data-view={view}]").click()
         if view == "watch":
             expect(page.locator("#watch-result")).to_be_visible()
-            page.evaluate(WORK)
+            page.evaluate(f"() => void ({WORK})()")  # which goes on beside the pictures
             expect(page.locator("#batch-now")).to_contain_text("slot")
         page.evaluate("() => scrollTo(0, 0)")
         if view == "watch":
