@@ -50,7 +50,7 @@ WORK = """async () => {
   const letters = (from, count) => Array.from({length: count}, (_, at) =>
     `Letter ${from + at} has come today${", and we have read it".repeat(at % 4)}.`).join(" ");
   for (let turn = 0; turn < 40; turn++) {
-    ask(100 * turn, 2 + 5 * (turn % 3));
+    ask(100 * turn, 12 + 30 * (turn % 3));
     await new Promise((go) => setTimeout(go, 250));
   }
 }"""
