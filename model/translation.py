@@ -130,8 +130,7 @@ class SearchCandidate(NamedTuple):
     """Natural log-probability of all of its tokens together."""
     state: CandidateState
     score: float | None
-    """Of a finished hypothesis: its log-probability by the length penalty, by which they are
-    ranked."""
+    """Log-probability of a finished hypothesis by the length penalty, by which they are ranked."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ PROGRAMS = ("ip", "mount", "nsenter", "unshare")
 """To be found on the PATH."""
 _CLONE_NEWNET = 0x40000000
 _NET = "10.77.0."
-"""Of 24 bits; the first address is this process's."""
+"""The first 24 bits of all addresses; the first address is this process's."""
 _SHARED_MEMORY = "256M"
 _SECONDS = 30.0
 

@@ -36,7 +36,7 @@ class SearchNode(NamedTuple):
     """Log-probability of the whole hypothesis."""
     state: CandidateState
     score: float | None
-    """Of a finished hypothesis, by which these are ranked."""
+    """The score of a finished hypothesis, by which these are ranked."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["BatchRecord", "BatchStep", "BatchTrace", "RunningSequence"]
 
 _MAX_STEPS_KEPT = 1024
-"""Of one engine, until they are taken; of more, the oldest are dropped."""
+"""The most records of one engine, until they are taken; of more, the oldest are dropped."""
 
 
 class RunningSequence(NamedTuple):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["StepDecoder"]
 
 _KEPT_BYTES = 256 * 2**20
-"""Of weights that are kept from one step to the next; what is beyond is read anew each time."""
+"""Bytes of weights that are kept from step to step; what is beyond is read anew each time."""
 
 
 class StepDecoder(SentencePass):

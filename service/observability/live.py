@@ -100,8 +100,8 @@ class LiveFigures:
     rows: float = 0.0
     """Hypotheses decoded, summed over the steps."""
     latency: tuple[tuple[float, float], ...] = ()
-    """Of translations that succeeded: bounds in seconds in ascending order, and how many took at
-    most that."""
+    """How long translations took that succeeded: ascending bounds in seconds, and how many took
+    at most that."""
     running: int = 0
     waiting: int = 0
     slots_in_use: int = 0
@@ -130,7 +130,7 @@ class LiveLook:
     at: float
     """Monotonic seconds of the process that looked, the same one each time."""
     number: int
-    """Of the last record, for the next look."""
+    """The number of the last record, for the next look."""
     figures: LiveFigures
     batches: tuple[TracedBatch, ...]
     """Those told since the last look."""
@@ -269,7 +269,7 @@ class LiveRates:
     source_tokens_per_second: float | None
     target_tokens_per_second: float | None
     p50_seconds: float | None
-    """Of the translations of the last looks; None if there were none."""
+    """Seconds of the translations of the last looks; None if there were none."""
     p95_seconds: float | None
     rows_per_step: float | None
     """Mean of the decode steps since the last look; 0 if there were none."""

@@ -22,7 +22,7 @@ class Layer:
 
     digest: str
     num_bytes: int
-    """Of the files, not compressed."""
+    """Size of the files, not compressed."""
     made_by: str
     """The instruction; empty for a base that was imported."""
 

@@ -36,7 +36,7 @@ def pip_volumes(folder: Path) -> dict[Path, str]:
 
 
 def _settings() -> RawConfigParser:
-    """Of all users, of this one and of the environment; the last one counts, as for pip."""
+    """Files of all users, of this one and of the environment; the last one counts, as for pip."""
     home = Path.home()
     user = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
     files = [Path("/etc/pip.conf"), home / ".pip/pip.conf", user / "pip/pip.conf"]

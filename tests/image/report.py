@@ -10,7 +10,7 @@ class Report:
 
     def __init__(self) -> None:
         self.failures = 0
-        """Of checks."""
+        """Number of checks."""
 
     def check(self, what: str, holds: bool, seen: object = "") -> None:
         """Notes a check: what must hold, whether it does, and what was seen."""

@@ -27,7 +27,7 @@ Start = Callable[..., ServiceProcess]
 
 _UNKNOWN_USER = 54_321
 _PROXY = "http://192.0.2.1:3128"
-"""Of a network that has no machines: who asks it gets no answer."""
+"""An address of a network that has no machines: who asks it gets no answer."""
 _PROXIES = {
     name: _PROXY
     for small in ("http_proxy", "https_proxy", "all_proxy")

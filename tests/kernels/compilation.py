@@ -25,13 +25,13 @@ class Compiled:
     variant: str
     """Its constants, as it was launched."""
     registers: int
-    """Of each thread."""
+    """Those of each thread."""
     shared: int
     """Bytes of a program."""
     spilled: int
     """Bytes of a thread for which there is no register."""
     seconds: float
-    """Of CPUs."""
+    """CPU time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,5 +127,5 @@ def _compile(
 
 
 def _cpu_seconds() -> float:
-    """Of this process and of those that it has waited for: ptxas is one."""
+    """CPU time of this process and of those that it has waited for: ptxas is one."""
     return sum(os.times()[:4])

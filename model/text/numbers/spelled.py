@@ -160,7 +160,7 @@ _EN_PAIR = re.compile(r"[a-z]+-[a-z]+")
 """Twenty-five, and no longer number: of "twenty-five-year-olds", too."""
 _EN_FRACTIONS = "half|halves|thirds?|quarters?|(?:four|fif|six|seven|eigh|nin|ten)ths?"
 _EN_ENDS = re.compile(rf"-\w|{_SPACE}(?:first|second|{_EN_FRACTIONS})(?!\w)")
-"""Of an ordinal or a fraction, or what may have the last words for itself: in "one hundred
+"""What belongs to an ordinal or a fraction, or may have the last words for itself: in "one hundred
 twenty-dollar bills"."""
 _EN_BETWEEN = re.compile(rf"(?<!\w)between{_SPACE}\Z")
 _EN_AT = re.compile(rf"(?<!\w)at{_SPACE}\Z")

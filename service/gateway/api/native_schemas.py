@@ -516,7 +516,7 @@ class BeamCandidate(Reply):
     """"kept": the search went on from it; "ended": it is a finished hypothesis; "pruned": others
     were better, or the search was over."""
     score: float | None
-    """Of a finished hypothesis: its log-probability by the length penalty, rounded to four digits;
+    """Log-probability of a finished hypothesis by the length penalty, rounded to four digits;
     the best one is the translation."""
 
 

@@ -23,7 +23,7 @@ from tests.unit.model.engine.cuda.kernels.arena import (
 
 EOS = 5
 WIDTH = 24
-"""Of the decoder."""
+"""The decoder's."""
 
 
 def memory_for(vocabulary: int, device: torch.device, max_slots: int = 12) -> SlotMemory:
