@@ -278,9 +278,9 @@ def test_what_is_not_http_1_is_told_so_and_not_logged(
     head, _, body = _answer(impatient, sent).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")
     assert json.loads(body)["error"]["type"] == "malformed_request"
-    # A request of the test before may be logged as late as now.
+    # A request of the test before may be logged as late as now: answered, or its client gone.
     fields = [getattr(record, "fields", {}) for record in caplog.records]
-    assert [each for each in fields if each.get("status") != 200] == []
+    assert [each for each in fields if each.get("status") not in (200, 499)] == []
 
 
 def test_a_head_without_end_is_dropped_before_it_takes_memory() -> None:
