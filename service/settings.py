@@ -453,7 +453,8 @@ class Settings(BaseSettings):
     num_gpus_per_replica: float = Field(default=0.0, ge=0)
     """GPUs, or a share of one, that Ray reserves for one translator replica."""
     num_cpus_per_gateway: float = Field(default=0.1, ge=0)
-    """CPUs that Ray reserves for one gateway replica."""
+    """CPUs that Ray reserves for one gateway replica. A node needs room for all of them beside its
+    translators: when replicas are replaced, either kind may come first."""
     limits: Limits = Field(default_factory=Limits)
     connections: Connections = Field(default_factory=Connections)
     engine: EngineSettings = Field(default_factory=EngineSettings)

@@ -40,6 +40,9 @@ TRANSLATOR_CPUS = 2
 _START_SECONDS = 180.0
 _REDIS_SECONDS = 30.0
 _TAIL = 2000
+_WORKER_CPUS = TRANSLATOR_CPUS + _GATEWAYS_CPUS
+"""A worker's, by default: while replicas are replaced, Serve may put both gateways where a
+translator has just ended, and the next one must find room there all the same."""
 APPLICATION = "polyhead"
 _END_SECONDS = 20.0
 _RESTART_SECONDS = 1.0
@@ -234,7 +237,7 @@ class Cluster:
         ):
             raise ServiceError("the head did not start")
 
-    def add_worker(self, *, cpus: int = TRANSLATOR_CPUS, front: str | None = None) -> None:
+    def add_worker(self, *, cpus: int = _WORKER_CPUS, front: str | None = None) -> None:
         """One more node; comes back when it has joined.
 
         Args:
