@@ -155,14 +155,7 @@ class CudaRunner:
         self.notes: tuple[str, ...] = ()
         self.model_config = model.config
         self._stream = stream or CudaStream(device)
-        if program is None:
-            program = partial(
-                DeviceModel,
-                model,
-                operations or _fused_operations(dtype),
-                dtype=dtype,
-                device=device,
-            )
+        program = program or _model_program(model, operations, dtype, device)
         self._source_buckets = buckets_for_sources(model.config.max_positions)
         self.max_slots, self.budget = self._slots_and_budget(model, dtype, max_slots, memory_share)
         self._memory = SlotMemory(model.config, self.max_slots, dtype=dtype, device=device)
@@ -581,6 +574,13 @@ def _write_rows(table: Tensor, rows: Tensor, values: Tensor) -> None:
 def _write_tokens(tokens: Tensor, given: Tensor) -> None:
     """`given`: (3, N) slots, positions, tokens."""
     tokens[given[0], given[1]] = given[2].int()
+
+
+def _model_program(
+    model: Transformer, operations: Operations | None, dtype: torch.dtype, device: torch.device
+) -> Callable[[SlotMemory], DeviceProgram]:
+    operations = operations or _fused_operations(dtype)
+    return partial(DeviceModel, model, operations, dtype=dtype, device=device)
 
 
 def _fused_operations(dtype: torch.dtype) -> Operations:
