@@ -6,9 +6,11 @@ All are frozen and keyword-only; a value that breaks a rule is refused when the 
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Self
 
 from model.errors import InvalidRequestError
@@ -430,10 +432,22 @@ class GenerationConfig:
             )
         return replace(self, **changes)
 
-    @property
+    @cached_property
     def constrained(self) -> bool:
         """Whether predictions are changed, as by a repetition guard."""
         return any(getattr(self, each.name) != each.default for each in _GUARDS)
+
+    @cached_property
+    def packed(self) -> tuple[bytes, bytes]:
+        """SEQUENCE_OPTIONS in their order: the integers as int32, the real numbers as float64.
+
+        Runners that start tens of thousands of sequences a second have no time to look at each.
+        """
+        kinds: tuple[list[Any], list[Any]] = ([], [])
+        for each in SEQUENCE_OPTIONS:
+            kinds[each.kind is float].append(each.in_32_bits(self))
+        integers, reals = kinds
+        return struct.pack(f"={len(integers)}i", *integers), struct.pack(f"={len(reals)}d", *reals)
 
 
 GENERATION_OPTIONS = options_of(GenerationConfig)
@@ -488,8 +502,16 @@ class EngineConfig:
     """Whether a model's shortlist is used, if it has one: only those tokens are then predicted that
     words of the source are likely to become. Faster on a CPU; False predicts from all."""
 
+    gpu_share: float = 1.0
+    """Share of a GPU's memory that the engine takes at most, where several share one."""
+
     def __post_init__(self) -> None:
         require_integer("max_waiting", self.max_waiting, 1)
+        require_number("gpu_share", self.gpu_share)
+        if not 0 < self.gpu_share <= 1:
+            raise InvalidRequestError(
+                f"`gpu_share` must be above 0 and at most 1, but is {self.gpu_share!r}"
+            )
         require_integer("encode_token_budget", self.encode_token_budget, 1)
         require_number("batch_share", self.batch_share)
         if not 0 <= self.batch_share <= 1:

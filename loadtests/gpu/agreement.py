@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import Any
 
 import torch
@@ -82,28 +82,38 @@ def check_agreement(
     Returns:
         What is wrong; nothing, if all is well.
     """
-    sources = draw_workload(model, TextFile(), count=num_sentences, seed=0).sources
-    transformer = model.load()
+    with figures.part("load"):
+        sources = draw_workload(model, TextFile(), count=num_sentences, seed=0).sources
+        transformer = model.load()
     wrong = []
-    with (
-        closing(_engine(make, model, torch.float32, max_slots=256)) as exact,
-        closing(_engine(make, model, torch.bfloat16, max_slots=1024)) as captured,
-        closing(_engine(make, model, torch.bfloat16, max_slots=1024, captured=False)) as plain,
-    ):
+    with ExitStack() as open_engines:
+        with figures.part("compile"):
+            exact, captured, plain = (
+                open_engines.enter_context(closing(_engine(make, model, dtype, **options)))
+                for dtype, options in (
+                    (torch.float32, {"max_slots": 256}),
+                    (torch.bfloat16, {"max_slots": 1024}),
+                    (torch.bfloat16, {"max_slots": 1024, "captured": False}),
+                )
+            )
         for search in Search:
-            found = _translate(exact, sources[:num_exact], search)
-            wanted = [
-                generate(transformer, [list(source)], generation(search))[0]
-                for source in sources[:num_exact]
-            ]
-            once = _translate(captured, sources, search)
+            with figures.part("plain loop"):
+                wanted = [
+                    generate(transformer, [list(source)], generation(search))[0]
+                    for source in sources[:num_exact]
+                ]
+            with figures.part("translate"):
+                found = _translate(exact, sources[:num_exact], search)
+                once = _translate(captured, sources, search)
+                uncaptured = _translate(plain, sources, search)
+                again = _translate(captured, sources, search)
             half = f"bfloat16_beam{search.beam_size}_bits_differ"
             compared: dict[str, tuple[Sequence[object], Sequence[object]]] = {
                 f"float32_beam{search.beam_size}_differs_from_plain_loop": (
                     _best_tokens(found), _best_tokens(wanted)
                 ),
-                f"{half}_without_graphs": (once, _translate(plain, sources, search)),
-                f"{half}_when_repeated": (once, _translate(captured, sources, search)),
+                f"{half}_without_graphs": (once, uncaptured),
+                f"{half}_when_repeated": (once, again),
             }  # fmt: skip
             for name, (these, those) in compared.items():
                 share = sum(a != b for a, b in zip(these, those, strict=True)) / len(these)

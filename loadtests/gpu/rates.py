@@ -77,14 +77,21 @@ def measure_peers(figures: Figures, peers: Mapping[Peer, BenchOptions] = PEERS) 
     return missing
 
 
-def compare_dtypes(figures: Figures, text: Path) -> list[str]:
-    """Scores the embedded model in float32 and bfloat16 against the references of a file.
+def compare_dtypes(
+    figures: Figures,
+    text: Path,
+    *,
+    model: str = "embedded",
+    device: str = "cuda",
+    dtypes: tuple[str, ...] = ("float32", "bfloat16"),
+) -> list[str]:
+    """Scores a model in two types against the references of a file.
 
     Returns:
         Which of the two is worse than it may be.
     """
     source = TextFile(path=text, references=True)
-    options = BenchOptions(device="cuda", dtypes=("float32", "bfloat16"), rounds=1, text=source)
+    options = BenchOptions(model=model, device=device, dtypes=dtypes, rounds=1, text=source)
     return [note for note in measure("bleu", options, figures) if "BLEU" in note]
 
 

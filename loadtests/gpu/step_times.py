@@ -16,6 +16,7 @@ from loadtests.gpu.agreement import Maker
 from loadtests.gpu.stages import Figures
 from model.config import TransformerConfig
 from model.engine.cuda import device_model
+from model.engine.cuda.decode_group import DecodeGroup
 from model.engine.cuda.kernels.slot_memory import Counter
 from model.engine.cuda.runner import CudaRunner
 from model.network.transformer import Transformer
@@ -25,7 +26,8 @@ __all__ = ["Ceilings", "measure_steps"]
 _SOURCE_LEN = 30
 _FIRST, _STEPS = 10, 10
 """Steps from position 10 on: 15 are behind a row on average, as in a target of 30."""
-_REPEATS = 15
+_PROFILED = 4
+"""How often so many steps are profiled."""
 _NUM_BYTES = 2
 
 
@@ -86,6 +88,7 @@ def endless_transformer(config: TransformerConfig) -> Transformer:
     return transformer
 
 
+@torch.inference_mode()
 def measure_steps(
     make: Maker,
     figures: Figures,
@@ -94,20 +97,31 @@ def measure_steps(
     *,
     rows: tuple[int, ...] = (1, 64, 256, 1024),
     narrow_rows: tuple[int, ...] = (1, 4, 8, 16, 32, 64),
+    repeats: int = 15,
+    steps: int = _STEPS,
 ) -> None:
     """Greedy and beams of four, in bfloat16.
 
     Args:
         narrow_rows: at which the fused products are held against the library's.
+        repeats: of each measurement, whose median counts.
+        steps: of each repeat, one behind the other.
     """
     transformer = endless_transformer(config)
     runner = make(transformer, dtype=torch.bfloat16, max_slots=max(rows), beams=())
+
+    def step_seconds(runner: CudaRunner, groups: int, beams: int) -> float:
+        with figures.part("compile"):  # and capture
+            _graph(runner, groups, beams)
+        with figures.part("measure"):
+            return _step_seconds(runner, groups, beams, repeats=repeats, steps=steps)
+
     figures.record("slots_gib", runner.budget.slots / 2**30)
     for beams in (1, 4):
         for num_rows in rows:
             groups = max(1, num_rows // beams)
             bound = ceilings.step_seconds(config, groups=groups, beams=beams)
-            seconds = _step_seconds(runner, groups, beams)
+            seconds = step_seconds(runner, groups, beams)
             name = f"step_beam{beams}_rows{groups * beams}"
             figures.record(f"{name}_us", seconds * 1e6)
             figures.record(f"{name}_tokens_per_second", groups / seconds)
@@ -121,16 +135,26 @@ def measure_steps(
             other = make(transformer, dtype=torch.bfloat16, max_slots=max(narrow_rows), beams=())
             for num_rows in narrow_rows:
                 kind = "fused" if narrow else "library"
-                seconds = _step_seconds(other, num_rows, 1)
+                seconds = step_seconds(other, num_rows, 1)
                 figures.record(f"step_rows{num_rows}_{kind}_products_us", seconds * 1e6)
             other.close()
 
 
-@torch.inference_mode()
-def _step_seconds(runner: CudaRunner, groups: int, beams: int) -> float:
-    """Seconds of one step, from real ones in a row, all groups at the same position."""
+def _graph(runner: CudaRunner, groups: int, beams: int) -> tuple[DecodeGroup, int]:
+    """Who decodes `groups` sources, and the bucket of the graph for it, which is there then."""
     group = runner._decode_group(beams, constrained=False, restricted=False)
     bucket = next(bucket for bucket in group.buckets if bucket >= groups)
+    group.graph(bucket)
+    runner._stream.settle()
+    return group, bucket
+
+
+@torch.inference_mode()
+def _step_seconds(
+    runner: CudaRunner, groups: int, beams: int, *, repeats: int = 15, steps: int = _STEPS
+) -> float:
+    """Seconds of one step, from real ones in a row, all groups at the same position."""
+    group, bucket = _graph(runner, groups, beams)
     graph = group.graph(bucket)
     slots = np.arange(groups * beams, dtype=np.int32).reshape(groups, beams)
     table = np.full((bucket, beams), runner._memory.spare, dtype=np.int32)
@@ -151,15 +175,15 @@ def _step_seconds(runner: CudaRunner, groups: int, beams: int) -> float:
 
     stream = runner._stream
     times = []
-    for _ in range(_REPEATS + 1):
+    for _ in range(repeats + 1):
         stream.run(rewind)
         began = stream.mark()
-        for _ in range(_STEPS):
+        for _ in range(steps):
             graph()
         ended = stream.mark()
         ended.wait()
         times.append(ended.seconds_since(began))
-    return statistics.median(times[1:]) / _STEPS
+    return statistics.median(times[1:]) / steps
 
 
 def _profile(runner: CudaRunner, num_rows: int, figures: Figures) -> None:
@@ -167,9 +191,9 @@ def _profile(runner: CudaRunner, num_rows: int, figures: Figures) -> None:
     if not torch.cuda.is_available():
         return
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
-        _step_seconds(runner, num_rows, 1)
+        _step_seconds(runner, num_rows, 1, repeats=_PROFILED - 1)
     found = sorted(profile.key_averages(), key=lambda event: -event.self_device_time_total)
-    steps = _STEPS * (_REPEATS + 1)
+    steps = _STEPS * _PROFILED
     for place, event in enumerate(found[:8]):
         each = event.self_device_time_total / steps
         figures.record(f"step_rows{num_rows}_cost{place}", f"{each:.1f} us {event.key[:60]}")

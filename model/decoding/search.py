@@ -7,7 +7,6 @@ live on. Hypotheses share their past through parent links, so a step costs O(bea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from model.config import GenerationConfig, LengthNormalization, SearchRules
@@ -30,8 +29,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Hypothesis:
+class Hypothesis(NamedTuple):
     """One finished translation of one source."""
 
     token_ids: tuple[int, ...]

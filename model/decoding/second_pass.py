@@ -43,7 +43,7 @@ class SecondPass:
         new = (each for each in map(self._whole, hypotheses) if each.token_ids not in rest)
         put = dict(zip(self.late, new, strict=False))
         return tuple(
-            replace(put[n], score=each.score, log_prob=each.log_prob) if n in put else each
+            put[n]._replace(score=each.score, log_prob=each.log_prob) if n in put else each
             for n, each in enumerate(self.found)
             if n in put or n not in self.late
         )
@@ -53,8 +53,7 @@ class SecondPass:
         if missed is not None:
             given = len(self.token_ids)
             missed = missed._replace(begin=missed.begin + given, step=missed.step + given)
-        return replace(
-            hypothesis,
+        return hypothesis._replace(
             token_ids=self.token_ids + hypothesis.token_ids,
             attended=self.attended + hypothesis.attended,
             missed=missed,

@@ -246,6 +246,8 @@ def _cuda_runners(
     shortlisted: bool,
 ) -> list[Runner]:
     _require_torch("the backend cuda")
+    import torch
+
     from model.engine.cuda.runner import CudaRunner
 
     device = resolve_device(_device_name(config))
@@ -253,12 +255,26 @@ def _cuda_runners(
     expected: dict[str, Any] = {}
     if searches:
         expected = {"beams": (), "searches": searches, "shortlisted": shortlisted}
-    return [
-        CudaRunner(
-            weights.transformer(), device=device, dtype=dtype, max_slots=config.max_slots,
-            **expected,
-        )
-    ]  # fmt: skip
+    if config.gpu_share < 1:
+        # Or what one process keeps for later would be missing where another one has its share.
+        torch.cuda.set_per_process_memory_fraction(config.gpu_share, device)
+    try:
+        return [
+            CudaRunner(
+                weights.transformer(),
+                device=device,
+                dtype=dtype,
+                max_slots=config.max_slots,
+                memory_share=config.gpu_share,
+                **expected,
+            )
+        ]
+    except torch.OutOfMemoryError as error:
+        # The budget was right, and somebody else was faster.
+        raise InvalidRequestError(
+            f"{device} must have memory for the model and its slots, but has too little: other "
+            f"processes use it, or `max_slots` is too high ({error})"
+        ) from error
 
 
 def _eager_runners(weights: Weights, config: EngineConfig, notes: tuple[str, ...]) -> list[Runner]:

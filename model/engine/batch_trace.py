@@ -49,7 +49,7 @@ class BatchStep(NamedTuple):
     cancelled: tuple[int, ...]
     """Numbers of those that had left before it, without a translation."""
     finished: tuple[int, ...]
-    """Numbers of those that it has finished."""
+    """Numbers of those that it has finished: their slots are free, the results may come later."""
     waiting: int
     """Sequences that wait for slots, behind it."""
 
@@ -104,7 +104,12 @@ class BatchTrace:
         """Takes note of a call of a worker's runner."""
         cancelled = self._leave(plan.removed)
         joined = tuple(self._join(sequence, worker) for sequence in plan.newcomers)
-        finished = self._leave(done.sequence for done in outcome.finished)
+        finished = self._leave(
+            [
+                *(done.sequence for done in outcome.finished),
+                *(each for results in outcome.pending for each in results.sequences),
+            ]
+        )
         self._num_steps += 1
         self._steps.append(
             BatchStep(

@@ -24,8 +24,15 @@ from model.engine.backends import build_runners
 from model.engine.batch_trace import BatchRecord, BatchTrace
 from model.engine.cpu_places import places_of_process
 from model.engine.deadlines import Deadlines
+from model.engine.deliveries import Deliveries
 from model.engine.queue_wait import CAUTION, QueueWaitEstimator
-from model.engine.runner import DecidedTokens, FinishedSequence, Runner, StepOutcome
+from model.engine.runner import (
+    DecidedTokens,
+    FinishedSequence,
+    PendingResults,
+    Runner,
+    StepOutcome,
+)
 from model.engine.scheduler import FairShare, Scheduler, StepPlan, fair_share, steps_as_light
 from model.engine.sequence import Sequence, SequenceResult, SequenceStatus
 from model.engine.service_time import ServiceTimeEstimator
@@ -170,6 +177,7 @@ class Engine:
         self._admitted_source_tokens = 0
         self._trace: BatchTrace | None = None
         """There only while somebody watches."""
+        self._deliveries = Deliveries(self._deliver_pending)
         self._workers = [_Worker(*each, config) for each in enumerate(runners)]
         self._threads = [
             threading.Thread(
@@ -252,9 +260,11 @@ class Engine:
             max_slots=self._max_slots,
         )
         bound = zip(sources, options or [NO_OPTIONS] * len(sources), generation, strict=True)
-        sequences = [self._sequence(*each, deadline, priority, now, light_steps) for each in bound]
-        for sequence, watcher in zip(sequences, on_decided or (), strict=bool(on_decided)):
-            sequence.on_decided = watcher
+        watchers = on_decided or [None] * len(sources)
+        sequences = [
+            self._sequence(*each, watcher, deadline, priority, now, light_steps)
+            for each, watcher in zip(bound, watchers, strict=True)
+        ]
         with self._changed:
             seconds_left = None
             if deadline is not None and not admitted:
@@ -331,6 +341,7 @@ class Engine:
         if threading.current_thread() not in self._threads:
             for thread in self._threads:
                 thread.join()
+        self._deliveries.join()
 
     def _work(self, worker: _Worker) -> None:
         try:
@@ -441,26 +452,49 @@ class Engine:
                     worker.number, plan, outcome,
                     waiting=len(self._waiting), began_at=worker.began_at, ended_at=now,
                 )  # fmt: skip
-            finished = [
-                FinishedSequence(sequence, sequence.whole(hypotheses))
-                for sequence, hypotheses in outcome.finished
-                if worker.scheduler.finish(sequence)
-            ]
-            again = self._search_again(finished)
-            finished = [done for done in finished if done.sequence.future not in again]
-            for done in finished:
-                del self._open[done.sequence.future]
-                if not done.sequence.heavy:  # heavy ones may have paused for long
-                    self._queue_wait.finished(now - done.sequence.scheduled_at)
+            for results in outcome.pending:
+                worker.scheduler.finish_all(results.sequences)
+            worker.scheduler.finish_all([each.sequence for each in outcome.finished])
+            finished = self._completed(outcome.finished, now)
             decided = [
                 each
                 for each in outcome.decided
                 if self._open.get(each.sequence.future) is each.sequence
             ]
-        for sequence, hypotheses in finished:
-            _settle(sequence.future, sequence.result(hypotheses, now))
+        _settle_all(finished, now)
         for each in decided:
             _tell(each)
+        for results in outcome.pending:
+            self._deliveries.put(results)
+
+    def _deliver_pending(self, results: PendingResults) -> None:
+        """What `_deliver` does for those whose results come later, on a thread for it."""
+        try:
+            found = results.wait()
+            now = time.monotonic()
+            with self._changed:
+                finished = self._completed(found, now)
+            _settle_all(finished, now)
+        except BaseException as error:  # as in `_work`
+            self._stop(error)
+
+    def _completed(self, found: list[FinishedSequence], now: float) -> list[FinishedSequence]:
+        """Those of the finished whose result this is, with all hypotheses; with the lock held.
+
+        Others have left meanwhile, or are searched for again.
+        """
+        own = [done for done in found if self._open.get(done.sequence.future) is done.sequence]
+        if any(done.sequence.options.phrases for done in own):
+            own = [FinishedSequence(done.sequence, done.sequence.whole(done[1])) for done in own]
+            again = self._search_again(own)
+            own = [done for done in own if done.sequence.future not in again]
+        for done in own:
+            del self._open[done.sequence.future]
+        # Heavy ones may have paused for long.
+        self._queue_wait.finished(
+            [now - each.sequence.scheduled_at for each in own if not each.sequence.heavy]
+        )
+        return own
 
     def _search_again(
         self, finished: Iterable[FinishedSequence]
@@ -536,6 +570,7 @@ class Engine:
             for worker in self._workers:
                 worker.interrupt()
             self._changed.notify_all()
+        self._deliveries.end()
         for future in left:
             _settle(future, EngineDeadError(self._failure_message()))
 
@@ -544,6 +579,7 @@ class Engine:
         source: SequenceOf[int],
         options: SequenceOptions,
         generation: GenerationConfig,
+        on_decided: Callable[[tuple[int, ...]], None] | None,
         deadline: float | None,
         priority: Priority,
         now: float,
@@ -565,12 +601,13 @@ class Engine:
                 f"engine's {len(self._workers)} workers, but is {generation.beam_size}"
             )
         limit = generation.target_limit(len(source), config.max_positions)
-        options.check(
-            vocab_size=config.tgt_vocab_size,
-            eos_id=config.eos_id,
-            max_new_tokens=limit,
-            source_len=len(source),
-        )
+        if options is not NO_OPTIONS:
+            options.check(
+                vocab_size=config.tgt_vocab_size,
+                eos_id=config.eos_id,
+                max_new_tokens=limit,
+                source_len=len(source),
+            )
         sequence = Sequence(
             source_ids=tuple(source),
             generation=generation,
@@ -580,6 +617,7 @@ class Engine:
             deadline=deadline,
             priority=priority,
             light_steps=light_steps,
+            on_decided=on_decided,
         )
         # From here on only the engine may end it: a caller's Future.cancel() must not end the
         # future while its slots are still in use.
@@ -592,13 +630,22 @@ class Engine:
         return "the engine has been closed"
 
 
+_NOTHING = contextlib.suppress(BaseException)
+"""What may come out of a callback; one for all, for there are tens of thousands a second."""
+
+
 def _settle(future: Future[SequenceResult], outcome: SequenceResult | Exception) -> None:
     """Ends a future, whose callbacks are its owner's: what they raise concerns nobody else."""
-    with contextlib.suppress(BaseException):
+    with _NOTHING:
         if isinstance(outcome, Exception):
             future.set_exception(outcome)
         else:
             future.set_result(outcome)
+
+
+def _settle_all(finished: Iterable[FinishedSequence], now: float) -> None:
+    for sequence, hypotheses in finished:
+        _settle(sequence.future, sequence.result(hypotheses, now))
 
 
 def _tell(decided: DecidedTokens) -> None:

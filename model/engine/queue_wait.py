@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 __all__ = ["CAUTION", "QueueWaitEstimator"]
 
 _HALF_LIFE_SECONDS = 2.0
@@ -37,9 +39,10 @@ class QueueWaitEstimator:
         self._seconds = self._seconds * left + seconds
         self._last = now
 
-    def finished(self, seconds: float) -> None:
-        """A sequence had its result so long after its turn."""
-        self._running_seconds += _NEWEST_SHARE * (seconds - self._running_seconds)
+    def finished(self, seconds: Iterable[float]) -> None:
+        """Sequences had their results so long after their turns."""
+        for each in seconds:
+            self._running_seconds += _NEWEST_SHARE * (each - self._running_seconds)
 
     def meets_deadline(self, num_tokens: int, seconds_left: float) -> bool:
         """Whether a new sequence will probably be done in time.

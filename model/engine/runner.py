@@ -9,7 +9,7 @@ from model.decoding.search import Hypothesis
 from model.engine.scheduler import StepPlan
 from model.engine.sequence import Sequence
 
-__all__ = ["DecidedTokens", "FinishedSequence", "Runner", "StepOutcome"]
+__all__ = ["DecidedTokens", "FinishedSequence", "PendingResults", "Runner", "StepOutcome"]
 
 
 class FinishedSequence(NamedTuple):
@@ -18,6 +18,17 @@ class FinishedSequence(NamedTuple):
     sequence: Sequence
     hypotheses: tuple[Hypothesis, ...]
     """Best first, at least one, at most `num_hypotheses`."""
+
+
+class PendingResults(Protocol):
+    """Searches that are done, and whose results are still on their way from the device."""
+
+    @property
+    def sequences(self) -> list[Sequence]:
+        """Whose they are; the runner has forgotten them, and needs their slots no more."""
+
+    def wait(self) -> list[FinishedSequence]:
+        """The results, as soon as they are there. One thread calls it, once, and any may."""
 
 
 class DecidedTokens(NamedTuple):
@@ -33,6 +44,8 @@ class StepOutcome:
     """What came of one plan."""
 
     finished: list[FinishedSequence] = field(default_factory=list)
+    pending: list[PendingResults] = field(default_factory=list)
+    """Of sequences that have finished as well: nobody has to wait for their results to go on."""
     decided: list[DecidedTokens] = field(default_factory=list)
     """Those of the sequences that ask for it (`Sequence.reports`); a runner may tell it late."""
     steps: int = 0
@@ -68,7 +81,8 @@ class Runner(Protocol):
         Returns after the first step in which a sequence finished, after `plan.max_steps` steps,
         after the step during which it was interrupted, or when nobody takes part. An interrupted
         step may end before everybody has had a token; who has not goes first in the next. A runner
-        that reads its device late may report a finish one call later.
+        that reads its device late may report a finish some calls later; one that is slow to call
+        may go on until `plan.freed_rows` slots are free.
 
         Sets `encode_seconds`, `encoded_at` and `first_token_at` of the sequences.
 

@@ -70,6 +70,8 @@ class StepPlan:
     """Who takes part in the steps, the newcomers included; None is everybody who runs."""
     max_steps: int
     """Most decode steps to take, at least 1."""
+    freed_rows: int = 1
+    """Slots that must become free before the next plan has newcomers; see `Runner.execute`."""
 
 
 class Scheduler:
@@ -130,6 +132,7 @@ class Scheduler:
             newcomers=tuple(newcomers),
             active=tuple(self._light) if paused else None,
             max_steps=1 if in_turns or self.can_admit(waiting, share) else self._most_steps(),
+            freed_rows=self._missing_rows(waiting),
         )
 
     def executed(self, num_steps: int, seconds: float) -> None:
@@ -141,16 +144,35 @@ class Scheduler:
 
     def finish(self, sequence: Sequence) -> bool:
         """Takes out a sequence whose search is done; False when it has been removed before."""
-        # The runner has forgotten it by itself, and need not be told.
-        self._removed.pop(sequence, None)
-        return self._release(sequence)
+        running = sequence in self.running
+        self.finish_all([sequence])
+        return running
+
+    def finish_all(self, sequences: Collection[Sequence]) -> None:
+        """Takes out sequences whose search is done, those that have not been removed before."""
+        running = [sequence for sequence in sequences if sequence in self.running]
+        self.running.difference_update(running)
+        slots = []
+        for sequence in running:
+            slots += sequence.slots
+            if sequence.on_decided is not None:
+                self._num_reporting -= sequence.reports
+            if self._light.pop(sequence, None) is not None:
+                self.light_rows -= sequence.beam_size
+            sequence.status = SequenceStatus.FINISHED
+        self.slots.release(slots)
+        # The runner has forgotten them by itself, and need not be told.
+        if self._removed:
+            for sequence in sequences:
+                self._removed.pop(sequence, None)
 
     def remove(self, sequence: Sequence) -> bool:
         """Takes out a sequence that is not done, if it runs here. The next plan says so."""
-        running = self._release(sequence)
-        if running:
-            self._removed[sequence] = None
-        return running
+        if sequence not in self.running:
+            return False
+        self.finish(sequence)
+        self._removed[sequence] = None
+        return True
 
     def check_idle(self) -> None:
         """With nobody running every slot must be free.
@@ -166,6 +188,15 @@ class Scheduler:
         if not self._num_reporting:
             return MAX_STEPS
         return max(1, min(MAX_STEPS, int(_REPORT_SECONDS / max(1e-6, self._step_seconds))))
+
+    def _missing_rows(self, waiting: WaitingQueue) -> int:
+        """Slots that are too few for the next newcomers, about; 1 if nobody waits."""
+        rows = [
+            max(min(waiting.num_rows(heavy), least), waiting.peek(heavy).beam_size)
+            for heavy, least in self._least_admitted.items()
+            if waiting.num_rows(heavy)
+        ]
+        return max(1, math.ceil(min(rows)) - self.slots.num_free) if rows else 1
 
     def _next_class(
         self, waiting: WaitingQueue, share: FairShare, others_come: bool = False
@@ -195,28 +226,49 @@ class Scheduler:
             return math.inf if self.light_rows < share.light else 0
         if self.heavy_rows >= share.heavy:
             return 0
+        return self._most_heavy_rows(waiting) - self.heavy_rows
+
+    def _rows_until_full(self, waiting: WaitingQueue, share: FairShare, heavy: bool) -> int:
+        """Slots after which those of a class have no room any more."""
+        if not heavy:
+            return share.light - self.light_rows
+        return min(share.heavy, self._most_heavy_rows(waiting)) - self.heavy_rows
+
+    def _most_heavy_rows(self, waiting: WaitingQueue) -> int:
         part = GUARANTEED_SHARE if waiting.num_rows(heavy=False) else 1 - _LIGHT_SLOTS_SHARE
-        return max(1, int(self.slots.max_slots * part)) - self.heavy_rows
+        return max(1, int(self.slots.max_slots * part))
 
     def _admit(self, waiting: WaitingQueue, share: FairShare, now: float) -> list[Sequence]:
         newcomers: list[Sequence] = []
         num_tokens = 0
         while (heavy := self._next_class(waiting, share, bool(newcomers))) is not None:
-            num_tokens += waiting.peek(heavy).source_len
-            if newcomers and num_tokens > self._encode_token_budgets[heavy]:
+            # What follows the first may be of the other class: others come with it then. From there
+            # on, who may come of that one does not change while there are some left of this one.
+            rows = self._rows_until_full(waiting, share, heavy) if newcomers else 1
+            most = self._encode_token_budgets[heavy] - num_tokens if newcomers else math.inf
+            found = waiting.pop_some(
+                heavy, until_rows=rows, free_rows=self.slots.num_free, most_tokens=most
+            )
+            if not found:
                 break
-            sequence = waiting.pop(heavy)
+            num_tokens += sum([sequence.source_len for sequence in found])
+            self._begin(found, heavy, now)
+            newcomers += found
+        return newcomers
+
+    def _begin(self, sequences: list[Sequence], heavy: bool, now: float) -> None:
+        for sequence in sequences:
             sequence.slots = self.slots.acquire(sequence.beam_size)
             sequence.status = SequenceStatus.RUNNING
             sequence.scheduled_at = now
-            self.running.add(sequence)
-            self._num_reporting += sequence.reports
-            if not heavy:
+            if sequence.on_decided is not None:
+                self._num_reporting += sequence.reports
+        self.running.update(sequences)
+        if not heavy:
+            for sequence in sequences:
                 steps = sequence.light_steps
                 self._light[sequence] = math.inf if steps is None else self._num_steps + steps
                 self.light_rows += sequence.beam_size
-            newcomers.append(sequence)
-        return newcomers
 
     def _demote(self) -> None:
         """Those who have been light for long enough are heavy now. Looked at now and then only."""
@@ -226,17 +278,6 @@ class Scheduler:
         for sequence in [each for each, last in self._light.items() if last <= self._num_steps]:
             del self._light[sequence]
             self.light_rows -= sequence.beam_size
-
-    def _release(self, sequence: Sequence) -> bool:
-        if sequence not in self.running:
-            return False
-        self.running.remove(sequence)
-        self._num_reporting -= sequence.reports
-        self.slots.release(sequence.slots)
-        if self._light.pop(sequence, None) is not None:
-            self.light_rows -= sequence.beam_size
-        sequence.status = SequenceStatus.FINISHED
-        return True
 
 
 def fair_share(schedulers: Collection[Scheduler], waiting: WaitingQueue) -> FairShare:

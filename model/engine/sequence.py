@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
+from typing import NamedTuple
 
 from model.config import GenerationConfig, Priority
 from model.decoding.search import FinishReason, Hypothesis
@@ -24,8 +25,7 @@ class SequenceStatus(Enum):
     """Translated, cancelled or expired."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class SequenceResult:
+class SequenceResult(NamedTuple):
     """What came of one source. Seconds are of the engine's monotonic clock."""
 
     hypotheses: tuple[Hypothesis, ...]
@@ -44,7 +44,7 @@ class SequenceResult:
     """From submission."""
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False, kw_only=True, slots=True)
 class Sequence:
     """A source, how to search for its target, and where it stands."""
 
@@ -69,6 +69,14 @@ class Sequence:
     """Called on an engine's thread with tokens that its best hypothesis will have, behind those of
     the calls before; None if nobody asks."""
 
+    # Of the above, which is not changed any more.
+    beam_size: int = field(init=False)
+    """Slots it needs."""
+    source_len: int = field(init=False)
+    """Tokens to encode."""
+    heavy: bool = field(init=False)
+    """Whether it counts as heavy from the start."""
+
     # The scheduler's.
     status: SequenceStatus = SequenceStatus.WAITING
     slots: list[int] = field(default_factory=list)
@@ -82,20 +90,10 @@ class Sequence:
     first_token_at: float = 0.0
     """When the first decode step had ended."""
 
-    @property
-    def beam_size(self) -> int:
-        """Slots it needs."""
-        return self.generation.beam_size
-
-    @property
-    def heavy(self) -> bool:
-        """Whether it counts as heavy from the start."""
-        return self.light_steps == 0 or self.priority is Priority.BATCH
-
-    @property
-    def source_len(self) -> int:
-        """Tokens to encode."""
-        return len(self.source_ids)
+    def __post_init__(self) -> None:
+        self.beam_size = self.generation.beam_size
+        self.source_len = len(self.source_ids)
+        self.heavy = self.light_steps == 0 or self.priority is Priority.BATCH
 
     @property
     def reports(self) -> bool:
@@ -109,6 +107,8 @@ class Sequence:
 
     def again(self, hypotheses: tuple[Hypothesis, ...]) -> Sequence | None:
         """The next search for its source, if it needs one after these; they are whole."""
+        if not any(hypothesis.missed for hypothesis in hypotheses):
+            return None
         first = self.second_pass.first if self.second_pass else self.options
         following = second_pass(hypotheses, first, self.second_pass)
         if following is None or len(following.options.target_prefix) >= self.max_new_tokens:

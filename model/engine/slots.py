@@ -7,6 +7,9 @@ from collections.abc import Iterable
 
 __all__ = ["SlotPool"]
 
+_FEW = 16
+"""Up to so many slots are put into the heap one by one."""
+
 
 class SlotPool:
     """A fixed set of slots, handed out lowest first so that the used ones stay close together.
@@ -37,14 +40,21 @@ class SlotPool:
             raise ValueError(
                 f"at most {len(self._free)} slots are free, but {count} were asked for"
             )
-        slots = [heapq.heappop(self._free) for _ in range(count)]
+        free = self._free
+        slots = [heapq.heappop(free) for _ in range(count)]
         self._used.update(slots)
         return slots
 
     def release(self, slots: Iterable[int]) -> None:
         """Gives slots back."""
+        slots = list(slots)
         for slot in slots:
             if slot not in self._used:
                 raise ValueError(f"slot {slot} cannot be released: it is not in use")
             self._used.remove(slot)
-            heapq.heappush(self._free, slot)
+        if len(slots) < _FEW:
+            for slot in slots:
+                heapq.heappush(self._free, slot)
+        else:
+            self._free += slots
+            heapq.heapify(self._free)

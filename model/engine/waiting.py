@@ -17,10 +17,10 @@ have finished, which each of them does within its own limit of tokens.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterator
 from collections.abc import Sequence as SequenceOf
-from enum import Enum, auto
 from itertools import islice
 
 from model.config import Priority
@@ -33,13 +33,9 @@ _BATCH_TURN = 8
 """While other heavy requests wait, one turn in so many is a batch request's."""
 
 
-class _Line(Enum):
-    """In the order in which they go before each other, by and large."""
-
-    LIGHT = auto()
-    HEAVY = auto()
-    """Requests of Priority.INTERACTIVE."""
-    BATCH = auto()
+_LIGHT, _HEAVY, _BATCH = range(3)
+"""Lines, in the order in which they go before each other, by and large: light requests, heavy ones
+of Priority.INTERACTIVE, those of Priority.BATCH."""
 
 
 class WaitingQueue:
@@ -55,17 +51,19 @@ class WaitingQueue:
         waits."""
         # By the number of their request, in the order of their turns. Ordered dictionaries, for a
         # plain one passes over all that have left it before it finds its first.
-        self._requests: dict[_Line, OrderedDict[int, OrderedDict[Sequence, None]]] = {
-            line: OrderedDict() for line in _Line
-        }
-        self._num_rows = dict.fromkeys(_Line, 0)
-        self._request_of: dict[Sequence, int] = {}
+        self._requests: tuple[OrderedDict[int, OrderedDict[Sequence, None]], ...] = tuple(
+            OrderedDict() for _ in range(3)
+        )
+        """By line, request and sequence."""
+        self._num_rows = [0] * 3
+        self._place_of: dict[Sequence, tuple[int, int]] = {}
+        """Line and number of its request."""
         self._num_requests = 0
         self._turns_since_batch = 0
 
     def __len__(self) -> int:
         """Sequences."""
-        return len(self._request_of)
+        return len(self._place_of)
 
     def add(self, sequences: SequenceOf[Sequence], *, admitted: bool = False) -> None:
         """Puts the sequences of one request, all heavy or all light, in, all or none.
@@ -92,9 +90,9 @@ class WaitingQueue:
         self._num_requests += 1
         line = _line(sequences[0])
         self._requests[line][self._num_requests] = OrderedDict.fromkeys(sequences)
-        self._request_of.update(dict.fromkeys(sequences, self._num_requests))
-        self._num_rows[line] += sum(sequence.beam_size for sequence in sequences)
-        self.num_source_tokens += sum(sequence.source_len for sequence in sequences)
+        self._place_of |= dict.fromkeys(sequences, (line, self._num_requests))
+        self._num_rows[line] += sum([sequence.beam_size for sequence in sequences])
+        self.num_source_tokens += sum([sequence.source_len for sequence in sequences])
 
     def most(self, priority: Priority) -> int:
         """Up to how many sequences those of a priority may fill the queue."""
@@ -109,10 +107,8 @@ class WaitingQueue:
             return 0
         line = _line(sequences[0])
         ahead = _sequences_ahead(self._requests[line], len(sequences))
-        for earlier in _Line:
-            if earlier is line:
-                break
-            ahead += sum(map(len, self._requests[earlier].values()))
+        for requests in self._requests[:line]:
+            ahead += sum(map(len, requests.values()))
         return ahead * self.num_source_tokens // max(1, len(self))
 
     def before(self, sequences: SequenceOf[Sequence]) -> Iterator[Sequence]:
@@ -120,71 +116,101 @@ class WaitingQueue:
         `tokens_before`, one by one.
         """
         line = _line(sequences[0])
-        for earlier in _Line:
-            for waiting in self._requests[earlier].values():
-                yield from islice(waiting, len(sequences)) if earlier is line else waiting
-            if earlier is line:
-                return
+        for requests in self._requests[:line]:
+            for waiting in requests.values():
+                yield from waiting
+        for waiting in self._requests[line].values():
+            yield from islice(waiting, len(sequences))
 
     def num_rows(self, heavy: bool) -> int:
         """Slots that the heavy ones, or the light ones, need together."""
         if heavy:
-            return self._num_rows[_Line.HEAVY] + self._num_rows[_Line.BATCH]
-        return self._num_rows[_Line.LIGHT]
+            return self._num_rows[_HEAVY] + self._num_rows[_BATCH]
+        return self._num_rows[_LIGHT]
 
     @property
     def num_batch_rows(self) -> int:
         """Slots that those of Priority.BATCH need together."""
-        return self._num_rows[_Line.BATCH]
+        return self._num_rows[_BATCH]
 
     def peek(self, heavy: bool) -> Sequence:
         """Who is next of the heavy ones, or of the light ones; there must be one."""
-        line = self._next_heavy_line() if heavy else _Line.LIGHT
+        line = self._next_heavy_line() if heavy else _LIGHT
         return next(iter(next(iter(self._requests[line].values()))))
 
     def pop(self, heavy: bool) -> Sequence:
         """Takes out who is next; there must be one."""
-        sequence = self.peek(heavy)
-        line = _line(sequence)
-        request = self._request_of[sequence]
-        requests = self._requests[line]
-        self.remove(sequence)
-        if request in requests:
-            requests.move_to_end(request)
-        if line is _Line.BATCH or not self._requests[_Line.BATCH]:
-            self._turns_since_batch = 0
-        elif line is _Line.HEAVY:
-            self._turns_since_batch += 1
+        [sequence] = self.pop_some(heavy, until_rows=1, free_rows=math.inf, most_tokens=math.inf)
         return sequence
+
+    def pop_some(
+        self, heavy: bool, *, until_rows: float, free_rows: float, most_tokens: float
+    ) -> list[Sequence]:
+        """Takes out those who are next, until there are none or they are enough.
+
+        Args:
+            heavy: of the heavy ones, or of the light ones.
+            until_rows: slots with which they are enough; the last may need more.
+            free_rows: slots that they must fit into.
+            most_tokens: source tokens of all of them.
+        """
+        found: list[Sequence] = []
+        rows, tokens = 0, 0
+        while rows < until_rows:
+            line = self._next_heavy_line() if heavy else _LIGHT
+            requests = self._requests[line]
+            if not requests:
+                break
+            number, waiting = next(iter(requests.items()))
+            sequence = next(iter(waiting))
+            rows += sequence.beam_size
+            tokens += sequence.source_len
+            if rows > free_rows or tokens > most_tokens:
+                break
+            del waiting[sequence], self._place_of[sequence]
+            if waiting:
+                requests.move_to_end(number)
+            else:
+                del requests[number]
+            self._num_rows[line] -= sequence.beam_size
+            self.num_source_tokens -= sequence.source_len
+            found.append(sequence)
+            if line == _BATCH or not self._requests[_BATCH]:
+                self._turns_since_batch = 0
+            elif heavy:
+                self._turns_since_batch += 1
+        if not self._place_of:
+            self.waiting_since = None
+        return found
 
     def remove(self, sequence: Sequence) -> bool:
         """Takes a sequence out, wherever it stands; False when it does not wait."""
-        request = self._request_of.pop(sequence, None)
-        if request is None:
+        place = self._place_of.pop(sequence, None)
+        if place is None:
             return False
-        line = _line(sequence)
+        line, number = place
         requests = self._requests[line]
-        waiting = requests[request]
+        waiting = requests[number]
         del waiting[sequence]
         if not waiting:
-            del requests[request]
+            del requests[number]
         self._num_rows[line] -= sequence.beam_size
         self.num_source_tokens -= sequence.source_len
-        if not self._request_of:
+        if not self._place_of:
             self.waiting_since = None
         return True
 
-    def _next_heavy_line(self) -> _Line:
-        if not self._requests[_Line.HEAVY]:
-            return _Line.BATCH
+    def _next_heavy_line(self) -> int:
+        if not self._requests[_HEAVY]:
+            return _BATCH
         batch_is_due = self._turns_since_batch >= _BATCH_TURN - 1
-        return _Line.BATCH if batch_is_due and self._requests[_Line.BATCH] else _Line.HEAVY
+        return _BATCH if batch_is_due and self._requests[_BATCH] else _HEAVY
 
 
-def _line(sequence: Sequence) -> _Line:
+def _line(sequence: Sequence) -> int:
     if sequence.priority is Priority.BATCH:
-        return _Line.BATCH
-    return _Line.HEAVY if sequence.heavy else _Line.LIGHT
+        return _BATCH
+    return _HEAVY if sequence.heavy else _LIGHT
 
 
 def _sequences_ahead(

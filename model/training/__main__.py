@@ -28,6 +28,12 @@ def main() -> int:
     parser.add_argument(
         "--stop-after", type=float, metavar="SECONDS", help="put the run aside then"
     )
+    parser.add_argument(
+        "--usable-every",
+        type=float,
+        metavar="SECONDS",
+        help="keep the best weights so far as a model directory, RUN_DIR/usable",
+    )
     options = parser.parse_args()
     try:
         directory = train(
@@ -35,6 +41,7 @@ def main() -> int:
             run_dir=options.run_dir or Path("runs") / options.recipe.stem,
             data_root=options.data_root,
             stop_after=options.stop_after,
+            usable_every=options.usable_every,
         )
     except PolyheadError as error:
         print(error, file=sys.stderr)

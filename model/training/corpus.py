@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import sentencepiece
 
+from model.engine.cpus import granted_cpus
 from model.errors import RecipeError
 from model.text.protection import Protection
 from model.text.tokenizer import Tokenizer
 from model.text.vocabulary import PLACEHOLDER, PLACEHOLDERS
-from model.training.placeholders import with_placeholders
+from model.training.placeholders import all_with_placeholders
 from model.training.recipe import CorpusRecipe, DataRecipe, Recipe
 from model.training.run_folder import written_whole
 from model.training.variations import Pair
@@ -149,7 +150,9 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> Rows:
     portions = []
     # In portions, because Python's numbers weigh ten times as much as the arrays'.
     for start in range(0, len(texts), _TEXTS_AT_ONCE):
-        ids = tokenizer.tokenize_batch(texts[start : start + _TEXTS_AT_ONCE], num_threads=2)
+        ids = tokenizer.tokenize_batch(
+            texts[start : start + _TEXTS_AT_ONCE], num_threads=granted_cpus()
+        )
         portions.append(Rows.of([[*each, tokenizer.eos_id] for each in ids]))
     return Rows.joined(portions)
 
@@ -168,9 +171,8 @@ def tokenize(recipe: Recipe, corpora: Iterable[list[Pair]], tokenizer: Tokenizer
     for corpus, pairs in zip(recipe.data.train, corpora, strict=True):
         first = sum(len(rows.lengths) for rows in sources)
         if protection is not None:
-            pairs = [
-                with_placeholders(protection, *pair, first=_some_first(generator)) for pair in pairs
-            ]
+            firsts = [_some_first(generator) for _ in pairs]
+            pairs = all_with_placeholders(protection, pairs, firsts, num_processes=granted_cpus())
         src = encode(tokenizer, [source for source, _ in pairs])
         tgt = encode(tokenizer, [target for _, target in pairs])
         fit = _fit(src.lengths - 1, tgt.lengths - 1, recipe.data)

@@ -2,13 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import multiprocessing
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 from model.text.protection import Bounds, Protection
 from model.text.runs import Run, read
 from model.text.vocabulary import PLACEHOLDERS
 
-__all__ = ["with_placeholders"]
+__all__ = ["all_with_placeholders", "with_placeholders"]
+
+_Pair = tuple[str, str]
+
+_PAIRS_AT_ONCE = 2000
+"""That a process takes at a time; fewer are not worth one."""
+
+
+def all_with_placeholders(
+    protection: Protection, pairs: Sequence[_Pair], firsts: Sequence[int], *, num_processes: int
+) -> list[_Pair]:
+    """`with_placeholders` of each pair, by several processes if there are many.
+
+    Args:
+        protection: finds what is kept.
+        pairs: N.
+        firsts: (N,) the placeholder that each begins with.
+        num_processes: at most.
+    """
+    work = [(*pair, first) for pair, first in zip(pairs, firsts, strict=True)]
+    portions = [work[at : at + _PAIRS_AT_ONCE] for at in range(0, len(work), _PAIRS_AT_ONCE)]
+    read_portion = partial(_read_portion, protection)
+    if num_processes == 1 or len(portions) < 2:
+        return [pair for portion in portions for pair in read_portion(portion)]
+    # Forked, they have the vocabulary already; what they are sent is text. Python warns of forks
+    # where there are threads, but these processes need nothing that a thread may hold.
+    context = multiprocessing.get_context("fork")
+    count = min(num_processes, len(portions))
+    with (
+        warnings.catch_warnings(action="ignore", category=DeprecationWarning),
+        ProcessPoolExecutor(count, context, _keep, (read_portion,)) as processes,
+    ):
+        return [pair for portion in processes.map(_read_kept, portions) for pair in portion]
+
+
+_kept: list[Callable[[list[tuple[str, str, int]]], list[_Pair]]] = []
+"""What a process of `all_with_placeholders` does, in that process."""
+
+
+def _keep(read_portion: Callable[[list[tuple[str, str, int]]], list[_Pair]]) -> None:
+    _kept[:] = [read_portion]
+
+
+def _read_kept(portion: list[tuple[str, str, int]]) -> list[_Pair]:
+    return _kept[0](portion)
+
+
+def _read_portion(protection: Protection, portion: list[tuple[str, str, int]]) -> list[_Pair]:
+    return [with_placeholders(protection, *each) for each in portion]
 
 
 def with_placeholders(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -153,13 +154,19 @@ def _tokenizer(recipe: Recipe, folder: RunFolder) -> Tokenizer:
 def _tokens(recipe: Recipe, root: Path, folder: RunFolder, tokenizer: Tokenizer) -> Path:
     """Where the ids are kept: by all that they are made of."""
     try:
-        files = [(root / corpus.path).stat() for corpus in recipe.data.train]
+        contents = [_checksum(root / corpus.path) for corpus in recipe.data.train]
     except OSError as error:
         raise RecipeError(f"cannot read {error.filename}: {error.strerror}") from error
     prepared = [path.name for path in kept_texts(recipe, root, folder)]
-    stamps = [(f.st_size, f.st_mtime_ns) for f in files]
-    made_of = recipe.data, recipe.placeholders, recipe.training.seed, stamps, *prepared
+    # Where the files lie, and when they came there, says nothing of what is in them.
+    data = replace(recipe.data, root="")
+    made_of = data, recipe.placeholders, recipe.training.seed, contents, *prepared
     return folder.tokens(zlib.crc32(repr(made_of).encode() + tokenizer.files[PIECES_FILE]))
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _checkpoint(directory: str) -> Checkpoint:

@@ -6,6 +6,7 @@ weights/           the weights at the last validations, to be averaged, and at t
 text/              the text as token ids, and what took long to prepare
 metrics.jsonl      one JSON object a line: kind "start", "update", "valid" or "end"
 model/             the result, a model directory
+usable/            the best so far as one, of who asked for it
 lock               held while a process trains here
 """
 
@@ -98,6 +99,11 @@ class RunFolder:
         return self.path / "model"
 
     @property
+    def usable(self) -> Path:
+        """The model directory of the best weights so far, of who asked for it."""
+        return self.path / "usable"
+
+    @property
     def state(self) -> Path:
         """What a run goes on from."""
         return self.path / "state.pt"
@@ -140,9 +146,13 @@ class RunFolder:
         found = {}
         if len(last := self._last_weights()) > 1:
             found[f"the mean of the last {len(last)} validations"] = average_weights(last)
-        if self._best_weights.exists():
-            found["the best validation"] = load_file(self._best_weights)
+        if (best := self.best_weights()) is not None:
+            found["the best validation"] = best
         return found
+
+    def best_weights(self) -> dict[str, Tensor] | None:
+        """Those of the best validation, if there was one."""
+        return load_file(self._best_weights) if self._best_weights.exists() else None
 
     @property
     def _best_weights(self) -> Path:

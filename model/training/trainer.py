@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from model.checkpoints.checkpoint import save_checkpoint
+from model.checkpoints.checkpoint import save_checkpoint, write_checkpoint
 from model.errors import RecipeError
 from model.heap import give_back_free_memory
 from model.network.dropout import forget_drawn_factors
@@ -49,6 +49,7 @@ def train(
     data_root: Path | None = None,
     resume: bool = True,
     stop_after: float | None = None,
+    usable_every: float | None = None,
     progress: TextIO = sys.stderr,
 ) -> Path | None:
     """Runs a recipe to its end, or goes on where an earlier run stopped.
@@ -62,6 +63,9 @@ def train(
         resume: False refuses a folder that holds a run already.
         stop_after: seconds from now after which the run is interrupted, to be resumed; SIGTERM does
             the same. Both take up to ten updates, and a validation if one is under way.
+        usable_every: seconds after which the best weights so far are kept as a model directory of
+            their own (`RunFolder.usable`), and at the end of the call in any case: who may not come
+            back has something then.
 
     Returns:
         The finished model directory, or None if the run was interrupted.
@@ -78,7 +82,7 @@ def train(
     folder = RunFolder(run_dir)
     with Processes.joined() as processes, folder.locked() if processes.first else nullcontext():
         trainer = Trainer(recipe, folder, processes, progress)
-        return trainer.finish() if trainer.run(deadline) else None
+        return trainer.finish() if trainer.run(deadline, usable_every) else None
 
 
 @dataclass(kw_only=True)
@@ -146,11 +150,12 @@ class Trainer:
         self._recorded = np.zeros(2), 0.0
         self._load_state()
 
-    def run(self, deadline: float = math.inf) -> bool:
+    def run(self, deadline: float = math.inf, usable_every: float | None = None) -> bool:
         """Trains until `max_steps`, or until validation stops getting better.
 
         Args:
             deadline: on time.monotonic(), when to put the run aside.
+            usable_every: see `train`.
 
         Returns:
             Whether the run has come to its end.
@@ -167,7 +172,7 @@ class Trainer:
             mininterval=1.0 if self._stream.isatty() else 60.0,
             maxinterval=120.0,
         )
-        last_saved = time.monotonic()
+        last_saved = last_usable = time.monotonic()
         batches = self._batches()
         with bar, sigterm_asks() as asked:
             while not (self._done or self._agreed(asked() or time.monotonic() >= deadline)):
@@ -187,7 +192,13 @@ class Trainer:
                 if self._agreed(time.monotonic() - last_saved >= training.checkpoint_every_seconds):
                     self._save_state()
                     last_saved = time.monotonic()
+                often = math.inf if usable_every is None else usable_every
+                if self._agreed(time.monotonic() - last_usable >= often):
+                    self._keep_usable()
+                    last_usable = time.monotonic()
             self._save_state()
+            if usable_every is not None:
+                self._keep_usable()
         if not self._done:
             self._say(f"interrupted at update {self.progress.step}, to be resumed")
         elif self.progress.step < training.max_steps:
@@ -225,6 +236,21 @@ class Trainer:
         }
         self._write("end", end)
         self._say(f"{kind}: BLEU {_pretty(bleu)}")
+
+    def _keep_usable(self) -> None:
+        """Writes the best weights so far, the present ones as long as none were validated."""
+        self._check_norms()
+        if not self.processes.first:
+            return
+        weights = self.folder.best_weights() or dict(self.model.named_parameters())
+        write_checkpoint(
+            self.folder.usable,
+            {name: weight.detach().cpu().numpy() for name, weight in weights.items()},
+            self.model.config,
+            self.tokenizer.files,
+            self.recipe.metadata(),
+            self.recipe.generation_config(),
+        )
 
     @property
     def _done(self) -> bool:

@@ -53,8 +53,10 @@ def model_id(record: ModelRecord) -> str:
 
 
 def engine_config(settings: Settings) -> EngineConfig:
-    """The engine of each replica: as many threads as Ray reserves CPUs for it, unless set."""
-    config = settings.engine.to_config()
+    """The engine of each replica: as many threads as Ray reserves CPUs for it, unless set, and as
+    large a share of a GPU's memory as of the GPU."""
+    share = settings.num_gpus_per_replica
+    config = replace(settings.engine.to_config(), gpu_share=share if 0 < share < 1 else 1.0)
     if config.num_threads is not None:
         return config
     return replace(config, num_threads=max(1, int(settings.num_cpus_per_replica)))

@@ -16,6 +16,7 @@ from service.cli.messages import fail, remark
 if TYPE_CHECKING:
     from model.checkpoints.importers.imported import ImportOptions, ImportReport
     from model.checkpoints.manifest import ModelMetadata
+    from model.config import TransformerConfig
 
 __all__ = ["app"]
 
@@ -166,7 +167,10 @@ def list_() -> None:
 
 
 @app.command("show")
-def show(name: Annotated[str, typer.Argument(metavar="NAME", help=_NAMES)]) -> None:
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help=_NAMES)],
+    gpu: Annotated[bool, typer.Option("--gpu", help="The memory that it takes on a GPU.")] = False,
+) -> None:
     """Show a model: what it is, where it is from, its licence, and the memory that it takes.
 
     The memory is of one process on a CPU, beside some 100 MB for the process itself: loaded and
@@ -176,6 +180,7 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME", help=_NAMES)]) -> N
     \b
     Examples:
       polyhead models show en-de
+      polyhead models show nllb-200-3.3B --gpu
     """
     from model.checkpoints.embedded import model_directory
     from model.checkpoints.manifest import read_manifest
@@ -207,7 +212,10 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME", help=_NAMES)]) -> N
         rows += [("format", metadata.origin.format), ("revision", metadata.origin.revision or "-")]
     _print_table(rows)
     print()
-    _print_memory(directory)
+    if gpu:
+        _print_gpu_memory(config)
+    else:
+        _print_memory(directory)
     if metadata.origin is not None and metadata.origin.sha256:
         print("\nSHA-256 of the files that it was imported from")
         _print_table([(digest, name) for name, digest in metadata.origin.sha256.items()])
@@ -376,6 +384,29 @@ def _print_memory(directory: Path) -> None:
         need = model_memory(directory, engine)
         sizes = (need.weights, need.loaded, need.slot, need.working, need.loaded + need.working)
         rows.append((dtype, *(f"{size / 2**20:.1f}" for size in sizes)))  # type: ignore[arg-type]
+    _print_table(rows)
+
+
+_GPU_GIB = (16, 24, 40, 80)
+"""Memory of usual GPUs."""
+
+
+def _print_gpu_memory(config: TransformerConfig) -> None:
+    """What an engine would take, and how many hypotheses there would be room for at a time."""
+    from model.engine.cuda.memory import gpu_budget, gpu_slots
+
+    rooms = [f"SLOTS IN {size} GiB" for size in _GPU_GIB]
+    rows = [("MEMORY (MiB)", "WEIGHTS", "A SLOT", "64 SLOTS", "A STEP OF 64", *rooms)]
+    for dtype in ("bfloat16", "float32"):
+        one, many = gpu_budget(config, dtype, 1), gpu_budget(config, dtype, 64)
+        a_slot = gpu_budget(config, dtype, 2).slots - one.slots
+        sizes = (many.weights, a_slot, many.slots, many.scratch)
+        slots = [gpu_slots(config, dtype, size * 2**30) for size in _GPU_GIB]
+        rows.append((
+            dtype,
+            *(f"{size / 2**20:.1f}" for size in sizes),
+            *("none" if found is None else str(found) for found in slots),
+        ))  # fmt: skip
     _print_table(rows)
 
 

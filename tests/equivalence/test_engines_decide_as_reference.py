@@ -50,6 +50,7 @@ def _told(runner: Runner, sequences: list[Sequence]) -> list[list[tuple[int, tup
             sorted((sequences.index(each.sequence), each.token_ids) for each in outcome.decided)
         )
         left -= len(outcome.finished)
+        left -= sum(len(results.sequences) for results in outcome.pending)
         assert len(steps) < 100
     return steps
 
@@ -78,7 +79,7 @@ def test_cuda_tells_the_same_later(rules: SearchRules) -> None:
     cuda.close()
     eager = EagerRunner(model, device=torch.device("cpu"), dtype=torch.float32, max_slots=16)
     expected = _by_sequence(_told(eager, _sequences(rules)))
-    # A finish, too, is seen one call later: what was decided in the call before it may be missed.
+    # A finish, too, is seen some calls later: what was decided in those before it may be missed.
     assert told.keys() <= expected.keys()
     assert all(expected[number][: len(tokens)] == tokens for number, tokens in told.items())
     assert sum(map(len, told.values())) > sum(map(len, expected.values())) / 2

@@ -3,7 +3,6 @@
 import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -357,7 +356,7 @@ def test_who_asks_for_no_alignment_gets_the_same_without(library: Path) -> None:
     )
     for ours, plain in zip(asked, translate(weights, sources, BEAM), strict=True):
         assert ours == tuple(
-            replace(each, attended=mine.attended) for mine, each in zip(ours, plain, strict=True)
+            each._replace(attended=mine.attended) for mine, each in zip(ours, plain, strict=True)
         )
         assert all(each.attended == () for each in plain)
         assert all(

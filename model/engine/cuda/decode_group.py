@@ -6,15 +6,19 @@ the same for shortlists, for lexical constraints, and for asking where the sourc
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model.engine.cuda.stream import DeviceStream
-from model.engine.sequence import Sequence
 
-__all__ = ["DecodeGroup", "buckets_for_sequences"]
+__all__ = ["DecodeGroup", "Slots", "buckets_for_sequences"]
+
+Slots = NDArray[np.int32]
+"""(S, beam) slots of S sequences; the first of each, its lead, names it."""
 
 
 def buckets_for_sequences(capacity: int) -> list[int]:
@@ -28,7 +32,9 @@ def buckets_for_sequences(capacity: int) -> list[int]:
 
 
 class DecodeGroup:
-    """Sequences in a table without gaps: one that leaves is replaced by the last one.
+    """Sequences in a table without gaps: those that leave are replaced by the last ones.
+
+    Sequences come and go by the dozen, in every step: their slots are kept in arrays.
 
     Args:
         stream: of the device.
@@ -36,8 +42,9 @@ class DecodeGroup:
             device.
         num_beams: of each sequence.
         capacity: most sequences.
-        spare: the slot of what only fills up a bucket.
-        captured: whether steps become graphs; those that wait for the host cannot.
+        spare: the slot of what only fills up a bucket; all others are below it.
+        lexical: whether the host applies lexical constraints. Such steps, which wait for it, do not
+            become graphs.
     """
 
     def __init__(
@@ -48,68 +55,74 @@ class DecodeGroup:
         num_beams: int,
         capacity: int,
         spare: int,
-        captured: bool = True,
+        lexical: bool = False,
     ) -> None:
         self.num_beams = num_beams
+        self.lexical = lexical
         self.buckets = buckets_for_sequences(capacity)
         self._stream = stream
         self._step = step
         self._spare = spare
-        self._captured = captured
-        self._members: list[Sequence] = []
-        self._snapshot: tuple[Sequence, ...] | None = None
-        """The members as of the last upload; None when they have changed."""
-        self._places: dict[Sequence, int] = {}
+        self._size = 0
         self._table = np.full((capacity, num_beams), spare, dtype=np.int32)
+        self._places = np.zeros(spare, dtype=np.int32)
+        """By lead, of those who are here."""
+        self._uploaded: Slots | None = None
+        """The leads as of the last upload; None when they have changed."""
         self._rows = stream.upload(self._table)
         self._flags = stream.upload(np.zeros(capacity, dtype=np.int32))
         self._graphs: dict[int, Callable[[], None]] = {}
 
     def __len__(self) -> int:
-        return len(self._members)
+        return self._size
 
-    def add(self, sequence: Sequence) -> None:
-        """Its slots are set."""
-        place = len(self._members)
-        self._members.append(sequence)
-        self._places[sequence] = place
-        self._table[place] = sequence.slots
-        self._snapshot = None
+    def add(self, slots: Slots) -> None:
+        """Takes sequences in, by their slots."""
+        begin, self._size = self._size, self._size + len(slots)
+        self._table[begin : self._size] = slots
+        self._places[slots[:, 0]] = np.arange(begin, self._size)
+        self._uploaded = None
 
-    def remove(self, sequence: Sequence) -> None:
-        """Takes it out."""
-        place, last = self._places.pop(sequence), self._members.pop()
-        if last is not sequence:
-            self._members[place] = last
-            self._places[last] = place
-            self._table[place] = self._table[len(self._members)]
-        self._table[len(self._members)] = self._spare
-        self._snapshot = None
+    def remove(self, leads: NDArray[np.int32]) -> Slots:
+        """Takes sequences out, by their leads, and returns their slots."""
+        places = self._places[leads]
+        slots: Slots = self._table[places]
+        size = self._size - len(leads)
+        stays = np.ones(len(leads), dtype=np.bool_)
+        stays[places[places >= size] - size] = False
+        gaps, last = places[places < size], size + np.flatnonzero(stays)
+        self._table[gaps] = self._table[last]
+        self._places[self._table[gaps, 0]] = gaps
+        self._table[size : self._size] = self._spare
+        self._size = size
+        self._uploaded = None
+        return slots
 
-    def queue_step(self) -> tuple[tuple[Sequence, ...], Tensor]:
+    def queue_step(self) -> tuple[NDArray[np.int32], Tensor]:
         """Queues a decode step.
 
         Returns:
-            Who takes part, and a tensor of the host that will hold their flags in this order.
+            The leads of those who take part, and a tensor of the host that will hold their flags in
+            this order.
         """
-        bucket = next(bucket for bucket in self.buckets if bucket >= len(self._members))
+        bucket = self.buckets[bisect_left(self.buckets, self._size)]
         graph = self.graph(bucket)
-        if self._snapshot is None:
-            self._snapshot = tuple(self._members)
+        if self._uploaded is None:
+            self._uploaded = self._table[: self._size, 0].copy()
             self._stream.upload(self._table[:bucket], self._rows[:bucket])
         graph()
-        return self._snapshot, self._stream.download(self._flags[:bucket])
+        return self._uploaded, self._stream.download(self._flags[:bucket])
 
     def graph(self, bucket: int) -> Callable[[], None]:
         """What queues a step of `bucket` sequences; captured when first asked for."""
-        if not self._captured:
+        if self.lexical:
             return lambda: self._stream.run(
                 lambda: self._step(self._rows[:bucket], self._flags[:bucket])
             )
         if bucket not in self._graphs:
             # Capturing executes a step: one in which nobody takes part.
             self._stream.run(self._empty)
-            self._snapshot = None
+            self._uploaded = None
             self._graphs[bucket] = self._stream.capture(
                 lambda: self._step(self._rows[:bucket], self._flags[:bucket])
             )

@@ -15,11 +15,11 @@ from model.decoding.lexical_constraints import LexicalConstraints, LexicalState,
 from model.engine.cuda.kernels.slot_memory import Counter, SlotMemory
 from model.engine.sequence import Sequence
 
-__all__ = ["HostConstraints"]
+__all__ = ["HostConstraints", "HostSearch"]
 
 
 @dataclass(kw_only=True)
-class _Search:
+class HostSearch:
     """What the host knows of a search on the device, row by row."""
 
     sequence: Sequence
@@ -30,6 +30,23 @@ class _Search:
     rulings: dict[int, Ruling] = field(default_factory=dict)
     steps: list[tuple[list[LexicalState], dict[int, Ruling]]] = field(default_factory=list)
     """The states and rulings of the steps before this one."""
+
+    def missed(self, beam: int, num_steps: int, last: int) -> Missed | None:
+        """The first phrase that has missed its place in a hypothesis that has ended.
+
+        Args:
+            beam: its row in the last step.
+            num_steps: that it has, those of the target prefix included.
+            last: the token of the last step, if the limit and not the end token ended it; else
+                below 0.
+        """
+        states, rulings = [*self.steps, (self.states, self.rulings)][num_steps - 1]
+        state = states[beam]
+        if last >= 0:
+            state = self.constraints.advance(state, last, rulings.get(beam, Ruling()))
+        missed = self.constraints.missed(state)
+        given = len(self.sequence.options.target_prefix)
+        return missed and Missed(missed.begin - given, missed.step - given)
 
 
 class HostConstraints:
@@ -43,35 +60,20 @@ class HostConstraints:
     def __init__(self, memory: SlotMemory, eos_id: int) -> None:
         self._memory = memory
         self._eos_id = eos_id
-        self._searches: dict[int, _Search] = {}
+        self._searches: dict[int, HostSearch] = {}
 
     def begin(self, sequence: Sequence) -> None:
         """In the order of the stream: a slot's last owner may have a step under way."""
-        self._searches[sequence.slots[0]] = _Search(
+        self._searches[sequence.slots[0]] = HostSearch(
             sequence=sequence,
             constraints=LexicalConstraints(sequence.options, self._eos_id),
             states=[LexicalState()] * sequence.beam_size,
             histories=[()] * sequence.beam_size,
         )
 
-    def missed(self, lead: int, beam: int, num_steps: int, last: int) -> Missed | None:
-        """The first phrase that has missed its place in a hypothesis that has ended.
-
-        Args:
-            lead: the first slot of its sequence, whose last steps these were.
-            beam: its row in the last step.
-            num_steps: that it has, those of the target prefix included.
-            last: the token of the last step, if the limit and not the end token ended it; else
-                below 0.
-        """
-        search = self._searches[lead]
-        states, rulings = [*search.steps, (search.states, search.rulings)][num_steps - 1]
-        state = states[beam]
-        if last >= 0:
-            state = search.constraints.advance(state, last, rulings.get(beam, Ruling()))
-        missed = search.constraints.missed(state)
-        given = len(search.sequence.options.target_prefix)
-        return missed and Missed(missed.begin - given, missed.step - given)
+    def search(self, lead: int) -> HostSearch:
+        """What is known of a search that is done, whatever becomes of its slots."""
+        return self._searches[lead]
 
     def apply(self, log_probs: Tensor, free: Tensor, rows: Tensor) -> None:
         """Changes the predictions of a step.
@@ -94,7 +96,7 @@ class HostConstraints:
                 self._constrain(search, slots, log_probs[block], free[block])
             first += len(slots)
 
-    def _follow(self, search: _Search, slots: list[int], position: int) -> None:
+    def _follow(self, search: HostSearch, slots: list[int], position: int) -> None:
         if position == search.position:
             return
         search.steps.append((search.states, search.rulings))
@@ -113,7 +115,7 @@ class HostConstraints:
         search.position, search.rulings = position, {}
 
     def _constrain(
-        self, search: _Search, slots: list[int], log_probs: Tensor, free: Tensor
+        self, search: HostSearch, slots: list[int], log_probs: Tensor, free: Tensor
     ) -> None:
         sequence, position = search.sequence, search.position
         room = sequence.max_new_tokens - position

@@ -45,23 +45,20 @@ def max_blocks(bucket: int) -> int:
 
 def pack(sequences: Iterable[Sequence], buckets: list[int], pad_id: int) -> Iterator[PackedSources]:
     """All sources, in their order, in batches that fill the largest bucket at most."""
-    batch: list[Sequence] = []
-    num_tokens = num_blocks = 0
-    for sequence in sequences:
-        blocks = -(-sequence.source_len // PACKED_BLOCK)
-        full = num_tokens + sequence.source_len > buckets[-1]
-        if batch and (full or num_blocks + blocks > max_blocks(buckets[-1])):
-            yield _packed(batch, buckets, pad_id)
-            batch, num_tokens, num_blocks = [], 0, 0
-        batch.append(sequence)
-        num_tokens += sequence.source_len
-        num_blocks += blocks
-    if batch:
-        yield _packed(batch, buckets, pad_id)
+    left = list(sequences)
+    lengths = np.array([sequence.source_len for sequence in left], dtype=np.int32)
+    most_blocks = max_blocks(buckets[-1])
+    while left:
+        tokens = np.cumsum(lengths)
+        blocks = np.cumsum(-(-lengths // PACKED_BLOCK))
+        count = max(1, int(np.count_nonzero((tokens <= buckets[-1]) & (blocks <= most_blocks))))
+        yield _packed(left[:count], lengths[:count], buckets, pad_id)
+        left, lengths = left[count:], lengths[count:]
 
 
-def _packed(sequences: list[Sequence], buckets: list[int], pad_id: int) -> PackedSources:
-    lengths = np.array([sequence.source_len for sequence in sequences], dtype=np.int32)
+def _packed(
+    sequences: list[Sequence], lengths: NDArray[np.int32], buckets: list[int], pad_id: int
+) -> PackedSources:
     num_tokens = int(lengths.sum())
     starts = _exclusive_sums(lengths)
     num_blocks = -(-lengths // PACKED_BLOCK)
@@ -71,7 +68,7 @@ def _packed(sequences: list[Sequence], buckets: list[int], pad_id: int) -> Packe
     )
     tokens = np.zeros((3, bucket), dtype=np.int32)
     tokens[:2] = [[pad_id], [-1]]
-    ids = chain.from_iterable(sequence.source_ids for sequence in sequences)
+    ids = chain.from_iterable([sequence.source_ids for sequence in sequences])
     tokens[0, :num_tokens] = np.fromiter(ids, dtype=np.int32, count=num_tokens)
     leads = np.array([sequence.slots[0] for sequence in sequences], dtype=np.int32)
     tokens[1, :num_tokens] = leads.repeat(lengths)

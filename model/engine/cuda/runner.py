@@ -1,9 +1,9 @@
 """The runner for a CUDA device: what a step does is a graph, and the host only says to whom.
 
 All that a step needs to know is in the device's memory: caches, histories, searches. So the host
-queues the next step without having seen what came of the last one, and reads that one's flags while
-the next one runs. A sequence that has ended takes part in one step too many, in which nothing of it
-changes.
+queues the next steps without having seen what came of the last one, and reads that one's flags
+while they run. A sequence that has ended takes part in a few steps too many, in which nothing of it
+changes. What its search has left behind is copied meanwhile, and looked at by who wants to know.
 """
 
 from __future__ import annotations
@@ -12,18 +12,21 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model.config import GenerationConfig
 from model.decoding.repeats import most_copies
+from model.decoding.sequence_options import NO_OPTIONS
 from model.engine.cuda.budget import MemoryBudget, slots_within
-from model.engine.cuda.decode_group import DecodeGroup
+from model.engine.cuda.decode_group import DecodeGroup, Slots
 from model.engine.cuda.device_model import DeviceModel
 from model.engine.cuda.kernels.operations import Operations
 from model.engine.cuda.kernels.slot_memory import (
@@ -32,11 +35,13 @@ from model.engine.cuda.kernels.slot_memory import (
     allowed_words,
     option_columns,
 )
-from model.engine.cuda.lexical import HostConstraints
+from model.engine.cuda.lexical import HostConstraints, HostSearch
 from model.engine.cuda.packing import PackedSources, buckets_for_sources, max_blocks, pack
-from model.engine.cuda.search_trace import SearchTrace
+from model.engine.cuda.program import DeviceProgram
+from model.engine.cuda.results import DoneSearches, FetchedResults
+from model.engine.cuda.search_trace import SearchTraces
 from model.engine.cuda.stream import CudaStream, DeviceStream, Mark
-from model.engine.runner import DecidedTokens, FinishedSequence, StepOutcome
+from model.engine.runner import DecidedTokens, StepOutcome
 from model.engine.scheduler import StepPlan
 from model.engine.sequence import Sequence
 from model.errors import BackendUnavailableError
@@ -44,11 +49,16 @@ from model.network.transformer import Transformer
 
 __all__ = ["CudaRunner"]
 
-_MAX_IN_FLIGHT = 2
-"""Steps queued and not yet looked at. With two, the device works while the host reads."""
+_MAX_IN_FLIGHT = 3
+"""Steps queued and not yet looked at. With two, the device works while the host reads; with three
+it does so even if the host is late by a step, as when another thread has the interpreter."""
 
 _USUAL_BEAMS = (1, GenerationConfig().beam_size)
 """Searches whose graphs are captured in advance; others are when they come for the first time."""
+
+
+_Kind = tuple[int, bool, bool, bool, bool]
+"""Which sequences are decoded together: see `CudaRunner._decode_group`."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -61,20 +71,23 @@ class _Admission:
 
 
 class _Told(NamedTuple):
-    """What searches have come to after a step, to be read once its mark has been waited for."""
+    """What searches with equally many beams have come to after a step, to be read once its mark has
+    been waited for."""
 
-    sequences: tuple[Sequence, ...]
+    sequences: list[Sequence]
     trace: Tensor
     """(R, 2P + 8) rows of all their slots, on the host, as are the two that follow."""
     counters: Tensor
     """(R, C + I)"""
     live_log_probs: Tensor
-    """(R, 1)"""
+    """(R,)"""
 
 
 class _GroupStep(NamedTuple):
     group: DecodeGroup
-    members: tuple[Sequence, ...]
+    leads: NDArray[np.int32]
+    tickets: NDArray[np.int64]
+    """Whose leads they were."""
     flags: Tensor
     """On the host, once the step's mark has been waited for."""
 
@@ -86,7 +99,7 @@ class _Step:
     groups: list[_GroupStep]
     admissions: list[_Admission] = field(default_factory=list)
     """Whose first step it is."""
-    told: _Told | None = None
+    told: list[_Told] | None = None
     """For who asks for what is decided."""
     began: Mark
     ended: Mark
@@ -103,9 +116,11 @@ class CudaRunner:
             fit into what is free, within reason, when not given.
         stream: where work is queued; one of the device when not given.
         operations: what it is made of; the fused kernels when not given.
+        program: what is computed with the slots; the model, by `operations`, when not given.
         beams: of plain searches whose graphs are captured here and now.
         searches: others that are expected, with their guards, for which the same is done.
         shortlisted: whether these have shortlists.
+        memory_share: of the device's memory, how much it may take at most.
 
     Raises:
         BackendUnavailableError: the type is not one of the two, or Triton is not installed.
@@ -122,9 +137,11 @@ class CudaRunner:
         max_slots: int | None = None,
         stream: DeviceStream | None = None,
         operations: Operations | None = None,
+        program: Callable[[SlotMemory], DeviceProgram] | None = None,
         beams: tuple[int, ...] = _USUAL_BEAMS,
         searches: Iterable[GenerationConfig] = (),
         shortlisted: bool = False,
+        memory_share: float = 1.0,
     ) -> None:
         if dtype not in (torch.float32, torch.bfloat16):
             raise BackendUnavailableError(
@@ -138,20 +155,27 @@ class CudaRunner:
         self.notes: tuple[str, ...] = ()
         self.model_config = model.config
         self._stream = stream or CudaStream(device)
-        operations = operations or _fused_operations(dtype)
+        program = program or _model_program(model, operations, dtype, device)
         self._source_buckets = buckets_for_sources(model.config.max_positions)
-        self.max_slots, self.budget = self._slots_and_budget(model, dtype, max_slots)
+        self.max_slots, self.budget = self._slots_and_budget(model, dtype, max_slots, memory_share)
         self._memory = SlotMemory(model.config, self.max_slots, dtype=dtype, device=device)
-        self._model = DeviceModel(model, operations, self._memory, dtype=dtype, device=device)
+        self._program = program(self._memory)
         # Until here PyTorch has worked on a stream of its own.
         self._stream.settle()
         self._host_constraints = HostConstraints(self._memory, model.config.eos_id)
-        self._decode_groups: dict[tuple[int, bool, bool, bool, bool], DecodeGroup] = {}
-        self._running: dict[Sequence, DecodeGroup] = {}
+        self._decode_groups: dict[_Kind, DecodeGroup] = {}
+        # Of each running sequence at its lead, the first of its slots:
+        self._owners = np.full(self.max_slots, None, dtype=object)
+        self._group_of = np.full(self.max_slots, None, dtype=object)
+        self._tickets = np.zeros(self.max_slots, dtype=np.int64)
+        """A number that no other sequence has; 0 of a lead is nobody's."""
+        self._last_ticket = 0
         self._in_flight: deque[_Step] = deque()
         self._admissions: list[_Admission] = []
+        self._done: list[DoneSearches] = []
+        """Seen in this call."""
         self._num_told: dict[Sequence, int] = {}
-        """Tokens of which it has been told that they are decided."""
+        """Tokens of which it has been told that they are decided, of those who ask."""
         self._interrupted = threading.Event()
         self._encoders: dict[int, tuple[Tensor, Callable[[], None]]] = {}
         self._capture(
@@ -161,19 +185,23 @@ class CudaRunner:
 
     @torch.inference_mode()
     def execute(self, plan: StepPlan) -> StepOutcome:
-        """See `Runner`. A finish is reported when the step after it has been queued."""
+        """See `Runner`. A finish is seen when some steps after it have been queued."""
         outcome = StepOutcome()
-        for sequence in plan.removed:
-            self._drop(sequence)
+        self._remove(plan.removed)
         if plan.newcomers:
             self._admit(plan.newcomers)
-        while self._running and outcome.steps < plan.max_steps:
+        freed = 0
+        while self._anybody_runs() and outcome.steps < plan.max_steps:
             self._queue_step(outcome, is_last=outcome.steps + 1 == plan.max_steps)
             if len(self._in_flight) >= _MAX_IN_FLIGHT:
-                self._collect(self._in_flight.popleft(), outcome)
-            if outcome.finished or self._interrupted.is_set():
+                freed += self._collect(self._in_flight.popleft(), outcome)
+            if freed >= plan.freed_rows or self._interrupted.is_set():
                 break
-        if not self._running:
+        if self._done:
+            # Before anybody else is given the slots.
+            outcome.pending.append(FetchedResults.queued(self._stream, self._memory, self._done))
+            self._done = []
+        if not self._anybody_runs():
             # What is still in flight concerns nobody.
             self._in_flight.clear()
         self._interrupted.clear()
@@ -189,19 +217,26 @@ class CudaRunner:
     @torch.inference_mode()
     def close(self) -> None:
         """See `Runner`. The device's memory is given back."""
-        self._stream.settle()
-        self._running.clear()
+        with suppress(RuntimeError):  # a device that is lost has nothing to wait for
+            self._stream.settle()
+        self._owners.fill(None)
+        self._group_of.fill(None)
         self._num_told.clear()
         self._in_flight.clear()
         self._admissions.clear()
         self._decode_groups.clear()
         self._encoders.clear()
         # Whoever holds this runner holds no memory of the device any more.
-        del self._host_constraints, self._model, self._memory
-        self._stream.release_memory()
+        del self._host_constraints, self._program, self._memory
+        with suppress(RuntimeError):
+            self._stream.release_memory()
 
     def _slots_and_budget(
-        self, model: Transformer, dtype: torch.dtype, max_slots: int | None
+        self,
+        model: Transformer,
+        dtype: torch.dtype,
+        max_slots: int | None,
+        memory_share: float,
     ) -> tuple[int, MemoryBudget]:
         def budget(slots: int) -> MemoryBudget:
             return MemoryBudget.of(
@@ -212,7 +247,8 @@ class CudaRunner:
                 dtype=dtype,
             )
 
-        free_bytes = self._stream.free_bytes()
+        share = int(memory_share * self._stream.total_bytes())
+        free_bytes = min(self._stream.free_bytes(), share)
         if max_slots is None:
             max_slots = slots_within(free_bytes, budget)
         taken = budget(max_slots)
@@ -225,21 +261,40 @@ class CudaRunner:
             self._encoder(bucket)
         for num_beams, constrained, restricted in sorted(kinds):
             if num_beams <= self.max_slots:
-                group = self._decode_group(
-                    num_beams, constrained=constrained, restricted=restricted
-                )
+                group = self._decode_group(num_beams, constrained, restricted)
                 for bucket in reversed(group.buckets):
                     group.graph(bucket)
         self._stream.settle()
 
-    def _drop(self, sequence: Sequence) -> None:
-        group = self._running.pop(sequence, None)
-        self._num_told.pop(sequence, None)
-        if group is not None:
-            group.remove(sequence)
+    def _anybody_runs(self) -> bool:
+        return any(map(len, self._decode_groups.values()))
+
+    def _remove(self, sequences: tuple[Sequence, ...]) -> None:
+        """Those who have left, of whom some may be done already."""
+        left: dict[DecodeGroup, list[int]] = {}
+        for sequence in sequences:
+            lead = sequence.slots[0]
+            group = self._group_of[lead]
+            if group is not None and self._owners[lead] is sequence:
+                left.setdefault(group, []).append(lead)
+        for group, leads in left.items():
+            self._take_out(group, np.array(leads, dtype=np.int32))
+
+    def _take_out(
+        self, group: DecodeGroup, leads: NDArray[np.int32]
+    ) -> tuple[list[Sequence], Slots]:
+        """Forgets sequences of a group."""
+        slots = group.remove(leads)
+        sequences: list[Sequence] = self._owners[leads].tolist()
+        self._tickets[leads] = 0
+        self._owners[leads] = self._group_of[leads] = None
+        if self._num_told:
+            for sequence in sequences:
+                self._num_told.pop(sequence, None)
+        return sequences, slots
 
     def _admit(self, newcomers: tuple[Sequence, ...]) -> None:
-        """Queued behind the step in flight, which may still work on the slots' last owners."""
+        """Queued behind the steps in flight, which may still work on the slots' last owners."""
         began = self._stream.mark()
         for batch in pack(newcomers, self._source_buckets, self.model_config.eos_id):
             self._encode(batch)
@@ -247,17 +302,21 @@ class CudaRunner:
         self._admissions.append(
             _Admission(sequences=newcomers, began=began, ended=self._stream.mark())
         )
+        kinds: dict[_Kind, list[Sequence]] = {}
         for sequence in newcomers:
-            generation = sequence.generation
-            group = self._decode_group(
-                generation.beam_size,
-                constrained=generation.constrained,
-                restricted=sequence.options.shortlist is not None,
-                aligned=sequence.options.align_to is not None,
-                lexical=sequence.options.lexically_constrained,
-            )
-            group.add(sequence)
-            self._running[sequence] = group
+            kinds.setdefault(_kind(sequence), []).append(sequence)
+        for kind, members in kinds.items():
+            group = self._decode_group(*kind)
+            slots = np.array([sequence.slots for sequence in members], dtype=np.int32)
+            leads = slots[:, 0]
+            group.add(slots)
+            first, self._last_ticket = self._last_ticket + 1, self._last_ticket + len(slots)
+            self._tickets[leads] = np.arange(first, self._last_ticket + 1)
+            self._owners[leads] = members
+            self._group_of[leads] = group
+        for sequence in newcomers:
+            if sequence.on_decided is not None and sequence.reports:
+                self._num_told[sequence] = 0
 
     def _encode(self, batch: PackedSources) -> None:
         buffer, graph = self._encoder(batch.tokens.shape[1])
@@ -265,32 +324,60 @@ class CudaRunner:
         graph()
 
     def _begin_searches(self, newcomers: tuple[Sequence, ...]) -> None:
-        leads = np.array([sequence.slots[0] for sequence in newcomers], dtype=np.int64)
         integers, factors = option_columns([sequence.generation for sequence in newcomers])
         counters = np.zeros((len(Counter), len(newcomers)), dtype=np.int32)
         counters[Counter.LIMIT] = [sequence.max_new_tokens for sequence in newcomers]
-        counters[Counter.SOURCE_LEN] = [sequence.source_len for sequence in newcomers]
-        counters[Counter.GIVEN] = [len(sequence.options.target_prefix) for sequence in newcomers]
+        counters[Counter.SOURCE_LEN] = [len(sequence.source_ids) for sequence in newcomers]
         for place, sequence in enumerate(newcomers):
             if sequence.generation.limit_repeats:
                 counters[Counter.SOURCE_COPIES, place] = most_copies(sequence.source_ids)
+        bound = [
+            (place, sequence)
+            for place, sequence in enumerate(newcomers)
+            if sequence.options is not NO_OPTIONS
+        ]
+        for place, sequence in bound:
+            counters[Counter.GIVEN, place] = len(sequence.options.target_prefix)
             if (among := sequence.options.align_to) is not None:
                 counters[Counter.ALIGN_FIRST, place] = among.start
                 counters[Counter.ALIGN_END, place] = among.stop
-        counters = np.concatenate([counters, integers])
-        index = self._stream.upload(leads)
-        for table, values in (
-            (self._memory.counters, self._stream.upload(counters)),
-            (self._memory.factors, self._stream.upload(factors)),
-        ):
-            self._stream.run(partial(_write, table, index, values))
+        self._write_searches(newcomers, np.concatenate([counters, integers]), factors)
+        if bound:
+            self._bind([sequence for _, sequence in bound])
+
+    def _write_searches(
+        self,
+        newcomers: tuple[Sequence, ...],
+        counters: NDArray[np.int32],
+        factors: NDArray[np.float64],
+    ) -> None:
+        """Uploads columns of two tables and where they belong in one piece: calls cost more."""
+        leads = np.array([sequence.slots[0] for sequence in newcomers], dtype=np.int64)
+        pieces: list[NDArray[Any]] = [leads, factors, counters]
+        sent = self._stream.upload(
+            np.concatenate([np.ascontiguousarray(piece).view(np.uint8) for piece in pieces], None)
+        )
+        ends = np.cumsum([piece.nbytes for piece in pieces]).tolist()
+        index = sent[: ends[0]].view(torch.int64)
+        values = sent[ends[0] : ends[1]].view(torch.float64).view(factors.shape)
+        columns = sent[ends[1] :].view(torch.int32).view(counters.shape)
+        memory = self._memory
+
+        def write() -> None:
+            memory.counters.index_copy_(1, index, columns)
+            memory.factors.index_copy_(1, index, values)
+
+        self._stream.run(write)
+
+    def _bind(self, newcomers: list[Sequence]) -> None:
+        """To what is a sequence's own."""
         for sequence in newcomers:
             if sequence.options.lexically_constrained:
                 self._stream.run(partial(self._host_constraints.begin, sequence))
         self._give_prefixes(newcomers)
         self._restrict(newcomers)
 
-    def _give_prefixes(self, newcomers: tuple[Sequence, ...]) -> None:
+    def _give_prefixes(self, newcomers: list[Sequence]) -> None:
         given = [
             (sequence.slots[0], position, token)
             for sequence in newcomers
@@ -300,7 +387,7 @@ class CudaRunner:
             columns = self._stream.upload(np.array(given, dtype=np.int64).T.copy())
             self._stream.run(partial(_write_tokens, self._memory.tokens, columns))
 
-    def _restrict(self, newcomers: tuple[Sequence, ...]) -> None:
+    def _restrict(self, newcomers: list[Sequence]) -> None:
         restricted = [
             (sequence.slots[0], sequence.options.predictable)
             for sequence in newcomers
@@ -314,13 +401,16 @@ class CudaRunner:
             self._stream.run(partial(_write_rows, self._memory.allowed, index, values))
 
     def _queue_step(self, outcome: StepOutcome, *, is_last: bool) -> None:
-        began = self._stream.mark()
-        groups = [
-            _GroupStep(group, *group.queue_step())
-            for group in self._decode_groups.values()
-            if len(group)
-        ]
-        told = self._queue_telling() if is_last else None
+        # Where the device goes from one step to the next, the end of one is the other's beginning.
+        follows = self._in_flight and not self._admissions
+        began = self._in_flight[-1].ended if follows else self._stream.mark()
+        groups = []
+        for group in self._decode_groups.values():
+            if len(group):
+                leads, flags = group.queue_step()
+                groups.append(_GroupStep(group, leads, self._tickets[leads], flags))
+                outcome.rows += len(leads) * group.num_beams
+        told = self._queue_telling() if is_last and self._num_told else None
         self._in_flight.append(
             _Step(
                 groups=groups,
@@ -332,19 +422,21 @@ class CudaRunner:
         )
         self._admissions = []
         outcome.steps += 1
-        outcome.rows += sum(len(step.members) * step.group.num_beams for step in groups)
 
-    def _queue_telling(self) -> _Told | None:
+    def _queue_telling(self) -> list[_Told]:
         """Queues copies of what tells which tokens are decided, for who asks."""
-        sequences = tuple(each for each in self._running if each.reports)
-        if not sequences:
-            return None
-        slots = [slot for each in sequences for slot in each.slots]
-        index = self._stream.upload(np.array(slots, dtype=np.int64))
+        by_beams: dict[int, list[Sequence]] = {}
+        for sequence in self._num_told:
+            by_beams.setdefault(sequence.beam_size, []).append(sequence)
+        return [self._queue_copies(sequences) for sequences in by_beams.values()]
+
+    def _queue_copies(self, sequences: list[Sequence]) -> _Told:
+        slots = np.array([sequence.slots for sequence in sequences], dtype=np.int64)
+        index = self._stream.upload(slots.reshape(-1))
         memory = self._memory
 
         def copied(table: Tensor) -> Tensor:
-            picked = table.new_empty((len(slots), *table.shape[1:]))
+            picked = table.new_empty((slots.size, *table.shape[1:]))
             self._stream.run(partial(_pick, table, index, picked))
             return self._stream.download(picked)
 
@@ -356,28 +448,27 @@ class CudaRunner:
         )
 
     def _tell(self, told: _Told, outcome: StepOutcome) -> None:
-        trace, counters = SearchTrace(told.trace.numpy()), told.counters.numpy()
-        live = (told.live_log_probs > float("-inf")).numpy()
-        first = 0
-        for sequence in told.sequences:
-            beams = sequence.beam_size
-            position, ended = counters[first, [Counter.POSITION, Counter.ENDED]].tolist()
-            if sequence in self._running and position and not counters[first, Counter.DONE]:
-                token_ids = trace.decided(
-                    first,
-                    position,
-                    ended,
-                    np.flatnonzero(live[first : first + beams]).tolist(),
-                    sequence.generation,
-                    len(sequence.options.target_prefix),
-                )
-                if more := token_ids[self._num_told.get(sequence, 0) :]:
-                    outcome.decided.append(DecidedTokens(sequence, more))
-                    self._num_told[sequence] = len(token_ids)
-            first += beams
+        beams = told.sequences[0].beam_size
+        counters = told.counters.numpy()[::beams]
+        positions, ended = counters[:, Counter.POSITION], counters[:, Counter.ENDED]
+        goes_on = (positions > 0) & (counters[:, Counter.DONE] == 0)
+        goes_on &= [sequence in self._num_told for sequence in told.sequences]
+        which = np.flatnonzero(goes_on)
+        if not len(which):
+            return
+        live = (told.live_log_probs.numpy() > -np.inf).reshape(-1, beams)
+        trace = told.trace.numpy().reshape(len(live), beams, -1)[which]
+        sequences = [told.sequences[number] for number in which.tolist()]
+        decided = SearchTraces(trace.reshape(-1, trace.shape[2]), beams).decided(
+            sequences, positions[which], ended[which], live[which]
+        )
+        for sequence, token_ids in zip(sequences, decided, strict=True):
+            if more := token_ids[self._num_told[sequence] :]:
+                outcome.decided.append(DecidedTokens(sequence, more))
+                self._num_told[sequence] = len(token_ids)
 
-    def _collect(self, step: _Step, outcome: StepOutcome) -> None:
-        """Waits for a step, and for what has finished in it."""
+    def _collect(self, step: _Step, outcome: StepOutcome) -> int:
+        """Waits for a step, and for what has finished in it; returns how many slots that frees."""
         step.ended.wait()
         now = time.monotonic()
         outcome.decode_seconds += step.ended.seconds_since(step.began)
@@ -389,47 +480,39 @@ class CudaRunner:
                 sequence.encode_seconds = seconds
                 sequence.encoded_at = encoded_at
                 sequence.first_token_at = now
-        finished: list[tuple[Sequence, int]] = []
-        for group, members, flags in step.groups:
-            ended = flags.numpy()
-            for place in np.flatnonzero(ended[: len(members)]).tolist():
-                # Who was removed, or reported one step ago, is not asked for any more.
-                if self._running.get(members[place]) is group:
-                    finished.append((members[place], int(ended[place]) - 1))
-        if finished:
-            self._report(finished, outcome)
-        if step.told is not None:
-            self._tell(step.told, outcome)
+        freed = 0
+        for group, leads, tickets, flags in step.groups:
+            ended = flags.numpy()[: len(leads)]
+            places = np.flatnonzero(ended)
+            # Who was removed, or seen some steps ago, is not asked for any more.
+            places = places[self._tickets[leads[places]] == tickets[places]]
+            if len(places):
+                freed += self._finish(group, leads[places], ended[places] - 1)
+        for told in step.told or ():
+            self._tell(told, outcome)
+        return freed
 
-    def _report(self, finished: list[tuple[Sequence, int]], outcome: StepOutcome) -> None:
-        slots = np.array([slot for each, _ in finished for slot in each.slots], dtype=np.int64)
-        attended = None
-        if any(sequence.options.align_to is not None for sequence, _ in finished):
-            attended = self._stream.fetch(self._memory.attended, slots)
-        trace = SearchTrace(self._stream.fetch(self._memory.trace, slots), attended)
-        first = 0
-        for sequence, num_ended in finished:
-            num_given = len(sequence.options.target_prefix)
-            hypotheses = trace.hypotheses(
-                first,
-                num_ended,
-                sequence.generation,
-                num_given,
-                aligned=sequence.options.align_to is not None,
-                missed=partial(self._host_constraints.missed, sequence.slots[0])
-                if sequence.options.phrases
-                else None,
-            )
-            first += sequence.beam_size
-            self._drop(sequence)
-            outcome.finished.append(FinishedSequence(sequence, hypotheses))
+    def _finish(
+        self, group: DecodeGroup, leads: NDArray[np.int32], num_ended: NDArray[np.int32]
+    ) -> int:
+        """Takes out those whose search is done; returns how many slots that frees."""
+        if not num_ended.all():  # only numbers that are not finite end nothing
+            raise RuntimeError("the model's predictions must be finite, but are not")
+        sequences, slots = self._take_out(group, leads)
+        searches: list[HostSearch | None] = [None] * len(sequences)
+        if group.lexical:
+            searches = [
+                self._host_constraints.search(each.slots[0]) if each.options.phrases else None
+                for each in sequences
+            ]
+        self._done.append(DoneSearches(sequences, slots, num_ended, searches))
+        return slots.size
 
     def _decode_group(
         self,
         num_beams: int,
-        *,
         constrained: bool,
-        restricted: bool,
+        restricted: bool = False,
         aligned: bool = False,
         lexical: bool = False,
     ) -> DecodeGroup:
@@ -438,7 +521,7 @@ class CudaRunner:
             self._decode_groups[key] = DecodeGroup(
                 self._stream,
                 partial(
-                    self._model.step,
+                    self._program.step,
                     constrained=constrained,
                     restricted=restricted,
                     aligned=aligned,
@@ -447,7 +530,7 @@ class CudaRunner:
                 num_beams=num_beams,
                 capacity=self.max_slots // num_beams,
                 spare=self._memory.spare,
-                captured=not lexical,
+                lexical=lexical,
             )
         return self._decode_groups[key]
 
@@ -461,18 +544,27 @@ class CudaRunner:
             buffer = self._stream.upload(np.concatenate([tokens, blocks], axis=None))
             split = 3 * bucket
             graph = self._stream.capture(
-                lambda: self._model.encode(buffer[:split].view(3, -1), buffer[split:].view(-1, 3))
+                lambda: self._program.encode(buffer[:split].view(3, -1), buffer[split:].view(-1, 3))
             )
             self._encoders[bucket] = buffer, graph
         return self._encoders[bucket]
 
 
+def _kind(sequence: Sequence) -> _Kind:
+    generation, options = sequence.generation, sequence.options
+    if options is NO_OPTIONS:
+        return generation.beam_size, generation.constrained, False, False, False
+    return (
+        generation.beam_size,
+        generation.constrained,
+        options.shortlist is not None,
+        options.align_to is not None,
+        options.lexically_constrained,
+    )
+
+
 def _pick(table: Tensor, rows: Tensor, out: Tensor) -> None:
     out.copy_(table.index_select(0, rows))
-
-
-def _write(table: Tensor, columns: Tensor, values: Tensor) -> None:
-    table.index_copy_(1, columns, values)
 
 
 def _write_rows(table: Tensor, rows: Tensor, values: Tensor) -> None:
@@ -482,6 +574,13 @@ def _write_rows(table: Tensor, rows: Tensor, values: Tensor) -> None:
 def _write_tokens(tokens: Tensor, given: Tensor) -> None:
     """`given`: (3, N) slots, positions, tokens."""
     tokens[given[0], given[1]] = given[2].int()
+
+
+def _model_program(
+    model: Transformer, operations: Operations | None, dtype: torch.dtype, device: torch.device
+) -> Callable[[SlotMemory], DeviceProgram]:
+    operations = operations or _fused_operations(dtype)
+    return partial(DeviceModel, model, operations, dtype=dtype, device=device)
 
 
 def _fused_operations(dtype: torch.dtype) -> Operations:

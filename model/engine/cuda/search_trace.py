@@ -1,157 +1,249 @@
-"""What searches left behind on the device, as hypotheses. See `SlotMemory.trace`."""
+"""What searches left behind on the device, as hypotheses. See `SlotMemory.trace`.
+
+Tens of thousands of sequences end in a second: those that end together are looked at together.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.config import GenerationConfig
+from model.config import GenerationConfig, LengthNormalization
 from model.decoding.lexical_constraints import Missed
-from model.decoding.search import FinishReason, Hypothesis, common_beginning, length_penalty
+from model.decoding.search import FinishReason, Hypothesis
 from model.engine.cuda.kernels.slot_memory import ENDED, ENDED_PER_SLOT
+from model.engine.cuda.lexical import HostSearch
+from model.engine.sequence import Sequence as SourceSequence
 
-__all__ = ["SearchTrace"]
+__all__ = ["SearchTraces"]
+
+_Integers = NDArray[np.signedinteger[Any]]
 
 
-class SearchTrace:
-    """Rows of the trace, read on the host.
+class SearchTraces:
+    """Rows of the trace of searches that have equally many beams, read on the host.
 
-    What all rows have is converted at once: tens of thousands of sequences end in a second.
+    S sequences, K beams, P positions.
 
     Args:
-        rows: (R, 2P + 8), those of a sequence one behind the other.
-        attended: (R, P) of the same rows, if some of the sequences ask for it.
+        rows: (S * K, 2P + 8), those of a sequence one behind the other.
+        num_beams: K.
+        attended: (S * K, P) of the same rows, if some of the sequences ask for it.
     """
 
-    def __init__(self, rows: NDArray[np.int32], attended: NDArray[np.int32] | None = None) -> None:
-        # (4, R * 2): entry by entry
-        endings = rows[:, -4 * ENDED_PER_SLOT :].reshape(len(rows), 4, ENDED_PER_SLOT)
-        log_probs, beams, lengths, last = endings.transpose(1, 0, 2).reshape(4, -1)
-        self._log_probs: list[float] = np.ascontiguousarray(log_probs).view(np.float32).tolist()
-        self._beams: list[int] = beams.tolist()
-        self._lengths: list[int] = lengths.tolist()
-        self._last: list[int] = last.tolist()
-        self._max_positions = (rows.shape[1] - 4 * ENDED_PER_SLOT) // 2
-        self._rows = rows
+    def __init__(
+        self,
+        rows: NDArray[np.int32],
+        num_beams: int,
+        attended: NDArray[np.int32] | None = None,
+    ) -> None:
+        self._beams = num_beams
         self._attended = attended
+        positions = (rows.shape[1] - 4 * ENDED_PER_SLOT) // 2
+        self._tokens = rows[:, :positions]
+        self._parents = rows[:, positions : 2 * positions]
+        # (4, S, 2K): entry by entry
+        endings = rows[:, 2 * positions :].reshape(-1, num_beams, 4, ENDED_PER_SLOT)
+        log_probs, beams, lengths, last = (
+            np.ascontiguousarray(endings[:, :, kind]).reshape(-1, num_beams * ENDED_PER_SLOT)
+            for kind in range(4)
+        )
+        self._log_probs = log_probs.view(np.float32).astype(np.float64)
+        self._ended_beams, self._lengths, self._last = beams, lengths, last
 
     def hypotheses(
         self,
-        first: int,
-        num_ended: int,
-        generation: GenerationConfig,
-        num_given: int = 0,
-        *,
-        aligned: bool = False,
-        missed: Callable[[int, int, int], Missed | None] | None = None,
-    ) -> tuple[Hypothesis, ...]:
-        """The best `num_hypotheses` of a search that is done, best first.
+        sequences: Sequence[SourceSequence],
+        num_ended: NDArray[np.int32],
+        searches: Sequence[HostSearch | None],
+    ) -> list[tuple[Hypothesis, ...]]:
+        """The best `num_hypotheses` of each search, all of which are done, best first.
 
         Args:
-            first: its first row.
-            num_ended: hypotheses that have ended, at most 2 * beam_size - 1.
-            num_given: tokens of the target prefix.
-            aligned: whether it asks where its steps attend.
-            missed: the phrase that has missed its place, by the last beam of a hypothesis, its
-                steps and its last token, which is below 0 for the end token.
-
-        Raises:
-            RuntimeError: none has, which only numbers that are not finite cause.
+            sequences: the S sequences.
+            num_ended: (S,) hypotheses that have ended, from 1 to 2K - 1.
+            searches: what the host knows of each that has phrases.
         """
-        if num_ended == 0:
-            raise RuntimeError("the model's predictions must be finite, but are not")
-        entries = range(ENDED_PER_SLOT * first, ENDED_PER_SLOT * first + num_ended)
-        scores = {
-            entry: self._log_probs[entry] / length_penalty(self._lengths[entry], generation)
-            for entry in entries
-        }
-        ranked = sorted(entries, key=lambda entry: -scores[entry])
-        # Histories are followed back for those alone who are wanted.
-        return tuple(
-            Hypothesis(
-                token_ids=self._token_ids(first, generation.beam_size, entry)[num_given:],
-                score=scores[entry],
-                log_prob=self._log_probs[entry],
-                finish_reason=FinishReason.STOP
-                if self._last[entry] == ENDED
-                else FinishReason.LENGTH,
-                attended=self._places(first, generation.beam_size, entry)[num_given:]
-                if aligned
-                else (),
-                missed=missed
-                and missed(self._beams[entry], self._lengths[entry], self._last[entry]),
+        generations = [sequence.generation for sequence in sequences]
+        scores = self._scores(generations, num_ended)
+        order = np.argsort(-scores, axis=1, kind="stable")
+        wanted = np.array([generation.num_hypotheses for generation in generations])
+        counts = np.minimum(wanted, num_ended)
+        # M hypotheses: number of the sequence, entry
+        owners = np.repeat(np.arange(len(sequences)), counts)
+        first = np.cumsum(counts) - counts
+        entries = order[owners, np.arange(len(owners)) - first[owners]]
+        given = np.array([len(sequence.options.target_prefix) for sequence in sequences])[owners]
+        paths = self._paths(owners, entries)
+        token_ids = self._token_ids(owners, entries, paths, given)
+        places = self._places(sequences, owners, entries, paths, given)
+        stop, length = FinishReason.STOP, FinishReason.LENGTH
+        found = [
+            Hypothesis(tokens, score, log_prob, stop if stopped else length)
+            for tokens, score, log_prob, stopped in zip(
+                token_ids,
+                scores[owners, entries].tolist(),
+                self._log_probs[owners, entries].tolist(),
+                (self._last[owners, entries] == ENDED).tolist(),
+                strict=True,
             )
-            for entry in ranked[: generation.num_hypotheses]
-        )
+        ]
+        if places is not None:
+            found = [each._replace(attended=its) for each, its in zip(found, places, strict=True)]
+        for number, owner in enumerate(owners.tolist() if any(searches) else ()):
+            if (search := searches[owner]) is not None:
+                missed = self._missed(search, owner, int(entries[number]))
+                found[number] = found[number]._replace(missed=missed)
+        if len(found) == len(sequences):
+            return [(hypothesis,) for hypothesis in found]
+        begins = first.tolist()
+        return [
+            tuple(found[begin : begin + count])
+            for begin, count in zip(begins, counts.tolist(), strict=True)
+        ]
 
     def decided(
         self,
-        first: int,
-        position: int,
-        num_ended: int,
-        live: Sequence[int],
-        generation: GenerationConfig,
-        num_given: int,
-    ) -> tuple[int, ...]:
-        """See `BeamSearch.decided`.
+        sequences: Sequence[SourceSequence],
+        positions: NDArray[np.int32],
+        num_ended: NDArray[np.int32],
+        live: NDArray[np.bool_],
+    ) -> list[tuple[int, ...]]:
+        """What is decided of searches that go on: see `BeamSearch.decided`.
 
         Args:
-            first: the search's first row.
-            position: of the tokens that are fed next: the number of those that there are.
-            num_ended: hypotheses that have ended.
-            live: the beams that go on, at least one.
-            generation: how it searches.
-            num_given: tokens of the target prefix.
+            sequences: the S sequences.
+            positions: (S,) of the tokens that are fed next: the number of those that there are.
+            num_ended: (S,) hypotheses that have ended.
+            live: (S, K) the beams that go on, at least one of each.
         """
-        num_beams = generation.beam_size
-        rows = self._rows[first : first + num_beams]
-        histories = [tuple(self._history(rows, beam, position)) for beam in live]
-        if num_ended:
-            entries = range(ENDED_PER_SLOT * first, ENDED_PER_SLOT * first + num_ended)
-            best = max(
-                entries,
-                key=lambda entry: (
-                    self._log_probs[entry] / length_penalty(self._lengths[entry], generation)
-                ),
-            )
-            histories.append(self._token_ids(first, num_beams, best))
-        return common_beginning(histories)[num_given:]
+        each, beams = np.arange(len(sequences)), np.arange(self._beams)
+        owners = np.repeat(each, self._beams)
+        paths = self._rows_back(owners, np.tile(beams, len(sequences)), positions[owners])
+        longest = len(paths) - 1
+        place = np.arange(longest)
+        # (S, K, T): the token at place t was fed at position t + 1.
+        tokens = self._tokens[paths[1:].T, place + 1].reshape(*live.shape, longest)
+        first = tokens[each, live.argmax(axis=1)]
+        agrees = ((tokens == first[:, None]) | ~live[:, :, None]).all(axis=1)
+        agrees &= place < positions[:, None]
+        has = np.flatnonzero(num_ended)
+        if len(has):
+            scores = self._scores([sequence.generation for sequence in sequences], num_ended)
+            entries = scores.argmax(axis=1)[has]
+            best, lengths = self._tokens_of(has, entries, self._paths(has, entries))
+            shared = min(longest, best.shape[1])
+            agrees[has, :shared] &= best[:, :shared] == first[has, :shared]
+            agrees[has] &= place < lengths[:, None]
+        count = np.logical_and.accumulate(agrees, axis=1).sum(axis=1).tolist()
+        return [
+            tuple(first[number, len(sequence.options.target_prefix) : count[number]].tolist())
+            for number, sequence in enumerate(sequences)
+        ]
 
-    def _token_ids(self, first: int, num_beams: int, entry: int) -> tuple[int, ...]:
-        """Without the end token."""
-        fed = self._lengths[entry] - 1
-        history: list[int]
-        if num_beams == 1:
-            history = self._rows[first, 1 : fed + 1].tolist()
+    def _scores(
+        self, generations: list[GenerationConfig], num_ended: NDArray[np.int32]
+    ) -> NDArray[np.float64]:
+        """(S, 2K), by `model.decoding.search.length_penalty`; -inf where nothing has ended."""
+        exponents = np.array([generation.length_penalty for generation in generations])
+        gnmt = np.array(
+            [
+                generation.length_normalization is LengthNormalization.GNMT
+                for generation in generations
+            ]
+        )
+        lengths = np.maximum(self._lengths, 1).astype(np.float64)
+        penalties = np.where(gnmt[:, None], (5 + lengths) / 6, lengths) ** exponents[:, None]
+        has_ended = np.arange(lengths.shape[1]) < num_ended[:, None]
+        log_probs = np.where(has_ended, self._log_probs, -np.inf)
+        scores: NDArray[np.float64] = log_probs / penalties
+        return scores
+
+    def _paths(self, owners: _Integers, entries: _Integers) -> _Integers | None:
+        """(T, M) row at each position of ended hypotheses; None with one beam, which has one row.
+
+        Behind the last position of a hypothesis its row stays what it was there.
+        """
+        if self._beams == 1:
+            return None
+        fed = self._lengths[owners, entries] - 1
+        return self._rows_back(owners, self._ended_beams[owners, entries], fed)
+
+    def _rows_back(self, owners: _Integers, beams: _Integers, fed: _Integers) -> _Integers:
+        """(T, M) rows, see `_paths`, of hypotheses whose last token was fed at `fed`."""
+        longest = int(fed.max(initial=0))
+        if self._beams == 1:
+            return np.broadcast_to(owners, (longest + 1, len(owners)))
+        first = owners * self._beams
+        row = first + beams
+        paths = np.empty((longest + 1, len(owners)), dtype=np.intp)
+        parents = np.ascontiguousarray(self._parents[:, : longest + 1].T)
+        for position in range(longest, 0, -1):
+            paths[position] = row
+            row = np.where(fed >= position, first + parents[position].take(row), row)
+        paths[0] = row
+        return paths
+
+    def _tokens_of(
+        self, owners: _Integers, entries: _Integers, paths: _Integers | None
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """(M, T) tokens of ended hypotheses, and how many there are without the end token."""
+        lengths, last = self._lengths[owners, entries], self._last[owners, entries]
+        longest = int(lengths.max(initial=1))
+        # The token at place t was fed at position t + 1, unless it is the last of all.
+        if paths is None:
+            tokens = self._tokens[owners, 1:longest]
         else:
-            history = self._history(self._rows[first : first + num_beams], self._beams[entry], fed)
-        if self._last[entry] >= 0:
-            history.append(self._last[entry])
-        return tuple(history)
+            tokens = self._tokens[paths[1:].T, np.arange(1, longest)]
+        tokens = np.concatenate([tokens, np.zeros((len(owners), 1), np.int32)], axis=1)
+        cut = last >= 0
+        tokens[cut, lengths[cut] - 1] = last[cut]
+        return tokens, lengths - ~cut
 
-    def _places(self, first: int, num_beams: int, entry: int) -> tuple[int, ...]:
-        """Where each step of an ended hypothesis attends."""
-        assert self._attended is not None
-        num_steps = self._lengths[entry]
-        if num_beams == 1:
-            return tuple(self._attended[first, :num_steps].tolist())
-        rows = slice(first, first + num_beams)
-        path = self._path(self._rows[rows], self._beams[entry], num_steps - 1)
-        attended = self._attended[rows, :num_steps].tolist()
-        return tuple(attended[beam][place] for place, beam in enumerate(path))
+    def _token_ids(
+        self, owners: _Integers, entries: _Integers, paths: _Integers | None, given: _Integers
+    ) -> list[tuple[int, ...]]:
+        """Those, without what is given."""
+        tokens, ends = self._tokens_of(owners, entries, paths)
+        ends = np.maximum(given, ends)
+        place = np.arange(tokens.shape[1])
+        flat = tokens[(place >= given[:, None]) & (place < ends[:, None])].tolist()
+        behind = np.cumsum(ends - given)
+        return [
+            tuple(flat[begin:end])
+            for begin, end in zip((behind - ends + given).tolist(), behind.tolist(), strict=True)
+        ]
 
-    def _history(self, rows: NDArray[np.int32], beam: int, fed: int) -> list[int]:
-        """The `fed` tokens behind the first."""
-        tokens = rows[:, 1 : fed + 1].tolist()
-        path = self._path(rows, beam, fed)
-        return [tokens[beam][place] for place, beam in enumerate(path[1:])]
+    def _places(
+        self,
+        sequences: Sequence[SourceSequence],
+        owners: _Integers,
+        entries: _Integers,
+        paths: _Integers | None,
+        given: _Integers,
+    ) -> list[tuple[int, ...]] | None:
+        """Where each step of ended hypotheses attends; nothing of those that do not ask."""
+        if self._attended is None:
+            return None
+        lengths = self._lengths[owners, entries]
+        longest = int(lengths.max(initial=1))
+        if paths is None:
+            attended = self._attended[owners, :longest]
+        else:
+            attended = self._attended[paths.T, np.arange(longest)]
+        asked = [sequence.options.align_to is not None for sequence in sequences]
+        return [
+            tuple(row[begin:end].tolist()) if asked[owner] else ()
+            for row, begin, end, owner in zip(
+                attended, given.tolist(), lengths.tolist(), owners.tolist(), strict=True
+            )
+        ]
 
-    def _path(self, rows: NDArray[np.int32], beam: int, fed: int) -> list[int]:
-        """The beam of each of the first `fed + 1` positions, from the last one back."""
-        parents = rows[:, self._max_positions + 1 : self._max_positions + fed + 1].tolist()
-        path = [beam]
-        for place in reversed(range(fed)):
-            path.append(parents[path[-1]][place])
-        return path[::-1]
+    def _missed(self, search: HostSearch, owner: int, entry: int) -> Missed | None:
+        beams, lengths, last = self._ended_beams, self._lengths, self._last
+        return search.missed(
+            int(beams[owner, entry]), int(lengths[owner, entry]), int(last[owner, entry])
+        )

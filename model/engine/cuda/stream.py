@@ -17,7 +17,7 @@ class Mark(Protocol):
     """A place in the queue."""
 
     def wait(self) -> None:
-        """Until everything before it has been done."""
+        """Until everything before it has been done. On any thread."""
 
     def seconds_since(self, earlier: Mark) -> float:
         """Device time between two marks, both of which must have been waited for."""
@@ -43,8 +43,10 @@ class DeviceStream(Protocol):
     def mark(self) -> Mark:
         """The present end of the queue."""
 
-    def fetch(self, table: Tensor, rows: NDArray[np.int64]) -> NDArray[np.int32]:
-        """Rows of a table, at once, past the queue: nothing that is queued may write these rows."""
+    def fetch(self, table: Tensor, rows: NDArray[np.int64]) -> tuple[Tensor, Mark]:
+        """Queues a copy of rows of a table to the host past all that is queued, which must not
+        write these rows; what is queued later may. To be read once the mark has been waited for.
+        """
 
     def settle(self) -> None:
         """Waits for everything on the device, also what others have queued."""
@@ -54,6 +56,9 @@ class DeviceStream(Protocol):
 
     def release_memory(self) -> None:
         """Gives back what nobody holds any more."""
+
+    def total_bytes(self) -> int:
+        """All memory of the device."""
 
 
 class _CudaMark:
@@ -117,14 +122,16 @@ class CudaStream:
     def mark(self) -> Mark:
         return _CudaMark(self._stream)
 
-    def fetch(self, table: Tensor, rows: NDArray[np.int64]) -> NDArray[np.int32]:
+    def fetch(self, table: Tensor, rows: NDArray[np.int64]) -> tuple[Tensor, Mark]:
         staged = torch.from_numpy(rows).pin_memory()
         host = torch.empty((len(rows), table.size(1)), dtype=table.dtype, pin_memory=True)
         with torch.cuda.stream(self._side):
             picked = table.index_select(0, staged.to(self.device, non_blocking=True))
             host.copy_(picked, non_blocking=True)
-        self._side.synchronize()
-        return host.numpy()
+        copied = _CudaMark(self._side)
+        # Who has these rows next begins with what is queued from now on.
+        self._stream.wait_event(copied.event)
+        return host, copied
 
     def settle(self) -> None:
         torch.cuda.synchronize(self.device)
@@ -135,3 +142,6 @@ class CudaStream:
     def release_memory(self) -> None:
         with torch.cuda.device(self.device):
             torch.cuda.empty_cache()
+
+    def total_bytes(self) -> int:
+        return torch.cuda.mem_get_info(self.device)[1]

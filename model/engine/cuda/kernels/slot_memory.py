@@ -56,11 +56,10 @@ def option_columns(
     generations: Sequence[GenerationConfig],
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """The options of S sequences: (I, S) for the last rows of the counters, (F, S) the factors."""
-    integers, reals = (
-        [[option.in_32_bits(generation) for generation in generations] for option in options]
-        for options in (_INTEGERS, _REALS)
-    )
-    return np.array(integers, dtype=np.int32), np.array(reals, dtype=np.float64)
+    packed = [generation.packed for generation in generations]
+    integers = np.frombuffer(b"".join([each[0] for each in packed]), dtype=np.int32)
+    reals = np.frombuffer(b"".join([each[1] for each in packed]), dtype=np.float64)
+    return integers.reshape(len(packed), -1).T, reals.reshape(len(packed), -1).T
 
 
 def _option_rows(counters: Tensor, factors: Tensor) -> dict[str, Tensor]:

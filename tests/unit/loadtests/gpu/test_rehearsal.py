@@ -64,7 +64,7 @@ def figures(tmp_path: Path) -> Figures:
 
 
 def recorded(tmp_path: Path) -> dict[str, float]:
-    found: dict[str, float] = json.loads((tmp_path / "figures.json").read_text())
+    found: dict[str, float] = json.loads((tmp_path / "figures.json").read_text())["figures"]
     return found
 
 
@@ -80,7 +80,7 @@ def test_what_differs_is_named(
     figures: Figures, model: BenchModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def others(*arguments: Any) -> list[list[Hypothesis]]:
-        return [[replace(found[0], token_ids=(7,)) for found in generate(*arguments)]]
+        return [[found[0]._replace(token_ids=(7,)) for found in generate(*arguments)]]
 
     monkeypatch.setattr(agreement, "generate", others)
     assert check_agreement(rehearsed, figures, model=model, num_sentences=4, num_exact=2) == [

@@ -8,8 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.gpu.__main__ import commands
-from loadtests.gpu.stages import TARGETS, Figures, Outcome, as_json_line, as_text, run_stage
+from loadtests.gpu.limits import PARTS, limits, measured_parts
+from loadtests.gpu.stages import (
+    TARGETS,
+    Figures,
+    Outcome,
+    Report,
+    as_json_line,
+    as_text,
+    run_stage,
+)
 from tests.unit.model.engine.fake_runner import until
 
 _RECORD = """
@@ -70,13 +78,61 @@ def test_without_time_nothing_is_begun(tmp_path: Path) -> None:
     assert (outcome["error"], outcome["figures"]) == ("no time was left", {})
 
 
-def test_every_stage_is_executed_with_the_same_folder_and_text(tmp_path: Path) -> None:
-    found = commands(tmp_path, tmp_path / "test.tsv")
-    assert "pytest" in found.pop("kernels")
-    assert list(found) == ["agreement", "steps", "throughput", "alone", "online", "peers"]
-    given = ["--output", str(tmp_path), "--text", str(tmp_path / "test.tsv")]
-    for name, command in found.items():
-        assert command[1:] == ["-m", "loadtests.gpu", name, *given]
+def test_a_stage_that_is_killed_leaves_what_it_had(tmp_path: Path) -> None:
+    outcome = run(_RECORD + "\nimport os\nos.kill(os.getpid(), 9)", tmp_path)
+    assert (outcome["error"], outcome["figures"]) == ("it was ended by signal 9", {"answer": 42.0})
+
+
+def test_who_is_interrupted_has_noted_how_far_it_was(tmp_path: Path) -> None:
+    noted: list[Outcome] = []
+    script = _RECORD + "\nimport threading\nthreading.Event().wait()"
+
+    def note(outcome: Outcome) -> None:
+        noted.append(outcome)
+        if outcome["figures"] and outcome["error"] == "it is under way":
+            raise SystemExit(143)
+
+    figures = tmp_path / "figures.json"
+    command = [sys.executable, "-c", script, str(figures)]
+    with pytest.raises(SystemExit):
+        run_stage("trial", command, figures, at_most=60.0, note=note)
+    assert noted[-1]["error"] == "it was interrupted"
+    assert noted[-1]["figures"] == {"answer": 42.0}
+
+
+def test_the_report_is_there_from_the_beginning_and_after_each_stage(tmp_path: Path) -> None:
+    report = Report(tmp_path, ["steps", "peers"])
+
+    def stages() -> dict[str, str | None]:
+        line = json.loads((tmp_path / "result.json").read_text())
+        return {name: stage["error"] for name, stage in line["stages"].items()}
+
+    assert stages() == {"steps": "it was not begun", "peers": "it was not begun"}
+    report.describe({"gpus": ["one"]})
+    report.note("steps", {"seconds": 3.0, "error": None, "figures": {"a": 1}, "parts": {"b": 2.0}})
+    assert stages() == {"steps": None, "peers": "it was not begun"}
+    assert "steps: done, 3 s" in (tmp_path / "table.txt").read_text()
+    line = json.loads((tmp_path / "result.json").read_text())
+    assert (line["figures"], line["environment"]) == ({"a": 1}, {"gpus": ["one"]})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["result.json", "table.txt"]
+
+
+def test_limits_are_what_was_measured_and_half_as_much_again(tmp_path: Path) -> None:
+    cold, warm = (limits({}, cached=cached) for cached in (False, True))
+    assert list(cold) == list(PARTS)
+    assert cold["agreement"] == pytest.approx(1.5 * sum(PARTS["agreement"].values()))
+    assert warm["agreement"] < cold["agreement"] - 40
+    report = Report(tmp_path, ["steps", "online"])
+    parts = {"compile": 1.0, "measure": 40.0, "ceilings": 3.0}
+    report.note("steps", {"seconds": 44.0, "error": None, "figures": {}, "parts": parts})
+    cut = {"seconds": 60.0, "error": "it was ended after 60 s", "figures": {}, "parts": parts}
+    report.note("online", cut)
+    known = measured_parts(tmp_path / "result.json")
+    assert known == {"steps": parts}  # how long the other one takes was not seen
+    assert limits(known, cached=True)["steps"] == pytest.approx(1.5 * 44.0)
+    (tmp_path / "table.txt").write_text("{}")
+    with pytest.raises(ValueError, match="must be the result of an earlier run"):
+        measured_parts(tmp_path / "table.txt")
 
 
 def test_figures_are_in_the_file_at_once(
@@ -85,18 +141,19 @@ def test_figures_are_in_the_file_at_once(
     figures = Figures(tmp_path / "figures.json")
     figures.record("rate", 1_234_567.8)
     figures.record("kind", "a word")
-    assert json.loads((tmp_path / "figures.json").read_text()) == {
-        "rate": 1_234_567.8,
-        "kind": "a word",
-    }
+    with figures.part("compile"):
+        pass
+    kept = json.loads((tmp_path / "figures.json").read_text())
+    assert kept["figures"] == {"rate": 1_234_567.8, "kind": "a word"}
+    assert list(kept["parts"]) == ["compile"]
     assert capsys.readouterr().out == "rate: 1,234,568\nkind: a word\n"
 
 
 def outcomes() -> dict[str, Outcome]:
     found = {"throughput_beam1_tokens_per_second": 1.3e6, "alone_beam1_p50_ms": 9.5}
     return {
-        "throughput": {"seconds": 12.0, "error": None, "figures": found},
-        "peers": {"seconds": 3.0, "error": "it ended with 1", "figures": {}},
+        "throughput": {"seconds": 12.0, "error": None, "figures": found, "parts": {}},
+        "peers": {"seconds": 3.0, "error": "it ended with 1", "figures": {}, "parts": {}},
     }
 
 
@@ -112,7 +169,7 @@ def test_the_table_says_which_targets_were_met() -> None:
 def test_the_line_holds_everything() -> None:
     line = json.loads(as_json_line(outcomes(), {"gpus": ["one"]}))
     assert line["figures"]["alone_beam1_p50_ms"] == 9.5
-    assert line["stages"]["peers"] == {"seconds": 3.0, "error": "it ended with 1"}
+    assert line["stages"]["peers"] == {"seconds": 3.0, "error": "it ended with 1", "parts": {}}
     assert line["targets"] == TARGETS
     assert line["environment"] == {"gpus": ["one"]}
 

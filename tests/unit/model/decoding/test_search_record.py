@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -50,7 +49,7 @@ def check(
     [expected] = generate(network, [source], generation, [options])
     assert [each.token_ids for each in found.hypotheses] == [each.token_ids for each in expected]
     for one, other in zip(found.hypotheses, expected, strict=True):
-        assert replace(one, score=0, log_prob=0) == replace(other, score=0, log_prob=0)
+        assert one._replace(score=0, log_prob=0) == other._replace(score=0, log_prob=0)
         assert one.score == pytest.approx(other.score, abs=1e-4)
     tokens = tuple(found.nodes[number].token_id for number in found.best)
     written = (*options.target_prefix, *expected[0].token_ids)

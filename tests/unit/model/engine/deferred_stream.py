@@ -1,11 +1,12 @@
 """A device of the CPU that does nothing before it must, as a fast host would find a slow device.
 
 Work is queued, and done when somebody waits for a mark behind it. What the host reads or reuses too
-early is therefore always wrong, and not only sometimes.
+early is therefore always wrong, and not only sometimes. Any thread may wait.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -27,7 +28,7 @@ class _DeferredMark:
 
     def wait(self) -> None:
         while self.passed_at is None:
-            self._stream.do_next()
+            self._stream.do_next(unless=self)
 
     def seconds_since(self, earlier: Mark) -> float:
         assert isinstance(earlier, _DeferredMark)
@@ -50,11 +51,13 @@ class DeferredStream:
         self._hasty = hasty
         self._free_bytes = free_bytes
         self._queue: deque[Callable[[], None]] = deque()
+        self._working = threading.RLock()
 
-    def do_next(self) -> None:
-        """The oldest piece of work."""
-        with torch.inference_mode():
-            self._queue.popleft()()
+    def do_next(self, unless: _DeferredMark | None = None) -> None:
+        """Does the oldest piece of work, unless a mark has been passed by another thread."""
+        with self._working, torch.inference_mode():
+            if unless is None or unless.passed_at is None:
+                self._queue.popleft()()
 
     def run(self, work: Callable[[], None]) -> None:
         self._queue.append(work)
@@ -92,10 +95,13 @@ class DeferredStream:
         self.run(pass_by)
         return mark
 
-    def fetch(self, table: Tensor, rows: NDArray[np.int64]) -> NDArray[np.int32]:
+    def fetch(self, table: Tensor, rows: NDArray[np.int64]) -> tuple[Tensor, Mark]:
+        """At once: before all that is queued, or when it is hasty behind it."""
         while self._hasty and self._queue:
             self.do_next()
-        return table[torch.from_numpy(rows)].numpy()
+        copied = _DeferredMark(self)
+        copied.passed_at = time.perf_counter()
+        return table[torch.from_numpy(rows)], copied
 
     def settle(self) -> None:
         while self._queue:
@@ -106,6 +112,9 @@ class DeferredStream:
 
     def release_memory(self) -> None:
         pass
+
+    def total_bytes(self) -> int:
+        return 2**40
 
 
 def _unwritten(like: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ def test_who_is_let_in_should_be_done_well_before_its_deadline() -> None:
     assert estimator.meets_deadline(200, 3.1)
     assert not estimator.meets_deadline(200, 2.9)
     for _ in range(200):
-        estimator.finished(4.0)
+        estimator.finished([4.0])
     assert estimator.meets_deadline(200, 7.1)
     assert not estimator.meets_deadline(200, 6.9)
 
@@ -58,5 +58,5 @@ def test_who_is_let_in_should_be_done_well_before_its_deadline() -> None:
 def test_without_a_queue_nobody_is_sent_away() -> None:
     estimator = QueueWaitEstimator()
     estimator.admitted(100, waiting_since=0.0, now=1.0)
-    estimator.finished(4.0)
+    estimator.finished([4.0])
     assert estimator.meets_deadline(0, 0.001)

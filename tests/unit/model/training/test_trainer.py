@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -266,6 +267,24 @@ def test_a_run_can_be_put_aside(data: Path) -> None:
     assert load_checkpoint(data / "run" / "model").metadata.name == "tiny"
 
 
+def test_who_asks_for_it_has_a_usable_model_after_every_call(data: Path) -> None:
+    """Of the present weights before the first validation, and then of the best."""
+    recipe, folder = write_recipe(data), RunFolder(data / "run")
+    assert train(recipe, run_dir=folder.path, stop_after=0.0, progress=io.StringIO()) is None
+    assert not folder.usable.exists()
+    asked = {"run_dir": folder.path, "usable_every": 0.0, "progress": io.StringIO()}
+    assert train(recipe, **asked, stop_after=0.0) is None  # type: ignore[arg-type]
+    usable = load_checkpoint(folder.usable)
+    present = state_of(folder.path)["model"]
+    for name, weight in usable.model.named_parameters():
+        assert torch.allclose(weight, present[name], atol=1e-3)
+    assert train(recipe, **asked) == folder.model  # type: ignore[arg-type]
+    best = folder.best_weights()
+    assert best is not None
+    for name, weight in load_checkpoint(folder.usable).model.named_parameters():
+        assert torch.allclose(weight, best[name], atol=1e-3)
+
+
 def test_a_run_that_is_to_end_is_put_aside(data: Path, sigterm_is_counted: list[int]) -> None:
     """As the first SIGTERM asks for; the second is not held up."""
     asked = trainer(data, "run", training={"checkpoint_every_seconds": 1000})
@@ -289,6 +308,7 @@ def test_text_is_tokenised_once_until_it_changes(
 ) -> None:
     first = trainer(data, "run").text
     monkeypatch.setattr("model.training.preparation.tokenize", None)  # not callable
+    os.utime(data / "train.tsv")  # the same text, sent again
     again = trainer(data, "run").text
     assert again.parts == first.parts
     for side, kept in ((first.src, again.src), (first.tgt, again.tgt)):

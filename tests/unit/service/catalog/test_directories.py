@@ -198,3 +198,10 @@ def test_settings_have_names_or_records(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("POLYHEAD_MODELS", "a, b")
     assert Settings().models == ["a", "b"]
     assert Autoscaling(min_replicas=0).min_replicas == 0
+
+
+@pytest.mark.parametrize(("reserved", "share"), [(0, 1.0), (0.25, 0.25), (1, 1.0), (2, 1.0)])
+def test_who_has_a_share_of_a_gpu_has_that_share_of_its_memory(
+    reserved: float, share: float
+) -> None:
+    assert engine_config(Settings(num_gpus_per_replica=reserved)).gpu_share == share

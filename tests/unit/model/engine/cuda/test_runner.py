@@ -14,6 +14,7 @@ from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 from model.engine.cuda.kernels.plain import PlainOperations
 from model.engine.cuda.kernels.slot_memory import Counter
 from model.engine.cuda.runner import CudaRunner
+from model.engine.runner import FinishedSequence, StepOutcome
 from model.engine.scheduler import StepPlan
 from model.engine.sequence import Sequence
 from model.errors import BackendUnavailableError, InvalidRequestError
@@ -35,14 +36,22 @@ def sequence(
     slots: list[int],
     limit: int,
     generation: GenerationConfig = GREEDY,
+    *,
+    source: tuple[int, ...] = (7, 8, 2),
     options: SequenceOptions = NO_OPTIONS,
 ) -> Sequence:
     made = Sequence(
-        source_ids=(7, 8, 2), generation=generation, max_new_tokens=limit, arrived_at=0.0,
+        source_ids=source, generation=generation, max_new_tokens=limit, arrived_at=0.0,
         options=options,
     )  # fmt: skip
     made.slots = slots
     return made
+
+
+def finished(outcome: StepOutcome) -> list[FinishedSequence]:
+    """Of the pending results, which are waited for."""
+    assert outcome.finished == []
+    return [each for results in outcome.pending for each in results.wait()]
 
 
 def plan(
@@ -51,55 +60,77 @@ def plan(
     return StepPlan(removed=removed, newcomers=newcomers, max_steps=max_steps)
 
 
-def test_a_finish_is_seen_when_the_next_step_has_been_queued() -> None:
+def test_a_finish_is_seen_when_the_next_steps_have_been_queued() -> None:
     runner = make_runner()
     first = sequence([0], limit=3)
     outcome = runner.execute(plan(first))
-    assert [finished.sequence for finished in outcome.finished] == [first]
-    assert len(outcome.finished[0].hypotheses[0].token_ids) == 3
-    assert (outcome.steps, outcome.rows) == (4, 4)
+    [(found, hypotheses)] = finished(outcome)
+    assert found is first
+    assert len(hypotheses[0].token_ids) == 3
+    assert (outcome.steps, outcome.rows) == (5, 5)
 
 
 def test_it_comes_back_after_as_many_steps_as_it_may_take_and_goes_on() -> None:
     runner = make_runner()
     only = sequence([0], limit=5)
     found = [runner.execute(plan(only, max_steps=1))]
-    while not found[-1].finished:
+    while not found[-1].pending:
         assert len(found) < 10
         found.append(runner.execute(plan(max_steps=1)))
-    assert [outcome.steps for outcome in found] == [1] * 6
+    assert [outcome.steps for outcome in found] == [1] * 7
 
 
 def test_with_nobody_there_nothing_is_done() -> None:
     outcome = make_runner().execute(plan())
-    assert (outcome.finished, outcome.steps, outcome.rows) == ([], 0, 0)
+    assert (finished(outcome), outcome.steps, outcome.rows) == ([], 0, 0)
 
 
 def test_others_run_on_when_one_has_finished() -> None:
     runner = make_runner()
     short, long = sequence([3], limit=2), sequence([5], limit=6)
     outcome = runner.execute(plan(short, long))
-    assert [finished.sequence for finished in outcome.finished] == [short]
-    assert (outcome.steps, outcome.rows) == (3, 6)
+    assert [each.sequence for each in finished(outcome)] == [short]
+    assert (outcome.steps, outcome.rows) == (4, 8)
     outcome = runner.execute(plan())
-    assert [finished.sequence for finished in outcome.finished] == [long]
-    # One step with both was in flight, and one more than needed is.
+    assert [each.sequence for each in finished(outcome)] == [long]
+    # Two steps with both were in flight, and two more than needed are.
     assert (outcome.steps, outcome.rows) == (4, 4)
+
+
+def test_it_goes_on_until_as_many_slots_are_free_as_are_wanted() -> None:
+    runner = make_runner()
+    by_limit = {limit: sequence([limit], limit) for limit in (1, 3, 4, 7)}
+    newcomers = tuple(by_limit.values())
+    wanting = StepPlan(removed=(), newcomers=newcomers, max_steps=100, freed_rows=3)
+    outcome = runner.execute(wanting)
+    assert [each.sequence for each in finished(outcome)] == [by_limit[n] for n in (1, 3, 4)]
+    assert outcome.steps == 6
+    assert [each.sequence for each in finished(runner.execute(plan()))] == [by_limit[7]]
+
+
+def test_results_are_what_they_were_when_their_slots_have_other_owners() -> None:
+    """They may be looked at as late as one likes."""
+    alone = finished(make_runner().execute(plan(sequence([2], limit=5))))[0].hypotheses
+    runner = make_runner()
+    late = runner.execute(plan(sequence([2], limit=5)))
+    heir = sequence([2], limit=9, source=(11, 2))
+    assert finished(runner.execute(plan(heir)))[0].sequence is heir
+    assert finished(late)[0].hypotheses == alone
 
 
 def test_who_is_removed_is_not_reported_and_their_slot_is_somebody_elses() -> None:
     runner = make_runner()
     leaver = sequence([2], limit=2)
-    assert runner.execute(plan(leaver, max_steps=2)).finished == []
+    assert finished(runner.execute(plan(leaver, max_steps=2))) == []
     heir = sequence([2], limit=3)
     outcome = runner.execute(plan(heir, removed=(leaver,)))
-    assert [finished.sequence for finished in outcome.finished] == [heir]
+    assert [each.sequence for each in finished(outcome)] == [heir]
 
 
 def test_removing_somebody_who_has_been_reported_changes_nothing() -> None:
     runner = make_runner()
     first = sequence([0], limit=1)
-    assert runner.execute(plan(first)).finished
+    assert finished(runner.execute(plan(first)))
     assert runner.execute(plan(removed=(first,))).steps == 0
 
 
@@ -113,12 +144,12 @@ def test_it_is_interrupted_after_a_step() -> None:
 def test_times_are_set_with_the_first_step() -> None:
     runner = make_runner()
     only = sequence([0], limit=9)
-    outcome = runner.execute(plan(only, max_steps=2))
+    outcome = runner.execute(plan(only, max_steps=3))
     assert 0.0 < only.encoded_at <= only.first_token_at
     assert only.encode_seconds == outcome.encode_seconds > 0.0
     assert outcome.decode_seconds > 0.0
     first_token_at = only.first_token_at
-    runner.execute(plan(max_steps=2))
+    runner.execute(plan(max_steps=3))
     assert only.first_token_at == first_token_at
 
 
@@ -133,8 +164,7 @@ def test_graphs_are_captured_once_for_each_bucket(beam_size: int) -> None:
             sequence([*range(place * beam_size, (place + 1) * beam_size)], 2, generation)
             for place in range(count)
         ]
-        done = runner.execute(plan(*newcomers)).finished
-        assert len(done) == count
+        assert len(finished(runner.execute(plan(*newcomers)))) == count
     # Buckets of 1, 2 and 3 groups
     assert stream.captured == encoders + 3
 
@@ -154,7 +184,7 @@ def test_a_search_that_is_expected_needs_no_further_graph(shortlisted: bool) -> 
     captured = stream.captured
     allowed = np.array([2, 5, 6, 7], np.int32) if shortlisted else None
     only = sequence([2, 3], limit=4, generation=own, options=SequenceOptions(shortlist=allowed))
-    assert runner.execute(plan(only)).finished
+    assert finished(runner.execute(plan(only)))
     assert stream.captured == captured
 
 
@@ -166,12 +196,11 @@ def test_capturing_changes_nothing_of_those_who_run() -> None:
     beam = sequence([1, 2], limit=2, generation=GenerationConfig(beam_size=2))
     found = {}
     for _ in range(20):
-        for finished in runner.execute(plan(*([] if beam in found else [beam]))).finished:
-            found[finished.sequence] = finished.hypotheses
+        found |= dict(finished(runner.execute(plan(*([] if beam in found else [beam])))))
         beam = beam if beam in found else next(iter(found))
         if len(found) == 2:
             break
-    alone = wanted.execute(plan(sequence([0], limit=8))).finished[0].hypotheses
+    alone = finished(wanted.execute(plan(sequence([0], limit=8))))[0].hypotheses
     assert found[first][0].token_ids == alone[0].token_ids
 
 
@@ -219,8 +248,8 @@ def test_in_bfloat16_the_slots_hold_bfloat16() -> None:
     )
     assert runner.dtype == "bfloat16"
     assert runner._memory.self_keys.dtype == torch.bfloat16
-    finished = runner.execute(plan(sequence([1], limit=4))).finished
-    assert len(finished[0].hypotheses[0].token_ids) == 4
+    [(_, hypotheses)] = finished(runner.execute(plan(sequence([1], limit=4))))
+    assert len(hypotheses[0].token_ids) == 4
 
 
 def test_the_spare_slot_is_done_for_ever() -> None:
@@ -235,13 +264,13 @@ def test_closing_forgets_everybody() -> None:
     runner = make_runner()
     runner.execute(plan(sequence([0], limit=9), max_steps=2))
     runner.close()
-    assert runner._running == {}
+    assert not runner._anybody_runs()
 
 
 def test_closing_gives_its_memory_back() -> None:
     runner = make_runner()
     runner.execute(plan(sequence([0], limit=9), max_steps=2))
-    held = [weakref.ref(runner._memory), weakref.ref(runner._model)]
+    held = [weakref.ref(runner._memory), weakref.ref(runner._program)]
     runner.close()
     gc.collect()
     assert [each() for each in held] == [None, None]

@@ -17,7 +17,8 @@ from model.decoding.search import BeamSearch
 from model.decoding.sequence_options import SequenceOptions
 from model.engine.cuda.kernels.operations import Operations
 from model.engine.cuda.kernels.slot_memory import Counter, SlotMemory
-from model.engine.cuda.search_trace import SearchTrace
+from model.engine.cuda.search_trace import SearchTraces
+from model.engine.sequence import Sequence
 from tests.unit.model.engine.cuda.kernels.arena import arena_config, set_options
 
 VOCABULARY, EOS = 13, 2
@@ -92,10 +93,14 @@ def check(pairs: list[Pair], memory: SlotMemory) -> None:
 
 def check_ended(pair: Pair, memory: SlotMemory) -> None:
     trace = memory.trace[pair.slots].cpu().numpy()
-    # Somebody else's row before it
-    found = SearchTrace(np.concatenate([trace[:1], trace])).hypotheses(
-        1, pair.flag - 1, pair.generation, len(pair.search.options.target_prefix)
-    )
+    sequence = Sequence(
+        source_ids=(EOS,), generation=pair.generation, options=pair.search.options,
+        max_new_tokens=1, arrived_at=0.0,
+    )  # fmt: skip
+    # Beside another one's rows
+    traces = SearchTraces(np.concatenate([trace[::-1], trace]), len(trace))
+    ended = np.array([1, pair.flag - 1], dtype=np.int32)
+    _, found = traces.hypotheses([sequence, sequence], ended, [None, None])
     wanted = pair.search.hypotheses()
     assert [(h.token_ids, h.finish_reason) for h in found] == [
         (h.token_ids, h.finish_reason) for h in wanted
@@ -216,6 +221,4 @@ def test_of_numbers_that_are_not_finite_nothing_comes(
     flags = torch.zeros(1, dtype=torch.int32, device=device)
     candidates = operations.best(scores.log_softmax(dim=1), 2 * beams)
     operations.advance(candidates, rows, memory, flags, EOS)
-    assert int(flags[0]) == 1
-    with pytest.raises(RuntimeError, match="must be finite, but are not"):
-        SearchTrace(memory.trace[pair.slots].cpu().numpy()).hypotheses(0, 0, pair.generation)
+    assert int(flags[0]) == 1  # done, and nothing has ended: the runner refuses that

@@ -1,0 +1,116 @@
+"""A device that is out of memory, shared or lost, and what becomes of engine and callers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from model.config import EngineConfig, GenerationConfig
+from model.engine import backends
+from model.engine.cuda.kernels.plain import PlainOperations
+from model.engine.cuda.runner import CudaRunner
+from model.engine.cuda.stream import Mark
+from model.engine.engine import Engine
+from model.errors import EngineDeadError, InvalidRequestError
+from tests.tiny_model import tiny_transformer
+from tests.unit.model.engine.deferred_stream import DeferredStream
+from tests.unit.model.engine.fake_runner import until
+
+GREEDY = GenerationConfig(beam_size=1, max_new_tokens=9)
+LOST = "CUDA error: an illegal memory access was encountered"
+
+
+class FailingStream(DeferredStream):
+    """Raises from when `error` is set on, whatever it is asked for, as CUDA does."""
+
+    error: RuntimeError | None = None
+
+    def _check(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+    def run(self, work: Callable[[], None]) -> None:
+        self._check()
+        super().run(work)
+
+    def mark(self) -> Mark:
+        self._check()
+        return super().mark()
+
+    def settle(self) -> None:
+        self._check()
+        super().settle()
+
+
+class LostMark:
+    """Of a copy that never comes."""
+
+    def wait(self) -> None:
+        raise RuntimeError(LOST)
+
+    def seconds_since(self, earlier: Mark) -> float:
+        raise RuntimeError(LOST)
+
+
+def make_runner(stream: DeferredStream, **options: float) -> CudaRunner:
+    return CudaRunner(
+        tiny_transformer(),
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+        stream=stream,
+        operations=PlainOperations(torch.float32),
+        beams=(),
+        **{"max_slots": 4, **options},  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize("error", [RuntimeError(LOST), torch.OutOfMemoryError("out of memory")])
+def test_what_fails_in_a_step_ends_the_engine_and_nobody_waits(error: RuntimeError) -> None:
+    stream = FailingStream()
+    engine = Engine(tiny_transformer(), EngineConfig(), runners=[make_runner(stream)])
+    [done] = engine.submit([[5, 2]], GREEDY)
+    assert done.result(timeout=60).hypotheses
+    stream.error = error
+    running, waiting = engine.submit([[5, 2], [6, 2]], GREEDY)
+    for future in (running, waiting):
+        with pytest.raises(EngineDeadError, match=str(error)):
+            future.result(timeout=60)
+    until(lambda: not engine.alive)
+    with pytest.raises(EngineDeadError, match=str(error)):
+        engine.submit([[5, 2]], GREEDY)
+    engine.close()
+
+
+def test_results_that_never_come_end_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = FailingStream()
+    fetch = stream.fetch
+    monkeypatch.setattr(stream, "fetch", lambda table, rows: (fetch(table, rows)[0], LostMark()))
+    engine = Engine(tiny_transformer(), EngineConfig(), runners=[make_runner(stream)])
+    [lost] = engine.submit([[5, 2]], GREEDY)
+    with pytest.raises(EngineDeadError, match=LOST):
+        lost.result(timeout=60)
+    until(lambda: not engine.alive)
+    engine.close()
+
+
+def test_too_little_memory_at_load_is_said_so_that_it_can_be_mended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr("model.engine.cuda.runner.CudaRunner", full)
+    monkeypatch.setattr(backends, "resolve_device", lambda name: torch.device("cuda", 0))
+    with pytest.raises(InvalidRequestError, match=r"must have memory for .* Tried to allocate"):
+        backends.build_runners(tiny_transformer(), EngineConfig(backend="cuda"))
+
+
+def test_a_share_of_a_device_has_room_for_a_share_of_the_slots() -> None:
+    whole = make_runner(DeferredStream(), max_slots=9).budget.total
+    stream = DeferredStream(free_bytes=10 * whole)
+    stream.total_bytes = lambda: 4 * whole  # type: ignore[method-assign]
+    assert make_runner(stream, memory_share=0.25, max_slots=None).max_slots == 9
+    with pytest.raises(InvalidRequestError, match="`max_slots` must be lower than 9"):
+        make_runner(stream, memory_share=0.2, max_slots=9)
