@@ -26,13 +26,14 @@ from model.text.languages import Pair
 from model.text.letter_case import LetterCase, Truecaser
 from model.text.messages import kept_and_said, origins
 from model.text.number_runs import NumberReader
+from model.text.numbers.conventions import CURRENCIES
 from model.text.protection import Bounds, Protection, is_mark
 from model.text.runs import NO_RUNS, Reading, Run, RunReader, Runs
 from model.text.sentences import base_language, may_have_more, split_sentences
 from model.text.tokenizer import Tokenizer
 from model.text.umlauts import UmlautReader
 from model.text.verbatim import WEB_ADDRESS
-from model.text.visible import visible
+from model.text.visible import may_change, visible
 from model.text.words import Span
 
 __all__ = ["Segment", "SegmentedText", "Segmenter"]
@@ -107,6 +108,9 @@ _LINE_START = re.compile(
 
 _NO_MARKER = re.compile(r"[A-Za-z](?!\))|[^\sA-Za-z\d>\-*+#(•‣▪◦·\u2013—]")
 """The beginning of a line in which `_LINE_START` is empty."""
+
+_SURELY_PLAIN = re.compile(r"[A-Za-z](?!\))[^.!?:;@\x7f-\U0010ffff]*")
+"""A line of words with little between them: no marker, address or end of a sentence."""
 
 _ADDRESS_OR_LETTER = re.compile(
     rf"{WEB_ADDRESS}"
@@ -259,6 +263,8 @@ class Segmenter:
         """Whether it is one short sentence for certain, with no list marker before it."""
         if len(line) > _SHORT:
             return False
+        if _SURELY_PLAIN.fullmatch(line):
+            return True
         if line.isalnum():
             return line[0].isalpha()
         return (
@@ -307,7 +313,7 @@ class Segmenter:
                 begin, end = _core(sentence, 0, len(sentence))
                 if end - begin < len(sentence):
                     core, kept = sentence[begin:end], _within(runs, begin, end)
-            is_kept = kept and kept[0].read_as is None and self._is_only_kept(core, begin, kept)
+            is_kept = kept and kept[0][2] is None and self._is_only_kept(core, begin, kept)
             if is_kept or not _says_something(core):
                 pieces.append(sentence)
                 continue
@@ -316,7 +322,7 @@ class Segmenter:
         readings = self._read_batch(cores, is_part=False)
         rows = self._encoder.encode_batch(
             [
-                core if reading is None else reading.text
+                core if reading is None else reading[0]
                 for (core, _, _), reading in zip(cores, readings, strict=True)
             ]
         )
@@ -367,13 +373,19 @@ class Segmenter:
                 _with_count(runs, sentence, counts.get(sentence, ""))
                 for sentence, runs in zip(sentences, kept, strict=True)
             ]
-        if not self._numbers.may_have_numbers("\n".join(sentences)):
+        text = "\n".join(sentences)
+        if not self._numbers.may_have_numbers(text):
             return kept
-        kept = [runs and [self._numbers.with_units(run) for run in runs] for runs in kept]
-        spans: list[Sequence[Span]] = [
-            [(run.begin, run.end) for run in runs] if runs else _NO_SPANS for runs in kept
-        ]
-        numbers = self._numbers.runs(sentences, spans, self._protection.read_as)
+        spans: Sequence[Sequence[Span]] = [_NO_SPANS] * len(sentences)
+        if any(kept):
+            with_units = self._numbers.with_units
+            kept = [
+                runs and [run if run[4] not in CURRENCIES else with_units(run) for run in runs]
+                for runs in kept
+            ]
+            spans = [[run[:2] for run in runs] if runs else _NO_SPANS for runs in kept]
+        read_as: dict[int, str] = {} if text.isascii() else self._protection.read_as(text)
+        numbers = self._numbers.runs(sentences, spans, lambda _: read_as)
         return [
             sorted([*runs, *more]) if runs and more else more or runs
             for runs, more in zip(kept, numbers, strict=True)
@@ -435,15 +447,18 @@ class Segmenter:
         self, cores: Sequence[tuple[str, int, Runs]], *, is_part: bool
     ) -> list[Reading | None]:
         """`_read` of many at once."""
-        seen = list(starmap(self._seen, cores))
-        shown = [
+        between = "\n".join(chain.from_iterable(starmap(_outside_of, cores)))
+        read_as = self._protection.read_as(between)
+        is_seen = not self._may_be_shown(between)
+        seen = [self._seen(*each, read_as, is_seen=is_seen) for each in cores]
+        texts = [
             (core, _NO_SPANS)
-            if reading is None or reading.text is core
-            else (reading.text, _marks(reading))
+            if reading is None or reading[0] is core
+            else (reading[0], _marks(reading))
             for (core, _, _), reading in zip(cores, seen, strict=True)
         ]
-        cased = self._truecaser.read_batch(shown)
-        for place, ((before, _), (text, case)) in enumerate(zip(shown, cased, strict=True)):
+        cased = self._truecaser.read_batch(texts)
+        for place, ((before, _), (text, case)) in enumerate(zip(texts, cased, strict=True)):
             # Of a part, small letters say nothing about the sentence.
             if text is not before and text != before:
                 if is_part and case is not LetterCase.CAPITALS:
@@ -454,11 +469,21 @@ class Segmenter:
                 seen[place] = reading._replace(text=text, all_caps=all_caps)
         return seen
 
-    def _seen(self, core: str, begin: int, kept: Runs) -> Reading | None:
-        """How `core` is read, whatever the case of its letters; None: as it is."""
-        read_as = self._protection.read_as(core)
+    def _seen(
+        self, core: str, begin: int, kept: Runs, read_as: dict[int, str], *, is_seen: bool
+    ) -> Reading | None:
+        """How `core` is read, whatever the case of its letters; None: as it is.
+
+        Args:
+            core: begins at `begin` of its sentence.
+            kept: runs of the sentence.
+            read_as: signs that are read for others.
+            is_seen: whether `_shown` is what stands there, for certain.
+        """
         if not kept:
-            text = self._shown(core)
+            if is_seen and not read_as:
+                return None
+            text = core if is_seen else self._shown(core)
             text = text.translate(read_as) if read_as else text
             return None if text == core else Reading(text, core, language=self._base_language)
         if begin:
@@ -466,14 +491,21 @@ class Segmenter:
         reader = self.reader
         if len(kept) > len(reader.marks):
             kept = reader.chosen(kept)
+        language = self._base_language
         return reader.read(
-            core, kept, read_as=read_as, language=self._base_language, seen=self._shown
+            core, kept, read_as=read_as, language=language, seen=self._shown, is_seen=is_seen
         )
 
     def _shown(self, text: str) -> str:
         """What is read of a part without runs, letter case aside."""
         text = visible(text, self._base_language)
         return text if self._umlauts is None else self._umlauts.read(text)
+
+    def _may_be_shown(self, lines: str) -> bool:
+        """Whether for any of some lines `_shown` may be another one."""
+        return may_change(lines, self._base_language) or (
+            self._umlauts is not None and self._umlauts.may_change(lines)
+        )
 
     def _whole(
         self, core: str, reading: Reading | None, token_ids: tuple[int, ...], *, is_part: bool
@@ -503,6 +535,20 @@ class Segmenter:
         ):
             return False
         return any(map(self._has_letter, token_ids))
+
+
+def _outside_of(core: str, begin: int, runs: Runs) -> Iterable[str]:
+    """What of `core`, which begins at `begin` of its sentence, is in none of the sentence's
+    `runs`."""
+    if not runs:
+        return (core,)
+    parts: list[str] = []
+    at = 0
+    for run in runs:
+        parts.append(core[at : run[0] - begin])
+        at = run[1] - begin
+    parts.append(core[at:])
+    return parts
 
 
 def _with_count(runs: Runs, sentence: str, count: str) -> Runs:
