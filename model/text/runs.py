@@ -224,8 +224,8 @@ class RunReader:
 
 def _is_read_as_written(sentence: str, runs: Runs) -> bool:
     """Whether the encoder reads for each of some runs what stands there."""
-    for begin, end, read_as, forms, *_ in runs:
-        if not forms or read_as != sentence[begin:end]:
+    for run in runs:
+        if not run[3] or run[2] != sentence[run[0] : run[1]]:
             return False
     return True
 

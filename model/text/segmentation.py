@@ -27,6 +27,7 @@ from model.text.letter_case import LetterCase, Truecaser
 from model.text.messages import kept_and_said, origins
 from model.text.number_runs import NumberReader
 from model.text.numbers.conventions import CURRENCIES
+from model.text.numbers.recognition import DIGIT_LIKE
 from model.text.protection import Bounds, Protection, is_mark
 from model.text.runs import NO_RUNS, Reading, Run, RunReader, Runs
 from model.text.sentences import base_language, may_have_more, split_sentences
@@ -151,7 +152,7 @@ _MOST_BETWEEN_MANY = 12
 """As `_MOST_BETWEEN`, for more than those."""
 _MANY_NUMBERS = 200
 """Numbers of a sentence that may have words, if hardly more than those are between two."""
-_NUMBERS = re.compile(r"\d+")
+_NUMBERS = re.compile(rf"[\d{DIGIT_LIKE}]+")
 _SURELY_TOO_MANY = 1.3
 """Times the most tokens of a segment: a part for which so many are expected is cut unread."""
 _NEAR = 32
@@ -304,6 +305,7 @@ class Segmenter:
 
     def _cut_short(self, sentences: dict[str, list[Segment | str]], counts: dict[str, str]) -> None:
         """Adds the pieces of short sentences, most of which are one segment."""
+        least, most, fallback_ids = self._least_tokens, self._max_tokens, self._fallback_ids
         drafts: list[tuple[str, list[Segment | str], Runs]] = []
         cores: list[tuple[str, int, Runs]] = []
         all_runs = self._runs(list(sentences), counts)
@@ -329,7 +331,16 @@ class Segmenter:
         for (sentence, pieces, runs), (core, begin, _), reading, token_ids in zip(
             drafts, cores, readings, rows, strict=True
         ):
-            piece = self._whole(core, reading, token_ids, is_part=False)
+            piece: Segment | str | None
+            if (
+                least <= len(token_ids) <= most
+                and fallback_ids.isdisjoint(token_ids)
+                # The rest says something, as found out above.
+                and (not runs or reading is None or not any(map(_is_marked, reading[3])))
+            ):
+                piece = _new(Segment, (core, token_ids, reading))
+            else:
+                piece = self._whole(core, reading, token_ids, is_part=False)
             if piece is None:
                 pieces.extend(self._segments(sentence, runs))
             elif core is sentence:
@@ -447,10 +458,14 @@ class Segmenter:
         self, cores: Sequence[tuple[str, int, Runs]], *, is_part: bool
     ) -> list[Reading | None]:
         """`_read` of many at once."""
-        between = "\n".join(chain.from_iterable(starmap(_outside_of, cores)))
+        between = _outside_of_runs(cores)
         read_as = self._protection.read_as(between)
         is_seen = not self._may_be_shown(between)
-        seen = [self._seen(*each, read_as, is_seen=is_seen) for each in cores]
+        is_written = is_seen and not read_as
+        seen = [
+            None if is_written and not each[2] else self._seen(*each, read_as, is_seen=is_seen)
+            for each in cores
+        ]
         texts = [
             (core, _NO_SPANS)
             if reading is None or reading[0] is core
@@ -481,13 +496,11 @@ class Segmenter:
             is_seen: whether `_shown` is what stands there, for certain.
         """
         if not kept:
-            if is_seen and not read_as:
-                return None
             text = core if is_seen else self._shown(core)
             text = text.translate(read_as) if read_as else text
             return None if text == core else Reading(text, core, language=self._base_language)
         if begin:
-            kept = [Run(run.begin - begin, run.end - begin, *run[2:]) for run in kept]
+            kept = [_new(Run, (run[0] - begin, run[1] - begin, *run[2:])) for run in kept]
         reader = self.reader
         if len(kept) > len(reader.marks):
             kept = reader.chosen(kept)
@@ -537,18 +550,26 @@ class Segmenter:
         return any(map(self._has_letter, token_ids))
 
 
-def _outside_of(core: str, begin: int, runs: Runs) -> Iterable[str]:
-    """What of `core`, which begins at `begin` of its sentence, is in none of the sentence's
-    `runs`."""
-    if not runs:
-        return (core,)
+_new = tuple.__new__
+"""Makes named tuples in half the time."""
+
+
+def _is_marked(run: Run) -> bool:
+    """Whether a mark is read for it."""
+    return run[2] is None
+
+
+def _outside_of_runs(cores: Iterable[tuple[str, int, Runs]]) -> str:
+    """What of some cores, with where they begin in sentences, is in none of the sentences' runs: a
+    line for each part."""
     parts: list[str] = []
-    at = 0
-    for run in runs:
-        parts.append(core[at : run[0] - begin])
-        at = run[1] - begin
-    parts.append(core[at:])
-    return parts
+    for core, begin, runs in cores:
+        at = begin
+        for run in runs:
+            parts.append(core[at - begin : run[0] - begin])
+            at = run[1]
+        parts.append(core[at - begin :] if runs else core)
+    return "\n".join(parts)
 
 
 def _with_count(runs: Runs, sentence: str, count: str) -> Runs:
