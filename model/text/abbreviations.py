@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from functools import cache
 from string import ascii_uppercase
 
-__all__ = ["Corrections", "contractions", "corrections_of", "expansions"]
+__all__ = [
+    "Corrections",
+    "contractions",
+    "corrections_of",
+    "expansions",
+    "may_expand",
+    "may_lack_apostrophes",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,9 +184,12 @@ _WHAT_FOLLOWS = {  # a number may be no part of the text, which ends before it
 def contractions(text: str) -> Iterable[tuple[int, int, str]]:
     """Where in `text` English contractions lack their apostrophe: begin, end, and as what they are
     read."""
-    if _MAY_LACK_ONE.isdisjoint(text.split()):
-        return ()  # which is found out several times as fast
-    return _contractions(text)
+    return _contractions(text) if may_lack_apostrophes(text) else ()
+
+
+def may_lack_apostrophes(text: str) -> bool:
+    """Whether there may be `contractions`, which is found out several times as fast."""
+    return not _MAY_LACK_ONE.isdisjoint(text.split())
 
 
 def _contractions(text: str) -> Iterator[tuple[int, int, str]]:
@@ -212,6 +222,38 @@ def expansions(text: str, language: str) -> Iterator[tuple[int, int, str]]:
             yield found.start(), found.end(), "straße"
 
 
+def may_expand(lines: str, language: str) -> bool:
+    """Whether in any of some lines there may be `expansions`."""
+    hint = _first_stop(language)
+    return hint is not None and hint.search(lines) is not None
+
+
+@cache
+def _first_stop(language: str) -> re.Pattern[str] | None:
+    """The first full stop of any abbreviation of a language that is read in full: `re` looks fast
+    for that."""
+    table = _WRITTEN_OUT.get(language)
+    if table is None:
+        return None
+    patterns = [r"(?<=str\.)"] if language == "de" else []
+    for written in table:
+        short, follows = _parted(written)
+        first, _, rest = short.partition(".")
+        patterns.append(rf"(?<=\b{re.escape(first)}\.){_spaced(rest)}{follows}")
+    return re.compile(rf"\.(?:{'|'.join(patterns)})", re.MULTILINE)
+
+
+def _parted(written: str) -> tuple[str, str]:
+    """An abbreviation of a table, and the pattern of what stands behind it."""
+    short, _, follows = written.rpartition(" ") if written[-1] in "0A" else (written, "", "")
+    return short, _WHAT_FOLLOWS.get(follows, r"(?!\w)")
+
+
+def _spaced(abbreviation: str) -> str:
+    """The pattern of it, with or without its spaces."""
+    return re.escape(abbreviation).replace(r"\ ", r"\s?")
+
+
 @cache
 def _pattern(language: str) -> tuple[re.Pattern[str] | None, dict[str, str]]:
     """What finds the abbreviations of a language, and what they are read as, without spaces."""
@@ -221,8 +263,7 @@ def _pattern(language: str) -> tuple[re.Pattern[str] | None, dict[str, str]]:
     patterns: list[str] = []
     words: dict[str, str] = {}
     for written in sorted(table, key=len, reverse=True):
-        short, _, follows = written.rpartition(" ") if written[-1] in "0A" else (written, "", "")
-        behind = _WHAT_FOLLOWS.get(follows, r"(?!\w)")
-        patterns.append(re.escape(short).replace(r"\ ", r"\s?") + behind)
+        short, follows = _parted(written)
+        patterns.append(_spaced(short) + follows)
         words[short.replace(" ", "")] = table[written]
     return re.compile(rf"(?<![\w.])(?:{'|'.join(patterns)})"), words

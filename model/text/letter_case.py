@@ -19,6 +19,8 @@ from model.text.words import Span
 __all__ = ["LetterCase", "Truecaser", "letter_case"]
 
 _WORD = re.compile(r"([^\W\d_]+)")
+_MAY_BE_CASED = re.compile(r"[^\W\d_](?:[^\W\d_]*+[\W\d_]+[^\W\d_]|(?<![a-z])[^\W\d_a-z]{3})")
+"""Two words, or one that may be in capitals: without, a sentence's letter case says nothing new."""
 _PARTS_OF_ONE_WORD = 3
 """What `_WORD` splits one word into, with what is around it."""
 _MOST_FORMS = 40_000
@@ -75,7 +77,7 @@ class Truecaser:
         None and the sentence itself where its letter case tells words apart.
 
         Args:
-            kept: parts whose letters do not count, and stay; in order.
+            kept: parts whose letters do not count, and stay; in order, none within a word.
         """
         return self.read_batch([(sentence, kept)])[0]
 
@@ -104,6 +106,8 @@ class Truecaser:
 
     def _cased(self, sentence: str, kept: Sequence[Span]) -> _CasedSentence | None:
         """The words of a sentence whose letter case says nothing."""
+        if not _MAY_BE_CASED.search(sentence):
+            return None
         if kept:
             sentence = _with(sentence, kept, _NO_LETTER * len(sentence))
         case = letter_case(sentence)

@@ -28,11 +28,13 @@ __all__ = ["NumberReader"]
 
 _SHORT = 24
 """Characters of a number of which it is remembered what may be written for it."""
-_ANY = "\1"
-"""Stands for the digits of any amount."""
+_ANY, _NEXT = "\1", "\2"
+"""What stands for the digits of any amount, and what parts its forms."""
 _MOST_SPELT = 2
 """Digits of a number that may be written as a word."""
 _MOST_REMEMBERED = 4096
+_new = tuple.__new__
+"""Makes named tuples in half the time."""
 
 
 class NumberReader:
@@ -51,8 +53,8 @@ class NumberReader:
         self._writable: set[str] = set()
         """Characters of numbers, of which there are hundreds, that the vocabulary has."""
         self._unwritable: set[str] = set()
-        self._amounts: dict[tuple[str, str], Sequence[tuple[str, str]]] = {}
-        """By sign and unit."""
+        self._amounts: dict[tuple[str, str], tuple[str, int]] = {}
+        """By sign and unit: `_around`."""
         self._remembered: dict[tuple[str, Value], tuple[tuple[str, ...], tuple[str, ...]]] = {}
 
     def runs(
@@ -70,21 +72,24 @@ class NumberReader:
         """
         runs: list[Runs] = [NO_RUNS] * len(sentences)
         if len(sentences) == 1:
-            found = self._found(sentences[0])
-            runs[0] = self._of_sentence(found, 0, sentences[0], kept[0], read_as)
-            return runs
-        text = "\n".join(sentences)
-        numbers = self._found(text, most=len(text))
-        ends = [*accumulate([len(sentence) + 1 for sentence in sentences])]
+            numbers, ends = self._found(sentences[0]), [len(sentences[0]) + 1]
+        else:
+            text = "\n".join(sentences)
+            numbers = self._found(text, most=len(text))
+            ends = [*accumulate([len(sentence) + 1 for sentence in sentences])]
         first = place = 0
         while first < len(numbers):
-            place = bisect_right(ends, numbers[first].begin, place)
+            place = bisect_right(ends, numbers[first][0], place)
             last, end = first + 1, ends[place]
-            while last < len(numbers) and numbers[last].begin < end:
+            while last < len(numbers) and numbers[last][0] < end:
                 last += 1
-            sentence, some = sentences[place], numbers[first:last]
+            sentence, spans, some = sentences[place], kept[place], numbers[first:last]
             begin = end - len(sentence) - 1
-            runs[place] = self._of_sentence(some, begin, sentence, kept[place], read_as)
+            if spans and _is_any_in(some, begin, spans):
+                some, begin = list(_outside(sentence, some, begin, self._source, spans)), 0
+            # No sign of ASCII that a number has is read as another one.
+            signs = {} if sentence.isascii() else read_as(sentence)
+            runs[place] = self._runs(some, begin, signs)
             first = last
         return runs
 
@@ -96,25 +101,6 @@ class NumberReader:
         numbers = find(text, self._source, **limit)
         spelled = find_spelled(text, self._source)
         return sorted([*numbers, *spelled]) if spelled else numbers
-
-    def _of_sentence(
-        self,
-        numbers: Sequence[Number],
-        begin: int,
-        sentence: str,
-        kept: Sequence[Span],
-        read_as: Callable[[str], dict[int, str]],
-    ) -> Runs:
-        """The runs of a sentence's numbers, in a text where the sentence begins at `begin`."""
-        if kept and _is_any_in(numbers, begin, kept):
-            numbers = [
-                number._replace(begin=number.begin - begin, end=number.end - begin)
-                for number in numbers
-            ]
-            numbers, begin = list(_outside(sentence, numbers, self._source, kept)), 0
-        # No sign of ASCII that a number has is read as another one.
-        signs = read_as(sentence) if not sentence.isascii() else {}
-        return [self._run(number, begin, signs) for number in numbers]
 
     @cached_property
     def _keeps_digits(self) -> bool:
@@ -130,13 +116,14 @@ class NumberReader:
         is_plain = rules is not None and rules.decimal.isascii() and self._keeps_digits
         return rules.decimal if rules and is_plain and self._is_writable(rules.decimal) else ""
 
-    def _decimal_form(self, value: Value) -> str | None:
+    def _decimal_form(self, value: Quantity) -> str | None:
         """How a decimal number without anything beside it is written; None if it is none, or if it
         takes more to find out."""
-        if not isinstance(value, Quantity) or not value.fraction or not self._decimal_mark:
+        whole, fraction, grouped, native, sign, thousands, unit = value
+        if not fraction or grouped or native or sign or thousands or unit:
             return None
-        whole, fraction, *others = value
-        return f"{whole or '0'}{self._decimal_mark}{fraction}" if not any(others) else None
+        mark = self._decimal_mark
+        return f"{whole or '0'}{mark}{fraction}" if mark else None
 
     def with_units(self, kept: Run) -> Run:
         """What is kept, with the ways to say it if it is the sign of a currency."""
@@ -145,23 +132,29 @@ class NumberReader:
         amount = Number(0, 0, "", Quantity("", unit=kept.final))
         return kept._replace(units=unit_spellings(amount, self._target))
 
+    def _runs(self, numbers: Iterable[Number], start: int, read_as: dict[int, str]) -> list[Run]:
+        """The runs of the numbers of a sentence that begins at `start`."""
+        runs: list[Run] = []
+        keeps_digits = self._keeps_digits
+        for number in numbers:
+            begin, end, text, value = number
+            form: str | None = None
+            if type(value) is Quantity:
+                # Digits that every language writes as they are.
+                is_plain = len(text) > _MOST_SPELT and text == value[0] and keeps_digits
+                form = text if is_plain else self._decimal_form(value)
+            if form is None:
+                runs.append(self._run(number, start, read_as))
+                continue
+            own = (form,)
+            runs.append(
+                _new(Run, (begin - start, end - start, text, own, None, True, own, ()))
+            )
+        return runs
+
     def _run(self, number: Number, start: int, read_as: dict[int, str]) -> Run:
-        """The run of a number of a sentence that begins at `start`."""
+        """The run of a number that may have several forms, or be kept."""
         begin, end, text, value = number
-        begin -= start
-        end -= start
-        if (
-            len(text) > _MOST_SPELT
-            and isinstance(value, Quantity)
-            and text == value.whole
-            and self._keeps_digits
-        ):
-            # Digits that every language writes as they are.
-            own = (text,)
-            return Run(begin, end, text, own, None, True, own)
-        if (form := self._decimal_form(value)) is not None:
-            decimal = (form,)
-            return Run(begin, end, text, decimal, None, True, decimal)
         known = self._remembered.get((text, value))
         if known is None:
             known = self._forms(number)
@@ -169,11 +162,11 @@ class NumberReader:
                 self._remembered[text, value] = known
         forms, finals = known
         if not forms:
-            return Run(begin, end, None, (), finals[0])
+            return _new(Run, (begin - start, end - start, None, (), finals[0], True, (), ()))
         text = text.translate(read_as) if read_as else text
-        has_unit = isinstance(value, Quantity) and value.unit
+        has_unit = type(value) is Quantity and value.unit
         units = unit_spellings(number, self._target) if has_unit else ()
-        return Run(begin, end, text, forms, None, True, finals, units)
+        return _new(Run, (begin - start, end - start, text, forms, None, True, finals, units))
 
     def _forms(self, number: Number) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What the model may write for a number, and what is meant by each; nothing, and what
@@ -205,22 +198,26 @@ class NumberReader:
             around = self._around(value)
             if len(self._amounts) < _MOST_REMEMBERED:
                 self._amounts[sign, unit] = around
-        if not around:
+        together, num_forms = around
+        if not num_forms:
             return None
         digits = f"{whole or '0'}{mark}{fraction}" if fraction else whole or "0"
-        forms = tuple([form.replace(_ANY, digits) for form, _ in around])
-        return forms, tuple([final.replace(_ANY, digits) for _, final in around])
+        every = together.replace(_ANY, digits).split(_NEXT)
+        return tuple(every[:num_forms]), tuple(every[num_forms:])
 
-    def _around(self, value: Quantity) -> Sequence[tuple[str, str]]:
-        """The forms of an amount, and what is meant by each, with `_ANY` for its digits; none if
-        the vocabulary lacks one of their signs, or a digit."""
+    def _around(self, value: Quantity) -> tuple[str, int]:
+        """The forms of an amount, and behind them what is meant by each, with `_NEXT` between and
+        `_ANY` for its digits, and the number of forms; none if the vocabulary lacks one of their
+        signs, or a digit."""
         any_amount = Number(0, 0, "", value._replace(whole=_ANY, fraction=""))
         found: dict[str, str] = {}
         for spelling, final in spellings(any_amount, self._target).items():
             found.setdefault(unicodedata.normalize("NFKC", spelling), final)
         signs = {*ascii_digits, *"".join(found)} - {_ANY}
         self._is_writable("".join(signs))
-        return list(found.items()) if self._writable.issuperset(signs) else ()
+        if not self._writable.issuperset(signs):
+            return "", 0
+        return _NEXT.join([*found, *found.values()]), len(found)
 
     def _is_writable(self, form: str) -> bool:
         """Whether the vocabulary has each character, or else the form."""
@@ -246,12 +243,13 @@ def _is_any_in(numbers: Iterable[Number], start: int, kept: Sequence[Span]) -> b
 
 
 def _outside(
-    sentence: str, numbers: Iterable[Number], language: str, kept: Sequence[Span]
+    sentence: str, numbers: Iterable[Number], start: int, language: str, kept: Sequence[Span]
 ) -> Iterator[Number]:
-    """The numbers of what of a sentence is not kept."""
+    """The numbers of what of a sentence is not kept; of `numbers`, it begins at `start`."""
     places = iter(kept)
     begin, end = next(places, (len(sentence), len(sentence)))
     for number in numbers:
+        number = number._replace(begin=number.begin - start, end=number.end - start)
         at = number.begin
         while end <= at:
             begin, end = next(places, (len(sentence), len(sentence) + 1))

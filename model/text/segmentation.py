@@ -26,13 +26,15 @@ from model.text.languages import Pair
 from model.text.letter_case import LetterCase, Truecaser
 from model.text.messages import kept_and_said, origins
 from model.text.number_runs import NumberReader
+from model.text.numbers.conventions import CURRENCIES
+from model.text.numbers.recognition import DIGIT_LIKE
 from model.text.protection import Bounds, Protection, is_mark
 from model.text.runs import NO_RUNS, Reading, Run, RunReader, Runs
 from model.text.sentences import base_language, may_have_more, split_sentences
 from model.text.tokenizer import Tokenizer
 from model.text.umlauts import UmlautReader
 from model.text.verbatim import WEB_ADDRESS
-from model.text.visible import visible
+from model.text.visible import may_change, visible
 from model.text.words import Span
 
 __all__ = ["Segment", "SegmentedText", "Segmenter"]
@@ -108,6 +110,9 @@ _LINE_START = re.compile(
 _NO_MARKER = re.compile(r"[A-Za-z](?!\))|[^\sA-Za-z\d>\-*+#(•‣▪◦·\u2013—]")
 """The beginning of a line in which `_LINE_START` is empty."""
 
+_SURELY_PLAIN = re.compile(r"[A-Za-z](?!\))[^.!?:;@\x7f-\U0010ffff]*")
+"""A line of words with little between them: no marker, address or end of a sentence."""
+
 _ADDRESS_OR_LETTER = re.compile(
     rf"{WEB_ADDRESS}"
     r"|(?<!\S)[^\s@]{1,64}@[^\s@]{1,255}"
@@ -147,7 +152,7 @@ _MOST_BETWEEN_MANY = 12
 """As `_MOST_BETWEEN`, for more than those."""
 _MANY_NUMBERS = 200
 """Numbers of a sentence that may have words, if hardly more than those are between two."""
-_NUMBERS = re.compile(r"\d+")
+_NUMBERS = re.compile(rf"[\d{DIGIT_LIKE}]+")
 _SURELY_TOO_MANY = 1.3
 """Times the most tokens of a segment: a part for which so many are expected is cut unread."""
 _NEAR = 32
@@ -259,6 +264,8 @@ class Segmenter:
         """Whether it is one short sentence for certain, with no list marker before it."""
         if len(line) > _SHORT:
             return False
+        if _SURELY_PLAIN.fullmatch(line):
+            return True
         if line.isalnum():
             return line[0].isalpha()
         return (
@@ -298,6 +305,7 @@ class Segmenter:
 
     def _cut_short(self, sentences: dict[str, list[Segment | str]], counts: dict[str, str]) -> None:
         """Adds the pieces of short sentences, most of which are one segment."""
+        least, most, fallback_ids = self._least_tokens, self._max_tokens, self._fallback_ids
         drafts: list[tuple[str, list[Segment | str], Runs]] = []
         cores: list[tuple[str, int, Runs]] = []
         all_runs = self._runs(list(sentences), counts)
@@ -307,7 +315,7 @@ class Segmenter:
                 begin, end = _core(sentence, 0, len(sentence))
                 if end - begin < len(sentence):
                     core, kept = sentence[begin:end], _within(runs, begin, end)
-            is_kept = kept and kept[0].read_as is None and self._is_only_kept(core, begin, kept)
+            is_kept = kept and kept[0][2] is None and self._is_only_kept(core, begin, kept)
             if is_kept or not _says_something(core):
                 pieces.append(sentence)
                 continue
@@ -316,14 +324,23 @@ class Segmenter:
         readings = self._read_batch(cores, is_part=False)
         rows = self._encoder.encode_batch(
             [
-                core if reading is None else reading.text
+                core if reading is None else reading[0]
                 for (core, _, _), reading in zip(cores, readings, strict=True)
             ]
         )
         for (sentence, pieces, runs), (core, begin, _), reading, token_ids in zip(
             drafts, cores, readings, rows, strict=True
         ):
-            piece = self._whole(core, reading, token_ids, is_part=False)
+            piece: Segment | str | None
+            if (
+                least <= len(token_ids) <= most
+                and fallback_ids.isdisjoint(token_ids)
+                # The rest says something, as found out above.
+                and (not runs or reading is None or not any(map(_is_marked, reading[3])))
+            ):
+                piece = _new(Segment, (core, token_ids, reading))
+            else:
+                piece = self._whole(core, reading, token_ids, is_part=False)
             if piece is None:
                 pieces.extend(self._segments(sentence, runs))
             elif core is sentence:
@@ -367,13 +384,19 @@ class Segmenter:
                 _with_count(runs, sentence, counts.get(sentence, ""))
                 for sentence, runs in zip(sentences, kept, strict=True)
             ]
-        if not self._numbers.may_have_numbers("\n".join(sentences)):
+        text = "\n".join(sentences)
+        if not self._numbers.may_have_numbers(text):
             return kept
-        kept = [runs and [self._numbers.with_units(run) for run in runs] for runs in kept]
-        spans: list[Sequence[Span]] = [
-            [(run.begin, run.end) for run in runs] if runs else _NO_SPANS for runs in kept
-        ]
-        numbers = self._numbers.runs(sentences, spans, self._protection.read_as)
+        spans: Sequence[Sequence[Span]] = [_NO_SPANS] * len(sentences)
+        if any(kept):
+            with_units = self._numbers.with_units
+            kept = [
+                runs and [run if run[4] not in CURRENCIES else with_units(run) for run in runs]
+                for runs in kept
+            ]
+            spans = [[run[:2] for run in runs] if runs else _NO_SPANS for runs in kept]
+        read_as: dict[int, str] = {} if text.isascii() else self._protection.read_as(text)
+        numbers = self._numbers.runs(sentences, spans, lambda _: read_as)
         return [
             sorted([*runs, *more]) if runs and more else more or runs
             for runs, more in zip(kept, numbers, strict=True)
@@ -435,15 +458,22 @@ class Segmenter:
         self, cores: Sequence[tuple[str, int, Runs]], *, is_part: bool
     ) -> list[Reading | None]:
         """`_read` of many at once."""
-        seen = list(starmap(self._seen, cores))
-        shown = [
+        between = _outside_of_runs(cores)
+        read_as = self._protection.read_as(between)
+        is_seen = not self._may_be_shown(between)
+        is_written = is_seen and not read_as
+        seen = [
+            None if is_written and not each[2] else self._seen(*each, read_as, is_seen=is_seen)
+            for each in cores
+        ]
+        texts = [
             (core, _NO_SPANS)
-            if reading is None or reading.text is core
-            else (reading.text, _marks(reading))
+            if reading is None or reading[0] is core
+            else (reading[0], _marks(reading))
             for (core, _, _), reading in zip(cores, seen, strict=True)
         ]
-        cased = self._truecaser.read_batch(shown)
-        for place, ((before, _), (text, case)) in enumerate(zip(shown, cased, strict=True)):
+        cased = self._truecaser.read_batch(texts)
+        for place, ((before, _), (text, case)) in enumerate(zip(texts, cased, strict=True)):
             # Of a part, small letters say nothing about the sentence.
             if text is not before and text != before:
                 if is_part and case is not LetterCase.CAPITALS:
@@ -454,26 +484,41 @@ class Segmenter:
                 seen[place] = reading._replace(text=text, all_caps=all_caps)
         return seen
 
-    def _seen(self, core: str, begin: int, kept: Runs) -> Reading | None:
-        """How `core` is read, whatever the case of its letters; None: as it is."""
-        read_as = self._protection.read_as(core)
+    def _seen(
+        self, core: str, begin: int, kept: Runs, read_as: dict[int, str], *, is_seen: bool
+    ) -> Reading | None:
+        """How `core` is read, whatever the case of its letters; None: as it is.
+
+        Args:
+            core: begins at `begin` of its sentence.
+            kept: runs of the sentence.
+            read_as: signs that are read for others.
+            is_seen: whether `_shown` is what stands there, for certain.
+        """
         if not kept:
-            text = self._shown(core)
+            text = core if is_seen else self._shown(core)
             text = text.translate(read_as) if read_as else text
             return None if text == core else Reading(text, core, language=self._base_language)
         if begin:
-            kept = [Run(run.begin - begin, run.end - begin, *run[2:]) for run in kept]
+            kept = [_new(Run, (run[0] - begin, run[1] - begin, *run[2:])) for run in kept]
         reader = self.reader
         if len(kept) > len(reader.marks):
             kept = reader.chosen(kept)
+        language = self._base_language
         return reader.read(
-            core, kept, read_as=read_as, language=self._base_language, seen=self._shown
+            core, kept, read_as=read_as, language=language, seen=self._shown, is_seen=is_seen
         )
 
     def _shown(self, text: str) -> str:
         """What is read of a part without runs, letter case aside."""
         text = visible(text, self._base_language)
         return text if self._umlauts is None else self._umlauts.read(text)
+
+    def _may_be_shown(self, lines: str) -> bool:
+        """Whether for any of some lines `_shown` may be another one."""
+        return may_change(lines, self._base_language) or (
+            self._umlauts is not None and self._umlauts.may_change(lines)
+        )
 
     def _whole(
         self, core: str, reading: Reading | None, token_ids: tuple[int, ...], *, is_part: bool
@@ -503,6 +548,28 @@ class Segmenter:
         ):
             return False
         return any(map(self._has_letter, token_ids))
+
+
+_new = tuple.__new__
+"""Makes named tuples in half the time."""
+
+
+def _is_marked(run: Run) -> bool:
+    """Whether a mark is read for it."""
+    return run[2] is None
+
+
+def _outside_of_runs(cores: Iterable[tuple[str, int, Runs]]) -> str:
+    """What of some cores, with where they begin in sentences, is in none of the sentences' runs: a
+    line for each part."""
+    parts: list[str] = []
+    for core, begin, runs in cores:
+        at = begin
+        for run in runs:
+            parts.append(core[at - begin : run[0] - begin])
+            at = run[1]
+        parts.append(core[at - begin :] if runs else core)
+    return "\n".join(parts)
 
 
 def _with_count(runs: Runs, sentence: str, count: str) -> Runs:

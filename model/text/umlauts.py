@@ -48,6 +48,8 @@ class UmlautReader:
         Whoever types one umlaut has them all, and so with ß. What begins with a capital may be a
         name: by itself it says nothing about how the text was typed.
         """
+        if not self.may_change(text):
+            return text
         small = text.lower()
         umlauts = "ae" in small or "oe" in small or "ue" in small
         umlauts = umlauts and not _UMLAUTS.search(text) and bool(_TO_UMLAUT.search(text))
@@ -65,6 +67,11 @@ class UmlautReader:
                 at = found.end()
                 is_certain |= is_no_name
         return "".join([*parts, text[at:]]) if is_certain else text
+
+    def may_change(self, text: str) -> bool:
+        """Whether any part of a text may be read otherwise."""
+        small = text.lower()
+        return "ss" in small or "ae" in small or "oe" in small or "ue" in small
 
     def _as_spelled(self, word: str, umlauts: bool, sharp_s: bool) -> tuple[str, bool]:
         """A word with what makes fewest pieces of it, and whether that is surely no name."""

@@ -11,9 +11,14 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from model.text.abbreviations import contractions, expansions
+from model.text.abbreviations import (
+    contractions,
+    expansions,
+    may_expand,
+    may_lack_apostrophes,
+)
 
-__all__ = ["INVISIBLE", "changes", "origins", "visible"]
+__all__ = ["INVISIBLE", "changes", "may_change", "origins", "visible"]
 
 INVISIBLE = frozenset(
     "\xad\u034f\u061c\u180e\u200b\u200e\u200f\ufeff"
@@ -93,6 +98,16 @@ def changes(text: str, language: str = "") -> Sequence[tuple[int, int, str]]:
         if change[0] >= apart[-1][1]:
             apart.append(change)
     return apart
+
+
+def may_change(lines: str, language: str) -> bool:
+    """Whether in any of some lines there may be `changes`."""
+    return (
+        ("." in lines and may_expand(lines, language))
+        or (language == "en" and may_lack_apostrophes(lines))
+        or (not _UNSPACED_MARKS.isdisjoint(lines) and _UNSPACED.search(lines) is not None)
+        or (not lines.isascii() and _MAYBE.search(lines) is not None)
+    )
 
 
 def _unseen(text: str) -> Iterator[tuple[int, int, str]]:

@@ -135,6 +135,7 @@ class SentencePieceVocabulary:
         """Those that the model defines; -1 for others."""
         self._bytes = [self._pieces.PieceToId(f"<0x{byte:02X}>") for byte in range(256)]
         self.has_placeholders: bool = all(map(self._pieces.IsByte, self._bytes))
+        self._first_of_placeholders: int = self._bytes[PLACEHOLDERS[0].encode()[0]]
         self.fallback_ids = frozenset(
             {self.special_ids.unk, *filter(self._pieces.IsByte, self._bytes)}
         )
@@ -264,14 +265,17 @@ class SentencePieceVocabulary:
 
     def _with_placeholders(self, text: str, ids: list[int]) -> list[int]:
         """`ids` of `text` with one id for each placeholder, instead of its three bytes."""
-        if text.isascii() or not self.has_placeholders or not PLACEHOLDER.search(text):
+        if text.isascii() or not self.has_placeholders:
             return ids
-        first = self._bytes[PLACEHOLDERS[0].encode()[0]]
+        first = self._first_of_placeholders
+        if not (count := ids.count(first)):
+            return ids
+        by_bytes = self._placeholders_by_bytes
         joined: list[int] = []
         at = place = 0
-        for _ in range(ids.count(first)):
+        for _ in range(count):
             place = ids.index(first, place)
-            mark = self._placeholders_by_bytes.get(tuple(ids[place : place + 3]))
+            mark = by_bytes.get(tuple(ids[place : place + 3]))
             if mark is None:
                 place += 1
                 continue

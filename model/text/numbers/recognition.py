@@ -51,25 +51,28 @@ _JOINTS = "/:\xd7\u2010-\u2015\u2212-"
 _DIGIT = re.compile(rf"[\d{DIGIT_LIKE}]")
 
 
-def _cluster(spaced: str) -> re.Pattern[str]:
-    """What is read together, with `spaced` for groups of digits with spaces between them.
+def _cluster(spaced: str) -> str:
+    """The pattern of what is read together, behind its first character, which is a `_FIRST`, with
+    `spaced` for groups of digits with spaces between them.
 
     Each character is looked at a bounded number of times.
     """
     part = rf"(?:[1-9]\d{{0,2}}(?:{spaced})(?:[.,]\d+)?|\d++(?:[{_MARKS}]\d++)*+)"
     # `re` looks fast for what begins with a set of characters, which is the first digit here.
     first = rf"(?:(?<=[1-9])\d{{0,2}}(?:{spaced})(?:[.,]\d+)?|\d*+(?:[{_MARKS}]\d++)*+)"
-    return re.compile(
-        rf"[\d{DIGIT_LIKE}](?:(?<=\d){first}(?:[{_JOINTS}]{part})*+"
+    return (
+        rf"(?:(?<=\d){first}(?:[{_JOINTS}]{part})*+"
         rf"(?:[eE][-+]?\d++(?!\w)|[{DIGIT_LIKE}]++)?|(?<=[{DIGIT_LIKE}])[{DIGIT_LIKE}]*+)"
     )
 
 
+_FIRST = rf"[\d{DIGIT_LIKE}]"
 _GROUPS_BY_SPACE = _cluster(rf"(?:[ {SPACES}]\d{{3}}(?!\d))++")
 _GROUPS_BY_SIGN = _cluster(
     rf"(?:[{SPACES}]\d{{3}}(?!\d))++|(?:\ 000(?!\d))++|(?:\ \d{{3}}(?!\d)){{2,}}+"
 )
 """A usual space may as well part two numbers: one group is not enough."""
+_ANY_CLUSTER = re.compile(_FIRST + _GROUPS_BY_SIGN)
 
 _UNCHANGED = Unchanged()
 _MOST_CHARACTERS = 64
@@ -105,7 +108,8 @@ _APOSTROPHES = re.compile(r"([1-9]\d{0,2}(?:'\d{3})+|[1-9]\d{0,2}(?:\u2019\d{3})
 _CLOCK = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d))?")
 _HOUR = re.compile(r"([01]?[0-9]|2[0-4])(?:[.:]([0-5][0-9]))?")
 _JOINT = re.compile(rf"[{_JOINTS}]")
-_OF_NAME = re.compile("[A-Z_a-z\xaa\xb5\xba\xc0-\xd6\xd8-\xf6\xf8-\u052f]")
+_LETTERS_OF_NAMES = "A-Z_a-z\xaa\xb5\xba\xc0-\xd6\xd8-\xf6\xf8-\u052f"
+_OF_NAME = re.compile(f"[{_LETTERS_OF_NAMES}]")
 """Before a digit, as in MP3, v2.5 and CO\u2082. Scripts without spaces between words have none."""
 
 
@@ -136,21 +140,22 @@ def _unchanged(text: str, begin: int) -> list[Number]:
     """All numbers from a place on, as they are."""
     return [
         Number(match.start(), match.end(), match[0], _UNCHANGED)
-        for match in _GROUPS_BY_SIGN.finditer(text, begin)
+        for match in _ANY_CLUSTER.finditer(text, begin)
     ]
 
 
 def _numbers(text: str, rules: Conventions) -> Iterator[Number]:
-    pattern = _GROUPS_BY_SPACE if rules.groups_by_space else _GROUPS_BY_SIGN
+    pattern = _clusters(rules)
     suffix, clock_before = _any_suffix(rules.language), suffixes(rules.language).clock_before
     decimal, last = rules.decimal, 0
     matches = pattern.finditer(text)
     while (match := next(matches, None)) is not None:
         begin, end = span = match.span()
         written = match[0]
-        before = text[begin - 1] if begin else ""
+        is_alone = match.lastindex is None
+        before = "" if is_alone or not begin else text[begin - 1]
         if before >= "A" and _OF_NAME.match(before):
-            yield Number(begin, end, written, _UNCHANGED)
+            yield _new(Number, (begin, end, written, _UNCHANGED))
             last = end
             continue
         value: Value
@@ -160,29 +165,53 @@ def _numbers(text: str, rules: Conventions) -> Iterator[Number]:
             and written.isascii()
             and (not mark or (fraction.isdecimal() and end - begin <= _MOST_CHARACTERS))
         ):
-            value = Quantity(whole, fraction)
+            value = _new(Quantity, (whole, fraction, False, False, "", False, ""))
         else:
             value = (_remembered if end - begin <= _SHORT else _value)(written, rules)
-        if before == "." == decimal and begin > last and written.isdecimal():
-            value, begin = _with_point(text, begin, value)
-            before = text[begin - 1 : begin]
-        follows = text[end : end + 1]
-        if (follows and follows != "\n" and suffix.match(text, end)) or (
-            clock_before is not None
-            and before == " "
-            and _is_behind(clock_before, text, begin, written, end)
-        ):
-            value, end = _with_suffix(text, begin, end, value, rules)
-        if _is_near(text, last, begin, before) and isinstance(value, Quantity):
-            value, begin = _with_prefix(text, last, begin, end, value)
+        if not is_alone:
+            if before == "." == decimal and begin > last and written.isdecimal():
+                value, begin = _with_point(text, begin, value)
+                before = text[begin - 1 : begin]
+            follows = text[end : end + 1]
+            if (follows and follows != "\n" and suffix.match(text, end)) or (
+                clock_before is not None
+                and before == " "
+                and _is_behind(clock_before, text, begin, written, end)
+            ):
+                value, end = _with_suffix(text, begin, end, value, rules)
+            if _is_near(text, last, begin, before) and isinstance(value, Quantity):
+                value, begin = _with_prefix(text, last, begin, end, value)
         if "." in written and isinstance(value, Quantity) and names_part(text, begin):
             value = _UNCHANGED
-        if (begin, end) != span:
+        if not is_alone and (begin, end) != span:
             written = text[begin:end]
             if end != span[1]:
                 matches = pattern.finditer(text, end)
-        yield Number(begin, end, written, value)
+        yield _new(Number, (begin, end, written, value))
         last = end
+
+
+_new = tuple.__new__
+"""Makes named tuples in half the time."""
+
+
+@lru_cache(maxsize=512)
+def _clusters(rules: Conventions) -> re.Pattern[str]:
+    """What is read together in a language; with a group if what stands around it may count."""
+    near = f"{''.join(sorted(_SIGNS))}{_CURRENCIES}".replace("-", r"\-")
+    has_clock = suffixes(rules.language).clock_before is not None
+    spaces = SPACES if has_clock else f" {SPACES}"
+    is_alone = (
+        rf"(?<![{_LETTERS_OF_NAMES}{near}. {SPACES}].)"
+        rf"|(?<=[^{near}{''.join(sorted(_ENDS_OF_CODES))}][{spaces}].)"
+    )
+    cluster = _GROUPS_BY_SPACE if rules.groups_by_space else _GROUPS_BY_SIGN
+    suffix = _GROUP.sub("(?:", _any_suffix(rules.language).pattern)
+    return re.compile(rf"{_FIRST}(?:{is_alone}|()){cluster}(?:(?!{suffix})|())")
+
+
+_GROUP = re.compile(r"\((?:\?P<\w+>|(?!\?))")
+"""The beginning of a group in a pattern that has no brackets as signs."""
 
 
 @lru_cache(maxsize=512)
