@@ -16,7 +16,7 @@ from model.text.markup.documents import read_document
 from model.text.markup.rendering import Rendered, Translated, render
 from model.text.word_links import WordLink
 from model.text.wrapping import unwrapped
-from model.text_options import KeptSpan, TextFormat, TextOptions
+from model.text_options import KeptSpan, TextFormat, TextOptions, XmlStructure
 from model.translation import FinishReason, TextDelta, Translation, TranslationHypothesis
 
 __all__ = ["DocumentWriter", "Documents", "WrappedTexts", "plain_texts", "read_texts"]
@@ -39,8 +39,7 @@ class Documents:
 
     def __init__(self, sources: Sequence[str], options: TextOptions) -> None:
         self._sources = sources
-        self._format = options.format
-        self._ignored = options.ignore_tags
+        self._options = options
         self._documents = [_read(index, source, options) for index, source in enumerate(sources)]
         blocks = [document.blocks for document in self._documents]
         self.texts: list[str] = []
@@ -54,7 +53,7 @@ class Documents:
             self.texts += (attribute.block.text for attribute in document.attributes)
         self.text_options = replace(
             options, format=TextFormat.TEXT, keep_spans=tuple(spans), translate_attributes=False,
-            ignore_tags=(),
+            ignore_tags=(), structure=XmlStructure(),
         )  # fmt: skip
         """Those of `texts`."""
 
@@ -141,7 +140,7 @@ class Documents:
         blocks = document.blocks
         if document.attributes:
             texts = [each.text for each in chosen[len(blocks) :]]
-            document = _with_attributes(source, document, texts, self._format, self._ignored)
+            document = _with_attributes(source, document, texts, self._options)
         return render(
             document,
             (Translated(each.text, each.alignments or ()) for each in chosen[: len(blocks)]),
@@ -149,15 +148,16 @@ class Documents:
 
 
 def _with_attributes(
-    source: str,
-    document: Document,
-    texts: Sequence[str],
-    syntax: TextFormat,
-    ignored: Sequence[str],
+    source: str, document: Document, texts: Sequence[str], options: TextOptions
 ) -> Document:
     """`document` with the translations of its attributes."""
     blocks = document.blocks
-    written = read_document(with_attributes(source, document, texts), syntax, ignored=ignored)
+    written = read_document(
+        with_attributes(source, document, texts),
+        options.format,
+        ignored=options.ignore_tags,
+        structure=options.structure,
+    )
     if [block.text for block in written.blocks] != [block.text for block in blocks]:
         return document  # a sign of a translation would be markup
     spans = iter(block.spans for block in blocks)
@@ -250,6 +250,7 @@ def _read(index: int, source: str, options: TextOptions) -> Document:
             options.format,
             attributes=options.translate_attributes,
             ignored=options.ignore_tags,
+            structure=options.structure,
         )
     except InvalidRequestError as error:
         raise InvalidRequestError(f"`texts[{index}]`: {error}") from error

@@ -9,7 +9,14 @@ from typing import NamedTuple, Self
 
 from model.errors import InvalidOptionError
 
-__all__ = ["NO_TEXT_OPTIONS", "GlossaryEntry", "KeptSpan", "TextFormat", "TextOptions"]
+__all__ = [
+    "NO_TEXT_OPTIONS",
+    "GlossaryEntry",
+    "KeptSpan",
+    "TextFormat",
+    "TextOptions",
+    "XmlStructure",
+]
 
 
 class TextFormat(StrEnum):
@@ -45,6 +52,21 @@ class KeptSpan(NamedTuple):
     """Behind the last."""
 
 
+class XmlStructure(NamedTuple):
+    """Which elements of XML part its text, and which stand within a text.
+
+    By themselves, those stand within that are in an element with text of its own, at any depth.
+    Names are compared as they are written.
+    """
+
+    splitting: frozenset[str] = frozenset()
+    """Names of elements that part it in any case."""
+    non_splitting: frozenset[str] = frozenset()
+    """Names of those that never do, unless they are `splitting` too."""
+    detected: bool = True
+    """Whether all others are told by the document; else they stand within."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TextOptions:
     """What is the same for all texts of a request.
@@ -69,6 +91,8 @@ class TextOptions:
     descriptions of images and titles of links."""
     ignore_tags: tuple[str, ...] = ()
     """Names of elements of HTML and XML that are not translated, with all that is in them."""
+    structure: XmlStructure = XmlStructure()
+    """What parts the texts of XML."""
 
     def __post_init__(self) -> None:
         for name in ("keep", "keep_spans", "glossary", "banned_terms", "ignore_tags"):

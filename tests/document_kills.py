@@ -1,12 +1,14 @@
 """Workers of documents that are killed in the middle of anything: `python -m tests.document_kills`.
 
 This process has no threads and imports all first: each gateway is a fork of it, and two run at a
-time, on one store. The last line is JSON: what became of the documents that were confirmed.
+time, on one store. The last line is JSON: what became of the documents that were confirmed, and how
+many documents and characters are stored and counted.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -15,11 +17,12 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import aiosqlite  # noqa: F401 (before the forks)
+from sqlalchemy import func, select
 
 from service.documents.document import Batch, DocumentOptions, Unit
 from service.documents.formats import DOCUMENT_FORMATS
@@ -30,14 +33,19 @@ from service.settings import Documents, Settings
 from service.store import documents  # noqa: F401
 from service.store.records import DocumentState, StoredDocument
 from service.store.store import Store
+from service.store.tables import DOCUMENTS, USAGE
 
 LINES = 120
+SUBJECT = "key"
 LIMITS = Documents(
     max_waiting=10**6, max_waiting_per_client=10**6, max_kept=10**6, max_kept_per_client=10**6,
     lease_seconds=1.0, save_seconds=0.1, batches=2, max_attempts=100,
 )  # fmt: skip
 _BATCH_SECONDS = 0.02
 _FIRST_SECONDS = 60.0
+_COUNTED = select(func.sum(USAGE.c.requests), func.sum(USAGE.c.characters)).where(
+    USAGE.c.subject == SUBJECT
+)
 
 
 class ReadHere(ReadDocuments):
@@ -96,16 +104,19 @@ def worker_of(settings: Settings, store: Store, **more: Any) -> DocumentWorker:
     return DocumentWorker(settings.documents, store, ReadHere(settings), **options)
 
 
+@contextlib.asynccontextmanager
+async def spending(characters: int) -> AsyncIterator[None]:
+    """As where nothing is limited."""
+    yield
+
+
 async def add(jobs: DocumentJobs, number: int) -> str:
     """Sends a document; its id when it is confirmed."""
-
-    async def spend(characters: int) -> None:
-        return
-
     new = NewDocument(
-        owner="@", name=f"{number}.csv", data=content(number), source="en", target="de"
-    )
-    return (await jobs.add(new, spend=spend, give_back=lambda characters: None)).id
+        owner="@", subject=SUBJECT, name=f"{number}.csv", data=content(number), source="en",
+        target="de",
+    )  # fmt: skip
+    return (await jobs.add(new, spending=spending)).id
 
 
 async def _gateway(settings: Settings, most: int, pipe: int) -> None:
@@ -155,8 +166,16 @@ async def _end(settings: Settings, confirmed: dict[str, int], seconds: float) ->
     results = {each.result_blob for each in found.values() if each is not None}
     left = set(await store.blobs.names()) - results
     unused = await store.documents.unused(left)
+    sums = func.count(), func.sum(DOCUMENTS.c.num_characters)
+    async with store.database.reading() as connection:
+        # Others were stored and not confirmed: their gateway was killed in between.
+        stored = (await connection.execute(select(*sums))).one()
+        counted = (await connection.execute(_COUNTED)).one()
     await store.close()
-    return {"confirmed": len(confirmed), "lost": len(wrong), "left_blobs": len(unused)}
+    return {
+        "confirmed": len(confirmed), "lost": len(wrong), "left_blobs": len(unused),
+        "stored": [*map(int, stored)], "counted": [*map(int, counted)],
+    }  # fmt: skip
 
 
 def main(folder: Path, kills: int) -> dict[str, Any]:

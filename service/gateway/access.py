@@ -159,40 +159,37 @@ class AccessControl:
             raise
         self._metrics.count_characters(characters)
 
-    async def spend(self, caller: Caller, characters: int, *, in_background: bool = False) -> None:
-        """Counts characters for a client; raises as `spending` does.
-
-        Args:
-            caller: the client.
-            characters: of its texts.
-            in_background: whether they are translated bit by bit: only those of a month count.
-        """
+    async def spend(self, caller: Caller, characters: int) -> None:
+        """Counts characters for a client; raises as `spending` does."""
         if not caller.subject:
             return
         try:
             self._check_month(caller, characters)
-            if not in_background:
-                await self._count_characters(caller, characters)
+            await self._count_characters(caller, characters)
         except PolyheadError as error:
             self._metrics.count_refusal(failure_of(error).kind)
             raise
         if self._is_kept(caller):
             self._ledger.add(caller.subject, characters)
 
-    async def spend_durably(self, caller: Caller, characters: int) -> None:
-        """Counts the characters of a document; when it returns, they are in the store.
+    @asynccontextmanager
+    async def spending_in_store(self, caller: Caller, characters: int) -> AsyncIterator[None]:
+        """Holds the characters of a document against the month, while the block stores the document
+        and counts them, both or neither.
 
         Raises:
             QuotaExceededError: they are too many in this month.
-            StoreUnavailableError: they cannot be stored.
         """
-        await self.spend(caller, characters, in_background=True)
-        if self._store_is_used:
+        if (subject := self.subject_of_month(caller)) is None:
+            yield
+        else:
             try:
-                await self._ledger.flush()
-            except PolyheadError:
-                self.give_back(caller, characters)
+                self._check_month(caller, characters)
+            except PolyheadError as error:
+                self._metrics.count_refusal(failure_of(error).kind)
                 raise
+            async with self._ledger.reserved(subject, characters):
+                yield
         self._metrics.count_characters(characters)
 
     def address(self, scope: Scope) -> str:

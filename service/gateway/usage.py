@@ -6,8 +6,9 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Collection
-from contextlib import suppress
+from collections import Counter
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager, suppress
 
 from service.errors import StoreUnavailableError
 from service.store.records import Count
@@ -45,6 +46,8 @@ class UsageLedger:
         """Characters of this month in the store, by subject."""
         self._wanted: set[str] = set()
         """Subjects of which that has yet to be read."""
+        self._reserved: Counter[str] = Counter()
+        """Characters, by subject, that others are about to write to the store."""
         self._pending: _Counts = {}
         self._writing: tuple[str, _Counts] | None = None
         """The name of a batch and what is in it: until it is known to be in the store."""
@@ -60,6 +63,7 @@ class UsageLedger:
         written = self._writing[1].get(key, Count()) if self._writing else Count()
         return (
             self._known.get(subject, 0)
+            + self._reserved[subject]
             + written.characters
             + self._pending.get(key, Count()).characters
         )
@@ -77,6 +81,23 @@ class UsageLedger:
             return
         count = self._pending.get(key, Count())
         self._pending[key] = Count(count.requests + requests, count.characters + characters)
+
+    @asynccontextmanager
+    async def reserved(self, subject: str, characters: int) -> AsyncIterator[None]:
+        """Counts what a subject uses here, while the block writes it to the store by itself."""
+        self._reserved[subject] += characters
+        try:
+            yield
+        finally:
+            # Until it is known what the store has now, or it cannot be: then it is read later.
+            self._wanted.add(subject)
+            try:
+                with suppress(StoreUnavailableError):
+                    await self.flush()
+            finally:
+                self._reserved[subject] -= characters
+                if not self._reserved[subject]:
+                    del self._reserved[subject]
 
     def start(self) -> None:
         """Begins to write. Idempotent."""

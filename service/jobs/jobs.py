@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -140,15 +141,13 @@ class DocumentJobs:
         self,
         new: NewDocument,
         *,
-        spend: Callable[[int], Awaitable[None]],
-        give_back: Callable[[int], None],
+        spending: Callable[[int], AbstractAsyncContextManager[None]],
     ) -> StoredDocument:
         """Stores a document, to be translated. When it returns, it is not lost any more.
 
         Args:
-            new: the document.
-            spend: counts its characters; when it returns, they are stored.
-            give_back: takes that back, where it cannot be stored.
+            new: the document. Its characters are stored with it as those of its subject.
+            spending: what it is stored in, of its characters; it raises when they are too many.
 
         Raises:
             DocumentError, InvalidRequestError: it cannot be translated.
@@ -185,7 +184,7 @@ class DocumentJobs:
             secret_hash=None if new.secret is None else _hash(new.secret),
             source_blob=new_blob(),
         )
-        await self._store_new(document, new.data, spend, give_back)
+        await self._store_new(document, new.data, spending)
         self._metrics.count(document.format, "accepted")
         self._on_new()
         return document
@@ -200,20 +199,18 @@ class DocumentJobs:
         self,
         document: StoredDocument,
         data: bytes,
-        spend: Callable[[int], Awaitable[None]],
-        give_back: Callable[[int], None],
+        spending: Callable[[int], AbstractAsyncContextManager[None]],
     ) -> None:
         blob = document.source_blob or ""
-        await spend(document.num_characters)
-        try:
-            await self._store.blobs.write(blob, data)
-            await self._store.documents.add(document, self._settings)
-        except Exception:
-            # Its row may be there all the same, if the database was lost at the end: whoever takes
-            # it on finds no content. A client that has left is not given anything back.
-            give_back(document.num_characters)
-            await self._delete_blob(blob)
-            raise
+        async with spending(document.num_characters):
+            try:
+                await self._store.blobs.write(blob, data)
+                await self._store.documents.add(document, self._settings)
+            except Exception:
+                # Its row may be there all the same, if the database was lost at the end: whoever
+                # takes it on finds no content, and its client gets the characters back.
+                await self._delete_blob(blob)
+                raise
 
     async def find(self, id: str, owner: str, *, secret: str | None = None) -> StoredDocument:
         """One that a client may see: one of its own; or of nobody's key, since ids are not guessed.

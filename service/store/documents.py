@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from sqlalchemy import case, delete, func, or_, select, tuple_, update
@@ -18,9 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.errors import OverloadedError, RateLimitedError
 from service.settings import Documents
 from service.store.database import Database
-from service.store.records import DocumentState, StoredDocument
+from service.store.records import Count, DocumentState, StoredDocument
 from service.store.tables import DOCUMENTS, USAGE
-from service.store.usage import month_of
+from service.store.usage import add_usage, month_of
 
 __all__ = ["StoredDocuments"]
 
@@ -51,9 +51,14 @@ class StoredDocuments:
             await _check(connection, owner, limits)
 
     async def add(self, document: StoredDocument, limits: Documents) -> None:
-        """Stores one; raises as `check` does."""
+        """Stores one, and at once with that counts its characters; raises as `check` does."""
         async with self._database.writing() as connection:
             await _check(connection, document.owner, limits)
+            if document.subject is not None:
+                document = replace(document, counted_month=month_of(time.time()))
+                used = Count(1, document.num_characters)
+                key = document.subject, document.counted_month or ""
+                await add_usage(self._database, connection, {key: used})
             await connection.execute(DOCUMENTS.insert(), asdict(document))
 
     async def find(self, id: str) -> StoredDocument | None:
@@ -140,20 +145,22 @@ class StoredDocuments:
     async def fail(self, id: str, worker: str, error: str, *, keep_seconds: float) -> bool:
         """A document cannot be translated; whether it was still the worker's.
 
-        At once with that, its owner gets back what was counted for it.
+        At once with that, its owner gets back what was counted for it, in the month for which it
+        was, and the document says that nothing is counted any more.
         """
         failed = {
             "state": DocumentState.ERROR, "error": error, "source_blob": None, "result_blob": None,
-            "seconds_left": None, **_kept(keep_seconds),
+            "seconds_left": None, "counted_month": None, **_kept(keep_seconds),
         }  # fmt: skip
         mine = _C.id == id, _C.worker == worker
         async with self._database.writing() as connection:
-            row = (await connection.execute(select(DOCUMENTS).where(*mine))).first()
-            changed = await connection.execute(update(DOCUMENTS).where(*mine).values(failed))
-            if row is None or changed.rowcount != 1:
+            chosen = select(DOCUMENTS).where(*mine).with_for_update()
+            row = (await connection.execute(chosen)).first()
+            if row is None:
                 return False
-            if row.subject is not None:
-                counted = USAGE.c.subject == row.subject, USAGE.c.month == month_of(row.created_at)
+            await connection.execute(update(DOCUMENTS).where(*mine).values(failed))
+            if row.counted_month is not None:
+                counted = USAGE.c.subject == row.subject, USAGE.c.month == row.counted_month
                 less = {
                     "requests": USAGE.c.requests - 1,
                     "characters": USAGE.c.characters - row.num_characters,

@@ -123,7 +123,9 @@ class StoredDocument:
     owner: str
     """Id of a key; "@" and the hash of an address for who has none."""
     subject: str | None = None
-    """Whose use its characters count as, in the month of `created_at`; None for nobody's."""
+    """Whose use its characters count as; None for nobody's."""
+    counted_month: str | None = None
+    """In which month, such as 2026-11. None where they do not count, or not any more."""
     created_at: int
     expires_at: int
     """When it is deleted, unless its state changes."""

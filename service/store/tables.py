@@ -33,7 +33,7 @@ __all__ = [
     "USAGE_BATCHES",
 ]
 
-SCHEMA = "0003"
+SCHEMA = "0004"
 """The last step of the migrations."""
 
 METADATA = MetaData(
@@ -127,8 +127,10 @@ DOCUMENTS = Table(
     Column("id", String(36), primary_key=True),
     # The id of a key, or the hash of an address.
     Column("owner", String(64), nullable=False, index=True),
-    # Whose characters it counts as, in the month of created_at; null for nobody's.
+    # Whose characters it counts as; null for nobody's.
     Column("subject", String(64)),
+    # In which month, such as 2026-11; null where they do not count, or do not count any more.
+    Column("counted_month", String(7)),
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False, index=True),
     # queued, translating, done, error

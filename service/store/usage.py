@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.store.database import Database
 from service.store.records import Count
 from service.store.tables import USAGE, USAGE_BATCHES
 
-__all__ = ["Usage", "month_of"]
+__all__ = ["Usage", "add_usage", "month_of"]
 
 _BATCHES_KEPT_SECONDS = 7 * 86_400
 """Time after which no batch is tried again."""
@@ -46,18 +47,7 @@ class Usage:
             )
             if not added.rowcount:
                 return
-            # In one order, or two writers could wait for each other.
-            rows: list[dict[str, Any]] = [
-                {"subject": subject, "month": month, **count._asdict()}
-                for (subject, month), count in sorted(counts.items())
-            ]
-            if rows:
-                insert = self._database.insert(USAGE)
-                sums = {name: USAGE.c[name] + insert.excluded[name] for name in Count._fields}
-                key = ["subject", "month"]
-                await connection.execute(
-                    insert.on_conflict_do_update(index_elements=key, set_=sums), rows
-                )
+            await add_usage(self._database, connection, counts)
             if now % _PRUNED_SECONDS == 0:
                 old = USAGE_BATCHES.c.written_at < now - _BATCHES_KEPT_SECONDS
                 await connection.execute(delete(USAGE_BATCHES).where(old))
@@ -80,6 +70,22 @@ class Usage:
         async with self._database.writing() as connection:
             mine = USAGE.c.subject.startswith(prefix, autoescape=True)
             await connection.execute(delete(USAGE).where(mine, USAGE.c.month < before))
+
+
+async def add_usage(
+    database: Database, connection: AsyncConnection, counts: Mapping[tuple[str, str], Count]
+) -> None:
+    """Adds to what was used, by subject and month, in a transaction that does more than that."""
+    # In one order, or two writers could wait for each other.
+    rows: list[dict[str, Any]] = [
+        {"subject": subject, "month": month, **count._asdict()}
+        for (subject, month), count in sorted(counts.items())
+    ]
+    if rows:
+        insert = database.insert(USAGE)
+        sums = {name: USAGE.c[name] + insert.excluded[name] for name in Count._fields}
+        key = ["subject", "month"]
+        await connection.execute(insert.on_conflict_do_update(index_elements=key, set_=sums), rows)
 
 
 def month_of(seconds: float) -> str:

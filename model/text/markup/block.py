@@ -28,6 +28,8 @@ class Inline:
     """Its end tag."""
     verbatim: bool = False
     """Whether its text is an OBJECT."""
+    apart: bool = False
+    """Whether a word ends where it begins or ends, though no space may be there."""
     children: list[Inline] = field(default_factory=list)
     """In the order of the source; within `begin` and `end`, apart from each other."""
 
@@ -47,7 +49,8 @@ class Block:
     """White space behind `text`, as single as in it."""
     inlines: tuple[Inline, ...]
     spaces: dict[int, str]
-    """How a space or a line break of `text` is written in the source, where it is otherwise."""
+    """How a space or a line break of `text` is written in the source, where it is otherwise: as
+    nothing where an element is `apart`."""
     spellings: dict[str, tuple[str, ...]]
     """How the characters are written, in their order, of which the source has references; in
     Markdown, all that are neither letters nor digits."""

@@ -101,12 +101,16 @@ class _BlockBuilder:
         self._open: list[Inline] = [Inline(0, 0, "")]
         self._last: Inline | None = None
         self._closed = False
+        self._begins_apart = self._ends_word = False
 
     def add(self, token: Token) -> None:
         """Adds the next token."""
         spelled = self._source[token.begin : token.end]
+        self._part_words(token)
         place = len(self._text)
         match token.kind:
+            case Kind.SEAM:
+                self._begins_apart = self._ends_word = True
             case Kind.TEXT:
                 for at, character in enumerate(token.text, token.begin):
                     self._write(character, character, at)
@@ -128,7 +132,17 @@ class _BlockBuilder:
             case _:
                 self._begin(Inline(place, place, spelled))
 
+    def _part_words(self, token: Token) -> None:
+        """Puts in the space that the source has not, before what comes behind a seam."""
+        if self._ends_word and token.kind in (Kind.TEXT, Kind.REFERENCE, Kind.VERBATIM):
+            self._ends_word = False
+            if self._text and self._text[-1] not in " \n" and token.text[:1] not in _WHITE_SPACE:
+                self._spaces[len(self._text)] = ""
+                self._append(" ", "", token.begin)
+                self._last = None
+
     def _begin(self, inline: Inline) -> Inline:
+        inline.apart, self._begins_apart = self._begins_apart, False
         self._open[-1].children.append(inline)
         self._last, self._closed = inline, False
         return inline

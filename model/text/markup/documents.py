@@ -10,7 +10,7 @@ from model.text.markup.blocks import cut
 from model.text.markup.html_reader import read_html
 from model.text.markup.markdown_reader import read_markdown
 from model.text.markup.xml_reader import read_xml
-from model.text_options import TextFormat
+from model.text_options import TextFormat, XmlStructure
 
 __all__ = ["read_document"]
 
@@ -21,6 +21,7 @@ def read_document(
     *,
     attributes: bool = False,
     ignored: Collection[str] = (),
+    structure: XmlStructure = XmlStructure(),
 ) -> Document:
     """A document, or a part of one. Time is linear in its length.
 
@@ -31,6 +32,7 @@ def read_document(
         attributes: whether those that people read are translated, and texts of Markdown that stand
             in no block.
         ignored: names of elements of HTML and XML that are not translated.
+        structure: what parts the texts of XML.
 
     Raises:
         InvalidRequestError: it is XML and not well-formed.
@@ -39,7 +41,7 @@ def read_document(
     if syntax is TextFormat.HTML:
         tokens = read_html(source, names)
     elif syntax is TextFormat.XML:
-        tokens = read_xml(source, names)
+        tokens = read_xml(source, names, structure)
     else:
         tokens = read_markdown(source)
     found = attributes_of(source, tokens, syntax, names) if attributes else ()

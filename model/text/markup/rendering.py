@@ -99,7 +99,10 @@ def _rendered(block: Block, translated: Translated) -> Rendered:
     written = spelled(target, block.spellings, syntax=block.syntax, cuts=edges)
     for place in _objects(placed, placing):
         written[place] = ""
+    seams = frozenset(_places(placed, apart=True))
     for place, spaces in placing.spaces(block.spaces).items():
+        if not spaces and place not in seams and place + 1 not in seams:
+            continue  # or two words would be one
         # In Markdown, a line that begins with another sign may be a block of its own.
         begins_line = "\n" in spaces and target[place] != "\n" and place + 1 not in edges
         if block.syntax != "markdown" or not begins_line or target[place + 1 : place + 2].isalpha():
@@ -164,11 +167,13 @@ def _edges(inlines: Iterable[Inline]) -> Iterable[int]:
         yield from _edges(inline.children)
 
 
-def _places(placed: Iterable[_Placed]) -> Iterable[int]:
+def _places(placed: Iterable[_Placed], *, apart: bool = False) -> Iterable[int]:
+    """Where elements begin and end in the translation, or only those that are `apart`."""
     for each in placed:
-        yield each.begin
-        yield each.end
-        yield from _places(each.children)
+        if each.inline.apart or not apart:
+            yield each.begin
+            yield each.end
+        yield from _places(each.children, apart=apart)
 
 
 def _written(

@@ -24,6 +24,8 @@ class Kind(Enum):
     """A forced line break."""
     VERBATIM = "verbatim"
     """An inline element whose words stay as they are, code for one."""
+    SEAM = "seam"
+    """Where words on both sides are not one word. It has no width."""
     BOUNDARY = "boundary"
     """What is kept and ends a block: the tag of a paragraph, a script."""
 

@@ -1,7 +1,7 @@
 """XML as tokens, by expat, which refuses what is not well-formed.
 
 XML does not say which elements are inline: those are that stand, at any depth, in an element with
-text of its own. A part of a document is read as well: a text with elements, without one around it.
+text of its own, as long as nobody says otherwise. A part of a document is read as well: a text with elements, without one around it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from xml.parsers import expat
 
 from model.errors import InvalidRequestError
 from model.text.markup.tokens import Kind, Token
+from model.text_options import XmlStructure
 
 __all__ = ["read_xml"]
 
@@ -26,6 +27,16 @@ class _Element:
     untranslated: bool = False
     mixed: bool = False
     inline: bool = False
+    joined: bool = False
+    """Whether it is inline only because somebody says so."""
+
+    def settle(self, name: str, structure: XmlStructure) -> None:
+        """Finds out whether it is inline, once that is known of its parent."""
+        parent = self.parent
+        found = parent is not None and ((parent.inline and not parent.joined) or parent.mixed)
+        told = name in structure.non_splitting or not structure.detected
+        self.inline = (found or told) and name not in structure.splitting
+        self.joined = self.inline and not found
 
 
 @dataclass(slots=True)
@@ -37,12 +48,17 @@ class _Event:
     element: _Element
 
 
-def read_xml(source: str, ignored: frozenset[str] = frozenset()) -> list[Token]:
+def read_xml(
+    source: str,
+    ignored: frozenset[str] = frozenset(),
+    structure: XmlStructure = XmlStructure(),
+) -> list[Token]:
     """The tokens of an XML document, or of a part of one. Time is linear.
 
     Args:
         source: the document.
         ignored: names of elements that are not translated, as they are written.
+        structure: names of elements that are inline, and of those that are not.
 
     Raises:
         InvalidRequestError: it is not well-formed.
@@ -54,9 +70,9 @@ def read_xml(source: str, ignored: frozenset[str] = frozenset()) -> list[Token]:
     for event, (begin, end) in zip(events, pairwise([*places, len(source)]), strict=True):
         element = event.element
         if event.kind is Kind.OPEN:
-            element.inline = (
-                element.parent.inline or element.parent.mixed if element.parent else False
-            )
+            element.settle(event.text, structure)
+            if element.joined and not kept:
+                tokens.append(Token(Kind.SEAM, begin, begin))
         if kept:
             text = _visible(event, source[begin:end])
             tokens[-1] = replace(tokens[-1], end=end, text=tokens[-1].text + text)

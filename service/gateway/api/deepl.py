@@ -42,7 +42,7 @@ _FORMATS = {None: TextFormat.TEXT, "html": TextFormat.HTML, "xml": TextFormat.XM
 _VARIANTS = {"EN": ("EN-GB", "EN-US"), "PT": ("PT-BR", "PT-PT")}
 """Targets of which the client insists on a variant."""
 _UNLIMITED = 10**12
-_LISTS = ("text", "ignore_tags", "glossary_ids")
+_LISTS = ("text", "ignore_tags", "splitting_tags", "non_splitting_tags", "glossary_ids")
 """Fields that may be repeated in a form."""
 _ERRORS = translation_errors(DeepLError) | {
     456: {"model": DeepLError, "description": "The characters of this month are used up"}
@@ -175,7 +175,9 @@ class DeepLApi:
     async def _text_options(self, request: Request, wanted: DeepLTranslateRequest) -> TextOptions:
         """What the request asks of its texts, with the terms of its glossaries."""
         options = TextOptions(
-            format=_FORMATS[wanted.tag_handling], ignore_tags=wanted.all_ignored_tags()
+            format=_FORMATS[wanted.tag_handling],
+            ignore_tags=wanted.all_ignored_tags(),
+            structure=wanted.structure(),
         )
         if not (ids := wanted.all_glossaries()):
             return options

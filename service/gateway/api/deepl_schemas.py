@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, WithJsonSchema, model_validator
 
+from model.text_options import XmlStructure
 from service.gateway.api.contract import Reply
 from service.gateway.api.empty_values import EmptyValues
 
@@ -25,6 +26,8 @@ _SplitSentences = Annotated[
     Literal["0", "1", "nonewlines"],
     WithJsonSchema({"enum": ["0", "1", "nonewlines", 0, 1, False, True]}),
 ]
+_Switch = Annotated[Literal["0", "1"], WithJsonSchema({"enum": ["0", "1", 0, 1, False, True]})]
+_SWITCHES = ("split_sentences", "outline_detection")
 _MAX_CODE_LEN = 35
 _MAX_GLOSSARIES = 5
 _MAX_TAGS = 100
@@ -61,6 +64,13 @@ class DeepLTranslateRequest(EmptyValues):
     ignore_tags: _ManyNames = ""
     """Names of elements that are not translated, with `tag_handling`; a list, or with commas
     between."""
+    splitting_tags: _ManyNames = ""
+    """Names of elements of XML that part its text, as paragraphs do, even within a sentence."""
+    non_splitting_tags: _ManyNames = ""
+    """Names of those that do not, so that a sentence may go on in the next one."""
+    outline_detection: _Switch = "1"
+    """Whether the elements of XML that part its text are found by themselves: those in elements
+    without text of their own. Else `splitting_tags` alone do."""
     glossary_id: str | None = None
     """Id of a stored glossary; `source_lang` must be given then."""
     glossary_ids: _ManyNames = ""
@@ -74,8 +84,9 @@ class DeepLTranslateRequest(EmptyValues):
         if not isinstance(fields, dict):
             return fields
         known = {name: fields[name] for name in cls.model_fields if name in fields}
-        if isinstance(known.get("split_sentences"), (bool, int)):
-            known["split_sentences"] = str(int(known["split_sentences"]))
+        for name in _SWITCHES:
+            if isinstance(known.get(name), (bool, int)):
+                known[name] = str(int(known[name]))
         return {
             name: value
             for name, value in known.items()
@@ -95,6 +106,14 @@ class DeepLTranslateRequest(EmptyValues):
     def all_ignored_tags(self) -> tuple[str, ...]:
         """Names of elements that are not translated."""
         return _names(self.ignore_tags)
+
+    def structure(self) -> XmlStructure:
+        """What parts the texts of XML."""
+        return XmlStructure(
+            frozenset(_names(self.splitting_tags)),
+            frozenset(_names(self.non_splitting_tags)),
+            self.outline_detection == "1",
+        )
 
     def all_texts(self) -> tuple[str, ...]:
         """The texts, whichever form they came in."""

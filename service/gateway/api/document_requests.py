@@ -142,9 +142,7 @@ class DocumentRequests:
             secret=secret,
         )
         added = await self._jobs.add(
-            new,
-            spend=lambda characters: self._access.spend_durably(caller, characters),
-            give_back=lambda characters: self._access.give_back(caller, characters),
+            new, spending=lambda characters: self._access.spending_in_store(caller, characters)
         )
         context = RequestContext.of(request.scope)
         context.source, context.target = added.source, added.target

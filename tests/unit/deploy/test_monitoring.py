@@ -155,5 +155,5 @@ def test_the_dashboard_has_its_rows() -> None:
     rows = [panel["title"] for panel in _panels() if panel["type"] == "row"]
     assert rows == [
         "Objectives", "Traffic", "Latency", "Queue", "Engine", "Errors",
-        "Replicas and autoscaling", "Retries", "Gateway", "Ray",
+        "Replicas and autoscaling", "Retries", "Gateway", "Documents", "Ray",
     ]  # fmt: skip

@@ -15,19 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from model.errors import InvalidRequestError, QueueFullError
 from service.documents.document import Batch
-from service.errors import StoreFullError, UnknownDocumentError
+from service.errors import StoreFullError, StoreUnavailableError, UnknownDocumentError
 from service.jobs import worker as worker_module
 from service.jobs.worker import DocumentWorker
 from service.settings import Settings
-from service.store.records import DocumentState, StoredDocument
+from service.store.documents import StoredDocuments
+from service.store.records import Count, DocumentState, StoredDocument
 from service.store.store import Store
 from service.store.tables import DOCUMENTS
+from service.store.usage import month_of
 from tests import document_kills
-from tests.document_kills import LIMITS, LINES, add, jobs_of, translated, worker_of
+from tests.document_kills import LIMITS, LINES, SUBJECT, add, jobs_of, translated, worker_of
 
 _SEEN_SECONDS = 60.0
 
@@ -199,26 +201,44 @@ async def test_a_full_disk_loses_nothing(
 
     monkeypatch.setattr("service.store.blobs.os.fsync", full)
     monkeypatch.setattr("service.jobs.translation._PAUSES", (0.01, 0.1))
-    given_back: list[int] = []
+    counted = await _counted(store)
     with pytest.raises(StoreFullError):
-        await _add_and_give_back(jobs, given_back)
-    assert given_back
+        await add(jobs, 2)
+    assert await _counted(store) == counted
     async with _working(settings):
         await _until(store, id, lambda each: each.done_units == LINES - 1)
         is_full = False
         await _is_done(settings, store, id, 1)
 
 
-async def _add_and_give_back(jobs: Any, given_back: list[int]) -> None:
-    from service.jobs.jobs import NewDocument
+async def _counted(store: Store) -> Count:
+    counts = await store.usage.of_month(month_of(time.time()), [SUBJECT])
+    return counts.get(SUBJECT, Count())
 
-    async def spend(characters: int) -> None:
-        return
 
-    new = NewDocument(
-        owner="@", name="2.csv", data=document_kills.content(2), source="en", target="de"
-    )
-    await jobs.add(new, spend=spend, give_back=given_back.append)
+async def test_a_database_that_is_lost_at_the_end_counts_what_it_has(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever sends a document is told that it is not stored; it is, and fails, and costs nothing."""
+    settings = _settings(tmp_path, max_attempts=1)
+    monkeypatch.setattr(worker_module, "_AFTER_FAILURE_SECONDS", 0.01)
+    stored = StoredDocuments.add
+
+    async def stored_and_lost(self: StoredDocuments, *arguments: Any) -> None:
+        await stored(self, *arguments)
+        raise StoreUnavailableError("the connection is gone")
+
+    with monkeypatch.context() as lost:
+        lost.setattr(StoredDocuments, "add", stored_and_lost)
+        with pytest.raises(StoreUnavailableError):
+            await add(jobs_of(settings, store), 1)
+    assert (await _counted(store)).requests == 1
+    async with store.database.reading() as connection:
+        id = await connection.scalar(select(DOCUMENTS.c.id))
+    async with _working(settings):
+        failed = await _until(store, str(id), lambda each: each.state is DocumentState.ERROR)
+    assert failed.counted_month is None
+    assert await _counted(store) == Count(0, 0)
 
 
 async def test_old_ones_are_deleted_with_their_contents(
@@ -271,3 +291,4 @@ def test_killed_gateways_lose_nothing(tmp_path: Path) -> None:
     assert found["kills"] == 12
     assert found["confirmed"] > 0
     assert found["lost"] == 0
+    assert found["stored"] == found["counted"]

@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -36,6 +37,35 @@ def test_the_version_is_that_of_the_last_step() -> None:
     config = Config()
     config.set_main_option("script_location", "service.store:migrations")
     assert ScriptDirectory.from_config(config).get_heads() == [SCHEMA]
+
+
+async def test_documents_of_before_say_in_which_month_they_count(
+    store: Store, tmp_path: Path, url: str
+) -> None:
+    await store.database.open()
+    async with store.database.writing() as connection:
+        await connection.run_sync(_to_version, "0003")
+        for id, subject, state in (("a", "'key'", "queued"), ("b", "NULL", "queued"),
+                                   ("c", "'key'", "error")):  # fmt: skip
+            await connection.execute(text(
+                "INSERT INTO documents (id, owner, subject, created_at, expires_at, state, name, "
+                "format, target, options, num_bytes, num_characters, done_units, attempts) "
+                f"VALUES ('{id}', 'key', {subject}, 1796083199, 1800000000, '{state}', 'n', 'txt', "
+                "'de', '{}', 1, 1, 0, 0)"
+            ))  # fmt: skip
+    await store.close()
+    again = store_of(url, tmp_path)
+    async with again.database.reading() as connection:
+        rows = await connection.execute(text("SELECT id, counted_month FROM documents ORDER BY id"))
+        assert [*rows] == [("a", "2026-11"), ("b", None), ("c", None)]
+    await again.close()
+
+
+def _to_version(connection: Connection, version: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", "service.store:migrations")
+    config.attributes["connection"] = connection
+    command.downgrade(config, version)
 
 
 async def test_many_open_an_empty_database_at_once(url: str, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -149,16 +150,47 @@ async def test_who_fails_gets_back_what_was_counted_and_once(store: Store) -> No
     month = month_of(time.time())
     counts = {("key", month): Count(3, 1000), ("other", month): Count(3, 1000)}
     await store.usage.add("batch", counts)
-    for subject in ("key", None, "nobody"):
+    for subject in ("key", None):
         id = (await stored(store, subject=subject)).id
+        counted = await store.usage.of_month(month, ["key"])
+        assert counted["key"] == (Count(4, 1200) if subject else Count(3, 1000))
         assert await store.documents.claim("dead", seconds=-1) is not None
         assert await store.documents.claim("mine", seconds=_LONG) is not None
         assert not await store.documents.fail(id, "dead", "problem", keep_seconds=60)
-        assert await store.documents.fail(id, "mine", "problem", keep_seconds=60)
-        assert not await store.documents.fail(id, "mine", "problem", keep_seconds=60)
-    assert await store.usage.of_month(month, ["key", "other", "nobody"]) == {
-        "key": Count(2, 800), "other": Count(3, 1000),
+        failures = (store.documents.fail(id, "mine", "problem", keep_seconds=60) for _ in range(4))
+        assert sorted(await asyncio.gather(*failures)) == [False, False, False, True]
+        assert (await found(store, id)).counted_month is None
+    assert await store.usage.of_month(month, ["key", "other"]) == {
+        "key": Count(3, 1000), "other": Count(3, 1000),
     }  # fmt: skip
+
+
+async def test_it_comes_back_to_the_month_for_which_it_was_counted(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A document is read before midnight, stored after it, and fails a month later."""
+    december = datetime(2026, 12, 1, tzinfo=UTC).timestamp()
+    november = {("key", "2026-11"): Count(9, 9000)}
+    await store.usage.add("batch", november)
+    monkeypatch.setattr(time, "time", lambda: december + 1)
+    id = (await stored(store, subject="key", created_at=int(december) - 1,
+                       expires_at=int(december) + 90 * 86_400)).id  # fmt: skip
+    assert await store.usage.of_month("2026-12", ["key"]) == {"key": Count(1, 200)}
+    assert (await found(store, id)).counted_month == "2026-12"
+    monkeypatch.setattr(time, "time", lambda: december + 40 * 86_400)
+    assert await store.documents.claim("mine", seconds=_LONG) is not None
+    assert await store.documents.fail(id, "mine", "problem", keep_seconds=60)
+    assert await store.usage.of_month("2026-12", ["key"]) == {"key": Count(0, 0)}
+    assert await store.usage.of_month("2026-11", ["key"]) == {"key": Count(9, 9000)}
+    assert await store.usage.of_month("2027-01", ["key"]) == {}
+
+
+async def test_what_is_not_stored_is_not_counted(store: Store) -> None:
+    limits = LIMITS.model_copy(update={"max_kept": 1})
+    await stored(store)
+    with pytest.raises(OverloadedError):
+        await store.documents.add(document(subject="key"), limits)
+    assert await store.usage.of_month(month_of(time.time()), ["key"]) == {}
 
 
 async def test_an_owners_documents_are_listed_page_by_page(store: Store) -> None:

@@ -15,7 +15,7 @@ from model.text.markup.documents import read_document
 from model.text.markup.html_reader import read_html
 from model.text.markup.rendering import Translated
 from model.text.markup.tokens import Kind
-from model.text_options import TextFormat
+from model.text_options import TextFormat, XmlStructure
 from tests.unit.model.text.markup.word_translators import identity, rendered, shuffled, unchanged
 
 html_document = partial(read_document, syntax=TextFormat.HTML)
@@ -201,9 +201,17 @@ XML = st.recursive(
 )
 
 
+NAMES = st.frozensets(st.sampled_from(["b", "i", "a", "span", "x", "EM"]), max_size=3)
+STRUCTURES = st.builds(XmlStructure, NAMES, NAMES, st.booleans())
+
+
 @MANY
-@given(source=XML, random=st.randoms(use_true_random=False))
-def test_xml_stays_well_formed(source: str, random: Random) -> None:
-    document = xml_document(source)
+@given(
+    source=XML,
+    structure=st.one_of(st.just(XmlStructure()), STRUCTURES),
+    random=st.randoms(use_true_random=False),
+)
+def test_xml_stays_well_formed(source: str, structure: XmlStructure, random: Random) -> None:
+    document = xml_document(source, structure=structure)
     assert identity(document) == source
     xml_document(rendered(document, [shuffled(block, random) for block in document.blocks]))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from model.text.markup.block import OBJECT
 from model.text.markup.documents import read_document
 from model.text.markup.rendering import Translated
-from model.text_options import TextFormat
+from model.text_options import TextFormat, XmlStructure
 from tests.unit.model.text.markup.word_translators import by_table, identity, rendered
 
 html_document = partial(read_document, syntax=TextFormat.HTML)
@@ -273,6 +274,68 @@ def test_xml_has_inline_elements_where_there_is_text() -> None:
     document = xml_document(source)
     assert [block.text for block in document.blocks] == ["Title < 3", "See the figure now."]
     assert identity(document) == source
+
+
+_TITLED = "<doc><title>A title</title><par>One sentence</par><par>in two <b>parts</b>.</par></doc>"
+
+
+@pytest.mark.parametrize(
+    ("source", "structure", "texts"),
+    [
+        (_TITLED, {}, ["A title", "One sentence", "in two parts."]),
+        (_TITLED, {"non_splitting": "par"}, ["A title", "One sentence in two parts."]),
+        (_TITLED, {"splitting": "b"}, ["A title", "One sentence", "in two", "parts"]),
+        (_TITLED, {"detected": False}, ["A title One sentence in two parts."]),
+        (
+            _TITLED,
+            {"detected": False, "splitting": "title"},
+            ["A title", "One sentence in two parts."],
+        ),
+        (
+            _TITLED,
+            {"detected": False, "splitting": "title par", "non_splitting": "par"},
+            ["A title", "One sentence", "in two parts."],
+        ),
+        ("<a>One<hl>two <i>x</i></hl>three<hl/>four</a>", {"splitting": "hl"},
+         ["One", "two x", "three", "four"]),
+        ("<a>One <Hl>two</Hl></a>", {"splitting": "hl"}, ["One two"]),
+        ("<par>One </par>\n<par> two</par><par/>", {"non_splitting": "par"}, ["One two"]),
+        ("<list><par>One</par></list><list><par>Two</par></list>", {"non_splitting": "list"},
+         ["One", "Two"]),
+        ("<par>One <raw>x</raw></par><par><raw>x</raw> two</par>", {"non_splitting": "par"},
+         ["One \ufffc \ufffc two"]),
+    ],
+)  # fmt: skip
+def test_elements_of_xml_that_part_a_text_or_do_not(
+    source: str, structure: dict[str, Any], texts: list[str]
+) -> None:
+    names = {
+        name: frozenset(value.split()) if isinstance(value, str) else value
+        for name, value in structure.items()
+    }
+    document = xml_document(source, structure=XmlStructure(**names), ignored=["raw"])
+    assert [block.text for block in document.blocks] == texts
+    assert identity(document) == source
+    for block in document.blocks:
+        assert "".join(source[begin:end] or " " for begin, end in block.spans).split() == (
+            block.text.replace("\ufffc", "<raw>x</raw>").split()
+        )
+
+
+def test_a_sentence_goes_on_in_the_next_element() -> None:
+    source = "<par>I have read</par><par>the red book.</par>"
+    document = xml_document(source, structure=XmlStructure(non_splitting=frozenset({"par"})))
+    table = {"I": "Ich", "have": "habe", "read": "gelesen", "the": "das", "red": "rote",
+             "book": "Buch", ".": "."}  # fmt: skip
+    translated = by_table(document.blocks[0], "Ich habe gelesen das rote Buch.", table)
+    assert rendered(document, [translated]) == (
+        "<par>Ich habe gelesen</par><par>das rote Buch.</par>"
+    )
+    # Words that stand within one element now stay two.
+    moved = by_table(document.blocks[0], "Gelesen habe ich das rote Buch.", {"red": "rote"})
+    assert rendered(document, [moved]).replace("<par>", "").replace("</par>", " ").split() == (
+        "Gelesen habe ich das rote Buch.".split()
+    )
 
 
 def test_text_that_stays_as_it_is_is_not_written_anew() -> None:

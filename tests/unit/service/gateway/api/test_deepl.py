@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from model.errors import QueueFullError
+from model.text_options import XmlStructure
 from tests.fakes import FakeBackend, Gateway
 
 HELLO = {"text": ["Hello"], "target_lang": "DE"}
@@ -95,6 +96,22 @@ async def test_ignored_tags(kwargs: dict[str, Any]) -> None:
     assert gateway.backend.calls[0].text_options.ignore_tags == ("raw", "x-y")
 
 
+@pytest.mark.parametrize("off", ["0", 0, False], ids=repr)
+@pytest.mark.parametrize("form", ["json", "data"])
+async def test_what_parts_xml(form: str, off: Any) -> None:
+    tags = {"splitting_tags": "title, h-1", "non_splitting_tags": ["par", "i"]}
+    for outline in (off, None):
+        gateway = _gateway()
+        fields = HELLO | tags | ({} if outline is None else {"outline_detection": outline})
+        if form == "data":
+            fields = {name: str(int(value)) if isinstance(value, (bool, int)) else value
+                      for name, value in fields.items()}  # fmt: skip
+        assert (await _post(gateway, **{form: fields | {"tag_handling": "xml"}})).status_code == 200
+        assert gateway.backend.calls[0].text_options.structure == XmlStructure(
+            frozenset({"title", "h-1"}), frozenset({"par", "i"}), outline is None
+        )
+
+
 async def test_the_kind_of_model_is_told() -> None:
     answer = await _post(_gateway(), json=HELLO | {"model_type": "prefer_quality_optimized"})
     assert answer.json()["translations"][0]["model_type_used"] == "quality_optimized"
@@ -124,6 +141,9 @@ async def test_the_kind_of_model_is_told() -> None:
         ({"glossary_ids": ["a"], "glossary_id": "b"}, "Value for 'glossary_ids' not supported."),
         ({"glossary_ids": [5]}, "Value for 'glossary_ids' not supported."),
         ({"ignore_tags": {}}, "Value for 'ignore_tags' not supported."),
+        ({"splitting_tags": 5}, "Value for 'splitting_tags' not supported."),
+        ({"non_splitting_tags": [5]}, "Value for 'non_splitting_tags' not supported."),
+        ({"outline_detection": "no"}, "Value for 'outline_detection' not supported."),
         (
             {"glossary_id": "x"},
             "Parameter 'source_lang' not specified, as it must be with a glossary.",
