@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Collection
 from contextlib import suppress
+from functools import lru_cache
 
 from service.errors import StoreUnavailableError
 from service.store.records import Count
@@ -24,6 +25,7 @@ _ADDRESS = "@"
 
 LOGGER = logging.getLogger("polyhead.access")
 
+_NOTHING = Count()
 _Counts = dict[tuple[str, str], Count]
 
 
@@ -57,12 +59,9 @@ class UsageLedger:
         if subject not in self._known:
             self._wanted.add(subject)
         key = (subject, month)
-        written = self._writing[1].get(key, Count()) if self._writing else Count()
-        return (
-            self._known.get(subject, 0)
-            + written.characters
-            + self._pending.get(key, Count()).characters
-        )
+        written = self._writing[1].get(key, _NOTHING) if self._writing else _NOTHING
+        pending = self._pending.get(key, _NOTHING)
+        return self._known.get(subject, 0) + written.characters + pending.characters
 
     def look_again(self, subject: str) -> None:
         """Has it read soon what a subject has used: less than is known here, where a document has
@@ -75,7 +74,7 @@ class UsageLedger:
         key = (subject, self._this_month())
         if subject.startswith(_ADDRESS) and len(self._pending) >= self._max_addresses:
             return
-        count = self._pending.get(key, Count())
+        count = self._pending.get(key, _NOTHING)
         self._pending[key] = Count(count.requests + requests, count.characters + characters)
 
     def start(self) -> None:
@@ -143,7 +142,7 @@ class UsageLedger:
                 LOGGER.exception("what was used could not be written")
 
     def _this_month(self) -> str:
-        month = time.strftime("%Y-%m", time.gmtime())
+        month = _month_of(int(time.time()))
         if month != self._month:
             self._month, self._known = month, {}
         return month
@@ -152,3 +151,8 @@ class UsageLedger:
         addresses = [subject for subject in self._known if subject.startswith(_ADDRESS)]
         for subject in addresses[: max(0, len(addresses) - self._max_addresses)]:
             del self._known[subject]
+
+
+@lru_cache(maxsize=1)
+def _month_of(second: int) -> str:
+    return time.strftime("%Y-%m", time.gmtime(second))
