@@ -9,8 +9,7 @@ import asyncio
 import calendar
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -77,6 +76,8 @@ class AccessControl:
         )
         self._addresses = ClientAddresses(access.trusted_proxies)
         self._windows = _windows(access, settings.gateway_replicas)
+        self._callers: dict[str, tuple[ApiKey, Caller]] = {}
+        """By the ids of keys that were sent."""
         self._store_is_used = self.has_keys or access.per_address.characters_per_month is not None
 
     async def start(self) -> None:
@@ -125,24 +126,24 @@ class AccessControl:
                 caller = self._caller(scope, given)
                 await self._count_request(caller)
                 context.caller = caller
-            if needed is not None and not context.caller.scopes & {needed, KeyScope.ADMIN}:
+            scopes = context.caller.scopes
+            if needed is not None and needed not in scopes and KeyScope.ADMIN not in scopes:
                 raise ForbiddenError(f"the API key must have the scope {needed}, but has not")
         except PolyheadError as error:
             self._metrics.count_refusal(failure_of(error).kind)
             raise
         return context.caller
 
-    @asynccontextmanager
-    async def spending(
-        self, scope: Scope, characters: int, *, sent: Callable[[], int]
-    ) -> AsyncIterator[None]:
-        """Counts characters for the request's client. Of a block that fails, those count in the
-        month for which the client was sent something.
+    async def spend_on(self, scope: Scope, characters: int) -> Caller:
+        """Counts the characters of a request's texts for its client; `succeeded` or `failed` must
+        be told how it ends.
 
         Args:
             scope: of the request.
             characters: of its texts.
-            sent: characters of those texts of whose translations a part has come, when it fails.
+
+        Returns:
+            The client.
 
         Raises:
             RateLimitedError, QuotaExceededError: they are too many now, or in this month.
@@ -151,16 +152,19 @@ class AccessControl:
         """
         caller = RequestContext.of(scope).caller or await self.admit(scope, KeyScope.TRANSLATE)
         await self.spend(caller, characters)
-        try:
-            yield
-        except BaseException:
-            kept = sent()
-            self.give_back(caller, characters - kept, requests=0 if kept else 1)
-            raise
+        return caller
+
+    def succeeded(self, characters: int) -> None:
+        """Counts characters that were translated."""
         self._metrics.count_characters(characters)
 
+    def failed(self, caller: Caller, characters: int, *, sent: int) -> None:
+        """Takes back what `spend_on` has counted for the month, but for the characters `sent`: of
+        those texts of whose translations the client has a part."""
+        self.give_back(caller, characters - sent, requests=0 if sent else 1)
+
     async def spend(self, caller: Caller, characters: int) -> None:
-        """Counts characters for a client; raises as `spending` does."""
+        """Counts characters for a client; raises as `spend_on` does."""
         if not caller.subject:
             return
         try:
@@ -218,12 +222,22 @@ class AccessControl:
         if given is not None and self._token.matches(given):
             return _OPERATOR
         if given is not None:
-            return _bearer(self._keys.find(given), self._settings.per_key)
+            return self._bearer(self._keys.find(given))
         if self._settings.keys == "required":
             raise MissingKeyError(
                 "the request must have an API key, as `Authorization: Bearer` or as its API does"
             )
         return self._address(scope)
+
+    def _bearer(self, key: ApiKey) -> Caller:
+        """Who has a key, which is the same object until the keys are read again."""
+        known = self._callers.get(key.id)
+        if known is None or known[0] is not key:
+            own = key.quota.model_dump(exclude_none=True)
+            quota = self._settings.per_key.model_copy(update=own)
+            caller = Caller(subject=key.id, owner=key.id, scopes=key.scopes, quota=quota)
+            known = self._callers[key.id] = key, caller
+        return known[1]
 
     def _address(self, scope: Scope) -> Caller:
         subject = f"@{self._addresses.of(scope)}" if self._limits_addresses else ""
@@ -306,12 +320,6 @@ class AccessMiddleware:
 
 
 _SLOWDOWN = "Slowdown: {} per 1 minute"
-
-
-def _bearer(key: ApiKey, default: Quota) -> Caller:
-    own = key.quota.model_dump(exclude_none=True)
-    quota = default.model_copy(update=own) if own else default
-    return Caller(subject=key.id, owner=key.id, scopes=key.scopes, quota=quota)
 
 
 def _windows(access: Access, gateways: int) -> MinuteWindows:

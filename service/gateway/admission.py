@@ -7,7 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from model.config import Priority
@@ -57,16 +57,16 @@ class Admission:
         self.draining = False
         self._max_uploads = max_uploads
         self._num_uploads = 0
-        self._in_flight: Counter[tuple[str, bool]] = Counter()
-        """Keys are a route and whether the request has a body."""
-        self._further_calls = 0
+        self._in_flight: Counter[str] = Counter()
+        """By route."""
+        self._num_with_body = 0
+        """Requests with a body that are in flight, and their further calls."""
         self._drained = asyncio.Event()
 
-    @contextmanager
     def slot(
         self, context: RequestContext, *, has_body: bool, is_upload: bool = False
-    ) -> Iterator[None]:
-        """Admits a request, which counts as in flight until the end of the `with`.
+    ) -> AbstractContextManager[None]:
+        """Admits a request, which counts as in flight within the `with`.
 
         Raises:
             ModelUnavailableError: the gateway is draining.
@@ -81,27 +81,27 @@ class Admission:
             raise OverloadedError(
                 f"the server takes in {self._num_uploads} files, as many as it may; try again later"
             )
-        self._in_flight[context.route, has_body] += 1
-        self._num_uploads += is_upload
-        try:
-            yield
-        finally:
-            self._num_uploads -= is_upload
-            self._in_flight[context.route, has_body] -= 1
-            if self.draining and not self._num_to_drain():
-                self._drained.set()
+        return _Slot(self, context.route, has_body=has_body, is_upload=is_upload)
+
+    def count(self, route: str, change: int, *, has_body: bool, is_upload: bool) -> None:
+        """Counts a request that comes (1) or goes (-1)."""
+        self._in_flight[route] += change
+        self._num_with_body += change * has_body
+        self._num_uploads += change * is_upload
+        if self.draining and not self._num_to_drain():
+            self._drained.set()
 
     @contextmanager
     def further_calls(self, priority: Priority, wanted: int) -> Iterator[int]:
         """Counts calls to models that an admitted request makes at a time, beside its first one, as
         requests in flight: as many of those wanted as half of the room that is left is enough for.
         """
-        now = max(0, min(wanted, (self._most(priority) - self._num_with_body()) // 2))
-        self._further_calls += now
+        now = max(0, min(wanted, (self._most(priority) - self._num_with_body) // 2))
+        self._num_with_body += now
         try:
             yield now
         finally:
-            self._further_calls -= now
+            self._num_with_body -= now
 
     async def drain(self) -> None:
         """Refuses requests from now on; returns when all admitted ones are answered."""
@@ -111,10 +111,7 @@ class Admission:
 
     def in_flight(self) -> dict[str, int]:
         """Requests in flight by route. Thread-safe."""
-        by_route: Counter[str] = Counter()
-        for (route, _), count in dict(self._in_flight).items():  # copied at once
-            by_route[route] += count
-        return by_route
+        return dict(self._in_flight)  # copied at once
 
     def _num_to_drain(self) -> int:
         return sum(
@@ -124,7 +121,7 @@ class Admission:
         )
 
     def _check_capacity(self, priority: Priority) -> None:
-        now = self._num_with_body()
+        now = self._num_with_body
         if now >= self._most(priority):
             raise OverloadedError(
                 f"the server works on {now} requests, as many as it may for priority {priority}; "
@@ -134,11 +131,6 @@ class Admission:
     def _most(self, priority: Priority) -> int:
         most = self.limits.max_in_flight
         return int(most * self.limits.batch_share) if priority is Priority.BATCH else most
-
-    def _num_with_body(self) -> int:
-        """Requests with a body that are in flight, and their further calls."""
-        counts = (count for (_, has_body), count in self._in_flight.items() if has_body)
-        return sum(counts) + self._further_calls
 
     def check_texts(self, texts: Sequence[str], *, field: str, is_list: bool) -> None:
         """InvalidFieldError for too many texts, too long ones (TextTooLongError), and invalid
@@ -250,6 +242,23 @@ class Admission:
                 f"but has {total}",
                 field=field,
             )
+
+
+class _Slot(AbstractContextManager[None]):
+    """A request's place in flight. Each request has one, and a generator would take longer."""
+
+    def __init__(
+        self, admission: Admission, route: str, *, has_body: bool, is_upload: bool
+    ) -> None:
+        self._admission = admission
+        self._route = route
+        self._kind = {"has_body": has_body, "is_upload": is_upload}
+
+    def __enter__(self) -> None:
+        self._admission.count(self._route, 1, **self._kind)
+
+    def __exit__(self, *_: object) -> None:
+        self._admission.count(self._route, -1, **self._kind)
 
 
 def problem_of_characters(text: str) -> str | None:

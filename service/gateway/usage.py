@@ -9,6 +9,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
+from functools import lru_cache
 
 from service.errors import StoreUnavailableError
 from service.store.records import Count
@@ -25,6 +26,7 @@ _ADDRESS = "@"
 
 LOGGER = logging.getLogger("polyhead.access")
 
+_NOTHING = Count()
 _Counts = dict[tuple[str, str], Count]
 
 
@@ -60,12 +62,12 @@ class UsageLedger:
         if subject not in self._known:
             self._wanted.add(subject)
         key = (subject, month)
-        written = self._writing[1].get(key, Count()) if self._writing else Count()
+        written = self._writing[1].get(key, _NOTHING) if self._writing else _NOTHING
         return (
             self._known.get(subject, 0)
             + self._reserved[subject]
             + written.characters
-            + self._pending.get(key, Count()).characters
+            + self._pending.get(key, _NOTHING).characters
         )
 
     def look_again(self, subject: str) -> None:
@@ -79,7 +81,7 @@ class UsageLedger:
         key = (subject, self._this_month())
         if subject.startswith(_ADDRESS) and len(self._pending) >= self._max_addresses:
             return
-        count = self._pending.get(key, Count())
+        count = self._pending.get(key, _NOTHING)
         self._pending[key] = Count(count.requests + requests, count.characters + characters)
 
     @asynccontextmanager
@@ -164,7 +166,7 @@ class UsageLedger:
                 LOGGER.exception("what was used could not be written")
 
     def _this_month(self) -> str:
-        month = time.strftime("%Y-%m", time.gmtime())
+        month = _month_of(int(time.time()))
         if month != self._month:
             self._month, self._known = month, {}
         return month
@@ -173,3 +175,8 @@ class UsageLedger:
         addresses = [subject for subject in self._known if subject.startswith(_ADDRESS)]
         for subject in addresses[: max(0, len(addresses) - self._max_addresses)]:
             del self._known[subject]
+
+
+@lru_cache(maxsize=1)
+def _month_of(second: int) -> str:
+    return time.strftime("%Y-%m", time.gmtime(second))

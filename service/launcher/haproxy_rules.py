@@ -154,6 +154,13 @@ _UPLOAD_PATHS = (
     "path,url_dec -m reg ^/+((translate/+)?translate_file|v1/+documents|v2/+document)/*$"
 )
 _DEEPL_PATHS = "path,url_dec -m reg ^/+v[23]/"
+# Each path is held against these once: a request meets two dozen conditions, and they cost most.
+_APIS = f"""\
+    http-request set-var(txn.api) str(libretranslate) if {{ {_LIBRETRANSLATE_PATHS} }}
+    http-request set-var(txn.api) str(deepl) if {{ {_DEEPL_PATHS} }}
+"""
+_IS_LIBRETRANSLATE = "{ var(txn.api) -m str libretranslate }"
+_IS_DEEPL = "{ var(txn.api) -m str deepl }"
 _ID_OF_REQUEST = "%[var(txn.request_id)]"
 _PROBES = "path /health /ready /metrics"
 _IS_BATCH = "req.hdr(x-request-priority) batch"
@@ -171,9 +178,9 @@ def _native(kind: str, message: str, request_id: str = _ID_OF_REQUEST) -> str:
 
 def _in_each_form(kind: str, message: str) -> Iterator[tuple[str, str]]:
     """The body of an error in the form of each API, and the condition for a path to be of it."""
-    yield f"{{ {_LIBRETRANSLATE_PATHS} }}", f'{{"error":"{message}"}}'
-    yield f"{{ {_DEEPL_PATHS} }}", f'{{"message":"{message}"}}'
-    yield f"!{{ {_LIBRETRANSLATE_PATHS} }} !{{ {_DEEPL_PATHS} }}", _native(kind, message)
+    yield _IS_LIBRETRANSLATE, f'{{"error":"{message}"}}'
+    yield _IS_DEEPL, f'{{"message":"{message}"}}'
+    yield "!{ var(txn.api) -m found }", _native(kind, message)
 
 
 def _json(body: str, request_id: str = _ID_OF_REQUEST) -> str:
@@ -221,6 +228,7 @@ def frontend_rules(options: HAProxyOptions) -> str:
 {silent}\
     http-request set-var(txn.request_id) {_ID} if {{ {_ID} -m reg ^[A-Za-z0-9._:+/=-]{{1,128}}$ }}
     http-request set-var-fmt(txn.request_id) %[uuid] if !{{ var(txn.request_id) -m found }}
+{_APIS}\
 {_variable("refusal", "unavailable", _UNAVAILABLE)}\
     http-after-response set-status 503 if {{ res.hdr(x-refused) -m found }}
     http-after-response del-header x-refused
@@ -253,7 +261,7 @@ def _own_headers(options: HAProxyOptions) -> str:
     ]
     origins = options.cors_origins.split()
     if options.cors_origins == OPEN_APIS:
-        value, asked = "str(*)", f"{{ {_LIBRETRANSLATE_PATHS} }}"
+        value, asked = "str(*)", _IS_LIBRETRANSLATE
     elif "*" in origins:
         value, asked = "str(*)", "TRUE"
     else:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Protocol, Self
@@ -21,7 +21,7 @@ from service.routing.call_stream import CallStream
 __all__ = ["Backend", "Hop", "ReplicaLostError", "Route", "RoutedModel", "Router"]
 
 _MOST_KNOWN_CODES = 1024
-"""Codes of which the router remembers what serves for them."""
+"""Codes, and pairs of them, of which the router remembers what serves for them."""
 
 
 class ReplicaLostError(Exception):
@@ -149,6 +149,8 @@ class Router:
 
     def update(self, models: Sequence[RoutedModel]) -> None:
         """Replaces the catalog, for all routes that are found from now on."""
+        self._routes: dict[tuple[str, str], Route] = {}
+        """Those that were found already."""
         self._models = {model.hosted.id: model for model in models}
         self._by_name = {
             name: model for model in models for name in (model.hosted.id, *model.aliases)
@@ -203,14 +205,18 @@ class Router:
         """
         if name is not None:
             return Route(hops=(self._named(name, source, target),))
+        if (known := self._routes.get((source, target))) is not None:
+            return known
         if not self._models:
             raise ModelUnavailableError("there is no model; try again later")
-        if (route := self._route(source, target)) is not None:
-            return route
-        nearest = self.source(source) or source, self.target(target) or target
-        if nearest != (source, target) and (route := self._route(*nearest)) is not None:
-            return route
-        raise self._not_served(source, target)
+        route = self._route(source, target)
+        if route is None:
+            route = self._route(self.source(source) or source, self.target(target) or target)
+        if route is None:
+            raise self._not_served(source, target)
+        if len(self._routes) < _MOST_KNOWN_CODES:
+            self._routes[source, target] = route
+        return route
 
     def source(self, code: str) -> str | None:
         """The language that is translated from where `code` is asked for: "en" for "en-US", "de"
@@ -252,18 +258,19 @@ class Router:
             )
         return (*(code for code, into in reached.items() if served in into), served)
 
-    @contextmanager
-    def held(self, route: Route) -> Iterator[None]:
-        """Keeps the models of a route in `held_keys` while the block runs."""
-        for hop in route.hops:
-            self._held[hop.model.hosted.key] += 1
-            self._held_ids[hop.model.hosted.id] += 1
-        try:
-            yield
-        finally:
-            for hop in route.hops:
-                _release(self._held, hop.model.hosted.key)
-                _release(self._held_ids, hop.model.hosted.id)
+    def held(self, *routes: Route) -> AbstractContextManager[None]:
+        """Keeps the models of routes in `held_keys` while the block runs."""
+        return _Held(self, [hop.model.hosted for route in routes for hop in route.hops])
+
+    def hold(self, model: HostedModel) -> None:
+        """Keeps a model in `held_keys`, until it was let go as often."""
+        self._held[model.key] += 1
+        self._held_ids[model.id] += 1
+
+    def let_go(self, model: HostedModel) -> None:
+        """Takes a `hold` back."""
+        _release(self._held, model.key)
+        _release(self._held_ids, model.id)
 
     @property
     def held_keys(self) -> frozenset[str]:
@@ -363,6 +370,22 @@ class Router:
             f"but is {shown(target)}",
             field="target",
         )
+
+
+class _Held(AbstractContextManager[None]):
+    """The hold of a request on models. Each has one, and a generator would take longer."""
+
+    def __init__(self, router: Router, models: Sequence[HostedModel]) -> None:
+        self._router = router
+        self._models = models
+
+    def __enter__(self) -> None:
+        for model in self._models:
+            self._router.hold(model)
+
+    def __exit__(self, *_: object) -> None:
+        for model in self._models:
+            self._router.let_go(model)
 
 
 def _hop(model: RoutedModel, source: str, target: str) -> Hop | None:

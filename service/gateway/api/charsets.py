@@ -5,8 +5,6 @@ from __future__ import annotations
 import codecs
 import re
 
-from starlette.datastructures import Headers
-
 from service.errors import MalformedBodyError, MediaTypeError, shown
 
 __all__ = ["charset_of", "in_utf8"]
@@ -26,13 +24,13 @@ _KNOWN = re.compile(
 """Python's names of character sets for text. It has others, such as unicode_escape."""
 
 
-def charset_of(headers: Headers) -> str:
-    """The character set that the Content-Type declares, by Python's name; "utf-8" by default.
+def charset_of(content_type: str) -> str:
+    """The character set that a Content-Type declares, by Python's name; "utf-8" by default.
 
     Raises:
         MediaTypeError: it is unknown.
     """
-    declared = _CHARSET.search(headers.get("content-type", ""))
+    declared = _CHARSET.search(content_type)
     if declared is None:
         return "utf-8"
     try:
@@ -46,14 +44,14 @@ def charset_of(headers: Headers) -> str:
     return name
 
 
-def in_utf8(headers: Headers, body: bytes) -> bytes:
+def in_utf8(content_type: str, body: bytes) -> bytes:
     """The body in UTF-8, without a byte order mark, which goes before what is declared.
 
     Raises:
         MediaTypeError: the character set that is declared is unknown.
         MalformedBodyError: the body is not in it.
     """
-    charset = charset_of(headers)
+    charset = charset_of(content_type)
     for mark, by_mark in _MARKS if body[:1] in _FIRST_OF_MARKS else ():
         if body.startswith(mark):
             charset = by_mark

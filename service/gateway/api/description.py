@@ -1,13 +1,19 @@
-"""The OpenAPI description of the application, as it is."""
+"""The application: its OpenAPI description as it is, and no layers around its routes but ours."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import APIRoute
 from fastapi.utils import create_model_field
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.gateway.api.json_body import JsonRoute
 
 __all__ = ["DescribedApplication"]
 
@@ -34,6 +40,17 @@ class DescribedApplication(FastAPI):
         assert route.path == path
         self._further.append((route, responses))
 
+    def build_middleware_stack(self) -> ASGIApp:
+        """Our middleware around the routes. What FastAPI has outside of it does nothing here that
+        ours does not: it answers for errors, bounds bodies and makes traces."""
+        others = ExceptionMiddleware(
+            AsyncExitStackMiddleware(self.router), handlers=self.exception_handlers
+        )
+        app: ASGIApp = _JsonRoutesFirst(self.router.routes, others)
+        for middleware, args, options in reversed(self.user_middleware):
+            app = middleware(app, *args, **options)
+        return app
+
     def openapi(self) -> dict[str, Any]:
         """The description; made once."""
         if self.openapi_schema is None:
@@ -47,6 +64,34 @@ class DescribedApplication(FastAPI):
             for name in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(name, None)
         return super().openapi()
+
+
+class _JsonRoutesFirst:
+    """Gives requests to the JSON routes without parameters, by a table, and all others to the rest.
+
+    Args:
+        routes: all of them.
+        others: answers for all others, exceptions included; those of JSON routes are raised.
+    """
+
+    def __init__(self, routes: Sequence[BaseRoute], others: ASGIApp) -> None:
+        self._others = others
+        self._routes = {
+            (method, route.path): route
+            for route in routes
+            if isinstance(route, JsonRoute) and not route.param_convertors
+            for method in route.methods
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request; a path below a `root_path` is for the others."""
+        route = None
+        if scope["type"] == "http" and not scope.get("root_path"):
+            route = self._routes.get((scope["method"], scope["path"]))
+        if route is None:
+            await self._others(scope, receive, send)
+        else:
+            await route.serve(scope, receive, send)
 
 
 def _add_responses(route: APIRoute, responses: Mapping[int | str, dict[str, Any]]) -> None:

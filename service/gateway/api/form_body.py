@@ -6,13 +6,18 @@ from collections.abc import Collection
 from typing import Any
 from urllib.parse import parse_qsl
 
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from service.errors import MalformedBodyError
 from service.gateway.api.charsets import charset_of, in_utf8
-from service.gateway.api.json_body import is_json, looks_like_json, read_json
+from service.gateway.api.json_body import (
+    content_type_of,
+    is_json,
+    looks_like_json,
+    media_type,
+    read_json,
+)
 
 __all__ = ["read_fields"]
 
@@ -29,10 +34,10 @@ async def read_fields(request: Request, *, max_fields: int, lists: Collection[st
     Raises:
         MalformedBodyError, MediaTypeError: the body cannot be read.
     """
-    headers = request.headers
-    body = b"" if _is_multipart(headers) else await request.body()
-    if is_json(headers) or looks_like_json(headers, body):
-        return read_json(headers, body)
+    content_type = content_type_of(request)
+    body = b"" if _is_multipart(content_type) else await request.body()
+    if is_json(content_type) or looks_like_json(content_type, body):
+        return read_json(content_type, body)
     return await _read_form(request, body, max_fields=max_fields, lists=lists)
 
 
@@ -46,10 +51,11 @@ async def _read_form(
     more than `max_fields` fields and for bytes that are not UTF-8.
     """
     pairs = _parse(request.scope.get("query_string", b""), max_fields)
-    if _kind(request.headers) == "application/x-www-form-urlencoded":
-        charset = charset_of(request.headers)
-        pairs += _parse(in_utf8(request.headers, body), max_fields, charset)
-    elif _is_multipart(request.headers):
+    content_type = content_type_of(request)
+    if media_type(content_type) == "application/x-www-form-urlencoded":
+        charset = charset_of(content_type)
+        pairs += _parse(in_utf8(content_type, body), max_fields, charset)
+    elif _is_multipart(content_type):
         pairs += await _parse_multipart(request, max_fields)
     fields: dict[str, Any] = {}
     for name, value in pairs:
@@ -62,12 +68,8 @@ async def _read_form(
     return fields
 
 
-def _kind(headers: Headers) -> str:
-    return headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-def _is_multipart(headers: Headers) -> bool:
-    return _kind(headers) == "multipart/form-data"
+def _is_multipart(content_type: str) -> bool:
+    return media_type(content_type) == "multipart/form-data"
 
 
 def _parse(encoded: bytes, max_fields: int, charset: str = "utf-8") -> list[tuple[str, str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import partial
@@ -187,14 +186,19 @@ class TranslationPipeline:
         self._admission.check_answer(texts, most, field=field, return_alignments=return_alignments)
         context.num_texts = len(texts)
         context.source, context.target = parts[0].source, parts[0].target
-        characters, sent = sum(map(len, texts)), partial(_sent_characters, texts, deltas)
-        async with self._access.spending(request.scope, characters, sent=sent):
+        characters = sum(map(len, texts))
+        caller = await self._access.spend_on(request.scope, characters)
+        try:
             replies = await self._replies(
                 context, texts, parts, deadline,
                 return_alignments=return_alignments, text_options=text_options,
                 inside=inside, deltas=deltas,
                 use_cache=use_cache and _allows_cache(request),
             )  # fmt: skip
+        except BaseException:
+            self._access.failed(caller, characters, sent=_sent_characters(texts, deltas))
+            raise
+        self._access.succeeded(characters)
         context.timings = _timings(replies)
         return _put_together(parts, replies, detections)
 
@@ -292,11 +296,11 @@ class TranslationPipeline:
             partial(self._translate_part, context, texts, part, deadline, **asked) for part in parts
         ]
         routes = [part.route for part in parts if part.route is not None]
-        with ExitStack() as held:
-            for route in routes:
-                held.enter_context(self.router.held(route))
-            further = self._admission.further_calls(context.priority, len(routes) - 1)
-            return await _all_or_none(calls, at_once=1 + held.enter_context(further))
+        with self.router.held(*routes):
+            if len(calls) == 1:
+                return [await calls[0]()]
+            with self._admission.further_calls(context.priority, len(routes) - 1) as further:
+                return await _all_or_none(calls, at_once=1 + further)
 
     async def _translate_part(
         self,
@@ -528,8 +532,6 @@ async def _all_or_none(
 ) -> list[_T]:
     """What all calls return, of which so many run at a time; when one fails, the others are
     cancelled and its error is raised."""
-    if len(calls) == 1:
-        return [await calls[0]()]
     turns = asyncio.Semaphore(at_once)
 
     async def in_turn(call: Callable[[], Coroutine[Any, Any, _T]]) -> _T:

@@ -105,7 +105,7 @@ async def test_a_new_month_begins_with_nothing(monkeypatch: pytest.MonkeyPatch) 
     table = _Store()
     ledger = _ledger(table)
     months = ["2026-11"]
-    monkeypatch.setattr(usage_module.time, "strftime", lambda *_: months[0])
+    monkeypatch.setattr(usage_module, "_month_of", lambda _: months[0])
     ledger.add("a", 10)
     await ledger.flush()
     assert ledger.characters("a") == 10
