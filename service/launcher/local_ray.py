@@ -300,4 +300,6 @@ def _proxy_exceptions() -> dict[str, str]:
     """Variables that keep Ray's processes from asking a proxy for each other."""
     given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     names = [*filter(None, map(str.strip, given.split(","))), *_LOOPBACK]
-    return dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(dict.fromkeys(names)))
+    # To Python's urllib and to curl a star means everything when it stands alone, else nothing.
+    exceptions = "*" if "*" in names else ",".join(dict.fromkeys(names))
+    return dict.fromkeys(("no_proxy", "NO_PROXY"), exceptions)

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from urllib.request import proxy_bypass_environment
 
 import psutil
 import pytest
@@ -196,3 +197,15 @@ def test_processes_on_this_machine_ask_no_proxy_for_each_other(
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     assert local_ray._proxy_exceptions() == {"no_proxy": all_of_it, "NO_PROXY": all_of_it}
+
+
+@pytest.mark.parametrize("given", ["*", "corp.example, *"])
+def test_a_star_goes_on_meaning_that_nobody_is_asked(
+    given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("NO_PROXY", given)
+    for name, value in local_ray._proxy_exceptions().items():
+        monkeypatch.setenv(name, value)
+    for host in ("127.0.0.1", "10.0.0.1", "other.example"):
+        assert proxy_bypass_environment(host)
