@@ -57,9 +57,11 @@ def test_orphans_are_found_and_ended_with_the_others() -> None:
         assert bystander.poll() is None
 
 
-def test_a_ray_that_has_died_before_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ray_that_has_died_before_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(local_ray, "descendants", list)
-    waiting = threading.Thread(target=local_ray.wait_for_ray_exit, daemon=True)
+    waiting = threading.Thread(target=local_ray.wait_for_ray_exit, args=(tmp_path,), daemon=True)
     waiting.start()
     waiting.join(60)
     assert not waiting.is_alive()
