@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from service import cli
@@ -22,15 +23,15 @@ def main() -> None:
     own = local_ray
 
     @contextmanager
-    def fragile(*arguments: Any, **options: Any) -> Iterator[None]:
+    def fragile(*arguments: Any, **options: Any) -> Iterator[Path]:
         # Models with replicas of their own are deployed by a worker, the shared ones from here.
         os.environ[_WORKERS_RUN] = "loadtests.faults.sabotage.install"
-        with own(*arguments, **options):
+        with own(*arguments, **options) as folder:
             # Not before Ray has started, for Ray reads its environment when it is imported.
             from loadtests.faults import sabotage
 
             sabotage.install()
-            yield
+            yield folder
 
     vars(launch)["local_ray"] = fragile
     cli.main()

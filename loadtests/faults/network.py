@@ -1,8 +1,9 @@
 """A network of machines within this one: namespaces that a bridge joins, and cables to be pulled.
 
 All of it, the bridge and its addresses included, is in namespaces of its own and ends with them:
-nothing of this machine's network is touched. It takes root, and the programs ip, nsenter, mount and
-unshare.
+nothing of this machine's network is touched. What keeps them, and what is started in them, ends with
+the thread that started it, however that ends. It takes root, and the programs ip, nsenter, mount,
+setpriv and unshare.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from loadtests.processes import end
 
 __all__ = ["PROGRAMS", "Machine", "Network"]
 
-PROGRAMS = ("ip", "mount", "nsenter", "unshare")
+PROGRAMS = ("ip", "mount", "nsenter", "setpriv", "unshare")
 """To be found on the PATH."""
 _CLONE_NEWNET = 0x40000000
 _NET = "10.77.0."
@@ -40,7 +41,9 @@ class Machine:
     @property
     def command(self) -> list[str]:
         """What the command line of a process begins with that is to run there."""
-        return ["nsenter", f"--target={self._holder.pid}", "--net", "--mount", "--"]
+        inside = ["nsenter", f"--target={self._holder.pid}", "--net", "--mount", "--"]
+        # Ray's nodes end their processes by themselves.
+        return [*_ends_with_parent("TERM"), *inside]
 
     def run(self, *command: str) -> None:
         """Runs a program there; CalledProcessError if it fails."""
@@ -94,8 +97,9 @@ class Network:
                 those of this machine, as if they were mounted from a server.
         """
         number = len(self._machines) + 2
+        stay = ["unshare", "--net", "--mount", "sh", "-c", "echo there; exec sleep infinity"]
         holder = subprocess.Popen(
-            ["unshare", "--net", "--mount", "sh", "-c", "echo there; exec sleep infinity"],
+            [*_ends_with_parent("KILL"), *stay],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -114,6 +118,11 @@ class Network:
         for folder in ("/dev/shm", *map(str, own_folders)):
             machine.run("mount", "-t", "tmpfs", "-o", f"size={_SHARED_MEMORY}", "tmpfs", folder)
         return machine
+
+
+def _ends_with_parent(signal_name: str) -> list[str]:
+    """What a command line begins with whose process gets a signal when this thread ends."""
+    return ["setpriv", f"--pdeathsig={signal_name}", "--"]
 
 
 def _run(*command: str) -> None:

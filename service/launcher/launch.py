@@ -44,6 +44,7 @@ from service.launcher.stop_signals import (
     stopping,
 )
 from service.launcher.token_file import token_file
+from service.observability.logs import configure_logging
 from service.store.store import Store
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def _serve(
         options = haproxy_options(settings, address)
         with (
             token_file(address.port, settings.admin_token) as token,
-            local_ray(options, fork_workers=settings.fork_workers),
+            local_ray(options, fork_workers=settings.fork_workers) as folder,
         ):
             settings = settings.model_copy(update={"admin_token": token})
             raise_on_stop()
@@ -186,7 +187,8 @@ def _serve(
                 tell_ready()
                 if opens_browser:
                     open_browser(page_url(address, settings))
-                wait_for_ray_exit()
+                configure_logging(settings.log_level)
+                wait_for_ray_exit(folder)
                 lost = True
                 raise LaunchError("Ray has died, and with it the service")
             finally:

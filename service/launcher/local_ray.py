@@ -23,6 +23,7 @@ import psutil
 from model.engine.cpus import granted_cpus
 from model.errors import PolyheadError
 from service.launcher import reaper
+from service.launcher.folder_watch import FolderWatch
 from service.launcher.fork_server import fork_server
 from service.launcher.haproxy import (
     WITHOUT_HAPROXY,
@@ -72,7 +73,7 @@ _LONGEST_TEMPORARY_PATH = 8
 
 
 @contextlib.contextmanager
-def local_ray(options: HAProxyOptions | None, *, fork_workers: bool = True) -> Iterator[None]:
+def local_ray(options: HAProxyOptions | None, *, fork_workers: bool = True) -> Iterator[Path]:
     """Starts Ray, connects this process to it, and ends all of it on the way out.
 
     Must be entered before anything imports ray, which reads its environment then.
@@ -81,6 +82,9 @@ def local_ray(options: HAProxyOptions | None, *, fork_workers: bool = True) -> I
         options: of HAProxy, whose `host` is the only address that is not on loopback; None for
             Serve's own proxy, in Python, which listens where Serve's options say.
         fork_workers: whether Ray's workers come from a fork server.
+
+    Yields:
+        The private folder of all its processes, removed on the way out.
 
     Raises:
         LaunchError: Ray did not start, or HAProxy cannot; no process is left.
@@ -112,7 +116,7 @@ def local_ray(options: HAProxyOptions | None, *, fork_workers: bool = True) -> I
                 except ConfigurationError as error:
                     raise LaunchError(str(error)) from error
             with standby_haproxy(directory / "h"):
-                yield
+                yield directory
         finally:
             kill_timer = threading.Timer(_STOP_SECONDS, kill_descendants)
             kill_timer.start()
@@ -123,11 +127,13 @@ def local_ray(options: HAProxyOptions | None, *, fork_workers: bool = True) -> I
                 kill_descendants()
 
 
-def wait_for_ray_exit() -> None:
+def wait_for_ray_exit(folder: Path) -> None:
     """Returns when a process without which Ray is lost has ended.
 
-    Until then, kills workers that are stopped (SIGSTOP) for 10 to 20 s, and reaps orphans.
+    Until then, kills workers that are stopped (SIGSTOP) for 10 to 20 s, reaps orphans, and logs it
+    if nothing can be written to the private folder any more.
     """
+    watch = FolderWatch(folder)
     essential = []
     for process in descendants():
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -140,6 +146,7 @@ def wait_for_ray_exit() -> None:
         if time.monotonic() > looked_at + _STOPPED_SECONDS:
             stopped = kill_stopped(stopped)
             reap_orphans()
+            watch.look()
             looked_at = time.monotonic()
 
 
@@ -300,4 +307,6 @@ def _proxy_exceptions() -> dict[str, str]:
     """Variables that keep Ray's processes from asking a proxy for each other."""
     given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     names = [*filter(None, map(str.strip, given.split(","))), *_LOOPBACK]
-    return dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(dict.fromkeys(names)))
+    # To Python's urllib and to curl a star means everything when it stands alone, else nothing.
+    exceptions = "*" if "*" in names else ",".join(dict.fromkeys(names))
+    return dict.fromkeys(("no_proxy", "NO_PROXY"), exceptions)

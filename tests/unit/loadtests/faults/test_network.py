@@ -11,9 +11,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from loadtests.faults.network import PROGRAMS, Machine, Network
+from loadtests.processes import wait_for
+from tests.integration.service_process import runs
 from tests.surroundings import refused
 
 
@@ -68,3 +71,29 @@ def test_cables_are_pulled_and_put_back(in_thread: ThreadPoolExecutor, tmp_path:
     outside = _namespace()
     in_thread.submit(_try_cables, tmp_path).result()
     assert _namespace() == outside
+
+
+_LOAD_TEST = """
+import signal, subprocess
+from loadtests.faults.network import Network
+
+node = [*Network().add([]).command, "sleep", "infinity"]
+started = subprocess.Popen(node, start_new_session=True)
+print("up", flush=True)
+signal.pause()
+"""
+
+
+@pytest.mark.usefixtures("in_thread")
+def test_machines_end_with_a_load_test_that_is_killed() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _LOAD_TEST], stdout=subprocess.PIPE, cwd=Path(__file__).parents[4]
+    ) as load_test:
+        try:
+            assert load_test.stdout is not None
+            assert load_test.stdout.readline() == b"up\n"
+            children = psutil.Process(load_test.pid).children()
+            assert wait_for(lambda: [each.name() for each in children] == ["sleep"] * 2, 30)
+        finally:
+            load_test.kill()
+    assert wait_for(lambda: not any(runs(each.pid) for each in children), 30)

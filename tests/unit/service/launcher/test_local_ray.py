@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from urllib.request import proxy_bypass_environment
 
 import psutil
 import pytest
@@ -56,9 +57,11 @@ def test_orphans_are_found_and_ended_with_the_others() -> None:
         assert bystander.poll() is None
 
 
-def test_a_ray_that_has_died_before_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ray_that_has_died_before_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(local_ray, "descendants", list)
-    waiting = threading.Thread(target=local_ray.wait_for_ray_exit, daemon=True)
+    waiting = threading.Thread(target=local_ray.wait_for_ray_exit, args=(tmp_path,), daemon=True)
     waiting.start()
     waiting.join(60)
     assert not waiting.is_alive()
@@ -196,3 +199,15 @@ def test_processes_on_this_machine_ask_no_proxy_for_each_other(
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     assert local_ray._proxy_exceptions() == {"no_proxy": all_of_it, "NO_PROXY": all_of_it}
+
+
+@pytest.mark.parametrize("given", ["*", "corp.example, *"])
+def test_a_star_goes_on_meaning_that_nobody_is_asked(
+    given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("NO_PROXY", given)
+    for name, value in local_ray._proxy_exceptions().items():
+        monkeypatch.setenv(name, value)
+    for host in ("127.0.0.1", "10.0.0.1", "other.example"):
+        assert proxy_bypass_environment(host)
