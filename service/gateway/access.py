@@ -9,7 +9,8 @@ import asyncio
 import calendar
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from starlette.types import ASGIApp, Receive, Scope, Send
