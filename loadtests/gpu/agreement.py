@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from loadtests.bench.models import BenchModel
 from loadtests.bench.polyhead_contender import generation
 from loadtests.bench.workload import TextFile, draw_workload
 from loadtests.gpu.stages import Figures
-from model.config import EngineConfig, GenerationConfig
+from model.config import EngineConfig
 from model.decoding.reference import generate
 from model.decoding.search import Hypothesis
 from model.engine.cuda.kernels.operations import Operations
@@ -26,14 +25,6 @@ from model.network.transformer import Transformer
 __all__ = ["Maker", "UncapturedStream", "check_agreement", "cuda_runner"]
 
 _Found = list[tuple[Hypothesis, ...]]
-_SEARCHES = {
-    "beam1": generation(Search.GREEDY),
-    "beam4": generation(Search.BEAM4),
-    "guarded_beam4": replace(
-        generation(Search.BEAM4), limit_repeats=True, repetition_penalty=1.1, no_repeat_ngram_size=3
-    ),
-}
-"""Those that are compared; the last one passes through every guard."""
 Maker = Callable[..., CudaRunner]
 """`cuda_runner`, or what takes its arguments and needs no device."""
 
@@ -86,7 +77,7 @@ def check_agreement(
 
     Args:
         num_sentences: of the comparisons of the device with itself.
-        num_exact: of those with the plain loop; of guarded searches, a quarter.
+        num_exact: of those with the plain loop.
 
     Returns:
         What is wrong; nothing, if all is well.
@@ -105,29 +96,30 @@ def check_agreement(
                     (torch.bfloat16, {"max_slots": 1024, "captured": False}),
                 )
             )
-        for name, search in _SEARCHES.items():
-            # The plain loop takes most of the time: guards are seen in fewer sentences as well.
-            few = sources[: -(-num_exact // 4) if search.constrained else num_exact]
+        for search in Search:
             with figures.part("plain loop"):
-                wanted = [generate(transformer, [list(source)], search)[0] for source in few]
+                wanted = [
+                    generate(transformer, [list(source)], generation(search))[0]
+                    for source in sources[:num_exact]
+                ]
             with figures.part("translate"):
-                found = _translate(exact, few, search)
+                found = _translate(exact, sources[:num_exact], search)
                 once = _translate(captured, sources, search)
                 uncaptured = _translate(plain, sources, search)
                 again = _translate(captured, sources, search)
-            half = f"bfloat16_{name}_bits_differ"
+            half = f"bfloat16_beam{search.beam_size}_bits_differ"
             compared: dict[str, tuple[Sequence[object], Sequence[object]]] = {
-                f"float32_{name}_differs_from_plain_loop": (
+                f"float32_beam{search.beam_size}_differs_from_plain_loop": (
                     _best_tokens(found), _best_tokens(wanted)
                 ),
                 f"{half}_without_graphs": (once, uncaptured),
                 f"{half}_when_repeated": (once, again),
             }  # fmt: skip
-            for what, (these, those) in compared.items():
+            for name, (these, those) in compared.items():
                 share = sum(a != b for a, b in zip(these, those, strict=True)) / len(these)
-                figures.record(what, share)
+                figures.record(name, share)
                 if share > 0:
-                    wrong.append(f"{what}: {share:.2%}")
+                    wrong.append(f"{name}: {share:.2%}")
     return wrong
 
 
@@ -136,9 +128,9 @@ def _engine(make: Maker, model: BenchModel, dtype: torch.dtype, **options: Any) 
     return Engine(weights, EngineConfig(), runners=[make(weights, dtype=dtype, **options)])
 
 
-def _translate(engine: Engine, sources: Sequence[TokenIds], search: GenerationConfig) -> _Found:
+def _translate(engine: Engine, sources: Sequence[TokenIds], search: Search) -> _Found:
     """The hypotheses of all sources, which are submitted at once."""
-    futures = engine.submit(sources, search)
+    futures = engine.submit(sources, generation(search))
     return [future.result().hypotheses for future in futures]
 
 

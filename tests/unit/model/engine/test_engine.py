@@ -80,7 +80,7 @@ def test_a_source_must_fit_the_model(start: Open) -> None:
     for tokens in ([], [5] * 65):
         with pytest.raises(InvalidRequestError, match="must have 1 to 64 tokens, but has"):
             engine.submit([tokens], GREEDY)
-    for tokens in ([5, 400], [-1, 5]):
+    for tokens in ([5, 400], [-1, 5], [5, 2**70]):
         with pytest.raises(InvalidRequestError, match=r"source ids must be in \[0, 400\)"):
             engine.submit([tokens], GREEDY)
 
