@@ -12,9 +12,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 
+from model.engine.result_future import ResultFuture
 from model.engine.sequence import SequenceResult
 from model.postprocessing import Postprocessor
 from model.preprocessing import PreparedText
@@ -56,7 +56,7 @@ class DecidedSegments:
 
         return add
 
-    def watch(self, futures: Sequence[Future[SequenceResult]]) -> None:
+    def watch(self, futures: Sequence[ResultFuture[SequenceResult]]) -> None:
         """Waits for the results, too: one for each segment."""
         self._unfinished = len(futures)
         if not futures:
@@ -78,7 +78,7 @@ class DecidedSegments:
         self._news.clear()
         self._told = False
 
-    def _on_done(self, future: Future[SequenceResult]) -> None:
+    def _on_done(self, future: ResultFuture[SequenceResult]) -> None:
         with self._lock:
             self._unfinished -= 1
             last = self._unfinished == 0
@@ -112,7 +112,7 @@ class TextWriter:
         self,
         postprocessor: Postprocessor,
         text: PreparedText,
-        futures: Sequence[Future[SequenceResult]],
+        futures: Sequence[ResultFuture[SequenceResult]],
         token_ids: Sequence[list[int]],
     ) -> None:
         self._postprocessor = postprocessor

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from model.config import GenerationConfig, Priority
 from model.decoding.sequence_options import SequenceOptions
+from model.engine.result_future import ResultFuture
 from model.engine.sequence import SequenceResult
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class CachedSearches:
         priority: Priority,
         on_decided: Sequence[_Watcher] | None = None,
         use_cache: bool = True,
-    ) -> list[Future[SequenceResult]]:
+    ) -> list[ResultFuture[SequenceResult]]:
         """`Engine.submit`, but for what is known. Equal ones share one future.
 
         Shortlists must be those of the sources, and take no part in what is compared.
@@ -141,7 +141,7 @@ class CachedSearches:
         searches = generation
         if isinstance(searches, GenerationConfig):
             searches = [searches] * len(sources)
-        futures: dict[Hashable, Future[SequenceResult]] = {}
+        futures: dict[Hashable, ResultFuture[SequenceResult]] = {}
         keys: list[Hashable] = []
         asked: dict[Hashable, int] = {}
         for number, bound in enumerate(zip(sources, searches, options, strict=True)):
@@ -151,7 +151,7 @@ class CachedSearches:
             elif (result := cache.cache.get(key, cache.label)) is None:
                 asked[key] = number
             else:
-                futures[key] = Future()
+                futures[key] = ResultFuture()
                 futures[key].set_result(result)
         numbers = asked.values()
         submitted = self._engine.submit(
@@ -185,7 +185,7 @@ def _size(source: tuple[int, ...], options: SequenceOptions) -> int:
 
 
 def _keep(
-    cache: SegmentCache, key: Hashable, key_size: int, future: Future[SequenceResult]
+    cache: SegmentCache, key: Hashable, key_size: int, future: ResultFuture[SequenceResult]
 ) -> None:
     if future.exception() is not None:
         return

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from dataclasses import dataclass
 
-from model.engine.futures import results
+from model.engine.futures import results, wait
+from model.engine.result_future import ResultFuture
 from model.engine.sequence import SequenceResult
 from model.errors import QueueFullError
 from model.preprocessing import PreparedText
@@ -22,7 +22,7 @@ class _InFlight:
     """A text on its way through the engine."""
 
     text: PreparedText
-    futures: list[Future[SequenceResult]]
+    futures: list[ResultFuture[SequenceResult]]
 
     @property
     def done(self) -> bool:
@@ -42,11 +42,11 @@ class TextStream:
     def __init__(
         self,
         prepare: Callable[[int, str], list[PreparedText]],
-        submit: Callable[[list[PreparedText]], list[Future[SequenceResult]]],
+        submit: Callable[[list[PreparedText]], list[ResultFuture[SequenceResult]]],
         assemble: Callable[
             [list[PreparedText], list[SequenceResult]], Iterator[Translation | None]
         ],
-        cancel: Callable[[Iterable[Future[SequenceResult]]], None],
+        cancel: Callable[[Iterable[ResultFuture[SequenceResult]]], None],
     ) -> None:
         self._prepare = prepare
         self._submit = submit
@@ -76,12 +76,12 @@ class TextStream:
                 oldest = next((item for item in self._in_flight if not item.done), None)
                 if oldest is None:
                     raise  # it is not this stream that fills the queue
-                wait(oldest.futures, return_when=FIRST_EXCEPTION)
+                wait(oldest.futures)
 
     def _land(self) -> Translation:
         """Waits for the oldest text; it stays in flight until it has arrived."""
         oldest = self._in_flight[0]
-        wait(oldest.futures, return_when=FIRST_EXCEPTION)
+        wait(oldest.futures)
         [translation] = values(self._assemble([oldest.text], results(oldest.futures)))
         self._in_flight.popleft()
         return translation

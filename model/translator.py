@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from functools import partial
@@ -19,7 +19,7 @@ from model.checkpoints.embedded import DEFAULT, model_directory
 from model.config import EngineConfig, GenerationConfig, Priority
 from model.decided_texts import DecidedSegments, TextWriter
 from model.documents import read_texts
-from model.engine.futures import results, settled
+from model.engine.futures import results, settled, wait
 from model.errors import (
     DeadlineExceededError,
     InvalidRequestError,
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from model.checkpoints.manifest import ModelMetadata
     from model.checkpoints.shortlist import Shortlist
     from model.engine.engine import Engine
+    from model.engine.result_future import ResultFuture
     from model.engine.sequence import SequenceResult
     from model.network.weights import Weights
 
@@ -627,7 +628,7 @@ class Translator:
         use_cache: bool,
         *,
         told: bool = False,
-    ) -> tuple[list[PreparedText], list[Future[SequenceResult]], DecidedSegments | None]:
+    ) -> tuple[list[PreparedText], list[ResultFuture[SequenceResult]], DecidedSegments | None]:
         """The texts in segments, what will come of each of these, and what is decided of them, if
         somebody is to be told."""
         async with AsyncExitStack() as turn:
@@ -666,7 +667,7 @@ class Translator:
         generation: GenerationConfig | None,
         deadline: float | None,
         priority: Priority,
-    ) -> list[Future[SequenceResult]]:
+    ) -> list[ResultFuture[SequenceResult]]:
         search = self._prefix_search.search(prepared, generation or self.generation)
         if search is None:
             return []
@@ -683,9 +684,9 @@ class Translator:
         priority: Priority,
         use_cache: bool = False,
         decided: DecidedSegments | None = None,
-    ) -> list[Future[SequenceResult]]:
+    ) -> list[ResultFuture[SequenceResult]]:
         sources = [segment.token_ids for each in texts for segment in each.text.segments]
-        futures: list[Future[SequenceResult]] = []
+        futures: list[ResultFuture[SequenceResult]] = []
         if sources:
             search = generation or self.generation
             # Of all that the beam has found, those are preferred that have the terms; and of
@@ -751,7 +752,7 @@ class Translator:
         generation: GenerationConfig | None,
         deadline: float | None,
         priority: Priority,
-    ) -> list[Future[SequenceResult]]:
+    ) -> list[ResultFuture[SequenceResult]]:
         search = generation or self.generation
         return self.engine.submit(
             done.sources,
@@ -762,14 +763,14 @@ class Translator:
             admitted=True,
         )
 
-    def _waited(self, futures: list[Future[SequenceResult]]) -> list[SequenceResult]:
+    def _waited(self, futures: list[ResultFuture[SequenceResult]]) -> list[SequenceResult]:
         try:
-            wait(futures, return_when=FIRST_EXCEPTION)
+            wait(futures)
             return results(futures)
         finally:
             self._cancel_unfinished(futures)
 
-    async def _settled(self, futures: list[Future[SequenceResult]]) -> list[SequenceResult]:
+    async def _settled(self, futures: list[ResultFuture[SequenceResult]]) -> list[SequenceResult]:
         """`_waited` for an event loop."""
         try:
             await settled(futures)
@@ -789,7 +790,7 @@ class Translator:
         found = self._waited(searches) if searches else []
         return self._prefix_search.continued(prepared, found)
 
-    def _cancel_unfinished(self, futures: Iterable[Future[SequenceResult]]) -> None:
+    def _cancel_unfinished(self, futures: Iterable[ResultFuture[SequenceResult]]) -> None:
         unfinished = [future for future in futures if not future.done()]
         if unfinished:
             self.engine.cancel(unfinished)

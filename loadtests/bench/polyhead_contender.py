@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future
 from functools import partial
 
 from loadtests.bench.contender import (
@@ -20,6 +19,7 @@ from loadtests.bench.contender import (
 )
 from model.config import EngineConfig, GenerationConfig
 from model.engine.engine import Engine
+from model.engine.result_future import ResultFuture
 from model.engine.sequence import SequenceResult
 from model.network.transformer import Transformer
 
@@ -69,10 +69,10 @@ class PolyheadContender(Contender):
         """Each is submitted when it arrives, and joins the running batch."""
         config = generation(task.search, self._limit)
         finished = [0.0] * len(sources)
-        futures: list[Future[SequenceResult]] = []
+        futures: list[ResultFuture[SequenceResult]] = []
         told = threading.Semaphore(0)
 
-        def finish(index: int, _: Future[SequenceResult]) -> None:
+        def finish(index: int, _: ResultFuture[SequenceResult]) -> None:
             finished[index] = time.perf_counter()
             told.release()
 

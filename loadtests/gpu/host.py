@@ -16,7 +16,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +30,7 @@ from model.config import EngineConfig, GenerationConfig, TransformerConfig
 from model.engine.cpus import granted_cpus
 from model.engine.cuda.runner import CudaRunner
 from model.engine.engine import Engine
+from model.engine.result_future import ResultFuture
 from model.engine.scheduler import FairShare, Scheduler
 from model.engine.sequence import Sequence, SequenceResult
 from model.engine.waiting import WaitingQueue
@@ -87,8 +87,8 @@ def measure_runner(load: Load) -> HostFigures:
         while plan := scheduler.schedule(queue, share, time.monotonic()):
             outcome = runner.execute(plan)
             for results in outcome.pending:
-                for sequence, hypotheses in results.wait():
-                    scheduler.finish(sequence)
+                scheduler.finish_all(results.sequences)
+                for _, hypotheses in results.wait():
                     tokens += len(hypotheses[0].token_ids) + 1
     return HostFigures(tokens, *figures)
 
@@ -116,7 +116,7 @@ def measure_engine(load: Load) -> HostFigures:
 class _Request:
     """Waits for all futures of a request together, as `model.engine.futures.settled` does."""
 
-    def __init__(self, futures: list[Future[SequenceResult]]) -> None:
+    def __init__(self, futures: list[ResultFuture[SequenceResult]]) -> None:
         self._futures = futures
         self._left = len(futures)
         self._done = threading.Event()
@@ -124,7 +124,7 @@ class _Request:
         for future in futures:
             future.add_done_callback(self._count)
 
-    def _count(self, _: Future[SequenceResult]) -> None:
+    def _count(self, _: ResultFuture[SequenceResult]) -> None:
         with self._lock:
             self._left -= 1
             if not self._left:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections.abc import Iterable
 
 from model.engine.sequence import Sequence, SequenceStatus
 
@@ -22,14 +23,14 @@ class Deadlines:
         """Those that are remembered."""
         return len(self._heap)
 
-    def add(self, sequence: Sequence) -> None:
-        """Remembers the deadline of `sequence`, if it has one."""
-        if sequence.deadline is None:
-            return
-        if len(self._heap) >= self._most:
-            self._drop_finished()
-        entry = (sequence.deadline, next(self._tie_breaker), sequence)
-        heapq.heappush(self._heap, entry)
+    def add(self, sequences: Iterable[Sequence]) -> None:
+        """Remembers the deadlines of those who have one."""
+        for sequence in sequences:
+            if sequence.deadline is not None:
+                if len(self._heap) >= self._most:
+                    self._drop_finished()
+                entry = (sequence.deadline, next(self._tie_breaker), sequence)
+                heapq.heappush(self._heap, entry)
 
     def pop_expired(self, now: float) -> list[Sequence]:
         """The unfinished whose deadline is not after `now`, soonest first."""

@@ -15,8 +15,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from collections.abc import Sequence as SequenceOf
-from concurrent.futures import Future
 from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
 
 from model.config import EngineConfig, GenerationConfig, Priority
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
@@ -26,6 +28,7 @@ from model.engine.cpu_places import places_of_process
 from model.engine.deadlines import Deadlines
 from model.engine.deliveries import Deliveries
 from model.engine.queue_wait import CAUTION, QueueWaitEstimator
+from model.engine.result_future import ResultFuture, settle
 from model.engine.runner import (
     DecidedTokens,
     FinishedSequence,
@@ -34,7 +37,7 @@ from model.engine.runner import (
     StepOutcome,
 )
 from model.engine.scheduler import FairShare, Scheduler, StepPlan, fair_share, steps_as_light
-from model.engine.sequence import Sequence, SequenceResult, SequenceStatus
+from model.engine.sequence import Sequence, SequenceResult, SequenceStatus, results_of
 from model.engine.service_time import ServiceTimeEstimator
 from model.engine.waiting import WaitingQueue
 from model.errors import (
@@ -168,7 +171,7 @@ class Engine:
         self._queue_wait = QueueWaitEstimator()
         self._service_time = ServiceTimeEstimator(len(runners))
         self._deadlines = Deadlines()
-        self._open: dict[Future[SequenceResult], Sequence] = {}
+        self._open: dict[ResultFuture[SequenceResult], Sequence] = {}
         """Those who wait or run. Who takes a future out settles it."""
         self._stopping = False
         self._fatal: BaseException | None = None
@@ -221,7 +224,7 @@ class Engine:
         priority: Priority = Priority.INTERACTIVE,
         on_decided: SequenceOf[Callable[[tuple[int, ...]], None] | None] | None = None,
         admitted: bool = False,
-    ) -> list[Future[SequenceResult]]:
+    ) -> list[ResultFuture[SequenceResult]]:
         """Queues one request's sources, all of them or none.
 
         Args:
@@ -253,18 +256,15 @@ class Engine:
         now = time.monotonic()
         if isinstance(generation, GenerationConfig):
             generation = [generation] * len(sources)
-        light_steps = steps_as_light(
-            num_sources=len(sources),
-            source_tokens=sum(map(len, sources)),
-            beam_size=max((search.beam_size for search in generation), default=1),
-            max_slots=self._max_slots,
+        sequences = self._sequences(
+            sources,
+            generation,
+            options or [NO_OPTIONS] * len(sources),
+            on_decided or [None] * len(sources),
+            deadline=deadline,
+            priority=priority,
+            now=now,
         )
-        bound = zip(sources, options or [NO_OPTIONS] * len(sources), generation, strict=True)
-        watchers = on_decided or [None] * len(sources)
-        sequences = [
-            self._sequence(*each, watcher, deadline, priority, now, light_steps)
-            for each, watcher in zip(bound, watchers, strict=True)
-        ]
         with self._changed:
             seconds_left = None
             if deadline is not None and not admitted:
@@ -272,7 +272,7 @@ class Engine:
             self._queue(sequences, seconds_left, admitted=admitted)
         return [sequence.future for sequence in sequences]
 
-    def cancel(self, futures: Iterable[Future[SequenceResult]]) -> None:
+    def cancel(self, futures: Iterable[ResultFuture[SequenceResult]]) -> None:
         """Gives sequences up; their slots are free at once.
 
         Those that are done already stay done; the others fail with RequestCancelledError.
@@ -280,7 +280,7 @@ class Engine:
         with self._changed:
             cancelled = [future for future in futures if self._take_out(future)]
         for future in cancelled:
-            _settle(future, RequestCancelledError("the request was cancelled"))
+            future.set_exception(RequestCancelledError("the request was cancelled"))
 
     def stats(self) -> EngineStats:
         """How full the engine is."""
@@ -376,7 +376,7 @@ class Engine:
                 worker.used_memory = False
             for future in expired:
                 error = "the deadline passed before the translation was done"
-                _settle(future, DeadlineExceededError(error))
+                future.set_exception(DeadlineExceededError(error))
             if plan or self._stopping:
                 return plan
 
@@ -398,10 +398,9 @@ class Engine:
         if seconds_left is not None:
             self._refuse_what_comes_too_late(sequences, seconds_left)
         self._waiting.add(sequences, admitted=admitted)
-        self._submitted_source_tokens += sum(sequence.source_len for sequence in sequences)
-        for sequence in sequences:
-            self._open[sequence.future] = sequence
-            self._deadlines.add(sequence)
+        self._submitted_source_tokens += sum([sequence.source_len for sequence in sequences])
+        self._open.update([(sequence.future, sequence) for sequence in sequences])
+        self._deadlines.add(sequences)
         self._changed.notify(len(sequences))
         self._interrupt_those_with_room()
 
@@ -461,7 +460,7 @@ class Engine:
                 for each in outcome.decided
                 if self._open.get(each.sequence.future) is each.sequence
             ]
-        _settle_all(finished, now)
+        _settle(finished, now)
         for each in decided:
             _tell(each)
         for results in outcome.pending:
@@ -474,7 +473,7 @@ class Engine:
             now = time.monotonic()
             with self._changed:
                 finished = self._completed(found, now)
-            _settle_all(finished, now)
+            _settle(finished, now)
         except BaseException as error:  # as in `_work`
             self._stop(error)
 
@@ -483,8 +482,9 @@ class Engine:
 
         Others have left meanwhile, or are searched for again.
         """
-        own = [done for done in found if self._open.get(done.sequence.future) is done.sequence]
-        if any(done.sequence.options.phrases for done in own):
+        owner = self._open.get
+        own = [done for done in found if owner(done[0].future) is done[0]]
+        if any(done[0].options.phrases for done in own):
             own = [FinishedSequence(done.sequence, done.sequence.whole(done[1])) for done in own]
             again = self._search_again(own)
             own = [done for done in own if done.sequence.future not in again]
@@ -498,7 +498,7 @@ class Engine:
 
     def _search_again(
         self, finished: Iterable[FinishedSequence]
-    ) -> dict[Future[SequenceResult], Sequence]:
+    ) -> dict[ResultFuture[SequenceResult], Sequence]:
         """Queues further searches for those that need one; with the lock held."""
         again = {}
         for sequence, hypotheses in finished:
@@ -506,7 +506,7 @@ class Engine:
                 again[sequence.future] = following
                 self._waiting.add([following], admitted=True)
                 self._submitted_source_tokens += following.source_len
-                self._deadlines.add(following)
+                self._deadlines.add([following])
         if again:
             self._open |= again
             self._changed.notify(len(again))
@@ -545,7 +545,7 @@ class Engine:
             for worker in able:
                 worker.interrupt()
 
-    def _take_out(self, future: Future[SequenceResult]) -> bool:
+    def _take_out(self, future: ResultFuture[SequenceResult]) -> bool:
         """Removes an unfinished sequence from wherever it is; with the lock held.
 
         Its future is then the caller's to settle, without the lock. False when it is done.
@@ -572,57 +572,83 @@ class Engine:
             self._changed.notify_all()
         self._deliveries.end()
         for future in left:
-            _settle(future, EngineDeadError(self._failure_message()))
+            future.set_exception(EngineDeadError(self._failure_message()))
 
-    def _sequence(
+    def _sequences(
         self,
-        source: SequenceOf[int],
-        options: SequenceOptions,
-        generation: GenerationConfig,
-        on_decided: Callable[[tuple[int, ...]], None] | None,
+        sources: SequenceOf[SequenceOf[int]],
+        generations: SequenceOf[GenerationConfig],
+        options: SequenceOf[SequenceOptions],
+        watchers: SequenceOf[Callable[[tuple[int, ...]], None] | None],
+        *,
         deadline: float | None,
         priority: Priority,
         now: float,
-        light_steps: int,
-    ) -> Sequence:
-        config = self.model_config
-        if not 0 < len(source) <= self.max_source_tokens:
-            raise InvalidRequestError(
-                f"a source must have 1 to {self.max_source_tokens} tokens, but has {len(source)}"
-            )
-        if min(source) < 0 or max(source) >= config.src_vocab_size:
-            raise InvalidRequestError(
-                f"source ids must be in [0, {config.src_vocab_size}), but are from {min(source)} "
-                f"to {max(source)}"
-            )
-        if generation.beam_size > self.max_beam_size:
+    ) -> list[Sequence]:
+        """The sequences of a request; raises what `submit` does if there is anything wrong."""
+        if not sources:
+            return []
+        lengths = [len(source) for source in sources]
+        self._check_sources(sources, lengths)
+        beam_size = max([search.beam_size for search in generations])
+        if beam_size > self.max_beam_size:
             raise InvalidRequestError(
                 f"`beam_size` must be at most {self.max_beam_size}, the slots of one of the "
-                f"engine's {len(self._workers)} workers, but is {generation.beam_size}"
+                f"engine's {len(self._workers)} workers, but is {beam_size}"
             )
-        limit = generation.target_limit(len(source), config.max_positions)
-        if options is not NO_OPTIONS:
-            options.check(
-                vocab_size=config.tgt_vocab_size,
-                eos_id=config.eos_id,
-                max_new_tokens=limit,
-                source_len=len(source),
-            )
-        sequence = Sequence(
-            source_ids=tuple(source),
-            generation=generation,
-            options=options,
-            max_new_tokens=limit,
-            arrived_at=now,
-            deadline=deadline,
-            priority=priority,
-            light_steps=light_steps,
-            on_decided=on_decided,
+        light_steps = steps_as_light(
+            num_sources=len(sources),
+            source_tokens=sum(lengths),
+            beam_size=beam_size,
+            max_slots=self._max_slots,
         )
-        # From here on only the engine may end it: a caller's Future.cancel() must not end the
-        # future while its slots are still in use.
-        sequence.future.set_running_or_notify_cancel()
-        return sequence
+        most = self.model_config.max_positions
+        sequences = [
+            Sequence(
+                source_ids=tuple(source),
+                generation=search,
+                options=own,
+                max_new_tokens=search.target_limit(length, most),
+                arrived_at=now,
+                deadline=deadline,
+                priority=priority,
+                light_steps=light_steps,
+                on_decided=watcher,
+            )
+            for source, length, search, own, watcher in zip(
+                sources, lengths, generations, options, watchers, strict=True
+            )
+        ]
+        self._check_options(sequences)
+        return sequences
+
+    def _check_sources(self, sources: SequenceOf[SequenceOf[int]], lengths: list[int]) -> None:
+        for length in (min(lengths), max(lengths)):
+            if not 0 < length <= self.max_source_tokens:
+                raise InvalidRequestError(
+                    f"a source must have 1 to {self.max_source_tokens} tokens, but has {length}"
+                )
+        try:
+            token_ids = np.fromiter(chain.from_iterable(sources), np.int64, sum(lengths))
+            least, most = int(token_ids.min()), int(token_ids.max())
+        except OverflowError:
+            least, most = min(map(min, sources)), max(map(max, sources))
+        if least < 0 or most >= self.model_config.src_vocab_size:
+            raise InvalidRequestError(
+                f"source ids must be in [0, {self.model_config.src_vocab_size}), but are from "
+                f"{least} to {most}"
+            )
+
+    def _check_options(self, sequences: list[Sequence]) -> None:
+        config = self.model_config
+        for sequence in sequences:
+            if sequence.options is not NO_OPTIONS:
+                sequence.options.check(
+                    vocab_size=config.tgt_vocab_size,
+                    eos_id=config.eos_id,
+                    max_new_tokens=sequence.max_new_tokens,
+                    source_len=sequence.source_len,
+                )
 
     def _failure_message(self) -> str:
         if self._fatal is not None:
@@ -630,22 +656,10 @@ class Engine:
         return "the engine has been closed"
 
 
-_NOTHING = contextlib.suppress(BaseException)
-"""What may come out of a callback; one for all, for there are tens of thousands a second."""
-
-
-def _settle(future: Future[SequenceResult], outcome: SequenceResult | Exception) -> None:
-    """Ends a future, whose callbacks are its owner's: what they raise concerns nobody else."""
-    with _NOTHING:
-        if isinstance(outcome, Exception):
-            future.set_exception(outcome)
-        else:
-            future.set_result(outcome)
-
-
-def _settle_all(finished: Iterable[FinishedSequence], now: float) -> None:
-    for sequence, hypotheses in finished:
-        _settle(sequence.future, sequence.result(hypotheses, now))
+def _settle(finished: SequenceOf[FinishedSequence], now: float) -> None:
+    if finished:
+        sequences, hypotheses = zip(*finished, strict=True)
+        settle([each.future for each in sequences], results_of(sequences, hypotheses, now))
 
 
 def _tell(decided: DecidedTokens) -> None:
@@ -668,4 +682,4 @@ def _step_stats(worker: _Worker, plan: StepPlan, outcome: StepOutcome) -> StepSt
 
 
 def _source_tokens(plan: StepPlan) -> int:
-    return sum(sequence.source_len for sequence in plan.newcomers)
+    return sum([sequence.source_len for sequence in plan.newcomers])

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from model.engine.result_future import ResultFuture
 from model.engine.sequence import SequenceResult
 
-__all__ = ["results", "settled"]
+__all__ = ["results", "settled", "wait"]
 
 
-def results(futures: Sequence[Future[SequenceResult]]) -> list[SequenceResult]:
+def results(futures: Sequence[ResultFuture[SequenceResult]]) -> list[SequenceResult]:
     """The results of settled futures; the first error in their order, if there is one."""
     for future in futures:
         if future.done() and (error := future.exception()) is not None:
@@ -21,27 +21,42 @@ def results(futures: Sequence[Future[SequenceResult]]) -> list[SequenceResult]:
     return [future.result() for future in futures]
 
 
-async def settled(futures: Sequence[Future[SequenceResult]]) -> None:
-    """Returns when all futures have a result or one has an error; wakes the event loop only then.
+def wait(futures: Sequence[ResultFuture[SequenceResult]], timeout: float | None = None) -> bool:
+    """Blocks until all futures have a result or one has an error; False after `timeout` seconds."""
+    done = threading.Event()
+    _call_when_settled(futures, done.set)
+    return done.wait(timeout)
 
-    `asyncio.wrap_future` would wake it for every sentence.
-    """
-    if not futures:
-        return
+
+async def settled(futures: Sequence[ResultFuture[SequenceResult]]) -> None:
+    """`wait` for an event loop, which is woken once, and not for every sentence."""
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
+
+    def wake() -> None:
+        with suppress(RuntimeError):  # the loop has been closed: nobody waits
+            loop.call_soon_threadsafe(done.set)
+
+    _call_when_settled(futures, wake)
+    await done.wait()
+
+
+def _call_when_settled(
+    futures: Sequence[ResultFuture[SequenceResult]], callback: Callable[[], None]
+) -> None:
+    """Calls when all have a result, and whenever one has an error."""
+    if not futures:
+        callback()
     lock = threading.Lock()
     unfinished = len(futures)
 
-    def on_done(future: Future[SequenceResult]) -> None:
+    def on_done(future: ResultFuture[SequenceResult]) -> None:
         nonlocal unfinished
         with lock:
             unfinished -= 1
             last = unfinished == 0
-        if last or future.cancelled() or future.exception() is not None:
-            with suppress(RuntimeError):  # the loop has been closed: nobody waits
-                loop.call_soon_threadsafe(done.set)
+        if last or future.exception() is not None:
+            callback()
 
     for future in futures:
         future.add_done_callback(on_done)
-    await done.wait()

@@ -257,8 +257,12 @@ class Scheduler:
         return newcomers
 
     def _begin(self, sequences: list[Sequence], heavy: bool, now: float) -> None:
+        slots = self.slots.acquire(sum([sequence.beam_size for sequence in sequences]))
+        begin = 0
         for sequence in sequences:
-            sequence.slots = self.slots.acquire(sequence.beam_size)
+            end = begin + sequence.beam_size
+            sequence.slots = slots[begin:end]
+            begin = end
             sequence.status = SequenceStatus.RUNNING
             sequence.scheduled_at = now
             if sequence.on_decided is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import NamedTuple
@@ -12,8 +12,10 @@ from model.config import GenerationConfig, Priority
 from model.decoding.search import FinishReason, Hypothesis
 from model.decoding.second_pass import SecondPass, second_pass
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
+from model.engine.named_rows import named_rows
+from model.engine.result_future import ResultFuture
 
-__all__ = ["FinishReason", "Sequence", "SequenceResult", "SequenceStatus"]
+__all__ = ["FinishReason", "Sequence", "SequenceResult", "SequenceStatus", "results_of"]
 
 
 class SequenceStatus(Enum):
@@ -62,7 +64,7 @@ class Sequence:
     light_steps: int | None = None
     """Decode steps after which it counts as heavy (see `scheduler`): 0 is from the start, None is
     never."""
-    future: Future[SequenceResult] = field(default_factory=Future)
+    future: ResultFuture[SequenceResult] = field(default_factory=ResultFuture)
     second_pass: SecondPass | None = None
     """Set if it is a further search for its source."""
     on_decided: Callable[[tuple[int, ...]], None] | None = None
@@ -121,16 +123,26 @@ class Sequence:
             slots=[],
         )
 
-    def result(self, hypotheses: tuple[Hypothesis, ...], now: float) -> SequenceResult:
-        """The outcome, from the search's `hypotheses`, best first, at least one."""
-        best = hypotheses[0]
-        ended = best.finish_reason is FinishReason.STOP
-        return SequenceResult(
-            hypotheses=hypotheses,
-            source_tokens=self.source_len,
-            target_tokens=len(best.token_ids) + int(ended),
-            queue_seconds=self.scheduled_at - self.arrived_at,
-            encode_seconds=self.encode_seconds,
-            decode_seconds=now - self.encoded_at,
-            time_to_first_token_seconds=self.first_token_at - self.arrived_at,
-        )
+
+def results_of(
+    sequences: SequenceOf[Sequence], hypotheses: SequenceOf[tuple[Hypothesis, ...]], now: float
+) -> list[SequenceResult]:
+    """The outcomes of sequences.
+
+    Args:
+        sequences: those that are done.
+        hypotheses: of each, best first, at least one.
+        now: when they were found.
+    """
+    best = [each[0] for each in hypotheses]
+    stop = FinishReason.STOP
+    return named_rows(
+        SequenceResult,
+        hypotheses,
+        [each.source_len for each in sequences],
+        [len(each.token_ids) + (each.finish_reason is stop) for each in best],
+        [each.scheduled_at - each.arrived_at for each in sequences],
+        [each.encode_seconds for each in sequences],
+        [now - each.encoded_at for each in sequences],
+        [each.first_token_at - each.arrived_at for each in sequences],
+    )

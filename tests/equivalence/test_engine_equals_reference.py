@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import closing
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from model.decoding.second_pass import second_pass
 from model.decoding.sequence_options import SequenceOptions
 from model.engine.eager.runner import EagerRunner
 from model.engine.engine import Engine
+from model.engine.result_future import ResultFuture
 from model.engine.sequence import SequenceResult
 from model.network.transformer import Transformer
 from tests.equivalence.sequence_options import OTHER_SEARCHES, alignment_options, random_options
@@ -73,7 +73,7 @@ def tokens(result: SequenceResult) -> list[tuple[int, ...]]:
     return [hypothesis.token_ids for hypothesis in result.hypotheses]
 
 
-def wait(futures: list[Future[SequenceResult]]) -> list[SequenceResult]:
+def wait(futures: list[ResultFuture[SequenceResult]]) -> list[SequenceResult]:
     return [future.result(timeout=120) for future in futures]
 
 

@@ -15,6 +15,7 @@ from model.engine.cuda.kernels.slot_memory import SlotMemory
 from model.engine.cuda.lexical import HostSearch
 from model.engine.cuda.search_trace import SearchTraces
 from model.engine.cuda.stream import DeviceStream, Mark
+from model.engine.named_rows import named_rows
 from model.engine.runner import FinishedSequence
 from model.engine.sequence import Sequence
 
@@ -95,6 +96,6 @@ class FetchedResults:
                 None if attended is None else attended[begin:end],
             )
             found = traces.hypotheses(each.sequences, each.num_ended, each.searches)
-            finished += map(FinishedSequence, each.sequences, found)
+            finished += named_rows(FinishedSequence, each.sequences, found)
             begin = end
         return finished

@@ -172,8 +172,11 @@ class CudaRunner:
         self._last_ticket = 0
         self._in_flight: deque[_Step] = deque()
         self._admissions: list[_Admission] = []
-        self._done: list[DoneSearches] = []
-        """Seen in this call."""
+        self._num_running = 0
+        self._ended: dict[DecodeGroup, list[tuple[NDArray[np.int32], NDArray[np.int32]]]] = {}
+        """Leads whose searches have been seen to be done in this call, and how many hypotheses each
+        has ended. They take part in its further steps, in which nothing of them changes: to take
+        them out together costs little more than to take out one."""
         self._num_told: dict[Sequence, int] = {}
         """Tokens of which it has been told that they are decided, of those who ask."""
         self._interrupted = threading.Event()
@@ -191,17 +194,18 @@ class CudaRunner:
         if plan.newcomers:
             self._admit(plan.newcomers)
         freed = 0
-        while self._anybody_runs() and outcome.steps < plan.max_steps:
+        while self._num_running and outcome.steps < plan.max_steps:
             self._queue_step(outcome, is_last=outcome.steps + 1 == plan.max_steps)
             if len(self._in_flight) >= _MAX_IN_FLIGHT:
                 freed += self._collect(self._in_flight.popleft(), outcome)
             if freed >= plan.freed_rows or self._interrupted.is_set():
                 break
-        if self._done:
+        if self._ended:
             # Before anybody else is given the slots.
-            outcome.pending.append(FetchedResults.queued(self._stream, self._memory, self._done))
-            self._done = []
-        if not self._anybody_runs():
+            done = [self._finish(group, parts) for group, parts in self._ended.items()]
+            outcome.pending.append(FetchedResults.queued(self._stream, self._memory, done))
+            self._ended.clear()
+        if not self._num_running:
             # What is still in flight concerns nobody.
             self._in_flight.clear()
         self._interrupted.clear()
@@ -221,6 +225,8 @@ class CudaRunner:
             self._stream.settle()
         self._owners.fill(None)
         self._group_of.fill(None)
+        self._ended.clear()
+        self._num_running = 0
         self._num_told.clear()
         self._in_flight.clear()
         self._admissions.clear()
@@ -266,9 +272,6 @@ class CudaRunner:
                     group.graph(bucket)
         self._stream.settle()
 
-    def _anybody_runs(self) -> bool:
-        return any(map(len, self._decode_groups.values()))
-
     def _remove(self, sequences: tuple[Sequence, ...]) -> None:
         """Those who have left, of whom some may be done already."""
         left: dict[DecodeGroup, list[int]] = {}
@@ -279,6 +282,7 @@ class CudaRunner:
                 left.setdefault(group, []).append(lead)
         for group, leads in left.items():
             self._take_out(group, np.array(leads, dtype=np.int32))
+            self._num_running -= len(leads)
 
     def _take_out(
         self, group: DecodeGroup, leads: NDArray[np.int32]
@@ -314,6 +318,7 @@ class CudaRunner:
             self._tickets[leads] = np.arange(first, self._last_ticket + 1)
             self._owners[leads] = members
             self._group_of[leads] = group
+        self._num_running += len(newcomers)
         for sequence in newcomers:
             if sequence.on_decided is not None and sequence.reports:
                 self._num_told[sequence] = 0
@@ -484,18 +489,23 @@ class CudaRunner:
         for group, leads, tickets, flags in step.groups:
             ended = flags.numpy()[: len(leads)]
             places = np.flatnonzero(ended)
-            # Who was removed, or seen some steps ago, is not asked for any more.
-            places = places[self._tickets[leads[places]] == tickets[places]]
+            # Who was removed, or seen before, is not asked for any more.
+            known = tickets[places]
+            places = places[(known > 0) & (self._tickets[leads[places]] == known)]
             if len(places):
-                freed += self._finish(group, leads[places], ended[places] - 1)
+                self._tickets[leads[places]] = 0
+                self._ended.setdefault(group, []).append((leads[places], ended[places] - 1))
+                self._num_running -= len(places)
+                freed += len(places) * group.num_beams
         for told in step.told or ():
             self._tell(told, outcome)
         return freed
 
     def _finish(
-        self, group: DecodeGroup, leads: NDArray[np.int32], num_ended: NDArray[np.int32]
-    ) -> int:
-        """Takes out those whose search is done; returns how many slots that frees."""
+        self, group: DecodeGroup, parts: list[tuple[NDArray[np.int32], NDArray[np.int32]]]
+    ) -> DoneSearches:
+        """Takes out those whose search is done."""
+        leads, num_ended = (np.concatenate(each) for each in zip(*parts, strict=True))
         if not num_ended.all():  # only numbers that are not finite end nothing
             raise RuntimeError("the model's predictions must be finite, but are not")
         sequences, slots = self._take_out(group, leads)
@@ -505,8 +515,7 @@ class CudaRunner:
                 self._host_constraints.search(each.slots[0]) if each.options.phrases else None
                 for each in sequences
             ]
-        self._done.append(DoneSearches(sequences, slots, num_ended, searches))
-        return slots.size
+        return DoneSearches(sequences, slots, num_ended, searches)
 
     def _decode_group(
         self,

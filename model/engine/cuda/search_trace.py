@@ -16,6 +16,7 @@ from model.decoding.lexical_constraints import Missed
 from model.decoding.search import FinishReason, Hypothesis
 from model.engine.cuda.kernels.slot_memory import ENDED, ENDED_PER_SLOT
 from model.engine.cuda.lexical import HostSearch
+from model.engine.named_rows import named_rows
 from model.engine.sequence import Sequence as SourceSequence
 
 __all__ = ["SearchTraces"]
@@ -81,24 +82,22 @@ class SearchTraces:
         token_ids = self._token_ids(owners, entries, paths, given)
         places = self._places(sequences, owners, entries, paths, given)
         stop, length = FinishReason.STOP, FinishReason.LENGTH
-        found = [
-            Hypothesis(tokens, score, log_prob, stop if stopped else length)
-            for tokens, score, log_prob, stopped in zip(
-                token_ids,
-                scores[owners, entries].tolist(),
-                self._log_probs[owners, entries].tolist(),
-                (self._last[owners, entries] == ENDED).tolist(),
-                strict=True,
-            )
-        ]
-        if places is not None:
-            found = [each._replace(attended=its) for each, its in zip(found, places, strict=True)]
+        missed: list[Missed | None] = [None] * len(owners)
         for number, owner in enumerate(owners.tolist() if any(searches) else ()):
             if (search := searches[owner]) is not None:
-                missed = self._missed(search, owner, int(entries[number]))
-                found[number] = found[number]._replace(missed=missed)
+                missed[number] = self._missed(search, owner, int(entries[number]))
+        stopped = (self._last[owners, entries] == ENDED).tolist()
+        found = named_rows(
+            Hypothesis,
+            token_ids,
+            scores[owners, entries].tolist(),
+            self._log_probs[owners, entries].tolist(),
+            [stop if each else length for each in stopped],
+            places,
+            missed,
+        )
         if len(found) == len(sequences):
-            return [(hypothesis,) for hypothesis in found]
+            return list(zip(found, strict=True))
         begins = first.tolist()
         return [
             tuple(found[begin : begin + count])
@@ -177,13 +176,15 @@ class SearchTraces:
         longest = int(fed.max(initial=0))
         if self._beams == 1:
             return np.broadcast_to(owners, (longest + 1, len(owners)))
-        first = owners * self._beams
-        row = first + beams
+        row = owners * self._beams + beams
         paths = np.empty((longest + 1, len(owners)), dtype=np.intp)
-        parents = np.ascontiguousarray(self._parents[:, : longest + 1].T)
+        # What can be done for all positions at once, is.
+        first = np.arange(len(self._parents)) // self._beams * self._beams
+        parents = np.ascontiguousarray(self._parents[:, : longest + 1].T) + first
+        began = fed >= np.arange(longest + 1)[:, None]
         for position in range(longest, 0, -1):
             paths[position] = row
-            row = np.where(fed >= position, first + parents[position].take(row), row)
+            row = np.where(began[position], parents[position].take(row), row)
         paths[0] = row
         return paths
 
@@ -210,10 +211,10 @@ class SearchTraces:
         tokens, ends = self._tokens_of(owners, entries, paths)
         ends = np.maximum(given, ends)
         place = np.arange(tokens.shape[1])
-        flat = tokens[(place >= given[:, None]) & (place < ends[:, None])].tolist()
+        flat = tuple(tokens[(place >= given[:, None]) & (place < ends[:, None])].tolist())
         behind = np.cumsum(ends - given)
         return [
-            tuple(flat[begin:end])
+            flat[begin:end]
             for begin, end in zip((behind - ends + given).tolist(), behind.tolist(), strict=True)
         ]
 
@@ -224,10 +225,10 @@ class SearchTraces:
         entries: _Integers,
         paths: _Integers | None,
         given: _Integers,
-    ) -> list[tuple[int, ...]] | None:
+    ) -> list[tuple[int, ...]]:
         """Where each step of ended hypotheses attends; nothing of those that do not ask."""
         if self._attended is None:
-            return None
+            return [()] * len(owners)
         lengths = self._lengths[owners, entries]
         longest = int(lengths.max(initial=1))
         if paths is None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
 
 from model.config import EngineConfig, GenerationConfig, Priority
 from model.decoding.search import FinishReason, Hypothesis
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
+from model.engine.result_future import ResultFuture
 from model.engine.sequence import SequenceResult
 from model.errors import QueueFullError, RequestCancelledError
 
@@ -53,7 +53,7 @@ class FakeEngine:
         self.deadlines: list[float | None] = []
         self.priorities: list[Priority] = []
         self.num_submissions = 0
-        self.futures: list[Future[SequenceResult]] = []
+        self.futures: list[ResultFuture[SequenceResult]] = []
         """One for each source."""
         self.on_decided: list[Callable[[tuple[int, ...]], None] | None] = []
         """What is called with decided tokens of each source."""
@@ -78,15 +78,13 @@ class FakeEngine:
         priority: Priority = Priority.INTERACTIVE,
         on_decided: Sequence[Callable[[tuple[int, ...]], None] | None] | None = None,
         admitted: bool = False,
-    ) -> list[Future[SequenceResult]]:
+    ) -> list[ResultFuture[SequenceResult]]:
         options = options or [NO_OPTIONS] * len(sources)
         assert len(options) == len(sources)
         assert all(0 < len(source) <= self.max_source_tokens for source in sources)
         if not admitted and len(self.in_flight) + len(sources) > self.config.max_waiting:
             raise QueueFullError("full")
-        futures: list[Future[SequenceResult]] = [Future() for _ in sources]
-        for future in futures:
-            future.set_running_or_notify_cancel()
+        futures: list[ResultFuture[SequenceResult]] = [ResultFuture() for _ in sources]
         self.sources += [list(source) for source in sources]
         self.options += options
         self.futures += futures
@@ -100,7 +98,7 @@ class FakeEngine:
             self.finish_all()
         return futures
 
-    def cancel(self, futures: Iterable[Future[SequenceResult]]) -> None:
+    def cancel(self, futures: Iterable[ResultFuture[SequenceResult]]) -> None:
         for future in futures:
             if not future.done():
                 self.num_cancelled += 1

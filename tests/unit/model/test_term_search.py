@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from contextlib import aclosing
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from model.config import GenerationConfig, Priority, TransformerConfig
 from model.decoding.search import FinishReason, Hypothesis
 from model.decoding.sequence_options import SequenceOptions
+from model.engine.result_future import ResultFuture
 from model.engine.sequence import SequenceResult
 from model.text_options import GlossaryEntry, TextOptions
 from model.translation import Translation
@@ -45,7 +45,7 @@ class _Engine(FakeEngine):
         priority: Priority = Priority.INTERACTIVE,
         on_decided: object = None,
         admitted: bool = False,
-    ) -> list[Future[SequenceResult]]:
+    ) -> list[ResultFuture[SequenceResult]]:
         first = len(self.futures)
         futures = super().submit(sources, generation, options=options, admitted=admitted)
         self.admitted.append(admitted)

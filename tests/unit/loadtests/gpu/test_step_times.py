@@ -43,6 +43,6 @@ def test_steps_are_measured_where_work_is_done_at_once(tmp_path: Path) -> None:
     ceilings = Ceilings(bytes_per_second=4e12, flops=8e14)
     config = tiny_config(projection_bias=True)
     measure_steps(immediate_runner, figures, config, ceilings, rows=(1, 4), narrow_rows=(1,))
-    found = json.loads((tmp_path / "figures.json").read_text())
+    found = json.loads((tmp_path / "figures.json").read_text())["figures"]
     assert found["step_beam4_rows4_us"] > 0
     assert found["step_rows1_library_products_us"] > 0

@@ -264,7 +264,7 @@ def test_closing_forgets_everybody() -> None:
     runner = make_runner()
     runner.execute(plan(sequence([0], limit=9), max_steps=2))
     runner.close()
-    assert not runner._anybody_runs()
+    assert runner._num_running == 0
 
 
 def test_closing_gives_its_memory_back() -> None:
