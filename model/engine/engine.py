@@ -337,11 +337,12 @@ class Engine:
     def close(self) -> None:
         """Ends the workers; what is left fails with EngineDeadError."""
         self._stop(None)
-        # A future's callback, or a collected owner, may close the engine from a thread of its own.
+        # A future's callback, or a collected owner, may close the engine from a thread of its own,
+        # and another callback at the same time from another one: those do not wait for each other.
         if threading.current_thread() not in self._threads:
             for thread in self._threads:
                 thread.join()
-        self._deliveries.join()
+            self._deliveries.join()
 
     def _work(self, worker: _Worker) -> None:
         try:
@@ -644,8 +645,14 @@ def _settle(future: Future[SequenceResult], outcome: SequenceResult | Exception)
 
 
 def _settle_all(finished: Iterable[FinishedSequence], now: float) -> None:
+    """Ends the futures of those who are open no more: nobody else would."""
     for sequence, hypotheses in finished:
-        _settle(sequence.future, sequence.result(hypotheses, now))
+        outcome: SequenceResult | Exception
+        try:
+            outcome = sequence.result(hypotheses, now)
+        except Exception as error:
+            outcome = error
+        _settle(sequence.future, outcome)
 
 
 def _tell(decided: DecidedTokens) -> None:
