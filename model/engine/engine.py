@@ -2,8 +2,9 @@
 
 All bookkeeping is shared and happens under one lock, between two calls of a runner; a runner
 computes without it. Callers' threads do their own: they put sequences into the queue, or take them
-out, and interrupt the runners whom that concerns. The loop logs nothing and publishes nothing: it
-leaves numbers behind for whoever hosts it to collect.
+out, and interrupt the runners whom that concerns. Results that come late from a device are waited
+for on one more thread (`deliveries`); callbacks of futures are called on any of these. The loop
+logs nothing and publishes nothing: it leaves numbers behind for whoever hosts it to collect.
 """
 
 from __future__ import annotations
