@@ -5,7 +5,7 @@
     python -m loadtests.gpu.carry pack MODEL --to $OUT
 
 `tree` copies of this checkout what a purpose needs, and no more. `pack` makes numbered parts of a
-folder, `cat NAME.tar.?? | tar -x`, of which all or none are there.
+folder, `cat NAME.tar.?? | tar -x`, which are put there when all are written.
 """
 
 from __future__ import annotations
@@ -84,8 +84,11 @@ def copy_tree(
         Bytes by top folder.
 
     Raises:
+        FileNotFoundError: one of `more` is not there.
         TooMuchError: it is more than `bounds`.
     """
+    for each in more:
+        each.stat()  # of a folder that is missing, no files would be found
     wanted = PURPOSES[purpose]
     pairs = [(_ROOT / name, Path(name)) for name in _tracked() if _matches(name, wanted)]
     for each in more:
@@ -123,6 +126,8 @@ def pack(folder: Path, output: Path, *, bounds: Bounds = Bounds()) -> list[Path]
     data, size = packed.getbuffer(), int(bounds.file_mib * _MIB)
     parts = [data[begin : begin + size] for begin in range(0, len(data), size)]
     names = [output / f"{folder.name}.tar.{_suffix(number)}" for number in range(len(parts))]
+    for path in output.glob(f"{folder.name}.tar.??.new"):
+        path.unlink()  # of a call that was ended
     before = sorted(output.glob(f"{folder.name}.tar.??"))
     others = [path for path in output.rglob("*") if path.is_file() and path not in before]
     total = len(data) + sum(path.stat().st_size for path in others)
@@ -131,9 +136,12 @@ def pack(folder: Path, output: Path, *, bounds: Bounds = Bounds()) -> list[Path]
             f"{output} must have at most {bounds.files} files and {bounds.mib:g} MiB, but would "
             f"have {len(parts) + len(others)} and {total / _MIB:.1f}"
         )
-    for name, part in zip(names, parts, strict=True):
-        name.with_suffix(".new").write_bytes(part)
-        name.with_suffix(".new").rename(name)
+    written = [name.with_name(f"{name.name}.new") for name in names]
+    for path, part in zip(written, parts, strict=True):
+        path.write_bytes(part)
+    # Whoever ends this process hardly ever does it within these.
+    for path, name in zip(written, names, strict=True):
+        path.rename(name)
     for path in set(before) - set(names):
         path.unlink()
     return names
@@ -191,7 +199,7 @@ def main() -> int:
             print(_table(sizes))
         else:
             print(*pack(arguments.folder, arguments.to, bounds=bounds), sep="\n")
-    except TooMuchError as error:
+    except (TooMuchError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

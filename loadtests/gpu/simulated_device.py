@@ -101,15 +101,11 @@ class ImmediateStream:
     def settle(self) -> None:
         self.mark().wait()
 
-    def free_bytes(self) -> int:
-        return self._free_bytes
+    def free_bytes(self, share: float = 1.0) -> int:
+        return int(share * self._free_bytes)
 
     def release_memory(self) -> None:
         pass
-
-    def total_bytes(self) -> int:
-        return self._free_bytes
-
     def _call(self) -> None:
         if self._call_seconds:
             ends = time.perf_counter() + self._call_seconds

@@ -257,7 +257,7 @@ def _cuda_runners(
         expected = {"beams": (), "searches": searches, "shortlisted": shortlisted}
     if config.gpu_share < 1:
         # Or what one process keeps for later would be missing where another one has its share.
-        torch.cuda.set_per_process_memory_fraction(config.gpu_share, device)
+        torch.cuda.set_per_process_memory_fraction(config.gpu_share, device.index)
     try:
         return [
             CudaRunner(

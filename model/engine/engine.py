@@ -2,8 +2,9 @@
 
 All bookkeeping is shared and happens under one lock, between two calls of a runner; a runner
 computes without it. Callers' threads do their own: they put sequences into the queue, or take them
-out, and interrupt the runners whom that concerns. The loop logs nothing and publishes nothing: it
-leaves numbers behind for whoever hosts it to collect.
+out, and interrupt the runners whom that concerns. Results that come late from a device are waited
+for on one more thread (`deliveries`); callbacks of futures are called on any of these. The loop
+logs nothing and publishes nothing: it leaves numbers behind for whoever hosts it to collect.
 """
 
 from __future__ import annotations
@@ -337,11 +338,12 @@ class Engine:
     def close(self) -> None:
         """Ends the workers; what is left fails with EngineDeadError."""
         self._stop(None)
-        # A future's callback, or a collected owner, may close the engine from a thread of its own.
+        # A future's callback, or a collected owner, may close the engine from a thread of its own,
+        # and another callback at the same time from another one: those do not wait for each other.
         if threading.current_thread() not in self._threads:
             for thread in self._threads:
                 thread.join()
-        self._deliveries.join()
+            self._deliveries.join()
 
     def _work(self, worker: _Worker) -> None:
         try:
@@ -657,9 +659,20 @@ class Engine:
 
 
 def _settle(finished: SequenceOf[FinishedSequence], now: float) -> None:
-    if finished:
-        sequences, hypotheses = zip(*finished, strict=True)
-        settle([each.future for each in sequences], results_of(sequences, hypotheses, now))
+    """Ends the futures of sequences: nobody else would."""
+    if not finished:
+        return
+    sequences, hypotheses = zip(*finished, strict=True)
+    try:
+        results = results_of(sequences, hypotheses, now)
+    except Exception as error:
+        if len(finished) == 1:
+            sequences[0].future.set_exception(error)
+        else:  # an error of one is nobody else's
+            for each in finished:
+                _settle([each], now)
+    else:
+        settle([each.future for each in sequences], results)
 
 
 def _tell(decided: DecidedTokens) -> None:

@@ -120,7 +120,7 @@ class CudaRunner:
         beams: of plain searches whose graphs are captured here and now.
         searches: others that are expected, with their guards, for which the same is done.
         shortlisted: whether these have shortlists.
-        memory_share: of the device's memory, how much it may take at most.
+        memory_share: of the device's memory, how much this process may take at most.
 
     Raises:
         BackendUnavailableError: the type is not one of the two, or Triton is not installed.
@@ -253,8 +253,7 @@ class CudaRunner:
                 dtype=dtype,
             )
 
-        share = int(memory_share * self._stream.total_bytes())
-        free_bytes = min(self._stream.free_bytes(), share)
+        free_bytes = self._stream.free_bytes(memory_share)
         if max_slots is None:
             max_slots = slots_within(free_bytes, budget)
         taken = budget(max_slots)

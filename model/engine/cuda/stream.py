@@ -51,15 +51,11 @@ class DeviceStream(Protocol):
     def settle(self) -> None:
         """Waits for everything on the device, also what others have queued."""
 
-    def free_bytes(self) -> int:
-        """Memory that can still be allocated."""
+    def free_bytes(self, share: float = 1.0) -> int:
+        """Memory that can still be allocated, if this process may have a share of the device's."""
 
     def release_memory(self) -> None:
         """Gives back what nobody holds any more."""
-
-    def total_bytes(self) -> int:
-        """All memory of the device."""
-
 
 class _CudaMark:
     def __init__(self, stream: torch.cuda.Stream) -> None:
@@ -136,12 +132,11 @@ class CudaStream:
     def settle(self) -> None:
         torch.cuda.synchronize(self.device)
 
-    def free_bytes(self) -> int:
-        return torch.cuda.mem_get_info(self.device)[0]
+    def free_bytes(self, share: float = 1.0) -> int:
+        free, total = torch.cuda.mem_get_info(self.device)
+        # Other engines of this process have some of its share.
+        return min(free, int(share * total) - torch.cuda.memory_reserved(self.device))
 
     def release_memory(self) -> None:
         with torch.cuda.device(self.device):
             torch.cuda.empty_cache()
-
-    def total_bytes(self) -> int:
-        return torch.cuda.mem_get_info(self.device)[1]

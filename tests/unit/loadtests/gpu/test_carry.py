@@ -36,6 +36,32 @@ def test_a_folder_comes_back_in_parts_and_newer_ones_take_their_place(tmp_path: 
     assert [path.name for path in output.iterdir()] == ["en-de.tar.aa"]
 
 
+def test_parts_of_before_stay_until_all_new_ones_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, output = tmp_path / "en-de", tmp_path / "out"
+    folder.mkdir()
+    output.mkdir()
+    (folder / "weights").write_bytes(b"w" * 300_000)
+    bounds = Bounds(mib=1, files=4, file_mib=0.1)
+    before = contents(pack(folder, output, bounds=bounds))
+    (folder / "weights").write_bytes(b"v" * 300_000)
+    write = Path.write_bytes
+
+    def only_the_first(path: Path, data: bytes) -> int:
+        if ".ab" in path.name:
+            raise KeyboardInterrupt
+        return write(path, data)
+
+    with monkeypatch.context() as ended:
+        ended.setattr(Path, "write_bytes", only_the_first)
+        with pytest.raises(KeyboardInterrupt):
+            pack(folder, output, bounds=bounds)
+    assert contents(sorted(output.glob("en-de.tar.??"))) == before
+    assert contents(pack(folder, output, bounds=bounds)) == {"en-de/weights": b"v" * 300_000}
+    assert len([*output.iterdir()]) == 3
+
+
 @pytest.mark.parametrize("bounds", [Bounds(mib=0.2), Bounds(files=3, file_mib=0.1)])
 def test_what_does_not_fit_leaves_what_was_there(tmp_path: Path, bounds: Bounds) -> None:
     folder, output = tmp_path / "en-de", tmp_path / "out"
@@ -67,6 +93,9 @@ def test_a_tree_has_what_its_purpose_needs_and_no_more(tmp_path: Path) -> None:
         assert (target / "text/train.tsv").read_text() == "a\tb\n"
     with pytest.raises(TooMuchError, match="must be at most 1 MiB, but is"):
         copy_tree("check", tmp_path / "small", bounds=Bounds(mib=1))
+    assert not (tmp_path / "small").exists()
+    with pytest.raises(FileNotFoundError, match="wheels"):
+        copy_tree("train", tmp_path / "small", [text, tmp_path / "wheels"])
     assert not (tmp_path / "small").exists()
 
 

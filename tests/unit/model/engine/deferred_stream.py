@@ -107,15 +107,11 @@ class DeferredStream:
         while self._queue:
             self.do_next()
 
-    def free_bytes(self) -> int:
-        return self._free_bytes
+    def free_bytes(self, share: float = 1.0) -> int:
+        return int(share * self._free_bytes)
 
     def release_memory(self) -> None:
         pass
-
-    def total_bytes(self) -> int:
-        return 2**40
-
 
 def _unwritten(like: Tensor) -> Tensor:
     """What must not be read before it has been written."""

@@ -70,6 +70,10 @@ def test_a_model_is_imported_listed_shown_and_removed(models: Run, folder: Path)
     _, output, _ = models("show", "mine")
     for text in ("CC0-1.0", "ssru", SSRU, "bfloat16", "model.npz", str(folder / "mine")):
         assert text in output, text
+    _, output, _ = models("show", "mine", "--gpu")
+    rows = [line.split() for line in output.splitlines() if "bfloat16" in line or "float32" in line]
+    assert [row[0] for row in rows] == ["bfloat16", "float32"]
+    assert [row[-4:] for row in rows] == [["1024"] * 4] * 2  # a small one has room for all
     status, output, _ = models("remove", "mine", stdin="n\n")
     assert status == 1
     assert (folder / "mine").exists()

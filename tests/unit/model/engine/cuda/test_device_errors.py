@@ -11,7 +11,7 @@ from model.config import EngineConfig, GenerationConfig
 from model.engine import backends
 from model.engine.cuda.kernels.plain import PlainOperations
 from model.engine.cuda.runner import CudaRunner
-from model.engine.cuda.stream import Mark
+from model.engine.cuda.stream import CudaStream, Mark
 from model.engine.engine import Engine
 from model.errors import EngineDeadError, InvalidRequestError
 from tests.tiny_model import tiny_transformer
@@ -107,10 +107,40 @@ def test_too_little_memory_at_load_is_said_so_that_it_can_be_mended(
         backends.build_runners(tiny_transformer(), EngineConfig(backend="cuda"))
 
 
+@pytest.mark.parametrize(("device", "index"), [("cuda", 1), ("cuda:0", 0)])
+def test_a_process_with_a_share_of_a_device_is_held_to_it(
+    monkeypatch: pytest.MonkeyPatch, device: str, index: int
+) -> None:
+    limited: list[tuple[float, int]] = []
+    # PyTorch's own function, up to where CUDA begins; device 1 is the current one.
+    monkeypatch.setattr(torch.cuda.memory, "_lazy_init", lambda: None)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    monkeypatch.setattr(
+        torch._C, "_cuda_setMemoryFraction", lambda *each: limited.append(each), raising=False
+    )
+    monkeypatch.setattr("model.engine.cuda.runner.CudaRunner", lambda *args, **options: options)
+    monkeypatch.setattr(backends, "resolve_device", lambda name: torch.device(device))
+    [options] = backends.build_runners(
+        tiny_transformer(), EngineConfig(backend="cuda", gpu_share=0.25)
+    )
+    assert options["memory_share"] == 0.25  # type: ignore[index]
+    assert limited == [(0.25, index)]
+
+
 def test_a_share_of_a_device_has_room_for_a_share_of_the_slots() -> None:
     whole = make_runner(DeferredStream(), max_slots=9).budget.total
-    stream = DeferredStream(free_bytes=10 * whole)
-    stream.total_bytes = lambda: 4 * whole  # type: ignore[method-assign]
+    stream = DeferredStream(free_bytes=4 * whole)
     assert make_runner(stream, memory_share=0.25, max_slots=None).max_slots == 9
     with pytest.raises(InvalidRequestError, match="`max_slots` must be lower than 9"):
         make_runner(stream, memory_share=0.2, max_slots=9)
+
+
+def test_what_other_engines_of_the_process_have_is_no_part_of_its_share_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (70, 100))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 20)
+    stream = CudaStream.__new__(CudaStream)  # its constructor needs a device
+    stream.device = torch.device("cuda")
+    assert stream.free_bytes() == 70
+    assert stream.free_bytes(0.5) == 30
