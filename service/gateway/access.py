@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -35,7 +36,7 @@ from service.store.records import ApiKey
 from service.store.records import Scope as KeyScope
 from service.store.store import Store
 
-__all__ = ["AccessControl", "AccessMiddleware"]
+__all__ = ["AccessControl", "AccessMiddleware", "Spending"]
 
 _START_SECONDS = 15.0
 """Time for the keys to be read when the gateway starts."""
@@ -46,6 +47,16 @@ _ANYBODY = Caller(subject="", owner="", scopes=_WITHOUT_KEYS, quota=Quota())
 _OPERATOR = Caller(subject="", owner="", scopes=frozenset(KeyScope), quota=Quota())
 
 LOGGER = logging.getLogger("polyhead.access")
+
+
+class Spending(NamedTuple):
+    """Characters that are counted for a request whose end is not known yet."""
+
+    subject: str
+    """Whose they are."""
+    characters: int
+    month: str | None
+    """The month for which they count; None where they count for none."""
 
 
 class AccessControl:
@@ -135,7 +146,7 @@ class AccessControl:
             raise
         return context.caller
 
-    async def spend_on(self, scope: Scope, characters: int) -> Caller:
+    async def spend_on(self, scope: Scope, characters: int) -> Spending:
         """Counts the characters of a request's texts for its client; `succeeded` or `failed` must
         be told how it ends.
 
@@ -143,39 +154,38 @@ class AccessControl:
             scope: of the request.
             characters: of its texts.
 
-        Returns:
-            The client.
-
         Raises:
             RateLimitedError, QuotaExceededError: they are too many now, or in this month.
             InvalidRequestError: they are more than the client may ever have at once.
             As `admit`, for a request that was not admitted yet.
         """
         caller = RequestContext.of(scope).caller or await self.admit(scope, KeyScope.TRANSLATE)
-        await self.spend(caller, characters)
-        return caller
+        month = None
+        if caller.subject:
+            try:
+                self._check_month(caller, characters)
+                await self._count_characters(caller, characters)
+            except PolyheadError as error:
+                self._metrics.count_refusal(failure_of(error).kind)
+                raise
+            if self._is_kept(caller):
+                month = self._ledger.add(caller.subject, characters)
+        return Spending(caller.subject, characters, month)
 
-    def succeeded(self, characters: int) -> None:
+    def succeeded(self, spending: Spending) -> None:
         """Counts characters that were translated."""
-        self._metrics.count_characters(characters)
+        self._metrics.count_characters(spending.characters)
 
-    def failed(self, caller: Caller, characters: int, *, sent: int) -> None:
+    def failed(self, spending: Spending, *, sent: int) -> None:
         """Takes back what `spend_on` has counted for the month, but for the characters `sent`: of
         those texts of whose translations the client has a part."""
-        self.give_back(caller, characters - sent, requests=0 if sent else 1)
-
-    async def spend(self, caller: Caller, characters: int) -> None:
-        """Counts characters for a client; raises as `spend_on` does."""
-        if not caller.subject:
-            return
-        try:
-            self._check_month(caller, characters)
-            await self._count_characters(caller, characters)
-        except PolyheadError as error:
-            self._metrics.count_refusal(failure_of(error).kind)
-            raise
-        if self._is_kept(caller):
-            self._ledger.add(caller.subject, characters)
+        if spending.month is not None:
+            self._ledger.add(
+                spending.subject,
+                sent - spending.characters,
+                requests=0 if sent else -1,
+                month=spending.month,
+            )
 
     @asynccontextmanager
     async def spending_in_store(self, caller: Caller, characters: int) -> AsyncIterator[None]:
@@ -200,11 +210,6 @@ class AccessControl:
     def address(self, scope: Scope) -> str:
         """The address of a request's client."""
         return self._addresses.of(scope)
-
-    def give_back(self, caller: Caller, characters: int, *, requests: int = 1) -> None:
-        """Takes back what was counted for the month."""
-        if caller.subject and self._is_kept(caller):
-            self._ledger.add(caller.subject, -characters, requests=-requests)
 
     def subject_of_month(self, caller: Caller) -> str | None:
         """Whose use it counts as what a client uses in a month; None where it does not."""
@@ -234,6 +239,8 @@ class AccessControl:
         """Who has a key, which is the same object until the keys are read again."""
         known = self._callers.get(key.id)
         if known is None or known[0] is not key:
+            if len(self._callers) > len(self._keys):  # some are of keys that are gone
+                self._callers.clear()
             own = key.quota.model_dump(exclude_none=True)
             quota = self._settings.per_key.model_copy(update=own)
             caller = Caller(subject=key.id, owner=key.id, scopes=key.scopes, quota=quota)

@@ -39,6 +39,9 @@ class KeyRing:
         self._read_at: float | None = None
         self._task: asyncio.Task[None] | None = None
 
+    def __len__(self) -> int:
+        return len(self._keys)
+
     @property
     def ids(self) -> frozenset[str]:
         """The ids of the keys."""

@@ -76,13 +76,28 @@ class UsageLedger:
         if subject in self._known:
             self._wanted.add(subject)
 
-    def add(self, subject: str, characters: int, *, requests: int = 1) -> None:
-        """Counts what a subject uses; negative numbers take it back."""
-        key = (subject, self._this_month())
-        if subject.startswith(_ADDRESS) and len(self._pending) >= self._max_addresses:
-            return
-        count = self._pending.get(key, _NOTHING)
+    def add(
+        self, subject: str, characters: int, *, requests: int = 1, month: str | None = None
+    ) -> str | None:
+        """Counts what a subject uses; negative numbers take it back.
+
+        Args:
+            subject: a key's id, or "@" and an address.
+            characters, requests: what it uses.
+            month: for which it counts; this one by default.
+
+        Returns:
+            The month; None where nothing was counted, since there are too many addresses.
+        """
+        month = month or self._this_month()
+        key = (subject, month)
+        count = self._pending.get(key)
+        if count is None:
+            if subject.startswith(_ADDRESS) and len(self._pending) >= self._max_addresses:
+                return None
+            count = _NOTHING
         self._pending[key] = Count(count.requests + requests, count.characters + characters)
+        return month
 
     @asynccontextmanager
     async def reserved(self, subject: str, characters: int) -> AsyncIterator[None]:
@@ -123,15 +138,19 @@ class UsageLedger:
         async with self._lock:
             if self._writing is None and self._pending:
                 self._writing, self._pending = (uuid.uuid4().hex, self._pending), {}
-            subjects = set(self._wanted)
-            if self._writing is not None:
-                await self._store.usage.add(*self._writing)
-                subjects |= {subject for subject, _ in self._writing[1]}
-            if subjects:
-                await self.read(subjects)
+            # Who wants a subject from now on wants what is read after this.
+            subjects, self._wanted = self._wanted, set()
+            try:
+                if self._writing is not None:
+                    await self._store.usage.add(*self._writing)
+                    subjects |= {subject for subject, _ in self._writing[1]}
+                if subjects:
+                    await self.read(subjects)
+            except BaseException:
+                self._wanted |= subjects
+                raise
             # At once with what was read: what was written counts once.
             self._writing = None
-            self._wanted -= subjects
             self._forget_addresses()
 
     async def close(self) -> None:

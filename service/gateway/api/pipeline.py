@@ -187,7 +187,7 @@ class TranslationPipeline:
         context.num_texts = len(texts)
         context.source, context.target = parts[0].source, parts[0].target
         characters = sum(map(len, texts))
-        caller = await self._access.spend_on(request.scope, characters)
+        spending = await self._access.spend_on(request.scope, characters)
         try:
             replies = await self._replies(
                 context, texts, parts, deadline,
@@ -196,9 +196,9 @@ class TranslationPipeline:
                 use_cache=use_cache and _allows_cache(request),
             )  # fmt: skip
         except BaseException:
-            self._access.failed(caller, characters, sent=_sent_characters(texts, deltas))
+            self._access.failed(spending, sent=_sent_characters(texts, deltas))
             raise
-        self._access.succeeded(characters)
+        self._access.succeeded(spending)
         context.timings = _timings(replies)
         return _put_together(parts, replies, detections)
 

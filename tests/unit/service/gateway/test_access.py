@@ -15,7 +15,11 @@ import openai
 import pytest
 
 from model.errors import DeadlineExceededError
-from service.settings import Quota
+from service.gateway import usage as usage_module
+from service.gateway.access import AccessControl
+from service.gateway.admin_token import AdminToken
+from service.gateway.request_context import RequestContext
+from service.settings import Quota, Settings
 from service.store.records import Count, Scope
 from service.store.usage import month_of
 from tests.fakes import Connection, Gateway, until
@@ -225,6 +229,23 @@ async def test_keys_are_known_and_revoked_within_seconds(tmp_path: Path) -> None
         assert await status() == 401
 
 
+async def test_clients_of_keys_that_are_gone_are_forgotten(tmp_path: Path) -> None:
+    store = store_of(new_database(None, tmp_path), tmp_path)
+    settings = Settings(access={"keys": "required"})
+    gateway = Gateway()
+    access = AccessControl(settings, store, AdminToken(""), gateway.metrics)
+    for number in range(5):
+        name = f"key{number}"
+        _, key = await store.keys.add(name)
+        await access._keys.refresh()
+        scope: Any = {"headers": [(b"authorization", f"Bearer {key}".encode())]}
+        RequestContext(request_id=name, route="/v1/translate").attach(scope)
+        await access.admit(scope, Scope.TRANSLATE)
+        await store.keys.revoke(name)
+    assert len(access._callers) <= 2
+    await store.close()
+
+
 async def test_a_key_that_expires_is_refused_at_once(tmp_path: Path) -> None:
     service = _Service(tmp_path, refresh_seconds=300)
     key = await service.add_key(expires_at=int(time.time()) + 3600)
@@ -303,6 +324,31 @@ async def test_what_fails_does_not_count_in_the_month(tmp_path: Path) -> None:
         assert statuses == [500, 422, 200]
     assert await service.used() == Count(1, 5)
     assert service.gateway.count("polyhead_characters_total") == 5
+
+
+async def test_what_fails_after_the_month_does_not_count_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    months = ["2026-11"]
+    monkeypatch.setattr(usage_module, "_month_of", lambda _: months[0])
+    service = _Service(tmp_path)
+    key = await service.add_key(quota=Quota(characters_per_month=100))
+    path, body = NATIVE
+    async with service.client() as client:
+        held = service.gateway.backend.hold_next()
+        asking = asyncio.create_task(client.post(path, json=body, headers=_bearer(key)))
+        await until(lambda: service.gateway.backend.num_active == 1)
+        months[0] = "2026-12"
+        asking.cancel()
+        await asyncio.wait({asking})
+        held.set()
+        usage = (await client.get("/v2/usage", headers=_bearer(key))).json()
+    assert usage["character_count"] == 0
+    store = store_of(service.url, tmp_path)
+    [id] = [each.id for each in await store.keys.all()]
+    assert (await store.usage.of_month("2026-11", [id])).get(id, Count()) == Count()
+    assert await store.usage.of_month("2026-12", [id]) == {}
+    await store.close()
 
 
 @pytest.mark.parametrize("error", [DeadlineExceededError("late"), None], ids=["fails", "leaves"])

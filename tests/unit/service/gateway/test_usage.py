@@ -14,6 +14,7 @@ from service.errors import StoreUnavailableError
 from service.gateway import usage as usage_module
 from service.gateway.usage import UsageLedger
 from service.store.records import Count
+from tests.fakes import until
 from tests.stores import new_database, store_of
 
 
@@ -116,6 +117,84 @@ async def test_a_new_month_begins_with_nothing(monkeypatch: pytest.MonkeyPatch) 
     await ledger.flush()
     assert table.counts == {("a", "2026-11"): Count(2, 11), ("a", "2026-12"): Count(1, 2)}
     assert ledger.characters("a") == 2
+
+
+async def test_what_is_given_back_is_of_the_month_in_which_it_was_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = _Store()
+    ledger = _ledger(table)
+    months = ["2026-11"]
+    monkeypatch.setattr(usage_module, "_month_of", lambda _: months[0])
+    month = ledger.add("a", 10)
+    await ledger.flush()
+    months[0] = "2026-12"
+    ledger.add("a", -10, requests=-1, month=month)
+    assert ledger.characters("a") == 0
+    await ledger.flush()
+    assert table.counts == {("a", "2026-11"): Count(0, 0)}
+    assert ledger.characters("a") == 0
+
+
+async def test_what_is_stored_while_a_flush_reads_is_known_afterwards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = _Store()
+    ledger = _ledger(table)
+    month = ledger.add("a", 1) or ""
+    of_month, may_end = table.of_month, asyncio.Event()
+    begun: list[str] = []
+
+    async def slow(month: str, subjects: Collection[str]) -> dict[str, Count]:
+        found = await of_month(month, subjects)
+        begun.append(month)
+        await may_end.wait()
+        return found
+
+    async def store() -> None:
+        async with ledger.reserved("a", 5):
+            table.counts["a", month] = Count(2, 6)
+
+    monkeypatch.setattr(table, "of_month", slow)
+    ledger.characters("a")  # wants it to be read
+    flushing = asyncio.create_task(ledger.flush())
+    await until(lambda: bool(begun))
+    storing = asyncio.create_task(store())
+    await until(lambda: table.counts["a", month].characters == 6)
+    may_end.set()
+    await flushing
+    await storing
+    assert ledger.characters("a") == 6
+
+
+async def test_a_reader_that_fails_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = _Store()
+    ledger, other = _ledger(table), _ledger(table)
+    other.add("a", 7)
+    await other.flush()
+    ledger.characters("a")
+    table.fail_read = 1
+    with pytest.raises(StoreUnavailableError):
+        await ledger.flush()
+    with monkeypatch.context() as patched:
+        patched.setattr(table, "of_month", lambda *_: asyncio.Event().wait())
+        reading = asyncio.create_task(ledger.flush())
+        await until(ledger._lock.locked)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+    await ledger.flush()
+    assert ledger.characters("a") == 7
+
+
+async def test_an_address_beyond_the_most_has_nothing_to_be_given_back() -> None:
+    table = _Store()
+    ledger = _ledger(table, max_addresses=1)
+    assert ledger.add("@1", 10) is not None
+    assert ledger.add("@2", 10) is None
+    assert ledger.add("@1", 5) is not None  # it has its place already
+    await ledger.flush()
+    assert table.total == 15
 
 
 async def test_addresses_are_bounded_and_keys_are_not() -> None:
