@@ -9,7 +9,7 @@ every model, whatever it was trained on.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -19,7 +19,9 @@ from model.text.words import Span
 __all__ = ["LetterCase", "Truecaser", "letter_case"]
 
 _WORD = re.compile(r"([^\W\d_]+)")
-_MAY_BE_CASED = re.compile(r"[^\W\d_](?:[^\W\d_]*+[\W\d_]+[^\W\d_]|(?<![a-z])[^\W\d_a-z]{3})")
+_MAY_BE_CASED = re.compile(
+    r"[^\W\d_](?<![^\W\d_].)(?:[^\W\d_]*+[\W\d_]+[^\W\d_]|(?<![a-z])[^\W\d_a-z]{3})"
+)
 """Two words, or one that may be in capitals: without, a sentence's letter case says nothing new."""
 _PARTS_OF_ONE_WORD = 3
 """What `_WORD` splits one word into, with what is around it."""
@@ -70,6 +72,8 @@ class Truecaser:
         self._titles = base not in _NOUNS_ARE_CAPITALISED
         self._dotless = base in _DOTLESS_I
         self._num_pieces = _PieceCounts(vocabulary)
+        self.may_read: Callable[[str], object] = _MAY_BE_CASED.search
+        """Whether a sentence may be read otherwise than it is written: something, or None."""
 
     def read(self, sentence: str, kept: Sequence[Span] = ()) -> tuple[str, LetterCase | None]:
         """`sentence` as it is better read, as long as it is, and how all of it was written.
@@ -106,7 +110,7 @@ class Truecaser:
 
     def _cased(self, sentence: str, kept: Sequence[Span]) -> _CasedSentence | None:
         """The words of a sentence whose letter case says nothing."""
-        if not _MAY_BE_CASED.search(sentence):
+        if not self.may_read(sentence):
             return None
         if kept:
             sentence = _with(sentence, kept, _NO_LETTER * len(sentence))

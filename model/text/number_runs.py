@@ -60,7 +60,7 @@ class NumberReader:
     def runs(
         self,
         sentences: Sequence[str],
-        kept: Sequence[Sequence[Span]],
+        kept: Sequence[Sequence[Span] | Runs],
         read_as: Callable[[str], dict[int, str]],
     ) -> list[Runs]:
         """A run for each number of some sentences without line breaks.
@@ -233,7 +233,7 @@ class NumberReader:
         return self._tokenizer.unk_id not in self._tokenizer.target.tokenize(form)
 
 
-def _is_any_in(numbers: Iterable[Number], start: int, kept: Sequence[Span]) -> bool:
+def _is_any_in(numbers: Iterable[Number], start: int, kept: Sequence[Span] | Runs) -> bool:
     """Whether any number of a sentence that begins at `start` has a part that is kept."""
     for number in numbers:
         place = bisect_left(kept, (number.end - start,)) - 1
@@ -243,10 +243,14 @@ def _is_any_in(numbers: Iterable[Number], start: int, kept: Sequence[Span]) -> b
 
 
 def _outside(
-    sentence: str, numbers: Iterable[Number], start: int, language: str, kept: Sequence[Span]
+    sentence: str,
+    numbers: Iterable[Number],
+    start: int,
+    language: str,
+    kept: Sequence[Span] | Runs,
 ) -> Iterator[Number]:
     """The numbers of what of a sentence is not kept; of `numbers`, it begins at `start`."""
-    places = iter(kept)
+    places = iter([each[:2] for each in kept])
     begin, end = next(places, (len(sentence), len(sentence)))
     for number in numbers:
         number = number._replace(begin=number.begin - start, end=number.end - start)

@@ -117,8 +117,12 @@ class Protection:
         last = -1
         for bound in sorted(found + signs):
             begin, end = bound
-            gap = text[last:begin]
-            if begin > last and not (gap.isspace() and "\n" not in gap):
+            if begin > last and (
+                (before := text[begin - 1]) == "\n"
+                or not before.isspace()
+                or not (gap := text[last:begin]).isspace()
+                or "\n" in gap
+            ):
                 merged.append(bound)
                 last = end
             elif end > last:
