@@ -9,7 +9,7 @@ every model, whatever it was trained on.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -19,10 +19,19 @@ from model.text.words import Span
 __all__ = ["LetterCase", "Truecaser", "letter_case"]
 
 _WORD = re.compile(r"([^\W\d_]+)")
+_SHORTEST_TITLED_WORD = 4
+"""Letters: in Title Case, shorter words may be small."""
 _MAY_BE_CASED = re.compile(
     r"[^\W\d_](?<![^\W\d_].)(?:[^\W\d_]*+[\W\d_]+[^\W\d_]|(?<![a-z])[^\W\d_a-z]{3})"
 )
 """Two words, or one that may be in capitals: without, a sentence's letter case says nothing new."""
+_CAPITAL = re.compile(r"[A-Z](?!\d)")
+"""A capital that is no mark of a run, which a digit follows."""
+_SMALL_WORD = re.compile(r"[a-z](?<![\w'\u2019].)")
+_LONG_SMALL_WORD = re.compile(rf"[a-z](?<![\w'\u2019].)[^\W\d_]{{{_SHORTEST_TITLED_WORD - 1}}}")
+_TWO_LONG_WORDS = re.compile(
+    rf"[^\W\d_]{{{_SHORTEST_TITLED_WORD}}}[^\W\d_]*+[\W\d_](?s:.*?)[^\W\d_]{{{_SHORTEST_TITLED_WORD}}}"
+)
 _PARTS_OF_ONE_WORD = 3
 """What `_WORD` splits one word into, with what is around it."""
 _MOST_FORMS = 40_000
@@ -35,8 +44,6 @@ _SHORTEST_SHOUT = 8
 """Letters of two words or more that are capitals as a way of writing, not as abbreviations. Fewer
 are if they have fewer pieces otherwise, and a single word is if it is one piece then."""
 _SHORTEST_SHOUTED_WORD = 4
-_SHORTEST_TITLED_WORD = 4
-"""Letters: in Title Case, shorter words may be small."""
 _WHOLE_WORD = re.compile(r"(?<![\w'\u2019])[^\W\d_]+")
 """No part of one behind an apostrophe."""
 _FEWEST_TITLED_WORDS = 4
@@ -72,9 +79,6 @@ class Truecaser:
         self._titles = base not in _NOUNS_ARE_CAPITALISED
         self._dotless = base in _DOTLESS_I
         self._num_pieces = _PieceCounts(vocabulary)
-        self.may_read: Callable[[str], object] = _MAY_BE_CASED.search
-        """Whether a sentence may be read otherwise than it is written: something, or None."""
-
     def read(self, sentence: str, kept: Sequence[Span] = ()) -> tuple[str, LetterCase | None]:
         """`sentence` as it is better read, as long as it is, and how all of it was written.
 
@@ -84,6 +88,19 @@ class Truecaser:
             kept: parts whose letters do not count, and stay; in order, none within a word.
         """
         return self.read_batch([(sentence, kept)])[0]
+
+    @staticmethod
+    def may_read(sentence: str) -> bool:
+        """Whether a sentence, marks of runs included, may be read otherwise than it is written."""
+        if not _MAY_BE_CASED.search(sentence):
+            return False
+        if not _CAPITAL.search(sentence):
+            return True
+        # Neither in small letters, then, nor in capitals or Title Case with one of these words.
+        return not (
+            _LONG_SMALL_WORD.search(sentence)
+            or (_SMALL_WORD.search(sentence) and not _TWO_LONG_WORDS.search(sentence))
+        )
 
     def read_batch(
         self, sentences: Sequence[tuple[str, Sequence[Span]]]

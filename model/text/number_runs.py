@@ -233,8 +233,10 @@ class NumberReader:
         return self._tokenizer.unk_id not in self._tokenizer.target.tokenize(form)
 
 
-def _is_any_in(numbers: Iterable[Number], start: int, kept: Sequence[Span] | Runs) -> bool:
+def _is_any_in(numbers: Sequence[Number], start: int, kept: Sequence[Span] | Runs) -> bool:
     """Whether any number of a sentence that begins at `start` has a part that is kept."""
+    if numbers[-1][1] - start <= kept[0][0] or kept[-1][1] <= numbers[0][0] - start:
+        return False
     for number in numbers:
         place = bisect_left(kept, (number.end - start,)) - 1
         if place >= 0 and kept[place][1] > number.begin - start:
