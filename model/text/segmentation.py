@@ -35,6 +35,7 @@ from model.text.tokenizer import Tokenizer
 from model.text.umlauts import UmlautReader
 from model.text.verbatim import WEB_ADDRESS
 from model.text.visible import may_change, visible
+from model.text.vocabulary import PLACEHOLDERS
 from model.text.words import Span
 
 __all__ = ["Segment", "SegmentedText", "Segmenter"]
@@ -193,6 +194,9 @@ class Segmenter:
         if max_tokens < least:
             raise InvalidRequestError(f"`max_tokens` must be at least {least}, but is {max_tokens}")
         self._fallback_ids = tokenizer.fallback_ids
+        marks = PLACEHOLDERS if tokenizer.has_placeholders else ()
+        self._unknown_ids = self._fallback_ids.difference(*map(tokenizer.tokenize, marks))
+        """Those of them that do not stand for what is kept."""
         self._has_letter = tokenizer.has_letter
         self._least_tokens = least
         self._language = language
@@ -305,7 +309,8 @@ class Segmenter:
 
     def _cut_short(self, sentences: dict[str, list[Segment | str]], counts: dict[str, str]) -> None:
         """Adds the pieces of short sentences, most of which are one segment."""
-        least, most, fallback_ids = self._least_tokens, self._max_tokens, self._fallback_ids
+        least, most, unknown_ids = self._least_tokens, self._max_tokens, self._unknown_ids
+        has_letter = self._has_letter
         drafts: list[tuple[str, list[Segment | str], Runs]] = []
         cores: list[tuple[str, int, Runs]] = []
         all_runs = self._runs(list(sentences), counts)
@@ -339,13 +344,13 @@ class Segmenter:
             piece: Segment | str | None
             if (
                 least <= len(token_ids) <= most
-                and fallback_ids.isdisjoint(token_ids)
+                and unknown_ids.isdisjoint(token_ids)
                 # The rest says something, as found out above.
                 and (
                     reading is None
                     or not (taken := reading[3])
-                    or (taken[0][0] > 0 and core[0].isalpha())
                     or not any(map(_is_marked, taken))
+                    or (taken[0][0] > 0 and core[0].isalpha() and any(map(has_letter, token_ids)))
                 )
             ):
                 piece = _new(Segment, (core, token_ids, reading))
@@ -740,6 +745,8 @@ def _says_something(text: str) -> bool:
 
 def _core(sentence: str, begin: int, end: int) -> tuple[int, int]:
     """Where the part of `sentence[begin:end]` that is translated begins and ends."""
+    if begin < end and sentence[end - 1] == " ":
+        end -= 1
     if begin < end and not (_may_be_edge(sentence[begin]) or _may_be_edge(sentence[end - 1])):
         return begin, end  # as most do, which this finds out faster
     if edge := _EDGE.match(sentence, begin, end):

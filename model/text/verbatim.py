@@ -177,9 +177,11 @@ SIGNS_HINT = re.compile(
 )
 """Without any of these, and `localhost`, there is no match of `WITH_SIGNS`, which takes several
 times as long."""
+_SIGNS = rf"\uE000-\uE00A`@#<&{{\[$%:~/\\\](+.\-{_EMOJI[1:-1]}"
+"""What any of those begins with that begin with signs."""
 # What a letter cannot begin is not tried there one by one.
 WITH_SIGNS = _compiled(
-    rf"(?=[^\w\s]|[\uE000-\uE00A])(?:{'|'.join([*_BEGINS_WITH_SIGN.values(), *_BEGINS_WITH_SIGNS.values()])})"
+    rf"(?=[{_SIGNS}])(?:{'|'.join([*_BEGINS_WITH_SIGN.values(), *_BEGINS_WITH_SIGNS.values()])})"
     rf"|(?<!\w)(?=[^\W_]*+[.@:_+<-]|localhost)(?:{'|'.join(_BEGINS_WORD.values())})"
 )
 DIGITS_HINT = re.compile(
