@@ -16,7 +16,7 @@ from typing import NamedTuple
 from model.text.vocabulary import Vocabulary
 from model.text.words import Span
 
-__all__ = ["LetterCase", "Truecaser", "letter_case"]
+__all__ = ["LetterCase", "Truecaser", "letter_case", "may_be_capitals"]
 
 _WORD = re.compile(r"([^\W\d_]+)")
 _SHORTEST_TITLED_WORD = 4
@@ -27,6 +27,7 @@ _MAY_BE_CASED = re.compile(
 """Two words, or one that may be in capitals: without, a sentence's letter case says nothing new."""
 _CAPITAL = re.compile(r"[A-Z](?!\d)")
 """A capital that is no mark of a run, which a digit follows."""
+_SMALL_LETTER = re.compile(r"[a-z]")
 _SMALL_WORD = re.compile(r"[a-z](?<![\w'\u2019].)")
 _LONG_SMALL_WORD = re.compile(rf"[a-z](?<![\w'\u2019].)[^\W\d_]{{{_SHORTEST_TITLED_WORD - 1}}}")
 _TWO_LONG_WORDS = re.compile(
@@ -255,6 +256,11 @@ def _heading(words: list[str], known: _Words) -> list[str] | None:
         read += small[max(1, last) : last + 1]
         at = last + 1
     return read
+
+
+def may_be_capitals(sentence: str) -> bool:
+    """Whether all letters of a sentence may be capitals, marks of runs included."""
+    return _SMALL_LETTER.search(sentence) is None
 
 
 def letter_case(sentence: str) -> LetterCase | None:

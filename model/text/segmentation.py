@@ -23,7 +23,7 @@ from typing import NamedTuple, Self
 
 from model.errors import InvalidRequestError
 from model.text.languages import Pair
-from model.text.letter_case import LetterCase, Truecaser
+from model.text.letter_case import LetterCase, Truecaser, may_be_capitals
 from model.text.messages import kept_and_said, origins
 from model.text.number_runs import NumberReader
 from model.text.numbers.conventions import CURRENCIES
@@ -480,15 +480,19 @@ class Segmenter:
             None if is_written and not each[2] else self._seen(*each, read_as, is_seen=is_seen)
             for each in cores
         ]
-        if places := self._may_be_cased(cores, seen):
+        if places := self._may_be_cased(cores, seen, is_part=is_part):
             self._read_cased(cores, seen, places, is_part=is_part)
         return seen
 
     def _may_be_cased(
-        self, cores: Sequence[tuple[str, int, Runs]], seen: Sequence[Reading | None]
+        self,
+        cores: Sequence[tuple[str, int, Runs]],
+        seen: Sequence[Reading | None],
+        *,
+        is_part: bool,
     ) -> Sequence[int]:
         """Which of some cores, as they are `seen`, may be read in another letter case."""
-        may_be_cased = self._truecaser.may_read
+        may_be_cased = may_be_capitals if is_part else self._truecaser.may_read
         return [
             place
             for place, (core, reading) in enumerate(zip(cores, seen, strict=True))
@@ -518,7 +522,7 @@ class Segmenter:
                 core = cores[place][0]
                 reading = seen[place] or Reading(core, core)
                 all_caps = case is LetterCase.CAPITALS
-                seen[place] = reading._replace(text=text, all_caps=all_caps)
+                seen[place] = _new(Reading, (text, reading[1], all_caps, *reading[3:]))
 
     def _seen(
         self, core: str, begin: int, kept: Runs, read_as: dict[int, str], *, is_seen: bool
