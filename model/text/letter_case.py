@@ -128,8 +128,6 @@ class Truecaser:
 
     def _cased(self, sentence: str, kept: Sequence[Span]) -> _CasedSentence | None:
         """The words of a sentence whose letter case says nothing."""
-        if not self.may_read(sentence):
-            return None
         if kept:
             sentence = _with(sentence, kept, _NO_LETTER * len(sentence))
         case = letter_case(sentence)
@@ -265,6 +263,11 @@ def may_be_capitals(sentence: str) -> bool:
 
 def letter_case(sentence: str) -> LetterCase | None:
     """How all words of a sentence are written; None where some differ, or have no case."""
+    if sentence.isascii():
+        if sentence.islower():
+            return LetterCase.SMALL
+        if sentence.isupper():
+            return LetterCase.CAPITALS
     small = sentence.lower()
     if sentence == small:
         return LetterCase.SMALL if sentence.upper() != sentence else None

@@ -671,11 +671,13 @@ def _is_mostly_numbers(sentence: str) -> bool:
 
 
 def _marks(reading: Reading) -> Sequence[Span]:
-    """Where a mark is read for what is kept."""
+    """Where a mark with a letter is read for what is kept; others are single signs."""
     if reading.text == reading.sentence:
         return _NO_SPANS
     return [
-        place for place, run in zip(reading.places, reading.runs, strict=True) if run[2] is None
+        place
+        for place, run in zip(reading.places, reading.runs, strict=True)
+        if run[2] is None and place[1] - place[0] > 1
     ]
 
 
