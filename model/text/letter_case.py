@@ -80,6 +80,7 @@ class Truecaser:
         self._titles = base not in _NOUNS_ARE_CAPITALISED
         self._dotless = base in _DOTLESS_I
         self._num_pieces = _PieceCounts(vocabulary)
+
     def read(self, sentence: str, kept: Sequence[Span] = ()) -> tuple[str, LetterCase | None]:
         """`sentence` as it is better read, as long as it is, and how all of it was written.
 

@@ -147,9 +147,7 @@ class NumberReader:
                 runs.append(self._run(number, start, read_as))
                 continue
             own = (form,)
-            runs.append(
-                _new(Run, (begin - start, end - start, text, own, None, True, own, ()))
-            )
+            runs.append(_new(Run, (begin - start, end - start, text, own, None, True, own, ())))
         return runs
 
     def _run(self, number: Number, start: int, read_as: dict[int, str]) -> Run:

@@ -226,8 +226,9 @@ class RunReader:
 
 def _is_read_as_written(sentence: str, runs: Runs) -> bool:
     """Whether the encoder reads for each of some runs what stands there."""
-    for run in runs:
-        if not run[3] or run[2] != sentence[run[0] : run[1]]:
+    for run in runs:  # a loop costs less than a generator
+        is_written = run[3] and run[2] == sentence[run[0] : run[1]]
+        if not is_written:
             return False
     return True
 

@@ -18,7 +18,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain, starmap, zip_longest
+from itertools import accumulate, chain, zip_longest
 from typing import NamedTuple, Self
 
 from model.errors import InvalidRequestError
