@@ -16,11 +16,23 @@ from typing import NamedTuple
 from model.text.vocabulary import Vocabulary
 from model.text.words import Span
 
-__all__ = ["LetterCase", "Truecaser", "letter_case"]
+__all__ = ["LetterCase", "Truecaser", "letter_case", "may_be_capitals"]
 
 _WORD = re.compile(r"([^\W\d_]+)")
-_MAY_BE_CASED = re.compile(r"[^\W\d_](?:[^\W\d_]*+[\W\d_]+[^\W\d_]|(?<![a-z])[^\W\d_a-z]{3})")
+_SHORTEST_TITLED_WORD = 4
+"""Letters: in Title Case, shorter words may be small."""
+_MAY_BE_CASED = re.compile(
+    r"[^\W\d_](?<![^\W\d_].)(?:[^\W\d_]*+[\W\d_]+[^\W\d_]|(?<![a-z])[^\W\d_a-z]{3})"
+)
 """Two words, or one that may be in capitals: without, a sentence's letter case says nothing new."""
+_CAPITAL = re.compile(r"[A-Z](?!\d)")
+"""A capital that is no mark of a run, which a digit follows."""
+_SMALL_LETTER = re.compile(r"[a-z]")
+_SMALL_WORD = re.compile(r"[a-z](?<![\w'\u2019].)")
+_LONG_SMALL_WORD = re.compile(rf"[a-z](?<![\w'\u2019].)[^\W\d_]{{{_SHORTEST_TITLED_WORD - 1}}}")
+_TWO_LONG_WORDS = re.compile(
+    rf"[^\W\d_]{{{_SHORTEST_TITLED_WORD}}}[^\W\d_]*+[\W\d_](?s:.*?)[^\W\d_]{{{_SHORTEST_TITLED_WORD}}}"
+)
 _PARTS_OF_ONE_WORD = 3
 """What `_WORD` splits one word into, with what is around it."""
 _MOST_FORMS = 40_000
@@ -33,8 +45,6 @@ _SHORTEST_SHOUT = 8
 """Letters of two words or more that are capitals as a way of writing, not as abbreviations. Fewer
 are if they have fewer pieces otherwise, and a single word is if it is one piece then."""
 _SHORTEST_SHOUTED_WORD = 4
-_SHORTEST_TITLED_WORD = 4
-"""Letters: in Title Case, shorter words may be small."""
 _WHOLE_WORD = re.compile(r"(?<![\w'\u2019])[^\W\d_]+")
 """No part of one behind an apostrophe."""
 _FEWEST_TITLED_WORDS = 4
@@ -81,6 +91,19 @@ class Truecaser:
         """
         return self.read_batch([(sentence, kept)])[0]
 
+    @staticmethod
+    def may_read(sentence: str) -> bool:
+        """Whether a sentence, marks of runs included, may be read otherwise than it is written."""
+        if not _MAY_BE_CASED.search(sentence):
+            return False
+        if not _CAPITAL.search(sentence):
+            return True
+        # Neither in small letters, then, nor in capitals or Title Case with one of these words.
+        return not (
+            _LONG_SMALL_WORD.search(sentence)
+            or (_SMALL_WORD.search(sentence) and not _TWO_LONG_WORDS.search(sentence))
+        )
+
     def read_batch(
         self, sentences: Sequence[tuple[str, Sequence[Span]]]
     ) -> list[tuple[str, LetterCase | None]]:
@@ -106,8 +129,6 @@ class Truecaser:
 
     def _cased(self, sentence: str, kept: Sequence[Span]) -> _CasedSentence | None:
         """The words of a sentence whose letter case says nothing."""
-        if not _MAY_BE_CASED.search(sentence):
-            return None
         if kept:
             sentence = _with(sentence, kept, _NO_LETTER * len(sentence))
         case = letter_case(sentence)
@@ -236,8 +257,18 @@ def _heading(words: list[str], known: _Words) -> list[str] | None:
     return read
 
 
+def may_be_capitals(sentence: str) -> bool:
+    """Whether all letters of a sentence may be capitals, marks of runs included."""
+    return _SMALL_LETTER.search(sentence) is None
+
+
 def letter_case(sentence: str) -> LetterCase | None:
     """How all words of a sentence are written; None where some differ, or have no case."""
+    if sentence.isascii():
+        if sentence.islower():
+            return LetterCase.SMALL
+        if sentence.isupper():
+            return LetterCase.CAPITALS
     small = sentence.lower()
     if sentence == small:
         return LetterCase.SMALL if sentence.upper() != sentence else None

@@ -60,7 +60,7 @@ class NumberReader:
     def runs(
         self,
         sentences: Sequence[str],
-        kept: Sequence[Sequence[Span]],
+        kept: Sequence[Sequence[Span] | Runs],
         read_as: Callable[[str], dict[int, str]],
     ) -> list[Runs]:
         """A run for each number of some sentences without line breaks.
@@ -147,9 +147,7 @@ class NumberReader:
                 runs.append(self._run(number, start, read_as))
                 continue
             own = (form,)
-            runs.append(
-                _new(Run, (begin - start, end - start, text, own, None, True, own, ()))
-            )
+            runs.append(_new(Run, (begin - start, end - start, text, own, None, True, own, ())))
         return runs
 
     def _run(self, number: Number, start: int, read_as: dict[int, str]) -> Run:
@@ -233,8 +231,10 @@ class NumberReader:
         return self._tokenizer.unk_id not in self._tokenizer.target.tokenize(form)
 
 
-def _is_any_in(numbers: Iterable[Number], start: int, kept: Sequence[Span]) -> bool:
+def _is_any_in(numbers: Sequence[Number], start: int, kept: Sequence[Span] | Runs) -> bool:
     """Whether any number of a sentence that begins at `start` has a part that is kept."""
+    if numbers[-1][1] - start <= kept[0][0] or kept[-1][1] <= numbers[0][0] - start:
+        return False
     for number in numbers:
         place = bisect_left(kept, (number.end - start,)) - 1
         if place >= 0 and kept[place][1] > number.begin - start:
@@ -243,10 +243,14 @@ def _is_any_in(numbers: Iterable[Number], start: int, kept: Sequence[Span]) -> b
 
 
 def _outside(
-    sentence: str, numbers: Iterable[Number], start: int, language: str, kept: Sequence[Span]
+    sentence: str,
+    numbers: Iterable[Number],
+    start: int,
+    language: str,
+    kept: Sequence[Span] | Runs,
 ) -> Iterator[Number]:
     """The numbers of what of a sentence is not kept; of `numbers`, it begins at `start`."""
-    places = iter(kept)
+    places = iter([each[:2] for each in kept])
     begin, end = next(places, (len(sentence), len(sentence)))
     for number in numbers:
         number = number._replace(begin=number.begin - start, end=number.end - start)

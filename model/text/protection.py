@@ -8,6 +8,7 @@ import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from itertools import accumulate
 from string import ascii_letters
 
@@ -33,6 +34,10 @@ _AS_IT_IS: dict[int, str] = {}
 _STAND_IN = "\ud800"
 """For a sign that is to be kept: no text can hold a lone surrogate."""
 _STAND_INS = re.compile(rf"{_STAND_IN}(?:[^\S\n]*{_STAND_IN})*")
+_FEW_SIGNS = 8
+"""For which a pattern of their own pays: it is made in some 100 microseconds."""
+_MOST_SETS = 512
+"""Sets of signs of which it is remembered."""
 _RARE = frozenset(PLACEHOLDERS).union(_READ_AS)
 _NEVER_STRANGE = frozenset(ascii_letters + "ẞ\n")
 """Letters that a small vocabulary may lack, for which no word is foreign, and the end of a line."""
@@ -117,8 +122,12 @@ class Protection:
         last = -1
         for bound in sorted(found + signs):
             begin, end = bound
-            gap = text[last:begin]
-            if begin > last and not (gap.isspace() and "\n" not in gap):
+            if begin > last and (
+                (before := text[begin - 1]) == "\n"
+                or not before.isspace()
+                or not (gap := text[last:begin]).isspace()
+                or "\n" in gap
+            ):
                 merged.append(bound)
                 last = end
             elif end > last:
@@ -194,6 +203,8 @@ def _strange_signs(sentence: str, strange: set[str]) -> list[tuple[int, int]]:
         return []
     marks = {sign for sign in signs if is_mark(sign)}
     if not marks and "*" not in signs:
+        if len(signs) <= _FEW_SIGNS:
+            return [m.span() for m in _runs_of("".join(sorted(signs))).finditer(sentence)]
         shown = sentence.translate(dict.fromkeys(map(ord, signs), _STAND_IN))
         return [match.span() for match in _STAND_INS.finditer(shown)]
     carriers = {sign for sign in set(sentence) if sign.isalpha() or is_mark(sign)}
@@ -207,6 +218,13 @@ def _strange_signs(sentence: str, strange: set[str]) -> list[tuple[int, int]]:
         parts.append(_STAND_IN if is_kept else sign)
         before = sign
     return [match.span() for match in _STAND_INS.finditer("".join(parts))]
+
+
+@lru_cache(_MOST_SETS)
+def _runs_of(signs: str) -> re.Pattern[str]:
+    """Some signs with nothing but white space between them."""
+    any_sign = f"[{re.escape(signs)}]"
+    return re.compile(rf"{any_sign}(?:[^\S\n]*{any_sign})*")
 
 
 def _is_ligature(sign: str) -> bool:

@@ -188,8 +188,10 @@ class RunReader:
             return _new(Reading, (sentence, sentence, False, tuple(runs), places, forms, language))
         if is_seen:
             seen = _as_it_is
-        # What the sentence has itself would be one of its own words.
-        marks = (mark for mark in self.marks if mark not in sentence)
+        marks: Iterable[str] = self.marks
+        if not (len(runs) <= len(self._placeholders) and sentence.isascii()):
+            # What the sentence has itself would be one of its own words.
+            marks = (mark for mark in marks if mark not in sentence)
         return read(sentence, runs, marks, read_as, language, seen)
 
     def rendered(
@@ -224,8 +226,9 @@ class RunReader:
 
 def _is_read_as_written(sentence: str, runs: Runs) -> bool:
     """Whether the encoder reads for each of some runs what stands there."""
-    for run in runs:
-        if not run[3] or run[2] != sentence[run[0] : run[1]]:
+    for run in runs:  # a loop costs less than a generator
+        is_written = run[3] and run[2] == sentence[run[0] : run[1]]
+        if not is_written:
             return False
     return True
 
@@ -254,7 +257,7 @@ def read(
     places: list[Span] = []
     forms: list[tuple[str, ...]] = []
     for run in runs:
-        begin, end, written, may_be_written, *_ = run
+        begin, written = run[0], run[2]
         is_marked = written is None
         if written is None and (written := next(waiting, None)) is None:
             continue
@@ -270,15 +273,17 @@ def read(
         place = len(text)
         text += written
         places.append((place, len(text)))
-        at = end
+        at = run[1]
         if is_marked and sentence[at : at + 1].isalnum():
             text += " "
         taken.append(run)
-        forms.append(may_be_written or (written,))
+        forms.append(run[3] or (written,))
     if at < len(sentence):
         between = seen(sentence[at:])
         text += between.translate(read_as) if read_as else between
-    return Reading(text, sentence, False, tuple(taken), tuple(places), tuple(forms), language)
+    return _new(
+        Reading, (text, sentence, False, tuple(taken), tuple(places), tuple(forms), language)
+    )
 
 
 def _with_replaced(

@@ -18,12 +18,12 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain, starmap, zip_longest
+from itertools import accumulate, chain, zip_longest
 from typing import NamedTuple, Self
 
 from model.errors import InvalidRequestError
 from model.text.languages import Pair
-from model.text.letter_case import LetterCase, Truecaser
+from model.text.letter_case import LetterCase, Truecaser, may_be_capitals
 from model.text.messages import kept_and_said, origins
 from model.text.number_runs import NumberReader
 from model.text.numbers.conventions import CURRENCIES
@@ -35,6 +35,7 @@ from model.text.tokenizer import Tokenizer
 from model.text.umlauts import UmlautReader
 from model.text.verbatim import WEB_ADDRESS
 from model.text.visible import may_change, visible
+from model.text.vocabulary import PLACEHOLDERS
 from model.text.words import Span
 
 __all__ = ["Segment", "SegmentedText", "Segmenter"]
@@ -193,6 +194,9 @@ class Segmenter:
         if max_tokens < least:
             raise InvalidRequestError(f"`max_tokens` must be at least {least}, but is {max_tokens}")
         self._fallback_ids = tokenizer.fallback_ids
+        marks = PLACEHOLDERS if tokenizer.has_placeholders else ()
+        self._unknown_ids = self._fallback_ids.difference(*map(tokenizer.tokenize, marks))
+        """Those of them that do not stand for what is kept."""
         self._has_letter = tokenizer.has_letter
         self._least_tokens = least
         self._language = language
@@ -305,18 +309,24 @@ class Segmenter:
 
     def _cut_short(self, sentences: dict[str, list[Segment | str]], counts: dict[str, str]) -> None:
         """Adds the pieces of short sentences, most of which are one segment."""
-        least, most, fallback_ids = self._least_tokens, self._max_tokens, self._fallback_ids
+        least, most, unknown_ids = self._least_tokens, self._max_tokens, self._unknown_ids
+        has_letter = self._has_letter
         drafts: list[tuple[str, list[Segment | str], Runs]] = []
         cores: list[tuple[str, int, Runs]] = []
         all_runs = self._runs(list(sentences), counts)
+        has_addresses = _may_have_addresses("\n".join(sentences))
         for (sentence, pieces), runs in zip(sentences.items(), all_runs, strict=True):
             core, begin, kept = sentence, 0, runs
-            if not " " < sentence[0] < "\x7f" > sentence[-1] > " ":
+            first, last = sentence[0], sentence[-1]
+            if not (
+                (" " < first < "\x7f" or first.isalpha())
+                and (" " < last < "\x7f" or last.isalpha())
+            ):
                 begin, end = _core(sentence, 0, len(sentence))
                 if end - begin < len(sentence):
                     core, kept = sentence[begin:end], _within(runs, begin, end)
             is_kept = kept and kept[0][2] is None and self._is_only_kept(core, begin, kept)
-            if is_kept or not _says_something(core):
+            if is_kept or not ((first.isalpha() and not has_addresses) or _says_something(core)):
                 pieces.append(sentence)
                 continue
             drafts.append((sentence, pieces, runs))
@@ -334,9 +344,14 @@ class Segmenter:
             piece: Segment | str | None
             if (
                 least <= len(token_ids) <= most
-                and fallback_ids.isdisjoint(token_ids)
+                and unknown_ids.isdisjoint(token_ids)
                 # The rest says something, as found out above.
-                and (not runs or reading is None or not any(map(_is_marked, reading[3])))
+                and (
+                    reading is None
+                    or not (taken := reading[3])
+                    or not any(map(_is_marked, taken))
+                    or (taken[0][0] > 0 and core[0].isalpha() and any(map(has_letter, token_ids)))
+                )
             ):
                 piece = _new(Segment, (core, token_ids, reading))
             else:
@@ -351,8 +366,10 @@ class Segmenter:
     def _is_only_kept(self, core: str, begin: int, kept: Runs) -> bool:
         """Whether there is no letter besides what is kept of `core`, which begins at `begin` of its
         sentence, for certain: a mark that it has itself cannot stand for any of that."""
-        if _is_all_kept(kept, begin, begin + len(core)):
+        if len(kept) == 1 and kept[0][0] <= begin and begin + len(core) <= kept[0][1]:
             return True
+        if core[0].isalpha() and kept[0][0] > begin:
+            return False
         enough = len(kept) + len(core) <= len(self.reader.marks)
         return enough and not _has_letter_outside(core, kept, begin)
 
@@ -387,16 +404,10 @@ class Segmenter:
         text = "\n".join(sentences)
         if not self._numbers.may_have_numbers(text):
             return kept
-        spans: Sequence[Sequence[Span]] = [_NO_SPANS] * len(sentences)
-        if any(kept):
-            with_units = self._numbers.with_units
-            kept = [
-                runs and [run if run[4] not in CURRENCIES else with_units(run) for run in runs]
-                for runs in kept
-            ]
-            spans = [[run[:2] for run in runs] if runs else _NO_SPANS for runs in kept]
+        if not CURRENCIES.isdisjoint(text):
+            kept = [[self._numbers.with_units(run) for run in runs] for runs in kept]
         read_as: dict[int, str] = {} if text.isascii() else self._protection.read_as(text)
-        numbers = self._numbers.runs(sentences, spans, lambda _: read_as)
+        numbers = self._numbers.runs(sentences, kept, lambda _: read_as)
         return [
             sorted([*runs, *more]) if runs and more else more or runs
             for runs, more in zip(kept, numbers, strict=True)
@@ -408,7 +419,10 @@ class Segmenter:
             return NO_RUNS
         if len(bounds) > _FEW_KEPT and _is_mostly_kept(sentence, bounds):
             bounds = [(0, len(sentence))]
-        return [Run(begin, end, None, (), sentence[begin:end]) for begin, end in bounds]
+        return [
+            _new(Run, (begin, end, None, (), sentence[begin:end], True, (), ()))
+            for begin, end in bounds
+        ]
 
     def _segments(self, sentence: str, runs: Runs) -> Iterator[Segment | str]:
         """The pieces of a sentence that may be too long."""
@@ -466,14 +480,41 @@ class Segmenter:
             None if is_written and not each[2] else self._seen(*each, read_as, is_seen=is_seen)
             for each in cores
         ]
-        texts = [
-            (core, _NO_SPANS)
-            if reading is None or reading[0] is core
-            else (reading[0], _marks(reading))
-            for (core, _, _), reading in zip(cores, seen, strict=True)
+        if places := self._may_be_cased(cores, seen, is_part=is_part):
+            self._read_cased(cores, seen, places, is_part=is_part)
+        return seen
+
+    def _may_be_cased(
+        self,
+        cores: Sequence[tuple[str, int, Runs]],
+        seen: Sequence[Reading | None],
+        *,
+        is_part: bool,
+    ) -> Sequence[int]:
+        """Which of some cores, as they are `seen`, may be read in another letter case."""
+        may_be_cased = may_be_capitals if is_part else self._truecaser.may_read
+        return [
+            place
+            for place, (core, reading) in enumerate(zip(cores, seen, strict=True))
+            if may_be_cased(core[0] if reading is None else reading[0])
         ]
+
+    def _read_cased(
+        self,
+        cores: Sequence[tuple[str, int, Runs]],
+        seen: list[Reading | None],
+        places: Sequence[int],
+        *,
+        is_part: bool,
+    ) -> None:
+        """Puts some readings among all that are `seen` into the letter case that is better read."""
+        texts: list[tuple[str, Sequence[Span]]] = []
+        for place in places:
+            reading = seen[place]
+            spans = _NO_SPANS if reading is None else _marks(reading)
+            texts.append((cores[place][0] if reading is None else reading[0], spans))
         cased = self._truecaser.read_batch(texts)
-        for place, ((before, _), (text, case)) in enumerate(zip(texts, cased, strict=True)):
+        for place, (before, _), (text, case) in zip(places, texts, cased, strict=True):
             # Of a part, small letters say nothing about the sentence.
             if text is not before and text != before:
                 if is_part and case is not LetterCase.CAPITALS:
@@ -481,8 +522,7 @@ class Segmenter:
                 core = cores[place][0]
                 reading = seen[place] or Reading(core, core)
                 all_caps = case is LetterCase.CAPITALS
-                seen[place] = reading._replace(text=text, all_caps=all_caps)
-        return seen
+                seen[place] = _new(Reading, (text, reading[1], all_caps, *reading[3:]))
 
     def _seen(
         self, core: str, begin: int, kept: Runs, read_as: dict[int, str], *, is_seen: bool
@@ -631,13 +671,13 @@ def _is_mostly_numbers(sentence: str) -> bool:
 
 
 def _marks(reading: Reading) -> Sequence[Span]:
-    """Where a mark is read for what is kept."""
+    """Where a mark with a letter is read for what is kept; others are single signs."""
     if reading.text == reading.sentence:
-        return ()
+        return _NO_SPANS
     return [
         place
         for place, run in zip(reading.places, reading.runs, strict=True)
-        if run.read_as is None
+        if run[2] is None and place[1] - place[0] > 1
     ]
 
 
@@ -695,10 +735,14 @@ def _is_mostly_marks(text: str) -> bool:
     return not text.isascii() and 2 * sum(map(is_mark, text)) > 3 * sum(map(str.isalpha, text))
 
 
+def _may_have_addresses(text: str) -> bool:
+    return "@" in text or "://" in text or "www." in text
+
+
 def _says_something(text: str) -> bool:
     """Whether there are words in `text`, besides addresses."""
     # Most texts have none of these, and to look for addresses costs as much as to tokenise.
-    if "@" not in text and "://" not in text and "www." not in text:
+    if not _may_have_addresses(text):
         return text[:1].isalpha() or any(map(str.isalpha, text))
     return any(
         found["letter"] and found[0].isalpha() for found in _ADDRESS_OR_LETTER.finditer(text)
@@ -707,6 +751,8 @@ def _says_something(text: str) -> bool:
 
 def _core(sentence: str, begin: int, end: int) -> tuple[int, int]:
     """Where the part of `sentence[begin:end]` that is translated begins and ends."""
+    if begin < end and sentence[end - 1] == " ":
+        end -= 1
     if begin < end and not (_may_be_edge(sentence[begin]) or _may_be_edge(sentence[end - 1])):
         return begin, end  # as most do, which this finds out faster
     if edge := _EDGE.match(sentence, begin, end):

@@ -216,6 +216,9 @@ def _continues(line: str, end: int, corrections: Corrections) -> bool:
         own_stop = unicodedata.category(last) in ("Po", "Pe") and not last.isascii()
         return not own_stop
     before, after = line[max(0, end - _LOOK_BACK) : end], line[end]
-    if word := _LAST_WORD.search(before):
+    stopped = before.rstrip()[-2:]
+    if stopped[1:] != ".":
+        return False
+    if stopped[0].isalpha() and (word := _LAST_WORD.search(before)):
         return corrections.continue_after(word[1], after)
     return corrections.ordinals and after.isupper() and bool(_LAST_ORDINAL.search(before))

@@ -177,14 +177,12 @@ SIGNS_HINT = re.compile(
 )
 """Without any of these, and `localhost`, there is no match of `WITH_SIGNS`, which takes several
 times as long."""
+_SIGNS = rf"\uE000-\uE00A`@#<&{{\[$%:~/\\\](+.\-{_EMOJI[1:-1]}"
+"""What any of those begins with that begin with signs."""
+# What a letter cannot begin is not tried there one by one.
 WITH_SIGNS = _compiled(
-    "|".join(
-        [
-            *_BEGINS_WITH_SIGN.values(),
-            *_BEGINS_WITH_SIGNS.values(),
-            rf"(?<!\w)(?=[^\W_]*+[.@:_+<-]|localhost)(?:{'|'.join(_BEGINS_WORD.values())})",
-        ]
-    )
+    rf"(?=[{_SIGNS}])(?:{'|'.join([*_BEGINS_WITH_SIGN.values(), *_BEGINS_WITH_SIGNS.values()])})"
+    rf"|(?<!\w)(?=[^\W_]*+[.@:_+<-]|localhost)(?:{'|'.join(_BEGINS_WORD.values())})"
 )
 DIGITS_HINT = re.compile(
     r"[0-9\u2080-\u2089](?<![0-9].)(?:(?<=[A-Za-z)].)"

@@ -83,7 +83,9 @@ def changes(text: str, language: str = "") -> Sequence[tuple[int, int, str]]:
     """Where a text is read otherwise than it is written: begin, end, and as what; in order."""
     if len(text) < _SHORTEST_CHANGED and text.isascii() and "." not in text:
         return ()
-    found = list(expansions(text, language)) if language and "." in text else []
+    found: list[tuple[int, int, str]] = []
+    if language and "." in text and may_expand(text, language):
+        found += expansions(text, language)
     if language == "en":
         found += contractions(text)
     if not _UNSPACED_MARKS.isdisjoint(text):

@@ -188,7 +188,10 @@ class SentencePieceVocabulary:
         rows: list[list[int]] = self._pieces.Encode(list(texts), num_threads=num_threads)
         if not self.has_placeholders or not PLACEHOLDER.search("".join(texts)):
             return rows
-        return [self._with_placeholders(text, ids) for text, ids in zip(texts, rows, strict=True)]
+        return [
+            ids if text.isascii() else self._with_placeholders(text, ids)
+            for text, ids in zip(texts, rows, strict=True)
+        ]
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
         """See `Vocabulary`; the unknown id is written as the model says."""

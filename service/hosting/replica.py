@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 __all__ = ["TranslatorReplica"]
 
+_COLLECT_AFTER_OBJECTS = 10_000
+"""Threshold of Python's garbage collector, instead of 700: the segments of one text are more."""
+
 
 class TranslatorReplica:
     """A replica with models; concurrent calls for one of them share its engine's batches.
@@ -103,6 +106,7 @@ class TranslatorReplica:
             # Else every full collection would walk through the loaded model and stop the engine.
             gc.collect()
             gc.freeze()
+            gc.set_threshold(_COLLECT_AFTER_OBJECTS)
 
     async def translate(self, call: TranslateCall) -> TranslateReply:
         """Translates the call's texts; a cancelled call frees its slots within one engine step.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from model.text.number_runs import NumberReader
-from model.text.numbers import Number, Value
+from model.text.numbers import Number
+from model.text.numbers.values import Quantity
 from model.text.runs import Runs
 from model.text.segmentation import (
     _SURELY_TOO_MANY,
@@ -26,7 +27,7 @@ from model.text.tokenizer import Tokenizer
 class PlainNumberReader(NumberReader):
     """Finds the forms of each number anew."""
 
-    def _decimal_form(self, value: Value) -> str | None:
+    def _decimal_form(self, value: Quantity) -> str | None:
         return None
 
     def _amount_forms(self, number: Number) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
@@ -36,7 +37,7 @@ class PlainNumberReader(NumberReader):
 class ReferenceSegmenter(Segmenter):
     """Cuts sentences by recursion, one by one, and reads all that a part has before it is cut.
 
-    It looks through each line, however plain, for where sentences end.
+    It looks through each line, however plain, for where sentences end, and for how it is read.
     """
 
     def __init__(self, tokenizer: Tokenizer, *, language: str, target: str = "", **options: Any):
@@ -45,6 +46,12 @@ class ReferenceSegmenter(Segmenter):
 
     def _is_plain(self, line: str) -> bool:
         return False
+
+    def _may_be_shown(self, lines: str) -> bool:
+        return True
+
+    def _may_be_cased(self, cores: Sequence[Any], *_: object, **__: object) -> Sequence[int]:
+        return range(len(cores))
 
     def _cut_short(self, sentences: dict[str, list[Segment | str]], counts: dict[str, str]) -> None:
         for sentence, pieces in sentences.items():

@@ -1,5 +1,6 @@
 """Sentences whose letter case says nothing, as they are better read."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.checkpoints.embedded import EMBEDDED
-from model.text.letter_case import LetterCase, Truecaser
+from model.text.letter_case import LetterCase, Truecaser, may_be_capitals
 from model.text.tokenizer import Tokenizer
 
 VOCABULARY = Tokenizer.from_file(Path(EMBEDDED["en-de"]) / "tokenizer.model").source
@@ -81,3 +82,21 @@ def test_no_character_more_or_less(text: str) -> None:
         assert len(read) == len(each)
         assert case is not None or read == each
         assert read.casefold() == each.casefold() or not each.isascii()
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["a", "is", "the", "House", "HOUSE", "house", "of", "OF", "Of", "A", "É", "été", "Été",
+             "don't", "X1", "\ue000", "5th", "a5b", "-", ".", ",", "'", "漢字", "Straße"]
+        ),
+        max_size=7,
+    ).map(" ".join),
+    st.sampled_from((ENGLISH, GERMAN)),
+)  # fmt: skip
+def test_what_may_not_be_read_otherwise_is_not(sentence: str, truecaser: Truecaser) -> None:
+    marks = [match.span() for match in re.finditer(r"\bX1\b", sentence)]
+    text, case = truecaser.read(sentence, marks)
+    if text != sentence:
+        assert truecaser.may_read(sentence)
+        assert may_be_capitals(sentence) or case is not LetterCase.CAPITALS

@@ -361,3 +361,21 @@ def test_the_number_of_a_message_is_read_as_one() -> None:
     [alone] = segmenter.segment("Lot # is red").segments
     assert alone.reading is not None
     assert alone.reading.runs[0].read_as is None
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "read"),
+    [
+        ("en", "We dont have 500 of them", "We don't have 500 of them"),
+        ("en", "One,two or 500 of them", "One, two or 500 of them"),
+        ("de", "Wir muessen 500 davon schuetzen", "Wir müssen 500 davon schützen"),
+    ],
+)
+def test_words_beside_numbers_are_read_as_elsewhere(language: str, text: str, read: str) -> None:
+    model = "de-en" if language == "de" else "en-de"
+    tokenizer = Tokenizer.from_file(Path(EMBEDDED[model]) / "tokenizer.model")
+    segmenter = Segmenter(tokenizer, language=language, max_tokens=100, placeholders=True)
+    for sentence, expected in ((text, read), (f"{text}.", f"{read}.")):
+        [segment] = segmenter.segment(sentence).segments
+        assert segment.reading is not None
+        assert segment.reading.text == expected

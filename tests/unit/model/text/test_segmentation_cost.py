@@ -115,7 +115,7 @@ def test_each_character_is_read_a_few_times(unit: str, placeholders: bool) -> No
 def test_a_character_costs_a_few_calls(unit: str) -> None:
     cutter = segmenter(placeholders=True)
     cutter.segment(unit)
-    assert num_calls(cutter, (unit * 8000)[:8000]) <= 11 * 8000
+    assert num_calls(cutter, (unit * 8000)[:8000]) <= 10 * 8000
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -123,20 +123,22 @@ def test_a_short_line_costs_some_dozen_calls(line: str) -> None:
     cutter = segmenter(placeholders=True)
     cutter.segment(line)
     text = numbered(line, 8000)
-    most = 110 if line in PLAIN_LINES else 215
+    most = 85 if line in PLAIN_LINES else 185
     assert num_calls(cutter, text) <= most * len(cutter.segment(text).segments)
 
 
 @pytest.mark.parametrize(
     ("line", "most"),
     [
-        ("a {}\n", 90),
-        ("a {}.50\n", 110),
-        ("a ${}.50\n", 145),
-        ("{}% a\n", 140),
-        ("a=0{}\n", 150),
-        ("a {}-12\n", 180),
-        ("{{n, plural, one {{# a{}}} other {{# b}}}}\n", 320),
+        ("a {}\n", 62),
+        ("a {}.50\n", 79),
+        ("a ${}.50\n", 110),
+        ("{}% a\n", 116),
+        ("a=0{}\n", 109),
+        ("a {}-12\n", 156),
+        ("a {}\u00b2\n", 133),
+        ("a \\a{{{}\n", 152),
+        ("{{n, plural, one {{# a{}}} other {{# b}}}}\n", 300),
     ],
 )
 def test_a_line_with_a_number_of_its_own_costs_some_dozen_calls(line: str, most: int) -> None:
@@ -228,6 +230,13 @@ def test_texts_are_cut_where_the_reference_cuts_them() -> None:
     plain = ReferenceSegmenter(TOKENIZER, language="en", max_tokens=100, placeholders=True)
     fast = Segmenter(TOKENIZER, language="en", max_tokens=100, placeholders=True)
     assert fast.segment(text) == plain.segment(text)
+
+
+@pytest.mark.parametrize("unit", ["x\u00b2", "a \u00bd ", "H\u2082O"])
+def test_many_numbers_of_any_kind_with_hardly_a_letter_between_are_no_text(unit: str) -> None:
+    cutter = segmenter(placeholders=True)
+    assert cutter.segment(unit * 300).tail == unit * 300
+    assert cutter.segment(f"A word with {unit} in it.").segments
 
 
 @pytest.mark.parametrize("unit", ["字。", "Я. ", "é! "])

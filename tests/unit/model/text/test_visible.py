@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.text.visible import changes, origins, visible
+from model.text.visible import changes, may_change, origins, visible
 
 CYRILLIC_A, CYRILLIC_O, CYRILLIC_ES = "\u0430", "\u043e", "\u0441"
 PERSIAN = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"
@@ -94,3 +94,21 @@ def test_abbreviations_are_read_in_full(language: str, text: str, read: str) -> 
 def test_english_is_read_with_its_apostrophes(text: str, read: str) -> None:
     assert visible(text, "en") == read
     assert visible(text, "de") == text
+
+
+@given(
+    st.lists(
+        st.lists(
+            st.sampled_from(
+                ["dont", "im ", "vs.", "No.", "e.", "g.", " ", "u.", "a. ", "A", "Fr. ", "str.",
+                 "Haupt", "Nr.", "5", ".", ",", "ab", "\xad", "e\u0301", "\u0430b", "'"]
+            ),
+            max_size=6,
+        ).map("".join),
+        max_size=4,
+    ),
+    st.sampled_from(("en", "de", "pt")),
+)  # fmt: skip
+def test_lines_that_may_not_change_do_not(lines: list[str], language: str) -> None:
+    if any(changes(line, language) for line in lines):
+        assert may_change("\n".join(lines), language)
