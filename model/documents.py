@@ -16,7 +16,7 @@ from model.text.markup.documents import read_document
 from model.text.markup.rendering import Rendered, Translated, render
 from model.text.word_links import WordLink
 from model.text.wrapping import unwrapped
-from model.text_options import KeptSpan, TextFormat, TextOptions, XmlStructure
+from model.text_options import DETECTED_STRUCTURE, KeptSpan, TextFormat, TextOptions
 from model.translation import FinishReason, TextDelta, Translation, TranslationHypothesis
 
 __all__ = ["DocumentWriter", "Documents", "WrappedTexts", "plain_texts", "read_texts"]
@@ -53,7 +53,7 @@ class Documents:
             self.texts += (attribute.block.text for attribute in document.attributes)
         self.text_options = replace(
             options, format=TextFormat.TEXT, keep_spans=tuple(spans), translate_attributes=False,
-            ignore_tags=(), structure=XmlStructure(),
+            ignore_tags=(), structure=DETECTED_STRUCTURE,
         )  # fmt: skip
         """Those of `texts`."""
 

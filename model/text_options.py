@@ -10,6 +10,7 @@ from typing import NamedTuple, Self
 from model.errors import InvalidOptionError
 
 __all__ = [
+    "DETECTED_STRUCTURE",
     "NO_TEXT_OPTIONS",
     "GlossaryEntry",
     "KeptSpan",
@@ -67,6 +68,10 @@ class XmlStructure(NamedTuple):
     """Whether all others are told by the document; else they stand within."""
 
 
+DETECTED_STRUCTURE = XmlStructure()
+"""As a document tells it by itself."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TextOptions:
     """What is the same for all texts of a request.
@@ -91,7 +96,7 @@ class TextOptions:
     descriptions of images and titles of links."""
     ignore_tags: tuple[str, ...] = ()
     """Names of elements of HTML and XML that are not translated, with all that is in them."""
-    structure: XmlStructure = XmlStructure()
+    structure: XmlStructure = DETECTED_STRUCTURE
     """What parts the texts of XML."""
 
     def __post_init__(self) -> None:

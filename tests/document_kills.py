@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import aiosqlite  # noqa: F401 (before the forks)
-from sqlalchemy import func, select
+import sqlalchemy
 
 from service.documents.document import Batch, DocumentOptions, Unit
 from service.documents.formats import DOCUMENT_FORMATS
@@ -43,9 +43,9 @@ LIMITS = Documents(
 )  # fmt: skip
 _BATCH_SECONDS = 0.02
 _FIRST_SECONDS = 60.0
-_COUNTED = select(func.sum(USAGE.c.requests), func.sum(USAGE.c.characters)).where(
-    USAGE.c.subject == SUBJECT
-)
+_COUNTED = sqlalchemy.select(
+    sqlalchemy.func.sum(USAGE.c.requests), sqlalchemy.func.sum(USAGE.c.characters)
+).where(USAGE.c.subject == SUBJECT)
 
 
 class ReadHere(ReadDocuments):
@@ -166,10 +166,10 @@ async def _end(settings: Settings, confirmed: dict[str, int], seconds: float) ->
     results = {each.result_blob for each in found.values() if each is not None}
     left = set(await store.blobs.names()) - results
     unused = await store.documents.unused(left)
-    sums = func.count(), func.sum(DOCUMENTS.c.num_characters)
+    sums = sqlalchemy.func.count(), sqlalchemy.func.sum(DOCUMENTS.c.num_characters)
     async with store.database.reading() as connection:
         # Others were stored and not confirmed: their gateway was killed in between.
-        stored = (await connection.execute(select(*sums))).one()
+        stored = (await connection.execute(sqlalchemy.select(*sums))).one()
         counted = (await connection.execute(_COUNTED)).one()
     await store.close()
     return {

@@ -16,6 +16,8 @@ from service.documents.limits import DocumentLimits
 __all__ = ["DocumentArchive"]
 
 _FREE_GROWTH = 2**20
+_ZIP = b"PK\3\4"
+"""What archives with files begin with."""
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 """What compound files begin with: what Office wrote before, and what it puts encrypted ones in."""
 _MIMETYPE = "mimetype"
@@ -47,7 +49,12 @@ class DocumentArchive:
         except CheckpointError as error:
             raise DamagedDocumentError(str(error)) from error
         except ARCHIVE_ERRORS as error:
-            raise DamagedDocumentError("the document must be a zip archive, but is none") from error
+            problem = "is empty" if not data else "is none"
+            if data.startswith(_ZIP):
+                problem = "is damaged, or its end is missing"
+            raise DamagedDocumentError(
+                f"the document must be a zip archive, but {problem}"
+            ) from error
         members = self._archive.infolist()
         if any(member.flag_bits & 1 for member in members):
             raise DamagedDocumentError("the document must not be encrypted, but is")

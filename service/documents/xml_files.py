@@ -40,8 +40,10 @@ class XmlFile:
         except (etree.XMLSyntaxError, ValueError) as error:
             if getattr(error, "code", None) == etree.ErrorTypes.ERR_NO_MEMORY:
                 raise MemoryError from error
-            raise DamagedDocumentError(f"{name[:100]} must be well-formed XML, but is not: "
-                                       f"{str(error)[:200]}") from error  # fmt: skip
+            reason = getattr(error, "msg", None) or str(error)
+            raise DamagedDocumentError(
+                f"{name[:100]} must be well-formed XML, but is not: {reason[:200]}"
+            ) from error
         info = self.root.getroottree().docinfo
         self._encoding = info.encoding or "UTF-8"
         self._declaration = _DECLARATION.match(data)

@@ -54,11 +54,11 @@ class StoredDocuments:
         """Stores one, and at once with that counts its characters; raises as `check` does."""
         async with self._database.writing() as connection:
             await _check(connection, document.owner, limits)
-            if document.subject is not None:
-                document = replace(document, counted_month=month_of(time.time()))
-                used = Count(1, document.num_characters)
-                key = document.subject, document.counted_month or ""
-                await add_usage(self._database, connection, {key: used})
+            if (subject := document.subject) is not None:
+                month = month_of(time.time())
+                used = {(subject, month): Count(1, document.num_characters)}
+                await add_usage(self._database, connection, used)
+                document = replace(document, counted_month=month)
             await connection.execute(DOCUMENTS.insert(), asdict(document))
 
     async def find(self, id: str) -> StoredDocument | None:

@@ -10,7 +10,7 @@ from model.text.markup.blocks import cut
 from model.text.markup.html_reader import read_html
 from model.text.markup.markdown_reader import read_markdown
 from model.text.markup.xml_reader import read_xml
-from model.text_options import TextFormat, XmlStructure
+from model.text_options import DETECTED_STRUCTURE, TextFormat, XmlStructure
 
 __all__ = ["read_document"]
 
@@ -21,7 +21,7 @@ def read_document(
     *,
     attributes: bool = False,
     ignored: Collection[str] = (),
-    structure: XmlStructure = XmlStructure(),
+    structure: XmlStructure = DETECTED_STRUCTURE,
 ) -> Document:
     """A document, or a part of one. Time is linear in its length.
 

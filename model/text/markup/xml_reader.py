@@ -1,7 +1,8 @@
 """XML as tokens, by expat, which refuses what is not well-formed.
 
 XML does not say which elements are inline: those are that stand, at any depth, in an element with
-text of its own, as long as nobody says otherwise. A part of a document is read as well: a text with elements, without one around it.
+text of its own, as long as nobody says otherwise. A part of a document is read as well: a text with
+elements, without one around it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from xml.parsers import expat
 
 from model.errors import InvalidRequestError
 from model.text.markup.tokens import Kind, Token
-from model.text_options import XmlStructure
+from model.text_options import DETECTED_STRUCTURE, XmlStructure
 
 __all__ = ["read_xml"]
 
@@ -51,7 +52,7 @@ class _Event:
 def read_xml(
     source: str,
     ignored: frozenset[str] = frozenset(),
-    structure: XmlStructure = XmlStructure(),
+    structure: XmlStructure = DETECTED_STRUCTURE,
 ) -> list[Token]:
     """The tokens of an XML document, or of a part of one. Time is linear.
 

@@ -11,7 +11,12 @@ from pydantic import ConfigDict
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from service.errors import Failure, InvalidFieldError, LanguageNotServedError
+from service.errors import (
+    Failure,
+    InvalidFieldError,
+    LanguageNotServedError,
+    UnknownGlossaryError,
+)
 from service.gateway.api.contract import Contract, Reply
 from service.gateway.api.deepl import DEEPL, not_supported
 from service.gateway.api.deepl_schemas import DeepLError
@@ -162,6 +167,9 @@ class DeepLDocumentsApi:
             )
         except LanguageNotServedError as error:
             raise not_supported(f"{error.field}_lang") from None
+        except UnknownGlossaryError:
+            name = "glossary_id" if upload.names("glossary_id") else "glossary_ids"
+            raise not_supported(name) from None
         return DeepLDocumentHandle(document_id=added.id, document_key=secret)
 
     @DEEPL_DOCUMENTS.route(

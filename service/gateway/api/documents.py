@@ -33,6 +33,9 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 _UNKNOWN: dict[int | str, dict[str, Any]] = {
     404: {"model": ErrorReply, "description": "There is no such document, or not any more"}
 }
+_NO_GLOSSARY: dict[int | str, dict[str, Any]] = {
+    404: {"model": ErrorReply, "description": "There is no glossary of that id"}
+}
 _NOT_READY: dict[int | str, dict[str, Any]] = {
     409: {"model": ErrorReply, "description": "It is not translated yet, or has failed"}
 }
@@ -81,7 +84,7 @@ class DocumentsApi:
         summary="Translate a document in the background",
         status_code=202,
         response_model=DocumentReply,
-        responses=_ERRORS | _BAD,
+        responses=_ERRORS | _BAD | _NO_GLOSSARY,
         openapi_extra={"requestBody": _BODY},
         **_COMMON,
     )

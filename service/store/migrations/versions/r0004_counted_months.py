@@ -21,7 +21,7 @@ def upgrade() -> None:
     op.add_column("documents", sa.Column("counted_month", sa.String(7)))
     month = _MONTHS[op.get_bind().dialect.name]
     op.execute(
-        f"UPDATE documents SET counted_month = {month} "  # noqa: S608 (one of two constants)
+        f"UPDATE documents SET counted_month = {month} "
         "WHERE subject IS NOT NULL AND state IN ('queued', 'translating')"
     )
 

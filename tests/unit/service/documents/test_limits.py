@@ -111,6 +111,26 @@ def test_what_is_encrypted_is_refused() -> None:
         read(bytes(data))
 
 
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "but is empty"),
+        (b"a text", "but is none"),
+        (docx_file(PARAGRAPH)[:400], "but is damaged, or its end is missing"),
+    ],
+    ids=["empty", "text", "cut"],
+)
+def test_what_is_no_archive_is_told(data: bytes, words: str) -> None:
+    with pytest.raises(DamagedDocumentError, match=words):
+        read(data)
+
+
+def test_what_is_wrong_with_xml_is_told_without_what_read_it() -> None:
+    with pytest.raises(DamagedDocumentError, match="well-formed XML, but is not: ") as caught:
+        read(zip_file({"[Content_Types].xml": "<a>"}))
+    assert "<string>" not in str(caught.value)
+
+
 @pytest.mark.parametrize("each", DOCUMENT_FORMATS, ids=lambda each: each.name)
 def test_damage_is_one_kind_of_error(each: object) -> None:
     name = f"a.{each.name}"  # type: ignore[attr-defined]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import io
 import os
 import socket
 import subprocess
@@ -103,6 +104,7 @@ def test_the_command_line_of_deepl(url: str) -> None:
     text = said("text", "--to", "DE", "--show-detected-source", ENGLISH)
     assert text == f"Detected source language: EN\nde:{ENGLISH}\n"
     options = ("--formality", "prefer_more", "--tag-handling", "xml", "--ignore-tags", "a,b")
+    options += ("--splitting-tags", "c,d", "--non-splitting-tags", "e", "--outline-detection-off")
     assert said("text", "--to", "EN-US", *options, "-", given=GERMAN) == f"en:{GERMAN}\n"
     problem = said("text", "--to", "XX", ENGLISH, status=1)
     assert "Value for 'target_lang' not supported." in problem
@@ -182,6 +184,27 @@ def test_deepl(url: str) -> None:
         ):
             with pytest.raises(deepl.DeepLException, match=words):
                 client.translate_text("a", source_lang=source, target_lang=target)
+
+
+def test_deepl_documents(closed: tuple[str, str]) -> None:
+    url, key = closed
+    with contextlib.closing(deepl.DeepLClient(key, server_url=url)) as client:
+        handle = client.translate_document_upload(
+            ENGLISH, source_lang="EN", target_lang="DE", filename="shop.txt"
+        )
+        again = deepl.DocumentHandle(handle.document_id, handle.document_key)
+        wait_for(lambda: client.translate_document_get_status(again).done)
+        status = client.translate_document_get_status(again)
+        assert (status.ok, status.billed_characters) == (True, len(ENGLISH))
+        written = io.BytesIO()
+        client.translate_document_download(again, written)
+        assert written.getvalue().decode() == f"de:{ENGLISH}"
+        assert client.get_usage().character.count == len(ENGLISH)
+        other = deepl.DocumentHandle(handle.document_id, "CD34" * 16)
+        with pytest.raises(deepl.DeepLException, match="Not found"):
+            client.translate_document_get_status(other)
+        with pytest.raises(deepl.DeepLException, match="Invalid file extension"):
+            client.translate_document_upload(ENGLISH, target_lang="DE", filename="shop.invalid")
 
 
 def test_libretranslate_with_keys(closed: tuple[str, str]) -> None:

@@ -247,3 +247,22 @@ async def test_the_end_does_not_wait_for_a_store_that_says_nothing(
     async with asyncio.timeout(20):
         await ledger.close()
     assert "could not be written" in caplog.text
+
+
+async def test_what_others_write_counts_from_the_beginning() -> None:
+    table = _Store()
+    ledger = _ledger(table)
+    month = ledger._this_month()
+    for fails in (False, True):
+        before = table.total
+        async with ledger.reserved("a", 7):
+            assert ledger.characters("a") == before + 7
+            table.counts["a", month] = Count(1, before + 7)
+            table.fail_read = int(fails)
+        if fails:  # it is read later
+            await ledger.flush()
+        assert ledger.characters("a") == before + 7
+    with pytest.raises(RuntimeError):
+        async with ledger.reserved("a", 7):
+            raise RuntimeError
+    assert ledger.characters("a") == table.total == 14

@@ -219,7 +219,7 @@ async def _counted(store: Store) -> Count:
 async def test_a_database_that_is_lost_at_the_end_counts_what_it_has(
     tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever sends a document is told that it is not stored; it is, and fails, and costs nothing."""
+    """Its client is told that a document is not stored; it is, and fails, and costs nothing."""
     settings = _settings(tmp_path, max_attempts=1)
     monkeypatch.setattr(worker_module, "_AFTER_FAILURE_SECONDS", 0.01)
     stored = StoredDocuments.add

@@ -23,6 +23,7 @@ from tests.stores import new_database
 
 TEXT = b"The cat sleeps.\n\nThe dog barks.\n"
 TRANSLATED = b"de:The cat sleeps.\n\nThe dog barks.\n"
+UNKNOWN = "96ab91fd-e715-41a1-adeb-5d701f84a483"
 PAIR = {"source": "en", "target": "de"}
 
 
@@ -214,6 +215,17 @@ async def test_only_its_key_sees_a_document(tmp_path: Path) -> None:
         assert (await client.get(path, headers=one)).status_code == 200
         usage = (await client.get("/v2/usage", headers=three)).json()
         assert usage["character_count"] == 0
+        # Nor is there a glossary of another client, as each API says it of a document.
+        data = PAIR | {"glossary_id": UNKNOWN}
+        answer = await client.post("/v1/documents", files=_file(), data=data, headers=one)
+        assert (answer.status_code, answer.json()["error"]["type"]) == (404, "not_found")
+        data = {"source_lang": "EN", "target_lang": "DE"}
+        for name in ("glossary_id", "glossary_ids"):
+            answer = await client.post(
+                "/v2/document", files=_file(), data=data | {name: UNKNOWN}, headers=one
+            )
+            assert answer.status_code == 400
+            assert answer.json() == {"message": f"Value for '{name}' not supported."}
 
 
 @here
@@ -276,6 +288,24 @@ async def test_a_failed_document_costs_nothing_and_is_counted(tmp_path: Path) ->
         assert gateway.count("polyhead_documents_total", format="txt", state=state) == count
     assert gateway.count("polyhead_document_duration_seconds_count", format="txt") == 1
     assert gateway.count("polyhead_documents_in_work") == 0
+
+
+@here
+async def test_two_at_a_time_do_not_have_more_than_is_left(tmp_path: Path) -> None:
+    gateway = gateway_of(tmp_path, access={"keys": "required"}, documents={"at_a_time": 0})
+    store = Store(gateway.settings)
+    _, secret = await store.keys.add("one", quota=Quota(characters_per_month=100))
+    await store.close()
+    headers = {"Authorization": f"Bearer {secret}"}
+    async with gateway.running_client() as client:
+        files = _file(b"word\n" * 15)
+        both = [
+            client.post("/v1/documents", files=files, data=PAIR, headers=headers) for _ in range(2)
+        ]
+        answers = await asyncio.gather(*both)
+        assert sorted(answer.status_code for answer in answers) == [202, 429]
+        usage = (await client.get("/v2/usage", headers=headers)).json()
+        assert usage["character_count"] == len("word\n" * 15) - 1
 
 
 @here
