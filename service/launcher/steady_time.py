@@ -1,4 +1,4 @@
-"""The wall clock as it would be if nobody set it: for those who measure with it how long things take.
+"""The wall clock as it would be if nobody set it, for those who measure durations with it.
 
 Ray Serve's controller does. After the clock was set back by an hour, it would ask no replica for an
 hour whether it lives, and would drop what replicas report for scaling.

@@ -30,7 +30,8 @@ print(json.dumps({
     "threads": len(os.listdir("/proc/self/task")), "niceness": os.nice(0),
     "blocked": [int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, ())],
     "own_group": os.getpgid(0) == os.getpid(), "log_errors": logging.raiseExceptions,
-    "steady": sys.modules["ray.serve._private.deployment_state"].time is not time, "id": UniqueID.from_random().hex(),
+    "steady": sys.modules["ray.serve._private.deployment_state"].time is not time,
+    "id": UniqueID.from_random().hex(),
 }))
 print("to the other stream", file=sys.stderr)
 """
