@@ -1,9 +1,9 @@
 """A network of machines within this one: namespaces that a bridge joins, and cables to be pulled.
 
 All of it, the bridge and its addresses included, is in namespaces of its own and ends with them:
-nothing of this machine's network is touched. What keeps them, and what is started in them, ends with
-the thread that started it, however that ends. It takes root, and the programs ip, nsenter, mount,
-setpriv and unshare.
+nothing of this machine's network is touched. What keeps them, and what is started in them, ends
+with the thread that started it, however that ends. It takes root, and the programs ip, nsenter,
+mount, setpriv and unshare.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import contextlib
 import gc
 import importlib
 import json
+import logging
 import os
 import runpy
 import signal
@@ -158,6 +159,7 @@ def _import_all() -> None:
     for name in _IMPORTED:
         importlib.import_module(name)
     actor.ActorClassID = drawn
+    importlib.import_module("service.launcher.steady_time").give_steady_time("ray.serve")
 
 
 def _prepare_to_fork(place: str) -> None:
@@ -175,6 +177,8 @@ def _prepare_to_fork(place: str) -> None:
     if _id_of_a_child() == _id_of_a_child():
         raise RuntimeError("the workers of a fork server must have ids of their own")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies
+    # Else each line that Serve cannot write to its own log, on a full disk, is twenty of ours.
+    logging.raiseExceptions = False
     gc.collect()
     gc.freeze()  # a collection in a worker would copy all pages
     gc.enable()

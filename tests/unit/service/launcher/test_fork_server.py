@@ -19,7 +19,7 @@ from service.launcher import fork_client
 from service.launcher.fork_server import fork_server, worker_arguments
 
 _REPORT = """
-import json, os, signal, sys
+import json, logging, os, signal, sys, time
 from ray._raylet import UniqueID
 word = sys.stdin.readline()
 loaded = [name for name in ("ray.serve", "numpy", "service.app", "torch") if name in sys.modules]
@@ -29,7 +29,9 @@ print(json.dumps({
     "children": signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL,
     "threads": len(os.listdir("/proc/self/task")), "niceness": os.nice(0),
     "blocked": [int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, ())],
-    "own_group": os.getpgid(0) == os.getpid(), "id": UniqueID.from_random().hex(),
+    "own_group": os.getpgid(0) == os.getpid(), "log_errors": logging.raiseExceptions,
+    "steady": sys.modules["ray.serve._private.deployment_state"].time is not time,
+    "id": UniqueID.from_random().hex(),
 }))
 print("to the other stream", file=sys.stderr)
 """
@@ -89,7 +91,8 @@ def test_a_worker_has_what_its_client_had_and_modules_and_ids_besides(
         "argv": [str(program), "--a=b"], "directory": str(tmp_path), "word": "word",
         "own": "mine", "of_server": None, "loaded": ["ray.serve", "numpy", "service.app"],
         "main": "__main__", "children": True, "threads": 1, "niceness": os.nice(0) + 3,
-        "blocked": [signal.SIGINT], "own_group": True,
+        "blocked": [signal.SIGINT], "own_group": True, "log_errors": False,
+        "steady": True,
     }  # fmt: skip
     assert reports == [expected, expected]
     assert len(ids) == 2
