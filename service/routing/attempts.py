@@ -17,12 +17,16 @@ class Attempt:
 
     Args:
         beside: another attempt at the same call, whose replica this one should not go to.
+        num_calls: calls that are sent together as this one.
     """
 
-    def __init__(self, *, beside: Attempt | None = None) -> None:
+    def __init__(self, *, beside: Attempt | None = None, num_calls: int = 1) -> None:
         self.call_id = str(next(_IDS))
         """Unique in this process; the `session_id` of the call's handle."""
         self.beside = beside
+        self.num_calls = num_calls
+        self.sent_as = self
+        """The attempt that tells of it where it is sent together with others."""
         self.model: str | None = None
         """The model that the call is for, where a deployment loads them on demand."""
         self.replica: object = None
@@ -33,6 +37,8 @@ class Attempt:
         """Cancels the call; called on the request router's thread."""
         self.exclude_replica: Callable[[], object] = _nothing
         """Excludes the call's replica from other calls for a while. Thread-safe."""
+        self.tell: Callable[..., object] = _nothing
+        """Calls a method, by its name, of the replica where the call was sent. Thread-safe."""
 
     def __enter__(self) -> Self:
         _ATTEMPTS[self.call_id] = self
@@ -57,7 +63,7 @@ def count_replicas(application: str, deployment: str, count: int) -> None:
     _REPLICAS[application, deployment] = count
 
 
-def _nothing() -> None: ...
+def _nothing(*_: object) -> None: ...
 
 
 def _never() -> bool:

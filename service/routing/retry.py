@@ -161,7 +161,7 @@ class Retrier:
                     return sent.pop().result()
                 if (
                     not sent[0].done()
-                    and attempt.has_alternative()
+                    and attempt.sent_as.has_alternative()
                     and self._timeouts.try_withdraw()
                 ):
                     self._metrics.count_retry("timeout")

@@ -54,7 +54,9 @@ def is_json(content_type: str) -> bool:
 
 def looks_like_json(content_type: str, body: bytes) -> bool:
     """Whether a body is a JSON object that is not declared to be one."""
-    return media_type(content_type) in _UNSAID and body[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
+    return media_type(content_type) in _UNSAID and body[:64].lstrip(
+        b"\xef\xbb\xbf \t\r\n"
+    ).startswith(b"{")
 
 
 def read_json(content_type: str, body: bytes) -> Any:
