@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from model.errors import EngineDeadError
 from model.text_options import NO_TEXT_OPTIONS
 from service.observability.tracing import is_traced
 from service.protocol import CallBatch, CallOutcome, TranslateCall, TranslateReply
@@ -146,6 +147,8 @@ class _Batch:
         reply = self._replies[outcome.number]
         if reply.done():  # given up
             return
+        if isinstance(outcome.error, EngineDeadError):
+            self._attempt.exclude_replica()
         if outcome.error is not None:
             reply.set_exception(outcome.error)
         elif outcome.reply is not None:

@@ -146,7 +146,8 @@ class HealthAwareRouter(FIFOMixin, LocalityMixin, RequestRouter):
         if (attempt := attempt_of(call_id)) is not None:
             attempt.exclude_replica = partial(loop.call_soon_threadsafe, self._exclude, replica)
             attempt.has_alternative = partial(self._has_alternative, replica)
-            attempt.tell = partial(loop.call_soon_threadsafe, self._tell, replica, request.metadata)
+            tell = partial(self._tell, replica, request.metadata)
+            attempt.tell = lambda *what: loop.call_soon_threadsafe(partial(tell, *what))
             attempt.replica = replica
             num_calls = attempt.num_calls
         self._num_calls[replica] += num_calls

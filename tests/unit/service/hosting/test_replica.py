@@ -26,7 +26,7 @@ from model.translator import Translator
 from service.autoscaling.decision import ReplicaLoad
 from service.hosting.replica import TranslatorReplica
 from service.observability.logs import flush_log
-from service.protocol import HostedModel, TranslateCall, TranslateReply
+from service.protocol import CallBatch, HostedModel, TranslateCall, TranslateReply
 from service.settings import LogLevel
 from tests.fakes import until
 from tests.tiny_model import build_tiny_model
@@ -144,6 +144,40 @@ async def test_a_cancelled_call_frees_its_slots(replica: TranslatorReplica, call
         await working
     await until(lambda: engine.stats().slots_used == 0)
     assert engine.stats().waiting == 0
+
+
+async def test_calls_together_have_the_outcomes_that_each_has_alone(
+    replica: TranslatorReplica, call: Call
+) -> None:
+    calls = (call("a b", "c"), call("d"), call("e", source="fr"))
+    outcomes = {
+        outcome.number: outcome
+        async for ended in replica.translate_together(CallBatch(id="b", calls=calls))
+        for outcome in ended
+    }
+    texts = [
+        [one.text for one in (await replica.translate(each)).translations] for each in calls[:2]
+    ]
+    for number, expected in enumerate(texts):
+        reply = outcomes.pop(number).reply
+        assert reply is not None
+        assert [one.text for one in reply.translations] == expected
+    assert isinstance(outcomes.pop(2).error, UnsupportedLanguageError)
+    assert outcomes == {}
+
+
+async def test_one_of_the_calls_together_can_be_given_up(
+    replica: TranslatorReplica, call: Call
+) -> None:
+    long = GenerationConfig(max_new_tokens=100_000, min_new_tokens=100_000)
+    batch = CallBatch(id="b", calls=(call("a", generation=long), call("b")))
+    outcomes = replica.translate_together(batch)
+    [first] = await anext(outcomes)
+    assert first.number == 1
+    await replica.give_up("b", 0)
+    await replica.give_up("another", 0)
+    assert [ended async for ended in outcomes] == []
+    await until(lambda: _translator(replica).engine.stats().slots_used == 0)
 
 
 async def test_tells_the_autoscaler_of_its_load(replica: TranslatorReplica, call: Call) -> None:
