@@ -11,6 +11,8 @@ request.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from ray import serve
 from ray.serve.exceptions import RayServeException
 from starlette.middleware import Middleware
@@ -69,6 +71,11 @@ def _is_gateway() -> bool:
     return True
 
 
+@lru_cache(maxsize=256)
+def _key(name: bytes) -> str:
+    return name.decode("latin-1").lower().replace("-", "_")
+
+
 def _sanitized(
     headers: list[tuple[bytes, bytes]], client: tuple[str, int] | None
 ) -> list[tuple[bytes, bytes]]:
@@ -76,14 +83,15 @@ def _sanitized(
     # HAProxy is on this machine, and has said it already.
     local = client is None or client[0] in _LOOPBACK
     for name, value in headers:
-        text = value.decode("utf-8", errors="replace")
-        key = name.decode("latin-1").lower().replace("-", "_")
+        key = _key(name)
+        if not value.isascii():
+            value = value.decode("utf-8", errors="replace").encode()
         # The proxy makes a new id for a request without one, and the gateway keeps it.
-        if key in _SERVE_HEADERS or (key == "x_request_id" and not is_safe_id(text)):
+        if key in _SERVE_HEADERS or (key == "x_request_id" and not is_safe_id(value.decode())):
             continue
         if key == _ADDRESS and not local:
             continue
-        sanitized.append((name, text.encode()))
+        sanitized.append((name, value))
     if client is not None and not local:
         sanitized.append((ADDRESS_HEADER.encode(), client[0].encode()))
     return sanitized

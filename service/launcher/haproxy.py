@@ -361,7 +361,7 @@ def _load_rules(options: HAProxyOptions) -> tuple[Rule, ...]:
             each=r"^ *server ",
         ),
         Rule(
-            # A copy of each request is kept for a retry, all of its buffer: without buffers at hand,
+            # A copy of each request is kept for a retry, all of its buffer: without some at hand,
             # memory that was given back would be taken, cleared and mapped anew for each.
             "requests and answers fit into a buffer, of which some are kept at hand",
             r"^( *)tune\.bufsize \d+$",

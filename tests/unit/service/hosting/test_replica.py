@@ -155,13 +155,10 @@ async def test_calls_together_have_the_outcomes_that_each_has_alone(
         async for ended in replica.translate_together(CallBatch(id="b", calls=calls))
         for outcome in ended
     }
-    texts = [
-        [one.text for one in (await replica.translate(each)).translations] for each in calls[:2]
-    ]
-    for number, expected in enumerate(texts):
-        reply = outcomes.pop(number).reply
+    for number, each in enumerate(calls[:2]):
+        reply, alone = outcomes.pop(number).reply, await replica.translate(each)
         assert reply is not None
-        assert [one.text for one in reply.translations] == expected
+        assert [one.text for one in reply.translations] == [one.text for one in alone.translations]
     assert isinstance(outcomes.pop(2).error, UnsupportedLanguageError)
     assert outcomes == {}
 
@@ -169,8 +166,8 @@ async def test_calls_together_have_the_outcomes_that_each_has_alone(
 async def test_one_of_the_calls_together_can_be_given_up(
     replica: TranslatorReplica, call: Call
 ) -> None:
-    long = GenerationConfig(max_new_tokens=100_000, min_new_tokens=100_000)
-    batch = CallBatch(id="b", calls=(call("a", generation=long), call("b")))
+    long = call(*["The red house. " * 50] * 20)
+    batch = CallBatch(id="b", calls=(long, call("b")))
     outcomes = replica.translate_together(batch)
     [first] = await anext(outcomes)
     assert first.number == 1
