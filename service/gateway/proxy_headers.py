@@ -13,8 +13,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from ray import serve
-from ray.serve.exceptions import RayServeException
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -64,6 +62,9 @@ def middlewares() -> list[Middleware]:
 
 def _is_gateway() -> bool:
     """Whether this process is a replica of Serve's, and no proxy."""
+    from ray import serve
+    from ray.serve.exceptions import RayServeException
+
     try:
         serve.get_replica_context()
     except RayServeException:
