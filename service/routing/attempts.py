@@ -37,8 +37,22 @@ class Attempt:
         """Cancels the call; called on the request router's thread."""
         self.exclude_replica: Callable[[], object] = _nothing
         """Excludes the call's replica from other calls for a while. Thread-safe."""
-        self.tell: Callable[..., object] = _nothing
-        """Calls a method, by its name, of the replica where the call was sent. Thread-safe."""
+        self._tell: Callable[..., object] | None = None
+        self._untold: list[tuple[object, ...]] = []
+
+    def tell(self, method: str, *args: object) -> None:
+        """Calls a method, by its name, of the replica where the call was sent, or will be."""
+        if self._tell is None:
+            self._untold.append((method, *args))
+        else:
+            self._tell(method, *args)
+
+    def tell_by(self, tell: Callable[..., object]) -> None:
+        """Sets how the replica is told, as the call has been sent."""
+        self._tell = tell
+        for what in self._untold:
+            tell(*what)
+        self._untold.clear()
 
     def __enter__(self) -> Self:
         _ATTEMPTS[self.call_id] = self
@@ -63,7 +77,7 @@ def count_replicas(application: str, deployment: str, count: int) -> None:
     _REPLICAS[application, deployment] = count
 
 
-def _nothing(*_: object) -> None: ...
+def _nothing() -> None: ...
 
 
 def _never() -> bool:

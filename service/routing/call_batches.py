@@ -64,9 +64,14 @@ class CallBatches:
             waiting = self._waiting[call.model.key] = []
             # In a context of its own: what Serve cancels with one request is not for all.
             loop.call_soon(self._send, call.model.key, context=contextvars.Context())
-        member = _Member(call, attempt, loop.create_future())
+        member = _Member(call, attempt, loop.create_future(), loop.create_future())
         waiting.append(member)
-        batch = await member.turn
+        try:
+            batch = await member.turn
+        except asyncio.CancelledError:
+            if not member.turn.cancelled() and (batch := member.turn.result()) is not None:
+                batch.give_up(member)
+            raise
         return await (alone() if batch is None else batch.reply(member))
 
     def _send(self, key: str) -> None:
@@ -91,6 +96,7 @@ class _Member:
     attempt: Attempt
     turn: asyncio.Future[_Batch | None]
     """Its batch, when this turn of the loop has ended."""
+    reply: asyncio.Future[TranslateReply]
 
 
 class _Batch:
@@ -102,49 +108,47 @@ class _Batch:
     """
 
     def __init__(self, members: Sequence[_Member], open_stream: OpenStream) -> None:
-        loop = asyncio.get_running_loop()
+        self._id = uuid.uuid4().hex
+        self._members = members
         self._attempt = Attempt(num_calls=len(members))
         self._attempt.model = members[0].attempt.model
-        self._calls = CallBatch(id=uuid.uuid4().hex, calls=tuple(one.call for one in members))
-        self._numbers = {id(one): number for number, one in enumerate(members)}
-        self._replies: list[asyncio.Future[TranslateReply]] = []
         for one in members:
             one.attempt.sent_as = self._attempt
-            self._replies.append(loop.create_future())
-        self.task = loop.create_task(self._run(open_stream))
+        self.task = asyncio.get_running_loop().create_task(self._run(open_stream))
         """Ends with the last reply."""
 
     async def reply(self, member: _Member) -> TranslateReply:
         """The reply to one of the calls. To cancel it gives up that call alone."""
-        number = self._numbers[id(member)]
         try:
-            return await self._replies[number]
+            return await member.reply
         except asyncio.CancelledError:
-            self._give_up(number)
+            self.give_up(member)
             raise
 
-    def _give_up(self, number: int) -> None:
-        self._replies[number].cancel()
-        if all(reply.done() for reply in self._replies):
+    def give_up(self, member: _Member) -> None:
+        """Cancels the replica's work on one of the calls; on all, if it was the last one."""
+        member.reply.cancel()
+        if all(one.reply.done() for one in self._members):
             self.task.cancel()
-        else:
-            self._attempt.tell("give_up", self._calls.id, number)
+        elif member in self._members:
+            self._attempt.tell("give_up", self._id, self._members.index(member))
 
     async def _run(self, open_stream: OpenStream) -> None:
-        error: BaseException = ReplicaLostError("the replica ended the calls without a reply")
+        error: Exception = ReplicaLostError("the replica ended the calls without a reply")
+        self._members = [one for one in self._members if not one.reply.done()]
+        calls = CallBatch(id=self._id, calls=tuple(one.call for one in self._members))
         try:
-            async with aclosing(open_stream(self._calls, self._attempt)) as outcomes:
+            async with aclosing(open_stream(calls, self._attempt)) as outcomes:
                 async for ended in outcomes:
                     for outcome in ended:
-                        self._settle(outcome)
+                        self._settle(self._members[outcome.number].reply, outcome)
         except Exception as raised:
             error = raised
-        for reply in self._replies:
-            if not reply.done():
-                reply.set_exception(error)
+        for one in self._members:
+            if not one.reply.done():
+                one.reply.set_exception(error)
 
-    def _settle(self, outcome: CallOutcome) -> None:
-        reply = self._replies[outcome.number]
+    def _settle(self, reply: asyncio.Future[TranslateReply], outcome: CallOutcome) -> None:
         if reply.done():  # given up
             return
         if isinstance(outcome.error, EngineDeadError):

@@ -147,7 +147,7 @@ class HealthAwareRouter(FIFOMixin, LocalityMixin, RequestRouter):
             attempt.exclude_replica = partial(loop.call_soon_threadsafe, self._exclude, replica)
             attempt.has_alternative = partial(self._has_alternative, replica)
             tell = partial(self._tell, replica, request.metadata)
-            attempt.tell = lambda *what: loop.call_soon_threadsafe(partial(tell, *what))
+            attempt.tell_by(lambda *what: loop.call_soon_threadsafe(partial(tell, *what)))
             attempt.replica = replica
             num_calls = attempt.num_calls
         self._num_calls[replica] += num_calls

@@ -30,6 +30,8 @@ class _Replica:
         self.errors: dict[str, Exception] = {}
         self.held: dict[str, asyncio.Event] = {}
         self.lost = asyncio.Event()
+        self.running: list[str] = []
+        """Ids of batches."""
         self.num_replicas = 1
         self._together = CallsTogether(self.translate)
         self._batches = CallBatches(self._open, lambda: self.num_replicas)
@@ -50,15 +52,19 @@ class _Replica:
     async def _open(self, batch: CallBatch, attempt: Attempt) -> AsyncGenerator[list[CallOutcome]]:
         self.sent.append([call.texts[0] for call in batch.calls])
         self.attempts.append(attempt)
-        attempt.tell = lambda _, *which: self._together.give_up(*which)
+        self.running.append(batch.id)
+        await asyncio.sleep(0)  # until a replica is chosen
         outcomes = self._together.outcomes(batch)
         try:
+            loop = asyncio.get_running_loop()
+            attempt.tell_by(lambda _, *which: loop.call_soon(self._together.give_up, *which))
             async for ended in outcomes:
                 yield list(ended)
                 if self.lost.is_set():
                     raise ReplicaLostError("gone")
         finally:
             await outcomes.aclose()
+            self.running.remove(batch.id)
 
     def ask(
         self, name: str, attempt: Attempt | None = None, call: TranslateCall = _CALL
@@ -175,6 +181,18 @@ async def test_who_leaves_at_once_is_not_sent(replica: _Replica) -> None:
     second.cancel()
     assert (await first).model == "a"
     assert (replica.sent, replica.alone) == ([], ["a"])
+
+
+async def test_who_leaves_as_it_is_sent_is_given_up(replica: _Replica) -> None:
+    replica.held["b"] = asyncio.Event()
+    first, second = replica.ask("a"), replica.ask("b")
+    await asyncio.sleep(0)
+    # Behind what sends them, and before they hear of it.
+    asyncio.get_running_loop().call_soon(second.cancel)
+    assert (await first).model == "a"
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    await until(lambda: not replica.running)
 
 
 async def test_a_lost_replica_loses_those_that_have_not_ended(replica: _Replica) -> None:
