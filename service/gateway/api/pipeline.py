@@ -186,19 +186,12 @@ class TranslationPipeline:
         self._admission.check_answer(texts, most, field=field, return_alignments=return_alignments)
         context.num_texts = len(texts)
         context.source, context.target = parts[0].source, parts[0].target
-        characters = sum(map(len, texts))
-        caller = await self._access.spend_on(request.scope, characters)
-        try:
-            replies = await self._replies(
-                context, texts, parts, deadline,
-                return_alignments=return_alignments, text_options=text_options,
-                inside=inside, deltas=deltas,
-                use_cache=use_cache and _allows_cache(request),
-            )  # fmt: skip
-        except BaseException:
-            self._access.failed(caller, characters, sent=_sent_characters(texts, deltas))
-            raise
-        self._access.succeeded(characters)
+        work = partial(
+            self._replies, context, texts, parts, deadline,
+            return_alignments=return_alignments, text_options=text_options, inside=inside,
+            deltas=deltas, use_cache=use_cache and _allows_cache(request),
+        )  # fmt: skip
+        replies = await self._counted(request, texts, deltas, work)
         context.timings = _timings(replies)
         return _put_together(parts, replies, detections)
 
@@ -281,6 +274,24 @@ class TranslationPipeline:
                 )
             )  # fmt: skip
         return parts
+
+    async def _counted(
+        self,
+        request: Request,
+        texts: Sequence[str],
+        deltas: Deltas | None,
+        work: Callable[[], Coroutine[Any, Any, _T]],
+    ) -> _T:
+        """What `work` returns; the characters of the texts count for the client."""
+        characters = sum(map(len, texts))
+        caller = await self._access.spend_on(request.scope, characters)
+        try:
+            done = await work()
+        except BaseException:
+            self._access.failed(caller, characters, sent=_sent_characters(texts, deltas))
+            raise
+        self._access.succeeded(characters)
+        return done
 
     async def _replies(
         self,
