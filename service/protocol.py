@@ -8,14 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from model.config import GenerationConfig, Priority
 from model.text.languages import Languages
 from model.text_options import NO_TEXT_OPTIONS, TextOptions
 from model.translation import SentenceAttention, SentenceSearch, Translation
 
-__all__ = ["HostedModel", "LoadedModel", "ModelInfo", "TranslateCall", "TranslateReply"]
+__all__ = [
+    "CallBatch",
+    "CallOutcome",
+    "HostedModel",
+    "LoadedModel",
+    "ModelInfo",
+    "TranslateCall",
+    "TranslateReply",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +101,26 @@ class TranslateReply:
     """Where the model attends for the only text, if that was asked for."""
     search: SentenceSearch | None = None
     """The search for the only text, if that was asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallBatch:
+    """Calls that a gateway sends together."""
+
+    id: str
+    """No other batch has it."""
+    calls: tuple[TranslateCall, ...]
+    """Of one model."""
+
+
+class CallOutcome(NamedTuple):
+    """What became of one call of a batch."""
+
+    number: int
+    """Which one of them, from 0."""
+    reply: TranslateReply | None = None
+    error: Exception | None = None
+    """What it raised instead."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,8 @@ behind Ray Serve is Ray Serve's.
 from __future__ import annotations
 
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import TYPE_CHECKING, NoReturn
 
 from fastapi import FastAPI
@@ -20,9 +22,17 @@ from service.catalog.changes import ChangeKind
 from service.catalog.entry import POOL, CatalogEntry
 from service.gateway.api.native_schemas import TranslateReplyBody, TranslateRequest
 from service.gateway.application import build_gateway
+from service.hosting.calls_together import CallsTogether
 from service.observability.logs import configure_logging
 from service.observability.metrics import GatewayMetrics
-from service.protocol import HostedModel, ModelInfo, TranslateCall, TranslateReply
+from service.protocol import (
+    CallBatch,
+    CallOutcome,
+    HostedModel,
+    ModelInfo,
+    TranslateCall,
+    TranslateReply,
+)
 from service.routing.router import RoutedModel, Router
 from service.settings import ModelRecord, Settings
 
@@ -34,6 +44,15 @@ __all__ = ["FakeTranslator", "bare_application", "gateway_alone", "ray_applicati
 
 class FakeTranslator:
     """Makes a reply anew for every call, as a model would."""
+
+    def __init__(self) -> None:
+        self._together = CallsTogether(self.translate)
+
+    async def translate_together(self, batch: CallBatch) -> AsyncGenerator[tuple[CallOutcome, ...]]:
+        """As a replica does."""
+        async with aclosing(self._together.outcomes(batch)) as outcomes:
+            async for ended in outcomes:
+                yield ended
 
     async def translate(self, call: TranslateCall, attempt: object = None) -> TranslateReply:
         """The one answer there is.

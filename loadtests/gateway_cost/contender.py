@@ -64,7 +64,8 @@ class Front(StrEnum):
     PYTHON_PROXY = "python-proxy"
     """The gateway behind Ray Serve's own proxy, as Serve comes."""
     ALONE = "alone"
-    """The gateway's application in one process of uvicorn, which is the model as well: no Ray."""
+    """The gateway's application in one process of uvicorn, which is the model as well: no Ray. As
+    each gateway, it has Python's collector look seldom."""
     SINGLE_PROCESS = "single-process"
     """The same behind the server of `polyhead serve --single-process`."""
     BARE = "bare"
@@ -149,6 +150,7 @@ def _serve_with_uvicorn(front: Front, port: int) -> None:
     import uvicorn
 
     from loadtests.gateway_cost.applications import bare_application, gateway_alone
+    from service.launcher.single_process import spare_the_collector
 
     app = bare_application() if front is Front.BARE else gateway_alone()
     config = uvicorn.Config(
@@ -162,6 +164,8 @@ def _serve_with_uvicorn(front: Front, port: int) -> None:
         timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)
+    if front is Front.ALONE:
+        spare_the_collector()
     _end_with_parent(server)
     server.run()
 
@@ -170,12 +174,13 @@ def _serve_in_a_single_process(port: int) -> None:
     from loadtests.gateway_cost.applications import gateway_alone
     from service.gateway.front import FrontMiddleware
     from service.launcher.http_server import HttpServer, listening_socket
-    from service.launcher.single_process import connection_limits
+    from service.launcher.single_process import connection_limits, spare_the_collector
     from service.settings import Settings
 
     settings = Settings()
     front = FrontMiddleware(gateway_alone(), settings.limits, settings.connections)
     server = HttpServer(front, connection_limits(settings))
+    spare_the_collector()
     _end_with_parent(server)
     server.run([listening_socket(_HOST, port)])
 

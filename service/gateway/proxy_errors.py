@@ -69,8 +69,9 @@ class ProxyErrorMiddleware:
 
 def _proxy_error(start: Message) -> PolyheadError | None:
     """The error that an answer of the proxy's own stands for; None for any other answer."""
-    if Headers(raw=start["headers"]).get("content-type", "").startswith("text/plain"):
-        return _ERRORS.get(start["status"])
+    error = _ERRORS.get(start["status"])
+    if error and Headers(raw=start["headers"]).get("content-type", "").startswith("text/plain"):
+        return error
     return None
 
 

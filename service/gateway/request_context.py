@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+import secrets
 import time
-import uuid
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -105,4 +105,4 @@ def request_id_from(header: str | None) -> str:
     """The client's own id when it is safe, else a new one."""
     if header is not None and is_safe_id(header):
         return header
-    return uuid.uuid4().hex
+    return secrets.token_hex(16)

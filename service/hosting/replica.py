@@ -21,12 +21,21 @@ from model.config import EngineConfig, Priority
 from model.engine.cpus import granted_cpus
 from model.errors import QueueFullError
 from service.autoscaling.decision import LoadMeter, ReplicaLoad
+from service.hosting.calls_together import CallsTogether
 from service.hosting.model_pool import ModelPool, model_of, summed
 from service.observability.logs import configure_logging
 from service.observability.metrics import TranslatorMetrics
 from service.observability.snapshot import Snapshot
 from service.observability.tracing import trace_phases
-from service.protocol import HostedModel, LoadedModel, ModelInfo, TranslateCall, TranslateReply
+from service.protocol import (
+    CallBatch,
+    CallOutcome,
+    HostedModel,
+    LoadedModel,
+    ModelInfo,
+    TranslateCall,
+    TranslateReply,
+)
 from service.settings import LogLevel
 
 if TYPE_CHECKING:
@@ -90,6 +99,7 @@ class TranslatorReplica:
         self._num_model_calls: Counter[str] = Counter()
         self._metrics = TranslatorMetrics(memory_budget)
         self._meters = LoadMeters()
+        self._together = CallsTogether(self.translate)
         self._hub: HubClient | None = None
         self._cache = _segment_cache(cache_bytes)
         self._pool = ModelPool(
@@ -127,6 +137,16 @@ class TranslatorReplica:
                 call.texts, **_arguments(call), deadline=deadline
             )
         return self._reply(call, translations)
+
+    async def translate_together(self, batch: CallBatch) -> AsyncGenerator[tuple[CallOutcome, ...]]:
+        """Translates the texts of several calls as `translate` does each; see `CallsTogether`."""
+        async with aclosing(self._together.outcomes(batch)) as outcomes:
+            async for ended in outcomes:
+                yield ended
+
+    async def give_up(self, batch: str, number: int) -> None:
+        """Cancels one call of a batch."""
+        self._together.give_up(batch, number)
 
     async def stream(
         self, call: TranslateCall

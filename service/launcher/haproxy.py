@@ -64,6 +64,7 @@ _RETRIES = 8
 """Three refusals each take a gateway out, and then the rest: two that are gone, one that loses a
 request first, and Serve's proxy behind them, which knows others."""
 _CHECKS = "inter 1s fastinter 250ms fall 3"
+_BUFFERS_AT_HAND = 16
 _UNACKNOWLEDGED = "tcp-ut 10s"
 """Then a connection is lost whose machine acknowledges nothing, as one whose cable was pulled.
 Kernels acknowledge, however long a gateway takes or hangs."""
@@ -360,9 +361,12 @@ def _load_rules(options: HAProxyOptions) -> tuple[Rule, ...]:
             each=r"^ *server ",
         ),
         Rule(
-            "requests and answers fit into a buffer",
-            r"^( *tune\.bufsize) \d+$",
-            rf"\1 {options.buffer_bytes}",
+            # A copy of each request is kept for a retry, all of its buffer: without some at hand,
+            # memory that was given back would be taken, cleared and mapped anew for each.
+            "requests and answers fit into a buffer, of which some are kept at hand",
+            r"^( *)tune\.bufsize \d+$",
+            rf"\1tune.bufsize {options.buffer_bytes}\n"
+            rf"\1tune.memory.hot-size {_BUFFERS_AT_HAND * options.buffer_bytes}",
         ),
         Rule(
             # For more headers than this HAProxy has no answer in our form.

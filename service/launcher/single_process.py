@@ -48,7 +48,13 @@ from service.observability.tracing import serve_variables
 from service.settings import Settings
 from service.single_process import SingleProcess
 
-__all__ = ["check_settings", "connection_limits", "run", "with_defaults"]
+__all__ = [
+    "check_settings",
+    "connection_limits",
+    "run",
+    "spare_the_collector",
+    "with_defaults",
+]
 
 _MOST_CONNECTIONS = 16_384
 _LEAST_CONNECTIONS = 16
@@ -251,7 +257,7 @@ class _ServerThread:
         self._loop.set_exception_handler(_log_unexpected)
         self._service = SingleProcess(self._settings, self._entries)
         server = HttpServer(self._service.application, self._limits)
-        _spare_the_collector()
+        spare_the_collector()
         self._server = server
         try:
             await server.serve(sockets=[self._socket])
@@ -267,7 +273,7 @@ class _ServerThread:
             self._server.should_exit = True
 
 
-def _spare_the_collector() -> None:
+def spare_the_collector() -> None:
     """Takes what there is now out of the way of full collections, which stop the engine."""
     gc.collect()
     gc.freeze()

@@ -172,6 +172,8 @@ class GatewayMetrics(_ProcessMetrics):
         self._max_pairs = max_pairs
         self._max_models = max_models
         self._pairs: set[tuple[str, str]] = {("", "")}
+        self._of_kind: dict[tuple[str, int, str, str], tuple[Counter, tuple[Histogram, ...]]] = {}
+        """By route, status and pair."""
         self._requests = Counter(
             "polyhead_http_requests",
             "HTTP requests, by route template, status and language pair.",
@@ -256,10 +258,22 @@ class GatewayMetrics(_ProcessMetrics):
                 self._pairs.add((source, target))
             else:
                 source = target = _OTHER
-        self._requests.labels(route, str(status), source, target).inc()
-        self._duration.labels(route).observe(seconds)
+        kind = (route, status, source, target)
+        if (known := self._of_kind.get(kind)) is None:
+            known = self._of_kind[kind] = self._kind(*kind)
+        count, durations = known
+        count.inc()
+        for duration in durations:
+            duration.observe(seconds)
+
+    def _kind(
+        self, route: str, status: int, source: str, target: str
+    ) -> tuple[Counter, tuple[Histogram, ...]]:
+        """What counts and times requests of a kind; to look it up takes longer than to count."""
+        durations = [self._duration.labels(route)]
         if status < 400 and source and target:
-            self._e2e_latency.labels(source, target).observe(seconds)
+            durations.append(self._e2e_latency.labels(source, target))
+        return self._requests.labels(route, str(status), source, target), tuple(durations)
 
     def count_overload(self, shares: Mapping[str, float]) -> None:
         """Counts a request that was refused for overload, which is demand to the autoscaler.

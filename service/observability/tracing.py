@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from model.translation import Translation
 
-__all__ = ["serve_variables", "span_processors", "trace_phases"]
+__all__ = ["is_traced", "serve_variables", "span_processors", "trace_phases"]
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _TRACER = trace.get_tracer("polyhead")
@@ -47,13 +47,18 @@ def span_processors() -> list[SpanProcessor]:
     return [BatchSpanProcessor(OTLPSpanExporter())]
 
 
+def is_traced() -> bool:
+    """Whether what happens here is part of a trace."""
+    return trace.get_current_span().is_recording()
+
+
 def trace_phases(texts: Sequence[Translation]) -> None:
     """Makes spans for the texts of a call that has just ended, below the call's own span.
 
     Sentences are decoded in parallel: the phases of a text are those of its slowest sentence, end
     to end until now.
     """
-    if not trace.get_current_span().is_recording():
+    if not is_traced():
         return
     end = time.time_ns()
     for text in texts:

@@ -17,12 +17,16 @@ class Attempt:
 
     Args:
         beside: another attempt at the same call, whose replica this one should not go to.
+        num_calls: calls that are sent together as this one.
     """
 
-    def __init__(self, *, beside: Attempt | None = None) -> None:
+    def __init__(self, *, beside: Attempt | None = None, num_calls: int = 1) -> None:
         self.call_id = str(next(_IDS))
         """Unique in this process; the `session_id` of the call's handle."""
         self.beside = beside
+        self.num_calls = num_calls
+        self.sent_as = self
+        """The attempt that tells of it where it is sent together with others."""
         self.model: str | None = None
         """The model that the call is for, where a deployment loads them on demand."""
         self.replica: object = None
@@ -33,6 +37,22 @@ class Attempt:
         """Cancels the call; called on the request router's thread."""
         self.exclude_replica: Callable[[], object] = _nothing
         """Excludes the call's replica from other calls for a while. Thread-safe."""
+        self._tell: Callable[..., object] | None = None
+        self._untold: list[tuple[object, ...]] = []
+
+    def tell(self, method: str, *args: object) -> None:
+        """Calls a method, by its name, of the replica where the call was sent, or will be."""
+        if self._tell is None:
+            self._untold.append((method, *args))
+        else:
+            self._tell(method, *args)
+
+    def tell_by(self, tell: Callable[..., object]) -> None:
+        """Sets how the replica is told, as the call has been sent."""
+        self._tell = tell
+        for what in self._untold:
+            tell(*what)
+        self._untold.clear()
 
     def __enter__(self) -> Self:
         _ATTEMPTS[self.call_id] = self

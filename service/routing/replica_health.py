@@ -19,11 +19,14 @@ import hashlib
 import itertools
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from ray.exceptions import RayError
+from ray.serve._private.common import RequestMetadata
 from ray.serve.request_router import (
     FIFOMixin,
     LocalityMixin,
@@ -79,6 +82,8 @@ class HealthAwareRouter(FIFOMixin, LocalityMixin, RequestRouter):
         self._sends = itertools.count()
         self._in_flight: dict[ReplicaID, dict[int, str]] = {}
         """Call ids by number of the send, since Serve may send a call to the same replica again."""
+        self._num_calls: Counter[ReplicaID] = Counter()
+        """Calls in flight: of what is sent together, each counts."""
         self._last_answer: dict[ReplicaID, float] = {}
         self._unresponsive: set[ReplicaID] = set()
         self._excluded_until: dict[ReplicaID, float] = {}
@@ -114,7 +119,7 @@ class HealthAwareRouter(FIFOMixin, LocalityMixin, RequestRouter):
         """The replicas in the order in which a model's calls try them."""
         ordered = sorted(names, key=lambda name: rendezvous(model, name.unique_id), reverse=True)
         if len(ordered) > 1:
-            first, second = (len(self._in_flight.get(name, ())) for name in ordered[:2])
+            first, second = (self._num_calls[name] for name in ordered[:2])
             if first >= _BUSY_FACTOR * second + _BUSY_CALLS:
                 ordered[:2] = reversed(ordered[:2])
         return ordered
@@ -133,7 +138,7 @@ class HealthAwareRouter(FIFOMixin, LocalityMixin, RequestRouter):
 
     def _on_sent(self, replica: ReplicaID, request: PendingRequest, result: Any) -> None:
         loop = asyncio.get_running_loop()
-        send, call_id = next(self._sends), request.metadata.session_id
+        send, call_id, num_calls = next(self._sends), request.metadata.session_id, 1
         in_flight = self._in_flight.setdefault(replica, {})
         if not in_flight:
             self._last_answer[replica] = time.monotonic()
@@ -141,14 +146,27 @@ class HealthAwareRouter(FIFOMixin, LocalityMixin, RequestRouter):
         if (attempt := attempt_of(call_id)) is not None:
             attempt.exclude_replica = partial(loop.call_soon_threadsafe, self._exclude, replica)
             attempt.has_alternative = partial(self._has_alternative, replica)
+            tell = partial(self._tell, replica, request.metadata)
+            attempt.tell_by(lambda *what: loop.call_soon_threadsafe(partial(tell, *what)))
             attempt.replica = replica
+            num_calls = attempt.num_calls
+        self._num_calls[replica] += num_calls
+        done = partial(loop.call_soon_threadsafe, self._on_done, replica, send, num_calls)
         # Depending on Serve's transport, the callback runs on another thread.
-        result.add_done_callback(lambda _: loop.call_soon_threadsafe(self._on_done, replica, send))
+        result.add_done_callback(lambda _: done())
         if self._probing is None or self._probing.done():
             self._probing = loop.create_task(self._probe_suspects())
 
-    def _on_done(self, replica: ReplicaID, send: int) -> None:
+    def _tell(self, name: ReplicaID, about: RequestMetadata, method: str, *args: object) -> None:
+        """Calls a method of the replica that a request was sent to, and does not wait for it."""
+        if (replica := self.curr_replicas.get(name)) is not None:
+            metadata = replace(about, call_method=method, session_id="", is_streaming=False)
+            request = PendingRequest(args=list(args), kwargs={}, metadata=metadata)
+            replica.try_send_request(request, with_rejection=False)
+
+    def _on_done(self, replica: ReplicaID, send: int, num_calls: int) -> None:
         if replica in self._in_flight:
+            self._num_calls[replica] -= num_calls
             self._last_answer[replica] = time.monotonic()
             self._in_flight[replica].pop(send, None)
 
@@ -170,7 +188,9 @@ class HealthAwareRouter(FIFOMixin, LocalityMixin, RequestRouter):
     def _prune(self) -> None:
         """Drops the state of replicas that no longer exist."""
         current = self.curr_replicas.keys()
-        for known in (self._in_flight, self._last_answer, self._excluded_until):
+        for known in (
+            self._in_flight, self._num_calls, self._last_answer, self._excluded_until,
+        ):  # fmt: skip
             for name in known.keys() - current:
                 del known[name]
         self._unresponsive &= current
@@ -210,4 +230,4 @@ def _avoided(request: PendingRequest | None) -> object:
     Serve may give what was chosen for one pending call to another: this is a wish, not a promise.
     """
     attempt = attempt_of(request.metadata.session_id) if request else None
-    return attempt.beside.replica if attempt and attempt.beside else None
+    return attempt.beside.sent_as.replica if attempt and attempt.beside else None

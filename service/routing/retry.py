@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -65,7 +65,7 @@ _NO_TIME = "the deadline leaves no time for another attempt"
 _LOST_LATE = "the replica ended after a part of its translation; ask again"
 
 _T = TypeVar("_T", TranslateReply, CallStream)
-_Send = Callable[[TranslateCall, Attempt], Awaitable[_T]]
+_Send = Callable[[TranslateCall, Attempt], Coroutine[Any, Any, _T]]
 
 
 class Retrier:
@@ -161,7 +161,7 @@ class Retrier:
                     return sent.pop().result()
                 if (
                     not sent[0].done()
-                    and attempt.has_alternative()
+                    and attempt.sent_as.has_alternative()
                     and self._timeouts.try_withdraw()
                 ):
                     self._metrics.count_retry("timeout")
@@ -188,7 +188,7 @@ def _sent(
     send: _Send[_T], call: TranslateCall, attempt: Attempt, deadline: float
 ) -> asyncio.Future[_T]:
     call = replace(call, timeout_seconds=_seconds_left(deadline))
-    return asyncio.ensure_future(send(call, attempt))
+    return asyncio.create_task(send(call, attempt))
 
 
 async def _first_reply(sent: Sequence[asyncio.Future[_T]], deadline: float) -> _T:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -26,6 +27,7 @@ from model.errors import EngineDeadError, PolyheadError
 from service.errors import ModelUnavailableError
 from service.protocol import TranslateCall, TranslateReply
 from service.routing.attempts import Attempt, num_replicas
+from service.routing.call_batches import CallBatches
 from service.routing.call_stream import CallEvent, CallStream
 from service.routing.router import ReplicaLostError
 
@@ -65,6 +67,9 @@ class ServeBackend:
     def __init__(self, handle: DeploymentHandle[Any], *, shared: bool = False) -> None:
         self._handle = handle
         self._shared = shared
+        self._batches = CallBatches(
+            partial(self._stream, "translate_together"), lambda: self.num_replicas
+        )
 
     @property
     def num_replicas(self) -> int:
@@ -85,8 +90,8 @@ class ServeBackend:
         """The reply of one replica; see `service.routing.router.Backend`."""
         attempt = attempt or Attempt()
         attempt.model = call.model.id if self._shared else None
-        reply: TranslateReply = await self._call("translate", call, attempt=attempt)
-        return reply
+        alone = partial(self._call, "translate", call, attempt=attempt)
+        return await self._batches.translate(call, attempt, alone)
 
     async def stream(self, call: TranslateCall, attempt: Attempt | None = None) -> CallStream:
         """The events of one replica; see `service.routing.router.Backend`."""
@@ -95,26 +100,32 @@ class ServeBackend:
     async def _events(self, call: TranslateCall, attempt: Attempt) -> AsyncGenerator[CallEvent]:
         attempt.model = call.model.id if self._shared else None
         reply: TranslateReply | None = None
-        with attempt:
-            handle = self._handle.options(
-                method_name="stream", session_id=attempt.call_id, stream=True
-            )
-            events: Any = handle.remote(call)
-            done = False
-            try:
-                async with _our_errors(events, attempt):
-                    async for event in events:
-                        if isinstance(event, TranslateReply):
-                            reply = event  # to the end, or Serve would take it for cancelled
-                        else:
-                            yield event
-                    done = True
-            finally:
-                if not done:
-                    events.cancel()
+        async with aclosing(self._stream("stream", call, attempt)) as events:
+            async for event in events:
+                if isinstance(event, TranslateReply):
+                    reply = event  # to the end, or Serve would take it for cancelled
+                else:
+                    yield event
         if reply is None:
             raise ReplicaLostError("the replica ended the call without a reply")
         yield reply
+
+    async def _stream(self, method: str, argument: Any, attempt: Attempt) -> AsyncGenerator[Any]:
+        """What a method of one replica yields; to close it cancels the replica's work."""
+        with attempt:
+            handle = self._handle.options(
+                method_name=method, session_id=attempt.call_id, stream=True
+            )
+            items: Any = handle.remote(argument)
+            done = False
+            try:
+                async with _our_errors(items, attempt):
+                    async for item in items:
+                        yield item
+                    done = True
+            finally:
+                if not done:
+                    items.cancel()
 
     async def _call(self, method: str, *args: Any, attempt: Attempt | None = None) -> Any:
         with attempt or Attempt() as attempt:

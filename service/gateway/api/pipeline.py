@@ -186,19 +186,12 @@ class TranslationPipeline:
         self._admission.check_answer(texts, most, field=field, return_alignments=return_alignments)
         context.num_texts = len(texts)
         context.source, context.target = parts[0].source, parts[0].target
-        characters = sum(map(len, texts))
-        spending = await self._access.spend_on(request.scope, characters)
-        try:
-            replies = await self._replies(
-                context, texts, parts, deadline,
-                return_alignments=return_alignments, text_options=text_options,
-                inside=inside, deltas=deltas,
-                use_cache=use_cache and _allows_cache(request),
-            )  # fmt: skip
-        except BaseException:
-            self._access.failed(spending, sent=_sent_characters(texts, deltas))
-            raise
-        self._access.succeeded(spending)
+        work = partial(
+            self._replies, context, texts, parts, deadline,
+            return_alignments=return_alignments, text_options=text_options, inside=inside,
+            deltas=deltas, use_cache=use_cache and _allows_cache(request),
+        )  # fmt: skip
+        replies = await self._counted(request, texts, deltas, work)
         context.timings = _timings(replies)
         return _put_together(parts, replies, detections)
 
@@ -257,9 +250,11 @@ class TranslationPipeline:
     ) -> list[_Part]:
         """The texts by their language, each with its route; those of the most texts first."""
         indices: dict[str, list[int]] = {}
-        for index in range(num_texts):
-            code = detections[index].language if detections else source or ""
-            indices.setdefault(code, []).append(index)
+        if detections is None:
+            indices[source or ""] = list(range(num_texts))
+        else:
+            for index, detection in enumerate(detections):
+                indices.setdefault(detection.language, []).append(index)
         parts = []
         for code, of_code in sorted(indices.items(), key=lambda item: -len(item[1])):
             if detections and bcp47(code) == bcp47(served := self.router.target(target) or target):
@@ -279,6 +274,24 @@ class TranslationPipeline:
                 )
             )  # fmt: skip
         return parts
+
+    async def _counted(
+        self,
+        request: Request,
+        texts: Sequence[str],
+        deltas: Deltas | None,
+        work: Callable[[], Coroutine[Any, Any, _T]],
+    ) -> _T:
+        """What `work` returns; the characters of the texts count for the client."""
+        characters = sum(map(len, texts))
+        spending = await self._access.spend_on(request.scope, characters)
+        try:
+            done = await work()
+        except BaseException:
+            self._access.failed(spending, sent=_sent_characters(texts, deltas))
+            raise
+        self._access.succeeded(spending)
+        return done
 
     async def _replies(
         self,
@@ -496,17 +509,21 @@ def _put_together(
     detections: tuple[Detection, ...] | None,
 ) -> Translated:
     """The answer to a request, whose texts are in its order again."""
-    by_index = {
-        index: (part.source, translation)
-        for part, reply in zip(parts, replies, strict=True)
-        for index, translation in zip(part.indices, reply.translations, strict=True)
-    }
-    in_order = [by_index[index] for index in range(len(by_index))]
+    if len(parts) == 1:
+        sources = (parts[0].source,) * len(parts[0].indices)
+        translations = replies[0].translations
+    else:
+        by_index = {
+            index: (part.source, translation)
+            for part, reply in zip(parts, replies, strict=True)
+            for index, translation in zip(part.indices, reply.translations, strict=True)
+        }
+        sources, translations = zip(*(by_index[index] for index in sorted(by_index)), strict=True)
     pivots = {reply.pivot for reply in replies if reply.model}
     return Translated(
         model=", ".join(dict.fromkeys(reply.model for reply in replies if reply.model)),
-        translations=tuple(translation for _, translation in in_order),
-        sources=tuple(source for source, _ in in_order),
+        translations=translations,
+        sources=sources,
         target=parts[0].target,
         detections=detections,
         pivot=pivots.pop() if len(pivots) == 1 else None,

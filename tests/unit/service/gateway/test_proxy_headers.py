@@ -71,6 +71,17 @@ async def test_a_client_does_not_choose_its_address(name: bytes) -> None:
     assert await _seen(given, client=("127.0.0.1", 4711)) == [given]
 
 
+async def test_a_gateway_watches_for_clients_that_leave_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ray.serve.get_replica_context", lambda: object())
+    given = (b"x-request-disconnect-disabled", b"?0")
+    assert await _seen((b"host", b"a"), given) == [
+        (b"host", b"a"),
+        (b"x-request-disconnect-disabled", b"?1"),
+    ]
+
+
 async def test_every_value_can_be_read() -> None:
     [(name, value)] = await _seen((b"x-request-timeout-seconds", b"5\xff"))
     assert name == b"x-request-timeout-seconds"

@@ -26,7 +26,7 @@ from model.translator import Translator
 from service.autoscaling.decision import ReplicaLoad
 from service.hosting.replica import TranslatorReplica
 from service.observability.logs import flush_log
-from service.protocol import HostedModel, TranslateCall, TranslateReply
+from service.protocol import CallBatch, HostedModel, TranslateCall, TranslateReply
 from service.settings import LogLevel
 from tests.fakes import until
 from tests.tiny_model import build_tiny_model
@@ -144,6 +144,37 @@ async def test_a_cancelled_call_frees_its_slots(replica: TranslatorReplica, call
         await working
     await until(lambda: engine.stats().slots_used == 0)
     assert engine.stats().waiting == 0
+
+
+async def test_calls_together_have_the_outcomes_that_each_has_alone(
+    replica: TranslatorReplica, call: Call
+) -> None:
+    calls = (call("a b", "c"), call("d"), call("e", source="fr"))
+    outcomes = {
+        outcome.number: outcome
+        async for ended in replica.translate_together(CallBatch(id="b", calls=calls))
+        for outcome in ended
+    }
+    for number, each in enumerate(calls[:2]):
+        reply, alone = outcomes.pop(number).reply, await replica.translate(each)
+        assert reply is not None
+        assert [one.text for one in reply.translations] == [one.text for one in alone.translations]
+    assert isinstance(outcomes.pop(2).error, UnsupportedLanguageError)
+    assert outcomes == {}
+
+
+async def test_one_of_the_calls_together_can_be_given_up(
+    replica: TranslatorReplica, call: Call
+) -> None:
+    long = call(*["The red house. " * 50] * 20)
+    batch = CallBatch(id="b", calls=(long, call("b")))
+    outcomes = replica.translate_together(batch)
+    [first] = await anext(outcomes)
+    assert first.number == 1
+    await replica.give_up("b", 0)
+    await replica.give_up("another", 0)
+    assert [ended async for ended in outcomes] == []
+    await until(lambda: _translator(replica).engine.stats().slots_used == 0)
 
 
 async def test_tells_the_autoscaler_of_its_load(replica: TranslatorReplica, call: Call) -> None:

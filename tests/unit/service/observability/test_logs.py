@@ -190,7 +190,7 @@ async def test_what_is_wrong_with_a_form_is_told_to_its_client_alone(
         for form in MALFORMED_FORMS:
             answer = await client.post(path, content=form, headers=headers)
             assert answer.status_code == 400, form
-    assert set(emitted) == {"polyhead.gateway"}
+    assert emitted == []
     written = lines()
     assert [line["message"] for line in written] == ["request"] * len(MALFORMED_FORMS)
     assert SECRET not in json.dumps(written)

@@ -33,6 +33,11 @@ class _Replica:
         self.answers.set()
         self.error: Exception | None = None
         self.num_probes = 0
+        self.got: list[PendingRequest] = []
+
+    def try_send_request(self, request: PendingRequest, *, with_rejection: bool) -> None:
+        assert not with_rejection
+        self.got.append(request)
 
     async def get_queue_len(self, *, deadline_s: float) -> int:
         self.num_probes += 1
@@ -277,6 +282,37 @@ async def test_a_busy_or_excluded_home_leaves_calls_to_the_next_one() -> None:
     assert await _first(router, "m") == order[1]
     for result in (*results, extra):
         result.end()
+
+
+async def test_what_is_sent_together_counts_as_several_calls() -> None:
+    replicas = [_Replica(str(number)) for number in range(2)]
+    router = _router(*replicas)
+    home, other = sorted("01", key=lambda name: rendezvous("m", name), reverse=True)
+    result = _Result()
+    with Attempt(num_calls=16) as attempt:
+        router._on_sent(replicas[int(home)].replica_id, _request(attempt), result)
+    assert await _first(router, "m") == other
+    result.end()
+    await asyncio.sleep(0)
+    assert await _first(router, "m") == home
+
+
+async def test_the_replica_of_a_call_can_be_told_something() -> None:
+    one, two = _Replica("1"), _Replica("2")
+    router = _router(one, two)
+    result = _Result()
+    with Attempt() as attempt:
+        attempt.tell("give_up", "b", 1)  # as soon as it is sent
+        router._on_sent(one.replica_id, _request(attempt), result)
+        attempt.tell("give_up", "b", 2)
+        await until(lambda: len(one.got) == 2)
+        router.update_replicas([two])  # type: ignore[list-item]
+        attempt.tell("give_up", "b", 3)  # it is gone
+    await asyncio.sleep(0)
+    told = [(each.metadata.call_method, each.args) for each in one.got]
+    assert told == [("give_up", ["b", 1]), ("give_up", ["b", 2])]
+    assert two.got == []
+    result.end()
 
 
 async def test_how_many_replicas_there_are_is_known_to_others() -> None:
