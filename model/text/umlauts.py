@@ -54,6 +54,7 @@ class UmlautReader:
         sharp_s = "ss" in small and "ß" not in text
         if not (umlauts or (sharp_s and _TO_SHARP_S.search(text))):
             return text
+        is_shouted = text.isupper()
         parts: list[str] = []
         at = 0
         is_certain = False
@@ -63,7 +64,8 @@ class UmlautReader:
             if spelled != word:
                 parts += (text[at : found.start()], spelled)
                 at = found.end()
-                is_certain |= is_no_name
+                # Capitals have no other ß.
+                is_certain |= is_no_name or (is_shouted and spelled.replace("ẞ", "SS") == word)
         return "".join([*parts, text[at:]]) if is_certain else text
 
     def _as_spelled(self, word: str, umlauts: bool, sharp_s: bool) -> tuple[str, bool]:
