@@ -41,7 +41,7 @@ _PARTS = MappingProxyType({"en": "quarter|minutes?", "de": "viertel|minuten?"})
 _IDIOMS = MappingProxyType({"de": re.compile(rf"(?:in|au\xdfer|gib|gebt|geben){_SPACE}acht\Z", re.I)})
 """Words that are no numbers there."""
 _GOES_ON = MappingProxyType({
-    "en": r"(?:s|es|fold|some)?(?!\w)",
+    "en": r"(?:fold|some)?(?!\w)",
     "de": "(?!zehn|zig|\xdfig|und|hundert|tausend)",
 })  # fmt: skip
 """How a word that says a number may go on, in languages in which it may."""

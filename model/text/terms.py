@@ -90,8 +90,6 @@ def term_places(
                 continue
             kept.append(own)
             form = _fitting(term, text[slice(*own)])
-        elif term.said is not None:
-            continue
         else:
             own = span
             form = _of_written(term, text[slice(*own)])
