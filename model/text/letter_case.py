@@ -97,10 +97,13 @@ class Truecaser:
             if each is None or better is None:
                 read.append((sentence, None))
                 continue
-            if not each.parts[0] and (
-                _is_sentence(each)
-                # Whose other words have lost their capitals has lost that of its beginning as well.
-                or better[1:] != [words.small[w] for w in each.parts[3::2]]
+            if (
+                not each.parts[0]
+                and (
+                    _is_sentence(each)
+                    # Whose other words have lost their capitals has lost that of its beginning as well.
+                    or better[1:] != [words.small[w] for w in each.parts[3::2]]
+                )
             ):
                 better[0] = _capital(better[0])
             each.parts[1::2] = better

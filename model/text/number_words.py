@@ -38,7 +38,9 @@ _BETWEEN = MappingProxyType({"en": "past|to", "de": "vor|nach"})
 """What stands between the minutes of a time of day and its hour."""
 _PARTS = MappingProxyType({"en": "quarter|minutes?", "de": "viertel|minuten?"})
 """What stands before that, beside numbers."""
-_IDIOMS = MappingProxyType({"de": re.compile(rf"(?:in|au\xdfer|gib|gebt|geben){_SPACE}acht\Z", re.I)})
+_IDIOMS = MappingProxyType(
+    {"de": re.compile(rf"(?:in|au\xdfer|gib|gebt|geben){_SPACE}acht\Z", re.I)}
+)
 """Words that are no numbers there."""
 _GOES_ON = MappingProxyType({
     "en": r"(?:fold|some)?(?!\w)",

@@ -61,8 +61,10 @@ WITH_ALL = {
 def test_numbers_in_words_stand_with_terms_and_what_is_kept_or_banned(
     translator: Translator, num_hypotheses: int, in_capitals: bool
 ) -> None:
+    keep: tuple[str, ...]
     text, terms, banned, keep, values = WITH_ALL[translator.name.removeprefix("polyhead-")]
-    text, keep = (text.upper(), ()) if in_capitals else (text, keep)
+    if in_capitals:
+        text, keep = text.upper(), ()
     options = TextOptions(
         glossary=tuple(GlossaryEntry(term, (form,)) for term, form in terms.items()),
         banned_terms=banned,
