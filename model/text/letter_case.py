@@ -101,7 +101,7 @@ class Truecaser:
                 not each.parts[0]
                 and (
                     _is_sentence(each)
-                    # Whose other words have lost their capitals has lost that of its beginning as well.
+                    # Whose other words have lost their capitals has lost that one as well.
                     or better[1:] != [words.small[w] for w in each.parts[3::2]]
                 )
             ):
