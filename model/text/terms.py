@@ -90,6 +90,8 @@ def term_places(
                 continue
             kept.append(own)
             form = _fitting(term, text[slice(*own)])
+        elif term.said is not None and number not in searched:
+            continue  # as the model has chosen to say it, a name perhaps
         else:
             own = span
             form = _of_written(term, text[slice(*own)])
