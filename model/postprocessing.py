@@ -92,7 +92,7 @@ class Postprocessor:
             return
         hypotheses: list[TranslationHypothesis] = []
         combined: list[list[Hypothesis]] = []
-        for step in self._combined(results, cut.num_hypotheses):
+        for step in self._combined(cut, results):
             combined = step or combined
             yield None
         for chosen in combined:
@@ -131,17 +131,19 @@ class Postprocessor:
         )
 
     def _combined(
-        self, results: Sequence[SequenceResult], most: int
+        self, cut: PreparedText, results: Sequence[SequenceResult]
     ) -> Iterator[list[list[Hypothesis]] | None]:
         """The best hypotheses of a text, a hypothesis for each of its segments: None after each
         step towards them, and then they."""
+        most = cut.num_hypotheses
         if most == 1:
             yield [[result.hypotheses[0] for result in results]]
             return
         segments: list[list[Hypothesis]] = []
-        for result in results:
-            texts = [self._tokenizer.detokenize(each.token_ids) for each in result.hypotheses]
-            segments.append([result.hypotheses[number] for number in different(texts)])
+        for number, result in enumerate(results):
+            # What is replaced in them may have been all that differed.
+            texts = [self._translated_segment(cut, number, each) for each in result.hypotheses]
+            segments.append([result.hypotheses[place] for place in different(texts)])
             yield None
         weights = _weights(results)
         scores = [

@@ -18,10 +18,12 @@ from model.text.banned_terms import BannedTerms
 from model.text.glossary import Glossary, TermMatch
 from model.text.kept_strings import KeptStrings, kept_spans
 from model.text.languages import Pair
+from model.text.number_words import NumberWords
 from model.text.runs import Reading, RunReader
 from model.text.segmentation import Segment, SegmentedText, Segmenter
 from model.text.target_prefix import Seam
 from model.text.tokenizer import SourceEncoder, Tokenizer
+from model.text.words import overlapping
 from model.text_options import TextOptions
 
 if TYPE_CHECKING:
@@ -54,6 +56,8 @@ class CallOptions:
     text_options: TextOptions
     glossary: Glossary | None
     """The terms that are looked for."""
+    number_words: NumberWords | None
+    """What finds numbers in words; None: they are not looked for."""
     num_hypotheses: int
     target: str
     """Code of the language into which they are translated."""
@@ -133,6 +137,7 @@ class Preprocessor:
             partial(_segmenter, tokenizer, metadata, max_source_tokens)
         )
         self._encoder = lru_cache(_MOST_PAIRS)(tokenizer.source_encoder)
+        self._number_words = lru_cache(_MOST_PAIRS)(_number_words)
         self._glossary = lru_cache(_MOST_GLOSSARIES)(Glossary)
         self._banned_sequences = lru_cache(_MOST_BANNED)(BannedTerms(tokenizer).sequences)
         self._guarded = lru_cache(2)(
@@ -150,6 +155,8 @@ class Preprocessor:
             aligned=return_alignments,
             text_options=text_options,
             glossary=self._glossary(text_options.glossary) if text_options.glossary else None,
+            # Of what is given it is not known for which of them it stands.
+            number_words=None if text_options.target_prefix else self._number_words(pair),
             num_hypotheses=num_hypotheses,
             target=pair.target,
         )
@@ -191,7 +198,7 @@ class Preprocessor:
                 pieces.append(piece)
                 if isinstance(piece, Segment):
                     num_sentences += 1
-                    terms.append(_terms(piece, cut.glossary))
+                    terms.append(_terms(piece, cut))
                     options.append(self._options(piece, cut, aligned=bool(terms[-1])))
                 _check_room(num_sentences, most, room(), deadline)
                 yield None
@@ -288,12 +295,22 @@ def _kept_strings(index: int, text: str, options: TextOptions) -> KeptStrings:
     return KeptStrings.of(text, kept_spans(text, options.keep, spans))
 
 
-def _terms(segment: Segment, glossary: Glossary | None) -> tuple[TermMatch, ...]:
+def _terms(segment: Segment, cut: CallOptions) -> tuple[TermMatch, ...]:
     """The terms of a segment, outside of what the encoder reads marks for."""
-    if glossary is None:
+    if cut.glossary is None and cut.number_words is None:
         return ()
     runs = () if segment.reading is None else segment.reading.runs
-    return glossary.find(segment.text, [(run.begin, run.end) for run in runs])
+    taken = [(run.begin, run.end) for run in runs]
+    terms = () if cut.glossary is None else cut.glossary.find(segment.text, taken)
+    if cut.number_words is None or not (found := cut.number_words.find(segment.text, taken)):
+        return terms
+    own = [(term.begin, term.end) for term in terms]
+    numbers = [each for each in found if not overlapping(own, each.begin, each.end)]
+    return tuple(sorted([*terms, *numbers], key=lambda term: term.begin))
+
+
+def _number_words(pair: Pair) -> NumberWords:
+    return NumberWords(pair.source, pair.target)
 
 
 def _segmenter(

@@ -485,7 +485,8 @@ class Translator:
             raise InvalidRequestError(
                 f"the text must be one sentence, but has {len(prepared.options)}"
             )
-        return prepared
+        # A single search is shown, and what it has found.
+        return replace(prepared, terms=[()])
 
     def translate_stream(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,6 +38,8 @@ class TermMatch(NamedTuple):
     end: int
     entry: GlossaryEntry
     case: LetterCase
+    said: re.Pattern[str] | None = None
+    """What says it in a translation, and stays; None: the forms of its entry."""
 
 
 class Glossary:

@@ -51,6 +51,9 @@ _FEWEST_TITLED_WORDS = 4
 """In a sentence, and in a language that writes nouns with capitals."""
 _ENDS = ".!?\u2026"
 """What a sentence ends with; else it may be a part of one."""
+_APOSTROPHES = ("'", "\u2019")
+_LONGEST_ENDING = 2
+"""Letters of what an apostrophe joins to a word: 's, 't, 've, 'll."""
 _NOUNS_ARE_CAPITALISED = frozenset({"de", "lb"})
 _DOTLESS_I = frozenset({"tr", "az"})
 
@@ -119,8 +122,14 @@ class Truecaser:
             if each is None or better is None:
                 read.append((sentence, None))
                 continue
-            if not each.parts[0] and better[1:] != [words.small[w] for w in each.parts[3::2]]:
-                # Whose other words have lost their capitals has lost that of its beginning as well.
+            if (
+                not each.parts[0]
+                and (
+                    _is_sentence(each)
+                    # Whose other words have lost their capitals has lost that one as well.
+                    or better[1:] != [words.small[w] for w in each.parts[3::2]]
+                )
+            ):
                 better[0] = _capital(better[0])
             each.parts[1::2] = better
             text = "".join(each.parts)
@@ -209,6 +218,15 @@ class _PieceCounts:
         return counts
 
 
+def _is_sentence(sentence: _CasedSentence) -> bool:
+    """Whether capitals are those of a sentence for certain, which a label would end otherwise.
+
+    Who writes in small letters begins a sentence with one.
+    """
+    is_ended = sentence.parts[-1].rstrip()[-1:] in tuple(_ENDS)
+    return is_ended and sentence.case is LetterCase.CAPITALS
+
+
 def _better_read(sentence: _CasedSentence, known: _Words) -> list[str] | None:
     """The words of a sentence as they are usually written; None if they may be so already."""
     words = sentence.parts[1::2]
@@ -216,7 +234,15 @@ def _better_read(sentence: _CasedSentence, known: _Words) -> list[str] | None:
         return _heading(words, known)
     if sentence.case is LetterCase.CAPITALS and not _is_shouted(words, known):
         return None
-    return [known.usual[word] for word in words] or None
+    return [
+        known.small[word] if _is_ending(before, word) else known.usual[word]
+        for before, word in zip(sentence.parts[::2], words, strict=False)
+    ] or None
+
+
+def _is_ending(before: str, word: str) -> bool:
+    """Whether what stands behind an apostrophe is no word of its own, as in DON'T."""
+    return before in _APOSTROPHES and len(word) <= _LONGEST_ENDING
 
 
 def _is_shouted(words: list[str], known: _Words) -> bool:

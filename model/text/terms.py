@@ -90,6 +90,8 @@ def term_places(
                 continue
             kept.append(own)
             form = _fitting(term, text[slice(*own)])
+        elif term.said is not None and number not in searched:
+            continue  # as the model has chosen to say it, a name perhaps
         else:
             own = span
             form = _of_written(term, text[slice(*own)])
@@ -122,17 +124,20 @@ def _written(terms: Sequence[TermMatch], text: str) -> list[Span | None]:
     found: list[Span | None] = []
     covered = bytearray(len(text))
     for term in terms:
-        place = None
-        for form in sorted(term.entry.targets, key=len, reverse=True):
-            for begin, end in _occurrences(form, text):
-                if not any(covered[begin:end]):
-                    place = begin, end
-                    break
-            if place is not None:
-                covered[place[0] : place[1]] = b"\1" * (place[1] - place[0])
-                break
+        places = (span for span in _all_occurrences(term, text) if not any(covered[slice(*span)]))
+        place = next(places, None)
+        if place is not None:
+            covered[slice(*place)] = b"\1" * (place[1] - place[0])
         found.append(place)
     return found
+
+
+def _all_occurrences(term: TermMatch, text: str) -> Iterator[Span]:
+    if term.said is not None:
+        yield from (match.span() for match in term.said.finditer(text))
+        return
+    for form in sorted(term.entry.targets, key=len, reverse=True):
+        yield from _occurrences(form, text)
 
 
 def _occurrences(form: str, text: str) -> Iterator[Span]:

@@ -56,6 +56,7 @@ class UmlautReader:
         sharp_s = "ss" in small and "ß" not in text
         if not (umlauts or (sharp_s and _TO_SHARP_S.search(text))):
             return text
+        is_shouted = text.isupper()
         parts: list[str] = []
         at = 0
         is_certain = False
@@ -65,7 +66,8 @@ class UmlautReader:
             if spelled != word:
                 parts += (text[at : found.start()], spelled)
                 at = found.end()
-                is_certain |= is_no_name
+                # Capitals have no other ß.
+                is_certain |= is_no_name or (is_shouted and spelled.replace("ẞ", "SS") == word)
         return "".join([*parts, text[at:]]) if is_certain else text
 
     def may_change(self, text: str) -> bool:

@@ -190,7 +190,7 @@ def values_kept(sentence: NumberSentence, translation: str) -> tuple[list[str], 
 def _pattern(form: str, kind: str) -> str:
     """What finds a form that stands alone; words for places in an order may have an ending."""
     if not form[0].isalpha():
-        return rf"(?<!\d)(?<!\d[.,]){re.escape(form)}(?![.,]?\d)"
+        return rf"(?<!\d)(?<!\d[.,:]){re.escape(form)}(?![.,]?\d)"
     return rf"(?<!\w){re.escape(form)}" + ("" if kind == "ordinal" else r"(?!\w)")
 
 

@@ -22,7 +22,7 @@ CATEGORIES = {
     "addresses and markup", "repeated words", "mixed languages", "several sentences",
 }  # fmt: skip
 
-LEAST_PASS_RATE = {"en-de": 0.81, "de-en": 0.81}
+LEAST_PASS_RATE = {"en-de": 0.84, "de-en": 0.84}
 """A little below what was measured: other CPUs round differently. A better model raises it."""
 
 

@@ -10,6 +10,7 @@ from model.text.numbers.recognition import find, has_digits
 from model.text.numbers.rendering import spellings, unit_spellings, written
 from model.text.numbers.spelled import find_spelled
 from model.text.numbers.values import Number, Value
+from model.text.numbers.words import number_words, ordinals
 
 __all__ = [
     "Number",
@@ -17,6 +18,8 @@ __all__ = [
     "find",
     "find_spelled",
     "has_digits",
+    "number_words",
+    "ordinals",
     "spellings",
     "unit_spellings",
     "written",

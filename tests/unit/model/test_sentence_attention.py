@@ -25,7 +25,7 @@ async def test_maps_have_the_tokens_of_the_sentence_and_its_translation(
     found = await translator.attention_async("- THE DOG SLEEPS.\n", most_numbers=MOST)
     assert found.translation.text.startswith("- ")
     assert found.translation.text == translator.translate(["- THE DOG SLEEPS.\n"])[0].text
-    assert found.source_tokens[:2] == ("the", "dog")
+    assert found.source_tokens[:2] == ("The", "dog")
     assert found.source_tokens[-1] == "</s>"
     assert found.target_tokens[0] == "<s>"
     config = translator.engine.model_config

@@ -20,8 +20,10 @@ ENGLISH, GERMAN = Truecaser(VOCABULARY, "en-GB"), Truecaser(VOCABULARY, "de")
     [
         ("HOT SOUP", "hot soup"),
         ("NO EXIT", "no exit"),
-        ("DID YOU SEE IT?", "did you see it?"),
+        ("DID YOU SEE IT?", "Did you see it?"),
         ("CANCEL", "cancel"),
+        ("I'M SURE WE DON'T.", "I'm sure we don't."),
+        ("IT\u2019S TOM'S HOUSE, THEY'VE SEEN IT", "It\u2019s Tom's house, they've seen it"),
         ("MARTIN LIVES IN BERLIN.", "Martin lives in Berlin."),
         ("USA, UK", None),
         ("UNESCO", None),
@@ -45,6 +47,7 @@ def test_capitals_are_read_as_words_usually_are(text: str, read: str | None) -> 
         ("hund", "hund"),
         ("schnell und leise", "schnell und leise"),
         ("er ist müde.", "er ist müde."),
+        ("ER IST MÜDE!", "Er ist müde!"),
         ("2 hunde sind müde.", "2 Hunde sind müde."),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -126,3 +127,29 @@ def test_what_the_search_has_written_is_where_it_wrote_it() -> None:
 def test_a_script_without_spaces_has_terms_within_others_letters() -> None:
     terms = Glossary([GlossaryEntry("cat", ("猫",))]).find("a cat")
     assert num_written(terms, "一只猫在睡觉") == 1
+
+
+def test_what_says_a_term_otherwise_stays() -> None:
+    source, spans = "Drei Hunde schlafen.", tokens("Drei Hunde schlafen.")
+    entry = GlossaryEntry("drei", ("three",))
+    said = re.compile(r"\bthree\b|\b3\b|\btrio\b", re.IGNORECASE)
+    [match] = Glossary([entry]).find(source)
+    terms = [match._replace(said=said)]
+    for target, form in {
+        "A trio sleeps.": None,
+        "3 dogs sleep.": None,
+        "Three dogs sleep.": None,
+        "Dogs, Three, sleep.": None,
+        "Four dogs sleep.": "Three",
+    }.items():
+        of_target = tokens(target)
+        attended = [0, 1, 2, 2, 2, 2][: len(of_target)]
+        placed, lost = term_places(terms, spans, attended, TargetText(target, of_target))
+        assert not lost
+        assert [each.form for each in placed] == ([] if form is None else [form]), target
+    # What a search for it has written has the case of its place.
+    target = "Dogs, Three, sleep."
+    of_target = tokens(target)
+    text = TargetText(target, of_target)
+    placed, _ = term_places(terms, spans, [1, 1, 0, 0, 2, 2], text, searched={0: (2, 3)})
+    assert [each.form for each in placed] == ["three"]

@@ -17,6 +17,7 @@ READER = UmlautReader(Tokenizer.from_file(Path(EMBEDDED["de-en"]) / "tokenizer.m
         ("Ich moechte fuenf Maedchen sehen.", "Ich möchte fünf Mädchen sehen."),
         ("Das Wasser ist gross und schoen.", "Das Wasser ist groß und schön."),
         ("fuer meine frau", "für meine frau"),
+        ("EIN MANN GEHT ÜBER DIE STRASSE", "EIN MANN GEHT ÜBER DIE STRAẞE"),
         ("WIR GEHEN UEBER DIE GROSSE BRUECKE", "WIR GEHEN ÜBER DIE GROẞE BRÜCKE"),
     ],
 )
@@ -30,6 +31,7 @@ def test_what_was_typed_without_umlauts_is_read_with_them(text: str, read: str) 
         "Neue Feuer dauern, und aktuell muss man essen.",
         "Israel, Goethe, Michael und Boeing",
         "Herr Mueller und Frau Strauss",
+        "HERR MUELLER",
         "Der schöne Koenig ist für mich da.",
         "",
         "ae oe ue ss",

@@ -1,0 +1,131 @@
+"""Small numbers in words, whose value a translation must have, in whatever form it says it.
+
+Models leave them out ("um zehn"), or say another one. Where the translation has the value, as a
+word, in digits or as the beginning of a longer word, nothing is done. Where it has not, the word is
+a term (model/text/terms.py) with the target language's word for the value. Known are words of
+English and German from three to twelve: for two, languages have many (both, a pair, twice).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+
+from model.text.glossary import LetterCase, TermMatch
+from model.text.numbers import number_words, ordinals
+from model.text.sentences import base_language
+from model.text.words import Span, overlapping
+from model.text_options import GlossaryEntry
+
+__all__ = ["NumberWords"]
+
+_VALUES = range(3, 13)
+_HALF_DAY = 12
+"""Hours between a time of day by a clock of 12 hours and one of 24."""
+_MOST_BESIDE = 32
+"""Characters beside a word that say what it is a part of."""
+_SPACE = r"[^\S\n]+"
+_MORE = MappingProxyType({
+    "en": "(?:thir|four|fif|six|seven|eigh|nine)teen|(?:twen|thir|for|fif|six|seven|eigh|nine)ty"
+    "|hundred|thousand|dozen|half|point|quarters?|thirds?|(?:four|fif|six|seven|eigh|nin|ten)ths?",
+    "de": "(?:drei|vier|f\xfcnf|sech|sieb|acht|neun)zehn|zwanzig|drei\xdfig|hundert|tausend|halb"
+    "|viertel|f\xfcnftel|komma",
+})  # fmt: skip
+"""Further words beside which a number is, or may be, a part of more: of another number, a fraction,
+or a time of day that other languages say otherwise."""
+_BETWEEN = MappingProxyType({"en": "past|to", "de": "vor|nach"})
+"""What stands between the minutes of a time of day and its hour."""
+_PARTS = MappingProxyType({"en": "quarter|minutes?", "de": "viertel|minuten?"})
+"""What stands before that, beside numbers."""
+_IDIOMS = MappingProxyType(
+    {"de": re.compile(rf"(?:in|au\xdfer|gib|gebt|geben){_SPACE}acht\Z", re.I)}
+)
+"""Words that are no numbers there."""
+_GOES_ON = MappingProxyType({
+    "en": r"(?:fold|some)?(?!\w)",
+    "de": "(?!zehn|zig|\xdfig|und|hundert|tausend)",
+})  # fmt: skip
+"""How a word that says a number may go on, in languages in which it may."""
+_ALSO = MappingProxyType({
+    "en": {3: "tri[op]", 4: "quart(?!er)", 12: "dozen"},
+    "de": {3: "dritt", 7: "siebt", 12: "dutzend"},
+})  # fmt: skip
+"""What else says a number, or begins a word that does."""
+
+
+class NumberWords:
+    """Finds the small numbers in words of sentences. Safe to use from several threads.
+
+    Args:
+        source: code of the language of the sentences; none are found in those that are not known.
+        target: code of the language that they are translated into.
+    """
+
+    def __init__(self, source: str, target: str) -> None:
+        source, target = base_language(source), base_language(target)
+        self._terms: Mapping[str, tuple[GlossaryEntry, re.Pattern[str]]] = {}
+        own = number_words(source) if source in _MORE else ()
+        others = number_words(target)
+        if not own or not others:
+            return
+        self._terms = {
+            word: (GlossaryEntry(word, others[value]), _said(value, target))
+            for value in _VALUES
+            for word in own[value]
+        }
+        known = "|".join(self._terms)
+        numbers = "|".join(word for words in own[1:] for word in words) + f"|{_MORE[source]}"
+        between = rf"(?:{_BETWEEN[source]})"
+        self._word = re.compile(rf"(?<![\w'\u2019-])(?:{known})(?![\w-])", re.I)
+        self._before = re.compile(
+            rf"(?<!\w)(?:(?:{numbers})|(?:{numbers}|{_PARTS[source]}){_SPACE}{between}){_SPACE}\Z",
+            re.I,
+        )
+        self._behind = re.compile(
+            rf"{_SPACE}(?:(?:{numbers})|(?:(?:{_PARTS[source]}){_SPACE})?{between}{_SPACE}"
+            rf"(?:{numbers}))(?!\w)",
+            re.I,
+        )
+        self._idioms = _IDIOMS.get(source)
+
+    def find(self, sentence: str, taken: Sequence[Span] = ()) -> tuple[TermMatch, ...]:
+        """Those of `sentence` that are surely a number, in order, as terms.
+
+        What begins with a capital, where neither a sentence begins nor all are capitals, may be a
+        name.
+
+        Args:
+            sentence: or a longer text.
+            taken: parts of it where none is looked for; in order, apart from each other.
+        """
+        if not self._terms:
+            return ()
+        return tuple(self._found(sentence, taken))
+
+    def _found(self, sentence: str, taken: Sequence[Span]) -> Iterator[TermMatch]:
+        for match in self._word.finditer(sentence):
+            begin, end = match.span()
+            before = sentence[max(0, begin - _MOST_BESIDE) : begin]
+            if (
+                (match[0].islower() or sentence.isupper() or not any(map(str.isalnum, before)))
+                and not self._before.search(before)
+                and not self._behind.match(sentence, end)
+                and not (self._idioms and self._idioms.search(before + match[0]))
+                and not overlapping(taken, begin, end)
+            ):
+                entry, said = self._terms[match[0].lower()]
+                yield TermMatch(begin, end, entry, LetterCase(), said)
+
+
+def _said(value: int, target: str) -> re.Pattern[str]:
+    """What says a value in a translation."""
+    goes_on = _GOES_ON.get(target, r"(?!\w)")
+    words = "|".join(map(re.escape, number_words(target)[value]))
+    places = "|".join(map(re.escape, ordinals(str(value), target)))
+    also = _ALSO.get(target, {}).get(value)
+    return re.compile(
+        rf"(?<!\w)(?:(?:{words}){goes_on}|(?:{places})(?!\w){f'|{also}' if also else ''})"
+        rf"|(?<!\d){value + _HALF_DAY}(?!\d)",
+        re.I,
+    )

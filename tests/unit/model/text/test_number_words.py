@@ -1,0 +1,84 @@
+"""Small numbers in words: which of a sentence are found, and what says them in a translation."""
+
+from __future__ import annotations
+
+import pytest
+
+from model.text.number_words import NumberWords
+
+
+def found(text: str, source: str, target: str) -> list[str]:
+    return [text[each.begin : each.end] for each in NumberWords(source, target).find(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("Wir sehen uns am Montag um zehn.", ["zehn"]),
+        ("Drei Hunde und vier Katzen", ["Drei", "vier"]),
+        ("vor drei Tagen, nach sieben Jahren", ["drei", "sieben"]),
+        ("UM ACHT GEHT ES LOS", ["ACHT"]),
+        ("zehntausend, zwei oder ein, dreimal, drei-zehn", []),
+        # Other languages say these times otherwise.
+        ("um halb zehn, Viertel vor elf, viertel zehn", []),
+        ("fünf vor zwölf, zehn nach drei, fünf Minuten nach acht", []),
+        ("drei Viertel, drei hundert, sieben Komma fünf", []),
+        # No numbers, or names.
+        ("Gib acht! Nimm dich in acht. Die Elf gewann. Der Zug Sieben", []),
+    ],
+)
+def test_numbers_of_german(text: str, wanted: list[str]) -> None:
+    assert found(text, "de", "en") == wanted
+    assert found(text, "de-AT", "en-US") == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("Three dogs at ten, five or six cats", ["Three", "ten", "five", "six"]),
+        ("SEE YOU AT NINE", ["NINE"]),
+        ("three-year-old, twenty-three, two and one", []),
+        ("half past ten, ten to eleven, quarter to nine, five minutes past six", []),
+        ("five hundred, ten thousand, three quarters, three dozen, nine thirty", []),
+        ("He read Ocean's Eleven and the Big Five.", []),
+    ],
+)
+def test_numbers_of_english(text: str, wanted: list[str]) -> None:
+    assert found(text, "en", "de") == wanted
+
+
+def test_none_are_found_in_what_is_taken() -> None:
+    [match] = NumberWords("de", "en").find("drei und vier", [(0, 4)])
+    assert match.begin == 9
+    assert match.entry.targets == ("four",)
+
+
+@pytest.mark.parametrize(("source", "target"), [("fr", "en"), ("en", "ja"), ("de", "sv")])
+def test_none_are_found_of_languages_that_are_not_known(source: str, target: str) -> None:
+    assert found("drei, trois, three", source, target) == []
+
+
+@pytest.mark.parametrize(
+    ("word", "source", "target", "translation", "is_said"),
+    [
+        ("zehn", "de", "en", "See you at ten.", True),
+        ("zehn", "de", "en", "See you at 10 o'clock, at 22:00.", True),
+        ("zehn", "de", "en", "See you at 22:00.", True),
+        ("zehn", "de", "en", "See you on Monday, 100 of you.", False),
+        ("sieben", "de", "en", "Seventy seventeen", False),
+        ("drei", "de", "en", "The third, threefold", True),
+        ("zwölf", "de", "en", "A dozen", True),
+        ("three", "en", "de", "Der dreijährige", True),
+        ("three", "en", "de", "Dreizehn dreißig dreiundzwanzig dreihundert", False),
+        ("seven", "en", "de", "zu siebt", True),
+        ("eight", "en", "de", "Am Achten, die achte", True),
+        ("four", "en", "pt", "quatro", True),
+        ("four", "en", "pt", "quatrocentos", False),
+    ],
+)
+def test_what_says_a_value(
+    word: str, source: str, target: str, translation: str, is_said: bool
+) -> None:
+    [match] = NumberWords(source, target).find(word)
+    assert match.said is not None
+    assert (match.said.search(translation) is not None) == is_said
