@@ -15,8 +15,8 @@ __all__ = ["ResultFuture", "settle"]
 _T = TypeVar("_T")
 
 _LOCK = threading.RLock()
-"""One for all futures: it is held for some assignments, and never while somebody is called. A garbage
-collection meanwhile may close an engine, on the same thread."""
+"""One for all futures: it is held for some assignments, and never while somebody is called. A
+garbage collection meanwhile may close an engine, on the same thread."""
 
 
 class ResultFuture(Generic[_T]):
