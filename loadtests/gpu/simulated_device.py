@@ -106,6 +106,7 @@ class ImmediateStream:
 
     def release_memory(self) -> None:
         pass
+
     def _call(self) -> None:
         if self._call_seconds:
             ends = time.perf_counter() + self._call_seconds

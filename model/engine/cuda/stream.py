@@ -57,6 +57,7 @@ class DeviceStream(Protocol):
     def release_memory(self) -> None:
         """Gives back what nobody holds any more."""
 
+
 class _CudaMark:
     def __init__(self, stream: torch.cuda.Stream) -> None:
         self.event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]

@@ -113,6 +113,7 @@ class DeferredStream:
     def release_memory(self) -> None:
         pass
 
+
 def _unwritten(like: Tensor) -> Tensor:
     """What must not be read before it has been written."""
     if like.dtype.is_floating_point:

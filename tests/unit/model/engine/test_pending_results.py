@@ -1,4 +1,4 @@
-"""Results that come when the runner has gone on: who gets them, in what order, and what may fail."""
+"""Results that come when the runner has gone on: who gets them, in what order, what may fail."""
 
 from __future__ import annotations
 
