@@ -97,7 +97,7 @@ def test_what_is_wrong_is_one_line(polyhead: _Polyhead, monkeypatch: pytest.Monk
 
 
 def test_the_store_is_upgraded(polyhead: _Polyhead) -> None:
-    assert polyhead("store", "upgrade")[1] == "the tables of the store are of version 0003\n"
+    assert polyhead("store", "upgrade")[1] == "the tables of the store are of version 0004\n"
 
 
 def test_suggestions_are_printed_and_deleted(polyhead: _Polyhead) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from service.launcher.folder_watch import FolderWatch
 def test_tells_once_what_is_wrong_and_once_that_it_is_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("polyhead"), "propagate", True)
     watch = FolderWatch(tmp_path)
     watch.look()
     assert caplog.messages == []

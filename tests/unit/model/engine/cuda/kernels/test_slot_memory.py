@@ -44,8 +44,8 @@ def test_options_have_rows_by_their_names() -> None:
         GenerationConfig(num_hypotheses=3, repetition_penalty=1.5),
     ]
     integers, reals = option_columns(generations)
-    memory.counters[len(Counter) :, :2] = torch.from_numpy(integers)
-    memory.factors[:, :2] = torch.from_numpy(reals)
+    memory.counters[len(Counter) :, :2] = torch.tensor(integers)
+    memory.factors[:, :2] = torch.tensor(reals)
     for name, values in {
         "num_hypotheses": [1, 3],
         "no_repeat_ngram_size": [2**31 - 1, 0],
