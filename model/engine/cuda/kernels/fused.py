@@ -57,6 +57,9 @@ _MASKED_SHAPES = ((16, 128, 4), (32, 128, 4), (64, 64, 8))
 _EXACT_SHAPES = ((16, 32, 4), (64, 32, 8))
 """The same in float32."""
 
+_WIDEST_OF_FOUR_WARPS = 512
+"""Columns of sixteen rows of float32 that as many warps can hold without spilling."""
+
 _ENOUGH_PROGRAMS = 128
 """For a device to have something to read everywhere: an H200 has 132 multiprocessors."""
 
@@ -175,8 +178,15 @@ class FusedOperations(PlainOperations):
             DEPTH=depth, SPLITS=splits, PART=part,
             BIAS=linear.bias is not None, NORM=norm is not None,
             ACTIVATION=None if activation is None else activation.value,
-            KEEP=kept is not None, KEEP_NORM=kept_norm is not None, num_warps=4,
+            KEEP=kept is not None, KEEP_NORM=kept_norm is not None,
+            # Whole rows are normed in registers.
+            num_warps=8 if kept_norm is not None and num_columns > _WIDEST_OF_FOUR_WARPS else 4,
         )  # fmt: skip
+
+    @property
+    def _attending_warps(self) -> int:
+        """Of a program of attention over a source: float32 takes twice the registers."""
+        return 4 if self.dtype is torch.float32 else 2
 
     def _arrivals_on(self, device: torch.device) -> Tensor:
         """Zeros; graphs keep their address, so that they stay."""
@@ -192,7 +202,7 @@ class FusedOperations(PlainOperations):
             D_MODEL=width, HEAD_DIM=width // num_heads,
             # A matrix unit takes no fewer than 16.
             HEAD_BLOCK=max(16, triton.next_power_of_2(width // num_heads)),
-            QUERIES=PACKED_BLOCK, BLOCK=32, num_warps=2,
+            QUERIES=PACKED_BLOCK, BLOCK=32, num_warps=8 if self.dtype is torch.float32 else 2,
         )  # fmt: skip
         return out
 
@@ -250,7 +260,8 @@ class FusedOperations(PlainOperations):
             "BLOCK": _PAST_BLOCK,
         }  # fmt: skip
         if beams == 1:
-            attend_source_kernel[(groups, heads)](*tensors, **sizes, num_warps=2)
+            warps = self._attending_warps
+            attend_source_kernel[(groups, heads)](*tensors, **sizes, num_warps=warps)
             return out
         beam_block = min(4, triton.next_power_of_2(beams))
         attend_beams_kernel[(groups, heads, triton.cdiv(beams, beam_block))](
