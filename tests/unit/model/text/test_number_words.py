@@ -25,6 +25,9 @@ def found(text: str, source: str, target: str) -> list[str]:
         ("drei Viertel, drei hundert, sieben Komma fünf", []),
         # No numbers, or names.
         ("Gib acht! Nimm dich in acht. Die Elf gewann. Der Zug Sieben", []),
+        ("Du musst acht geben, ohne acht zu geben, bitte geben Sie gut acht.", []),
+        ("GIB ACHT AUF DICH; er gab acht, dass nichts geschah. Habt acht!", []),
+        ("Gib mir acht Euro, es gibt acht Planeten, in acht Tagen", ["acht", "acht", "acht"]),
     ],
 )
 def test_numbers_of_german(text: str, wanted: list[str]) -> None:
@@ -41,6 +44,7 @@ def test_numbers_of_german(text: str, wanted: list[str]) -> None:
         ("half past ten, ten to eleven, quarter to nine, five minutes past six", []),
         ("five hundred, ten thousand, three quarters, three dozen, nine thirty", []),
         ("He read Ocean's Eleven and the Big Five.", []),
+        ("He is on cloud nine, and nine clouds are above him.", ["nine"]),
     ],
 )
 def test_numbers_of_english(text: str, wanted: list[str]) -> None:
