@@ -123,7 +123,10 @@ class NumberWords:
                 and not overlapping(taken, begin, end)
                 and not self._is_idiom(sentence, begin)
             ):
-                entry, said = self._terms[match[0].lower()]
+                # Other letters are found for i and s as well: DREI with a dot, the long s.
+                if (term := self._terms.get(match[0].casefold())) is None:
+                    continue
+                entry, said = term
                 yield TermMatch(begin, end, entry, LetterCase(), said)
 
     def _is_idiom(self, sentence: str, begin: int) -> bool:
