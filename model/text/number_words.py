@@ -74,7 +74,7 @@ class NumberWords:
     def __init__(self, source: str, target: str) -> None:
         source, target = base_language(source), base_language(target)
         self._terms: Mapping[str, tuple[GlossaryEntry, re.Pattern[str]]] = {}
-        own = number_words(source) if source in _MORE else ()
+        own = [*map(_spellings, number_words(source))] if source in _MORE else []
         others = number_words(target)
         if not own or not others:
             return
@@ -136,6 +136,12 @@ class NumberWords:
         first = max(0, begin - _MOST_BESIDE)
         found = self._idioms.finditer(sentence, first, begin + 2 * _MOST_BESIDE)
         return any(each.start(each.lastindex or 0) == begin for each in found)
+
+
+def _spellings(words: Sequence[str]) -> Sequence[str]:
+    """Words, and how they are typed without umlauts."""
+    typed = (word.replace("\xf6", "oe").replace("\xfc", "ue") for word in words)
+    return tuple(dict.fromkeys([*words, *typed]))
 
 
 def _said(value: int, target: str) -> re.Pattern[str]:

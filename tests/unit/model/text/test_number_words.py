@@ -18,6 +18,7 @@ def found(text: str, source: str, target: str) -> list[str]:
         ("Drei Hunde und vier Katzen", ["Drei", "vier"]),
         ("vor drei Tagen, nach sieben Jahren", ["drei", "sieben"]),
         ("UM ACHT GEHT ES LOS", ["ACHT"]),
+        ("um zwoelf, FUENF vor acht, fuenf Tage", ["zwoelf", "fuenf"]),
         ("\u017fieben, dre\u0131, DRE\u0130, drei", ["\u017fieben", "drei"]),
         ("zehntausend, zwei oder ein, dreimal, drei-zehn", []),
         # Other languages say these times otherwise.
