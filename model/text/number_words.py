@@ -42,9 +42,9 @@ _GIVE = r"g(?:[ia]bs?t?|ab(?:en|t)|eb(?:e|en|t)|egeben)"
 _IDIOMS = MappingProxyType({
     "de": re.compile(
         # Heed, which is given, had or left: no amount of what a noun says, or an adjective.
-        rf"\b(?:in|au\xdfer){_SPACE}(acht)(?!{_SPACE}(?-i:[A-Z\xc4\xd6\xdc][a-z\xe4\xf6\xfc\xdf]))"
-        rf"|\b(?:{_GIVE}|habt)\b(?:{_SPACE}\w+){{0,3}}?{_SPACE}(acht)"
-        rf"(?=\s*(?:[^\w\s]|\Z)|{_SPACE}(?:auf|da\xdf|dass|wie|ob|und|oder)\b)"
+        rf"\b(?:in|au\xdfer|gib|gebt|geben|habt){_SPACE}(acht)(?!{_SPACE}(?-i:[A-Z\xc4\xd6\xdc][a-z\xe4\xf6\xfc\xdf]))"
+        rf"|\b{_GIVE}\b(?:{_SPACE}\w+){{0,3}}?{_SPACE}(acht)"
+        rf"(?=\s*(?:[^\w\s]|\Z)|{_SPACE}(?:auf|da\xdf|dass|was|wie|ob|und|oder)\b)"
         rf"|\b(acht)(?={_SPACE}(?:zu{_SPACE})?{_GIVE}\b)",
         re.I,
     ),

@@ -28,6 +28,7 @@ def found(text: str, source: str, target: str) -> list[str]:
         # No numbers, or names.
         ("Gib acht! Nimm dich in acht. Die Elf gewann. Der Zug Sieben", []),
         ("Du musst acht geben, ohne acht zu geben, bitte geben Sie gut acht.", []),
+        ("Gib acht was du sagst; gebt acht bitte! Gib gut acht, was du tust!", []),
         ("GIB ACHT AUF DICH; er gab acht, dass nichts geschah. Habt acht!", []),
         ("Gib mir acht Euro, es gibt acht Planeten, in acht Tagen", ["acht", "acht", "acht"]),
     ],
