@@ -305,7 +305,14 @@ def _terms(segment: Segment, cut: CallOptions) -> tuple[TermMatch, ...]:
     if cut.number_words is None or not (found := cut.number_words.find(segment.text, taken)):
         return terms
     own = [(term.begin, term.end) for term in terms]
-    numbers = [each for each in found if not overlapping(own, each.begin, each.end)]
+    banned = tuple(map(str.casefold, cut.text_options.banned_terms))
+    numbers = [
+        each
+        for each in found
+        if not overlapping(own, each.begin, each.end)
+        # What nobody asked for must not say what somebody does not want.
+        and not any(form.casefold().startswith(banned) for form in each.entry.targets)
+    ]
     return tuple(sorted([*terms, *numbers], key=lambda term: term.begin))
 
 

@@ -51,6 +51,8 @@ _FEWEST_TITLED_WORDS = 4
 """In a sentence, and in a language that writes nouns with capitals."""
 _ENDS = ".!?\u2026"
 """What a sentence ends with; else it may be a part of one."""
+_SHORTEST_SENTENCE = 3
+"""Words of what is a sentence in capitals for certain: WET PAINT! is a label, whatever ends it."""
 _APOSTROPHES = ("'", "\u2019")
 _LONGEST_ENDING = 2
 """Letters of what an apostrophe joins to a word: 's, 't, 've, 'll."""
@@ -224,7 +226,8 @@ def _is_sentence(sentence: _CasedSentence) -> bool:
     Who writes in small letters begins a sentence with one.
     """
     is_ended = sentence.parts[-1].rstrip()[-1:] in tuple(_ENDS)
-    return is_ended and sentence.case is LetterCase.CAPITALS
+    is_long = len(sentence.parts) // 2 >= _SHORTEST_SENTENCE
+    return is_ended and is_long and sentence.case is LetterCase.CAPITALS
 
 
 def _better_read(sentence: _CasedSentence, known: _Words) -> list[str] | None:

@@ -38,10 +38,19 @@ _BETWEEN = MappingProxyType({"en": "past|to", "de": "vor|nach"})
 """What stands between the minutes of a time of day and its hour."""
 _PARTS = MappingProxyType({"en": "quarter|minutes?", "de": "viertel|minuten?"})
 """What stands before that, beside numbers."""
-_IDIOMS = MappingProxyType(
-    {"de": re.compile(rf"(?:in|au\xdfer|gib|gebt|geben){_SPACE}acht\Z", re.I)}
-)
-"""Words that are no numbers there."""
+_GIVE = r"g(?:[ia]bs?t?|ab(?:en|t)|eb(?:e|en|t)|egeben)"
+_IDIOMS = MappingProxyType({
+    "de": re.compile(
+        # Heed, which is given, had or left: no amount of what a noun says, or an adjective.
+        rf"\b(?:in|au\xdfer|gib|gebt|geben|habt){_SPACE}(acht)(?!{_SPACE}(?-i:[A-Z\xc4\xd6\xdc][a-z\xe4\xf6\xfc\xdf]))"
+        rf"|\b{_GIVE}\b(?:{_SPACE}\w+){{0,3}}?{_SPACE}(acht)"
+        rf"(?=\s*(?:[^\w\s]|\Z)|{_SPACE}(?:auf|da\xdf|dass|was|wie|ob|und|oder)\b)"
+        rf"|\b(acht)(?={_SPACE}(?:zu{_SPACE})?{_GIVE}\b)",
+        re.I,
+    ),
+    "en": re.compile(rf"\bcloud{_SPACE}(nine)\b", re.I),
+})  # fmt: skip
+"""Words that are no numbers there, as groups."""
 _GOES_ON = MappingProxyType({
     "en": r"(?:fold|some)?(?!\w)",
     "de": "(?!zehn|zig|\xdfig|und|hundert|tausend)",
@@ -65,7 +74,7 @@ class NumberWords:
     def __init__(self, source: str, target: str) -> None:
         source, target = base_language(source), base_language(target)
         self._terms: Mapping[str, tuple[GlossaryEntry, re.Pattern[str]]] = {}
-        own = number_words(source) if source in _MORE else ()
+        own = [*map(_spellings, number_words(source))] if source in _MORE else []
         others = number_words(target)
         if not own or not others:
             return
@@ -111,11 +120,28 @@ class NumberWords:
                 (match[0].islower() or sentence.isupper() or not any(map(str.isalnum, before)))
                 and not self._before.search(before)
                 and not self._behind.match(sentence, end)
-                and not (self._idioms and self._idioms.search(before + match[0]))
                 and not overlapping(taken, begin, end)
+                and not self._is_idiom(sentence, begin)
             ):
-                entry, said = self._terms[match[0].lower()]
+                # Other letters are found for i and s as well: DREI with a dot, the long s.
+                if (term := self._terms.get(match[0].casefold())) is None:
+                    continue
+                entry, said = term
                 yield TermMatch(begin, end, entry, LetterCase(), said)
+
+    def _is_idiom(self, sentence: str, begin: int) -> bool:
+        """Whether the word that begins there is no number."""
+        if self._idioms is None:
+            return False
+        first = max(0, begin - _MOST_BESIDE)
+        found = self._idioms.finditer(sentence, first, begin + 2 * _MOST_BESIDE)
+        return any(each.start(each.lastindex or 0) == begin for each in found)
+
+
+def _spellings(words: Sequence[str]) -> Sequence[str]:
+    """Words, and how they are typed without umlauts."""
+    typed = (word.replace("\xf6", "oe").replace("\xfc", "ue") for word in words)
+    return tuple(dict.fromkeys([*words, *typed]))
 
 
 def _said(value: int, target: str) -> re.Pattern[str]:

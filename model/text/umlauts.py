@@ -18,6 +18,9 @@ _LONGEST_WORD = 40
 _WORD = re.compile(r"[^\W\d_]+")
 _UMLAUTS = re.compile("[äöüÄÖÜ]")
 _TO_UMLAUT = re.compile("[aouAOU][eE](?<![aeqAEQ][uU][eE])")
+_NO_UMLAUT = re.compile("[aä]ä|[oö]ö", re.IGNORECASE)
+"""What no German word has but at a seam."""
+_LAST_UMLAUT = re.compile("[äöü]$")
 _DOTTED = {"a": "ä", "o": "ö", "u": "ü", "A": "Ä", "O": "Ö", "U": "Ü"}
 _STEMS = "fu fü gru grü blo spa spä sto stö sü mä gemä gefä so"
 _LONG_VOWELS = [
@@ -81,7 +84,9 @@ class UmlautReader:
             return word, False
         ways = [word]
         if umlauts:
-            ways.append(_TO_UMLAUT.sub(lambda found: _DOTTED[found[0][0]], word))
+            dotted = _TO_UMLAUT.sub(lambda found: _DOTTED[found[0][0]], word)
+            if dotted == word or not self._is_no_word(dotted):
+                ways.append(dotted)
         if sharp_s:
             ways += [_TO_SHARP_S.sub(lambda s: "ẞ" if s[0] == "SS" else "ß", way) for way in ways]
         best = min(dict.fromkeys(ways), key=self._num_pieces)
@@ -89,6 +94,13 @@ class UmlautReader:
             return word, False
         is_no_name = word[0].islower() or len(self._vocabulary.tokenize(best.lower())) == 1
         return best, is_no_name
+
+    def _is_no_word(self, spelled: str) -> bool:
+        """Whether fewer pieces say nothing, as of letters without a meaning: hardly any word ends
+        in an umlaut, and the vocabulary knows those whole."""
+        if _NO_UMLAUT.search(spelled):
+            return True
+        return _LAST_UMLAUT.search(spelled.lower()) is not None and self._num_pieces(spelled) > 1
 
     def _num_pieces(self, word: str) -> int:
         """The fewest pieces of a word with a small first letter, or with a capital one."""

@@ -42,6 +42,19 @@ def test_a_number_in_words_keeps_its_value(translator: Translator) -> None:
         assert not re.search(r"\s[A-Z](?:en|wo|hree|ine)\b", translation.text), translation.text
 
 
+def test_a_number_in_words_is_not_said_by_a_banned_term(translator: Translator) -> None:
+    text, banned = {
+        "de-en": ("Sieben Zwerge lebten im Wald.", "seven"),
+        "en-de": ("On five occasions he met women.", "f\xfcnf"),
+    }[translator.name.removeprefix("polyhead-")]
+    for num_hypotheses in (1, 4):
+        search = replace(translator.generation, num_hypotheses=num_hypotheses)
+        options = TextOptions(banned_terms=(banned,))
+        [translation] = translator.translate([text], text_options=options, generation=search)
+        for hypothesis in translation.hypotheses:
+            assert banned not in hypothesis.text.casefold()
+
+
 WITH_ALL = {
     "de-en": (
         "Um zehn trafen siebenundachtzig Gäste Herrn Krause am Bahnhof, und drei Hunde sahen X-9.",

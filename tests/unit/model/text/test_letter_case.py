@@ -20,6 +20,7 @@ ENGLISH, GERMAN = Truecaser(VOCABULARY, "en-GB"), Truecaser(VOCABULARY, "de")
     [
         ("HOT SOUP", "hot soup"),
         ("NO EXIT", "no exit"),
+        ("WET PAINT!", "wet paint!"),
         ("DID YOU SEE IT?", "Did you see it?"),
         ("CANCEL", "cancel"),
         ("I'M SURE WE DON'T.", "I'm sure we don't."),

@@ -18,6 +18,8 @@ def found(text: str, source: str, target: str) -> list[str]:
         ("Drei Hunde und vier Katzen", ["Drei", "vier"]),
         ("vor drei Tagen, nach sieben Jahren", ["drei", "sieben"]),
         ("UM ACHT GEHT ES LOS", ["ACHT"]),
+        ("um zwoelf, FUENF vor acht, fuenf Tage", ["zwoelf", "fuenf"]),
+        ("\u017fieben, dre\u0131, DRE\u0130, drei", ["\u017fieben", "drei"]),
         ("zehntausend, zwei oder ein, dreimal, drei-zehn", []),
         # Other languages say these times otherwise.
         ("um halb zehn, Viertel vor elf, viertel zehn", []),
@@ -25,6 +27,10 @@ def found(text: str, source: str, target: str) -> list[str]:
         ("drei Viertel, drei hundert, sieben Komma fünf", []),
         # No numbers, or names.
         ("Gib acht! Nimm dich in acht. Die Elf gewann. Der Zug Sieben", []),
+        ("Du musst acht geben, ohne acht zu geben, bitte geben Sie gut acht.", []),
+        ("Gib acht was du sagst; gebt acht bitte! Gib gut acht, was du tust!", []),
+        ("GIB ACHT AUF DICH; er gab acht, dass nichts geschah. Habt acht!", []),
+        ("Gib mir acht Euro, es gibt acht Planeten, in acht Tagen", ["acht", "acht", "acht"]),
     ],
 )
 def test_numbers_of_german(text: str, wanted: list[str]) -> None:
@@ -41,6 +47,7 @@ def test_numbers_of_german(text: str, wanted: list[str]) -> None:
         ("half past ten, ten to eleven, quarter to nine, five minutes past six", []),
         ("five hundred, ten thousand, three quarters, three dozen, nine thirty", []),
         ("He read Ocean's Eleven and the Big Five.", []),
+        ("He is on cloud nine, and nine clouds are above him.", ["nine"]),
     ],
 )
 def test_numbers_of_english(text: str, wanted: list[str]) -> None:

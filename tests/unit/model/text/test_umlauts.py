@@ -35,6 +35,11 @@ def test_what_was_typed_without_umlauts_is_read_with_them(text: str, read: str) 
         "Der schöne Koenig ist für mich da.",
         "",
         "ae oe ue ss",
+        # Hardly words, though with an umlaut they have fewer pieces.
+        "aaae",
+        "aaae 12",
+        "aaaeb",
+        "mit canoe",
         "Das ist gewiss, sodass sie es aussenden, und unvergesslich interessant.",
     ],
 )
