@@ -16,7 +16,6 @@ from model.text_options import NO_TEXT_OPTIONS, TextOptions
 from model.translation import SentenceAttention, SentenceSearch, Translation
 
 __all__ = [
-    "CallBatch",
     "CallOutcome",
     "HostedModel",
     "LoadedModel",
@@ -101,16 +100,6 @@ class TranslateReply:
     """Where the model attends for the only text, if that was asked for."""
     search: SentenceSearch | None = None
     """The search for the only text, if that was asked for."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CallBatch:
-    """Calls that a gateway sends together."""
-
-    id: str
-    """No other batch has it."""
-    calls: tuple[TranslateCall, ...]
-    """Of one model."""
 
 
 class CallOutcome(NamedTuple):

@@ -26,7 +26,6 @@ from service.hosting.calls_together import CallsTogether
 from service.observability.logs import configure_logging
 from service.observability.metrics import GatewayMetrics
 from service.protocol import (
-    CallBatch,
     CallOutcome,
     HostedModel,
     ModelInfo,
@@ -48,9 +47,11 @@ class FakeTranslator:
     def __init__(self) -> None:
         self._together = CallsTogether(self.translate)
 
-    async def translate_together(self, batch: CallBatch) -> AsyncGenerator[tuple[CallOutcome, ...]]:
+    async def translate_together(
+        self, batch: str, calls: tuple[TranslateCall, ...]
+    ) -> AsyncGenerator[tuple[CallOutcome, ...]]:
         """As a replica does."""
-        async with aclosing(self._together.outcomes(batch)) as outcomes:
+        async with aclosing(self._together.outcomes(batch, calls)) as outcomes:
             async for ended in outcomes:
                 yield ended
 

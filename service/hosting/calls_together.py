@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
 from model.errors import PolyheadError
-from service.protocol import CallBatch, CallOutcome, TranslateCall, TranslateReply
+from service.protocol import CallOutcome, TranslateCall, TranslateReply
 
 __all__ = ["CallsTogether"]
 
@@ -26,30 +26,35 @@ class CallsTogether:
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}
         """By the id of the batch."""
 
-    async def outcomes(self, batch: CallBatch) -> AsyncGenerator[tuple[CallOutcome, ...]]:
+    async def outcomes(
+        self, batch: str, calls: Sequence[TranslateCall]
+    ) -> AsyncGenerator[tuple[CallOutcome, ...]]:
         """What became of the calls: of those that have ended since the last time, in any order;
-        nothing of those that were given up."""
+        nothing of those that were given up.
+
+        Args:
+            batch: an id that no other batch has.
+            calls: of one model.
+        """
         changed = asyncio.Event()
         ended: list[CallOutcome] = []
 
         async def work(number: int, call: TranslateCall) -> None:
-            try:
-                ended.append(await self._outcome(number, call))
-            finally:
-                changed.set()
+            ended.append(await self._outcome(number, call))
 
-        tasks = [asyncio.create_task(work(*each)) for each in enumerate(batch.calls)]
-        self._tasks[batch.id] = tasks
+        tasks = [asyncio.create_task(work(*each)) for each in enumerate(calls)]
+        for task in tasks:  # not in `work`, which never runs if it is given up before
+            task.add_done_callback(lambda _: changed.set())
+        self._tasks[batch] = tasks
         try:
             while ended or not all(task.done() for task in tasks):
                 await changed.wait()
-                await asyncio.sleep(0)  # others may end in the same turn
                 changed.clear()
                 now, ended[:] = tuple(ended), ()
                 if now:
                     yield now
         finally:
-            del self._tasks[batch.id]
+            del self._tasks[batch]
             for task in tasks:
                 task.cancel()
 

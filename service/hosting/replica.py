@@ -28,7 +28,6 @@ from service.observability.metrics import TranslatorMetrics
 from service.observability.snapshot import Snapshot
 from service.observability.tracing import trace_phases
 from service.protocol import (
-    CallBatch,
     CallOutcome,
     HostedModel,
     LoadedModel,
@@ -138,9 +137,11 @@ class TranslatorReplica:
             )
         return self._reply(call, translations)
 
-    async def translate_together(self, batch: CallBatch) -> AsyncGenerator[tuple[CallOutcome, ...]]:
+    async def translate_together(
+        self, batch: str, calls: tuple[TranslateCall, ...]
+    ) -> AsyncGenerator[tuple[CallOutcome, ...]]:
         """Translates the texts of several calls as `translate` does each; see `CallsTogether`."""
-        async with aclosing(self._together.outcomes(batch)) as outcomes:
+        async with aclosing(self._together.outcomes(batch, calls)) as outcomes:
             async for ended in outcomes:
                 yield ended
 

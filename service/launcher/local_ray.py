@@ -63,6 +63,7 @@ _ESSENTIAL = frozenset({"gcs_server", "raylet"})
 _POLL_SECONDS = 1.0
 _STOPPED_SECONDS = 10.0
 """After which a worker that is still stopped is killed."""
+_NOT_BY_GRPC = "no_grpc_proxy"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _STOP_SECONDS = 3.0
 _KILL_SECONDS = 5.0
@@ -306,7 +307,13 @@ def _prepare_environment(proxy_variables: dict[str, str]) -> None:
 def _proxy_exceptions() -> dict[str, str]:
     """Variables that keep Ray's processes from asking a proxy for each other."""
     given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    names = [*filter(None, map(str.strip, given.split(","))), *_LOOPBACK]
+    names = _with_loopback(given)
     # To Python's urllib and to curl a star means everything when it stands alone, else nothing.
-    exceptions = "*" if "*" in names else ",".join(dict.fromkeys(names))
-    return dict.fromkeys(("no_proxy", "NO_PROXY"), exceptions)
+    exceptions = "*" if "*" in names else ",".join(names)
+    # To gRPC it means nothing, but it has a variable of its own, which it asks for first.
+    of_grpc = ",".join(_with_loopback(os.environ.get(_NOT_BY_GRPC) or given))
+    return {"no_proxy": exceptions, "NO_PROXY": exceptions, _NOT_BY_GRPC: of_grpc}
+
+
+def _with_loopback(given: str) -> list[str]:
+    return [*dict.fromkeys([*filter(None, map(str.strip, given.split(","))), *_LOOPBACK])]

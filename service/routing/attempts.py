@@ -38,21 +38,20 @@ class Attempt:
         self.exclude_replica: Callable[[], object] = _nothing
         """Excludes the call's replica from other calls for a while. Thread-safe."""
         self._tell: Callable[..., object] | None = None
-        self._untold: list[tuple[object, ...]] = []
+        self._told: list[tuple[object, ...]] = []
 
     def tell(self, method: str, *args: object) -> None:
-        """Calls a method, by its name, of the replica where the call was sent, or will be."""
-        if self._tell is None:
-            self._untold.append((method, *args))
-        else:
+        """Calls a method, by its name, of the replica where the call was sent, and of each where it
+        will be sent: one that has too much to do sends it away."""
+        self._told.append((method, *args))
+        if self._tell is not None:
             self._tell(method, *args)
 
     def tell_by(self, tell: Callable[..., object]) -> None:
         """Sets how the replica is told, as the call has been sent."""
         self._tell = tell
-        for what in self._untold:
+        for what in self._told:
             tell(*what)
-        self._untold.clear()
 
     def __enter__(self) -> Self:
         _ATTEMPTS[self.call_id] = self

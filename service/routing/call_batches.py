@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
@@ -17,22 +18,36 @@ from dataclasses import dataclass
 from model.errors import EngineDeadError
 from model.text_options import NO_TEXT_OPTIONS
 from service.observability.tracing import is_traced
-from service.protocol import CallBatch, CallOutcome, TranslateCall, TranslateReply
+from service.protocol import CallOutcome, TranslateCall, TranslateReply
 from service.routing.attempts import Attempt
 from service.routing.router import ReplicaLostError
 
-__all__ = ["CallBatches"]
+__all__ = ["CallBatches", "UnknownMethodError"]
 
 _MOST_CALLS = 16
 _MOST_CHARACTERS = 2048
 """Of a call's texts: a batch is one message, and so may be the replies to it, which have 4 MB."""
 
-OpenStream = Callable[[CallBatch, Attempt], AsyncGenerator[Sequence[CallOutcome]]]
-"""Sends a batch to a replica; gives what became of its calls, as they end."""
+_ALONE_SECONDS = 10.0
+"""After a replica that knows no batches: the others of its version are about to be replaced too."""
+
+OpenStream = Callable[
+    [Attempt, str, tuple[TranslateCall, ...]], AsyncGenerator[Sequence[CallOutcome]]
+]
+"""Sends a batch, by its id, to a replica; gives what became of its calls, as they end.
+
+A batch is no type of its own, which a replica of an earlier version could not even read.
+"""
+
+
+class UnknownMethodError(Exception):
+    """The replica is of another version, without the method; it has done nothing."""
 
 
 class CallBatches:
     """Puts calls together. Belongs to one event loop.
+
+    Where a replica knows no batches, as one of an earlier version, each call is sent alone.
 
     Args:
         open_stream: sends a batch.
@@ -45,6 +60,8 @@ class CallBatches:
         self._waiting: dict[str, list[_Member]] = {}
         """By the key of the model, until this turn of the loop ends."""
         self._running: set[asyncio.Task[None]] = set()
+        self._alone_until = 0.0
+        """In time.monotonic() seconds."""
 
     async def translate(
         self, call: TranslateCall, attempt: Attempt, alone: Callable[[], Awaitable[TranslateReply]]
@@ -56,8 +73,24 @@ class CallBatches:
             RuntimeError: the replica raised something else, which it has logged.
             As `open_stream`, for each call of a batch.
         """
-        if attempt.beside is not None or not _is_small(call) or is_traced():
+        if (
+            attempt.beside is not None
+            or not _is_small(call)
+            or is_traced()
+            or time.monotonic() < self._alone_until
+        ):
             return await alone()
+        batch, member = await self._turn(call, attempt)
+        if batch is not None:
+            try:
+                return await batch.reply(member)
+            except UnknownMethodError:
+                self._alone_until = time.monotonic() + _ALONE_SECONDS
+                attempt.sent_as = attempt
+        return await alone()
+
+    async def _turn(self, call: TranslateCall, attempt: Attempt) -> tuple[_Batch | None, _Member]:
+        """The batch of a call, when this turn of the loop has ended; None if it has none."""
         loop = asyncio.get_running_loop()
         waiting = self._waiting.get(call.model.key)
         if waiting is None:
@@ -67,12 +100,11 @@ class CallBatches:
         member = _Member(call, attempt, loop.create_future(), loop.create_future())
         waiting.append(member)
         try:
-            batch = await member.turn
+            return await member.turn, member
         except asyncio.CancelledError:
             if not member.turn.cancelled() and (batch := member.turn.result()) is not None:
                 batch.give_up(member)
             raise
-        return await (alone() if batch is None else batch.reply(member))
 
     def _send(self, key: str) -> None:
         members = [one for one in self._waiting.pop(key) if not one.turn.done()]
@@ -130,23 +162,23 @@ class _Batch:
         member.reply.cancel()
         if all(one.reply.done() for one in self._members):
             self.task.cancel()
-        elif member in self._members:
+        elif member.reply.cancelled():
             self._attempt.tell("give_up", self._id, self._members.index(member))
 
     async def _run(self, open_stream: OpenStream) -> None:
         error: Exception = ReplicaLostError("the replica ended the calls without a reply")
-        self._members = [one for one in self._members if not one.reply.done()]
-        calls = CallBatch(id=self._id, calls=tuple(one.call for one in self._members))
+        calls = tuple(one.call for one in self._members)
         try:
-            async with aclosing(open_stream(calls, self._attempt)) as outcomes:
+            async with aclosing(open_stream(self._attempt, self._id, calls)) as outcomes:
                 async for ended in outcomes:
                     for outcome in ended:
                         self._settle(self._members[outcome.number].reply, outcome)
         except Exception as raised:
             error = raised
-        for one in self._members:
-            if not one.reply.done():
-                one.reply.set_exception(error)
+        finally:  # also where this task is cancelled: nobody may wait for ever
+            for one in self._members:
+                if not one.reply.done():
+                    one.reply.set_exception(error)
 
     def _settle(self, reply: asyncio.Future[TranslateReply], outcome: CallOutcome) -> None:
         if reply.done():  # given up

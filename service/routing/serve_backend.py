@@ -20,6 +20,7 @@ from ray.exceptions import (
 from ray.serve.exceptions import (
     BackPressureError,
     DeploymentUnavailableError,
+    RayServeException,
     ReplicaUnavailableError,
 )
 
@@ -27,7 +28,7 @@ from model.errors import EngineDeadError, PolyheadError
 from service.errors import ModelUnavailableError
 from service.protocol import TranslateCall, TranslateReply
 from service.routing.attempts import Attempt, num_replicas
-from service.routing.call_batches import CallBatches
+from service.routing.call_batches import CallBatches, UnknownMethodError
 from service.routing.call_stream import CallEvent, CallStream
 from service.routing.router import ReplicaLostError
 
@@ -50,6 +51,9 @@ _BROKEN_CONNECTION = frozenset(
 )
 """gRPC's codes for the death of the remote process, which Serve passes on in part. Other errors,
 such as a message that is too long, would recur in a retry."""
+
+_UNKNOWN_METHOD = "Tried to call a method"
+"""What Serve's message begins with for a method that a replica does not have."""
 
 _CANCELLATION_SECONDS = 2.0
 """Ray cancels a request and its subordinate calls one by one, in no guaranteed order."""
@@ -100,7 +104,7 @@ class ServeBackend:
     async def _events(self, call: TranslateCall, attempt: Attempt) -> AsyncGenerator[CallEvent]:
         attempt.model = call.model.id if self._shared else None
         reply: TranslateReply | None = None
-        async with aclosing(self._stream("stream", call, attempt)) as events:
+        async with aclosing(self._stream("stream", attempt, call)) as events:
             async for event in events:
                 if isinstance(event, TranslateReply):
                     reply = event  # to the end, or Serve would take it for cancelled
@@ -110,13 +114,13 @@ class ServeBackend:
             raise ReplicaLostError("the replica ended the call without a reply")
         yield reply
 
-    async def _stream(self, method: str, argument: Any, attempt: Attempt) -> AsyncGenerator[Any]:
+    async def _stream(self, method: str, attempt: Attempt, *args: Any) -> AsyncGenerator[Any]:
         """What a method of one replica yields; to close it cancels the replica's work."""
         with attempt:
             handle = self._handle.options(
                 method_name=method, session_id=attempt.call_id, stream=True
             )
-            items: Any = handle.remote(argument)
+            items: Any = handle.remote(*args)
             done = False
             try:
                 async with _our_errors(items, attempt):
@@ -158,6 +162,8 @@ async def _our_errors(response: Any, attempt: Attempt) -> AsyncIterator[None]:
         # The message of Ray's wrapper is a traceback of another process.
         if isinstance(error.cause, PolyheadError):
             raise error.cause from None
+        if isinstance(error.cause, RayServeException):
+            raise _unknown_method(error.cause) from None
         raise
     except grpc.aio.AioRpcError as error:
         if error.code() in _BROKEN_CONNECTION:
@@ -165,3 +171,12 @@ async def _our_errors(response: Any, attempt: Attempt) -> AsyncIterator[None]:
         raise
     except (BackPressureError, DeploymentUnavailableError) as error:
         raise ModelUnavailableError("no replica of the model takes calls now") from error
+    except RayServeException as error:  # of which those before are kinds
+        raise _unknown_method(error) from None
+
+
+def _unknown_method(error: RayServeException) -> Exception:
+    """The error itself, unless it says that the replica does not have the method."""
+    if str(error).startswith(_UNKNOWN_METHOD):
+        return UnknownMethodError("the replica is of another version")
+    return error

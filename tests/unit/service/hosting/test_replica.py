@@ -26,7 +26,7 @@ from model.translator import Translator
 from service.autoscaling.decision import ReplicaLoad
 from service.hosting.replica import TranslatorReplica
 from service.observability.logs import flush_log
-from service.protocol import CallBatch, HostedModel, TranslateCall, TranslateReply
+from service.protocol import HostedModel, TranslateCall, TranslateReply
 from service.settings import LogLevel
 from tests.fakes import until
 from tests.tiny_model import build_tiny_model
@@ -152,7 +152,7 @@ async def test_calls_together_have_the_outcomes_that_each_has_alone(
     calls = (call("a b", "c"), call("d"), call("e", source="fr"))
     outcomes = {
         outcome.number: outcome
-        async for ended in replica.translate_together(CallBatch(id="b", calls=calls))
+        async for ended in replica.translate_together("b", calls)
         for outcome in ended
     }
     for number, each in enumerate(calls[:2]):
@@ -167,8 +167,7 @@ async def test_one_of_the_calls_together_can_be_given_up(
     replica: TranslatorReplica, call: Call
 ) -> None:
     long = call(*["The red house. " * 50] * 20)
-    batch = CallBatch(id="b", calls=(long, call("b")))
-    outcomes = replica.translate_together(batch)
+    outcomes = replica.translate_together("b", (long, call("b")))
     [first] = await anext(outcomes)
     assert first.number == 1
     await replica.give_up("b", 0)

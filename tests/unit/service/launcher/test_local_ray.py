@@ -10,15 +10,18 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from urllib.request import proxy_bypass_environment
 
+import grpc
 import psutil
 import pytest
 
 from service.launcher import local_ray
 from service.launcher.local_ray import LaunchError
+from service.launcher.ports import free_port
 from tests.integration.service_process import runs, wait_for
 
 ROOT = Path(__file__).parents[4]
@@ -194,11 +197,12 @@ def test_without_any_folder_to_write_to_nothing_starts(monkeypatch: pytest.Monke
 def test_processes_on_this_machine_ask_no_proxy_for_each_other(
     given: dict[str, str], all_of_it: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("no_proxy", "NO_PROXY"):
+    names = ("no_proxy", "NO_PROXY", "no_grpc_proxy")
+    for name in names:
         monkeypatch.delenv(name, raising=False)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    assert local_ray._proxy_exceptions() == {"no_proxy": all_of_it, "NO_PROXY": all_of_it}
+    assert local_ray._proxy_exceptions() == dict.fromkeys(names, all_of_it)
 
 
 @pytest.mark.parametrize("given", ["*", "corp.example, *"])
@@ -207,7 +211,33 @@ def test_a_star_goes_on_meaning_that_nobody_is_asked(
 ) -> None:
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.setenv("NO_PROXY", given)
+    monkeypatch.delenv("no_grpc_proxy", raising=False)
     for name, value in local_ray._proxy_exceptions().items():
         monkeypatch.setenv(name, value)
     for host in ("127.0.0.1", "10.0.0.1", "other.example"):
         assert proxy_bypass_environment(host)
+    assert _reaches_itself_by_grpc(monkeypatch)
+
+
+def test_grpc_keeps_its_own_exceptions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setenv("no_grpc_proxy", "corp.example")
+    of_grpc = local_ray._proxy_exceptions()["no_grpc_proxy"]
+    assert of_grpc == "corp.example,127.0.0.1,localhost,::1"
+
+
+def _reaches_itself_by_grpc(monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether gRPC, by which gateways call replicas, goes past a proxy that is not there."""
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    with ThreadPoolExecutor(1) as pool:
+        server = grpc.server(pool)
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        try:
+            with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+                grpc.channel_ready_future(channel).result(20)
+            return True
+        except grpc.FutureTimeoutError:
+            return False
+        finally:
+            server.stop(None).wait()

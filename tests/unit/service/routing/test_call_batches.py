@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 
@@ -10,9 +11,9 @@ import pytest
 
 from model.errors import EngineDeadError, QueueFullError
 from service.hosting.calls_together import CallsTogether
-from service.protocol import CallBatch, CallOutcome, TranslateCall, TranslateReply
+from service.protocol import CallOutcome, TranslateCall, TranslateReply
 from service.routing.attempts import Attempt
-from service.routing.call_batches import CallBatches
+from service.routing.call_batches import CallBatches, UnknownMethodError
 from service.routing.router import ReplicaLostError
 from tests.fakes import HOSTED, until
 
@@ -30,6 +31,8 @@ class _Replica:
         self.errors: dict[str, Exception] = {}
         self.held: dict[str, asyncio.Event] = {}
         self.lost = asyncio.Event()
+        self.unknown = False
+        """Whether it is of a version without batches."""
         self.running: list[str] = []
         """Ids of batches."""
         self.num_replicas = 1
@@ -49,12 +52,16 @@ class _Replica:
             raise self.errors[name]
         return TranslateReply(model=name, translations=())
 
-    async def _open(self, batch: CallBatch, attempt: Attempt) -> AsyncGenerator[list[CallOutcome]]:
-        self.sent.append([call.texts[0] for call in batch.calls])
+    async def _open(
+        self, attempt: Attempt, batch: str, calls: tuple[TranslateCall, ...]
+    ) -> AsyncGenerator[list[CallOutcome]]:
+        self.sent.append([call.texts[0] for call in calls])
         self.attempts.append(attempt)
-        self.running.append(batch.id)
+        if self.unknown:
+            raise UnknownMethodError
+        self.running.append(batch)
         await asyncio.sleep(0)  # until a replica is chosen
-        outcomes = self._together.outcomes(batch)
+        outcomes = self._together.outcomes(batch, calls)
         try:
             loop = asyncio.get_running_loop()
             attempt.tell_by(lambda _, *which: loop.call_soon(self._together.give_up, *which))
@@ -64,7 +71,7 @@ class _Replica:
                     raise ReplicaLostError("gone")
         finally:
             await outcomes.aclose()
-            self.running.remove(batch.id)
+            self.running.remove(batch)
 
     def ask(
         self, name: str, attempt: Attempt | None = None, call: TranslateCall = _CALL
@@ -209,3 +216,56 @@ async def test_a_second_attempt_sees_where_the_first_one_went(replica: _Replica)
     asked = [replica.ask("a", attempt), replica.ask("b")]
     await asyncio.gather(*asked)
     assert attempt.sent_as is replica.attempts[0]
+
+
+async def test_a_replica_that_knows_no_batches_gets_each_call_alone_for_a_while(
+    replica: _Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replica.unknown = True
+    attempt = Attempt()
+    first, second = replica.ask("a", attempt), replica.ask("b")
+    assert [(await each).model for each in (first, second)] == ["a", "b"]
+    assert (replica.sent, replica.alone) == ([["a", "b"]], ["a", "b"])
+    assert attempt.sent_as is attempt
+    replica.unknown = False
+    await asyncio.gather(replica.ask("c"), replica.ask("d"))
+    assert (len(replica.sent), replica.alone) == (1, ["a", "b", "c", "d"])
+    later = time.monotonic() + 60
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    await asyncio.gather(replica.ask("e"), replica.ask("f"))
+    assert (replica.sent[1:], len(replica.alone)) == ([["e", "f"]], 4)
+
+
+async def test_none_waits_for_a_batch_that_has_been_cancelled(replica: _Replica) -> None:
+    replica.held = {name: asyncio.Event() for name in "ab"}
+    asked = [replica.ask(name) for name in "ab"]
+    await until(lambda: replica.running != [])
+    [task] = replica._batches._running
+    task.cancel()
+    for each in asked:
+        with pytest.raises(ReplicaLostError):
+            await asyncio.wait_for(each, 30)
+
+
+async def test_what_is_given_up_before_it_begins_holds_up_nothing() -> None:
+    async def translate(call: TranslateCall) -> TranslateReply:
+        raise AssertionError(call.texts)
+
+    together = CallsTogether(translate)
+    outcomes = together.outcomes("b", [_CALL])
+    first = asyncio.ensure_future(anext(outcomes))
+    # Behind what begins the batch, and before the task that works on the call.
+    asyncio.get_running_loop().call_soon(together.give_up, "b", 0)
+    with pytest.raises(StopAsyncIteration):
+        await asyncio.wait_for(first, 30)
+
+
+def test_each_replica_hears_what_an_attempt_tells() -> None:
+    told: list[object] = []
+    attempt = Attempt()
+    attempt.tell("give_up", 0)
+    attempt.tell_by(lambda *what: told.append(("first", *what)))
+    attempt.tell("give_up", 1)
+    # It had too much to do.
+    attempt.tell_by(lambda *what: told.append(("second", *what)))
+    assert told == [(name, "give_up", number) for name in ("first", "second") for number in (0, 1)]

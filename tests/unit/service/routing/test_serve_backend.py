@@ -11,7 +11,7 @@ import pytest
 from grpc import StatusCode
 from grpc.aio import AioRpcError, Metadata
 from ray.exceptions import ActorDiedError, ActorUnavailableError, NodeDiedError, RayTaskError
-from ray.serve.exceptions import BackPressureError, RequestCancelledError
+from ray.serve.exceptions import BackPressureError, RayServeException, RequestCancelledError
 
 from model.errors import DeadlineExceededError, EngineDeadError, InvalidRequestError, QueueFullError
 from model.translation import TextDelta
@@ -233,6 +233,28 @@ async def test_a_check_is_the_health_check_of_a_replica() -> None:
     with pytest.raises(EngineDeadError):
         await backend.check()
     assert handle.excluded == ["check_health"]
+
+
+_UNKNOWN = RayServeException(
+    "Tried to call a method 'translate_together' that does not exist. Available methods: []."
+)
+
+
+@pytest.mark.parametrize("error", [_UNKNOWN, _carried(_UNKNOWN)], ids=["grpc", "actor"])
+async def test_a_replica_of_an_earlier_version_gets_each_call_alone(error: Exception) -> None:
+    backend, handle = _backend([error], _REPLY, _REPLY)
+    replies = await asyncio.gather(backend.translate(_CALL), backend.translate(_CALL))
+    assert [*replies] == [_REPLY, _REPLY]
+    assert len(handle.responses) == 3
+
+
+@pytest.mark.parametrize("error", [RayServeException("broken"), _carried(RayServeException("no"))])
+async def test_another_error_of_serve_stays_what_it_is(error: Exception) -> None:
+    backend, handle = _backend([error])
+    asked = (backend.translate(_CALL), backend.translate(_CALL))
+    for each in await asyncio.gather(*asked, return_exceptions=True):
+        assert isinstance(each, RayServeException)
+    assert len(handle.responses) == 1
 
 
 # --- streams --------------------------------------------------------------------------------------
