@@ -140,7 +140,7 @@ def _raise_if_over(process: subprocess.Popen[bytes], log: Path, began: float) ->
 
 
 def _cpu_seconds(pid: int) -> float:
-    """Of a process and all below it, and of those that have ended."""
+    """CPU time of a process and all below it, those that have ended included."""
     total = 0.0
     for process, _ in family(psutil.Process(pid), ""):
         with contextlib.suppress(psutil.Error):

@@ -36,10 +36,10 @@ class TooMuchError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """Of one direction."""
+    """The most that is carried in one direction."""
 
     mib: float = 64.0
-    """Of everything."""
+    """All files together."""
     files: int = 8
     file_mib: float = 16.0
 

@@ -63,12 +63,12 @@ class HostFigures(NamedTuple):
     """What came of it."""
 
     tokens: int
-    """Of the best hypotheses, end tokens included."""
+    """Those of the best hypotheses, end tokens included."""
     cpu_seconds: float
-    """Of all threads of this process; without playing the device."""
+    """CPU time of all threads of this process, without playing the device."""
     seconds: float
     busy_share: float
-    """Of the simulated device."""
+    """Share of the time in which the simulated device works."""
 
 
 def measure_runner(load: Load) -> HostFigures:

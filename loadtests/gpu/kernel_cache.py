@@ -20,7 +20,7 @@ from typing import Any
 __all__ = ["KernelCache", "compile_kernels"]
 
 _MOST_BYTES = 16 * 2**20
-"""Of one file that is brought back."""
+"""The most that one file has that is brought back."""
 
 
 class KernelCache:

@@ -37,7 +37,7 @@ class Scale:
     num_sentences: int = 240
     num_exact: int = 96
     config: TransformerConfig
-    """Of the steps."""
+    """The model whose steps are timed."""
     ceilings: Callable[[], Ceilings]
     rows: tuple[int, ...] = (1, 64, 256, 1024)
     narrow_rows: tuple[int, ...] = (1, 4, 8, 16, 32, 64)

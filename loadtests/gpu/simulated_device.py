@@ -50,7 +50,7 @@ class ImmediateStream:
     def __init__(self, *, call_seconds: float = 0.0, free_bytes: int = 2**40) -> None:
         self.device = torch.device("cpu")
         self.busy_seconds = 0.0
-        """Of the simulated device, since `reset`."""
+        """Seconds of work of the simulated device since `reset`."""
         self.cpu_seconds = 0.0
         """That computing took this process, which on a device it would not."""
         self._began = self._free_at = time.perf_counter()

@@ -45,7 +45,7 @@ class StepOutcome:
 
     finished: list[FinishedSequence] = field(default_factory=list)
     pending: list[PendingResults] = field(default_factory=list)
-    """Of sequences that have finished as well: nobody has to wait for their results to go on."""
+    """Results that come later, of sequences that have finished: nobody has to wait for them."""
     decided: list[DecidedTokens] = field(default_factory=list)
     """Those of the sequences that ask for it (`Sequence.reports`); a runner may tell it late."""
     steps: int = 0

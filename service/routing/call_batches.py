@@ -26,7 +26,7 @@ __all__ = ["CallBatches", "UnknownMethodError"]
 
 _MOST_CALLS = 16
 _MOST_CHARACTERS = 2048
-"""Of a call's texts: a batch is one message, and so may be the replies to it, which have 4 MB."""
+"""In the texts of a call: a batch is one message, and so may be the replies, which have 4 MB."""
 
 _ALONE_SECONDS = 10.0
 """After a replica that knows no batches: the others of its version are about to be replaced too."""

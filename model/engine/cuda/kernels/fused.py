@@ -185,7 +185,7 @@ class FusedOperations(PlainOperations):
 
     @property
     def _attending_warps(self) -> int:
-        """Of a program of attention over a source: float32 takes twice the registers."""
+        """Warps of a program that attends to a source: float32 takes twice the registers."""
         return 4 if self.dtype is torch.float32 else 2
 
     def _arrivals_on(self, device: torch.device) -> Tensor:

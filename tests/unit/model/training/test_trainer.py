@@ -268,7 +268,7 @@ def test_a_run_can_be_put_aside(data: Path) -> None:
 
 
 def test_who_asks_for_it_has_a_usable_model_after_every_call(data: Path) -> None:
-    """Of the present weights before the first validation, and then of the best."""
+    """The present weights before the first validation, and then the best."""
     recipe, folder = write_recipe(data), RunFolder(data / "run")
     assert train(recipe, run_dir=folder.path, stop_after=0.0, progress=io.StringIO()) is None
     assert not folder.usable.exists()

@@ -45,7 +45,7 @@ class FailingStream(DeferredStream):
 
 
 class LostMark:
-    """Of a copy that never comes."""
+    """The mark of a copy that never comes."""
 
     def wait(self) -> None:
         raise RuntimeError(LOST)

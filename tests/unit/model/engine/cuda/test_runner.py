@@ -49,7 +49,7 @@ def sequence(
 
 
 def finished(outcome: StepOutcome) -> list[FinishedSequence]:
-    """Of the pending results, which are waited for."""
+    """Those of the pending results, which are waited for."""
     assert outcome.finished == []
     return [each for results in outcome.pending for each in results.wait()]
 
