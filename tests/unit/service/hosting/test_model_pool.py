@@ -523,7 +523,8 @@ def _uses_memory(pool: ModelPool) -> list[bool]:
 
 
 def _resident() -> int:
-    """Anonymous memory of this process, in bytes: not the pages of files."""
+    """Anonymous memory that this process can reach, in bytes: not the pages of files."""
+    gc.collect()
     model_pool.give_back_free_memory()
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     [size] = [line.split()[1] for line in lines if line.startswith("Anonymous:")]
