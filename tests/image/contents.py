@@ -52,10 +52,6 @@ def check_contents(report: Report, target: str, root: Path) -> None:
     _check_sbom(report, json.loads((root / _SBOM).read_text(encoding="utf-8")), installed)
 
 
-_ONLY_DEPENDENCIES = frozenset({"cuda-toolkit"})
-"""Packages of which only the parts hold anything, and state licences."""
-
-
 def _check_sbom(report: Report, sbom: Mapping[str, Any], installed: set[str]) -> None:
     components = {_plain_name(each["name"]): each for each in sbom["components"]}
     report.check(
@@ -64,11 +60,7 @@ def _check_sbom(report: Report, sbom: Mapping[str, Any], installed: set[str]) ->
         f"{sbom['bomFormat']} {sbom['specVersion']}, {len(components)} packages"
         + "".join(f", {name} differs" for name in sorted(components.keys() ^ installed)),
     )
-    unlicensed = sorted(
-        name
-        for name, each in components.items()
-        if not each.get("licenses") and name not in _ONLY_DEPENDENCIES
-    )
+    unlicensed = sorted(name for name, each in components.items() if not each.get("licenses"))
     report.check("each with its licence", not unlicensed, ", ".join(unlicensed))
 
 
