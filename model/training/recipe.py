@@ -99,8 +99,11 @@ class TokenizerRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerRecipe:
-    """Adam (section 5.3)."""
+    """Adam (section 5.3), or another one for the matrices within the layers."""
 
+    kind: Literal["adam", "muon"] = "adam"
+    """"muon": orthogonalized updates of the matrices within the layers (model/training/muon.py),
+    and Adam for everything else, at the same learning rate."""
     beta1: float = 0.9
     beta2: float = 0.98
     epsilon: float = 1e-9

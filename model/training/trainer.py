@@ -26,6 +26,7 @@ from model.network.dropout import forget_drawn_factors
 from model.training.batches import Epoch, PlannedBatch
 from model.training.evaluation import quick_bleu
 from model.training.interruption import sigterm_asks
+from model.training.optimizer import ModelOptimizer
 from model.training.precision import compute_dtype
 from model.training.preparation import differing_shape, prepare
 from model.training.processes import Processes
@@ -125,15 +126,7 @@ class Trainer:
         prepared = prepare(recipe, self.folder, self.processes)
         self.tokenizer, self.text = prepared.tokenizer, prepared.text
         self.valid, self.model = prepared.valid, prepared.model
-        adam = recipe.optimizer
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(),
-            lr=0.0,
-            betas=(adam.beta1, adam.beta2),
-            eps=adam.epsilon,
-            weight_decay=adam.weight_decay,
-            fused=True,
-        )
+        self.optimizer = ModelOptimizer(self.model, recipe.optimizer)
         self.compute_dtype = compute_dtype(recipe.training.precision, self.device)
         self.batch_loss = self.processes.distribute(
             BatchLoss(
@@ -299,14 +292,7 @@ class Trainer:
         """
         recipe, progress, processes = self.recipe, self.progress, self.processes
         self.model.train()
-        rate = learning_rate(
-            progress.step + 1,
-            recipe.optimizer,
-            d_model=self.model.config.d_model,
-            max_steps=recipe.training.max_steps,
-        )
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        rate = self._learning_rate(progress.step + 1)
         num_tokens = sum(batch.num_target_tokens for batch in planned)
         losses = torch.zeros(2, device=self.device)
         own = planned[processes.rank :: processes.count]
@@ -318,12 +304,19 @@ class Trainer:
             losses += torch.stack((loss.detach(), nll)) / num_tokens
         limit = recipe.optimizer.clip_norm or math.inf
         self._norms.append(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.step(rate)
         progress.step += 1
         progress.source_tokens += sum(batch.num_source_tokens for batch in planned)
         progress.target_tokens += num_tokens
         return losses
+
+    def _learning_rate(self, step: int) -> float:
+        return learning_rate(
+            step,
+            self.recipe.optimizer,
+            d_model=self.model.config.d_model,
+            max_steps=self.recipe.training.max_steps,
+        )
 
     def _gradients_exchanged(self, last: bool) -> AbstractContextManager[None]:
         if isinstance(self.batch_loss, DistributedDataParallel) and not last:
@@ -340,7 +333,7 @@ class Trainer:
             "loss": round(loss, 4),
             "nll": round(nll, 4),
             "gradient_norm": round(float(self._norms[-1]), 4),
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "learning_rate": self._learning_rate(progress.step),
             "target_tokens": progress.target_tokens,
             "seconds": round(progress.seconds, 1),
             **self._rates(),
@@ -437,9 +430,7 @@ class Trainer:
                 if differing := differing_shape(state.get("config", config), config):
                     raise ValueError(f"its model has {differing}")
                 self.model.load_state_dict(state["model"])
-                # Of the optimiser only what it has learned: how it works is the recipe's to say.
-                groups = self.optimizer.state_dict()["param_groups"]
-                self.optimizer.load_state_dict({**state["optimizer"], "param_groups": groups})
+                self.optimizer.load_state_dict(state["optimizer"])
                 self.progress = Progress(**state["progress"])
             except (AttributeError, RuntimeError, KeyError, TypeError, ValueError) as error:
                 raise RecipeError(

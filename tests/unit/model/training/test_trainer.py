@@ -106,15 +106,17 @@ def break_off(interrupted: Trainer, monkeypatch: pytest.MonkeyPatch, batches: in
         interrupted.run()
 
 
+@pytest.mark.parametrize("kind", ["adam", "muon"])
 def test_an_interrupted_run_ends_as_one_that_was_not(
-    data: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """Broken off within an update, some epochs on: no batch is lost or seen twice.
 
     And when it was saved makes no difference.
     """
-    short = {"training": {"max_steps": 34, "validate_every": 8}}
-    never_saved = {"training": {**short["training"], "checkpoint_every_seconds": 1000}}
+    optimizer = {"optimizer": {"kind": kind}}
+    short = {"training": {"max_steps": 34, "validate_every": 8}, **optimizer}
+    never_saved = {"training": {**short["training"], "checkpoint_every_seconds": 1000}, **optimizer}
     whole = run(data, "whole", **never_saved)
     break_off(trainer(data, "broken", **short), monkeypatch, batches=2 * 29 + 1)
     assert state_of(data / "broken")["progress"]["step"] == 20
@@ -248,6 +250,8 @@ def test_the_optimiser_of_a_changed_recipe_takes_over(data: Path) -> None:
     again = trainer(data, "run", optimizer={"beta2": 0.9, "weight_decay": 0.1, "epsilon": 1e-6})
     (group,) = again.optimizer.param_groups
     assert (group["betas"], group["weight_decay"], group["eps"]) == ((0.9, 0.9), 0.1, 1e-6)
+    with pytest.raises(RecipeError, match="cannot be resumed: 'muon'"):
+        trainer(data, "run", optimizer={"kind": "muon"})
 
 
 def test_another_vocabulary_needs_another_folder(data: Path) -> None:
