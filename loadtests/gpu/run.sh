@@ -26,9 +26,9 @@
 # is killed, what is known by then is there. The exit status is 0 when every stage has done what it
 # should.
 #
-# REHEARSAL=1 does all of it without a GPU, small, and within half an hour, which a machine that does
-# much else may need; agreement and steps take some 90 s of one core. BREAK="steps=hang peers=kill" has stages fail
-# (raise, exit, kill, hang), to see what becomes of the report.
+# REHEARSAL=1 does all of it without a GPU, small, and within half an hour: agreement and steps take
+# some 90 s of one core, which may be busy. BREAK="steps=hang peers=kill" has stages fail (raise,
+# exit, kill, hang), to see what becomes of the report.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 out=${OUT:-$(mktemp -d)}
