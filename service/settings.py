@@ -528,7 +528,8 @@ class Settings(BaseSettings):
         """As Ray gives them out."""
         if value > 1 and not value.is_integer():
             raise ValueError(
-                f"`num_gpus_per_replica` must be a share of one GPU or a whole number, but is {value}"
+                "`num_gpus_per_replica` must be a share of one GPU or a whole number, "
+                f"but is {value}"
             )
         return value
 
