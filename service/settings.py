@@ -522,6 +522,17 @@ class Settings(BaseSettings):
         scaling = self.shared_autoscaling
         return self.shared_replicas if scaling is None else scaling.min_replicas
 
+    @field_validator("num_gpus_per_replica")
+    @classmethod
+    def _check_gpus(cls, value: float) -> float:
+        """As Ray gives them out."""
+        if value > 1 and not value.is_integer():
+            raise ValueError(
+                "`num_gpus_per_replica` must be a share of one GPU or a whole number, "
+                f"but is {value}"
+            )
+        return value
+
     @field_validator("admin_token")
     @classmethod
     def _strip_token(cls, value: SecretStr) -> SecretStr:

@@ -224,6 +224,7 @@ def _spec(options: BenchOptions, model: BenchModel, max_new_tokens: int) -> Cont
         cores=options.cores,
         model=model,
         max_new_tokens=max_new_tokens,
+        limit_repeats=options.limit_repeats,
         environment=environment(options.forced_set),
     )
 

@@ -116,6 +116,8 @@ class ContenderSpec:
     """The CPUs it may use, all of them for one contender at a time."""
     model: BenchModel
     max_new_tokens: int
+    limit_repeats: bool = False
+    """Whether we search with the embedded models' repetition guard; peers have none of its kind."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables that the process has besides those of its parent."""
     converted: Path | None = None

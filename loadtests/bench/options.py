@@ -65,6 +65,8 @@ class BenchOptions:
     """"embedded", one of `RANDOM_MODELS`, or a model directory."""
     regimes: tuple[Regime, ...] = (Regime.THROUGHPUT,)
     searches: tuple[Search, ...] = (Search.GREEDY, Search.BEAM4)
+    limit_repeats: bool = False
+    """Whether they have the embedded models' repetition guard, which no peer has."""
     peers: tuple[Peer, ...] = ()
     dtypes: tuple[str, ...] = ("auto",)
     """Ours; of `DTYPES`."""
@@ -109,6 +111,8 @@ class BenchOptions:
             if find_spec(peer.replace("-", "_")) is None:
                 package = f"{peer}" if peer.takes_text else "'polyhead[bench]'"
                 raise BenchError(f"`peer` {peer} is not installed: pip install {package} brings it")
+        if self.limit_repeats and self.peers:
+            raise BenchError("`limit_repeats` must be false beside peers, which do not have it")
         if self.texts:
             self._check_texts()
         if self.text.references and self.model in RANDOM_MODELS:

@@ -30,10 +30,15 @@ _MAX_WAITING = 1_000_000
 """Everything is queued at once; a service would refuse some of it."""
 
 
-def generation(search: Search, max_new_tokens: int | None = None) -> GenerationConfig:
-    """The searches that are measured."""
+def generation(
+    search: Search, max_new_tokens: int | None = None, *, limit_repeats: bool = False
+) -> GenerationConfig:
+    """The searches that are measured, with the embedded models' repetition guard or without."""
     return GenerationConfig(
-        beam_size=search.beam_size, length_penalty=LENGTH_PENALTY, max_new_tokens=max_new_tokens
+        beam_size=search.beam_size,
+        length_penalty=LENGTH_PENALTY,
+        max_new_tokens=max_new_tokens,
+        limit_repeats=limit_repeats,
     )
 
 
@@ -42,13 +47,15 @@ class PolyheadContender(Contender):
 
     def __init__(self, spec: ContenderSpec, model: Transformer) -> None:
         self._limit = spec.max_new_tokens
+        self._limit_repeats = spec.limit_repeats
         config = EngineConfig(
             device=spec.device,
             dtype=spec.dtype,
             num_threads=len(spec.cores),
             max_waiting=_MAX_WAITING,
         )
-        self._engine = Engine(model, config)
+        # As a service has its own search, and greedy beside it, prepared when it loads a model.
+        self._engine = Engine(model, config, searches=[self._generation(each) for each in Search])
 
     def prepare(
         self, task: Task, sample: Sequence[TokenIds], arrivals: Sequence[float] = ()
@@ -60,14 +67,14 @@ class PolyheadContender(Contender):
 
     def translate(self, task: Task, sources: Sequence[TokenIds]) -> list[list[int]]:
         """All are submitted at once."""
-        futures = self._engine.submit(sources, generation(task.search, task.limit or self._limit))
+        futures = self._engine.submit(sources, self._generation(task.search, task.limit))
         return [list(future.result().hypotheses[0].token_ids) for future in futures]
 
     def serve(
         self, task: Task, sources: Sequence[TokenIds], arrivals: Sequence[float]
     ) -> list[float]:
         """Each is submitted when it arrives, and joins the running batch."""
-        config = generation(task.search, self._limit)
+        config = self._generation(task.search)
         finished = [0.0] * len(sources)
         futures: list[ResultFuture[SequenceResult]] = []
         told = threading.Semaphore(0)
@@ -86,6 +93,9 @@ class PolyheadContender(Contender):
             future.result()
             told.acquire()  # it has a result before it calls back
         return [end - start - arrival for end, arrival in zip(finished, arrivals, strict=True)]
+
+    def _generation(self, search: Search, limit: int | None = None) -> GenerationConfig:
+        return generation(search, limit or self._limit, limit_repeats=self._limit_repeats)
 
     def close(self) -> None:
         """Ends the engine."""

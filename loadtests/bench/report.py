@@ -59,6 +59,7 @@ def as_object(
         "model": Path(options.model).resolve().name,  # not where it lies on this machine
         "from": "texts" if options.texts else "token ids",
         "regimes": options.regimes,
+        "limit_repeats": options.limit_repeats,
         "seed": options.seed,
         "rounds": min(rounds, default=0),
         "dtype": options.our_dtypes,
@@ -97,6 +98,7 @@ def as_lengths(
         "schema": SCHEMA,
         "model": Path(options.model).resolve().name,  # not where it lies on this machine
         "regimes": options.regimes,
+        "limit_repeats": options.limit_repeats,
         "seed": options.seed,
         "rounds": rounds,
         "sequences": SEQUENCES,

@@ -202,6 +202,8 @@ def _work(stage: str, figures: Figures, arguments: argparse.Namespace) -> list[s
     with figures.part("measure"):
         if stage != "peers":
             rates.measure(stage, scale.rates[stage], figures)
+            if stage == "throughput":
+                rates.measure(stage, scale.guarded, figures)
             return []
         with tempfile.TemporaryDirectory() as links:
             if not rates.offer_cublas_12(Path(links)):

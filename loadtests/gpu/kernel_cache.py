@@ -101,7 +101,7 @@ def compile_kernels(capability: int, most_slots: int = 64) -> int:
     from triton.runtime.jit import JITFunction
 
     from loadtests.bench.models import RANDOM_MODELS, BenchModel
-    from loadtests.gpu.agreement import cuda_runner
+    from loadtests.gpu.agreement import SEARCHES, cuda_runner
     from loadtests.gpu.simulated_device import ImmediateStream
     from model.engine.cuda import packing
     from model.network.transformer import Transformer
@@ -138,7 +138,11 @@ def compile_kernels(capability: int, most_slots: int = 64) -> int:
     ):
         for dtype in dtypes:
             runner = cuda_runner(
-                transformer, dtype=dtype, max_slots=most_slots, stream=ImmediateStream()
+                transformer,
+                dtype=dtype,
+                max_slots=most_slots,
+                searches=tuple(SEARCHES.values()),
+                stream=ImmediateStream(),
             )
             runner.close()
     return asked

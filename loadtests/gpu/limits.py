@@ -13,9 +13,9 @@ __all__ = ["PARTS", "limits", "measured_parts"]
 
 PARTS: dict[str, dict[str, float]] = {
     "kernels": {"compile": 45.0, "test": 35.0},
-    "agreement": {"load": 6.0, "compile": 37.0, "plain loop": 21.0, "translate": 16.0},
-    "steps": {"ceilings": 4.0, "compile": 13.0, "measure": 30.0},
-    "throughput": {"compile": 13.0, "measure": 45.0},
+    "agreement": {"load": 6.0, "compile": 42.0, "plain loop": 25.0, "translate": 24.0},
+    "steps": {"ceilings": 4.0, "compile": 16.0, "measure": 36.0},
+    "throughput": {"compile": 16.0, "measure": 62.0},
     "alone": {"compile": 13.0, "measure": 15.0},
     "online": {"compile": 13.0, "measure": 30.0},
     "peers": {"compile": 13.0, "measure": 120.0},

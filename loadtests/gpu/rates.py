@@ -11,12 +11,20 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from loadtests.bench.benchmark import run
-from loadtests.bench.contender import BenchError, Peer, Regime
+from loadtests.bench.contender import BenchError, Peer, Regime, Search
 from loadtests.bench.options import BenchOptions
 from loadtests.bench.workload import TextFile
 from loadtests.gpu.stages import Figures
 
-__all__ = ["PEERS", "RATES", "compare_dtypes", "measure", "measure_peers", "offer_cublas_12"]
+__all__ = [
+    "GUARDED",
+    "PEERS",
+    "RATES",
+    "compare_dtypes",
+    "measure",
+    "measure_peers",
+    "offer_cublas_12",
+]
 
 _BASE = BenchOptions(model="paper-base", device="cuda")
 RATES = {
@@ -27,6 +35,8 @@ RATES = {
     "online": replace(_BASE, regimes=(Regime.ONLINE,), sentences=4096, seconds=4.0, rounds=1),
 }
 """What is measured of the engine alone, by stage."""
+GUARDED = replace(RATES["throughput"], searches=(Search.BEAM4,), limit_repeats=True)
+"""What the stage throughput measures besides: the search that the embedded models ask for."""
 PEERS = {
     Peer.CTRANSLATE2: replace(_BASE, peer_dtype="float16", sentences=4096),
 }
@@ -43,7 +53,8 @@ def measure(stage: str, options: BenchOptions, figures: Figures) -> list[str]:
     several = len({m["contender"] for m in result["measurements"]}) > 1
     for m in result["measurements"]:
         name = f"{stage}_{m['contender']}" if several else stage
-        name += f"_beam{m['search'].beam_size}"
+        guarded = "guarded_" if options.limit_repeats else ""
+        name += f"_{guarded}beam{m['search'].beam_size}"
         if "load" in m:
             name += f"_load{m['load'].split()[0]}"
         facts = {fact: m[fact] for fact in ("planned_lengths", "bleu") if fact in m}

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import io
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import sentencepiece
 import torch
 
 from loadtests.bench.contender import Peer
 from loadtests.bench.models import RANDOM_MODELS, BenchModel
 from loadtests.bench.options import BenchOptions
+from loadtests.corpus import DEFAULT_SENTENCES
 from loadtests.gpu.agreement import Maker, cuda_runner
-from loadtests.gpu.rates import PEERS, RATES
+from loadtests.gpu.rates import GUARDED, PEERS, RATES
 from loadtests.gpu.simulated_device import ImmediateStream
 from loadtests.gpu.step_times import Ceilings
 from model.checkpoints.checkpoint import check_checkpoint, save_checkpoint
 from model.checkpoints.embedded import DEFAULT
-from model.config import TransformerConfig
+from model.config import GenerationConfig, TransformerConfig
 from model.engine.cuda import packing
 from model.engine.cuda.runner import CudaRunner
 from model.network.transformer import Transformer
+from model.text.tokenizer import Tokenizer
 
 __all__ = ["Scale", "full", "make_small_model", "rehearsal"]
 
 _WIDTH = 32
+_PIECES = 500
+"""Of the small model's vocabulary: three full tiles of a projection, and a part of one."""
+_LONGEST = 12
+"""Tokens of its sources and targets."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +52,7 @@ class Scale:
     repeats: int = 15
     steps: int = 10
     rates: Mapping[str, BenchOptions]
+    guarded: BenchOptions
     peers: Mapping[Peer, BenchOptions]
     device: str
     dtypes: tuple[str, ...]
@@ -59,6 +68,7 @@ def full() -> Scale:
         config=replace(RANDOM_MODELS["paper-base"], max_positions=256, projection_bias=True),
         ceilings=Ceilings.measured,
         rates=RATES,
+        guarded=GUARDED,
         peers=PEERS,
         device="cuda",
         dtypes=("float32", "bfloat16"),
@@ -73,7 +83,8 @@ def rehearsal(model: Path) -> Scale:
     """
     packing._LARGEST_BUCKET = 64  # the interpreter takes a second for some hundred tokens
     small = BenchModel.named(str(model), seed=0)
-    config = replace(small.config, projection_bias=True)
+    # As long as what is timed reads: see `step_times`.
+    config = replace(small.config, projection_bias=True, max_positions=32)
 
     def on_cpu(options: BenchOptions, **changes: int | float) -> BenchOptions:
         options = replace(options, model=str(model), device="cpu", rounds=1)
@@ -82,7 +93,7 @@ def rehearsal(model: Path) -> Scale:
     return Scale(
         make=_rehearsed,
         model=small,
-        num_sentences=2,
+        num_sentences=1,
         num_exact=1,
         config=config,
         ceilings=lambda: Ceilings.measured(device="cpu", size=2**20, width=64),
@@ -95,6 +106,7 @@ def rehearsal(model: Path) -> Scale:
             "alone": on_cpu(RATES["alone"], sentences=12, latency_sentences=2),
             "online": on_cpu(RATES["online"], sentences=8, seconds=0.2),
         },
+        guarded=on_cpu(GUARDED, sentences=12),
         peers={
             peer: replace(on_cpu(options, sentences=8), peer_dtype="float32")
             for peer, options in PEERS.items()
@@ -105,16 +117,33 @@ def rehearsal(model: Path) -> Scale:
 
 
 def make_small_model(directory: Path) -> Path:
-    """Writes a model directory of the embedded model's kind, with random weights, and small."""
-    manifest, tokenizer = check_checkpoint(DEFAULT)
-    metadata = replace(manifest.metadata, shortlist=False)
+    """Writes a model directory of the embedded model's kind, with random weights, and small.
+
+    Its vocabulary is small as well, and targets, none of which ends before its limit, are short:
+    each step of each takes the interpreter a third of a second.
+    """
+    manifest, _ = check_checkpoint(DEFAULT)
+    metadata = replace(
+        manifest.metadata, shortlist=False, placeholders=False, max_source_tokens=None
+    )
+    tokenizer = _small_tokenizer()
     size = tokenizer.vocab_size
-    shape = {"d_model": _WIDTH, "d_ff": 2 * _WIDTH, "num_heads": 2, "max_positions": 24}
+    shape = {"d_model": _WIDTH, "d_ff": 2 * _WIDTH, "num_heads": 2, "max_positions": _LONGEST}
     layers = {"num_encoder_layers": 1, "num_decoder_layers": 1}
     torch.manual_seed(0)
     transformer = Transformer(TransformerConfig.base(size, **shape, **layers)).eval()
     save_checkpoint(directory, transformer, tokenizer, metadata, manifest.generation)
     return directory
+
+
+def _small_tokenizer() -> Tokenizer:
+    serialized = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.Train(
+        sentence_iterator=iter(DEFAULT_SENTENCES.read_text(encoding="utf-8").splitlines()),
+        model_writer=serialized, vocab_size=_PIECES, num_threads=1, minloglevel=2,
+        pad_id=0, bos_id=1, eos_id=2, unk_id=3,
+    )  # fmt: skip
+    return Tokenizer.of_sentencepiece(serialized.getvalue())
 
 
 def _rehearsed(
@@ -123,14 +152,13 @@ def _rehearsed(
     dtype: torch.dtype,
     max_slots: int,
     captured: bool = True,
-    beams: tuple[int, ...] = (1, 4),
+    searches: Sequence[GenerationConfig] = (),
 ) -> CudaRunner:
     """A few slots of a device that is none. With or without graphs is the same there."""
-    del captured, beams
+    del captured, searches
     return cuda_runner(
         transformer,
         dtype=dtype,
         max_slots=min(max_slots, 4),
-        beams=(),
         stream=ImmediateStream(),
     )

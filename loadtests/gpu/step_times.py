@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,7 +28,19 @@ _FIRST, _STEPS = 10, 10
 """Steps from position 10 on: 15 are behind a row on average, as in a target of 30."""
 _PROFILED = 4
 """How often so many steps are profiled."""
+_COSTLIEST = 14
+"""Kernels whose time is told: all that a step has but the smallest."""
 _NUM_BYTES = 2
+
+
+class _Search(NamedTuple):
+    name: str
+    beams: int
+    guarded: bool
+
+
+_GREEDY, _BEAM = _Search("beam1", 1, False), _Search("beam4", 4, False)
+_GUARDED = _Search("guarded_beam4", 4, True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +112,7 @@ def measure_steps(
     repeats: int = 15,
     steps: int = _STEPS,
 ) -> None:
-    """Greedy and beams of four, in bfloat16.
+    """Greedy search and beams of four, these with the embedded models' guard as well, in bfloat16.
 
     Args:
         narrow_rows: at which the fused products are held against the library's.
@@ -108,41 +120,41 @@ def measure_steps(
         steps: of each repeat, one behind the other.
     """
     transformer = endless_transformer(config)
-    runner = make(transformer, dtype=torch.bfloat16, max_slots=max(rows), beams=())
+    runner = make(transformer, dtype=torch.bfloat16, max_slots=max(rows))
 
-    def step_seconds(runner: CudaRunner, groups: int, beams: int) -> float:
+    def step_seconds(runner: CudaRunner, groups: int, search: _Search) -> float:
         with figures.part("compile"):  # and capture
-            _graph(runner, groups, beams)
+            _graph(runner, groups, search)
         with figures.part("measure"):
-            return _step_seconds(runner, groups, beams, repeats=repeats, steps=steps)
+            return _step_seconds(runner, groups, search, repeats=repeats, steps=steps)
 
     figures.record("slots_gib", runner.budget.slots / 2**30)
-    for beams in (1, 4):
+    for search in (_GREEDY, _BEAM, _GUARDED):
         for num_rows in rows:
-            groups = max(1, num_rows // beams)
-            bound = ceilings.step_seconds(config, groups=groups, beams=beams)
-            seconds = step_seconds(runner, groups, beams)
-            name = f"step_beam{beams}_rows{groups * beams}"
+            groups = max(1, num_rows // search.beams)
+            bound = ceilings.step_seconds(config, groups=groups, beams=search.beams)
+            seconds = step_seconds(runner, groups, search)
+            name = f"step_{search.name}_rows{groups * search.beams}"
             figures.record(f"{name}_us", seconds * 1e6)
             figures.record(f"{name}_tokens_per_second", groups / seconds)
             figures.record(f"{name}_bound_us", bound * 1e6)
             figures.record(f"{name}_share_of_bound", bound / seconds)
-    for num_rows in (1, max(rows)):
-        _profile(runner, num_rows, figures)
+        _profile(runner, max(rows), search, figures)
+    _profile(runner, 1, _GREEDY, figures)
     runner.close()
     for narrow in (0, max(narrow_rows)):
         with _narrow_up_to(narrow):
-            other = make(transformer, dtype=torch.bfloat16, max_slots=max(narrow_rows), beams=())
+            other = make(transformer, dtype=torch.bfloat16, max_slots=max(narrow_rows))
             for num_rows in narrow_rows:
                 kind = "fused" if narrow else "library"
-                seconds = step_seconds(other, num_rows, 1)
+                seconds = step_seconds(other, num_rows, _GREEDY)
                 figures.record(f"step_rows{num_rows}_{kind}_products_us", seconds * 1e6)
             other.close()
 
 
-def _graph(runner: CudaRunner, groups: int, beams: int) -> tuple[DecodeGroup, int]:
+def _graph(runner: CudaRunner, groups: int, search: _Search) -> tuple[DecodeGroup, int]:
     """Who decodes `groups` sources, and the bucket of the graph for it, which is there then."""
-    group = runner._decode_group(beams, constrained=False, restricted=False)
+    group = runner._decode_group(search.beams, search.guarded, restricted=False)
     bucket = next(bucket for bucket in group.buckets if bucket >= groups)
     group.graph(bucket)
     runner._stream.settle()
@@ -151,13 +163,13 @@ def _graph(runner: CudaRunner, groups: int, beams: int) -> tuple[DecodeGroup, in
 
 @torch.inference_mode()
 def _step_seconds(
-    runner: CudaRunner, groups: int, beams: int, *, repeats: int = 15, steps: int = _STEPS
+    runner: CudaRunner, groups: int, search: _Search, *, repeats: int = 15, steps: int = _STEPS
 ) -> float:
     """Seconds of one step, from real ones in a row, all groups at the same position."""
-    group, bucket = _graph(runner, groups, beams)
+    group, bucket = _graph(runner, groups, search)
     graph = group.graph(bucket)
-    slots = np.arange(groups * beams, dtype=np.int32).reshape(groups, beams)
-    table = np.full((bucket, beams), runner._memory.spare, dtype=np.int32)
+    slots = np.arange(groups * search.beams, dtype=np.int32).reshape(groups, search.beams)
+    table = np.full((bucket, search.beams), runner._memory.spare, dtype=np.int32)
     table[:groups] = slots
     runner._stream.upload(table, group._rows[:bucket])
 
@@ -166,6 +178,8 @@ def _step_seconds(
         counters[Counter.DONE, : runner.max_slots] = 0
         counters[Counter.ENDED] = 0
         runner._memory.options["num_hypotheses"].fill_(1)
+        runner._memory.options["limit_repeats"].fill_(search.guarded)
+        counters[Counter.SOURCE_COPIES] = 1
         counters[Counter.LIMIT] = runner.model_config.max_positions
         counters[Counter.POSITION, : runner.max_slots] = _FIRST
         counters[Counter.SOURCE_LEN, : runner.max_slots] = _SOURCE_LEN
@@ -186,17 +200,19 @@ def _step_seconds(
     return statistics.median(times[1:]) / steps
 
 
-def _profile(runner: CudaRunner, num_rows: int, figures: Figures) -> None:
-    """The eight kernels that take most of a step's time; nothing where they cannot be traced."""
+def _profile(runner: CudaRunner, num_rows: int, search: _Search, figures: Figures) -> None:
+    """The kernels that take most of a step's time; nothing where they cannot be traced."""
     if not torch.cuda.is_available():
         return
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
-        _step_seconds(runner, num_rows, 1, repeats=_PROFILED - 1)
+        groups = num_rows // search.beams
+        _step_seconds(runner, groups, search, repeats=_PROFILED - 1)
     found = sorted(profile.key_averages(), key=lambda event: -event.self_device_time_total)
     steps = _STEPS * _PROFILED
-    for place, event in enumerate(found[:8]):
+    for place, event in enumerate(found[:_COSTLIEST]):
         each = event.self_device_time_total / steps
-        figures.record(f"step_rows{num_rows}_cost{place}", f"{each:.1f} us {event.key[:60]}")
+        name = f"step_{search.name}_rows{num_rows}_cost{place}"
+        figures.record(name, f"{each:.1f} us {event.key[:60]}")
 
 
 @contextmanager

@@ -6,7 +6,9 @@ where there is a GPU.
 
 from __future__ import annotations
 
+import gc
 import os
+import traceback
 from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
@@ -269,12 +271,27 @@ def _cuda_runners(
                 **expected,
             )
         ]
-    except torch.OutOfMemoryError as error:
-        # The budget was right, and somebody else was faster.
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
+        # The budget was right, and somebody else was faster. What there is of a runner is held by
+        # the error's frames, and what it gives back, by PyTorch: others may have it.
+        traceback.clear_frames(error.__traceback__)
+        gc.collect()
+        torch.cuda.empty_cache()
         raise InvalidRequestError(
             f"{device} must have memory for the model and its slots, but has too little: other "
             f"processes use it, or `max_slots` is too high ({error})"
         ) from error
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a device has too little memory: PyTorch's allocator has an error for it, the driver,
+    its libraries and Triton say it in words."""
+    import torch
+
+    words = ("out of memory", "ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError) or any(each in str(error) for each in words)
 
 
 def _eager_runners(weights: Weights, config: EngineConfig, notes: tuple[str, ...]) -> list[Runner]:

@@ -126,6 +126,8 @@ class ModelPool:
         self._freed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._lost_gpu: str | None = None
+        """The id of a model whose engine has stopped on a GPU."""
         # Below: guarded by the lock.
         self._lock = threading.Lock()
         self._translators: list[tuple[str, Translator]] = []
@@ -214,11 +216,14 @@ class ModelPool:
         """Looks whether the models run that were pinned; others are loaded anew when asked for.
 
         Raises:
-            EngineDeadError: one of them has stopped.
+            EngineDeadError: one of them has stopped, or any on a GPU, which then fails whatever
+                this process asks of it.
         """
         for entry in self._entries.values():
-            if entry.pinned and not entry.alive:
+            if self._is_dead(entry) and entry.pinned:
                 raise EngineDeadError(f"the engine of {entry.model.id} has stopped")
+        if self._lost_gpu is not None:
+            raise EngineDeadError(f"the engine of {self._lost_gpu} has stopped on its GPU")
 
     def stats(self) -> dict[str, EngineStats]:
         """How full the engines are, by the id of their model. On any thread.
@@ -267,7 +272,7 @@ class ModelPool:
         if self._closed:
             raise EngineDeadError("the replica has been closed")
         entry = self._entries.get(model.key)
-        if entry is not None and _is_dead(entry) and entry.preparing is None:
+        if entry is not None and self._is_dead(entry) and entry.preparing is None:
             if entry.pinned:
                 raise EngineDeadError(f"the engine of {model.id} has stopped")
             self._remove(entry)
@@ -279,6 +284,14 @@ class ModelPool:
         if not entry.ready and entry.preparing is None:
             self._prepare(entry)
         return entry
+
+    def _is_dead(self, entry: _Entry) -> bool:
+        """Whether its engine has stopped; of one on a GPU, note is taken."""
+        if entry.translator is None or entry.alive:
+            return False
+        if entry.translator.device != "cpu":
+            self._lost_gpu = entry.model.id
+        return True
 
     def _prepare(self, entry: _Entry) -> None:
         memory = entry.memory
@@ -327,7 +340,7 @@ class ModelPool:
         if entry.engine is None or entry.memory is None:
             assert self._budget is not None
             entry.engine, entry.memory = await self._in_time(entry, self._look_at)
-        if _is_dead(entry):
+        if self._is_dead(entry):
             await self._unload(entry)
         assert entry.memory is not None
         needed = entry.memory.working + (0 if entry.translator else entry.memory.loaded)
@@ -617,10 +630,6 @@ def _check_content(model: HostedModel) -> None:
             f"the directory of {model.id} must hold what it held when the model came into the "
             f"catalog, but holds something else: `polyhead models reload {model.id}` takes that"
         )
-
-
-def _is_dead(entry: _Entry) -> bool:
-    return entry.translator is not None and not entry.alive
 
 
 def _is_unused(entry: _Entry, *, but: _Entry) -> bool:

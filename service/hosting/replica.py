@@ -283,7 +283,7 @@ class TranslatorReplica:
     async def check_health(self) -> None:
         """Serve's health check; Serve replaces a replica that raises.
 
-        A model that is loaded on demand never makes it ill: it is loaded anew.
+        A model that is loaded on demand on CPUs never makes it ill: it is loaded anew.
 
         Raises:
             EngineDeadError: the loop of the engine of a model has ended with which it started.

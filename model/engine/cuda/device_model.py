@@ -344,8 +344,9 @@ class DeviceModel:
         else:
             free = operations.log_probs(x, projection, rows, memory, restricted=restricted)
             # Changed in place by who looks at both.
-            log_probs = free.clone()
-            if guard is not None:
+            if guard is None:
+                log_probs = free.clone()
+            else:
                 log_probs = operations.guarded(free, guard, rows, memory)
             lexical(log_probs, free, rows)
             candidates = operations.best(log_probs, width)

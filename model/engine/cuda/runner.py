@@ -188,7 +188,9 @@ class CudaRunner:
 
     @torch.inference_mode()
     def execute(self, plan: StepPlan) -> StepOutcome:
-        """See `Runner`. A finish is seen when some steps after it have been queued."""
+        """See `Runner`. What has finished is seen when some steps after it have been queued; rows
+        and seconds of the outcome are those of the steps that have been looked at.
+        """
         outcome = StepOutcome()
         self._remove(plan.removed)
         if plan.newcomers:
@@ -413,7 +415,6 @@ class CudaRunner:
             if len(group):
                 leads, flags = group.queue_step()
                 groups.append(_GroupStep(group, leads, self._tickets[leads], flags))
-                outcome.rows += len(leads) * group.num_beams
         told = self._queue_telling() if is_last and self._num_told else None
         self._in_flight.append(
             _Step(
@@ -486,6 +487,8 @@ class CudaRunner:
                 sequence.first_token_at = now
         freed = 0
         for group, leads, tickets, flags in step.groups:
+            # Of steps whose seconds are known, or what a row takes would look like less.
+            outcome.rows += len(leads) * group.num_beams
             ended = flags.numpy()[: len(leads)]
             places = np.flatnonzero(ended)
             # Who was removed, or seen before, is not asked for any more.

@@ -51,6 +51,7 @@ def test_variables_that_kubernetes_makes_are_left_alone(monkeypatch: pytest.Monk
         ({"limits": {"request_timeout_seconds": 0}}, "greater than 0"),
         ({"autoscaling": {"min_replicas": 3, "max_replicas": 2}}, "`min_replicas` must be at most"),
         ({"autoscaling": {"target_utilization": 2}}, "less than or equal to 1"),
+        ({"num_gpus_per_replica": 1.5}, "must be a share of one GPU or a whole number, but is 1.5"),
         ({"engine": {"dtype": "int3"}}, "`dtype` must be one of auto, float32, bfloat16"),
         ({"engine": {"max_slots": 0}}, "`max_slots` must be an integer >= 1"),
     ],

@@ -27,6 +27,10 @@ from model.network.activations import ACTIVATIONS
 
 __all__ = ["PlainOperations"]
 
+_BLOCK_SIZE = 2**22
+"""Predictions that are looked at together: `MemoryBudget` has room for two of each row's, and for
+what it takes to look at so many."""
+
 
 class PlainOperations:
     """`Operations`, anywhere.
@@ -206,8 +210,10 @@ class PlainOperations:
     ) -> Tensor:
         logits = self.logits(x, projection)
         if restricted:
-            allowed = _bits(memory.allowed[rows[:, 0]], logits.size(1))
-            logits.masked_fill_(~allowed.repeat_interleave(rows.size(1), dim=0), -math.inf)
+            leads = rows[:, 0].repeat_interleave(rows.size(1))
+            for block in _blocks(logits):
+                allowed = _bits(memory.allowed[leads[block]], logits.size(1))
+                logits[block].masked_fill_(~allowed, -math.inf)
         return logits.log_softmax(dim=1)
 
     def logits(self, x: Tensor, projection: Linear) -> Tensor:
@@ -216,15 +222,18 @@ class PlainOperations:
 
     def guarded(self, log_probs: Tensor, guard: Guard, rows: Tensor, memory: SlotMemory) -> Tensor:
         penalty = _option("repetition_penalty", rows, memory).float()
-        penalised = _bits(guard.penalised, log_probs.size(1))
-        log_probs = torch.where(penalised, log_probs * penalty, log_probs)
-        return log_probs.masked_fill_(_bits(guard.banned, log_probs.size(1)), -math.inf)
+        changed = log_probs.clone()
+        for block in _blocks(changed):
+            own = changed[block]
+            penalised = _bits(guard.penalised[block], own.size(1))
+            own.copy_(torch.where(penalised, own * penalty[block], own))
+            own.masked_fill_(_bits(guard.banned[block], own.size(1)), -math.inf)
+        return changed
 
     def best(self, log_probs: Tensor, width: int) -> Candidates:
-        clean = log_probs.nan_to_num(nan=-math.inf, posinf=math.inf, neginf=-math.inf)
-        # A stable sort keeps the lowest token first among equals.
-        order = clean.argsort(dim=1, descending=True, stable=True)[:, :width]
-        return Candidates(clean.gather(1, order), order.int())
+        found = [_best(log_probs[block], width) for block in _blocks(log_probs)]
+        scores = torch.cat([each.scores for each in found])
+        return Candidates(scores, torch.cat([each.token_ids for each in found]))
 
     def advance(
         self, candidates: Candidates, rows: Tensor, memory: SlotMemory, flags: Tensor, eos_id: int
@@ -393,6 +402,21 @@ class _Search:
             alpha, mean = alpha[:, None], mean[:, None]
         base = torch.where(mean, lengths.double(), (5 + lengths.double()) / 6)
         return torch.exp(alpha * torch.log(base))
+
+
+def _blocks(log_probs: Tensor) -> Iterator[slice]:
+    """Rows (R, V) in parts: what is computed of each part takes several times its memory."""
+    num_rows, vocab_size = log_probs.shape
+    step = max(1, _BLOCK_SIZE // vocab_size)
+    for first in range(0, num_rows, step):
+        yield slice(first, first + step)
+
+
+def _best(log_probs: Tensor, width: int) -> Candidates:
+    clean = log_probs.nan_to_num(nan=-math.inf, posinf=math.inf, neginf=-math.inf)
+    # A stable sort keeps the lowest token first among equals.
+    order = clean.argsort(dim=1, descending=True, stable=True)[:, :width]
+    return Candidates(clean.gather(1, order), order.int())
 
 
 def _holders(rows: Tensor, positions: Tensor, memory: SlotMemory) -> Tensor:

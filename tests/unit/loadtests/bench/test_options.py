@@ -91,6 +91,12 @@ def test_engines_of_texts_have_one_type_each() -> None:
     assert [pair.name for pair in options.pairs()] == names
 
 
+def test_a_guard_that_peers_do_not_have_is_not_compared() -> None:
+    assert BenchOptions(limit_repeats=True).limit_repeats
+    with pytest.raises(BenchError, match="`limit_repeats` must be false beside peers"):
+        BenchOptions(limit_repeats=True, peers=(Peer.CTRANSLATE2,))
+
+
 def test_how_many_sentences() -> None:
     assert BenchOptions().count() == 2048
     assert BenchOptions(model="paper-base").count() == 512

@@ -87,3 +87,5 @@ def test_memory_is_that_of_the_process(contender: Contender) -> None:
 def test_searches_are_told_apart() -> None:
     greedy, beam = generation(Search.GREEDY), generation(Search.BEAM4, 5)
     assert (greedy.beam_size, beam.beam_size, beam.max_new_tokens) == (1, 4, 5)
+    assert not beam.constrained
+    assert generation(Search.BEAM4, limit_repeats=True).constrained

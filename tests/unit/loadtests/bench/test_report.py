@@ -130,7 +130,8 @@ def test_the_line_of_json_says_everything() -> None:
         "bleu": 20.0,
     }
     assert set(values) == {
-        "schema", "ratios", "ratio_rounds", "model", "from", "regimes", "seed", "rounds", "dtype",
+        "schema", "ratios", "ratio_rounds", "model", "from", "regimes", "limit_repeats", "seed",
+        "rounds", "dtype",
         "sentences", "source_tokens", "planned_tokens", "text", "references", "measurements",
         "memory", "idle_cpu", "notes", "hardware",
     }  # fmt: skip

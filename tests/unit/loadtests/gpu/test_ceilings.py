@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 
 import pytest
 
+import loadtests.gpu
 from loadtests.gpu.step_times import Ceilings
 from model.config import TransformerConfig
 
@@ -37,3 +40,24 @@ def test_a_device_is_measured() -> None:
     ceilings = Ceilings.measured(device="cpu", size=2**16, width=16)
     assert ceilings.bytes_per_second > 0
     assert ceilings.flops > 0
+
+
+def test_the_expected_times_of_the_parts_add_up() -> None:
+    """Of a step, by search, and with encoding of the tokens that a second should give."""
+    text = (Path(loadtests.gpu.__file__).parent / "H200.md").read_text(encoding="utf-8")
+    parts, *_ = text.partition("| **sum")
+    sums, encoding, rates = (
+        _numbers(next(line for line in text.splitlines() if line.startswith(f"| {begin}")))
+        for begin in ("**sum", "encoding", "**tokens/s")
+    )
+    rows = [_numbers(line) for line in parts.splitlines() if line.startswith("| ")][1:]
+    assert [sum(row[column] for row in rows) for column in (0, 2, 4)] == [sums[0], sums[2], sums[4]]
+    for column, targets in ((0, 1024), (2, 256), (4, 256)):
+        seconds = (sums[column] + encoding[column]) * 1e-6
+        assert rates[column] * 1e6 == pytest.approx(targets / seconds, rel=0.02)
+
+
+def _numbers(line: str) -> list[float]:
+    """Those of the cells behind the first, 0 where there is none."""
+    found = [re.search(r"[0-9.]+", cell) for cell in line.strip("|").split("|")[1:]]
+    return [0.0 if each is None else float(each.group()) for each in found]

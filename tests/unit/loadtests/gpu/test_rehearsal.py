@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
+from operator import ne
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +15,21 @@ import torch
 from loadtests.bench.contender import Peer
 from loadtests.bench.models import BenchModel
 from loadtests.bench.options import BenchOptions
+from loadtests.bench.workload import TextFile, draw_workload
 from loadtests.gpu import agreement, rates
-from loadtests.gpu.agreement import check_agreement, cuda_runner
-from loadtests.gpu.rates import PEERS, RATES, compare_dtypes, measure, measure_peers
+from loadtests.gpu.agreement import SEARCHES, check_agreement, cuda_runner
+from loadtests.gpu.rates import GUARDED, PEERS, RATES, compare_dtypes, measure, measure_peers
+from loadtests.gpu.scale import make_small_model
 from loadtests.gpu.stages import TARGETS, Figures
 from loadtests.gpu.step_times import Ceilings, measure_steps
+from model.config import GenerationConfig
 from model.decoding.reference import generate
 from model.decoding.search import Hypothesis
 from model.engine.cuda import packing
 from model.engine.cuda.kernels.plain import PlainOperations
 from model.engine.cuda.runner import CudaRunner
 from model.network.transformer import Transformer
-from tests.tiny_model import build_tiny_model, tiny_config
+from tests.tiny_model import tiny_config
 from tests.unit.model.engine.deferred_stream import DeferredStream
 
 
@@ -34,14 +39,13 @@ def rehearsed(
     dtype: torch.dtype,
     max_slots: int,
     captured: bool = True,
-    beams: tuple[int, ...] = (1, 4),
+    searches: Sequence[GenerationConfig] = (),
 ) -> CudaRunner:
     """A few slots of a device that is none."""
     return cuda_runner(
         transformer,
         dtype=dtype,
         max_slots=min(max_slots, 16),
-        beams=(),
         stream=DeferredStream(hasty=captured),
         operations=PlainOperations(dtype),
     )
@@ -54,7 +58,7 @@ def small_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> BenchModel:
-    directory = build_tiny_model(tmp_path_factory.mktemp("model"))
+    directory = make_small_model(tmp_path_factory.mktemp("model") / "small")
     return BenchModel.named(str(directory), seed=0)
 
 
@@ -74,19 +78,60 @@ def test_agreement(figures: Figures, tmp_path: Path, model: BenchModel) -> None:
     assert found["float32_beam4_differs_from_plain_loop"] == 0.0
     assert found["bfloat16_beam1_bits_differ_without_graphs"] == 0.0
     assert found["bfloat16_beam4_bits_differ_when_repeated"] == 0.0
+    assert found["bfloat16_guarded_beam4_bits_differ_without_graphs"] == 0.0
+    assert found["float32_guarded_beam4_differs_from_plain_loop"] == 0.0
 
 
 def test_what_differs_is_named(
-    figures: Figures, model: BenchModel, monkeypatch: pytest.MonkeyPatch
+    figures: Figures, tmp_path: Path, model: BenchModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def others(*arguments: Any) -> list[list[Hypothesis]]:
-        return [[found[0]._replace(token_ids=(7,)) for found in generate(*arguments)]]
+        return [
+            [best._replace(token_ids=(7,), score=best.score - 0.01)]
+            for best, *_ in generate(*arguments)
+        ]
 
     monkeypatch.setattr(agreement, "generate", others)
     assert check_agreement(rehearsed, figures, model=model, num_sentences=4, num_exact=2) == [
         "float32_beam1_differs_from_plain_loop: 100.00%",
         "float32_beam4_differs_from_plain_loop: 100.00%",
+        "float32_guarded_beam4_differs_from_plain_loop: 100.00%",
     ]
+    assert recorded(tmp_path)["float32_guarded_beam4_decided_by_rounding"] == 0.0
+
+
+@pytest.mark.parametrize("precisely", [False, True])
+def test_what_rounding_decides_is_no_difference(
+    precisely: bool, figures: Figures, tmp_path: Path, model: BenchModel,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Another hypothesis with the same score, or one that the plain loop finds in float64."""
+
+    def others(transformer: Transformer, *arguments: Any) -> list[list[Hypothesis]]:
+        [[best, *_]] = generate(transformer, *arguments)
+        if transformer.projection.weight.dtype is torch.float64:
+            return [[best]]
+        return [[best._replace(token_ids=(7,), score=best.score - (0.01 if precisely else 1e-6))]]
+
+    monkeypatch.setattr(agreement, "generate", others)
+    assert check_agreement(rehearsed, figures, model=model, num_sentences=4, num_exact=2) == []
+    found = recorded(tmp_path)
+    assert found["float32_guarded_beam4_differs_from_plain_loop"] == 0.0
+    assert found["float32_guarded_beam4_decided_by_rounding"] == 1.0
+
+
+def test_the_guard_changes_what_is_compared(model: BenchModel) -> None:
+    """Or nothing would be compared of it."""
+    transformer = model.load()
+    sources = draw_workload(model, TextFile(), count=8, seed=0).sources
+    free, guarded = (
+        [
+            generate(transformer, [list(source)], SEARCHES[name])[0][0].token_ids
+            for source in sources
+        ]
+        for name in ("beam4", "guarded_beam4")
+    )
+    assert sum(map(ne, free, guarded)) > 4
 
 
 def test_steps(figures: Figures, tmp_path: Path) -> None:
@@ -125,6 +170,16 @@ def test_rates(
         assert found[f"{stage}_beam{beam_size}_{figure}"] > 0
         load = "load25%_" if stage == "online" else ""
         assert found[f"{stage}_beam{beam_size}_{load}max_slots"] > 0
+
+
+def test_the_guarded_search_has_figures_of_its_own(
+    figures: Figures, tmp_path: Path, model: BenchModel
+) -> None:
+    assert (GUARDED.device, GUARDED.sentences) == ("cuda", RATES["throughput"].sentences)
+    measure("throughput", small(GUARDED, model, sentences=12), figures)
+    found = recorded(tmp_path)
+    assert found["throughput_guarded_beam4_tokens_per_second"] > 0
+    assert not any("_beam1_" in name or "throughput_beam4_" in name for name in found)
 
 
 def test_peers(figures: Figures, tmp_path: Path, model: BenchModel) -> None:

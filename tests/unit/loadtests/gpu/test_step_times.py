@@ -25,14 +25,11 @@ class ImmediateStream(DeferredStream):
         work()
 
 
-def immediate_runner(
-    transformer: Transformer, *, dtype: torch.dtype, max_slots: int, beams: tuple[int, ...]
-) -> CudaRunner:
+def immediate_runner(transformer: Transformer, *, dtype: torch.dtype, max_slots: int) -> CudaRunner:
     return cuda_runner(
         transformer,
         dtype=dtype,
         max_slots=max_slots,
-        beams=beams,
         stream=ImmediateStream(),
         operations=PlainOperations(dtype),
     )
@@ -45,4 +42,5 @@ def test_steps_are_measured_where_work_is_done_at_once(tmp_path: Path) -> None:
     measure_steps(immediate_runner, figures, config, ceilings, rows=(1, 4), narrow_rows=(1,))
     found = json.loads((tmp_path / "figures.json").read_text())["figures"]
     assert found["step_beam4_rows4_us"] > 0
+    assert found["step_guarded_beam4_rows4_us"] > 0
     assert found["step_rows1_library_products_us"] > 0

@@ -90,10 +90,14 @@ class DeferredStream:
         mark = _DeferredMark(self)
 
         def pass_by() -> None:
-            mark.passed_at = time.perf_counter()
+            mark.passed_at = self._passed_at()
 
         self.run(pass_by)
         return mark
+
+    def _passed_at(self) -> float:
+        """The device's clock, in seconds."""
+        return time.perf_counter()
 
     def fetch(self, table: Tensor, rows: NDArray[np.int64]) -> tuple[Tensor, Mark]:
         """At once: before all that is queued, or when it is hasty behind it."""

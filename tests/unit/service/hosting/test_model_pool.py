@@ -409,6 +409,21 @@ async def test_a_dead_engine_is_replaced(open_pool: OpenPool, hosted: Hosted) ->
     assert pool._reserved == sum(each.bytes for each in pool.loaded())
 
 
+async def test_a_dead_engine_on_a_gpu_is_the_replicas_death(
+    open_pool: OpenPool, hosted: Hosted
+) -> None:
+    """What a device has failed once fails for ever in that process, whatever is loaded anew."""
+    pool = open_pool()
+    async with pool.use(hosted("a")) as translator:
+        translator.device = "cuda:0"
+        pool.check_health()
+        translator.engine.close()
+    for _ in range(2):  # also when another has taken its place
+        with pytest.raises(EngineDeadError, match="engine of a has stopped on its GPU"):
+            pool.check_health()
+        await touch(pool, hosted("a"))
+
+
 async def test_a_pinned_model_is_never_evicted_and_its_death_is_the_replicas(
     open_pool: OpenPool, hosted: Hosted, most: Most
 ) -> None:

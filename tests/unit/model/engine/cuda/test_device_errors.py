@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -95,15 +97,46 @@ def test_results_that_never_come_end_the_engine(monkeypatch: pytest.MonkeyPatch)
     engine.close()
 
 
-def test_too_little_memory_at_load_is_said_so_that_it_can_be_mended(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("Triton Error [CUDA]: out of memory"),
+    ],
+)
+def test_too_little_memory_at_load_is_said_and_what_was_taken_is_given_back(
+    monkeypatch: pytest.MonkeyPatch, error: RuntimeError
 ) -> None:
+    """Before others hear of it, who may want the memory."""
+    taken: list[weakref.ref[torch.Tensor]] = []
+    when_given_back: list[bool] = []
+
     def full(*arguments: object, **options: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        slots = torch.zeros(4)
+        taken.append(weakref.ref(slots))
+        raise error
 
     monkeypatch.setattr("model.engine.cuda.runner.CudaRunner", full)
     monkeypatch.setattr(backends, "resolve_device", lambda name: torch.device("cuda", 0))
-    with pytest.raises(InvalidRequestError, match=r"must have memory for .* Tried to allocate"):
+    monkeypatch.setattr(
+        torch.cuda, "empty_cache", lambda: when_given_back.append(taken[0]() is None)
+    )
+    said = f"must have memory for .*{re.escape(str(error))}"
+    with pytest.raises(InvalidRequestError, match=said):
+        backends.build_runners(tiny_transformer(), EngineConfig(backend="cuda"))
+    assert when_given_back == [True]
+
+
+def test_what_else_fails_at_load_is_not_called_too_little_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def lost(*arguments: object, **options: object) -> None:
+        raise RuntimeError(LOST)
+
+    monkeypatch.setattr("model.engine.cuda.runner.CudaRunner", lost)
+    monkeypatch.setattr(backends, "resolve_device", lambda name: torch.device("cuda", 0))
+    with pytest.raises(RuntimeError, match=LOST):
         backends.build_runners(tiny_transformer(), EngineConfig(backend="cuda"))
 
 

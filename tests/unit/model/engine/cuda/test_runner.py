@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -67,7 +68,7 @@ def test_a_finish_is_seen_when_the_next_steps_have_been_queued() -> None:
     [(found, hypotheses)] = finished(outcome)
     assert found is first
     assert len(hypotheses[0].token_ids) == 3
-    assert (outcome.steps, outcome.rows) == (5, 5)
+    assert (outcome.steps, outcome.rows) == (5, 3)  # two are not looked at any more
 
 
 def test_it_comes_back_after_as_many_steps_as_it_may_take_and_goes_on() -> None:
@@ -90,11 +91,11 @@ def test_others_run_on_when_one_has_finished() -> None:
     short, long = sequence([3], limit=2), sequence([5], limit=6)
     outcome = runner.execute(plan(short, long))
     assert [each.sequence for each in finished(outcome)] == [short]
-    assert (outcome.steps, outcome.rows) == (4, 8)
+    assert (outcome.steps, outcome.rows) == (4, 4)
     outcome = runner.execute(plan())
     assert [each.sequence for each in finished(outcome)] == [long]
     # Two steps with both were in flight, and two more than needed are.
-    assert (outcome.steps, outcome.rows) == (4, 4)
+    assert (outcome.steps, outcome.rows) == (4, 2 * 2 + 2)
 
 
 def test_it_goes_on_until_as_many_slots_are_free_as_are_wanted() -> None:
@@ -151,6 +152,38 @@ def test_times_are_set_with_the_first_step() -> None:
     first_token_at = only.first_token_at
     runner.execute(plan(max_steps=3))
     assert only.first_token_at == first_token_at
+
+
+class _CountingStream(DeferredStream):
+    """Its clock counts graphs: each takes a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._now = 0.0
+
+    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
+        super().capture(work)
+
+        def launch() -> None:
+            self.run(work)
+            self.run(self._tick)
+
+        return launch
+
+    def _tick(self) -> None:
+        self._now += 1.0
+
+    def _passed_at(self) -> float:
+        return self._now
+
+
+def test_rows_are_those_of_the_steps_whose_seconds_are_known() -> None:
+    """Also while some are in flight: what a row takes is estimated by it."""
+    runner = make_runner(stream=_CountingStream())
+    newcomers = (sequence([0], limit=40), sequence([1], limit=40))
+    for given in (newcomers, (), ()):
+        outcome = runner.execute(plan(*given, max_steps=5))
+        assert outcome.rows == 2 * outcome.decode_seconds > 0
 
 
 @pytest.mark.parametrize("beam_size", [1, 3])
