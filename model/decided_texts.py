@@ -1,10 +1,10 @@
 """Parts of translations as soon as they are decided, from what the engine tells of their tokens.
 
 A sentence is written from its beginning on as its tokens are decided. What may still change in it
-waits: white space and half of a character at the end of what there is. A sentence with runs or
-terms waits as a whole, since where they stand, and what stands beside them, is known when all of it
-is written; and a second search may begin anywhere in it. One that is searched for again for its
-terms waits for all of its text.
+waits: white space and half of a character at the end of what there is, and what is said again,
+until it is known not to be a loop. A sentence with runs or terms waits as a whole, since where they
+stand, and what stands beside them, is known when all of it is written; and a second search may
+begin anywhere in it. Behind one that is searched for again, and in it, all waits for all.
 """
 
 from __future__ import annotations
@@ -124,8 +124,8 @@ class TextWriter:
         self._written: list[str] = []
         self._begun = ""
         """What is written of that segment."""
-        self._lacks_terms = False
-        """Whether it is to be searched for again, so that the rest of the text waits."""
+        self._is_searched_again = False
+        """So that the rest of the text waits."""
 
     @property
     def done(self) -> bool:
@@ -134,13 +134,13 @@ class TextWriter:
 
     def more(self) -> Iterator[str]:
         """What has been decided since the last call, segment by segment; may be empty."""
-        if self._lacks_terms:
+        if self._is_searched_again:
             return
         while self._number < len(self._futures) and self._futures[self._number].done():
             result = self._futures[self._number].result()
             segment = self._postprocessor.segment(self._text, self._number, result)
             if segment is None:
-                self._lacks_terms = True
+                self._is_searched_again = True
                 return
             more = self._behind_begun(self._before() + segment)
             self._number += 1

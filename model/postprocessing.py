@@ -8,11 +8,13 @@ from itertools import accumulate, islice
 from typing import TYPE_CHECKING
 
 from model.decoding.search import Hypothesis
+from model.further_searches import FurtherSearches
 from model.preprocessing import PreparedText
 from model.term_search import TermSearch
 from model.text.alignment import aligned_words
 from model.text.alternatives import best_sums, different
 from model.text.kept_strings import KeptStrings
+from model.text.loops import held_back
 from model.text.number_order import in_order
 from model.text.runs import Reading, Rendered, Replaced
 from model.text.tokenizer import Tokenizer
@@ -36,12 +38,16 @@ class Postprocessor:
 
     Args:
         tokenizer: the model's.
-        term_search: what has ranked the results, and knows where terms are.
+        term_search: what knows where terms are.
+        further_searches: what has ranked the results.
     """
 
-    def __init__(self, tokenizer: Tokenizer, term_search: TermSearch) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, term_search: TermSearch, further_searches: FurtherSearches
+    ) -> None:
         self._tokenizer = tokenizer
         self._term_search = term_search
+        self._further_searches = further_searches
 
     def translations(
         self, texts: Sequence[PreparedText], results: Sequence[SequenceResult]
@@ -55,12 +61,9 @@ class Postprocessor:
 
     def segment(self, cut: PreparedText, number: int, result: SequenceResult) -> str | None:
         """What a text's translation has for one of its segments, but for strings that are kept;
-        None if it is to be searched for again for its terms."""
-        if cut.terms[number]:
-            result, lost = self._term_search.ranked(cut, number, result)
-            if lost:
-                return None
-        return self._translated_segment(cut, number, result.hypotheses[0])
+        None if it is to be searched for again."""
+        decided = self._further_searches.decided(cut, number, result)
+        return decided and self._translated_segment(cut, number, decided.hypotheses[0])
 
     def begun(self, cut: PreparedText, number: int, token_ids: Sequence[int]) -> str:
         """What `segment` will begin with.
@@ -77,7 +80,10 @@ class Postprocessor:
             token_ids=tuple(token_ids), score=0.0, log_prob=0.0, finish_reason=FinishReason.LENGTH
         )
         text = self._translated_segment(cut, number, hypothesis)
-        return text.rstrip().rstrip(_UNREADABLE).rstrip()
+        text = text.rstrip().rstrip(_UNREADABLE).rstrip()
+        if cut.limit_repeats:
+            text = text[: held_back(cut.text.segments[number].text, text)].rstrip()
+        return text
 
     def _translation(
         self, cut: PreparedText, results: Sequence[SequenceResult]

@@ -26,6 +26,8 @@ from model.errors import (
     RequestCancelledError,
     UnsupportedLanguageError,
 )
+from model.further_searches import FurtherPass, FurtherSearches
+from model.loop_search import LoopSearch
 from model.network.attention_maps import map_size
 from model.postprocessing import Postprocessor
 from model.prefix_search import PrefixSearch
@@ -39,7 +41,7 @@ from model.preprocessing import (
 from model.segment_cache import CachedSearches, ModelCache
 from model.sentence_attention import sentence_attention
 from model.sentence_search import record_sentence
-from model.term_search import TermPass, TermSearch
+from model.term_search import TermSearch
 from model.text.languages import Pair, listed
 from model.text.tokenizer import Tokenizer
 from model.text_options import NO_TEXT_OPTIONS, TextFormat, TextOptions
@@ -121,11 +123,10 @@ class Translator:
             tokenizer, metadata, shortlist, engine.model_config, self.max_source_tokens
         )
         self._prefix_search = PrefixSearch(tokenizer, engine.model_config.eos_id)
-        self._term_search = TermSearch(
-            tokenizer, alignment_shifted=engine.model_config.alignment_shifted
-        )
+        term_search = TermSearch(tokenizer, alignment_shifted=engine.model_config.alignment_shifted)
+        self._further_searches = FurtherSearches(LoopSearch(tokenizer), term_search)
         self._searches = CachedSearches(engine, cache)
-        self._postprocessor = Postprocessor(tokenizer, self._term_search)
+        self._postprocessor = Postprocessor(tokenizer, term_search, self._further_searches)
         self._batch_turns = BatchTurns(
             engine.max_sources(Priority.BATCH), lambda: engine.wants_batch
         )
@@ -247,7 +248,9 @@ class Translator:
         prepared = values(self._prepared(texts, call, deadline, priority))
         prepared = self._continued(prepared, generation, deadline, priority)
         futures = self._submit(prepared, generation, deadline, priority, use_cache)
-        done = self._with_terms(prepared, self._waited(futures), generation, deadline, priority)
+        done = self._searched_further(
+            prepared, self._waited(futures), generation, deadline, priority
+        )
         return values(self._postprocessor.translations(done.texts, done.results))
 
     async def translate_async(
@@ -289,7 +292,7 @@ class Translator:
         prepared, futures, _ = await self._begin(
             texts, call, generation, deadline, priority, use_cache
         )
-        done = await self._with_terms_async(
+        done = await self._searched_further_async(
             prepared, await self._settled(futures), generation, deadline, priority
         )
         translations = self._postprocessor.translations(done.texts, done.results)
@@ -561,10 +564,11 @@ class Translator:
         text_options: TextOptions,
         generation: GenerationConfig | None,
     ) -> CallOptions:
-        num_hypotheses = (generation or self.generation).num_hypotheses
-        pair = self.pair(source, target)
         return self._preprocessor.call_options(
-            pair, return_alignments, text_options, num_hypotheses
+            self.pair(source, target),
+            return_alignments,
+            text_options,
+            generation or self.generation,
         )
 
     async def _progress(
@@ -606,7 +610,7 @@ class Translator:
                         deltas, done = [], []
                         pause = _PAUSE_SECONDS + _PAUSE_OF_OTHERS_SECONDS * (self._num_told - 1)
                     await decided.wait(pause)
-                found = await self._with_terms_async(
+                found = await self._searched_further_async(
                     [text], results(of_text), generation, deadline, priority
                 )
                 steps = self._postprocessor.translations(found.texts, found.results)
@@ -711,54 +715,53 @@ class Translator:
             decided.watch(futures)
         return futures
 
-    def _with_terms(
+    def _searched_further(
         self,
         texts: list[PreparedText],
         found: list[SequenceResult],
         generation: GenerationConfig | None,
         deadline: float | None,
         priority: Priority,
-    ) -> TermPass:
-        """What has been found, after further searches for terms."""
-        searched: list[int] | None = None
+    ) -> FurtherPass:
+        """What has been found, after further searches."""
+        done: FurtherPass | None = None
         while True:
-            [done] = values(self._term_search.steps(texts, found, searched))
+            [done] = values(self._further_searches.steps(texts, found, done))
             if not done.again:
                 return done
             futures = self._submit_again(done, generation, deadline, priority)
-            found = done.merged(self._waited(futures))
-            texts, searched = done.texts, done.again
+            texts, found = done.texts, done.merged(self._waited(futures))
 
-    async def _with_terms_async(
+    async def _searched_further_async(
         self,
         texts: list[PreparedText],
         found: list[SequenceResult],
         generation: GenerationConfig | None,
         deadline: float | None,
         priority: Priority,
-    ) -> TermPass:
-        """`_with_terms` for an event loop."""
-        searched: list[int] | None = None
+    ) -> FurtherPass:
+        """`_searched_further` for an event loop."""
+        done: FurtherPass | None = None
         while True:
-            [done] = await self._slices.values(self._term_search.steps(texts, found, searched))
+            [done] = await self._slices.values(self._further_searches.steps(texts, found, done))
             if not done.again:
                 return done
             futures = self._submit_again(done, generation, deadline, priority)
-            found = done.merged(await self._settled(futures))
-            texts, searched = done.texts, done.again
+            texts, found = done.texts, done.merged(await self._settled(futures))
 
     def _submit_again(
         self,
-        done: TermPass,
+        done: FurtherPass,
         generation: GenerationConfig | None,
         deadline: float | None,
         priority: Priority,
     ) -> list[ResultFuture[SequenceResult]]:
         search = generation or self.generation
+        again = done.again.values()
         return self.engine.submit(
-            done.sources,
+            [each.source for each in again],
             replace(search, num_hypotheses=search.beam_size),
-            options=done.options,
+            options=[each.options for each in again],
             deadline=deadline,
             priority=priority,
             admitted=True,
@@ -816,7 +819,7 @@ class Translator:
         def assemble(
             texts: list[PreparedText], found: list[SequenceResult]
         ) -> Iterator[Translation | None]:
-            done = self._with_terms(texts, found, generation, None, priority)
+            done = self._searched_further(texts, found, generation, None, priority)
             return self._postprocessor.translations(done.texts, done.results)
 
         stream = TextStream(
