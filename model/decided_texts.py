@@ -1,10 +1,11 @@
 """Parts of translations as soon as they are decided, from what the engine tells of their tokens.
 
 A sentence is written from its beginning on as its tokens are decided. What may still change in it
-waits: white space and half of a character at the end of what there is, and what is said again,
-until it is known not to be a loop. A sentence with runs or terms waits as a whole, since where they
-stand, and what stands beside them, is known when all of it is written; and a second search may
-begin anywhere in it. Behind one that is searched for again, and in it, all waits for all.
+waits: white space and half of a character at the end of what there is, and what is said again
+there, until it is known not to be a loop. A sentence with runs or terms waits as a whole, since
+where they stand, and what stands beside them, is known when all of it is written; and a second
+search may begin anywhere in it. One that is searched for again for its terms waits for all of its
+text.
 """
 
 from __future__ import annotations
@@ -124,8 +125,8 @@ class TextWriter:
         self._written: list[str] = []
         self._begun = ""
         """What is written of that segment."""
-        self._is_searched_again = False
-        """So that the rest of the text waits."""
+        self._lacks_terms = False
+        """Whether it is to be searched for again, so that the rest of the text waits."""
 
     @property
     def done(self) -> bool:
@@ -134,13 +135,13 @@ class TextWriter:
 
     def more(self) -> Iterator[str]:
         """What has been decided since the last call, segment by segment; may be empty."""
-        if self._is_searched_again:
+        if self._lacks_terms:
             return
         while self._number < len(self._futures) and self._futures[self._number].done():
             result = self._futures[self._number].result()
             segment = self._postprocessor.segment(self._text, self._number, result)
             if segment is None:
-                self._is_searched_again = True
+                self._lacks_terms = True
                 return
             more = self._behind_begun(self._before() + segment)
             self._number += 1
@@ -150,9 +151,10 @@ class TextWriter:
             token_ids = self._token_ids[self._number]
             begun = self._before()
             begun += self._postprocessor.begun(self._text, self._number, token_ids)
-            more = self._behind_begun(begun)
-            self._begun = begun
-            yield self._shown(more)
+            if not self._begun.startswith(begun):  # it may end with a loop, and be shorter again
+                more = self._behind_begun(begun)
+                self._begun = begun
+                yield self._shown(more)
 
     def rest(self, translation: str) -> str:
         """What is left of the whole translation.

@@ -8,7 +8,7 @@ from itertools import accumulate, islice
 from typing import TYPE_CHECKING
 
 from model.decoding.search import Hypothesis
-from model.further_searches import FurtherSearches
+from model.loop_removal import without_loops
 from model.preprocessing import PreparedText
 from model.term_search import TermSearch
 from model.text.alignment import aligned_words
@@ -38,16 +38,12 @@ class Postprocessor:
 
     Args:
         tokenizer: the model's.
-        term_search: what knows where terms are.
-        further_searches: what has ranked the results.
+        term_search: what has ranked the results, and knows where terms are.
     """
 
-    def __init__(
-        self, tokenizer: Tokenizer, term_search: TermSearch, further_searches: FurtherSearches
-    ) -> None:
+    def __init__(self, tokenizer: Tokenizer, term_search: TermSearch) -> None:
         self._tokenizer = tokenizer
         self._term_search = term_search
-        self._further_searches = further_searches
 
     def translations(
         self, texts: Sequence[PreparedText], results: Sequence[SequenceResult]
@@ -55,15 +51,22 @@ class Postprocessor:
         """Each text's translation, and None after each step towards it."""
         remaining = iter(results)
         for each in texts:
-            sequences = list(islice(remaining, len(each.options)))
+            sequences = [
+                self._without_loops(each, number, result)
+                for number, result in enumerate(islice(remaining, len(each.options)))
+            ]
             for translation in self._translation(each, sequences):
                 yield translation and _shown(translation, each.kept)
 
     def segment(self, cut: PreparedText, number: int, result: SequenceResult) -> str | None:
         """What a text's translation has for one of its segments, but for strings that are kept;
-        None if it is to be searched for again."""
-        decided = self._further_searches.decided(cut, number, result)
-        return decided and self._translated_segment(cut, number, decided.hypotheses[0])
+        None if it is to be searched for again for its terms."""
+        if cut.terms[number]:
+            result, lost = self._term_search.ranked(cut, number, result)
+            if lost:
+                return None
+        result = self._without_loops(cut, number, result)
+        return self._translated_segment(cut, number, result.hypotheses[0])
 
     def begun(self, cut: PreparedText, number: int, token_ids: Sequence[int]) -> str:
         """What `segment` will begin with.
@@ -79,11 +82,11 @@ class Postprocessor:
         hypothesis = Hypothesis(
             token_ids=tuple(token_ids), score=0.0, log_prob=0.0, finish_reason=FinishReason.LENGTH
         )
+        if cut.limit_repeats:
+            hypothesis = self._without_loop(cut, number, hypothesis)
         text = self._translated_segment(cut, number, hypothesis)
         text = text.rstrip().rstrip(_UNREADABLE).rstrip()
-        if cut.limit_repeats:
-            text = text[: held_back(cut.text.segments[number].text, text)].rstrip()
-        return text
+        return text[: held_back(text)].rstrip() if cut.limit_repeats else text
 
     def _translation(
         self, cut: PreparedText, results: Sequence[SequenceResult]
@@ -178,6 +181,18 @@ class Postprocessor:
         else:
             text = rendered.text
         return text if number else self._behind_given(cut, hypothesis) + text
+
+    def _without_loops(
+        self, cut: PreparedText, number: int, result: SequenceResult
+    ) -> SequenceResult:
+        if not cut.limit_repeats:
+            return result
+        hypotheses = (self._without_loop(cut, number, each) for each in result.hypotheses)
+        return result._replace(hypotheses=tuple(hypotheses))
+
+    def _without_loop(self, cut: PreparedText, number: int, hypothesis: Hypothesis) -> Hypothesis:
+        text, options = cut.text.segments[number].text, cut.options[number]
+        return without_loops(hypothesis, text, options, self._tokenizer)
 
     def _behind_given(self, cut: PreparedText, hypothesis: Hypothesis) -> str:
         """What is given, with the space behind it."""

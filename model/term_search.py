@@ -8,13 +8,13 @@ target must have.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from model.decoding.phrases import Phrase, PhraseSpan, trace
 from model.decoding.sequence_options import SequenceOptions
-from model.loop_search import with_times
 from model.preprocessing import PreparedText
 from model.text.alignment import source_spans, target_spans, tokens_attended
 from model.text.glossary import TermMatch, cased
@@ -34,19 +34,24 @@ _MOST_SCORE_FOR_TERMS = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class TermPass:
-    """A further search for a sentence that lacks terms."""
+    """What has been found for the segments of texts, and which of them are searched for again."""
 
-    result: SequenceResult
-    """What has been found before: first the hypotheses that have most of the terms."""
-    source: tuple[int, ...]
-    options: SequenceOptions
-    """What the search is bound to."""
+    texts: list[PreparedText]
+    """With what the further searches are bound to."""
+    results: list[SequenceResult]
+    """For each segment, first the hypotheses that have most of the terms."""
+    again: list[int]
+    """Which of `results` lack a term."""
+    sources: list[tuple[int, ...]]
+    """What is searched for again."""
+    options: list[SequenceOptions]
 
-    def merged(self, found: SequenceResult) -> SequenceResult:
-        """What is found now: the hypotheses of before, then those of the search."""
-        known = {each.token_ids for each in self.result.hypotheses}
-        more = (each for each in found.hypotheses if each.token_ids not in known)
-        return with_times(found, self.result)._replace(hypotheses=(*self.result.hypotheses, *more))
+    def merged(self, found: Sequence[SequenceResult]) -> list[SequenceResult]:
+        """The results, with those of the further searches behind what they have."""
+        merged = list(self.results)
+        for number, result in zip(self.again, found, strict=True):
+            merged[number] = _merged(merged[number], result)
+        return merged
 
 
 class TermSearch:
@@ -61,21 +66,41 @@ class TermSearch:
         self._tokenizer = tokenizer
         self._alignment_shifted = alignment_shifted
 
-    def with_terms(
-        self, cut: PreparedText, number: int, result: SequenceResult
-    ) -> tuple[SequenceResult, PreparedText, TermPass | None]:
-        """A segment's result, ranked; the text with what is wanted of the segment's next search;
-        and that search, if it needs one.
+    def steps(
+        self,
+        texts: Sequence[PreparedText],
+        results: Sequence[SequenceResult],
+        searched: Iterable[int] | None = None,
+    ) -> Iterator[TermPass | None]:
+        """What is to be searched for again, after a None for each segment with terms.
 
         Each segment is searched for three times at most: the second time with what it lacks, the
         third time with all terms.
+
+        Args:
+            texts: with what their segments were bound to.
+            results: of each segment.
+            searched: which of `results` a further search has changed; None before the first one.
+                The order of the others is decided.
         """
-        result, lost = self.ranked(cut, number, result)
-        more = self._with_phrases(cut, number, lost) if lost else None
-        if more is None:
-            return result, cut, None
-        source = more.text.segments[number].token_ids
-        return result, more, TermPass(result=result, source=source, options=more.options[number])
+        texts = list(texts)
+        new = None if searched is None else set(searched)
+        remaining = iter(results)
+        ranked: list[SequenceResult] = []
+        done = TermPass(texts=texts, results=ranked, again=[], sources=[], options=[])
+        for place, text in enumerate(texts):
+            for number, result in enumerate(islice(remaining, len(text.options))):
+                ranked.append(result)
+                if not text.terms[number] or (new is not None and len(ranked) - 1 not in new):
+                    continue
+                ranked[-1], lost = self.ranked(texts[place], number, result)
+                if lost and (more := self._with_phrases(texts[place], number, lost)) is not None:
+                    texts[place] = more
+                    done.again.append(len(ranked) - 1)
+                    done.sources.append(more.text.segments[number].token_ids)
+                    done.options.append(more.options[number])
+                yield None
+        yield done
 
     def ranked(
         self, cut: PreparedText, number: int, result: SequenceResult
@@ -175,3 +200,16 @@ class TermSearch:
             for first in (False, True)
         ]
         return tuple(dict.fromkeys(ids for text in texts for ids in self._tokenizer.forms(text)))
+
+
+def _merged(first: SequenceResult, second: SequenceResult) -> SequenceResult:
+    """Two results for a source: the hypotheses of the first one, then those of the second."""
+    known = {each.token_ids for each in first.hypotheses}
+    more = (each for each in second.hypotheses if each.token_ids not in known)
+    return second._replace(
+        hypotheses=(*first.hypotheses, *more),
+        queue_seconds=first.queue_seconds + second.queue_seconds,
+        encode_seconds=first.encode_seconds + second.encode_seconds,
+        decode_seconds=first.decode_seconds + second.decode_seconds,
+        time_to_first_token_seconds=first.time_to_first_token_seconds,
+    )

@@ -26,8 +26,6 @@ from model.errors import (
     RequestCancelledError,
     UnsupportedLanguageError,
 )
-from model.further_searches import FurtherPass, FurtherSearches
-from model.loop_search import LoopSearch
 from model.network.attention_maps import map_size
 from model.postprocessing import Postprocessor
 from model.prefix_search import PrefixSearch
@@ -41,7 +39,7 @@ from model.preprocessing import (
 from model.segment_cache import CachedSearches, ModelCache
 from model.sentence_attention import sentence_attention
 from model.sentence_search import record_sentence
-from model.term_search import TermSearch
+from model.term_search import TermPass, TermSearch
 from model.text.languages import Pair, listed
 from model.text.tokenizer import Tokenizer
 from model.text_options import NO_TEXT_OPTIONS, TextFormat, TextOptions
@@ -123,10 +121,11 @@ class Translator:
             tokenizer, metadata, shortlist, engine.model_config, self.max_source_tokens
         )
         self._prefix_search = PrefixSearch(tokenizer, engine.model_config.eos_id)
-        term_search = TermSearch(tokenizer, alignment_shifted=engine.model_config.alignment_shifted)
-        self._further_searches = FurtherSearches(LoopSearch(tokenizer), term_search)
+        self._term_search = TermSearch(
+            tokenizer, alignment_shifted=engine.model_config.alignment_shifted
+        )
         self._searches = CachedSearches(engine, cache)
-        self._postprocessor = Postprocessor(tokenizer, term_search, self._further_searches)
+        self._postprocessor = Postprocessor(tokenizer, self._term_search)
         self._batch_turns = BatchTurns(
             engine.max_sources(Priority.BATCH), lambda: engine.wants_batch
         )
@@ -248,9 +247,7 @@ class Translator:
         prepared = values(self._prepared(texts, call, deadline, priority))
         prepared = self._continued(prepared, generation, deadline, priority)
         futures = self._submit(prepared, generation, deadline, priority, use_cache)
-        done = self._searched_further(
-            prepared, self._waited(futures), generation, deadline, priority
-        )
+        done = self._with_terms(prepared, self._waited(futures), generation, deadline, priority)
         return values(self._postprocessor.translations(done.texts, done.results))
 
     async def translate_async(
@@ -292,7 +289,7 @@ class Translator:
         prepared, futures, _ = await self._begin(
             texts, call, generation, deadline, priority, use_cache
         )
-        done = await self._searched_further_async(
+        done = await self._with_terms_async(
             prepared, await self._settled(futures), generation, deadline, priority
         )
         translations = self._postprocessor.translations(done.texts, done.results)
@@ -610,7 +607,7 @@ class Translator:
                         deltas, done = [], []
                         pause = _PAUSE_SECONDS + _PAUSE_OF_OTHERS_SECONDS * (self._num_told - 1)
                     await decided.wait(pause)
-                found = await self._searched_further_async(
+                found = await self._with_terms_async(
                     [text], results(of_text), generation, deadline, priority
                 )
                 steps = self._postprocessor.translations(found.texts, found.results)
@@ -715,53 +712,54 @@ class Translator:
             decided.watch(futures)
         return futures
 
-    def _searched_further(
+    def _with_terms(
         self,
         texts: list[PreparedText],
         found: list[SequenceResult],
         generation: GenerationConfig | None,
         deadline: float | None,
         priority: Priority,
-    ) -> FurtherPass:
-        """What has been found, after further searches."""
-        done: FurtherPass | None = None
+    ) -> TermPass:
+        """What has been found, after further searches for terms."""
+        searched: list[int] | None = None
         while True:
-            [done] = values(self._further_searches.steps(texts, found, done))
+            [done] = values(self._term_search.steps(texts, found, searched))
             if not done.again:
                 return done
             futures = self._submit_again(done, generation, deadline, priority)
-            texts, found = done.texts, done.merged(self._waited(futures))
+            found = done.merged(self._waited(futures))
+            texts, searched = done.texts, done.again
 
-    async def _searched_further_async(
+    async def _with_terms_async(
         self,
         texts: list[PreparedText],
         found: list[SequenceResult],
         generation: GenerationConfig | None,
         deadline: float | None,
         priority: Priority,
-    ) -> FurtherPass:
-        """`_searched_further` for an event loop."""
-        done: FurtherPass | None = None
+    ) -> TermPass:
+        """`_with_terms` for an event loop."""
+        searched: list[int] | None = None
         while True:
-            [done] = await self._slices.values(self._further_searches.steps(texts, found, done))
+            [done] = await self._slices.values(self._term_search.steps(texts, found, searched))
             if not done.again:
                 return done
             futures = self._submit_again(done, generation, deadline, priority)
-            texts, found = done.texts, done.merged(await self._settled(futures))
+            found = done.merged(await self._settled(futures))
+            texts, searched = done.texts, done.again
 
     def _submit_again(
         self,
-        done: FurtherPass,
+        done: TermPass,
         generation: GenerationConfig | None,
         deadline: float | None,
         priority: Priority,
     ) -> list[ResultFuture[SequenceResult]]:
         search = generation or self.generation
-        again = done.again.values()
         return self.engine.submit(
-            [each.source for each in again],
+            done.sources,
             replace(search, num_hypotheses=search.beam_size),
-            options=[each.options for each in again],
+            options=done.options,
             deadline=deadline,
             priority=priority,
             admitted=True,
@@ -819,7 +817,7 @@ class Translator:
         def assemble(
             texts: list[PreparedText], found: list[SequenceResult]
         ) -> Iterator[Translation | None]:
-            done = self._searched_further(texts, found, generation, None, priority)
+            done = self._with_terms(texts, found, generation, None, priority)
             return self._postprocessor.translations(done.texts, done.results)
 
         stream = TextStream(
