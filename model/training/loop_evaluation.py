@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,8 +26,6 @@ from model.training.text import read_pairs
 from model.translator import Translator
 
 __all__ = ["main"]
-
-_SAID_AGAIN = re.compile(r"(\S{1,60}?)\s*\1")
 
 
 class _Line(NamedTuple):
@@ -47,13 +44,7 @@ def main() -> None:
             search = replace(search, beam_size=1, num_hypotheses=1)
         sources = [line.source for line in lines]
         free = _translations(translator, sources, replace(search, limit_repeats=False))
-        # The limit is about what is said again, and changes nothing where nothing is.
-        again = [n for n, each in enumerate(free) if _SAID_AGAIN.search(each.casefold())]
-        limited = list(free)
-        search = replace(search, limit_repeats=True)
-        found = _translations(translator, [sources[n] for n in again], search)
-        for number, translation in zip(again, found, strict=True):
-            limited[number] = translation
+        limited = _translations(translator, sources, replace(search, limit_repeats=True))
     if options.output is not None:
         options.output.write_text(
             "".join(
