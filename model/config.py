@@ -393,10 +393,11 @@ class GenerationConfig:
         per_sequence=True,
         guard=True,
         request="Whether a translation that repeats itself more often than the text must go on "
-        "otherwise: loops end.",
+        "otherwise, and comes without what is a loop all the same.",
     )
     """Whether a target that repeats a block of tokens again and again, more often than its source
-    repeats anything, has to go on otherwise: see `model.decoding.repeats`."""
+    repeats anything, has to go on otherwise (`model.decoding.repeats`), and what is said of a word
+    or a part of one too often all the same is left out of the translation (`model.text.loops`)."""
 
     def __post_init__(self) -> None:
         for each in GENERATION_OPTIONS:

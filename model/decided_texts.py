@@ -1,10 +1,11 @@
 """Parts of translations as soon as they are decided, from what the engine tells of their tokens.
 
 A sentence is written from its beginning on as its tokens are decided. What may still change in it
-waits: white space and half of a character at the end of what there is. A sentence with runs or
-terms waits as a whole, since where they stand, and what stands beside them, is known when all of it
-is written; and a second search may begin anywhere in it. One that is searched for again for its
-terms waits for all of its text.
+waits: white space and half of a character at the end of what there is, and what is said again
+there, until it is known not to be a loop. A sentence with runs or terms waits as a whole, since
+where they stand, and what stands beside them, is known when all of it is written; and a second
+search may begin anywhere in it. One that is searched for again for its terms waits for all of its
+text.
 """
 
 from __future__ import annotations
@@ -150,9 +151,10 @@ class TextWriter:
             token_ids = self._token_ids[self._number]
             begun = self._before()
             begun += self._postprocessor.begun(self._text, self._number, token_ids)
-            more = self._behind_begun(begun)
-            self._begun = begun
-            yield self._shown(more)
+            if not self._begun.startswith(begun):  # it may end with a loop, and be shorter again
+                more = self._behind_begun(begun)
+                self._begun = begun
+                yield self._shown(more)
 
     def rest(self, translation: str) -> str:
         """What is left of the whole translation.

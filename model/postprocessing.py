@@ -8,11 +8,13 @@ from itertools import accumulate, islice
 from typing import TYPE_CHECKING
 
 from model.decoding.search import Hypothesis
+from model.loop_removal import without_loops
 from model.preprocessing import PreparedText
 from model.term_search import TermSearch
 from model.text.alignment import aligned_words
 from model.text.alternatives import best_sums, different
 from model.text.kept_strings import KeptStrings
+from model.text.loops import held_back
 from model.text.number_order import in_order
 from model.text.runs import Reading, Rendered, Replaced
 from model.text.tokenizer import Tokenizer
@@ -49,7 +51,10 @@ class Postprocessor:
         """Each text's translation, and None after each step towards it."""
         remaining = iter(results)
         for each in texts:
-            sequences = list(islice(remaining, len(each.options)))
+            sequences = [
+                self._without_loops(each, number, result)
+                for number, result in enumerate(islice(remaining, len(each.options)))
+            ]
             for translation in self._translation(each, sequences):
                 yield translation and _shown(translation, each.kept)
 
@@ -60,6 +65,7 @@ class Postprocessor:
             result, lost = self._term_search.ranked(cut, number, result)
             if lost:
                 return None
+        result = self._without_loops(cut, number, result)
         return self._translated_segment(cut, number, result.hypotheses[0])
 
     def begun(self, cut: PreparedText, number: int, token_ids: Sequence[int]) -> str:
@@ -76,8 +82,11 @@ class Postprocessor:
         hypothesis = Hypothesis(
             token_ids=tuple(token_ids), score=0.0, log_prob=0.0, finish_reason=FinishReason.LENGTH
         )
+        if cut.limit_repeats:
+            hypothesis = self._without_loop(cut, number, hypothesis)
         text = self._translated_segment(cut, number, hypothesis)
-        return text.rstrip().rstrip(_UNREADABLE).rstrip()
+        text = text.rstrip().rstrip(_UNREADABLE).rstrip()
+        return text[: held_back(text)].rstrip() if cut.limit_repeats else text
 
     def _translation(
         self, cut: PreparedText, results: Sequence[SequenceResult]
@@ -172,6 +181,18 @@ class Postprocessor:
         else:
             text = rendered.text
         return text if number else self._behind_given(cut, hypothesis) + text
+
+    def _without_loops(
+        self, cut: PreparedText, number: int, result: SequenceResult
+    ) -> SequenceResult:
+        if not cut.limit_repeats:
+            return result
+        hypotheses = (self._without_loop(cut, number, each) for each in result.hypotheses)
+        return result._replace(hypotheses=tuple(hypotheses))
+
+    def _without_loop(self, cut: PreparedText, number: int, hypothesis: Hypothesis) -> Hypothesis:
+        text, options = cut.text.segments[number].text, cut.options[number]
+        return without_loops(hypothesis, text, options, self._tokenizer)
 
     def _behind_given(self, cut: PreparedText, hypothesis: Hypothesis) -> str:
         """What is given, with the space behind it."""

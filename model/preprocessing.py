@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from model.config import TransformerConfig
+from model.config import GenerationConfig, TransformerConfig
 from model.decoding.phrases import GuardedTokens, Phrase
 from model.decoding.run_phrases import guarded_tokens, phrases_of
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
@@ -59,6 +59,8 @@ class CallOptions:
     number_words: NumberWords | None
     """What finds numbers in words; None: they are not looked for."""
     num_hypotheses: int
+    limit_repeats: bool
+    """Whether no translation is a loop."""
     target: str
     """Code of the language into which they are translated."""
     banned: tuple[tuple[int, ...], ...] = ()
@@ -96,6 +98,8 @@ class PreparedText:
     aligned: bool
     """Whether words are to be aligned."""
     num_hypotheses: int
+    limit_repeats: bool
+    """Whether no translation is a loop."""
     origins: Sequence[int] | None
     """Where in the text each character of what was cut is from; None: at its place."""
     kept: KeptStrings
@@ -145,7 +149,11 @@ class Preprocessor:
         )
 
     def call_options(
-        self, pair: Pair, return_alignments: bool, text_options: TextOptions, num_hypotheses: int
+        self,
+        pair: Pair,
+        return_alignments: bool,
+        text_options: TextOptions,
+        generation: GenerationConfig,
     ) -> CallOptions:
         """How the texts of a call are cut."""
         return CallOptions(
@@ -157,7 +165,8 @@ class Preprocessor:
             glossary=self._glossary(text_options.glossary) if text_options.glossary else None,
             # Of what is given it is not known for which of them it stands.
             number_words=None if text_options.target_prefix else self._number_words(pair),
-            num_hypotheses=num_hypotheses,
+            num_hypotheses=generation.num_hypotheses,
+            limit_repeats=generation.limit_repeats,
             target=pair.target,
         )
 
@@ -210,6 +219,7 @@ class Preprocessor:
                 encoder=cut.encoder,
                 aligned=cut.aligned,
                 num_hypotheses=cut.num_hypotheses,
+                limit_repeats=cut.limit_repeats,
                 origins=cut.segmenter.origins(kept.text) if cut.aligned else None,
                 kept=kept,
             )

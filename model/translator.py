@@ -561,10 +561,11 @@ class Translator:
         text_options: TextOptions,
         generation: GenerationConfig | None,
     ) -> CallOptions:
-        num_hypotheses = (generation or self.generation).num_hypotheses
-        pair = self.pair(source, target)
         return self._preprocessor.call_options(
-            pair, return_alignments, text_options, num_hypotheses
+            self.pair(source, target),
+            return_alignments,
+            text_options,
+            generation or self.generation,
         )
 
     async def _progress(

@@ -8,7 +8,6 @@ or twice more. So what the source repeats, the target may.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import eq
 
 from model.config import GenerationConfig
 
@@ -29,10 +28,21 @@ def most_copies(source_ids: Sequence[int]) -> int:
     most = 1
     if len(set(source_ids)) == len(source_ids):
         return most
-    for size in range(1, min(LONGEST_BLOCK, len(source_ids) // 2) + 1):
-        matches = bytes(map(eq, source_ids[size:], source_ids))
-        if matches.count(1) >= size * most:  # else there is no further copy
-            most = max(most, 1 + max(map(len, matches.split(b"\0"))) // size)
+    places: dict[int, list[int]] = {}
+    runs: dict[int, tuple[int, int]] = {}
+    """By the size of a block, the last token that is the same as that one block before, and how
+    many before it are in a row."""
+    for place, token in enumerate(source_ids):
+        before = places.setdefault(token, [])
+        for other in reversed(before):
+            size = place - other
+            if size > LONGEST_BLOCK:
+                break
+            last, length = runs.get(size, (-1, 0))
+            length = length + 1 if last == place - 1 else 1
+            runs[size] = place, length
+            most = max(most, 1 + length // size)
+        before.append(place)
     return most
 
 

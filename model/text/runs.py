@@ -15,6 +15,8 @@ from functools import cached_property, partial
 from itertools import accumulate
 from typing import NamedTuple
 
+from model.text.english_articles import article_before
+from model.text.sentences import base_language
 from model.text.tokenizer import Tokenizer
 from model.text.visible import visible
 from model.text.vocabulary import PLACEHOLDER, PLACEHOLDERS
@@ -43,6 +45,8 @@ _TELLS_HALF = re.compile(
     r"|mattin|pomeriggi|sera\b|nott|ochtend|middag|avond)"
 )
 """Parts of the day, by which a source says which half of it is meant."""
+_ARTICLE = re.compile(r"(?<![\w'\u2019.-])(an?)\s+[\"'(\u2018\u201c]*\Z", re.IGNORECASE)
+"""An English one, before what stands behind it."""
 _CLOSES = ".,;:!?)]}\u2026\u201d\u00bb"
 
 
@@ -139,10 +143,12 @@ class RunReader:
     Args:
         tokenizer: the model's.
         placeholders: whether the model was trained with them.
+        target: code of the language of the translations.
     """
 
-    def __init__(self, tokenizer: Tokenizer, *, placeholders: bool) -> None:
+    def __init__(self, tokenizer: Tokenizer, *, placeholders: bool, target: str = "") -> None:
         self._tokenizer = tokenizer
+        self._has_a_and_an = base_language(target) == "en"
         self._placeholders = PLACEHOLDERS if placeholders and tokenizer.has_placeholders else ()
 
     @cached_property
@@ -210,6 +216,7 @@ class RunReader:
             spans: begin, end and run of what the search has found written.
             replaced: what else is put in the place of tokens, apart from those of `spans`.
         """
+        num_own = len(reading.runs)
         if replaced:
             reading, spans = _with_replaced(reading, spans, replaced)
         surfaces = _Surfaces(self._tokenizer.surfaces(token_ids))
@@ -221,7 +228,8 @@ class RunReader:
             writer.write(surfaces, span.begin, span.end, span.run)
             at = span.end
         writer.write(surfaces, at, len(token_ids))
-        return writer.rendered({span.run for span in found}, len(token_ids))
+        whole = writer.rendered({span.run for span in found}, len(token_ids))
+        return _with_articles(whole, num_own) if replaced and self._has_a_and_an else whole
 
 
 def _is_read_as_written(sentence: str, runs: Runs) -> bool:
@@ -303,6 +311,40 @@ def _with_replaced(
         ),
         sorted([*spans, *numbered]),
     )
+
+
+def _with_articles(rendered: Rendered, first: int) -> Rendered:
+    """An English translation whose articles fit the runs from a number on, if they stand before
+    one: `an apple`, where it had been `a pear`."""
+    for number, part in enumerate(rendered.parts):
+        if part.run is None or part.run < first:
+            continue
+        text, parts, all_caps = rendered
+        begin, end = parts[number].begin, parts[number].end
+        fitting = article_before(text[begin:end])
+        if fitting is None and all_caps:
+            fitting = article_before(text[begin:end].lower())
+        article = _ARTICLE.search(text, 0, begin)
+        if fitting is None or article is None or _is_letter(text, article, all_caps=all_caps):
+            continue
+        place, longer = article.end(1), len(fitting) - len(article[1])
+        fitting = article[1][0] + (fitting[1:].upper() if all_caps else fitting[1:])
+        moved = (
+            each._replace(
+                begin=each.begin + longer * (each.begin >= place),
+                end=each.end + longer * (each.end >= place),
+            )
+            for each in parts
+        )
+        whole = text[: article.start(1)] + fitting + text[place:]
+        rendered = Rendered(whole, tuple(moved), all_caps)
+    return rendered
+
+
+def _is_letter(text: str, article: re.Match[str], *, all_caps: bool) -> bool:
+    """Whether what looks like an article is a name, as in `vitamin A`."""
+    is_first = not any(map(str.isalnum, text[: article.start()]))
+    return article[1] == "A" and not all_caps and not is_first
 
 
 class _Surfaces:

@@ -206,7 +206,7 @@ class Segmenter:
         self._umlauts = UmlautReader(tokenizer.source) if self._base_language == "de" else None
         self._protection = Protection(tokenizer)
         self._numbers = NumberReader(tokenizer, source=language, target=target or language)
-        self.reader = RunReader(tokenizer, placeholders=placeholders)
+        self.reader = RunReader(tokenizer, placeholders=placeholders, target=target)
         """Reads what is cut, and puts the translations of segments together."""
 
     def segment(self, text: str) -> SegmentedText:

@@ -2,7 +2,8 @@
 
 Translated are generated sentences with numbers of every kind, or those lines of FILE whose sources
 have digits. Counted are the sentences in whose translation every value is found, and no digit that
-belongs to none; for lines of FILE, BLEU is told as well.
+belongs to none. For lines of FILE, BLEU is told as well, and in how many of those with several
+numbers these stand in another order than in source and reference.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import sacrebleu
 
 from model.config import EngineConfig
 from model.training.number_sentences import LANGUAGES, number_sentences, values_kept
-from model.training.robustness.numbers import NumberLanguage, numbers_kept
+from model.training.robustness.numbers import NumberLanguage, numbers_kept, same_numbers
 from model.training.text import read_pairs
 from model.translator import Translator
 
@@ -96,6 +97,11 @@ def _natural(
         if not each
     ]
     _show(shown, options.show)
+    several = moved = 0
+    for (source, reference), translation in zip(chosen, translations, strict=True):
+        order, found, expected = same_numbers(source, translation, reference)
+        several += len(order) > 1
+        moved += found not in (order, expected)
     references = [reference for _, reference in chosen]
     return {
         "file": options.file.name,
@@ -106,6 +112,8 @@ def _natural(
             / len(kept),
             4,
         ),
+        "lines_with_several": several,
+        "in_another_order": moved,
         "bleu": round(sacrebleu.corpus_bleu(translations, [references]).score, 2),
         "seconds": round(seconds, 1),
     }

@@ -111,8 +111,8 @@ def _as_meant(source: str) -> str:
     """A document of the same length which the tokenizer reads as people mean `source`.
 
     Line ends are one character each. What the standard takes for a comment, but people write as
-    CDATA or as a processing instruction, ends where they end it. What is for browsers without
-    scripts is markup too.
+    CDATA or as a processing instruction, ends where they end it, and an end tag without a name,
+    which it leaves out, is a comment. What is for browsers without scripts is markup too.
     """
     parts: list[str] = []
     unfinished: set[str] = set()
@@ -132,7 +132,8 @@ def _as_meant(source: str) -> str:
             parts += (source[at:begin], opening[:2], "x" * (end - begin - 3), ">")
         at = end
     text = "".join([*parts, source[at:]])
-    return _NOSCRIPT.sub(_LIKE_NOSCRIPT, text.replace("\r\n", " \n").replace("\r", "\n"))
+    text = text.replace("\r\n", " \n").replace("\r", "\n").replace("</>", "<!>")
+    return _NOSCRIPT.sub(_LIKE_NOSCRIPT, text)
 
 
 def _kind(token: HtmlToken, ignored: frozenset[str]) -> Kind:

@@ -24,7 +24,7 @@ _NEGATIONS: dict[Language, re.Pattern[str]] = {
 }
 _SHORT = 3
 _LONGEST_PHRASE = 8
-_STUTTER = re.compile(r"([^\W\d_]{1,12}?)\1{4,}", re.IGNORECASE)
+_STUTTER = re.compile(r"([^\W\d_]{1,12}?)\1+", re.IGNORECASE)
 _MOST_COPIED = 0.7
 """Share of the source's words that may be in the translation: both languages have `in`, `Hotel`."""
 _MOST_COPIED_CAPITALS = 0.4
@@ -40,13 +40,21 @@ def failures(case: Case, translation: str, target: Language) -> list[str]:
 
 def is_loop(source: str, translation: str) -> bool:
     """Whether the translation says the same again and again where its source does not."""
-    if _STUTTER.search(translation) and not _STUTTER.search(source):
+    stutter = _longest_stutter(translation)
+    if stutter >= 5 and stutter > _longest_stutter(source) + 1:
         return True
     said, asked = _words(translation), _words(source)
     runs, runs_asked = _longest_run(said), _longest_run(asked)
-    phrases, phrases_asked = _most_frequent(said), _most_frequent(asked)
+    # Where a word is said again and again, its translation may be a phrase.
+    phrases, phrases_asked = _most_frequent(said), max(_most_frequent(asked), runs_asked)
     # One more is a choice of words: `a very, very long time`.
     return (runs >= 3 and runs > runs_asked + 1) or (phrases >= 3 and phrases > phrases_asked + 1)
+
+
+def _longest_stutter(text: str) -> int:
+    """How often, at most, the same letters stand there in a row within a word."""
+    copies = (len(match[0]) // len(match[1]) for match in _STUTTER.finditer(text))
+    return max(copies, default=1)
 
 
 def _longest_run(words: list[str]) -> int:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from babel import Locale
 
-__all__ = ["NumberLanguage", "numbers_kept"]
+__all__ = ["NumberLanguage", "numbers_kept", "same_numbers"]
 
 NumberLanguage = Literal["en", "de", "pt"]
 
@@ -84,6 +84,21 @@ def numbers_kept(source: str, translation: str, target: NumberLanguage) -> bool:
         any(reading <= found for reading in _source_readings(source, match))
         for match in _NUMBER.finditer(source)
     )
+
+
+def same_numbers(*texts: str) -> list[list[str]]:
+    """Of each text the numbers, in its order, that all texts write in digits once each."""
+    values = [_values(text) for text in texts]
+    same = set(values[0]).intersection(*values)
+    same = {value for value in same if all(each.count(value) == 1 for each in values)}
+    return [[value for value in each if value in same] for each in values]
+
+
+def _values(text: str) -> list[str]:
+    """The numbers in digits of a text, in order, but for those that may be several."""
+    readings = (map(list, _readings(match[0])) for match in _NUMBER.finditer(text))
+    single = ([each[0] for each in some if len(each) == 1] for some in readings)
+    return [each[0] for each in single if each]
 
 
 def _source_readings(source: str, match: re.Match[str]) -> Iterator[set[str]]:

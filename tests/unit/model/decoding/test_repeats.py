@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from model.decoding.repeats import banned_by_repeats, most_copies
+from model.decoding.repeats import LONGEST_BLOCK, banned_by_repeats, most_copies
 
 
 @pytest.mark.parametrize(
@@ -22,6 +24,21 @@ from model.decoding.repeats import banned_by_repeats, most_copies
 )
 def test_copies_in_a_source(source: list[int], copies: int) -> None:
     assert most_copies(source) == copies
+
+
+@given(st.lists(st.integers(0, 3), max_size=80))
+def test_copies_are_counted_block_by_block(source: list[int]) -> None:
+    """The same by its definition."""
+
+    def copies(begin: int, size: int) -> int:
+        block, count = source[begin : begin + size], 1
+        while source[begin + count * size : begin + (count + 1) * size] == block:
+            count += 1
+        return count
+
+    sizes = range(1, LONGEST_BLOCK + 1)
+    counts = (copies(begin, size) for size in sizes for begin in range(len(source) - size + 1))
+    assert most_copies(source) == max(counts, default=1)
 
 
 @pytest.mark.parametrize("copies", [1, 2, 5])

@@ -6,6 +6,7 @@ from collections import Counter
 from functools import partial
 from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from turbohtml import TokenType, tokenize
@@ -154,6 +155,13 @@ def test_broken_markup_comes_back_with_its_tags(source: str, random: Random) -> 
     document = html_document(source)
     translated = rendered(document, [shuffled(block, random) for block in document.blocks])
     assert _tags(translated) == _tags(source)
+
+
+@pytest.mark.parametrize("source", ["</><img src=x>12", "<>a</> <b title='</>'>red</b> car"])
+def test_an_end_tag_without_a_name_is_one_of_them(source: str) -> None:
+    document = html_document(source)
+    assert rendered(document, map(unchanged, document.blocks)) == source
+    assert {"=", "'"}.isdisjoint("".join(block.text for block in document.blocks))
 
 
 def _visible(source: str) -> str:

@@ -3,7 +3,7 @@
 import pytest
 
 from model.training.robustness.cases import Language
-from model.training.robustness.numbers import numbers_kept
+from model.training.robustness.numbers import numbers_kept, same_numbers
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,10 @@ def test_portuguese_counts_centuries_in_roman_numerals_and_thousands_in_words() 
     assert numbers_kept("the 19th century", "o século XIX", "pt")
     assert not numbers_kept("the 19th century", "o século XX", "pt")
     assert numbers_kept("cerca de 24 mil casas", "about 24,000 houses", "en")
+
+
+def test_numbers_that_all_texts_have_once_are_told_in_their_orders() -> None:
+    german = "Am 8. Mai kamen 1.234 Leute, 2,5 % mehr, und 7 von 7 blieben 3 Tage."
+    english = "1,234 people came on 8 May, 2.5 % more, and 7 of 7 stayed for three days."
+    assert same_numbers(german, english) == [["8", "1234", "2.5"], ["1234", "8", "2.5"]]
+    assert same_numbers("5", "6", "5") == [[], [], []]

@@ -1,0 +1,67 @@
+"""English articles fit the terms of a glossary that have taken the place of other words."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from model.text.runs import Reading, Rendered, Replaced, RunReader
+from tests.unit.model.text.tiny_tokenizer import train_tiny_tokenizer
+
+TOKENIZER = train_tiny_tokenizer(byte_fallback=True)
+SOURCE = "Das ist etwas."
+
+
+def _rendered(
+    translation: str, *terms: tuple[str, str], target: str = "en", all_caps: bool = False
+) -> Rendered:
+    """A translation in which words are replaced by terms, in their order."""
+    token_ids: list[int] = []
+    replaced = []
+    rest = translation
+    for word, term in terms:
+        before, _, rest = rest.partition(f" {word}")
+        token_ids += TOKENIZER.tokenize(before.strip()) if before.strip() else []
+        first = len(token_ids)
+        token_ids += TOKENIZER.tokenize(word)
+        replaced.append(Replaced((0, 3), term, first, len(token_ids)))
+    token_ids += TOKENIZER.tokenize(rest.strip())
+    reader = RunReader(TOKENIZER, placeholders=False, target=target)
+    reading = Reading(SOURCE, SOURCE, all_caps)
+    return reader.rendered(reading, token_ids, [], replaced)
+
+
+@pytest.mark.parametrize(
+    ("translation", "terms", "expected"),
+    [
+        ("I see a pear here", [("pear", "apple")], "I see an apple here"),
+        ("I see an apple here", [("apple", "pear")], "I see a pear here"),
+        ("A car is here", [("car", "owl")], "An owl is here"),
+        ("An apple is here", [("apple", "useful hour")], "A useful hour is here"),
+        ("a car and an owl wait", [("car", "owl"), ("owl", "car")], "an owl and a car wait"),
+        ("vitamin A pear is here", [("pear", "apple")], "vitamin A apple is here"),
+        ("it is a good car now", [("car", "owl")], "it is a good owl now"),
+        ("see a car now", [("car", "NATO")], "see a NATO now"),
+    ],
+)
+def test_the_article_fits(translation: str, terms: list[tuple[str, str]], expected: str) -> None:
+    found = _rendered(translation, *terms)
+    assert found.text == expected
+    shown = {found.text[part.begin : part.end] for part in found.parts if part.run is not None}
+    assert shown == {term for _, term in terms}
+    begun = [part.begin for part in found.parts]
+    assert begun == sorted(begun)
+    assert found.parts[-1].end == len(found.text)
+    for before, after in pairwise(found.parts):
+        assert before.end <= after.begin
+        assert not found.text[before.end : after.begin].strip()
+
+
+def test_in_capitals_it_has_some() -> None:
+    found = _rendered("see a car now", ("car", "elephant"), all_caps=True)
+    assert found.text == "SEE AN ELEPHANT NOW"
+
+
+def test_other_languages_have_their_own() -> None:
+    assert _rendered("see a car now", ("car", "owl"), target="pt").text == "see a owl now"
