@@ -486,15 +486,15 @@ class Engine:
         """
         owner = self._open.get
         own = [done for done in found if owner(done[0].future) is done[0]]
-        if any(done[0].options.phrases for done in own):
-            own = [FinishedSequence(done.sequence, done.sequence.whole(done[1])) for done in own]
+        if [done for done in own if done[0].options.phrases]:
+            own = [FinishedSequence(done[0], done[0].whole(done[1])) for done in own]
             again = self._search_again(own)
-            own = [done for done in own if done.sequence.future not in again]
-        for done in own:
-            del self._open[done.sequence.future]
+            own = [done for done in own if done[0].future not in again]
+        for sequence, _ in own:
+            del self._open[sequence.future]
         # Heavy ones may have paused for long.
         self._queue_wait.finished(
-            [now - each.sequence.scheduled_at for each in own if not each.sequence.heavy]
+            [now - sequence.scheduled_at for sequence, _ in own if not sequence.heavy]
         )
         return own
 
@@ -591,7 +591,7 @@ class Engine:
         if not sources:
             return []
         lengths = [len(source) for source in sources]
-        self._check_sources(sources, lengths)
+        tokens = self._checked(sources, lengths)
         beam_size = max([search.beam_size for search in generations])
         if beam_size > self.max_beam_size:
             raise InvalidRequestError(
@@ -605,33 +605,38 @@ class Engine:
             max_slots=self._max_slots,
         )
         most = self.model_config.max_positions
-        sequences = [
-            Sequence(
-                source_ids=tuple(source),
-                generation=search,
-                options=own,
-                max_new_tokens=search.target_limit(length, most),
-                arrived_at=now,
-                deadline=deadline,
-                priority=priority,
-                light_steps=light_steps,
-                on_decided=watcher,
+        sequences = []
+        begin = 0
+        for length, search, own, watcher in zip(
+            lengths, generations, options, watchers, strict=True
+        ):
+            end = begin + 4 * length
+            sequences.append(
+                Sequence(
+                    tokens[begin:end],
+                    search,
+                    search.target_limit(length, most),
+                    now,
+                    own,
+                    deadline,
+                    priority,
+                    light_steps,
+                    watcher,
+                )
             )
-            for source, length, search, own, watcher in zip(
-                sources, lengths, generations, options, watchers, strict=True
-            )
-        ]
+            begin = end
         self._check_options(sequences)
         return sequences
 
-    def _check_sources(self, sources: SequenceOf[SequenceOf[int]], lengths: list[int]) -> None:
+    def _checked(self, sources: SequenceOf[SequenceOf[int]], lengths: list[int]) -> bytes:
+        """The tokens of all sources, one behind the other, as a `Sequence` has its own."""
         for length in (min(lengths), max(lengths)):
             if not 0 < length <= self.max_source_tokens:
                 raise InvalidRequestError(
                     f"a source must have 1 to {self.max_source_tokens} tokens, but has {length}"
                 )
         try:
-            token_ids = np.fromiter(chain.from_iterable(sources), np.int64, sum(lengths))
+            token_ids = np.fromiter(chain.from_iterable(sources), np.int32, sum(lengths))
             least, most = int(token_ids.min()), int(token_ids.max())
         except OverflowError:
             least, most = min(map(min, sources)), max(map(max, sources))
@@ -640,17 +645,17 @@ class Engine:
                 f"source ids must be in [0, {self.model_config.src_vocab_size}), but are from "
                 f"{least} to {most}"
             )
+        return token_ids.tobytes()
 
     def _check_options(self, sequences: list[Sequence]) -> None:
         config = self.model_config
-        for sequence in sequences:
-            if sequence.options is not NO_OPTIONS:
-                sequence.options.check(
-                    vocab_size=config.tgt_vocab_size,
-                    eos_id=config.eos_id,
-                    max_new_tokens=sequence.max_new_tokens,
-                    source_len=sequence.source_len,
-                )
+        for sequence in [each for each in sequences if each.options is not NO_OPTIONS]:
+            sequence.options.check(
+                vocab_size=config.tgt_vocab_size,
+                eos_id=config.eos_id,
+                max_new_tokens=sequence.max_new_tokens,
+                source_len=sequence.source_len,
+            )
 
     def _failure_message(self) -> str:
         if self._fatal is not None:

@@ -16,7 +16,7 @@ from model.engine.cuda.kernels.slot_memory import Counter
 from model.engine.cuda.runner import CudaRunner
 from model.engine.runner import FinishedSequence, StepOutcome
 from model.engine.scheduler import StepPlan
-from model.engine.sequence import Sequence
+from model.engine.sequence import Sequence, source_of
 from model.errors import BackendUnavailableError, InvalidRequestError
 from tests.tiny_model import tiny_transformer
 from tests.unit.model.engine.deferred_stream import DeferredStream
@@ -41,7 +41,7 @@ def sequence(
     options: SequenceOptions = NO_OPTIONS,
 ) -> Sequence:
     made = Sequence(
-        source_ids=source, generation=generation, max_new_tokens=limit, arrived_at=0.0,
+        source=source_of(source), generation=generation, max_new_tokens=limit, arrived_at=0.0,
         options=options,
     )  # fmt: skip
     made.slots = slots
