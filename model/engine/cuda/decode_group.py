@@ -32,7 +32,7 @@ def buckets_for_sequences(capacity: int) -> list[int]:
 
 
 class DecodeGroup:
-    """Sequences in a table without gaps: those that leave are replaced by the last ones.
+    """Sequences in a table without gaps, in the order in which they came.
 
     Sequences come and go by the dozen, in every step: their slots are kept in arrays.
 
@@ -87,14 +87,13 @@ class DecodeGroup:
         """Takes sequences out, by their leads, and returns their slots."""
         places = self._places[leads]
         slots: Slots = self._table[places]
-        size = self._size - len(leads)
-        stays = np.ones(len(leads), dtype=np.bool_)
-        stays[places[places >= size] - size] = False
-        gaps, last = places[places < size], size + np.flatnonzero(stays)
-        self._table[gaps] = self._table[last]
-        self._places[self._table[gaps, 0]] = gaps
-        self._table[size : self._size] = self._spare
-        self._size = size
+        stay = np.ones(self._size, dtype=np.bool_)
+        stay[places] = False
+        left = self._table[: self._size][stay]
+        self._table[: len(left)] = left
+        self._table[len(left) : self._size] = self._spare
+        self._size = len(left)
+        self._places[left[:, 0]] = np.arange(len(left), dtype=np.int32)
         self._uploaded = None
         return slots
 

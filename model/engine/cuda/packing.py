@@ -61,14 +61,18 @@ def pack(
         buckets: sizes of batches.
         pad_id: fills what is left of them.
     """
+    most, most_blocks = buckets[-1], max_blocks(buckets[-1])
+    num_blocks = (lengths + (PACKED_BLOCK - 1)) // PACKED_BLOCK
     begin = 0
     while begin < len(sequences):
-        left = lengths[begin:]
-        fits = left.cumsum() <= buckets[-1]
-        fits &= (-(-left // PACKED_BLOCK)).cumsum() <= max_blocks(buckets[-1])
-        end = begin + max(1, int(np.count_nonzero(fits)))
+        end = len(sequences)
+        if lengths[begin:].sum() > most or num_blocks[begin:].sum() > most_blocks:
+            fits = lengths[begin:].cumsum() <= most
+            fits &= num_blocks[begin:].cumsum() <= most_blocks
+            end = begin + max(1, int(np.count_nonzero(fits)))
         tokens = b"".join([sequence.source for sequence in sequences[begin:end]])
-        yield _packed(tokens, leads[begin:end], lengths[begin:end], buckets, pad_id)
+        part = slice(begin, end)
+        yield _packed(tokens, leads[part], lengths[part], num_blocks[part], buckets, pad_id)
         begin = end
 
 
@@ -76,32 +80,27 @@ def _packed(
     token_ids: bytes,
     leads: NDArray[np.int32],
     lengths: NDArray[np.int32],
+    num_blocks: NDArray[np.int32],
     buckets: list[int],
     pad_id: int,
 ) -> PackedSources:
-    num_tokens = len(token_ids) // 4
-    starts = _exclusive_sums(lengths)
-    num_blocks = -(-lengths // PACKED_BLOCK)
-    used_blocks = int(num_blocks.sum())
+    num_tokens, used_blocks = len(token_ids) // 4, int(num_blocks.sum())
     bucket = next(
         bucket for bucket in buckets if num_tokens <= bucket and used_blocks <= max_blocks(bucket)
     )
     flat = np.zeros(3 * (bucket + max_blocks(bucket)), dtype=np.int32)
-    tokens = flat[: 3 * bucket].reshape(3, bucket)
+    tokens, blocks = flat[: 3 * bucket].reshape(3, -1), flat[3 * bucket :].reshape(-1, 3)
+    ends = lengths.cumsum(dtype=np.int32)
+    starts = ends - lengths
     tokens[0, :num_tokens] = np.frombuffer(token_ids, dtype=np.int32)
     tokens[0, num_tokens:] = pad_id
     tokens[1, :num_tokens] = leads.repeat(lengths)
     tokens[1, num_tokens:] = -1
-    tokens[2, :num_tokens] = np.arange(num_tokens) - starts.repeat(lengths)
-
-    blocks = flat[3 * bucket :].reshape(-1, 3)
+    tokens[2, :num_tokens] = np.arange(num_tokens, dtype=np.int32) - starts.repeat(lengths)
     used = blocks[:used_blocks]
-    nth = np.arange(used_blocks) - _exclusive_sums(num_blocks).repeat(num_blocks)
+    # The first block of each source begins where this does, and the others behind it.
+    first = starts - PACKED_BLOCK * (num_blocks.cumsum(dtype=np.int32) - num_blocks)
+    used[:, 0] = PACKED_BLOCK * np.arange(used_blocks, dtype=np.int32) + first.repeat(num_blocks)
     used[:, 1] = starts.repeat(num_blocks)
-    used[:, 0] = used[:, 1] + nth * PACKED_BLOCK
-    used[:, 2] = used[:, 1] + lengths.repeat(num_blocks)
+    used[:, 2] = ends.repeat(num_blocks)
     return PackedSources(flat, tokens, blocks)
-
-
-def _exclusive_sums(values: NDArray[np.int32]) -> NDArray[np.int32]:
-    return np.cumsum(values, dtype=np.int32) - values

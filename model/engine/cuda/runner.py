@@ -169,7 +169,6 @@ class CudaRunner:
         self._decode_groups: dict[_Kind, DecodeGroup] = {}
         # Of each running sequence at its lead, the first of its slots:
         self._owners = np.full(self.max_slots, None, dtype=object)
-        self._group_of = np.full(self.max_slots, None, dtype=object)
         self._tickets = np.zeros(self.max_slots, dtype=np.int64)
         """A number that no other sequence has; 0 of a lead is nobody's."""
         self._last_ticket = 0
@@ -228,7 +227,6 @@ class CudaRunner:
         with suppress(RuntimeError):  # a device that is lost has nothing to wait for
             self._stream.settle()
         self._owners.fill(None)
-        self._group_of.fill(None)
         self._ended.clear()
         self._num_running = 0
         self._num_told.clear()
@@ -279,10 +277,8 @@ class CudaRunner:
         """Those who have left, of whom some may be done already."""
         left: dict[DecodeGroup, list[int]] = {}
         for sequence in sequences:
-            lead = sequence.slots[0]
-            group = self._group_of[lead]
-            if group is not None and self._owners[lead] is sequence:
-                left.setdefault(group, []).append(lead)
+            if self._owners[(lead := sequence.slots[0])] is sequence:
+                left.setdefault(self._decode_group(*_kind(sequence)), []).append(lead)
         for group, leads in left.items():
             self._take_out(group, np.array(leads, dtype=np.int32))
             self._num_running -= len(leads)
@@ -295,7 +291,6 @@ class CudaRunner:
         sequences: list[Sequence] = self._owners[leads].tolist()
         self._tickets[leads] = 0
         self._owners[leads] = None
-        self._group_of[leads] = None
         if self._num_told:
             for sequence in sequences:
                 self._num_told.pop(sequence, None)
@@ -329,7 +324,6 @@ class CudaRunner:
         first, self._last_ticket = self._last_ticket + 1, self._last_ticket + len(slots)
         self._tickets[leads] = np.arange(first, self._last_ticket + 1)
         self._owners[leads] = members
-        self._group_of[leads] = group
 
     def _encode(self, batch: PackedSources) -> None:
         buffer, graph = self._encoder(batch.tokens.shape[1])

@@ -78,6 +78,20 @@ class SearchColumns(NamedTuple):
         return SearchColumns(*[column[leads] for column in self])
 
 
+class _Ended(NamedTuple):
+    """M ended hypotheses, each (M,)."""
+
+    owners: _Integers
+    """The numbers of their searches."""
+    entries: _Integers
+    """Which of those of their search they are."""
+    log_probs: NDArray[np.float64]
+    beams: NDArray[np.int32]
+    """See `SlotMemory.ended_beams`, as for the two that follow."""
+    lengths: NDArray[np.int32]
+    last: NDArray[np.int32]
+
+
 class SearchTraces:
     """Rows of the trace of searches that have equally many beams, read on the host.
 
@@ -103,9 +117,9 @@ class SearchTraces:
         endings = rows[:, 2 * positions :].reshape(-1, num_beams, 4, ENDED_PER_SLOT)
         # (4, S, 2K): entry by entry
         endings = np.ascontiguousarray(endings.transpose(2, 0, 1, 3))
-        endings = endings.reshape(4, -1, num_beams * ENDED_PER_SLOT)
-        self._log_probs = endings[0].view(np.float32).astype(np.float64)
-        _, self._ended_beams, self._lengths, self._last = endings
+        self._endings = endings.reshape(4, -1, num_beams * ENDED_PER_SLOT)
+        self._log_probs = self._endings[0].view(np.float32)
+        self._lengths = self._endings[2]
 
     def hypotheses(
         self,
@@ -124,25 +138,27 @@ class SearchTraces:
         """
         scores = self._scores(columns, num_ended)
         counts = np.minimum(columns.num_hypotheses, num_ended)
-        # M hypotheses: number of the sequence, entry
-        owners, entries = self._best(scores, counts)
-        given = columns.given[owners]
-        paths = self._paths(owners, entries)
-        token_ids = self._token_ids(owners, entries, paths, given)
-        places = self._places(sequences, owners, entries, paths, given)
+        ended = self._ended(*self._best(scores, counts))
+        given = columns.given[ended.owners]
+        paths = self._paths(ended)
         stop, length = FinishReason.STOP, FinishReason.LENGTH
-        missed: list[Missed | None] = [None] * len(owners)
-        for number, owner in enumerate(owners.tolist() if any(searches) else ()):
-            if (search := searches[owner]) is not None:
-                missed[number] = self._missed(search, owner, int(entries[number]))
-        stopped = (self._last[owners, entries] == ENDED).tolist()
+        missed: list[Missed | None] = [None] * len(ended.owners)
+        if any(searches):
+            missed = [
+                search and search.missed(beam, num_steps, last)
+                for search, beam, num_steps, last in zip(
+                    [searches[owner] for owner in ended.owners.tolist()],
+                    ended.beams.tolist(), ended.lengths.tolist(), ended.last.tolist(),
+                    strict=True,
+                )
+            ]  # fmt: skip
         found = named_rows(
             Hypothesis,
-            token_ids,
-            scores[owners, entries].tolist(),
-            self._log_probs[owners, entries].tolist(),
-            [stop if each else length for each in stopped],
-            places,
+            self._token_ids(ended, paths, given),
+            scores[ended.owners, ended.entries].tolist(),
+            ended.log_probs.tolist(),
+            [stop if each == ENDED else length for each in ended.last.tolist()],
+            self._places(sequences, ended, paths, given),
             missed,
         )
         if len(found) == len(sequences):
@@ -159,7 +175,7 @@ class SearchTraces:
     ) -> tuple[_Integers, _Integers]:
         """Owners and entries of the so many best hypotheses of each search, best first."""
         owners = np.arange(len(counts))
-        if len(counts) and counts.max() == 1:
+        if scores.shape[1] == 1 or (counts == 1).all():
             return owners, scores.argmax(axis=1)
         order = np.argsort(-scores, axis=1, kind="stable")
         first = np.cumsum(counts) - counts
@@ -194,8 +210,8 @@ class SearchTraces:
         has = np.flatnonzero(num_ended)
         if len(has):
             scores = self._scores(SearchColumns.of_sequences(sequences), num_ended)
-            entries = scores.argmax(axis=1)[has]
-            best, lengths = self._tokens_of(has, entries, self._paths(has, entries))
+            ended = self._ended(has, scores.argmax(axis=1)[has])
+            best, lengths = self._tokens_of(ended, self._paths(ended))
             shared = min(longest, best.shape[1])
             agrees[has, :shared] &= best[:, :shared] == first[has, :shared]
             agrees[has] &= place < lengths[:, None]
@@ -217,15 +233,19 @@ class SearchTraces:
             scores[np.arange(most) >= num_ended[:, None]] = -np.inf
         return scores
 
-    def _paths(self, owners: _Integers, entries: _Integers) -> _Integers | None:
+    def _ended(self, owners: _Integers, entries: _Integers) -> _Ended:
+        """Hypotheses by the numbers of their searches and their entries there."""
+        log_probs, *others = self._endings[:, owners, entries]
+        return _Ended(owners, entries, log_probs.view(np.float32).astype(np.float64), *others)
+
+    def _paths(self, ended: _Ended) -> _Integers | None:
         """(T, M) row at each position of ended hypotheses; None with one beam, which has one row.
 
         Behind the last position of a hypothesis its row stays what it was there.
         """
         if self._beams == 1:
             return None
-        fed = self._lengths[owners, entries] - 1
-        return self._rows_back(owners, self._ended_beams[owners, entries], fed)
+        return self._rows_back(ended.owners, ended.beams, ended.lengths - 1)
 
     def _rows_back(self, owners: _Integers, beams: _Integers, fed: _Integers) -> _Integers:
         """(T, M) rows, see `_paths`, of hypotheses whose last token was fed at `fed`."""
@@ -250,27 +270,27 @@ class SearchTraces:
         return paths
 
     def _tokens_of(
-        self, owners: _Integers, entries: _Integers, paths: _Integers | None
+        self, ended: _Ended, paths: _Integers | None
     ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """(M, T) tokens of ended hypotheses, and how many there are without the end token."""
-        lengths, last = self._lengths[owners, entries], self._last[owners, entries]
+        lengths, last = ended.lengths, ended.last
         longest = int(lengths.max(initial=1))
-        tokens = np.zeros((len(owners), longest), dtype=np.int32)
+        tokens = np.zeros((len(lengths), longest), dtype=np.int32)
         # The token at place t was fed at position t + 1, unless it is the last of all.
         if paths is None:
-            tokens[:, :-1] = self._tokens[owners, 1:longest]
+            tokens[:, :-1] = self._tokens[ended.owners, 1:longest]
         else:
             tokens[:, :-1] = self._tokens[paths[1:].T, np.arange(1, longest)]
-        cut = np.flatnonzero(last >= 0)
-        if len(cut):
+        cut = last >= 0
+        if cut.any():
             tokens[cut, lengths[cut] - 1] = last[cut]
-        return tokens, lengths - (last < 0)
+        return tokens, lengths - ~cut
 
     def _token_ids(
-        self, owners: _Integers, entries: _Integers, paths: _Integers | None, given: _Integers
+        self, ended: _Ended, paths: _Integers | None, given: _Integers
     ) -> list[tuple[int, ...]]:
         """Those, without what is given."""
-        tokens, ends = self._tokens_of(owners, entries, paths)
+        tokens, ends = self._tokens_of(ended, paths)
         place = np.arange(tokens.shape[1])
         wanted = place < ends[:, None]
         if given.any():
@@ -286,15 +306,14 @@ class SearchTraces:
     def _places(
         self,
         sequences: Sequence[SourceSequence],
-        owners: _Integers,
-        entries: _Integers,
+        ended: _Ended,
         paths: _Integers | None,
         given: _Integers,
     ) -> list[tuple[int, ...]]:
         """Where each step of ended hypotheses attends; nothing of those that do not ask."""
+        owners, lengths = ended.owners, ended.lengths
         if self._attended is None:
             return [()] * len(owners)
-        lengths = self._lengths[owners, entries]
         longest = int(lengths.max(initial=1))
         if paths is None:
             attended = self._attended[owners, :longest]
@@ -307,9 +326,3 @@ class SearchTraces:
                 attended, given.tolist(), lengths.tolist(), owners.tolist(), strict=True
             )
         ]
-
-    def _missed(self, search: HostSearch, owner: int, entry: int) -> Missed | None:
-        beams, lengths, last = self._ended_beams, self._lengths, self._last
-        return search.missed(
-            int(beams[owner, entry]), int(lengths[owner, entry]), int(last[owner, entry])
-        )
