@@ -44,6 +44,7 @@ _SHORTEST, _LONGEST = 5, 45
 """Tokens of sources and, independently, of targets."""
 _AT_ONCE = 32
 """Sources of one request."""
+_COLLECT_AFTER_OBJECTS = 10_000
 _OPEN_REQUESTS = 256
 """Requests that have been submitted and not been answered: somebody always waits."""
 
@@ -81,7 +82,7 @@ def measure_runner(load: Load) -> HostFigures:
         for source, search, limit in _drawn(load)
     ]
     queue.add(sequences)
-    scheduler = Scheduler(max_slots=load.slots, encode_token_budget=2048, can_pause=False)
+    scheduler = Scheduler(max_slots=load.slots, can_pause=False)
     tokens = 0
     with closing(runner), _measured(stream) as figures:
         share = FairShare(light=load.slots, heavy=load.slots)
@@ -132,7 +133,8 @@ def _measured(stream: ImmediateStream) -> Iterator[list[float]]:
     """The last three of HostFigures, once it is left."""
     figures: list[float] = []
     gc.collect()
-    gc.freeze()  # as replicas do when they have loaded a model
+    gc.freeze()  # as replicas do when they have loaded a model, and this as well
+    gc.set_threshold(_COLLECT_AFTER_OBJECTS)
     stream.reset()
     began, cpu_began = time.perf_counter(), time.process_time()
     yield figures

@@ -41,6 +41,11 @@ worth 6 to 10 % of the tokens per second with greedy search, nothing with a beam
 _HEAVY_ADMISSION_DIVISOR = 32
 """The same for heavy ones, of whom few are encoded at a time anyway."""
 
+_LEAST_ENCODE_TOKENS = 2048
+_ENCODE_TOKENS_A_SLOT = 4
+"""So that all newcomers that an eighth of the slots has room for come at once, if they have up to
+32 tokens each: fewer at a time would leave more slots empty, and make more plans."""
+
 _LIGHT_TOKENS_A_SLOT = 4
 """A request is light up to so many source tokens, times its beam, for each slot of the engine: with
 two workers of 64 slots a sentence of 128 tokens and a beam of 4."""
@@ -80,10 +85,13 @@ class Scheduler:
     Args:
         max_slots: of the worker's runner.
         encode_token_budget: most source tokens of one plan's newcomers; a longer source goes alone.
+            When not given, enough for an eighth of the slots.
         can_pause: whether its runner can leave sequences out of its steps; see `Runner`.
     """
 
-    def __init__(self, *, max_slots: int, encode_token_budget: int, can_pause: bool = True) -> None:
+    def __init__(
+        self, *, max_slots: int, encode_token_budget: int | None = None, can_pause: bool = True
+    ) -> None:
         self.slots = SlotPool(max_slots)
         self.running: dict[Sequence, float] = {}
         """With the number of steps after which each is heavy: 0 of those that are."""
@@ -96,6 +104,8 @@ class Scheduler:
         self._next_demotion = 0
         self._can_pause = can_pause
         self._time = TimeShare()
+        if encode_token_budget is None:
+            encode_token_budget = max(_LEAST_ENCODE_TOKENS, _ENCODE_TOKENS_A_SLOT * max_slots)
         portion = min(encode_token_budget, _HEAVY_TOKENS_A_SLOT * max_slots)
         self._encode_token_budgets = {False: encode_token_budget, True: portion}
         self._least_admitted = {
