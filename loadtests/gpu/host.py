@@ -90,7 +90,7 @@ def measure_runner(load: Load) -> HostFigures:
             outcome = runner.execute(plan)
             for pending in outcome.pending:
                 scheduler.finish_all(pending.sequences)
-                for _, hypotheses in pending.wait():
+                for hypotheses in pending.wait().hypotheses:
                     tokens += len(hypotheses[0].token_ids) + 1
     return HostFigures(tokens, *figures)
 

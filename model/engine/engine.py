@@ -17,11 +17,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, compress
 
 import numpy as np
 
 from model.config import EngineConfig, GenerationConfig, Priority
+from model.decoding.search import Hypothesis
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 from model.engine.backends import build_runners
 from model.engine.batch_trace import BatchRecord, BatchTrace
@@ -32,7 +33,7 @@ from model.engine.queue_wait import CAUTION, QueueWaitEstimator
 from model.engine.result_future import ResultFuture, settle
 from model.engine.runner import (
     DecidedTokens,
-    FinishedSequence,
+    FinishedSequences,
     PendingResults,
     Runner,
     StepOutcome,
@@ -456,7 +457,11 @@ class Engine:
             for results in outcome.pending:
                 worker.scheduler.finish_all(results.sequences)
             worker.scheduler.finish_all([each.sequence for each in outcome.finished])
-            finished = self._completed(outcome.finished, now)
+            finished = self._completed(
+                [each.sequence for each in outcome.finished],
+                [each.hypotheses for each in outcome.finished],
+                now,
+            )
             decided = [
                 each
                 for each in outcome.decided
@@ -474,46 +479,48 @@ class Engine:
             found = results.wait()
             now = time.monotonic()
             with self._changed:
-                finished = self._completed(found, now)
+                finished = self._completed(*found, now)
             _settle(finished, now)
         except BaseException as error:  # as in `_work`
             self._stop(error)
 
-    def _completed(self, found: list[FinishedSequence], now: float) -> list[FinishedSequence]:
+    def _completed(
+        self, sequences: list[Sequence], hypotheses: list[tuple[Hypothesis, ...]], now: float
+    ) -> FinishedSequences:
         """Those of the finished whose result this is, with all hypotheses; with the lock held.
 
         Others have left meanwhile, or are searched for again.
         """
-        owner = self._open.get
-        own = [done for done in found if owner(done[0].future) is done[0]]
-        if [done for done in own if done[0].options.phrases]:
-            own = [FinishedSequence(done[0], done[0].whole(done[1])) for done in own]
-            again = self._search_again(own)
-            own = [done for done in own if done[0].future not in again]
-        for sequence, _ in own:
-            del self._open[sequence.future]
+        take = self._open.pop
+        taken = [take(sequence.future, None) is not None for sequence in sequences]
+        if not all(taken):
+            sequences = list(compress(sequences, taken))
+            hypotheses = list(compress(hypotheses, taken))
+        if any([sequence.options.phrases for sequence in sequences]):  # noqa: C419 - twice as fast
+            sequences, hypotheses = self._without_those_again(sequences, hypotheses)
         # Heavy ones may have paused for long.
-        self._queue_wait.finished(
-            [now - sequence.scheduled_at for sequence, _ in own if not sequence.heavy]
-        )
-        return own
+        self._queue_wait.finished([now - each.scheduled_at for each in sequences if not each.heavy])
+        return FinishedSequences(sequences, hypotheses)
 
-    def _search_again(
-        self, finished: Iterable[FinishedSequence]
-    ) -> dict[ResultFuture[SequenceResult], Sequence]:
-        """Queues further searches for those that need one; with the lock held."""
-        again = {}
-        for sequence, hypotheses in finished:
-            if (following := sequence.again(hypotheses)) is not None:
-                again[sequence.future] = following
-                self._waiting.add([following], admitted=True)
-                self._submitted_source_tokens += following.source_len
-                self._deadlines.add([following])
-        if again:
-            self._open |= again
-            self._changed.notify(len(again))
+    def _without_those_again(
+        self, sequences: list[Sequence], hypotheses: list[tuple[Hypothesis, ...]]
+    ) -> FinishedSequences:
+        """Those who have what they need, with all hypotheses. The others are queued once more."""
+        whole = [
+            sequence.whole(found) for sequence, found in zip(sequences, hypotheses, strict=True)
+        ]
+        again = [sequence.again(found) for sequence, found in zip(sequences, whole, strict=True)]
+        following = [sequence for sequence in again if sequence is not None]
+        for sequence in following:
+            self._waiting.add([sequence], admitted=True)
+            self._submitted_source_tokens += sequence.source_len
+            self._open[sequence.future] = sequence
+        if following:
+            self._deadlines.add(following)
+            self._changed.notify(len(following))
             self._interrupt_those_with_room()
-        return again
+        done = [sequence is None for sequence in again]
+        return FinishedSequences(list(compress(sequences, done)), list(compress(whole, done)))
 
     def _note_speed(self, worker: _Worker, plan: StepPlan, outcome: StepOutcome) -> None:
         """With the lock held."""
@@ -663,21 +670,21 @@ class Engine:
         return "the engine has been closed"
 
 
-def _settle(finished: SequenceOf[FinishedSequence], now: float) -> None:
+def _settle(finished: FinishedSequences, now: float) -> None:
     """Ends the futures of sequences: nobody else would."""
-    if not finished:
+    sequences, hypotheses = finished
+    if not sequences:
         return
-    sequences, hypotheses = zip(*finished, strict=True)
     try:
         results = results_of(sequences, hypotheses, now)
     except Exception as error:
-        if len(finished) == 1:
+        if len(sequences) == 1:
             sequences[0].future.set_exception(error)
         else:  # an error of one is nobody else's
-            for each in finished:
-                _settle([each], now)
+            for each in zip(sequences, hypotheses, strict=True):
+                _settle(FinishedSequences(*([one] for one in each)), now)
     else:
-        settle([each.future for each in sequences], results)
+        settle([sequence.future for sequence in sequences], results)
 
 
 def _tell(decided: DecidedTokens) -> None:

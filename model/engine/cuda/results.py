@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.decoding.search import Hypothesis
 from model.decoding.sequence_options import NO_OPTIONS
 from model.engine.cuda.decode_group import Slots
 from model.engine.cuda.kernels.slot_memory import SlotMemory
 from model.engine.cuda.lexical import HostSearch
 from model.engine.cuda.search_trace import SearchColumns, SearchTraces
 from model.engine.cuda.stream import DeviceStream, Mark
-from model.engine.named_rows import named_rows
-from model.engine.runner import FinishedSequence
+from model.engine.runner import FinishedSequences
 from model.engine.sequence import Sequence
 
 __all__ = ["DoneSearches", "FetchedResults"]
@@ -88,13 +88,13 @@ class FetchedResults:
         """Whose results they are."""
         return [sequence for each in self.done for sequence in each.sequences]
 
-    def wait(self) -> list[FinishedSequence]:
+    def wait(self) -> FinishedSequences:
         """The results. On any thread."""
         for mark in self.marks:
             mark.wait()
         trace = self.trace.numpy()
         attended = None if self.attended is None else self.attended.numpy()
-        finished: list[FinishedSequence] = []
+        hypotheses: list[tuple[Hypothesis, ...]] = []
         begin = 0
         for each in self.done:
             end = begin + each.slots.size
@@ -103,7 +103,8 @@ class FetchedResults:
                 each.slots.shape[1],
                 None if attended is None else attended[begin:end],
             )
-            found = traces.hypotheses(each.sequences, each.columns, each.num_ended, each.searches)
-            finished += named_rows(FinishedSequence, each.sequences, found)
+            hypotheses += traces.hypotheses(
+                each.sequences, each.columns, each.num_ended, each.searches
+            )
             begin = end
-        return finished
+        return FinishedSequences(self.sequences, hypotheses)

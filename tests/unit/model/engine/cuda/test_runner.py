@@ -51,7 +51,8 @@ def sequence(
 def finished(outcome: StepOutcome) -> list[FinishedSequence]:
     """Those of the pending results, which are waited for."""
     assert outcome.finished == []
-    return [each for results in outcome.pending for each in results.wait()]
+    found = [each for results in outcome.pending for each in zip(*results.wait(), strict=True)]
+    return [FinishedSequence(*each) for each in found]
 
 
 def plan(
