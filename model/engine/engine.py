@@ -491,6 +491,8 @@ class Engine:
 
         Others have left meanwhile, or are searched for again.
         """
+        if not sequences:
+            return FinishedSequences([], [])
         take = self._open.pop
         taken = [take(sequence.future, None) is not None for sequence in sequences]
         if not all(taken):

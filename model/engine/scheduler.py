@@ -160,6 +160,8 @@ class Scheduler:
 
     def finish_all(self, sequences: Collection[Sequence]) -> None:
         """Takes out sequences whose search is done, those that have not been removed before."""
+        if not sequences:
+            return
         slots: list[int] = []
         for sequence in sequences:
             last = self.running.pop(sequence, None)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -308,22 +309,25 @@ class CudaRunner:
         self._admissions.append(
             _Admission(sequences=newcomers, began=began, ended=self._stream.mark())
         )
-        kinds = [_kind(sequence) for sequence in newcomers]
-        for kind in dict.fromkeys(kinds):
-            members = [each for each, own in zip(newcomers, kinds, strict=True) if own == kind]
-            self._join(self._decode_group(*kind), members)
+        members: dict[_Kind, list[Sequence]] = {}
+        for sequence in newcomers:
+            members.setdefault(_kind(sequence), []).append(sequence)
+        for kind, sequences in members.items():
+            self._join(self._decode_group(*kind), sequences)
         self._num_running += len(newcomers)
         for sequence in [each for each in newcomers if each.on_decided is not None]:
             if sequence.reports:
                 self._num_told[sequence] = 0
 
-    def _join(self, group: DecodeGroup, members: list[Sequence]) -> None:
-        slots = np.array([sequence.slots for sequence in members], dtype=np.int32)
+    def _join(self, group: DecodeGroup, sequences: list[Sequence]) -> None:
+        slots = np.array(
+            list(chain.from_iterable([sequence.slots for sequence in sequences])), dtype=np.int32
+        ).reshape(-1, group.num_beams)
         leads = slots[:, 0]
         group.add(slots)
         first, self._last_ticket = self._last_ticket + 1, self._last_ticket + len(slots)
         self._tickets[leads] = np.arange(first, self._last_ticket + 1)
-        self._owners[leads] = members
+        self._owners[leads] = sequences
 
     def _encode(self, batch: PackedSources) -> None:
         buffer, graph = self._encoder(batch.tokens.shape[1])
@@ -490,13 +494,14 @@ class CudaRunner:
         freed = 0
         for group, leads, tickets, flags in step.groups:
             ended = flags.numpy()[: len(leads)]
-            places = np.flatnonzero(ended)
+            places = ended.nonzero()[0]
             # Who was removed, or seen before, is not asked for any more.
-            known = tickets[places]
-            places = places[(known > 0) & (self._tickets[leads[places]] == known)]
+            known, now_there = tickets[places], self._tickets[leads[places]]
+            places = places[(known == now_there) & (known > 0)]
             if len(places):
-                self._tickets[leads[places]] = 0
-                self._ended.setdefault(group, []).append((leads[places], ended[places] - 1))
+                done = leads[places]
+                self._tickets[done] = 0
+                self._ended.setdefault(group, []).append((done, ended[places] - 1))
                 self._num_running -= len(places)
                 freed += len(places) * group.num_beams
         for told in step.told or ():
